@@ -1,0 +1,61 @@
+"""An experiment: a complete training configuration, a space over its leaves, and a search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from hpo.space import SearchSpace
+from hpo.spec.data import DataSpec
+from hpo.spec.marks import Count, Positive, Spec, Static
+from hpo.spec.model import ModelSpec
+from hpo.spec.optimizer import OptimizerSpec
+from hpo.spec.search import SearchSpec
+
+
+class TrainSpec(Spec):
+    """How long, from which random numbers and in which precision a trial trains."""
+
+    epochs: Count
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # of the study: data order, proposals, weights
+    stream: Annotated[int, Field(ge=0, lt=2**31)] = 0  # the trial's own random stream: its number
+    precision: Static[Literal["float32", "bfloat16"]] = "float32"
+    lanes: Literal["auto"] | Count = "auto"
+
+
+class StudySpec(Spec):
+    """Where the study is kept."""
+
+    storage: str = "sqlite:///hpo.db"
+    checkpoint_seconds: Positive = 10.0  # of training that a killed process may have to repeat
+
+
+class Training(Spec):
+    """All that the engine needs to train one configuration; a trial *is* one of these."""
+
+    data: DataSpec
+    model: ModelSpec
+    optimizer: OptimizerSpec
+    train: TrainSpec
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A validated spec file.
+
+    `document` is the YAML document as plain values, includes resolved and overrides applied: it is
+    what a study keeps, so that `hpo resume` needs no file. `folder` is where relative data paths
+    start.
+    """
+
+    name: str
+    training: Training
+    space: SearchSpace
+    search: SearchSpec | None
+    study: StudySpec
+    document: Mapping[str, Any]
+    folder: Path

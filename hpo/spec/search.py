@@ -1,0 +1,147 @@
+"""What a spec says about the search: sampler, scheduler, objective, when to stop."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from hpo.spec.data import Task
+from hpo.spec.marks import Count, Positive, Spec
+
+# Every metric that a validation reports: the tasks that have it and its better direction.
+METRICS: dict[str, tuple[tuple[Task, ...], Literal["maximize", "minimize"]]] = {
+    "accuracy": (("classification",), "maximize"),
+    "loss": (("classification", "regression"), "minimize"),
+    "mae": (("regression",), "minimize"),
+    "r2": (("regression",), "maximize"),
+    "rmse": (("regression",), "minimize"),
+}
+
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def duration_seconds(value: Any) -> Any:
+    """Seconds from a duration such as `90`, `"90s"`, `"10m"` or `"1h30m"`.
+
+    Raises:
+        ValueError: for text that is not a duration.
+    """
+    if not isinstance(value, str):
+        return value
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", value)
+    if not parts or "".join(number + unit for number, unit in parts) != value:
+        raise ValueError("is not a duration: write 90s, 10m, 1h30m or a number of seconds")
+    return float(sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts))
+
+
+class Grid(Spec):
+    """Every combination of the space's choices, in a seeded order."""
+
+    name: Literal["grid"]
+
+
+class Random(Spec):
+    """Independent draws (Bergstra and Bengio 2012)."""
+
+    name: Literal["random"]
+
+
+class Tpe(Spec):
+    """Tree-structured Parzen estimator (Bergstra et al. 2011), by Optuna."""
+
+    name: Literal["tpe"]
+    startup_trials: Count = 10
+
+
+class Surrogate(Spec):
+    """Bayesian optimisation by scikit-optimize; `bayesian` is another word for `gp`."""
+
+    name: Literal["bayesian", "gp", "forest", "extra_trees", "boosted_trees"]
+    acquisition: Literal["ei", "lcb", "pi", "hedge"] = "ei"
+    startup_trials: Count = 10
+
+
+SamplerSpec = Annotated[Grid | Random | Tpe | Surrogate, Field(discriminator="name")]
+
+
+class NoScheduler(Spec):
+    """Every trial trains to `train.epochs`."""
+
+    name: Literal["none"]
+
+
+class Median(Spec):
+    """Prunes a trial that is worse than the median of the others (Golovin et al. 2017)."""
+
+    name: Literal["median"]
+    min_epochs: Count = 1
+    startup_trials: Count = 5
+
+
+class SuccessiveHalving(Spec):
+    """Brackets of trials of which the best 1/eta go on at each rung (Jamieson et al. 2016)."""
+
+    name: Literal["successive_halving"]
+    min_epochs: Count = 1
+    eta: Annotated[int, Field(ge=2)] = 3
+
+
+class Asha(Spec):
+    """Asynchronous successive halving (Li et al. 2020)."""
+
+    name: Literal["asha"]
+    min_epochs: Count = 1
+    eta: Annotated[int, Field(ge=2)] = 3
+
+
+class Hyperband(Spec):
+    """Successive halving at several ratios of trials to budget (Li et al. 2018)."""
+
+    name: Literal["hyperband"]
+    min_epochs: Count = 1
+    eta: Annotated[int, Field(ge=2)] = 3
+
+
+SchedulerSpec = Annotated[
+    NoScheduler | Median | SuccessiveHalving | Asha | Hyperband, Field(discriminator="name")
+]
+
+
+class Objective(Spec):
+    """The metric that decides, and its direction: `{maximize: accuracy}`."""
+
+    maximize: str | None = None
+    minimize: str | None = None
+
+    @model_validator(mode="after")
+    def _names_one_metric_in_its_direction(self) -> Objective:
+        if (self.maximize is None) == (self.minimize is None):
+            raise ValueError("needs one of maximize and minimize: write {maximize: accuracy}")
+        if self.metric not in METRICS:
+            raise ValueError(f"unknown metric '{self.metric}'. Known names: {', '.join(METRICS)}")
+        direction = "maximize" if self.maximize else "minimize"
+        if METRICS[self.metric][1] != direction:
+            better = METRICS[self.metric][1]
+            raise ValueError(f"cannot {direction} {self.metric}: write {{{better}: {self.metric}}}")
+        return self
+
+    @property
+    def metric(self) -> str:
+        """The name of the metric."""
+        return self.maximize or self.minimize or ""
+
+    def loss(self, value: float) -> float:
+        """The metric's value as search code wants it: smaller is better."""
+        return -value if self.maximize else value
+
+
+class SearchSpec(Spec):
+    """How the space is searched, and for how long."""
+
+    sampler: SamplerSpec = Tpe(name="tpe")
+    scheduler: SchedulerSpec = Hyperband(name="hyperband")
+    objective: Objective
+    trials: Count  # a total for the study: how many are started, over all its runs
+    timeout: Annotated[Positive | None, BeforeValidator(duration_seconds)] = None

@@ -1,0 +1,64 @@
+"""A trial: one choice of hyperparameters, trained up to some budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+# Anything that YAML and JSON can hold: a choice may be a list or a mapping.
+HParam: TypeAlias = "float | int | str | bool | list[HParam] | dict[str, HParam] | None"
+HParams: TypeAlias = Mapping[str, HParam]
+
+
+class TrialState(StrEnum):
+    """Where a trial stands.
+
+    RUNNING trials have work under way; PAUSED ones wait at a rung and may be promoted; the rest
+    have ended: COMPLETE at the full budget, PRUNED by the scheduler, DIVERGED by a loss that was
+    not finite.
+    """
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    DIVERGED = "diverged"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the trial will never train again."""
+        return self in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.DIVERGED)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One choice of `hparams` and what came of it so far.
+
+    `losses[e - 1]` is the objective after epoch `e`, negated where it is maximised: search code
+    always minimises. A diverged trial's `losses` stop before the epoch that was not finite.
+    """
+
+    number: int
+    hparams: HParams
+    state: TrialState = TrialState.RUNNING
+    losses: tuple[float, ...] = ()
+
+    @property
+    def epochs(self) -> int:
+        """The budget that the trial has had, in epochs."""
+        return len(self.losses)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Job:
+    """Work that may run now: train `trial` from `from_epoch` up to and including `to_epoch`.
+
+    A job from epoch 0 starts the trial; its number may be one that no trial has yet (the study
+    then asks the sampler for it).
+    """
+
+    trial: int
+    from_epoch: int
+    to_epoch: int
