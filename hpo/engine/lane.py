@@ -1,0 +1,165 @@
+"""One lane: a trial's weights and what it takes to train and evaluate them.
+
+Nothing here knows of other lanes; `lanes` maps these functions over the axis `L`.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Float, Int, Num, UInt32
+
+from hpo.data.dataset import DataSet, Split
+from hpo.engine.dropout import Dropout
+from hpo.engine.initialisers import initial_params
+from hpo.engine.losses import example_losses, metric_sums
+from hpo.engine.models import PRECISIONS, abstract_model
+from hpo.engine.optimizers import make_optimizer
+from hpo.engine.order import lane_key, weights_rng
+from hpo.engine.program import Program
+from hpo.engine.schedules import schedule_factor
+from hpo.spec.experiment import Training
+
+# Rows of one evaluation step: few enough for the activations of a convolution to stay in cache.
+_EVALUATION_ROWS = 512
+
+
+class Lane(NamedTuple):
+    """The state of a trial in training; all that a checkpoint holds."""
+
+    params: Any
+    statistics: Any  # running statistics of batch norms
+    optimizer: Any
+    key: UInt32[Array, "2"]  # the trial's own random stream
+    step: Int[Array, ""]  # steps trained since the start
+    loss_sum: Float[Array, ""]  # of this epoch's steps so far
+
+
+class Rows(NamedTuple):
+    """A split on the device, in chunks for evaluation; padding rows weigh nothing."""
+
+    x: Float[Array, "chunks rows ..."]
+    y: Num[Array, "chunks rows"]
+    weights: Float[Array, "chunks rows"]
+
+
+class DeviceData(NamedTuple):
+    """The data set as a program takes it."""
+
+    x: Float[Array, "N ..."]
+    y: Num[Array, " N"]
+    validation: Rows
+
+
+def initial_lane(program: Program, training: Training) -> Lane:
+    """The lane of a trial before its first step, as NumPy arrays.
+
+    Raises:
+        HpoError: for a model that cannot take the data's examples.
+    """
+    seed, stream = training.train.seed, training.train.stream
+    _, shapes, statistics = abstract_model(program)
+    params = initial_params(shapes, training.model.init, weights_rng(seed, stream))
+    return Lane(
+        params=params,
+        statistics=initial_params(statistics, training.model.init, weights_rng(seed, stream)),
+        # Every optimizer of the registry starts from zeros, which a test holds it to.
+        optimizer=jax.tree.map(
+            lambda leaf: np.zeros(leaf.shape, leaf.dtype), _optimizer_shapes(program)
+        ),
+        key=lane_key(seed, stream),
+        step=np.zeros((), np.int32),
+        loss_sum=np.zeros((), np.float32),
+    )
+
+
+@lru_cache(maxsize=256)
+def _optimizer_shapes(program: Program) -> Any:
+    _, shapes, _ = abstract_model(program)
+    return jax.eval_shape(make_optimizer(program.template.optimizer).init, shapes)
+
+
+def train_steps(
+    program: Program,
+    knobs: Float[Array, " K"],
+    lane: Lane,
+    data: DeviceData,
+    order: Int[Array, "S B"],
+    count: Int[Array, ""],
+) -> Lane:
+    """The lane after `count` more steps of the epoch whose batches `order` lists."""
+    spec = program.fill(knobs)
+    graph, _, _ = abstract_model(program)
+    optimizer = make_optimizer(spec.optimizer)
+    total_steps = spec.train.epochs * program.steps
+    dtype = PRECISIONS[program.template.train.precision]
+
+    def loss_of(
+        params: Any, statistics: Any, key: Array, x: Array, y: Array
+    ) -> tuple[Array, Any]:
+        model = nnx.merge(graph, params, statistics)
+        outputs = model(x.astype(dtype), train=True, dropout=Dropout(spec.model.dropout, key))
+        changed = nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
+        return example_losses(program.task, outputs, y).mean(), changed
+
+    def step(_: int, lane: Lane) -> Lane:
+        position = lane.step % program.steps
+        rows = order[position]
+        key = jax.random.fold_in(jax.random.wrap_key_data(lane.key), lane.step)
+        (loss, statistics), gradients = jax.value_and_grad(loss_of, has_aux=True)(
+            lane.params, lane.statistics, key, data.x[rows], data.y[rows]
+        )
+        direction, state = optimizer.update(gradients, lane.optimizer, lane.params)
+        rate = spec.optimizer.learning_rate * schedule_factor(
+            spec.optimizer.schedule, lane.step, total_steps
+        )
+        return Lane(
+            params=jax.tree.map(lambda p, d: p - rate * d, lane.params, direction),
+            statistics=statistics,
+            optimizer=state,
+            key=lane.key,
+            step=lane.step + 1,
+            loss_sum=jnp.where(position == 0, 0.0, lane.loss_sum) + loss,
+        )
+
+    return lax.fori_loop(0, count, step, lane)
+
+
+def evaluate(program: Program, lane: Lane, rows: Rows) -> Float[Array, "2"]:
+    """Sums of the metrics over the rows of a split."""
+    graph, _, _ = abstract_model(program)
+    dtype = PRECISIONS[program.template.train.precision]
+
+    def chunk(rows: Rows) -> Array:
+        model = nnx.merge(graph, lane.params, lane.statistics)
+        outputs = model(rows.x.astype(dtype), train=False, dropout=Dropout(0, None))
+        return metric_sums(program.task, outputs, rows.y, rows.weights)
+
+    if rows.y.shape[0] == 1:
+        return chunk(jax.tree.map(lambda a: a[0], rows))
+    return lax.map(chunk, rows).sum(0)
+
+
+def host_rows(split: Split) -> Rows:
+    """A split cut into equal chunks, the last one padded with zeros of no weight."""
+    chunks = math.ceil(len(split) / _EVALUATION_ROWS)
+    rows = math.ceil(len(split) / chunks)
+    padding = chunks * rows - len(split)
+
+    def cut(array: np.ndarray) -> np.ndarray:
+        padded = np.pad(array, [(0, padding)] + [(0, 0)] * (array.ndim - 1))
+        return padded.reshape(chunks, rows, *array.shape[1:])
+
+    return Rows(cut(split.x), cut(split.y), cut(np.ones(len(split), np.float32)))
+
+
+def host_data(data: DataSet) -> DeviceData:
+    """The data set as a program takes it, still on the host."""
+    return DeviceData(data.train.x, data.train.y, host_rows(data.validation))

@@ -1,0 +1,124 @@
+"""The lanes of a program: the one place that knows the axis `L`.
+
+Three compiled operations move every trial: `put` sets one lane, `take` reads one, and a round
+trains all of them some steps further. Starting, promoting and resuming a trial are the same `put`;
+pausing and checkpointing it are the same `take`; so trials come and go without a compile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from hpo.engine.lane import DeviceData, Lane, evaluate, train_steps
+from hpo.engine.program import Program
+
+# How lanes are mapped: "map" runs them one after the other (a skipped lane costs nothing, and the
+# bits do not depend on the number of lanes), "vmap" all at once.
+Form: TypeAlias = Literal["map", "vmap"]
+
+
+class RoundResult(NamedTuple):
+    """What a round gives for each lane; a row is meaningful where the lane has ended an epoch."""
+
+    has_ended_epoch: Bool[Array, " L"]
+    train_loss: Float[Array, " L"]
+    metric_sums: Float[Array, "L 2"]
+
+
+def train_round(
+    program: Program,
+    form: Form,
+    lanes: Lane,
+    data: DeviceData,
+    knobs: Float[Array, "L K"],
+    order: Int[Array, "L S B"],
+    counts: Int[Array, " L"],
+) -> tuple[Lane, RoundResult]:
+    """Every lane trained `counts` steps further, and evaluated where that ends its epoch.
+
+    A lane whose count is 0 is left as it is. With "vmap", the counts that are not 0 must be equal,
+    because lanes that train at once train equally long.
+    """
+
+    def ends_epoch(lane: Lane, count: Array) -> Array:
+        return (count > 0) & (lane.step % program.steps == 0)
+
+    if form == "map":
+
+        def one(args: tuple[Lane, Array, Array, Array]) -> tuple[Lane, RoundResult]:
+            lane, knobs, order, count = args
+            lane = train_steps(program, knobs, lane, data, order, count)
+            ended = ends_epoch(lane, count)
+            sums = lax.cond(
+                ended,
+                lambda: evaluate(program, lane, data.validation),
+                lambda: jnp.zeros((2,), jnp.float32),
+            )
+            return lane, RoundResult(ended, lane.loss_sum / program.steps, sums)
+
+        return lax.map(one, (lanes, knobs, order, counts))
+
+    trained = jax.vmap(lambda k, lane, o: train_steps(program, k, lane, data, o, counts.max()))(
+        knobs, lanes, order
+    )
+    lanes = jax.vmap(
+        lambda count, new, old: jax.tree.map(lambda n, o: jnp.where(count > 0, n, o), new, old)
+    )(counts, trained, lanes)
+    ended = jax.vmap(ends_epoch)(lanes, counts)
+    sums = lax.cond(
+        ended.any(),
+        lambda: jax.vmap(lambda lane: evaluate(program, lane, data.validation))(lanes),
+        lambda: jnp.zeros((counts.shape[0], 2), jnp.float32),
+    )
+    return lanes, RoundResult(ended, lanes.loss_sum / program.steps, sums)
+
+
+def put(lanes: Lane, index: Int[Array, ""], lane: Lane) -> Lane:
+    """`lanes` with the lane at `index` replaced."""
+    return jax.tree.map(lambda all_, one: all_.at[index].set(one), lanes, lane)
+
+
+def take(lanes: Lane, index: Int[Array, ""]) -> Lane:
+    """The lane at `index`."""
+    return jax.tree.map(lambda all_: lax.dynamic_index_in_dim(all_, index, keepdims=False), lanes)
+
+
+class Operation(NamedTuple):
+    """A function to compile: its arguments by shape, and which of them it may overwrite."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    donated: tuple[int, ...]
+
+
+def operations(
+    program: Program, form: Form, count: int, data: DeviceData, lane: Lane
+) -> dict[str, Operation]:
+    """The operations of a pool with `count` lanes, for `data` and a `lane` of these shapes."""
+
+    def shape(a: Any, *leading: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((*leading, *a.shape), a.dtype)
+
+    one = jax.tree.map(shape, lane)
+    lanes = jax.tree.map(lambda a: shape(a, count), lane)
+    index = jax.ShapeDtypeStruct((), jnp.int32)
+    knobs = jax.ShapeDtypeStruct((count, len(program.knobs)), jnp.float32)
+    order = jax.ShapeDtypeStruct((count, program.steps, program.batch_size), jnp.int32)
+    counts = jax.ShapeDtypeStruct((count,), jnp.int32)
+
+    def round_(*args: Any) -> tuple[Lane, RoundResult]:
+        return train_round(program, form, *args)
+
+    return {
+        "round": Operation(
+            round_, (lanes, jax.tree.map(shape, data), knobs, order, counts), (0,)
+        ),
+        "put": Operation(put, (lanes, index, one), (0,)),
+        "take": Operation(take, (lanes, index), ()),
+    }

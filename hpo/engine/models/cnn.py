@@ -1,0 +1,88 @@
+"""The convolutional network for images."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from hpo.engine.convolution import convolve
+from hpo.engine.dropout import Dropout
+from hpo.engine.models.layers import ACTIVATIONS, norm_layers, normalised
+from hpo.errors import HpoError
+from hpo.spec.model import Cnn as CnnSpec
+
+
+class Conv(nnx.Module):
+    """A convolution whose form depends on the device it is compiled for."""
+
+    def __init__(
+        self, kernel: int, channels: int, filters: int, use_bias: bool, platform: str, dtype: Any
+    ) -> None:
+        self.kernel = nnx.Param(jnp.zeros((kernel, kernel, channels, filters)))
+        self.bias = nnx.Param(jnp.zeros((filters,))) if use_bias else None
+        self.platform, self.dtype = platform, dtype
+
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W D"]:
+        y = convolve(x.astype(self.dtype), self.kernel[...].astype(self.dtype), self.platform)
+        return y if self.bias is None else y + self.bias[...].astype(self.dtype)
+
+
+class Cnn(nnx.Module):
+    """Convolution, norm, activation, 2x2 max pooling for each entry of `filters`; a dense head."""
+
+    def __init__(
+        self,
+        spec: CnnSpec,
+        inputs: tuple[int, ...],
+        outputs: int,
+        platform: str,
+        dtype: Any,
+        rngs: nnx.Rngs,
+    ) -> None:
+        if len(inputs) != 3:
+            raise HpoError(
+                f"model.name: 'cnn' needs images, and an example of this data set has the shape "
+                f"{inputs}: use mlp."
+            )
+        height, width, channels = inputs
+        # A bias before a batch norm has no true gradient, and Adam would turn noise into steps.
+        use_bias = spec.norm != "batch"
+        sizes = (channels, *spec.filters)
+        self.convs = nnx.List(
+            [
+                Conv(spec.kernel, n, m, use_bias, platform, dtype)
+                for n, m in itertools.pairwise(sizes)
+            ]
+        )
+        self.norms = norm_layers(spec.norm, spec.filters, dtype, rngs)
+        for _ in spec.filters:
+            height, width = _pooled(height), _pooled(width)
+        flat = height * width * spec.filters[-1]
+        self.dense = nnx.Linear(flat, spec.dense, dtype=dtype, rngs=rngs)
+        self.head = nnx.Linear(spec.dense, outputs, dtype=dtype, rngs=rngs)
+        self.activation = spec.activation
+
+    def __call__(
+        self, x: Float[Array, "B H W C"], *, train: bool, dropout: Dropout
+    ) -> Float[Array, "B K"]:
+        """Logits, or predictions of a regression."""
+        activation = ACTIVATIONS[self.activation]
+        for i, conv in enumerate(self.convs):
+            x = _max_pool(activation(normalised(self.norms, i, conv(x), train)))
+        x = activation(self.dense(x.reshape(x.shape[0], -1)))
+        return self.head(dropout(x))
+
+
+def _pooled(size: int) -> int:
+    return max(size // 2, 1)
+
+
+def _max_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
+    """The largest of each 2x2 window; an axis of length 1 stays, an odd last row is dropped."""
+    window = (1, min(x.shape[1], 2), min(x.shape[2], 2), 1)
+    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID")
