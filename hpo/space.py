@@ -11,11 +11,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING, TypeAlias
 
 from hpo.trial import HParam, HParams
+
+if TYPE_CHECKING:
+    # Only a type here, and half of what `hpo check` would wait for.
+    import numpy as np
 
 
 @dataclass(frozen=True)

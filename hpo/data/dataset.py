@@ -1,12 +1,40 @@
-"""A data set as the engine takes it: float32 features and targets, split and preprocessed."""
+"""A data set: `Source` as a reader gives it, `DataSet` as the engine takes it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hpo.spec.data import Task
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Examples as read, before they are split, encoded and scaled.
+
+    `x` is uint8 `[N, height, width, channels]` for images; for tables it holds the numeric columns,
+    float64 `[N, features]` with NaN where a cell is empty. `categories` holds the text columns of a
+    table as the numbers of their values, int32 `[N, columns]` with -1 where a cell is empty.
+    `y` is int32 numbers of `classes`, or float64 targets where there are no classes.
+    `target` says in a message what `y` is: the file, and its column where it has columns.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    target: str
+    classes: tuple[str, ...] = ()
+    categories: np.ndarray | None = None
+    has_empty_cells: bool = False  # in any row, so that every split is treated alike
+    test: Source | None = None  # the set's own test files
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, rows: np.ndarray) -> Source:
+        """The examples in these rows, alone."""
+        categories = None if self.categories is None else self.categories[rows]
+        return replace(self, x=self.x[rows], y=self.y[rows], categories=categories, test=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +57,8 @@ class DataSet:
 
     A regression target is standardised with the training split's `target_mean` and `target_std`;
     metrics are reported in the target's own unit. `outputs` is the number of classes, or 1.
-    `fingerprint` is a hash of every array, so that a study notices that its data have changed.
+    `fingerprint` is a hash of every split as read and of how it is scaled, so that a study notices
+    that its data have changed; it is the same on every machine.
     """
 
     task: Task

@@ -15,17 +15,10 @@ from jax.experimental import serialize_executable
 
 from hpo.engine.devices import memory_bytes
 from hpo.engine.lane import DeviceData, Lane
-from hpo.engine.lanes import Form, operations
+from hpo.engine.lanes import operations
+from hpo.engine.plan import Plan
 from hpo.engine.program import Program
 from hpo.errors import DeviceError
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a program's lanes run on a device; pinned in the study at its first use."""
-
-    form: Form
-    lanes: int
 
 
 @dataclass(frozen=True)

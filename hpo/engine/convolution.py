@@ -53,7 +53,7 @@ def _shifted_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array
 def _shifted_backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     """The input's gradient as a plain convolution, the kernel's as one product for each shift."""
     x, kernel = saved
-    height, width, channels, filters = kernel.shape
+    channels, filters = kernel.shape[2:]
     flipped = kernel[::-1, ::-1].swapaxes(2, 3)
     (top, bottom), (left, right) = _padding(kernel)
     dx = lax.conv_general_dilated(
@@ -80,6 +80,4 @@ def _shifts(x: Array, kernel: Array) -> list[Array]:
     height, width = kernel.shape[:2]
     rows, columns = x.shape[1:3]
     padded = jnp.pad(x, ((0, 0), *_padding(kernel), (0, 0)))
-    return [
-        padded[:, i : i + rows, j : j + columns] for i in range(height) for j in range(width)
-    ]
+    return [padded[:, i : i + rows, j : j + columns] for i in range(height) for j in range(width)]

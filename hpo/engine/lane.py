@@ -6,6 +6,7 @@ Nothing here knows of other lanes; `lanes` maps these functions over the axis `L
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -37,7 +38,7 @@ class Lane(NamedTuple):
     params: Any
     statistics: Any  # running statistics of batch norms
     optimizer: Any
-    key: UInt32[Array, "2"]  # the trial's own random stream
+    key: UInt32[Array, 2]  # the trial's own random stream
     step: Int[Array, ""]  # steps trained since the start
     loss_sum: Float[Array, ""]  # of this epoch's steps so far
 
@@ -80,6 +81,23 @@ def initial_lane(program: Program, training: Training) -> Lane:
     )
 
 
+def lane_to_arrays(lane: Lane) -> dict[str, np.ndarray]:
+    """A lane on the host as named arrays, for a checkpoint."""
+    leaves = jax.tree_util.tree_leaves_with_path(lane)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
+def lane_from_arrays(like: Lane, arrays: Mapping[str, np.ndarray]) -> Lane | None:
+    """The lane that a checkpoint holds, or None where it is not one of a lane such as `like`."""
+    expected = lane_to_arrays(like)
+    if expected.keys() != arrays.keys() or any(
+        arrays[name].shape != leaf.shape or arrays[name].dtype != leaf.dtype
+        for name, leaf in expected.items()
+    ):
+        return None
+    return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in expected])
+
+
 @lru_cache(maxsize=256)
 def _optimizer_shapes(program: Program) -> Any:
     _, shapes, _ = abstract_model(program)
@@ -101,9 +119,7 @@ def train_steps(
     total_steps = spec.train.epochs * program.steps
     dtype = PRECISIONS[program.template.train.precision]
 
-    def loss_of(
-        params: Any, statistics: Any, key: Array, x: Array, y: Array
-    ) -> tuple[Array, Any]:
+    def loss_of(params: Any, statistics: Any, key: Array, x: Array, y: Array) -> tuple[Array, Any]:
         model = nnx.merge(graph, params, statistics)
         outputs = model(x.astype(dtype), train=True, dropout=Dropout(spec.model.dropout, key))
         changed = nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
@@ -132,7 +148,7 @@ def train_steps(
     return lax.fori_loop(0, count, step, lane)
 
 
-def evaluate(program: Program, lane: Lane, rows: Rows) -> Float[Array, "2"]:
+def evaluate(program: Program, lane: Lane, rows: Rows) -> Float[Array, 2]:
     """Sums of the metrics over the rows of a split."""
     graph, _, _ = abstract_model(program)
     dtype = PRECISIONS[program.template.train.precision]

@@ -8,7 +8,7 @@ pausing and checkpointing it are the same `take`; so trials come and go without 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +16,8 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from hpo.engine.lane import DeviceData, Lane, evaluate, train_steps
+from hpo.engine.plan import Form
 from hpo.engine.program import Program
-
-# How lanes are mapped: "map" runs them one after the other (a skipped lane costs nothing, and the
-# bits do not depend on the number of lanes), "vmap" all at once.
-Form: TypeAlias = Literal["map", "vmap"]
 
 
 class RoundResult(NamedTuple):
@@ -116,9 +113,7 @@ def operations(
         return train_round(program, form, *args)
 
     return {
-        "round": Operation(
-            round_, (lanes, jax.tree.map(shape, data), knobs, order, counts), (0,)
-        ),
+        "round": Operation(round_, (lanes, jax.tree.map(shape, data), knobs, order, counts), (0,)),
         "put": Operation(put, (lanes, index, one), (0,)),
         "take": Operation(take, (lanes, index), ()),
     }

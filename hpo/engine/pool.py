@@ -11,10 +11,11 @@ import jax
 import numpy as np
 
 from hpo.data.dataset import DataSet
-from hpo.engine.compiler import Compiler, LaneOperations, Plan
+from hpo.engine.compiler import Compiler, LaneOperations
 from hpo.engine.lane import DeviceData, Lane, host_data, initial_lane
 from hpo.engine.losses import metrics
 from hpo.engine.order import batches
+from hpo.engine.plan import Plan
 from hpo.engine.program import Program
 from hpo.spec.experiment import Training
 
@@ -57,6 +58,11 @@ class Pool:
         self._data: DataSet
         self._operations: LaneOperations
         self._lanes: Lane
+
+    @property
+    def lane_count(self) -> int:
+        """How many lanes there are."""
+        return len(self._occupants)
 
     @property
     def has_work(self) -> bool:
@@ -110,9 +116,14 @@ class Pool:
         """Empty the lane at `index`."""
         self._occupants[index] = None
 
-    def occupants(self) -> list[tuple[int, int, int]]:
-        """The occupied lanes, as (index, trial, steps trained)."""
-        return [(i, o.trial, o.step) for i, o in enumerate(self._occupants) if o is not None]
+    def occupied(self) -> list[int]:
+        """The lanes that hold a trial."""
+        return [i for i, occupant in enumerate(self._occupants) if occupant is not None]
+
+    def occupant(self, index: int) -> tuple[int, int, int]:
+        """The trial in a lane, as (trial, whole epochs trained, steps trained)."""
+        occupant = self._occupant(index)
+        return occupant.trial, occupant.step // self._program.steps, occupant.step
 
     def round(self) -> list[Report]:
         """Train every lane that has work some steps further; reports of the epochs that ended."""
@@ -182,5 +193,3 @@ class Pool:
 @lru_cache(maxsize=64)
 def _batches(seed: int, epoch: int, rows: int, batch_size: int) -> np.ndarray:
     return batches(seed, epoch, rows, batch_size)
-
-

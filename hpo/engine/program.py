@@ -7,6 +7,7 @@ optimizer reads `spec.learning_rate` and need not know of lanes.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Set
 from dataclasses import dataclass
@@ -52,6 +53,11 @@ class Program:
     def steps(self) -> int:
         """Steps an epoch; a last partial batch is left out."""
         return self.train_rows // self.batch_size
+
+    @property
+    def label(self) -> str:
+        """A short name that is the same in every process."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
 
     def fill(self, knobs: Float[Array, " K"]) -> Training:
         """The training with its knobs filled in, traced or not."""

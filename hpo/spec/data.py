@@ -29,7 +29,7 @@ class CsvFile(Spec):
     target: str
     task: Literal["auto", "classification", "regression"] = "auto"
     drop: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    separator: str = ","
+    separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
 
 
 class IdxFolder(Spec):

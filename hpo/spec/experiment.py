@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from hpo.space import SearchSpace
 from hpo.spec.data import DataSpec
@@ -15,6 +16,8 @@ from hpo.spec.marks import Count, Positive, Spec, Static
 from hpo.spec.model import ModelSpec
 from hpo.spec.optimizer import OptimizerSpec
 from hpo.spec.search import SearchSpec
+
+_LONGEST_NAME = 100
 
 
 class TrainSpec(Spec):
@@ -41,6 +44,21 @@ class Training(Spec):
     model: ModelSpec
     optimizer: OptimizerSpec
     train: TrainSpec
+
+
+def _study_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value) or len(value) > _LONGEST_NAME:
+        raise ValueError("is not a name: write letters, digits, - _ . only, at most 100 of them")
+    return value
+
+
+class SpecFile(Training):
+    """A spec file as it is written; `space` holds distributions and names of included spaces."""
+
+    name: Annotated[str, AfterValidator(_study_name)]  # of the study and of its files
+    space: dict[str, Any] = Field(default_factory=dict)
+    search: SearchSpec | None = None
+    study: StudySpec = StudySpec()
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,9 @@ Sizes = Annotated[tuple[Count, ...], Field(min_length=1, strict=False)]
 class Spec(BaseModel):
     """A frozen part of an experiment; unknown keys and look-alike types are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True
+    )
 
 
 def mark_of(spec: type[Spec], field: str) -> Mark | None:

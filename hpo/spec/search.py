@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from hpo.spec.data import Task
 from hpo.spec.marks import Count, Positive, Spec
+from hpo.spec.words import unknown_name
 
 # Every metric that a validation reports: the tasks that have it and its better direction.
 METRICS: dict[str, tuple[tuple[Task, ...], Literal["maximize", "minimize"]]] = {
@@ -120,7 +121,7 @@ class Objective(Spec):
         if (self.maximize is None) == (self.minimize is None):
             raise ValueError("needs one of maximize and minimize: write {maximize: accuracy}")
         if self.metric not in METRICS:
-            raise ValueError(f"unknown metric '{self.metric}'. Known names: {', '.join(METRICS)}")
+            raise ValueError(unknown_name(self.metric, METRICS, "metric"))
         direction = "maximize" if self.maximize else "minimize"
         if METRICS[self.metric][1] != direction:
             better = METRICS[self.metric][1]

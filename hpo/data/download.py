@@ -1,0 +1,178 @@
+"""Downloads of data sets that are too large to come with a package."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import urllib.request
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from hpo.errors import DataError
+
+Opener = Callable[[str], AbstractContextManager[BinaryIO]]
+
+_CHUNK_BYTES = 1 << 18
+_TIMEOUT_SECONDS = 30
+
+
+class RemoteFile(NamedTuple):
+    """A file of a download: its name, its size and its checksum."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+class Download(NamedTuple):
+    """A data set on the network: the address that its files' names are appended to."""
+
+    address: str
+    files: tuple[RemoteFile, ...]
+
+
+DOWNLOADS: dict[str, Download] = {
+    "fashion_mnist": Download(  # Xiao, Rasul and Vollgraf 2017, MIT licence
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        (
+            RemoteFile(
+                "train-images-idx3-ubyte.gz",
+                26421880,
+                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            ),
+            RemoteFile(
+                "train-labels-idx1-ubyte.gz",
+                29515,
+                "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            ),
+            RemoteFile(
+                "t10k-images-idx3-ubyte.gz",
+                4422102,
+                "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            ),
+            RemoteFile(
+                "t10k-labels-idx1-ubyte.gz",
+                5148,
+                "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+            ),
+        ),
+    ),
+    "mnist": Download(  # LeCun, Cortes and Burges 1998
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        (
+            RemoteFile(
+                "train-images-idx3-ubyte.gz",
+                9912422,
+                "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            ),
+            RemoteFile(
+                "train-labels-idx1-ubyte.gz",
+                28881,
+                "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            ),
+            RemoteFile(
+                "t10k-images-idx3-ubyte.gz",
+                1648877,
+                "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            ),
+            RemoteFile(
+                "t10k-labels-idx1-ubyte.gz",
+                4542,
+                "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+            ),
+        ),
+    ),
+}
+
+
+def _open_url(url: str) -> AbstractContextManager[BinaryIO]:
+    return urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS)  # type: ignore[no-any-return]
+
+
+def fetch_dataset(
+    name: str,
+    home: Path,
+    *,
+    opener: Opener = _open_url,
+    progress: Callable[[int, int], None] = lambda done_bytes, total_bytes: None,
+) -> Path:
+    """The folder `home/name` with every file of a data set; what is there and right stays.
+
+    `progress` is told the bytes that are there so far and in all.
+
+    Raises:
+        DataError: for a name without a download, no way to the network, a folder that cannot be
+            written, or a file whose checksum differs; files that were finished stay.
+    """
+    if name not in DOWNLOADS:
+        raise DataError(
+            f"no download is known for '{name}'. Known names: {', '.join(sorted(DOWNLOADS))}."
+        )
+    address, files = DOWNLOADS[name]
+    folder = home / name
+    total_bytes = sum(file.size_bytes for file in files)
+    done_bytes = 0
+
+    def count(new_bytes: int) -> None:
+        nonlocal done_bytes
+        done_bytes += new_bytes
+        progress(done_bytes, total_bytes)
+
+    for file in files:
+        path = folder / file.name
+        if _is_right(path, file):
+            count(file.size_bytes)
+        else:
+            _fetch(address + file.name, path, file, opener, count)
+    return folder
+
+
+def _is_right(path: Path, file: RemoteFile) -> bool:
+    if not path.is_file() or path.stat().st_size != file.size_bytes:
+        return False
+    return hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
+
+
+def _fetch(
+    url: str, path: Path, file: RemoteFile, opener: Opener, count: Callable[[int], None]
+) -> None:
+    """Write the file to a temporary name, check it and give it its own name."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        out = unfinished.open("wb")
+    except OSError as error:
+        raise DataError(f"{path.parent}: cannot be written: {error.strerror}.") from None
+    try:
+        with out:
+            digest = _copy(url, out, opener, count)
+        if digest != file.sha256:
+            raise DataError(
+                f"{url}: the file that came is not the one expected (its SHA-256 starts with "
+                f"{digest[:12]}, not {file.sha256[:12]}): try again later, or put the right file "
+                f"at {path}."
+            )
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _copy(url: str, out: BinaryIO, opener: Opener, count: Callable[[int], None]) -> str:
+    """The SHA-256 of what was copied from `url`."""
+    digest = hashlib.sha256()
+    try:
+        with opener(url) as response:
+            while chunk := response.read(_CHUNK_BYTES):
+                out.write(chunk)
+                digest.update(chunk)
+                count(len(chunk))
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise DataError(
+            f"{url}: cannot be downloaded ({reason}): check the network and try again, or put the "
+            "file there by hand."
+        ) from None
+    return digest.hexdigest()

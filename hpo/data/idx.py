@@ -1,0 +1,126 @@
+"""Folders of four IDX files, the format of MNIST and its kin.
+
+A file is a magic number, the length of each dimension and the bytes, all big endian (LeCun, Cortes
+and Burges 1998, http://yann.lecun.com/exdb/mnist/).
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from hpo.data.dataset import Source
+from hpo.errors import DataError
+
+TRAIN_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
+TEST_FILES = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+# The third byte says that elements are unsigned bytes, the fourth how many dimensions there are.
+_IMAGES, _LABELS = 0x0803, 0x0801
+
+
+def read_idx_folder(folder: Path, *, with_test: bool, cure: str) -> Source:
+    """The images and labels in `folder`, gzipped or not.
+
+    The test files are read too if `with_test`. `cure` ends the message about a missing file.
+
+    Raises:
+        DataError: for a file that is missing or broken, or files that do not belong together.
+    """
+    images, labels = _read_pair(folder, TRAIN_FILES, cure)
+    values, numbers = np.unique(labels, return_inverse=True)
+    if len(values) == 1:
+        raise DataError(f"{folder}: every training label is {values[0]}: nothing to tell apart.")
+    source = Source(
+        x=images[..., np.newaxis],
+        y=numbers.astype(np.int32),
+        target=f"{folder}: the training labels",
+        classes=tuple(str(value) for value in values),
+    )
+    if not with_test:
+        return source
+    images, labels = _read_pair(folder, TEST_FILES, cure)
+    if images.shape[1:] != source.x.shape[1:3]:
+        sizes = " and ".join(
+            "x".join(map(str, shape)) for shape in (images.shape[1:], source.x.shape[1:3])
+        )
+        raise DataError(f"{folder}: test and training images differ in size ({sizes}).")
+    unknown = np.setdiff1d(labels, values)
+    if len(unknown):
+        raise DataError(f"{folder}: the test labels hold {unknown[0]}, the training labels do not.")
+    test = replace(
+        source, x=images[..., np.newaxis], y=np.searchsorted(values, labels).astype(np.int32)
+    )
+    return replace(source, test=test)
+
+
+def has_test_files(folder: Path) -> bool:
+    """Whether `folder` has test images or labels of its own."""
+    return any(_find(folder, name) is not None for name in TEST_FILES)
+
+
+def read_idx(path: Path, magic: int) -> np.ndarray:
+    """The uint8 array in an IDX file that must have this magic number.
+
+    Raises:
+        DataError: for a file that is truncated, of another kind or not really gzip.
+    """
+    data = _read_bytes(path)
+    dimensions = magic & 0xFF
+    start = 4 + 4 * dimensions
+    if len(data) < start:
+        raise DataError(f"{path}: is truncated: {len(data)} bytes are less than an IDX header.")
+    found, *shape = struct.unpack(f">{1 + dimensions}I", data[:start])
+    if found != magic:
+        raise DataError(
+            f"{path}: starts with {found:#010x} where IDX files of {dimensions} dimensions have "
+            f"{magic:#010x}: this is another kind of file."
+        )
+    if len(data) - start != math.prod(shape):
+        state = "is truncated" if len(data) - start < math.prod(shape) else "is too long"
+        raise DataError(
+            f"{path}: {state}: its header promises {math.prod(shape)} bytes and "
+            f"{len(data) - start} follow. Get the file again."
+        )
+    if not data[start:]:
+        raise DataError(f"{path}: holds no examples.")
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+
+
+def _read_pair(folder: Path, names: tuple[str, str], cure: str) -> tuple[np.ndarray, np.ndarray]:
+    paths = []
+    for name in names:
+        path = _find(folder, name)
+        if path is None:
+            raise DataError(f"no file {name}.gz (or {name}) in {folder}: {cure}")
+        paths.append(path)
+    images, labels = read_idx(paths[0], _IMAGES), read_idx(paths[1], _LABELS)
+    if len(images) != len(labels):
+        raise DataError(
+            f"{folder}: {paths[0].name} holds {len(images)} images and {paths[1].name} "
+            f"{len(labels)} labels: they do not belong together."
+        )
+    return images, labels
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    paths = (folder / name, folder / f"{name}.gz")
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if path.suffix == ".gz" else data
+    except EOFError:
+        raise DataError(f"{path}: is truncated: the gzip data end early. Get it again.") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: is not a sound gzip file ({error}). Get it again.") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}.") from None

@@ -1,0 +1,147 @@
+"""From what a spec says about its data to the data set that trains."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from hpo.data import bundled
+from hpo.data.dataset import DataSet, Source, Split
+from hpo.data.features import fit_features
+from hpo.data.idx import has_test_files, read_idx_folder
+from hpo.data.split import split_rows, split_sizes
+from hpo.errors import DataError
+from hpo.spec.data import CsvFile, DataSpec, IdxFolder
+
+BUNDLED: dict[str, Callable[[], Source]] = {
+    "breast_cancer": bundled.read_breast_cancer,
+    "diabetes": bundled.read_diabetes,
+    "digits": bundled.read_digits,
+    "iris": bundled.read_iris,
+    "wine": bundled.read_wine,
+}
+
+# Folders of IDX files below the data home, which `hpo data get` fills.
+FOLDERS = ("fashion_mnist", "mnist")
+
+
+def load_data(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
+    """The data set of `spec`, split, encoded and scaled; the same for the same spec and files.
+
+    `folder` is where the spec's relative paths start; `home` is the folder of downloaded data sets,
+    searched second.
+
+    Raises:
+        DataError: for data that are missing, broken or unfit, in one line.
+    """
+    source = read_source(spec, folder, home)
+    _check_classes(source)
+    has_own_test = source.test is not None
+    sizes = split_sizes(spec, len(source), has_own_test=has_own_test, classes=len(source.classes))
+    rows = split_rows(sizes, source.y if source.classes else None, spec.split_seed)
+    parts = [source.take(rows.train), source.take(rows.validation)]
+    if source.test is not None:
+        parts.append(source.test)
+    elif sizes.test:
+        parts.append(source.take(rows.test))
+    encode = fit_features(parts[0], spec.normalize)
+    mean, std = (0.0, 1.0) if source.classes else _target_scale(parts[0].y)
+    splits = [Split(encode(part), _scaled_target(part, mean, std)) for part in parts]
+    return DataSet(
+        task="classification" if source.classes else "regression",
+        train=splits[0],
+        validation=splits[1],
+        test=splits[2] if len(splits) > 2 else None,
+        outputs=len(source.classes) or 1,
+        fingerprint=_fingerprint(parts, spec.normalize),
+        classes=source.classes,
+        target_mean=mean,
+        target_std=std,
+    )
+
+
+def read_source(spec: DataSpec, folder: Path, home: Path | None) -> Source:
+    """The examples that `spec` names, as they are.
+
+    Raises:
+        DataError: for a name that is unknown, or files that are missing or broken.
+    """
+    match spec.dataset:
+        case CsvFile(csv=path):
+            from hpo.data.table import read_table
+
+            return read_table(_find(path, "file", folder, home), spec.dataset)
+        case IdxFolder(idx=path):
+            where = _find(path, "folder", folder, home)
+            cure = "put the file there, or correct data.dataset.idx."
+            with_test = spec.test != 0 and has_test_files(where)
+            return read_idx_folder(where, with_test=with_test, cure=cure)
+        case str(name) if name in BUNDLED:
+            return BUNDLED[name]()
+        case str(name) if name in FOLDERS:
+            cure = f"run `hpo data get {name}`, or set HPO_DATA to the folder that holds {name}/."
+            if home is None:
+                raise DataError(f"data.dataset: {name}: is not on this machine: {cure}")
+            return read_idx_folder(home / name, with_test=spec.test != 0, cure=cure)
+    known = sorted([*BUNDLED, *FOLDERS])
+    close = difflib.get_close_matches(spec.dataset, known, n=1)
+    hint = f"Did you mean '{close[0]}'? " if close else ""
+    raise DataError(
+        f"data.dataset: unknown name '{spec.dataset}'. {hint}Known names: {', '.join(known)}."
+    )
+
+
+def _find(path: str, kind: Literal["file", "folder"], folder: Path, home: Path | None) -> Path:
+    # Joining an absolute path gives that path.
+    wanted = Path(path).expanduser()
+    folders = [folder] if home is None or wanted.is_absolute() else [folder, home]
+    for start in folders:
+        there = start / wanted
+        if there.is_file() if kind == "file" else there.is_dir():
+            return there
+    where = "" if wanted.is_absolute() else f" in {' or '.join(map(str, folders))}"
+    raise DataError(
+        f"data.dataset.{'csv' if kind == 'file' else 'idx'}: there is no {kind} '{path}'{where}: "
+        "correct the path, which starts at the spec's folder, then at HPO_DATA."
+    )
+
+
+def _check_classes(source: Source) -> None:
+    if not source.classes:
+        return
+    single = np.flatnonzero(np.bincount(source.y) == 1)
+    if len(single):
+        raise DataError(
+            f"{source.target}: class '{source.classes[single[0]]}' has a single row, and both "
+            "training and validation need one: take it out, merge it with another class, or "
+            "set data.dataset.task to regression if the target is a quantity."
+        )
+
+
+def _target_scale(y: np.ndarray) -> tuple[float, float]:
+    is_constant = bool(y.min() == y.max())
+    return (float(y[0]), 1.0) if is_constant else (float(y.mean()), float(y.std()))
+
+
+def _scaled_target(part: Source, mean: float, std: float) -> np.ndarray:
+    return part.y if part.classes else ((part.y - mean) / std).astype(np.float32)
+
+
+def _fingerprint(parts: Sequence[Source], normalize: str) -> str:
+    """A hash of the splits before scaling.
+
+    The last bits of a mean may differ from machine to machine; what was read does not. Images are
+    also four times smaller before than after.
+    """
+    digest = hashlib.sha256(repr((normalize, parts[0].classes)).encode())
+    for part in parts:
+        for array in (part.x, part.y, part.categories):
+            if array is not None:
+                digest.update(f"{array.dtype.str}{array.shape}".encode())
+                digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

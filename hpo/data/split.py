@@ -1,0 +1,140 @@
+"""Which rows train, validate and test.
+
+The test split is a share or a count of all rows; `data.rows`, where given, cuts down what is left;
+the validation split is a share of those `rows` (of all rows where not given) or a count. Shares are
+rounded to the nearest row. Classes keep their shares in every split.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from hpo.errors import DataError
+from hpo.spec.data import DataSpec
+
+_AUTO_TEST_SHARE = 0.2
+
+
+class SplitSizes(NamedTuple):
+    """How many rows each split has, and how many `data.rows` leaves out."""
+
+    train: int
+    validation: int
+    test: int
+    left_out: int
+
+
+class SplitRows(NamedTuple):
+    """The rows of each split, in the order of the source."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def split_sizes(spec: DataSpec, rows: int, *, has_own_test: bool, classes: int) -> SplitSizes:
+    """How many of `rows` rows go to each split; `classes` is 0 for a regression.
+
+    Raises:
+        DataError: when a split would be empty, there are not enough rows to go round, or the
+            training split holds less than one row a class or than one batch.
+    """
+    test = _test_rows(spec, rows, has_own_test)
+    left = rows - test
+    if spec.rows is not None and spec.rows > left:
+        beside = " beside the test split" if test else ""
+        raise DataError(
+            f"data.rows: {spec.rows} is more than the {left} rows there are{beside}: "
+            f"write {left} or less, or take data.rows out to use them all."
+        )
+    used = left if spec.rows is None else spec.rows
+    validation = _count("validation", spec.validation, rows if spec.rows is None else spec.rows)
+    if validation == 0:
+        raise DataError(
+            "data.validation: 0 leaves no rows to compare trials on: write a share such as 0.2, "
+            "or a count."
+        )
+    train = used - validation
+    if train < max(classes, 1):
+        wanted = f"one for each of the {classes} classes" if classes else "any"
+        raise DataError(
+            f"data.validation: {spec.validation} leaves {max(train, 0)} of {used} rows to train "
+            f"on, too few to have {wanted}: make data.validation or data.test smaller."
+        )
+    if train < spec.batch_size:
+        raise DataError(
+            f"data.batch_size: {spec.batch_size} is larger than the {train} training rows: "
+            f"write {train} or less, or make data.validation or data.test smaller."
+        )
+    return SplitSizes(train, validation, test, left - used)
+
+
+def split_rows(sizes: SplitSizes, labels: np.ndarray | None, seed: int) -> SplitRows:
+    """A draw of rows for each split, the same for the same `seed`.
+
+    With `labels` (numbers of classes, `[N]`) each class has its share of the validation and test
+    splits, to within one row as long as it keeps a row to train on, which every class does.
+
+    Raises:
+        ValueError: for fewer training rows than classes.
+    """
+    order = np.random.Generator(np.random.Philox(seed)).permutation(sum(sizes))
+    # A regression is the case of one class.
+    labels = np.zeros(sum(sizes), np.int32) if labels is None else labels
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    counts = np.bincount(labels)
+    starts = np.cumsum(counts) - counts
+    drawn = []
+    for size in (sizes.test, sizes.left_out, sizes.validation):
+        ends = starts + _allot(size, counts, np.maximum(np.cumsum(counts) - starts - 1, 0))
+        drawn.append(_ranges(by_class, starts, ends))
+        starts = ends
+    test, _, validation = drawn
+    return SplitRows(_ranges(by_class, starts, np.cumsum(counts)), validation, test)
+
+
+def _test_rows(spec: DataSpec, rows: int, has_own_test: bool) -> int:
+    if not has_own_test:
+        return _count("test", _AUTO_TEST_SHARE if spec.test == "auto" else spec.test, rows)
+    if spec.test not in ("auto", 0):
+        raise DataError(
+            f"data.test: {spec.test}: this data set has test files of its own: write auto to use "
+            "them, or 0 for no test split."
+        )
+    return 0
+
+
+def _count(split: str, part: float, rows: int) -> int:
+    """The rows that a share (a float) or a count (an int) of `rows` stands for."""
+    count = part if isinstance(part, int) else round(part * rows)
+    if part and not count:
+        raise DataError(f"data.{split}: {part} of {rows} rows is not even one: write a count.")
+    if count >= rows:
+        raise DataError(
+            f"data.{split}: {part} leaves none of the {rows} rows to train on: write a share such "
+            "as 0.2, or a smaller count."
+        )
+    return count
+
+
+def _allot(size: int, counts: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """How many of `size` seats each class gets: its share, rounded by largest remainder.
+
+    No class gets more than its limit; its seats go to those that are furthest below their share.
+    """
+    if size > limits.sum():
+        raise ValueError(f"{size} rows cannot be drawn so that every class keeps one")
+    shares = size * counts / counts.sum()
+    seats: np.ndarray = np.minimum(np.floor(shares).astype(np.int64), limits)
+    while (open_seats := size - seats.sum()) > 0:
+        missing = np.where(seats < limits, shares - seats, -np.inf)
+        first = np.argsort(-missing, kind="stable")[: min(open_seats, (seats < limits).sum())]
+        seats[first] += 1
+    return seats
+
+
+def _ranges(rows: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    parts = [rows[start:end] for start, end in zip(starts, ends, strict=True)]
+    return np.sort(np.concatenate(parts))

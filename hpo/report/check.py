@@ -1,0 +1,137 @@
+"""What a study would do, told before it does anything: `hpo check`."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from hpo.search.rungs import Bracket, plan
+from hpo.space import Choice, Condition, Dimension, Distribution
+from hpo.spec.experiment import Experiment
+from hpo.spec.programs import count_programs
+from hpo.spec.words import shown
+
+
+@dataclass(frozen=True)
+class CheckSummary:
+    """A valid spec in figures; without a search it is one trial.
+
+    `epochs` are those of all trials together, at most that many where `is_upper_bound`.
+    `programs` is at most how many will be compiled for one device.
+    """
+
+    name: str
+    space_size: float
+    dimensions: tuple[Dimension, ...]
+    trials: int
+    sampler: str | None
+    scheduler: str | None
+    objective: str | None
+    brackets: tuple[Bracket, ...]
+    epochs: int
+    is_upper_bound: bool
+    programs: int
+
+
+def check_summary(experiment: Experiment) -> CheckSummary:
+    """What the study of an experiment would do.
+
+    Raises:
+        HpoError: for a scheduler that does not fit the epochs.
+    """
+    search, epochs = experiment.search, experiment.training.train.epochs
+    size = experiment.space.size
+    trials = 1 if search is None else search.trials
+    if search is not None and search.sampler.name == "grid":
+        trials = int(min(trials, size))
+    planned = None if search is None else plan(search.scheduler, epochs, trials)
+    counted = count_programs(experiment)
+    objective = search.objective if search else None
+    direction = "maximize" if objective and objective.maximize else "minimize"
+    return CheckSummary(
+        name=experiment.name,
+        space_size=size,
+        dimensions=experiment.space.dimensions,
+        trials=trials,
+        sampler=search.sampler.name if search else None,
+        scheduler=search.scheduler.name if search else None,
+        objective=f"{direction} {objective.metric}" if objective else None,
+        brackets=planned.brackets if planned else (),
+        epochs=planned.epochs if planned else epochs,
+        is_upper_bound=planned.is_upper_bound if planned else False,
+        programs=trials if counted is None else min(counted, trials),
+    )
+
+
+def render(summary: CheckSummary) -> str:
+    """The summary as plain text."""
+    size = "infinitely many" if math.isinf(summary.space_size) else f"{summary.space_size:,.0f}"
+    rows = [("space", f"{_count(len(summary.dimensions), 'dimension')}, {size} configurations")]
+    width = max((len(dimension.path) for dimension in summary.dimensions), default=0)
+    rows += [
+        ("", f"{d.path:{width}}  {_distribution(d.distribution)}{_condition(d.when)}")
+        for d in summary.dimensions
+    ]
+    if summary.sampler is not None:
+        rows.append(("objective", str(summary.objective)))
+        rows.append(("sampler", summary.sampler))
+        rows.append(("scheduler", str(summary.scheduler)))
+        shapes = Counter((bracket.sizes, bracket.budgets) for bracket in summary.brackets)
+        for (sizes, budgets), times in shapes.items():
+            again = f"  ({times} times)" if times > 1 else ""
+            rungs = ", ".join(
+                f"{n:,} to {budget:,}" for n, budget in zip(sizes, budgets, strict=True)
+            )
+            rows.append(("", f"trials to epoch: {rungs}{again}"))
+    rows.append(("trials", f"{summary.trials:,}"))
+    rows.append(("epochs", f"{'at most ' if summary.is_upper_bound else ''}{summary.epochs:,}"))
+    rows.append(("programs", f"at most {summary.programs:,}"))
+    lines = [f"{title:10} {text}" for title, text in rows]
+    return "\n".join([f"{summary.name} is valid.", *lines])
+
+
+def as_json(summary: CheckSummary) -> dict[str, Any]:
+    """The summary as plain values; the size of an infinite space is None."""
+    return {
+        "name": summary.name,
+        "space_size": None if math.isinf(summary.space_size) else int(summary.space_size),
+        "dimensions": [
+            {
+                "path": dimension.path,
+                "distribution": _distribution(dimension.distribution),
+                "when": _condition(dimension.when).strip() or None,
+            }
+            for dimension in summary.dimensions
+        ],
+        "trials": summary.trials,
+        "objective": summary.objective,
+        "sampler": summary.sampler,
+        "scheduler": summary.scheduler,
+        "brackets": [
+            {"trials": list(bracket.sizes), "epochs": list(bracket.budgets)}
+            for bracket in summary.brackets
+        ],
+        "epochs": summary.epochs,
+        "epochs_are_at_most": summary.is_upper_bound,
+        "programs_at_most": summary.programs,
+    }
+
+
+def _distribution(distribution: Distribution) -> str:
+    if isinstance(distribution, Choice):
+        return ", ".join(shown(value) for value in distribution.values)
+    step = "" if distribution.step in (None, 1) else f" in steps of {shown(distribution.step)}"
+    log = ", log" if distribution.log else ""
+    return f"{shown(distribution.low)} to {shown(distribution.high)}{step}{log}"
+
+
+def _condition(when: Condition | None) -> str:
+    if when is None:
+        return ""
+    return f" when {when.path} is {' or '.join(shown(value) for value in when.values)}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

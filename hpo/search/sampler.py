@@ -1,0 +1,70 @@
+"""Samplers: what proposes the hparams of the next trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from hpo.search.random_search import RandomSearch
+from hpo.space import SearchSpace
+from hpo.spec.search import Grid, Random, SamplerSpec, Surrogate, Tpe
+from hpo.trial import HParam, Trial
+
+
+class Sampler(Protocol):
+    """Proposes hparams from all trials so far.
+
+    What is proposed is a function of the seed, the trial's number and the trials: a sampler made
+    anew and given the same trials proposes the same, so nothing of it needs to be stored.
+    """
+
+    def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
+        """Up to `n` proposals for the trials `len(trials)`, `len(trials) + 1`, ...
+
+        Fewer than `n` once the space is exhausted. `trials[i].number` is `i`.
+        """
+        ...
+
+
+def make_sampler(spec: SamplerSpec, space: SearchSpace, seed: int) -> Sampler:
+    """The sampler that a spec names.
+
+    Raises:
+        HpoError: if it cannot search this space.
+    """
+    return SAMPLERS[spec.name](spec, space, seed)
+
+
+def _random(spec: Random, space: SearchSpace, seed: int) -> Sampler:
+    return RandomSearch(space, seed)
+
+
+def _grid(spec: Grid, space: SearchSpace, seed: int) -> Sampler:
+    from hpo.search.grid_search import GridSearch
+
+    return GridSearch(space, seed)
+
+
+def _tpe(spec: Tpe, space: SearchSpace, seed: int) -> Sampler:
+    from hpo.search.tpe import TpeSearch
+
+    return TpeSearch(space, seed, spec.startup_trials)
+
+
+def _surrogate(spec: Surrogate, space: SearchSpace, seed: int) -> Sampler:
+    from hpo.search.surrogate import SurrogateSearch
+
+    return SurrogateSearch(spec, space, seed)
+
+
+# Each takes its own spec class, which a type for all of them cannot say.
+SAMPLERS: dict[str, Callable[[Any, SearchSpace, int], Sampler]] = {
+    "random": _random,
+    "grid": _grid,
+    "tpe": _tpe,
+    "gp": _surrogate,
+    "bayesian": _surrogate,
+    "forest": _surrogate,
+    "extra_trees": _surrogate,
+    "boosted_trees": _surrogate,
+}

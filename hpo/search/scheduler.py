@@ -1,0 +1,78 @@
+"""Schedulers: which trials may train, and how far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from hpo.search.asha import AsynchronousHalving
+from hpo.search.halving import Halving
+from hpo.search.rungs import brackets
+from hpo.search.stopping import FullTraining, MedianRule
+from hpo.spec.search import (
+    Asha,
+    Hyperband,
+    Median,
+    NoScheduler,
+    SchedulerSpec,
+    SuccessiveHalving,
+)
+from hpo.trial import Job, Trial
+
+
+class Scheduler(Protocol):
+    """Decides over work, from the trials' losses and whether they have ended.
+
+    `trials[i].number` is `i`. Whether a trial waits or sits in a lane makes no difference: for each
+    that may train there is a job from where it stands to its next comparison, and the study leaves
+    out the jobs that are under way.
+    """
+
+    def runnable(self, trials: Sequence[Trial], window: int) -> tuple[Job, ...]:
+        """All work that may run now, in order of priority.
+
+        Promotions (to the highest rung first), continuations, and starts of up to `window` trials
+        that have not been proposed yet; ties by trial number.
+        """
+        ...
+
+    def eliminated(self, trials: Sequence[Trial]) -> frozenset[int]:
+        """Numbers of unfinished trials that can never run again: the study ends them as pruned."""
+        ...
+
+
+def make_scheduler(spec: SchedulerSpec, epochs: int, trials: int) -> Scheduler:
+    """The scheduler that a spec names, for so many `trials` of at most `epochs` each.
+
+    Raises:
+        HpoError: if the scheduler's first budget is more than the full one.
+    """
+    return SCHEDULERS[spec.name](spec, epochs, trials)
+
+
+def _none(spec: NoScheduler, epochs: int, trials: int) -> Scheduler:
+    return FullTraining(epochs, trials)
+
+
+def _median(spec: Median, epochs: int, trials: int) -> Scheduler:
+    brackets(spec, epochs, trials)
+    return MedianRule(epochs, trials, spec.min_epochs, spec.startup_trials)
+
+
+def _halving(spec: SuccessiveHalving | Hyperband, epochs: int, trials: int) -> Scheduler:
+    return Halving(brackets(spec, epochs, trials))
+
+
+def _asha(spec: Asha, epochs: int, trials: int) -> Scheduler:
+    (bracket,) = brackets(spec, epochs, trials)
+    return AsynchronousHalving(bracket.budgets, spec.eta, trials)
+
+
+# Each takes its own spec class, which a type for all of them cannot say.
+SCHEDULERS: dict[str, Callable[[Any, int, int], Scheduler]] = {
+    "none": _none,
+    "median": _median,
+    "successive_halving": _halving,
+    "asha": _asha,
+    "hyperband": _halving,
+}

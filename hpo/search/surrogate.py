@@ -1,0 +1,231 @@
+"""Bayesian optimisation with a surrogate model of the loss, by scikit-optimize."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from statistics import median, quantiles
+from typing import Any
+
+from hpo.search.levels import assemble, is_stepped, level, level_count, level_of, varying
+from hpo.search.random_search import RandomSearch, sampler_seed
+from hpo.space import Choice, Distribution, Float, SearchSpace
+from hpo.spec.search import Surrogate
+from hpo.trial import HParam, HParams, Trial, TrialState
+
+ACQUISITIONS = {"ei": "EI", "lcb": "LCB", "pi": "PI", "hedge": "gp_hedge"}
+
+# The most trials that a surrogate is fitted to: a Gaussian process takes cubic time.
+_HISTORY = {"gp": 100, "bayesian": 100, "forest": 500, "extra_trees": 500, "boosted_trees": 500}
+
+# Random points at which the acquisition is evaluated before it is optimised further.
+_CANDIDATES = 2000
+
+
+class SurrogateSearch:
+    """Fits a surrogate to the trials' losses and proposes where its acquisition is best.
+
+    Every trial with at least one epoch counts, by the loss that it can be expected to have after
+    the longest budget so far: see `comparable_losses`. Trials under way without an epoch count
+    with the mean of the others ("constant liar": Ginsbourger et al. 2010, "Kriging is well-suited
+    to parallelize optimization"), so that lanes do not all try the same. Inactive dimensions sit
+    in the middle of their range. The first `startup_trials` are random draws.
+
+    An ask is a function of the seed, the trial's number and the trials: each fits a fresh
+    scikit-optimize `Optimizer`. A Gaussian process sees the best 50 trials and the latest 50, trees
+    250 and 250; its length scales are fitted once for all proposals of an ask, without the lies.
+    With `hedge` each proposal is by EI, LCB or PI with equal chances, for the gains by which
+    gp_hedge weighs them would need every model since the start.
+
+    Source: Shahriari et al. 2016, "Taking the human out of the loop" (Proc. IEEE 104).
+    """
+
+    def __init__(self, spec: Surrogate, space: SearchSpace, seed: int) -> None:
+        self._spec = spec
+        self._space = space
+        self._seed = seed
+        self._random = RandomSearch(space, seed)
+        self._varying = varying(space)
+        self._fitted: tuple[list[list[Any]], list[float], Any] | None = None
+
+    def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
+        """Proposals for the next `n` trials, each aware of those before it."""
+        losses = comparable_losses(trials)
+        is_startup = len(losses) < self._spec.startup_trials or not self._varying
+        asked = list(trials)
+        for number in range(len(trials), len(trials) + n):
+            if is_startup or not losses:
+                hparams = self._random.draw(number)
+            else:
+                hparams = self._propose(number, asked, losses)
+            asked.append(Trial(number, hparams))
+        return [dict(trial.hparams) for trial in asked[len(trials) :]]
+
+    def _propose(
+        self, number: int, trials: Sequence[Trial], losses: dict[int, float]
+    ) -> dict[str, HParam]:
+        import skopt
+
+        seen = _most_telling(losses, _HISTORY[self._spec.name])
+        points = [self._point(trials[seen_number].hparams) for seen_number in seen]
+        values = [losses[seen_number] for seen_number in seen]
+        pending = [
+            trial
+            for trial in trials
+            if trial.state is TrialState.RUNNING and trial.number not in losses
+        ]
+        lie = sum(values) / len(values)
+        optimizer = skopt.Optimizer(
+            [_dimension(distribution) for _, distribution in self._varying],
+            base_estimator=self._estimator(points, values, sampler_seed(self._seed, number)),
+            n_initial_points=0,
+            acq_func=ACQUISITIONS[self._spec.acquisition],
+            acq_optimizer_kwargs={"n_points": _CANDIDATES},
+            random_state=sampler_seed(self._seed, number),
+        )
+        with warnings.catch_warnings():
+            # In a small space every point is evaluated in the end: a random one is fine then.
+            warnings.filterwarnings("ignore", "The objective has been evaluated", UserWarning)
+            optimizer.tell(
+                points + [self._point(trial.hparams) for trial in pending],
+                values + [lie] * len(pending),
+            )
+            proposed = optimizer.ask()
+        return assemble(
+            self._space,
+            {
+                path: _from_skopt(distribution, value)
+                for (path, distribution), value in zip(self._varying, proposed, strict=True)
+            },
+        )
+
+    def _point(self, hparams: HParams) -> list[Any]:
+        """A trial as scikit-optimize is told it; inactive dimensions in mid-range."""
+        return [
+            _to_skopt(distribution, hparams[path] if path in hparams else distribution.at(0.5))
+            for path, distribution in self._varying
+        ]
+
+    def _estimator(self, points: list[list[Any]], values: list[float], seed: int) -> Any:
+        """The surrogate model, not yet fitted; a Gaussian process has its length scales fixed."""
+        from skopt.utils import cook_estimator
+
+        if self._spec.name == "boosted_trees":
+            return _boosted_trees(seed)
+        if self._spec.name in ("forest", "extra_trees"):
+            return cook_estimator("RF" if self._spec.name == "forest" else "ET", random_state=seed)
+        if self._fitted is None or self._fitted[:2] != (points, values):
+            self._fitted = (points, values, self._fit_process(points, values))
+        return self._fitted[2]
+
+    def _fit_process(self, points: list[list[Any]], values: list[float]) -> Any:
+        """A Gaussian process with length scales and noise as these values suggest."""
+        from sklearn.exceptions import ConvergenceWarning
+        from skopt.learning import GaussianProcessRegressor
+        from skopt.space import Space
+        from skopt.utils import cook_estimator, normalize_dimensions
+
+        dimensions = [_dimension(distribution) for _, distribution in self._varying]
+        process = cook_estimator("GP", space=dimensions, random_state=sampler_seed(self._seed, 0))
+        with warnings.catch_warnings():
+            # A dimension that does not matter has its length scale at the upper limit.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            process.fit(Space(normalize_dimensions(dimensions)).transform(points), values)
+        return GaussianProcessRegressor(
+            # Without the noise term, which scikit-optimize adds itself.
+            kernel=process.kernel_.k1,
+            noise=process.noise_,
+            optimizer=None,
+            normalize_y=True,
+        )
+
+
+def comparable_losses(trials: Sequence[Trial]) -> dict[int, float]:
+    """What to expect of each trial at the longest budget so far, by number; {} if all diverged.
+
+    A trial that stopped early is not a bad one, and its loss cannot stand beside those of trials
+    that went on. So its last loss is moved by what the trials with the longest budget gained from
+    there (their median): trials are ranked as they were at the epochs they have in common. Diverged
+    trials count as the worst. Losses beyond Tukey's upper fence (1977: the third quartile and 1.5
+    times the distance between the quartiles) are moved to it: one of 1e9 would flatten the rest.
+    """
+    alive = [trial for trial in trials if trial.losses and trial.state is not TrialState.DIVERGED]
+    if not alive:
+        return {}
+    longest = max(trial.epochs for trial in alive)
+    furthest = [trial.losses for trial in alive if trial.epochs == longest]
+    gain = {
+        epochs: median(losses[-1] - losses[epochs - 1] for losses in furthest)
+        for epochs in {trial.epochs for trial in alive}
+    }
+    expected = {trial.number: trial.losses[-1] + gain[trial.epochs] for trial in alive}
+    worst = max(expected.values())
+    if len(expected) > 3:
+        low, _, high = quantiles(expected.values(), method="inclusive")
+        if low < high:
+            worst = min(worst, high + 1.5 * (high - low))
+    return {
+        trial.number: min(expected.get(trial.number, worst), worst)
+        for trial in trials
+        if trial.number in expected or trial.state is TrialState.DIVERGED
+    }
+
+
+def _most_telling(losses: dict[int, float], limit: int) -> list[int]:
+    """The numbers of the best trials and of the latest others, half and half, in order."""
+    ranked = sorted(losses, key=lambda number: (losses[number], number))
+    latest = sorted(ranked[limit // 2 :])[-(limit - limit // 2) :]
+    return sorted(ranked[: limit // 2] + latest)
+
+
+def _dimension(distribution: Distribution) -> Any:
+    """A dimension for scikit-optimize, which fails on choices that are not all text."""
+    from skopt.space import Categorical, Integer, Real
+
+    if isinstance(distribution, Choice):
+        return Categorical([str(index) for index in range(len(distribution.values))])
+    if is_stepped(distribution):
+        return Integer(0, (level_count(distribution) or 1) - 1)
+    prior = "log-uniform" if distribution.log else "uniform"
+    kind = Real if isinstance(distribution, Float) else Integer
+    return kind(distribution.low, distribution.high, prior=prior)
+
+
+def _to_skopt(distribution: Distribution, value: HParam) -> Any:
+    if isinstance(distribution, Choice):
+        return str(level_of(distribution, value))
+    return level_of(distribution, value) if is_stepped(distribution) else value
+
+
+def _from_skopt(distribution: Distribution, value: Any) -> HParam:
+    """The value as Python's own type, back inside limits that rounding may have crossed."""
+    if isinstance(distribution, Choice) or is_stepped(distribution):
+        return level(distribution, int(value))
+    kind = float if isinstance(distribution, Float) else int
+    return kind(min(max(value, distribution.low), distribution.high))
+
+
+def _boosted_trees(seed: int) -> Any:
+    """Scikit-optimize's boosted quantile trees, mended for current NumPy and scikit-learn.
+
+    Its class is not taken for a regressor by scikit-learn >= 1.6, and calls `numpy.in1d`, which
+    NumPy 2.4 has removed.
+    """
+    import numpy as np
+    from sklearn.ensemble import GradientBoostingRegressor
+    from sklearn.utils import RegressorTags
+    from skopt.learning import GradientBoostingQuantileRegressor
+
+    class QuantileTrees(GradientBoostingQuantileRegressor):  # type: ignore[misc]
+        def __sklearn_tags__(self) -> Any:
+            tags = super().__sklearn_tags__()
+            tags.estimator_type = "regressor"
+            tags.regressor_tags = RegressorTags()
+            return tags
+
+        def predict(self, X: Any, return_std: bool = False) -> Any:  # noqa: N803
+            low, middle, high = np.stack([tree.predict(X) for tree in self.regressors_])
+            return (middle, (high - low) / 2) if return_std else middle
+
+    trees = GradientBoostingRegressor(n_estimators=30, loss="quantile")
+    return QuantileTrees(base_estimator=trees, random_state=seed)

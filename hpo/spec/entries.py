@@ -1,0 +1,136 @@
+"""The entries of a `space` section: a distribution for a leaf, and when it is active."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hpo.space import Choice, Distribution, Float, Int, same_value
+from hpo.spec.document import KeyPath, Mistake
+from hpo.spec.words import shown, unknown_name
+from hpo.trial import HParam
+
+KINDS = ("float", "int", "choice", "value")
+ENTRY_KEYS = (*KINDS, "log", "step", "when")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry as written: the leaf's path, its distribution, the condition yet unchecked."""
+
+    path: str
+    distribution: Distribution
+    when: tuple[str, HParam] | None
+    key: str | None  # that holds the distribution; None for a constant
+
+    def place(self, index: int) -> KeyPath:
+        """Where the value at an index of its choices is written; bounds count as one place."""
+        at: KeyPath = ("space", self.path)
+        if self.key == "choice":
+            return (*at, "choice", index)
+        return (*at, "value") if self.key == "value" else at
+
+
+def read_entry(path: str, written: Any) -> tuple[Entry | None, list[Mistake]]:
+    """One entry, or what is wrong with it; anything but a mapping is a constant.
+
+    `{float: [0.0, 0.5]}`, `{int: [1, 4], step: 1, when: {model.name: mlp}}`, `{choice: [a, b]}`,
+    `{value: x}` and plain `x`; `log: true` and `step` go with `float` and `int`.
+    """
+    at: KeyPath = ("space", path)
+    if not isinstance(written, Mapping):
+        return Entry(path, Choice((written,)), None, None), []
+    found = [
+        Mistake((*at, key), unknown_name(key, ENTRY_KEYS, "key"))
+        for key in written
+        if key not in ENTRY_KEYS
+    ]
+    kinds = [kind for kind in KINDS if kind in written]
+    if len(kinds) != 1:
+        has = f"has both {' and '.join(kinds)}" if kinds else "has no distribution"
+        text = (
+            f"{has}: write one of {{float: [low, high]}}, {{int: [low, high]}}, {{choice: [...]}}"
+        )
+        return None, [*found, *([] if found and not kinds else [Mistake(at, text)])]
+    kind = kinds[0]
+    distribution: Distribution | Mistake
+    if kind in ("float", "int"):
+        distribution = _range(at, kind, written)
+    else:
+        distribution = _choice(at, written[kind] if kind == "choice" else [written["value"]])
+        for key in ("log", "step"):
+            if key in written:
+                text = f"does not go with {kind}: remove it, or write float or int"
+                found.append(Mistake((*at, key), text))
+    when = _when(at, written["when"]) if "when" in written else None
+    for read in (distribution, when):
+        if isinstance(read, Mistake):
+            found.append(read)
+    if found or isinstance(distribution, Mistake) or isinstance(when, Mistake):
+        return None, found
+    return Entry(path, distribution, when, kind), []
+
+
+def _range(at: KeyPath, kind: str, written: Mapping[str, Any]) -> Float | Int | Mistake:
+    bounds, log, step = written[kind], written.get("log", False), written.get("step")
+    here = (*at, kind)
+    if not isinstance(bounds, list) or len(bounds) != 2:
+        return Mistake(here, f"cannot be {shown(bounds)}: write [low, high]")
+    for bound in bounds:
+        if not _is_number(bound):
+            return Mistake(here, f"{shown(bound)} is not a finite number: write [low, high]")
+        if kind == "int" and not isinstance(bound, int):
+            return Mistake(here, f"{bound} is not whole: write whole bounds, or float for int")
+    low, high = bounds
+    if low >= high:
+        return Mistake(at, f"low ({low}) must be below high ({high})")
+    if not isinstance(log, bool):
+        return Mistake((*at, "log"), f"cannot be {shown(log)}: write true or false")
+    if log and low <= 0:
+        return Mistake(at, f"low ({low}) must be above 0 for log: raise it or remove log")
+    if log and step is not None:
+        return Mistake(at, "log and step exclude each other: remove one")
+    if step is not None and (not _is_number(step) or step <= 0):
+        return Mistake((*at, "step"), f"cannot be {shown(step)}: write a number above 0")
+    if step is not None and step > high - low:
+        text = f"{step} is larger than the range from {low} to {high}: write a smaller one"
+        return Mistake((*at, "step"), text)
+    if kind == "float":
+        return Float(float(low), float(high), log, None if step is None else float(step))
+    if step is not None and not isinstance(step, int):
+        return Mistake((*at, "step"), f"{step} is not whole: write a whole step, or float for int")
+    return Int(low, high, log, step or 1)
+
+
+def _choice(at: KeyPath, values: Any) -> Choice | Mistake:
+    here = (*at, "choice")
+    if not isinstance(values, list):
+        return Mistake(here, f"cannot be {shown(values)}: write a list of values")
+    if not values:
+        return Mistake(here, "is empty: write at least one value")
+    for index, value in enumerate(values):
+        if any(same_value(value, other) for other in values[:index]):
+            return Mistake((*here, index), f"{shown(value)} is listed twice: remove one")
+    return Choice(tuple(values))
+
+
+def _when(at: KeyPath, written: Any) -> tuple[str, HParam] | Mistake:
+    here = (*at, "when")
+    if not isinstance(written, Mapping) or len(written) != 1:
+        text = f"cannot be {shown(written)}: write one path, {{optimizer.name: [sgd, rmsprop]}}"
+        return Mistake(here, text)
+    ((path, values),) = written.items()
+    if values == []:
+        return Mistake((*here, path), "is empty: write at least one value")
+    return path, values
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

@@ -1,0 +1,191 @@
+"""A spec file, or a study's stored document, to an experiment; or to all its mistakes at once."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from hpo.errors import HpoError, SpecError
+from hpo.space import SearchSpace
+from hpo.spec.data import NAMED_DATASETS, CsvFile, DataSpec, IdxFolder, Task
+from hpo.spec.dimensions import build_space, joint_mistakes
+from hpo.spec.document import Document, Mistake, Place, parse_yaml
+from hpo.spec.entries import read_entry
+from hpo.spec.experiment import Experiment, SpecFile, Training, TrainSpec
+from hpo.spec.include import merge_includes, read_text
+from hpo.spec.marks import Spec
+from hpo.spec.overrides import apply_overrides
+from hpo.spec.schema import spec_mistakes
+from hpo.spec.search import METRICS, SearchSpec
+from hpo.spec.words import unknown_name
+
+S = TypeVar("S", bound=Spec)
+
+
+def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """The experiment of a spec file, with `path=value` overrides applied.
+
+    Raises:
+        SpecError: with every mistake of the file, its includes and the overrides, a line each.
+    """
+    document = parse_yaml(read_text(path), str(path))
+    lines: list[str] = []
+    is_mapping = isinstance(document.values, Mapping)
+    includes = [text for text in overrides if text.startswith("space.include=")]
+    if is_mapping:
+        document, lines = apply_overrides(document, includes)
+    document, included = merge_includes(document, path.parent)
+    if is_mapping:
+        others = [text for text in overrides if text not in includes]
+        document, more = apply_overrides(document, others)
+        lines += more
+    return _experiment(document, path.parent, included, lines)
+
+
+def experiment_from_document(
+    document: Mapping[str, Any], folder: Path, where: str = ""
+) -> Experiment:
+    """The experiment of a document that a study keeps; `where` names it in messages.
+
+    Raises:
+        SpecError: with every mistake of the document, a line each.
+    """
+    values = copy.deepcopy(dict(document))
+    merged, _ = merge_includes(Document(values, {(): Place(where)}), folder)
+    space = merged.values.get("space")
+    # Which entries were included is not kept, so all are read as leniently as included ones.
+    included = frozenset(space) if isinstance(space, Mapping) else frozenset()
+    return _experiment(merged, folder, included, [])
+
+
+def require_search(experiment: Experiment) -> SearchSpec:
+    """The search section of an experiment that is to be searched.
+
+    Raises:
+        SpecError: for a spec without a search, or in whose space nothing varies.
+    """
+    if experiment.search is None:
+        cure = "add search: {objective: {maximize: accuracy}, trials: 100}"
+        raise SpecError([f"{experiment.name}: has no search section: {cure}"])
+    if not len(experiment.space):
+        cure = "add space: {model.dropout: {float: [0.0, 0.5]}}, or use hpo train"
+        raise SpecError([f"{experiment.name}: nothing varies: {cure}"])
+    return experiment.search
+
+
+def require_single(experiment: Experiment) -> Training:
+    """The one training configuration of an experiment that is to be trained as it is.
+
+    Raises:
+        HpoError: for a spec in which something varies.
+    """
+    if len(experiment.space):
+        paths = ", ".join(dimension.path for dimension in experiment.space.dimensions[:3])
+        more = ", ..." if len(experiment.space) > 3 else ""
+        cure = "remove space, or use hpo search and then hpo export"
+        raise HpoError(f"{experiment.name}: {paths}{more} may vary: {cure}")
+    return experiment.training
+
+
+def task_of(data: DataSpec) -> Task | None:
+    """The task of a data set, or None where only its values can tell."""
+    dataset = data.dataset
+    if isinstance(dataset, str):
+        return NAMED_DATASETS.get(dataset)
+    if isinstance(dataset, CsvFile):
+        return None if dataset.task == "auto" else dataset.task
+    return "classification" if isinstance(dataset, IdxFolder) else None
+
+
+def _experiment(
+    document: Document, folder: Path, included: frozenset[str], lines: list[str]
+) -> Experiment:
+    values = document.values
+    mistakes = [*document.mistakes, *spec_mistakes(SpecFile, values)]
+    space = SearchSpace()
+    if isinstance(values, Mapping):
+        if isinstance(values.get("space", {}), Mapping):
+            space, wrong = _space(values, included, mistakes)
+            mistakes += wrong
+        mistakes += _cross_mistakes(values, space)
+    if mistakes or lines:
+        raise SpecError([*document.lines(mistakes), *lines])
+    spec = SpecFile.model_validate(values)
+    parts = {name: getattr(spec, name) for name in Training.model_fields}
+    return Experiment(
+        name=spec.name,
+        training=Training.model_validate(parts),
+        space=space,
+        search=spec.search,
+        study=spec.study,
+        document=values,
+        folder=folder,
+    )
+
+
+def _space(
+    values: Mapping[str, Any], included: frozenset[str], mistakes: Sequence[Mistake]
+) -> tuple[SearchSpace, list[Mistake]]:
+    found: list[Mistake] = []
+    entries = []
+    for path, written in values.get("space", {}).items():
+        entry, wrong = read_entry(path, written)
+        found += wrong
+        entries += [entry] if entry else []
+    # A section with mistakes of its own would only repeat them for each of its dimensions.
+    broken = {mistake.path[0] for mistake in mistakes if mistake.path}
+    sound = {
+        name: values[name]
+        for name in Training.model_fields
+        if name in values and name not in broken
+    }
+    space, wrong = build_space(entries, sound, included)
+    found += wrong
+    if not found and len(sound) == len(Training.model_fields):
+        found += joint_mistakes(space, sound)
+    return space, found
+
+
+def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace) -> list[Mistake]:
+    """What is wrong between the parts of a spec; parts with mistakes of their own are left out."""
+    found: list[Mistake] = []
+    data = _read(DataSpec, values.get("data"))
+    train = _read(TrainSpec, values.get("train"))
+    search = _read(SearchSpec, values.get("search"))
+    section = values.get("data")
+    dataset = section.get("dataset") if isinstance(section, Mapping) else None
+    if isinstance(dataset, str) and dataset not in NAMED_DATASETS:
+        text = f"{unknown_name(dataset, NAMED_DATASETS)} Or write {{csv: ..., target: ...}}."
+        found.append(Mistake(("data", "dataset"), text))
+    if search is None:
+        return found
+    task = task_of(data) if data else None
+    if task is not None and task not in METRICS[search.objective.metric][0]:
+        better = ", ".join(
+            f"{{{direction}: {metric}}}"
+            for metric, (tasks, direction) in METRICS.items()
+            if task in tasks
+        )
+        text = f"{search.objective.metric} is not a metric of {task}: write one of {better}"
+        found.append(Mistake(("search", "objective"), text))
+    least = getattr(search.scheduler, "min_epochs", 1)
+    if train is not None and least > train.epochs:
+        text = f"{least} is more than train.epochs ({train.epochs}): lower it or train longer"
+        found.append(Mistake(("search", "scheduler", "min_epochs"), text))
+    for dimension in space.dimensions if search.sampler.name == "grid" else ():
+        if math.isinf(dimension.distribution.size):
+            text = "is continuous, which grid cannot search: add a step or write choice"
+            found.append(Mistake(("space", dimension.path), text))
+    return found
+
+
+def _read(spec: type[S], value: Any) -> S | None:
+    try:
+        return spec.model_validate(value)
+    except ValidationError:
+        return None

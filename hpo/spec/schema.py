@@ -1,0 +1,248 @@
+"""What the spec classes hold: their variants, where a dotted path may lead, what is wrong there.
+
+A *variant* is one of the specs that a field may hold: `optimizer` holds one for each optimizer,
+chosen by its `name`; `data.dataset` one for each kind of file, chosen by a key of its own (`csv`).
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import ValidationError
+
+from hpo.spec.document import KeyPath, Mistake
+from hpo.spec.marks import Spec
+from hpo.spec.words import described, shown, unknown_name, wrong_value
+
+
+@dataclass(frozen=True)
+class Variants:
+    """The specs that a field may hold, by the value of the key `tag` or by a key of their own."""
+
+    tag: str | None
+    specs: Mapping[str, type[Spec]]
+
+    def chosen(self, value: Any) -> type[Spec] | None:
+        """The spec that a mapping is meant for, or None where it does not say."""
+        if not isinstance(value, Mapping):
+            return None
+        if self.tag is not None:
+            name = value.get(self.tag)
+            return self.specs.get(name) if isinstance(name, str) else None
+        if len(self.specs) == 1:
+            return next(iter(self.specs.values()))
+        return next((spec for key, spec in self.specs.items() if key in value), None)
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One place where a dotted path leads: a field of a spec, and the variants on the way there."""
+
+    owner: type[Spec]
+    field: str
+    variants: tuple[tuple[str, str], ...]
+
+    @property
+    def is_tag(self) -> bool:
+        """Whether the field is the name that chooses a variant."""
+        return bool(self.variants) and self.variants[-1][0].rpartition(".")[2] == self.field
+
+
+@cache
+def variants_of(spec: type[Spec], field: str) -> Variants | None:
+    """The variants of a field, or None where it holds a plain value."""
+    info = spec.model_fields[field]
+    specs = [kind for kind in _members(info.annotation) if _is_spec(kind)]
+    if not specs:
+        return None
+    if isinstance(info.discriminator, str):
+        tag = info.discriminator
+        return Variants(
+            tag,
+            {name: kind for kind in specs for name in get_args(kind.model_fields[tag].annotation)},
+        )
+    return Variants(None, {next(iter(kind.model_fields)): kind for kind in specs})
+
+
+@cache
+def leaves_at(spec: type[Spec], path: str) -> tuple[Leaf, ...]:
+    """Every place where a dotted path leads, one for each way of choosing variants."""
+    return tuple(leaf for known, leaf in all_leaves(spec) if known == path)
+
+
+@cache
+def all_leaves(spec: type[Spec]) -> tuple[tuple[str, Leaf], ...]:
+    """Every dotted path below a spec, in any variant, with where it leads."""
+    return tuple(_below(spec, "", ()))
+
+
+def place_of(
+    spec: type[Spec], values: Mapping[str, Any], path: str
+) -> tuple[type[Spec], str] | None:
+    """The spec and field where a path leads in these values; None where they have no such field."""
+    outer, _, field = path.rpartition(".")
+    try:
+        inner = value_at(spec, values, outer) if outer else values
+    except KeyError:
+        return None
+    owner = _owner(spec, values, outer, inner)
+    return (owner, field) if owner is not None and field in owner.model_fields else None
+
+
+def value_at(spec: type[Spec], values: Mapping[str, Any], path: str) -> Any:
+    """The value at a path, the default where the values leave it out.
+
+    Raises:
+        KeyError: where the variants that the values choose have no such field.
+    """
+    owner: type[Spec] | None = spec
+    here: Any = values
+    for name in path.split("."):
+        if owner is None or name not in owner.model_fields:
+            raise KeyError(path)
+        variants = variants_of(owner, name)
+        here = here[name] if name in here else default_of(owner, name)
+        owner = None if variants is None else variants.chosen(here)
+    return here
+
+
+def default_of(spec: type[Spec], field: str) -> Any:
+    """The default of a field as a plain value; an empty mapping where it has none."""
+    info = spec.model_fields[field]
+    default = {} if info.is_required() else info.get_default(call_default_factory=True)
+    return default.model_dump(exclude_unset=True) if isinstance(default, Spec) else default
+
+
+def spec_mistakes(spec: type[Spec], value: Any, path: KeyPath = ()) -> list[Mistake]:
+    """All that is wrong with a value meant for a spec; nothing where the spec takes it."""
+    if not isinstance(value, Mapping):
+        return [Mistake(path, f"cannot be {shown(value)}: write a mapping such as {_shape(spec)}")]
+    errors = field_errors(spec, value)
+    found: list[Mistake] = []
+    for key in value:
+        if key not in spec.model_fields:
+            found.append(Mistake((*path, key), _unknown_key(spec, key)))
+    for name, info in spec.model_fields.items():
+        variants = variants_of(spec, name)
+        if name not in value:
+            if info.is_required():
+                found.append(Mistake((*path, name), _missing(spec, name)))
+        elif variants is not None:
+            found += _variant_mistakes(spec, name, variants, value[name], (*path, name))
+        elif name in errors:
+            found.append(Mistake((*path, name), leaf_mistake(spec, name, value[name], errors)))
+    if not found and errors:
+        found.append(Mistake(path, next(iter(errors.values()))))
+    return found
+
+
+def field_errors(spec: type[Spec], value: Mapping[str, Any]) -> dict[str, str]:
+    """The fields that a spec refuses, with what its own validators say ('' for no more)."""
+    try:
+        spec.model_validate(dict(value))
+    except ValidationError as error:
+        return {
+            str(item["loc"][0]) if item["loc"] else "": str(item.get("ctx", {}).get("error", ""))
+            for item in error.errors(include_url=False, include_input=False)
+        }
+    return {}
+
+
+def leaf_mistake(spec: type[Spec], field: str, value: Any, errors: Mapping[str, str]) -> str:
+    """What is wrong with the value of one field that a spec refuses."""
+    if errors[field]:
+        return f"{shown(value)} {errors[field]}"
+    info = spec.model_fields[field]
+    return wrong_value(value, info.annotation, info.metadata)
+
+
+def _variant_mistakes(
+    spec: type[Spec], field: str, variants: Variants, value: Any, path: KeyPath
+) -> list[Mistake]:
+    chosen = variants.chosen(value)
+    if chosen is not None:
+        return spec_mistakes(chosen, value, path)
+    tag, names = variants.tag, list(variants.specs)
+    if isinstance(value, Mapping):
+        if tag is None:
+            keys = " or ".join(names)
+            return [Mistake(path, f"says not what it is: write one with the key {keys}")]
+        if tag not in value:
+            known = f"known names: {', '.join(sorted(names))}"
+            return [Mistake((*path, tag), f"is missing: write a {tag} ({known})")]
+        if isinstance(value[tag], str):
+            return [Mistake((*path, tag), unknown_name(value[tag], names))]
+        known = f"one of {', '.join(sorted(names))}"
+        return [Mistake((*path, tag), f"cannot be {shown(value[tag])}: write {known}")]
+    if tag is not None and isinstance(value, str):
+        if value in names:
+            return [Mistake(path, f"is a mapping, not {shown(value)}: write {{{tag}: {value}}}")]
+        return [Mistake(path, f"{unknown_name(value, names)} Write {{{tag}: ...}}.")]
+    if tag is None and len(names) == 1:
+        return spec_mistakes(next(iter(variants.specs.values())), value, path)
+    errors = field_errors(spec, {field: value})
+    if tag is None and field not in errors:
+        return []
+    if tag is not None:
+        return [Mistake(path, f"cannot be {shown(value)}: write {{{tag}: {sorted(names)[0]}}}")]
+    return [Mistake(path, leaf_mistake(spec, field, value, {field: ""}))]
+
+
+def _unknown_key(spec: type[Spec], key: str) -> str:
+    if "." in key and key.partition(".")[0] in spec.model_fields:
+        outer, _, inner = key.partition(".")
+        return f"dotted keys are for the space: write {outer}: {{{inner}: ...}}"
+    return unknown_name(key, spec.model_fields, "key")
+
+
+def _missing(spec: type[Spec], field: str) -> str:
+    info, variants = spec.model_fields[field], variants_of(spec, field)
+    if variants is not None and variants.tag is not None:
+        names = sorted(variants.specs)
+        known = f"known names: {', '.join(names)}"
+        return f"is missing: write {{{variants.tag}: {names[0]}}} or another ({known})"
+    if variants is not None and len(variants.specs) == 1:
+        return f"is missing: write {_shape(next(iter(variants.specs.values())))}"
+    return f"is missing: write {described(info.annotation, info.metadata)}"
+
+
+def _shape(spec: type[Spec]) -> str:
+    """The keys that a mapping for a spec must have, or its first one: `{dataset: ...}`."""
+    needed = [name for name, inner in spec.model_fields.items() if inner.is_required()]
+    names = needed or list(spec.model_fields)[:1]
+    return f"{{{', '.join(f'{name}: ...' for name in names)}}}"
+
+
+def _below(
+    spec: type[Spec], prefix: str, chosen: tuple[tuple[str, str], ...]
+) -> Iterator[tuple[str, Leaf]]:
+    for name in spec.model_fields:
+        path = f"{prefix}{name}"
+        yield path, Leaf(spec, name, chosen)
+        variants = variants_of(spec, name)
+        for key, inner in variants.specs.items() if variants else ():
+            switch = f"{path}.{variants.tag}" if variants and variants.tag else path
+            is_only = variants is not None and variants.tag is None and len(variants.specs) == 1
+            yield from _below(inner, f"{path}.", chosen if is_only else (*chosen, (switch, key)))
+
+
+def _owner(spec: type[Spec], values: Mapping[str, Any], path: str, value: Any) -> type[Spec] | None:
+    if not path:
+        return spec
+    place = place_of(spec, values, path)
+    variants = variants_of(*place) if place else None
+    return variants.chosen(value) if variants else None
+
+
+def _members(annotation: Any) -> list[Any]:
+    if get_origin(annotation) in (Union, types.UnionType):
+        return list(get_args(annotation))
+    return [annotation]
+
+
+def _is_spec(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Spec)

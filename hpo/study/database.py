@@ -1,0 +1,165 @@
+"""The connection to a study's database, and what can go wrong with it.
+
+A SQLite file is written in WAL mode and left in rollback mode, so that the .db file of a study at
+rest is complete and can be read anywhere, from a read-only folder too.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from hpo.errors import StudyError
+
+BUSY_SECONDS = 10.0
+
+
+def database_path(url: sa.URL | str) -> Path | None:
+    """The file of a SQLite database, or None for a database server."""
+    url = parsed_url(url) if isinstance(url, str) else url
+    if url.get_backend_name() != "sqlite":
+        return None
+    return Path.cwd() / Path(url.database or "").expanduser()
+
+
+def parsed_url(url: str) -> sa.URL:
+    """A database URL in its parts.
+
+    Raises:
+        StudyError: if it is none, or names no file.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise StudyError(
+            f"storage: '{url}' is not a database URL: write one such as sqlite:///hpo.db."
+        ) from error
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise StudyError(f"storage: '{url}' names no file: write one such as sqlite:///hpo.db.")
+    return parsed
+
+
+def shown(url: sa.URL) -> str:
+    """How messages name a database: a file's path, or a server's URL without its password."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return url.render_as_string(hide_password=True)
+
+
+def engine_for(url: sa.URL, *, writes: bool) -> sa.Engine:
+    """An engine; its connections with the option `hpo_writes` lock out other writers (SQLite)."""
+    path = database_path(url)
+    try:
+        if path is None:
+            return sa.create_engine(url)
+        connect = _sqlite_writer if writes else _sqlite_reader
+        engine = sa.create_engine(url, creator=lambda: connect(path))
+    except (ModuleNotFoundError, sa.exc.NoSuchModuleError) as error:
+        cure = "pip install 'hpo[postgres]'" if "postgres" in url.drivername else "use sqlite:///"
+        raise StudyError(f"storage: no driver for {shown(url)}: {cure}.") from error
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        writing = connection.get_execution_options().get("hpo_writes")
+        # Taking the write lock at once, because a reader that turns writer can only fail.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def explained(url: sa.URL) -> Iterator[None]:
+    """Turns what users can put right about a database into a `StudyError`."""
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        text = str(error.orig).strip().split("\n")[0]
+        if (cause := _cause(url, text, error)) is None:
+            raise
+        raise StudyError(cause) from error
+
+
+def tidy(path: Path) -> None:
+    """Makes a SQLite file complete in itself; while others use it, they keep its WAL."""
+    if not path.is_file():
+        return
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection,
+    ):
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("PRAGMA journal_mode=DELETE")
+
+
+def _sqlite_writer(path: Path) -> sqlite3.Connection:
+    # No transactions of the driver's own: the engine's "begin" says which kind it wants.
+    connection = sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    deadline = time.monotonic() + BUSY_SECONDS
+    try:
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                break
+            except sqlite3.OperationalError as error:
+                # SQLite does not wait by itself when two connections change the mode at once.
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+        connection.execute("PRAGMA synchronous=NORMAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _sqlite_reader(path: Path) -> sqlite3.Connection:
+    def connect(mode: str) -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"{path.as_uri()}?{mode}",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+
+    connection = connect("mode=rw")
+    try:
+        connection.execute("PRAGMA schema_version")
+    except sqlite3.OperationalError:
+        connection.close()
+        if Path(f"{path}-wal").exists():
+            raise
+        # A copy of a database in use, in a folder where SQLite cannot put its own files.
+        connection = connect("immutable=1")
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
+    connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def _cause(url: sa.URL, text: str, error: sa.exc.DBAPIError) -> str | None:
+    where, path = shown(url), database_path(url)
+    if path is None:
+        is_ours = not isinstance(error, sa.exc.OperationalError)
+        return None if is_ours else f"cannot use {where}: {text}: check the server and the URL."
+    if "unable to open" in text:
+        if not path.parent.is_dir():
+            return f"cannot open {where}: there is no folder {path.parent}: make it first."
+        return f"cannot open {where}: {path.parent} is read-only or {path.name} is a folder."
+    causes = {
+        "not a database": f"{where} is not a SQLite database: give --storage another file.",
+        "locked": f"{where} is locked by another program: close that and try again.",
+        "readonly": f"{where} is read-only: change its permissions or give --storage another file.",
+        "is full": f"no space left to write {where}: free some and run again; nothing is lost.",
+        "malformed": f"{where} is damaged ({text}): put back a copy or give --storage another.",
+        "disk I/O": f"cannot read or write {where} ({text}): check the disk.",
+    }
+    return next((cause for mark, cause in causes.items() if mark in text), None)

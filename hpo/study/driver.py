@@ -1,0 +1,381 @@
+"""The driver: the loop that proposes, assigns, records and prunes until the study is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from hpo.data.dataset import DataSet
+from hpo.engine.lane import Lane, initial_lane
+from hpo.engine.plan import Plan
+from hpo.engine.pool import Report as EpochReport
+from hpo.engine.program import Program
+from hpo.search.sampler import Sampler
+from hpo.search.scheduler import Scheduler
+from hpo.spec.experiment import Training
+from hpo.study.assign import Assignment, Occupant, PoolView, assign
+from hpo.study.events import (
+    End,
+    Happening,
+    Pause,
+    Pin,
+    Promote,
+    Propose,
+    Report,
+    StopReason,
+    StudyState,
+)
+from hpo.study.executors import (
+    Clear,
+    Executor,
+    Extend,
+    Failed,
+    Load,
+    Loaded,
+    Message,
+    Order,
+    Put,
+    Refused,
+    Reported,
+    Snapshot,
+    Take,
+    Taken,
+)
+from hpo.study.states import States
+from hpo.trial import HParams, Job, Trial, TrialState
+
+# The longest that the driver sleeps; it wakes with the first message of a pool.
+_WAIT_SECONDS = 0.1
+# Starts that are proposed ahead for each lane where the sampler does not look at results.
+_STARTS_AHEAD = 4
+
+
+@dataclass(frozen=True)
+class Work:
+    """A trial made ready: its filled-in spec and what the engine makes of it."""
+
+    training: Training
+    program: Program
+    knobs: np.ndarray
+    data: DataSet
+
+
+class Journal(Protocol):
+    """Where a driver writes the study's log."""
+
+    state: StudyState
+
+    def record(self, what: Happening, trial: int | None = None) -> None:
+        """Note what happened; it is stored with the next `flush`."""
+        ...
+
+    def flush(self) -> None:
+        """Store what has been noted, in one transaction."""
+        ...
+
+
+@dataclass
+class _Lane:
+    trial: int
+    epoch: int
+    to_epoch: int
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What decides in a study. `scheduler_for(trials)` is for a space that runs out early."""
+
+    sampler: Sampler
+    scheduler_for: Callable[[int], Scheduler]
+    trials: int
+    epochs: int
+    is_learning: bool
+
+
+class Driver:
+    """Runs a study on an executor; `prepare` makes a trial's work, `plan` chooses its lanes."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        journal: Journal,
+        executor: Executor,
+        states: States,
+        prepare: Callable[[HParams, int], Work],
+        plan: Plan,
+        checkpoint_seconds: float,
+    ) -> None:
+        self.differences = 0  # epochs trained again that came out otherwise
+        self.epochs_trained = 0
+        self._rules, self._journal, self._executor = rules, journal, executor
+        self._states, self._prepare, self._plan = states, prepare, plan
+        self._scheduler = rules.scheduler_for(rules.trials)
+        self._checkpoint_seconds = checkpoint_seconds
+        self._checkpoint_due = time.monotonic() + checkpoint_seconds
+        self._snapshots_under_way = 0
+        self._is_exhausted = False
+        self._lanes: list[list[_Lane | None]] = [[] for _ in range(executor.pools)]
+        self._programs: list[Program | None] = [None] * executor.pools
+        self._work: dict[int, Work] = {}
+        self._plans: dict[Program, Plan] = {}
+
+    def run(self, has_to_stop: Callable[[], bool], watch: Callable[[], None]) -> StopReason:
+        """Go on until every trial has ended or `has_to_stop`; `watch` is called all the while.
+
+        Raises:
+            HpoError: if a trial cannot be trained, or the study cannot be stored.
+        """
+        while True:
+            self._advance()
+            self._journal.flush()
+            watch()
+            if not self._is_training():
+                return "exhausted" if self._is_exhausted else "finished"
+            if has_to_stop():
+                self._interrupt()
+                return "interrupted"
+            for message in self._executor.receive(_WAIT_SECONDS):
+                self._handle(message)
+            self._checkpoint()
+
+    # -- deciding ---------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """Prune, propose and assign, from the trials as they stand."""
+        state = self._journal.state
+        trials = state.trials
+        for number in sorted(self._scheduler.eliminated(trials)):
+            self._end(number, TrialState.PRUNED)
+        jobs = self._scheduler.runnable(state.trials, self._window())
+        jobs = self._propose(jobs, state.trials)
+        self._assign(jobs)
+
+    def _window(self) -> int:
+        """How many trials may be started ahead of their lanes."""
+        lanes = self._plan.lanes * self._executor.pools
+        started = sum(
+            trial.state is TrialState.RUNNING and trial.epochs == 0
+            for trial in self._journal.state.trials
+        )
+        if not self._rules.is_learning:
+            return max(0, _STARTS_AHEAD * lanes - started)
+        training = sum(
+            lane is not None and lane.epoch < lane.to_epoch for pool in self._lanes for lane in pool
+        )
+        return max(0, lanes - max(training, started))
+
+    def _propose(self, jobs: Sequence[Job], trials: Sequence[Trial]) -> Sequence[Job]:
+        """Propose the trials that `jobs` would start; the jobs that have a trial."""
+        starts = [job.trial for job in jobs if job.trial >= len(trials)]
+        if not starts or self._is_exhausted:
+            return [job for job in jobs if job.trial < len(trials)]
+        history = self._journal.state.seq
+        proposals = self._rules.sampler.ask(trials, len(starts))
+        for number, hparams in enumerate(proposals, start=len(trials)):
+            self._journal.record(Propose(hparams, history), number)
+        total = len(trials) + len(proposals)
+        if len(proposals) < len(starts):
+            # The last bracket is cut short here, and its trials are compared among themselves.
+            self._is_exhausted = True
+            self._scheduler = self._rules.scheduler_for(total)
+            return self._scheduler.runnable(self._journal.state.trials, 0)
+        return [job for job in jobs if job.trial < total]
+
+    def _assign(self, jobs: Sequence[Job]) -> None:
+        views = [
+            PoolView(
+                program,
+                tuple(
+                    None if lane is None else Occupant(lane.trial, lane.epoch < lane.to_epoch)
+                    for lane in lanes
+                ),
+            )
+            for program, lanes in zip(self._programs, self._lanes, strict=True)
+        ]
+        answers = assign(views, jobs, lambda n: self._ready(n).program, self._lanes_of)
+        for pool, answer in enumerate(answers):
+            self._order(pool, answer)
+        state = self._journal.state
+        for lanes in self._lanes:
+            for lane in lanes:
+                if lane is not None and lane.epoch >= lane.to_epoch:
+                    self._pause(state.trial(lane.trial))
+
+    def _order(self, pool: int, answer: Assignment) -> None:
+        if not answer:
+            return
+        orders: list[Order] = []
+        lanes = self._lanes[pool]
+        for index in answer.takes:
+            lane = lanes[index]
+            assert lane is not None
+            self._pause(self._journal.state.trial(lane.trial))
+            orders.append(Take(index))
+            lanes[index] = None
+        if answer.loads is not None:
+            work = self._ready(answer.puts[0][1].trial)
+            orders.append(Load(work.program, self._plan_of(work.program), work.data, work.training))
+            self._programs[pool] = work.program
+            self._lanes[pool] = lanes = [None] * self._lanes_of(work.program)
+        for index, job in answer.extends:
+            lane = lanes[index]
+            assert lane is not None
+            self._promote(job)
+            lane.to_epoch = job.to_epoch
+            orders.append(Extend(index, job.to_epoch))
+        self._executor.send(pool, orders)
+        for index, job in answer.puts:
+            self._executor.send(pool, [self._put(pool, index, job)])
+
+    def _put(self, pool: int, index: int, job: Job) -> Put:
+        work, state = self._ready(job.trial), self._journal.state
+        self._promote(job)
+        lane: Lane | None = None
+        if job.from_epoch > 0 or job.trial in state.checkpoints:
+            like = initial_lane(work.program, work.training)
+            lane = self._states.find(job.trial, like, state.checkpoints.get(job.trial))
+        epoch = 0 if lane is None else int(lane.step) // work.program.steps
+        self._lanes[pool][index] = _Lane(job.trial, epoch, job.to_epoch)
+        return Put(index, job.trial, work.training, work.knobs, lane, job.to_epoch)
+
+    # -- hearing ----------------------------------------------------------------------------------
+
+    def _handle(self, message: Message) -> None:
+        match message:
+            case Reported(pool, reports):
+                for report in reports:
+                    self._report(pool, report)
+            case Taken(_, states, is_snapshot):
+                if is_snapshot:
+                    self._snapshots_under_way -= 1
+                    self._states.save(s for s in states if not self._is_finished(s.trial))
+                else:
+                    for state in states:
+                        self._states.hold(state)
+            case Loaded(_, program, plan):
+                if plan != self._plans[program]:
+                    self._pin(program, plan)
+            case Refused(pool, trials):
+                lanes = self._plans[self._program_at(pool)].lanes
+                del self._lanes[pool][lanes:]
+                for number in trials:
+                    self._pause(self._journal.state.trial(number))
+            case Failed(_, error):
+                raise error
+
+    def _report(self, pool: int, report: EpochReport) -> None:
+        number, state = report.trial, self._journal.state
+        if self._is_finished(number):
+            return
+        index = self._lane_of(pool, number)
+        lane = self._lanes[pool][index]
+        assert lane is not None
+        lane.epoch = report.epoch
+        self.epochs_trained += 1
+        known = state.metrics[number]
+        if report.epoch <= len(known):
+            if known[report.epoch - 1] != report.metrics:
+                self.differences += 1
+            return
+        self._journal.record(Report(report.epoch, report.metrics), number)
+        if state.trial(number).epochs < report.epoch:
+            self._end(number, TrialState.DIVERGED)
+        elif report.epoch == self._rules.epochs:
+            self._end(number, TrialState.COMPLETE)
+
+    def _is_training(self) -> bool:
+        return any(
+            lane is not None and lane.epoch < lane.to_epoch for pool in self._lanes for lane in pool
+        )
+
+    def _lane_of(self, pool: int, number: int) -> int:
+        trials = [None if lane is None else lane.trial for lane in self._lanes[pool]]
+        return trials.index(number)
+
+    def _is_finished(self, number: int) -> bool:
+        return self._journal.state.trial(number).state.is_finished
+
+    # -- recording --------------------------------------------------------------------------------
+
+    def _pause(self, trial: Trial) -> None:
+        if trial.state is TrialState.RUNNING and trial.epochs > 0:
+            self._journal.record(Pause(trial.epochs), trial.number)
+
+    def _promote(self, job: Job) -> None:
+        trial = self._journal.state.trial(job.trial)
+        if trial.state is TrialState.PAUSED:
+            self._journal.record(Promote(trial.epochs, job.to_epoch), job.trial)
+
+    def _end(self, number: int, end: TrialState) -> None:
+        self._journal.record(End(end), number)
+        self._states.forget(number)
+        self._work.pop(number, None)
+        for pool, lanes in enumerate(self._lanes):
+            for index, lane in enumerate(lanes):
+                if lane is not None and lane.trial == number:
+                    lanes[index] = None
+                    self._executor.send(pool, [Clear(index)])
+
+    def _pin(self, program: Program, plan: Plan) -> None:
+        self._plans[program] = plan
+        self._journal.record(Pin(program.label, plan.pin()))
+
+    # -- keeping ----------------------------------------------------------------------------------
+
+    def _checkpoint(self) -> None:
+        """Every `checkpoint_seconds`, read the lanes and write what the disk does not have."""
+        self._record_checkpoints(self._states.written())
+        if self._snapshots_under_way or time.monotonic() < self._checkpoint_due:
+            return
+        self._checkpoint_due = time.monotonic() + self._checkpoint_seconds
+        self._states.save()
+        for pool, program in enumerate(self._programs):
+            if program is not None:
+                self._executor.send(pool, [Snapshot()])
+                self._snapshots_under_way += 1
+
+    def _interrupt(self) -> None:
+        """Take every trial out of its lane and write it, so that nothing is trained twice."""
+        for pool, lanes in enumerate(self._lanes):
+            self._executor.send(pool, [Take(i) for i, lane in enumerate(lanes) if lane is not None])
+        self._executor.close()
+        for message in self._executor.receive(_WAIT_SECONDS):
+            self._handle(message)
+        self._states.save()
+        self._record_checkpoints(self._states.written(wait=True))
+        self._journal.flush()
+
+    def _record_checkpoints(self, checkpoints: Sequence[tuple[int, Happening]]) -> None:
+        for number, checkpoint in checkpoints:
+            if not self._is_finished(number):
+                self._journal.record(checkpoint, number)
+
+    # -- work -------------------------------------------------------------------------------------
+
+    def _ready(self, number: int) -> Work:
+        if number not in self._work:
+            hparams = self._journal.state.trial(number).hparams
+            self._work[number] = self._prepare(hparams, number)
+        return self._work[number]
+
+    def _plan_of(self, program: Program) -> Plan:
+        if program not in self._plans:
+            pins = self._journal.state.pins
+            if program.label in pins:
+                self._plans[program] = Plan.from_pin(pins[program.label])
+            else:
+                self._pin(program, self._plan)
+        return self._plans[program]
+
+    def _lanes_of(self, program: object) -> int:
+        assert isinstance(program, Program)
+        return self._plan_of(program).lanes
+
+    def _program_at(self, pool: int) -> Program:
+        program = self._programs[pool]
+        assert program is not None
+        return program

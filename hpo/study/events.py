@@ -1,0 +1,343 @@
+"""The event log: what happened in a study, one value an event, and the state it adds up to.
+
+The log is the truth about a study. `fold` turns it into a `StudyState`, and a driver keeps that
+state up to date with `StudyState.record`, so that what is decided while the study runs and what is
+decided after a resume come from the same values.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+
+from hpo.errors import StudyError
+from hpo.spec.search import Objective
+from hpo.trial import HParams, Trial, TrialState
+
+Metrics: TypeAlias = Mapping[str, float]
+StopReason: TypeAlias = Literal["finished", "exhausted", "interrupted", "timeout", "failed"]
+
+# Made once: `json.dumps` with an option makes an encoder each time, which is slower.
+_encode = json.JSONEncoder(allow_nan=False).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Propose:
+    """A trial begins with these `hparams`; its sampler saw the log up to `history_seq`."""
+
+    kind: ClassVar[str] = "propose"
+    hparams: HParams
+    history_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A trial's validation metrics after `epoch` (1 is the first), in the metrics' own units."""
+
+    kind: ClassVar[str] = "report"
+    epoch: int
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A trial waits at `epoch`: at a rung, or because its lane was needed."""
+
+    kind: ClassVar[str] = "pause"
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """A paused trial runs again, up to and including `to_epoch`."""
+
+    kind: ClassVar[str] = "promote"
+    epoch: int
+    to_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A trial's weights after `epoch` lie in `file`, a name in the study's checkpoint folder."""
+
+    kind: ClassVar[str] = "checkpoint"
+    epoch: int
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A trial will never train again."""
+
+    kind: ClassVar[str] = "end"
+    state: TrialState
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A driver begins or resumes the study; `differences` are sentences for the report."""
+
+    kind: ClassVar[str] = "start"
+    driver: Mapping[str, Any]
+    differences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A driver leaves the study."""
+
+    kind: ClassVar[str] = "stop"
+    reason: StopReason
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the study has done all that its spec asks for."""
+        return self.reason in ("finished", "exhausted")
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The plan that `program` keeps from now on; a later pin of a program replaces it."""
+
+    kind: ClassVar[str] = "pin"
+    program: str
+    plan: Mapping[str, Any]
+
+
+Happening: TypeAlias = Propose | Report | Pause | Promote | Checkpoint | End | Start | Stop | Pin
+
+
+class EventRow(NamedTuple):
+    """An event as the database holds it; `value` is JSON."""
+
+    seq: int
+    trial: int | None
+    kind: str
+    epoch: int | None
+    value: str
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happened, to which trial if any, at which place in the log and when."""
+
+    seq: int
+    trial: int | None
+    time_ms: int
+    what: Happening
+
+    @property
+    def kind(self) -> str:
+        """The word for what happened: `propose`, `report`, ..."""
+        return self.what.kind
+
+    def to_row(self) -> EventRow:
+        """The event as the database holds it."""
+        what = self.what
+        epoch: int | None = None
+        value: dict[str, Any] = {}
+        match what:
+            case Report():
+                epoch, value = what.epoch, {k: _json_number(v) for k, v in what.metrics.items()}
+            case Propose():
+                value = {"hparams": dict(what.hparams), "history_seq": what.history_seq}
+            case Pause():
+                epoch = what.epoch
+            case Promote():
+                epoch, value = what.epoch, {"to_epoch": what.to_epoch}
+            case Checkpoint():
+                epoch, value = what.epoch, {"file": what.file, "sha256": what.sha256}
+            case End():
+                value = {"state": str(what.state)}
+            case Start():
+                value = {"driver": dict(what.driver), "differences": list(what.differences)}
+            case Stop():
+                value = {"reason": what.reason}
+            case Pin():
+                value = {"program": what.program, "plan": dict(what.plan)}
+        return EventRow(self.seq, self.trial, what.kind, epoch, _encode(value), self.time_ms)
+
+
+def from_row(row: EventRow) -> Event:
+    """The event that a row holds.
+
+    Raises:
+        StudyError: for a kind of event that only a later version knows.
+    """
+    seq, trial, kind, epoch, text, time_ms = row
+    value = json.loads(text)
+    what: Happening
+    match kind:
+        case "report":
+            what = Report(_epoch(epoch), {name: float(number) for name, number in value.items()})
+        case "propose":
+            what = Propose(value["hparams"], value["history_seq"])
+        case "pause":
+            what = Pause(_epoch(epoch))
+        case "promote":
+            what = Promote(_epoch(epoch), value["to_epoch"])
+        case "checkpoint":
+            what = Checkpoint(_epoch(epoch), value["file"], value["sha256"])
+        case "end":
+            what = End(TrialState(value["state"]))
+        case "start":
+            what = Start(value["driver"], tuple(value["differences"]))
+        case "stop":
+            what = Stop(value["reason"])
+        case "pin":
+            what = Pin(value["program"], value["plan"])
+        case _:
+            raise StudyError(
+                f"event {seq} of the study is a '{kind}', which this version of hpo does not know:"
+                " update hpo."
+            )
+    return Event(seq, trial, time_ms, what)
+
+
+@dataclass
+class _Life:
+    """What has become of one trial; lists, because a frozen `Trial` for each report is slow."""
+
+    hparams: HParams
+    state: TrialState = TrialState.RUNNING
+    losses: list[float] = field(default_factory=list)
+    metrics: list[Metrics] = field(default_factory=list)
+
+
+@dataclass
+class StudyState:
+    """What the log adds up to; it lives as long as its driver and changes with every event.
+
+    `metrics[n][e - 1]` are trial n's metrics after epoch e, `checkpoints` the latest one of each
+    trial, `pins` the plan of each program; `proposed_ms` and `ended_ms` are times by trial.
+    `stop` is how the last driver left, or None while one is at work.
+    """
+
+    objective: Objective
+    seq: int = 0
+    metrics: dict[int, list[Metrics]] = field(default_factory=dict)
+    checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
+    pins: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    proposed_ms: dict[int, int] = field(default_factory=dict)
+    ended_ms: dict[int, int] = field(default_factory=dict)
+    history_seq: dict[int, int] = field(default_factory=dict)
+    starts: list[Event] = field(default_factory=list)
+    stop: Stop | None = None
+    _lives: dict[int, _Life] = field(default_factory=dict, repr=False)
+    _numbers: list[int] = field(default_factory=list, repr=False)
+    _trials: list[Trial] = field(default_factory=list, repr=False)
+    _changed: set[int] = field(default_factory=set, repr=False)
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials, by number."""
+        for number in sorted(self._changed):
+            position = bisect_left(self._numbers, number)
+            life = self._lives[number]
+            trial = Trial(number, life.hparams, life.state, tuple(life.losses))
+            known = position < len(self._trials) and self._trials[position].number == number
+            self._trials[position : position + known] = [trial]
+        self._changed.clear()
+        return list(self._trials)
+
+    def trial(self, number: int) -> Trial:
+        """The trial of that number.
+
+        Raises:
+            KeyError: where no trial has it.
+        """
+        life = self._lives[number]
+        return Trial(number, life.hparams, life.state, tuple(life.losses))
+
+    def __len__(self) -> int:
+        """How many trials there are."""
+        return len(self._lives)
+
+    def record(self, what: Happening, trial: int | None, time_ms: int) -> Event:
+        """Gives what happened the next place in the log and applies it; store what comes back."""
+        event = Event(self.seq + 1, trial, time_ms, what)
+        self.apply(event)
+        return event
+
+    def apply(self, event: Event) -> None:
+        """Takes one event in.
+
+        Raises:
+            ValueError: if the event cannot follow those before it.
+        """
+        if event.seq <= self.seq:
+            raise ValueError(f"event {event.seq} comes after event {self.seq}")
+        match event.what:
+            case Start():
+                self.starts.append(event)
+                self.stop = None
+            case Stop() as stop:
+                self.stop = stop
+            case Pin(program=program, plan=plan):
+                self.pins[program] = plan
+            case Propose() as propose:
+                self._begin(event, propose)
+            case what:
+                self._advance(event, what)
+        self.seq = event.seq
+
+    def _begin(self, event: Event, what: Propose) -> None:
+        number = event.trial
+        if number is None or number in self._lives:
+            raise ValueError(f"event {event.seq} proposes trial {number} again")
+        life = _Life(what.hparams)
+        self._lives[number] = life
+        self.metrics[number] = life.metrics
+        self.proposed_ms[number] = event.time_ms
+        self.history_seq[number] = what.history_seq
+        insort(self._numbers, number)
+        self._changed.add(number)
+
+    def _advance(self, event: Event, what: Report | Pause | Promote | Checkpoint | End) -> None:
+        number = event.trial
+        life = None if number is None else self._lives.get(number)
+        if number is None or life is None or life.state.is_finished:
+            raise ValueError(f"event {event.seq} ({event.kind}): trial {number} is not under way")
+        match what:
+            case Report(epoch=epoch, metrics=metrics):
+                if epoch != len(life.metrics) + 1:
+                    raise ValueError(f"event {event.seq} reports epoch {epoch} of trial {number}")
+                life.metrics.append(metrics)
+                loss = self.objective.loss(metrics[self.objective.metric])
+                # A trial that has diverged keeps its metrics; its losses stop before that epoch.
+                if math.isfinite(loss) and len(life.losses) == epoch - 1:
+                    life.losses.append(loss)
+            case Pause():
+                life.state = TrialState.PAUSED
+            case Promote():
+                life.state = TrialState.RUNNING
+            case Checkpoint():
+                self.checkpoints[number] = what
+            case End(state=state):
+                life.state = state
+                self.ended_ms[number] = event.time_ms
+        self._changed.add(number)
+
+
+def fold(events: Iterable[Event], objective: Objective) -> StudyState:
+    """The state that a log adds up to."""
+    state = StudyState(objective)
+    for event in events:
+        state.apply(event)
+    return state
+
+
+def _epoch(epoch: int | None) -> int:
+    assert epoch is not None
+    return epoch
+
+
+def _json_number(number: float) -> float | str:
+    # JSON has no infinity and no NaN; Python's `float` reads these words back.
+    return number if math.isfinite(number) else str(float(number))

@@ -1,0 +1,226 @@
+"""Executors: what runs the lanes. Give one orders for its pools, get back messages.
+
+A pool's thread trains for as long as one of its lanes has work and looks for orders between
+rounds, so that sampling and storing happen while the devices train.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from hpo.data.dataset import DataSet
+from hpo.engine.lane import Lane
+from hpo.engine.plan import Plan
+from hpo.engine.pool import Pool, Report
+from hpo.engine.program import Program
+from hpo.spec.experiment import Training
+
+
+@dataclass(frozen=True)
+class Load:
+    """Change to another program; every lane is then empty."""
+
+    program: Program
+    plan: Plan
+    data: DataSet
+    training: Training
+
+
+@dataclass(frozen=True)
+class Put:
+    """Train a trial up to `to_epoch`, from `state` or, for None, from the start."""
+
+    lane: int
+    trial: int
+    training: Training
+    knobs: np.ndarray
+    state: Lane | None
+    to_epoch: int
+
+
+@dataclass(frozen=True)
+class Extend:
+    """Let the trial in a lane train on."""
+
+    lane: int
+    to_epoch: int
+
+
+@dataclass(frozen=True)
+class Take:
+    """Read the state of a lane and empty it."""
+
+    lane: int
+
+
+@dataclass(frozen=True)
+class Clear:
+    """Empty a lane whose trial has ended."""
+
+    lane: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Read the state of every occupied lane and leave it there."""
+
+
+Order: TypeAlias = Load | Put | Extend | Take | Clear | Snapshot
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A pool has its program; `plan` may have fewer lanes than asked for, to fit the device."""
+
+    pool: int
+    program: Program
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Reported:
+    """Epochs that ended in a round."""
+
+    pool: int
+    reports: tuple[Report, ...]
+
+
+@dataclass(frozen=True)
+class State:
+    """The state of a trial: so many epochs, and in all so many steps, after its start."""
+
+    trial: int
+    epoch: int
+    steps: int
+    lane: Lane
+
+
+@dataclass(frozen=True)
+class Taken:
+    """States read for `Take`, which left the pool, or for `Snapshot`, which did not."""
+
+    pool: int
+    states: tuple[State, ...]
+    is_snapshot: bool
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Trials that could not be put, because the pool has fewer lanes than was thought."""
+
+    pool: int
+    trials: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A pool has stopped by an error."""
+
+    pool: int
+    error: BaseException
+
+
+Message: TypeAlias = Loaded | Reported | Taken | Refused | Failed
+
+
+class Executor(Protocol):
+    """Runs pools somewhere."""
+
+    pools: int
+
+    def send(self, pool: int, orders: Sequence[Order]) -> None:
+        """Orders for a pool, carried out in this order between two of its rounds."""
+        ...
+
+    def receive(self, timeout_seconds: float) -> list[Message]:
+        """What the pools have to say: waits for the first message, then gives all there are."""
+        ...
+
+    def close(self) -> None:
+        """Stop the pools after their present round."""
+        ...
+
+
+class LocalExecutor:
+    """Pools of this process, each in a thread of its own."""
+
+    def __init__(self, pools: Sequence[Pool]) -> None:
+        self.pools = len(pools)
+        self._messages: queue.Queue[Message] = queue.Queue()
+        self._orders: list[queue.Queue[Order | None]] = [queue.Queue() for _ in pools]
+        self._threads = [
+            threading.Thread(target=self._run, args=(i, pool), name=f"pool-{i}", daemon=True)
+            for i, pool in enumerate(pools)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def send(self, pool: int, orders: Sequence[Order]) -> None:
+        """Orders for a pool, carried out in this order between two of its rounds."""
+        for order in orders:
+            self._orders[pool].put(order)
+
+    def receive(self, timeout_seconds: float) -> list[Message]:
+        """What the pools have to say: waits for the first message, then gives all there are."""
+        try:
+            messages = [self._messages.get(timeout=timeout_seconds)]
+        except queue.Empty:
+            return []
+        while not self._messages.empty():
+            messages.append(self._messages.get())
+        return messages
+
+    def close(self) -> None:
+        """Stop the pools after their present round."""
+        for orders in self._orders:
+            orders.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, i: int, pool: Pool) -> None:
+        orders = self._orders[i]
+        try:
+            while True:
+                while not pool.has_work or not orders.empty():
+                    order = orders.get()
+                    if order is None:
+                        return
+                    for message in _obey(i, pool, order):
+                        self._messages.put(message)
+                if reports := pool.round():
+                    self._messages.put(Reported(i, tuple(reports)))
+        except BaseException as error:  # handed to the driver's thread, which raises it
+            self._messages.put(Failed(i, error))
+
+
+def _obey(i: int, pool: Pool, order: Order) -> list[Message]:
+    match order:
+        case Load(program, plan, data, training):
+            return [Loaded(i, program, pool.load(program, plan, data, training))]
+        case Put() as put:
+            if put.lane >= pool.lane_count:
+                return [Refused(i, (put.trial,))]
+            pool.put(put.lane, put.trial, put.training, put.knobs, put.state, put.to_epoch)
+        case Extend(lane, to_epoch):
+            pool.extend(lane, to_epoch)
+        case Take(lane):
+            state = _state(pool, lane)
+            pool.clear(lane)
+            return [Taken(i, (state,), is_snapshot=False)]
+        case Clear(lane):
+            pool.clear(lane)
+        case Snapshot():
+            states = tuple(_state(pool, lane) for lane in pool.occupied())
+            return [Taken(i, states, is_snapshot=True)]
+    return []
+
+
+def _state(pool: Pool, lane: int) -> State:
+    trial, epoch, steps = pool.occupant(lane)
+    return State(trial, epoch, steps, pool.take(lane))

@@ -1,0 +1,122 @@
+"""Where a study's results come from, and whether a resume still means the same study."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from hpo import __version__
+from hpo.errors import StudyError
+from hpo.space import same_value
+
+_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "optuna", "numpy")
+
+# What may change between the runs of one study, because no trial's result depends on it.
+HARMLESS = frozenset(
+    {
+        "search.trials",
+        "search.timeout",
+        "study.checkpoint_seconds",
+        "study.storage",
+        "train.lanes",
+    }
+)
+_ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The versions, device and data behind a study's results; `device` is in words."""
+
+    versions: Mapping[str, str]
+    device: str
+    data_fingerprint: str
+
+    def to_document(self) -> dict[str, Any]:
+        """The provenance as plain values."""
+        return {
+            "versions": dict(self.versions),
+            "device": self.device,
+            "data_fingerprint": self.data_fingerprint,
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Provenance:
+        """The provenance that `to_document` wrote."""
+        return cls(document["versions"], document["device"], document["data_fingerprint"])
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of hpo, Python and the libraries that results depend on; imports none."""
+    versions = {"hpo": __version__, "python": platform.python_version()}
+    return versions | {name: metadata.version(name) for name in _LIBRARIES}
+
+
+def differences(old: Provenance, new: Provenance) -> list[str]:
+    """What has changed since the study began, as sentences; empty when nothing has."""
+    sentences = []
+    for name in {**old.versions, **new.versions}:
+        before, after = old.versions.get(name, "absent"), new.versions.get(name, "absent")
+        if before != after:
+            sentences.append(f"The study began with {name} {before} and goes on with {after}.")
+    if old.device != new.device:
+        sentences.append(f"The study began on {old.device} and goes on on {new.device}.")
+    if old.data_fingerprint != new.data_fingerprint:
+        sentences.append(
+            "The data are not those the study began with: its earlier results do not compare."
+        )
+    return sentences
+
+
+def spec_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """What differs between two spec documents: (harmless, refused) lines, `path: old -> new`.
+
+    Harmless is what no trial's result depends on; fewer trials than have been started is too: those
+    are finished and no more are started. The name is not compared, for a study may be renamed.
+    """
+    before, after = _leaves(old), _leaves(new)
+    harmless: list[str] = []
+    refused: list[str] = []
+    for path in {**before, **after}:
+        was, now = before.get(path, _ABSENT), after.get(path, _ABSENT)
+        if path == "name" or _same(was, now):
+            continue
+        line = f"{path}: {_shown(was)} -> {_shown(now)}"
+        (harmless if path in HARMLESS else refused).append(line)
+    old_space, new_space = list(old.get("space") or ()), list(new.get("space") or ())
+    if old_space != new_space and sorted(old_space) == sorted(new_space):
+        # Draws are dealt out in this order.
+        refused.append(f"space: order {', '.join(old_space)} -> {', '.join(new_space)}")
+    return harmless, refused
+
+
+def refusal(study: str, refused: list[str]) -> StudyError:
+    """The error for a resume with a spec that would change the study's meaning."""
+    return StudyError(
+        f"study '{study}' began with another spec ({'; '.join(refused)}): put it back, give the"
+        " study another name, or start over with --new."
+    )
+
+
+def _leaves(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for name, value in document.items():
+        if isinstance(value, Mapping) and value:
+            leaves |= _leaves(value, f"{prefix}{name}.")
+        else:
+            leaves[f"{prefix}{name}"] = value
+    return leaves
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return same_value(one, other)
+
+
+def _shown(value: Any) -> str:
+    return "not given" if value is _ABSENT else json.dumps(value)

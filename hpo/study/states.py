@@ -1,0 +1,92 @@
+"""The states of trials that are not in a lane: in memory, and as checkpoints on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+
+import jax
+
+from hpo.engine.lane import Lane, lane_from_arrays, lane_to_arrays
+from hpo.study.checkpoints import CheckpointWriter
+from hpo.study.events import Checkpoint
+from hpo.study.executors import State
+
+# Paused trials are kept in memory up to this many bytes; the others are read from disk again.
+_MEMORY_BYTES = 2**30
+
+
+class States:
+    """Where the driver keeps trials between two lanes.
+
+    A checkpoint is a cache: a trial whose state is found nowhere trains again from its start, which
+    gives the same results.
+    """
+
+    def __init__(self, writer: CheckpointWriter, memory_bytes: int = _MEMORY_BYTES) -> None:
+        self._writer = writer
+        self._memory_bytes = memory_bytes
+        self._held: dict[int, State] = {}
+        self._saved_steps: dict[int, int] = {}
+        self._pending: list[tuple[State, Future[tuple[str, str] | None]]] = []
+
+    def hold(self, state: State) -> None:
+        """Keep the state of a trial that has left its lane."""
+        self._held[state.trial] = state
+        self._make_room()
+
+    def find(self, trial: int, like: Lane, checkpoint: Checkpoint | None) -> Lane | None:
+        """The newest state of a trial, to be a lane such as `like`; None where there is none."""
+        if trial in self._held:
+            return self._held.pop(trial).lane
+        if checkpoint is None:
+            return None
+        arrays = self._writer.folder.load(checkpoint.file, checkpoint.sha256)
+        return None if arrays is None else lane_from_arrays(like, arrays)
+
+    def forget(self, trial: int) -> None:
+        """Drop the state of a trial that has ended."""
+        self._held.pop(trial, None)
+        self._saved_steps.pop(trial, None)
+
+    def save(self, states: Iterable[State] = ()) -> None:
+        """Begin to write these states and those held, where the disk has none as new."""
+        for state in [*self._held.values(), *states]:
+            if state.steps > self._saved_steps.get(state.trial, 0):
+                self._write(state)
+
+    def written(self, wait: bool = False) -> list[tuple[int, Checkpoint]]:
+        """Checkpoints that have reached the disk since the last call, with their trials."""
+        ready, self._pending = self._pending, []
+        checkpoints = []
+        for state, future in ready:
+            if not (wait or future.done()):
+                self._pending.append((state, future))
+            elif (saved := future.result()) is not None:
+                checkpoints.append((state.trial, Checkpoint(state.epoch, *saved)))
+        return checkpoints
+
+    def _write(self, state: State) -> None:
+        self._saved_steps[state.trial] = state.steps
+        future = self._writer.submit(state.trial, state.steps, lane_to_arrays(state.lane))
+        self._pending.append((state, future))
+
+    def _make_room(self) -> None:
+        excess = sum(_bytes(state.lane) for state in self._held.values()) - self._memory_bytes
+        if excess <= 0:
+            return
+        waiting = {state.trial for state, _ in self._pending}
+        for number, state in list(self._held.items()):
+            if excess <= 0:
+                return
+            excess -= _bytes(state.lane)
+            if number in waiting:
+                continue
+            if self._saved_steps.get(number, 0) < state.steps:
+                self._write(state)
+            else:
+                del self._held[number]
+
+
+def _bytes(lane: Lane) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(lane))

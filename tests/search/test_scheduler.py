@@ -1,0 +1,278 @@
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpo.search.rungs import plan
+from hpo.search.scheduler import SCHEDULERS, make_scheduler
+from hpo.spec.search import Asha, Hyperband, Median, NoScheduler, SuccessiveHalving
+from hpo.trial import Job, Trial, TrialState
+
+RUNNING, PAUSED, COMPLETE = TrialState.RUNNING, TrialState.PAUSED, TrialState.COMPLETE
+PRUNED, DIVERGED = TrialState.PRUNED, TrialState.DIVERGED
+NONE = NoScheduler(name="none")
+MEDIAN = Median(name="median", startup_trials=2)
+HALVING = SuccessiveHalving(name="successive_halving")
+ASHA = Asha(name="asha")
+HYPERBAND = Hyperband(name="hyperband")
+SPECS = {spec.name: spec for spec in (NONE, MEDIAN, HALVING, ASHA, HYPERBAND)}
+SYNCHRONOUS = ["none", "successive_halving", "hyperband"]
+
+
+def trials(*rows):
+    """Trials from rows of (state, loss, ...)."""
+    return [
+        Trial(number, {}, row[0], tuple(map(float, row[1:]))) for number, row in enumerate(rows)
+    ]
+
+
+def simulate(spec, epochs, total, seed, diverging=frozenset()):
+    """Run a study on random lanes: any jobs, in any order, an epoch at a time.
+
+    A trial's losses are a function of its number. Returns its trials as they ended.
+    """
+    rng = random.Random(seed)
+    scheduler = make_scheduler(spec, epochs, total)
+    found: list[Trial] = []
+    lanes: dict[int, Job] = {}
+    for _ in range(100_000):
+        for number in scheduler.eliminated(found) - lanes.keys():
+            assert not found[number].state.is_finished
+            found[number] = replace(found[number], state=PRUNED)
+        jobs = scheduler.runnable(found, rng.randint(1, 5))
+        check(jobs, found, scheduler.eliminated(found), total)
+        free = [job for job in jobs if job.trial not in lanes]
+        if not free and not lanes:
+            break
+        starts = [job for job in free if job.trial >= len(found)]
+        begun = [job for job in free if job.trial < len(found)]
+        chosen = rng.sample(begun, rng.randint(0, len(begun))) + starts[: rng.randint(0, 3)]
+        for job in chosen:
+            if job.trial == len(found):
+                found.append(Trial(job.trial, {}))
+            lanes[job.trial] = job
+            found[job.trial] = replace(found[job.trial], state=RUNNING)
+        for number in rng.sample(sorted(lanes), rng.randint(0, len(lanes))):
+            found[number] = train_one_epoch(found[number], epochs, number in diverging)
+            if found[number].state.is_finished or found[number].epochs == lanes[number].to_epoch:
+                del lanes[number]
+                if found[number].state is RUNNING and rng.random() < 0.7:
+                    found[number] = replace(found[number], state=PAUSED)
+    else:
+        raise AssertionError("the study does not end")
+    return found
+
+
+def train_one_epoch(trial, epochs, diverges):
+    if diverges and trial.epochs == trial.number % epochs:
+        return replace(trial, state=DIVERGED)
+    # A few losses are equal, so that ties are met.
+    loss = trial.number * 7 % 5 + trial.number * 13 % 11 / (trial.epochs + 1)
+    losses = (*trial.losses, loss)
+    return replace(trial, losses=losses, state=COMPLETE if len(losses) == epochs else RUNNING)
+
+
+def check(jobs, found, eliminated, total):
+    """What holds of every answer."""
+    assert len({job.trial for job in jobs}) == len(jobs)
+    assert not eliminated & {job.trial for job in jobs}
+    begun = [job for job in jobs if job.trial < len(found)]
+    for job in begun:
+        assert not found[job.trial].state.is_finished
+        assert job.from_epoch == found[job.trial].epochs < job.to_epoch
+    starts = jobs[len(begun) :]
+    assert [job.trial for job in starts] == list(range(len(found), len(found) + len(starts)))
+    assert all(job.from_epoch == 0 and job.trial < total for job in starts)
+
+
+def outcome(found):
+    return [(trial.number, trial.state, trial.losses) for trial in found]
+
+
+studies = {
+    "epochs": st.integers(1, 30),
+    "total": st.integers(1, 50),
+    "seed": st.integers(0, 10**6),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+@settings(max_examples=25, deadline=None)
+@given(**studies)
+def test_every_study_ends_with_all_trials_ended_and_a_winner(name, epochs, total, seed):
+    found = simulate(SPECS[name], epochs, total, seed)
+    assert len(found) == total
+    assert all(trial.state in (COMPLETE, PRUNED) for trial in found)
+    assert any(trial.state is COMPLETE for trial in found)
+    announced = plan(SPECS[name], epochs, total)
+    trained = sum(trial.epochs for trial in found)
+    assert trained <= announced.epochs if announced.is_upper_bound else trained == announced.epochs
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+@settings(max_examples=25, deadline=None)
+@given(diverging=st.sets(st.integers(0, 49)), **studies)
+def test_every_study_ends_where_trials_diverge(name, epochs, total, seed, diverging):
+    found = simulate(SPECS[name], epochs, total, seed, diverging)
+    assert len(found) == total
+    assert all(trial.state.is_finished for trial in found)
+
+
+@settings(max_examples=40, deadline=None)
+@given(diverging=st.sets(st.integers(0, 49)), **studies)
+def test_asha_ends_with_a_winner_unless_all_trials_that_it_could_train_diverge(
+    epochs, total, seed, diverging
+):
+    found = simulate(ASHA, epochs, total, seed, diverging)
+    assert any(t.state is COMPLETE for t in found) or all(t.state is DIVERGED for t in found)
+
+
+@pytest.mark.parametrize("name", SYNCHRONOUS)
+@settings(max_examples=25, deadline=None)
+@given(diverging=st.sets(st.integers(0, 49)), other=st.integers(0, 10**6), **studies)
+def test_synchronous_schedulers_do_not_care_which_results_arrive_first(
+    name, epochs, total, seed, diverging, other
+):
+    one = simulate(SPECS[name], epochs, total, seed, diverging)
+    assert outcome(one) == outcome(simulate(SPECS[name], epochs, total, other, diverging))
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+@settings(max_examples=15, deadline=None)
+@given(diverging=st.sets(st.integers(0, 49)), **studies)
+def test_a_scheduler_that_has_seen_other_trials_answers_like_a_new_one(
+    name, epochs, total, seed, diverging
+):
+    seen = make_scheduler(SPECS[name], epochs, total)
+    for other in (seed + 1, seed):
+        found = simulate(SPECS[name], epochs, total, other, diverging)
+        unended = [replace(t, state=PAUSED) if t.state is PRUNED else t for t in found]
+        for now in (found, unended[: total // 2 + 1], unended):
+            new = make_scheduler(SPECS[name], epochs, total)
+            assert seen.runnable(now, 3) == new.runnable(now, 3)
+            assert seen.eliminated(now) == new.eliminated(now)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_a_study_of_10000_trials_is_judged_in_milliseconds(name):
+    import time
+
+    scheduler = make_scheduler(SPECS[name], 27, 10_000)
+    rng = random.Random(0)
+    budgets = (1, 3, 9, 27)
+    found = [
+        Trial(
+            n, {}, COMPLETE if epochs == 27 else PAUSED, tuple(rng.random() for _ in range(epochs))
+        )
+        for n in range(9_000)
+        for epochs in [budgets[n % 27 % 4]]
+    ]
+    scheduler.runnable(found, 64), scheduler.eliminated(found)
+    found[-1] = replace(found[-1], state=PRUNED)
+    begun = time.process_time()
+    scheduler.runnable(found, 64)
+    # Some 5 ms; the margin is for slow machines, and quadratic work would take minutes.
+    assert time.process_time() - begun < 0.1
+
+
+def test_without_a_scheduler_every_trial_goes_to_the_end():
+    found = trials([RUNNING, 1, 1], [COMPLETE, 1, 1, 1, 1], [PAUSED], [DIVERGED, 3])
+    scheduler = make_scheduler(NONE, 4, 6)
+    assert scheduler.runnable(found, 9) == (
+        Job(0, 2, 4),
+        Job(2, 0, 4),
+        Job(4, 0, 4),
+        Job(5, 0, 4),
+    )
+    assert scheduler.eliminated(found) == frozenset()
+
+
+def test_starts_are_at_most_the_window():
+    assert make_scheduler(HYPERBAND, 27, 100).runnable([], 2) == (Job(0, 0, 1), Job(1, 0, 1))
+    assert make_scheduler(ASHA, 27, 100).runnable([], 0) == ()
+
+
+def test_a_trial_killed_between_rungs_continues_to_its_rung():
+    found = trials([RUNNING, 1, 1, 1, 1, 1], [PAUSED, 2, 2, 2])
+    assert make_scheduler(ASHA, 9, 2).runnable(found, 1) == (Job(0, 5, 9),)
+
+
+def test_halving_waits_for_the_whole_rung():
+    found = trials([PAUSED, 1], [PAUSED, 2], [RUNNING])
+    scheduler = make_scheduler(HALVING, 3, 6)
+    assert scheduler.runnable(found, 2) == (Job(2, 0, 1), Job(3, 0, 1), Job(4, 0, 1))
+    assert scheduler.eliminated(found) == frozenset()
+
+
+def test_halving_promotes_the_best_before_all_else_and_ends_the_rest():
+    found = trials([PAUSED, 3], [PAUSED, 1], [PAUSED, 2], [RUNNING])
+    scheduler = make_scheduler(HALVING, 3, 6)
+    assert scheduler.runnable(found, 1) == (Job(1, 1, 3), Job(3, 0, 1), Job(4, 0, 1))
+    assert scheduler.eliminated(found) == {0, 2}
+
+
+def test_halving_breaks_ties_by_the_number():
+    found = trials([PAUSED, 1], [PAUSED, 1], [PAUSED, 1])
+    assert make_scheduler(HALVING, 3, 3).runnable(found, 1) == (Job(0, 1, 3),)
+
+
+def test_a_diverged_trial_takes_its_place_at_the_rung_and_never_goes_on():
+    found = trials([DIVERGED], [PAUSED, 5], [DIVERGED])
+    scheduler = make_scheduler(HALVING, 3, 3)
+    assert scheduler.runnable(found, 1) == (Job(1, 1, 3),)
+    all_diverged = trials([DIVERGED], [DIVERGED], [DIVERGED])
+    assert scheduler.runnable(all_diverged, 1) == ()
+
+
+def test_promotions_to_the_highest_rung_come_first():
+    nine = [[PAUSED, n] for n in range(9)]
+    found = trials([PAUSED, 0, 0, 0], [PAUSED, 1, 1, 1], [PAUSED, 2, 2, 2], *nine[3:], *nine)
+    jobs = make_scheduler(HALVING, 9, 18).runnable(found, 0)
+    assert jobs == (Job(0, 3, 9), Job(9, 1, 3), Job(10, 1, 3), Job(11, 1, 3))
+
+
+def test_asha_promotes_as_soon_as_a_trial_is_among_the_best_so_far():
+    scheduler = make_scheduler(ASHA, 9, 100)
+    assert scheduler.runnable(trials([PAUSED, 2], [PAUSED, 1]), 1) == (Job(2, 0, 1),)
+    three = trials([PAUSED, 2], [PAUSED, 1], [PAUSED, 3])
+    assert scheduler.runnable(three, 1) == (Job(1, 1, 3), Job(3, 0, 1))
+
+
+def test_asha_counts_diverged_trials_at_their_rung():
+    found = trials([DIVERGED], [PAUSED, 1], [DIVERGED])
+    assert make_scheduler(ASHA, 9, 100).runnable(found, 0) == (Job(1, 1, 3),)
+
+
+def test_asha_does_not_promote_twice_from_one_place():
+    found = trials([PAUSED, 2], [RUNNING, 1, 1], [PAUSED, 3])
+    assert make_scheduler(ASHA, 9, 100).runnable(found, 0) == (Job(1, 2, 3),)
+
+
+def test_asha_eliminates_a_trial_once_no_results_to_come_could_promote_it():
+    # Two of nine trials are still to start, so the lowest rung has three places in the end.
+    finalist = [COMPLETE, *[0] * 9]
+    found = trials(finalist, *([PAUSED, loss] for loss in (1, 2, 3, 4, 5, 6)))
+    assert make_scheduler(ASHA, 9, 9).eliminated(found) == {3, 4, 5, 6}
+
+
+def test_asha_sends_the_best_trial_to_the_end_where_there_are_fewer_than_eta():
+    found = trials([PAUSED, 2], [PAUSED, 1])
+    scheduler = make_scheduler(ASHA, 9, 2)
+    assert scheduler.eliminated(found) == frozenset()
+    assert scheduler.runnable(found, 1) == (Job(1, 1, 3),)
+
+
+def test_the_median_rule_compares_the_best_loss_with_the_median_of_the_means():
+    # Means after two epochs: 3 and 5, so their median is 4.
+    completed = [[COMPLETE, 4, 2, 1, 1], [COMPLETE, 6, 4, 1, 1]]
+    found = trials(*completed, [RUNNING, 5, 4.5], [RUNNING, 9, 4.0], [RUNNING, 4.5])
+    scheduler = make_scheduler(MEDIAN, 4, 5)
+    assert scheduler.eliminated(found) == {2}
+    assert scheduler.runnable(found, 1) == (Job(3, 2, 3), Job(4, 1, 2))
+
+
+def test_the_median_rule_stops_nobody_before_enough_trials_have_completed():
+    found = trials([COMPLETE, 1, 1], [RUNNING, 9])
+    assert make_scheduler(MEDIAN, 2, 2).eliminated(found) == frozenset()
