@@ -152,16 +152,14 @@ class SearchSpace:
 
         def size_below(dimension: Dimension) -> float:
             dependents = children.get(dimension.path, [])
-            if not dependents or not isinstance(dimension.distribution, Choice):
-                below = math.prod(size_below(child) for child in dependents)
-                return dimension.distribution.size * below
-            return sum(
+            values = _told_apart(dimension.distribution, dependents)
+            return (dimension.distribution.size - len(values)) + sum(
                 math.prod(
                     size_below(child)
                     for child in dependents
-                    if child.when and any(same_value(value, v) for v in child.when.values)
+                    if self.is_active(child, {dimension.path: value})
                 )
-                for value in dimension.distribution.values
+                for value in values
             )
 
         return math.prod(size_below(d) for d in self.dimensions if d.when is None)
@@ -172,6 +170,15 @@ def same_value(one: HParam, other: HParam) -> bool:
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     return one == other
+
+
+def _told_apart(distribution: Distribution, dependents: list[Dimension]) -> list[HParam]:
+    """The values of a distribution on which conditions may turn; nothing depends on the others."""
+    if isinstance(distribution, Choice):
+        return list(distribution.values)
+    named = [value for child in dependents if child.when for value in child.when.values]
+    numbers = {v for v in named if isinstance(v, int | float) and not isinstance(v, bool)}
+    return [v for v in numbers if distribution.low <= v <= distribution.high]
 
 
 def _steps(low: float, high: float, step: float) -> int:

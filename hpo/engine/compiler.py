@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 import time
 from concurrent.futures import Future
@@ -10,8 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import numpy as np
-from jax.experimental import serialize_executable
 
 from hpo.engine.devices import memory_bytes
 from hpo.engine.lane import DeviceData, Lane
@@ -69,11 +66,13 @@ class Compiler:
         first = future.result()
         if (key, device) not in self._on_device:
             try:
+                from hpo.engine.reload import load_on
+
                 loaded = LaneOperations(
                     first.plan,
                     *(load_on(c, device) for c in (first.round, first.put, first.take)),
                 )
-            except (AttributeError, TypeError, ValueError, NotImplementedError, RuntimeError):
+            except (ImportError, AttributeError, TypeError, ValueError, RuntimeError):
                 # Loading leans on JAX's private classes: without them, the device compiles.
                 loaded = self._compile(program, first.plan, data, lane, device)
             self._on_device[key, device] = loaded
@@ -101,31 +100,6 @@ class Compiler:
             self.programs += 1
             self.seconds += time.monotonic() - start
         return LaneOperations(Plan(plan.form, lanes), **compiled)
-
-
-def load_on(compiled: Any, device: Any) -> Any:
-    """A copy of a one-device executable that runs on another device of the same kind."""
-    serialized, in_tree, out_tree = serialize_executable.serialize(compiled)
-    unpickler = _ToDevice(io.BytesIO(serialized), device.client, [device])
-    executable, arguments, no_kwargs = unpickler.load()
-    return jax.stages.Compiled(
-        executable.load(), [], in_tree.unflatten(arguments), out_tree, no_kwargs=no_kwargs
-    )
-
-
-class _ToDevice(serialize_executable._JaxPjrtUnpickler):  # type: ignore[misc,name-defined]
-    """Reads an executable as if it had been compiled for the one device given."""
-
-    def persistent_load(self, pid: tuple[Any, ...]) -> Any:
-        from jax._src import compiler
-
-        (device,) = self.execution_devices
-        if pid[0] == "exec":
-            options = compiler.get_compile_options(
-                num_replicas=1, num_partitions=1, device_assignment=np.array([[device.id]])
-            )
-            return self.backend.deserialize_executable(pid[1], self.execution_devices, options)
-        return device if pid[0] == "device" else super().persistent_load(pid)
 
 
 def _compiled(function: Any, arguments: Any, donated: tuple[int, ...], device: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -32,30 +32,34 @@ from hpo.spec.experiment import Training
 _EVALUATION_ROWS = 512
 
 
+# The values below live on a device while they train and on the host while they wait.
+AnyArray: TypeAlias = jax.Array | np.ndarray
+
+
 class Lane(NamedTuple):
     """The state of a trial in training; all that a checkpoint holds."""
 
     params: Any
     statistics: Any  # running statistics of batch norms
     optimizer: Any
-    key: UInt32[Array, 2]  # the trial's own random stream
-    step: Int[Array, ""]  # steps trained since the start
-    loss_sum: Float[Array, ""]  # of this epoch's steps so far
+    key: UInt32[AnyArray, "2"]  # the trial's own random stream
+    step: Int[AnyArray, ""]  # steps trained since the start
+    loss_sum: Float[AnyArray, ""]  # of this epoch's steps so far
 
 
 class Rows(NamedTuple):
     """A split on the device, in chunks for evaluation; padding rows weigh nothing."""
 
-    x: Float[Array, "chunks rows ..."]
-    y: Num[Array, "chunks rows"]
-    weights: Float[Array, "chunks rows"]
+    x: Float[AnyArray, "chunks rows ..."]
+    y: Num[AnyArray, "chunks rows"]
+    weights: Float[AnyArray, "chunks rows"]
 
 
 class DeviceData(NamedTuple):
     """The data set as a program takes it."""
 
-    x: Float[Array, "N ..."]
-    y: Num[Array, " N"]
+    x: Float[AnyArray, "N ..."]
+    y: Num[AnyArray, " N"]
     validation: Rows
 
 

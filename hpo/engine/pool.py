@@ -10,9 +10,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from hpo.data.dataset import DataSet
+from hpo.data.dataset import DataSet, Split
 from hpo.engine.compiler import Compiler, LaneOperations
-from hpo.engine.lane import DeviceData, Lane, host_data, initial_lane
+from hpo.engine.lane import DeviceData, Lane, evaluate, host_data, host_rows, initial_lane
 from hpo.engine.losses import metrics
 from hpo.engine.order import batches
 from hpo.engine.plan import Plan
@@ -111,6 +111,13 @@ class Pool:
     def take(self, index: int) -> Lane:
         """The state of the lane at `index`, on the host; the lane stays as it is."""
         return Lane(*jax.device_get(self._operations.take(self._lanes, np.int32(index))))
+
+    def evaluate(self, index: int, split: Split) -> dict[str, float]:
+        """Metrics of the lane at `index` on another split of its data."""
+        sums = jax.jit(evaluate, static_argnums=0)(
+            self._program, self.take(index), jax.device_put(host_rows(split), self.device)
+        )
+        return metrics(self._data, split, np.asarray(sums))
 
     def clear(self, index: int) -> None:
         """Empty the lane at `index`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from statistics import median, quantiles
+from statistics import fmean, median, pstdev, quantiles
 from typing import Any
 
 from hpo.search.levels import assemble, is_stepped, level, level_count, level_of, varying
@@ -68,13 +68,12 @@ class SurrogateSearch:
 
         seen = _most_telling(losses, _HISTORY[self._spec.name])
         points = [self._point(trials[seen_number].hparams) for seen_number in seen]
-        values = [losses[seen_number] for seen_number in seen]
+        values = _standardized([losses[seen_number] for seen_number in seen])
         pending = [
             trial
             for trial in trials
             if trial.state is TrialState.RUNNING and trial.number not in losses
         ]
-        lie = sum(values) / len(values)
         optimizer = skopt.Optimizer(
             [_dimension(distribution) for _, distribution in self._varying],
             base_estimator=self._estimator(points, values, sampler_seed(self._seed, number)),
@@ -88,7 +87,7 @@ class SurrogateSearch:
             warnings.filterwarnings("ignore", "The objective has been evaluated", UserWarning)
             optimizer.tell(
                 points + [self._point(trial.hparams) for trial in pending],
-                values + [lie] * len(pending),
+                values + [0.0] * len(pending),
             )
             proposed = optimizer.ask()
         return assemble(
@@ -176,6 +175,12 @@ def _most_telling(losses: dict[int, float], limit: int) -> list[int]:
     ranked = sorted(losses, key=lambda number: (losses[number], number))
     latest = sorted(ranked[limit // 2 :])[-(limit - limit // 2) :]
     return sorted(ranked[: limit // 2] + latest)
+
+
+def _standardized(losses: list[float]) -> list[float]:
+    """Losses with mean 0 and deviation 1: scikit-optimize's EI and PI seek a gain above 0.01."""
+    center, spread = fmean(losses), pstdev(losses)
+    return [(loss - center) / spread if spread > 0 else 0.0 for loss in losses]
 
 
 def _dimension(distribution: Distribution) -> Any:

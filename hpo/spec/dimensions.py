@@ -100,12 +100,23 @@ def _path_mistakes(entry: Entry) -> Iterator[Mistake]:
         return
     leaf = leaves[0]
     variants = variants_of(leaf.owner, leaf.field)
-    if variants is not None and variants.tag is not None:
+    is_part = variants is not None and variants.tag is not None
+    if is_part or leaf.is_tag:
         if not isinstance(entry.distribution, Choice):
-            yield Mistake(at, f"is a whole part: write {{choice: [{{{variants.tag}: ...}}, ...]}}")
+            yield Mistake(at, "is not a number: write {choice: [...]}")
+            return
+        names = {name for leaf in leaves if leaf.is_tag for _, name in leaf.variants[-1:]}
+        for index, value in enumerate(entry.distribution.values):
+            where = entry.place(index)
+            if is_part:
+                found = spec_mistakes(leaf.owner, {leaf.field: value})
+                inside = [mistake for mistake in found if mistake.path[0] == leaf.field]
+                yield from (Mistake((*where, *below[1:]), text) for below, text in inside)
+            elif not isinstance(value, str) or value not in names:
+                yield Mistake(where, unknown_name(str(value), names))
     elif variants is not None and len(variants.specs) == 1:
         yield Mistake(at, "is a whole section: name the leaves that vary")
-    elif not leaf.is_tag and all(mark_of(leaf.owner, leaf.field) is None for leaf in leaves):
+    elif all(mark_of(leaf.owner, leaf.field) is None for leaf in leaves):
         yield Mistake(at, f"cannot vary: it is the same for all trials. Set {path} in the spec")
 
 
@@ -207,26 +218,15 @@ def _value_mistakes(
         if owner in seen:
             continue
         seen.add(owner)
-        variants = variants_of(owner, field)
+        if _is_switch(path):
+            continue
         for index, value in enumerate(_probes(entry.distribution)):
-            where = entry.place(index)
-            if variants is not None:
-                mistakes = _part_mistakes(owner, field, value)
-                if mistakes:
-                    return [Mistake((*where, *inner[1:]), text) for inner, text in mistakes]
-            elif leaves_at(Training, path)[0].is_tag:
-                names = {leaf.variants[-1][1] for leaf in leaves_at(Training, path)}
-                if not isinstance(value, str) or value not in names:
-                    return [Mistake(where, unknown_name(str(value), names))]
-            elif field in (errors := field_errors(owner, {field: value})):
+            errors = field_errors(owner, {field: value})
+            if field in errors:
                 text = leaf_mistake(owner, field, value, errors)
                 bound = "" if isinstance(entry.distribution, Choice) else f"{_BOUNDS[index]} "
-                return [Mistake(where, bound + text)]
+                return [Mistake(entry.place(index), bound + text)]
     return []
-
-
-def _part_mistakes(owner: type[Spec], field: str, value: HParam) -> list[Mistake]:
-    return [mistake for mistake in spec_mistakes(owner, {field: value}) if mistake.path[0] == field]
 
 
 def _missing_variant(path: str) -> str:

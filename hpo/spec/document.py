@@ -126,7 +126,7 @@ _CURES = (
     (r"'\\t'", "indent with spaces"),
     ("mapping values are not allowed", "quote text that holds a colon"),
     ("undefined alias", "define it with & before, or quote text that starts with *"),
-    ("single document", "keep one document and delete the line ---"),
+    ("another document", "keep one document and delete the line ---"),
     ("expected <block end>", "check the indentation and the brackets above"),
     ("", "check the indentation, brackets and quotes there"),
 )

@@ -151,8 +151,7 @@ class Driver:
         for number in sorted(self._scheduler.eliminated(trials)):
             self._end(number, TrialState.PRUNED)
         jobs = self._scheduler.runnable(state.trials, self._window())
-        jobs = self._propose(jobs, state.trials)
-        self._assign(jobs)
+        self._assign(self._propose(jobs, state.trials))
 
     def _window(self) -> int:
         """How many trials may be started ahead of their lanes."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
@@ -164,40 +164,15 @@ class Event:
         return EventRow(self.seq, self.trial, what.kind, epoch, _encode(value), self.time_ms)
 
 
-def from_row(row: EventRow) -> Event:
-    """The event that a row holds.
+def from_rows(rows: Sequence[EventRow]) -> list[Event]:
+    """The events that rows hold.
 
     Raises:
         StudyError: for a kind of event that only a later version knows.
     """
-    seq, trial, kind, epoch, text, time_ms = row
-    value = json.loads(text)
-    what: Happening
-    match kind:
-        case "report":
-            what = Report(_epoch(epoch), {name: float(number) for name, number in value.items()})
-        case "propose":
-            what = Propose(value["hparams"], value["history_seq"])
-        case "pause":
-            what = Pause(_epoch(epoch))
-        case "promote":
-            what = Promote(_epoch(epoch), value["to_epoch"])
-        case "checkpoint":
-            what = Checkpoint(_epoch(epoch), value["file"], value["sha256"])
-        case "end":
-            what = End(TrialState(value["state"]))
-        case "start":
-            what = Start(value["driver"], tuple(value["differences"]))
-        case "stop":
-            what = Stop(value["reason"])
-        case "pin":
-            what = Pin(value["program"], value["plan"])
-        case _:
-            raise StudyError(
-                f"event {seq} of the study is a '{kind}', which this version of hpo does not know:"
-                " update hpo."
-            )
-    return Event(seq, trial, time_ms, what)
+    # One call of the parser for all of them takes half the time.
+    values = json.loads(f"[{','.join([row[4] for row in rows])}]")
+    return [_event(row, value) for row, value in zip(rows, values, strict=True)]
 
 
 @dataclass
@@ -331,6 +306,36 @@ def fold(events: Iterable[Event], objective: Objective) -> StudyState:
     for event in events:
         state.apply(event)
     return state
+
+
+def _event(row: EventRow, value: Any) -> Event:
+    seq, trial, kind, epoch, _, time_ms = row
+    what: Happening
+    match kind:
+        case "report":
+            what = Report(_epoch(epoch), {name: float(number) for name, number in value.items()})
+        case "propose":
+            what = Propose(value["hparams"], value["history_seq"])
+        case "pause":
+            what = Pause(_epoch(epoch))
+        case "promote":
+            what = Promote(_epoch(epoch), value["to_epoch"])
+        case "checkpoint":
+            what = Checkpoint(_epoch(epoch), value["file"], value["sha256"])
+        case "end":
+            what = End(TrialState(value["state"]))
+        case "start":
+            what = Start(value["driver"], tuple(value["differences"]))
+        case "stop":
+            what = Stop(value["reason"])
+        case "pin":
+            what = Pin(value["program"], value["plan"])
+        case _:
+            raise StudyError(
+                f"event {seq} of the study is a '{kind}', which this version of hpo does not know:"
+                " update hpo."
+            )
+    return Event(seq, trial, time_ms, what)
 
 
 def _epoch(epoch: int | None) -> int:

@@ -287,7 +287,9 @@ class OptunaStorage:
         metric = self._state.objective.metric
         for number in sorted(self._missing):
             standing = standing_of(self._state, number, is_final=False)
-            attributes: dict[str, Any] = {"hpo:number": number, "hpo:metrics": standing.metrics}
+            attributes: dict[str, Any] = {"hpo:number": number}
+            if standing.metrics:
+                attributes["hpo:metrics"] = standing.metrics
             if standing.label is not None:
                 attributes["hpo:state"] = standing.label
             hparams = standing.trial.hparams

@@ -16,16 +16,19 @@ from hpo.engine.program import Program
 PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
-def _mlp(program: Program, dtype: Any, rngs: nnx.Rngs) -> nnx.Module:
-    return Mlp(program.template.model, program.example_shape, program.outputs, dtype, rngs)
+def _mlp(spec: Any, program: Program, dtype: Any, rngs: nnx.Rngs) -> nnx.Module:
+    return Mlp(spec, program.example_shape, program.outputs, dtype, rngs)
 
 
-def _cnn(program: Program, dtype: Any, rngs: nnx.Rngs) -> nnx.Module:
-    spec, platform = program.template.model, program.platform
-    return Cnn(spec, program.example_shape, program.outputs, platform, dtype, rngs)
+def _cnn(spec: Any, program: Program, dtype: Any, rngs: nnx.Rngs) -> nnx.Module:
+    return Cnn(spec, program.example_shape, program.outputs, program.platform, dtype, rngs)
 
 
-MODELS: dict[str, Callable[[Program, Any, nnx.Rngs], nnx.Module]] = {"mlp": _mlp, "cnn": _cnn}
+# Each takes its own spec class, which a type for all of them cannot say.
+MODELS: dict[str, Callable[[Any, Program, Any, nnx.Rngs], nnx.Module]] = {
+    "mlp": _mlp,
+    "cnn": _cnn,
+}
 
 
 @lru_cache(maxsize=256)
@@ -36,7 +39,7 @@ def abstract_model(program: Program) -> tuple[Any, dict[str, Any], dict[str, Any
         HpoError: for a model that cannot take the data's examples.
     """
     dtype = PRECISIONS[program.template.train.precision]
-    build = MODELS[program.template.model.name]
-    model = nnx.eval_shape(lambda: build(program, dtype, nnx.Rngs(0)))
+    spec = program.template.model
+    model = nnx.eval_shape(lambda: MODELS[spec.name](spec, program, dtype, nnx.Rngs(0)))
     graph, params, statistics = nnx.split(model, nnx.Param, nnx.BatchStat)
     return graph, nnx.to_pure_dict(params), nnx.to_pure_dict(statistics)

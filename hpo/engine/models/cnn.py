@@ -17,7 +17,7 @@ from hpo.errors import HpoError
 from hpo.spec.model import Cnn as CnnSpec
 
 
-class Conv(nnx.Module):
+class Conv(nnx.Module):  # type: ignore[misc]
     """A convolution whose form depends on the device it is compiled for."""
 
     def __init__(
@@ -32,7 +32,7 @@ class Conv(nnx.Module):
         return y if self.bias is None else y + self.bias[...].astype(self.dtype)
 
 
-class Cnn(nnx.Module):
+class Cnn(nnx.Module):  # type: ignore[misc]
     """Convolution, norm, activation, 2x2 max pooling for each entry of `filters`; a dense head."""
 
     def __init__(

@@ -13,7 +13,7 @@ from hpo.engine.models.layers import ACTIVATIONS, norm_layers, normalised
 from hpo.spec.model import Mlp as MlpSpec
 
 
-class Mlp(nnx.Module):
+class Mlp(nnx.Module):  # type: ignore[misc]
     """Linear, norm, activation, dropout for each width, then a linear head."""
 
     def __init__(

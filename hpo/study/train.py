@@ -1,0 +1,129 @@
+"""Trains one configuration in full and keeps what came of it in a folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hpo.data.load import load_data
+from hpo.engine.compiler import Compiler
+from hpo.engine.devices import describe, local_devices
+from hpo.engine.lane import Lane
+from hpo.engine.plan import choose_plan
+from hpo.engine.pool import Pool, Report
+from hpo.engine.program import split
+from hpo.errors import HpoError
+from hpo.spec.experiment import Experiment
+from hpo.study.provenance import Provenance, library_versions
+from hpo.study.run import Surroundings, stop_signals
+
+# What marks a folder as ours, to be replaced only by another one.
+_METRICS_FILE = "metrics.json"
+_SPEC_FILE = "spec.yaml"
+_WEIGHTS_FOLDER = "weights"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training came to: metrics by split (test is None without one), and how long."""
+
+    metrics: Mapping[str, Mapping[str, float] | None]
+    curve: tuple[Report, ...]
+    seconds: float
+
+
+def train_to_folder(
+    experiment: Experiment,
+    folder: Path,
+    around: Surroundings,
+    watch: Callable[[Report], None],
+    say: Callable[[str], None],
+    replace: bool = False,
+) -> Trained:
+    """Train the configuration of a spec and write weights, spec and metrics into `folder`.
+
+    `weights/` is an Orbax checkpoint of `{"params": ..., "statistics": ...}`. `watch` sees every
+    epoch. The folder appears when the training is over; one that exists is replaced on demand only.
+
+    Raises:
+        HpoError: for a folder in the way, and for data or a model that do not fit.
+    """
+    _check_free(folder, replace)
+    training, start = experiment.training, time.monotonic()
+    with stop_signals(say) as stop:
+        device = local_devices(around.device, around.cache)[0]
+        data = load_data(training.data, experiment.folder, around.data_home)
+        program, knobs = split(training, data, device.platform)
+        pool = Pool(device, Compiler())
+        plan = choose_plan(device.platform, 1, trials=1, pools=1, is_learning=False)
+        pool.load(program, plan, data, training)
+        pool.put(0, 0, training, knobs, None, training.train.epochs)
+        curve: list[Report] = []
+        while pool.has_work:
+            if stop.is_set():
+                raise HpoError(f"stopped after {len(curve)} epochs: {folder} was not written.")
+            for report in pool.round():
+                curve.append(report)
+                watch(report)
+        lane = pool.take(0)
+        test = None if data.test is None else pool.evaluate(0, data.test)
+        result = Trained(
+            {"validation": curve[-1].metrics, "test": test},
+            tuple(curve),
+            time.monotonic() - start,
+        )
+        provenance = Provenance(library_versions(), describe([device]), data.fingerprint)
+        _write(folder, experiment, lane, result, provenance)
+    return result
+
+
+def _check_free(folder: Path, replace: bool) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise HpoError(f"-o {folder}: is a file: give a folder.")
+    if not any(folder.iterdir()):
+        return
+    if not (folder / _METRICS_FILE).is_file():
+        raise HpoError(f"-o {folder}: holds other files: give a new or empty folder.")
+    if not replace:
+        raise HpoError(
+            f"-o {folder}: holds a trained model: give another folder, or --force to replace it."
+        )
+
+
+def _write(
+    folder: Path, experiment: Experiment, lane: Lane, result: Trained, provenance: Provenance
+) -> None:
+    """Fill a folder beside the final one and rename it, so that a half-written one never shows."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    _save_weights(partial / _WEIGHTS_FOLDER, lane)
+    (partial / _SPEC_FILE).write_text(yaml.safe_dump(dict(experiment.document), sort_keys=False))
+    document: dict[str, Any] = {
+        "name": experiment.name,
+        "metrics": result.metrics,
+        "epochs": len(result.curve),
+        "seconds": round(result.seconds, 3),
+        "curve": [{"epoch": report.epoch, **report.metrics} for report in result.curve],
+        "provenance": provenance.to_document(),
+    }
+    (partial / _METRICS_FILE).write_text(json.dumps(document, indent=2) + "\n")
+    if folder.exists():
+        shutil.rmtree(folder)
+    partial.rename(folder)
+
+
+def _save_weights(path: Path, lane: Lane) -> None:
+    import orbax.checkpoint as orbax  # takes most of a second, and only here
+
+    with orbax.StandardCheckpointer() as checkpointer:
+        checkpointer.save(path.resolve(), {"params": lane.params, "statistics": lane.statistics})

@@ -1,0 +1,71 @@
+"""What `hpo check` says about a valid spec."""
+
+import json
+from pathlib import Path
+
+from hpo.report.check import as_json, check_summary, render
+from hpo.spec.load import experiment_from_document
+
+SPEC = {
+    "name": "digits",
+    "data": {"dataset": "digits"},
+    "model": {"name": "mlp"},
+    "optimizer": {"name": "sgd"},
+    "train": {"epochs": 9},
+}
+SPACE = {
+    "model.norm": {"choice": ["none", "layer"]},
+    "model.dropout": {"float": [0.0, 0.5], "when": {"model.norm": "none"}},
+}
+
+
+def summary(space, **search):
+    search = {"objective": {"maximize": "accuracy"}, "trials": 27, **search}
+    return check_summary(
+        experiment_from_document({**SPEC, "space": space, "search": search}, Path())
+    )
+
+
+def test_the_figures_of_a_study_are_told_in_plain_text():
+    text = render(summary(SPACE, scheduler={"name": "successive_halving"}))
+    assert text.splitlines() == [
+        "digits is valid.",
+        "space      2 dimensions, infinitely many configurations",
+        "           model.norm     'none', 'layer'",
+        "           model.dropout  0.0 to 0.5 when model.norm is 'none'",
+        "objective  maximize accuracy",
+        "sampler    tpe",
+        "scheduler  successive_halving",
+        "           trials to epoch: 9 to 1, 3 to 3, 1 to 9  (3 times)",
+        "trials     27",
+        "epochs     63",
+        "programs   at most 2",
+    ]
+
+
+def test_epochs_of_a_scheduler_that_decides_later_are_an_upper_bound():
+    assert "epochs     at most 243" in render(summary(SPACE, scheduler={"name": "median"}))
+
+
+def test_no_more_programs_are_announced_than_trials():
+    space = {"data.batch_size": {"int": [1, 1_000_000]}}
+    assert summary(space, trials=12).programs == 12
+
+
+def test_a_grid_has_no_more_trials_than_combinations():
+    space = {"model.norm": {"choice": ["none", "layer"]}}
+    found = summary(space, sampler={"name": "grid"}, scheduler={"name": "none"})
+    assert (found.trials, found.epochs) == (2, 18)
+
+
+def test_a_spec_without_a_search_is_one_trial():
+    found = check_summary(experiment_from_document(SPEC, Path()))
+    assert (found.trials, found.epochs, found.programs) == (1, 9, 1)
+    assert "sampler" not in render(found)
+
+
+def test_the_figures_are_there_as_json():
+    found = json.loads(json.dumps(as_json(summary(SPACE))))
+    assert found["space_size"] is None
+    assert found["dimensions"][1]["when"] == "when model.norm is 'none'"
+    assert found["programs_at_most"] == 2

@@ -1,0 +1,55 @@
+"""The spaces that come with hpo fit every spec that they are for."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.random import default_rng
+
+from hpo.spec.document import parse_yaml
+from hpo.spec.experiment import Training
+from hpo.spec.fill import fill
+from hpo.spec.include import packaged_folder
+from hpo.spec.load import experiment_from_document
+from hpo.spec.schema import variants_of
+
+FILES = sorted(packaged_folder("search_spaces").glob("*.yaml"))
+NAMES = [path.stem for path in FILES]
+MODELS = list(variants_of(Training, "model").specs)
+OPTIMIZERS = list(variants_of(Training, "optimizer").specs)
+
+
+def experiment(includes, model, optimizer, own=None, folder=FILES[0].parent):
+    document = {
+        "name": "x",
+        "data": {"dataset": "digits"},
+        "model": {"name": model},
+        "optimizer": {"name": optimizer},
+        "train": {"epochs": 3},
+        "space": {"include": includes, **(own or {})},
+    }
+    return experiment_from_document(document, folder)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_space_is_valid_for_every_model_and_optimizer(name, model, optimizer):
+    experiment([name], model, optimizer)
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_every_space_varies_something_and_says_what_it_is_for(path):
+    assert path.read_text().startswith("# ")
+    model = path.stem if path.stem in MODELS else "mlp"
+    space = experiment([path.stem], model, "adamw").space
+    entries = parse_yaml(path.read_text(), path.name).values
+    assert {dimension.path for dimension in space.dimensions} == set(entries)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_spaces_for_several_parts_go_together(seed):
+    both = {"model.name": {"choice": ["mlp", "cnn"]}}
+    found = experiment(
+        ["optimizer", "schedule", "mlp", "cnn", "regularization"], "mlp", "sgd", both
+    )
+    fill(found.training, found.space.draw(default_rng(seed)), 0)
