@@ -25,8 +25,9 @@ def local_devices(name: str | None, cache: Path | None) -> list[Any]:
 
     if name is not None and name not in PLATFORMS:
         raise DeviceError(f"unknown device '{name}'. Known names: {', '.join(PLATFORMS)}.")
-    # A pool on a core of its own trains small models twice as fast as all cores in one program.
-    jax.config.update("jax_num_cpu_devices", core_count())
+    if jax.config.jax_num_cpu_devices < 1:  # neither set by the user nor by an earlier call
+        # A pool on a core of its own trains small models twice as fast as all cores together.
+        jax.config.update("jax_num_cpu_devices", core_count())
     if cache is not None:
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,10 @@ _EVALUATION_ROWS = 512
 
 
 # The values below live on a device while they train and on the host while they wait.
-AnyArray: TypeAlias = jax.Array | np.ndarray
+if TYPE_CHECKING:
+    AnyArray: TypeAlias = Any
+else:
+    AnyArray = jax.Array | np.ndarray
 
 
 class Lane(NamedTuple):

@@ -71,7 +71,7 @@ def render(summary: CheckSummary) -> str:
     rows = [("space", f"{_count(len(summary.dimensions), 'dimension')}, {size} configurations")]
     width = max((len(dimension.path) for dimension in summary.dimensions), default=0)
     rows += [
-        ("", f"{d.path:{width}}  {_distribution(d.distribution)}{_condition(d.when)}")
+        ("", f"{d.path:{width}}  {distribution_text(d.distribution)}{condition_text(d.when)}")
         for d in summary.dimensions
     ]
     if summary.sampler is not None:
@@ -100,8 +100,8 @@ def as_json(summary: CheckSummary) -> dict[str, Any]:
         "dimensions": [
             {
                 "path": dimension.path,
-                "distribution": _distribution(dimension.distribution),
-                "when": _condition(dimension.when).strip() or None,
+                "distribution": distribution_text(dimension.distribution),
+                "when": condition_text(dimension.when).strip() or None,
             }
             for dimension in summary.dimensions
         ],
@@ -119,7 +119,8 @@ def as_json(summary: CheckSummary) -> dict[str, Any]:
     }
 
 
-def _distribution(distribution: Distribution) -> str:
+def distribution_text(distribution: Distribution) -> str:
+    """A distribution as people read it: `0.0001 to 0.1, log`."""
     if isinstance(distribution, Choice):
         return ", ".join(shown(value) for value in distribution.values)
     step = "" if distribution.step in (None, 1) else f" in steps of {shown(distribution.step)}"
@@ -127,7 +128,8 @@ def _distribution(distribution: Distribution) -> str:
     return f"{shown(distribution.low)} to {shown(distribution.high)}{step}{log}"
 
 
-def _condition(when: Condition | None) -> str:
+def condition_text(when: Condition | None) -> str:
+    """A condition to go behind a distribution: ` when optimizer.name is 'sgd'`."""
     if when is None:
         return ""
     return f" when {when.path} is {' or '.join(shown(value) for value in when.values)}"

@@ -51,14 +51,15 @@ class SurrogateSearch:
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
         """Proposals for the next `n` trials, each aware of those before it."""
         losses = comparable_losses(trials)
-        is_startup = len(losses) < self._spec.startup_trials or not self._varying
+        if len(losses) < self._spec.startup_trials or not self._varying:
+            return self._random.ask(trials, n)
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
         asked = list(trials)
-        for number in range(len(trials), len(trials) + n):
-            if is_startup or not losses:
-                hparams = self._random.draw(number)
-            else:
-                hparams = self._propose(number, asked, losses)
-            asked.append(Trial(number, hparams))
+        # Matrices this small gain nothing from a second thread, which would wait in a busy loop.
+        with threadpool_limits(limits=1):
+            for number in range(len(trials), len(trials) + n):
+                asked.append(Trial(number, self._propose(number, asked, losses)))
         return [dict(trial.hparams) for trial in asked[len(trials) :]]
 
     def _propose(

@@ -46,11 +46,11 @@ class TpeSearch:
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
         """Proposals for the next `n` trials, each aware of those before it."""
         ended = sum(trial.state is not TrialState.RUNNING for trial in trials)
-        is_startup = ended < self._startup_trials or not self._distributions
+        if ended < self._startup_trials or not self._distributions:
+            return self._random.ask(trials, n)
         asked = list(trials)
         for number in range(len(trials), len(trials) + n):
-            hparams = self._random.draw(number) if is_startup else self._propose(number, asked)
-            asked.append(Trial(number, hparams))
+            asked.append(Trial(number, self._propose(number, asked)))
         return [dict(trial.hparams) for trial in asked[len(trials) :]]
 
     def _propose(self, number: int, trials: Sequence[Trial]) -> dict[str, HParam]:

@@ -85,7 +85,8 @@ def joint_mistakes(space: SearchSpace, values: Mapping[str, Any]) -> list[Mistak
             mistakes = spec_mistakes(Training, filled(values, hparams))
             if mistakes:
                 path, text = dotted(mistakes[0].path), mistakes[0].text
-                switch = next((d.path for d in reversed(switches) if _shapes(d.path, path)), None)
+                around = [switch for switch in chosen if _shapes(switch, path)]
+                switch = max(around, key=len, default=None)
                 if switch is None:
                     return [Mistake(mistakes[0].path, text)]
                 return [Mistake(("space", switch), f"with {shown(chosen[switch])}, {path} {text}")]

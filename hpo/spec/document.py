@@ -56,7 +56,7 @@ class Document:
         placed = [(self.place(mistake.path), mistake) for mistake in dict.fromkeys(mistakes)]
         placed.sort(key=lambda one: (one[0].root is not None, one[0].hidden, one[0].line))
         return [
-            ": ".join(part for part in (place.where, _shown(path, place), text) if part)
+            one_line(": ".join(part for part in (place.where, _shown(path, place), text) if part))
             for place, (path, text) in placed
         ]
 
@@ -69,6 +69,11 @@ class Document:
 def dotted(path: KeyPath) -> str:
     """A path as users write it: `model.widths[0]`."""
     return "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in path).removeprefix(".")
+
+
+def one_line(message: str) -> str:
+    """A message with line breaks and other unprintable characters written as escapes."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
 
 
 def parse_yaml(text: str, where: str) -> Document:
@@ -244,4 +249,4 @@ class _Reading:
 
 
 def _at(place: Place, text: str) -> SpecError:
-    return SpecError([f"{place.where}: {text}"])
+    return SpecError([one_line(f"{place.where}: {text}")])

@@ -34,33 +34,26 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         SpecError: with every mistake of the file, its includes and the overrides, a line each.
     """
     document = parse_yaml(read_text(path), str(path))
-    lines: list[str] = []
-    is_mapping = isinstance(document.values, Mapping)
-    includes = [text for text in overrides if text.startswith("space.include=")]
-    if is_mapping:
-        document, lines = apply_overrides(document, includes)
-    document, included = merge_includes(document, path.parent)
-    if is_mapping:
-        others = [text for text in overrides if text not in includes]
-        document, more = apply_overrides(document, others)
-        lines += more
+    document, included, lines = _resolved(document, path.parent, overrides)
     return _experiment(document, path.parent, included, lines)
 
 
 def experiment_from_document(
-    document: Mapping[str, Any], folder: Path, where: str = ""
+    document: Mapping[str, Any], folder: Path, where: str = "", overrides: Sequence[str] = ()
 ) -> Experiment:
-    """The experiment of a document that a study keeps; `where` names it in messages.
+    """The experiment of a document that a study keeps, with `path=value` overrides applied.
+
+    `where` names it in messages.
 
     Raises:
         SpecError: with every mistake of the document, a line each.
     """
     values = copy.deepcopy(dict(document))
-    merged, _ = merge_includes(Document(values, {(): Place(where)}), folder)
+    merged, _, lines = _resolved(Document(values, {(): Place(where)}), folder, overrides)
     space = merged.values.get("space")
     # Which entries were included is not kept, so all are read as leniently as included ones.
     included = frozenset(space) if isinstance(space, Mapping) else frozenset()
-    return _experiment(merged, folder, included, [])
+    return _experiment(merged, folder, included, lines)
 
 
 def require_search(experiment: Experiment) -> SearchSpec:
@@ -100,6 +93,21 @@ def task_of(data: DataSpec) -> Task | None:
     if isinstance(dataset, CsvFile):
         return None if dataset.task == "auto" else dataset.task
     return "classification" if isinstance(dataset, IdxFolder) else None
+
+
+def _resolved(
+    document: Document, folder: Path, overrides: Sequence[str]
+) -> tuple[Document, frozenset[str], list[str]]:
+    """The document with includes merged and overrides applied: included paths, mistakes."""
+    if not isinstance(document.values, Mapping):
+        return document, frozenset(), []
+    # An override may name the spaces to include, and another change what they give.
+    includes = [text for text in overrides if text.startswith("space.include=")]
+    others = [text for text in overrides if text not in includes]
+    document, wrong_includes = apply_overrides(document, includes)
+    document, included = merge_includes(document, folder)
+    document, wrong = apply_overrides(document, others)
+    return document, included, [*wrong_includes, *wrong]
 
 
 def _experiment(

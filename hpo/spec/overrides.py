@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpo.errors import SpecError
-from hpo.spec.document import Document, KeyPath, Place, parse_value
+from hpo.spec.document import Document, KeyPath, Place, one_line, parse_value
 from hpo.spec.entries import ENTRY_KEYS, KINDS
 from hpo.spec.experiment import SpecFile, Training
 from hpo.spec.marks import Spec
@@ -28,7 +28,9 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> tuple[Docum
         name, equals, written = text.partition("=")
         name = name.strip()
         if not equals or not all(name.split(".")):
-            lines.append(f"{where}: is not an override: write path=value, model.dropout=0.3")
+            lines.append(
+                one_line(f"{where}: is not an override: write path=value, model.dropout=0.3")
+            )
             continue
         try:
             value = parse_value(written.strip() or "null", Place(where))

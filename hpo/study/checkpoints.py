@@ -123,6 +123,11 @@ class CheckpointFolder:
             file.unlink(missing_ok=True)
         return len(unreferenced)
 
+    def clear(self) -> None:
+        """Deletes every file, once no trial will train again; the writer must be closed."""
+        self._unreferenced.clear()
+        self.sweep(())
+
     def set_aside(self, study: str) -> None:
         """Follows the study to its new name, under which later checkpoints are found."""
         target = self.path.with_name(_folder_name(study))

@@ -104,6 +104,17 @@ def acquire(storage: Storage, study_id: int, clock: Callable[[], float] = time.t
     return Lease(storage, study_id, token, clock)
 
 
+def driver_of(
+    storage: Storage, study_id: int, clock: Callable[[], float] = time.time
+) -> str | None:
+    """The process that drives a study at present, such as `process 41 on host`; None without."""
+    with storage.reading() as connection:
+        holder = connection.execute(sa.select(LEASES).where(LEASES.c.study_id == study_id)).first()
+    if holder is None or not _is_alive(holder, int(clock() * 1000)):
+        return None
+    return f"process {holder.pid} on {holder.host}"
+
+
 def process_start(pid: int) -> str | None:
     """When a process of this machine began, in the kernel's own terms.
 

@@ -47,9 +47,9 @@ def open_mirror(
     Importing Optuna and its models takes about 0.5 s: call this while the devices are busy. None,
     with a logged reason, where the installed Optuna cannot write the tables that are there.
     """
+    tables = OptunaTables(study, space, objective)  # imports, before other writers are locked out
     with storage.writing() as connection:
         if _is_known(connection):
-            tables = OptunaTables(study, space, objective)
             tables.catch_up(connection)
             return tables
     try:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hpo.study.events import StudyState
+from hpo.study.events import Event, Start, StudyState
 from hpo.trial import Trial, TrialState
 
 
@@ -63,3 +63,14 @@ def leading_trial(state: StudyState) -> Trial | None:
     """The trial with the best last loss, whatever its budget."""
     trained = [trial for trial in state.trials if trial.losses]
     return min(trained, key=lambda trial: (trial.losses[-1], trial.number), default=None)
+
+
+def spent_seconds(events: Sequence[Event]) -> float:
+    """The time that earlier runs took, each from its start to its last event."""
+    total, start, last = 0, None, 0
+    for event in events:
+        if isinstance(event.what, Start):
+            total += last - start if start is not None else 0
+            start = event.time_ms
+        last = event.time_ms
+    return (total + (last - start if start is not None else 0)) / 1000

@@ -32,12 +32,12 @@ from hpo.spec.marks import with_leaves
 from hpo.spec.search import METRICS, SearchSpec
 from hpo.study.checkpoints import CheckpointFolder, CheckpointWriter
 from hpo.study.driver import Driver, Rules, Work
-from hpo.study.events import Event, Start, Stop, StopReason, fold
+from hpo.study.events import Start, Stop, StopReason, fold
 from hpo.study.executors import LocalExecutor
 from hpo.study.journal import StudyJournal
 from hpo.study.lease import acquire
 from hpo.study.optuna_tables import open_mirror
-from hpo.study.progress import Progress, best_trial, leading_trial, states_of
+from hpo.study.progress import Progress, best_trial, leading_trial, spent_seconds, states_of
 from hpo.study.provenance import (
     Provenance,
     differences,
@@ -68,11 +68,16 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended."""
+    """How a run ended.
+
+    `signal` is the number of the signal that stopped it, if one did; `set_aside` is the name under
+    which an earlier study of that name is kept.
+    """
 
     reason: StopReason
     progress: Progress
     set_aside: str | None
+    signal: int | None = None
 
 
 def run_study(
@@ -158,7 +163,7 @@ def run_study(
             )
         if reason in ("finished", "exhausted"):
             folder.sweep(())
-        return Outcome(reason, view.progress(), set_aside)
+        return Outcome(reason, view.progress(), set_aside, stop.signal)
 
 
 class DataSets:
@@ -186,15 +191,22 @@ class DataSets:
         return data
 
 
+class StopRequest(threading.Event):
+    """An event that is set by a signal, and the signal's number."""
+
+    signal: int | None = None
+
+
 @contextmanager
-def stop_signals(say: Callable[[str], None]) -> Iterator[threading.Event]:
+def stop_signals(say: Callable[[str], None]) -> Iterator[StopRequest]:
     """An event that SIGINT and SIGTERM set; a second one ends the process at once."""
-    stop = threading.Event()
+    stop = StopRequest()
 
     def on_signal(number: int, _: FrameType | None) -> None:
         if stop.is_set():
             # Not an exception: threads in the midst of a round would hold the process up.
             os._exit(128 + number)
+        stop.signal = number
         stop.set()
         say("Stopping after this round; once more to stop at once.")
 
@@ -207,17 +219,6 @@ def stop_signals(say: Callable[[str], None]) -> Iterator[threading.Event]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
-
-
-def spent_seconds(events: list[Event]) -> float:
-    """The time that earlier runs took, each from its start to its last event."""
-    total, start, last = 0, None, 0
-    for event in events:
-        if isinstance(event.what, Start):
-            total += last - start if start is not None else 0
-            start = event.time_ms
-        last = event.time_ms
-    return (total + (last - start if start is not None else 0)) / 1000
 
 
 def _rules(experiment: Experiment, search: SearchSpec) -> Rules:

@@ -363,7 +363,7 @@ ROWS = [
     ),
     (
         "space: {model: {float: [0, 1]}}",
-        "spec.yaml:7: space.model: is a whole part: write {choice: [{name: ...}, ...]}",
+        "spec.yaml:7: space.model: is not a number: write {choice: [...]}",
     ),
     (
         "space: {model: {choice: [{name: mlp}, {name: cnn, kernel: 0}]}}",

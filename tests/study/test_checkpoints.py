@@ -94,6 +94,13 @@ def test_a_sweep_leaves_files_whose_event_is_on_its_way(folder):
     assert [file.name for file in folder.path.iterdir()] == [new]
 
 
+def test_nothing_is_left_of_the_checkpoints_of_a_finished_study(folder):
+    folder.save(0, 1, LEAVES)
+    folder.clear()
+
+    assert [*folder.path.iterdir()] == []
+
+
 def test_checkpoints_follow_a_study_set_aside(url, folder):
     saved = folder.save(0, 1, LEAVES)
     folder.set_aside("digits-1")

@@ -1,0 +1,180 @@
+"""What a study has come to, read from its storage: plain values for tables and `--json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hpo.errors import StudyError
+from hpo.report.importance import Importance, importance_of
+from hpo.spec.load import experiment_from_document
+from hpo.spec.search import SearchSpec
+from hpo.study.events import Event, Start, StudyState, fold
+from hpo.study.lease import driver_of
+from hpo.study.progress import best_trial, spent_seconds, states_of
+from hpo.study.provenance import stored_folder
+from hpo.study.storage import Storage, StudyRecord
+from hpo.trial import HParams, Trial, TrialState
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A trial with its last result, in the metric's own units; None where it has none."""
+
+    number: int
+    state: TrialState
+    epochs: int
+    value: float | None
+    hparams: HParams
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A study in a line; `best` is None until a trial has trained in full.
+
+    `status` is `running`, how the last run ended (`finished`, `exhausted`, `interrupted`,
+    `timeout`, `failed`), or `killed` for one that left no word.
+    """
+
+    name: str
+    objective: str
+    status: str
+    trials: int
+    trials_total: int
+    states: Mapping[TrialState, int]
+    epochs: int
+    best: TrialResult | None
+    created_ms: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a study, from when on which device; `differences` were noted as it began."""
+
+    start_ms: int
+    device: str
+    differences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """All that `hpo show` tells; `curve` is that of the best trial, or of the one nearest to it."""
+
+    overview: Overview
+    metric: str
+    sampler: str
+    scheduler: str
+    epochs_each: int
+    top: tuple[TrialResult, ...]
+    curve_of: TrialResult | None
+    curve: tuple[float, ...]
+    importance: Importance
+    seconds: float
+    programs: int
+    runs: tuple[Run, ...]
+    driver: str | None
+    versions: Mapping[str, str]
+
+
+def overviews(storage: Storage) -> tuple[Overview, ...]:
+    """Every study of a storage, oldest first."""
+    return tuple(
+        _overview(storage, record, _Reading(record, storage.events(record.id)))
+        for record in storage.studies()
+    )
+
+
+def study_report(storage: Storage, name: str, top: int) -> StudyReport:
+    """The study of that name, with its `top` best trials.
+
+    Raises:
+        StudyError: if there is none; the message lists those that there are.
+    """
+    record = storage.study(name)
+    events = storage.events(record.id)
+    reading = _Reading(record, events)
+    experiment = experiment_from_document(
+        record.document, stored_folder(record.provenance), f"study {name} in {storage.where}"
+    )
+    overview = _overview(storage, record, reading)
+    ranked = ranking(reading.trials)
+    shown = reading.state.trial(overview.best.number) if overview.best else next(iter(ranked), None)
+    loss = reading.search.objective.loss
+    return StudyReport(
+        overview=overview,
+        metric=reading.search.objective.metric,
+        sampler=reading.search.sampler.name,
+        scheduler=reading.search.scheduler.name,
+        epochs_each=reading.epochs,
+        top=tuple(reading.result(trial) for trial in ranked[:top]),
+        curve_of=reading.result(shown) if shown else None,
+        curve=tuple(loss(value) + 0.0 for value in shown.losses) if shown else (),
+        importance=importance_of(reading.trials, experiment.space),
+        seconds=spent_seconds(events),
+        programs=len(reading.state.pins),
+        runs=tuple(_runs(reading.state)),
+        driver=driver_of(storage, record.id),
+        versions=record.provenance.get("versions", {}),
+    )
+
+
+def ranking(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials that have a result: those trained longest first, and of those the best."""
+    trained = [trial for trial in trials if trial.losses]
+    return sorted(trained, key=lambda trial: (-trial.epochs, trial.losses[-1], trial.number))
+
+
+def as_json(report: StudyReport | Overview) -> dict[str, Any]:
+    """A report as plain values."""
+    return asdict(report)
+
+
+class _Reading:
+    """A study's record and log, understood."""
+
+    def __init__(self, record: StudyRecord, events: Sequence[Event]) -> None:
+        try:
+            self.search = SearchSpec.model_validate(record.document["search"])
+            self.epochs = int(record.document["train"]["epochs"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise StudyError(
+                f"study '{record.name}' was stored by hpo {record.hpo_version} with a spec that "
+                "this version cannot read: use that one."
+            ) from error
+        self.state = fold(events, self.search.objective)
+        self.trials = self.state.trials
+
+    def result(self, trial: Trial) -> TrialResult:
+        loss = self.search.objective.loss
+        # Adding zero, because the loss of a maximised 0 is -0.
+        value = loss(trial.losses[-1]) + 0.0 if trial.losses else None
+        return TrialResult(trial.number, trial.state, trial.epochs, value, trial.hparams)
+
+
+def _overview(storage: Storage, record: StudyRecord, reading: _Reading) -> Overview:
+    objective, state = reading.search.objective, reading.state
+    best = best_trial(state, reading.epochs)
+    if state.stop is not None:
+        status = str(state.stop.reason)
+    else:
+        status = "running" if driver_of(storage, record.id) else "killed"
+    return Overview(
+        name=record.name,
+        objective=f"{'maximize' if objective.maximize else 'minimize'} {objective.metric}",
+        status=status,
+        trials=len(state),
+        trials_total=reading.search.trials,
+        states=states_of(state),
+        epochs=sum(trial.epochs for trial in reading.trials),
+        best=reading.result(best) if best else None,
+        created_ms=record.created_ms,
+    )
+
+
+def _runs(state: StudyState) -> list[Run]:
+    return [
+        Run(event.time_ms, str(event.what.driver.get("device", "")), event.what.differences)
+        for event in state.starts
+        if isinstance(event.what, Start)
+    ]

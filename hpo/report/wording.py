@@ -1,0 +1,92 @@
+"""Numbers, times, states and hparams as reports write them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from hpo.spec.words import shown
+from hpo.trial import HParam, HParams, TrialState
+
+# The colour of each state, in the order in which they are named.
+STATE_STYLES: dict[TrialState, str] = {
+    TrialState.RUNNING: "cyan",
+    TrialState.PAUSED: "yellow",
+    TrialState.COMPLETE: "green",
+    TrialState.PRUNED: "bright_black",
+    TrialState.DIVERGED: "red",
+}
+
+
+def number_text(value: float | None) -> str:
+    """A measured number: four decimals, or four digits where it is tiny or large; `-` for none."""
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.4g}"
+
+
+def hparam_text(value: HParam) -> str:
+    """An hparam's value, short: `0.03878`, `relu`, `[64, 64]`."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else shown(value)
+
+
+def hparams_text(hparams: HParams) -> str:
+    """All of a trial's hparams in one line: `widths=[64] dropout=0.1974`."""
+    names = short_names(hparams)
+    return " ".join(f"{names[path]}={hparam_text(value)}" for path, value in hparams.items())
+
+
+def short_names(paths: Iterable[str]) -> dict[str, str]:
+    """The last words of each dotted path, as many as tell it from the others."""
+    paths = list(paths)
+
+    def ending(path: str, words: int) -> str:
+        return ".".join(path.split(".")[-words:])
+
+    def shortest(path: str) -> str:
+        for words in range(1, path.count(".") + 1):
+            name = ending(path, words)
+            if sum(ending(other, words) == name for other in paths) == 1:
+                return name
+        return path
+
+    return {path: shortest(path) for path in paths}
+
+
+def states_text(states: Mapping[TrialState, int]) -> str:
+    """The trials by state: `8 running, 9 complete`."""
+    return ", ".join(f"{states[s]:,} {s}" for s in STATE_STYLES if states.get(s)) or "none yet"
+
+
+def count_text(number: int, noun: str) -> str:
+    """A number of things: `1 trial`, `80 trials`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def seconds_text(seconds: float) -> str:
+    """A time in words: `0.4 s`, `22 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes} min" if minutes else f"{hours:,} h"
+
+
+def clock_text(seconds: float) -> str:
+    """A time as a clock shows it: `0:22`, `1:02:03`."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def moment_text(time_ms: int) -> str:
+    """A moment in local time: `2025-11-22 03:19`."""
+    return datetime.fromtimestamp(time_ms / 1000).strftime("%Y-%m-%d %H:%M")

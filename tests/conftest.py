@@ -1,0 +1,19 @@
+"""Settings for all tests: two CPU devices, and folders of their own."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+# Before JAX is first used: as many devices as the smallest machine that we promise to use in full.
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's data, cache or working folder."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HPO_DATA", str(folder / "data"))
+    monkeypatch.setenv("HPO_CACHE", str(folder / "cache"))
+    monkeypatch.chdir(folder)

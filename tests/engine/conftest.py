@@ -1,0 +1,87 @@
+"""Data sets, and a way to train trials beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from hpo.data.dataset import DataSet, Split
+from hpo.engine.compiler import Compiler
+from hpo.engine.devices import local_devices
+from hpo.engine.plan import Plan
+from hpo.engine.pool import Pool
+from hpo.engine.program import split
+from hpo.spec.experiment import Training
+from tests.engine.samples import ROWS, a_split, tiny_data
+
+Curves = dict[int, list[dict[str, float]]]
+
+
+@pytest.fixture
+def tiny() -> DataSet:
+    """The data of `tiny_data`."""
+    return tiny_data()
+
+
+@pytest.fixture
+def images() -> DataSet:
+    """Ninety-six images of 8 by 8 pixels in three classes."""
+    rng = np.random.default_rng(0)
+    train, validation = a_split(rng, ROWS, (8, 8, 1)), a_split(rng, 40, (8, 8, 1))
+    return DataSet("classification", train, validation, None, 3, "i")
+
+
+@pytest.fixture
+def line() -> DataSet:
+    """A regression whose target is twice the first feature, plus 100."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((ROWS + 40, 5)).astype(np.float32)
+    y = x[:, 0]
+    parts = Split(x[:ROWS], y[:ROWS]), Split(x[ROWS:], y[ROWS:])
+    return DataSet("regression", *parts, None, 1, "l", target_mean=100.0, target_std=2.0)
+
+
+@pytest.fixture(scope="session")
+def compiler() -> Compiler:
+    """One for all tests, so that equal programs compile once."""
+    return Compiler()
+
+
+@pytest.fixture
+def learn(compiler: Compiler) -> Callable[..., Curves]:
+    """Train trainings beside each other in one pool; the metrics of each epoch by stream."""
+
+    def run(
+        data: DataSet,
+        trainings: list[Training],
+        lanes: int = 1,
+        form: str = "map",
+        device: int = 0,
+    ) -> Curves:
+        curves: Curves = {t.train.stream: [] for t in trainings}
+        pool = Pool(local_devices("cpu", None)[device], compiler)
+        waiting = list(trainings)
+        program, _ = split(trainings[0], data, "cpu")
+        pool.load(program, Plan(form, lanes), data, trainings[0])  # type: ignore[arg-type]
+        lane_of: dict[int, int] = {}
+        while waiting or pool.has_work:
+            for lane in range(lanes):
+                if waiting and lane not in pool.occupied():
+                    training = waiting.pop(0)
+                    same, knobs = split(training, data, "cpu")
+                    assert same == program
+                    pool.put(
+                        lane, training.train.stream, training, knobs, None, training.train.epochs
+                    )
+                    lane_of[training.train.stream] = lane
+            for report in pool.round():
+                curves[report.trial].append(report.metrics)
+                is_over = not np.isfinite(list(report.metrics.values())).all()
+                epochs = next(t.train.epochs for t in trainings if t.train.stream == report.trial)
+                if is_over or report.epoch == epochs:
+                    pool.clear(lane_of[report.trial])
+        return curves
+
+    return run

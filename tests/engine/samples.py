@@ -1,0 +1,40 @@
+"""Small data sets and trainings for the tests of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hpo.data.dataset import DataSet, Split
+from hpo.spec.experiment import Training
+
+Learn = Callable[..., dict[int, list[dict[str, float]]]]
+
+ROWS, CLASSES = 96, 3
+
+
+def a_split(rng: np.random.Generator, rows: int, shape: tuple[int, ...]) -> Split:
+    x = rng.standard_normal((rows, *shape)).astype(np.float32)
+    return Split(x, (x.reshape(rows, -1)[:, :CLASSES].argmax(1)).astype(np.int32))
+
+
+def tiny_data() -> DataSet:
+    """Ninety-six training rows of five features in three classes."""
+    rng = np.random.default_rng(0)
+    return DataSet("classification", a_split(rng, ROWS, (5,)), a_split(rng, 40, (5,)), None, 3, "t")
+
+
+def a_training(stream: int = 0, **leaves: Any) -> Training:
+    """A small MLP on AdamW; leaves by path with `__` for a dot."""
+    document: dict[str, dict[str, Any]] = {
+        "data": {"dataset": "iris", "batch_size": 16},
+        "model": {"name": "mlp", "widths": [8], "dropout": 0.2},
+        "optimizer": {"name": "adamw", "learning_rate": 0.01},
+        "train": {"epochs": 4, "stream": stream},
+    }
+    for path, value in leaves.items():
+        part, _, leaf = path.partition("__")
+        document[part] = {**document[part], leaf: value} if leaf else value
+    return Training.model_validate(document)
