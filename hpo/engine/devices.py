@@ -25,7 +25,8 @@ def local_devices(name: str | None, cache: Path | None) -> list[Any]:
 
     if name is not None and name not in PLATFORMS:
         raise DeviceError(f"unknown device '{name}'. Known names: {', '.join(PLATFORMS)}.")
-    if jax.config.jax_num_cpu_devices < 1:  # neither set by the user nor by an earlier call
+    # Neither set by the user nor by an earlier call.
+    if jax.config.jax_num_cpu_devices < 1:  # type: ignore[attr-defined]
         # A pool on a core of its own trains small models twice as fast as all cores together.
         jax.config.update("jax_num_cpu_devices", core_count())
     if cache is not None:

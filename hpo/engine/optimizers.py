@@ -17,7 +17,8 @@ def make_optimizer(spec: Any) -> optax.GradientTransformation:
     The learning rate and its schedule are left to the caller: they scale what this gives.
     """
     clip = [] if spec.clip_norm is None else [optax.clip_by_global_norm(spec.clip_norm)]
-    return optax.chain(*clip, *OPTIMIZERS[type(spec)](spec))
+    # The identity, because Optax refuses the empty chain that plain SGD is.
+    return optax.chain(*clip, *OPTIMIZERS[type(spec)](spec), optax.identity())
 
 
 def _sgd(spec: specs.Sgd) -> list[optax.GradientTransformation]:

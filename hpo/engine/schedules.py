@@ -40,7 +40,8 @@ def _exponential(spec: specs.Exponential, progress: Float[Array, ""]) -> Float[A
 
 
 def _step(spec: specs.Step, progress: Float[Array, ""]) -> Float[Array, ""]:
-    drops = jnp.minimum(jnp.floor(progress * (spec.drops + 1)), spec.drops)
+    # The margin is for rounding: 4/7 of the way must be four drops of six, not 3.9999998.
+    drops = jnp.minimum(jnp.floor((progress + 1e-6) * (spec.drops + 1)), spec.drops)
     return jnp.asarray(spec.factor) ** drops
 
 

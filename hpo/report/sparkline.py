@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 _HEIGHTS = "▁▂▃▄▅▆▇█"
 _WIDTHS = " ▏▎▍▌▋▊▉█"
@@ -32,7 +33,7 @@ def bar(share: float, width: int = 24) -> str:
 def _stretches(values: Sequence[float], width: int) -> list[Sequence[float]]:
     count = min(len(values), width)
     edges = [index * len(values) // count for index in range(count + 1)] if count else []
-    return [values[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [values[start:end] for start, end in pairwise(edges)]
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -8,13 +8,12 @@ from typing import Any
 
 from hpo.errors import StudyError
 from hpo.report.importance import Importance, importance_of
-from hpo.spec.load import experiment_from_document
 from hpo.spec.search import SearchSpec
 from hpo.study.events import Event, Start, StudyState, fold
 from hpo.study.lease import driver_of
 from hpo.study.progress import best_trial, spent_seconds, states_of
-from hpo.study.provenance import stored_folder
 from hpo.study.storage import Storage, StudyRecord
+from hpo.study.stored import stored_experiment
 from hpo.trial import HParams, Trial, TrialState
 
 
@@ -94,9 +93,7 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
     record = storage.study(name)
     events = storage.events(record.id)
     reading = _Reading(record, events)
-    experiment = experiment_from_document(
-        record.document, stored_folder(record.provenance), f"study {name} in {storage.where}"
-    )
+    experiment = stored_experiment(record, storage.where)
     overview = _overview(storage, record, reading)
     ranked = ranking(reading.trials)
     shown = reading.state.trial(overview.best.number) if overview.best else next(iter(ranked), None)

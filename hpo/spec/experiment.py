@@ -77,3 +77,12 @@ class Experiment:
     study: StudySpec
     document: Mapping[str, Any]
     folder: Path
+
+    def written_out(self) -> dict[str, Any]:
+        """The experiment as plain values with every default written out, to compare two specs."""
+        parts = {"search": self.search, "study": self.study}
+        return {
+            **self.training.model_dump(mode="json"),
+            "space": self.document.get("space", {}),
+            **{name: part.model_dump(mode="json") for name, part in parts.items() if part},
+        }

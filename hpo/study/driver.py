@@ -133,7 +133,7 @@ class Driver:
             self._advance()
             self._journal.flush()
             watch()
-            if not self._is_training():
+            if not self._in_training():
                 return "exhausted" if self._is_exhausted else "finished"
             if has_to_stop():
                 self._interrupt()
@@ -148,7 +148,7 @@ class Driver:
         """Prune, propose and assign, from the trials as they stand."""
         state = self._journal.state
         trials = state.trials
-        for number in sorted(self._scheduler.eliminated(trials)):
+        for number in sorted(self._scheduler.eliminated(trials) - self._in_training()):
             self._end(number, TrialState.PRUNED)
         jobs = self._scheduler.runnable(state.trials, self._window())
         self._assign(self._propose(jobs, state.trials))
@@ -162,10 +162,7 @@ class Driver:
         )
         if not self._rules.is_learning:
             return max(0, _STARTS_AHEAD * lanes - started)
-        training = sum(
-            lane is not None and lane.epoch < lane.to_epoch for pool in self._lanes for lane in pool
-        )
-        return max(0, lanes - max(training, started))
+        return max(0, lanes - max(len(self._in_training()), started))
 
     def _propose(self, jobs: Sequence[Job], trials: Sequence[Trial]) -> Sequence[Job]:
         """Propose the trials that `jobs` would start; the jobs that have a trial."""
@@ -286,10 +283,14 @@ class Driver:
         elif report.epoch == self._rules.epochs:
             self._end(number, TrialState.COMPLETE)
 
-    def _is_training(self) -> bool:
-        return any(
-            lane is not None and lane.epoch < lane.to_epoch for pool in self._lanes for lane in pool
-        )
+    def _in_training(self) -> set[int]:
+        """The trials whose lanes have work."""
+        return {
+            lane.trial
+            for lanes in self._lanes
+            for lane in lanes
+            if lane is not None and lane.epoch < lane.to_epoch
+        }
 
     def _lane_of(self, pool: int, number: int) -> int:
         trials = [None if lane is None else lane.trial for lane in self._lanes[pool]]
@@ -349,9 +350,16 @@ class Driver:
         self._journal.flush()
 
     def _record_checkpoints(self, checkpoints: Sequence[tuple[int, Happening]]) -> None:
+        """Refer to the files that are on disk, then delete those that nothing refers to."""
         for number, checkpoint in checkpoints:
             if not self._is_finished(number):
                 self._journal.record(checkpoint, number)
+        if checkpoints:
+            self._journal.flush()
+            state = self._journal.state
+            self._states.sweep(
+                c.file for n, c in state.checkpoints.items() if not self._is_finished(n)
+            )
 
     # -- work -------------------------------------------------------------------------------------
 

@@ -286,7 +286,9 @@ class StudyState:
                 life.metrics.append(metrics)
                 loss = self.objective.loss(metrics[self.objective.metric])
                 # A trial that has diverged keeps its metrics; its losses stop before that epoch.
-                if math.isfinite(loss) and len(life.losses) == epoch - 1:
+                # Its accuracy is finite even then: NaN logits are a wrong answer like any other.
+                is_finite = all(math.isfinite(value) for value in metrics.values())
+                if is_finite and len(life.losses) == epoch - 1:
                     life.losses.append(loss)
             case Pause():
                 life.state = TrialState.PAUSED

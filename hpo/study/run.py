@@ -28,6 +28,7 @@ from hpo.search.scheduler import make_scheduler
 from hpo.spec.data import DataSpec
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill
+from hpo.spec.load import experiment_from_document
 from hpo.spec.marks import with_leaves
 from hpo.spec.search import METRICS, SearchSpec
 from hpo.study.checkpoints import CheckpointFolder, CheckpointWriter
@@ -105,8 +106,9 @@ def run_study(
         provenance = Provenance(library_versions(), describe(devices), data.fingerprint)
         storage = stack.enter_context(Storage.create(around.storage))
         set_aside = _set_aside(storage, experiment.name) if around.starts_over else None
-        study = _open_study(storage, experiment, provenance, say)
+        study = _find_or_create(storage, experiment, provenance)
         lease = stack.enter_context(acquire(storage, study.id))
+        _follow_spec(storage, study, experiment, say)
         events = storage.events(study.id)
         state = fold(events, search.objective)
         changed = differences(Provenance.from_document(study.provenance), provenance)
@@ -162,7 +164,8 @@ def run_study(
                 "stored; the stored values stand. Is this another machine?"
             )
         if reason in ("finished", "exhausted"):
-            folder.sweep(())
+            writer.close()
+            folder.clear()
         return Outcome(reason, view.progress(), set_aside, stop.signal)
 
 
@@ -257,27 +260,30 @@ def _set_aside(storage: Storage, name: str) -> str | None:
     return new
 
 
-def _open_study(
-    storage: Storage,
-    experiment: Experiment,
-    provenance: Provenance,
-    say: Callable[[str], None],
+def _find_or_create(
+    storage: Storage, experiment: Experiment, provenance: Provenance
 ) -> StudyRecord:
-    document = dict(experiment.document)
     study = storage.find(experiment.name)
-    if study is None:
-        details = {**provenance.to_document(), "folder": str(experiment.folder.resolve())}
-        seed = experiment.training.train.seed
-        return storage.create_study(
-            experiment.name, document, seed, details, provenance.data_fingerprint
-        )
-    harmless, refused = spec_changes(study.document, document)
+    if study is not None:
+        return study
+    details = {**provenance.to_document(), "folder": str(experiment.folder.resolve())}
+    seed = experiment.training.train.seed
+    return storage.create_study(
+        experiment.name, dict(experiment.document), seed, details, provenance.data_fingerprint
+    )
+
+
+def _follow_spec(
+    storage: Storage, study: StudyRecord, experiment: Experiment, say: Callable[[str], None]
+) -> None:
+    """Take over what may change in a spec between two runs, and refuse the rest."""
+    stored = experiment_from_document(study.document, experiment.folder, f"study '{study.name}'")
+    harmless, refused = spec_changes(stored.written_out(), experiment.written_out())
     if refused:
         raise refusal(study.name, refused)
     if harmless:
         say(f"The spec has changed: {'; '.join(harmless)}.")
-        storage.update_document(study.id, document)
-    return study
+        storage.update_document(study.id, dict(experiment.document))
 
 
 def _check_metric(search: SearchSpec, data: DataSet) -> None:

@@ -66,6 +66,10 @@ class States:
                 checkpoints.append((state.trial, Checkpoint(state.epoch, *saved)))
         return checkpoints
 
+    def sweep(self, referenced: Iterable[str]) -> None:
+        """Delete the checkpoints that the log does not refer to."""
+        self._writer.folder.sweep(referenced)
+
     def _write(self, state: State) -> None:
         self._saved_steps[state.trial] = state.steps
         future = self._writer.submit(state.trial, state.steps, lane_to_arrays(state.lane))

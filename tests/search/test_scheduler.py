@@ -267,7 +267,7 @@ def test_asha_sends_the_best_trial_to_the_end_where_there_are_fewer_than_eta():
 def test_the_median_rule_compares_the_best_loss_with_the_median_of_the_means():
     # Means after two epochs: 3 and 5, so their median is 4.
     completed = [[COMPLETE, 4, 2, 1, 1], [COMPLETE, 6, 4, 1, 1]]
-    found = trials(*completed, [RUNNING, 5, 4.5], [RUNNING, 9, 4.0], [RUNNING, 4.5])
+    found = trials(*completed, [RUNNING, 5, 4.5], [RUNNING, 4.0, 9], [RUNNING, 4.5])
     scheduler = make_scheduler(MEDIAN, 4, 5)
     assert scheduler.eliminated(found) == {2}
     assert scheduler.runnable(found, 1) == (Job(3, 2, 3), Job(4, 1, 2))

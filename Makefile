@@ -1,0 +1,51 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+.PHONY: demo test check format lock clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+# A virtual environment of its own, from locked versions with hashes.
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+DEMO := runs/demo
+
+demo: .venv/runtime ## search, show and export on scikit-learn's digits
+	@mkdir -p $(DEMO)
+	cd $(DEMO) && ../../$(BIN)/hpo search ../../configs/digits.yaml
+	cd $(DEMO) && ../../$(BIN)/hpo show digits
+	cd $(DEMO) && ../../$(BIN)/hpo export digits -o best.yaml --force
+
+test: .venv/dev ## all tests
+	$(BIN)/python -m pytest -n auto
+
+check: .venv/dev ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: .venv/dev ## resolve the newest versions that pyproject.toml allows
+	$(PIP) install uv
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --upgrade --extra build -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --upgrade --extra dev --extra build -o requirements-dev.lock
+
+clean:
+	rm -rf .venv runs build dist
+
+.venv/created:
+	$(PYTHON) -c 'import sys; sys.exit("hpo needs Python 3.11 or later") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/runtime: .venv/created requirements.lock pyproject.toml
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-build-isolation --no-deps -e .
+	@touch $@
+
+.venv/dev: .venv/created requirements-dev.lock pyproject.toml
+	$(PIP) install --require-hashes -r requirements-dev.lock
+	$(PIP) install --no-build-isolation --no-deps -e .
+	@touch $@ .venv/runtime

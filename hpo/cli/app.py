@@ -1,0 +1,64 @@
+"""The commands, and what becomes of errors."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from hpo import __version__
+from hpo.cli import data, running, studies
+from hpo.errors import HpoError, SpecError
+
+app = typer.Typer(
+    name="hpo",
+    help="Tune hyperparameters for JAX: many trials train as lanes of one XLA program.",
+    epilog="Start with:  hpo search configs/digits.yaml",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.command()(running.search)
+app.command()(running.resume)
+app.command()(studies.check)
+app.command("list")(studies.list_studies)
+app.command()(studies.show)
+app.command()(studies.export)
+app.command()(running.train)
+app.add_typer(data.app, name="data")
+
+
+def main() -> None:
+    """Run the command that the process was started with; exits with 2 for a user's mistake."""
+    try:
+        app()
+    except SpecError as error:
+        _refuse(error.mistakes)
+    except HpoError as error:
+        _refuse([str(error)])
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"hpo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None: ...
+
+
+def _refuse(lines: list[str]) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,47 @@
+"""`hpo data`: the named data sets of this machine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hpo.cli.options import AsJson, print_json, print_view, stderr
+from hpo.cli.surroundings import data_home
+from hpo.errors import HpoError
+
+app = typer.Typer(help="List and download data sets.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("list")
+def list_datasets(as_json: AsJson = False) -> None:
+    """List the data sets that a spec can name, and which of them are on this machine.
+
+    Example: hpo data list
+    """
+    from hpo.report.datasets import as_rows, datasets_table, known_datasets
+
+    datasets = known_datasets(data_home())
+    if as_json:
+        print_json(as_rows(datasets))
+    else:
+        print_view(datasets_table(datasets))
+
+
+@app.command()
+def get(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A data set of `hpo data list`.")],
+) -> None:
+    """Download a data set into HPO_DATA, checksums compared.
+
+    Example: hpo data get fashion_mnist
+    """
+    from hpo.data.download import fetch_dataset
+    from hpo.report.datasets import DownloadDisplay
+
+    home = data_home()
+    if home is None:
+        raise HpoError("hpo data get: there is no home folder: set HPO_DATA to a folder.")
+    with DownloadDisplay(stderr(), name) as display:
+        folder = fetch_dataset(name, home, progress=display.watch)
+    typer.echo(str(folder))

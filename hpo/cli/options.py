@@ -1,0 +1,102 @@
+"""Options that several commands share, and where their output goes."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from hpo.errors import HpoError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Replace a leaf of the spec; repeatable."),
+]
+Trials = Annotated[int | None, typer.Option(help="Trials in all, instead of search.trials.", min=1)]
+Timeout = Annotated[
+    str | None, typer.Option(help="Time in all, instead of search.timeout: 90s, 10m, 1h30m.")
+]
+StorageUrl = Annotated[
+    str | None, typer.Option("--storage", metavar="URL", help="Database of studies.")
+]
+Device = Annotated[
+    Literal["cpu", "gpu", "tpu"] | None,
+    typer.Option(help="What to train on; JAX's choice if not given."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def search_overrides(
+    overrides: Sequence[str] | None, trials: int | None, timeout: str | None
+) -> list[str]:
+    """All overrides of a search as `path=value`.
+
+    Raises:
+        HpoError: for a timeout that is not a duration.
+    """
+    from hpo.spec.search import duration_seconds
+
+    every = list(overrides or ())
+    if trials is not None:
+        every.append(f"search.trials={trials}")
+    if timeout is not None:
+        try:
+            seconds = float(timeout) if timeout.isdecimal() else duration_seconds(timeout)
+        except ValueError as error:
+            raise HpoError(f"--timeout {timeout}: {error}.") from error
+        every.append(f"search.timeout={seconds}")
+    return every
+
+
+def print_json(document: Any) -> None:
+    """Print plain values to stdout."""
+    typer.echo(json.dumps(document, indent=2))
+
+
+def print_view(view: RenderableType) -> None:
+    """Print a result to stdout; wide and without trailing spaces where no screen shows it."""
+    console = _console(is_stderr=False)
+    if console.is_terminal:
+        console.print(view)
+        return
+    with console.capture() as capture:
+        console.print(view)
+    typer.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+
+
+def stderr() -> Console:
+    """The console of progress and warnings, which every library's warnings go to as well."""
+    console = _console(is_stderr=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[_OneLine(console)], force=True)
+    return console
+
+
+def _console(*, is_stderr: bool) -> Console:
+    from rich.console import Console
+
+    console = Console(stderr=is_stderr, highlight=False)
+    if not console.is_terminal:
+        console.width = 1_000
+    return console
+
+
+class _OneLine(logging.Handler):
+    """Prints a record in one line, above a live display if there is one."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from rich.text import Text
+
+        sentence = " ".join(record.getMessage().split())
+        text = Text(f"{record.levelname.lower()}: {sentence}", "yellow")
+        self._console.print(text, soft_wrap=True)

@@ -1,0 +1,114 @@
+"""The commands that train: `hpo search`, `hpo resume` and `hpo train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hpo.cli.options import (
+    Device,
+    Overrides,
+    Quiet,
+    StorageUrl,
+    Timeout,
+    Trials,
+    print_view,
+    search_overrides,
+    stderr,
+)
+from hpo.cli.surroundings import DEFAULT_STORAGE, surroundings
+
+if TYPE_CHECKING:
+    from hpo.spec.experiment import Experiment
+
+
+def search(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="The experiment, a YAML file.")],
+    overrides: Overrides = None,
+    trials: Trials = None,
+    timeout: Timeout = None,
+    storage: StorageUrl = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="Start over; the old study is kept under another name.")
+    ] = False,
+    device: Device = None,
+    quiet: Quiet = False,
+) -> None:
+    """Run the study that SPEC describes, or go on with it.
+
+    Example: hpo search configs/digits.yaml --trials 200 --set train.epochs=81
+    """
+    from hpo.spec.load import load_experiment
+
+    experiment = load_experiment(spec, search_overrides(overrides, trials, timeout))
+    _run(experiment, storage or experiment.study.storage, device, starts_over=new, is_quiet=quiet)
+
+
+def resume(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.")],
+    trials: Trials = None,
+    timeout: Timeout = None,
+    storage: StorageUrl = None,
+    device: Device = None,
+    quiet: Quiet = False,
+) -> None:
+    """Go on with a study from its storage alone.
+
+    Example: hpo resume digits --timeout 10m
+    """
+    from hpo.study.storage import Storage
+    from hpo.study.stored import stored_experiment
+
+    url = storage or DEFAULT_STORAGE
+    overrides = search_overrides(None, trials, timeout)
+    with Storage.read(url) as database:
+        experiment = stored_experiment(database.study(study), database.where, overrides)
+    _run(experiment, url, device, starts_over=False, is_quiet=quiet)
+
+
+def train(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="One configuration: no space.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder to write.")],
+    overrides: Overrides = None,
+    device: Device = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a model that DIR holds.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train one configuration in full; keep weights and metrics.
+
+    Example: hpo train best.yaml -o model/
+    """
+    from hpo.spec.load import load_experiment, require_single
+
+    experiment = load_experiment(spec, overrides or ())
+    training = require_single(experiment)
+
+    from hpo.report.training import EpochDisplay, trained_view
+
+    with EpochDisplay(stderr(), experiment.name, training.train.epochs, quiet) as display:
+        from hpo.study.train import train_to_folder  # imports JAX
+
+        around = surroundings(DEFAULT_STORAGE, device)
+        result = train_to_folder(experiment, out, around, display.watch, display.say, force)
+    print_view(trained_view(experiment.name, result, out))
+
+
+def _run(
+    experiment: Experiment, storage: str, device: str | None, *, starts_over: bool, is_quiet: bool
+) -> None:
+    from hpo.report.ending import ending_view
+    from hpo.report.live import display_for
+    from hpo.spec.load import require_search
+
+    searched = require_search(experiment)
+    is_maximized = searched.objective.maximize is not None
+    with display_for(stderr(), is_maximized=is_maximized, is_quiet=is_quiet) as display:
+        from hpo.study.run import run_study  # imports JAX
+
+        around = surroundings(storage, device, starts_over=starts_over)
+        outcome = run_study(experiment, around, display.watch, display.say)
+    print_view(ending_view(outcome, searched, storage))
+    if outcome.signal is not None:
+        raise typer.Exit(128 + outcome.signal)

@@ -1,0 +1,105 @@
+"""The commands that only look: `hpo check`, `hpo list`, `hpo show` and `hpo export`."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hpo.cli.options import AsJson, Overrides, StorageUrl, print_json, print_view, stderr
+from hpo.cli.surroundings import DEFAULT_STORAGE
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.")]
+
+
+def check(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="The experiment, a YAML file.")],
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Validate SPEC and tell what it would run.
+
+    Example: hpo check configs/digits.yaml --set search.trials=500
+    """
+    from hpo.report import check as report
+    from hpo.spec.load import load_experiment
+
+    summary = report.check_summary(load_experiment(spec, overrides or ()))
+    if as_json:
+        print_json(report.as_json(summary))
+    else:
+        typer.echo(report.render(summary))
+
+
+def list_studies(storage: StorageUrl = None, as_json: AsJson = False) -> None:
+    """List the studies in a storage.
+
+    Example: hpo list --storage sqlite:///other/hpo.db
+    """
+    from hpo.report import study_report as report
+    from hpo.report.tables import studies_table
+    from hpo.study.storage import Storage
+
+    with Storage.read(storage or DEFAULT_STORAGE) as database:
+        overviews = report.overviews(database)
+        where = database.where
+    if as_json:
+        print_json([report.as_json(overview) for overview in overviews])
+    elif overviews:
+        print_view(studies_table(overviews))
+    else:
+        typer.echo(f"{where} holds no studies: run `hpo search SPEC` first.", err=True)
+
+
+def show(
+    study: StudyName,
+    top: Annotated[int, typer.Option(help="How many of the best trials.", min=1)] = 10,
+    storage: StorageUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a study: best trials, learning curve, importance.
+
+    Example: hpo show digits --top 20
+    """
+    from hpo.report import study_report as report
+    from hpo.report.tables import study_view
+    from hpo.study.storage import Storage
+
+    stderr()
+    with Storage.read(storage or DEFAULT_STORAGE) as database:
+        found = report.study_report(database, study, top)
+    if as_json:
+        print_json(report.as_json(found))
+    else:
+        print_view(study_view(found))
+
+
+def export(
+    study: StudyName,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="File to write; else stdout.")
+    ] = None,
+    trial: Annotated[
+        int | None, typer.Option(help="This trial, finished or not, instead of the best.", min=0)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    storage: StorageUrl = None,
+) -> None:
+    """Write the best trial as a spec that `hpo train` runs.
+
+    Example: hpo export digits -o best.yaml
+    """
+    from hpo.report.export import export_trial, write_new
+    from hpo.study.storage import Storage
+
+    with Storage.read(storage or DEFAULT_STORAGE) as database:
+        exported = export_trial(database, study, trial, out, date.today())
+    if out is None:
+        typer.echo(exported.text, nl=False)
+    else:
+        write_new(out, exported.text, replace=force)
+        typer.echo(
+            f"Trial {exported.trial.number} is in {out}: hpo train {out} -o model/", err=True
+        )

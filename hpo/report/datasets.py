@@ -1,0 +1,119 @@
+"""The data sets that a spec can name: what `hpo data` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from hpo.data.download import DOWNLOADS
+from hpo.spec.data import NAMED_DATASETS
+
+
+@dataclass(frozen=True)
+class NamedDataset:
+    """A data set by name; `path` is where it lies, or None for one that is not here.
+
+    `download_bytes` is None for one that comes with scikit-learn.
+    """
+
+    name: str
+    task: str
+    is_here: bool
+    path: str | None
+    download_bytes: int | None
+
+
+def known_datasets(home: Path | None) -> tuple[NamedDataset, ...]:
+    """Every data set that a spec can name; `home` is the folder of downloaded ones."""
+    return tuple(_dataset(name, home) for name in sorted(NAMED_DATASETS))
+
+
+def as_rows(datasets: Sequence[NamedDataset]) -> list[dict[str, Any]]:
+    """Data sets as plain values."""
+    return [asdict(dataset) for dataset in datasets]
+
+
+def datasets_table(datasets: Sequence[NamedDataset]) -> RenderableType:
+    """A row for each data set."""
+    table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
+    for column in ("data set", "task", "where"):
+        table.add_column(column)
+    for dataset in datasets:
+        table.add_row(Text(dataset.name, "bold"), dataset.task, _where(dataset))
+    return table
+
+
+class DownloadDisplay:
+    """A bar over the bytes of a download; a line for each tenth where there is no terminal."""
+
+    def __init__(self, console: Console, name: str) -> None:
+        self._console, self._name, self._tenth = console, name, 0
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+            expand=True,
+        )
+        self._task = self._progress.add_task(name, total=None)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def watch(self, done_bytes: int, total_bytes: int) -> None:
+        """Take how many bytes are there."""
+        self._progress.update(self._task, completed=done_bytes, total=total_bytes)
+        tenth = 10 * done_bytes // total_bytes
+        if self._progress.disable and tenth > self._tenth:
+            self._tenth = tenth
+            megabytes = f"{done_bytes / 1e6:.1f} of {total_bytes / 1e6:.1f} MB"
+            self._console.print(Text(f"{self._name}: {megabytes}"), soft_wrap=True)
+
+
+def _dataset(name: str, home: Path | None) -> NamedDataset:
+    download = DOWNLOADS.get(name)
+    if download is None:
+        return NamedDataset(name, NAMED_DATASETS[name], True, None, None)
+    size = sum(file.size_bytes for file in download.files)
+    folder = home / name if home else None
+    is_here = folder is not None and folder.is_dir() and any(folder.iterdir())
+    path = str(folder) if is_here else None
+    return NamedDataset(name, NAMED_DATASETS[name], is_here, path, size)
+
+
+def _where(dataset: NamedDataset) -> Text:
+    if dataset.path is not None:
+        return Text(dataset.path)
+    if dataset.download_bytes is None:
+        return Text("comes with scikit-learn", "dim")
+    megabytes = dataset.download_bytes / 1e6
+    return Text(f"hpo data get {dataset.name} ({megabytes:.0f} MB)", "yellow")

@@ -1,0 +1,107 @@
+"""The last words of a run: what it came to, and what to type next."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from hpo.report.tables import hparams_table, states_line
+from hpo.report.wording import count_text, number_text, seconds_text
+from hpo.spec.search import SearchSpec
+from hpo.study.progress import Progress
+from hpo.trial import Trial
+
+if TYPE_CHECKING:
+    from hpo.study.run import Outcome  # imports JAX
+
+_DEFAULT_STORAGE = "sqlite:///hpo.db"
+
+_ENDINGS = {
+    "finished": "finished",
+    "exhausted": "finished: every configuration of the space has been tried",
+    "interrupted": "interrupted, and saved",
+    "timeout": "out of time, and saved",
+    "failed": "failed",
+}
+
+
+def ending_view(outcome: Outcome, search: SearchSpec, storage: str) -> RenderableType:
+    """How a run ended, its best trial and the commands that lead on."""
+    progress = outcome.progress
+    parts: list[RenderableType] = [
+        Text.assemble((progress.study, "bold"), f"  {_ENDINGS[outcome.reason]}"),
+        _indented(_facts(progress)),
+    ]
+    trial = progress.best or progress.leader
+    if trial is not None:
+        parts += ["", *_winner(progress, trial, search)]
+    lines = next_commands(outcome, storage, search.timeout)
+    parts += ["", *(_indented(Text(line, "cyan")) for line in lines)]
+    if outcome.set_aside:
+        parts.append(_indented(Text(f"The old study is kept as {outcome.set_aside}.", "dim")))
+    return Group(*parts)
+
+
+def next_commands(outcome: Outcome, storage: str, timeout_seconds: float | None) -> Sequence[str]:
+    """The commands to go on with, ready to be typed."""
+    study = outcome.progress.study
+    where = "" if storage == _DEFAULT_STORAGE else f" --storage {shlex.quote(_public(storage))}"
+    commands = [f"hpo show {study}{where}"]
+    match outcome.reason:
+        case "interrupted" | "failed":
+            commands.insert(0, f"hpo resume {study}{where}")
+        case "timeout":
+            commands.insert(0, f"hpo resume {study}{where} --timeout {_twice(timeout_seconds)}")
+    if outcome.progress.best is not None:
+        commands.append(f"hpo export {study}{where} -o best.yaml")
+    return commands
+
+
+def _facts(progress: Progress) -> Table:
+    facts = Table.grid(padding=(0, 2))
+    trials = Text(f"{sum(progress.states.values()):,} of {progress.trials:,}:  ")
+    rows: list[tuple[str, str | Text]] = [("trials", trials + states_line(progress.states))]
+    time = f"{seconds_text(progress.seconds)} in this run"
+    if progress.epochs_a_second > 0:
+        time += (
+            f", {progress.epochs_a_second:.4g} epochs a second, "
+            f"{count_text(progress.programs, 'program')} compiled"
+        )
+    rows += [("epochs", f"{progress.epochs:,}"), ("time", time)]
+    for title, text in rows:
+        facts.add_row(Text(title, "dim"), text)
+    return facts
+
+
+def _winner(progress: Progress, trial: Trial, search: SearchSpec) -> list[RenderableType]:
+    word = "best" if progress.best is not None else "leading"
+    value = search.objective.loss(trial.losses[-1]) + 0.0
+    title = Text.assemble(
+        f"{word} {progress.metric}  ",
+        (number_text(value), "bold green"),
+        f"  trial {trial.number} after {count_text(trial.epochs, 'epoch')}",
+    )
+    return [_indented(title), Padding(hparams_table(trial.hparams), (0, 0, 0, 4), expand=False)]
+
+
+def _twice(timeout_seconds: float | None) -> str:
+    seconds = math.ceil(2 * (timeout_seconds or 0))
+    return f"{seconds}s" if seconds % 60 else f"{seconds // 60}m"
+
+
+def _public(storage: str) -> str:
+    """The URL without its password."""
+    import sqlalchemy
+
+    return sqlalchemy.make_url(storage).render_as_string(hide_password=True)
+
+
+def _indented(renderable: RenderableType) -> Padding:
+    return Padding(renderable, (0, 0, 0, 2), expand=False)

@@ -1,0 +1,154 @@
+"""A trial as a spec of its own: complete, commented, ready for `hpo train`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from hpo import __version__
+from hpo.errors import HpoError
+from hpo.report.check import condition_text, distribution_text
+from hpo.report.wording import count_text, number_text
+from hpo.spec.dump import dump_spec
+from hpo.spec.experiment import Experiment, Training
+from hpo.spec.fill import filled
+from hpo.spec.load import require_search
+from hpo.study.events import StudyState, fold
+from hpo.study.progress import best_trial, leading_trial
+from hpo.study.storage import Storage
+from hpo.study.stored import stored_experiment
+from hpo.trial import HParams, Trial
+
+_FILE_KEYS = ("csv", "idx", "npz", "images", "text")
+
+
+@dataclass(frozen=True)
+class Export:
+    """A trial and the text of its spec."""
+
+    trial: Trial
+    text: str
+
+
+def export_trial(
+    storage: Storage, study: str, number: int | None, target: Path | None, today: date
+) -> Export:
+    """The spec of a trial, or of the best one, as it is to stand in the file `target`.
+
+    Raises:
+        HpoError: for a study or trial that is not there, or one without a winner yet.
+    """
+    record = storage.study(study)
+    experiment = stored_experiment(record, storage.where)
+    search, epochs = require_search(experiment), experiment.training.train.epochs
+    state = fold(storage.events(record.id), search.objective)
+    if number is None:
+        trial = best_trial(state, epochs)
+        if trial is None:
+            raise HpoError(_no_winner(study, state, epochs))
+    elif number in state.metrics:
+        trial = state.trial(number)
+    else:
+        raise HpoError(_no_such_trial(study, state, number))
+    folder = Path.cwd() if target is None else target.parent
+    document = training_document(experiment, trial.hparams, trial.number, folder)
+    header = [
+        f"Trial {trial.number} of the study {study}: {_result(experiment, trial)}.",
+        f"Exported on {today} by hpo {__version__} from {storage.where}.",
+        "",
+        f"Train it in full:  hpo train {target.name if target else 'THIS_FILE'} -o model/",
+    ]
+    return Export(trial, dump_spec(document, _comments(experiment, trial), "\n".join(header)))
+
+
+def training_document(
+    experiment: Experiment, hparams: HParams, number: int, folder: Path
+) -> dict[str, Any]:
+    """The experiment's document with the hparams filled in and nothing left to search.
+
+    Relative paths of data are rewritten so that they are found from `folder`.
+    """
+    parts = {name: experiment.document[name] for name in Training.model_fields}
+    values = filled(parts, hparams)
+    values["train"] = {**values["train"], "stream": number}
+    values["data"] = _moved(values["data"], experiment.folder, folder)
+    # In the order of the file.
+    order = [name for name in experiment.document if name in values]
+    return {"name": experiment.name, **{name: values[name] for name in order}}
+
+
+def _moved(data: Mapping[str, Any], old: Path, new: Path) -> Mapping[str, Any]:
+    dataset = data.get("dataset")
+    if not isinstance(dataset, Mapping):
+        return data
+    paths = {
+        key: _moved_path(dataset[key], old, new)
+        for key in _FILE_KEYS
+        if isinstance(dataset.get(key), str)
+    }
+    return {**data, "dataset": {**dataset, **paths}}
+
+
+def _moved_path(written: str, old: Path, new: Path) -> str:
+    path = old / Path(written).expanduser()
+    # One that is not there is found below HPO_DATA, from anywhere.
+    if Path(written).expanduser().is_absolute() or not path.exists():
+        return written
+    relative = Path(os.path.relpath(path, new))
+    return str(path.resolve() if ".." in relative.parts else relative)
+
+
+def _comments(experiment: Experiment, trial: Trial) -> dict[str, str]:
+    return {
+        dimension.path: f"from {distribution_text(dimension.distribution)}"
+        + condition_text(dimension.when)
+        for dimension in experiment.space.dimensions
+        if dimension.path in trial.hparams
+    }
+
+
+def _result(experiment: Experiment, trial: Trial) -> str:
+    objective = require_search(experiment).objective
+    epochs = count_text(experiment.training.train.epochs, "epoch")
+    if not trial.losses:
+        return f"{trial.state}, without a result yet"
+    value = number_text(objective.loss(trial.losses[-1]) + 0.0)
+    if trial.epochs == experiment.training.train.epochs:
+        return f"validation {objective.metric} {value} after {epochs}"
+    return f"{trial.state}, validation {objective.metric} {value} after {trial.epochs} of {epochs}"
+
+
+def _no_winner(study: str, state: StudyState, epochs: int) -> str:
+    leader = leading_trial(state)
+    reached = (
+        "none has a result"
+        if leader is None
+        else f"the leading one is trial {leader.number} after {count_text(leader.epochs, 'epoch')}"
+    )
+    return (
+        f"study '{study}': no trial has trained to all {epochs} epochs yet, {reached}: go on with "
+        f"`hpo resume {study}`, or export any with --trial N."
+    )
+
+
+def _no_such_trial(study: str, state: StudyState, number: int) -> str:
+    trials = f"its trials are 0 to {len(state) - 1}" if len(state) else "it has none yet"
+    return f"study '{study}' has no trial {number}: {trials}."
+
+
+def write_new(path: Path, text: str, *, replace: bool) -> None:
+    """Write a file that is not there yet, or replace it on demand.
+
+    Raises:
+        HpoError: for one that is in the way, or a folder that cannot be written.
+    """
+    if path.exists() and not replace:
+        raise HpoError(f"-o {path}: exists: give another name, or --force to replace it.")
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise HpoError(f"-o {path}: cannot be written ({error.strerror}): give another.") from error

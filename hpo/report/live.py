@@ -1,0 +1,236 @@
+"""What a user sees while something trains: a live display, or lines where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from hpo.report.tables import states_line
+from hpo.report.wording import clock_text, count_text, hparams_text, number_text, states_text
+from hpo.study.progress import Progress
+from hpo.trial import Trial
+
+_REFRESHES_A_SECOND = 10
+_LINE_SECONDS = 10.0
+_LINE_SHARE = 0.05  # of the time so far: a long study needs fewer lines
+_PACE_SHARE = 0.05  # of the work: before, compiling hides how fast the rest will go
+
+
+class Display(Protocol):
+    """Shows progress from `__enter__` to `__exit__`; `say` tells the user a sentence."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def watch(self, progress: Progress) -> None: ...
+
+    def say(self, sentence: str) -> None: ...
+
+
+def display_for(console: Console, *, is_maximized: bool, is_quiet: bool = False) -> Display:
+    """A live display on a terminal, lines elsewhere; sentences alone for one who wants quiet."""
+    sign = -1.0 if is_maximized else 1.0
+    if console.is_terminal and not console.is_dumb_terminal and not is_quiet:
+        return LiveDisplay(console, sign)
+    return LineDisplay(console, sign, is_quiet=is_quiet)
+
+
+@dataclass(frozen=True)
+class _Share:
+    """How far a study is, on the count that ends it."""
+
+    done: int
+    total: int
+    unit: str
+
+    @property
+    def of_all(self) -> float:
+        return min(self.done / self.total, 1.0) if self.total else 1.0
+
+
+def share_of(progress: Progress) -> _Share:
+    """Epochs where their number is known, and trials that have ended where it is not."""
+    if progress.epochs_are_bound:
+        return _Share(progress.finished, progress.trials, "trials")
+    # A trial that diverges leaves some epochs out.
+    return _Share(progress.epochs, progress.epochs_total, "epochs")
+
+
+class LiveDisplay:
+    """A few lines at the bottom of a terminal, drawn ten times a second by a thread of Rich's."""
+
+    def __init__(self, console: Console, sign: float) -> None:
+        self._console, self._sign = console, sign
+        self._progress: Progress | None = None
+        self._start = time.monotonic()
+        self._live = Live(
+            console=console,
+            get_renderable=self._render,
+            refresh_per_second=_REFRESHES_A_SECOND,
+            transient=True,
+        )
+
+    def __enter__(self) -> Self:
+        self._start = time.monotonic()
+        self._live.start(refresh=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def watch(self, progress: Progress) -> None:
+        """Take the study's progress; the next refresh shows it."""
+        self._progress = progress
+
+    def say(self, sentence: str) -> None:
+        """Print a sentence above the display."""
+        self._console.print(Text(sentence, "yellow"), soft_wrap=True)
+        # What is said may be that the next Ctrl-C ends the process at once: not without a cursor.
+        self._console.show_cursor(True)
+
+    def _render(self) -> RenderableType:
+        if self._progress is None:
+            return Text(f"starting ...  {clock_text(time.monotonic() - self._start)}", "dim")
+        return progress_view(self._progress, self._sign)
+
+
+def progress_view(progress: Progress, sign: float) -> RenderableType:
+    """A study's progress in five lines."""
+    share = share_of(progress)
+    bar = Table.grid(padding=(0, 1), expand=True)
+    bar.add_column(no_wrap=True)
+    bar.add_column(ratio=1)
+    bar.add_column(no_wrap=True, justify="right")
+    bar.add_row(
+        Text(progress.study, "bold"),
+        ProgressBar(share.total, share.done),
+        f"{share.of_all:.0%}  {share.done:,} of {share.total:,} {share.unit}",
+    )
+    label, best = _best_line(progress, sign)
+    lines = {label: best, "trials": _trials_line(progress), "speed": _speed_line(progress)}
+    width = max(map(len, lines))
+    # Not a table, whose last line would be full: there the terminal's own ^C makes a new line.
+    return Group(bar, *(_titled(title, text, width) for title, text in lines.items()))
+
+
+def _titled(title: str, text: Text, width: int) -> Text:
+    line = Text(no_wrap=True, overflow="ellipsis")
+    return line.append(f"{title:{width}}  ", "dim").append_text(text)
+
+
+def _best_line(progress: Progress, sign: float) -> tuple[str, Text]:
+    trial = progress.best or progress.leader
+    if trial is None:
+        return progress.metric, Text("-", "dim")
+    note = "" if progress.best else f" after {count_text(trial.epochs, 'epoch')}"
+    return progress.metric, Text.assemble(
+        (_value(trial, sign), "bold green"),
+        f"  trial {trial.number}{note}  ",
+        (hparams_text(trial.hparams), "dim"),
+    )
+
+
+def _trials_line(progress: Progress) -> Text:
+    started = sum(progress.states.values())
+    return Text(f"{started:,} of {progress.trials:,}  ") + states_line(progress.states)
+
+
+def _speed_line(progress: Progress) -> Text:
+    if progress.epochs_a_second <= 0:
+        return Text.assemble(("compiling ...", "yellow"), f"  {clock_text(progress.seconds)}")
+    has_pace = share_of(progress).of_all >= _PACE_SHARE
+    left = progress.left_seconds if has_pace else None
+    return Text(
+        f"{progress.epochs_a_second:,.1f} epochs/s  "
+        f"{count_text(progress.programs, 'program')}  {clock_text(progress.seconds)} gone"
+        + (f"  {clock_text(left)} left" if left is not None else "")
+    )
+
+
+class LineDisplay:
+    """A line as the study starts, whenever the best improves, and now and then between."""
+
+    def __init__(
+        self,
+        console: Console,
+        sign: float,
+        *,
+        is_quiet: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._console, self._sign, self._is_quiet, self._clock = console, sign, is_quiet, clock
+        self._start = clock()
+        self._last = self._start
+        self._best: int | None = None
+        self._has_begun = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def watch(self, progress: Progress) -> None:
+        """Print a line if it is time for one."""
+        if self._is_quiet:
+            return
+        now = self._clock()
+        best = progress.best.number if progress.best else None
+        if not self._has_begun:
+            self._has_begun = True
+            self.say(f"{progress.study}: {count_text(progress.trials, 'trial')}")
+        elif now - self._last >= max(_LINE_SECONDS, _LINE_SHARE * (now - self._start)) or (
+            best != self._best and now - self._last >= 1
+        ):
+            self._last, self._best = now, best
+            self.say(progress_line(progress, self._sign))
+
+    def say(self, sentence: str) -> None:
+        """Print a sentence on a line of its own."""
+        self._console.print(Text(sentence), soft_wrap=True)
+
+
+def progress_line(progress: Progress, sign: float) -> str:
+    """A study's progress in one line without colours."""
+    share = share_of(progress)
+    parts = [
+        f"{clock_text(progress.seconds)}  {share.done:,} of {share.total:,} {share.unit}",
+        states_text(progress.states),
+    ]
+    trial = progress.best or progress.leader
+    if progress.epochs_a_second <= 0:
+        parts.append("compiling")
+    elif trial is not None:
+        word = "best" if progress.best else "leading"
+        parts.append(f"{word} {progress.metric} {_value(trial, sign)} (trial {trial.number})")
+        parts.append(f"{progress.epochs_a_second:.1f} epochs/s")
+    return "; ".join(parts)
+
+
+def _value(trial: Trial, sign: float) -> str:
+    # Adding zero, because the loss of a maximised 0 is -0.
+    return number_text(sign * trial.losses[-1] + 0.0)

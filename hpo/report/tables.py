@@ -1,0 +1,225 @@
+"""Studies on a terminal: `hpo list`, `hpo show` and the last words of `hpo search`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from hpo.report.sparkline import bar, sparkline
+from hpo.report.study_report import Overview, StudyReport, TrialResult
+from hpo.report.wording import (
+    STATE_STYLES,
+    count_text,
+    hparam_text,
+    hparams_text,
+    moment_text,
+    number_text,
+    seconds_text,
+    short_names,
+)
+from hpo.trial import HParams, TrialState
+
+_STATUS_STYLES = {"finished": "green", "exhausted": "green", "running": "cyan"}
+
+
+def studies_table(overviews: Sequence[Overview]) -> RenderableType:
+    """The studies of a storage, a row each."""
+    table = _table("study", "status", "trials", "epochs", "objective", "best", "trial", "began")
+    for column in (2, 3, 5, 6):
+        table.columns[column].justify = "right"
+    for study in overviews:
+        table.add_row(
+            Text(study.name, "bold"),
+            _status(study.status),
+            f"{study.trials:,} of {study.trials_total:,}",
+            f"{study.epochs:,}",
+            study.objective,
+            number_text(study.best.value if study.best else None),
+            str(study.best.number) if study.best else "-",
+            moment_text(study.created_ms),
+        )
+    return table
+
+
+def study_view(report: StudyReport) -> RenderableType:
+    """Everything about one study, section by section."""
+    return Group(*_sections(report))
+
+
+def states_line(states: Mapping[TrialState, int]) -> Text:
+    """The trials by state in their colours: `8 running  9 complete`."""
+    parts = [
+        Text(f"{states[state]:,} {state}", style)
+        for state, style in STATE_STYLES.items()
+        if states.get(state)
+    ]
+    return Text("  ").join(parts) if parts else Text("none yet", "dim")
+
+
+def hparams_table(hparams: HParams) -> Table:
+    """A trial's hparams, a row each."""
+    table = Table.grid(padding=(0, 2))
+    for path, value in hparams.items():
+        table.add_row(Text(path, "dim"), Text(hparam_text(value)))
+    return table
+
+
+def _sections(report: StudyReport) -> Iterator[RenderableType]:
+    study = report.overview
+    yield Text.assemble((study.name, "bold"), "  ", _status(study.status))
+    yield _indented(_facts(report))
+    yield from _best(report)
+    if report.top:
+        yield _heading("best trials")
+        yield _indented(_TrialsTable(report.metric, report.top))
+    yield _heading("importance")
+    yield _indented(_importance(report))
+
+
+def _facts(report: StudyReport) -> Table:
+    study = report.overview
+    facts = Table.grid(padding=(0, 2))
+    each = count_text(report.epochs_each, "epoch")
+    runs = count_text(len(report.runs), "run")
+    rows: list[tuple[str, str | Text]] = [
+        ("objective", f"{study.objective} after {each}"),
+        ("search", f"{report.sampler} sampler, {report.scheduler} scheduler"),
+        (
+            "trials",
+            Text(f"{study.trials:,} of {study.trials_total:,}:  ") + states_line(study.states),
+        ),
+        (
+            "trained",
+            f"{count_text(study.epochs, 'epoch')} in {seconds_text(report.seconds)}, "
+            f"{count_text(report.programs, 'program')}, {runs}",
+        ),
+        ("began", moment_text(study.created_ms)),
+    ]
+    if report.driver:
+        rows.append(("driven by", report.driver))
+    if report.runs:
+        rows.append(("device", report.runs[-1].device))
+    versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
+    rows += [("versions", versions)] if versions else []
+    for run in report.runs:
+        rows += [("noted", Text(difference, "yellow")) for difference in run.differences]
+    for title, text in rows:
+        facts.add_row(Text(title, "dim"), text)
+    return facts
+
+
+def _best(report: StudyReport) -> Iterator[RenderableType]:
+    trial = report.curve_of
+    if trial is None:
+        yield _heading("no trial has a result yet")
+        return
+    title = "best trial" if report.overview.best else "leading trial"
+    short = "" if report.overview.best else f" of {report.epochs_each}"
+    yield _heading(f"{title}: {trial.number}")
+    is_maximized = report.overview.objective.startswith("maximize")
+    best = max(report.curve) if is_maximized else min(report.curve)
+    yield _indented(
+        Text.assemble(
+            f"{report.metric} ",
+            (number_text(trial.value), "bold green"),
+            f" after {trial.epochs}{short} epochs",
+        )
+    )
+    yield _indented(
+        Text.assemble(
+            (sparkline(report.curve), "green"),
+            (
+                f"  {number_text(report.curve[0])} to {number_text(report.curve[-1])}, "
+                f"at best {number_text(best)} (epoch {report.curve.index(best) + 1})",
+                "dim",
+            ),
+        )
+    )
+    yield _indented(hparams_table(trial.hparams))
+
+
+def _importance(report: StudyReport) -> RenderableType:
+    importance = report.importance
+    if importance.skipped:
+        return Text(f"skipped: {importance.skipped}", "dim")
+    table = Table.grid(padding=(0, 2))
+    for path, share in importance.shares.items():
+        table.add_row(Text(path, "dim"), f"{share:4.0%}", Text(bar(share), "cyan"))
+    return Group(
+        table,
+        Text(
+            f"PED-ANOVA over {count_text(importance.trials, 'trial')} after "
+            f"{count_text(importance.epochs, 'epoch')}",
+            "dim",
+        ),
+    )
+
+
+class _TrialsTable:
+    """Trials with a column for each hparam, or with one for all where that is too wide."""
+
+    def __init__(self, metric: str, trials: Sequence[TrialResult]) -> None:
+        self._metric, self._trials = metric, trials
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = self._wide()
+        fits = Measurement.get(console, options.update_width(10_000), wide).maximum
+        yield wide if fits <= options.max_width else self._narrow()
+
+    def _wide(self) -> Table:
+        paths = list(dict.fromkeys(path for trial in self._trials for path in trial.hparams))
+        names = short_names(paths)
+        table = self._start(*(names[path] for path in paths))
+        for trial in self._trials:
+            hparams = [
+                hparam_text(trial.hparams[path]) if path in trial.hparams else "-" for path in paths
+            ]
+            table.add_row(*self._row(trial), *hparams)
+        return table
+
+    def _narrow(self) -> Table:
+        table = self._start("hparams")
+        for trial in self._trials:
+            table.add_row(*self._row(trial), hparams_text(trial.hparams))
+        return table
+
+    def _start(self, *more: str) -> Table:
+        table = _table(self._metric, "epochs", "trial", "state", *more)
+        for column in table.columns[:3]:
+            column.justify = "right"
+        for column in table.columns[:4]:
+            column.no_wrap = True
+        return table
+
+    def _row(self, trial: TrialResult) -> tuple[str | Text, ...]:
+        return (
+            Text(number_text(trial.value), "bold"),
+            str(trial.epochs),
+            str(trial.number),
+            Text(str(trial.state), STATE_STYLES[trial.state]),
+        )
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _heading(text: str) -> Text:
+    return Text(f"\n{text}", "bold")
+
+
+def _indented(renderable: RenderableType) -> Padding:
+    return Padding(renderable, (0, 0, 0, 2), expand=False)
+
+
+def _status(status: str) -> Text:
+    return Text(status, _STATUS_STYLES.get(status, "yellow"))

@@ -1,0 +1,112 @@
+"""What `hpo train` shows: the epochs as they pass, and the metrics at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from hpo.report.sparkline import sparkline
+from hpo.report.wording import clock_text, count_text, number_text, seconds_text
+
+if TYPE_CHECKING:
+    from hpo.engine.pool import Report  # imports JAX
+    from hpo.study.train import Trained
+
+_LINE_SECONDS = 10.0
+
+
+class EpochDisplay:
+    """A bar over the epochs with the latest metrics; lines where there is no terminal."""
+
+    def __init__(self, console: Console, name: str, epochs: int, is_quiet: bool) -> None:
+        self._console, self._name, self._epochs, self._is_quiet = console, name, epochs, is_quiet
+        self._report: Report | None = None
+        self._start = self._last = time.monotonic()
+        is_live = console.is_terminal and not console.is_dumb_terminal and not is_quiet
+        self._live = (
+            Live(
+                console=console, get_renderable=self._render, refresh_per_second=10, transient=True
+            )
+            if is_live
+            else None
+        )
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start(refresh=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def watch(self, report: Report) -> None:
+        """Take the latest epoch."""
+        self._report = report
+        now = time.monotonic()
+        if not self._live and not self._is_quiet and now - self._last >= _LINE_SECONDS:
+            self._last = now
+            text = metrics_text(report.metrics)
+            self.say(f"{self._name}: epoch {report.epoch} of {self._epochs}; {text}")
+
+    def say(self, sentence: str) -> None:
+        """Tell the user a sentence."""
+        self._console.print(Text(sentence, "yellow" if self._live else ""), soft_wrap=True)
+        if self._live:
+            # The next Ctrl-C ends the process at once: not without a cursor.
+            self._console.show_cursor(True)
+
+    def _render(self) -> RenderableType:
+        clock = clock_text(time.monotonic() - self._start)
+        if self._report is None:
+            return Text(f"{self._name}: compiling ...  {clock}", "dim")
+        line = Table.grid(padding=(0, 1), expand=True)
+        line.add_column(no_wrap=True)
+        line.add_column(ratio=1)
+        line.add_column(no_wrap=True)
+        line.add_row(
+            Text(self._name, "bold"),
+            ProgressBar(self._epochs, self._report.epoch),
+            f"{self._report.epoch} of {count_text(self._epochs, 'epoch')}  {clock}",
+        )
+        return Group(line, Text(metrics_text(self._report.metrics), "dim"))
+
+
+def metrics_text(metrics: Mapping[str, float]) -> str:
+    """Metrics in a line: `accuracy 0.9833, loss 0.0712`."""
+    return ", ".join(f"{name} {number_text(value)}" for name, value in metrics.items())
+
+
+def trained_view(name: str, trained: Trained, folder: Path) -> RenderableType:
+    """The metrics of each split, and where the model lies."""
+    table = Table.grid(padding=(0, 2))
+    names = list(trained.curve[-1].metrics)
+    table.add_row("", *(Text(metric, "dim", justify="right") for metric in names))
+    for split, metrics in trained.metrics.items():
+        if metrics is not None:
+            values = (Text(number_text(metrics.get(metric)), justify="right") for metric in names)
+            table.add_row(Text(split, "dim"), *values)
+    spark = sparkline([report.metrics[names[0]] for report in trained.curve])
+    curve = Text.assemble((names[0], "dim"), "  ", (spark, "green"))
+    time_text = f"{count_text(len(trained.curve), 'epoch')} in {seconds_text(trained.seconds)}"
+    return Group(
+        Text.assemble((name, "bold"), f"  trained: {time_text}"),
+        Padding(table, (0, 0, 0, 2), expand=False),
+        Padding(curve, (0, 0, 0, 2), expand=False),
+        Text(f"\n  {folder}/ holds weights, metrics.json and spec.yaml."),
+    )

@@ -1,0 +1,151 @@
+"""What the commands print, and where."""
+
+import json
+import logging
+
+import pytest
+
+from hpo import __version__
+from hpo.cli.options import stderr
+
+COMMANDS = ("search", "resume", "check", "list", "show", "export", "train", "data list", "data get")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command_has_an_example(hpo, command):
+    result = hpo(*command.split(), "--help")
+
+    assert result.code == 0
+    assert f"Example: hpo {command}" in result.out
+
+
+def test_every_command_is_listed_with_one_whole_line(hpo):
+    out = hpo("--help").out
+
+    for command in ("search", "resume", "check", "list", "show", "export", "train", "data"):
+        line = next(line for line in out.splitlines() if line.startswith(f"  {command} "))
+        assert line.endswith(".")
+        assert not line.endswith("...")
+
+
+def test_the_version_is_told(hpo):
+    assert hpo("--version") == (0, f"hpo {__version__}\n", "")
+
+
+def test_check_tells_what_a_spec_would_run(hpo, spec):
+    result = hpo("check", str(spec), "--set", "search.trials=5")
+
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("flowers is valid.\n")
+    assert "trials     5\n" in result.out
+
+
+def test_check_gives_json(hpo, spec):
+    document = json.loads(hpo("check", str(spec), "--json").out)
+    assert (document["name"], document["trials"], document["epochs"]) == ("flowers", 3, 6)
+
+
+def test_every_mistake_of_a_spec_is_a_line_on_stderr(hpo, spec):
+    spec.write_text(spec.read_text().replace("adam", "adma").replace("widths: [8]", "widths: [0]"))
+
+    result = hpo("check", str(spec))
+
+    assert (result.code, result.out) == (2, "")
+    assert len(result.err.splitlines()) == 2
+    assert f"{spec}:3: model.widths" in result.err
+    assert "Did you mean 'adam'?" in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("check", "no.yaml"), "no.yaml: there is no such file: check the path"),
+        (("search", "no.yaml"), "no.yaml: there is no such file: check the path"),
+        (
+            ("search", "flowers.yaml", "--timeout", "10x"),
+            "--timeout 10x: is not a duration: write 90s, 10m, 1h30m or a number of seconds.",
+        ),
+        (
+            ("resume", "flowers"),
+            "no study database at hpo.db: run `hpo search SPEC` first or give --storage.",
+        ),
+        (
+            ("show", "flowers"),
+            "no study database at hpo.db: run `hpo search SPEC` first or give --storage.",
+        ),
+        (
+            ("list", "--storage", "nowhere"),
+            "storage: 'nowhere' is not a database URL: write one such as sqlite:///hpo.db.",
+        ),
+        (
+            ("train", "flowers.yaml", "-o", "model"),
+            "flowers: optimizer.learning_rate may vary: remove space, or use hpo search and then "
+            "hpo export",
+        ),
+        (
+            ("data", "get", "digits"),
+            "no download is known for 'digits'. Known names: fashion_mnist, mnist.",
+        ),
+    ],
+)
+def test_a_mistake_of_the_user_is_one_line_and_exit_code_two(hpo, spec, arguments, message):
+    assert hpo(*arguments) == (2, "", f"{message}\n")
+
+
+def test_a_spec_without_a_search_is_not_searched(hpo, spec):
+    spec.write_text(spec.read_text().partition("search:")[0])
+    result = hpo("search", str(spec))
+
+    assert result.code == 2
+    assert result.err.startswith("flowers: has no search section: add search:")
+
+
+@pytest.mark.parametrize("arguments", [("search",), ("serch",), ("show", "x", "--top", "0")])
+def test_a_wrong_call_is_answered_with_the_usage(hpo, arguments):
+    result = hpo(*arguments)
+
+    assert result.code == 2
+    assert result.err.startswith("Usage: hpo")
+
+
+def test_an_error_of_ours_keeps_its_traceback(hpo, spec, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("hpo.spec.load.load_experiment", broken)
+    with pytest.raises(ZeroDivisionError):
+        hpo("check", str(spec))
+
+
+def test_ctrl_c_before_there_is_anything_to_save_ends_with_130(hpo, spec, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hpo.spec.load.load_experiment", interrupted)
+    assert hpo("check", str(spec)) == (130, "", "")
+
+
+def test_data_sets_are_listed_with_the_way_to_get_them(hpo, monkeypatch, tmp_path):
+    (tmp_path / "data" / "mnist").mkdir(parents=True)
+    (tmp_path / "data" / "mnist" / "x.gz").touch()
+    monkeypatch.setenv("HPO_DATA", str(tmp_path / "data"))
+
+    rows = {row["name"]: row for row in json.loads(hpo("data", "list", "--json").out)}
+    lines = hpo("data", "list").out.splitlines()
+
+    assert rows["digits"]["is_here"] is True
+    assert rows["mnist"]["path"] == str(tmp_path / "data" / "mnist")
+    assert rows["fashion_mnist"]["is_here"] is False
+    assert any("hpo data get fashion_mnist (31 MB)" in line for line in lines)
+
+
+def test_a_warning_of_a_library_is_one_line_on_stderr(capsys):
+    before = logging.root.handlers[:]
+    try:
+        stderr()
+        logging.getLogger("hpo.study").warning("the checkpoint\n%s is gone", "7-3")
+        logging.getLogger("hpo.study").info("nothing")
+    finally:
+        logging.root.handlers[:] = before
+
+    assert capsys.readouterr().err == "warning: the checkpoint 7-3 is gone\n"

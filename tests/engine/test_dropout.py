@@ -1,0 +1,103 @@
+"""Dropout: what it keeps, what it draws, and when it is not there at all."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hpo.engine.dropout import Dropout, random_bytes
+
+_SIZE = 65_536
+_KEY = jax.random.key(0)
+
+
+@jax.jit
+def _dropped(rate: float, key: jax.Array, x: jax.Array) -> jax.Array:
+    return Dropout(rate, key)(x)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.25, 0.5, 0.9])
+def test_the_rate_is_the_share_that_is_dropped(rate: float) -> None:
+    share = float((_dropped(rate, _KEY, jnp.ones(_SIZE)) == 0).mean())
+    # Five standard deviations of a binomial share, and the rounding of the rate to a 256th.
+    assert share == pytest.approx(rate, abs=5 * np.sqrt(rate * (1 - rate) / _SIZE) + 1 / 512)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
+def test_the_expected_activation_is_preserved(rate: float) -> None:
+    mean = float(_dropped(rate, _KEY, jnp.full(_SIZE, 3.0)).mean())
+    assert mean == pytest.approx(3.0, abs=1e-5 + 5 * 3 * np.sqrt(rate / (1 - rate) / _SIZE))
+
+
+def test_what_is_kept_is_scaled_by_the_share_kept() -> None:
+    x = jnp.arange(1.0, _SIZE + 1)
+    dropped = np.asarray(_dropped(0.25, _KEY, x))
+    kept = dropped != 0
+    np.testing.assert_allclose(dropped[kept], np.asarray(x)[kept] / 0.75, rtol=1e-6)
+
+
+def test_a_traced_rate_of_zero_keeps_everything() -> None:
+    x = jnp.linspace(-1, 1, _SIZE)
+    np.testing.assert_array_equal(_dropped(0.0, _KEY, x), x)
+
+
+@pytest.mark.parametrize("rate", [0.99, 0.999, 0.9999999])
+def test_a_rate_near_one_stays_finite(rate: float) -> None:
+    assert np.isfinite(_dropped(rate, _KEY, jnp.ones(_SIZE))).all()
+
+
+def test_the_gradient_goes_through_what_is_kept_alone() -> None:
+    x = jnp.ones(_SIZE)
+    gradient = jax.grad(lambda x: _dropped(0.5, _KEY, x).sum())(x)
+    np.testing.assert_array_equal(gradient, _dropped(0.5, _KEY, x))
+
+
+def test_each_layer_draws_a_mask_of_its_own() -> None:
+    @jax.jit
+    def two_layers(rate: float, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        dropout = Dropout(rate, _KEY)
+        return dropout(x), dropout(x)
+
+    first, second = (np.asarray(y) != 0 for y in two_layers(0.5, jnp.ones(_SIZE)))
+    # Two independent masks of one half agree on one half.
+    assert float((first == second).mean()) == pytest.approx(0.5, abs=0.01)
+
+
+def test_another_key_draws_another_mask_and_the_same_key_the_same() -> None:
+    x = jnp.ones(_SIZE)
+    again, other = _dropped(0.5, _KEY, x), _dropped(0.5, jax.random.key(1), x)
+    np.testing.assert_array_equal(_dropped(0.5, _KEY, x), again)
+    assert float((again == other).mean()) == pytest.approx(0.5, abs=0.01)
+
+
+def test_evaluation_leaves_everything_as_it_is() -> None:
+    x = jnp.ones(3)
+    assert Dropout(0.5, None)(x) is x
+
+
+def _operations(rate: float | None) -> str:
+    """What one step of dropout computes; None for a rate that is traced."""
+    x = jnp.ones(8)
+    if rate is None:
+        return str(jax.make_jaxpr(lambda rate, key: Dropout(rate, key)(x))(0.0, _KEY))
+    return str(jax.make_jaxpr(lambda key: Dropout(rate, key)(x))(_KEY))
+
+
+def test_dropout_that_is_switched_off_draws_nothing() -> None:
+    assert "random_bits" in _operations(None)
+    assert "random" not in _operations(0.0)
+
+
+@pytest.mark.parametrize("shape", [(1,), (3,), (4, 5), (2, 3, 7)])
+def test_random_bytes_fill_any_shape(shape: tuple[int, ...]) -> None:
+    drawn = random_bytes(_KEY, shape)
+    assert drawn.shape == shape
+    assert drawn.dtype == jnp.uint8
+
+
+def test_random_bytes_are_uniform() -> None:
+    counts = np.bincount(np.asarray(random_bytes(_KEY, (256 * 400,))), minlength=256)
+    # Chi-squared with 255 degrees of freedom: 255 on average, 5 standard deviations of 22.6.
+    assert ((counts - 400) ** 2 / 400).sum() == pytest.approx(255, abs=113)

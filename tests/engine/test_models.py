@@ -1,0 +1,256 @@
+"""Models: the forward pass against one written out in NumPy and JAX's own convolution."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from scipy.special import expit
+
+from hpo.data.dataset import DataSet
+from hpo.engine.dropout import Dropout
+from hpo.engine.models import MODELS, abstract_model
+from hpo.engine.models.layers import ACTIVATIONS
+from hpo.engine.program import split
+from hpo.errors import HpoError
+from hpo.spec import model as specs
+from hpo.spec.model import Cnn, ModelSpec
+from tests.engine.samples import a_split, a_training, tiny_data
+
+_TINY = tiny_data()
+_ROWS = 7
+
+# In float64, each from its definition; gelu by the tanh formula of Hendrycks and Gimpel 2016.
+_BY_HAND = {
+    "relu": lambda x: np.maximum(x, 0),
+    "gelu": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+    "silu": lambda x: x * expit(x),
+    "tanh": np.tanh,
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
+}
+
+
+class _Model(NamedTuple):
+    """A model with random weights in every leaf, so that no bias or scale hides a mistake."""
+
+    graph: Any
+    params: Any
+    statistics: Any
+
+    def outputs(
+        self, x: np.ndarray, train: bool = False, dropout: Any = Dropout(0, None)
+    ) -> tuple[Any, Any]:
+        """Outputs and the statistics after them."""
+        # As JAX arrays, because Flax would write running statistics into NumPy's in place.
+        statistics = jax.tree.map(jnp.array, self.statistics)
+        model = nnx.merge(self.graph, self.params, statistics)
+        y = model(x, train=train, dropout=dropout)
+        return y, nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
+
+
+def _model(data: DataSet = _TINY, precision: str = "float32", **spec: Any) -> _Model:
+    training = a_training(model=spec, train={"epochs": 1, "precision": precision})
+    graph, *shapes = abstract_model(split(training, data, "cpu")[0])
+    rng = np.random.default_rng(0)
+    # Positive, because variances are among them.
+    params, statistics = jax.tree.map(
+        lambda leaf: rng.uniform(0.1, 0.6, leaf.shape).astype(np.float32), shapes
+    )
+    signed = jax.tree.map(lambda leaf: leaf - np.float32(0.35), params)
+    return _Model(graph, signed, statistics)
+
+
+def _x(*shape: int) -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((_ROWS, *shape)).astype(np.float32)
+
+
+def _dense(x: np.ndarray, layer: Any) -> np.ndarray:
+    return x @ layer["kernel"].astype(np.float64) + layer.get("bias", 0)
+
+
+def _normalised(x: np.ndarray, layer: Any, mean: Any, var: Any, epsilon: float) -> np.ndarray:
+    return (x - mean) / np.sqrt(var + epsilon) * layer["scale"] + layer["bias"]
+
+
+def _assert_close(ours: Any, by_hand: np.ndarray) -> None:
+    assert ours.dtype == jnp.float32
+    np.testing.assert_allclose(ours, by_hand, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_the_perceptron_is_that_of_numpy_with_every_activation(name: str) -> None:
+    model, x = _model(name="mlp", widths=[4, 3], activation=name), _x(5)
+    hidden = x.astype(np.float64)
+    for layer in model.params["linears"].values():
+        hidden = _BY_HAND[name](_dense(hidden, layer))
+    _assert_close(model.outputs(x)[0], _dense(hidden, model.params["head"]))
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_a_layer_norm_is_over_the_features_of_each_example(train: bool) -> None:
+    model, x = _model(name="mlp", widths=[4, 3], norm="layer"), _x(5)
+    hidden = x.astype(np.float64)
+    for layer, norm in zip(
+        model.params["linears"].values(), model.params["norms"].values(), strict=True
+    ):
+        z = _dense(hidden, layer)
+        mean, var = z.mean(1, keepdims=True), z.var(1, keepdims=True)
+        hidden = np.maximum(_normalised(z, norm, mean, var, 1e-6), 0)
+    _assert_close(model.outputs(x, train)[0], _dense(hidden, model.params["head"]))
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_a_batch_norm_is_over_the_batch_in_training_and_its_history_in_evaluation(
+    train: bool,
+) -> None:
+    model, x = _model(name="mlp", widths=[4], norm="batch"), _x(5)
+    norm, history = model.params["norms"][0], model.statistics["norms"][0]
+    z = _dense(x.astype(np.float64), model.params["linears"][0])
+    mean, var = (z.mean(0), z.var(0)) if train else (history["mean"], history["var"])
+    hidden = np.maximum(_normalised(z, norm, mean, var, 1e-5), 0)
+    outputs, statistics = model.outputs(x, train)
+    _assert_close(outputs, _dense(hidden, model.params["head"]))
+
+    share = 0.1 if train else 0.0  # of a batch in the running statistics
+    after = statistics["norms"][0]
+    _assert_close(after["mean"], (1 - share) * history["mean"] + share * z.mean(0))
+    _assert_close(after["var"], (1 - share) * history["var"] + share * z.var(0))
+
+
+def test_no_layer_before_a_batch_norm_has_a_bias(images: DataSet) -> None:
+    assert "bias" not in _model(name="mlp", norm="batch").params["linears"][0]
+    assert "bias" not in _model(images, name="cnn", norm="batch").params["convs"][0]
+    assert "bias" in _model(name="mlp", norm="layer").params["linears"][0]
+    assert "bias" in _model(images, name="cnn").params["convs"][0]
+
+
+def _pooled(x: np.ndarray) -> np.ndarray:
+    """The largest of each 2x2 window; an odd last row or column is left out."""
+    n, height, width, channels = x.shape
+    whole = x[:, : height // 2 * 2, : width // 2 * 2]
+    return whole.reshape(n, height // 2, 2, width // 2, 2, channels).max((2, 4))
+
+
+@pytest.mark.parametrize(
+    ("spec", "size"),
+    [
+        ({"filters": [3, 9, 2], "kernel": 3}, (8, 8)),
+        ({"filters": [2], "kernel": 4, "activation": "gelu"}, (5, 6)),
+        ({"filters": [3, 2], "norm": "layer"}, (4, 4)),
+        ({"filters": [3, 2], "norm": "batch"}, (4, 4)),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("train", [False, True])
+def test_the_convolutional_network_is_that_of_jax_convolutions(
+    spec: dict[str, Any], size: tuple[int, int], train: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = a_split(rng, _ROWS, (*size, 2))
+    data = DataSet("classification", rows, rows, None, 3, "c")
+    model = _model(data, name="cnn", dense=6, **spec)
+    act = _BY_HAND[spec.get("activation", "relu")]
+    hidden: Any = rows.x
+    for i, conv in model.params["convs"].items():
+        z = np.asarray(
+            jax.lax.conv_general_dilated(
+                hidden, conv["kernel"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
+        ) + conv.get("bias", np.float32(0))
+        if "norm" in spec:
+            norm, axes = model.params["norms"][i], {"layer": (3,), "batch": (0, 1, 2)}[spec["norm"]]
+            mean, var = z.mean(axes, keepdims=True), z.var(axes, keepdims=True)
+            if spec["norm"] == "batch" and not train:
+                mean, var = (model.statistics["norms"][i][name] for name in ("mean", "var"))
+            z = _normalised(z, norm, mean, var, {"layer": 1e-6, "batch": 1e-5}[spec["norm"]])
+        hidden = _pooled(act(z)).astype(np.float32)
+    hidden = act(_dense(hidden.reshape(_ROWS, -1), model.params["dense"]))
+    _assert_close(model.outputs(rows.x, train)[0], _dense(hidden, model.params["head"]))
+
+
+@pytest.mark.parametrize("size", [(8, 8), (5, 7), (1, 9), (2, 1)])
+def test_small_images_pass_through_more_layers_than_they_can_be_halved(
+    size: tuple[int, int],
+) -> None:
+    rows = a_split(np.random.default_rng(0), _ROWS, (*size, 3))
+    data = DataSet("classification", rows, rows, None, 3, "c")
+    model = _model(data, name="cnn", filters=[2, 3, 2, 3, 2], dense=4)
+    assert model.params["dense"]["kernel"].shape[0] == 2 * max(1, *(s // 32 for s in size))
+    outputs, _ = model.outputs(rows.x)
+    assert outputs.shape == (_ROWS, 3)
+    assert np.isfinite(outputs).all()
+
+
+@pytest.mark.parametrize("norm", get_args(specs.Norm))
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_gives_finite_outputs_one_for_each_class(
+    images: DataSet, name: str, precision: str, norm: str
+) -> None:
+    x = images.validation.x[:_ROWS]
+    outputs = {
+        kind: _model(images, kind, name=name, norm=norm).outputs(
+            x.astype(jnp.dtype(kind)), train=True
+        )[0]
+        for kind in (precision, "float32")
+    }
+    ours, exact = outputs[precision], outputs["float32"]
+    assert ours.shape == (_ROWS, images.outputs)
+    assert ours.dtype == jnp.dtype(precision)
+    assert np.isfinite(np.asarray(exact)).all()
+    # bfloat16 keeps 8 bits; a few layers lose a few of them, relative to the largest output.
+    scale = float(jnp.abs(exact).max())
+    np.testing.assert_allclose(np.asarray(ours, np.float32) / scale, exact / scale, atol=0.05)
+
+
+def test_weights_and_statistics_stay_in_float32_under_bfloat16(images: DataSet) -> None:
+    training = a_training(
+        model={"name": "cnn", "norm": "batch"}, train={"epochs": 1, "precision": "bfloat16"}
+    )
+    _, *shapes = abstract_model(split(training, images, "cpu")[0])
+    assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize(
+    ("spec", "dropped"),
+    [
+        ({"name": "mlp", "widths": [4, 3]}, [(_ROWS, 4), (_ROWS, 3)]),
+        ({"name": "cnn", "filters": [4, 3], "dense": 5}, [(_ROWS, 5)]),
+    ],
+)
+def test_dropout_is_over_the_dense_hidden_layers(
+    images: DataSet, spec: dict[str, Any], dropped: list[tuple[int, ...]]
+) -> None:
+    seen = []
+
+    def dropout(x: Any) -> Any:
+        seen.append(x.shape)
+        return x
+
+    _model(images, **spec).outputs(images.validation.x[:_ROWS], True, dropout)
+    assert seen == dropped
+
+
+def test_a_perceptron_takes_images(images: DataSet) -> None:
+    outputs, _ = _model(images, name="mlp").outputs(images.validation.x[:_ROWS])
+    assert outputs.shape == (_ROWS, 3)
+
+
+def test_a_convolutional_network_on_a_table_is_refused_by_the_shape_of_an_example() -> None:
+    with pytest.raises(HpoError, match=r"model\.name: 'cnn' .* shape \(5,\): use mlp"):
+        _model(name="cnn")
+
+
+def test_every_model_of_the_spec_is_in_the_registry() -> None:
+    names = {
+        get_args(spec.model_fields["name"].annotation)[0]
+        for spec in get_args(get_args(ModelSpec)[0])
+    }
+    assert set(MODELS) == names
+    assert set(ACTIVATIONS) == set(_BY_HAND) == set(get_args(specs.Activation))
+    assert Cnn(name="cnn").norm in get_args(specs.Norm)

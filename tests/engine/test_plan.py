@@ -1,0 +1,49 @@
+"""The plan of a program: how many lanes, and how they are mapped."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpo.engine.plan import Plan, choose_plan
+
+
+@pytest.mark.parametrize(
+    ("platform", "lanes", "trials", "pools", "is_learning", "plan"),
+    [
+        ("cpu", "auto", 100, 4, False, Plan("map", 8)),
+        ("cpu", "auto", 100, 4, True, Plan("map", 4)),  # fewer at once, to learn from more
+        ("cpu", "auto", 10, 4, False, Plan("map", 3)),  # no lane that never holds a trial
+        ("cpu", "auto", 2, 4, False, Plan("map", 1)),
+        ("cpu", 5, 100, 4, True, Plan("map", 5)),
+        ("gpu", "auto", 100, 1, True, Plan("vmap", 32)),
+        ("gpu", "auto", 20, 1, False, Plan("vmap", 20)),
+        ("tpu", "auto", 100, 8, False, Plan("vmap", 13)),
+        ("gpu", 64, 10, 1, True, Plan("vmap", 64)),
+    ],
+)
+def test_the_plan_is_the_one_of_the_table(
+    platform: str, lanes: Any, trials: int, pools: int, is_learning: bool, plan: Plan
+) -> None:
+    assert choose_plan(platform, lanes, trials, pools, is_learning) == plan
+
+
+@given(
+    platform=st.sampled_from(["cpu", "gpu", "tpu"]),
+    trials=st.integers(1, 10_000),
+    pools=st.integers(1, 256),
+    is_learning=st.booleans(),
+)
+def test_there_is_a_lane_at_least_and_none_beyond_the_trials(
+    platform: str, trials: int, pools: int, is_learning: bool
+) -> None:
+    assert 1 <= choose_plan(platform, "auto", trials, pools, is_learning).lanes <= trials
+
+
+def test_a_study_gives_back_the_plan_that_it_pinned() -> None:
+    plan = Plan("vmap", 13)
+    assert Plan.from_pin(json.loads(json.dumps(plan.pin()))) == plan

@@ -1,0 +1,162 @@
+"""Training a lane, against a plain loop in JAX and Optax that knows of no lanes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from hpo.data.dataset import DataSet
+from hpo.engine.compiler import Compiler
+from hpo.engine.devices import local_devices
+from hpo.engine.lane import initial_lane
+from hpo.engine.order import batches
+from hpo.engine.plan import Plan
+from hpo.engine.pool import Pool
+from hpo.engine.program import split
+from hpo.spec.experiment import Training
+from tests.engine.samples import Learn, a_training
+
+_EPOCHS, _STEPS = 4, 6
+
+
+def _forward(params: Any, x: Any) -> Any:
+    hidden = jax.nn.relu(x @ params["linears"][0]["kernel"] + params["linears"][0]["bias"])
+    return hidden @ params["head"]["kernel"] + params["head"]["bias"]
+
+
+def _loss(params: Any, x: Any, y: Any) -> Any:
+    log_odds = jax.nn.log_softmax(_forward(params, x))
+    return -jnp.take_along_axis(log_odds, y[:, None], 1).mean()
+
+
+def _plain_loop(
+    data: DataSet, training: Training, optimizer: optax.GradientTransformation
+) -> list[dict[str, float]]:
+    """The curve of a training by the book: one model, one optimizer, one step after the other."""
+    params = initial_lane(split(training, data, "cpu")[0], training).params
+    state, curve = optimizer.init(params), []
+
+    @jax.jit
+    def step(params: Any, state: Any, x: Any, y: Any) -> Any:
+        loss, gradients = jax.value_and_grad(_loss)(params, x, y)
+        updates, state = optimizer.update(gradients, state, params)
+        return optax.apply_updates(params, updates), state, loss
+
+    for epoch in range(training.train.epochs):
+        losses = []
+        seed, size = training.train.seed, training.data.batch_size
+        for rows in batches(seed, epoch, len(data.train), size):
+            params, state, loss = step(params, state, data.train.x[rows], data.train.y[rows])
+            losses.append(float(loss))
+        x, y = data.validation.x, data.validation.y
+        curve.append(
+            {
+                "loss": float(_loss(params, x, y)),
+                "accuracy": float((_forward(params, x).argmax(1) == y).mean()),
+                "train_loss": float(np.mean(losses)),
+            }
+        )
+    return curve
+
+
+@pytest.mark.parametrize(
+    ("spec", "theirs"),
+    [
+        (
+            {"name": "sgd", "learning_rate": 0.1, "momentum": 0.8, "nesterov": True},
+            optax.sgd(0.1, momentum=0.8, nesterov=True),
+        ),
+        ({"name": "sgd", "learning_rate": 0.2, "momentum": 0.0}, optax.sgd(0.2)),
+        (
+            {
+                "name": "adamw",
+                "learning_rate": 0.02,
+                "weight_decay": 0.01,
+                "clip_norm": 0.5,
+                "schedule": {"name": "cosine", "final": 0.1},
+            },
+            optax.chain(
+                optax.clip_by_global_norm(0.5),
+                optax.adamw(
+                    optax.cosine_decay_schedule(0.02, _EPOCHS * _STEPS, alpha=0.1),
+                    weight_decay=0.01,
+                ),
+            ),
+        ),
+    ],
+    ids=["nesterov", "plain sgd", "adamw with a schedule"],
+)
+def test_a_lane_learns_what_a_plain_loop_learns(
+    tiny: DataSet, learn: Learn, spec: dict[str, Any], theirs: optax.GradientTransformation
+) -> None:
+    trials = [
+        a_training(
+            stream,
+            optimizer=spec,
+            model={"name": "mlp", "widths": [8]},
+            train={"epochs": _EPOCHS, "stream": stream, "seed": 3},
+        )
+        for stream in (1, 2)
+    ]
+    curves = learn(tiny, trials, lanes=2)
+    for training in trials:
+        expected = _plain_loop(tiny, training, theirs)
+        for ours, plain in zip(curves[training.train.stream], expected, strict=True):
+            assert ours == pytest.approx(plain, rel=1e-5)
+
+
+def test_a_regression_learns_a_line_in_the_targets_own_unit(line: DataSet, learn: Learn) -> None:
+    training = a_training(
+        model={"name": "mlp", "widths": [16]},
+        optimizer={"name": "adam", "learning_rate": 0.03},
+        train={"epochs": 40},
+    )
+    last = learn(line, [training])[0][-1]
+    # The targets spread by about 2 of their unit.
+    assert last["rmse"] < 0.3
+    assert last["mae"] < last["rmse"]
+    assert last["r2"] > 0.97
+    assert last["rmse"] == pytest.approx(line.target_std * last["loss"] ** 0.5)
+
+
+def test_running_statistics_follow_the_batches(images: DataSet, compiler: Compiler) -> None:
+    training = a_training(
+        model={"name": "cnn", "filters": [2], "dense": 4, "norm": "batch"},
+        # Too small a rate to change the weights, so that every batch is seen by the same ones.
+        optimizer={"name": "sgd", "learning_rate": 1e-12},
+        train={"epochs": 8},
+    )
+    pool = Pool(local_devices("cpu", None)[0], compiler)
+    program, knobs = split(training, images, "cpu")
+    pool.load(program, Plan("map", 1), images, training)
+    pool.put(0, 0, training, knobs, None, 8)
+    start = pool.take(0)
+    while pool.has_work:
+        pool.round()
+
+    after = pool.take(0).statistics["norms"][0]
+    z = jax.lax.conv_general_dilated(
+        images.train.x,
+        start.params["convs"][0]["kernel"],
+        (1, 1),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    # Of the start, 0.9 ** 48 is left.
+    np.testing.assert_allclose(after["mean"], z.mean((0, 1, 2)), atol=0.1)
+    np.testing.assert_allclose(after["var"], z.var((0, 1, 2)), rtol=0.1)
+    assert not np.allclose(after["var"], start.statistics["norms"][0]["var"], rtol=0.1)
+
+
+def test_bfloat16_learns_as_float32_does(tiny: DataSet, learn: Learn) -> None:
+    losses = [
+        learn(tiny, [a_training(train={"epochs": 4, "precision": precision})])[0][-1]["loss"]
+        for precision in ("float32", "bfloat16")
+    ]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)

@@ -1,0 +1,148 @@
+"""A trial as a spec of its own."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hpo.errors import HpoError
+from hpo.report.export import export_trial, write_new
+from hpo.spec.fill import fill
+from hpo.spec.load import experiment_from_document, load_experiment
+from hpo.trial import TrialState
+
+TODAY = date(2025, 11, 22)
+
+
+def exported(storage, tmp_path, number=None, study="digits"):
+    path = tmp_path / "best.yaml"
+    path.write_text(export_trial(storage, study, number, path, TODAY).text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("number", "optimizer"), [(None, "sgd"), (0, "adamw"), (1, "sgd"), (3, "sgd")]
+)
+def test_an_exported_spec_loads_to_the_training_of_its_trial(
+    storage, digits, spec, adamw, sgd, tmp_path, number, optimizer
+):
+    hparams = sgd if optimizer == "sgd" else adamw
+    training = load_experiment(exported(storage, tmp_path, number)).training
+
+    trial = 1 if number is None else number
+    assert training == fill(experiment_from_document(spec, Path()).training, hparams, trial)
+
+
+def test_an_exported_spec_leaves_nothing_to_search(storage, digits, tmp_path):
+    experiment = load_experiment(exported(storage, tmp_path))
+
+    assert (len(experiment.space), experiment.search) == (0, None)
+
+
+def test_an_exported_spec_says_where_it_comes_from_and_what_was_tuned(storage, digits, tmp_path):
+    assert (
+        exported(storage, tmp_path).read_text()
+        == f"""\
+# Trial 1 of the study digits: validation accuracy 0.8000 after 3 epochs.
+# Exported on 2025-11-22 by hpo 0.1.0 from {tmp_path}/hpo.db.
+#
+# Train it in full:  hpo train best.yaml -o model/
+name: digits
+data: {{dataset: digits}}
+model:
+  name: mlp
+  widths: [64, 64]  # from [32], [64, 64]
+optimizer:
+  name: sgd  # from 'adamw', 'sgd'
+  learning_rate: 0.02  # from 0.0001 to 0.1, log
+  momentum: 0.5  # from 0.0 to 0.9 when optimizer.name is 'sgd'
+train: {{epochs: 3, stream: 1}}
+"""
+    )
+
+
+def test_a_trial_that_was_stopped_early_says_so(storage, digits, tmp_path):
+    assert (
+        "# Trial 2 of the study digits: pruned, validation accuracy 0.9500 after 1 of 3 epochs."
+        in (exported(storage, tmp_path, 2).read_text())
+    )
+
+
+def test_a_study_without_a_winner_names_the_leading_trial_and_the_way_on(
+    storage, store, adamw, sgd
+):
+    store([(adamw, [0.5], TrialState.PAUSED), (sgd, [0.6, 0.7], TrialState.PAUSED)])
+
+    with pytest.raises(HpoError) as error:
+        export_trial(storage, "digits", None, None, TODAY)
+
+    assert str(error.value) == (
+        "study 'digits': no trial has trained to all 3 epochs yet, the leading one is trial 1 "
+        "after 2 epochs: go on with `hpo resume digits`, or export any with --trial N."
+    )
+
+
+@pytest.mark.parametrize(
+    ("lives", "ending"),
+    [([], "it has none yet."), ([({}, [], TrialState.RUNNING)], "its trials are 0 to 0.")],
+)
+def test_a_trial_that_is_not_there_is_refused(storage, store, lives, ending):
+    store(lives)
+    with pytest.raises(HpoError, match=f"study 'digits' has no trial 7: {ending}"):
+        export_trial(storage, "digits", 7, None, TODAY)
+
+
+@pytest.fixture
+def csv_study(store, adamw, spec):
+    """`csv_study(csv, folder)` stores a study on a table, named in a spec that lies in `folder`."""
+
+    def build(csv, folder):
+        data = {"dataset": {"csv": csv, "target": "y"}}
+        lives = [(adamw, [0.1, 0.2, 0.3], TrialState.COMPLETE)]
+        store(lives, spec={**spec, "data": data}, folder=folder)
+
+    return build
+
+
+def csv_of(path):
+    return yaml.safe_load(path.read_text())["data"]["dataset"]["csv"]
+
+
+def test_data_below_the_new_file_are_named_relative_to_it(storage, csv_study, tmp_path):
+    (tmp_path / "specs" / "data").mkdir(parents=True)
+    (tmp_path / "specs" / "data" / "x.csv").touch()
+    csv_study("data/x.csv", tmp_path / "specs")
+
+    assert csv_of(exported(storage, tmp_path)) == "specs/data/x.csv"
+
+
+def test_data_elsewhere_are_named_by_their_absolute_path(storage, csv_study, tmp_path):
+    (tmp_path / "x.csv").touch()
+    csv_study("x.csv", tmp_path)
+    (tmp_path / "out").mkdir()
+
+    assert csv_of(exported(storage, tmp_path / "out")) == str(tmp_path / "x.csv")
+
+
+def test_data_that_are_not_beside_the_spec_keep_their_name(storage, csv_study, tmp_path):
+    csv_study("x.csv", tmp_path)  # it may lie in HPO_DATA
+
+    assert csv_of(exported(storage, tmp_path)) == "x.csv"
+
+
+def test_a_file_in_the_way_is_replaced_on_demand_only(tmp_path):
+    path = tmp_path / "best.yaml"
+    write_new(path, "one", replace=False)
+
+    with pytest.raises(HpoError, match=r"best\.yaml: exists: give another name, or --force"):
+        write_new(path, "two", replace=False)
+    assert path.read_text() == "one"
+
+    write_new(path, "two", replace=True)
+    assert path.read_text() == "two"
+
+
+def test_a_folder_that_is_not_there_is_an_error_in_one_line(tmp_path):
+    with pytest.raises(HpoError, match=r"cannot be written \(No such file or directory\)"):
+        write_new(tmp_path / "no" / "best.yaml", "", replace=False)

@@ -1,0 +1,107 @@
+"""What `hpo list` and `hpo show` tell of a study."""
+
+import json
+
+import pytest
+
+from hpo.errors import StudyError
+from hpo.report.study_report import as_json, overviews, ranking, study_report
+from hpo.study.lease import acquire
+from hpo.trial import Trial, TrialState
+
+
+def test_the_best_trial_is_the_best_of_those_that_trained_in_full(storage, digits):
+    report = study_report(storage, "digits", top=10)
+
+    assert (report.overview.best.number, report.overview.best.value) == (1, 0.8)
+    assert report.curve == (0.6, 0.9, 0.8)
+
+
+def test_the_figures_of_a_study_add_up(storage, digits):
+    report = study_report(storage, "digits", top=10)
+
+    assert report.overview.states == {
+        TrialState.COMPLETE: 2,
+        TrialState.PRUNED: 1,
+        TrialState.DIVERGED: 1,
+    }
+    assert (report.overview.trials, report.overview.trials_total) == (4, 4)
+    assert (report.overview.epochs, report.seconds) == (8, 5.0)
+    assert (report.sampler, report.scheduler) == ("tpe", "hyperband")
+
+
+def test_differences_noted_on_resume_are_told_with_their_run(storage, digits):
+    (run,) = study_report(storage, "digits", top=1).runs
+
+    assert run.device == "2 x cpu"
+    assert run.differences == ("The study began with jax 0.10.1 and goes on with 0.10.2.",)
+
+
+def test_trials_are_ranked_by_epochs_and_then_by_result():
+    trials = [
+        Trial(0, {}, TrialState.PRUNED, (-0.9,)),
+        Trial(1, {}, TrialState.COMPLETE, (-0.1, -0.5)),
+        Trial(2, {}, TrialState.COMPLETE, (-0.1, -0.6)),
+        Trial(3, {}),
+        Trial(4, {}, TrialState.COMPLETE, (-0.1, -0.5)),
+    ]
+    assert [trial.number for trial in ranking(trials)] == [2, 1, 4, 0]
+
+
+def test_only_as_many_of_the_best_trials_are_told_as_asked_for(storage, digits):
+    assert [trial.number for trial in study_report(storage, "digits", top=2).top] == [1, 0]
+
+
+def test_without_a_full_trial_the_curve_is_that_of_the_trial_trained_longest(
+    storage, store, adamw, sgd
+):
+    store([(adamw, [0.5, 0.6], TrialState.PAUSED), (sgd, [0.9], TrialState.PRUNED)])
+
+    report = study_report(storage, "digits", top=1)
+
+    assert report.overview.best is None
+    assert report.curve_of.number == 0
+
+
+def test_a_study_without_results_has_no_curve(storage, store, adamw):
+    store([(adamw, [], TrialState.RUNNING)])
+
+    report = study_report(storage, "digits", top=1)
+
+    assert (report.curve_of, report.curve, report.top) == (None, (), ())
+
+
+@pytest.mark.parametrize("reason", ["finished", "exhausted", "interrupted", "timeout", "failed"])
+def test_the_status_of_a_study_is_how_its_last_run_ended(storage, store, reason):
+    store([], stop=reason)
+    assert overviews(storage)[0].status == reason
+
+
+def test_a_study_without_a_last_word_is_running_or_was_killed(storage, store):
+    record = store([], stop=None)
+
+    assert overviews(storage)[0].status == "killed"
+    with acquire(storage, record.id):
+        assert overviews(storage)[0].status == "running"
+        assert study_report(storage, "digits", 1).driver.startswith("process ")
+
+
+def test_studies_are_listed_oldest_first(storage, store, spec):
+    store([])
+    store([], spec={**spec, "name": "again"})
+    assert [overview.name for overview in overviews(storage)] == ["digits", "again"]
+
+
+def test_a_report_is_json_all_the_way_down(storage, digits, sgd):
+    document = json.loads(json.dumps(as_json(study_report(storage, "digits", top=1))))
+
+    assert document["overview"]["states"] == {"complete": 2, "pruned": 1, "diverged": 1}
+    assert document["top"][0]["hparams"] == sgd
+    assert document["importance"]["skipped"] == "needs 20 trials with a result; 4 have one"
+
+
+def test_a_spec_of_another_version_names_the_version_to_use(storage):
+    storage.create_study("old", {"name": "old"}, 0, {}, "")
+
+    with pytest.raises(StudyError, match=r"'old' was stored by hpo 0\.1\.0 with a spec that"):
+        study_report(storage, "old", 1)

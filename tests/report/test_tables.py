@@ -1,0 +1,64 @@
+"""Studies on a terminal."""
+
+from io import StringIO
+
+from rich.console import Console
+
+from hpo.report.study_report import overviews, study_report
+from hpo.report.tables import studies_table, study_view
+from hpo.trial import TrialState
+
+
+def drawn(view, width=200):
+    console = Console(file=StringIO(), width=width)
+    console.print(view)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_a_study_is_listed_in_a_row(storage, digits):
+    row = drawn(studies_table(overviews(storage)))[2].split()
+    assert row[:10] == [
+        "digits",
+        "finished",
+        "4",
+        "of",
+        "4",
+        "8",
+        "maximize",
+        "accuracy",
+        "0.8000",
+        "1",
+    ]
+
+
+def test_a_study_is_shown_section_by_section(storage, digits):
+    lines = drawn(study_view(study_report(storage, "digits", top=2)))
+
+    assert lines[0] == "digits  finished"
+    assert "  trials     4 of 4:  2 complete  1 pruned  1 diverged" in lines
+    assert "  trained    8 epochs in 5.0 s, 0 programs, 1 run" in lines
+    assert "  noted      The study began with jax 0.10.1 and goes on with 0.10.2." in lines
+    best = lines.index("best trial: 1")
+    assert lines[best + 1 : best + 3] == [
+        "  accuracy 0.8000 after 3 epochs",
+        "  ▁█▆  0.6000 to 0.8000, at best 0.9000 (epoch 2)",
+    ]
+    assert lines[-1] == "  skipped: needs 20 trials with a result; 4 have one"
+
+
+def test_the_best_trials_have_a_column_for_each_hparam_where_there_is_room(storage, digits):
+    lines = drawn(study_view(study_report(storage, "digits", top=2)))
+    head = next(line for line in lines if "epochs   trial" in line)
+    assert head.split()[4:] == ["widths", "name", "momentum", "learning_rate"]
+
+
+def test_on_a_narrow_terminal_the_hparams_share_a_column(storage, digits):
+    lines = drawn(study_view(study_report(storage, "digits", top=2)), width=60)
+
+    assert any(line.endswith("hparams") for line in lines)
+    assert max(map(len, lines)) <= 60
+
+
+def test_a_study_without_results_says_so(storage, store, adamw):
+    store([(adamw, [], TrialState.RUNNING)])
+    assert "no trial has a result yet" in drawn(study_view(study_report(storage, "digits", 1)))

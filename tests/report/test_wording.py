@@ -1,0 +1,73 @@
+"""Numbers, times and hparams as reports write them."""
+
+import pytest
+
+from hpo.report.wording import (
+    clock_text,
+    hparams_text,
+    number_text,
+    seconds_text,
+    short_names,
+    states_text,
+)
+from hpo.trial import TrialState
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.98888, "0.9889"),
+        (0.0, "0.0000"),
+        (54.12, "54.1200"),
+        (1e-5, "1e-05"),
+        (123456.0, "1.235e+05"),
+        (float("nan"), "-"),
+        (None, "-"),
+    ],
+)
+def test_numbers_have_four_digits(value, text):
+    assert number_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text", "clock"),
+    [
+        (0.44, "0.4 s", "0:00"),
+        (9.96, "10 s", "0:09"),
+        (200, "3 min 20 s", "3:20"),
+        (120, "2 min", "2:00"),
+        (7500, "2 h 5 min", "2:05:00"),
+    ],
+)
+def test_times_are_told_in_words_and_by_the_clock(seconds, text, clock):
+    assert (seconds_text(seconds), clock_text(seconds)) == (text, clock)
+
+
+def test_names_are_as_short_as_they_can_be_told_apart():
+    paths = ["model.dropout", "optimizer.name", "model.name", "optimizer.schedule.name", "model"]
+    assert list(short_names(paths).values()) == [
+        "dropout",
+        "optimizer.name",
+        "model.name",
+        "schedule.name",
+        "model",
+    ]
+
+
+def test_hparams_are_told_in_one_line():
+    hparams = {
+        "model.widths": [64, 64],
+        "optimizer.learning_rate": 0.0387751,
+        "model.activation": "relu",
+        "optimizer.nesterov": True,
+    }
+    assert (
+        hparams_text(hparams)
+        == "widths=[64, 64] learning_rate=0.03878 activation=relu nesterov=true"
+    )
+
+
+def test_states_are_told_in_the_order_of_a_trials_life():
+    states = {TrialState.DIVERGED: 1, TrialState.COMPLETE: 1200, TrialState.RUNNING: 8}
+    assert states_text(states) == "8 running, 1,200 complete, 1 diverged"
+    assert states_text({}) == "none yet"
