@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -10,10 +11,18 @@ import pytest
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
 
+@pytest.fixture(scope="session")
+def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compiled programs, shared by the processes that tests start."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_folders(
+    tmp_path_factory: pytest.TempPathFactory, compile_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No test reads or writes the user's data, cache or working folder."""
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HPO_DATA", str(folder / "data"))
-    monkeypatch.setenv("HPO_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("HPO_CACHE", str(compile_cache))
     monkeypatch.chdir(folder)

@@ -1,4 +1,4 @@
-"""Programs compiled once, for all devices of a kind."""
+"""Programs compiled once: for all devices of a kind, and for the processes that come after."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
 
 from hpo.engine.devices import memory_bytes
+from hpo.engine.executables import LOAD_ERRORS, CodeCache, cache_key, load, to_bytes
 from hpo.engine.lane import DeviceData, Lane
-from hpo.engine.lanes import operations
+from hpo.engine.lanes import Operation, operations
 from hpo.engine.plan import Plan
 from hpo.engine.program import Program
 from hpo.errors import DeviceError
@@ -28,14 +30,24 @@ class LaneOperations:
     take: Any
 
 
-class Compiler:
-    """Compiles each program once in the life of a process; `programs` and `seconds` count them."""
+@dataclass(frozen=True)
+class _Code:
+    """An operation's compiled code, to be loaded by any device; None where it cannot be had."""
 
-    def __init__(self) -> None:
+    operation: Operation
+    lowered: Any
+    code: bytes | None
+
+
+class Compiler:
+    """Compiles each program once; `programs` and `seconds` count what this process compiled."""
+
+    def __init__(self, cache: Path | None = None) -> None:
         self.programs = 0
         self.seconds = 0.0
+        self._cache = CodeCache(cache)
         self._lock = threading.Lock()
-        self._compiled: dict[Any, Future[LaneOperations]] = {}
+        self._codes: dict[Any, Future[tuple[Plan, dict[str, _Code]]]] = {}
         self._on_device: dict[Any, LaneOperations] = {}
 
     def compile(
@@ -50,43 +62,44 @@ class Compiler:
         """
         key = (program, plan)
         with self._lock:
-            ours = key not in self._compiled
-            if ours:
-                self._compiled[key] = Future()
-            future = self._compiled[key]
-        if ours:
+            is_first = key not in self._codes
+            if is_first:
+                self._codes[key] = Future()
+            future = self._codes[key]
+        if is_first:
             try:
-                operations_ = self._compile(program, plan, data, lane, device)
+                compiled, codes = self._compile(program, plan, data, lane, device)
             except BaseException as error:
                 future.set_exception(error)
                 raise
-            self._on_device[key, device] = operations_
-            future.set_result(operations_)
-            return operations_
-        first = future.result()
-        if (key, device) not in self._on_device:
-            try:
-                from hpo.engine.reload import load_on
-
-                loaded = LaneOperations(
-                    first.plan,
-                    *(load_on(c, device) for c in (first.round, first.put, first.take)),
-                )
-            except (ImportError, AttributeError, TypeError, ValueError, RuntimeError):
-                # Loading leans on JAX's private classes: without them, the device compiles.
-                loaded = self._compile(program, first.plan, data, lane, device)
-            self._on_device[key, device] = loaded
+            self._on_device[key, device] = compiled
+            future.set_result((compiled.plan, codes))
+        elif (key, device) not in self._on_device:
+            fitting, codes = future.result()
+            self._on_device[key, device] = LaneOperations(
+                fitting, **{name: self._ready(code, device) for name, code in codes.items()}
+            )
         return self._on_device[key, device]
 
     def _compile(
         self, program: Program, plan: Plan, data: DeviceData, lane: Lane, device: Any
-    ) -> LaneOperations:
-        lanes, start = plan.lanes, time.monotonic()
+    ) -> tuple[LaneOperations, dict[str, _Code]]:
+        start, lanes = time.monotonic(), plan.lanes
         while True:
-            compiled = {
-                name: _compiled(operation.function, operation.arguments, operation.donated, device)
-                for name, operation in operations(program, plan.form, lanes, data, lane).items()
-            }
+            codes, compiled, is_new = {}, {}, False
+            for name, operation in operations(program, plan.form, lanes, data, lane).items():
+                lowered = _lowered(operation, device)
+                key = cache_key(lowered, device)
+                codes[name] = _Code(operation, lowered, self._cache.read(key))
+                executable = _loaded(codes[name], device)
+                if executable is None:
+                    is_new = True
+                    executable = lowered.compile()
+                    code = _code_of(executable)
+                    codes[name] = _Code(operation, lowered, code)
+                    if code is not None:
+                        self._cache.write(key, code)
+                compiled[name] = executable
             needed, available = _peak_bytes(compiled["round"]), memory_bytes(device)
             if available is None or needed <= available:
                 break
@@ -97,17 +110,38 @@ class Compiler:
                 )
             lanes //= 2
         with self._lock:
-            self.programs += 1
+            self.programs += is_new
             self.seconds += time.monotonic() - start
-        return LaneOperations(Plan(plan.form, lanes), **compiled)
+        return LaneOperations(Plan(plan.form, lanes), **compiled), codes
+
+    def _ready(self, code: _Code, device: Any) -> Any:
+        """An operation for another device of the kind that it was compiled for."""
+        executable = _loaded(code, device)
+        return _lowered(code.operation, device).compile() if executable is None else executable
 
 
-def _compiled(function: Any, arguments: Any, donated: tuple[int, ...], device: Any) -> Any:
+def _loaded(code: _Code, device: Any) -> Any | None:
+    if code.code is None:
+        return None
+    try:
+        return load(code.code, code.lowered, device)
+    except LOAD_ERRORS:
+        return None
+
+
+def _code_of(executable: Any) -> bytes | None:
+    try:
+        return to_bytes(executable)
+    except LOAD_ERRORS:
+        return None
+
+
+def _lowered(operation: Operation, device: Any) -> Any:
     sharding = jax.sharding.SingleDeviceSharding(device)
-    placed = jax.tree.map(
-        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), arguments
+    arguments = jax.tree.map(
+        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), operation.arguments
     )
-    return jax.jit(function, donate_argnums=donated).lower(*placed).compile()
+    return jax.jit(operation.function, donate_argnums=operation.donated).lower(*arguments)
 
 
 def _peak_bytes(compiled: Any) -> int:

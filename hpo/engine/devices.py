@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,10 @@ from hpo.errors import DeviceError
 PLATFORMS = ("cpu", "gpu", "tpu")
 
 
-def local_devices(name: str | None, cache: Path | None) -> list[Any]:
+def local_devices(name: str | None = None) -> list[Any]:
     """The devices to train on: every accelerator of the machine, or one CPU device for each core.
 
-    `name` is one of `PLATFORMS`, or None for JAX's own choice. Compiled programs are kept in the
-    folder `cache`, so that the next process need not compile them again.
+    `name` is one of `PLATFORMS`, or None for JAX's own choice.
 
     Raises:
         DeviceError: for a platform that JAX does not find here.
@@ -29,10 +29,6 @@ def local_devices(name: str | None, cache: Path | None) -> list[Any]:
     if jax.config.jax_num_cpu_devices < 1:  # type: ignore[attr-defined]
         # A pool on a core of its own trains small models twice as fast as all cores together.
         jax.config.update("jax_num_cpu_devices", core_count())
-    if cache is not None:
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     try:
         return list(jax.local_devices(backend=name))
     except RuntimeError as error:
@@ -60,7 +56,15 @@ def memory_bytes(device: Any) -> int | None:
     statistics = device.memory_stats()
     if statistics and "bytes_limit" in statistics:
         return int(statistics["bytes_limit"])
-    if device.platform == "cpu" and hasattr(os, "sysconf"):
-        pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        return int(pages // core_count())
-    return None
+    available = _available_bytes() if device.platform == "cpu" else None
+    return None if available is None else available // core_count()
+
+
+def _available_bytes() -> int | None:
+    """Memory that the machine can still give; only Linux says how much of it caches files."""
+    try:
+        meminfo = Path("/proc/meminfo").read_text()
+    except OSError:
+        return None
+    kibibytes = re.search(r"^MemAvailable: *(\d+) kB$", meminfo, re.MULTILINE)
+    return int(kibibytes[1]) * 1024 if kibibytes else None

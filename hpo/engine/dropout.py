@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, UInt8
 from hpo.engine.program import is_off
 
 
-def random_bytes(key: Array, shape: tuple[int, ...]) -> UInt8[Array, ...]:
+def random_bytes(key: Array, shape: tuple[int, ...]) -> UInt8[Array, "..."]:
     """Uniform bytes, four from each 32-bit word: a fourth of the cost of drawing them singly."""
     count = math.prod(shape)
     words = jax.random.bits(key, (-(-count // 4),), jnp.uint32)
@@ -29,7 +29,7 @@ class Dropout:
     def __init__(self, rate: Any, key: Array | None) -> None:
         self._rate, self._key, self._layer = rate, key, 0
 
-    def __call__(self, x: Float[Array, ...]) -> Float[Array, ...]:
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """`x` with a share of its elements dropped; `x` itself when evaluating or switched off."""
         if self._key is None or is_off(self._rate):
             return x

@@ -155,7 +155,7 @@ def train_steps(
     return lax.fori_loop(0, count, step, lane)
 
 
-def evaluate(program: Program, lane: Lane, rows: Rows) -> Float[Array, 2]:
+def evaluate(program: Program, lane: Lane, rows: Rows) -> Float[Array, "2"]:
     """Sums of the metrics over the rows of a split."""
     graph, _, _ = abstract_model(program)
     dtype = PRECISIONS[program.template.train.precision]

@@ -29,7 +29,7 @@ def metric_sums(
     outputs: Float[Array, "B K"],
     targets: Num[Array, " B"],
     weights: Float[Array, " B"],
-) -> Float[Array, 2]:
+) -> Float[Array, "2"]:
     """Sums over examples from which `metrics` computes: the loss, and hits or absolute errors."""
     losses = example_losses(task, outputs, targets)
     if task == "classification":

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from hpo.report.wording import count_text
 from hpo.search.rungs import Bracket, plan
 from hpo.space import Choice, Condition, Dimension, Distribution
 from hpo.spec.experiment import Experiment
@@ -68,7 +69,7 @@ def check_summary(experiment: Experiment) -> CheckSummary:
 def render(summary: CheckSummary) -> str:
     """The summary as plain text."""
     size = "infinitely many" if math.isinf(summary.space_size) else f"{summary.space_size:,.0f}"
-    rows = [("space", f"{_count(len(summary.dimensions), 'dimension')}, {size} configurations")]
+    rows = [("space", f"{count_text(len(summary.dimensions), 'dimension')}, {size} configurations")]
     width = max((len(dimension.path) for dimension in summary.dimensions), default=0)
     rows += [
         ("", f"{d.path:{width}}  {distribution_text(d.distribution)}{condition_text(d.when)}")
@@ -133,7 +134,3 @@ def condition_text(when: Condition | None) -> str:
     if when is None:
         return ""
     return f" when {when.path} is {' or '.join(shown(value) for value in when.values)}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -30,8 +30,8 @@ _STATUS_STYLES = {"finished": "green", "exhausted": "green", "running": "cyan"}
 
 def studies_table(overviews: Sequence[Overview]) -> RenderableType:
     """The studies of a storage, a row each."""
-    table = _table("study", "status", "trials", "epochs", "objective", "best", "trial", "began")
-    for column in (2, 3, 5, 6):
+    table = _table("study", "status", "trials", "epochs", "best", "", "began")
+    for column in (2, 3, 5):
         table.columns[column].justify = "right"
     for study in overviews:
         table.add_row(
@@ -39,9 +39,8 @@ def studies_table(overviews: Sequence[Overview]) -> RenderableType:
             _status(study.status),
             f"{study.trials:,} of {study.trials_total:,}",
             f"{study.epochs:,}",
-            study.objective,
+            study.objective.partition(" ")[2],
             number_text(study.best.value if study.best else None),
-            str(study.best.number) if study.best else "-",
             moment_text(study.created_ms),
         )
     return table
@@ -207,7 +206,13 @@ class _TrialsTable:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        header_style="dim",
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
     for column in columns:
         table.add_column(column)
     return table

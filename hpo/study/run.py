@@ -99,7 +99,7 @@ def run_study(
     assert search is not None, "the command has checked that there is a search"
     with ExitStack() as stack:
         stop = stack.enter_context(stop_signals(say))
-        devices = local_devices(around.device, around.cache)
+        devices = local_devices(around.device)
         datasets = DataSets(experiment.folder, around.data_home)
         data = datasets.load(experiment.training.data)
         _check_metric(search, data)
@@ -129,7 +129,7 @@ def run_study(
         folder = CheckpointFolder.beside(around.storage, study.name)
         folder.sweep(checkpoint.file for checkpoint in state.checkpoints.values())
         writer = stack.enter_context(CheckpointWriter(folder))
-        compiler = Compiler()
+        compiler = Compiler(around.cache)
         executor = LocalExecutor([Pool(device, compiler) for device in devices])
         stack.callback(executor.close)
         platform = devices[0].platform

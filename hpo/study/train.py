@@ -58,10 +58,10 @@ def train_to_folder(
     _check_free(folder, replace)
     training, start = experiment.training, time.monotonic()
     with stop_signals(say) as stop:
-        device = local_devices(around.device, around.cache)[0]
+        device = local_devices(around.device)[0]
         data = load_data(training.data, experiment.folder, around.data_home)
         program, knobs = split(training, data, device.platform)
-        pool = Pool(device, Compiler())
+        pool = Pool(device, Compiler(around.cache))
         plan = choose_plan(device.platform, 1, trials=1, pools=1, is_learning=False)
         pool.load(program, plan, data, training)
         pool.put(0, 0, training, knobs, None, training.train.epochs)

@@ -61,7 +61,7 @@ def learn(compiler: Compiler) -> Callable[..., Curves]:
         device: int = 0,
     ) -> Curves:
         curves: Curves = {t.train.stream: [] for t in trainings}
-        pool = Pool(local_devices("cpu", None)[device], compiler)
+        pool = Pool(local_devices("cpu")[device], compiler)
         waiting = list(trainings)
         program, _ = split(trainings[0], data, "cpu")
         pool.load(program, Plan(form, lanes), data, trainings[0])  # type: ignore[arg-type]

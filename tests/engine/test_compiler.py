@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
-import numpy as np
 import pytest
 
 from hpo.data.dataset import DataSet
 from hpo.engine.compiler import Compiler
-from hpo.engine.devices import local_devices, memory_bytes
+from hpo.engine.devices import local_devices
 from hpo.engine.plan import Plan
 from hpo.engine.pool import Pool
 from hpo.engine.program import split
@@ -22,7 +20,7 @@ _TRAINING = a_training(train={"epochs": 1})
 
 
 def _pool(data: DataSet, compiler: Compiler, lanes: int, device: int = 0) -> tuple[Pool, Plan]:
-    pool = Pool(local_devices("cpu", None)[device], compiler)
+    pool = Pool(local_devices("cpu")[device], compiler)
     program, _ = split(_TRAINING, data, "cpu")
     return pool, pool.load(program, Plan("map", lanes), data, _TRAINING)
 
@@ -32,7 +30,7 @@ def _losses(pool: Pool, data: DataSet, training: Training) -> list[dict[str, flo
     return [report.metrics for report in pool.round()]
 
 
-def _limit_memory(monkeypatch: pytest.MonkeyPatch, *limits: int | None) -> None:
+def _limit_memory(monkeypatch: pytest.MonkeyPatch, *limits: int) -> None:
     """The device's memory at each of the compiler's attempts."""
     left = iter(limits)
     monkeypatch.setattr("hpo.engine.compiler.memory_bytes", lambda device: next(left))
@@ -41,31 +39,21 @@ def _limit_memory(monkeypatch: pytest.MonkeyPatch, *limits: int | None) -> None:
 def test_lanes_are_halved_until_the_program_fits(
     tiny: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Eight lanes take more than ten thousand bytes: 8 x 6 x 16 row numbers of 4 bytes are 3,072 of
-    # them, and 8 x 75 weights with two moments of Adam each are 7,200.
-    monkeypatch.setattr("hpo.engine.compiler.memory_bytes", lambda device: 10_000)
+    _limit_memory(monkeypatch, 100, 10**9)
     compiler = Compiler()
-    pool, plan = _pool(tiny, compiler, lanes=8)
-    assert plan.form == "map"
-    assert plan.lanes in (1, 2, 4)
-    assert pool.lane_count == plan.lanes
+    pool, plan = _pool(tiny, compiler, lanes=5)
+    assert plan == Plan("map", 2)
+    assert pool.lane_count == 2
     assert compiler.programs == 1
     assert _losses(pool, tiny, _TRAINING)
-
-
-def test_lanes_stay_where_nobody_knows_the_memory(
-    tiny: DataSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _limit_memory(monkeypatch, None)
-    assert _pool(tiny, Compiler(), lanes=3)[1] == Plan("map", 3)
 
 
 def test_a_lane_that_does_not_fit_alone_is_refused_with_the_sizes(
     tiny: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _limit_memory(monkeypatch, 100, 100)
+    _limit_memory(monkeypatch, 100)
     with pytest.raises(DeviceError, match=r"one lane needs 0\.0 GiB and the device has 0\.0 GiB"):
-        _pool(tiny, Compiler(), lanes=2)
+        _pool(tiny, Compiler(), lanes=1)
 
 
 def test_a_device_that_cannot_load_compiles_instead_and_learns_the_same(
@@ -82,26 +70,3 @@ def test_a_device_that_cannot_load_compiles_instead_and_learns_the_same(
     ]
     assert compiler.programs == 2
     assert curves[0] == curves[1]
-
-
-def test_a_pool_that_meets_its_program_again_compiles_nothing(tiny: DataSet) -> None:
-    compiler = Compiler()
-    for device in (0, 0, 1, 1):
-        _pool(tiny, compiler, lanes=1, device=device)
-    assert compiler.programs == 1
-    assert compiler.seconds > 0
-
-
-def test_a_lane_on_a_second_device_lives_there(tiny: DataSet, compiler: Compiler) -> None:
-    devices = local_devices("cpu", None)
-    for index in (0, 1):
-        pool, _ = _pool(tiny, compiler, lanes=1, device=index)
-        assert _losses(pool, tiny, _TRAINING)
-        assert pool.device is devices[index]
-        assert {leaf.device for leaf in jax.tree.leaves(pool._lanes)} == {devices[index]}
-
-
-def test_a_cpu_device_has_some_memory_and_less_than_a_petabyte() -> None:
-    available = memory_bytes(local_devices("cpu", None)[0])
-    assert available is None or 2**20 < available < 2**50
-    assert np.ndim(available) == 0

@@ -73,7 +73,8 @@ def test_only_kernels_are_drawn(name: str) -> None:
             "bias": jax.ShapeDtypeStruct((3,), np.float32),
         },
         "norm": {
-            leaf: jax.ShapeDtypeStruct((3,), np.float32) for leaf in ("scale", "bias", "mean", "var")
+            leaf: jax.ShapeDtypeStruct((3,), np.float32)
+            for leaf in ("scale", "bias", "mean", "var")
         },
     }
     params = initial_params(shapes, name, np.random.default_rng(0))
@@ -105,7 +106,7 @@ def test_a_stream_gives_the_same_weights_every_time(tiny: DataSet) -> None:
 def test_another_stream_seed_or_initialiser_gives_other_weights(
     tiny: DataSet, other: dict[str, Any]
 ) -> None:
-    ours, others = _weights(tiny, **{"stream": 3}), _weights(tiny, **{"stream": 3, **other})
+    ours, others = _weights(tiny, stream=3), _weights(tiny, **{"stream": 3, **other})
     for one, another in zip(ours, others, strict=True):
         assert not np.isclose(one, another).any()
 

@@ -73,7 +73,7 @@ def test_trials_with_the_same_hparams_have_random_streams_of_their_own(
 
 def test_new_numbers_compile_nothing(tiny: DataSet) -> None:
     compiler = Compiler()
-    pool = Pool(local_devices("cpu", None)[0], compiler)
+    pool = Pool(local_devices("cpu")[0], compiler)
     schedule = {"name": "cosine", "warmup": 0.2}
     for n in range(1, 5):
         optimizer = {
@@ -96,7 +96,7 @@ def test_a_second_device_compiles_nothing(tiny: DataSet) -> None:
     compiler = Compiler()
     training = a_training()
     program, _ = split(training, tiny, "cpu")
-    for device in local_devices("cpu", None)[:2]:
+    for device in local_devices("cpu")[:2]:
         Pool(device, compiler).load(program, Plan("map", 2), tiny, training)
     assert compiler.programs == 1
 
@@ -108,7 +108,7 @@ def test_a_trial_paused_and_promoted_elsewhere_learns_as_if_never_stopped(
 ) -> None:
     data, training, other = _DATA, a_training(7), a_training(8, optimizer__learning_rate=0.5)
     program, knobs = split(training, data, "cpu")
-    first, second = (Pool(device, _COMPILER) for device in local_devices("cpu", None)[:2])
+    first, second = (Pool(device, _COMPILER) for device in local_devices("cpu")[:2])
     for pool in (first, second):
         pool.load(program, Plan("map", 2), data, training)
     curve = []
@@ -141,7 +141,7 @@ def test_rounds_that_cut_an_epoch_change_nothing(
 
 
 def test_a_checkpoint_of_another_program_is_refused(tiny: DataSet) -> None:
-    pool = Pool(local_devices("cpu", None)[0], _COMPILER)
+    pool = Pool(local_devices("cpu")[0], _COMPILER)
     states: list[Lane] = []
     for widths in ([8], [4, 4]):
         training = a_training(model={"name": "mlp", "widths": widths})

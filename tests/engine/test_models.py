@@ -23,6 +23,7 @@ from tests.engine.samples import a_split, a_training, tiny_data
 
 _TINY = tiny_data()
 _ROWS = 7
+_NO_DROPOUT = Dropout(0, None)
 
 # In float64, each from its definition; gelu by the tanh formula of Hendrycks and Gimpel 2016.
 _BY_HAND = {
@@ -43,7 +44,7 @@ class _Model(NamedTuple):
     statistics: Any
 
     def outputs(
-        self, x: np.ndarray, train: bool = False, dropout: Any = Dropout(0, None)
+        self, x: np.ndarray, train: bool = False, dropout: Any = _NO_DROPOUT
     ) -> tuple[Any, Any]:
         """Outputs and the statistics after them."""
         # As JAX arrays, because Flax would write running statistics into NumPy's in place.
@@ -137,16 +138,16 @@ def _pooled(x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("spec", "size"),
+    ("spec", "size", "train"),
     [
-        ({"filters": [3, 9, 2], "kernel": 3}, (8, 8)),
-        ({"filters": [2], "kernel": 4, "activation": "gelu"}, (5, 6)),
-        ({"filters": [3, 2], "norm": "layer"}, (4, 4)),
-        ({"filters": [3, 2], "norm": "batch"}, (4, 4)),
+        ({"filters": [3, 9, 2], "kernel": 3}, (8, 8), True),
+        ({"filters": [2], "kernel": 4, "activation": "gelu"}, (5, 6), False),
+        ({"filters": [3, 2], "norm": "layer"}, (4, 4), True),
+        ({"filters": [3, 2], "norm": "batch"}, (4, 4), True),
+        ({"filters": [3, 2], "norm": "batch"}, (4, 4), False),
     ],
     ids=str,
 )
-@pytest.mark.parametrize("train", [False, True])
 def test_the_convolutional_network_is_that_of_jax_convolutions(
     spec: dict[str, Any], size: tuple[int, int], train: bool
 ) -> None:
@@ -173,7 +174,7 @@ def test_the_convolutional_network_is_that_of_jax_convolutions(
     _assert_close(model.outputs(rows.x, train)[0], _dense(hidden, model.params["head"]))
 
 
-@pytest.mark.parametrize("size", [(8, 8), (5, 7), (1, 9), (2, 1)])
+@pytest.mark.parametrize("size", [(8, 8), (5, 7), (1, 9)])
 def test_small_images_pass_through_more_layers_than_they_can_be_halved(
     size: tuple[int, int],
 ) -> None:
@@ -187,25 +188,23 @@ def test_small_images_pass_through_more_layers_than_they_can_be_halved(
 
 
 @pytest.mark.parametrize("norm", get_args(specs.Norm))
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_gives_finite_outputs_one_for_each_class(
-    images: DataSet, name: str, precision: str, norm: str
+    images: DataSet, name: str, norm: str
 ) -> None:
     x = images.validation.x[:_ROWS]
-    outputs = {
-        kind: _model(images, kind, name=name, norm=norm).outputs(
-            x.astype(jnp.dtype(kind)), train=True
+    exact, rough = (
+        _model(images, precision, name=name, norm=norm).outputs(
+            x.astype(jnp.dtype(precision)), train=True
         )[0]
-        for kind in (precision, "float32")
-    }
-    ours, exact = outputs[precision], outputs["float32"]
-    assert ours.shape == (_ROWS, images.outputs)
-    assert ours.dtype == jnp.dtype(precision)
+        for precision in ("float32", "bfloat16")
+    )
+    assert exact.shape == rough.shape == (_ROWS, images.outputs)
+    assert (exact.dtype, rough.dtype) == (jnp.float32, jnp.bfloat16)
     assert np.isfinite(np.asarray(exact)).all()
     # bfloat16 keeps 8 bits; a few layers lose a few of them, relative to the largest output.
     scale = float(jnp.abs(exact).max())
-    np.testing.assert_allclose(np.asarray(ours, np.float32) / scale, exact / scale, atol=0.05)
+    np.testing.assert_allclose(np.asarray(rough, np.float32) / scale, exact / scale, atol=0.05)
 
 
 def test_weights_and_statistics_stay_in_float32_under_bfloat16(images: DataSet) -> None:

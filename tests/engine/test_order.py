@@ -12,9 +12,7 @@ from hpo.engine.order import batches, lane_key, weights_rng
 _SEEDS, _STREAMS = st.integers(0, 2**32 - 1), st.integers(0, 2**31 - 1)
 
 
-@given(
-    seed=_SEEDS, epoch=st.integers(0, 1000), rows=st.integers(1, 300), size=st.integers(1, 300)
-)
+@given(seed=_SEEDS, epoch=st.integers(0, 1000), rows=st.integers(1, 300), size=st.integers(1, 300))
 def test_an_epoch_sees_every_row_once_but_for_the_last_partial_batch(
     seed: int, epoch: int, rows: int, size: int
 ) -> None:
@@ -31,9 +29,7 @@ def test_an_epoch_of_a_seed_is_always_in_the_same_order(seed: int, epoch: int) -
     np.testing.assert_array_equal(batches(seed, epoch, 40, 8), batches(seed, epoch, 40, 8))
 
 
-@given(
-    one=st.tuples(_SEEDS, st.integers(0, 1000)), other=st.tuples(_SEEDS, st.integers(0, 1000))
-)
+@given(one=st.tuples(_SEEDS, st.integers(0, 1000)), other=st.tuples(_SEEDS, st.integers(0, 1000)))
 def test_other_epochs_and_other_seeds_have_other_orders(
     one: tuple[int, int], other: tuple[int, int]
 ) -> None:

@@ -64,14 +64,14 @@ def _plain_loop(
     return curve
 
 
+_NESTEROV = {"name": "sgd", "learning_rate": 0.1, "momentum": 0.8, "nesterov": True}
+_OPTAX_NESTEROV = optax.sgd(0.1, momentum=0.8, nesterov=True)
+
+
 @pytest.mark.parametrize(
     ("spec", "theirs"),
     [
-        (
-            {"name": "sgd", "learning_rate": 0.1, "momentum": 0.8, "nesterov": True},
-            optax.sgd(0.1, momentum=0.8, nesterov=True),
-        ),
-        ({"name": "sgd", "learning_rate": 0.2, "momentum": 0.0}, optax.sgd(0.2)),
+        (_NESTEROV, _OPTAX_NESTEROV),
         (
             {
                 "name": "adamw",
@@ -89,7 +89,7 @@ def _plain_loop(
             ),
         ),
     ],
-    ids=["nesterov", "plain sgd", "adamw with a schedule"],
+    ids=["nesterov", "adamw with a schedule"],
 )
 def test_a_lane_learns_what_a_plain_loop_learns(
     tiny: DataSet, learn: Learn, spec: dict[str, Any], theirs: optax.GradientTransformation
@@ -124,39 +124,38 @@ def test_a_regression_learns_a_line_in_the_targets_own_unit(line: DataSet, learn
     assert last["rmse"] == pytest.approx(line.target_std * last["loss"] ** 0.5)
 
 
-def test_running_statistics_follow_the_batches(images: DataSet, compiler: Compiler) -> None:
+def test_bfloat16_learns_nearly_what_a_plain_loop_learns_in_float32(
+    tiny: DataSet, learn: Learn
+) -> None:
     training = a_training(
-        model={"name": "cnn", "filters": [2], "dense": 4, "norm": "batch"},
+        optimizer=_NESTEROV,
+        model={"name": "mlp", "widths": [8]},
+        train={"epochs": _EPOCHS, "precision": "bfloat16"},
+    )
+    exact = _plain_loop(tiny, training, _OPTAX_NESTEROV)
+    for ours, plain in zip(learn(tiny, [training])[0], exact, strict=True):
+        assert ours["loss"] != plain["loss"]
+        assert ours["loss"] == pytest.approx(plain["loss"], rel=0.02)
+
+
+def test_running_statistics_follow_the_batches(tiny: DataSet, compiler: Compiler) -> None:
+    training = a_training(
+        model={"name": "mlp", "widths": [4], "norm": "batch"},
         # Too small a rate to change the weights, so that every batch is seen by the same ones.
         optimizer={"name": "sgd", "learning_rate": 1e-12},
         train={"epochs": 8},
     )
     pool = Pool(local_devices("cpu", None)[0], compiler)
-    program, knobs = split(training, images, "cpu")
-    pool.load(program, Plan("map", 1), images, training)
+    program, knobs = split(training, tiny, "cpu")
+    pool.load(program, Plan("map", 1), tiny, training)
     pool.put(0, 0, training, knobs, None, 8)
     start = pool.take(0)
     while pool.has_work:
         pool.round()
 
     after = pool.take(0).statistics["norms"][0]
-    z = jax.lax.conv_general_dilated(
-        images.train.x,
-        start.params["convs"][0]["kernel"],
-        (1, 1),
-        "SAME",
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
-    # Of the start, 0.9 ** 48 is left.
-    np.testing.assert_allclose(after["mean"], z.mean((0, 1, 2)), atol=0.1)
-    np.testing.assert_allclose(after["var"], z.var((0, 1, 2)), rtol=0.1)
-    assert not np.allclose(after["var"], start.statistics["norms"][0]["var"], rtol=0.1)
-
-
-def test_bfloat16_learns_as_float32_does(tiny: DataSet, learn: Learn) -> None:
-    losses = [
-        learn(tiny, [a_training(train={"epochs": 4, "precision": precision})])[0][-1]["loss"]
-        for precision in ("float32", "bfloat16")
-    ]
-    assert losses[0] != losses[1]
-    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+    z = tiny.train.x @ start.params["linears"][0]["kernel"]
+    # Of the start, 0.9 ** 48 is left; the last batches weigh more than an even mean would have.
+    np.testing.assert_allclose(after["mean"], z.mean(0), atol=0.2 * z.std())
+    np.testing.assert_allclose(after["var"], z.var(0), rtol=0.2)
+    assert not np.allclose(after["var"], start.statistics["norms"][0]["var"], rtol=0.2)

@@ -16,19 +16,10 @@ def drawn(view, width=200):
 
 
 def test_a_study_is_listed_in_a_row(storage, digits):
-    row = drawn(studies_table(overviews(storage)))[2].split()
-    assert row[:10] == [
-        "digits",
-        "finished",
-        "4",
-        "of",
-        "4",
-        "8",
-        "maximize",
-        "accuracy",
-        "0.8000",
-        "1",
-    ]
+    lines = drawn(studies_table(overviews(storage)), width=80)
+
+    assert len(lines) == 3
+    assert lines[2].split()[:8] == ["digits", "finished", "4", "of", "4", "8", "accuracy", "0.8000"]
 
 
 def test_a_study_is_shown_section_by_section(storage, digits):
@@ -48,7 +39,7 @@ def test_a_study_is_shown_section_by_section(storage, digits):
 
 def test_the_best_trials_have_a_column_for_each_hparam_where_there_is_room(storage, digits):
     lines = drawn(study_view(study_report(storage, "digits", top=2)))
-    head = next(line for line in lines if "epochs   trial" in line)
+    head = next(line for line in lines if "epochs  trial" in line)
     assert head.split()[4:] == ["widths", "name", "momentum", "learning_rate"]
 
 

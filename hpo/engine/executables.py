@@ -1,0 +1,115 @@
+"""Compiled code as bytes: kept on disk for the next process, and loaded by every like device.
+
+JAX's own cache on disk makes each CPU device compile anew, because its keys hold the device. Ours
+does not, and what it gives loads in 5 ms. JAX offers this through private classes only, so whoever
+calls has to be ready to compile instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import pickle
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax._src import compiler
+from jax.experimental import serialize_executable
+
+# What loading raises for bytes that another JAX, or no JAX, has written.
+LOAD_ERRORS = (
+    AttributeError,
+    EOFError,
+    ImportError,
+    KeyError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+)
+
+
+def to_bytes(compiled: Any) -> bytes:
+    """The code of an executable that was compiled, not loaded, for one device."""
+    code, _, _ = serialize_executable.serialize(compiled)
+    return code
+
+
+def load(code: bytes, lowered: Any, device: Any) -> Any:
+    """What `to_bytes` wrote, as an executable for `device`; `lowered` gives its signature."""
+    unpickler: Any = _ToDevice(io.BytesIO(code), device.client, [device])  # type: ignore[no-untyped-call]
+    executable, arguments, no_kwargs = unpickler.load()
+    return jax.stages.Compiled(
+        executable.load(),
+        [],
+        lowered.in_tree.unflatten(arguments),
+        lowered.out_tree,
+        no_kwargs=no_kwargs,
+    )
+
+
+class _ToDevice(serialize_executable._JaxPjrtUnpickler):
+    """Reads an executable as if it had been compiled for the one device given."""
+
+    def persistent_load(self, pid: tuple[Any, ...]) -> Any:
+        (device,) = self.execution_devices
+        if pid[0] == "exec":
+            options = compiler.get_compile_options(
+                num_replicas=1, num_partitions=1, device_assignment=np.array([[device.id]])
+            )
+            return self.backend.deserialize_executable(pid[1], self.execution_devices, options)
+        return device if pid[0] == "device" else self.backend
+
+
+class CodeCache:
+    """Compiled code in a folder of the user's; without a folder, it keeps nothing."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    def read(self, key: str) -> bytes | None:
+        """The code kept under `key`; None where there is none, or only a damaged file."""
+        if self._folder is None:
+            return None
+        try:
+            content = (self._folder / key).read_bytes()
+        except OSError:
+            return None
+        digest, code = content[:32], content[32:]
+        return code if hashlib.sha256(code).digest() == digest else None
+
+    def write(self, key: str, code: bytes) -> None:
+        """Keep code under `key`; a folder that cannot be written costs the next process time."""
+        if self._folder is None:
+            return
+        temporary = self._folder / f".{key}.{os.getpid()}"
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(hashlib.sha256(code).digest() + code)
+            temporary.replace(self._folder / key)
+
+
+def cache_key(lowered: Any, device: Any) -> str:
+    """A name for code: the program's text and all that decides what it is compiled to."""
+    parts = [
+        lowered.as_text(),
+        jax.__version__,
+        metadata.version("jaxlib"),
+        device.client.platform_version,
+        device.device_kind,
+        os.environ.get("XLA_FLAGS", ""),
+        _processor() if device.platform == "cpu" else "",
+    ]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _processor() -> str:
+    """The instructions that code compiled here may use."""
+    with suppress(OSError), Path("/proc/cpuinfo").open() as file:
+        return next((line for line in file if line.startswith(("flags", "Features"))), "")
+    return ""

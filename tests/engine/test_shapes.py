@@ -1,0 +1,123 @@
+"""The shapes in the engine's signatures hold for what is passed while programs are traced."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import pkgutil
+import typing
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jaxtyping
+import numpy as np
+import pytest
+
+import hpo.engine
+from hpo.data.dataset import DataSet
+from hpo.engine import lane, lanes
+from hpo.engine.program import split
+from tests.engine.samples import a_training
+
+
+def _modules() -> Iterator[ModuleType]:
+    for found in pkgutil.walk_packages(hpo.engine.__path__, "hpo.engine."):
+        yield importlib.import_module(found.name)
+
+
+# What modules import for type checkers alone.
+_TYPES = {name: getattr(jaxtyping, name) for name in ("Array", "Float")}
+
+
+def _mismatches(hint: Any, value: Any, where: str) -> Iterator[str]:
+    """Where `value` is not the array that `hint` says, fields of named tuples included."""
+    options = [o for o in typing.get_args(hint) or (hint,) if isinstance(o, type)]
+    if any(issubclass(option, jaxtyping.AbstractArray) for option in options):
+        if not any(isinstance(value, option) for option in options):
+            yield f"{where}: {getattr(value, 'dtype', value)}{np.shape(value)} is not {hint}"
+    elif isinstance(hint, type) and issubclass(hint, tuple) and isinstance(value, hint):
+        for name, inner in typing.get_type_hints(hint, localns=_TYPES).items():
+            yield from _mismatches(inner, getattr(value, name), f"{where}.{name}")
+
+
+def _checked(function: Callable[..., Any], checks: list[str]) -> Callable[..., Any]:
+    """`function`, refusing arrays that are not of the shapes of its signature."""
+    hints = typing.get_type_hints(function, localns=_TYPES)
+    if function.__module__ == lanes.__name__:
+        # The one place where a lane has another axis than its class says.
+        hints = {name: hint for name, hint in hints.items() if hint is not lane.Lane}
+    signature = inspect.signature(function)
+
+    # JAX's typing binds the sizes of a call within this decorator.
+    @functools.wraps(function)
+    @jaxtyping.jaxtyped(typechecker=None)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        values = signature.bind(*args, **kwargs).arguments
+        result = function(*args, **kwargs)
+        found = [
+            mismatch
+            for name, value in {**values, "return": result}.items()
+            if name in hints
+            for mismatch in _mismatches(hints[name], value, f"{function.__qualname__}({name})")
+        ]
+        assert not found, found
+        checks.append(function.__qualname__)
+        return result
+
+    return wrapper
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every function and method of the engine checks its arrays; the names of those called."""
+    called: list[str] = []
+    wrappers: dict[Any, Any] = {}
+
+    def replace_in(owner: Any) -> None:
+        for name, value in list(vars(owner).items()):
+            ours = getattr(value, "__module__", "").startswith("hpo.engine")
+            if inspect.isfunction(value) and ours:
+                wrappers.setdefault(value, _checked(value, called))
+                monkeypatch.setattr(owner, name, wrappers[value])
+            elif inspect.isclass(value) and ours and value.__module__ == owner.__name__:
+                replace_in_class(value)
+
+    def replace_in_class(owner: type) -> None:
+        for name, value in list(vars(owner).items()):
+            is_public = name == "__call__" or not name.startswith("_")
+            # Tuples and NNX make methods of their own, which nobody annotated.
+            is_own = getattr(value, "__qualname__", "") == f"{owner.__name__}.{name}"
+            if inspect.isfunction(value) and is_public and is_own:
+                monkeypatch.setattr(owner, name, _checked(value, called))
+
+    for module in _modules():
+        replace_in(module)
+    return called
+
+
+@pytest.mark.parametrize("form", ["map", "vmap"])
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_a_round_keeps_to_the_shapes_of_the_signatures(
+    images: DataSet, checks: list[str], name: str, form: str
+) -> None:
+    training = a_training(model={"name": name, "norm": "batch", "dropout": 0.3})
+    program, _ = split(training, images, "cpu")
+    blank, data = lane.initial_lane(program, training), lane.host_data(images)
+    operation = lanes.operations(program, form, 2, data, blank)["round"]  # type: ignore[arg-type]
+    jax.eval_shape(operation.function, *operation.arguments)
+    expected = {"train_round", "train_steps", "evaluate", "metric_sums", "example_losses"}
+    model = {"mlp": {"Mlp.__call__"}, "cnn": {"Cnn.__call__", "Conv.__call__", "convolve"}}[name]
+    dropout = {"Dropout.__call__", "random_bytes"}
+    assert expected | model | dropout | {"Program.fill", "schedule_factor"} <= set(checks)
+
+
+def test_a_shape_that_breaks_a_signature_is_found(checks: list[str]) -> None:
+    from hpo.engine.losses import metric_sums
+
+    outputs, targets, weights = jnp.zeros((4, 3)), jnp.zeros(4, jnp.int32), jnp.zeros((4, 1))
+    with pytest.raises(AssertionError, match=r"metric_sums\(weights\)"):
+        metric_sums("classification", outputs, targets, weights)

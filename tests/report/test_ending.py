@@ -1,0 +1,79 @@
+"""The last words of a run."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from hpo.report.ending import ending_view, next_commands
+from hpo.spec.search import Objective, SearchSpec
+from hpo.study.progress import Progress
+from hpo.study.run import Outcome
+from hpo.trial import Trial, TrialState
+
+STORAGE = "sqlite:///hpo.db"
+BEST = Trial(7, {"model.widths": [64]}, TrialState.COMPLETE, (-0.5, -0.9))
+SEARCH = SearchSpec(objective=Objective(maximize="accuracy"), trials=9, timeout=600)
+
+
+def outcome(reason, best=BEST, leader=BEST, set_aside=None):
+    states = {TrialState.COMPLETE: 2, TrialState.DIVERGED: 1}
+    figures = (9, states, 12, 18, False, 6.0, 3, 2.0)
+    return Outcome(reason, Progress("digits", "accuracy", *figures, best, leader), set_aside)
+
+
+def drawn(view):
+    console = Console(file=StringIO(), width=100)
+    console.print(view)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_a_run_ends_with_its_winner_and_the_next_commands():
+    assert drawn(ending_view(outcome("finished"), SEARCH, STORAGE)) == [
+        "digits  finished",
+        "  trials  3 of 9:  2 complete  1 diverged",
+        "  epochs  12",
+        "  time    2.0 s in this run, 6 epochs a second, 3 programs compiled",
+        "",
+        "  best accuracy  0.9000  trial 7 after 2 epochs",
+        "    model.widths  [64]",
+        "",
+        "  hpo show digits",
+        "  hpo export digits -o best.yaml",
+    ]
+
+
+def test_without_a_full_trial_the_leading_one_is_told_and_none_is_exported():
+    view = drawn(ending_view(outcome("interrupted", best=None), SEARCH, STORAGE))
+
+    assert "  leading accuracy  0.9000  trial 7 after 2 epochs" in view
+    assert view[-2:] == ["  hpo resume digits", "  hpo show digits"]
+
+
+def test_a_run_without_any_result_has_no_trial_to_tell_of():
+    view = drawn(ending_view(outcome("interrupted", best=None, leader=None), SEARCH, STORAGE))
+    assert not any("accuracy" in line for line in view)
+
+
+def test_an_old_study_is_told_by_its_new_name():
+    view = drawn(ending_view(outcome("finished", set_aside="digits-1"), SEARCH, STORAGE))
+    assert view[-1] == "  The old study is kept as digits-1."
+
+
+@pytest.mark.parametrize(
+    ("reason", "timeout", "first"),
+    [
+        ("interrupted", None, "hpo resume digits"),
+        ("timeout", 600, "hpo resume digits --timeout 20m"),
+        ("timeout", 45.2, "hpo resume digits --timeout 91s"),
+        ("finished", None, "hpo show digits"),
+        ("exhausted", None, "hpo show digits"),
+    ],
+)
+def test_the_first_command_leads_on(reason, timeout, first):
+    assert next_commands(outcome(reason), STORAGE, timeout)[0] == first
+
+
+def test_a_storage_of_its_own_is_named_without_its_password():
+    commands = next_commands(outcome("finished"), "postgresql://me:secret@host/db?a=1", None)
+    assert commands[0] == "hpo show digits --storage 'postgresql://me:***@host/db?a=1'"

@@ -1,0 +1,45 @@
+"""What `hpo train` shows."""
+
+from io import StringIO
+from pathlib import Path
+
+from rich.console import Console
+
+from hpo.engine.pool import Report
+from hpo.report.training import EpochDisplay, trained_view
+from hpo.study.train import Trained
+
+
+def test_the_metrics_of_each_split_are_told():
+    curve = tuple(Report(0, e, {"loss": 1 / e, "accuracy": 0.9}) for e in (1, 2))
+    metrics = {"validation": curve[-1].metrics, "test": {"loss": 0.25}}
+    console = Console(file=StringIO(), width=80)
+    console.print(trained_view("digits", Trained(metrics, curve, 2.5), Path("model")))
+
+    assert [line.rstrip() for line in console.file.getvalue().splitlines()] == [
+        "digits  trained: 2 epochs in 2.5 s",
+        "                loss  accuracy",
+        "  validation  0.5000    0.9000",
+        "  test        0.2500         -",
+        "  loss  █▁",
+        "",
+        "  model/ holds weights, metrics.json and spec.yaml.",
+    ]
+
+
+def test_a_training_without_a_terminal_says_what_it_is_told_to_say():
+    console = Console(file=StringIO(), width=80)
+    with EpochDisplay(console, "digits", 2, is_quiet=False) as display:
+        display.watch(Report(0, 1, {"loss": 0.5}))
+        display.say("Stopping after this round.")
+
+    assert console.file.getvalue() == "Stopping after this round.\n"
+
+
+def test_a_terminal_shows_the_epoch_and_its_metrics():
+    console = Console(file=StringIO(), width=80, force_terminal=True, color_system=None)
+    with EpochDisplay(console, "digits", 2, is_quiet=False) as display:
+        display.watch(Report(0, 1, {"loss": 0.5}))
+
+    assert "1 of 2 epochs" in console.file.getvalue()
+    assert "loss 0.5000" in console.file.getvalue()

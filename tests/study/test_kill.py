@@ -1,0 +1,207 @@
+"""Searches killed for real, stopped by signals, and started twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SPEC = """
+name: flowers
+data: {dataset: iris, validation: 40, test: 0, batch_size: 16}
+model: {name: mlp, widths: [16], dropout: 0.1}
+optimizer: {name: adamw, learning_rate: 1.0e-3, schedule: {name: cosine}}
+train: {epochs: 27}
+space:
+  model.dropout: {float: [0.0, 0.5]}
+  model.widths: {choice: [[16], [8, 8]]}
+  optimizer.learning_rate: {float: [1.0e-4, 1.0e-1], log: true}
+search:
+  sampler: {name: random}
+  scheduler: {name: SCHEDULER}
+  objective: {maximize: accuracy}
+  trials: 40
+study: {checkpoint_seconds: 0.2}
+"""
+
+pytestmark = pytest.mark.long
+
+
+class Study:
+    """A study in a folder, driven by processes of its own."""
+
+    def __init__(self, folder: Path, scheduler: str = "hyperband") -> None:
+        folder.mkdir()
+        self.folder, self.database = folder, folder / "hpo.db"
+        (folder / "flowers.yaml").write_text(SPEC.replace("SCHEDULER", scheduler))
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        command = command or ("search", "flowers.yaml")
+        return subprocess.Popen(
+            [sys.executable, "-m", "hpo", *command],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finish(self, *command: str) -> str:
+        process = self.start(*command)
+        output, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+        return output
+
+    def wait_for(self, count: int, kind: str = "report") -> None:
+        """Until the log holds that many events of a kind."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True) as connection:
+                    query = "select count(*) from hpo_events where kind = ?"
+                    if connection.execute(query, (kind,)).fetchone()[0] >= count:
+                        return
+            except sqlite3.OperationalError:
+                pass  # not there yet
+            time.sleep(0.01)
+        raise AssertionError(f"no {count} events of kind {kind} in a minute")
+
+    def rows(self, query: str) -> list[tuple[object, ...]]:
+        connection = sqlite3.connect(self.database)
+        try:
+            return connection.execute(query).fetchall()
+        finally:
+            connection.close()
+
+    @property
+    def reports(self) -> list[tuple[object, ...]]:
+        """Every report as (trial, epoch, metrics as they were written)."""
+        return self.rows(
+            "select trial, epoch, value from hpo_events where kind = 'report' order by 1, 2"
+        )
+
+    @property
+    def hparams(self) -> dict[object, object]:
+        return {
+            trial: json.loads(str(value))["hparams"]
+            for trial, value in self.rows(
+                "select trial, value from hpo_events where kind = 'propose' order by trial"
+            )
+        }
+
+    @property
+    def ends(self) -> list[tuple[object, ...]]:
+        return self.rows("select trial, value from hpo_events where kind = 'end' order by trial")
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A study that was never stopped."""
+    study = Study(tmp_path_factory.mktemp("calm") / "study")
+    study.finish()
+    return study
+
+
+def test_a_search_killed_again_and_again_ends_like_one_never_killed(
+    tmp_path: Path, calm: Study
+) -> None:
+    study = Study(tmp_path / "study")
+    rng = random.Random(1)
+    seen = 0
+    for _ in range(4):
+        process = study.start()
+        seen += rng.randint(1, 60)
+        study.wait_for(seen)
+        process.kill()
+        process.communicate()
+        seen = len(study.reports)
+    study.finish()
+    assert study.reports == calm.reports
+    assert study.hparams == calm.hparams
+    assert study.ends == calm.ends
+    assert len(study.hparams) == 40
+
+
+def test_a_stopped_search_says_how_to_go_on_and_repeats_no_epoch(
+    tmp_path: Path, calm: Study
+) -> None:
+    study = Study(tmp_path / "study")
+    process = study.start()
+    study.wait_for(20)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "hpo resume flowers" in output
+    assert study.rows("select value from hpo_events where kind = 'stop'") == [
+        ('{"reason": "interrupted"}',)
+    ]
+    study.finish("resume", "flowers")
+    assert study.reports == calm.reports
+
+
+def test_the_database_alone_is_enough_to_go_on(tmp_path: Path, calm: Study) -> None:
+    study = Study(tmp_path / "study")
+    process = study.start()
+    study.wait_for(60)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    elsewhere = Study(tmp_path / "elsewhere")
+    (elsewhere.folder / "flowers.yaml").unlink()
+    shutil.copy(study.database, elsewhere.database)
+    assert "flowers" in elsewhere.finish("show", "flowers")
+    elsewhere.finish("resume", "flowers")
+    assert elsewhere.reports == calm.reports
+    elsewhere.finish("export", "flowers", "-o", "best.yaml")
+
+
+def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
+    study = Study(tmp_path / "study", scheduler="none")
+    process = study.start()
+    study.wait_for(1, kind="propose")
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 128 + signal.SIGINT
+
+
+def test_two_searches_of_one_study_do_not_mix(tmp_path: Path, calm: Study) -> None:
+    study = Study(tmp_path / "study")
+    first = study.start()
+    study.wait_for(1, kind="propose")
+    second = study.start()
+    _, errors = second.communicate(timeout=60)
+    assert second.returncode == 2
+    assert f"is being driven by process {first.pid} on {os.uname().nodename}" in errors
+    first.communicate(timeout=120)
+    assert study.reports == calm.reports
+
+
+def test_optuna_reads_what_a_killed_and_resumed_search_left(tmp_path: Path) -> None:
+    study = Study(tmp_path / "study", scheduler="asha")
+    process = study.start()
+    study.wait_for(30)
+    process.kill()
+    process.communicate()
+    study.finish()
+    script = (
+        "import optuna, json\n"
+        "study = optuna.load_study(study_name='flowers', storage='sqlite:///hpo.db')\n"
+        "print(json.dumps([[t.number, {str(k): v for k, v in t.intermediate_values.items()}]"
+        " for t in study.trials]))"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", script], cwd=study.folder, capture_output=True, text=True, check=True
+    ).stdout
+    curves: dict[object, dict[str, float]] = {number: {} for number in range(40)}
+    for trial, epoch, value in study.reports:
+        curves[trial][str(epoch)] = json.loads(str(value))["accuracy"]
+    assert dict(json.loads(output)) == curves

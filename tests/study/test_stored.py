@@ -1,0 +1,46 @@
+"""A study's experiment, from its storage alone."""
+
+from pathlib import Path
+
+import pytest
+
+from hpo.errors import SpecError
+from hpo.study.stored import stored_experiment
+
+SPEC = {
+    "name": "digits",
+    "data": {"dataset": "digits"},
+    "model": {"name": "mlp"},
+    "optimizer": {"name": "sgd"},
+    "train": {"epochs": 9},
+    "space": {"model.dropout": {"float": [0.0, 0.5]}},
+    "search": {"objective": {"maximize": "accuracy"}, "trials": 27},
+}
+
+
+def test_overrides_reach_the_experiment_and_its_document(storage):
+    record = storage.create_study("digits", SPEC, 0, {}, "")
+
+    experiment = stored_experiment(record, "hpo.db", ["search.trials=81"])
+
+    assert experiment.search.trials == experiment.document["search"]["trials"] == 81
+    assert record.document["search"]["trials"] == 27
+
+
+def test_paths_start_where_the_spec_lay_or_else_in_the_working_folder(storage, tmp_path):
+    here = storage.create_study("here", SPEC, 0, {"folder": str(tmp_path)}, "")
+    gone = storage.create_study("gone", SPEC, 0, {"folder": str(tmp_path / "gone")}, "")
+
+    assert stored_experiment(here, "hpo.db").folder == tmp_path
+    assert stored_experiment(gone, "hpo.db").folder == Path.cwd()
+
+
+def test_a_study_that_was_set_aside_goes_by_its_new_name(storage):
+    record = storage.create_study("digits-1", SPEC, 0, {}, "")
+    assert stored_experiment(record, "hpo.db").name == "digits-1"
+
+
+def test_a_spec_that_no_longer_holds_names_the_study(storage):
+    record = storage.create_study("digits", {**SPEC, "model": {"name": "mpl"}}, 0, {}, "")
+    with pytest.raises(SpecError, match=r"study digits in hpo\.db: model\.name: unknown"):
+        stored_experiment(record, "hpo.db")
