@@ -1,14 +1,18 @@
-"""The compiler: lanes that fit the memory, and one compile for all devices of a kind."""
+"""The compiler: lanes that fit the memory, and one compile for all devices and processes."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 import pytest
 
 from hpo.data.dataset import DataSet
 from hpo.engine.compiler import Compiler
 from hpo.engine.devices import local_devices
+from hpo.engine.executables import CodeCache, cache_key, load, to_bytes
 from hpo.engine.plan import Plan
 from hpo.engine.pool import Pool
 from hpo.engine.program import split
@@ -59,14 +63,62 @@ def test_a_lane_that_does_not_fit_alone_is_refused_with_the_sizes(
 def test_a_device_that_cannot_load_compiles_instead_and_learns_the_same(
     tiny: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_loading(compiled: Any, device: Any) -> Any:
+    def no_loading(*args: Any) -> Any:
         raise AttributeError("JAX has no such private class")
 
-    monkeypatch.setattr("hpo.engine.reload.load_on", no_loading)
+    monkeypatch.setattr("hpo.engine.compiler.load", no_loading)
     compiler = Compiler()
-    curves = [
+    first, second = (
         _losses(_pool(tiny, compiler, lanes=1, device=device)[0], tiny, _TRAINING)
         for device in (0, 1)
-    ]
-    assert compiler.programs == 2
-    assert curves[0] == curves[1]
+    )
+    assert first == second
+
+
+def test_the_next_process_compiles_nothing_and_learns_the_same(
+    tiny: DataSet, tmp_path: Path
+) -> None:
+    curves, programs = [], []
+    for _ in range(2):
+        compiler = Compiler(tmp_path)
+        curves += [
+            _losses(_pool(tiny, compiler, lanes=1, device=device)[0], tiny, _TRAINING)
+            for device in (1, 0)
+        ]
+        programs.append(compiler.programs)
+    assert programs == [1, 0]
+    assert curves == curves[:1] * 4
+
+
+def test_code_that_was_damaged_on_disk_is_not_read(tmp_path: Path) -> None:
+    cache, device = CodeCache(tmp_path), local_devices("cpu")[0]
+    lowered = jax.jit(lambda x: x + 1).lower(np.float32(0))
+    key = cache_key(lowered, device)
+    assert cache.read(key) is None
+    cache.write(key, to_bytes(lowered.compile()))
+    code = cache.read(key)
+    assert code is not None
+    assert float(load(code, lowered, device)(np.float32(2))) == 3.0
+
+    (file,) = tmp_path.iterdir()
+    content = file.read_bytes()
+    for damaged in (b"", content[:20], content[:-1], content[:-1] + b"?"):
+        file.write_bytes(damaged)
+        assert cache.read(key) is None
+
+
+def test_code_of_another_program_or_another_jax_has_another_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    device = local_devices("cpu")[0]
+    one, other = (jax.jit(f).lower(np.float32(0)) for f in (jax.numpy.sin, jax.numpy.cos))
+    keys = {cache_key(one, device), cache_key(other, device)}
+    monkeypatch.setattr(jax, "__version__", "0.0.0")
+    assert len(keys | {cache_key(one, device), cache_key(other, device)}) == 4
+
+
+def test_a_cache_folder_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    CodeCache(file).write("key", b"code")
+    assert CodeCache(file).read("key") is None

@@ -47,7 +47,7 @@ def test_nothing_is_said_of_memory_where_the_system_does_not_say(
 
 def test_an_unknown_platform_is_refused_with_the_known_ones() -> None:
     with pytest.raises(DeviceError, match=r"unknown device 'qpu'\. Known names: cpu, gpu, tpu"):
-        local_devices("qpu", None)
+        local_devices("qpu")
 
 
 def test_devices_are_described_by_their_number_and_kind() -> None:

@@ -145,7 +145,7 @@ def test_running_statistics_follow_the_batches(tiny: DataSet, compiler: Compiler
         optimizer={"name": "sgd", "learning_rate": 1e-12},
         train={"epochs": 8},
     )
-    pool = Pool(local_devices("cpu", None)[0], compiler)
+    pool = Pool(local_devices("cpu")[0], compiler)
     program, knobs = split(training, tiny, "cpu")
     pool.load(program, Plan("map", 1), tiny, training)
     pool.put(0, 0, training, knobs, None, 8)
