@@ -8,7 +8,7 @@ along a chain, that of the dimension it looks at).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
@@ -121,6 +121,16 @@ class SearchSpace:
         """Each dimension under its path."""
         return {dimension.path: dimension for dimension in self.dimensions}
 
+    @cached_property
+    def varying(self) -> frozenset[str]:
+        """The paths that may vary: of each dimension, and of what its choices of parts mention."""
+        paths = set(self.by_path)
+        for path, dimension in self.by_path.items():
+            if isinstance(dimension.distribution, Choice):
+                for value in dimension.distribution.values:
+                    paths |= set(_paths_below(path, value))
+        return frozenset(paths)
+
     def is_active(self, dimension: Dimension, hparams: HParams) -> bool:
         """Whether a dimension is active beside `hparams`, which hold those before it."""
         when = dimension.when
@@ -163,6 +173,13 @@ class SearchSpace:
             )
 
         return math.prod(size_below(d) for d in self.dimensions if d.when is None)
+
+
+def _paths_below(path: str, value: HParam) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield f"{path}.{name}"
+            yield from _paths_below(f"{path}.{name}", inner)
 
 
 def same_value(one: HParam, other: HParam) -> bool:

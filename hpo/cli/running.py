@@ -88,10 +88,14 @@ def train(
     from hpo.report.training import EpochDisplay, trained_view
 
     with EpochDisplay(stderr(), experiment.name, training.train.epochs, quiet) as display:
-        from hpo.study.train import train_to_folder  # imports JAX
+        from hpo.study.train import StoppedError, train_to_folder  # imports JAX
 
         around = surroundings(DEFAULT_STORAGE, device)
-        result = train_to_folder(experiment, out, around, display.watch, display.say, force)
+        try:
+            result = train_to_folder(experiment, out, around, display.watch, display.say, force)
+        except StoppedError as stopped:
+            display.say(str(stopped))
+            raise typer.Exit(128 + stopped.signal) from None
     print_view(trained_view(experiment.name, result, out))
 
 

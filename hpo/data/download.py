@@ -35,6 +35,16 @@ class Download(NamedTuple):
 
 
 DOWNLOADS: dict[str, Download] = {
+    "california_housing": Download(  # Pace and Barry 1997 (StatLib), in the public domain
+        "https://raw.githubusercontent.com/ageron/handson-ml/master/datasets/housing/",
+        (
+            RemoteFile(
+                "housing.csv",
+                1423529,
+                "8a3727f4cf54ac1a327f69b1d5b4db54c5834ea81c6e4efc0d163300022a685e",
+            ),
+        ),
+    ),
     "fashion_mnist": Download(  # Xiao, Rasul and Vollgraf 2017, MIT licence
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         (

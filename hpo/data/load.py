@@ -12,6 +12,7 @@ import numpy as np
 
 from hpo.data import bundled
 from hpo.data.dataset import DataSet, Source, Split
+from hpo.data.download import DOWNLOADS
 from hpo.data.features import fit_features
 from hpo.data.idx import has_test_files, read_idx_folder
 from hpo.data.split import split_rows, split_sizes
@@ -104,6 +105,14 @@ def _find(path: str, kind: Literal["file", "folder"], folder: Path, home: Path |
         there = start / wanted
         if there.is_file() if kind == "file" else there.is_dir():
             return there
+        zipped = there.with_name(f"{there.name}.gz")
+        if kind == "file" and zipped.is_file():
+            return zipped
+    if (name := wanted.parts[0]) in DOWNLOADS:
+        raise DataError(
+            f"data.dataset: {path}: is not on this machine: run `hpo data get {name}`, or set "
+            f"HPO_DATA to the folder that holds {name}/."
+        )
     where = "" if wanted.is_absolute() else f" in {' or '.join(map(str, folders))}"
     raise DataError(
         f"data.dataset.{'csv' if kind == 'file' else 'idx'}: there is no {kind} '{path}'{where}: "

@@ -77,7 +77,11 @@ class Compiler:
         elif (key, device) not in self._on_device:
             fitting, codes = future.result()
             self._on_device[key, device] = LaneOperations(
-                fitting, **{name: self._ready(code, device) for name, code in codes.items()}
+                fitting,
+                **{
+                    name: self._ready(code, device, is_round=name == "round")
+                    for name, code in codes.items()
+                },
             )
         return self._on_device[key, device]
 
@@ -114,10 +118,14 @@ class Compiler:
             self.seconds += time.monotonic() - start
         return LaneOperations(Plan(plan.form, lanes), **compiled), codes
 
-    def _ready(self, code: _Code, device: Any) -> Any:
+    def _ready(self, code: _Code, device: Any, is_round: bool) -> Any:
         """An operation for another device of the kind that it was compiled for."""
         executable = _loaded(code, device)
-        return _lowered(code.operation, device).compile() if executable is None else executable
+        if executable is None:
+            executable = _lowered(code.operation, device).compile()
+            with self._lock:
+                self.programs += is_round
+        return executable
 
 
 def _loaded(code: _Code, device: Any) -> Any | None:

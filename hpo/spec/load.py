@@ -17,7 +17,7 @@ from hpo.spec.dimensions import build_space, joint_mistakes
 from hpo.spec.document import Document, Mistake, Place, parse_yaml
 from hpo.spec.entries import read_entry
 from hpo.spec.experiment import Experiment, SpecFile, Training, TrainSpec
-from hpo.spec.include import merge_includes, read_text
+from hpo.spec.include import merge_includes, packaged_folder, read_text
 from hpo.spec.marks import Spec
 from hpo.spec.overrides import apply_overrides
 from hpo.spec.schema import spec_mistakes
@@ -30,9 +30,14 @@ S = TypeVar("S", bound=Spec)
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     """The experiment of a spec file, with `path=value` overrides applied.
 
+    `configs/NAME.yaml` is the one that comes with hpo where the working folder has none.
+
     Raises:
         SpecError: with every mistake of the file, its includes and the overrides, a line each.
     """
+    packaged = packaged_folder("configs") / path.name
+    if path.parent == Path("configs") and not path.exists() and packaged.is_file():
+        path = packaged
     document = parse_yaml(read_text(path), str(path))
     document, included, lines = _resolved(document, path.parent, overrides)
     return _experiment(document, path.parent, included, lines)

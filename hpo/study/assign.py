@@ -3,7 +3,8 @@
 A pool runs one program. It is kept on its program while that has work, and changes only when none
 of its lanes is at work any more: its waiting trials are then taken out, as ordinary paused trials.
 An idle pool takes up a program that no other pool has before it helps with one that is under way,
-so that compiling one program goes on beside training another.
+so that compiling one program goes on beside training another; and when no job waits, it is given
+half of the trials that the busiest pool has in training.
 """
 
 from __future__ import annotations
@@ -35,12 +36,13 @@ class PoolView:
 class Assignment:
     """What one pool is to do next, in this order.
 
-    `loads` is the program to change to (all lanes then start empty); `takes` are lanes whose trials
-    are paused to make room; `extends` and `puts` pair a lane with the job it goes on with.
+    `takes` are lanes whose trials are taken out: waiting ones to make room, training ones to go on
+    in another pool. `loads` is the program to change to (all lanes then start empty). `extends` and
+    `puts` pair a lane with the job it goes on with.
     """
 
-    loads: Hashable | None = None
     takes: list[int] = field(default_factory=list)
+    loads: Hashable | None = None
     extends: list[tuple[int, Job]] = field(default_factory=list)
     puts: list[tuple[int, Job]] = field(default_factory=list)
 
@@ -105,7 +107,22 @@ def assign(
                 answers[i].loads = None
             else:
                 answers[i].takes = [n for n, o in enumerate(pool.lanes) if o is not None]
+    _share(pools, answers, busy)
     return answers
+
+
+def _share(pools: Sequence[PoolView], answers: Sequence[Assignment], busy: Sequence[int]) -> None:
+    """Have half of the busiest pool's trials taken out for each pool that has nothing to do."""
+    training = [
+        [] if answer else [n for n, o in enumerate(pool.lanes) if o is not None and o.is_training]
+        for pool, answer in zip(pools, answers, strict=True)
+    ]
+    for i in range(len(pools)):
+        giver = max(range(len(pools)), key=lambda j: (len(training[j]), -j))
+        if busy[i] == 0 and len(training[giver]) >= 2:
+            half = len(training[giver]) // 2
+            answers[giver].takes += training[giver][-half:]
+            del training[giver][-half:]
 
 
 def _next_program(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -26,8 +25,8 @@ from hpo.study.events import (
     Promote,
     Propose,
     Report,
+    Stop,
     StopReason,
-    StudyState,
 )
 from hpo.study.executors import (
     Clear,
@@ -42,9 +41,11 @@ from hpo.study.executors import (
     Refused,
     Reported,
     Snapshot,
+    State,
     Take,
     Taken,
 )
+from hpo.study.journal import Journal
 from hpo.study.states import States
 from hpo.trial import HParams, Job, Trial, TrialState
 
@@ -62,20 +63,6 @@ class Work:
     program: Program
     knobs: np.ndarray
     data: DataSet
-
-
-class Journal(Protocol):
-    """Where a driver writes the study's log."""
-
-    state: StudyState
-
-    def record(self, what: Happening, trial: int | None = None) -> None:
-        """Note what happened; it is stored with the next `flush`."""
-        ...
-
-    def flush(self) -> None:
-        """Store what has been noted, in one transaction."""
-        ...
 
 
 @dataclass
@@ -120,6 +107,8 @@ class Driver:
         self._is_exhausted = False
         self._lanes: list[list[_Lane | None]] = [[] for _ in range(executor.pools)]
         self._programs: list[Program | None] = [None] * executor.pools
+        self._in_transit: set[int] = set()  # taken out, their states still on the way
+        self._arrived: set[int] = set()
         self._work: dict[int, Work] = {}
         self._plans: dict[Program, Plan] = {}
 
@@ -133,7 +122,7 @@ class Driver:
             self._advance()
             self._journal.flush()
             watch()
-            if not self._in_training():
+            if not self._in_training() and not self._in_transit:
                 return "exhausted" if self._is_exhausted else "finished"
             if has_to_stop():
                 self._interrupt()
@@ -182,6 +171,8 @@ class Driver:
         return [job for job in jobs if job.trial < total]
 
     def _assign(self, jobs: Sequence[Job]) -> None:
+        jobs = [job for job in jobs if job.trial not in self._in_transit]
+        self._settle({job.trial for job in jobs})
         views = [
             PoolView(
                 program,
@@ -201,6 +192,13 @@ class Driver:
                 if lane is not None and lane.epoch >= lane.to_epoch:
                     self._pause(state.trial(lane.trial))
 
+    def _settle(self, wanted: Set[int]) -> None:
+        """Trials that were taken out in training wait as paused ones if no job is theirs now."""
+        for number in self._arrived - wanted:
+            if not self._is_finished(number):
+                self._pause(self._journal.state.trial(number))
+        self._arrived.clear()
+
     def _order(self, pool: int, answer: Assignment) -> None:
         if not answer:
             return
@@ -209,8 +207,10 @@ class Driver:
         for index in answer.takes:
             lane = lanes[index]
             assert lane is not None
-            self._pause(self._journal.state.trial(lane.trial))
+            if lane.epoch >= lane.to_epoch:
+                self._pause(self._journal.state.trial(lane.trial))
             orders.append(Take(index))
+            self._in_transit.add(lane.trial)
             lanes[index] = None
         if answer.loads is not None:
             work = self._ready(answer.puts[0][1].trial)
@@ -251,7 +251,7 @@ class Driver:
                     self._states.save(s for s in states if not self._is_finished(s.trial))
                 else:
                     for state in states:
-                        self._states.hold(state)
+                        self._arrive(state)
             case Loaded(_, program, plan):
                 if plan != self._plans[program]:
                     self._pin(program, plan)
@@ -261,16 +261,23 @@ class Driver:
                 for number in trials:
                     self._pause(self._journal.state.trial(number))
             case Failed(_, error):
+                self._journal.record(Stop("failed"))
+                self._journal.flush()
                 raise error
+
+    def _arrive(self, state: State) -> None:
+        self._in_transit.discard(state.trial)
+        if not self._is_finished(state.trial):
+            self._arrived.add(state.trial)
+            self._states.hold(state)
 
     def _report(self, pool: int, report: EpochReport) -> None:
         number, state = report.trial, self._journal.state
         if self._is_finished(number):
             return
-        index = self._lane_of(pool, number)
-        lane = self._lanes[pool][index]
-        assert lane is not None
-        lane.epoch = report.epoch
+        for lane in self._lanes[pool]:
+            if lane is not None and lane.trial == number:
+                lane.epoch = report.epoch
         self.epochs_trained += 1
         known = state.metrics[number]
         if report.epoch <= len(known):
@@ -291,10 +298,6 @@ class Driver:
             for lane in lanes
             if lane is not None and lane.epoch < lane.to_epoch
         }
-
-    def _lane_of(self, pool: int, number: int) -> int:
-        trials = [None if lane is None else lane.trial for lane in self._lanes[pool]]
-        return trials.index(number)
 
     def _is_finished(self, number: int) -> bool:
         return self._journal.state.trial(number).state.is_finished

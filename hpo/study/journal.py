@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from hpo.study.events import Event, Happening, StudyState
 from hpo.study.lease import Lease
 from hpo.study.storage import Mirror, Storage
+
+
+class Journal(Protocol):
+    """Where a driver writes the study's log."""
+
+    state: StudyState
+
+    def record(self, what: Happening, trial: int | None = None) -> None:
+        """Note what happened; it is stored with the next `flush`."""
+        ...
+
+    def flush(self) -> None:
+        """Store what has been noted, in one transaction."""
+        ...
 
 
 class StudyJournal:

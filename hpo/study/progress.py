@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from hpo.search.rungs import plan
+from hpo.spec.experiment import Experiment
 from hpo.study.events import Event, Start, StudyState
 from hpo.trial import Trial, TrialState
+
+_LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -74,3 +79,53 @@ def spent_seconds(events: Sequence[Event]) -> float:
             start = event.time_ms
         last = event.time_ms
     return (total + (last - start if start is not None else 0)) / 1000
+
+
+class Watcher:
+    """Shows a running study to whoever watches, about ten times a second."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        state: StudyState,
+        epochs_trained: Callable[[], int],
+        programs: Callable[[], int],
+        watch: Callable[[Progress], None],
+    ) -> None:
+        assert experiment.search is not None
+        self._study, self._search = experiment.name, experiment.search
+        self._epochs = experiment.training.train.epochs
+        self._plan = plan(self._search.scheduler, self._epochs, self._search.trials)
+        self._state, self._epochs_trained, self._programs = state, epochs_trained, programs
+        self._watch = watch
+        self._start = self._looked = time.monotonic()
+        self._first_epoch: float | None = None
+
+    def look(self) -> None:
+        """Show the progress, unless that was done just now."""
+        now = time.monotonic()
+        if now - self._looked >= _LOOK_SECONDS:
+            self._looked = now
+            self._watch(self.progress())
+
+    def progress(self) -> Progress:
+        """The study at this moment."""
+        now, trained = time.monotonic(), self._epochs_trained()
+        if trained and self._first_epoch is None:
+            self._first_epoch = now
+        seconds = 0.0 if self._first_epoch is None else now - self._first_epoch
+        trials = self._state.trials
+        return Progress(
+            study=self._study,
+            metric=self._search.objective.metric,
+            trials=self._search.trials,
+            states=states_of(self._state),
+            epochs=sum(trial.epochs for trial in trials),
+            epochs_total=self._plan.epochs,
+            epochs_are_bound=self._plan.is_upper_bound,
+            epochs_a_second=trained / seconds if seconds > 0 else 0.0,
+            programs=self._programs(),
+            seconds=now - self._start,
+            best=best_trial(self._state, self._epochs),
+            leader=leading_trial(self._state),
+        )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
+import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from hpo.data.load import load_data
 from hpo.engine.compiler import Compiler
@@ -20,9 +20,11 @@ from hpo.engine.plan import choose_plan
 from hpo.engine.pool import Pool, Report
 from hpo.engine.program import split
 from hpo.errors import HpoError
+from hpo.spec.dump import dump_spec
 from hpo.spec.experiment import Experiment
 from hpo.study.provenance import Provenance, library_versions
-from hpo.study.run import Surroundings, stop_signals
+from hpo.study.run import Surroundings
+from hpo.study.signals import stop_signals
 
 # What marks a folder as ours, to be replaced only by another one.
 _METRICS_FILE = "metrics.json"
@@ -37,6 +39,14 @@ class Trained:
     metrics: Mapping[str, Mapping[str, float] | None]
     curve: tuple[Report, ...]
     seconds: float
+
+
+class StoppedError(HpoError):
+    """A training that a signal ended; `signal` is its number."""
+
+    def __init__(self, epochs: int, folder: Path, signal: int) -> None:
+        super().__init__(f"stopped after {epochs} epochs: {folder} was not written.")
+        self.signal = signal
 
 
 def train_to_folder(
@@ -68,14 +78,15 @@ def train_to_folder(
         curve: list[Report] = []
         while pool.has_work:
             if stop.is_set():
-                raise HpoError(f"stopped after {len(curve)} epochs: {folder} was not written.")
+                raise StoppedError(len(curve), folder, stop.signal or signal.SIGINT)
             for report in pool.round():
                 curve.append(report)
                 watch(report)
         lane = pool.take(0)
+        validation = {k: v for k, v in curve[-1].metrics.items() if k != "train_loss"}
         test = None if data.test is None else pool.evaluate(0, data.test)
         result = Trained(
-            {"validation": curve[-1].metrics, "test": test},
+            {"validation": validation, "test": test},
             tuple(curve),
             time.monotonic() - start,
         )
@@ -107,19 +118,24 @@ def _write(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     _save_weights(partial / _WEIGHTS_FOLDER, lane)
-    (partial / _SPEC_FILE).write_text(yaml.safe_dump(dict(experiment.document), sort_keys=False))
+    (partial / _SPEC_FILE).write_text(dump_spec(experiment.document))
     document: dict[str, Any] = {
         "name": experiment.name,
-        "metrics": result.metrics,
+        "metrics": {name: values and _plain(values) for name, values in result.metrics.items()},
         "epochs": len(result.curve),
         "seconds": round(result.seconds, 3),
-        "curve": [{"epoch": report.epoch, **report.metrics} for report in result.curve],
+        "curve": [{"epoch": report.epoch, **_plain(report.metrics)} for report in result.curve],
         "provenance": provenance.to_document(),
     }
     (partial / _METRICS_FILE).write_text(json.dumps(document, indent=2) + "\n")
     if folder.exists():
         shutil.rmtree(folder)
     partial.rename(folder)
+
+
+def _plain(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    # JSON has no NaN, which is what a diverged training comes to.
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 
 def _save_weights(path: Path, lane: Lane) -> None:

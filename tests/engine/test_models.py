@@ -47,11 +47,14 @@ class _Model(NamedTuple):
         self, x: np.ndarray, train: bool = False, dropout: Any = _NO_DROPOUT
     ) -> tuple[Any, Any]:
         """Outputs and the statistics after them."""
-        # As JAX arrays, because Flax would write running statistics into NumPy's in place.
-        statistics = jax.tree.map(jnp.array, self.statistics)
-        model = nnx.merge(self.graph, self.params, statistics)
-        y = model(x, train=train, dropout=dropout)
-        return y, nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
+
+        @jax.jit  # one compile instead of one for every operation
+        def forward(params: Any, statistics: Any, x: Any) -> tuple[Any, Any]:
+            model = nnx.merge(self.graph, params, statistics)
+            y = model(x, train=train, dropout=dropout)
+            return y, nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
+
+        return forward(self.params, self.statistics, x)
 
 
 def _model(data: DataSet = _TINY, precision: str = "float32", **spec: Any) -> _Model:

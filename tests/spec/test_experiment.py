@@ -31,6 +31,14 @@ def loaded(folder: Path, text: str, *overrides: str):
     return load_experiment(path, overrides)
 
 
+def test_the_configs_that_come_with_hpo_load_from_any_folder_unless_it_has_its_own():
+    assert load_experiment(Path("configs/digits.yaml")).folder.name == "configs"
+
+    Path("configs").mkdir()
+    Path("configs/digits.yaml").write_text(SPEC.replace("epochs: 9", "epochs: 4"))
+    assert load_experiment(Path("configs/digits.yaml")).training.train.epochs == 4
+
+
 def test_a_spec_without_space_and_search_is_a_training_configuration(tmp_path):
     experiment = loaded(tmp_path, "")
     assert len(experiment.space) == 0

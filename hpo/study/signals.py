@@ -1,0 +1,40 @@
+"""Stopping a run by SIGINT or SIGTERM: once to save and stop, twice to stop at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class StopRequest(threading.Event):
+    """An event that is set by a signal, and the signal's number."""
+
+    signal: int | None = None
+
+
+@contextmanager
+def stop_signals(say: Callable[[str], None]) -> Iterator[StopRequest]:
+    """An event that SIGINT and SIGTERM set; a second one ends the process at once."""
+    stop = StopRequest()
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        if stop.is_set():
+            # Not an exception: threads in the midst of a round would hold the process up.
+            os._exit(128 + number)
+        stop.signal = number
+        stop.set()
+        say("Stopping after this round; once more to stop at once.")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    old = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
