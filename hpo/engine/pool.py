@@ -52,7 +52,7 @@ class Pool:
         self.train_seconds = 0.0
         self._compiler = compiler
         self._device_data: dict[int, tuple[DataSet, DeviceData]] = {}
-        self._step_seconds: dict[Program, float] = {}
+        self._step_seconds: dict[str, float] = {}
         self._occupants: list[_Occupant | None] = []
         self._program: Program
         self._data: DataSet
@@ -139,7 +139,7 @@ class Pool:
         result = self._train(counts)
         seconds = time.monotonic() - start
         self.train_seconds += seconds
-        self._step_seconds[program] = seconds / counts.sum()
+        self._step_seconds[program.label] = seconds / counts.sum()
 
         reports = []
         for i, occupant in enumerate(self._occupants):
@@ -176,7 +176,7 @@ class Pool:
         for i, o in enumerate(self._occupants):
             if o is not None and o.step < o.to_step:
                 left[i] = self._program.steps - o.step % self._program.steps
-        seconds = self._step_seconds.get(self._program)
+        seconds = self._step_seconds.get(self._program.label)
         budget = _FIRST_STEPS
         if seconds is not None:
             budget = max(1, int(_ROUND_SECONDS / (seconds * np.count_nonzero(left))))

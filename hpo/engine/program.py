@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Set
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,7 +55,7 @@ class Program:
         """Steps an epoch; a last partial batch is left out."""
         return self.train_rows // self.batch_size
 
-    @property
+    @cached_property
     def label(self) -> str:
         """A short name that is the same in every process."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:12]

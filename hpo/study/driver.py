@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Hashable, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +51,9 @@ from hpo.trial import HParams, Job, Trial, TrialState
 
 # The longest that the driver sleeps; it wakes with the first message of a pool.
 _WAIT_SECONDS = 0.1
+# A transaction costs milliseconds of a core that trains; what a kill loses of this long is trained
+# again, to the same results.
+_FLUSH_SECONDS = 0.2
 # Starts that are proposed ahead for each lane where the sampler does not look at results.
 _STARTS_AHEAD = 4
 
@@ -103,14 +106,15 @@ class Driver:
         self._scheduler = rules.scheduler_for(rules.trials)
         self._checkpoint_seconds = checkpoint_seconds
         self._checkpoint_due = time.monotonic() + checkpoint_seconds
+        self._flush_due = 0.0
         self._snapshots_under_way = 0
         self._is_exhausted = False
         self._lanes: list[list[_Lane | None]] = [[] for _ in range(executor.pools)]
-        self._programs: list[Program | None] = [None] * executor.pools
+        self._programs: list[str | None] = [None] * executor.pools  # by their labels
         self._in_transit: set[int] = set()  # taken out, their states still on the way
         self._arrived: set[int] = set()
         self._work: dict[int, Work] = {}
-        self._plans: dict[Program, Plan] = {}
+        self._plans: dict[str, Plan] = {}
 
     def run(self, has_to_stop: Callable[[], bool], watch: Callable[[], None]) -> StopReason:
         """Go on until every trial has ended or `has_to_stop`; `watch` is called all the while.
@@ -120,9 +124,12 @@ class Driver:
         """
         while True:
             self._advance()
-            self._journal.flush()
+            if time.monotonic() >= self._flush_due:
+                self._flush_due = time.monotonic() + _FLUSH_SECONDS
+                self._journal.flush()
             watch()
             if not self._in_training() and not self._in_transit:
+                self._journal.flush()
                 return "exhausted" if self._is_exhausted else "finished"
             if has_to_stop():
                 self._interrupt()
@@ -183,7 +190,7 @@ class Driver:
             )
             for program, lanes in zip(self._programs, self._lanes, strict=True)
         ]
-        answers = assign(views, jobs, lambda n: self._ready(n).program, self._lanes_of)
+        answers = assign(views, jobs, lambda n: self._ready(n).program.label, self._lanes_of)
         for pool, answer in enumerate(answers):
             self._order(pool, answer)
         state = self._journal.state
@@ -214,9 +221,10 @@ class Driver:
             lanes[index] = None
         if answer.loads is not None:
             work = self._ready(answer.puts[0][1].trial)
-            orders.append(Load(work.program, self._plan_of(work.program), work.data, work.training))
-            self._programs[pool] = work.program
-            self._lanes[pool] = lanes = [None] * self._lanes_of(work.program)
+            plan = self._plan_of(work.program.label)
+            orders.append(Load(work.program, plan, work.data, work.training))
+            self._programs[pool] = work.program.label
+            self._lanes[pool] = lanes = [None] * plan.lanes
         for index, job in answer.extends:
             lane = lanes[index]
             assert lane is not None
@@ -253,11 +261,12 @@ class Driver:
                     for state in states:
                         self._arrive(state)
             case Loaded(_, program, plan):
-                if plan != self._plans[program]:
-                    self._pin(program, plan)
+                if plan != self._plans[program.label]:
+                    self._pin(program.label, plan)
             case Refused(pool, trials):
-                lanes = self._plans[self._program_at(pool)].lanes
-                del self._lanes[pool][lanes:]
+                program_label = self._programs[pool]
+                assert program_label is not None
+                del self._lanes[pool][self._plans[program_label].lanes :]
                 for number in trials:
                     self._pause(self._journal.state.trial(number))
             case Failed(_, error):
@@ -323,9 +332,9 @@ class Driver:
                     lanes[index] = None
                     self._executor.send(pool, [Clear(index)])
 
-    def _pin(self, program: Program, plan: Plan) -> None:
-        self._plans[program] = plan
-        self._journal.record(Pin(program.label, plan.pin()))
+    def _pin(self, label: str, plan: Plan) -> None:
+        self._plans[label] = plan
+        self._journal.record(Pin(label, plan.pin()))
 
     # -- keeping ----------------------------------------------------------------------------------
 
@@ -372,20 +381,15 @@ class Driver:
             self._work[number] = self._prepare(hparams, number)
         return self._work[number]
 
-    def _plan_of(self, program: Program) -> Plan:
-        if program not in self._plans:
+    def _plan_of(self, label: str) -> Plan:
+        if label not in self._plans:
             pins = self._journal.state.pins
-            if program.label in pins:
-                self._plans[program] = Plan.from_pin(pins[program.label])
+            if label in pins:
+                self._plans[label] = Plan.from_pin(pins[label])
             else:
-                self._pin(program, self._plan)
-        return self._plans[program]
+                self._pin(label, self._plan)
+        return self._plans[label]
 
-    def _lanes_of(self, program: object) -> int:
-        assert isinstance(program, Program)
-        return self._plan_of(program).lanes
-
-    def _program_at(self, pool: int) -> Program:
-        program = self._programs[pool]
-        assert program is not None
-        return program
+    def _lanes_of(self, label: Hashable) -> int:
+        assert isinstance(label, str)
+        return self._plan_of(label).lanes

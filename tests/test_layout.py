@@ -1,0 +1,231 @@
+"""Where things may stand: imports, files, registries, what is shipped."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from hpo.data.download import DOWNLOADS
+from hpo.data.load import BUNDLED, FOLDERS
+from hpo.engine.initialisers import INITIALISERS
+from hpo.engine.models import MODELS, PRECISIONS
+from hpo.engine.models.layers import ACTIVATIONS
+from hpo.engine.optimizers import OPTIMIZERS
+from hpo.engine.schedules import SCHEDULES
+from hpo.search.sampler import SAMPLERS
+from hpo.search.scheduler import SCHEDULERS
+from hpo.spec.data import NAMED_DATASETS
+from hpo.spec.experiment import Training, TrainSpec
+from hpo.spec.model import Activation, Init
+from hpo.spec.optimizer import Sgd
+from hpo.spec.schema import variants_of
+from hpo.spec.search import SearchSpec
+from tests.checkout import ROOT, files
+
+MODULES = [path for path in files() if path.parts[0] == "hpo" and path.suffix == ".py"]
+
+# cli -> study, report -> search | engine -> data -> spec, space, trial -> errors: what each part
+# may import of the others. Within `study, report` and `spec, space, trial` it goes one way, too.
+ARROWS = {
+    "__main__": {"cli"},
+    "cli": {"report", "study", "search", "engine", "data", "spec", "space", "trial", "errors"},
+    "report": {"study", "search", "engine", "data", "spec", "space", "trial", "errors"},
+    "study": {"search", "engine", "data", "spec", "space", "trial", "errors"},
+    "search": {"data", "spec", "space", "trial", "errors"},
+    "engine": {"data", "spec", "space", "trial", "errors"},
+    "data": {"spec", "space", "trial", "errors"},
+    "spec": {"space", "trial", "errors"},
+    "space": {"trial", "errors"},
+    "trial": {"errors"},
+    "errors": set(),
+}
+# What a part may never import, because another part stands for it.
+FOREIGN = {
+    "search": {"jax", "jaxlib", "flax", "optax", "orbax"},
+    "engine": {"optuna", "skopt", "sqlalchemy"},
+    "data": {"jax", "jaxlib", "flax", "optax", "optuna", "skopt", "sqlalchemy"},
+    "spec": {"jax", "jaxlib", "flax", "optax", "optuna", "skopt", "sqlalchemy", "numpy"},
+}
+
+
+def part_of(module: Path) -> str:
+    """The part of `hpo` that a module belongs to: its folder, or its own name."""
+    return module.parts[1].removesuffix(".py")
+
+
+def imports(module: Path) -> Iterator[tuple[int, str]]:
+    """Every module that a file imports, inside functions too: (line, dotted name)."""
+    for node in ast.walk(ast.parse((ROOT / module).read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}:{node.lineno}: write the full name of the module"
+            if node.module == "hpo":
+                yield from ((node.lineno, f"hpo.{alias.name}") for alias in node.names)
+            else:
+                yield node.lineno, str(node.module)
+
+
+def test_imports_point_along_the_arrows():
+    wrong = []
+    for module in MODULES:
+        own = part_of(module)
+        for line, name in imports(module):
+            package, _, rest = name.partition(".")
+            part = rest.partition(".")[0]
+            if package != "hpo" or part in ("", "__version__", own):
+                continue
+            if part not in ARROWS.get(own, set()):
+                wrong.append(f"{module}:{line}: hpo.{own} imports hpo.{part}")
+    assert wrong == []
+
+
+def test_every_part_of_the_package_has_its_place_in_the_arrows():
+    assert {part_of(module) for module in MODULES} == {*ARROWS, "__init__"}
+
+
+@pytest.mark.parametrize("part", FOREIGN)
+def test_a_part_leaves_to_others_what_is_theirs(part):
+    wrong = [
+        f"{module}:{line}: hpo.{part} imports {name}"
+        for module in MODULES
+        if part_of(module) == part
+        for line, name in imports(module)
+        if name.partition(".")[0] in FOREIGN[part]
+    ]
+    assert wrong == []
+
+
+def test_a_module_is_one_idea_of_at_most_400_lines():
+    lengths = {str(module): len((ROOT / module).read_text().splitlines()) for module in MODULES}
+    assert {module: lines for module, lines in lengths.items() if lines > 400} == {}
+
+
+def test_no_file_is_named_after_nothing():
+    vague = {"utils", "util", "helpers", "helper", "common", "base", "manager", "types", "misc"}
+    assert [str(path) for path in files() if path.suffix == ".py" and path.stem in vague] == []
+
+
+def test_every_folder_of_tests_mirrors_one_of_the_package():
+    folders = {path.parts[1] for path in files() if path.parts[0] == "tests" and path.parts[2:]}
+    assert folders <= {part for part in ARROWS if (ROOT / "hpo" / part).is_dir()}
+
+
+def test_the_top_level_holds_what_the_plan_allows():
+    names = {path.parts[0] for path in files()}
+    rest = {name for name in names if not re.search(r"^\.|\.md$|\.lock$|^LICENSE$", name)}
+    assert rest == {
+        "benchmarks",
+        "configs",
+        "hpo",
+        "Makefile",
+        "pyproject.toml",
+        "search_spaces",
+        "tests",
+    }
+
+
+def named(spec, field):
+    """The names that a field of a spec may choose from."""
+    return set(variants_of(spec, field).specs)
+
+
+def classes(spec, field):
+    """The spec classes that a field may hold."""
+    return set(variants_of(spec, field).specs.values())
+
+
+@pytest.mark.parametrize(
+    ("registry", "specs"),
+    [
+        pytest.param(set(MODELS), named(Training, "model"), id="models"),
+        pytest.param(set(OPTIMIZERS), classes(Training, "optimizer"), id="optimizers"),
+        pytest.param(set(SCHEDULES), classes(Sgd, "schedule"), id="schedules"),
+        pytest.param(set(SAMPLERS), named(SearchSpec, "sampler"), id="samplers"),
+        pytest.param(set(SCHEDULERS), named(SearchSpec, "scheduler"), id="schedulers"),
+        pytest.param({*BUNDLED, *FOLDERS}, set(NAMED_DATASETS), id="datasets"),
+        pytest.param(set(ACTIVATIONS), set(get_args(Activation)), id="activations"),
+        pytest.param(set(INITIALISERS), set(get_args(Init)), id="initialisers"),
+        pytest.param(
+            set(PRECISIONS),
+            set(get_args(TrainSpec.model_fields["precision"].annotation)),
+            id="precisions",
+        ),
+    ],
+)
+def test_a_registry_holds_what_a_spec_can_name_and_no_more(registry, specs):
+    assert registry == specs
+
+
+def test_every_optimizer_has_every_schedule():
+    schedules = [variants_of(spec, "schedule") for spec in classes(Training, "optimizer")]
+    assert all(found == schedules[0] for found in schedules)
+
+
+def test_a_named_data_set_is_bundled_or_can_be_downloaded():
+    assert BUNDLED.keys().isdisjoint(FOLDERS)
+    assert set(FOLDERS) <= DOWNLOADS.keys()
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_a_lock_pins_every_version_with_hashes_and_names_no_address(name):
+    text = (ROOT / name).read_text()
+
+    assert "://" not in text
+    assert set(re.findall(r"^\s*(-[\w-]+)", text, re.MULTILINE)) == {"--hash"}
+    entries = re.split(r"\n(?=\S)", text.strip())
+    assert len(entries) > 20
+    for entry in entries:
+        assert re.match(r"[\w.-]+(\[[\w,-]+\])?==[\w.!+]+( ;.*)? \\\n", entry), entry
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}$", entry), entry
+
+
+def test_the_locks_agree_and_hold_every_dependency():
+    def pins(name: str) -> dict[str, str]:
+        found = re.findall(r"^([\w.-]+)(?:\[.*\])?==(\S+)", (ROOT / name).read_text(), re.MULTILINE)
+        return {package.lower().replace("_", "-"): version for package, version in found}
+
+    runtime, development = pins("requirements.lock"), pins("requirements-dev.lock")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {
+        re.match(r"[\w.-]+", line)[0].lower().replace("_", "-") for line in project["dependencies"]
+    }
+
+    assert wanted <= runtime.keys()
+    assert runtime.items() <= development.items()
+
+
+@pytest.mark.long
+def test_the_wheel_holds_configs_and_search_spaces_and_works_from_any_folder(tmp_path):
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    unpacked, elsewhere = tmp_path / "unpacked", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with zipfile.ZipFile(wheel) as archive:
+        inside = {Path(name) for name in archive.namelist()}
+        archive.extractall(unpacked)
+
+    shipped = {path for path in files() if path.parts[0] in ("configs", "search_spaces")}
+    assert {Path("hpo") / path for path in shipped} <= inside
+    assert set(MODULES) <= inside
+    assert {path.parts[0] for path in inside if "dist-info" not in path.parts[0]} == {"hpo"}
+    code = (
+        f"import sys; sys.path.insert(0, {str(unpacked)!r}); import hpo.cli; print(hpo.__file__);"
+        " sys.argv = ['hpo', 'check', 'configs/digits.yaml', '--set', 'space.include=optimizer'];"
+        " hpo.cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=elsewhere, capture_output=True, text=True
+    )
+    assert done.stdout.startswith(f"{unpacked}"), done.stderr
+    assert "digits is valid." in done.stdout
