@@ -18,7 +18,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Num, UInt32
 
 from hpo.data.dataset import DataSet, Split
-from hpo.engine.dropout import Dropout
+from hpo.engine.dropout import Dropout, MaskKey, mask_key
 from hpo.engine.initialisers import initial_params
 from hpo.engine.losses import example_losses, metric_sums
 from hpo.engine.models import PRECISIONS, abstract_model
@@ -126,7 +126,9 @@ def train_steps(
     total_steps = spec.train.epochs * program.steps
     dtype = PRECISIONS[program.template.train.precision]
 
-    def loss_of(params: Any, statistics: Any, key: Array, x: Array, y: Array) -> tuple[Array, Any]:
+    def loss_of(
+        params: Any, statistics: Any, key: MaskKey, x: Array, y: Array
+    ) -> tuple[Array, Any]:
         model = nnx.merge(graph, params, statistics)
         outputs = model(x.astype(dtype), train=True, dropout=Dropout(spec.model.dropout, key))
         changed = nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
@@ -135,7 +137,7 @@ def train_steps(
     def step(_: int, lane: Lane) -> Lane:
         position = lane.step % program.steps
         rows = order[position]
-        key = jax.random.fold_in(jax.random.wrap_key_data(lane.key), lane.step)
+        key = mask_key(lane.key, lane.step)
         (loss, statistics), gradients = jax.value_and_grad(loss_of, has_aux=True)(
             lane.params, lane.statistics, key, data.x[rows], data.y[rows]
         )

@@ -26,7 +26,7 @@ def weights_rng(seed: int, stream: int) -> np.random.Generator:
 
 
 def lane_key(seed: int, stream: int) -> np.ndarray:
-    """A trial's own JAX key as Threefry key data, uint32 `[2]`: no two trials share one."""
+    """A trial's own key, uint32 `[2]`, valid as key data of Threefry: no two trials share one."""
     return np.array([seed, stream], np.uint32)
 
 

@@ -7,14 +7,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hpo.engine.dropout import Dropout
+from hpo.engine.dropout import Dropout, MaskKey, mask_key, random_words
 
 _SIZE = 65_536
-_KEY = jax.random.key(0)
+
+
+def _key(trial: int, step: int) -> MaskKey:
+    """The key of a step of a trial of the study with seed 0."""
+    return mask_key(jnp.array([0, trial], jnp.uint32), jnp.int32(step))
+
+
+_KEY = _key(0, 0)
 
 
 @jax.jit
-def _dropped(rate: float, key: jax.Array, x: jax.Array) -> jax.Array:
+def _dropped(rate: float, key: MaskKey, x: jax.Array) -> jax.Array:
     return Dropout(rate, key)(x)
 
 
@@ -69,7 +76,7 @@ def test_each_layer_draws_a_mask_of_its_own() -> None:
 
 def test_another_key_draws_another_mask_and_the_same_key_the_same() -> None:
     x = jnp.ones(_SIZE)
-    again, other = _dropped(0.5, _KEY, x), _dropped(0.5, jax.random.key(1), x)
+    again, other = _dropped(0.5, _KEY, x), _dropped(0.5, _key(0, 1), x)
     np.testing.assert_array_equal(_dropped(0.5, _KEY, x), again)
     assert float((again == other).mean()) == pytest.approx(0.5, abs=0.01)
 
@@ -99,19 +106,13 @@ def test_dropout_takes_any_shape(shape: tuple[int, ...]) -> None:
 
 def _masks() -> dict[str, np.ndarray]:
     """Masks of one half that a network's training takes one beside the other, as -1 and 1."""
-    step = jax.random.fold_in(_KEY, 7)
-    keys = {
-        "a step": step,
-        "the next step": jax.random.fold_in(_KEY, 8),
-        "another trial": jax.random.fold_in(
-            jax.random.wrap_key_data(jnp.array([0, 1], jnp.uint32)), 7
-        ),
-    }
-    masks = {name: _dropped(0.5, key, jnp.ones(_SIZE)) for name, key in keys.items()}
-    dropout = Dropout(0.5, step)
-    assert np.array_equal(dropout(jnp.ones(_SIZE)), masks["a step"])
-    masks["the next layer"] = dropout(jnp.ones(_SIZE))
-    return {name: np.asarray(mask) - 1.0 for name, mask in masks.items()}
+    keys = {"a step": _key(0, 7), "the next step": _key(0, 8), "another trial": _key(1, 7)}
+    x = jnp.ones((_SIZE // 128, 128))
+    masks = {name: _dropped(0.5, key, x) for name, key in keys.items()}
+    dropout = Dropout(0.5, keys["a step"])
+    assert np.array_equal(dropout(x), masks["a step"])
+    masks["the next layer"] = dropout(x)
+    return {name: np.asarray(mask).reshape(-1) - 1.0 for name, mask in masks.items()}
 
 
 def test_no_mask_is_another_one_or_shifted_by_a_little() -> None:
@@ -121,3 +122,17 @@ def test_no_mask_is_another_one_or_shifted_by_a_little() -> None:
             for shift in (*range(1, 40), 64, 100, 128, 256, 512, 1000, 1024, 4096):
                 correlation = float((one[shift:] * other[:-shift]).mean())
                 assert abs(correlation) < 6 / np.sqrt(_SIZE - shift)
+
+
+def test_an_element_is_dropped_as_often_as_chance_has_it_over_steps_and_trials() -> None:
+    """Counts of drops of each element over 4,096 keys follow the binomial distribution."""
+    words = jax.jit(
+        jax.vmap(lambda t, s: random_words(mask_key(jnp.stack([t * 0, t]), s), 0, (8, 16)))
+    )
+    trials, steps = np.divmod(np.arange(4096), 64)
+    drawn = np.asarray(words(trials.astype(np.uint32), steps.astype(np.int32)))
+    counts = (drawn < 2**31).sum(0)
+    z = (counts - 2048) / 32
+    assert abs(z).max() < 4.5
+    assert 0.7 < z.std() < 1.3
+    assert len(np.unique(drawn)) > drawn.size * 0.9999 - 64
