@@ -22,7 +22,7 @@ from hpo.spec.experiment import Training
 # A round aims at this long, so that a stop is obeyed soon and a display moves; long epochs are
 # cut into several rounds, which changes no result.
 _ROUND_SECONDS = 0.5
-# Steps of a lane in a program's very first round, when nobody knows how long they take.
+# Steps in a program's very first round, when nobody knows how long they take.
 _FIRST_STEPS = 32
 
 
@@ -49,7 +49,7 @@ class Pool:
 
     def __init__(self, device: Any, compiler: Compiler) -> None:
         self.device = device
-        self.train_seconds = 0.0
+        self.epochs_trained = 0.0
         self._compiler = compiler
         self._device_data: dict[int, tuple[DataSet, DeviceData]] = {}
         self._step_seconds: dict[str, float] = {}
@@ -138,7 +138,7 @@ class Pool:
         counts = self._counts()
         result = self._train(counts)
         seconds = time.monotonic() - start
-        self.train_seconds += seconds
+        self.epochs_trained += int(counts.sum()) / program.steps
         self._step_seconds[program.label] = seconds / counts.sum()
 
         reports = []
@@ -177,12 +177,20 @@ class Pool:
             if o is not None and o.step < o.to_step:
                 left[i] = self._program.steps - o.step % self._program.steps
         seconds = self._step_seconds.get(self._program.label)
-        budget = _FIRST_STEPS
-        if seconds is not None:
-            budget = max(1, int(_ROUND_SECONDS / (seconds * np.count_nonzero(left))))
+        budget = _FIRST_STEPS if seconds is None else int(_ROUND_SECONDS / seconds)
         if self._operations.plan.form == "vmap":
-            return np.where(left > 0, min(budget, int(left[left > 0].min())), 0).astype(np.int32)
-        return np.minimum(left, budget)
+            each = max(1, budget // int(np.count_nonzero(left)))
+            together = min(each, int(left[left > 0].min()))
+            return np.where(left > 0, together, 0).astype(np.int32)
+        # One after the other, an epoch begun before another: results come as soon as they can.
+        counts = np.zeros_like(left)
+        waiting = [i for i, steps in enumerate(left) if steps]
+        for i in sorted(waiting, key=lambda i: (left[i], self._occupant(i).step, i)):
+            counts[i] = min(int(left[i]), max(1, budget))
+            budget -= int(counts[i])
+            if budget <= 0:
+                break
+        return counts
 
     def _on_device(self, data: DataSet) -> DeviceData:
         if id(data) not in self._device_data:

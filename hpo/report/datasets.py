@@ -29,6 +29,7 @@ from hpo.spec.data import NAMED_DATASETS
 class NamedDataset:
     """A data set by name; `path` is where it lies, or None for one that is not here.
 
+    `task` is "table" for a CSV file, whose task is that of the column a spec names as its target.
     `download_bytes` is None for one that comes with scikit-learn.
     """
 
@@ -40,8 +41,8 @@ class NamedDataset:
 
 
 def known_datasets(home: Path | None) -> tuple[NamedDataset, ...]:
-    """Every data set that a spec can name; `home` is the folder of downloaded ones."""
-    return tuple(_dataset(name, home) for name in sorted(NAMED_DATASETS))
+    """Every data set that a spec can name or `hpo data get` fetch; `home` is their folder."""
+    return tuple(_dataset(name, home) for name in sorted({*NAMED_DATASETS, *DOWNLOADS}))
 
 
 def as_rows(datasets: Sequence[NamedDataset]) -> list[dict[str, Any]]:
@@ -103,11 +104,12 @@ def _dataset(name: str, home: Path | None) -> NamedDataset:
     download = DOWNLOADS.get(name)
     if download is None:
         return NamedDataset(name, NAMED_DATASETS[name], True, None, None)
+    task = NAMED_DATASETS.get(name, "table")
     size = sum(file.size_bytes for file in download.files)
     folder = home / name if home else None
     is_here = folder is not None and folder.is_dir() and any(folder.iterdir())
     path = str(folder) if is_here else None
-    return NamedDataset(name, NAMED_DATASETS[name], is_here, path, size)
+    return NamedDataset(name, task, is_here, path, size)
 
 
 def _where(dataset: NamedDataset) -> Text:

@@ -95,14 +95,14 @@ def metrics_text(metrics: Mapping[str, float]) -> str:
 def trained_view(name: str, trained: Trained, folder: Path) -> RenderableType:
     """The metrics of each split, and where the model lies."""
     table = Table.grid(padding=(0, 2))
-    names = list(trained.curve[-1].metrics)
+    names = list(trained.metrics["validation"] or ())
     table.add_row("", *(Text(metric, "dim", justify="right") for metric in names))
     for split, metrics in trained.metrics.items():
         if metrics is not None:
             values = (Text(number_text(metrics.get(metric)), justify="right") for metric in names)
             table.add_row(Text(split, "dim"), *values)
     spark = sparkline([report.metrics[names[0]] for report in trained.curve])
-    curve = Text.assemble((names[0], "dim"), "  ", (spark, "green"))
+    curve = Text.assemble((f"validation {names[0]}", "dim"), "  ", (spark, "green"))
     time_text = f"{count_text(len(trained.curve), 'epoch')} in {seconds_text(trained.seconds)}"
     return Group(
         Text.assemble((name, "bold"), f"  trained: {time_text}"),

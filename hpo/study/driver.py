@@ -100,7 +100,7 @@ class Driver:
         checkpoint_seconds: float,
     ) -> None:
         self.differences = 0  # epochs trained again that came out otherwise
-        self.epochs_trained = 0
+        self.epochs_trained = 0.0
         self._rules, self._journal, self._executor = rules, journal, executor
         self._states, self._prepare, self._plan = states, prepare, plan
         self._scheduler = rules.scheduler_for(rules.trials)
@@ -250,7 +250,8 @@ class Driver:
 
     def _handle(self, message: Message) -> None:
         match message:
-            case Reported(pool, reports):
+            case Reported(pool, reports, epochs):
+                self.epochs_trained += epochs
                 for report in reports:
                     self._report(pool, report)
             case Taken(_, states, is_snapshot):
@@ -287,7 +288,6 @@ class Driver:
         for lane in self._lanes[pool]:
             if lane is not None and lane.trial == number:
                 lane.epoch = report.epoch
-        self.epochs_trained += 1
         known = state.metrics[number]
         if report.epoch <= len(known):
             if known[report.epoch - 1] != report.metrics:

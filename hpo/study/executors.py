@@ -85,10 +85,11 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Reported:
-    """Epochs that ended in a round."""
+    """A round: the epochs that ended in it, and how many it trained, parts of epochs included."""
 
     pool: int
     reports: tuple[Report, ...]
+    epochs: float
 
 
 @dataclass(frozen=True)
@@ -193,8 +194,9 @@ class LocalExecutor:
                         return
                     for message in _obey(i, pool, order):
                         self._messages.put(message)
-                if reports := pool.round():
-                    self._messages.put(Reported(i, tuple(reports)))
+                before = pool.epochs_trained
+                reports = tuple(pool.round())
+                self._messages.put(Reported(i, reports, pool.epochs_trained - before))
         except BaseException as error:  # handed to the driver's thread, which raises it
             self._messages.put(Failed(i, error))
 

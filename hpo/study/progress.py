@@ -88,7 +88,7 @@ class Watcher:
         self,
         experiment: Experiment,
         state: StudyState,
-        epochs_trained: Callable[[], int],
+        epochs_trained: Callable[[], float],
         programs: Callable[[], int],
         watch: Callable[[Progress], None],
     ) -> None:

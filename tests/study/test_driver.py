@@ -152,7 +152,7 @@ class FakeExecutor:
             self.trained.append((lane[0], lane[2]))
             if not np.isfinite(report.metrics["loss"]):
                 lane[3] = lane[2]
-            self._messages.append(Reported(i, (report,)))
+            self._messages.append(Reported(i, (report,), 1.0))
         messages, self._messages = self._messages, []
         return messages
 
