@@ -14,12 +14,14 @@ from hpo.data.dataset import DataSet
 from hpo.data.load import load_data
 from hpo.engine.compiler import Compiler
 from hpo.engine.devices import describe, local_devices
+from hpo.engine.models import abstract_model
 from hpo.engine.plan import choose_plan
 from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from hpo.errors import HpoError
 from hpo.search.sampler import make_sampler
 from hpo.search.scheduler import make_scheduler
+from hpo.space import Choice
 from hpo.spec.data import DataSpec
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill
@@ -90,7 +92,9 @@ def run_study(
         devices = local_devices(around.device)
         datasets = DataSets(experiment.folder, around.data_home)
         data = datasets.load(experiment.training.data)
+        platform = devices[0].platform
         _check_metric(search, data)
+        _check_fit(experiment, datasets, platform)
         provenance = Provenance(library_versions(), describe(devices), data.fingerprint)
         storage = stack.enter_context(Storage.create(around.storage))
         old_name = set_aside(storage, experiment.name) if around.starts_over else None
@@ -120,7 +124,6 @@ def run_study(
         compiler = Compiler(around.cache)
         executor = LocalExecutor([Pool(device, compiler) for device in devices])
         stack.callback(executor.close)
-        platform = devices[0].platform
         rules = _rules(experiment, search)
         driver = Driver(
             rules,
@@ -214,6 +217,23 @@ def _check_metric(search: SearchSpec, data: DataSet) -> None:
         raise HpoError(
             f"search.objective: {metric} is no metric of a {data.task}: use {', '.join(known)}."
         )
+
+
+def _check_fit(experiment: Experiment, datasets: DataSets, platform: str) -> None:
+    """Refuse batch sizes and models that the data do not fit before the first trial."""
+    training, dimensions = experiment.training, experiment.space.by_path
+    fills: list[HParams] = [{}]
+    for path in ("data.batch_size", "model", "model.name"):
+        if path in dimensions:
+            distribution = dimensions[path].distribution
+            values = (
+                distribution.values if isinstance(distribution, Choice) else (distribution.high,)
+            )
+            fills += [{path: value} for value in values]
+    for hparams in fills:
+        candidate = fill(training, hparams, 0)
+        program, _ = split(candidate, datasets.load(candidate.data), platform)
+        abstract_model(program)
 
 
 def _resumed(started: int, total: int) -> str:

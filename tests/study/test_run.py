@@ -1,0 +1,277 @@
+"""Whole studies on the real engine: what a search promises from its spec to its last row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpo.errors import HpoError, StudyError
+from hpo.report.check import check_summary
+from hpo.spec.experiment import Experiment
+from hpo.spec.fill import fill
+from hpo.spec.load import experiment_from_document
+from hpo.study.events import StudyState, fold
+from hpo.study.run import Outcome, Surroundings, run_study
+from hpo.study.storage import Storage
+from hpo.study.train import Trained, train_to_folder
+from hpo.trial import TrialState
+
+DOCUMENT: dict[str, Any] = {
+    "name": "flowers",
+    "data": {"dataset": "iris", "batch_size": 16},
+    "model": {"name": "mlp", "widths": [8]},
+    "optimizer": {"name": "adamw", "schedule": {"name": "cosine"}},
+    "train": {"epochs": 4},
+    "space": {
+        "model.dropout": {"float": [0.0, 0.5]},
+        "optimizer.learning_rate": {"float": [1e-3, 1e-1], "log": True},
+    },
+    "search": {
+        "sampler": {"name": "random"},
+        "scheduler": {"name": "successive_halving", "eta": 2},
+        "objective": {"maximize": "accuracy"},
+        "trials": 8,
+    },
+}
+
+
+def an_experiment(*overrides: str, **parts: Any) -> Experiment:
+    return experiment_from_document({**DOCUMENT, **parts}, Path.cwd(), "test", overrides)
+
+
+class Studies:
+    """Runs studies in one database; what they said is in `said`."""
+
+    def __init__(self, folder: Path, cache: Path) -> None:
+        self.url = f"sqlite:///{folder / 'hpo.db'}"
+        self.around = Surroundings(self.url, None, cache, device="cpu")
+        self.said: list[str] = []
+
+    def run(self, experiment: Experiment, **around: Any) -> Outcome:
+        return run_study(
+            experiment, replace(self.around, **around), lambda _: None, self.said.append
+        )
+
+    def state(self, experiment: Experiment, name: str | None = None) -> StudyState:
+        assert experiment.search is not None
+        with Storage.read(self.url) as storage:
+            events = storage.events(storage.study(name or experiment.name).id)
+        return fold(events, experiment.search.objective)
+
+    def curves(self, experiment: Experiment) -> list[Any]:
+        state = self.state(experiment)
+        return [state.metrics[number] for number in range(len(state))]
+
+    def train(self, experiment: Experiment, folder: Path) -> Trained:
+        return train_to_folder(experiment, folder, self.around, lambda _: None, self.said.append)
+
+
+@pytest.fixture
+def studies(tmp_path: Path, compile_cache: Path) -> Studies:
+    return Studies(tmp_path, compile_cache)
+
+
+@pytest.fixture
+def many(tmp_path: Path, compile_cache: Path) -> Callable[[str], Studies]:
+    def make(name: str) -> Studies:
+        (tmp_path / name).mkdir()
+        return Studies(tmp_path / name, compile_cache)
+
+    return make
+
+
+def test_a_study_learns_the_same_with_one_lane_as_with_eight(
+    many: Callable[[str], Studies],
+) -> None:
+    one, eight = many("one"), many("eight")
+    one.run(an_experiment("train.lanes=1"))
+    eight.run(an_experiment("train.lanes=8"))
+    assert one.curves(an_experiment()) == eight.curves(an_experiment())
+
+
+def test_no_more_programs_are_compiled_than_were_announced(
+    studies: Studies, tmp_path: Path
+) -> None:
+    space = {
+        **DOCUMENT["space"],
+        "model.widths": {"choice": [[8], [4, 4]]},
+        "optimizer.name": {"choice": ["adamw", "sgd"]},
+        "optimizer.clip_norm": {"choice": [None, 0.5, 1.0]},
+    }
+    experiment = an_experiment(
+        "search.trials=24", "train.epochs=2", "search.scheduler.name=none", space=space
+    )
+    outcome = studies.run(experiment, cache=tmp_path / "fresh")
+    announced = check_summary(experiment).programs
+    assert announced == 8
+    assert 1 < outcome.progress.programs <= announced
+
+
+def test_a_second_study_of_the_same_programs_compiles_nothing(
+    studies: Studies, tmp_path: Path
+) -> None:
+    studies.run(an_experiment(), cache=tmp_path / "fresh")
+    again = studies.run(an_experiment("name=again", "train.seed=5"), cache=tmp_path / "fresh")
+    assert again.progress.programs == 0
+
+
+@pytest.mark.parametrize(
+    ("parts", "overrides"),
+    [
+        ({}, ()),
+        ({"model": {"name": "mlp", "widths": [8], "norm": "batch"}}, ()),
+        ({"model": {"name": "cnn", "filters": [4], "dense": 8}}, ("data.dataset=digits",)),
+        (
+            {"data": {"dataset": "diabetes", "batch_size": 32}},
+            ("search.objective.minimize=rmse",),
+        ),
+        ({"train": {"epochs": 4, "precision": "bfloat16"}}, ()),
+    ],
+    ids=["mlp", "batch norm", "cnn", "regression", "bfloat16"],
+)
+def test_training_the_winner_again_gives_its_curve_again(
+    studies: Studies, tmp_path: Path, parts: dict[str, Any], overrides: tuple[str, ...]
+) -> None:
+    experiment = an_experiment(*overrides, **parts)
+    outcome = studies.run(experiment)
+    best = outcome.progress.best
+    assert best is not None
+    winner = replace(experiment, training=fill(experiment.training, best.hparams, best.number))
+    trained = studies.train(winner, tmp_path / "model")
+    stored = studies.state(experiment).metrics[best.number]
+    assert [report.metrics for report in trained.curve] == stored
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "grid", "forest"])
+@pytest.mark.parametrize("scheduler", ["none", "median", "asha", "hyperband"])
+def test_every_kind_of_search_ends_with_a_winner(
+    studies: Studies, sampler: str, scheduler: str
+) -> None:
+    space = {"optimizer.learning_rate": {"choice": [0.001, 0.003, 0.01, 0.03, 0.1]}}
+    search = {
+        **DOCUMENT["search"],
+        "sampler": {"name": sampler},
+        "scheduler": {"name": scheduler},
+        "trials": 5,
+    }
+    outcome = studies.run(an_experiment(space=space, search=search))
+    assert sum(outcome.progress.states.values()) == 5
+    assert outcome.progress.best is not None
+
+
+def test_a_diverging_trial_is_a_result_of_the_study(studies: Studies) -> None:
+    experiment = an_experiment(
+        optimizer={"name": "sgd", "momentum": 0.0},
+        space={"optimizer.learning_rate": {"choice": [0.01, 1e30]}},
+        search={
+            **DOCUMENT["search"],
+            "sampler": {"name": "grid"},
+            "scheduler": {"name": "none"},
+            "trials": 2,
+        },
+    )
+    states = {
+        trial.hparams["optimizer.learning_rate"]: trial.state
+        for trial in (studies.run(experiment), studies.state(experiment))[1].trials
+    }
+    assert states == {0.01: TrialState.COMPLETE, 1e30: TrialState.DIVERGED}
+
+
+def test_a_finished_study_is_left_as_it_is(studies: Studies) -> None:
+    studies.run(an_experiment())
+    before = studies.curves(an_experiment())
+    outcome = studies.run(an_experiment())
+    assert outcome.reason == "finished"
+    assert studies.curves(an_experiment()) == before
+
+
+def test_a_grid_smaller_than_the_total_ends_when_it_is_used_up(studies: Studies) -> None:
+    space = {"optimizer.learning_rate": {"choice": [0.001, 0.01, 0.1]}}
+    search = {**DOCUMENT["search"], "sampler": {"name": "grid"}, "trials": 8}
+    outcome = studies.run(an_experiment(space=space, search=search))
+    assert outcome.reason == "exhausted"
+    assert sum(outcome.progress.states.values()) == 3
+
+
+def test_more_trials_are_taken_and_the_first_ones_stay(studies: Studies) -> None:
+    studies.run(an_experiment())
+    before = studies.curves(an_experiment())
+    outcome = studies.run(an_experiment("search.trials=12"))
+    assert sum(outcome.progress.states.values()) == 12
+    after = studies.curves(an_experiment())
+    assert [new[: len(old)] for old, new in zip(before, after, strict=False)] == before
+
+
+def test_a_default_that_is_written_out_is_no_change(studies: Studies) -> None:
+    studies.run(an_experiment())
+    said = len(studies.said)
+    studies.run(an_experiment("model.norm=none", "optimizer.beta1=0.9"))
+    assert not any("has changed" in sentence for sentence in studies.said[said:])
+
+
+@pytest.mark.parametrize(
+    "override", ["train.epochs=5", "model.activation=tanh", "data.batch_size=8", "train.seed=1"]
+)
+def test_a_change_that_alters_results_is_refused(studies: Studies, override: str) -> None:
+    studies.run(an_experiment())
+    path, value = override.split("=")
+    with pytest.raises(StudyError, match=rf"{path}: .* -> .*{value}.*--new"):
+        studies.run(an_experiment(override))
+
+
+def test_starting_over_keeps_the_old_study(studies: Studies) -> None:
+    studies.run(an_experiment())
+    old = studies.curves(an_experiment())
+    outcome = studies.run(an_experiment("train.seed=1"), starts_over=True)
+    assert outcome.set_aside == "flowers-1"
+    assert studies.curves(an_experiment()) != old
+    kept = studies.state(an_experiment(), "flowers-1")
+    assert [kept.metrics[number] for number in range(len(kept))] == old
+
+
+def test_a_timeout_stops_the_study_and_a_longer_one_goes_on(studies: Studies) -> None:
+    first = studies.run(an_experiment("search.timeout=0.001"))
+    assert first.reason == "timeout"
+    assert first.progress.finished < 8
+    second = studies.run(an_experiment("search.timeout=1h"))
+    assert second.reason == "finished"
+
+
+def test_a_change_of_data_is_said(studies: Studies, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    rows = [f"{i % 7},{i % 5},{'ab'[i % 2]}" for i in range(80)]
+    data = {"dataset": {"csv": str(table), "target": "y"}, "batch_size": 8}
+    table.write_text("\n".join(["x1,x2,y", *rows]))
+    studies.run(an_experiment(data=data))
+    table.write_text("\n".join(["x1,x2,y", *rows[1:], rows[0]]))
+    studies.run(an_experiment("search.trials=10", data=data))
+    assert any("The data are not those the study began with" in s for s in studies.said)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("data.batch_size=5000",), "5000"),
+        (("model.name=cnn",), "needs images"),
+        (("search.objective.maximize=r2",), "r2 is not a metric of classification"),
+        (("data.dataset.csv=nowhere.csv", "data.dataset.target=y"), "nowhere.csv"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_the_first_trial(
+    studies: Studies, overrides: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(HpoError, match=message):
+        studies.run(an_experiment(*overrides))
+
+
+def test_a_batch_size_of_the_space_that_is_too_large_is_refused_before_the_first_trial(
+    studies: Studies,
+) -> None:
+    space = {"data.batch_size": {"choice": [8, 16, 4096]}}
+    with pytest.raises(HpoError, match=r"4096 is larger than the \d+ rows"):
+        studies.run(an_experiment(space=space))
+    assert not (Path(studies.url.removeprefix("sqlite:///"))).exists()
