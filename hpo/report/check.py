@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo.report.wording import count_text
-from hpo.search.rungs import Bracket, plan
+from hpo.search.rungs import Bracket, outline
 from hpo.space import Choice, Condition, Dimension, Distribution
 from hpo.spec.experiment import Experiment
 from hpo.spec.programs import count_programs
@@ -47,7 +47,7 @@ def check_summary(experiment: Experiment) -> CheckSummary:
     trials = 1 if search is None else search.trials
     if search is not None and search.sampler.name == "grid":
         trials = int(min(trials, size))
-    planned = None if search is None else plan(search.scheduler, epochs, trials)
+    planned = None if search is None else outline(search.scheduler, epochs, trials)
     counted = count_programs(experiment)
     objective = search.objective if search else None
     direction = "maximize" if objective and objective.maximize else "minimize"

@@ -39,7 +39,7 @@ class Bracket:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Outline:
     """What a study will train: its brackets and the epochs of all its trials together.
 
     The epochs are exact if no trial diverges, or, with `is_upper_bound`, at most that many: median
@@ -105,7 +105,7 @@ def brackets(spec: SchedulerSpec, epochs: int, trials: int) -> tuple[Bracket, ..
             return _in_turn(_hyperband(_budgets(spec, epochs), spec.eta), trials, spec.eta)
 
 
-def plan(spec: SchedulerSpec, epochs: int, trials: int) -> Plan:
+def outline(spec: SchedulerSpec, epochs: int, trials: int) -> Outline:
     """What a study of so many `trials` will train, each to at most `epochs`.
 
     Raises:
@@ -113,8 +113,8 @@ def plan(spec: SchedulerSpec, epochs: int, trials: int) -> Plan:
     """
     ladders = brackets(spec, epochs, trials)
     if isinstance(spec, Median | Asha):
-        return Plan(ladders, trials * epochs, is_upper_bound=True)
-    return Plan(ladders, sum(bracket.epochs for bracket in ladders), is_upper_bound=False)
+        return Outline(ladders, trials * epochs, is_upper_bound=True)
+    return Outline(ladders, sum(bracket.epochs for bracket in ladders), is_upper_bound=False)
 
 
 def _hyperband(budgets: tuple[int, ...], eta: int) -> list[tuple[int, tuple[int, ...]]]:

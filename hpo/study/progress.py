@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hpo.search.rungs import plan
+from hpo.search.rungs import outline
 from hpo.spec.experiment import Experiment
 from hpo.study.events import Event, Start, StudyState
 from hpo.trial import Trial, TrialState
@@ -95,7 +95,7 @@ class Watcher:
         assert experiment.search is not None
         self._study, self._search = experiment.name, experiment.search
         self._epochs = experiment.training.train.epochs
-        self._plan = plan(self._search.scheduler, self._epochs, self._search.trials)
+        self._outline = outline(self._search.scheduler, self._epochs, self._search.trials)
         self._state, self._epochs_trained, self._programs = state, epochs_trained, programs
         self._watch = watch
         self._start = self._looked = time.monotonic()
@@ -121,8 +121,8 @@ class Watcher:
             trials=self._search.trials,
             states=states_of(self._state),
             epochs=sum(trial.epochs for trial in trials),
-            epochs_total=self._plan.epochs,
-            epochs_are_bound=self._plan.is_upper_bound,
+            epochs_total=self._outline.epochs,
+            epochs_are_bound=self._outline.is_upper_bound,
             epochs_a_second=trained / seconds if seconds > 0 else 0.0,
             programs=self._programs(),
             seconds=now - self._start,

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo.errors import HpoError
-from hpo.search.rungs import Bracket, brackets, plan, rung_budgets, rung_sizes
+from hpo.search.rungs import Bracket, brackets, outline, rung_budgets, rung_sizes
 from hpo.spec.search import Asha, Hyperband, Median, NoScheduler, SuccessiveHalving
 
 HYPERBAND = Hyperband(name="hyperband")
@@ -117,16 +117,16 @@ def test_brackets_share_out_all_trials_in_order(epochs, trials, spec):
 def test_the_plan_counts_the_epochs_of_trials_that_go_on_once():
     # By hand: 27*1 + 9*2 + 3*6 + 1*18, 12*3 + 4*6 + 18, 6*9 + 2*18, 4*27.
     expected = [81, 78, 90, 108]
-    found = plan(HYPERBAND, 27, 49)
+    found = outline(HYPERBAND, 27, 49)
     assert [b.epochs for b in found.brackets] == expected
     assert (found.epochs, found.is_upper_bound) == (357, False)
 
 
 def test_the_plan_says_where_its_epochs_are_an_upper_bound():
-    assert plan(NoScheduler(name="none"), 5, 7).epochs == 35
-    assert not plan(NoScheduler(name="none"), 5, 7).is_upper_bound
-    assert plan(Asha(name="asha"), 5, 7).is_upper_bound
-    assert plan(Median(name="median"), 5, 7).is_upper_bound
+    assert outline(NoScheduler(name="none"), 5, 7).epochs == 35
+    assert not outline(NoScheduler(name="none"), 5, 7).is_upper_bound
+    assert outline(Asha(name="asha"), 5, 7).is_upper_bound
+    assert outline(Median(name="median"), 5, 7).is_upper_bound
 
 
 @pytest.mark.parametrize("spec_class", [Median, SuccessiveHalving, Asha, Hyperband])
@@ -134,4 +134,4 @@ def test_a_first_budget_above_the_full_one_is_refused_with_both_numbers(spec_cla
     name = {Median: "median", Asha: "asha", Hyperband: "hyperband"}
     spec = spec_class(name=name.get(spec_class, "successive_halving"), min_epochs=10)
     with pytest.raises(HpoError, match=r"min_epochs \(10\) is more than train.epochs \(9\)"):
-        plan(spec, 9, 5)
+        outline(spec, 9, 5)

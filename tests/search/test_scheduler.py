@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpo.search.rungs import plan
+from hpo.search.rungs import outline
 from hpo.search.scheduler import SCHEDULERS, make_scheduler
 from hpo.spec.search import Asha, Hyperband, Median, NoScheduler, SuccessiveHalving
 from hpo.trial import Job, Trial, TrialState
@@ -106,7 +106,7 @@ def test_every_study_ends_with_all_trials_ended_and_a_winner(name, epochs, total
     assert len(found) == total
     assert all(trial.state in (COMPLETE, PRUNED) for trial in found)
     assert any(trial.state is COMPLETE for trial in found)
-    announced = plan(SPECS[name], epochs, total)
+    announced = outline(SPECS[name], epochs, total)
     trained = sum(trial.epochs for trial in found)
     assert trained <= announced.epochs if announced.is_upper_bound else trained == announced.epochs
 
