@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.report.tables import hparams_table, states_line
-from hpo.report.wording import count_text, number_text, seconds_text
+from hpo.report.wording import count_text, number_text, seconds_text, speed_text
 from hpo.spec.search import SearchSpec
 from hpo.study.progress import Progress
 from hpo.trial import Trial
@@ -71,7 +71,7 @@ def _facts(progress: Progress) -> Table:
     time = f"{seconds_text(progress.seconds)} in this run"
     if progress.epochs_a_second > 0:
         time += (
-            f", {progress.epochs_a_second:.4g} epochs a second, "
+            f", {speed_text(progress.epochs_a_second)}, "
             f"{count_text(progress.programs, 'program')} compiled"
         )
     rows += [("epochs", f"{progress.epochs:,}"), ("time", time)]

@@ -15,7 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.report.tables import states_line
-from hpo.report.wording import clock_text, count_text, hparams_text, number_text, states_text
+from hpo.report.wording import (
+    clock_text,
+    count_text,
+    hparams_text,
+    number_text,
+    speed_text,
+    states_text,
+)
 from hpo.study.progress import Progress
 from hpo.trial import Trial
 
@@ -161,7 +168,7 @@ def _speed_line(progress: Progress) -> Text:
     has_pace = share_of(progress).of_all >= _PACE_SHARE
     left = progress.left_seconds if has_pace else None
     return Text(
-        f"{progress.epochs_a_second:,.1f} epochs/s  "
+        f"{speed_text(progress.epochs_a_second)}  "
         f"{count_text(progress.programs, 'program')}  {clock_text(progress.seconds)} gone"
         + (f"  {clock_text(left)} left" if left is not None else "")
     )
@@ -227,7 +234,7 @@ def progress_line(progress: Progress, sign: float) -> str:
     elif trial is not None:
         word = "best" if progress.best else "leading"
         parts.append(f"{word} {progress.metric} {_value(trial, sign)} (trial {trial.number})")
-        parts.append(f"{progress.epochs_a_second:.1f} epochs/s")
+        parts.append(speed_text(progress.epochs_a_second))
     return "; ".join(parts)
 
 

@@ -26,6 +26,14 @@ def number_text(value: float | None) -> str:
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.4g}"
 
 
+def speed_text(epochs_a_second: float) -> str:
+    """A speed above 0: `146 epochs/s`, `3.2 epochs/s`, or `25 s an epoch` where epochs are long."""
+    if epochs_a_second < 1:
+        return f"{seconds_text(1 / epochs_a_second)} an epoch"
+    digits = 0 if epochs_a_second >= 100 else 1
+    return f"{epochs_a_second:,.{digits}f} epochs/s"
+
+
 def hparam_text(value: HParam) -> str:
     """An hparam's value, short: `0.03878`, `relu`, `[64, 64]`."""
     if isinstance(value, float):

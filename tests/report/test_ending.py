@@ -33,7 +33,7 @@ def test_a_run_ends_with_its_winner_and_the_next_commands():
         "digits  finished",
         "  trials  3 of 9:  2 complete  1 diverged",
         "  epochs  12",
-        "  time    2.0 s in this run, 6 epochs a second, 3 programs compiled",
+        "  time    2.0 s in this run, 6.0 epochs/s, 3 programs compiled",
         "",
         "  best accuracy  0.9000  trial 7 after 2 epochs",
         "    model.widths  [64]",

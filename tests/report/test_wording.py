@@ -8,6 +8,7 @@ from hpo.report.wording import (
     number_text,
     seconds_text,
     short_names,
+    speed_text,
     states_text,
 )
 from hpo.trial import TrialState
@@ -71,3 +72,16 @@ def test_states_are_told_in_the_order_of_a_trials_life():
     states = {TrialState.DIVERGED: 1, TrialState.COMPLETE: 1200, TrialState.RUNNING: 8}
     assert states_text(states) == "8 running, 1,200 complete, 1 diverged"
     assert states_text({}) == "none yet"
+
+
+@pytest.mark.parametrize(
+    ("epochs_a_second", "text"),
+    [
+        (1234.5, "1,234 epochs/s"),
+        (146.2, "146 epochs/s"),
+        (3.21, "3.2 epochs/s"),
+        (0.04, "25 s an epoch"),
+    ],
+)
+def test_a_speed_is_told_by_the_epoch_where_epochs_are_long(epochs_a_second, text):
+    assert speed_text(epochs_a_second) == text
