@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -124,7 +125,8 @@ class Storage:
         """
         parsed = parsed_url(url)
         path = database_path(parsed)
-        if path is not None and not path.exists():
+        # Not `path.exists()`, which fails where a folder above may not be entered.
+        if path is not None and not os.path.exists(path):  # noqa: PTH110
             raise StudyError(
                 f"no study database at {shown(parsed)}: run `hpo search SPEC` first or give"
                 " --storage."

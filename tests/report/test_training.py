@@ -21,7 +21,7 @@ def test_the_metrics_of_each_split_are_told():
         "                loss  accuracy",
         "  validation  0.5000    0.9000",
         "  test        0.2500         -",
-        "  loss  █▁",
+        "  validation loss  █▁",
         "",
         "  model/ holds weights, metrics.json and spec.yaml.",
     ]

@@ -3,6 +3,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -233,8 +234,8 @@ def _run_without_rights(folder, code):
         "try:\n "
     )
     # The temporary folders of root are closed to everybody else.
-    for parent in [folder, *folder.parents][:4]:
-        if parent.stat().st_uid == os.getuid():
+    for parent in [folder, *folder.parents]:
+        if Path(tempfile.gettempdir()) in parent.parents and parent.stat().st_uid == os.getuid():
             parent.chmod(0o555 if parent == folder else parent.stat().st_mode | 0o055)
     output = subprocess.run(
         [sys.executable, "-c", f"{prologue}{code}\nexcept StudyError as error: print(error)"],
