@@ -268,6 +268,7 @@ class Driver:
                 program_label = self._programs[pool]
                 assert program_label is not None
                 del self._lanes[pool][self._plans[program_label].lanes :]
+                self._in_transit.difference_update(trials)
                 for number in trials:
                     self._pause(self._journal.state.trial(number))
             case Failed(_, error):

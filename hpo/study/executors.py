@@ -211,6 +211,8 @@ def _obey(i: int, pool: Pool, order: Order) -> list[Message]:
             pool.put(put.lane, put.trial, put.training, put.knobs, put.state, put.to_epoch)
         case Extend(lane, to_epoch):
             pool.extend(lane, to_epoch)
+        case Take(lane) | Clear(lane) if lane not in pool.occupied():
+            pass  # the lane of a trial that was refused
         case Take(lane):
             state = _state(pool, lane)
             pool.clear(lane)
