@@ -261,7 +261,7 @@ def test_the_order_of_results_decides_nothing(tmp_path: Any, scheduler: str) -> 
     assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 1000),
     moments=st.lists(st.integers(0, 12), max_size=6),
