@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -39,7 +40,7 @@ def search_overrides(
     """All overrides of a search as `path=value`.
 
     Raises:
-        HpoError: for a timeout that is not a duration.
+        HpoError: for a timeout that is not a duration above 0.
     """
     from hpo.spec.search import duration_seconds
 
@@ -51,6 +52,8 @@ def search_overrides(
             seconds = float(timeout) if timeout.isdecimal() else duration_seconds(timeout)
         except ValueError as error:
             raise HpoError(f"--timeout {timeout}: {error}.") from error
+        if not 0 < seconds < math.inf:
+            raise HpoError(f"--timeout {timeout}: cannot be {seconds:g}: write 90s, 10m or 1h30m.")
         every.append(f"search.timeout={seconds}")
     return every
 

@@ -18,7 +18,8 @@ from hpo.cli.options import (
     search_overrides,
     stderr,
 )
-from hpo.cli.surroundings import DEFAULT_STORAGE, surroundings
+from hpo.cli.surroundings import default_storage, surroundings
+from hpo.study.signals import stop_signals
 
 if TYPE_CHECKING:
     from hpo.spec.experiment import Experiment
@@ -61,7 +62,7 @@ def resume(
     from hpo.study.storage import Storage
     from hpo.study.stored import stored_experiment
 
-    url = storage or DEFAULT_STORAGE
+    url = storage or default_storage()
     overrides = search_overrides(None, trials, timeout)
     with Storage.read(url) as database:
         experiment = stored_experiment(database.study(study), database.where, overrides)
@@ -87,12 +88,15 @@ def train(
 
     from hpo.report.training import EpochDisplay, trained_view
 
-    with EpochDisplay(stderr(), experiment.name, training.train.epochs, quiet) as display:
+    with (
+        EpochDisplay(stderr(), experiment.name, training.train.epochs, quiet) as display,
+        stop_signals(display.say) as stop,  # first: a KeyboardInterrupt in JAX's import gets lost
+    ):
         from hpo.study.train import StoppedError, train_to_folder  # imports JAX
 
-        around = surroundings(DEFAULT_STORAGE, device)
+        around = surroundings(default_storage(), device)
         try:
-            result = train_to_folder(experiment, out, around, display.watch, display.say, force)
+            result = train_to_folder(experiment, out, around, display.watch, stop, force)
         except StoppedError as stopped:
             display.say(str(stopped))
             raise typer.Exit(128 + stopped.signal) from None
@@ -108,11 +112,14 @@ def _run(
 
     searched = require_search(experiment)
     is_maximized = searched.objective.maximize is not None
-    with display_for(stderr(), is_maximized=is_maximized, is_quiet=is_quiet) as display:
+    with (
+        display_for(stderr(), is_maximized=is_maximized, is_quiet=is_quiet) as display,
+        stop_signals(display.say) as stop,  # first: a KeyboardInterrupt in JAX's import gets lost
+    ):
         from hpo.study.run import run_study  # imports JAX
 
         around = surroundings(storage, device, starts_over=starts_over)
-        outcome = run_study(experiment, around, display.watch, display.say)
+        outcome = run_study(experiment, around, display.watch, display.say, stop)
     print_view(ending_view(outcome, searched, storage))
     if outcome.signal is not None:
         raise typer.Exit(128 + outcome.signal)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hpo.cli.options import AsJson, Overrides, StorageUrl, print_json, print_view, stderr
-from hpo.cli.surroundings import DEFAULT_STORAGE
+from hpo.cli.surroundings import default_storage
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.")]
 
@@ -42,14 +42,15 @@ def list_studies(storage: StorageUrl = None, as_json: AsJson = False) -> None:
     from hpo.report.tables import studies_table
     from hpo.study.storage import Storage
 
-    with Storage.read(storage or DEFAULT_STORAGE) as database:
+    stderr()
+    with Storage.read(storage or default_storage()) as database:
         overviews = report.overviews(database)
-        where = database.where
+        where, is_empty = database.where, not database.studies()
     if as_json:
         print_json([report.as_json(overview) for overview in overviews])
     elif overviews:
         print_view(studies_table(overviews))
-    else:
+    elif is_empty:
         typer.echo(f"{where} holds no studies: run `hpo search SPEC` first.", err=True)
 
 
@@ -68,7 +69,7 @@ def show(
     from hpo.study.storage import Storage
 
     stderr()
-    with Storage.read(storage or DEFAULT_STORAGE) as database:
+    with Storage.read(storage or default_storage()) as database:
         found = report.study_report(database, study, top)
     if as_json:
         print_json(report.as_json(found))
@@ -94,7 +95,7 @@ def export(
     from hpo.report.export import export_trial, write_new
     from hpo.study.storage import Storage
 
-    with Storage.read(storage or DEFAULT_STORAGE) as database:
+    with Storage.read(storage or default_storage()) as database:
         exported = export_trial(database, study, trial, out, date.today())
     if out is None:
         typer.echo(exported.text, nl=False)

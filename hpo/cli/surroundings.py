@@ -13,7 +13,12 @@ from hpo.errors import HpoError
 if TYPE_CHECKING:
     from hpo.study.run import Surroundings
 
-DEFAULT_STORAGE = "sqlite:///hpo.db"
+
+def default_storage() -> str:
+    """The storage of a spec that names none."""
+    from hpo.spec.experiment import StudySpec  # imports pydantic, which `--help` need not pay for
+
+    return StudySpec().storage
 
 
 def surroundings(

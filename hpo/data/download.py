@@ -158,7 +158,7 @@ def _fetch(
         raise DataError(f"{path.parent}: cannot be written: {error.strerror}.") from None
     try:
         with out:
-            digest = _copy(url, out, opener, count)
+            digest = _copy(url, path, out, opener, count)
         if digest != file.sha256:
             raise DataError(
                 f"{url}: the file that came is not the one expected (its SHA-256 starts with "
@@ -170,8 +170,8 @@ def _fetch(
         unfinished.unlink(missing_ok=True)
 
 
-def _copy(url: str, out: BinaryIO, opener: Opener, count: Callable[[int], None]) -> str:
-    """The SHA-256 of what was copied from `url`."""
+def _copy(url: str, path: Path, out: BinaryIO, opener: Opener, count: Callable[[int], None]) -> str:
+    """The SHA-256 of what was copied from `url`, for the file at `path`."""
     digest = hashlib.sha256()
     try:
         with opener(url) as response:
@@ -183,6 +183,6 @@ def _copy(url: str, out: BinaryIO, opener: Opener, count: Callable[[int], None])
         reason = getattr(error, "reason", None) or error
         raise DataError(
             f"{url}: cannot be downloaded ({reason}): check the network and try again, or put the "
-            "file there by hand."
+            f"file at {path} by hand."
         ) from None
     return digest.hexdigest()

@@ -55,7 +55,10 @@ def fit_features(train: Source, normalize: Normalize) -> Encoder:
         return np.concatenate([encoder(source) for encoder in encoders], axis=1)
 
     if not encode(train.take(np.zeros(1, np.int64))).shape[1]:
-        raise DataError(f"{train.target}: no feature has a value in any training row.")
+        raise DataError(
+            f"{train.target}: no feature has a value in any training row: fill in the cells, or "
+            "give another file."
+        )
     return encode
 
 

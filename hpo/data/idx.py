@@ -24,6 +24,8 @@ TEST_FILES = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 # The third byte says that elements are unsigned bytes, the fourth how many dimensions there are.
 _IMAGES, _LABELS = 0x0803, 0x0801
 
+_TEST_CURE = "give the test files that go with the training files, or write data.test: 0."
+
 
 def read_idx_folder(folder: Path, *, with_test: bool, cure: str) -> Source:
     """The images and labels in `folder`, gzipped or not.
@@ -36,7 +38,10 @@ def read_idx_folder(folder: Path, *, with_test: bool, cure: str) -> Source:
     images, labels = _read_pair(folder, TRAIN_FILES, cure)
     values, numbers = np.unique(labels, return_inverse=True)
     if len(values) == 1:
-        raise DataError(f"{folder}: every training label is {values[0]}: nothing to tell apart.")
+        raise DataError(
+            f"{folder}: every training label is {values[0]}, so there is nothing to tell apart: "
+            "give labels of at least two classes."
+        )
     source = Source(
         x=images[..., np.newaxis],
         y=numbers.astype(np.int32),
@@ -50,10 +55,14 @@ def read_idx_folder(folder: Path, *, with_test: bool, cure: str) -> Source:
         sizes = " and ".join(
             "x".join(map(str, shape)) for shape in (images.shape[1:], source.x.shape[1:3])
         )
-        raise DataError(f"{folder}: test and training images differ in size ({sizes}).")
+        raise DataError(
+            f"{folder}: test and training images differ in size ({sizes}): {_TEST_CURE}"
+        )
     unknown = np.setdiff1d(labels, values)
     if len(unknown):
-        raise DataError(f"{folder}: the test labels hold {unknown[0]}, the training labels do not.")
+        raise DataError(
+            f"{folder}: the test labels hold {unknown[0]}, the training labels do not: {_TEST_CURE}"
+        )
     test = replace(
         source, x=images[..., np.newaxis], y=np.searchsorted(values, labels).astype(np.int32)
     )
@@ -75,12 +84,14 @@ def read_idx(path: Path, magic: int) -> np.ndarray:
     dimensions = magic & 0xFF
     start = 4 + 4 * dimensions
     if len(data) < start:
-        raise DataError(f"{path}: is truncated: {len(data)} bytes are less than an IDX header.")
+        raise DataError(
+            f"{path}: is truncated: {len(data)} bytes are less than an IDX header. Get it again."
+        )
     found, *shape = struct.unpack(f">{1 + dimensions}I", data[:start])
     if found != magic:
         raise DataError(
             f"{path}: starts with {found:#010x} where IDX files of {dimensions} dimensions have "
-            f"{magic:#010x}: this is another kind of file."
+            f"{magic:#010x}: this is another kind of file. Put the right one in its place."
         )
     if len(data) - start != math.prod(shape):
         state = "is truncated" if len(data) - start < math.prod(shape) else "is too long"
@@ -89,7 +100,7 @@ def read_idx(path: Path, magic: int) -> np.ndarray:
             f"{len(data) - start} follow. Get the file again."
         )
     if not data[start:]:
-        raise DataError(f"{path}: holds no examples.")
+        raise DataError(f"{path}: holds no examples. Get the file again.")
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
@@ -104,7 +115,7 @@ def _read_pair(folder: Path, names: tuple[str, str], cure: str) -> tuple[np.ndar
     if len(images) != len(labels):
         raise DataError(
             f"{folder}: {paths[0].name} holds {len(images)} images and {paths[1].name} "
-            f"{len(labels)} labels: they do not belong together."
+            f"{len(labels)} labels: give each the file that goes with it."
         )
     return images, labels
 
@@ -123,4 +134,6 @@ def _read_bytes(path: Path) -> bytes:
     except (gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: is not a sound gzip file ({error}). Get it again.") from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
+        raise DataError(
+            f"{path}: cannot be read: {error.strerror}. Check its permissions."
+        ) from None

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MOST_NUMERIC_CLASSES = 20
 # More different texts than this in a column are names or dates rather than categories.
 MOST_CATEGORIES = 1000
+# Where at least this share of a column's cells are numbers, a text among them is a mistake.
+NUMERIC_SHARE = 0.9
 
 
 def read_table(path: Path, spec: CsvFile) -> Source:
@@ -48,6 +50,7 @@ def read_table(path: Path, spec: CsvFile) -> Source:
     features = table.drop(columns=[spec.target, *spec.drop])
     numeric = [name for name in features if pd.api.types.is_numeric_dtype(features[name])]
     words = [name for name in features if name not in numeric]
+    _check_stray_texts(path, features[words], lines)
     y, classes = _classes_or_values(path, target, spec.task)
     return Source(
         x=_numbers(path, features[numeric], lines),
@@ -69,9 +72,11 @@ def _read_text(path: Path) -> str:
         line = data[: error.start].count(b"\n") + 1
         raise DataError(f"{path}:{line}: is not UTF-8: save the file as UTF-8.") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: is not a sound gzip file ({error}).") from None
+        raise DataError(f"{path}: is not a sound gzip file ({error}). Get it again.") from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
+        raise DataError(
+            f"{path}: cannot be read: {error.strerror}. Check its permissions."
+        ) from None
     if not text.strip():
         raise DataError(f"{path}: is empty: it needs a header and one row an example.")
     return text
@@ -96,9 +101,9 @@ def _check_rows(path: Path, text: str, separator: str) -> tuple[list[str], np.nd
                 lines.append(line)
             line = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{path}:{line}: is not CSV ({error}).") from None
+        raise DataError(f"{path}:{line}: is not CSV ({error}): mend the line.") from None
     if not lines:
-        raise DataError(f"{path}: has a header and no rows below it.")
+        raise DataError(f"{path}: has a header and no rows below it: add one row an example.")
     return header, np.array(lines)
 
 
@@ -115,7 +120,7 @@ def _check_columns(path: Path, header: list[str], spec: CsvFile) -> None:
     for field, column in [("target", spec.target), *(("drop", name) for name in spec.drop)]:
         if column not in header:
             close = difflib.get_close_matches(column, header, n=1)
-            hint = f"Did you mean '{close[0]}'? " if close else ""
+            hint = f"Did you mean '{close[0]}'? " if close else _separator_hint(header)
             raise DataError(
                 f"{path}: data.dataset.{field}: unknown column '{column}'. {hint}"
                 f"Columns: {', '.join(header)}."
@@ -127,6 +132,28 @@ def _check_columns(path: Path, header: list[str], spec: CsvFile) -> None:
             f"{path}: no column is left to learn from beside the target '{spec.target}': "
             "shorten data.dataset.drop, or set data.dataset.separator."
         )
+
+
+def _separator_hint(header: list[str]) -> str:
+    if len(header) == 1:
+        for separator, written in ((";", ";"), ("\t", r"\t")):
+            if separator in header[0]:
+                return f'The header is one column: set data.dataset.separator: "{written}". '
+    return ""
+
+
+def _check_stray_texts(path: Path, columns: pd.DataFrame, lines: np.ndarray) -> None:
+    import pandas as pd
+
+    for name in columns:
+        texts = columns[name].dropna().astype(str)
+        is_number = pd.to_numeric(texts, errors="coerce").notna()
+        if not is_number.all() and is_number.mean() >= NUMERIC_SHARE:
+            row = is_number.idxmin()
+            raise DataError(
+                f"{path}:{lines[row]}: column '{name}' holds {texts[row]!r} among numbers: mend "
+                "it, leave the cell empty, or list the column in data.dataset.drop."
+            )
 
 
 def _checked_target(path: Path, target: pd.Series[Any], lines: np.ndarray) -> pd.Series[Any]:

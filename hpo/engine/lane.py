@@ -73,19 +73,30 @@ def initial_lane(program: Program, training: Training) -> Lane:
         HpoError: for a model that cannot take the data's examples.
     """
     seed, stream = training.train.seed, training.train.stream
-    _, shapes, statistics = abstract_model(program)
-    params = initial_params(shapes, training.model.init, weights_rng(seed, stream))
+    shapes, init = abstract_lane(program), training.model.init
     return Lane(
-        params=params,
-        statistics=initial_params(statistics, training.model.init, weights_rng(seed, stream)),
+        params=initial_params(shapes.params, init, weights_rng(seed, stream)),
+        statistics=initial_params(shapes.statistics, init, weights_rng(seed, stream)),
         # Every optimizer of the registry starts from zeros, which a test holds it to.
-        optimizer=jax.tree.map(
-            lambda leaf: np.zeros(leaf.shape, leaf.dtype), _optimizer_shapes(program)
-        ),
+        optimizer=jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes.optimizer),
         key=lane_key(seed, stream),
         step=np.zeros((), np.int32),
         loss_sum=np.zeros((), np.float32),
     )
+
+
+@lru_cache(maxsize=256)
+def abstract_lane(program: Program) -> Lane:
+    """The shapes of a program's lanes, for what must be known before anything takes memory.
+
+    Raises:
+        HpoError: for a model that cannot take the data's examples.
+    """
+    _, params, statistics = abstract_model(program)
+    optimizer = jax.eval_shape(make_optimizer(program.template.optimizer).init, params)
+    key = jax.ShapeDtypeStruct((2,), np.uint32)
+    step, loss_sum = (jax.ShapeDtypeStruct((), dtype) for dtype in (np.int32, np.float32))
+    return Lane(params, statistics, optimizer, key, step, loss_sum)
 
 
 def lane_to_arrays(lane: Lane) -> dict[str, np.ndarray]:
@@ -103,12 +114,6 @@ def lane_from_arrays(like: Lane, arrays: Mapping[str, np.ndarray]) -> Lane | Non
     ):
         return None
     return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in expected])
-
-
-@lru_cache(maxsize=256)
-def _optimizer_shapes(program: Program) -> Any:
-    _, shapes, _ = abstract_model(program)
-    return jax.eval_shape(make_optimizer(program.template.optimizer).init, shapes)
 
 
 def train_steps(

@@ -12,7 +12,15 @@ import numpy as np
 
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.compiler import Compiler, LaneOperations
-from hpo.engine.lane import DeviceData, Lane, evaluate, host_data, host_rows, initial_lane
+from hpo.engine.lane import (
+    DeviceData,
+    Lane,
+    abstract_lane,
+    evaluate,
+    host_data,
+    host_rows,
+    initial_lane,
+)
 from hpo.engine.losses import metrics
 from hpo.engine.order import batches
 from hpo.engine.plan import Plan
@@ -69,20 +77,22 @@ class Pool:
         """Whether a lane has steps to train."""
         return any(o is not None and o.step < o.to_step for o in self._occupants)
 
-    def load(self, program: Program, plan: Plan, data: DataSet, training: Training) -> Plan:
+    def load(self, program: Program, plan: Plan, data: DataSet) -> Plan:
         """Make this the pool of `program`, with every lane empty; gives the plan that fits.
 
         Raises:
-            HpoError: for a model that the data do not fit, or that the device cannot hold.
+            HpoError: for a model that the data do not fit; it leaves a pool without lanes.
+            DeviceError: for one that the device cannot hold, likewise.
         """
-        blank = initial_lane(program, training)
+        self._occupants = []
+        shapes = abstract_lane(program)
         self._program, self._data = program, data
         self._operations = self._compiler.compile(
-            program, plan, self._on_device(data), blank, self.device
+            program, plan, self._on_device(data), shapes, self.device
         )
         plan = self._operations.plan
         self._lanes = jax.device_put(
-            jax.tree.map(lambda a: np.zeros((plan.lanes, *a.shape), a.dtype), blank), self.device
+            jax.tree.map(lambda a: np.zeros((plan.lanes, *a.shape), a.dtype), shapes), self.device
         )
         self._occupants = [None] * plan.lanes
         return plan

@@ -14,14 +14,13 @@ from rich.text import Text
 
 from hpo.report.tables import hparams_table, states_line
 from hpo.report.wording import count_text, number_text, seconds_text, speed_text
+from hpo.spec.experiment import StudySpec
 from hpo.spec.search import SearchSpec
 from hpo.study.progress import Progress
 from hpo.trial import Trial
 
 if TYPE_CHECKING:
     from hpo.study.run import Outcome  # imports JAX
-
-_DEFAULT_STORAGE = "sqlite:///hpo.db"
 
 _ENDINGS = {
     "finished": "finished",
@@ -52,7 +51,7 @@ def ending_view(outcome: Outcome, search: SearchSpec, storage: str) -> Renderabl
 def next_commands(outcome: Outcome, storage: str, timeout_seconds: float | None) -> Sequence[str]:
     """The commands to go on with, ready to be typed."""
     study = outcome.progress.study
-    where = "" if storage == _DEFAULT_STORAGE else f" --storage {shlex.quote(_public(storage))}"
+    where = "" if storage == StudySpec().storage else f" --storage {shlex.quote(_public(storage))}"
     commands = [f"hpo show {study}{where}"]
     match outcome.reason:
         case "interrupted" | "failed":

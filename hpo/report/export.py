@@ -15,7 +15,7 @@ from hpo.report.check import condition_text, distribution_text
 from hpo.report.wording import count_text, number_text
 from hpo.spec.dump import dump_spec
 from hpo.spec.experiment import Experiment, Training
-from hpo.spec.fill import filled
+from hpo.spec.fill import fill, filled
 from hpo.spec.load import require_search
 from hpo.study.events import StudyState, fold
 from hpo.study.progress import best_trial, leading_trial
@@ -23,7 +23,7 @@ from hpo.study.storage import Storage
 from hpo.study.stored import stored_experiment
 from hpo.trial import HParams, Trial
 
-_FILE_KEYS = ("csv", "idx", "npz", "images", "text")
+_FILE_KEYS = ("csv", "idx")
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,31 @@ def export_trial(
 def training_document(
     experiment: Experiment, hparams: HParams, number: int, folder: Path
 ) -> dict[str, Any]:
-    """The experiment's document with the hparams filled in and nothing left to search.
+    """The trial's training spec as a document, with nothing left to search.
 
-    Relative paths of data are rewritten so that they are found from `folder`.
+    Every default is written out, so that it trains the same where a later version has others. The
+    keys of the experiment's document come first. Relative paths of data are rewritten so that they
+    are found from `folder`.
     """
-    parts = {name: experiment.document[name] for name in Training.model_fields}
-    values = filled(parts, hparams)
-    values["train"] = {**values["train"], "stream": number}
+    written = {
+        key: experiment.document[key] for key in experiment.document if key in Training.model_fields
+    }
+    training = fill(experiment.training, hparams, number).model_dump(mode="json")
+    values = _in_order_of(filled(written, hparams), training)
     values["data"] = _moved(values["data"], experiment.folder, folder)
-    # In the order of the file.
-    order = [name for name in experiment.document if name in values]
-    return {"name": experiment.name, **{name: values[name] for name in order}}
+    return {"name": experiment.name, **values}
+
+
+def _in_order_of(written: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values, those that `written` has too in its order and before the others."""
+    known = written if isinstance(written, Mapping) else {}
+    order = [*(key for key in known if key in values), *(key for key in values if key not in known)]
+    return {
+        key: _in_order_of(known.get(key), values[key])
+        if isinstance(values[key], Mapping)
+        else values[key]
+        for key in order
+    }
 
 
 def _moved(data: Mapping[str, Any], old: Path, new: Path) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from hpo.study.progress import best_trial, spent_seconds, states_of
 from hpo.study.storage import Storage, StudyRecord
 from hpo.study.stored import stored_experiment
 from hpo.trial import HParams, Trial, TrialState
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,16 @@ class StudyReport:
 
 
 def overviews(storage: Storage) -> tuple[Overview, ...]:
-    """Every study of a storage, oldest first."""
-    return tuple(
-        _overview(storage, record, _Reading(record, storage.events(record.id)))
-        for record in storage.studies()
-    )
+    """Every study of a storage, oldest first; one that cannot be read is left out and logged."""
+    found: list[Overview] = []
+    for record in storage.studies():
+        try:
+            reading = _Reading(record, storage.events(record.id))
+        except StudyError as error:
+            _LOG.warning("%s is left out: %s", record.name, error)
+        else:
+            found.append(_overview(storage, record, reading))
+    return tuple(found)
 
 
 def study_report(storage: Storage, name: str, top: int) -> StudyReport:
@@ -117,9 +125,16 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
 
 
 def ranking(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials that have a result: those trained longest first, and of those the best."""
-    trained = [trial for trial in trials if trial.losses]
-    return sorted(trained, key=lambda trial: (-trial.epochs, trial.losses[-1], trial.number))
+    """The trials that have a result: complete ones first, which alone can win, by result.
+
+    The others follow by their epochs, and by result where those are the same.
+    """
+
+    def rank(trial: Trial) -> tuple[bool, int, float, int]:
+        is_cut_short = trial.state is not TrialState.COMPLETE
+        return is_cut_short, -trial.epochs, trial.losses[-1], trial.number
+
+    return sorted((trial for trial in trials if trial.losses), key=rank)
 
 
 def as_json(report: StudyReport | Overview) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def _sections(report: StudyReport) -> Iterator[RenderableType]:
     yield _indented(_facts(report))
     yield from _best(report)
     if report.top:
-        yield _heading("best trials")
+        yield _heading("best trials (trained in full first, then by epochs)")
         yield _indented(_TrialsTable(report.metric, report.top))
     yield _heading("importance")
     yield _indented(_importance(report))
@@ -189,7 +189,7 @@ class _TrialsTable:
         return table
 
     def _start(self, *more: str) -> Table:
-        table = _table(self._metric, "epochs", "trial", "state", *more)
+        table = _table("epochs", self._metric, "trial", "state", *more)
         for column in table.columns[:3]:
             column.justify = "right"
         for column in table.columns[:4]:
@@ -198,8 +198,8 @@ class _TrialsTable:
 
     def _row(self, trial: TrialResult) -> tuple[str | Text, ...]:
         return (
-            Text(number_text(trial.value), "bold"),
             str(trial.epochs),
+            Text(number_text(trial.value), "bold"),
             str(trial.number),
             Text(str(trial.state), STATE_STYLES[trial.state]),
         )

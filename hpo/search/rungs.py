@@ -5,15 +5,17 @@ Nothing here imports more than the specs, so that `hpo check` can print the plan
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import NamedTuple
 
 from hpo.errors import HpoError
 from hpo.spec.search import Asha, Hyperband, Median, NoScheduler, SchedulerSpec, SuccessiveHalving
 
 
-@dataclass(frozen=True)
-class Bracket:
+class Bracket(NamedTuple):
     """One ladder of rungs, for the trials `first`, `first + 1`, ...
 
     `sizes[k]` trials train to `budgets[k]` epochs, where the best `sizes[k + 1]` go on.
@@ -114,7 +116,10 @@ def outline(spec: SchedulerSpec, epochs: int, trials: int) -> Outline:
     ladders = brackets(spec, epochs, trials)
     if isinstance(spec, Median | Asha):
         return Outline(ladders, trials * epochs, is_upper_bound=True)
-    return Outline(ladders, sum(bracket.epochs for bracket in ladders), is_upper_bound=False)
+    # Brackets of the same sizes come over and over, so each kind is counted once.
+    kinds = Counter((bracket.sizes, bracket.budgets) for bracket in ladders)
+    total = sum(Bracket(0, *kind).epochs * times for kind, times in kinds.items())
+    return Outline(ladders, total, is_upper_bound=False)
 
 
 def _hyperband(budgets: tuple[int, ...], eta: int) -> list[tuple[int, tuple[int, ...]]]:
@@ -133,14 +138,22 @@ def _in_turn(
     ladders: Sequence[tuple[int, tuple[int, ...]]], trials: int, eta: int
 ) -> tuple[Bracket, ...]:
     """Brackets of these sizes and budgets, over and over until the trials are used up."""
-    found: list[Bracket] = []
-    first = 0
-    while first < trials:
-        size, budgets = ladders[len(found) % len(ladders)]
-        size = min(size, trials - first)
-        found.append(Bracket(first, rung_sizes(size, len(budgets), eta), budgets))
-        first += size
-    return tuple(found)
+    if all(len(budgets) == 1 for _, budgets in ladders):
+        # Nobody is compared, so that where one bracket ends and the next begins means nothing.
+        return (Bracket(0, (trials,), ladders[0][1]),)
+    one_round = [(rung_sizes(size, len(budgets), eta), budgets) for size, budgets in ladders]
+    offsets = list(accumulate((size for size, _ in ladders), initial=0))
+    length = offsets.pop()
+    # A comprehension, because `hpo check` waits for what may be half a million brackets.
+    found = [
+        Bracket(start + offset, sizes, budgets)
+        for start in range(0, trials, length)
+        for offset, (sizes, budgets) in zip(offsets, one_round, strict=True)
+        if start + offset < trials
+    ]
+    first, sizes, budgets = found[-1]
+    last = rung_sizes(min(sizes[0], trials - first), len(budgets), eta)
+    return (*found[:-1], Bracket(first, last, budgets))
 
 
 def _budgets(spec: Asha | SuccessiveHalving | Hyperband, epochs: int) -> tuple[int, ...]:

@@ -44,8 +44,10 @@ def condition_of(
     drivers = [other for other in entries.values() if _drives(other.path, path)]
     if not drivers:
         return _holds(path, wanted, values)
-    driver = drivers[0]
-    if len(drivers) > 1 or driver.when is not None or not isinstance(driver.distribution, Choice):
+    driver = max(drivers, key=lambda other: len(other.path))
+    # A whole part settles all below it; a name leaves to the others what its variants share.
+    is_shared = len(drivers) > 1 and leaves_at(Training, driver.path)[0].is_tag
+    if is_shared or driver.when is not None or not isinstance(driver.distribution, Choice):
         return Mistake(at, f"depends on what {driver.path} gives: look at {driver.path} instead")
     kept = tuple(
         value

@@ -203,7 +203,7 @@ def _assignments(
 def _value_mistakes(
     entry: Entry, contexts: Sequence[Mapping[str, HParam]], values: Mapping[str, Any]
 ) -> list[Mistake]:
-    """What the spec refuses of an entry, once for each variant that it may meet."""
+    """What the first variant that refuses any of an entry's values refuses of them."""
     path, at = entry.path, ("space", entry.path)
     section = path.partition(".")[0]
     if section not in values:
@@ -221,12 +221,16 @@ def _value_mistakes(
         seen.add(owner)
         if _is_switch(path):
             continue
+        found = []
         for index, value in enumerate(_probes(entry.distribution)):
             errors = field_errors(owner, {field: value})
             if field in errors:
                 text = leaf_mistake(owner, field, value, errors)
-                bound = "" if isinstance(entry.distribution, Choice) else f"{_BOUNDS[index]} "
-                return [Mistake(entry.place(index), bound + text)]
+                if not isinstance(entry.distribution, Choice):
+                    return [Mistake(entry.place(index), f"{_BOUNDS[index]} {text}")]
+                found.append(Mistake(entry.place(index), text))
+        if found:
+            return found
     return []
 
 

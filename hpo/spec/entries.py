@@ -55,9 +55,10 @@ def read_entry(path: str, written: Any) -> tuple[Entry | None, list[Mistake]]:
         )
         return None, [*found, *([] if found and not kinds else [Mistake(at, text)])]
     kind = kinds[0]
-    distribution: Distribution | Mistake
+    distribution: Distribution | list[Mistake]
     if kind in ("float", "int"):
-        distribution = _range(at, kind, written)
+        in_range = _range(at, kind, written)
+        distribution = [in_range] if isinstance(in_range, Mistake) else in_range
     else:
         distribution = _choice(at, written[kind] if kind == "choice" else [written["value"]])
         for key in ("log", "step"):
@@ -65,10 +66,11 @@ def read_entry(path: str, written: Any) -> tuple[Entry | None, list[Mistake]]:
                 text = f"does not go with {kind}: remove it, or write float or int"
                 found.append(Mistake((*at, key), text))
     when = _when(at, written["when"]) if "when" in written else None
-    for read in (distribution, when):
-        if isinstance(read, Mistake):
-            found.append(read)
-    if found or isinstance(distribution, Mistake) or isinstance(when, Mistake):
+    if isinstance(distribution, list):
+        found += distribution
+    if isinstance(when, Mistake):
+        found.append(when)
+    if found or isinstance(distribution, list) or isinstance(when, Mistake):
         return None, found
     return Entry(path, distribution, when, kind), []
 
@@ -104,16 +106,18 @@ def _range(at: KeyPath, kind: str, written: Mapping[str, Any]) -> Float | Int | 
     return Int(low, high, log, step or 1)
 
 
-def _choice(at: KeyPath, values: Any) -> Choice | Mistake:
+def _choice(at: KeyPath, values: Any) -> Choice | list[Mistake]:
     here = (*at, "choice")
     if not isinstance(values, list):
-        return Mistake(here, f"cannot be {shown(values)}: write a list of values")
+        return [Mistake(here, f"cannot be {shown(values)}: write a list of values")]
     if not values:
-        return Mistake(here, "is empty: write at least one value")
-    for index, value in enumerate(values):
-        if any(same_value(value, other) for other in values[:index]):
-            return Mistake((*here, index), f"{shown(value)} is listed twice: remove one")
-    return Choice(tuple(values))
+        return [Mistake(here, "is empty: write at least one value")]
+    found = [
+        Mistake((*here, index), f"{shown(value)} is listed twice: remove one")
+        for index, value in enumerate(values)
+        if any(same_value(value, other) for other in values[:index])
+    ]
+    return found or Choice(tuple(values))
 
 
 def _when(at: KeyPath, written: Any) -> tuple[str, HParam] | Mistake:

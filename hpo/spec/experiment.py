@@ -30,10 +30,20 @@ class TrainSpec(Spec):
     lanes: Literal["auto"] | Count = "auto"
 
 
+def _storage_url(value: str) -> str:
+    if re.fullmatch(r"[\w./\\~-]+", value):
+        raise ValueError(f"is not a database URL: write sqlite:///{value}")
+    if not re.match(r"[\w+]+://", value):
+        raise ValueError("is not a database URL: write one such as sqlite:///hpo.db")
+    if re.match(r"sqlite\b", value) and not re.match(r"[\w+]+:///(?!:memory:)[^?]", value):
+        raise ValueError("names no file: write one such as sqlite:///hpo.db")
+    return value
+
+
 class StudySpec(Spec):
     """Where the study is kept."""
 
-    storage: str = "sqlite:///hpo.db"
+    storage: Annotated[str, AfterValidator(_storage_url)] = "sqlite:///hpo.db"
     checkpoint_seconds: Positive = 10.0  # of training that a killed process may have to repeat
 
 

@@ -23,18 +23,6 @@ def fill(training: Training, hparams: HParams, number: int) -> Training:
     return Training.model_validate(values)
 
 
-def filled_document(document: Mapping[str, Any], hparams: HParams, number: int) -> dict[str, Any]:
-    """An experiment's document as the complete training configuration of trial `number`.
-
-    Loaded, it gives the same training spec as `fill`, with no space and no search.
-    """
-    kept = {key: value for key, value in document.items() if key not in ("space", "search")}
-    training = {key: kept[key] for key in Training.model_fields}
-    values = kept | filled(training, hparams)
-    values["train"] = {**values["train"], "stream": number}
-    return values
-
-
 def filled(
     values: Mapping[str, Any], hparams: HParams, spec: type[Spec] = Training
 ) -> dict[str, Any]:

@@ -20,6 +20,9 @@ METRICS: dict[str, tuple[tuple[Task, ...], Literal["maximize", "minimize"]]] = {
     "rmse": (("regression",), "minimize"),
 }
 
+# More than any study runs; every trial is planned before the first one starts.
+_MOST_TRIALS = 1_000_000
+
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -144,5 +147,6 @@ class SearchSpec(Spec):
     sampler: SamplerSpec = Tpe(name="tpe")
     scheduler: SchedulerSpec = Hyperband(name="hyperband")
     objective: Objective
-    trials: Count  # a total for the study: how many are started, over all its runs
+    # A total for the study: how many are started, over all its runs.
+    trials: Annotated[Count, Field(le=_MOST_TRIALS)]
     timeout: Annotated[Positive | None, BeforeValidator(duration_seconds)] = None

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-import numpy as np
-
-from hpo.data.dataset import DataSet
-from hpo.engine.lane import Lane, initial_lane
+from hpo.engine.lane import Lane, abstract_lane
+from hpo.engine.losses import is_finite
 from hpo.engine.plan import Plan
 from hpo.engine.pool import Report as EpochReport
-from hpo.engine.program import Program
 from hpo.search.sampler import Sampler
 from hpo.search.scheduler import Scheduler
-from hpo.spec.experiment import Training
 from hpo.study.assign import Assignment, Occupant, PoolView, assign
 from hpo.study.events import (
     End,
     Happening,
     Pause,
-    Pin,
     Promote,
     Propose,
     Report,
@@ -44,9 +39,11 @@ from hpo.study.executors import (
     State,
     Take,
     Taken,
+    TooLarge,
 )
 from hpo.study.journal import Journal
 from hpo.study.states import States
+from hpo.study.work import Work, WorkOfTrials
 from hpo.trial import HParams, Job, Trial, TrialState
 
 # The longest that the driver sleeps; it wakes with the first message of a pool.
@@ -56,16 +53,6 @@ _WAIT_SECONDS = 0.1
 _FLUSH_SECONDS = 0.2
 # Starts that are proposed ahead for each lane where the sampler does not look at results.
 _STARTS_AHEAD = 4
-
-
-@dataclass(frozen=True)
-class Work:
-    """A trial made ready: its filled-in spec and what the engine makes of it."""
-
-    training: Training
-    program: Program
-    knobs: np.ndarray
-    data: DataSet
 
 
 @dataclass
@@ -87,7 +74,7 @@ class Rules:
 
 
 class Driver:
-    """Runs a study on an executor; `prepare` makes a trial's work, `plan` chooses its lanes."""
+    """Runs a study on an executor; `prepare` makes a trial's work, `plan` is for new programs."""
 
     def __init__(
         self,
@@ -102,8 +89,11 @@ class Driver:
         self.differences = 0  # epochs trained again that came out otherwise
         self.epochs_trained = 0.0
         self._rules, self._journal, self._executor = rules, journal, executor
-        self._states, self._prepare, self._plan = states, prepare, plan
-        self._scheduler = rules.scheduler_for(rules.trials)
+        self._states, self._plan = states, plan
+        self._work = WorkOfTrials(journal, prepare, plan)
+        # Fewer trials than have been started means no more of them, and those are finished.
+        total = max(rules.trials, len(journal.state))
+        self._scheduler = rules.scheduler_for(total)
         self._checkpoint_seconds = checkpoint_seconds
         self._checkpoint_due = time.monotonic() + checkpoint_seconds
         self._flush_due = 0.0
@@ -113,8 +103,6 @@ class Driver:
         self._programs: list[str | None] = [None] * executor.pools  # by their labels
         self._in_transit: set[int] = set()  # taken out, their states still on the way
         self._arrived: set[int] = set()
-        self._work: dict[int, Work] = {}
-        self._plans: dict[str, Plan] = {}
 
     def run(self, has_to_stop: Callable[[], bool], watch: Callable[[], None]) -> StopReason:
         """Go on until every trial has ended or `has_to_stop`; `watch` is called all the while.
@@ -123,20 +111,25 @@ class Driver:
             HpoError: if a trial cannot be trained, or the study cannot be stored.
         """
         while True:
+            if has_to_stop():
+                self._interrupt()
+                return "interrupted"
             self._advance()
             if time.monotonic() >= self._flush_due:
                 self._flush_due = time.monotonic() + _FLUSH_SECONDS
                 self._journal.flush()
             watch()
-            if not self._in_training() and not self._in_transit:
+            if not self.in_training() and not self._in_transit:
                 self._journal.flush()
                 return "exhausted" if self._is_exhausted else "finished"
-            if has_to_stop():
-                self._interrupt()
-                return "interrupted"
             for message in self._executor.receive(_WAIT_SECONDS):
                 self._handle(message)
             self._checkpoint()
+
+    @property
+    def too_large(self) -> Mapping[str, str]:
+        """The programs that fit no device, by their labels, and why."""
+        return self._work.too_large
 
     # -- deciding ---------------------------------------------------------------------------------
 
@@ -144,7 +137,7 @@ class Driver:
         """Prune, propose and assign, from the trials as they stand."""
         state = self._journal.state
         trials = state.trials
-        for number in sorted(self._scheduler.eliminated(trials) - self._in_training()):
+        for number in sorted(self._scheduler.eliminated(trials) - self.in_training()):
             self._end(number, TrialState.PRUNED)
         jobs = self._scheduler.runnable(state.trials, self._window())
         self._assign(self._propose(jobs, state.trials))
@@ -158,7 +151,7 @@ class Driver:
         )
         if not self._rules.is_learning:
             return max(0, _STARTS_AHEAD * lanes - started)
-        return max(0, lanes - max(len(self._in_training()), started))
+        return max(0, lanes - max(len(self.in_training()), started))
 
     def _propose(self, jobs: Sequence[Job], trials: Sequence[Trial]) -> Sequence[Job]:
         """Propose the trials that `jobs` would start; the jobs that have a trial."""
@@ -178,7 +171,14 @@ class Driver:
         return [job for job in jobs if job.trial < total]
 
     def _assign(self, jobs: Sequence[Job]) -> None:
-        jobs = [job for job in jobs if job.trial not in self._in_transit]
+        for job in jobs:
+            if not self._work.fits(job.trial):
+                self._end(job.trial, TrialState.DIVERGED)
+        jobs = [
+            job
+            for job in jobs
+            if job.trial not in self._in_transit and not self._is_finished(job.trial)
+        ]
         self._settle({job.trial for job in jobs})
         views = [
             PoolView(
@@ -190,7 +190,7 @@ class Driver:
             )
             for program, lanes in zip(self._programs, self._lanes, strict=True)
         ]
-        answers = assign(views, jobs, lambda n: self._ready(n).program.label, self._lanes_of)
+        answers = assign(views, jobs, lambda n: self._work.of(n).program.label, self._work.lanes_of)
         for pool, answer in enumerate(answers):
             self._order(pool, answer)
         state = self._journal.state
@@ -220,9 +220,9 @@ class Driver:
             self._in_transit.add(lane.trial)
             lanes[index] = None
         if answer.loads is not None:
-            work = self._ready(answer.puts[0][1].trial)
-            plan = self._plan_of(work.program.label)
-            orders.append(Load(work.program, plan, work.data, work.training))
+            work = self._work.of(answer.puts[0][1].trial)
+            plan = self._work.plan_of(work.program.label)
+            orders.append(Load(work.program, plan, work.data))
             self._programs[pool] = work.program.label
             self._lanes[pool] = lanes = [None] * plan.lanes
         for index, job in answer.extends:
@@ -236,11 +236,11 @@ class Driver:
             self._executor.send(pool, [self._put(pool, index, job)])
 
     def _put(self, pool: int, index: int, job: Job) -> Put:
-        work, state = self._ready(job.trial), self._journal.state
+        work, state = self._work.of(job.trial), self._journal.state
         self._promote(job)
         lane: Lane | None = None
         if job.from_epoch > 0 or job.trial in state.checkpoints:
-            like = initial_lane(work.program, work.training)
+            like = abstract_lane(work.program)
             lane = self._states.find(job.trial, like, state.checkpoints.get(job.trial))
         epoch = 0 if lane is None else int(lane.step) // work.program.steps
         self._lanes[pool][index] = _Lane(job.trial, epoch, job.to_epoch)
@@ -262,19 +262,28 @@ class Driver:
                     for state in states:
                         self._arrive(state)
             case Loaded(_, program, plan):
-                if plan != self._plans[program.label]:
-                    self._pin(program.label, plan)
+                self._work.pin(program.label, plan)
             case Refused(pool, trials):
-                program_label = self._programs[pool]
-                assert program_label is not None
-                del self._lanes[pool][self._plans[program_label].lanes :]
                 self._in_transit.difference_update(trials)
                 for number in trials:
+                    self._lanes[pool] = [
+                        None if lane is not None and lane.trial == number else lane
+                        for lane in self._lanes[pool]
+                    ]
                     self._pause(self._journal.state.trial(number))
+                del self._lanes[pool][self._lane_count(pool) :]
+            case TooLarge(pool, program, reason):
+                self._programs[pool], self._lanes[pool] = None, []
+                for number in self._work.give_up(program.label, reason):
+                    self._end(number, TrialState.DIVERGED)
             case Failed(_, error):
                 self._journal.record(Stop("failed"))
                 self._journal.flush()
                 raise error
+
+    def _lane_count(self, pool: int) -> int:
+        label = self._programs[pool]
+        return 0 if label is None else self._work.lanes_of(label)
 
     def _arrive(self, state: State) -> None:
         self._in_transit.discard(state.trial)
@@ -293,6 +302,8 @@ class Driver:
         if report.epoch <= len(known):
             if known[report.epoch - 1] != report.metrics:
                 self.differences += 1
+            if not is_finite(report.metrics):
+                self._end(number, TrialState.DIVERGED)
             return
         self._journal.record(Report(report.epoch, report.metrics), number)
         if state.trial(number).epochs < report.epoch:
@@ -300,7 +311,7 @@ class Driver:
         elif report.epoch == self._rules.epochs:
             self._end(number, TrialState.COMPLETE)
 
-    def _in_training(self) -> set[int]:
+    def in_training(self) -> set[int]:
         """The trials whose lanes have work."""
         return {
             lane.trial
@@ -326,16 +337,12 @@ class Driver:
     def _end(self, number: int, end: TrialState) -> None:
         self._journal.record(End(end), number)
         self._states.forget(number)
-        self._work.pop(number, None)
+        self._work.forget(number)
         for pool, lanes in enumerate(self._lanes):
             for index, lane in enumerate(lanes):
                 if lane is not None and lane.trial == number:
                     lanes[index] = None
                     self._executor.send(pool, [Clear(index)])
-
-    def _pin(self, label: str, plan: Plan) -> None:
-        self._plans[label] = plan
-        self._journal.record(Pin(label, plan.pin()))
 
     # -- keeping ----------------------------------------------------------------------------------
 
@@ -373,24 +380,3 @@ class Driver:
             self._states.sweep(
                 c.file for n, c in state.checkpoints.items() if not self._is_finished(n)
             )
-
-    # -- work -------------------------------------------------------------------------------------
-
-    def _ready(self, number: int) -> Work:
-        if number not in self._work:
-            hparams = self._journal.state.trial(number).hparams
-            self._work[number] = self._prepare(hparams, number)
-        return self._work[number]
-
-    def _plan_of(self, label: str) -> Plan:
-        if label not in self._plans:
-            pins = self._journal.state.pins
-            if label in pins:
-                self._plans[label] = Plan.from_pin(pins[label])
-            else:
-                self._pin(label, self._plan)
-        return self._plans[label]
-
-    def _lanes_of(self, label: Hashable) -> int:
-        assert isinstance(label, str)
-        return self._plan_of(label).lanes

@@ -19,6 +19,7 @@ from hpo.engine.lane import Lane
 from hpo.engine.plan import Plan
 from hpo.engine.pool import Pool, Report
 from hpo.engine.program import Program
+from hpo.errors import DeviceError
 from hpo.spec.experiment import Training
 
 
@@ -29,7 +30,6 @@ class Load:
     program: Program
     plan: Plan
     data: DataSet
-    training: Training
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,15 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class TooLarge:
+    """No lane of a program fits the device, and why; the pool has no lanes."""
+
+    pool: int
+    program: Program
+    reason: str
+
+
+@dataclass(frozen=True)
 class Failed:
     """A pool has stopped by an error."""
 
@@ -127,7 +136,7 @@ class Failed:
     error: BaseException
 
 
-Message: TypeAlias = Loaded | Reported | Taken | Refused | Failed
+Message: TypeAlias = Loaded | Reported | Taken | Refused | TooLarge | Failed
 
 
 class Executor(Protocol):
@@ -203,8 +212,11 @@ class LocalExecutor:
 
 def _obey(i: int, pool: Pool, order: Order) -> list[Message]:
     match order:
-        case Load(program, plan, data, training):
-            return [Loaded(i, program, pool.load(program, plan, data, training))]
+        case Load(program, plan, data):
+            try:
+                return [Loaded(i, program, pool.load(program, plan, data))]
+            except DeviceError as error:
+                return [TooLarge(i, program, str(error))]
         case Put() as put:
             if put.lane >= pool.lane_count:
                 return [Refused(i, (put.trial,))]

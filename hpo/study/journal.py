@@ -10,6 +10,9 @@ from hpo.study.events import Event, Happening, StudyState
 from hpo.study.lease import Lease
 from hpo.study.storage import Mirror, Storage
 
+# A database that is copied after a kill without its write-ahead log lacks no more than this.
+_SETTLE_SECONDS = 1.0
+
 
 class Journal(Protocol):
     """Where a driver writes the study's log."""
@@ -45,6 +48,7 @@ class StudyJournal:
         self._open_mirror: Callable[[], Mirror | None] | None = open_mirror
         self._mirror: Mirror | None = None
         self._events: list[Event] = []
+        self._settle_due = 0.0
 
     def record(self, what: Happening, trial: int | None = None) -> None:
         """Note what happened; it is stored with the next `flush`."""
@@ -61,6 +65,9 @@ class StudyJournal:
             return
         self._storage.append(self._study_id, self._events, self._lease.token, self._mirror)
         self._events.clear()
+        if time.monotonic() >= self._settle_due:
+            self._settle_due = time.monotonic() + _SETTLE_SECONDS
+            self._storage.settle()
         if self._open_mirror is not None:
             self._mirror = self._open_mirror()
             self._open_mirror = None

@@ -12,36 +12,55 @@ from hpo.study.provenance import Provenance, refusal, spec_changes
 from hpo.study.storage import Storage, StudyRecord
 
 
-def set_aside(storage: Storage, name: str) -> str | None:
-    """Keep an existing study of that name under another one."""
-    study = storage.find(name)
+def open_study(
+    storage: Storage,
+    experiment: Experiment,
+    provenance: Provenance,
+    starts_over: bool,
+    say: Callable[[str], None],
+) -> tuple[StudyRecord, str | None]:
+    """The study of an experiment, begun if need be, and the name under which an old one is kept.
+
+    An old one makes room on demand, or where its spec has changed before it had any result.
+
+    Raises:
+        StudyError: if another process drives the study that would make room.
+    """
+    study, old_name = storage.find(experiment.name), None
+    if study is not None and not starts_over and _is_a_false_start(storage, study, experiment):
+        say("The spec has changed, and the study had no results yet: it begins anew.")
+        starts_over = True
+    if study is not None and starts_over:
+        with acquire(storage, study.id):
+            old_name = storage.set_aside(study.id)
+        CheckpointFolder.beside(str(storage.url), study.name).set_aside(old_name)
+        study = None
     if study is None:
-        return None
-    with acquire(storage, study.id):
-        new = storage.set_aside(study.id)
-    CheckpointFolder.beside(str(storage.url), name).set_aside(new)
-    return new
-
-
-def find_or_create(storage: Storage, experiment: Experiment, provenance: Provenance) -> StudyRecord:
-    study = storage.find(experiment.name)
-    if study is not None:
-        return study
-    details = {**provenance.to_document(), "folder": str(experiment.folder.resolve())}
-    seed = experiment.training.train.seed
-    return storage.create_study(
-        experiment.name, dict(experiment.document), seed, details, provenance.data_fingerprint
-    )
+        details = {**provenance.to_document(), "folder": str(experiment.folder.resolve())}
+        seed, document = experiment.training.train.seed, dict(experiment.document)
+        study = storage.create_study(
+            experiment.name, document, seed, details, provenance.data_fingerprint
+        )
+    return study, old_name
 
 
 def follow_spec(
     storage: Storage, study: StudyRecord, experiment: Experiment, say: Callable[[str], None]
 ) -> None:
     """Take over what may change in a spec between two runs, and refuse the rest."""
-    stored = experiment_from_document(study.document, experiment.folder, f"study '{study.name}'")
-    harmless, refused = spec_changes(stored.written_out(), experiment.written_out())
+    harmless, refused = _changes(study, experiment)
     if refused:
         raise refusal(study.name, refused)
     if harmless:
         say(f"The spec has changed: {'; '.join(harmless)}.")
         storage.update_document(study.id, dict(experiment.document))
+
+
+def _is_a_false_start(storage: Storage, study: StudyRecord, experiment: Experiment) -> bool:
+    _, refused = _changes(study, experiment)
+    return bool(refused) and all(event.kind != "report" for event in storage.events(study.id))
+
+
+def _changes(study: StudyRecord, experiment: Experiment) -> tuple[list[str], list[str]]:
+    stored = experiment_from_document(study.document, experiment.folder, f"study '{study.name}'")
+    return spec_changes(stored.written_out(), experiment.written_out())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Protocol
 
 from hpo.search.rungs import outline
 from hpo.spec.experiment import Experiment
@@ -81,6 +82,22 @@ def spent_seconds(events: Sequence[Event]) -> float:
     return (total + (last - start if start is not None else 0)) / 1000
 
 
+class AtWork(Protocol):
+    """What a watcher asks of the driver."""
+
+    epochs_trained: float
+
+    def in_training(self) -> Set[int]:
+        """The trials whose lanes have work."""
+        ...
+
+
+class Compiling(Protocol):
+    """What a watcher asks of the compiler."""
+
+    programs: int
+
+
 class Watcher:
     """Shows a running study to whoever watches, about ten times a second."""
 
@@ -88,15 +105,15 @@ class Watcher:
         self,
         experiment: Experiment,
         state: StudyState,
-        epochs_trained: Callable[[], float],
-        programs: Callable[[], int],
+        driver: AtWork,
+        compiler: Compiling,
         watch: Callable[[Progress], None],
     ) -> None:
         assert experiment.search is not None
         self._study, self._search = experiment.name, experiment.search
         self._epochs = experiment.training.train.epochs
         self._outline = outline(self._search.scheduler, self._epochs, self._search.trials)
-        self._state, self._epochs_trained, self._programs = state, epochs_trained, programs
+        self._state, self._driver, self._compiler = state, driver, compiler
         self._watch = watch
         self._start = self._looked = time.monotonic()
         self._first_epoch: float | None = None
@@ -110,7 +127,7 @@ class Watcher:
 
     def progress(self) -> Progress:
         """The study at this moment."""
-        now, trained = time.monotonic(), self._epochs_trained()
+        now, trained = time.monotonic(), self._driver.epochs_trained
         if trained and self._first_epoch is None:
             self._first_epoch = now
         seconds = 0.0 if self._first_epoch is None else now - self._first_epoch
@@ -119,13 +136,23 @@ class Watcher:
             study=self._study,
             metric=self._search.objective.metric,
             trials=self._search.trials,
-            states=states_of(self._state),
+            states=self._states(trials),
             epochs=sum(trial.epochs for trial in trials),
             epochs_total=self._outline.epochs,
             epochs_are_bound=self._outline.is_upper_bound,
             epochs_a_second=trained / seconds if seconds > 0 else 0.0,
-            programs=self._programs(),
+            programs=self._compiler.programs,
             seconds=now - self._start,
             best=best_trial(self._state, self._epochs),
             leader=leading_trial(self._state),
         )
+
+    def _states(self, trials: Sequence[Trial]) -> dict[TrialState, int]:
+        """How many trials are in each state; one that waits for its first lane is in none yet."""
+        at_work, counts = self._driver.in_training(), Counter[TrialState]()
+        for trial in trials:
+            if trial.state is not TrialState.RUNNING or trial.number in at_work:
+                counts[trial.state] += 1
+            elif trial.epochs:
+                counts[TrialState.PAUSED] += 1
+        return dict(counts)

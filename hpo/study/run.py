@@ -28,18 +28,19 @@ from hpo.spec.fill import fill
 from hpo.spec.marks import with_leaves
 from hpo.spec.search import METRICS, SearchSpec
 from hpo.study.checkpoints import CheckpointFolder, CheckpointWriter
-from hpo.study.driver import Driver, Rules, Work
-from hpo.study.events import Start, Stop, StopReason, fold
+from hpo.study.driver import Driver, Rules
+from hpo.study.events import Start, Stop, StopReason, StudyState, fold
 from hpo.study.executors import LocalExecutor
 from hpo.study.journal import StudyJournal
 from hpo.study.lease import acquire
-from hpo.study.opening import find_or_create, follow_spec, set_aside
+from hpo.study.opening import follow_spec, open_study
 from hpo.study.optuna_tables import open_mirror
 from hpo.study.progress import Progress, Watcher, spent_seconds
 from hpo.study.provenance import Provenance, differences, library_versions
-from hpo.study.signals import stop_signals
+from hpo.study.signals import StopRequest
 from hpo.study.states import States
 from hpo.study.storage import Storage
+from hpo.study.work import Work
 from hpo.trial import HParams
 
 
@@ -76,11 +77,12 @@ def run_study(
     around: Surroundings,
     watch: Callable[[Progress], None],
     say: Callable[[str], None],
+    stop: StopRequest,
 ) -> Outcome:
     """Run the study that a spec describes to its total of trials; resume it where it exists.
 
-    `watch` sees the progress about ten times a second, `say` gets what a user should know.
-    SIGINT and SIGTERM end the run after its present round.
+    `watch` sees the progress about ten times a second, `say` gets what a user should know. Once
+    `stop` is set, the run ends after its present round.
 
     Raises:
         HpoError: for all that a user can put right.
@@ -88,7 +90,6 @@ def run_study(
     search = experiment.search
     assert search is not None, "the command has checked that there is a search"
     with ExitStack() as stack:
-        stop = stack.enter_context(stop_signals(say))
         devices = local_devices(around.device)
         datasets = DataSets(experiment.folder, around.data_home)
         data = datasets.load(experiment.training.data)
@@ -97,8 +98,7 @@ def run_study(
         _check_fit(experiment, datasets, platform)
         provenance = Provenance(library_versions(), describe(devices), data.fingerprint)
         storage = stack.enter_context(Storage.create(around.storage))
-        old_name = set_aside(storage, experiment.name) if around.starts_over else None
-        study = find_or_create(storage, experiment, provenance)
+        study, old_name = open_study(storage, experiment, provenance, around.starts_over, say)
         lease = stack.enter_context(acquire(storage, study.id))
         follow_spec(storage, study, experiment, say)
         events = storage.events(study.id)
@@ -114,7 +114,7 @@ def run_study(
             lambda: open_mirror(storage, study, experiment.space, search.objective),
         )
         if len(state):
-            say(_resumed(len(state), search.trials))
+            say(_resumed(state, search.trials))
         driver_info = {"pid": os.getpid(), "device": describe(devices)}
         journal.record(Start(driver_info, tuple(changed)))
 
@@ -140,15 +140,15 @@ def run_study(
             ),
             experiment.study.checkpoint_seconds,
         )
-        watcher = Watcher(
-            experiment, state, lambda: driver.epochs_trained, lambda: compiler.programs, watch
-        )
+        watcher = Watcher(experiment, state, driver, compiler, watch)
         deadline = time.monotonic() + search.timeout - spent if search.timeout else math.inf
         reason = driver.run(lambda: stop.is_set() or time.monotonic() >= deadline, watcher.look)
         if reason == "interrupted" and not stop.is_set():
             reason = "timeout"
         journal.record(Stop(reason))
         journal.flush()
+        for excuse in driver.too_large.values():
+            say(f"Trials were given up, and count as diverged: {excuse}")
         if driver.differences:
             say(
                 f"{driver.differences} epochs that were trained again came out otherwise than "
@@ -236,5 +236,7 @@ def _check_fit(experiment: Experiment, datasets: DataSets, platform: str) -> Non
         abstract_model(program)
 
 
-def _resumed(started: int, total: int) -> str:
-    return f"Resuming: {started} of {total} trials have been started."
+def _resumed(state: StudyState, total: int) -> str:
+    if len(state) >= total and all(trial.state.is_finished for trial in state.trials):
+        return f"All {len(state)} trials have ended: a larger --trials adds to them."
+    return f"Resuming: {len(state)} of {total} trials have been started."

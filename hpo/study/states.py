@@ -62,8 +62,12 @@ class States:
         for state, future in ready:
             if not (wait or future.done()):
                 self._pending.append((state, future))
-            elif (saved := future.result()) is not None:
+                continue
+            saved = future.result()
+            if saved is not None:
                 checkpoints.append((state.trial, Checkpoint(state.epoch, *saved)))
+            elif self._saved_steps.get(state.trial) == state.steps:
+                del self._saved_steps[state.trial]  # the disk has none, so the memory keeps it
         return checkpoints
 
     def sweep(self, referenced: Iterable[str]) -> None:

@@ -282,6 +282,12 @@ class Storage:
         if rows and mirror is not None:
             mirror.committed()
 
+    def settle(self) -> None:
+        """Moves what a SQLite write-ahead log holds into the database file."""
+        if self._path is not None:
+            with explained(self.url), self._engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+
     def _prepare(self) -> None:
         with (self.writing if self._writes else self.reading)() as connection:
             inspector = sa.inspect(connection)

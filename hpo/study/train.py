@@ -24,7 +24,7 @@ from hpo.spec.dump import dump_spec
 from hpo.spec.experiment import Experiment
 from hpo.study.provenance import Provenance, library_versions
 from hpo.study.run import Surroundings
-from hpo.study.signals import stop_signals
+from hpo.study.signals import StopRequest
 
 # What marks a folder as ours, to be replaced only by another one.
 _METRICS_FILE = "metrics.json"
@@ -54,7 +54,7 @@ def train_to_folder(
     folder: Path,
     around: Surroundings,
     watch: Callable[[Report], None],
-    say: Callable[[str], None],
+    stop: StopRequest,
     replace: bool = False,
 ) -> Trained:
     """Train the configuration of a spec and write weights, spec and metrics into `folder`.
@@ -63,36 +63,41 @@ def train_to_folder(
     epoch. The folder appears when the training is over; one that exists is replaced on demand only.
 
     Raises:
+        StoppedError: once `stop` is set.
         HpoError: for a folder in the way, and for data or a model that do not fit.
     """
     _check_free(folder, replace)
     training, start = experiment.training, time.monotonic()
-    with stop_signals(say) as stop:
-        device = local_devices(around.device)[0]
-        data = load_data(training.data, experiment.folder, around.data_home)
-        program, knobs = split(training, data, device.platform)
-        pool = Pool(device, Compiler(around.cache))
-        plan = choose_plan(device.platform, 1, trials=1, pools=1, is_learning=False)
-        pool.load(program, plan, data, training)
-        pool.put(0, 0, training, knobs, None, training.train.epochs)
-        curve: list[Report] = []
-        while pool.has_work:
-            if stop.is_set():
-                raise StoppedError(len(curve), folder, stop.signal or signal.SIGINT)
-            for report in pool.round():
-                curve.append(report)
-                watch(report)
-        lane = pool.take(0)
-        validation = {k: v for k, v in curve[-1].metrics.items() if k != "train_loss"}
-        test = None if data.test is None else pool.evaluate(0, data.test)
-        result = Trained(
-            {"validation": validation, "test": test},
-            tuple(curve),
-            time.monotonic() - start,
-        )
-        provenance = Provenance(library_versions(), describe([device]), data.fingerprint)
-        _write(folder, experiment, lane, result, provenance)
+    _check_going(stop, 0, folder)
+    device = local_devices(around.device)[0]
+    data = load_data(training.data, experiment.folder, around.data_home)
+    program, knobs = split(training, data, device.platform)
+    pool = Pool(device, Compiler(around.cache))
+    plan = choose_plan(device.platform, 1, trials=1, pools=1, is_learning=False)
+    pool.load(program, plan, data)
+    pool.put(0, 0, training, knobs, None, training.train.epochs)
+    curve: list[Report] = []
+    while pool.has_work:
+        _check_going(stop, len(curve), folder)
+        for report in pool.round():
+            curve.append(report)
+            watch(report)
+    lane = pool.take(0)
+    validation = {k: v for k, v in curve[-1].metrics.items() if k != "train_loss"}
+    test = None if data.test is None else pool.evaluate(0, data.test)
+    result = Trained(
+        {"validation": validation, "test": test},
+        tuple(curve),
+        time.monotonic() - start,
+    )
+    provenance = Provenance(library_versions(), describe([device]), data.fingerprint)
+    _write(folder, experiment, lane, result, provenance)
     return result
+
+
+def _check_going(stop: StopRequest, epochs: int, folder: Path) -> None:
+    if stop.is_set():
+        raise StoppedError(epochs, folder, stop.signal or signal.SIGINT)
 
 
 def _check_free(folder: Path, replace: bool) -> None:

@@ -2,11 +2,13 @@
 
 import json
 import logging
+import signal
 
 import pytest
 
 from hpo import __version__
 from hpo.cli.options import stderr
+from hpo.cli.surroundings import surroundings
 
 COMMANDS = ("search", "resume", "check", "list", "show", "export", "train", "data list", "data get")
 
@@ -66,6 +68,14 @@ def test_every_mistake_of_a_spec_is_a_line_on_stderr(hpo, spec):
             "--timeout 10x: is not a duration: write 90s, 10m, 1h30m or a number of seconds.",
         ),
         (
+            ("search", "flowers.yaml", "--timeout", "0"),
+            "--timeout 0: cannot be 0: write 90s, 10m or 1h30m.",
+        ),
+        (
+            ("resume", "flowers", "--timeout", "0m"),
+            "--timeout 0m: cannot be 0: write 90s, 10m or 1h30m.",
+        ),
+        (
             ("resume", "flowers"),
             "no study database at hpo.db: run `hpo search SPEC` first or give --storage.",
         ),
@@ -101,7 +111,10 @@ def test_a_spec_without_a_search_is_not_searched(hpo, spec):
     assert result.err.startswith("flowers: has no search section: add search:")
 
 
-@pytest.mark.parametrize("arguments", [("search",), ("serch",), ("show", "x", "--top", "0")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("search",), ("serch",), ("show", "x", "--top", "0"), ("search", "x", "--trials", "0")],
+)
 def test_a_wrong_call_is_answered_with_the_usage(hpo, arguments):
     result = hpo(*arguments)
 
@@ -124,6 +137,25 @@ def test_ctrl_c_before_there_is_anything_to_save_ends_with_130(hpo, spec, monkey
 
     monkeypatch.setattr("hpo.spec.load.load_experiment", interrupted)
     assert hpo("check", str(spec)) == (130, "", "")
+
+
+@pytest.mark.parametrize("command", [("search",), ("train", "-o", "model")])
+def test_ctrl_c_while_jax_is_imported_ends_with_130_before_anything_began(
+    hpo, spec, tmp_path, monkeypatch, command
+):
+    def interrupted(*arguments, **options):
+        signal.raise_signal(signal.SIGINT)
+        return surroundings(*arguments, **options)
+
+    monkeypatch.setattr("hpo.cli.running.surroundings", interrupted)
+    if command[0] == "train":
+        spec.write_text(spec.read_text().partition("space:")[0])
+
+    result = hpo(*command, str(spec))
+
+    assert result.code == 130
+    assert result.err.startswith("Stopping after this round; once more to stop at once.\n")
+    assert not (tmp_path / "model").exists()
 
 
 def test_data_sets_are_listed_with_the_way_to_get_them(hpo, monkeypatch, tmp_path):

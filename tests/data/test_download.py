@@ -99,6 +99,8 @@ def test_no_network_is_said_in_one_line_and_leaves_no_file(remote, tmp_path, ope
     with pytest.raises(DataError) as error:
         fetch_dataset("toy", tmp_path / "home", opener=opener)
     assert f"a.gz: cannot be downloaded ({reason}): check the network" in str(error.value)
+    path = tmp_path / "home" / "toy" / "a.gz"
+    assert str(error.value).endswith(f"or put the file at {path} by hand.")
     assert contents(tmp_path / "home" / "toy") == {}
 
 

@@ -103,7 +103,9 @@ def test_columns_that_are_empty_in_training_are_left_out():
     ("rows", "categories"), [([[NAN], [NAN]], None), ([[NAN], [NAN]], [[-1], [-1]])]
 )
 def test_a_table_of_empty_cells_is_refused(rows, categories):
-    with pytest.raises(DataError, match=r"t\.csv: no feature has a value in any training row\."):
+    with pytest.raises(
+        DataError, match=r"t\.csv: no feature has a value in any training row: fill in"
+    ):
         fit_features(table(rows, categories), "standard")
 
 

@@ -1,6 +1,7 @@
 """Folders of IDX files."""
 
 import gzip
+import re
 import struct
 
 import numpy as np
@@ -49,13 +50,13 @@ GZIPPED = gzip.compress(GOOD, mtime=0)
 @pytest.mark.parametrize(
     ("suffix", "data", "message"),
     [
-        ("", GOOD[:10], "is truncated: 10 bytes are less than an IDX header."),
+        ("", GOOD[:10], "is truncated: 10 bytes are less than an IDX header. Get it again."),
         ("", b"", "is truncated: 0 bytes are less than an IDX header."),
         ("", GOOD[:-1], "is truncated: its header promises 36 bytes and 35 follow. Get the file"),
         ("", GOOD + b"x", "is too long: its header promises 36 bytes and 37 follow."),
         ("", b"\x89PNG" + GOOD[4:], "starts with 0x89504e47 where IDX files of 3 dimensions have"),
         ("", idx_bytes(IMAGES[:, :, 0])[:4] + GOOD[4:], "starts with 0x00000802 where IDX files"),
-        ("", idx_bytes(IMAGES[:0]), "holds no examples."),
+        ("", idx_bytes(IMAGES[:0]), "holds no examples. Get the file again."),
         (".gz", GOOD, "is not a sound gzip file (Not a gzipped file"),
         (".gz", GZIPPED[:-12], "is truncated: the gzip data end early."),
         (".gz", GZIPPED[:-8] + b"12345678", "is not a sound gzip file (CRC check"),
@@ -70,6 +71,9 @@ def test_a_broken_file_is_named_with_what_is_wrong(tmp_path, suffix, data, messa
     with pytest.raises(DataError) as error:
         read(tmp_path)
     assert str(error.value).startswith(f"{broken}: {message}")
+    assert re.search(
+        r"(Get (it|the file) again|Put the right one in its place)\.$", str(error.value)
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,8 +97,8 @@ def test_a_missing_file_is_named_with_its_cure(tmp_path, missing, with_test, wri
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
-        ((IMAGES, LABELS[:5]), (IMAGES, LABELS), "holds 6 images and"),
-        ((IMAGES, [4] * 6), (IMAGES, LABELS), "every training label is 4: nothing to tell apart."),
+        ((IMAGES, LABELS[:5]), (IMAGES, LABELS), "5 labels: give each the file that goes"),
+        ((IMAGES, [4] * 6), (IMAGES, LABELS), "every training label is 4, so"),
         ((IMAGES, LABELS), (IMAGES[:, :2], LABELS), "test and training images differ in size (2x2"),
         ((IMAGES, LABELS), (IMAGES[:2], [3, 8]), "the test labels hold 8, the training labels do"),
     ],
@@ -106,3 +110,4 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path, train, test, me
         read(tmp_path, with_test=True)
     assert str(error.value).startswith(f"{tmp_path}: ")
     assert message in str(error.value)
+    assert ": give " in str(error.value)

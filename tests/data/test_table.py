@@ -72,7 +72,7 @@ def test_class_numbers_follow_the_sorted_classes(tmp_path):
     [
         ("", {}, ": is empty: it needs a header"),
         ("\n \n", {}, ": is empty: it needs a header"),
-        ("a,y\n", {}, ": has a header and no rows below it."),
+        ("a,y\n", {}, ": has a header and no rows below it: add one row an example."),
         ("a,y\n1,2\n1,2,3\n", {}, ":3: has 3 cells where the header has 2: mend the line"),
         ("a,b,y\n1,2,3\n\n1,2\n", {}, ":4: has 2 cells where the header has 3: mend the line"),
         ('a,y\n"1\n",2\n1\n', {}, ":4: has 1 cells where the header has 2"),
@@ -81,6 +81,10 @@ def test_class_numbers_follow_the_sorted_classes(tmp_path):
         ("a,y\n1,2\n3,\u00e4\n".encode("latin-1"), {}, ":3: is not UTF-8"),
         ("a,price\n1,2\n", {"target": "prize"}, ": data.dataset.target: unknown column 'prize'. "
          "Did you mean 'price'? Columns: a, price."),
+        ("a;z\n1;2\n", {}, ": data.dataset.target: unknown column 'y'. The header is one column: "
+         'set data.dataset.separator: ";". Columns: a;z.'),
+        ("a\tz\n1\t2\n", {}, ": data.dataset.target: unknown column 'y'. The header is one column: "
+         r'set data.dataset.separator: "\t". Columns: a'),
         ("a,y\n1,2\n", {"drop": ["zzz"]}, ": data.dataset.drop: unknown column 'zzz'. Columns: a"),
         ("a,y\n1,2\n", {"drop": ["y"]}, ": data.dataset.drop: 'y' is the target: keep it."),
         ("a,y\n1,2\n", {"drop": ["a"]}, ": no column is left to learn from beside the target"),
@@ -108,8 +112,22 @@ def test_a_broken_table_is_refused_in_one_line_with_its_place(tmp_path, text, sp
 def test_a_file_that_is_not_really_gzip_is_refused(tmp_path, data):
     path = tmp_path / "t.csv.gz"
     path.write_bytes(data)
-    with pytest.raises(DataError, match=r"t\.csv\.gz: is not a sound gzip file"):
+    with pytest.raises(DataError, match=r"t\.csv\.gz: is not a sound gzip file .*Get it again\.$"):
         read_table(path, CsvFile(csv="t.csv.gz", target="y"))
+
+
+def test_a_stray_text_among_numbers_is_refused_with_its_line(tmp_path):
+    rows = "".join(f"{number},{number % 2}\n" for number in range(9))
+    with pytest.raises(
+        DataError, match=r"t\.csv:12: column 'a' holds 'abc' among numbers: mend it"
+    ):
+        read(tmp_path, f"a,y\n{rows},0\nabc,1\n")
+
+
+def test_a_column_with_texts_in_more_than_a_tenth_of_its_cells_is_categories(tmp_path):
+    rows = "".join(f"{number},{number % 2}\n" for number in range(8))
+    source = read(tmp_path, f"a,y\n{rows},0\nabc,1\n")
+    assert source.categories.max() == 8
 
 
 def test_a_column_of_names_is_refused_as_categories(tmp_path):

@@ -64,7 +64,7 @@ def learn(compiler: Compiler) -> Callable[..., Curves]:
         pool = Pool(local_devices("cpu")[device], compiler)
         waiting = list(trainings)
         program, _ = split(trainings[0], data, "cpu")
-        pool.load(program, Plan(form, lanes), data, trainings[0])  # type: ignore[arg-type]
+        pool.load(program, Plan(form, lanes), data)  # type: ignore[arg-type]
         lane_of: dict[int, int] = {}
         while waiting or pool.has_work:
             for lane in range(lanes):

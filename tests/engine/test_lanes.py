@@ -86,7 +86,7 @@ def test_new_numbers_compile_nothing(tiny: DataSet) -> None:
         }
         training = a_training(n, optimizer=optimizer, model__dropout=0.1 * n)
         program, knobs = split(training, tiny, "cpu")
-        pool.load(program, Plan("map", 2), tiny, training)
+        pool.load(program, Plan("map", 2), tiny)
         pool.put(0, n, training, knobs, None, 1)
         assert pool.round()
     assert compiler.programs == 1
@@ -97,7 +97,7 @@ def test_a_second_device_compiles_nothing(tiny: DataSet) -> None:
     training = a_training()
     program, _ = split(training, tiny, "cpu")
     for device in local_devices("cpu")[:2]:
-        Pool(device, compiler).load(program, Plan("map", 2), tiny, training)
+        Pool(device, compiler).load(program, Plan("map", 2), tiny)
     assert compiler.programs == 1
 
 
@@ -110,7 +110,7 @@ def test_a_trial_paused_and_promoted_elsewhere_learns_as_if_never_stopped(
     program, knobs = split(training, data, "cpu")
     first, second = (Pool(device, _COMPILER) for device in local_devices("cpu")[:2])
     for pool in (first, second):
-        pool.load(program, Plan("map", 2), data, training)
+        pool.load(program, Plan("map", 2), data)
     curve = []
     first.put(0, 7, training, knobs, None, stop)
     while first.has_work:
@@ -146,7 +146,7 @@ def test_a_checkpoint_of_another_program_is_refused(tiny: DataSet) -> None:
     for widths in ([8], [4, 4]):
         training = a_training(model={"name": "mlp", "widths": widths})
         program, knobs = split(training, tiny, "cpu")
-        pool.load(program, Plan("map", 1), tiny, training)
+        pool.load(program, Plan("map", 1), tiny)
         pool.put(0, 0, training, knobs, None, 1)
         states.append(pool.take(0))
     assert lane_from_arrays(states[0], lane_to_arrays(states[1])) is None

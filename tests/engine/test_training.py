@@ -147,7 +147,7 @@ def test_running_statistics_follow_the_batches(tiny: DataSet, compiler: Compiler
     )
     pool = Pool(local_devices("cpu")[0], compiler)
     program, knobs = split(training, tiny, "cpu")
-    pool.load(program, Plan("map", 1), tiny, training)
+    pool.load(program, Plan("map", 1), tiny)
     pool.put(0, 0, training, knobs, None, 8)
     start = pool.take(0)
     while pool.has_work:

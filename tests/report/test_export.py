@@ -3,11 +3,17 @@
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hpo.errors import HpoError
-from hpo.report.export import export_trial, write_new
+from hpo.report.export import export_trial, training_document, write_new
+from hpo.spec.document import parse_yaml
+from hpo.spec.dump import dump_spec
+from hpo.spec.experiment import Training
 from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document, load_experiment
 from hpo.trial import TrialState
@@ -49,17 +55,59 @@ def test_an_exported_spec_says_where_it_comes_from_and_what_was_tuned(storage, d
 #
 # Train it in full:  hpo train best.yaml -o model/
 name: digits
-data: {{dataset: digits}}
+data:
+  dataset: digits
+  rows: null
+  validation: 0.2
+  test: auto
+  split_seed: 0
+  batch_size: 64
+  normalize: standard
 model:
   name: mlp
   widths: [64, 64]  # from [32], [64, 64]
+  activation: relu
+  norm: none
+  init: he_normal
+  dropout: 0.0
 optimizer:
   name: sgd  # from 'adamw', 'sgd'
   learning_rate: 0.02  # from 0.0001 to 0.1, log
   momentum: 0.5  # from 0.0 to 0.9 when optimizer.name is 'sgd'
-train: {{epochs: 3, stream: 1}}
+  nesterov: false
+  weight_decay: 0.0
+  clip_norm: null
+  schedule: {{name: constant, warmup: 0.0}}
+train: {{epochs: 3, seed: 0, stream: 1, precision: float32, lanes: auto}}
 """
     )
+
+
+def test_an_exported_document_depends_on_no_default_and_keeps_the_order_of_the_spec(spec, adamw):
+    document = {"train": {}} | spec
+    document["train"] = {"lanes": 2, "epochs": 3}
+    document["optimizer"] = {"schedule": {"final": 0.1, "name": "cosine"}, **spec["optimizer"]}
+    experiment = experiment_from_document(document, Path())
+    training = fill(experiment.training, adamw, 5)
+
+    exported = training_document(experiment, adamw, 5, Path())
+
+    assert list(exported) == ["name", "train", "data", "model", "optimizer"]
+    assert list(exported["train"])[:2] == ["lanes", "epochs"]
+    assert list(exported["optimizer"])[:3] == ["name", "schedule", "learning_rate"]
+    assert exported["optimizer"]["schedule"] == {"final": 0.1, "name": "cosine", "warmup": 0.0}
+    assert {key: exported[key] for key in Training.model_fields} == training.model_dump(mode="json")
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 1000))
+def test_every_draw_exports_to_the_trials_training_spec(seed, number):
+    experiment = load_experiment(Path("configs/digits.yaml"))
+    hparams = experiment.space.draw(np.random.default_rng(seed))
+
+    text = dump_spec(training_document(experiment, hparams, number, Path()))
+
+    again = experiment_from_document(parse_yaml(text, "").values, Path())
+    assert again.training == fill(experiment.training, hparams, number)
 
 
 def test_a_trial_that_was_stopped_early_says_so(storage, digits, tmp_path):

@@ -37,15 +37,17 @@ def test_differences_noted_on_resume_are_told_with_their_run(storage, digits):
     assert run.differences == ("The study began with jax 0.10.1 and goes on with 0.10.2.",)
 
 
-def test_trials_are_ranked_by_epochs_and_then_by_result():
+def test_complete_trials_are_ranked_by_result_and_before_all_others():
     trials = [
+        Trial(7, {}, TrialState.DIVERGED, (-0.9, -0.9)),
+        Trial(6, {}, TrialState.PAUSED, (-0.7,)),
         Trial(0, {}, TrialState.PRUNED, (-0.9,)),
         Trial(1, {}, TrialState.COMPLETE, (-0.1, -0.5)),
         Trial(2, {}, TrialState.COMPLETE, (-0.1, -0.6)),
         Trial(3, {}),
         Trial(4, {}, TrialState.COMPLETE, (-0.1, -0.5)),
     ]
-    assert [trial.number for trial in ranking(trials)] == [2, 1, 4, 0]
+    assert [trial.number for trial in ranking(trials)] == [2, 1, 4, 7, 0, 6]
 
 
 def test_only_as_many_of_the_best_trials_are_told_as_asked_for(storage, digits):
@@ -90,6 +92,17 @@ def test_studies_are_listed_oldest_first(storage, store, spec):
     store([])
     store([], spec={**spec, "name": "again"})
     assert [overview.name for overview in overviews(storage)] == ["digits", "again"]
+
+
+def test_a_study_that_cannot_be_read_does_not_hide_the_others(storage, store, caplog):
+    storage.create_study("old", {"name": "old"}, 0, {}, "")
+    store([])
+
+    assert [overview.name for overview in overviews(storage)] == ["digits"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "old is left out: study 'old' was stored by hpo 0.1.0 with a spec that this version cannot "
+        "read: use that one."
+    ]
 
 
 def test_a_report_is_json_all_the_way_down(storage, digits, sgd):

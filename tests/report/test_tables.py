@@ -39,7 +39,7 @@ def test_a_study_is_shown_section_by_section(storage, digits):
 
 def test_the_best_trials_have_a_column_for_each_hparam_where_there_is_room(storage, digits):
     lines = drawn(study_view(study_report(storage, "digits", top=2)))
-    head = next(line for line in lines if "epochs  trial" in line)
+    head = next(line for line in lines if "epochs  accuracy" in line)
     assert head.split()[4:] == ["widths", "name", "momentum", "learning_rate"]
 
 

@@ -114,6 +114,17 @@ def test_brackets_share_out_all_trials_in_order(epochs, trials, spec):
     assert all(b.budgets[-1] == epochs and b.sizes[-1] >= 1 for b in found)
 
 
+@pytest.mark.parametrize("spec", [HYPERBAND, HALVING])
+def test_with_a_single_rung_all_trials_share_a_bracket(spec):
+    assert brackets(spec, 2, 1_000_000) == (Bracket(0, (1_000_000,), (2,)),)
+
+
+@given(st.integers(1, 30), st.integers(1, 300), st.sampled_from([HYPERBAND, HALVING]))
+def test_the_plan_has_the_epochs_of_all_its_brackets(epochs, trials, spec):
+    found = outline(spec, epochs, trials)
+    assert found.epochs == sum(bracket.epochs for bracket in found.brackets)
+
+
 def test_the_plan_counts_the_epochs_of_trials_that_go_on_once():
     # By hand: 27*1 + 9*2 + 3*6 + 1*18, 12*3 + 4*6 + 18, 6*9 + 2*18, 4*27.
     expected = [81, 78, 90, 108]

@@ -168,6 +168,27 @@ def test_an_override_sets_any_leaf(tmp_path, override, path, value):
     assert found == value
 
 
+SCHEDULED = """space:
+  optimizer.name: {choice: [sgd, adam]}
+  optimizer.schedule: {choice: [{name: constant}, {name: step}, {name: step, drops: 3}]}
+  optimizer.schedule.factor: {float: [0.1, 0.5], when: {optimizer.schedule.name: step}}
+"""
+
+
+def test_a_condition_inside_a_chosen_part_looks_at_that_part_whatever_is_chosen_around(tmp_path):
+    when = loaded(tmp_path, SCHEDULED).space.by_path["optimizer.schedule.factor"].when
+    steps = ({"name": "step"}, {"name": "step", "drops": 3})
+    assert when == Condition("optimizer.schedule", steps)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["sqlite:////tmp/a b.db", "sqlite+pysqlite:///~/x.db", "postgresql+psycopg://u:p@host/db"],
+)
+def test_any_database_url_is_a_storage(tmp_path, url):
+    assert loaded(tmp_path, f"study: {{storage: '{url}'}}").study.storage == url
+
+
 def test_an_override_can_turn_a_named_data_set_into_a_file(tmp_path):
     overrides = ["data.dataset.csv=my.csv", "data.dataset.target=y"]
     assert loaded(tmp_path, SEARCH, *overrides).training.data.dataset.csv == "my.csv"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo.spec.experiment import Experiment, Training
-from hpo.spec.fill import fill, filled_document
+from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document
 from hpo.spec.programs import count_programs, static_leaves
 
@@ -66,15 +66,6 @@ def test_every_hparam_is_where_its_path_says(seed, number):
     assert {path: leaf(training, path) for path in hparams} == hparams
     assert training.train.stream == number
     assert (training.data.dataset, training.train.epochs) == ("digits", 9)
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(0, 1000))
-def test_a_filled_document_loads_to_the_trials_training_spec(seed, number):
-    hparams = EXPERIMENT.space.draw(np.random.default_rng(seed))
-    document = filled_document(EXPERIMENT.document, hparams, number)
-    assert "space" not in document
-    again = experiment_from_document(document, Path())
-    assert again.training == fill(TRAINING, hparams, number)
 
 
 def test_another_variant_keeps_the_leaves_that_it_has_and_drops_the_others():

@@ -210,7 +210,7 @@ ROWS = [
     ("search: {trials: 10}", "spec.yaml:6: search.objective: is missing: write {maximize: ...}"),
     (
         "search: {objective: {maximize: accuracy}, trials: 0}",
-        "spec.yaml:6: search.trials: cannot be 0: write a whole number of at least 1",
+        "spec.yaml:6: search.trials: cannot be 0: write a whole number from 1 to 1000000",
     ),
     (
         "search:",
@@ -450,6 +450,26 @@ ROWS = [
         "spec.yaml:7: space.include: optimizer.weight_decay differs between included spaces: give it in this spec's space",
     ),
     (
+        "study: {storage: hpo.db}",
+        "spec.yaml:8: study.storage: 'hpo.db' is not a database URL: write sqlite:///hpo.db",
+    ),
+    (
+        "study: {storage: /tmp/my.db}",
+        "spec.yaml:8: study.storage: '/tmp/my.db' is not a database URL: write sqlite:////tmp/my.db",
+    ),
+    (
+        "study: {storage: 'sqlite:/hpo.db'}",
+        "spec.yaml:8: study.storage: 'sqlite:/hpo.db' is not a database URL: write one such as sqlite:///hpo.db",
+    ),
+    (
+        "study: {storage: 'sqlite:///:memory:'}",
+        "spec.yaml:8: study.storage: 'sqlite:///:memory:' names no file: write one such as sqlite:///hpo.db",
+    ),
+    (
+        "study: {storage: 'sqlite://hpo.db'}",
+        "spec.yaml:8: study.storage: 'sqlite://hpo.db' names no file: write one such as sqlite:///hpo.db",
+    ),
+    (
         "study: {storag: x}",
         "spec.yaml:8: study.storag: unknown key 'storag'. Did you mean 'storage'? Known keys: checkpoint_seconds, storage.",
     ),
@@ -498,6 +518,18 @@ def test_a_mistake_is_one_line_that_names_the_place_and_the_cure(tmp_path, chang
     assert mistakes(spec_text(changed), tmp_path) == [message]
 
 
+def test_every_wrong_value_of_a_choice_is_a_mistake_of_its_own(tmp_path):
+    text = spec_text(
+        "space: {model.widths: {choice: [[8], [0], 3]}, model.norm: {choice: [none, none, none]}}"
+    )
+    assert [line.split(": ")[:3] for line in mistakes(text, tmp_path)] == [
+        ["spec.yaml:7", "space.model.norm.choice[1]", "'none' is listed twice"],
+        ["spec.yaml:7", "space.model.norm.choice[2]", "'none' is listed twice"],
+        ["spec.yaml:7", "space.model.widths.choice[1]", "cannot be [0]"],
+        ["spec.yaml:7", "space.model.widths.choice[2]", "cannot be 3"],
+    ]
+
+
 def test_all_mistakes_of_a_file_come_at_once_in_its_order(tmp_path):
     text = spec_text(
         "data: {dataset: digits, validation: 2.5}\nmodel: {name: mlp, dropout: 2}\n"
@@ -529,7 +561,9 @@ def test_all_mistakes_of_a_file_come_at_once_in_its_order(tmp_path):
         ("model.norm=batch", "changes nothing, because model.norm varies: write --set space.model.norm=batch"),
         ("space.model.norm=bach", "unknown name 'bach'. Did you mean 'batch'? Known names: batch, layer, none."),
         ("space.model.dropout.float=[0.5, 0.1]", "space.model.dropout: low (0.5) must be below high (0.1)"),
-        ("search.trials=-1", "cannot be -1: write a whole number of at least 1"),
+        ("search.trials=-1", "cannot be -1: write a whole number from 1 to 1000000"),
+        ("search.trials=100000000", "cannot be 100000000: write a whole number from 1 to 1000000"),
+        ("study.storage=hpo.db", "'hpo.db' is not a database URL: write sqlite:///hpo.db"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_an_override_names_the_override(tmp_path, override, message):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,7 @@ class FakeExecutor:
 
     def _obey(self, i: int, pool: FakePool, order: Order) -> None:
         match order:
-            case Load(program, plan, _, _):
+            case Load(program, plan, _):
                 assert not any(epoch < to for _, _, epoch, to in pool.lanes.values())
                 pool.lanes, pool.program = {}, program
                 pool.width = min(plan.lanes, self._fits)
@@ -313,6 +314,28 @@ def test_an_epoch_that_comes_out_otherwise_is_counted_and_not_stored(
     run.go()
     assert run.differences > 0
     assert [e for e in run.journal.log if e.kind == "report"][: len(before)] == before
+
+
+def test_an_epoch_that_diverges_when_trained_again_ends_its_trial(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.go(has_to_stop=lambda executor: len(executor.trained) > 15)
+    for file in run.folder.path.iterdir():
+        file.unlink()
+    ours = result
+    monkeypatch.setitem(globals(), "result", lambda t, e: {**ours(t, e), "loss": np.nan})
+    run.go(has_to_stop=lambda executor: len(executor.trained) > 500)
+    assert run.reason == "finished"
+    assert run.differences > 0
+
+
+def test_fewer_trials_than_have_begun_are_all_finished(run: Run) -> None:
+    run.go(has_to_stop=lambda executor: len(executor.trained) > 15)
+    begun = len(run.journal.state)
+    run.rules = replace(run.rules, trials=2)
+    run.go()
+    assert len(run.journal.state) == begun
+    assert any(t.state is TrialState.COMPLETE for t in run.journal.state.trials)
 
 
 def test_a_diverged_trial_is_a_result(run: Run) -> None:

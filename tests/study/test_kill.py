@@ -176,6 +176,20 @@ def test_the_database_alone_is_enough_to_go_on(tmp_path: Path, calm: Study) -> N
     elsewhere.finish("export", "flowers", "-o", "best.yaml")
 
 
+def test_the_database_of_a_killed_search_alone_is_enough_to_go_on(
+    tmp_path: Path, calm: Study
+) -> None:
+    study = Study(tmp_path / "study")
+    process = study.start()
+    study.wait_for(1)
+    process.kill()
+    process.communicate()
+    elsewhere = Study(tmp_path / "elsewhere")
+    shutil.copy(study.database, elsewhere.database)
+    elsewhere.finish("resume", "flowers")
+    assert elsewhere.reports == calm.reports
+
+
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
     study = Study(tmp_path / "study", scheduler="none")
     process = study.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document
 from hpo.study.events import StudyState, fold
 from hpo.study.run import Outcome, Surroundings, run_study
+from hpo.study.signals import StopRequest
 from hpo.study.storage import Storage
 from hpo.study.train import Trained, train_to_folder
 from hpo.trial import TrialState
@@ -53,7 +55,11 @@ class Studies:
 
     def run(self, experiment: Experiment, **around: Any) -> Outcome:
         return run_study(
-            experiment, replace(self.around, **around), lambda _: None, self.said.append
+            experiment,
+            replace(self.around, **around),
+            lambda _: None,
+            self.said.append,
+            StopRequest(),
         )
 
     def state(self, experiment: Experiment, name: str | None = None) -> StudyState:
@@ -67,7 +73,7 @@ class Studies:
         return [state.metrics[number] for number in range(len(state))]
 
     def train(self, experiment: Experiment, folder: Path) -> Trained:
-        return train_to_folder(experiment, folder, self.around, lambda _: None, self.said.append)
+        return train_to_folder(experiment, folder, self.around, lambda _: None, StopRequest())
 
 
 @pytest.fixture
@@ -221,6 +227,32 @@ def test_a_change_that_alters_results_is_refused(studies: Studies, override: str
     path, value = override.split("=")
     with pytest.raises(StudyError, match=rf"{path}: .* -> .*{value}.*--new"):
         studies.run(an_experiment(override))
+
+
+def test_a_spec_that_changes_before_there_is_a_result_is_taken(studies: Studies) -> None:
+    studies.run(an_experiment("search.timeout=0.001"))
+    outcome = studies.run(an_experiment("train.epochs=5"))
+    assert outcome.reason == "finished"
+    assert outcome.set_aside == "flowers-1"
+    assert any("it begins anew" in sentence for sentence in studies.said)
+
+
+def test_a_study_out_of_time_begins_nothing(studies: Studies) -> None:
+    studies.run(an_experiment("search.timeout=0.001"))
+    before = studies.state(an_experiment()).trials
+    outcome = studies.run(an_experiment("search.timeout=0.001"))
+    assert outcome.reason == "timeout"
+    assert studies.state(an_experiment()).trials == before
+
+
+def test_a_model_that_no_device_can_hold_ends_its_own_trials_alone(studies: Studies) -> None:
+    space = {"model.widths": {"choice": [[8], [300000, 300000]]}}
+    search = {**DOCUMENT["search"], "sampler": {"name": "grid"}, "scheduler": {"name": "none"}}
+    experiment = an_experiment(space=space, search=search)
+    outcome = studies.run(experiment)
+    assert outcome.reason == "exhausted"
+    assert outcome.progress.states == {TrialState.COMPLETE: 1, TrialState.DIVERGED: 1}
+    assert any(re.search(r"one lane needs [\d.]+ GiB", sentence) for sentence in studies.said)
 
 
 def test_starting_over_keeps_the_old_study(studies: Studies) -> None:

@@ -1,0 +1,82 @@
+"""What each trial is to the engine: its filled-in spec, its program and the plan of that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpo.data.dataset import DataSet
+from hpo.engine.plan import Plan
+from hpo.engine.program import Program
+from hpo.spec.experiment import Training
+from hpo.study.events import Pin
+from hpo.study.journal import Journal
+from hpo.trial import HParams
+
+
+@dataclass(frozen=True)
+class Work:
+    """A trial made ready: its filled-in spec and what the engine makes of it."""
+
+    training: Training
+    program: Program
+    knobs: np.ndarray
+    data: DataSet
+
+
+class WorkOfTrials:
+    """The work of the trials that have not ended, and the pinned plans of their programs.
+
+    `too_large` holds the programs that fit no device, by their labels, and why.
+    """
+
+    def __init__(
+        self, journal: Journal, prepare: Callable[[HParams, int], Work], plan: Plan
+    ) -> None:
+        self.too_large: dict[str, str] = {}
+        self._journal, self._prepare, self._plan = journal, prepare, plan
+        self._work: dict[int, Work] = {}
+        self._plans: dict[str, Plan] = {}
+
+    def of(self, number: int) -> Work:
+        """The work of a trial, made ready at the first call."""
+        if number not in self._work:
+            hparams = self._journal.state.trial(number).hparams
+            self._work[number] = self._prepare(hparams, number)
+        return self._work[number]
+
+    def forget(self, number: int) -> None:
+        """A trial has ended."""
+        self._work.pop(number, None)
+
+    def fits(self, number: int) -> bool:
+        """Whether a trial's program fits the devices, as far as is known."""
+        return not self.too_large or self.of(number).program.label not in self.too_large
+
+    def give_up(self, label: str, reason: str) -> list[int]:
+        """Note that a program fits no device; the trials that end by that."""
+        self.too_large[label] = reason
+        return [number for number, work in self._work.items() if work.program.label == label]
+
+    def plan_of(self, label: str) -> Plan:
+        """The plan of a program, pinned now if it never was."""
+        if label not in self._plans:
+            pins = self._journal.state.pins
+            if label in pins:
+                self._plans[label] = Plan.from_pin(pins[label])
+            else:
+                self.pin(label, self._plan)
+        return self._plans[label]
+
+    def lanes_of(self, label: Hashable) -> int:
+        """How many lanes a pool of that program has."""
+        assert isinstance(label, str)
+        return self.plan_of(label).lanes
+
+    def pin(self, label: str, plan: Plan) -> None:
+        """Keep a plan for the rest of the study."""
+        if self._plans.get(label) != plan:
+            self._plans[label] = plan
+            self._journal.record(Pin(label, plan.pin()))
