@@ -26,7 +26,7 @@ _TRAINING = a_training(train={"epochs": 1})
 def _pool(data: DataSet, compiler: Compiler, lanes: int, device: int = 0) -> tuple[Pool, Plan]:
     pool = Pool(local_devices("cpu")[device], compiler)
     program, _ = split(_TRAINING, data, "cpu")
-    return pool, pool.load(program, Plan("map", lanes), data, _TRAINING)
+    return pool, pool.load(program, Plan("map", lanes), data)
 
 
 def _losses(pool: Pool, data: DataSet, training: Training) -> list[dict[str, float]]:
