@@ -114,12 +114,15 @@ class Driver:
             if has_to_stop():
                 self._interrupt()
                 return "interrupted"
+            seq = self._journal.state.seq
             self._advance()
             if time.monotonic() >= self._flush_due:
                 self._flush_due = time.monotonic() + _FLUSH_SECONDS
                 self._journal.flush()
             watch()
             if not self.in_training() and not self._in_transit:
+                if self._journal.state.seq > seq:
+                    continue  # trials have just ended: others may start in their place
                 self._journal.flush()
                 return "exhausted" if self._is_exhausted else "finished"
             for message in self._executor.receive(_WAIT_SECONDS):

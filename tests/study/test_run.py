@@ -255,6 +255,22 @@ def test_a_model_that_no_device_can_hold_ends_its_own_trials_alone(studies: Stud
     assert any(re.search(r"one lane needs [\d.]+ GiB", sentence) for sentence in studies.said)
 
 
+def test_a_study_goes_on_when_all_its_trials_under_way_are_given_up(studies: Studies) -> None:
+    space = {
+        "model.widths": {"choice": [[8], [300000, 300000]]},
+        "optimizer.learning_rate": {"float": [0.01, 0.1]},
+    }
+    search = {
+        **DOCUMENT["search"],
+        "sampler": {"name": "tpe"},
+        "scheduler": {"name": "none"},
+        "trials": 10,
+    }
+    outcome = studies.run(an_experiment("train.lanes=1", space=space, search=search))
+    assert sum(outcome.progress.states.values()) == 10
+    assert outcome.progress.states[TrialState.DIVERGED] > 0
+
+
 def test_starting_over_keeps_the_old_study(studies: Studies) -> None:
     studies.run(an_experiment())
     old = studies.curves(an_experiment())
