@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -102,7 +102,8 @@ def _sqlite_writer(path: Path) -> sqlite3.Connection:
         path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
     deadline = time.monotonic() + BUSY_SECONDS
-    try:
+    with ExitStack() as undo:
+        undo.callback(connection.close)
         while True:
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
@@ -113,9 +114,7 @@ def _sqlite_writer(path: Path) -> sqlite3.Connection:
                     raise
                 time.sleep(0.01)
         connection.execute("PRAGMA synchronous=NORMAL")
-    except BaseException:
-        connection.close()
-        raise
+        undo.pop_all()
     return connection
 
 

@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -137,11 +137,10 @@ class Storage:
     def _opened(cls, url: str, *, writes: bool) -> Storage:
         parsed = parsed_url(url)
         storage = cls(parsed, engine_for(parsed, writes=writes), writes=writes)
-        try:
+        with ExitStack() as undo:
+            undo.callback(storage.close)
             storage._prepare()
-        except BaseException:
-            storage.close()
-            raise
+            undo.pop_all()
         return storage
 
     def close(self) -> None:
