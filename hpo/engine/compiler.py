@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,11 +39,10 @@ class _Code:
 
 
 class Compiler:
-    """Compiles each program once; `programs` and `seconds` count what this process compiled."""
+    """Compiles each program once; `programs` counts what this process compiled."""
 
     def __init__(self, cache: Path | None = None) -> None:
         self.programs = 0
-        self.seconds = 0.0
         self._cache = CodeCache(cache)
         self._lock = threading.Lock()
         self._codes: dict[Any, Future[tuple[Plan, dict[str, _Code]]]] = {}
@@ -88,7 +86,7 @@ class Compiler:
     def _compile(
         self, program: Program, plan: Plan, data: DeviceData, lane: Lane, device: Any
     ) -> tuple[LaneOperations, dict[str, _Code]]:
-        start, lanes = time.monotonic(), plan.lanes
+        lanes = plan.lanes
         while True:
             codes, compiled, is_new = {}, {}, False
             for name, operation in operations(program, plan.form, lanes, data, lane).items():
@@ -115,7 +113,6 @@ class Compiler:
             lanes //= 2
         with self._lock:
             self.programs += is_new
-            self.seconds += time.monotonic() - start
         return LaneOperations(Plan(plan.form, lanes), **compiled), codes
 
     def _ready(self, code: _Code, device: Any, is_round: bool) -> Any:

@@ -48,4 +48,5 @@ class DataSpec(Spec):
     test: Literal["auto"] | Share | Count = "auto"
     split_seed: Annotated[int, Field(ge=0)] = 0
     batch_size: Static[Count] = 64
+    # It compiles nothing by itself, but lanes share one copy of the data, so each way is a program.
     normalize: Static[Literal["standard", "minmax", "none"]] = "standard"
