@@ -38,12 +38,18 @@ class Trial:
 
     `losses[e - 1]` is the objective after epoch `e`, negated where it is maximised: search code
     always minimises. A diverged trial's `losses` stop before the epoch that was not finite.
+
+    `values` are those of every objective after the last epoch, minimised too, where there are
+    several; `losses` follows the first. `violation` is by how much the trial breaks the study's
+    constraints, in all; 0 where it keeps them.
     """
 
     number: int
     hparams: HParams
     state: TrialState = TrialState.RUNNING
     losses: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
+    violation: float = 0.0
 
     @property
     def epochs(self) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hpo.search.random_search import RandomSearch
 from hpo.space import SearchSpace
-from hpo.spec.search import Grid, Random, SamplerSpec, Surrogate, Tpe
+from hpo.spec.search import Grid, Random, SamplerSpec, SchedulerSpec, Surrogate, Tpe
 from hpo.trial import HParam, Trial
 
 
@@ -26,39 +27,54 @@ class Sampler(Protocol):
         ...
 
 
-def make_sampler(spec: SamplerSpec, space: SearchSpace, seed: int) -> Sampler:
+@dataclass(frozen=True)
+class Setting:
+    """What a sampler is told of its study.
+
+    `trials` is how many there will be in all, `epochs` the full budget of each, `objectives` how
+    many metrics are searched for at once.
+    """
+
+    seed: int
+    trials: int
+    epochs: int
+    scheduler: SchedulerSpec
+    objectives: int = 1
+
+
+def make_sampler(spec: SamplerSpec, space: SearchSpace, setting: Setting) -> Sampler:
     """The sampler that a spec names.
 
     Raises:
         HpoError: if it cannot search this space.
     """
-    return SAMPLERS[spec.name](spec, space, seed)
+    return SAMPLERS[spec.name](spec, space, setting)
 
 
-def _random(spec: Random, space: SearchSpace, seed: int) -> Sampler:
-    return RandomSearch(space, seed)
+def _random(spec: Random, space: SearchSpace, setting: Setting) -> Sampler:
+    return RandomSearch(space, setting.seed)
 
 
-def _grid(spec: Grid, space: SearchSpace, seed: int) -> Sampler:
+def _grid(spec: Grid, space: SearchSpace, setting: Setting) -> Sampler:
     from hpo.search.grid_search import GridSearch
 
-    return GridSearch(space, seed)
+    return GridSearch(space, setting.seed)
 
 
-def _tpe(spec: Tpe, space: SearchSpace, seed: int) -> Sampler:
+def _tpe(spec: Tpe, space: SearchSpace, setting: Setting) -> Sampler:
     from hpo.search.tpe import TpeSearch
 
-    return TpeSearch(space, seed, spec.startup_trials)
+    return TpeSearch(space, setting.seed, spec.startup_trials)
 
 
-def _surrogate(spec: Surrogate, space: SearchSpace, seed: int) -> Sampler:
+def _surrogate(spec: Surrogate, space: SearchSpace, setting: Setting) -> Sampler:
     from hpo.search.surrogate import SurrogateSearch
 
-    return SurrogateSearch(spec, space, seed)
+    return SurrogateSearch(spec, space, setting.seed)
 
 
 # Each takes its own spec class, which a type for all of them cannot say.
-SAMPLERS: dict[str, Callable[[Any, SearchSpace, int], Sampler]] = {
+SAMPLERS: dict[str, Callable[[Any, SearchSpace, Setting], Sampler]] = {
     "random": _random,
     "grid": _grid,
     "tpe": _tpe,

@@ -19,7 +19,7 @@ from hpo.engine.plan import choose_plan
 from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from hpo.errors import HpoError
-from hpo.search.sampler import make_sampler
+from hpo.search.sampler import Setting, make_sampler
 from hpo.search.scheduler import make_scheduler
 from hpo.space import Choice
 from hpo.spec.data import DataSpec
@@ -187,8 +187,9 @@ class DataSets:
 
 def _rules(experiment: Experiment, search: SearchSpec) -> Rules:
     epochs, seed = experiment.training.train.epochs, experiment.training.train.seed
+    setting = Setting(seed, search.trials, epochs, search.scheduler)
     return Rules(
-        sampler=make_sampler(search.sampler, experiment.space, seed),
+        sampler=make_sampler(search.sampler, experiment.space, setting),
         scheduler_for=lambda trials: make_scheduler(search.scheduler, epochs, trials),
         trials=search.trials,
         epochs=epochs,

@@ -7,10 +7,10 @@ import pytest
 
 from hpo.errors import HpoError
 from hpo.search.grid_search import shuffled
-from hpo.search.sampler import SAMPLERS, make_sampler
+from hpo.search.sampler import SAMPLERS, Setting, make_sampler
 from hpo.search.surrogate import comparable_losses
 from hpo.space import Choice, Condition, Dimension, Float, Int, SearchSpace, same_value
-from hpo.spec.search import Grid, Random, Surrogate, Tpe
+from hpo.spec.search import Grid, NoScheduler, Random, Surrogate, Tpe
 from hpo.trial import Trial, TrialState
 
 COMPLETE, PAUSED, PRUNED = TrialState.COMPLETE, TrialState.PAUSED, TrialState.PRUNED
@@ -24,7 +24,8 @@ def spec_of(name, **fields):
 
 
 def sampler_of(name, space, seed=0, **fields):
-    return make_sampler(spec_of(name, **fields), space, seed)
+    setting = Setting(seed, trials=100, epochs=27, scheduler=NoScheduler(name="none"))
+    return make_sampler(spec_of(name, **fields), space, setting)
 
 
 def space_of(**distributions):
