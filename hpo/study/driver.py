@@ -12,7 +12,7 @@ from hpo.engine.plan import Plan
 from hpo.engine.pool import Report as EpochReport
 from hpo.search.sampler import Sampler
 from hpo.search.scheduler import Scheduler
-from hpo.study.assign import Assignment, Occupant, PoolView, assign
+from hpo.study.assign import Assignment, assign
 from hpo.study.events import (
     End,
     Happening,
@@ -42,6 +42,7 @@ from hpo.study.executors import (
     TooLarge,
 )
 from hpo.study.journal import Journal
+from hpo.study.occupancy import Occupancy, Seat
 from hpo.study.states import States
 from hpo.study.work import Work, WorkOfTrials
 from hpo.trial import HParams, Job, Trial, TrialState
@@ -53,13 +54,6 @@ _WAIT_SECONDS = 0.1
 _FLUSH_SECONDS = 0.2
 # Starts that are proposed ahead for each lane where the sampler does not look at results.
 _STARTS_AHEAD = 4
-
-
-@dataclass
-class _Lane:
-    trial: int
-    epoch: int
-    to_epoch: int
 
 
 @dataclass(frozen=True)
@@ -99,8 +93,7 @@ class Driver:
         self._flush_due = 0.0
         self._snapshots_under_way = 0
         self._is_exhausted = False
-        self._lanes: list[list[_Lane | None]] = [[] for _ in range(executor.pools)]
-        self._programs: list[str | None] = [None] * executor.pools  # by their labels
+        self._lanes = Occupancy(executor.pools)
         self._in_transit: set[int] = set()  # taken out, their states still on the way
         self._arrived: set[int] = set()
 
@@ -183,24 +176,18 @@ class Driver:
             if job.trial not in self._in_transit and not self._is_finished(job.trial)
         ]
         self._settle({job.trial for job in jobs})
-        views = [
-            PoolView(
-                program,
-                tuple(
-                    None if lane is None else Occupant(lane.trial, lane.epoch < lane.to_epoch)
-                    for lane in lanes
-                ),
-            )
-            for program, lanes in zip(self._programs, self._lanes, strict=True)
-        ]
-        answers = assign(views, jobs, lambda n: self._work.of(n).program.label, self._work.lanes_of)
+        answers = assign(
+            self._lanes.views(),
+            jobs,
+            lambda number: self._work.of(number).program.label,
+            self._work.lanes_of,
+        )
         for pool, answer in enumerate(answers):
             self._order(pool, answer)
         state = self._journal.state
-        for lanes in self._lanes:
-            for lane in lanes:
-                if lane is not None and lane.epoch >= lane.to_epoch:
-                    self._pause(state.trial(lane.trial))
+        for _, _, seat in self._lanes:
+            if not seat.is_training:
+                self._pause(state.trial(seat.trial))
 
     def _settle(self, wanted: Set[int]) -> None:
         """Trials that were taken out in training wait as paused ones if no job is theirs now."""
@@ -213,26 +200,21 @@ class Driver:
         if not answer:
             return
         orders: list[Order] = []
-        lanes = self._lanes[pool]
         for index in answer.takes:
-            lane = lanes[index]
-            assert lane is not None
-            if lane.epoch >= lane.to_epoch:
-                self._pause(self._journal.state.trial(lane.trial))
+            seat = self._lanes.seat(pool, index)
+            if not seat.is_training:
+                self._pause(self._journal.state.trial(seat.trial))
             orders.append(Take(index))
-            self._in_transit.add(lane.trial)
-            lanes[index] = None
+            self._in_transit.add(seat.trial)
+            self._lanes.leave(pool, index)
         if answer.loads is not None:
             work = self._work.of(answer.puts[0][1].trial)
             plan = self._work.plan_of(work.program.label)
             orders.append(Load(work.program, plan, work.data))
-            self._programs[pool] = work.program.label
-            self._lanes[pool] = lanes = [None] * plan.lanes
+            self._lanes.load(pool, work.program.label, plan.lanes)
         for index, job in answer.extends:
-            lane = lanes[index]
-            assert lane is not None
             self._promote(job)
-            lane.to_epoch = job.to_epoch
+            self._lanes.seat(pool, index).to_epoch = job.to_epoch
             orders.append(Extend(index, job.to_epoch))
         self._executor.send(pool, orders)
         for index, job in answer.puts:
@@ -246,17 +228,17 @@ class Driver:
             like = abstract_lane(work.program)
             lane = self._states.find(job.trial, like, state.checkpoints.get(job.trial))
         epoch = 0 if lane is None else int(lane.step) // work.program.steps
-        self._lanes[pool][index] = _Lane(job.trial, epoch, job.to_epoch)
+        self._lanes.sit(pool, index, Seat(job.trial, epoch, job.to_epoch))
         return Put(index, job.trial, work.training, work.knobs, lane, job.to_epoch)
 
     # -- hearing ----------------------------------------------------------------------------------
 
     def _handle(self, message: Message) -> None:
         match message:
-            case Reported(pool, reports, epochs):
+            case Reported(_, reports, epochs):
                 self.epochs_trained += epochs
                 for report in reports:
-                    self._report(pool, report)
+                    self._report(report)
             case Taken(_, states, is_snapshot):
                 if is_snapshot:
                     self._snapshots_under_way -= 1
@@ -269,14 +251,11 @@ class Driver:
             case Refused(pool, trials):
                 self._in_transit.difference_update(trials)
                 for number in trials:
-                    self._lanes[pool] = [
-                        None if lane is not None and lane.trial == number else lane
-                        for lane in self._lanes[pool]
-                    ]
+                    self._leave(number)
                     self._pause(self._journal.state.trial(number))
-                del self._lanes[pool][self._lane_count(pool) :]
+                self._lanes.shrink(pool, self._lane_count(pool))
             case TooLarge(pool, program, reason):
-                self._programs[pool], self._lanes[pool] = None, []
+                self._lanes.load(pool, None, 0)
                 for number in self._work.give_up(program.label, reason):
                     self._end(number, TrialState.DIVERGED)
             case Failed(_, error):
@@ -285,7 +264,7 @@ class Driver:
                 raise error
 
     def _lane_count(self, pool: int) -> int:
-        label = self._programs[pool]
+        label = self._lanes.programs[pool]
         return 0 if label is None else self._work.lanes_of(label)
 
     def _arrive(self, state: State) -> None:
@@ -294,13 +273,12 @@ class Driver:
             self._arrived.add(state.trial)
             self._states.hold(state)
 
-    def _report(self, pool: int, report: EpochReport) -> None:
+    def _report(self, report: EpochReport) -> None:
         number, state = report.trial, self._journal.state
         if self._is_finished(number):
             return
-        for lane in self._lanes[pool]:
-            if lane is not None and lane.trial == number:
-                lane.epoch = report.epoch
+        for _, _, seat in self._lanes.of(number):
+            seat.epoch = report.epoch
         known = state.metrics[number]
         if report.epoch <= len(known):
             if known[report.epoch - 1] != report.metrics:
@@ -316,12 +294,7 @@ class Driver:
 
     def in_training(self) -> set[int]:
         """The trials whose lanes have work."""
-        return {
-            lane.trial
-            for lanes in self._lanes
-            for lane in lanes
-            if lane is not None and lane.epoch < lane.to_epoch
-        }
+        return self._lanes.in_training()
 
     def _is_finished(self, number: int) -> bool:
         return self._journal.state.trial(number).state.is_finished
@@ -341,11 +314,15 @@ class Driver:
         self._journal.record(End(end), number)
         self._states.forget(number)
         self._work.forget(number)
-        for pool, lanes in enumerate(self._lanes):
-            for index, lane in enumerate(lanes):
-                if lane is not None and lane.trial == number:
-                    lanes[index] = None
-                    self._executor.send(pool, [Clear(index)])
+        for pool, index in self._leave(number):
+            self._executor.send(pool, [Clear(index)])
+
+    def _leave(self, number: int) -> list[tuple[int, int]]:
+        """Empty the lanes of a trial; where they were, as (pool, lane)."""
+        left = [(pool, index) for pool, index, _ in self._lanes.of(number)]
+        for pool, index in left:
+            self._lanes.leave(pool, index)
+        return left
 
     # -- keeping ----------------------------------------------------------------------------------
 
@@ -356,15 +333,15 @@ class Driver:
             return
         self._checkpoint_due = time.monotonic() + self._checkpoint_seconds
         self._states.save()
-        for pool, program in enumerate(self._programs):
+        for pool, program in enumerate(self._lanes.programs):
             if program is not None:
                 self._executor.send(pool, [Snapshot()])
                 self._snapshots_under_way += 1
 
     def _interrupt(self) -> None:
         """Take every trial out of its lane and write it, so that nothing is trained twice."""
-        for pool, lanes in enumerate(self._lanes):
-            self._executor.send(pool, [Take(i) for i, lane in enumerate(lanes) if lane is not None])
+        for pool in range(self._executor.pools):
+            self._executor.send(pool, [Take(index) for index in self._lanes.occupied(pool)])
         self._executor.close()
         for message in self._executor.receive(_WAIT_SECONDS):
             self._handle(message)
