@@ -7,22 +7,17 @@ decided after a resume come from the same values.
 
 from __future__ import annotations
 
-import json
 import math
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
-from hpo.errors import StudyError
 from hpo.spec.search import Objective
 from hpo.trial import HParams, Trial, TrialState
 
 Metrics: TypeAlias = Mapping[str, float]
 StopReason: TypeAlias = Literal["finished", "exhausted", "interrupted", "timeout", "failed"]
-
-# Made once: `json.dumps` with an option makes an encoder each time, which is slower.
-_encode = json.JSONEncoder(allow_nan=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +107,6 @@ class Pin:
 Happening: TypeAlias = Propose | Report | Pause | Promote | Checkpoint | End | Start | Stop | Pin
 
 
-class EventRow(NamedTuple):
-    """An event as the database holds it; `value` is JSON."""
-
-    seq: int
-    trial: int | None
-    kind: str
-    epoch: int | None
-    value: str
-    time_ms: int
-
-
 @dataclass(frozen=True, slots=True)
 class Event:
     """What happened, to which trial if any, at which place in the log and when."""
@@ -136,43 +120,6 @@ class Event:
     def kind(self) -> str:
         """The word for what happened: `propose`, `report`, ..."""
         return self.what.kind
-
-    def to_row(self) -> EventRow:
-        """The event as the database holds it."""
-        what = self.what
-        epoch: int | None = None
-        value: dict[str, Any] = {}
-        match what:
-            case Report():
-                epoch, value = what.epoch, {k: _json_number(v) for k, v in what.metrics.items()}
-            case Propose():
-                value = {"hparams": dict(what.hparams), "history_seq": what.history_seq}
-            case Pause():
-                epoch = what.epoch
-            case Promote():
-                epoch, value = what.epoch, {"to_epoch": what.to_epoch}
-            case Checkpoint():
-                epoch, value = what.epoch, {"file": what.file, "sha256": what.sha256}
-            case End():
-                value = {"state": str(what.state)}
-            case Start():
-                value = {"driver": dict(what.driver), "differences": list(what.differences)}
-            case Stop():
-                value = {"reason": what.reason}
-            case Pin():
-                value = {"program": what.program, "plan": dict(what.plan)}
-        return EventRow(self.seq, self.trial, what.kind, epoch, _encode(value), self.time_ms)
-
-
-def from_rows(rows: Sequence[EventRow]) -> list[Event]:
-    """The events that rows hold.
-
-    Raises:
-        StudyError: for a kind of event that only a later version knows.
-    """
-    # One call of the parser for all of them takes half the time.
-    values = json.loads(f"[{','.join([row[4] for row in rows])}]")
-    return [_event(row, value) for row, value in zip(rows, values, strict=True)]
 
 
 @dataclass
@@ -308,43 +255,3 @@ def fold(events: Iterable[Event], objective: Objective) -> StudyState:
     for event in events:
         state.apply(event)
     return state
-
-
-def _event(row: EventRow, value: Any) -> Event:
-    seq, trial, kind, epoch, _, time_ms = row
-    what: Happening
-    match kind:
-        case "report":
-            what = Report(_epoch(epoch), {name: float(number) for name, number in value.items()})
-        case "propose":
-            what = Propose(value["hparams"], value["history_seq"])
-        case "pause":
-            what = Pause(_epoch(epoch))
-        case "promote":
-            what = Promote(_epoch(epoch), value["to_epoch"])
-        case "checkpoint":
-            what = Checkpoint(_epoch(epoch), value["file"], value["sha256"])
-        case "end":
-            what = End(TrialState(value["state"]))
-        case "start":
-            what = Start(value["driver"], tuple(value["differences"]))
-        case "stop":
-            what = Stop(value["reason"])
-        case "pin":
-            what = Pin(value["program"], value["plan"])
-        case _:
-            raise StudyError(
-                f"event {seq} of the study is a '{kind}', which this version of hpo does not know:"
-                " update hpo."
-            )
-    return Event(seq, trial, time_ms, what)
-
-
-def _epoch(epoch: int | None) -> int:
-    assert epoch is not None
-    return epoch
-
-
-def _json_number(number: float) -> float | str:
-    # JSON has no infinity and no NaN; Python's `float` reads these words back.
-    return number if math.isfinite(number) else str(float(number))

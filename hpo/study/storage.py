@@ -21,7 +21,8 @@ import sqlalchemy as sa
 from hpo import __version__
 from hpo.errors import StudyError
 from hpo.study.database import database_path, engine_for, explained, parsed_url, shown, tidy
-from hpo.study.events import Event, EventRow, from_rows
+from hpo.study.event_rows import EventRow, from_rows, to_row
+from hpo.study.events import Event
 
 SCHEMA_VERSION = 1
 
@@ -267,7 +268,7 @@ class Storage:
         Raises:
             StudyError: if the lease behind `token` is lost, or the database cannot be written.
         """
-        rows = [{"study_id": study_id, **event.to_row()._asdict()} for event in events]
+        rows = [{"study_id": study_id, **to_row(event)._asdict()} for event in events]
         with self.writing() as connection:
             if not renew_lease(connection, study_id, token, _now_ms()):
                 raise StudyError(

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from hpo.errors import StudyError
 from hpo.spec.search import Objective
+from hpo.study.event_rows import EventRow, from_rows, to_row
 from hpo.study.events import (
     Checkpoint,
     End,
     Event,
-    EventRow,
     Pause,
     Pin,
     Promote,
@@ -21,7 +21,6 @@ from hpo.study.events import (
     Stop,
     StudyState,
     fold,
-    from_rows,
 )
 from hpo.trial import Trial, TrialState
 
@@ -77,7 +76,7 @@ def logs(draw):
 
 @given(logs())
 def test_an_event_comes_back_from_its_row_as_it_was(log):
-    assert repr(from_rows([event.to_row() for event in log])) == repr(log)
+    assert repr(from_rows([to_row(event) for event in log])) == repr(log)
 
 
 @given(logs(), st.integers(0, 30))
