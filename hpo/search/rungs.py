@@ -12,7 +12,14 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from hpo.errors import HpoError
-from hpo.spec.search import Asha, Hyperband, Median, NoScheduler, SchedulerSpec, SuccessiveHalving
+from hpo.spec.scheduler import (
+    Asha,
+    Hyperband,
+    Median,
+    NoScheduler,
+    SchedulerSpec,
+    SuccessiveHalving,
+)
 
 
 class Bracket(NamedTuple):

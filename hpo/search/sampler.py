@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from hpo.search.random_search import RandomSearch
 from hpo.space import SearchSpace
-from hpo.spec.search import Grid, Random, SamplerSpec, SchedulerSpec, Surrogate, Tpe
+from hpo.spec.scheduler import SchedulerSpec
+from hpo.spec.search import Grid, Random, SamplerSpec, Surrogate, Tpe
 from hpo.trial import HParam, Trial
 
 

@@ -9,7 +9,7 @@ from hpo.search.asha import AsynchronousHalving
 from hpo.search.halving import Halving
 from hpo.search.rungs import brackets
 from hpo.search.stopping import FullTraining, MedianRule
-from hpo.spec.search import (
+from hpo.spec.scheduler import (
     Asha,
     Hyperband,
     Median,

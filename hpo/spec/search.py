@@ -1,4 +1,4 @@
-"""What a spec says about the search: sampler, scheduler, objective, when to stop."""
+"""What a spec says about the search: sampler, objective, when to stop."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from hpo.spec.data import Task
 from hpo.spec.marks import Count, Positive, Spec
+from hpo.spec.scheduler import Hyperband, SchedulerSpec
 from hpo.spec.words import unknown_name
 
 # Every metric that a validation reports: the tasks that have it and its better direction.
@@ -68,49 +69,6 @@ class Surrogate(Spec):
 
 
 SamplerSpec = Annotated[Grid | Random | Tpe | Surrogate, Field(discriminator="name")]
-
-
-class NoScheduler(Spec):
-    """Every trial trains to `train.epochs`."""
-
-    name: Literal["none"]
-
-
-class Median(Spec):
-    """Prunes a trial that is worse than the median of the others (Golovin et al. 2017)."""
-
-    name: Literal["median"]
-    min_epochs: Count = 1
-    startup_trials: Count = 5
-
-
-class SuccessiveHalving(Spec):
-    """Brackets of trials of which the best 1/eta go on at each rung (Jamieson et al. 2016)."""
-
-    name: Literal["successive_halving"]
-    min_epochs: Count = 1
-    eta: Annotated[int, Field(ge=2)] = 3
-
-
-class Asha(Spec):
-    """Asynchronous successive halving (Li et al. 2020)."""
-
-    name: Literal["asha"]
-    min_epochs: Count = 1
-    eta: Annotated[int, Field(ge=2)] = 3
-
-
-class Hyperband(Spec):
-    """Successive halving at several ratios of trials to budget (Li et al. 2018)."""
-
-    name: Literal["hyperband"]
-    min_epochs: Count = 1
-    eta: Annotated[int, Field(ge=2)] = 3
-
-
-SchedulerSpec = Annotated[
-    NoScheduler | Median | SuccessiveHalving | Asha | Hyperband, Field(discriminator="name")
-]
 
 
 class Objective(Spec):

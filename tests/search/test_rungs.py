@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from hpo.errors import HpoError
 from hpo.search.rungs import Bracket, brackets, outline, rung_budgets, rung_sizes
-from hpo.spec.search import Asha, Hyperband, Median, NoScheduler, SuccessiveHalving
+from hpo.spec.scheduler import Asha, Hyperband, Median, NoScheduler, SuccessiveHalving
 
 HYPERBAND = Hyperband(name="hyperband")
 HALVING = SuccessiveHalving(name="successive_halving")

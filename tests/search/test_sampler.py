@@ -10,7 +10,8 @@ from hpo.search.grid_search import shuffled
 from hpo.search.sampler import SAMPLERS, Setting, make_sampler
 from hpo.search.surrogate import comparable_losses
 from hpo.space import Choice, Condition, Dimension, Float, Int, SearchSpace, same_value
-from hpo.spec.search import Grid, NoScheduler, Random, Surrogate, Tpe
+from hpo.spec.scheduler import NoScheduler
+from hpo.spec.search import Grid, Random, Surrogate, Tpe
 from hpo.trial import Trial, TrialState
 
 COMPLETE, PAUSED, PRUNED = TrialState.COMPLETE, TrialState.PAUSED, TrialState.PRUNED

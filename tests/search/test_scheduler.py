@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hpo.search.rungs import outline
 from hpo.search.scheduler import SCHEDULERS, make_scheduler
-from hpo.spec.search import Asha, Hyperband, Median, NoScheduler, SuccessiveHalving
+from hpo.spec.scheduler import Asha, Hyperband, Median, NoScheduler, SuccessiveHalving
 from hpo.trial import Job, Trial, TrialState
 
 RUNNING, PAUSED, COMPLETE = TrialState.RUNNING, TrialState.PAUSED, TrialState.COMPLETE

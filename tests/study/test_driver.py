@@ -22,7 +22,8 @@ from hpo.search.scheduler import make_scheduler
 from hpo.space import Choice, Dimension, Float, SearchSpace
 from hpo.spec.experiment import Training
 from hpo.spec.fill import fill
-from hpo.spec.search import Asha, Hyperband, Median, NoScheduler, Objective, SuccessiveHalving
+from hpo.spec.scheduler import Asha, Hyperband, Median, NoScheduler, SuccessiveHalving
+from hpo.spec.search import Objective
 from hpo.study.checkpoints import CheckpointFolder, CheckpointWriter
 from hpo.study.driver import Driver, Rules, Work
 from hpo.study.events import Event, Happening, StudyState, fold
