@@ -7,20 +7,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
+from typing import NamedTuple
 
 from hpo.search.jobs import in_priority, unfinished
 from hpo.search.rungs import Bracket
-from hpo.trial import Job, Trial
+from hpo.trial import Job, Trial, TrialState
 
 
 @dataclass(frozen=True)
 class Halving:
     """Successive halving, and Hyperband, over fixed brackets: who goes on depends on losses alone.
 
-    A bracket's trials wait at a rung for the others; the best go on, the rest are eliminated. A
-    diverged trial keeps its place at the rung that it was training to, as the worst there, and
-    never goes on. While a bracket waits, the next ones may start: whichever results arrive first,
-    the study ends the same.
+    A bracket's trials wait at a rung for the others, and the best go on. While a bracket waits, the
+    next ones may start: whichever results arrive first, the study ends the same.
+
+    The papers know no divergence. Here the next best of a rung takes the place of a trial that
+    diverges on its way to the next rung; and where all that got on have diverged, the best of those
+    that wait at the highest rung goes on, until one has been trained in full. So a trial is
+    eliminated only once its bracket has a winner and all places at the next rung are taken.
 
     Sources: Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter
     optimization" (AISTATS), Figure 3; Li et al. 2018, "Hyperband" (JMLR 18), Algorithm 1.
@@ -42,14 +46,10 @@ class Halving:
         promotions: list[Job] = []
         continuations: list[Job] = []
         for bracket, alive in self._open_brackets(trials):
-            rung, members = _standing(bracket, trials, alive)
-            budget = bracket.budgets[rung]
-            for number in alive.intersection(members):
+            for number, budget in _judged(bracket, trials, alive).moving.items():
                 epochs = trials[number].epochs
-                if epochs < budget:
-                    is_at_rung = rung > 0 and epochs == bracket.budgets[rung - 1]
-                    jobs = promotions if is_at_rung else continuations
-                    jobs.append(Job(number, epochs, budget))
+                jobs = promotions if epochs in bracket.budgets else continuations
+                jobs.append(Job(number, epochs, budget))
         begun = range(len(trials), min(self.total, len(trials) + window))
         return (
             *in_priority(promotions, continuations),
@@ -57,11 +57,10 @@ class Halving:
         )
 
     def eliminated(self, trials: Sequence[Trial]) -> frozenset[int]:
-        """Unfinished trials that were not among the best of a rung."""
+        """Unfinished trials that no divergence of others could bring on any more."""
         lost: set[int] = set()
         for bracket, alive in self._open_brackets(trials):
-            _, members = _standing(bracket, trials, alive)
-            lost.update(alive.difference(members))
+            lost |= _judged(bracket, trials, alive).lost
         return frozenset(lost)
 
     def _open_brackets(self, trials: Sequence[Trial]) -> Iterator[tuple[Bracket, set[int]]]:
@@ -74,25 +73,42 @@ class Halving:
         return self.brackets[bisect_right(self._firsts, number) - 1]
 
 
-def _standing(
-    bracket: Bracket, trials: Sequence[Trial], alive: set[int]
-) -> tuple[int, Sequence[int]]:
-    """The rung that a bracket's trials are training to, and which they are.
+class _Judged(NamedTuple):
+    """A bracket as it stands: who trains on to which budget, and who never will again."""
 
-    Trials of the first rung that have not been proposed yet are left out.
-    """
-    members: Sequence[int] = range(bracket.first, min(bracket.trials.stop, len(trials)))
-    if len(trials) < bracket.trials.stop:
-        return 0, members
-    for rung, keep in enumerate(bracket.sizes[1:]):
-        budget = bracket.budgets[rung]
-        if any(trials[number].epochs < budget for number in alive.intersection(members)):
-            return rung, members
+    moving: dict[int, int]
+    lost: set[int]
+
+
+def _judged(bracket: Bracket, trials: Sequence[Trial], alive: set[int]) -> _Judged:
+    """What is to become of the trials of a bracket that have not ended."""
+    budgets = bracket.budgets
+    moving = {number: budgets[0] for number in alive if trials[number].epochs < budgets[0]}
+    if moving or len(trials) < bracket.trials.stop:
+        return _Judged(moving, set())
+    has_winner = any(trials[number].epochs >= budgets[-1] for number in bracket.trials)
+    spare: list[int] = []
+    next_best: dict[int, int] = {}
+    for reached, budget, places in zip(budgets, budgets[1:], bracket.sizes[1:], strict=False):
         # The number breaks ties, so that a resumed study promotes the same trials.
         ranked = sorted(
-            (trials[number].losses[budget - 1], number)
-            for number in members
-            if trials[number].epochs >= budget
+            (trials[number].losses[reached - 1], number)
+            for number in bracket.trials
+            if trials[number].epochs >= reached
         )
-        members = [number for _, number in ranked[:keep]]
-    return len(bracket.budgets) - 1, members
+        left: list[int] = []
+        for _, number in ranked:
+            is_short = trials[number].epochs < budget
+            if places and not (is_short and trials[number].state is TrialState.DIVERGED):
+                places -= 1
+                if is_short and number in alive:
+                    moving[number] = budget
+            elif is_short and number in alive:
+                left.append(number)
+        if moving:
+            break
+        spare += left
+        next_best = {left[0]: budget} if left else next_best
+    if has_winner:
+        return _Judged(moving, set(spare))
+    return _Judged(moving or next_best, set())

@@ -120,12 +120,11 @@ def test_every_study_ends_where_trials_diverge(name, epochs, total, seed, diverg
     assert all(trial.state.is_finished for trial in found)
 
 
+@pytest.mark.parametrize("name", ["successive_halving", "asha", "hyperband"])
 @settings(max_examples=40, deadline=None)
 @given(diverging=st.sets(st.integers(0, 49)), **studies)
-def test_asha_ends_with_a_winner_unless_all_trials_that_it_could_train_diverge(
-    epochs, total, seed, diverging
-):
-    found = simulate(ASHA, epochs, total, seed, diverging)
+def test_halving_ends_with_a_winner_unless_all_trials_diverge(name, epochs, total, seed, diverging):
+    found = simulate(SPECS[name], epochs, total, seed, diverging)
     assert any(t.state is COMPLETE for t in found) or all(t.state is DIVERGED for t in found)
 
 
@@ -206,11 +205,36 @@ def test_halving_waits_for_the_whole_rung():
     assert scheduler.eliminated(found) == frozenset()
 
 
-def test_halving_promotes_the_best_before_all_else_and_ends_the_rest():
+def test_halving_promotes_the_best_before_all_else():
     found = trials([PAUSED, 3], [PAUSED, 1], [PAUSED, 2], [RUNNING])
     scheduler = make_scheduler(HALVING, 3, 6)
     assert scheduler.runnable(found, 1) == (Job(1, 1, 3), Job(3, 0, 1), Job(4, 0, 1))
-    assert scheduler.eliminated(found) == {0, 2}
+
+
+def test_halving_ends_the_rest_once_their_bracket_has_a_winner():
+    scheduler = make_scheduler(HALVING, 3, 3)
+    rest = ([PAUSED, 3], [PAUSED, 2])
+    assert scheduler.eliminated(trials([RUNNING, 1, 1], *rest)) == frozenset()
+    assert scheduler.eliminated(trials([COMPLETE, 1, 1, 1], *rest)) == {1, 2}
+
+
+def test_the_next_best_takes_the_place_of_a_diverged_trial():
+    # Nine trials, three places at 3 epochs: 0 diverged on the way there, so that 3 goes on.
+    waiting = ([PAUSED, loss] for loss in range(3, 9))
+    found = trials([DIVERGED, 0, 0], [PAUSED, 1, 1, 1], [RUNNING, 2], *waiting)
+    assert make_scheduler(HALVING, 9, 9).runnable(found, 0) == (Job(2, 1, 3), Job(3, 1, 3))
+
+
+def test_where_all_that_got_on_diverge_the_best_that_waits_highest_goes_on():
+    # Both that reached 3 epochs but one have diverged, and the one place beyond is free again.
+    rung_of_one = trials([DIVERGED, 0, 0, 0], [PAUSED, 1, 1, 1], [DIVERGED, 2, 2, 2], [PAUSED, 3])
+    scheduler = make_scheduler(HALVING, 9, 4)
+    assert scheduler.runnable(rung_of_one, 0) == (Job(1, 3, 9),)
+    lower = trials([DIVERGED, 0, 0, 0], [PAUSED, 2], [PAUSED, 1], [RUNNING, 0.5, 0.5])
+    assert scheduler.runnable(lower, 0) == (Job(3, 2, 3),)
+    alone = trials([DIVERGED, 0, 0, 0], [PAUSED, 2], [PAUSED, 1], [DIVERGED, 3, 3])
+    assert scheduler.runnable(alone, 0) == (Job(2, 1, 3),)
+    assert scheduler.eliminated(alone) == frozenset()
 
 
 def test_halving_breaks_ties_by_the_number():
