@@ -14,9 +14,12 @@ from typing import NamedTuple
 from hpo.errors import HpoError
 from hpo.spec.scheduler import (
     Asha,
+    Bohb,
     Hyperband,
     Median,
     NoScheduler,
+    OptunaPruner,
+    Patience,
     SchedulerSpec,
     SuccessiveHalving,
 )
@@ -51,9 +54,9 @@ class Bracket(NamedTuple):
 class Outline:
     """What a study will train: its brackets and the epochs of all its trials together.
 
-    The epochs are exact if no trial diverges, or, with `is_upper_bound`, at most that many: median
-    and ASHA decide by what the trials turn out to be. ASHA's sizes are then those that it comes to
-    where good and bad trials arrive mixed.
+    The epochs are exact if no trial diverges, or, with `is_upper_bound`, at most that many:
+    rules that stop trials, and ASHA, decide by what the trials turn out to be. ASHA's sizes are
+    then those that it comes to where good and bad trials arrive mixed.
     """
 
     brackets: tuple[Bracket, ...]
@@ -99,9 +102,9 @@ def brackets(spec: SchedulerSpec, epochs: int, trials: int) -> tuple[Bracket, ..
         HpoError: if the scheduler's first budget is more than the full one.
     """
     match spec:
-        case NoScheduler():
+        case NoScheduler() | OptunaPruner():
             return (Bracket(0, (trials,), (epochs,)),)
-        case Median():
+        case Median() | Patience():
             _check_min_epochs(spec.min_epochs, epochs)
             return (Bracket(0, (trials,), (epochs,)),)
         case Asha():
@@ -110,7 +113,7 @@ def brackets(spec: SchedulerSpec, epochs: int, trials: int) -> tuple[Bracket, ..
         case SuccessiveHalving():
             budgets = _budgets(spec, epochs)
             return _in_turn([(spec.eta ** (len(budgets) - 1), budgets)], trials, spec.eta)
-        case Hyperband():
+        case Hyperband() | Bohb():
             return _in_turn(_hyperband(_budgets(spec, epochs), spec.eta), trials, spec.eta)
 
 
@@ -121,7 +124,7 @@ def outline(spec: SchedulerSpec, epochs: int, trials: int) -> Outline:
         HpoError: if the scheduler's first budget is more than the full one.
     """
     ladders = brackets(spec, epochs, trials)
-    if isinstance(spec, Median | Asha):
+    if isinstance(spec, Median | Asha | Patience | OptunaPruner):
         return Outline(ladders, trials * epochs, is_upper_bound=True)
     # Brackets of the same sizes come over and over, so each kind is counted once.
     kinds = Counter((bracket.sizes, bracket.budgets) for bracket in ladders)
@@ -163,7 +166,7 @@ def _in_turn(
     return (*found[:-1], Bracket(first, last, budgets))
 
 
-def _budgets(spec: Asha | SuccessiveHalving | Hyperband, epochs: int) -> tuple[int, ...]:
+def _budgets(spec: Asha | SuccessiveHalving | Hyperband | Bohb, epochs: int) -> tuple[int, ...]:
     _check_min_epochs(spec.min_epochs, epochs)
     return rung_budgets(spec.min_epochs, epochs, spec.eta)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from hpo.search.random_search import RandomSearch
+from hpo.search.rungs import rung_budgets
 from hpo.space import SearchSpace
-from hpo.spec.scheduler import SchedulerSpec
+from hpo.spec.scheduler import Bohb, SchedulerSpec
 from hpo.spec.search import Grid, Random, SamplerSpec, Surrogate, Tpe
 from hpo.trial import HParam, Trial
 
@@ -49,7 +50,28 @@ def make_sampler(spec: SamplerSpec, space: SearchSpace, setting: Setting) -> Sam
     Raises:
         HpoError: if it cannot search this space.
     """
+    if isinstance(setting.scheduler, Bohb):
+        return _fitted_per_rung(spec, setting.scheduler, space, setting)
     return SAMPLERS[spec.name](spec, space, setting)
+
+
+def _fitted_per_rung(
+    spec: SamplerSpec, bohb: Bohb, space: SearchSpace, setting: Setting
+) -> Sampler:
+    from hpo.search.bohb import FittedPerRung
+    from hpo.search.levels import varying
+
+    # BOHB says itself from how many results on it fits.
+    at_once = spec.model_copy(update={"startup_trials": 1})
+    return FittedPerRung(
+        lambda seed: SAMPLERS[spec.name](at_once, space, replace(setting, seed=seed)),
+        RandomSearch(space, setting.seed),
+        setting.seed,
+        rung_budgets(bohb.min_epochs, setting.epochs, bohb.eta),
+        bohb.random_share,
+        # N_min of the paper, by default one more than there are dimensions, and two.
+        (bohb.min_points or len(varying(space)) + 1) + 2,
+    )
 
 
 def _random(spec: Random, space: SearchSpace, setting: Setting) -> Sampler:

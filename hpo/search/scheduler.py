@@ -7,13 +7,17 @@ from typing import Any, Protocol
 
 from hpo.search.asha import AsynchronousHalving
 from hpo.search.halving import Halving
+from hpo.search.plateau import PlateauRule
 from hpo.search.rungs import brackets
 from hpo.search.stopping import FullTraining, MedianRule
 from hpo.spec.scheduler import (
     Asha,
+    Bohb,
     Hyperband,
     Median,
     NoScheduler,
+    OptunaPruner,
+    Patience,
     SchedulerSpec,
     SuccessiveHalving,
 )
@@ -59,13 +63,24 @@ def _median(spec: Median, epochs: int, trials: int) -> Scheduler:
     return MedianRule(epochs, trials, spec.min_epochs, spec.startup_trials)
 
 
-def _halving(spec: SuccessiveHalving | Hyperband, epochs: int, trials: int) -> Scheduler:
+def _halving(spec: SuccessiveHalving | Hyperband | Bohb, epochs: int, trials: int) -> Scheduler:
     return Halving(brackets(spec, epochs, trials))
 
 
 def _asha(spec: Asha, epochs: int, trials: int) -> Scheduler:
     (bracket,) = brackets(spec, epochs, trials)
     return AsynchronousHalving(bracket.budgets, spec.eta, trials)
+
+
+def _patience(spec: Patience, epochs: int, trials: int) -> Scheduler:
+    brackets(spec, epochs, trials)
+    return PlateauRule(epochs, trials, spec.epochs, spec.min_delta, spec.min_epochs)
+
+
+def _optuna(spec: OptunaPruner, epochs: int, trials: int) -> Scheduler:
+    from hpo.search.pruners import PrunerRule
+
+    return PrunerRule(spec.pruner, epochs, trials)
 
 
 # Each takes its own spec class, which a type for all of them cannot say.
@@ -75,4 +90,7 @@ SCHEDULERS: dict[str, Callable[[Any, int, int], Scheduler]] = {
     "successive_halving": _halving,
     "asha": _asha,
     "hyperband": _halving,
+    "bohb": _halving,
+    "patience": _patience,
+    "optuna": _optuna,
 }

@@ -20,8 +20,9 @@ from hpo.spec.experiment import Experiment, SpecFile, Training, TrainSpec
 from hpo.spec.include import merge_includes, packaged_folder, read_text
 from hpo.spec.marks import Spec
 from hpo.spec.overrides import apply_overrides
+from hpo.spec.scheduler import Bohb, budget_mistakes
 from hpo.spec.schema import spec_mistakes
-from hpo.spec.search import METRICS, SearchSpec
+from hpo.spec.search import FITTING, METRICS, SearchSpec
 from hpo.spec.words import unknown_name
 
 S = TypeVar("S", bound=Spec)
@@ -186,10 +187,15 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace) -> list[Mista
         )
         text = f"{search.objective.metric} is not a metric of {task}: write one of {better}"
         found.append(Mistake(("search", "objective"), text))
-    least = getattr(search.scheduler, "min_epochs", 1)
-    if train is not None and least > train.epochs:
-        text = f"{least} is more than train.epochs ({train.epochs}): lower it or train longer"
-        found.append(Mistake(("search", "scheduler", "min_epochs"), text))
+    wrong = [] if train is None else budget_mistakes(search.scheduler, train.epochs)
+    found += [Mistake(("search", "scheduler", *path), text) for path, text in wrong]
+    if isinstance(search.scheduler, Bohb) and search.sampler.name not in FITTING:
+        names = ", ".join(sorted(FITTING))
+        text = f"{search.sampler.name} fits no model, which is what bohb adds to hyperband: "
+        found.append(Mistake(("search", "sampler", "name"), f"{text}use one of {names}"))
+    elif isinstance(search.scheduler, Bohb) and "startup_trials" in search.sampler.model_fields_set:
+        text = "bohb decides from how many results on it fits: leave it out, or set its min_points"
+        found.append(Mistake(("search", "sampler", "startup_trials"), text))
     for dimension in space.dimensions if search.sampler.name == "grid" else ():
         if math.isinf(dimension.distribution.size):
             text = "is continuous, which grid cannot search: add a step or write choice"

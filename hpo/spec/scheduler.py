@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hpo.spec.marks import Count, Spec
+from hpo.spec.marks import Count, NonNegative, Share, Spec
+from hpo.spec.pruner import PrunerSpec
 
 
 class NoScheduler(Spec):
@@ -47,6 +48,55 @@ class Hyperband(Spec):
     eta: Annotated[int, Field(ge=2)] = 3
 
 
+class Bohb(Spec):
+    """Hyperband whose sampler fits the results of one budget (Falkner et al. 2018).
+
+    `random_share` of the trials are random draws. A budget is fitted from `min_points` + 2 results
+    on; by default `min_points` is one more than the space has dimensions.
+    """
+
+    name: Literal["bohb"]
+    min_epochs: Count = 1
+    eta: Annotated[int, Field(ge=2)] = 3
+    random_share: Share = 1 / 3
+    min_points: Count | None = None
+
+
+class Patience(Spec):
+    """Halts a trial whose loss has not improved by more than `min_delta` for `epochs` epochs."""
+
+    name: Literal["patience"]
+    epochs: Count = 5
+    min_delta: NonNegative = 0.0
+    min_epochs: Count = 1
+
+
+class OptunaPruner(Spec):
+    """A pruner of Optuna's, which only stops trials."""
+
+    name: Literal["optuna"]
+    pruner: PrunerSpec
+
+
 SchedulerSpec = Annotated[
-    NoScheduler | Median | SuccessiveHalving | Asha | Hyperband, Field(discriminator="name")
+    NoScheduler | Median | SuccessiveHalving | Asha | Hyperband | Bohb | Patience | OptunaPruner,
+    Field(discriminator="name"),
 ]
+
+
+def budget_mistakes(spec: SchedulerSpec, epochs: int) -> list[tuple[tuple[str, ...], str]]:
+    """What a scheduler asks for that `train.epochs` does not hold, as (key path, sentence)."""
+    wanted: list[tuple[tuple[str, ...], int]] = []
+    if not isinstance(spec, NoScheduler | OptunaPruner):
+        wanted.append((("min_epochs",), spec.min_epochs))
+    if isinstance(spec, OptunaPruner):
+        least = getattr(spec.pruner, "min_resource", 1)
+        wanted.append((("pruner", "min_resource"), 1 if least == "auto" else least))
+    if isinstance(spec, Patience) and spec.epochs >= epochs:
+        text = f"{spec.epochs} is not less than train.epochs ({epochs}), so that it stops nobody"
+        return [(("epochs",), f"{text}: lower it or train longer")]
+    return [
+        (path, f"{least} is more than train.epochs ({epochs}): lower it or train longer")
+        for path, least in wanted
+        if least > epochs
+    ]

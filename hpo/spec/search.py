@@ -24,6 +24,9 @@ METRICS: dict[str, tuple[tuple[Task, ...], Literal["maximize", "minimize"]]] = {
 # More than any study runs; every trial is planned before the first one starts.
 _MOST_TRIALS = 1_000_000
 
+# The samplers that fit a model to losses, which a scheduler may choose the budget of.
+FITTING = frozenset({"tpe", "gp", "bayesian", "forest", "extra_trees", "boosted_trees"})
+
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

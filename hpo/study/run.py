@@ -26,6 +26,8 @@ from hpo.spec.data import DataSpec
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill
 from hpo.spec.marks import with_leaves
+from hpo.spec.pruner import for_losses
+from hpo.spec.scheduler import OptunaPruner
 from hpo.spec.search import METRICS, SearchSpec
 from hpo.study.checkpoints import CheckpointFolder, CheckpointWriter
 from hpo.study.driver import Driver, Rules
@@ -188,9 +190,12 @@ class DataSets:
 def _rules(experiment: Experiment, search: SearchSpec) -> Rules:
     epochs, seed = experiment.training.train.epochs, experiment.training.train.seed
     setting = Setting(seed, search.trials, epochs, search.scheduler)
+    scheduler = search.scheduler
+    if search.objective.maximize and isinstance(scheduler, OptunaPruner):
+        scheduler = scheduler.model_copy(update={"pruner": for_losses(scheduler.pruner)})
     return Rules(
         sampler=make_sampler(search.sampler, experiment.space, setting),
-        scheduler_for=lambda trials: make_scheduler(search.scheduler, epochs, trials),
+        scheduler_for=lambda trials: make_scheduler(scheduler, epochs, trials),
         trials=search.trials,
         epochs=epochs,
         is_learning=search.sampler.name not in ("grid", "random"),

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from hpo.errors import HpoError
 from hpo.search.rungs import Bracket, brackets, outline, rung_budgets, rung_sizes
-from hpo.spec.scheduler import Asha, Hyperband, Median, NoScheduler, SuccessiveHalving
+from hpo.spec.scheduler import Asha, Bohb, Hyperband, Median, NoScheduler, SuccessiveHalving
 
 HYPERBAND = Hyperband(name="hyperband")
 HALVING = SuccessiveHalving(name="successive_halving")
@@ -90,6 +90,20 @@ def test_hyperband_has_the_brackets_of_algorithm_1(epochs):
     one_round = sum(sizes[0] for sizes, _ in table)
     found = brackets(HYPERBAND, epochs, 2 * one_round)
     assert [(b.sizes, b.budgets) for b in found] == [*table, *table]
+
+
+@pytest.mark.parametrize("epochs", HYPERBAND_TABLE)
+def test_hyperband_shares_its_trials_out_as_optunas_pruner_does(epochs):
+    from optuna.pruners import HyperbandPruner
+
+    theirs = HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=3)
+    theirs._n_brackets = len(HYPERBAND_TABLE[epochs])  # its own logarithm loses a bracket at 243
+    shares = [theirs._calculate_trial_allocation_budget(s) for s in range(theirs._n_brackets)]
+    assert [sizes[0] for sizes, _ in HYPERBAND_TABLE[epochs]] == shares
+
+
+def test_bohb_has_the_brackets_of_hyperband():
+    assert brackets(Bohb(name="bohb"), 27, 100) == brackets(HYPERBAND, 27, 100)
 
 
 def test_hyperband_cuts_its_last_bracket_short():

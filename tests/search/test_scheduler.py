@@ -1,4 +1,6 @@
+import inspect
 import random
+import zlib
 from dataclasses import replace
 
 import pytest
@@ -7,7 +9,18 @@ from hypothesis import strategies as st
 
 from hpo.search.rungs import outline
 from hpo.search.scheduler import SCHEDULERS, make_scheduler
-from hpo.spec.scheduler import Asha, Hyperband, Median, NoScheduler, SuccessiveHalving
+from hpo.spec import pruner as pruners
+from hpo.spec.scheduler import (
+    Asha,
+    Bohb,
+    Hyperband,
+    Median,
+    NoScheduler,
+    OptunaPruner,
+    Patience,
+    SuccessiveHalving,
+)
+from hpo.spec.schema import variants_of
 from hpo.trial import Job, Trial, TrialState
 
 RUNNING, PAUSED, COMPLETE = TrialState.RUNNING, TrialState.PAUSED, TrialState.COMPLETE
@@ -17,8 +30,30 @@ MEDIAN = Median(name="median", startup_trials=2)
 HALVING = SuccessiveHalving(name="successive_halving")
 ASHA = Asha(name="asha")
 HYPERBAND = Hyperband(name="hyperband")
-SPECS = {spec.name: spec for spec in (NONE, MEDIAN, HALVING, ASHA, HYPERBAND)}
-SYNCHRONOUS = ["none", "successive_halving", "hyperband"]
+BOHB = Bohb(name="bohb")
+PATIENCE = Patience(name="patience", epochs=2)
+PRUNERS = {
+    "median": pruners.MedianPruner(name="median", n_startup_trials=2),
+    "percentile": pruners.PercentilePruner(name="percentile", percentile=25, n_startup_trials=2),
+    "successive_halving": pruners.SuccessiveHalvingPruner(name="successive_halving"),
+    "hyperband": pruners.HyperbandPruner(name="hyperband"),
+    "threshold": pruners.ThresholdPruner(name="threshold", upper=50.0),
+    "wilcoxon": pruners.WilcoxonPruner(name="wilcoxon"),
+    "nop": pruners.NopPruner(name="nop"),
+    "patient": pruners.PatientPruner(
+        name="patient",
+        patience=1,
+        wrapped_pruner=pruners.SuccessiveHalvingPruner(name="successive_halving"),
+    ),
+}
+OPTUNA = {
+    f"optuna {name}": OptunaPruner(name="optuna", pruner=spec) for name, spec in PRUNERS.items()
+}
+SPECS = {spec.name: spec for spec in (NONE, MEDIAN, HALVING, ASHA, HYPERBAND, BOHB, PATIENCE)}
+# The pruners that differ in how they look at trials; a study of each of the others is run once.
+STUDIED = [*SPECS, "optuna percentile", "optuna hyperband"]
+SPECS |= OPTUNA
+SYNCHRONOUS = ["none", "successive_halving", "hyperband", "bohb", "patience"]
 
 
 def trials(*rows):
@@ -91,6 +126,11 @@ def outcome(found):
     return [(trial.number, trial.state, trial.losses) for trial in found]
 
 
+def test_every_scheduler_and_every_pruner_is_tested_here():
+    assert {spec.name for spec in SPECS.values()} == SCHEDULERS.keys()
+    assert {*PRUNERS} == {*variants_of(OptunaPruner, "pruner").specs}
+
+
 studies = {
     "epochs": st.integers(1, 30),
     "total": st.integers(1, 50),
@@ -98,8 +138,8 @@ studies = {
 }
 
 
-@pytest.mark.parametrize("name", SCHEDULERS)
-@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize("name", STUDIED)
+@settings(max_examples=20, deadline=None)
 @given(**studies)
 def test_every_study_ends_with_all_trials_ended_and_a_winner(name, epochs, total, seed):
     found = simulate(SPECS[name], epochs, total, seed)
@@ -111,7 +151,7 @@ def test_every_study_ends_with_all_trials_ended_and_a_winner(name, epochs, total
     assert trained <= announced.epochs if announced.is_upper_bound else trained == announced.epochs
 
 
-@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("name", STUDIED)
 @settings(max_examples=25, deadline=None)
 @given(diverging=st.sets(st.integers(0, 49)), **studies)
 def test_every_study_ends_where_trials_diverge(name, epochs, total, seed, diverging):
@@ -138,7 +178,7 @@ def test_synchronous_schedulers_do_not_care_which_results_arrive_first(
     assert outcome(one) == outcome(simulate(SPECS[name], epochs, total, other, diverging))
 
 
-@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("name", STUDIED)
 @settings(max_examples=15, deadline=None)
 @given(diverging=st.sets(st.integers(0, 49)), **studies)
 def test_a_scheduler_that_has_seen_other_trials_answers_like_a_new_one(
@@ -154,22 +194,33 @@ def test_a_scheduler_that_has_seen_other_trials_answers_like_a_new_one(
             assert seen.eliminated(now) == new.eliminated(now)
 
 
-@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("name", OPTUNA)
+def test_a_study_of_every_pruner_ends_with_a_winner(name):
+    found = simulate(SPECS[name], 9, 8, 0, diverging={3})
+    assert len(found) == 8
+    assert all(trial.state.is_finished for trial in found)
+    assert any(trial.state is COMPLETE for trial in found)
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIED if name != "optuna hyperband"])
 def test_a_study_of_10000_trials_is_judged_in_milliseconds(name):
     import time
 
     scheduler = make_scheduler(SPECS[name], 27, 10_000)
     rng = random.Random(0)
     budgets = (1, 3, 9, 27)
+    # Rules that only stop trials let none wait but those that a lane was taken from.
+    waits = PRUNED if name.startswith("optuna") else PAUSED
     found = [
         Trial(
-            n, {}, COMPLETE if epochs == 27 else PAUSED, tuple(rng.random() for _ in range(epochs))
+            n, {}, COMPLETE if epochs == 27 else waits, tuple(rng.random() for _ in range(epochs))
         )
         for n in range(9_000)
         for epochs in [budgets[n % 27 % 4]]
     ]
+    found += [Trial(n, {}, RUNNING, (0.5, 0.5, 0.5)) for n in range(9_000, 9_016)]
     scheduler.runnable(found, 64), scheduler.eliminated(found)
-    found[-1] = replace(found[-1], state=PRUNED)
+    found[-1] = replace(found[-1], losses=(0.5, 0.5, 0.5, 0.5))
     begun = time.process_time()
     scheduler.runnable(found, 64)
     # Some 5 ms; the margin is for slow machines, and quadratic work would take minutes.
@@ -274,6 +325,28 @@ def test_asha_does_not_promote_twice_from_one_place():
     assert make_scheduler(ASHA, 9, 100).runnable(found, 0) == (Job(1, 2, 3),)
 
 
+def test_asha_gives_one_worker_the_jobs_of_algorithm_2():
+    # Worked out by hand from get_job of Li et al. 2020, with budgets 1, 3, 9 and eta 3.
+    losses = [5, 3, 8, 1, 9, 2, 7, 4, 6]
+    scheduler, found, jobs = make_scheduler(ASHA, 9, 9), [], []
+    while answer := scheduler.runnable(found, 1):
+        job = answer[0]
+        trial = Trial(job.trial, {}, PAUSED, (float(losses[job.trial]),) * job.to_epoch)
+        found[job.trial : job.trial + 1] = [trial]
+        jobs.append((job.trial, job.to_epoch))
+    begun = [(0, 1), (1, 1), (2, 1), (1, 3), (3, 1), (3, 3), (4, 1), (5, 1), (5, 3), (3, 9)]
+    assert jobs == [*begun, (6, 1), (7, 1), (8, 1)]
+
+
+def test_halving_trains_the_arms_of_jamieson_and_talwalkar():
+    # Figure 3 with eta = 2: 8 arms, then 4, 2 and 1, by loss.
+    spec = SuccessiveHalving(name="successive_halving", eta=2)
+    found = simulate(spec, 8, 8, 0)
+    best = sorted(range(8), key=lambda n: (n * 7 % 5 + n * 13 % 11 / 2, n))[:4]
+    assert {trial.number for trial in found if trial.epochs >= 2} == {*best}
+    assert sorted(trial.epochs for trial in found) == [1, 1, 1, 1, 2, 2, 4, 8]
+
+
 def test_asha_eliminates_a_trial_once_no_results_to_come_could_promote_it():
     # Two of nine trials are still to start, so the lowest rung has three places in the end.
     finalist = [COMPLETE, *[0] * 9]
@@ -300,3 +373,99 @@ def test_the_median_rule_compares_the_best_loss_with_the_median_of_the_means():
 def test_the_median_rule_stops_nobody_before_enough_trials_have_completed():
     found = trials([COMPLETE, 1, 1], [RUNNING, 9])
     assert make_scheduler(MEDIAN, 2, 2).eliminated(found) == frozenset()
+
+
+def test_a_trial_without_progress_waits():
+    found = trials([RUNNING, 5, 4, 4, 4], [RUNNING, 5, 4, 3], [RUNNING, 5, 5])
+    scheduler = make_scheduler(PATIENCE, 9, 3)
+    # The second may halt at epoch 5, two after its best; the third has one epoch left.
+    assert scheduler.runnable(found, 0) == (Job(1, 3, 5), Job(2, 2, 3))
+    assert scheduler.eliminated(found) == frozenset()
+
+
+def test_an_improvement_of_no_more_than_min_delta_is_none():
+    spec = Patience(name="patience", epochs=2, min_delta=1.0)
+    assert make_scheduler(spec, 9, 2).runnable(trials([RUNNING, 5, 4, 3.5]), 0) == (Job(0, 3, 5),)
+    assert make_scheduler(spec, 9, 2).runnable(trials([RUNNING, 5, 4, 4]), 0) == ()
+
+
+def test_patience_begins_at_min_epochs():
+    spec = Patience(name="patience", epochs=1, min_epochs=4)
+    scheduler = make_scheduler(spec, 9, 2)
+    assert scheduler.runnable(trials([RUNNING, 1, 1]), 1) == (Job(0, 2, 4), Job(1, 0, 4))
+    assert scheduler.runnable(trials([RUNNING, 1, 1, 1, 1]), 0) == ()
+
+
+def test_the_best_trial_without_progress_goes_on_if_it_may_win():
+    scheduler = make_scheduler(PATIENCE, 9, 3)
+    halted = ([PAUSED, 4, 4, 4], [PAUSED, 3, 3, 3])
+    assert scheduler.runnable(trials(*halted, [RUNNING]), 0) == (Job(2, 0, 3),)
+    complete = [COMPLETE, *[5] * 8, 3.5]
+    assert scheduler.runnable(trials(*halted, complete), 0) == (Job(1, 3, 9),)
+    assert scheduler.eliminated(trials(*halted, complete)) == {0}
+    going_on = trials(halted[0], [RUNNING, 3, 3, 3, 3], complete)
+    assert scheduler.runnable(going_on, 0) == (Job(1, 4, 9),)
+
+
+def stopped(spec, *rows, epochs=9):
+    scheduler = make_scheduler(OptunaPruner(name="optuna", pruner=spec), epochs, len(rows))
+    return scheduler.eliminated(trials(*rows))
+
+
+def test_the_threshold_pruner_stops_what_leaves_its_bounds():
+    spec = pruners.ThresholdPruner(name="threshold", lower=0.0, upper=1.0, n_warmup_steps=2)
+    assert stopped(spec, [RUNNING, 0, 2], [RUNNING, 2], [RUNNING, 2, 1], [RUNNING, 0, -1]) == {0, 3}
+
+
+def test_the_percentile_pruner_compares_with_the_completed_trials_at_the_same_epoch():
+    spec = pruners.PercentilePruner(name="percentile", percentile=25, n_startup_trials=2)
+    completed = [[COMPLETE, n, *[0] * 8] for n in (1, 2, 3, 4, 5)]
+    assert stopped(spec, *completed, [RUNNING, 1.9], [RUNNING, 2.1]) == {6}
+
+
+def test_the_halving_pruner_keeps_the_best_of_those_that_reached_the_rung_so_far():
+    spec = pruners.SuccessiveHalvingPruner(name="successive_halving", reduction_factor=2)
+    # Rungs at 1, 2, 4 and 8: of four losses at epoch 1 the best two stay; 3 and 4 are no rungs.
+    rows = ([RUNNING, 1], [RUNNING, 2], [RUNNING, 3], [RUNNING, 4])
+    assert stopped(spec, *rows) == {2, 3}
+    assert stopped(spec, *rows[:3], [RUNNING, 4, 9, 9]) == {2}
+    assert stopped(spec, [RUNNING, 1, 5], [PRUNED, 2, 3], [PRUNED, 3]) == {0}
+
+
+def test_the_hyperband_pruner_compares_within_a_bracket_that_follows_from_the_number():
+    spec = pruners.HyperbandPruner(name="hyperband")
+    # Brackets of 9, 5 and 3 shares; in the first one there is a rung at epoch 1.
+    lowest = [n for n in range(60) if zlib.crc32(f"hpo_{n}".encode()) % (9 + 5 + 3) < 9]
+    found = stopped(spec, *([RUNNING, n] for n in range(60)), epochs=9)
+    assert found == {*lowest[len(lowest) // 3 :]}
+
+
+def test_the_patient_pruner_asks_another_only_where_there_is_no_progress():
+    wrapped = pruners.ThresholdPruner(name="threshold", upper=1.0)
+    spec = pruners.PatientPruner(name="patient", patience=1, wrapped_pruner=wrapped)
+    rows = ([RUNNING, 5, 4, 3], [RUNNING, 4, 5, 5], [RUNNING, 0, 1, 1])
+    assert stopped(spec, *rows) == {1}
+    alone = pruners.PatientPruner(name="patient", patience=1)
+    assert stopped(alone, *rows) == {1, 2}
+
+
+def test_the_bounds_of_a_maximised_metric_change_sides():
+    spec = pruners.ThresholdPruner(name="threshold", lower=0.5, upper=0.9)
+    turned = pruners.for_losses(
+        pruners.PatientPruner(name="patient", patience=0, wrapped_pruner=spec)
+    )
+    assert (turned.wrapped_pruner.lower, turned.wrapped_pruner.upper) == (-0.9, -0.5)
+
+
+@pytest.mark.parametrize("name", PRUNERS)
+def test_a_pruner_has_the_arguments_and_defaults_of_optunas(name):
+    import optuna
+
+    spec = type(PRUNERS[name])
+    theirs = inspect.signature(getattr(optuna.pruners, spec.__name__)).parameters
+    ours = {field: info for field, info in spec.model_fields.items() if field != "name"}
+    assert ours.keys() == theirs.keys()
+    for field, info in ours.items():
+        default = theirs[field].default
+        if default is not inspect.Parameter.empty:
+            assert info.default == default

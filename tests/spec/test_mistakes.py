@@ -233,6 +233,42 @@ ROWS = [
         "spec.yaml:6: search.scheduler: is a mapping, not 'hyperband': write {name: hyperband}",
     ),
     (
+        "search: {objective: {maximize: accuracy}, trials: 1, scheduler: {name: patience, epochs: 9}}",
+        "spec.yaml:6: search.scheduler.epochs: 9 is not less than train.epochs (9), so that it stops nobody: lower it or train longer",
+    ),
+    (
+        "search: {objective: {maximize: accuracy}, trials: 1, scheduler: {name: optuna, pruner: {name: hyperband, min_resource: 10}}}",
+        "spec.yaml:6: search.scheduler.pruner.min_resource: 10 is more than train.epochs (9): lower it or train longer",
+    ),
+    (
+        "search: {objective: {maximize: accuracy}, trials: 1, scheduler: {name: optuna, pruner: {name: hyperband, min_resource: 4, max_resource: 3}}}",
+        "spec.yaml:6: search.scheduler.pruner: max_resource (3) is less than min_resource (4): raise it",
+    ),
+    (
+        "search: {objective: {maximize: accuracy}, trials: 1, scheduler: {name: optuna, pruner: {name: threshold}}}",
+        "spec.yaml:6: search.scheduler.pruner: needs a bound: write lower, upper or both",
+    ),
+    (
+        "search: {objective: {maximize: accuracy}, trials: 1, scheduler: {name: optuna, pruner: {name: threshold, lower: 2.0, upper: 1.0}}}",
+        "spec.yaml:6: search.scheduler.pruner: lower (2.0) is above upper (1.0): exchange them",
+    ),
+    (
+        "search: {objective: {maximize: accuracy}, trials: 1, scheduler: {name: optuna, pruner: {name: percentile}}}",
+        "spec.yaml:6: search.scheduler.pruner.percentile: is missing: write a number from 0 to 100",
+    ),
+    (
+        "search: {objective: {maximize: accuracy}, trials: 1, scheduler: {name: optuna, pruner: median}}",
+        "spec.yaml:6: search.scheduler.pruner: is a mapping, not 'median': write {name: median}",
+    ),
+    (
+        "search: {objective: {maximize: accuracy}, trials: 1, sampler: {name: random}, scheduler: {name: bohb}}",
+        "spec.yaml:6: search.sampler.name: random fits no model, which is what bohb adds to hyperband: use one of bayesian, boosted_trees, extra_trees, forest, gp, tpe",
+    ),
+    (
+        "search: {objective: {maximize: accuracy}, trials: 1, sampler: {name: tpe, startup_trials: 4}, scheduler: {name: bohb}}",
+        "spec.yaml:6: search.sampler.startup_trials: bohb decides from how many results on it fits: leave it out, or set its min_points",
+    ),
+    (
         "search: {objective: {maximize: accuracy}, trials: 1, scheduler: {name: asha, min_epochs: 10}}",
         "spec.yaml:6: search.scheduler.min_epochs: 10 is more than train.epochs (9): lower it or train longer",
     ),
