@@ -73,7 +73,8 @@ def split(
     A knob that is zero and not among the `varying` paths of the space stays a constant, so that
     what it would scale (a dropout, a penalty) is left out of the program.
     """
-    blank: dict[str, Any] = {"train.seed": 0, "train.stream": 0, "train.lanes": 1, _EPOCHS: _BLANK}
+    study_wide = {"train.seed": 0, "train.seeds": 1, "train.stream": 0, "train.lanes": 1}
+    blank: dict[str, Any] = {**study_wide, _EPOCHS: _BLANK}
     knobs: dict[str, float] = {_EPOCHS: training.train.epochs}
     for path, mark, value in marked_leaves(training):
         if mark is Mark.HOST:

@@ -19,7 +19,8 @@ from hpo.spec.words import shown
 class CheckSummary:
     """A valid spec in figures; without a search it is one trial.
 
-    `epochs` are those of all trials together, at most that many where `is_upper_bound`.
+    `epochs` are those of all trials together, on all `seeds` of each, at most that many where
+    `is_upper_bound`.
     `programs` is at most how many will be compiled for one device.
     """
 
@@ -27,6 +28,7 @@ class CheckSummary:
     space_size: float
     dimensions: tuple[Dimension, ...]
     trials: int
+    seeds: int
     sampler: str | None
     scheduler: str | None
     objective: str | None
@@ -43,7 +45,7 @@ def check_summary(experiment: Experiment) -> CheckSummary:
         HpoError: for a scheduler that does not fit the epochs.
     """
     search, epochs = experiment.search, experiment.training.train.epochs
-    size = experiment.space.size
+    size, seeds = experiment.space.size, experiment.training.train.seeds
     trials = 1 if search is None else search.trials
     if search is not None and search.sampler.name == "grid":
         trials = int(min(trials, size))
@@ -56,11 +58,12 @@ def check_summary(experiment: Experiment) -> CheckSummary:
         space_size=size,
         dimensions=experiment.space.dimensions,
         trials=trials,
+        seeds=seeds,
         sampler=search.sampler.name if search else None,
         scheduler=search.scheduler.name if search else None,
         objective=f"{direction} {objective.metric}" if objective else None,
         brackets=planned.brackets if planned else (),
-        epochs=planned.epochs if planned else epochs,
+        epochs=seeds * (planned.epochs if planned else epochs),
         is_upper_bound=planned.is_upper_bound if planned else False,
         programs=trials if counted is None else min(counted, trials),
     )
@@ -86,7 +89,8 @@ def render(summary: CheckSummary) -> str:
                 f"{n:,} to {budget:,}" for n, budget in zip(sizes, budgets, strict=True)
             )
             rows.append(("", f"trials to epoch: {rungs}{again}"))
-    rows.append(("trials", f"{summary.trials:,}"))
+    each = f", each on {summary.seeds} seeds" if summary.seeds > 1 else ""
+    rows.append(("trials", f"{summary.trials:,}{each}"))
     rows.append(("epochs", f"{'at most ' if summary.is_upper_bound else ''}{summary.epochs:,}"))
     rows.append(("programs", f"at most {summary.programs:,}"))
     lines = [f"{title:10} {text}" for title, text in rows]
@@ -107,6 +111,7 @@ def as_json(summary: CheckSummary) -> dict[str, Any]:
             for dimension in summary.dimensions
         ],
         "trials": summary.trials,
+        "seeds": summary.seeds,
         "objective": summary.objective,
         "sampler": summary.sampler,
         "scheduler": summary.scheduler,

@@ -130,10 +130,13 @@ def _result(experiment: Experiment, trial: Trial) -> str:
     epochs = count_text(experiment.training.train.epochs, "epoch")
     if not trial.losses:
         return f"{trial.state}, without a result yet"
+    seeds = experiment.training.train.seeds
+    mean = f", the mean of {seeds} seeds" if seeds > 1 else ""
     value = number_text(objective.loss(trial.losses[-1]) + 0.0)
     if trial.epochs == experiment.training.train.epochs:
-        return f"validation {objective.metric} {value} after {epochs}"
-    return f"{trial.state}, validation {objective.metric} {value} after {trial.epochs} of {epochs}"
+        return f"validation {objective.metric} {value} after {epochs}{mean}"
+    reached = f"{trial.epochs} of {epochs}{mean}"
+    return f"{trial.state}, validation {objective.metric} {value} after {reached}"
 
 
 def _no_winner(study: str, state: StudyState, epochs: int) -> str:

@@ -13,6 +13,7 @@ from hpo.spec.search import SearchSpec
 from hpo.study.events import Event, Start, StudyState, fold
 from hpo.study.lease import driver_of
 from hpo.study.progress import best_trial, spent_seconds, states_of
+from hpo.study.replicas import deviation_of, final_reports
 from hpo.study.storage import Storage, StudyRecord
 from hpo.study.stored import stored_experiment
 from hpo.trial import HParams, Trial, TrialState
@@ -22,13 +23,17 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrialResult:
-    """A trial with its last result, in the metric's own units; None where it has none."""
+    """A trial with its last result, in the metric's own units; None where it has none.
+
+    `deviation` is the standard deviation among its seeds, where it is trained on several.
+    """
 
     number: int
     state: TrialState
     epochs: int
     value: float | None
     hparams: HParams
+    deviation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,7 @@ class _Reading:
         try:
             self.search = SearchSpec.model_validate(record.document["search"])
             self.epochs = int(record.document["train"]["epochs"])
+            self.seeds = int(record.document["train"].get("seeds", 1))
         except (KeyError, TypeError, ValueError) as error:
             raise StudyError(
                 f"study '{record.name}' was stored by hpo {record.hpo_version} with a spec that "
@@ -161,7 +167,10 @@ class _Reading:
         loss = self.search.objective.loss
         # Adding zero, because the loss of a maximised 0 is -0.
         value = loss(trial.losses[-1]) + 0.0 if trial.losses else None
-        return TrialResult(trial.number, trial.state, trial.epochs, value, trial.hparams)
+        of_seeds = final_reports(self.state, trial.number, trial.epochs)
+        metric = self.search.objective.metric
+        deviation = deviation_of(of_seeds)[metric] if of_seeds else None
+        return TrialResult(trial.number, trial.state, trial.epochs, value, trial.hparams, deviation)
 
 
 def _overview(storage: Storage, record: StudyRecord, reading: _Reading) -> Overview:
@@ -178,7 +187,7 @@ def _overview(storage: Storage, record: StudyRecord, reading: _Reading) -> Overv
         trials=len(state),
         trials_total=reading.search.trials,
         states=states_of(state),
-        epochs=sum(trial.epochs for trial in reading.trials),
+        epochs=sum(trial.epochs for trial in reading.trials) * reading.seeds,
         best=reading.result(best) if best else None,
         created_ms=record.created_ms,
     )

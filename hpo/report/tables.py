@@ -127,6 +127,7 @@ def _best(report: StudyReport) -> Iterator[RenderableType]:
         Text.assemble(
             f"{report.metric} ",
             (number_text(trial.value), "bold green"),
+            _deviation(trial),
             f" after {trial.epochs}{short} epochs",
         )
     )
@@ -199,10 +200,15 @@ class _TrialsTable:
     def _row(self, trial: TrialResult) -> tuple[str | Text, ...]:
         return (
             str(trial.epochs),
-            Text(number_text(trial.value), "bold"),
+            Text.assemble((number_text(trial.value), "bold"), (_deviation(trial), "dim")),
             str(trial.number),
             Text(str(trial.state), STATE_STYLES[trial.state]),
         )
+
+
+def _deviation(trial: TrialResult) -> str:
+    """How far a trial's seeds lie apart: ` \u00b1 0.0042`; nothing with one."""
+    return "" if trial.deviation is None else f" \u00b1 {number_text(trial.deviation)}"
 
 
 def _table(*columns: str) -> Table:

@@ -101,6 +101,10 @@ def trained_view(name: str, trained: Trained, folder: Path) -> RenderableType:
         if metrics is not None:
             values = (Text(number_text(metrics.get(metric)), justify="right") for metric in names)
             table.add_row(Text(split, "dim"), *values)
+        deviations = trained.deviations.get(split)
+        if deviations is not None:
+            spread = (Text(number_text(deviations.get(m)), "dim", justify="right") for m in names)
+            table.add_row(Text("  \u00b1 among seeds", "dim"), *spread)
     spark = sparkline([report.metrics[names[0]] for report in trained.curve])
     curve = Text.assemble((f"validation {names[0]}", "dim"), "  ", (spark, "green"))
     time_text = f"{count_text(len(trained.curve), 'epoch')} in {seconds_text(trained.seconds)}"

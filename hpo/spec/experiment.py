@@ -25,6 +25,7 @@ class TrainSpec(Spec):
 
     epochs: Count
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # of the study: data order, proposals, weights
+    seeds: Count = 1  # how many, from `seed` on, each trial is trained on and judged by the mean of
     stream: Annotated[int, Field(ge=0, lt=2**31)] = 0  # the trial's own random stream: its number
     precision: Static[Literal["float32", "bfloat16"]] = "float32"
     lanes: Literal["auto"] | Count = "auto"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hpo.engine.lane import Lane, abstract_lane
 from hpo.engine.losses import is_finite
@@ -14,12 +14,11 @@ from hpo.search.sampler import Sampler
 from hpo.search.scheduler import Scheduler
 from hpo.study.assign import Assignment, assign
 from hpo.study.events import (
+    Checkpoint,
     End,
-    Happening,
     Pause,
     Promote,
     Propose,
-    Report,
     Stop,
     StopReason,
 )
@@ -43,6 +42,7 @@ from hpo.study.executors import (
 )
 from hpo.study.journal import Journal
 from hpo.study.occupancy import Occupancy, Seat
+from hpo.study.replicas import Replicas, replica_training
 from hpo.study.states import States
 from hpo.study.work import Work, WorkOfTrials
 from hpo.trial import HParams, Job, Trial, TrialState
@@ -65,10 +65,15 @@ class Rules:
     trials: int
     epochs: int
     is_learning: bool
+    seeds: int = 1
 
 
 class Driver:
-    """Runs a study on an executor; `prepare` makes a trial's work, `plan` is for new programs."""
+    """Runs a study on an executor; `prepare` makes a trial's work, `plan` is for new programs.
+
+    It decides over trials. What it puts into lanes are their runs, one for each seed: what the
+    executor, the lanes and the states call a trial is a run, as `replicas` numbers them.
+    """
 
     def __init__(
         self,
@@ -85,6 +90,7 @@ class Driver:
         self._rules, self._journal, self._executor = rules, journal, executor
         self._states, self._plan = states, plan
         self._work = WorkOfTrials(journal, prepare, plan)
+        self._replicas = Replicas(rules.seeds)
         # Fewer trials than have been started means no more of them, and those are finished.
         total = max(rules.trials, len(journal.state))
         self._scheduler = rules.scheduler_for(total)
@@ -94,7 +100,9 @@ class Driver:
         self._snapshots_under_way = 0
         self._is_exhausted = False
         self._lanes = Occupancy(executor.pools)
-        self._in_transit: set[int] = set()  # taken out, their states still on the way
+        self._in_transit: set[int] = (
+            set()
+        )  # runs that were taken out, their states still on the way
         self._arrived: set[int] = set()
 
     def run(self, has_to_stop: Callable[[], bool], watch: Callable[[], None]) -> StopReason:
@@ -140,7 +148,7 @@ class Driver:
 
     def _window(self) -> int:
         """How many trials may be started ahead of their lanes."""
-        lanes = self._plan.lanes * self._executor.pools
+        lanes = max(1, self._plan.lanes * self._executor.pools // self._rules.seeds)
         started = sum(
             trial.state is TrialState.RUNNING and trial.epochs == 0
             for trial in self._journal.state.trials
@@ -170,30 +178,29 @@ class Driver:
         for job in jobs:
             if not self._work.fits(job.trial):
                 self._end(job.trial, TrialState.DIVERGED)
-        jobs = [
+        jobs = [job for job in jobs if not self._is_finished(job.trial)]
+        runs = [
             job
-            for job in jobs
-            if job.trial not in self._in_transit and not self._is_finished(job.trial)
+            for job in self._replicas.jobs_of_runs(jobs, self._journal.state)
+            if job.trial not in self._in_transit
         ]
-        self._settle({job.trial for job in jobs})
+        self._settle({job.trial for job in runs})
         answers = assign(
             self._lanes.views(),
-            jobs,
-            lambda number: self._work.of(number).program.label,
+            runs,
+            lambda run: self._work_of(run).program.label,
             self._work.lanes_of,
         )
         for pool, answer in enumerate(answers):
             self._order(pool, answer)
-        state = self._journal.state
         for _, _, seat in self._lanes:
             if not seat.is_training:
-                self._pause(state.trial(seat.trial))
+                self._pause(seat.trial)
 
     def _settle(self, wanted: Set[int]) -> None:
-        """Trials that were taken out in training wait as paused ones if no job is theirs now."""
-        for number in self._arrived - wanted:
-            if not self._is_finished(number):
-                self._pause(self._journal.state.trial(number))
+        """Runs that were taken out in training wait as paused ones if no job is theirs now."""
+        for run in self._arrived - wanted:
+            self._pause(run)
         self._arrived.clear()
 
     def _order(self, pool: int, answer: Assignment) -> None:
@@ -203,12 +210,12 @@ class Driver:
         for index in answer.takes:
             seat = self._lanes.seat(pool, index)
             if not seat.is_training:
-                self._pause(self._journal.state.trial(seat.trial))
+                self._pause(seat.trial)
             orders.append(Take(index))
             self._in_transit.add(seat.trial)
             self._lanes.leave(pool, index)
         if answer.loads is not None:
-            work = self._work.of(answer.puts[0][1].trial)
+            work = self._work_of(answer.puts[0][1].trial)
             plan = self._work.plan_of(work.program.label)
             orders.append(Load(work.program, plan, work.data))
             self._lanes.load(pool, work.program.label, plan.lanes)
@@ -221,15 +228,20 @@ class Driver:
             self._executor.send(pool, [self._put(pool, index, job)])
 
     def _put(self, pool: int, index: int, job: Job) -> Put:
-        work, state = self._work.of(job.trial), self._journal.state
+        work, replica = self._work_of(job.trial), self._replicas.replica_of(job.trial)
         self._promote(job)
         lane: Lane | None = None
-        if job.from_epoch > 0 or job.trial in state.checkpoints:
-            like = abstract_lane(work.program)
-            lane = self._states.find(job.trial, like, state.checkpoints.get(job.trial))
+        checkpoints = self._journal.state.checkpoints
+        checkpoint = checkpoints.get((self._replicas.trial_of(job.trial), replica))
+        if job.from_epoch > 0 or checkpoint is not None:
+            lane = self._states.find(job.trial, abstract_lane(work.program), checkpoint)
         epoch = 0 if lane is None else int(lane.step) // work.program.steps
         self._lanes.sit(pool, index, Seat(job.trial, epoch, job.to_epoch))
-        return Put(index, job.trial, work.training, work.knobs, lane, job.to_epoch)
+        training = replica_training(work.training, replica)
+        return Put(index, job.trial, training, work.knobs, lane, job.to_epoch)
+
+    def _work_of(self, run: int) -> Work:
+        return self._work.of(self._replicas.trial_of(run))
 
     # -- hearing ----------------------------------------------------------------------------------
 
@@ -242,17 +254,17 @@ class Driver:
             case Taken(_, states, is_snapshot):
                 if is_snapshot:
                     self._snapshots_under_way -= 1
-                    self._states.save(s for s in states if not self._is_finished(s.trial))
+                    self._states.save(s for s in states if not self._is_over(s.trial))
                 else:
                     for state in states:
                         self._arrive(state)
             case Loaded(_, program, plan):
                 self._work.pin(program.label, plan)
-            case Refused(pool, trials):
-                self._in_transit.difference_update(trials)
-                for number in trials:
-                    self._leave(number)
-                    self._pause(self._journal.state.trial(number))
+            case Refused(pool, runs):
+                self._in_transit.difference_update(runs)
+                for run in runs:
+                    self._leave(run)
+                    self._pause(run)
                 self._lanes.shrink(pool, self._lane_count(pool))
             case TooLarge(pool, program, reason):
                 self._lanes.load(pool, None, 0)
@@ -269,57 +281,73 @@ class Driver:
 
     def _arrive(self, state: State) -> None:
         self._in_transit.discard(state.trial)
-        if not self._is_finished(state.trial):
+        if not self._is_over(state.trial):
             self._arrived.add(state.trial)
             self._states.hold(state)
 
     def _report(self, report: EpochReport) -> None:
-        number, state = report.trial, self._journal.state
+        run, state = report.trial, self._journal.state
+        number = self._replicas.trial_of(run)
         if self._is_finished(number):
             return
-        for _, _, seat in self._lanes.of(number):
+        for _, _, seat in self._lanes.of(run):
             seat.epoch = report.epoch
-        known = state.metrics[number]
+        known = self._replicas.known(state, run)
         if report.epoch <= len(known):
             if known[report.epoch - 1] != report.metrics:
                 self.differences += 1
             if not is_finite(report.metrics):
                 self._end(number, TrialState.DIVERGED)
             return
-        self._journal.record(Report(report.epoch, report.metrics), number)
-        if state.trial(number).epochs < report.epoch:
+        for what in self._replicas.taken_in(state, run, report.epoch, report.metrics):
+            self._journal.record(what, number)
+        if not is_finite(report.metrics):
+            self._clear(run)
+        if self._replicas.has_diverged(state, number):
             self._end(number, TrialState.DIVERGED)
-        elif report.epoch == self._rules.epochs:
+        elif state.trial(number).epochs == self._rules.epochs:
             self._end(number, TrialState.COMPLETE)
 
     def in_training(self) -> set[int]:
         """The trials whose lanes have work."""
-        return self._lanes.in_training()
+        return {self._replicas.trial_of(run) for run in self._lanes.in_training()}
 
     def _is_finished(self, number: int) -> bool:
         return self._journal.state.trial(number).state.is_finished
 
+    def _is_over(self, run: int) -> bool:
+        return self._is_finished(self._replicas.trial_of(run))
+
     # -- recording --------------------------------------------------------------------------------
 
-    def _pause(self, trial: Trial) -> None:
+    def _pause(self, run: int) -> None:
+        """A run waits; its trial does so unless another of its runs is at work."""
+        trial = self._journal.state.trial(self._replicas.trial_of(run))
         if trial.state is TrialState.RUNNING and trial.epochs > 0:
-            self._journal.record(Pause(trial.epochs), trial.number)
+            others = {*self._replicas.runs_of(trial.number)} - {run}
+            if others.isdisjoint(self._lanes.in_training() | self._in_transit):
+                self._journal.record(Pause(trial.epochs), trial.number)
 
     def _promote(self, job: Job) -> None:
-        trial = self._journal.state.trial(job.trial)
+        trial = self._journal.state.trial(self._replicas.trial_of(job.trial))
         if trial.state is TrialState.PAUSED:
-            self._journal.record(Promote(trial.epochs, job.to_epoch), job.trial)
+            self._journal.record(Promote(trial.epochs, job.to_epoch), trial.number)
 
     def _end(self, number: int, end: TrialState) -> None:
         self._journal.record(End(end), number)
-        self._states.forget(number)
         self._work.forget(number)
-        for pool, index in self._leave(number):
+        for run in self._replicas.runs_of(number):
+            self._clear(run)
+
+    def _clear(self, run: int) -> None:
+        """A run will never train again."""
+        self._states.forget(run)
+        for pool, index in self._leave(run):
             self._executor.send(pool, [Clear(index)])
 
-    def _leave(self, number: int) -> list[tuple[int, int]]:
-        """Empty the lanes of a trial; where they were, as (pool, lane)."""
-        left = [(pool, index) for pool, index, _ in self._lanes.of(number)]
+    def _leave(self, run: int) -> list[tuple[int, int]]:
+        """Empty the lanes of a run; where they were, as (pool, lane)."""
+        left = [(pool, index) for pool, index, _ in self._lanes.of(run)]
         for pool, index in left:
             self._lanes.leave(pool, index)
         return left
@@ -349,14 +377,15 @@ class Driver:
         self._record_checkpoints(self._states.written(wait=True))
         self._journal.flush()
 
-    def _record_checkpoints(self, checkpoints: Sequence[tuple[int, Happening]]) -> None:
+    def _record_checkpoints(self, checkpoints: Sequence[tuple[int, Checkpoint]]) -> None:
         """Refer to the files that are on disk, then delete those that nothing refers to."""
-        for number, checkpoint in checkpoints:
-            if not self._is_finished(number):
-                self._journal.record(checkpoint, number)
+        for run, checkpoint in checkpoints:
+            if not self._is_over(run):
+                own = replace(checkpoint, replica=self._replicas.replica_of(run))
+                self._journal.record(own, self._replicas.trial_of(run))
         if checkpoints:
             self._journal.flush()
             state = self._journal.state
             self._states.sweep(
-                c.file for n, c in state.checkpoints.items() if not self._is_finished(n)
+                c.file for (n, _), c in state.checkpoints.items() if not self._is_finished(n)
             )

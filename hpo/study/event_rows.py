@@ -17,6 +17,7 @@ from hpo.study.events import (
     Pin,
     Promote,
     Propose,
+    ReplicaReport,
     Report,
     Start,
     Stop,
@@ -46,6 +47,9 @@ def to_row(event: Event) -> EventRow:
     match what:
         case Report():
             epoch, value = what.epoch, {k: _json_number(v) for k, v in what.metrics.items()}
+        case ReplicaReport():
+            reported = {k: _json_number(v) for k, v in what.metrics.items()}
+            epoch, value = what.epoch, {"replica": what.replica, "metrics": reported}
         case Propose():
             value = {"hparams": dict(what.hparams), "history_seq": what.history_seq}
         case Pause():
@@ -54,6 +58,7 @@ def to_row(event: Event) -> EventRow:
             epoch, value = what.epoch, {"to_epoch": what.to_epoch}
         case Checkpoint():
             epoch, value = what.epoch, {"file": what.file, "sha256": what.sha256}
+            value |= {"replica": what.replica} if what.replica else {}
         case End():
             value = {"state": str(what.state)}
         case Start():
@@ -82,6 +87,9 @@ def _event(row: EventRow, value: Any) -> Event:
     match kind:
         case "report":
             what = Report(_epoch(epoch), {name: float(number) for name, number in value.items()})
+        case "replica":
+            reported = {name: float(number) for name, number in value["metrics"].items()}
+            what = ReplicaReport(_epoch(epoch), value["replica"], reported)
         case "propose":
             what = Propose(value["hparams"], value["history_seq"])
         case "pause":
@@ -89,7 +97,8 @@ def _event(row: EventRow, value: Any) -> Event:
         case "promote":
             what = Promote(_epoch(epoch), value["to_epoch"])
         case "checkpoint":
-            what = Checkpoint(_epoch(epoch), value["file"], value["sha256"])
+            replica = value.get("replica", 0)
+            what = Checkpoint(_epoch(epoch), value["file"], value["sha256"], replica)
         case "end":
             what = End(TrialState(value["state"]))
         case "start":

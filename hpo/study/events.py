@@ -39,6 +39,19 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaReport:
+    """What one replica of a trial reports, where a trial trains on several seeds.
+
+    The trial's own `Report`, the mean, follows once all its replicas have reached the epoch.
+    """
+
+    kind: ClassVar[str] = "replica"
+    epoch: int
+    replica: int
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """A trial waits at `epoch`: at a rung, or because its lane was needed."""
 
@@ -57,12 +70,16 @@ class Promote:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A trial's weights after `epoch` lie in `file`, a name in the study's checkpoint folder."""
+    """A trial's weights after `epoch` lie in `file`, a name in the study's checkpoint folder.
+
+    Each replica of a trial has its own.
+    """
 
     kind: ClassVar[str] = "checkpoint"
     epoch: int
     file: str
     sha256: str
+    replica: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +121,9 @@ class Pin:
     plan: Mapping[str, Any]
 
 
-Happening: TypeAlias = Propose | Report | Pause | Promote | Checkpoint | End | Start | Stop | Pin
+Happening: TypeAlias = (
+    Propose | Report | ReplicaReport | Pause | Promote | Checkpoint | End | Start | Stop | Pin
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +155,17 @@ class _Life:
 class StudyState:
     """What the log adds up to; it lives as long as its driver and changes with every event.
 
-    `metrics[n][e - 1]` are trial n's metrics after epoch e, `checkpoints` the latest one of each
-    trial, `pins` the plan of each program; `proposed_ms` and `ended_ms` are times by trial.
+    `metrics[n][e - 1]` are trial n's metrics after epoch e, `replicas[n][r][e - 1]` those of its
+    replica r where there are several, `checkpoints` the latest of each (trial, replica), `pins` the
+    plan of each program; `proposed_ms` and `ended_ms` are times by trial.
     `stop` is how the last driver left, or None while one is at work.
     """
 
     objective: Objective
     seq: int = 0
     metrics: dict[int, list[Metrics]] = field(default_factory=dict)
-    checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
+    replicas: dict[int, dict[int, list[Metrics]]] = field(default_factory=dict)
+    checkpoints: dict[tuple[int, int], Checkpoint] = field(default_factory=dict)
     pins: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     proposed_ms: dict[int, int] = field(default_factory=dict)
     ended_ms: dict[int, int] = field(default_factory=dict)
@@ -221,7 +242,9 @@ class StudyState:
         insort(self._numbers, number)
         self._changed.add(number)
 
-    def _advance(self, event: Event, what: Report | Pause | Promote | Checkpoint | End) -> None:
+    def _advance(
+        self, event: Event, what: Report | ReplicaReport | Pause | Promote | Checkpoint | End
+    ) -> None:
         number = event.trial
         life = None if number is None else self._lives.get(number)
         if number is None or life is None or life.state.is_finished:
@@ -237,12 +260,19 @@ class StudyState:
                 is_finite = all(math.isfinite(value) for value in metrics.values())
                 if is_finite and len(life.losses) == epoch - 1:
                     life.losses.append(loss)
+            case ReplicaReport(epoch=epoch, replica=replica, metrics=metrics):
+                reports = self.replicas.setdefault(number, {}).setdefault(replica, [])
+                if epoch != len(reports) + 1:
+                    raise ValueError(
+                        f"event {event.seq} reports epoch {epoch} of replica {replica}"
+                    )
+                reports.append(metrics)
             case Pause():
                 life.state = TrialState.PAUSED
             case Promote():
                 life.state = TrialState.RUNNING
-            case Checkpoint():
-                self.checkpoints[number] = what
+            case Checkpoint(replica=replica):
+                self.checkpoints[number, replica] = what
             case End(state=state):
                 life.state = state
                 self.ended_ms[number] = event.time_ms

@@ -20,8 +20,9 @@ _LOOK_SECONDS = 0.1
 class Progress:
     """A study at one moment; `best` is None until a trial has trained in full.
 
-    `seconds` counts this run alone, `epochs` all runs; `epochs_total` is how many there will be,
-    where that is known. `leader` is the trial with the best result so far at any budget.
+    `seconds` counts this run alone, `epochs` all runs and all seeds; `epochs_total` is how many
+    there will be, where that is known. `leader` is the trial with the best result so far at any
+    budget.
     """
 
     study: str
@@ -112,6 +113,7 @@ class Watcher:
         assert experiment.search is not None
         self._study, self._search = experiment.name, experiment.search
         self._epochs = experiment.training.train.epochs
+        self._seeds = experiment.training.train.seeds
         self._outline = outline(self._search.scheduler, self._epochs, self._search.trials)
         self._state, self._driver, self._compiler = state, driver, compiler
         self._watch = watch
@@ -137,8 +139,8 @@ class Watcher:
             metric=self._search.objective.metric,
             trials=self._search.trials,
             states=self._states(trials),
-            epochs=sum(trial.epochs for trial in trials),
-            epochs_total=self._outline.epochs,
+            epochs=sum(trial.epochs for trial in trials) * self._seeds,
+            epochs_total=self._outline.epochs * self._seeds,
             epochs_are_bound=self._outline.is_upper_bound,
             epochs_a_second=trained / seconds if seconds > 0 else 0.0,
             programs=self._compiler.programs,

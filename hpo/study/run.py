@@ -136,7 +136,7 @@ def run_study(
             choose_plan(
                 platform,
                 experiment.training.train.lanes,
-                search.trials,
+                search.trials * experiment.training.train.seeds,
                 len(devices),
                 rules.is_learning,
             ),
@@ -199,6 +199,7 @@ def _rules(experiment: Experiment, search: SearchSpec) -> Rules:
         trials=search.trials,
         epochs=epochs,
         is_learning=search.sampler.name not in ("grid", "random"),
+        seeds=experiment.training.train.seeds,
     )
 
 

@@ -7,10 +7,10 @@ import math
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from hpo.data.load import load_data
 from hpo.engine.compiler import Compiler
@@ -23,6 +23,7 @@ from hpo.errors import HpoError
 from hpo.spec.dump import dump_spec
 from hpo.spec.experiment import Experiment
 from hpo.study.provenance import Provenance, library_versions
+from hpo.study.replicas import deviation_of, mean_of, replica_training
 from hpo.study.run import Surroundings
 from hpo.study.signals import StopRequest
 
@@ -32,13 +33,27 @@ _SPEC_FILE = "spec.yaml"
 _WEIGHTS_FOLDER = "weights"
 
 
+# The metrics of each split; None for one that there is not.
+SplitMetrics: TypeAlias = Mapping[str, Mapping[str, float] | None]
+
+
 @dataclass(frozen=True)
 class Trained:
-    """What a training came to: metrics by split (test is None without one), and how long."""
+    """What a training came to: metrics by split (test is None without one), and how long.
 
-    metrics: Mapping[str, Mapping[str, float] | None]
+    With several seeds, metrics and curve are means, and `by_seed` holds the metrics of each.
+    """
+
+    metrics: SplitMetrics
     curve: tuple[Report, ...]
     seconds: float
+    by_seed: Mapping[int, SplitMetrics] = field(default_factory=dict)
+
+    @property
+    def deviations(self) -> SplitMetrics:
+        """The standard deviation among the seeds; nothing with one."""
+        seeds = list(self.by_seed.values())
+        return _over_seeds(deviation_of, seeds) if len(seeds) > 1 else {}
 
 
 class StoppedError(HpoError):
@@ -59,8 +74,9 @@ def train_to_folder(
 ) -> Trained:
     """Train the configuration of a spec and write weights, spec and metrics into `folder`.
 
-    `weights/` is an Orbax checkpoint of `{"params": ..., "statistics": ...}`. `watch` sees every
-    epoch. The folder appears when the training is over; one that exists is replaced on demand only.
+    `weights/` is an Orbax checkpoint of `{"params": ..., "statistics": ...}`, with several seeds a
+    folder of them: `weights/seed-0/`, ... `watch` sees every epoch. The folder appears when the
+    training is over; one that exists is replaced on demand only.
 
     Raises:
         StoppedError: once `stop` is set.
@@ -73,26 +89,64 @@ def train_to_folder(
     data = load_data(training.data, experiment.folder, around.data_home)
     program, knobs = split(training, data, device.platform)
     pool = Pool(device, Compiler(around.cache))
-    plan = choose_plan(device.platform, 1, trials=1, pools=1, is_learning=False)
-    pool.load(program, plan, data)
-    pool.put(0, 0, training, knobs, None, training.train.epochs)
+    seeds = training.train.seeds
+    plan = choose_plan(device.platform, seeds, trials=seeds, pools=1, is_learning=False)
+    lane_count = pool.load(program, plan, data).lanes
+    curves: list[list[Report]] = [[] for _ in range(seeds)]
     curve: list[Report] = []
-    while pool.has_work:
-        _check_going(stop, len(curve), folder)
-        for report in pool.round():
-            curve.append(report)
-            watch(report)
-    lane = pool.take(0)
-    validation = {k: v for k, v in curve[-1].metrics.items() if k != "train_loss"}
-    test = None if data.test is None else pool.evaluate(0, data.test)
+    lanes: dict[int, Lane] = {}
+    tested: dict[int, dict[str, float]] = {}
+    while len(lanes) < seeds:
+        at_work = {pool.occupant(index)[0] for index in pool.occupied()}
+        free = [index for index in range(lane_count) if index not in pool.occupied()]
+        waiting = [n for n in range(seeds) if n not in at_work and n not in lanes]
+        for index, replica in zip(free, waiting, strict=False):
+            own = replica_training(training, replica)
+            pool.put(index, replica, own, knobs, None, training.train.epochs)
+        while pool.has_work:
+            _check_going(stop, len(curve), folder)
+            for report in pool.round():
+                curves[report.trial].append(report)
+            for epoch in range(len(curve), min(map(len, curves))):
+                means = mean_of([reports[epoch].metrics for reports in curves])
+                curve.append(Report(0, epoch + 1, means))
+                watch(curve[-1])
+        for index in pool.occupied():
+            replica, _, _ = pool.occupant(index)
+            lanes[replica] = pool.take(index)
+            if data.test is not None:
+                tested[replica] = pool.evaluate(index, data.test)
+            pool.clear(index)
+    by_seed: dict[int, SplitMetrics] = {
+        replica_training(training, replica).train.seed: {
+            "validation": {
+                k: v for k, v in curves[replica][-1].metrics.items() if k != "train_loss"
+            },
+            "test": tested.get(replica),
+        }
+        for replica in range(seeds)
+    }
     result = Trained(
-        {"validation": validation, "test": test},
+        _over_seeds(mean_of, list(by_seed.values())),
         tuple(curve),
         time.monotonic() - start,
+        by_seed,
     )
     provenance = Provenance(library_versions(), describe([device]), data.fingerprint)
-    _write(folder, experiment, lane, result, provenance)
+    _write(folder, experiment, [lanes[n] for n in range(seeds)], result, provenance)
     return result
+
+
+def _over_seeds(
+    summary: Callable[[Sequence[Mapping[str, float]]], dict[str, float]],
+    by_seed: Sequence[SplitMetrics],
+) -> SplitMetrics:
+    """The metrics of each split, put together from those of every seed."""
+    found: dict[str, Mapping[str, float] | None] = {}
+    for name in by_seed[0]:
+        reports = [report for metrics in by_seed if (report := metrics[name]) is not None]
+        found[name] = summary(reports) if reports else None
+    return found
 
 
 def _check_going(stop: StopRequest, epochs: int, folder: Path) -> None:
@@ -116,26 +170,39 @@ def _check_free(folder: Path, replace: bool) -> None:
 
 
 def _write(
-    folder: Path, experiment: Experiment, lane: Lane, result: Trained, provenance: Provenance
+    folder: Path,
+    experiment: Experiment,
+    lanes: Sequence[Lane],
+    result: Trained,
+    provenance: Provenance,
 ) -> None:
     """Fill a folder beside the final one and rename it, so that a half-written one never shows."""
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    _save_weights(partial / _WEIGHTS_FOLDER, lane)
+    weights = partial / _WEIGHTS_FOLDER
+    for seed, lane in zip(result.by_seed, lanes, strict=True):
+        _save_weights(weights if len(lanes) == 1 else weights / f"seed-{seed}", lane)
     (partial / _SPEC_FILE).write_text(dump_spec(experiment.document))
     document: dict[str, Any] = {
         "name": experiment.name,
-        "metrics": {name: values and _plain(values) for name, values in result.metrics.items()},
+        "metrics": _plain_splits(result.metrics),
         "epochs": len(result.curve),
         "seconds": round(result.seconds, 3),
         "curve": [{"epoch": report.epoch, **_plain(report.metrics)} for report in result.curve],
         "provenance": provenance.to_document(),
     }
+    if len(lanes) > 1:
+        document["deviations"] = _plain_splits(result.deviations)
+        document["seeds"] = {seed: _plain_splits(found) for seed, found in result.by_seed.items()}
     (partial / _METRICS_FILE).write_text(json.dumps(document, indent=2) + "\n")
     if folder.exists():
         shutil.rmtree(folder)
     partial.rename(folder)
+
+
+def _plain_splits(metrics: SplitMetrics) -> dict[str, dict[str, float | None] | None]:
+    return {name: None if values is None else _plain(values) for name, values in metrics.items()}
 
 
 def _plain(metrics: Mapping[str, float]) -> dict[str, float | None]:

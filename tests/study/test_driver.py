@@ -22,7 +22,16 @@ from hpo.search.scheduler import make_scheduler
 from hpo.space import Choice, Dimension, Float, SearchSpace
 from hpo.spec.experiment import Training
 from hpo.spec.fill import fill
-from hpo.spec.scheduler import Asha, Hyperband, Median, NoScheduler, SuccessiveHalving
+from hpo.spec.pruner import MedianPruner
+from hpo.spec.scheduler import (
+    Asha,
+    Hyperband,
+    Median,
+    NoScheduler,
+    OptunaPruner,
+    Patience,
+    SuccessiveHalving,
+)
 from hpo.spec.search import Objective
 from hpo.study.checkpoints import CheckpointFolder, CheckpointWriter
 from hpo.study.driver import Driver, Rules, Work
@@ -69,6 +78,8 @@ SCHEDULERS = {
     "halving": SuccessiveHalving(name="successive_halving"),
     "asha": Asha(name="asha"),
     "hyperband": Hyperband(name="hyperband"),
+    "patience": Patience(name="patience", epochs=2),
+    "pruner": OptunaPruner(name="optuna", pruner=MedianPruner(name="median", n_startup_trials=2)),
 }
 
 
@@ -77,7 +88,9 @@ def result(training: Training, epoch: int) -> dict[str, float]:
     miss = abs(np.log10(training.optimizer.learning_rate) + 1.5)
     if miss > 1.4:
         return {"accuracy": 0.1, "loss": np.nan, "train_loss": np.nan}
-    accuracy = 1 - miss / 3 - 0.3 / epoch
+    if training.train.seed and miss > 1.1 and epoch == 3 + training.train.seed:
+        return {"accuracy": 0.1, "loss": np.nan, "train_loss": np.nan}
+    accuracy = 1 - miss / 3 - 0.3 / epoch + 0.01 * training.train.seed
     return {"accuracy": float(accuracy), "loss": 1.0, "train_loss": 1.0}
 
 

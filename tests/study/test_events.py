@@ -110,7 +110,7 @@ def test_a_log_folds_to_its_trials():
 
     assert state.trials == [Trial(0, {"x": 1}, TrialState.COMPLETE, (0.5, 0.25))]
     assert state.metrics == {0: [{"loss": 0.5}, {"loss": 0.25}]}
-    assert state.checkpoints == {0: Checkpoint(2, "0-2.safetensors", "abc")}
+    assert state.checkpoints == {(0, 0): Checkpoint(2, "0-2.safetensors", "abc")}
     assert (state.proposed_ms, state.ended_ms) == ({0: 10}, {0: 70})
     assert state.seq == 7
 

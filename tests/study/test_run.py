@@ -15,6 +15,7 @@ from hpo.report.check import check_summary
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document
+from hpo.spec.marks import with_leaves
 from hpo.study.events import StudyState, fold
 from hpo.study.run import Outcome, Surroundings, run_study
 from hpo.study.signals import StopRequest
@@ -136,8 +137,9 @@ def test_a_second_study_of_the_same_programs_compiles_nothing(
             ("search.objective.minimize=rmse",),
         ),
         ({"train": {"epochs": 4, "precision": "bfloat16"}}, ()),
+        ({"train": {"epochs": 4, "seeds": 3}}, ()),
     ],
-    ids=["mlp", "batch norm", "cnn", "regression", "bfloat16"],
+    ids=["mlp", "batch norm", "cnn", "regression", "bfloat16", "seeds"],
 )
 def test_training_the_winner_again_gives_its_curve_again(
     studies: Studies, tmp_path: Path, parts: dict[str, Any], overrides: tuple[str, ...]
@@ -150,6 +152,45 @@ def test_training_the_winner_again_gives_its_curve_again(
     trained = studies.train(winner, tmp_path / "model")
     stored = studies.state(experiment).metrics[best.number]
     assert [report.metrics for report in trained.curve] == stored
+
+
+def test_each_seed_of_a_trial_is_the_training_of_that_seed(
+    studies: Studies, tmp_path: Path
+) -> None:
+    experiment = an_experiment("train.seeds=2", "search.trials=2")
+    best = studies.run(experiment).progress.best
+    assert best is not None
+    replicas = studies.state(experiment).replicas[best.number]
+    training = fill(experiment.training, best.hparams, best.number)
+    for replica in (0, 1):
+        alone = with_leaves(training, {"train.seed": replica, "train.seeds": 1})
+        trained = studies.train(replace(experiment, training=alone), tmp_path / str(replica))
+        assert [report.metrics for report in trained.curve] == replicas[replica]
+    together = studies.train(replace(experiment, training=training), tmp_path / "both")
+    assert {seed.name for seed in (tmp_path / "both" / "weights").iterdir()} == {"seed-0", "seed-1"}
+    assert [*together.by_seed] == [0, 1]
+    assert best.losses[-1] == -together.curve[-1].metrics["accuracy"]
+
+
+def test_a_pruners_bounds_are_in_the_metrics_own_units(studies: Studies) -> None:
+    pruner = {"name": "threshold", "lower": 2.0}  # an accuracy is less than that
+    search = {**DOCUMENT["search"], "scheduler": {"name": "optuna", "pruner": pruner}}
+    experiment = an_experiment(search=search)
+    studies.run(experiment)
+    ended = [(trial.state, trial.epochs) for trial in studies.state(experiment).trials]
+    assert ended == [(TrialState.PRUNED, 1)] * 8
+
+
+def test_a_search_with_bohb_ends_with_a_winner(studies: Studies) -> None:
+    search = {
+        **DOCUMENT["search"],
+        "sampler": {"name": "tpe"},
+        "scheduler": {"name": "bohb", "eta": 2, "random_share": 0.0},
+        "trials": 12,
+    }
+    outcome = studies.run(an_experiment(search=search))
+    assert sum(outcome.progress.states.values()) == 12
+    assert outcome.progress.best is not None
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "grid", "forest"])
