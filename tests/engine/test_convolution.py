@@ -23,7 +23,6 @@ def _arrays(*shapes: tuple[int, ...]) -> list[np.ndarray]:
     return [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
 
 
-# On CPU, a window times its channels of at most 64 takes one form and more of them another.
 @pytest.mark.parametrize(
     ("x_shape", "kernel_shape", "platform"),
     [
@@ -50,6 +49,36 @@ def test_values_and_gradients_are_those_of_jax(
 
     ours, theirs = both(x, kernel, dy)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("examples", "cached_bytes"),
+    [
+        (1, 1),  # not even one example is small enough
+        (6, 4 * 5 * 4 * (3 * 2 + 3) * 2),  # parts of two examples
+        (7, 4 * 5 * 4 * (3 * 2 + 3) * 3),  # two parts of three, and one left over
+    ],
+)
+def test_gradients_summed_over_parts_of_a_batch_are_those_of_jax(
+    monkeypatch: pytest.MonkeyPatch, examples: int, cached_bytes: int
+) -> None:
+    monkeypatch.setattr("hpo.engine.convolution._CACHED_BYTES", cached_bytes)
+    x, kernel, dy = _arrays((examples, 5, 4, 2), (3, 3, 2, 3), (examples, 5, 4, 3))
+    ours = jax.vjp(lambda *a: convolve(*a, "cpu"), x, kernel)[1](dy)
+    theirs = jax.vjp(_jax_own, x, kernel)[1](dy)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, theirs)
+
+
+def test_half_precision_gradients_are_summed_in_full_precision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hpo.engine.convolution._CACHED_BYTES", 1)  # an example a part
+    x, dy = (jnp.ones((1000, 1, 1, 1), jnp.bfloat16) for _ in range(2))
+    kernel = jnp.ones((1, 1, 1, 1), jnp.bfloat16)
+    gradient = jax.vjp(lambda k: convolve(x, k, "cpu"), kernel)[1](dy)[0]
+    assert gradient.dtype == jnp.bfloat16
+    # bfloat16 counts no further than 256 in steps of 1.
+    assert float(gradient[0, 0, 0, 0]) == 1000
 
 
 def test_a_value_is_the_sum_over_its_window() -> None:
