@@ -14,6 +14,7 @@ from scipy.special import expit
 from hpo.data.dataset import DataSet
 from hpo.engine.dropout import Dropout
 from hpo.engine.models import MODELS, abstract_model
+from hpo.engine.models.cnn import _max_pool
 from hpo.engine.models.layers import ACTIVATIONS
 from hpo.engine.program import split
 from hpo.errors import HpoError
@@ -175,6 +176,24 @@ def test_the_convolutional_network_is_that_of_jax_convolutions(
         hidden = _pooled(act(z)).astype(np.float32)
     hidden = act(_dense(hidden.reshape(_ROWS, -1), model.params["dense"]))
     _assert_close(model.outputs(rows.x, train)[0], _dense(hidden, model.params["head"]))
+
+
+@pytest.mark.parametrize(
+    ("rows", "gradient"),
+    [
+        # Windows of 2x2: an odd last row and column have no gradient, nor has what is not largest.
+        ([[1, 2, 9], [4, 3, 9], [9, 9, 9]], [[0, 0, 0], [5, 0, 0], [0, 0, 0]]),
+        ([[7, 7, 1, 0], [7, 7, 2, 2]], [[5, 0, 0, 0], [0, 0, 6, 0]]),  # the first of equal ones
+        ([[3, 8, 8]], [[0, 5, 0]]),  # one row: windows of 1x2
+    ],
+)
+def test_the_gradient_of_pooling_goes_to_the_largest(
+    rows: list[list[int]], gradient: list[list[int]]
+) -> None:
+    x = jnp.array(rows, jnp.float32)[None, :, :, None]
+    y, back = jax.vjp(_max_pool, x)
+    (dx,) = back(5 + jnp.arange(y.size, dtype=jnp.float32).reshape(y.shape))
+    np.testing.assert_array_equal(dx[0, :, :, 0], gradient)
 
 
 @pytest.mark.parametrize("size", [(8, 8), (5, 7), (1, 9)])
