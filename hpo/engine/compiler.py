@@ -27,6 +27,7 @@ class LaneOperations:
     round: Any
     put: Any
     take: Any
+    evaluate: Any = None  # only if validation rows are streamed
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,9 @@ class Compiler:
         Raises:
             DeviceError: if a single lane does not fit.
         """
-        key = (program, plan)
+        # The same program may be compiled for data on the device whole and for chunks of them.
+        shapes = tuple((a.shape, str(a.dtype)) for a in jax.tree.leaves(data))
+        key = (program, plan, shapes)
         with self._lock:
             is_first = key not in self._codes
             if is_first:

@@ -59,11 +59,16 @@ class Rows(NamedTuple):
 
 
 class DeviceData(NamedTuple):
-    """The data set as a program takes it."""
+    """The data set as a program takes it: whole, or a chunk of its micro-batches.
+
+    Validation rows that are streamed are None here, and `piece` then says in which shapes they
+    come; a round is given none.
+    """
 
     x: Float[AnyArray, "N ..."]
-    y: Num[AnyArray, " N"]
-    validation: Rows
+    y: Num[AnyArray, "N ..."]
+    validation: Rows | None
+    piece: Rows | None = None
 
 
 def initial_lane(program: Program, training: Training) -> Lane:
@@ -121,10 +126,13 @@ def train_steps(
     knobs: Float[Array, " K"],
     lane: Lane,
     data: DeviceData,
-    order: Int[Array, "S B"],
+    order: Int[Array, "S ..."],
     count: Int[Array, ""],
 ) -> Lane:
-    """The lane after `count` more steps of the epoch whose batches `order` lists."""
+    """The lane after `count` more steps of the epoch whose batches `order` lists.
+
+    A batch is its rows in the data set, or its place in a chunk of batches.
+    """
     spec = program.fill(knobs)
     graph, _, _ = abstract_model(program)
     optimizer = make_optimizer(spec.optimizer)
@@ -162,32 +170,44 @@ def train_steps(
     return lax.fori_loop(0, count, step, lane)
 
 
-def evaluate(program: Program, lane: Lane, rows: Rows) -> Float[Array, "2"]:
-    """Sums of the metrics over the rows of a split."""
+def evaluate(
+    program: Program, lane: Lane, rows: Rows, sums: Float[Array, "2"] | None = None
+) -> Float[Array, "2"]:
+    """Sums of the metrics over the rows of a split, added to `sums`."""
     graph, _, _ = abstract_model(program)
     dtype = PRECISIONS[program.template.train.precision]
 
-    def chunk(rows: Rows) -> Array:
+    def add(sums: Array, rows: Rows) -> tuple[Array, None]:
         model = nnx.merge(graph, lane.params, lane.statistics)
         outputs = model(rows.x.astype(dtype), train=False, dropout=Dropout(0, None))
-        return metric_sums(program.task, outputs, rows.y, rows.weights)
+        return sums + metric_sums(program.task, outputs, rows.y, rows.weights), None
 
+    sums = jnp.zeros((2,), jnp.float32) if sums is None else sums
     if rows.y.shape[0] == 1:
-        return chunk(jax.tree.map(lambda a: a[0], rows))
-    return lax.map(chunk, rows).sum(0)
+        return add(sums, jax.tree.map(lambda a: a[0], rows))[0]
+    # One part after the other, so that the sum is the same bit for bit if they come in pieces.
+    return lax.scan(add, sums, rows)[0]
 
 
-def host_rows(split: Split) -> Rows:
-    """A split cut into equal chunks, the last one padded with zeros of no weight."""
-    chunks = math.ceil(len(split) / _EVALUATION_ROWS)
-    rows = math.ceil(len(split) / chunks)
-    padding = chunks * rows - len(split)
+def evaluation_parts(rows: int) -> int:
+    """Into how many equal parts the rows of a split are cut for evaluation."""
+    return math.ceil(rows / _EVALUATION_ROWS)
+
+
+def host_rows(split: Split, start: int = 0, count: int | None = None) -> Rows:
+    """`count` parts of a split from the one at `start`, or all; padding rows weigh nothing."""
+    parts = evaluation_parts(len(split))
+    rows = math.ceil(len(split) / parts)
+    count = parts if count is None else count
+    some = slice(start * rows, (start + count) * rows)
 
     def cut(array: np.ndarray) -> np.ndarray:
+        padding = count * rows - len(array)
         padded = np.pad(array, [(0, padding)] + [(0, 0)] * (array.ndim - 1))
-        return padded.reshape(chunks, rows, *array.shape[1:])
+        return padded.reshape(count, rows, *array.shape[1:])
 
-    return Rows(cut(split.x), cut(split.y), cut(np.ones(len(split), np.float32)))
+    x, y = split.x[some], split.y[some]
+    return Rows(cut(x), cut(y), cut(np.ones(len(y), np.float32)))
 
 
 def host_data(data: DataSet) -> DeviceData:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from hpo.engine.lane import DeviceData, Lane, evaluate, train_steps
+from hpo.engine.lane import DeviceData, Lane, Rows, evaluate, train_steps
 from hpo.engine.plan import Form
 from hpo.engine.program import Program
 
@@ -34,14 +34,16 @@ def train_round(
     lanes: Lane,
     data: DeviceData,
     knobs: Float[Array, "L K"],
-    order: Int[Array, "L S B"],
+    order: Int[Array, "L S ..."],
     counts: Int[Array, " L"],
 ) -> tuple[Lane, RoundResult]:
     """Every lane trained `counts` steps further, and evaluated where that ends its epoch.
 
     A lane whose count is 0 is left as it is. With "vmap", the counts that are not 0 must be equal,
-    because lanes that train at once train equally long.
+    because lanes that train at once train equally long. Validation rows that are streamed are
+    evaluated by `evaluate_lanes` instead.
     """
+    validation = data.validation
 
     def ends_epoch(lane: Lane, count: Array) -> Array:
         return (count > 0) & (lane.step % program.steps == 0)
@@ -52,11 +54,9 @@ def train_round(
             lane, knobs, order, count = args
             lane = train_steps(program, knobs, lane, data, order, count)
             ended = ends_epoch(lane, count)
-            sums = lax.cond(
-                ended,
-                lambda: evaluate(program, lane, data.validation),
-                lambda: jnp.zeros((2,), jnp.float32),
-            )
+            sums = jnp.zeros((2,), jnp.float32)
+            if validation is not None:
+                sums = lax.cond(ended, lambda: evaluate(program, lane, validation), lambda: sums)
             return lane, RoundResult(ended, lane.loss_sum / program.steps, sums)
 
         return lax.map(one, (lanes, knobs, order, counts))
@@ -68,12 +68,33 @@ def train_round(
         lambda count, new, old: jax.tree.map(lambda n, o: jnp.where(count > 0, n, o), new, old)
     )(counts, trained, lanes)
     ended = jax.vmap(ends_epoch)(lanes, counts)
-    sums = lax.cond(
-        ended.any(),
-        lambda: jax.vmap(lambda lane: evaluate(program, lane, data.validation))(lanes),
-        lambda: jnp.zeros((counts.shape[0], 2), jnp.float32),
-    )
+    sums = jnp.zeros((counts.shape[0], 2), jnp.float32)
+    if validation is not None:
+        sums = lax.cond(
+            ended.any(),
+            lambda: jax.vmap(lambda lane: evaluate(program, lane, validation))(lanes),
+            lambda: sums,
+        )
     return lanes, RoundResult(ended, lanes.loss_sum / program.steps, sums)
+
+
+def evaluate_lanes(
+    program: Program,
+    form: Form,
+    lanes: Lane,
+    rows: Rows,
+    sums: Float[Array, "L 2"],
+    has_ended_epoch: Bool[Array, " L"],
+) -> Float[Array, "L 2"]:
+    """`sums` with those of the metrics over a piece of a split added, for the lanes that ask."""
+    if form == "map":
+
+        def one(args: tuple[Lane, Array, Array]) -> Array:
+            lane, sums, ended = args
+            return lax.cond(ended, lambda: evaluate(program, lane, rows, sums), lambda: sums)
+
+        return lax.map(one, (lanes, sums, has_ended_epoch))
+    return jax.vmap(lambda lane, sums: evaluate(program, lane, rows, sums))(lanes, sums)
 
 
 def put(lanes: Lane, index: Int[Array, ""], lane: Lane) -> Lane:
@@ -97,7 +118,10 @@ class Operation(NamedTuple):
 def operations(
     program: Program, form: Form, count: int, data: DeviceData, lane: Lane
 ) -> dict[str, Operation]:
-    """The operations of a pool with `count` lanes, for `data` and a `lane` of these shapes."""
+    """The operations of a pool with `count` lanes, for `data` and a `lane` of these shapes.
+
+    "evaluate" is there only if validation rows are streamed.
+    """
 
     def shape(a: Any, *leading: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((*leading, *a.shape), a.dtype)
@@ -106,14 +130,26 @@ def operations(
     lanes = jax.tree.map(lambda a: shape(a, count), lane)
     index = jax.ShapeDtypeStruct((), jnp.int32)
     knobs = jax.ShapeDtypeStruct((count, len(program.knobs)), jnp.float32)
-    order = jax.ShapeDtypeStruct((count, program.steps, program.batch_size), jnp.int32)
+    # In a chunk a batch lies together, so one number says where it is.
+    rows = () if data.y.ndim > 1 else (program.batch_size,)
+    order = jax.ShapeDtypeStruct((count, program.steps, *rows), jnp.int32)
     counts = jax.ShapeDtypeStruct((count,), jnp.int32)
 
     def round_(*args: Any) -> tuple[Lane, RoundResult]:
         return train_round(program, form, *args)
 
-    return {
-        "round": Operation(round_, (lanes, jax.tree.map(shape, data), knobs, order, counts), (0,)),
+    def evaluate_(*args: Any) -> Array:
+        return evaluate_lanes(program, form, *args)
+
+    inputs = jax.tree.map(shape, data._replace(piece=None))
+    found = {
+        "round": Operation(round_, (lanes, inputs, knobs, order, counts), (0,)),
         "put": Operation(put, (lanes, index, one), (0,)),
         "take": Operation(take, (lanes, index), ()),
     }
+    if data.piece is not None:
+        sums = jax.ShapeDtypeStruct((count, 2), jnp.float32)
+        ended = jax.ShapeDtypeStruct((count,), jnp.bool_)
+        piece = jax.tree.map(shape, data.piece)
+        found["evaluate"] = Operation(evaluate_, (lanes, piece, sums, ended), ())
+    return found

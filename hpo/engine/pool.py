@@ -12,19 +12,12 @@ import numpy as np
 
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.compiler import Compiler, LaneOperations
-from hpo.engine.lane import (
-    DeviceData,
-    Lane,
-    abstract_lane,
-    evaluate,
-    host_data,
-    host_rows,
-    initial_lane,
-)
+from hpo.engine.lane import DeviceData, Lane, abstract_lane, evaluate, host_data, initial_lane
 from hpo.engine.losses import metrics
 from hpo.engine.order import batches
 from hpo.engine.plan import Plan
 from hpo.engine.program import Program
+from hpo.engine.streaming import Course, Stream, budget_bytes, data_bytes, over_pieces, place
 from hpo.spec.experiment import Training
 
 # A round aims at this long, so that a stop is obeyed soon and a display moves; long epochs are
@@ -51,6 +44,10 @@ class _Occupant:
     step: int
     to_step: int
 
+    def course(self, steps: int) -> Course:
+        """How far the trial has come and is to go, for epochs of so many steps."""
+        return Course(self.seed, self.step, self.to_step, steps)
+
 
 class Pool:
     """Lanes of one program on one device. Lives in one thread, which owns all its calls."""
@@ -64,6 +61,8 @@ class Pool:
         self._occupants: list[_Occupant | None] = []
         self._program: Program
         self._data: DataSet
+        self._budget: int | None = None  # bytes that data may take of the device
+        self._stream: Stream | None = None  # of data that take more
         self._operations: LaneOperations
         self._lanes: Lane
 
@@ -87,9 +86,11 @@ class Pool:
         self._occupants = []
         shapes = abstract_lane(program)
         self._program, self._data = program, data
-        self._operations = self._compiler.compile(
-            program, plan, self._on_device(data), shapes, self.device
-        )
+        inputs = self._place(program, plan, data)
+        if plan.form == "vmap" and self._stream is not None:
+            # A chunk has to hold a batch for each lane, since all of them train at once.
+            plan = Plan(plan.form, min(plan.lanes, self._stream.size))
+        self._operations = self._compiler.compile(program, plan, inputs, shapes, self.device)
         plan = self._operations.plan
         self._lanes = jax.device_put(
             jax.tree.map(lambda a: np.zeros((plan.lanes, *a.shape), a.dtype), shapes), self.device
@@ -124,8 +125,13 @@ class Pool:
 
     def evaluate(self, index: int, split: Split) -> dict[str, float]:
         """Metrics of the lane at `index` on another split of its data."""
-        sums = jax.jit(evaluate, static_argnums=0)(
-            self._program, self.take(index), jax.device_put(host_rows(split), self.device)
+        lane, one_lane = self.take(index), jax.jit(evaluate, static_argnums=0)
+        sums = over_pieces(
+            lambda sums, rows: one_lane(self._program, lane, rows, sums),
+            np.zeros(2, np.float32),
+            split,
+            self.device,
+            self._budget,
         )
         return metrics(self._data, split, np.asarray(sums))
 
@@ -167,18 +173,39 @@ class Pool:
 
     def _train(self, counts: np.ndarray) -> Any:
         knobs = np.zeros((len(counts), len(self._program.knobs)), np.float32)
-        shape = (len(counts), self._program.steps, self._program.batch_size)
-        order = np.zeros(shape, np.int32)
         for i, occupant in enumerate(self._occupants):
             if occupant is not None and counts[i]:
                 knobs[i] = occupant.knobs
-                epoch = occupant.step // self._program.steps
-                rows, size = self._program.train_rows, self._program.batch_size
-                order[i] = _batches(occupant.seed, epoch, rows, size)
-        self._lanes, result = self._operations.round(
-            self._lanes, self._on_device(self._data), knobs, order, counts
+        data, order = self._inputs(counts)
+        self._lanes, result = self._operations.round(self._lanes, data, knobs, order, counts)
+        result = jax.device_get(result)
+        if self._operations.evaluate is None or not result.has_ended_epoch.any():
+            return result
+        sums = over_pieces(
+            lambda sums, rows: self._operations.evaluate(
+                self._lanes, rows, sums, result.has_ended_epoch
+            ),
+            result.metric_sums,
+            self._data.validation,
+            self.device,
+            self._budget,
         )
-        return jax.device_get(result)
+        return result._replace(metric_sums=jax.device_get(sums))
+
+    def _inputs(self, counts: np.ndarray) -> tuple[DeviceData, np.ndarray]:
+        """The data of a round, and the batches of each lane's epoch in them."""
+        program = self._program
+        if self._stream is not None:
+            return self._stream.inputs(self._courses(), counts, program.steps)
+        order = np.zeros((len(counts), program.steps, program.batch_size), np.int32)
+        for i, occupant in enumerate(self._occupants):
+            if occupant is not None and counts[i]:
+                epoch = occupant.step // program.steps
+                order[i] = _batches(occupant.seed, epoch, program.train_rows, program.batch_size)
+        return self._on_device(self._data), order
+
+    def _courses(self) -> list[Course | None]:
+        return [None if o is None else o.course(self._program.steps) for o in self._occupants]
 
     def _counts(self) -> np.ndarray:
         """Steps of each lane in the next round: none past its epoch, few enough to end soon."""
@@ -186,6 +213,8 @@ class Pool:
         for i, o in enumerate(self._occupants):
             if o is not None and o.step < o.to_step:
                 left[i] = self._program.steps - o.step % self._program.steps
+        if self._stream is not None:
+            left = np.minimum(left, self._stream.limit(self._courses()))
         seconds = self._step_seconds.get(self._program.label)
         budget = _FIRST_STEPS if seconds is None else int(_ROUND_SECONDS / seconds)
         if self._operations.plan.form == "vmap":
@@ -202,8 +231,30 @@ class Pool:
                 break
         return counts
 
+    def _place(self, program: Program, plan: Plan, data: DataSet) -> DeviceData:
+        """The data as the program is to take them: copied to the device whole, or to be streamed.
+
+        Raises:
+            DeviceError: for a budget that is too small to stream them.
+        """
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+        self._budget = budget_bytes(program.template.data, self.device)
+        placement = place(data, program.batch_size, 1, self._budget)
+        if placement.train is None:
+            return self._on_device(data)
+        self._device_data.clear()
+        self._stream = Stream(
+            data, program.batch_size, placement, self.device, together=plan.form == "vmap"
+        )
+        return self._stream.shapes
+
     def _on_device(self, data: DataSet) -> DeviceData:
         if id(data) not in self._device_data:
+            held = sum(data_bytes(other) for other, _ in self._device_data.values())
+            if self._budget is not None and held + data_bytes(data) > self._budget:
+                self._device_data.clear()
             # The data set is kept beside its copy, so that no other one gets its id.
             copy = jax.device_put(host_data(data), self.device)
             self._device_data[id(data)] = (data, copy)

@@ -10,6 +10,7 @@ from typing import Any
 from hpo.report.wording import count_text
 from hpo.search.rungs import Bracket, outline
 from hpo.space import Choice, Condition, Dimension, Distribution
+from hpo.spec.data import size_text
 from hpo.spec.experiment import Experiment
 from hpo.spec.programs import count_programs
 from hpo.spec.words import shown
@@ -21,7 +22,8 @@ class CheckSummary:
 
     `epochs` are those of all trials together, on all `seeds` of each, at most that many where
     `is_upper_bound`.
-    `programs` is at most how many will be compiled for one device.
+    `programs` is at most how many will be compiled for one device. `device_budget` is the bytes
+    that data may take of a device before they are streamed, None for a share of its memory.
     """
 
     name: str
@@ -36,6 +38,7 @@ class CheckSummary:
     epochs: int
     is_upper_bound: bool
     programs: int
+    device_budget: int | None
 
 
 def check_summary(experiment: Experiment) -> CheckSummary:
@@ -50,7 +53,7 @@ def check_summary(experiment: Experiment) -> CheckSummary:
     if search is not None and search.sampler.name == "grid":
         trials = int(min(trials, size))
     planned = None if search is None else outline(search.scheduler, epochs, trials)
-    counted = count_programs(experiment)
+    counted, budget = count_programs(experiment), experiment.training.data.device_budget
     objective = search.objective if search else None
     direction = "maximize" if objective and objective.maximize else "minimize"
     return CheckSummary(
@@ -66,6 +69,7 @@ def check_summary(experiment: Experiment) -> CheckSummary:
         epochs=seeds * (planned.epochs if planned else epochs),
         is_upper_bound=planned.is_upper_bound if planned else False,
         programs=trials if counted is None else min(counted, trials),
+        device_budget=None if budget == "auto" else budget,
     )
 
 
@@ -93,6 +97,8 @@ def render(summary: CheckSummary) -> str:
     rows.append(("trials", f"{summary.trials:,}{each}"))
     rows.append(("epochs", f"{'at most ' if summary.is_upper_bound else ''}{summary.epochs:,}"))
     rows.append(("programs", f"at most {summary.programs:,}"))
+    if summary.device_budget is not None:
+        rows.append(("data", f"streamed if over {size_text(summary.device_budget)} of a device"))
     lines = [f"{title:10} {text}" for title, text in rows]
     return "\n".join([f"{summary.name} is valid.", *lines])
 
@@ -122,6 +128,7 @@ def as_json(summary: CheckSummary) -> dict[str, Any]:
         "epochs": summary.epochs,
         "epochs_are_at_most": summary.is_upper_bound,
         "programs_at_most": summary.programs,
+        "device_budget": summary.device_budget,
     }
 
 

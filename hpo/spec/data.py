@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from hpo.spec.marks import Count, Share, Spec, Static
 
@@ -20,6 +22,32 @@ NAMED_DATASETS: dict[str, Task] = {
     "mnist": "classification",
     "wine": "classification",
 }
+
+
+_UNIT_BYTES = {
+    **{f"{prefix}B": 1000**power for power, prefix in enumerate(["", "K", "M", "G", "T"])},
+    **{f"{prefix}iB": 1024**power for power, prefix in enumerate(["K", "M", "G", "T"], start=1)},
+}
+
+
+def size_bytes(value: Any) -> Any:
+    """Bytes from a size such as `2GiB`, `500MB` or `1.5 GB`; "auto" and numbers stay.
+
+    Raises:
+        ValueError: for text that is not a size.
+    """
+    if not isinstance(value, str) or value == "auto":
+        return value
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?i?B)", value)
+    if found is None or found[2] not in _UNIT_BYTES:
+        raise ValueError("is not a size: write 500MB, 2GiB, a number of bytes or auto")
+    return int(float(found[1]) * _UNIT_BYTES[found[2]])
+
+
+def size_text(size: int) -> str:
+    """A number of bytes as people write it, rounded up: `1.5GiB`."""
+    power = min(max(size, 1).bit_length() - 1, 39) // 10
+    return f"{math.ceil(10 * size / 1024**power) / 10:g}{('B', 'KiB', 'MiB', 'GiB')[power]}"
 
 
 class CsvFile(Spec):
@@ -50,3 +78,6 @@ class DataSpec(Spec):
     batch_size: Static[Count] = 64
     # It compiles nothing by itself, but lanes share one copy of the data, so each way is a program.
     normalize: Static[Literal["standard", "minmax", "none"]] = "standard"
+    # Of each device's memory, for data; a larger set is streamed in chunks, with the same results.
+    # "auto": half of the memory.
+    device_budget: Annotated[Literal["auto"] | Count, BeforeValidator(size_bytes)] = "auto"

@@ -18,6 +18,7 @@ _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "optuna", "numpy")
 # What may change between the runs of one study, because no trial's result depends on it.
 HARMLESS = frozenset(
     {
+        "data.device_budget",
         "search.trials",
         "search.timeout",
         "study.checkpoint_seconds",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hpo.data.dataset import DataSet
 from hpo.data.load import load_data
@@ -18,6 +19,7 @@ from hpo.engine.models import abstract_model
 from hpo.engine.plan import choose_plan
 from hpo.engine.pool import Pool
 from hpo.engine.program import split
+from hpo.engine.streaming import budget_bytes, place, streaming_text
 from hpo.errors import HpoError
 from hpo.search.sampler import Setting, make_sampler
 from hpo.search.scheduler import make_scheduler
@@ -97,7 +99,9 @@ def run_study(
         data = datasets.load(experiment.training.data)
         platform = devices[0].platform
         _check_metric(search, data)
-        _check_fit(experiment, datasets, platform)
+        _check_fit(experiment, datasets, devices[0])
+        if text := streaming_text(data, experiment.training.data, devices[0]):
+            say(text)
         provenance = Provenance(library_versions(), describe(devices), data.fingerprint)
         storage = stack.enter_context(Storage.create(around.storage))
         study, old_name = open_study(storage, experiment, provenance, around.starts_over, say)
@@ -226,8 +230,8 @@ def _check_metric(search: SearchSpec, data: DataSet) -> None:
         )
 
 
-def _check_fit(experiment: Experiment, datasets: DataSets, platform: str) -> None:
-    """Refuse batch sizes and models that the data do not fit before the first trial."""
+def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
+    """Refuse batch sizes, budgets and models that the data do not fit before the first trial."""
     training, dimensions = experiment.training, experiment.space.by_path
     fills: list[HParams] = [{}]
     for path in ("data.batch_size", "model", "model.name"):
@@ -239,8 +243,10 @@ def _check_fit(experiment: Experiment, datasets: DataSets, platform: str) -> Non
             fills += [{path: value} for value in values]
     for hparams in fills:
         candidate = fill(training, hparams, 0)
-        program, _ = split(candidate, datasets.load(candidate.data), platform)
+        data = datasets.load(candidate.data)
+        program, _ = split(candidate, data, device.platform)
         abstract_model(program)
+        place(data, candidate.data.batch_size, 1, budget_bytes(candidate.data, device))
 
 
 def _resumed(state: StudyState, total: int) -> str:

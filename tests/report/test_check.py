@@ -69,3 +69,11 @@ def test_the_figures_are_there_as_json():
     assert found["space_size"] is None
     assert found["dimensions"][1]["when"] == "when model.norm is 'none'"
     assert found["programs_at_most"] == 2
+    assert found["device_budget"] is None
+
+
+def test_a_budget_for_data_is_told_as_people_write_it():
+    document = {**SPEC, "data": {"dataset": "digits", "device_budget": "2GiB"}}
+    found = check_summary(experiment_from_document(document, Path()))
+    assert render(found).splitlines()[-1] == "data       streamed if over 2GiB of a device"
+    assert as_json(found)["device_budget"] == 2 << 30

@@ -63,6 +63,7 @@ data:
   split_seed: 0
   batch_size: 64
   normalize: standard
+  device_budget: auto
 model:
   name: mlp
   widths: [64, 64]  # from [32], [64, 64]

@@ -217,6 +217,10 @@ ROWS = [
         "spec.yaml:6: search: cannot be null: write a mapping such as {objective: ..., trials: ...}",
     ),
     (
+        "data: {dataset: digits, device_budget: 2 gigs}",
+        "spec.yaml:2: data.device_budget: '2 gigs' is not a size: write 500MB, 2GiB, a number of bytes or auto",
+    ),
+    (
         "search: {objective: {maximize: accuracy}, trials: 1, timeout: 10 minutes}",
         "spec.yaml:6: search.timeout: '10 minutes' is not a duration: write 90s, 10m, 1h30m or a number of seconds",
     ),
