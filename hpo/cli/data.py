@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hpo.cli.options import AsJson, print_json, print_view, stderr
-from hpo.cli.surroundings import data_home
+from hpo.cli.surroundings import data_cache_folder, data_home
 from hpo.errors import HpoError
 
 app = typer.Typer(help="List and download data sets.", no_args_is_help=True, rich_markup_mode=None)
@@ -19,13 +19,19 @@ def list_datasets(as_json: AsJson = False) -> None:
 
     Example: hpo data list
     """
-    from hpo.report.datasets import as_rows, datasets_table, known_datasets
+    from hpo.data.cache import DataCache
+    from hpo.report.datasets import as_rows, datasets_table, known_datasets, usage_text
 
     datasets = known_datasets(data_home())
     if as_json:
         print_json(as_rows(datasets))
-    else:
-        print_view(datasets_table(datasets))
+        return
+    print_view(datasets_table(datasets))
+    usage = DataCache(data_cache_folder()).usage()
+    if usage.entries:
+        typer.echo(
+            f"\n{usage_text(usage)} in {data_cache_folder()}; `hpo data clear` deletes them."
+        )
 
 
 @app.command()
@@ -45,3 +51,16 @@ def get(
     with DownloadDisplay(stderr(), name) as display:
         folder = fetch_dataset(name, home, progress=display.watch)
     typer.echo(str(folder))
+
+
+@app.command()
+def clear() -> None:
+    """Delete the preprocessed copies of data sets; the data sets themselves stay.
+
+    Example: hpo data clear
+    """
+    from hpo.data.cache import DataCache
+    from hpo.report.datasets import usage_text
+
+    usage = DataCache(data_cache_folder()).clear()
+    typer.echo(f"Deleted: {usage_text(usage)}.")

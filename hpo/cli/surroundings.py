@@ -41,6 +41,7 @@ def surroundings(
         cache=cache_folder(environment),
         device=device,
         starts_over=starts_over,
+        data_cache=data_cache_folder(environment),
     )
 
 
@@ -74,6 +75,14 @@ def cache_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
     return folder if os.access(folder, os.W_OK) else None
+
+
+def data_cache_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The folder of preprocessed data sets: `data` in HPO_CACHE, or the user's own."""
+    if environment.get("HPO_CACHE"):
+        return Path(environment["HPO_CACHE"]).expanduser() / "data"
+    base = _user_folder(environment, "XDG_CACHE_HOME", ".cache")
+    return base and base / "hpo" / "data"
 
 
 def _user_folder(environment: Mapping[str, str], name: str, below_home: str) -> Path | None:

@@ -69,6 +69,12 @@ def read_idx_folder(folder: Path, *, with_test: bool, cure: str) -> Source:
     return replace(source, test=test)
 
 
+def idx_files(folder: Path) -> list[Path]:
+    """The files of the set that are in `folder`."""
+    found = (_find(folder, name) for name in (*TRAIN_FILES, *TEST_FILES))
+    return [path for path in found if path is not None]
+
+
 def has_test_files(folder: Path) -> bool:
     """Whether `folder` has test images or labels of its own."""
     return any(_find(folder, name) is not None for name in TEST_FILES)

@@ -11,10 +11,11 @@ from typing import Literal
 import numpy as np
 
 from hpo.data import bundled
+from hpo.data.cache import DataCache
 from hpo.data.dataset import DataSet, Source, Split
 from hpo.data.download import DOWNLOADS
 from hpo.data.features import fit_features
-from hpo.data.idx import has_test_files, read_idx_folder
+from hpo.data.idx import has_test_files, idx_files, read_idx_folder
 from hpo.data.split import split_rows, split_sizes
 from hpo.errors import DataError
 from hpo.spec.data import CsvFile, DataSpec, IdxFolder
@@ -31,15 +32,45 @@ BUNDLED: dict[str, Callable[[], Source]] = {
 FOLDERS = ("fashion_mnist", "mnist")
 
 
-def load_data(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
+def load_data(
+    spec: DataSpec, folder: Path, home: Path | None, cache: DataCache | None = None
+) -> DataSet:
     """The data set of `spec`, split, encoded and scaled; the same for the same spec and files.
 
     `folder` is where the spec's relative paths start; `home` is the folder of downloaded data sets,
-    searched second.
+    searched second. What `cache` holds is not read again.
 
     Raises:
         DataError: for data that are missing, broken or unfit, in one line.
     """
+    files = source_files(spec, folder, home)
+    key = cache.key(spec, files) if cache is not None and files else None
+    if cache is None or key is None:
+        return _prepared(spec, folder, home)
+    data = cache.read(key)
+    # Whether a batch is larger than the split is not in the key.
+    if data is None or len(data.train) < spec.batch_size:
+        data = _prepared(spec, folder, home)
+        cache.write(key, data)
+    return data
+
+
+def source_files(spec: DataSpec, folder: Path, home: Path | None) -> list[Path]:
+    """The files that hold the examples; none for a bundled set, which is read in no time.
+
+    Raises:
+        DataError: for files of the user's own that are missing.
+    """
+    match spec.dataset:
+        case CsvFile(csv=path):
+            return [_find(path, "file", folder, home)]
+        case IdxFolder(idx=path):
+            return idx_files(_find(path, "folder", folder, home))
+        case name:
+            return idx_files(home / name) if home is not None and name in FOLDERS else []
+
+
+def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
     source = read_source(spec, folder, home)
     _check_classes(source)
     has_own_test = source.test is not None

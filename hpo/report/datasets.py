@@ -21,7 +21,9 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from hpo.data.cache import Usage
 from hpo.data.download import DOWNLOADS
+from hpo.report.wording import count_text
 from hpo.spec.data import NAMED_DATASETS
 
 
@@ -58,6 +60,11 @@ def datasets_table(datasets: Sequence[NamedDataset]) -> RenderableType:
     for dataset in datasets:
         table.add_row(Text(dataset.name, "bold"), dataset.task, _where(dataset))
     return table
+
+
+def usage_text(usage: Usage) -> str:
+    """What a cache of data sets holds: `2 preprocessed data sets, 55.1 MB`."""
+    return f"{count_text(usage.entries, 'preprocessed data set')}, {usage.total_bytes / 1e6:.1f} MB"
 
 
 class DownloadDisplay:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpo.data.cache import DataCache
 from hpo.data.dataset import DataSet
 from hpo.data.load import load_data
 from hpo.engine.compiler import Compiler
@@ -52,7 +53,8 @@ from hpo.trial import HParams
 class Surroundings:
     """What a run takes from its machine and caller rather than from the spec.
 
-    `data_home` is the folder of named data sets, `cache` that of compiled programs.
+    `data_home` is the folder of named data sets, `cache` that of compiled programs, `data_cache`
+    that of preprocessed data sets.
     """
 
     storage: str
@@ -60,6 +62,7 @@ class Surroundings:
     cache: Path | None
     device: str | None = None
     starts_over: bool = False
+    data_cache: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def run_study(
     assert search is not None, "the command has checked that there is a search"
     with ExitStack() as stack:
         devices = local_devices(around.device)
-        datasets = DataSets(experiment.folder, around.data_home)
+        datasets = DataSets(experiment.folder, around.data_home, DataCache(around.data_cache))
         data = datasets.load(experiment.training.data)
         platform = devices[0].platform
         _check_metric(search, data)
@@ -169,8 +172,8 @@ def run_study(
 class DataSets:
     """The data sets of a study, each read once: a space may vary how they are normalised."""
 
-    def __init__(self, folder: Path, home: Path | None) -> None:
-        self._folder, self._home = folder, home
+    def __init__(self, folder: Path, home: Path | None, cache: DataCache) -> None:
+        self._folder, self._home, self._cache = folder, home, cache
         self._loaded: dict[DataSpec, DataSet] = {}
 
     def load(self, spec: DataSpec) -> DataSet:
@@ -181,7 +184,7 @@ class DataSets:
         """
         key = with_leaves(spec, {"batch_size": 1})
         if key not in self._loaded:
-            self._loaded[key] = load_data(spec, self._folder, self._home)
+            self._loaded[key] = load_data(spec, self._folder, self._home, self._cache)
         data = self._loaded[key]
         if spec.batch_size > len(data.train):
             raise HpoError(

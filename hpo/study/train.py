@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from hpo.data.cache import DataCache
 from hpo.data.load import load_data
 from hpo.engine.compiler import Compiler
 from hpo.engine.devices import describe, local_devices
@@ -86,7 +87,8 @@ def train_to_folder(
     training, start = experiment.training, time.monotonic()
     _check_going(stop, 0, folder)
     device = local_devices(around.device)[0]
-    data = load_data(training.data, experiment.folder, around.data_home)
+    cache = DataCache(around.data_cache)
+    data = load_data(training.data, experiment.folder, around.data_home, cache)
     program, knobs = split(training, data, device.platform)
     pool = Pool(device, Compiler(around.cache))
     seeds = training.train.seeds

@@ -9,8 +9,20 @@ import pytest
 from hpo import __version__
 from hpo.cli.options import stderr
 from hpo.cli.surroundings import surroundings
+from tests.cli.samples import FLOWERS
 
-COMMANDS = ("search", "resume", "check", "list", "show", "export", "train", "data list", "data get")
+COMMANDS = (
+    "search",
+    "resume",
+    "check",
+    "list",
+    "show",
+    "export",
+    "train",
+    "data list",
+    "data get",
+    "data clear",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -182,3 +194,22 @@ def test_a_warning_of_a_library_is_one_line_on_stderr(capsys):
         logging.root.handlers[:] = before
 
     assert capsys.readouterr().err == "warning: the checkpoint 7-3 is gone\n"
+
+
+def test_files_of_a_study_are_prepared_once_until_the_copies_are_deleted(
+    hpo, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
+    rows = "".join(f"{i},{i % 3},{i % 2}\n" for i in range(40))
+    (tmp_path / "t.csv").write_text(f"a,b,y\n{rows}")
+    document = FLOWERS.replace("dataset: iris", "dataset: {csv: t.csv, target: y}")
+    (tmp_path / "t.yaml").write_text(document)
+
+    assert hpo("search", "t.yaml", "--quiet").code == 0
+    assert "1 preprocessed data set, " in hpo("data", "list").out
+    (tmp_path / "t.csv").chmod(0o644)
+    assert hpo("search", "t.yaml", "--quiet", "--set", "name=again").code == 0
+    assert "1 preprocessed data set, " in hpo("data", "list").out
+    assert hpo("data", "clear").out.startswith("Deleted: 1 preprocessed data set, ")
+    assert "preprocessed" not in hpo("data", "list").out
+    assert hpo("data", "clear").out == "Deleted: 0 preprocessed data sets, 0.0 MB.\n"

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from hpo.cli.surroundings import cache_folder, data_home
+from hpo.cli.surroundings import cache_folder, data_cache_folder, data_home
 from hpo.errors import HpoError
 
 
@@ -31,3 +31,11 @@ def test_a_cache_that_was_asked_for_and_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(HpoError, match=r"HPO_CACHE: .*file/x cannot be made \(Not a directory\)"):
         cache_folder({"HPO_CACHE": os.fspath(tmp_path / "file" / "x")})
+
+
+def test_preprocessed_data_sets_lie_beside_compiled_programs(tmp_path):
+    folder = str(tmp_path)
+    assert data_cache_folder({"HPO_CACHE": folder, "HOME": "/home/me"}) == tmp_path / "data"
+    assert data_cache_folder({"XDG_CACHE_HOME": folder}) == tmp_path / "hpo" / "data"
+    assert data_cache_folder({"HOME": folder}) == tmp_path / ".cache" / "hpo" / "data"
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,220 @@
+"""Preprocessed data sets on disk, so that no run reads, splits and scales the same files twice.
+
+An entry is a folder of `.npy` files, which are mapped into memory rather than read, so that a data
+set may be larger than it. Its name is a hash of the source files' contents, of what the spec says
+of the data, and of the version of the preprocessing. A cache that is damaged, full or read-only
+costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hpo.data.dataset import DataSet, Split
+from hpo.spec.data import DataSpec
+
+# To be raised with every change to what reading, splitting or scaling gives.
+VERSION = 1
+
+# All entries together; the newest one is kept whatever its size.
+_MOST_BYTES = 5 << 30
+# Larger arrays are checked by shape and size alone: a checksum would read all of them.
+_MOST_BYTES_TO_CHECK = 1 << 30
+_CLOCK_TICK_NS = 2 * 10**9  # of the coarsest file systems
+_DESCRIPTION = "dataset.json"
+_SPLITS = ("train", "validation", "test")
+
+
+class Usage(NamedTuple):
+    """What a cache holds."""
+
+    entries: int
+    total_bytes: int
+
+
+class DataCache:
+    """Preprocessed data sets in a folder of the user's; without a folder, it keeps nothing."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    def key(self, spec: DataSpec, files: Sequence[Path]) -> str | None:
+        """The name of the entry for these files and what a spec makes of them.
+
+        None where there is no cache, or a file that cannot be read: its reader says why.
+        """
+        if self._folder is None:
+            return None
+        try:
+            hashes = [(file.name, self._hash(file)) for file in files]
+        except OSError:
+            return None
+        used = spec.model_dump(mode="json", exclude={"batch_size", "device_budget"})
+        libraries = [metadata.version(name) for name in ("numpy", "pandas", "scikit-learn")]
+        text = json.dumps([VERSION, libraries, hashes, used], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def read(self, key: str) -> DataSet | None:
+        """The data set kept under `key`; None where there is none, or only a damaged one."""
+        assert self._folder is not None
+        folder = self._folder / key
+        try:
+            checksum, text = (folder / _DESCRIPTION).read_text().split("\n")
+            if checksum != str(zlib.crc32(text.encode())):
+                return None
+            description = json.loads(text)
+            arrays = {
+                name: _mapped(folder / f"{name}.npy", known)
+                for name, known in description.pop("arrays").items()
+            }
+            splits = {
+                name: Split(arrays[f"{name}.x"], arrays[f"{name}.y"])
+                for name in _SPLITS
+                if f"{name}.x" in arrays
+            }
+            data = DataSet(**{"test": None, **description, **splits})
+        except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError):
+            return None
+        with suppress(OSError):
+            os.utime(folder)  # the time of its last use
+        return replace(data, classes=tuple(data.classes))
+
+    def write(self, key: str, data: DataSet) -> None:
+        """Keep a data set, and delete those longest unused if there are too many."""
+        assert self._folder is not None
+        temporary = self._folder / f".{key}.{os.getpid()}"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+            _write_entry(temporary, data)
+            shutil.rmtree(self._folder / key, ignore_errors=True)
+            temporary.replace(self._folder / key)
+            self._make_room(key)
+        except OSError:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def usage(self) -> Usage:
+        """How many data sets are kept, and the bytes that they take."""
+        sizes = [_size(entry) for entry in self._entries()]
+        return Usage(len(sizes), sum(sizes))
+
+    def clear(self) -> Usage:
+        """Delete everything; what it was."""
+        usage = self.usage()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        return usage
+
+    def _entries(self) -> list[Path]:
+        """Finished entries, those longest unused first."""
+        if self._folder is None or not self._folder.is_dir():
+            return []
+        found = []
+        for entry in self._folder.iterdir():
+            with suppress(OSError):
+                if (entry / _DESCRIPTION).is_file() and not entry.name.startswith("."):
+                    found.append((entry.stat().st_mtime_ns, entry))
+        return [entry for _, entry in sorted(found)]
+
+    def _make_room(self, newest: str) -> None:
+        entries = self._entries()
+        total = sum(map(_size, entries))
+        for entry in entries:
+            if total > _MOST_BYTES and entry.name != newest:
+                total -= _size(entry)
+                shutil.rmtree(entry, ignore_errors=True)
+
+    def _hash(self, file: Path) -> str:
+        """The hash of a file's contents, taken from a note while its size and times stay."""
+        assert self._folder is not None
+        status = file.stat()
+        seen = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+        name = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:32]
+        note = self._folder / "files" / name
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            noted = json.loads(note.read_text())
+            # A file may change twice within a tick of its clock: a note has to be younger.
+            is_younger = note.stat().st_mtime_ns - status.st_ctime_ns > _CLOCK_TICK_NS
+            if noted[0] == seen and is_younger:
+                return str(noted[1])
+        with file.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        with suppress(OSError):
+            note.parent.mkdir(parents=True, exist_ok=True)
+            temporary = note.with_name(f".{name}.{os.getpid()}")
+            temporary.write_text(json.dumps([seen, digest]))
+            temporary.replace(note)
+        return digest
+
+
+def _write_entry(folder: Path, data: DataSet) -> None:
+    arrays = dict(_arrays(data))
+    needed = sum(array.nbytes for array in arrays.values())
+    if shutil.disk_usage(folder).free < 2 * needed:
+        raise OSError("the disk is nearly full")
+    for name, array in arrays.items():
+        with (folder / f"{name}.npy").open("wb") as out:
+            np.save(out, array, allow_pickle=False)
+            os.fsync(out.fileno())
+    description: dict[str, Any] = {
+        "task": data.task,
+        "outputs": data.outputs,
+        "fingerprint": data.fingerprint,
+        "classes": data.classes,
+        "target_mean": data.target_mean,
+        "target_std": data.target_std,
+        "arrays": {
+            name: [list(array.shape), array.dtype.str, _checksum(array)]
+            for name, array in arrays.items()
+        },
+    }
+    text = json.dumps(description)
+    with (folder / _DESCRIPTION).open("w") as out:
+        out.write(f"{zlib.crc32(text.encode())}\n{text}")
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _arrays(data: DataSet) -> Iterator[tuple[str, np.ndarray]]:
+    for name in _SPLITS:
+        split: Split | None = getattr(data, name)
+        if split is not None:
+            yield f"{name}.x", split.x
+            yield f"{name}.y", split.y
+
+
+def _mapped(path: Path, known: Sequence[Any]) -> np.ndarray:
+    """The array in a file, mapped into memory.
+
+    Raises:
+        ValueError: if it is not the array that was written.
+    """
+    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    if [list(array.shape), array.dtype.str] != list(known[:2]):
+        raise ValueError(f"{path}: is another array")
+    if array.nbytes <= _MOST_BYTES_TO_CHECK and _checksum(array) != known[2]:
+        raise ValueError(f"{path}: is damaged")
+    return array
+
+
+def _checksum(array: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(array).data)
+
+
+def _size(entry: Path) -> int:
+    with suppress(OSError):
+        return sum(file.stat().st_size for file in entry.iterdir())
+    return 0

@@ -1,0 +1,212 @@
+"""The cache of preprocessed data sets: what comes out is what went in, or nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from hpo.data import cache as cache_module
+from hpo.data import load
+from hpo.data.cache import DataCache, Usage
+from hpo.data.idx import TEST_FILES, TRAIN_FILES
+from hpo.data.load import load_data
+from hpo.errors import DataError
+from hpo.spec.data import CsvFile, DataSpec, IdxFolder
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return DataCache(tmp_path / "cache")
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A spec of a table of 40 rows with numbers, words and empty cells."""
+    rows = [f"{i if i % 7 else ''},{'ab'[i % 2]},{i % 2}" for i in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["x,word,y", *rows]) + "\n")
+    return CsvFile(csv="t.csv", target="y")
+
+
+@pytest.fixture
+def prepared(monkeypatch):
+    """How often files were read."""
+    calls = []
+    prepare = load._prepared
+    monkeypatch.setattr(load, "_prepared", lambda *args: calls.append(1) or prepare(*args))
+    return calls
+
+
+def get(dataset, folder, cache, **data):
+    return load_data(DataSpec(dataset=dataset, **{"batch_size": 1, **data}), folder, folder, cache)
+
+
+def entries(cache):
+    return [path for path in cache._folder.iterdir() if path.name != "files"]
+
+
+def assert_same(one, other):
+    for name in ("task", "outputs", "fingerprint", "classes", "target_mean", "target_std"):
+        assert getattr(one, name) == getattr(other, name), name
+    for name in ("train", "validation", "test"):
+        ours, theirs = getattr(one, name), getattr(other, name)
+        assert (ours is None) == (theirs is None)
+        if ours is not None:
+            for a, b in ((ours.x, theirs.x), (ours.y, theirs.y)):
+                assert a.dtype == b.dtype
+                np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize("test", [0, 0.2])
+def test_a_table_comes_out_as_it_went_in(cache, table, prepared, tmp_path, task, test):
+    table = table.model_copy(update={"task": task})
+    first, second = (get(table, tmp_path, cache, test=test) for _ in range(2))
+    assert len(prepared) == 1
+    assert_same(first, second)
+    assert isinstance(second.train.x, np.memmap)
+
+
+def test_images_come_out_as_they_went_in(cache, write_set, prepared, tmp_path):
+    images, labels = np.arange(36, dtype=np.uint8).reshape(6, 3, 2), [7, 3, 7, 3, 9, 9]
+    for names in (TRAIN_FILES, TEST_FILES):
+        write_set(tmp_path / "set", names, images, labels)
+    folder = IdxFolder(idx="set")
+    assert_same(get(folder, tmp_path, cache), get(folder, tmp_path, cache))
+    assert len(prepared) == 1
+
+    (tmp_path / "set" / f"{TEST_FILES[0]}.gz").unlink()  # another set of files
+    with pytest.raises(DataError, match="no file"):
+        get(folder, tmp_path, cache)
+
+
+@pytest.mark.parametrize(
+    ("change", "is_read_again"),
+    [
+        ({"split_seed": 1}, True),
+        ({"normalize": "minmax"}, True),
+        ({"rows": 20}, True),
+        ({"batch_size": 2}, False),
+        ({"device_budget": 1 << 20}, False),
+    ],
+    ids=str,
+)
+def test_another_spec_is_read_again_if_it_makes_other_arrays(
+    cache, table, prepared, tmp_path, change, is_read_again
+):
+    get(table, tmp_path, cache)
+    get(table, tmp_path, cache, **change)
+    assert len(prepared) == 1 + is_read_again
+
+
+def test_a_batch_larger_than_the_split_is_refused_as_ever(cache, table, tmp_path):
+    get(table, tmp_path, cache)
+    with pytest.raises(DataError, match=r"data\.batch_size: 30 is larger than the 24 training"):
+        get(table, tmp_path, cache, batch_size=30)
+
+
+@pytest.mark.parametrize("age", [0, 3600])
+def test_a_changed_file_is_read_again_and_a_touched_one_is_not(
+    cache, table, prepared, tmp_path, age
+):
+    path = tmp_path / "t.csv"
+    before = get(table, tmp_path, cache)
+    os.utime(path, (1, 1))
+    get(table, tmp_path, cache)
+    assert len(prepared) == 1
+    for note in (tmp_path / "cache" / "files").iterdir():
+        os.utime(note, (note.stat().st_mtime + age,) * 2)
+
+    path.write_text(path.read_text().replace("39", "93"))  # of the same length
+    assert get(table, tmp_path, cache).fingerprint != before.fingerprint
+    assert len(prepared) == 2
+
+
+def test_a_file_that_did_not_change_is_hashed_once(cache, table, monkeypatch, tmp_path):
+    get(table, tmp_path, cache)
+    monkeypatch.setattr("hpo.data.cache._CLOCK_TICK_NS", -(10**12))  # the note counts as younger
+    monkeypatch.setattr("hpo.data.cache.hashlib.file_digest", None)
+    assert isinstance(get(table, tmp_path, cache).train.x, np.memmap)
+
+
+def test_another_version_of_the_preprocessing_reads_again(
+    cache, table, prepared, monkeypatch, tmp_path
+):
+    get(table, tmp_path, cache)
+    monkeypatch.setattr(cache_module, "VERSION", cache_module.VERSION + 1)
+    get(table, tmp_path, cache)
+    assert len(prepared) == 2
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+def _flip(path):
+    content = path.read_bytes()
+    path.write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
+
+
+@pytest.mark.parametrize(
+    "damage", [_cut, _flip, lambda p: p.write_bytes(b""), lambda p: p.unlink()]
+)
+@pytest.mark.parametrize("name", ["train.x.npy", "test.y.npy", "dataset.json"])
+def test_what_is_damaged_is_made_again(cache, table, prepared, tmp_path, damage, name):
+    before = get(table, tmp_path, cache)
+    (entry,) = entries(cache)
+    damage(entry / name)
+    assert_same(get(table, tmp_path, cache), before)
+    assert len(prepared) == 2
+    assert_same(get(table, tmp_path, cache), before)
+    assert len(prepared) == 2
+
+
+def test_a_folder_that_cannot_be_written_costs_nothing_else(table, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    cache = DataCache(tmp_path / "file")
+    assert_same(get(table, tmp_path, cache), get(table, tmp_path, DataCache(None)))
+    assert cache.usage() == Usage(0, 0)
+
+
+def test_a_full_disk_is_left_alone(cache, table, monkeypatch, tmp_path):
+    full = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr("hpo.data.cache.shutil.disk_usage", lambda path: full)
+    get(table, tmp_path, cache)
+    assert entries(cache) == []
+
+
+def test_the_data_sets_longest_unused_make_room(cache, table, monkeypatch, tmp_path):
+    def keys():
+        return {entry.name for entry in entries(cache)}
+
+    found = []
+    for seed in (0, 1):
+        get(table, tmp_path, cache, split_seed=seed)
+        (new,) = keys() - set(found)
+        found.append(new)
+    get(table, tmp_path, cache, split_seed=0)  # so that the other one is longest unused
+    monkeypatch.setattr("hpo.data.cache._MOST_BYTES", cache.usage().total_bytes)
+    get(table, tmp_path, cache, split_seed=2)
+    assert found[0] in keys()
+    assert found[1] not in keys()
+    assert len(keys()) == 2
+
+    monkeypatch.setattr("hpo.data.cache._MOST_BYTES", 1)
+    get(table, tmp_path, cache, split_seed=3)
+    assert cache.usage().entries == 1  # the newest one stays, however large
+
+
+def test_a_bundled_set_is_not_kept(cache, tmp_path):
+    get("iris", tmp_path, cache)
+    assert cache.usage() == Usage(0, 0)
+
+
+def test_a_cleared_cache_is_empty_and_works_on(cache, table, prepared, tmp_path):
+    get(table, tmp_path, cache)
+    assert cache.clear().entries == 1
+    assert cache.usage() == Usage(0, 0)
+    get(table, tmp_path, cache)
+    assert len(prepared) == 2
+    assert cache.usage().entries == 1
