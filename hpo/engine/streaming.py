@@ -80,7 +80,8 @@ def place(data: DataSet, micro_batch: int, at_once: int, budget: int | None) -> 
     if budget is None or data_bytes(data) <= budget:
         return Placement(None, None)
     part_bytes = micro_batch * (data.train.x[:1].nbytes + data.train.y[:1].nbytes)
-    needed = 4 * max(at_once * part_bytes, _piece_bytes(data.validation, budget))
+    rows = data.validation
+    needed = max(4 * at_once * part_bytes, min(2 * _evaluation_bytes(rows), 4 * _part_bytes(rows)))
     if needed > budget:
         raise DeviceError(
             f"data.device_budget: {size_text(budget)} is too small to stream this data set: "
@@ -286,7 +287,3 @@ def _piece_parts(split: Split, budget: int | None) -> int | None:
     if budget is None or 2 * _evaluation_bytes(split) <= budget:
         return None
     return max(1, budget // 4 // _part_bytes(split))
-
-
-def _piece_bytes(split: Split, budget: int) -> int:
-    return 0 if _piece_parts(split, budget) is None else _part_bytes(split)

@@ -173,6 +173,11 @@ def test_a_budget_too_small_for_a_chunk_is_refused_with_the_least_that_does() ->
     assert place(_DATA, _BATCH, 2, _BUDGET) == Placement(2, 4)
     with pytest.raises(DeviceError, match=f"write {size_text(_BUDGET)} or more"):
         place(_DATA, _BATCH, 2, _BUDGET - 1)
+    # A split that is evaluated in one part is on the device whole or not at all.
+    few = replace(_DATA, validation=a_split(np.random.default_rng(1), 6, (5,)))
+    with pytest.raises(DeviceError, match=r"write 1\.5KiB or more"):
+        place(few, _BATCH, 1, 1000)
+    assert place(few, _BATCH, 1, 4 * _PART_BYTES) == Placement(1, None)
 
 
 def test_a_search_tells_of_data_that_will_be_streamed() -> None:
