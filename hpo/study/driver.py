@@ -144,6 +144,11 @@ class Driver:
         for number in sorted(self._scheduler.eliminated(trials) - self.in_training()):
             self._end(number, TrialState.PRUNED)
         jobs = self._scheduler.runnable(state.trials, self._window())
+        wanted = {job.trial for job in jobs}
+        for _, _, seat in self._lanes:
+            # So that the sampler is not shown a trial that waits as one that is under way.
+            if not seat.is_training and self._replicas.trial_of(seat.trial) not in wanted:
+                self._pause(seat.trial)
         self._assign(self._propose(jobs, state.trials))
 
     def _window(self) -> int:
