@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from hpo.report.wording import count_text
+from hpo.report.wording import count_text, scheduler_text
 from hpo.search.rungs import Bracket, outline
 from hpo.space import Choice, Condition, Dimension, Distribution
 from hpo.spec.data import size_text
@@ -63,7 +63,7 @@ def check_summary(experiment: Experiment) -> CheckSummary:
         trials=trials,
         seeds=seeds,
         sampler=search.sampler.name if search else None,
-        scheduler=search.scheduler.name if search else None,
+        scheduler=scheduler_text(search.scheduler) if search else None,
         objective=f"{direction} {objective.metric}" if objective else None,
         brackets=planned.brackets if planned else (),
         epochs=seeds * (planned.epochs if planned else epochs),

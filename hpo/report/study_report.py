@@ -9,6 +9,7 @@ from typing import Any
 
 from hpo.errors import StudyError
 from hpo.report.importance import Importance, importance_of
+from hpo.report.wording import scheduler_text
 from hpo.spec.search import SearchSpec
 from hpo.study.events import Event, Start, StudyState, fold
 from hpo.study.lease import driver_of
@@ -115,7 +116,7 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
         overview=overview,
         metric=reading.search.objective.metric,
         sampler=reading.search.sampler.name,
-        scheduler=reading.search.scheduler.name,
+        scheduler=scheduler_text(reading.search.scheduler),
         epochs_each=reading.epochs,
         top=tuple(reading.result(trial) for trial in ranked[:top]),
         curve_of=reading.result(shown) if shown else None,

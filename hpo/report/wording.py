@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from hpo.spec.scheduler import OptunaPruner, SchedulerSpec
 from hpo.spec.words import shown
 from hpo.trial import HParam, HParams, TrialState
 
@@ -98,3 +99,8 @@ def clock_text(seconds: float) -> str:
 def moment_text(time_ms: int) -> str:
     """A moment in local time: `2025-11-22 03:19`."""
     return datetime.fromtimestamp(time_ms / 1000).strftime("%Y-%m-%d %H:%M")
+
+
+def scheduler_text(spec: SchedulerSpec) -> str:
+    """A scheduler by its name, and a pruner of Optuna's by its own: `optuna (percentile)`."""
+    return f"optuna ({spec.pruner.name})" if isinstance(spec, OptunaPruner) else spec.name

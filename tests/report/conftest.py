@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpo.spec.load import experiment_from_document
-from hpo.study.events import End, Pause, Propose, Report, Start, Stop, StudyState
+from hpo.study.events import End, Pause, Propose, ReplicaReport, Report, Start, Stop, StudyState
 from hpo.study.lease import acquire
 from hpo.study.storage import Storage
 from hpo.trial import TrialState
@@ -62,7 +62,10 @@ def storage(url):
 
 @pytest.fixture
 def store(storage, tmp_path):
-    """`store(lives)` stores a study of (hparams, accuracies, state) for each trial."""
+    """`store(lives)` stores a study of (hparams, accuracies, state) for each trial.
+
+    Where it has two seeds, they lie 0.1 below and above that.
+    """
 
     def store(lives, spec=_SPEC, stop="finished", folder=tmp_path, differences=()):
         record = storage.create_study(
@@ -77,6 +80,9 @@ def store(storage, tmp_path):
         for number, (hparams, accuracies, end) in enumerate(lives):
             log.append(state.record(Propose(hparams, state.seq), number, NOON_MS))
             for epoch, accuracy in enumerate(accuracies, 1):
+                for replica, shift in enumerate([-0.1, 0.1] if "seeds" in spec["train"] else []):
+                    own = ReplicaReport(epoch, replica, {"accuracy": accuracy + shift})
+                    log.append(state.record(own, number, NOON_MS))
                 report = Report(epoch, {"accuracy": accuracy, "loss": 1 - accuracy})
                 log.append(state.record(report, number, NOON_MS + 1000 * epoch))
             if end is TrialState.PAUSED:

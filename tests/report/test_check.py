@@ -77,3 +77,11 @@ def test_a_budget_for_data_is_told_as_people_write_it():
     found = check_summary(experiment_from_document(document, Path()))
     assert render(found).splitlines()[-1] == "data       streamed if over 2GiB of a device"
     assert as_json(found)["device_budget"] == 2 << 30
+
+
+def test_every_seed_of_a_trial_counts():
+    spec = {**SPEC, "train": {"epochs": 9, "seeds": 3}, "space": SPACE}
+    search = {"objective": {"maximize": "accuracy"}, "trials": 2, "scheduler": {"name": "none"}}
+    told = check_summary(experiment_from_document({**spec, "search": search}, Path()))
+    assert "trials     2, each on 3 seeds" in render(told).splitlines()
+    assert (told.epochs, as_json(told)["seeds"]) == (2 * 9 * 3, 3)

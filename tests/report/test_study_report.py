@@ -1,11 +1,14 @@
 """What `hpo list` and `hpo show` tell of a study."""
 
 import json
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from hpo.errors import StudyError
 from hpo.report.study_report import as_json, overviews, ranking, study_report
+from hpo.report.tables import study_view
 from hpo.study.lease import acquire
 from hpo.trial import Trial, TrialState
 
@@ -28,6 +31,18 @@ def test_the_figures_of_a_study_add_up(storage, digits):
     assert (report.overview.trials, report.overview.trials_total) == (4, 4)
     assert (report.overview.epochs, report.seconds) == (8, 5.0)
     assert (report.sampler, report.scheduler) == ("tpe", "hyperband")
+
+
+def test_trials_of_several_seeds_have_a_deviation(storage, store, spec, adamw):
+    two = {**spec, "train": {**spec["train"], "seeds": 2}}
+    store([(adamw, [0.5, 0.6, 0.7], TrialState.COMPLETE)], spec=two)
+    report = study_report(storage, "digits", top=1)
+    assert report.overview.epochs == 6
+    assert report.top[0].value == 0.7
+    assert report.top[0].deviation == pytest.approx(0.1)
+    console = Console(file=StringIO(), width=100)
+    console.print(study_view(report))
+    assert console.file.getvalue().count("0.7000 ± 0.1000") == 2  # the best, and in the table
 
 
 def test_differences_noted_on_resume_are_told_with_their_run(storage, digits):

@@ -27,6 +27,19 @@ def test_the_metrics_of_each_split_are_told():
     ]
 
 
+def test_the_deviation_among_seeds_is_told():
+    by_seed = {
+        seed: {"validation": {"loss": loss}, "test": None} for seed, loss in ((0, 1.0), (1, 2.0))
+    }
+    metrics = {"validation": {"loss": 1.5}, "test": None}
+    console = Console(file=StringIO(), width=80)
+    trained = Trained(metrics, (Report(0, 1, {"loss": 1.5}),), 2.5, by_seed)
+    console.print(trained_view("digits", trained, Path("model")))
+    lines = [line.split() for line in console.file.getvalue().splitlines()]
+    assert ["validation", "1.5000"] in lines
+    assert ["±", "among", "seeds", "0.5000"] in lines
+
+
 def test_a_training_without_a_terminal_says_what_it_is_told_to_say():
     console = Console(file=StringIO(), width=80)
     with EpochDisplay(console, "digits", 2, is_quiet=False) as display:

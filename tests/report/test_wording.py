@@ -6,11 +6,14 @@ from hpo.report.wording import (
     clock_text,
     hparams_text,
     number_text,
+    scheduler_text,
     seconds_text,
     short_names,
     speed_text,
     states_text,
 )
+from hpo.spec.pruner import MedianPruner
+from hpo.spec.scheduler import Hyperband, OptunaPruner
 from hpo.trial import TrialState
 
 
@@ -85,3 +88,9 @@ def test_states_are_told_in_the_order_of_a_trials_life():
 )
 def test_a_speed_is_told_by_the_epoch_where_epochs_are_long(epochs_a_second, text):
     assert speed_text(epochs_a_second) == text
+
+
+def test_a_pruner_is_told_by_its_own_name():
+    pruner = MedianPruner(name="median")
+    assert scheduler_text(OptunaPruner(name="optuna", pruner=pruner)) == "optuna (median)"
+    assert scheduler_text(Hyperband(name="hyperband")) == "hyperband"

@@ -36,8 +36,9 @@ class Onlooker:
         return RandomSearch(SPACE, 0).ask(trials, n)
 
 
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
-@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize(
+    ("scheduler", "seeds"), [*((name, 1) for name in SCHEDULERS), ("hyperband", 2)]
+)
 def test_a_trial_that_waits_is_shown_as_paused_and_not_as_under_way(
     tmp_path: Path, scheduler: str, seeds: int
 ) -> None:
