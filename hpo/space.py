@@ -8,7 +8,7 @@ along a chain, that of the dimension it looks at).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
@@ -146,10 +146,14 @@ class SearchSpace:
         Inactive dimensions use up their random number too, so that the values of a trial's other
         dimensions do not depend on them.
         """
+        return self.place(rng.random(len(self)).tolist())
+
+    def place(self, positions: Sequence[float]) -> dict[str, HParam]:
+        """The active dimensions at their `positions` in [0, 1); each dimension has one."""
         hparams: dict[str, HParam] = {}
-        for dimension, position in zip(self.dimensions, rng.random(len(self)), strict=True):
+        for dimension, position in zip(self.dimensions, positions, strict=True):
             if self.is_active(dimension, hparams):
-                hparams[dimension.path] = dimension.distribution.at(float(position))
+                hparams[dimension.path] = dimension.distribution.at(position)
         return hparams
 
     @cached_property

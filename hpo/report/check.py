@@ -50,8 +50,8 @@ def check_summary(experiment: Experiment) -> CheckSummary:
     search, epochs = experiment.search, experiment.training.train.epochs
     size, seeds = experiment.space.size, experiment.training.train.seeds
     trials = 1 if search is None else search.trials
-    if search is not None and search.sampler.name == "grid":
-        trials = int(min(trials, size))
+    if search is not None:
+        trials = int(min(trials, size))  # no sampler proposes a configuration twice
     planned = None if search is None else outline(search.scheduler, epochs, trials)
     counted, budget = count_programs(experiment), experiment.training.data.device_budget
     objective = search.objective if search else None

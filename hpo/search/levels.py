@@ -1,13 +1,18 @@
-"""Values of a distribution by index: how grids, Optuna and scikit-optimize are told them.
+"""Values of a distribution by index or position: how grids and libraries are told them.
 
 A *level* is one of the values of a distribution that has finitely many: the third choice, the
 fifth step. Indices travel safely where lists, mappings, `True` beside `1` and sums of steps do not.
+A *position* is a place in [0, 1) on the scale of a distribution.
 """
 
 from __future__ import annotations
 
+import math
+
 from hpo.space import Choice, Distribution, Float, Int, SearchSpace, same_value
 from hpo.trial import HParam, HParams
+
+_BELOW_ONE = math.nextafter(1.0, 0.0)
 
 
 def level_count(distribution: Distribution) -> int | None:
@@ -46,6 +51,27 @@ def level_of(distribution: Distribution, value: HParam) -> int:
     if isinstance(distribution, Int):
         return round((value - distribution.low) / _step(distribution))
     return 0 if distribution.step is None else round((value - distribution.low) / distribution.step)
+
+
+def position_of(distribution: Distribution, value: HParam) -> float:
+    """The position at which `distribution.at` gives `value`; the middle of those of a level.
+
+    Raises:
+        ValueError: for a value that is not among the choices, or not a number.
+    """
+    count = level_count(distribution)
+    if count is not None and (isinstance(distribution, Choice) or not distribution.log):
+        return (min(max(level_of(distribution, value), 0), count - 1) + 0.5) / count
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is not a number")
+    assert not isinstance(distribution, Choice)
+    low, high, x = float(distribution.low), float(distribution.high), float(value)
+    if distribution.log:
+        margin = 0.5 if isinstance(distribution, Int) else 0.0
+        low, high, x = math.log(low - margin), math.log(high + margin), math.log(x)
+    if high == low:
+        return 0.5
+    return min(max((x - low) / (high - low), 0.0), _BELOW_ONE)
 
 
 def varying(space: SearchSpace) -> list[tuple[str, Distribution]]:

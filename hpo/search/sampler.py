@@ -6,11 +6,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from hpo.errors import HpoError
+from hpo.search.distinct import Distinct
 from hpo.search.random_search import RandomSearch
 from hpo.search.rungs import rung_budgets
 from hpo.space import SearchSpace
 from hpo.spec.scheduler import Bohb, SchedulerSpec
-from hpo.spec.search import Grid, Random, SamplerSpec, Surrogate, Tpe
+from hpo.spec.search import (
+    Cmaes,
+    Grid,
+    Nsga,
+    OptunaGp,
+    Qmc,
+    Random,
+    SamplerSpec,
+    Surrogate,
+    Tpe,
+)
 from hpo.trial import HParam, Trial
 
 
@@ -18,7 +30,8 @@ class Sampler(Protocol):
     """Proposes hparams from all trials so far.
 
     What is proposed is a function of the seed, the trial's number and the trials: a sampler made
-    anew and given the same trials proposes the same, so nothing of it needs to be stored.
+    anew and given the same trials proposes the same, so nothing of it needs to be stored. It may
+    propose what has been tried; `Distinct` sees to the rest.
     """
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
@@ -45,14 +58,22 @@ class Setting:
 
 
 def make_sampler(spec: SamplerSpec, space: SearchSpace, setting: Setting) -> Sampler:
-    """The sampler that a spec names.
+    """The sampler that a spec names; it proposes nothing twice.
 
     Raises:
         HpoError: if it cannot search this space.
     """
+    if setting.objectives > 1 and spec.name in ONE_OBJECTIVE:
+        several = sorted(SAMPLERS.keys() - ONE_OBJECTIVE)
+        raise HpoError(
+            f"search.sampler: {spec.name} searches for one objective, and there are "
+            f"{setting.objectives}: use {', '.join(several[:-1])} or {several[-1]}."
+        )
     if isinstance(setting.scheduler, Bohb):
-        return _fitted_per_rung(spec, setting.scheduler, space, setting)
-    return SAMPLERS[spec.name](spec, space, setting)
+        sampler = _fitted_per_rung(spec, setting.scheduler, space, setting)
+    else:
+        sampler = SAMPLERS[spec.name](spec, space, setting)
+    return Distinct(sampler, space, setting.seed, is_learning=spec.name not in BLIND)
 
 
 def _fitted_per_rung(
@@ -87,7 +108,30 @@ def _grid(spec: Grid, space: SearchSpace, setting: Setting) -> Sampler:
 def _tpe(spec: Tpe, space: SearchSpace, setting: Setting) -> Sampler:
     from hpo.search.tpe import TpeSearch
 
-    return TpeSearch(space, setting.seed, spec.startup_trials)
+    return TpeSearch(
+        space, setting.seed, spec.startup_trials, setting.objectives, spec.multivariate
+    )
+
+
+def _cmaes(spec: Cmaes, space: SearchSpace, setting: Setting) -> Sampler:
+    from hpo.search.cmaes import CmaSearch
+    from hpo.search.tpe import TpeSearch
+
+    return CmaSearch(space, setting.seed, TpeSearch(space, setting.seed, spec.startup_trials))
+
+
+def _genetic(spec: Nsga, space: SearchSpace, setting: Setting) -> Sampler:
+    from hpo.search.evolution import GeneticSearch, generation_size, nsga2, nsga3
+
+    population = spec.population or generation_size(setting.trials)
+    make = nsga2 if spec.name == "nsga2" else nsga3
+    return GeneticSearch(space, setting.seed, population, setting.objectives, make)
+
+
+def _optuna_gp(spec: OptunaGp, space: SearchSpace, setting: Setting) -> Sampler:
+    from hpo.search.optuna_gp import OptunaGpSearch
+
+    return OptunaGpSearch(space, setting.seed, spec.startup_trials, setting.objectives)
 
 
 def _surrogate(spec: Surrogate, space: SearchSpace, setting: Setting) -> Sampler:
@@ -96,11 +140,28 @@ def _surrogate(spec: Surrogate, space: SearchSpace, setting: Setting) -> Sampler
     return SurrogateSearch(spec, space, setting.seed)
 
 
+def _qmc(spec: Qmc, space: SearchSpace, setting: Setting) -> Sampler:
+    from hpo.search.qmc import QuasiRandomSearch
+
+    return QuasiRandomSearch(space, setting.seed)
+
+
+# Samplers that do not look at results: their proposals may be made ahead.
+BLIND = frozenset({"random", "grid", "qmc"})
+
+# Samplers that follow a single loss.
+ONE_OBJECTIVE = frozenset({"cmaes", "gp", "bayesian", "forest", "extra_trees", "boosted_trees"})
+
 # Each takes its own spec class, which a type for all of them cannot say.
 SAMPLERS: dict[str, Callable[[Any, SearchSpace, Setting], Sampler]] = {
     "random": _random,
     "grid": _grid,
+    "qmc": _qmc,
     "tpe": _tpe,
+    "cmaes": _cmaes,
+    "nsga2": _genetic,
+    "nsga3": _genetic,
+    "optuna_gp": _optuna_gp,
     "gp": _surrogate,
     "bayesian": _surrogate,
     "forest": _surrogate,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from statistics import fmean, median, pstdev, quantiles
+from statistics import fmean, pstdev
 from typing import Any
 
+from hpo.search.comparing import comparable_losses, most_telling
 from hpo.search.levels import assemble, is_stepped, level, level_count, level_of, varying
 from hpo.search.random_search import RandomSearch, sampler_seed
 from hpo.space import Choice, Distribution, Float, SearchSpace
@@ -18,8 +19,11 @@ ACQUISITIONS = {"ei": "EI", "lcb": "LCB", "pi": "PI", "hedge": "gp_hedge"}
 # The most trials that a surrogate is fitted to: a Gaussian process takes cubic time.
 _HISTORY = {"gp": 100, "bayesian": 100, "forest": 500, "extra_trees": 500, "boosted_trees": 500}
 
-# Random points at which the acquisition is evaluated before it is optimised further.
-_CANDIDATES = 2000
+# Random points at which the acquisition is evaluated, and how many of them are optimised further.
+_CANDIDATES = {"n_points": 1000, "n_restarts_optimizer": 2}
+
+# The length scales of a Gaussian process are fitted anew for every so many results.
+_REFIT = 10
 
 
 class SurrogateSearch:
@@ -34,9 +38,9 @@ class SurrogateSearch:
 
     An ask is a function of the seed, the trial's number and the trials: each fits a fresh
     scikit-optimize `Optimizer`. A Gaussian process sees the best 50 trials and the latest 50, trees
-    250 and 250; its length scales are fitted once for all proposals of an ask, without the lies.
-    On one core with 8 dimensions and 100 trials a Gaussian process takes 0.6 s for one proposal and
-    0.1 s more for each further one, trees 0.2 s for each.
+    250 and 250. Its length scales are fitted to the results up to the last round ten, without the
+    lies, and so once for many proposals: most of scikit-optimize's time goes there. Times are in
+    `benchmarks/README.md`.
 
     With `hedge` each proposal is by EI, LCB or PI with equal chances, for the gains by which
     gp_hedge weighs them would need every model since the start.
@@ -71,7 +75,7 @@ class SurrogateSearch:
     ) -> dict[str, HParam]:
         import skopt
 
-        seen = _most_telling(losses, _HISTORY[self._spec.name])
+        seen = most_telling(losses, _HISTORY[self._spec.name])
         points = [self._point(trials[seen_number].hparams) for seen_number in seen]
         values = _standardized([losses[seen_number] for seen_number in seen])
         pending = [
@@ -81,10 +85,10 @@ class SurrogateSearch:
         ]
         optimizer = skopt.Optimizer(
             [_dimension(distribution) for _, distribution in self._varying],
-            base_estimator=self._estimator(points, values, sampler_seed(self._seed, number)),
+            base_estimator=self._estimator(trials, losses, sampler_seed(self._seed, number)),
             n_initial_points=0,
             acq_func=ACQUISITIONS[self._spec.acquisition],
-            acq_optimizer_kwargs={"n_points": _CANDIDATES},
+            acq_optimizer_kwargs=_CANDIDATES,
             random_state=sampler_seed(self._seed, number),
         )
         with warnings.catch_warnings():
@@ -110,7 +114,7 @@ class SurrogateSearch:
             for path, distribution in self._varying
         ]
 
-    def _estimator(self, points: list[list[Any]], values: list[float], seed: int) -> Any:
+    def _estimator(self, trials: Sequence[Trial], losses: dict[int, float], seed: int) -> Any:
         """The surrogate model, not yet fitted; a Gaussian process has its length scales fixed."""
         from skopt.utils import cook_estimator
 
@@ -120,6 +124,11 @@ class SurrogateSearch:
             kind = "RF" if self._spec.name == "forest" else "ET"
             # Leaves of three, scikit-optimize's default, tell too little apart among 40 trials.
             return cook_estimator(kind, random_state=seed, min_samples_leaf=1)
+        numbers = sorted(losses)
+        settled = numbers[: max(len(numbers) // _REFIT * _REFIT, min(len(numbers), _REFIT))]
+        seen = most_telling({number: losses[number] for number in settled}, _HISTORY["gp"])
+        points = [self._point(trials[number].hparams) for number in seen]
+        values = _standardized([losses[number] for number in seen])
         if self._fitted is None or self._fitted[:2] != (points, values):
             self._fitted = (points, values, self._fit_process(points, values))
         return self._fitted[2]
@@ -133,6 +142,7 @@ class SurrogateSearch:
 
         dimensions = [_dimension(distribution) for _, distribution in self._varying]
         process = cook_estimator("GP", space=dimensions, random_state=sampler_seed(self._seed, 0))
+        process.set_params(n_restarts_optimizer=1)
         with warnings.catch_warnings():
             # A dimension that does not matter has its length scale at the upper limit.
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -144,44 +154,6 @@ class SurrogateSearch:
             optimizer=None,
             normalize_y=True,
         )
-
-
-def comparable_losses(trials: Sequence[Trial]) -> dict[int, float]:
-    """What to expect of each trial at the longest budget so far, by number; {} if all diverged.
-
-    A trial that stopped early is not a bad one, and its loss cannot stand beside those of trials
-    that went on. So its last loss is moved by what the trials with the longest budget gained from
-    there (their median): trials are ranked as they were at the epochs they have in common. Diverged
-    trials count as the worst. Losses beyond Tukey's upper fence (1977: the third quartile and 1.5
-    times the distance between the quartiles) are moved to it: one of 1e9 would flatten the rest.
-    """
-    alive = [trial for trial in trials if trial.losses and trial.state is not TrialState.DIVERGED]
-    if not alive:
-        return {}
-    longest = max(trial.epochs for trial in alive)
-    furthest = [trial.losses for trial in alive if trial.epochs == longest]
-    gain = {
-        epochs: median(losses[-1] - losses[epochs - 1] for losses in furthest)
-        for epochs in {trial.epochs for trial in alive}
-    }
-    expected = {trial.number: trial.losses[-1] + gain[trial.epochs] for trial in alive}
-    worst = max(expected.values())
-    if len(expected) > 3:
-        low, _, high = quantiles(expected.values(), method="inclusive")
-        if low < high:
-            worst = min(worst, high + 1.5 * (high - low))
-    return {
-        trial.number: min(expected.get(trial.number, worst), worst)
-        for trial in trials
-        if trial.number in expected or trial.state is TrialState.DIVERGED
-    }
-
-
-def _most_telling(losses: dict[int, float], limit: int) -> list[int]:
-    """The numbers of the best trials and of the latest others, half and half, in order."""
-    ranked = sorted(losses, key=lambda number: (losses[number], number))
-    latest = sorted(ranked[limit // 2 :])[-(limit - limit // 2) :]
-    return sorted(ranked[: limit // 2] + latest)
 
 
 def _standardized(losses: list[float]) -> list[float]:

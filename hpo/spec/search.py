@@ -56,10 +56,48 @@ class Random(Spec):
     name: Literal["random"]
 
 
+class Qmc(Spec):
+    """Quasi-random points that fill the space evenly: a scrambled Sobol' sequence (Owen 1998)."""
+
+    name: Literal["qmc"]
+
+
 class Tpe(Spec):
-    """Tree-structured Parzen estimator (Bergstra et al. 2011), by Optuna."""
+    """Tree-structured Parzen estimator (Bergstra et al. 2011), by Optuna.
+
+    `multivariate` models the dimensions under one condition together, which finds what they have to
+    do with each other; without it each is on its own.
+    """
 
     name: Literal["tpe"]
+    startup_trials: Count = 10
+    multivariate: bool = True
+
+
+class Cmaes(Spec):
+    """Covariance matrix adaptation (Hansen 2016) over the numbers that are always active.
+
+    The other dimensions are searched by TPE, which begins after `startup_trials`.
+    """
+
+    name: Literal["cmaes"]
+    startup_trials: Count = 10
+
+
+class Nsga(Spec):
+    """Genetic search, NSGA-II (Deb et al. 2002) or NSGA-III (Deb and Jain 2014), by Optuna.
+
+    A generation is `population` trials; by default a tenth of the study's, from 10 to 50.
+    """
+
+    name: Literal["nsga2", "nsga3"]
+    population: Annotated[int, Field(ge=2)] | None = None
+
+
+class OptunaGp(Spec):
+    """Bayesian optimisation with a Gaussian process by Optuna; needs the extra `optuna_gp`."""
+
+    name: Literal["optuna_gp"]
     startup_trials: Count = 10
 
 
@@ -71,7 +109,9 @@ class Surrogate(Spec):
     startup_trials: Count = 10
 
 
-SamplerSpec = Annotated[Grid | Random | Tpe | Surrogate, Field(discriminator="name")]
+SamplerSpec = Annotated[
+    Grid | Random | Qmc | Tpe | Cmaes | Nsga | OptunaGp | Surrogate, Field(discriminator="name")
+]
 
 
 class Objective(Spec):

@@ -22,7 +22,7 @@ from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from hpo.engine.streaming import budget_bytes, place, streaming_text
 from hpo.errors import HpoError
-from hpo.search.sampler import Setting, make_sampler
+from hpo.search.sampler import BLIND, Setting, make_sampler
 from hpo.search.scheduler import make_scheduler
 from hpo.space import Choice
 from hpo.spec.data import DataSpec
@@ -205,7 +205,7 @@ def _rules(experiment: Experiment, search: SearchSpec) -> Rules:
         scheduler_for=lambda trials: make_scheduler(scheduler, epochs, trials),
         trials=search.trials,
         epochs=epochs,
-        is_learning=search.sampler.name not in ("grid", "random"),
+        is_learning=search.sampler.name not in BLIND,
         seeds=experiment.training.train.seeds,
     )
 

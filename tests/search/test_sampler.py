@@ -1,31 +1,46 @@
 import math
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
+from importlib.util import find_spec
 
 import pytest
 
 from hpo.errors import HpoError
-from hpo.search.grid_search import shuffled
+from hpo.search.combinations import shuffled
+from hpo.search.comparing import comparable_losses
 from hpo.search.sampler import SAMPLERS, Setting, make_sampler
-from hpo.search.surrogate import comparable_losses
 from hpo.space import Choice, Condition, Dimension, Float, Int, SearchSpace, same_value
 from hpo.spec.scheduler import NoScheduler
-from hpo.spec.search import Grid, Random, Surrogate, Tpe
+from hpo.spec.schema import variants_of
+from hpo.spec.search import SearchSpec
 from hpo.trial import Trial, TrialState
 
 COMPLETE, PAUSED, PRUNED = TrialState.COMPLETE, TrialState.PAUSED, TrialState.PRUNED
 RUNNING, DIVERGED = TrialState.RUNNING, TrialState.DIVERGED
-MODELS = ["tpe", "gp", "forest", "extra_trees", "boosted_trees"]
-SURROGATES = MODELS[1:]
+needs_torch = pytest.mark.skipif(not find_spec("torch"), reason="the extra optuna_gp is missing")
+OPTUNA_GP = pytest.param("optuna_gp", marks=needs_torch)
+SURROGATES = ["gp", "forest", "extra_trees", "boosted_trees"]
+GENETIC = ["nsga2", "nsga3"]
+# Those that look at results and begin with random draws.
+MODELS = ["tpe", *GENETIC, OPTUNA_GP, *SURROGATES]
+LEARNING = ["cmaes", *MODELS]
+BLIND = ["random", "grid", "qmc"]
+EVERY = [*BLIND, *LEARNING, "bayesian"]
+SEVERAL = ["random", "grid", "qmc", "tpe", *GENETIC, OPTUNA_GP]  # take several objectives
+
+
+SPECS = variants_of(SearchSpec, "sampler").specs
 
 
 def spec_of(name, **fields):
-    return {"random": Random, "grid": Grid, "tpe": Tpe}.get(name, Surrogate)(name=name, **fields)
+    return SPECS[name](name=name, **fields)
 
 
-def sampler_of(name, space, seed=0, **fields):
-    setting = Setting(seed, trials=100, epochs=27, scheduler=NoScheduler(name="none"))
+def sampler_of(name, space, seed=0, objectives=1, **fields):
+    scheduler = NoScheduler(name="none")
+    setting = Setting(seed, trials=100, epochs=27, scheduler=scheduler, objectives=objectives)
     return make_sampler(spec_of(name, **fields), space, setting)
 
 
@@ -98,9 +113,10 @@ def told(space, count, seed=1):
 
 
 searchable = [
-    pytest.param(name, space, id=f"{name}-{label}")
+    pytest.param(name, space, id=f"{name}-{label}", marks=needs_torch if is_gp else ())
     for name in SAMPLERS
     if name != "bayesian"  # the same as gp: see below
+    for is_gp in [name == "optuna_gp"]
     for label, space in (FINITE if name == "grid" else SPACES).items()
 ]
 
@@ -117,11 +133,11 @@ def test_proposals_lie_in_the_space_and_are_the_same_for_the_same_trials(name, s
         assert sampler_of(name, space).ask(begun, 1) == proposals[1:]
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_resumed_study_is_offered_what_an_uninterrupted_one_is(name):
     space = FINITE["steps"] if name == "grid" else CONTINUOUS["mixed"]
 
-    fields = {"startup_trials": 3} if name in MODELS else {}
+    fields = {"startup_trials": 3} if "startup_trials" in SPECS[name].model_fields else {}
 
     def run(is_resumed):
         sampler, seen = sampler_of(name, space, **fields), []
@@ -140,7 +156,7 @@ def test_a_resumed_study_is_offered_what_an_uninterrupted_one_is(name):
     assert run(is_resumed=True) == run(is_resumed=False)
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", EVERY)
 def test_another_seed_gives_other_proposals(name):
     space = FINITE["steps"] if name == "grid" else CONTINUOUS["mixed"]
     seen = told(space, 12)
@@ -152,6 +168,28 @@ def test_a_random_draw_depends_on_nothing_but_seed_and_number():
     at_once = sampler_of("random", space).ask([], 20)
     assert sampler_of("random", space).ask(told(space, 15), 5) == at_once[15:]
     assert len({repr(hparams) for hparams in at_once}) == 20
+
+
+def test_qmc_gives_every_slice_of_every_dimension_its_share():
+    space = space_of(x=Float(0.0, 1.0), y=Float(1e-12, 1e12, log=True), z=Choice("abcd"))
+    seen, counts = [], {"x": Counter(), "y": Counter(), "z": Counter()}
+    while len(seen) < 64:  # in asks of odd sizes, with results between them
+        found = sampler_of("qmc", space).ask(seen, min(7, 64 - len(seen)))
+        seen += [Trial(len(seen) + i, h, COMPLETE, (1.0,)) for i, h in enumerate(found)]
+    for trial in seen:
+        counts["x"][int(trial.hparams["x"] * 16)] += 1
+        counts["y"][int((math.log10(trial.hparams["y"]) + 12) / 1.5)] += 1
+        counts["z"][trial.hparams["z"]] += 1
+    assert counts["x"] == counts["y"] == Counter(dict.fromkeys(range(16), 4))
+    assert counts["z"] == Counter(dict.fromkeys("abcd", 16))
+
+
+def test_qmc_spends_no_coordinate_on_constants():
+    varying = {f"x{n}": Float(0.0, 1.0) for n in range(3)}
+    with_constants = space_of(a=Choice(("only",)), b=Int(3, 3), **varying)
+    found = sampler_of("qmc", with_constants).ask([], 5)
+    plain = sampler_of("qmc", space_of(**varying)).ask([], 5)
+    assert found == [{"a": "only", "b": 3, **hparams} for hparams in plain]
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -199,7 +237,7 @@ def test_shuffling_is_a_permutation_that_the_seed_decides(size):
         assert [shuffled(i, size, 0) for i in range(9)] != [shuffled(i, size, 1) for i in range(9)]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", LEARNING)
 @pytest.mark.parametrize(
     ("state", "losses"), [(COMPLETE, (1.0,)), (DIVERGED, ()), (COMPLETE, (1e30,)), (PAUSED, (2.0,))]
 )
@@ -211,7 +249,7 @@ def test_models_cope_with_trials_that_all_come_out_alike(name, state, losses):
         assert_lies_in(space, hparams)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", LEARNING)
 def test_models_search_40_dimensions(name):
     space = space_of(**{f"x{n}": Float(0.0, 1.0) for n in range(40)})
     (hparams,) = sampler_of(name, space).ask(told(space, 20), 1)
@@ -251,7 +289,12 @@ def best_of_a_study(name, seed, trials=40, lanes=2):
 
 
 @pytest.mark.parametrize(
-    "name", ["tpe", *(pytest.param(name, marks=pytest.mark.long) for name in SURROGATES)]
+    "name",
+    [
+        "tpe",
+        "cmaes",
+        *(pytest.param(name, marks=pytest.mark.long) for name in SURROGATES),
+    ],
 )
 def test_models_find_better_trials_than_random_search(name):
     found, drawn = (

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from hpo.errors import SpecError
+from hpo.search.sampler import SAMPLERS
 from hpo.spec.load import experiment_from_document, load_experiment
 
 LINES = {
@@ -230,7 +231,7 @@ ROWS = [
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, sampler: {name: tep}}",
-        "spec.yaml:6: search.sampler.name: unknown name 'tep'. Did you mean 'tpe'? Known names: bayesian, boosted_trees, extra_trees, forest, gp, grid, random, tpe.",
+        f"spec.yaml:6: search.sampler.name: unknown name 'tep'. Did you mean 'tpe'? Known names: {', '.join(sorted(SAMPLERS))}.",
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, scheduler: hyperband}",

@@ -1,0 +1,97 @@
+"""Every configuration of a finite space by its number, none of them written out."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+from hpo.search.levels import level, level_count
+from hpo.space import Dimension, SearchSpace
+from hpo.trial import HParam
+
+
+class Combinations:
+    """The combinations of a finite space's levels, numbered from 0 to `size - 1`.
+
+    Dimensions that a condition rules out are not combined, so no two are the same configuration.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._space = space
+        self._children: dict[str, list[Dimension]] = {}
+        for dimension in space.dimensions:
+            if dimension.when is not None:
+                self._children.setdefault(dimension.when.path, []).append(dimension)
+        self._roots = [dimension for dimension in space.dimensions if dimension.when is None]
+        # Children come after their parents, so that their counts are there when they are needed.
+        self._counts: dict[str, int] = {}
+        for dimension in reversed(space.dimensions):
+            self._counts[dimension.path] = self._count(dimension)
+        self.size = math.prod(self._counts[root.path] for root in self._roots)
+
+    def __getitem__(self, index: int) -> dict[str, HParam]:
+        hparams: dict[str, HParam] = {}
+        self._choose(self._roots, index, hparams)
+        return {d.path: hparams[d.path] for d in self._space.dimensions if d.path in hparams}
+
+    def _count(self, dimension: Dimension) -> int:
+        """How many combinations there are of a dimension and those that depend on it."""
+        levels = level_count(dimension.distribution)
+        assert levels is not None
+        if dimension.path not in self._children:
+            return levels
+        return sum(
+            self._count_below(dimension, level(dimension.distribution, index))
+            for index in range(levels)
+        )
+
+    def _count_below(self, dimension: Dimension, value: HParam) -> int:
+        return math.prod(self._counts[child.path] for child in self._active(dimension, value))
+
+    def _active(self, dimension: Dimension, value: HParam) -> list[Dimension]:
+        """The dimensions that become active where `dimension` takes `value`."""
+        beside = {dimension.path: value}
+        children = self._children.get(dimension.path, [])
+        return [child for child in children if self._space.is_active(child, beside)]
+
+    def _choose(self, dimensions: list[Dimension], index: int, hparams: dict[str, HParam]) -> None:
+        """Read `index` as a number with one digit for each of `dimensions`, and take those."""
+        for dimension in dimensions:
+            index, digit = divmod(index, self._counts[dimension.path])
+            if dimension.path not in self._children:
+                hparams[dimension.path] = level(dimension.distribution, digit)
+                continue
+            levels = level_count(dimension.distribution)
+            assert levels is not None
+            for position in range(levels):
+                value = level(dimension.distribution, position)
+                below = self._count_below(dimension, value)
+                if digit < below:
+                    hparams[dimension.path] = value
+                    self._choose(self._active(dimension, value), digit, hparams)
+                    break
+                digit -= below
+
+
+def shuffled(index: int, size: int, seed: int) -> int:
+    """Where `index` goes in a pseudo-random permutation of `range(size)`, of any size.
+
+    A Feistel cipher on the next power of four, walked until it lands inside the range, at most
+    four steps on average.
+
+    Source: Black and Rogaway 2002, "Ciphers with arbitrary finite domains", cycle-walking cipher.
+    """
+    half_bits = max(1, ((size - 1).bit_length() + 1) // 2)
+    mask = (1 << half_bits) - 1
+    while True:
+        left, right = index >> half_bits, index & mask
+        for round_number in range(6):
+            left, right = right, left ^ (_mixed(seed, round_number, right) & mask)
+        index = left << half_bits | right
+        if index < size:
+            return index
+
+
+def _mixed(seed: int, round_number: int, value: int) -> int:
+    digest = hashlib.blake2b(f"{seed}:{round_number}:{value}".encode()).digest()
+    return int.from_bytes(digest, "little")

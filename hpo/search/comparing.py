@@ -1,0 +1,76 @@
+"""Losses of trials that have trained for different budgets, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median, quantiles
+
+from hpo.trial import Trial, TrialState
+
+
+def comparable_losses(trials: Sequence[Trial]) -> dict[int, float]:
+    """What to expect of each trial at the longest budget so far, by number; {} if all diverged.
+
+    A trial that stopped early is not a bad one, and its loss cannot stand beside those of trials
+    that went on. So its last loss is moved by what the trials with the longest budget gained from
+    there (their median): trials are ranked as they were at the epochs they have in common. Diverged
+    trials count as the worst. Losses beyond Tukey's upper fence (1977: the third quartile and 1.5
+    times the distance between the quartiles) are moved to it: one of 1e9 would flatten the rest.
+
+    What breaks the constraints is worse than all that keeps them, the more the more it breaks them
+    (Deb 2000, "An efficient constraint handling method for genetic algorithms", equation 4).
+    """
+    alive = [trial for trial in trials if trial.losses and trial.state is not TrialState.DIVERGED]
+    if not alive:
+        return {}
+    kept = {trial.number for trial in alive if trial.violation <= 0}
+    expected = {n: loss for n, loss in _at_longest_budget(alive).items() if n in kept}
+    worst = max(expected.values(), default=0.0)
+    if len(expected) > 3:
+        low, _, high = quantiles(expected.values(), method="inclusive")
+        if low < high:
+            worst = min(worst, high + 1.5 * (high - low))
+    expected = {number: min(loss, worst) for number, loss in expected.items()}
+    largest = max(trial.violation for trial in alive)
+    # As much again as the losses differ among themselves, or 1 where they do not.
+    span = worst - min(expected.values(), default=worst) or 1.0
+    beyond = {t.number: worst + span * t.violation / largest for t in alive if t.violation > 0}
+    expected |= beyond
+    worst = max(worst, *beyond.values()) if beyond else worst
+    return {
+        trial.number: expected.get(trial.number, worst)
+        for trial in trials
+        if trial.number in expected or trial.state is TrialState.DIVERGED
+    }
+
+
+def compared(trials: Sequence[Trial], objectives: int) -> dict[int, tuple[float, ...]]:
+    """By number, the values by which each trial with a result is ranked among the others.
+
+    With one objective the loss to expect at the longest budget so far, with several what it came to
+    if it ran in full. Trials under way have no result yet, and diverged ones none; constraints are
+    left to the caller.
+    """
+    ended = [t for t in trials if t.state not in (TrialState.RUNNING, TrialState.DIVERGED)]
+    if objectives > 1:
+        return {t.number: t.values for t in ended if t.state is TrialState.COMPLETE}
+    losses = _at_longest_budget([trial for trial in ended if trial.losses])
+    return {number: (loss,) for number, loss in losses.items()}
+
+
+def most_telling(losses: dict[int, float], limit: int) -> list[int]:
+    """The numbers of the best trials and of the latest others, half and half, in order."""
+    ranked = sorted(losses, key=lambda number: (losses[number], number))
+    latest = sorted(ranked[limit // 2 :])[-(limit - limit // 2) :]
+    return sorted(ranked[: limit // 2] + latest)
+
+
+def _at_longest_budget(trials: Sequence[Trial]) -> dict[int, float]:
+    """The last losses of trials, moved by what those with the longest budget gained from there."""
+    longest = max((trial.epochs for trial in trials), default=0)
+    furthest = [trial.losses for trial in trials if trial.epochs == longest]
+    gain = {
+        epochs: median(losses[-1] - losses[epochs - 1] for losses in furthest)
+        for epochs in {trial.epochs for trial in trials}
+    }
+    return {trial.number: trial.losses[-1] + gain[trial.epochs] for trial in trials}

@@ -1,0 +1,118 @@
+"""No sampler proposes a configuration twice; finite spaces run out."""
+
+import json
+
+import pytest
+
+from hpo.search.distinct import Distinct
+from hpo.search.random_search import RandomSearch
+from hpo.space import Choice, Condition, Dimension, Float, Int, SearchSpace
+from hpo.trial import Trial, TrialState
+from tests.search.test_sampler import CONDITIONAL, FINITE, assert_lies_in, space_of
+
+
+class Stubborn:
+    """A sampler that wants one configuration and nothing else."""
+
+    def __init__(self, hparams):
+        self.hparams = hparams
+
+    def ask(self, trials, n):
+        return [dict(self.hparams) for _ in range(n)]
+
+
+def distinct(sampler, space, seed=0, is_learning=False):
+    return Distinct(sampler, space, seed, is_learning)
+
+
+def trials_of(configurations):
+    return [Trial(n, hparams) for n, hparams in enumerate(configurations)]
+
+
+def keys(configurations):
+    return {json.dumps(hparams, sort_keys=True) for hparams in configurations}
+
+
+@pytest.mark.parametrize("is_learning", [False, True])
+@pytest.mark.parametrize("label", FINITE)
+def test_a_finite_space_is_exhausted_exactly(label, is_learning):
+    space = FINITE[label]
+    sampler = distinct(RandomSearch(space, 0), space, is_learning=is_learning)
+    found = []
+    while asked := sampler.ask(trials_of(found), 7):
+        found += asked
+    assert len(found) == len(keys(found)) == space.size
+    for hparams in found:
+        assert_lies_in(space, hparams)
+
+
+@pytest.mark.parametrize("is_learning", [False, True])
+def test_what_is_left_does_not_depend_on_how_many_are_asked_for_or_on_a_resume(is_learning):
+    def configurations(size, is_resumed):
+        sampler, found = None, []
+        while True:
+            if is_resumed or sampler is None:
+                inner = RandomSearch(CONDITIONAL, 3)
+                sampler = distinct(inner, CONDITIONAL, 3, is_learning)
+            asked = sampler.ask(trials_of(found), size)
+            if not asked:
+                return found
+            found += asked
+
+    assert configurations(1, is_resumed=False) == configurations(1, is_resumed=True)
+    assert configurations(5, is_resumed=False) == configurations(1, is_resumed=False)
+
+
+def test_trials_under_way_and_diverged_count_as_tried():
+    space = space_of(x=Int(0, 3))
+    states = [TrialState.RUNNING, TrialState.DIVERGED, TrialState.PAUSED]
+    seen = [Trial(n, {"x": n}, state) for n, state in enumerate(states)]
+    assert distinct(Stubborn({"x": 1}), space).ask(seen, 5) == [{"x": 3}]
+
+
+def test_trials_outside_the_space_do_not_use_it_up():
+    space = space_of(x=Int(0, 1))
+    seen = trials_of([{"x": 7}, {"x": 8}, {"x": 9}])
+    found = distinct(Stubborn({"x": 7}), space).ask(seen, 3)
+    assert sorted(hparams["x"] for hparams in found) == [0, 1]
+
+
+def test_a_sampler_that_saw_other_trials_before_is_not_misled():
+    space = space_of(x=Int(0, 3))
+    sampler = distinct(Stubborn({"x": 0}), space)
+    sampler.ask(trials_of([{"x": 0}, {"x": 1}, {"x": 2}]), 1)
+    assert len(sampler.ask(trials_of([{"x": 3}]), 9)) == 3
+
+
+def test_the_continuous_branch_goes_on_when_the_finite_one_is_used_up():
+    # `a` is x in 99.9 % of the draws, and then nothing is left.
+    space = SearchSpace(
+        (
+            Dimension("n", Int(1, 1000)),
+            Dimension("m", Float(0.0, 1.0), Condition("n", (1000,))),
+        )
+    )
+    seen = trials_of([{"n": n} for n in range(1, 1000)])
+    found = distinct(Stubborn({"n": 5}), space, is_learning=True).ask(seen, 4)
+    assert len(keys(found)) == 4
+    assert all(hparams["n"] == 1000 for hparams in found)
+
+
+def test_a_known_proposal_of_a_model_is_replaced_by_one_nearby():
+    space = space_of(a=Int(0, 999), b=Float(0.0, 1.0), c=Choice(("p", "q")))
+    wanted = {"a": 500, "b": 0.5, "c": "p"}
+    for seed in range(20):
+        (found,) = distinct(Stubborn(wanted), space, seed, is_learning=True).ask(
+            trials_of([wanted]), 1
+        )
+        assert sum(found[path] != wanted[path] for path in wanted) == 1
+        assert abs(found["a"] - 500) < 450
+        assert abs(found["b"] - 0.5) < 0.45
+
+
+def test_a_space_of_thousands_is_drawn_to_its_last_configuration():
+    space = space_of(x=Int(0, 49), y=Int(0, 49))
+    sampler, seen = distinct(RandomSearch(space, 0), space), []
+    while asked := sampler.ask(seen, 200):
+        seen += trials_of([*(trial.hparams for trial in seen), *asked])[len(seen) :]
+    assert len(seen) == 2_500 == len(keys(trial.hparams for trial in seen))
