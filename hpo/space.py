@@ -9,85 +9,47 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
+from hpo.distributions import (
+    Choice,
+    Distribution,
+    Float,
+    Int,
+    as_given,
+    can_give,
+    same_value,
+    values_of,
+    with_bounds,
+)
+from hpo.errors import HpoError
 from hpo.trial import HParam, HParams
 
 if TYPE_CHECKING:
     # Only a type here, and half of what `hpo check` would wait for.
     import numpy as np
 
-
-@dataclass(frozen=True)
-class Float:
-    """A real number from `low` to `high`, both included; uniform in its logarithm if `log`."""
-
-    low: float
-    high: float
-    log: bool = False
-    step: float | None = None
-
-    @property
-    def size(self) -> float:
-        """How many values there are."""
-        if self.low == self.high:
-            return 1
-        return math.inf if self.step is None else _steps(self.low, self.high, self.step) + 1
-
-    def at(self, position: float) -> float:
-        """The value at a `position` in [0, 1) of the range's scale."""
-        if self.step is not None:
-            index = math.floor(position * self.size)
-            # Rounding hides the noise of 0.1 + 2 * 0.1, which users would see in their exports.
-            return min(float(f"{self.low + index * self.step:.12g}"), self.high)
-        if self.log:
-            low, high = math.log(self.low), math.log(self.high)
-            return min(max(math.exp(low + position * (high - low)), self.low), self.high)
-        return min(self.low + position * (self.high - self.low), self.high)
-
-
-@dataclass(frozen=True)
-class Int:
-    """A whole number from `low` to `high`, both included; uniform in its logarithm if `log`."""
-
-    low: int
-    high: int
-    log: bool = False
-    step: int = 1
-
-    @property
-    def size(self) -> float:
-        """How many values there are."""
-        return (self.high - self.low) // self.step + 1
-
-    def at(self, position: float) -> int:
-        """The value at a `position` in [0, 1) of the range's scale."""
-        if self.log:
-            # Half a unit either side, so that every whole number has its share of the scale.
-            low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
-            return min(max(round(math.exp(low + position * (high - low))), self.low), self.high)
-        return self.low + math.floor(position * self.size) * self.step
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of `values`, which may be lists or mappings; a constant is a choice of one."""
-
-    values: tuple[HParam, ...]
-
-    @property
-    def size(self) -> float:
-        """How many values there are."""
-        return len(self.values)
-
-    def at(self, position: float) -> HParam:
-        """The value at a `position` in [0, 1) of the list."""
-        return self.values[math.floor(position * len(self.values))]
-
-
-Distribution: TypeAlias = Float | Int | Choice
+__all__ = [
+    "Choice",
+    "Condition",
+    "Derived",
+    "Dimension",
+    "Distribution",
+    "Float",
+    "Int",
+    "Prior",
+    "RangeMove",
+    "Rule",
+    "SearchSpace",
+    "as_given",
+    "can_give",
+    "same_value",
+    "values_of",
+    "with_bounds",
+]
 
 
 @dataclass(frozen=True)
@@ -99,19 +61,94 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class Prior:
+    """Where the user believes the best value of a dimension to be."""
+
+    value: HParam
+
+
+@dataclass(frozen=True)
 class Dimension:
-    """A leaf that varies: its dotted `path`, its distribution and when it is active."""
+    """A leaf that varies: its dotted `path`, its distribution and when it is active.
+
+    `limits` are the bounds that its range may be widened to as the search goes, None where it
+    stays as it is.
+    """
 
     path: str
     distribution: Distribution
     when: Condition | None = None
+    prior: Prior | None = None
+    limits: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class RangeMove:
+    """A new range for the dimension at `path`, decided when there were so many `trials`."""
+
+    path: str
+    low: float
+    high: float
+    trials: int
+    reason: str
+
+
+class Rule(Protocol):
+    """A combination that no trial may have; `deciding` are the dimensions that it turns on."""
+
+    @property
+    def text(self) -> str:
+        """The rule as its author wrote it."""
+        ...
+
+    @property
+    def deciding(self) -> frozenset[str]: ...
+
+    def forbids(self, hparams: HParams) -> bool:
+        """Whether a trial with these hparams, derived ones included, has the combination."""
+        ...
+
+
+class Derived(Protocol):
+    """A leaf whose value follows from others."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def text(self) -> str:
+        """What it is derived from, as its author wrote it."""
+        ...
+
+    @property
+    def deciding(self) -> frozenset[str]: ...
+
+    def value(self, hparams: HParams) -> HParam:
+        """Its value beside these hparams.
+
+        Raises:
+            KeyError: where the trial lacks the leaf, or one that it is derived from.
+        """
+        ...
+
+
+# Draws that are forbidden before a space counts as empty; one in 1,000 that is allowed is found
+# with near certainty.
+_MOST_DRAWS = 10_000
+# Combinations that a rule may turn on and still be counted; more would take seconds.
+_MOST_COUNTED = 50_000
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """The dimensions, parents before the dimensions that depend on them."""
+    """The dimensions, parents before the dimensions that depend on them.
+
+    `derived` leaves come in the order in which they can be computed, and `rules` hold beside them.
+    """
 
     dimensions: tuple[Dimension, ...] = ()
+    derived: tuple[Derived, ...] = ()
+    rules: tuple[Rule, ...] = ()
 
     def __len__(self) -> int:
         return len(self.dimensions)
@@ -124,7 +161,7 @@ class SearchSpace:
     @cached_property
     def varying(self) -> frozenset[str]:
         """The paths that may vary: of each dimension, and of what its choices of parts mention."""
-        paths = set(self.by_path)
+        paths = {*self.by_path, *(derived.path for derived in self.derived)}
         for path, dimension in self.by_path.items():
             if isinstance(dimension.distribution, Choice):
                 for value in dimension.distribution.values:
@@ -140,16 +177,47 @@ class SearchSpace:
             and any(same_value(hparams[when.path], value) for value in when.values)
         )
 
+    def completed(self, hparams: HParams) -> dict[str, HParam]:
+        """The hparams with the values that are derived from them, which replace older ones."""
+        complete = {path: hparams[path] for path in self.by_path if path in hparams}
+        for derived in self.derived:
+            with suppress(KeyError):
+                complete[derived.path] = derived.value(complete)
+        return complete
+
+    def broken_rule(self, hparams: HParams) -> Rule | None:
+        """The first rule that complete hparams break, if any."""
+        return next((rule for rule in self.rules if rule.forbids(hparams)), None)
+
+    def allows(self, hparams: HParams) -> bool:
+        """Whether hparams break no rule; derived ones need not be among them."""
+        return not self.rules or self.broken_rule(self.completed(hparams)) is None
+
     def draw(self, rng: np.random.Generator) -> dict[str, HParam]:
-        """One independent draw of every active dimension.
+        """One independent draw of every active dimension, completed; again while it is forbidden.
 
         Inactive dimensions use up their random number too, so that the values of a trial's other
         dimensions do not depend on them.
+
+        Raises:
+            HpoError: if the rules leave next to nothing.
         """
-        return self.place(rng.random(len(self)).tolist())
+        for _ in range(_MOST_DRAWS if self.rules else 1):
+            hparams = self.place(rng.random(len(self)).tolist())
+            if self.derived:
+                hparams = self.completed(hparams)
+            if not self.rules or self.broken_rule(hparams) is None:
+                return hparams
+        raise HpoError(
+            f"space.forbid: none of {_MOST_DRAWS:,} configurations drawn is allowed: remove a rule,"
+            " or narrow the dimensions to what is allowed."
+        )
 
     def place(self, positions: Sequence[float]) -> dict[str, HParam]:
-        """The active dimensions at their `positions` in [0, 1); each dimension has one."""
+        """The active dimensions at their `positions` in [0, 1); each dimension has one.
+
+        Rules are not looked at, and nothing is derived.
+        """
         hparams: dict[str, HParam] = {}
         for dimension, position in zip(self.dimensions, positions, strict=True):
             if self.is_active(dimension, hparams):
@@ -158,25 +226,79 @@ class SearchSpace:
 
     @cached_property
     def size(self) -> float:
-        """How many different trials there are; infinite where a dimension is continuous."""
+        """How many different trials there are; infinite where a dimension is continuous.
+
+        Rules that turn on more than 50,000 combinations are not counted: then it is an upper bound.
+        """
+        ruled = self.ruled
+        roots = [d for d in self.dimensions if d.when is None]
+        total = math.prod(self._size_below(d) for d in roots if d.path not in ruled)
+        if not ruled:
+            return total
+        if not self.is_counted:
+            return math.prod(map(self._size_below, roots))
+        rules = [rule for rule in self.rules if rule.deciding]
+        allowed: float = 0
+        for hparams in self.combinations([d for d in self.dimensions if d.path in ruled]):
+            complete = self.completed(hparams)
+            if not any(rule.forbids(complete) for rule in rules):
+                allowed += math.prod(
+                    self._size_below(child)
+                    for path in hparams
+                    for child in self._children.get(path, ())
+                    if child.path not in ruled and self.is_active(child, hparams)
+                )
+        return total * allowed if allowed else 0
+
+    @cached_property
+    def is_counted(self) -> bool:
+        """Whether `size` is exact."""
+        return (
+            math.prod(d.distribution.size for d in self.dimensions if d.path in self.ruled)
+            <= _MOST_COUNTED
+        )
+
+    @cached_property
+    def ruled(self) -> frozenset[str]:
+        """The dimensions that rules turn on, and those that their conditions look at."""
+        ruled = {path for rule in self.rules for path in rule.deciding}
+        for dimension in reversed(self.dimensions):
+            if dimension.path in ruled and dimension.when is not None:
+                ruled.add(dimension.when.path)
+        return frozenset(ruled)
+
+    def combinations(self, dimensions: Sequence[Dimension]) -> Iterator[dict[str, HParam]]:
+        """Every choice of values for finite dimensions that hold those their conditions look at."""
+        if not dimensions:
+            yield {}
+            return
+        *before, last = dimensions
+        for hparams in self.combinations(before):
+            if self.is_active(last, hparams):
+                for value in values_of(last.distribution):
+                    yield {**hparams, last.path: value}
+            else:
+                yield hparams
+
+    @cached_property
+    def _children(self) -> dict[str, list[Dimension]]:
         children: dict[str, list[Dimension]] = {}
         for dimension in self.dimensions:
             if dimension.when is not None:
                 children.setdefault(dimension.when.path, []).append(dimension)
+        return children
 
-        def size_below(dimension: Dimension) -> float:
-            dependents = children.get(dimension.path, [])
-            values = _told_apart(dimension.distribution, dependents)
-            return (dimension.distribution.size - len(values)) + sum(
-                math.prod(
-                    size_below(child)
-                    for child in dependents
-                    if self.is_active(child, {dimension.path: value})
-                )
-                for value in values
+    def _size_below(self, dimension: Dimension) -> float:
+        dependents = self._children.get(dimension.path, [])
+        values = _told_apart(dimension.distribution, dependents)
+        return (dimension.distribution.size - len(values)) + sum(
+            math.prod(
+                self._size_below(child)
+                for child in dependents
+                if self.is_active(child, {dimension.path: value})
             )
-
-        return math.prod(size_below(d) for d in self.dimensions if d.when is None)
+            for value in values
+        )
 
 
 def _paths_below(path: str, value: HParam) -> Iterator[str]:
@@ -186,13 +308,6 @@ def _paths_below(path: str, value: HParam) -> Iterator[str]:
             yield from _paths_below(f"{path}.{name}", inner)
 
 
-def same_value(one: HParam, other: HParam) -> bool:
-    """Whether two hyperparameter values are the same, type included (True is not 1)."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    return one == other
-
-
 def _told_apart(distribution: Distribution, dependents: list[Dimension]) -> list[HParam]:
     """The values of a distribution on which conditions may turn; nothing depends on the others."""
     if isinstance(distribution, Choice):
@@ -200,8 +315,3 @@ def _told_apart(distribution: Distribution, dependents: list[Dimension]) -> list
     named = [value for child in dependents if child.when for value in child.when.values]
     numbers = {v for v in named if isinstance(v, int | float) and not isinstance(v, bool)}
     return [v for v in numbers if distribution.low <= v <= distribution.high]
-
-
-def _steps(low: float, high: float, step: float) -> int:
-    # A tolerance, because 0.3 / 0.1 is 2.9999999999999996.
-    return math.floor((high - low) / step + 1e-9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,10 @@ class CheckSummary:
     name: str
     space_size: float
     dimensions: tuple[Dimension, ...]
+    derived: Mapping[str, str]
+    forbidden: tuple[str, ...]
+    points: int
+    sources: tuple[str, ...]
     trials: int
     seeds: int
     sampler: str | None
@@ -48,7 +53,8 @@ def check_summary(experiment: Experiment) -> CheckSummary:
         HpoError: for a scheduler that does not fit the epochs.
     """
     search, epochs = experiment.search, experiment.training.train.epochs
-    size, seeds = experiment.space.size, experiment.training.train.seeds
+    space = experiment.space
+    size, seeds = space.size, experiment.training.train.seeds
     trials = 1 if search is None else search.trials
     if search is not None:
         trials = int(min(trials, size))  # no sampler proposes a configuration twice
@@ -59,7 +65,12 @@ def check_summary(experiment: Experiment) -> CheckSummary:
     return CheckSummary(
         name=experiment.name,
         space_size=size,
-        dimensions=experiment.space.dimensions,
+        dimensions=space.dimensions,
+        derived={leaf.path: leaf.text for leaf in space.derived},
+        # Rules without a dimension to turn on only see to it that derived values fit.
+        forbidden=tuple(rule.text for rule in space.rules if rule.deciding),
+        points=len(search.start) if search else 0,
+        sources=search.sources if search else (),
         trials=trials,
         seeds=seeds,
         sampler=search.sampler.name if search else None,
@@ -77,11 +88,14 @@ def render(summary: CheckSummary) -> str:
     """The summary as plain text."""
     size = "infinitely many" if math.isinf(summary.space_size) else f"{summary.space_size:,.0f}"
     rows = [("space", f"{count_text(len(summary.dimensions), 'dimension')}, {size} configurations")]
-    width = max((len(dimension.path) for dimension in summary.dimensions), default=0)
-    rows += [
-        ("", f"{d.path:{width}}  {distribution_text(d.distribution)}{condition_text(d.when)}")
-        for d in summary.dimensions
-    ]
+    lines_of = {d.path: _dimension_text(d) for d in summary.dimensions}
+    lines_of |= {path: f"is {text}" for path, text in summary.derived.items()}
+    width = max(map(len, lines_of), default=0)
+    rows += [("", f"{path:{width}}  {text}") for path, text in lines_of.items()]
+    rows += [("" if index else "forbidden", rule) for index, rule in enumerate(summary.forbidden)]
+    first = [f"{count_text(summary.points, 'known point')}"] if summary.points else []
+    first += [f"the best of {', '.join(summary.sources)}"] if summary.sources else []
+    rows += [("first", ", then ".join(first))] if first else []
     if summary.sampler is not None:
         rows.append(("objective", str(summary.objective)))
         rows.append(("sampler", summary.sampler))
@@ -113,9 +127,15 @@ def as_json(summary: CheckSummary) -> dict[str, Any]:
                 "path": dimension.path,
                 "distribution": distribution_text(dimension.distribution),
                 "when": condition_text(dimension.when).strip() or None,
+                "prior": dimension.prior.value if dimension.prior else None,
+                "limits": dimension.limits,
             }
             for dimension in summary.dimensions
         ],
+        "derived": dict(summary.derived),
+        "forbidden": list(summary.forbidden),
+        "known_points": summary.points,
+        "earlier_studies": list(summary.sources),
         "trials": summary.trials,
         "seeds": summary.seeds,
         "objective": summary.objective,
@@ -130,6 +150,14 @@ def as_json(summary: CheckSummary) -> dict[str, Any]:
         "programs_at_most": summary.programs,
         "device_budget": summary.device_budget,
     }
+
+
+def _dimension_text(dimension: Dimension) -> str:
+    near = f", perhaps near {shown(dimension.prior.value)}" if dimension.prior else ""
+    limits = dimension.limits
+    within = f", may move within {shown(limits[0])} to {shown(limits[1])}" if limits else ""
+    distribution = distribution_text(dimension.distribution)
+    return f"{distribution}{near}{within}{condition_text(dimension.when)}"
 
 
 def distribution_text(distribution: Distribution) -> str:

@@ -122,6 +122,10 @@ def _comments(experiment: Experiment, trial: Trial) -> dict[str, str]:
         + condition_text(dimension.when)
         for dimension in experiment.space.dimensions
         if dimension.path in trial.hparams
+    } | {
+        leaf.path: f"is {leaf.text}"
+        for leaf in experiment.space.derived
+        if leaf.path in trial.hparams
     }
 
 

@@ -50,10 +50,11 @@ def importance_of(trials: Sequence[Trial], space: SearchSpace) -> Importance:
 def _ped_anova(trials: Sequence[Trial], space: SearchSpace, epochs: int) -> dict[str, float]:
     import optuna  # 0.2 s
 
-    from hpo.study.optuna_trials import parameters
+    from hpo.study.optuna_parameters import parameters
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    by_path = parameters(space)
+    found = parameters(space, trials)
+    by_path = {dimension.path: found[dimension.path] for dimension in space.dimensions}
     study = optuna.create_study()
     study.add_trials(
         optuna.trial.create_trial(
@@ -62,12 +63,14 @@ def _ped_anova(trials: Sequence[Trial], space: SearchSpace, epochs: int) -> dict
             distributions={path: by_path[path].distribution for path in active},
         )
         for trial in trials
-        for active in [[path for path in by_path if path in trial.hparams]]
+        for active in [
+            [p for p in by_path if p in trial.hparams and by_path[p].holds(trial.hparams[p])]
+        ]
     )
     with warnings.catch_warnings():
         # A condition that few trials meet, or results that are all the same.
         warnings.filterwarnings("ignore", "Some regimes for parameter", UserWarning)
         warnings.filterwarnings("ignore", "Target and region quantiles", UserWarning)
         shares = optuna.importance.get_param_importances(study)
-    found = {path: float(shares.get(path, 0.0)) for path in by_path}
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+    importance = {path: float(shares.get(path, 0.0)) for path in by_path}
+    return dict(sorted(importance.items(), key=lambda item: -item[1]))

@@ -67,7 +67,10 @@ class Run:
 
 @dataclass(frozen=True)
 class StudyReport:
-    """All that `hpo show` tells; `curve` is that of the best trial, or of the one nearest to it."""
+    """All that `hpo show` tells; `curve` is that of the best trial, or of the one nearest to it.
+
+    `notes` say how ranges moved and what was learnt of other studies.
+    """
 
     overview: Overview
     metric: str
@@ -81,6 +84,7 @@ class StudyReport:
     seconds: float
     programs: int
     runs: tuple[Run, ...]
+    notes: tuple[str, ...]
     driver: str | None
     versions: Mapping[str, str]
 
@@ -125,6 +129,7 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
         seconds=spent_seconds(events),
         programs=len(reading.state.pins),
         runs=tuple(_runs(reading.state)),
+        notes=tuple(str(note) for note in reading.state.notes),
         driver=driver_of(storage, record.id),
         versions=record.provenance.get("versions", {}),
     )

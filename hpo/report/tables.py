@@ -108,6 +108,7 @@ def _facts(report: StudyReport) -> Table:
     rows += [("versions", versions)] if versions else []
     for run in report.runs:
         rows += [("noted", Text(difference, "yellow")) for difference in run.differences]
+    rows += [("noted", Text(note)) for note in report.notes]
     for title, text in rows:
         facts.add_row(Text(title, "dim"), text)
     return facts

@@ -1,4 +1,4 @@
-"""No configuration twice: what every sampler proposes passes through here."""
+"""No configuration twice and none that is forbidden: every proposal passes through here."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ if TYPE_CHECKING:
 _DRAWS = 64
 # Of these draws so many in a row change the same number of dimensions.
 _DRAWS_A_DISTANCE = 16
+# Draws with a continuous dimension before any that the rules allow is taken.
+_DRAWS_BY_RULES = 1_000
 
 
 class Distinct:
-    """A sampler whose proposals are neither tried nor under way, nor twice among themselves.
+    """A sampler whose proposals are new: not tried, under way or twice, and allowed by the rules.
 
-    A known one is replaced by a draw or, if the sampler is learning, by a neighbour of what it
-    wanted. Where such attempts only meet known ones, the first that is left of a finite space in a
-    seeded order is taken, or any value of a continuous dimension. Once every configuration has been
-    tried there are fewer proposals, at last none. All this is a function of the seed, the trial's
-    number and the trials.
+    Derived values are filled in. A known or forbidden one is replaced by a draw or, if the sampler
+    is learning, by a neighbour of what it wanted. Where such attempts only meet more of those, the
+    first that is left of a finite space in a seeded order is taken, or any value of a continuous
+    dimension. Once every configuration has been tried there are fewer proposals, at last none. All
+    this is a function of the seed, the trial's number and the trials.
 
     Its cost does not grow with the number of trials, but for a look at each of them.
     """
@@ -44,7 +46,7 @@ class Distinct:
         self._combinations: Combinations | None = None
         self._seen: list[HParams] = []
         self._tried: set[str] = set()
-        self._next = 0  # every combination before it, in the seeded order, has been tried
+        self._next = 0  # every combination before it, in the seeded order, is tried or forbidden
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
         """The sampler's proposals for the next `n` trials, those known replaced by others."""
@@ -58,7 +60,7 @@ class Distinct:
             proposals = self._sampler.ask(asked, total - len(asked))
             for index in range(total - len(asked)):
                 # A grid ends before the space does if some trials were not of its making.
-                proposal = proposals[index] if index < len(proposals) else None
+                proposal = self._completed(proposals[index]) if index < len(proposals) else None
                 is_new = proposal is not None and self._is_new(proposal, taken)
                 hparams = proposal if is_new else self._another(proposal, len(asked), taken, left)
                 if hparams is None:
@@ -85,7 +87,13 @@ class Distinct:
 
     def _is_new(self, hparams: HParams, taken: Set[str]) -> bool:
         key = _key(hparams)
-        return key not in self._tried and key not in taken
+        return key not in self._tried and key not in taken and self._is_allowed(hparams)
+
+    def _is_allowed(self, hparams: HParams) -> bool:
+        return self._space.broken_rule(hparams) is None
+
+    def _completed(self, hparams: dict[str, HParam]) -> dict[str, HParam]:
+        return self._space.completed(hparams) if self._space.derived else hparams
 
     def _another(
         self,
@@ -99,7 +107,7 @@ class Distinct:
         rng = np.random.default_rng([self._seed, number, 1])
         if proposal is not None:
             for attempt in range(_DRAWS):
-                candidate = (
+                candidate = self._completed(
                     _neighbour(self._space, proposal, attempt, rng)
                     if self._is_learning
                     else self._space.draw(rng)
@@ -107,18 +115,22 @@ class Distinct:
                 if self._is_new(candidate, taken):
                     return candidate
         if math.isinf(self._space.size):
-            return _drawn_continuous(self._space, rng)
+            for _ in range(_DRAWS_BY_RULES):
+                candidate = self._completed(_drawn_continuous(self._space, rng))
+                if self._is_allowed(candidate):
+                    return candidate
+            return self._space.draw(rng)
         return next(left, None)
 
     def _left(self, taken: Set[str]) -> Iterator[dict[str, HParam]]:
-        """The combinations that are neither tried nor `taken`, in the seeded order."""
+        """The allowed combinations that are neither tried nor `taken`, in the seeded order."""
         if self._combinations is None:
             self._combinations = Combinations(self._space)
         size = self._combinations.size
         for place in range(self._next, size):
-            candidate = self._combinations[shuffled(place, size, self._seed)]
+            candidate = self._completed(self._combinations[shuffled(place, size, self._seed)])
             key = _key(candidate)
-            if key in self._tried:
+            if key in self._tried or not self._is_allowed(candidate):
                 self._next += place == self._next
             elif key not in taken:
                 yield candidate
@@ -131,7 +143,11 @@ def _neighbour(
 
     One dimension is moved, after every 16 attempts one more. What the move makes active is drawn.
     """
-    paths = [path for path in proposal if level_count(space.by_path[path].distribution) != 1]
+    paths = [
+        path
+        for path in proposal
+        if path in space.by_path and level_count(space.by_path[path].distribution) != 1
+    ]
     changes = min(1 + attempt // _DRAWS_A_DISTANCE, len(paths))
     values: dict[str, HParam] = {
         dimension.path: dimension.distribution.at(float(position))

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from hpo.errors import HpoError
 from hpo.search.distinct import Distinct
+from hpo.search.knowledge import Knowledge, knowing
 from hpo.search.random_search import RandomSearch
 from hpo.search.rungs import rung_budgets
 from hpo.space import SearchSpace
@@ -57,8 +58,10 @@ class Setting:
     objectives: int = 1
 
 
-def make_sampler(spec: SamplerSpec, space: SearchSpace, setting: Setting) -> Sampler:
-    """The sampler that a spec names; it proposes nothing twice.
+def make_sampler(
+    spec: SamplerSpec, space: SearchSpace, setting: Setting, knowledge: Knowledge | None = None
+) -> Sampler:
+    """The sampler that a spec names, told what the study knows; it proposes nothing twice.
 
     Raises:
         HpoError: if it cannot search this space.
@@ -69,11 +72,22 @@ def make_sampler(spec: SamplerSpec, space: SearchSpace, setting: Setting) -> Sam
             f"search.sampler: {spec.name} searches for one objective, and there are "
             f"{setting.objectives}: use {', '.join(several[:-1])} or {several[-1]}."
         )
-    if isinstance(setting.scheduler, Bohb):
-        sampler = _fitted_per_rung(spec, setting.scheduler, space, setting)
-    else:
-        sampler = SAMPLERS[spec.name](spec, space, setting)
-    return Distinct(sampler, space, setting.seed, is_learning=spec.name not in BLIND)
+    is_learning, known = spec.name not in BLIND, knowledge or Knowledge()
+    if not is_learning or setting.objectives > 1:
+        known = replace(known, lessons=())
+
+    def bare(ranges: SearchSpace) -> Sampler:
+        if isinstance(setting.scheduler, Bohb):
+            return _fitted_per_rung(spec, setting.scheduler, ranges, setting)
+        return SAMPLERS[spec.name](spec, ranges, setting)
+
+    return knowing(
+        known,
+        space,
+        setting.seed,
+        bare,
+        lambda sampler, ranges: Distinct(sampler, ranges, setting.seed, is_learning),
+    )
 
 
 def _fitted_per_rung(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from hpo.space import Choice, Condition, Distribution, Float, Int, same_value
+from hpo.space import Choice, Condition, Distribution, Float, can_give, same_value
 from hpo.spec.document import Mistake
 from hpo.spec.entries import Entry
 from hpo.spec.experiment import Training
 from hpo.spec.fill import filled
 from hpo.spec.schema import all_leaves, field_errors, leaf_mistake, leaves_at, value_at
-from hpo.spec.words import shown, unknown_name
+from hpo.spec.words import any_of, range_of, shown, unknown_name
 from hpo.trial import HParam
 
 
@@ -36,12 +35,12 @@ def condition_of(
         return Mistake(at, f"{close} Write a path such as optimizer.name")
     wanted = _wanted(path, written, entries)
     for value in wanted:
-        refusal = _refusal(path, value)
-        if refusal is not None:
-            return Mistake(at, refusal)
+        refused = refusal(path, value)
+        if refused is not None:
+            return Mistake(at, refused)
     if path in entries:
         return _on_entry(at, path, wanted, entries[path].distribution, is_strict)
-    drivers = [other for other in entries.values() if _drives(other.path, path)]
+    drivers = [other for other in entries.values() if drives(other.path, path)]
     if not drivers:
         return _holds(path, wanted, values)
     driver = max(drivers, key=lambda other: len(other.path))
@@ -55,7 +54,7 @@ def condition_of(
         if _holds(path, wanted, filled(values, {driver.path: value}))
     )
     if not kept and is_strict:
-        text = f"never has {_any_of(wanted)}, whatever {driver.path} gives: correct it or remove"
+        text = f"never has {any_of(wanted)}, whatever {driver.path} gives: correct it or remove"
         return Mistake(at, text)
     return Condition(driver.path, kept) if kept else False
 
@@ -69,10 +68,10 @@ def _on_entry(
 ) -> Condition | Literal[False] | Mistake:
     if isinstance(distribution, Float) and distribution.step is None:
         return Mistake(at, f"{path} is continuous: look at one with int or choice")
-    kept = tuple(value for value in wanted if _can_give(distribution, value))
+    kept = tuple(value for value in wanted if can_give(distribution, value))
     if is_strict and len(kept) < len(wanted):
-        never = next(value for value in wanted if not _can_give(distribution, value))
-        return Mistake(at, f"is never {shown(never)}: write {_range_of(distribution)}")
+        never = next(value for value in wanted if not can_give(distribution, value))
+        return Mistake(at, f"is never {shown(never)}: write {range_of(distribution)}")
     return Condition(path, kept) if kept else False
 
 
@@ -83,28 +82,28 @@ def _wanted(path: str, written: HParam, entries: Mapping[str, Entry]) -> tuple[H
     entry = entries.get(path)
     choices = entry.distribution.values if entry and isinstance(entry.distribution, Choice) else ()
     takes_list = any(same_value(written, value) for value in choices) or (
-        not entry and _refusal(path, written) is None
+        not entry and refusal(path, written) is None
     )
     return (written,) if takes_list else tuple(written)
 
 
-def _refusal(path: str, value: HParam) -> str | None:
+def refusal(path: str, value: HParam) -> str | None:
     """Why the leaf at a path could never have a value, in whatever variant."""
     leaves = leaves_at(Training, path)
     if leaves[0].is_tag:
         known = {leaf.variants[-1][1] for leaf in leaves}
         is_known = isinstance(value, str) and value in known
         return None if is_known else unknown_name(str(value), known)
-    refusal = None
+    refused = None
     for leaf in leaves:
         errors = field_errors(leaf.owner, {leaf.field: value})
         if leaf.field not in errors:
             return None
-        refusal = leaf_mistake(leaf.owner, leaf.field, value, errors)
-    return refusal
+        refused = leaf_mistake(leaf.owner, leaf.field, value, errors)
+    return refused
 
 
-def _drives(path: str, other: str) -> bool:
+def drives(path: str, other: str) -> bool:
     """Whether the value at `path` may change the one at `other`, without being it."""
     part = path.removesuffix(".name") if leaves_at(Training, path)[0].is_tag else path
     return other.startswith(f"{part}.")
@@ -117,27 +116,3 @@ def _holds(path: str, wanted: tuple[HParam, ...], values: Mapping[str, Any]) -> 
         return False
     plain = list(value) if isinstance(value, tuple) else value
     return any(same_value(plain, one) for one in wanted)
-
-
-def _can_give(distribution: Distribution, value: HParam) -> bool:
-    if isinstance(distribution, Choice):
-        return any(same_value(value, choice) for choice in distribution.values)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    if not distribution.low <= value <= distribution.high:
-        return False
-    if isinstance(distribution, Int):
-        return isinstance(value, int) and (value - distribution.low) % distribution.step == 0
-    steps = (value - distribution.low) / (distribution.step or 1)
-    return math.isclose(steps, round(steps), abs_tol=1e-9)
-
-
-def _range_of(distribution: Distribution) -> str:
-    if isinstance(distribution, Choice):
-        return _any_of(distribution.values)
-    step = "" if distribution.step in (None, 1) else f" in steps of {distribution.step}"
-    return f"{distribution.low} to {distribution.high}{step}"
-
-
-def _any_of(values: tuple[HParam, ...]) -> str:
-    return " or ".join(shown(value) for value in values)

@@ -17,6 +17,7 @@ from hpo.spec.document import Mistake, dotted
 from hpo.spec.entries import Entry
 from hpo.spec.experiment import Training
 from hpo.spec.fill import filled
+from hpo.spec.limits import limits_of
 from hpo.spec.marks import Spec, mark_of
 from hpo.spec.schema import (
     all_leaves,
@@ -50,14 +51,14 @@ def build_space(
     dimensions: dict[str, Dimension] = {}
     for entry in known.values():
         if entry.when is None:
-            dimensions[entry.path] = Dimension(entry.path, entry.distribution)
+            dimensions[entry.path] = _dimension(entry, None)
             continue
         condition = condition_of(entry, known, values, is_strict=entry.path not in included)
         if isinstance(condition, Mistake):
             found.append(condition)
         elif condition is not False:
             when = condition if isinstance(condition, Condition) else None
-            dimensions[entry.path] = Dimension(entry.path, entry.distribution, when)
+            dimensions[entry.path] = _dimension(entry, when)
     ordered, circle = _parents_first(dimensions)
     if circle:
         text = f"conditions go round in a circle: {', '.join(sorted(circle))}. Remove one"
@@ -91,6 +92,11 @@ def joint_mistakes(space: SearchSpace, values: Mapping[str, Any]) -> list[Mistak
                     return [Mistake(mistakes[0].path, text)]
                 return [Mistake(("space", switch), f"with {shown(chosen[switch])}, {path} {text}")]
     return []
+
+
+def _dimension(entry: Entry, when: Condition | None) -> Dimension:
+    limits = limits_of(entry) if entry.adapt is True else entry.adapt
+    return Dimension(entry.path, entry.distribution, when, entry.prior, limits)
 
 
 def _path_mistakes(entry: Entry) -> Iterator[Mistake]:
@@ -229,6 +235,10 @@ def _value_mistakes(
                 if not isinstance(entry.distribution, Choice):
                     return [Mistake(entry.place(index), f"{_BOUNDS[index]} {text}")]
                 found.append(Mistake(entry.place(index), text))
+        for limit in entry.adapt if isinstance(entry.adapt, tuple) else ():
+            errors = field_errors(owner, {field: limit})
+            if field in errors:
+                found.append(Mistake((*at, "adapt"), leaf_mistake(owner, field, limit, errors)))
         if found:
             return found
     return []

@@ -5,25 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from hpo.space import Choice, Distribution, Float, Int, same_value
+from hpo.space import Choice, Distribution, Float, Int, Prior, as_given, can_give, same_value
 from hpo.spec.document import KeyPath, Mistake
-from hpo.spec.words import shown, unknown_name
+from hpo.spec.expressions import Sum, parse_sum, paths_of
+from hpo.spec.words import range_of, shown, unknown_name
 from hpo.trial import HParam
 
-KINDS = ("float", "int", "choice", "value")
-ENTRY_KEYS = (*KINDS, "log", "step", "when")
+KINDS = ("float", "int", "choice", "value", "derived")
+ENTRY_KEYS = (*KINDS, "log", "step", "when", "prior", "adapt")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry as written: the leaf's path, its distribution, the condition yet unchecked."""
+    """One entry as written: the leaf's path, its distribution, the condition yet unchecked.
+
+    `adapt` is True or the limits of a range that may move.
+    """
 
     path: str
     distribution: Distribution
     when: tuple[str, HParam] | None
     key: str | None  # that holds the distribution; None for a constant
+    prior: Prior | None = None
+    adapt: Literal[True] | tuple[float, float] | None = None
 
     def place(self, index: int) -> KeyPath:
         """Where the value at an index of its choices is written; bounds count as one place."""
@@ -33,13 +39,25 @@ class Entry:
         return (*at, "value") if self.key == "value" else at
 
 
-def read_entry(path: str, written: Any) -> tuple[Entry | None, list[Mistake]]:
+@dataclass(frozen=True)
+class Formula:
+    """An entry whose value follows from other leaves: `{derived: optimizer.learning_rate * 0.1}`.
+
+    Only read here: whether its leaves exist is yet unchecked.
+    """
+
+    path: str
+    text: str
+    term: Sum
+
+
+def read_entry(path: str, written: Any) -> tuple[Entry | Formula | None, list[Mistake]]:
     """One entry, or what is wrong with it; anything but a mapping is a constant.
 
     `{float: [0.0, 0.5]}`, `{int: [1, 4], step: 1, when: {model.name: mlp}}`, `{choice: [a, b]}`,
-    `{value: x}` and plain `x`; `log: true` and `step` go with `float` and `int`.
+    `{value: x}`, `{derived: sum}` and plain `x`; `log: true` and `step` go with `float` and `int`.
     """
-    at: KeyPath = ("space", path)
+    at = ("space", path)
     if not isinstance(written, Mapping):
         return Entry(path, Choice((written,)), None, None), []
     found = [
@@ -55,6 +73,9 @@ def read_entry(path: str, written: Any) -> tuple[Entry | None, list[Mistake]]:
         )
         return None, [*found, *([] if found and not kinds else [Mistake(at, text)])]
     kind = kinds[0]
+    if kind == "derived":
+        formula = _formula(at, written)
+        return (None, [*found, formula]) if isinstance(formula, Mistake) else (formula, found)
     distribution: Distribution | list[Mistake]
     if kind in ("float", "int"):
         in_range = _range(at, kind, written)
@@ -72,7 +93,62 @@ def read_entry(path: str, written: Any) -> tuple[Entry | None, list[Mistake]]:
         found.append(when)
     if found or isinstance(distribution, list) or isinstance(when, Mistake):
         return None, found
-    return Entry(path, distribution, when, kind), []
+    prior = _prior(at, written["prior"], distribution) if "prior" in written else None
+    adapt = _adapt(at, written["adapt"], distribution) if "adapt" in written else None
+    if isinstance(prior, Mistake) or isinstance(adapt, Mistake):
+        return None, [wrong for wrong in (prior, adapt) if isinstance(wrong, Mistake)]
+    return Entry(path, distribution, when, kind, prior, adapt), []
+
+
+def _formula(at: tuple[str, str], written: Mapping[str, Any]) -> Formula | Mistake:
+    others = [key for key in written if key in ENTRY_KEYS and key != "derived"]
+    if others:
+        return Mistake((*at, others[0]), "does not go with derived: remove one")
+    text = written["derived"]
+    text = str(text) if _is_number(text) else text
+    if not isinstance(text, str):
+        example = "optimizer.learning_rate * 0.1"
+        return Mistake((*at, "derived"), f"cannot be {shown(text)}: write a sum such as {example}")
+    try:
+        term = parse_sum(text)
+    except ValueError as error:
+        return Mistake((*at, "derived"), f"{shown(text)} {error}")
+    if not paths_of(term):
+        return Mistake((*at, "derived"), f"{shown(text)} looks at no leaf: write value instead")
+    return Formula(at[1], text, term)
+
+
+def _prior(at: KeyPath, value: HParam, distribution: Distribution) -> Prior | Mistake:
+    if not can_give(distribution, value):
+        known = range_of(distribution)
+        return Mistake((*at, "prior"), f"{shown(value)} is not among its values: write {known}")
+    return Prior(as_given(distribution, value))
+
+
+def _adapt(
+    at: KeyPath, written: Any, distribution: Distribution
+) -> Literal[True] | tuple[float, float] | Mistake | None:
+    here = (*at, "adapt")
+    if written is False:
+        return None
+    if isinstance(distribution, Choice):
+        return Mistake(here, "does not go with choice: remove it, or write float or int")
+    if distribution.step not in (None, 1):
+        return Mistake(here, "does not go with step: remove one")
+    if written is True:
+        return True
+    if not isinstance(written, list) or len(written) != 2 or not all(map(_is_number, written)):
+        return Mistake(here, f"cannot be {shown(written)}: write true, or its limits [low, high]")
+    low, high = written
+    if isinstance(distribution, Int) and not all(isinstance(limit, int) for limit in written):
+        return Mistake(here, f"{shown(written)} are not whole limits: write whole ones")
+    if distribution.log and low <= 0:
+        return Mistake(here, f"low ({low}) must be above 0 for log: raise it or remove log")
+    if low > distribution.low or high < distribution.high:
+        own = f"{distribution.low} to {distribution.high}"
+        return Mistake(here, f"{shown(written)} leaves out some of {own}: write wider limits")
+    kind = int if isinstance(distribution, Int) else float
+    return kind(low), kind(high)
 
 
 def _range(at: KeyPath, kind: str, written: Mapping[str, Any]) -> Float | Int | Mistake:

@@ -55,6 +55,7 @@ def merge_includes(document: Document, folder: Path) -> tuple[Document, frozense
     if not isinstance(space, Mapping) or "include" not in space:
         return document, frozenset()
     own = {path: entry for path, entry in space.items() if path != "include"}
+    forbidden = list(own["forbid"]) if isinstance(own.get("forbid"), list) else []
     names = [space["include"]] if isinstance(space["include"], str) else space["include"]
     mistakes = list(document.mistakes)
     entries: dict[str, Any] = {}
@@ -68,10 +69,11 @@ def merge_includes(document: Document, folder: Path) -> tuple[Document, frozense
             mistakes.append(Mistake(_AT, _no_such_space(name)))
             continue
         included = parse_yaml(read_text(path), str(path))
+        forbidden, included = _with_rules(forbidden, included)
         places |= {
             ("space", *below): replace(place, hidden=1)
             for below, place in included.places.items()
-            if below and below[0] not in own and below[0] not in entries
+            if below and (below[0] == "forbid" or below[0] not in {*own, *entries})
         }
         if not isinstance(included.values, Mapping):
             text = f"{path} is not a mapping: write paths with distributions, as under space"
@@ -83,9 +85,30 @@ def merge_includes(document: Document, folder: Path) -> tuple[Document, frozense
                 text = f"{key} differs between included spaces: give it in this spec's space"
                 mistakes.append(Mistake(_AT, text))
             entries[key] = entry
+    if forbidden and isinstance(own.get("forbid", []), list):
+        own["forbid"] = forbidden
     merged = {**document.values, "space": {**entries, **own}}
     every_place = {**places, **document.places}
     return Document(merged, every_place, tuple(mistakes)), frozenset(entries.keys() - own.keys())
+
+
+def _with_rules(before: list[Any], included: Document) -> tuple[list[Any], Document]:
+    """The rules `before` and those of an included space, and the rest of the latter.
+
+    The places of its rules move behind those of the rules before.
+    """
+    values, places = included.values, included.places
+    if not isinstance(values, Mapping) or "forbid" not in values:
+        return before, included
+    rules = values["forbid"] if isinstance(values["forbid"], list) else [values["forbid"]]
+    moved: dict[KeyPath, Place] = {
+        ("forbid", len(before) + index): places["forbid", index]
+        for index in range(len(rules))
+        if ("forbid", index) in places
+    }
+    kept = {path: place for path, place in places.items() if path[:1] != ("forbid",)}
+    rest = {path: entry for path, entry in values.items() if path != "forbid"}
+    return [*before, *rules], Document(rest, {**kept, **moved}, included.mistakes)
 
 
 def _folders() -> tuple[Path, Path]:

@@ -15,14 +15,16 @@ from hpo.space import SearchSpace
 from hpo.spec.data import NAMED_DATASETS, CsvFile, DataSpec, IdxFolder, Task
 from hpo.spec.dimensions import build_space, joint_mistakes
 from hpo.spec.document import Document, Mistake, Place, parse_yaml
-from hpo.spec.entries import read_entry
+from hpo.spec.entries import Entry, Formula, read_entry
 from hpo.spec.experiment import Experiment, SpecFile, Training, TrainSpec
 from hpo.spec.include import merge_includes, packaged_folder, read_text
 from hpo.spec.marks import Spec
 from hpo.spec.overrides import apply_overrides
+from hpo.spec.rules import ruled_space
 from hpo.spec.scheduler import Bohb, budget_mistakes
 from hpo.spec.schema import spec_mistakes
 from hpo.spec.search import FITTING, METRICS, SearchSpec
+from hpo.spec.start import start_mistakes
 from hpo.spec.words import unknown_name
 
 S = TypeVar("S", bound=Spec)
@@ -127,6 +129,8 @@ def _experiment(
             space, wrong = _space(values, included, mistakes)
             mistakes += wrong
         mistakes += _cross_mistakes(values, space)
+        if not mistakes and values.get("search"):
+            mistakes += start_mistakes(space, values, values["search"].get("start", ()))
     if mistakes or lines:
         raise SpecError([*document.lines(mistakes), *lines])
     spec = SpecFile.model_validate(values)
@@ -146,11 +150,19 @@ def _space(
     values: Mapping[str, Any], included: frozenset[str], mistakes: Sequence[Mistake]
 ) -> tuple[SearchSpace, list[Mistake]]:
     found: list[Mistake] = []
-    entries = []
-    for path, written in values.get("space", {}).items():
+    entries: list[Entry] = []
+    formulas: list[Formula] = []
+    section = dict(values.get("space", {}))
+    forbid = section.pop("forbid", [])
+    for path, written in section.items():
         entry, wrong = read_entry(path, written)
         found += wrong
-        entries += [entry] if entry else []
+        entries += [entry] if isinstance(entry, Entry) else []
+        formulas += [entry] if isinstance(entry, Formula) else []
+    for entry in entries:
+        if entry.when is not None and entry.when[0] in {formula.path for formula in formulas}:
+            at = ("space", entry.path, "when", entry.when[0])
+            found.append(Mistake(at, "is derived: look at what it is derived from instead"))
     # A section with mistakes of its own would only repeat them for each of its dimensions.
     broken = {mistake.path[0] for mistake in mistakes if mistake.path}
     sound = {
@@ -162,6 +174,8 @@ def _space(
     found += wrong
     if not found and len(sound) == len(Training.model_fields):
         found += joint_mistakes(space, sound)
+    if not found and len(sound) == len(Training.model_fields):
+        space, found = ruled_space(space, formulas, forbid, sound)
     return space, found
 
 
@@ -197,6 +211,9 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace) -> list[Mista
         text = "bohb decides from how many results on it fits: leave it out, or set its min_points"
         found.append(Mistake(("search", "sampler", "startup_trials"), text))
     for dimension in space.dimensions if search.sampler.name == "grid" else ():
+        if dimension.limits is not None:
+            text = "moves its bounds, which grid cannot follow: remove adapt"
+            found.append(Mistake(("space", dimension.path, "adapt"), text))
         if math.isinf(dimension.distribution.size):
             text = "is continuous, which grid cannot search: add a step or write choice"
             found.append(Mistake(("space", dimension.path), text))

@@ -151,3 +151,14 @@ class SearchSpec(Spec):
     # A total for the study: how many are started, over all its runs.
     trials: Annotated[Count, Field(le=_MOST_TRIALS)]
     timeout: Annotated[Positive | None, BeforeValidator(duration_seconds)] = None
+    # Configurations that are tried first, each from the paths of dimensions to values.
+    start: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
+    # Earlier studies to learn from: names in the same storage, or sqlite:///other.db#name. Written
+    # so, because `from` is a word of Python's own.
+    __annotations__["from"] = "Annotated[tuple[str, ...], Field(default=(), strict=False)]"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The earlier studies to learn from."""
+        found: tuple[str, ...] = getattr(self, "from")
+        return found

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import annotated_types
 from pydantic.fields import FieldInfo
 
+from hpo.space import Choice, Distribution
 from hpo.spec.marks import Spec
 
 _LONGEST = 60
@@ -28,6 +29,19 @@ def shown(value: Any) -> str:
     """A value as YAML would have it, cut short: `'rellu'`, `[64, 64]`, `null`."""
     text = _flow(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def range_of(distribution: Distribution) -> str:
+    """The values of a distribution, to be written instead of another: `8 to 64 in steps of 8`."""
+    if isinstance(distribution, Choice):
+        return any_of(distribution.values)
+    step = "" if distribution.step in (None, 1) else f" in steps of {distribution.step}"
+    return f"{distribution.low} to {distribution.high}{step}"
+
+
+def any_of(values: Sequence[Any]) -> str:
+    """Values one of which is meant: `'sgd' or 'adam'`."""
+    return " or ".join(shown(value) for value in values)
 
 
 def described(annotation: Any, metadata: Sequence[Any] = ()) -> str:

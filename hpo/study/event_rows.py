@@ -22,6 +22,7 @@ from hpo.study.events import (
     Start,
     Stop,
 )
+from hpo.study.notes import Learn, Move, note_from
 from hpo.trial import TrialState
 
 # Made once: `json.dumps` with an option makes an encoder each time, which is slower.
@@ -67,6 +68,8 @@ def to_row(event: Event) -> EventRow:
             value = {"reason": what.reason}
         case Pin():
             value = {"program": what.program, "plan": dict(what.plan)}
+        case Move() | Learn():
+            value = what.to_value()
     return EventRow(event.seq, event.trial, what.kind, epoch, _encode(value), event.time_ms)
 
 
@@ -107,6 +110,8 @@ def _event(row: EventRow, value: Any) -> Event:
             what = Stop(value["reason"])
         case "pin":
             what = Pin(value["program"], value["plan"])
+        case "move" | "learn":
+            what = note_from(kind, value)
         case _:
             raise StudyError(
                 f"event {seq} of the study is a '{kind}', which this version of hpo does not know:"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from hpo.spec.search import Objective
+from hpo.study.notes import Learn, Move, Note
 from hpo.trial import HParams, Trial, TrialState
 
 Metrics: TypeAlias = Mapping[str, float]
@@ -122,7 +123,17 @@ class Pin:
 
 
 Happening: TypeAlias = (
-    Propose | Report | ReplicaReport | Pause | Promote | Checkpoint | End | Start | Stop | Pin
+    Propose
+    | Report
+    | ReplicaReport
+    | Pause
+    | Promote
+    | Checkpoint
+    | End
+    | Start
+    | Stop
+    | Pin
+    | Note
 )
 
 
@@ -171,6 +182,7 @@ class StudyState:
     ended_ms: dict[int, int] = field(default_factory=dict)
     history_seq: dict[int, int] = field(default_factory=dict)
     starts: list[Event] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     stop: Stop | None = None
     _lives: dict[int, _Life] = field(default_factory=dict, repr=False)
     _numbers: list[int] = field(default_factory=list, repr=False)
@@ -224,6 +236,8 @@ class StudyState:
                 self.stop = stop
             case Pin(program=program, plan=plan):
                 self.pins[program] = plan
+            case Move() | Learn() as note:
+                self.notes.append(note)
             case Propose() as propose:
                 self._begin(event, propose)
             case what:

@@ -46,14 +46,20 @@ def open_study(
 
 def follow_spec(
     storage: Storage, study: StudyRecord, experiment: Experiment, say: Callable[[str], None]
-) -> None:
-    """Take over what may change in a spec between two runs, and refuse the rest."""
+) -> list[str]:
+    """Take over what may change in a spec between two runs, and refuse the rest.
+
+    What changed of the space comes back, a sentence to be noted in the log.
+    """
     harmless, refused = _changes(study, experiment)
     if refused:
         raise refusal(study.name, refused)
-    if harmless:
-        say(f"The spec has changed: {'; '.join(harmless)}.")
-        storage.update_document(study.id, dict(experiment.document))
+    if not harmless:
+        return []
+    say(f"The spec has changed: {'; '.join(harmless)}.")
+    storage.update_document(study.id, dict(experiment.document))
+    of_space = [line for line in harmless if line.startswith("space")]
+    return [f"The space has changed: {'; '.join(of_space)}."] if of_space else []
 
 
 def _is_a_false_start(storage: Storage, study: StudyRecord, experiment: Experiment) -> bool:

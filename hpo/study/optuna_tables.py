@@ -21,11 +21,16 @@ from hpo.space import SearchSpace
 from hpo.spec.search import Objective
 from hpo.study.database import BUSY_SECONDS, database_path
 from hpo.study.events import Event, StudyState, fold
+from hpo.study.optuna_parameters import (
+    Parameter,
+    insert_parameters,
+    parameters,
+    rewrite_parameters,
+)
 from hpo.study.optuna_trials import (
     Standing,
     direction_of,
     optuna_state,
-    parameters,
     standing_of,
     take_in,
 )
@@ -80,8 +85,8 @@ class OptunaTables:
         self._models = models
         self._study = study
         self._objective = objective
-        self._parameters = parameters(space)
-        self._json = {name: parameter.json for name, parameter in self._parameters.items()}
+        self._space = space
+        self._parameters: dict[str, Parameter] = {}
         self._state = StudyState(objective)
         self._rows: dict[int, _Row] = {}
         self._optuna_id = 0
@@ -91,7 +96,13 @@ class OptunaTables:
         self._optuna_id = self._find_or_create(connection)
         self._rows = self._read_rows(connection)
         self._state = fold(read_events(connection, self._study.id), self._objective)
-        self._write_trials(connection, [trial.number for trial in self._state.trials])
+        trials = self._state.trials
+        self._parameters = parameters(self._space, trials)
+        written = [(self._rows[t.number].trial_id, t) for t in trials if t.number in self._rows]
+        table, rows = self._models.TrialParamModel.__table__, self._models.TrialModel.__table__
+        ours = sa.select(rows.c.trial_id).where(rows.c.study_id == self._optuna_id)
+        rewrite_parameters(connection, table, ours, self._parameters, written)
+        self._write_trials(connection, [trial.number for trial in trials])
         mark_mirrored(connection, self._study.id, self._state.seq)
 
     def write(self, connection: sa.Connection, events: Sequence[Event]) -> None:
@@ -231,17 +242,8 @@ class OptunaTables:
         returning = sa.insert(trials).returning(trials.c.trial_id, trials.c.number)
         for trial_id, number in connection.execute(returning, rows):
             self._rows[number] = _Row(trial_id, "RUNNING")
-        hparams = [
-            {
-                "trial_id": self._rows[standing.trial.number].trial_id,
-                "param_name": name,
-                "param_value": self._parameters[name].stored(value),
-                "distribution_json": self._json[name],
-            }
-            for standing in standings
-            for name, value in standing.trial.hparams.items()
-        ]
-        _many(connection, sa.insert(models.TrialParamModel.__table__), hparams)
+        told = [(self._rows[s.trial.number].trial_id, s.trial) for s in standings]
+        insert_parameters(connection, models.TrialParamModel.__table__, self._parameters, told)
 
 
 class OptunaStorage:
@@ -270,8 +272,8 @@ class OptunaStorage:
             direction=direction_of(objective),
             load_if_exists=True,
         )
-        self._parameters = parameters(space)
         self._state = fold(storage.events(study.id), objective)
+        self._parameters = parameters(space, self._state.trials)
         known = {trial.user_attrs.get("hpo:number", trial.number) for trial in self._study.trials}
         self._missing = {n for n in self._state.ended_ms if n not in known}
 
@@ -292,7 +294,11 @@ class OptunaStorage:
                 attributes["hpo:metrics"] = standing.metrics
             if standing.label is not None:
                 attributes["hpo:state"] = standing.label
-            hparams = standing.trial.hparams
+            hparams = {
+                name: value
+                for name, value in standing.trial.hparams.items()
+                if name in self._parameters and self._parameters[name].holds(value)
+            }
             self._study.add_trial(
                 optuna.trial.create_trial(
                     state=optuna_state(standing.state),

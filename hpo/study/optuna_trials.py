@@ -6,30 +6,14 @@ imported where it is needed: that takes 0.3 s.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from hpo.space import Choice, Distribution, Float, Int, SearchSpace
 from hpo.spec.search import Objective
 from hpo.study.events import Event, Start, Stop, StudyState
-from hpo.trial import HParam, Trial, TrialState
-
-
-class Parameter(NamedTuple):
-    """A dimension as Optuna stores it: `stored` is a value's number in the table."""
-
-    distribution: Any
-    json: str
-    stored: Callable[[HParam], float]
-    plain: Callable[[HParam], Any]
-
-
-def parameters(space: SearchSpace) -> dict[str, Parameter]:
-    """Each dimension of a space as a parameter of Optuna."""
-    return {dimension.path: _parameter(dimension.distribution) for dimension in space.dimensions}
+from hpo.trial import Trial, TrialState
 
 
 class Standing(NamedTuple):
@@ -93,44 +77,6 @@ def optuna_state(name: str) -> Any:
     from optuna.trial import TrialState as OptunaState
 
     return OptunaState[name]
-
-
-def _parameter(distribution: Distribution) -> Parameter:
-    from optuna import distributions as optuna
-
-    converted: optuna.BaseDistribution
-    match distribution:
-        # The last step that fits, because Optuna warns of a `high` that no step reaches.
-        case Float(low=low, log=log, step=step):
-            high = distribution.high if step is None else distribution.at(1 - 1e-12)
-            converted = optuna.FloatDistribution(low, high, log=log, step=step)
-        case Int(low=low, log=log, step=step):
-            high = distribution.high if log else distribution.at(1 - 1e-12)
-            converted = optuna.IntDistribution(low, high, log=log, step=step)
-        case Choice(values=values):
-            converted = optuna.CategoricalDistribution([_plain(value) for value in values])
-            index = {json.dumps(value, sort_keys=True): i for i, value in enumerate(values)}
-            text = optuna.distribution_to_json(converted)
-            return Parameter(
-                converted,
-                text,
-                lambda value: float(index[json.dumps(value, sort_keys=True)]),
-                _plain,
-            )
-    return Parameter(converted, optuna.distribution_to_json(converted), _number, _same)
-
-
-def _plain(value: HParam) -> Any:
-    return json.dumps(value) if isinstance(value, list | tuple | dict) else value
-
-
-def _number(value: HParam) -> float:
-    assert isinstance(value, int | float)
-    return float(value)
-
-
-def _same(value: HParam) -> HParam:
-    return value
 
 
 def _utc(time_ms: int) -> datetime:

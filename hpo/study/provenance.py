@@ -19,6 +19,8 @@ _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "optuna", "numpy")
 HARMLESS = frozenset(
     {
         "data.device_budget",
+        "search.from",
+        "search.start",
         "search.trials",
         "search.timeout",
         "study.checkpoint_seconds",
@@ -77,7 +79,8 @@ def spec_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[s
     """What differs between two spec documents: (harmless, refused) lines, `path: old -> new`.
 
     Harmless is what no trial's result depends on; fewer trials than have been started is too: those
-    are finished and no more are started. The name is not compared, for a study may be renamed.
+    are finished and no more are started. So is the space: a trial keeps its hparams, and the rest
+    of its spec may not change. The name is not compared, for a study may be renamed.
     """
     before, after = _leaves(old), _leaves(new)
     harmless: list[str] = []
@@ -87,11 +90,12 @@ def spec_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[s
         if path == "name" or _same(was, now):
             continue
         line = f"{path}: {_shown(was)} -> {_shown(now)}"
-        (harmless if path in HARMLESS else refused).append(line)
+        is_harmless = path in HARMLESS or path.startswith("space.")
+        (harmless if is_harmless else refused).append(line)
     old_space, new_space = list(old.get("space") or ()), list(new.get("space") or ())
     if old_space != new_space and sorted(old_space) == sorted(new_space):
         # Draws are dealt out in this order.
-        refused.append(f"space: order {', '.join(old_space)} -> {', '.join(new_space)}")
+        harmless.append(f"space: order {', '.join(old_space)} -> {', '.join(new_space)}")
     return harmless, refused
 
 

@@ -22,6 +22,7 @@ from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from hpo.engine.streaming import budget_bytes, place, streaming_text
 from hpo.errors import HpoError
+from hpo.search.knowledge import Knowledge
 from hpo.search.sampler import BLIND, Setting, make_sampler
 from hpo.search.scheduler import make_scheduler
 from hpo.space import Choice
@@ -34,6 +35,7 @@ from hpo.spec.scheduler import OptunaPruner
 from hpo.spec.search import METRICS, SearchSpec
 from hpo.study.checkpoints import CheckpointFolder, CheckpointWriter
 from hpo.study.driver import Driver, Rules
+from hpo.study.earlier import knowledge_of, lessons
 from hpo.study.events import Start, Stop, StopReason, StudyState, fold
 from hpo.study.executors import LocalExecutor
 from hpo.study.journal import StudyJournal
@@ -109,7 +111,7 @@ def run_study(
         storage = stack.enter_context(Storage.create(around.storage))
         study, old_name = open_study(storage, experiment, provenance, around.starts_over, say)
         lease = stack.enter_context(acquire(storage, study.id))
-        follow_spec(storage, study, experiment, say)
+        noted = follow_spec(storage, study, experiment, say)
         events = storage.events(study.id)
         state, spent = fold(events, search.objective), spent_seconds(events)
         changed = differences(Provenance.from_document(study.provenance), provenance)
@@ -125,7 +127,9 @@ def run_study(
         if len(state):
             say(_resumed(state, search.trials))
         driver_info = {"pid": os.getpid(), "device": describe(devices)}
-        journal.record(Start(driver_info, tuple(changed)))
+        journal.record(Start(driver_info, (*changed, *noted)))
+        for lesson in lessons(experiment, storage, data.fingerprint, state.notes, say):
+            journal.record(lesson)
 
         folder = CheckpointFolder.beside(around.storage, study.name)
         folder.sweep(checkpoint.file for checkpoint in state.checkpoints.values())
@@ -133,7 +137,7 @@ def run_study(
         compiler = Compiler(around.cache)
         executor = LocalExecutor([Pool(device, compiler) for device in devices])
         stack.callback(executor.close)
-        rules = _rules(experiment, search)
+        rules = _rules(experiment, search, knowledge_of(experiment, journal, say))
         driver = Driver(
             rules,
             journal,
@@ -194,14 +198,14 @@ class DataSets:
         return data
 
 
-def _rules(experiment: Experiment, search: SearchSpec) -> Rules:
+def _rules(experiment: Experiment, search: SearchSpec, knowledge: Knowledge) -> Rules:
     epochs, seed = experiment.training.train.epochs, experiment.training.train.seed
     setting = Setting(seed, search.trials, epochs, search.scheduler)
     scheduler = search.scheduler
     if search.objective.maximize and isinstance(scheduler, OptunaPruner):
         scheduler = scheduler.model_copy(update={"pruner": for_losses(scheduler.pruner)})
     return Rules(
-        sampler=make_sampler(search.sampler, experiment.space, setting),
+        sampler=make_sampler(search.sampler, experiment.space, setting, knowledge),
         scheduler_for=lambda trials: make_scheduler(scheduler, epochs, trials),
         trials=search.trials,
         epochs=epochs,

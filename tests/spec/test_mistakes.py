@@ -348,7 +348,7 @@ ROWS = [
     ),
     (
         "space: {model.dropout: {flaot: [0.1, 0.5]}}",
-        "spec.yaml:7: space.model.dropout.flaot: unknown key 'flaot'. Did you mean 'float'? Known keys: choice, float, int, log, step, value, when.",
+        "spec.yaml:7: space.model.dropout.flaot: unknown key 'flaot'. Did you mean 'float'? Known keys: adapt, choice, derived, float, int, log, prior, step, value, when.",
     ),
     (
         "space: {model.dropout: {choice: [0.1, 0.2], log: true}}",

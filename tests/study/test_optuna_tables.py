@@ -7,12 +7,14 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 import sqlalchemy as sa
 
+from hpo.space import Choice, Dimension, Float, Int, SearchSpace
 from hpo.spec.search import Objective
-from hpo.study.events import Promote, Start, Stop, StudyState, fold
+from hpo.study.events import Promote, Propose, Start, Stop, StudyState, fold
 from hpo.study.lease import acquire
 from hpo.study.optuna_tables import OptunaStorage, OptunaTables, open_mirror
 from hpo.study.storage import Storage
@@ -116,6 +118,46 @@ def test_distributions_are_those_of_the_space(
         "model.widths": CategoricalDistribution(["[64]", "[128, 128]"]),
         "model.residual": CategoricalDistribution([True, 1, False]),
     }
+
+
+def test_optuna_reads_a_study_whose_space_has_changed(
+    url, storage, study, lease, state, space, objective, life
+):
+    mirror = open_mirror(storage, study, space, objective)
+    for number in range(4):
+        storage.append(study.id, life(state, number, TrialState.COMPLETE), lease.token, mirror)
+    by_path = {**space.by_path}
+    del by_path["model.residual"]
+    changed = {
+        "model.activation": Choice(("tanh", "gelu")),  # one more, two less
+        "data.batch_size": Int(32, 256, step=32),
+        "model.dropout": Float(0.1, 0.9),
+        "optimizer.momentum": Float(0.0, 0.9),
+    }
+    by_path |= {path: Dimension(path, distribution) for path, distribution in changed.items()}
+    grown = SearchSpace(tuple(by_path.values()))
+
+    mirror = open_mirror(storage, study, grown, objective)
+    assert_level(url, state)
+    hparams = grown.draw(np.random.default_rng(9))
+    storage.append(study.id, [state.record(Propose(hparams, state.seq), 4, 0)], lease.token, mirror)
+
+    assert_level(url, state)
+    found, trials = loaded(url)
+    kinds = {}
+    for trial in trials:
+        for name, distribution in trial.distributions.items():
+            assert kinds.setdefault(name, distribution) == distribution
+    assert set(kinds["model.activation"].choices) >= {"tanh", "gelu"}
+    assert kinds["data.batch_size"].high >= 256
+    # Optuna itself goes on with it.
+    found.set_user_attr("seen", True)
+    assert optuna.trial.create_trial(
+        value=0.5, params=trials[4].params, distributions=trials[4].distributions
+    )
+    storage.append(study.id, life(state, 5, TrialState.COMPLETE), lease.token, None)
+    open_mirror(storage, study, space, objective)  # back to the first space
+    assert_level(url, state)
 
 
 def test_paused_trials_are_pruned_in_optunas_tables_when_the_study_is_finished(

@@ -253,6 +253,60 @@ def test_more_trials_are_taken_and_the_first_ones_stay(studies: Studies) -> None
     assert [new[: len(old)] for old, new in zip(before, after, strict=False)] == before
 
 
+@pytest.mark.long
+def test_a_study_goes_on_in_a_space_that_has_grown(studies: Studies) -> None:
+    space: dict[str, Any] = {
+        "model.dropout": {"choice": [0.1, 0.2]},
+        "optimizer.learning_rate": {"float": [1e-3, 1e-1], "log": True, "prior": 0.01},
+        "optimizer.schedule.warmup": {"derived": "model.dropout / 2"},
+        "forbid": ["model.dropout == 0.2 and optimizer.learning_rate > 0.05"],
+    }
+    search = {
+        **DOCUMENT["search"],
+        "sampler": {"name": "tpe", "startup_trials": 2},
+        "trials": 6,
+        "start": [{"model.dropout": 0.2}],
+    }
+    first = an_experiment(space=space, search=search)
+    studies.run(first)
+    before = studies.state(first).trials
+
+    grown = {
+        **space,
+        "model.dropout": {"choice": [0.4, 0.2]},
+        "optimizer.learning_rate": {"float": [1e-2, 5e-1], "log": True},
+        "optimizer.weight_decay": {"float": [0.0, 0.1]},
+    }
+    studies.run(an_experiment(space=grown, search={**search, "trials": 12, "start": []}))
+
+    trials = studies.state(first).trials
+    assert [trial.hparams for trial in trials[:6]] == [trial.hparams for trial in before]
+    # AdamW's own learning rate, because the spec gives none.
+    assert before[0].hparams["model.dropout"] == 0.2
+    assert before[0].hparams["optimizer.learning_rate"] == 1e-3
+    assert any("lie outside the space as it is now" in said for said in studies.said)
+    assert any("The spec has changed: space.model.dropout.choice" in said for said in studies.said)
+    for trial in trials:
+        dropout, rate = trial.hparams["model.dropout"], trial.hparams["optimizer.learning_rate"]
+        assert isinstance(dropout, float)
+        assert isinstance(rate, float)
+        assert trial.hparams["optimizer.schedule.warmup"] == dropout / 2
+        assert not (dropout == 0.2 and rate > 0.05)
+    assert all("optimizer.weight_decay" in trial.hparams for trial in trials[6:])
+    assert {trial.hparams["model.dropout"] for trial in trials[6:]} <= {0.2, 0.4}
+
+    more = {**search, "from": ["flowers"], "start": [], "trials": 4}
+    learning = an_experiment("name=more", space=grown, search=more)
+    studies.run(learning)
+    taken = [trial.hparams for trial in studies.state(learning).trials[:2]]
+    finished = [trial for trial in trials if trial.epochs == 4]
+    best = min(finished, key=lambda trial: (trial.losses[-1], trial.number))
+    assert any(said.startswith("From flowers: ") for said in studies.said)
+    assert len(taken) == 2
+    if best.hparams["model.dropout"] in (0.2, 0.4):
+        assert taken[0]["model.dropout"] == best.hparams["model.dropout"]
+
+
 def test_a_default_that_is_written_out_is_no_change(studies: Studies) -> None:
     studies.run(an_experiment())
     said = len(studies.said)

@@ -1,0 +1,205 @@
+"""Ranges that follow the search: widened where the best trials crowd, narrowed where none are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hpo.search.comparing import comparable_losses
+from hpo.search.earlier import InThisSpace
+from hpo.search.levels import position_of
+from hpo.space import Choice, Dimension, Int, RangeMove, SearchSpace, can_give, with_bounds
+from hpo.trial import HParam, HParams, Trial
+
+if TYPE_CHECKING:
+    from hpo.search.sampler import Sampler
+
+# Results before the first move, and trials proposed between two moves.
+_FEWEST_RESULTS = 20
+_PATIENCE = 10
+# How surely a crowd is no accident, or an empty end no luck.
+_SIGNIFICANCE = 0.02
+# Ends of a range, as shares of its scale, and by how much of it a bound moves out.
+_CROWDED_END = 0.1
+_EMPTY_END = 0.2
+_GROWTH = 0.5
+
+
+class AdaptiveSearch:
+    """A sampler over a space whose ranges move within the limits of their dimensions.
+
+    `moves` are those so far, kept by the caller; `record` is told of a new one, and keeps it.
+    `make` gives the sampler for the ranges as they stand. Trials outside them keep their numbers
+    and tell the sampler nothing.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[SearchSpace], Sampler],
+        space: SearchSpace,
+        moves: Callable[[], Sequence[RangeMove]],
+        record: Callable[[RangeMove], None],
+    ) -> None:
+        self._make, self._space = make, space
+        self._moves, self._record = moves, record
+        self._outside: dict[int, HParams | None] = {}
+        self._looked_at = 0
+        self._ranges: SearchSpace | None = None
+        self._sampler: Sampler | None = None
+
+    def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
+        """The sampler's proposals for the next `n` trials, after a move if it is time for one."""
+        moves = self._moves()
+        ranges = with_moves(self._space, moves)
+        move = next_move(ranges, trials, moves[-1].trials if moves else 0)
+        if move is not None:
+            self._record(move)
+            ranges = with_moves(ranges, [move])
+        if self._sampler is None or ranges != self._ranges:
+            self._ranges = ranges
+            self._outside = {}
+            self._looked_at = 0
+            self._sampler = InThisSpace(self._make(ranges), self._outside)
+        for trial in trials[self._looked_at :]:
+            if not _lies_within(ranges, trial.hparams):
+                self._outside[trial.number] = None
+        self._looked_at = len(trials)
+        return self._sampler.ask(trials, n)
+
+
+def with_moves(space: SearchSpace, moves: Sequence[RangeMove]) -> SearchSpace:
+    """The space with the ranges that its dimensions have after these moves."""
+    ranges = {move.path: (move.low, move.high) for move in moves}
+    return replace(
+        space,
+        dimensions=tuple(
+            _moved(d, *ranges[d.path]) if d.path in ranges and d.limits else d
+            for d in space.dimensions
+        ),
+    )
+
+
+def next_move(space: SearchSpace, trials: Sequence[Trial], since: int) -> RangeMove | None:
+    """The move of a range that the trials ask for, the last move being `since` that many trials.
+
+    A bound moves out by half its range where more of the best quarter of the trials lie in the
+    tenth beside it than chance would put there, and in by a fifth where none of the best half lie
+    in that fifth although others do: each to a chance of 1 in 50 (binomial tests). Trials are
+    compared as `comparable_losses` has them; dimensions are looked at in their order.
+    """
+    if len(trials) < since + _PATIENCE:
+        return None
+    losses = comparable_losses(trials)
+    for dimension in space.dimensions:
+        if dimension.limits is None:
+            continue
+        distribution = dimension.distribution
+        places = {
+            trial.number: position_of(distribution, trial.hparams[dimension.path])
+            for trial in trials
+            if trial.number in losses
+            and dimension.path in trial.hparams
+            and can_give(distribution, trial.hparams[dimension.path])
+        }
+        if len(places) < _FEWEST_RESULTS:
+            continue
+        ranked = [places[n] for n in sorted(places, key=lambda n: (losses[n], n))]
+        for move in (
+            # What may lie beyond a bound counts for more than what is not worth trying.
+            *(_widened(dimension, ranked, side) for side in (-1, 1)),
+            *(_narrowed(dimension, ranked, side) for side in (-1, 1)),
+        ):
+            if move is not None:
+                low, high, reason = move
+                return RangeMove(dimension.path, low, high, len(trials), reason)
+    return None
+
+
+def _widened(
+    dimension: Dimension, ranked: Sequence[float], side: int
+) -> tuple[float, float, str] | None:
+    best = ranked[: len(ranked) // 4]
+    crowd = sum(_distance(place, side) < _CROWDED_END for place in best)
+    if _chance_of_at_least(crowd, len(best), _CROWDED_END) >= _SIGNIFICANCE:
+        return None
+    reason = f"{crowd} of the best {len(best)} trials lie in its {_end(side)} tenth"
+    return _to(dimension, -_GROWTH if side < 0 else 1 + _GROWTH, side, reason)
+
+
+def _narrowed(
+    dimension: Dimension, ranked: Sequence[float], side: int
+) -> tuple[float, float, str] | None:
+    best = ranked[: len(ranked) // 2]
+    if any(_distance(place, side) < _EMPTY_END for place in best):
+        return None
+    share = sum(_distance(place, side) < _EMPTY_END for place in ranked) / len(ranked)
+    if (1 - share) ** len(best) >= _SIGNIFICANCE:
+        return None
+    reason = f"none of the best {len(best)} trials lies in its {_end(side)} fifth"
+    return _to(dimension, _EMPTY_END if side < 0 else 1 - _EMPTY_END, side, reason)
+
+
+def _to(
+    dimension: Dimension, place: float, side: int, reason: str
+) -> tuple[float, float, str] | None:
+    """The range with one bound at a place on its scale, within the limits; None if it is there."""
+    distribution, limits = dimension.distribution, dimension.limits
+    assert not isinstance(distribution, Choice)
+    assert limits is not None
+    low, high = float(distribution.low), float(distribution.high)
+    if distribution.log:
+        bound = math.exp(math.log(low) + place * (math.log(high) - math.log(low)))
+    else:
+        bound = low + place * (high - low)
+    bound = float(f"{bound:.6g}")
+    if isinstance(distribution, Int):
+        bound = round(bound)
+    bound = min(max(bound, limits[0]), limits[1])
+    low, high = (bound, distribution.high) if side < 0 else (distribution.low, bound)
+    if low >= high or (low, high) == (distribution.low, distribution.high):
+        return None
+    return low, high, reason
+
+
+def _distance(place: float, side: int) -> float:
+    return place if side < 0 else 1 - place
+
+
+def _end(side: int) -> str:
+    return "lowest" if side < 0 else "highest"
+
+
+def _chance_of_at_least(successes: int, tries: int, chance: float) -> float:
+    return sum(
+        math.comb(tries, k) * chance**k * (1 - chance) ** (tries - k)
+        for k in range(successes, tries + 1)
+    )
+
+
+def _moved(dimension: Dimension, low: float, high: float) -> Dimension:
+    distribution = with_bounds(dimension.distribution, low, high)
+    prior = dimension.prior
+    if prior is not None and not can_give(distribution, prior.value):
+        prior = None
+    return replace(dimension, distribution=distribution, prior=prior)
+
+
+def _lies_within(space: SearchSpace, hparams: HParams) -> bool:
+    return all(
+        can_give(dimension.distribution, hparams[dimension.path])
+        for dimension in space.dimensions
+        if dimension.limits is not None and dimension.path in hparams
+    )
+
+
+def widest(space: SearchSpace) -> SearchSpace:
+    """The space with every range as wide as it may ever become."""
+    return replace(
+        space,
+        dimensions=tuple(
+            replace(d, distribution=with_bounds(d.distribution, *d.limits)) if d.limits else d
+            for d in space.dimensions
+        ),
+    )

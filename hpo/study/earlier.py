@@ -1,0 +1,175 @@
+"""What a study knows besides its trials: of earlier studies, of earlier spaces, of its user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
+from typing import Any
+
+from hpo.errors import StudyError
+from hpo.search.adaptive import widest
+from hpo.search.earlier import Lesson
+from hpo.search.knowledge import Knowledge
+from hpo.space import RangeMove, SearchSpace
+from hpo.spec.experiment import Experiment
+from hpo.spec.start import start_points
+from hpo.spec.translate import can_take, nearest, translated, translations
+from hpo.study.events import StudyState, fold
+from hpo.study.journal import Journal
+from hpo.study.notes import Learn, Move, Note
+from hpo.study.storage import Storage, StudyRecord
+from hpo.study.stored import stored_experiment
+from hpo.trial import Trial, TrialState
+
+# Configurations of each earlier study that are tried again, and results that are taken over.
+_POINTS = 3
+_MOST_TRIALS = 100
+
+
+def lessons(
+    experiment: Experiment,
+    storage: Storage,
+    fingerprint: str,
+    notes: Sequence[Note],
+    say: Callable[[str], None],
+) -> list[Learn]:
+    """What the sources of a spec tell that the study has not noted yet.
+
+    Raises:
+        StudyError: for a source that cannot be read, or is the study itself.
+    """
+    search = experiment.search
+    assert search is not None
+    noted = {note.source for note in notes if isinstance(note, Learn)}
+    found = []
+    for source in search.sources:
+        if source in noted:
+            continue
+        try:
+            learnt = _lesson(source, experiment, storage, fingerprint)
+        except StudyError as error:
+            raise StudyError(f"search.from: {error}") from None
+        say(str(learnt))
+        found.append(learnt)
+    return found
+
+
+def knowledge_of(experiment: Experiment, journal: Journal, say: Callable[[str], None]) -> Knowledge:
+    """What a study's sampler is told, from its spec and its log; moves of ranges are noted there.
+
+    Says which trials lie outside the space as it is now.
+    """
+    state, search = journal.state, experiment.search
+    assert search is not None
+    learnt = [note for note in state.notes if isinstance(note, Learn)]
+    values = experiment.training.model_dump(exclude_unset=True)
+    space = widest(experiment.space)
+    changed = translations(space, values, state.trials)
+    outside = sum(hparams is None for hparams in changed.values())
+    if outside:
+        say(
+            f"{outside} of {len(state)} trials lie outside the space as it is now: they stay in"
+            " the study, and the sampler does not learn from them."
+        )
+
+    def record(move: RangeMove) -> None:
+        note = Move(move)
+        say(str(note))
+        journal.record(note)
+
+    return Knowledge(
+        points=(
+            *start_points(experiment.space, values, search.start),
+            *(
+                point
+                # The best of each first, then the second best of each.
+                for points in zip_longest(*(note.points for note in learnt))
+                for point in points
+                if point is not None and can_take(experiment.space, point)
+            ),
+        ),
+        lessons=tuple(Lesson(_still(note, space, values), note.is_comparable) for note in learnt),
+        changed=changed,
+        moves=lambda: [note.move for note in state.notes if isinstance(note, Move)],
+        record=record,
+    )
+
+
+def _still(note: Learn, space: SearchSpace, values: Mapping[str, Any]) -> tuple[Trial, ...]:
+    """The trials of an earlier study that this one's space can still give."""
+    changed = translations(space, values, note.trials)
+    return tuple(
+        replace(trial, hparams=hparams)
+        for trial in note.trials
+        if (hparams := changed.get(trial.number, trial.hparams)) is not None
+    )
+
+
+def _lesson(source: str, experiment: Experiment, storage: Storage, fingerprint: str) -> Learn:
+    url, _, name = source.rpartition("#")
+    if not url:
+        if name == experiment.name:
+            raise StudyError(f"'{name}' is this study itself: name another.")
+        record = storage.study(name)
+        return _read(source, record, storage, experiment, fingerprint)
+    with Storage.read(url) as other:
+        return _read(source, other.study(name), other, experiment, fingerprint)
+
+
+def _read(
+    source: str, record: StudyRecord, storage: Storage, experiment: Experiment, fingerprint: str
+) -> Learn:
+    earlier = stored_experiment(record, storage.where)
+    if earlier.search is None or experiment.search is None:
+        raise StudyError(f"study '{record.name}' has no search: name another.")
+    state = fold(storage.events(record.id), earlier.search.objective)
+    complete = _ranked(state, earlier.training.train.epochs)
+    values = earlier.training.model_dump(exclude_unset=True)
+    epochs = experiment.training.train.epochs
+    space = widest(experiment.space)
+    trials = []
+    for trial in spread(complete, _MOST_TRIALS):
+        hparams = translated(space, values, trial.hparams)
+        if hparams is not None:
+            losses = resampled(trial.losses, epochs)
+            trials.append(Trial(trial.number, hparams, trial.state, losses))
+    points: list[Mapping[str, Any]] = []
+    for trial in complete:
+        point = nearest(experiment.space, values, trial.hparams)
+        if point is not None and point not in points:
+            points.append(point)
+        if len(points) == _POINTS:
+            break
+    is_comparable = (
+        record.data_fingerprint == fingerprint
+        and earlier.search.objective == experiment.search.objective
+        and earlier.training.train.epochs == epochs
+    )
+    return Learn(source, is_comparable, tuple(points), tuple(trials))
+
+
+def _ranked(state: StudyState, epochs: int) -> list[Trial]:
+    """The trials that trained in full, best first."""
+    finished = [
+        trial
+        for trial in state.trials
+        if trial.state is TrialState.COMPLETE and trial.epochs == epochs
+    ]
+    return sorted(finished, key=lambda trial: (trial.losses[-1], trial.number))
+
+
+def spread(trials: Sequence[Trial], most: int) -> list[Trial]:
+    """At most so many of ranked trials, from the best to the worst at even distances."""
+    if len(trials) <= most:
+        return list(trials)
+    return [trials[index * (len(trials) - 1) // (most - 1)] for index in range(most)]
+
+
+def resampled(losses: Sequence[float], epochs: int) -> tuple[float, ...]:
+    """A curve over another number of epochs: at each share of the training, its value there.
+
+    By shares, because a learning-rate schedule spans the whole training, however long that is.
+    """
+    count = len(losses)
+    return tuple(losses[-(-epoch * count // epochs) - 1] for epoch in range(1, epochs + 1))

@@ -1,0 +1,72 @@
+"""Events that are about the whole study: what it learnt of others, how its ranges moved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, TypeAlias
+
+from hpo.space import RangeMove
+from hpo.trial import HParams, Trial, TrialState
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A dimension's range became another; see `RangeMove` for what it says."""
+
+    kind: ClassVar[str] = "move"
+    move: RangeMove
+
+    def to_value(self) -> dict[str, Any]:
+        """The note as plain values."""
+        return asdict(self.move)
+
+    def __str__(self) -> str:
+        move = self.move
+        bounds = f"{move.low:.6g} to {move.high:.6g}"
+        return f"{move.path} ranges from {bounds} after {move.trials} trials: {move.reason}."
+
+
+@dataclass(frozen=True, slots=True)
+class Learn:
+    """What the study at `source` tells this one; kept, for that study may change or go.
+
+    `points` are its best configurations, to be tried here; `trials` those that trained in full, in
+    the terms of this one, with a loss for each of our epochs. Their losses stand beside ours where
+    `is_comparable`; else they are of another problem.
+    """
+
+    kind: ClassVar[str] = "learn"
+    source: str
+    is_comparable: bool
+    points: tuple[HParams, ...]
+    trials: tuple[Trial, ...]
+
+    def to_value(self) -> dict[str, Any]:
+        """The note as plain values."""
+        return {
+            "source": self.source,
+            "is_comparable": self.is_comparable,
+            "points": [dict(point) for point in self.points],
+            "trials": [[t.number, dict(t.hparams), list(t.losses)] for t in self.trials],
+        }
+
+    def __str__(self) -> str:
+        return (
+            f"From {self.source}: {len(self.points)} configurations to try first, and"
+            f" {len(self.trials)} results for the sampler."
+        )
+
+
+Note: TypeAlias = Move | Learn
+
+
+def note_from(kind: str, value: Mapping[str, Any]) -> Note:
+    """The note that `to_value` wrote."""
+    if kind == Move.kind:
+        return Move(RangeMove(**value))
+    trials = tuple(
+        Trial(number, hparams, TrialState.COMPLETE, tuple(losses))
+        for number, hparams, losses in value["trials"]
+    )
+    return Learn(value["source"], value["is_comparable"], tuple(value["points"]), trials)

@@ -1,0 +1,133 @@
+"""Ranges that follow the search."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpo.search.adaptive import next_move, widest, with_moves
+from hpo.search.knowledge import Knowledge
+from hpo.search.levels import position_of
+from hpo.search.sampler import Setting, make_sampler
+from hpo.space import Choice, Condition, Dimension, Float, Int, RangeMove, SearchSpace
+from hpo.spec.search import NoScheduler, Random, Tpe
+from hpo.trial import Trial, TrialState
+
+RATE = Dimension("rate", Float(1e-3, 1e-1, log=True), limits=(1e-5, 0.5))
+SPACE = SearchSpace((RATE, Dimension("kind", Choice(("a", "b")))))
+
+
+def trials_of(space, count, loss, number=0):
+    drawn = []
+    for k in range(count):
+        hparams = space.place([(k * 0.618034) % 1] * len(space))
+        drawn.append(Trial(number + k, hparams, TrialState.COMPLETE, (loss(hparams),)))
+    return drawn
+
+
+@pytest.mark.parametrize(
+    ("loss", "low", "high"),
+    [
+        (lambda h: h["rate"], 1e-4, 1e-1),  # the lowest are best: half of two decades further down
+        (lambda h: -h["rate"], 1e-3, 0.5),  # the highest: as far as the limit
+    ],
+)
+def test_a_bound_at_which_the_best_trials_crowd_moves_out(loss, low, high):
+    move = next_move(SPACE, trials_of(SPACE, 60, loss), 0)
+    assert (move.path, move.low, move.high) == ("rate", pytest.approx(low), pytest.approx(high))
+    assert move.trials == 60
+    assert "of the best 15 trials lie in its" in move.reason
+
+
+def test_an_end_where_no_good_trial_is_is_cut_off():
+    def loss(hparams):
+        return abs(position_of(RATE.distribution, hparams["rate"]) - 0.7)
+
+    move = next_move(SPACE, trials_of(SPACE, 40, loss), 0)
+    assert (move.low, move.high) == (pytest.approx(10**-2.6, rel=1e-5), 1e-1)
+    assert move.reason == "none of the best 20 trials lies in its lowest fifth"
+
+
+def test_nothing_moves_without_evidence_or_so_soon_after_a_move():
+    crowded = trials_of(SPACE, 40, lambda h: h["rate"])
+    assert next_move(SPACE, crowded[:19], 0) is None
+    assert next_move(SPACE, crowded, 31) is None
+    assert next_move(SPACE, crowded, 30) is not None
+    level = trials_of(SPACE, 40, lambda h: (h["rate"] * 1e6) % 1)
+    assert next_move(SPACE, level, 0) is None
+    diverged = [Trial(t.number, t.hparams, TrialState.DIVERGED) for t in crowded]
+    assert next_move(SPACE, diverged, 0) is None
+
+
+def test_a_bound_at_its_limit_and_a_range_without_limits_stay():
+    fixed = SearchSpace((Dimension("rate", RATE.distribution, limits=(1e-3, 1e-1)),))
+    # What may still happen there is that the other end is cut off.
+    move = next_move(fixed, trials_of(fixed, 60, lambda h: h["rate"]), 0)
+    assert move.low == 1e-3
+    assert move.high < 1e-1
+    plain = SearchSpace((Dimension("rate", RATE.distribution),))
+    assert next_move(plain, trials_of(plain, 40, lambda h: h["rate"]), 0) is None
+
+
+SPACES = {
+    "log": SPACE,
+    "linear": SearchSpace((Dimension("x", Float(0.0, 1.0), limits=(-1.0, 1.2)),)),
+    "whole": SearchSpace((Dimension("x", Int(1, 10), limits=(1, 40)),)),
+    "log whole": SearchSpace((Dimension("x", Int(8, 64, log=True), limits=(1, 512)),)),
+    "conditional": SearchSpace(
+        (
+            Dimension("kind", Choice(("a", "b"))),
+            Dimension("x", Float(0.0, 1.0), Condition("kind", ("b",)), limits=(-5.0, 5.0)),
+        )
+    ),
+}
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.sampled_from(sorted(SPACES)), st.floats(-1, 2), st.integers(0, 4))
+def test_ranges_stay_within_their_limits_however_often_they_move(name, best, seed):
+    space, moves, trials = SPACES[name], [], []
+
+    def loss(hparams):
+        value = hparams.get("rate", hparams.get("x", 0))
+        place = space.dimensions[-1 if name == "conditional" else 0]
+        return abs(position_of(widest(space).by_path[place.path].distribution, value) - best)
+
+    for _ in range(6):
+        ranges = with_moves(space, moves)
+        trials += trials_of(ranges, 20, loss, len(trials))
+        move = next_move(ranges, trials, moves[-1].trials if moves else 0)
+        if move is not None:
+            low, high = space.by_path[move.path].limits
+            assert low <= move.low < move.high <= high
+            assert type(move.low) is type(space.by_path[move.path].distribution.low)
+            moves.append(move)
+
+
+def make(spec, moves):
+    setting = Setting(0, trials=100, epochs=9, scheduler=NoScheduler(name="none"))
+    knowledge = Knowledge(moves=lambda: moves, record=moves.append)
+    return make_sampler(spec, SPACE, setting, knowledge)
+
+
+@pytest.mark.parametrize("spec", [Random(name="random"), Tpe(name="tpe", startup_trials=5)])
+def test_a_sampler_follows_its_ranges_and_a_resumed_one_replays_them(spec):
+    moves = []
+    sampler, trials = make(spec, moves), []
+    for number in range(60):
+        (hparams,) = sampler.ask(trials, 1)
+        if number == 30:
+            sampler = make(spec, moves)  # as after a resume: only the moves are kept
+        low, high = (moves[-1].low, moves[-1].high) if moves else (1e-3, 1e-1)
+        assert low <= hparams["rate"] <= high
+        trials.append(Trial(number, hparams, TrialState.COMPLETE, (hparams["rate"],)))
+    assert min(move.low for move in moves) < 1e-3
+    before = len(moves)
+    assert make(spec, moves).ask(trials, 1) == make(spec, moves[:]).ask(trials, 1)
+    assert len(moves) <= before + 1
+
+
+def test_the_widest_space_has_every_limit():
+    assert widest(SPACE).by_path["rate"].distribution == Float(1e-5, 0.5, log=True)
+    moved = with_moves(SPACE, [RangeMove("rate", 1e-4, 1e-2, 20, "")])
+    assert moved.by_path["rate"].distribution == Float(1e-4, 1e-2, log=True)
+    assert moved.by_path["kind"] == SPACE.by_path["kind"]

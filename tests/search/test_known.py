@@ -1,0 +1,210 @@
+"""What a study knows before its sampler is asked: points, priors, other studies, other spaces."""
+
+from statistics import fmean
+
+import pytest
+
+from hpo.errors import HpoError
+from hpo.search.earlier import Informed, InThisSpace, Lesson
+from hpo.search.knowledge import Knowledge
+from hpo.search.known import KnownFirst
+from hpo.search.priors import around, prior_share
+from hpo.search.sampler import Setting, make_sampler
+from hpo.space import Choice, Condition, Dimension, Float, Int, Prior, SearchSpace
+from hpo.spec.schema import variants_of
+from hpo.spec.search import NoScheduler, SearchSpec
+from hpo.trial import Trial, TrialState
+
+SPECS = variants_of(SearchSpec, "sampler").specs
+SPACE = SearchSpace(
+    (
+        Dimension("rate", Float(1e-4, 1.0, log=True), prior=Prior(1e-3)),
+        Dimension("kind", Choice(("a", "b", "c")), prior=Prior("b")),
+        Dimension("depth", Int(1, 9), Condition("kind", ("b",))),
+    )
+)
+PLAIN = SearchSpace(tuple(Dimension(d.path, d.distribution, d.when) for d in SPACE.dimensions))
+
+
+def sampler_of(name, space, seed=0, **knowledge):
+    setting = Setting(seed, trials=100, epochs=9, scheduler=NoScheduler(name="none"))
+    return make_sampler(SPECS[name](name=name), space, setting, Knowledge(**knowledge))
+
+
+def ended(number, hparams, loss):
+    return Trial(number, hparams, TrialState.COMPLETE, (loss,))
+
+
+class Recorder:
+    """Remembers what it was shown, and proposes its numbers."""
+
+    def __init__(self):
+        self.shown = []
+
+    def ask(self, trials, n):
+        self.shown.append(list(trials))
+        return [{"rate": float(len(trials) + k)} for k in range(n)]
+
+
+def test_known_points_come_first_and_the_sampler_goes_on():
+    points = ({"rate": 0.5, "kind": "a"}, {"rate": 0.25, "kind": "b", "depth": 3})
+    sampler = sampler_of("random", PLAIN, points=points)
+    proposals = sampler.ask([], 4)
+    assert proposals[:2] == [*points]
+    assert proposals[2:] == sampler_of("random", PLAIN).ask([Trial(0, {}), Trial(1, {})], 2)
+    # One by one it is the same, and a resumed study repeats nothing.
+    begun = [Trial(0, proposals[0])]
+    assert sampler_of("random", PLAIN, points=points).ask(begun, 3) == proposals[1:]
+
+
+def test_points_added_to_a_study_come_next():
+    begun = [Trial(n, {"rate": 0.1 * (n + 1), "kind": "a"}) for n in range(3)]
+    points = ({"rate": 0.1, "kind": "a"}, {"rate": 0.9, "kind": "c"})
+    (proposal,) = sampler_of("random", PLAIN, points=points).ask(begun, 1)
+    assert proposal == points[1]
+
+
+def test_what_a_point_leaves_open_is_drawn_the_same_again():
+    first = sampler_of("random", PLAIN, points=({"kind": "b"}, {"kind": "b"})).ask([], 2)
+    again = sampler_of("random", PLAIN, points=({"kind": "b"}, {"kind": "b"})).ask([], 2)
+    assert first == again
+    assert [p["kind"] for p in first] == ["b", "b"]
+    assert first[0]["rate"] != first[1]["rate"]
+    assert 1 <= first[0]["depth"] <= 9
+
+
+class Below:
+    """Forbids rates below a half."""
+
+    text, deciding = "rate < 0.5", frozenset({"rate"})
+
+    def forbids(self, hparams):
+        return hparams["rate"] < 0.5
+
+
+RULED = SearchSpace(PLAIN.dimensions, rules=(Below(),))
+
+
+def test_a_point_is_completed_by_the_rules_or_refused():
+    sampler = sampler_of("random", RULED, points=({"kind": "a"},))
+    assert sampler.ask([], 1)[0]["rate"] >= 0.5
+    with pytest.raises(HpoError, match=r"search.start\[0\]"):
+        KnownFirst(Recorder(), RULED, 0, [{"rate": 0.1}])
+
+
+@pytest.mark.parametrize("name", ["random", "qmc", "tpe", "gp"])
+def test_no_sampler_proposes_what_a_rule_forbids(name):
+    trials = [ended(n, h, h["rate"]) for n, h in enumerate(sampler_of("random", RULED).ask([], 12))]
+    proposals = sampler_of(name, RULED).ask(trials, 4)
+    assert len(proposals) == 4
+    assert all(RULED.allows(hparams) for hparams in proposals)
+
+
+class Odd:
+    """Forbids odd depths."""
+
+    text, deciding = "depth is odd", frozenset({"depth"})
+
+    def forbids(self, hparams):
+        return hparams.get("depth", 0) % 2 == 1
+
+
+@pytest.mark.parametrize("name", ["grid", "random", "tpe"])
+def test_a_ruled_finite_space_is_tried_in_full_and_once(name):
+    space = SearchSpace(PLAIN.dimensions[1:], rules=(Odd(),))
+    trials = []
+    while proposals := sampler_of(name, space, points=({"kind": "c"},)).ask(trials, 3):
+        trials += [ended(len(trials) + k, h, float(k)) for k, h in enumerate(proposals)]
+    assert len(trials) == space.size == 2 + 4
+    assert len({str(trial.hparams) for trial in trials}) == len(trials)
+    assert trials[0].hparams == {"kind": "c"}
+
+
+def test_half_of_the_first_draws_and_ever_fewer_lie_near_the_prior():
+    assert [prior_share(n) for n in (0, 1, 10, 50, 500)] == [1, 0.5, 0.5, 0.1, 0.01]
+    rate, kind, _ = SPACE.dimensions
+    positions = [(i + 0.5) / 600 for i in range(600)]
+    near = [around(rate, p) for p in positions]
+    assert all(1e-4 <= value <= 1 for value in near)
+    below = sum(value < 1e-2 for value in near) / 600
+    assert 0.7 < below < 0.85  # half of the range of a uniform draw lies there
+    assert sum(around(kind, p) == "b" for p in positions) == 400  # four of six
+    assert around(PLAIN.dimensions[0], 0.0) == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize("name", ["random", "qmc", "tpe"])
+def test_every_sampler_starts_at_the_prior_and_keeps_draws_of_its_own(name):
+    proposals = sampler_of(name, SPACE).ask([], 10)
+    assert (proposals[0]["rate"], proposals[0]["kind"]) == (1e-3, "b")
+    own = sampler_of(name, PLAIN).ask([], 10)
+    kept = sum(one == other for one, other in zip(proposals, own, strict=True))
+    assert 1 <= kept <= 9
+    begun = [Trial(n, hparams) for n, hparams in enumerate(proposals[:4])]
+    assert sampler_of(name, SPACE).ask(begun, 6) == proposals[4:]
+
+
+def test_the_first_trial_at_the_prior_comes_after_the_known_points():
+    proposals = sampler_of("random", SPACE, points=({"rate": 0.5, "kind": "a"},)).ask([], 2)
+    assert proposals[0]["rate"] == 0.5
+    assert (proposals[1]["rate"], proposals[1]["kind"]) == (1e-3, "b")
+
+
+def test_a_trial_of_an_earlier_space_is_shown_as_it_is_in_this_one():
+    inner = Recorder()
+    sampler = InThisSpace(inner, {0: None, 1: {"rate": 0.5, "kind": "a"}})
+    trials = [ended(0, {"x": 1}, 1.0), ended(1, {"rate": 0.5}, 2.0), ended(2, {"rate": 0.1}, 3.0)]
+    sampler.ask(trials, 1)
+    (shown,) = inner.shown
+    assert shown[0] == Trial(0, {}, TrialState.PRUNED)
+    assert shown[1] == ended(1, {"rate": 0.5, "kind": "a"}, 2.0)
+    assert shown[2] is trials[2]
+
+
+@pytest.mark.parametrize("name", sorted(set(SPECS) - {"bayesian"}))
+def test_no_sampler_chokes_on_trials_outside_its_space(name):
+    space = SearchSpace(PLAIN.dimensions[1:])
+    drawn = sampler_of("random", space).ask([], 8)
+    trials = [ended(n, hparams, float(n * 7 % 5)) for n, hparams in enumerate(drawn)]
+    outside = ended(8, {"gone": 1}, -1.0)
+    sampler = sampler_of(name, space, changed={0: None, 3: None, 8: None})
+    for hparams in sampler.ask([*trials, outside], 2):
+        assert "kind" in hparams
+        assert ("depth" in hparams) == (hparams["kind"] == "b")
+
+
+def test_earlier_trials_of_the_same_problem_are_shown_first_and_as_they_are():
+    inner = Recorder()
+    earlier = (ended(7, {"rate": 0.5}, 1.0), ended(9, {"rate": 0.7}, 3.0))
+    sampler = Informed(inner, [Lesson(earlier, is_comparable=True)])
+    own = [ended(0, {"rate": 0.2}, 10.0)]
+    sampler.ask(own, 1)
+    (shown,) = inner.shown
+    assert [trial.number for trial in shown] == [0, 1, 2]
+    assert [trial.losses for trial in shown] == [(1.0,), (3.0,), (10.0,)]
+
+
+def test_losses_of_another_problem_are_brought_to_the_scale_of_this_one():
+    inner = Recorder()
+    earlier = tuple(ended(n, {"rate": 0.1 * (n + 1)}, 1000.0 * n) for n in range(4))
+    sampler = Informed(inner, [Lesson(earlier, is_comparable=False)])
+    own = [ended(n, {"rate": 0.01 * (n + 1)}, 0.1 * n) for n in range(6)]
+    sampler.ask(own, 1)
+    (shown,) = inner.shown
+    moved = [trial.losses[-1] for trial in shown[:4]]
+    assert moved == sorted(moved)
+    assert fmean(moved) == pytest.approx(fmean(trial.losses[-1] for trial in own))
+    assert -0.2 < moved[0] < moved[-1] < 0.7
+
+
+def test_a_sampler_that_learns_begins_where_the_earlier_study_was_good():
+    drawn = sampler_of("random", PLAIN, seed=5).ask([], 40)
+    earlier = tuple(ended(n, h, abs(h["rate"] - 0.3)) for n, h in enumerate(drawn))
+    lessons = (Lesson(earlier, is_comparable=True),)
+    informed = sampler_of("tpe", PLAIN, lessons=lessons).ask([], 6)
+    alone = sampler_of("tpe", PLAIN).ask([], 6)
+    assert fmean(abs(h["rate"] - 0.3) for h in informed) < fmean(
+        abs(h["rate"] - 0.3) for h in alone
+    )
+    # A sampler that does not look at results draws as it would.
+    blind = sampler_of("random", PLAIN)
+    assert sampler_of("random", PLAIN, lessons=lessons).ask([], 3) == blind.ask([], 3)

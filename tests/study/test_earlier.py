@@ -1,0 +1,213 @@
+"""What a study is told of earlier studies and of its own earlier space."""
+
+from pathlib import Path
+
+import pytest
+
+from hpo.errors import StudyError
+from hpo.space import RangeMove
+from hpo.spec.load import experiment_from_document
+from hpo.study.earlier import knowledge_of, lessons, resampled, spread
+from hpo.study.event_rows import from_rows, to_row
+from hpo.study.events import End, Propose, Report, StudyState, fold
+from hpo.study.lease import acquire
+from hpo.study.notes import Learn, Move
+from hpo.study.storage import Storage
+from hpo.trial import Trial, TrialState
+
+DOCUMENT = {
+    "name": "here",
+    "data": {"dataset": "iris"},
+    "model": {"name": "mlp", "dropout": 0.1},
+    "optimizer": {"name": "adamw", "learning_rate": 0.01},
+    "train": {"epochs": 2},
+    "space": {"model.dropout": {"float": [0.0, 0.3]}, "model.norm": {"choice": ["none", "layer"]}},
+    "search": {"objective": {"maximize": "accuracy"}, "trials": 10},
+}
+
+
+def an_experiment(**parts):
+    search = {**DOCUMENT["search"], **parts.pop("search", {})}
+    return experiment_from_document({**DOCUMENT, **parts, "search": search}, Path())
+
+
+class Pen:
+    """A journal that stores nothing."""
+
+    def __init__(self, objective):
+        self.state = StudyState(objective)
+
+    def record(self, what, trial=None):
+        self.state.record(what, trial, 0)
+
+    def flush(self): ...
+
+    def train(self, hparams, *accuracies):
+        number = len(self.state)
+        self.record(Propose(hparams, 0), number)
+        for epoch, accuracy in enumerate(accuracies, start=1):
+            self.record(Report(epoch, {"accuracy": accuracy, "loss": 1 - accuracy}), number)
+        if len(accuracies) > 1:
+            self.record(End(TrialState.COMPLETE), number)
+
+
+def store(storage, experiment, trials, fingerprint="data-1"):
+    """A study with these trials: hparams and an accuracy for each epoch."""
+    study = storage.create_study(
+        experiment.name, experiment.document, 0, {"versions": {}}, fingerprint
+    )
+    pen = Pen(experiment.search.objective)
+    events = []
+    for hparams, accuracies in trials:
+        before = pen.state
+        log, record = [], before.record
+        pen.record = lambda what, trial=None, log=log, record=record: log.append(
+            record(what, trial, 0)
+        )
+        pen.train(hparams, *accuracies)
+        events += log
+    with acquire(storage, study.id) as lease:
+        storage.append(study.id, events, lease.token)
+    return study
+
+
+TRIALS = [
+    ({"model.dropout": 0.2, "optimizer.learning_rate": 0.01}, (0.5, 0.7)),
+    ({"model.dropout": 0.5, "optimizer.learning_rate": 0.01}, (0.6, 0.9)),
+    ({"model.dropout": 0.1, "optimizer.learning_rate": 0.02}, (0.6, 0.8)),
+    ({"model.dropout": 0.0, "optimizer.learning_rate": 0.02}, (0.9,)),  # not trained in full
+    ({"model.dropout": 0.3, "optimizer.learning_rate": 0.02}, (0.1, 0.2)),
+]
+THERE = {
+    "model.dropout": {"float": [0.0, 0.6]},
+    "optimizer.learning_rate": {"choice": [0.01, 0.02]},
+}
+
+
+@pytest.fixture
+def there(storage):
+    store(storage, an_experiment(name="there", space=THERE), TRIALS)
+
+
+def learn(storage, experiment, notes=(), fingerprint="data-1"):
+    said = []
+    return lessons(experiment, storage, fingerprint, notes, said.append), said
+
+
+def test_the_best_of_an_earlier_study_are_tried_first_and_its_results_are_shown(storage, there):
+    experiment = an_experiment(search={"from": ["there"], "start": [{"model.norm": "layer"}]})
+    (note,), said = learn(storage, experiment)
+    assert said == ["From there: 3 configurations to try first, and 3 results for the sampler."]
+    # 0.5 is moved to the nearest that this space has; what does not vary there has its value there.
+    assert [point["model.dropout"] for point in note.points] == [0.3, 0.1, 0.2]
+    assert [point["model.norm"] for point in note.points] == ["none"] * 3
+    # A result must be of the very configuration: that at 0.5 is not shown.
+    assert [trial.hparams["model.dropout"] for trial in note.trials] == [0.1, 0.2, 0.3]
+    assert note.trials[0].losses == (-0.6, -0.8)
+    assert note.is_comparable
+
+    pen = Pen(experiment.search.objective)
+    pen.record(note)
+    known = knowledge_of(experiment, pen, said.append)
+    assert [point["model.dropout"] for point in known.points] == [0.1, 0.3, 0.1, 0.2]
+    assert known.points[0]["model.norm"] == "layer"
+    assert known.lessons[0].trials == note.trials
+    assert known.changed == {}
+
+
+def test_what_was_learnt_is_not_read_again_and_survives_the_log(storage, there):
+    experiment = an_experiment(search={"from": ["there"]})
+    (note,), _ = learn(storage, experiment)
+    assert learn(storage, experiment, [note]) == ([], [])
+    state = StudyState(experiment.search.objective)
+    move = Move(RangeMove("model.dropout", 0.0, 0.4, 20, "because"))
+    rows = [to_row(state.record(what, None, 0)) for what in (note, move)]
+    again = fold(from_rows(rows), experiment.search.objective)
+    assert again.notes == [note, move] == state.notes
+    assert str(move) == "model.dropout ranges from 0 to 0.4 after 20 trials: because."
+
+
+@pytest.mark.parametrize(
+    ("parts", "fingerprint"),
+    [
+        ({"train": {"epochs": 4}}, "data-1"),
+        ({}, "data-2"),
+        ({"search": {"objective": {"minimize": "loss"}}}, "data-1"),
+    ],
+)
+def test_another_problem_is_not_comparable(storage, there, parts, fingerprint):
+    search = {**parts.get("search", {}), "from": ["there"]}
+    (note,), _ = learn(storage, an_experiment(**{**parts, "search": search}), (), fingerprint)
+    assert not note.is_comparable
+    epochs = parts.get("train", {"epochs": 2})["epochs"]
+    assert all(len(trial.losses) == epochs for trial in note.trials)
+
+
+def test_a_study_of_another_database_is_read(storage, tmp_path):
+    with Storage.create(f"sqlite:///{tmp_path / 'other.db'}") as other:
+        store(other, an_experiment(name="there", space=THERE), TRIALS)
+    source = f"sqlite:///{tmp_path / 'other.db'}#there"
+    (note,), _ = learn(storage, an_experiment(search={"from": [source]}))
+    assert note.source == source
+    assert len(note.points) == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("their", "search.from: .* has no study 'their'. Did you mean 'there'"),
+        ("here", "search.from: 'here' is this study itself: name another"),
+        ("sqlite:///none.db#there", "search.from: no study database at none.db"),
+    ],
+)
+def test_a_source_that_cannot_be_read_is_the_users_to_fix(storage, there, source, message):
+    with pytest.raises(StudyError, match=message):
+        learn(storage, an_experiment(search={"from": [source]}))
+
+
+def test_trials_outside_the_space_are_said_and_told_to_no_sampler():
+    experiment = an_experiment()
+    pen = Pen(experiment.search.objective)
+    pen.train({"model.dropout": 0.2}, 0.5, 0.6)
+    pen.train({"model.dropout": 0.5}, 0.5, 0.6)
+    said = []
+    known = knowledge_of(experiment, pen, said.append)
+    assert known.changed == {0: {"model.dropout": 0.2, "model.norm": "none"}, 1: None}
+    assert said == [
+        "1 of 2 trials lie outside the space as it is now: they stay in the study, and the sampler"
+        " does not learn from them."
+    ]
+
+
+def test_a_range_that_has_moved_leaves_no_trial_outside():
+    space = {"model.dropout": {"float": [0.1, 0.3], "adapt": [0.0, 0.8]}}
+    experiment = an_experiment(space=space)
+    pen = Pen(experiment.search.objective)
+    pen.train({"model.dropout": 0.7}, 0.5, 0.6)
+    said = []
+    known = knowledge_of(experiment, pen, said.append)
+    assert known.changed == {}
+    known.record(RangeMove("model.dropout", 0.1, 0.5, 20, "because"))
+    assert [move.high for move in known.moves()] == [0.5]
+    assert said == ["model.dropout ranges from 0.1 to 0.5 after 20 trials: because."]
+
+
+def test_a_curve_keeps_its_shape_over_other_epochs():
+    assert resampled((3.0, 2.0, 1.0), 3) == (3.0, 2.0, 1.0)
+    assert resampled((2.0, 1.0), 4) == (2.0, 2.0, 1.0, 1.0)
+    assert resampled((4.0, 3.0, 2.0, 1.0), 2) == (3.0, 1.0)
+    assert resampled((1.0,), 3) == (1.0, 1.0, 1.0)
+
+
+def test_many_results_are_thinned_out_from_the_best_to_the_worst():
+    trials = [Trial(n, {}) for n in range(1000)]
+    kept = spread(trials, 100)
+    assert len(kept) == 100
+    assert (kept[0], kept[-1]) == (trials[0], trials[-1])
+    assert spread(trials[:5], 100) == trials[:5]
+
+
+def test_a_note_says_what_was_learnt():
+    assert str(Learn("a", True, (), ())) == (
+        "From a: 0 configurations to try first, and 0 results for the sampler."
+    )
