@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 # Anything that YAML and JSON can hold: a choice may be a list or a mapping.
 HParam: TypeAlias = "float | int | str | bool | list[HParam] | dict[str, HParam] | None"
@@ -42,6 +42,9 @@ class Trial:
     `values` are those of every objective after the last epoch, minimised too, where there are
     several; `losses` follows the first. `violation` is by how much the trial breaks the study's
     constraints, in all; 0 where it keeps them.
+
+    `exploited` is the epoch after which it last went on from another trial's weights, 0 for never;
+    `hparams` are then those that it has had since.
     """
 
     number: int
@@ -50,6 +53,7 @@ class Trial:
     losses: tuple[float, ...] = ()
     values: tuple[float, ...] = ()
     violation: float = 0.0
+    exploited: int = 0
 
     @property
     def epochs(self) -> int:
@@ -68,3 +72,13 @@ class Job:
     trial: int
     from_epoch: int
     to_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exploit:
+    """A trial goes on from the weights that `source` had after `epoch`, with these `hparams`."""
+
+    kind: ClassVar[str] = "exploit"
+    source: int
+    epoch: int
+    hparams: HParams

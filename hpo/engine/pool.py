@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -27,6 +27,10 @@ _ROUND_SECONDS = 0.5
 _FIRST_STEPS = 32
 
 
+# Knobs that are others after so many epochs, the earliest first.
+Changes: TypeAlias = tuple[tuple[int, np.ndarray], ...]
+
+
 @dataclass(frozen=True)
 class Report:
     """What an epoch of a trial came to: metrics of the validation split and the training loss."""
@@ -43,6 +47,13 @@ class _Occupant:
     seed: int
     step: int
     to_step: int
+    changes: Changes
+
+    def knobs_at(self, epoch: int) -> np.ndarray:
+        """The knobs of the epoch after so many."""
+        return next(
+            (knobs for after, knobs in reversed(self.changes) if after <= epoch), self.knobs
+        )
 
     def course(self, steps: int) -> Course:
         """How far the trial has come and is to go, for epochs of so many steps."""
@@ -106,13 +117,34 @@ class Pool:
         knobs: np.ndarray,
         lane: Lane | None,
         to_epoch: int,
+        changes: Changes = (),
     ) -> None:
-        """Set a trial into the lane at `index`: from its state, or from the start for None."""
+        """Set a trial into the lane at `index`: from its state, or from the start for None.
+
+        `changes` are those of its knobs, before its state and after.
+        """
         if lane is None:
             lane = initial_lane(self._program, training)
         self._lanes = self._operations.put(self._lanes, np.int32(index), lane)
         self._occupants[index] = _Occupant(
-            trial, knobs, training.train.seed, int(lane.step), to_epoch * self._program.steps
+            trial,
+            knobs,
+            training.train.seed,
+            int(lane.step),
+            to_epoch * self._program.steps,
+            changes,
+        )
+
+    def copy(self, source: int, index: int, knobs: np.ndarray, changes: Changes) -> None:
+        """Let the trial in the lane at `index` go on from the state of another lane.
+
+        The state, its random stream included, stays on the device.
+        """
+        state = self._operations.take(self._lanes, np.int32(source))
+        self._lanes = self._operations.put(self._lanes, np.int32(index), state)
+        trial, step = self._occupant(index).trial, self._occupant(source).step
+        self._occupants[index] = replace(
+            self._occupant(source), trial=trial, knobs=knobs, changes=changes, to_step=step
         )
 
     def extend(self, index: int, to_epoch: int) -> None:
@@ -175,7 +207,7 @@ class Pool:
         knobs = np.zeros((len(counts), len(self._program.knobs)), np.float32)
         for i, occupant in enumerate(self._occupants):
             if occupant is not None and counts[i]:
-                knobs[i] = occupant.knobs
+                knobs[i] = occupant.knobs_at(occupant.step // self._program.steps)
         data, order = self._inputs(counts)
         self._lanes, result = self._operations.round(self._lanes, data, knobs, order, counts)
         result = jax.device_get(result)

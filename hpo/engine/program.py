@@ -74,7 +74,7 @@ def split(
     what it would scale (a dropout, a penalty) is left out of the program.
     """
     study_wide = {"train.seed": 0, "train.seeds": 1, "train.stream": 0, "train.lanes": 1}
-    blank: dict[str, Any] = {**study_wide, _EPOCHS: _BLANK}
+    blank: dict[str, Any] = {**study_wide, "train.changes": (), _EPOCHS: _BLANK}
     knobs: dict[str, float] = {_EPOCHS: training.train.epochs}
     for path, mark, value in marked_leaves(training):
         if mark is Mark.HOST:

@@ -18,10 +18,11 @@ from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import fill, filled
 from hpo.spec.load import require_search
 from hpo.study.events import StudyState, fold
+from hpo.study.lineage import Lineage, changes
 from hpo.study.progress import best_trial, leading_trial
 from hpo.study.storage import Storage
 from hpo.study.stored import stored_experiment
-from hpo.trial import HParams, Trial
+from hpo.trial import Trial
 
 _FILE_KEYS = ("csv", "idx")
 
@@ -55,20 +56,23 @@ def export_trial(
     else:
         raise HpoError(_no_such_trial(study, state, number))
     folder = Path.cwd() if target is None else target.parent
-    document = training_document(experiment, trial.hparams, trial.number, folder)
+    lineage = state.lineage(trial.number)
+    document = training_document(experiment, lineage, folder)
     header = [
         f"Trial {trial.number} of the study {study}: {_result(experiment, trial)}.",
         f"Exported on {today} by hpo {__version__} from {storage.where}.",
+        *_ancestry(lineage),
         "",
         f"Train it in full:  hpo train {target.name if target else 'THIS_FILE'} -o model/",
     ]
     return Export(trial, dump_spec(document, _comments(experiment, trial), "\n".join(header)))
 
 
-def training_document(
-    experiment: Experiment, hparams: HParams, number: int, folder: Path
-) -> dict[str, Any]:
-    """The trial's training spec as a document, with nothing left to search.
+def training_document(experiment: Experiment, lineage: Lineage, folder: Path) -> dict[str, Any]:
+    """The training spec of a trial with this lineage, with nothing left to search.
+
+    It is that of the trial that the weights began with, whose random stream they kept, and of the
+    numbers that changed since.
 
     Every default is written out, so that it trains the same where a later version has others. The
     keys of the experiment's document come first. Relative paths of data are rewritten so that they
@@ -77,8 +81,12 @@ def training_document(
     written = {
         key: experiment.document[key] for key in experiment.document if key in Training.model_fields
     }
-    training = fill(experiment.training, hparams, number).model_dump(mode="json")
-    values = _in_order_of(filled(written, hparams), training)
+    first = lineage[0]
+    training = fill(experiment.training, first.hparams, first.trial).model_dump(mode="json")
+    values = _in_order_of(filled(written, first.hparams), training)
+    values["train"]["changes"] = [
+        {"after": after, "hparams": hparams} for after, hparams in changes(lineage)
+    ]
     values["data"] = _moved(values["data"], experiment.folder, folder)
     return {"name": experiment.name, **values}
 
@@ -114,6 +122,13 @@ def _moved_path(written: str, old: Path, new: Path) -> str:
         return written
     relative = Path(os.path.relpath(path, new))
     return str(path.resolve() if ".." in relative.parts else relative)
+
+
+def _ancestry(lineage: Lineage) -> list[str]:
+    if len(lineage) == 1:
+        return []
+    steps = ", ".join(f"trial {s.trial} from epoch {s.after + 1}" for s in lineage)
+    return [f"Its weights were trained by {steps}."]
 
 
 def _comments(experiment: Experiment, trial: Trial) -> dict[str, str]:

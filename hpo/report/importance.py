@@ -37,6 +37,8 @@ def importance_of(trials: Sequence[Trial], space: SearchSpace) -> Importance:
     varying = SearchSpace(tuple(d for d in space.dimensions if d.distribution.size > 1))
     if len(varying) < 2:
         return Importance(skipped="only one hparam varies")
+    if any(trial.exploited for trial in trials):
+        return Importance(skipped="hparams changed while trials trained")
     lengths = sorted((trial.epochs for trial in trials if trial.epochs), reverse=True)
     if len(lengths) < _FEWEST_TRIALS:
         has = f"{len(lengths)} {'has' if len(lengths) == 1 else 'have'}"

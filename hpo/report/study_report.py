@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from hpo.report.wording import scheduler_text
 from hpo.spec.search import SearchSpec
 from hpo.study.events import Event, Start, StudyState, fold
 from hpo.study.lease import driver_of
+from hpo.study.lineage import Lineage, trained_by
 from hpo.study.progress import best_trial, spent_seconds, states_of
 from hpo.study.replicas import deviation_of, final_reports
 from hpo.study.storage import Storage, StudyRecord
@@ -69,6 +71,8 @@ class Run:
 class StudyReport:
     """All that `hpo show` tells; `curve` is that of the best trial, or of the one nearest to it.
 
+    It follows that trial's weights, as `lineage` does: through the trials that they were copied
+    from.
     `notes` say how ranges moved and what was learnt of other studies.
     """
 
@@ -80,6 +84,7 @@ class StudyReport:
     top: tuple[TrialResult, ...]
     curve_of: TrialResult | None
     curve: tuple[float, ...]
+    lineage: Lineage
     importance: Importance
     seconds: float
     programs: int
@@ -115,7 +120,7 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
     overview = _overview(storage, record, reading)
     ranked = ranking(reading.trials)
     shown = reading.state.trial(overview.best.number) if overview.best else next(iter(ranked), None)
-    loss = reading.search.objective.loss
+    lineage = reading.state.lineage(shown.number) if shown else ()
     return StudyReport(
         overview=overview,
         metric=reading.search.objective.metric,
@@ -124,7 +129,8 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
         epochs_each=reading.epochs,
         top=tuple(reading.result(trial) for trial in ranked[:top]),
         curve_of=reading.result(shown) if shown else None,
-        curve=tuple(loss(value) + 0.0 for value in shown.losses) if shown else (),
+        curve=reading.curve(shown, lineage) if shown else (),
+        lineage=lineage,
         importance=importance_of(reading.trials, experiment.space),
         seconds=spent_seconds(events),
         programs=len(reading.state.pins),
@@ -173,10 +179,17 @@ class _Reading:
         loss = self.search.objective.loss
         # Adding zero, because the loss of a maximised 0 is -0.
         value = loss(trial.losses[-1]) + 0.0 if trial.losses else None
+        # One that has diverged, and has another's weights now, has nothing to show for it yet.
+        value = None if value is not None and math.isinf(value) else value
         of_seeds = final_reports(self.state, trial.number, trial.epochs)
         metric = self.search.objective.metric
         deviation = deviation_of(of_seeds)[metric] if of_seeds else None
         return TrialResult(trial.number, trial.state, trial.epochs, value, trial.hparams, deviation)
+
+    def curve(self, trial: Trial, lineage: Lineage) -> tuple[float, ...]:
+        loss, losses = self.search.objective.loss, {t.number: t.losses for t in self.trials}
+        epochs = range(1, trial.epochs + 1)
+        return tuple(loss(losses[trained_by(lineage, e)][e - 1]) + 0.0 for e in epochs)
 
 
 def _overview(storage: Storage, record: StudyRecord, reading: _Reading) -> Overview:

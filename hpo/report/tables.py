@@ -23,6 +23,7 @@ from hpo.report.wording import (
     seconds_text,
     short_names,
 )
+from hpo.study.lineage import Lineage
 from hpo.trial import HParams, TrialState
 
 _STATUS_STYLES = {"finished": "green", "exhausted": "green", "running": "cyan"}
@@ -66,6 +67,19 @@ def hparams_table(hparams: HParams) -> Table:
     table = Table.grid(padding=(0, 2))
     for path, value in hparams.items():
         table.add_row(Text(path, "dim"), Text(hparam_text(value)))
+    return table
+
+
+def ancestry_table(lineage: Lineage) -> Table:
+    """Which trial trained a line's weights from which epoch on, with which hparams."""
+    paths = list(lineage[0].hparams)
+    names = short_names(paths)
+    table = _table("from epoch", "trial", *(names[path] for path in paths))
+    for column in table.columns[:2]:
+        column.justify = "right"
+    for segment in lineage:
+        values = (hparam_text(segment.hparams[path]) for path in paths)
+        table.add_row(str(segment.after + 1), str(segment.trial), *values)
     return table
 
 
@@ -142,7 +156,10 @@ def _best(report: StudyReport) -> Iterator[RenderableType]:
             ),
         )
     )
-    yield _indented(hparams_table(trial.hparams))
+    if len(report.lineage) > 1:
+        yield _indented(ancestry_table(report.lineage))
+    else:
+        yield _indented(hparams_table(trial.hparams))
 
 
 def _importance(report: StudyReport) -> RenderableType:

@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from hpo.errors import HpoError
+from hpo.spec.population import Pbt
 from hpo.spec.scheduler import (
     Asha,
     Bohb,
@@ -115,6 +116,12 @@ def brackets(spec: SchedulerSpec, epochs: int, trials: int) -> tuple[Bracket, ..
             return _in_turn([(spec.eta ** (len(budgets) - 1), budgets)], trials, spec.eta)
         case Hyperband() | Bohb():
             return _in_turn(_hyperband(_budgets(spec, epochs), spec.eta), trials, spec.eta)
+        case Pbt():
+            size = spec.population
+            return tuple(
+                Bracket(first, (min(size, trials - first),), (epochs,))
+                for first in range(0, trials, size)
+            )
 
 
 def outline(spec: SchedulerSpec, epochs: int, trials: int) -> Outline:

@@ -7,9 +7,11 @@ from typing import Any, Protocol
 
 from hpo.search.asha import AsynchronousHalving
 from hpo.search.halving import Halving
+from hpo.search.pbt import Populations
 from hpo.search.plateau import PlateauRule
 from hpo.search.rungs import brackets
 from hpo.search.stopping import FullTraining, MedianRule
+from hpo.spec.population import Pbt
 from hpo.spec.scheduler import (
     Asha,
     Bohb,
@@ -83,6 +85,10 @@ def _optuna(spec: OptunaPruner, epochs: int, trials: int) -> Scheduler:
     return PrunerRule(spec.pruner, epochs, trials)
 
 
+def _pbt(spec: Pbt, epochs: int, trials: int) -> Scheduler:
+    return Populations(spec, epochs, trials)
+
+
 # Each takes its own spec class, which a type for all of them cannot say.
 SCHEDULERS: dict[str, Callable[[Any, int, int], Scheduler]] = {
     "none": _none,
@@ -93,4 +99,5 @@ SCHEDULERS: dict[str, Callable[[Any, int, int], Scheduler]] = {
     "bohb": _halving,
     "patience": _patience,
     "optuna": _optuna,
+    "pbt": _pbt,
 }

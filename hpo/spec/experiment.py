@@ -20,6 +20,13 @@ from hpo.spec.search import SearchSpec
 _LONGEST_NAME = 100
 
 
+class Change(Spec):
+    """Numbers that are others from the epoch after `after` on, by the paths of their leaves."""
+
+    after: Count
+    hparams: Annotated[dict[str, int | float], Field(min_length=1)]
+
+
 class TrainSpec(Spec):
     """How long, from which random numbers and in which precision a trial trains."""
 
@@ -29,6 +36,7 @@ class TrainSpec(Spec):
     stream: Annotated[int, Field(ge=0, lt=2**31)] = 0  # the trial's own random stream: its number
     precision: Static[Literal["float32", "bfloat16"]] = "float32"
     lanes: Literal["auto"] | Count = "auto"
+    changes: Annotated[tuple[Change, ...], Field(strict=False)] = ()  # as pbt made its winner
 
 
 def _storage_url(value: str) -> str:

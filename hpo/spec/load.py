@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from hpo.errors import HpoError, SpecError
 from hpo.space import SearchSpace
+from hpo.spec.changes import change_mistakes, population_mistakes
 from hpo.spec.data import NAMED_DATASETS, CsvFile, DataSpec, IdxFolder, Task
 from hpo.spec.dimensions import build_space, joint_mistakes
 from hpo.spec.document import Document, Mistake, Place, parse_yaml
@@ -190,8 +191,13 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace) -> list[Mista
     if isinstance(dataset, str) and dataset not in NAMED_DATASETS:
         text = f"{unknown_name(dataset, NAMED_DATASETS)} Or write {{csv: ..., target: ...}}."
         found.append(Mistake(("data", "dataset"), text))
+    training = _read(Training, {k: v for k, v in values.items() if k in Training.model_fields})
+    if training is not None:
+        found += change_mistakes(values, training)
     if search is None:
         return found
+    if train is not None:
+        found += population_mistakes(search, train, space)
     task = task_of(data) if data else None
     if task is not None and task not in METRICS[search.objective.metric][0]:
         better = ", ".join(

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hpo.spec.marks import Count, NonNegative, Share, Spec
+from hpo.spec.population import Pbt
 from hpo.spec.pruner import PrunerSpec
 
 
@@ -79,7 +80,15 @@ class OptunaPruner(Spec):
 
 
 SchedulerSpec = Annotated[
-    NoScheduler | Median | SuccessiveHalving | Asha | Hyperband | Bohb | Patience | OptunaPruner,
+    NoScheduler
+    | Median
+    | SuccessiveHalving
+    | Asha
+    | Hyperband
+    | Bohb
+    | Patience
+    | OptunaPruner
+    | Pbt,
     Field(discriminator="name"),
 ]
 
@@ -87,7 +96,7 @@ SchedulerSpec = Annotated[
 def budget_mistakes(spec: SchedulerSpec, epochs: int) -> list[tuple[tuple[str, ...], str]]:
     """What a scheduler asks for that `train.epochs` does not hold, as (key path, sentence)."""
     wanted: list[tuple[tuple[str, ...], int]] = []
-    if not isinstance(spec, NoScheduler | OptunaPruner):
+    if not isinstance(spec, NoScheduler | OptunaPruner | Pbt):
         wanted.append((("min_epochs",), spec.min_epochs))
     if isinstance(spec, OptunaPruner):
         least = getattr(spec.pruner, "min_resource", 1)

@@ -10,6 +10,7 @@ from hpo.engine.lane import Lane, abstract_lane
 from hpo.engine.losses import is_finite
 from hpo.engine.plan import Plan
 from hpo.engine.pool import Report as EpochReport
+from hpo.search.explore import Explorer
 from hpo.search.sampler import Sampler
 from hpo.search.scheduler import Scheduler
 from hpo.study.assign import Assignment, assign
@@ -40,6 +41,7 @@ from hpo.study.executors import (
     Taken,
     TooLarge,
 )
+from hpo.study.exploiting import Exploiting
 from hpo.study.journal import Journal
 from hpo.study.occupancy import Occupancy, Seat
 from hpo.study.replicas import Replicas, replica_training
@@ -66,6 +68,7 @@ class Rules:
     epochs: int
     is_learning: bool
     seeds: int = 1
+    explorer: Explorer | None = None  # of a scheduler that has trials replaced
 
 
 class Driver:
@@ -100,10 +103,11 @@ class Driver:
         self._snapshots_under_way = 0
         self._is_exhausted = False
         self._lanes = Occupancy(executor.pools)
-        self._in_transit: set[int] = (
-            set()
-        )  # runs that were taken out, their states still on the way
+        self._in_transit: set[int] = set()  # runs taken out, their states still on the way
         self._arrived: set[int] = set()
+        self._exploiting = Exploiting(
+            rules.explorer, journal, executor, self._lanes, states, self._work, self._in_transit
+        )
 
     def run(self, has_to_stop: Callable[[], bool], watch: Callable[[], None]) -> StopReason:
         """Go on until every trial has ended or `has_to_stop`; `watch` is called all the while.
@@ -138,7 +142,8 @@ class Driver:
     # -- deciding ---------------------------------------------------------------------------------
 
     def _advance(self) -> None:
-        """Prune, propose and assign, from the trials as they stand."""
+        """Prune, replace, propose and assign, from the trials as they stand."""
+        self._exploiting.carry_out(self._scheduler)
         state = self._journal.state
         trials = state.trials
         for number in sorted(self._scheduler.eliminated(trials) - self.in_training()):
@@ -243,7 +248,7 @@ class Driver:
         epoch = 0 if lane is None else int(lane.step) // work.program.steps
         self._lanes.sit(pool, index, Seat(job.trial, epoch, job.to_epoch))
         training = replica_training(work.training, replica)
-        return Put(index, job.trial, training, work.knobs, lane, job.to_epoch)
+        return Put(index, job.trial, training, work.knobs, lane, job.to_epoch, work.changes)
 
     def _work_of(self, run: int) -> Work:
         return self._work.of(self._replicas.trial_of(run))
@@ -259,7 +264,8 @@ class Driver:
             case Taken(_, states, is_snapshot):
                 if is_snapshot:
                     self._snapshots_under_way -= 1
-                    self._states.save(s for s in states if not self._is_over(s.trial))
+                    current = self._exploiting.current(states)
+                    self._states.save(s for s in current if not self._is_over(s.trial))
                 else:
                     for state in states:
                         self._arrive(state)
@@ -366,6 +372,7 @@ class Driver:
             return
         self._checkpoint_due = time.monotonic() + self._checkpoint_seconds
         self._states.save()
+        self._exploiting.expect_snapshots()
         for pool, program in enumerate(self._lanes.programs):
             if program is not None:
                 self._executor.send(pool, [Snapshot()])

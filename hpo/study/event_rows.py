@@ -23,7 +23,7 @@ from hpo.study.events import (
     Stop,
 )
 from hpo.study.notes import Learn, Move, note_from
-from hpo.trial import TrialState
+from hpo.trial import Exploit, TrialState
 
 # Made once: `json.dumps` with an option makes an encoder each time, which is slower.
 _encode = json.JSONEncoder(allow_nan=False).encode
@@ -57,6 +57,9 @@ def to_row(event: Event) -> EventRow:
             epoch = what.epoch
         case Promote():
             epoch, value = what.epoch, {"to_epoch": what.to_epoch}
+        case Exploit():
+            epoch = what.epoch
+            value = {"source": what.source, "hparams": dict(what.hparams)}
         case Checkpoint():
             epoch, value = what.epoch, {"file": what.file, "sha256": what.sha256}
             value |= {"replica": what.replica} if what.replica else {}
@@ -99,6 +102,8 @@ def _event(row: EventRow, value: Any) -> Event:
             what = Pause(_epoch(epoch))
         case "promote":
             what = Promote(_epoch(epoch), value["to_epoch"])
+        case "exploit":
+            what = Exploit(value["source"], _epoch(epoch), value["hparams"])
         case "checkpoint":
             replica = value.get("replica", 0)
             what = Checkpoint(_epoch(epoch), value["file"], value["sha256"], replica)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from hpo.spec.search import Objective
+from hpo.study.lineage import Lineage, Segment, trained_by
 from hpo.study.notes import Learn, Move, Note
-from hpo.trial import HParams, Trial, TrialState
+from hpo.trial import Exploit, HParams, Trial, TrialState
 
 Metrics: TypeAlias = Mapping[str, float]
 StopReason: TypeAlias = Literal["finished", "exhausted", "interrupted", "timeout", "failed"]
@@ -128,6 +129,7 @@ Happening: TypeAlias = (
     | ReplicaReport
     | Pause
     | Promote
+    | Exploit
     | Checkpoint
     | End
     | Start
@@ -160,6 +162,11 @@ class _Life:
     state: TrialState = TrialState.RUNNING
     losses: list[float] = field(default_factory=list)
     metrics: list[Metrics] = field(default_factory=list)
+    lineage: Lineage = ()
+
+    def trial(self, number: int) -> Trial:
+        exploited = self.lineage[-1].after if self.lineage else 0
+        return Trial(number, self.hparams, self.state, tuple(self.losses), exploited=exploited)
 
 
 @dataclass
@@ -194,8 +201,7 @@ class StudyState:
         """All trials, by number."""
         for number in sorted(self._changed):
             position = bisect_left(self._numbers, number)
-            life = self._lives[number]
-            trial = Trial(number, life.hparams, life.state, tuple(life.losses))
+            trial = self._lives[number].trial(number)
             known = position < len(self._trials) and self._trials[position].number == number
             self._trials[position : position + known] = [trial]
         self._changed.clear()
@@ -207,8 +213,22 @@ class StudyState:
         Raises:
             KeyError: where no trial has it.
         """
+        return self._lives[number].trial(number)
+
+    def lineage(self, number: int) -> Lineage:
+        """What the weights of a trial went through, from their start."""
         life = self._lives[number]
-        return Trial(number, life.hparams, life.state, tuple(life.losses))
+        return life.lineage or (Segment(number, 0, life.hparams),)
+
+    def line(self, number: int) -> Sequence[Metrics]:
+        """The metrics that a trial's weights came to, epoch by epoch, whoever trained them."""
+        life = self._lives[number]
+        if not life.lineage:
+            return life.metrics
+        return [
+            self.metrics[trained_by(life.lineage, epoch)][epoch - 1]
+            for epoch in range(1, len(life.metrics) + 1)
+        ]
 
     def __len__(self) -> int:
         """How many trials there are."""
@@ -240,6 +260,8 @@ class StudyState:
                 self.notes.append(note)
             case Propose() as propose:
                 self._begin(event, propose)
+            case Exploit() as exploit:
+                self._exploit(event, exploit)
             case what:
                 self._advance(event, what)
         self.seq = event.seq
@@ -254,6 +276,24 @@ class StudyState:
         self.proposed_ms[number] = event.time_ms
         self.history_seq[number] = what.history_seq
         insort(self._numbers, number)
+        self._changed.add(number)
+
+    def _exploit(self, event: Event, what: Exploit) -> None:
+        number, source = event.trial, self._lives.get(what.source)
+        life = None if number is None else self._lives.get(number)
+        if number is None or life is None or source is None or len(source.losses) < what.epoch:
+            raise ValueError(f"event {event.seq}: trial {number} cannot go on from {what.source}")
+        life.lineage = (*self.lineage(what.source), Segment(number, what.epoch, what.hparams))
+        # A diverged trial is among the living again; of the epochs that it lost there is nothing.
+        missed = what.epoch - len(life.metrics)
+        life.metrics += [dict.fromkeys(source.metrics[0], math.nan)] * missed
+        life.losses += [math.inf] * (what.epoch - len(life.losses))
+        life.hparams, life.state = what.hparams, TrialState.PAUSED
+        self.ended_ms.pop(number, None)
+        # Its own is of weights that are gone; the other's serves both, for a lane knows its epoch.
+        self.checkpoints.pop((number, 0), None)
+        if (what.source, 0) in self.checkpoints:
+            self.checkpoints[number, 0] = self.checkpoints[what.source, 0]
         self._changed.add(number)
 
     def _advance(

@@ -17,7 +17,7 @@ import numpy as np
 from hpo.data.dataset import DataSet
 from hpo.engine.lane import Lane
 from hpo.engine.plan import Plan
-from hpo.engine.pool import Pool, Report
+from hpo.engine.pool import Changes, Pool, Report
 from hpo.engine.program import Program
 from hpo.errors import DeviceError
 from hpo.spec.experiment import Training
@@ -42,6 +42,17 @@ class Put:
     knobs: np.ndarray
     state: Lane | None
     to_epoch: int
+    changes: Changes = ()
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Let a waiting trial go on from the state of the lane `source`, with these knobs."""
+
+    lane: int
+    source: int
+    knobs: np.ndarray
+    changes: Changes
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ class Snapshot:
     """Read the state of every occupied lane and leave it there."""
 
 
-Order: TypeAlias = Load | Put | Extend | Take | Clear | Snapshot
+Order: TypeAlias = Load | Put | Copy | Extend | Take | Clear | Snapshot
 
 
 @dataclass(frozen=True)
@@ -220,7 +231,17 @@ def _obey(i: int, pool: Pool, order: Order) -> list[Message]:
         case Put() as put:
             if put.lane >= pool.lane_count:
                 return [Refused(i, (put.trial,))]
-            pool.put(put.lane, put.trial, put.training, put.knobs, put.state, put.to_epoch)
+            pool.put(
+                put.lane,
+                put.trial,
+                put.training,
+                put.knobs,
+                put.state,
+                put.to_epoch,
+                put.changes,
+            )
+        case Copy(lane, source, knobs, changes):
+            pool.copy(source, lane, knobs, changes)
         case Extend(lane, to_epoch):
             pool.extend(lane, to_epoch)
         case Take(lane) | Clear(lane) if lane not in pool.occupied():

@@ -3,7 +3,8 @@
 They follow the log in its own transactions and are brought up to date from it whenever a driver
 begins. In them a paused trial is RUNNING, or PRUNED once the study has done all its work, and a
 diverged one FAIL, as Optuna itself records an objective that is NaN; the user attribute
-`hpo:state` names both.
+`hpo:state` names both. Of a trial that went on from another's weights they show the hparams that it
+has now; the attribute `hpo:lineage` has those before.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ class _Row:
     state: str
     epochs: int = 0
     label: str | None = None
+    exploited: int = 0  # the epoch after which its parameters last changed
 
 
 class OptunaTables:
@@ -163,6 +165,7 @@ class OptunaTables:
         ]
         new = [standing for standing in standings if standing.trial.number not in self._rows]
         self._insert_trials(connection, new)
+        self._follow_exploits(connection, standings)
         kind = models.TrialIntermediateValueModel
         reports, updates, values, attributes = [], [], [], []
         unlabelled, reopened = [], []
@@ -189,7 +192,7 @@ class OptunaTables:
                     attributes.append(_attribute(row.trial_id, "hpo:state", standing.label))
                 row.label = standing.label
             if row.state != standing.state:
-                if row.state in ("COMPLETE", "PRUNED"):
+                if row.state in ("COMPLETE", "PRUNED", "FAIL"):
                     reopened.append(row.trial_id)
                 if standing.value is not None:
                     values.append(
@@ -217,6 +220,10 @@ class OptunaTables:
             connection.execute(sa.delete(user_attributes).where(old))
         for trial_id in reopened:
             connection.execute(sa.delete(trial_values).where(trial_values.c.trial_id == trial_id))
+            old = (user_attributes.c.trial_id == trial_id) & (
+                user_attributes.c.key == "hpo:metrics"
+            )
+            connection.execute(sa.delete(user_attributes).where(old))
         trials = models.TrialModel.__table__
         by_id = trials.c.trial_id == sa.bindparam("id")
         _many(connection, sa.insert(kind.__table__), reports)
@@ -244,6 +251,24 @@ class OptunaTables:
             self._rows[number] = _Row(trial_id, "RUNNING")
         told = [(self._rows[s.trial.number].trial_id, s.trial) for s in standings]
         insert_parameters(connection, models.TrialParamModel.__table__, self._parameters, told)
+
+    def _follow_exploits(self, connection: sa.Connection, standings: Sequence[Standing]) -> None:
+        """Shows the hparams that trials have now which went on from the weights of others."""
+        hparams = self._models.TrialParamModel.__table__
+        attributes = self._models.TrialUserAttributeModel.__table__
+        changed = [
+            s for s in standings if s.trial.exploited != self._rows[s.trial.number].exploited
+        ]
+        for standing in changed:
+            row, lineage = self._rows[standing.trial.number], standing.lineage
+            old = attributes.c.trial_id == row.trial_id, attributes.c.key == "hpo:lineage"
+            connection.execute(sa.delete(hparams).where(hparams.c.trial_id == row.trial_id))
+            connection.execute(sa.delete(attributes).where(*old))
+            new = _attribute(row.trial_id, "hpo:lineage", [asdict(part) for part in lineage])
+            connection.execute(sa.insert(attributes).values(new))
+            row.exploited = standing.trial.exploited
+        told = [(self._rows[s.trial.number].trial_id, s.trial) for s in changed]
+        insert_parameters(connection, hparams, self._parameters, told)
 
 
 class OptunaStorage:
@@ -294,6 +319,8 @@ class OptunaStorage:
                 attributes["hpo:metrics"] = standing.metrics
             if standing.label is not None:
                 attributes["hpo:state"] = standing.label
+            if standing.trial.exploited:
+                attributes["hpo:lineage"] = [asdict(part) for part in standing.lineage]
             hparams = {
                 name: value
                 for name, value in standing.trial.hparams.items()

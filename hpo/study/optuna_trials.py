@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from hpo.spec.search import Objective
 from hpo.study.events import Event, Start, Stop, StudyState
+from hpo.study.lineage import Lineage
 from hpo.trial import Trial, TrialState
 
 
@@ -26,6 +27,7 @@ class Standing(NamedTuple):
     metrics: Mapping[str, float]
     started: datetime
     ended: datetime | None
+    lineage: Lineage
 
 
 def standing_of(state: StudyState, number: int, *, is_final: bool) -> Standing:
@@ -52,6 +54,7 @@ def standing_of(state: StudyState, number: int, *, is_final: bool) -> Standing:
         {k: v for k, v in metrics.items() if math.isfinite(v)} if ended is not None else {},
         _utc(state.proposed_ms[number]),
         None if ended is None else _utc(ended),
+        state.lineage(number),
     )
 
 

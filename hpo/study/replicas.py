@@ -51,10 +51,10 @@ class Replicas:
         ]
 
     def known(self, state: StudyState, run: int) -> Sequence[Metrics]:
-        """What a run has reported, epoch by epoch."""
+        """What a run has reported, epoch by epoch, or those whose weights it has."""
         trial, replica = divmod(run, self.seeds)
         if self.seeds == 1:
-            return state.metrics[trial]
+            return state.line(trial)
         return state.replicas.get(trial, {}).get(replica, ())
 
     def taken_in(

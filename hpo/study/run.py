@@ -22,6 +22,7 @@ from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from hpo.engine.streaming import budget_bytes, place, streaming_text
 from hpo.errors import HpoError
+from hpo.search.explore import explorer_of
 from hpo.search.knowledge import Knowledge
 from hpo.search.sampler import BLIND, Setting, make_sampler
 from hpo.search.scheduler import make_scheduler
@@ -211,6 +212,7 @@ def _rules(experiment: Experiment, search: SearchSpec, knowledge: Knowledge) -> 
         epochs=epochs,
         is_learning=search.sampler.name not in BLIND,
         seeds=experiment.training.train.seeds,
+        explorer=explorer_of(search.scheduler, experiment.space, seed),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import Future
+from dataclasses import replace
 
 import jax
 
@@ -48,6 +49,14 @@ class States:
         """Drop the state of a trial that has ended."""
         self._held.pop(trial, None)
         self._saved_steps.pop(trial, None)
+
+    def copy(self, source: int, trial: int) -> None:
+        """Keep the state of `source` as that of `trial` as well, in place of its own."""
+        self.forget(trial)
+        # What is being written is of weights that are gone.
+        self._pending = [one for one in self._pending if one[0].trial != trial]
+        if source in self._held:
+            self.hold(replace(self._held[source], trial=trial))
 
     def save(self, states: Iterable[State] = ()) -> None:
         """Begin to write these states and those held, where the disk has none as new."""

@@ -21,6 +21,7 @@ from hpo.engine.plan import choose_plan
 from hpo.engine.pool import Pool, Report
 from hpo.engine.program import split
 from hpo.errors import HpoError
+from hpo.spec.changes import changing, stages
 from hpo.spec.dump import dump_spec
 from hpo.spec.experiment import Experiment
 from hpo.study.provenance import Provenance, library_versions
@@ -89,7 +90,12 @@ def train_to_folder(
     device = local_devices(around.device)[0]
     cache = DataCache(around.data_cache)
     data = load_data(training.data, experiment.folder, around.data_home, cache)
-    program, knobs = split(training, data, device.platform)
+    varying = changing(training)
+    program, knobs = split(training, data, device.platform, varying)
+    changes = tuple(
+        (after, split(changed, data, device.platform, varying)[1])
+        for after, changed in stages(training)
+    )
     pool = Pool(device, Compiler(around.cache))
     seeds = training.train.seeds
     plan = choose_plan(device.platform, seeds, trials=seeds, pools=1, is_learning=False)
@@ -104,7 +110,7 @@ def train_to_folder(
         waiting = [n for n in range(seeds) if n not in at_work and n not in lanes]
         for index, replica in zip(free, waiting, strict=False):
             own = replica_training(training, replica)
-            pool.put(index, replica, own, knobs, None, training.train.epochs)
+            pool.put(index, replica, own, knobs, None, training.train.epochs, changes)
         while pool.has_work:
             _check_going(stop, len(curve), folder)
             for report in pool.round():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hpo.data.dataset import DataSet
 from hpo.engine.plan import Plan
+from hpo.engine.pool import Changes
 from hpo.engine.program import Program
 from hpo.spec.experiment import Training
 from hpo.study.events import Pin
@@ -24,6 +25,7 @@ class Work:
     program: Program
     knobs: np.ndarray
     data: DataSet
+    changes: Changes = ()
 
 
 class WorkOfTrials:
@@ -43,8 +45,12 @@ class WorkOfTrials:
     def of(self, number: int) -> Work:
         """The work of a trial, made ready at the first call."""
         if number not in self._work:
-            hparams = self._journal.state.trial(number).hparams
-            self._work[number] = self._prepare(hparams, number)
+            lineage = self._journal.state.lineage(number)
+            # The first trial of the line gave the weights, and with them its random stream.
+            first, *later = (self._prepare(s.hparams, lineage[0].trial) for s in lineage)
+            assert all(work.program == first.program for work in later)
+            changes = zip((s.after for s in lineage[1:]), (w.knobs for w in later), strict=True)
+            self._work[number] = replace(first, changes=tuple(changes))
         return self._work[number]
 
     def forget(self, number: int) -> None:

@@ -16,6 +16,7 @@ from hpo.spec.dump import dump_spec
 from hpo.spec.experiment import Training
 from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document, load_experiment
+from hpo.study.lineage import Segment
 from hpo.trial import TrialState
 
 TODAY = date(2025, 11, 22)
@@ -79,7 +80,7 @@ optimizer:
   weight_decay: 0.0
   clip_norm: null
   schedule: {{name: constant, warmup: 0.0}}
-train: {{epochs: 3, seed: 0, seeds: 1, stream: 1, precision: float32, lanes: auto}}
+train: {{epochs: 3, seed: 0, seeds: 1, stream: 1, precision: float32, lanes: auto, changes: []}}
 """
     )
 
@@ -91,7 +92,7 @@ def test_an_exported_document_depends_on_no_default_and_keeps_the_order_of_the_s
     experiment = experiment_from_document(document, Path())
     training = fill(experiment.training, adamw, 5)
 
-    exported = training_document(experiment, adamw, 5, Path())
+    exported = training_document(experiment, (Segment(5, 0, adamw),), Path())
 
     assert list(exported) == ["name", "train", "data", "model", "optimizer"]
     assert list(exported["train"])[:2] == ["lanes", "epochs"]
@@ -105,7 +106,7 @@ def test_every_draw_exports_to_the_trials_training_spec(seed, number):
     experiment = load_experiment(Path("configs/digits.yaml"))
     hparams = experiment.space.draw(np.random.default_rng(seed))
 
-    text = dump_spec(training_document(experiment, hparams, number, Path()))
+    text = dump_spec(training_document(experiment, (Segment(number, 0, hparams),), Path()))
 
     again = experiment_from_document(parse_yaml(text, "").values, Path())
     assert again.training == fill(experiment.training, hparams, number)

@@ -1,4 +1,5 @@
 import inspect
+import math
 import random
 import zlib
 from dataclasses import replace
@@ -7,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpo.search.pbt import Evolving
 from hpo.search.rungs import outline
 from hpo.search.scheduler import SCHEDULERS, make_scheduler
 from hpo.spec import pruner as pruners
+from hpo.spec.population import Pbt
 from hpo.spec.scheduler import (
     Asha,
     Bohb,
@@ -49,11 +52,13 @@ PRUNERS = {
 OPTUNA = {
     f"optuna {name}": OptunaPruner(name="optuna", pruner=spec) for name, spec in PRUNERS.items()
 }
-SPECS = {spec.name: spec for spec in (NONE, MEDIAN, HALVING, ASHA, HYPERBAND, BOHB, PATIENCE)}
+PBT = Pbt(name="pbt", population=7, interval=3)
+ALL = (NONE, MEDIAN, HALVING, ASHA, HYPERBAND, BOHB, PATIENCE, PBT)
+SPECS = {spec.name: spec for spec in ALL}
 # The pruners that differ in how they look at trials; a study of each of the others is run once.
 STUDIED = [*SPECS, "optuna percentile", "optuna hyperband"]
 SPECS |= OPTUNA
-SYNCHRONOUS = ["none", "successive_halving", "hyperband", "bohb", "patience"]
+SYNCHRONOUS = ["none", "successive_halving", "hyperband", "bohb", "patience", "pbt"]
 
 
 def trials(*rows):
@@ -76,10 +81,13 @@ def simulate(spec, epochs, total, seed, diverging=frozenset()):
         for number in scheduler.eliminated(found) - lanes.keys():
             assert not found[number].state.is_finished
             found[number] = replace(found[number], state=PRUNED)
+        pending = [one for one in replacements(scheduler, found) if not one.is_done(found)]
+        for one in rng.sample(pending, rng.randint(0, len(pending))):
+            found[one.trial] = replaced(found[one.trial], one.epoch)
         jobs = scheduler.runnable(found, rng.randint(1, 5))
         check(jobs, found, scheduler.eliminated(found), total)
         free = [job for job in jobs if job.trial not in lanes]
-        if not free and not lanes:
+        if not free and not lanes and not pending:
             break
         starts = [job for job in free if job.trial >= len(found)]
         begun = [job for job in free if job.trial < len(found)]
@@ -98,6 +106,17 @@ def simulate(spec, epochs, total, seed, diverging=frozenset()):
     else:
         raise AssertionError("the study does not end")
     return found
+
+
+def replacements(scheduler, found):
+    """Those that an evolving scheduler asks for."""
+    return scheduler.replacements(found) if isinstance(scheduler, Evolving) else ()
+
+
+def replaced(trial, epoch):
+    """The trial with another's weights; the epochs that it lost by diverging are infinite."""
+    losses = (*trial.losses, *[math.inf] * (epoch - trial.epochs))
+    return replace(trial, losses=losses, state=PAUSED, exploited=epoch)
 
 
 def train_one_epoch(trial, epochs, diverges):

@@ -14,11 +14,20 @@ import sqlalchemy as sa
 
 from hpo.space import Choice, Dimension, Float, Int, SearchSpace
 from hpo.spec.search import Objective
-from hpo.study.events import Promote, Propose, Start, Stop, StudyState, fold
+from hpo.study.events import (
+    End,
+    Promote,
+    Propose,
+    Report,
+    Start,
+    Stop,
+    StudyState,
+    fold,
+)
 from hpo.study.lease import acquire
 from hpo.study.optuna_tables import OptunaStorage, OptunaTables, open_mirror
 from hpo.study.storage import Storage
-from hpo.trial import TrialState
+from hpo.trial import Exploit, TrialState
 
 OPTUNA_STATES = {
     TrialState.RUNNING: optuna.trial.TrialState.RUNNING,
@@ -88,6 +97,39 @@ def test_optuna_reads_the_study_as_the_log_has_it(
     assert trials[6].user_attrs == {"hpo:state": "paused"}
     began = datetime.fromtimestamp(state.proposed_ms[3] / 1000, UTC).astimezone()
     assert trials[3].datetime_start == began.replace(tzinfo=None)
+
+
+def test_optuna_is_shown_the_hparams_that_a_trial_has_now_and_what_it_had_before(
+    url, storage, study, lease, state, space, objective, life
+):
+    mirror = open_mirror(storage, study, space, objective)
+    storage.append(study.id, life(state, 0, TrialState.COMPLETE), lease.token, mirror)
+    storage.append(study.id, life(state, 1, TrialState.DIVERGED), lease.token, mirror)
+    assert_level(url, state)
+
+    hparams = {**state.trial(0).hparams, "optimizer.learning_rate": 0.05}
+    log = [
+        state.record(Exploit(0, 6, hparams), 1, 1_700_000_002_000),
+        state.record(Promote(6, 9), 1, 1_700_000_002_000),
+        *(
+            state.record(Report(e, {"accuracy": 0.5, "loss": 1.0}), 1, 1_700_000_002_000 + e)
+            for e in (7, 8, 9)
+        ),
+    ]
+    storage.append(study.id, log, lease.token, mirror)
+    assert_level(url, state)
+    end = state.record(End(TrialState.COMPLETE), 1, 1_700_000_003_000)
+    storage.append(study.id, [end], lease.token, mirror)
+
+    assert_level(url, state)
+    _, trials = loaded(url)
+    assert trials[1].params["optimizer.learning_rate"] == 0.05
+    assert trials[1].user_attrs["hpo:lineage"] == [
+        {"trial": 0, "after": 0, "hparams": dict(state.trial(0).hparams)},
+        {"trial": 1, "after": 6, "hparams": hparams},
+    ]
+    assert open_mirror(storage, study, space, objective) is not None  # caught up with from the log
+    assert_level(url, state)
 
 
 def test_a_minimised_metric_keeps_its_sign(url, storage, study, lease, space, life):

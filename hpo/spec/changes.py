@@ -1,0 +1,88 @@
+"""Knobs that change while a trial trains: what `train.changes` may say, and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hpo.space import Choice, Dimension, SearchSpace
+from hpo.spec.document import Mistake
+from hpo.spec.experiment import Training, TrainSpec
+from hpo.spec.marks import Mark, mark_of, marked_leaves, with_leaves
+from hpo.spec.population import Pbt
+from hpo.spec.schema import field_errors, leaf_mistake, leaves_at, place_of
+from hpo.spec.search import SearchSpec
+from hpo.spec.words import unknown_name
+
+# What proposes the first hparams of a population: these look at no results, which a trial whose
+# hparams have changed does not have for any of them.
+_FIRST_DRAWS = ("grid", "qmc", "random")
+
+
+def can_change(dimension: Dimension) -> bool:
+    """Whether a dimension's values are mere numbers to a program, which may change in training."""
+    leaves = leaves_at(Training, dimension.path)
+    choices = dimension.distribution.values if isinstance(dimension.distribution, Choice) else ()
+    return all(mark_of(leaf.owner, leaf.field) is Mark.KNOB for leaf in leaves) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in choices
+    )
+
+
+def stages(training: Training) -> Iterator[tuple[int, Training]]:
+    """The training as it is after each change, with the epochs before that."""
+    for change in training.train.changes:
+        training = with_leaves(training, change.hparams)
+        yield change.after, training
+
+
+def changing(training: Training) -> frozenset[str]:
+    """The paths that change while it trains."""
+    return frozenset(path for change in training.train.changes for path in change.hparams)
+
+
+def change_mistakes(values: Mapping[str, Any], training: Training) -> Iterator[Mistake]:
+    """What is wrong with the changes of a `training` that is sound otherwise."""
+    knobs = [
+        path for path, mark, v in marked_leaves(training) if mark is Mark.KNOB and v is not None
+    ]
+    at, before = ("train", "changes"), 0
+    if training.train.changes and values.get("search") is not None:
+        yield Mistake(at, "is for hpo train: remove it, or remove search")
+    for change in training.train.changes:
+        if not before < change.after < training.train.epochs:
+            bounds = f"above {before} and below train.epochs ({training.train.epochs})"
+            text = f"after: {change.after} is too early or too late: write a number {bounds}"
+            yield Mistake(at, text)
+        before = change.after
+        for path, value in change.hparams.items():
+            place = place_of(Training, values, path)
+            if path not in knobs or place is None:
+                text = unknown_name(path, knobs, "leaf")
+                yield Mistake(at, f"after {change.after} epochs: {text}")
+                continue
+            owner, field = place
+            errors = field_errors(owner, {field: value})
+            if field in errors:
+                text = leaf_mistake(owner, field, value, errors)
+                yield Mistake(at, f"after {change.after} epochs: {path}: {text}")
+
+
+def population_mistakes(
+    search: SearchSpec, train: TrainSpec, space: SearchSpace
+) -> Iterator[Mistake]:
+    """What has no meaning beside population based training."""
+    scheduler, epochs, at = search.scheduler, train.epochs, ("search", "scheduler")
+    if not isinstance(scheduler, Pbt):
+        return
+    if scheduler.interval >= epochs:
+        text = f"is not below train.epochs ({epochs}), so that no trials would be compared"
+        yield Mistake((*at, "interval"), f"{scheduler.interval} {text}: lower it or train longer")
+    if train.seeds > 1:
+        text = "pbt copies the one lane of a trial"
+        yield Mistake(("train", "seeds"), f"{train.seeds} cannot be: {text}. Leave it at 1")
+    if search.sampler.name not in _FIRST_DRAWS:
+        text = f"{search.sampler.name} learns from hparams that stay, and those of pbt change"
+        yield Mistake(("search", "sampler"), f"{text}: write sampler: {{name: random}}")
+    if len(space) and not any(can_change(dimension) for dimension in space.dimensions):
+        text = "pbt changes numbers while trials train, and none varies here"
+        yield Mistake(at, f"{text}: add one to the space, such as optimizer.learning_rate")

@@ -1,0 +1,88 @@
+"""A trial that goes on from another's lane: the same state, and from then on its own knobs."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from hpo.data.dataset import DataSet
+from hpo.engine.compiler import Compiler
+from hpo.engine.devices import local_devices
+from hpo.engine.lane import Lane
+from hpo.engine.plan import Plan
+from hpo.engine.pool import Pool, Report
+from hpo.engine.program import split
+from hpo.spec.changes import changing, stages
+from tests.engine.samples import a_training
+
+EPOCHS = 4
+
+
+def trained(pool: Pool) -> list[Report]:
+    reports: list[Report] = []
+    while pool.has_work:
+        reports += pool.round()
+    return reports
+
+
+def leaves(lane: Lane) -> list[bytes]:
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(lane)]
+
+
+def knobs_of(data: DataSet, rate: float) -> np.ndarray:
+    return split(a_training(0, optimizer__learning_rate=rate), data, "cpu")[1]
+
+
+def a_pool(data: DataSet, compiler: Compiler, form: str) -> Pool:
+    pool = Pool(local_devices("cpu")[0], compiler)
+    program, _ = split(a_training(), data, "cpu")
+    pool.load(program, Plan(form, 3), data)  # type: ignore[arg-type]
+    return pool
+
+
+@pytest.mark.parametrize("form", ["map", "vmap"])
+def test_a_copied_lane_is_the_other_bit_for_bit_and_goes_on_as_if_it_had_been(
+    tiny: DataSet, compiler: Compiler, form: str
+) -> None:
+    pool = a_pool(tiny, compiler, form)
+    pool.put(0, 10, a_training(1), knobs_of(tiny, 0.01), None, 2)
+    pool.put(2, 12, a_training(2), knobs_of(tiny, 0.3), None, 2)
+    trained(pool)
+    source = pool.take(0)
+    assert leaves(pool.take(2)) != leaves(source)
+    assert not np.array_equal(pool.take(2).key, source.key)
+
+    changed = knobs_of(tiny, 0.02)
+    pool.copy(0, 2, knobs_of(tiny, 0.01), ((2, changed),))
+    assert leaves(pool.take(2)) == leaves(source) == leaves(pool.take(0))
+    assert pool.occupant(2) == (12, *pool.occupant(0)[1:])
+    assert not pool.has_work
+
+    pool.extend(0, EPOCHS)
+    pool.extend(2, EPOCHS)
+    reports = trained(pool)
+    alone = a_pool(tiny, compiler, form)
+    alone.put(1, 7, a_training(1), knobs_of(tiny, 0.01), None, EPOCHS, ((2, changed),))
+    whole = trained(alone)
+    assert leaves(pool.take(2)) == leaves(alone.take(1)) != leaves(pool.take(0))
+    assert [r.metrics for r in reports if r.trial == 12] == [r.metrics for r in whole[2:]]
+
+
+def test_knobs_change_after_the_epochs_that_a_spec_says(tiny: DataSet, compiler: Compiler) -> None:
+    changes = [
+        {"after": 1, "hparams": {"optimizer.learning_rate": 0.1}},
+        {"after": 3, "hparams": {"model.dropout": 0.0, "optimizer.learning_rate": 0.2}},
+    ]
+    training = a_training(0, train__changes=changes)
+    assert changing(training) == {"model.dropout", "optimizer.learning_rate"}
+    found = [(n, t.optimizer.learning_rate, t.model.dropout) for n, t in stages(training)]
+    assert found == [(1, 0.1, 0.2), (3, 0.2, 0.0)]
+
+
+def test_changes_of_its_knobs_are_no_part_of_a_program(tiny: DataSet) -> None:
+    changes = [{"after": 1, "hparams": {"optimizer.learning_rate": 0.1}}]
+    assert (
+        split(a_training(train__changes=changes), tiny, "cpu")[0]
+        == split(a_training(), tiny, "cpu")[0]
+    )
