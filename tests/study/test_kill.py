@@ -235,3 +235,27 @@ def test_optuna_reads_what_a_killed_and_resumed_search_left(tmp_path: Path) -> N
     for trial, epoch, value in study.reports:
         curves[trial][str(epoch)] = json.loads(str(value))["accuracy"]
     assert dict(json.loads(output)) == curves
+
+
+POPULATION = (
+    "--set",
+    "search.scheduler={name: pbt, population: 6, interval: 2}",
+    "--set",
+    "train.epochs=10",
+    "--trials",
+    "6",
+)
+
+
+def test_a_killed_population_ends_like_one_never_killed(tmp_path: Path) -> None:
+    calm, study = Study(tmp_path / "calm"), Study(tmp_path / "study")
+    calm.finish("search", "flowers.yaml", *POPULATION)
+    process = study.start("search", "flowers.yaml", *POPULATION)
+    study.wait_for(2, kind="exploit")
+    process.kill()
+    process.communicate()
+    study.finish("resume", "flowers")
+    exploits = "select trial, epoch, value from hpo_events where kind = 'exploit' order by 1, 2"
+    assert study.reports == calm.reports
+    assert study.rows(exploits) == calm.rows(exploits)
+    assert len(calm.rows(exploits)) == 4
