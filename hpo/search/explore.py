@@ -14,7 +14,7 @@ import numpy as np
 from hpo.search.levels import level, level_count, level_of
 from hpo.search.pbt import Replacement
 from hpo.space import Choice, Dimension, Distribution, Float, SearchSpace
-from hpo.spec.changes import can_change
+from hpo.spec.changes import can_change, is_knob
 from hpo.spec.population import Pbt
 from hpo.spec.scheduler import SchedulerSpec
 from hpo.trial import Exploit, HParam, HParams, Trial
@@ -48,6 +48,8 @@ class Explorer:
         What other dimensions depend on stays: they would come and go with it.
         """
         deciding = {d.when.path for d in self.space.dimensions if d.when is not None}
+        for derived in self.space.derived:
+            deciding |= set() if is_knob(derived.path) else derived.deciding
         return tuple(
             dimension
             for dimension in self.space.dimensions
@@ -69,10 +71,13 @@ class Explorer:
             rng = np.random.default_rng([_EXPLORE, self.seed, number, epoch])
             source = trials[best[int(rng.random() * len(best))]]
             like = [one.hparams for one in found.values() if one.source == source.number]
+            hparams = dict(source.hparams)  # for rules that leave nothing else
             for _ in range(_DRAWS):
-                hparams = self.explored(source.hparams, rng)
-                if hparams not in (source.hparams, *like):
-                    break
+                drawn = self.explored(source.hparams, rng)
+                if self.space.allows(drawn):
+                    hparams = drawn
+                    if drawn not in (source.hparams, *like):
+                        break
             found[number] = Exploit(source.number, epoch, hparams)
         return found
 
@@ -90,7 +95,7 @@ class Explorer:
             else:
                 factor = self.factors[int(pick * len(self.factors))]
                 found[dimension.path] = perturbed(dimension.distribution, value, factor)
-        return found
+        return self.space.completed(found)
 
 
 def explorer_of(spec: SchedulerSpec, space: SearchSpace, seed: int) -> Explorer | None:
@@ -107,8 +112,8 @@ def perturbed(distribution: Distribution, value: float, factor: float) -> HParam
         return min(max(aim, distribution.low), distribution.high)
     if isinstance(distribution, Choice):
         numbers = sorted(v for v in distribution.values if isinstance(v, int | float))
-        nearest = min(range(len(numbers)), key=lambda index: (abs(numbers[index] - aim), index))
-        return numbers[_moved(numbers.index(value), nearest, factor, len(numbers))]
+        here, nearest = _nearest(numbers, value), _nearest(numbers, aim)
+        return numbers[_moved(here, nearest, factor, len(numbers))]
     count = level_count(distribution)
     assert count is not None
     here, nearest = level_of(distribution, value), level_of(distribution, aim)
@@ -120,3 +125,7 @@ def _moved(here: int, nearest: int, factor: float, count: int) -> int:
     if nearest == here and factor != 1:
         nearest += 1 if factor > 1 else -1
     return min(max(nearest, 0), count - 1)
+
+
+def _nearest(numbers: Sequence[float], value: float) -> int:
+    return min(range(len(numbers)), key=lambda index: (abs(numbers[index] - value), index))

@@ -19,11 +19,16 @@ from hpo.spec.words import unknown_name
 _FIRST_DRAWS = ("grid", "qmc", "random")
 
 
+def is_knob(path: str) -> bool:
+    """Whether a leaf is a mere number to a program wherever it exists."""
+    leaves = leaves_at(Training, path)
+    return all(mark_of(leaf.owner, leaf.field) is Mark.KNOB for leaf in leaves)
+
+
 def can_change(dimension: Dimension) -> bool:
-    """Whether a dimension's values are mere numbers to a program, which may change in training."""
-    leaves = leaves_at(Training, dimension.path)
+    """Whether a dimension may change in training: a knob, and never switched off by a null."""
     choices = dimension.distribution.values if isinstance(dimension.distribution, Choice) else ()
-    return all(mark_of(leaf.owner, leaf.field) is Mark.KNOB for leaf in leaves) and all(
+    return is_knob(dimension.path) and all(
         isinstance(value, int | float) and not isinstance(value, bool) for value in choices
     )
 

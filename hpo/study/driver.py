@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hpo.engine.lane import Lane, abstract_lane
 from hpo.engine.losses import is_finite
 from hpo.engine.plan import Plan
 from hpo.engine.pool import Report as EpochReport
-from hpo.search.explore import Explorer
-from hpo.search.sampler import Sampler
-from hpo.search.scheduler import Scheduler
 from hpo.study.assign import Assignment, assign
+from hpo.study.deciding import Rules
 from hpo.study.events import (
     Checkpoint,
     End,
@@ -56,19 +54,6 @@ _WAIT_SECONDS = 0.1
 _FLUSH_SECONDS = 0.2
 # Starts that are proposed ahead for each lane where the sampler does not look at results.
 _STARTS_AHEAD = 4
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What decides in a study. `scheduler_for(trials)` is for a space that runs out early."""
-
-    sampler: Sampler
-    scheduler_for: Callable[[int], Scheduler]
-    trials: int
-    epochs: int
-    is_learning: bool
-    seeds: int = 1
-    explorer: Explorer | None = None  # of a scheduler that has trials replaced
 
 
 class Driver:

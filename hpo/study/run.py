@@ -35,7 +35,8 @@ from hpo.spec.pruner import for_losses
 from hpo.spec.scheduler import OptunaPruner
 from hpo.spec.search import METRICS, SearchSpec
 from hpo.study.checkpoints import CheckpointFolder, CheckpointWriter
-from hpo.study.driver import Driver, Rules
+from hpo.study.deciding import Rules
+from hpo.study.driver import Driver
 from hpo.study.earlier import knowledge_of, lessons
 from hpo.study.events import Start, Stop, StopReason, StudyState, fold
 from hpo.study.executors import LocalExecutor

@@ -34,7 +34,8 @@ from hpo.spec.scheduler import (
 )
 from hpo.spec.search import Objective
 from hpo.study.checkpoints import CheckpointFolder, CheckpointWriter
-from hpo.study.driver import Driver, Rules, Work
+from hpo.study.deciding import Rules
+from hpo.study.driver import Driver, Work
 from hpo.study.events import Event, Happening, StudyState, fold
 from hpo.study.executors import (
     Clear,
