@@ -80,7 +80,14 @@ optimizer:
   weight_decay: 0.0
   clip_norm: null
   schedule: {{name: constant, warmup: 0.0}}
-train: {{epochs: 3, seed: 0, seeds: 1, stream: 1, precision: float32, lanes: auto, changes: []}}
+train:
+  epochs: 3
+  seed: 0
+  seeds: 1
+  stream: 1
+  precision: float32
+  lanes: auto
+  changes: []
 """
     )
 
