@@ -9,7 +9,8 @@ from hpo.search.knowledge import Knowledge
 from hpo.search.levels import position_of
 from hpo.search.sampler import Setting, make_sampler
 from hpo.space import Choice, Condition, Dimension, Float, Int, RangeMove, SearchSpace
-from hpo.spec.search import NoScheduler, Random, Tpe
+from hpo.spec.scheduler import NoScheduler
+from hpo.spec.search import Random, Tpe
 from hpo.trial import Trial, TrialState
 
 RATE = Dimension("rate", Float(1e-3, 1e-1, log=True), limits=(1e-5, 0.5))

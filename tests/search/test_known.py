@@ -11,8 +11,9 @@ from hpo.search.known import KnownFirst
 from hpo.search.priors import around, prior_share
 from hpo.search.sampler import Setting, make_sampler
 from hpo.space import Choice, Condition, Dimension, Float, Int, Prior, SearchSpace
+from hpo.spec.scheduler import NoScheduler
 from hpo.spec.schema import variants_of
-from hpo.spec.search import NoScheduler, SearchSpec
+from hpo.spec.search import SearchSpec
 from hpo.trial import Trial, TrialState
 
 SPECS = variants_of(SearchSpec, "sampler").specs
