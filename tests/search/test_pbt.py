@@ -231,6 +231,50 @@ def test_resampled_knobs_are_drawn_from_the_space():
     assert 0.45 < max(values) <= 0.5
 
 
+class NoFastAndWet:
+    """A rule: learning rates above 0.01 go without dropout above 0.1."""
+
+    text = ""
+    deciding = frozenset({"optimizer.learning_rate", "model.dropout"})
+
+    def forbids(self, hparams):
+        return hparams["optimizer.learning_rate"] > 0.01 and hparams["model.dropout"] > 0.1
+
+
+class Follows:
+    """A leaf that is a number times the learning rate."""
+
+    text, deciding = "", frozenset({"optimizer.learning_rate"})
+
+    def __init__(self, path):
+        self.path = path
+
+    def value(self, hparams):
+        return 10 * hparams["optimizer.learning_rate"]
+
+
+def test_exploring_breaks_no_rule_of_the_space():
+    space = replace(SPACE, rules=(NoFastAndWet(),))
+    trials = at_two(*range(10))
+    for seed in range(20):
+        found = explorer(space, seed=seed).exploits(scheduler().replacements(trials), trials)
+        assert all(space.allows(exploit.hparams) for exploit in found.values())
+
+
+def test_values_that_follow_from_a_knob_follow_it():
+    decay = Follows("optimizer.weight_decay")
+    space = replace(SPACE, derived=(decay,))
+    hparams = {"optimizer.learning_rate": 0.01, "optimizer.weight_decay": 0.1}
+    found = explorer(space).explored(hparams, np.random.default_rng(0))
+    assert found["optimizer.learning_rate"] != 0.01
+    assert found["optimizer.weight_decay"] == decay.value(found)
+
+
+def test_a_knob_that_shapes_the_program_by_a_derived_value_is_not_touched():
+    space = replace(SPACE, derived=(Follows("data.batch_size"),))
+    assert [knob.path for knob in explorer(space).knobs] == ["model.dropout"]
+
+
 def test_no_two_trials_go_on_from_the_same_weights_with_the_same_hparams():
     space = SearchSpace((RATE,))
     spec = Pbt(name="pbt", population=4, interval=2)
