@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hpo.engine.devices import memory_bytes
 from hpo.engine.executables import LOAD_ERRORS, CodeCache, cache_key, load, to_bytes
 from hpo.engine.lane import DeviceData, Lane
 from hpo.engine.lanes import Operation, operations
+from hpo.engine.places import Place, devices_of, even_lanes, sharding
 from hpo.engine.plan import Plan
 from hpo.engine.program import Program
 from hpo.errors import DeviceError
@@ -50,9 +52,9 @@ class Compiler:
         self._on_device: dict[Any, LaneOperations] = {}
 
     def compile(
-        self, program: Program, plan: Plan, data: DeviceData, lane: Lane, device: Any
+        self, program: Program, plan: Plan, data: DeviceData, lane: Lane, device: Place
     ) -> LaneOperations:
-        """The operations for `device`; lanes are halved until they fit its memory.
+        """The operations for a device or a mesh; lanes are halved until they fit the memory.
 
         The first device to ask compiles; others of its kind load what that one compiled.
 
@@ -61,7 +63,7 @@ class Compiler:
         """
         # The same program may be compiled for data on the device whole and for chunks of them.
         shapes = tuple((a.shape, str(a.dtype)) for a in jax.tree.leaves(data))
-        key = (program, plan, shapes)
+        key = (program, plan, shapes, len(devices_of(device)))
         with self._lock:
             is_first = key not in self._codes
             if is_first:
@@ -87,13 +89,19 @@ class Compiler:
         return self._on_device[key, device]
 
     def _compile(
-        self, program: Program, plan: Plan, data: DeviceData, lane: Lane, device: Any
+        self, program: Program, plan: Plan, data: DeviceData, lane: Lane, device: Place
     ) -> tuple[LaneOperations, dict[str, _Code]]:
-        lanes = plan.lanes
+        first, *others = devices_of(device)
+        lanes = even_lanes(device, plan.lanes)
         while True:
             codes, compiled, is_new = {}, {}, False
-            for name, operation in operations(program, plan.form, lanes, data, lane).items():
+            mesh = device if others else None
+            made = operations(program, plan.form, lanes, data, lane, mesh)
+            for name, operation in made.items():
                 lowered = _lowered(operation, device)
+                if others:  # code for several devices is theirs alone, and nobody asks again
+                    compiled[name], is_new = lowered.compile(), True
+                    continue
                 key = cache_key(lowered, device)
                 codes[name] = _Code(operation, lowered, self._cache.read(key))
                 executable = _loaded(codes[name], device)
@@ -105,15 +113,15 @@ class Compiler:
                     if code is not None:
                         self._cache.write(key, code)
                 compiled[name] = executable
-            needed, available = _peak_bytes(compiled["round"]), memory_bytes(device)
+            needed, available = _peak_bytes(compiled["round"]), memory_bytes(first)
             if available is None or needed <= available:
                 break
-            if lanes == 1:
+            if lanes == 1 + len(others):
                 raise DeviceError(
                     f"one lane needs {needed / 2**30:.1f} GiB and the device has "
                     f"{available / 2**30:.1f} GiB: make data.batch_size or the model smaller."
                 )
-            lanes //= 2
+            lanes = even_lanes(device, lanes // 2)
         with self._lock:
             self.programs += is_new
         return LaneOperations(Plan(plan.form, lanes), **compiled), codes
@@ -144,12 +152,16 @@ def _code_of(executable: Any) -> bytes | None:
         return None
 
 
-def _lowered(operation: Operation, device: Any) -> Any:
-    sharding = jax.sharding.SingleDeviceSharding(device)
-    arguments = jax.tree.map(
-        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), operation.arguments
+def _lowered(operation: Operation, device: Place) -> Any:
+    arguments = (
+        jax.tree.map(partial(_placed, sharding(device, is_of_lanes=is_of_lanes)), argument)
+        for argument, is_of_lanes in zip(operation.arguments, operation.of_lanes, strict=True)
     )
     return jax.jit(operation.function, donate_argnums=operation.donated).lower(*arguments)
+
+
+def _placed(where: jax.sharding.Sharding, a: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=where)
 
 
 def _peak_bytes(compiled: Any) -> int:

@@ -3,6 +3,8 @@
 Three compiled operations move every trial: `put` sets one lane, `take` reads one, and a round
 trains all of them some steps further. Starting, promoting and resuming a trial are the same `put`;
 pausing and checkpointing it are the same `take`; so trials come and go without a compile.
+
+On a mesh each device runs these operations on the lanes that it holds.
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
 from hpo.engine.lane import DeviceData, Lane, Rows, evaluate, train_steps
+from hpo.engine.places import LANES, spec
 from hpo.engine.plan import Form
 from hpo.engine.program import Program
 
@@ -108,19 +112,31 @@ def take(lanes: Lane, index: Int[Array, ""]) -> Lane:
 
 
 class Operation(NamedTuple):
-    """A function to compile: its arguments by shape, and which of them it may overwrite."""
+    """A function to compile: its arguments by shape, and which of them it may overwrite.
+
+    `of_lanes` says which arguments have the leading axis `L`; all results have it, but for those of
+    `take` on one device.
+    """
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     donated: tuple[int, ...]
+    of_lanes: tuple[bool, ...]
 
 
 def operations(
-    program: Program, form: Form, count: int, data: DeviceData, lane: Lane
+    program: Program,
+    form: Form,
+    count: int,
+    data: DeviceData,
+    lane: Lane,
+    mesh: Mesh | None = None,
 ) -> dict[str, Operation]:
     """The operations of a pool with `count` lanes, for `data` and a `lane` of these shapes.
 
     "evaluate" is there only if validation rows are streamed.
+    On a mesh, `take` gives a lane of each device, `[devices, ...]`: the one that is asked for, and
+    those at the same place among the lanes of the other devices.
     """
 
     def shape(a: Any, *leading: int) -> jax.ShapeDtypeStruct:
@@ -142,14 +158,51 @@ def operations(
         return evaluate_lanes(program, form, *args)
 
     inputs = jax.tree.map(shape, data._replace(piece=None))
+    arguments = (lanes, inputs, knobs, order, counts)
     found = {
-        "round": Operation(round_, (lanes, inputs, knobs, order, counts), (0,)),
-        "put": Operation(put, (lanes, index, one), (0,)),
-        "take": Operation(take, (lanes, index), ()),
+        "round": Operation(round_, arguments, (0,), (True, False, True, True, True)),
+        "put": Operation(put, (lanes, index, one), (0,), (True, False, False)),
+        "take": Operation(take, (lanes, index), (), (True, False)),
     }
     if data.piece is not None:
         sums = jax.ShapeDtypeStruct((count, 2), jnp.float32)
         ended = jax.ShapeDtypeStruct((count,), jnp.bool_)
         piece = jax.tree.map(shape, data.piece)
-        found["evaluate"] = Operation(evaluate_, (lanes, piece, sums, ended), ())
-    return found
+        arguments = (lanes, piece, sums, ended)
+        found["evaluate"] = Operation(evaluate_, arguments, (), (True, False, True, True))
+    if mesh is None:
+        return found
+    functions: dict[str, Callable[..., Any]] = {
+        "round": round_,
+        "put": _put_if_own,
+        "take": _take_of_each,
+        "evaluate": evaluate_,
+    }
+    return {
+        name: operation._replace(function=_on_each(functions[name], operation.of_lanes, mesh))
+        for name, operation in found.items()
+    }
+
+
+def _on_each(function: Callable[..., Any], of_lanes: tuple[bool, ...], mesh: Mesh) -> Any:
+    """`function` on every device of a mesh, given the device's own lanes."""
+    return jax.shard_map(
+        function,
+        mesh=mesh,
+        in_specs=tuple(spec(is_of_lanes=each) for each in of_lanes),
+        out_specs=spec(is_of_lanes=True),
+        check_vma=False,  # what a device makes of its lanes is never the same on another
+    )
+
+
+def _put_if_own(lanes: Lane, index: Int[Array, ""], lane: Lane) -> Lane:
+    own = lanes.step.shape[0]
+    local = index - lax.axis_index(LANES) * own
+    is_own = (local >= 0) & (local < own)
+    local = local.clip(0, own - 1)
+    kept = take(lanes, local)
+    return put(lanes, local, jax.tree.map(lambda a, b: jnp.where(is_own, a, b), lane, kept))
+
+
+def _take_of_each(lanes: Lane, index: Int[Array, ""]) -> Lane:
+    return jax.tree.map(lambda leaf: leaf[None], take(lanes, index % lanes.step.shape[0]))

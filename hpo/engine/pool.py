@@ -1,4 +1,4 @@
-"""A pool: the lanes of one program that train together on one device, refilled as trials leave."""
+"""A pool: the lanes of one program that train together in one place, refilled as trials leave."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hpo.engine.compiler import Compiler, LaneOperations
 from hpo.engine.lane import DeviceData, Lane, abstract_lane, evaluate, host_data, initial_lane
 from hpo.engine.losses import metrics
 from hpo.engine.order import batches
+from hpo.engine.places import Place, devices_of, fewer_lanes, sharding
 from hpo.engine.plan import Plan
 from hpo.engine.program import Program
 from hpo.engine.streaming import Course, Stream, budget_bytes, data_bytes, over_pieces, place
@@ -61,10 +62,10 @@ class _Occupant:
 
 
 class Pool:
-    """Lanes of one program on one device. Lives in one thread, which owns all its calls."""
+    """Lanes of one program, on a device or a mesh. Lives in one thread, which owns all calls."""
 
-    def __init__(self, device: Any, compiler: Compiler) -> None:
-        self.device = device
+    def __init__(self, place: Place, compiler: Compiler) -> None:
+        self.place = place
         self.epochs_trained = 0.0
         self._compiler = compiler
         self._device_data: dict[int, tuple[DataSet, DeviceData]] = {}
@@ -100,11 +101,12 @@ class Pool:
         inputs = self._place(program, plan, data)
         if plan.form == "vmap" and self._stream is not None:
             # A chunk has to hold a batch for each lane, since all of them train at once.
-            plan = Plan(plan.form, min(plan.lanes, self._stream.size))
-        self._operations = self._compiler.compile(program, plan, inputs, shapes, self.device)
+            plan = Plan(plan.form, fewer_lanes(self.place, min(plan.lanes, self._stream.size)))
+        self._operations = self._compiler.compile(program, plan, inputs, shapes, self.place)
         plan = self._operations.plan
         self._lanes = jax.device_put(
-            jax.tree.map(lambda a: np.zeros((plan.lanes, *a.shape), a.dtype), shapes), self.device
+            jax.tree.map(lambda a: np.zeros((plan.lanes, *a.shape), a.dtype), shapes),
+            sharding(self.place, is_of_lanes=True),
         )
         self._occupants = [None] * plan.lanes
         return plan
@@ -153,7 +155,12 @@ class Pool:
 
     def take(self, index: int) -> Lane:
         """The state of the lane at `index`, on the host; the lane stays as it is."""
-        return Lane(*jax.device_get(self._operations.take(self._lanes, np.int32(index))))
+        taken = self._operations.take(self._lanes, np.int32(index))
+        devices = len(devices_of(self.place))
+        if devices == 1:
+            return Lane(*jax.device_get(taken))
+        holder = index // (self.lane_count // devices)
+        return Lane(*jax.tree.map(lambda a: a[0], jax.device_get(_held_by(taken, holder))))
 
     def evaluate(self, index: int, split: Split) -> dict[str, float]:
         """Metrics of the lane at `index` on another split of its data."""
@@ -162,7 +169,7 @@ class Pool:
             lambda sums, rows: one_lane(self._program, lane, rows, sums),
             np.zeros(2, np.float32),
             split,
-            self.device,
+            devices_of(self.place)[0],
             self._budget,
         )
         return metrics(self._data, split, np.asarray(sums))
@@ -219,7 +226,7 @@ class Pool:
             ),
             result.metric_sums,
             self._data.validation,
-            self.device,
+            sharding(self.place, is_of_lanes=False),
             self._budget,
         )
         return result._replace(metric_sums=jax.device_get(sums))
@@ -272,13 +279,14 @@ class Pool:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
-        self._budget = budget_bytes(program.template.data, self.device)
+        self._budget = budget_bytes(program.template.data, devices_of(self.place)[0])
         placement = place(data, program.batch_size, 1, self._budget)
         if placement.train is None:
             return self._on_device(data)
         self._device_data.clear()
+        whole = sharding(self.place, is_of_lanes=False)
         self._stream = Stream(
-            data, program.batch_size, placement, self.device, together=plan.form == "vmap"
+            data, program.batch_size, placement, whole, together=plan.form == "vmap"
         )
         return self._stream.shapes
 
@@ -288,7 +296,7 @@ class Pool:
             if self._budget is not None and held + data_bytes(data) > self._budget:
                 self._device_data.clear()
             # The data set is kept beside its copy, so that no other one gets its id.
-            copy = jax.device_put(host_data(data), self.device)
+            copy = jax.device_put(host_data(data), sharding(self.place, is_of_lanes=False))
             self._device_data[id(data)] = (data, copy)
         return self._device_data[id(data)][1]
 
@@ -296,6 +304,15 @@ class Pool:
         occupant = self._occupants[index]
         assert occupant is not None, f"lane {index} is empty"
         return occupant
+
+
+def _held_by(arrays: Any, device: int) -> Any:
+    """The part of arrays over devices, `[devices, ...]`, that one device holds, `[1, ...]`."""
+
+    def part(array: jax.Array) -> jax.Array:
+        return next(s.data for s in array.addressable_shards if s.index[0].start == device)
+
+    return jax.tree.map(part, arrays)
 
 
 @lru_cache(maxsize=64)

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from hpo.data.load import load_data
 from hpo.engine.compiler import Compiler
 from hpo.engine.devices import describe, local_devices
 from hpo.engine.models import abstract_model
-from hpo.engine.plan import choose_plan
+from hpo.engine.places import Place, devices_of, even_lanes, places
+from hpo.engine.plan import Plan, choose_plan
 from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from hpo.engine.streaming import budget_bytes, place, streaming_text
@@ -137,7 +138,9 @@ def run_study(
         folder.sweep(checkpoint.file for checkpoint in state.checkpoints.values())
         writer = stack.enter_context(CheckpointWriter(folder))
         compiler = Compiler(around.cache)
-        executor = LocalExecutor([Pool(device, compiler) for device in devices])
+        # Small models keep a core busy each; accelerators gain by more lanes at once.
+        pools = [Pool(place, compiler) for place in places(devices, is_meshed=platform != "cpu")]
+        executor = LocalExecutor(pools)
         stack.callback(executor.close)
         rules = _rules(experiment, search, knowledge_of(experiment, journal, say))
         driver = Driver(
@@ -146,13 +149,7 @@ def run_study(
             executor,
             States(writer),
             _preparer(experiment, datasets, platform),
-            choose_plan(
-                platform,
-                experiment.training.train.lanes,
-                search.trials * experiment.training.train.seeds,
-                len(devices),
-                rules.is_learning,
-            ),
+            _plan(experiment, pools[0].place, len(pools), rules.is_learning),
             experiment.study.checkpoint_seconds,
         )
         watcher = Watcher(experiment, state, driver, compiler, watch)
@@ -215,6 +212,18 @@ def _rules(experiment: Experiment, search: SearchSpec, knowledge: Knowledge) -> 
         seeds=experiment.training.train.seeds,
         explorer=explorer_of(search.scheduler, experiment.space, seed),
     )
+
+
+def _plan(experiment: Experiment, place: Place, pools: int, is_learning: bool) -> Plan:
+    """The plan of new programs: with "auto", as many lanes for each device of a pool."""
+    assert experiment.search is not None
+    lanes, devices = experiment.training.train.lanes, devices_of(place)
+    platform = devices[0].platform
+    trials = experiment.search.trials * experiment.training.train.seeds
+    plan = choose_plan(platform, lanes, trials, pools * len(devices), is_learning)
+    if lanes == "auto":
+        lanes = plan.lanes * len(devices)
+    return replace(plan, lanes=even_lanes(place, lanes))
 
 
 def _preparer(
