@@ -6,6 +6,7 @@ import json
 import logging
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -29,6 +30,10 @@ StorageUrl = Annotated[
 Device = Annotated[
     Literal["cpu", "gpu", "tpu"] | None,
     typer.Option(help="What to train on; JAX's choice if not given."),
+]
+Profile = Annotated[
+    Path | None,
+    typer.Option("--profile", metavar="DIR", help="Trace seconds of training into this folder."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

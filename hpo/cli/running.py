@@ -10,6 +10,7 @@ import typer
 from hpo.cli.options import (
     Device,
     Overrides,
+    Profile,
     Quiet,
     StorageUrl,
     Timeout,
@@ -35,6 +36,7 @@ def search(
         bool, typer.Option("--new", help="Start over; the old study is kept under another name.")
     ] = False,
     device: Device = None,
+    profile: Profile = None,
     quiet: Quiet = False,
 ) -> None:
     """Run the study that SPEC describes, or go on with it.
@@ -44,7 +46,8 @@ def search(
     from hpo.spec.load import load_experiment
 
     experiment = load_experiment(spec, search_overrides(overrides, trials, timeout))
-    _run(experiment, storage or experiment.study.storage, device, starts_over=new, is_quiet=quiet)
+    url = storage or experiment.study.storage
+    _run(experiment, url, device, profile, starts_over=new, is_quiet=quiet)
 
 
 def resume(
@@ -53,6 +56,7 @@ def resume(
     timeout: Timeout = None,
     storage: StorageUrl = None,
     device: Device = None,
+    profile: Profile = None,
     quiet: Quiet = False,
 ) -> None:
     """Go on with a study from its storage alone.
@@ -66,7 +70,7 @@ def resume(
     overrides = search_overrides(None, trials, timeout)
     with Storage.read(url) as database:
         experiment = stored_experiment(database.study(study), database.where, overrides)
-    _run(experiment, url, device, starts_over=False, is_quiet=quiet)
+    _run(experiment, url, device, profile, starts_over=False, is_quiet=quiet)
 
 
 def train(
@@ -104,7 +108,13 @@ def train(
 
 
 def _run(
-    experiment: Experiment, storage: str, device: str | None, *, starts_over: bool, is_quiet: bool
+    experiment: Experiment,
+    storage: str,
+    device: str | None,
+    profile: Path | None,
+    *,
+    starts_over: bool,
+    is_quiet: bool,
 ) -> None:
     from hpo.report.ending import ending_view
     from hpo.report.live import display_for
@@ -118,7 +128,7 @@ def _run(
     ):
         from hpo.study.run import run_study  # imports JAX
 
-        around = surroundings(storage, device, starts_over=starts_over)
+        around = surroundings(storage, device, starts_over=starts_over, profile=profile)
         outcome = run_study(experiment, around, display.watch, display.say, stop)
     print_view(ending_view(outcome, searched, storage))
     if outcome.signal is not None:

@@ -58,15 +58,21 @@ def show(
     study: StudyName,
     top: Annotated[int, typer.Option(help="How many of the best trials.", min=1)] = 10,
     storage: StorageUrl = None,
+    times: Annotated[bool, typer.Option("--times", help="Where its time went, instead.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show a study: best trials, learning curve, importance.
 
     Example: hpo show digits --top 20
     """
+    from hpo.study.storage import Storage
+
+    if times:
+        _show_times(study, storage or default_storage(), as_json)
+        return
+
     from hpo.report import study_report as report
     from hpo.report.tables import study_view
-    from hpo.study.storage import Storage
 
     stderr()
     with Storage.read(storage or default_storage()) as database:
@@ -75,6 +81,18 @@ def show(
         print_json(report.as_json(found))
     else:
         print_view(study_view(found))
+
+
+def _show_times(study: str, url: str, as_json: bool) -> None:
+    from hpo.report import run_times as report
+    from hpo.study.storage import Storage
+
+    with Storage.read(url) as database:
+        runs = report.times_of_runs(database, study)
+    if as_json:
+        print_json(report.as_json(runs))
+    else:
+        print_view(report.times_view(study, runs))
 
 
 def export(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ def surroundings(
     device: str | None,
     *,
     starts_over: bool = False,
+    profile: Path | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Surroundings:
     """The surroundings of a run.
@@ -42,7 +44,20 @@ def surroundings(
         device=device,
         starts_over=starts_over,
         data_cache=data_cache_folder(environment),
+        profile=profile,
+        began=process_began(),
     )
+
+
+def process_began() -> float:
+    """When this process did, by `time.monotonic()`; now, where the machine does not say."""
+    now = time.monotonic()
+    with suppress(OSError, AttributeError):
+        # Field 22 of proc(5): ticks since the machine's start, which only Linux knows.
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return now - max(0.0, age)
+    return now
 
 
 def data_home(environment: Mapping[str, str] = os.environ) -> Path | None:

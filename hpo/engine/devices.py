@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,45 @@ def memory_bytes(device: Any) -> int | None:
     return None if available is None else available // core_count()
 
 
+def cgroup_bytes(membership: str, root: Path) -> int | None:
+    """What the control groups of a process still allow it, as containers limit it; None for all.
+
+    `membership` is the text of /proc/self/cgroup (see cgroups(7)), `root` where groups are mounted.
+    """
+    rooms = []
+    for line in membership.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            top, limit, usage, cache = root, "memory.max", "memory.current", "inactive_file"
+        elif "memory" in controllers.split(","):
+            top, cache = root / "memory", "total_inactive_file"
+            limit, usage = "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        # A limit of any group above counts. In a container the path may be one of the host's, and
+        # the container's own group is then mounted as the top one.
+        group = top / path.lstrip("/")
+        while group.is_relative_to(top):
+            with suppress(OSError, ValueError):  # no such file, or "max"
+                used = int((group / usage).read_text())
+                statistics = (group / "memory.stat").read_text()
+                cached = re.search(rf"^{cache} (\d+)$", statistics, re.MULTILINE)
+                rooms.append(
+                    int((group / limit).read_text()) - used + int(cached[1] if cached else 0)
+                )
+            group = group.parent
+    return max(0, min(rooms)) if rooms else None
+
+
 def _available_bytes() -> int | None:
-    """Memory that the machine can still give; only Linux says how much of it caches files."""
+    """Memory that this process may still take; only Linux says how much of it caches files."""
     try:
         meminfo = Path("/proc/meminfo").read_text()
     except OSError:
         return None
     kibibytes = re.search(r"^MemAvailable: *(\d+) kB$", meminfo, re.MULTILINE)
-    return int(kibibytes[1]) * 1024 if kibibytes else None
+    machine = int(kibibytes[1]) * 1024 if kibibytes else None
+    group = None
+    with suppress(OSError):
+        group = cgroup_bytes(Path("/proc/self/cgroup").read_text(), Path("/sys/fs/cgroup"))
+    return min((room for room in (machine, group) if room is not None), default=None)

@@ -14,10 +14,12 @@ from hpo.data.dataset import DataSet, Split
 from hpo.engine.compiler import Compiler, LaneOperations
 from hpo.engine.lane import DeviceData, Lane, abstract_lane, evaluate, host_data, initial_lane
 from hpo.engine.losses import metrics
+from hpo.engine.memory import halved, is_exhausted
 from hpo.engine.order import batches
 from hpo.engine.places import Place, devices_of, fewer_lanes, sharding
 from hpo.engine.plan import Plan
 from hpo.engine.program import Program
+from hpo.engine.stopwatch import Stopwatch
 from hpo.engine.streaming import Course, Stream, budget_bytes, data_bytes, over_pieces, place
 from hpo.spec.experiment import Training
 
@@ -26,6 +28,8 @@ from hpo.spec.experiment import Training
 _ROUND_SECONDS = 0.5
 # Steps in a program's very first round, when nobody knows how long they take.
 _FIRST_STEPS = 32
+# A row's step is a pass forwards and one backwards, which costs two; evaluation is one forwards.
+_PASSES_OF_A_STEP = 3
 
 
 # Knobs that are others after so many epochs, the earliest first.
@@ -67,6 +71,7 @@ class Pool:
     def __init__(self, place: Place, compiler: Compiler) -> None:
         self.place = place
         self.epochs_trained = 0.0
+        self.stopwatch = Stopwatch("idle")
         self._compiler = compiler
         self._device_data: dict[int, tuple[DataSet, DeviceData]] = {}
         self._step_seconds: dict[str, float] = {}
@@ -84,6 +89,11 @@ class Pool:
         return len(self._occupants)
 
     @property
+    def program(self) -> Program:
+        """The program that it was last loaded with."""
+        return self._program
+
+    @property
     def has_work(self) -> bool:
         """Whether a lane has steps to train."""
         return any(o is not None and o.step < o.to_step for o in self._occupants)
@@ -95,6 +105,28 @@ class Pool:
             HpoError: for a model that the data do not fit; it leaves a pool without lanes.
             DeviceError: for one that the device cannot hold, likewise.
         """
+        with self.stopwatch.during("compiling"):
+            while True:
+                try:
+                    return self._load(program, plan, data)
+                except jax.errors.JaxRuntimeError as error:
+                    if not is_exhausted(error):
+                        raise
+                    plan = halved(plan, self.place)
+
+    def halve(self) -> Plan:
+        """Half the lanes, all of them empty, after the memory has run out; the plan as it is now.
+
+        Raises:
+            DeviceError: where there was a single lane; it leaves a pool without lanes.
+        """
+        plan, self._occupants = self._operations.plan, []
+        self._device_data.clear()
+        for leaf in jax.tree.leaves(self._lanes):
+            leaf.delete()
+        return self.load(self._program, halved(plan, self.place), self._data)
+
+    def _load(self, program: Program, plan: Plan, data: DataSet) -> Plan:
         self._occupants = []
         shapes = abstract_lane(program)
         self._program, self._data = program, data
@@ -125,9 +157,10 @@ class Pool:
 
         `changes` are those of its knobs, before its state and after.
         """
-        if lane is None:
-            lane = initial_lane(self._program, training)
-        self._lanes = self._operations.put(self._lanes, np.int32(index), lane)
+        with self.stopwatch.during("moving"), jax.profiler.TraceAnnotation("put"):
+            if lane is None:
+                lane = initial_lane(self._program, training)
+            self._lanes = self._operations.put(self._lanes, np.int32(index), lane)
         self._occupants[index] = _Occupant(
             trial,
             knobs,
@@ -140,10 +173,14 @@ class Pool:
     def copy(self, source: int, index: int, knobs: np.ndarray, changes: Changes) -> None:
         """Let the trial in the lane at `index` go on from the state of another lane.
 
-        The state, its random stream included, stays on the device.
+        The state, its random stream included, stays on the device, unless there are several.
         """
-        state = self._operations.take(self._lanes, np.int32(source))
-        self._lanes = self._operations.put(self._lanes, np.int32(index), state)
+        with self.stopwatch.during("moving"):
+            if len(devices_of(self.place)) == 1:
+                state = self._operations.take(self._lanes, np.int32(source))
+            else:
+                state = self._take(source)  # which another device may hold
+            self._lanes = self._operations.put(self._lanes, np.int32(index), state)
         trial, step = self._occupant(index).trial, self._occupant(source).step
         self._occupants[index] = replace(
             self._occupant(source), trial=trial, knobs=knobs, changes=changes, to_step=step
@@ -155,6 +192,10 @@ class Pool:
 
     def take(self, index: int) -> Lane:
         """The state of the lane at `index`, on the host; the lane stays as it is."""
+        with self.stopwatch.during("moving"), jax.profiler.TraceAnnotation("take"):
+            return self._take(index)
+
+    def _take(self, index: int) -> Lane:
         taken = self._operations.take(self._lanes, np.int32(index))
         devices = len(devices_of(self.place))
         if devices == 1:
@@ -189,6 +230,10 @@ class Pool:
 
     def round(self) -> list[Report]:
         """Train every lane that has work some steps further; reports of the epochs that ended."""
+        with self.stopwatch.during("feeding"), jax.profiler.TraceAnnotation("round"):
+            return self._round()
+
+    def _round(self) -> list[Report]:
         program, start = self._program, time.monotonic()
         counts = self._counts()
         result = self._train(counts)
@@ -216,20 +261,36 @@ class Pool:
             if occupant is not None and counts[i]:
                 knobs[i] = occupant.knobs_at(occupant.step // self._program.steps)
         data, order = self._inputs(counts)
-        self._lanes, result = self._operations.round(self._lanes, data, knobs, order, counts)
-        result = jax.device_get(result)
-        if self._operations.evaluate is None or not result.has_ended_epoch.any():
+        start = time.monotonic()
+        with self.stopwatch.during("training"):
+            self._lanes, result = self._operations.round(self._lanes, data, knobs, order, counts)
+            result = jax.device_get(result)
+        if self._operations.evaluate is None:
+            share = self._share_of_evaluating(counts, result.has_ended_epoch)
+            self.stopwatch.shift(share * (time.monotonic() - start), "training", "evaluating")
             return result
-        sums = over_pieces(
-            lambda sums, rows: self._operations.evaluate(
-                self._lanes, rows, sums, result.has_ended_epoch
-            ),
-            result.metric_sums,
-            self._data.validation,
-            sharding(self.place, is_of_lanes=False),
-            self._budget,
-        )
-        return result._replace(metric_sums=jax.device_get(sums))
+        if not result.has_ended_epoch.any():
+            return result
+        with self.stopwatch.during("evaluating"):
+            sums = over_pieces(
+                lambda sums, rows: self._operations.evaluate(
+                    self._lanes, rows, sums, result.has_ended_epoch
+                ),
+                result.metric_sums,
+                self._data.validation,
+                sharding(self.place, is_of_lanes=False),
+                self._budget,
+            )
+            return result._replace(metric_sums=jax.device_get(sums))
+
+    def _share_of_evaluating(self, counts: np.ndarray, has_ended_epoch: np.ndarray) -> float:
+        """How much of a round is evaluation, by the passes of rows through the model.
+
+        An estimate: both are in one compiled call, which nothing times from the outside.
+        """
+        passes = int(has_ended_epoch.sum()) * len(self._data.validation)
+        steps = int(counts.sum()) * self._program.batch_size * _PASSES_OF_A_STEP
+        return passes / (passes + steps)
 
     def _inputs(self, counts: np.ndarray) -> tuple[DeviceData, np.ndarray]:
         """The data of a round, and the batches of each lane's epoch in them."""

@@ -20,6 +20,7 @@ from urllib.parse import quote
 import ml_dtypes
 import numpy as np
 
+from hpo.engine.stopwatch import Stopwatch
 from hpo.study.database import database_path, parsed_url
 
 _LOG = logging.getLogger(__name__)
@@ -141,6 +142,7 @@ class CheckpointWriter:
 
     def __init__(self, folder: CheckpointFolder) -> None:
         self.folder = folder
+        self.stopwatch = Stopwatch("idle")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hpo-checkpoints")
 
     def submit(
@@ -163,7 +165,8 @@ class CheckpointWriter:
         self, trial: int, progress: int, leaves: Mapping[str, np.ndarray]
     ) -> tuple[str, str] | None:
         try:
-            return self.folder.save(trial, progress, leaves)
+            with self.stopwatch.during("checkpoints"):
+                return self.folder.save(trial, progress, leaves)
         except OSError as error:
             _LOG.warning(
                 "cannot write a checkpoint of trial %d to %s: %s; the study goes on without.",

@@ -21,6 +21,7 @@ from hpo.study.events import (
     Report,
     Start,
     Stop,
+    Times,
 )
 from hpo.study.notes import Learn, Move, note_from
 from hpo.trial import Exploit, TrialState
@@ -73,6 +74,8 @@ def to_row(event: Event) -> EventRow:
             value = {"program": what.program, "plan": dict(what.plan)}
         case Move() | Learn():
             value = what.to_value()
+        case Times():
+            value = {name: dict(seconds) for name, seconds in what.threads.items()}
     return EventRow(event.seq, event.trial, what.kind, epoch, _encode(value), event.time_ms)
 
 
@@ -117,6 +120,8 @@ def _event(row: EventRow, value: Any) -> Event:
             what = Pin(value["program"], value["plan"])
         case "move" | "learn":
             what = note_from(kind, value)
+        case "times":
+            what = Times(value)
         case _:
             raise StudyError(
                 f"event {seq} of the study is a '{kind}', which this version of hpo does not know:"

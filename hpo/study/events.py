@@ -123,6 +123,14 @@ class Pin:
     plan: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Where the time of this run went so far: seconds by activity, for each of its threads."""
+
+    kind: ClassVar[str] = "times"
+    threads: Mapping[str, Mapping[str, float]]
+
+
 Happening: TypeAlias = (
     Propose
     | Report
@@ -136,6 +144,7 @@ Happening: TypeAlias = (
     | Stop
     | Pin
     | Note
+    | Times
 )
 
 
@@ -258,6 +267,8 @@ class StudyState:
                 self.pins[program] = plan
             case Move() | Learn() as note:
                 self.notes.append(note)
+            case Times():
+                pass
             case Propose() as propose:
                 self._begin(event, propose)
             case Exploit() as exploit:

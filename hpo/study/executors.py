@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+import jax
 import numpy as np
 
 from hpo.data.dataset import DataSet
 from hpo.engine.lane import Lane
+from hpo.engine.memory import is_exhausted
 from hpo.engine.plan import Plan
 from hpo.engine.pool import Changes, Pool, Report
 from hpo.engine.program import Program
@@ -124,7 +126,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class Refused:
-    """Trials that could not be put, because the pool has fewer lanes than was thought."""
+    """Trials that have no lane in a pool: it has fewer than was thought, or has lost its memory."""
 
     pool: int
     trials: tuple[int, ...]
@@ -212,13 +214,44 @@ class LocalExecutor:
                     order = orders.get()
                     if order is None:
                         return
-                    for message in _obey(i, pool, order):
-                        self._messages.put(message)
-                before = pool.epochs_trained
-                reports = tuple(pool.round())
-                self._messages.put(Reported(i, reports, pool.epochs_trained - before))
+                    self._tell(_attempt(i, pool, order))
+                self._tell(_attempt(i, pool, None))
         except BaseException as error:  # handed to the driver's thread, which raises it
             self._messages.put(Failed(i, error))
+
+    def _tell(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self._messages.put(message)
+
+
+def _attempt(i: int, pool: Pool, order: Order | None) -> list[Message]:
+    """Obey an order, or train a round for None; with half the lanes from then on if memory ends."""
+    try:
+        return _round(i, pool) if order is None else _obey(i, pool, order)
+    except jax.errors.JaxRuntimeError as error:
+        if not is_exhausted(error):
+            raise
+        return _go_on_with_half(i, pool, order)
+
+
+def _go_on_with_half(i: int, pool: Pool, order: Order | None) -> list[Message]:
+    """The lanes may be gone, so their trials go on from their last checkpoint or their start."""
+    lost = [pool.occupant(lane)[0] for lane in pool.occupied()]
+    if isinstance(order, Put):
+        lost.append(order.trial)
+    messages: list[Message] = [Taken(i, (), is_snapshot=True)] if order == Snapshot() else []
+    program = pool.program
+    try:
+        plan = pool.halve()
+    except DeviceError as error:
+        return [*messages, Refused(i, tuple(lost)), TooLarge(i, program, str(error))]
+    return [*messages, Loaded(i, program, plan), Refused(i, tuple(lost))]
+
+
+def _round(i: int, pool: Pool) -> list[Message]:
+    before = pool.epochs_trained
+    reports = tuple(pool.round())
+    return [Reported(i, reports, pool.epochs_trained - before)]
 
 
 def _obey(i: int, pool: Pool, order: Order) -> list[Message]:
@@ -240,12 +273,12 @@ def _obey(i: int, pool: Pool, order: Order) -> list[Message]:
                 put.to_epoch,
                 put.changes,
             )
+        case Take(lane) | Clear(lane) | Extend(lane) | Copy(lane) if lane not in pool.occupied():
+            pass  # the lane of a trial that was refused
         case Copy(lane, source, knobs, changes):
             pool.copy(source, lane, knobs, changes)
         case Extend(lane, to_epoch):
             pool.extend(lane, to_epoch)
-        case Take(lane) | Clear(lane) if lane not in pool.occupied():
-            pass  # the lane of a trial that was refused
         case Take(lane):
             state = _state(pool, lane)
             pool.clear(lane)

@@ -45,11 +45,13 @@ from hpo.study.journal import StudyJournal
 from hpo.study.lease import acquire
 from hpo.study.opening import follow_spec, open_study
 from hpo.study.optuna_tables import open_mirror
+from hpo.study.profile import Profile
 from hpo.study.progress import Progress, Watcher, spent_seconds
 from hpo.study.provenance import Provenance, differences, library_versions
 from hpo.study.signals import StopRequest
 from hpo.study.states import States
 from hpo.study.storage import Storage
+from hpo.study.times import RunTimes, TimedExecutor, TimedJournal, TimedSampler
 from hpo.study.work import Work
 from hpo.trial import HParams
 
@@ -59,7 +61,8 @@ class Surroundings:
     """What a run takes from its machine and caller rather than from the spec.
 
     `data_home` is the folder of named data sets, `cache` that of compiled programs, `data_cache`
-    that of preprocessed data sets.
+    that of preprocessed data sets, `profile` one for a trace; `began` is when the process did, by
+    `time.monotonic()`.
     """
 
     storage: str
@@ -68,6 +71,8 @@ class Surroundings:
     device: str | None = None
     starts_over: bool = False
     data_cache: Path | None = None
+    profile: Path | None = None
+    began: float | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,9 @@ def run_study(
     """
     search = experiment.search
     assert search is not None, "the command has checked that there is a search"
+    times = RunTimes(time.monotonic() if around.began is None else around.began)
     with ExitStack() as stack:
+        profile = around.profile and stack.enter_context(Profile(around.profile, say))
         devices = local_devices(around.device)
         datasets = DataSets(experiment.folder, around.data_home, DataCache(around.data_cache))
         data = datasets.load(experiment.training.data)
@@ -120,12 +127,15 @@ def run_study(
         changed = differences(Provenance.from_document(study.provenance), provenance)
         for sentence in changed if state.starts else ():
             say(sentence)
-        journal = StudyJournal(
-            storage,
-            study.id,
-            state,
-            lease,
-            lambda: open_mirror(storage, study, experiment.space, search.objective),
+        journal = TimedJournal(
+            StudyJournal(
+                storage,
+                study.id,
+                state,
+                lease,
+                lambda: open_mirror(storage, study, experiment.space, search.objective),
+            ),
+            times.driver,
         )
         if len(state):
             say(_resumed(state, search.trials))
@@ -140,9 +150,13 @@ def run_study(
         compiler = Compiler(around.cache)
         # Small models keep a core busy each; accelerators gain by more lanes at once.
         pools = [Pool(place, compiler) for place in places(devices, is_meshed=platform != "cpu")]
-        executor = LocalExecutor(pools)
+        executor = TimedExecutor(LocalExecutor(pools), times.driver)
+        for i, pool in enumerate(pools):
+            times.follow(f"pool {i}", pool.stopwatch)
+        times.follow("writer", writer.stopwatch)
         stack.callback(executor.close)
         rules = _rules(experiment, search, knowledge_of(experiment, journal, say))
+        rules = replace(rules, sampler=TimedSampler(rules.sampler, times.driver))
         driver = Driver(
             rules,
             journal,
@@ -154,9 +168,19 @@ def run_study(
         )
         watcher = Watcher(experiment, state, driver, compiler, watch)
         deadline = time.monotonic() + search.timeout - spent if search.timeout else math.inf
-        reason = driver.run(lambda: stop.is_set() or time.monotonic() >= deadline, watcher.look)
+
+        def look() -> None:
+            watcher.look()
+            times.keep(journal)
+            if profile:
+                with times.driver.during("profiling"):
+                    profile.look(driver.epochs_trained > 0)
+
+        times.driver.turn_to("deciding")
+        reason = driver.run(lambda: stop.is_set() or time.monotonic() >= deadline, look)
         if reason == "interrupted" and not stop.is_set():
             reason = "timeout"
+        journal.record(times.so_far())
         journal.record(Stop(reason))
         journal.flush()
         for excuse in driver.too_large.values():

@@ -60,6 +60,17 @@ def test_the_study_can_be_listed_and_shown(searched):
     assert len(shown["curve"]) == 2
 
 
+def test_the_time_of_a_search_is_told_from_the_start_of_its_process(searched):
+    folder, _ = searched
+
+    (run,) = json.loads(hpo(folder, "show", "flowers", "--times", "--json").stdout)
+    shown = hpo(folder, "show", "flowers", "--times").stdout
+
+    assert run["is_whole"]
+    assert run["threads"]["driver"]["start_up"] > 0.1  # importing JAX alone takes longer
+    assert "training" in shown
+
+
 def test_the_export_is_the_winner_and_trains_to_its_metric(searched):
     folder, _ = searched
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from hpo.engine.devices import describe, local_devices, memory_bytes
+from hpo.engine.devices import cgroup_bytes, describe, local_devices, memory_bytes
 from hpo.errors import DeviceError
 
 
@@ -43,6 +44,36 @@ def test_nothing_is_said_of_memory_where_the_system_does_not_say(
 
     monkeypatch.setattr("pathlib.Path.read_text", no_such_file)
     assert memory_bytes(_device("cpu", None)) is None
+
+
+def _a_group(folder: Path, files: dict[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize(("limit", "above", "room"), [("1000", "max", 700), ("max", "500", 200)])
+def test_the_limits_of_control_groups_count_and_what_they_cache_does_not(
+    tmp_path: Path, limit: str, above: str, room: int
+) -> None:
+    usage = {"memory.current": "400\n", "memory.stat": "anon 300\ninactive_file 100\n"}
+    _a_group(tmp_path, {"memory.max": f"{above}\n", **usage})
+    _a_group(tmp_path / "all" / "job", {"memory.max": f"{limit}\n", **usage})
+    assert cgroup_bytes("0::/all/job\n", tmp_path) == room
+    # In a container, the path may be one that only the host knows.
+    _a_group(tmp_path, {"memory.max": "450\n"})
+    assert cgroup_bytes("0::/docker/abc\n", tmp_path) == 150
+
+
+def test_limits_of_the_first_kind_of_control_groups_count_too(tmp_path: Path) -> None:
+    files = {
+        "memory.limit_in_bytes": "1000",
+        "memory.usage_in_bytes": "900",
+        "memory.stat": "inactive_file 1\ntotal_inactive_file 50\n",
+    }
+    _a_group(tmp_path / "memory" / "job", files)
+    assert cgroup_bytes("3:cpu,cpuacct:/job\n2:memory:/job\n", tmp_path) == 150
+    assert cgroup_bytes("3:cpu,cpuacct:/job\n", tmp_path) is None
 
 
 def test_an_unknown_platform_is_refused_with_the_known_ones() -> None:

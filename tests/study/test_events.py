@@ -20,6 +20,7 @@ from hpo.study.events import (
     Start,
     Stop,
     StudyState,
+    Times,
     fold,
 )
 from hpo.trial import Trial, TrialState
@@ -43,7 +44,7 @@ def logs(draw):
     log = []
     for _ in range(draw(st.integers(0, 30))):
         under_way = [trial.number for trial in state.trials if not trial.state.is_finished]
-        kinds = ["propose", "start", "stop", "pin"]
+        kinds = ["propose", "start", "stop", "pin", "times"]
         if under_way:
             kinds += ["report", "report", "report", "pause", "promote", "checkpoint", "end"]
         kind = draw(st.sampled_from(kinds))
@@ -60,6 +61,8 @@ def logs(draw):
                 number, what = None, Stop(draw(reasons))
             case "pin":
                 number, what = None, Pin("mlp", {"lanes": draw(st.integers(1, 9))})
+            case "times":
+                number, what = None, Times({"pool 0": {"training": 1.5, "idle": 0.25}})
             case "report":
                 what = Report(epoch + 1, draw(metrics))
             case "pause":

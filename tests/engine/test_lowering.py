@@ -1,0 +1,83 @@
+"""What accelerators would run: every shipped config lowers for CUDA and TPU on any machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from hpo.data.dataset import DataSet, Split
+from hpo.engine.compiler import Compiler
+from hpo.engine.devices import local_devices
+from hpo.engine.lane import abstract_lane, host_data
+from hpo.engine.lanes import operations
+from hpo.engine.plan import Plan
+from hpo.engine.pool import Pool
+from hpo.engine.program import split
+from hpo.spec.experiment import Experiment
+from hpo.spec.fill import fill
+from hpo.spec.load import load_experiment, require_search
+from hpo.spec.search import METRICS
+from tests.checkout import ROOT
+from tests.engine.samples import a_split, a_training, tiny_data
+
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+
+
+def stand_in(experiment: Experiment) -> DataSet:
+    """A little data of the kind that a config trains on, which may have to be downloaded."""
+    rng = np.random.default_rng(0)
+    tasks = METRICS[require_search(experiment).objective.metric][0]
+    shape = (28, 28, 1) if experiment.training.model.name == "cnn" else (12,)
+    rows = 2 * experiment.training.data.batch_size
+    parts = a_split(rng, rows, shape), a_split(rng, 8, shape)
+    if "classification" in tasks:
+        return DataSet("classification", *parts, None, 3, "")
+    train, validation = (Split(part.x, part.x[:, 0]) for part in parts)
+    return DataSet("regression", train, validation, None, 1, "")
+
+
+def lower(experiment: Experiment, seed: int) -> str:
+    """The text of a round that one draw from the space would run side by side on accelerators."""
+    hparams = experiment.space.draw(np.random.default_rng(seed))
+    training, data = fill(experiment.training, hparams, 0), stand_in(experiment)
+    program, _ = split(training, data, "gpu", experiment.space.varying)
+    made = operations(program, "vmap", 2, host_data(data), abstract_lane(program))
+    texts = {}
+    for name, operation in made.items():
+        jitted = jax.jit(operation.function, donate_argnums=operation.donated)
+        exported = jax.export.export(jitted, platforms=("cuda", "tpu"))(*operation.arguments)
+        assert exported.platforms == ("cuda", "tpu")
+        texts[name] = exported.mlir_module()
+    return texts["round"]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_shipped_config_lowers_for_accelerators(path: Path) -> None:
+    experiment = load_experiment(path)
+    text = lower(experiment, seed=0)
+    # The plain form: those that CPUs take are made of matrix products.
+    assert ("stablehlo.convolution" in text) == (experiment.training.model.name == "cnn")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_other_shapes_of_its_space_lower_too(path: Path) -> None:
+    for seed in range(1, 4):
+        assert "stablehlo.while" in lower(load_experiment(path), seed)
+
+
+def test_a_round_overwrites_its_lanes_and_speaks_to_no_host() -> None:
+    data = tiny_data()
+    program, _ = split(a_training(), data, "cpu")
+    pool = Pool(local_devices("cpu")[0], Compiler())
+    pool.load(program, Plan("map", 2), data)
+    leaves = len(jax.tree.leaves(abstract_lane(program)))
+    for name in ("round", "put"):
+        text = getattr(pool._operations, name).as_text()
+        # Every leaf of the lanes is its own result: no second copy of them is ever made.
+        assert text.splitlines()[0].count("-alias") == leaves, name
+        for word in ("infeed", "outfeed", " send(", " recv(", "callback", "host_compute"):
+            assert word not in text
