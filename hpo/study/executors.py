@@ -275,6 +275,8 @@ def _obey(i: int, pool: Pool, order: Order) -> list[Message]:
             )
         case Take(lane) | Clear(lane) | Extend(lane) | Copy(lane) if lane not in pool.occupied():
             pass  # the lane of a trial that was refused
+        case Copy(source=source) if source not in pool.occupied():
+            pass  # likewise: both of its trials have been refused
         case Copy(lane, source, knobs, changes):
             pool.copy(source, lane, knobs, changes)
         case Extend(lane, to_epoch):

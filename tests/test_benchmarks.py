@@ -1,0 +1,59 @@
+"""The benchmarks: both sides search the same space."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from hpo.spec.load import load_experiment
+from tests.checkout import ROOT
+
+BENCHMARKS = ROOT / "benchmarks"
+# A peer names a shape by its parts.
+WHOLE = {"width": "model.widths", "depth": "model.widths"}
+
+
+class Suggested:
+    """Stands for a trial of Optuna: takes each range's low end, each list's last value."""
+
+    def __init__(self) -> None:
+        self.ranges: dict[str, Any] = {}
+
+    def suggest_float(self, name: str, low: float, high: float, log: bool = False) -> float:
+        self.ranges[name] = (low, high, log)
+        return low
+
+    def suggest_int(self, name: str, low: int, high: int) -> int:
+        self.ranges[name] = tuple(range(low, high + 1))
+        return high
+
+    def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
+        self.ranges[name] = tuple(choices)
+        return choices[-1]
+
+
+@pytest.mark.parametrize("job", ["fixed_mlp", "mixed_mlp", "fashion_cnn"])
+def test_a_peer_searches_the_space_of_the_spec(job: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    jobs = __import__("jobs")
+    trial, experiment = Suggested(), load_experiment(BENCHMARKS / f"{job}.yaml")
+    jobs.JOBS[job](trial)
+    sys.modules.pop("jobs")
+
+    ours = experiment.space.by_path
+    short = {path.rpartition(".")[2]: path for path in ours} | {"optimizer": "optimizer.name"}
+    assert {WHOLE.get(name) or short[name] for name in trial.ranges} == set(ours)
+    for name, found in trial.ranges.items():
+        if name not in WHOLE:
+            distribution = ours[short[name]].distribution
+            if hasattr(distribution, "values"):
+                assert found == distribution.values
+            else:
+                assert found == (distribution.low, distribution.high, distribution.log)
+    if "width" in trial.ranges:
+        widths = {
+            (width,) * depth for width in trial.ranges["width"] for depth in trial.ranges["depth"]
+        }
+        assert {tuple(value) for value in ours["model.widths"].distribution.values} == widths
