@@ -168,8 +168,9 @@ def operations(
         sums = jax.ShapeDtypeStruct((count, 2), jnp.float32)
         ended = jax.ShapeDtypeStruct((count,), jnp.bool_)
         piece = jax.tree.map(shape, data.piece)
-        arguments = (lanes, piece, sums, ended)
-        found["evaluate"] = Operation(evaluate_, arguments, (), (True, False, True, True))
+        found["evaluate"] = Operation(
+            evaluate_, (lanes, piece, sums, ended), (), (True, False, True, True)
+        )
     if mesh is None:
         return found
     functions: dict[str, Callable[..., Any]] = {
