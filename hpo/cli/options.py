@@ -35,6 +35,7 @@ Profile = Annotated[
     Path | None,
     typer.Option("--profile", metavar="DIR", help="Trace seconds of training into this folder."),
 ]
+Explain = Annotated[bool, typer.Option("--explain", help="Tell how the programs are run, and why.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 

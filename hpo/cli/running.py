@@ -9,6 +9,7 @@ import typer
 
 from hpo.cli.options import (
     Device,
+    Explain,
     Overrides,
     Profile,
     Quiet,
@@ -37,6 +38,7 @@ def search(
     ] = False,
     device: Device = None,
     profile: Profile = None,
+    explain: Explain = False,
     quiet: Quiet = False,
 ) -> None:
     """Run the study that SPEC describes, or go on with it.
@@ -47,7 +49,7 @@ def search(
 
     experiment = load_experiment(spec, search_overrides(overrides, trials, timeout))
     url = storage or experiment.study.storage
-    _run(experiment, url, device, profile, starts_over=new, is_quiet=quiet)
+    _run(experiment, url, device, profile, starts_over=new, explains=explain, is_quiet=quiet)
 
 
 def resume(
@@ -57,6 +59,7 @@ def resume(
     storage: StorageUrl = None,
     device: Device = None,
     profile: Profile = None,
+    explain: Explain = False,
     quiet: Quiet = False,
 ) -> None:
     """Go on with a study from its storage alone.
@@ -70,7 +73,7 @@ def resume(
     overrides = search_overrides(None, trials, timeout)
     with Storage.read(url) as database:
         experiment = stored_experiment(database.study(study), database.where, overrides)
-    _run(experiment, url, device, profile, starts_over=False, is_quiet=quiet)
+    _run(experiment, url, device, profile, starts_over=False, explains=explain, is_quiet=quiet)
 
 
 def train(
@@ -114,6 +117,7 @@ def _run(
     profile: Path | None,
     *,
     starts_over: bool,
+    explains: bool,
     is_quiet: bool,
 ) -> None:
     from hpo.report.ending import ending_view
@@ -128,7 +132,9 @@ def _run(
     ):
         from hpo.study.run import run_study  # imports JAX
 
-        around = surroundings(storage, device, starts_over=starts_over, profile=profile)
+        around = surroundings(
+            storage, device, starts_over=starts_over, explains=explains, profile=profile
+        )
         outcome = run_study(experiment, around, display.watch, display.say, stop)
     print_view(ending_view(outcome, searched, storage))
     if outcome.signal is not None:

@@ -28,6 +28,7 @@ def surroundings(
     *,
     starts_over: bool = False,
     profile: Path | None = None,
+    explains: bool = False,
     environment: Mapping[str, str] = os.environ,
 ) -> Surroundings:
     """The surroundings of a run.
@@ -46,6 +47,7 @@ def surroundings(
         data_cache=data_cache_folder(environment),
         profile=profile,
         began=process_began(),
+        explains=explains,
     )
 
 

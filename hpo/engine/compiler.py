@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from hpo.engine import calibration
 from hpo.engine.devices import memory_bytes
 from hpo.engine.executables import LOAD_ERRORS, CodeCache, cache_key, load, to_bytes
 from hpo.engine.lane import DeviceData, Lane
 from hpo.engine.lanes import Operation, operations
 from hpo.engine.places import Place, devices_of, even_lanes, sharding
-from hpo.engine.plan import Plan
+from hpo.engine.plan import Plan, Plans
 from hpo.engine.program import Program
 from hpo.errors import DeviceError
 
@@ -39,6 +41,7 @@ class _Code:
     operation: Operation
     lowered: Any
     code: bytes | None
+    key: str
 
 
 class Compiler:
@@ -52,18 +55,19 @@ class Compiler:
         self._on_device: dict[Any, LaneOperations] = {}
 
     def compile(
-        self, program: Program, plan: Plan, data: DeviceData, lane: Lane, device: Place
+        self, program: Program, plans: Plans, data: DeviceData, lane: Lane, device: Place
     ) -> LaneOperations:
         """The operations for a device or a mesh; lanes are halved until they fit the memory.
 
-        The first device to ask compiles; others of its kind load what that one compiled.
+        The first device to ask compiles, and measures which plan is best; others of its kind load
+        what that one compiled.
 
         Raises:
             DeviceError: if a single lane does not fit.
         """
         # The same program may be compiled for data on the device whole and for chunks of them.
         shapes = tuple((a.shape, str(a.dtype)) for a in jax.tree.leaves(data))
-        key = (program, plan, shapes, len(devices_of(device)))
+        key = (program, plans.usual, shapes, len(devices_of(device)))
         with self._lock:
             is_first = key not in self._codes
             if is_first:
@@ -71,7 +75,7 @@ class Compiler:
             future = self._codes[key]
         if is_first:
             try:
-                compiled, codes = self._compile(program, plan, data, lane, device)
+                compiled, codes = self._best(program, plans, data, lane, device)
             except BaseException as error:
                 future.set_exception(error)
                 raise
@@ -88,6 +92,45 @@ class Compiler:
             )
         return self._on_device[key, device]
 
+    def _best(
+        self, program: Program, plans: Plans, data: DeviceData, lane: Lane, device: Place
+    ) -> tuple[LaneOperations, dict[str, _Code]]:
+        """The operations of the plan that is quickest, where finding out pays."""
+        start = time.perf_counter()
+        first = self._compile(program, plans.usual, data, lane, device)
+        compile_seconds = time.perf_counter() - start
+        usual = first[0].plan
+        # Under `vmap` a merged program would run all of its branches.
+        others = [] if program.merged else [p for p in plans.others if p != usual]
+        if not others or usual.lanes < plans.usual.lanes:
+            return first
+        code = first[1].get("round")  # none is kept for several devices
+        key = None if code is None else f"{code.key}.plan"
+        known = None if key is None else calibration.from_bytes(self._cache.read(key))
+        if known == usual:
+            return replace(first[0], plan=known), first[1]
+        if known in others:
+            return self._compile(program, known, data, lane, device)
+
+        def timed(operations: LaneOperations) -> float:
+            return calibration.part_seconds(
+                program, operations.plan, operations.round, data, lane, device
+            )
+
+        seconds = [timed(first[0])]
+        epoch_seconds = seconds[0] * program.order_shape[0]
+        if not calibration.pays(compile_seconds, len(others), epoch_seconds * plans.epochs):
+            return first
+        found = [first, *(self._compile(program, plan, data, lane, device) for plan in others)]
+        tried = [operations.plan for operations, _ in found]
+        best = calibration.best_plan(
+            tried, seconds + [timed(operations) for operations, _ in found[1:]]
+        )
+        if key is not None:
+            self._cache.write(key, calibration.to_bytes(best))
+        operations, codes = found[tried.index(best)]
+        return replace(operations, plan=best), codes
+
     def _compile(
         self, program: Program, plan: Plan, data: DeviceData, lane: Lane, device: Place
     ) -> tuple[LaneOperations, dict[str, _Code]]:
@@ -103,13 +146,13 @@ class Compiler:
                     compiled[name], is_new = lowered.compile(), True
                     continue
                 key = cache_key(lowered, device)
-                codes[name] = _Code(operation, lowered, self._cache.read(key))
+                codes[name] = _Code(operation, lowered, self._cache.read(key), key)
                 executable = _loaded(codes[name], device)
                 if executable is None:
                     is_new = True
                     executable = lowered.compile()
                     code = _code_of(executable)
-                    codes[name] = _Code(operation, lowered, code)
+                    codes[name] = _Code(operation, lowered, code, key)
                     if code is not None:
                         self._cache.write(key, code)
                 compiled[name] = executable
@@ -124,7 +167,7 @@ class Compiler:
             lanes = even_lanes(device, lanes // 2)
         with self._lock:
             self.programs += is_new
-        return LaneOperations(Plan(plan.form, lanes), **compiled), codes
+        return LaneOperations(replace(plan, lanes=lanes), **compiled), codes
 
     def _ready(self, code: _Code, device: Any, is_round: bool) -> Any:
         """An operation for another device of the kind that it was compiled for."""

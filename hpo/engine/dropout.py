@@ -32,9 +32,15 @@ def mask_key(key: UInt32[Array, "2"], step: Int[Array, ""]) -> MaskKey:
     return MaskKey(_mix(second + jnp.uint32(_SPREAD)), second)
 
 
-def random_words(key: MaskKey, layer: int, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
-    """Uniform 32-bit words, a function of the key, the layer and the position alone."""
+def random_words(
+    key: MaskKey, layer: int, shape: tuple[int, ...], first_row: Any = 0
+) -> UInt32[Array, "..."]:
+    """Uniform 32-bit words, a function of the key, the layer and the position alone.
+
+    The rows, along the first axis, are counted from `first_row`.
+    """
     words = key.start + jnp.uint32((layer * 0x85EBCA6B) & 0xFFFFFFFF)
+    words = words + jnp.asarray(first_row, jnp.uint32) * jnp.uint32(_SPREAD)
     for axis in range(len(shape) - 1):
         words = words + lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(
             (_SPREAD * (2 * axis + 1)) & 0xFFFFFFFF
@@ -45,20 +51,21 @@ def random_words(key: MaskKey, layer: int, shape: tuple[int, ...]) -> UInt32[Arr
 
 
 class Dropout:
-    """The dropout of one step of one lane; each call is another layer and draws its own mask.
+    """The dropout of one step of one lane: every layer has a mask of its own.
+
+    Where a step takes its batch in parts, `first_row` is where in the batch this part begins.
 
     Source: Srivastava et al. 2014, "Dropout" (JMLR 15), in the form that scales while training.
     """
 
-    def __init__(self, rate: Any, key: MaskKey | None) -> None:
-        self._rate, self._key, self._layer = rate, key, 0
+    def __init__(self, rate: Any, key: MaskKey | None, first_row: Any = 0) -> None:
+        self._rate, self._key, self._first_row = rate, key, first_row
 
-    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], layer: int) -> Float[Array, "..."]:
         """`x` with a share of its elements dropped; `x` itself when evaluating or switched off."""
         if self._key is None or is_off(self._rate):
             return x
-        words = random_words(self._key, self._layer, x.shape)
-        self._layer += 1
+        words = random_words(self._key, layer, x.shape, self._first_row)
         # Below 1, which float32 would round the last few rates to: the gradient would be 0 * inf.
         rate = jnp.minimum(jnp.asarray(self._rate, jnp.float32), 1 - 2.0**-24)
         keep = words >= (rate * 2.0**32).astype(jnp.uint32)

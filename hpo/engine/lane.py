@@ -18,11 +18,12 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Num, UInt32
 
 from hpo.data.dataset import DataSet, Split
-from hpo.engine.dropout import Dropout, MaskKey, mask_key
+from hpo.engine.dropout import Dropout, mask_key
 from hpo.engine.initialisers import initial_params
 from hpo.engine.losses import example_losses, metric_sums
 from hpo.engine.models import PRECISIONS, abstract_model
-from hpo.engine.optimizers import make_optimizer
+from hpo.engine.oneof import OneOf
+from hpo.engine.optimizers import descend, optimizer_state
 from hpo.engine.order import lane_key, weights_rng
 from hpo.engine.program import Program
 from hpo.engine.schedules import schedule_factor
@@ -79,15 +80,24 @@ def initial_lane(program: Program, training: Training) -> Lane:
     """
     seed, stream = training.train.seed, training.train.stream
     shapes, init = abstract_lane(program), training.model.init
+    _, params, statistics = abstract_model(program.of_its_own(training))
     return Lane(
-        params=initial_params(shapes.params, init, weights_rng(seed, stream)),
-        statistics=initial_params(shapes.statistics, init, weights_rng(seed, stream)),
+        params=_padded(initial_params(params, init, weights_rng(seed, stream)), shapes.params),
+        statistics=_padded(
+            initial_params(statistics, init, weights_rng(seed, stream)), shapes.statistics
+        ),
         # Every optimizer of the registry starts from zeros, which a test holds it to.
         optimizer=jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes.optimizer),
         key=lane_key(seed, stream),
         step=np.zeros((), np.int32),
         loss_sum=np.zeros((), np.float32),
     )
+
+
+def own_weights(program: Program, training: Training, lane: Lane) -> tuple[Any, Any]:
+    """A trial's weights and statistics in the shapes that it would have in a program of its own."""
+    _, params, statistics = abstract_model(program.of_its_own(training))
+    return _cut(lane.params, params), _cut(lane.statistics, statistics)
 
 
 @lru_cache(maxsize=256)
@@ -98,7 +108,7 @@ def abstract_lane(program: Program) -> Lane:
         HpoError: for a model that cannot take the data's examples.
     """
     _, params, statistics = abstract_model(program)
-    optimizer = jax.eval_shape(make_optimizer(program.template.optimizer).init, params)
+    optimizer = optimizer_state(program.optimizer, params)
     key = jax.ShapeDtypeStruct((2,), np.uint32)
     step, loss_sum = (jax.ShapeDtypeStruct((), dtype) for dtype in (np.int32, np.float32))
     return Lane(params, statistics, optimizer, key, step, loss_sum)
@@ -135,31 +145,48 @@ def train_steps(
     """
     spec = program.fill(knobs)
     graph, _, _ = abstract_model(program)
-    optimizer = make_optimizer(spec.optimizer)
-    total_steps = spec.train.epochs * program.steps
+    steps = program.steps(spec.batch_size)
     dtype = PRECISIONS[program.template.train.precision]
 
     def loss_of(
-        params: Any, statistics: Any, key: MaskKey, x: Array, y: Array
+        params: Any, statistics: Any, dropout: Dropout, x: Array, y: Array
     ) -> tuple[Array, Any]:
         model = nnx.merge(graph, params, statistics)
-        outputs = model(x.astype(dtype), train=True, dropout=Dropout(spec.model.dropout, key))
+        outputs = model(x.astype(dtype), spec.model, train=True, dropout=dropout)
         changed = nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
         return example_losses(program.task, outputs, y).mean(), changed
 
-    def step(_: int, lane: Lane) -> Lane:
-        position = lane.step % program.steps
-        rows = order[position]
+    def part(lane: Lane, position: Array, number: Any) -> tuple[tuple[Array, Any], Any]:
+        """Loss, statistics and gradients of a micro-batch of the step at `position`."""
+        rows = order[position * program.parts(spec.batch_size) + number]
         key = mask_key(lane.key, lane.step)
-        (loss, statistics), gradients = jax.value_and_grad(loss_of, has_aux=True)(
-            lane.params, lane.statistics, key, data.x[rows], data.y[rows]
+        dropout = Dropout(spec.model.dropout, key, first_row=number * program.micro_batch)
+        return jax.value_and_grad(loss_of, has_aux=True)(
+            lane.params, lane.statistics, dropout, data.x[rows], data.y[rows]
         )
-        direction, state = optimizer.update(gradients, lane.optimizer, lane.params)
-        rate = spec.optimizer.learning_rate * schedule_factor(
-            spec.optimizer.schedule, lane.step, total_steps
-        )
+
+    def whole(lane: Lane, position: Array) -> tuple[tuple[Array, Any], Any]:
+        """The same of a whole batch: the mean of its micro-batches'."""
+        if not isinstance(spec.batch_size, OneOf):
+            return part(lane, position, 0)
+
+        def add(number: Any, sums: tuple[Array, Any]) -> tuple[Array, Any]:
+            (loss, _), gradients = part(lane, position, number)
+            return jax.tree.map(jnp.add, sums, (loss, gradients))
+
+        parts = program.parts(spec.batch_size)
+        zeros = jax.tree.map(jnp.zeros_like, (lane.loss_sum, lane.params))
+        sums = lax.fori_loop(0, parts, add, zeros)
+        loss, gradients = jax.tree.map(lambda a: a / parts, sums)
+        return (loss, lane.statistics), gradients
+
+    def step(_: int, lane: Lane) -> Lane:
+        position = lane.step % steps
+        (loss, statistics), gradients = whole(lane, position)
+        rate = spec.learning_rate * schedule_factor(spec.schedule, lane.step, spec.epochs * steps)
+        params, state = descend(spec.optimizer, gradients, lane.optimizer, lane.params, rate)
         return Lane(
-            params=jax.tree.map(lambda p, d: p - rate * d, lane.params, direction),
+            params=params,
             statistics=statistics,
             optimizer=state,
             key=lane.key,
@@ -171,15 +198,20 @@ def train_steps(
 
 
 def evaluate(
-    program: Program, lane: Lane, rows: Rows, sums: Float[Array, "2"] | None = None
+    program: Program,
+    knobs: Float[Array, " K"],
+    lane: Lane,
+    rows: Rows,
+    sums: Float[Array, "2"] | None = None,
 ) -> Float[Array, "2"]:
     """Sums of the metrics over the rows of a split, added to `sums`."""
+    spec = program.fill(knobs).model
     graph, _, _ = abstract_model(program)
     dtype = PRECISIONS[program.template.train.precision]
 
     def add(sums: Array, rows: Rows) -> tuple[Array, None]:
         model = nnx.merge(graph, lane.params, lane.statistics)
-        outputs = model(rows.x.astype(dtype), train=False, dropout=Dropout(0, None))
+        outputs = model(rows.x.astype(dtype), spec, train=False, dropout=Dropout(0, None))
         return sums + metric_sums(program.task, outputs, rows.y, rows.weights), None
 
     sums = jnp.zeros((2,), jnp.float32) if sums is None else sums
@@ -213,3 +245,23 @@ def host_rows(split: Split, start: int = 0, count: int | None = None) -> Rows:
 def host_data(data: DataSet) -> DeviceData:
     """The data set as a program takes it, still on the host."""
     return DeviceData(data.train.x, data.train.y, host_rows(data.validation))
+
+
+def _padded(own: Any, shapes: Any) -> Any:
+    """A tree of a trial's own arrays in the leading corners of larger ones, zeros elsewhere."""
+    if isinstance(shapes, Mapping):
+        mine = own if isinstance(own, Mapping) else {}
+        return {name: _padded(mine.get(name), shape) for name, shape in shapes.items()}
+    if own is not None and own.shape == shapes.shape:
+        return own
+    padded = np.zeros(shapes.shape, shapes.dtype)
+    if own is not None:
+        padded[tuple(slice(size) for size in own.shape)] = own
+    return padded
+
+
+def _cut(wide: Any, shapes: Any) -> Any:
+    """What `_padded` was given."""
+    if isinstance(shapes, Mapping):
+        return {name: _cut(wide[name], shape) for name, shape in shapes.items()}
+    return np.asarray(wide)[tuple(slice(size) for size in shapes.shape)]

@@ -49,19 +49,24 @@ def train_round(
     """
     validation = data.validation
 
-    def ends_epoch(lane: Lane, count: Array) -> Array:
-        return (count > 0) & (lane.step % program.steps == 0)
+    def steps_of(knobs: Array) -> Any:
+        return program.steps(program.fill(knobs).batch_size)
+
+    def ends_epoch(knobs: Array, lane: Lane, count: Array) -> Array:
+        return (count > 0) & (lane.step % steps_of(knobs) == 0)
 
     if form == "map":
 
         def one(args: tuple[Lane, Array, Array, Array]) -> tuple[Lane, RoundResult]:
             lane, knobs, order, count = args
             lane = train_steps(program, knobs, lane, data, order, count)
-            ended = ends_epoch(lane, count)
+            ended = ends_epoch(knobs, lane, count)
             sums = jnp.zeros((2,), jnp.float32)
             if validation is not None:
-                sums = lax.cond(ended, lambda: evaluate(program, lane, validation), lambda: sums)
-            return lane, RoundResult(ended, lane.loss_sum / program.steps, sums)
+                sums = lax.cond(
+                    ended, lambda: evaluate(program, knobs, lane, validation), lambda: sums
+                )
+            return lane, RoundResult(ended, lane.loss_sum / steps_of(knobs), sums)
 
         return lax.map(one, (lanes, knobs, order, counts))
 
@@ -71,21 +76,22 @@ def train_round(
     lanes = jax.vmap(
         lambda count, new, old: jax.tree.map(lambda n, o: jnp.where(count > 0, n, o), new, old)
     )(counts, trained, lanes)
-    ended = jax.vmap(ends_epoch)(lanes, counts)
+    ended = jax.vmap(ends_epoch)(knobs, lanes, counts)
     sums = jnp.zeros((counts.shape[0], 2), jnp.float32)
     if validation is not None:
         sums = lax.cond(
             ended.any(),
-            lambda: jax.vmap(lambda lane: evaluate(program, lane, validation))(lanes),
+            lambda: jax.vmap(lambda k, lane: evaluate(program, k, lane, validation))(knobs, lanes),
             lambda: sums,
         )
-    return lanes, RoundResult(ended, lanes.loss_sum / program.steps, sums)
+    return lanes, RoundResult(ended, lanes.loss_sum / jax.vmap(steps_of)(knobs), sums)
 
 
 def evaluate_lanes(
     program: Program,
     form: Form,
     lanes: Lane,
+    knobs: Float[Array, "L K"],
     rows: Rows,
     sums: Float[Array, "L 2"],
     has_ended_epoch: Bool[Array, " L"],
@@ -93,12 +99,14 @@ def evaluate_lanes(
     """`sums` with those of the metrics over a piece of a split added, for the lanes that ask."""
     if form == "map":
 
-        def one(args: tuple[Lane, Array, Array]) -> Array:
-            lane, sums, ended = args
-            return lax.cond(ended, lambda: evaluate(program, lane, rows, sums), lambda: sums)
+        def one(args: tuple[Lane, Array, Array, Array]) -> Array:
+            lane, knobs, sums, ended = args
+            return lax.cond(ended, lambda: evaluate(program, knobs, lane, rows, sums), lambda: sums)
 
-        return lax.map(one, (lanes, sums, has_ended_epoch))
-    return jax.vmap(lambda lane, sums: evaluate(program, lane, rows, sums))(lanes, sums)
+        return lax.map(one, (lanes, knobs, sums, has_ended_epoch))
+    return jax.vmap(lambda lane, k, sums: evaluate(program, k, lane, rows, sums))(
+        lanes, knobs, sums
+    )
 
 
 def put(lanes: Lane, index: Int[Array, ""], lane: Lane) -> Lane:
@@ -146,9 +154,10 @@ def operations(
     lanes = jax.tree.map(lambda a: shape(a, count), lane)
     index = jax.ShapeDtypeStruct((), jnp.int32)
     knobs = jax.ShapeDtypeStruct((count, len(program.knobs)), jnp.float32)
-    # In a chunk a batch lies together, so one number says where it is.
-    rows = () if data.y.ndim > 1 else (program.batch_size,)
-    order = jax.ShapeDtypeStruct((count, program.steps, *rows), jnp.int32)
+    # In a chunk a micro-batch lies together, so one number says where it is.
+    parts, rows = program.order_shape
+    places = (parts,) if data.y.ndim > 1 else (parts, rows)
+    order = jax.ShapeDtypeStruct((count, *places), jnp.int32)
     counts = jax.ShapeDtypeStruct((count,), jnp.int32)
 
     def round_(*args: Any) -> tuple[Lane, RoundResult]:
@@ -169,7 +178,7 @@ def operations(
         ended = jax.ShapeDtypeStruct((count,), jnp.bool_)
         piece = jax.tree.map(shape, data.piece)
         found["evaluate"] = Operation(
-            evaluate_, (lanes, piece, sums, ended), (), (True, False, True, True)
+            evaluate_, (lanes, knobs, piece, sums, ended), (), (True, True, False, True, True)
         )
     if mesh is None:
         return found

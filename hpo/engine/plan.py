@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 # How lanes are mapped: "map" runs them one after the other (a skipped lane costs nothing, and the
@@ -16,37 +16,59 @@ _CPU_LANES = 8
 # results is better served by few.
 _CPU_LANES_WHEN_LEARNING = 4
 _ACCELERATOR_LANES = 32
+# Steps between the numbers of lanes that are tried on an accelerator.
+_LANES_FACTOR = 4
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a program's lanes run on a device; pinned in the study at its first use."""
+    """How a program's lanes run on a device, and why so; pinned in the study at its first use."""
 
     form: Form
     lanes: int
+    why: str = field(default="", compare=False)
 
     @classmethod
     def from_pin(cls, pin: Mapping[str, Any]) -> Plan:
         """The plan that a study has pinned."""
-        return cls(pin["form"], pin["lanes"])
+        return cls(pin["form"], pin["lanes"], pin.get("why", ""))
 
     def pin(self) -> Mapping[str, Any]:
         """The plan as a study keeps it."""
         return asdict(self)
 
 
-def choose_plan(
-    platform: str, lanes: int | Literal["auto"], trials: int, pools: int, is_learning: bool
-) -> Plan:
-    """The plan for pools of `platform` in a study of that many trials.
+@dataclass(frozen=True)
+class Plans:
+    """The plan that is usual, and others to be measured against it where that pays.
+
+    `epochs` is about how many the program will train: measuring may cost a small share of that.
+    """
+
+    usual: Plan
+    others: tuple[Plan, ...] = ()
+    epochs: float = 0.0
+
+
+def choose_plans(
+    platform: str,
+    lanes: int | Literal["auto"],
+    trials: int,
+    pools: int,
+    is_learning: bool,
+    epochs: float = 0.0,
+) -> Plans:
+    """The plans for pools of `platform` in a study of that many trials.
 
     `is_learning` says that the sampler learns from results, and so gains by fewer trials at once.
     """
-    form: Form = "map" if platform == "cpu" else "vmap"
-    if lanes != "auto":
-        return Plan(form, lanes)
-    if form == "vmap":
-        most = _ACCELERATOR_LANES
-    else:
+    each = max(1, math.ceil(trials / pools))
+    if platform == "cpu":
         most = _CPU_LANES_WHEN_LEARNING if is_learning else _CPU_LANES
-    return Plan(form, max(1, min(most, math.ceil(trials / pools))))
+        count = min(most, each) if lanes == "auto" else lanes
+        plan = Plan("map", count, "one lane after the other, as suits a core")
+        return Plans(plan, (Plan("vmap", count),) if count > 1 else (), epochs)
+    count = min(_ACCELERATOR_LANES, each) if lanes == "auto" else lanes
+    plan = Plan("vmap", count, "lanes side by side, as suits an accelerator")
+    tried = (count * _LANES_FACTOR, count // _LANES_FACTOR) if lanes == "auto" else ()
+    return Plans(plan, tuple(Plan("vmap", n) for n in tried if 1 <= n <= each), epochs)

@@ -17,7 +17,7 @@ from hpo.engine.losses import metrics
 from hpo.engine.memory import halved, is_exhausted
 from hpo.engine.order import batches
 from hpo.engine.places import Place, devices_of, fewer_lanes, sharding
-from hpo.engine.plan import Plan
+from hpo.engine.plan import Plan, Plans
 from hpo.engine.program import Program
 from hpo.engine.stopwatch import Stopwatch
 from hpo.engine.streaming import Course, Stream, budget_bytes, data_bytes, over_pieces, place
@@ -26,8 +26,8 @@ from hpo.spec.experiment import Training
 # A round aims at this long, so that a stop is obeyed soon and a display moves; long epochs are
 # cut into several rounds, which changes no result.
 _ROUND_SECONDS = 0.5
-# Steps in a program's very first round, when nobody knows how long they take.
-_FIRST_STEPS = 32
+# Micro-batches in a program's very first round, when nobody knows how long they take.
+_FIRST_PARTS = 32
 # A row's step is a pass forwards and one backwards, which costs two; evaluation is one forwards.
 _PASSES_OF_A_STEP = 3
 
@@ -49,7 +49,9 @@ class Report:
 class _Occupant:
     trial: int
     knobs: np.ndarray
-    seed: int
+    training: Training
+    steps: int  # an epoch
+    parts: int  # micro-batches a step
     step: int
     to_step: int
     changes: Changes
@@ -60,9 +62,16 @@ class _Occupant:
             (knobs for after, knobs in reversed(self.changes) if after <= epoch), self.knobs
         )
 
-    def course(self, steps: int) -> Course:
-        """How far the trial has come and is to go, for epochs of so many steps."""
-        return Course(self.seed, self.step, self.to_step, steps)
+    @property
+    def epoch(self) -> int:
+        """Whole epochs trained."""
+        return self.step // self.steps
+
+    @property
+    def course(self) -> Course:
+        """How far the trial has come and is to go."""
+        seed = self.training.train.seed
+        return Course(seed, self.step, self.to_step, self.steps, self.parts)
 
 
 class Pool:
@@ -74,7 +83,7 @@ class Pool:
         self.stopwatch = Stopwatch("idle")
         self._compiler = compiler
         self._device_data: dict[int, tuple[DataSet, DeviceData]] = {}
-        self._step_seconds: dict[str, float] = {}
+        self._part_seconds: dict[str, float] = {}  # of a micro-batch, by program
         self._occupants: list[_Occupant | None] = []
         self._program: Program
         self._data: DataSet
@@ -98,8 +107,8 @@ class Pool:
         """Whether a lane has steps to train."""
         return any(o is not None and o.step < o.to_step for o in self._occupants)
 
-    def load(self, program: Program, plan: Plan, data: DataSet) -> Plan:
-        """Make this the pool of `program`, with every lane empty; gives the plan that fits.
+    def load(self, program: Program, plans: Plans, data: DataSet) -> Plan:
+        """Make this the pool of `program`, with every lane empty; gives the plan that is best.
 
         Raises:
             HpoError: for a model that the data do not fit; it leaves a pool without lanes.
@@ -108,11 +117,11 @@ class Pool:
         with self.stopwatch.during("compiling"):
             while True:
                 try:
-                    return self._load(program, plan, data)
+                    return self._load(program, plans, data)
                 except jax.errors.JaxRuntimeError as error:
                     if not is_exhausted(error):
                         raise
-                    plan = halved(plan, self.place)
+                    plans = Plans(halved(plans.usual, self.place))
 
     def halve(self) -> Plan:
         """Half the lanes, all of them empty, after the memory has run out; the plan as it is now.
@@ -124,17 +133,22 @@ class Pool:
         self._device_data.clear()
         for leaf in jax.tree.leaves(self._lanes):
             leaf.delete()
-        return self.load(self._program, halved(plan, self.place), self._data)
+        return self.load(self._program, Plans(halved(plan, self.place)), self._data)
 
-    def _load(self, program: Program, plan: Plan, data: DataSet) -> Plan:
+    def _load(self, program: Program, plans: Plans, data: DataSet) -> Plan:
         self._occupants = []
         shapes = abstract_lane(program)
         self._program, self._data = program, data
-        inputs = self._place(program, plan, data)
-        if plan.form == "vmap" and self._stream is not None:
-            # A chunk has to hold a batch for each lane, since all of them train at once.
-            plan = Plan(plan.form, fewer_lanes(self.place, min(plan.lanes, self._stream.size)))
-        self._operations = self._compiler.compile(program, plan, inputs, shapes, self.place)
+        inputs = self._place(program, plans.usual, data)
+        if self._stream is not None:
+            usual = plans.usual
+            if usual.form == "vmap":
+                # A chunk has to hold a batch for each lane, since all of them train at once.
+                most = min(usual.lanes, self._stream.size // program.most_parts)
+                usual = replace(usual, lanes=fewer_lanes(self.place, most))
+            # Data of another chunk would have to be fetched for every plan that is timed.
+            plans = Plans(usual)
+        self._operations = self._compiler.compile(program, plans, inputs, shapes, self.place)
         plan = self._operations.plan
         self._lanes = jax.device_put(
             jax.tree.map(lambda a: np.zeros((plan.lanes, *a.shape), a.dtype), shapes),
@@ -161,13 +175,10 @@ class Pool:
             if lane is None:
                 lane = initial_lane(self._program, training)
             self._lanes = self._operations.put(self._lanes, np.int32(index), lane)
+        size = training.data.batch_size
+        steps, parts = self._program.steps(size), self._program.parts(size)
         self._occupants[index] = _Occupant(
-            trial,
-            knobs,
-            training.train.seed,
-            int(lane.step),
-            to_epoch * self._program.steps,
-            changes,
+            trial, knobs, training, steps, parts, int(lane.step), to_epoch * steps, changes
         )
 
     def copy(self, source: int, index: int, knobs: np.ndarray, changes: Changes) -> None:
@@ -188,7 +199,8 @@ class Pool:
 
     def extend(self, index: int, to_epoch: int) -> None:
         """Let the trial in a lane train on up to a later epoch."""
-        self._occupant(index).to_step = to_epoch * self._program.steps
+        occupant = self._occupant(index)
+        occupant.to_step = to_epoch * occupant.steps
 
     def take(self, index: int) -> Lane:
         """The state of the lane at `index`, on the host; the lane stays as it is."""
@@ -206,8 +218,9 @@ class Pool:
     def evaluate(self, index: int, split: Split) -> dict[str, float]:
         """Metrics of the lane at `index` on another split of its data."""
         lane, one_lane = self.take(index), jax.jit(evaluate, static_argnums=0)
+        knobs = self._occupant(index).knobs
         sums = over_pieces(
-            lambda sums, rows: one_lane(self._program, lane, rows, sums),
+            lambda sums, rows: one_lane(self._program, knobs, lane, rows, sums),
             np.zeros(2, np.float32),
             split,
             devices_of(self.place)[0],
@@ -226,7 +239,7 @@ class Pool:
     def occupant(self, index: int) -> tuple[int, int, int]:
         """The trial in a lane, as (trial, whole epochs trained, steps trained)."""
         occupant = self._occupant(index)
-        return occupant.trial, occupant.step // self._program.steps, occupant.step
+        return occupant.trial, occupant.epoch, occupant.step
 
     def round(self) -> list[Report]:
         """Train every lane that has work some steps further; reports of the epochs that ended."""
@@ -234,32 +247,31 @@ class Pool:
             return self._round()
 
     def _round(self) -> list[Report]:
-        program, start = self._program, time.monotonic()
-        counts = self._counts()
+        start, counts = time.monotonic(), self._counts()
         result = self._train(counts)
-        seconds = time.monotonic() - start
-        self.epochs_trained += int(counts.sum()) / program.steps
-        self._step_seconds[program.label] = seconds / counts.sum()
+        seconds, parts = time.monotonic() - start, 0
 
         reports = []
         for i, occupant in enumerate(self._occupants):
             if occupant is None or counts[i] == 0:
                 continue
             occupant.step += int(counts[i])
+            parts += int(counts[i]) * occupant.parts
+            self.epochs_trained += int(counts[i]) / occupant.steps
             if result.has_ended_epoch[i]:
                 values = metrics(self._data, self._data.validation, result.metric_sums[i])
                 values["train_loss"] = float(result.train_loss[i])
-                epoch = occupant.step // program.steps
-                reports.append(Report(occupant.trial, epoch, values))
+                reports.append(Report(occupant.trial, occupant.epoch, values))
                 if not np.isfinite(list(values.values())).all():
                     occupant.to_step = occupant.step  # diverged: train it no further
+        self._part_seconds[self._program.label] = seconds / parts
         return reports
 
     def _train(self, counts: np.ndarray) -> Any:
         knobs = np.zeros((len(counts), len(self._program.knobs)), np.float32)
         for i, occupant in enumerate(self._occupants):
             if occupant is not None and counts[i]:
-                knobs[i] = occupant.knobs_at(occupant.step // self._program.steps)
+                knobs[i] = occupant.knobs_at(occupant.epoch)
         data, order = self._inputs(counts)
         start = time.monotonic()
         with self.stopwatch.during("training"):
@@ -274,7 +286,7 @@ class Pool:
         with self.stopwatch.during("evaluating"):
             sums = over_pieces(
                 lambda sums, rows: self._operations.evaluate(
-                    self._lanes, rows, sums, result.has_ended_epoch
+                    self._lanes, knobs, rows, sums, result.has_ended_epoch
                 ),
                 result.metric_sums,
                 self._data.validation,
@@ -289,34 +301,40 @@ class Pool:
         An estimate: both are in one compiled call, which nothing times from the outside.
         """
         passes = int(has_ended_epoch.sum()) * len(self._data.validation)
-        steps = int(counts.sum()) * self._program.batch_size * _PASSES_OF_A_STEP
-        return passes / (passes + steps)
+        rows = sum(
+            int(count) * occupant.training.data.batch_size
+            for count, occupant in zip(counts, self._occupants, strict=True)
+            if occupant is not None
+        )
+        return passes / (passes + rows * _PASSES_OF_A_STEP)
 
     def _inputs(self, counts: np.ndarray) -> tuple[DeviceData, np.ndarray]:
         """The data of a round, and the batches of each lane's epoch in them."""
         program = self._program
         if self._stream is not None:
-            return self._stream.inputs(self._courses(), counts, program.steps)
-        order = np.zeros((len(counts), program.steps, program.batch_size), np.int32)
+            return self._stream.inputs(self._courses(), counts, program.order_shape[0])
+        order = np.zeros((len(counts), *program.order_shape), np.int32)
         for i, occupant in enumerate(self._occupants):
             if occupant is not None and counts[i]:
-                epoch = occupant.step // program.steps
-                order[i] = _batches(occupant.seed, epoch, program.train_rows, program.batch_size)
+                seed, size = occupant.training.train.seed, occupant.training.data.batch_size
+                rows = _batches(seed, occupant.epoch, program.train_rows, size)
+                rows = rows.reshape(-1, program.micro_batch)
+                order[i, : len(rows)] = rows
         return self._on_device(self._data), order
 
     def _courses(self) -> list[Course | None]:
-        return [None if o is None else o.course(self._program.steps) for o in self._occupants]
+        return [None if o is None else o.course for o in self._occupants]
 
     def _counts(self) -> np.ndarray:
         """Steps of each lane in the next round: none past its epoch, few enough to end soon."""
         left = np.zeros(len(self._occupants), np.int32)
         for i, o in enumerate(self._occupants):
             if o is not None and o.step < o.to_step:
-                left[i] = self._program.steps - o.step % self._program.steps
+                left[i] = o.steps - o.step % o.steps
         if self._stream is not None:
             left = np.minimum(left, self._stream.limit(self._courses()))
-        seconds = self._step_seconds.get(self._program.label)
-        budget = _FIRST_STEPS if seconds is None else int(_ROUND_SECONDS / seconds)
+        seconds = self._part_seconds.get(self._program.label)
+        budget = _FIRST_PARTS if seconds is None else int(_ROUND_SECONDS / seconds)
         if self._operations.plan.form == "vmap":
             each = max(1, budget // int(np.count_nonzero(left)))
             together = min(each, int(left[left > 0].min()))
@@ -325,8 +343,9 @@ class Pool:
         counts = np.zeros_like(left)
         waiting = [i for i, steps in enumerate(left) if steps]
         for i in sorted(waiting, key=lambda i: (left[i], self._occupant(i).step, i)):
-            counts[i] = min(int(left[i]), max(1, budget))
-            budget -= int(counts[i])
+            parts = self._occupant(i).parts
+            counts[i] = min(int(left[i]), max(1, budget // parts))
+            budget -= int(counts[i]) * parts
             if budget <= 0:
                 break
         return counts
@@ -341,13 +360,13 @@ class Pool:
             self._stream.close()
             self._stream = None
         self._budget = budget_bytes(program.template.data, devices_of(self.place)[0])
-        placement = place(data, program.batch_size, 1, self._budget)
+        placement = place(data, program.micro_batch, program.most_parts, self._budget)
         if placement.train is None:
             return self._on_device(data)
         self._device_data.clear()
         whole = sharding(self.place, is_of_lanes=False)
         self._stream = Stream(
-            data, program.batch_size, placement, whole, together=plan.form == "vmap"
+            data, program.micro_batch, placement, whole, together=plan.form == "vmap"
         )
         return self._stream.shapes
 

@@ -2,32 +2,61 @@
 
 Two trainings share a program when they differ in plain numbers alone. The same spec classes serve
 both sides: inside a compiled program the spec's knobs are traced arrays, so that a model or an
-optimizer reads `spec.learning_rate` and need not know of lanes.
+optimizer reads `spec.learning_rate` and need not know of lanes. A *merged* program serves several
+values of static leaves too: there such a leaf is a `OneOf`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from hpo.data.dataset import DataSet
+from hpo.engine.oneof import OneOf, number_of
 from hpo.spec.data import Task
 from hpo.spec.experiment import Training
-from hpo.spec.marks import Mark, marked_leaves, with_leaves
+from hpo.spec.marks import Mark, Spec, leaf_at, marked_leaves, with_leaves
+from hpo.spec.merging import served
+from hpo.spec.optimizer import Constant
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
 # Every schedule spans it, so each program takes it as a number.
 _EPOCHS = "train.epochs"
+_BATCH, _OPTIMIZER, _SCHEDULE = "data.batch_size", "optimizer", "optimizer.schedule"
 # Stands for a knob in a template: a number, so that it is not taken for one that is switched off.
 _BLANK = math.inf
+# Stands for the schedule of a part whose schedule is kept apart.
+_NO_SCHEDULE = Constant(name="constant", warmup=0.0)
+# What a template has instead of that which no compiled code depends on.
+_OF_NO_TRIAL = {
+    "train.seed": 0,
+    "train.seeds": 1,
+    "train.stream": 0,
+    "train.lanes": 1,
+    "train.merged": "none",
+    "train.changes": (),
+    _EPOCHS: _BLANK,
+}
+
+
+class Filled(NamedTuple):
+    """A training inside a program: its knobs are traced, and leaves may be `OneOf`."""
+
+    model: Any
+    optimizer: Any
+    schedule: Any
+    learning_rate: Any
+    epochs: Any
+    batch_size: Any
 
 
 @dataclass(frozen=True)
@@ -35,34 +64,110 @@ class Program:
     """Everything that fixes compiled code; equal programs run each other's trials as lanes.
 
     `template` is a training whose knobs are blank, `knobs` the paths of the leaves to be filled in.
+    `merged` pairs the path of each leaf, or part, of which the program serves several values with
+    these, blank too; its knob is the value's place among them.
     """
 
     template: Training
     knobs: tuple[str, ...]
+    merged: tuple[tuple[str, tuple[Any, ...]], ...]
     platform: str  # "cpu", "gpu" or "tpu": convolutions take another form on CPU
     task: Task
     example_shape: tuple[int, ...]
     outputs: int
     train_rows: int
 
-    @property
-    def batch_size(self) -> int:
-        """Examples a step."""
-        return self.template.data.batch_size
+    @cached_property
+    def model(self) -> Any:
+        """The model's spec, `OneOf` in the leaves of which the program serves several values."""
+        leaves = {
+            path: OneOf(options) for path, options in self.merged if path.startswith("model.")
+        }
+        return with_leaves(self.template, leaves).model
+
+    @cached_property
+    def optimizer(self) -> Any:
+        """The optimizer's spec, or a `OneOf` of several."""
+        options = dict(self.merged).get(_OPTIMIZER)
+        return self.template.optimizer if options is None else OneOf(options)
+
+    @cached_property
+    def micro_batch(self) -> int:
+        """Rows that a step takes at once: the batch, or a part that divides all batch sizes."""
+        return math.gcd(*self._batch_sizes)
+
+    @cached_property
+    def order_shape(self) -> tuple[int, int]:
+        """Micro-batches of the longest epoch, and rows of each."""
+        most = max(self.steps(size) * self.parts(size) for size in self._batch_sizes)
+        return most, self.micro_batch
 
     @property
-    def steps(self) -> int:
-        """Steps an epoch; a last partial batch is left out."""
-        return self.train_rows // self.batch_size
+    def most_parts(self) -> int:
+        """Micro-batches of the largest batch."""
+        return max(self._batch_sizes) // self.micro_batch
+
+    def steps(self, batch_size: Any) -> Any:
+        """Steps an epoch with that batch size; a last partial batch is left out."""
+        return number_of(batch_size, lambda size: self.train_rows // size)
+
+    def parts(self, batch_size: Any) -> Any:
+        """Micro-batches a step with that batch size."""
+        return number_of(batch_size, lambda size: size // self.micro_batch)
 
     @cached_property
     def label(self) -> str:
         """A short name that is the same in every process."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
 
-    def fill(self, knobs: Float[Array, " K"]) -> Training:
+    def __str__(self) -> str:
+        """The program as people tell it from others."""
+        merged = dict(self.merged)
+        schedule = self.template.optimizer.schedule
+        parts = {"optimizer": self.template.optimizer.name, "optimizer.schedule": schedule.name}
+        leaves = {
+            path: value
+            for path, mark, value in marked_leaves(self.template)
+            if mark is Mark.STATIC and not path.startswith("optimizer.")
+        }
+        own = [
+            f"{path.rpartition('.')[2]} {list(value) if isinstance(value, tuple) else value}"
+            for path, value in (leaves | parts).items()
+            if path not in merged
+        ]
+        served = [f"{len(options)} of {path}" for path, options in merged.items()]
+        return ", ".join([self.template.model.name, *own, *served])
+
+    def fill(self, knobs: Float[Array, " K"]) -> Filled:
         """The training with its knobs filled in, traced or not."""
-        return with_leaves(self.template, {path: knobs[i] for i, path in enumerate(self.knobs)})
+        values = {path: knobs[i] for i, path in enumerate(self.knobs)}
+        merged = {
+            path: OneOf(
+                tuple(_filled(option, path, values) for option in options),
+                jnp.asarray(values[path], jnp.int32),
+            )
+            for path, options in self.merged
+        }
+        leaves = {path: one for path, one in merged.items() if path.startswith("model.")}
+        spec = with_leaves(_filled(self.template, "", values), leaves)
+        return Filled(
+            model=spec.model,
+            optimizer=merged.get(_OPTIMIZER, spec.optimizer),
+            schedule=merged.get(_SCHEDULE, spec.optimizer.schedule),
+            learning_rate=values["optimizer.learning_rate"],
+            epochs=values[_EPOCHS],
+            batch_size=merged.get(_BATCH, spec.data.batch_size),
+        )
+
+    def of_its_own(self, training: Training) -> Program:
+        """The program of the same model as `training` has, without the others' sizes."""
+        leaves = {path: leaf_at(training, path) for path, _ in self.merged}
+        model = {path: leaf for path, leaf in leaves.items() if path.startswith("model.")}
+        return replace(self, template=with_leaves(self.template, model), merged=())
+
+    @property
+    def _batch_sizes(self) -> tuple[int, ...]:
+        return dict(self.merged).get(_BATCH, (self.template.data.batch_size,))
 
 
 def split(
@@ -71,29 +176,104 @@ def split(
     """The program of `training` on `data` and its knobs, float32 `[K]`.
 
     A knob that is zero and not among the `varying` paths of the space stays a constant, so that
-    what it would scale (a dropout, a penalty) is left out of the program.
+    what it would scale (a dropout, a penalty) is left out of the program. A leaf that
+    `training.train.merged` lists is merged where the training's own value is among those listed.
     """
-    study_wide = {"train.seed": 0, "train.seeds": 1, "train.stream": 0, "train.lanes": 1}
-    blank: dict[str, Any] = {**study_wide, "train.changes": (), _EPOCHS: _BLANK}
-    knobs: dict[str, float] = {_EPOCHS: training.train.epochs}
-    for path, mark, value in marked_leaves(training):
-        if mark is Mark.HOST:
-            blank[path] = None
-        elif mark is Mark.KNOB and value is not None and (value != 0 or path in varying):
-            blank[path] = _BLANK
-            knobs[path] = value
+    template = with_leaves(_blank(training, "", varying), _OF_NO_TRIAL)
+    knobs: dict[str, float] = {_EPOCHS: training.train.epochs, **_knobs(training, template, "")}
+    merged = []
+    for path, values in served(training).items():
+        options = tuple(dict.fromkeys(template_of(value, path, varying) for value in values))
+        own = _alone(leaf_at(training, path))
+        place = next((i for i, option in enumerate(options) if _is_a(own, option)), None)
+        if place is None or len(options) == 1:
+            continue
+        merged.append((path, options))
+        for option in options:
+            knobs = {**dict.fromkeys(_blank_paths(option, path), 0.0), **knobs}
+        knobs |= {**_knobs(own, options[place], path), path: place}
+        first = options[0]
+        if path == _OPTIMIZER:
+            first = with_leaves(first, {"schedule": template.optimizer.schedule})
+        template = with_leaves(template, {path: _NO_SCHEDULE if path == _SCHEDULE else first})
+    paths = sorted(knobs)
     program = Program(
-        template=with_leaves(training, blank),
-        knobs=tuple(knobs),
+        template=template,
+        knobs=tuple(paths),
+        merged=tuple(merged),
         platform=platform,
         task=data.task,
         example_shape=data.train.x.shape[1:],
         outputs=data.outputs,
         train_rows=len(data.train),
     )
-    return program, np.array(list(knobs.values()), np.float32)
+    return program, np.array([knobs[path] for path in paths], np.float32)
+
+
+def template_of(part: Any, path: str, varying: Set[str]) -> Any:
+    """What of a part, or a leaf, shapes a program: equal where that is the same."""
+    return _blank(_alone(part), path, varying)
 
 
 def is_off(knob: Any) -> bool:
     """Whether a knob is the constant zero, so that what it scales can be left out."""
     return isinstance(knob, int | float) and knob == 0
+
+
+def _alone(part: Any) -> Any:
+    """An optimizer without its schedule, which is a part of its own; others as they are."""
+    has_schedule = isinstance(part, Spec) and "schedule" in type(part).model_fields
+    return with_leaves(part, {"schedule": _NO_SCHEDULE}) if has_schedule else part
+
+
+def _blank(part: Any, path: str, varying: Set[str]) -> Any:
+    """A part, or a leaf, of a training without its knobs and what only the host reads."""
+    if not isinstance(part, Spec):
+        return part
+    prefix = f"{path}." if path else ""
+    blank: dict[str, float | None] = {}
+    for inner, mark, value in marked_leaves(part):
+        if mark is Mark.HOST:
+            blank[inner] = None
+        elif mark is Mark.KNOB and value is not None and (value != 0 or prefix + inner in varying):
+            blank[inner] = _BLANK
+    return with_leaves(part, blank)
+
+
+def _blank_paths(template: Any, path: str) -> list[str]:
+    """The full paths of the knobs that are to be filled into a part."""
+    if not isinstance(template, Spec):
+        return []
+    prefix = f"{path}." if path else ""
+    return [
+        prefix + inner
+        for inner, mark, value in marked_leaves(template)
+        if mark is Mark.KNOB and value == _BLANK
+    ]
+
+
+def _knobs(part: Any, template: Any, path: str) -> dict[str, float]:
+    """The numbers of a part that its template leaves blank, by their full paths."""
+    return {
+        full: leaf_at(part, full.removeprefix(f"{path}.")) for full in _blank_paths(template, path)
+    }
+
+
+def _filled(template: Any, path: str, values: Mapping[str, Any]) -> Any:
+    """A template with its knobs filled in."""
+    if not isinstance(template, Spec):
+        return template
+    paths = _blank_paths(template, path)
+    return with_leaves(template, {full.removeprefix(f"{path}."): values[full] for full in paths})
+
+
+def _is_a(own: Any, template: Any) -> bool:
+    """Whether a template, filled in, can be this part."""
+    if not isinstance(template, Spec) or type(own) is not type(template):
+        return own == template
+    return all(
+        mark is Mark.HOST or (value is not None if blank == _BLANK else value == blank)
+        for (_, mark, value), (_, _, blank) in zip(
+            marked_leaves(own), marked_leaves(template), strict=True
+        )
+    )

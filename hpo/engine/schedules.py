@@ -11,6 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from hpo.engine.oneof import choose
 from hpo.engine.program import is_off
 from hpo.spec import optimizer as specs
 
@@ -19,6 +20,10 @@ def schedule_factor(
     spec: Any, step: Int[Array, ""], total_steps: Float[Array, ""] | float
 ) -> Float[Array, ""]:
     """The factor at `step` (from 0) of `total_steps`: warm-up first, then the schedule's shape."""
+    return choose(spec, _factor, step, total_steps)
+
+
+def _factor(spec: Any, step: Int[Array, ""], total_steps: Any) -> Float[Array, ""]:
     warmup_steps = spec.warmup * total_steps
     progress = (step - warmup_steps) / jnp.maximum(total_steps - warmup_steps, 1.0)
     factor = SCHEDULES[type(spec)](spec, jnp.clip(progress, 0.0, 1.0))

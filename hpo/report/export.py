@@ -17,7 +17,8 @@ from hpo.spec.dump import dump_spec
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import fill, filled
 from hpo.spec.load import require_search
-from hpo.study.events import StudyState, fold
+from hpo.spec.merging import NOTHING, Merged, Merging
+from hpo.study.events import MERGING, StudyState, fold
 from hpo.study.lineage import Lineage, changes
 from hpo.study.progress import best_trial, leading_trial
 from hpo.study.storage import Storage
@@ -56,8 +57,10 @@ def export_trial(
     else:
         raise HpoError(_no_such_trial(study, state, number))
     folder = Path.cwd() if target is None else target.parent
+    pin = state.pins.get(MERGING)
+    merging = NOTHING if pin is None else Merging.from_pin(pin)
     lineage = state.lineage(trial.number)
-    document = training_document(experiment, lineage, folder)
+    document = training_document(experiment, lineage, merging, folder)
     header = [
         f"Trial {trial.number} of the study {study}: {_result(experiment, trial)}.",
         f"Exported on {today} by hpo {__version__} from {storage.where}.",
@@ -68,7 +71,9 @@ def export_trial(
     return Export(trial, dump_spec(document, _comments(experiment, trial), "\n".join(header)))
 
 
-def training_document(experiment: Experiment, lineage: Lineage, folder: Path) -> dict[str, Any]:
+def training_document(
+    experiment: Experiment, lineage: Lineage, merging: Merging, folder: Path
+) -> dict[str, Any]:
     """The training spec of a trial with this lineage, with nothing left to search.
 
     It is that of the trial that the weights began with, whose random stream they kept, and of the
@@ -76,14 +81,18 @@ def training_document(experiment: Experiment, lineage: Lineage, folder: Path) ->
 
     Every default is written out, so that it trains the same where a later version has others. The
     keys of the experiment's document come first. Relative paths of data are rewritten so that they
-    are found from `folder`.
+    are found from `folder`. What the trial's program merged is written as `train.merged`.
     """
     written = {
         key: experiment.document[key] for key in experiment.document if key in Training.model_fields
     }
     first = lineage[0]
-    training = fill(experiment.training, first.hparams, first.trial).model_dump(mode="json")
-    values = _in_order_of(filled(written, first.hparams), training)
+    training = merging.of(fill(experiment.training, first.hparams, first.trial))
+    dumped = training.model_dump(mode="json")
+    if isinstance(training.train.merged, Merged):
+        merged = training.train.merged.model_dump(mode="json", exclude_defaults=True)
+        dumped["train"]["merged"] = merged
+    values = _in_order_of(filled(written, first.hparams), dumped)
     values["train"]["changes"] = [
         {"after": after, "hparams": hparams} for after, hparams in changes(lineage)
     ]

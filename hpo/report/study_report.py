@@ -12,7 +12,7 @@ from hpo.errors import StudyError
 from hpo.report.importance import Importance, importance_of
 from hpo.report.wording import scheduler_text
 from hpo.spec.search import SearchSpec
-from hpo.study.events import Event, Start, StudyState, fold
+from hpo.study.events import MERGING, Event, Start, StudyState, fold
 from hpo.study.lease import driver_of
 from hpo.study.lineage import Lineage, trained_by
 from hpo.study.progress import best_trial, spent_seconds, states_of
@@ -133,7 +133,7 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
         lineage=lineage,
         importance=importance_of(reading.trials, experiment.space),
         seconds=spent_seconds(events),
-        programs=len(reading.state.pins),
+        programs=len(reading.state.pins.keys() - {MERGING}),
         runs=tuple(_runs(reading.state)),
         notes=tuple(str(note) for note in reading.state.notes),
         driver=driver_of(storage, record.id),

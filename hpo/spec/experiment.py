@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 from hpo.space import SearchSpace
 from hpo.spec.data import DataSpec
 from hpo.spec.marks import Count, Positive, Spec, Static
+from hpo.spec.merging import Merged
 from hpo.spec.model import ModelSpec
 from hpo.spec.optimizer import OptimizerSpec
 from hpo.spec.search import SearchSpec
@@ -37,6 +38,7 @@ class TrainSpec(Spec):
     precision: Static[Literal["float32", "bfloat16"]] = "float32"
     lanes: Literal["auto"] | Count = "auto"
     changes: Annotated[tuple[Change, ...], Field(strict=False)] = ()  # as pbt made its winner
+    merged: Literal["auto", "none"] | Merged = "auto"
 
 
 def _storage_url(value: str) -> str:

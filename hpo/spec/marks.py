@@ -61,6 +61,27 @@ def marked_leaves(spec: Spec, prefix: str = "") -> Iterator[tuple[str, Mark, Any
             yield path, mark, value
 
 
+def leaf_at(spec: Spec, path: str) -> Any:
+    """The leaf, or the part, at a dotted path.
+
+    Raises:
+        AttributeError: where there is none.
+    """
+    value: Any = spec
+    for name in path.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def has_leaf(spec: Spec, path: str) -> bool:
+    """Whether a spec has a leaf, or a part, at a dotted path."""
+    try:
+        leaf_at(spec, path)
+    except AttributeError:
+        return False
+    return True
+
+
 def with_leaves(spec: T, leaves: Mapping[str, Any]) -> T:
     """`spec` with the leaves at these dotted paths replaced, unchecked: traced arrays may go in."""
     below: dict[str, dict[str, Any]] = {}

@@ -182,11 +182,12 @@ def _variant_mistakes(
         if value in names:
             return [Mistake(path, f"is a mapping, not {shown(value)}: write {{{tag}: {value}}}")]
         return [Mistake(path, f"{unknown_name(value, names)} Write {{{tag}: ...}}.")]
-    if tag is None and len(names) == 1:
-        return spec_mistakes(next(iter(variants.specs.values())), value, path)
     errors = field_errors(spec, {field: value})
     if tag is None and field not in errors:
         return []
+    takes_more = any(not _is_spec(kind) for kind in _members(spec.model_fields[field].annotation))
+    if tag is None and len(names) == 1 and not takes_more:
+        return spec_mistakes(next(iter(variants.specs.values())), value, path)
     if tag is not None:
         return [Mistake(path, f"cannot be {shown(value)}: write {{{tag}: {sorted(names)[0]}}}")]
     return [Mistake(path, leaf_mistake(spec, field, value, {field: ""}))]

@@ -56,7 +56,9 @@ def described(annotation: Any, metadata: Sequence[Any] = ()) -> str:
         return _either(names)
     if get_origin(annotation) in (tuple, list):
         item = described(get_args(annotation)[0]).removeprefix("a ")
-        item = item.replace("number", "numbers", 1) if "number" in item else item
+        plural = {"number": "numbers", "list": "lists"}
+        word = next((word for word in ("list", "number") if word in item), None)
+        item = item.replace(word, plural[word], 1) if word else item
         return f"a list of {item}"
     if isinstance(annotation, type) and issubclass(annotation, Spec):
         return f"{{{next(iter(annotation.model_fields))}: ...}}"

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from hpo.engine.lane import Lane, abstract_lane
 from hpo.engine.losses import is_finite
-from hpo.engine.plan import Plan
+from hpo.engine.plan import Plans
 from hpo.engine.pool import Report as EpochReport
 from hpo.study.assign import Assignment, assign
 from hpo.study.deciding import Rules
@@ -57,7 +57,7 @@ _STARTS_AHEAD = 4
 
 
 class Driver:
-    """Runs a study on an executor; `prepare` makes a trial's work, `plan` is for new programs.
+    """Runs a study on an executor; `prepare` makes a trial's work, `plans` is for new programs.
 
     It decides over trials. What it puts into lanes are their runs, one for each seed: what the
     executor, the lanes and the states call a trial is a run, as `replicas` numbers them.
@@ -70,14 +70,14 @@ class Driver:
         executor: Executor,
         states: States,
         prepare: Callable[[HParams, int], Work],
-        plan: Plan,
+        plans: Plans,
         checkpoint_seconds: float,
     ) -> None:
         self.differences = 0  # epochs trained again that came out otherwise
         self.epochs_trained = 0.0
         self._rules, self._journal, self._executor = rules, journal, executor
-        self._states, self._plan = states, plan
-        self._work = WorkOfTrials(journal, prepare, plan)
+        self._states, self._lanes_each = states, plans.usual.lanes
+        self._work = WorkOfTrials(journal, prepare, plans)
         self._replicas = Replicas(rules.seeds)
         # Fewer trials than have been started means no more of them, and those are finished.
         total = max(rules.trials, len(journal.state))
@@ -143,7 +143,7 @@ class Driver:
 
     def _window(self) -> int:
         """How many trials may be started ahead of their lanes."""
-        lanes = max(1, self._plan.lanes * self._executor.pools // self._rules.seeds)
+        lanes = max(1, self._lanes_each * self._executor.pools // self._rules.seeds)
         started = sum(
             trial.state is TrialState.RUNNING and trial.epochs == 0
             for trial in self._journal.state.trials
@@ -211,9 +211,9 @@ class Driver:
             self._lanes.leave(pool, index)
         if answer.loads is not None:
             work = self._work_of(answer.puts[0][1].trial)
-            plan = self._work.plan_of(work.program.label)
-            orders.append(Load(work.program, plan, work.data))
-            self._lanes.load(pool, work.program.label, plan.lanes)
+            plans = self._work.plans_of(work.program.label)
+            orders.append(Load(work.program, plans, work.data))
+            self._lanes.load(pool, work.program.label, plans.usual.lanes)
         for index, job in answer.extends:
             self._promote(job)
             self._lanes.seat(pool, index).to_epoch = job.to_epoch
@@ -230,7 +230,7 @@ class Driver:
         checkpoint = checkpoints.get((self._replicas.trial_of(job.trial), replica))
         if job.from_epoch > 0 or checkpoint is not None:
             lane = self._states.find(job.trial, abstract_lane(work.program), checkpoint)
-        epoch = 0 if lane is None else int(lane.step) // work.program.steps
+        epoch = 0 if lane is None else int(lane.step) // work.steps
         self._lanes.sit(pool, index, Seat(job.trial, epoch, job.to_epoch))
         training = replica_training(work.training, replica)
         return Put(index, job.trial, training, work.knobs, lane, job.to_epoch, work.changes)
@@ -254,8 +254,10 @@ class Driver:
                 else:
                     for state in states:
                         self._arrive(state)
-            case Loaded(_, program, plan):
-                self._work.pin(program.label, plan)
+            case Loaded(pool, program, plan):
+                self._work.pin(program, plan)
+                if self._lanes.programs[pool] == program.label:
+                    self._lanes.widen(pool, plan.lanes)
             case Refused(pool, runs):
                 self._in_transit.difference_update(runs)
                 for run in runs:

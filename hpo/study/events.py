@@ -21,6 +21,9 @@ from hpo.trial import Exploit, HParams, Trial, TrialState
 Metrics: TypeAlias = Mapping[str, float]
 StopReason: TypeAlias = Literal["finished", "exhausted", "interrupted", "timeout", "failed"]
 
+# The pin that is no program's: which leaves the programs of the study merge.
+MERGING = "merging"
+
 
 @dataclass(frozen=True, slots=True)
 class Propose:

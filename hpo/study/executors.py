@@ -18,7 +18,7 @@ import numpy as np
 from hpo.data.dataset import DataSet
 from hpo.engine.lane import Lane
 from hpo.engine.memory import is_exhausted
-from hpo.engine.plan import Plan
+from hpo.engine.plan import Plan, Plans
 from hpo.engine.pool import Changes, Pool, Report
 from hpo.engine.program import Program
 from hpo.errors import DeviceError
@@ -30,7 +30,7 @@ class Load:
     """Change to another program; every lane is then empty."""
 
     program: Program
-    plan: Plan
+    plans: Plans
     data: DataSet
 
 
@@ -89,7 +89,7 @@ Order: TypeAlias = Load | Put | Copy | Extend | Take | Clear | Snapshot
 
 @dataclass(frozen=True)
 class Loaded:
-    """A pool has its program; `plan` may have fewer lanes than asked for, to fit the device."""
+    """A pool has its program, to be run by `plan`, which may have fewer lanes than was thought."""
 
     pool: int
     program: Program
@@ -256,9 +256,9 @@ def _round(i: int, pool: Pool) -> list[Message]:
 
 def _obey(i: int, pool: Pool, order: Order) -> list[Message]:
     match order:
-        case Load(program, plan, data):
+        case Load(program, plans, data):
             try:
-                return [Loaded(i, program, pool.load(program, plan, data))]
+                return [Loaded(i, program, pool.load(program, plans, data))]
             except DeviceError as error:
                 return [TooLarge(i, program, str(error))]
         case Put() as put:

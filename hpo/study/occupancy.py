@@ -52,6 +52,10 @@ class Occupancy:
         """A pool has fewer lanes than was thought."""
         del self._lanes[pool][lanes:]
 
+    def widen(self, pool: int, lanes: int) -> None:
+        """A pool has as many lanes, perhaps more than was thought."""
+        self._lanes[pool] += [None] * (lanes - len(self._lanes[pool]))
+
     def occupied(self, pool: int) -> list[int]:
         """The lanes of a pool that hold a trial."""
         return [lane for lane, seat in enumerate(self._lanes[pool]) if seat is not None]

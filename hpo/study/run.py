@@ -17,8 +17,7 @@ from hpo.data.load import load_data
 from hpo.engine.compiler import Compiler
 from hpo.engine.devices import describe, local_devices
 from hpo.engine.models import abstract_model
-from hpo.engine.places import Place, devices_of, even_lanes, places
-from hpo.engine.plan import Plan, choose_plan
+from hpo.engine.places import places
 from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from hpo.engine.streaming import budget_bytes, place, streaming_text
@@ -32,6 +31,7 @@ from hpo.spec.data import DataSpec
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill
 from hpo.spec.marks import with_leaves
+from hpo.spec.merging import Merging
 from hpo.spec.pruner import for_losses
 from hpo.spec.scheduler import OptunaPruner
 from hpo.spec.search import METRICS, SearchSpec
@@ -45,6 +45,7 @@ from hpo.study.journal import StudyJournal
 from hpo.study.lease import acquire
 from hpo.study.opening import follow_spec, open_study
 from hpo.study.optuna_tables import open_mirror
+from hpo.study.planning import plan_study
 from hpo.study.profile import Profile
 from hpo.study.progress import Progress, Watcher, spent_seconds
 from hpo.study.provenance import Provenance, differences, library_versions
@@ -62,7 +63,7 @@ class Surroundings:
 
     `data_home` is the folder of named data sets, `cache` that of compiled programs, `data_cache`
     that of preprocessed data sets, `profile` one for a trace; `began` is when the process did, by
-    `time.monotonic()`.
+    `time.monotonic()`. `explains` asks to be told how programs are run, and why.
     """
 
     storage: str
@@ -73,6 +74,7 @@ class Surroundings:
     data_cache: Path | None = None
     profile: Path | None = None
     began: float | None = None
+    explains: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ def run_study(
         for lesson in lessons(experiment, storage, data.fingerprint, state.notes, say):
             journal.record(lesson)
 
+        rules = _rules(experiment, search, knowledge_of(experiment, journal, say))
         folder = CheckpointFolder.beside(around.storage, study.name)
         folder.sweep(checkpoint.file for checkpoint in state.checkpoints.values())
         writer = stack.enter_context(CheckpointWriter(folder))
@@ -151,19 +154,28 @@ def run_study(
         # Small models keep a core busy each; accelerators gain by more lanes at once.
         pools = [Pool(place, compiler) for place in places(devices, is_meshed=platform != "cpu")]
         executor = TimedExecutor(LocalExecutor(pools), times.driver)
+        plan = plan_study(
+            experiment,
+            data,
+            pools[0].place,
+            len(pools),
+            rules.is_learning,
+            around.cache,
+            journal,
+            say if around.explains else _nobody,
+        )
         for i, pool in enumerate(pools):
             times.follow(f"pool {i}", pool.stopwatch)
         times.follow("writer", writer.stopwatch)
         stack.callback(executor.close)
-        rules = _rules(experiment, search, knowledge_of(experiment, journal, say))
         rules = replace(rules, sampler=TimedSampler(rules.sampler, times.driver))
         driver = Driver(
             rules,
             journal,
             executor,
             States(writer),
-            _preparer(experiment, datasets, platform),
-            _plan(experiment, pools[0].place, len(pools), rules.is_learning),
+            _preparer(experiment, datasets, platform, plan.merging),
+            plan.plans,
             experiment.study.checkpoint_seconds,
         )
         watcher = Watcher(experiment, state, driver, compiler, watch)
@@ -238,30 +250,22 @@ def _rules(experiment: Experiment, search: SearchSpec, knowledge: Knowledge) -> 
     )
 
 
-def _plan(experiment: Experiment, place: Place, pools: int, is_learning: bool) -> Plan:
-    """The plan of new programs: with "auto", as many lanes for each device of a pool."""
-    assert experiment.search is not None
-    lanes, devices = experiment.training.train.lanes, devices_of(place)
-    platform = devices[0].platform
-    trials = experiment.search.trials * experiment.training.train.seeds
-    plan = choose_plan(platform, lanes, trials, pools * len(devices), is_learning)
-    if lanes == "auto":
-        lanes = plan.lanes * len(devices)
-    return replace(plan, lanes=even_lanes(place, lanes))
-
-
 def _preparer(
-    experiment: Experiment, datasets: DataSets, platform: str
+    experiment: Experiment, datasets: DataSets, platform: str, merging: Merging
 ) -> Callable[[HParams, int], Work]:
     varying = experiment.space.varying
 
     def prepare(hparams: HParams, number: int) -> Work:
-        training = fill(experiment.training, hparams, number)
+        training = merging.of(fill(experiment.training, hparams, number))
         data = datasets.load(training.data)
         program, knobs = split(training, data, platform, varying)
         return Work(training, program, knobs, data)
 
     return prepare
+
+
+def _nobody(sentence: str) -> None:
+    """Hears what nobody asked to be told."""
 
 
 def _check_metric(search: SearchSpec, data: DataSet) -> None:

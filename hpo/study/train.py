@@ -16,8 +16,8 @@ from hpo.data.cache import DataCache
 from hpo.data.load import load_data
 from hpo.engine.compiler import Compiler
 from hpo.engine.devices import describe, local_devices
-from hpo.engine.lane import Lane
-from hpo.engine.plan import choose_plan
+from hpo.engine.lane import own_weights
+from hpo.engine.plan import choose_plans
 from hpo.engine.pool import Pool, Report
 from hpo.engine.program import split
 from hpo.errors import HpoError
@@ -98,16 +98,16 @@ def train_to_folder(
     )
     pool = Pool(device, Compiler(around.cache))
     seeds = training.train.seeds
-    plan = choose_plan(device.platform, seeds, trials=seeds, pools=1, is_learning=False)
-    lane_count = pool.load(program, plan, data).lanes
+    plans = choose_plans(device.platform, seeds, trials=seeds, pools=1, is_learning=False)
+    lane_count = pool.load(program, plans, data).lanes
     curves: list[list[Report]] = [[] for _ in range(seeds)]
     curve: list[Report] = []
-    lanes: dict[int, Lane] = {}
+    weights_of: dict[int, Mapping[str, Any]] = {}
     tested: dict[int, dict[str, float]] = {}
-    while len(lanes) < seeds:
+    while len(weights_of) < seeds:
         at_work = {pool.occupant(index)[0] for index in pool.occupied()}
         free = [index for index in range(lane_count) if index not in pool.occupied()]
-        waiting = [n for n in range(seeds) if n not in at_work and n not in lanes]
+        waiting = [n for n in range(seeds) if n not in at_work and n not in weights_of]
         for index, replica in zip(free, waiting, strict=False):
             own = replica_training(training, replica)
             pool.put(index, replica, own, knobs, None, training.train.epochs, changes)
@@ -121,7 +121,8 @@ def train_to_folder(
                 watch(curve[-1])
         for index in pool.occupied():
             replica, _, _ = pool.occupant(index)
-            lanes[replica] = pool.take(index)
+            params, statistics = own_weights(program, training, pool.take(index))
+            weights_of[replica] = {"params": params, "statistics": statistics}
             if data.test is not None:
                 tested[replica] = pool.evaluate(index, data.test)
             pool.clear(index)
@@ -141,7 +142,8 @@ def train_to_folder(
         by_seed,
     )
     provenance = Provenance(library_versions(), describe([device]), data.fingerprint)
-    _write(folder, experiment, [lanes[n] for n in range(seeds)], result, provenance)
+    weights = [weights_of[replica] for replica in range(seeds)]
+    _write(folder, experiment, weights, result, provenance)
     return result
 
 
@@ -180,7 +182,7 @@ def _check_free(folder: Path, replace: bool) -> None:
 def _write(
     folder: Path,
     experiment: Experiment,
-    lanes: Sequence[Lane],
+    weights: Sequence[Mapping[str, Any]],
     result: Trained,
     provenance: Provenance,
 ) -> None:
@@ -188,9 +190,9 @@ def _write(
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    weights = partial / _WEIGHTS_FOLDER
-    for seed, lane in zip(result.by_seed, lanes, strict=True):
-        _save_weights(weights if len(lanes) == 1 else weights / f"seed-{seed}", lane)
+    target = partial / _WEIGHTS_FOLDER
+    for seed, own in zip(result.by_seed, weights, strict=True):
+        _save_weights(target if len(weights) == 1 else target / f"seed-{seed}", own)
     (partial / _SPEC_FILE).write_text(dump_spec(experiment.document))
     document: dict[str, Any] = {
         "name": experiment.name,
@@ -200,7 +202,7 @@ def _write(
         "curve": [{"epoch": report.epoch, **_plain(report.metrics)} for report in result.curve],
         "provenance": provenance.to_document(),
     }
-    if len(lanes) > 1:
+    if len(weights) > 1:
         document["deviations"] = _plain_splits(result.deviations)
         document["seeds"] = {seed: _plain_splits(found) for seed, found in result.by_seed.items()}
     (partial / _METRICS_FILE).write_text(json.dumps(document, indent=2) + "\n")
@@ -218,8 +220,8 @@ def _plain(metrics: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 
-def _save_weights(path: Path, lane: Lane) -> None:
+def _save_weights(path: Path, weights: Mapping[str, Any]) -> None:
     import orbax.checkpoint as orbax  # takes most of a second, and only here
 
     with orbax.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path.resolve(), {"params": lane.params, "statistics": lane.statistics})
+        checkpointer.save(path.resolve(), dict(weights))

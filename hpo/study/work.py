@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hpo.data.dataset import DataSet
-from hpo.engine.plan import Plan
+from hpo.engine.plan import Plan, Plans
 from hpo.engine.pool import Changes
 from hpo.engine.program import Program
 from hpo.spec.experiment import Training
@@ -27,6 +27,11 @@ class Work:
     data: DataSet
     changes: Changes = ()
 
+    @property
+    def steps(self) -> int:
+        """Steps an epoch."""
+        return int(self.program.steps(self.training.data.batch_size))
+
 
 class WorkOfTrials:
     """The work of the trials that have not ended, and the pinned plans of their programs.
@@ -35,12 +40,12 @@ class WorkOfTrials:
     """
 
     def __init__(
-        self, journal: Journal, prepare: Callable[[HParams, int], Work], plan: Plan
+        self, journal: Journal, prepare: Callable[[HParams, int], Work], plans: Plans
     ) -> None:
         self.too_large: dict[str, str] = {}
-        self._journal, self._prepare, self._plan = journal, prepare, plan
+        self._journal, self._prepare, self._plans = journal, prepare, plans
         self._work: dict[int, Work] = {}
-        self._plans: dict[str, Plan] = {}
+        self._pinned: dict[str, Plan] = {}
 
     def of(self, number: int) -> Work:
         """The work of a trial, made ready at the first call."""
@@ -66,23 +71,23 @@ class WorkOfTrials:
         self.too_large[label] = reason
         return [number for number, work in self._work.items() if work.program.label == label]
 
-    def plan_of(self, label: str) -> Plan:
-        """The plan of a program, pinned now if it never was."""
-        if label not in self._plans:
+    def plans_of(self, label: str) -> Plans:
+        """The plan of a program: the pinned one, or those to choose from."""
+        if label not in self._pinned:
             pins = self._journal.state.pins
-            if label in pins:
-                self._plans[label] = Plan.from_pin(pins[label])
-            else:
-                self.pin(label, self._plan)
-        return self._plans[label]
+            if label not in pins:
+                return self._plans
+            self._pinned[label] = Plan.from_pin(pins[label])
+        return Plans(self._pinned[label])
 
     def lanes_of(self, label: Hashable) -> int:
-        """How many lanes a pool of that program has."""
+        """How many lanes a pool of that program has, as far as is known."""
         assert isinstance(label, str)
-        return self.plan_of(label).lanes
+        return self.plans_of(label).usual.lanes
 
-    def pin(self, label: str, plan: Plan) -> None:
+    def pin(self, program: Program, plan: Plan) -> None:
         """Keep a plan for the rest of the study."""
-        if self._plans.get(label) != plan:
-            self._plans[label] = plan
-            self._journal.record(Pin(label, plan.pin()))
+        self.plans_of(program.label)  # reads the pin, if there is one
+        if self._pinned.get(program.label) != plan:
+            self._pinned[program.label] = plan
+            self._journal.record(Pin(program.label, {**plan.pin(), "program": str(program)}))

@@ -10,7 +10,7 @@ import pytest
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.compiler import Compiler
 from hpo.engine.devices import local_devices
-from hpo.engine.plan import Plan
+from hpo.engine.plan import Plan, Plans
 from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from hpo.spec.experiment import Training
@@ -64,7 +64,7 @@ def learn(compiler: Compiler) -> Callable[..., Curves]:
         pool = Pool(local_devices("cpu")[device], compiler)
         waiting = list(trainings)
         program, _ = split(trainings[0], data, "cpu")
-        pool.load(program, Plan(form, lanes), data)  # type: ignore[arg-type]
+        pool.load(program, Plans(Plan(form, lanes)), data)  # type: ignore[arg-type]
         lane_of: dict[int, int] = {}
         while waiting or pool.has_work:
             for lane in range(lanes):

@@ -13,7 +13,7 @@ from hpo.data.dataset import DataSet
 from hpo.engine.compiler import Compiler
 from hpo.engine.devices import local_devices
 from hpo.engine.executables import CodeCache, cache_key, load, to_bytes
-from hpo.engine.plan import Plan
+from hpo.engine.plan import Plan, Plans
 from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from hpo.errors import DeviceError
@@ -26,7 +26,7 @@ _TRAINING = a_training(train={"epochs": 1})
 def _pool(data: DataSet, compiler: Compiler, lanes: int, device: int = 0) -> tuple[Pool, Plan]:
     pool = Pool(local_devices("cpu")[device], compiler)
     program, _ = split(_TRAINING, data, "cpu")
-    return pool, pool.load(program, Plan("map", lanes), data)
+    return pool, pool.load(program, Plans(Plan("map", lanes)), data)
 
 
 def _losses(pool: Pool, data: DataSet, training: Training) -> list[dict[str, float]]:

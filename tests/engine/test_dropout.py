@@ -22,7 +22,7 @@ _KEY = _key(0, 0)
 
 @jax.jit
 def _dropped(rate: float, key: MaskKey, x: jax.Array) -> jax.Array:
-    return Dropout(rate, key)(x)
+    return Dropout(rate, key)(x, layer=0)
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.25, 0.5, 0.9])
@@ -67,11 +67,17 @@ def test_each_layer_draws_a_mask_of_its_own() -> None:
     @jax.jit
     def two_layers(rate: float, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         dropout = Dropout(rate, _KEY)
-        return dropout(x), dropout(x)
+        return dropout(x, layer=0), dropout(x, layer=1)
 
     first, second = (np.asarray(y) != 0 for y in two_layers(0.5, jnp.ones(_SIZE)))
     # Two independent masks of one half agree on one half.
     assert float((first == second).mean()) == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_part_of_a_batch_has_the_mask_of_its_rows() -> None:
+    whole = Dropout(0.5, _KEY)(jnp.ones((32, 8)), layer=1)
+    parts = [Dropout(0.5, _KEY, first_row=n)(jnp.ones((8, 8)), layer=1) for n in (0, 8, 16, 24)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
 def test_another_key_draws_another_mask_and_the_same_key_the_same() -> None:
@@ -83,15 +89,15 @@ def test_another_key_draws_another_mask_and_the_same_key_the_same() -> None:
 
 def test_evaluation_leaves_everything_as_it_is() -> None:
     x = jnp.ones(3)
-    assert Dropout(0.5, None)(x) is x
+    assert Dropout(0.5, None)(x, layer=0) is x
 
 
 def _operations(rate: float | None) -> str:
     """What one step of dropout computes; None for a rate that is traced."""
     x = jnp.ones(8)
     if rate is None:
-        return str(jax.make_jaxpr(lambda rate, key: Dropout(rate, key)(x))(0.0, _KEY))
-    return str(jax.make_jaxpr(lambda key: Dropout(rate, key)(x))(_KEY))
+        return str(jax.make_jaxpr(lambda rate, key: Dropout(rate, key)(x, 0))(0.0, _KEY))
+    return str(jax.make_jaxpr(lambda key: Dropout(rate, key)(x, 0))(_KEY))
 
 
 def test_dropout_that_is_switched_off_draws_nothing() -> None:
@@ -101,7 +107,7 @@ def test_dropout_that_is_switched_off_draws_nothing() -> None:
 
 @pytest.mark.parametrize("shape", [(1,), (3,), (4, 5), (2, 3, 7)])
 def test_dropout_takes_any_shape(shape: tuple[int, ...]) -> None:
-    assert Dropout(0.5, _KEY)(jnp.ones(shape)).shape == shape
+    assert Dropout(0.5, _KEY)(jnp.ones(shape), layer=0).shape == shape
 
 
 def _masks() -> dict[str, np.ndarray]:
@@ -110,8 +116,8 @@ def _masks() -> dict[str, np.ndarray]:
     x = jnp.ones((_SIZE // 128, 128))
     masks = {name: _dropped(0.5, key, x) for name, key in keys.items()}
     dropout = Dropout(0.5, keys["a step"])
-    assert np.array_equal(dropout(x), masks["a step"])
-    masks["the next layer"] = dropout(x)
+    assert np.array_equal(dropout(x, layer=0), masks["a step"])
+    masks["the next layer"] = dropout(x, layer=1)
     return {name: np.asarray(mask).reshape(-1) - 1.0 for name, mask in masks.items()}
 
 

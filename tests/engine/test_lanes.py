@@ -11,7 +11,7 @@ from hpo.data.dataset import DataSet
 from hpo.engine.compiler import Compiler
 from hpo.engine.devices import local_devices
 from hpo.engine.lane import Lane, lane_from_arrays, lane_to_arrays
-from hpo.engine.plan import Plan
+from hpo.engine.plan import Plan, Plans
 from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from tests.engine.samples import Learn, a_training, tiny_data
@@ -86,7 +86,7 @@ def test_new_numbers_compile_nothing(tiny: DataSet) -> None:
         }
         training = a_training(n, optimizer=optimizer, model__dropout=0.1 * n)
         program, knobs = split(training, tiny, "cpu")
-        pool.load(program, Plan("map", 2), tiny)
+        pool.load(program, Plans(Plan("map", 2)), tiny)
         pool.put(0, n, training, knobs, None, 1)
         assert pool.round()
     assert compiler.programs == 1
@@ -97,7 +97,7 @@ def test_a_second_device_compiles_nothing(tiny: DataSet) -> None:
     training = a_training()
     program, _ = split(training, tiny, "cpu")
     for device in local_devices("cpu")[:2]:
-        Pool(device, compiler).load(program, Plan("map", 2), tiny)
+        Pool(device, compiler).load(program, Plans(Plan("map", 2)), tiny)
     assert compiler.programs == 1
 
 
@@ -110,7 +110,7 @@ def test_a_trial_paused_and_promoted_elsewhere_learns_as_if_never_stopped(
     program, knobs = split(training, data, "cpu")
     first, second = (Pool(device, _COMPILER) for device in local_devices("cpu")[:2])
     for pool in (first, second):
-        pool.load(program, Plan("map", 2), data)
+        pool.load(program, Plans(Plan("map", 2)), data)
     curve = []
     first.put(0, 7, training, knobs, None, stop)
     while first.has_work:
@@ -136,7 +136,7 @@ def test_rounds_that_cut_an_epoch_change_nothing(
 ) -> None:
     whole = learn(tiny, _trials(3), lanes=2)
     monkeypatch.setattr("hpo.engine.pool._ROUND_SECONDS", 0.0)
-    monkeypatch.setattr("hpo.engine.pool._FIRST_STEPS", 1)
+    monkeypatch.setattr("hpo.engine.pool._FIRST_PARTS", 1)
     assert learn(tiny, _trials(3), lanes=2) == whole
 
 
@@ -146,7 +146,7 @@ def test_a_checkpoint_of_another_program_is_refused(tiny: DataSet) -> None:
     for widths in ([8], [4, 4]):
         training = a_training(model={"name": "mlp", "widths": widths})
         program, knobs = split(training, tiny, "cpu")
-        pool.load(program, Plan("map", 1), tiny)
+        pool.load(program, Plans(Plan("map", 1)), tiny)
         pool.put(0, 0, training, knobs, None, 1)
         states.append(pool.take(0))
     assert lane_from_arrays(states[0], lane_to_arrays(states[1])) is None

@@ -122,9 +122,9 @@ def test_an_evaluation_in_chunks_is_that_of_the_whole_split(size: int) -> None:
     train, validation = a_split(rng, ROWS, (5,)), a_split(rng, size, (5,))
     data = DataSet("classification", train, validation, None, 3, "t")
     training = a_training(model={"name": "mlp", "widths": [4]})
-    program, _ = split(training, data, "cpu")
+    program, knobs = split(training, data, "cpu")
     lane = initial_lane(program, training)
-    sums = jax.jit(evaluate, static_argnums=0)(program, lane, host_rows(validation))
+    sums = jax.jit(evaluate, static_argnums=0)(program, knobs, lane, host_rows(validation))
 
     hidden = np.maximum(validation.x @ lane.params["linears"][0]["kernel"], 0)
     odds = np.exp(hidden @ lane.params["head"]["kernel"])  # biases start at zero

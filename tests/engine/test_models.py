@@ -40,6 +40,7 @@ _BY_HAND = {
 class _Model(NamedTuple):
     """A model with random weights in every leaf, so that no bias or scale hides a mistake."""
 
+    spec: Any
     graph: Any
     params: Any
     statistics: Any
@@ -52,7 +53,7 @@ class _Model(NamedTuple):
         @jax.jit  # one compile instead of one for every operation
         def forward(params: Any, statistics: Any, x: Any) -> tuple[Any, Any]:
             model = nnx.merge(self.graph, params, statistics)
-            y = model(x, train=train, dropout=dropout)
+            y = model(x, self.spec, train=train, dropout=dropout)
             return y, nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
 
         return forward(self.params, self.statistics, x)
@@ -67,7 +68,7 @@ def _model(data: DataSet = _TINY, precision: str = "float32", **spec: Any) -> _M
         lambda leaf: rng.uniform(0.1, 0.6, leaf.shape).astype(np.float32), shapes
     )
     signed = jax.tree.map(lambda leaf: leaf - np.float32(0.35), params)
-    return _Model(graph, signed, statistics)
+    return _Model(training.model, graph, signed, statistics)
 
 
 def _x(*shape: int) -> np.ndarray:
@@ -249,7 +250,7 @@ def test_dropout_is_over_the_dense_hidden_layers(
 ) -> None:
     seen = []
 
-    def dropout(x: Any) -> Any:
+    def dropout(x: Any, layer: int) -> Any:
         seen.append(x.shape)
         return x
 

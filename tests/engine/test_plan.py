@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.engine.plan import Plan, choose_plan
+from hpo.engine.plan import Plan, choose_plans
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from hpo.engine.plan import Plan, choose_plan
 def test_the_plan_is_the_one_of_the_table(
     platform: str, lanes: Any, trials: int, pools: int, is_learning: bool, plan: Plan
 ) -> None:
-    assert choose_plan(platform, lanes, trials, pools, is_learning) == plan
+    assert choose_plans(platform, lanes, trials, pools, is_learning).usual == plan
 
 
 @given(
@@ -41,9 +41,27 @@ def test_the_plan_is_the_one_of_the_table(
 def test_there_is_a_lane_at_least_and_none_beyond_the_trials(
     platform: str, trials: int, pools: int, is_learning: bool
 ) -> None:
-    assert 1 <= choose_plan(platform, "auto", trials, pools, is_learning).lanes <= trials
+    plans = choose_plans(platform, "auto", trials, pools, is_learning)
+    assert all(1 <= plan.lanes <= trials for plan in (plans.usual, *plans.others))
+
+
+@pytest.mark.parametrize(
+    ("platform", "lanes", "trials", "others"),
+    [
+        ("cpu", "auto", 100, (Plan("vmap", 8),)),
+        ("cpu", 1, 100, ()),  # one lane is one lane, in either form
+        ("gpu", "auto", 1000, (Plan("vmap", 128), Plan("vmap", 8))),
+        ("gpu", "auto", 100, (Plan("vmap", 8),)),  # 128 lanes would never be full
+        ("gpu", 32, 1000, ()),
+    ],
+)
+def test_the_plans_to_be_measured_are_those_of_the_table(
+    platform: str, lanes: Any, trials: int, others: tuple[Plan, ...]
+) -> None:
+    assert choose_plans(platform, lanes, trials, 1, is_learning=False).others == others
 
 
 def test_a_study_gives_back_the_plan_that_it_pinned() -> None:
-    plan = Plan("vmap", 13)
-    assert Plan.from_pin(json.loads(json.dumps(plan.pin()))) == plan
+    plan = Plan("vmap", 13, "measured")
+    again = Plan.from_pin(json.loads(json.dumps(plan.pin())))
+    assert (again, again.why) == (plan, "measured")

@@ -24,7 +24,7 @@ from hpo.engine.program import is_off, split
 from hpo.spec.experiment import Training
 from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document
-from hpo.spec.marks import Mark, marked_leaves, with_leaves
+from hpo.spec.marks import Mark, Spec, marked_leaves, with_leaves
 from hpo.spec.model import ModelSpec
 from hpo.spec.optimizer import OptimizerSpec, ScheduleSpec
 from hpo.spec.programs import count_programs
@@ -52,7 +52,7 @@ _TRAININGS = _trainings()
 _DATA = tiny_data()
 
 
-def _leaves(training: Training, mark: Mark) -> dict[str, Any]:
+def _leaves(training: Spec, mark: Mark) -> dict[str, Any]:
     return {path: value for path, found, value in marked_leaves(training) if found is mark}
 
 
@@ -144,7 +144,7 @@ def test_another_platform_or_another_shape_of_data_is_another_program(images: Da
 )
 def test_an_epoch_has_a_step_for_each_whole_batch(rows: int, batch_size: int, steps: int) -> None:
     assert len(_DATA.train) == rows
-    assert _program(a_training(data__batch_size=batch_size)).steps == steps
+    assert _program(a_training(data__batch_size=batch_size)).steps(batch_size) == steps
 
 
 @settings(deadline=None)
@@ -158,9 +158,13 @@ def test_fill_puts_every_knob_back_in_its_place(data: Any, training: Training) -
     program, knobs = split(training, _DATA, "cpu")
     filled = program.fill(knobs)
     assert knobs.dtype == np.float32
-    assert _leaves(filled, Mark.KNOB) == _leaves(training, Mark.KNOB)
-    assert filled.train.epochs == training.train.epochs
-    assert _leaves(filled, Mark.STATIC) == _leaves(training, Mark.STATIC)
+    for mark in (Mark.KNOB, Mark.STATIC):
+        assert _leaves(filled.model, mark) == _leaves(training.model, mark)
+        assert _leaves(filled.optimizer, mark) == _leaves(training.optimizer, mark)
+    assert filled.schedule == training.optimizer.schedule
+    assert filled.learning_rate == training.optimizer.learning_rate
+    assert filled.epochs == training.train.epochs
+    assert filled.batch_size == training.data.batch_size
     assert filled.model.name == training.model.name
     assert filled.optimizer.name == training.optimizer.name
 

@@ -17,7 +17,7 @@ from hpo.engine.compiler import Compiler
 from hpo.engine.devices import local_devices
 from hpo.engine.lane import host_rows
 from hpo.engine.order import batches
-from hpo.engine.plan import Plan
+from hpo.engine.plan import Plan, Plans
 from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from hpo.engine.streaming import Course, Placement, Stream, data_bytes, place, streaming_text
@@ -77,7 +77,7 @@ def test_a_trial_paused_and_promoted_learns_from_chunks_as_if_never_stopped(
                 curves[report.trial].append(report.metrics)
 
     program, knobs = split(paused, _DATA, "cpu")
-    pool.load(program, Plan("map", 2), _DATA)
+    pool.load(program, Plans(Plan("map", 2)), _DATA)
     pool.put(0, 0, paused, knobs, None, 1)
     train()
     state = pool.take(0)
@@ -129,7 +129,7 @@ def test_a_chunk_that_holds_few_batches_serves_as_many_lanes_at_once(compiler: C
     (training,) = _trials(1)
     pool = Pool(_DEVICE, compiler)
     program, _ = split(training, _DATA, "cpu")
-    assert pool.load(program, Plan("vmap", 5), _DATA) == Plan("vmap", 2)
+    assert pool.load(program, Plans(Plan("vmap", 5)), _DATA) == Plan("vmap", 2)
 
 
 @pytest.mark.parametrize("parts", [1, 3])
@@ -154,7 +154,7 @@ def test_a_test_split_over_half_the_budget_is_evaluated_in_pieces(compiler: Comp
         (training,) = _trials(1, budget)
         program, knobs = split(training, _DATA, "cpu")
         pool = Pool(_DEVICE, compiler)
-        pool.load(program, Plan("map", 1), _DATA)
+        pool.load(program, Plans(Plan("map", 1)), _DATA)
         pool.put(0, 0, training, knobs, None, 1)
         found.append(pool.evaluate(0, _DATA.validation))
     assert found[0] == found[1]

@@ -15,7 +15,7 @@ from hpo.engine.compiler import Compiler
 from hpo.engine.devices import local_devices
 from hpo.engine.lane import initial_lane
 from hpo.engine.order import batches
-from hpo.engine.plan import Plan
+from hpo.engine.plan import Plan, Plans
 from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from hpo.spec.experiment import Training
@@ -147,7 +147,7 @@ def test_running_statistics_follow_the_batches(tiny: DataSet, compiler: Compiler
     )
     pool = Pool(local_devices("cpu")[0], compiler)
     program, knobs = split(training, tiny, "cpu")
-    pool.load(program, Plan("map", 1), tiny)
+    pool.load(program, Plans(Plan("map", 1)), tiny)
     pool.put(0, 0, training, knobs, None, 8)
     start = pool.take(0)
     while pool.has_work:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo.engine.lane import initial_lane
-from hpo.engine.plan import Plan
+from hpo.engine.plan import Plan, Plans
 from hpo.engine.pool import Report
 from hpo.engine.program import Program, split
 from hpo.search.random_search import RandomSearch
@@ -95,6 +95,11 @@ def result(training: Training, epoch: int) -> dict[str, float]:
     return {"accuracy": float(accuracy), "loss": 1.0, "train_loss": 1.0}
 
 
+def _steps(pool: FakePool, training: Training) -> int:
+    assert pool.program is not None
+    return int(pool.program.steps(training.data.batch_size))
+
+
 class FakePool:
     """The lanes of one pool: [trial, training, epoch, to_epoch] each."""
 
@@ -121,12 +126,12 @@ class FakeExecutor:
 
     def _obey(self, i: int, pool: FakePool, order: Order) -> None:
         match order:
-            case Load(program, plan, _):
+            case Load(program, plans, _):
                 assert not any(epoch < to for _, _, epoch, to in pool.lanes.values())
                 pool.lanes, pool.program = {}, program
-                pool.width = min(plan.lanes, self._fits)
+                pool.width = min(plans.usual.lanes, self._fits)
                 self.loads += 1
-                self._messages.append(Loaded(i, program, Plan(plan.form, pool.width)))
+                self._messages.append(Loaded(i, program, Plan(plans.usual.form, pool.width)))
             case Put(lane, trial, training, knobs, state, to_epoch):
                 assert pool.program == split(training, DATA, "cpu", frozenset(SPACE.by_path))[0]
                 assert len(knobs) == len(pool.program.knobs)
@@ -134,7 +139,7 @@ class FakeExecutor:
                     self._messages.append(Refused(i, (trial,)))
                     return
                 assert lane not in pool.lanes, "a lane is taken or cleared before it is filled"
-                epoch = 0 if state is None else int(state.step) // pool.program.steps
+                epoch = 0 if state is None else int(state.step) // _steps(pool, training)
                 pool.lanes[lane] = [trial, training, epoch, to_epoch]
             case Extend(lane, to_epoch):
                 pool.lanes[lane][3] = to_epoch
@@ -150,7 +155,7 @@ class FakeExecutor:
     def _state(self, pool: FakePool, lane: int) -> State:
         trial, training, epoch, _ = pool.lanes[lane]
         assert pool.program is not None
-        steps = epoch * pool.program.steps
+        steps = epoch * _steps(pool, training)
         blank = initial_lane(pool.program, training)
         return State(trial, epoch, steps, blank._replace(step=np.int32(steps)))
 
@@ -229,8 +234,8 @@ class Run:
                 raise KeyboardInterrupt
 
         with CheckpointWriter(self.folder) as writer:
-            plan = Plan("map", lanes)
-            driver = Driver(self.rules, self.journal, executor, States(writer), prepare, plan, 0.0)
+            plans = Plans(Plan("map", lanes))
+            driver = Driver(self.rules, self.journal, executor, States(writer), prepare, plans, 0.0)
             with contextlib.suppress(KeyboardInterrupt):
                 self.reason = driver.run(lambda: has_to_stop(executor), watch)
             self.differences = driver.differences

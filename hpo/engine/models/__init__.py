@@ -38,8 +38,7 @@ def abstract_model(program: Program) -> tuple[Any, dict[str, Any], dict[str, Any
     Raises:
         HpoError: for a model that cannot take the data's examples.
     """
-    dtype = PRECISIONS[program.template.train.precision]
-    spec = program.template.model
+    dtype, spec = PRECISIONS[program.template.train.precision], program.model
     model = nnx.eval_shape(lambda: MODELS[spec.name](spec, program, dtype, nnx.Rngs(0)))
     graph, params, statistics = nnx.split(model, nnx.Param, nnx.BatchStat)
     return graph, nnx.to_pure_dict(params), nnx.to_pure_dict(statistics)

@@ -12,7 +12,8 @@ from jaxtyping import Array, Float
 
 from hpo.engine.convolution import convolve
 from hpo.engine.dropout import Dropout
-from hpo.engine.models.layers import ACTIVATIONS, norm_layers, normalised
+from hpo.engine.models.layers import activated, norm_layers, normalised
+from hpo.engine.oneof import options_of
 from hpo.errors import HpoError
 from hpo.spec.model import Cnn as CnnSpec
 
@@ -63,19 +64,19 @@ class Cnn(nnx.Module):  # type: ignore[misc]
         for _ in spec.filters:
             height, width = _pooled(height), _pooled(width)
         flat = height * width * spec.filters[-1]
-        self.dense = nnx.Linear(flat, spec.dense, dtype=dtype, rngs=rngs)
-        self.head = nnx.Linear(spec.dense, outputs, dtype=dtype, rngs=rngs)
-        self.activation = spec.activation
+        dense = max(options_of(spec.dense))
+        self.dense = nnx.Linear(flat, dense, dtype=dtype, rngs=rngs)
+        self.head = nnx.Linear(dense, outputs, dtype=dtype, rngs=rngs)
 
     def __call__(
-        self, x: Float[Array, "B H W C"], *, train: bool, dropout: Dropout
+        self, x: Float[Array, "B H W C"], spec: CnnSpec, *, train: bool, dropout: Dropout
     ) -> Float[Array, "B K"]:
         """Logits, or predictions of a regression."""
-        activation = ACTIVATIONS[self.activation]
-        for i, conv in enumerate(self.convs):
-            x = _max_pool(activation(normalised(self.norms, i, conv(x), train)))
-        x = activation(self.dense(x.reshape(x.shape[0], -1)))
-        return self.head(dropout(x))
+        for i, (conv, filters) in enumerate(zip(self.convs, spec.filters, strict=True)):
+            x = normalised(self.norms, i, conv(x), filters, train)
+            x = _max_pool(activated(spec.activation, x))
+        x = activated(spec.activation, self.dense(x.reshape(x.shape[0], -1)))
+        return self.head(dropout(x, layer=0))
 
 
 def _pooled(size: int) -> int:

@@ -6,11 +6,16 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
+from jax import lax
 from jaxtyping import Array, Float
+
+from hpo.engine.oneof import choose
 
 Activation: TypeAlias = Callable[[Float[Array, "..."]], Float[Array, "..."]]
 
+# Each maps 0 to 0, so that the units by which a merged program is wider than a trial stay silent.
 ACTIVATIONS: dict[str, Activation] = {
     "relu": jax.nn.relu,
     "gelu": jax.nn.gelu,
@@ -21,21 +26,53 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 
 
+def activated(activation: Any, x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """`x` through the activation of that name."""
+    return choose(activation, lambda name, x: ACTIVATIONS[name](x), x)
+
+
+class LayerNorm(nnx.Module):  # type: ignore[misc]
+    """Layer normalisation over as many of the last axis' features as a trial has.
+
+    Source: Ba, Kiros and Hinton 2016, "Layer normalization" (arXiv:1607.06450), Equation 3.
+    """
+
+    def __init__(self, features: int, dtype: Any) -> None:
+        self.scale = nnx.Param(jnp.ones((features,)))
+        self.bias = nnx.Param(jnp.zeros((features,)))
+        self.dtype = dtype
+
+    def __call__(self, x: Float[Array, "... N"], features: Any) -> Float[Array, "... N"]:
+        """`x` normalised; its elements past `features` are zero and stay so."""
+        wide = x.astype(jnp.float32)
+        if not isinstance(features, int):
+            # Or else these would have a gradient, by the mean of which they are no part.
+            wide = jnp.where(jnp.arange(x.shape[-1]) < features, wide, 0.0)
+        mean = wide.sum(-1, keepdims=True) / features
+        variance = jnp.square(wide).sum(-1, keepdims=True) / features - jnp.square(mean)
+        # Rounding can make the difference of the two negative.
+        factor = lax.rsqrt(jnp.maximum(variance, 0.0) + 1e-6) * self.scale[...]
+        return ((wide - mean) * factor + self.bias[...]).astype(self.dtype)
+
+
 def norm_layers(norm: str, sizes: tuple[int, ...], dtype: Any, rngs: nnx.Rngs) -> nnx.List:
     """One normalisation layer for each size; none at all where `norm` is "none"."""
     if norm == "batch":
         # PyTorch's momentum: a short epoch has too few steps for Flax's 0.99 to catch up.
         return nnx.List([nnx.BatchNorm(n, momentum=0.9, dtype=dtype, rngs=rngs) for n in sizes])
     if norm == "layer":
-        return nnx.List([nnx.LayerNorm(n, dtype=dtype, rngs=rngs) for n in sizes])
+        return nnx.List([LayerNorm(n, dtype) for n in sizes])
     return nnx.List([])
 
 
-def normalised(norms: nnx.List, index: int, x: Array, train: bool) -> Array:
-    """`x` through the layer's norm, with the batch's own statistics while training."""
+def normalised(norms: nnx.List, index: int, x: Array, features: Any, train: bool) -> Array:
+    """`x`, of so many `features`, through the layer's norm.
+
+    While training, a batch norm takes the batch's own statistics.
+    """
     if not norms:
         return x
     norm = norms[index]
     if isinstance(norm, nnx.BatchNorm):
         return norm(x, use_running_average=not train)
-    return norm(x)
+    return norm(x, features)

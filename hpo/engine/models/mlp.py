@@ -3,43 +3,65 @@
 from __future__ import annotations
 
 import itertools
+import math
+from functools import partial
 from typing import Any
 
+import jax.numpy as jnp
 from flax import nnx
+from jax import lax
 from jaxtyping import Array, Float
 
 from hpo.engine.dropout import Dropout
-from hpo.engine.models.layers import ACTIVATIONS, norm_layers, normalised
+from hpo.engine.models.layers import activated, norm_layers, normalised
+from hpo.engine.oneof import number_of, options_of
+from hpo.engine.sizes import layer_sizes
 from hpo.spec.model import Mlp as MlpSpec
 
 
 class Mlp(nnx.Module):  # type: ignore[misc]
-    """Linear, norm, activation, dropout for each width, then a linear head."""
+    """Linear, norm, activation, dropout for each width, then a linear head.
+
+    Where a program serves several widths, each layer is as wide as the widest. Zero weights there
+    stay zero: nothing goes through them, so that no gradient comes back.
+    """
 
     def __init__(
         self, spec: MlpSpec, inputs: tuple[int, ...], outputs: int, dtype: Any, rngs: nnx.Rngs
     ) -> None:
-        flat = 1
-        for size in inputs:
-            flat *= size
+        sizes = layer_sizes(options_of(spec.widths))
         # A bias before a batch norm has no true gradient, and Adam would turn noise into steps.
         use_bias = spec.norm != "batch"
         self.linears = nnx.List(
             [
                 nnx.Linear(n, m, use_bias=use_bias, dtype=dtype, rngs=rngs)
-                for n, m in itertools.pairwise((flat, *spec.widths))
+                for n, m in itertools.pairwise((math.prod(inputs), *sizes))
             ]
         )
-        self.norms = norm_layers(spec.norm, spec.widths, dtype, rngs)
-        self.head = nnx.Linear(spec.widths[-1], outputs, dtype=dtype, rngs=rngs)
-        self.activation = spec.activation
+        self.norms = norm_layers(spec.norm, sizes, dtype, rngs)
+        self.head = nnx.Linear(sizes[-1], outputs, dtype=dtype, rngs=rngs)
 
     def __call__(
-        self, x: Float[Array, "B ..."], *, train: bool, dropout: Dropout
+        self, x: Float[Array, "B ..."], spec: MlpSpec, *, train: bool, dropout: Dropout
     ) -> Float[Array, "B K"]:
         """Logits, or predictions of a regression."""
+
+        def layer(i: int, x: Array) -> Array:
+            width = number_of(spec.widths, lambda widths: widths[min(i, len(widths) - 1)])
+            x = normalised(self.norms, i, self.linears[i](x), width, train)
+            return dropout(activated(spec.activation, x), layer=i)
+
         x = x.reshape(x.shape[0], -1)
-        for i, linear in enumerate(self.linears):
-            x = normalised(self.norms, i, linear(x), train)
-            x = dropout(ACTIVATIONS[self.activation](x))
+        shallowest = min(len(widths) for widths in options_of(spec.widths))
+        for i, size in enumerate(layer_sizes(options_of(spec.widths))):
+            if i < shallowest:
+                x = layer(i, x)
+            else:
+                is_there = i < number_of(spec.widths, len)
+                x = lax.cond(is_there, partial(layer, i), partial(_resized, size=size), x)
         return self.head(x)
+
+
+def _resized(x: Float[Array, "B N"], size: int) -> Float[Array, "B M"]:
+    """`x` with zeros at its end, or without those that were there."""
+    return jnp.pad(x, ((0, 0), (0, max(0, size - x.shape[1]))))[:, :size]

@@ -1,0 +1,80 @@
+"""Measures how a program's lanes are best run: briefly, once for a machine, and only if it pays."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from hpo.engine.lane import DeviceData, Lane
+from hpo.engine.places import Place, sharding
+from hpo.engine.plan import Plan
+from hpo.engine.program import Program
+
+# Compiling and timing the other plans may take this share of the program's own training time.
+_SHARE = 0.05
+# A plan has to be quicker by this much to be taken instead of the usual one.
+_GAIN = 0.9
+_TIMED_SECONDS = 0.1
+
+
+def pays(compile_seconds: float, others: int, seconds_ahead: float) -> bool:
+    """Whether so many other plans are worth being compiled and timed."""
+    return others > 0 and others * (compile_seconds + 4 * _TIMED_SECONDS) < _SHARE * seconds_ahead
+
+
+def part_seconds(
+    program: Program, plan: Plan, round_: Any, data: DeviceData, lane: Lane, place: Place
+) -> float:
+    """Seconds that a plan takes for a micro-batch of one lane, at best of a few tries."""
+    count, best = 1, float("inf")
+    for _ in range(4):
+        lanes = jax.device_put(
+            jax.tree.map(lambda a: np.zeros((plan.lanes, *a.shape), a.dtype), lane),
+            sharding(place, is_of_lanes=True),
+        )
+        knobs = np.ones((plan.lanes, len(program.knobs)), np.float32)
+        # The first values of merged leaves.
+        for path, _ in program.merged:
+            knobs[:, program.knobs.index(path)] = 0
+        order = np.zeros((plan.lanes, *program.order_shape), np.int32)
+        counts = np.full(plan.lanes, count, np.int32)
+        jax.block_until_ready(lanes)
+        start = time.perf_counter()
+        jax.block_until_ready(round_(lanes, data, knobs, order, counts))
+        seconds = time.perf_counter() - start
+        each = seconds / (plan.lanes * count)
+        best = min(best, each)
+        most = program.order_shape[0]
+        # Short of a whole epoch, so that no evaluation is timed.
+        count = int(np.clip(_TIMED_SECONDS / (plan.lanes * each), 1, max(1, most - 1)))
+    return best
+
+
+def best_plan(plans: Sequence[Plan], seconds: Sequence[float]) -> Plan:
+    """The first plan, unless another is clearly quicker; with the figures in its `why`."""
+    figures = ", ".join(
+        f"{plan.form} of {plan.lanes} lanes {1e6 * each:.0f} µs"
+        for plan, each in zip(plans, seconds, strict=True)
+    )
+    fastest = min(range(len(plans)), key=seconds.__getitem__)
+    chosen = fastest if seconds[fastest] < _GAIN * seconds[0] else 0
+    return replace(plans[chosen], why=f"measured for a lane's micro-batch: {figures}")
+
+
+def to_bytes(plan: Plan) -> bytes:
+    """A measured plan for the cache."""
+    return json.dumps(plan.pin()).encode()
+
+
+def from_bytes(content: bytes | None) -> Plan | None:
+    """What `to_bytes` wrote; None for anything else."""
+    try:
+        return None if content is None else Plan.from_pin(json.loads(content))
+    except (KeyError, TypeError, ValueError):
+        return None

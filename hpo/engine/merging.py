@@ -1,0 +1,247 @@
+"""Which leaves the programs of a study merge: chosen before its first trial, from their costs.
+
+A program that serves several values is compiled once instead of once for each, and runs somewhat
+slower than one of its own would. What pays depends on the space, the number of trials and how long
+they train.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hpo.engine.costs import Costs
+from hpo.engine.oneof import OneOf
+from hpo.engine.program import template_of
+from hpo.engine.sizes import Size, model_size
+from hpo.space import Choice, Int, SearchSpace
+from hpo.spec.experiment import Training
+from hpo.spec.fill import fill
+from hpo.spec.marks import Mark, Spec, has_leaf, leaf_at, marked_leaves, with_leaves
+from hpo.spec.merging import MERGEABLE, NOTHING, Merged, Merging, served, sizes_of
+from hpo.spec.programs import static_leaves
+
+# Draws from the space by which plans are compared.
+_DRAWS = 64
+# A leaf with more values than this is merged in none: the list of them is part of the program.
+_MOST_VALUES = 64
+# Merging has to save this share of the time, because it costs a trial its last bits' likeness to
+# the same configuration trained on its own.
+_SAVING = 0.1
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """About how many programs a study compiles, and how long it takes."""
+
+    programs: float
+    compile_seconds: float
+    train_seconds: float
+    pools: int
+
+    @property
+    def seconds(self) -> float:
+        """The study's length; pools that wait for another's compiler train nothing meanwhile."""
+        at_once = max(1.0, min(self.programs, self.pools))
+        return self.compile_seconds / at_once + self.train_seconds / self.pools
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A merging, and what it and programs that merge nothing would cost."""
+
+    merging: Merging
+    estimate: Estimate
+    apart: Estimate
+
+    def sentence(self) -> str:
+        """What was decided and why, for `--explain`."""
+        fields = [field.replace("_", " ") for field, values in self.merging.merged if values]
+        if not fields:
+            return (
+                f"Every shape has a program of its own: about {self.apart.programs:.0f} programs, "
+                f"{self.apart.seconds:.0f} s with this many cores."
+            )
+        return (
+            f"Programs merge {', '.join(fields)}"
+            f"{' (sizes up to a power of two together)' if self.merging.by_size else ''}: about "
+            f"{self.estimate.programs:.0f} programs and {self.estimate.seconds:.0f} s, instead of "
+            f"{self.apart.programs:.0f} and {self.apart.seconds:.0f} s."
+        )
+
+
+def decide(
+    training: Training,
+    space: SearchSpace,
+    example_shape: Sequence[int],
+    outputs: int,
+    rows: int,
+    trials: int,
+    epochs: float,
+    pools: int,
+    costs: Costs,
+) -> Decision:
+    """The merging that ends a study of so many trials, of so many epochs each, the soonest."""
+    rng = np.random.default_rng(training.train.seed)
+    drawn = [fill(training, space.draw(rng), 0) for _ in range(min(trials, _DRAWS))]
+    study = _Study(drawn, example_shape, outputs, rows, trials, epochs, pools, costs)
+    values = _values(drawn, space)
+    apart = study.estimate(NOTHING)
+    best = Decision(NOTHING, apart, apart)
+    bar = apart.seconds * (1 - _SAVING)
+    candidates = _everything(values)
+    while candidates:
+        estimates = [(study.estimate(merging), merging) for merging in candidates]
+        estimate, merging = min(estimates, key=lambda pair: pair[0].seconds)
+        if estimate.seconds >= min(bar, best.estimate.seconds):
+            break
+        best = Decision(merging, estimate, apart)
+        candidates = _one_less(merging)
+    return best
+
+
+def _everything(values: Merged) -> list[Merging]:
+    """All leaves of several values merged, with and without sizes apart."""
+    several = {field: found for field, found in values if len(found) > 1}
+    return _variants(several) if several else []
+
+
+def _one_less(merging: Merging) -> list[Merging]:
+    """The same with any one of its leaves left out."""
+    values = {field: found for field, found in merging.merged if found}
+    rest = [{f: v for f, v in values.items() if f != field} for field in values]
+    return [variant for fewer in rest if fewer for variant in _variants(fewer)]
+
+
+def _variants(values: Mapping[str, tuple[Any, ...]]) -> list[Merging]:
+    merged = Merged().model_copy(update=values)
+    has_sizes = merged.widths or merged.dense
+    return [Merging(merged, by_size) for by_size in ((False, True) if has_sizes else (False,))]
+
+
+class _Study:
+    """A study by a sample of its trainings."""
+
+    def __init__(
+        self,
+        drawn: Sequence[Training],
+        example_shape: Sequence[int],
+        outputs: int,
+        rows: int,
+        trials: int,
+        epochs: float,
+        pools: int,
+        costs: Costs,
+    ) -> None:
+        self._drawn, self._shape, self._outputs = drawn, example_shape, outputs
+        self._rows, self._trials, self._epochs = rows, trials, epochs
+        self._pools, self._costs = pools, costs
+        self._statics = [dict(static_leaves(training)) for training in drawn]
+
+    def estimate(self, merging: Merging) -> Estimate:
+        """What the study would cost with a merging."""
+        groups: dict[Any, list[Training]] = {}
+        for training, statics in zip(self._drawn, self._statics, strict=True):
+            groups.setdefault(_group(training, statics, merging), []).append(training)
+        train = compiling = 0.0
+        for members in groups.values():
+            listed = served(merging.of(members[0]))
+            spec = _widest(members[0], listed)
+            size = model_size(spec, self._shape, self._outputs)
+            count = sum(len(values) > 1 for values in listed.values())
+            compiling += self._costs.compile_seconds(*_layers(spec), count)
+            batches = listed.get(MERGEABLE["batch_size"], ())
+            train += sum(self._epoch_seconds(member, size, batches) for member in members)
+        # A value that was drawn once stands for those that were not drawn at all (Good 1953).
+        share = self._trials / len(self._drawn)
+        new = sum(len(members) == 1 for members in groups.values()) / len(self._drawn)
+        programs = len(groups) + new * (self._trials - len(self._drawn))
+        return Estimate(
+            programs=programs,
+            compile_seconds=compiling * programs / len(groups),
+            train_seconds=train * share * self._epochs,
+            pools=self._pools,
+        )
+
+    def _epoch_seconds(self, training: Training, size: Size, batches: tuple[int, ...]) -> float:
+        batch = training.data.batch_size
+        parts = batch // math.gcd(batch, *batches)
+        return (self._rows // batch) * self._costs.step_seconds(size, batch, parts)
+
+
+def _group(training: Training, statics: Mapping[str, Any], merging: Merging) -> Any:
+    """Equal for trainings that share a program."""
+    free = served(merging.of(training))
+    schedule = MERGEABLE["schedule"]
+    own = tuple(
+        (path, value)
+        for path, value in statics.items()
+        if not any(path == part or path.startswith(f"{part}.") for part in free)
+        or (path.startswith(schedule) and schedule not in free)
+    )
+    return own, tuple(free.items())
+
+
+def _widest(training: Training, listed: Mapping[str, tuple[Any, ...]]) -> Any:
+    """The model of a training, as wide as its program makes it."""
+    sizes = {
+        field: OneOf(listed[MERGEABLE[field]])
+        for field, _ in sizes_of(training)
+        if MERGEABLE[field] in listed
+    }
+    return with_leaves(training.model, sizes)
+
+
+def _layers(model: Any) -> tuple[int, int]:
+    """Dense layers and convolutions of a model."""
+    widths = getattr(model, "widths", ())
+    options = widths.options if isinstance(widths, OneOf) else (widths,)
+    return max(len(sizes) for sizes in options), len(getattr(model, "filters", ()))
+
+
+def _values(drawn: Sequence[Training], space: SearchSpace) -> Merged:
+    """The values that each leaf can have in the study."""
+    found: dict[str, dict[Any, Any]] = {field: {} for field in MERGEABLE}
+    for field, path in MERGEABLE.items():
+        dimension = space.by_path.get(path)
+        if dimension is not None and field not in ("optimizer", "schedule"):
+            known = _all_of(dimension.distribution)
+            found[field] = {value: value for value in known}
+        for training in drawn:
+            if has_leaf(training, path):
+                part = leaf_at(training, path)
+                found[field].setdefault(
+                    template_of(part, path, space.varying), _example(part, path, space.varying)
+                )
+    return Merged(
+        **{
+            field: tuple(values.values()) if len(values) <= _MOST_VALUES else ()
+            for field, values in found.items()
+        }
+    )
+
+
+def _all_of(distribution: Any) -> list[Any]:
+    if isinstance(distribution, Choice):
+        return [tuple(v) if isinstance(v, list) else v for v in distribution.values]
+    if isinstance(distribution, Int) and distribution.size <= _MOST_VALUES:
+        return list(range(distribution.low, distribution.high + 1, distribution.step))
+    return []
+
+
+def _example(part: Any, path: str, varying: frozenset[str]) -> Any:
+    """A part that stands for all of its kind: its numbers are the defaults, or merely not zero."""
+    if not isinstance(part, Spec):
+        return part
+    plain: dict[str, Any] = {}
+    for inner, mark, value in marked_leaves(part):
+        default = type(part).model_fields[inner].default if "." not in inner else value
+        if mark is Mark.HOST:
+            plain[inner] = default
+        elif mark is Mark.KNOB and (value or (value == 0 and f"{path}.{inner}" in varying)):
+            plain[inner] = default or 0.5
+    return with_leaves(part, plain)

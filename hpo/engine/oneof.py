@@ -1,0 +1,45 @@
+"""One of several values of a leaf that a merged program serves, chosen by a traced index.
+
+Under `lax.map` a switch runs the chosen branch alone, so that what a trial did not choose costs it
+compile time only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """The values that a leaf may have, and which one it has (None while nothing is computed)."""
+
+    options: tuple[Any, ...]
+    index: Any = None
+
+
+def options_of(value: Any) -> tuple[Any, ...]:
+    """The values that a leaf may have."""
+    return value.options if isinstance(value, OneOf) else (value,)
+
+
+def choose(value: Any, function: Callable[..., Any], *operands: Any) -> Any:
+    """`function(value, *operands)`, whichever of its values the leaf has."""
+    if not isinstance(value, OneOf):
+        return function(value, *operands)
+
+    def branch(option: Any) -> Callable[..., Any]:
+        return lambda *operands: function(option, *operands)
+
+    return lax.switch(value.index, [branch(option) for option in value.options], *operands)
+
+
+def number_of(value: Any, of: Callable[[Any], int]) -> Any:
+    """A whole number that follows from a leaf's value: traced where the value is."""
+    if not isinstance(value, OneOf):
+        return of(value)
+    return jnp.asarray([of(option) for option in value.options], jnp.int32)[value.index]

@@ -1,0 +1,102 @@
+"""How the programs of a study are run: decided once, told to the user, pinned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hpo.data.dataset import DataSet
+from hpo.engine.costs import read_costs
+from hpo.engine.merging import decide
+from hpo.engine.places import Place, devices_of, even_lanes
+from hpo.engine.plan import Plan, Plans, choose_plans
+from hpo.search.rungs import outline
+from hpo.spec.experiment import Experiment
+from hpo.spec.load import require_search
+from hpo.spec.merging import NOTHING, Merging
+from hpo.spec.programs import count_programs
+from hpo.study.events import MERGING, Pin
+from hpo.study.journal import Journal
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What the programs of a study merge, and the plans that each has to choose from."""
+
+    merging: Merging
+    plans: Plans
+
+
+def plan_study(
+    experiment: Experiment,
+    data: DataSet,
+    place: Place,
+    pools: int,
+    is_learning: bool,
+    cache: Path | None,
+    journal: Journal,
+    explain: Callable[[str], None],
+) -> StudyPlan:
+    """The plan of a study: as pinned where it is, or else decided, and pinned, now."""
+    search, epochs = require_search(experiment), experiment.training.train.epochs
+    total = outline(search.scheduler, epochs, search.trials).epochs
+    devices = devices_of(place)
+    platform = devices[0].platform
+    merging, programs = _merging(experiment, data, platform, pools, total, cache, journal, explain)
+    lanes, runs = experiment.training.train.lanes, search.trials * experiment.training.train.seeds
+    each = choose_plans(
+        platform,
+        lanes,
+        runs,
+        pools * len(devices),
+        is_learning,
+        epochs=total * experiment.training.train.seeds / max(1.0, programs),
+    )
+    # With "auto", as many lanes for each device of a pool.
+    times = len(devices) if lanes == "auto" else 1
+
+    def spread(plan: Plan) -> Plan:
+        return replace(plan, lanes=even_lanes(place, plan.lanes * times))
+
+    plans = replace(each, usual=spread(each.usual), others=tuple(map(spread, each.others)))
+    explain(f"A program begins with {plans.usual.lanes} lanes a pool: {plans.usual.why}.")
+    return StudyPlan(merging, plans)
+
+
+def _merging(
+    experiment: Experiment,
+    data: DataSet,
+    platform: str,
+    pools: int,
+    epochs: int,
+    cache: Path | None,
+    journal: Journal,
+    explain: Callable[[str], None],
+) -> tuple[Merging, float]:
+    """What programs merge, and about how many there will be."""
+    search = require_search(experiment)
+    pin = journal.state.pins.get(MERGING)
+    if pin is not None:
+        explain(f"{pin['why']} (Decided when the study began.)")
+        return Merging.from_pin(pin), pin["programs"]
+    counted = count_programs(experiment)
+    apart = float(search.trials if counted is None else min(counted, search.trials))
+    if experiment.training.train.merged != "auto" or platform != "cpu" or apart == 1:
+        return NOTHING, apart
+    decision = decide(
+        experiment.training,
+        experiment.space,
+        data.train.x.shape[1:],
+        data.outputs,
+        len(data.train),
+        search.trials,
+        epochs / search.trials,
+        pools,
+        read_costs(cache),
+    )
+    explain(decision.sentence())
+    programs = decision.estimate.programs
+    pin = {**decision.merging.pin(), "programs": programs, "why": decision.sentence()}
+    journal.record(Pin(MERGING, pin))
+    return decision.merging, programs

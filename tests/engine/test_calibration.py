@@ -1,0 +1,78 @@
+"""Plans that are measured: when that pays, what is taken, and that it is done once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hpo.data.dataset import DataSet
+from hpo.engine import calibration
+from hpo.engine.compiler import Compiler
+from hpo.engine.devices import local_devices
+from hpo.engine.plan import Plan, Plans
+from hpo.engine.pool import Pool
+from hpo.engine.program import split
+from tests.engine.samples import a_training
+
+_MAP, _VMAP = Plan("map", 4), Plan("vmap", 4)
+
+
+@pytest.mark.parametrize(
+    ("compile_seconds", "others", "seconds_ahead", "does"),
+    [(1.0, 1, 60.0, True), (1.0, 1, 20.0, False), (1.0, 3, 60.0, False), (1.0, 0, 1e9, False)],
+)
+def test_measuring_may_cost_a_twentieth_of_the_training(
+    compile_seconds: float, others: int, seconds_ahead: float, does: bool
+) -> None:
+    assert calibration.pays(compile_seconds, others, seconds_ahead) == does
+
+
+@pytest.mark.parametrize(
+    ("seconds", "best"), [((1.0, 0.5), _VMAP), ((1.0, 0.95), _MAP), ((1.0, 2.0), _MAP)]
+)
+def test_another_plan_has_to_be_clearly_quicker(seconds: tuple[float, ...], best: Plan) -> None:
+    chosen = calibration.best_plan([_MAP, _VMAP], seconds)
+    assert chosen == best
+    assert "map of 4 lanes 1000000 µs" in chosen.why
+
+
+def test_a_damaged_measurement_counts_as_none() -> None:
+    assert calibration.from_bytes(calibration.to_bytes(_VMAP)) == _VMAP
+    for content in (None, b"", b"{}", b"\xff", b"[]"):
+        assert calibration.from_bytes(content) is None
+
+
+def _load(data: DataSet, cache: Path | None, epochs: float) -> tuple[Plan, int]:
+    compiler = Compiler(cache)
+    program, _ = split(a_training(), data, "cpu")
+    pool = Pool(local_devices("cpu")[0], compiler)
+    plan = pool.load(program, Plans(_MAP, (_VMAP,), epochs), data)
+    assert pool.lane_count == plan.lanes
+    return plan, compiler.programs
+
+
+def test_a_program_is_measured_once_for_a_machine(
+    tiny: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, programs = _load(tiny, tmp_path, epochs=1e9)
+    assert programs == 2
+    assert "measured" in plan.why
+
+    def measured_again(*_: object) -> float:
+        raise AssertionError
+
+    monkeypatch.setattr(calibration, "part_seconds", measured_again)
+    again, programs = _load(tiny, tmp_path, epochs=1e9)
+    assert (again, again.why, programs) == (plan, plan.why, 0)
+
+
+def test_a_short_training_measures_nothing(tiny: DataSet, tmp_path: Path) -> None:
+    plan, programs = _load(tiny, tmp_path, epochs=1.0)
+    assert (plan, programs) == (_MAP, 1)
+
+
+def test_the_quicker_plan_is_taken(tiny: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([1.0, 0.5])
+    monkeypatch.setattr(calibration, "part_seconds", lambda *_: next(seconds))
+    assert _load(tiny, None, epochs=1e9)[0] == _VMAP

@@ -1,0 +1,223 @@
+"""Merged programs: one serves several values of static leaves, each as a program of its own would.
+
+The sums of floating-point numbers are taken in another order, so that curves are equal to rounding.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpo.data.dataset import DataSet
+from hpo.engine.compiler import Compiler
+from hpo.engine.lane import initial_lane, own_weights
+from hpo.engine.models import abstract_model
+from hpo.engine.optimizers import OPTIMIZERS
+from hpo.engine.program import split
+from hpo.engine.schedules import SCHEDULES
+from hpo.spec.experiment import Training
+from hpo.spec.marks import with_leaves
+from hpo.spec.model import Activation
+from tests.engine.samples import Learn, a_training, tiny_data
+
+_DATA = tiny_data()
+_WIDTHS = [[4], [8], [6, 8], [8, 3], [5, 7, 4]]
+
+
+def _merged(stream: int, merged: dict[str, Any], **leaves: Any) -> Training:
+    train = {"epochs": 3, "stream": stream, "merged": merged}
+    return a_training(**{"train": train, "optimizer": {"name": "adamw"}, **leaves})
+
+
+def _alone(training: Training) -> Training:
+    return with_leaves(training, {"train.merged": "none"})
+
+
+def _assert_learn_the_same(learn: Learn, data: DataSet, trainings: list[Training]) -> None:
+    """All of them in one program, and each in one of its own."""
+    together = learn(data, trainings, lanes=2)
+    for training in trainings:
+        stream = training.train.stream
+        (alone,) = learn(data, [_alone(training)]).values()
+        for ours, theirs in zip(together[stream], alone, strict=True):
+            assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["none", "layer"])
+def test_widths_and_depths_learn_as_in_programs_of_their_own(learn: Learn, norm: str) -> None:
+    model = {"name": "mlp", "norm": norm, "dropout": 0.2}
+    trainings = [
+        _merged(n, {"widths": _WIDTHS}, model={**model, "widths": widths})
+        for n, widths in enumerate(_WIDTHS)
+    ]
+    _assert_learn_the_same(learn, _DATA, trainings)
+
+
+def test_widths_of_one_depth_are_merged_beside_batch_norms(learn: Learn) -> None:
+    widths = [[6, 8], [8, 3], [9]]
+    model = {"name": "mlp", "norm": "batch", "dropout": 0.2}
+    trainings = [
+        _merged(n, {"widths": widths}, model={**model, "widths": mine})
+        for n, mine in enumerate(widths)
+    ]
+    *two_deep, one_deep = (split(training, _DATA, "cpu")[0] for training in trainings)
+    assert two_deep[0] == two_deep[1] != one_deep
+    _assert_learn_the_same(learn, _DATA, trainings[:2])
+
+
+def test_activations_learn_as_in_programs_of_their_own(learn: Learn) -> None:
+    names = list(Activation.__args__)  # type: ignore[attr-defined]
+    trainings = [
+        _merged(n, {"activation": names}, model__activation=name) for n, name in enumerate(names)
+    ]
+    _assert_learn_the_same(learn, _DATA, trainings)
+
+
+def test_batch_sizes_learn_as_in_programs_of_their_own(learn: Learn) -> None:
+    # 96 rows: batches of 40 leave 16 of them out.
+    trainings = [
+        _merged(n, {"batch_size": [8, 16, 40]}, data__batch_size=size)
+        for n, size in enumerate([8, 16, 40])
+    ]
+    _assert_learn_the_same(learn, _DATA, trainings)
+
+
+def test_batch_sizes_are_not_merged_beside_batch_norms() -> None:
+    model = {"name": "mlp", "norm": "batch"}
+    program, _ = split(_merged(0, {"batch_size": [8, 16]}, model=model), _DATA, "cpu")
+    assert program.merged == ()
+
+
+def test_optimizers_learn_as_in_programs_of_their_own(learn: Learn) -> None:
+    fields = {"learning_rate": 0.01, "weight_decay": 0.1}
+    specs = [
+        {"name": "sgd", "momentum": 0.8, **fields},
+        {"name": "sgd", "momentum": 0.0, "nesterov": True, **fields},
+        {"name": "adam", "beta1": 0.8, **fields},
+        {"name": "adamw", "clip_norm": 0.3, **fields},
+        {"name": "rmsprop", "momentum": 0.5, **fields},
+    ]
+    assert {spec["name"] for spec in specs} == {
+        cls.model_fields["name"].annotation.__args__[0]  # type: ignore[union-attr]
+        for cls in OPTIMIZERS
+    }
+    trainings = [_merged(n, {"optimizer": specs}, optimizer=spec) for n, spec in enumerate(specs)]
+    _assert_learn_the_same(learn, _DATA, trainings)
+
+
+def test_schedules_learn_as_in_programs_of_their_own(learn: Learn) -> None:
+    specs = [
+        {"name": "constant", "warmup": 0.3},
+        {"name": "cosine", "warmup": 0.1},
+        {"name": "exponential"},
+        {"name": "step", "drops": 1},
+    ]
+    assert len(specs) == len(SCHEDULES)
+    trainings = [
+        _merged(n, {"schedule": specs}, optimizer={"name": "adamw", "schedule": spec})
+        for n, spec in enumerate(specs)
+    ]
+    _assert_learn_the_same(learn, _DATA, trainings)
+
+
+def test_everything_at_once_learns_as_in_programs_of_its_own(learn: Learn) -> None:
+    optimizers = [{"name": "sgd", "weight_decay": 0.1}, {"name": "adamw"}]
+    merged = {
+        "widths": _WIDTHS,
+        "activation": ["relu", "tanh"],
+        "batch_size": [16, 48],
+        "optimizer": optimizers,
+        "schedule": [{"name": "constant"}, {"name": "cosine"}],
+    }
+    rng = np.random.default_rng(0)
+    trainings = []
+    for n in range(4):
+        optimizer = {**optimizers[n % 2], "schedule": {"name": ["constant", "cosine"][n // 2]}}
+        model = {
+            "name": "mlp",
+            "dropout": 0.3,
+            "widths": _WIDTHS[rng.integers(5)],
+            "activation": ["relu", "tanh"][n // 2],
+        }
+        size = [16, 48][(n + 1) % 2]
+        trainings.append(
+            _merged(n, merged, model=model, optimizer=optimizer, data__batch_size=size)
+        )
+    _assert_learn_the_same(learn, _DATA, trainings)
+
+
+def test_a_convolutional_network_is_merged_in_its_dense_layer(
+    learn: Learn, images: DataSet
+) -> None:
+    merged = {"dense": [4, 9], "activation": ["relu", "gelu"]}
+    trainings = [
+        _merged(
+            n,
+            merged,
+            model={"name": "cnn", "filters": [3], "dense": [4, 9][n], "activation": name},
+        )
+        for n, name in enumerate(["relu", "gelu"])
+    ]
+    _assert_learn_the_same(learn, images, trainings)
+
+
+def test_a_value_that_is_not_listed_has_a_program_of_its_own() -> None:
+    inside, outside = (_merged(0, {"widths": [[4], [8]]}, model__widths=[n]) for n in (4, 5))
+    assert split(outside, _DATA, "cpu")[0] == split(_alone(outside), _DATA, "cpu")[0]
+    assert split(inside, _DATA, "cpu")[0] != split(_alone(inside), _DATA, "cpu")[0]
+
+
+def test_a_leaf_of_one_value_is_not_merged() -> None:
+    training = _merged(0, {"widths": [[8]], "activation": ["relu"]})
+    assert split(training, _DATA, "cpu")[0] == split(_alone(training), _DATA, "cpu")[0]
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25])
+def test_a_zero_finds_the_optimizer_whose_numbers_vary(value: float) -> None:
+    specs = [{"name": "sgd", "momentum": 0.9}, {"name": "adamw"}]
+    training = _merged(0, {"optimizer": specs}, optimizer={"name": "sgd", "momentum": value})
+    program, knobs = split(training, _DATA, "cpu")
+    assert program == split(_merged(1, {"optimizer": specs}), _DATA, "cpu")[0]
+    assert dict(zip(program.knobs, knobs, strict=True))["optimizer.momentum"] == value
+
+
+def test_a_trial_learns_the_same_bits_alone_and_beside_others(learn: Learn) -> None:
+    merged = {"widths": _WIDTHS, "batch_size": [8, 16], "activation": ["relu", "tanh"]}
+    trainings = [
+        _merged(n, merged, model__widths=_WIDTHS[n], data__batch_size=[8, 16][n % 2])
+        for n in range(5)
+    ]
+    together = learn(_DATA, trainings, lanes=3)
+    for training in trainings:
+        assert learn(_DATA, [training])[training.train.stream] == together[training.train.stream]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=3), min_size=2, max_size=5))
+def test_a_trial_finds_its_own_weights_in_the_wider_lane(widths: list[list[int]]) -> None:
+    for mine in widths:
+        training = _merged(3, {"widths": widths}, model={"name": "mlp", "widths": mine})
+        program, _ = split(training, _DATA, "cpu")
+        own, _ = split(_alone(training), _DATA, "cpu")
+        lane = initial_lane(program, training)
+        params, _ = own_weights(program, training, lane)
+        shapes = jax.tree.map(lambda leaf: leaf.shape, abstract_model(own)[1])
+        assert jax.tree.map(lambda leaf: leaf.shape, params) == shapes
+        alone = initial_lane(own, _alone(training)).params
+        jax.tree.map(np.testing.assert_array_equal, params, alone)
+
+
+def test_one_compile_serves_all(tmp_path: Path, learn: Learn, compiler: Compiler) -> None:
+    trainings = [
+        _merged(n, {"widths": [[2], [3], [5]]}, model__widths=[size])
+        for n, size in enumerate([2, 3, 5])
+    ]
+    before = compiler.programs
+    learn(_DATA, trainings, lanes=2)
+    assert compiler.programs == before + 1
