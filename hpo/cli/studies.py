@@ -57,22 +57,26 @@ def list_studies(storage: StorageUrl = None, as_json: AsJson = False) -> None:
 def show(
     study: StudyName,
     top: Annotated[int, typer.Option(help="How many of the best trials.", min=1)] = 10,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Instead: how its programs are run, and why.")
+    ] = False,
+    times: Annotated[bool, typer.Option("--times", help="Instead: where its time went.")] = False,
     storage: StorageUrl = None,
-    times: Annotated[bool, typer.Option("--times", help="Where its time went, instead.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show a study: best trials, learning curve, importance.
 
     Example: hpo show digits --top 20
     """
-    from hpo.study.storage import Storage
-
+    if plan:
+        _show_plan(study, storage, as_json)
+        return
     if times:
         _show_times(study, storage or default_storage(), as_json)
         return
-
     from hpo.report import study_report as report
     from hpo.report.tables import study_view
+    from hpo.study.storage import Storage
 
     stderr()
     with Storage.read(storage or default_storage()) as database:
@@ -93,6 +97,19 @@ def _show_times(study: str, url: str, as_json: bool) -> None:
         print_json(report.as_json(runs))
     else:
         print_view(report.times_view(study, runs))
+
+
+def _show_plan(study: str, storage: str | None, as_json: bool) -> None:
+    from hpo.report import plan as report
+    from hpo.study.storage import Storage
+
+    stderr()
+    with Storage.read(storage or default_storage()) as database:
+        found = report.plan_report(database, study)
+    if as_json:
+        print_json(report.as_json(found))
+    else:
+        print_view(report.plan_view(found))
 
 
 def export(

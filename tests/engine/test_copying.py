@@ -10,7 +10,7 @@ from hpo.data.dataset import DataSet
 from hpo.engine.compiler import Compiler
 from hpo.engine.devices import local_devices
 from hpo.engine.lane import Lane
-from hpo.engine.plan import Plan
+from hpo.engine.plan import Plan, Plans
 from hpo.engine.pool import Pool, Report
 from hpo.engine.program import split
 from hpo.spec.changes import changing, stages
@@ -37,7 +37,7 @@ def knobs_of(data: DataSet, rate: float) -> np.ndarray:
 def a_pool(data: DataSet, compiler: Compiler, form: str) -> Pool:
     pool = Pool(local_devices("cpu")[0], compiler)
     program, _ = split(a_training(), data, "cpu")
-    pool.load(program, Plan(form, 3), data)  # type: ignore[arg-type]
+    pool.load(program, Plans(Plan(form, 3)), data)  # type: ignore[arg-type]
     return pool
 
 

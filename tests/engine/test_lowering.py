@@ -13,7 +13,7 @@ from hpo.engine.compiler import Compiler
 from hpo.engine.devices import local_devices
 from hpo.engine.lane import abstract_lane, host_data
 from hpo.engine.lanes import operations
-from hpo.engine.plan import Plan
+from hpo.engine.plan import Plan, Plans
 from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from hpo.spec.experiment import Experiment
@@ -73,7 +73,7 @@ def test_a_round_overwrites_its_lanes_and_speaks_to_no_host() -> None:
     data = tiny_data()
     program, _ = split(a_training(), data, "cpu")
     pool = Pool(local_devices("cpu")[0], Compiler())
-    pool.load(program, Plan("map", 2), data)
+    pool.load(program, Plans(Plan("map", 2)), data)
     leaves = len(jax.tree.leaves(abstract_lane(program)))
     for name in ("round", "put"):
         text = getattr(pool._operations, name).as_text()

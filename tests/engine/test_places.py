@@ -15,7 +15,7 @@ import pytest
 from hpo.engine.compiler import Compiler
 from hpo.engine.devices import local_devices
 from hpo.engine.places import devices_of, even_lanes, places
-from hpo.engine.plan import Plan
+from hpo.engine.plan import Plan, Plans
 from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from tests.checkout import ROOT
@@ -37,7 +37,7 @@ def a_pool(devices: int, lanes: int) -> Pool:
     pool = Pool(place, _COMPILER)
     program, _ = split(a_training(), tiny_data(), "cpu")
     # One too few, where several devices are to have equally many.
-    plan = pool.load(program, Plan("vmap", lanes - (devices > 1)), tiny_data())
+    plan = pool.load(program, Plans(Plan("vmap", lanes - (devices > 1))), tiny_data())
     assert plan.lanes == pool.lane_count == lanes
     return pool
 

@@ -1,0 +1,86 @@
+"""How a study's programs are run, and why: `hpo show STUDY --plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from hpo.report.wording import count_text
+from hpo.spec.load import require_search
+from hpo.study.events import MERGING, fold
+from hpo.study.storage import Storage
+from hpo.study.stored import stored_experiment
+
+
+@dataclass(frozen=True)
+class ProgramPlan:
+    """The pinned plan of one program."""
+
+    label: str
+    program: str
+    form: str
+    lanes: int
+    why: str
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """What a study's programs merge, with the reason, and the plan of each."""
+
+    study: str
+    merging: str | None
+    merged: Mapping[str, Any]
+    programs: tuple[ProgramPlan, ...]
+
+
+def plan_report(storage: Storage, name: str) -> PlanReport:
+    """The pinned plans of the study of that name.
+
+    Raises:
+        StudyError: if there is none; the message lists those that there are.
+    """
+    record = storage.study(name)
+    search = require_search(stored_experiment(record, storage.where))
+    pins = fold(storage.events(record.id), search.objective).pins
+    merging = pins.get(MERGING)
+    return PlanReport(
+        study=name,
+        merging=merging["why"] if merging else None,
+        merged=merging["merged"] if merging else {},
+        programs=tuple(
+            ProgramPlan(
+                label, pin.get("program", ""), pin["form"], pin["lanes"], pin.get("why", "")
+            )
+            for label, pin in pins.items()
+            if label != MERGING
+        ),
+    )
+
+
+def as_json(report: PlanReport) -> dict[str, Any]:
+    """A report as plain values."""
+    return asdict(report)
+
+
+def plan_view(report: PlanReport) -> RenderableType:
+    """The plans, a paragraph each."""
+    lines: list[RenderableType] = [Text(report.study, "bold")]
+    if report.merging:
+        lines.append(_indented(Text(report.merging)))
+    if not report.programs:
+        lines.append(_indented(Text("No program has been compiled yet.", "dim")))
+    for plan in report.programs:
+        lines.append(Text.assemble("\n", (f"program {plan.label}", "bold")))
+        lanes = count_text(plan.lanes, "lane")
+        lines.append(_indented(Text(plan.program)))
+        lines.append(_indented(Text(f"{plan.form}, {lanes} a pool: {plan.why}", "dim")))
+    return Group(*lines)
+
+
+def _indented(text: Text) -> Padding:
+    return Padding(text, (0, 0, 0, 2), expand=False)
