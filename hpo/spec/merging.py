@@ -54,7 +54,7 @@ class Merging:
 
     def of(self, training: Training) -> Training:
         """`training` with the values that its program serves, unless its spec says them."""
-        if training.train.merged != "auto":
+        if training.train.merged != "auto" or self == NOTHING:
             return training
         merged = self.merged
         if self.by_size:

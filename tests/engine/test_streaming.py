@@ -60,7 +60,7 @@ def test_a_trial_learns_the_same_from_chunks_as_from_the_whole(
     assert learn(data, _trials(5), lanes=2, form=form) == whole
     # Rounds that cut an epoch, so that lanes do not keep step.
     monkeypatch.setattr("hpo.engine.pool._ROUND_SECONDS", 0.0)
-    monkeypatch.setattr("hpo.engine.pool._FIRST_STEPS", 1)
+    monkeypatch.setattr("hpo.engine.pool._FIRST_PARTS", 1)
     assert learn(data, _trials(5), lanes=2, form=form) == whole
 
 

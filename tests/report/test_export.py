@@ -16,6 +16,7 @@ from hpo.spec.dump import dump_spec
 from hpo.spec.experiment import Training
 from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document, load_experiment
+from hpo.spec.merging import NOTHING
 from hpo.study.lineage import Segment
 from hpo.trial import TrialState
 
@@ -88,6 +89,7 @@ train:
   precision: float32
   lanes: auto
   changes: []
+  merged: auto
 """
     )
 
@@ -99,7 +101,7 @@ def test_an_exported_document_depends_on_no_default_and_keeps_the_order_of_the_s
     experiment = experiment_from_document(document, Path())
     training = fill(experiment.training, adamw, 5)
 
-    exported = training_document(experiment, (Segment(5, 0, adamw),), Path())
+    exported = training_document(experiment, (Segment(5, 0, adamw),), NOTHING, Path())
 
     assert list(exported) == ["name", "train", "data", "model", "optimizer"]
     assert list(exported["train"])[:2] == ["lanes", "epochs"]
@@ -113,7 +115,8 @@ def test_every_draw_exports_to_the_trials_training_spec(seed, number):
     experiment = load_experiment(Path("configs/digits.yaml"))
     hparams = experiment.space.draw(np.random.default_rng(seed))
 
-    text = dump_spec(training_document(experiment, (Segment(number, 0, hparams),), Path()))
+    lineage = (Segment(number, 0, hparams),)
+    text = dump_spec(training_document(experiment, lineage, NOTHING, Path()))
 
     again = experiment_from_document(parse_yaml(text, "").values, Path())
     assert again.training == fill(experiment.training, hparams, number)
