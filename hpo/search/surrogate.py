@@ -22,7 +22,10 @@ _HISTORY = {"gp": 100, "bayesian": 100, "forest": 500, "extra_trees": 500, "boos
 # Random points at which the acquisition is evaluated, and how many of them are optimised further.
 _CANDIDATES = {"n_points": 1000, "n_restarts_optimizer": 2}
 
-# The length scales of a Gaussian process are fitted anew for every so many results.
+# The gain that PI looks for, in deviations of the losses; EI weighs gains itself, small ones too.
+_MARGIN = 0.01
+
+# The length scales of a Gaussian process are fitted anew when the results have grown by a tenth.
 _REFIT = 10
 
 
@@ -38,8 +41,8 @@ class SurrogateSearch:
 
     An ask is a function of the seed, the trial's number and the trials: each fits a fresh
     scikit-optimize `Optimizer`. A Gaussian process sees the best 50 trials and the latest 50, trees
-    250 and 250. Its length scales are fitted to the results up to the last round ten, without the
-    lies, and so once for many proposals: most of scikit-optimize's time goes there. Times are in
+    250 and 250. Its length scales are fitted anew when the results have grown by a tenth, without
+    the lies, and so once for many proposals: most of scikit-optimize's time goes there. Times are in
     `benchmarks/README.md`.
 
     With `hedge` each proposal is by EI, LCB or PI with equal chances, for the gains by which
@@ -88,6 +91,7 @@ class SurrogateSearch:
             base_estimator=self._estimator(trials, losses, sampler_seed(self._seed, number)),
             n_initial_points=0,
             acq_func=ACQUISITIONS[self._spec.acquisition],
+            acq_func_kwargs={"xi": 0.0 if self._spec.acquisition == "ei" else _MARGIN},
             acq_optimizer_kwargs=_CANDIDATES,
             random_state=sampler_seed(self._seed, number),
         )
@@ -125,7 +129,8 @@ class SurrogateSearch:
             # Leaves of three, scikit-optimize's default, tell too little apart among 40 trials.
             return cook_estimator(kind, random_state=seed, min_samples_leaf=1)
         numbers = sorted(losses)
-        settled = numbers[: max(len(numbers) // _REFIT * _REFIT, min(len(numbers), _REFIT))]
+        growth = max(1, len(numbers) // _REFIT)
+        settled = numbers[: len(numbers) // growth * growth]
         seen = most_telling({number: losses[number] for number in settled}, _HISTORY["gp"])
         points = [self._point(trials[number].hparams) for number in seen]
         values = _standardized([losses[number] for number in seen])
@@ -157,7 +162,7 @@ class SurrogateSearch:
 
 
 def _standardized(losses: list[float]) -> list[float]:
-    """Losses with mean 0 and deviation 1: scikit-optimize's EI and PI seek a gain above 0.01."""
+    """Losses with mean 0 and deviation 1, the scale that the margin of PI is meant for."""
     center, spread = fmean(losses), pstdev(losses)
     return [(loss - center) / spread if spread > 0 else 0.0 for loss in losses]
 
