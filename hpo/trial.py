@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, TypeAlias
@@ -17,7 +17,7 @@ class TrialState(StrEnum):
 
     RUNNING trials have work under way; PAUSED ones wait at a rung and may be promoted; the rest
     have ended: COMPLETE at the full budget, PRUNED by the scheduler, DIVERGED by a loss that was
-    not finite.
+    not finite, INFEASIBLE without training, by a constraint that its shape alone breaks.
     """
 
     RUNNING = "running"
@@ -25,11 +25,12 @@ class TrialState(StrEnum):
     COMPLETE = "complete"
     PRUNED = "pruned"
     DIVERGED = "diverged"
+    INFEASIBLE = "infeasible"
 
     @property
     def is_finished(self) -> bool:
         """Whether the trial will never train again."""
-        return self in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.DIVERGED)
+        return self is not TrialState.RUNNING and self is not TrialState.PAUSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,17 @@ class Trial:
     def epochs(self) -> int:
         """The budget that the trial has had, in epochs."""
         return len(self.losses)
+
+
+class Trials(list[Trial]):
+    """All trials of a study, by number, with those among them that may train on.
+
+    It spares whoever looks for those a walk through thousands that have ended.
+    """
+
+    def __init__(self, trials: Iterable[Trial], unfinished: Iterable[Trial]) -> None:
+        super().__init__(trials)
+        self.unfinished = list(unfinished)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -165,7 +165,7 @@ def test_every_shipped_config_is_valid_and_is_searched(path):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_every_config_is_headed_by_what_to_type_and_what_to_expect(path):
     heading = re.match(r"(#.*\n)*", path.read_text())[0]
-    metric = require_search(load_experiment(path)).objective.metric
+    metric = require_search(load_experiment(path)).goal.first.metric
 
     assert f"hpo search configs/{path.name}" in heading
     assert re.search(rf"{metric}\D*\d", heading, re.IGNORECASE), f"no {metric} to expect"

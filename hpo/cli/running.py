@@ -125,7 +125,7 @@ def _run(
     from hpo.spec.load import require_search
 
     searched = require_search(experiment)
-    is_maximized = searched.objective.maximize is not None
+    is_maximized = searched.goal.first.maximize is not None
     with (
         display_for(stderr(), is_maximized=is_maximized, is_quiet=is_quiet) as display,
         stop_signals(display.say) as stop,  # first: a KeyboardInterrupt in JAX's import gets lost

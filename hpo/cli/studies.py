@@ -10,6 +10,7 @@ import typer
 
 from hpo.cli.options import AsJson, Overrides, StorageUrl, print_json, print_view, stderr
 from hpo.cli.surroundings import default_storage
+from hpo.errors import HpoError
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.")]
 
@@ -120,16 +121,29 @@ def export(
     trial: Annotated[
         int | None, typer.Option(help="This trial, finished or not, instead of the best.", min=0)
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    front: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write all of the Pareto front, a file each.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     storage: StorageUrl = None,
 ) -> None:
     """Write the best trial as a spec that `hpo train` runs.
 
+    Of several objectives the first decides which is the best.
+
     Example: hpo export digits -o best.yaml
     """
-    from hpo.report.export import export_trial, write_new
+    from hpo.report.export import export_front, export_trial, write_front, write_new
     from hpo.study.storage import Storage
 
+    if front is not None:
+        if out is not None or trial is not None:
+            raise HpoError("hpo export: --front writes several files: leave --out and --trial out.")
+        with Storage.read(storage or default_storage()) as database:
+            exports = export_front(database, study, front, date.today())
+        write_front(front, exports, replace=force)
+        typer.echo(f"{len(exports)} trials of the front are in {front}.", err=True)
+        return
     with Storage.read(storage or default_storage()) as database:
         exported = export_trial(database, study, trial, out, date.today())
     if out is None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import numpy as np
 
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.compiler import Compiler, LaneOperations
+from hpo.engine.footprint import latency_ms
 from hpo.engine.lane import DeviceData, Lane, abstract_lane, evaluate, host_data, initial_lane
 from hpo.engine.losses import metrics
 from hpo.engine.memory import halved, is_exhausted
+from hpo.engine.occupant import Changes, Occupant, Report
 from hpo.engine.order import batches
 from hpo.engine.places import Place, devices_of, fewer_lanes, sharding
 from hpo.engine.plan import Plan, Plans
@@ -32,48 +35,6 @@ _FIRST_PARTS = 32
 _PASSES_OF_A_STEP = 3
 
 
-# Knobs that are others after so many epochs, the earliest first.
-Changes: TypeAlias = tuple[tuple[int, np.ndarray], ...]
-
-
-@dataclass(frozen=True)
-class Report:
-    """What an epoch of a trial came to: metrics of the validation split and the training loss."""
-
-    trial: int
-    epoch: int
-    metrics: dict[str, float]
-
-
-@dataclass
-class _Occupant:
-    trial: int
-    knobs: np.ndarray
-    training: Training
-    steps: int  # an epoch
-    parts: int  # micro-batches a step
-    step: int
-    to_step: int
-    changes: Changes
-
-    def knobs_at(self, epoch: int) -> np.ndarray:
-        """The knobs of the epoch after so many."""
-        return next(
-            (knobs for after, knobs in reversed(self.changes) if after <= epoch), self.knobs
-        )
-
-    @property
-    def epoch(self) -> int:
-        """Whole epochs trained."""
-        return self.step // self.steps
-
-    @property
-    def course(self) -> Course:
-        """How far the trial has come and is to go."""
-        seed = self.training.train.seed
-        return Course(seed, self.step, self.to_step, self.steps, self.parts)
-
-
 class Pool:
     """Lanes of one program, on a device or a mesh. Lives in one thread, which owns all calls."""
 
@@ -81,10 +42,11 @@ class Pool:
         self.place = place
         self.epochs_trained = 0.0
         self.stopwatch = Stopwatch("idle")
+        self.seconds: Mapping[int, float] = {}  # of the last round, each trial's share by its steps
         self._compiler = compiler
         self._device_data: dict[int, tuple[DataSet, DeviceData]] = {}
         self._part_seconds: dict[str, float] = {}  # of a micro-batch, by program
-        self._occupants: list[_Occupant | None] = []
+        self._occupants: list[Occupant | None] = []
         self._program: Program
         self._data: DataSet
         self._budget: int | None = None  # bytes that data may take of the device
@@ -166,10 +128,12 @@ class Pool:
         lane: Lane | None,
         to_epoch: int,
         changes: Changes = (),
+        is_timed: bool = False,
     ) -> None:
         """Set a trial into the lane at `index`: from its state, or from the start for None.
 
-        `changes` are those of its knobs, before its state and after.
+        `changes` are those of its knobs, before its state and after. With `is_timed`, the report of
+        its last epoch says how long its model takes to answer.
         """
         with self.stopwatch.during("moving"), jax.profiler.TraceAnnotation("put"):
             if lane is None:
@@ -177,8 +141,16 @@ class Pool:
             self._lanes = self._operations.put(self._lanes, np.int32(index), lane)
         size = training.data.batch_size
         steps, parts = self._program.steps(size), self._program.parts(size)
-        self._occupants[index] = _Occupant(
-            trial, knobs, training, steps, parts, int(lane.step), to_epoch * steps, changes
+        self._occupants[index] = Occupant(
+            trial,
+            knobs,
+            training,
+            steps,
+            parts,
+            int(lane.step),
+            to_epoch * steps,
+            is_timed,
+            changes,
         )
 
     def copy(self, source: int, index: int, knobs: np.ndarray, changes: Changes) -> None:
@@ -250,6 +222,11 @@ class Pool:
         start, counts = time.monotonic(), self._counts()
         result = self._train(counts)
         seconds, parts = time.monotonic() - start, 0
+        self.seconds = {
+            o.trial: seconds * float(count / counts.sum())
+            for o, count in zip(self._occupants, counts, strict=True)
+            if o is not None and count
+        }
 
         reports = []
         for i, occupant in enumerate(self._occupants):
@@ -261,7 +238,11 @@ class Pool:
             if result.has_ended_epoch[i]:
                 values = metrics(self._data, self._data.validation, result.metric_sums[i])
                 values["train_loss"] = float(result.train_loss[i])
-                reports.append(Report(occupant.trial, occupant.epoch, values))
+                costs = {}
+                if occupant.is_timed and occupant.epoch == occupant.training.train.epochs:
+                    device = devices_of(self.place)[0]
+                    costs["latency_ms"] = latency_ms(occupant.training, self._data, device)
+                reports.append(Report(occupant.trial, occupant.epoch, values, costs))
                 if not np.isfinite(list(values.values())).all():
                     occupant.to_step = occupant.step  # diverged: train it no further
         self._part_seconds[self._program.label] = seconds / parts
@@ -380,7 +361,7 @@ class Pool:
             self._device_data[id(data)] = (data, copy)
         return self._device_data[id(data)][1]
 
-    def _occupant(self, index: int) -> _Occupant:
+    def _occupant(self, index: int) -> Occupant:
         occupant = self._occupants[index]
         assert occupant is not None, f"lane {index} is empty"
         return occupant

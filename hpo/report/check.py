@@ -39,6 +39,9 @@ class CheckSummary:
     sampler: str | None
     scheduler: str | None
     objective: str | None
+    constraints: tuple[str, ...]
+    stop: str
+    notes: tuple[str, ...]
     brackets: tuple[Bracket, ...]
     epochs: int
     is_upper_bound: bool
@@ -60,8 +63,9 @@ def check_summary(experiment: Experiment) -> CheckSummary:
         trials = int(min(trials, size))  # no sampler proposes a configuration twice
     planned = None if search is None else outline(search.scheduler, epochs, trials)
     counted, budget = count_programs(experiment), experiment.training.data.device_budget
-    objective = search.objective if search else None
-    direction = "maximize" if objective and objective.maximize else "minimize"
+    most = seeds * (planned.epochs if planned else epochs)
+    goal = search.goal if search else None
+    is_stopped = bool(search and str(search.stop))
     return CheckSummary(
         name=experiment.name,
         space_size=size,
@@ -75,10 +79,13 @@ def check_summary(experiment: Experiment) -> CheckSummary:
         seeds=seeds,
         sampler=search.sampler.name if search else None,
         scheduler=scheduler_text(search.scheduler) if search else None,
-        objective=f"{direction} {objective.metric}" if objective else None,
+        objective=", ".join(map(str, goal.objectives)) if goal else None,
+        constraints=tuple(map(str, goal.constraints)) if goal else (),
+        stop=str(search.stop) if search else "",
+        notes=goal.notes if goal else (),
         brackets=planned.brackets if planned else (),
-        epochs=seeds * (planned.epochs if planned else epochs),
-        is_upper_bound=planned.is_upper_bound if planned else False,
+        epochs=min(most, search.stop.epochs or most) if search else most,
+        is_upper_bound=is_stopped or (planned is not None and planned.is_upper_bound),
         programs=trials if counted is None else min(counted, trials),
         device_budget=None if budget == "auto" else budget,
     )
@@ -98,6 +105,8 @@ def render(summary: CheckSummary) -> str:
     rows += [("first", ", then ".join(first))] if first else []
     if summary.sampler is not None:
         rows.append(("objective", str(summary.objective)))
+        rows += [("", note) for note in summary.notes]
+        rows += [("constraint", constraint) for constraint in summary.constraints]
         rows.append(("sampler", summary.sampler))
         rows.append(("scheduler", str(summary.scheduler)))
         shapes = Counter((bracket.sizes, bracket.budgets) for bracket in summary.brackets)
@@ -110,6 +119,7 @@ def render(summary: CheckSummary) -> str:
     each = f", each on {summary.seeds} seeds" if summary.seeds > 1 else ""
     rows.append(("trials", f"{summary.trials:,}{each}"))
     rows.append(("epochs", f"{'at most ' if summary.is_upper_bound else ''}{summary.epochs:,}"))
+    rows += [("stops", summary.stop)] if summary.stop else []
     rows.append(("programs", f"at most {summary.programs:,}"))
     if summary.device_budget is not None:
         rows.append(("data", f"streamed if over {size_text(summary.device_budget)} of a device"))
@@ -139,6 +149,9 @@ def as_json(summary: CheckSummary) -> dict[str, Any]:
         "trials": summary.trials,
         "seeds": summary.seeds,
         "objective": summary.objective,
+        "constraints": list(summary.constraints),
+        "stop": summary.stop or None,
+        "notes": list(summary.notes),
         "sampler": summary.sampler,
         "scheduler": summary.scheduler,
         "brackets": [

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.report.tables import hparams_table, states_line
-from hpo.report.wording import count_text, number_text, seconds_text, speed_text
+from hpo.report.wording import count_text, metric_text, number_text, seconds_text, speed_text
 from hpo.spec.experiment import StudySpec
 from hpo.spec.search import SearchSpec
 from hpo.study.progress import Progress
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _ENDINGS = {
     "finished": "finished",
     "exhausted": "finished: every configuration of the space has been tried",
+    "target": "finished: the target is reached",
+    "no_improvement": "finished: no improvement",
+    "epochs": "finished: its epochs are used up",
     "interrupted": "interrupted, and saved",
     "timeout": "out of time, and saved",
     "failed": "failed",
@@ -81,12 +84,19 @@ def _facts(progress: Progress) -> Table:
 
 def _winner(progress: Progress, trial: Trial, search: SearchSpec) -> list[RenderableType]:
     word = "best" if progress.best is not None else "leading"
-    value = search.objective.loss(trial.losses[-1]) + 0.0
+    value = search.goal.first.loss(trial.losses[-1]) + 0.0
     title = Text.assemble(
         f"{word} {progress.metric}  ",
         (number_text(value), "bold green"),
         f"  trial {trial.number} after {count_text(trial.epochs, 'epoch')}",
     )
+    others = zip(search.goal.objectives, trial.values, strict=False)
+    for objective, loss in list(others)[1:]:
+        title.append(
+            f", {objective.metric} {metric_text(objective.metric, objective.loss(loss) + 0.0)}"
+        )
+    if trial.violation > 0:
+        title.append(", breaks the constraints", "yellow")
     return [_indented(title), Padding(hparams_table(trial.hparams), (0, 0, 0, 4), expand=False)]
 
 

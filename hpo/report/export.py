@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import Any
 from hpo import __version__
 from hpo.errors import HpoError
 from hpo.report.check import condition_text, distribution_text
-from hpo.report.wording import count_text, number_text
+from hpo.report.wording import count_text, metric_text, number_text
+from hpo.search.pareto import pareto_front
 from hpo.spec.dump import dump_spec
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import fill, filled
@@ -23,7 +24,7 @@ from hpo.study.lineage import Lineage, changes
 from hpo.study.progress import best_trial, leading_trial
 from hpo.study.storage import Storage
 from hpo.study.stored import stored_experiment
-from hpo.trial import Trial
+from hpo.trial import Trial, TrialState
 
 _FILE_KEYS = ("csv", "idx")
 
@@ -47,7 +48,7 @@ def export_trial(
     record = storage.study(study)
     experiment = stored_experiment(record, storage.where)
     search, epochs = require_search(experiment), experiment.training.train.epochs
-    state = fold(storage.events(record.id), search.objective)
+    state = fold(storage.events(record.id), search.goal)
     if number is None:
         trial = best_trial(state, epochs)
         if trial is None:
@@ -56,13 +57,48 @@ def export_trial(
         trial = state.trial(number)
     else:
         raise HpoError(_no_such_trial(study, state, number))
+    return _export(storage, experiment, state, trial, target, today)
+
+
+def export_front(
+    storage: Storage, study: str, folder: Path, today: date
+) -> tuple[tuple[Path, Export], ...]:
+    """The specs of all trials on the Pareto front, each with the file in `folder` that it is for.
+
+    Raises:
+        HpoError: for a study that is not there, has one objective, or no trial on a front yet.
+    """
+    record = storage.study(study)
+    experiment = stored_experiment(record, storage.where)
+    search = require_search(experiment)
+    if len(search.goal.objectives) == 1:
+        raise HpoError(f"study '{study}' has one objective, and so one best trial: use --out FILE.")
+    state = fold(storage.events(record.id), search.goal)
+    front = pareto_front(state.trials)
+    if not front:
+        raise HpoError(_no_winner(study, state, experiment.training.train.epochs))
+    files = [(trial, folder / f"trial-{trial.number}.yaml") for trial in front]
+    return tuple(
+        (file, _export(storage, experiment, state, trial, file, today)) for trial, file in files
+    )
+
+
+def _export(
+    storage: Storage,
+    experiment: Experiment,
+    state: StudyState,
+    trial: Trial,
+    target: Path | None,
+    today: date,
+) -> Export:
     folder = Path.cwd() if target is None else target.parent
     pin = state.pins.get(MERGING)
     merging = NOTHING if pin is None else Merging.from_pin(pin)
     lineage = state.lineage(trial.number)
     document = training_document(experiment, lineage, merging, folder)
     header = [
-        f"Trial {trial.number} of the study {study}: {_result(experiment, trial)}.",
+        f"Trial {trial.number} of the study {experiment.name}: "
+        f"{_result(experiment, trial)}{_others(state, trial)}.",
         f"Exported on {today} by hpo {__version__} from {storage.where}.",
         *_ancestry(lineage),
         "",
@@ -154,7 +190,7 @@ def _comments(experiment: Experiment, trial: Trial) -> dict[str, str]:
 
 
 def _result(experiment: Experiment, trial: Trial) -> str:
-    objective = require_search(experiment).objective
+    objective = require_search(experiment).goal.first
     epochs = count_text(experiment.training.train.epochs, "epoch")
     if not trial.losses:
         return f"{trial.state}, without a result yet"
@@ -167,7 +203,25 @@ def _result(experiment: Experiment, trial: Trial) -> str:
     return f"{trial.state}, validation {objective.metric} {value} after {reached}"
 
 
+def _others(state: StudyState, trial: Trial) -> str:
+    """What the other metrics of the goal came to, and whether the constraints are kept."""
+    results = state.results(trial.number)
+    texts = [
+        f", {name} {metric_text(name, results[name])}"
+        for name in state.goal.metrics[1:]
+        if name in results
+    ]
+    return "".join(texts) + ("; it breaks the constraints" if trial.violation > 0 else "")
+
+
 def _no_winner(study: str, state: StudyState, epochs: int) -> str:
+    if any(trial.state is TrialState.COMPLETE for trial in state.trials):
+        bounds = ", ".join(map(str, state.goal.constraints))
+        return (
+            f"study '{study}': no trial that has trained to all {epochs} epochs keeps the "
+            f"constraints ({bounds}): go on with `hpo resume {study} --trials N`, or export any "
+            "with --trial N."
+        )
     leader = leading_trial(state)
     reached = (
         "none has a result"
@@ -197,3 +251,22 @@ def write_new(path: Path, text: str, *, replace: bool) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise HpoError(f"-o {path}: cannot be written ({error.strerror}): give another.") from error
+
+
+def write_front(folder: Path, exports: Sequence[tuple[Path, Export]], *, replace: bool) -> None:
+    """Write every spec of a front into a folder, which is made.
+
+    Raises:
+        HpoError: for a file that is in the way, or a folder that cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HpoError(
+            f"--front {folder}: cannot be made ({error.strerror}): give another."
+        ) from error
+    taken = [file for file, _ in exports if file.exists()]
+    if taken and not replace:
+        raise HpoError(f"--front {folder}: {taken[0].name} exists: give another, or --force.")
+    for file, export in exports:
+        write_new(file, export.text, replace=True)

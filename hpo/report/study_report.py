@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hpo.errors import StudyError
+from hpo.report.front import Front, front_of
 from hpo.report.importance import Importance, importance_of
 from hpo.report.wording import scheduler_text
 from hpo.spec.search import SearchSpec
@@ -29,6 +30,8 @@ class TrialResult:
     """A trial with its last result, in the metric's own units; None where it has none.
 
     `deviation` is the standard deviation among its seeds, where it is trained on several.
+    `results` are all of its last metrics and what it costs; `violation` is by how much it breaks
+    the constraints, in all.
     """
 
     number: int
@@ -37,6 +40,8 @@ class TrialResult:
     value: float | None
     hparams: HParams
     deviation: float | None = None
+    results: Mapping[str, float] = field(default_factory=dict)
+    violation: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,9 @@ class StudyReport:
     sampler: str
     scheduler: str
     epochs_each: int
+    constraints: tuple[str, ...]
+    stop: str
+    front: Front | None
     top: tuple[TrialResult, ...]
     curve_of: TrialResult | None
     curve: tuple[float, ...]
@@ -123,10 +131,13 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
     lineage = reading.state.lineage(shown.number) if shown else ()
     return StudyReport(
         overview=overview,
-        metric=reading.search.objective.metric,
+        metric=reading.search.goal.first.metric,
         sampler=reading.search.sampler.name,
         scheduler=scheduler_text(reading.search.scheduler),
         epochs_each=reading.epochs,
+        constraints=tuple(map(str, reading.search.constraints)),
+        stop=str(reading.search.stop),
+        front=front_of(reading.trials, reading.search.goal),
         top=tuple(reading.result(trial) for trial in ranked[:top]),
         curve_of=reading.result(shown) if shown else None,
         curve=reading.curve(shown, lineage) if shown else (),
@@ -144,12 +155,13 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
 def ranking(trials: Sequence[Trial]) -> list[Trial]:
     """The trials that have a result: complete ones first, which alone can win, by result.
 
-    The others follow by their epochs, and by result where those are the same.
+    The others follow by their epochs, and by result where those are the same. Those that keep the
+    constraints come before those that do not.
     """
 
-    def rank(trial: Trial) -> tuple[bool, int, float, int]:
-        is_cut_short = trial.state is not TrialState.COMPLETE
-        return is_cut_short, -trial.epochs, trial.losses[-1], trial.number
+    def rank(trial: Trial) -> tuple[bool, bool, int, float, tuple[float, ...], int]:
+        is_cut_short, breaks = trial.state is not TrialState.COMPLETE, trial.violation > 0
+        return is_cut_short, breaks, -trial.epochs, trial.losses[-1], trial.values, trial.number
 
     return sorted((trial for trial in trials if trial.losses), key=rank)
 
@@ -172,28 +184,38 @@ class _Reading:
                 f"study '{record.name}' was stored by hpo {record.hpo_version} with a spec that "
                 "this version cannot read: use that one."
             ) from error
-        self.state = fold(events, self.search.objective)
+        self.state = fold(events, self.search.goal)
         self.trials = self.state.trials
 
     def result(self, trial: Trial) -> TrialResult:
-        loss = self.search.objective.loss
+        loss = self.search.goal.first.loss
         # Adding zero, because the loss of a maximised 0 is -0.
         value = loss(trial.losses[-1]) + 0.0 if trial.losses else None
         # One that has diverged, and has another's weights now, has nothing to show for it yet.
         value = None if value is not None and math.isinf(value) else value
         of_seeds = final_reports(self.state, trial.number, trial.epochs)
-        metric = self.search.objective.metric
-        deviation = deviation_of(of_seeds)[metric] if of_seeds else None
-        return TrialResult(trial.number, trial.state, trial.epochs, value, trial.hparams, deviation)
+        metric = self.search.goal.first.metric
+        results = self.state.results(trial.number)
+        return TrialResult(
+            trial.number,
+            trial.state,
+            trial.epochs,
+            value,
+            trial.hparams,
+            deviation_of(of_seeds)[metric] if of_seeds else None,
+            # Finite alone, because JSON knows nothing else.
+            {name: number for name, number in results.items() if math.isfinite(number)},
+            trial.violation,
+        )
 
     def curve(self, trial: Trial, lineage: Lineage) -> tuple[float, ...]:
-        loss, losses = self.search.objective.loss, {t.number: t.losses for t in self.trials}
+        loss, losses = self.search.goal.first.loss, {t.number: t.losses for t in self.trials}
         epochs = range(1, trial.epochs + 1)
         return tuple(loss(losses[trained_by(lineage, e)][e - 1]) + 0.0 for e in epochs)
 
 
 def _overview(storage: Storage, record: StudyRecord, reading: _Reading) -> Overview:
-    objective, state = reading.search.objective, reading.state
+    goal, state = reading.search.goal, reading.state
     best = best_trial(state, reading.epochs)
     if state.stop is not None:
         status = str(state.stop.reason)
@@ -201,7 +223,7 @@ def _overview(storage: Storage, record: StudyRecord, reading: _Reading) -> Overv
         status = "running" if driver_of(storage, record.id) else "killed"
     return Overview(
         name=record.name,
-        objective=f"{'maximize' if objective.maximize else 'minimize'} {objective.metric}",
+        objective=", ".join(map(str, goal.objectives)),
         status=status,
         trials=len(state),
         trials_total=reading.search.trials,

@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from hpo.report.front import front_title, front_view
 from hpo.report.sparkline import bar, sparkline
 from hpo.report.study_report import Overview, StudyReport, TrialResult
 from hpo.report.wording import (
@@ -18,15 +19,20 @@ from hpo.report.wording import (
     count_text,
     hparam_text,
     hparams_text,
+    metric_text,
     moment_text,
     number_text,
     seconds_text,
     short_names,
 )
+from hpo.spec.goal import COSTS
 from hpo.study.lineage import Lineage
 from hpo.trial import HParams, TrialState
 
-_STATUS_STYLES = {"finished": "green", "exhausted": "green", "running": "cyan"}
+_STATUS_STYLES = {
+    **dict.fromkeys(("finished", "exhausted", "target", "no_improvement", "epochs"), "green"),
+    "running": "cyan",
+}
 
 
 def studies_table(overviews: Sequence[Overview]) -> RenderableType:
@@ -88,6 +94,9 @@ def _sections(report: StudyReport) -> Iterator[RenderableType]:
     yield Text.assemble((study.name, "bold"), "  ", _status(study.status))
     yield _indented(_facts(report))
     yield from _best(report)
+    if report.front is not None:
+        yield _heading(front_title(report.front))
+        yield _indented(front_view(report.front))
     if report.top:
         yield _heading("best trials (trained in full first, then by epochs)")
         yield _indented(_TrialsTable(report.metric, report.top))
@@ -102,6 +111,8 @@ def _facts(report: StudyReport) -> Table:
     runs = count_text(len(report.runs), "run")
     rows: list[tuple[str, str | Text]] = [
         ("objective", f"{study.objective} after {each}"),
+        *((("constraints", ", ".join(report.constraints)),) if report.constraints else ()),
+        *((("stops", report.stop),) if report.stop else ()),
         ("search", f"{report.sampler} sampler, {report.scheduler} scheduler"),
         (
             "trials",
@@ -156,6 +167,15 @@ def _best(report: StudyReport) -> Iterator[RenderableType]:
             ),
         )
     )
+    costs = [
+        f"{name} {metric_text(name, trial.results[name])}"
+        for name in COSTS
+        if name in trial.results
+    ]
+    if costs:
+        yield _indented(Text(", ".join(costs), "dim"))
+    if trial.violation > 0:
+        yield _indented(Text("breaks the constraints", "yellow"))
     if len(report.lineage) > 1:
         yield _indented(ancestry_table(report.lineage))
     else:

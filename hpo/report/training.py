@@ -19,7 +19,7 @@ from hpo.report.sparkline import sparkline
 from hpo.report.wording import clock_text, count_text, number_text, seconds_text
 
 if TYPE_CHECKING:
-    from hpo.engine.pool import Report  # imports JAX
+    from hpo.engine.occupant import Report  # imports JAX
     from hpo.study.train import Trained
 
 _LINE_SECONDS = 10.0

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from hpo.spec.goal import KNOWN_COSTS
 from hpo.spec.scheduler import OptunaPruner, SchedulerSpec
 from hpo.spec.words import shown
 from hpo.trial import HParam, HParams, TrialState
@@ -17,6 +18,7 @@ STATE_STYLES: dict[TrialState, str] = {
     TrialState.COMPLETE: "green",
     TrialState.PRUNED: "bright_black",
     TrialState.DIVERGED: "red",
+    TrialState.INFEASIBLE: "magenta",
 }
 
 
@@ -25,6 +27,11 @@ def number_text(value: float | None) -> str:
     if value is None or math.isnan(value):
         return "-"
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.4g}"
+
+
+def metric_text(name: str, value: float) -> str:
+    """A metric's value: counts, such as those of parameters, as whole numbers."""
+    return f"{value:,.0f}" if name in KNOWN_COSTS else number_text(value)
 
 
 def speed_text(epochs_a_second: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from hpo.trial import Job, Trial, TrialState
+from hpo.trial import Job, Trial, Trials, TrialState
 
 
 def in_priority(promotions: Iterable[Job], continuations: Iterable[Job]) -> tuple[Job, ...]:
@@ -25,6 +25,8 @@ def starts(proposed: int, total: int, window: int, budget: int) -> tuple[Job, ..
 
 def unfinished(trials: Sequence[Trial]) -> list[Trial]:
     """The trials that may train on."""
+    if isinstance(trials, Trials):
+        return list(trials.unfinished)
     # By identity, because schedulers are asked every round and a study may hold 10,000 trials.
     running, paused = TrialState.RUNNING, TrialState.PAUSED
     return [trial for trial in trials if trial.state is running or trial.state is paused]

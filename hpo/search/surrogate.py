@@ -42,8 +42,8 @@ class SurrogateSearch:
     An ask is a function of the seed, the trial's number and the trials: each fits a fresh
     scikit-optimize `Optimizer`. A Gaussian process sees the best 50 trials and the latest 50, trees
     250 and 250. Its length scales are fitted anew when the results have grown by a tenth, without
-    the lies, and so once for many proposals: most of scikit-optimize's time goes there. Times are in
-    `benchmarks/README.md`.
+    the lies, and so once for many proposals: most of scikit-optimize's time goes there. Times are
+    in `benchmarks/README.md`.
 
     With `hedge` each proposal is by EI, LCB or PI with equal chances, for the gains by which
     gp_hedge weighs them would need every model since the start.

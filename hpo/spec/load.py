@@ -15,16 +15,17 @@ from hpo.space import SearchSpace
 from hpo.spec.changes import change_mistakes, population_mistakes
 from hpo.spec.data import NAMED_DATASETS, CsvFile, DataSpec, IdxFolder, Task
 from hpo.spec.dimensions import build_space, joint_mistakes
-from hpo.spec.document import Document, Mistake, Place, parse_yaml
+from hpo.spec.document import Document, KeyPath, Mistake, Place, parse_yaml
 from hpo.spec.entries import Entry, Formula, read_entry
 from hpo.spec.experiment import Experiment, SpecFile, Training, TrainSpec
+from hpo.spec.goal import COSTS, METRICS
 from hpo.spec.include import merge_includes, packaged_folder, read_text
 from hpo.spec.marks import Spec
 from hpo.spec.overrides import apply_overrides
 from hpo.spec.rules import ruled_space
 from hpo.spec.scheduler import Bohb, budget_mistakes
 from hpo.spec.schema import spec_mistakes
-from hpo.spec.search import FITTING, METRICS, SearchSpec
+from hpo.spec.search import FITTING, SearchSpec
 from hpo.spec.start import start_mistakes
 from hpo.spec.words import unknown_name
 
@@ -198,15 +199,7 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace) -> list[Mista
         return found
     if train is not None:
         found += population_mistakes(search, train, space)
-    task = task_of(data) if data else None
-    if task is not None and task not in METRICS[search.objective.metric][0]:
-        better = ", ".join(
-            f"{{{direction}: {metric}}}"
-            for metric, (tasks, direction) in METRICS.items()
-            if task in tasks
-        )
-        text = f"{search.objective.metric} is not a metric of {task}: write one of {better}"
-        found.append(Mistake(("search", "objective"), text))
+    found += _metric_mistakes(search, task_of(data) if data else None)
     wrong = [] if train is None else budget_mistakes(search.scheduler, train.epochs)
     found += [Mistake(("search", "scheduler", *path), text) for path, text in wrong]
     if isinstance(search.scheduler, Bohb) and search.sampler.name not in FITTING:
@@ -223,6 +216,37 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace) -> list[Mista
         if math.isinf(dimension.distribution.size):
             text = "is continuous, which grid cannot search: add a step or write choice"
             found.append(Mistake(("space", dimension.path), text))
+    return found
+
+
+def _metric_mistakes(search: SearchSpec, task: Task | None) -> list[Mistake]:
+    """Objectives and constraints on what this task does not have, or not in this place."""
+    known = {
+        name: better for name, (tasks, better) in METRICS.items() if task is None or task in tasks
+    }
+    objectives = search.goal.objectives
+    names = [objective.metric for objective in objectives]
+    found: list[Mistake] = []
+    for index, name in enumerate(names):
+        path: KeyPath = ("search", "objective")
+        path += (index,) if isinstance(search.objective, tuple) else ()
+        if name in METRICS and name not in known:
+            better = ", ".join(f"{{{better}: {name}}}" for name, better in known.items())
+            found.append(Mistake(path, f"{name} is not a metric of {task}: write one of {better}"))
+        elif name in names[:index]:
+            found.append(Mistake(path, f"{name} is there twice: keep one of them"))
+        elif name not in METRICS and index == 0:
+            text = (
+                f"{name} is not known after every epoch, and schedulers follow the first objective:"
+                f" write a list of objectives with a metric first, such as {next(iter(known))}, or"
+                " bound it under search.constraints"
+            )
+            found.append(Mistake(path, text))
+    for index, constraint in enumerate(search.constraints):
+        if constraint.metric in METRICS and constraint.metric not in known:
+            text = f"{constraint.metric} is not a metric of {task}: write one of "
+            place: KeyPath = ("search", "constraints", index, "metric")
+            found.append(Mistake(place, text + ", ".join([*known, *COSTS])))
     return found
 
 

@@ -9,9 +9,9 @@ from hpo.errors import SpecError
 from hpo.spec.document import Document, KeyPath, Place, one_line, parse_value
 from hpo.spec.entries import ENTRY_KEYS, KINDS
 from hpo.spec.experiment import SpecFile, Training
+from hpo.spec.goal import Objective
 from hpo.spec.marks import Spec
 from hpo.spec.schema import default_of, leaves_at, variants_of
-from hpo.spec.search import Objective
 
 
 def apply_overrides(document: Document, overrides: Sequence[str]) -> tuple[Document, list[str]]:

@@ -10,7 +10,7 @@ import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -66,6 +66,16 @@ def variants_of(spec: type[Spec], field: str) -> Variants | None:
             {name: kind for kind in specs for name in get_args(kind.model_fields[tag].annotation)},
         )
     return Variants(None, {next(iter(kind.model_fields)): kind for kind in specs})
+
+
+@cache
+def item_spec(spec: type[Spec], field: str) -> type[Spec] | None:
+    """The spec of the items of a field that may hold a list of specs; None for any other."""
+    for kind in _members(spec.model_fields[field].annotation):
+        listed = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        if get_origin(listed) is tuple and _is_spec(get_args(listed)[0]):
+            return get_args(listed)[0]  # type: ignore[no-any-return]
+    return None
 
 
 @cache
@@ -131,6 +141,9 @@ def spec_mistakes(spec: type[Spec], value: Any, path: KeyPath = ()) -> list[Mist
         if name not in value:
             if info.is_required():
                 found.append(Mistake((*path, name), _missing(spec, name)))
+        elif (item := item_spec(spec, name)) and isinstance(value[name], list) and value[name]:
+            for index, one in enumerate(value[name]):
+                found += spec_mistakes(item, one, (*path, name, index))
         elif variants is not None:
             found += _variant_mistakes(spec, name, variants, value[name], (*path, name))
         elif name in errors:
@@ -183,9 +196,11 @@ def _variant_mistakes(
             return [Mistake(path, f"is a mapping, not {shown(value)}: write {{{tag}: {value}}}")]
         return [Mistake(path, f"{unknown_name(value, names)} Write {{{tag}: ...}}.")]
     errors = field_errors(spec, {field: value})
-    if tag is None and field not in errors:
+    # A section without a value is a mistake, even where the section may be left out.
+    if tag is None and field not in errors and value is not None:
         return []
-    takes_more = any(not _is_spec(kind) for kind in _members(spec.model_fields[field].annotation))
+    kinds = _members(spec.model_fields[field].annotation)
+    takes_more = any(not _is_spec(kind) and kind is not type(None) for kind in kinds)
     if tag is None and len(names) == 1 and not takes_more:
         return spec_mistakes(next(iter(variants.specs.values())), value, path)
     if tag is not None:

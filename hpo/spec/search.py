@@ -5,21 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
-from hpo.spec.data import Task
+from hpo.spec.goal import Constraint, Goal, Objective, StopSpec
 from hpo.spec.marks import Count, Positive, Spec
 from hpo.spec.scheduler import Hyperband, SchedulerSpec
-from hpo.spec.words import unknown_name
-
-# Every metric that a validation reports: the tasks that have it and its better direction.
-METRICS: dict[str, tuple[tuple[Task, ...], Literal["maximize", "minimize"]]] = {
-    "accuracy": (("classification",), "maximize"),
-    "loss": (("classification", "regression"), "minimize"),
-    "mae": (("regression",), "minimize"),
-    "r2": (("regression",), "maximize"),
-    "rmse": (("regression",), "minimize"),
-}
 
 # More than any study runs; every trial is planned before the first one starts.
 _MOST_TRIALS = 1_000_000
@@ -114,48 +104,28 @@ SamplerSpec = Annotated[
 ]
 
 
-class Objective(Spec):
-    """The metric that decides, and its direction: `{maximize: accuracy}`."""
-
-    maximize: str | None = None
-    minimize: str | None = None
-
-    @model_validator(mode="after")
-    def _names_one_metric_in_its_direction(self) -> Objective:
-        if (self.maximize is None) == (self.minimize is None):
-            raise ValueError("needs one of maximize and minimize: write {maximize: accuracy}")
-        if self.metric not in METRICS:
-            raise ValueError(unknown_name(self.metric, METRICS, "metric"))
-        direction = "maximize" if self.maximize else "minimize"
-        if METRICS[self.metric][1] != direction:
-            better = METRICS[self.metric][1]
-            raise ValueError(f"cannot {direction} {self.metric}: write {{{better}: {self.metric}}}")
-        return self
-
-    @property
-    def metric(self) -> str:
-        """The name of the metric."""
-        return self.maximize or self.minimize or ""
-
-    def loss(self, value: float) -> float:
-        """The metric's value as search code wants it: smaller is better."""
-        return -value if self.maximize else value
-
-
 class SearchSpec(Spec):
-    """How the space is searched, and for how long."""
+    """How the space is searched, for what, and for how long."""
 
     sampler: SamplerSpec = Tpe(name="tpe")
     scheduler: SchedulerSpec = Hyperband(name="hyperband")
-    objective: Objective
+    objective: Objective | Annotated[tuple[Objective, ...], Field(min_length=1, strict=False)]
+    constraints: Annotated[tuple[Constraint, ...], Field(strict=False)] = ()
     # A total for the study: how many are started, over all its runs.
     trials: Annotated[Count, Field(le=_MOST_TRIALS)]
     timeout: Annotated[Positive | None, BeforeValidator(duration_seconds)] = None
+    stop: StopSpec = StopSpec()
     # Configurations that are tried first, each from the paths of dimensions to values.
     start: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
     # Earlier studies to learn from: names in the same storage, or sqlite:///other.db#name. Written
     # so, because `from` is a word of Python's own.
     __annotations__["from"] = "Annotated[tuple[str, ...], Field(default=(), strict=False)]"
+
+    @property
+    def goal(self) -> Goal:
+        """The objectives and the constraints."""
+        several = self.objective if isinstance(self.objective, tuple) else (self.objective,)
+        return Goal(several, self.constraints)
 
     @property
     def sources(self) -> tuple[str, ...]:

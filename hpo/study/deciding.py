@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hpo.search.explore import Explorer
 from hpo.search.sampler import Sampler
 from hpo.search.scheduler import Scheduler
+from hpo.spec.goal import StopSpec
 
 
 @dataclass(frozen=True)
@@ -21,3 +22,4 @@ class Rules:
     is_learning: bool
     seeds: int = 1
     explorer: Explorer | None = None  # of a scheduler that has trials replaced
+    stop: StopSpec = field(default_factory=StopSpec)

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 from hpo.engine.lane import Lane, abstract_lane
 from hpo.engine.losses import is_finite
+from hpo.engine.occupant import Report as EpochReport
 from hpo.engine.plan import Plans
-from hpo.engine.pool import Report as EpochReport
 from hpo.study.assign import Assignment, assign
+from hpo.study.costing import Costing
 from hpo.study.deciding import Rules
 from hpo.study.events import (
     Checkpoint,
@@ -44,6 +45,7 @@ from hpo.study.journal import Journal
 from hpo.study.occupancy import Occupancy, Seat
 from hpo.study.replicas import Replicas, replica_training
 from hpo.study.states import States
+from hpo.study.stop_rules import StopRules
 from hpo.study.work import Work, WorkOfTrials
 from hpo.trial import HParams, Job, Trial, TrialState
 
@@ -80,14 +82,14 @@ class Driver:
         self._work = WorkOfTrials(journal, prepare, plans)
         self._replicas = Replicas(rules.seeds)
         # Fewer trials than have been started means no more of them, and those are finished.
-        total = max(rules.trials, len(journal.state))
-        self._scheduler = rules.scheduler_for(total)
+        self._scheduler = rules.scheduler_for(max(rules.trials, len(journal.state)))
         self._checkpoint_seconds = checkpoint_seconds
         self._checkpoint_due = time.monotonic() + checkpoint_seconds
         self._flush_due = 0.0
-        self._snapshots_under_way = 0
-        self._is_exhausted = False
+        self._snapshots_under_way, self._is_exhausted = 0, False
         self._lanes = Occupancy(executor.pools)
+        self._costing = Costing(journal)
+        self._stop_rules = StopRules(rules.stop, journal.state)
         self._in_transit: set[int] = set()  # runs taken out, their states still on the way
         self._arrived: set[int] = set()
         self._exploiting = Exploiting(
@@ -95,15 +97,16 @@ class Driver:
         )
 
     def run(self, has_to_stop: Callable[[], bool], watch: Callable[[], None]) -> StopReason:
-        """Go on until every trial has ended or `has_to_stop`; `watch` is called all the while.
+        """Go on until every trial has ended, or a rule or `has_to_stop` has those under way wait.
 
         Raises:
             HpoError: if a trial cannot be trained, or the study cannot be stored.
         """
         while True:
-            if has_to_stop():
+            reason = "interrupted" if has_to_stop() else self._stop_rules.reason()
+            if reason is not None:
                 self._interrupt()
-                return "interrupted"
+                return reason
             seq = self._journal.state.seq
             self._advance()
             if time.monotonic() >= self._flush_due:
@@ -130,8 +133,7 @@ class Driver:
         """Prune, replace, propose and assign, from the trials as they stand."""
         self._exploiting.carry_out(self._scheduler)
         state = self._journal.state
-        trials = state.trials
-        for number in sorted(self._scheduler.eliminated(trials) - self.in_training()):
+        for number in sorted(self._scheduler.eliminated(state.trials) - self.in_training()):
             self._end(number, TrialState.PRUNED)
         jobs = self._scheduler.runnable(state.trials, self._window())
         wanted = {job.trial for job in jobs}
@@ -146,7 +148,7 @@ class Driver:
         lanes = max(1, self._lanes_each * self._executor.pools // self._rules.seeds)
         started = sum(
             trial.state is TrialState.RUNNING and trial.epochs == 0
-            for trial in self._journal.state.trials
+            for trial in self._journal.state.trials.unfinished
         )
         if not self._rules.is_learning:
             return max(0, _STARTS_AHEAD * lanes - started)
@@ -161,6 +163,8 @@ class Driver:
         proposals = self._rules.sampler.ask(trials, len(starts))
         for number, hparams in enumerate(proposals, start=len(trials)):
             self._journal.record(Propose(hparams, history), number)
+            if self._costing.price(number, self._work.of(number).costs):
+                self._end(number, TrialState.INFEASIBLE)
         total = len(trials) + len(proposals)
         if len(proposals) < len(starts):
             # The last bracket is cut short here, and its trials are compared among themselves.
@@ -232,8 +236,8 @@ class Driver:
             lane = self._states.find(job.trial, abstract_lane(work.program), checkpoint)
         epoch = 0 if lane is None else int(lane.step) // work.steps
         self._lanes.sit(pool, index, Seat(job.trial, epoch, job.to_epoch))
-        training = replica_training(work.training, replica)
-        return Put(index, job.trial, training, work.knobs, lane, job.to_epoch, work.changes)
+        training, timed = replica_training(work.training, replica), self._costing.is_timed
+        return Put(index, job.trial, training, work.knobs, lane, job.to_epoch, work.changes, timed)
 
     def _work_of(self, run: int) -> Work:
         return self._work.of(self._replicas.trial_of(run))
@@ -242,8 +246,9 @@ class Driver:
 
     def _handle(self, message: Message) -> None:
         match message:
-            case Reported(_, reports, epochs):
+            case Reported(_, reports, epochs, seconds):
                 self.epochs_trained += epochs
+                self._costing.spend(seconds, self._replicas)
                 for report in reports:
                     self._report(report)
             case Taken(_, states, is_snapshot):
@@ -299,6 +304,7 @@ class Driver:
             return
         for what in self._replicas.taken_in(state, run, report.epoch, report.metrics):
             self._journal.record(what, number)
+        self._costing.note(number, report.costs)
         if not is_finite(report.metrics):
             self._clear(run)
         if self._replicas.has_diverged(state, number):
@@ -311,7 +317,7 @@ class Driver:
         return {self._replicas.trial_of(run) for run in self._lanes.in_training()}
 
     def _is_finished(self, number: int) -> bool:
-        return self._journal.state.trial(number).state.is_finished
+        return number not in self._journal.state.unfinished
 
     def _is_over(self, run: int) -> bool:
         return self._is_finished(self._replicas.trial_of(run))
@@ -324,6 +330,7 @@ class Driver:
         if trial.state is TrialState.RUNNING and trial.epochs > 0:
             others = {*self._replicas.runs_of(trial.number)} - {run}
             if others.isdisjoint(self._lanes.in_training() | self._in_transit):
+                self._costing.settle(trial.number)
                 self._journal.record(Pause(trial.epochs), trial.number)
 
     def _promote(self, job: Job) -> None:
@@ -332,6 +339,7 @@ class Driver:
             self._journal.record(Promote(trial.epochs, job.to_epoch), trial.number)
 
     def _end(self, number: int, end: TrialState) -> None:
+        self._costing.settle(number)
         self._journal.record(End(end), number)
         self._work.forget(number)
         for run in self._replicas.runs_of(number):
@@ -372,6 +380,7 @@ class Driver:
         self._executor.close()
         for message in self._executor.receive(_WAIT_SECONDS):
             self._handle(message)
+        self._settle(frozenset())
         self._states.save()
         self._record_checkpoints(self._states.written(wait=True))
         self._journal.flush()
@@ -381,6 +390,7 @@ class Driver:
         for run, checkpoint in checkpoints:
             if not self._is_over(run):
                 own = replace(checkpoint, replica=self._replicas.replica_of(run))
+                self._costing.settle(self._replicas.trial_of(run))
                 self._journal.record(own, self._replicas.trial_of(run))
         if checkpoints:
             self._journal.flush()

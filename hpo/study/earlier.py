@@ -123,7 +123,7 @@ def _read(
     earlier = stored_experiment(record, storage.where)
     if earlier.search is None or experiment.search is None:
         raise StudyError(f"study '{record.name}' has no search: name another.")
-    state = fold(storage.events(record.id), earlier.search.objective)
+    state = fold(storage.events(record.id), earlier.search.goal)
     complete = _ranked(state, earlier.training.train.epochs)
     values = earlier.training.model_dump(exclude_unset=True)
     epochs = experiment.training.train.epochs
@@ -143,7 +143,7 @@ def _read(
             break
     is_comparable = (
         record.data_fingerprint == fingerprint
-        and earlier.search.objective == experiment.search.objective
+        and earlier.search.goal.first == experiment.search.goal.first
         and earlier.training.train.epochs == epochs
     )
     return Learn(source, is_comparable, tuple(points), tuple(trials))

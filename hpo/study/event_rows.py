@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from hpo.errors import StudyError
 from hpo.study.events import (
     Checkpoint,
+    Cost,
     End,
     Event,
     Happening,
@@ -64,6 +65,8 @@ def to_row(event: Event) -> EventRow:
         case Checkpoint():
             epoch, value = what.epoch, {"file": what.file, "sha256": what.sha256}
             value |= {"replica": what.replica} if what.replica else {}
+        case Cost():
+            value = {name: _json_number(cost) for name, cost in what.costs.items()}
         case End():
             value = {"state": str(what.state)}
         case Start():
@@ -110,6 +113,8 @@ def _event(row: EventRow, value: Any) -> Event:
         case "checkpoint":
             replica = value.get("replica", 0)
             what = Checkpoint(_epoch(epoch), value["file"], value["sha256"], replica)
+        case "cost":
+            what = Cost({name: float(number) for name, number in value.items()})
         case "end":
             what = End(TrialState(value["state"]))
         case "start":

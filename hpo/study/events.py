@@ -13,13 +13,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias
 
-from hpo.spec.search import Objective
+from hpo.spec.goal import KNOWN_COSTS, Goal
 from hpo.study.lineage import Lineage, Segment, trained_by
 from hpo.study.notes import Learn, Move, Note
-from hpo.trial import Exploit, HParams, Trial, TrialState
+from hpo.trial import Exploit, HParams, Trial, Trials, TrialState
 
 Metrics: TypeAlias = Mapping[str, float]
-StopReason: TypeAlias = Literal["finished", "exhausted", "interrupted", "timeout", "failed"]
+StopReason: TypeAlias = Literal[
+    "finished",
+    "exhausted",
+    "target",
+    "no_improvement",
+    "epochs",
+    "interrupted",
+    "timeout",
+    "failed",
+]
 
 # The pin that is no program's: which leaves the programs of the study merge.
 MERGING = "merging"
@@ -88,6 +97,14 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """What a trial costs, by the names of `COSTS`; a later value of a name replaces it."""
+
+    kind: ClassVar[str] = "cost"
+    costs: Metrics
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """A trial will never train again."""
 
@@ -114,7 +131,7 @@ class Stop:
     @property
     def is_final(self) -> bool:
         """Whether the study has done all that its spec asks for."""
-        return self.reason in ("finished", "exhausted")
+        return self.reason not in ("interrupted", "timeout", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,21 +151,8 @@ class Times:
     threads: Mapping[str, Mapping[str, float]]
 
 
-Happening: TypeAlias = (
-    Propose
-    | Report
-    | ReplicaReport
-    | Pause
-    | Promote
-    | Exploit
-    | Checkpoint
-    | End
-    | Start
-    | Stop
-    | Pin
-    | Note
-    | Times
-)
+HappeningToTrial: TypeAlias = Report | ReplicaReport | Pause | Promote | Checkpoint | Cost | End
+Happening: TypeAlias = Propose | HappeningToTrial | Exploit | Start | Stop | Pin | Note | Times
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +178,8 @@ class _Life:
     state: TrialState = TrialState.RUNNING
     losses: list[float] = field(default_factory=list)
     metrics: list[Metrics] = field(default_factory=list)
+    costs: dict[str, float] = field(default_factory=dict)
     lineage: Lineage = ()
-
-    def trial(self, number: int) -> Trial:
-        exploited = self.lineage[-1].after if self.lineage else 0
-        return Trial(number, self.hparams, self.state, tuple(self.losses), exploited=exploited)
 
 
 @dataclass
@@ -187,37 +188,44 @@ class StudyState:
 
     `metrics[n][e - 1]` are trial n's metrics after epoch e, `replicas[n][r][e - 1]` those of its
     replica r where there are several, `checkpoints` the latest of each (trial, replica), `pins` the
-    plan of each program; `proposed_ms` and `ended_ms` are times by trial.
+    plan of each program; `proposed_ms` and `ended_ms` are times by trial, in the order of the log.
+    `ended` has the trials that have ended, in that order, `unfinished` the rest. `epochs` counts
+    all that were reported, of each replica its own.
     `stop` is how the last driver left, or None while one is at work.
     """
 
-    objective: Objective
+    goal: Goal
     seq: int = 0
+    epochs: int = 0
     metrics: dict[int, list[Metrics]] = field(default_factory=dict)
     replicas: dict[int, dict[int, list[Metrics]]] = field(default_factory=dict)
+    costs: dict[int, Metrics] = field(default_factory=dict)
     checkpoints: dict[tuple[int, int], Checkpoint] = field(default_factory=dict)
     pins: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     proposed_ms: dict[int, int] = field(default_factory=dict)
     ended_ms: dict[int, int] = field(default_factory=dict)
+    ended: list[int] = field(default_factory=list)
     history_seq: dict[int, int] = field(default_factory=dict)
+    unfinished: set[int] = field(default_factory=set)
     starts: list[Event] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     stop: Stop | None = None
     _lives: dict[int, _Life] = field(default_factory=dict, repr=False)
     _numbers: list[int] = field(default_factory=list, repr=False)
     _trials: list[Trial] = field(default_factory=list, repr=False)
+    _by_number: dict[int, Trial] = field(default_factory=dict, repr=False)
     _changed: set[int] = field(default_factory=set, repr=False)
 
     @property
-    def trials(self) -> list[Trial]:
+    def trials(self) -> Trials:
         """All trials, by number."""
         for number in sorted(self._changed):
             position = bisect_left(self._numbers, number)
-            trial = self._lives[number].trial(number)
+            trial = self._by_number[number] = self._trial(number, self._lives[number])
             known = position < len(self._trials) and self._trials[position].number == number
             self._trials[position : position + known] = [trial]
         self._changed.clear()
-        return list(self._trials)
+        return Trials(self._trials, (self._by_number[number] for number in sorted(self.unfinished)))
 
     def trial(self, number: int) -> Trial:
         """The trial of that number.
@@ -225,7 +233,14 @@ class StudyState:
         Raises:
             KeyError: where no trial has it.
         """
-        return self._lives[number].trial(number)
+        if number in self._changed:
+            return self._trial(number, self._lives[number])
+        return self._by_number[number]
+
+    def results(self, number: int) -> Metrics:
+        """A trial's metrics after its last epoch, and what it costs."""
+        life = self._lives[number]
+        return {**(life.metrics[-1] if life.metrics else {}), **life.costs}
 
     def lineage(self, number: int) -> Lineage:
         """What the weights of a trial went through, from their start."""
@@ -280,6 +295,21 @@ class StudyState:
                 self._advance(event, what)
         self.seq = event.seq
 
+    def _trial(self, number: int, life: _Life) -> Trial:
+        goal, violation = self.goal, 0.0
+        values: tuple[float, ...] = ()
+        if len(goal.objectives) > 1 or goal.constraints:
+            results = self.results(number)
+            if life.state is not TrialState.COMPLETE:
+                # What it will have come to is not known yet.
+                results = {name: results[name] for name in KNOWN_COSTS & results.keys()}
+            elif len(goal.objectives) > 1:
+                values = goal.values(results)
+            violation = goal.violation(results)
+        exploited = life.lineage[-1].after if life.lineage else 0
+        losses = tuple(life.losses)
+        return Trial(number, life.hparams, life.state, losses, values, violation, exploited)
+
     def _begin(self, event: Event, what: Propose) -> None:
         number = event.trial
         if number is None or number in self._lives:
@@ -287,9 +317,11 @@ class StudyState:
         life = _Life(what.hparams)
         self._lives[number] = life
         self.metrics[number] = life.metrics
+        self.costs[number] = life.costs
         self.proposed_ms[number] = event.time_ms
         self.history_seq[number] = what.history_seq
         insort(self._numbers, number)
+        self.unfinished.add(number)
         self._changed.add(number)
 
     def _exploit(self, event: Event, what: Exploit) -> None:
@@ -303,16 +335,17 @@ class StudyState:
         life.metrics += [dict.fromkeys(source.metrics[0], math.nan)] * missed
         life.losses += [math.inf] * (what.epoch - len(life.losses))
         life.hparams, life.state = what.hparams, TrialState.PAUSED
-        self.ended_ms.pop(number, None)
+        if self.ended_ms.pop(number, None) is not None:
+            # Another list, by which those who follow it notice that one has left.
+            self.ended = [other for other in self.ended if other != number]
+            self.unfinished.add(number)
         # Its own is of weights that are gone; the other's serves both, for a lane knows its epoch.
         self.checkpoints.pop((number, 0), None)
         if (what.source, 0) in self.checkpoints:
             self.checkpoints[number, 0] = self.checkpoints[what.source, 0]
         self._changed.add(number)
 
-    def _advance(
-        self, event: Event, what: Report | ReplicaReport | Pause | Promote | Checkpoint | End
-    ) -> None:
+    def _advance(self, event: Event, what: HappeningToTrial) -> None:
         number = event.trial
         life = None if number is None else self._lives.get(number)
         if number is None or life is None or life.state.is_finished:
@@ -322,7 +355,8 @@ class StudyState:
                 if epoch != len(life.metrics) + 1:
                     raise ValueError(f"event {event.seq} reports epoch {epoch} of trial {number}")
                 life.metrics.append(metrics)
-                loss = self.objective.loss(metrics[self.objective.metric])
+                self.epochs += number not in self.replicas  # of those, each has counted
+                loss = self.goal.first.loss(metrics[self.goal.first.metric])
                 # A trial that has diverged keeps its metrics; its losses stop before that epoch.
                 # Its accuracy is finite even then: NaN logits are a wrong answer like any other.
                 is_finite = all(math.isfinite(value) for value in metrics.values())
@@ -335,21 +369,26 @@ class StudyState:
                         f"event {event.seq} reports epoch {epoch} of replica {replica}"
                     )
                 reports.append(metrics)
+                self.epochs += 1
             case Pause():
                 life.state = TrialState.PAUSED
             case Promote():
                 life.state = TrialState.RUNNING
             case Checkpoint(replica=replica):
                 self.checkpoints[number, replica] = what
+            case Cost(costs=costs):
+                life.costs.update(costs)
             case End(state=state):
                 life.state = state
                 self.ended_ms[number] = event.time_ms
+                self.ended.append(number)
+                self.unfinished.discard(number)
         self._changed.add(number)
 
 
-def fold(events: Iterable[Event], objective: Objective) -> StudyState:
+def fold(events: Iterable[Event], goal: Goal) -> StudyState:
     """The state that a log adds up to."""
-    state = StudyState(objective)
+    state = StudyState(goal)
     for event in events:
         state.apply(event)
     return state

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 import jax
@@ -18,8 +18,9 @@ import numpy as np
 from hpo.data.dataset import DataSet
 from hpo.engine.lane import Lane
 from hpo.engine.memory import is_exhausted
+from hpo.engine.occupant import Changes, Report
 from hpo.engine.plan import Plan, Plans
-from hpo.engine.pool import Changes, Pool, Report
+from hpo.engine.pool import Pool
 from hpo.engine.program import Program
 from hpo.errors import DeviceError
 from hpo.spec.experiment import Training
@@ -45,6 +46,7 @@ class Put:
     state: Lane | None
     to_epoch: int
     changes: Changes = ()
+    is_timed: bool = False  # whether its model is to be timed after its last epoch
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,15 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Reported:
-    """A round: the epochs that ended in it, and how many it trained, parts of epochs included."""
+    """A round: the epochs that ended in it, and how many it trained, parts of epochs included.
+
+    `seconds` is the share of each trial in the time that it took.
+    """
 
     pool: int
     reports: tuple[Report, ...]
     epochs: float
+    seconds: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -251,7 +257,7 @@ def _go_on_with_half(i: int, pool: Pool, order: Order | None) -> list[Message]:
 def _round(i: int, pool: Pool) -> list[Message]:
     before = pool.epochs_trained
     reports = tuple(pool.round())
-    return [Reported(i, reports, pool.epochs_trained - before)]
+    return [Reported(i, reports, pool.epochs_trained - before, pool.seconds)]
 
 
 def _obey(i: int, pool: Pool, order: Order) -> list[Message]:
@@ -272,6 +278,7 @@ def _obey(i: int, pool: Pool, order: Order) -> list[Message]:
                 put.state,
                 put.to_epoch,
                 put.changes,
+                put.is_timed,
             )
         case Take(lane) | Clear(lane) | Extend(lane) | Copy(lane) if lane not in pool.occupied():
             pass  # the lane of a trial that was refused

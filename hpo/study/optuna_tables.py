@@ -1,10 +1,11 @@
 """Optuna's own tables, written in bulk, so that Optuna's API and dashboard read every study.
 
 They follow the log in its own transactions and are brought up to date from it whenever a driver
-begins. In them a paused trial is RUNNING, or PRUNED once the study has done all its work, and a
-diverged one FAIL, as Optuna itself records an objective that is NaN; the user attribute
-`hpo:state` names both. Of a trial that went on from another's weights they show the hparams that it
-has now; the attribute `hpo:lineage` has those before.
+begins. In them a paused trial is RUNNING, or PRUNED once the study has done all its work, a
+diverged one FAIL, as Optuna itself records an objective that is NaN, and an infeasible one PRUNED;
+the user attribute `hpo:state` names all three. Constraints stand where Optuna keeps its own. Of a
+trial that went on from another's weights they show the hparams that it has now; the attribute
+`hpo:lineage` has those before.
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from hpo.space import SearchSpace
-from hpo.spec.search import Objective
 from hpo.study.database import BUSY_SECONDS, database_path
-from hpo.study.events import Event, StudyState, fold
+from hpo.study.events import Event, StudyState
 from hpo.study.optuna_parameters import (
     Parameter,
     insert_parameters,
@@ -30,12 +30,12 @@ from hpo.study.optuna_parameters import (
 )
 from hpo.study.optuna_trials import (
     Standing,
-    direction_of,
+    directions_of,
     optuna_state,
     standing_of,
-    take_in,
+    touched_by,
 )
-from hpo.study.storage import Mirror, Storage, StudyRecord, mark_mirrored, read_events
+from hpo.study.storage import Mirror, Storage, StudyRecord, mark_mirrored
 
 # The tables that this module knows how to write; of any other it asks Optuna itself.
 SCHEMA_VERSION = 12
@@ -46,20 +46,21 @@ _ALEMBIC = sa.table("alembic_version", sa.column("version_num", sa.String))
 
 
 def open_mirror(
-    storage: Storage, study: StudyRecord, space: SearchSpace, objective: Objective
+    storage: Storage, study: StudyRecord, space: SearchSpace, state: StudyState
 ) -> Mirror | None:
     """Optuna's tables for a study, made where missing and level with its log.
 
+    `state` is what the stored log adds up to, and whoever appends to the log updates it first.
     Importing Optuna and its models takes about 0.5 s: call this while the devices are busy. None,
     with a logged reason, where the installed Optuna cannot write the tables that are there.
     """
-    tables = OptunaTables(study, space, objective)  # imports, before other writers are locked out
+    tables = OptunaTables(study, space, state)  # imports, before other writers are locked out
     with storage.writing() as connection:
         if _is_known(connection):
             tables.catch_up(connection)
             return tables
     try:
-        mirror = OptunaStorage(storage, study, space, objective)
+        mirror = OptunaStorage(storage, study, space, state)
     except RuntimeError as error:
         _LOG.warning("Optuna's tables of study '%s' stay as they are: %s", study.name, error)
         return None
@@ -81,15 +82,15 @@ class _Row:
 class OptunaTables:
     """Optuna's tables of one study, in the schema that this module knows."""
 
-    def __init__(self, study: StudyRecord, space: SearchSpace, objective: Objective) -> None:
+    def __init__(self, study: StudyRecord, space: SearchSpace, state: StudyState) -> None:
         from optuna.storages._rdb import models
 
         self._models = models
         self._study = study
-        self._objective = objective
+        self._metric = state.goal.first.metric
         self._space = space
         self._parameters: dict[str, Parameter] = {}
-        self._state = StudyState(objective)
+        self._state = state
         self._rows: dict[int, _Row] = {}
         self._optuna_id = 0
 
@@ -97,7 +98,6 @@ class OptunaTables:
         """Writes all that the log has and the tables lack, whatever they hold."""
         self._optuna_id = self._find_or_create(connection)
         self._rows = self._read_rows(connection)
-        self._state = fold(read_events(connection, self._study.id), self._objective)
         trials = self._state.trials
         self._parameters = parameters(self._space, trials)
         written = [(self._rows[t.number].trial_id, t) for t in trials if t.number in self._rows]
@@ -109,7 +109,7 @@ class OptunaTables:
 
     def write(self, connection: sa.Connection, events: Sequence[Event]) -> None:
         """Takes in new events, in the transaction that stores them."""
-        self._write_trials(connection, take_in(self._state, events))
+        self._write_trials(connection, touched_by(events, self._state))
 
     def committed(self) -> None:
         """Nothing is left to do after the transaction."""
@@ -127,11 +127,11 @@ class OptunaTables:
         created = connection.execute(
             sa.insert(studies).values(study_name=name).returning(studies.c.study_id)
         ).scalar_one()
-        connection.execute(
-            sa.insert(models.StudyDirectionModel.__table__).values(
-                study_id=created, objective=0, direction=direction_of(self._objective)
-            )
-        )
+        directions = [
+            {"study_id": created, "objective": number, "direction": direction}
+            for number, direction in enumerate(directions_of(self._state.goal))
+        ]
+        connection.execute(sa.insert(models.StudyDirectionModel.__table__), directions)
         return int(created)
 
     def _read_rows(self, connection: sa.Connection) -> dict[int, _Row]:
@@ -168,13 +168,13 @@ class OptunaTables:
         self._follow_exploits(connection, standings)
         kind = models.TrialIntermediateValueModel
         reports, updates, values, attributes = [], [], [], []
-        unlabelled, reopened = [], []
+        constraints, unlabelled, reopened = [], [], []
         for standing in standings:
             number = standing.trial.number
             row, metrics = self._rows[number], self._state.metrics[number]
             for epoch in range(row.epochs + 1, len(metrics) + 1):
                 value, finiteness = kind.intermediate_value_to_stored_repr(
-                    metrics[epoch - 1][self._objective.metric]
+                    metrics[epoch - 1][self._metric]
                 )
                 reports.append(
                     {
@@ -194,15 +194,17 @@ class OptunaTables:
             if row.state != standing.state:
                 if row.state in ("COMPLETE", "PRUNED", "FAIL"):
                     reopened.append(row.trial_id)
-                if standing.value is not None:
+                for objective, value in enumerate(standing.values):
                     values.append(
                         {
                             "trial_id": row.trial_id,
-                            "objective": 0,
-                            "value": standing.value,
+                            "objective": objective,
+                            "value": value,
                             "value_type": models.TrialValueModel.TrialValueType.FINITE,
                         }
                     )
+                for name, excess in standing.constraints.items():
+                    constraints.append(_attribute(row.trial_id, f"constraints:{name}", excess))
                 if standing.metrics:
                     attributes.append(_attribute(row.trial_id, "hpo:metrics", standing.metrics))
                 updates.append(
@@ -229,6 +231,7 @@ class OptunaTables:
         _many(connection, sa.insert(kind.__table__), reports)
         _many(connection, sa.insert(trial_values), values)
         _many(connection, sa.insert(user_attributes), attributes)
+        _many(connection, sa.insert(models.TrialSystemAttributeModel.__table__), constraints)
         _many(connection, sa.update(trials).where(by_id), updates)
 
     def _insert_trials(self, connection: sa.Connection, standings: Sequence[Standing]) -> None:
@@ -278,7 +281,7 @@ class OptunaStorage:
     """
 
     def __init__(
-        self, storage: Storage, study: StudyRecord, space: SearchSpace, objective: Objective
+        self, storage: Storage, study: StudyRecord, space: SearchSpace, state: StudyState
     ) -> None:
         import optuna
 
@@ -294,24 +297,24 @@ class OptunaStorage:
         self._study = optuna.create_study(
             study_name=study.name,
             storage=self._storage,
-            direction=direction_of(objective),
+            directions=directions_of(state.goal),
             load_if_exists=True,
         )
-        self._state = fold(storage.events(study.id), objective)
-        self._parameters = parameters(space, self._state.trials)
+        self._state = state
+        self._parameters = parameters(space, state.trials)
         known = {trial.user_attrs.get("hpo:number", trial.number) for trial in self._study.trials}
         self._missing = {n for n in self._state.ended_ms if n not in known}
 
     def write(self, connection: sa.Connection, events: Sequence[Event]) -> None:
         """Takes in new events, to be written when the transaction is over."""
-        touched = take_in(self._state, events)
+        touched = touched_by(events, self._state)
         self._missing |= {number for number in touched if number in self._state.ended_ms}
 
     def committed(self) -> None:
         """Writes the trials that have finished."""
         import optuna
 
-        metric = self._state.objective.metric
+        metric = self._state.goal.first.metric
         for number in sorted(self._missing):
             standing = standing_of(self._state, number, is_final=False)
             attributes: dict[str, Any] = {"hpo:number": number}
@@ -329,7 +332,8 @@ class OptunaStorage:
             self._study.add_trial(
                 optuna.trial.create_trial(
                     state=optuna_state(standing.state),
-                    value=standing.value,
+                    values=standing.values or None,
+                    system_attrs={f"constraints:{k}": v for k, v in standing.constraints.items()},
                     params={name: self._parameters[name].plain(v) for name, v in hparams.items()},
                     distributions={name: self._parameters[name].distribution for name in hparams},
                     user_attrs=attributes,

@@ -11,20 +11,21 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from hpo.spec.search import Objective
+from hpo.spec.goal import Goal
 from hpo.study.events import Event, Start, Stop, StudyState
 from hpo.study.lineage import Lineage
 from hpo.trial import Trial, TrialState
 
 
 class Standing(NamedTuple):
-    """A trial as Optuna's tables show it."""
+    """A trial as Optuna's tables show it; `constraints` are kept where they are 0 or less."""
 
     trial: Trial
     state: str
     label: str | None
-    value: float | None
+    values: tuple[float, ...]
     metrics: Mapping[str, float]
+    constraints: Mapping[str, float]
     started: datetime
     ended: datetime | None
     lineage: Lineage
@@ -32,47 +33,55 @@ class Standing(NamedTuple):
 
 def standing_of(state: StudyState, number: int, *, is_final: bool) -> Standing:
     """How a trial stands; with `is_final`, paused trials show as pruned."""
-    trial, label = state.trial(number), None
-    metrics = state.metrics[number][-1] if state.metrics[number] else {}
+    trial, label, goal = state.trial(number), None, state.goal
+    metrics = state.results(number)
     match trial.state:
         case TrialState.PAUSED:
             shown, label = "PRUNED" if is_final else "RUNNING", "paused"
         case TrialState.DIVERGED:
             shown, label = "FAIL", "diverged"
+        case TrialState.INFEASIBLE:
+            shown, label = "PRUNED", "infeasible"
         case _:
             shown = trial.state.name
-    value = metrics.get(state.objective.metric) if shown in ("COMPLETE", "PRUNED") else None
-    if value is not None and not math.isfinite(value):
-        value = None
+    values: tuple[float, ...] = ()
+    # Optuna wants as many values as objectives, and only a complete trial has them all.
+    if shown == "COMPLETE" or (shown == "PRUNED" and len(goal.objectives) == 1):
+        values = tuple(metrics[o.metric] for o in goal.objectives if o.metric in metrics)
+    if not all(map(math.isfinite, values)):
+        values = ()
     ended = state.ended_ms.get(number)
     return Standing(
         trial,
         shown,
         label,
-        value,
+        values,
         # Finite alone, because the dashboard's JSON knows nothing else.
         {k: v for k, v in metrics.items() if math.isfinite(v)} if ended is not None else {},
+        {
+            str(constraint): constraint.excess(metrics[constraint.metric])
+            for constraint in (goal.constraints if shown != "FAIL" and ended is not None else ())
+            if constraint.metric in metrics
+        },
         _utc(state.proposed_ms[number]),
         None if ended is None else _utc(ended),
         state.lineage(number),
     )
 
 
-def take_in(state: StudyState, events: Sequence[Event]) -> set[int]:
-    """Applies events; the numbers of the trials that now show differently."""
-    for event in events:
-        state.apply(event)
+def touched_by(events: Sequence[Event], state: StudyState) -> set[int]:
+    """The numbers of the trials that show differently after events that `state` has taken in."""
     touched = {event.trial for event in events if event.trial is not None}
     if any(isinstance(event.what, Start | Stop) for event in events):
         touched |= {trial.number for trial in state.trials if trial.state is TrialState.PAUSED}
     return touched
 
 
-def direction_of(objective: Objective) -> Any:
-    """Optuna's word for the direction of an objective."""
+def directions_of(goal: Goal) -> list[Any]:
+    """Optuna's words for the directions of the objectives."""
     from optuna.study import StudyDirection
 
-    return StudyDirection.MAXIMIZE if objective.maximize else StudyDirection.MINIMIZE
+    return [StudyDirection[objective.direction.upper()] for objective in goal.objectives]
 
 
 def optuna_state(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,8 +21,8 @@ class Progress:
     """A study at one moment; `best` is None until a trial has trained in full.
 
     `seconds` counts this run alone, `epochs` all runs and all seeds; `epochs_total` is how many
-    there will be, where that is known. `leader` is the trial with the best result so far at any
-    budget.
+    there will be, where that is known. `leader` is `best`, or without it the best result so far at
+    any budget.
     """
 
     study: str
@@ -57,19 +57,36 @@ def states_of(state: StudyState) -> dict[TrialState, int]:
 
 
 def best_trial(state: StudyState, epochs: int) -> Trial | None:
-    """The winner: the best loss after `epochs` epochs, among the trials that got there."""
+    """The winner of a study: see `winner`."""
+    return winner(state.trials, epochs)
+
+
+def winner(trials: Iterable[Trial], epochs: int) -> Trial | None:
+    """The winner: the best loss after `epochs` epochs, among the trials that got there.
+
+    It keeps the constraints; of several objectives the first decides, then the second, and so on.
+    """
     finalists = [
         trial
-        for trial in state.trials
-        if trial.state is TrialState.COMPLETE and trial.epochs == epochs
+        for trial in trials
+        if trial.state is TrialState.COMPLETE and trial.epochs == epochs and trial.violation == 0
     ]
-    return min(finalists, key=lambda trial: (trial.losses[-1], trial.number), default=None)
+    # The values of several objectives start with that loss, so that the winner is on their front.
+    return min(
+        finalists,
+        key=lambda trial: (trial.losses[-1], trial.values, trial.number),
+        default=None,
+    )
 
 
 def leading_trial(state: StudyState) -> Trial | None:
-    """The trial with the best last loss, whatever its budget."""
+    """The trial with the best last loss, whatever its budget; one that keeps the constraints."""
     trained = [trial for trial in state.trials if trial.losses]
-    return min(trained, key=lambda trial: (trial.losses[-1], trial.number), default=None)
+    return min(
+        trained,
+        key=lambda trial: (trial.violation, trial.losses[-1], trial.number),
+        default=None,
+    )
 
 
 def spent_seconds(events: Sequence[Event]) -> float:
@@ -119,6 +136,7 @@ class Watcher:
         self._watch = watch
         self._start = self._looked = time.monotonic()
         self._first_epoch: float | None = None
+        self._start_anew()
 
     def look(self) -> None:
         """Show the progress, unless that was done just now."""
@@ -133,26 +151,45 @@ class Watcher:
         if trained and self._first_epoch is None:
             self._first_epoch = now
         seconds = 0.0 if self._first_epoch is None else now - self._first_epoch
-        trials = self._state.trials
+        self._take_in()
+        best = self._best
         return Progress(
             study=self._study,
-            metric=self._search.objective.metric,
+            metric=self._search.goal.first.metric,
             trials=self._search.trials,
-            states=self._states(trials),
-            epochs=sum(trial.epochs for trial in trials) * self._seeds,
+            states=self._states(),
+            epochs=self._seeds
+            * (self._epochs_ended + sum(trial.epochs for trial in self._state.trials.unfinished)),
             epochs_total=self._outline.epochs * self._seeds,
             epochs_are_bound=self._outline.is_upper_bound,
             epochs_a_second=trained / seconds if seconds > 0 else 0.0,
             programs=self._compiler.programs,
             seconds=now - self._start,
-            best=best_trial(self._state, self._epochs),
-            leader=leading_trial(self._state),
+            best=best,
+            leader=best or leading_trial(self._state),
         )
 
-    def _states(self, trials: Sequence[Trial]) -> dict[TrialState, int]:
+    def _start_anew(self) -> None:
+        self._followed = self._state.ended
+        self._seen = self._epochs_ended = 0
+        self._ended: Counter[TrialState] = Counter()
+        self._best: Trial | None = None
+
+    def _take_in(self) -> None:
+        """Look at the trials that have ended since the last time."""
+        if self._followed is not self._state.ended:
+            self._start_anew()  # a trial that had ended is among the living again
+        new = [self._state.trial(number) for number in self._state.ended[self._seen :]]
+        self._seen += len(new)
+        self._ended.update(trial.state for trial in new)
+        self._epochs_ended += sum(trial.epochs for trial in new)
+        candidates = new if self._best is None else [self._best, *new]
+        self._best = winner(candidates, self._epochs)
+
+    def _states(self) -> dict[TrialState, int]:
         """How many trials are in each state; one that waits for its first lane is in none yet."""
-        at_work, counts = self._driver.in_training(), Counter[TrialState]()
-        for trial in trials:
+        at_work, counts = self._driver.in_training(), Counter(self._ended)
+        for trial in self._state.trials.unfinished:
             if trial.state is not TrialState.RUNNING or trial.number in at_work:
                 counts[trial.state] += 1
             elif trial.epochs:

@@ -16,6 +16,7 @@ from hpo.data.dataset import DataSet
 from hpo.data.load import load_data
 from hpo.engine.compiler import Compiler
 from hpo.engine.devices import describe, local_devices
+from hpo.engine.footprint import known_costs
 from hpo.engine.models import abstract_model
 from hpo.engine.places import places
 from hpo.engine.pool import Pool
@@ -30,11 +31,12 @@ from hpo.space import Choice
 from hpo.spec.data import DataSpec
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill
+from hpo.spec.goal import METRICS
 from hpo.spec.marks import with_leaves
 from hpo.spec.merging import Merging
 from hpo.spec.pruner import for_losses
 from hpo.spec.scheduler import OptunaPruner
-from hpo.spec.search import METRICS, SearchSpec
+from hpo.spec.search import SearchSpec
 from hpo.study.checkpoints import CheckpointFolder, CheckpointWriter
 from hpo.study.deciding import Rules
 from hpo.study.driver import Driver
@@ -51,6 +53,7 @@ from hpo.study.progress import Progress, Watcher, spent_seconds
 from hpo.study.provenance import Provenance, differences, library_versions
 from hpo.study.signals import StopRequest
 from hpo.study.states import States
+from hpo.study.stop_rules import stop_sentence
 from hpo.study.storage import Storage
 from hpo.study.times import RunTimes, TimedExecutor, TimedJournal, TimedSampler
 from hpo.study.work import Work
@@ -125,7 +128,7 @@ def run_study(
         lease = stack.enter_context(acquire(storage, study.id))
         noted = follow_spec(storage, study, experiment, say)
         events = storage.events(study.id)
-        state, spent = fold(events, search.objective), spent_seconds(events)
+        state, spent = fold(events, search.goal), spent_seconds(events)
         changed = differences(Provenance.from_document(study.provenance), provenance)
         for sentence in changed if state.starts else ():
             say(sentence)
@@ -135,10 +138,12 @@ def run_study(
                 study.id,
                 state,
                 lease,
-                lambda: open_mirror(storage, study, experiment.space, search.objective),
+                lambda: open_mirror(storage, study, experiment.space, state),
             ),
             times.driver,
         )
+        for note in search.goal.notes:
+            say(f"search.objective: {note}.")
         if len(state):
             say(_resumed(state, search.trials))
         driver_info = {"pid": os.getpid(), "device": describe(devices)}
@@ -192,6 +197,8 @@ def run_study(
         reason = driver.run(lambda: stop.is_set() or time.monotonic() >= deadline, look)
         if reason == "interrupted" and not stop.is_set():
             reason = "timeout"
+        if ending := stop_sentence(reason, search.stop):
+            say(f"The study stops: {ending}.")
         journal.record(times.so_far())
         journal.record(Stop(reason))
         journal.flush()
@@ -235,9 +242,10 @@ class DataSets:
 
 def _rules(experiment: Experiment, search: SearchSpec, knowledge: Knowledge) -> Rules:
     epochs, seed = experiment.training.train.epochs, experiment.training.train.seed
-    setting = Setting(seed, search.trials, epochs, search.scheduler)
+    objectives = len(search.goal.objectives)
+    setting = Setting(seed, search.trials, epochs, search.scheduler, objectives)
     scheduler = search.scheduler
-    if search.objective.maximize and isinstance(scheduler, OptunaPruner):
+    if search.goal.first.maximize and isinstance(scheduler, OptunaPruner):
         scheduler = scheduler.model_copy(update={"pruner": for_losses(scheduler.pruner)})
     return Rules(
         sampler=make_sampler(search.sampler, experiment.space, setting, knowledge),
@@ -247,6 +255,7 @@ def _rules(experiment: Experiment, search: SearchSpec, knowledge: Knowledge) -> 
         is_learning=search.sampler.name not in BLIND,
         seeds=experiment.training.train.seeds,
         explorer=explorer_of(search.scheduler, experiment.space, seed),
+        stop=search.stop,
     )
 
 
@@ -254,12 +263,15 @@ def _preparer(
     experiment: Experiment, datasets: DataSets, platform: str, merging: Merging
 ) -> Callable[[HParams, int], Work]:
     varying = experiment.space.varying
+    wanted = experiment.search.goal.metrics if experiment.search else ()
 
     def prepare(hparams: HParams, number: int) -> Work:
         training = merging.of(fill(experiment.training, hparams, number))
         data = datasets.load(training.data)
         program, knobs = split(training, data, platform, varying)
-        return Work(training, program, knobs, data)
+        return Work(
+            training, program, knobs, data, costs=known_costs(training, data, platform, wanted)
+        )
 
     return prepare
 
@@ -269,12 +281,12 @@ def _nobody(sentence: str) -> None:
 
 
 def _check_metric(search: SearchSpec, data: DataSet) -> None:
-    metric = search.objective.metric
-    if data.task not in METRICS[metric][0]:
-        known = [name for name, (tasks, _) in METRICS.items() if data.task in tasks]
-        raise HpoError(
-            f"search.objective: {metric} is no metric of a {data.task}: use {', '.join(known)}."
-        )
+    for metric in search.goal.metrics:
+        if metric in METRICS and data.task not in METRICS[metric][0]:
+            known = [name for name, (tasks, _) in METRICS.items() if data.task in tasks]
+            raise HpoError(
+                f"search: {metric} is no metric of a {data.task}: use {', '.join(known)}."
+            )
 
 
 def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:

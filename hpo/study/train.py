@@ -17,8 +17,9 @@ from hpo.data.load import load_data
 from hpo.engine.compiler import Compiler
 from hpo.engine.devices import describe, local_devices
 from hpo.engine.lane import own_weights
+from hpo.engine.occupant import Report
 from hpo.engine.plan import choose_plans
-from hpo.engine.pool import Pool, Report
+from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from hpo.errors import HpoError
 from hpo.spec.changes import changing, stages

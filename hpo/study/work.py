@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from hpo.data.dataset import DataSet
+from hpo.engine.occupant import Changes
 from hpo.engine.plan import Plan, Plans
-from hpo.engine.pool import Changes
 from hpo.engine.program import Program
 from hpo.spec.experiment import Training
 from hpo.study.events import Pin
@@ -26,6 +26,7 @@ class Work:
     knobs: np.ndarray
     data: DataSet
     changes: Changes = ()
+    costs: Mapping[str, float] = field(default_factory=dict)  # known before it trains
 
     @property
     def steps(self) -> int:

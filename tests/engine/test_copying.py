@@ -10,8 +10,9 @@ from hpo.data.dataset import DataSet
 from hpo.engine.compiler import Compiler
 from hpo.engine.devices import local_devices
 from hpo.engine.lane import Lane
+from hpo.engine.occupant import Report
 from hpo.engine.plan import Plan, Plans
-from hpo.engine.pool import Pool, Report
+from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from hpo.spec.changes import changing, stages
 from tests.engine.samples import a_training

@@ -75,7 +75,7 @@ def store(storage, tmp_path):
             {"versions": {"hpo": "0.1.0", "jax": "0.10.2"}, "folder": str(folder)},
             "data-1",
         )
-        state = StudyState(experiment_from_document(spec, Path()).search.objective)
+        state = StudyState(experiment_from_document(spec, Path()).search.goal)
         log = [state.record(Start({"device": "2 x cpu"}, tuple(differences)), None, NOON_MS)]
         for number, (hparams, accuracies, end) in enumerate(lives):
             log.append(state.record(Propose(hparams, state.seq), number, NOON_MS))

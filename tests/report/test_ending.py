@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from hpo.report.ending import ending_view, next_commands
-from hpo.spec.search import Objective, SearchSpec
+from hpo.spec.goal import Objective
+from hpo.spec.search import SearchSpec
 from hpo.study.progress import Progress
 from hpo.study.run import Outcome
 from hpo.trial import Trial, TrialState

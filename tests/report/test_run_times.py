@@ -21,7 +21,7 @@ def timed(storage, store):
     record = store([], stop=None)
     experiment = stored_experiment(record, "here")
     with acquire(storage, record.id) as lease:
-        state = fold(storage.events(record.id), experiment.search.objective)
+        state = fold(storage.events(record.id), experiment.search.goal)
         happenings = [
             Times({"pool 0": {"idle": 1.0}}),
             Times({"pool 0": POOL, "driver": DRIVER}),

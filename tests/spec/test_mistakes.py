@@ -190,15 +190,47 @@ ROWS = [
     ),
     (
         "data: {dataset: diabetes}",
-        "spec.yaml:6: search.objective: accuracy is not a metric of regression: write one of {minimize: loss}, {minimize: mae}, {maximize: r2}, {minimize: rmse}",
+        "spec.yaml:6: search.objective: accuracy is not a metric of regression: write one of {minimize: loss}, {minimize: mae}, {maximize: r2}, {minimize: rmse}, {minimize: train_loss}",
     ),
     (
         "search: {objective: {maximize: acuracy}, trials: 1}",
-        "spec.yaml:6: search.objective: unknown metric 'acuracy'. Did you mean 'accuracy'? Known metrics: accuracy, loss, mae, r2, rmse.",
+        "spec.yaml:6: search.objective: unknown metric 'acuracy'. Did you mean 'accuracy'? Known metrics: accuracy, flops, latency_ms, loss, mae, parameters, r2, rmse, train_loss, train_seconds.",
     ),
     (
-        "search: {objective: {minimize: accuracy}, trials: 1}",
-        "spec.yaml:6: search.objective: cannot minimize accuracy: write {maximize: accuracy}",
+        "search: {objective: {minimize: parameters}, trials: 1}",
+        "spec.yaml:6: search.objective: parameters is not known after every epoch, and schedulers follow the first objective: write a list of objectives with a metric first, such as accuracy, or bound it under search.constraints",
+    ),
+    (
+        "search: {objective: [{maximize: accuracy}, {minimize: accuracy}], trials: 1}",
+        "spec.yaml:6: search.objective[1]: accuracy is there twice: keep one of them",
+    ),
+    (
+        "search: {objective: [{maximize: accuracy}, {minimize: flop}], trials: 1}",
+        "spec.yaml:6: search.objective[1]: unknown metric 'flop'. Did you mean 'flops'? Known metrics: accuracy, flops, latency_ms, loss, mae, parameters, r2, rmse, train_loss, train_seconds.",
+    ),
+    (
+        "search: {objective: [{maximize: accuracy}, {minimize: rmse}], trials: 1}",
+        "spec.yaml:6: search.objective[1]: rmse is not a metric of classification: write one of {maximize: accuracy}, {minimize: loss}, {minimize: train_loss}",
+    ),
+    (
+        "search: {objective: {maximize: accuracy}, trials: 1, constraints: [{metric: parameters, at_moost: 5}]}",
+        "spec.yaml:6: search.constraints[0].at_moost: unknown key 'at_moost'. Did you mean 'at_most'? Known keys: at_least, at_most, metric.",
+    ),
+    (
+        "search: {objective: {maximize: accuracy}, trials: 1, constraints: [{metric: parameters}]}",
+        "spec.yaml:6: search.constraints[0]: needs at_most or at_least: write {metric: parameters, at_most: 1}",
+    ),
+    (
+        "search: {objective: {maximize: accuracy}, trials: 1, constraints: {metric: flops, at_most: 1}}",
+        "spec.yaml:6: search.constraints: cannot be {metric: 'flops', at_most: 1}: write a list of {metric: ...}",
+    ),
+    (
+        "search: {objective: {maximize: accuracy}, trials: 1, constraints: [{metric: mae, at_most: 1}]}",
+        "spec.yaml:6: search.constraints[0].metric: mae is not a metric of classification: write one of accuracy, loss, train_loss, parameters, flops, train_seconds, latency_ms",
+    ),
+    (
+        "search: {objective: {maximize: accuracy}, trials: 1, stop: {no_improvement: 0}}",
+        "spec.yaml:6: search.stop.no_improvement: cannot be 0: write a whole number of at least 1 or null",
     ),
     (
         "search: {objective: {}, trials: 1}",
@@ -206,7 +238,7 @@ ROWS = [
     ),
     (
         "search: {objective: accuracy, trials: 1}",
-        "spec.yaml:6: search.objective: cannot be 'accuracy': write a mapping such as {maximize: ...}",
+        "spec.yaml:6: search.objective: cannot be 'accuracy': write {maximize: ...} or a list of {maximize: ...}",
     ),
     ("search: {trials: 10}", "spec.yaml:6: search.objective: is missing: write {maximize: ...}"),
     (

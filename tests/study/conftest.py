@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from hpo.space import Choice, Dimension, Float, Int, SearchSpace
-from hpo.spec.search import Objective
+from hpo.spec.goal import Goal, Objective
 from hpo.study.events import End, Event, Pause, Promote, Propose, Report, StudyState
 from hpo.study.storage import Storage
 from hpo.trial import TrialState
 
 
 @pytest.fixture
-def objective():
-    return Objective(maximize="accuracy")
+def goal():
+    return Goal((Objective(maximize="accuracy"),))
 
 
 @pytest.fixture

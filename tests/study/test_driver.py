@@ -14,14 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo.engine.lane import initial_lane
+from hpo.engine.occupant import Report
 from hpo.engine.plan import Plan, Plans
-from hpo.engine.pool import Report
 from hpo.engine.program import Program, split
 from hpo.search.random_search import RandomSearch
 from hpo.search.scheduler import make_scheduler
 from hpo.space import Choice, Dimension, Float, SearchSpace
 from hpo.spec.experiment import Training
 from hpo.spec.fill import fill
+from hpo.spec.goal import Goal, Objective
 from hpo.spec.pruner import MedianPruner
 from hpo.spec.scheduler import (
     Asha,
@@ -32,7 +33,6 @@ from hpo.spec.scheduler import (
     Patience,
     SuccessiveHalving,
 )
-from hpo.spec.search import Objective
 from hpo.study.checkpoints import CheckpointFolder, CheckpointWriter
 from hpo.study.deciding import Rules
 from hpo.study.driver import Driver, Work
@@ -186,7 +186,7 @@ class MemoryJournal:
 
     def __init__(self, log: Sequence[Event] = ()) -> None:
         self.log = list(log)
-        self.state: StudyState = fold(self.log, Objective(maximize="accuracy"))
+        self.state: StudyState = fold(self.log, Goal((Objective(maximize="accuracy"),)))
         self._noted: list[Event] = []
 
     def record(self, what: Happening, trial: int | None = None) -> None:

@@ -56,7 +56,7 @@ def store(storage, experiment, trials, fingerprint="data-1"):
     study = storage.create_study(
         experiment.name, experiment.document, 0, {"versions": {}}, fingerprint
     )
-    pen = Pen(experiment.search.objective)
+    pen = Pen(experiment.search.goal)
     events = []
     for hparams, accuracies in trials:
         before = pen.state
@@ -106,7 +106,7 @@ def test_the_best_of_an_earlier_study_are_tried_first_and_its_results_are_shown(
     assert note.trials[0].losses == (-0.6, -0.8)
     assert note.is_comparable
 
-    pen = Pen(experiment.search.objective)
+    pen = Pen(experiment.search.goal)
     pen.record(note)
     known = knowledge_of(experiment, pen, said.append)
     assert [point["model.dropout"] for point in known.points] == [0.1, 0.3, 0.1, 0.2]
@@ -119,10 +119,10 @@ def test_what_was_learnt_is_not_read_again_and_survives_the_log(storage, there):
     experiment = an_experiment(search={"from": ["there"]})
     (note,), _ = learn(storage, experiment)
     assert learn(storage, experiment, [note]) == ([], [])
-    state = StudyState(experiment.search.objective)
+    state = StudyState(experiment.search.goal)
     move = Move(RangeMove("model.dropout", 0.0, 0.4, 20, "because"))
     rows = [to_row(state.record(what, None, 0)) for what in (note, move)]
-    again = fold(from_rows(rows), experiment.search.objective)
+    again = fold(from_rows(rows), experiment.search.goal)
     assert again.notes == [note, move] == state.notes
     assert str(move) == "model.dropout ranges from 0 to 0.4 after 20 trials: because."
 
@@ -167,7 +167,7 @@ def test_a_source_that_cannot_be_read_is_the_users_to_fix(storage, there, source
 
 def test_trials_outside_the_space_are_said_and_told_to_no_sampler():
     experiment = an_experiment()
-    pen = Pen(experiment.search.objective)
+    pen = Pen(experiment.search.goal)
     pen.train({"model.dropout": 0.2}, 0.5, 0.6)
     pen.train({"model.dropout": 0.5}, 0.5, 0.6)
     said = []
@@ -182,7 +182,7 @@ def test_trials_outside_the_space_are_said_and_told_to_no_sampler():
 def test_a_range_that_has_moved_leaves_no_trial_outside():
     space = {"model.dropout": {"float": [0.1, 0.3], "adapt": [0.0, 0.8]}}
     experiment = an_experiment(space=space)
-    pen = Pen(experiment.search.objective)
+    pen = Pen(experiment.search.goal)
     pen.train({"model.dropout": 0.7}, 0.5, 0.6)
     said = []
     known = knowledge_of(experiment, pen, said.append)

@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo.errors import StudyError
-from hpo.spec.search import Objective
+from hpo.spec.goal import Goal, Objective
 from hpo.study.event_rows import EventRow, from_rows, to_row
 from hpo.study.events import (
     Checkpoint,
+    Cost,
     End,
     Event,
     Pause,
@@ -25,8 +26,8 @@ from hpo.study.events import (
 )
 from hpo.trial import Trial, TrialState
 
-ACCURACY = Objective(maximize="accuracy")
-LOSS = Objective(minimize="loss")
+ACCURACY = Goal((Objective(maximize="accuracy"),))
+LOSS = Goal((Objective(minimize="loss"),))
 hparams = st.dictionaries(
     st.sampled_from(["a", "a.b", "c"]),
     st.one_of(st.none(), st.booleans(), st.integers(), st.sampled_from(["relu", [64, 32], {}])),
@@ -46,7 +47,7 @@ def logs(draw):
         under_way = [trial.number for trial in state.trials if not trial.state.is_finished]
         kinds = ["propose", "start", "stop", "pin", "times"]
         if under_way:
-            kinds += ["report", "report", "report", "pause", "promote", "checkpoint", "end"]
+            kinds += ["report", "report", "report", "cost", "pause", "promote", "checkpoint", "end"]
         kind = draw(st.sampled_from(kinds))
         number = draw(st.sampled_from(under_way)) if under_way else None
         epoch = len(state.metrics.get(number, ()))
@@ -65,6 +66,10 @@ def logs(draw):
                 number, what = None, Times({"pool 0": {"training": 1.5, "idle": 0.25}})
             case "report":
                 what = Report(epoch + 1, draw(metrics))
+            case "cost":
+                what = Cost({"train_seconds": draw(st.floats(0, 1e9))})
+            case "cost":
+                what = Cost({"train_seconds": draw(st.floats(0, 1e9))})
             case "pause":
                 what = Pause(epoch)
             case "promote":
@@ -118,14 +123,14 @@ def test_a_log_folds_to_its_trials():
     assert state.seq == 7
 
 
-@pytest.mark.parametrize(("objective", "loss"), [(ACCURACY, -0.75), (LOSS, 0.5)])
-def test_losses_are_smaller_for_better_trials(objective, loss):
+@pytest.mark.parametrize(("goal", "loss"), [(ACCURACY, -0.75), (LOSS, 0.5)])
+def test_losses_are_smaller_for_better_trials(goal, loss):
     log = [
         Event(1, 0, 0, Propose({}, 0)),
         Event(2, 0, 0, Report(1, {"accuracy": 0.75, "loss": 0.5})),
     ]
 
-    assert fold(log, objective).trial(0).losses == (loss,)
+    assert fold(log, goal).trial(0).losses == (loss,)
 
 
 def test_the_losses_of_a_diverged_trial_stop_before_the_epoch_that_was_not_finite():

@@ -101,12 +101,12 @@ def test_a_driver_that_renews_keeps_its_lease(storage, study, clock):
         acquire(storage, study.id, clock)
 
 
-def test_a_driver_whose_study_was_taken_over_cannot_go_on(storage, study, clock, objective):
+def test_a_driver_whose_study_was_taken_over_cannot_go_on(storage, study, clock, goal):
     lost = acquire(storage, study.id, clock)
     change(storage, host="elsewhere")
     clock.now += EXPIRY_SECONDS + 1
     taker = acquire(storage, study.id, clock)
-    event = StudyState(objective).record(Start({}), None, 0)
+    event = StudyState(goal).record(Start({}), None, 0)
 
     with pytest.raises(StudyError, match="another process has taken over"):
         lost.renew()

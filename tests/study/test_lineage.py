@@ -4,13 +4,13 @@ import math
 
 import pytest
 
-from hpo.spec.search import Objective
+from hpo.spec.goal import Goal, Objective
 from hpo.study.event_rows import from_rows, to_row
 from hpo.study.events import Checkpoint, End, Promote, Propose, Report, StudyState, fold
 from hpo.study.lineage import Segment, changes, trained_by
 from hpo.trial import Exploit, TrialState
 
-LOSS = Objective(minimize="loss")
+LOSS = Goal((Objective(minimize="loss"),))
 
 
 def log_of(*happenings):

@@ -12,9 +12,11 @@ import optuna
 import pytest
 import sqlalchemy as sa
 
+from hpo.search.pareto import pareto_front
 from hpo.space import Choice, Dimension, Float, Int, SearchSpace
-from hpo.spec.search import Objective
+from hpo.spec.goal import Constraint, Goal, Objective
 from hpo.study.events import (
+    Cost,
     End,
     Promote,
     Propose,
@@ -45,8 +47,8 @@ def lease(storage, study):
 
 
 @pytest.fixture
-def state(objective):
-    return StudyState(objective)
+def state(goal):
+    return StudyState(goal)
 
 
 def loaded(url):
@@ -77,13 +79,11 @@ def assert_level(url, state):
         assert (theirs.datetime_complete is not None) == ours.state.is_finished
 
 
-def test_optuna_reads_the_study_as_the_log_has_it(
-    url, storage, study, lease, state, space, objective, life
-):
-    mirror = open_mirror(storage, study, space, objective)
+def test_optuna_reads_the_study_as_the_log_has_it(url, storage, study, lease, state, space, life):
+    mirror = open_mirror(storage, study, space, state)
     assert isinstance(mirror, OptunaTables)
 
-    for number, end in enumerate([*TrialState][2:] * 2 + [None]):
+    for number, end in enumerate([*TrialState][2:5] * 2 + [None]):
         storage.append(study.id, life(state, number, end), lease.token, mirror)
 
     assert_level(url, state)
@@ -100,9 +100,9 @@ def test_optuna_reads_the_study_as_the_log_has_it(
 
 
 def test_optuna_is_shown_the_hparams_that_a_trial_has_now_and_what_it_had_before(
-    url, storage, study, lease, state, space, objective, life
+    url, storage, study, lease, state, space, life
 ):
-    mirror = open_mirror(storage, study, space, objective)
+    mirror = open_mirror(storage, study, space, state)
     storage.append(study.id, life(state, 0, TrialState.COMPLETE), lease.token, mirror)
     storage.append(study.id, life(state, 1, TrialState.DIVERGED), lease.token, mirror)
     assert_level(url, state)
@@ -128,14 +128,13 @@ def test_optuna_is_shown_the_hparams_that_a_trial_has_now_and_what_it_had_before
         {"trial": 0, "after": 0, "hparams": dict(state.trial(0).hparams)},
         {"trial": 1, "after": 6, "hparams": hparams},
     ]
-    assert open_mirror(storage, study, space, objective) is not None  # caught up with from the log
+    assert open_mirror(storage, study, space, state) is not None  # caught up with from the log
     assert_level(url, state)
 
 
 def test_a_minimised_metric_keeps_its_sign(url, storage, study, lease, space, life):
-    objective = Objective(minimize="loss")
-    state = StudyState(objective)
-    mirror = open_mirror(storage, study, space, objective)
+    state = StudyState(Goal((Objective(minimize="loss"),)))
+    mirror = open_mirror(storage, study, space, state)
 
     storage.append(study.id, life(state, 0, TrialState.COMPLETE), lease.token, mirror)
 
@@ -144,10 +143,40 @@ def test_a_minimised_metric_keeps_its_sign(url, storage, study, lease, space, li
     assert trials[0].value == state.metrics[0][-1]["loss"]
 
 
-def test_distributions_are_those_of_the_space(
-    url, storage, study, lease, state, space, objective, life
-):
-    mirror = open_mirror(storage, study, space, objective)
+def test_optuna_finds_the_same_front_of_several_objectives(url, storage, study, lease, space):
+    goal = Goal(
+        (Objective(maximize="accuracy"), Objective(minimize="parameters")),
+        (Constraint(metric="parameters", at_most=50), Constraint(metric="loss", at_most=1)),
+    )
+    state = StudyState(goal)
+    mirror = open_mirror(storage, study, space, state)
+    results = [(0.9, 40, 0.5), (0.8, 30, 0.5), (0.7, 45, 0.5), (0.99, 20, 1.5), (0.9, 40, 0.5)]
+    for number, (accuracy, parameters, loss) in enumerate(results):
+        life = [
+            Propose(space.draw(np.random.default_rng(number)), 0),
+            Cost({"parameters": parameters}),
+            Report(1, {"accuracy": accuracy, "loss": loss}),
+            End(TrialState.COMPLETE),
+        ]
+        events = [state.record(what, number, 0) for what in life]
+        storage.append(study.id, events, lease.token, mirror)
+    shape = [Propose({}, 0), Cost({"parameters": 60}), End(TrialState.INFEASIBLE)]
+    events = [state.record(what, 5, 0) for what in shape]
+    storage.append(study.id, events, lease.token, mirror)
+
+    found, trials = loaded(url)
+    assert [direction.name for direction in found.directions] == ["MAXIMIZE", "MINIMIZE"]
+    ours = [trial.number for trial in pareto_front(state.trials)]
+    assert sorted(trial.number for trial in found.best_trials) == sorted(ours) == [0, 1, 4]
+    assert trials[1].values == [0.8, 30.0]
+    assert trials[3].constraints == {"parameters at most 50": -0.6, "loss at most 1": 0.5}
+    assert trials[5].state is optuna.trial.TrialState.PRUNED
+    assert trials[5].user_attrs["hpo:state"] == "infeasible"
+    assert trials[5].constraints == {"parameters at most 50": 0.2}
+
+
+def test_distributions_are_those_of_the_space(url, storage, study, lease, state, space, life):
+    mirror = open_mirror(storage, study, space, state)
     storage.append(study.id, life(state, 0, TrialState.COMPLETE), lease.token, mirror)
 
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -163,9 +192,9 @@ def test_distributions_are_those_of_the_space(
 
 
 def test_optuna_reads_a_study_whose_space_has_changed(
-    url, storage, study, lease, state, space, objective, life
+    url, storage, study, lease, state, space, life
 ):
-    mirror = open_mirror(storage, study, space, objective)
+    mirror = open_mirror(storage, study, space, state)
     for number in range(4):
         storage.append(study.id, life(state, number, TrialState.COMPLETE), lease.token, mirror)
     by_path = {**space.by_path}
@@ -179,7 +208,7 @@ def test_optuna_reads_a_study_whose_space_has_changed(
     by_path |= {path: Dimension(path, distribution) for path, distribution in changed.items()}
     grown = SearchSpace(tuple(by_path.values()))
 
-    mirror = open_mirror(storage, study, grown, objective)
+    mirror = open_mirror(storage, study, grown, state)
     assert_level(url, state)
     hparams = grown.draw(np.random.default_rng(9))
     storage.append(study.id, [state.record(Propose(hparams, state.seq), 4, 0)], lease.token, mirror)
@@ -198,14 +227,14 @@ def test_optuna_reads_a_study_whose_space_has_changed(
         value=0.5, params=trials[4].params, distributions=trials[4].distributions
     )
     storage.append(study.id, life(state, 5, TrialState.COMPLETE), lease.token, None)
-    open_mirror(storage, study, space, objective)  # back to the first space
+    open_mirror(storage, study, space, state)  # back to the first space
     assert_level(url, state)
 
 
 def test_paused_trials_are_pruned_in_optunas_tables_when_the_study_is_finished(
-    url, storage, study, lease, state, space, objective, life
+    url, storage, study, lease, state, space, life
 ):
-    mirror = open_mirror(storage, study, space, objective)
+    mirror = open_mirror(storage, study, space, state)
     storage.append(study.id, life(state, 0, None), lease.token, mirror)
     stop = state.record(Stop("finished"), None, 0)
     storage.append(study.id, [stop], lease.token, mirror)
@@ -225,13 +254,13 @@ def test_paused_trials_are_pruned_in_optunas_tables_when_the_study_is_finished(
 
 
 def test_events_stored_before_the_mirror_is_opened_are_caught_up_with(
-    url, storage, study, lease, state, space, objective, life
+    url, storage, study, lease, state, space, life
 ):
-    for number, end in enumerate([*TrialState][2:]):
+    for number, end in enumerate([*TrialState][2:5]):
         storage.append(study.id, life(state, number, end), lease.token)
     assert storage.study("digits").mirrored_seq == 0
 
-    mirror = open_mirror(storage, study, space, objective)
+    mirror = open_mirror(storage, study, space, state)
     assert_level(url, state)
     assert storage.study("digits").mirrored_seq == state.seq
 
@@ -240,22 +269,26 @@ def test_events_stored_before_the_mirror_is_opened_are_caught_up_with(
 
 
 def test_a_mirror_that_lags_anywhere_is_made_level(
-    url, storage, study, lease, state, space, objective, life
+    url, storage, study, lease, state, space, goal, life
 ):
-    mirror = open_mirror(storage, study, space, objective)
+    stored = StudyState(goal)
+    mirror = open_mirror(storage, study, space, stored)
     for number in range(3):
         log = life(state, number, TrialState.COMPLETE)
         cut = 3 + 4 * number  # in the first rung, after the pause, near the end
+        for event in log[:cut]:
+            stored.apply(event)
         storage.append(study.id, log[:cut], lease.token, mirror)
         storage.append(study.id, log[cut:], lease.token)
-        mirror = open_mirror(storage, study, space, objective)
+        stored = fold(storage.events(study.id), goal)
+        mirror = open_mirror(storage, study, space, stored)
         assert_level(url, state)
 
 
 def test_a_study_set_aside_is_renamed_for_optuna_too(
-    url, storage, study, lease, state, space, objective, life
+    url, storage, study, lease, state, space, life
 ):
-    mirror = open_mirror(storage, study, space, objective)
+    mirror = open_mirror(storage, study, space, state)
     storage.append(study.id, life(state, 0, TrialState.COMPLETE), lease.token, mirror)
 
     storage.set_aside(study.id)
@@ -264,13 +297,13 @@ def test_a_study_set_aside_is_renamed_for_optuna_too(
 
 
 def test_the_tables_sit_beside_studies_that_optuna_made(
-    url, storage, study, lease, state, space, objective, life
+    url, storage, study, lease, state, space, life
 ):
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     own = optuna.create_study(study_name="own", storage=url)
     own.add_trial(optuna.trial.create_trial(value=1.0))
 
-    mirror = open_mirror(storage, study, space, objective)
+    mirror = open_mirror(storage, study, space, state)
     storage.append(study.id, life(state, 0, TrialState.COMPLETE), lease.token, mirror)
     own.add_trial(optuna.trial.create_trial(value=2.0))
 
@@ -279,16 +312,16 @@ def test_the_tables_sit_beside_studies_that_optuna_made(
 
 
 def test_of_an_unknown_schema_optuna_itself_writes_the_finished_trials(
-    url, storage, study, lease, state, space, objective, life, monkeypatch
+    url, storage, study, lease, state, space, life, monkeypatch
 ):
     monkeypatch.setattr("hpo.study.optuna_tables.ALEMBIC_HEAD", "v9.9.9.z")
     storage.append(study.id, life(state, 0, TrialState.COMPLETE), lease.token)
-    mirror = open_mirror(storage, study, space, objective)
+    mirror = open_mirror(storage, study, space, state)
     assert isinstance(mirror, OptunaStorage)
     storage.append(study.id, life(state, 1, None), lease.token, mirror)
     storage.append(study.id, life(state, 2, TrialState.DIVERGED), lease.token, mirror)
 
-    mirror = open_mirror(storage, study, space, objective)  # writes nothing twice
+    mirror = open_mirror(storage, study, space, state)  # writes nothing twice
 
     _, trials = loaded(url)
     assert [trial.user_attrs["hpo:number"] for trial in trials] == [0, 2]
@@ -297,22 +330,20 @@ def test_of_an_unknown_schema_optuna_itself_writes_the_finished_trials(
     assert len(trials[0].intermediate_values) == 9
 
 
-def test_tables_of_a_later_optuna_are_left_alone(
-    url, storage, study, lease, state, space, objective, caplog
-):
-    open_mirror(storage, study, space, objective)
+def test_tables_of_a_later_optuna_are_left_alone(url, storage, study, lease, state, space, caplog):
+    open_mirror(storage, study, space, state)
     connection = sqlite3.connect(storage._path)
     connection.execute("update alembic_version set version_num = 'v9.9.9.z'")
     connection.commit()
     connection.close()
 
-    assert open_mirror(storage, study, space, objective) is None
+    assert open_mirror(storage, study, space, state) is None
     assert "Optuna's tables of study 'digits' stay as they are" in caplog.text
 
 
 @pytest.mark.long
 def test_a_driver_killed_between_appends_leaves_a_log_that_optunas_tables_agree_with(
-    url, storage, study, space, objective, life, tmp_path
+    url, storage, study, space, goal, life, tmp_path
 ):
     storage.close()
     script = tmp_path / "driver.py"
@@ -331,7 +362,7 @@ def test_a_driver_killed_between_appends_leaves_a_log_that_optunas_tables_agree_
             assert [event.seq for event in log] == list(range(1, len(log) + 1))
             assert len(log) >= int(lines[-1])
             assert after.study("digits").mirrored_seq == len(log)
-            assert_level(url, fold(log, objective))
+            assert_level(url, fold(log, goal))
             kept.append(len(log))
     assert kept == sorted(kept)
 
@@ -347,18 +378,20 @@ from hpo.study.storage import Storage
 from hpo.trial import TrialState
 
 space = conftest.space.__wrapped__()
-objective = conftest.objective.__wrapped__()
+goal = conftest.goal.__wrapped__()
 record = conftest.life.__wrapped__(space)
 storage = Storage.create({url!r})
 study = storage.study("digits")
 lease = acquire(storage, study.id)
-state = fold(storage.events(study.id), objective)
-mirror = open_mirror(storage, study, space, objective)
+state, stored = (fold(storage.events(study.id), goal) for _ in range(2))
+mirror = open_mirror(storage, study, space, stored)
 number = len(state)
 buffer = []
 while True:
     buffer += record(state, number, TrialState.COMPLETE)
     number += 1
+    for event in buffer[:7]:
+        stored.apply(event)
     storage.append(study.id, buffer[:7], lease.token, mirror)
     del buffer[:7]
     print(state.seq - len(buffer), flush=True)

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpo.spec.search import Objective
+from hpo.spec.goal import Goal, Objective
 from hpo.study.event_rows import from_rows, to_row
 from hpo.study.events import Checkpoint, Event, Propose, ReplicaReport, Report, StudyState
 from hpo.study.replicas import Replicas, deviation_of, final_reports, mean_of, replica_training
 from hpo.trial import Job, TrialState
 from tests.study.test_driver import EPOCHS, TRAINING, Run
 
-LOSS = Objective(minimize="loss")
+LOSS = Goal((Objective(minimize="loss"),))
 SEEDS = 3
 
 

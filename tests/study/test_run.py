@@ -67,7 +67,7 @@ class Studies:
         assert experiment.search is not None
         with Storage.read(self.url) as storage:
             events = storage.events(storage.study(name or experiment.name).id)
-        return fold(events, experiment.search.objective)
+        return fold(events, experiment.search.goal)
 
     def curves(self, experiment: Experiment) -> list[Any]:
         state = self.state(experiment)
@@ -98,6 +98,50 @@ def test_a_study_learns_the_same_with_one_lane_as_with_eight(
     one.run(an_experiment("train.lanes=1"))
     eight.run(an_experiment("train.lanes=8"))
     assert one.curves(an_experiment()) == eight.curves(an_experiment())
+
+
+def test_a_study_that_a_rule_has_stopped_says_so_and_goes_on_when_the_rule_changes(
+    studies: Studies,
+) -> None:
+    goal = (
+        "search.objective=[{maximize: accuracy}, {minimize: latency_ms}]",
+        "search.constraints=[{metric: parameters, at_most: 1000}]",
+    )
+    first = studies.run(an_experiment(*goal, "search.stop.epochs=6"))
+    assert first.reason == "epochs"
+    trained = studies.state(an_experiment(*goal)).epochs
+    assert trained >= 6
+    again = studies.run(an_experiment(*goal, "search.stop.epochs=6"))
+    assert again.reason == "epochs"
+    assert "search.stop.epochs" in studies.said[-1]
+    assert studies.state(an_experiment(*goal)).epochs == trained
+
+    assert studies.run(an_experiment(*goal)).reason == "finished"
+    state = studies.state(an_experiment(*goal))
+    assert len(state) == 8
+    for trial in state.trials:
+        costs = state.costs[trial.number]
+        assert costs["parameters"] == (4 + 1) * 8 + (8 + 1) * 3
+        assert costs["train_seconds"] > 0
+        assert ("latency_ms" in costs) == (trial.state is TrialState.COMPLETE)
+        if trial.values:
+            assert trial.values == (trial.losses[-1], costs["latency_ms"])
+
+
+def test_a_trial_that_is_too_large_is_never_trained(studies: Studies) -> None:
+    space = {**DOCUMENT["space"], "model.widths": {"choice": [[8], [64]]}}
+    limits = "search.constraints=[{metric: parameters, at_most: 100}]"
+    outcome = studies.run(an_experiment(limits, "search.scheduler={name: none}", space=space))
+    state = studies.state(an_experiment(limits))
+    large = [trial for trial in state.trials if trial.hparams["model.widths"] == [64]]
+    assert large
+    for trial in large:
+        assert trial.state is TrialState.INFEASIBLE
+        assert trial.violation == pytest.approx((64 * (4 + 1) + 65 * 3) / 100 - 1)
+        assert not state.metrics[trial.number]
+    others = [trial for trial in state.trials if trial not in large]
+    assert all(trial.state is TrialState.COMPLETE for trial in others)
+    assert outcome.progress.best in others
 
 
 def test_no_more_programs_are_compiled_than_were_announced(

@@ -23,8 +23,8 @@ def test_a_study_comes_back_as_it_was_stored(url, storage, study):
     assert (study.seed, study.data_fingerprint) == (7, "data-1")
 
 
-def test_the_log_comes_back_as_it_was_appended(storage, study, objective, life):
-    state = StudyState(objective)
+def test_the_log_comes_back_as_it_was_appended(storage, study, goal, life):
+    state = StudyState(goal)
     first, second = life(state, 0, TrialState.COMPLETE), life(state, 1, TrialState.PRUNED)
 
     with acquire(storage, study.id) as lease:
@@ -35,14 +35,14 @@ def test_the_log_comes_back_as_it_was_appended(storage, study, objective, life):
     assert storage.events(study.id, since=first[-1].seq) == second
 
 
-def test_an_append_is_stored_whole_or_not_at_all(storage, study, objective, life):
+def test_an_append_is_stored_whole_or_not_at_all(storage, study, goal, life):
     class BrokenMirror:
         def write(self, connection, events):
             raise RuntimeError("mirror")
 
         def committed(self): ...
 
-    events = life(StudyState(objective), 0, TrialState.COMPLETE)
+    events = life(StudyState(goal), 0, TrialState.COMPLETE)
     with acquire(storage, study.id) as lease:
         with pytest.raises(RuntimeError, match="mirror"):
             storage.append(study.id, events, lease.token, BrokenMirror())
@@ -50,9 +50,9 @@ def test_an_append_is_stored_whole_or_not_at_all(storage, study, objective, life
         assert storage.events(study.id) == []
 
 
-def test_two_studies_in_one_database_keep_their_logs_apart(storage, study, objective):
+def test_two_studies_in_one_database_keep_their_logs_apart(storage, study, goal):
     other = storage.create_study("iris", {}, 0, {}, "data-2")
-    event = StudyState(objective).record(Stop("finished"), None, 0)
+    event = StudyState(goal).record(Stop("finished"), None, 0)
 
     with acquire(storage, study.id) as lease, acquire(storage, other.id):
         storage.append(study.id, [event], lease.token)
@@ -60,8 +60,8 @@ def test_two_studies_in_one_database_keep_their_logs_apart(storage, study, objec
     assert storage.events(other.id) == []
 
 
-def test_a_study_set_aside_keeps_its_log_under_another_name(storage, study, objective):
-    event = StudyState(objective).record(Start({}), None, 0)
+def test_a_study_set_aside_keeps_its_log_under_another_name(storage, study, goal):
+    event = StudyState(goal).record(Start({}), None, 0)
     with acquire(storage, study.id) as lease:
         storage.append(study.id, [event], lease.token)
 
@@ -200,9 +200,9 @@ def test_a_read_only_folder_is_refused_to_a_driver(storage, study, tmp_path):
     assert "read-only" in _run_without_rights(tmp_path, "Storage.create('sqlite:///hpo.db')")
 
 
-def test_a_reader_sees_the_log_of_a_driver_at_work(url, storage, study, objective):
+def test_a_reader_sees_the_log_of_a_driver_at_work(url, storage, study, goal):
     with acquire(storage, study.id) as lease, Storage.read(url) as reader:
-        event = StudyState(objective).record(Start({}), None, 0)
+        event = StudyState(goal).record(Start({}), None, 0)
         storage.append(study.id, [event], lease.token)
 
         assert reader.events(study.id) == [event]
