@@ -20,7 +20,7 @@ import numpy as np
 from hpo.data.load import load_data
 from hpo.engine.compiler import Compiler
 from hpo.engine.devices import local_devices
-from hpo.engine.plan import Plan
+from hpo.engine.plan import Plan, Plans
 from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from hpo.spec.fill import fill
@@ -104,7 +104,7 @@ def main() -> None:
                 filled = fill(training, hparams, lane)
                 program, knobs = split(filled, data, "cpu", experiment.space.varying)
                 if lane == 0:
-                    pool.load(program, Plan(form, lanes), data)  # type: ignore[arg-type]
+                    pool.load(program, Plans(Plan(form, lanes)), data)  # type: ignore[arg-type]
                 pool.put(lane, lane, filled, knobs, None, 10**6)
             pool.round()
             before, start = pool.epochs_trained, time.perf_counter()

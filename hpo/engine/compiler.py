@@ -49,6 +49,7 @@ class Compiler:
 
     def __init__(self, cache: Path | None = None) -> None:
         self.programs = 0
+        self.seconds: dict[Program, float] = {}  # that compiling each program took
         self._cache = CodeCache(cache)
         self._lock = threading.Lock()
         self._codes: dict[Any, Future[tuple[Plan, dict[str, _Code]]]] = {}
@@ -134,6 +135,7 @@ class Compiler:
     def _compile(
         self, program: Program, plan: Plan, data: DeviceData, lane: Lane, device: Place
     ) -> tuple[LaneOperations, dict[str, _Code]]:
+        start = time.perf_counter()
         first, *others = devices_of(device)
         lanes = even_lanes(device, plan.lanes)
         while True:
@@ -167,6 +169,8 @@ class Compiler:
             lanes = even_lanes(device, lanes // 2)
         with self._lock:
             self.programs += is_new
+            if is_new:
+                self.seconds[program] = time.perf_counter() - start
         return LaneOperations(replace(plan, lanes=lanes), **compiled), codes
 
     def _ready(self, code: _Code, device: Any, is_round: bool) -> Any:

@@ -1,7 +1,7 @@
-"""What programs cost to compile and to run, before either is done: seconds on a CPU core.
+"""What programs cost to compile and to run, before either is done: seconds of a CPU core.
 
-The figures are those of one core of a server of 2020 and serve to compare plans with each other;
-what a machine takes for the programs that it has compiled and run scales them (see `Costs`).
+The figures are those of a core of a server of 2020 and serve to compare plans with each other;
+what a machine took for the programs that it has compiled and run scales them (see `Costs`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from pathlib import Path
 from hpo.engine.sizes import Size
 
 # Compiling: a program of no layers, and what each layer, convolution and merged leaf adds.
-_COMPILE, _COMPILE_LAYER, _COMPILE_CONVOLUTION, _COMPILE_MERGED = 1.3, 0.15, 0.6, 0.35
+_COMPILE, _COMPILE_LAYER, _COMPILE_CONVOLUTION, _COMPILE_MERGED = 2.0, 0.25, 1.0, 0.5
+# How many cores one compile keeps busy.
+COMPILING_CORES = 1.6
 # Running: operations of a matrix product and of a convolution a second, seconds a step on its own,
 # and a weight in an optimizer's step and in a sum of gradients.
 _DENSE_RATE, _CONVOLVED_RATE = 80e9, 40e9

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from hpo.engine.costs import Costs
+from hpo.engine.costs import COMPILING_CORES, Costs
 from hpo.engine.oneof import OneOf
-from hpo.engine.program import template_of
+from hpo.engine.program import Program, template_of
 from hpo.engine.sizes import Size, model_size
 from hpo.space import Choice, Int, SearchSpace
 from hpo.spec.experiment import Training
@@ -45,9 +45,9 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """The study's length; pools that wait for another's compiler train nothing meanwhile."""
-        at_once = max(1.0, min(self.programs, self.pools))
-        return self.compile_seconds / at_once + self.train_seconds / self.pools
+        """The study's length, in which each pool has a core."""
+        cores = min(self.pools, COMPILING_CORES * max(1.0, self.programs))
+        return self.compile_seconds / max(1.0, cores) + self.train_seconds / self.pools
 
 
 @dataclass(frozen=True)
@@ -62,16 +62,17 @@ class Decision:
         """What was decided and why, for `--explain`."""
         fields = [field.replace("_", " ") for field, values in self.merging.merged if values]
         if not fields:
-            return (
-                f"Every shape has a program of its own: about {self.apart.programs:.0f} programs, "
-                f"{self.apart.seconds:.0f} s with this many cores."
-            )
+            return f"Every shape has a program of its own: about {_cost(self.apart)}."
+        together = ", sizes up to a power of two together" if self.merging.by_size else ""
         return (
-            f"Programs merge {', '.join(fields)}"
-            f"{' (sizes up to a power of two together)' if self.merging.by_size else ''}: about "
-            f"{self.estimate.programs:.0f} programs and {self.estimate.seconds:.0f} s, instead of "
-            f"{self.apart.programs:.0f} and {self.apart.seconds:.0f} s."
+            f"Programs merge {', '.join(fields)}{together}: about {_cost(self.estimate)}, instead "
+            f"of {_cost(self.apart)}."
         )
+
+
+def _cost(estimate: Estimate) -> str:
+    count = round(estimate.programs)
+    return f"{count:,} program{'' if count == 1 else 's'} and {estimate.seconds:,.0f} s"
 
 
 def decide(
@@ -121,6 +122,15 @@ def _variants(values: Mapping[str, tuple[Any, ...]]) -> list[Merging]:
     merged = Merged().model_copy(update=values)
     has_sizes = merged.widths or merged.dense
     return [Merging(merged, by_size) for by_size in ((False, True) if has_sizes else (False,))]
+
+
+def foretold(program: Program) -> tuple[float, float]:
+    """The seconds to compile a program, and to train a micro-batch, that unmeasured costs say."""
+    size = model_size(program.model, program.example_shape, program.outputs)
+    compiling = Costs().compile_seconds(*_layers(program.model), len(program.merged))
+    parts = program.most_parts
+    step = Costs().step_seconds(size, parts * program.micro_batch, parts)
+    return compiling / COMPILING_CORES, step / parts
 
 
 class _Study:

@@ -45,7 +45,7 @@ class Pool:
         self.seconds: Mapping[int, float] = {}  # of the last round, each trial's share by its steps
         self._compiler = compiler
         self._device_data: dict[int, tuple[DataSet, DeviceData]] = {}
-        self._part_seconds: dict[str, float] = {}  # of a micro-batch, by program
+        self.part_seconds: dict[Program, float] = {}  # that a micro-batch takes
         self._occupants: list[Occupant | None] = []
         self._program: Program
         self._data: DataSet
@@ -245,7 +245,7 @@ class Pool:
                 reports.append(Report(occupant.trial, occupant.epoch, values, costs))
                 if not np.isfinite(list(values.values())).all():
                     occupant.to_step = occupant.step  # diverged: train it no further
-        self._part_seconds[self._program.label] = seconds / parts
+        self.part_seconds[self._program] = seconds / parts
         return reports
 
     def _train(self, counts: np.ndarray) -> Any:
@@ -314,7 +314,7 @@ class Pool:
                 left[i] = o.steps - o.step % o.steps
         if self._stream is not None:
             left = np.minimum(left, self._stream.limit(self._courses()))
-        seconds = self._part_seconds.get(self._program.label)
+        seconds = self.part_seconds.get(self._program)
         budget = _FIRST_PARTS if seconds is None else int(_ROUND_SECONDS / seconds)
         if self._operations.plan.form == "vmap":
             each = max(1, budget // int(np.count_nonzero(left)))

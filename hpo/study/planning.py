@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 from hpo.data.dataset import DataSet
-from hpo.engine.costs import read_costs
-from hpo.engine.merging import decide
+from hpo.engine.compiler import Compiler
+from hpo.engine.costs import read_costs, write_costs
+from hpo.engine.merging import decide, foretold
 from hpo.engine.places import Place, devices_of, even_lanes
 from hpo.engine.plan import Plan, Plans, choose_plans
+from hpo.engine.pool import Pool
 from hpo.search.rungs import outline
 from hpo.spec.experiment import Experiment
 from hpo.spec.load import require_search
@@ -100,3 +103,17 @@ def _merging(
     pin = {**decision.merging.pin(), "programs": programs, "why": decision.sentence()}
     journal.record(Pin(MERGING, pin))
     return decision.merging, programs
+
+
+def learn_costs(cache: Path | None, compiler: Compiler, pools: Sequence[Pool]) -> None:
+    """Keep for later studies how long programs took here, beside what was foretold."""
+    compiling = [seconds / foretold(program)[0] for program, seconds in compiler.seconds.items()]
+    running = [
+        seconds / foretold(program)[1]
+        for pool in pools
+        for program, seconds in list(pool.part_seconds.items())
+    ]
+    costs = read_costs(cache).seen(
+        fmean(compiling) if compiling else None, fmean(running) if running else None
+    )
+    write_costs(cache, costs)

@@ -47,7 +47,7 @@ from hpo.study.journal import StudyJournal
 from hpo.study.lease import acquire
 from hpo.study.opening import follow_spec, open_study
 from hpo.study.optuna_tables import open_mirror
-from hpo.study.planning import plan_study
+from hpo.study.planning import learn_costs, plan_study
 from hpo.study.profile import Profile
 from hpo.study.progress import Progress, Watcher, spent_seconds
 from hpo.study.provenance import Provenance, differences, library_versions
@@ -199,6 +199,8 @@ def run_study(
             reason = "timeout"
         if ending := stop_sentence(reason, search.stop):
             say(f"The study stops: {ending}.")
+        if platform == "cpu":
+            learn_costs(around.cache, compiler, pools)
         journal.record(times.so_far())
         journal.record(Stop(reason))
         journal.flush()

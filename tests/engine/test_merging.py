@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo.engine.costs import Costs, read_costs, write_costs
-from hpo.engine.merging import Decision, decide
+from hpo.engine.merging import Decision, Estimate, decide, foretold
 from hpo.engine.program import split
-from hpo.engine.sizes import model_size
+from hpo.engine.sizes import Size, model_size
 from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document
 from hpo.spec.merging import NOTHING, Merging
 from hpo.spec.model import Cnn, Mlp
-from tests.engine.samples import tiny_data
+from tests.engine.samples import a_training, tiny_data
 
 _WIDTHS = [[8], [64], [8, 8], [64, 64]]
 _SPACE: dict[str, Any] = {
@@ -65,9 +65,9 @@ def test_a_short_study_of_many_shapes_has_one_program() -> None:
     assert "instead of" in decision.sentence()
 
 
-def test_two_pools_compile_two_programs_in_the_time_of_one() -> None:
-    decision = _decision(_experiment(), pools=2)
-    assert decision.estimate.programs == 2
+def test_two_programs_at_once_compile_no_quicker_than_the_cores_allow() -> None:
+    one, two = (Estimate(programs, 10.0 * programs, 0.0, pools=2) for programs in (1, 2))
+    assert two.seconds > one.seconds
 
 
 def test_a_space_of_one_shape_merges_nothing() -> None:
@@ -162,3 +162,11 @@ def test_costs_are_kept_for_later_runs(tmp_path: Path) -> None:
 def test_damaged_costs_count_as_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "costs.json").write_text(content)
     assert read_costs(tmp_path) == Costs()
+
+
+def test_what_is_foretold_of_a_program_is_what_unmeasured_costs_say() -> None:
+    program, _ = split(a_training(model={"name": "mlp", "widths": [4]}), tiny_data(), "cpu")
+    compiling, running = foretold(program)
+    assert compiling == pytest.approx(Costs().compile_seconds(1, 0, 0) / 1.6)
+    weights = 5 * 4 + 4 * 3
+    assert running == Costs().step_seconds(Size(weights, weights), 16, 1)
