@@ -94,16 +94,18 @@ def test_a_search_that_breaks_every_constraint_looks_for_where_it_breaks_them_le
 @pytest.mark.parametrize("name", ["cmaes", *GENETIC, "gp"])
 @pytest.mark.parametrize("waiting", [PAUSED, PRUNED])
 def test_a_trial_that_stopped_early_is_not_a_bad_one(name, waiting):
-    # Those on the left stopped after an epoch, at losses that fell by 5 until the third for others.
-    space = space_of(x=Float(0.0, 1.0))
+    # The best lie at 0.2. Those on the left stopped after an epoch; for others losses fell by 5.
+    space = space_of(x=Float(0.0, 1.0), y=Float(0.0, 1.0), z=Float(0.0, 1.0))
     seen = []
-    for number in range(40):
-        x = (number * 0.618) % 1.0
-        is_left = x < 0.5
-        losses = (6.0 + x,) if is_left else (6.0 + x, 4.0 + x, 1.0 + x)
-        seen.append(Trial(number, {"x": x}, waiting if is_left else COMPLETE, losses))
+    # A process would have nothing left to find after more of them.
+    for number in range(16 if name == "gp" else 60):
+        x = (0.1 + number * 0.618) % 1.0
+        last = 1.0 + 5 * (x - 0.2) ** 2
+        losses = (5 + last,) if x < 0.5 else (5 + last, 3 + last, last)
+        hparams = {"x": x, "y": number * 0.414 % 1.0, "z": number * 0.732 % 1.0}
+        seen.append(Trial(number, hparams, waiting if x < 0.5 else COMPLETE, losses))
     proposals = sampler_of(name, space).ask(seen, 8)
-    assert sum(hparams["x"] < 0.5 for hparams in proposals) >= 4
+    assert sum(hparams["x"] < 0.5 for hparams in proposals) >= 5
 
 
 @pytest.mark.parametrize("name", QUICK)
