@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo.report.wording import count_text, scheduler_text
+from hpo.search.auto import picked
 from hpo.search.rungs import Bracket, outline
 from hpo.space import Choice, Condition, Dimension, Distribution
 from hpo.spec.data import size_text
@@ -22,7 +23,7 @@ class CheckSummary:
     """A valid spec in figures; without a search it is one trial.
 
     `epochs` are those of all trials together, on all `seeds` of each, at most that many where
-    `is_upper_bound`.
+    `is_upper_bound`. `picked` says what `auto` stands for.
     `programs` is at most how many will be compiled for one device. `device_budget` is the bytes
     that data may take of a device before they are streamed, None for a share of its memory.
     """
@@ -38,6 +39,7 @@ class CheckSummary:
     seeds: int
     sampler: str | None
     scheduler: str | None
+    picked: Mapping[str, str]
     objective: str | None
     constraints: tuple[str, ...]
     stop: str
@@ -79,6 +81,7 @@ def check_summary(experiment: Experiment) -> CheckSummary:
         seeds=seeds,
         sampler=search.sampler.name if search else None,
         scheduler=scheduler_text(search.scheduler) if search else None,
+        picked=picked(search, experiment.space, epochs),
         objective=", ".join(map(str, goal.objectives)) if goal else None,
         constraints=tuple(map(str, goal.constraints)) if goal else (),
         stop=str(search.stop) if search else "",
@@ -107,8 +110,8 @@ def render(summary: CheckSummary) -> str:
         rows.append(("objective", str(summary.objective)))
         rows += [("", note) for note in summary.notes]
         rows += [("constraint", constraint) for constraint in summary.constraints]
-        rows.append(("sampler", summary.sampler))
-        rows.append(("scheduler", str(summary.scheduler)))
+        rows.append(("sampler", _with_pick(summary, "sampler", summary.sampler)))
+        rows.append(("scheduler", _with_pick(summary, "scheduler", str(summary.scheduler))))
         shapes = Counter((bracket.sizes, bracket.budgets) for bracket in summary.brackets)
         for (sizes, budgets), times in shapes.items():
             again = f"  ({times} times)" if times > 1 else ""
@@ -154,6 +157,7 @@ def as_json(summary: CheckSummary) -> dict[str, Any]:
         "notes": list(summary.notes),
         "sampler": summary.sampler,
         "scheduler": summary.scheduler,
+        "picked": dict(summary.picked),
         "brackets": [
             {"trials": list(bracket.sizes), "epochs": list(bracket.budgets)}
             for bracket in summary.brackets
@@ -171,6 +175,10 @@ def _dimension_text(dimension: Dimension) -> str:
     within = f", may move within {shown(limits[0])} to {shown(limits[1])}" if limits else ""
     distribution = distribution_text(dimension.distribution)
     return f"{distribution}{near}{within}{condition_text(dimension.when)}"
+
+
+def _with_pick(summary: CheckSummary, kind: str, name: str) -> str:
+    return f"{name}: {summary.picked[kind]}" if kind in summary.picked else name
 
 
 def distribution_text(distribution: Distribution) -> str:

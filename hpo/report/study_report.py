@@ -12,6 +12,7 @@ from hpo.errors import StudyError
 from hpo.report.front import Front, front_of
 from hpo.report.importance import Importance, importance_of
 from hpo.report.wording import scheduler_text
+from hpo.search.auto import picked
 from hpo.spec.search import SearchSpec
 from hpo.study.events import MERGING, Event, Start, StudyState, fold
 from hpo.study.lease import driver_of
@@ -77,14 +78,15 @@ class StudyReport:
     """All that `hpo show` tells; `curve` is that of the best trial, or of the one nearest to it.
 
     It follows that trial's weights, as `lineage` does: through the trials that they were copied
-    from.
-    `notes` say how ranges moved and what was learnt of other studies.
+    from. `picked` says what `auto` stands for, `notes` how ranges moved and what was learnt of
+    other studies.
     """
 
     overview: Overview
     metric: str
     sampler: str
     scheduler: str
+    picked: Mapping[str, str]
     epochs_each: int
     constraints: tuple[str, ...]
     stop: str
@@ -134,6 +136,7 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
         metric=reading.search.goal.first.metric,
         sampler=reading.search.sampler.name,
         scheduler=scheduler_text(reading.search.scheduler),
+        picked=picked(reading.search, experiment.space, reading.epochs),
         epochs_each=reading.epochs,
         constraints=tuple(map(str, reading.search.constraints)),
         stop=str(reading.search.stop),

@@ -12,9 +12,11 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from hpo.errors import HpoError
+from hpo.search.auto import chosen_scheduler
 from hpo.spec.population import Pbt
 from hpo.spec.scheduler import (
     Asha,
+    AutoScheduler,
     Bohb,
     Hyperband,
     Median,
@@ -103,6 +105,8 @@ def brackets(spec: SchedulerSpec, epochs: int, trials: int) -> tuple[Bracket, ..
         HpoError: if the scheduler's first budget is more than the full one.
     """
     match spec:
+        case AutoScheduler():
+            return brackets(chosen_scheduler(spec, epochs), epochs, trials)
         case NoScheduler() | OptunaPruner():
             return (Bracket(0, (trials,), (epochs,)),)
         case Median() | Patience():
@@ -130,6 +134,7 @@ def outline(spec: SchedulerSpec, epochs: int, trials: int) -> Outline:
     Raises:
         HpoError: if the scheduler's first budget is more than the full one.
     """
+    spec = chosen_scheduler(spec, epochs)
     ladders = brackets(spec, epochs, trials)
     if isinstance(spec, Median | Asha | Patience | OptunaPruner):
         return Outline(ladders, trials * epochs, is_upper_bound=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from hpo.errors import HpoError
+from hpo.search.auto import AutoSearch, SamplerPicks, sampler_picks
 from hpo.search.distinct import Distinct
 from hpo.search.knowledge import Knowledge, knowing
 from hpo.search.random_search import RandomSearch
@@ -14,7 +15,9 @@ from hpo.search.rungs import rung_budgets
 from hpo.space import SearchSpace
 from hpo.spec.scheduler import Bohb, SchedulerSpec
 from hpo.spec.search import (
+    AutoSampler,
     Cmaes,
+    CurveGp,
     Grid,
     Nsga,
     OptunaGp,
@@ -96,6 +99,8 @@ def _fitted_per_rung(
     from hpo.search.bohb import FittedPerRung
     from hpo.search.levels import varying
 
+    if isinstance(spec, AutoSampler):
+        spec = _picks(space, setting).picks[0].spec
     # BOHB says itself from how many results on it fits.
     at_once = spec.model_copy(update={"startup_trials": 1})
     return FittedPerRung(
@@ -160,14 +165,33 @@ def _qmc(spec: Qmc, space: SearchSpace, setting: Setting) -> Sampler:
     return QuasiRandomSearch(space, setting.seed)
 
 
+def _curve_gp(spec: CurveGp, space: SearchSpace, setting: Setting) -> Sampler:
+    from hpo.search.curve_gp import CurveProcessSearch
+
+    return CurveProcessSearch(space, setting.seed, setting.epochs, spec.startup_trials)
+
+
+def _auto(spec: AutoSampler, space: SearchSpace, setting: Setting) -> Sampler:
+    picks = _picks(space, setting).picks
+    return AutoSearch(picks, lambda pick: SAMPLERS[pick.name](pick, space, setting))
+
+
+def _picks(space: SearchSpace, setting: Setting) -> SamplerPicks:
+    return sampler_picks(space, setting.trials, setting.scheduler, setting.objectives)
+
+
 # Samplers that do not look at results: their proposals may be made ahead.
 BLIND = frozenset({"random", "grid", "qmc"})
 
 # Samplers that follow a single loss.
-ONE_OBJECTIVE = frozenset({"cmaes", "gp", "bayesian", "forest", "extra_trees", "boosted_trees"})
+ONE_OBJECTIVE = frozenset(
+    {"cmaes", "curve_gp", "gp", "bayesian", "forest", "extra_trees", "boosted_trees"}
+)
 
 # Each takes its own spec class, which a type for all of them cannot say.
 SAMPLERS: dict[str, Callable[[Any, SearchSpace, Setting], Sampler]] = {
+    "auto": _auto,
+    "curve_gp": _curve_gp,
     "random": _random,
     "grid": _grid,
     "qmc": _qmc,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from hpo.search.asha import AsynchronousHalving
+from hpo.search.auto import chosen_scheduler
 from hpo.search.halving import Halving
 from hpo.search.pbt import Populations
 from hpo.search.plateau import PlateauRule
@@ -14,6 +15,7 @@ from hpo.search.stopping import FullTraining, MedianRule
 from hpo.spec.population import Pbt
 from hpo.spec.scheduler import (
     Asha,
+    AutoScheduler,
     Bohb,
     Hyperband,
     Median,
@@ -56,6 +58,10 @@ def make_scheduler(spec: SchedulerSpec, epochs: int, trials: int) -> Scheduler:
     return SCHEDULERS[spec.name](spec, epochs, trials)
 
 
+def _auto(spec: AutoScheduler, epochs: int, trials: int) -> Scheduler:
+    return make_scheduler(chosen_scheduler(spec, epochs), epochs, trials)
+
+
 def _none(spec: NoScheduler, epochs: int, trials: int) -> Scheduler:
     return FullTraining(epochs, trials)
 
@@ -91,6 +97,7 @@ def _pbt(spec: Pbt, epochs: int, trials: int) -> Scheduler:
 
 # Each takes its own spec class, which a type for all of them cannot say.
 SCHEDULERS: dict[str, Callable[[Any, int, int], Scheduler]] = {
+    "auto": _auto,
     "none": _none,
     "median": _median,
     "successive_halving": _halving,

@@ -11,6 +11,12 @@ from hpo.spec.population import Pbt
 from hpo.spec.pruner import PrunerSpec
 
 
+class AutoScheduler(Spec):
+    """Successive halving, 1 in 4 going on from 1/16 of `train.epochs`; none below 4 epochs."""
+
+    name: Literal["auto"]
+
+
 class NoScheduler(Spec):
     """Every trial trains to `train.epochs`."""
 
@@ -80,7 +86,8 @@ class OptunaPruner(Spec):
 
 
 SchedulerSpec = Annotated[
-    NoScheduler
+    AutoScheduler
+    | NoScheduler
     | Median
     | SuccessiveHalving
     | Asha
@@ -96,7 +103,7 @@ SchedulerSpec = Annotated[
 def budget_mistakes(spec: SchedulerSpec, epochs: int) -> list[tuple[tuple[str, ...], str]]:
     """What a scheduler asks for that `train.epochs` does not hold, as (key path, sentence)."""
     wanted: list[tuple[tuple[str, ...], int]] = []
-    if not isinstance(spec, NoScheduler | OptunaPruner | Pbt):
+    if not isinstance(spec, AutoScheduler | NoScheduler | OptunaPruner | Pbt):
         wanted.append((("min_epochs",), spec.min_epochs))
     if isinstance(spec, OptunaPruner):
         least = getattr(spec.pruner, "min_resource", 1)

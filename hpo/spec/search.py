@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from hpo.spec.goal import Constraint, Goal, Objective, StopSpec
 from hpo.spec.marks import Count, Positive, Spec
-from hpo.spec.scheduler import Hyperband, SchedulerSpec
+from hpo.spec.scheduler import AutoScheduler, SchedulerSpec
 
 # More than any study runs; every trial is planned before the first one starts.
 _MOST_TRIALS = 1_000_000
@@ -32,6 +32,12 @@ def duration_seconds(value: Any) -> Any:
     if not parts or "".join(number + unit for number, unit in parts) != value:
         raise ValueError("is not a duration: write 90s, 10m, 1h30m or a number of seconds")
     return float(sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts))
+
+
+class AutoSampler(Spec):
+    """Picks by dimensions, conditions and objectives, and switches as results come in."""
+
+    name: Literal["auto"]
 
 
 class Grid(Spec):
@@ -99,16 +105,24 @@ class Surrogate(Spec):
     startup_trials: Count = 10
 
 
+class CurveGp(Spec):
+    """Bayesian optimisation with a Gaussian process over hparams and epochs."""
+
+    name: Literal["curve_gp"]
+    startup_trials: Count = 5
+
+
 SamplerSpec = Annotated[
-    Grid | Random | Qmc | Tpe | Cmaes | Nsga | OptunaGp | Surrogate, Field(discriminator="name")
+    AutoSampler | Grid | Random | Qmc | Tpe | Cmaes | Nsga | OptunaGp | Surrogate | CurveGp,
+    Field(discriminator="name"),
 ]
 
 
 class SearchSpec(Spec):
     """How the space is searched, for what, and for how long."""
 
-    sampler: SamplerSpec = Tpe(name="tpe")
-    scheduler: SchedulerSpec = Hyperband(name="hyperband")
+    sampler: SamplerSpec = AutoSampler(name="auto")
+    scheduler: SchedulerSpec = AutoScheduler(name="auto")
     objective: Objective | Annotated[tuple[Objective, ...], Field(min_length=1, strict=False)]
     constraints: Annotated[tuple[Constraint, ...], Field(strict=False)] = ()
     # A total for the study: how many are started, over all its runs.

@@ -23,6 +23,7 @@ from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from hpo.engine.streaming import budget_bytes, place, streaming_text
 from hpo.errors import HpoError
+from hpo.search.auto import picked
 from hpo.search.explore import explorer_of
 from hpo.search.knowledge import Knowledge
 from hpo.search.sampler import BLIND, Setting, make_sampler
@@ -147,6 +148,9 @@ def run_study(
         if len(state):
             say(_resumed(state, search.trials))
         driver_info = {"pid": os.getpid(), "device": describe(devices)}
+        full = experiment.training.train.epochs
+        for kind, text in picked(search, experiment.space, full).items():
+            say(f"The {kind} auto is {text}.")
         journal.record(Start(driver_info, (*changed, *noted)))
         for lesson in lessons(experiment, storage, data.fingerprint, state.notes, say):
             journal.record(lesson)

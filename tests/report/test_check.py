@@ -34,7 +34,7 @@ def test_the_figures_of_a_study_are_told_in_plain_text():
         "           model.norm     'none', 'layer'",
         "           model.dropout  0.0 to 0.5 when model.norm is 'none'",
         "objective  maximize accuracy",
-        "sampler    tpe",
+        "sampler    auto: curve_gp (2 dimensions that vary)",
         "scheduler  successive_halving",
         "           trials to epoch: 9 to 1, 3 to 3, 1 to 9  (3 times)",
         "trials     27",
@@ -69,6 +69,10 @@ def test_the_figures_are_there_as_json():
     assert found["space_size"] is None
     assert found["dimensions"][1]["when"] == "when model.norm is 'none'"
     assert found["programs_at_most"] == 2
+    assert found["picked"] == {
+        "sampler": "curve_gp (2 dimensions that vary)",
+        "scheduler": "successive_halving, min_epochs 1, eta 4 (9 epochs)",
+    }
     assert found["device_budget"] is None
 
 

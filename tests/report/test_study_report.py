@@ -30,7 +30,8 @@ def test_the_figures_of_a_study_add_up(storage, digits):
     }
     assert (report.overview.trials, report.overview.trials_total) == (4, 4)
     assert (report.overview.epochs, report.seconds) == (8, 5.0)
-    assert (report.sampler, report.scheduler) == ("tpe", "hyperband")
+    assert (report.sampler, report.scheduler) == ("auto", "auto")
+    assert report.picked["sampler"].startswith("curve_gp")
 
 
 def test_trials_of_several_seeds_have_a_deviation(storage, store, spec, adamw):

@@ -24,10 +24,10 @@ OPTUNA_GP = pytest.param("optuna_gp", marks=needs_torch)
 SURROGATES = ["gp", "forest", "extra_trees", "boosted_trees"]
 GENETIC = ["nsga2", "nsga3"]
 # Those that look at results and begin with random draws.
-MODELS = ["tpe", *GENETIC, OPTUNA_GP, *SURROGATES]
+MODELS = ["tpe", "curve_gp", *GENETIC, OPTUNA_GP, *SURROGATES]
 LEARNING = ["cmaes", *MODELS]
 BLIND = ["random", "grid", "qmc"]
-EVERY = [*BLIND, *LEARNING, "bayesian"]
+EVERY = [*BLIND, *LEARNING, "auto", "bayesian"]
 SEVERAL = ["random", "grid", "qmc", "tpe", *GENETIC, OPTUNA_GP]  # take several objectives
 
 

@@ -15,6 +15,7 @@ from hpo.spec import pruner as pruners
 from hpo.spec.population import Pbt
 from hpo.spec.scheduler import (
     Asha,
+    AutoScheduler,
     Bohb,
     Hyperband,
     Median,
@@ -28,6 +29,7 @@ from hpo.trial import Job, Trial, TrialState
 
 RUNNING, PAUSED, COMPLETE = TrialState.RUNNING, TrialState.PAUSED, TrialState.COMPLETE
 PRUNED, DIVERGED = TrialState.PRUNED, TrialState.DIVERGED
+AUTO = AutoScheduler(name="auto")
 NONE = NoScheduler(name="none")
 MEDIAN = Median(name="median", startup_trials=2)
 HALVING = SuccessiveHalving(name="successive_halving")
@@ -53,12 +55,12 @@ OPTUNA = {
     f"optuna {name}": OptunaPruner(name="optuna", pruner=spec) for name, spec in PRUNERS.items()
 }
 PBT = Pbt(name="pbt", population=7, interval=3)
-ALL = (NONE, MEDIAN, HALVING, ASHA, HYPERBAND, BOHB, PATIENCE, PBT)
+ALL = (AUTO, NONE, MEDIAN, HALVING, ASHA, HYPERBAND, BOHB, PATIENCE, PBT)
 SPECS = {spec.name: spec for spec in ALL}
 # The pruners that differ in how they look at trials; a study of each of the others is run once.
 STUDIED = [*SPECS, "optuna percentile", "optuna hyperband"]
 SPECS |= OPTUNA
-SYNCHRONOUS = ["none", "successive_halving", "hyperband", "bohb", "patience", "pbt"]
+SYNCHRONOUS = ["auto", "none", "successive_halving", "hyperband", "bohb", "patience", "pbt"]
 
 
 def trials(*rows):

@@ -1,0 +1,120 @@
+"""What `auto` picks: the sampler and the scheduler of a study about which nothing else is said.
+
+Pure functions of the spec, free of heavy imports, so that `hpo check` can tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from hpo.search.levels import varying
+from hpo.space import SearchSpace
+from hpo.spec.scheduler import AutoScheduler, Bohb, NoScheduler, SchedulerSpec, SuccessiveHalving
+from hpo.spec.search import AutoSampler, CurveGp, SamplerSpec, SearchSpec, Tpe
+from hpo.trial import HParam, Trial
+
+if TYPE_CHECKING:
+    from hpo.search.sampler import Sampler
+
+# In more dimensions the few hundred trials that a Gaussian process sees tell it little.
+_MOST_DIMENSIONS = 24
+# The results from which on TPE takes over: it looks at all of them, the process at 200.
+_MOST_RESULTS = 400
+# One trial in so many goes on, as in Li et al. 2020 (ASHA); rungs start at 1/16 of a training,
+# because after less than that many curves still say nothing.
+_ETA, _FIRST_SHARE = 4, 16
+
+
+class Pick(NamedTuple):
+    """A sampler for a study with fewer results than `until`; None for all that follow."""
+
+    spec: SamplerSpec
+    until: int | None
+
+
+@dataclass(frozen=True)
+class SamplerPicks:
+    """The samplers that take turns as results come in, and why these."""
+
+    picks: tuple[Pick, ...]
+    why: str
+
+    def text(self) -> str:
+        """In words: `curve_gp, from 400 results on tpe (8 dimensions)`."""
+        names: list[str] = [self.picks[0].spec.name]
+        names += [
+            f"from {before.until:,} results on {pick.spec.name}"
+            for before, pick in zip(self.picks, self.picks[1:], strict=False)
+        ]
+        return f"{', '.join(names)} ({self.why})"
+
+
+def sampler_picks(
+    space: SearchSpace, trials: int, scheduler: SchedulerSpec, objectives: int = 1
+) -> SamplerPicks:
+    """What the sampler `auto` picks for a study of so many `trials`."""
+    dimensions = [space.by_path[path] for path, _ in varying(space)]
+    conditional = sum(dimension.when is not None for dimension in dimensions)
+    tpe = Pick(Tpe(name="tpe"), None)
+    if isinstance(scheduler, Bohb):
+        return SamplerPicks((tpe,), "bohb fits it to one budget")
+    if objectives > 1:
+        return SamplerPicks((tpe,), f"{objectives} objectives")
+    if len(dimensions) > _MOST_DIMENSIONS:
+        why = f"{len(dimensions)} dimensions, more than {_MOST_DIMENSIONS}"
+        return SamplerPicks((tpe,), why)
+    if 2 * conditional > len(dimensions):
+        why = f"{conditional} of {len(dimensions)} dimensions under a condition"
+        return SamplerPicks((tpe,), why)
+    noun = "dimension" if len(dimensions) == 1 else "dimensions"
+    why = f"{len(dimensions)} {noun} that vary" if dimensions else "nothing varies"
+    process = CurveGp(name="curve_gp")
+    if trials <= _MOST_RESULTS:
+        return SamplerPicks((Pick(process, None),), why)
+    return SamplerPicks((Pick(process, _MOST_RESULTS), tpe), why)
+
+
+def chosen_scheduler(spec: SchedulerSpec, epochs: int) -> SchedulerSpec:
+    """The scheduler that a spec stands for: another one for `auto` alone."""
+    if not isinstance(spec, AutoScheduler):
+        return spec
+    if epochs < _ETA:
+        return NoScheduler(name="none")
+    least = max(1, epochs // _FIRST_SHARE)
+    return SuccessiveHalving(name="successive_halving", min_epochs=least, eta=_ETA)
+
+
+def _scheduler_text(spec: SchedulerSpec, epochs: int) -> str:
+    """What `auto` picks, in words: `successive_halving, min_epochs 3, eta 4 (52 epochs)`."""
+    chosen = chosen_scheduler(spec, epochs)
+    share = f"{epochs} epochs" if epochs > 1 else "1 epoch"
+    if isinstance(chosen, SuccessiveHalving):
+        return f"{chosen.name}, min_epochs {chosen.min_epochs}, eta {chosen.eta} ({share})"
+    return f"{chosen.name} (with {share} there is nothing to stop early)"
+
+
+def picked(search: SearchSpec | None, space: SearchSpace, epochs: int) -> dict[str, str]:
+    """What `auto` stands for, in words, under `sampler` and `scheduler` where a search says it."""
+    texts: dict[str, str] = {}
+    if search is not None and isinstance(search.sampler, AutoSampler):
+        texts["sampler"] = sampler_picks(
+            space, search.trials, search.scheduler, len(search.goal.objectives)
+        ).text()
+    if search is not None and isinstance(search.scheduler, AutoScheduler):
+        texts["scheduler"] = _scheduler_text(search.scheduler, epochs)
+    return texts
+
+
+class AutoSearch:
+    """Asks the sampler whose turn it is, by how many trials have a result."""
+
+    def __init__(self, picks: Sequence[Pick], make: Callable[[SamplerSpec], Sampler]) -> None:
+        self._turns = [(pick.until, make(pick.spec)) for pick in picks]
+
+    def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
+        """The proposals of the sampler whose turn it is."""
+        results = sum(1 for trial in trials if trial.losses)
+        sampler = next(s for until, s in self._turns if until is None or results < until)
+        return sampler.ask(trials, n)
