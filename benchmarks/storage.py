@@ -26,7 +26,7 @@ import optuna
 
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.occupant import Report
-from hpo.engine.plan import Plan
+from hpo.engine.plan import Plan, Plans
 from hpo.engine.program import Program, split
 from hpo.search.random_search import RandomSearch
 from hpo.search.scheduler import make_scheduler
@@ -77,8 +77,8 @@ class NoEngine:
         lanes = self._lanes[pool]
         for order in orders:
             match order:
-                case Load(program, plan):
-                    self._messages.append(Loaded(pool, program, plan))
+                case Load(program, plans):
+                    self._messages.append(Loaded(pool, program, plans.usual))
                 case Put(lane=lane, trial=trial, to_epoch=to_epoch):
                     lanes[lane] = [trial, 0, to_epoch]
                 case Clear(lane) | Take(lane):
@@ -158,8 +158,8 @@ def run(storage: Storage, study_id: int, lease: Any, trials: int, work: Work) ->
 
     folder = CheckpointFolder(Path(str(storage.url.database) + ".checkpoints"))
     with CheckpointWriter(folder) as writer:
-        plan = Plan("map", LANES)
-        driver = Driver(rules, journal, NoEngine(), States(writer), prepare, plan, 3600.0)
+        plans = Plans(Plan("map", LANES))
+        driver = Driver(rules, journal, NoEngine(), States(writer), prepare, plans, 3600.0)
         assert driver.run(lambda: False, lambda: None) == "finished"
         journal.flush()
 

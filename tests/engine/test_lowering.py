@@ -18,8 +18,8 @@ from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill
+from hpo.spec.goal import METRICS
 from hpo.spec.load import load_experiment, require_search
-from hpo.spec.search import METRICS
 from tests.checkout import ROOT
 from tests.engine.samples import a_split, a_training, tiny_data
 
@@ -29,7 +29,7 @@ CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 def stand_in(experiment: Experiment) -> DataSet:
     """A little data of the kind that a config trains on, which may have to be downloaded."""
     rng = np.random.default_rng(0)
-    tasks = METRICS[require_search(experiment).objective.metric][0]
+    tasks = METRICS[require_search(experiment).goal.first.metric][0]
     shape = (28, 28, 1) if experiment.training.model.name == "cnn" else (12,)
     rows = 2 * experiment.training.data.batch_size
     parts = a_split(rng, rows, shape), a_split(rng, 8, shape)

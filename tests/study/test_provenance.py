@@ -14,6 +14,7 @@ from hpo.study.provenance import (
 PROVENANCE = Provenance({"jax": "0.10.2", "python": "3.11.7"}, "2 CPU cores", "data-1")
 DOCUMENT = {
     "name": "digits",
+    "data": {"dataset": "digits", "device_budget": "auto"},
     "train": {"epochs": 27, "seed": 0, "lanes": "auto"},
     "model": {"name": "mlp", "widths": [128, 128]},
     "space": {"model.dropout": {"float": [0.0, 0.5]}, "model.widths": {"choice": [[64], [128]]}},

@@ -154,7 +154,11 @@ def test_no_more_programs_are_compiled_than_were_announced(
         "optimizer.clip_norm": {"choice": [None, 0.5, 1.0]},
     }
     experiment = an_experiment(
-        "search.trials=24", "train.epochs=2", "search.scheduler.name=none", space=space
+        "search.trials=24",
+        "train.epochs=2",
+        "train.merged=none",
+        "search.scheduler.name=none",
+        space=space,
     )
     outcome = studies.run(experiment, cache=tmp_path / "fresh")
     announced = check_summary(experiment).programs
