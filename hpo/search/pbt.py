@@ -44,7 +44,8 @@ class Populations:
     Members wait for each other at a comparison. Then the worst share of them exploits: each goes on
     from the weights and hparams of a member drawn from the best share, its knobs perturbed
     (truncation selection). A diverged member ranks last and is replaced like the others, where a
-    comparison is still to come. Trials that a study is given later join once they have caught up.
+    comparison is still to come; an infeasible one has no weights and takes no part. Trials that a
+    study is given later join once they have caught up.
 
     The paper's members do not wait. Ours do, so that whichever results arrive first, the study ends
     the same; lanes are kept busy by members that are behind, and by the next population.
@@ -95,6 +96,7 @@ class Populations:
         ranked = sorted(
             (math.inf if self._is_lost(trials[n], epoch) else trials[n].losses[epoch - 1], n)
             for n in members
+            if trials[n].state is not TrialState.INFEASIBLE
         )
         share = cut(len(ranked), self.spec.quantile)
         here = {trial.number for trial in alive if trial.epochs == epoch}

@@ -335,6 +335,8 @@ class StudyState:
         life.metrics += [dict.fromkeys(source.metrics[0], math.nan)] * missed
         life.losses += [math.inf] * (what.epoch - len(life.losses))
         life.hparams, life.state = what.hparams, TrialState.PAUSED
+        # It has the other's shape now, which decides these; the seconds stay its own.
+        life.costs |= {n: value for n, value in source.costs.items() if n in KNOWN_COSTS}
         if self.ended_ms.pop(number, None) is not None:
             # Another list, by which those who follow it notice that one has left.
             self.ended = [other for other in self.ended if other != number]

@@ -60,6 +60,19 @@ def test_ties_are_broken_by_the_number():
     )
 
 
+def test_members_that_break_a_constraint_by_their_shape_take_no_part():
+    # Eight trained, so that one of them goes on from the best one.
+    trials = at_two(0.9, 0.5, 0.4, 0.1, 0.6, 1.0, 0.3, 0.7, 0.2, 0.8)
+    for number in (3, 7):
+        trials[number] = replace(
+            trials[number], state=TrialState.INFEASIBLE, losses=(), violation=1.0
+        )
+    assert scheduler().replacements(trials) == (Replacement(5, 2, (8,)),)
+    alone = [trials[0], *(replace(trials[3], number=n) for n in range(1, 10))]
+    assert scheduler().replacements(alone) == ()
+    assert scheduler().runnable(alone, 0) == (Job(0, 2, 4),)
+
+
 @pytest.mark.parametrize(
     ("members", "quantile", "count"),
     [

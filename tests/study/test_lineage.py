@@ -6,7 +6,7 @@ import pytest
 
 from hpo.spec.goal import Goal, Objective
 from hpo.study.event_rows import from_rows, to_row
-from hpo.study.events import Checkpoint, End, Promote, Propose, Report, StudyState, fold
+from hpo.study.events import Checkpoint, Cost, End, Promote, Propose, Report, StudyState, fold
 from hpo.study.lineage import Segment, changes, trained_by
 from hpo.trial import Exploit, TrialState
 
@@ -107,3 +107,19 @@ def test_nobody_goes_on_from_where_the_other_has_not_been():
     for trial, exploit in [(1, Exploit(0, 2, {})), (1, Exploit(5, 1, {})), (7, Exploit(0, 1, {}))]:
         with pytest.raises(ValueError, match="cannot go on from"):
             state.record(exploit, trial, 0)
+
+
+def test_a_trial_costs_what_the_shape_costs_that_it_goes_on_with():
+    _, state = log_of(
+        (0, Propose({"w": [8]}, 0)),
+        (0, Cost({"parameters": 10, "flops": 20})),
+        (1, Propose({"w": [16]}, 0)),
+        (1, Cost({"parameters": 30, "flops": 90})),
+        *reports(0, 0.5),
+        (0, Cost({"train_seconds": 2.0})),
+        *reports(1, 0.9),
+        (1, Cost({"train_seconds": 5.0})),
+        (1, Exploit(0, 1, {"w": [8]})),
+    )
+    assert state.costs[1] == {"parameters": 10, "flops": 20, "train_seconds": 5.0}
+    assert state.results(1) == {"loss": 0.9, **state.costs[1]}
