@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,9 +25,10 @@ class FittedPerRung:
 
     Trials that have reached that budget are complete there, with their loss at it, and those that
     diverged on the way to it count as diverged; whatever the others have come to is left out. Those
-    under way without a result at that budget are shown as under way. A share of the trials, and all
-    while no budget has `enough` results, are random draws. `sampler_for(seed)` makes the sampler,
-    anew for each proposal, for the trials that it is shown are numbered by themselves.
+    under way without a result at that budget are shown as under way, and infeasible ones, whose
+    shape breaks a constraint at every budget, in addition. A share of the trials, and all while no
+    budget has `enough` results, are random draws. `sampler_for(seed)` makes the sampler, anew for
+    each proposal, for the trials that it is shown are numbered by themselves.
 
     Source: Falkner, Klein and Hutter 2018, "BOHB: Robust and efficient hyperparameter optimization
     at scale" (ICML), Algorithm 2.
@@ -54,17 +55,16 @@ class FittedPerRung:
             if len(at_rung) < self.enough:
                 continue
             results = [self._at(trial, self.budgets[rung]) for trial in at_rung]
+            infeasible = [trial for trial in trials if trial.state is TrialState.INFEASIBLE]
             # One under way with a result at this budget has just been shown with it.
             under_way = [
                 Trial(trial.number, trial.hparams)
                 for trial in trials
                 if trial.state is TrialState.RUNNING and trial.epochs < self.budgets[rung]
             ]
-            ordered = sorted([*results, *under_way], key=lambda trial: trial.number)
-            return [
-                Trial(number, trial.hparams, trial.state, trial.losses)
-                for number, trial in enumerate(ordered)
-            ]
+            shown = [*results, *infeasible, *under_way]
+            ordered = sorted(shown, key=lambda trial: trial.number)
+            return [replace(trial, number=number) for number, trial in enumerate(ordered)]
         return []
 
     def _propose(self, number: int, trials: Sequence[Trial]) -> dict[str, HParam]:
@@ -83,6 +83,5 @@ class FittedPerRung:
 
     def _at(self, trial: Trial, budget: int) -> Trial:
         if trial.epochs < budget:
-            return Trial(trial.number, trial.hparams, TrialState.DIVERGED)
-        losses = trial.losses[:budget]
-        return Trial(trial.number, trial.hparams, TrialState.COMPLETE, losses)
+            return replace(trial, state=TrialState.DIVERGED, losses=())
+        return replace(trial, state=TrialState.COMPLETE, losses=trial.losses[:budget])

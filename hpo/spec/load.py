@@ -202,7 +202,12 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace) -> list[Mista
     found += _metric_mistakes(search, task_of(data) if data else None)
     wrong = [] if train is None else budget_mistakes(search.scheduler, train.epochs)
     found += [Mistake(("search", "scheduler", *path), text) for path, text in wrong]
-    if isinstance(search.scheduler, Bohb) and search.sampler.name not in FITTING:
+    objectives = len(search.goal.objectives)
+    if isinstance(search.scheduler, Bohb) and objectives > 1:
+        text = f"bohb fits its model to one objective, and there are {objectives}: "
+        text += "use hyperband, or keep one objective"
+        found.append(Mistake(("search", "scheduler", "name"), text))
+    elif isinstance(search.scheduler, Bohb) and search.sampler.name not in FITTING:
         names = ", ".join(sorted(FITTING))
         text = f"{search.sampler.name} fits no model, which is what bohb adds to hyperband: "
         found.append(Mistake(("search", "sampler", "name"), f"{text}use one of {names}"))

@@ -12,6 +12,7 @@ from hpo.trial import Trial, TrialState
 
 COMPLETE, PAUSED, PRUNED = TrialState.COMPLETE, TrialState.PAUSED, TrialState.PRUNED
 RUNNING, DIVERGED = TrialState.RUNNING, TrialState.DIVERGED
+INFEASIBLE = TrialState.INFEASIBLE
 SPACE = SearchSpace((Dimension("x", Float(0.0, 1.0)), Dimension("y", Float(0.0, 1.0))))
 
 
@@ -69,6 +70,16 @@ def test_the_sampler_is_shown_the_highest_budget_with_enough_results():
 def test_a_paused_trial_is_as_good_as_a_complete_one_with_the_same_losses():
     ended = trials(*([state, 3, 2, 1] for state in (PAUSED, PRUNED, RUNNING, PAUSED)))
     assert {trial.state for trial in bohb(Recorder()).shown(ended)} == {COMPLETE}
+
+
+def test_the_sampler_is_shown_by_how_much_trials_break_the_constraints():
+    seen = trials([COMPLETE, *[4] * 9], [PAUSED, 5], [INFEASIBLE], [COMPLETE, *[3] * 9])
+    seen[0] = replace(seen[0], violation=0.5)
+    seen[2] = replace(seen[2], violation=2.0)
+    shown = [(t.number, t.state, t.epochs, t.violation) for t in bohb(Recorder()).shown(seen)]
+    assert shown == [(0, COMPLETE, 9, 0.5), (1, INFEASIBLE, 0, 2.0), (2, COMPLETE, 9, 0.0)]
+    # Those whose shape is not allowed are no results: none is enough to fit anything.
+    assert bohb(Recorder()).shown(trials(*[[INFEASIBLE]] * 5)) == []
 
 
 def test_proposals_are_random_until_a_budget_has_enough_results():

@@ -302,6 +302,10 @@ ROWS = [
         "spec.yaml:6: search.sampler.name: random fits no model, which is what bohb adds to hyperband: use one of bayesian, boosted_trees, extra_trees, forest, gp, tpe",
     ),
     (
+        "search: {objective: [{maximize: accuracy}, {minimize: parameters}], trials: 1, scheduler: {name: bohb}}",
+        "spec.yaml:6: search.scheduler.name: bohb fits its model to one objective, and there are 2: use hyperband, or keep one objective",
+    ),
+    (
         "search: {objective: {maximize: accuracy}, trials: 1, sampler: {name: tpe, startup_trials: 4}, scheduler: {name: bohb}}",
         "spec.yaml:6: search.sampler.startup_trials: bohb decides from how many results on it fits: leave it out, or set its min_points",
     ),
