@@ -213,7 +213,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = [name for name in SAMPLERS if name != "bayesian"]  # which is gp
+    names = [name for name in ("auto", *SAMPLERS) if name != "bayesian"]  # which is gp
     parser.add_argument("--samplers", nargs="+", choices=names, default=names)
     parser.add_argument("--trials", nargs="+", type=int, default=[100, 1000, 5000])
     parser.add_argument("--plain", nargs="*", type=int, default=[100, 300])

@@ -128,7 +128,7 @@ def test_every_spec_of_the_readme_is_valid(tmp_path):
 @pytest.mark.parametrize(
     ("heading", "names"),
     [
-        ("sampler", SAMPLERS),
+        ("sampler", {"auto", *SAMPLERS}),
         ("scheduler", SCHEDULERS),
         ("model", MODELS),
         ("optimizer", variants_of(Training, "optimizer").specs),

@@ -172,7 +172,7 @@ def classes(spec, field):
         pytest.param(set(MODELS), named(Training, "model"), id="models"),
         pytest.param(set(OPTIMIZERS), classes(Training, "optimizer"), id="optimizers"),
         pytest.param(set(SCHEDULES), classes(Sgd, "schedule"), id="schedules"),
-        pytest.param(set(SAMPLERS), named(SearchSpec, "sampler"), id="samplers"),
+        pytest.param({"auto", *SAMPLERS}, named(SearchSpec, "sampler"), id="samplers"),
         pytest.param(set(SCHEDULERS), named(SearchSpec, "scheduler"), id="schedulers"),
         pytest.param({*BUNDLED, *FOLDERS}, set(NAMED_DATASETS), id="datasets"),
         pytest.param(set(ACTIVATIONS), set(get_args(Activation)), id="activations"),

@@ -29,7 +29,6 @@ class Search:
     scheduler: SchedulerSpec
     lanes: int = 1
     pools: int = 1
-    trials: int | None = None
 
 
 class Track:
@@ -85,10 +84,9 @@ class _Lane:
 class _Replay:
     def __init__(self, problem: Problem, search: Search, seed: int, trainings: int) -> None:
         self._problem, self._seed = problem, seed
-        total = search.trials or trainings * problem.epochs
+        total = trainings * problem.epochs
         setting = Setting(seed, total, problem.epochs, search.scheduler)
         self._sampler = make_sampler(search.sampler, problem.space, setting)
-        self._is_learning = search.sampler.name not in ("grid", "random")
         self._schedule = search.scheduler
         self._scheduler = make_scheduler(search.scheduler, problem.epochs, total)
         self._track = Track(problem, trainings)

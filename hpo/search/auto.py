@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hpo.search.levels import varying
 from hpo.space import SearchSpace
+from hpo.spec.population import Pbt
 from hpo.spec.scheduler import AutoScheduler, Bohb, NoScheduler, SchedulerSpec, SuccessiveHalving
-from hpo.spec.search import AutoSampler, CurveGp, SamplerSpec, SearchSpec, Tpe
+from hpo.spec.search import AutoSampler, CurveGp, Random, SamplerSpec, SearchSpec, Tpe
 from hpo.trial import HParam, Trial
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ def sampler_picks(
     dimensions = [space.by_path[path] for path, _ in varying(space)]
     conditional = sum(dimension.when is not None for dimension in dimensions)
     tpe = Pick(Tpe(name="tpe"), None)
+    if isinstance(scheduler, Pbt):
+        draws = Pick(Random(name="random"), None)
+        return SamplerPicks((draws,), "pbt changes hparams while trials train")
     if isinstance(scheduler, Bohb):
         return SamplerPicks((tpe,), "bohb fits it to one budget")
     if objectives > 1:
@@ -108,7 +112,11 @@ def picked(search: SearchSpec | None, space: SearchSpace, epochs: int) -> dict[s
 
 
 class AutoSearch:
-    """Asks the sampler whose turn it is, by how many trials have a result."""
+    """Asks the sampler whose turn it is, by how many of the study's own trials have a result.
+
+    `make` gives a sampler with all that the study knows, so that lessons from other studies, which
+    each of them is shown, do not count.
+    """
 
     def __init__(self, picks: Sequence[Pick], make: Callable[[SamplerSpec], Sampler]) -> None:
         self._turns = [(pick.until, make(pick.spec)) for pick in picks]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 
-from hpo.errors import HpoError
 from hpo.search.comparing import compared, most_telling
 from hpo.search.levels import assemble
 from hpo.search.optuna_view import OptunaView, violations
@@ -32,17 +30,9 @@ class OptunaGpSearch:
 
     Source: Ament et al. 2023, "Unexpected improvements to expected improvement for Bayesian
     optimization" (NeurIPS), which it maximises.
-
-    Raises:
-        HpoError: where PyTorch is not installed.
     """
 
     def __init__(self, space: SearchSpace, seed: int, startup_trials: int, objectives: int) -> None:
-        if find_spec("torch") is None:
-            raise HpoError(
-                "search.sampler: optuna_gp needs PyTorch, which is not installed: "
-                "pip install '.[optuna_gp]', or use gp."
-            )
         self._space = space
         self._seed = seed
         self._startup_trials = startup_trials

@@ -26,6 +26,7 @@ from hpo.spec.search import (
     SamplerSpec,
     Surrogate,
     Tpe,
+    missing_package,
 )
 from hpo.trial import HParam, Trial
 
@@ -67,16 +68,15 @@ def make_sampler(
     """The sampler that a spec names, told what the study knows; it proposes nothing twice.
 
     Raises:
-        HpoError: if it cannot search this space.
+        HpoError: if it cannot search this space, or needs what is not installed.
     """
-    if setting.objectives > 1 and spec.name in ONE_OBJECTIVE:
-        several = sorted(SAMPLERS.keys() - ONE_OBJECTIVE)
-        raise HpoError(
-            f"search.sampler: {spec.name} searches for one objective, and there are "
-            f"{setting.objectives}: use {', '.join(several[:-1])} or {several[-1]}."
-        )
-    is_learning, known = spec.name not in BLIND, knowledge or Knowledge()
-    if not is_learning or setting.objectives > 1:
+    if text := missing_package(spec):
+        raise HpoError(f"search.sampler: {text}.")
+    if isinstance(spec, AutoSampler):
+        picks = _picks(space, setting).picks
+        return AutoSearch(picks, lambda pick: make_sampler(pick, space, setting, knowledge))
+    learns, known = spec.name not in BLIND, knowledge or Knowledge()
+    if not learns or setting.objectives > 1:
         known = replace(known, lessons=())
 
     def bare(ranges: SearchSpace) -> Sampler:
@@ -89,8 +89,14 @@ def make_sampler(
         space,
         setting.seed,
         bare,
-        lambda sampler, ranges: Distinct(sampler, ranges, setting.seed, is_learning),
+        lambda sampler, ranges: Distinct(sampler, ranges, setting.seed, learns),
     )
+
+
+def is_learning(spec: SamplerSpec, space: SearchSpace, setting: Setting) -> bool:
+    """Whether a sampler, or any that `auto` picks, looks at results."""
+    picks = _picks(space, setting).picks if isinstance(spec, AutoSampler) else ()
+    return any(one.name not in BLIND for one in [pick.spec for pick in picks] or [spec])
 
 
 def _fitted_per_rung(
@@ -99,8 +105,6 @@ def _fitted_per_rung(
     from hpo.search.bohb import FittedPerRung
     from hpo.search.levels import varying
 
-    if isinstance(spec, AutoSampler):
-        spec = _picks(space, setting).picks[0].spec
     # BOHB says itself from how many results on it fits.
     at_once = spec.model_copy(update={"startup_trials": 1})
     return FittedPerRung(
@@ -171,11 +175,6 @@ def _curve_gp(spec: CurveGp, space: SearchSpace, setting: Setting) -> Sampler:
     return CurveProcessSearch(space, setting.seed, setting.epochs, spec.startup_trials)
 
 
-def _auto(spec: AutoSampler, space: SearchSpace, setting: Setting) -> Sampler:
-    picks = _picks(space, setting).picks
-    return AutoSearch(picks, lambda pick: SAMPLERS[pick.name](pick, space, setting))
-
-
 def _picks(space: SearchSpace, setting: Setting) -> SamplerPicks:
     return sampler_picks(space, setting.trials, setting.scheduler, setting.objectives)
 
@@ -183,14 +182,8 @@ def _picks(space: SearchSpace, setting: Setting) -> SamplerPicks:
 # Samplers that do not look at results: their proposals may be made ahead.
 BLIND = frozenset({"random", "grid", "qmc"})
 
-# Samplers that follow a single loss.
-ONE_OBJECTIVE = frozenset(
-    {"cmaes", "curve_gp", "gp", "bayesian", "forest", "extra_trees", "boosted_trees"}
-)
-
-# Each takes its own spec class, which a type for all of them cannot say.
+# Each takes its own spec class, which a type for all of them cannot say. `auto` picks among them.
 SAMPLERS: dict[str, Callable[[Any, SearchSpace, Setting], Sampler]] = {
-    "auto": _auto,
     "curve_gp": _curve_gp,
     "random": _random,
     "grid": _grid,

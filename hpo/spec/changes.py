@@ -15,8 +15,8 @@ from hpo.spec.search import SearchSpec
 from hpo.spec.words import unknown_name
 
 # What proposes the first hparams of a population: these look at no results, which a trial whose
-# hparams have changed does not have for any of them.
-_FIRST_DRAWS = ("grid", "qmc", "random")
+# hparams have changed does not have for any of them. `auto` picks one of them.
+_FIRST_DRAWS = ("auto", "grid", "qmc", "random")
 
 
 def is_knob(path: str) -> bool:

@@ -24,8 +24,8 @@ from hpo.spec.marks import Spec
 from hpo.spec.overrides import apply_overrides
 from hpo.spec.rules import ruled_space
 from hpo.spec.scheduler import Bohb, budget_mistakes
-from hpo.spec.schema import spec_mistakes
-from hpo.spec.search import FITTING, SearchSpec
+from hpo.spec.schema import spec_mistakes, variants_of
+from hpo.spec.search import FITTING, ONE_OBJECTIVE, SearchSpec, missing_package
 from hpo.spec.start import start_mistakes
 from hpo.spec.words import unknown_name
 
@@ -45,6 +45,8 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         path = packaged
     document = parse_yaml(read_text(path), str(path))
     document, included, lines = _resolved(document, path.parent, overrides)
+    # Not asked of a stored document: `hpo show` reads a study wherever it was searched.
+    lines += document.lines(_install_mistakes(document.values))
     return _experiment(document, path.parent, included, lines)
 
 
@@ -209,11 +211,16 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace) -> list[Mista
         found.append(Mistake(("search", "scheduler", "name"), text))
     elif isinstance(search.scheduler, Bohb) and search.sampler.name not in FITTING:
         names = ", ".join(sorted(FITTING))
-        text = f"{search.sampler.name} fits no model, which is what bohb adds to hyperband: "
+        text = f"{search.sampler.name} cannot be fitted to one budget, which is what bohb does: "
         found.append(Mistake(("search", "sampler", "name"), f"{text}use one of {names}"))
     elif isinstance(search.scheduler, Bohb) and "startup_trials" in search.sampler.model_fields_set:
         text = "bohb decides from how many results on it fits: leave it out, or set its min_points"
         found.append(Mistake(("search", "sampler", "startup_trials"), text))
+    objectives = len(search.goal.objectives)
+    if objectives > 1 and search.sampler.name in ONE_OBJECTIVE:
+        names = ", ".join(sorted(_names_of_samplers() - ONE_OBJECTIVE))
+        text = f"{search.sampler.name} searches for one objective, and there are {objectives}: "
+        found.append(Mistake(("search", "sampler", "name"), f"{text}use one of {names}"))
     for dimension in space.dimensions if search.sampler.name == "grid" else ():
         if dimension.limits is not None:
             text = "moves its bounds, which grid cannot follow: remove adapt"
@@ -222,6 +229,19 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace) -> list[Mista
             text = "is continuous, which grid cannot search: add a step or write choice"
             found.append(Mistake(("space", dimension.path), text))
     return found
+
+
+def _install_mistakes(values: Any) -> list[Mistake]:
+    """What a spec needs that this machine lacks."""
+    search = _read(SearchSpec, values.get("search")) if isinstance(values, Mapping) else None
+    text = missing_package(search.sampler) if search else None
+    return [Mistake(("search", "sampler", "name"), text)] if text else []
+
+
+def _names_of_samplers() -> frozenset[str]:
+    variants = variants_of(SearchSpec, "sampler")
+    assert variants is not None
+    return frozenset(variants.specs)
 
 
 def _metric_mistakes(search: SearchSpec, task: Task | None) -> list[Mistake]:

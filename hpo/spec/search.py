@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -15,7 +16,12 @@ from hpo.spec.scheduler import AutoScheduler, SchedulerSpec
 _MOST_TRIALS = 1_000_000
 
 # The samplers that fit a model to losses, which a scheduler may choose the budget of.
-FITTING = frozenset({"tpe", "gp", "bayesian", "forest", "extra_trees", "boosted_trees"})
+FITTING = frozenset({"auto", "tpe", "gp", "bayesian", "forest", "extra_trees", "boosted_trees"})
+
+# Samplers that follow a single loss.
+ONE_OBJECTIVE = frozenset(
+    {"cmaes", "curve_gp", "gp", "bayesian", "forest", "extra_trees", "boosted_trees"}
+)
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -116,6 +122,14 @@ SamplerSpec = Annotated[
     AutoSampler | Grid | Random | Qmc | Tpe | Cmaes | Nsga | OptunaGp | Surrogate | CurveGp,
     Field(discriminator="name"),
 ]
+
+
+def missing_package(spec: SamplerSpec) -> str | None:
+    """What a sampler lacks on this machine, and the cure; None where it lacks nothing."""
+    if isinstance(spec, OptunaGp) and find_spec("torch") is None:
+        cure = "pip install '.[optuna_gp]', or use gp"
+        return f"optuna_gp needs PyTorch, which is not installed: {cure}"
+    return None
 
 
 class SearchSpec(Spec):

@@ -26,7 +26,7 @@ from hpo.errors import HpoError
 from hpo.search.auto import picked
 from hpo.search.explore import explorer_of
 from hpo.search.knowledge import Knowledge
-from hpo.search.sampler import BLIND, Setting, make_sampler
+from hpo.search.sampler import Setting, is_learning, make_sampler
 from hpo.search.scheduler import make_scheduler
 from hpo.space import Choice
 from hpo.spec.data import DataSpec
@@ -258,7 +258,7 @@ def _rules(experiment: Experiment, search: SearchSpec, knowledge: Knowledge) -> 
         scheduler_for=lambda trials: make_scheduler(scheduler, epochs, trials),
         trials=search.trials,
         epochs=epochs,
-        is_learning=search.sampler.name not in BLIND,
+        is_learning=is_learning(search.sampler, experiment.space, setting),
         seeds=experiment.training.train.seeds,
         explorer=explorer_of(search.scheduler, experiment.space, seed),
         stop=search.stop,

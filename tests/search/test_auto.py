@@ -1,11 +1,14 @@
 import pytest
 
 from hpo.search.auto import AutoSearch, Pick, chosen_scheduler, picked, sampler_picks
+from hpo.search.earlier import Lesson
+from hpo.search.knowledge import Knowledge
 from hpo.search.rungs import brackets
-from hpo.search.sampler import Setting, make_sampler
+from hpo.search.sampler import Setting, is_learning, make_sampler
 from hpo.space import Choice, Condition, Dimension, Float, SearchSpace
+from hpo.spec.population import Pbt
 from hpo.spec.scheduler import AutoScheduler, Bohb, NoScheduler
-from hpo.spec.search import AutoSampler, Objective, SearchSpec, Tpe
+from hpo.spec.search import AutoSampler, CurveGp, Objective, SearchSpec, Tpe
 from hpo.trial import Trial, TrialState
 
 AUTO = AutoScheduler(name="auto")
@@ -83,6 +86,31 @@ def test_what_was_picked_is_told_with_its_reason():
     plain = search.model_copy(update={"sampler": Tpe(name="tpe")})
     assert list(picked(plain, space_of(8), 52)) == ["scheduler"]
     assert "none" in picked(search, space_of(8), 2)["scheduler"]
+
+
+def test_a_population_begins_with_random_draws_that_may_be_made_ahead():
+    assert names(sampler_picks(space_of(8), 100, Pbt(name="pbt"))) == [("random", None)]
+    auto, tpe = AutoSampler(name="auto"), Tpe(name="tpe")
+    pbt, none = (Setting(0, 100, 27, s) for s in (Pbt(name="pbt"), NoScheduler(name="none")))
+    assert not is_learning(auto, space_of(2), pbt)
+    assert is_learning(auto, space_of(2), none)
+    assert is_learning(tpe, space_of(2), none)
+
+
+def test_results_of_other_studies_do_not_bring_the_next_sampler_on_sooner(monkeypatch):
+    monkeypatch.setattr("hpo.search.auto._MOST_RESULTS", 30)
+    seen = [
+        Trial(n, {"kind": "a", "x0": n / 30}, TrialState.COMPLETE, tuple([n / 30] * 27))
+        for n in range(30)
+    ]
+    known = Knowledge(lessons=(Lesson(tuple(seen), is_comparable=True),))
+    setting = Setting(0, 100, 27, NoScheduler(name="none"))
+    auto, process, tpe = (
+        make_sampler(spec, space_of(2), setting, known)
+        for spec in (AutoSampler(name="auto"), CurveGp(name="curve_gp"), Tpe(name="tpe"))
+    )
+    assert auto.ask(seen[:12], 1) == process.ask(seen[:12], 1)
+    assert auto.ask(seen, 1) == tpe.ask(seen, 1) != process.ask(seen, 1)
 
 
 def test_bohb_fits_tpe_where_the_sampler_is_auto():

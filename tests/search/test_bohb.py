@@ -109,7 +109,7 @@ def test_proposals_of_one_ask_know_of_each_other():
     assert second == [*first, Trial(2, {"x": 0.5, "y": 0.5})]
 
 
-@pytest.mark.parametrize("name", sorted(FITTING))
+@pytest.mark.parametrize("name", sorted(FITTING - {"auto"}))
 def test_every_fitting_sampler_proposes_near_the_best_of_the_budget(name):
     spec = Tpe(name="tpe") if name == "tpe" else Surrogate(name=name)
     setting = Setting(0, 100, 9, Bohb(name="bohb", random_share=0.0))

@@ -5,7 +5,6 @@ from itertools import product
 
 import pytest
 
-from hpo.errors import HpoError
 from hpo.search.comparing import comparable_losses, compared
 from hpo.search.covariance import Normal
 from hpo.search.evolution import generation_size
@@ -44,12 +43,6 @@ def searched(name, space, judge, trials=120, seed=0, objectives=1, lanes=4):
             values, violation = judge(hparams)
             seen.append(ran(len(seen), hparams, *values, violation=violation))
     return seen
-
-
-@pytest.mark.parametrize("name", ["cmaes", "gp"])
-def test_several_objectives_are_refused_where_one_is_all_a_sampler_can_follow(name):
-    with pytest.raises(HpoError, match=f"{name} searches for one objective, .* 2: use .*nsga2"):
-        sampler_of(name, PLANE, objectives=2)
 
 
 @pytest.mark.parametrize("name", SEVERAL)

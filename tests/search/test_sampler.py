@@ -114,7 +114,7 @@ def told(space, count, seed=1):
 
 searchable = [
     pytest.param(name, space, id=f"{name}-{label}", marks=needs_torch if is_gp else ())
-    for name in SAMPLERS
+    for name in ["auto", *SAMPLERS]
     if name != "bayesian"  # the same as gp: see below
     for is_gp in [name == "optuna_gp"]
     for label, space in (FINITE if name == "grid" else SPACES).items()

@@ -263,7 +263,7 @@ ROWS = [
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, sampler: {name: tep}}",
-        f"spec.yaml:6: search.sampler.name: unknown name 'tep'. Did you mean 'tpe'? Known names: {', '.join(sorted(SAMPLERS))}.",
+        f"spec.yaml:6: search.sampler.name: unknown name 'tep'. Did you mean 'tpe'? Known names: {', '.join(sorted({'auto', *SAMPLERS}))}.",
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, scheduler: hyperband}",
@@ -299,7 +299,11 @@ ROWS = [
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, sampler: {name: random}, scheduler: {name: bohb}}",
-        "spec.yaml:6: search.sampler.name: random fits no model, which is what bohb adds to hyperband: use one of bayesian, boosted_trees, extra_trees, forest, gp, tpe",
+        "spec.yaml:6: search.sampler.name: random cannot be fitted to one budget, which is what bohb does: use one of auto, bayesian, boosted_trees, extra_trees, forest, gp, tpe",
+    ),
+    (
+        "search: {objective: [{maximize: accuracy}, {minimize: loss}], trials: 1, sampler: {name: gp}}",
+        "spec.yaml:6: search.sampler.name: gp searches for one objective, and there are 2: use one of auto, grid, nsga2, nsga3, optuna_gp, qmc, random, tpe",
     ),
     (
         "search: {objective: [{maximize: accuracy}, {minimize: parameters}], trials: 1, scheduler: {name: bohb}}",
@@ -674,3 +678,27 @@ def test_a_stored_document_with_a_mistake_names_where_it_is_kept(tmp_path):
     assert caught.value.mistakes == [
         "study 'digits': train.epochs: cannot be 0: write a whole number of at least 1"
     ]
+
+
+def test_a_package_that_is_missing_is_said_of_a_file_and_not_of_a_stored_study(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("hpo.spec.search.find_spec", lambda name: None)
+    search = "search: {objective: {maximize: accuracy}, trials: 1, sampler: {name: optuna_gp}}"
+    assert mistakes(spec_text(search), tmp_path) == [
+        "spec.yaml:6: search.sampler.name: optuna_gp needs PyTorch, which is not installed: pip install '.[optuna_gp]', or use gp"
+    ]
+    assert experiment_from_document(yaml.safe_load(spec_text(search)), tmp_path).search
+
+
+@pytest.mark.parametrize("scheduler", ["bohb", "pbt"])
+def test_a_scheduler_that_asks_for_certain_samplers_takes_the_default_one(tmp_path, scheduler):
+    text = spec_text(
+        f"search: {{objective: {{maximize: accuracy}}, trials: 9, scheduler: {{name: {scheduler}}}}}"
+    )
+    (tmp_path / "spec.yaml").write_text(text.replace("space: {}", SPACE_OF_ONE))
+    experiment = load_experiment(tmp_path / "spec.yaml")
+    assert experiment.search.sampler.name == "auto"
+
+
+SPACE_OF_ONE = "space: {optimizer.learning_rate: {float: [0.001, 0.1], log: true}}"
