@@ -17,6 +17,7 @@ from hpo.engine.devices import memory_bytes
 from hpo.engine.executables import LOAD_ERRORS, CodeCache, cache_key, load, to_bytes
 from hpo.engine.lane import DeviceData, Lane
 from hpo.engine.lanes import Operation, operations
+from hpo.engine.merging import foretold
 from hpo.engine.places import Place, devices_of, even_lanes, sharding
 from hpo.engine.plan import Plan, Plans
 from hpo.engine.program import Program
@@ -97,9 +98,7 @@ class Compiler:
         self, program: Program, plans: Plans, data: DeviceData, lane: Lane, device: Place
     ) -> tuple[LaneOperations, dict[str, _Code]]:
         """The operations of the plan that is quickest, where finding out pays."""
-        start = time.perf_counter()
         first = self._compile(program, plans.usual, data, lane, device)
-        compile_seconds = time.perf_counter() - start
         usual = first[0].plan
         # Under `vmap` a merged program would run all of its branches.
         others = [] if program.merged else [p for p in plans.others if p != usual]
@@ -120,7 +119,7 @@ class Compiler:
 
         seconds = [timed(first[0])]
         epoch_seconds = seconds[0] * program.order_shape[0]
-        if not calibration.pays(compile_seconds, len(others), epoch_seconds * plans.epochs):
+        if not calibration.pays(foretold(program)[0], len(others), epoch_seconds * plans.epochs):
             return first
         found = [first, *(self._compile(program, plan, data, lane, device) for plan in others)]
         tried = [operations.plan for operations, _ in found]

@@ -16,7 +16,7 @@ from pathlib import Path
 from hpo.engine.sizes import Size
 
 # Compiling: a program of no layers, and what each layer, convolution and merged leaf adds.
-_COMPILE, _COMPILE_LAYER, _COMPILE_CONVOLUTION, _COMPILE_MERGED = 2.0, 0.25, 1.0, 0.5
+_COMPILE, _COMPILE_LAYER, _COMPILE_CONVOLUTION, _COMPILE_MERGED = 3.0, 0.35, 1.5, 0.75
 # How many cores one compile keeps busy.
 COMPILING_CORES = 1.6
 # Running: operations of a matrix product and of a convolution a second, seconds a step on its own,
@@ -25,6 +25,7 @@ _DENSE_RATE, _CONVOLVED_RATE = 80e9, 40e9
 _STEP, _UPDATE, _ADD = 6e-6, 1.3e-9, 0.5e-9
 # How much a new measurement weighs against all those before it.
 _WEIGHT = 0.3
+_MOST_MOVED = 4.0
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,17 @@ class Costs:
         """These costs after programs that took so many times the seconds foretold."""
         return Costs(_moved(self.compiling, compiling), _moved(self.running, running))
 
+    @property
+    def rounded(self) -> Costs:
+        """To powers of two, so that a little noise does not change what a study merges."""
+        return Costs(*(2.0 ** round(math.log2(ratio)) for ratio in (self.compiling, self.running)))
+
 
 def _moved(known: float, ratio: float | None) -> float:
     if ratio is None or not math.isfinite(ratio) or ratio <= 0:
         return known
+    # A machine that was busy for once is not to decide what later studies do.
+    ratio = min(max(ratio, known / _MOST_MOVED), known * _MOST_MOVED)
     return math.exp((1 - _WEIGHT) * math.log(known) + _WEIGHT * math.log(ratio))
 
 

@@ -18,7 +18,7 @@ from hpo.engine.costs import COMPILING_CORES, Costs
 from hpo.engine.oneof import OneOf
 from hpo.engine.program import Program, template_of
 from hpo.engine.sizes import Size, model_size
-from hpo.space import Choice, Int, SearchSpace
+from hpo.space import Choice, Dimension, Int, SearchSpace
 from hpo.spec.experiment import Training
 from hpo.spec.fill import fill
 from hpo.spec.marks import Mark, Spec, has_leaf, leaf_at, marked_leaves, with_leaves
@@ -214,13 +214,12 @@ def _layers(model: Any) -> tuple[int, int]:
 
 
 def _values(drawn: Sequence[Training], space: SearchSpace) -> Merged:
-    """The values that each leaf can have in the study."""
+    """The values that each leaf can have in the study; none for a leaf with too many of them."""
     found: dict[str, dict[Any, Any]] = {field: {} for field in MERGEABLE}
     for field, path in MERGEABLE.items():
-        dimension = space.by_path.get(path)
-        if dimension is not None and field not in ("optimizer", "schedule"):
-            known = _all_of(dimension.distribution)
-            found[field] = {value: value for value in known}
+        if _all_of(space.by_path.get(path)) is None:
+            continue
+        found[field] = {value: value for value in _all_of(space.by_path.get(path)) or ()}
         for training in drawn:
             if has_leaf(training, path):
                 part = leaf_at(training, path)
@@ -235,12 +234,17 @@ def _values(drawn: Sequence[Training], space: SearchSpace) -> Merged:
     )
 
 
-def _all_of(distribution: Any) -> list[Any]:
-    if isinstance(distribution, Choice):
-        return [tuple(v) if isinstance(v, list) else v for v in distribution.values]
-    if isinstance(distribution, Int) and distribution.size <= _MOST_VALUES:
+def _all_of(dimension: Dimension | None) -> list[Any] | None:
+    """The values of a leaf's dimension; none without one, and None where there are too many."""
+    distribution = None if dimension is None else dimension.distribution
+    if distribution is None or isinstance(distribution, Choice):
+        values = () if distribution is None else distribution.values
+        # Parts and their names are merged by what the draws show of them.
+        plain = [tuple(v) if isinstance(v, list) else v for v in values]
+        return [value for value in plain if not isinstance(value, Mapping)]
+    if isinstance(distribution, Int) and not distribution.log and distribution.size <= _MOST_VALUES:
         return list(range(distribution.low, distribution.high + 1, distribution.step))
-    return []
+    return None
 
 
 def _example(part: Any, path: str, varying: frozenset[str]) -> Any:

@@ -42,10 +42,13 @@ class Pool:
         self.place = place
         self.epochs_trained = 0.0
         self.stopwatch = Stopwatch("idle")
-        self.seconds: Mapping[int, float] = {}  # of the last round, each trial's share by its steps
+        self.seconds: Mapping[
+            int, float
+        ] = {}  # of the last round, each trial's share by its micro-batches
         self._compiler = compiler
         self._device_data: dict[int, tuple[DataSet, DeviceData]] = {}
-        self.part_seconds: dict[Program, float] = {}  # that a micro-batch takes
+        self.part_seconds: dict[Program, float] = {}  # that a micro-batch takes, at best
+        self._part_seconds: float | None = None  # that it took in the last round
         self._occupants: list[Occupant | None] = []
         self._program: Program
         self._data: DataSet
@@ -101,6 +104,7 @@ class Pool:
         self._occupants = []
         shapes = abstract_lane(program)
         self._program, self._data = program, data
+        self._part_seconds = self.part_seconds.get(program)
         inputs = self._place(program, plans.usual, data)
         if self._stream is not None:
             usual = plans.usual
@@ -221,19 +225,23 @@ class Pool:
     def _round(self) -> list[Report]:
         start, counts = time.monotonic(), self._counts()
         result = self._train(counts)
-        seconds, parts = time.monotonic() - start, 0
-        self.seconds = {
-            o.trial: seconds * float(count / counts.sum())
+        seconds = time.monotonic() - start
+        parts = {
+            o.trial: int(count) * o.parts
             for o, count in zip(self._occupants, counts, strict=True)
             if o is not None and count
         }
+        each = seconds / sum(parts.values())
+        self.seconds = {trial: each * count for trial, count in parts.items()}
+        # The next round is cut by the latest figure, what is kept for later studies is the best.
+        self._part_seconds = each
+        self.part_seconds[self._program] = min(each, self.part_seconds.get(self._program, each))
 
         reports = []
         for i, occupant in enumerate(self._occupants):
             if occupant is None or counts[i] == 0:
                 continue
             occupant.step += int(counts[i])
-            parts += int(counts[i]) * occupant.parts
             self.epochs_trained += int(counts[i]) / occupant.steps
             if result.has_ended_epoch[i]:
                 values = metrics(self._data, self._data.validation, result.metric_sums[i])
@@ -245,7 +253,6 @@ class Pool:
                 reports.append(Report(occupant.trial, occupant.epoch, values, costs))
                 if not np.isfinite(list(values.values())).all():
                     occupant.to_step = occupant.step  # diverged: train it no further
-        self.part_seconds[self._program] = seconds / parts
         return reports
 
     def _train(self, counts: np.ndarray) -> Any:
@@ -314,7 +321,7 @@ class Pool:
                 left[i] = o.steps - o.step % o.steps
         if self._stream is not None:
             left = np.minimum(left, self._stream.limit(self._courses()))
-        seconds = self.part_seconds.get(self._program)
+        seconds = self._part_seconds
         budget = _FIRST_PARTS if seconds is None else int(_ROUND_SECONDS / seconds)
         if self._operations.plan.form == "vmap":
             each = max(1, budget // int(np.count_nonzero(left)))

@@ -22,7 +22,7 @@ from hpo.data.dataset import DataSet
 from hpo.engine.oneof import OneOf, number_of
 from hpo.spec.data import Task
 from hpo.spec.experiment import Training
-from hpo.spec.marks import Mark, Spec, leaf_at, marked_leaves, with_leaves
+from hpo.spec.marks import Mark, Spec, has_leaf, leaf_at, marked_leaves, with_leaves
 from hpo.spec.merging import served
 from hpo.spec.optimizer import Constant
 
@@ -84,6 +84,19 @@ class Program:
             path: OneOf(options) for path, options in self.merged if path.startswith("model.")
         }
         return with_leaves(self.template, leaves).model
+
+    @cached_property
+    def model_key(self) -> str:
+        """Equal for programs whose models have the same arrays."""
+        # Neither numbers nor an activation, which a model is told when it is called, shape any.
+        plain = {
+            path: None for path, mark, _ in marked_leaves(self.model) if mark is not Mark.STATIC
+        }
+        if has_leaf(self.model, "activation"):
+            plain["activation"] = None
+        precision = self.template.train.precision
+        shapes = self.example_shape, self.outputs, self.platform, precision
+        return repr((with_leaves(self.model, plain), *shapes))
 
     @cached_property
     def optimizer(self) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
+from statistics import geometric_mean
 
 from hpo.data.dataset import DataSet
 from hpo.engine.compiler import Compiler
@@ -63,7 +63,10 @@ def plan_study(
         return replace(plan, lanes=even_lanes(place, plan.lanes * times))
 
     plans = replace(each, usual=spread(each.usual), others=tuple(map(spread, each.others)))
-    explain(f"A program begins with {plans.usual.lanes} lanes a pool: {plans.usual.why}.")
+    explain(f"A new program has {plans.usual.lanes} lanes a pool: {plans.usual.why}.")
+    for label, pin in journal.state.pins.items():
+        if label != MERGING:
+            explain(f"Program {label} is pinned: {pin['form']}, {pin['lanes']} lanes a pool.")
     return StudyPlan(merging, plans)
 
 
@@ -85,7 +88,14 @@ def _merging(
         return Merging.from_pin(pin), pin["programs"]
     counted = count_programs(experiment)
     apart = float(search.trials if counted is None else min(counted, search.trials))
-    if experiment.training.train.merged != "auto" or platform != "cpu" or apart == 1:
+    if experiment.training.train.merged != "auto":
+        explain("What programs merge is as train.merged says.")
+        return NOTHING, apart
+    if platform != "cpu":
+        explain("Nothing is merged: lanes that train side by side would run every branch.")
+        return NOTHING, apart
+    if apart == 1:
+        explain("One program serves the whole space.")
         return NOTHING, apart
     decision = decide(
         experiment.training,
@@ -94,9 +104,9 @@ def _merging(
         data.outputs,
         len(data.train),
         search.trials,
-        epochs / search.trials,
+        epochs / search.trials * experiment.training.train.seeds,
         pools,
-        read_costs(cache),
+        read_costs(cache).rounded,
     )
     explain(decision.sentence())
     programs = decision.estimate.programs
@@ -114,6 +124,7 @@ def learn_costs(cache: Path | None, compiler: Compiler, pools: Sequence[Pool]) -
         for program, seconds in list(pool.part_seconds.items())
     ]
     costs = read_costs(cache).seen(
-        fmean(compiling) if compiling else None, fmean(running) if running else None
+        geometric_mean(compiling) if compiling else None,
+        geometric_mean(running) if running else None,
     )
     write_costs(cache, costs)

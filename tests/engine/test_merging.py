@@ -146,6 +146,7 @@ def test_sizes_are_those_counted_by_hand(spec: Any, size: tuple[int, ...]) -> No
 
 @given(st.floats(0.01, 100), st.floats(0.01, 100))
 def test_costs_move_towards_what_was_seen(known: float, ratio: float) -> None:
+    ratio = min(max(ratio, known / 4), known * 4)
     after = Costs(compiling=known).seen(ratio, None)
     assert min(known, ratio) - 1e-9 <= after.compiling <= max(known, ratio) + 1e-9
     assert after.running == 1.0
@@ -170,3 +171,19 @@ def test_what_is_foretold_of_a_program_is_what_unmeasured_costs_say() -> None:
     assert compiling == pytest.approx(Costs().compile_seconds(1, 0, 0) / 1.6)
     weights = 5 * 4 + 4 * 3
     assert running == Costs().step_seconds(Size(weights, weights), 16, 1)
+
+
+def test_a_leaf_with_too_many_values_to_list_is_not_merged() -> None:
+    space = {"model.dense": {"int": [8, 512]}, "model.activation": {"choice": ["relu", "tanh"]}}
+    model = {"name": "cnn", "filters": [2], "dense": 8}
+    experiment = _experiment(space, model=model)
+    decision = decide(experiment.training, experiment.space, (8, 8, 1), 3, 96, 40, 10, 1, Costs())
+    assert decision.merging.merged.dense == ()
+
+
+def test_costs_are_rounded_for_a_decision() -> None:
+    assert Costs(1.3, 0.6).rounded == Costs(1.0, 0.5)
+
+
+def test_one_slow_run_moves_costs_by_little() -> None:
+    assert Costs().seen(1e6, None).compiling == pytest.approx(4**0.3)

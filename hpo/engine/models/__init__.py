@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -31,13 +32,26 @@ MODELS: dict[str, Callable[[Any, Program, Any, nnx.Rngs], nnx.Module]] = {
 }
 
 
-@lru_cache(maxsize=256)
 def abstract_model(program: Program) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """The program's model as (graph definition, shapes of the weights, shapes of its statistics).
 
     Raises:
         HpoError: for a model that cannot take the data's examples.
     """
+    return _abstract(_Shaped(program.model_key, program))
+
+
+@dataclass(frozen=True)
+class _Shaped:
+    """A program, equal to every other whose model has the same arrays: tracing takes long."""
+
+    key: str
+    program: Program = field(compare=False)
+
+
+@lru_cache(maxsize=256)
+def _abstract(shaped: _Shaped) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    program = shaped.program
     dtype, spec = PRECISIONS[program.template.train.precision], program.model
     model = nnx.eval_shape(lambda: MODELS[spec.name](spec, program, dtype, nnx.Rngs(0)))
     graph, params, statistics = nnx.split(model, nnx.Param, nnx.BatchStat)
