@@ -63,14 +63,18 @@ class AdaptiveSearch:
             self._looked_at = 0
             self._sampler = InThisSpace(self._make(ranges), self._outside)
         for trial in trials[self._looked_at :]:
-            if not _lies_within(ranges, trial.hparams):
+            if not lies_within(ranges, trial.hparams):
                 self._outside[trial.number] = None
         self._looked_at = len(trials)
         return self._sampler.ask(trials, n)
 
 
 def with_moves(space: SearchSpace, moves: Sequence[RangeMove]) -> SearchSpace:
-    """The space with the ranges that its dimensions have after these moves."""
+    """The space with the ranges that its dimensions have after these moves.
+
+    A move from before the spec changed is kept within the limits of now; where that leaves nothing,
+    the range is what the spec says.
+    """
     ranges = {move.path: (move.low, move.high) for move in moves}
     return replace(
         space,
@@ -78,6 +82,15 @@ def with_moves(space: SearchSpace, moves: Sequence[RangeMove]) -> SearchSpace:
             _moved(d, *ranges[d.path]) if d.path in ranges and d.limits else d
             for d in space.dimensions
         ),
+    )
+
+
+def lies_within(space: SearchSpace, hparams: HParams) -> bool:
+    """Whether hparams lie within the ranges that may move."""
+    return all(
+        can_give(dimension.distribution, hparams[dimension.path])
+        for dimension in space.dimensions
+        if dimension.limits is not None and dimension.path in hparams
     )
 
 
@@ -179,19 +192,17 @@ def _chance_of_at_least(successes: int, tries: int, chance: float) -> float:
 
 
 def _moved(dimension: Dimension, low: float, high: float) -> Dimension:
+    assert dimension.limits is not None
+    low, high = max(low, dimension.limits[0]), min(high, dimension.limits[1])
+    if isinstance(dimension.distribution, Int):
+        low, high = math.ceil(low), math.floor(high)
+    if low >= high:
+        return dimension
     distribution = with_bounds(dimension.distribution, low, high)
     prior = dimension.prior
     if prior is not None and not can_give(distribution, prior.value):
         prior = None
     return replace(dimension, distribution=distribution, prior=prior)
-
-
-def _lies_within(space: SearchSpace, hparams: HParams) -> bool:
-    return all(
-        can_give(dimension.distribution, hparams[dimension.path])
-        for dimension in space.dimensions
-        if dimension.limits is not None and dimension.path in hparams
-    )
 
 
 def widest(space: SearchSpace) -> SearchSpace:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, pstdev
 from typing import TYPE_CHECKING
 
+from hpo.search.comparing import comparable_losses
 from hpo.trial import HParam, HParams, Trial, TrialState
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ class Lesson:
 class Informed:
     """A sampler that is shown trials of earlier studies before those of its own.
 
-    Losses of another problem are moved to the mean and the deviation of this study's last ones, as
-    soon as three trials have any.
+    Losses of another problem are moved to the mean and the deviation of this study's, as soon as
+    three trials have any.
 
     Source: Yogatama and Mann 2014, "Efficient transfer learning method for automatic hyperparameter
     tuning" (AISTATS; responses are standardised within each data set).
@@ -76,7 +77,7 @@ class Informed:
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
         """The sampler's proposals, from the earlier trials and these."""
-        target = _spread([t.losses[-1] for t in trials if t.losses])
+        target = _spread(trials)
         known = [
             trial
             for lesson in self._lessons
@@ -95,13 +96,18 @@ class Informed:
         return shown
 
 
-def _spread(losses: Sequence[float]) -> tuple[float, float] | None:
-    """Mean and deviation of losses, None for fewer than three."""
+def _spread(trials: Sequence[Trial]) -> tuple[float, float] | None:
+    """Mean and deviation of the losses to expect of trials, None for fewer than three.
+
+    As `comparable_losses` has them: neither an early stop nor one loss of 1e9 makes a scale.
+    """
+    alive = [trial for trial in trials if trial.state is not TrialState.DIVERGED]
+    losses = list(comparable_losses(alive).values())
     return (fmean(losses), pstdev(losses)) if len(losses) >= _FEWEST else None
 
 
 def _on_scale(trials: Sequence[Trial], target: tuple[float, float] | None) -> list[Trial]:
-    own = _spread([trial.losses[-1] for trial in trials])
+    own = _spread(trials)
     if target is None or own is None or own[1] == 0:
         return list(trials)
     factor = target[1] / own[1]

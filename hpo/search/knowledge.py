@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from hpo.search.adaptive import AdaptiveSearch
+from hpo.search.adaptive import AdaptiveSearch, lies_within
 from hpo.search.earlier import Informed, InThisSpace, Lesson
 from hpo.search.known import KnownFirst
 from hpo.search.priors import PriorSearch
@@ -49,7 +49,7 @@ def knowing(
     def over(ranges: SearchSpace) -> Sampler:
         sampler = make(ranges)
         if known.lessons:
-            sampler = Informed(sampler, known.lessons)
+            sampler = Informed(sampler, [_within(ranges, lesson) for lesson in known.lessons])
         if any(dimension.prior for dimension in ranges.dimensions):
             sampler = PriorSearch(sampler, ranges, seed, len(known.points))
         return finish(sampler, ranges)
@@ -61,3 +61,9 @@ def knowing(
     if known.points:
         sampler = KnownFirst(sampler, space, seed, known.points)
     return InThisSpace(sampler, known.changed) if known.changed else sampler
+
+
+def _within(ranges: SearchSpace, lesson: Lesson) -> Lesson:
+    """What a lesson tells of the ranges as they are: no sampler can place a trial outside them."""
+    inside = tuple(trial for trial in lesson.trials if lies_within(ranges, trial.hparams))
+    return replace(lesson, trials=inside)

@@ -13,6 +13,7 @@ from hpo.search.earlier import Lesson
 from hpo.search.knowledge import Knowledge
 from hpo.space import RangeMove, SearchSpace
 from hpo.spec.experiment import Experiment
+from hpo.spec.goal import Goal
 from hpo.spec.start import start_points
 from hpo.spec.translate import can_take, nearest, translated, translations
 from hpo.study.events import StudyState, fold
@@ -123,7 +124,9 @@ def _read(
     earlier = stored_experiment(record, storage.where)
     if earlier.search is None or experiment.search is None:
         raise StudyError(f"study '{record.name}' has no search: name another.")
-    state = fold(storage.events(record.id), earlier.search.goal)
+    # Its own objective, and the constraints of this study, as far as it measured those metrics.
+    goal = Goal(earlier.search.goal.objectives, experiment.search.goal.constraints)
+    state = fold(storage.events(record.id), goal)
     complete = _ranked(state, earlier.training.train.epochs)
     values = earlier.training.model_dump(exclude_unset=True)
     epochs = experiment.training.train.epochs
@@ -133,7 +136,8 @@ def _read(
         hparams = translated(space, values, trial.hparams)
         if hparams is not None:
             losses = resampled(trial.losses, epochs)
-            trials.append(Trial(trial.number, hparams, trial.state, losses))
+            shown = Trial(trial.number, hparams, trial.state, losses, violation=trial.violation)
+            trials.append(shown)
     points: list[Mapping[str, Any]] = []
     for trial in complete:
         point = nearest(experiment.space, values, trial.hparams)
@@ -150,13 +154,13 @@ def _read(
 
 
 def _ranked(state: StudyState, epochs: int) -> list[Trial]:
-    """The trials that trained in full, best first."""
+    """The trials that trained in full, best first; behind them what breaks the constraints."""
     finished = [
         trial
         for trial in state.trials
         if trial.state is TrialState.COMPLETE and trial.epochs == epochs
     ]
-    return sorted(finished, key=lambda trial: (trial.losses[-1], trial.number))
+    return sorted(finished, key=lambda trial: (trial.violation, trial.losses[-1], trial.number))
 
 
 def spread(trials: Sequence[Trial], most: int) -> list[Trial]:

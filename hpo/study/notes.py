@@ -32,8 +32,9 @@ class Learn:
     """What the study at `source` tells this one; kept, for that study may change or go.
 
     `points` are its best configurations, to be tried here; `trials` those that trained in full, in
-    the terms of this one, with a loss for each of our epochs. Their losses stand beside ours where
-    `is_comparable`; else they are of another problem.
+    the terms of this one, with a loss for each of our epochs and by how much each breaks our
+    constraints. Their losses stand beside ours where `is_comparable`; else they are of another
+    problem.
     """
 
     kind: ClassVar[str] = "learn"
@@ -48,7 +49,9 @@ class Learn:
             "source": self.source,
             "is_comparable": self.is_comparable,
             "points": [dict(point) for point in self.points],
-            "trials": [[t.number, dict(t.hparams), list(t.losses)] for t in self.trials],
+            "trials": [
+                [t.number, dict(t.hparams), list(t.losses), t.violation] for t in self.trials
+            ],
         }
 
     def __str__(self) -> str:
@@ -66,7 +69,8 @@ def note_from(kind: str, value: Mapping[str, Any]) -> Note:
     if kind == Move.kind:
         return Move(RangeMove(**value))
     trials = tuple(
-        Trial(number, hparams, TrialState.COMPLETE, tuple(losses))
-        for number, hparams, losses in value["trials"]
+        # The violation is missing in what earlier versions wrote.
+        Trial(number, hparams, TrialState.COMPLETE, tuple(losses), violation=sum(violation))
+        for number, hparams, losses, *violation in value["trials"]
     )
     return Learn(value["source"], value["is_comparable"], tuple(value["points"]), trials)

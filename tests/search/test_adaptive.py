@@ -5,12 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo.search.adaptive import next_move, widest, with_moves
+from hpo.search.earlier import Lesson
 from hpo.search.knowledge import Knowledge
 from hpo.search.levels import position_of
 from hpo.search.sampler import Setting, make_sampler
 from hpo.space import Choice, Condition, Dimension, Float, Int, RangeMove, SearchSpace
 from hpo.spec.scheduler import NoScheduler
-from hpo.spec.search import Random, Tpe
+from hpo.spec.schema import variants_of
+from hpo.spec.search import Random, SearchSpec, Tpe
 from hpo.trial import Trial, TrialState
 
 RATE = Dimension("rate", Float(1e-3, 1e-1, log=True), limits=(1e-5, 0.5))
@@ -132,3 +134,35 @@ def test_the_widest_space_has_every_limit():
     moved = with_moves(SPACE, [RangeMove("rate", 1e-4, 1e-2, 20, "")])
     assert moved.by_path["rate"].distribution == Float(1e-4, 1e-2, log=True)
     assert moved.by_path["kind"] == SPACE.by_path["kind"]
+
+
+@pytest.mark.parametrize(
+    ("distribution", "limits", "move", "expected"),
+    [
+        (Float(0.2, 0.4), (0.1, 0.5), (0.0, 0.9), Float(0.1, 0.5)),
+        (Float(0.2, 0.4), (0.1, 0.5), (0.6, 0.9), Float(0.2, 0.4)),
+        (Float(0.01, 0.4, log=True), (1e-3, 0.5), (0.0, 0.3), Float(1e-3, 0.3, log=True)),
+        (Int(2, 8), (1, 9), (1.5, 7.5), Int(2, 7)),
+        (Int(2, 8), (1, 9), (3.2, 3.8), Int(2, 8)),
+    ],
+)
+def test_moves_from_before_a_changed_spec_keep_to_its_limits(distribution, limits, move, expected):
+    space = SearchSpace((Dimension("x", distribution, limits=limits),))
+    moved = with_moves(space, [RangeMove("x", *move, 20, "")])
+    assert moved.by_path["x"].distribution == expected
+    moved.place([0.0])
+
+
+@pytest.mark.parametrize("name", ["gp", "extra_trees", "curve_gp"])
+def test_earlier_results_beyond_the_present_range_are_left_out_until_it_widens(name):
+    space = SearchSpace((Dimension("x", Float(0.2, 0.4), limits=(0.0, 1.0)),))
+    earlier = tuple(
+        Trial(n, {"x": n / 20}, TrialState.COMPLETE, (abs(n / 20 - 0.3),)) for n in range(21)
+    )
+    setting = Setting(0, trials=100, epochs=1, scheduler=NoScheduler(name="none"))
+    known = Knowledge(lessons=(Lesson(earlier, is_comparable=True),))
+    spec = variants_of(SearchSpec, "sampler").specs[name](name=name, startup_trials=3)
+    (hparams,) = make_sampler(spec, space, setting, known).ask([], 1)
+    assert 0.2 <= hparams["x"] <= 0.4
+    # Those within it are looked at: the draw without them is another.
+    assert make_sampler(spec, space, setting).ask([], 1) != [hparams]

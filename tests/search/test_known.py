@@ -1,5 +1,6 @@
 """What a study knows before its sampler is asked: points, priors, other studies, other spaces."""
 
+from dataclasses import replace
 from statistics import fmean
 
 import pytest
@@ -195,6 +196,24 @@ def test_losses_of_another_problem_are_brought_to_the_scale_of_this_one():
     assert moved == sorted(moved)
     assert fmean(moved) == pytest.approx(fmean(trial.losses[-1] for trial in own))
     assert -0.2 < moved[0] < moved[-1] < 0.7
+
+
+def test_neither_an_early_stop_nor_one_huge_loss_makes_the_scale_of_earlier_losses():
+    earlier = tuple(ended(n, {"rate": 0.1 * (n + 1)}, 1000.0 * n) for n in range(4))
+    own = [ended(n, {"rate": 0.01 * (n + 1)}, 0.1 * n) for n in range(6)]
+
+    def moved(trials):
+        inner = Recorder()
+        Informed(inner, [Lesson(earlier, is_comparable=False)]).ask(trials, 1)
+        return [trial.losses[-1] for trial in inner.shown[0][:4]]
+
+    plain = moved(own)
+    huge = moved([*own, ended(6, {"rate": 0.5}, 1e9)])
+    assert max(abs(loss) for loss in huge) < 3
+    # What all gain from the first epoch to the second, those that stopped there would have gained.
+    longer = [replace(t, losses=(t.losses[0] + 100, t.losses[0])) for t in own[:3]]
+    stopped = [replace(t, state=TrialState.PRUNED, losses=(t.losses[0] + 100,)) for t in own[3:]]
+    assert moved([*longer, *stopped]) == pytest.approx(plain)
 
 
 def test_a_sampler_that_learns_begins_where_the_earlier_study_was_good():

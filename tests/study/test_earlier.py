@@ -11,7 +11,7 @@ from hpo.study.earlier import knowledge_of, lessons, resampled, spread
 from hpo.study.event_rows import from_rows, to_row
 from hpo.study.events import End, Propose, Report, StudyState, fold
 from hpo.study.lease import acquire
-from hpo.study.notes import Learn, Move
+from hpo.study.notes import Learn, Move, note_from
 from hpo.study.storage import Storage
 from hpo.trial import Trial, TrialState
 
@@ -211,3 +211,17 @@ def test_a_note_says_what_was_learnt():
     assert str(Learn("a", True, (), ())) == (
         "From a: 0 configurations to try first, and 0 results for the sampler."
     )
+
+
+def test_what_breaks_this_studys_constraints_comes_last_and_is_told_to_the_sampler(storage, there):
+    bound = {"metric": "accuracy", "at_most": 0.75}
+    experiment = an_experiment(search={"from": ["there"], "constraints": [bound]})
+    (note,), _ = learn(storage, experiment)
+    # The accuracies are 0.7, 0.9, 0.8 and 0.2; best first are those that are allowed.
+    assert [point["model.dropout"] for point in note.points] == [0.2, 0.3, 0.1]
+    assert [trial.hparams["model.dropout"] for trial in note.trials] == [0.2, 0.3, 0.1]
+    assert [trial.violation for trial in note.trials] == [0, 0, pytest.approx(0.05 / 0.75)]
+    assert note_from("learn", note.to_value()) == note
+    older = note.to_value()
+    older["trials"] = [trial[:3] for trial in older["trials"]]
+    assert [trial.violation for trial in note_from("learn", older).trials] == [0, 0, 0]
