@@ -32,6 +32,7 @@ class _Rungs:
     def __init__(self) -> None:
         self._seen: list[Trial] = []
         self._rungs: list[_Rung] = []
+        self.winners: set[int] = set()  # those trained in full that keep the constraints
 
     def follow(self, trials: Sequence[Trial], budgets: tuple[int, ...]) -> list[_Rung]:
         changed = [
@@ -41,6 +42,7 @@ class _Rungs:
         ]
         if not self._rungs or not self._are_later(trials, changed):
             self._seen, self._rungs, changed = [], [_Rung() for _ in budgets], list(trials)
+            self.winners.clear()
         for trial in changed:
             is_new = trial.number >= len(self._seen)
             before = Trial(trial.number, {}) if is_new else self._seen[trial.number]
@@ -49,6 +51,10 @@ class _Rungs:
                     insort(rung.ranked, (trial.losses[budget - 1], trial.number))
             if trial.state is TrialState.DIVERGED and before.state is not TrialState.DIVERGED:
                 self._rungs[bisect_right(budgets, trial.epochs)].diverged += 1
+            if trial.epochs >= budgets[-1] and trial.violation <= 0:
+                self.winners.add(trial.number)
+            else:
+                self.winners.discard(trial.number)
             self._seen[trial.number : trial.number + 1] = [trial]
         return self._rungs
 
@@ -72,8 +78,9 @@ class AsynchronousHalving:
     order in which results arrive.
 
     A study must end with a winner, so we deviate in one thing: when all trials have started, none
-    is under way and none can be promoted, and none has been trained in full, the best trial at the
-    highest rung goes on. (With fewer than eta trials nobody would.)
+    is under way and none can be promoted, and none has been trained in full that keeps the
+    constraints, the best trial at the highest rung goes on. (With fewer than eta trials nobody
+    would.)
 
     Source: Li et al. 2020, "A system for massively parallel hyperparameter tuning" (MLSys),
     Algorithm 2.
@@ -93,7 +100,7 @@ class AsynchronousHalving:
             for rung, at_rung in zip(rungs, waiting, strict=True)
             for trial in _among_best(rung, at_rung, rung.size // self.eta)
         ]
-        if not promotions and not moving and len(trials) >= self.total and not rungs[-1].ranked:
+        if not promotions and not moving and len(trials) >= self.total and not self._rungs.winners:
             highest = next((at_rung for at_rung in reversed(waiting) if at_rung), [])
             promotions = [
                 self._job(trial)
@@ -111,7 +118,7 @@ class AsynchronousHalving:
         A job under way is not taken back: leave its trial alone until it has reached its rung.
         """
         rungs = self._rungs.follow(trials, self.budgets)
-        if not rungs[-1].ranked:
+        if not self._rungs.winners:
             return frozenset()
         waiting, moving = self._waiting_and_moving(trials)
         lost: set[int] = set()

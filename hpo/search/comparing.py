@@ -18,10 +18,12 @@ def comparable_losses(trials: Sequence[Trial]) -> dict[int, float]:
     times the distance between the quartiles) are moved to it: one of 1e9 would flatten the rest.
 
     What breaks the constraints is worse than all that keeps them, the more the more it breaks them
-    (Deb 2000, "An efficient constraint handling method for genetic algorithms", equation 4).
+    (Deb 2000, "An efficient constraint handling method for genetic algorithms", equation 4). So are
+    infeasible trials, which never trained, and they are worse than all that did.
     """
     alive = [trial for trial in trials if trial.losses and trial.state is not TrialState.DIVERGED]
-    if not alive:
+    infeasible = [trial for trial in trials if trial.state is TrialState.INFEASIBLE]
+    if not alive and not infeasible:
         return {}
     kept = {trial.number for trial in alive if trial.violation <= 0}
     expected = {n: loss for n, loss in _at_longest_budget(alive).items() if n in kept}
@@ -31,17 +33,14 @@ def comparable_losses(trials: Sequence[Trial]) -> dict[int, float]:
         if low < high:
             worst = min(worst, high + 1.5 * (high - low))
     expected = {number: min(loss, worst) for number, loss in expected.items()}
-    largest = max(trial.violation for trial in alive)
     # As much again as the losses differ among themselves, or 1 where they do not.
     span = worst - min(expected.values(), default=worst) or 1.0
-    beyond = {t.number: worst + span * t.violation / largest for t in alive if t.violation > 0}
-    expected |= beyond
-    worst = max(worst, *beyond.values()) if beyond else worst
-    return {
-        trial.number: expected.get(trial.number, worst)
-        for trial in trials
-        if trial.number in expected or trial.state is TrialState.DIVERGED
-    }
+    expected |= _beyond(worst, span, [trial for trial in alive if trial.violation > 0])
+    worst = max(expected.values(), default=worst)
+    diverged = [trial for trial in trials if trial.state is TrialState.DIVERGED]
+    expected |= dict.fromkeys((trial.number for trial in diverged), worst)
+    expected |= _beyond(worst, span, infeasible)
+    return {trial.number: expected[trial.number] for trial in trials if trial.number in expected}
 
 
 def compared(trials: Sequence[Trial], objectives: int) -> dict[int, tuple[float, ...]]:
@@ -49,13 +48,18 @@ def compared(trials: Sequence[Trial], objectives: int) -> dict[int, tuple[float,
 
     With one objective the loss to expect at the longest budget so far, with several what it came to
     if it ran in full. Trials under way have no result yet, and diverged ones none; constraints are
-    left to the caller.
+    left to the caller. Infeasible trials have the worst of every value: all that is known of them
+    is by how much they break the constraints.
     """
     ended = [t for t in trials if t.state not in (TrialState.RUNNING, TrialState.DIVERGED)]
     if objectives > 1:
-        return {t.number: t.values for t in ended if t.state is TrialState.COMPLETE}
-    losses = _at_longest_budget([trial for trial in ended if trial.losses])
-    return {number: (loss,) for number, loss in losses.items()}
+        values = {t.number: t.values for t in ended if t.state is TrialState.COMPLETE}
+    else:
+        losses = _at_longest_budget([trial for trial in ended if trial.losses])
+        values = {number: (loss,) for number, loss in losses.items()}
+    worst = tuple(map(max, zip(*values.values(), strict=True))) or (0.0,) * objectives
+    values |= {t.number: worst for t in ended if t.state is TrialState.INFEASIBLE}
+    return {trial.number: values[trial.number] for trial in ended if trial.number in values}
 
 
 def most_telling(losses: dict[int, float], limit: int) -> list[int]:
@@ -63,6 +67,12 @@ def most_telling(losses: dict[int, float], limit: int) -> list[int]:
     ranked = sorted(losses, key=lambda number: (losses[number], number))
     latest = sorted(ranked[limit // 2 :])[-(limit - limit // 2) :]
     return sorted(ranked[: limit // 2] + latest)
+
+
+def _beyond(worst: float, span: float, trials: Sequence[Trial]) -> dict[int, float]:
+    """Trials that break the constraints, up to `span` beyond `worst` by how much they do."""
+    largest = max((trial.violation for trial in trials), default=0.0) or 1.0
+    return {trial.number: worst + span * trial.violation / largest for trial in trials}
 
 
 def _at_longest_budget(trials: Sequence[Trial]) -> dict[int, float]:

@@ -108,7 +108,7 @@ class CurveProcessSearch:
         scores: Mapping[int, float],
     ) -> Observations:
         """What the process is fitted to; the share of a full training is its last column."""
-        shares = np.array([self._share(trials[number].epochs) for number in numbers])
+        shares = np.array([self._share(trials[number]) for number in numbers])
         return Observations(
             self._columns(tried, shares),
             np.append(self._points.groups, len(self._points)),
@@ -175,11 +175,14 @@ class CurveProcessSearch:
     def _columns(self, points: np.ndarray, shares: np.ndarray) -> np.ndarray:
         return np.concatenate([self._points.columns(points), shares[:, None]], axis=1)
 
-    def _share(self, epochs: int) -> float:
-        """The share of a full training on a logarithmic scale: 1 epoch is 0, all of them are 1."""
-        if self._epochs == 1:
+    def _share(self, trial: Trial) -> float:
+        """The share of a full training on a logarithmic scale: 1 epoch is 0, all of them are 1.
+
+        What a shape alone forbids holds however long it were trained.
+        """
+        if self._epochs == 1 or trial.state is TrialState.INFEASIBLE:
             return 1.0
-        return math.log(max(epochs, 1)) / math.log(self._epochs)
+        return math.log(max(trial.epochs, 1)) / math.log(self._epochs)
 
 
 def _most_telling(scores: Mapping[int, float], limit: int) -> list[int]:

@@ -23,7 +23,8 @@ class Halving:
 
     The papers know no divergence. Here the next best of a rung takes the place of a trial that
     diverges on its way to the next rung; and where all that got on have diverged, the best of those
-    that wait at the highest rung goes on, until one has been trained in full. So a trial is
+    that wait at the highest rung goes on, until one has been trained in full; one that breaks a
+    constraint, which may show at the end alone, is no winner. So a trial is
     eliminated only once its bracket has a winner and all places at the next rung are taken.
 
     Sources: Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter
@@ -86,7 +87,10 @@ def _judged(bracket: Bracket, trials: Sequence[Trial], alive: set[int]) -> _Judg
     moving = {number: budgets[0] for number in alive if trials[number].epochs < budgets[0]}
     if moving or len(trials) < bracket.trials.stop:
         return _Judged(moving, set())
-    has_winner = any(trials[number].epochs >= budgets[-1] for number in bracket.trials)
+    has_winner = any(
+        trials[number].epochs >= budgets[-1] and trials[number].violation <= 0
+        for number in bracket.trials
+    )
     spare: list[int] = []
     next_best: dict[int, int] = {}
     for reached, budget, places in zip(budgets, budgets[1:], bracket.sizes[1:], strict=False):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hpo.search.comparing import compared, most_telling
 from hpo.search.levels import assemble
-from hpo.search.optuna_view import OptunaView, violations
+from hpo.search.optuna_view import OptunaView
 from hpo.search.random_search import RandomSearch, sampler_seed
 from hpo.space import SearchSpace
 from hpo.trial import HParam, HParams, Trial, TrialState
@@ -68,13 +68,15 @@ class OptunaGpSearch:
         import optuna
         from optuna.trial import TrialState as OptunaState
 
+        is_constrained = any(trials[n].violation > 0 for n in seen)
         self._view.shown[:] = [
             self._view.frozen(
                 n,
                 self._whole(trials[n].hparams),
                 OptunaState.COMPLETE,
                 values[n],
-                attributes=violations(trials[n]),
+                # Optuna wants to know it of all trials or of none.
+                attributes={"constraints:all": trials[n].violation} if is_constrained else None,
             )
             for n in seen
         ]

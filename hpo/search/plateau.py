@@ -50,7 +50,7 @@ class PlateauRule:
         return (*in_priority(promoted, moving), *starts(len(trials), self.total, window, first))
 
     def eliminated(self, trials: Sequence[Trial]) -> frozenset[int]:
-        """Halted trials that are no better than the best of those trained in full."""
+        """Halted trials that are no better than the winner so far, who keeps the constraints."""
         best = self._best_loss(trials)
         return frozenset(
             trial.number
@@ -61,8 +61,8 @@ class PlateauRule:
         )
 
     def _best_loss(self, trials: Sequence[Trial]) -> float:
-        complete = (t.losses[-1] for t in trials if t.state is TrialState.COMPLETE)
-        return min(complete, default=math.inf)
+        complete = (t for t in trials if t.state is TrialState.COMPLETE and t.violation <= 0)
+        return min((trial.losses[-1] for trial in complete), default=math.inf)
 
     def _next_look(self, trial: Trial) -> int | None:
         """The next epoch at which a trial may halt; None for one that has halted where it is."""

@@ -20,6 +20,7 @@ from hpo.space import Choice, Condition, Dimension, Float, Int, SearchSpace
 from hpo.trial import Trial, TrialState
 
 PRUNED, COMPLETE, DIVERGED = TrialState.PRUNED, TrialState.COMPLETE, TrialState.DIVERGED
+INFEASIBLE = TrialState.INFEASIBLE
 SPACE = SearchSpace(
     (
         Dimension("rate", Float(1e-5, 1e-1, log=True)),
@@ -62,6 +63,17 @@ def test_what_breaks_the_constraints_stands_behind_all_that_keeps_them():
     rows = [(1.0, 5.0), (9.0, 0.0), (0.5, 2.0), (3.0, 0.0)]
     places = standings([Trial(n, {}, PRUNED, (loss,), (), by) for n, (loss, by) in enumerate(rows)])
     assert sorted(places, key=places.__getitem__) == [3, 1, 2, 0]
+
+
+def test_infeasible_trials_stand_last_by_how_much_they_break_the_constraints():
+    trials = [
+        Trial(0, {}, INFEASIBLE, violation=2.0),
+        Trial(1, {}, DIVERGED),
+        Trial(2, {}, PRUNED, (9.0,), violation=5.0),
+        Trial(3, {}, INFEASIBLE, violation=1.0),
+    ]
+    assert standings(trials) == {2: 0.125, 1: 0.375, 3: 0.625, 0: 0.875}
+    assert standings([Trial(0, {}, INFEASIBLE, violation=2.0)]) == {0: 0.5}
 
 
 def test_a_process_goes_through_what_it_was_told_without_noise():

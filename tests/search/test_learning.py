@@ -1,6 +1,7 @@
 """What samplers that learn make of objectives, constraints and trials that have not ended."""
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -9,7 +10,7 @@ from hpo.search.comparing import comparable_losses, compared
 from hpo.search.covariance import Normal
 from hpo.search.evolution import generation_size
 from hpo.space import Choice, Condition, Dimension, Float, Int, SearchSpace
-from hpo.trial import Trial
+from hpo.trial import Trial, TrialState
 from tests.search.test_sampler import (
     COMPLETE,
     DIVERGED,
@@ -29,6 +30,7 @@ from tests.search.test_sampler import (
 
 PLANE = space_of(x=Float(0.0, 1.0), y=Float(0.0, 1.0))
 QUICK = ["tpe", "cmaes", *GENETIC]
+INFEASIBLE = TrialState.INFEASIBLE
 
 
 def ran(number, hparams, *values, violation=0.0):
@@ -113,6 +115,31 @@ def test_diverged_trials_are_kept_away_from(name):
     assert sum(trial.state is DIVERGED for trial in found[-30:]) < 10
 
 
+@pytest.mark.parametrize("name", ["auto", *LEARNING])
+def test_shapes_that_break_a_constraint_are_kept_away_from(name):
+    # Losses fall towards the models that are too large to be trained.
+    seen = []
+    for trial in told(PLANE, 60):
+        over = trial.hparams["x"] - 0.5
+        state, losses = (INFEASIBLE, ()) if over > 0 else (COMPLETE, (-over,))
+        seen.append(Trial(trial.number, trial.hparams, state, losses, (), max(0.0, over)))
+    forbidden = sum(trial.state is INFEASIBLE for trial in seen)
+    proposals = sampler_of(name, PLANE).ask(seen, 6)
+    assert forbidden > 20
+    # By chance it would be half of them; half of the genes of two mutate.
+    assert sum(hparams["x"] > 0.55 for hparams in proposals) <= 1 + (name in GENETIC)
+
+
+@pytest.mark.parametrize("name", ["tpe", *GENETIC, OPTUNA_GP])
+def test_several_objectives_are_proposed_for_where_some_trials_never_trained(name):
+    seen = [Trial(t.number, t.hparams, INFEASIBLE, violation=1.0) for t in told(PLANE, 30)]
+    seen[::2] = [ran(trial.number, trial.hparams, 1.0, 2.0) for trial in seen[::2]]
+    for some in (seen, seen[1::2]):
+        some = [replace(trial, number=number) for number, trial in enumerate(some)]
+        for hparams in sampler_of(name, PLANE, objectives=2).ask(some, 2):
+            assert_lies_in(PLANE, hparams)
+
+
 @pytest.mark.parametrize("name", ["cmaes", *GENETIC])
 def test_a_trial_under_way_changes_no_generation(name):
     space = PLANE
@@ -179,6 +206,20 @@ def test_losses_that_break_the_constraints_are_worse_the_more_they_do():
     )
     # Beyond the worst that keeps them, 3, by up to as much as those differ, 2.
     assert losses == {0: 1.0, 1: 3.0, 2: 5.0, 3: 3.5, 4: 5.0}
+
+
+def test_infeasible_trials_are_worse_than_all_that_trained():
+    trials = [
+        Trial(0, {}, INFEASIBLE, violation=2.0),
+        ran(1, {}, 1.0, 7.0),
+        ran(2, {}, 3.0, 5.0),
+        Trial(3, {}, INFEASIBLE, violation=1.0),
+        Trial(4, {}, DIVERGED),
+    ]
+    assert comparable_losses(trials) == {0: 5.0, 1: 1.0, 2: 3.0, 3: 4.0, 4: 3.0}
+    assert compared(trials, 1) == {0: (3.0,), 1: (1.0,), 2: (3.0,), 3: (3.0,)}
+    assert compared(trials, 2) == {0: (3.0, 7.0), 1: (1.0, 7.0), 2: (3.0, 5.0), 3: (3.0, 7.0)}
+    assert compared(trials[:1], 2) == {0: (0.0, 0.0)}
 
 
 def test_what_is_under_way_or_diverged_is_not_ranked():

@@ -309,6 +309,19 @@ def test_where_all_that_got_on_diverge_the_best_that_waits_highest_goes_on():
     assert scheduler.eliminated(alone) == frozenset()
 
 
+@pytest.mark.parametrize("spec", [HALVING, ASHA, PATIENCE], ids=lambda spec: spec.name)
+def test_a_trial_that_breaks_a_constraint_is_no_winner(spec):
+    # How long a model takes to answer is known at the end alone.
+    waiting = [2.0] * 3 if spec is PATIENCE else [2.0]
+    found = trials([COMPLETE, *[1] * 9], [PAUSED, *waiting], [PAUSED, *(w + 1 for w in waiting)])
+    scheduler = make_scheduler(spec, 9, 3)
+    assert scheduler.eliminated(found) == {1, 2}
+    found[0] = replace(found[0], violation=0.5)
+    assert scheduler.eliminated(found) == frozenset()
+    (job,) = scheduler.runnable(found, 0)
+    assert (job.trial, job.from_epoch) == (1, len(waiting))
+
+
 def test_halving_breaks_ties_by_the_number():
     found = trials([PAUSED, 1], [PAUSED, 1], [PAUSED, 1])
     assert make_scheduler(HALVING, 3, 3).runnable(found, 1) == (Job(0, 1, 3),)
