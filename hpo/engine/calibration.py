@@ -39,9 +39,6 @@ def part_seconds(
             sharding(place, is_of_lanes=True),
         )
         knobs = np.ones((plan.lanes, len(program.knobs)), np.float32)
-        # The first values of merged leaves.
-        for path, _ in program.merged:
-            knobs[:, program.knobs.index(path)] = 0
         order = np.zeros((plan.lanes, *program.order_shape), np.int32)
         counts = np.full(plan.lanes, count, np.int32)
         jax.block_until_ready(lanes)

@@ -14,7 +14,14 @@ import jax
 
 from hpo.engine import calibration
 from hpo.engine.devices import memory_bytes
-from hpo.engine.executables import LOAD_ERRORS, CodeCache, cache_key, load, to_bytes
+from hpo.engine.executables import (
+    LOAD_ERRORS,
+    CodeCache,
+    cache_key,
+    compile_to_keep,
+    load,
+    to_bytes,
+)
 from hpo.engine.lane import DeviceData, Lane
 from hpo.engine.lanes import Operation, operations
 from hpo.engine.merging import foretold
@@ -151,7 +158,7 @@ class Compiler:
                 executable = _loaded(codes[name], device)
                 if executable is None:
                     is_new = True
-                    executable = lowered.compile()
+                    executable = compile_to_keep(lowered)
                     code = _code_of(executable)
                     codes[name] = _Code(operation, lowered, code, key)
                     if code is not None:
@@ -176,7 +183,7 @@ class Compiler:
         """An operation for another device of the kind that it was compiled for."""
         executable = _loaded(code, device)
         if executable is None:
-            executable = _lowered(code.operation, device).compile()
+            executable = compile_to_keep(_lowered(code.operation, device))
             with self._lock:
                 self.programs += is_round
         return executable

@@ -2,15 +2,20 @@
 
 JAX's own cache on disk makes each CPU device compile anew, because its keys hold the device. Ours
 does not, and what it gives loads in 5 ms. JAX offers this through private classes only, so whoever
-calls has to be ready to compile instead.
+calls has to be ready to compile instead. JAX's cache keeps what ours does not: programs for several
+devices, and those that run once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import pickle
+import re
+import warnings
+from collections.abc import Iterable
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +24,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax._src import compiler
+from jax._src import config as jax_config
 from jax.experimental import serialize_executable
 
 # What loading raises for bytes that another JAX, or no JAX, has written.
@@ -32,6 +38,34 @@ LOAD_ERRORS = (
     ValueError,
     pickle.UnpicklingError,
 )
+
+# Of each kind of code on disk, all files together.
+_MOST_BYTES = 2 << 30
+
+
+def use_jax_cache(folder: Path | None) -> None:
+    """Let JAX keep in `folder` what it compiles from now on, unless the user has named a folder.
+
+    It is set once in a process, and a folder that cannot be written costs the next one time.
+    """
+    if folder is None or jax_config.compilation_cache_dir.value is not None:
+        return
+    # Another processor, which may share the folder, would not be told apart by JAX.
+    own = folder / "jax" / hashlib.sha256(_processor().encode()).hexdigest()[:16]
+    _make_room((folder / "jax").glob("*/*-cache"))  # JAX notes no use: those written first go
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    jax.config.update("jax_compilation_cache_dir", str(own))
+
+
+def compile_to_keep(lowered: Any) -> Any:
+    """An executable that `to_bytes` takes, which refuses those that JAX's cache has loaded.
+
+    Nothing that is compiled here is written there, so that nothing is ever found there either.
+    """
+    with jax_config.persistent_cache_min_compile_time_secs(math.inf):
+        return lowered.compile()
 
 
 def to_bytes(compiled: Any) -> bytes:
@@ -80,11 +114,16 @@ class CodeCache:
             content = (self._folder / key).read_bytes()
         except OSError:
             return None
+        with suppress(OSError):
+            os.utime(self._folder / key)  # the time of its last use
         digest, code = content[:32], content[32:]
         return code if hashlib.sha256(code).digest() == digest else None
 
     def write(self, key: str, code: bytes) -> None:
-        """Keep code under `key`; a folder that cannot be written costs the next process time."""
+        """Keep code under `key`, and delete the code longest unused if there is too much.
+
+        A folder that cannot be written costs the next process time.
+        """
         if self._folder is None:
             return
         temporary = self._folder / f".{key}.{os.getpid()}"
@@ -92,6 +131,22 @@ class CodeCache:
             self._folder.mkdir(parents=True, exist_ok=True)
             temporary.write_bytes(hashlib.sha256(code).digest() + code)
             temporary.replace(self._folder / key)
+            _make_room(p for p in self._folder.iterdir() if re.fullmatch("[0-9a-f]{64}", p.name))
+
+
+def _make_room(files: Iterable[Path]) -> None:
+    """Delete the files longest unused until the rest take at most `_MOST_BYTES`."""
+    found = []
+    for file in files:
+        with suppress(OSError):  # another process may have deleted it
+            status = file.stat()
+            found.append((status.st_mtime_ns, status.st_size, file))
+    total = 0
+    for _, size, file in sorted(found, reverse=True):
+        total += size
+        if total > _MOST_BYTES:
+            with suppress(OSError):
+                file.unlink()
 
 
 def cache_key(lowered: Any, device: Any) -> str:

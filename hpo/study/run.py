@@ -16,6 +16,7 @@ from hpo.data.dataset import DataSet
 from hpo.data.load import load_data
 from hpo.engine.compiler import Compiler
 from hpo.engine.devices import describe, local_devices
+from hpo.engine.executables import use_jax_cache
 from hpo.engine.footprint import known_costs
 from hpo.engine.models import abstract_model
 from hpo.engine.places import places
@@ -159,6 +160,7 @@ def run_study(
         folder = CheckpointFolder.beside(around.storage, study.name)
         folder.sweep(checkpoint.file for checkpoint in state.checkpoints.values())
         writer = stack.enter_context(CheckpointWriter(folder))
+        use_jax_cache(around.cache)
         compiler = Compiler(around.cache)
         # Small models keep a core busy each; accelerators gain by more lanes at once.
         pools = [Pool(place, compiler) for place in places(devices, is_meshed=platform != "cpu")]

@@ -16,6 +16,7 @@ from hpo.data.cache import DataCache
 from hpo.data.load import load_data
 from hpo.engine.compiler import Compiler
 from hpo.engine.devices import describe, local_devices
+from hpo.engine.executables import use_jax_cache
 from hpo.engine.lane import own_weights
 from hpo.engine.occupant import Report
 from hpo.engine.plan import choose_plans
@@ -89,6 +90,7 @@ def train_to_folder(
     training, start = experiment.training, time.monotonic()
     _check_going(stop, 0, folder)
     device = local_devices(around.device)[0]
+    use_jax_cache(around.cache)
     cache = DataCache(around.data_cache)
     data = load_data(training.data, experiment.folder, around.data_home, cache)
     varying = changing(training)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 
 from hpo.data.dataset import DataSet
+from hpo.engine import executables
 from hpo.engine.compiler import Compiler
 from hpo.engine.devices import local_devices
 from hpo.engine.executables import CodeCache, cache_key, load, to_bytes
@@ -18,6 +22,7 @@ from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from hpo.errors import DeviceError
 from hpo.spec.experiment import Training
+from tests.checkout import ROOT
 from tests.engine.samples import a_training
 
 _TRAINING = a_training(train={"epochs": 1})
@@ -122,3 +127,68 @@ def test_a_cache_folder_that_cannot_be_written_costs_nothing_else(tmp_path: Path
     file.write_text("not a folder")
     CodeCache(file).write("key", b"code")
     assert CodeCache(file).read("key") is None
+
+
+def test_code_longest_unused_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executables, "_MOST_BYTES", 250)
+    cache, names = CodeCache(tmp_path), [f"{n:064x}" for n in range(3)]
+    (tmp_path / "costs.json").write_bytes(bytes(1000))  # of another kind
+    for age, name in enumerate(names[:2]):
+        cache.write(name, bytes(70))
+        os.utime(tmp_path / name, (age, age))
+    assert cache.read(names[0]) is not None  # and so the other one is the longest unused
+    cache.write(names[2], bytes(70))
+    cache.write(f"{names[2]}.plan", b"{}")
+    assert [cache.read(name) is not None for name in names] == [True, False, True]
+    assert (tmp_path / "costs.json").exists()
+
+
+# Compiles what JAX's cache is for: a program for two devices, and one that runs once.
+_OTHER_PROGRAMS = """
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from hpo.engine.compiler import Compiler
+from hpo.engine.devices import local_devices
+from hpo.engine.executables import use_jax_cache
+from hpo.engine.footprint import latency_ms
+from hpo.engine.places import places
+from hpo.engine.plan import Plan, Plans
+from hpo.engine.pool import Pool
+from hpo.engine.program import split
+from tests.engine.samples import a_training, tiny_data
+
+misses = []
+jax.monitoring.register_event_listener(
+    lambda event, **_: misses.append(event) if event.endswith("cache_misses") else None
+)
+use_jax_cache(Path(sys.argv[1]))
+data, training = tiny_data(), a_training(train={"epochs": 1})
+program, knobs = split(training, data, "cpu")
+devices = local_devices("cpu")
+for place in (places(devices, is_meshed=True)[0], devices[0]):
+    pool = Pool(place, Compiler(Path(sys.argv[1])))
+    pool.load(program, Plans(Plan("map", 2)), data)
+    pool.put(0, 0, training, knobs, None, 1)
+    print(pool.round()[0].metrics, pool.evaluate(0, data.validation))
+latency_ms(training, data, devices[0])
+print(bool(misses))
+"""
+
+
+@pytest.mark.long
+def test_the_next_process_has_all_other_programs_out_of_the_cache_of_jax(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _OTHER_PROGRAMS, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    first, second = (
+        subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        for _ in range(2)
+    )
+    assert "rror" not in second.stderr
+    *curves, has_compiled = first.stdout.splitlines()
+    assert (len(curves), has_compiled) == (2, "True")
+    assert second.stdout.splitlines() == [*curves, "False"]
