@@ -20,7 +20,7 @@ from hpo.study.lineage import Lineage, trained_by
 from hpo.study.progress import best_trial, spent_seconds, states_of
 from hpo.study.replicas import deviation_of, final_reports
 from hpo.study.storage import Storage, StudyRecord
-from hpo.study.stored import stored_experiment
+from hpo.study.stored import as_meant, stored_experiment
 from hpo.trial import HParams, Trial, TrialState
 
 _LOG = logging.getLogger(__name__)
@@ -179,7 +179,7 @@ class _Reading:
 
     def __init__(self, record: StudyRecord, events: Sequence[Event]) -> None:
         try:
-            self.search = SearchSpec.model_validate(record.document["search"])
+            self.search = SearchSpec.model_validate(as_meant(record.document)["search"])
             self.epochs = int(record.document["train"]["epochs"])
             self.seeds = int(record.document["train"].get("seeds", 1))
         except (KeyError, TypeError, ValueError) as error:

@@ -10,6 +10,7 @@ from hpo.study.checkpoints import CheckpointFolder
 from hpo.study.lease import acquire
 from hpo.study.provenance import Provenance, refusal, spec_changes
 from hpo.study.storage import Storage, StudyRecord
+from hpo.study.stored import as_meant, to_store
 
 
 def open_study(
@@ -37,7 +38,7 @@ def open_study(
         study = None
     if study is None:
         details = {**provenance.to_document(), "folder": str(experiment.folder.resolve())}
-        seed, document = experiment.training.train.seed, dict(experiment.document)
+        seed, document = experiment.training.train.seed, to_store(experiment)
         study = storage.create_study(
             experiment.name, document, seed, details, provenance.data_fingerprint
         )
@@ -57,7 +58,7 @@ def follow_spec(
     if not harmless:
         return []
     say(f"The spec has changed: {'; '.join(harmless)}.")
-    storage.update_document(study.id, dict(experiment.document))
+    storage.update_document(study.id, to_store(experiment))
     of_space = [line for line in harmless if line.startswith("space")]
     return [f"The space has changed: {'; '.join(of_space)}."] if of_space else []
 
@@ -68,5 +69,7 @@ def _is_a_false_start(storage: Storage, study: StudyRecord, experiment: Experime
 
 
 def _changes(study: StudyRecord, experiment: Experiment) -> tuple[list[str], list[str]]:
-    stored = experiment_from_document(study.document, experiment.folder, f"study '{study.name}'")
+    stored = experiment_from_document(
+        as_meant(study.document), experiment.folder, f"study '{study.name}'"
+    )
     return spec_changes(stored.written_out(), experiment.written_out())

@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hpo.spec.experiment import Experiment
 from hpo.spec.load import experiment_from_document
 from hpo.study.storage import StudyRecord
+
+# What a spec that named none was searched by before studies kept that.
+_FIRST_DEFAULTS = {"sampler": {"name": "tpe"}, "scheduler": {"name": "hyperband"}}
+
+
+def to_store(experiment: Experiment) -> dict[str, Any]:
+    """The document that a study keeps: with its sampler and scheduler, whatever defaults become.
+
+    What the spec names stays as it is written.
+    """
+    search = experiment.search
+    if search is None:
+        return dict(experiment.document)
+    chosen = {"sampler": search.sampler, "scheduler": search.scheduler}
+    written_out = {part: spec.model_dump(mode="json") for part, spec in chosen.items()}
+    return _pinned(experiment.document, written_out)
+
+
+def as_meant(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored document with the sampler and scheduler that it stood for when it was stored."""
+    return _pinned(document, _FIRST_DEFAULTS)
+
+
+def _pinned(document: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """A document whose search names what it left to these defaults."""
+    search = document.get("search")
+    if not isinstance(search, Mapping):
+        return dict(document)
+    missing = {part: value for part, value in defaults.items() if part not in search}
+    return {**document, "search": {**search, **missing}}
 
 
 def stored_experiment(record: StudyRecord, where: str, overrides: Sequence[str] = ()) -> Experiment:
@@ -21,5 +52,5 @@ def stored_experiment(record: StudyRecord, where: str, overrides: Sequence[str] 
     """
     folder = Path(record.provenance.get("folder", ""))
     folder = folder if folder.is_dir() else Path.cwd()
-    document = {**record.document, "name": record.name}
+    document = {**as_meant(record.document), "name": record.name}
     return experiment_from_document(document, folder, f"study {record.name} in {where}", overrides)

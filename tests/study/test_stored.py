@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from hpo.errors import SpecError
-from hpo.study.stored import stored_experiment
+from hpo.errors import SpecError, StudyError
+from hpo.spec.load import experiment_from_document
+from hpo.study.opening import follow_spec
+from hpo.study.stored import stored_experiment, to_store
 
 SPEC = {
     "name": "digits",
@@ -44,3 +46,23 @@ def test_a_spec_that_no_longer_holds_names_the_study(storage):
     record = storage.create_study("digits", {**SPEC, "model": {"name": "mpl"}}, 0, {}, "")
     with pytest.raises(SpecError, match=r"study digits in hpo\.db: model\.name: unknown"):
         stored_experiment(record, "hpo.db")
+
+
+def test_a_study_keeps_the_sampler_and_scheduler_that_its_spec_left_to_the_defaults(storage):
+    experiment = experiment_from_document(SPEC, Path())
+    search = to_store(experiment)["search"]
+    assert (search["sampler"], search["scheduler"]) == ({"name": "auto"}, {"name": "auto"})
+    named = {**SPEC["search"], "sampler": {"name": "tpe"}, "scheduler": {"name": "bohb"}}
+    written = {**SPEC, "search": named}
+    assert to_store(experiment_from_document(written, Path())) == written
+    record = storage.create_study("digits", to_store(experiment), 0, {}, "")
+    assert stored_experiment(record, "hpo.db").search == experiment.search
+
+
+def test_an_older_study_that_names_neither_goes_on_with_the_defaults_of_then(storage):
+    record = storage.create_study("digits", SPEC, 0, {}, "")
+    search = stored_experiment(record, "hpo.db").search
+    assert (search.sampler.name, search.scheduler.name) == ("tpe", "hyperband")
+    experiment = experiment_from_document(SPEC, Path())
+    with pytest.raises(StudyError, match=r"search.sampler.name: .*tpe.* -> .*auto"):
+        follow_spec(storage, record, experiment, print)
