@@ -24,6 +24,7 @@ from hpo.engine.executables import (
 )
 from hpo.engine.lane import DeviceData, Lane
 from hpo.engine.lanes import Operation, operations
+from hpo.engine.memory import is_exhausted
 from hpo.engine.merging import foretold
 from hpo.engine.places import Place, devices_of, even_lanes, sharding
 from hpo.engine.plan import Plan, Plans
@@ -128,19 +129,33 @@ class Compiler:
         epoch_seconds = seconds[0] * program.order_shape[0]
         if not calibration.pays(foretold(program)[0], len(others), epoch_seconds * plans.epochs):
             return first
-        found = [first, *(self._compile(program, plan, data, lane, device) for plan in others)]
+        found = [first]
+        for plan in others:
+            try:
+                other = self._compile(program, plan, data, lane, device, is_tried=True)
+                seconds.append(timed(other[0]))
+            except (DeviceError, jax.errors.JaxRuntimeError) as error:
+                if not isinstance(error, DeviceError) and not is_exhausted(error):
+                    raise
+                continue  # a plan that does not fit is no choice
+            found.append(other)
         tried = [operations.plan for operations, _ in found]
-        best = calibration.best_plan(
-            tried, seconds + [timed(operations) for operations, _ in found[1:]]
-        )
+        best = calibration.best_plan(tried, seconds)
         if key is not None:
             self._cache.write(key, calibration.to_bytes(best))
         operations, codes = found[tried.index(best)]
         return replace(operations, plan=best), codes
 
     def _compile(
-        self, program: Program, plan: Plan, data: DeviceData, lane: Lane, device: Place
+        self,
+        program: Program,
+        plan: Plan,
+        data: DeviceData,
+        lane: Lane,
+        device: Place,
+        is_tried: bool = False,
     ) -> tuple[LaneOperations, dict[str, _Code]]:
+        """The operations of one plan; one that `is_tried` beside another counts as no program."""
         start = time.perf_counter()
         first, *others = devices_of(device)
         lanes = even_lanes(device, plan.lanes)
@@ -174,8 +189,8 @@ class Compiler:
                 )
             lanes = even_lanes(device, lanes // 2)
         with self._lock:
-            self.programs += is_new
-            if is_new:
+            self.programs += is_new and not is_tried
+            if is_new and not is_tried:
                 self.seconds[program] = time.perf_counter() - start
         return LaneOperations(replace(plan, lanes=lanes), **compiled), codes
 

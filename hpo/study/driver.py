@@ -49,8 +49,7 @@ from hpo.study.stop_rules import StopRules
 from hpo.study.work import Work, WorkOfTrials
 from hpo.trial import HParams, Job, Trial, TrialState
 
-# The longest that the driver sleeps; it wakes with the first message of a pool.
-_WAIT_SECONDS = 0.1
+_WAIT_SECONDS = 0.1  # at most; the driver wakes with the first message of a pool
 # A transaction costs milliseconds of a core that trains; what a kill loses of this long is trained
 # again, to the same results.
 _FLUSH_SECONDS = 0.2
@@ -145,7 +144,8 @@ class Driver:
 
     def _window(self) -> int:
         """How many trials may be started ahead of their lanes."""
-        lanes = max(1, self._lanes_each * self._executor.pools // self._rules.seeds)
+        lanes = max(self._lanes_each * self._executor.pools, self._lanes.count)
+        lanes = max(1, lanes // self._rules.seeds)
         started = sum(
             trial.state is TrialState.RUNNING and trial.epochs == 0
             for trial in self._journal.state.trials.unfinished

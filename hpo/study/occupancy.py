@@ -56,6 +56,11 @@ class Occupancy:
         """A pool has as many lanes, perhaps more than was thought."""
         self._lanes[pool] += [None] * (lanes - len(self._lanes[pool]))
 
+    @property
+    def count(self) -> int:
+        """How many lanes there are in all pools."""
+        return sum(map(len, self._lanes))
+
     def occupied(self, pool: int) -> list[int]:
         """The lanes of a pool that hold a trial."""
         return [lane for lane, seat in enumerate(self._lanes[pool]) if seat is not None]
