@@ -30,6 +30,16 @@ def test_the_figures_of_a_study_add_up(storage, digits):
     }
     assert (report.overview.trials, report.overview.trials_total) == (4, 4)
     assert (report.overview.epochs, report.seconds) == (8, 5.0)
+    # What a study that names neither began with, before there was `auto`.
+    assert (report.sampler, report.scheduler) == ("tpe", "hyperband")
+    assert report.picked == {}
+
+
+def test_a_report_tells_what_auto_picked(storage, store, spec, adamw):
+    auto = {part: {"name": "auto"} for part in ("sampler", "scheduler")}
+    picks = {**spec, "search": {**spec["search"], **auto}}
+    store([(adamw, [0.5, 0.6, 0.7], TrialState.COMPLETE)], spec=picks)
+    report = study_report(storage, "digits", top=1)
     assert (report.sampler, report.scheduler) == ("auto", "auto")
     assert report.picked["sampler"].startswith("curve_gp")
 
