@@ -15,8 +15,10 @@ from pathlib import Path
 
 from hpo.engine.sizes import Size
 
-# Compiling: a program of no layers, and what each layer, convolution and merged leaf adds.
-_COMPILE, _COMPILE_LAYER, _COMPILE_CONVOLUTION, _COMPILE_MERGED = 3.0, 0.35, 1.5, 0.75
+# Compiling: a program of no layers, what each layer, convolution and merged leaf adds, and by how
+# much of itself it grows with each bound.
+_COMPILE, _COMPILE_LAYER, _COMPILE_CONVOLUTION, _COMPILE_MERGED = 1.9, 0.25, 1.2, 0.25
+_COMPILE_BOUND = 0.5
 # How many cores one compile keeps busy.
 COMPILING_CORES = 1.6
 # Running: operations of a matrix product and of a convolution a second, seconds a step on its own,
@@ -35,10 +37,13 @@ class Costs:
     compiling: float = 1.0
     running: float = 1.0
 
-    def compile_seconds(self, layers: int, convolutions: int, merged: int) -> float:
-        """Seconds to compile a program with that many layers and merged leaves."""
+    def compile_seconds(
+        self, layers: int, convolutions: int, merged: int, bounds: int = 0
+    ) -> float:
+        """Seconds to compile a program with that many layers, merged leaves and bounds."""
         seconds = _COMPILE + _COMPILE_LAYER * layers + _COMPILE_CONVOLUTION * convolutions
-        return self.compiling * (seconds + _COMPILE_MERGED * merged)
+        seconds += _COMPILE_MERGED * merged
+        return self.compiling * seconds * (1 + _COMPILE_BOUND * bounds)
 
     def step_seconds(self, size: Size, rows: int, parts: int) -> float:
         """Seconds of one step whose batch of `rows` is taken in so many parts."""

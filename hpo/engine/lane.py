@@ -6,7 +6,7 @@ Nothing here knows of other lanes; `lanes` maps these functions over the axis `L
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -27,6 +27,7 @@ from hpo.engine.optimizers import descend, optimizer_state
 from hpo.engine.order import lane_key, weights_rng
 from hpo.engine.program import Program
 from hpo.engine.schedules import schedule_factor
+from hpo.engine.weights import cut, joined, narrowed, padded, parted, weight_count, widened
 from hpo.spec.experiment import Training
 
 # Rows of one evaluation step: few enough for the activations of a convolution to stay in cache.
@@ -43,9 +44,9 @@ else:
 class Lane(NamedTuple):
     """The state of a trial in training; all that a checkpoint holds."""
 
-    params: Any
+    params: Float[AnyArray, " P"]  # all weights, one after the other (see `weights`)
     statistics: Any  # running statistics of batch norms
-    optimizer: Any
+    optimizer: Any  # arrays with a number for each weight, and single numbers
     key: UInt32[AnyArray, "2"]  # the trial's own random stream
     step: Int[AnyArray, ""]  # steps trained since the start
     loss_sum: Float[AnyArray, ""]  # of this epoch's steps so far
@@ -79,15 +80,19 @@ def initial_lane(program: Program, training: Training) -> Lane:
         HpoError: for a model that cannot take the data's examples.
     """
     seed, stream = training.train.seed, training.train.stream
-    shapes, init = abstract_lane(program), training.model.init
-    _, params, statistics = abstract_model(program.of_its_own(training))
+
+    def made(own: Any, shapes: Any) -> Any:
+        return padded(initial_params(own, training.model.init, weights_rng(seed, stream)), shapes)
+
+    _, *own = abstract_model(program.of_its_own(training))
+    _, *shapes = abstract_model(program)
+    params, statistics = map(made, own, shapes)
+    state = abstract_lane(program).optimizer
     return Lane(
-        params=_padded(initial_params(params, init, weights_rng(seed, stream)), shapes.params),
-        statistics=_padded(
-            initial_params(statistics, init, weights_rng(seed, stream)), shapes.statistics
-        ),
+        params=joined(params),
+        statistics=statistics,
         # Every optimizer of the registry starts from zeros, which a test holds it to.
-        optimizer=jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes.optimizer),
+        optimizer=jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state),
         key=lane_key(seed, stream),
         step=np.zeros((), np.int32),
         loss_sum=np.zeros((), np.float32),
@@ -97,7 +102,7 @@ def initial_lane(program: Program, training: Training) -> Lane:
 def own_weights(program: Program, training: Training, lane: Lane) -> tuple[Any, Any]:
     """A trial's weights and statistics in the shapes that it would have in a program of its own."""
     _, params, statistics = abstract_model(program.of_its_own(training))
-    return _cut(lane.params, params), _cut(lane.statistics, statistics)
+    return cut(parted(program, lane.params), params), cut(lane.statistics, statistics)
 
 
 @lru_cache(maxsize=256)
@@ -107,7 +112,8 @@ def abstract_lane(program: Program) -> Lane:
     Raises:
         HpoError: for a model that cannot take the data's examples.
     """
-    _, params, statistics = abstract_model(program)
+    _, _, statistics = abstract_model(program)
+    params = jax.ShapeDtypeStruct((weight_count(program),), np.float32)
     optimizer = optimizer_state(program.optimizer, params)
     key = jax.ShapeDtypeStruct((2,), np.uint32)
     step, loss_sum = (jax.ShapeDtypeStruct((), dtype) for dtype in (np.int32, np.float32))
@@ -143,6 +149,27 @@ def train_steps(
 
     A batch is its rows in the data set, or its place in a chunk of batches.
     """
+
+    def whole(lane: Lane) -> Lane:
+        return _train_steps(program, knobs, lane, data, order, count)
+
+    def within(narrow: Program) -> Callable[[Lane], Lane]:
+        def train(lane: Lane) -> Lane:
+            small = narrowed(program, narrow, lane)
+            small = _train_steps(narrow, knobs, small, data, order, count)
+            return widened(program, narrow, lane, small)
+
+        return train
+
+    if not program.bounds:
+        return whole(lane)
+    branches = [*(within(program.narrow(bound)) for bound in program.bounds), whole]
+    return lax.switch(program.place_of_size(knobs), branches, lane)
+
+
+def _train_steps(
+    program: Program, knobs: Array, lane: Lane, data: DeviceData, order: Array, count: Array
+) -> Lane:
     spec = program.fill(knobs)
     graph, _, _ = abstract_model(program)
     steps = program.steps(spec.batch_size)
@@ -156,33 +183,36 @@ def train_steps(
         changed = nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
         return example_losses(program.task, outputs, y).mean(), changed
 
-    def part(lane: Lane, position: Array, number: Any) -> tuple[tuple[Array, Any], Any]:
+    def part(
+        params: Any, lane: Lane, position: Array, number: Any
+    ) -> tuple[tuple[Array, Any], Any]:
         """Loss, statistics and gradients of a micro-batch of the step at `position`."""
         rows = order[position * program.parts(spec.batch_size) + number]
         key = mask_key(lane.key, lane.step)
         dropout = Dropout(spec.model.dropout, key, first_row=number * program.micro_batch)
         return jax.value_and_grad(loss_of, has_aux=True)(
-            lane.params, lane.statistics, dropout, data.x[rows], data.y[rows]
+            params, lane.statistics, dropout, data.x[rows], data.y[rows]
         )
 
-    def whole(lane: Lane, position: Array) -> tuple[tuple[Array, Any], Any]:
-        """The same of a whole batch: the mean of its micro-batches'."""
+    def whole(lane: Lane, position: Array) -> tuple[Array, Any, Array]:
+        """Loss, statistics and gradients of a whole batch, whose micro-batches count alike."""
+        params = parted(program, lane.params)
         if not isinstance(spec.batch_size, OneOf):
-            return part(lane, position, 0)
+            (loss, statistics), gradients = part(params, lane, position, 0)
+            return loss, statistics, joined(gradients)
 
         def add(number: Any, sums: tuple[Array, Any]) -> tuple[Array, Any]:
-            (loss, _), gradients = part(lane, position, number)
+            (loss, _), gradients = part(params, lane, position, number)
             return jax.tree.map(jnp.add, sums, (loss, gradients))
 
         parts = program.parts(spec.batch_size)
-        zeros = jax.tree.map(jnp.zeros_like, (lane.loss_sum, lane.params))
-        sums = lax.fori_loop(0, parts, add, zeros)
-        loss, gradients = jax.tree.map(lambda a: a / parts, sums)
-        return (loss, lane.statistics), gradients
+        zeros = jax.tree.map(jnp.zeros_like, (lane.loss_sum, params))
+        loss, gradients = lax.fori_loop(0, parts, add, zeros)
+        return loss / parts, lane.statistics, joined(gradients) / parts
 
     def step(_: int, lane: Lane) -> Lane:
         position = lane.step % steps
-        (loss, statistics), gradients = whole(lane, position)
+        loss, statistics, gradients = whole(lane, position)
         rate = spec.learning_rate * schedule_factor(spec.schedule, lane.step, spec.epochs * steps)
         params, state = descend(spec.optimizer, gradients, lane.optimizer, lane.params, rate)
         return Lane(
@@ -209,8 +239,10 @@ def evaluate(
     graph, _, _ = abstract_model(program)
     dtype = PRECISIONS[program.template.train.precision]
 
+    params = parted(program, lane.params)
+
     def add(sums: Array, rows: Rows) -> tuple[Array, None]:
-        model = nnx.merge(graph, lane.params, lane.statistics)
+        model = nnx.merge(graph, params, lane.statistics)
         outputs = model(rows.x.astype(dtype), spec, train=False, dropout=Dropout(0, None))
         return sums + metric_sums(program.task, outputs, rows.y, rows.weights), None
 
@@ -245,23 +277,3 @@ def host_rows(split: Split, start: int = 0, count: int | None = None) -> Rows:
 def host_data(data: DataSet) -> DeviceData:
     """The data set as a program takes it, still on the host."""
     return DeviceData(data.train.x, data.train.y, host_rows(data.validation))
-
-
-def _padded(own: Any, shapes: Any) -> Any:
-    """A tree of a trial's own arrays in the leading corners of larger ones, zeros elsewhere."""
-    if isinstance(shapes, Mapping):
-        mine = own if isinstance(own, Mapping) else {}
-        return {name: _padded(mine.get(name), shape) for name, shape in shapes.items()}
-    if own is not None and own.shape == shapes.shape:
-        return own
-    padded = np.zeros(shapes.shape, shapes.dtype)
-    if own is not None:
-        padded[tuple(slice(size) for size in own.shape)] = own
-    return padded
-
-
-def _cut(wide: Any, shapes: Any) -> Any:
-    """What `_padded` was given."""
-    if isinstance(shapes, Mapping):
-        return {name: _cut(wide[name], shape) for name, shape in shapes.items()}
-    return np.asarray(wide)[tuple(slice(size) for size in shapes.shape)]

@@ -7,6 +7,7 @@ they train.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 
 from hpo.engine.costs import COMPILING_CORES, Costs
 from hpo.engine.oneof import OneOf
-from hpo.engine.program import Program, template_of
+from hpo.engine.program import Program, largest, template_of
 from hpo.engine.sizes import Size, model_size
 from hpo.space import Choice, Dimension, Int, SearchSpace
 from hpo.spec.experiment import Training
@@ -60,12 +61,14 @@ class Decision:
 
     def sentence(self) -> str:
         """What was decided and why, for `--explain`."""
-        fields = [field.replace("_", " ") for field, values in self.merging.merged if values]
+        merged = self.merging.merged
+        fields = [field.replace("_", " ") for field in MERGEABLE if getattr(merged, field)]
         if not fields:
             return f"Every shape has a program of its own: about {_cost(self.apart)}."
-        together = ", sizes up to a power of two together" if self.merging.by_size else ""
+        bounds = " and ".join(map(str, merged.bounds))
+        apart = f" (sizes up to {bounds} in arrays of their own)" if bounds else ""
         return (
-            f"Programs merge {', '.join(fields)}{together}: about {_cost(self.estimate)}, instead "
+            f"Programs merge {', '.join(fields)}{apart}: about {_cost(self.estimate)}, instead "
             f"of {_cost(self.apart)}."
         )
 
@@ -94,40 +97,61 @@ def decide(
     apart = study.estimate(NOTHING)
     best = Decision(NOTHING, apart, apart)
     bar = apart.seconds * (1 - _SAVING)
-    candidates = _everything(values)
+    bounds = _bounds(values)
+    candidates = _everything(values, bounds)
     while candidates:
         estimates = [(study.estimate(merging), merging) for merging in candidates]
         estimate, merging = min(estimates, key=lambda pair: pair[0].seconds)
         if estimate.seconds >= min(bar, best.estimate.seconds):
             break
         best = Decision(merging, estimate, apart)
-        candidates = _one_less(merging)
+        candidates = _neighbours(merging.merged, bounds)
     return best
 
 
-def _everything(values: Merged) -> list[Merging]:
-    """All leaves of several values merged, with and without sizes apart."""
-    several = {field: found for field, found in values if len(found) > 1}
-    return _variants(several) if several else []
+def _bounds(values: Merged) -> tuple[int, ...]:
+    """The largest size up to each power of two, but for the largest of all."""
+    sizes = sorted({*map(largest, values.widths), *values.dense})
+    return tuple(
+        size
+        for size, above in itertools.pairwise(sizes)
+        if (size - 1).bit_length() < (above - 1).bit_length()
+    )
 
 
-def _one_less(merging: Merging) -> list[Merging]:
-    """The same with any one of its leaves left out."""
-    values = {field: found for field, found in merging.merged if found}
-    rest = [{f: v for f, v in values.items() if f != field} for field in values]
-    return [variant for fewer in rest if fewer for variant in _variants(fewer)]
+def _everything(values: Merged, bounds: tuple[int, ...]) -> list[Merging]:
+    """All leaves of several values merged, with no bound, with each, and with all of them."""
+    several = {field: getattr(values, field) for field in MERGEABLE}
+    several = {field: found for field, found in several.items() if len(found) > 1}
+    if not several:
+        return []
+    choices = dict.fromkeys([(), *((bound,) for bound in bounds), bounds])
+    return [_merging(several, each) for each in choices]
 
 
-def _variants(values: Mapping[str, tuple[Any, ...]]) -> list[Merging]:
-    merged = Merged().model_copy(update=values)
-    has_sizes = merged.widths or merged.dense
-    return [Merging(merged, by_size) for by_size in ((False, True) if has_sizes else (False,))]
+def _neighbours(merged: Merged, bounds: tuple[int, ...]) -> list[Merging]:
+    """The same with a leaf left out, or with a bound put in or left out."""
+    values = {field: getattr(merged, field) for field in MERGEABLE}
+    fewer = [{**values, field: ()} for field, found in values.items() if found]
+    other = [tuple(b for b in bounds if (b in merged.bounds) != (b == moved)) for moved in bounds]
+    return [_merging(each, merged.bounds) for each in fewer if any(each.values())] + [
+        _merging(values, each) for each in other
+    ]
+
+
+def _merging(values: Mapping[str, tuple[Any, ...]], bounds: tuple[int, ...]) -> Merging:
+    has_sizes = bool(values.get("widths") or values.get("dense"))
+    return Merging(Merged(**values, bounds=bounds if has_sizes else ()))
 
 
 def foretold(program: Program) -> tuple[float, float]:
     """The seconds to compile a program, and to train a micro-batch, that unmeasured costs say."""
-    size = model_size(program.model, program.example_shape, program.outputs)
-    compiling = Costs().compile_seconds(*_layers(program.model), len(program.merged))
+    # Of a micro-batch, the least time is measured: that of the narrowest models.
+    model = program.narrow(program.bounds[0]).model if program.bounds else program.model
+    size = model_size(model, program.example_shape, program.outputs)
+    compiling = Costs().compile_seconds(
+        *_layers(program.model), len(program.merged), len(program.bounds)
+    )
     parts = program.most_parts
     step = Costs().step_seconds(size, parts * program.micro_batch, parts)
     return compiling / COMPILING_CORES, step / parts
@@ -160,12 +184,15 @@ class _Study:
         train = compiling = 0.0
         for members in groups.values():
             listed = served(merging.of(members[0]))
-            spec = _widest(members[0], listed)
-            size = model_size(spec, self._shape, self._outputs)
             count = sum(len(values) > 1 for values in listed.values())
-            compiling += self._costs.compile_seconds(*_layers(spec), count)
+            bounds = merging.merged.bounds
+            layers = _layers(_widest(members[0], listed, math.inf))
+            compiling += self._costs.compile_seconds(*layers, count, len(bounds))
             batches = listed.get(MERGEABLE["batch_size"], ())
-            train += sum(self._epoch_seconds(member, size, batches) for member in members)
+            for member in members:
+                spec = _widest(member, listed, _bound_of(member, bounds))
+                size = model_size(spec, self._shape, self._outputs)
+                train += self._epoch_seconds(member, size, batches)
         # A value that was drawn once stands for those that were not drawn at all (Good 1953).
         share = self._trials / len(self._drawn)
         new = sum(len(members) == 1 for members in groups.values()) / len(self._drawn)
@@ -196,14 +223,20 @@ def _group(training: Training, statics: Mapping[str, Any], merging: Merging) -> 
     return own, tuple(free.items())
 
 
-def _widest(training: Training, listed: Mapping[str, tuple[Any, ...]]) -> Any:
-    """The model of a training, as wide as its program makes it."""
+def _widest(training: Training, listed: Mapping[str, tuple[Any, ...]], bound: float) -> Any:
+    """The model of a training, as wide as its program makes it: up to a bound."""
     sizes = {
-        field: OneOf(listed[MERGEABLE[field]])
+        field: OneOf(tuple(s for s in listed[MERGEABLE[field]] if largest(s) <= bound))
         for field, _ in sizes_of(training)
         if MERGEABLE[field] in listed
     }
     return with_leaves(training.model, sizes)
+
+
+def _bound_of(training: Training, bounds: tuple[int, ...]) -> float:
+    """The first bound that holds a training's model."""
+    most = max((largest(size) for _, size in sizes_of(training)), default=0)
+    return next((bound for bound in bounds if most <= bound), math.inf)
 
 
 def _layers(model: Any) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,7 +23,7 @@ from hpo.engine.oneof import OneOf, number_of
 from hpo.spec.data import Task
 from hpo.spec.experiment import Training
 from hpo.spec.marks import Mark, Spec, has_leaf, leaf_at, marked_leaves, with_leaves
-from hpo.spec.merging import served
+from hpo.spec.merging import MERGEABLE, Merged, served
 from hpo.spec.optimizer import Constant
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 # Every schedule spans it, so each program takes it as a number.
 _EPOCHS = "train.epochs"
 _BATCH, _OPTIMIZER, _SCHEDULE = "data.batch_size", "optimizer", "optimizer.schedule"
+# The sizes of layers that programs merge; a model has one of them.
+_SIZES = (MERGEABLE["widths"], MERGEABLE["dense"])
 # Stands for a knob in a template: a number, so that it is not taken for one that is switched off.
 _BLANK = math.inf
 # Stands for the schedule of a part whose schedule is kept apart.
@@ -65,12 +67,14 @@ class Program:
 
     `template` is a training whose knobs are blank, `knobs` the paths of the leaves to be filled in.
     `merged` pairs the path of each leaf, or part, of which the program serves several values with
-    these, blank too; its knob is the value's place among them.
+    these, blank too; its knob is the value's place among them. Models no layer of which is wider
+    than one of the `bounds` train in arrays of that size.
     """
 
     template: Training
     knobs: tuple[str, ...]
     merged: tuple[tuple[str, tuple[Any, ...]], ...]
+    bounds: tuple[int, ...]
     platform: str  # "cpu", "gpu" or "tpu": convolutions take another form on CPU
     task: Task
     example_shape: tuple[int, ...]
@@ -120,6 +124,26 @@ class Program:
         """Micro-batches of the largest batch."""
         return max(self._batch_sizes) // self.micro_batch
 
+    def narrow(self, bound: int) -> Program:
+        """The same program for models none of whose layers is wider than `bound`."""
+
+        def capped(size: Any) -> Any:
+            if isinstance(size, tuple):
+                return tuple(min(width, bound) for width in size)
+            return min(size, bound)
+
+        merged = tuple(
+            (path, tuple(map(capped, options)) if path in _SIZES else options)
+            for path, options in self.merged
+        )
+        return replace(self, merged=merged, bounds=())
+
+    def place_of_size(self, knobs: Float[Array, " K"]) -> Any:
+        """Which of the `bounds` is the first to hold a model; their number where none does."""
+        path = next(path for path, _ in self.merged if path in _SIZES)
+        leaf = leaf_at(self.fill(knobs).model, path.removeprefix("model."))
+        return number_of(leaf, lambda size: sum(largest(size) > bound for bound in self.bounds))
+
     def steps(self, batch_size: Any) -> Any:
         """Steps an epoch with that batch size; a last partial batch is left out."""
         return number_of(batch_size, lambda size: self.train_rows // size)
@@ -149,7 +173,8 @@ class Program:
             if path not in merged
         ]
         served = [f"{len(options)} of {path}" for path, options in merged.items()]
-        return ", ".join([self.template.model.name, *own, *served])
+        apart = [f"{bound} and less apart" for bound in self.bounds]
+        return ", ".join([self.template.model.name, *own, *served, *apart])
 
     def fill(self, knobs: Float[Array, " K"]) -> Filled:
         """The training with its knobs filled in, traced or not."""
@@ -176,7 +201,7 @@ class Program:
         """The program of the same model as `training` has, without the others' sizes."""
         leaves = {path: leaf_at(training, path) for path, _ in self.merged}
         model = {path: leaf for path, leaf in leaves.items() if path.startswith("model.")}
-        return replace(self, template=with_leaves(self.template, model), merged=())
+        return replace(self, template=with_leaves(self.template, model), merged=(), bounds=())
 
     @property
     def _batch_sizes(self) -> tuple[int, ...]:
@@ -214,6 +239,7 @@ def split(
         template=template,
         knobs=tuple(paths),
         merged=tuple(merged),
+        bounds=_bounds(training, merged),
         platform=platform,
         task=data.task,
         example_shape=data.train.x.shape[1:],
@@ -221,6 +247,19 @@ def split(
         train_rows=len(data.train),
     )
     return program, np.array([knobs[path] for path in paths], np.float32)
+
+
+def _bounds(training: Training, merged: Sequence[tuple[str, tuple[Any, ...]]]) -> tuple[int, ...]:
+    """The listed bounds that leave out some of the sizes that are merged."""
+    most = max((largest(s) for path, sizes in merged if path in _SIZES for s in sizes), default=0)
+    listed = training.train.merged
+    bounds = listed.bounds if isinstance(listed, Merged) else ()
+    return tuple(bound for bound in bounds if bound < most)
+
+
+def largest(size: int | tuple[int, ...]) -> int:
+    """The widest layer of a model whose `widths`, or `dense`, this is."""
+    return max(size) if isinstance(size, tuple) else size
 
 
 def template_of(part: Any, path: str, varying: Set[str]) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hpo.spec.marks import Count, Sizes, Spec, has_leaf, leaf_at, with_leaves
 from hpo.spec.model import Activation
@@ -24,6 +24,9 @@ class Merged(Spec):
     A study writes them into the specs that it exports, because sums of floating-point numbers
     differ in their last bits between programs. Optimizers and schedules stand for all of their
     kind: only which of their numbers are zero matters here. Leaves of one value are not merged.
+
+    A narrower model trains as a wider one whose other weights are zero. Models none of whose layers
+    is wider than one of the `bounds` are spared the rest: a branch of the program is that narrow.
     """
 
     batch_size: _Counts = ()
@@ -32,6 +35,15 @@ class Merged(Spec):
     activation: Annotated[tuple[Activation, ...], Field(strict=False)] = ()
     optimizer: Annotated[tuple[OptimizerSpec, ...], Field(strict=False)] = ()
     schedule: Annotated[tuple[ScheduleSpec, ...], Field(strict=False)] = ()
+    bounds: _Counts = ()
+
+    @model_validator(mode="after")
+    def _bounds_rise(self) -> Merged:
+        if self.bounds and not self.widths and not self.dense:
+            raise ValueError("bounds are of merged sizes: list widths or dense, or leave them out")
+        if list(self.bounds) != sorted(set(self.bounds)):
+            raise ValueError(f"bounds {list(self.bounds)} do not rise: list each once, in order")
+        return self
 
 
 # The leaf, or the part, that each field of `Merged` is about. Outer parts come after inner ones.
@@ -47,34 +59,24 @@ MERGEABLE: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Merging:
-    """The values that programs serve, in a study; `by_size`: widths of a power of two together."""
+    """The values that programs serve, in a study."""
 
     merged: Merged
-    by_size: bool = False
 
     def of(self, training: Training) -> Training:
         """`training` with the values that its program serves, unless its spec says them."""
         if training.train.merged != "auto" or self == NOTHING:
             return training
-        merged = self.merged
-        if self.by_size:
-            merged = merged.model_copy(
-                update={
-                    field: tuple(v for v in getattr(merged, field) if _bucket(v) == _bucket(own))
-                    for field, own in sizes_of(training)
-                }
-            )
-        return with_leaves(training, {"train.merged": merged if merged != Merged() else "none"})
+        return with_leaves(training, {"train.merged": self.merged})
 
     def pin(self) -> Mapping[str, Any]:
         """The choice as a study keeps it."""
-        merged = self.merged.model_dump(mode="json", exclude_defaults=True)
-        return {"merged": merged, "by_size": self.by_size}
+        return {"merged": self.merged.model_dump(mode="json", exclude_defaults=True)}
 
     @classmethod
     def from_pin(cls, pin: Mapping[str, Any]) -> Merging:
         """The choice that a study has pinned."""
-        return cls(Merged.model_validate(pin["merged"]), pin["by_size"])
+        return cls(Merged.model_validate(pin["merged"]))
 
 
 NOTHING = Merging(Merged())
@@ -105,8 +107,3 @@ def sizes_of(training: Training) -> Iterator[tuple[str, Any]]:
     for field in ("widths", "dense"):
         if has_leaf(training, MERGEABLE[field]):
             yield field, leaf_at(training, MERGEABLE[field])
-
-
-def _bucket(size: int | tuple[int, ...]) -> int:
-    """Equal for sizes that have the same power of two as the next above the largest."""
-    return ((max(size) if isinstance(size, tuple) else size) - 1).bit_length()

@@ -13,6 +13,7 @@ from hpo.data.dataset import DataSet
 from hpo.engine.initialisers import INITIALISERS, initial_params
 from hpo.engine.lane import initial_lane
 from hpo.engine.program import split
+from hpo.engine.weights import parted
 from hpo.spec.model import Init
 from tests.engine.samples import a_training
 
@@ -91,8 +92,9 @@ def test_only_kernels_are_drawn(name: str) -> None:
 
 def _weights(data: DataSet, stream: int = 0, seed: int = 0, **leaves: Any) -> list[np.ndarray]:
     training = a_training(train={"epochs": 1, "stream": stream, "seed": seed}, **leaves)
-    lane = initial_lane(split(training, data, "cpu")[0], training)
-    return [leaf for leaf in jax.tree.leaves(lane.params) if leaf.ndim > 1]
+    program, _ = split(training, data, "cpu")
+    params = parted(program, initial_lane(program, training).params)
+    return [leaf for leaf in jax.tree.leaves(params) if leaf.ndim > 1]
 
 
 def test_a_stream_gives_the_same_weights_every_time(tiny: DataSet) -> None:

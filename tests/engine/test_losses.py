@@ -13,6 +13,7 @@ from hpo.data.dataset import DataSet, Split
 from hpo.engine.lane import evaluate, host_rows, initial_lane
 from hpo.engine.losses import is_finite, metric_sums, metrics
 from hpo.engine.program import split
+from hpo.engine.weights import parted
 from tests.engine.samples import ROWS, a_split, a_training
 
 _MEAN, _STD = 100.0, 7.0
@@ -126,8 +127,9 @@ def test_an_evaluation_in_chunks_is_that_of_the_whole_split(size: int) -> None:
     lane = initial_lane(program, training)
     sums = jax.jit(evaluate, static_argnums=0)(program, knobs, lane, host_rows(validation))
 
-    hidden = np.maximum(validation.x @ lane.params["linears"][0]["kernel"], 0)
-    odds = np.exp(hidden @ lane.params["head"]["kernel"])  # biases start at zero
+    weights = parted(program, lane.params)
+    hidden = np.maximum(validation.x @ weights["linears"][0]["kernel"], 0)
+    odds = np.exp(hidden @ weights["head"]["kernel"])  # biases start at zero
     probabilities = odds / odds.sum(1, keepdims=True)
     expected = sklearn.metrics.log_loss(validation.y, probabilities, labels=[0, 1, 2])
     assert metrics(data, validation, np.asarray(sums)) == pytest.approx(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,11 +17,12 @@ from hypothesis import strategies as st
 
 from hpo.data.dataset import DataSet
 from hpo.engine.compiler import Compiler
-from hpo.engine.lane import initial_lane, own_weights
+from hpo.engine.lane import abstract_lane, initial_lane, own_weights
 from hpo.engine.models import abstract_model
 from hpo.engine.optimizers import OPTIMIZERS
 from hpo.engine.program import split
 from hpo.engine.schedules import SCHEDULES
+from hpo.engine.weights import narrowed, parted, widened
 from hpo.spec.experiment import Training
 from hpo.spec.marks import with_leaves
 from hpo.spec.model import Activation
@@ -49,21 +51,23 @@ def _assert_learn_the_same(learn: Learn, data: DataSet, trainings: list[Training
             assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5)
 
 
-@pytest.mark.parametrize("norm", ["none", "layer"])
-def test_widths_and_depths_learn_as_in_programs_of_their_own(learn: Learn, norm: str) -> None:
+@pytest.mark.parametrize(("norm", "bounds"), [("none", []), ("layer", [7])])
+def test_widths_and_depths_learn_as_in_programs_of_their_own(
+    learn: Learn, norm: str, bounds: list[int]
+) -> None:
     model = {"name": "mlp", "norm": norm, "dropout": 0.2}
     trainings = [
-        _merged(n, {"widths": _WIDTHS}, model={**model, "widths": widths})
+        _merged(n, {"widths": _WIDTHS, "bounds": bounds}, model={**model, "widths": widths})
         for n, widths in enumerate(_WIDTHS)
     ]
     _assert_learn_the_same(learn, _DATA, trainings)
 
 
 def test_widths_of_one_depth_are_merged_beside_batch_norms(learn: Learn) -> None:
-    widths = [[6, 8], [8, 3], [9]]
+    widths = [[6, 8], [7, 3], [9]]
     model = {"name": "mlp", "norm": "batch", "dropout": 0.2}
     trainings = [
-        _merged(n, {"widths": widths}, model={**model, "widths": mine})
+        _merged(n, {"widths": widths, "bounds": [7]}, model={**model, "widths": mine})
         for n, mine in enumerate(widths)
     ]
     *two_deep, one_deep = (split(training, _DATA, "cpu")[0] for training in trainings)
@@ -130,6 +134,7 @@ def test_everything_at_once_learns_as_in_programs_of_its_own(learn: Learn) -> No
     optimizers = [{"name": "sgd", "weight_decay": 0.1}, {"name": "adamw"}]
     merged = {
         "widths": _WIDTHS,
+        "bounds": [7],
         "activation": ["relu", "tanh"],
         "batch_size": [16, 48],
         "optimizer": optimizers,
@@ -155,7 +160,7 @@ def test_everything_at_once_learns_as_in_programs_of_its_own(learn: Learn) -> No
 def test_a_convolutional_network_is_merged_in_its_dense_layer(
     learn: Learn, images: DataSet
 ) -> None:
-    merged = {"dense": [4, 9], "activation": ["relu", "gelu"]}
+    merged = {"dense": [4, 9], "bounds": [4], "activation": ["relu", "gelu"]}
     trainings = [
         _merged(
             n,
@@ -209,8 +214,44 @@ def test_a_trial_finds_its_own_weights_in_the_wider_lane(widths: list[list[int]]
         params, _ = own_weights(program, training, lane)
         shapes = jax.tree.map(lambda leaf: leaf.shape, abstract_model(own)[1])
         assert jax.tree.map(lambda leaf: leaf.shape, params) == shapes
-        alone = initial_lane(own, _alone(training)).params
+        alone = parted(own, initial_lane(own, _alone(training)).params)
         jax.tree.map(np.testing.assert_array_equal, params, alone)
+
+
+@settings(deadline=None, max_examples=10)
+@given(
+    st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=3), min_size=2, max_size=4),
+    st.integers(1, 8),
+    st.sampled_from(["none", "layer", "batch"]),
+)
+def test_what_is_narrowed_and_not_changed_is_as_it_was(
+    widths: list[list[int]], bound: int, norm: str
+) -> None:
+    model = {"name": "mlp", "widths": widths[0], "norm": norm}
+    optimizers = [{"name": "sgd"}, {"name": "adamw"}, {"name": "rmsprop", "momentum": 0.9}]
+    training = _merged(1, {"widths": widths, "optimizer": optimizers}, model=model)
+    program, _ = split(training, _DATA, "cpu")
+    if not any(path == "model.widths" for path, _ in program.merged):
+        return
+    rng = np.random.default_rng(0)
+    lane = jax.tree.map(
+        lambda leaf: jnp.asarray(rng.uniform(1, 2, leaf.shape), leaf.dtype),
+        abstract_lane(program),
+    )
+    narrow = program.narrow(bound)
+    small = narrowed(program, narrow, lane)
+    shapes = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), small)
+    assert shapes == jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), abstract_lane(narrow))
+    again = widened(program, narrow, lane, small)
+    jax.tree.map(np.testing.assert_array_equal, again, lane)
+
+
+def test_bounds_that_leave_nothing_out_are_none() -> None:
+    sizes = {"widths": [[4], [8]]}
+    plain = _merged(0, sizes, model__widths=[4])
+    for bounds in ([8], [20]):
+        bounded = _merged(0, {**sizes, "bounds": bounds}, model__widths=[4])
+        assert split(bounded, _DATA, "cpu")[0] == split(plain, _DATA, "cpu")[0]
 
 
 def test_one_compile_serves_all(tmp_path: Path, learn: Learn, compiler: Compiler) -> None:

@@ -79,7 +79,8 @@ def test_a_space_of_one_shape_merges_nothing() -> None:
 def test_sizes_are_kept_apart_where_training_costs_more_than_compiling() -> None:
     short, long = (_decision(_experiment(), epochs=epochs) for epochs in (1, 1_000_000))
     assert len(short.merging.merged.widths) == 4
-    assert not long.merging.merged.widths or long.merging.by_size
+    assert not short.merging.merged.bounds
+    assert not long.merging.merged.widths or long.merging.merged.bounds
 
 
 def test_a_machine_that_compiles_slowly_merges_more() -> None:
@@ -103,13 +104,6 @@ def test_the_spec_has_the_last_word() -> None:
     merging = _decision(_experiment()).merging
     training = fill(_experiment(train={"epochs": 1, "merged": "none"}).training, {}, 0)
     assert merging.of(training) is training
-
-
-def test_sizes_of_a_power_of_two_stand_together() -> None:
-    merged = _decision(_experiment()).merging.merged
-    merging = Merging(merged, by_size=True)
-    training = merging.of(fill(_experiment().training, {"model.widths": [8, 8]}, 0))
-    assert training.train.merged.widths == ((8,), (8, 8))
 
 
 def test_a_study_gives_back_what_it_pinned() -> None:

@@ -18,6 +18,7 @@ from hpo.engine.order import batches
 from hpo.engine.plan import Plan, Plans
 from hpo.engine.pool import Pool
 from hpo.engine.program import split
+from hpo.engine.weights import parted
 from hpo.spec.experiment import Training
 from tests.engine.samples import Learn, a_training
 
@@ -38,7 +39,8 @@ def _plain_loop(
     data: DataSet, training: Training, optimizer: optax.GradientTransformation
 ) -> list[dict[str, float]]:
     """The curve of a training by the book: one model, one optimizer, one step after the other."""
-    params = initial_lane(split(training, data, "cpu")[0], training).params
+    program, _ = split(training, data, "cpu")
+    params = parted(program, initial_lane(program, training).params)
     state, curve = optimizer.init(params), []
 
     @jax.jit
@@ -154,7 +156,7 @@ def test_running_statistics_follow_the_batches(tiny: DataSet, compiler: Compiler
         pool.round()
 
     after = pool.take(0).statistics["norms"][0]
-    z = tiny.train.x @ start.params["linears"][0]["kernel"]
+    z = tiny.train.x @ parted(program, start.params)["linears"][0]["kernel"]
     # Of the start, 0.9 ** 48 is left; the last batches weigh more than an even mean would have.
     np.testing.assert_allclose(after["mean"], z.mean(0), atol=0.2 * z.std())
     np.testing.assert_allclose(after["var"], z.var(0), rtol=0.2)
