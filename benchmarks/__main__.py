@@ -76,8 +76,8 @@ class Bench:
     def scaling(self) -> list[dict[str, Any]]:
         """The fixed job with more and more trials, its program compiled before."""
         cache = self._folder / "cache-scaling"
-        self._search("fixed_mlp", 2, cache)
         counts = [self._arguments.trials] if self._arguments.trials else SCALES
+        self._search("fixed_mlp", counts[0], cache)
         return [{"side": "hpo search", **self._search("fixed_mlp", n, cache)} for n in counts]
 
     def lanes(self) -> dict[str, Any]:

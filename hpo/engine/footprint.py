@@ -5,7 +5,6 @@ All are of the trial's own model, whatever program it shares with others, answer
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from functools import lru_cache
@@ -20,6 +19,7 @@ from hpo.data.dataset import DataSet
 from hpo.engine.dropout import Dropout
 from hpo.engine.models import PRECISIONS, abstract_model
 from hpo.engine.program import Program, split
+from hpo.engine.weights import weight_count
 from hpo.spec.experiment import Training
 from hpo.spec.marks import with_leaves
 
@@ -33,7 +33,7 @@ def known_costs(
 ) -> Mapping[str, float]:
     """What a model's shapes decide: always the parameters, the operations if they are wanted."""
     program = own_program(training, data, platform)
-    costs = {"parameters": float(parameter_count(program))}
+    costs = {"parameters": float(weight_count(program))}
     if "flops" in wanted:
         costs["flops"] = forward_flops(program)
     return costs
@@ -42,13 +42,6 @@ def known_costs(
 def own_program(training: Training, data: DataSet, platform: str) -> Program:
     """The program of a training alone, whatever others the one that trains it serves."""
     return split(with_leaves(training, {"train.merged": "none"}), data, platform)[0]
-
-
-@lru_cache(maxsize=1024)
-def parameter_count(program: Program) -> int:
-    """How many weights are trained; running statistics are not among them."""
-    _, params, _ = abstract_model(program)
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
 @lru_cache(maxsize=1024)

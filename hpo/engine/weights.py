@@ -21,7 +21,7 @@ from hpo.engine.program import Program
 
 
 def weight_count(program: Program) -> int:
-    """How many weights the program's model has."""
+    """How many weights are trained; running statistics are not among them."""
     return sum(math.prod(shape.shape) for shape in _shapes(program))
 
 

@@ -6,10 +6,10 @@ from hpo.engine.footprint import (
     known_costs,
     latency_ms,
     own_program,
-    parameter_count,
 )
 from hpo.engine.lane import initial_lane
 from hpo.engine.program import split
+from hpo.engine.weights import weight_count
 from hpo.spec.experiment import Training
 from tests.engine.samples import tiny_data
 
@@ -34,9 +34,9 @@ def program(**model):
 
 def test_parameters_are_all_weights_that_are_trained():
     by_hand = (INPUTS + 1) * 4 + (4 + 1) * 3 + (3 + 1) * OUTPUTS
-    assert parameter_count(program()) == by_hand
+    assert weight_count(program()) == by_hand
     params = initial_lane(program(norm="batch"), training(norm="batch")).params
-    assert parameter_count(program(norm="batch")) == params.size
+    assert weight_count(program(norm="batch")) == params.size
 
 
 def test_a_model_costs_what_it_is_whatever_its_program_serves_besides():
