@@ -17,7 +17,7 @@ from hpo.spec.search import SearchSpec
 from hpo.study.events import MERGING, Event, Start, StudyState, fold
 from hpo.study.lease import driver_of
 from hpo.study.lineage import Lineage, trained_by
-from hpo.study.progress import best_trial, spent_seconds, states_of
+from hpo.study.progress import best_trial, spent_seconds, state_of, states_of
 from hpo.study.replicas import deviation_of, final_reports
 from hpo.study.storage import Storage, StudyRecord
 from hpo.study.stored import as_meant, stored_experiment
@@ -201,7 +201,7 @@ class _Reading:
         results = self.state.results(trial.number)
         return TrialResult(
             trial.number,
-            trial.state,
+            state_of(self.state, trial),
             trial.epochs,
             value,
             trial.hparams,

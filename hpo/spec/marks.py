@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from functools import cache
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -45,6 +46,7 @@ class Spec(BaseModel):
     )
 
 
+@cache
 def mark_of(spec: type[Spec], field: str) -> Mark | None:
     """The mark of a field, or None where it steers the study."""
     marks = [item for item in spec.model_fields[field].metadata if isinstance(item, Mark)]

@@ -51,9 +51,15 @@ class Progress:
         return max(0, self.epochs_total - self.epochs) / self.epochs_a_second
 
 
+def state_of(state: StudyState, trial: Trial) -> TrialState:
+    """A trial's state; one that was to train when its study stopped waits until that goes on."""
+    is_left = state.stop is not None and trial.state is TrialState.RUNNING
+    return TrialState.PAUSED if is_left else trial.state
+
+
 def states_of(state: StudyState) -> dict[TrialState, int]:
     """How many trials are in each state."""
-    return dict(Counter(trial.state for trial in state.trials))
+    return dict(Counter(state_of(state, trial) for trial in state.trials))
 
 
 def best_trial(state: StudyState, epochs: int) -> Trial | None:

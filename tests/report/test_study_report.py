@@ -35,6 +35,16 @@ def test_the_figures_of_a_study_add_up(storage, digits):
     assert report.picked == {}
 
 
+@pytest.mark.parametrize(
+    ("stop", "said"), [(None, TrialState.RUNNING), ("target", TrialState.PAUSED)]
+)
+def test_what_was_to_train_when_a_study_stopped_is_told_to_wait(storage, store, adamw, stop, said):
+    store([(adamw, [0.5], TrialState.RUNNING)], stop=stop)
+    report = study_report(storage, "digits", top=1)
+    assert report.overview.states == {said: 1}
+    assert report.top[0].state is said
+
+
 def test_a_report_tells_what_auto_picked(storage, store, spec, adamw):
     auto = {part: {"name": "auto"} for part in ("sampler", "scheduler")}
     picks = {**spec, "search": {**spec["search"], **auto}}
