@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from hpo.search.comparing import compared, most_telling
 from hpo.search.levels import assemble
 from hpo.search.optuna_view import OptunaView
@@ -88,11 +90,14 @@ class OptunaGpSearch:
         sampler = optuna.samplers.GPSampler(
             seed=sampler_seed(self._seed, number), n_startup_trials=0
         )
-        sampled = sampler.sample_relative(
-            self._view.study(sampler),
-            self._view.frozen(number, {}, OptunaState.RUNNING),
-            self._view.optuna,
-        )
+        # Where one point is better than all others by far, Optuna divides their chances by zero,
+        # and goes on from that point alone.
+        with np.errstate(invalid="ignore"):
+            sampled = sampler.sample_relative(
+                self._view.study(sampler),
+                self._view.frozen(number, {}, OptunaState.RUNNING),
+                self._view.optuna,
+            )
         return assemble(
             self._space, {path: self._view.value(path, value) for path, value in sampled.items()}
         )
