@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median, quantiles
 
 from hpo.trial import Trial, TrialState
@@ -62,7 +62,7 @@ def compared(trials: Sequence[Trial], objectives: int) -> dict[int, tuple[float,
     return {trial.number: values[trial.number] for trial in ended if trial.number in values}
 
 
-def most_telling(losses: dict[int, float], limit: int) -> list[int]:
+def most_telling(losses: Mapping[int, float], limit: int) -> list[int]:
     """The numbers of the best trials and of the latest others, half and half, in order."""
     ranked = sorted(losses, key=lambda number: (losses[number], number))
     latest = sorted(ranked[limit // 2 :])[-(limit - limit // 2) :]

@@ -8,6 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from hpo.search.comparing import most_telling
 from hpo.search.gaussian_process import (
     GaussianProcess,
     Hyperparameters,
@@ -74,10 +75,10 @@ class CurveProcessSearch:
         self, trials: Sequence[Trial], places: Mapping[int, float], n: int
     ) -> list[dict[str, HParam]]:
         scores = {number: _normal_score(place) for number, place in places.items()}
-        numbers = _most_telling(scores, _HISTORY)
+        numbers = most_telling(scores, _HISTORY)
         tried = self._points.of_trials([trials[number].hparams for number in numbers])
         seen = self._observations(trials, numbers, tried, scores)
-        fitted = np.isin(numbers, _most_telling(scores, _FITTED))
+        fitted = np.isin(numbers, most_telling(scores, _FITTED))
         hyper = fit_hyperparameters(
             Observations(
                 seen.x[fitted], seen.groups, _standardized(seen.values[fitted]), seen.doubts[fitted]
@@ -183,13 +184,6 @@ class CurveProcessSearch:
         if self._epochs == 1 or trial.state is TrialState.INFEASIBLE:
             return 1.0
         return math.log(max(trial.epochs, 1)) / math.log(self._epochs)
-
-
-def _most_telling(scores: Mapping[int, float], limit: int) -> list[int]:
-    """The numbers of the best trials and of the latest others, half and half, in order."""
-    ranked = sorted(scores, key=lambda number: (scores[number], number))
-    latest = sorted(ranked[limit // 2 :])[-(limit - limit // 2) :]
-    return sorted(ranked[: limit // 2] + latest)
 
 
 def _normal_score(place: float) -> float:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from hpo.search.jobs import in_priority, starts, unfinished
+from hpo.search.shown_trials import ShownTrials
 from hpo.spec import pruner as specs
 from hpo.trial import Job, Trial, TrialState
 
@@ -75,7 +76,7 @@ class _Asked:
 
         self._rungs = _rungs(spec, epochs)
         self._pruner = _make_pruner(spec, epochs)
-        self._storage = _ShownTrials()
+        self._storage = _JudgedTrials()
         self._study = optuna.load_study(
             study_name=_STUDY_NAME,
             storage=cast("optuna.storages.BaseStorage", self._storage),
@@ -159,28 +160,12 @@ class _Note(NamedTuple):
     value: float
 
 
-class _ShownTrials:
-    """The few methods of an Optuna storage that a pruner calls, over a list that we may change."""
+class _JudgedTrials(ShownTrials):
+    """What pruners call besides; what they note of a trial is kept until the next one."""
 
     def __init__(self) -> None:
-        self.trials: list[optuna.trial.FrozenTrial] = []
+        super().__init__([], objectives=1)
         self.noted: dict[str, float] = {}
-
-    def get_study_id_from_name(self, study_name: str) -> int:
-        return 0
-
-    def get_study_directions(self, study_id: int) -> list[optuna.study.StudyDirection]:
-        import optuna
-
-        return [optuna.study.StudyDirection.MINIMIZE]
-
-    def get_all_trials(
-        self,
-        study_id: int,
-        deepcopy: bool = True,
-        states: Container[optuna.trial.TrialState] | None = None,
-    ) -> list[optuna.trial.FrozenTrial]:
-        return [trial for trial in self.trials if states is None or trial.state in states]
 
     def get_best_trial(self, study_id: int) -> optuna.trial.FrozenTrial:
         complete = [trial for trial in self.trials if trial.value is not None]
