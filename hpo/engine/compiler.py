@@ -192,7 +192,8 @@ class Compiler:
             self.programs += is_new and not is_tried
             if is_new and not is_tried:
                 self.seconds[program] = time.perf_counter() - start
-        return LaneOperations(replace(plan, lanes=lanes), **compiled), codes
+        plan = replace(plan, lanes=lanes, devices=1 + len(others))
+        return LaneOperations(plan, **compiled), codes
 
     def _ready(self, code: _Code, device: Any, is_round: bool) -> Any:
         """An operation for another device of the kind that it was compiled for."""

@@ -44,8 +44,10 @@ _OF_NO_TRIAL = {
     "train.seeds": 1,
     "train.stream": 0,
     "train.lanes": 1,
+    "train.form": "auto",
     "train.merged": "none",
     "train.changes": (),
+    "train.varying": (),
     _EPOCHS: _BLANK,
 }
 
@@ -213,10 +215,12 @@ def split(
 ) -> tuple[Program, np.ndarray]:
     """The program of `training` on `data` and its knobs, float32 `[K]`.
 
-    A knob that is zero and not among the `varying` paths of the space stays a constant, so that
-    what it would scale (a dropout, a penalty) is left out of the program. A leaf that
-    `training.train.merged` lists is merged where the training's own value is among those listed.
+    A knob that is zero and not among the `varying` paths, or those of `training.train.varying`,
+    stays a constant, so that what it would scale (a dropout, a penalty) is left out of the program.
+    A leaf that `training.train.merged` lists is merged where the training's own value is among
+    those listed.
     """
+    varying = varying | {*training.train.varying}
     template = with_leaves(_blank(training, "", varying), _OF_NO_TRIAL)
     knobs: dict[str, float] = {_EPOCHS: training.train.epochs, **_knobs(training, template, "")}
     merged = []

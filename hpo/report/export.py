@@ -19,6 +19,7 @@ from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import fill, filled
 from hpo.spec.load import require_search
 from hpo.spec.merging import NOTHING, Merged, Merging
+from hpo.spec.zeros import varying_zeros
 from hpo.study.events import MERGING, StudyState, fold
 from hpo.study.lineage import Lineage, changes
 from hpo.study.progress import best_trial, leading_trial
@@ -94,8 +95,8 @@ def _export(
     folder = Path.cwd() if target is None else target.parent
     pin = state.pins.get(MERGING)
     merging = NOTHING if pin is None else Merging.from_pin(pin)
-    lineage = state.lineage(trial.number)
-    document = training_document(experiment, lineage, merging, folder)
+    lineage, together = state.lineage(trial.number), state.together.get(trial.number, 0)
+    document = training_document(experiment, lineage, merging, folder, together)
     header = [
         f"Trial {trial.number} of the study {experiment.name}: "
         f"{_result(experiment, trial)}{_others(state, trial)}.",
@@ -108,7 +109,7 @@ def _export(
 
 
 def training_document(
-    experiment: Experiment, lineage: Lineage, merging: Merging, folder: Path
+    experiment: Experiment, lineage: Lineage, merging: Merging, folder: Path, together: int = 0
 ) -> dict[str, Any]:
     """The training spec of a trial with this lineage, with nothing left to search.
 
@@ -117,7 +118,8 @@ def training_document(
 
     Every default is written out, so that it trains the same where a later version has others. The
     keys of the experiment's document come first. Relative paths of data are rewritten so that they
-    are found from `folder`. What the trial's program merged is written as `train.merged`.
+    are found from `folder`. What makes the program that of the study, to the bit, is written too:
+    what it merged, which zeros it kept, and how many lanes trained at once, where they did.
     """
     written = {
         key: experiment.document[key] for key in experiment.document if key in Training.model_fields
@@ -128,6 +130,9 @@ def training_document(
     if isinstance(training.train.merged, Merged):
         merged = training.train.merged.model_dump(mode="json", exclude_defaults=True)
         dumped["train"]["merged"] = merged
+    dumped["train"]["varying"] = list(varying_zeros(training, experiment.space.varying))
+    if together:
+        dumped["train"] |= {"form": "vmap", "lanes": together}
     values = _in_order_of(filled(written, first.hparams), dumped)
     values["train"]["changes"] = [
         {"after": after, "hparams": hparams} for after, hparams in changes(lineage)

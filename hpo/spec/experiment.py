@@ -37,7 +37,9 @@ class TrainSpec(Spec):
     stream: Annotated[int, Field(ge=0, lt=2**31)] = 0  # the trial's own random stream: its number
     precision: Static[Literal["float32", "bfloat16"]] = "float32"
     lanes: Literal["auto"] | Count = "auto"
+    form: Literal["auto", "map", "vmap"] = "auto"  # how a core, or device, maps its lanes
     changes: Annotated[tuple[Change, ...], Field(strict=False)] = ()  # as pbt made its winner
+    varying: Annotated[tuple[str, ...], Field(strict=False)] = ()  # zeros kept in the program
     merged: Literal["auto", "none"] | Merged = "auto"
 
 

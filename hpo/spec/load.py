@@ -28,6 +28,7 @@ from hpo.spec.schema import spec_mistakes, variants_of
 from hpo.spec.search import FITTING, ONE_OBJECTIVE, SearchSpec, missing_package
 from hpo.spec.start import start_mistakes
 from hpo.spec.words import unknown_name
+from hpo.spec.zeros import varying_mistakes
 
 S = TypeVar("S", bound=Spec)
 
@@ -196,7 +197,7 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace) -> list[Mista
         found.append(Mistake(("data", "dataset"), text))
     training = _read(Training, {k: v for k, v in values.items() if k in Training.model_fields})
     if training is not None:
-        found += change_mistakes(values, training)
+        found += [*change_mistakes(values, training), *varying_mistakes(values, training)]
     if search is None:
         return found
     if train is not None:

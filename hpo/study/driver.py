@@ -340,7 +340,7 @@ class Driver:
 
     def _end(self, number: int, end: TrialState) -> None:
         self._costing.settle(number)
-        self._journal.record(End(end), number)
+        self._journal.record(End(end, self._work.together(number)), number)
         self._work.forget(number)
         for run in self._replicas.runs_of(number):
             self._clear(run)

@@ -69,6 +69,7 @@ def to_row(event: Event) -> EventRow:
             value = {name: _json_number(cost) for name, cost in what.costs.items()}
         case End():
             value = {"state": str(what.state)}
+            value |= {"together": what.together} if what.together else {}
         case Start():
             value = {"driver": dict(what.driver), "differences": list(what.differences)}
         case Stop():
@@ -116,7 +117,7 @@ def _event(row: EventRow, value: Any) -> Event:
         case "cost":
             what = Cost({name: float(number) for name, number in value.items()})
         case "end":
-            what = End(TrialState(value["state"]))
+            what = End(TrialState(value["state"]), value.get("together", 0))
         case "start":
             what = Start(value["driver"], tuple(value["differences"]))
         case "stop":

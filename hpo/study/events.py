@@ -106,10 +106,11 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """A trial will never train again."""
+    """A trial will never train again; so many lanes trained `together` with its own, or none."""
 
     kind: ClassVar[str] = "end"
     state: TrialState
+    together: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +206,7 @@ class StudyState:
     proposed_ms: dict[int, int] = field(default_factory=dict)
     ended_ms: dict[int, int] = field(default_factory=dict)
     ended: list[int] = field(default_factory=list)
+    together: dict[int, int] = field(default_factory=dict)
     history_seq: dict[int, int] = field(default_factory=dict)
     unfinished: set[int] = field(default_factory=set)
     starts: list[Event] = field(default_factory=list)
@@ -380,8 +382,8 @@ class StudyState:
                 self.checkpoints[number, replica] = what
             case Cost(costs=costs):
                 life.costs.update(costs)
-            case End(state=state):
-                life.state = state
+            case End(state=state, together=together):
+                life.state, self.together[number] = state, together
                 self.ended_ms[number] = event.time_ms
                 self.ended.append(number)
                 self.unfinished.discard(number)

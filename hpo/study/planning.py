@@ -55,6 +55,7 @@ def plan_study(
         pools * len(devices),
         is_learning,
         epochs=total * experiment.training.train.seeds / max(1.0, programs),
+        form=experiment.training.train.form,
     )
     # With "auto", as many lanes for each device of a pool.
     times = len(devices) if lanes == "auto" else 1
@@ -91,7 +92,7 @@ def _merging(
     if experiment.training.train.merged != "auto":
         explain("What programs merge is as train.merged says.")
         return NOTHING, apart
-    if platform != "cpu":
+    if platform != "cpu" or experiment.training.train.form == "vmap":
         explain("Nothing is merged: lanes that train side by side would run every branch.")
         return NOTHING, apart
     if apart == 1:

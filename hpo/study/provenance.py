@@ -28,6 +28,7 @@ HARMLESS = frozenset(
         "search.stop.epochs",
         "study.checkpoint_seconds",
         "study.storage",
+        "train.form",
         "train.lanes",
     }
 )

@@ -101,7 +101,11 @@ def train_to_folder(
     )
     pool = Pool(device, Compiler(around.cache))
     seeds = training.train.seeds
-    plans = choose_plans(device.platform, seeds, trials=seeds, pools=1, is_learning=False)
+    form, lanes = training.train.form, training.train.lanes
+    if form == "auto" or lanes == "auto":
+        lanes = seeds
+    # A form that is given has its lanes too, for bits turn on how many of them train at once.
+    plans = choose_plans(device.platform, lanes, seeds, 1, is_learning=False, form=form)
     lane_count = pool.load(program, plans, data).lanes
     curves: list[list[Report]] = [[] for _ in range(seeds)]
     curve: list[Report] = []

@@ -86,6 +86,11 @@ class WorkOfTrials:
         assert isinstance(label, str)
         return self.plans_of(label).usual.lanes
 
+    def together(self, number: int) -> int:
+        """How many lanes of a device train at once with a trial's, by the plan of its program."""
+        work = self._work.get(number)
+        return 0 if work is None else self.plans_of(work.program.label).usual.together
+
     def pin(self, program: Program, plan: Plan) -> None:
         """Keep a plan for the rest of the study."""
         self.plans_of(program.label)  # reads the pin, if there is one

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.engine.plan import Plan, choose_plans
+from hpo.engine.plan import Form, Plan, choose_plans
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,16 @@ def test_a_study_gives_back_the_plan_that_it_pinned() -> None:
     plan = Plan("vmap", 13, "measured")
     again = Plan.from_pin(json.loads(json.dumps(plan.pin())))
     assert (again, again.why) == (plan, "measured")
+
+
+@pytest.mark.parametrize(("platform", "form"), [("cpu", "vmap"), ("gpu", "map")])
+def test_a_form_that_is_written_is_taken_and_not_measured(platform: str, form: Form) -> None:
+    plans = choose_plans(platform, 6, 100, 1, is_learning=False, epochs=1e9, form=form)
+    assert (plans.usual, plans.others) == (Plan(form, 6), ())
+
+
+@pytest.mark.parametrize(
+    ("plan", "together"), [(Plan("map", 8), 0), (Plan("vmap", 8), 8), (Plan("vmap", 16, "", 8), 2)]
+)
+def test_lanes_train_together_on_each_device(plan: Plan, together: int) -> None:
+    assert Plan.from_pin(plan.pin()).together == together

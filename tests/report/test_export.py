@@ -88,7 +88,9 @@ train:
   stream: 1
   precision: float32
   lanes: auto
+  form: auto
   changes: []
+  varying: []
   merged: auto
 """
     )

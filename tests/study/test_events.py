@@ -77,7 +77,7 @@ def logs(draw):
             case "checkpoint":
                 what = Checkpoint(epoch, f"{number}-{epoch}.safetensors", "abc")
             case "end":
-                what = End(draw(ends))
+                what = End(draw(ends), draw(st.integers(0, 8)))
         log.append(state.record(what, number, len(log)))
     return log
 

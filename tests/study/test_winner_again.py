@@ -1,0 +1,72 @@
+"""A winner trains to its very metrics again, from the spec that its study exports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpo.engine.plan import Plan, Plans
+from hpo.report.export import export_trial
+from hpo.spec.experiment import Training
+from hpo.spec.load import load_experiment
+from hpo.study import planning
+from hpo.study.storage import Storage
+from tests.study.test_run import DOCUMENT, Studies, an_experiment
+
+SEARCH = {**DOCUMENT["search"], "scheduler": {"name": "none"}, "trials": 4}
+# Its last bits turn on how many lanes train at once, and on whether a dropout of 0 is computed.
+MODEL = {"name": "mlp", "widths": [64], "norm": "layer", "activation": "gelu"}
+
+
+@pytest.fixture
+def again(tmp_path: Path, compile_cache: Path) -> Callable[..., tuple[Training, Any, Any]]:
+    """Search, export the winner, train it: its spec, its stored curve and the new one."""
+
+    def run(*overrides: str, **parts: Any) -> tuple[Training, Any, Any]:
+        studies = Studies(tmp_path, compile_cache)
+        experiment = an_experiment(*overrides, **{"search": SEARCH, **parts})
+        best = studies.run(experiment).progress.best
+        assert best is not None
+        path = tmp_path / "best.yaml"
+        with Storage.read(studies.url) as storage:
+            path.write_text(export_trial(storage, "flowers", None, path, date(2026, 11, 22)).text)
+        winner = load_experiment(path)
+        curve = [r.metrics for r in studies.train(winner, tmp_path / "model").curve]
+        return winner.training, studies.state(experiment).metrics[best.number], curve
+
+    return run
+
+
+def test_a_winner_of_lanes_that_train_at_once_trains_to_the_same_bits(
+    again: Callable[..., tuple[Training, Any, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = Plans(Plan("vmap", 4, "measured"))
+    monkeypatch.setattr(planning, "choose_plans", lambda *_, **__: measured)
+    winner, stored, curve = again(model=MODEL)
+    assert (winner.train.form, winner.train.lanes) == ("vmap", 4)
+    assert curve == stored
+
+
+@pytest.mark.long
+def test_a_form_that_is_written_is_not_measured_and_serves_the_winner_too(
+    again: Callable[..., tuple[Training, Any, Any]],
+) -> None:
+    winner, stored, curve = again("train.form=vmap", "train.lanes=2", "train.seeds=3", model=MODEL)
+    assert (winner.train.form, winner.train.lanes) == ("vmap", 2)
+    assert curve == stored
+
+
+def test_a_winner_whose_varied_dropout_is_zero_trains_to_the_same_bits(
+    again: Callable[..., tuple[Training, Any, Any]],
+) -> None:
+    space = {
+        "model.dropout": {"choice": [0.0]},
+        "optimizer.learning_rate": {"float": [1e-2, 1e-1], "log": True},
+    }
+    winner, stored, curve = again(model=MODEL, space=space)
+    assert winner.train.varying == ("model.dropout",)
+    assert curve == stored
