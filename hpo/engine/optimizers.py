@@ -72,7 +72,8 @@ def _rooms(states: list[Any]) -> tuple[list[Any], list[list[int]]]:
 def make_optimizer(spec: Any) -> optax.GradientTransformation:
     """The transformation of gradients that `spec` names; its numbers may be traced.
 
-    The learning rate and its schedule are left to the caller: they scale what this gives.
+    The learning rate and its schedule are left to the caller: they scale what this gives. Gradients
+    and weights are one vector each (see `weights`): what treats layers apart has to part them.
     """
     clip = [] if spec.clip_norm is None else [optax.clip_by_global_norm(spec.clip_norm)]
     # The identity, because Optax refuses the empty chain that plain SGD is.
