@@ -193,17 +193,17 @@ class SearchSpace:
         """Whether hparams break no rule; derived ones need not be among them."""
         return not self.rules or self.broken_rule(self.completed(hparams)) is None
 
-    def draw(self, rng: np.random.Generator) -> dict[str, HParam]:
+    def draw(self, rng: np.random.Generator, given: HParams | None = None) -> dict[str, HParam]:
         """One independent draw of every active dimension, completed; again while it is forbidden.
 
-        Inactive dimensions use up their random number too, so that the values of a trial's other
-        dimensions do not depend on them.
+        What is `given` is taken as it is. Inactive dimensions use up their random number too, so
+        that the values of a trial's other dimensions do not depend on them.
 
         Raises:
             HpoError: if the rules leave next to nothing.
         """
         for _ in range(_MOST_DRAWS if self.rules else 1):
-            hparams = self.place(rng.random(len(self)).tolist())
+            hparams = self.place(rng.random(len(self)).tolist(), given)
             if self.derived:
                 hparams = self.completed(hparams)
             if not self.rules or self.broken_rule(hparams) is None:
@@ -213,15 +213,19 @@ class SearchSpace:
             " or narrow the dimensions to what is allowed."
         )
 
-    def place(self, positions: Sequence[float]) -> dict[str, HParam]:
-        """The active dimensions at their `positions` in [0, 1); each dimension has one.
+    def place(self, positions: Sequence[float], given: HParams | None = None) -> dict[str, HParam]:
+        """The active dimensions as `given`, the others at their `positions` in [0, 1).
 
-        Rules are not looked at, and nothing is derived.
+        Each dimension has a position. Rules are not looked at, and nothing is derived.
         """
         hparams: dict[str, HParam] = {}
+        given = given or {}
         for dimension, position in zip(self.dimensions, positions, strict=True):
             if self.is_active(dimension, hparams):
-                hparams[dimension.path] = dimension.distribution.at(position)
+                path = dimension.path
+                hparams[path] = (
+                    given[path] if path in given else dimension.distribution.at(position)
+                )
         return hparams
 
     @cached_property

@@ -88,11 +88,15 @@ def decide(
     epochs: float,
     pools: int,
     costs: Costs,
+    cohort: int = 1,
 ) -> Decision:
-    """The merging that ends a study of so many trials, of so many epochs each, the soonest."""
-    rng = np.random.default_rng(training.train.seed)
-    drawn = [fill(training, space.draw(rng), 0) for _ in range(min(trials, _DRAWS))]
-    study = _Study(drawn, example_shape, outputs, rows, trials, epochs, pools, costs)
+    """The merging that ends a study of so many trials, of so many epochs each, the soonest.
+
+    `cohort` of them in a row have one shape.
+    """
+    rng, shapes = np.random.default_rng(training.train.seed), math.ceil(trials / cohort)
+    drawn = [fill(training, space.draw(rng), 0) for _ in range(min(shapes, _DRAWS))]
+    study = _Study(drawn, example_shape, outputs, rows, trials, shapes, epochs, pools, costs)
     values = _values(drawn, space)
     apart = study.estimate(NOTHING)
     best = Decision(NOTHING, apart, apart)
@@ -167,12 +171,13 @@ class _Study:
         outputs: int,
         rows: int,
         trials: int,
+        shapes: int,
         epochs: float,
         pools: int,
         costs: Costs,
     ) -> None:
         self._drawn, self._shape, self._outputs = drawn, example_shape, outputs
-        self._rows, self._trials, self._epochs = rows, trials, epochs
+        self._rows, self._trials, self._shapes, self._epochs = rows, trials, shapes, epochs
         self._pools, self._costs = pools, costs
         self._statics = [dict(static_leaves(training)) for training in drawn]
 
@@ -196,7 +201,7 @@ class _Study:
         # A value that was drawn once stands for those that were not drawn at all (Good 1953).
         share = self._trials / len(self._drawn)
         new = sum(len(members) == 1 for members in groups.values()) / len(self._drawn)
-        programs = len(groups) + new * (self._trials - len(self._drawn))
+        programs = len(groups) + new * (self._shapes - len(self._drawn))
         return Estimate(
             programs=programs,
             compile_seconds=compiling * programs / len(groups),

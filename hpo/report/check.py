@@ -10,6 +10,7 @@ from typing import Any
 
 from hpo.report.wording import count_text, scheduler_text
 from hpo.search.auto import picked
+from hpo.search.cohorts import cohort_text
 from hpo.search.rungs import Bracket, outline
 from hpo.space import Choice, Condition, Dimension, Distribution
 from hpo.spec.data import size_text
@@ -23,7 +24,8 @@ class CheckSummary:
     """A valid spec in figures; without a search it is one trial.
 
     `epochs` are those of all trials together, on all `seeds` of each, at most that many where
-    `is_upper_bound`. `picked` says what `auto` stands for.
+    `is_upper_bound`. `picked` says what `auto` stands for, and
+    `cohort` what trials share; it is empty where each is proposed on its own.
     `programs` is at most how many will be compiled for one device. `device_budget` is the bytes
     that data may take of a device before they are streamed, None for a share of its memory.
     """
@@ -40,6 +42,7 @@ class CheckSummary:
     sampler: str | None
     scheduler: str | None
     picked: Mapping[str, str]
+    cohort: str
     objective: str | None
     constraints: tuple[str, ...]
     stop: str
@@ -82,6 +85,7 @@ def check_summary(experiment: Experiment) -> CheckSummary:
         sampler=search.sampler.name if search else None,
         scheduler=scheduler_text(search.scheduler) if search else None,
         picked=picked(search, experiment.space, epochs),
+        cohort=cohort_text(search.cohort, space) if search and search.cohort > 1 else "",
         objective=", ".join(map(str, goal.objectives)) if goal else None,
         constraints=tuple(map(str, goal.constraints)) if goal else (),
         stop=str(search.stop) if search else "",
@@ -111,6 +115,7 @@ def render(summary: CheckSummary) -> str:
         rows += [("", note) for note in summary.notes]
         rows += [("constraint", constraint) for constraint in summary.constraints]
         rows.append(("sampler", _with_pick(summary, "sampler", summary.sampler)))
+        rows += [("cohort", summary.cohort)] if summary.cohort else []
         rows.append(("scheduler", _with_pick(summary, "scheduler", str(summary.scheduler))))
         shapes = Counter((bracket.sizes, bracket.budgets) for bracket in summary.brackets)
         for (sizes, budgets), times in shapes.items():
@@ -158,6 +163,7 @@ def as_json(summary: CheckSummary) -> dict[str, Any]:
         "sampler": summary.sampler,
         "scheduler": summary.scheduler,
         "picked": dict(summary.picked),
+        "cohort": summary.cohort or None,
         "brackets": [
             {"trials": list(bracket.sizes), "epochs": list(bracket.budgets)}
             for bracket in summary.brackets

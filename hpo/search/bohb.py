@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpo.search.cohorts import Given, free
 from hpo.search.random_search import RandomSearch, sampler_seed
-from hpo.trial import HParam, Trial, TrialState
+from hpo.trial import HParam, HParams, Trial, TrialState
 
 if TYPE_CHECKING:
     from hpo.search.sampler import Sampler
@@ -27,19 +28,21 @@ class FittedPerRung:
     diverged on the way to it count as diverged; whatever the others have come to is left out. Those
     under way without a result at that budget are shown as under way, and infeasible ones, whose
     shape breaks a constraint at every budget, in addition. A share of the trials, and all while no
-    budget has `enough` results, are random draws. `sampler_for(seed)` makes the sampler, anew for
-    each proposal, for the trials that it is shown are numbered by themselves.
+    budget has `enough` results, are random draws. `sampler_for(seed,
+    given)` makes the sampler, anew for each proposal, for the trials that it is shown are numbered
+    by themselves; what is `given` by the trials holds for draws, too.
 
     Source: Falkner, Klein and Hutter 2018, "BOHB: Robust and efficient hyperparameter optimization
     at scale" (ICML), Algorithm 2.
     """
 
-    sampler_for: Callable[[int], Sampler]
+    sampler_for: Callable[[int, HParams], Sampler]
     random: RandomSearch
     seed: int
     budgets: tuple[int, ...]
     random_share: float
     enough: int
+    given: Given = free
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
         """Proposals for the next `n` trials, each aware of those before it."""
@@ -68,11 +71,12 @@ class FittedPerRung:
         return []
 
     def _propose(self, number: int, trials: Sequence[Trial]) -> dict[str, HParam]:
+        given = self.given(trials)
         rng = np.random.default_rng([self.seed, number, _SHARE])
         shown = [] if rng.random() < self.random_share else self.shown(trials)
         if not shown:
-            return self.random.draw(number)
-        (hparams,) = self.sampler_for(sampler_seed(self.seed, number)).ask(shown, 1)
+            return self.random.draw(number, given)
+        (hparams,) = self.sampler_for(sampler_seed(self.seed, number), given).ask(shown, 1)
         return hparams
 
     def _has_result(self, trial: Trial, rung: int) -> bool:

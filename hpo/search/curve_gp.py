@@ -8,6 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from hpo.search.cohorts import Given, free
 from hpo.search.comparing import most_telling
 from hpo.search.gaussian_process import (
     GaussianProcess,
@@ -20,7 +21,7 @@ from hpo.search.random_search import RandomSearch, sampler_seed
 from hpo.search.standings import standings
 from hpo.search.unit_points import UnitPoints
 from hpo.space import SearchSpace
-from hpo.trial import HParam, Trial, TrialState
+from hpo.trial import HParam, HParams, Trial, TrialState
 
 # The most trials that are conditioned on, and that the length scales are fitted to: both cost
 # their cube.
@@ -44,7 +45,8 @@ class CurveProcessSearch:
     result count with what the process expects of them ("kriging believer", Ginsbourger et al. 2010,
     "Kriging is well-suited to parallelize optimization"). The first `startup_trials` are random
     draws. The process sees the best 100 trials and the latest 100 others; its length scales are
-    fitted to 80 such, once for all proposals of an ask.
+    fitted to 80 such, once for all proposals of an ask. What a trial is `given` by its cohort is
+    taken as it is: the improvement is maximised over the points that have it.
 
     An ask is a function of the seed, the number of trials and the trials.
 
@@ -54,10 +56,18 @@ class CurveProcessSearch:
     transfer learning" (ICML), for normal scores.
     """
 
-    def __init__(self, space: SearchSpace, seed: int, epochs: int, startup_trials: int) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        seed: int,
+        epochs: int,
+        startup_trials: int,
+        given: Given = free,
+    ) -> None:
         self._seed, self._epochs = seed, epochs
         self._startup_trials = startup_trials
-        self._random = RandomSearch(space, seed)
+        self._given = given
+        self._random = RandomSearch(space, seed, given)
         self._points = UnitPoints(space)
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
@@ -91,15 +101,17 @@ class CurveProcessSearch:
                 if trial.state is TrialState.RUNNING and trial.number not in places
             ]
         )
-        found: list[dict[str, HParam]] = []
+        asked = list(trials)
         for number in range(len(trials), len(trials) + n):
             rng = np.random.default_rng(sampler_seed(self._seed, number))
             process = self._believing(seen, pending, hyper)
-            point = self._most_promising(process, tried, pending, rng)
-            found.append(self._points.hparams(point))
+            given = self._given(asked)
+            point = self._most_promising(process, tried, pending, given, rng)
+            hparams = self._points.hparams(point, given)
+            asked.append(Trial(number, hparams))
             # Where the trial lies, not the point, which rounding may have moved by a bit.
-            pending = np.concatenate([pending, self._points.of_trials(found[-1:])])
-        return found
+            pending = np.concatenate([pending, self._points.of_trials([hparams])])
+        return [dict(trial.hparams) for trial in asked[len(trials) :]]
 
     def _observations(
         self,
@@ -141,9 +153,14 @@ class CurveProcessSearch:
         process: GaussianProcess,
         tried: np.ndarray,
         pending: np.ndarray,
+        given: HParams,
         rng: np.random.Generator,
     ) -> np.ndarray:
-        """The point of largest expected improvement that a search by random steps finds."""
+        """The point of largest expected improvement that a search by random steps finds.
+
+        It looks at points that have what is `given`, and sets out from the best trials as they
+        would be if they had it, too.
+        """
         means, _ = process.predict(self._columns(tried, np.ones(len(tried))))
         best = float(means.min())
         known = {point.tobytes() for point in np.concatenate([tried, pending]).round(9)}
@@ -154,21 +171,22 @@ class CurveProcessSearch:
             is_known = [point.tobytes() in known for point in points.round(9)]
             return np.where(is_known, -np.inf, gain)
 
-        leaders = tried[np.argsort(means, kind="stable")[:_PARENTS]]
-        parents = leaders[np.arange(_AROUND) % len(leaders)]
+        origins = self._points.beside(tried, given)
+        if given:
+            means, _ = process.predict(self._columns(origins, np.ones(len(origins))))
+        best_first = origins[np.argsort(means, kind="stable")[:_PARENTS]]
+        parents = best_first[np.arange(_AROUND) % len(best_first)]
         steps = _log_uniform(0.01, 0.5, _AROUND, rng)
-        points = np.concatenate(
-            [
-                self._points.drawn(_ANYWHERE, rng),
-                self._points.moved(parents, steps, 0.5, rng),
-            ]
-        )
+        anywhere = self._points.drawn(_ANYWHERE, rng)
+        around = self._points.moved(parents, steps, 0.5, rng)
+        points = self._points.beside(np.concatenate([anywhere, around]), given)
         gain = gains(points)
         for number in range(_ROUNDS):
             top = np.argsort(-gain, kind="stable")[:_PARENTS]
             parents = np.repeat(points[top], _CHILDREN, axis=0)
             steps = _log_uniform(0.003, 0.1 / 2**number, len(parents), rng)
             children = self._points.moved(parents, steps, 0.4, rng)
+            children = self._points.beside(children, given)
             points = np.concatenate([points[top], children])
             gain = np.concatenate([gain[top], gains(children)])
         return np.asarray(points[np.argmax(gain)])

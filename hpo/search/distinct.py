@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence, Set
-from itertools import islice
+from itertools import islice, product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpo.search.cohorts import Given, free
 from hpo.search.combinations import Combinations, shuffled
 from hpo.search.levels import assemble, level_count, position_of
 from hpo.space import Choice, Distribution, SearchSpace
@@ -30,19 +31,28 @@ class Distinct:
     """A sampler whose proposals are new: not tried, under way or twice, and allowed by the rules.
 
     Derived values are filled in. A known or forbidden one is replaced by a draw or, if the sampler
-    is learning, by a neighbour of what it wanted. Where such attempts only meet more of those, the
-    first that is left of a finite space in a seeded order is taken, or any value of a continuous
-    dimension. Once every configuration has been tried there are fewer proposals, at last none. All
-    this is a function of the seed, the trial's number and the trials.
+    is learning, by a neighbour of what it wanted, at first by one that keeps what the trial is
+    `given`. Where such attempts only meet more of those, the first that is left of a finite space
+    in a seeded order is taken, or any value of a continuous dimension. Once every configuration has
+    been tried there are fewer proposals, at last none. All this is a function of the seed, the
+    trial's number and the trials.
 
     Its cost does not grow with the number of trials, but for a look at each of them.
     """
 
-    def __init__(self, sampler: Sampler, space: SearchSpace, seed: int, is_learning: bool) -> None:
+    def __init__(
+        self,
+        sampler: Sampler,
+        space: SearchSpace,
+        seed: int,
+        is_learning: bool,
+        given: Given = free,
+    ) -> None:
         self._sampler = sampler
         self._space = space
         self._seed = seed
         self._is_learning = is_learning
+        self._given = given
         self._combinations: Combinations | None = None
         self._seen: list[HParams] = []
         self._tried: set[str] = set()
@@ -62,7 +72,7 @@ class Distinct:
                 # A grid ends before the space does if some trials were not of its making.
                 proposal = self._completed(proposals[index]) if index < len(proposals) else None
                 is_new = proposal is not None and self._is_new(proposal, taken)
-                hparams = proposal if is_new else self._another(proposal, len(asked), taken, left)
+                hparams = proposal if is_new else self._another(proposal, asked, taken, left)
                 if hparams is None:
                     return [dict(trial.hparams) for trial in asked[len(trials) :]]
                 taken.add(_key(hparams))
@@ -98,17 +108,19 @@ class Distinct:
     def _another(
         self,
         proposal: HParams | None,
-        number: int,
+        trials: Sequence[Trial],
         taken: Set[str],
         left: Iterator[dict[str, HParam]],
     ) -> dict[str, HParam] | None:
         """A new configuration in place of `proposal`; None where there is none left."""
         # A stream of its own, so that a redraw is not the draw that has been refused.
-        rng = np.random.default_rng([self._seed, number, 1])
+        rng = np.random.default_rng([self._seed, len(trials), 1])
         if proposal is not None:
-            for attempt in range(_DRAWS):
+            given = self._given(trials)
+            # A cohort that has tried all of its shape loses a trial to others rather than none.
+            for kept, attempt in product([given, {}] if given else [{}], range(_DRAWS)):
                 candidate = self._completed(
-                    _neighbour(self._space, proposal, attempt, rng)
+                    _neighbour(self._space, proposal, kept, attempt, rng)
                     if self._is_learning
                     else self._space.draw(rng)
                 )
@@ -137,16 +149,19 @@ class Distinct:
 
 
 def _neighbour(
-    space: SearchSpace, proposal: HParams, attempt: int, rng: np.random.Generator
+    space: SearchSpace, proposal: HParams, kept: HParams, attempt: int, rng: np.random.Generator
 ) -> dict[str, HParam]:
     """A configuration near a model's proposal: the model knows why it wants to be there.
 
-    One dimension is moved, after every 16 attempts one more. What the move makes active is drawn.
+    One dimension is moved that is not `kept`, after every 16 attempts one more. What the move makes
+    active is drawn.
     """
     paths = [
         path
         for path in proposal
-        if path in space.by_path and level_count(space.by_path[path].distribution) != 1
+        if path in space.by_path
+        and path not in kept
+        and level_count(space.by_path[path].distribution) != 1
     ]
     changes = min(1 + attempt // _DRAWS_A_DISTANCE, len(paths))
     values: dict[str, HParam] = {

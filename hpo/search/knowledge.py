@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hpo.search.adaptive import AdaptiveSearch, lies_within
+from hpo.search.cohorts import Given, behind
 from hpo.search.earlier import Informed, InThisSpace, Lesson
 from hpo.search.known import KnownFirst
 from hpo.search.priors import PriorSearch
@@ -37,21 +38,23 @@ def knowing(
     known: Knowledge,
     space: SearchSpace,
     seed: int,
-    make: Callable[[SearchSpace], Sampler],
+    given: Given,
+    make: Callable[[SearchSpace, Given], Sampler],
     finish: Callable[[Sampler, SearchSpace], Sampler],
 ) -> Sampler:
     """A sampler that is told what its study knows.
 
-    `make` gives the bare sampler of a space and `finish` what sees to proposals that may stand;
-    draws around priors pass through it, too.
+    `make` gives the bare sampler of a space and of what trials are `given`, and `finish` what sees
+    to proposals that may stand; draws around priors pass through it, too.
     """
 
     def over(ranges: SearchSpace) -> Sampler:
-        sampler = make(ranges)
-        if known.lessons:
-            sampler = Informed(sampler, [_within(ranges, lesson) for lesson in known.lessons])
+        lessons = [_within(ranges, lesson) for lesson in known.lessons]
+        sampler = make(ranges, behind(given, sum(len(lesson.trials) for lesson in lessons)))
+        if lessons:
+            sampler = Informed(sampler, lessons)
         if any(dimension.prior for dimension in ranges.dimensions):
-            sampler = PriorSearch(sampler, ranges, seed, len(known.points))
+            sampler = PriorSearch(sampler, ranges, seed, len(known.points), given)
         return finish(sampler, ranges)
 
     if any(dimension.limits for dimension in space.dimensions):

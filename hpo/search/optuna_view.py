@@ -67,6 +67,14 @@ class OptunaView:
             intermediate_values=intermediate or {},
         )
 
+    def internal(self, hparams: HParams) -> dict[str, float]:
+        """Hparams that vary as the numbers that Optuna's models are fitted to."""
+        return {
+            path: self.optuna[path].to_internal_repr(_to_optuna(self.distributions[path], value))
+            for path, value in hparams.items()
+            if path in self.distributions
+        }
+
     def value(self, path: str, sampled: Any) -> HParam:
         """The value of a dimension for what Optuna has sampled."""
         distribution = self.distributions[path]

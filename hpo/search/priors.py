@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpo.search.cohorts import Given, free
 from hpo.search.levels import level_of, position_of
 from hpo.space import Choice, Dimension, SearchSpace
 from hpo.trial import HParam, Trial
@@ -34,8 +35,8 @@ class PriorSearch:
     The first trial, number `first`, takes the priors themselves. Of the next ones half are drawn
     around them, by a normal distribution cut off at the bounds, and by odds of four to one among
     choices; from the tenth trial on that share is five over their number. Dimensions without a
-    prior are drawn at random. All else is the sampler's own; so a prior decays, whatever the
-    sampler.
+    prior are drawn at random; all but the first take what they are `given` as it is. All else is
+    the sampler's own; so a prior decays, whatever the sampler.
 
     Sources: Hvarfner et al. 2022, "piBO: Augmenting acquisition functions with user beliefs for
     Bayesian optimization" (ICLR; a belief whose weight falls with one over the number of trials);
@@ -43,17 +44,20 @@ class PriorSearch:
     learning" (NeurIPS; draws from the prior beside uniform ones).
     """
 
-    def __init__(self, sampler: Sampler, space: SearchSpace, seed: int, first: int) -> None:
+    def __init__(
+        self, sampler: Sampler, space: SearchSpace, seed: int, first: int, given: Given = free
+    ) -> None:
         self._sampler = sampler
         self._space = space
         self._seed = seed
         self._first = first
+        self._given = given
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
         """The sampler's proposals for the next `n` trials, some replaced by draws of the prior."""
         asked, total = list(trials), len(trials) + n
         while len(asked) < total:
-            drawn = self._draw(len(asked))
+            drawn = self._draw(asked)
             if drawn is not None:
                 proposals = [drawn]
             else:
@@ -68,12 +72,14 @@ class PriorSearch:
     def _is_prior(self, number: int) -> bool:
         return self._rng(number).random() < prior_share(number - self._first)
 
-    def _draw(self, number: int) -> dict[str, HParam] | None:
-        """The draw of a trial around the prior, or None if the trial is the sampler's."""
+    def _draw(self, trials: Sequence[Trial]) -> dict[str, HParam] | None:
+        """The draw of the next trial around the prior, or None if the trial is the sampler's."""
+        number = len(trials)
         if not self._is_prior(number):
             return None
         rng = self._rng(number)
         rng.random()  # the one that `_is_prior` looked at
+        given = self._given(trials) if number > self._first else {}
         for attempt in range(_DRAWS):
             is_exact = number == self._first and attempt == 0
             hparams: dict[str, HParam] = {}
@@ -84,6 +90,8 @@ class PriorSearch:
                     continue
                 if is_exact and dimension.prior is not None:
                     hparams[dimension.path] = dimension.prior.value
+                elif dimension.path in given:
+                    hparams[dimension.path] = given[dimension.path]
                 else:
                     hparams[dimension.path] = around(dimension, position)
             complete = self._space.completed(hparams)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
+from hpo.errors import HpoError
+from hpo.search.cohorts import Given, free
 from hpo.space import SearchSpace
-from hpo.trial import HParam, Trial
+from hpo.trial import HParam, HParams, Trial
 
 
 @dataclass(frozen=True)
@@ -20,15 +23,24 @@ class RandomSearch:
 
     space: SearchSpace
     seed: int
+    given: Given = free
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
         """The draws of the next `n` trials."""
-        return [self.draw(number) for number in range(len(trials), len(trials) + n)]
+        asked = list(trials)
+        for number in range(len(trials), len(trials) + n):
+            asked.append(Trial(number, self.draw(number, self.given(asked))))
+        return [dict(trial.hparams) for trial in asked[len(trials) :]]
 
-    def draw(self, number: int) -> dict[str, HParam]:
-        """The draw of trial `number`; other samplers start with it."""
+    def draw(self, number: int, given: HParams | None = None) -> dict[str, HParam]:
+        """The draw of trial `number`, with what it is `given`; other samplers start with it."""
         key = np.array([self.seed, number], dtype=np.uint64)
-        return self.space.draw(np.random.Generator(np.random.Philox(key=key)))
+        rng = np.random.Generator(np.random.Philox(key=key))
+        if given:
+            # Rules may leave next to nothing beside what is given: then it is not.
+            with suppress(HpoError):
+                return self.space.draw(rng, given)
+        return self.space.draw(rng)
 
 
 def sampler_seed(seed: int, number: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from hpo.errors import HpoError
 from hpo.search.auto import AutoSearch, SamplerPicks, sampler_picks
+from hpo.search.cohorts import Given, free
 from hpo.search.distinct import Distinct
 from hpo.search.knowledge import Knowledge, knowing
 from hpo.search.random_search import RandomSearch
@@ -52,7 +53,7 @@ class Setting:
     """What a sampler is told of its study.
 
     `trials` is how many there will be in all, `epochs` the full budget of each, `objectives` how
-    many metrics are searched for at once.
+    many metrics are searched for at once. `given` tells what a trial takes from its cohort.
     """
 
     seed: int
@@ -60,6 +61,7 @@ class Setting:
     epochs: int
     scheduler: SchedulerSpec
     objectives: int = 1
+    given: Given = free
 
 
 def make_sampler(
@@ -79,17 +81,19 @@ def make_sampler(
     if not learns or setting.objectives > 1:
         known = replace(known, lessons=())
 
-    def bare(ranges: SearchSpace) -> Sampler:
+    def bare(ranges: SearchSpace, given: Given) -> Sampler:
+        told = replace(setting, given=given)
         if isinstance(setting.scheduler, Bohb):
-            return _fitted_per_rung(spec, setting.scheduler, ranges, setting)
-        return SAMPLERS[spec.name](spec, ranges, setting)
+            return _fitted_per_rung(spec, setting.scheduler, ranges, told)
+        return SAMPLERS[spec.name](spec, ranges, told)
 
     return knowing(
         known,
         space,
         setting.seed,
+        setting.given,
         bare,
-        lambda sampler, ranges: Distinct(sampler, ranges, setting.seed, learns),
+        lambda sampler, ranges: Distinct(sampler, ranges, setting.seed, learns, setting.given),
     )
 
 
@@ -108,13 +112,16 @@ def _fitted_per_rung(
     # BOHB says itself from how many results on it fits.
     at_once = spec.model_copy(update={"startup_trials": 1})
     return FittedPerRung(
-        lambda seed: SAMPLERS[spec.name](at_once, space, replace(setting, seed=seed)),
+        lambda seed, given: SAMPLERS[spec.name](
+            at_once, space, replace(setting, seed=seed, given=lambda _: given)
+        ),
         RandomSearch(space, setting.seed),
         setting.seed,
         rung_budgets(bohb.min_epochs, setting.epochs, bohb.eta),
         bohb.random_share,
         # N_min of the paper, by default one more than there are dimensions, and two.
         (bohb.min_points or len(varying(space)) + 1) + 2,
+        setting.given,
     )
 
 
@@ -132,7 +139,12 @@ def _tpe(spec: Tpe, space: SearchSpace, setting: Setting) -> Sampler:
     from hpo.search.tpe import TpeSearch
 
     return TpeSearch(
-        space, setting.seed, spec.startup_trials, setting.objectives, spec.multivariate
+        space,
+        setting.seed,
+        spec.startup_trials,
+        setting.objectives,
+        spec.multivariate,
+        setting.given,
     )
 
 
@@ -172,7 +184,9 @@ def _qmc(spec: Qmc, space: SearchSpace, setting: Setting) -> Sampler:
 def _curve_gp(spec: CurveGp, space: SearchSpace, setting: Setting) -> Sampler:
     from hpo.search.curve_gp import CurveProcessSearch
 
-    return CurveProcessSearch(space, setting.seed, setting.epochs, spec.startup_trials)
+    return CurveProcessSearch(
+        space, setting.seed, setting.epochs, spec.startup_trials, setting.given
+    )
 
 
 def _picks(space: SearchSpace, setting: Setting) -> SamplerPicks:

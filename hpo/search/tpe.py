@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hpo.search.cohorts import Given, free
 from hpo.search.levels import level
 from hpo.search.optuna_view import OptunaView, violations
 from hpo.search.random_search import RandomSearch, sampler_seed
 from hpo.space import Dimension, SearchSpace
-from hpo.trial import HParam, Trial, TrialState
+from hpo.trial import HParam, HParams, Trial, TrialState
 
 if TYPE_CHECKING:
     import optuna
@@ -25,6 +26,9 @@ class TpeSearch:
 
     Dimensions under the same condition are modelled from the trials in which they were active, if
     `multivariate` together: what Optuna's `group` finds out from the trials, the space says here.
+
+    What a trial is `given` by its cohort is taken as it is, and the others of its group are sampled
+    from what the models say beside that.
 
     An ask is a function of the seed, the trial's number and the trials: each gets a fresh
     `TPESampler` over a list of trials that is kept in step with ours. With 8 dimensions it takes
@@ -43,12 +47,14 @@ class TpeSearch:
         startup_trials: int,
         objectives: int = 1,
         multivariate: bool = True,
+        given: Given = free,
     ) -> None:
         self._space = space
         self._seed = seed
         self._startup_trials = startup_trials
         self._objectives = objectives
-        self._random = RandomSearch(space, seed)
+        self._given = given
+        self._random = RandomSearch(space, seed, given)
         self._view = OptunaView(space, objectives)
         self._groups: dict[str, list[str]] = {}
         for dimension in space.dimensions:
@@ -65,11 +71,13 @@ class TpeSearch:
             return self._random.ask(trials, n)
         asked = list(trials)
         for number in range(len(trials), len(trials) + n):
-            asked.append(Trial(number, self._propose(number, asked)))
+            asked.append(Trial(number, self._propose(number, asked, self._given(asked))))
         return [dict(trial.hparams) for trial in asked[len(trials) :]]
 
-    def _propose(self, number: int, trials: Sequence[Trial]) -> dict[str, HParam]:
+    def _propose(self, number: int, trials: Sequence[Trial], given: HParams) -> dict[str, HParam]:
         import optuna
+
+        from hpo.search.parzen import beside
 
         self._follow(trials)
         sampler = optuna.samplers.TPESampler(
@@ -78,6 +86,8 @@ class TpeSearch:
             constant_liar=True,
             seed=sampler_seed(self._seed, number),
         )
+        if given:
+            sampler._parzen_estimator_cls = beside(self._view.internal(given))
         study = self._view.study(sampler)
         proposed = self._as_frozen(Trial(number, {}))
         hparams: dict[str, HParam] = {}
@@ -85,6 +95,9 @@ class TpeSearch:
         for dimension in self._space.dimensions:
             path = dimension.path
             if not self._space.is_active(dimension, hparams):
+                continue
+            if path in given:
+                hparams[path] = given[path]
                 continue
             if path not in self._view.distributions:
                 hparams[path] = level(dimension.distribution, 0)

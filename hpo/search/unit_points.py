@@ -89,13 +89,24 @@ class UnitPoints:
                 columns.append(np.eye(levels)[_index(at, levels)] / math.sqrt(2))
         return np.concatenate(columns, axis=1)
 
-    def hparams(self, point: np.ndarray) -> dict[str, HParam]:
-        """The trial at one point [D]."""
+    def beside(self, points: np.ndarray, given: HParams) -> np.ndarray:
+        """Points moved to where hparams are as `given`."""
+        if not given:
+            return points
+        moved = points.copy()
+        for column, (path, distribution) in enumerate(self._varying):
+            if path in given:
+                moved[:, column] = _position(distribution, given[path])
+        return self._proper(moved)
+
+    def hparams(self, point: np.ndarray, given: HParams) -> dict[str, HParam]:
+        """The trial at one point [D] where hparams are as `given`."""
         values = {
             path: _value(distribution, float(at))
             for (path, distribution), at in zip(self._varying, point, strict=True)
         }
-        return assemble(self._space, values)
+        # As they were given, for a position may round to a neighbour.
+        return assemble(self._space, {**values, **given})
 
     def _proper(self, points: np.ndarray) -> np.ndarray:
         """Points with levels at their middles and inactive dimensions at theirs."""

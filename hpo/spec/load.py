@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from hpo.errors import HpoError, SpecError
 from hpo.space import SearchSpace
 from hpo.spec.changes import change_mistakes, population_mistakes
+from hpo.spec.cohorts import cohort_mistakes
 from hpo.spec.data import NAMED_DATASETS, CsvFile, DataSpec, IdxFolder, Task
 from hpo.spec.dimensions import build_space, joint_mistakes
 from hpo.spec.document import Document, KeyPath, Mistake, Place, parse_yaml
@@ -202,6 +203,7 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace) -> list[Mista
         return found
     if train is not None:
         found += population_mistakes(search, train, space)
+    found += cohort_mistakes(search)
     found += _metric_mistakes(search, task_of(data) if data else None)
     wrong = [] if train is None else budget_mistakes(search.scheduler, train.epochs)
     found += [Mistake(("search", "scheduler", *path), text) for path, text in wrong]

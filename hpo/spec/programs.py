@@ -25,20 +25,29 @@ def static_leaves(training: Training) -> tuple[tuple[str, Hashable], ...]:
     return tuple(_static(training, ""))
 
 
+def shaping(space: SearchSpace) -> frozenset[str]:
+    """The dimensions whose values decide which program a trial has.
+
+    With a dimension come those that its condition looks at.
+    """
+    paths = {d.path for d in space.dimensions if _shapes_program(d)}
+    for derived in space.derived:
+        if _is_static(derived.path):
+            paths |= derived.deciding
+    for dimension in reversed(space.dimensions):
+        if dimension.path in paths and dimension.when is not None:
+            paths.add(dimension.when.path)
+    return frozenset(paths)
+
+
 def count_programs(experiment: Experiment) -> int | None:
     """How many programs the space can need at most; None for more than 100,000."""
     space = experiment.space
-    shaping = {d.path for d in space.dimensions if _shapes_program(d)}
-    for derived in space.derived:
-        if _is_static(derived.path):
-            shaping |= derived.deciding
-    for dimension in reversed(space.dimensions):
-        if dimension.path in shaping and dimension.when is not None:
-            shaping.add(dimension.when.path)
+    paths = shaping(space)
     part = SearchSpace(
-        tuple(d for d in space.dimensions if d.path in shaping),
-        tuple(derived for derived in space.derived if derived.deciding <= shaping),
-        tuple(rule for rule in space.rules if rule.deciding and rule.deciding <= shaping),
+        tuple(d for d in space.dimensions if d.path in paths),
+        tuple(derived for derived in space.derived if derived.deciding <= paths),
+        tuple(rule for rule in space.rules if rule.deciding and rule.deciding <= paths),
     )
     if part.size > _MOST_BOUNDED:
         return None

@@ -139,6 +139,8 @@ class SearchSpec(Spec):
     scheduler: SchedulerSpec = AutoScheduler(name="auto")
     objective: Objective | Annotated[tuple[Objective, ...], Field(min_length=1, strict=False)]
     constraints: Annotated[tuple[Constraint, ...], Field(strict=False)] = ()
+    # Trials proposed together that share a program; with 1 each is proposed on its own.
+    cohort: Count = 1
     # A total for the study: how many are started, over all its runs.
     trials: Annotated[Count, Field(le=_MOST_TRIALS)]
     timeout: Annotated[Positive | None, BeforeValidator(duration_seconds)] = None

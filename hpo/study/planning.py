@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from hpo.engine.merging import decide, foretold
 from hpo.engine.places import Place, devices_of, even_lanes
 from hpo.engine.plan import Plan, Plans, choose_plans
 from hpo.engine.pool import Pool
+from hpo.search.cohorts import advice, cohort_text
 from hpo.search.rungs import outline
 from hpo.spec.experiment import Experiment
 from hpo.spec.load import require_search
@@ -47,6 +49,10 @@ def plan_study(
     devices = devices_of(place)
     platform = devices[0].platform
     merging, programs = _merging(experiment, data, platform, pools, total, cache, journal, explain)
+    if search.cohort > 1:
+        explain(f"Cohorts: {cohort_text(search.cohort, experiment.space)}.")
+    elif text := advice(search, experiment.space, programs, platform != "cpu"):
+        explain(text)
     lanes, runs = experiment.training.train.lanes, search.trials * experiment.training.train.seeds
     each = choose_plans(
         platform,
@@ -88,7 +94,8 @@ def _merging(
         explain(f"{pin['why']} (Decided when the study began.)")
         return Merging.from_pin(pin), pin["programs"]
     counted = count_programs(experiment)
-    apart = float(search.trials if counted is None else min(counted, search.trials))
+    shapes = math.ceil(search.trials / search.cohort)
+    apart = float(shapes if counted is None else min(counted, shapes))
     if experiment.training.train.merged != "auto":
         explain("What programs merge is as train.merged says.")
         return NOTHING, apart
@@ -108,6 +115,7 @@ def _merging(
         epochs / search.trials * experiment.training.train.seeds,
         pools,
         read_costs(cache).rounded,
+        search.cohort,
     )
     explain(decision.sentence())
     programs = decision.estimate.programs

@@ -25,6 +25,7 @@ from hpo.engine.program import split
 from hpo.engine.streaming import budget_bytes, place, streaming_text
 from hpo.errors import HpoError
 from hpo.search.auto import picked
+from hpo.search.cohorts import given_in
 from hpo.search.explore import explorer_of
 from hpo.search.knowledge import Knowledge
 from hpo.search.sampler import Setting, is_learning, make_sampler
@@ -251,7 +252,8 @@ class DataSets:
 def _rules(experiment: Experiment, search: SearchSpec, knowledge: Knowledge) -> Rules:
     epochs, seed = experiment.training.train.epochs, experiment.training.train.seed
     objectives = len(search.goal.objectives)
-    setting = Setting(seed, search.trials, epochs, search.scheduler, objectives)
+    given = given_in(search, experiment.space)
+    setting = Setting(seed, search.trials, epochs, search.scheduler, objectives, given)
     scheduler = search.scheduler
     if search.goal.first.maximize and isinstance(scheduler, OptunaPruner):
         scheduler = scheduler.model_copy(update={"pruner": for_losses(scheduler.pruner)})

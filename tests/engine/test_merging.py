@@ -65,6 +65,16 @@ def test_a_short_study_of_many_shapes_has_one_program() -> None:
     assert "instead of" in decision.sentence()
 
 
+def test_cohorts_leave_fewer_shapes_to_compile() -> None:
+    experiment = _experiment()
+    alone, together = (
+        decide(experiment.training, experiment.space, (5,), 3, 96, 64, 10, 1, Costs(), cohort)
+        for cohort in (1, 16)
+    )
+    assert together.apart.programs <= 4 < alone.apart.programs
+    assert together.apart.train_seconds > 0.5 * alone.apart.train_seconds
+
+
 def test_two_programs_at_once_compile_no_quicker_than_the_cores_allow() -> None:
     one, two = (Estimate(programs, 10.0 * programs, 0.0, pools=2) for programs in (1, 2))
     assert two.seconds > one.seconds

@@ -43,6 +43,15 @@ def test_the_figures_of_a_study_are_told_in_plain_text():
     ]
 
 
+def test_what_the_trials_of_a_cohort_share_is_told():
+    found = summary({**SPACE, "optimizer.learning_rate": {"float": [0.1, 0.5]}}, cohort=4)
+    text = "4 trials in a row share a program: the first decides model.norm"
+    assert f"cohort     {text}" in render(found)
+    assert as_json(found)["cohort"] == text
+    assert "cohort" not in render(summary(SPACE))
+    assert as_json(summary(SPACE))["cohort"] is None
+
+
 def test_epochs_of_a_scheduler_that_decides_later_are_an_upper_bound():
     assert "epochs     at most 243" in render(summary(SPACE, scheduler={"name": "median"}))
 

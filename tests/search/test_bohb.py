@@ -22,7 +22,7 @@ class Recorder:
     def __init__(self):
         self.shown, self.seeds = [], []
 
-    def __call__(self, seed):
+    def __call__(self, seed, given):
         self.seeds.append(seed)
         return self
 

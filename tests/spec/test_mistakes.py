@@ -298,6 +298,14 @@ ROWS = [
         "spec.yaml:6: search.scheduler.pruner: is a mapping, not 'median': write {name: median}",
     ),
     (
+        "search: {objective: {maximize: accuracy}, trials: 8, cohort: 4, sampler: {name: random}}",
+        "spec.yaml:6: search.cohort: 4 is more than the sampler random can do, for it takes no shape from another trial: leave it at 1, or use one of auto, curve_gp, tpe",
+    ),
+    (
+        "search: {objective: {maximize: accuracy}, trials: 8, cohort: 4, scheduler: {name: pbt}}",
+        "spec.yaml:6: search.cohort: 4 is more than pbt, whose first draws do not look at results, can do, for it takes no shape from another trial: leave it at 1, or use another scheduler",
+    ),
+    (
         "search: {objective: {maximize: accuracy}, trials: 1, sampler: {name: random}, scheduler: {name: bohb}}",
         "spec.yaml:6: search.sampler.name: random cannot be fitted to one budget, which is what bohb does: use one of auto, bayesian, boosted_trees, extra_trees, forest, gp, tpe",
     ),

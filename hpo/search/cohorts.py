@@ -1,0 +1,93 @@
+"""Cohorts: trials proposed together that share a program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from hpo.search.levels import varying
+from hpo.space import SearchSpace
+from hpo.spec.cohorts import follows
+from hpo.spec.programs import shaping
+from hpo.spec.search import SearchSpec
+from hpo.trial import HParam, HParams, Trial, TrialState
+
+# The cohort that is suggested: as many as the lanes of a core where the sampler learns.
+ADVISED = 4
+
+# From the trials so far, the hparams that are given to the next one before a sampler is asked for
+# the others; they come with all that their conditions look at.
+Given: TypeAlias = Callable[[Sequence[Trial]], HParams]
+
+
+def free(trials: Sequence[Trial]) -> HParams:
+    """Nothing is given: every trial is proposed as a sampler likes."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Cohorts:
+    """Cuts a study's trials, in order, into cohorts of `size`; in each, all follow a leader.
+
+    A follower is given its leader's values of the `shaping` dimensions. The leader is the first of
+    a cohort's trials that lies in the space of now and is not infeasible, for a shape that breaks a
+    constraint breaks it for all that have it.
+    """
+
+    shaping: frozenset[str]
+    size: int
+
+    def given(self, trials: Sequence[Trial]) -> dict[str, HParam]:
+        """What trial `len(trials)` takes from its leader; nothing if it leads."""
+        first = len(trials) // self.size * self.size
+        for number in range(first, len(trials)):
+            trial = trials[number]
+            if trial.hparams and trial.state is not TrialState.INFEASIBLE:
+                return {p: value for p, value in trial.hparams.items() if p in self.shaping}
+        return {}
+
+
+def given_in(search: SearchSpec, space: SearchSpace) -> Given:
+    """What the trials of a search are given by their cohorts."""
+    common, own = _split(space)
+    is_free = search.cohort == 1 or not common or not own
+    return free if is_free else Cohorts(shaping(space), search.cohort).given
+
+
+def behind(given: Given, count: int) -> Given:
+    """The same to a sampler that is shown `count` other trials before those of its study."""
+    return (lambda trials: given(trials[count:])) if count else given
+
+
+def cohort_text(size: int, space: SearchSpace) -> str:
+    """What cohorts of a size above 1 mean in a space, in words."""
+    common, own = _split(space)
+    if not common or not own:
+        what = "nothing" if not common else "all"
+        return f"{size}, which changes nothing: {what} that varies shapes a program"
+    paths = ", ".join(common)
+    return f"{size} trials in a row share a program: the first decides {paths}"
+
+
+def advice(search: SearchSpec, space: SearchSpace, programs: float, is_accelerator: bool) -> str:
+    """A sentence that suggests cohorts where they would pay; empty elsewhere.
+
+    `programs` is about how many the search compiles. Where lanes train side by side, those of a
+    program wait for trials of its own, so that more than one is many; elsewhere more than one for
+    every four trials is.
+    """
+    common, own = _split(space)
+    many = 1 if is_accelerator else search.trials / ADVISED
+    if search.cohort > 1 or not follows(search) or not common or not own or programs <= many:
+        return ""
+    return (
+        f"About {programs:,.0f} programs for {search.trials:,} trials: with search.cohort: "
+        f"{ADVISED}, {ADVISED} trials in a row would share one, and fill its lanes."
+    )
+
+
+def _split(space: SearchSpace) -> tuple[list[str], list[str]]:
+    """The dimensions that vary: those that shape programs, and the others."""
+    paths, shapes = [path for path, _ in varying(space)], shaping(space)
+    return [p for p in paths if p in shapes], [p for p in paths if p not in shapes]
