@@ -41,6 +41,7 @@ class LaneOperations:
     put: Any
     take: Any
     evaluate: Any = None  # only if validation rows are streamed
+    peak_bytes: int = 0  # that a round needs of each device, its data and lanes included
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,23 @@ class Compiler:
         self.seconds: dict[Program, float] = {}  # that compiling each program took
         self._cache = CodeCache(cache)
         self._lock = threading.Lock()
-        self._codes: dict[Any, Future[tuple[Plan, dict[str, _Code]]]] = {}
+        self._codes: dict[Any, Future[tuple[Plan, int, dict[str, _Code]]]] = {}
         self._on_device: dict[Any, LaneOperations] = {}
 
     def compile(
-        self, program: Program, plans: Plans, data: DeviceData, lane: Lane, device: Place
+        self,
+        program: Program,
+        plans: Plans,
+        data: DeviceData,
+        lane: Lane,
+        device: Place,
+        beside: int = 0,
     ) -> LaneOperations:
         """The operations for a device or a mesh; lanes are halved until they fit the memory.
 
-        The first device to ask compiles, and measures which plan is best; others of its kind load
-        what that one compiled.
+        Bytes that lie `beside` a round's own, such as a chunk of data on its way, count as its
+        own. The first device to ask compiles, and measures which plan is best; others of its kind
+        load what that one compiled.
 
         Raises:
             DeviceError: if a single lane does not fit.
@@ -85,28 +93,39 @@ class Compiler:
             future = self._codes[key]
         if is_first:
             try:
-                compiled, codes = self._best(program, plans, data, lane, device)
+                compiled, codes = self._best(program, plans, data, lane, device, beside)
             except BaseException as error:
                 future.set_exception(error)
                 raise
             self._on_device[key, device] = compiled
-            future.set_result((compiled.plan, codes))
+            future.set_result((compiled.plan, compiled.peak_bytes, codes))
         elif (key, device) not in self._on_device:
-            fitting, codes = future.result()
+            fitting, peak_bytes, codes = future.result()
             self._on_device[key, device] = LaneOperations(
                 fitting,
                 **{
                     name: self._ready(code, device, is_round=name == "round")
                     for name, code in codes.items()
                 },
+                peak_bytes=peak_bytes,
             )
         return self._on_device[key, device]
 
     def _best(
-        self, program: Program, plans: Plans, data: DeviceData, lane: Lane, device: Place
+        self,
+        program: Program,
+        plans: Plans,
+        data: DeviceData,
+        lane: Lane,
+        device: Place,
+        beside: int,
     ) -> tuple[LaneOperations, dict[str, _Code]]:
         """The operations of the plan that is quickest, where finding out pays."""
-        first = self._compile(program, plans.usual, data, lane, device)
+
+        def compiled(plan: Plan, is_tried: bool) -> tuple[LaneOperations, dict[str, _Code]]:
+            return self._compile(program, plan, data, lane, device, beside, is_tried)
+
+        first = compiled(plans.usual, is_tried=False)
         usual = first[0].plan
         # Under `vmap` a merged program would run all of its branches.
         others = [] if program.merged else [p for p in plans.others if p != usual]
@@ -118,7 +137,7 @@ class Compiler:
         if known == usual:
             return replace(first[0], plan=known), first[1]
         if known in others:
-            return self._compile(program, known, data, lane, device)
+            return compiled(known, is_tried=False)
 
         def timed(operations: LaneOperations) -> float:
             return calibration.part_seconds(
@@ -132,7 +151,7 @@ class Compiler:
         found = [first]
         for plan in others:
             try:
-                other = self._compile(program, plan, data, lane, device, is_tried=True)
+                other = compiled(plan, is_tried=True)
                 seconds.append(timed(other[0]))
             except (DeviceError, jax.errors.JaxRuntimeError) as error:
                 if not isinstance(error, DeviceError) and not is_exhausted(error):
@@ -153,14 +172,17 @@ class Compiler:
         data: DeviceData,
         lane: Lane,
         device: Place,
-        is_tried: bool = False,
+        beside: int,
+        is_tried: bool,
     ) -> tuple[LaneOperations, dict[str, _Code]]:
         """The operations of one plan; one that `is_tried` beside another counts as no program."""
         start = time.perf_counter()
         first, *others = devices_of(device)
         lanes = even_lanes(device, plan.lanes)
         while True:
-            codes, compiled, is_new = {}, {}, False
+            codes: dict[str, _Code] = {}
+            compiled: dict[str, Any] = {}
+            is_new = False
             mesh = device if others else None
             made = operations(program, plan.form, lanes, data, lane, mesh)
             for name, operation in made.items():
@@ -179,7 +201,7 @@ class Compiler:
                     if code is not None:
                         self._cache.write(key, code)
                 compiled[name] = executable
-            needed, available = _peak_bytes(compiled["round"]), memory_bytes(first)
+            needed, available = _peak_bytes(compiled["round"]) + beside, memory_bytes(first)
             if available is None or needed <= available:
                 break
             if lanes == 1 + len(others):
@@ -193,7 +215,7 @@ class Compiler:
             if is_new and not is_tried:
                 self.seconds[program] = time.perf_counter() - start
         plan = replace(plan, lanes=lanes, devices=1 + len(others))
-        return LaneOperations(plan, **compiled), codes
+        return LaneOperations(plan, **compiled, peak_bytes=needed), codes
 
     def _ready(self, code: _Code, device: Any, is_round: bool) -> Any:
         """An operation for another device of the kind that it was compiled for."""

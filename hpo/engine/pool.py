@@ -13,8 +13,10 @@ import numpy as np
 
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.compiler import Compiler, LaneOperations
+from hpo.engine.copies import Copies
+from hpo.engine.devices import memory_bytes
 from hpo.engine.footprint import latency_ms
-from hpo.engine.lane import DeviceData, Lane, abstract_lane, evaluate, host_data, initial_lane
+from hpo.engine.lane import DeviceData, Lane, abstract_lane, evaluate, initial_lane
 from hpo.engine.losses import metrics
 from hpo.engine.memory import halved, is_exhausted
 from hpo.engine.occupant import Changes, Occupant, Report
@@ -23,7 +25,7 @@ from hpo.engine.places import Place, devices_of, fewer_lanes, sharding
 from hpo.engine.plan import Plan, Plans
 from hpo.engine.program import Program
 from hpo.engine.stopwatch import Stopwatch
-from hpo.engine.streaming import Course, Stream, budget_bytes, data_bytes, over_pieces, place
+from hpo.engine.streaming import Course, Stream, budget_bytes, over_pieces, place
 from hpo.spec.experiment import Training
 
 # A round aims at this long, so that a stop is obeyed soon and a display moves; long epochs are
@@ -46,7 +48,7 @@ class Pool:
             int, float
         ] = {}  # of the last round, each trial's share by its micro-batches
         self._compiler = compiler
-        self._device_data: dict[int, tuple[DataSet, DeviceData]] = {}
+        self._copies = Copies(place)
         self.part_seconds: dict[Program, float] = {}  # that a micro-batch takes, at best
         self._part_seconds: float | None = None  # that it took in the last round
         self._occupants: list[Occupant | None] = []
@@ -55,7 +57,7 @@ class Pool:
         self._budget: int | None = None  # bytes that data may take of the device
         self._stream: Stream | None = None  # of data that take more
         self._operations: LaneOperations
-        self._lanes: Lane
+        self._lanes: Any = None  # a `Lane`, once it is loaded
 
     @property
     def lane_count(self) -> int:
@@ -86,7 +88,8 @@ class Pool:
                 except jax.errors.JaxRuntimeError as error:
                     if not is_exhausted(error):
                         raise
-                    plans = Plans(halved(plans.usual, self.place))
+                    if not self._copies.keep_only(data):
+                        plans = Plans(halved(plans.usual, self.place))
 
     def halve(self) -> Plan:
         """Half the lanes, all of them empty, after the memory has run out; the plan as it is now.
@@ -95,13 +98,14 @@ class Pool:
             DeviceError: where there was a single lane; it leaves a pool without lanes.
         """
         plan, self._occupants = self._operations.plan, []
-        self._device_data.clear()
-        for leaf in jax.tree.leaves(self._lanes):
-            leaf.delete()
+        self._copies.keep_only(None)
         return self.load(self._program, Plans(halved(plan, self.place)), self._data)
 
     def _load(self, program: Program, plans: Plans, data: DataSet) -> Plan:
         self._occupants = []
+        # The memory of the lanes that it had is needed for those to come.
+        for leaf in jax.tree.leaves(self._lanes):
+            leaf.delete()
         shapes = abstract_lane(program)
         self._program, self._data = program, data
         self._part_seconds = self.part_seconds.get(program)
@@ -114,7 +118,18 @@ class Pool:
                 usual = replace(usual, lanes=fewer_lanes(self.place, most))
             # Data of another chunk would have to be fetched for every plan that is timed.
             plans = Plans(usual)
-        self._operations = self._compiler.compile(program, plans, inputs, shapes, self.place)
+        beside = 0 if self._stream is None else self._stream.chunk_bytes
+        if plans.others:
+            self._copies.keep_only(data)  # what is measured has the device to itself
+        self._operations = self._compiler.compile(
+            program, plans, inputs, shapes, self.place, beside
+        )
+        memory = memory_bytes(devices_of(self.place)[0])
+        if (
+            memory is not None
+            and self._operations.peak_bytes + self._copies.bytes_beside(data) > memory
+        ):
+            self._copies.keep_only(data)
         plan = self._operations.plan
         self._lanes = jax.device_put(
             jax.tree.map(lambda a: np.zeros((plan.lanes, *a.shape), a.dtype), shapes),
@@ -308,7 +323,7 @@ class Pool:
                 rows = _batches(seed, occupant.epoch, program.train_rows, size)
                 rows = rows.reshape(-1, program.micro_batch)
                 order[i, : len(rows)] = rows
-        return self._on_device(self._data), order
+        return self._copies.of(self._data, self._budget), order
 
     def _courses(self) -> list[Course | None]:
         return [None if o is None else o.course for o in self._occupants]
@@ -350,23 +365,13 @@ class Pool:
         self._budget = budget_bytes(program.template.data, devices_of(self.place)[0])
         placement = place(data, program.micro_batch, program.most_parts, self._budget)
         if placement.train is None:
-            return self._on_device(data)
-        self._device_data.clear()
+            return self._copies.of(data, self._budget)
+        self._copies.keep_only(None)
         whole = sharding(self.place, is_of_lanes=False)
         self._stream = Stream(
             data, program.micro_batch, placement, whole, together=plan.form == "vmap"
         )
         return self._stream.shapes
-
-    def _on_device(self, data: DataSet) -> DeviceData:
-        if id(data) not in self._device_data:
-            held = sum(data_bytes(other) for other, _ in self._device_data.values())
-            if self._budget is not None and held + data_bytes(data) > self._budget:
-                self._device_data.clear()
-            # The data set is kept beside its copy, so that no other one gets its id.
-            copy = jax.device_put(host_data(data), sharding(self.place, is_of_lanes=False))
-            self._device_data[id(data)] = (data, copy)
-        return self._device_data[id(data)][1]
 
     def _occupant(self, index: int) -> Occupant:
         occupant = self._occupants[index]

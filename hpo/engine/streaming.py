@@ -160,6 +160,12 @@ class Stream:
         )
         return DeviceData(x, y, self._validation, self._piece)
 
+    @property
+    def chunk_bytes(self) -> int:
+        """The memory that a chunk takes of the device, the next one while it is fetched too."""
+        shapes = self.shapes
+        return sum(math.prod(a.shape) * a.dtype.itemsize for a in (shapes.x, shapes.y))
+
     def limit(self, courses: Sequence[Course | None]) -> np.ndarray:
         """How many steps of its epoch each lane can train on the chunk at hand.
 
