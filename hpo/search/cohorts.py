@@ -13,8 +13,8 @@ from hpo.spec.programs import shaping
 from hpo.spec.search import SearchSpec
 from hpo.trial import HParam, HParams, Trial, TrialState
 
-# The cohort that is suggested: as many as the lanes of a core where the sampler learns.
-ADVISED = 4
+# Of the cohorts that are suggested a search has so many, lest it looks at too few shapes.
+_FEWEST = 8
 
 # From the trials so far, the hparams that are given to the next one before a sampler is asked for
 # the others; they come with all that their conditions look at.
@@ -70,20 +70,24 @@ def cohort_text(size: int, space: SearchSpace) -> str:
     return f"{size} trials in a row share a program: the first decides {paths}"
 
 
-def advice(search: SearchSpec, space: SearchSpace, programs: float, is_accelerator: bool) -> str:
+def advice(
+    search: SearchSpec, space: SearchSpace, programs: float, lanes: int, is_accelerator: bool
+) -> str:
     """A sentence that suggests cohorts where they would pay; empty elsewhere.
 
-    `programs` is about how many the search compiles. Where lanes train side by side, those of a
-    program wait for trials of its own, so that more than one is many; elsewhere more than one for
-    every four trials is.
+    `programs` is about how many the search compiles, and `lanes` how many each has. Where they
+    train side by side, those of a program wait for trials of its own, so that more than one is
+    many; elsewhere more than one for each cohort is.
     """
     common, own = _split(space)
-    many = 1 if is_accelerator else search.trials / ADVISED
-    if search.cohort > 1 or not follows(search) or not common or not own or programs <= many:
+    size = min(lanes, search.trials // _FEWEST)
+    if search.cohort > 1 or not follows(search) or not common or not own or size < 2:
+        return ""
+    if programs <= (1 if is_accelerator else search.trials / size):
         return ""
     return (
-        f"About {programs:,.0f} programs for {search.trials:,} trials: with search.cohort: "
-        f"{ADVISED}, {ADVISED} trials in a row would share one, and fill its lanes."
+        f"About {programs:,.0f} programs for {search.trials:,} trials: with search.cohort: {size}, "
+        f"{size} trials in a row would share one."
     )
 
 

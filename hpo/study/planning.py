@@ -17,10 +17,12 @@ from hpo.engine.plan import Plan, Plans, choose_plans
 from hpo.engine.pool import Pool
 from hpo.search.cohorts import advice, cohort_text
 from hpo.search.rungs import outline
+from hpo.space import SearchSpace
 from hpo.spec.experiment import Experiment
 from hpo.spec.load import require_search
 from hpo.spec.merging import NOTHING, Merging
 from hpo.spec.programs import count_programs
+from hpo.spec.search import SearchSpec
 from hpo.study.events import MERGING, Pin
 from hpo.study.journal import Journal
 
@@ -49,10 +51,6 @@ def plan_study(
     devices = devices_of(place)
     platform = devices[0].platform
     merging, programs = _merging(experiment, data, platform, pools, total, cache, journal, explain)
-    if search.cohort > 1:
-        explain(f"Cohorts: {cohort_text(search.cohort, experiment.space)}.")
-    elif text := advice(search, experiment.space, programs, platform != "cpu"):
-        explain(text)
     lanes, runs = experiment.training.train.lanes, search.trials * experiment.training.train.seeds
     each = choose_plans(
         platform,
@@ -70,11 +68,26 @@ def plan_study(
         return replace(plan, lanes=even_lanes(place, plan.lanes * times))
 
     plans = replace(each, usual=spread(each.usual), others=tuple(map(spread, each.others)))
+    _explain_cohorts(search, experiment.space, programs, plans.usual.lanes, platform, explain)
     explain(f"A new program has {plans.usual.lanes} lanes a pool: {plans.usual.why}.")
     for label, pin in journal.state.pins.items():
         if label != MERGING:
             explain(f"Program {label} is pinned: {pin['form']}, {pin['lanes']} lanes a pool.")
     return StudyPlan(merging, plans)
+
+
+def _explain_cohorts(
+    search: SearchSpec,
+    space: SearchSpace,
+    programs: float,
+    lanes: int,
+    platform: str,
+    explain: Callable[[str], None],
+) -> None:
+    if search.cohort > 1:
+        explain(f"Cohorts: {cohort_text(search.cohort, space)}.")
+    elif text := advice(search, space, programs, lanes, platform != "cpu"):
+        explain(text)
 
 
 def _merging(

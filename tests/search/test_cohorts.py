@@ -377,22 +377,26 @@ def test_a_study_is_told_what_its_cohorts_share():
 
 
 @pytest.mark.parametrize(
-    ("space", "fields", "programs", "is_accelerator", "is_given"),
+    ("space", "fields", "programs", "lanes", "is_accelerator", "size"),
     [
-        (NORMS, {}, 4, True, True),
-        (NORMS, {}, 4, False, False),
-        (NORMS, {}, 11, False, True),
-        (NORMS, {"cohort": 2}, 40, True, False),
-        (NORMS, {"sampler": {"name": "random"}}, 40, True, False),
-        (NORMS, {"scheduler": {"name": "pbt"}}, 40, True, False),
-        (KNOBS, {}, 40, True, False),
-        (STATIC, {}, 40, True, False),
-        (NORMS, {}, 1, True, False),
+        (NORMS, {}, 4, 32, True, 5),
+        (NORMS, {"trials": 400}, 4, 32, True, 32),
+        (NORMS, {}, 1, 32, True, None),
+        (NORMS, {}, 11, 4, False, 4),
+        (NORMS, {}, 10, 4, False, None),  # one for each cohort of four already
+        (NORMS, {"trials": 15}, 15, 4, False, None),  # too few trials for eight cohorts
+        (NORMS, {"cohort": 2}, 40, 32, True, None),
+        (NORMS, {"sampler": {"name": "random"}}, 40, 32, True, None),
+        (NORMS, {"scheduler": {"name": "pbt"}}, 40, 32, True, None),
+        (KNOBS, {}, 40, 32, True, None),
+        (STATIC, {}, 40, 32, True, None),
     ],
 )
 def test_cohorts_are_advised_where_many_programs_could_be_shared(
-    space, fields, programs, is_accelerator, is_given
+    space, fields, programs, lanes, is_accelerator, size
 ):
-    text = advice(search_of(**fields), space, programs, is_accelerator)
-    assert bool(text) == is_given
-    assert not is_given or f"About {programs} programs for 40 trials" in text
+    search = search_of(**fields)
+    text = advice(search, space, programs, lanes, is_accelerator)
+    count = f"About {programs} programs for {search.trials} trials"
+    shared = f"with search.cohort: {size}, {size} trials in a row would share one."
+    assert text == (f"{count}: {shared}" if size else "")
