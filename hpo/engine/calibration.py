@@ -55,13 +55,17 @@ def part_seconds(
 
 def best_plan(plans: Sequence[Plan], seconds: Sequence[float]) -> Plan:
     """The first plan, unless another is clearly quicker; with the figures in its `why`."""
-    figures = ", ".join(
-        f"{plan.form} of {plan.lanes} lanes {1e6 * each:.0f} µs"
-        for plan, each in zip(plans, seconds, strict=True)
-    )
     fastest = min(range(len(plans)), key=seconds.__getitem__)
     chosen = fastest if seconds[fastest] < _GAIN * seconds[0] else 0
-    return replace(plans[chosen], why=f"measured for a lane's micro-batch: {figures}")
+    others = ", ".join(
+        f"{each / seconds[chosen]:.2g} times as fast as {plan.form} with {plan.lanes}"
+        for plan, each in zip(plans, seconds, strict=True)
+        if plan is not plans[chosen]
+    )
+    figure = f"{1e6 * seconds[chosen]:.0f} µs for a lane's micro-batch"
+    return replace(
+        plans[chosen], why=f"measured: {figure}, {others}" if others else f"measured: {figure}"
+    )
 
 
 def to_bytes(plan: Plan) -> bytes:

@@ -41,6 +41,7 @@ class LaneOperations:
     put: Any
     take: Any
     evaluate: Any = None  # only if validation rows are streamed
+    key: str = ""  # a name for the round's code
     peak_bytes: int = 0  # that a round needs of each device, its data and lanes included
 
 
@@ -131,9 +132,8 @@ class Compiler:
         others = [] if program.merged else [p for p in plans.others if p != usual]
         if not others or usual.lanes < plans.usual.lanes:
             return first
-        code = first[1].get("round")  # none is kept for several devices
-        key = None if code is None else f"{code.key}.plan"
-        known = None if key is None else calibration.from_bytes(self._cache.read(key))
+        key = f"{first[0].key}.plan"
+        known = calibration.from_bytes(self._cache.read(key))
         if known == usual:
             return replace(first[0], plan=known), first[1]
         if known in others:
@@ -160,8 +160,7 @@ class Compiler:
             found.append(other)
         tried = [operations.plan for operations, _ in found]
         best = calibration.best_plan(tried, seconds)
-        if key is not None:
-            self._cache.write(key, calibration.to_bytes(best))
+        self._cache.write(key, calibration.to_bytes(best))
         operations, codes = found[tried.index(best)]
         return replace(operations, plan=best), codes
 
@@ -182,15 +181,16 @@ class Compiler:
         while True:
             codes: dict[str, _Code] = {}
             compiled: dict[str, Any] = {}
-            is_new = False
+            is_new, round_key = False, ""
             mesh = device if others else None
             made = operations(program, plan.form, lanes, data, lane, mesh)
             for name, operation in made.items():
                 lowered = _lowered(operation, device)
+                key = cache_key(lowered, device)
+                round_key = key if name == "round" else round_key
                 if others:  # code for several devices is theirs alone, and nobody asks again
                     compiled[name], is_new = lowered.compile(), True
                     continue
-                key = cache_key(lowered, device)
                 codes[name] = _Code(operation, lowered, self._cache.read(key), key)
                 executable = _loaded(codes[name], device)
                 if executable is None:
@@ -215,7 +215,7 @@ class Compiler:
             if is_new and not is_tried:
                 self.seconds[program] = time.perf_counter() - start
         plan = replace(plan, lanes=lanes, devices=1 + len(others))
-        return LaneOperations(plan, **compiled, peak_bytes=needed), codes
+        return LaneOperations(plan, **compiled, key=round_key, peak_bytes=needed), codes
 
     def _ready(self, code: _Code, device: Any, is_round: bool) -> Any:
         """An operation for another device of the kind that it was compiled for."""

@@ -27,6 +27,8 @@ from jax._src import compiler
 from jax._src import config as jax_config
 from jax.experimental import serialize_executable
 
+from hpo.engine.places import Place, devices_of
+
 # What loading raises for bytes that another JAX, or no JAX, has written.
 LOAD_ERRORS = (
     AttributeError,
@@ -149,10 +151,12 @@ def _make_room(files: Iterable[Path]) -> None:
                 file.unlink()
 
 
-def cache_key(lowered: Any, device: Any) -> str:
+def cache_key(lowered: Any, place: Place) -> str:
     """A name for code: the program's text and all that decides what it is compiled to."""
+    device, *others = devices_of(place)
     parts = [
         lowered.as_text(),
+        *([f"{1 + len(others)} devices"] if others else []),
         jax.__version__,
         metadata.version("jaxlib"),
         device.client.platform_version,

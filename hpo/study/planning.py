@@ -137,6 +137,28 @@ def _merging(
     return decision.merging, programs
 
 
+class PlanTeller:
+    """Tells of each program that is run otherwise than was said of new ones, once it is pinned.
+
+    That is one whose plan was measured, or whose lanes did not fit.
+    """
+
+    def __init__(self, plans: Plans, journal: Journal, explain: Callable[[str], None]) -> None:
+        self._usual, self._journal, self._explain = plans.usual, journal, explain
+        self._seen = dict(journal.state.pins)
+
+    def look(self) -> None:
+        """Tell what has been pinned since the last look."""
+        for label, pin in self._journal.state.pins.items():
+            if label == MERGING or self._seen.get(label) is pin:
+                continue
+            self._seen[label] = pin
+            plan = Plan.from_pin(pin)
+            if (plan, plan.why) != (self._usual, self._usual.why):
+                lanes = f"{plan.lanes} lane{'' if plan.lanes == 1 else 's'} a pool"
+                self._explain(f"Program {label}: {plan.form} with {lanes}, {plan.why}.")
+
+
 def learn_costs(cache: Path | None, compiler: Compiler, pools: Sequence[Pool]) -> None:
     """Keep for later studies how long programs took here, beside what was foretold."""
     compiling = [seconds / foretold(program)[0] for program, seconds in compiler.seconds.items()]

@@ -50,7 +50,7 @@ from hpo.study.journal import StudyJournal
 from hpo.study.lease import acquire
 from hpo.study.opening import follow_spec, open_study
 from hpo.study.optuna_tables import open_mirror
-from hpo.study.planning import learn_costs, plan_study
+from hpo.study.planning import PlanTeller, learn_costs, plan_study
 from hpo.study.profile import Profile
 from hpo.study.progress import Progress, Watcher, spent_seconds
 from hpo.study.provenance import Provenance, differences, library_versions
@@ -166,6 +166,7 @@ def run_study(
         # Small models keep a core busy each; accelerators gain by more lanes at once.
         pools = [Pool(place, compiler) for place in places(devices, is_meshed=platform != "cpu")]
         executor = TimedExecutor(LocalExecutor(pools), times.driver)
+        explain = say if around.explains else _nobody
         plan = plan_study(
             experiment,
             data,
@@ -174,8 +175,9 @@ def run_study(
             rules.is_learning,
             around.cache,
             journal,
-            say if around.explains else _nobody,
+            explain,
         )
+        teller = PlanTeller(plan.plans, journal, explain)
         for i, pool in enumerate(pools):
             times.follow(f"pool {i}", pool.stopwatch)
         times.follow("writer", writer.stopwatch)
@@ -195,6 +197,7 @@ def run_study(
 
         def look() -> None:
             watcher.look()
+            teller.look()
             times.keep(journal)
             if profile:
                 with times.driver.during("profiling"):

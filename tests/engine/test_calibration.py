@@ -11,6 +11,7 @@ from hpo.data.dataset import DataSet
 from hpo.engine import calibration
 from hpo.engine.compiler import Compiler
 from hpo.engine.devices import local_devices
+from hpo.engine.places import places
 from hpo.engine.plan import Plan, Plans
 from hpo.engine.pool import Pool
 from hpo.engine.program import split
@@ -35,7 +36,16 @@ def test_measuring_may_cost_a_twentieth_of_the_training(
 def test_another_plan_has_to_be_clearly_quicker(seconds: tuple[float, ...], best: Plan) -> None:
     chosen = calibration.best_plan([_MAP, _VMAP], seconds)
     assert chosen == best
-    assert "map of 4 lanes 1000000 µs" in chosen.why
+    assert f"{1e6 * seconds[chosen == _VMAP]:.0f} µs for a lane's micro-batch" in chosen.why
+
+
+def test_a_measured_plan_says_how_much_quicker_it_is_than_each_other() -> None:
+    plans = [_MAP, _VMAP, Plan("vmap", 16)]
+    chosen = calibration.best_plan(plans, [1.3e-3, 2e-3, 1e-3])
+    assert chosen.why == (
+        "measured: 1000 µs for a lane's micro-batch, 1.3 times as fast as map with 4, "
+        "2 times as fast as vmap with 4"
+    )
 
 
 def test_a_damaged_measurement_counts_as_none() -> None:
@@ -66,6 +76,19 @@ def test_a_program_is_measured_once_for_a_machine(
     monkeypatch.setattr(calibration, "part_seconds", measured_again)
     again, programs = _load(tiny, tmp_path, epochs=1e9)
     assert (again, again.why, programs) == (plan, plan.why, 0)
+
+
+def test_a_program_of_several_devices_is_measured_once_too(
+    tiny: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (mesh,) = places(local_devices("cpu")[:2], is_meshed=True)
+    plans = Plans(Plan("vmap", 4), (Plan("vmap", 2),), 1e9)
+    program, _ = split(a_training(), tiny, "cpu")
+    seconds = iter([1.0, 0.5])
+    monkeypatch.setattr(calibration, "part_seconds", lambda *_: next(seconds))
+    first = Pool(mesh, Compiler(tmp_path)).load(program, plans, tiny)
+    again = Pool(mesh, Compiler(tmp_path)).load(program, plans, tiny)  # a third would be no second
+    assert (first, again, again.why, again.devices) == (Plan("vmap", 2), first, first.why, 2)
 
 
 def test_a_short_training_measures_nothing(tiny: DataSet, tmp_path: Path) -> None:
