@@ -14,7 +14,7 @@ demo: .venv/runtime ## search, show and export on scikit-learn's digits
 	cd $(DEMO) && ../../$(BIN)/hpo export digits -o best.yaml --force
 
 test: .venv/dev ## all tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: .venv/dev ## format, lint, types
 	$(BIN)/ruff format --check .

@@ -1,12 +1,17 @@
-"""Settings for all tests: two CPU devices, and folders of their own."""
+"""Settings for all tests: two CPU devices, folders of their own, and the command line."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import settings
+
+from hpo.cli import main
 
 # No test asserts a time: a busy machine must not fail one.
 settings.register_profile("hpo", deadline=None)
@@ -16,18 +21,51 @@ settings.load_profile("hpo")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
 
-@pytest.fixture(scope="session")
-def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled programs, shared by the processes that tests start."""
-    return tmp_path_factory.mktemp("cache")
+@pytest.fixture(scope="session", autouse=True)
+def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Compiled programs, shared by all processes that run tests and that tests start."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with pytest.MonkeyPatch.context() as patch:
+        # For fixtures that live longer than a test, too.
+        patch.setenv("HPO_CACHE", str(folder / "compiled"))
+        patch.setenv("HPO_DATA", str(folder / "data"))
+        yield folder / "compiled"
 
 
 @pytest.fixture(autouse=True)
-def _own_folders(
-    tmp_path_factory: pytest.TempPathFactory, compile_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's data, cache or working folder."""
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HPO_DATA", str(folder / "data"))
-    monkeypatch.setenv("HPO_CACHE", str(compile_cache))
     monkeypatch.chdir(folder)
+
+
+class Result(NamedTuple):
+    """What a shell sees of a command."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def hpo(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Result]:
+    """`hpo(...)` runs the command line in this process, as a shell would in `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(*arguments: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["hpo", *arguments])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+        return Result(code, *capsys.readouterr())
+
+    return run

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 import tomllib
 
 import pytest
@@ -212,21 +210,21 @@ def test_no_file_names_a_place_of_one_machine_or_a_registry():
 
 
 @pytest.mark.long
-def test_the_tour_of_the_readme_works_word_by_word(tmp_path):
-    def run(*command: str) -> str:
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
-        assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}{done.stderr}"
-        return done.stdout
-
+def test_the_tour_of_the_readme_works_word_by_word(tmp_path, hpo, monkeypatch, capsys):
+    monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
     printed = {}
     for words in TOUR:
         if words[:2] != ["data", "get"]:  # the only one that needs a network
-            printed[shlex.join(words)] = run(sys.executable, "-m", "hpo", *words)
+            result = hpo(*words)
+            assert result.code == 0, f"{shlex.join(words)}\n{result.out}{result.err}"
+            printed[shlex.join(words)] = result.out
 
     (snippet,) = blocks("python")
-    best = run(sys.executable, "-c", snippet)
-    trials = run(sys.executable, "-c", f"{snippet}\nprint(len(study.trials))").split()[-1]
-    assert trials == next(words[words.index("--trials") + 1] for words in TOUR if "resume" in words)
+    names = {}
+    exec(snippet, names)
+    best = capsys.readouterr().out
+    trials = next(words[words.index("--trials") + 1] for words in TOUR if "resume" in words)
+    assert len(names["study"].trials) == int(trials)
     value = re.search(r"best accuracy +([\d.]+)", printed[f"resume digits --trials {trials}"])[1]
     assert float(best.split()[0]) == pytest.approx(float(value), abs=1e-4)
     assert {path.name for path in (tmp_path / "model").iterdir()} == {

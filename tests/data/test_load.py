@@ -1,6 +1,5 @@
 """From a spec to a data set."""
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -200,9 +199,7 @@ def test_a_class_with_a_single_row_is_named(tmp_path):
 
 @pytest.mark.skipif(not (REAL_DATA / "fashion_mnist").is_dir(), reason="needs Fashion-MNIST")
 def test_fashion_mnist_loads_whole_with_its_published_statistics():
-    start = time.perf_counter()
     data = load("fashion_mnist", home=REAL_DATA, normalize="none")
-    assert time.perf_counter() - start < 10  # about 1 s on an idle core
     assert (len(data.train), len(data.validation), len(data.test)) == (48000, 12000, 10000)
     everything = np.concatenate([data.train.x, data.validation.x])
     np.testing.assert_allclose(everything.mean(dtype=np.float64) / 255, 0.2860, atol=1e-4)

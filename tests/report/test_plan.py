@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,33 +13,28 @@ model: {name: mlp}
 optimizer: {name: adamw}
 train: {epochs: 1}
 space:
-  model.widths: {choice: [[4], [8], [8, 8]]}
+  model.widths: {choice: [[4], [8, 8]]}
   model.activation: {choice: [relu, tanh]}
 search: {sampler: {name: random}, scheduler: {name: none}, objective: {minimize: loss}, trials: 8}
 """
 
 
-def _hpo(folder: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "hpo", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
-
-
 @pytest.mark.long
-def test_the_plan_of_a_study_is_shown_and_followed(tmp_path: Path) -> None:
+def test_the_plan_of_a_study_is_shown_and_followed(tmp_path, hpo):
     (tmp_path / "plan.yaml").write_text(_SPEC)
-    _hpo(tmp_path, "search", "plan.yaml", "--quiet")
-    plan = json.loads(_hpo(tmp_path, "show", "plan", "--plan", "--json"))
+    assert hpo("search", "plan.yaml", "--quiet").code == 0
+    plan = json.loads(hpo("show", "plan", "--plan", "--json").out)
     assert set(plan["merged"]) == {"widths", "activation"}
     assert "instead of" in plan["merging"]
     (program,) = plan["programs"]
     assert (program["form"], program["lanes"] > 0) == ("map", True)
-    assert "3 of model.widths" in program["program"]
-    assert f"program {program['label']}" in _hpo(tmp_path, "show", "plan", "--plan")
+    assert "2 of model.widths" in program["program"]
+    assert f"program {program['label']}" in hpo("show", "plan", "--plan").out
 
     # The winner, trained on its own, comes to the metric that it had in the merged program.
-    winner = json.loads(_hpo(tmp_path, "show", "plan", "--json"))["overview"]["best"]["value"]
-    _hpo(tmp_path, "export", "plan", "-o", "best.yaml")
+    winner = json.loads(hpo("show", "plan", "--json").out)["overview"]["best"]["value"]
+    assert hpo("export", "plan", "-o", "best.yaml").code == 0
     assert "merged:" in (tmp_path / "best.yaml").read_text()
-    _hpo(tmp_path, "train", "best.yaml", "-o", "model", "--quiet")
+    assert hpo("train", "best.yaml", "-o", "model", "--quiet").code == 0
     metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())["metrics"]
     assert metrics["validation"]["loss"] == winner

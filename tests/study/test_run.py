@@ -150,19 +150,18 @@ def test_no_more_programs_are_compiled_than_were_announced(
     space = {
         **DOCUMENT["space"],
         "model.widths": {"choice": [[8], [4, 4]]},
-        "optimizer.name": {"choice": ["adamw", "sgd"]},
         "optimizer.clip_norm": {"choice": [None, 0.5, 1.0]},
     }
     experiment = an_experiment(
-        "search.trials=24",
-        "train.epochs=2",
+        "search.trials=12",
+        "train.epochs=1",
         "train.merged=none",
         "search.scheduler.name=none",
         space=space,
     )
     outcome = studies.run(experiment, cache=tmp_path / "fresh")
     announced = check_summary(experiment).programs
-    assert announced == 8
+    assert announced == 4
     assert 1 < outcome.progress.programs <= announced
 
 
