@@ -34,7 +34,7 @@ app.add_typer(data.app, name="data")
 def main() -> None:
     """Run the command that the process was started with; exits with 2 for a user's mistake."""
     try:
-        app()
+        app(prog_name="hpo")
     except SpecError as error:
         _refuse(error.mistakes)
     except HpoError as error:

@@ -220,6 +220,11 @@ def _others(state: StudyState, trial: Trial) -> str:
 
 
 def _no_winner(study: str, state: StudyState, epochs: int) -> str:
+    if state.trials and all(trial.state is TrialState.DIVERGED for trial in state.trials):
+        return (
+            f"study '{study}': every trial has diverged ({len(state.trials):,} in all), so none "
+            "can win: search a space of lower learning rates, or export any with --trial N."
+        )
     if any(trial.state is TrialState.COMPLETE for trial in state.trials):
         bounds = ", ".join(map(str, state.goal.constraints))
         return (

@@ -143,7 +143,8 @@ def _facts(report: StudyReport) -> Table:
 def _best(report: StudyReport) -> Iterator[RenderableType]:
     trial = report.curve_of
     if trial is None:
-        yield _heading("no trial has a result yet")
+        is_lost = {*report.overview.states} == {TrialState.DIVERGED}
+        yield _heading("every trial has diverged" if is_lost else "no trial has a result yet")
         return
     title = "best trial" if report.overview.best else "leading trial"
     short = "" if report.overview.best else f" of {report.epochs_each}"

@@ -213,3 +213,22 @@ def test_files_of_a_study_are_prepared_once_until_the_copies_are_deleted(
     assert hpo("data", "clear").out.startswith("Deleted: 1 preprocessed data set, ")
     assert "preprocessed" not in hpo("data", "list").out
     assert hpo("data", "clear").out == "Deleted: 0 preprocessed data sets, 0.0 MB.\n"
+
+
+def test_a_study_whose_every_trial_diverges_ends_and_says_so(hpo, tmp_path):
+    document = FLOWERS.replace("[1.0e-3, 1.0e-1]", "[1.0e+36, 1.0e+37]")
+    (tmp_path / "lost.yaml").write_text(document.replace("adam,", "sgd,"))
+
+    searched = hpo("search", "lost.yaml", "--quiet")
+    assert searched.code == 0, searched.err
+    assert "  trials  3 of 3:  3 diverged" in searched.out.splitlines()
+    assert "hpo export" not in searched.out
+    assert "every trial has diverged" in hpo("show", "flowers").out
+    assert json.loads(hpo("show", "flowers", "--json").out)["overview"]["best"] is None
+    assert hpo("export", "flowers", "-o", "best.yaml") == (
+        2,
+        "",
+        "study 'flowers': every trial has diverged (3 in all), so none can win: search a space of "
+        "lower learning rates, or export any with --trial N.\n",
+    )
+    assert not (tmp_path / "best.yaml").exists()

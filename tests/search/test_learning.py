@@ -14,6 +14,7 @@ from hpo.trial import Trial, TrialState
 from tests.search.test_sampler import (
     COMPLETE,
     DIVERGED,
+    EVERY,
     GENETIC,
     LEARNING,
     OPTUNA_GP,
@@ -175,9 +176,10 @@ def test_conditions_three_deep_are_searched(name):
         assert sum("d" in trial.hparams for trial in seen[-20:]) > 10
 
 
-@pytest.mark.parametrize("name", LEARNING)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_study_whose_metric_is_always_nan_goes_on(name):
-    space = space_of(x=Float(0.0, 1.0), y=Int(0, 9), z=Choice("ab"))
+    x = Float(0.0, 1.0, step=0.25) if name == "grid" else Float(0.0, 1.0)
+    space = space_of(x=x, y=Int(0, 9), z=Choice("ab"))
     sampler, seen = sampler_of(name, space), []
     while len(seen) < 24:
         seen += [Trial(len(seen) + i, h, DIVERGED) for i, h in enumerate(sampler.ask(seen, 2))]

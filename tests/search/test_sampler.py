@@ -237,23 +237,40 @@ def test_shuffling_is_a_permutation_that_the_seed_decides(size):
         assert [shuffled(i, size, 0) for i in range(9)] != [shuffled(i, size, 1) for i in range(9)]
 
 
-@pytest.mark.parametrize("name", LEARNING)
+def test_every_sampler_is_tested_here():
+    names = {name if isinstance(name, str) else name.values[0] for name in EVERY}
+    assert names == {"auto", *SAMPLERS}
+
+
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize(
     ("state", "losses"), [(COMPLETE, (1.0,)), (DIVERGED, ()), (COMPLETE, (1e30,)), (PAUSED, (2.0,))]
 )
-def test_models_cope_with_trials_that_all_come_out_alike(name, state, losses):
-    space = CONTINUOUS["mixed"]
-    drawn = sampler_of("random", space).ask([], 12)
-    seen = [Trial(n, hparams, state, losses) for n, hparams in enumerate(drawn)]
-    for hparams in sampler_of(name, space).ask(seen, 2):
+def test_trials_that_all_come_out_alike_are_followed_by_others(name, state, losses):
+    space = FINITE["steps"] if name == "grid" else CONTINUOUS["mixed"]
+    sampler = sampler_of("grid" if name == "grid" else "random", space)
+    seen = [Trial(n, hparams, state, losses) for n, hparams in enumerate(sampler.ask([], 12))]
+    found = sampler_of(name, space).ask(seen, 2)
+    for hparams in found:
         assert_lies_in(space, hparams)
+    assert len({repr(h) for h in [*found, *(trial.hparams for trial in seen)]}) == 14
 
 
-@pytest.mark.parametrize("name", LEARNING)
-def test_models_search_40_dimensions(name):
-    space = space_of(**{f"x{n}": Float(0.0, 1.0) for n in range(40)})
+@pytest.mark.parametrize("name", EVERY)
+def test_40_dimensions_are_searched(name):
+    range_ = Int(0, 9) if name == "grid" else Float(0.0, 1.0)
+    space = space_of(**{f"x{n}": range_ for n in range(40)})
     (hparams,) = sampler_of(name, space).ask(told(space, 20), 1)
     assert_lies_in(space, hparams)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_space_of_one_configuration_is_tried_once(name):
+    space = space_of(x=Choice(("only",)), y=Choice(([64],)))
+    sampler, only = sampler_of(name, space), {"x": "only", "y": [64]}
+    assert sampler.ask([], 3) == [only]
+    for end in (Trial(0, only, COMPLETE, (1.0,)), Trial(0, only, DIVERGED), Trial(0, only)):
+        assert sampler.ask([end], 3) == []
 
 
 @pytest.mark.parametrize("name", SURROGATES)

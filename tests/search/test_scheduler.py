@@ -216,6 +216,26 @@ def test_a_scheduler_that_has_seen_other_trials_answers_like_a_new_one(
             assert seen.eliminated(now) == new.eliminated(now)
 
 
+@pytest.mark.parametrize("name", STUDIED)
+@pytest.mark.parametrize("total", [1, 9, 22])
+def test_a_metric_that_never_changes_costs_what_was_announced(name, total, monkeypatch):
+    def flat(trial, epochs, diverges):
+        losses = (*trial.losses, 1.0)
+        return replace(trial, losses=losses, state=COMPLETE if len(losses) == epochs else RUNNING)
+
+    monkeypatch.setitem(globals(), "train_one_epoch", flat)
+    found = simulate(SPECS[name], 9, total, seed=0)
+    assert len(found) == total
+    assert all(trial.state in (COMPLETE, PRUNED) for trial in found)
+    assert any(trial.state is COMPLETE for trial in found)
+    announced = outline(SPECS[name], 9, total)
+    trained = sum(trial.epochs for trial in found)
+    assert trained <= announced.epochs if announced.is_upper_bound else trained == announced.epochs
+    if name == "successive_halving" and total == 9:
+        # The first of equals go on: a third, and a third of these.
+        assert [trial.epochs for trial in found] == [9, 3, 3, *[1] * 6]
+
+
 @pytest.mark.parametrize("name", OPTUNA)
 def test_a_study_of_every_pruner_ends_with_a_winner(name):
     found = simulate(SPECS[name], 9, 8, 0, diverging={3})
