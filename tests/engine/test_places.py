@@ -122,3 +122,22 @@ def test_devices_have_a_pool_each_or_one_over_all(is_meshed: bool, sizes: list[i
 def test_lanes_are_rounded_up_to_a_multiple_of_the_devices() -> None:
     (mesh,) = places(local_devices("cpu")[:2], is_meshed=True)
     assert [even_lanes(mesh, lanes) for lanes in (1, 2, 5)] == [2, 2, 6]
+
+
+def test_lanes_of_a_device_learn_the_same_bits_beside_another_as_alone() -> None:
+    # A model whose last bits turn on how many lanes train at once.
+    model = {"name": "mlp", "widths": [64], "activation": "gelu", "norm": "layer"}
+    training = a_training(model=model)
+    program, knobs = split(training, tiny_data(), "cpu")
+
+    def curve(place: Any, lanes: int) -> tuple[int, list[dict[str, float]]]:
+        pool, reports = Pool(place, _COMPILER), []
+        plan = pool.load(program, Plans(Plan("vmap", lanes)), tiny_data())
+        pool.put(lanes - 1, 0, training, knobs, None, 2)
+        while pool.has_work:
+            reports += [report.metrics for report in pool.round()]
+        return plan.together, reports
+
+    devices = local_devices("cpu")[:2]
+    (mesh,) = places(devices, is_meshed=True)
+    assert curve(mesh, 8) == curve(devices[0], 4)
