@@ -27,6 +27,11 @@ def database_path(url: sa.URL | str) -> Path | None:
     return Path.cwd() / Path(url.database or "").expanduser()
 
 
+def is_same_database(one: sa.URL, other: sa.URL) -> bool:
+    """Whether two URLs lead to one database, whoever logs in and by whichever driver."""
+    return _place(one) == _place(other)
+
+
 def parsed_url(url: str) -> sa.URL:
     """A database URL in its parts.
 
@@ -49,6 +54,13 @@ def shown(url: sa.URL) -> str:
     if url.get_backend_name() == "sqlite":
         return str(url.database)
     return url.render_as_string(hide_password=True)
+
+
+def _place(url: sa.URL) -> tuple[object, ...]:
+    path = database_path(url)
+    if path is not None:
+        return (path.resolve(),)
+    return (url.get_backend_name(), url.host, url.port, url.database)
 
 
 def engine_for(url: sa.URL, *, writes: bool) -> sa.Engine:

@@ -16,6 +16,7 @@ from hpo.spec.experiment import Experiment
 from hpo.spec.goal import Goal
 from hpo.spec.start import start_points
 from hpo.spec.translate import can_take, nearest, translated, translations
+from hpo.study.database import is_same_database, parsed_url
 from hpo.study.events import StudyState, fold
 from hpo.study.journal import Journal
 from hpo.study.notes import Learn, Move, Note
@@ -34,8 +35,12 @@ def lessons(
     fingerprint: str,
     notes: Sequence[Note],
     say: Callable[[str], None],
+    *,
+    is_told: bool,
 ) -> list[Learn]:
     """What the sources of a spec tell that the study has not noted yet.
+
+    Results are among it only where the sampler `is_told` of them.
 
     Raises:
         StudyError: for a source that cannot be read, or is the study itself.
@@ -51,6 +56,8 @@ def lessons(
             learnt = _lesson(source, experiment, storage, fingerprint)
         except StudyError as error:
             raise StudyError(f"search.from: {error}") from None
+        if not is_told:
+            learnt = replace(learnt, trials=())
         say(str(learnt))
         found.append(learnt)
     return found
@@ -109,9 +116,10 @@ def _still(note: Learn, space: SearchSpace, values: Mapping[str, Any]) -> tuple[
 
 def _lesson(source: str, experiment: Experiment, storage: Storage, fingerprint: str) -> Learn:
     url, _, name = source.rpartition("#")
-    if not url:
-        if name == experiment.name:
-            raise StudyError(f"'{name}' is this study itself: name another.")
+    is_here = not url or is_same_database(parsed_url(url), storage.url)
+    if is_here and name == experiment.name:
+        raise StudyError(f"'{name}' is this study itself: name another.")
+    if is_here:
         record = storage.study(name)
         return _read(source, record, storage, experiment, fingerprint)
     with Storage.read(url) as other:
@@ -128,18 +136,21 @@ def _read(
     goal = Goal(earlier.search.goal.objectives, experiment.search.goal.constraints)
     state = fold(storage.events(record.id), goal)
     complete = _ranked(state, earlier.training.train.epochs)
+    # The hparams of those that went on from another's weights did not lead to these losses.
+    own = [trial for trial in complete if not trial.exploited]
     values = earlier.training.model_dump(exclude_unset=True)
     epochs = experiment.training.train.epochs
     space = widest(experiment.space)
     trials = []
-    for trial in spread(complete, _MOST_TRIALS):
+    for trial in spread(own, _MOST_TRIALS):
         hparams = translated(space, values, trial.hparams)
         if hparams is not None:
             losses = resampled(trial.losses, epochs)
             shown = Trial(trial.number, hparams, trial.state, losses, violation=trial.violation)
             trials.append(shown)
     points: list[Mapping[str, Any]] = []
-    for trial in complete:
+    # To try the last hparams of a population is better than to try nothing of it.
+    for trial in own or complete:
         point = nearest(experiment.space, values, trial.hparams)
         if point is not None and point not in points:
             points.append(point)

@@ -28,7 +28,7 @@ from hpo.search.auto import picked
 from hpo.search.cohorts import given_in
 from hpo.search.explore import explorer_of
 from hpo.search.knowledge import Knowledge
-from hpo.search.sampler import Setting, is_learning, make_sampler
+from hpo.search.sampler import Setting, is_learning, make_sampler, takes_lessons
 from hpo.search.scheduler import make_scheduler
 from hpo.space import Choice
 from hpo.spec.data import DataSpec
@@ -154,7 +154,10 @@ def run_study(
         for kind, text in picked(search, experiment.space, full).items():
             say(f"The {kind} auto is {text}.")
         journal.record(Start(driver_info, (*changed, *noted)))
-        for lesson in lessons(experiment, storage, data.fingerprint, state.notes, say):
+        is_told = takes_lessons(search.sampler, experiment.space, _setting(experiment, search))
+        for lesson in lessons(
+            experiment, storage, data.fingerprint, state.notes, say, is_told=is_told
+        ):
             journal.record(lesson)
 
         rules = _rules(experiment, search, knowledge_of(experiment, journal, say))
@@ -252,11 +255,20 @@ class DataSets:
         return data
 
 
+def _setting(experiment: Experiment, search: SearchSpec) -> Setting:
+    return Setting(
+        experiment.training.train.seed,
+        search.trials,
+        experiment.training.train.epochs,
+        search.scheduler,
+        len(search.goal.objectives),
+        given_in(search, experiment.space),
+    )
+
+
 def _rules(experiment: Experiment, search: SearchSpec, knowledge: Knowledge) -> Rules:
-    epochs, seed = experiment.training.train.epochs, experiment.training.train.seed
-    objectives = len(search.goal.objectives)
-    given = given_in(search, experiment.space)
-    setting = Setting(seed, search.trials, epochs, search.scheduler, objectives, given)
+    setting = _setting(experiment, search)
+    epochs, seed = setting.epochs, setting.seed
     scheduler = search.scheduler
     if search.goal.first.maximize and isinstance(scheduler, OptunaPruner):
         scheduler = scheduler.model_copy(update={"pruner": for_losses(scheduler.pruner)})

@@ -10,8 +10,9 @@ from hpo.search.earlier import Informed, InThisSpace, Lesson
 from hpo.search.knowledge import Knowledge
 from hpo.search.known import KnownFirst
 from hpo.search.priors import around, prior_share
-from hpo.search.sampler import Setting, make_sampler
+from hpo.search.sampler import Setting, make_sampler, takes_lessons
 from hpo.space import Choice, Condition, Dimension, Float, Int, Prior, SearchSpace
+from hpo.spec.population import Pbt
 from hpo.spec.scheduler import NoScheduler
 from hpo.spec.schema import variants_of
 from hpo.spec.search import SearchSpec
@@ -228,3 +229,28 @@ def test_a_sampler_that_learns_begins_where_the_earlier_study_was_good():
     # A sampler that does not look at results draws as it would.
     blind = sampler_of("random", PLAIN)
     assert sampler_of("random", PLAIN, lessons=lessons).ask([], 3) == blind.ask([], 3)
+
+
+PBT = Pbt(name="pbt", population=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "scheduler", "objectives", "is_told"),
+    [
+        ("tpe", NoScheduler(name="none"), 1, True),
+        ("auto", NoScheduler(name="none"), 1, True),
+        ("tpe", NoScheduler(name="none"), 2, False),
+        ("random", NoScheduler(name="none"), 1, False),
+        ("qmc", NoScheduler(name="none"), 1, False),
+        ("auto", PBT, 1, False),
+    ],
+)
+def test_lessons_reach_samplers_that_learn_of_one_objective(name, scheduler, objectives, is_told):
+    spec = SPECS[name](name=name)
+    setting = Setting(0, trials=100, epochs=9, scheduler=scheduler, objectives=objectives)
+    assert takes_lessons(spec, PLAIN, setting) == is_told
+    drawn = sampler_of("random", PLAIN, seed=5).ask([], 20)
+    results = tuple(ended(n, h, abs(h["rate"] - 0.3)) for n, h in enumerate(drawn))
+    known = Knowledge(lessons=(Lesson(results, is_comparable=True),))
+    informed = make_sampler(spec, PLAIN, setting, known).ask([], 2)
+    assert (informed != make_sampler(spec, PLAIN, setting).ask([], 2)) == is_told

@@ -1,5 +1,6 @@
 """What a study is told of earlier studies and of its own earlier space."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -7,13 +8,14 @@ import pytest
 from hpo.errors import StudyError
 from hpo.space import RangeMove
 from hpo.spec.load import experiment_from_document
+from hpo.study.database import is_same_database, parsed_url
 from hpo.study.earlier import knowledge_of, lessons, resampled, spread
 from hpo.study.event_rows import from_rows, to_row
 from hpo.study.events import End, Propose, Report, StudyState, fold
 from hpo.study.lease import acquire
 from hpo.study.notes import Learn, Move, note_from
 from hpo.study.storage import Storage
-from hpo.trial import Trial, TrialState
+from hpo.trial import Exploit, Trial, TrialState
 
 DOCUMENT = {
     "name": "here",
@@ -53,19 +55,23 @@ class Pen:
 
 def store(storage, experiment, trials, fingerprint="data-1"):
     """A study with these trials: hparams and an accuracy for each epoch."""
+
+    def write(pen):
+        for hparams, accuracies in trials:
+            pen.train(hparams, *accuracies)
+
+    return store_log(storage, experiment, write, fingerprint)
+
+
+def store_log(storage, experiment, write, fingerprint="data-1"):
+    """A study with what `write` writes with a pen."""
     study = storage.create_study(
         experiment.name, experiment.document, 0, {"versions": {}}, fingerprint
     )
     pen = Pen(experiment.search.goal)
     events = []
-    for hparams, accuracies in trials:
-        before = pen.state
-        log, record = [], before.record
-        pen.record = lambda what, trial=None, log=log, record=record: log.append(
-            record(what, trial, 0)
-        )
-        pen.train(hparams, *accuracies)
-        events += log
+    pen.record = lambda what, trial=None: events.append(pen.state.record(what, trial, 0))
+    write(pen)
     with acquire(storage, study.id) as lease:
         storage.append(study.id, events, lease.token)
     return study
@@ -89,9 +95,10 @@ def there(storage):
     store(storage, an_experiment(name="there", space=THERE), TRIALS)
 
 
-def learn(storage, experiment, notes=(), fingerprint="data-1"):
+def learn(storage, experiment, notes=(), fingerprint="data-1", *, is_told=True):
     said = []
-    return lessons(experiment, storage, fingerprint, notes, said.append), said
+    found = lessons(experiment, storage, fingerprint, notes, said.append, is_told=is_told)
+    return found, said
 
 
 def test_the_best_of_an_earlier_study_are_tried_first_and_its_results_are_shown(storage, there):
@@ -163,6 +170,83 @@ def test_a_study_of_another_database_is_read(storage, tmp_path):
 def test_a_source_that_cannot_be_read_is_the_users_to_fix(storage, there, source, message):
     with pytest.raises(StudyError, match=message):
         learn(storage, an_experiment(search={"from": [source]}))
+
+
+def test_a_study_is_no_source_of_itself_by_whatever_path(storage, there, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.db").symlink_to("hpo.db")
+    for url in ("sqlite:///hpo.db", f"sqlite:///{tmp_path}/./hpo.db", "sqlite:///link.db"):
+        with pytest.raises(StudyError, match=r"search\.from: 'here' is this study itself"):
+            learn(storage, an_experiment(search={"from": [f"{url}#here"]}))
+        (note,), _ = learn(storage, an_experiment(search={"from": [f"{url}#there"]}))
+        assert len(note.points) == 3
+    # A study of that name elsewhere is another.
+    with Storage.create(f"sqlite:///{tmp_path / 'other.db'}") as other:
+        store(other, an_experiment(space=THERE), TRIALS)
+    (note,), _ = learn(storage, an_experiment(search={"from": ["sqlite:///other.db#here"]}))
+    assert len(note.points) == 3
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("postgresql://a:b@host/hpo", "postgresql+psycopg://c@host/hpo", True),
+        ("postgresql://a:b@host/hpo", "postgresql://a:b@host/others", False),
+        ("postgresql://a:b@host/hpo", "sqlite:///hpo", False),
+    ],
+)
+def test_a_database_is_known_by_its_place(one, other, is_same):
+    assert is_same_database(parsed_url(one), parsed_url(other)) == is_same
+
+
+def a_population(*own):
+    """Writes trials: those in `own` as they are, then one that goes on from the first of all."""
+
+    def write(pen):
+        for hparams, accuracies in own:
+            pen.train(hparams, *accuracies)
+        number = len(pen.state)
+        pen.train({"model.dropout": 0.3}, float("nan"))
+        pen.record(Exploit(0, 1, {"model.dropout": 0.25}), number)
+        pen.record(Report(2, {"accuracy": 0.99, "loss": 0.01}), number)
+        pen.record(End(TrialState.COMPLETE), number)
+
+    return write
+
+
+def test_a_trial_that_went_on_from_anothers_weights_is_no_result_of_its_hparams(storage):
+    population = an_experiment(name="there", space=THERE)
+    own = [({"model.dropout": rate}, (0.5, 0.6 + rate)) for rate in (0.1, 0.2)]
+    store_log(storage, population, a_population(*own))
+    state = fold(storage.events(storage.study("there").id), population.search.goal)
+    assert math.isinf(state.trial(2).losses[0])
+    assert state.trial(2).exploited == 1
+    experiment = an_experiment(search={"from": ["there"]})
+    (note,), _ = learn(storage, experiment)
+    assert [trial.number for trial in note.trials] == [1, 0]
+    assert [point["model.dropout"] for point in note.points] == [0.2, 0.1]
+    # It can be stored.
+    row = to_row(StudyState(experiment.search.goal).record(note, None, 0))
+    assert fold(from_rows([row]), experiment.search.goal).notes == [note]
+
+
+def test_where_all_went_on_from_others_the_best_is_tried_and_no_result_is_told(storage):
+    store_log(
+        storage,
+        an_experiment(name="there", space=THERE),
+        a_population(({"model.dropout": 0.1}, (0.5,))),
+    )
+    (note,), said = learn(storage, an_experiment(search={"from": ["there"]}))
+    assert [point["model.dropout"] for point in note.points] == [0.25]
+    assert note.trials == ()
+    assert said == ["From there: 1 configurations to try first, and 0 results for the sampler."]
+
+
+def test_no_results_are_promised_to_a_sampler_that_is_told_of_none(storage, there):
+    (note,), said = learn(storage, an_experiment(search={"from": ["there"]}), is_told=False)
+    assert said == ["From there: 3 configurations to try first, and 0 results for the sampler."]
+    assert str(note) == said[0]
+    assert len(note.points) == 3
 
 
 def test_trials_outside_the_space_are_said_and_told_to_no_sampler():
