@@ -1,6 +1,8 @@
 """What `auto` picks: the sampler and the scheduler of a study about which nothing else is said.
 
-Pure functions of the spec, free of heavy imports, so that `hpo check` can tell.
+Pure functions of the spec, free of heavy imports, so that `hpo check` can tell. Of the types of
+dimensions only conditions count: on random tables of 6 to 20 choices of 4 to 12 values each, the
+Gaussian process was ahead of TPE after 50 and after 100 trials.
 """
 
 from __future__ import annotations

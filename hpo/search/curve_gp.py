@@ -28,6 +28,8 @@ from hpo.trial import HParam, HParams, Trial, TrialState
 _HISTORY, _FITTED = 200, 80
 # Points at which the acquisition is evaluated: from the whole space, and around the best trials.
 _ANYWHERE, _AROUND = 512, 512
+# One trial in so many is a random draw, lest a process that errs never learns better.
+_DRAWN = 5
 # So many of the best are moved on, so many times each, over so many rounds of shorter steps.
 _PARENTS, _CHILDREN, _ROUNDS = 8, 12, 3
 
@@ -44,16 +46,18 @@ class CurveProcessSearch:
     Proposals maximise the expected improvement after full training. Trials under way without a
     result count with what the process expects of them ("kriging believer", Ginsbourger et al. 2010,
     "Kriging is well-suited to parallelize optimization"). The first `startup_trials` are random
-    draws. The process sees the best 100 trials and the latest 100 others; its length scales are
-    fitted to 80 such, once for all proposals of an ask. What a trial is `given` by its cohort is
-    taken as it is: the improvement is maximised over the points that have it.
+    draws, and so is every fifth trial. The process sees the best 100 trials and the latest 100
+    others; its length scales are fitted to 80 such, once for all proposals of an ask. What a trial
+    is `given` by its cohort is taken as it is: the improvement is maximised over the points that
+    have it.
 
     An ask is a function of the seed, the number of trials and the trials.
 
     Sources: Swersky et al. 2014, "Freeze-thaw Bayesian optimization", and Klein et al. 2017, "Fast
     Bayesian optimization of machine learning hyperparameters on large datasets" (AISTATS), for the
     fidelity as a dimension; Salinas et al. 2020, "A quantile-based approach for hyperparameter
-    transfer learning" (ICML), for normal scores.
+    transfer learning" (ICML), for normal scores; Falkner et al. 2018, "BOHB" (ICML), for draws
+    that keep a model from being worse than random search.
     """
 
     def __init__(
@@ -106,8 +110,11 @@ class CurveProcessSearch:
             rng = np.random.default_rng(sampler_seed(self._seed, number))
             process = self._believing(seen, pending, hyper)
             given = self._given(asked)
-            point = self._most_promising(process, tried, pending, given, rng)
-            hparams = self._points.hparams(point, given)
+            if number % _DRAWN == _DRAWN - 1:
+                hparams = self._random.draw(number, given)
+            else:
+                point = self._most_promising(process, tried, pending, given, rng)
+                hparams = self._points.hparams(point, given)
             asked.append(Trial(number, hparams))
             # Where the trial lies, not the point, which rounding may have moved by a bit.
             pending = np.concatenate([pending, self._points.of_trials([hparams])])

@@ -137,6 +137,12 @@ def test_it_comes_nearer_to_the_optimum_than_random_draws():
     assert found < drawn / 2
 
 
+def test_every_fifth_trial_is_a_random_draw():
+    trials = study(SPACE, lambda hparams: abs(np.log10(hparams["rate"]) + 3), epochs=1)
+    drawn = [t.number for t in trials if t.hparams == RandomSearch(SPACE, 0).draw(t.number)]
+    assert [number for number in drawn if number >= 5] == [9, 14, 19, 24, 29]
+
+
 def test_the_scale_of_the_losses_changes_nothing():
     trials = [
         Trial(n, RandomSearch(SPACE, 1).draw(n), PRUNED, tuple([n * 7 % 11 + 0.1] * (n % 3 + 1)))
