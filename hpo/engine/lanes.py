@@ -111,7 +111,9 @@ def evaluate_lanes(
 
 def put(lanes: Lane, index: Int[Array, ""], lane: Lane) -> Lane:
     """`lanes` with the lane at `index` replaced."""
-    return jax.tree.map(lambda all_, one: all_.at[index].set(one), lanes, lane)
+    return jax.tree.map(
+        lambda all_, one: lax.dynamic_update_index_in_dim(all_, one, index, 0), lanes, lane
+    )
 
 
 def take(lanes: Lane, index: Int[Array, ""]) -> Lane:

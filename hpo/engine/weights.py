@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array
 
 from hpo.engine.models import abstract_model
@@ -37,7 +38,7 @@ def parted(program: Program, vector: Any) -> Any:
     leaves, start = [], 0
     for shape in _shapes(program):
         end = start + math.prod(shape.shape)
-        leaves.append(vector[start:end].reshape(shape.shape))
+        leaves.append(_slice(vector, start, end).reshape(shape.shape))
         start = end
     return jax.tree.unflatten(jax.tree.structure(abstract_model(program)[1]), leaves)
 
@@ -98,6 +99,12 @@ def widened(program: Program, narrow: Program, lane: Any, small: Any) -> Any:
 def _is_vector(program: Program, leaf: Any) -> bool:
     """Whether an array holds a number for each weight, as most of an optimizer's do."""
     return bool(leaf.shape == (weight_count(program),))
+
+
+def _slice(vector: Any, start: int, end: int) -> Any:
+    # JAX's indexing would need 64-bit numbers for the largest models.
+    is_host = isinstance(vector, np.ndarray)
+    return vector[start:end] if is_host else lax.slice_in_dim(vector, start, end)
 
 
 def _corner(small: Any) -> tuple[slice, ...]:

@@ -86,8 +86,8 @@ def advice(
     if programs <= (1 if is_accelerator else search.trials / size):
         return ""
     return (
-        f"About {programs:,.0f} programs for {search.trials:,} trials: with search.cohort: {size}, "
-        f"{size} trials in a row would share one."
+        f"About {programs:,.0f} programs for {search.trials:,} trials: in a new study with "
+        f"search.cohort: {size}, {size} trials in a row would share one."
     )
 
 

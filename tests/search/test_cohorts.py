@@ -398,5 +398,5 @@ def test_cohorts_are_advised_where_many_programs_could_be_shared(
     search = search_of(**fields)
     text = advice(search, space, programs, lanes, is_accelerator)
     count = f"About {programs} programs for {search.trials} trials"
-    shared = f"with search.cohort: {size}, {size} trials in a row would share one."
+    shared = f"in a new study with search.cohort: {size}, {size} trials in a row would share one."
     assert text == (f"{count}: {shared}" if size else "")
