@@ -1,4 +1,4 @@
-"""Every configuration of a finite space by its number, none of them written out."""
+"""The configurations of finitely many values by their numbers, none of them written out."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from hpo.trial import HParam
 
 
 class Combinations:
-    """The combinations of a finite space's levels, numbered from 0 to `size - 1`.
+    """The combinations of a space's levels, numbered from 0 to `size - 1`.
 
     Dimensions that a condition rules out are not combined, so no two are the same configuration.
+    Those in which a continuous dimension is active are not among them.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -37,7 +38,8 @@ class Combinations:
     def _count(self, dimension: Dimension) -> int:
         """How many combinations there are of a dimension and those that depend on it."""
         levels = level_count(dimension.distribution)
-        assert levels is not None
+        if levels is None:
+            return 0
         if dimension.path not in self._children:
             return levels
         return sum(

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 _DRAWS = 64
 # Of these draws so many in a row change the same number of dimensions.
 _DRAWS_A_DISTANCE = 16
-# Draws with a continuous dimension before any that the rules allow is taken.
+# Draws with a continuous dimension before rules count as forbidding all of those, and combinations
+# beside them that are looked at in a row.
 _DRAWS_BY_RULES = 1_000
+_MOST_LOOKED_AT = 50_000
 
 
 class Distinct:
@@ -32,10 +34,10 @@ class Distinct:
 
     Derived values are filled in. A known or forbidden one is replaced by a draw or, if the sampler
     is learning, by a neighbour of what it wanted, at first by one that keeps what the trial is
-    `given`. Where such attempts only meet more of those, the first that is left of a finite space
-    in a seeded order is taken, or any value of a continuous dimension. Once every configuration has
-    been tried there are fewer proposals, at last none. All this is a function of the seed, the
-    trial's number and the trials.
+    `given`. Where such attempts only meet more of those, a value of a continuous dimension is
+    drawn, or where rules leave none, the first combination without one that is left in a seeded
+    order is taken. Once every configuration has been tried there are fewer proposals, at last none.
+    All this is a function of the seed, the trial's number and the trials.
 
     Its cost does not grow with the number of trials, but for a look at each of them.
     """
@@ -129,17 +131,24 @@ class Distinct:
         if math.isinf(self._space.size):
             for _ in range(_DRAWS_BY_RULES):
                 candidate = self._completed(_drawn_continuous(self._space, rng))
-                if self._is_allowed(candidate):
+                if self._is_new(candidate, taken):
                     return candidate
-            return self._space.draw(rng)
-        return next(left, None)
+        found = next(left, None)
+        if found is None and math.isinf(self._space.size):
+            # What rules hardly ever allow may still be met by a draw that goes on until they do.
+            candidate = self._space.draw(rng)
+            found = candidate if self._is_new(candidate, taken) else None
+        return found
 
     def _left(self, taken: Set[str]) -> Iterator[dict[str, HParam]]:
         """The allowed combinations that are neither tried nor `taken`, in the seeded order."""
         if self._combinations is None:
             self._combinations = Combinations(self._space)
-        size = self._combinations.size
-        for place in range(self._next, size):
+        size = end = self._combinations.size
+        if math.isinf(self._space.size):
+            # Rules may forbid all of them, and then nothing else says that the search is vain.
+            end = min(size, self._next + _MOST_LOOKED_AT)
+        for place in range(self._next, end):
             candidate = self._completed(self._combinations[shuffled(place, size, self._seed)])
             key = _key(candidate)
             if key in self._tried or not self._is_allowed(candidate):

@@ -1,6 +1,7 @@
 """No sampler proposes a configuration twice; finite spaces run out."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from hpo.search.distinct import Distinct
 from hpo.search.random_search import RandomSearch
 from hpo.space import Choice, Condition, Dimension, Float, Int, SearchSpace
 from hpo.trial import Trial, TrialState
-from tests.search.test_sampler import CONDITIONAL, FINITE, assert_lies_in, space_of
+from tests.search.test_sampler import CONDITIONAL, FINITE, assert_lies_in, sampler_of, space_of
 
 
 class Stubborn:
@@ -116,3 +117,69 @@ def test_a_space_of_thousands_is_drawn_to_its_last_configuration():
     while asked := sampler.ask(seen, 200):
         seen += trials_of([*(trial.hparams for trial in seen), *asked])[len(seen) :]
     assert len(seen) == 2_500 == len(keys(trial.hparams for trial in seen))
+
+
+class Above:
+    """Forbids momenta above a bound, so that of 0.0 to 1.0 next to nothing or nothing is left."""
+
+    text, deciding = "momentum > bound", frozenset({"momentum"})
+
+    def __init__(self, bound):
+        self.bound = bound
+
+    def forbids(self, hparams):
+        return hparams.get("momentum", -1.0) > self.bound
+
+
+def with_momentum(*choices, bound):
+    return SearchSpace(
+        (
+            Dimension("kind", Choice(choices)),
+            Dimension("momentum", Float(0.0, 1.0), Condition("kind", ("sgd",))),
+        ),
+        rules=(Above(bound),),
+    )
+
+
+@pytest.mark.parametrize("name", ["random", "tpe", "curve_gp"])
+def test_a_space_whose_continuous_branch_is_forbidden_is_exhausted_exactly(name):
+    space = with_momentum("sgd", "adam", "adamw", bound=-0.5)
+    trials = []
+    while asked := sampler_of(name, space).ask(trials, 2):
+        trials += [
+            Trial(len(trials) + k, hparams, TrialState.COMPLETE, (float(k),))
+            for k, hparams in enumerate(asked)
+        ]
+        assert len(trials) <= 2
+    assert sorted(trial.hparams["kind"] for trial in trials) == ["adam", "adamw"]
+
+
+@pytest.mark.parametrize("is_learning", [False, True])
+def test_all_of_the_finite_branch_is_found_where_the_continuous_one_is_forbidden(is_learning):
+    kinds = tuple(f"kind {n}" for n in range(300))
+    space = with_momentum("sgd", *kinds, bound=-0.5)
+    sampler = distinct(Stubborn({"kind": "kind 7"}), space, is_learning=is_learning)
+    found = []
+    while (asked := sampler.ask(trials_of(found), 50)) and len(found) < 400:
+        found += asked
+    assert len(found) == len(keys(found)) == 300
+
+
+def test_the_little_that_rules_leave_of_a_continuous_branch_goes_on():
+    space = with_momentum("sgd", bound=1e-3)
+    sampler = distinct(Stubborn({"kind": "sgd", "momentum": 0.5}), space, is_learning=True)
+    found = sampler.ask([], 5)
+    assert len(keys(found)) == 5
+    assert all(hparams["momentum"] <= 1e-3 for hparams in found)
+
+
+def test_a_continuous_value_that_rounds_to_few_is_not_tried_again():
+    class Rounded:
+        path, text, deciding = "momentum", "rounded", frozenset({"momentum"})
+
+        def value(self, hparams):
+            return float(hparams["momentum"] > 0.5)
+
+    space = replace(space_of(momentum=Float(0.0, 1.0)), derived=(Rounded(),))
+    found = distinct(Stubborn({"momentum": 1.0}), space, is_learning=True).ask([], 5)
+    assert sorted(hparams["momentum"] for hparams in found) == [0.0, 1.0]
