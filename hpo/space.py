@@ -84,13 +84,17 @@ class Dimension:
 
 @dataclass(frozen=True)
 class RangeMove:
-    """A new range for the dimension at `path`, decided when there were so many `trials`."""
+    """A new range for the dimension at `path`, decided when there were so many `trials`.
+
+    `written` are the bounds that the spec had then; None in what earlier versions recorded.
+    """
 
     path: str
     low: float
     high: float
     trials: int
     reason: str
+    written: tuple[float, float] | None = None
 
 
 class Rule(Protocol):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo.report.wording import count_text, scheduler_text
+from hpo.search.adaptive import widest
 from hpo.search.auto import picked
 from hpo.search.cohorts import cohort_text
 from hpo.search.rungs import Bracket, outline
@@ -65,7 +66,8 @@ def check_summary(experiment: Experiment) -> CheckSummary:
     size, seeds = space.size, experiment.training.train.seeds
     trials = 1 if search is None else search.trials
     if search is not None:
-        trials = int(min(trials, size))  # no sampler proposes a configuration twice
+        # No sampler proposes a configuration twice.
+        trials = int(min(trials, widest(space).size))
     planned = None if search is None else outline(search.scheduler, epochs, trials)
     counted, budget = count_programs(experiment), experiment.training.data.device_budget
     most = seeds * (planned.epochs if planned else epochs)

@@ -25,6 +25,8 @@ _SIGNIFICANCE = 0.02
 _CROWDED_END = 0.1
 _EMPTY_END = 0.2
 _GROWTH = 0.5
+# Why a range became as wide as it may; after such a move none is narrowed any more.
+_EXHAUSTED = "every configuration in the ranges has been tried"
 
 
 class AdaptiveSearch:
@@ -32,7 +34,8 @@ class AdaptiveSearch:
 
     `moves` are those so far, kept by the caller; `record` is told of a new one, and keeps it.
     `make` gives the sampler for the ranges as they stand. Trials outside them keep their numbers
-    and tell the sampler nothing.
+    and tell the sampler nothing. Where all in the ranges has been tried, they become as wide as
+    they may; only when that is used up, too, are there fewer proposals.
     """
 
     def __init__(
@@ -51,12 +54,31 @@ class AdaptiveSearch:
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
         """The sampler's proposals for the next `n` trials, after a move if it is time for one."""
-        moves = self._moves()
+        moves = list(self._moves())
         ranges = with_moves(self._space, moves)
-        move = next_move(ranges, trials, moves[-1].trials if moves else 0)
+        # Where all can be tried, to cut off an end would only have it tried later.
+        may_narrow = not any(m.reason == _EXHAUSTED and _counts(m, self._space) for m in moves)
+        move = next_move(ranges, trials, moves[-1].trials if moves else 0, may_narrow)
         if move is not None:
-            self._record(move)
-            ranges = with_moves(ranges, [move])
+            self._make_moves([move], moves)
+        asked = self._ask_after(moves, trials, n)
+        if len(asked) < n:
+            seen = [*trials, *(Trial(len(trials) + i, h) for i, h in enumerate(asked))]
+            if further := _to_limits(with_moves(self._space, moves), len(seen)):
+                self._make_moves(further, moves)
+                asked += self._ask_after(moves, seen, n - len(asked))
+        return asked
+
+    def _make_moves(self, made: Sequence[RangeMove], moves: list[RangeMove]) -> None:
+        for move in made:
+            complete = replace(move, written=_bounds(self._space.by_path[move.path]))
+            self._record(complete)
+            moves.append(complete)
+
+    def _ask_after(
+        self, moves: Sequence[RangeMove], trials: Sequence[Trial], n: int
+    ) -> list[dict[str, HParam]]:
+        ranges = with_moves(self._space, moves)
         if self._sampler is None or ranges != self._ranges:
             self._ranges = ranges
             self._outside = {}
@@ -72,15 +94,15 @@ class AdaptiveSearch:
 def with_moves(space: SearchSpace, moves: Sequence[RangeMove]) -> SearchSpace:
     """The space with the ranges that its dimensions have after these moves.
 
-    A move from before the spec changed is kept within the limits of now; where that leaves nothing,
-    the range is what the spec says.
+    A move counts as long as the spec has the range that was written when it was made. Where the
+    limits have changed it is kept within those of now; where that leaves nothing, the range is what
+    the spec says.
     """
-    ranges = {move.path: (move.low, move.high) for move in moves}
+    ranges = {move.path: (move.low, move.high) for move in moves if _counts(move, space)}
     return replace(
         space,
         dimensions=tuple(
-            _moved(d, *ranges[d.path]) if d.path in ranges and d.limits else d
-            for d in space.dimensions
+            _moved(d, *ranges[d.path]) if d.path in ranges else d for d in space.dimensions
         ),
     )
 
@@ -94,13 +116,16 @@ def lies_within(space: SearchSpace, hparams: HParams) -> bool:
     )
 
 
-def next_move(space: SearchSpace, trials: Sequence[Trial], since: int) -> RangeMove | None:
+def next_move(
+    space: SearchSpace, trials: Sequence[Trial], since: int, may_narrow: bool = True
+) -> RangeMove | None:
     """The move of a range that the trials ask for, the last move being `since` that many trials.
 
     A bound moves out by half its range where more of the best quarter of the trials lie in the
     tenth beside it than chance would put there, and in by a fifth where none of the best half lie
-    in that fifth although others do: each to a chance of 1 in 50 (binomial tests). Trials are
-    compared as `comparable_losses` has them; dimensions are looked at in their order.
+    in that fifth although others do: each to a chance of 1 in 50 (binomial tests); the latter only
+    if it `may_narrow`. Trials are compared as `comparable_losses` has them; dimensions are looked
+    at in their order.
     """
     if len(trials) < since + _PATIENCE:
         return None
@@ -122,7 +147,7 @@ def next_move(space: SearchSpace, trials: Sequence[Trial], since: int) -> RangeM
         for move in (
             # What may lie beyond a bound counts for more than what is not worth trying.
             *(_widened(dimension, ranked, side) for side in (-1, 1)),
-            *(_narrowed(dimension, ranked, side) for side in (-1, 1)),
+            *(_narrowed(dimension, ranked, side) for side in (-1, 1) if may_narrow),
         ):
             if move is not None:
                 low, high, reason = move
@@ -174,6 +199,29 @@ def _to(
     if low >= high or (low, high) == (distribution.low, distribution.high):
         return None
     return low, high, reason
+
+
+def _to_limits(space: SearchSpace, trials: int) -> list[RangeMove]:
+    """The moves that make every range as wide as it may become."""
+    return [
+        RangeMove(dimension.path, *_bounds(dimension), trials, _EXHAUSTED)
+        for dimension in widest(space).dimensions
+        if dimension != space.by_path[dimension.path]
+    ]
+
+
+def _counts(move: RangeMove, space: SearchSpace) -> bool:
+    dimension = space.by_path.get(move.path)
+    return (
+        dimension is not None
+        and dimension.limits is not None
+        and move.written in (None, _bounds(dimension))
+    )
+
+
+def _bounds(dimension: Dimension) -> tuple[float, float]:
+    assert not isinstance(dimension.distribution, Choice)
+    return dimension.distribution.low, dimension.distribution.high
 
 
 def _distance(place: float, side: int) -> float:

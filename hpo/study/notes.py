@@ -67,7 +67,9 @@ Note: TypeAlias = Move | Learn
 def note_from(kind: str, value: Mapping[str, Any]) -> Note:
     """The note that `to_value` wrote."""
     if kind == Move.kind:
-        return Move(RangeMove(**value))
+        # The written range is missing in what earlier versions wrote.
+        written = value.get("written")
+        return Move(RangeMove(**{**value, "written": tuple(written) if written else None}))
     trials = tuple(
         # The violation is missing in what earlier versions wrote.
         Trial(number, hparams, TrialState.COMPLETE, tuple(losses), violation=sum(violation))

@@ -98,3 +98,9 @@ def test_every_seed_of_a_trial_counts():
     told = check_summary(experiment_from_document({**spec, "search": search}, Path()))
     assert "trials     2, each on 3 seeds" in render(told).splitlines()
     assert (told.epochs, as_json(told)["seeds"]) == (2 * 9 * 3, 3)
+
+
+def test_a_small_range_that_may_widen_gives_as_many_trials_as_its_limits_do():
+    narrow = {"data.batch_size": {"int": [1, 6]}}
+    wide = {"data.batch_size": {"int": [1, 6], "adapt": [1, 20]}}
+    assert (summary(narrow).trials, summary(wide).trials) == (6, 20)

@@ -1,5 +1,7 @@
 """Ranges that follow the search."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -106,10 +108,10 @@ def test_ranges_stay_within_their_limits_however_often_they_move(name, best, see
             moves.append(move)
 
 
-def make(spec, moves):
+def make(spec, moves, space=SPACE):
     setting = Setting(0, trials=100, epochs=9, scheduler=NoScheduler(name="none"))
     knowledge = Knowledge(moves=lambda: moves, record=moves.append)
-    return make_sampler(spec, SPACE, setting, knowledge)
+    return make_sampler(spec, space, setting, knowledge)
 
 
 @pytest.mark.parametrize("spec", [Random(name="random"), Tpe(name="tpe", startup_trials=5)])
@@ -148,8 +150,11 @@ def test_the_widest_space_has_every_limit():
 )
 def test_moves_from_before_a_changed_spec_keep_to_its_limits(distribution, limits, move, expected):
     space = SearchSpace((Dimension("x", distribution, limits=limits),))
-    moved = with_moves(space, [RangeMove("x", *move, 20, "")])
-    assert moved.by_path["x"].distribution == expected
+    written = (distribution.low, distribution.high)
+    # Earlier versions did not record what was written.
+    for known in (written, None):
+        moved = with_moves(space, [RangeMove("x", *move, 20, "", known)])
+        assert moved.by_path["x"].distribution == expected
     moved.place([0.0])
 
 
@@ -166,3 +171,71 @@ def test_earlier_results_beyond_the_present_range_are_left_out_until_it_widens(n
     assert 0.2 <= hparams["x"] <= 0.4
     # Those within it are looked at: the draw without them is another.
     assert make_sampler(spec, space, setting).ask([], 1) != [hparams]
+
+
+def all_of(spec, space, moves, count, loss, is_resumed=True):
+    """Every trial that a study of a small space comes to, `count` proposed at a time."""
+    trials, sampler = [], make(spec, moves, space)
+    while len(trials) < 200:
+        if is_resumed:
+            sampler = make(spec, moves, space)
+        asked = sampler.ask(trials, count)
+        for hparams in asked:
+            trials.append(Trial(len(trials), hparams, TrialState.COMPLETE, (loss(hparams),)))
+        if len(asked) < count:
+            break
+    return trials
+
+
+@pytest.mark.parametrize("spec", [Random(name="random"), Tpe(name="tpe", startup_trials=5)])
+@pytest.mark.parametrize("count", [1, 7])
+def test_a_study_whose_ranges_are_used_up_goes_on_in_all_that_their_limits_allow(spec, count):
+    space = SearchSpace(
+        (
+            Dimension("x", Int(1, 6), limits=(1, 30)),
+            Dimension("y", Int(2, 3), limits=(2, 3)),
+        )
+    )
+    moves = []
+    trials = all_of(spec, space, moves, count, lambda h: abs(h["x"] - 5))
+    tried = sorted((trial.hparams["x"], trial.hparams["y"]) for trial in trials)
+    assert tried == [(x, y) for x in range(1, 31) for y in (2, 3)]
+    assert moves[0] == RangeMove(
+        "x", 1, 30, 12, "every configuration in the ranges has been tried", (1, 6)
+    )
+    assert all(1 <= t.hparams["x"] <= 6 for t in trials[:12])
+    assert len(moves) == 1  # what is tried whole is not narrowed again
+
+
+def test_a_range_that_was_narrowed_and_used_up_is_tried_in_full():
+    space = SearchSpace((Dimension("x", Int(1, 60), limits=(1, 80)),))
+    moves = []
+    spec = Tpe(name="tpe", startup_trials=5)
+    trials = all_of(spec, space, moves, 1, lambda h: abs(h["x"] - 30), is_resumed=False)
+    assert sorted(trial.hparams["x"] for trial in trials) == list(range(1, 81))
+    assert any(move.high - move.low < 59 for move in moves)
+    again = make(spec, moves, space).ask(trials[:70], 1)
+    assert again == [trials[70].hparams]
+
+
+def test_moves_from_a_range_that_is_written_otherwise_now_do_not_count():
+    was = Dimension("x", Float(0.2, 0.5), limits=(0.0, 1.0))
+    old = RangeMove("x", 0.0, 0.4, 20, "", (0.2, 0.5))
+    now = SearchSpace((replace(was, distribution=Float(0.45, 0.8)),))
+    assert with_moves(SearchSpace((was,)), [old]).by_path["x"].distribution == Float(0.0, 0.4)
+    assert with_moves(now, [old]) == now
+    new = RangeMove("x", 0.3, 0.8, 40, "", (0.45, 0.8))
+    assert with_moves(now, [old, new]).by_path["x"].distribution == Float(0.3, 0.8)
+
+
+def test_a_range_written_anew_is_searched_as_written_and_moves_from_there():
+    space = SearchSpace((Dimension("x", Float(0.45, 0.8), limits=(0.0, 1.0)),))
+    moves = [RangeMove("x", 0.0, 0.4, 20, "", (0.2, 0.5))]
+    trials = trials_of(SearchSpace((Dimension("x", Float(0.0, 0.4)),)), 20, lambda h: h["x"])
+    sampler = make(Random(name="random"), moves, space)
+    while len(moves) == 1 and len(trials) < 120:
+        (hparams,) = sampler.ask(trials, 1)
+        assert len(moves) > 1 or 0.45 <= hparams["x"] <= 0.8
+        trials.append(Trial(len(trials), hparams, TrialState.COMPLETE, (hparams["x"],)))
+    assert moves[1].written == (0.45, 0.8)
+    assert (moves[1].low, moves[1].high) in {(0.275, 0.8), (0.45, 0.73)}

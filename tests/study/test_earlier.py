@@ -127,7 +127,7 @@ def test_what_was_learnt_is_not_read_again_and_survives_the_log(storage, there):
     (note,), _ = learn(storage, experiment)
     assert learn(storage, experiment, [note]) == ([], [])
     state = StudyState(experiment.search.goal)
-    move = Move(RangeMove("model.dropout", 0.0, 0.4, 20, "because"))
+    move = Move(RangeMove("model.dropout", 0.0, 0.4, 20, "because", (0.0, 0.3)))
     rows = [to_row(state.record(what, None, 0)) for what in (note, move)]
     again = fold(from_rows(rows), experiment.search.goal)
     assert again.notes == [note, move] == state.notes
@@ -309,3 +309,9 @@ def test_what_breaks_this_studys_constraints_comes_last_and_is_told_to_the_sampl
     older = note.to_value()
     older["trials"] = [trial[:3] for trial in older["trials"]]
     assert [trial.violation for trial in note_from("learn", older).trials] == [0, 0, 0]
+
+
+def test_a_move_of_an_earlier_version_does_not_say_what_was_written():
+    move = RangeMove("model.dropout", 0.0, 0.4, 20, "because")
+    older = {key: value for key, value in Move(move).to_value().items() if key != "written"}
+    assert note_from("move", older) == Move(move)
