@@ -103,7 +103,9 @@ def train(
 
         around = surroundings(default_storage(), device)
         try:
-            result = train_to_folder(experiment, out, around, display.watch, stop, force)
+            result = train_to_folder(
+                experiment, out, around, display.watch, display.say, stop, force
+            )
         except StoppedError as stopped:
             display.say(str(stopped))
             raise typer.Exit(128 + stopped.signal) from None

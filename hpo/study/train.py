@@ -12,20 +12,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import jax
+import numpy as np
+
 from hpo.data.cache import DataCache
+from hpo.data.dataset import DataSet
 from hpo.data.load import load_data
 from hpo.engine.compiler import Compiler
 from hpo.engine.devices import describe, local_devices
 from hpo.engine.executables import use_jax_cache
 from hpo.engine.lane import own_weights
-from hpo.engine.occupant import Report
-from hpo.engine.plan import choose_plans
+from hpo.engine.memory import is_exhausted
+from hpo.engine.occupant import Changes, Report
+from hpo.engine.plan import Plan, Plans, choose_plans
 from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from hpo.errors import HpoError
 from hpo.spec.changes import changing, stages
 from hpo.spec.dump import dump_spec
-from hpo.spec.experiment import Experiment
+from hpo.spec.experiment import Experiment, Training
 from hpo.study.provenance import Provenance, library_versions
 from hpo.study.replicas import deviation_of, mean_of, replica_training
 from hpo.study.run import Surroundings
@@ -73,18 +78,20 @@ def train_to_folder(
     folder: Path,
     around: Surroundings,
     watch: Callable[[Report], None],
+    say: Callable[[str], None],
     stop: StopRequest,
     replace: bool = False,
 ) -> Trained:
     """Train the configuration of a spec and write weights, spec and metrics into `folder`.
 
     `weights/` is an Orbax checkpoint of `{"params": ..., "statistics": ...}`, with several seeds a
-    folder of them: `weights/seed-0/`, ... `watch` sees every epoch. The folder appears when the
-    training is over; one that exists is replaced on demand only.
+    folder of them: `weights/seed-0/`, ... `watch` sees every epoch, `say` gets what a user should
+    know. The folder appears when the training is over; one that exists is replaced on demand only.
 
     Raises:
         StoppedError: once `stop` is set.
         HpoError: for a folder in the way, and for data or a model that do not fit.
+        DeviceError: where a single lane is too much for the memory.
     """
     _check_free(folder, replace)
     training, start = experiment.training, time.monotonic()
@@ -99,59 +106,116 @@ def train_to_folder(
         (after, split(changed, data, device.platform, varying)[1])
         for after, changed in stages(training)
     )
-    pool = Pool(device, Compiler(around.cache))
     seeds = training.train.seeds
-    form, lanes = training.train.form, training.train.lanes
-    if form == "auto" or lanes == "auto":
-        lanes = seeds
-    # A form that is given has its lanes too, for bits turn on how many of them train at once.
-    plans = choose_plans(device.platform, lanes, seeds, 1, is_learning=False, form=form)
-    lane_count = pool.load(program, plans, data).lanes
-    curves: list[list[Report]] = [[] for _ in range(seeds)]
-    curve: list[Report] = []
-    weights_of: dict[int, Mapping[str, Any]] = {}
-    tested: dict[int, dict[str, float]] = {}
-    while len(weights_of) < seeds:
-        at_work = {pool.occupant(index)[0] for index in pool.occupied()}
-        free = [index for index in range(lane_count) if index not in pool.occupied()]
-        waiting = [n for n in range(seeds) if n not in at_work and n not in weights_of]
-        for index, replica in zip(free, waiting, strict=False):
-            own = replica_training(training, replica)
-            pool.put(index, replica, own, knobs, None, training.train.epochs, changes)
-        while pool.has_work:
-            _check_going(stop, len(curve), folder)
-            for report in pool.round():
-                curves[report.trial].append(report)
-            for epoch in range(len(curve), min(map(len, curves))):
-                means = mean_of([reports[epoch].metrics for reports in curves])
-                curve.append(Report(0, epoch + 1, means))
-                watch(curve[-1])
-        for index in pool.occupied():
-            replica, _, _ = pool.occupant(index)
-            params, statistics = own_weights(program, training, pool.take(index))
-            weights_of[replica] = {"params": params, "statistics": statistics}
-            if data.test is not None:
-                tested[replica] = pool.evaluate(index, data.test)
-            pool.clear(index)
+    pool = Pool(device, Compiler(around.cache))
+    runs = _Runs(training, knobs, changes, data)
+    plan = pool.load(program, Plans(_plan_of(training, device.platform)), data)
+    if plan.lanes < _plan_of(training, device.platform).lanes:
+        say(_fewer(plan))
+    shown = 0
+    while runs.waiting:
+        try:
+            runs.enter(pool)
+            while pool.has_work:
+                _check_going(stop, shown, folder)
+                runs.note(pool.round())
+                for report in runs.curve()[shown:]:
+                    watch(report)
+                    shown = report.epoch
+            runs.leave(pool)
+        except jax.errors.JaxRuntimeError as error:
+            if not is_exhausted(error):
+                raise
+            say(_fewer(pool.halve()))
+            runs.start_over()
     by_seed: dict[int, SplitMetrics] = {
         replica_training(training, replica).train.seed: {
             "validation": {
-                k: v for k, v in curves[replica][-1].metrics.items() if k != "train_loss"
+                k: v for k, v in runs.curves[replica][-1].metrics.items() if k != "train_loss"
             },
-            "test": tested.get(replica),
+            "test": runs.tested[replica],
         }
         for replica in range(seeds)
     }
     result = Trained(
         _over_seeds(mean_of, list(by_seed.values())),
-        tuple(curve),
+        tuple(runs.curve()),
         time.monotonic() - start,
         by_seed,
     )
     provenance = Provenance(library_versions(), describe([device]), data.fingerprint)
-    weights = [weights_of[replica] for replica in range(seeds)]
+    weights = [runs.weights[replica] for replica in range(seeds)]
     _write(folder, experiment, weights, result, provenance)
     return result
+
+
+class _Runs:
+    """The runs of a training, one for each seed: what they report and what they come to."""
+
+    def __init__(
+        self, training: Training, knobs: np.ndarray, changes: Changes, data: DataSet
+    ) -> None:
+        self.curves: list[list[Report]] = [[] for _ in range(training.train.seeds)]
+        self.weights: dict[int, Mapping[str, Any]] = {}
+        self.tested: dict[int, Mapping[str, float] | None] = {}
+        self._training, self._knobs, self._changes = training, knobs, changes
+        self._data = data
+
+    @property
+    def waiting(self) -> list[int]:
+        """The runs that have not come to an end."""
+        return [n for n in range(len(self.curves)) if n not in self.weights]
+
+    def enter(self, pool: Pool) -> None:
+        """Put as many runs as there are lanes into a pool, which is empty."""
+        for index, run in zip(range(pool.lane_count), self.waiting, strict=False):
+            own, epochs = replica_training(self._training, run), self._training.train.epochs
+            pool.put(index, run, own, self._knobs, None, epochs, self._changes)
+
+    def note(self, reports: Sequence[Report]) -> None:
+        """Keep what a round has reported."""
+        for report in reports:
+            self.curves[report.trial].append(report)
+
+    def leave(self, pool: Pool) -> None:
+        """Take the runs, which are over, out of a pool."""
+        for index in pool.occupied():
+            run, _, _ = pool.occupant(index)
+            params, statistics = own_weights(pool.program, self._training, pool.take(index))
+            test = self._data.test
+            self.tested[run] = None if test is None else pool.evaluate(index, test)
+            self.weights[run] = {"params": params, "statistics": statistics}
+            pool.clear(index)
+
+    def start_over(self) -> None:
+        """The lanes are lost, and with them all runs that have not come to an end."""
+        for run in self.waiting:
+            self.curves[run].clear()
+
+    def curve(self) -> list[Report]:
+        """The mean of all runs, epoch by epoch, as far as each of them is."""
+        return [
+            Report(0, epoch, mean_of([report.metrics for report in reports]))
+            for epoch, reports in enumerate(zip(*self.curves, strict=False), start=1)
+        ]
+
+
+def _plan_of(training: Training, platform: str) -> Plan:
+    """How the seeds train: as is written, or else as is usual.
+
+    A plan that was measured once on this machine is none to choose from: bits turn on the form.
+    """
+    seeds, form, lanes = training.train.seeds, training.train.form, training.train.lanes
+    if form == "auto" or lanes == "auto":
+        lanes = seeds
+    # A form that is given has its lanes too, for bits turn on how many of them train at once.
+    return choose_plans(platform, lanes, seeds, 1, is_learning=False, form=form).usual
+
+
+def _fewer(plan: Plan) -> str:
+    count = f"{plan.lanes} lane{'' if plan.lanes == 1 else 's'}"
+    bits = ", so the last bits may differ from those of its study" if plan.form == "vmap" else ""
+    return f"The memory has run out: training goes on with {count}{bits}."
 
 
 def _over_seeds(

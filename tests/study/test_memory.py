@@ -91,6 +91,34 @@ def test_a_study_whose_single_lane_does_not_fit_ends_and_says_what_to_do(
     assert "ran out of memory with a single lane: make data.batch_size or the model" in said
 
 
+def test_a_training_goes_on_with_fewer_lanes_and_says_so(
+    tmp_path: Path, compile_cache: Path, run_out: Callable[[int, int], None]
+) -> None:
+    studies = Studies(tmp_path, compile_cache)
+    experiment = an_experiment("train.seeds=3", "train.form=map", "train.lanes=2")
+    calm = studies.train(experiment, tmp_path / "calm")
+    run_out(1, 5)
+    short = studies.train(experiment, tmp_path / "short")
+    assert studies.said == ["The memory has run out: training goes on with 1 lane."]
+    assert (short.curve, short.by_seed) == (calm.curve, calm.by_seed)
+
+    studies.said.clear()
+    run_out(1, 2)
+    alone = an_experiment("train.form=vmap", "train.lanes=2")
+    assert len(studies.train(alone, tmp_path / "alone").curve) == 4
+    (said,) = studies.said
+    assert said.endswith("with 1 lane, so the last bits may differ from those of its study.")
+
+
+def test_a_training_that_does_not_fit_ends_in_one_line(
+    tmp_path: Path, compile_cache: Path, run_out: Callable[[int, int], None]
+) -> None:
+    run_out(0, 1)
+    with pytest.raises(DeviceError, match="ran out of memory with a single lane: make data"):
+        Studies(tmp_path, compile_cache).train(an_experiment(), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
 class FullPool:
     """A pool of two lanes whose device has no memory left."""
 

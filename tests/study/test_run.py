@@ -74,7 +74,9 @@ class Studies:
         return [state.metrics[number] for number in range(len(state))]
 
     def train(self, experiment: Experiment, folder: Path) -> Trained:
-        return train_to_folder(experiment, folder, self.around, lambda _: None, StopRequest())
+        return train_to_folder(
+            experiment, folder, self.around, lambda _: None, self.said.append, StopRequest()
+        )
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hpo.engine import calibration
 from hpo.engine.plan import Plan, Plans
 from hpo.report.export import export_trial
 from hpo.spec.experiment import Training
@@ -69,4 +70,15 @@ def test_a_winner_whose_varied_dropout_is_zero_trains_to_the_same_bits(
     }
     winner, stored, curve = again(model=MODEL, space=space)
     assert winner.train.varying == ("model.dropout",)
+    assert curve == stored
+
+
+def test_a_winner_of_several_seeds_trains_to_the_same_bits_whatever_was_measured(
+    again: Callable[..., tuple[Training, Any, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = Plans(Plan("map", 3, "usual"))
+    monkeypatch.setattr(planning, "choose_plans", lambda *_, **__: alone)
+    monkeypatch.setattr(calibration, "from_bytes", lambda _: Plan("vmap", 3, "measured"))
+    winner, stored, curve = again("train.seeds=3", model=MODEL)
+    assert winner.train.form == "auto"
     assert curve == stored
