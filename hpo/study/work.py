@@ -92,8 +92,9 @@ class WorkOfTrials:
         return 0 if work is None else self.plans_of(work.program.label).usual.together
 
     def pin(self, program: Program, plan: Plan) -> None:
-        """Keep a plan for the rest of the study."""
+        """Keep a plan for the rest of the study, or until it goes on with more or fewer devices."""
         self.plans_of(program.label)  # reads the pin, if there is one
-        if self._pinned.get(program.label) != plan:
+        pinned = self._pinned.get(program.label)
+        if pinned is None or (pinned, pinned.devices) != (plan, plan.devices):
             self._pinned[program.label] = plan
             self._journal.record(Pin(program.label, {**plan.pin(), "program": str(program)}))
