@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,9 @@ from hpo.engine.plan import Plan, Plans
 from hpo.engine.program import Program
 from hpo.errors import DeviceError
 
+# Programs that are kept loaded: each takes megabytes, and comes back from disk in milliseconds.
+_MOST_PROGRAMS = 32
+
 
 @dataclass(frozen=True)
 class LaneOperations:
@@ -50,9 +53,17 @@ class _Code:
     """An operation's compiled code, to be loaded by any device; None where it cannot be had."""
 
     operation: Operation
-    lowered: Any
+    in_tree: Any  # of its arguments
+    out_tree: Any
     code: bytes | None
-    key: str
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """What one compile gives: the plan, a round's peak bytes, the code; and who has loaded it."""
+
+    future: Future[tuple[Plan, int, dict[str, _Code]]] = field(default_factory=Future)
+    on: dict[Place, LaneOperations] = field(default_factory=dict)
 
 
 class Compiler:
@@ -63,8 +74,8 @@ class Compiler:
         self.seconds: dict[Program, float] = {}  # that compiling each program took
         self._cache = CodeCache(cache)
         self._lock = threading.Lock()
-        self._codes: dict[Any, Future[tuple[Plan, int, dict[str, _Code]]]] = {}
-        self._on_device: dict[Any, LaneOperations] = {}
+        # By program, the one used last at the end, and then by the plans that were asked for.
+        self._kept: dict[Any, dict[tuple[Plan, tuple[Plan, ...]], _Compiled]] = {}
 
     def compile(
         self,
@@ -86,31 +97,35 @@ class Compiler:
         """
         # The same program may be compiled for data on the device whole and for chunks of them.
         shapes = tuple((a.shape, str(a.dtype)) for a in jax.tree.leaves(data))
-        key = (program, plans.usual, shapes, len(devices_of(device)))
+        which, asked = (program, shapes, len(devices_of(device))), (plans.usual, plans.others)
         with self._lock:
-            is_first = key not in self._codes
-            if is_first:
-                self._codes[key] = Future()
-            future = self._codes[key]
+            by_plans = self._kept[which] = self._kept.pop(which, {})
+            if len(self._kept) > _MOST_PROGRAMS:
+                del self._kept[next(iter(self._kept))]
+            is_first = asked not in by_plans
+            known = by_plans.setdefault(asked, _Compiled())
         if is_first:
             try:
-                compiled, codes = self._best(program, plans, data, lane, device, beside)
+                known.on[device], codes = self._best(program, plans, data, lane, device, beside)
             except BaseException as error:
-                future.set_exception(error)
+                with self._lock:  # whoever asks from now on, as after freeing memory, tries again
+                    del by_plans[asked]
+                known.future.set_exception(error)
                 raise
-            self._on_device[key, device] = compiled
-            future.set_result((compiled.plan, compiled.peak_bytes, codes))
-        elif (key, device) not in self._on_device:
-            fitting, peak_bytes, codes = future.result()
-            self._on_device[key, device] = LaneOperations(
-                fitting,
-                **{
-                    name: self._ready(code, device, is_round=name == "round")
-                    for name, code in codes.items()
-                },
-                peak_bytes=peak_bytes,
-            )
-        return self._on_device[key, device]
+            plan = known.on[device].plan
+            with self._lock:  # as which it will be asked for once it is pinned
+                by_plans.setdefault((plan, ()), known)
+            known.future.set_result((plan, known.on[device].peak_bytes, codes))
+        plan, peak_bytes, codes = known.future.result()
+        if device not in known.on:
+            loaded = {
+                name: self._ready(code, device, is_round=name == "round")
+                for name, code in codes.items()
+            }
+            known.on[device] = LaneOperations(plan, **loaded, peak_bytes=peak_bytes)
+        if len(known.on) == devices_of(device)[0].client.local_device_count():
+            codes.clear()  # nobody is left to load it
+        return known.on[device]
 
     def _best(
         self,
@@ -136,8 +151,13 @@ class Compiler:
         known = calibration.from_bytes(self._cache.read(key))
         if known == usual:
             return replace(first[0], plan=known), first[1]
-        if known in others:
+        # One with fewer lanes is another that did not fit with all of its own.
+        if known and any(known.form == p.form and known.lanes <= p.lanes for p in others):
             return compiled(known, is_tried=False)
+        compile_seconds, part_seconds = foretold(program)
+        parts = plans.epochs * program.order_shape[0]
+        if not calibration.could_pay(compile_seconds, len(others), parts * part_seconds):
+            return first
 
         def timed(operations: LaneOperations) -> float:
             return calibration.part_seconds(
@@ -145,8 +165,7 @@ class Compiler:
             )
 
         seconds = [timed(first[0])]
-        epoch_seconds = seconds[0] * program.order_shape[0]
-        if not calibration.pays(foretold(program)[0], len(others), epoch_seconds * plans.epochs):
+        if not calibration.pays(compile_seconds, len(others), parts * seconds[0]):
             return first
         found = [first]
         for plan in others:
@@ -191,13 +210,14 @@ class Compiler:
                 if others:  # code for several devices is theirs alone, and nobody asks again
                     compiled[name], is_new = lowered.compile(), True
                     continue
-                codes[name] = _Code(operation, lowered, self._cache.read(key), key)
+                trees = lowered.in_tree, lowered.out_tree
+                codes[name] = _Code(operation, *trees, self._cache.read(key))
                 executable = _loaded(codes[name], device)
                 if executable is None:
                     is_new = True
                     executable = compile_to_keep(lowered)
                     code = _code_of(executable)
-                    codes[name] = _Code(operation, lowered, code, key)
+                    codes[name] = _Code(operation, *trees, code)
                     if code is not None:
                         self._cache.write(key, code)
                 compiled[name] = executable
@@ -231,7 +251,7 @@ def _loaded(code: _Code, device: Any) -> Any | None:
     if code.code is None:
         return None
     try:
-        return load(code.code, code.lowered, device)
+        return load(code.code, code.in_tree, code.out_tree, device)
     except LOAD_ERRORS:
         return None
 

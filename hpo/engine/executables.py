@@ -76,15 +76,15 @@ def to_bytes(compiled: Any) -> bytes:
     return code
 
 
-def load(code: bytes, lowered: Any, device: Any) -> Any:
-    """What `to_bytes` wrote, as an executable for `device`; `lowered` gives its signature."""
+def load(code: bytes, in_tree: Any, out_tree: Any, device: Any) -> Any:
+    """What `to_bytes` wrote, as an executable for `device`; the trees are those of `lower`."""
     unpickler: Any = _ToDevice(io.BytesIO(code), device.client, [device])  # type: ignore[no-untyped-call]
     executable, arguments, no_kwargs = unpickler.load()
     return jax.stages.Compiled(
         executable.load(),
         [],
-        lowered.in_tree.unflatten(arguments),
-        lowered.out_tree,
+        in_tree.unflatten(arguments),
+        out_tree,
         no_kwargs=no_kwargs,
     )
 

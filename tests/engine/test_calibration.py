@@ -91,9 +91,20 @@ def test_a_program_of_several_devices_is_measured_once_too(
     assert (first, again, again.why, again.devices) == (Plan("vmap", 2), first, first.why, 2)
 
 
-def test_a_short_training_measures_nothing(tiny: DataSet, tmp_path: Path) -> None:
-    plan, programs = _load(tiny, tmp_path, epochs=1.0)
-    assert (plan, programs) == (_MAP, 1)
+@pytest.mark.parametrize("epochs", [0.0, 1.0])
+def test_a_short_training_measures_nothing(
+    tiny: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: float
+) -> None:
+    timed: list[object] = []
+    monkeypatch.setattr(calibration, "part_seconds", lambda *_: timed.append(_))
+    plan, programs = _load(tiny, tmp_path, epochs)
+    assert (plan, programs, timed) == (_MAP, 1, [])
+
+
+def test_what_is_foretold_may_be_ten_times_too_little() -> None:
+    assert calibration.could_pay(1.0, 1, 6.0)
+    assert not calibration.could_pay(1.0, 1, 2.0)
+    assert not calibration.could_pay(1.0, 1, 0.0)
 
 
 def test_the_quicker_plan_is_taken(tiny: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:

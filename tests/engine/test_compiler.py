@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,8 @@ import numpy as np
 import pytest
 
 from hpo.data.dataset import DataSet
-from hpo.engine import executables
-from hpo.engine.compiler import Compiler
+from hpo.engine import calibration, compiler, executables
+from hpo.engine.compiler import Compiler, LaneOperations
 from hpo.engine.devices import local_devices
 from hpo.engine.executables import CodeCache, cache_key, load, to_bytes
 from hpo.engine.plan import Plan, Plans
@@ -23,7 +26,7 @@ from hpo.engine.program import split
 from hpo.errors import DeviceError
 from hpo.spec.experiment import Training
 from tests.checkout import ROOT
-from tests.engine.samples import a_training
+from tests.engine.samples import a_training, tiny_data
 
 _TRAINING = a_training(train={"epochs": 1})
 
@@ -65,6 +68,129 @@ def test_a_lane_that_does_not_fit_alone_is_refused_with_the_sizes(
         _pool(tiny, Compiler(), lanes=1)
 
 
+def _instead_of_compiling(monkeypatch: pytest.MonkeyPatch, fitting: Any) -> list[Plan]:
+    """Nothing is compiled, and `fitting` says what a plan becomes; the plans, as they come."""
+    plans: list[Plan] = []
+
+    def compile_(_: Compiler, program: Any, plan: Plan, *__: Any, **___: Any) -> Any:
+        plans.append(plan)
+        return LaneOperations(fitting(plan), None, None, None, key="key"), {}
+
+    monkeypatch.setattr(Compiler, "_compile", compile_)
+    return plans
+
+
+def test_a_program_that_did_not_fit_is_tried_again_when_it_is_asked_for_again(
+    tiny: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused_once(plan: Plan) -> Plan:
+        if len(plans) == 1:
+            raise DeviceError("one lane needs too much")
+        return plan
+
+    plans, compiler_ = _instead_of_compiling(monkeypatch, refused_once), Compiler()
+    with pytest.raises(DeviceError, match="one lane needs"):
+        _pool(tiny, compiler_, lanes=1)
+    assert _pool(tiny, compiler_, lanes=1)[1] == Plan("map", 1)
+
+
+def test_lanes_stay_as_many_if_freed_data_make_room_for_them(
+    tiny: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def beside_others_exhausted(plan: Plan) -> Plan:
+        if pool._copies.bytes_beside(tiny):
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        return plan
+
+    pool, program = Pool(local_devices("cpu")[0], Compiler()), split(_TRAINING, tiny, "cpu")[0]
+    pool._copies.of(tiny_data(), None)
+    plans = _instead_of_compiling(monkeypatch, beside_others_exhausted)
+    assert pool.load(program, Plans(Plan("map", 4)), tiny) == Plan("map", 4)
+    assert plans == [Plan("map", 4)] * 2
+
+
+def test_a_plan_that_was_measured_is_not_compiled_again_once_it_is_pinned(
+    tiny: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter([1.0, 0.5])
+    monkeypatch.setattr(calibration, "part_seconds", lambda *_: next(seconds))
+    plans = _instead_of_compiling(monkeypatch, lambda plan: plan)
+    pool, program = Pool(local_devices("cpu")[0], Compiler()), split(_TRAINING, tiny, "cpu")[0]
+    usual, other = Plan("map", 2), Plan("vmap", 2)
+    assert pool.load(program, Plans(usual, (other,), 1e9), tiny) == other
+    assert pool.load(program, Plans(other), tiny) == other
+    assert plans == [usual, other]
+    # Lanes that were halved back to the usual number are what was asked for, not what won.
+    assert pool.load(program, Plans(usual), tiny) == usual
+
+
+def test_a_plan_whose_lanes_were_halved_is_not_compiled_again_once_it_is_pinned(
+    tiny: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = _instead_of_compiling(monkeypatch, lambda plan: replace(plan, lanes=2))
+    compiler_ = Compiler()
+    assert _pool(tiny, compiler_, lanes=4)[1] == Plan("map", 2)
+    assert _pool(tiny, compiler_, lanes=2)[1] == Plan("map", 2)
+    assert plans == [Plan("map", 4)]
+
+
+def test_a_measured_plan_whose_lanes_were_halved_is_not_measured_again(
+    tiny: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _instead_of_compiling(monkeypatch, lambda plan: replace(plan, lanes=min(plan.lanes, 4)))
+    seconds = iter([1.0, 0.5])
+    monkeypatch.setattr(calibration, "part_seconds", lambda *_: next(seconds))
+    plans = Plans(Plan("vmap", 2), (Plan("vmap", 8),), 1e9)
+    for _ in range(2):  # a third timing would find no seconds
+        pool = Pool(local_devices("cpu")[0], Compiler(tmp_path))
+        assert pool.load(split(_TRAINING, tiny, "cpu")[0], plans, tiny) == Plan("vmap", 4)
+
+
+def test_of_many_programs_those_used_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[Any] = []
+
+    def best(_: Compiler, program: Any, plans: Plans, *__: Any) -> tuple[LaneOperations, Any]:
+        compiled.append(program)
+        return LaneOperations(plans.usual, None, None, None), {}
+
+    monkeypatch.setattr(Compiler, "_best", best)
+    compiler_, device, nothing = Compiler(), local_devices("cpu")[0], Any
+
+    def ask(program: Any) -> None:
+        compiler_.compile(program, Plans(Plan("map", 1)), (), nothing, device)  # type: ignore[arg-type]
+
+    most = compiler._MOST_PROGRAMS
+    for n in range(most + 8):
+        ask(n)
+        ask(0)
+    assert compiled == [*range(most + 8)]
+    assert len(compiler_._kept) == most
+    ask(1)  # which is the one longest unused
+    assert compiled[-1] == 1
+
+
+def test_code_that_every_device_has_loaded_is_freed_and_its_text_at_once(
+    tiny: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lower, made = compiler._lowered, list[weakref.ref[Any]]()
+
+    def watched(*arguments: Any) -> Any:
+        lowered = lower(*arguments)
+        made.append(weakref.ref(lowered))
+        return lowered
+
+    monkeypatch.setattr(compiler, "_lowered", watched)
+    compiler_ = Compiler()
+    held = []
+    for n in range(len(local_devices("cpu"))):
+        _pool(tiny, compiler_, lanes=1, device=n)
+        gc.collect()
+        ((known,),) = (by_plans.values() for by_plans in compiler_._kept.values())
+        held.append(bool(known.future.result()[2]))
+        assert not any(lowered() for lowered in made)
+    assert held == [True] * (len(held) - 1) + [False]
+
+
 def test_a_device_that_cannot_load_compiles_instead_and_learns_the_same(
     tiny: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,7 +229,7 @@ def test_code_that_was_damaged_on_disk_is_not_read(tmp_path: Path) -> None:
     cache.write(key, to_bytes(lowered.compile()))
     code = cache.read(key)
     assert code is not None
-    assert float(load(code, lowered, device)(np.float32(2))) == 3.0
+    assert float(load(code, lowered.in_tree, lowered.out_tree, device)(np.float32(2))) == 3.0
 
     (file,) = tmp_path.iterdir()
     content = file.read_bytes()
