@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -25,6 +25,7 @@ from hpo.study.lineage import Lineage, changes
 from hpo.study.progress import best_trial, leading_trial
 from hpo.study.storage import Storage
 from hpo.study.stored import stored_experiment
+from hpo.study.varied import varied_for
 from hpo.trial import Trial, TrialState
 
 _FILE_KEYS = ("csv", "idx")
@@ -96,7 +97,8 @@ def _export(
     pin = state.pins.get(MERGING)
     merging = NOTHING if pin is None else Merging.from_pin(pin)
     lineage, together = state.lineage(trial.number), state.together.get(trial.number, 0)
-    document = training_document(experiment, lineage, merging, folder, together)
+    varying = varied_for(state, lineage[0].trial, experiment)
+    document = training_document(experiment, lineage, merging, folder, together, varying)
     header = [
         f"Trial {trial.number} of the study {experiment.name}: "
         f"{_result(experiment, trial)}{_others(state, trial)}.",
@@ -109,7 +111,12 @@ def _export(
 
 
 def training_document(
-    experiment: Experiment, lineage: Lineage, merging: Merging, folder: Path, together: int = 0
+    experiment: Experiment,
+    lineage: Lineage,
+    merging: Merging,
+    folder: Path,
+    together: int = 0,
+    varying: Set[str] = frozenset(),
 ) -> dict[str, Any]:
     """The training spec of a trial with this lineage, with nothing left to search.
 
@@ -119,7 +126,8 @@ def training_document(
     Every default is written out, so that it trains the same where a later version has others. The
     keys of the experiment's document come first. Relative paths of data are rewritten so that they
     are found from `folder`. What makes the program that of the study, to the bit, is written too:
-    what it merged, which zeros it kept, and how many lanes trained at once, where they did.
+    what it merged, which zeros it kept (of the `varying` paths), and how many lanes trained at
+    once, where they did.
     """
     written = {
         key: experiment.document[key] for key in experiment.document if key in Training.model_fields
@@ -130,7 +138,7 @@ def training_document(
     if isinstance(training.train.merged, Merged):
         merged = training.train.merged.model_dump(mode="json", exclude_defaults=True)
         dumped["train"]["merged"] = merged
-    dumped["train"]["varying"] = list(varying_zeros(training, experiment.space.varying))
+    dumped["train"]["varying"] = list(varying_zeros(training, varying))
     if together:
         dumped["train"] |= {"form": "vmap", "lanes": together}
     values = _in_order_of(filled(written, first.hparams), dumped)

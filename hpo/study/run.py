@@ -59,6 +59,7 @@ from hpo.study.states import States
 from hpo.study.stop_rules import stop_sentence
 from hpo.study.storage import Storage
 from hpo.study.times import RunTimes, TimedExecutor, TimedJournal, TimedSampler
+from hpo.study.varied import varied_for, varied_note
 from hpo.study.work import Work
 from hpo.trial import HParams
 
@@ -150,6 +151,7 @@ def run_study(
         if len(state):
             say(_resumed(state, search.trials))
         driver_info = {"pid": os.getpid(), "device": describe(devices)}
+        driver_info |= varied_note(experiment.space)
         full = experiment.training.train.epochs
         for kind, text in picked(search, experiment.space, full).items():
             say(f"The {kind} auto is {text}.")
@@ -191,7 +193,7 @@ def run_study(
             journal,
             executor,
             States(writer),
-            _preparer(experiment, datasets, platform, plan.merging),
+            _preparer(experiment, datasets, platform, plan.merging, state),
             plan.plans,
             experiment.study.checkpoint_seconds,
         )
@@ -285,14 +287,14 @@ def _rules(experiment: Experiment, search: SearchSpec, knowledge: Knowledge) -> 
 
 
 def _preparer(
-    experiment: Experiment, datasets: DataSets, platform: str, merging: Merging
+    experiment: Experiment, datasets: DataSets, platform: str, merging: Merging, state: StudyState
 ) -> Callable[[HParams, int], Work]:
-    varying = experiment.space.varying
     wanted = experiment.search.goal.metrics if experiment.search else ()
 
     def prepare(hparams: HParams, number: int) -> Work:
         training = merging.of(fill(experiment.training, hparams, number))
         data = datasets.load(training.data)
+        varying = varied_for(state, number, experiment)
         program, knobs = split(training, data, platform, varying)
         return Work(
             training, program, knobs, data, costs=known_costs(training, data, platform, wanted)

@@ -82,3 +82,30 @@ def test_a_winner_of_several_seeds_trains_to_the_same_bits_whatever_was_measured
     winner, stored, curve = again("train.seeds=3", model=MODEL)
     assert winner.train.form == "auto"
     assert curve == stored
+
+
+def test_a_trial_from_before_the_space_was_edited_trains_to_the_same_bits(
+    tmp_path: Path, compile_cache: Path
+) -> None:
+    studies, path = Studies(tmp_path, compile_cache), tmp_path / "first.yaml"
+    model = {**MODEL, "activation": "tanh"}
+    rate = {"optimizer.learning_rate": {"float": [1e-2, 1e-1], "log": True}}
+    first = an_experiment(
+        "search.trials=1",
+        model=model,
+        search=SEARCH,
+        space={"model.dropout": {"choice": [0.0]}, **rate},
+    )
+    edited = an_experiment("search.trials=3", model=model, search=SEARCH, space=rate)
+    studies.run(first)
+    studies.run(edited)
+    varying = []
+    for number in (0, 2):
+        with Storage.read(studies.url) as storage:
+            text = export_trial(storage, "flowers", number, path, date(2026, 11, 22)).text
+        path.write_text(text)
+        winner = load_experiment(path)
+        varying.append(winner.training.train.varying)
+        curve = [r.metrics for r in studies.train(winner, tmp_path / f"model-{number}").curve]
+        assert curve == studies.state(edited).metrics[number]
+    assert varying == [("model.dropout",), ()]
