@@ -25,7 +25,7 @@ class CheckSummary:
     """A valid spec in figures; without a search it is one trial.
 
     `epochs` are those of all trials together, on all `seeds` of each, at most that many where
-    `is_upper_bound`. `picked` says what `auto` stands for, and
+    `is_upper_bound`. `picked` says what the search left to us, and
     `cohort` what trials share; it is empty where each is proposed on its own.
     `programs` is at most how many will be compiled for one device. `device_budget` is the bytes
     that data may take of a device before they are streamed, None for a share of its memory.

@@ -78,7 +78,7 @@ class StudyReport:
     """All that `hpo show` tells; `curve` is that of the best trial, or of the one nearest to it.
 
     It follows that trial's weights, as `lineage` does: through the trials that they were copied
-    from. `picked` says what `auto` stands for, `notes` how ranges moved and what was learnt of
+    from. `picked` says what the search left to us, `notes` how ranges moved and what was learnt of
     other studies.
     """
 

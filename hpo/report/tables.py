@@ -114,7 +114,7 @@ def _facts(report: StudyReport) -> Table:
         *((("constraints", ", ".join(report.constraints)),) if report.constraints else ()),
         *((("stops", report.stop),) if report.stop else ()),
         ("search", f"{report.sampler} sampler, {report.scheduler} scheduler"),
-        *((kind, f"auto: {text}") for kind, text in report.picked.items()),
+        *((kind, f"{getattr(report, kind)}: {text}") for kind, text in report.picked.items()),
         (
             "trials",
             Text(f"{study.trials:,} of {study.trials_total:,}:  ") + states_line(study.states),

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from hpo.search.levels import varying
 from hpo.space import SearchSpace
 from hpo.spec.population import Pbt
-from hpo.spec.scheduler import AutoScheduler, Bohb, NoScheduler, SchedulerSpec, SuccessiveHalving
+from hpo.spec.scheduler import (
+    AutoScheduler,
+    Bohb,
+    Median,
+    NoScheduler,
+    Patience,
+    SchedulerSpec,
+    SuccessiveHalving,
+)
 from hpo.spec.search import AutoSampler, CurveGp, Random, SamplerSpec, SearchSpec, Tpe
 from hpo.trial import HParam, Trial
 
@@ -93,23 +101,33 @@ def chosen_scheduler(spec: SchedulerSpec, epochs: int) -> SchedulerSpec:
 
 
 def _scheduler_text(spec: SchedulerSpec, epochs: int) -> str:
-    """What `auto` picks, in words: `successive_halving, min_epochs 3, eta 4 (52 epochs)`."""
-    chosen = chosen_scheduler(spec, epochs)
+    """What a scheduler leaves to us: `successive_halving, min_epochs 3, eta 4 (52 epochs)`."""
     share = f"{epochs} epochs" if epochs > 1 else "1 epoch"
-    if isinstance(chosen, SuccessiveHalving):
-        return f"{chosen.name}, min_epochs {chosen.min_epochs}, eta {chosen.eta} ({share})"
-    return f"{chosen.name} (with {share} there is nothing to stop early)"
+    match spec:
+        case AutoScheduler():
+            chosen = chosen_scheduler(spec, epochs)
+            if isinstance(chosen, SuccessiveHalving):
+                return f"{chosen.name}, min_epochs {chosen.min_epochs}, eta {chosen.eta} ({share})"
+            return f"{chosen.name} (with {share} there is nothing to stop early)"
+        case Median(min_epochs=None):
+            return f"min_epochs {spec.first_comparison(epochs)} ({share})"
+        case Patience(epochs=None):
+            return f"epochs {spec.patience(epochs)} (of {share})"
+        case _:
+            return ""
 
 
 def picked(search: SearchSpec | None, space: SearchSpace, epochs: int) -> dict[str, str]:
-    """What `auto` stands for, in words, under `sampler` and `scheduler` where a search says it."""
+    """What a search leaves to us, in words, under `sampler` and `scheduler`, which it names."""
+    if search is None:
+        return {}
     texts: dict[str, str] = {}
-    if search is not None and isinstance(search.sampler, AutoSampler):
+    if isinstance(search.sampler, AutoSampler):
         texts["sampler"] = sampler_picks(
             space, search.trials, search.scheduler, len(search.goal.objectives)
         ).text()
-    if search is not None and isinstance(search.scheduler, AutoScheduler):
-        texts["scheduler"] = _scheduler_text(search.scheduler, epochs)
+    if text := _scheduler_text(search.scheduler, epochs):
+        texts["scheduler"] = text
     return texts
 
 

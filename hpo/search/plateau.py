@@ -1,4 +1,4 @@
-"""Patience: a trial that makes no progress waits, and goes on only if it may be the winner."""
+"""Patience: a trial that makes too little progress is stopped, or waits where it may still win."""
 
 from __future__ import annotations
 
@@ -12,16 +12,21 @@ from hpo.trial import Job, Trial, TrialState
 
 @dataclass(frozen=True)
 class PlateauRule:
-    """Halts trials whose loss has not improved by more than `min_delta` for `patience` epochs.
+    """Judges trials after every epoch by the progress of the last `patience` ones.
+
+    A trial is eliminated that would not even come to the winner's loss so far if it went on to the
+    end at that pace, which is more than a curve that flattens will do. It halts where its loss has
+    not improved by more than `min_delta`.
 
     Only a trial that has been trained in full can win, and one that has stopped to improve may be
     the best of all. So a halted trial waits. Once no other work is left, the best that waits is
     trained to the end, as long as its last loss is better than the winner's so far; the others are
-    eliminated. Whether a trial halts depends on its own losses alone: whichever results arrive
-    first, the study ends the same.
+    eliminated.
 
-    Source: Prechelt 1998, "Early stopping - but when?" (Neural Networks: Tricks of the Trade),
-    the criterion of successive epochs without progress; that the best one goes on is ours.
+    Source: Prechelt 1998, "Early stopping - but when?" (Neural Networks: Tricks of the Trade), the
+    criterion of successive epochs without progress; Domhan et al. 2015, "Speeding up automatic
+    hyperparameter optimization of deep neural networks by extrapolation of learning curves", to
+    stop what will not reach the best. The straight line and that the best one goes on are ours.
     """
 
     epochs: int
@@ -31,46 +36,61 @@ class PlateauRule:
     min_epochs: int
 
     def runnable(self, trials: Sequence[Trial], window: int) -> tuple[Job, ...]:
-        """The work begun, each up to where it may halt, then starts; at the end a promotion."""
+        """The work begun, an epoch at a time, then starts; at the end a promotion."""
+        winner = self._winner_loss(trials)
+        first = self._first_look
         moving: list[Job] = []
         halted: list[Trial] = []
         for trial in unfinished(trials):
-            if trial.epochs < self.epochs:
-                to_epoch = self._next_look(trial)
-                if to_epoch is None:
-                    halted.append(trial)
-                else:
-                    moving.append(Job(trial.number, trial.epochs, to_epoch))
+            if trial.epochs == self.epochs or self._is_hopeless(trial, winner):
+                continue
+            halted_at = self._halted_at(trial)
+            if halted_at == trial.epochs:
+                halted.append(trial)
+            elif halted_at is None:
+                moving.append(Job(trial.number, trial.epochs, max(trial.epochs + 1, first)))
+            else:
+                # Beyond the epoch where it halted, it has been sent to the end.
+                moving.append(Job(trial.number, trial.epochs, self.epochs))
         promoted: list[Job] = []
         if not moving and len(trials) >= self.total and halted:
             best = min(halted, key=lambda trial: (trial.losses[-1], trial.number))
-            if best.losses[-1] < self._best_loss(trials):
-                promoted.append(Job(best.number, best.epochs, self.epochs))
-        first = min(self.epochs, max(self.min_epochs, 1 + self.patience))
+            promoted.append(Job(best.number, best.epochs, self.epochs))
         return (*in_priority(promoted, moving), *starts(len(trials), self.total, window, first))
 
     def eliminated(self, trials: Sequence[Trial]) -> frozenset[int]:
-        """Halted trials that are no better than the winner so far, who keeps the constraints."""
-        best = self._best_loss(trials)
+        """Trials that will be no better than the winner so far, who keeps the constraints."""
+        winner = self._winner_loss(trials)
         return frozenset(
             trial.number
             for trial in unfinished(trials)
-            if 0 < trial.epochs < self.epochs
-            and trial.losses[-1] >= best
-            and self._next_look(trial) is None
+            if trial.epochs < self.epochs and self._is_hopeless(trial, winner)
         )
 
-    def _best_loss(self, trials: Sequence[Trial]) -> float:
+    @property
+    def _first_look(self) -> int:
+        return min(self.epochs, max(self.min_epochs, 1 + self.patience))
+
+    def _winner_loss(self, trials: Sequence[Trial]) -> float:
         complete = (t for t in trials if t.state is TrialState.COMPLETE and t.violation <= 0)
         return min((trial.losses[-1] for trial in complete), default=math.inf)
 
-    def _next_look(self, trial: Trial) -> int | None:
-        """The next epoch at which a trial may halt; None for one that has halted where it is."""
+    def _is_hopeless(self, trial: Trial, winner: float) -> bool:
+        """Whether a trial that may be judged will not come below the winner's loss."""
+        if trial.epochs < self._first_look:
+            return False
+        if self._halted_at(trial) == trial.epochs:
+            return trial.losses[-1] >= winner
+        best = min(trial.losses)
+        pace = (min(trial.losses[: -self.patience]) - best) / self.patience
+        return best - pace * (self.epochs - trial.epochs) >= winner
+
+    def _halted_at(self, trial: Trial) -> int | None:
+        """The epoch at which a trial first stopped to improve, None if it did not."""
         best, progress = math.inf, 1
         for epoch, loss in enumerate(trial.losses, start=1):
             if loss < best - self.min_delta:
                 best, progress = loss, epoch
             elif epoch - progress >= self.patience and epoch >= self.min_epochs:
-                # Beyond the epoch where it halted, it has been sent to the end.
-                return None if epoch == trial.epochs else self.epochs
-        return min(self.epochs, max(progress + self.patience, self.min_epochs, trial.epochs + 1))
+                return epoch
+        return None

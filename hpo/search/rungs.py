@@ -110,7 +110,7 @@ def brackets(spec: SchedulerSpec, epochs: int, trials: int) -> tuple[Bracket, ..
         case NoScheduler() | OptunaPruner():
             return (Bracket(0, (trials,), (epochs,)),)
         case Median() | Patience():
-            _check_min_epochs(spec.min_epochs, epochs)
+            _check_min_epochs(spec.min_epochs or 1, epochs)
             return (Bracket(0, (trials,), (epochs,)),)
         case Asha():
             budgets = _budgets(spec, epochs)

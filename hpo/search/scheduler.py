@@ -68,7 +68,7 @@ def _none(spec: NoScheduler, epochs: int, trials: int) -> Scheduler:
 
 def _median(spec: Median, epochs: int, trials: int) -> Scheduler:
     brackets(spec, epochs, trials)
-    return MedianRule(epochs, trials, spec.min_epochs, spec.startup_trials)
+    return MedianRule(epochs, trials, spec.first_comparison(epochs), spec.startup_trials)
 
 
 def _halving(spec: SuccessiveHalving | Hyperband | Bohb, epochs: int, trials: int) -> Scheduler:
@@ -82,7 +82,8 @@ def _asha(spec: Asha, epochs: int, trials: int) -> Scheduler:
 
 def _patience(spec: Patience, epochs: int, trials: int) -> Scheduler:
     brackets(spec, epochs, trials)
-    return PlateauRule(epochs, trials, spec.epochs, spec.min_delta, spec.min_epochs)
+    patience = spec.patience(epochs)
+    return PlateauRule(epochs, trials, patience, spec.min_delta, spec.min_epochs)
 
 
 def _optuna(spec: OptunaPruner, epochs: int, trials: int) -> Scheduler:

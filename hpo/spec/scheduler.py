@@ -24,11 +24,18 @@ class NoScheduler(Spec):
 
 
 class Median(Spec):
-    """Prunes a trial that is worse than the median of the others (Golovin et al. 2017)."""
+    """Prunes a trial that is worse than the median of the others (Golovin et al. 2017).
+
+    `min_epochs`, by default an eighth of `train.epochs`, is where trials are first compared.
+    """
 
     name: Literal["median"]
-    min_epochs: Count = 1
+    min_epochs: Count | None = None
     startup_trials: Count = 5
+
+    def first_comparison(self, epochs: int) -> int:
+        """`min_epochs` where trainings have `epochs`."""
+        return self.min_epochs or max(1, epochs // 8)
 
 
 class SuccessiveHalving(Spec):
@@ -70,12 +77,20 @@ class Bohb(Spec):
 
 
 class Patience(Spec):
-    """Halts a trial whose loss has not improved by more than `min_delta` for `epochs` epochs."""
+    """Stops a trial that has made too little progress in `epochs` epochs to become the best.
+
+    `epochs` is by default a tenth of `train.epochs`, but 3 at least. A trial whose loss has not
+    improved by more than `min_delta` in them halts, even where it is the best so far.
+    """
 
     name: Literal["patience"]
-    epochs: Count = 5
+    epochs: Count | None = None
     min_delta: NonNegative = 0.0
     min_epochs: Count = 1
+
+    def patience(self, epochs: int) -> int:
+        """The epochs of patience where trainings have `epochs`."""
+        return self.epochs or max(1, min(max(3, epochs // 10), epochs - 1))
 
 
 class OptunaPruner(Spec):
@@ -104,11 +119,11 @@ def budget_mistakes(spec: SchedulerSpec, epochs: int) -> list[tuple[tuple[str, .
     """What a scheduler asks for that `train.epochs` does not hold, as (key path, sentence)."""
     wanted: list[tuple[tuple[str, ...], int]] = []
     if not isinstance(spec, AutoScheduler | NoScheduler | OptunaPruner | Pbt):
-        wanted.append((("min_epochs",), spec.min_epochs))
+        wanted.append((("min_epochs",), spec.min_epochs or 1))
     if isinstance(spec, OptunaPruner):
         least = getattr(spec.pruner, "min_resource", 1)
         wanted.append((("pruner", "min_resource"), 1 if least == "auto" else least))
-    if isinstance(spec, Patience) and spec.epochs >= epochs:
+    if isinstance(spec, Patience) and spec.epochs is not None and spec.epochs >= epochs:
         text = f"{spec.epochs} is not less than train.epochs ({epochs}), so that it stops nobody"
         return [(("epochs",), f"{text}: lower it or train longer")]
     return [

@@ -154,7 +154,7 @@ def run_study(
         driver_info |= varied_note(experiment.space)
         full = experiment.training.train.epochs
         for kind, text in picked(search, experiment.space, full).items():
-            say(f"The {kind} auto is {text}.")
+            say(f"The {kind} {getattr(search, kind).name}: {text}.")
         journal.record(Start(driver_info, (*changed, *noted)))
         is_told = takes_lessons(search.sampler, experiment.space, _setting(experiment, search))
         for lesson in lessons(

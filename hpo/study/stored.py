@@ -10,14 +10,15 @@ from hpo.spec.experiment import Experiment
 from hpo.spec.load import experiment_from_document
 from hpo.study.storage import StudyRecord
 
-# What a spec that named none was searched by before studies kept that.
+# What a spec that named none was searched by, and what one of a name had, before studies kept that.
 _FIRST_DEFAULTS = {"sampler": {"name": "tpe"}, "scheduler": {"name": "hyperband"}}
+_FIRST_OPTIONS = {"median": {"min_epochs": 1}}
 
 
 def to_store(experiment: Experiment) -> dict[str, Any]:
     """The document that a study keeps: with its sampler and scheduler, whatever defaults become.
 
-    What the spec names stays as it is written.
+    What the spec says stays as it is written.
     """
     search = experiment.search
     if search is None:
@@ -29,16 +30,19 @@ def to_store(experiment: Experiment) -> dict[str, Any]:
 
 def as_meant(document: Mapping[str, Any]) -> dict[str, Any]:
     """A stored document with the sampler and scheduler that it stood for when it was stored."""
-    return _pinned(document, _FIRST_DEFAULTS)
-
-
-def _pinned(document: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """A document whose search names what it left to these defaults."""
     search = document.get("search")
     if not isinstance(search, Mapping):
         return dict(document)
-    missing = {part: value for part, value in defaults.items() if part not in search}
-    return {**document, "search": {**search, **missing}}
+    named = {**_FIRST_DEFAULTS, **search}
+    options = {part: _FIRST_OPTIONS.get(named[part]["name"], {}) for part in _FIRST_DEFAULTS}
+    return _pinned({**document, "search": named}, options)
+
+
+def _pinned(document: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """A document whose search has what it left to these defaults of its parts."""
+    search = document["search"]
+    parts = {part: {**value, **search.get(part, {})} for part, value in defaults.items()}
+    return {**document, "search": {**search, **parts}}
 
 
 def stored_experiment(record: StudyRecord, where: str, overrides: Sequence[str] = ()) -> Experiment:

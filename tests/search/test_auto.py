@@ -7,7 +7,7 @@ from hpo.search.rungs import brackets
 from hpo.search.sampler import Setting, is_learning, make_sampler
 from hpo.space import Choice, Condition, Dimension, Float, SearchSpace
 from hpo.spec.population import Pbt
-from hpo.spec.scheduler import AutoScheduler, Bohb, NoScheduler
+from hpo.spec.scheduler import AutoScheduler, Bohb, Median, NoScheduler, Patience
 from hpo.spec.search import AutoSampler, CurveGp, Objective, SearchSpec, Tpe
 from hpo.trial import Trial, TrialState
 
@@ -86,6 +86,25 @@ def test_what_was_picked_is_told_with_its_reason():
     plain = search.model_copy(update={"sampler": Tpe(name="tpe")})
     assert list(picked(plain, space_of(8), 52)) == ["scheduler"]
     assert "none" in picked(search, space_of(8), 2)["scheduler"]
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "told"),
+    [
+        (Median(name="median"), {"scheduler": "min_epochs 6 (51 epochs)"}),
+        (Median(name="median", min_epochs=2), {}),
+        (Patience(name="patience"), {"scheduler": "epochs 5 (of 51 epochs)"}),
+        (Patience(name="patience", epochs=2), {}),
+    ],
+)
+def test_what_follows_from_the_length_of_a_training_is_told(scheduler, told):
+    search = SearchSpec(
+        objective=Objective(maximize="accuracy"),
+        trials=10,
+        sampler=Tpe(name="tpe"),
+        scheduler=scheduler,
+    )
+    assert picked(search, space_of(8), 51) == told
 
 
 def test_a_population_begins_with_random_draws_that_may_be_made_ahead():

@@ -32,7 +32,7 @@ RUNNING, PAUSED, COMPLETE = TrialState.RUNNING, TrialState.PAUSED, TrialState.CO
 PRUNED, DIVERGED = TrialState.PRUNED, TrialState.DIVERGED
 AUTO = AutoScheduler(name="auto")
 NONE = NoScheduler(name="none")
-MEDIAN = Median(name="median", startup_trials=2)
+MEDIAN = Median(name="median", min_epochs=1, startup_trials=2)
 HALVING = SuccessiveHalving(name="successive_halving")
 ASHA = Asha(name="asha")
 HYPERBAND = Hyperband(name="hyperband")
@@ -61,7 +61,7 @@ SPECS = {spec.name: spec for spec in ALL}
 # The pruners that differ in how they look at trials; a study of each of the others is run once.
 STUDIED = [*SPECS, "optuna percentile", "optuna hyperband"]
 SPECS |= OPTUNA
-SYNCHRONOUS = ["auto", "none", "successive_halving", "hyperband", "bohb", "patience", "pbt"]
+SYNCHRONOUS = ["auto", "none", "successive_halving", "hyperband", "bohb", "pbt"]
 
 
 def trials(*rows):
@@ -432,17 +432,58 @@ def test_the_median_rule_stops_nobody_before_enough_trials_have_completed():
     assert make_scheduler(MEDIAN, 2, 2).eliminated(found) == frozenset()
 
 
+@pytest.mark.parametrize(
+    ("epochs", "first"), [(1, 1), (2, 1), (7, 1), (8, 1), (16, 2), (51, 6), (1000, 125)]
+)
+def test_the_median_rule_leaves_the_first_eighth_of_a_training_alone(epochs, first):
+    scheduler = make_scheduler(Median(name="median"), epochs, 6)
+    assert scheduler.runnable([], 1) == (Job(0, 0, first),)
+    better = [[COMPLETE, *[1] * epochs]] * 5
+    assert scheduler.eliminated(trials(*better, [RUNNING, *[2] * (first - 1)])) == frozenset()
+    if first < epochs:
+        assert scheduler.eliminated(trials(*better, [RUNNING, *[2] * first])) == {5}
+
+
+@pytest.mark.parametrize(
+    ("epochs", "patience"), [(2, 1), (3, 2), (4, 3), (39, 3), (40, 4), (51, 5), (200, 20)]
+)
+def test_patience_is_a_tenth_of_a_training(epochs, patience):
+    scheduler = make_scheduler(Patience(name="patience"), epochs, 2)
+    assert scheduler.runnable([], 1) == (Job(0, 0, patience + 1),)
+    flat = trials([RUNNING, *[1] * patience], [RUNNING, *[1] * (patience + 1)])
+    assert {job.trial for job in scheduler.runnable(flat[:1], 0)} == {0}
+    assert {job.trial for job in scheduler.runnable(flat, 0)} == {0}
+
+
 def test_a_trial_without_progress_waits():
     found = trials([RUNNING, 5, 4, 4, 4], [RUNNING, 5, 4, 3], [RUNNING, 5, 5])
     scheduler = make_scheduler(PATIENCE, 9, 3)
-    # The second may halt at epoch 5, two after its best; the third has one epoch left.
-    assert scheduler.runnable(found, 0) == (Job(1, 3, 5), Job(2, 2, 3))
+    # The others are looked at after every epoch, from the third on.
+    assert scheduler.runnable(found, 0) == (Job(1, 3, 4), Job(2, 2, 3))
     assert scheduler.eliminated(found) == frozenset()
+
+
+def test_a_trial_that_its_pace_does_not_bring_to_the_winner_is_eliminated():
+    # In two epochs these gained 1, and 5 are left: 2.5 more, if they go on in a straight line.
+    winner = [COMPLETE, *[4] * 8, 1.0]
+    far, near = [RUNNING, 6, 5.5, 5, 4.5], [RUNNING, 4.9, 4.4, 3.9, 3.4]
+    scheduler = make_scheduler(PATIENCE, 9, 4)
+    assert scheduler.eliminated(trials(winner, far, near)) == {1}
+    assert scheduler.runnable(trials(winner, far, near), 0) == (Job(2, 4, 5),)
+    # Without a winner there is nothing that it would have to reach.
+    assert scheduler.eliminated(trials(far, near)) == frozenset()
+
+
+def test_the_pace_is_that_of_the_best_losses_so_far():
+    winner = [COMPLETE, *[4] * 8, 2.0]
+    # From 4 to 3 in two epochs, the last of which was a bad one.
+    noisy = [RUNNING, 5, 4, 3, 4.5]
+    assert make_scheduler(PATIENCE, 9, 2).eliminated(trials(winner, noisy)) == frozenset()
 
 
 def test_an_improvement_of_no_more_than_min_delta_is_none():
     spec = Patience(name="patience", epochs=2, min_delta=1.0)
-    assert make_scheduler(spec, 9, 2).runnable(trials([RUNNING, 5, 4, 3.5]), 0) == (Job(0, 3, 5),)
+    assert make_scheduler(spec, 9, 2).runnable(trials([RUNNING, 5, 4, 3.5]), 0) == (Job(0, 3, 4),)
     assert make_scheduler(spec, 9, 2).runnable(trials([RUNNING, 5, 4, 4]), 0) == ()
 
 

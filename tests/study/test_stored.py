@@ -52,11 +52,19 @@ def test_a_study_keeps_the_sampler_and_scheduler_that_its_spec_left_to_the_defau
     experiment = experiment_from_document(SPEC, Path())
     search = to_store(experiment)["search"]
     assert (search["sampler"], search["scheduler"]) == ({"name": "auto"}, {"name": "auto"})
-    named = {**SPEC["search"], "sampler": {"name": "tpe"}, "scheduler": {"name": "bohb"}}
-    written = {**SPEC, "search": named}
-    assert to_store(experiment_from_document(written, Path())) == written
     record = storage.create_study("digits", to_store(experiment), 0, {}, "")
     assert stored_experiment(record, "hpo.db").search == experiment.search
+
+
+def test_a_study_keeps_the_options_that_its_spec_left_to_the_defaults(storage):
+    parts = {"sampler": {"name": "tpe"}, "scheduler": {"name": "asha", "eta": 4}}
+    experiment = experiment_from_document({**SPEC, "search": {**SPEC["search"], **parts}}, Path())
+    search = to_store(experiment)["search"]
+    assert search["scheduler"] == {"name": "asha", "eta": 4, "min_epochs": 1}
+    assert search["sampler"] == experiment.search.sampler.model_dump(mode="json")
+    record = storage.create_study("digits", to_store(experiment), 0, {}, "")
+    assert stored_experiment(record, "hpo.db").search == experiment.search
+    assert follow_spec(storage, record, experiment, print) == []
 
 
 def test_an_older_study_that_names_neither_goes_on_with_the_defaults_of_then(storage):
@@ -66,3 +74,13 @@ def test_an_older_study_that_names_neither_goes_on_with_the_defaults_of_then(sto
     experiment = experiment_from_document(SPEC, Path())
     with pytest.raises(StudyError, match=r"search.sampler.name: .*tpe.* -> .*auto"):
         follow_spec(storage, record, experiment, print)
+
+
+def test_an_older_study_by_the_median_rule_goes_on_comparing_from_the_first_epoch(storage):
+    document = {**SPEC, "search": {**SPEC["search"], "scheduler": {"name": "median"}}}
+    older = storage.create_study("older", document, 0, {}, "")
+    assert stored_experiment(older, "hpo.db").search.scheduler.min_epochs == 1
+    newer = storage.create_study(
+        "newer", to_store(experiment_from_document(document, Path())), 0, {}, ""
+    )
+    assert stored_experiment(newer, "hpo.db").search.scheduler.min_epochs is None
