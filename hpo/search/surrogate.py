@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from statistics import fmean, pstdev
 from typing import Any
 
@@ -20,7 +21,10 @@ ACQUISITIONS = {"ei": "EI", "lcb": "LCB", "pi": "PI", "hedge": "gp_hedge"}
 _HISTORY = {"gp": 100, "bayesian": 100, "forest": 500, "extra_trees": 500, "boosted_trees": 500}
 
 # Random points at which the acquisition is evaluated, and how many of them are optimised further.
-_CANDIDATES = {"n_points": 1000, "n_restarts_optimizer": 2}
+_CANDIDATES = {"n_points": 1000, "n_restarts_optimizer": 1}
+
+# Steps of L-BFGS that the length scales of a Gaussian process are given.
+_STEPS = 20
 
 # The gain that PI looks for, in deviations of the losses; EI weighs gains itself, small ones too.
 _MARGIN = 0.01
@@ -42,8 +46,8 @@ class SurrogateSearch:
     An ask is a function of the seed, the trial's number and the trials: each fits a fresh
     scikit-optimize `Optimizer`. A Gaussian process sees the best 50 trials and the latest 50, trees
     250 and 250. Its length scales are fitted anew when the results have grown by a tenth, without
-    the lies, and so once for many proposals: most of scikit-optimize's time goes there. Times are
-    in `benchmarks/README.md`.
+    the lies, in a few steps from one place, and so once for many proposals: most of
+    scikit-optimize's time goes there. Times, and what they buy, are in `benchmarks/README.md`.
 
     With `hedge` each proposal is by EI, LCB or PI with equal chances, for the gains by which
     gp_hedge weighs them would need every model since the start.
@@ -87,7 +91,7 @@ class SurrogateSearch:
             if trial.state is TrialState.RUNNING and trial.number not in losses
         ]
         optimizer = skopt.Optimizer(
-            [_dimension(distribution) for _, distribution in self._varying],
+            self._dimensions,
             base_estimator=self._estimator(trials, losses, sampler_seed(self._seed, number)),
             n_initial_points=0,
             acq_func=ACQUISITIONS[self._spec.acquisition],
@@ -111,6 +115,19 @@ class SurrogateSearch:
             },
         )
 
+    @cached_property
+    def _dimensions(self) -> list[Any]:
+        """The dimensions that vary, for scikit-optimize."""
+        return [_dimension(distribution) for _, distribution in self._varying]
+
+    @cached_property
+    def _unit_cube(self) -> Any:
+        """The same as its Gaussian process sees them: from 0 to 1."""
+        from skopt.space import Space
+        from skopt.utils import normalize_dimensions
+
+        return Space(normalize_dimensions(self._dimensions))
+
     def _point(self, hparams: HParams) -> list[Any]:
         """A trial as scikit-optimize is told it; inactive dimensions in mid-range."""
         return [
@@ -131,7 +148,9 @@ class SurrogateSearch:
         numbers = sorted(losses)
         growth = max(1, len(numbers) // _REFIT)
         settled = numbers[: len(numbers) // growth * growth]
-        seen = most_telling({number: losses[number] for number in settled}, _HISTORY["gp"])
+        # Expected anew, because a later trial may change what is expected of these.
+        losses = comparable_losses([trials[number] for number in settled])
+        seen = most_telling(losses, _HISTORY["gp"])
         points = [self._point(trials[number].hparams) for number in seen]
         values = _standardized([losses[number] for number in seen])
         if self._fitted is None or self._fitted[:2] != (points, values):
@@ -142,16 +161,15 @@ class SurrogateSearch:
         """A Gaussian process with length scales and noise as these values suggest."""
         from sklearn.exceptions import ConvergenceWarning
         from skopt.learning import GaussianProcessRegressor
-        from skopt.space import Space
-        from skopt.utils import cook_estimator, normalize_dimensions
+        from skopt.utils import cook_estimator
 
-        dimensions = [_dimension(distribution) for _, distribution in self._varying]
-        process = cook_estimator("GP", space=dimensions, random_state=sampler_seed(self._seed, 0))
-        process.set_params(n_restarts_optimizer=1)
+        seed = sampler_seed(self._seed, 0)
+        process = cook_estimator("GP", space=self._dimensions, random_state=seed)
+        process.set_params(n_restarts_optimizer=0, optimizer=_few_steps)
         with warnings.catch_warnings():
             # A dimension that does not matter has its length scale at the upper limit.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            process.fit(Space(normalize_dimensions(dimensions)).transform(points), values)
+            process.fit(self._unit_cube.transform(points), values)
         return GaussianProcessRegressor(
             # Without the noise term, which scikit-optimize adds itself.
             kernel=process.kernel_.k1,
@@ -159,6 +177,17 @@ class SurrogateSearch:
             optimizer=None,
             normalize_y=True,
         )
+
+
+def _few_steps(
+    objective: Callable[[Any], tuple[float, Any]], start: Any, bounds: Any
+) -> tuple[Any, float]:
+    """An optimizer of hyperparameters, as scikit-learn calls it."""
+    from scipy.optimize import minimize
+
+    options = {"maxiter": _STEPS}
+    found = minimize(objective, start, method="L-BFGS-B", jac=True, bounds=bounds, options=options)
+    return found.x, found.fun
 
 
 def _standardized(losses: list[float]) -> list[float]:
