@@ -11,6 +11,7 @@ import typer
 from hpo.cli.options import AsJson, Overrides, StorageUrl, print_json, print_view, stderr
 from hpo.cli.surroundings import default_storage
 from hpo.errors import HpoError
+from hpo.spec.words import count_text
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.")]
 
@@ -142,7 +143,7 @@ def export(
         with Storage.read(storage or default_storage()) as database:
             exports = export_front(database, study, front, date.today())
         write_front(front, exports, replace=force)
-        typer.echo(f"{len(exports)} trials of the front are in {front}.", err=True)
+        typer.echo(f"{count_text(len(exports), 'trial')} of the front: see {front}.", err=True)
         return
     with Storage.read(storage or default_storage()) as database:
         exported = export_trial(database, study, trial, out, date.today())

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hpo.report.wording import count_text, scheduler_text
+from hpo.report.wording import scheduler_text
 from hpo.search.adaptive import widest
 from hpo.search.auto import picked
 from hpo.search.cohorts import cohort_text
@@ -17,7 +17,7 @@ from hpo.space import Choice, Condition, Dimension, Distribution
 from hpo.spec.data import size_text
 from hpo.spec.experiment import Experiment
 from hpo.spec.programs import count_programs
-from hpo.spec.words import shown
+from hpo.spec.words import count_text, shown
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from rich.text import Text
 
 from hpo.data.cache import Usage
 from hpo.data.download import DOWNLOADS
-from hpo.report.wording import count_text
 from hpo.spec.data import NAMED_DATASETS
+from hpo.spec.words import count_text
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.report.tables import hparams_table, states_line
-from hpo.report.wording import count_text, metric_text, number_text, seconds_text, speed_text
+from hpo.report.wording import metric_text, number_text, seconds_text, speed_text
 from hpo.spec.experiment import StudySpec
 from hpo.spec.search import SearchSpec
+from hpo.spec.words import count_text
 from hpo.study.progress import Progress
 from hpo.trial import Trial
 

@@ -12,13 +12,14 @@ from typing import Any
 from hpo import __version__
 from hpo.errors import HpoError
 from hpo.report.check import condition_text, distribution_text
-from hpo.report.wording import count_text, metric_text, number_text
+from hpo.report.wording import metric_text, number_text
 from hpo.search.pareto import pareto_front
 from hpo.spec.dump import dump_spec
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import fill, filled
 from hpo.spec.load import require_search
 from hpo.spec.merging import NOTHING, Merged, Merging
+from hpo.spec.words import count_text
 from hpo.spec.zeros import varying_zeros
 from hpo.study.events import MERGING, StudyState, fold
 from hpo.study.lineage import Lineage, changes

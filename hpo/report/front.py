@@ -11,9 +11,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hpo.report.wording import count_text, hparams_text, metric_text
+from hpo.report.wording import hparams_text, metric_text
 from hpo.search.pareto import hypervolume, knee, pareto_front
 from hpo.spec.goal import Goal
+from hpo.spec.words import count_text
 from hpo.trial import HParams, Trial, TrialState
 
 _WIDTH, _HEIGHT = 48, 12

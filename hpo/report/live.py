@@ -17,12 +17,12 @@ from rich.text import Text
 from hpo.report.tables import states_line
 from hpo.report.wording import (
     clock_text,
-    count_text,
     hparams_text,
     number_text,
     speed_text,
     states_text,
 )
+from hpo.spec.words import count_text
 from hpo.study.progress import Progress
 from hpo.trial import Trial
 

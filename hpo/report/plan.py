@@ -10,8 +10,8 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from hpo.report.wording import count_text
 from hpo.spec.load import require_search
+from hpo.spec.words import count_text
 from hpo.study.events import MERGING, fold
 from hpo.study.storage import Storage
 from hpo.study.stored import stored_experiment

@@ -16,7 +16,6 @@ from hpo.report.sparkline import bar, sparkline
 from hpo.report.study_report import Overview, StudyReport, TrialResult
 from hpo.report.wording import (
     STATE_STYLES,
-    count_text,
     hparam_text,
     hparams_text,
     metric_text,
@@ -26,6 +25,7 @@ from hpo.report.wording import (
     short_names,
 )
 from hpo.spec.goal import COSTS
+from hpo.spec.words import count_text
 from hpo.study.lineage import Lineage
 from hpo.trial import HParams, TrialState
 
@@ -147,7 +147,8 @@ def _best(report: StudyReport) -> Iterator[RenderableType]:
         yield _heading("every trial has diverged" if is_lost else "no trial has a result yet")
         return
     title = "best trial" if report.overview.best else "leading trial"
-    short = "" if report.overview.best else f" of {report.epochs_each}"
+    short = "" if report.overview.best else f"{trial.epochs:,} of "
+    reached = f"{short}{count_text(report.epochs_each if short else trial.epochs, 'epoch')}"
     yield _heading(f"{title}: {trial.number}")
     is_maximized = report.overview.objective.startswith("maximize")
     best = max(report.curve) if is_maximized else min(report.curve)
@@ -156,7 +157,7 @@ def _best(report: StudyReport) -> Iterator[RenderableType]:
             f"{report.metric} ",
             (number_text(trial.value), "bold green"),
             _deviation(trial),
-            f" after {trial.epochs}{short} epochs",
+            f" after {reached}",
         )
     )
     yield _indented(

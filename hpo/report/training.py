@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.report.sparkline import sparkline
-from hpo.report.wording import clock_text, count_text, number_text, seconds_text
+from hpo.report.wording import clock_text, number_text, seconds_text
+from hpo.spec.words import count_text
 
 if TYPE_CHECKING:
     from hpo.engine.occupant import Report  # imports JAX

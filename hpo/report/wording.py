@@ -77,11 +77,6 @@ def states_text(states: Mapping[TrialState, int]) -> str:
     return ", ".join(f"{states[s]:,} {s}" for s in STATE_STYLES if states.get(s)) or "none yet"
 
 
-def count_text(number: int, noun: str) -> str:
-    """A number of things: `1 trial`, `80 trials`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def seconds_text(seconds: float) -> str:
     """A time in words: `0.4 s`, `22 s`, `3 min 20 s`, `2 h 5 min`."""
     if seconds < 9.95:

@@ -24,6 +24,7 @@ from hpo.spec.scheduler import (
     SuccessiveHalving,
 )
 from hpo.spec.search import AutoSampler, CurveGp, Random, SamplerSpec, SearchSpec, Tpe
+from hpo.spec.words import count_text
 from hpo.trial import HParam, Trial
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class SamplerPicks:
         """In words: `curve_gp, from 400 results on tpe (8 dimensions)`."""
         names: list[str] = [self.picks[0].spec.name]
         names += [
-            f"from {before.until:,} results on {pick.spec.name}"
+            f"from {count_text(before.until or 0, 'result')} on {pick.spec.name}"
             for before, pick in zip(self.picks, self.picks[1:], strict=False)
         ]
         return f"{', '.join(names)} ({self.why})"
@@ -80,10 +81,11 @@ def sampler_picks(
         why = f"{len(dimensions)} dimensions, more than {_MOST_DIMENSIONS}"
         return SamplerPicks((tpe,), why)
     if 2 * conditional > len(dimensions):
-        why = f"{conditional} of {len(dimensions)} dimensions under a condition"
+        why = f"{conditional} of {count_text(len(dimensions), 'dimension')} under a condition"
         return SamplerPicks((tpe,), why)
-    noun = "dimension" if len(dimensions) == 1 else "dimensions"
-    why = f"{len(dimensions)} {noun} that vary" if dimensions else "nothing varies"
+    verb = "varies" if len(dimensions) == 1 else "vary"
+    count = count_text(len(dimensions), "dimension")
+    why = f"{count} that {verb}" if dimensions else "nothing varies"
     process = CurveGp(name="curve_gp")
     if trials <= _MOST_RESULTS:
         return SamplerPicks((Pick(process, None),), why)
@@ -102,7 +104,7 @@ def chosen_scheduler(spec: SchedulerSpec, epochs: int) -> SchedulerSpec:
 
 def _scheduler_text(spec: SchedulerSpec, epochs: int) -> str:
     """What a scheduler leaves to us: `successive_halving, min_epochs 3, eta 4 (52 epochs)`."""
-    share = f"{epochs} epochs" if epochs > 1 else "1 epoch"
+    share = count_text(epochs, "epoch")
     match spec:
         case AutoScheduler():
             chosen = chosen_scheduler(spec, epochs)

@@ -11,6 +11,7 @@ from hpo.space import SearchSpace
 from hpo.spec.cohorts import follows
 from hpo.spec.programs import shaping
 from hpo.spec.search import SearchSpec
+from hpo.spec.words import count_text
 from hpo.trial import HParam, HParams, Trial, TrialState
 
 # Of the cohorts that are suggested a search has so many, lest it looks at too few shapes.
@@ -86,8 +87,8 @@ def advice(
     if programs <= (1 if is_accelerator else search.trials / size):
         return ""
     return (
-        f"About {programs:,.0f} programs for {search.trials:,} trials: in a new study with "
-        f"search.cohort: {size}, {size} trials in a row would share one."
+        f"About {count_text(round(programs), 'program')} for {count_text(search.trials, 'trial')}: "
+        f"in a new study with search.cohort: {size}, {size} trials in a row would share one."
     )
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from hpo.spec.data import Task
 from hpo.spec.marks import Count, Spec
-from hpo.spec.words import unknown_name
+from hpo.spec.words import count_text, unknown_name
 
 Direction = Literal["maximize", "minimize"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -133,9 +133,11 @@ class StopSpec(Spec):
         if self.target is not None:
             rules.append(f"at {self.target:g}")
         if self.no_improvement is not None:
-            rules.append(f"after {self.no_improvement:,} trials in full without a better one")
+            rules.append(
+                f"after {count_text(self.no_improvement, 'trial')} in full without a better one"
+            )
         if self.epochs is not None:
-            rules.append(f"after {self.epochs:,} epochs")
+            rules.append(f"after {count_text(self.epochs, 'epoch')}")
         return ", ".join(rules)
 
 

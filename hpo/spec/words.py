@@ -31,6 +31,11 @@ def shown(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
+def count_text(number: int, noun: str) -> str:
+    """A number of things: `1 trial`, `80 trials`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def range_of(distribution: Distribution) -> str:
     """The values of a distribution, to be written instead of another: `8 to 64 in steps of 8`."""
     if isinstance(distribution, Choice):

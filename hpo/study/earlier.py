@@ -16,6 +16,7 @@ from hpo.spec.experiment import Experiment
 from hpo.spec.goal import Goal
 from hpo.spec.start import start_points
 from hpo.spec.translate import can_take, nearest, translated, translations
+from hpo.spec.words import count_text
 from hpo.study.database import is_same_database, parsed_url
 from hpo.study.events import StudyState, fold
 from hpo.study.journal import Journal
@@ -77,8 +78,8 @@ def knowledge_of(experiment: Experiment, journal: Journal, say: Callable[[str], 
     outside = sum(hparams is None for hparams in changed.values())
     if outside:
         say(
-            f"{outside} of {len(state)} trials lie outside the space as it is now: they stay in"
-            " the study, and the sampler does not learn from them."
+            f"Outside the space as it is now: {outside:,} of {count_text(len(state), 'trial')}."
+            " What is outside stays in the study, and the sampler does not learn from it."
         )
 
     def record(move: RangeMove) -> None:

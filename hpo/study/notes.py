@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, TypeAlias
 
 from hpo.space import RangeMove
+from hpo.spec.words import count_text
 from hpo.trial import HParams, Trial, TrialState
 
 
@@ -24,7 +25,8 @@ class Move:
     def __str__(self) -> str:
         move = self.move
         bounds = f"{move.low:.6g} to {move.high:.6g}"
-        return f"{move.path} ranges from {bounds} after {move.trials} trials: {move.reason}."
+        when = f"after {count_text(move.trials, 'trial')}"
+        return f"{move.path} ranges from {bounds} {when}: {move.reason}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,8 @@ class Learn:
 
     def __str__(self) -> str:
         return (
-            f"From {self.source}: {len(self.points)} configurations to try first, and"
-            f" {len(self.trials)} results for the sampler."
+            f"From {self.source}: {count_text(len(self.points), 'configuration')} to try first,"
+            f" and {count_text(len(self.trials), 'result')} for the sampler."
         )
 
 

@@ -23,6 +23,7 @@ from hpo.spec.load import require_search
 from hpo.spec.merging import NOTHING, Merging
 from hpo.spec.programs import count_programs
 from hpo.spec.search import SearchSpec
+from hpo.spec.words import count_text
 from hpo.study.events import MERGING, Pin
 from hpo.study.journal import Journal
 
@@ -69,10 +70,11 @@ def plan_study(
 
     plans = replace(each, usual=spread(each.usual), others=tuple(map(spread, each.others)))
     _explain_cohorts(search, experiment.space, programs, plans.usual.lanes, platform, explain)
-    explain(f"A new program has {plans.usual.lanes} lanes a pool: {plans.usual.why}.")
+    explain(f"A new program has {count_text(plans.usual.lanes, 'lane')} a pool: {plans.usual.why}.")
     for label, pin in journal.state.pins.items():
         if label != MERGING:
-            explain(f"Program {label} is pinned: {pin['form']}, {pin['lanes']} lanes a pool.")
+            pinned = count_text(pin["lanes"], "lane")
+            explain(f"Program {label} is pinned: {pin['form']}, {pinned} a pool.")
     return StudyPlan(merging, plans)
 
 

@@ -40,6 +40,7 @@ from hpo.spec.merging import Merging
 from hpo.spec.pruner import for_losses
 from hpo.spec.scheduler import OptunaPruner
 from hpo.spec.search import SearchSpec
+from hpo.spec.words import count_text
 from hpo.study.checkpoints import CheckpointFolder, CheckpointWriter
 from hpo.study.deciding import Rules
 from hpo.study.driver import Driver
@@ -223,7 +224,7 @@ def run_study(
             say(f"Trials were given up, and count as diverged: {excuse}")
         if driver.differences:
             say(
-                f"{driver.differences} epochs that were trained again came out otherwise than "
+                f"{count_text(driver.differences, 'epoch')} trained again came out otherwise than "
                 "stored; the stored values stand. Is this another machine?"
             )
         if reason in ("finished", "exhausted"):
@@ -250,9 +251,10 @@ class DataSets:
             self._loaded[key] = load_data(spec, self._folder, self._home, self._cache)
         data = self._loaded[key]
         if spec.batch_size > len(data.train):
+            rows = count_text(len(data.train), "row")
             raise HpoError(
-                f"data.batch_size: {spec.batch_size} is larger than the {len(data.train)} rows of "
-                "the training split: make it smaller."
+                f"data.batch_size: {spec.batch_size} is larger than the {rows} of the training "
+                "split: make it smaller."
             )
         return data
 
@@ -337,5 +339,6 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
 
 def _resumed(state: StudyState, total: int) -> str:
     if len(state) >= total and all(trial.state.is_finished for trial in state.trials):
-        return f"All {len(state)} trials have ended: a larger --trials adds to them."
-    return f"Resuming: {len(state)} of {total} trials have been started."
+        count = count_text(len(state), "trial")
+        return f"The study has ended with {count}: a larger --trials adds to it."
+    return f"Resuming: {len(state):,} of {count_text(total, 'trial')} started."

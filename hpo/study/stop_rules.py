@@ -6,6 +6,7 @@ import math
 
 from hpo.search.pareto import dominates
 from hpo.spec.goal import StopSpec
+from hpo.spec.words import count_text
 from hpo.study.events import StopReason, StudyState
 from hpo.trial import Trial, TrialState
 
@@ -64,12 +65,9 @@ def stop_sentence(reason: StopReason, spec: StopSpec) -> str | None:
         case "target":
             return f"a trial has reached search.stop.target ({spec.target:g}): set another to go on"
         case "no_improvement":
-            return (
-                f"{spec.no_improvement:,} trials in a row were no better "
-                "(search.stop.no_improvement): set more to go on"
-            )
+            count = count_text(spec.no_improvement or 0, "trial")
+            return f"nothing better in {count} (search.stop.no_improvement): set more to go on"
         case "epochs":
-            return (
-                f"all {spec.epochs:,} epochs of search.stop.epochs are trained: set more to go on"
-            )
+            count = count_text(spec.epochs or 0, "epoch")
+            return f"search.stop.epochs is reached ({count}): set more to go on"
     return None

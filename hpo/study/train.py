@@ -31,6 +31,7 @@ from hpo.errors import HpoError
 from hpo.spec.changes import changing, stages
 from hpo.spec.dump import dump_spec
 from hpo.spec.experiment import Experiment, Training
+from hpo.spec.words import count_text
 from hpo.study.provenance import Provenance, library_versions
 from hpo.study.replicas import deviation_of, mean_of, replica_training
 from hpo.study.run import Surroundings
@@ -69,7 +70,7 @@ class StoppedError(HpoError):
     """A training that a signal ended; `signal` is its number."""
 
     def __init__(self, epochs: int, folder: Path, signal: int) -> None:
-        super().__init__(f"stopped after {epochs} epochs: {folder} was not written.")
+        super().__init__(f"stopped after {count_text(epochs, 'epoch')}: {folder} was not written.")
         self.signal = signal
 
 

@@ -239,7 +239,7 @@ def test_where_all_went_on_from_others_the_best_is_tried_and_no_result_is_told(s
     (note,), said = learn(storage, an_experiment(search={"from": ["there"]}))
     assert [point["model.dropout"] for point in note.points] == [0.25]
     assert note.trials == ()
-    assert said == ["From there: 1 configurations to try first, and 0 results for the sampler."]
+    assert said == ["From there: 1 configuration to try first, and 0 results for the sampler."]
 
 
 def test_no_results_are_promised_to_a_sampler_that_is_told_of_none(storage, there):
@@ -258,8 +258,8 @@ def test_trials_outside_the_space_are_said_and_told_to_no_sampler():
     known = knowledge_of(experiment, pen, said.append)
     assert known.changed == {0: {"model.dropout": 0.2, "model.norm": "none"}, 1: None}
     assert said == [
-        "1 of 2 trials lie outside the space as it is now: they stay in the study, and the sampler"
-        " does not learn from them."
+        "Outside the space as it is now: 1 of 2 trials. What is outside stays in the study, and the"
+        " sampler does not learn from it."
     ]
 
 

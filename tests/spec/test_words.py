@@ -1,0 +1,18 @@
+"""Values in the words of messages."""
+
+import pytest
+
+from hpo.spec.goal import StopSpec
+from hpo.spec.words import count_text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 trials"), (1, "1 trial"), (2, "2 trials"), (1500, "1,500 trials")]
+)
+def test_what_is_counted_is_told_as_one_or_as_many(number, text):
+    assert count_text(number, "trial") == text
+
+
+def test_what_ends_a_study_is_told_as_one_or_as_many():
+    stop = StopSpec(no_improvement=1, epochs=1)
+    assert str(stop) == "after 1 trial in full without a better one, after 1 epoch"
