@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import TypeAlias
 
 from hpo.trial import HParam
@@ -29,9 +30,7 @@ class Float:
     def at(self, position: float) -> float:
         """The value at a `position` in [0, 1) of the range's scale."""
         if self.step is not None:
-            index = math.floor(position * self.size)
-            # Rounding hides the noise of 0.1 + 2 * 0.1, which users would see in their exports.
-            return min(float(f"{self.low + index * self.step:.12g}"), self.high)
+            return min(_on_grid(self.low, self.step, math.floor(position * self.size)), self.high)
         if self.log:
             low, high = math.log(self.low), math.log(self.high)
             return min(max(math.exp(low + position * (high - low)), self.low), self.high)
@@ -108,16 +107,37 @@ def can_give(distribution: Distribution, value: HParam) -> bool:
 
 
 def with_bounds(distribution: Distribution, low: float, high: float) -> Distribution:
-    """A range with other bounds.
+    """A range with other bounds; one that moves in steps keeps its values where both have them.
+
+    Such bounds are taken inwards to a whole number of steps from the low of now, and a bound of now
+    stays where none of its values is lost or won. Nothing is left where low comes out above high.
 
     Raises:
         ValueError: for a choice, which has none.
     """
     match distribution:
-        case Float():
+        case Float(step=None):
             return replace(distribution, low=float(low), high=float(high))
-        case Int():
-            return replace(distribution, low=int(low), high=int(high))
+        case Float(low=start, step=step):
+            assert step is not None
+            first, last = -_steps(low, start, step), _steps(start, high, step)
+            return replace(
+                distribution,
+                low=start if first == 0 else _on_grid(start, step, first),
+                high=distribution.high
+                if last == _steps(start, distribution.high, step)
+                else _on_grid(start, step, last),
+            )
+        case Int(low=start, step=step):
+            first = -((start - math.ceil(low)) // step)
+            last = (math.floor(high) - start) // step
+            return replace(
+                distribution,
+                low=start + first * step,
+                high=distribution.high
+                if last == (distribution.high - start) // step
+                else start + last * step,
+            )
         case Choice():
             raise ValueError("a choice has no bounds")
 
@@ -136,6 +156,11 @@ def same_value(one: HParam, other: HParam) -> bool:
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     return one == other
+
+
+def _on_grid(low: float, step: float, index: int) -> float:
+    # In decimals, as they are written: 0.1 + 2 * 0.1 is not 0.3 in binary, nor -0.3 + 3 * 0.1 zero.
+    return float(Decimal(str(low)) + index * Decimal(str(step)))
 
 
 def _steps(low: float, high: float, step: float) -> int:

@@ -17,7 +17,7 @@ from hpo.space import Choice, Condition, Dimension, Distribution
 from hpo.spec.data import size_text
 from hpo.spec.experiment import Experiment
 from hpo.spec.programs import count_programs
-from hpo.spec.words import count_text, shown
+from hpo.spec.words import count_text, shown, steps_of
 
 
 @dataclass(frozen=True)
@@ -193,9 +193,8 @@ def distribution_text(distribution: Distribution) -> str:
     """A distribution as people read it: `0.0001 to 0.1, log`."""
     if isinstance(distribution, Choice):
         return ", ".join(shown(value) for value in distribution.values)
-    step = "" if distribution.step in (None, 1) else f" in steps of {shown(distribution.step)}"
     log = ", log" if distribution.log else ""
-    return f"{shown(distribution.low)} to {shown(distribution.high)}{step}{log}"
+    return f"{shown(distribution.low)} to {shown(distribution.high)}{steps_of(distribution)}{log}"
 
 
 def condition_text(when: Condition | None) -> str:

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 from hpo.search.comparing import comparable_losses
 from hpo.search.earlier import InThisSpace
 from hpo.search.levels import position_of
-from hpo.space import Choice, Dimension, Int, RangeMove, SearchSpace, can_give, with_bounds
+from hpo.space import (
+    Choice,
+    Dimension,
+    Distribution,
+    Int,
+    RangeMove,
+    SearchSpace,
+    can_give,
+    with_bounds,
+)
 from hpo.trial import HParam, HParams, Trial
 
 if TYPE_CHECKING:
@@ -192,13 +201,15 @@ def _to(
     else:
         bound = low + place * (high - low)
     bound = float(f"{bound:.6g}")
-    if isinstance(distribution, Int):
+    if distribution.step is not None and not distribution.log:
+        bound = low + round((bound - low) / distribution.step) * distribution.step
+    elif isinstance(distribution, Int):
         bound = round(bound)
     bound = min(max(bound, limits[0]), limits[1])
-    low, high = (bound, distribution.high) if side < 0 else (distribution.low, bound)
-    if low >= high or (low, high) == (distribution.low, distribution.high):
+    moved = with_bounds(distribution, *((bound, high) if side < 0 else (low, bound)))
+    if moved == distribution or not _is_range(moved):
         return None
-    return low, high, reason
+    return *_bounds(replace(dimension, distribution=moved)), reason
 
 
 def _to_limits(space: SearchSpace, trials: int) -> list[RangeMove]:
@@ -224,6 +235,12 @@ def _bounds(dimension: Dimension) -> tuple[float, float]:
     return dimension.distribution.low, dimension.distribution.high
 
 
+def _is_range(distribution: Distribution) -> bool:
+    return not isinstance(distribution, Choice) and (
+        distribution.low < distribution.high and distribution.size > 1
+    )
+
+
 def _distance(place: float, side: int) -> float:
     return place if side < 0 else 1 - place
 
@@ -242,11 +259,9 @@ def _chance_of_at_least(successes: int, tries: int, chance: float) -> float:
 def _moved(dimension: Dimension, low: float, high: float) -> Dimension:
     assert dimension.limits is not None
     low, high = max(low, dimension.limits[0]), min(high, dimension.limits[1])
-    if isinstance(dimension.distribution, Int):
-        low, high = math.ceil(low), math.floor(high)
-    if low >= high:
-        return dimension
     distribution = with_bounds(dimension.distribution, low, high)
+    if not _is_range(distribution):
+        return dimension
     prior = dimension.prior
     if prior is not None and not can_give(distribution, prior.value):
         prior = None

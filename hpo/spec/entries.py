@@ -133,8 +133,6 @@ def _adapt(
         return None
     if isinstance(distribution, Choice):
         return Mistake(here, "does not go with choice: remove it, or write float or int")
-    if distribution.step not in (None, 1):
-        return Mistake(here, "does not go with step: remove one")
     if written is True:
         return True
     if not isinstance(written, list) or len(written) != 2 or not all(map(_is_number, written)):

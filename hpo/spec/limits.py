@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 from hpo.space import Choice, Float, Int
 from hpo.spec.entries import Entry
@@ -21,17 +22,17 @@ def limits_of(entry: Entry) -> tuple[float, float]:
 
 
 def _limit(path: str, distribution: Float | Int, side: int) -> float:
-    low, high = float(distribution.low), float(distribution.high)
+    # In decimals, as they are written: 0.1 - (0.3 - 0.1) / 2 is not 0 in binary.
+    low, high = Decimal(str(distribution.low)), Decimal(str(distribution.high))
     if distribution.log:
-        low, high = math.log(low), math.log(high)
+        low, high = low.ln(), high.ln()
     for share in _SHARES:
-        end = (low if side < 0 else high) + side * share * (high - low)
-        try:
-            limit = math.exp(end) if distribution.log else end
-        except OverflowError:
-            continue
+        end = (low if side < 0 else high) + side * Decimal(share) * (high - low)
+        limit = float(end.exp() if distribution.log else end)
         # Twelve digits hide the noise of exp and log, which users would see.
         limit = float(f"{limit:.12g}")
+        if not math.isfinite(limit):
+            continue
         value = round(limit) if isinstance(distribution, Int) else limit
         if (not distribution.log or value > 0) and _is_taken(path, value):
             return value
@@ -39,7 +40,7 @@ def _limit(path: str, distribution: Float | Int, side: int) -> float:
 
 
 def _is_taken(path: str, value: float) -> bool:
-    return math.isfinite(value) and all(
+    return all(
         leaf.field not in field_errors(leaf.owner, {leaf.field: value})
         for leaf in leaves_at(Training, path)
     )

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import annotated_types
 from pydantic.fields import FieldInfo
 
-from hpo.space import Choice, Distribution
+from hpo.space import Choice, Distribution, Float, Int
 from hpo.spec.marks import Spec
 
 _LONGEST = 60
@@ -40,8 +40,15 @@ def range_of(distribution: Distribution) -> str:
     """The values of a distribution, to be written instead of another: `8 to 64 in steps of 8`."""
     if isinstance(distribution, Choice):
         return any_of(distribution.values)
-    step = "" if distribution.step in (None, 1) else f" in steps of {distribution.step}"
-    return f"{distribution.low} to {distribution.high}{step}"
+    return f"{distribution.low} to {distribution.high}{steps_of(distribution)}"
+
+
+def steps_of(distribution: Float | Int) -> str:
+    """The steps of a range, to go behind it: ` in steps of 8`."""
+    is_plain = distribution.step is None or (
+        isinstance(distribution, Int) and distribution.step == 1
+    )
+    return "" if is_plain else f" in steps of {shown(distribution.step)}"
 
 
 def any_of(values: Sequence[Any]) -> str:

@@ -1,6 +1,7 @@
 """Ranges that follow the search."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hpo.search.earlier import Lesson
 from hpo.search.knowledge import Knowledge
 from hpo.search.levels import position_of
 from hpo.search.sampler import Setting, make_sampler
-from hpo.space import Choice, Condition, Dimension, Float, Int, RangeMove, SearchSpace
+from hpo.space import Choice, Condition, Dimension, Float, Int, RangeMove, SearchSpace, values_of
 from hpo.spec.scheduler import NoScheduler
 from hpo.spec.schema import variants_of
 from hpo.spec.search import Random, SearchSpec, Tpe
@@ -205,6 +206,77 @@ def test_a_study_whose_ranges_are_used_up_goes_on_in_all_that_their_limits_allow
     )
     assert all(1 <= t.hparams["x"] <= 6 for t in trials[:12])
     assert len(moves) == 1  # what is tried whole is not narrowed again
+
+
+@st.composite
+def stepped(draw):
+    """A dimension in steps of a few digits, and limits that need not lie on its grid."""
+    if draw(st.booleans()):
+        low, step = draw(st.integers(-50, 50)), draw(st.integers(1, 9))
+        width, below, above = (draw(st.integers(0, 90)) for _ in range(3))
+        high = low + step + width
+        return Dimension("x", Int(low, high, step=step), limits=(low - below, high + above))
+    digits = draw(st.integers(1, 4))
+    low, step = draw(st.integers(-999, 999)) / 10**digits, draw(st.integers(1, 40)) / 10**digits
+    width, below, above = (draw(st.floats(0, 20)) * step for _ in range(3))
+    high = low + 1.01 * step + width
+    return Dimension("x", Float(low, high, step=step), limits=(low - below, high + above))
+
+
+def on_grid(value, distribution):
+    steps = (Fraction(str(value)) - Fraction(str(distribution.low))) / Fraction(
+        str(distribution.step)
+    )
+    return steps.denominator == 1
+
+
+@settings(deadline=None, max_examples=150)
+@given(stepped(), st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=4))
+def test_wherever_a_stepped_range_moves_its_values_are_steps_from_the_low_that_is_written(
+    dimension, places
+):
+    space = SearchSpace((dimension,))
+    written, (least, most) = dimension.distribution, dimension.limits
+    for one, other in places:
+        low, high = sorted(least + place * (most - least) for place in (one, other))
+        ranges = with_moves(space, [RangeMove("x", low, high, 20, "")])
+        assert widest(ranges).by_path["x"].distribution.size == widest(space).size
+        for wider in (ranges, widest(space), widest(ranges)):
+            values = values_of(wider.by_path["x"].distribution)
+            assert len(values) >= 2
+            assert all(on_grid(value, written) for value in values)
+            assert least - 1e-9 <= min(values) <= max(values) <= most + 1e-9
+    assert set(values_of(written)) <= set(values_of(widest(space).by_path["x"].distribution))
+
+
+@settings(deadline=None, max_examples=60)
+@given(stepped(), st.floats(0, 1), st.integers(6, 60))
+def test_a_stepped_range_decides_to_move_by_whole_steps(dimension, best, count):
+    space, moves, trials = SearchSpace((dimension,)), [], []
+    full = widest(space).by_path["x"].distribution
+    for _ in range(4):
+        ranges = with_moves(space, moves)
+        trials += trials_of(
+            ranges, count, lambda h: abs(position_of(full, h["x"]) - best), len(trials)
+        )
+        move = next_move(ranges, trials, moves[-1].trials if moves else 0)
+        if move is not None:
+            assert move.low == dimension.distribution.low or on_grid(
+                move.low, dimension.distribution
+            )
+            moves.append(move)
+            kept = with_moves(space, moves).by_path["x"].distribution
+            inside = {t.hparams["x"] for t in trials if kept.low <= t.hparams["x"] <= kept.high}
+            assert inside <= set(values_of(kept))
+
+
+def test_a_stepped_range_that_is_used_up_goes_on_by_the_same_steps():
+    space = SearchSpace((Dimension("x", Float(0.3, 0.6, step=0.1), limits=(-0.05, 1.04)),))
+    moves = []
+    trials = all_of(Random(name="random"), space, moves, 1, lambda h: h["x"])
+    tried = sorted(trial.hparams["x"] for trial in trials)
+    assert tried == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+    assert [(move.low, move.high) for move in moves] == [(0.0, 1.0)]
 
 
 def test_a_range_that_was_narrowed_and_used_up_is_tried_in_full():

@@ -180,7 +180,6 @@ def test_a_mistake_in_a_point_is_one_line(start, message):
         ({"float": [0.0, 0.5], "adapt": 3}, "space.model.dropout.adapt: cannot be 3: write true, or its limits [low, high]"),
         ({"float": [0.0, 0.5], "adapt": [0.1, 0.9]}, "space.model.dropout.adapt: [0.1, 0.9] leaves out some of 0.0 to 0.5: write wider limits"),
         ({"float": [0.0, 0.5], "adapt": [0.0, 1.0]}, "space.model.dropout.adapt: cannot be 1.0: write a number from 0 to below 1"),
-        ({"float": [0.0, 0.5], "step": 0.1, "adapt": True}, "space.model.dropout.adapt: does not go with step: remove one"),
         ({"choice": [0.1, 0.2], "adapt": True}, "space.model.dropout.adapt: does not go with choice: remove it, or write float or int"),
         ({"float": [0.1, 0.5], "log": True, "adapt": [0, 0.9]}, "space.model.dropout.adapt: low (0) must be above 0 for log: raise it or remove log"),
     ],
@@ -197,9 +196,11 @@ def test_a_range_that_moves_keeps_to_what_its_leaf_takes():
             "model.dropout": {"float": [0.0, 0.5], "adapt": True},
             "optimizer.learning_rate": {"float": [0.01, 0.1], "log": True, "adapt": True},
             "data.batch_size": {"int": [16, 64], "adapt": [1, 128]},
+            "optimizer.weight_decay": {"float": [0.1, 0.3], "step": 0.1, "adapt": True},
         }
     ).space
-    assert [d.limits for d in space.dimensions] == [(0.0, 0.75), (0.001, 1.0), (1, 128)]
+    limits = [(0.0, 0.75), (0.001, 1.0), (1, 128), (0.0, 0.5)]
+    assert [d.limits for d in space.dimensions] == limits
 
 
 def test_a_grid_does_not_move_its_ranges():
