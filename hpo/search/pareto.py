@@ -6,7 +6,9 @@ Values are minimised; a point is one value for each objective.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from operator import le
 from typing import TypeAlias
 
 from hpo.trial import Trial, TrialState
@@ -16,7 +18,7 @@ Point: TypeAlias = tuple[float, ...]
 
 def dominates(one: Point, other: Point) -> bool:
     """Whether `one` is nowhere worse than `other` and somewhere better."""
-    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+    return one != other and all(map(le, one, other))
 
 
 def nondominated(points: Sequence[Point]) -> list[int]:
@@ -44,6 +46,53 @@ def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
     return sorted(front, key=lambda trial: (trial.values, trial.number))
 
 
+def fronts(points: Sequence[Point]) -> list[list[int]]:
+    """The positions of all points by front: those that none beats, those that only these beat, ...
+
+    Each front is in the order of its points; equals share one. With one objective it is a ranking.
+
+    Source: Zhang et al. 2015, "An efficient approach to nondominated sorting for evolutionary
+    multiobjective optimization" (IEEE Transactions on Evolutionary Computation 19), ENS-BS.
+    """
+    found: list[list[int]] = []
+
+    def is_beside(index: int, front: list[int]) -> bool:
+        return not any(dominates(points[other], points[index]) for other in reversed(front))
+
+    # In this order no point can dominate one that comes before it.
+    for index in sorted(range(len(points)), key=lambda index: points[index]):
+        # What a front's point beats, a point of every front before it beats, too.
+        place = bisect_left(found, True, key=lambda front: is_beside(index, front))
+        if place == len(found):
+            found.append([])
+        found[place].append(index)
+    return found
+
+
+def along_front(points: Sequence[Point]) -> Iterator[int]:
+    """The positions of a front's points, so that however few are taken lie far apart.
+
+    First the best of each objective, then again and again the point that is farthest from all
+    before it; each objective counts from its best (0) to its worst (1) on the front.
+
+    Source: Gonzalez 1985, "Clustering to minimize the maximum intercluster distance" (Theoretical
+    Computer Science 38), the choice of heads.
+    """
+    shares = _shares(points)
+    bests = [
+        min(range(len(points)), key=lambda index: (column[index], points[index]))
+        for column in zip(*shares, strict=True)
+    ]
+    distances = dict.fromkeys(range(len(points)), math.inf)
+    ends = list(dict.fromkeys(bests))
+    while distances:
+        index = ends.pop(0) if ends else max(distances, key=lambda other: distances[other])
+        del distances[index]
+        yield index
+        for other in distances:
+            distances[other] = min(distances[other], math.dist(shares[index], shares[other]))
+
+
 def hypervolume(points: Sequence[Point], reference: Point) -> float:
     """The volume of what the points dominate, up to `reference`; exact.
 
@@ -62,17 +111,20 @@ def knee(points: Sequence[Point]) -> int:
 
     Each objective counts from its best (0) to its worst (1) among the points.
     """
+    distances = [math.hypot(*shares) for shares in _shares(points)]
+    return distances.index(min(distances))
+
+
+def _shares(points: Sequence[Point]) -> list[Point]:
+    """The points with each objective from its best (0) to its worst (1) among them."""
     bests, worsts = ([end(column) for column in zip(*points, strict=True)] for end in (min, max))
-
-    def distance(point: Point) -> float:
-        return math.hypot(
-            *(
-                (value - best) / (worst - best) if worst > best else 0.0
-                for value, best, worst in zip(point, bests, worsts, strict=True)
-            )
+    return [
+        tuple(
+            (value - best) / (worst - best) if worst > best else 0.0
+            for value, best, worst in zip(point, bests, worsts, strict=True)
         )
-
-    return min(range(len(points)), key=lambda index: (distance(points[index]), index))
+        for point in points
+    ]
 
 
 def _volume(front: Sequence[Point], reference: Point) -> float:

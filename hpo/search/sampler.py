@@ -78,7 +78,7 @@ def make_sampler(
         picks = _picks(space, setting).picks
         return AutoSearch(picks, lambda pick: make_sampler(pick, space, setting, knowledge))
     learns, known = spec.name not in BLIND, knowledge or Knowledge()
-    if not takes_lessons(spec, space, setting):
+    if not learns:
         known = replace(known, lessons=())
 
     def bare(ranges: SearchSpace, given: Given) -> Sampler:
@@ -101,14 +101,6 @@ def is_learning(spec: SamplerSpec, space: SearchSpace, setting: Setting) -> bool
     """Whether a sampler, or any that `auto` picks, looks at results."""
     picks = _picks(space, setting).picks if isinstance(spec, AutoSampler) else ()
     return any(one.name not in BLIND for one in [pick.spec for pick in picks] or [spec])
-
-
-def takes_lessons(spec: SamplerSpec, space: SearchSpace, setting: Setting) -> bool:
-    """Whether a sampler, or any that `auto` picks, is shown results of other studies.
-
-    They are losses, of one objective.
-    """
-    return setting.objectives == 1 and is_learning(spec, space, setting)
 
 
 def _fitted_per_rung(

@@ -11,6 +11,7 @@ from hpo.errors import StudyError
 from hpo.search.adaptive import widest
 from hpo.search.earlier import Lesson
 from hpo.search.knowledge import Knowledge
+from hpo.search.pareto import Point, along_front, fronts
 from hpo.space import RangeMove, SearchSpace
 from hpo.spec.experiment import Experiment
 from hpo.spec.goal import Goal
@@ -18,14 +19,15 @@ from hpo.spec.start import start_points
 from hpo.spec.translate import can_take, nearest, translated, translations
 from hpo.spec.words import count_text
 from hpo.study.database import is_same_database, parsed_url
-from hpo.study.events import StudyState, fold
+from hpo.study.events import Event, StudyState, fold
 from hpo.study.journal import Journal
 from hpo.study.notes import Learn, Move, Note
 from hpo.study.storage import Storage, StudyRecord
 from hpo.study.stored import stored_experiment
-from hpo.trial import Trial, TrialState
+from hpo.trial import HParams, Trial, TrialState
 
-# Configurations of each earlier study that are tried again, and results that are taken over.
+# Configurations of each earlier study that are tried again (with several objectives one more than
+# there are, if that is more), and results that are taken over.
 _POINTS = 3
 _MOST_TRIALS = 100
 
@@ -58,7 +60,7 @@ def lessons(
         except StudyError as error:
             raise StudyError(f"search.from: {error}") from None
         if not is_told:
-            learnt = replace(learnt, trials=())
+            learnt = replace(learnt, trials=(), unmeasured=())
         say(str(learnt))
         found.append(learnt)
     return found
@@ -98,15 +100,22 @@ def knowledge_of(experiment: Experiment, journal: Journal, say: Callable[[str], 
                 if point is not None and can_take(experiment.space, point)
             ),
         ),
-        lessons=tuple(Lesson(_still(note, space, values), note.is_comparable) for note in learnt),
+        lessons=tuple(
+            Lesson(_still(note, space, values, len(search.goal.objectives)), note.is_comparable)
+            for note in learnt
+        ),
         changed=changed,
         moves=lambda: [note.move for note in state.notes if isinstance(note, Move)],
         record=record,
     )
 
 
-def _still(note: Learn, space: SearchSpace, values: Mapping[str, Any]) -> tuple[Trial, ...]:
+def _still(
+    note: Learn, space: SearchSpace, values: Mapping[str, Any], objectives: int
+) -> tuple[Trial, ...]:
     """The trials of an earlier study that this one's space can still give."""
+    if objectives > 1 and any(len(trial.values) != objectives for trial in note.trials):
+        return ()  # noted by an earlier version, which kept losses alone
     changed = translations(space, values, note.trials)
     return tuple(
         replace(trial, hparams=hparams)
@@ -133,46 +142,100 @@ def _read(
     earlier = stored_experiment(record, storage.where)
     if earlier.search is None or experiment.search is None:
         raise StudyError(f"study '{record.name}' has no search: name another.")
-    # Its own objective, and the constraints of this study, as far as it measured those metrics.
-    goal = Goal(earlier.search.goal.objectives, experiment.search.goal.constraints)
-    state = fold(storage.events(record.id), goal)
-    complete = _ranked(state, earlier.training.train.epochs)
-    # The hparams of those that went on from another's weights did not lead to these losses.
-    own = [trial for trial in complete if not trial.exploited]
-    values = earlier.training.model_dump(exclude_unset=True)
-    epochs = experiment.training.train.epochs
-    space = widest(experiment.space)
-    trials = []
-    for trial in spread(own, _MOST_TRIALS):
-        hparams = translated(space, values, trial.hparams)
-        if hparams is not None:
-            losses = resampled(trial.losses, epochs)
-            shown = Trial(trial.number, hparams, trial.state, losses, violation=trial.violation)
-            trials.append(shown)
-    points: list[Mapping[str, Any]] = []
-    # To try the last hparams of a population is better than to try nothing of it.
-    for trial in own or complete:
-        point = nearest(experiment.space, values, trial.hparams)
-        if point is not None and point not in points:
-            points.append(point)
-        if len(points) == _POINTS:
-            break
-    is_comparable = (
-        record.data_fingerprint == fingerprint
-        and earlier.search.goal.first == experiment.search.goal.first
-        and earlier.training.train.epochs == epochs
-    )
-    return Learn(source, is_comparable, tuple(points), tuple(trials))
-
-
-def _ranked(state: StudyState, epochs: int) -> list[Trial]:
-    """The trials that trained in full, best first; behind them what breaks the constraints."""
-    finished = [
+    theirs, ours = earlier.search.goal, experiment.search.goal
+    is_single = len(ours.objectives) == 1
+    state, unmeasured = _judged(storage.events(record.id), theirs, ours)
+    complete = [
         trial
         for trial in state.trials
-        if trial.state is TrialState.COMPLETE and trial.epochs == epochs
+        if trial.state is TrialState.COMPLETE and trial.epochs == earlier.training.train.epochs
     ]
-    return sorted(finished, key=lambda trial: (trial.violation, trial.losses[-1], trial.number))
+    # The hparams of those that went on from another's weights did not lead to these losses. Still,
+    # to try the last hparams of a population is better than to try nothing of it.
+    own = [trial for trial in complete if not trial.exploited]
+    ranked = _ranked(own or complete)
+    values = earlier.training.model_dump(exclude_unset=True)
+    # Where there is one objective, a trial's losses say it all.
+    results = [replace(t, values=()) if is_single else t for front in ranked for t in front]
+    if not own or (unmeasured and not is_single):
+        results = []
+    is_comparable = (
+        record.data_fingerprint == fingerprint
+        and not unmeasured
+        and earlier.training.train.epochs == experiment.training.train.epochs
+    )
+    return Learn(
+        source,
+        is_comparable,
+        _to_try(ranked, experiment.space, values, max(_POINTS, len(state.goal.objectives) + 1)),
+        _to_show(results, experiment, values),
+        () if is_single else unmeasured,
+    )
+
+
+def _judged(
+    events: Sequence[Event], theirs: Goal, ours: Goal
+) -> tuple[StudyState, tuple[str, ...]]:
+    """An earlier study by our objectives, and those of their metrics that it has not measured.
+
+    Where there are any of these, it is judged by its own objectives. The constraints are ours, as
+    far as it measured their metrics.
+    """
+    state = fold(events, Goal(theirs.objectives, ours.constraints))
+    ended = [state.results(t.number) for t in state.trials if t.state is TrialState.COMPLETE]
+    reports = [report for line in state.metrics.values() for report in line]
+    unmeasured = tuple(
+        objective.metric
+        for objective in ours.objectives
+        # The first is followed epoch by epoch, the others where a training ends.
+        for results in [reports if objective is ours.first else ended]
+        if any(objective.metric not in measured for measured in results)
+    )
+    if unmeasured or theirs.objectives == ours.objectives:
+        return state, unmeasured
+    return fold(events, ours), ()
+
+
+def _ranked(trials: Sequence[Trial]) -> list[list[Trial]]:
+    """Trials by front, the best first; behind them, one by one, what breaks the constraints."""
+    kept = [trial for trial in trials if trial.violation == 0]
+    broken = [trial for trial in trials if trial.violation > 0]
+    return [
+        *([kept[index] for index in front] for front in fronts([_point(trial) for trial in kept])),
+        *([t] for t in sorted(broken, key=lambda t: (t.violation, _point(t), t.number))),
+    ]
+
+
+def _point(trial: Trial) -> Point:
+    """What a trial came to, in each of the objectives."""
+    return trial.values or trial.losses[-1:]
+
+
+def _to_try(
+    ranked: Sequence[Sequence[Trial]], space: SearchSpace, values: Mapping[str, Any], most: int
+) -> tuple[HParams, ...]:
+    """At most so many configurations of a space: those of each front from its ends inwards."""
+    points: list[HParams] = []
+    for front in ranked:
+        for index in along_front([_point(trial) for trial in front]):
+            point = nearest(space, values, front[index].hparams)
+            if point is not None and point not in points:
+                points.append(point)
+            if len(points) == most:
+                return tuple(points)
+    return tuple(points)
+
+
+def _to_show(
+    ranked: Sequence[Trial], experiment: Experiment, values: Mapping[str, Any]
+) -> tuple[Trial, ...]:
+    """Of ranked trials, those that a study's space could have brought forth, in its epochs."""
+    space, epochs = widest(experiment.space), experiment.training.train.epochs
+    return tuple(
+        replace(trial, hparams=hparams, losses=resampled(trial.losses, epochs))
+        for trial in spread(ranked, _MOST_TRIALS)
+        if (hparams := translated(space, values, trial.hparams)) is not None
+    )
 
 
 def spread(trials: Sequence[Trial], most: int) -> list[Trial]:

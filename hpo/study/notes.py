@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, TypeAlias
 
@@ -34,9 +34,10 @@ class Learn:
     """What the study at `source` tells this one; kept, for that study may change or go.
 
     `points` are its best configurations, to be tried here; `trials` those that trained in full, in
-    the terms of this one, with a loss for each of our epochs and by how much each breaks our
-    constraints. Their losses stand beside ours where `is_comparable`; else they are of another
-    problem.
+    the terms of this one, with a loss for each of our epochs, the values of our objectives where
+    there are several, and by how much each breaks our constraints. They stand beside ours where
+    `is_comparable`; else they are of another problem. Of several objectives, those that are
+    `unmeasured` there are why it has no results for us.
     """
 
     kind: ClassVar[str] = "learn"
@@ -44,6 +45,7 @@ class Learn:
     is_comparable: bool
     points: tuple[HParams, ...]
     trials: tuple[Trial, ...]
+    unmeasured: tuple[str, ...] = ()
 
     def to_value(self) -> dict[str, Any]:
         """The note as plain values."""
@@ -52,14 +54,18 @@ class Learn:
             "is_comparable": self.is_comparable,
             "points": [dict(point) for point in self.points],
             "trials": [
-                [t.number, dict(t.hparams), list(t.losses), t.violation] for t in self.trials
+                [t.number, dict(t.hparams), list(t.losses), t.violation, list(t.values)]
+                for t in self.trials
             ],
+            "unmeasured": list(self.unmeasured),
         }
 
     def __str__(self) -> str:
+        why = f", for it has not measured {' and '.join(self.unmeasured)}"
         return (
             f"From {self.source}: {count_text(len(self.points), 'configuration')} to try first,"
-            f" and {count_text(len(self.trials), 'result')} for the sampler."
+            f" and {count_text(len(self.trials), 'result')} for the sampler"
+            f"{why if self.unmeasured else ''}."
         )
 
 
@@ -72,9 +78,21 @@ def note_from(kind: str, value: Mapping[str, Any]) -> Note:
         # The written range is missing in what earlier versions wrote.
         written = value.get("written")
         return Move(RangeMove(**{**value, "written": tuple(written) if written else None}))
-    trials = tuple(
-        # The violation is missing in what earlier versions wrote.
-        Trial(number, hparams, TrialState.COMPLETE, tuple(losses), violation=sum(violation))
-        for number, hparams, losses, *violation in value["trials"]
+    return Learn(
+        value["source"],
+        value["is_comparable"],
+        tuple(value["points"]),
+        tuple(_result(*plain) for plain in value["trials"]),
+        tuple(value.get("unmeasured", ())),
     )
-    return Learn(value["source"], value["is_comparable"], tuple(value["points"]), trials)
+
+
+def _result(
+    number: int,
+    hparams: HParams,
+    losses: Sequence[float],
+    # Both are missing in what earlier versions wrote.
+    violation: float = 0.0,
+    values: Sequence[float] = (),
+) -> Trial:
+    return Trial(number, hparams, TrialState.COMPLETE, tuple(losses), tuple(values), violation)

@@ -28,7 +28,7 @@ from hpo.search.auto import picked
 from hpo.search.cohorts import given_in
 from hpo.search.explore import explorer_of
 from hpo.search.knowledge import Knowledge
-from hpo.search.sampler import Setting, is_learning, make_sampler, takes_lessons
+from hpo.search.sampler import Setting, is_learning, make_sampler
 from hpo.search.scheduler import make_scheduler
 from hpo.space import Choice
 from hpo.spec.data import DataSpec
@@ -157,7 +157,7 @@ def run_study(
         for kind, text in picked(search, experiment.space, full).items():
             say(f"The {kind} {getattr(search, kind).name}: {text}.")
         journal.record(Start(driver_info, (*changed, *noted)))
-        is_told = takes_lessons(search.sampler, experiment.space, _setting(experiment, search))
+        is_told = is_learning(search.sampler, experiment.space, _setting(experiment, search))
         for lesson in lessons(
             experiment, storage, data.fingerprint, state.notes, say, is_told=is_told
         ):

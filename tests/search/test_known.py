@@ -1,6 +1,7 @@
 """What a study knows before its sampler is asked: points, priors, other studies, other spaces."""
 
 from dataclasses import replace
+from importlib.util import find_spec
 from statistics import fmean
 
 import pytest
@@ -10,7 +11,7 @@ from hpo.search.earlier import Informed, InThisSpace, Lesson
 from hpo.search.knowledge import Knowledge
 from hpo.search.known import KnownFirst
 from hpo.search.priors import around, prior_share
-from hpo.search.sampler import Setting, make_sampler, takes_lessons
+from hpo.search.sampler import Setting, is_learning, make_sampler
 from hpo.space import Choice, Condition, Dimension, Float, Int, Prior, SearchSpace
 from hpo.spec.population import Pbt
 from hpo.spec.scheduler import NoScheduler
@@ -34,8 +35,8 @@ def sampler_of(name, space, seed=0, **knowledge):
     return make_sampler(SPECS[name](name=name), space, setting, Knowledge(**knowledge))
 
 
-def ended(number, hparams, loss):
-    return Trial(number, hparams, TrialState.COMPLETE, (loss,))
+def ended(number, hparams, loss, *values):
+    return Trial(number, hparams, TrialState.COMPLETE, (loss,), values)
 
 
 class Recorder:
@@ -231,6 +232,30 @@ def test_a_sampler_that_learns_begins_where_the_earlier_study_was_good():
     assert sampler_of("random", PLAIN, lessons=lessons).ask([], 3) == blind.ask([], 3)
 
 
+def test_values_of_another_problem_are_moved_objective_by_objective():
+    inner = Recorder()
+    # The second objective tells nothing there: all trials came to the same.
+    earlier = tuple(ended(n, {"rate": 0.1}, 1000.0 * n, 10.0 * n, 7.0) for n in range(4))
+    sampler = Informed(inner, [Lesson(earlier, is_comparable=False)])
+    own = [ended(n, {"rate": 0.2}, 0.1 * n, 5.0 - n, 2.0 * n) for n in range(4)]
+    sampler.ask(own, 1)
+    shown = inner.shown[0][:4]
+    assert [trial.losses for trial in shown] == [(pytest.approx(0.1 * n),) for n in range(4)]
+    assert [trial.values for trial in shown] == [(pytest.approx(2.0 + n), 3.0) for n in range(4)]
+    # Two results are no scale yet.
+    sampler.ask(own[:2], 1)
+    assert [trial.values for trial in inner.shown[1][:4]] == [trial.values for trial in earlier]
+
+
+def test_a_broken_constraint_is_no_part_of_an_objectives_scale():
+    inner = Recorder()
+    earlier = tuple(ended(n, {"rate": 0.1}, 1.0, float(n), float(n)) for n in range(4))
+    own = [ended(n, {"rate": 0.2}, 1.0, float(n), float(n)) for n in range(4)]
+    own[3] = replace(own[3], violation=9.0)
+    Informed(inner, [Lesson(earlier, is_comparable=False)]).ask(own, 1)
+    assert [trial.values for trial in inner.shown[0][:4]] == [t.values for t in earlier]
+
+
 PBT = Pbt(name="pbt", population=4)
 
 
@@ -239,18 +264,54 @@ PBT = Pbt(name="pbt", population=4)
     [
         ("tpe", NoScheduler(name="none"), 1, True),
         ("auto", NoScheduler(name="none"), 1, True),
-        ("tpe", NoScheduler(name="none"), 2, False),
+        ("tpe", NoScheduler(name="none"), 2, True),
+        ("auto", NoScheduler(name="none"), 2, True),
+        ("nsga2", NoScheduler(name="none"), 2, True),
+        ("nsga3", NoScheduler(name="none"), 3, True),
+        pytest.param(
+            *("optuna_gp", NoScheduler(name="none"), 2, True),
+            marks=pytest.mark.skipif(not find_spec("torch"), reason="an extra"),
+        ),
         ("random", NoScheduler(name="none"), 1, False),
+        ("random", NoScheduler(name="none"), 2, False),
         ("qmc", NoScheduler(name="none"), 1, False),
         ("auto", PBT, 1, False),
     ],
 )
-def test_lessons_reach_samplers_that_learn_of_one_objective(name, scheduler, objectives, is_told):
+def test_lessons_reach_samplers_that_learn(name, scheduler, objectives, is_told):
     spec = SPECS[name](name=name)
     setting = Setting(0, trials=100, epochs=9, scheduler=scheduler, objectives=objectives)
-    assert takes_lessons(spec, PLAIN, setting) == is_told
+    assert is_learning(spec, PLAIN, setting) == is_told
     drawn = sampler_of("random", PLAIN, seed=5).ask([], 20)
-    results = tuple(ended(n, h, abs(h["rate"] - 0.3)) for n, h in enumerate(drawn))
+    results = tuple(
+        # What is best of the second objective is worst of the others.
+        ended(n, h, loss, *([loss, -loss, loss][:objectives] if objectives > 1 else []))
+        for n, h in enumerate(drawn)
+        for loss in [abs(h["rate"] - 0.3)]
+    )
     known = Knowledge(lessons=(Lesson(results, is_comparable=True),))
     informed = make_sampler(spec, PLAIN, setting, known).ask([], 2)
     assert (informed != make_sampler(spec, PLAIN, setting).ask([], 2)) == is_told
+    assert make_sampler(spec, PLAIN, setting, known).ask([], 2) == informed
+
+
+def test_several_objectives_begin_on_the_earlier_studys_front():
+    # Both are best at a rate of 0.3, and one of them at depth 1, the other at depth 9.
+    space = SearchSpace((Dimension("rate", Float(0.0, 1.0)), Dimension("depth", Int(1, 9))))
+    drawn = sampler_of("random", space, seed=5).ask([], 60)
+    earlier = tuple(
+        ended(n, h, miss + h["depth"] / 9, miss + h["depth"] / 9, miss - h["depth"] / 9)
+        for n, h in enumerate(drawn)
+        for miss in [5 * abs(h["rate"] - 0.3)]
+    )
+    setting = Setting(0, trials=100, epochs=1, scheduler=NoScheduler(name="none"), objectives=2)
+    known = Knowledge(lessons=(Lesson(earlier, is_comparable=True),))
+    for name in ("tpe", "nsga2", "nsga3"):
+        spec = SPECS[name](name=name)
+        informed, alone = (
+            fmean(
+                abs(h["rate"] - 0.3) for h in make_sampler(spec, space, setting, told).ask([], 20)
+            )
+            for told in (known, Knowledge())
+        )
+        assert informed < 0.7 * alone

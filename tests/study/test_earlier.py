@@ -11,7 +11,7 @@ from hpo.spec.load import experiment_from_document
 from hpo.study.database import is_same_database, parsed_url
 from hpo.study.earlier import knowledge_of, lessons, resampled, spread
 from hpo.study.event_rows import from_rows, to_row
-from hpo.study.events import End, Propose, Report, StudyState, fold
+from hpo.study.events import Cost, End, Propose, Report, StudyState, fold
 from hpo.study.lease import acquire
 from hpo.study.notes import Learn, Move, note_from
 from hpo.study.storage import Storage
@@ -44,9 +44,11 @@ class Pen:
 
     def flush(self): ...
 
-    def train(self, hparams, *accuracies):
+    def train(self, hparams, *accuracies, **costs):
         number = len(self.state)
         self.record(Propose(hparams, 0), number)
+        if costs:
+            self.record(Cost(costs), number)
         for epoch, accuracy in enumerate(accuracies, start=1):
             self.record(Report(epoch, {"accuracy": accuracy, "loss": 1 - accuracy}), number)
         if len(accuracies) > 1:
@@ -139,7 +141,7 @@ def test_what_was_learnt_is_not_read_again_and_survives_the_log(storage, there):
     [
         ({"train": {"epochs": 4}}, "data-1"),
         ({}, "data-2"),
-        ({"search": {"objective": {"minimize": "loss"}}}, "data-1"),
+        ({"search": {"objective": {"minimize": "train_loss"}}}, "data-1"),  # not measured there
     ],
 )
 def test_another_problem_is_not_comparable(storage, there, parts, fingerprint):
@@ -315,3 +317,148 @@ def test_a_move_of_an_earlier_version_does_not_say_what_was_written():
     move = RangeMove("model.dropout", 0.0, 0.4, 20, "because")
     older = {key: value for key, value in Move(move).to_value().items() if key != "written"}
     assert note_from("move", older) == Move(move)
+
+
+BOTH = {"objective": [{"maximize": "accuracy"}, {"minimize": "parameters"}]}
+DROPOUTS = {"model.dropout": {"float": [0.0, 0.95]}}
+# By dropout; the front by accuracy and parameters is 0.9, 0.2, 0.6, 0.5, 0.1, from end to end.
+ON_TWO = {
+    0.1: (0.50, 100),
+    0.2: (0.90, 900),
+    0.3: (0.60, 950),
+    0.4: (0.40, 500),
+    0.5: (0.60, 150),
+    0.6: (0.80, 500),
+    0.7: (0.89, 890),
+    0.8: (0.10, 960),
+    0.9: (0.91, 1000),
+}
+
+
+@pytest.fixture
+def of_two(storage):
+    """A study with two objectives."""
+
+    def write(pen):
+        for rate, (accuracy, parameters) in ON_TWO.items():
+            pen.train({"model.dropout": rate}, 0.1, accuracy, parameters=parameters)
+
+    store_log(storage, an_experiment(name="there", space=DROPOUTS, search=BOTH), write)
+
+
+def learn_of_two(storage, objective=BOTH["objective"], **search):
+    search = {"from": ["there"], "objective": objective, **search}
+    experiment = an_experiment(name="here", space=DROPOUTS, search=search)
+    (note,), said = learn(storage, experiment)
+    return note, said, experiment
+
+
+def rates(points):
+    return [point["model.dropout"] for point in points]
+
+
+def test_several_objectives_take_points_along_the_front_and_every_value(storage, of_two):
+    note, said, experiment = learn_of_two(storage)
+    # The best of each, and what is farthest from both.
+    assert rates(note.points) == [0.9, 0.1, 0.6]
+    assert said == ["From there: 3 configurations to try first, and 9 results for the sampler."]
+    assert note.is_comparable
+    told = {trial.hparams["model.dropout"]: trial for trial in note.trials}
+    assert {rate: trial.values for rate, trial in told.items()} == {
+        rate: (-accuracy, parameters) for rate, (accuracy, parameters) in ON_TWO.items()
+    }
+    assert told[0.9].losses == (-0.1, -0.91)
+    # From the front to what most others beat.
+    assert list(told) == [0.9, 0.2, 0.7, 0.6, 0.5, 0.1, 0.3, 0.4, 0.8]
+    # What was noted is what the sampler is told after a resume.
+    row = to_row(StudyState(experiment.search.goal).record(note, None, 0))
+    again = fold(from_rows([row]), experiment.search.goal)
+    assert again.notes == [note]
+    pen = Pen(experiment.search.goal)
+    pen.record(again.notes[0])
+    assert knowledge_of(experiment, pen, said.append).lessons[0].trials == note.trials
+
+
+def test_the_order_of_the_objectives_is_that_of_the_study_that_learns(storage, of_two):
+    note, _, _ = learn_of_two(
+        storage, [{"minimize": "loss"}, {"minimize": "parameters"}, {"maximize": "accuracy"}]
+    )
+    # The loss here is what the accuracy leaves to 1.
+    values = {trial.hparams["model.dropout"]: trial.values for trial in note.trials}
+    assert values[0.6] == (pytest.approx(0.2), 500, -0.8)
+    assert note.trials[0].losses == (0.9, pytest.approx(0.09))
+    # One more than there are objectives.
+    assert rates(note.points) == [0.9, 0.1, 0.6, 0.5]
+
+
+def test_points_keep_the_constraints_first(storage, of_two):
+    bound = {"metric": "parameters", "at_most": 520}
+    note, _, _ = learn_of_two(storage, constraints=[bound])
+    assert rates(note.points) == [0.6, 0.1, 0.5]
+    assert [t.hparams["model.dropout"] for t in note.trials if t.violation == 0] == [
+        *(0.6, 0.5, 0.1),
+        0.4,
+    ]
+    bound = {"metric": "parameters", "at_most": 120}
+    note, _, _ = learn_of_two(storage, constraints=[bound])
+    # Then what breaks them least.
+    assert rates(note.points) == [0.1, 0.5, 0.6]
+
+
+@pytest.mark.parametrize(
+    ("objective", "best"),
+    [
+        ({"maximize": "accuracy"}, [0.9, 0.2, 0.7]),
+        ({"minimize": "loss"}, [0.9, 0.2, 0.7]),  # no objective there, but measured
+        ({"minimize": "accuracy"}, [0.8, 0.4, 0.1]),
+    ],
+)
+def test_one_objective_ranks_a_study_of_several_by_itself(storage, of_two, objective, best):
+    note, said, _ = learn_of_two(storage, objective)
+    assert rates(note.points) == best
+    assert rates(trial.hparams for trial in note.trials)[:3] == best
+    assert all(trial.values == () for trial in note.trials)
+    assert note.is_comparable
+    assert said == ["From there: 3 configurations to try first, and 9 results for the sampler."]
+
+
+def test_a_study_of_several_objectives_learns_of_one_where_their_metrics_were_measured(storage):
+    def write(pen):
+        for rate, (accuracy, parameters) in ON_TWO.items():
+            pen.train({"model.dropout": rate}, 0.1, accuracy, parameters=parameters)
+
+    store_log(storage, an_experiment(name="there", space=DROPOUTS), write)
+    note, _, _ = learn_of_two(storage)
+    assert rates(note.points) == [0.9, 0.1, 0.6]
+    assert len(note.trials) == 9
+
+
+def test_without_a_metric_no_results_are_told_and_the_reason_is_said(storage, of_two):
+    objective = [{"maximize": "accuracy"}, {"minimize": "flops"}, {"minimize": "latency_ms"}]
+    note, said, experiment = learn_of_two(storage, objective)
+    # Still, the earlier study's own front is worth a try.
+    assert rates(note.points) == [0.9, 0.1, 0.6]
+    assert note.trials == ()
+    assert not note.is_comparable
+    assert said == [
+        "From there: 3 configurations to try first, and 0 results for the sampler, for it has not"
+        " measured flops and latency_ms."
+    ]
+    row = to_row(StudyState(experiment.search.goal).record(note, None, 0))
+    (again,) = fold(from_rows([row]), experiment.search.goal).notes
+    assert str(again) == said[0]
+
+
+def test_losses_that_an_earlier_version_noted_are_not_told_to_several_objectives():
+    experiment = an_experiment(space=DROPOUTS, search=BOTH)
+    older = {
+        "source": "there",
+        "is_comparable": True,
+        "points": [{"model.dropout": 0.1}],
+        "trials": [[0, {"model.dropout": 0.1}, [-0.5, -0.6], 0.0]],
+    }
+    pen = Pen(experiment.search.goal)
+    pen.record(note_from("learn", older))
+    known = knowledge_of(experiment, pen, [].append)
+    assert known.lessons[0].trials == ()
+    assert rates(known.points) == [0.1]
