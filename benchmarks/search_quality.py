@@ -1,10 +1,12 @@
 """How good a configuration a search has found, against the epochs spent, on tables of trainings.
 
     python benchmarks/search_quality.py --tables FOLDER
+    python benchmarks/search_quality.py --study sqlite:///hpo.db#digits
 
 FOLDER holds the families of tables, a folder each (see README.md beside this file); the environment
 variable HPO_TABLES names it, too. hpo's own samplers, schedulers and assignment are replayed, and
-beside them Optuna's `study.optimize`.
+beside them Optuna's `study.optimize`. With `--study` a study of random draws that trained in full
+takes the place of a table: which search would have done best on these curves?
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from pydantic import TypeAdapter
 from quality.figures import Row, plot, text_table
 from quality.peers import PEERS, optimize
 from quality.replay import Search, replay
-from quality.tables import load_problem, problem_names
+from quality.tables import STUDIES, load_problem, problem_names
 from threadpoolctl import threadpool_limits
 
 from hpo.spec.scheduler import SchedulerSpec
@@ -40,14 +42,9 @@ SEARCHES = ("auto+auto@1", "auto+auto@8", "random+none@8", *PEERS)
 def main() -> None:
     """Run what the command line asks for; print a table, and write figures where asked."""
     args = _arguments()
-    families = problem_names(args.tables)
-    wanted = {f: names for f, names in families.items() if not args.family or f in args.family}
-    if not wanted:
-        sys.exit(f"{args.tables} holds none of the families {args.family or 'known'}: see --help.")
     jobs = [
         (args.tables, family, name, search, seed)
-        for family, names in wanted.items()
-        for name in names[:: max(1, len(names) // args.problems)][: args.problems]
+        for family, name in _problems(args)
         for search in args.search
         for seed in range(args.seeds)
     ]
@@ -60,6 +57,7 @@ def main() -> None:
             run_all = pool.map
         for job, regrets in zip(jobs, run_all(_run, jobs), strict=True):
             _, family, name, search, _ = job
+            family = name.rpartition("#")[2] if family == STUDIES else family
             curves.setdefault((family, search), {}).setdefault(name, []).append(regrets)
     rows = [_row(family, search, by_name) for (family, search), by_name in curves.items()]
     print(text_table(rows, AT))
@@ -69,10 +67,28 @@ def main() -> None:
         plot(rows, args.plot)
 
 
+def _problems(args: argparse.Namespace) -> list[tuple[str, str]]:
+    """The family and the name of each problem that is asked for."""
+    if args.study:
+        for source in args.study:
+            load_problem(args.tables, STUDIES, source)  # exits where that is none
+        return [(STUDIES, source) for source in args.study]
+    families = problem_names(args.tables)
+    wanted = {f: names for f, names in families.items() if not args.family or f in args.family}
+    if not wanted:
+        sys.exit(f"{args.tables} holds none of the families {args.family or 'known'}: see --help.")
+    return [
+        (family, name)
+        for family, names in wanted.items()
+        for name in names[:: max(1, len(names) // args.problems)][: args.problems]
+    ]
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Regret of searches on tables of trainings.")
     tables = os.environ.get("HPO_TABLES")
-    parser.add_argument("--tables", type=Path, default=tables, required=tables is None)
+    parser.add_argument("--tables", type=Path, default=tables)
+    parser.add_argument("--study", nargs="+", help="instead of tables, studies: URL#NAME")
     parser.add_argument("--family", nargs="*", default=[], help="these families alone")
     parser.add_argument("--problems", type=int, default=100, help="at most so many of a family")
     parser.add_argument("--search", nargs="*", default=list(SEARCHES), help="which, by name")
@@ -81,7 +97,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the curves to this file")
     parser.add_argument("--plot", type=Path, help="draw the curves into this PNG")
     args = parser.parse_args()
-    args.tables = Path(args.tables)
+    if args.tables is None and not args.study:
+        parser.error("name a folder with --tables, or studies with --study")
+    args.tables = Path(args.tables or "")
     return args
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpo.search.levels import level_of
 from hpo.space import Choice, Distribution, Float
 from hpo.trial import HParam
 
+from .problem import Problem
 from .replay import Track
-from .tables import Problem
 
 if TYPE_CHECKING:
     import optuna
@@ -78,7 +79,8 @@ def _snapping(sampler: Any, problem: Problem, seed: int) -> Any:
     """The sampler, with each proposal moved to a configuration of the table, as in `replay`."""
     import optuna
 
-    space = {d.path: _distribution(d.distribution) for d in problem.space.dimensions}
+    ours = {d.path: d.distribution for d in problem.space.dimensions}
+    space = {path: _distribution(distribution) for path, distribution in ours.items()}
     taken: set[int] = set()
 
     class Snapping(optuna.samplers.BaseSampler):
@@ -91,7 +93,10 @@ def _snapping(sampler: Any, problem: Problem, seed: int) -> Any:
             for path, distribution in space.items():
                 if path not in proposed:
                     proposed[path] = sampler.sample_independent(study, trial, path, distribution)
-            return dict(problem.snap(proposed, taken))
+            # Optuna is given a choice by its index, which every value can be.
+            wanted = {path: _value(ours[path], at) for path, at in proposed.items()}
+            snapped = problem.snap(wanted, taken)
+            return {path: _suggested(ours[path], snapped[path]) for path in space}
 
         def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
             raise AssertionError("every dimension is relative")
@@ -116,10 +121,19 @@ def _distribution(distribution: Distribution) -> Any:
     return optuna.distributions.IntDistribution(int(low), int(high), log=log)
 
 
+def _value(distribution: Distribution, suggested: Any) -> HParam:
+    """Our value of what Optuna suggests, which is an index for a choice."""
+    return distribution.values[suggested] if isinstance(distribution, Choice) else suggested
+
+
+def _suggested(distribution: Distribution, value: HParam) -> Any:
+    return level_of(distribution, value) if isinstance(distribution, Choice) else value
+
+
 def _suggest(trial: optuna.Trial, path: str, distribution: Distribution) -> HParam:
     if isinstance(distribution, Choice):
-        index = trial.suggest_categorical(path, range(len(distribution.values)))
-        return distribution.values[index]
+        count = len(distribution.values)
+        return _value(distribution, trial.suggest_categorical(path, range(count)))
     low, high, log = distribution.low, distribution.high, distribution.log
     if isinstance(distribution, Float):
         return trial.suggest_float(path, low, high, log=log)

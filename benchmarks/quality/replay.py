@@ -15,7 +15,7 @@ from hpo.spec.search import SamplerSpec
 from hpo.study.assign import Assignment, Occupant, PoolView, assign
 from hpo.trial import HParams, Trial, TrialState
 
-from .tables import Problem
+from .problem import Problem
 
 # How often a full training's worth of epochs is divided by the marks of a `Track`.
 MARKS_PER_TRAINING = 2

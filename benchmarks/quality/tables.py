@@ -1,4 +1,4 @@
-"""Tables of real trainings as problems: a search space, a learning curve of any hparams, a regret.
+"""Tables of real trainings as problems.
 
 A folder holds one family of tables and its `space.json`; each family says how it is read.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,37 +17,11 @@ from hpo.search.levels import level_of
 from hpo.space import Choice, Dimension, Distribution, Float, Int, SearchSpace
 from hpo.trial import HParam, HParams
 
-Curve = Callable[[HParams, np.random.Generator], tuple[float, ...]]
+from .problem import Problem
+from .recorded import of_study, recorded
 
-
-@dataclass(frozen=True)
-class Problem:
-    """One table. `curve` gives the loss after each epoch; it stops before one that is not finite.
-
-    `value` is what a configuration is worth in the end, without noise; `best` is the smallest that
-    is known and `typical` the median of random configurations: a regret is told in shares of the
-    distance between them.
-
-    A study on a table of some configurations is a search among these, with their own values and
-    curves, for every search alike: `snap` gives the one that stands for a proposal. It is the
-    nearest, on axes scaled to [0, 1], that is not in `taken`, to which it is added.
-    """
-
-    name: str
-    space: SearchSpace
-    epochs: int
-    curve: Curve
-    value: Callable[[HParams], float]
-    best: float
-    typical: float
-    snap: Callable[[HParams, set[int]], HParams] = lambda hparams, taken: hparams
-
-    def regret(self, hparams: HParams) -> float:
-        """0 for the best known configuration, 1 for a typical random one and all that are worse."""
-        value = self.value(hparams)
-        if not np.isfinite(value):
-            return 1.0
-        return float(np.clip((value - self.best) / (self.typical - self.best), 0.0, 1.0))
+# The family of problems that are studies, whose names are their sources, `URL#NAME`.
+STUDIES = "study"
 
 
 def problem_names(tables: Path) -> dict[str, tuple[str, ...]]:
@@ -63,6 +36,8 @@ def problem_names(tables: Path) -> dict[str, tuple[str, ...]]:
 @lru_cache
 def load_problem(tables: Path, family: str, name: str) -> Problem:
     """A problem of a family."""
+    if family == STUDIES:
+        return of_study(name)
     return FAMILIES[family][1](tables / family, name)
 
 
@@ -82,7 +57,7 @@ def _lcbench(folder: Path, name: str) -> Problem:
         with np.load(folder / "table.npz") as table:
             row = [str(other) for other in table["instances"]].index(name)
             losses = -table["val"][row].astype(float)
-            return _recorded(name, space, names, table["config"], losses)
+            return recorded(name, space, _rows(space, names, table["config"]), losses)
     session = _session(folder / "model.onnx")
     code = json.loads((folder / "encoding.json").read_text())["OpenML_task_id"][name]
     known = json.loads((folder / "optima.json").read_text())[name]
@@ -119,7 +94,8 @@ def _taskset(folder: Path, name: str) -> Problem:
         if "one_minus_low" in parameter:
             config[:, column] = 1 - config[:, column]
     names = [_path(parameter) for parameter in parameters]
-    return _recorded(name, _search_space(parameters), names, config, losses)
+    space = _search_space(parameters)
+    return recorded(name, space, _rows(space, names, config), losses)
 
 
 def _fcnet_names(folder: Path) -> Sequence[str]:
@@ -159,62 +135,16 @@ FAMILIES: dict[str, tuple[Callable[[Path], Sequence[str]], Callable[[Path, str],
 }
 
 
-def _recorded(
-    name: str, space: SearchSpace, names: Sequence[str], config: np.ndarray, losses: np.ndarray
-) -> Problem:
-    """A table of some configurations, drawn from `space`."""
+def _rows(space: SearchSpace, names: Sequence[str], config: np.ndarray) -> list[HParams]:
+    """The configurations of a table, a row each, drawn from `space`."""
     distributions = [space.by_path[path].distribution for path in names]
-    rows = [
+    return [
         {
             path: float(value) if isinstance(distribution, Float) else round(float(value))
             for path, distribution, value in zip(names, distributions, values, strict=True)
         }
         for values in config
     ]
-    scaled = np.stack(
-        [_scaled(each, config[:, column]) for column, each in enumerate(distributions)], axis=1
-    )
-    final = np.where(np.isfinite(losses).all(axis=1), losses[:, -1], np.inf)
-    row_of = {tuple(row.values()): index for index, row in enumerate(rows)}
-
-    def snap(hparams: HParams, taken: set[int]) -> HParams:
-        point = [
-            float(_scaled(each, np.array(hparams[path], float)))
-            for path, each in zip(names, distributions, strict=True)
-        ]
-        away = ((scaled - point) ** 2).sum(axis=1)
-        if len(taken) < len(rows):
-            away[list(taken)] = np.inf
-        taken.add(int(away.argmin()))
-        return rows[int(away.argmin())]
-
-    def index(hparams: HParams) -> int:
-        return row_of[tuple(hparams[path] for path in names)]
-
-    def curve(hparams: HParams, rng: np.random.Generator) -> tuple[float, ...]:
-        whole = losses[index(hparams)]
-        bad = np.flatnonzero(~np.isfinite(whole))
-        return tuple(whole[: bad[0] if bad.size else None].tolist())
-
-    return Problem(
-        name,
-        space,
-        losses.shape[1],
-        curve,
-        value=lambda hparams: float(final[index(hparams)]),
-        best=float(final.min()),
-        typical=float(np.median(final)),
-        snap=snap,
-    )
-
-
-def _scaled(distribution: Distribution, values: np.ndarray) -> np.ndarray:
-    """Values of a number as positions in [0, 1] of its range."""
-    assert not isinstance(distribution, Choice)
-    low, high = distribution.low, distribution.high
-    if distribution.log:
-        low, high, values = np.log(low), np.log(high), np.log(np.maximum(values, low))
-    return (values - low) / (high - low)
 
 
 def _search_space(parameters: Sequence[dict[str, Any]]) -> SearchSpace:
