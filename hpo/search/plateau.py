@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from hpo.search.jobs import in_priority, starts, unfinished
 from hpo.trial import Job, Trial, TrialState
 
+# So many trials wait before the best of them goes on beside other work.
+_ENOUGH = 5
+
 
 @dataclass(frozen=True)
 class PlateauRule:
@@ -19,9 +22,9 @@ class PlateauRule:
     not improved by more than `min_delta`.
 
     Only a trial that has been trained in full can win, and one that has stopped to improve may be
-    the best of all. So a halted trial waits. Once no other work is left, the best that waits is
-    trained to the end, as long as its last loss is better than the winner's so far; the others are
-    eliminated.
+    the best of all. So a halted trial waits, as long as its last loss is better than the winner's
+    so far; then it is eliminated. Where five wait, or no other work is left, the best of them is
+    trained to the end, one at a time.
 
     Source: Prechelt 1998, "Early stopping - but when?" (Neural Networks: Tricks of the Trade), the
     criterion of successive epochs without progress; Domhan et al. 2015, "Speeding up automatic
@@ -36,10 +39,11 @@ class PlateauRule:
     min_epochs: int
 
     def runnable(self, trials: Sequence[Trial], window: int) -> tuple[Job, ...]:
-        """The work begun, an epoch at a time, then starts; at the end a promotion."""
+        """The trial that is sent to the end, the work begun an epoch at a time, then starts."""
         winner = self._winner_loss(trials)
         first = self._first_look
         moving: list[Job] = []
+        sent: list[Job] = []
         halted: list[Trial] = []
         for trial in unfinished(trials):
             if trial.epochs == self.epochs or self._is_hopeless(trial, winner):
@@ -51,12 +55,12 @@ class PlateauRule:
                 moving.append(Job(trial.number, trial.epochs, max(trial.epochs + 1, first)))
             else:
                 # Beyond the epoch where it halted, it has been sent to the end.
-                moving.append(Job(trial.number, trial.epochs, self.epochs))
-        promoted: list[Job] = []
-        if not moving and len(trials) >= self.total and halted:
-            best = min(halted, key=lambda trial: (trial.losses[-1], trial.number))
-            promoted.append(Job(best.number, best.epochs, self.epochs))
-        return (*in_priority(promoted, moving), *starts(len(trials), self.total, window, first))
+                sent.append(Job(trial.number, trial.epochs, self.epochs))
+        is_rest = not moving and len(trials) >= self.total
+        if halted and not sent and (is_rest or len(halted) >= _ENOUGH):
+            best = min(halted, key=lambda trial: (trial.violation, trial.losses[-1], trial.number))
+            sent.append(Job(best.number, best.epochs, self.epochs))
+        return (*in_priority(sent, moving), *starts(len(trials), self.total, window, first))
 
     def eliminated(self, trials: Sequence[Trial]) -> frozenset[int]:
         """Trials that will be no better than the winner so far, who keeps the constraints."""

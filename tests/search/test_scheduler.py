@@ -505,6 +505,29 @@ def test_the_best_trial_without_progress_goes_on_if_it_may_win():
     assert scheduler.runnable(going_on, 0) == (Job(1, 4, 9),)
 
 
+def test_the_best_of_five_that_wait_goes_on_beside_other_work():
+    scheduler = make_scheduler(PATIENCE, 9, 9)
+    four = [[PAUSED, loss, loss, loss] for loss in (4, 3, 5, 6)]
+    going, five = [RUNNING, 5, 4, 3], [*four, [PAUSED, 7, 7, 7]]
+    start = Job(6, 0, 3)
+    assert scheduler.runnable(trials(*four, going, going), 1) == (
+        Job(4, 3, 4),
+        Job(5, 3, 4),
+        start,
+    )
+    assert scheduler.runnable(trials(*five, going), 1) == (Job(1, 3, 9), Job(5, 3, 4), start)
+    # While it is on its way no other is sent.
+    five[1] = [RUNNING, 3, 3, 3, 3]
+    five.append([PAUSED, 2, 2, 2])
+    assert scheduler.runnable(trials(*five), 0) == (Job(1, 4, 9),)
+
+
+def test_what_breaks_a_constraint_waits_behind_what_keeps_it():
+    found = trials([PAUSED, 1, 1, 1], [PAUSED, 2, 2, 2])
+    found[0] = replace(found[0], violation=0.5)
+    assert make_scheduler(PATIENCE, 9, 2).runnable(found, 0) == (Job(1, 3, 9),)
+
+
 def stopped(spec, *rows, epochs=9):
     scheduler = make_scheduler(OptunaPruner(name="optuna", pruner=spec), epochs, len(rows))
     return scheduler.eliminated(trials(*rows))
