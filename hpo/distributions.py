@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import pairwise
 from typing import TypeAlias
 
 from hpo.trial import HParam
@@ -140,6 +141,29 @@ def with_bounds(distribution: Distribution, low: float, high: float) -> Distribu
             )
         case Choice():
             raise ValueError("a choice has no bounds")
+
+
+def parts_of(distribution: Distribution, landmarks: Sequence[float]) -> tuple[Distribution, ...]:
+    """A range cut at landmarks: what lies between two of them, and each by itself if it is a value.
+
+    A choice is one part.
+    """
+    if isinstance(distribution, Choice):
+        return (distribution,)
+    low, high = distribution.low, distribution.high
+    inner = {x for x in landmarks if low <= x <= high}
+    if isinstance(distribution, Int):
+        points: list[float] = [int(x) for x in sorted(inner) if x == int(x)]
+    else:
+        points = [float(x) for x in sorted(inner)]
+    between = [
+        with_bounds(distribution, one, other)
+        for one, other in pairwise(sorted({low, high, *inner}))
+    ]
+    return (
+        *(Choice((x,)) for x in points if can_give(distribution, x)),
+        *(part for part in between if isinstance(part, Float | Int) and part.low <= part.high),
+    )
 
 
 def as_given(distribution: Distribution, value: HParam) -> HParam:

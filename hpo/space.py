@@ -8,7 +8,7 @@ along a chain, that of the dimension it looks at).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +21,7 @@ from hpo.distributions import (
     Int,
     as_given,
     can_give,
+    parts_of,
     same_value,
     values_of,
     with_bounds,
@@ -40,6 +41,7 @@ __all__ = [
     "Distribution",
     "Float",
     "Int",
+    "NothingAllowedError",
     "Prior",
     "RangeMove",
     "Rule",
@@ -108,9 +110,18 @@ class Rule(Protocol):
     @property
     def deciding(self) -> frozenset[str]: ...
 
+    @property
+    def landmarks(self) -> Mapping[str, Sequence[float]]:
+        """The numbers that it compares leaves with, by path: in between it says the same."""
+        ...
+
     def forbids(self, hparams: HParams) -> bool:
         """Whether a trial with these hparams, derived ones included, has the combination."""
         ...
+
+
+class NothingAllowedError(HpoError):
+    """Rules leave so little that no draw has met it."""
 
 
 class Derived(Protocol):
@@ -137,8 +148,9 @@ class Derived(Protocol):
 
 
 # Draws that are forbidden before a space counts as empty; one in 1,000 that is allowed is found
-# with near certainty.
+# with near certainty before draws are made part by part.
 _MOST_DRAWS = 10_000
+_EVEN_DRAWS = 5_000
 # Combinations that a rule may turn on and still be counted; more would take seconds.
 _MOST_COUNTED = 50_000
 
@@ -201,18 +213,20 @@ class SearchSpace:
         """One independent draw of every active dimension, completed; again while it is forbidden.
 
         What is `given` is taken as it is. Inactive dimensions use up their random number too, so
-        that the values of a trial's other dimensions do not depend on them.
+        that the values of a trial's other dimensions do not depend on them. Where rules leave
+        little, the second half of the draws are made part by part: see `in_parts`.
 
         Raises:
-            HpoError: if the rules leave next to nothing.
+            NothingAllowedError: if the rules leave next to nothing.
         """
-        for _ in range(_MOST_DRAWS if self.rules else 1):
-            hparams = self.place(rng.random(len(self)).tolist(), given)
+        for number in range(_MOST_DRAWS if self.rules else 1):
+            parts = self.in_parts(rng.random) if number >= _EVEN_DRAWS else {}
+            hparams = self.place(rng.random(len(self)).tolist(), {**parts, **(given or {})})
             if self.derived:
                 hparams = self.completed(hparams)
             if not self.rules or self.broken_rule(hparams) is None:
                 return hparams
-        raise HpoError(
+        raise NothingAllowedError(
             f"space.forbid: none of {_MOST_DRAWS:,} configurations drawn is allowed: remove a rule,"
             " or narrow the dimensions to what is allowed."
         )
@@ -231,6 +245,29 @@ class SearchSpace:
                     given[path] if path in given else dimension.distribution.at(position)
                 )
         return hparams
+
+    def in_parts(self, uniform: Callable[[], float]) -> dict[str, HParam]:
+        """Values of the numbers that rules compare with others: each part of a range is as likely.
+
+        So is what rules leave between two of those numbers met, however close they are. `uniform`
+        draws from [0, 1).
+        """
+        return {
+            path: parts[math.floor(uniform() * len(parts))].at(uniform())
+            for path, parts in self._parts.items()
+        }
+
+    @cached_property
+    def _parts(self) -> dict[str, tuple[Distribution, ...]]:
+        landmarks: dict[str, list[float]] = {}
+        for rule in self.rules:
+            for path, numbers in rule.landmarks.items():
+                landmarks.setdefault(path, []).extend(numbers)
+        return {
+            d.path: parts_of(d.distribution, landmarks[d.path])
+            for d in self.dimensions
+            if d.path in landmarks
+        }
 
     @cached_property
     def size(self) -> float:

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpo.distributions import parts_of
 from hpo.space import Choice, Condition, Dimension, Float, Int, SearchSpace, same_value
 
 positions = st.floats(0, 1, exclude_max=True)
@@ -53,6 +54,22 @@ def test_whole_numbers_on_a_log_range_share_it_by_their_width():
     share = np.log(3) / np.log(5)
     assert Int(1, 2, log=True).at(share - 1e-9) == 1
     assert Int(1, 2, log=True).at(share + 1e-9) == 2
+
+
+@pytest.mark.parametrize(
+    ("distribution", "landmarks", "parts"),
+    [
+        (Float(0.0, 1.0), [0.5, 2.0], [[0.5, 0.5], [0.0, 0.5], [0.5, 1.0]]),
+        (Float(1e-4, 1.0, log=True), [1e-2], [[1e-2, 1e-2], [1e-4, 1e-2], [1e-2, 1.0]]),
+        (Float(0.0, 1.0, step=0.25), [0.3, 0.6], [[0.0, 0.25], [0.5, 0.5], [0.75, 1.0]]),
+        (Int(0, 99), [4.0, 6.5], [[4, 4], [0, 4], [4, 6], [7, 99]]),
+        (Int(0, 9), [], [[0, 9]]),
+        (Choice((1, 2)), [1], [[1, 2]]),
+    ],
+)
+def test_a_range_is_cut_at_the_numbers_that_rules_name(distribution, landmarks, parts):
+    ends = [[part.at(0.0), part.at(1 - 1e-12)] for part in parts_of(distribution, landmarks)]
+    assert [pytest.approx(end, rel=1e-9) for end in parts] == ends
 
 
 @pytest.mark.parametrize(

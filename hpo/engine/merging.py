@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from hpo.engine.costs import COMPILING_CORES, Costs
 from hpo.engine.oneof import OneOf
 from hpo.engine.program import Program, largest, template_of
 from hpo.engine.sizes import Size, model_size
-from hpo.space import Choice, Dimension, Int, SearchSpace
+from hpo.space import Choice, Dimension, Int, NothingAllowedError, SearchSpace
 from hpo.spec.experiment import Training
 from hpo.spec.fill import fill
 from hpo.spec.marks import Mark, Spec, has_leaf, leaf_at, marked_leaves, with_leaves
@@ -95,7 +96,11 @@ def decide(
     `cohort` of them in a row have one shape.
     """
     rng, shapes = np.random.default_rng(training.train.seed), math.ceil(trials / cohort)
-    drawn = [fill(training, space.draw(rng), 0) for _ in range(min(shapes, _DRAWS))]
+    drawn: list[Training] = []
+    with suppress(NothingAllowedError):  # rules that leave so little leave few shapes, too
+        for _ in range(min(shapes, _DRAWS)):
+            drawn.append(fill(training, space.draw(rng), 0))
+    drawn = drawn or [training]
     study = _Study(drawn, example_shape, outputs, rows, trials, shapes, epochs, pools, costs)
     values = _values(drawn, space)
     apart = study.estimate(NOTHING)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _ENDINGS = {
     "finished": "finished",
     "exhausted": "finished: every configuration of the space has been tried",
+    "none_found": "finished: no other configuration that the rules allow was found",
     "target": "finished: the target is reached",
     "no_improvement": "finished: no improvement",
     "epochs": "finished: its epochs are used up",

@@ -49,8 +49,8 @@ class TrialResult:
 class Overview:
     """A study in a line; `best` is None until a trial has trained in full.
 
-    `status` is `running`, how the last run ended (`finished`, `exhausted`, `interrupted`,
-    `timeout`, `failed`), or `killed` for one that left no word.
+    `status` is `running`, how the last run ended (`finished`, `exhausted`, `none_found`,
+    `interrupted`, `timeout`, `failed`), or `killed` for one that left no word.
     """
 
     name: str

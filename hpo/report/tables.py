@@ -30,7 +30,9 @@ from hpo.study.lineage import Lineage
 from hpo.trial import HParams, TrialState
 
 _STATUS_STYLES = {
-    **dict.fromkeys(("finished", "exhausted", "target", "no_improvement", "epochs"), "green"),
+    **dict.fromkeys(
+        ("finished", "exhausted", "none_found", "target", "no_improvement", "epochs"), "green"
+    ),
     "running": "cyan",
 }
 

@@ -34,8 +34,9 @@ _SIGNIFICANCE = 0.02
 _CROWDED_END = 0.1
 _EMPTY_END = 0.2
 _GROWTH = 0.5
-# Why a range became as wide as it may; after such a move none is narrowed any more.
+# Why ranges became as wide as they may; after such a move none is narrowed any more.
 _EXHAUSTED = "every configuration in the ranges has been tried"
+_NONE_FOUND = "no other configuration that the rules allow was found in the ranges"
 
 
 class AdaptiveSearch:
@@ -66,7 +67,9 @@ class AdaptiveSearch:
         moves = list(self._moves())
         ranges = with_moves(self._space, moves)
         # Where all can be tried, to cut off an end would only have it tried later.
-        may_narrow = not any(m.reason == _EXHAUSTED and _counts(m, self._space) for m in moves)
+        may_narrow = not any(
+            m.reason in (_EXHAUSTED, _NONE_FOUND) and _counts(m, self._space) for m in moves
+        )
         move = next_move(ranges, trials, moves[-1].trials if moves else 0, may_narrow)
         if move is not None:
             self._make_moves([move], moves)
@@ -214,8 +217,9 @@ def _to(
 
 def _to_limits(space: SearchSpace, trials: int) -> list[RangeMove]:
     """The moves that make every range as wide as it may become."""
+    reason = _NONE_FOUND if math.isinf(space.size) else _EXHAUSTED
     return [
-        RangeMove(dimension.path, *_bounds(dimension), trials, _EXHAUSTED)
+        RangeMove(dimension.path, *_bounds(dimension), trials, reason)
         for dimension in widest(space).dimensions
         if dimension != space.by_path[dimension.path]
     ]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence, Set
-from itertools import islice, product
+from collections.abc import Iterable, Iterator, Sequence, Set
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hpo.search.cohorts import Given, free
 from hpo.search.combinations import Combinations, shuffled
-from hpo.search.levels import assemble, level_count, position_of
-from hpo.space import Choice, Distribution, SearchSpace
+from hpo.search.levels import assemble, level_count, moved
+from hpo.search.remaining import drawn_continuous, remaining
+from hpo.space import NothingAllowedError, SearchSpace
 from hpo.trial import HParam, HParams, Trial
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 _DRAWS = 64
 # Of these draws so many in a row change the same number of dimensions.
 _DRAWS_A_DISTANCE = 16
-# Draws with a continuous dimension before rules count as forbidding all of those, and combinations
-# beside them that are looked at in a row.
-_DRAWS_BY_RULES = 1_000
+# Draws that rules may forbid beside them, and combinations that they may forbid in a row where
+# there are continuous dimensions, too.
+_MOST_FORBIDDEN = 1_000
 _MOST_LOOKED_AT = 50_000
 
 
@@ -36,7 +37,8 @@ class Distinct:
     is learning, by a neighbour of what it wanted, at first by one that keeps what the trial is
     `given`. Where such attempts only meet more of those, a value of a continuous dimension is
     drawn, or where rules leave none, the first combination without one that is left in a seeded
-    order is taken. Once every configuration has been tried there are fewer proposals, at last none.
+    order is taken; what else may be left beside it is looked for at last: see `remaining`. Once
+    every configuration has been tried, or none is found, there are fewer proposals, at last none.
     All this is a function of the seed, the trial's number and the trials.
 
     Its cost does not grow with the number of trials, but for a look at each of them.
@@ -59,6 +61,8 @@ class Distinct:
         self._seen: list[HParams] = []
         self._tried: set[str] = set()
         self._next = 0  # every combination before it, in the seeded order, is tried or forbidden
+        self._forbidden_in_a_row = 0  # of those just before it
+        self._in_vain: list[Trial] | None = None  # after these no other has been found
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
         """The sampler's proposals for the next `n` trials, those known replaced by others."""
@@ -67,15 +71,24 @@ class Distinct:
         left = self._left(taken)
         if self._space.size <= len(self._tried) and next(self._left(taken), None) is None:
             return []
-        total = len(trials) + n
-        while len(asked) < total:
-            proposals = self._sampler.ask(asked, total - len(asked))
-            for index in range(total - len(asked)):
+        total, at_once = len(trials) + n, n
+        while len(asked) < total and asked != self._in_vain:
+            try:
+                at_once = min(at_once, total - len(asked))
+                proposals = self._sampler.ask(asked, at_once)
+            except NothingAllowedError:
+                if at_once > 1:
+                    # One at a time, so that a draw that meets nothing does not take others with it.
+                    at_once = 1
+                    continue
+                proposals = []
+            for index in range(at_once):
                 # A grid ends before the space does if some trials were not of its making.
                 proposal = self._completed(proposals[index]) if index < len(proposals) else None
                 is_new = proposal is not None and self._is_new(proposal, taken)
                 hparams = proposal if is_new else self._another(proposal, asked, taken, left)
                 if hparams is None:
+                    self._in_vain = asked
                     return [dict(trial.hparams) for trial in asked[len(trials) :]]
                 taken.add(_key(hparams))
                 asked.append(Trial(len(asked), hparams))
@@ -90,7 +103,7 @@ class Distinct:
             trial.hparams is not hparams and trial.hparams != hparams
             for trial, hparams in zip(trials, self._seen, strict=False)
         ):
-            known = self._next = 0
+            known = self._next = self._forbidden_in_a_row = 0
             self._seen.clear()
             self._tried.clear()
         for trial in islice(trials, known, None):
@@ -115,44 +128,73 @@ class Distinct:
         left: Iterator[dict[str, HParam]],
     ) -> dict[str, HParam] | None:
         """A new configuration in place of `proposal`; None where there is none left."""
-        # A stream of its own, so that a redraw is not the draw that has been refused.
+        # Streams of their own, so that a redraw is not the draw that has been refused.
         rng = np.random.default_rng([self._seed, len(trials), 1])
-        if proposal is not None:
+        for candidate in self._nearby(proposal, trials, rng) if proposal is not None else ():
+            if self._is_new(candidate, taken):
+                return candidate
+        # From here on neither the proposal nor results matter.
+        hparams = [trial.hparams for trial in trials]
+        if self._in_vain is not None and hparams == [trial.hparams for trial in self._in_vain]:
+            return None
+        return self._other(hparams, taken, left)
+
+    def _nearby(
+        self, proposal: HParams, trials: Sequence[Trial], rng: np.random.Generator
+    ) -> Iterator[dict[str, HParam]]:
+        """Configurations in place of one that is known: near it if the sampler is learning."""
+        space = self._space
+        if self._is_learning:
             given = self._given(trials)
             # A cohort that has tried all of its shape loses a trial to others rather than none.
-            for kept, attempt in product([given, {}] if given else [{}], range(_DRAWS)):
-                candidate = self._completed(
-                    _neighbour(self._space, proposal, kept, attempt, rng)
-                    if self._is_learning
-                    else self._space.draw(rng)
-                )
-                if self._is_new(candidate, taken):
-                    return candidate
-        if math.isinf(self._space.size):
-            for _ in range(_DRAWS_BY_RULES):
-                candidate = self._completed(_drawn_continuous(self._space, rng))
-                if self._is_new(candidate, taken):
-                    return candidate
-        found = next(left, None)
-        if found is None and math.isinf(self._space.size):
-            # What rules hardly ever allow may still be met by a draw that goes on until they do.
-            candidate = self._space.draw(rng)
-            found = candidate if self._is_new(candidate, taken) else None
-        return found
+            for kept in [given, {}] if given else [{}]:
+                for attempt in range(_DRAWS):
+                    yield self._completed(_neighbour(space, proposal, kept, attempt, rng))
+            return
+        allowed = 0
+        for _ in range(_DRAWS + _MOST_FORBIDDEN):
+            candidate = self._completed(space.place(rng.random(len(space)).tolist()))
+            allowed += self._is_allowed(candidate)
+            yield candidate
+            if allowed == _DRAWS:
+                return
+
+    def _other(
+        self, hparams: Sequence[HParams], taken: Set[str], left: Iterator[dict[str, HParam]]
+    ) -> dict[str, HParam] | None:
+        """A new configuration, whatever was proposed; None where there is none, or none found."""
+        if not math.isinf(self._space.size):
+            return next(left, None)
+        rng = np.random.default_rng([self._seed, len(hparams), 2])
+        found = self._first(islice(drawn_continuous(self._space, rng), _MOST_FORBIDDEN), taken)
+        found = found or next(left, None)
+        return found or self._first(remaining(self._space, hparams, rng), taken)
+
+    def _first(
+        self, candidates: Iterable[dict[str, HParam]], taken: Set[str]
+    ) -> dict[str, HParam] | None:
+        """The first that is new and allowed; most are not, for their rules."""
+        for candidate in map(self._completed, candidates):
+            if self._is_allowed(candidate) and self._is_new(candidate, taken):
+                return candidate
+        return None
 
     def _left(self, taken: Set[str]) -> Iterator[dict[str, HParam]]:
         """The allowed combinations that are neither tried nor `taken`, in the seeded order."""
         if self._combinations is None:
             self._combinations = Combinations(self._space)
-        size = end = self._combinations.size
-        if math.isinf(self._space.size):
-            # Rules may forbid all of them, and then nothing else says that the search is vain.
-            end = min(size, self._next + _MOST_LOOKED_AT)
-        for place in range(self._next, end):
+        size, row = self._combinations.size, self._forbidden_in_a_row
+        # Rules may forbid all of them, and then nothing else says that the search is vain.
+        most = _MOST_LOOKED_AT if math.isinf(self._space.size) else math.inf
+        for place in range(self._next, size):
+            if row >= most:
+                return
             candidate = self._completed(self._combinations[shuffled(place, size, self._seed)])
-            key = _key(candidate)
-            if key in self._tried or not self._is_allowed(candidate):
-                self._next += place == self._next
+            key, is_allowed = _key(candidate), self._is_allowed(candidate)
+            row = 0 if is_allowed else row + 1
+            if key in self._tried or not is_allowed:
+                if place == self._next:
+                    self._next, self._forbidden_in_a_row = place + 1, row
             elif key not in taken:
                 yield candidate
 
@@ -180,32 +222,7 @@ def _neighbour(
     values |= proposal
     for index in rng.permutation(len(paths))[:changes]:
         path = paths[index]
-        values[path] = _moved(space.by_path[path].distribution, proposal[path], rng)
-    return assemble(space, values)
-
-
-def _moved(distribution: Distribution, value: HParam, rng: np.random.Generator) -> HParam:
-    count = level_count(distribution)
-    if isinstance(distribution, Choice):
-        return distribution.at(float(rng.random()))
-    # A tenth of the range, or a step where that is more.
-    width = max(0.1, 1.0 / count if count is not None and not distribution.log else 0.0)
-    place = position_of(distribution, value) + width * float(rng.standard_normal())
-    return distribution.at(min(max(place, 0.0), math.nextafter(1.0, 0.0)))
-
-
-def _drawn_continuous(space: SearchSpace, rng: np.random.Generator) -> dict[str, HParam]:
-    """A draw in which a continuous dimension is active: surely a new configuration."""
-    continuous = [d for d in space.dimensions if level_count(d.distribution) is None]
-    dimension = continuous[int(rng.integers(len(continuous)))]
-    values: dict[str, HParam] = {
-        d.path: d.distribution.at(float(position))
-        for d, position in zip(space.dimensions, rng.random(len(space)), strict=True)
-    }
-    while (when := dimension.when) is not None:
-        dimension = space.by_path[when.path]
-        wanted = when.values[int(rng.integers(len(when.values)))]
-        values[when.path] = dimension.distribution.at(position_of(dimension.distribution, wanted))
+        values[path] = moved(space.by_path[path].distribution, proposal[path], 0.1, rng)
     return assemble(space, values)
 
 

@@ -8,9 +8,13 @@ A *position* is a place in [0, 1) on the scale of a distribution.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from hpo.space import Choice, Distribution, Float, Int, SearchSpace, same_value
 from hpo.trial import HParam, HParams
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _BELOW_ONE = math.nextafter(1.0, 0.0)
 
@@ -89,6 +93,18 @@ def assemble(space: SearchSpace, values: HParams) -> dict[str, HParam]:
                 level(dimension.distribution, 0) if is_constant else values[dimension.path]
             )
     return hparams
+
+
+def moved(
+    distribution: Distribution, value: HParam, share: float, rng: np.random.Generator
+) -> HParam:
+    """A value near another: moved by about a share of the range, or a step where that is more."""
+    count = level_count(distribution)
+    if isinstance(distribution, Choice):
+        return distribution.at(float(rng.random()))
+    width = max(share, 1.0 / count if count is not None and not distribution.log else 0.0)
+    place = position_of(distribution, value) + width * float(rng.standard_normal())
+    return distribution.at(min(max(place, 0.0), _BELOW_ONE))
 
 
 def is_stepped(distribution: Distribution) -> bool:

@@ -79,6 +79,30 @@ class Forbidden:
     condition: Condition
     leaves: Leaves
 
+    @cached_property
+    def landmarks(self) -> Mapping[str, Sequence[float]]:
+        """The numbers that leaves are compared with, by path."""
+        found: dict[str, list[float]] = {}
+        for comparison in comparisons(self.condition):
+            sides = (comparison.left, comparison.right)
+            for side, other in (sides, sides[::-1]):
+                if isinstance(side, Path):
+                    found.setdefault(side.path, []).extend(self._numbers(other))
+        return {path: numbers for path, numbers in found.items() if numbers}
+
+    def _numbers(self, side: Literal | Path) -> list[float]:
+        if isinstance(side, Literal):
+            value = side.value
+        else:
+            if self.leaves.deciding(side.path):
+                return []
+            try:
+                value = self.leaves.lookup({})(side.path)
+            except KeyError:
+                return []
+        several = value if isinstance(value, list) else [value]
+        return [x for x in several if isinstance(x, int | float) and not isinstance(x, bool)]
+
     def forbids(self, hparams: HParams) -> bool:
         """Whether a trial meets the condition."""
         return holds(self.condition, self.leaves.lookup(hparams))
@@ -134,6 +158,11 @@ class Fits:
     def text(self) -> str:
         """The leaf and what it is derived from."""
         return f"{self.leaf.path} is {self.leaf.text}"
+
+    @property
+    def landmarks(self) -> Mapping[str, Sequence[float]]:
+        """None: what a leaf refuses is not said in numbers."""
+        return {}
 
     def forbids(self, hparams: HParams) -> bool:
         """Whether the derived value of a trial is one that its leaf cannot have."""
@@ -291,12 +320,18 @@ def _probed(space: SearchSpace) -> list[Mistake]:
     allowed = 0
     for number in range(_MOST_PROBES):
         hparams: dict[str, HParam] = {}
+        # Of those that are no corners every other is drawn as a search draws where little is left.
+        parts = space.in_parts(rng.random) if number % 4 == 1 else {}
         for dimension in space.dimensions:
             if space.is_active(dimension, hparams):
                 # Every other trial is a corner, where derived values are largest and smallest.
                 values = () if number % 2 else _ends(dimension.distribution)
                 hparams[dimension.path] = (
-                    rng.choice(values) if values else dimension.distribution.at(rng.random())
+                    rng.choice(values)
+                    if values
+                    else parts[dimension.path]
+                    if dimension.path in parts
+                    else dimension.distribution.at(rng.random())
                 )
         complete = space.completed(hparams)
         if any(rule.forbids(complete) for rule in others):

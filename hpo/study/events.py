@@ -22,6 +22,7 @@ Metrics: TypeAlias = Mapping[str, float]
 StopReason: TypeAlias = Literal[
     "finished",
     "exhausted",
+    "none_found",
     "target",
     "no_improvement",
     "epochs",

@@ -24,6 +24,7 @@ from hpo.engine.pool import Pool
 from hpo.engine.program import split
 from hpo.engine.streaming import budget_bytes, place, streaming_text
 from hpo.errors import HpoError
+from hpo.search.adaptive import widest
 from hpo.search.auto import picked
 from hpo.search.cohorts import given_in
 from hpo.search.explore import explorer_of
@@ -213,6 +214,8 @@ def run_study(
         reason = driver.run(lambda: stop.is_set() or time.monotonic() >= deadline, look)
         if reason == "interrupted" and not stop.is_set():
             reason = "timeout"
+        if reason == "exhausted" and math.isinf(widest(experiment.space).size):
+            reason = "none_found"
         if ending := stop_sentence(reason, search.stop):
             say(f"The study stops: {ending}.")
         if platform == "cpu":
@@ -227,7 +230,7 @@ def run_study(
                 f"{count_text(driver.differences, 'epoch')} trained again came out otherwise than "
                 "stored; the stored values stand. Is this another machine?"
             )
-        if reason in ("finished", "exhausted"):
+        if reason in ("finished", "exhausted", "none_found"):
             writer.close()
             folder.clear()
         return Outcome(reason, watcher.progress(), old_name, stop.signal)

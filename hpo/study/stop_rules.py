@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from hpo.search.pareto import dominates
+from hpo.search.remaining import DRAWS
 from hpo.spec.goal import StopSpec
 from hpo.spec.words import count_text
 from hpo.study.events import StopReason, StudyState
@@ -60,13 +61,18 @@ class StopRules:
 
 
 def stop_sentence(reason: StopReason, spec: StopSpec) -> str | None:
-    """What a rule of the spec has come to, and what to change to go on; None for other reasons."""
+    """Why a study stops early, and what to change to go on; None where that goes without saying."""
     match reason:
         case "target":
             return f"a trial has reached search.stop.target ({spec.target:g}): set another to go on"
         case "no_improvement":
             count = count_text(spec.no_improvement or 0, "trial")
             return f"nothing better in {count} (search.stop.no_improvement): set more to go on"
+        case "none_found":
+            return (
+                f"none of {DRAWS:,} configurations drawn was new and kept the rules: loosen"
+                " space.forbid, or narrow the dimensions to what is allowed"
+            )
         case "epochs":
             count = count_text(spec.epochs or 0, "epoch")
             return f"search.stop.epochs is reached ({count}): set more to go on"

@@ -69,6 +69,7 @@ def test_an_old_study_is_told_by_its_new_name():
         ("timeout", 45.2, "hpo resume digits --timeout 91s"),
         ("finished", None, "hpo show digits"),
         ("exhausted", None, "hpo show digits"),
+        ("none_found", None, "hpo show digits"),
     ],
 )
 def test_the_first_command_leads_on(reason, timeout, first):

@@ -109,7 +109,7 @@ def test_a_study_without_results_has_no_curve(storage, store, adamw):
     assert (report.curve_of, report.curve, report.top) == (None, (), ())
 
 
-@pytest.mark.parametrize("reason", ["finished", "exhausted", "interrupted", "timeout", "failed"])
+@pytest.mark.parametrize("reason", ["finished", "exhausted", "none_found", "timeout", "failed"])
 def test_the_status_of_a_study_is_how_its_last_run_ended(storage, store, reason):
     store([], stop=reason)
     assert overviews(storage)[0].status == reason

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -230,7 +231,7 @@ def on_grid(value, distribution):
     return steps.denominator == 1
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(stepped(), st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=4))
 def test_wherever_a_stepped_range_moves_its_values_are_steps_from_the_low_that_is_written(
     dimension, places
@@ -249,7 +250,7 @@ def test_wherever_a_stepped_range_moves_its_values_are_steps_from_the_low_that_i
     assert set(values_of(written)) <= set(values_of(widest(space).by_path["x"].distribution))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(stepped(), st.floats(0, 1), st.integers(6, 60))
 def test_a_stepped_range_decides_to_move_by_whole_steps(dimension, best, count):
     space, moves, trials = SearchSpace((dimension,)), [], []
@@ -268,6 +269,28 @@ def test_a_stepped_range_decides_to_move_by_whole_steps(dimension, best, count):
             kept = with_moves(space, moves).by_path["x"].distribution
             inside = {t.hparams["x"] for t in trials if kept.low <= t.hparams["x"] <= kept.high}
             assert inside <= set(values_of(kept))
+
+
+def test_ranges_in_which_rules_leave_nothing_new_to_find_become_as_wide_as_their_limits(
+    monkeypatch,
+):
+    monkeypatch.setattr("hpo.search.remaining.DRAWS", 500)
+
+    class Low:
+        text, deciding = "", frozenset({"x"})
+        landmarks: ClassVar = {}
+
+        def forbids(self, hparams):
+            return hparams["x"] < 0.5
+
+    dimension = Dimension("x", Float(0.0, 0.4), limits=(0.0, 1.0))
+    moves = []
+    space = SearchSpace((dimension,), rules=(Low(),))
+    (hparams,) = make(Random(name="random"), moves, space).ask([], 1)
+    assert hparams["x"] >= 0.5
+    assert [(move.low, move.high, move.reason) for move in moves] == [
+        (0.0, 1.0, "no other configuration that the rules allow was found in the ranges")
+    ]
 
 
 def test_a_stepped_range_that_is_used_up_goes_on_by_the_same_steps():

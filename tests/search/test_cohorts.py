@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -256,6 +257,7 @@ def test_rules_hold_beside_what_is_given():
 
     class Rule:
         text, deciding = "rate > 0.5 or not", frozenset({"width", "rate"})
+        landmarks: ClassVar = {}
 
         def forbids(self, hparams):
             return hparams["width"] == 8 and hparams["rate"] > 0.25
@@ -271,6 +273,7 @@ def test_rules_hold_beside_what_is_given():
 def test_a_draw_leaves_its_cohort_where_rules_allow_nothing_beside_the_leader():
     class Rule:
         text, deciding = "", frozenset({"width", "rate"})
+        landmarks: ClassVar = {}
 
         def forbids(self, hparams):
             return hparams["width"] == 8 and hparams["rate"] != 0.5

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 
@@ -10,6 +11,12 @@ from hpo.search.random_search import RandomSearch
 from hpo.space import Choice, Condition, Dimension, Float, Int, SearchSpace
 from hpo.trial import Trial, TrialState
 from tests.search.test_sampler import CONDITIONAL, FINITE, assert_lies_in, sampler_of, space_of
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    """Of the last draws a tenth is enough for these rules."""
+    monkeypatch.setattr("hpo.search.remaining.DRAWS", 2_000)
 
 
 class Stubborn:
@@ -123,6 +130,7 @@ class Above:
     """Forbids momenta above a bound, so that of 0.0 to 1.0 next to nothing or nothing is left."""
 
     text, deciding = "momentum > bound", frozenset({"momentum"})
+    landmarks: ClassVar = {}
 
     def __init__(self, bound):
         self.bound = bound
@@ -171,6 +179,103 @@ def test_the_little_that_rules_leave_of_a_continuous_branch_goes_on():
     found = sampler.ask([], 5)
     assert len(keys(found)) == 5
     assert all(hparams["momentum"] <= 1e-3 for hparams in found)
+
+
+class Thin:
+    """Allows next to nothing: two numbers whose product is all but the largest."""
+
+    text, deciding = "x * y < 0.9999", frozenset({"x", "y"})
+    landmarks: ClassVar = {}
+
+    def __init__(self):
+        self.calls = 0
+
+    def forbids(self, hparams):
+        self.calls += 1
+        return hparams["x"] * hparams["y"] < 0.9999
+
+
+class Band:
+    """Allows momenta between two numbers, which it names."""
+
+    text, deciding = "", frozenset({"momentum"})
+    landmarks: ClassVar = {"momentum": (0.3, 0.300001)}
+
+    def forbids(self, hparams):
+        return not 0.3 <= hparams.get("momentum", 0.3) <= 0.300001
+
+
+@pytest.mark.parametrize("is_learning", [False, True])
+def test_what_rules_leave_between_two_numbers_that_they_name_is_found(is_learning):
+    space = replace(with_momentum("sgd", "adam", bound=1), rules=(Band(),))
+    sampler = distinct(Stubborn({"kind": "adam"}), space, is_learning=is_learning)
+    found = sampler.ask([], 6)
+    assert len(keys(found)) == 6
+    assert sum(hparams["kind"] == "sgd" for hparams in found) == 5
+    assert all(space.allows(hparams) for hparams in found)
+
+
+def test_what_rules_leave_is_found_around_what_they_allowed_before():
+    space = with_momentum("sgd", "adam", bound=1e-6)
+    seen = trials_of([{"kind": "adam"}, {"kind": "sgd", "momentum": 3e-7}])
+    found = distinct(Stubborn({"kind": "adam"}), space).ask(seen, 5)
+    assert len(keys(found)) == 5
+    assert all(hparams["momentum"] <= 1e-6 for hparams in found)
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_what_draws_do_not_meet_is_found_the_same_however_it_is_asked_for(is_resumed, monkeypatch):
+    monkeypatch.setattr("hpo.space._MOST_DRAWS", 500)
+    space = replace(space_of(x=Float(0.0, 1.0), y=Float(0.0, 1.0)), rules=(Thin(),))
+
+    def sampler():
+        return distinct(RandomSearch(space, 2), space, 2)
+
+    at_once, one, found = sampler().ask([], 4), sampler(), []
+    for _ in range(4):
+        found += (sampler() if is_resumed else one).ask(trials_of(found), 1)
+    assert found == at_once
+    assert len(keys(found)) == 4
+    assert all(space.allows(hparams) for hparams in found)
+
+
+def test_what_is_not_found_is_not_looked_for_again_after_the_same_configurations():
+    rule = Above(-0.5)
+    calls = []
+    rule.forbids = lambda hparams: bool(calls.append(1)) or "momentum" in hparams
+    space = replace(with_momentum("sgd", "adam", bound=0), rules=(rule,))
+    sampler = distinct(Stubborn({"kind": "adam"}), space, is_learning=True)
+    seen = trials_of([{"kind": "adam"}])
+    assert sampler.ask(seen, 3) == []
+    assert len(calls) > 3_000
+    calls.clear()
+    ended = [replace(seen[0], state=TrialState.COMPLETE, losses=(1.0,))]
+    assert sampler.ask(ended, 3) == []
+    assert len(calls) < 200
+    assert len(sampler.ask([], 3)) == 1
+
+
+def test_combinations_that_rules_forbid_in_a_row_end_the_search_the_same_after_a_resume(
+    monkeypatch,
+):
+    monkeypatch.setattr("hpo.search.distinct._MOST_LOOKED_AT", 20)
+
+    class Rare:
+        text, deciding = "", frozenset({"n"})
+        landmarks: ClassVar = {}
+
+        def forbids(self, hparams):
+            return hparams.get("n", 1) % 13 > 0 or "momentum" in hparams
+
+    levels = (Dimension("n", Int(0, 400)), *with_momentum("sgd", "a", bound=0).dimensions)
+    space = SearchSpace(levels, rules=(Rare(),))
+    found, sampler = [], distinct(Stubborn({"n": 0, "kind": "a"}), space, is_learning=True)
+    while asked := sampler.ask(trials_of(found), 1):
+        assert asked == distinct(Stubborn({"n": 0, "kind": "a"}), space, is_learning=True).ask(
+            trials_of(found), 1
+        )
+        found += asked
+    assert 0 < len(found) < 31
 
 
 def test_a_continuous_value_that_rounds_to_few_is_not_tried_again():

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from importlib.util import find_spec
 from statistics import fmean
+from typing import ClassVar
 
 import pytest
 
@@ -81,6 +82,7 @@ class Below:
     """Forbids rates below a half."""
 
     text, deciding = "rate < 0.5", frozenset({"rate"})
+    landmarks: ClassVar = {}
 
     def forbids(self, hparams):
         return hparams["rate"] < 0.5
@@ -108,6 +110,7 @@ class Odd:
     """Forbids odd depths."""
 
     text, deciding = "depth is odd", frozenset({"depth"})
+    landmarks: ClassVar = {}
 
     def forbids(self, hparams):
         return hparams.get("depth", 0) % 2 == 1

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -249,6 +250,7 @@ class NoFastAndWet:
 
     text = ""
     deciding = frozenset({"optimizer.learning_rate", "model.dropout"})
+    landmarks: ClassVar = {}
 
     def forbids(self, hparams):
         return hparams["optimizer.learning_rate"] > 0.01 and hparams["model.dropout"] > 0.1

@@ -3,6 +3,7 @@
 
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -238,6 +239,7 @@ def test_a_finite_space_is_counted_as_it_is_allowed(rule):
 def test_a_space_that_rules_leave_next_to_nothing_of_is_refused_when_it_is_drawn_from():
     class Never:
         text, deciding = "never", frozenset({"x"})
+        landmarks: ClassVar = {}
 
         def forbids(self, hparams):
             return True
@@ -245,6 +247,41 @@ def test_a_space_that_rules_leave_next_to_nothing_of_is_refused_when_it_is_drawn
     space = SearchSpace((Dimension("x", Float(0.0, 1.0)),), rules=(Never(),))
     with pytest.raises(HpoError, match=r"none of 10,000 configurations drawn is allowed"):
         space.draw(np.random.default_rng(0))
+
+
+def test_a_thin_part_that_rules_leave_is_taken_and_drawn_from():
+    space = experiment(
+        {
+            "optimizer.learning_rate": {"float": [1e-4, 1e-1], "log": True},
+            "model.dropout": {"float": [0.0, 0.5]},
+            "forbid": [
+                "optimizer.learning_rate > 1.001e-4 or not model.dropout in [0.1, 0.2]",
+                "model.dropout <= data.validation",
+            ],
+        },
+        data={"dataset": "digits", "validation": 0.1},
+    ).space
+    for hparams in draws(space, 3):
+        assert hparams["optimizer.learning_rate"] <= 1.001e-4
+        assert hparams["model.dropout"] == 0.2
+
+
+def test_a_rule_names_the_numbers_that_its_leaves_are_compared_with():
+    space = experiment(
+        {
+            "optimizer.learning_rate": {"float": [1e-4, 1e-1]},
+            "model.dropout": {"float": [0.0, 0.5]},
+            "forbid": [
+                "0.01 < optimizer.learning_rate and model.dropout not in [0.1, 0.2]"
+                " or model.activation == relu and optimizer.learning_rate < model.dropout"
+                " or optimizer.learning_rate > data.validation"
+            ],
+        },
+        data={"dataset": "digits", "validation": 0.1},
+    ).space
+    found = {path: list(numbers) for path, numbers in space.rules[-1].landmarks.items()}
+    assert found["optimizer.learning_rate"] == [0.01, 0.1]
+    assert found["model.dropout"] == [0.1, 0.2]
 
 
 def test_derived_values_reach_the_trial_and_follow_each_other():

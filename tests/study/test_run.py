@@ -293,6 +293,25 @@ def test_a_grid_smaller_than_the_total_ends_when_it_is_used_up(studies: Studies)
     assert sum(outcome.progress.states.values()) == 3
 
 
+def test_a_study_ends_where_rules_leave_nothing_new_and_says_that(
+    studies: Studies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpo.search.remaining.DRAWS", 500)
+    space = {
+        "optimizer.name": {"choice": ["sgd", "adamw"]},
+        "optimizer.momentum": {"float": [0.1, 0.9], "when": {"optimizer.name": "sgd"}},
+        "forbid": ["optimizer.momentum > 0"],
+    }
+    search = {**DOCUMENT["search"], "sampler": {"name": "random"}, "trials": 8}
+    outcome = studies.run(an_experiment(space=space, search=search))
+    assert outcome.reason == "none_found"
+    assert sum(outcome.progress.states.values()) == 1
+    assert any(
+        "none of 20,000 configurations drawn was new and kept the rules" in sentence
+        for sentence in studies.said
+    )
+
+
 def test_more_trials_are_taken_and_the_first_ones_stay(studies: Studies) -> None:
     studies.run(an_experiment())
     before = studies.curves(an_experiment())
