@@ -14,7 +14,7 @@ from hpo.search.knowledge import Knowledge
 from hpo.search.pareto import Point, along_front, fronts
 from hpo.space import RangeMove, SearchSpace
 from hpo.spec.experiment import Experiment
-from hpo.spec.goal import Goal
+from hpo.spec.goal import COSTS, KNOWN_COSTS, Goal
 from hpo.spec.start import start_points
 from hpo.spec.translate import can_take, nearest, translated, translations
 from hpo.spec.words import count_text
@@ -22,6 +22,7 @@ from hpo.study.database import is_same_database, parsed_url
 from hpo.study.events import Event, StudyState, fold
 from hpo.study.journal import Journal
 from hpo.study.notes import Learn, Move, Note
+from hpo.study.provenance import Provenance
 from hpo.study.storage import Storage, StudyRecord
 from hpo.study.stored import stored_experiment
 from hpo.trial import HParams, Trial, TrialState
@@ -35,7 +36,7 @@ _MOST_TRIALS = 100
 def lessons(
     experiment: Experiment,
     storage: Storage,
-    fingerprint: str,
+    provenance: Provenance,
     notes: Sequence[Note],
     say: Callable[[str], None],
     *,
@@ -56,7 +57,7 @@ def lessons(
         if source in noted:
             continue
         try:
-            learnt = _lesson(source, experiment, storage, fingerprint)
+            learnt = _lesson(source, experiment, storage, provenance)
         except StudyError as error:
             raise StudyError(f"search.from: {error}") from None
         if not is_told:
@@ -124,20 +125,24 @@ def _still(
     )
 
 
-def _lesson(source: str, experiment: Experiment, storage: Storage, fingerprint: str) -> Learn:
+def _lesson(source: str, experiment: Experiment, storage: Storage, provenance: Provenance) -> Learn:
     url, _, name = source.rpartition("#")
     is_here = not url or is_same_database(parsed_url(url), storage.url)
     if is_here and name == experiment.name:
         raise StudyError(f"'{name}' is this study itself: name another.")
     if is_here:
         record = storage.study(name)
-        return _read(source, record, storage, experiment, fingerprint)
+        return _read(source, record, storage, experiment, provenance)
     with Storage.read(url) as other:
-        return _read(source, other.study(name), other, experiment, fingerprint)
+        return _read(source, other.study(name), other, experiment, provenance)
 
 
 def _read(
-    source: str, record: StudyRecord, storage: Storage, experiment: Experiment, fingerprint: str
+    source: str,
+    record: StudyRecord,
+    storage: Storage,
+    experiment: Experiment,
+    provenance: Provenance,
 ) -> Learn:
     earlier = stored_experiment(record, storage.where)
     if earlier.search is None or experiment.search is None:
@@ -159,9 +164,13 @@ def _read(
     results = [replace(t, values=()) if is_single else t for front in ranked for t in front]
     if not own or (unmeasured and not is_single):
         results = []
+    before = Provenance.from_document(record.provenance)
+    is_timed = any(o.metric in COSTS and o.metric not in KNOWN_COSTS for o in ours.objectives)
     is_comparable = (
-        record.data_fingerprint == fingerprint
+        before.data_fingerprint == provenance.data_fingerprint
         and not unmeasured
+        # How long something takes is another matter on another machine.
+        and (before.device == provenance.device or not is_timed)
         and earlier.training.train.epochs == experiment.training.train.epochs
     )
     return Learn(

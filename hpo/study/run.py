@@ -159,9 +159,7 @@ def run_study(
             say(f"The {kind} {getattr(search, kind).name}: {text}.")
         journal.record(Start(driver_info, (*changed, *noted)))
         is_told = is_learning(search.sampler, experiment.space, _setting(experiment, search))
-        for lesson in lessons(
-            experiment, storage, data.fingerprint, state.notes, say, is_told=is_told
-        ):
+        for lesson in lessons(experiment, storage, provenance, state.notes, say, is_told=is_told):
             journal.record(lesson)
 
         rules = _rules(experiment, search, knowledge_of(experiment, journal, say))

@@ -14,6 +14,7 @@ from hpo.study.event_rows import from_rows, to_row
 from hpo.study.events import Cost, End, Propose, Report, StudyState, fold
 from hpo.study.lease import acquire
 from hpo.study.notes import Learn, Move, note_from
+from hpo.study.provenance import Provenance
 from hpo.study.storage import Storage
 from hpo.trial import Exploit, Trial, TrialState
 
@@ -67,9 +68,8 @@ def store(storage, experiment, trials, fingerprint="data-1"):
 
 def store_log(storage, experiment, write, fingerprint="data-1"):
     """A study with what `write` writes with a pen."""
-    study = storage.create_study(
-        experiment.name, experiment.document, 0, {"versions": {}}, fingerprint
-    )
+    provenance = Provenance({}, "2 x cpu", fingerprint).to_document()
+    study = storage.create_study(experiment.name, experiment.document, 0, provenance, fingerprint)
     pen = Pen(experiment.search.goal)
     events = []
     pen.record = lambda what, trial=None: events.append(pen.state.record(what, trial, 0))
@@ -97,9 +97,9 @@ def there(storage):
     store(storage, an_experiment(name="there", space=THERE), TRIALS)
 
 
-def learn(storage, experiment, notes=(), fingerprint="data-1", *, is_told=True):
-    said = []
-    found = lessons(experiment, storage, fingerprint, notes, said.append, is_told=is_told)
+def learn(storage, experiment, notes=(), fingerprint="data-1", device="2 x cpu", *, is_told=True):
+    said, provenance = [], Provenance({}, device, fingerprint)
+    found = lessons(experiment, storage, provenance, notes, said.append, is_told=is_told)
     return found, said
 
 
@@ -431,6 +431,26 @@ def test_a_study_of_several_objectives_learns_of_one_where_their_metrics_were_me
     note, _, _ = learn_of_two(storage)
     assert rates(note.points) == [0.9, 0.1, 0.6]
     assert len(note.trials) == 9
+
+
+@pytest.mark.parametrize(
+    ("metric", "device", "is_comparable"),
+    [
+        ("latency_ms", "2 x cpu", True),
+        ("latency_ms", "1 x H200", False),
+        ("parameters", "1 x H200", True),
+    ],
+)
+def test_times_of_another_machine_are_not_comparable(storage, metric, device, is_comparable):
+    both = [{"maximize": "accuracy"}, {"minimize": metric}]
+    there = an_experiment(name="there", search={"objective": both})
+    store_log(
+        storage, there, lambda pen: pen.train({"model.dropout": 0.1}, 0.1, 0.2, **{metric: 5})
+    )
+    experiment = an_experiment(search={"from": ["there"], "objective": both})
+    (note,), _ = learn(storage, experiment, device=device)
+    assert note.is_comparable == is_comparable
+    assert [trial.values for trial in note.trials] == [(-0.2, 5)]
 
 
 def test_without_a_metric_no_results_are_told_and_the_reason_is_said(storage, of_two):

@@ -129,6 +129,13 @@ def test_a_study_that_a_rule_has_stopped_says_so_and_goes_on_when_the_rule_chang
         if trial.values:
             assert trial.values == (trial.losses[-1], costs["latency_ms"])
 
+    learning = {"sampler": {"name": "tpe", "startup_trials": 2}, "from": ["flowers"], "trials": 3}
+    learning = {**DOCUMENT["search"], **learning}
+    studies.run(an_experiment(*goal, "name=more", search=learning))
+    full = sum(bool(trial.values) for trial in state.trials)
+    (said,) = [said for said in studies.said if said.startswith("From flowers: ")]
+    assert said.endswith(f"and {full} results for the sampler.")
+
 
 def test_a_trial_that_is_too_large_is_never_trained(studies: Studies) -> None:
     space = {**DOCUMENT["space"], "model.widths": {"choice": [[8], [64]]}}
