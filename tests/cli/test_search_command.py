@@ -94,7 +94,7 @@ def test_more_trials_resume_a_study_from_its_storage_alone(study, hpo, monkeypat
     result = hpo("resume", "flowers", "--trials", "4", "--quiet")
 
     assert result.code == 0, result.err
-    assert "Resuming: 3 of 4 trials have been started.\n" in result.err
+    assert "Resuming: 3 of 4 trials started.\n" in result.err
     assert "  trials  4 of 4:  4 complete" in result.out.splitlines()
 
 
