@@ -18,14 +18,15 @@ _FIRST_OPTIONS = {"median": {"min_epochs": 1}}
 def to_store(experiment: Experiment) -> dict[str, Any]:
     """The document that a study keeps: with its sampler and scheduler, whatever defaults become.
 
-    What the spec says stays as it is written.
+    What the spec says stays as it is written. A scheduler is kept with all its options, but not a
+    sampler, which under `bohb` may not have them all.
     """
     search = experiment.search
     if search is None:
         return dict(experiment.document)
-    chosen = {"sampler": search.sampler, "scheduler": search.scheduler}
-    written_out = {part: spec.model_dump(mode="json") for part, spec in chosen.items()}
-    return _pinned(experiment.document, written_out)
+    sampler = {} if "sampler" in experiment.document["search"] else {"name": search.sampler.name}
+    scheduler = search.scheduler.model_dump(mode="json")
+    return _pinned(experiment.document, {"sampler": sampler, "scheduler": scheduler})
 
 
 def as_meant(document: Mapping[str, Any]) -> dict[str, Any]:

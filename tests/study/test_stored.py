@@ -6,6 +6,8 @@ import pytest
 
 from hpo.errors import SpecError, StudyError
 from hpo.spec.load import experiment_from_document
+from hpo.spec.population import Pbt
+from hpo.spec.scheduler import Bohb
 from hpo.study.opening import follow_spec
 from hpo.study.stored import stored_experiment, to_store
 
@@ -56,12 +58,24 @@ def test_a_study_keeps_the_sampler_and_scheduler_that_its_spec_left_to_the_defau
     assert stored_experiment(record, "hpo.db").search == experiment.search
 
 
-def test_a_study_keeps_the_options_that_its_spec_left_to_the_defaults(storage):
-    parts = {"sampler": {"name": "tpe"}, "scheduler": {"name": "asha", "eta": 4}}
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ({"name": "asha", "eta": 4}, {"name": "asha", "eta": 4, "min_epochs": 1}),
+        ({"name": "bohb"}, Bohb(name="bohb").model_dump()),
+        ({"name": "pbt", "population": 4}, Pbt(name="pbt", population=4).model_dump(mode="json")),
+        ({"name": "optuna", "pruner": {"name": "median"}},) * 2,
+    ],
+    ids=lambda spec: spec["name"],
+)
+def test_a_study_keeps_the_options_of_its_scheduler_that_were_left_to_the_defaults(
+    storage, written, kept
+):
+    parts = {"sampler": {"name": "auto"}, "scheduler": written}
     experiment = experiment_from_document({**SPEC, "search": {**SPEC["search"], **parts}}, Path())
     search = to_store(experiment)["search"]
-    assert search["scheduler"] == {"name": "asha", "eta": 4, "min_epochs": 1}
-    assert search["sampler"] == experiment.search.sampler.model_dump(mode="json")
+    assert search["scheduler"] == kept
+    assert search["sampler"] == {"name": "auto"}
     record = storage.create_study("digits", to_store(experiment), 0, {}, "")
     assert stored_experiment(record, "hpo.db").search == experiment.search
     assert follow_spec(storage, record, experiment, print) == []
