@@ -4,32 +4,53 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate
 
+from hpo.search.following import Following
 from hpo.search.jobs import in_priority, starts, unfinished
 from hpo.trial import Job, Trial, TrialState
 
-# So many trials wait before the best of them goes on beside other work.
-_ENOUGH = 5
+# One of so many trials that wait goes on beside other work.
+_SHARE = 5
+
+
+class _Gains:
+    """For each epoch, the most by which a completed trial ended below its best loss up to then."""
+
+    def __init__(self) -> None:
+        self._following = Following()
+        self._largest: list[float] = []
+
+    def of(self, completed: Sequence[Trial]) -> list[float]:
+        """The gains that these trials show."""
+        new, starts_again = self._following.new(completed)
+        largest = [] if starts_again else self._largest
+        for trial in new:
+            gains = [best - trial.losses[-1] for best in accumulate(trial.losses, min)]
+            largest = list(map(max, gains, largest)) if largest else gains
+        self._largest = largest
+        return largest
 
 
 @dataclass(frozen=True)
 class PlateauRule:
-    """Judges trials after every epoch by the progress of the last `patience` ones.
+    """Judges trials after every epoch, from the progress of the last `patience` ones.
 
-    A trial is eliminated that would not even come to the winner's loss so far if it went on to the
-    end at that pace, which is more than a curve that flattens will do. It halts where its loss has
-    not improved by more than `min_delta`.
+    A trial halts where its loss has not improved by more than `min_delta`. It is eliminated if two
+    things together say that it will not come below the winner's loss so far: its own pace, were it
+    to go on in a straight line to the end, and the most that a trial which trained in full gained
+    from that epoch on. The latter knows of gains that come late, as with a learning rate that
+    falls; one that has halted has no pace.
 
     Only a trial that has been trained in full can win, and one that has stopped to improve may be
-    the best of all. So a halted trial waits, as long as its last loss is better than the winner's
-    so far; then it is eliminated. Where five wait, or no other work is left, the best of them is
-    trained to the end, one at a time.
+    the best of all. So what has halted, but may win, waits. The best of five that wait is trained
+    to the end beside other work, and all of them, the best first, once no other work is left.
 
     Source: Prechelt 1998, "Early stopping - but when?" (Neural Networks: Tricks of the Trade), the
     criterion of successive epochs without progress; Domhan et al. 2015, "Speeding up automatic
     hyperparameter optimization of deep neural networks by extrapolation of learning curves", to
-    stop what will not reach the best. The straight line and that the best one goes on are ours.
+    stop what will not reach the best. How far a curve may come, and who goes on, are ours.
     """
 
     epochs: int
@@ -37,16 +58,17 @@ class PlateauRule:
     patience: int
     min_delta: float
     min_epochs: int
+    _gains: _Gains = field(default_factory=_Gains, init=False, repr=False, compare=False)
 
     def runnable(self, trials: Sequence[Trial], window: int) -> tuple[Job, ...]:
-        """The trial that is sent to the end, the work begun an epoch at a time, then starts."""
-        winner = self._winner_loss(trials)
+        """Trials that are sent to the end, the work begun an epoch at a time, then starts."""
+        hopeless = self.eliminated(trials)
         first = self._first_look
         moving: list[Job] = []
         sent: list[Job] = []
         halted: list[Trial] = []
         for trial in unfinished(trials):
-            if trial.epochs == self.epochs or self._is_hopeless(trial, winner):
+            if trial.epochs == self.epochs or trial.number in hopeless:
                 continue
             halted_at = self._halted_at(trial)
             if halted_at == trial.epochs:
@@ -56,38 +78,37 @@ class PlateauRule:
             else:
                 # Beyond the epoch where it halted, it has been sent to the end.
                 sent.append(Job(trial.number, trial.epochs, self.epochs))
-        is_rest = not moving and len(trials) >= self.total
-        if halted and not sent and (is_rest or len(halted) >= _ENOUGH):
-            best = min(halted, key=lambda trial: (trial.violation, trial.losses[-1], trial.number))
-            sent.append(Job(best.number, best.epochs, self.epochs))
-        return (*in_priority(sent, moving), *starts(len(trials), self.total, window, first))
+        halted.sort(key=lambda trial: (trial.violation, trial.losses[-1], trial.number))
+        if moving or len(trials) < self.total:
+            del halted[max(0, (len(halted) + len(sent)) // _SHARE - len(sent)) :]
+        promoted = [Job(trial.number, trial.epochs, self.epochs) for trial in halted]
+        new = starts(len(trials), self.total, window, first)
+        return (*sorted(sent), *promoted, *in_priority((), moving), *new)
 
     def eliminated(self, trials: Sequence[Trial]) -> frozenset[int]:
         """Trials that will be no better than the winner so far, who keeps the constraints."""
-        winner = self._winner_loss(trials)
+        completed = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+        winner = min((t.losses[-1] for t in completed if t.violation <= 0), default=math.inf)
+        if math.isinf(winner):
+            return frozenset()
+        gains = self._gains.of(completed)
         return frozenset(
             trial.number
             for trial in unfinished(trials)
-            if trial.epochs < self.epochs and self._is_hopeless(trial, winner)
+            if self._first_look <= trial.epochs < self.epochs
+            and min(trial.losses) - max(self._pace(trial), gains[trial.epochs - 1]) >= winner
         )
 
     @property
     def _first_look(self) -> int:
         return min(self.epochs, max(self.min_epochs, 1 + self.patience))
 
-    def _winner_loss(self, trials: Sequence[Trial]) -> float:
-        complete = (t for t in trials if t.state is TrialState.COMPLETE and t.violation <= 0)
-        return min((trial.losses[-1] for trial in complete), default=math.inf)
-
-    def _is_hopeless(self, trial: Trial, winner: float) -> bool:
-        """Whether a trial that may be judged will not come below the winner's loss."""
-        if trial.epochs < self._first_look:
-            return False
+    def _pace(self, trial: Trial) -> float:
+        """What a trial would gain to the end as it did in the last epochs; 0 where it halted."""
         if self._halted_at(trial) == trial.epochs:
-            return trial.losses[-1] >= winner
-        best = min(trial.losses)
-        pace = (min(trial.losses[: -self.patience]) - best) / self.patience
-        return best - pace * (self.epochs - trial.epochs) >= winner
+            return 0.0
+        gain = min(trial.losses[: -self.patience]) - min(trial.losses)
+        return gain / self.patience * (self.epochs - trial.epochs)
 
     def _halted_at(self, trial: Trial) -> int | None:
         """The epoch at which a trial first stopped to improve, None if it did not."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from hpo.search.following import Following
 from hpo.search.jobs import in_priority, starts, unfinished
 from hpo.trial import Job, Trial, TrialState
 
@@ -34,19 +35,15 @@ class _Averages:
     """Running averages of completed trials, sorted, for every epoch; grows as trials complete."""
 
     def __init__(self) -> None:
-        self._losses: dict[int, tuple[float, ...]] = {}
+        self._following = Following()
         self._sorted: list[list[float]] = []
 
     def follow(self, completed: Sequence[Trial]) -> None:
         """Take in the trials that have completed since; start again if others are gone."""
-        known = self._losses
-        new = [trial for trial in completed if known.get(trial.number) is not trial.losses]
-        if len(known) + len(new) != len(completed):
-            known.clear()
+        new, starts_again = self._following.new(completed)
+        if starts_again:
             self._sorted = []
-            new = list(completed)
         for trial in new:
-            known[trial.number] = trial.losses
             total = 0.0
             for epoch, loss in enumerate(trial.losses):
                 total += loss

@@ -341,7 +341,7 @@ def test_a_trial_that_breaks_a_constraint_is_no_winner(spec):
     assert scheduler.eliminated(found) == {1, 2}
     found[0] = replace(found[0], violation=0.5)
     assert scheduler.eliminated(found) == frozenset()
-    (job,) = scheduler.runnable(found, 0)
+    job = scheduler.runnable(found, 0)[0]
     assert (job.trial, job.from_epoch) == (1, len(waiting))
 
 
@@ -465,7 +465,7 @@ def test_a_trial_without_progress_waits():
 
 def test_a_trial_that_its_pace_does_not_bring_to_the_winner_is_eliminated():
     # In two epochs these gained 1, and 5 are left: 2.5 more, if they go on in a straight line.
-    winner = [COMPLETE, *[4] * 8, 1.0]
+    winner = [COMPLETE, *[1] * 9]
     far, near = [RUNNING, 6, 5.5, 5, 4.5], [RUNNING, 4.9, 4.4, 3.9, 3.4]
     scheduler = make_scheduler(PATIENCE, 9, 4)
     assert scheduler.eliminated(trials(winner, far, near)) == {1}
@@ -475,7 +475,7 @@ def test_a_trial_that_its_pace_does_not_bring_to_the_winner_is_eliminated():
 
 
 def test_the_pace_is_that_of_the_best_losses_so_far():
-    winner = [COMPLETE, *[4] * 8, 2.0]
+    winner = [COMPLETE, *[2] * 9]
     # From 4 to 3 in two epochs, the last of which was a bad one.
     noisy = [RUNNING, 5, 4, 3, 4.5]
     assert make_scheduler(PATIENCE, 9, 2).eliminated(trials(winner, noisy)) == frozenset()
@@ -498,11 +498,27 @@ def test_the_best_trial_without_progress_goes_on_if_it_may_win():
     scheduler = make_scheduler(PATIENCE, 9, 3)
     halted = ([PAUSED, 4, 4, 4], [PAUSED, 3, 3, 3])
     assert scheduler.runnable(trials(*halted, [RUNNING]), 0) == (Job(2, 0, 3),)
-    complete = [COMPLETE, *[5] * 8, 3.5]
+    complete = [COMPLETE, *[3.5] * 9]
     assert scheduler.runnable(trials(*halted, complete), 0) == (Job(1, 3, 9),)
     assert scheduler.eliminated(trials(*halted, complete)) == {0}
     going_on = trials(halted[0], [RUNNING, 3, 3, 3, 3], complete)
     assert scheduler.runnable(going_on, 0) == (Job(1, 4, 9),)
+
+
+def test_gains_that_came_late_in_another_training_are_waited_for():
+    # The winner gained 1.5 from the third epoch on, 0.5 from the eighth on.
+    winner = [COMPLETE, *[5] * 7, 4, 3.5]
+    early, late = [PAUSED, 4.9, 4.9, 4.9], [RUNNING, *[4.9] * 7, 4.1]
+    scheduler = make_scheduler(PATIENCE, 9, 4)
+    assert scheduler.eliminated(trials(winner, early, late)) == {2}
+    assert scheduler.eliminated(trials(winner, [PAUSED, 5.1, 5.1, 5.1])) == {1}
+    # Every trial that waits may be the best: they go on, once nothing else is to do.
+    better = [PAUSED, 4.8, 4.8, 4.8]
+    assert scheduler.runnable(trials(winner, early, better, early), 0) == (
+        Job(2, 3, 9),
+        Job(1, 3, 9),
+        Job(3, 3, 9),
+    )
 
 
 def test_the_best_of_five_that_wait_goes_on_beside_other_work():
@@ -525,7 +541,7 @@ def test_the_best_of_five_that_wait_goes_on_beside_other_work():
 def test_what_breaks_a_constraint_waits_behind_what_keeps_it():
     found = trials([PAUSED, 1, 1, 1], [PAUSED, 2, 2, 2])
     found[0] = replace(found[0], violation=0.5)
-    assert make_scheduler(PATIENCE, 9, 2).runnable(found, 0) == (Job(1, 3, 9),)
+    assert make_scheduler(PATIENCE, 9, 2).runnable(found, 0) == (Job(1, 3, 9), Job(0, 3, 9))
 
 
 def stopped(spec, *rows, epochs=9):
