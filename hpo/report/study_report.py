@@ -224,13 +224,14 @@ def _overview(storage: Storage, record: StudyRecord, reading: _Reading) -> Overv
         status = str(state.stop.reason)
     else:
         status = "running" if driver_of(storage, record.id) else "killed"
+    states = states_of(state)
     return Overview(
         name=record.name,
         objective=", ".join(map(str, goal.objectives)),
         status=status,
-        trials=len(state),
+        trials=sum(states.values()),
         trials_total=reading.search.trials,
-        states=states_of(state),
+        states=states,
         epochs=sum(trial.epochs for trial in reading.trials) * reading.seeds,
         best=reading.result(best) if best else None,
         created_ms=record.created_ms,

@@ -58,8 +58,14 @@ def state_of(state: StudyState, trial: Trial) -> TrialState:
 
 
 def states_of(state: StudyState) -> dict[TrialState, int]:
-    """How many trials are in each state."""
-    return dict(Counter(state_of(state, trial) for trial in state.trials))
+    """How many trials are in each state; one that waits for its first epoch is in none yet."""
+    return dict(
+        Counter(
+            state_of(state, trial)
+            for trial in state.trials
+            if trial.epochs or trial.state is not TrialState.RUNNING
+        )
+    )
 
 
 def best_trial(state: StudyState, epochs: int) -> Trial | None:
@@ -193,8 +199,12 @@ class Watcher:
         self._best = winner(candidates, self._epochs)
 
     def _states(self) -> dict[TrialState, int]:
-        """How many trials are in each state; one that waits for its first lane is in none yet."""
-        at_work, counts = self._driver.in_training(), Counter(self._ended)
+        """How many trials are in each state; one that waits for its first lane is in none yet.
+
+        Once the study has stopped, its lanes are gone: see `states_of`.
+        """
+        at_work = self._driver.in_training() if self._state.stop is None else frozenset[int]()
+        counts = Counter(self._ended)
         for trial in self._state.trials.unfinished:
             if trial.state is not TrialState.RUNNING or trial.number in at_work:
                 counts[trial.state] += 1

@@ -54,7 +54,7 @@ from hpo.study.opening import follow_spec, open_study
 from hpo.study.optuna_tables import open_mirror
 from hpo.study.planning import PlanTeller, learn_costs, plan_study
 from hpo.study.profile import Profile
-from hpo.study.progress import Progress, Watcher, spent_seconds
+from hpo.study.progress import Progress, Watcher, spent_seconds, states_of
 from hpo.study.provenance import Provenance, differences, library_versions
 from hpo.study.signals import StopRequest
 from hpo.study.states import States
@@ -342,4 +342,5 @@ def _resumed(state: StudyState, total: int) -> str:
     if len(state) >= total and all(trial.state.is_finished for trial in state.trials):
         count = count_text(len(state), "trial")
         return f"The study has ended with {count}: a larger --trials adds to it."
-    return f"Resuming: {len(state):,} of {count_text(total, 'trial')} started."
+    begun = sum(states_of(state).values())
+    return f"Resuming: {begun:,} of {count_text(total, 'trial')} started."

@@ -39,9 +39,11 @@ def test_the_figures_of_a_study_add_up(storage, digits):
     ("stop", "said"), [(None, TrialState.RUNNING), ("target", TrialState.PAUSED)]
 )
 def test_what_was_to_train_when_a_study_stopped_is_told_to_wait(storage, store, adamw, stop, said):
-    store([(adamw, [0.5], TrialState.RUNNING)], stop=stop)
+    # The second was proposed, and never had a lane for an epoch: it has not begun.
+    store([(adamw, [0.5], TrialState.RUNNING), (adamw, [], TrialState.RUNNING)], stop=stop)
     report = study_report(storage, "digits", top=1)
     assert report.overview.states == {said: 1}
+    assert report.overview.trials == 1
     assert report.top[0].state is said
 
 

@@ -17,6 +17,7 @@ from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document
 from hpo.spec.marks import with_leaves
 from hpo.study.events import StudyState, fold
+from hpo.study.progress import states_of
 from hpo.study.run import Outcome, Surroundings, run_study
 from hpo.study.signals import StopRequest
 from hpo.study.storage import Storage
@@ -113,8 +114,12 @@ def test_a_study_that_a_rule_has_stopped_says_so_and_goes_on_when_the_rule_chang
     assert first.reason == "epochs"
     trained = studies.state(an_experiment(*goal)).epochs
     assert trained >= 6
+    counts = states_of(studies.state(an_experiment(*goal)))
+    assert first.progress.states == counts
+    assert TrialState.RUNNING not in counts
     again = studies.run(an_experiment(*goal, "search.stop.epochs=6"))
     assert again.reason == "epochs"
+    assert f"Resuming: {sum(counts.values())} of 8 trials started." in studies.said
     assert "search.stop.epochs" in studies.said[-1]
     assert studies.state(an_experiment(*goal)).epochs == trained
 
