@@ -1,3 +1,4 @@
+import copy
 import json
 import subprocess
 import sys
@@ -70,8 +71,12 @@ STUDY = {
 }
 
 
-def stored_study(path, trials):
-    """A study whose best trials have layers normalised and a learning rate near 0.03."""
+def stored_study(path, trials, rates=None):
+    """A study whose best trials have layers normalised and a learning rate near 0.03.
+
+    Its range of learning rates is another, `rates`, than that which the trials were drawn from.
+    """
+    path.mkdir(exist_ok=True)
     experiment = experiment_from_document(STUDY, path)
     state = StudyState(experiment.search.goal)
     log = []
@@ -88,7 +93,10 @@ def stored_study(path, trials):
         else:
             log.append(state.record(End(TrialState.COMPLETE), number, 0))
     with Storage.create(f"sqlite:///{path / 'hpo.db'}") as storage:
-        study = storage.create_study("iris", dict(experiment.document), 0, {"versions": {}}, "")
+        kept = copy.deepcopy(dict(experiment.document))
+        if rates is not None:
+            kept["space"]["optimizer.learning_rate"]["float"] = rates
+        study = storage.create_study("iris", kept, 0, {"versions": {}}, "")
         with acquire(storage, study.id) as lease:
             storage.append(study.id, log, lease.token)
     return f"sqlite:///{path / 'hpo.db'}#iris"
@@ -100,10 +108,19 @@ def test_searches_are_compared_on_the_curves_of_a_study(tmp_path):
     done = compared("--study", source, "--seeds", "2", "--json", str(figures), *searches)
     assert done.returncode == 0, done.stderr
     ours, peer = json.loads(figures.read_text())
-    assert (ours["family"], ours["seeds"]) == ("study", 2)
+    assert (ours["family"], ours["seeds"]) == ("iris", 2)
     # Of 50 trainings of 120 that there are, the one comes near the best, the other draws.
     assert ours["mean"][-1] < 0.1
     assert 0 <= peer["mean"][-1] < peer["mean"][0]
+
+
+def test_trials_outside_the_space_of_now_are_left_out(tmp_path):
+    source = stored_study(tmp_path, 130, rates=[0.01, 1.0])
+    done = compared("--study", source, "--seeds", "1", "--search", "random+none@1")
+    assert "lie in the space as it is now" in done.stderr
+    source = stored_study(tmp_path / "more", 250, rates=[0.01, 1.0])
+    done = compared("--study", source, "--seeds", "1", "--search", "optuna random")
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_study_that_is_no_table_is_refused_in_a_line(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 
 from hpo.errors import HpoError
 from hpo.search.levels import is_stepped, level_count, level_of
-from hpo.space import Choice, Distribution, SearchSpace
+from hpo.space import Choice, Distribution, SearchSpace, can_give
 from hpo.study.events import fold
 from hpo.study.storage import Storage
 from hpo.study.stored import stored_experiment
@@ -60,7 +60,7 @@ def recorded(name: str, space: SearchSpace, rows: Sequence[HParams], losses: np.
 
 
 def of_study(source: str) -> Problem:
-    """The trials of a study, `URL#NAME`, that trained in full or diverged.
+    """The trials of a study, `URL#NAME`, that trained in full or diverged, by its first objective.
 
     Exits with a line that says why where there are too few, or dimensions under a condition.
     """
@@ -77,13 +77,24 @@ def of_study(source: str) -> Problem:
     epochs, space = experiment.training.train.epochs, experiment.space
     if any(dimension.when is not None for dimension in space.dimensions):
         sys.exit(f"--study {source}: has dimensions under a condition, of which we make no table.")
+    distributions = {dimension.path: dimension.distribution for dimension in space.dimensions}
     whole = [
-        trial for trial in trials if trial.epochs == epochs or trial.state is TrialState.DIVERGED
+        trial
+        for trial in trials
+        if (trial.epochs == epochs or trial.state is TrialState.DIVERGED)
+        # In a population, other hparams led to some of the losses.
+        and not trial.exploited
+        # Ranges may have moved since, or been written anew.
+        and all(
+            path in trial.hparams and can_give(distribution, trial.hparams[path])
+            for path, distribution in distributions.items()
+        )
     ]
-    if len(whole) < _FEWEST:
+    full = sum(trial.epochs == epochs for trial in whole)
+    if full < _FEWEST:
         sys.exit(
-            f"--study {source}: {len(whole)} trials trained in full: search with the sampler"
-            f" random, the scheduler none and {_FEWEST} trials at least."
+            f"--study {source}: {full} trials trained in full and lie in the space as it is now:"
+            f" search with the sampler random, the scheduler none and {_FEWEST} trials at least."
         )
     losses = np.full((len(whole), epochs), np.nan)
     for row, trial in zip(losses, whole, strict=True):
