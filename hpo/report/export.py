@@ -23,7 +23,7 @@ from hpo.spec.words import count_text
 from hpo.spec.zeros import varying_zeros
 from hpo.study.events import MERGING, StudyState, fold
 from hpo.study.lineage import Lineage, changes
-from hpo.study.progress import best_trial, leading_trial
+from hpo.study.ranking import leading_trial, winner
 from hpo.study.storage import Storage
 from hpo.study.stored import stored_experiment
 from hpo.study.varied import varied_for
@@ -53,7 +53,7 @@ def export_trial(
     search, epochs = require_search(experiment), experiment.training.train.epochs
     state = fold(storage.events(record.id), search.goal)
     if number is None:
-        trial = best_trial(state, epochs)
+        trial = winner(state.trials, epochs)
         if trial is None:
             raise HpoError(_no_winner(study, state, epochs))
     elif number in state.metrics:
@@ -234,14 +234,14 @@ def _no_winner(study: str, state: StudyState, epochs: int) -> str:
             f"study '{study}': every trial has diverged ({len(state.trials):,} in all), so none "
             "can win: search a space of lower learning rates, or export any with --trial N."
         )
-    if any(trial.state is TrialState.COMPLETE for trial in state.trials):
+    leader = leading_trial(state.trials)
+    if leader is not None and leader.state is TrialState.COMPLETE:
         bounds = ", ".join(map(str, state.goal.constraints))
         return (
             f"study '{study}': no trial that has trained to all {epochs} epochs keeps the "
-            f"constraints ({bounds}): go on with `hpo resume {study} --trials N`, or export any "
-            "with --trial N."
+            f"constraints ({bounds}), the leading one is trial {leader.number}: go on with `hpo "
+            f"resume {study} --trials N`, or export any with --trial N."
         )
-    leader = leading_trial(state)
     reached = (
         "none has a result"
         if leader is None

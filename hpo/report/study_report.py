@@ -17,7 +17,8 @@ from hpo.spec.search import SearchSpec
 from hpo.study.events import MERGING, Event, Start, StudyState, fold
 from hpo.study.lease import driver_of
 from hpo.study.lineage import Lineage, trained_by
-from hpo.study.progress import best_trial, spent_seconds, state_of, states_of
+from hpo.study.progress import spent_seconds, state_of, states_of
+from hpo.study.ranking import ranking, winner
 from hpo.study.replicas import deviation_of, final_reports
 from hpo.study.storage import Storage, StudyRecord
 from hpo.study.stored import as_meant, stored_experiment
@@ -129,7 +130,7 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
     experiment = stored_experiment(record, storage.where)
     overview = _overview(storage, record, reading)
     ranked = ranking(reading.trials)
-    shown = reading.state.trial(overview.best.number) if overview.best else next(iter(ranked), None)
+    shown = ranked[0] if ranked else None
     lineage = reading.state.lineage(shown.number) if shown else ()
     return StudyReport(
         overview=overview,
@@ -153,20 +154,6 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
         driver=driver_of(storage, record.id),
         versions=record.provenance.get("versions", {}),
     )
-
-
-def ranking(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials that have a result: complete ones first, which alone can win, by result.
-
-    The others follow by their epochs, and by result where those are the same. Those that keep the
-    constraints come before those that do not.
-    """
-
-    def rank(trial: Trial) -> tuple[bool, bool, int, float, tuple[float, ...], int]:
-        is_cut_short, breaks = trial.state is not TrialState.COMPLETE, trial.violation > 0
-        return is_cut_short, breaks, -trial.epochs, trial.losses[-1], trial.values, trial.number
-
-    return sorted((trial for trial in trials if trial.losses), key=rank)
 
 
 def as_json(report: StudyReport | Overview) -> dict[str, Any]:
@@ -219,7 +206,7 @@ class _Reading:
 
 def _overview(storage: Storage, record: StudyRecord, reading: _Reading) -> Overview:
     goal, state = reading.search.goal, reading.state
-    best = best_trial(state, reading.epochs)
+    best = winner(reading.trials, reading.epochs)
     if state.stop is not None:
         status = str(state.stop.reason)
     else:

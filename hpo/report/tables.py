@@ -100,7 +100,8 @@ def _sections(report: StudyReport) -> Iterator[RenderableType]:
         yield _heading(front_title(report.front))
         yield _indented(front_view(report.front))
     if report.top:
-        yield _heading("best trials (trained in full first, then by epochs)")
+        of_constraints = "constraints, then by " if report.constraints else ""
+        yield _heading(f"best trials (trained in full first, then by {of_constraints}epochs)")
         yield _indented(_TrialsTable(report.metric, report.top))
     yield _heading("importance")
     yield _indented(_importance(report))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
 from hpo.search.rungs import outline
 from hpo.spec.experiment import Experiment
 from hpo.study.events import Event, Start, StudyState
+from hpo.study.ranking import leading_trial, winner
 from hpo.trial import Trial, TrialState
 
 _LOOK_SECONDS = 0.1
@@ -21,8 +22,8 @@ class Progress:
     """A study at one moment; `best` is None until a trial has trained in full.
 
     `seconds` counts this run alone, `epochs` all runs and all seeds; `epochs_total` is how many
-    there will be, where that is known. `leader` is `best`, or without it the best result so far at
-    any budget.
+    there will be, where that is known. `leader` is `best`, or without it the first of the
+    ranking so far.
     """
 
     study: str
@@ -65,39 +66,6 @@ def states_of(state: StudyState) -> dict[TrialState, int]:
             for trial in state.trials
             if trial.epochs or trial.state is not TrialState.RUNNING
         )
-    )
-
-
-def best_trial(state: StudyState, epochs: int) -> Trial | None:
-    """The winner of a study: see `winner`."""
-    return winner(state.trials, epochs)
-
-
-def winner(trials: Iterable[Trial], epochs: int) -> Trial | None:
-    """The winner: the best loss after `epochs` epochs, among the trials that got there.
-
-    It keeps the constraints; of several objectives the first decides, then the second, and so on.
-    """
-    finalists = [
-        trial
-        for trial in trials
-        if trial.state is TrialState.COMPLETE and trial.epochs == epochs and trial.violation == 0
-    ]
-    # The values of several objectives start with that loss, so that the winner is on their front.
-    return min(
-        finalists,
-        key=lambda trial: (trial.losses[-1], trial.values, trial.number),
-        default=None,
-    )
-
-
-def leading_trial(state: StudyState) -> Trial | None:
-    """The trial with the best last loss, whatever its budget; one that keeps the constraints."""
-    trained = [trial for trial in state.trials if trial.losses]
-    return min(
-        trained,
-        key=lambda trial: (trial.violation, trial.losses[-1], trial.number),
-        default=None,
     )
 
 
@@ -178,7 +146,7 @@ class Watcher:
             programs=self._compiler.programs,
             seconds=now - self._start,
             best=best,
-            leader=best or leading_trial(self._state),
+            leader=best or leading_trial(self._state.trials),
         )
 
     def _start_anew(self) -> None:

@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 
 from hpo.errors import StudyError
-from hpo.report.study_report import as_json, overviews, ranking, study_report
+from hpo.report.study_report import as_json, overviews, study_report
 from hpo.report.tables import study_view
 from hpo.study.lease import acquire
-from hpo.trial import Trial, TrialState
+from hpo.trial import TrialState
 
 
 def test_the_best_trial_is_the_best_of_those_that_trained_in_full(storage, digits):
@@ -73,19 +73,6 @@ def test_differences_noted_on_resume_are_told_with_their_run(storage, digits):
 
     assert run.device == "2 x cpu"
     assert run.differences == ("The study began with jax 0.10.1 and goes on with 0.10.2.",)
-
-
-def test_complete_trials_are_ranked_by_result_and_before_all_others():
-    trials = [
-        Trial(7, {}, TrialState.DIVERGED, (-0.9, -0.9)),
-        Trial(6, {}, TrialState.PAUSED, (-0.7,)),
-        Trial(0, {}, TrialState.PRUNED, (-0.9,)),
-        Trial(1, {}, TrialState.COMPLETE, (-0.1, -0.5)),
-        Trial(2, {}, TrialState.COMPLETE, (-0.1, -0.6)),
-        Trial(3, {}),
-        Trial(4, {}, TrialState.COMPLETE, (-0.1, -0.5)),
-    ]
-    assert [trial.number for trial in ranking(trials)] == [2, 1, 4, 7, 0, 6]
 
 
 def test_only_as_many_of_the_best_trials_are_told_as_asked_for(storage, digits):
