@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -15,6 +16,7 @@ from hpo.search.pareto import Point, along_front, fronts
 from hpo.space import RangeMove, SearchSpace
 from hpo.spec.experiment import Experiment
 from hpo.spec.goal import COSTS, KNOWN_COSTS, Goal
+from hpo.spec.search import SearchSpec
 from hpo.spec.start import start_points
 from hpo.spec.translate import can_take, nearest, translated, translations
 from hpo.spec.words import count_text
@@ -23,7 +25,7 @@ from hpo.study.events import Event, StudyState, fold
 from hpo.study.journal import Journal
 from hpo.study.notes import Learn, Move, Note
 from hpo.study.provenance import Provenance
-from hpo.study.storage import Storage, StudyRecord
+from hpo.study.storage import NothingStoredError, Storage, StudyRecord
 from hpo.study.stored import stored_experiment
 from hpo.trial import HParams, Trial, TrialState
 
@@ -51,20 +53,35 @@ def lessons(
     """
     search = experiment.search
     assert search is not None
-    noted = {note.source for note in notes if isinstance(note, Learn)}
-    found = []
+    noted, found = noted_sources(notes), []
     for source in search.sources:
         if source in noted:
             continue
-        try:
-            learnt = _lesson(source, experiment, storage, provenance)
-        except StudyError as error:
-            raise StudyError(f"search.from: {error}") from None
+        learnt = _lesson(source, _found(source, experiment, storage), experiment, provenance)
         if not is_told:
             learnt = replace(learnt, trials=(), unmeasured=())
         say(str(learnt))
         found.append(learnt)
     return found
+
+
+def check_sources(experiment: Experiment, storage: Storage, noted: Set[str] = frozenset()) -> None:
+    """Refuse what a study cannot learn from, before anything of it is stored.
+
+    Sources that are `noted` in its log are not read again, and so may be gone.
+
+    Raises:
+        StudyError: for a source that cannot be read, or is the study itself.
+    """
+    assert experiment.search is not None
+    for source in experiment.search.sources:
+        if source not in noted:
+            _found(source, experiment, storage)
+
+
+def noted_sources(happenings: Iterable[object]) -> set[str]:
+    """The sources that a study has learnt from already, by its notes or all of its log."""
+    return {what.source for what in happenings if isinstance(what, Learn)}
 
 
 def knowledge_of(experiment: Experiment, journal: Journal, say: Callable[[str], None]) -> Knowledge:
@@ -125,31 +142,44 @@ def _still(
     )
 
 
-def _lesson(source: str, experiment: Experiment, storage: Storage, provenance: Provenance) -> Learn:
+@dataclass(frozen=True)
+class _Earlier:
+    """A study to learn from: what it was to do, and its log."""
+
+    record: StudyRecord
+    experiment: Experiment
+    search: SearchSpec
+    events: Sequence[Event]
+
+
+def _found(source: str, experiment: Experiment, storage: Storage) -> _Earlier:
     url, _, name = source.rpartition("#")
-    is_here = not url or is_same_database(parsed_url(url), storage.url)
-    if is_here and name == experiment.name:
-        raise StudyError(f"'{name}' is this study itself: name another.")
-    if is_here:
-        record = storage.study(name)
-        return _read(source, record, storage, experiment, provenance)
-    with Storage.read(url) as other:
-        return _read(source, other.study(name), other, experiment, provenance)
+    with ExitStack() as stack:
+        try:
+            is_here = not url or is_same_database(parsed_url(url), storage.url)
+            if is_here and name == experiment.name:
+                raise StudyError(f"'{name}' is this study itself: name another.")
+            there = storage if is_here else stack.enter_context(Storage.read(url))
+            record = there.study(name)
+            earlier = stored_experiment(record, there.where)
+            if earlier.search is None:
+                raise StudyError(f"study '{record.name}' has no search: name another.")
+            return _Earlier(record, earlier, earlier.search, there.events(record.id))
+        except NothingStoredError as error:
+            raise StudyError(
+                f"search.from: {error.fact}: name an existing database and a study that it holds,"
+                " or leave it out."
+            ) from None
+        except StudyError as error:
+            raise StudyError(f"search.from: {error}") from None
 
 
-def _read(
-    source: str,
-    record: StudyRecord,
-    storage: Storage,
-    experiment: Experiment,
-    provenance: Provenance,
-) -> Learn:
-    earlier = stored_experiment(record, storage.where)
-    if earlier.search is None or experiment.search is None:
-        raise StudyError(f"study '{record.name}' has no search: name another.")
-    theirs, ours = earlier.search.goal, experiment.search.goal
+def _lesson(source: str, there: _Earlier, experiment: Experiment, provenance: Provenance) -> Learn:
+    assert experiment.search is not None
+    earlier, record = there.experiment, there.record
+    theirs, ours = there.search.goal, experiment.search.goal
     is_single = len(ours.objectives) == 1
-    state, unmeasured = _judged(storage.events(record.id), theirs, ours)
+    state, unmeasured = _judged(there.events, theirs, ours)
     complete = [
         trial
         for trial in state.trials

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from hpo.spec.experiment import Experiment
 from hpo.spec.load import experiment_from_document
 from hpo.study.checkpoints import CheckpointFolder
+from hpo.study.earlier import check_sources, noted_sources
 from hpo.study.lease import acquire
 from hpo.study.provenance import Provenance, refusal, spec_changes
 from hpo.study.storage import Storage, StudyRecord
@@ -25,12 +26,15 @@ def open_study(
     An old one makes room on demand, or where its spec has changed before it had any result.
 
     Raises:
-        StudyError: if another process drives the study that would make room.
+        StudyError: if another process drives the study that would make room, or a source of the
+            spec cannot be read; the storage is then as it was.
     """
     study, old_name = storage.find(experiment.name), None
     if study is not None and not starts_over and _is_a_false_start(storage, study, experiment):
         say("The spec has changed, and the study had no results yet: it begins anew.")
         starts_over = True
+    if study is None or starts_over:
+        check_sources(experiment, storage)
     if study is not None and starts_over:
         with acquire(storage, study.id):
             old_name = storage.set_aside(study.id)
@@ -51,12 +55,17 @@ def follow_spec(
     """Take over what may change in a spec between two runs, and refuse the rest.
 
     What changed of the space comes back, a sentence to be noted in the log.
+
+    Raises:
+        StudyError: for a change that is refused, or a source that cannot be read.
     """
     harmless, refused = _changes(study, experiment)
     if refused:
         raise refusal(study.name, refused)
     if not harmless:
         return []
+    events = storage.events(study.id)
+    check_sources(experiment, storage, noted_sources(e.what for e in events))
     say(f"The spec has changed: {'; '.join(harmless)}.")
     storage.update_document(study.id, to_store(experiment))
     of_space = [line for line in harmless if line.startswith("space")]

@@ -71,6 +71,14 @@ LEASES = sa.Table(
 _OPTUNA_STUDIES = sa.table("studies", sa.column("study_name", sa.String))
 
 
+class NothingStoredError(StudyError):
+    """There is no study at all where one was looked for; `fact` is what is so, without a cure."""
+
+    def __init__(self, fact: str, cure: str) -> None:
+        super().__init__(f"{fact}: {cure}.")
+        self.fact = fact
+
+
 class Mirror(Protocol):
     """A copy of the log in another form, such as Optuna's tables."""
 
@@ -128,9 +136,9 @@ class Storage:
         path = database_path(parsed)
         # Not `path.exists()`, which fails where a folder above may not be entered.
         if path is not None and not os.path.exists(path):  # noqa: PTH110
-            raise StudyError(
-                f"no study database at {shown(parsed)}: run `hpo search SPEC` first or give"
-                " --storage."
+            raise NothingStoredError(
+                f"no study database at {shown(parsed)}",
+                "run `hpo search SPEC` first or give --storage",
             )
         return cls._opened(url, writes=False)
 
@@ -191,7 +199,9 @@ class Storage:
             return found
         names = [study.name for study in self.studies()]
         if not names:
-            raise StudyError(f"{self.where} holds no studies: run `hpo search SPEC` first.")
+            raise NothingStoredError(
+                f"{self.where} holds no studies", "run `hpo search SPEC` first"
+            )
         close = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
         raise StudyError(
@@ -302,7 +312,9 @@ class Storage:
                 _METADATA.create_all(connection)
                 connection.execute(sa.insert(_SCHEMA).values(version=SCHEMA_VERSION))
             else:
-                raise StudyError(f"{self.where} holds no studies: run `hpo search SPEC` first.")
+                raise NothingStoredError(
+                    f"{self.where} holds no studies", "run `hpo search SPEC` first"
+                )
 
 
 def read_events(connection: sa.Connection, study_id: int, since: int = 0) -> list[Event]:

@@ -9,7 +9,14 @@ from hpo.errors import StudyError
 from hpo.space import RangeMove
 from hpo.spec.load import experiment_from_document
 from hpo.study.database import is_same_database, parsed_url
-from hpo.study.earlier import knowledge_of, lessons, resampled, spread
+from hpo.study.earlier import (
+    check_sources,
+    knowledge_of,
+    lessons,
+    noted_sources,
+    resampled,
+    spread,
+)
 from hpo.study.event_rows import from_rows, to_row
 from hpo.study.events import Cost, End, Propose, Report, StudyState, fold
 from hpo.study.lease import acquire
@@ -166,12 +173,32 @@ def test_a_study_of_another_database_is_read(storage, tmp_path):
     [
         ("their", "search.from: .* has no study 'their'. Did you mean 'there'"),
         ("here", "search.from: 'here' is this study itself: name another"),
-        ("sqlite:///none.db#there", "search.from: no study database at none.db"),
+        (
+            "sqlite:///none.db#there",
+            "search.from: no study database at none.db: name an existing database and a study",
+        ),
+        ("sqlite:///bare.db#there", "search.from: bare.db holds no studies: name an existing"),
+        ("sqlite:///empty.db#there", "search.from: empty.db holds no studies: name an existing"),
     ],
 )
-def test_a_source_that_cannot_be_read_is_the_users_to_fix(storage, there, source, message):
-    with pytest.raises(StudyError, match=message):
-        learn(storage, an_experiment(search={"from": [source]}))
+@pytest.mark.parametrize("where", ["learn", "check"])
+def test_a_source_that_cannot_be_read_is_the_users_to_fix(
+    storage, there, source, message, where, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bare.db").touch()
+    Storage.create("sqlite:///empty.db").close()
+    experiment = an_experiment(search={"from": [source]})
+    with pytest.raises(StudyError, match=message) as error:
+        learn(storage, experiment) if where == "learn" else check_sources(experiment, storage)
+    assert "hpo search" not in str(error.value)
+
+
+def test_a_source_that_was_learnt_from_may_be_gone(storage):
+    experiment = an_experiment(search={"from": ["gone"]})
+    with pytest.raises(StudyError, match=r"search\.from"):
+        check_sources(experiment, storage)
+    check_sources(experiment, storage, noted_sources([Learn("gone", True, (), ()), "another"]))
 
 
 def test_a_study_is_no_source_of_itself_by_whatever_path(storage, there, tmp_path, monkeypatch):
