@@ -74,10 +74,9 @@ def _facts(progress: Progress) -> Table:
     rows: list[tuple[str, str | Text]] = [("trials", trials + states_line(progress.states))]
     time = f"{seconds_text(progress.seconds)} in this run"
     if progress.epochs_a_second > 0:
-        time += (
-            f", {speed_text(progress.epochs_a_second)}, "
-            f"{count_text(progress.programs, 'program')} compiled"
-        )
+        time += f", {speed_text(progress.epochs_a_second)}"
+    if progress.epochs_a_second > 0 or progress.programs > 0:
+        time += f", {count_text(progress.programs, 'program')} compiled"
     rows += [("epochs", f"{progress.epochs:,}"), ("time", time)]
     for title, text in rows:
         facts.add_row(Text(title, "dim"), text)

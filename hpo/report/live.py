@@ -24,7 +24,7 @@ from hpo.report.wording import (
 )
 from hpo.spec.words import count_text
 from hpo.study.progress import Progress
-from hpo.trial import Trial
+from hpo.trial import Trial, TrialState
 
 _REFRESHES_A_SECOND = 10
 _LINE_SECONDS = 10.0
@@ -164,7 +164,8 @@ def _trials_line(progress: Progress) -> Text:
 
 def _speed_line(progress: Progress) -> Text:
     if progress.epochs_a_second <= 0:
-        return Text.assemble(("compiling ...", "yellow"), f"  {clock_text(progress.seconds)}")
+        text = f"{_speedless(progress)} ..."
+        return Text.assemble((text, "yellow"), f"  {clock_text(progress.seconds)}")
     has_pace = share_of(progress).of_all >= _PACE_SHARE
     left = progress.left_seconds if has_pace else None
     return Text(
@@ -230,12 +231,18 @@ def progress_line(progress: Progress, sign: float) -> str:
     ]
     trial = progress.best or progress.leader
     if progress.epochs_a_second <= 0:
-        parts.append("compiling")
+        parts.append(_speedless(progress))
     elif trial is not None:
         word = "best" if progress.best else "leading"
         parts.append(f"{word} {progress.metric} {_value(trial, sign)} (trial {trial.number})")
         parts.append(speed_text(progress.epochs_a_second))
     return "; ".join(parts)
+
+
+def _speedless(progress: Progress) -> str:
+    """What is going on while there is no speed to tell."""
+    is_lost = progress.epochs == 0 and progress.states.get(TrialState.DIVERGED, 0) > 0
+    return "no epoch finished yet" if is_lost else "compiling"
 
 
 def _value(trial: Trial, sign: float) -> str:

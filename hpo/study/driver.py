@@ -247,7 +247,7 @@ class Driver:
     def _handle(self, message: Message) -> None:
         match message:
             case Reported(_, reports, epochs, seconds):
-                self.epochs_trained += epochs
+                self.epochs_trained += epochs - sum(not is_finite(r.metrics) for r in reports)
                 self._costing.spend(seconds, self._replicas)
                 for report in reports:
                     self._report(report)

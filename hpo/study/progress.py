@@ -81,7 +81,11 @@ def spent_seconds(events: Sequence[Event]) -> float:
 
 
 class AtWork(Protocol):
-    """What a watcher asks of the driver."""
+    """What a watcher asks of the driver.
+
+    `epochs_trained` counts this run alone, and parts of epochs under way; an epoch that diverged is
+    none.
+    """
 
     epochs_trained: float
 
@@ -127,7 +131,8 @@ class Watcher:
 
     def progress(self) -> Progress:
         """The study at this moment."""
-        now, trained = time.monotonic(), self._driver.epochs_trained
+        # Parts of an epoch that diverged add up to one but for their rounding.
+        now, trained = time.monotonic(), max(0.0, round(self._driver.epochs_trained, 6))
         if trained and self._first_epoch is None:
             self._first_epoch = now
         seconds = 0.0 if self._first_epoch is None else now - self._first_epoch

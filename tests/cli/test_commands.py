@@ -222,6 +222,8 @@ def test_a_study_whose_every_trial_diverges_ends_and_says_so(hpo, tmp_path):
     searched = hpo("search", "lost.yaml", "--quiet")
     assert searched.code == 0, searched.err
     assert "  trials  3 of 3:  3 diverged" in searched.out.splitlines()
+    assert "  epochs  0" in searched.out.splitlines()
+    assert "epochs/s" not in searched.out
     assert "hpo export" not in searched.out
     assert "every trial has diverged" in hpo("show", "flowers").out
     assert json.loads(hpo("show", "flowers", "--json").out)["overview"]["best"] is None

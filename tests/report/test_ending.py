@@ -17,9 +17,9 @@ BEST = Trial(7, {"model.widths": [64]}, TrialState.COMPLETE, (-0.5, -0.9))
 SEARCH = SearchSpec(objective=Objective(maximize="accuracy"), trials=9, timeout=600)
 
 
-def outcome(reason, best=BEST, leader=BEST, set_aside=None):
+def outcome(reason, best=BEST, leader=BEST, set_aside=None, speed=6.0):
     states = {TrialState.COMPLETE: 2, TrialState.DIVERGED: 1}
-    figures = (9, states, 12, 18, False, 6.0, 3, 2.0)
+    figures = (9, states, 12, 18, False, speed, 3, 2.0)
     return Outcome(reason, Progress("digits", "accuracy", *figures, best, leader), set_aside)
 
 
@@ -54,6 +54,11 @@ def test_without_a_full_trial_the_leading_one_is_told_and_none_is_exported():
 def test_a_run_without_any_result_has_no_trial_to_tell_of():
     view = drawn(ending_view(outcome("interrupted", best=None, leader=None), SEARCH, STORAGE))
     assert not any("accuracy" in line for line in view)
+
+
+def test_a_run_that_finished_no_epoch_has_no_speed():
+    view = drawn(ending_view(outcome("finished", None, None, speed=0.0), SEARCH, STORAGE))
+    assert "  time    2.0 s in this run, 3 programs compiled" in view
 
 
 def test_an_old_study_is_told_by_its_new_name():

@@ -82,6 +82,14 @@ def test_before_the_first_epoch_it_says_that_it_compiles():
     assert (best, speed) == ("accuracy  -", "speed     compiling ...  0:03")
 
 
+def test_where_all_trials_diverge_it_does_not_say_that_it_compiles():
+    lost = progress(
+        best=None, leader=None, epochs=0, epochs_a_second=0, states={TrialState.DIVERGED: 3}
+    )
+    assert drawn(progress_view(lost, sign=-1))[-1] == "speed     no epoch finished yet ...  0:12"
+    assert progress_line(lost, sign=-1).endswith("; 3 diverged; no epoch finished yet")
+
+
 def test_the_time_left_is_told_once_there_is_a_pace():
     assert "left" not in drawn(progress_view(progress(epochs=20), sign=-1))[-1]
     assert "left" in drawn(progress_view(progress(epochs=30), sign=-1))[-1]

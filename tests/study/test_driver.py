@@ -240,6 +240,7 @@ class Run:
             with contextlib.suppress(KeyboardInterrupt):
                 self.reason = driver.run(lambda: has_to_stop(executor), watch)
             self.differences = driver.differences
+            self.epochs_trained = driver.epochs_trained
         self.journal = MemoryJournal(self.journal.log)
         return executor
 
@@ -379,6 +380,8 @@ def test_a_diverged_trial_is_a_result(run: Run) -> None:
     diverged = [t for t in run.journal.state.trials if t.state is TrialState.DIVERGED]
     assert diverged
     assert all(trial.losses == () for trial in diverged)
+    # An epoch that diverged was not finished, so that it counts for no speed.
+    assert run.epochs_trained == sum(trial.epochs for trial in run.journal.state.trials) > 0
 
 
 def test_a_pool_with_fewer_lanes_than_thought_loses_no_trial(run: Run, tmp_path: Any) -> None:

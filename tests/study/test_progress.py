@@ -1,0 +1,53 @@
+"""How a running study stands."""
+
+from pathlib import Path
+
+import pytest
+
+from hpo.spec.load import experiment_from_document
+from hpo.study import progress
+from hpo.study.events import StudyState
+from hpo.study.progress import Watcher
+
+DOCUMENT = {
+    "name": "here",
+    "data": {"dataset": "iris"},
+    "model": {"name": "mlp"},
+    "optimizer": {"name": "adamw", "learning_rate": 0.01},
+    "train": {"epochs": 2},
+    "space": {"model.dropout": {"float": [0.0, 0.3]}},
+    "search": {"objective": {"maximize": "accuracy"}, "trials": 10},
+}
+
+
+class AtWork:
+    """A driver that has trained so many epochs."""
+
+    programs = 1
+
+    def __init__(self):
+        self.epochs_trained = 0.0
+
+    def in_training(self):
+        return set()
+
+
+@pytest.mark.parametrize(
+    ("trained", "speed"),
+    [
+        (3.0, 1.5),
+        (0.5, 0.25),  # a part of a long epoch is a pace, too
+        (1 / 3 + 1 / 3 + 1 / 3 - 1 + 1e-16, 0.0),  # an epoch that diverged after its third round
+        (-0.5, 0.0),  # one that was gone on with in its midst, and diverged
+    ],
+)
+def test_the_speed_counts_no_epoch_that_diverged(monkeypatch, trained, speed):
+    now, driver = [100.0], AtWork()
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    experiment = experiment_from_document(DOCUMENT, Path())
+    state = StudyState(experiment.search.goal)
+    watcher = Watcher(experiment, state, driver, driver, lambda _: None)
+    driver.epochs_trained = 1.0
+    assert watcher.progress().epochs_a_second == 0  # since just now
+    driver.epochs_trained, now[0] = trained, 102.0
+    assert watcher.progress().epochs_a_second == pytest.approx(speed)
