@@ -282,17 +282,15 @@ class SearchSpace:
             return total
         if not self.is_counted:
             return math.prod(map(self._size_below, roots))
-        rules = [rule for rule in self.rules if rule.deciding]
-        allowed: float = 0
-        for hparams in self.combinations([d for d in self.dimensions if d.path in ruled]):
-            complete = self.completed(hparams)
-            if not any(rule.forbids(complete) for rule in rules):
-                allowed += math.prod(
-                    self._size_below(child)
-                    for path in hparams
-                    for child in self._children.get(path, ())
-                    if child.path not in ruled and self.is_active(child, hparams)
-                )
+        allowed = sum(
+            math.prod(
+                self._size_below(child)
+                for path in hparams
+                for child in self._children.get(path, ())
+                if child.path not in ruled and self.is_active(child, hparams)
+            )
+            for hparams in self.allowed
+        )
         return total * allowed if allowed else 0
 
     @cached_property
@@ -302,6 +300,19 @@ class SearchSpace:
             math.prod(d.distribution.size for d in self.dimensions if d.path in self.ruled)
             <= _MOST_COUNTED
         )
+
+    @cached_property
+    def allowed(self) -> Sequence[HParams]:
+        """What rules leave of the dimensions that they turn on: to be asked for if `is_counted`."""
+        rules = [rule for rule in self.rules if rule.deciding]
+        ruled = [dimension for dimension in self.dimensions if dimension.path in self.ruled]
+        return [
+            hparams
+            for hparams in self.combinations(ruled)
+            if not any(
+                rule.forbids(complete) for complete in [self.completed(hparams)] for rule in rules
+            )
+        ]
 
     @cached_property
     def ruled(self) -> frozenset[str]:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
 
 from hpo.search.levels import level, level_count
 from hpo.space import Dimension, SearchSpace
-from hpo.trial import HParam
+from hpo.trial import HParam, HParams
 
 
 class Combinations:
     """The combinations of a space's levels, numbered from 0 to `size - 1`.
 
     Dimensions that a condition rules out are not combined, so no two are the same configuration.
-    Those in which a continuous dimension is active are not among them.
+    Those in which a continuous dimension is active are not among them, nor those that rules forbid
+    where the space counts what they leave; elsewhere forbidden ones are.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -28,12 +32,32 @@ class Combinations:
         self._counts: dict[str, int] = {}
         for dimension in reversed(space.dimensions):
             self._counts[dimension.path] = self._count(dimension)
-        self.size = math.prod(self._counts[root.path] for root in self._roots)
+        self._ruled = space.ruled if space.is_counted else frozenset[str]()
+        self._allowed: Sequence[HParams] = space.allowed if self._ruled else [{}]
+        # How many there are up to and with each of what rules allow.
+        self._ends = list(
+            accumulate(
+                math.prod(self._counts[d.path] for d in self._beside(hparams))
+                for hparams in self._allowed
+            )
+        )
+        self.size = self._ends[-1] if self._ends else 0
 
     def __getitem__(self, index: int) -> dict[str, HParam]:
-        hparams: dict[str, HParam] = {}
-        self._choose(self._roots, index, hparams)
+        part = bisect_right(self._ends, index)
+        hparams = dict(self._allowed[part])
+        before = self._ends[part - 1] if part else 0
+        self._choose(self._beside(hparams), index - before, hparams)
         return {d.path: hparams[d.path] for d in self._space.dimensions if d.path in hparams}
+
+    def _beside(self, ruled: HParams) -> list[Dimension]:
+        """The dimensions to be chosen beside values of those that rules turn on."""
+        return [root for root in self._roots if root.path not in self._ruled] + [
+            child
+            for path in ruled
+            for child in self._children.get(path, ())
+            if child.path not in self._ruled and self._space.is_active(child, ruled)
+        ]
 
     def _count(self, dimension: Dimension) -> int:
         """How many combinations there are of a dimension and those that depend on it."""

@@ -25,11 +25,18 @@ class GridSearch:
                     f"space.{dimension.path}: a grid needs a finite number of values: "
                     "give a step, or list them with choice."
                 )
+        self._space = space
         self._combinations = Combinations(space)
         self._seed = seed
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
-        """The next `n` combinations; fewer, at last none, at the end of the grid."""
+        """The next `n` combinations; fewer, at last none, at the end of the grid.
+
+        None at all beside rules that forbid some of them: see `Distinct`, which then goes on in the
+        same order.
+        """
+        if self._space.rules and not self._space.is_counted:
+            return []
         size = self._combinations.size
         numbers = range(len(trials), min(len(trials) + n, size))
         return [self._combinations[shuffled(number, size, self._seed)] for number in numbers]

@@ -10,7 +10,15 @@ from hpo.search.distinct import Distinct
 from hpo.search.random_search import RandomSearch
 from hpo.space import Choice, Condition, Dimension, Float, Int, SearchSpace
 from hpo.trial import Trial, TrialState
-from tests.search.test_sampler import CONDITIONAL, FINITE, assert_lies_in, sampler_of, space_of
+from tests.search.test_sampler import (
+    CONDITIONAL,
+    EVERY,
+    FINITE,
+    OPTUNA_GP,
+    assert_lies_in,
+    sampler_of,
+    space_of,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -261,7 +269,7 @@ def test_combinations_that_rules_forbid_in_a_row_end_the_search_the_same_after_a
     monkeypatch.setattr("hpo.search.distinct._MOST_LOOKED_AT", 20)
 
     class Rare:
-        text, deciding = "", frozenset({"n"})
+        text, deciding = "", frozenset({"n", "momentum"})
         landmarks: ClassVar = {}
 
         def forbids(self, hparams):
@@ -288,3 +296,58 @@ def test_a_continuous_value_that_rounds_to_few_is_not_tried_again():
     space = replace(space_of(momentum=Float(0.0, 1.0)), derived=(Rounded(),))
     found = distinct(Stubborn({"momentum": 1.0}), space, is_learning=True).ask([], 5)
     assert sorted(hparams["momentum"] for hparams in found) == [0.0, 1.0]
+
+
+# The other forests, and what stands for another, go the same way.
+QUICK = [n for n in EVERY if n not in ("extra_trees", "boosted_trees", "bayesian", OPTUNA_GP)]
+
+
+class Few:
+    """Leaves 6 of 5,460 combinations of two dimensions."""
+
+    text, deciding = "", frozenset({"size", "momentum"})
+    landmarks: ClassVar = {}
+
+    def forbids(self, hparams):
+        few = {2, 9, 33}
+        return hparams["size"] not in (30, 31) or round(hparams["momentum"] * 100) not in few
+
+
+@pytest.mark.parametrize(
+    ("name", "is_counted"),
+    [(name, False) for name in QUICK] + [(name, True) for name in ("random", "tpe")],
+)
+def test_every_sampler_finds_all_of_the_little_that_rules_leave_of_a_finite_space(
+    name, is_counted, monkeypatch
+):
+    # Draws meet next to none of it.
+    monkeypatch.setattr("hpo.space._MOST_DRAWS", 20)
+    monkeypatch.setattr("hpo.space._EVEN_DRAWS", 10)
+    monkeypatch.setattr("hpo.search.distinct._MOST_FORBIDDEN", 20)
+    if not is_counted:
+        monkeypatch.setattr("hpo.space._MOST_COUNTED", 1_000)
+    space = replace(
+        space_of(size=Int(1, 60), momentum=Float(0.0, 0.9, step=0.01), kind=Choice(("a", "b"))),
+        rules=(Few(),),
+    )
+    assert space.is_counted == is_counted
+    sampler, trials = sampler_of(name, space), []
+    while asked := sampler.ask(trials, 5):
+        trials += [
+            Trial(len(trials) + k, hparams, TrialState.COMPLETE, (hparams["momentum"],))
+            for k, hparams in enumerate(asked)
+        ]
+    assert len(trials) == len(keys(trial.hparams for trial in trials)) == 12
+    assert all(space.allows(trial.hparams) for trial in trials)
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_a_grid_goes_through_what_rules_leave_without_a_draw(is_counted, monkeypatch):
+    if not is_counted:
+        monkeypatch.setattr("hpo.space._MOST_COUNTED", 1_000)
+    space = replace(space_of(size=Int(1, 60), momentum=Float(0.0, 0.9, step=0.01)), rules=(Few(),))
+    monkeypatch.setattr(SearchSpace, "place", None)
+    found = sampler_of("grid", space).ask([], 20)
+    assert len(found) == len(keys(found)) == 6
+    again = sampler_of("grid", space).ask(trials_of(found[:3]), 20)
+    assert again == found[3:]
