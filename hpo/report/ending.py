@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.report.tables import hparams_table, states_line
-from hpo.report.wording import metric_text, number_text, seconds_text, speed_text
+from hpo.report.wording import metric_text, number_text, seconds_text, speed_text, untrained_text
 from hpo.spec.experiment import StudySpec
 from hpo.spec.search import SearchSpec
 from hpo.spec.words import count_text
@@ -46,6 +46,9 @@ def ending_view(outcome: Outcome, search: SearchSpec, storage: str) -> Renderabl
     trial = progress.best or progress.leader
     if trial is not None:
         parts += ["", *_winner(progress, trial, search)]
+    if outcome.untrained is not None:
+        text = untrained_text(outcome.untrained)
+        parts += ["", _indented(Text(f"{text[0].upper()}{text[1:]}.", "yellow"))]
     lines = next_commands(outcome, storage, search.timeout)
     parts += ["", *(_indented(Text(line, "cyan")) for line in lines)]
     if outcome.set_aside:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date
@@ -12,7 +13,7 @@ from typing import Any
 from hpo import __version__
 from hpo.errors import HpoError
 from hpo.report.check import condition_text, distribution_text
-from hpo.report.wording import metric_text, number_text
+from hpo.report.wording import metric_text, number_text, untrained_text
 from hpo.search.pareto import pareto_front
 from hpo.spec.dump import dump_spec
 from hpo.spec.experiment import Experiment, Training
@@ -26,6 +27,7 @@ from hpo.study.lineage import Lineage, changes
 from hpo.study.ranking import leading_trial, winner
 from hpo.study.storage import Storage
 from hpo.study.stored import stored_experiment
+from hpo.study.untrained import untrained
 from hpo.study.varied import varied_for
 from hpo.trial import Trial, TrialState
 
@@ -55,7 +57,7 @@ def export_trial(
     if number is None:
         trial = winner(state.trials, epochs)
         if trial is None:
-            raise HpoError(_no_winner(study, state, epochs))
+            raise HpoError(_no_winner(study, state, search.trials, epochs))
     elif number in state.metrics:
         trial = state.trial(number)
     else:
@@ -79,7 +81,8 @@ def export_front(
     state = fold(storage.events(record.id), search.goal)
     front = pareto_front(state.trials)
     if not front:
-        raise HpoError(_no_winner(study, state, experiment.training.train.epochs))
+        epochs = experiment.training.train.epochs
+        raise HpoError(_no_winner(study, state, search.trials, epochs))
     files = [(trial, folder / f"trial-{trial.number}.yaml") for trial in front]
     return tuple(
         (file, _export(storage, experiment, state, trial, file, today)) for trial, file in files
@@ -228,28 +231,42 @@ def _others(state: StudyState, trial: Trial) -> str:
     return "".join(texts) + ("; it breaks the constraints" if trial.violation > 0 else "")
 
 
-def _no_winner(study: str, state: StudyState, epochs: int) -> str:
-    if state.trials and all(trial.state is TrialState.DIVERGED for trial in state.trials):
+def _no_winner(study: str, state: StudyState, total: int, epochs: int) -> str:
+    none = untrained(state)
+    if none is not None:
+        return f"study '{study}': {untrained_text(none)}, or export any with --trial N."
+    states = Counter(trial.state for trial in state.trials)
+    if states.keys() == {TrialState.DIVERGED}:
         return (
             f"study '{study}': every trial has diverged ({len(state.trials):,} in all), so none "
             "can win: search a space of lower learning rates, or export any with --trial N."
         )
+    if states.keys() == {TrialState.DIVERGED, TrialState.INFEASIBLE}:
+        return (
+            f"study '{study}': every trial has diverged ({states[TrialState.DIVERGED]:,}) or broken"
+            f" the constraints before training ({states[TrialState.INFEASIBLE]:,}), so none can "
+            "win: loosen the bounds or search a space of lower learning rates, or export any with "
+            "--trial N."
+        )
     leader = leading_trial(state.trials)
+    is_over = len(state) >= total and not state.unfinished
+    resume = f"`hpo resume {study}{' --trials N' if is_over else ''}`"
     if leader is not None and leader.state is TrialState.COMPLETE:
         bounds = ", ".join(map(str, state.goal.constraints))
         return (
             f"study '{study}': no trial that has trained to all {epochs} epochs keeps the "
-            f"constraints ({bounds}), the leading one is trial {leader.number}: go on with `hpo "
-            f"resume {study} --trials N`, or export any with --trial N."
+            f"constraints ({bounds}), the leading one is trial {leader.number}: go on with "
+            f"{resume}, or export any with --trial N."
         )
     reached = (
         "none has a result"
         if leader is None
         else f"the leading one is trial {leader.number} after {count_text(leader.epochs, 'epoch')}"
     )
+    yet = "" if is_over else " yet"
     return (
-        f"study '{study}': no trial has trained to all {epochs} epochs yet, {reached}: go on with "
-        f"`hpo resume {study}`, or export any with --trial N."
+        f"study '{study}': no trial has trained to all {epochs} epochs{yet}, {reached}: go on with "
+        f"{resume}, or export any with --trial N."
     )
 
 

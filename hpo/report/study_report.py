@@ -22,6 +22,7 @@ from hpo.study.ranking import ranking, winner
 from hpo.study.replicas import deviation_of, final_reports
 from hpo.study.storage import Storage, StudyRecord
 from hpo.study.stored import as_meant, stored_experiment
+from hpo.study.untrained import Untrained, untrained
 from hpo.trial import HParams, Trial, TrialState
 
 _LOG = logging.getLogger(__name__)
@@ -79,8 +80,8 @@ class StudyReport:
     """All that `hpo show` tells; `curve` is that of the best trial, or of the one nearest to it.
 
     It follows that trial's weights, as `lineage` does: through the trials that they were copied
-    from. `picked` says what the search left to us, `notes` how ranges moved and what was learnt of
-    other studies.
+    from. `untrained` is there where no trial was trained. `picked` says what the search left to us,
+    `notes` how ranges moved and what was learnt of other studies.
     """
 
     overview: Overview
@@ -91,6 +92,7 @@ class StudyReport:
     epochs_each: int
     constraints: tuple[str, ...]
     stop: str
+    untrained: Untrained | None
     front: Front | None
     top: tuple[TrialResult, ...]
     curve_of: TrialResult | None
@@ -141,6 +143,7 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
         epochs_each=reading.epochs,
         constraints=tuple(map(str, reading.search.constraints)),
         stop=str(reading.search.stop),
+        untrained=untrained(reading.state),
         front=front_of(reading.trials, reading.search.goal),
         top=tuple(reading.result(trial) for trial in ranked[:top]),
         curve_of=reading.result(shown) if shown else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -23,6 +23,7 @@ from hpo.report.wording import (
     number_text,
     seconds_text,
     short_names,
+    untrained_text,
 )
 from hpo.spec.goal import COSTS
 from hpo.spec.words import count_text
@@ -146,8 +147,9 @@ def _facts(report: StudyReport) -> Table:
 def _best(report: StudyReport) -> Iterator[RenderableType]:
     trial = report.curve_of
     if trial is None:
-        is_lost = {*report.overview.states} == {TrialState.DIVERGED}
-        yield _heading("every trial has diverged" if is_lost else "no trial has a result yet")
+        yield _heading(_without_result({*report.overview.states}))
+        if report.untrained is not None:
+            yield _indented(Text(untrained_text(report.untrained), "yellow"))
         return
     title = "best trial" if report.overview.best else "leading trial"
     short = "" if report.overview.best else f"{trial.epochs:,} of "
@@ -186,6 +188,16 @@ def _best(report: StudyReport) -> Iterator[RenderableType]:
         yield _indented(ancestry_table(report.lineage))
     else:
         yield _indented(hparams_table(trial.hparams))
+
+
+def _without_result(states: Set[TrialState]) -> str:
+    if states == {TrialState.INFEASIBLE}:
+        return "no trial was trained"
+    if states == {TrialState.DIVERGED}:
+        return "every trial has diverged"
+    if states == {TrialState.DIVERGED, TrialState.INFEASIBLE}:
+        return "every trial has diverged, or broken the constraints before training"
+    return "no trial has a result yet"
 
 
 def _importance(report: StudyReport) -> RenderableType:

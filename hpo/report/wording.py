@@ -9,6 +9,7 @@ from datetime import datetime
 from hpo.spec.goal import KNOWN_COSTS
 from hpo.spec.scheduler import OptunaPruner, SchedulerSpec
 from hpo.spec.words import shown
+from hpo.study.untrained import Untrained
 from hpo.trial import HParam, HParams, TrialState
 
 # The colour of each state, in the order in which they are named.
@@ -32,6 +33,19 @@ def number_text(value: float | None) -> str:
 def metric_text(name: str, value: float) -> str:
     """A metric's value: counts, such as those of parameters, as whole numbers."""
     return f"{value:,.0f}" if name in KNOWN_COSTS else number_text(value)
+
+
+def untrained_text(found: Untrained) -> str:
+    """That no configuration kept the constraints, how near the nearest came, and what to do."""
+    misses = " and ".join(
+        f"{metric_text(miss.metric, miss.value)} {miss.metric} (bound: {miss.bound})"
+        for miss in found.misses
+    )
+    return (
+        f"no configuration ({found.trials:,} tried) kept the constraints before training, and the "
+        f"nearest, trial {found.nearest}, has {misses}: loosen the bound or widen the space, and "
+        "run `hpo search SPEC` again"
+    )
 
 
 def speed_text(epochs_a_second: float) -> str:

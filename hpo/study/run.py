@@ -61,6 +61,7 @@ from hpo.study.states import States
 from hpo.study.stop_rules import stop_sentence
 from hpo.study.storage import Storage
 from hpo.study.times import RunTimes, TimedExecutor, TimedJournal, TimedSampler
+from hpo.study.untrained import Untrained, untrained
 from hpo.study.varied import varied_for, varied_note
 from hpo.study.work import Work
 from hpo.trial import HParams
@@ -91,13 +92,14 @@ class Outcome:
     """How a run ended.
 
     `signal` is the number of the signal that stopped it, if one did; `set_aside` is the name under
-    which an earlier study of that name is kept.
+    which an earlier study of that name is kept. `untrained` is there where no trial was trained.
     """
 
     reason: StopReason
     progress: Progress
     set_aside: str | None
     signal: int | None = None
+    untrained: Untrained | None = None
 
 
 def run_study(
@@ -231,7 +233,7 @@ def run_study(
         if reason in ("finished", "exhausted", "none_found"):
             writer.close()
             folder.clear()
-        return Outcome(reason, watcher.progress(), old_name, stop.signal)
+        return Outcome(reason, watcher.progress(), old_name, stop.signal, untrained(state))
 
 
 class DataSets:

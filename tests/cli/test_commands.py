@@ -234,3 +234,30 @@ def test_a_study_whose_every_trial_diverges_ends_and_says_so(hpo, tmp_path):
         "lower learning rates, or export any with --trial N.\n",
     )
     assert not (tmp_path / "best.yaml").exists()
+
+
+def test_a_study_without_a_feasible_configuration_says_how_near_it_came(hpo, tmp_path):
+    small = "constraints: [{metric: parameters, at_most: 3}]"
+    (tmp_path / "small.yaml").write_text(FLOWERS.replace("  trials: 3", f"  {small}\n  trials: 3"))
+
+    searched = hpo("search", "small.yaml", "--quiet")
+    assert searched.code == 0, searched.err
+    assert "  trials  3 of 3:  3 infeasible" in searched.out.splitlines()
+    exported, shown = hpo("export", "flowers"), hpo("show", "flowers").out
+    assert exported.code == 2
+    advice = (
+        "o configuration (3 tried) kept the constraints before training, and the nearest, trial 0,"
+        " has 67 parameters (bound: parameters at most 3): loosen the bound or widen the space, and"
+        " run `hpo search SPEC` again"
+    )
+    for said in (searched.out, shown, exported.err):
+        assert advice in " ".join(said.split())
+    assert "hpo resume" not in searched.out + shown + exported.err
+    assert json.loads(hpo("show", "flowers", "--json").out)["untrained"] == {
+        "trials": 3,
+        "nearest": 0,
+        "misses": [{"bound": "parameters at most 3", "metric": "parameters", "value": 67.0}],
+    }
+    # The advice holds: with another bound the study begins anew.
+    loosened = hpo("search", "small.yaml", "--quiet", "--set", "search.constraints=[]")
+    assert "  trials  3 of 3:  3 complete" in loosened.out.splitlines()

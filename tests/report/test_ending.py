@@ -1,5 +1,6 @@
 """The last words of a run."""
 
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -10,6 +11,7 @@ from hpo.spec.goal import Objective
 from hpo.spec.search import SearchSpec
 from hpo.study.progress import Progress
 from hpo.study.run import Outcome
+from hpo.study.untrained import Miss, Untrained
 from hpo.trial import Trial, TrialState
 
 STORAGE = "sqlite:///hpo.db"
@@ -59,6 +61,16 @@ def test_a_run_without_any_result_has_no_trial_to_tell_of():
 def test_a_run_that_finished_no_epoch_has_no_speed():
     view = drawn(ending_view(outcome("finished", None, None, speed=0.0), SEARCH, STORAGE))
     assert "  time    2.0 s in this run, 3 programs compiled" in view
+
+
+def test_a_run_that_could_train_nothing_says_by_how_much_and_what_to_do():
+    misses = (Miss("parameters at most 3", "parameters", 1067.0),)
+    ended = replace(outcome("finished", None, None), untrained=Untrained(12, 4, misses))
+    assert " ".join(line.strip() for line in drawn(ending_view(ended, SEARCH, STORAGE))[5:8]) == (
+        "No configuration (12 tried) kept the constraints before training, and the nearest, trial "
+        "4, has 1,067 parameters (bound: parameters at most 3): loosen the bound or widen the "
+        "space, and run `hpo search SPEC` again."
+    )
 
 
 def test_an_old_study_is_told_by_its_new_name():

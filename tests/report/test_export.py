@@ -145,6 +145,32 @@ def test_a_study_without_a_winner_names_the_leading_trial_and_the_way_on(
     )
 
 
+PRUNED, DIVERGED, INFEASIBLE = TrialState.PRUNED, TrialState.DIVERGED, TrialState.INFEASIBLE
+
+
+@pytest.mark.parametrize(
+    ("lives", "ending"),
+    [
+        (
+            [([0.5], PRUNED)] * 4,
+            "no trial has trained to all 3 epochs, the leading one is trial 0 after 1 epoch: go on"
+            " with `hpo resume digits --trials N`, or export any with --trial N.",
+        ),
+        (
+            [([], INFEASIBLE), ([], DIVERGED), ([0.5], DIVERGED), ([], INFEASIBLE)],
+            "every trial has diverged (2) or broken the constraints before training (2), so none "
+            "can win: loosen the bounds or search a space of lower learning rates, or export any "
+            "with --trial N.",
+        ),
+    ],
+)
+def test_a_study_that_has_ended_is_not_just_to_be_resumed(storage, store, adamw, lives, ending):
+    store([(adamw, *life) for life in lives])
+    with pytest.raises(HpoError) as error:
+        export_trial(storage, "digits", None, None, TODAY)
+    assert str(error.value) == f"study 'digits': {ending}"
+
+
 @pytest.mark.parametrize(
     ("lives", "ending"),
     [([], "it has none yet."), ([({}, [], TrialState.RUNNING)], "its trials are 0 to 0.")],
