@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hpo.search.comparing import comparable_losses
 from hpo.search.earlier import InThisSpace
-from hpo.search.levels import position_of
+from hpo.search.levels import level_count, level_of, position_of
 from hpo.space import (
     Choice,
     Dimension,
@@ -136,8 +136,9 @@ def next_move(
     A bound moves out by half its range where more of the best quarter of the trials lie in the
     tenth beside it than chance would put there, and in by a fifth where none of the best half lie
     in that fifth although others do: each to a chance of 1 in 50 (binomial tests); the latter only
-    if it `may_narrow`. Trials are compared as `comparable_losses` has them; dimensions are looked
-    at in their order.
+    if it `may_narrow`. Of a range with levels the tenth and the fifth are whole levels, one at
+    least, with the chance that these have; it moves by whole levels and keeps two. Trials are
+    compared as `comparable_losses` has them; dimensions are looked at in their order.
     """
     if len(trials) < since + _PATIENCE:
         return None
@@ -146,73 +147,162 @@ def next_move(
         if dimension.limits is None:
             continue
         distribution = dimension.distribution
-        places = {
-            trial.number: position_of(distribution, trial.hparams[dimension.path])
+        values = {
+            trial.number: trial.hparams[dimension.path]
             for trial in trials
             if trial.number in losses
             and dimension.path in trial.hparams
             and can_give(distribution, trial.hparams[dimension.path])
         }
-        if len(places) < _FEWEST_RESULTS:
+        if len(values) < _FEWEST_RESULTS:
             continue
-        ranked = [places[n] for n in sorted(places, key=lambda n: (losses[n], n))]
-        for move in (
-            # What may lie beyond a bound counts for more than what is not worth trying.
-            *(_widened(dimension, ranked, side) for side in (-1, 1)),
-            *(_narrowed(dimension, ranked, side) for side in (-1, 1) if may_narrow),
-        ):
-            if move is not None:
-                low, high, reason = move
-                return RangeMove(dimension.path, low, high, len(trials), reason)
+        ranked = [values[n] for n in sorted(values, key=lambda n: (losses[n], n))]
+        # What may lie beyond a bound counts for more than what is not worth trying.
+        for moved in (_widened, _narrowed) if may_narrow else (_widened,):
+            sides = [moved(dimension, ranked, side) for side in (-1, 1)]
+            if best := min(filter(None, sides), default=None):
+                return RangeMove(dimension.path, best.low, best.high, len(trials), best.reason)
     return None
 
 
-def _widened(
-    dimension: Dimension, ranked: Sequence[float], side: int
-) -> tuple[float, float, str] | None:
-    best = ranked[: len(ranked) // 4]
-    crowd = sum(_distance(place, side) < _CROWDED_END for place in best)
-    if _chance_of_at_least(crowd, len(best), _CROWDED_END) >= _SIGNIFICANCE:
-        return None
-    reason = f"{crowd} of the best {len(best)} trials lie in its {_end(side)} tenth"
-    return _to(dimension, -_GROWTH if side < 0 else 1 + _GROWTH, side, reason)
+class _End(NamedTuple):
+    """What lies beside one bound of a range: a share of its scale, so many whole levels of it.
+
+    `levels` is None where the range is continuous.
+    """
+
+    side: int
+    share: float
+    levels: int | None
+    text: str
+
+    def holds(self, distribution: Distribution, value: HParam) -> bool:
+        """Whether a value of the range lies in it."""
+        if self.levels is None:
+            place = position_of(distribution, value)
+            return (place if self.side < 0 else 1 - place) < self.share
+        count = level_count(distribution)
+        assert count is not None
+        index = level_of(distribution, value)
+        return (index if self.side < 0 else count - 1 - index) < self.levels
 
 
-def _narrowed(
-    dimension: Dimension, ranked: Sequence[float], side: int
-) -> tuple[float, float, str] | None:
-    best = ranked[: len(ranked) // 2]
-    if any(_distance(place, side) < _EMPTY_END for place in best):
-        return None
-    share = sum(_distance(place, side) < _EMPTY_END for place in ranked) / len(ranked)
-    if (1 - share) ** len(best) >= _SIGNIFICANCE:
-        return None
-    reason = f"none of the best {len(best)} trials lies in its {_end(side)} fifth"
-    return _to(dimension, _EMPTY_END if side < 0 else 1 - _EMPTY_END, side, reason)
-
-
-def _to(
-    dimension: Dimension, place: float, side: int, reason: str
-) -> tuple[float, float, str] | None:
-    """The range with one bound at a place on its scale, within the limits; None if it is there."""
-    distribution, limits = dimension.distribution, dimension.limits
+def _end(distribution: Distribution, side: int, share: float, name: str) -> _End:
+    """A share of a range beside a bound: as many whole levels as it has, and one at least."""
     assert not isinstance(distribution, Choice)
-    assert limits is not None
+    which = "lowest" if side < 0 else "highest"
+    count = level_count(distribution)
+    if count is None:
+        return _End(side, share, None, f"in its {which} {name}")
+    if isinstance(distribution, Int) and distribution.log:
+        low, high = math.log(distribution.low - 0.5), math.log(distribution.high + 0.5)
+        inner = math.exp(low + share * (high - low) if side < 0 else high - share * (high - low))
+        outer = distribution.low - 0.5 if side < 0 else distribution.high + 0.5
+        levels = max(1, math.floor(abs(inner - outer) + 1e-9))
+        actual = abs(math.log(outer - side * levels) - math.log(outer)) / (high - low)
+    else:
+        levels = max(1, math.floor(share * count + 1e-9))
+        actual = levels / count
+    place = f"in its {which} {name}" if actual <= share + 1e-9 else f"at its {which} value"
+    return _End(side, actual, levels, place)
+
+
+class _Candidate(NamedTuple):
+    """A range that a dimension may get; the least goes first: see `_widened` and `_narrowed`."""
+
+    chance: float
+    rank: int
+    low: float
+    high: float
+    reason: str
+
+
+def _widened(dimension: Dimension, ranked: Sequence[HParam], side: int) -> _Candidate | None:
+    """The range with a bound moved out. Of two, where it is less of an accident, or better."""
+    distribution = dimension.distribution
+    end = _end(distribution, side, _CROWDED_END, "tenth")
+    best = ranked[: len(ranked) // 4]
+    crowd = [rank for rank, value in enumerate(best) if end.holds(distribution, value)]
+    chance = _chance_of_at_least(len(crowd), len(best), end.share)
+    if chance >= _SIGNIFICANCE:
+        return None
+    bounds = _to(dimension, side, _outwards(distribution, side))
+    reason = f"{len(crowd)} of the best {len(best)} trials lie {end.text}"
+    return bounds and _Candidate(chance, crowd[0], *bounds, reason)
+
+
+def _narrowed(dimension: Dimension, ranked: Sequence[HParam], side: int) -> _Candidate | None:
+    """The range with a bound moved in. Of two, where it is less of an accident, or worse."""
+    distribution = dimension.distribution
+    end = _end(distribution, side, _EMPTY_END, "fifth")
+    ranks = [rank for rank, value in enumerate(ranked) if end.holds(distribution, value)]
+    best = len(ranked) // 2
+    if not ranks or ranks[0] < best:
+        return None
+    chance = (1 - len(ranks) / len(ranked)) ** best
+    if chance >= _SIGNIFICANCE:
+        return None
+    bounds = _to(dimension, side, _inwards(distribution, end))
+    reason = f"none of the best {best} trials lies {end.text}"
+    return bounds and _Candidate(chance, -ranks[-1], *bounds, reason)
+
+
+def _outwards(distribution: Distribution, side: int) -> float:
+    """A bound moved out by half its range, by whole levels and one at least."""
+    assert not isinstance(distribution, Choice)
+    count = level_count(distribution)
+    if count is None or distribution.log:
+        bound = _at(distribution, -_GROWTH if side < 0 else 1 + _GROWTH)
+        if count is None:
+            return bound
+        return (
+            min(round(bound), distribution.low - 1)
+            if side < 0
+            else max(round(bound), distribution.high + 1)
+        )
+    more = max(1, math.floor(_GROWTH * count))
+    return _level(distribution, -more if side < 0 else count - 1 + more)
+
+
+def _inwards(distribution: Distribution, end: _End) -> float:
+    """A bound moved in so that an end is cut off."""
+    if end.levels is None:
+        return _at(distribution, end.share if end.side < 0 else 1 - end.share)
+    count = level_count(distribution)
+    assert count is not None
+    return _level(distribution, end.levels if end.side < 0 else count - 1 - end.levels)
+
+
+def _at(distribution: Distribution, place: float) -> float:
+    """The number at a place on a range's scale, or beyond it, to six digits."""
+    assert not isinstance(distribution, Choice)
     low, high = float(distribution.low), float(distribution.high)
     if distribution.log:
         bound = math.exp(math.log(low) + place * (math.log(high) - math.log(low)))
     else:
         bound = low + place * (high - low)
-    bound = float(f"{bound:.6g}")
-    if distribution.step is not None and not distribution.log:
-        bound = low + round((bound - low) / distribution.step) * distribution.step
-    elif isinstance(distribution, Int):
-        bound = round(bound)
+    return float(f"{bound:.6g}")
+
+
+def _level(distribution: Distribution, index: int) -> float:
+    """The level with an index, which may lie beyond the range."""
+    assert not isinstance(distribution, Choice)
+    step = 1 if distribution.log else distribution.step
+    assert step is not None
+    return distribution.low + index * step
+
+
+def _to(dimension: Dimension, side: int, bound: float) -> tuple[float, float] | None:
+    """The range with one bound elsewhere, within the limits; None where it would be none."""
+    distribution, limits = dimension.distribution, dimension.limits
+    assert not isinstance(distribution, Choice)
+    assert limits is not None
     bound = min(max(bound, limits[0]), limits[1])
-    moved = with_bounds(distribution, *((bound, high) if side < 0 else (low, bound)))
+    low, high = (bound, distribution.high) if side < 0 else (distribution.low, bound)
+    moved = with_bounds(distribution, low, high)
     if moved == distribution or not _is_range(moved):
         return None
-    return *_bounds(replace(dimension, distribution=moved)), reason
+    return _bounds(replace(dimension, distribution=moved))
 
 
 def _to_limits(space: SearchSpace, trials: int) -> list[RangeMove]:
@@ -243,14 +333,6 @@ def _is_range(distribution: Distribution) -> bool:
     return not isinstance(distribution, Choice) and (
         distribution.low < distribution.high and distribution.size > 1
     )
-
-
-def _distance(place: float, side: int) -> float:
-    return place if side < 0 else 1 - place
-
-
-def _end(side: int) -> str:
-    return "lowest" if side < 0 else "highest"
 
 
 def _chance_of_at_least(successes: int, tries: int, chance: float) -> float:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import ClassVar
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -73,6 +74,117 @@ def test_a_bound_at_its_limit_and_a_range_without_limits_stay():
     assert move.high < 1e-1
     plain = SearchSpace((Dimension("rate", RATE.distribution),))
     assert next_move(plain, trials_of(plain, 40, lambda h: h["rate"]), 0) is None
+
+
+# By their number of levels; None is a continuous range.
+LEVELS = {
+    **{n: Dimension("x", Int(1, n), limits=(-200, 201 + n)) for n in (2, 3, 4, 5, 6, 7, 9, 25)},
+    "steps": Dimension("x", Float(0.1, 0.4, step=0.1), limits=(-20.0, 20.5)),
+    None: Dimension("x", Float(0.0, 1.0), limits=(-20.0, 21.0)),
+}
+
+
+def at_places(dimension, places, losses):
+    """Complete trials at places on the scale of a range."""
+    return [
+        Trial(n, {"x": dimension.distribution.at(place)}, TrialState.COMPLETE, (loss,))
+        for n, (place, loss) in enumerate(zip(places, losses, strict=True))
+    ]
+
+
+@pytest.mark.parametrize("levels", LEVELS)
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_range_of_however_few_values_widens_where_the_best_are_at_its_end(levels, side):
+    dimension = LEVELS[levels]
+    space, old = SearchSpace((dimension,)), dimension.distribution
+    for first in (60, 80):
+        move = next_move(space, trials_of(space, first, lambda h: -side * h["x"]), 0)
+        moved = with_moves(space, [move]).by_path["x"].distribution
+        out, kept = (move.low, move.high) if side < 0 else (move.high, move.low)
+        assert kept == (old.high if side < 0 else old.low)
+        assert side * out > side * (old.low if side < 0 else old.high)
+        if old.step:  # by half of its levels, and one at least
+            assert moved.size == old.size + max(1, old.size // 2)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.sampled_from(list(LEVELS)), st.integers(20, 90), st.integers(0, 10**6), st.data())
+def test_mirrored_trials_have_the_mirrored_move(levels, count, seed, data):
+    dimension = LEVELS[levels]
+    rng = np.random.default_rng(seed)
+    # Beside no threshold, because a float and its mirror image are rounded apart.
+    places = (rng.integers(1000, size=count) + 0.5) / 1000
+    slope, noise = data.draw(st.floats(-1, 1)), data.draw(st.floats(0, 1))
+    losses = slope * places + noise * rng.random(count) + data.draw(st.floats(0, 3)) * places**2
+    space, middle = SearchSpace((dimension,)), sum(dimension.limits) / 2
+    move = next_move(space, at_places(dimension, places, losses), 0)
+    trials = [
+        replace(t, hparams={"x": type(t.hparams["x"])(round(2 * middle - t.hparams["x"], 9))})
+        for t in at_places(dimension, places, losses)
+    ]
+    mirrored = next_move(space, trials, 0)
+    assert (move is None) == (mirrored is None)
+    if move is not None:
+        assert move.low + mirrored.high == pytest.approx(2 * middle, abs=1e-5)
+        assert move.high + mirrored.low == pytest.approx(2 * middle, abs=1e-5)
+
+
+LOG_WHOLE = Dimension("x", Int(2, 9, log=True), limits=(1, 4000))
+
+
+@pytest.mark.parametrize("dimension", [*LEVELS.values(), LOG_WHOLE], ids=[*LEVELS, "log whole"])
+def test_noise_moves_a_range_no_more_often_than_its_tests_allow(dimension):
+    space, rng, looks = SearchSpace((dimension,)), np.random.default_rng(3), 200
+    widened = moved = 0
+    for _ in range(looks):
+        trials = at_places(dimension, rng.random(60), rng.random(60))
+        widened += next_move(space, trials, 0, may_narrow=False) is not None
+        moved += next_move(space, trials, 0) is not None
+    # Two tests to widen and two to narrow, each wrong in at most 1 of 50: and 3 deviations.
+    assert widened <= looks * 2 / 50 + 3 * (looks * 2 / 50) ** 0.5
+    assert moved <= looks * 4 / 50 + 3 * (looks * 4 / 50) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("distribution", "best", "expected"),
+    [
+        (Int(8, 64, log=True), 64, (8, 181)),
+        (Int(8, 64, log=True), 8, (3, 64)),
+        (Int(2, 3, log=True), 3, (2, 4)),
+        (Int(2, 3, log=True), 2, (1, 3)),
+    ],
+)
+def test_whole_numbers_on_a_log_scale_widen_by_half_of_it_and_one_at_least(
+    distribution, best, expected
+):
+    space = SearchSpace((Dimension("x", distribution, limits=(1, 4000)),))
+    move = next_move(space, trials_of(space, 80, lambda h: abs(h["x"] - best)), 0)
+    assert (move.low, move.high) == expected
+
+
+@pytest.mark.parametrize(
+    ("distribution", "expected"),
+    [
+        (Int(1, 2), None),  # one level alone is no range
+        (Int(1, 3), (2, 3)),
+        (Int(1, 9), (2, 9)),
+        (Int(1, 12), (3, 12)),
+        (Int(0, 8, step=2), (2, 8)),
+        (Float(0.1, 0.9, step=0.2), (0.3, 0.9)),
+        (Int(2, 9, log=True), (3, 9)),
+    ],
+)
+def test_an_empty_end_is_cut_off_by_whole_levels_and_never_to_one(distribution, expected):
+    limits = (distribution.low, distribution.high)
+    space = SearchSpace((Dimension("x", distribution, limits=limits),))
+    move = next_move(space, trials_of(space, 80, lambda h: -h["x"]), 0)
+    assert (move and (move.low, move.high)) == expected
+
+
+def test_the_reason_of_a_move_names_a_value_where_that_is_more_than_a_tenth():
+    space = SearchSpace((LEVELS[4],))
+    move = next_move(space, trials_of(space, 60, lambda h: h["x"]), 0)
+    assert move.reason == "15 of the best 15 trials lie at its lowest value"
 
 
 SPACES = {
