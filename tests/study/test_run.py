@@ -405,7 +405,7 @@ def test_a_change_that_alters_results_is_refused(studies: Studies, override: str
 
 
 def test_a_spec_that_changes_before_there_is_a_result_is_taken(studies: Studies) -> None:
-    studies.run(an_experiment("search.timeout=0.001"))
+    studies.run(an_experiment("search.timeout=0.000001"))
     outcome = studies.run(an_experiment("train.epochs=5"))
     assert outcome.reason == "finished"
     assert outcome.set_aside == "flowers-1"
@@ -413,9 +413,9 @@ def test_a_spec_that_changes_before_there_is_a_result_is_taken(studies: Studies)
 
 
 def test_a_study_out_of_time_begins_nothing(studies: Studies) -> None:
-    studies.run(an_experiment("search.timeout=0.001"))
+    studies.run(an_experiment("search.timeout=0.000001"))
     before = studies.state(an_experiment()).trials
-    outcome = studies.run(an_experiment("search.timeout=0.001"))
+    outcome = studies.run(an_experiment("search.timeout=0.000001"))
     assert outcome.reason == "timeout"
     assert studies.state(an_experiment()).trials == before
 
