@@ -250,13 +250,13 @@ def _no_winner(study: str, state: StudyState, total: int, epochs: int) -> str:
         )
     leader = leading_trial(state.trials)
     is_over = len(state) >= total and not state.unfinished
-    resume = f"`hpo resume {study}{' --trials N' if is_over else ''}`"
+    way_on = _way_on(study, state, is_over)
     if leader is not None and leader.state is TrialState.COMPLETE:
         bounds = ", ".join(map(str, state.goal.constraints))
         return (
             f"study '{study}': no trial that has trained to all {epochs} epochs keeps the "
-            f"constraints ({bounds}), the leading one is trial {leader.number}: go on with "
-            f"{resume}, or export any with --trial N."
+            f"constraints ({bounds}), the leading one is trial {leader.number}: {way_on}, "
+            "or export any with --trial N."
         )
     reached = (
         "none has a result"
@@ -265,9 +265,19 @@ def _no_winner(study: str, state: StudyState, total: int, epochs: int) -> str:
     )
     yet = "" if is_over else " yet"
     return (
-        f"study '{study}': no trial has trained to all {epochs} epochs{yet}, {reached}: go on with "
-        f"{resume}, or export any with --trial N."
+        f"study '{study}': no trial has trained to all {epochs} epochs{yet}, {reached}: {way_on}, "
+        "or export any with --trial N."
     )
+
+
+def _way_on(study: str, state: StudyState, is_over: bool) -> str:
+    """How a study without a winner may come to one."""
+    match state.stop.reason if state.stop is not None else None:
+        case "target" | "no_improvement" | "epochs" as rule:
+            return f"change search.stop.{rule} in the spec and run `hpo search SPEC` again"
+        case "exhausted" | "none_found":
+            return "widen the space in the spec and run `hpo search SPEC` again"
+    return f"go on with `hpo resume {study}{' --trials N' if is_over else ''}`"
 
 
 def _no_such_trial(study: str, state: StudyState, number: int) -> str:

@@ -88,6 +88,8 @@ class PlateauRule:
     def eliminated(self, trials: Sequence[Trial]) -> frozenset[int]:
         """Trials that will be no better than the winner so far, who keeps the constraints."""
         completed = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+        # Of several objectives the others tell equals apart.
+        may_tie = any(trial.values for trial in completed)
         winner = min((t.losses[-1] for t in completed if t.violation <= 0), default=math.inf)
         if math.isinf(winner):
             return frozenset()
@@ -96,12 +98,17 @@ class PlateauRule:
             trial.number
             for trial in unfinished(trials)
             if self._first_look <= trial.epochs < self.epochs
-            and min(trial.losses) - max(self._pace(trial), gains[trial.epochs - 1]) >= winner
+            and (expected := self._least_loss(trial, gains)) >= winner
+            and not (may_tie and expected == winner)
         )
 
     @property
     def _first_look(self) -> int:
         return min(self.epochs, max(self.min_epochs, 1 + self.patience))
+
+    def _least_loss(self, trial: Trial, gains: Sequence[float]) -> float:
+        """What a trial may come to, at its own pace or with the largest gain of another."""
+        return min(trial.losses) - max(self._pace(trial), gains[trial.epochs - 1])
 
     def _pace(self, trial: Trial) -> float:
         """What a trial would gain to the end as it did in the last epochs; 0 where it halted."""

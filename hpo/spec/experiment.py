@@ -16,6 +16,7 @@ from hpo.spec.marks import Count, Positive, Spec, Static
 from hpo.spec.merging import Merged
 from hpo.spec.model import ModelSpec
 from hpo.spec.optimizer import OptimizerSpec
+from hpo.spec.scheduler import settled
 from hpo.spec.search import SearchSpec
 
 _LONGEST_NAME = 100
@@ -103,7 +104,11 @@ class Experiment:
 
     def written_out(self) -> dict[str, Any]:
         """The experiment as plain values with every default written out, to compare two specs."""
-        parts = {"search": self.search, "study": self.study}
+        search = self.search
+        if search is not None:
+            scheduler = settled(search.scheduler, self.training.train.epochs)
+            search = search.model_copy(update={"scheduler": scheduler})
+        parts = {"search": search, "study": self.study}
         return {
             **self.training.model_dump(mode="json"),
             "space": self.document.get("space", {}),

@@ -115,6 +115,17 @@ SchedulerSpec = Annotated[
 ]
 
 
+def settled(spec: SchedulerSpec, epochs: int) -> SchedulerSpec:
+    """The scheduler with the numbers in place that follow from how long trainings are."""
+    match spec:
+        case Median():
+            return spec.model_copy(update={"min_epochs": spec.first_comparison(epochs)})
+        case Patience():
+            return spec.model_copy(update={"epochs": spec.patience(epochs)})
+        case _:
+            return spec
+
+
 def budget_mistakes(spec: SchedulerSpec, epochs: int) -> list[tuple[tuple[str, ...], str]]:
     """What a scheduler asks for that `train.epochs` does not hold, as (key path, sentence)."""
     wanted: list[tuple[tuple[str, ...], int]] = []

@@ -145,6 +145,23 @@ def test_a_study_without_a_winner_names_the_leading_trial_and_the_way_on(
     )
 
 
+@pytest.mark.parametrize(
+    ("stop", "way_on"),
+    [
+        ("epochs", "change search.stop.epochs in the spec"),
+        ("target", "change search.stop.target in the spec"),
+        ("exhausted", "widen the space in the spec"),
+        ("none_found", "widen the space in the spec"),
+    ],
+)
+def test_a_study_that_would_stop_at_once_again_is_not_to_be_resumed(
+    storage, store, adamw, stop, way_on
+):
+    store([(adamw, [0.5], TrialState.PAUSED)], stop=stop)
+    with pytest.raises(HpoError, match=f"{way_on} and run `hpo search SPEC` again, or export"):
+        export_trial(storage, "digits", None, None, TODAY)
+
+
 PRUNED, DIVERGED, INFEASIBLE = TrialState.PRUNED, TrialState.DIVERGED, TrialState.INFEASIBLE
 
 

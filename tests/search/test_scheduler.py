@@ -538,6 +538,14 @@ def test_the_best_of_five_that_wait_goes_on_beside_other_work():
     assert scheduler.runnable(trials(*five), 0) == (Job(1, 4, 9),)
 
 
+def test_an_equal_of_the_winner_waits_where_another_objective_may_tell_them_apart():
+    found = trials([COMPLETE, *[2] * 9], [PAUSED, 2, 2, 2])
+    assert make_scheduler(PATIENCE, 9, 2).eliminated(found) == {1}
+    found[0] = replace(found[0], values=(2.0, 100.0))
+    assert make_scheduler(PATIENCE, 9, 2).eliminated(found) == frozenset()
+    assert make_scheduler(PATIENCE, 9, 2).runnable(found, 0) == (Job(1, 3, 9),)
+
+
 def test_what_breaks_a_constraint_waits_behind_what_keeps_it():
     found = trials([PAUSED, 1, 1, 1], [PAUSED, 2, 2, 2])
     found[0] = replace(found[0], violation=0.5)

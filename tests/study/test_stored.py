@@ -90,6 +90,22 @@ def test_an_older_study_that_names_neither_goes_on_with_the_defaults_of_then(sto
         follow_spec(storage, record, experiment, print)
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "option", "default"), [("median", "min_epochs", 2), ("patience", "epochs", 3)]
+)
+def test_a_number_that_follows_from_the_epochs_may_be_written_but_not_changed(
+    storage, scheduler, option, default
+):
+    def an_experiment(**options):
+        search = {**SPEC["search"], "scheduler": {"name": scheduler, **options}}
+        return experiment_from_document({**SPEC, "train": {"epochs": 16}, "search": search}, Path())
+
+    record = storage.create_study("digits", to_store(an_experiment()), 0, {}, "")
+    assert follow_spec(storage, record, an_experiment(**{option: default}), print) == []
+    with pytest.raises(StudyError, match=rf"search\.scheduler\.{option}: {default} -> 5"):
+        follow_spec(storage, record, an_experiment(**{option: 5}), print)
+
+
 def test_an_older_study_by_the_median_rule_goes_on_comparing_from_the_first_epoch(storage):
     document = {**SPEC, "search": {**SPEC["search"], "scheduler": {"name": "median"}}}
     older = storage.create_study("older", document, 0, {}, "")
