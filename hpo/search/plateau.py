@@ -13,6 +13,8 @@ from hpo.trial import Job, Trial, TrialState
 
 # One of so many trials that wait goes on beside other work.
 _SHARE = 5
+# Trials that have trained in full before any is judged by what they came to.
+_FEWEST = 2
 
 
 class _Gains:
@@ -41,7 +43,7 @@ class PlateauRule:
     things together say that it will not come below the winner's loss so far: its own pace, were it
     to go on in a straight line to the end, and the most that a trial which trained in full gained
     from that epoch on. The latter knows of gains that come late, as with a learning rate that
-    falls; one that has halted has no pace.
+    falls; one that has halted has no pace. Two trials have to have trained in full before that.
 
     Only a trial that has been trained in full can win, and one that has stopped to improve may be
     the best of all. So what has halted, but may win, waits. The best of five that wait is trained
@@ -91,7 +93,7 @@ class PlateauRule:
         # Of several objectives the others tell equals apart.
         may_tie = any(trial.values for trial in completed)
         winner = min((t.losses[-1] for t in completed if t.violation <= 0), default=math.inf)
-        if math.isinf(winner):
+        if len(completed) < _FEWEST or math.isinf(winner):
             return frozenset()
         gains = self._gains.of(completed)
         return frozenset(

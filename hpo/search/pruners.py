@@ -120,8 +120,8 @@ class _Asked:
         Answers are kept while nothing has changed that a pruner compares other trials with: those
         that are complete, and what it has noted.
         """
-        del self._seen[len(trials) :], self._shown[len(trials) :], self._notes[len(trials) :]
-        if any(number >= len(trials) for number in self._answers):
+        if len(trials) < len(self._seen):
+            del self._seen[len(trials) :], self._shown[len(trials) :], self._notes[len(trials) :]
             self._answers.clear()
         complete = TrialState.COMPLETE
         for number, trial in enumerate(trials):
@@ -130,7 +130,7 @@ class _Asked:
                 continue
             old = self._notes[number] if number < len(self._notes) else []
             notes = self._noted(trial, before, old)
-            if notes != old or (before.state is complete) != (trial.state is complete):
+            if notes != old or complete in (before.state, trial.state):
                 self._answers.clear()
             self._seen[number : number + 1] = [trial]
             self._notes[number : number + 1] = [notes]

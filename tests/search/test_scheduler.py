@@ -336,10 +336,11 @@ def test_where_all_that_got_on_diverge_the_best_that_waits_highest_goes_on():
 def test_a_trial_that_breaks_a_constraint_is_no_winner(spec):
     # How long a model takes to answer is known at the end alone.
     waiting = [2.0] * 3 if spec is PATIENCE else [2.0]
-    found = trials([COMPLETE, *[1] * 9], [PAUSED, *waiting], [PAUSED, *(w + 1 for w in waiting)])
-    scheduler = make_scheduler(spec, 9, 3)
+    rows = [[COMPLETE, *[1] * 9], [PAUSED, *waiting], [PAUSED, *(w + 1 for w in waiting)]]
+    found = trials(*rows, *rows[:1] * (spec is PATIENCE))
+    scheduler = make_scheduler(spec, 9, len(found))
     assert scheduler.eliminated(found) == {1, 2}
-    found[0] = replace(found[0], violation=0.5)
+    found = [replace(t, violation=0.5) if t.state is COMPLETE else t for t in found]
     assert scheduler.eliminated(found) == frozenset()
     job = scheduler.runnable(found, 0)[0]
     assert (job.trial, job.from_epoch) == (1, len(waiting))
@@ -468,17 +469,18 @@ def test_a_trial_that_its_pace_does_not_bring_to_the_winner_is_eliminated():
     winner = [COMPLETE, *[1] * 9]
     far, near = [RUNNING, 6, 5.5, 5, 4.5], [RUNNING, 4.9, 4.4, 3.9, 3.4]
     scheduler = make_scheduler(PATIENCE, 9, 4)
-    assert scheduler.eliminated(trials(winner, far, near)) == {1}
-    assert scheduler.runnable(trials(winner, far, near), 0) == (Job(2, 4, 5),)
-    # Without a winner there is nothing that it would have to reach.
-    assert scheduler.eliminated(trials(far, near)) == frozenset()
+    found = trials(winner, far, near, winner)
+    assert scheduler.eliminated(found) == {1}
+    assert scheduler.runnable(found, 0) == (Job(2, 4, 5),)
+    # What one trial alone came to says too little.
+    assert scheduler.eliminated(trials(winner, far, near)) == frozenset()
 
 
 def test_the_pace_is_that_of_the_best_losses_so_far():
     winner = [COMPLETE, *[2] * 9]
     # From 4 to 3 in two epochs, the last of which was a bad one.
     noisy = [RUNNING, 5, 4, 3, 4.5]
-    assert make_scheduler(PATIENCE, 9, 2).eliminated(trials(winner, noisy)) == frozenset()
+    assert make_scheduler(PATIENCE, 9, 3).eliminated(trials(winner, noisy, winner)) == frozenset()
 
 
 def test_an_improvement_of_no_more_than_min_delta_is_none():
@@ -495,26 +497,29 @@ def test_patience_begins_at_min_epochs():
 
 
 def test_the_best_trial_without_progress_goes_on_if_it_may_win():
-    scheduler = make_scheduler(PATIENCE, 9, 3)
+    scheduler = make_scheduler(PATIENCE, 9, 4)
     halted = ([PAUSED, 4, 4, 4], [PAUSED, 3, 3, 3])
-    assert scheduler.runnable(trials(*halted, [RUNNING]), 0) == (Job(2, 0, 3),)
+    assert scheduler.runnable(trials(*halted, [RUNNING], [RUNNING]), 0) == (
+        Job(2, 0, 3),
+        Job(3, 0, 3),
+    )
     complete = [COMPLETE, *[3.5] * 9]
-    assert scheduler.runnable(trials(*halted, complete), 0) == (Job(1, 3, 9),)
-    assert scheduler.eliminated(trials(*halted, complete)) == {0}
-    going_on = trials(halted[0], [RUNNING, 3, 3, 3, 3], complete)
+    assert scheduler.runnable(trials(*halted, complete, complete), 0) == (Job(1, 3, 9),)
+    assert scheduler.eliminated(trials(*halted, complete, complete)) == {0}
+    going_on = trials(halted[0], [RUNNING, 3, 3, 3, 3], complete, complete)
     assert scheduler.runnable(going_on, 0) == (Job(1, 4, 9),)
 
 
 def test_gains_that_came_late_in_another_training_are_waited_for():
-    # The winner gained 1.5 from the third epoch on, 0.5 from the eighth on.
-    winner = [COMPLETE, *[5] * 7, 4, 3.5]
+    # The winner gained 1.5 from the third epoch on, 0.5 from the eighth on; the other less.
+    winner, other = [COMPLETE, *[5] * 7, 4, 3.5], [COMPLETE, *[5] * 9]
     early, late = [PAUSED, 4.9, 4.9, 4.9], [RUNNING, *[4.9] * 7, 4.1]
-    scheduler = make_scheduler(PATIENCE, 9, 4)
-    assert scheduler.eliminated(trials(winner, early, late)) == {2}
-    assert scheduler.eliminated(trials(winner, [PAUSED, 5.1, 5.1, 5.1])) == {1}
+    scheduler = make_scheduler(PATIENCE, 9, 5)
+    assert scheduler.eliminated(trials(winner, early, late, other)) == {2}
+    assert scheduler.eliminated(trials(winner, [PAUSED, 5.1, 5.1, 5.1], other)) == {1}
     # Every trial that waits may be the best: they go on, once nothing else is to do.
     better = [PAUSED, 4.8, 4.8, 4.8]
-    assert scheduler.runnable(trials(winner, early, better, early), 0) == (
+    assert scheduler.runnable(trials(winner, early, better, early, other), 0) == (
         Job(2, 3, 9),
         Job(1, 3, 9),
         Job(3, 3, 9),
@@ -539,11 +544,12 @@ def test_the_best_of_five_that_wait_goes_on_beside_other_work():
 
 
 def test_an_equal_of_the_winner_waits_where_another_objective_may_tell_them_apart():
-    found = trials([COMPLETE, *[2] * 9], [PAUSED, 2, 2, 2])
-    assert make_scheduler(PATIENCE, 9, 2).eliminated(found) == {1}
+    scheduler = make_scheduler(PATIENCE, 9, 3)
+    found = trials([COMPLETE, *[2] * 9], [PAUSED, 2, 2, 2], [COMPLETE, *[3] * 9])
+    assert scheduler.eliminated(found) == {1}
     found[0] = replace(found[0], values=(2.0, 100.0))
-    assert make_scheduler(PATIENCE, 9, 2).eliminated(found) == frozenset()
-    assert make_scheduler(PATIENCE, 9, 2).runnable(found, 0) == (Job(1, 3, 9),)
+    assert scheduler.eliminated(found) == frozenset()
+    assert scheduler.runnable(found, 0) == (Job(1, 3, 9),)
 
 
 def test_what_breaks_a_constraint_waits_behind_what_keeps_it():
