@@ -552,6 +552,15 @@ def test_an_equal_of_the_winner_waits_where_another_objective_may_tell_them_apar
     assert scheduler.runnable(found, 0) == (Job(1, 3, 9),)
 
 
+@pytest.mark.parametrize("later", [[], [[COMPLETE, 9, 9]]], ids=["gone", "another"])
+def test_a_pruner_answers_anew_where_what_it_compared_with_is_gone_or_another(later):
+    median = pruners.MedianPruner(name="median", n_startup_trials=1)
+    scheduler = make_scheduler(OptunaPruner(name="optuna", pruner=median), 2, 3)
+    waiting = [RUNNING, 3]
+    assert scheduler.eliminated(trials(waiting, [COMPLETE, 1, 1])) == {0}
+    assert scheduler.eliminated(trials(waiting, *later)) == frozenset()
+
+
 def test_what_breaks_a_constraint_waits_behind_what_keeps_it():
     found = trials([PAUSED, 1, 1, 1], [PAUSED, 2, 2, 2])
     found[0] = replace(found[0], violation=0.5)

@@ -11,21 +11,12 @@ from hpo.study.lease import acquire
 from hpo.study.notes import Learn
 from hpo.study.opening import follow_spec, open_study
 from hpo.study.provenance import Provenance
-
-DOCUMENT = {
-    "name": "here",
-    "data": {"dataset": "iris"},
-    "model": {"name": "mlp"},
-    "optimizer": {"name": "adamw", "learning_rate": 0.01},
-    "train": {"epochs": 2},
-    "space": {"model.dropout": {"float": [0.0, 0.3]}},
-    "search": {"objective": {"maximize": "accuracy"}, "trials": 10},
-}
+from tests.documents import SMALL
 
 
 def an_experiment(*sources, **parts):
-    search = {**DOCUMENT["search"], "from": list(sources)} if sources else DOCUMENT["search"]
-    return experiment_from_document({**DOCUMENT, **parts, "search": search}, Path())
+    search = {**SMALL["search"], "from": list(sources)} if sources else SMALL["search"]
+    return experiment_from_document({**SMALL, **parts, "search": search}, Path())
 
 
 def opened(storage, experiment, *, starts_over=False):

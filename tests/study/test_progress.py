@@ -8,16 +8,7 @@ from hpo.spec.load import experiment_from_document
 from hpo.study import progress
 from hpo.study.events import StudyState
 from hpo.study.progress import Watcher
-
-DOCUMENT = {
-    "name": "here",
-    "data": {"dataset": "iris"},
-    "model": {"name": "mlp"},
-    "optimizer": {"name": "adamw", "learning_rate": 0.01},
-    "train": {"epochs": 2},
-    "space": {"model.dropout": {"float": [0.0, 0.3]}},
-    "search": {"objective": {"maximize": "accuracy"}, "trials": 10},
-}
+from tests.documents import SMALL
 
 
 class AtWork:
@@ -44,7 +35,7 @@ class AtWork:
 def test_the_speed_counts_no_epoch_that_diverged(monkeypatch, trained, speed):
     now, driver = [100.0], AtWork()
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    experiment = experiment_from_document(DOCUMENT, Path())
+    experiment = experiment_from_document(SMALL, Path())
     state = StudyState(experiment.search.goal)
     watcher = Watcher(experiment, state, driver, driver, lambda _: None)
     driver.epochs_trained = 1.0
