@@ -28,9 +28,9 @@ from typing import Any
 
 from hpo.search.sampler import SAMPLERS, Sampler, Setting, make_sampler
 from hpo.space import Choice, Dimension, Float, Int, SearchSpace
-from hpo.spec.scheduler import NoScheduler
 from hpo.spec.schema import variants_of
-from hpo.spec.search import SearchSpec
+from hpo.spec.sections.scheduler import NoScheduler
+from hpo.spec.sections.search import SearchSpec
 from hpo.trial import HParams, Trial, TrialState
 
 SPACE = SearchSpace(

@@ -18,11 +18,11 @@ import jax
 import numpy as np
 
 from hpo.data.load import load_data
-from hpo.engine.compiler import Compiler
 from hpo.engine.devices import local_devices
-from hpo.engine.plan import Plan, Plans
-from hpo.engine.pool import Pool
+from hpo.engine.pools.pool import Pool
 from hpo.engine.program import split
+from hpo.engine.programs.compiler import Compiler
+from hpo.engine.programs.plans import Plan, Plans
 from hpo.spec.fill import fill
 from hpo.spec.load import load_experiment
 

@@ -30,8 +30,8 @@ from quality.replay import Search, replay
 from quality.tables import STUDIES, load_problem, problem_names
 from threadpoolctl import threadpool_limits
 
-from hpo.spec.scheduler import SchedulerSpec
-from hpo.spec.search import SamplerSpec
+from hpo.spec.sections.scheduler import SchedulerSpec
+from hpo.spec.sections.search import SamplerSpec
 
 # Full trainings' worth of epochs at which the regret is printed.
 AT = (10, 25, 50)

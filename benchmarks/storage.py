@@ -25,26 +25,26 @@ import numpy as np
 import optuna
 
 from hpo.data.dataset import DataSet, Split
-from hpo.engine.occupant import Report
-from hpo.engine.plan import Plan, Plans
+from hpo.engine.pools.occupant import Report
 from hpo.engine.program import Program, split
-from hpo.search.random_search import RandomSearch
-from hpo.search.scheduler import make_scheduler
+from hpo.engine.programs.plans import Plan, Plans
+from hpo.search.samplers.random import RandomSearch
+from hpo.search.schedulers.registry import make_scheduler
 from hpo.space import Choice, Dimension, Float, Int, SearchSpace
 from hpo.spec.experiment import Training
-from hpo.spec.goal import Goal, Objective
-from hpo.spec.scheduler import NoScheduler
-from hpo.study.checkpoints import CheckpointFolder, CheckpointWriter
-from hpo.study.deciding import Rules
-from hpo.study.driver import Driver
-from hpo.study.events import fold
-from hpo.study.executors import Clear, Load, Loaded, Message, Order, Put, Reported, Take
-from hpo.study.journal import StudyJournal
-from hpo.study.lease import acquire
-from hpo.study.optuna_tables import open_mirror
-from hpo.study.states import States
-from hpo.study.storage import Storage
-from hpo.study.work import Work
+from hpo.spec.sections.goal import Goal, Objective
+from hpo.spec.sections.scheduler import NoScheduler
+from hpo.study.executors.local import Clear, Load, Loaded, Message, Order, Put, Reported, Take
+from hpo.study.log.events import fold
+from hpo.study.loop.deciding import Rules
+from hpo.study.loop.driver import Driver
+from hpo.study.loop.states import States
+from hpo.study.loop.work import Work
+from hpo.study.storage.checkpoints import CheckpointFolder, CheckpointWriter
+from hpo.study.storage.journal import StudyJournal
+from hpo.study.storage.lease import acquire
+from hpo.study.storage.optuna_tables import open_mirror
+from hpo.study.storage.tables import Storage
 from hpo.trial import HParams
 
 EPOCHS = 9

@@ -12,15 +12,15 @@ import yaml
 
 from hpo.cli.app import app
 from hpo.data.download import DOWNLOADS
-from hpo.engine.models import MODELS
+from hpo.engine.models.registry import MODELS
 from hpo.search.sampler import SAMPLERS
-from hpo.search.scheduler import SCHEDULERS
-from hpo.spec.data import NAMED_DATASETS
+from hpo.search.schedulers.registry import SCHEDULERS
 from hpo.spec.experiment import Training
-from hpo.spec.include import packaged_folder
+from hpo.spec.file.include import packaged_folder
 from hpo.spec.load import load_experiment, require_search
-from hpo.spec.optimizer import Sgd
 from hpo.spec.schema import variants_of
+from hpo.spec.sections.data import NAMED_DATASETS
+from hpo.spec.sections.optimizer import Sgd
 from tests.checkout import ROOT, files
 
 DOCUMENTS = [path for path in files() if path.suffix == ".md"]

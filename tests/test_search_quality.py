@@ -6,9 +6,9 @@ import sys
 import numpy as np
 
 from hpo.spec.load import experiment_from_document
-from hpo.study.events import End, Propose, Report, StudyState
-from hpo.study.lease import acquire
-from hpo.study.storage import Storage
+from hpo.study.log.events import End, Propose, Report, StudyState
+from hpo.study.storage.lease import acquire
+from hpo.study.storage.tables import Storage
 from hpo.trial import TrialState
 from tests.checkout import ROOT
 

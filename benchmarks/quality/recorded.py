@@ -10,9 +10,9 @@ import numpy as np
 from hpo.errors import HpoError
 from hpo.search.levels import is_stepped, level_count, level_of
 from hpo.space import Choice, Distribution, SearchSpace, can_give
-from hpo.study.events import fold
-from hpo.study.storage import Storage
-from hpo.study.stored import stored_experiment
+from hpo.study.log.events import fold
+from hpo.study.storage.stored import stored_experiment
+from hpo.study.storage.tables import Storage
 from hpo.trial import HParam, HParams, TrialState
 
 from .problem import Problem

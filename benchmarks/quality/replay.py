@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hpo.search.sampler import Setting, make_sampler
-from hpo.search.scheduler import make_scheduler
-from hpo.spec.scheduler import SchedulerSpec
-from hpo.spec.search import SamplerSpec
-from hpo.study.assign import Assignment, Occupant, PoolView, assign
+from hpo.search.schedulers.registry import make_scheduler
+from hpo.spec.sections.scheduler import SchedulerSpec
+from hpo.spec.sections.search import SamplerSpec
+from hpo.study.loop.assign import Assignment, Occupant, PoolView, assign
 from hpo.trial import HParams, Trial, TrialState
 
 from .problem import Problem

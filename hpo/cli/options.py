@@ -48,7 +48,7 @@ def search_overrides(
     Raises:
         HpoError: for a timeout that is not a duration above 0.
     """
-    from hpo.spec.search import duration_seconds
+    from hpo.spec.sections.search import duration_seconds
 
     every = list(overrides or ())
     if trials is not None:

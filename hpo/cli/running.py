@@ -66,8 +66,8 @@ def resume(
 
     Example: hpo resume digits --timeout 10m
     """
-    from hpo.study.storage import Storage
-    from hpo.study.stored import stored_experiment
+    from hpo.study.storage.stored import stored_experiment
+    from hpo.study.storage.tables import Storage
 
     url = storage or default_storage()
     overrides = search_overrides(None, trials, timeout)

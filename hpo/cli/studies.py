@@ -42,7 +42,7 @@ def list_studies(storage: StorageUrl = None, as_json: AsJson = False) -> None:
     """
     from hpo.report import study_report as report
     from hpo.report.tables import studies_table
-    from hpo.study.storage import Storage
+    from hpo.study.storage.tables import Storage
 
     stderr()
     with Storage.read(storage or default_storage()) as database:
@@ -78,7 +78,7 @@ def show(
         return
     from hpo.report import study_report as report
     from hpo.report.tables import study_view
-    from hpo.study.storage import Storage
+    from hpo.study.storage.tables import Storage
 
     stderr()
     with Storage.read(storage or default_storage()) as database:
@@ -91,7 +91,7 @@ def show(
 
 def _show_times(study: str, url: str, as_json: bool) -> None:
     from hpo.report import run_times as report
-    from hpo.study.storage import Storage
+    from hpo.study.storage.tables import Storage
 
     with Storage.read(url) as database:
         runs = report.times_of_runs(database, study)
@@ -103,7 +103,7 @@ def _show_times(study: str, url: str, as_json: bool) -> None:
 
 def _show_plan(study: str, storage: str | None, as_json: bool) -> None:
     from hpo.report import plan as report
-    from hpo.study.storage import Storage
+    from hpo.study.storage.tables import Storage
 
     stderr()
     with Storage.read(storage or default_storage()) as database:
@@ -135,7 +135,7 @@ def export(
     Example: hpo export digits -o best.yaml
     """
     from hpo.report.export import export_front, export_trial, write_front, write_new
-    from hpo.study.storage import Storage
+    from hpo.study.storage.tables import Storage
 
     if front is not None:
         if out is not None or trial is not None:

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hpo.data.dataset import DataSet, Split
-from hpo.spec.data import DataSpec
+from hpo.spec.sections.data import DataSpec
 
 # To be raised with every change to what reading, splitting or scaling gives.
 VERSION = 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hpo.spec.data import Task
+from hpo.spec.sections.data import Task
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,15 +10,15 @@ from typing import Literal
 
 import numpy as np
 
-from hpo.data import bundled
 from hpo.data.cache import DataCache
 from hpo.data.dataset import DataSet, Source, Split
 from hpo.data.download import DOWNLOADS
 from hpo.data.features import fit_features
-from hpo.data.idx import has_test_files, idx_files, read_idx_folder
+from hpo.data.readers import bundled
+from hpo.data.readers.idx import has_test_files, idx_files, read_idx_folder
 from hpo.data.split import split_rows, split_sizes
 from hpo.errors import DataError
-from hpo.spec.data import CsvFile, DataSpec, IdxFolder
+from hpo.spec.sections.data import CsvFile, DataSpec, IdxFolder
 
 BUNDLED: dict[str, Callable[[], Source]] = {
     "breast_cancer": bundled.read_breast_cancer,
@@ -105,7 +105,7 @@ def read_source(spec: DataSpec, folder: Path, home: Path | None) -> Source:
     """
     match spec.dataset:
         case CsvFile(csv=path):
-            from hpo.data.table import read_table
+            from hpo.data.readers.csv import read_table
 
             return read_table(_find(path, "file", folder, home), spec.dataset)
         case IdxFolder(idx=path):

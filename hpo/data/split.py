@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hpo.errors import DataError
-from hpo.spec.data import DataSpec
+from hpo.spec.sections.data import DataSpec
 
 _AUTO_TEST_SHARE = 0.2
 

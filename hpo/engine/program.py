@@ -20,11 +20,11 @@ import numpy as np
 
 from hpo.data.dataset import DataSet
 from hpo.engine.oneof import OneOf, number_of
-from hpo.spec.data import Task
 from hpo.spec.experiment import Training
 from hpo.spec.marks import Mark, Spec, has_leaf, leaf_at, marked_leaves, with_leaves
 from hpo.spec.merging import MERGEABLE, Merged, served
-from hpo.spec.optimizer import Constant
+from hpo.spec.sections.data import Task
+from hpo.spec.sections.optimizer import Constant
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo.report.wording import scheduler_text
-from hpo.search.adaptive import widest
 from hpo.search.auto import picked
 from hpo.search.cohorts import cohort_text
-from hpo.search.rungs import Bracket, outline
+from hpo.search.proposals.moving_ranges import widest
+from hpo.search.schedulers.rungs import Bracket, outline
 from hpo.space import Choice, Condition, Dimension, Distribution
-from hpo.spec.data import size_text
 from hpo.spec.experiment import Experiment
 from hpo.spec.programs import count_programs
+from hpo.spec.sections.data import size_text
 from hpo.spec.words import count_text, shown, steps_of
 
 

@@ -23,7 +23,7 @@ from rich.text import Text
 
 from hpo.data.cache import Usage
 from hpo.data.download import DOWNLOADS
-from hpo.spec.data import NAMED_DATASETS
+from hpo.spec.sections.data import NAMED_DATASETS
 from hpo.spec.words import count_text
 
 

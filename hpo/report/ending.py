@@ -15,7 +15,7 @@ from rich.text import Text
 from hpo.report.tables import hparams_table, states_line
 from hpo.report.wording import metric_text, number_text, seconds_text, speed_text, untrained_text
 from hpo.spec.experiment import StudySpec
-from hpo.spec.search import SearchSpec
+from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import count_text
 from hpo.study.progress import Progress
 from hpo.trial import Trial

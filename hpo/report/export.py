@@ -14,21 +14,21 @@ from hpo import __version__
 from hpo.errors import HpoError
 from hpo.report.check import condition_text, distribution_text
 from hpo.report.wording import metric_text, number_text, untrained_text
-from hpo.search.pareto import pareto_front
-from hpo.spec.dump import dump_spec
+from hpo.search.results.pareto import pareto_front
 from hpo.spec.experiment import Experiment, Training
+from hpo.spec.file.dump import dump_spec
 from hpo.spec.fill import fill, filled
 from hpo.spec.load import require_search
 from hpo.spec.merging import NOTHING, Merged, Merging
 from hpo.spec.words import count_text
 from hpo.spec.zeros import varying_zeros
-from hpo.study.events import MERGING, StudyState, fold
-from hpo.study.lineage import Lineage, changes
-from hpo.study.ranking import leading_trial, winner
-from hpo.study.storage import Storage
-from hpo.study.stored import stored_experiment
-from hpo.study.untrained import untrained
-from hpo.study.varied import varied_for
+from hpo.study.log.events import MERGING, StudyState, fold
+from hpo.study.log.lineage import Lineage, changes
+from hpo.study.log.ranking import leading_trial, winner
+from hpo.study.log.untrained import untrained
+from hpo.study.loop.varied import varied_for
+from hpo.study.storage.stored import stored_experiment
+from hpo.study.storage.tables import Storage
 from hpo.trial import Trial, TrialState
 
 _FILE_KEYS = ("csv", "idx")

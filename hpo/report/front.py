@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.report.wording import hparams_text, metric_text
-from hpo.search.pareto import hypervolume, knee, pareto_front
-from hpo.spec.goal import Goal
+from hpo.search.results.pareto import hypervolume, knee, pareto_front
+from hpo.spec.sections.goal import Goal
 from hpo.spec.words import count_text
 from hpo.trial import HParams, Trial, TrialState
 

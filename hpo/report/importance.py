@@ -52,7 +52,7 @@ def importance_of(trials: Sequence[Trial], space: SearchSpace) -> Importance:
 def _ped_anova(trials: Sequence[Trial], space: SearchSpace, epochs: int) -> dict[str, float]:
     import optuna  # 0.2 s
 
-    from hpo.study.optuna_parameters import parameters
+    from hpo.study.storage.optuna_parameters import parameters
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     found = parameters(space, trials)

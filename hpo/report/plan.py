@@ -12,9 +12,9 @@ from rich.text import Text
 
 from hpo.spec.load import require_search
 from hpo.spec.words import count_text
-from hpo.study.events import MERGING, fold
-from hpo.study.storage import Storage
-from hpo.study.stored import stored_experiment
+from hpo.study.log.events import MERGING, fold
+from hpo.study.storage.stored import stored_experiment
+from hpo.study.storage.tables import Storage
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.report.wording import moment_text, seconds_text
-from hpo.study.events import Start, Stop, Times
-from hpo.study.storage import Storage
+from hpo.study.log.events import Start, Stop, Times
+from hpo.study.storage.tables import Storage
 from hpo.study.times import ACTIVITIES
 
 _NOTE = (

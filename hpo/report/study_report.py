@@ -13,16 +13,16 @@ from hpo.report.front import Front, front_of
 from hpo.report.importance import Importance, importance_of
 from hpo.report.wording import scheduler_text
 from hpo.search.auto import picked
-from hpo.spec.search import SearchSpec
-from hpo.study.events import MERGING, Event, Start, StudyState, fold
-from hpo.study.lease import driver_of
-from hpo.study.lineage import Lineage, trained_by
+from hpo.spec.sections.search import SearchSpec
+from hpo.study.log.events import MERGING, Event, Start, StudyState, fold
+from hpo.study.log.lineage import Lineage, trained_by
+from hpo.study.log.ranking import ranking, winner
+from hpo.study.log.untrained import Untrained, untrained
+from hpo.study.loop.replicas import deviation_of, final_reports
 from hpo.study.progress import spent_seconds, state_of, states_of
-from hpo.study.ranking import ranking, winner
-from hpo.study.replicas import deviation_of, final_reports
-from hpo.study.storage import Storage, StudyRecord
-from hpo.study.stored import as_meant, stored_experiment
-from hpo.study.untrained import Untrained, untrained
+from hpo.study.storage.lease import driver_of
+from hpo.study.storage.stored import as_meant, stored_experiment
+from hpo.study.storage.tables import Storage, StudyRecord
 from hpo.trial import HParams, Trial, TrialState
 
 _LOG = logging.getLogger(__name__)

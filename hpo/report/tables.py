@@ -25,9 +25,9 @@ from hpo.report.wording import (
     short_names,
     untrained_text,
 )
-from hpo.spec.goal import COSTS
+from hpo.spec.sections.goal import COSTS
 from hpo.spec.words import count_text
-from hpo.study.lineage import Lineage
+from hpo.study.log.lineage import Lineage
 from hpo.trial import HParams, TrialState
 
 _STATUS_STYLES = {

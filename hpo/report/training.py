@@ -20,7 +20,7 @@ from hpo.report.wording import clock_text, number_text, seconds_text
 from hpo.spec.words import count_text
 
 if TYPE_CHECKING:
-    from hpo.engine.occupant import Report  # imports JAX
+    from hpo.engine.pools.occupant import Report  # imports JAX
     from hpo.study.train import Trained
 
 _LINE_SECONDS = 10.0

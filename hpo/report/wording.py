@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from hpo.spec.goal import KNOWN_COSTS
-from hpo.spec.scheduler import OptunaPruner, SchedulerSpec
+from hpo.spec.sections.goal import KNOWN_COSTS
+from hpo.spec.sections.scheduler import OptunaPruner, SchedulerSpec
 from hpo.spec.words import shown
-from hpo.study.untrained import Untrained
+from hpo.study.log.untrained import Untrained
 from hpo.trial import HParam, HParams, TrialState
 
 # The colour of each state, in the order in which they are named.

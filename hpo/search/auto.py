@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hpo.search.levels import varying
 from hpo.space import SearchSpace
-from hpo.spec.population import Pbt
-from hpo.spec.scheduler import (
+from hpo.spec.sections.population import Pbt
+from hpo.spec.sections.scheduler import (
     AutoScheduler,
     Bohb,
     Median,
@@ -23,7 +23,7 @@ from hpo.spec.scheduler import (
     SchedulerSpec,
     SuccessiveHalving,
 )
-from hpo.spec.search import AutoSampler, CurveGp, Random, SamplerSpec, SearchSpec, Tpe
+from hpo.spec.sections.search import AutoSampler, CurveGp, Random, SamplerSpec, SearchSpec, Tpe
 from hpo.spec.words import count_text
 from hpo.trial import HParam, Trial
 

@@ -10,7 +10,7 @@ from hpo.search.levels import varying
 from hpo.space import SearchSpace
 from hpo.spec.cohorts import follows
 from hpo.spec.programs import shaping
-from hpo.spec.search import SearchSpec
+from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import count_text
 from hpo.trial import HParam, HParams, Trial, TrialState
 

@@ -9,13 +9,13 @@ from typing import Any, Protocol
 from hpo.errors import HpoError
 from hpo.search.auto import AutoSearch, SamplerPicks, sampler_picks
 from hpo.search.cohorts import Given, free
-from hpo.search.distinct import Distinct
-from hpo.search.knowledge import Knowledge, knowing
-from hpo.search.random_search import RandomSearch
-from hpo.search.rungs import rung_budgets
+from hpo.search.proposals.distinct import Distinct
+from hpo.search.proposals.knowledge import Knowledge, knowing
+from hpo.search.samplers.random import RandomSearch
+from hpo.search.schedulers.rungs import rung_budgets
 from hpo.space import SearchSpace
-from hpo.spec.scheduler import Bohb, SchedulerSpec
-from hpo.spec.search import (
+from hpo.spec.sections.scheduler import Bohb, SchedulerSpec
+from hpo.spec.sections.search import (
     AutoSampler,
     Cmaes,
     CurveGp,
@@ -106,8 +106,8 @@ def is_learning(spec: SamplerSpec, space: SearchSpace, setting: Setting) -> bool
 def _fitted_per_rung(
     spec: SamplerSpec, bohb: Bohb, space: SearchSpace, setting: Setting
 ) -> Sampler:
-    from hpo.search.bohb import FittedPerRung
     from hpo.search.levels import varying
+    from hpo.search.samplers.bohb import FittedPerRung
 
     # BOHB says itself from how many results on it fits.
     at_once = spec.model_copy(update={"startup_trials": 1})
@@ -130,13 +130,13 @@ def _random(spec: Random, space: SearchSpace, setting: Setting) -> Sampler:
 
 
 def _grid(spec: Grid, space: SearchSpace, setting: Setting) -> Sampler:
-    from hpo.search.grid_search import GridSearch
+    from hpo.search.samplers.grid import GridSearch
 
     return GridSearch(space, setting.seed)
 
 
 def _tpe(spec: Tpe, space: SearchSpace, setting: Setting) -> Sampler:
-    from hpo.search.tpe import TpeSearch
+    from hpo.search.samplers.tpe import TpeSearch
 
     return TpeSearch(
         space,
@@ -149,14 +149,14 @@ def _tpe(spec: Tpe, space: SearchSpace, setting: Setting) -> Sampler:
 
 
 def _cmaes(spec: Cmaes, space: SearchSpace, setting: Setting) -> Sampler:
-    from hpo.search.cmaes import CmaSearch
-    from hpo.search.tpe import TpeSearch
+    from hpo.search.samplers.cmaes import CmaSearch
+    from hpo.search.samplers.tpe import TpeSearch
 
     return CmaSearch(space, setting.seed, TpeSearch(space, setting.seed, spec.startup_trials))
 
 
 def _genetic(spec: Nsga, space: SearchSpace, setting: Setting) -> Sampler:
-    from hpo.search.evolution import GeneticSearch, generation_size, nsga2, nsga3
+    from hpo.search.samplers.nsga import GeneticSearch, generation_size, nsga2, nsga3
 
     population = spec.population or generation_size(setting.trials)
     make = nsga2 if spec.name == "nsga2" else nsga3
@@ -164,25 +164,25 @@ def _genetic(spec: Nsga, space: SearchSpace, setting: Setting) -> Sampler:
 
 
 def _optuna_gp(spec: OptunaGp, space: SearchSpace, setting: Setting) -> Sampler:
-    from hpo.search.optuna_gp import OptunaGpSearch
+    from hpo.search.samplers.optuna_gp import OptunaGpSearch
 
     return OptunaGpSearch(space, setting.seed, spec.startup_trials, setting.objectives)
 
 
 def _surrogate(spec: Surrogate, space: SearchSpace, setting: Setting) -> Sampler:
-    from hpo.search.surrogate import SurrogateSearch
+    from hpo.search.samplers.skopt import SurrogateSearch
 
     return SurrogateSearch(spec, space, setting.seed)
 
 
 def _qmc(spec: Qmc, space: SearchSpace, setting: Setting) -> Sampler:
-    from hpo.search.qmc import QuasiRandomSearch
+    from hpo.search.samplers.qmc import QuasiRandomSearch
 
     return QuasiRandomSearch(space, setting.seed)
 
 
 def _curve_gp(spec: CurveGp, space: SearchSpace, setting: Setting) -> Sampler:
-    from hpo.search.curve_gp import CurveProcessSearch
+    from hpo.search.samplers.curve_gp import CurveProcessSearch
 
     return CurveProcessSearch(
         space, setting.seed, setting.epochs, spec.startup_trials, setting.given

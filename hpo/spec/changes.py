@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hpo.space import Choice, Dimension, SearchSpace
-from hpo.spec.document import Mistake
 from hpo.spec.experiment import Training, TrainSpec
+from hpo.spec.file.document import Mistake
 from hpo.spec.marks import Mark, mark_of, marked_leaves, with_leaves
-from hpo.spec.population import Pbt
 from hpo.spec.schema import field_errors, leaf_mistake, leaves_at, place_of
-from hpo.spec.search import SearchSpec
+from hpo.spec.sections.population import Pbt
+from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import unknown_name
 
 # What proposes the first hparams of a population: these look at no results, which a trial whose

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hpo.spec.document import Mistake
-from hpo.spec.population import Pbt
-from hpo.spec.search import SearchSpec
+from hpo.spec.file.document import Mistake
+from hpo.spec.sections.population import Pbt
+from hpo.spec.sections.search import SearchSpec
 
 # The samplers that can propose with some hparams given. `auto` picks among them.
 FOLLOWING = frozenset({"auto", "curve_gp", "tpe"})

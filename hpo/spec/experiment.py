@@ -11,13 +11,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from hpo.space import SearchSpace
-from hpo.spec.data import DataSpec
 from hpo.spec.marks import Count, Positive, Spec, Static
 from hpo.spec.merging import Merged
-from hpo.spec.model import ModelSpec
-from hpo.spec.optimizer import OptimizerSpec
-from hpo.spec.scheduler import settled
-from hpo.spec.search import SearchSpec
+from hpo.spec.sections.data import DataSpec
+from hpo.spec.sections.model import ModelSpec
+from hpo.spec.sections.optimizer import OptimizerSpec
+from hpo.spec.sections.scheduler import settled
+from hpo.spec.sections.search import SearchSpec
 
 _LONGEST_NAME = 100
 

@@ -14,20 +14,20 @@ from hpo.errors import HpoError, SpecError
 from hpo.space import SearchSpace
 from hpo.spec.changes import change_mistakes, population_mistakes
 from hpo.spec.cohorts import cohort_mistakes
-from hpo.spec.data import NAMED_DATASETS, CsvFile, DataSpec, IdxFolder, Task
-from hpo.spec.dimensions import build_space, joint_mistakes
-from hpo.spec.document import Document, KeyPath, Mistake, Place, parse_yaml
-from hpo.spec.entries import Entry, Formula, read_entry
 from hpo.spec.experiment import Experiment, SpecFile, Training, TrainSpec
-from hpo.spec.goal import COSTS, METRICS
-from hpo.spec.include import merge_includes, packaged_folder, read_text
+from hpo.spec.file.document import Document, KeyPath, Mistake, Place, parse_yaml
+from hpo.spec.file.include import merge_includes, packaged_folder, read_text
 from hpo.spec.marks import Spec
 from hpo.spec.overrides import apply_overrides
-from hpo.spec.rules import ruled_space
-from hpo.spec.scheduler import Bohb, budget_mistakes
 from hpo.spec.schema import spec_mistakes, variants_of
-from hpo.spec.search import FITTING, ONE_OBJECTIVE, SearchSpec, missing_package
-from hpo.spec.start import start_mistakes
+from hpo.spec.sections.data import NAMED_DATASETS, CsvFile, DataSpec, IdxFolder, Task
+from hpo.spec.sections.goal import COSTS, METRICS
+from hpo.spec.sections.scheduler import Bohb, budget_mistakes
+from hpo.spec.sections.search import FITTING, ONE_OBJECTIVE, SearchSpec, missing_package
+from hpo.spec.space.dimensions import build_space, joint_mistakes
+from hpo.spec.space.entries import Entry, Formula, read_entry
+from hpo.spec.space.rules import ruled_space
+from hpo.spec.space.start import start_mistakes
 from hpo.spec.words import unknown_name
 from hpo.spec.zeros import varying_mistakes
 

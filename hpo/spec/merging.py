@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from pydantic import Field, model_validator
 
 from hpo.spec.marks import Count, Sizes, Spec, has_leaf, leaf_at, with_leaves
-from hpo.spec.model import Activation
-from hpo.spec.optimizer import OptimizerSpec, ScheduleSpec
+from hpo.spec.sections.model import Activation
+from hpo.spec.sections.optimizer import OptimizerSpec, ScheduleSpec
 
 if TYPE_CHECKING:
     from hpo.spec.experiment import Training

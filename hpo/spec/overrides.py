@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpo.errors import SpecError
-from hpo.spec.document import Document, KeyPath, Place, one_line, parse_value
-from hpo.spec.entries import ENTRY_KEYS, KINDS
 from hpo.spec.experiment import SpecFile, Training
-from hpo.spec.goal import Objective
+from hpo.spec.file.document import Document, KeyPath, Place, one_line, parse_value
 from hpo.spec.marks import Spec
 from hpo.spec.schema import default_of, leaves_at, variants_of
+from hpo.spec.sections.goal import Objective
+from hpo.spec.space.entries import ENTRY_KEYS, KINDS
 
 
 def apply_overrides(document: Document, overrides: Sequence[str]) -> tuple[Document, list[str]]:

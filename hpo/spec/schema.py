@@ -14,7 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
-from hpo.spec.document import KeyPath, Mistake
+from hpo.spec.file.document import KeyPath, Mistake
 from hpo.spec.marks import Spec
 from hpo.spec.words import described, shown, unknown_name, wrong_value
 

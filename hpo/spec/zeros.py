@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
-from hpo.spec.document import Mistake
 from hpo.spec.experiment import Training
+from hpo.spec.file.document import Mistake
 from hpo.spec.marks import Mark, Spec, marked_leaves
 from hpo.spec.merging import served
 from hpo.spec.words import unknown_name

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from hpo.spec.experiment import Experiment
 from hpo.spec.load import experiment_from_document
-from hpo.study.checkpoints import CheckpointFolder
-from hpo.study.earlier import check_sources, noted_sources
-from hpo.study.lease import acquire
-from hpo.study.provenance import Provenance, refusal, spec_changes
-from hpo.study.storage import Storage, StudyRecord
-from hpo.study.stored import as_meant, to_store
+from hpo.study.storage.checkpoints import CheckpointFolder
+from hpo.study.storage.lease import acquire
+from hpo.study.storage.provenance import Provenance, refusal, spec_changes
+from hpo.study.storage.stored import as_meant, to_store
+from hpo.study.storage.tables import Storage, StudyRecord
+from hpo.study.warm_start import check_sources, noted_sources
 
 
 def open_study(

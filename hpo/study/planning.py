@@ -9,23 +9,23 @@ from pathlib import Path
 from statistics import geometric_mean
 
 from hpo.data.dataset import DataSet
-from hpo.engine.compiler import Compiler
-from hpo.engine.costs import read_costs, write_costs
-from hpo.engine.merging import decide, foretold
-from hpo.engine.places import Place, devices_of, even_lanes
-from hpo.engine.plan import Plan, Plans, choose_plans
-from hpo.engine.pool import Pool
+from hpo.engine.mesh import Place, devices_of, even_lanes
+from hpo.engine.pools.pool import Pool
+from hpo.engine.programs.compiler import Compiler
+from hpo.engine.programs.costs import read_costs, write_costs
+from hpo.engine.programs.merging import decide, foretold
+from hpo.engine.programs.plans import Plan, Plans, choose_plans
 from hpo.search.cohorts import advice, cohort_text
-from hpo.search.rungs import outline
+from hpo.search.schedulers.rungs import outline
 from hpo.space import SearchSpace
 from hpo.spec.experiment import Experiment
 from hpo.spec.load import require_search
 from hpo.spec.merging import NOTHING, Merging
 from hpo.spec.programs import count_programs
-from hpo.spec.search import SearchSpec
+from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import count_text
-from hpo.study.events import MERGING, Pin
-from hpo.study.journal import Journal
+from hpo.study.log.events import MERGING, Pin
+from hpo.study.storage.journal import Journal
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
-from hpo.search.rungs import outline
+from hpo.search.schedulers.rungs import outline
 from hpo.spec.experiment import Experiment
-from hpo.study.events import Event, Start, StudyState
-from hpo.study.ranking import leading_trial, winner
+from hpo.study.log.events import Event, Start, StudyState
+from hpo.study.log.ranking import leading_trial, winner
 from hpo.trial import Trial, TrialState
 
 _LOOK_SECONDS = 0.1

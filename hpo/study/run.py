@@ -14,56 +14,56 @@ from typing import Any
 from hpo.data.cache import DataCache
 from hpo.data.dataset import DataSet
 from hpo.data.load import load_data
-from hpo.engine.compiler import Compiler
 from hpo.engine.devices import describe, local_devices
-from hpo.engine.executables import use_jax_cache
-from hpo.engine.footprint import known_costs
-from hpo.engine.models import abstract_model
-from hpo.engine.places import places
-from hpo.engine.pool import Pool
+from hpo.engine.mesh import places
+from hpo.engine.models.registry import abstract_model
+from hpo.engine.pools.pool import Pool
+from hpo.engine.pools.streaming import budget_bytes, place, streaming_text
 from hpo.engine.program import split
-from hpo.engine.streaming import budget_bytes, place, streaming_text
+from hpo.engine.programs.compiler import Compiler
+from hpo.engine.programs.executables import use_jax_cache
+from hpo.engine.programs.footprint import known_costs
 from hpo.errors import HpoError
-from hpo.search.adaptive import widest
 from hpo.search.auto import picked
 from hpo.search.cohorts import given_in
-from hpo.search.explore import explorer_of
-from hpo.search.knowledge import Knowledge
+from hpo.search.proposals.knowledge import Knowledge
+from hpo.search.proposals.moving_ranges import widest
 from hpo.search.sampler import Setting, is_learning, make_sampler
-from hpo.search.scheduler import make_scheduler
+from hpo.search.schedulers.explore import explorer_of
+from hpo.search.schedulers.registry import make_scheduler
 from hpo.space import Choice
-from hpo.spec.data import DataSpec
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill
-from hpo.spec.goal import METRICS
 from hpo.spec.marks import with_leaves
 from hpo.spec.merging import Merging
-from hpo.spec.pruner import for_losses
-from hpo.spec.scheduler import OptunaPruner
-from hpo.spec.search import SearchSpec
+from hpo.spec.sections.data import DataSpec
+from hpo.spec.sections.goal import METRICS
+from hpo.spec.sections.pruner import for_losses
+from hpo.spec.sections.scheduler import OptunaPruner
+from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import count_text
-from hpo.study.checkpoints import CheckpointFolder, CheckpointWriter
-from hpo.study.deciding import Rules
-from hpo.study.driver import Driver
-from hpo.study.earlier import knowledge_of, lessons
-from hpo.study.events import Start, Stop, StopReason, StudyState, fold
-from hpo.study.executors import LocalExecutor
-from hpo.study.journal import StudyJournal
-from hpo.study.lease import acquire
+from hpo.study.executors.local import LocalExecutor
+from hpo.study.log.events import Start, Stop, StopReason, StudyState, fold
+from hpo.study.log.untrained import Untrained, untrained
+from hpo.study.loop.deciding import Rules
+from hpo.study.loop.driver import Driver
+from hpo.study.loop.states import States
+from hpo.study.loop.stop_rules import stop_sentence
+from hpo.study.loop.varied import varied_for, varied_note
+from hpo.study.loop.work import Work
 from hpo.study.opening import follow_spec, open_study
-from hpo.study.optuna_tables import open_mirror
 from hpo.study.planning import PlanTeller, learn_costs, plan_study
 from hpo.study.profile import Profile
 from hpo.study.progress import Progress, Watcher, spent_seconds, states_of
-from hpo.study.provenance import Provenance, differences, library_versions
 from hpo.study.signals import StopRequest
-from hpo.study.states import States
-from hpo.study.stop_rules import stop_sentence
-from hpo.study.storage import Storage
+from hpo.study.storage.checkpoints import CheckpointFolder, CheckpointWriter
+from hpo.study.storage.journal import StudyJournal
+from hpo.study.storage.lease import acquire
+from hpo.study.storage.optuna_tables import open_mirror
+from hpo.study.storage.provenance import Provenance, differences, library_versions
+from hpo.study.storage.tables import Storage
 from hpo.study.times import RunTimes, TimedExecutor, TimedJournal, TimedSampler
-from hpo.study.untrained import Untrained, untrained
-from hpo.study.varied import varied_for, varied_note
-from hpo.study.work import Work
+from hpo.study.warm_start import knowledge_of, lessons
 from hpo.trial import HParams
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from hpo.engine.stopwatch import Stopwatch
 from hpo.search.sampler import Sampler
-from hpo.study.events import Happening, StudyState, Times
-from hpo.study.executors import Executor, Message, Order
-from hpo.study.journal import Journal
+from hpo.study.executors.local import Executor, Message, Order
+from hpo.study.log.events import Happening, StudyState, Times
+from hpo.study.storage.journal import Journal
 from hpo.trial import HParam, Trial
 
 # What the threads of a run do, in words.

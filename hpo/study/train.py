@@ -18,24 +18,24 @@ import numpy as np
 from hpo.data.cache import DataCache
 from hpo.data.dataset import DataSet
 from hpo.data.load import load_data
-from hpo.engine.compiler import Compiler
 from hpo.engine.devices import describe, local_devices
-from hpo.engine.executables import use_jax_cache
-from hpo.engine.lane import own_weights
-from hpo.engine.memory import is_exhausted
-from hpo.engine.occupant import Changes, Report
-from hpo.engine.plan import Plan, Plans, choose_plans
-from hpo.engine.pool import Pool
+from hpo.engine.pools.occupant import Changes, Report
+from hpo.engine.pools.pool import Pool
 from hpo.engine.program import split
+from hpo.engine.programs.compiler import Compiler
+from hpo.engine.programs.executables import use_jax_cache
+from hpo.engine.programs.memory import is_exhausted
+from hpo.engine.programs.plans import Plan, Plans, choose_plans
+from hpo.engine.training.lane import own_weights
 from hpo.errors import HpoError
 from hpo.spec.changes import changing, stages
-from hpo.spec.dump import dump_spec
 from hpo.spec.experiment import Experiment, Training
+from hpo.spec.file.dump import dump_spec
 from hpo.spec.words import count_text
-from hpo.study.provenance import Provenance, library_versions
-from hpo.study.replicas import deviation_of, mean_of, replica_training
+from hpo.study.loop.replicas import deviation_of, mean_of, replica_training
 from hpo.study.run import Surroundings
 from hpo.study.signals import StopRequest
+from hpo.study.storage.provenance import Provenance, library_versions
 
 # What marks a folder as ours, to be replaced only by another one.
 _METRICS_FILE = "metrics.json"

@@ -11,10 +11,10 @@ import pytest
 from hpo.data import cache as cache_module
 from hpo.data import load
 from hpo.data.cache import DataCache, Usage
-from hpo.data.idx import TEST_FILES, TRAIN_FILES
 from hpo.data.load import load_data
+from hpo.data.readers.idx import TEST_FILES, TRAIN_FILES
 from hpo.errors import DataError
-from hpo.spec.data import CsvFile, DataSpec, IdxFolder
+from hpo.spec.sections.data import CsvFile, DataSpec, IdxFolder
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from hpo.data import download
 from hpo.data.download import DOWNLOADS, Download, RemoteFile, fetch_dataset
-from hpo.data.idx import TEST_FILES, TRAIN_FILES
+from hpo.data.readers.idx import TEST_FILES, TRAIN_FILES
 from hpo.errors import DataError
 
 CONTENTS = {"a.gz": b"a" * 700_000, "b.gz": b"bb"}

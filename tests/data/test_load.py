@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpo.data.idx import TEST_FILES, TRAIN_FILES
 from hpo.data.load import BUNDLED, FOLDERS, load_data
+from hpo.data.readers.idx import TEST_FILES, TRAIN_FILES
 from hpo.errors import DataError
-from hpo.spec.data import NAMED_DATASETS, CsvFile, DataSpec, IdxFolder
+from hpo.spec.sections.data import NAMED_DATASETS, CsvFile, DataSpec, IdxFolder
 
 IMAGES = np.arange(6 * 3 * 2, dtype=np.uint8).reshape(6, 3, 2)
 LABELS = [7, 3, 7, 3, 9, 9]

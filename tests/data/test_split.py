@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hpo.data.split import SplitSizes, split_rows, split_sizes
 from hpo.errors import DataError
-from hpo.spec.data import DataSpec
+from hpo.spec.sections.data import DataSpec
 
 
 def sizes_of(total, /, *, has_own_test=False, classes=0, **data):

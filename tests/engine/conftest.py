@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from hpo.data.dataset import DataSet, Split
-from hpo.engine.compiler import Compiler
 from hpo.engine.devices import local_devices
-from hpo.engine.plan import Plan, Plans
-from hpo.engine.pool import Pool
+from hpo.engine.pools.pool import Pool
 from hpo.engine.program import split
+from hpo.engine.programs.compiler import Compiler
+from hpo.engine.programs.plans import Plan, Plans
 from hpo.spec.experiment import Training
 from tests.engine.samples import ROWS, a_split, tiny_data
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from hpo.data.dataset import DataSet
-from hpo.engine.compiler import Compiler
 from hpo.engine.devices import local_devices
-from hpo.engine.lane import Lane
-from hpo.engine.occupant import Report
-from hpo.engine.plan import Plan, Plans
-from hpo.engine.pool import Pool
+from hpo.engine.pools.occupant import Report
+from hpo.engine.pools.pool import Pool
 from hpo.engine.program import split
+from hpo.engine.programs.compiler import Compiler
+from hpo.engine.programs.plans import Plan, Plans
+from hpo.engine.training.lane import Lane
 from hpo.spec.changes import changing, stages
 from tests.engine.samples import a_training
 

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 from hpo.data.dataset import DataSet, Split
-from hpo.engine.compiler import Compiler
 from hpo.engine.devices import local_devices
-from hpo.engine.lane import abstract_lane, host_data
-from hpo.engine.lanes import operations
-from hpo.engine.plan import Plan, Plans
-from hpo.engine.pool import Pool
+from hpo.engine.pools.pool import Pool
 from hpo.engine.program import split
+from hpo.engine.programs.compiler import Compiler
+from hpo.engine.programs.lanes import operations
+from hpo.engine.programs.plans import Plan, Plans
+from hpo.engine.training.lane import abstract_lane, host_data
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill
-from hpo.spec.goal import METRICS
 from hpo.spec.load import load_experiment, require_search
+from hpo.spec.sections.goal import METRICS
 from tests.checkout import ROOT
 from tests.engine.samples import a_split, a_training, tiny_data
 

@@ -15,16 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo.data.dataset import DataSet
-from hpo.engine.compiler import Compiler
-from hpo.engine.lane import abstract_lane, initial_lane, own_weights
-from hpo.engine.models import abstract_model
-from hpo.engine.optimizers import OPTIMIZERS
+from hpo.engine.models.registry import abstract_model
 from hpo.engine.program import split
-from hpo.engine.schedules import SCHEDULES
-from hpo.engine.weights import narrowed, parted, widened
+from hpo.engine.programs.compiler import Compiler
+from hpo.engine.training.lane import abstract_lane, initial_lane, own_weights
+from hpo.engine.training.optimizers import OPTIMIZERS
+from hpo.engine.training.schedules import SCHEDULES
+from hpo.engine.training.weights import narrowed, parted, widened
 from hpo.spec.experiment import Training
 from hpo.spec.marks import with_leaves
-from hpo.spec.model import Activation
+from hpo.spec.sections.model import Activation
 from tests.engine.samples import Learn, a_training, tiny_data
 
 _DATA = tiny_data()

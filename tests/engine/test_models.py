@@ -12,14 +12,14 @@ from flax import nnx
 from scipy.special import expit
 
 from hpo.data.dataset import DataSet
-from hpo.engine.dropout import Dropout
-from hpo.engine.models import MODELS, abstract_model
 from hpo.engine.models.cnn import _max_pool
+from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.layers import ACTIVATIONS
+from hpo.engine.models.registry import MODELS, abstract_model
 from hpo.engine.program import split
 from hpo.errors import HpoError
-from hpo.spec import model as specs
-from hpo.spec.model import Cnn, ModelSpec
+from hpo.spec.sections import model as specs
+from hpo.spec.sections.model import Cnn, ModelSpec
 from tests.engine.samples import a_split, a_training, tiny_data
 
 _TINY = tiny_data()

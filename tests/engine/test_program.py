@@ -18,16 +18,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo.data.dataset import DataSet
-from hpo.engine.lane import host_data, initial_lane
-from hpo.engine.lanes import operations
 from hpo.engine.program import is_off, split
+from hpo.engine.programs.lanes import operations
+from hpo.engine.training.lane import host_data, initial_lane
 from hpo.spec.experiment import Training
 from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document
 from hpo.spec.marks import Mark, Spec, marked_leaves, with_leaves
-from hpo.spec.model import ModelSpec
-from hpo.spec.optimizer import OptimizerSpec, ScheduleSpec
 from hpo.spec.programs import count_programs
+from hpo.spec.sections.model import ModelSpec
+from hpo.spec.sections.optimizer import OptimizerSpec, ScheduleSpec
 from tests.engine.samples import a_training, tiny_data
 
 

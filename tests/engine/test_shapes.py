@@ -19,8 +19,9 @@ import pytest
 
 import hpo.engine
 from hpo.data.dataset import DataSet
-from hpo.engine import lane, lanes
 from hpo.engine.program import split
+from hpo.engine.programs import lanes
+from hpo.engine.training import lane
 from tests.engine.samples import a_training
 
 
@@ -116,7 +117,7 @@ def test_a_round_keeps_to_the_shapes_of_the_signatures(
 
 
 def test_a_shape_that_breaks_a_signature_is_found(checks: list[str]) -> None:
-    from hpo.engine.losses import metric_sums
+    from hpo.engine.training.tasks import metric_sums
 
     outputs, targets, weights = jnp.zeros((4, 3)), jnp.zeros(4, jnp.int32), jnp.zeros((4, 1))
     with pytest.raises(AssertionError, match=r"metric_sums\(weights\)"):

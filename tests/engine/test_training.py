@@ -11,14 +11,14 @@ import optax
 import pytest
 
 from hpo.data.dataset import DataSet
-from hpo.engine.compiler import Compiler
 from hpo.engine.devices import local_devices
-from hpo.engine.lane import initial_lane
-from hpo.engine.order import batches
-from hpo.engine.plan import Plan, Plans
-from hpo.engine.pool import Pool
+from hpo.engine.pools.pool import Pool
 from hpo.engine.program import split
-from hpo.engine.weights import parted
+from hpo.engine.programs.compiler import Compiler
+from hpo.engine.programs.plans import Plan, Plans
+from hpo.engine.training.lane import initial_lane
+from hpo.engine.training.random_streams import batches
+from hpo.engine.training.weights import parted
 from hpo.spec.experiment import Training
 from tests.engine.samples import Learn, a_training
 

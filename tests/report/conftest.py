@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from hpo.spec.load import experiment_from_document
-from hpo.study.events import End, Pause, Propose, ReplicaReport, Report, Start, Stop, StudyState
-from hpo.study.lease import acquire
-from hpo.study.storage import Storage
+from hpo.study.log.events import End, Pause, Propose, ReplicaReport, Report, Start, Stop, StudyState
+from hpo.study.storage.lease import acquire
+from hpo.study.storage.tables import Storage
 from hpo.trial import TrialState
 
 _SPEC = {

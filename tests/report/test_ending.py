@@ -7,11 +7,11 @@ import pytest
 from rich.console import Console
 
 from hpo.report.ending import ending_view, next_commands
-from hpo.spec.goal import Objective
-from hpo.spec.search import SearchSpec
+from hpo.spec.sections.goal import Objective
+from hpo.spec.sections.search import SearchSpec
+from hpo.study.log.untrained import Miss, Untrained
 from hpo.study.progress import Progress
 from hpo.study.run import Outcome
-from hpo.study.untrained import Miss, Untrained
 from hpo.trial import Trial, TrialState
 
 STORAGE = "sqlite:///hpo.db"

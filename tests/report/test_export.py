@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from hpo.errors import HpoError
 from hpo.report.export import export_trial, training_document, write_new
-from hpo.spec.document import parse_yaml
-from hpo.spec.dump import dump_spec
 from hpo.spec.experiment import Training
+from hpo.spec.file.document import parse_yaml
+from hpo.spec.file.dump import dump_spec
 from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document, load_experiment
 from hpo.spec.merging import NOTHING
-from hpo.study.lineage import Segment
+from hpo.study.log.lineage import Segment
 from hpo.trial import TrialState
 
 TODAY = date(2025, 11, 22)

@@ -9,8 +9,8 @@ from hpo.errors import HpoError
 from hpo.report.export import export_front, write_front
 from hpo.report.front import front_of, front_view
 from hpo.report.study_report import as_json, study_report
-from hpo.spec.goal import Goal, Objective
 from hpo.spec.load import load_experiment
+from hpo.spec.sections.goal import Goal, Objective
 from hpo.trial import Trial, TrialState
 
 GOAL = Goal((Objective(maximize="accuracy"), Objective(minimize="parameters")))

@@ -9,7 +9,7 @@ from hpo.errors import HpoError
 from hpo.report.export import export_trial
 from hpo.report.study_report import overviews, study_report
 from hpo.spec.load import experiment_from_document
-from hpo.study.events import fold
+from hpo.study.log.events import fold
 from hpo.study.progress import Watcher
 from hpo.trial import TrialState
 

@@ -7,9 +7,9 @@ from rich.console import Console
 
 from hpo.errors import StudyError
 from hpo.report.run_times import as_json, times_of_runs, times_view
-from hpo.study.events import Start, Stop, Times, fold
-from hpo.study.lease import acquire
-from hpo.study.stored import stored_experiment
+from hpo.study.log.events import Start, Stop, Times, fold
+from hpo.study.storage.lease import acquire
+from hpo.study.storage.stored import stored_experiment
 
 POOL = {"start_up": 1.0, "training": 6.0, "evaluating": 2.0, "idle": 1.0}
 DRIVER = {"start_up": 1.5, "waiting": 8.4}

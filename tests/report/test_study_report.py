@@ -9,7 +9,7 @@ from rich.console import Console
 from hpo.errors import StudyError
 from hpo.report.study_report import as_json, overviews, study_report
 from hpo.report.tables import study_view
-from hpo.study.lease import acquire
+from hpo.study.storage.lease import acquire
 from hpo.trial import TrialState
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hpo.engine.occupant import Report
+from hpo.engine.pools.occupant import Report
 from hpo.report.training import EpochDisplay, trained_view
 from hpo.study.train import Trained
 

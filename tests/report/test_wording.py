@@ -12,8 +12,8 @@ from hpo.report.wording import (
     speed_text,
     states_text,
 )
-from hpo.spec.pruner import MedianPruner
-from hpo.spec.scheduler import Hyperband, OptunaPruner
+from hpo.spec.sections.pruner import MedianPruner
+from hpo.spec.sections.scheduler import Hyperband, OptunaPruner
 from hpo.trial import TrialState
 
 

@@ -1,14 +1,14 @@
 import pytest
 
 from hpo.search.auto import AutoSearch, Pick, chosen_scheduler, picked, sampler_picks
-from hpo.search.earlier import Lesson
-from hpo.search.knowledge import Knowledge
-from hpo.search.rungs import brackets
+from hpo.search.proposals.knowledge import Knowledge
+from hpo.search.proposals.warm_start import Lesson
 from hpo.search.sampler import Setting, is_learning, make_sampler
+from hpo.search.schedulers.rungs import brackets
 from hpo.space import Choice, Condition, Dimension, Float, SearchSpace
-from hpo.spec.population import Pbt
-from hpo.spec.scheduler import AutoScheduler, Bohb, Median, NoScheduler, Patience
-from hpo.spec.search import AutoSampler, CurveGp, Objective, SearchSpec, Tpe
+from hpo.spec.sections.population import Pbt
+from hpo.spec.sections.scheduler import AutoScheduler, Bohb, Median, NoScheduler, Patience
+from hpo.spec.sections.search import AutoSampler, CurveGp, Objective, SearchSpec, Tpe
 from hpo.trial import Trial, TrialState
 
 AUTO = AutoScheduler(name="auto")

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo.search.cohorts import Cohorts, advice, behind, cohort_text, free, given_in
-from hpo.search.distinct import Distinct
-from hpo.search.earlier import Lesson
-from hpo.search.knowledge import Knowledge
-from hpo.search.random_search import RandomSearch
+from hpo.search.proposals.distinct import Distinct
+from hpo.search.proposals.knowledge import Knowledge
+from hpo.search.proposals.warm_start import Lesson
 from hpo.search.sampler import Setting, make_sampler
+from hpo.search.samplers.random import RandomSearch
 from hpo.space import Choice, Condition, Dimension, Float, Int, Prior, RangeMove, SearchSpace
-from hpo.spec.scheduler import Bohb, NoScheduler
-from hpo.spec.search import AutoSampler, CurveGp, SearchSpec, Tpe
+from hpo.spec.sections.scheduler import Bohb, NoScheduler
+from hpo.spec.sections.search import AutoSampler, CurveGp, SearchSpec, Tpe
 from hpo.trial import Trial, TrialState
 from tests.search.test_sampler import CONTINUOUS, SPACES, assert_lies_in, space_of, told
 
@@ -317,7 +317,7 @@ def test_the_estimator_samples_what_is_likely_beside_the_given():
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
     from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator, _ParzenEstimatorParameters
 
-    from hpo.search.parzen import beside
+    from hpo.search.samplers.parzen import beside
 
     distributions = {
         "kind": CategoricalDistribution([0, 1, 2]),

@@ -6,9 +6,9 @@ from itertools import product
 
 import pytest
 
-from hpo.search.comparing import comparable_losses, compared
-from hpo.search.covariance import Normal
-from hpo.search.evolution import generation_size
+from hpo.search.results.comparing import comparable_losses, compared
+from hpo.search.samplers.covariance import Normal
+from hpo.search.samplers.nsga import generation_size
 from hpo.space import Choice, Condition, Dimension, Float, Int, SearchSpace
 from hpo.trial import Trial, TrialState
 from tests.search.test_sampler import (

@@ -9,12 +9,12 @@ import pytest
 
 from hpo.errors import HpoError
 from hpo.search.combinations import shuffled
-from hpo.search.comparing import comparable_losses
+from hpo.search.results.comparing import comparable_losses
 from hpo.search.sampler import SAMPLERS, Setting, make_sampler
 from hpo.space import Choice, Condition, Dimension, Float, Int, SearchSpace, same_value
-from hpo.spec.scheduler import NoScheduler
 from hpo.spec.schema import variants_of
-from hpo.spec.search import SearchSpec
+from hpo.spec.sections.scheduler import NoScheduler
+from hpo.spec.sections.search import SearchSpec
 from hpo.trial import Trial, TrialState
 
 COMPLETE, PAUSED, PRUNED = TrialState.COMPLETE, TrialState.PAUSED, TrialState.PRUNED

@@ -7,7 +7,7 @@ import pytest
 
 from hpo.errors import HpoError
 from hpo.space import Choice, Condition, Float
-from hpo.spec.dump import dump_spec
+from hpo.spec.file.dump import dump_spec
 from hpo.spec.load import (
     experiment_from_document,
     load_experiment,
@@ -140,7 +140,7 @@ def test_a_stored_document_loads_back_to_an_equal_experiment(tmp_path):
 
 
 def parsed_space(path: Path):
-    from hpo.spec.document import parse_yaml
+    from hpo.spec.file.document import parse_yaml
 
     return parse_yaml(path.read_text(), "f").values["space"]
 

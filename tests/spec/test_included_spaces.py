@@ -3,10 +3,10 @@
 import pytest
 from numpy.random import default_rng
 
-from hpo.spec.document import parse_yaml
 from hpo.spec.experiment import Training
+from hpo.spec.file.document import parse_yaml
+from hpo.spec.file.include import packaged_folder
 from hpo.spec.fill import fill
-from hpo.spec.include import packaged_folder
 from hpo.spec.load import experiment_from_document
 from hpo.spec.schema import variants_of
 

@@ -691,7 +691,7 @@ def test_a_stored_document_with_a_mistake_names_where_it_is_kept(tmp_path):
 def test_a_package_that_is_missing_is_said_of_a_file_and_not_of_a_stored_study(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("hpo.spec.search.find_spec", lambda name: None)
+    monkeypatch.setattr("hpo.spec.sections.search.find_spec", lambda name: None)
     search = "search: {objective: {maximize: accuracy}, trials: 1, sampler: {name: optuna_gp}}"
     assert mistakes(spec_text(search), tmp_path) == [
         "spec.yaml:6: search.sampler.name: optuna_gp needs PyTorch, which is not installed: pip install '.[optuna_gp]', or use gp"

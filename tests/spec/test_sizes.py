@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpo.spec.data import DataSpec, size_bytes, size_text
+from hpo.spec.sections.data import DataSpec, size_bytes, size_text
 
 
 @pytest.mark.parametrize(

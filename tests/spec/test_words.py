@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpo.spec.goal import StopSpec
+from hpo.spec.sections.goal import StopSpec
 from hpo.spec.words import count_text
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hpo.space import Choice, Dimension, Float, Int, SearchSpace
-from hpo.spec.goal import Goal, Objective
-from hpo.study.events import End, Event, Pause, Promote, Propose, Report, StudyState
-from hpo.study.storage import Storage
+from hpo.spec.sections.goal import Goal, Objective
+from hpo.study.log.events import End, Event, Pause, Promote, Propose, Report, StudyState
+from hpo.study.storage.tables import Storage
 from hpo.trial import TrialState
 
 

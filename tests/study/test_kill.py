@@ -160,7 +160,7 @@ def test_a_stopped_search_says_how_to_go_on_and_repeats_no_epoch(
 ) -> None:
     study = Study(tmp_path / "study")
     process = study.start()
-    study.wait_for(20)
+    study.wait_for(1)
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 143

@@ -11,10 +11,10 @@ from typing import Any
 import jax
 import pytest
 
-from hpo.engine.compiler import Compiler, LaneOperations
-from hpo.engine.plan import Plan
+from hpo.engine.programs.compiler import Compiler, LaneOperations
+from hpo.engine.programs.plans import Plan
 from hpo.errors import DeviceError
-from hpo.study.executors import (
+from hpo.study.executors.local import (
     Loaded,
     LocalExecutor,
     Message,

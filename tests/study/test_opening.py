@@ -6,11 +6,11 @@ import pytest
 
 from hpo.errors import StudyError
 from hpo.spec.load import experiment_from_document
-from hpo.study.events import Propose, Report, StudyState
-from hpo.study.lease import acquire
-from hpo.study.notes import Learn
+from hpo.study.log.events import Propose, Report, StudyState
+from hpo.study.log.notes import Learn
 from hpo.study.opening import follow_spec, open_study
-from hpo.study.provenance import Provenance
+from hpo.study.storage.lease import acquire
+from hpo.study.storage.provenance import Provenance
 from tests.documents import SMALL
 
 

@@ -10,8 +10,8 @@ import pytest
 from hpo.report.export import export_trial
 from hpo.report.study_report import study_report
 from hpo.spec.load import load_experiment
-from hpo.study.lineage import trained_by
-from hpo.study.storage import Storage
+from hpo.study.log.lineage import trained_by
+from hpo.study.storage.tables import Storage
 from hpo.trial import TrialState
 from tests.study.test_run import DOCUMENT, Studies, an_experiment
 

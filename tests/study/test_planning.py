@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpo.engine.plan import Plan, Plans
-from hpo.spec.goal import Goal, Objective
-from hpo.study.events import MERGING, Happening, Pin, StudyState
+from hpo.engine.programs.plans import Plan, Plans
+from hpo.spec.sections.goal import Goal, Objective
+from hpo.study.log.events import MERGING, Happening, Pin, StudyState
 from hpo.study.planning import PlanTeller
 
 

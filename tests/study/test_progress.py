@@ -6,7 +6,7 @@ import pytest
 
 from hpo.spec.load import experiment_from_document
 from hpo.study import progress
-from hpo.study.events import StudyState
+from hpo.study.log.events import StudyState
 from hpo.study.progress import Watcher
 from tests.documents import SMALL
 

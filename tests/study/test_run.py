@@ -16,11 +16,11 @@ from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document
 from hpo.spec.marks import with_leaves
-from hpo.study.events import StudyState, fold
+from hpo.study.log.events import StudyState, fold
 from hpo.study.progress import states_of
 from hpo.study.run import Outcome, Surroundings, run_study
 from hpo.study.signals import StopRequest
-from hpo.study.storage import Storage
+from hpo.study.storage.tables import Storage
 from hpo.study.train import Trained, train_to_folder
 from hpo.trial import TrialState
 
@@ -308,7 +308,7 @@ def test_a_grid_smaller_than_the_total_ends_when_it_is_used_up(studies: Studies)
 def test_a_study_ends_where_rules_leave_nothing_new_and_says_that(
     studies: Studies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpo.search.remaining.DRAWS", 500)
+    monkeypatch.setattr("hpo.search.proposals.remaining.DRAWS", 500)
     space = {
         "optimizer.name": {"choice": ["sgd", "adamw"]},
         "optimizer.momentum": {"float": [0.1, 0.9], "when": {"optimizer.name": "sgd"}},

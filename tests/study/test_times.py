@@ -12,8 +12,8 @@ import pytest
 
 from hpo.engine.stopwatch import Stopwatch
 from hpo.errors import HpoError
-from hpo.study.events import Times
-from hpo.study.storage import Storage
+from hpo.study.log.events import Times
+from hpo.study.storage.tables import Storage
 from hpo.study.times import ACTIVITIES, RunTimes, TimedExecutor, TimedJournal, TimedSampler
 from tests.study.test_run import Studies, an_experiment
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from hpo.search.random_search import RandomSearch
-from hpo.search.scheduler import make_scheduler
+from hpo.search.samplers.random import RandomSearch
+from hpo.search.schedulers.registry import make_scheduler
 from hpo.trial import HParam, Trial, TrialState
-from tests.study.test_driver import EPOCHS, SCHEDULERS, SPACE, Run
+from tests.study.loop.test_driver import EPOCHS, SCHEDULERS, SPACE, Run
 
 
 class Onlooker:

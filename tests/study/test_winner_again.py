@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from hpo.engine import calibration
-from hpo.engine.plan import Plan, Plans
+from hpo.engine.programs import calibration
+from hpo.engine.programs.plans import Plan, Plans
 from hpo.report.export import export_trial
 from hpo.spec.experiment import Training
 from hpo.spec.load import load_experiment
 from hpo.study import planning
-from hpo.study.storage import Storage
+from hpo.study.storage.tables import Storage
 from tests.study.test_run import DOCUMENT, Studies, an_experiment
 
 SEARCH = {**DOCUMENT["search"], "scheduler": {"name": "none"}, "trials": 4}

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from hpo.engine.convolution import convolve
-from hpo.engine.dropout import Dropout
+from hpo.engine.models.convolution import convolve
+from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.layers import activated, norm_layers, normalised
 from hpo.engine.oneof import options_of
 from hpo.errors import HpoError
-from hpo.spec.model import Cnn as CnnSpec
+from hpo.spec.sections.model import Cnn as CnnSpec
 
 
 class Conv(nnx.Module):  # type: ignore[misc]

@@ -12,11 +12,11 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
-from hpo.engine.dropout import Dropout
+from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.layers import activated, norm_layers, normalised
+from hpo.engine.models.sizes import layer_sizes
 from hpo.engine.oneof import number_of, options_of
-from hpo.engine.sizes import layer_sizes
-from hpo.spec.model import Mlp as MlpSpec
+from hpo.spec.sections.model import Mlp as MlpSpec
 
 
 class Mlp(nnx.Module):  # type: ignore[misc]

@@ -1,0 +1,55 @@
+"""Sizes of models, from their specs alone: what a program costs before it is compiled."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from hpo.engine.oneof import options_of
+from hpo.spec.sections import model as specs
+
+
+class Size(NamedTuple):
+    """Weights of a model, and its multiplications for one example (forward)."""
+
+    weights: int
+    dense: int
+    convolved: int = 0
+
+
+def layer_sizes(options: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """The width of each layer that can hold all of these; a shallower one's last is carried on."""
+    depth = max(len(widths) for widths in options)
+    return tuple(max(widths[min(i, len(widths) - 1)] for widths in options) for i in range(depth))
+
+
+def model_size(spec: Any, example_shape: Sequence[int], outputs: int) -> Size:
+    """The size of a model, or of the widest of those that its `OneOf` leaves allow."""
+    return SIZES[type(spec)](spec, example_shape, outputs)
+
+
+def _mlp(spec: specs.Mlp, example_shape: Sequence[int], outputs: int) -> Size:
+    sizes = (math.prod(example_shape), *layer_sizes(options_of(spec.widths)), outputs)
+    weights = sum(n * m for n, m in itertools.pairwise(sizes))
+    return Size(weights, weights)
+
+
+def _cnn(spec: specs.Cnn, example_shape: Sequence[int], outputs: int) -> Size:
+    height, width, channels = example_shape
+    weights = convolved = 0
+    for filters in spec.filters:
+        kernel = spec.kernel**2 * channels * filters
+        weights, convolved = weights + kernel, convolved + kernel * height * width
+        height, width, channels = max(height // 2, 1), max(width // 2, 1), filters
+    dense = max(options_of(spec.dense))
+    head = height * width * channels * dense + dense * outputs
+    return Size(weights + head, head, convolved)
+
+
+# Each takes its own spec class, which a type for all of them cannot say.
+SIZES: dict[type, Callable[[Any, Sequence[int], int], Size]] = {
+    specs.Mlp: _mlp,
+    specs.Cnn: _cnn,
+}

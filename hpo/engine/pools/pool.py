@@ -1,0 +1,393 @@
+"""A pool: the lanes of one program that train together in one place, refilled as trials leave."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+
+from hpo.data.dataset import DataSet, Split
+from hpo.engine.devices import memory_bytes
+from hpo.engine.mesh import Place, devices_of, fewer_lanes, sharding
+from hpo.engine.pools.copies import Copies
+from hpo.engine.pools.occupant import Changes, Occupant, Report
+from hpo.engine.pools.streaming import Course, Stream, budget_bytes, over_pieces, place
+from hpo.engine.program import Program
+from hpo.engine.programs.compiler import Compiler, LaneOperations
+from hpo.engine.programs.footprint import latency_ms
+from hpo.engine.programs.memory import halved, is_exhausted
+from hpo.engine.programs.plans import Plan, Plans
+from hpo.engine.stopwatch import Stopwatch
+from hpo.engine.training.lane import DeviceData, Lane, abstract_lane, evaluate, initial_lane
+from hpo.engine.training.random_streams import batches
+from hpo.engine.training.tasks import metrics
+from hpo.spec.experiment import Training
+
+# A round aims at this long, so that a stop is obeyed soon and a display moves; long epochs are
+# cut into several rounds, which changes no result.
+_ROUND_SECONDS = 0.5
+# Micro-batches in a program's very first round, when nobody knows how long they take.
+_FIRST_PARTS = 32
+# A row's step is a pass forwards and one backwards, which costs two; evaluation is one forwards.
+_PASSES_OF_A_STEP = 3
+
+
+class Pool:
+    """Lanes of one program, on a device or a mesh. Lives in one thread, which owns all calls."""
+
+    def __init__(self, place: Place, compiler: Compiler) -> None:
+        self.place = place
+        self.epochs_trained = 0.0
+        self.stopwatch = Stopwatch("idle")
+        self.seconds: Mapping[
+            int, float
+        ] = {}  # of the last round, each trial's share by its micro-batches
+        self._compiler = compiler
+        self._copies = Copies(place)
+        self.part_seconds: dict[Program, float] = {}  # that a micro-batch takes, at best
+        self._part_seconds: float | None = None  # that it took in the last round
+        self._occupants: list[Occupant | None] = []
+        self._program: Program
+        self._data: DataSet
+        self._budget: int | None = None  # bytes that data may take of the device
+        self._stream: Stream | None = None  # of data that take more
+        self._operations: LaneOperations
+        self._lanes: Any = None  # a `Lane`, once it is loaded
+
+    @property
+    def lane_count(self) -> int:
+        """How many lanes there are."""
+        return len(self._occupants)
+
+    @property
+    def program(self) -> Program:
+        """The program that it was last loaded with."""
+        return self._program
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a lane has steps to train."""
+        return any(o is not None and o.step < o.to_step for o in self._occupants)
+
+    def load(self, program: Program, plans: Plans, data: DataSet) -> Plan:
+        """Make this the pool of `program`, with every lane empty; gives the plan that is best.
+
+        Raises:
+            HpoError: for a model that the data do not fit; it leaves a pool without lanes.
+            DeviceError: for one that the device cannot hold, likewise.
+        """
+        with self.stopwatch.during("compiling"):
+            while True:
+                try:
+                    return self._load(program, plans, data)
+                except jax.errors.JaxRuntimeError as error:
+                    if not is_exhausted(error):
+                        raise
+                    if not self._copies.keep_only(data):
+                        plans = Plans(halved(plans.usual, self.place))
+
+    def halve(self) -> Plan:
+        """Half the lanes, all of them empty, after the memory has run out; the plan as it is now.
+
+        Raises:
+            DeviceError: where there was a single lane; it leaves a pool without lanes.
+        """
+        plan, self._occupants = self._operations.plan, []
+        self._copies.keep_only(None)
+        return self.load(self._program, Plans(halved(plan, self.place)), self._data)
+
+    def _load(self, program: Program, plans: Plans, data: DataSet) -> Plan:
+        self._occupants = []
+        # The memory of the lanes that it had is needed for those to come.
+        for leaf in jax.tree.leaves(self._lanes):
+            leaf.delete()
+        shapes = abstract_lane(program)
+        self._program, self._data = program, data
+        self._part_seconds = self.part_seconds.get(program)
+        inputs = self._place(program, plans.usual, data)
+        if self._stream is not None:
+            usual = plans.usual
+            if usual.form == "vmap":
+                # A chunk has to hold a batch for each lane, since all of them train at once.
+                most = min(usual.lanes, self._stream.size // program.most_parts)
+                usual = replace(usual, lanes=fewer_lanes(self.place, most))
+            # Data of another chunk would have to be fetched for every plan that is timed.
+            plans = Plans(usual)
+        beside = 0 if self._stream is None else self._stream.chunk_bytes
+        if plans.others:
+            self._copies.keep_only(data)  # what is measured has the device to itself
+        self._operations = self._compiler.compile(
+            program, plans, inputs, shapes, self.place, beside
+        )
+        memory = memory_bytes(devices_of(self.place)[0])
+        if (
+            memory is not None
+            and self._operations.peak_bytes + self._copies.bytes_beside(data) > memory
+        ):
+            self._copies.keep_only(data)
+        plan = self._operations.plan
+        self._lanes = jax.device_put(
+            jax.tree.map(lambda a: np.zeros((plan.lanes, *a.shape), a.dtype), shapes),
+            sharding(self.place, is_of_lanes=True),
+        )
+        self._occupants = [None] * plan.lanes
+        return plan
+
+    def put(
+        self,
+        index: int,
+        trial: int,
+        training: Training,
+        knobs: np.ndarray,
+        lane: Lane | None,
+        to_epoch: int,
+        changes: Changes = (),
+        is_timed: bool = False,
+    ) -> None:
+        """Set a trial into the lane at `index`: from its state, or from the start for None.
+
+        `changes` are those of its knobs, before its state and after. With `is_timed`, the report of
+        its last epoch says how long its model takes to answer.
+        """
+        with self.stopwatch.during("moving"), jax.profiler.TraceAnnotation("put"):
+            if lane is None:
+                lane = initial_lane(self._program, training)
+            self._lanes = self._operations.put(self._lanes, np.int32(index), lane)
+        size = training.data.batch_size
+        steps, parts = self._program.steps(size), self._program.parts(size)
+        self._occupants[index] = Occupant(
+            trial,
+            knobs,
+            training,
+            steps,
+            parts,
+            int(lane.step),
+            to_epoch * steps,
+            is_timed,
+            changes,
+        )
+
+    def copy(self, source: int, index: int, knobs: np.ndarray, changes: Changes) -> None:
+        """Let the trial in the lane at `index` go on from the state of another lane.
+
+        The state, its random stream included, stays on the device, unless there are several.
+        """
+        with self.stopwatch.during("moving"):
+            if len(devices_of(self.place)) == 1:
+                state = self._operations.take(self._lanes, np.int32(source))
+            else:
+                state = self._take(source)  # which another device may hold
+            self._lanes = self._operations.put(self._lanes, np.int32(index), state)
+        trial, step = self._occupant(index).trial, self._occupant(source).step
+        self._occupants[index] = replace(
+            self._occupant(source), trial=trial, knobs=knobs, changes=changes, to_step=step
+        )
+
+    def extend(self, index: int, to_epoch: int) -> None:
+        """Let the trial in a lane train on up to a later epoch."""
+        occupant = self._occupant(index)
+        occupant.to_step = to_epoch * occupant.steps
+
+    def take(self, index: int) -> Lane:
+        """The state of the lane at `index`, on the host; the lane stays as it is."""
+        with self.stopwatch.during("moving"), jax.profiler.TraceAnnotation("take"):
+            return self._take(index)
+
+    def _take(self, index: int) -> Lane:
+        taken = self._operations.take(self._lanes, np.int32(index))
+        devices = len(devices_of(self.place))
+        if devices == 1:
+            return Lane(*jax.device_get(taken))
+        holder = index // (self.lane_count // devices)
+        return Lane(*jax.tree.map(lambda a: a[0], jax.device_get(_held_by(taken, holder))))
+
+    def evaluate(self, index: int, split: Split) -> dict[str, float]:
+        """Metrics of the lane at `index` on another split of its data."""
+        lane, one_lane = self.take(index), jax.jit(evaluate, static_argnums=0)
+        knobs = self._occupant(index).knobs
+        sums = over_pieces(
+            lambda sums, rows: one_lane(self._program, knobs, lane, rows, sums),
+            np.zeros(2, np.float32),
+            split,
+            devices_of(self.place)[0],
+            self._budget,
+        )
+        return metrics(self._data, split, np.asarray(sums))
+
+    def clear(self, index: int) -> None:
+        """Empty the lane at `index`."""
+        self._occupants[index] = None
+
+    def occupied(self) -> list[int]:
+        """The lanes that hold a trial."""
+        return [i for i, occupant in enumerate(self._occupants) if occupant is not None]
+
+    def occupant(self, index: int) -> tuple[int, int, int]:
+        """The trial in a lane, as (trial, whole epochs trained, steps trained)."""
+        occupant = self._occupant(index)
+        return occupant.trial, occupant.epoch, occupant.step
+
+    def round(self) -> list[Report]:
+        """Train every lane that has work some steps further; reports of the epochs that ended."""
+        with self.stopwatch.during("feeding"), jax.profiler.TraceAnnotation("round"):
+            return self._round()
+
+    def _round(self) -> list[Report]:
+        start, counts = time.monotonic(), self._counts()
+        result = self._train(counts)
+        seconds = time.monotonic() - start
+        parts = {
+            o.trial: int(count) * o.parts
+            for o, count in zip(self._occupants, counts, strict=True)
+            if o is not None and count
+        }
+        each = seconds / sum(parts.values())
+        self.seconds = {trial: each * count for trial, count in parts.items()}
+        # The next round is cut by the latest figure, what is kept for later studies is the best.
+        self._part_seconds = each
+        self.part_seconds[self._program] = min(each, self.part_seconds.get(self._program, each))
+
+        reports = []
+        for i, occupant in enumerate(self._occupants):
+            if occupant is None or counts[i] == 0:
+                continue
+            occupant.step += int(counts[i])
+            self.epochs_trained += int(counts[i]) / occupant.steps
+            if result.has_ended_epoch[i]:
+                values = metrics(self._data, self._data.validation, result.metric_sums[i])
+                values["train_loss"] = float(result.train_loss[i])
+                costs = {}
+                if occupant.is_timed and occupant.epoch == occupant.training.train.epochs:
+                    device = devices_of(self.place)[0]
+                    costs["latency_ms"] = latency_ms(occupant.training, self._data, device)
+                reports.append(Report(occupant.trial, occupant.epoch, values, costs))
+                if not np.isfinite(list(values.values())).all():
+                    occupant.to_step = occupant.step  # diverged: train it no further
+        return reports
+
+    def _train(self, counts: np.ndarray) -> Any:
+        knobs = np.zeros((len(counts), len(self._program.knobs)), np.float32)
+        for i, occupant in enumerate(self._occupants):
+            if occupant is not None and counts[i]:
+                knobs[i] = occupant.knobs_at(occupant.epoch)
+        data, order = self._inputs(counts)
+        start = time.monotonic()
+        with self.stopwatch.during("training"):
+            self._lanes, result = self._operations.round(self._lanes, data, knobs, order, counts)
+            result = jax.device_get(result)
+        if self._operations.evaluate is None:
+            share = self._share_of_evaluating(counts, result.has_ended_epoch)
+            self.stopwatch.shift(share * (time.monotonic() - start), "training", "evaluating")
+            return result
+        if not result.has_ended_epoch.any():
+            return result
+        with self.stopwatch.during("evaluating"):
+            sums = over_pieces(
+                lambda sums, rows: self._operations.evaluate(
+                    self._lanes, knobs, rows, sums, result.has_ended_epoch
+                ),
+                result.metric_sums,
+                self._data.validation,
+                sharding(self.place, is_of_lanes=False),
+                self._budget,
+            )
+            return result._replace(metric_sums=jax.device_get(sums))
+
+    def _share_of_evaluating(self, counts: np.ndarray, has_ended_epoch: np.ndarray) -> float:
+        """How much of a round is evaluation, by the passes of rows through the model.
+
+        An estimate: both are in one compiled call, which nothing times from the outside.
+        """
+        passes = int(has_ended_epoch.sum()) * len(self._data.validation)
+        rows = sum(
+            int(count) * occupant.training.data.batch_size
+            for count, occupant in zip(counts, self._occupants, strict=True)
+            if occupant is not None
+        )
+        return passes / (passes + rows * _PASSES_OF_A_STEP)
+
+    def _inputs(self, counts: np.ndarray) -> tuple[DeviceData, np.ndarray]:
+        """The data of a round, and the batches of each lane's epoch in them."""
+        program = self._program
+        if self._stream is not None:
+            return self._stream.inputs(self._courses(), counts, program.order_shape[0])
+        order = np.zeros((len(counts), *program.order_shape), np.int32)
+        for i, occupant in enumerate(self._occupants):
+            if occupant is not None and counts[i]:
+                seed, size = occupant.training.train.seed, occupant.training.data.batch_size
+                rows = _batches(seed, occupant.epoch, program.train_rows, size)
+                rows = rows.reshape(-1, program.micro_batch)
+                order[i, : len(rows)] = rows
+        return self._copies.of(self._data, self._budget), order
+
+    def _courses(self) -> list[Course | None]:
+        return [None if o is None else o.course for o in self._occupants]
+
+    def _counts(self) -> np.ndarray:
+        """Steps of each lane in the next round: none past its epoch, few enough to end soon."""
+        left = np.zeros(len(self._occupants), np.int32)
+        for i, o in enumerate(self._occupants):
+            if o is not None and o.step < o.to_step:
+                left[i] = o.steps - o.step % o.steps
+        if self._stream is not None:
+            left = np.minimum(left, self._stream.limit(self._courses()))
+        seconds = self._part_seconds
+        budget = _FIRST_PARTS if seconds is None else int(_ROUND_SECONDS / seconds)
+        if self._operations.plan.form == "vmap":
+            each = max(1, budget // int(np.count_nonzero(left)))
+            together = min(each, int(left[left > 0].min()))
+            return np.where(left > 0, together, 0).astype(np.int32)
+        # One after the other, an epoch begun before another: results come as soon as they can.
+        counts = np.zeros_like(left)
+        waiting = [i for i, steps in enumerate(left) if steps]
+        for i in sorted(waiting, key=lambda i: (left[i], self._occupant(i).step, i)):
+            parts = self._occupant(i).parts
+            counts[i] = min(int(left[i]), max(1, budget // parts))
+            budget -= int(counts[i]) * parts
+            if budget <= 0:
+                break
+        return counts
+
+    def _place(self, program: Program, plan: Plan, data: DataSet) -> DeviceData:
+        """The data as the program is to take them: copied to the device whole, or to be streamed.
+
+        Raises:
+            DeviceError: for a budget that is too small to stream them.
+        """
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+        self._budget = budget_bytes(program.template.data, devices_of(self.place)[0])
+        placement = place(data, program.micro_batch, program.most_parts, self._budget)
+        if placement.train is None:
+            return self._copies.of(data, self._budget)
+        self._copies.keep_only(None)
+        whole = sharding(self.place, is_of_lanes=False)
+        self._stream = Stream(
+            data, program.micro_batch, placement, whole, together=plan.form == "vmap"
+        )
+        return self._stream.shapes
+
+    def _occupant(self, index: int) -> Occupant:
+        occupant = self._occupants[index]
+        assert occupant is not None, f"lane {index} is empty"
+        return occupant
+
+
+def _held_by(arrays: Any, device: int) -> Any:
+    """The part of arrays over devices, `[devices, ...]`, that one device holds, `[1, ...]`."""
+
+    def part(array: jax.Array) -> jax.Array:
+        return next(s.data for s in array.addressable_shards if s.index[0].start == device)
+
+    return jax.tree.map(part, arrays)
+
+
+@lru_cache(maxsize=64)
+def _batches(seed: int, epoch: int, rows: int, batch_size: int) -> np.ndarray:
+    return batches(seed, epoch, rows, batch_size)

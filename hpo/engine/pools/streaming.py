@@ -1,0 +1,295 @@
+"""Data sets larger than a device's budget: chunks of them, fetched while the device trains.
+
+A chunk holds the micro-batches that the lanes train next, each of them once: the order of examples
+is the same for all lanes at the same epoch, so lanes that keep step share them. A step reads the
+same rows as from a data set that lies on the device whole, so a trial learns the same bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import numpy as np
+
+from hpo.data.dataset import DataSet, Split
+from hpo.engine.devices import memory_bytes
+from hpo.engine.training.lane import DeviceData, Rows, evaluation_parts, host_rows
+from hpo.engine.training.random_streams import batches
+from hpo.errors import DeviceError
+from hpo.spec.sections.data import DataSpec, size_text
+
+# The share of a device's memory that data may take by default; the rest is for the training.
+_AUTO_SHARE = 0.5
+# Chunks of more micro-batches would delay the first step and save nothing.
+_MOST_PARTS = 1024
+
+# A micro-batch of an epoch: the study's seed, the epoch, its place in the epoch.
+_Part: TypeAlias = tuple[int, int, int]
+
+
+class Course(NamedTuple):
+    """How far a lane has come, and up to which step it is to train.
+
+    An epoch has `steps` of them, and a step takes `parts` micro-batches.
+    """
+
+    seed: int
+    step: int
+    to_step: int
+    steps: int
+    parts: int = 1
+
+
+class Placement(NamedTuple):
+    """Where the splits of a data set lie while it trains: in chunks, or, for None, whole.
+
+    `train` is the micro-batches of a chunk, `validation` the evaluation parts of one.
+    """
+
+    train: int | None
+    validation: int | None
+
+
+def budget_bytes(spec: DataSpec, device: Any) -> int | None:
+    """How much of a device's memory data may take; None where neither spec nor device says."""
+    if spec.device_budget != "auto":
+        return spec.device_budget
+    memory = memory_bytes(device)
+    return None if memory is None else int(memory * _AUTO_SHARE)
+
+
+def data_bytes(data: DataSet) -> int:
+    """The memory on a device of the splits that a search needs."""
+    return data.train.x.nbytes + data.train.y.nbytes + _evaluation_bytes(data.validation)
+
+
+def place(data: DataSet, micro_batch: int, at_once: int, budget: int | None) -> Placement:
+    """Where a data set lies that may take `budget` bytes of a device.
+
+    One that takes more is streamed: a quarter of the budget is the chunk in training, a quarter the
+    next one, and the other half is for validation, which is streamed likewise if it takes more.
+    `at_once` is how many micro-batches a step takes, which a chunk must hold.
+
+    Raises:
+        DeviceError: for a budget that is too small for that.
+    """
+    if budget is None or data_bytes(data) <= budget:
+        return Placement(None, None)
+    part_bytes = micro_batch * (data.train.x[:1].nbytes + data.train.y[:1].nbytes)
+    rows = data.validation
+    needed = max(4 * at_once * part_bytes, min(2 * _evaluation_bytes(rows), 4 * _part_bytes(rows)))
+    if needed > budget:
+        raise DeviceError(
+            f"data.device_budget: {size_text(budget)} is too small to stream this data set: "
+            f"write {size_text(needed)} or more, or make data.batch_size smaller."
+        )
+    most = min(budget // 4 // part_bytes, max(_MOST_PARTS, at_once))
+    return Placement(most, _piece_parts(data.validation, budget))
+
+
+def streaming_text(data: DataSet, spec: DataSpec, device: Any) -> str | None:
+    """What to tell of a data set that will be streamed; None for one that will not."""
+    budget = budget_bytes(spec, device)
+    if budget is None or data_bytes(data) <= budget:
+        return None
+    return (
+        f"The data take {size_text(data_bytes(data))} and may take {size_text(budget)} of a device "
+        "(data.device_budget): they are streamed in chunks, with the same results."
+    )
+
+
+def over_pieces(
+    step: Callable[[Any, Rows], Any], sums: Any, split: Split, device: Any, budget: int | None
+) -> Any:
+    """`sums` after `step(sums, rows)` for the rows of a split in turn.
+
+    A split that takes more than half the budget comes in pieces of equal shape, each fetched while
+    the one before it is evaluated.
+    """
+    size, parts = _piece_parts(split, budget), evaluation_parts(len(split))
+    if size is None:
+        return step(sums, jax.device_put(host_rows(split), device))
+
+    def fetch(start: int) -> Rows:
+        return _put(host_rows(split, start, size), device)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="fetch") as fetcher:
+        following = fetcher.submit(fetch, 0)
+        for start in range(0, parts, size):
+            rows = following.result()
+            if start + size < parts:
+                following = fetcher.submit(fetch, start + size)
+            sums = jax.block_until_ready(step(sums, rows))
+            del rows  # so that no more than two pieces are ever on the device
+    return sums
+
+
+class Stream:
+    """The chunks of a training split that a pool's rounds read, following its lanes.
+
+    `size` is how many micro-batches a chunk holds.
+    """
+
+    def __init__(
+        self, data: DataSet, micro_batch: int, placement: Placement, device: Any, together: bool
+    ) -> None:
+        """`together` says that lanes train at once, so that a chunk has to serve all of them."""
+        assert placement.train is not None
+        self._train, self._micro_batch, self._device = data.train, micro_batch, device
+        self.size, self._together = placement.train, together
+        self._slots: dict[_Part, int] = {}
+        self._chunk: tuple[Any, Any] | None = None
+        self._next: tuple[dict[_Part, int], Future[tuple[Any, Any]]] | None = None
+        self._orders: dict[tuple[int, int], np.ndarray] = {}
+        self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="fetch")
+        rows, piece = data.validation, placement.validation
+        # Of a streamed split, programs are told the shape of a piece alone.
+        self._validation = None if piece else jax.device_put(host_rows(rows), device)
+        self._piece = _shapes(host_rows(rows, 0, piece)) if piece else None
+
+    @property
+    def shapes(self) -> DeviceData:
+        """What programs are compiled for."""
+        x, y = (
+            jax.ShapeDtypeStruct((self.size, self._micro_batch, *a.shape[1:]), a.dtype)
+            for a in (self._train.x, self._train.y)
+        )
+        return DeviceData(x, y, self._validation, self._piece)
+
+    @property
+    def chunk_bytes(self) -> int:
+        """The memory that a chunk takes of the device, the next one while it is fetched too."""
+        shapes = self.shapes
+        return sum(math.prod(a.shape) * a.dtype.itemsize for a in (shapes.x, shapes.y))
+
+    def limit(self, courses: Sequence[Course | None]) -> np.ndarray:
+        """How many steps of its epoch each lane can train on the chunk at hand.
+
+        The chunk is changed once it serves none of the lanes, or not all that train together.
+        """
+        covered = self._covered(courses)
+        if self._serves(courses, covered):
+            return covered
+        if self._next is not None:
+            slots, future = self._next
+            self._chunk, self._next = None, None  # so that no more than two are on the device
+            self._slots, self._chunk = slots, future.result()
+            del future
+            covered = self._covered(courses)
+        if not self._serves(courses, covered):
+            self._chunk = None
+            self._slots = self._choose(courses, ())
+            self._chunk = self._fetch(tuple(self._slots))
+            covered = self._covered(courses)
+        following = self._choose(courses, self._slots.keys())
+        if following:
+            self._next = following, self._fetcher.submit(self._fetch, tuple(following))
+        return covered
+
+    def inputs(
+        self, courses: Sequence[Course | None], counts: np.ndarray, most_parts: int
+    ) -> tuple[DeviceData, np.ndarray]:
+        """The data of a round, and where in the chunk each lane's micro-batches are.
+
+        The latter is int32 `[L, most_parts]`, by the place in the lane's epoch.
+        """
+        assert self._chunk is not None
+        slots = np.zeros((len(courses), most_parts), np.int32)
+        for i, course in enumerate(courses):
+            if course is not None:
+                for step in range(course.step, course.step + int(counts[i])):
+                    for part in _parts(course, step):
+                        slots[i, part[2]] = self._slots[part]
+        return DeviceData(*self._chunk, self._validation), slots
+
+    def close(self) -> None:
+        """Let go of everything on the device."""
+        self._fetcher.shutdown(cancel_futures=True)
+        self._chunk, self._next, self._validation = None, None, None
+
+    def _covered(self, courses: Sequence[Course | None]) -> np.ndarray:
+        return np.array([0 if c is None else self._steps_at_hand(c) for c in courses], np.int32)
+
+    def _steps_at_hand(self, course: Course) -> int:
+        epoch_end = (course.step // course.steps + 1) * course.steps
+        steps = range(course.step, min(course.to_step, epoch_end))
+        for count, step in enumerate(steps):
+            if any(part not in self._slots for part in _parts(course, step)):
+                return count
+        return len(steps)
+
+    def _serves(self, courses: Sequence[Course | None], covered: np.ndarray) -> bool:
+        served = [n > 0 for c, n in zip(courses, covered, strict=True) if c and c.step < c.to_step]
+        return all(served) if self._together else any(served)
+
+    def _choose(
+        self, courses: Sequence[Course | None], have: Collection[_Part]
+    ) -> dict[_Part, int]:
+        """The next micro-batches that are not there yet, numbered, as many as a chunk holds.
+
+        They come in the order in which lanes that keep step need them.
+        """
+        chosen: dict[_Part, int] = {}
+        waiting, ahead = [course for course in courses if course is not None], 0
+        while waiting := [course for course in waiting if course.step + ahead < course.to_step]:
+            for course in waiting:
+                parts = _parts(course, course.step + ahead)
+                missing = [part for part in parts if part not in have and part not in chosen]
+                if len(chosen) + len(missing) > self.size:
+                    return chosen
+                for part in missing:
+                    chosen[part] = len(chosen)
+            ahead += 1
+        return chosen
+
+    def _fetch(self, parts: Sequence[_Part]) -> tuple[Any, Any]:
+        """A chunk of these micro-batches on the device; what it does not fill is never read."""
+        orders = {}
+        for seed, epoch in {part[:2] for part in parts}:
+            order = self._orders.get((seed, epoch))
+            if order is None:
+                order = batches(seed, epoch, len(self._train), self._micro_batch)
+            orders[seed, epoch] = order
+        self._orders = orders  # those of epochs that were left are let go
+        shapes = self.shapes
+        chunk = [np.empty(shape.shape, shape.dtype) for shape in (shapes.x, shapes.y)]
+        for slot, (seed, epoch, at) in enumerate(parts):
+            for whole, source in zip(chunk, (self._train.x, self._train.y), strict=True):
+                # Unlike an index in brackets, it lets other threads run meanwhile.
+                np.take(source, orders[seed, epoch][at], axis=0, out=whole[slot], mode="clip")
+        x, y = _put(tuple(chunk), self._device)
+        return x, y
+
+
+def _parts(course: Course, step: int) -> Iterator[_Part]:
+    epoch, place = divmod(step, course.steps)
+    for number in range(course.parts):
+        yield course.seed, epoch, place * course.parts + number
+
+
+def _put(arrays: Any, device: Any) -> Any:
+    return jax.block_until_ready(jax.device_put(arrays, device))
+
+
+def _shapes(arrays: Any) -> Any:
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), arrays)
+
+
+def _evaluation_bytes(split: Split) -> int:
+    return evaluation_parts(len(split)) * _part_bytes(split)
+
+
+def _part_bytes(split: Split) -> int:
+    rows = math.ceil(len(split) / evaluation_parts(len(split)))
+    return rows * (split.x[:1].nbytes + split.y[:1].nbytes + 4)  # 4 for the weight of a row
+
+
+def _piece_parts(split: Split, budget: int | None) -> int | None:
+    """How many parts of a split are evaluated at a time; None for all of them."""
+    if budget is None or 2 * _evaluation_bytes(split) <= budget:
+        return None
+    return max(1, budget // 4 // _part_bytes(split))

@@ -1,0 +1,96 @@
+"""Measures how a program's lanes are best run: briefly, once for a machine, and only if it pays.
+
+Two choices are not among the plans, because they never won on 2 shared CPU cores (rough figures).
+Step by step, a call for each: a step of a CNN of 32 and 64 filters on 128 images of 28x28 took
+68 ms of CPU time in a round of six and 76 ms in six rounds, one of 8 and 16 filters on 64 images of
+8x8 took 0.9 and 1.3 ms; the convolutions have a form for loops (see `convolution`). One pool over
+all cores: two trials of `benchmarks/fashion_cnn.yaml` trained an epoch each in 4 s in a pool a
+core, and in 8 s one after the other over both cores, with a fifth more CPU time in all.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from hpo.engine.mesh import Place, sharding
+from hpo.engine.program import Program
+from hpo.engine.programs.plans import Plan
+from hpo.engine.training.lane import DeviceData, Lane
+
+# Compiling and timing the other plans may take this share of the program's own training time.
+_SHARE = 0.05
+# A plan has to be quicker by this much to be taken instead of the usual one.
+_GAIN = 0.9
+_TIMED_SECONDS = 0.1
+# What is foretold of a machine that nobody has timed may be too little by this factor.
+_FORETOLD_WITHIN = 10.0
+
+
+def pays(compile_seconds: float, others: int, seconds_ahead: float) -> bool:
+    """Whether so many other plans are worth being compiled and timed."""
+    return others > 0 and others * (compile_seconds + 4 * _TIMED_SECONDS) < _SHARE * seconds_ahead
+
+
+def could_pay(compile_seconds: float, others: int, seconds_foretold: float) -> bool:
+    """Whether it may pay by what is foretold, so that the usual plan is worth being timed."""
+    return pays(compile_seconds, others, _FORETOLD_WITHIN * seconds_foretold)
+
+
+def part_seconds(
+    program: Program, plan: Plan, round_: Any, data: DeviceData, lane: Lane, place: Place
+) -> float:
+    """Seconds that a plan takes for a micro-batch of one lane, at best of a few tries."""
+    count, best = 1, float("inf")
+    for _ in range(4):
+        lanes = jax.device_put(
+            jax.tree.map(lambda a: np.zeros((plan.lanes, *a.shape), a.dtype), lane),
+            sharding(place, is_of_lanes=True),
+        )
+        knobs = np.ones((plan.lanes, len(program.knobs)), np.float32)
+        order = np.zeros((plan.lanes, *program.order_shape), np.int32)
+        counts = np.full(plan.lanes, count, np.int32)
+        jax.block_until_ready(lanes)
+        start = time.perf_counter()
+        jax.block_until_ready(round_(lanes, data, knobs, order, counts))
+        seconds = time.perf_counter() - start
+        each = seconds / (plan.lanes * count)
+        best = min(best, each)
+        most = program.order_shape[0]
+        # Short of a whole epoch, so that no evaluation is timed.
+        count = int(np.clip(_TIMED_SECONDS / (plan.lanes * each), 1, max(1, most - 1)))
+    return best
+
+
+def best_plan(plans: Sequence[Plan], seconds: Sequence[float]) -> Plan:
+    """The first plan, unless another is clearly quicker; with the figures in its `why`."""
+    fastest = min(range(len(plans)), key=seconds.__getitem__)
+    chosen = fastest if seconds[fastest] < _GAIN * seconds[0] else 0
+    others = ", ".join(
+        f"{each / seconds[chosen]:.2g} times as fast as {plan.form} with {plan.lanes}"
+        for plan, each in zip(plans, seconds, strict=True)
+        if plan is not plans[chosen]
+    )
+    figure = f"{1e6 * seconds[chosen]:.0f} µs for a lane's micro-batch"
+    return replace(
+        plans[chosen], why=f"measured: {figure}, {others}" if others else f"measured: {figure}"
+    )
+
+
+def to_bytes(plan: Plan) -> bytes:
+    """A measured plan for the cache."""
+    return json.dumps(plan.pin()).encode()
+
+
+def from_bytes(content: bytes | None) -> Plan | None:
+    """What `to_bytes` wrote; None for anything else."""
+    try:
+        return None if content is None else Plan.from_pin(json.loads(content))
+    except (KeyError, TypeError, ValueError):
+        return None

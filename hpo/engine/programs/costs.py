@@ -1,0 +1,94 @@
+"""What programs cost to compile and to run, before either is done: seconds of a CPU core.
+
+The figures are those of a core of a server of 2020 and serve to compare plans with each other;
+what a machine took for the programs that it has compiled and run scales them (see `Costs`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hpo.engine.models.sizes import Size
+
+# Compiling: a program of no layers, what each layer, convolution and merged leaf adds, and by how
+# much of itself it grows with each bound.
+_COMPILE, _COMPILE_LAYER, _COMPILE_CONVOLUTION, _COMPILE_MERGED = 1.9, 0.25, 1.2, 0.25
+_COMPILE_BOUND = 0.5
+# How many cores one compile keeps busy.
+COMPILING_CORES = 1.6
+# Running: operations of a matrix product and of a convolution a second, seconds a step on its own,
+# and a weight in an optimizer's step and in a sum of gradients.
+_DENSE_RATE, _CONVOLVED_RATE = 80e9, 40e9
+_STEP, _UPDATE, _ADD = 6e-6, 1.3e-9, 0.5e-9
+# How much a new measurement weighs against all those before it.
+_WEIGHT = 0.3
+_MOST_MOVED = 4.0
+
+
+@dataclass(frozen=True)
+class Costs:
+    """How much longer than the figures above this machine takes to compile and to run."""
+
+    compiling: float = 1.0
+    running: float = 1.0
+
+    def compile_seconds(
+        self, layers: int, convolutions: int, merged: int, bounds: int = 0
+    ) -> float:
+        """Seconds to compile a program with that many layers, merged leaves and bounds."""
+        seconds = _COMPILE + _COMPILE_LAYER * layers + _COMPILE_CONVOLUTION * convolutions
+        seconds += _COMPILE_MERGED * merged
+        return self.compiling * seconds * (1 + _COMPILE_BOUND * bounds)
+
+    def step_seconds(self, size: Size, rows: int, parts: int) -> float:
+        """Seconds of one step whose batch of `rows` is taken in so many parts."""
+        # Forward, and twice that backward; a multiplication and an addition each.
+        operations = 6 * rows * (size.dense / _DENSE_RATE + size.convolved / _CONVOLVED_RATE)
+        sums = _ADD * size.weights * parts if parts > 1 else 0.0
+        return self.running * (_STEP * parts + operations + sums + _UPDATE * size.weights)
+
+    def seen(self, compiling: float | None, running: float | None) -> Costs:
+        """These costs after programs that took so many times the seconds foretold."""
+        return Costs(_moved(self.compiling, compiling), _moved(self.running, running))
+
+    @property
+    def rounded(self) -> Costs:
+        """To powers of two, so that a little noise does not change what a study merges."""
+        return Costs(*(2.0 ** round(math.log2(ratio)) for ratio in (self.compiling, self.running)))
+
+
+def _moved(known: float, ratio: float | None) -> float:
+    if ratio is None or not math.isfinite(ratio) or ratio <= 0:
+        return known
+    # A machine that was busy for once is not to decide what later studies do.
+    ratio = min(max(ratio, known / _MOST_MOVED), known * _MOST_MOVED)
+    return math.exp((1 - _WEIGHT) * math.log(known) + _WEIGHT * math.log(ratio))
+
+
+def read_costs(folder: Path | None) -> Costs:
+    """The costs that earlier runs have measured on this machine."""
+    if folder is not None:
+        with suppress(OSError, ValueError, TypeError):
+            costs = Costs(**json.loads((folder / _FILE).read_text()))
+            if all(math.isfinite(ratio) and ratio > 0 for ratio in asdict(costs).values()):
+                return costs
+    return Costs()
+
+
+def write_costs(folder: Path | None, costs: Costs) -> None:
+    """Keep costs for later runs; a folder that cannot be written keeps none."""
+    if folder is None:
+        return
+    temporary = folder / f".{_FILE}.{os.getpid()}"
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(asdict(costs)))
+        temporary.replace(folder / _FILE)
+
+
+_FILE = "costs.json"

@@ -1,0 +1,98 @@
+"""What a model costs: its parameters, the operations of an answer, and how long one takes.
+
+All are of the trial's own model, whatever program it shares with others, answering for one example.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from hpo.data.dataset import DataSet
+from hpo.engine.models.dropout import Dropout
+from hpo.engine.models.registry import PRECISIONS, abstract_model
+from hpo.engine.program import Program, split
+from hpo.engine.training.weights import weight_count
+from hpo.spec.experiment import Training
+from hpo.spec.marks import with_leaves
+
+# Calls until the shortest of them says how long one takes where nothing else disturbs it.
+_FEWEST_CALLS = 20
+_LEAST_SECONDS = 0.02
+
+
+def known_costs(
+    training: Training, data: DataSet, platform: str, wanted: tuple[str, ...]
+) -> Mapping[str, float]:
+    """What a model's shapes decide: always the parameters, the operations if they are wanted."""
+    program = own_program(training, data, platform)
+    costs = {"parameters": float(weight_count(program))}
+    if "flops" in wanted:
+        costs["flops"] = forward_flops(program)
+    return costs
+
+
+def own_program(training: Training, data: DataSet, platform: str) -> Program:
+    """The program of a training alone, whatever others the one that trains it serves."""
+    return split(with_leaves(training, {"train.merged": "none"}), data, platform)[0]
+
+
+@lru_cache(maxsize=1024)
+def forward_flops(program: Program) -> float:
+    """Floating-point operations of the answer to one example, by XLA's analysis.
+
+    XLA counts what a loop repeats once, so this looks at the model alone, which has no loop, and
+    before it optimises, so that the count does not depend on the device.
+    """
+    _, params, statistics = abstract_model(program)
+    example = jax.ShapeDtypeStruct((1, *program.example_shape), np.float32)
+    lowered = jax.jit(_forward, static_argnums=0).lower(program, params, statistics, example)
+    analysis = lowered.cost_analysis()
+    assert analysis is not None, "every backend of XLA counts operations"
+    return float(analysis["flops"])
+
+
+def latency_ms(training: Training, data: DataSet, device: Any) -> float:
+    """How long the answer to one example takes on `device`, in milliseconds.
+
+    It is the shortest of many calls of the compiled model, with weights and example on the device
+    already: what disturbs a call makes it longer, never shorter. The weights are not the trial's,
+    because their values do not matter.
+    """
+    program = own_program(training, data, device.platform)
+    compiled, *arguments = _compiled_forward(program, device)
+    example = jax.device_put(data.train.x[:1], device)
+    compiled(*arguments, example).block_until_ready()
+    times: list[float] = []
+    end = time.perf_counter() + _LEAST_SECONDS
+    while len(times) < _FEWEST_CALLS or time.perf_counter() < end:
+        start = time.perf_counter()
+        compiled(*arguments, example).block_until_ready()
+        times.append(time.perf_counter() - start)
+    return 1000 * min(times)
+
+
+@lru_cache(maxsize=64)
+def _compiled_forward(program: Program, device: Any) -> tuple[Any, Any, Any]:
+    """The compiled model, with weights and running statistics for it."""
+    _, *shapes = abstract_model(program)
+    weights, statistics = jax.device_put(
+        jax.tree.map(lambda leaf: np.full(leaf.shape, 0.01, leaf.dtype), shapes), device
+    )
+    example = jax.device_put(np.zeros((1, *program.example_shape), np.float32), device)
+    lowered = jax.jit(_forward, static_argnums=0).lower(program, weights, statistics, example)
+    return lowered.compile(), weights, statistics
+
+
+def _forward(program: Program, params: Any, statistics: Any, x: Any) -> Any:
+    graph, _, _ = abstract_model(program)
+    model = nnx.merge(graph, params, statistics)
+    dtype = PRECISIONS[program.template.train.precision]
+    return model(jnp.asarray(x).astype(dtype), program.model, train=False, dropout=Dropout(0, None))

@@ -1,0 +1,304 @@
+"""Which leaves the programs of a study merge: chosen before its first trial, from their costs.
+
+A program that serves several values is compiled once instead of once for each, and runs somewhat
+slower than one of its own would. What pays depends on the space, the number of trials and how long
+they train.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hpo.engine.models.sizes import Size, model_size
+from hpo.engine.oneof import OneOf
+from hpo.engine.program import Program, largest, template_of
+from hpo.engine.programs.costs import COMPILING_CORES, Costs
+from hpo.space import Choice, Dimension, Int, NothingAllowedError, SearchSpace
+from hpo.spec.experiment import Training
+from hpo.spec.fill import fill
+from hpo.spec.marks import Mark, Spec, has_leaf, leaf_at, marked_leaves, with_leaves
+from hpo.spec.merging import MERGEABLE, NOTHING, Merged, Merging, served, sizes_of
+from hpo.spec.programs import static_leaves
+
+# Draws from the space by which plans are compared.
+_DRAWS = 64
+# A leaf with more values than this is merged in none: the list of them is part of the program.
+_MOST_VALUES = 64
+# Merging has to save this share of the time, because it costs a trial its last bits' likeness to
+# the same configuration trained on its own.
+_SAVING = 0.1
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """About how many programs a study compiles, and how long it takes."""
+
+    programs: float
+    compile_seconds: float
+    train_seconds: float
+    pools: int
+
+    @property
+    def seconds(self) -> float:
+        """The study's length, in which each pool has a core."""
+        cores = min(self.pools, COMPILING_CORES * max(1.0, self.programs))
+        return self.compile_seconds / max(1.0, cores) + self.train_seconds / self.pools
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A merging, and what it and programs that merge nothing would cost."""
+
+    merging: Merging
+    estimate: Estimate
+    apart: Estimate
+
+    def sentence(self) -> str:
+        """What was decided and why, for `--explain`."""
+        merged = self.merging.merged
+        fields = [field.replace("_", " ") for field in MERGEABLE if getattr(merged, field)]
+        if not fields:
+            return f"Every shape has a program of its own: about {_cost(self.apart)}."
+        bounds = " and ".join(map(str, merged.bounds))
+        apart = f" (sizes up to {bounds} in arrays of their own)" if bounds else ""
+        return (
+            f"Programs merge {', '.join(fields)}{apart}: about {_cost(self.estimate)}, instead "
+            f"of {_cost(self.apart)}."
+        )
+
+
+def _cost(estimate: Estimate) -> str:
+    count = round(estimate.programs)
+    return f"{count:,} program{'' if count == 1 else 's'} and {estimate.seconds:,.0f} s"
+
+
+def decide(
+    training: Training,
+    space: SearchSpace,
+    example_shape: Sequence[int],
+    outputs: int,
+    rows: int,
+    trials: int,
+    epochs: float,
+    pools: int,
+    costs: Costs,
+    cohort: int = 1,
+) -> Decision:
+    """The merging that ends a study of so many trials, of so many epochs each, the soonest.
+
+    `cohort` of them in a row have one shape.
+    """
+    rng, shapes = np.random.default_rng(training.train.seed), math.ceil(trials / cohort)
+    drawn: list[Training] = []
+    with suppress(NothingAllowedError):  # rules that leave so little leave few shapes, too
+        for _ in range(min(shapes, _DRAWS)):
+            drawn.append(fill(training, space.draw(rng), 0))
+    drawn = drawn or [training]
+    study = _Study(drawn, example_shape, outputs, rows, trials, shapes, epochs, pools, costs)
+    values = _values(drawn, space)
+    apart = study.estimate(NOTHING)
+    best = Decision(NOTHING, apart, apart)
+    bar = apart.seconds * (1 - _SAVING)
+    bounds = _bounds(values)
+    candidates = _everything(values, bounds)
+    while candidates:
+        estimates = [(study.estimate(merging), merging) for merging in candidates]
+        estimate, merging = min(estimates, key=lambda pair: pair[0].seconds)
+        if estimate.seconds >= min(bar, best.estimate.seconds):
+            break
+        best = Decision(merging, estimate, apart)
+        candidates = _neighbours(merging.merged, bounds)
+    return best
+
+
+def _bounds(values: Merged) -> tuple[int, ...]:
+    """The largest size up to each power of two, but for the largest of all."""
+    sizes = sorted({*map(largest, values.widths), *values.dense})
+    return tuple(
+        size
+        for size, above in itertools.pairwise(sizes)
+        if (size - 1).bit_length() < (above - 1).bit_length()
+    )
+
+
+def _everything(values: Merged, bounds: tuple[int, ...]) -> list[Merging]:
+    """All leaves of several values merged, with no bound, with each, and with all of them."""
+    several = {field: getattr(values, field) for field in MERGEABLE}
+    several = {field: found for field, found in several.items() if len(found) > 1}
+    if not several:
+        return []
+    choices = dict.fromkeys([(), *((bound,) for bound in bounds), bounds])
+    return [_merging(several, each) for each in choices]
+
+
+def _neighbours(merged: Merged, bounds: tuple[int, ...]) -> list[Merging]:
+    """The same with a leaf left out, or with a bound put in or left out."""
+    values = {field: getattr(merged, field) for field in MERGEABLE}
+    fewer = [{**values, field: ()} for field, found in values.items() if found]
+    other = [tuple(b for b in bounds if (b in merged.bounds) != (b == moved)) for moved in bounds]
+    return [_merging(each, merged.bounds) for each in fewer if any(each.values())] + [
+        _merging(values, each) for each in other
+    ]
+
+
+def _merging(values: Mapping[str, tuple[Any, ...]], bounds: tuple[int, ...]) -> Merging:
+    has_sizes = bool(values.get("widths") or values.get("dense"))
+    return Merging(Merged(**values, bounds=bounds if has_sizes else ()))
+
+
+def foretold(program: Program) -> tuple[float, float]:
+    """The seconds to compile a program, and to train a micro-batch, that unmeasured costs say."""
+    # Of a micro-batch, the least time is measured: that of the narrowest models.
+    model = program.narrow(program.bounds[0]).model if program.bounds else program.model
+    size = model_size(model, program.example_shape, program.outputs)
+    compiling = Costs().compile_seconds(
+        *_layers(program.model), len(program.merged), len(program.bounds)
+    )
+    parts = program.most_parts
+    step = Costs().step_seconds(size, parts * program.micro_batch, parts)
+    return compiling / COMPILING_CORES, step / parts
+
+
+class _Study:
+    """A study by a sample of its trainings."""
+
+    def __init__(
+        self,
+        drawn: Sequence[Training],
+        example_shape: Sequence[int],
+        outputs: int,
+        rows: int,
+        trials: int,
+        shapes: int,
+        epochs: float,
+        pools: int,
+        costs: Costs,
+    ) -> None:
+        self._drawn, self._shape, self._outputs = drawn, example_shape, outputs
+        self._rows, self._trials, self._shapes, self._epochs = rows, trials, shapes, epochs
+        self._pools, self._costs = pools, costs
+        self._statics = [dict(static_leaves(training)) for training in drawn]
+
+    def estimate(self, merging: Merging) -> Estimate:
+        """What the study would cost with a merging."""
+        groups: dict[Any, list[Training]] = {}
+        for training, statics in zip(self._drawn, self._statics, strict=True):
+            groups.setdefault(_group(training, statics, merging), []).append(training)
+        train = compiling = 0.0
+        for members in groups.values():
+            listed = served(merging.of(members[0]))
+            count = sum(len(values) > 1 for values in listed.values())
+            bounds = merging.merged.bounds
+            layers = _layers(_widest(members[0], listed, math.inf))
+            compiling += self._costs.compile_seconds(*layers, count, len(bounds))
+            batches = listed.get(MERGEABLE["batch_size"], ())
+            for member in members:
+                spec = _widest(member, listed, _bound_of(member, bounds))
+                size = model_size(spec, self._shape, self._outputs)
+                train += self._epoch_seconds(member, size, batches)
+        # A value that was drawn once stands for those that were not drawn at all (Good 1953).
+        share = self._trials / len(self._drawn)
+        new = sum(len(members) == 1 for members in groups.values()) / len(self._drawn)
+        programs = len(groups) + new * (self._shapes - len(self._drawn))
+        return Estimate(
+            programs=programs,
+            compile_seconds=compiling * programs / len(groups),
+            train_seconds=train * share * self._epochs,
+            pools=self._pools,
+        )
+
+    def _epoch_seconds(self, training: Training, size: Size, batches: tuple[int, ...]) -> float:
+        batch = training.data.batch_size
+        parts = batch // math.gcd(batch, *batches)
+        return (self._rows // batch) * self._costs.step_seconds(size, batch, parts)
+
+
+def _group(training: Training, statics: Mapping[str, Any], merging: Merging) -> Any:
+    """Equal for trainings that share a program."""
+    free = served(merging.of(training))
+    schedule = MERGEABLE["schedule"]
+    own = tuple(
+        (path, value)
+        for path, value in statics.items()
+        if not any(path == part or path.startswith(f"{part}.") for part in free)
+        or (path.startswith(schedule) and schedule not in free)
+    )
+    return own, tuple(free.items())
+
+
+def _widest(training: Training, listed: Mapping[str, tuple[Any, ...]], bound: float) -> Any:
+    """The model of a training, as wide as its program makes it: up to a bound."""
+    sizes = {
+        field: OneOf(tuple(s for s in listed[MERGEABLE[field]] if largest(s) <= bound))
+        for field, _ in sizes_of(training)
+        if MERGEABLE[field] in listed
+    }
+    return with_leaves(training.model, sizes)
+
+
+def _bound_of(training: Training, bounds: tuple[int, ...]) -> float:
+    """The first bound that holds a training's model."""
+    most = max((largest(size) for _, size in sizes_of(training)), default=0)
+    return next((bound for bound in bounds if most <= bound), math.inf)
+
+
+def _layers(model: Any) -> tuple[int, int]:
+    """Dense layers and convolutions of a model."""
+    widths = getattr(model, "widths", ())
+    options = widths.options if isinstance(widths, OneOf) else (widths,)
+    return max(len(sizes) for sizes in options), len(getattr(model, "filters", ()))
+
+
+def _values(drawn: Sequence[Training], space: SearchSpace) -> Merged:
+    """The values that each leaf can have in the study; none for a leaf with too many of them."""
+    found: dict[str, dict[Any, Any]] = {field: {} for field in MERGEABLE}
+    for field, path in MERGEABLE.items():
+        if _all_of(space.by_path.get(path)) is None:
+            continue
+        found[field] = {value: value for value in _all_of(space.by_path.get(path)) or ()}
+        for training in drawn:
+            if has_leaf(training, path):
+                part = leaf_at(training, path)
+                found[field].setdefault(
+                    template_of(part, path, space.varying), _example(part, path, space.varying)
+                )
+    return Merged(
+        **{
+            field: tuple(values.values()) if len(values) <= _MOST_VALUES else ()
+            for field, values in found.items()
+        }
+    )
+
+
+def _all_of(dimension: Dimension | None) -> list[Any] | None:
+    """The values of a leaf's dimension; none without one, and None where there are too many."""
+    distribution = None if dimension is None else dimension.distribution
+    if distribution is None or isinstance(distribution, Choice):
+        values = () if distribution is None else distribution.values
+        # Parts and their names are merged by what the draws show of them.
+        plain = [tuple(v) if isinstance(v, list) else v for v in values]
+        return [value for value in plain if not isinstance(value, Mapping)]
+    if isinstance(distribution, Int) and not distribution.log and distribution.size <= _MOST_VALUES:
+        return list(range(distribution.low, distribution.high + 1, distribution.step))
+    return None
+
+
+def _example(part: Any, path: str, varying: frozenset[str]) -> Any:
+    """A part that stands for all of its kind: its numbers are the defaults, or merely not zero."""
+    if not isinstance(part, Spec):
+        return part
+    plain: dict[str, Any] = {}
+    for inner, mark, value in marked_leaves(part):
+        default = type(part).model_fields[inner].default if "." not in inner else value
+        if mark is Mark.HOST:
+            plain[inner] = default
+        elif mark is Mark.KNOB and (value or (value == 0 and f"{path}.{inner}" in varying)):
+            plain[inner] = default or 0.5
+    return with_leaves(part, plain)

@@ -1,0 +1,231 @@
+"""No configuration twice and none that is forbidden: every proposal passes through here."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence, Set
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpo.search.cohorts import Given, free
+from hpo.search.combinations import Combinations, shuffled
+from hpo.search.levels import assemble, level_count, moved
+from hpo.search.proposals.remaining import drawn_continuous, remaining
+from hpo.space import NothingAllowedError, SearchSpace
+from hpo.trial import HParam, HParams, Trial
+
+if TYPE_CHECKING:
+    from hpo.search.sampler import Sampler
+
+# How often another configuration is drawn before one is looked for in order.
+_DRAWS = 64
+# Of these draws so many in a row change the same number of dimensions.
+_DRAWS_A_DISTANCE = 16
+# Draws that rules may forbid beside them, and combinations that they may forbid in a row where
+# there are continuous dimensions, too.
+_MOST_FORBIDDEN = 1_000
+_MOST_LOOKED_AT = 50_000
+
+
+class Distinct:
+    """A sampler whose proposals are new: not tried, under way or twice, and allowed by the rules.
+
+    Derived values are filled in. A known or forbidden one is replaced by a draw or, if the sampler
+    is learning, by a neighbour of what it wanted, at first by one that keeps what the trial is
+    `given`. Where such attempts only meet more of those, a value of a continuous dimension is
+    drawn, or where rules leave none, the first combination without one that is left in a seeded
+    order is taken; what else may be left beside it is looked for at last: see `remaining`. Once
+    every configuration has been tried, or none is found, there are fewer proposals, at last none.
+    All this is a function of the seed, the trial's number and the trials.
+
+    Its cost does not grow with the number of trials, but for a look at each of them.
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        space: SearchSpace,
+        seed: int,
+        is_learning: bool,
+        given: Given = free,
+    ) -> None:
+        self._sampler = sampler
+        self._space = space
+        self._seed = seed
+        self._is_learning = is_learning
+        self._given = given
+        self._combinations: Combinations | None = None
+        self._seen: list[HParams] = []
+        self._tried: set[str] = set()
+        self._next = 0  # every combination before it, in the seeded order, is tried or forbidden
+        self._forbidden_in_a_row = 0  # of those just before it
+        self._in_vain: list[Trial] | None = None  # after these no other has been found
+
+    def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
+        """The sampler's proposals for the next `n` trials, those known replaced by others."""
+        self._follow(trials)
+        asked, taken = list(trials), set[str]()
+        left = self._left(taken)
+        if self._space.size <= len(self._tried) and next(self._left(taken), None) is None:
+            return []
+        total, at_once = len(trials) + n, n
+        while len(asked) < total and asked != self._in_vain:
+            try:
+                at_once = min(at_once, total - len(asked))
+                proposals = self._sampler.ask(asked, at_once)
+            except NothingAllowedError:
+                if at_once > 1:
+                    # One at a time, so that a draw that meets nothing does not take others with it.
+                    at_once = 1
+                    continue
+                proposals = []
+            for index in range(at_once):
+                # A grid ends before the space does if some trials were not of its making.
+                proposal = self._completed(proposals[index]) if index < len(proposals) else None
+                is_new = proposal is not None and self._is_new(proposal, taken)
+                hparams = proposal if is_new else self._another(proposal, asked, taken, left)
+                if hparams is None:
+                    self._in_vain = asked
+                    return [dict(trial.hparams) for trial in asked[len(trials) :]]
+                taken.add(_key(hparams))
+                asked.append(Trial(len(asked), hparams))
+                if self._is_learning and not is_new:
+                    break  # the next proposals are to be aware of this one
+        return [dict(trial.hparams) for trial in asked[len(trials) :]]
+
+    def _follow(self, trials: Sequence[Trial]) -> None:
+        """Bring what has been tried in step with `trials`, which mostly grow."""
+        known = len(self._seen)
+        if len(trials) < known or any(
+            trial.hparams is not hparams and trial.hparams != hparams
+            for trial, hparams in zip(trials, self._seen, strict=False)
+        ):
+            known = self._next = self._forbidden_in_a_row = 0
+            self._seen.clear()
+            self._tried.clear()
+        for trial in islice(trials, known, None):
+            self._seen.append(trial.hparams)
+            self._tried.add(_key(trial.hparams))
+
+    def _is_new(self, hparams: HParams, taken: Set[str]) -> bool:
+        key = _key(hparams)
+        return key not in self._tried and key not in taken and self._is_allowed(hparams)
+
+    def _is_allowed(self, hparams: HParams) -> bool:
+        return self._space.broken_rule(hparams) is None
+
+    def _completed(self, hparams: dict[str, HParam]) -> dict[str, HParam]:
+        return self._space.completed(hparams) if self._space.derived else hparams
+
+    def _another(
+        self,
+        proposal: HParams | None,
+        trials: Sequence[Trial],
+        taken: Set[str],
+        left: Iterator[dict[str, HParam]],
+    ) -> dict[str, HParam] | None:
+        """A new configuration in place of `proposal`; None where there is none left."""
+        # Streams of their own, so that a redraw is not the draw that has been refused.
+        rng = np.random.default_rng([self._seed, len(trials), 1])
+        for candidate in self._nearby(proposal, trials, rng) if proposal is not None else ():
+            if self._is_new(candidate, taken):
+                return candidate
+        # From here on neither the proposal nor results matter.
+        hparams = [trial.hparams for trial in trials]
+        if self._in_vain is not None and hparams == [trial.hparams for trial in self._in_vain]:
+            return None
+        return self._other(hparams, taken, left)
+
+    def _nearby(
+        self, proposal: HParams, trials: Sequence[Trial], rng: np.random.Generator
+    ) -> Iterator[dict[str, HParam]]:
+        """Configurations in place of one that is known: near it if the sampler is learning."""
+        space = self._space
+        if self._is_learning:
+            given = self._given(trials)
+            # A cohort that has tried all of its shape loses a trial to others rather than none.
+            for kept in [given, {}] if given else [{}]:
+                for attempt in range(_DRAWS):
+                    yield self._completed(_neighbour(space, proposal, kept, attempt, rng))
+            return
+        allowed = 0
+        for _ in range(_DRAWS + _MOST_FORBIDDEN):
+            candidate = self._completed(space.place(rng.random(len(space)).tolist()))
+            allowed += self._is_allowed(candidate)
+            yield candidate
+            if allowed == _DRAWS:
+                return
+
+    def _other(
+        self, hparams: Sequence[HParams], taken: Set[str], left: Iterator[dict[str, HParam]]
+    ) -> dict[str, HParam] | None:
+        """A new configuration, whatever was proposed; None where there is none, or none found."""
+        if not math.isinf(self._space.size):
+            return next(left, None)
+        rng = np.random.default_rng([self._seed, len(hparams), 2])
+        found = self._first(islice(drawn_continuous(self._space, rng), _MOST_FORBIDDEN), taken)
+        found = found or next(left, None)
+        return found or self._first(remaining(self._space, hparams, rng), taken)
+
+    def _first(
+        self, candidates: Iterable[dict[str, HParam]], taken: Set[str]
+    ) -> dict[str, HParam] | None:
+        """The first that is new and allowed; most are not, for their rules."""
+        for candidate in map(self._completed, candidates):
+            if self._is_allowed(candidate) and self._is_new(candidate, taken):
+                return candidate
+        return None
+
+    def _left(self, taken: Set[str]) -> Iterator[dict[str, HParam]]:
+        """The allowed combinations that are neither tried nor `taken`, in the seeded order."""
+        if self._combinations is None:
+            self._combinations = Combinations(self._space)
+        size, row = self._combinations.size, self._forbidden_in_a_row
+        # Rules may forbid all of them, and then nothing else says that the search is vain.
+        most = _MOST_LOOKED_AT if math.isinf(self._space.size) else math.inf
+        for place in range(self._next, size):
+            if row >= most:
+                return
+            candidate = self._completed(self._combinations[shuffled(place, size, self._seed)])
+            key, is_allowed = _key(candidate), self._is_allowed(candidate)
+            row = 0 if is_allowed else row + 1
+            if key in self._tried or not is_allowed:
+                if place == self._next:
+                    self._next, self._forbidden_in_a_row = place + 1, row
+            elif key not in taken:
+                yield candidate
+
+
+def _neighbour(
+    space: SearchSpace, proposal: HParams, kept: HParams, attempt: int, rng: np.random.Generator
+) -> dict[str, HParam]:
+    """A configuration near a model's proposal: the model knows why it wants to be there.
+
+    One dimension is moved that is not `kept`, after every 16 attempts one more. What the move makes
+    active is drawn.
+    """
+    paths = [
+        path
+        for path in proposal
+        if path in space.by_path
+        and path not in kept
+        and level_count(space.by_path[path].distribution) != 1
+    ]
+    changes = min(1 + attempt // _DRAWS_A_DISTANCE, len(paths))
+    values: dict[str, HParam] = {
+        dimension.path: dimension.distribution.at(float(position))
+        for dimension, position in zip(space.dimensions, rng.random(len(space)), strict=True)
+    }
+    values |= proposal
+    for index in rng.permutation(len(paths))[:changes]:
+        path = paths[index]
+        values[path] = moved(space.by_path[path].distribution, proposal[path], 0.1, rng)
+    return assemble(space, values)
+
+
+def _key(hparams: HParams) -> str:
+    # Text, because lists and mappings cannot be hashed and True equals 1.
+    return json.dumps(hparams, sort_keys=True)

@@ -1,0 +1,144 @@
+"""What a sampler is shown of trials that its space did not bring forth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from statistics import fmean, pstdev
+from typing import TYPE_CHECKING, TypeAlias
+
+from hpo.search.results.comparing import comparable_losses
+from hpo.trial import HParam, HParams, Trial, TrialState
+
+if TYPE_CHECKING:
+    from hpo.search.sampler import Sampler
+
+# Mean and deviation.
+Scale: TypeAlias = tuple[float, float]
+
+# Results of a study before its losses have a scale.
+_FEWEST = 3
+
+
+class InThisSpace:
+    """A sampler that is shown every trial as it is in the space of now.
+
+    `changed` holds what has become of the hparams of trials that are from an earlier space, by
+    number. One that lies outside now (None) is shown as pruned, without hparams or losses: it
+    keeps its number and tells nothing.
+    """
+
+    def __init__(self, sampler: Sampler, changed: Mapping[int, HParams | None]) -> None:
+        self._sampler = sampler
+        self._changed = changed
+        self._shown: dict[int, tuple[Trial, Trial]] = {}
+
+    def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
+        """The sampler's proposals, from the trials as they are now."""
+        return self._sampler.ask([self._as_now(trial) for trial in trials], n)
+
+    def _as_now(self, trial: Trial) -> Trial:
+        if trial.number not in self._changed:
+            return trial
+        before, shown = self._shown.get(trial.number, (None, trial))
+        if before is not trial:
+            hparams = self._changed[trial.number]
+            if hparams is None:
+                shown = Trial(trial.number, {}, TrialState.PRUNED)
+            else:
+                shown = replace(trial, hparams=hparams)
+            self._shown[trial.number] = (trial, shown)
+        return shown
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Trials of another study, in the terms of this one's space and epochs.
+
+    They have as many values as this study has objectives, if it has several. What they came to
+    stands beside this study's where `is_comparable`.
+    """
+
+    trials: tuple[Trial, ...]
+    is_comparable: bool
+
+
+class Informed:
+    """A sampler that is shown trials of earlier studies before those of its own.
+
+    Losses of another problem are moved to the mean and the deviation of this study's, as soon as
+    three trials have any; so are the values of each of several objectives.
+
+    Source: Yogatama and Mann 2014, "Efficient transfer learning method for automatic hyperparameter
+    tuning" (AISTATS; responses are standardised within each data set).
+    """
+
+    def __init__(self, sampler: Sampler, lessons: Sequence[Lesson]) -> None:
+        self._sampler = sampler
+        self._lessons = lessons
+        self._count = sum(len(lesson.trials) for lesson in lessons)
+        self._shown: dict[int, tuple[Trial, Trial]] = {}
+
+    def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
+        """The sampler's proposals, from the earlier trials and these."""
+        targets = _scales(trials)
+        known = [
+            trial
+            for lesson in self._lessons
+            for trial in (
+                lesson.trials if lesson.is_comparable else _on_scale(lesson.trials, targets)
+            )
+        ]
+        earlier = [replace(trial, number=number) for number, trial in enumerate(known)]
+        return self._sampler.ask([*earlier, *(self._renumbered(trial) for trial in trials)], n)
+
+    def _renumbered(self, trial: Trial) -> Trial:
+        before, shown = self._shown.get(trial.number, (None, trial))
+        if before is not trial:
+            shown = replace(trial, number=trial.number + self._count)
+            self._shown[trial.number] = (trial, shown)
+        return shown
+
+
+def _scales(trials: Sequence[Trial]) -> list[Scale | None]:
+    """The scale of the trials' losses; then, once they have values, that of each objective's."""
+    alive = [trial for trial in trials if trial.state is not TrialState.DIVERGED]
+    full = [trial for trial in trials if trial.state is TrialState.COMPLETE and trial.values]
+    # How good a trial is in one objective has nothing to do with the constraints that it breaks.
+    columns = zip(
+        *([replace(t, losses=(value,), violation=0.0) for value in t.values] for t in full),
+        strict=True,
+    )
+    return [_scale(alive), *map(_scale, columns)]
+
+
+def _scale(trials: Sequence[Trial]) -> Scale | None:
+    """Mean and deviation of the losses to expect of trials, None for fewer than three.
+
+    As `comparable_losses` has them: neither an early stop nor one loss of 1e9 makes a scale.
+    """
+    losses = list(comparable_losses(trials).values())
+    return (fmean(losses), pstdev(losses)) if len(losses) >= _FEWEST else None
+
+
+def _on_scale(trials: Sequence[Trial], targets: Sequence[Scale | None]) -> list[Trial]:
+    of_losses, *of_values = zip_longest(_scales(trials), targets)
+    return [
+        replace(
+            trial,
+            losses=tuple(_moved(loss, *of_losses) for loss in trial.losses),
+            values=tuple(
+                _moved(value, *scales)
+                for value, scales in zip(trial.values, of_values, strict=False)
+            ),
+        )
+        for trial in trials
+    ]
+
+
+def _moved(value: float, own: Scale | None, target: Scale | None) -> float:
+    """A value on another scale; where all were the same on its own, the mean of the other."""
+    if own is None or target is None:
+        return value
+    return target[0] + ((value - own[0]) * target[1] / own[1] if own[1] else 0.0)

@@ -1,0 +1,91 @@
+"""BOHB's side of the sampler: a model of the results at one budget, and some random draws."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpo.search.cohorts import Given, free
+from hpo.search.samplers.random import RandomSearch, sampler_seed
+from hpo.trial import HParam, HParams, Trial, TrialState
+
+if TYPE_CHECKING:
+    from hpo.search.sampler import Sampler
+
+# Names the purpose of a random stream, so that it is not that of a trial's draw.
+_SHARE = 1
+
+
+@dataclass(frozen=True)
+class FittedPerRung:
+    """Proposes by a sampler that is shown one budget alone: the highest with enough results.
+
+    Trials that have reached that budget are complete there, with their loss at it, and those that
+    diverged on the way to it count as diverged; whatever the others have come to is left out. Those
+    under way without a result at that budget are shown as under way, and infeasible ones, whose
+    shape breaks a constraint at every budget, in addition. A share of the trials, and all while no
+    budget has `enough` results, are random draws. `sampler_for(seed,
+    given)` makes the sampler, anew for each proposal, for the trials that it is shown are numbered
+    by themselves; what is `given` by the trials holds for draws, too.
+
+    Source: Falkner, Klein and Hutter 2018, "BOHB: Robust and efficient hyperparameter optimization
+    at scale" (ICML), Algorithm 2.
+    """
+
+    sampler_for: Callable[[int, HParams], Sampler]
+    random: RandomSearch
+    seed: int
+    budgets: tuple[int, ...]
+    random_share: float
+    enough: int
+    given: Given = free
+
+    def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
+        """Proposals for the next `n` trials, each aware of those before it."""
+        asked = list(trials)
+        for number in range(len(trials), len(trials) + n):
+            asked.append(Trial(number, self._propose(number, asked)))
+        return [dict(trial.hparams) for trial in asked[len(trials) :]]
+
+    def shown(self, trials: Sequence[Trial]) -> list[Trial]:
+        """The trials as the sampler is shown them; none while no budget has enough results."""
+        for rung in reversed(range(len(self.budgets))):
+            at_rung = [t for t in trials if self._has_result(t, rung)]
+            if len(at_rung) < self.enough:
+                continue
+            results = [self._at(trial, self.budgets[rung]) for trial in at_rung]
+            infeasible = [trial for trial in trials if trial.state is TrialState.INFEASIBLE]
+            # One under way with a result at this budget has just been shown with it.
+            under_way = [
+                Trial(trial.number, trial.hparams)
+                for trial in trials
+                if trial.state is TrialState.RUNNING and trial.epochs < self.budgets[rung]
+            ]
+            shown = [*results, *infeasible, *under_way]
+            ordered = sorted(shown, key=lambda trial: trial.number)
+            return [replace(trial, number=number) for number, trial in enumerate(ordered)]
+        return []
+
+    def _propose(self, number: int, trials: Sequence[Trial]) -> dict[str, HParam]:
+        given = self.given(trials)
+        rng = np.random.default_rng([self.seed, number, _SHARE])
+        shown = [] if rng.random() < self.random_share else self.shown(trials)
+        if not shown:
+            return self.random.draw(number, given)
+        (hparams,) = self.sampler_for(sampler_seed(self.seed, number), given).ask(shown, 1)
+        return hparams
+
+    def _has_result(self, trial: Trial, rung: int) -> bool:
+        """Whether a trial has reached a rung, or has diverged on the way there."""
+        if trial.state is TrialState.DIVERGED:
+            return bisect_right(self.budgets, trial.epochs) >= rung
+        return trial.epochs >= self.budgets[rung]
+
+    def _at(self, trial: Trial, budget: int) -> Trial:
+        if trial.epochs < budget:
+            return replace(trial, state=TrialState.DIVERGED, losses=())
+        return replace(trial, state=TrialState.COMPLETE, losses=trial.losses[:budget])

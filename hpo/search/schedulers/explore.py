@@ -1,0 +1,131 @@
+"""Exploring: the hparams of a trial that goes on from another's weights.
+
+Only knobs change, because the weights stay those of one program: what is static is the source's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hpo.search.levels import level, level_count, level_of
+from hpo.search.schedulers.pbt import Replacement
+from hpo.space import Choice, Dimension, Distribution, Float, SearchSpace
+from hpo.spec.changes import can_change, is_knob
+from hpo.spec.sections.population import Pbt
+from hpo.spec.sections.scheduler import SchedulerSpec
+from hpo.trial import Exploit, HParam, HParams, Trial
+
+# Names the purpose of a stream of random numbers, which no sampler shares.
+_EXPLORE = 7
+# Of knobs that differ from those of the trials beside it; a small space may have no others.
+_DRAWS = 10
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """Perturbs the knobs of a space: each is multiplied by one of `factors`, or drawn again.
+
+    A number stays between its bounds. One that has few values (a choice, a step) goes to the
+    nearest one, and at least to the next.
+
+    Source: Jaderberg et al. 2017, "Population based training of neural networks"
+    (arXiv:1711.09846), section 4.1.1: perturb and resample.
+    """
+
+    space: SearchSpace
+    factors: tuple[float, ...]
+    resample: float
+    seed: int
+
+    @cached_property
+    def knobs(self) -> tuple[Dimension, ...]:
+        """The dimensions that may change while a trial trains.
+
+        What other dimensions depend on stays: they would come and go with it.
+        """
+        deciding = {d.when.path for d in self.space.dimensions if d.when is not None}
+        for derived in self.space.derived:
+            deciding |= set() if is_knob(derived.path) else derived.deciding
+        return tuple(
+            dimension
+            for dimension in self.space.dimensions
+            if dimension.path not in deciding
+            and dimension.distribution.size > 1
+            and can_change(dimension)
+        )
+
+    def exploits(
+        self, replacements: Sequence[Replacement], trials: Sequence[Trial]
+    ) -> dict[int, Exploit]:
+        """What each trial goes on from, and with what, by its number.
+
+        It is a function of the seed, the trial's number and the epoch, and of those before it that
+        go on from the same weights: with the same hparams they would be the same trial twice.
+        """
+        found: dict[int, Exploit] = {}
+        for number, epoch, best in replacements:
+            rng = np.random.default_rng([_EXPLORE, self.seed, number, epoch])
+            source = trials[best[int(rng.random() * len(best))]]
+            like = [one.hparams for one in found.values() if one.source == source.number]
+            hparams = dict(source.hparams)  # for rules that leave nothing else
+            for _ in range(_DRAWS):
+                drawn = self.explored(source.hparams, rng)
+                if self.space.allows(drawn):
+                    hparams = drawn
+                    if drawn not in (source.hparams, *like):
+                        break
+            found[number] = Exploit(source.number, epoch, hparams)
+        return found
+
+    def explored(self, hparams: HParams, rng: np.random.Generator) -> dict[str, HParam]:
+        """`hparams` with every knob perturbed."""
+        found = dict(hparams)
+        for dimension in self.knobs:
+            # All drawn for every knob, so that one does not depend on what becomes of another.
+            luck, position, pick = rng.random(3)
+            value = hparams.get(dimension.path)
+            if not isinstance(value, int | float):
+                continue  # not active in this trial
+            if luck < self.resample:
+                found[dimension.path] = dimension.distribution.at(float(position))
+            else:
+                factor = self.factors[int(pick * len(self.factors))]
+                found[dimension.path] = perturbed(dimension.distribution, value, factor)
+        return self.space.completed(found)
+
+
+def explorer_of(spec: SchedulerSpec, space: SearchSpace, seed: int) -> Explorer | None:
+    """What explores in a study, if its scheduler has trials replaced."""
+    if not isinstance(spec, Pbt):
+        return None
+    return Explorer(space, spec.factors, spec.resample, seed)
+
+
+def perturbed(distribution: Distribution, value: float, factor: float) -> HParam:
+    """`value` times `factor`, as near to it as the distribution allows."""
+    aim = value * factor
+    if isinstance(distribution, Float) and distribution.step is None:
+        return min(max(aim, distribution.low), distribution.high)
+    if isinstance(distribution, Choice):
+        numbers = sorted(v for v in distribution.values if isinstance(v, int | float))
+        here, nearest = _nearest(numbers, value), _nearest(numbers, aim)
+        return numbers[_moved(here, nearest, factor, len(numbers))]
+    count = level_count(distribution)
+    assert count is not None
+    here, nearest = level_of(distribution, value), level_of(distribution, aim)
+    return level(distribution, _moved(here, nearest, factor, count))
+
+
+def _moved(here: int, nearest: int, factor: float, count: int) -> int:
+    """The index to go to: another one than `here`, unless that is the last."""
+    if nearest == here and factor != 1:
+        nearest += 1 if factor > 1 else -1
+    return min(max(nearest, 0), count - 1)
+
+
+def _nearest(numbers: Sequence[float], value: float) -> int:
+    return min(range(len(numbers)), key=lambda index: (abs(numbers[index] - value), index))

@@ -1,0 +1,238 @@
+"""Optuna's pruners as schedulers: after each epoch, a pruner says whether its trial is to stop."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from hpo.search.schedulers.jobs import in_priority, starts, unfinished
+from hpo.search.shown_trials import ShownTrials
+from hpo.spec.sections import pruner as specs
+from hpo.trial import Job, Trial, TrialState
+
+if TYPE_CHECKING:
+    import optuna
+
+# HyperbandPruner hashes it.
+_STUDY_NAME = "hpo"
+
+
+@dataclass(frozen=True)
+class PrunerRule:
+    """Stops a trial once Optuna's pruner says so of its last epoch.
+
+    The pruner is asked anew with the trials as they are: what it would have noted about them in a
+    storage of Optuna's (the rungs that they have completed) is worked out from their losses. Each
+    trial is compared with those that have got there by then, so that the outcome may depend on the
+    order in which results arrive. A pruner may stop every trial, and then nobody wins.
+
+    `HyperbandPruner` gives a trial its bracket by a hash of the study's name and the trial's
+    number; the name is always the same here, so that a trial's bracket follows from its number.
+    """
+
+    spec: specs.PrunerSpec
+    epochs: int
+    total: int
+
+    @cached_property
+    def _asked(self) -> _Asked:
+        return _Asked(self.spec, self.epochs)
+
+    @cached_property
+    def _rungs(self) -> tuple[int, ...] | None:
+        return _rungs(self.spec, self.epochs)
+
+    def runnable(self, trials: Sequence[Trial], window: int) -> tuple[Job, ...]:
+        """The work begun, up to the next epoch that is judged, then starts."""
+        stopped = self.eliminated(trials)
+        begun = (
+            Job(trial.number, trial.epochs, self._next_judged(trial.epochs))
+            for trial in unfinished(trials)
+            if trial.epochs < self.epochs and trial.number not in stopped
+        )
+        first = self._next_judged(0)
+        return (*in_priority((), begun), *starts(len(trials), self.total, window, first))
+
+    def eliminated(self, trials: Sequence[Trial]) -> frozenset[int]:
+        """Unfinished trials that the pruner would stop."""
+        return self._asked.stopped(trials, self.epochs)
+
+    def _next_judged(self, epochs: int) -> int:
+        later = (rung for rung in self._rungs or (epochs + 1,) if rung > epochs)
+        return min(self.epochs, next(later, self.epochs))
+
+
+class _Asked:
+    """A pruner and the trials as it is shown them, kept in step with ours.
+
+    A memory for speed alone: it answers the same for the same trials, whatever it saw before.
+    """
+
+    def __init__(self, spec: specs.PrunerSpec, epochs: int) -> None:
+        import optuna
+
+        self._rungs = _rungs(spec, epochs)
+        self._pruner = _make_pruner(spec, epochs)
+        self._storage = _JudgedTrials()
+        self._study = optuna.load_study(
+            study_name=_STUDY_NAME,
+            storage=cast("optuna.storages.BaseStorage", self._storage),
+            sampler=optuna.samplers.RandomSampler(seed=0),
+            pruner=self._pruner,
+        )
+        self._seen: list[Trial] = []
+        self._shown: list[optuna.trial.FrozenTrial] = []
+        self._notes: list[list[_Note]] = []
+        self._answers: dict[int, tuple[tuple[float, ...], bool]] = {}
+
+    def stopped(self, trials: Sequence[Trial], epochs: int) -> frozenset[int]:
+        """The unfinished trials of fewer than `epochs` epochs that the pruner would stop."""
+        self._follow(trials)
+        found = []
+        for trial in unfinished(trials):
+            if not 0 < trial.epochs < epochs:
+                continue
+            known = self._answers.get(trial.number)
+            if known is None or known[0] != trial.losses:
+                known = trial.losses, self._is_stopped(trial)
+                self._answers[trial.number] = known
+            if known[1]:
+                found.append(trial.number)
+        return frozenset(found)
+
+    def _is_stopped(self, trial: Trial) -> bool:
+        """The pruner's answer to the trial's last epoch, as if it were asked for the first time."""
+        if self._rungs and trial.epochs not in self._rungs:
+            return False
+        earlier = [note for note in self._notes[trial.number] if note.epoch < trial.epochs]
+        asked = _as_frozen(trial, earlier)
+        shown = list(self._shown)
+        shown[trial.number] = asked
+        self._storage.trials = shown
+        return bool(self._pruner.prune(self._study, asked))
+
+    def _follow(self, trials: Sequence[Trial]) -> None:
+        """Bring what the pruner is shown in step with `trials`, converting only what has changed.
+
+        Answers are kept while nothing has changed that a pruner compares other trials with: those
+        that are complete, and what it has noted.
+        """
+        if len(trials) < len(self._seen):
+            del self._seen[len(trials) :], self._shown[len(trials) :], self._notes[len(trials) :]
+            self._answers.clear()
+        complete = TrialState.COMPLETE
+        for number, trial in enumerate(trials):
+            before = self._seen[number] if number < len(self._seen) else Trial(number, {})
+            if before is trial:
+                continue
+            old = self._notes[number] if number < len(self._notes) else []
+            notes = self._noted(trial, before, old)
+            if notes != old or complete in (before.state, trial.state):
+                self._answers.clear()
+            self._seen[number : number + 1] = [trial]
+            self._notes[number : number + 1] = [notes]
+            self._shown[number : number + 1] = [_as_frozen(trial, notes)]
+
+    def _noted(self, trial: Trial, before: Trial, notes: list[_Note]) -> list[_Note]:
+        """What the pruner notes about a trial in its epochs, which follows from its losses alone.
+
+        Whoever is asked about alone is never compared, and notes are made before comparing.
+        """
+        is_later = trial.losses[: before.epochs] == before.losses
+        notes, begin = (list(notes), before.epochs) if is_later else ([], 0)
+        for epoch in range(begin + 1, trial.epochs + 1):
+            if self._rungs is None or epoch in self._rungs:
+                asked = _as_frozen(replace(trial, losses=trial.losses[:epoch]), notes)
+                self._storage.trials, self._storage.noted = [asked], {}
+                self._pruner.prune(self._study, asked)
+                notes += [_Note(epoch, key, value) for key, value in self._storage.noted.items()]
+        return notes
+
+
+class _Note(NamedTuple):
+    """What a pruner keeps about a trial at an epoch: the rungs that it has completed."""
+
+    epoch: int
+    key: str
+    value: float
+
+
+class _JudgedTrials(ShownTrials):
+    """What pruners call besides; what they note of a trial is kept until the next one."""
+
+    def __init__(self) -> None:
+        super().__init__([], objectives=1)
+        self.noted: dict[str, float] = {}
+
+    def get_best_trial(self, study_id: int) -> optuna.trial.FrozenTrial:
+        complete = [trial for trial in self.trials if trial.value is not None]
+        if not complete:
+            raise ValueError("no trial is complete")  # as Optuna's storages do
+        return min(complete, key=lambda trial: (trial.value, trial.number))
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self.noted[key] = value
+
+
+def _as_frozen(trial: Trial, notes: Sequence[_Note]) -> optuna.trial.FrozenTrial:
+    import optuna
+
+    states = {
+        TrialState.RUNNING: optuna.trial.TrialState.RUNNING,
+        TrialState.PAUSED: optuna.trial.TrialState.RUNNING,
+        TrialState.COMPLETE: optuna.trial.TrialState.COMPLETE,
+    }
+    return optuna.trial.FrozenTrial(
+        number=trial.number,
+        trial_id=trial.number,
+        state=states.get(trial.state, optuna.trial.TrialState.PRUNED),
+        value=trial.losses[-1] if trial.state is TrialState.COMPLETE else None,
+        datetime_start=None,
+        datetime_complete=None,
+        params={},
+        distributions={},
+        user_attrs={},
+        system_attrs={note.key: note.value for note in notes},
+        intermediate_values=dict(enumerate(trial.losses, start=1)),
+    )
+
+
+def _make_pruner(spec: specs.PrunerSpec, epochs: int) -> optuna.pruners.BasePruner:
+    """The pruner of Optuna's that a spec describes, in a study of so many `epochs` a trial."""
+    import optuna
+
+    arguments = spec.model_dump(exclude={"name", "wrapped_pruner"})
+    match spec:
+        case specs.PatientPruner(wrapped_pruner=wrapped):
+            arguments["wrapped_pruner"] = None if wrapped is None else _make_pruner(wrapped, epochs)
+        case specs.SuccessiveHalvingPruner():
+            arguments["min_resource"] = _least(spec, epochs)
+        case specs.HyperbandPruner(max_resource="auto"):
+            arguments["max_resource"] = epochs
+    with warnings.catch_warnings():
+        # Some of them are still experimental, which its users have chosen.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return cast(
+            "optuna.pruners.BasePruner", getattr(optuna.pruners, type(spec).__name__)(**arguments)
+        )
+
+
+def _rungs(spec: specs.PrunerSpec, epochs: int) -> tuple[int, ...] | None:
+    """The epochs at which a pruner takes notes: () where at none, None where it may be at any."""
+    if isinstance(spec, specs.PatientPruner):
+        wrapped = spec.wrapped_pruner
+        return () if wrapped is None or _rungs(wrapped, epochs) == () else None
+    if not isinstance(spec, specs.SuccessiveHalvingPruner | specs.HyperbandPruner):
+        return ()
+    rungs = [_least(spec, epochs)]
+    while rungs[-1] < epochs:
+        rungs.append(rungs[-1] * spec.reduction_factor)
+    return tuple(rungs)
+
+
+def _least(spec: specs.SuccessiveHalvingPruner | specs.HyperbandPruner, epochs: int) -> int:
+    # By default a hundredth of what the first complete trial reports, which is `epochs` here.
+    return max(epochs // 100, 1) if spec.min_resource == "auto" else spec.min_resource

@@ -1,0 +1,133 @@
+"""Population based training: bad members go on from the weights of good ones, with new knobs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from hpo.search.schedulers.jobs import in_priority, starts, unfinished
+from hpo.spec.sections.population import Pbt
+from hpo.trial import Job, Trial, TrialState
+
+
+class Replacement(NamedTuple):
+    """A trial that is to go on from the weights that one of the `best` has after `epoch`."""
+
+    trial: int
+    epoch: int
+    best: tuple[int, ...]
+
+    def is_done(self, trials: Sequence[Trial]) -> bool:
+        """Whether the trial has gone on from there."""
+        return trials[self.trial].exploited >= self.epoch
+
+
+@runtime_checkable
+class Evolving(Protocol):
+    """A scheduler that also has trials go on from the weights of others."""
+
+    def replacements(self, trials: Sequence[Trial]) -> tuple[Replacement, ...]:
+        """All of the comparisons under way, those done already included (`is_done`).
+
+        No job of a trial that has to do with one runs before all are done.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Populations:
+    """Populations of trials, in turn, that all train in full and are compared every few epochs.
+
+    Members wait for each other at a comparison. Then the worst share of them exploits: each goes on
+    from the weights and hparams of a member drawn from the best share, its knobs perturbed
+    (truncation selection). A diverged member ranks last and is replaced like the others, where a
+    comparison is still to come; an infeasible one has no weights and takes no part. Trials that a
+    study is given later join once they have caught up.
+
+    The paper's members do not wait. Ours do, so that whichever results arrive first, the study ends
+    the same; lanes are kept busy by members that are behind, and by the next population.
+
+    Source: Jaderberg et al. 2017, "Population based training of neural networks"
+    (arXiv:1711.09846), Algorithm 1 and section 4.1.1.
+    """
+
+    spec: Pbt
+    epochs: int
+    total: int
+
+    def runnable(self, trials: Sequence[Trial], window: int) -> tuple[Job, ...]:
+        """The work begun, each to its next comparison, then starts."""
+        begun: list[Job] = []
+        for members, alive in self._open_populations(trials):
+            if not all(one.is_done(trials) for one in self._compared(members, alive, trials)):
+                continue
+            is_whole = len(trials) >= members.stop
+            behind = min(trial.epochs for trial in alive) if is_whole else 0
+            begun += (
+                Job(trial.number, trial.epochs, self._next(trial.epochs))
+                for trial in alive
+                if trial.epochs == behind or not self._is_comparison(trial.epochs)
+            )
+        return (*in_priority((), begun), *starts(len(trials), self.total, window, self._next(0)))
+
+    def eliminated(self, trials: Sequence[Trial]) -> frozenset[int]:
+        """None, ever."""
+        return frozenset()
+
+    def replacements(self, trials: Sequence[Trial]) -> tuple[Replacement, ...]:
+        """The members that are to go on from others, worst last."""
+        return tuple(
+            replacement
+            for members, alive in self._open_populations(trials)
+            for replacement in self._compared(members, alive, trials)
+        )
+
+    def _compared(
+        self, members: range, alive: Sequence[Trial], trials: Sequence[Trial]
+    ) -> list[Replacement]:
+        epoch = min(trial.epochs for trial in alive)
+        if len(trials) < members.stop or not self._is_comparison(epoch):
+            return []
+        # All are ranked as they were after that epoch, also those that have been replaced or have
+        # gone on since, so that looking again finds the same.
+        ranked = sorted(
+            (math.inf if self._is_lost(trials[n], epoch) else trials[n].losses[epoch - 1], n)
+            for n in members
+            if trials[n].state is not TrialState.INFEASIBLE
+        )
+        share = cut(len(ranked), self.spec.quantile)
+        here = {trial.number for trial in alive if trial.epochs == epoch}
+        best = tuple(n for loss, n in ranked[:share] if loss < math.inf and n in here)
+        return [
+            Replacement(number, epoch, best)
+            for place, (loss, number) in enumerate(ranked)
+            if best
+            and (place >= len(ranked) - share or loss == math.inf)
+            and (number in here or self._is_lost(trials[number], epoch))
+        ]
+
+    def _is_lost(self, trial: Trial, epoch: int) -> bool:
+        return trial.state is TrialState.DIVERGED and trial.epochs < epoch
+
+    def _is_comparison(self, epoch: int) -> bool:
+        return 0 < epoch < self.epochs and epoch % self.spec.interval == 0
+
+    def _next(self, epoch: int) -> int:
+        return min((epoch // self.spec.interval + 1) * self.spec.interval, self.epochs)
+
+    def _open_populations(self, trials: Sequence[Trial]) -> Iterator[tuple[range, list[Trial]]]:
+        """Populations with members under way: all their numbers, and those under way."""
+        size = self.spec.population
+        for index, alive in groupby(unfinished(trials), lambda trial: trial.number // size):
+            yield range(index * size, min((index + 1) * size, self.total)), list(alive)
+
+
+def cut(members: int, quantile: float) -> int:
+    """How many of a population are its worst, and how many its best: at least one of two.
+
+    Whole numbers: the margin is for a share such as 0.29 of 100, which is 28.999999999999996.
+    """
+    return max(math.floor(members * quantile + 1e-9), 1 if members > 1 else 0)

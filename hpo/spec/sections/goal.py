@@ -1,0 +1,184 @@
+"""What a search is for: objectives, constraints, and what else ends it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from hpo.spec.marks import Count, Spec
+from hpo.spec.sections.data import Task
+from hpo.spec.words import count_text, unknown_name
+
+Direction = Literal["maximize", "minimize"]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+# Every metric that a validation reports: the tasks that have it and its better direction.
+METRICS: dict[str, tuple[tuple[Task, ...], Direction]] = {
+    "accuracy": (("classification",), "maximize"),
+    "loss": (("classification", "regression"), "minimize"),
+    "mae": (("regression",), "minimize"),
+    "r2": (("regression",), "maximize"),
+    "rmse": (("regression",), "minimize"),
+    "train_loss": (("classification", "regression"), "minimize"),
+}
+
+# What a trial costs, as the engine measures it: see `hpo/engine/programs/footprint.py`.
+COSTS = ("parameters", "flops", "train_seconds", "latency_ms")
+
+# Those that a trial's shape decides, so that they are known before it trains.
+KNOWN_COSTS = frozenset({"parameters", "flops"})
+
+
+class Objective(Spec):
+    """A metric that decides, and its direction: `{maximize: accuracy}`.
+
+    `reference` is a value of it so bad that no trial worse than that counts for the hypervolume.
+    """
+
+    maximize: str | None = None
+    minimize: str | None = None
+    reference: Finite | None = None
+
+    @model_validator(mode="after")
+    def _names_one_metric(self) -> Objective:
+        if (self.maximize is None) == (self.minimize is None):
+            raise ValueError("needs one of maximize and minimize: write {maximize: accuracy}")
+        if self.metric not in METRICS and self.metric not in COSTS:
+            raise ValueError(unknown_name(self.metric, [*METRICS, *COSTS], "metric"))
+        return self
+
+    @property
+    def metric(self) -> str:
+        """The name of the metric."""
+        return self.maximize or self.minimize or ""
+
+    @property
+    def direction(self) -> Direction:
+        """Which way is better."""
+        return "maximize" if self.maximize else "minimize"
+
+    @property
+    def is_backwards(self) -> bool:
+        """Whether it seeks what is worse by the metric's own meaning, such as a low accuracy."""
+        better = METRICS[self.metric][1] if self.metric in METRICS else "minimize"
+        return self.direction != better
+
+    def loss(self, value: float) -> float:
+        """The metric's value as search code wants it: smaller is better."""
+        return -value if self.maximize else value
+
+    def __str__(self) -> str:
+        return f"{self.direction} {self.metric}"
+
+
+class Constraint(Spec):
+    """A bound that the winner keeps: `{metric: parameters, at_most: 50000}`."""
+
+    metric: str
+    at_most: Finite | None = None
+    at_least: Finite | None = None
+
+    @model_validator(mode="after")
+    def _bounds_one_metric(self) -> Constraint:
+        if self.metric not in METRICS and self.metric not in COSTS:
+            raise ValueError(unknown_name(self.metric, [*METRICS, *COSTS], "metric"))
+        if self.at_most is None and self.at_least is None:
+            raise ValueError(
+                f"needs at_most or at_least: write {{metric: {self.metric}, at_most: 1}}"
+            )
+        if self.at_most is not None and self.at_least is not None and self.at_least > self.at_most:
+            raise ValueError(
+                f"at_least ({self.at_least:g}) must not be above at_most ({self.at_most:g})"
+            )
+        return self
+
+    def excess(self, value: float) -> float:
+        """By how much `value` breaks the bound, as a share of it; negative where it keeps it.
+
+        A bound of 0 counts as 1; a value that is no number breaks every bound.
+        """
+        if math.isnan(value):
+            return math.inf
+        excesses = []
+        if self.at_most is not None:
+            excesses.append((value - self.at_most) / (abs(self.at_most) or 1))
+        if self.at_least is not None:
+            excesses.append((self.at_least - value) / (abs(self.at_least) or 1))
+        return max(excesses)
+
+    def __str__(self) -> str:
+        low = "" if self.at_least is None else f" at least {self.at_least:g}"
+        high = "" if self.at_most is None else f" at most {self.at_most:g}"
+        return f"{self.metric}{low}{' and' if low and high else ''}{high}"
+
+
+class StopSpec(Spec):
+    """What ends a study before its trials and its timeout do.
+
+    `target` is a value of the first objective that a trial trained in full reaches;
+    `no_improvement` so many trials in a row that were trained in full, or diverged, without a
+    better one; `epochs` so many trained in all.
+    """
+
+    target: Finite | None = None
+    no_improvement: Count | None = None
+    epochs: Count | None = None
+
+    def __str__(self) -> str:
+        rules = []
+        if self.target is not None:
+            rules.append(f"at {self.target:g}")
+        if self.no_improvement is not None:
+            rules.append(
+                f"after {count_text(self.no_improvement, 'trial')} in full without a better one"
+            )
+        if self.epochs is not None:
+            rules.append(f"after {count_text(self.epochs, 'epoch')}")
+        return ", ".join(rules)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The objectives, the first of which leads, and the constraints of a search.
+
+    Schedulers and the choice of a winner follow the first objective.
+    """
+
+    objectives: tuple[Objective, ...]
+    constraints: tuple[Constraint, ...] = ()
+
+    @property
+    def first(self) -> Objective:
+        """The objective that schedulers follow, a metric of every epoch."""
+        return self.objectives[0]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Every metric that an objective or a constraint names, once."""
+        names = [o.metric for o in self.objectives] + [c.metric for c in self.constraints]
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about the objectives, as sentences."""
+        return tuple(
+            f"to {objective} is to seek what is worse; it is done as it is written"
+            for objective in self.objectives
+            if objective.is_backwards
+        )
+
+    def values(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        """The objectives' values, smaller is better; of a trial that has all of the metrics."""
+        return tuple(o.loss(metrics[o.metric]) for o in self.objectives)
+
+    def violation(self, metrics: Mapping[str, float]) -> float:
+        """By how much the constraints on these metrics are broken, in all; 0 where none is."""
+        return sum(
+            max(0.0, constraint.excess(metrics[constraint.metric]))
+            for constraint in self.constraints
+            if constraint.metric in metrics
+        )

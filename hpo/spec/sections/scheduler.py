@@ -1,0 +1,144 @@
+"""What a spec says about the scheduler: which trials are given more epochs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hpo.spec.marks import Count, NonNegative, Share, Spec
+from hpo.spec.sections.population import Pbt
+from hpo.spec.sections.pruner import PrunerSpec
+
+
+class AutoScheduler(Spec):
+    """Successive halving, 1 in 4 going on from 1/16 of `train.epochs`; none below 4 epochs."""
+
+    name: Literal["auto"]
+
+
+class NoScheduler(Spec):
+    """Every trial trains to `train.epochs`."""
+
+    name: Literal["none"]
+
+
+class Median(Spec):
+    """Prunes a trial that is worse than the median of the others (Golovin et al. 2017).
+
+    `min_epochs`, by default an eighth of `train.epochs`, is where trials are first compared.
+    """
+
+    name: Literal["median"]
+    min_epochs: Count | None = None
+    startup_trials: Count = 5
+
+    def first_comparison(self, epochs: int) -> int:
+        """`min_epochs` where trainings have `epochs`."""
+        return self.min_epochs or max(1, epochs // 8)
+
+
+class SuccessiveHalving(Spec):
+    """Brackets of trials of which the best 1/eta go on at each rung (Jamieson et al. 2016)."""
+
+    name: Literal["successive_halving"]
+    min_epochs: Count = 1
+    eta: Annotated[int, Field(ge=2)] = 3
+
+
+class Asha(Spec):
+    """Asynchronous successive halving (Li et al. 2020)."""
+
+    name: Literal["asha"]
+    min_epochs: Count = 1
+    eta: Annotated[int, Field(ge=2)] = 3
+
+
+class Hyperband(Spec):
+    """Successive halving at several ratios of trials to budget (Li et al. 2018)."""
+
+    name: Literal["hyperband"]
+    min_epochs: Count = 1
+    eta: Annotated[int, Field(ge=2)] = 3
+
+
+class Bohb(Spec):
+    """Hyperband whose sampler fits the results of one budget (Falkner et al. 2018).
+
+    `random_share` of the trials are random draws. A budget is fitted from `min_points` + 2 results
+    on; by default `min_points` is one more than the space has dimensions.
+    """
+
+    name: Literal["bohb"]
+    min_epochs: Count = 1
+    eta: Annotated[int, Field(ge=2)] = 3
+    random_share: Share = 1 / 3
+    min_points: Count | None = None
+
+
+class Patience(Spec):
+    """Stops a trial that has made too little progress in `epochs` epochs to become the best.
+
+    `epochs` is by default a tenth of `train.epochs`, but 3 at least. A trial whose loss has not
+    improved by more than `min_delta` in them halts, even where it is the best so far.
+    """
+
+    name: Literal["patience"]
+    epochs: Count | None = None
+    min_delta: NonNegative = 0.0
+    min_epochs: Count = 1
+
+    def patience(self, epochs: int) -> int:
+        """The epochs of patience where trainings have `epochs`."""
+        return self.epochs or max(1, min(max(3, epochs // 10), epochs - 1))
+
+
+class OptunaPruner(Spec):
+    """A pruner of Optuna's, which only stops trials."""
+
+    name: Literal["optuna"]
+    pruner: PrunerSpec
+
+
+SchedulerSpec = Annotated[
+    AutoScheduler
+    | NoScheduler
+    | Median
+    | SuccessiveHalving
+    | Asha
+    | Hyperband
+    | Bohb
+    | Patience
+    | OptunaPruner
+    | Pbt,
+    Field(discriminator="name"),
+]
+
+
+def settled(spec: SchedulerSpec, epochs: int) -> SchedulerSpec:
+    """The scheduler with the numbers in place that follow from how long trainings are."""
+    match spec:
+        case Median():
+            return spec.model_copy(update={"min_epochs": spec.first_comparison(epochs)})
+        case Patience():
+            return spec.model_copy(update={"epochs": spec.patience(epochs)})
+        case _:
+            return spec
+
+
+def budget_mistakes(spec: SchedulerSpec, epochs: int) -> list[tuple[tuple[str, ...], str]]:
+    """What a scheduler asks for that `train.epochs` does not hold, as (key path, sentence)."""
+    wanted: list[tuple[tuple[str, ...], int]] = []
+    if not isinstance(spec, AutoScheduler | NoScheduler | OptunaPruner | Pbt):
+        wanted.append((("min_epochs",), spec.min_epochs or 1))
+    if isinstance(spec, OptunaPruner):
+        least = getattr(spec.pruner, "min_resource", 1)
+        wanted.append((("pruner", "min_resource"), 1 if least == "auto" else least))
+    if isinstance(spec, Patience) and spec.epochs is not None and spec.epochs >= epochs:
+        text = f"{spec.epochs} is not less than train.epochs ({epochs}), so that it stops nobody"
+        return [(("epochs",), f"{text}: lower it or train longer")]
+    return [
+        (path, f"{least} is more than train.epochs ({epochs}): lower it or train longer")
+        for path, least in wanted
+        if least > epochs
+    ]

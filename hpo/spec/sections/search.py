@@ -1,0 +1,164 @@
+"""What a spec says about the search: sampler, objective, when to stop."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from hpo.spec.marks import Count, Positive, Spec
+from hpo.spec.sections.goal import Constraint, Goal, Objective, StopSpec
+from hpo.spec.sections.scheduler import AutoScheduler, SchedulerSpec
+
+# More than any study runs; every trial is planned before the first one starts.
+_MOST_TRIALS = 1_000_000
+
+# The samplers that fit a model to losses, which a scheduler may choose the budget of.
+FITTING = frozenset({"auto", "tpe", "gp", "bayesian", "forest", "extra_trees", "boosted_trees"})
+
+# Samplers that follow a single loss.
+ONE_OBJECTIVE = frozenset(
+    {"cmaes", "curve_gp", "gp", "bayesian", "forest", "extra_trees", "boosted_trees"}
+)
+
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def duration_seconds(value: Any) -> Any:
+    """Seconds from a duration such as `90`, `"90s"`, `"10m"` or `"1h30m"`.
+
+    Raises:
+        ValueError: for text that is not a duration.
+    """
+    if not isinstance(value, str):
+        return value
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", value)
+    if not parts or "".join(number + unit for number, unit in parts) != value:
+        raise ValueError("is not a duration: write 90s, 10m, 1h30m or a number of seconds")
+    return float(sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts))
+
+
+class AutoSampler(Spec):
+    """Picks by dimensions, conditions and objectives, and switches as results come in."""
+
+    name: Literal["auto"]
+
+
+class Grid(Spec):
+    """Every combination of the space's choices, in a seeded order."""
+
+    name: Literal["grid"]
+
+
+class Random(Spec):
+    """Independent draws (Bergstra and Bengio 2012)."""
+
+    name: Literal["random"]
+
+
+class Qmc(Spec):
+    """Quasi-random points that fill the space evenly: a scrambled Sobol' sequence (Owen 1998)."""
+
+    name: Literal["qmc"]
+
+
+class Tpe(Spec):
+    """Tree-structured Parzen estimator (Bergstra et al. 2011), by Optuna.
+
+    `multivariate` models the dimensions under one condition together, which finds what they have to
+    do with each other; without it each is on its own.
+    """
+
+    name: Literal["tpe"]
+    startup_trials: Count = 10
+    multivariate: bool = True
+
+
+class Cmaes(Spec):
+    """Covariance matrix adaptation (Hansen 2016) over the numbers that are always active.
+
+    The other dimensions are searched by TPE, which begins after `startup_trials`.
+    """
+
+    name: Literal["cmaes"]
+    startup_trials: Count = 10
+
+
+class Nsga(Spec):
+    """Genetic search, NSGA-II (Deb et al. 2002) or NSGA-III (Deb and Jain 2014), by Optuna.
+
+    A generation is `population` trials; by default a tenth of the study's, from 10 to 50.
+    """
+
+    name: Literal["nsga2", "nsga3"]
+    population: Annotated[int, Field(ge=2)] | None = None
+
+
+class OptunaGp(Spec):
+    """Bayesian optimisation with a Gaussian process by Optuna; needs the extra `optuna_gp`."""
+
+    name: Literal["optuna_gp"]
+    startup_trials: Count = 10
+
+
+class Surrogate(Spec):
+    """Bayesian optimisation by scikit-optimize; `bayesian` is another word for `gp`."""
+
+    name: Literal["bayesian", "gp", "forest", "extra_trees", "boosted_trees"]
+    acquisition: Literal["ei", "lcb", "pi", "hedge"] = "ei"
+    startup_trials: Count = 10
+
+
+class CurveGp(Spec):
+    """Bayesian optimisation with a Gaussian process over hparams and epochs."""
+
+    name: Literal["curve_gp"]
+    startup_trials: Count = 5
+
+
+SamplerSpec = Annotated[
+    AutoSampler | Grid | Random | Qmc | Tpe | Cmaes | Nsga | OptunaGp | Surrogate | CurveGp,
+    Field(discriminator="name"),
+]
+
+
+def missing_package(spec: SamplerSpec) -> str | None:
+    """What a sampler lacks on this machine, and the cure; None where it lacks nothing."""
+    if isinstance(spec, OptunaGp) and find_spec("torch") is None:
+        cure = "pip install '.[optuna_gp]', or use gp"
+        return f"optuna_gp needs PyTorch, which is not installed: {cure}"
+    return None
+
+
+class SearchSpec(Spec):
+    """How the space is searched, for what, and for how long."""
+
+    sampler: SamplerSpec = AutoSampler(name="auto")
+    scheduler: SchedulerSpec = AutoScheduler(name="auto")
+    objective: Objective | Annotated[tuple[Objective, ...], Field(min_length=1, strict=False)]
+    constraints: Annotated[tuple[Constraint, ...], Field(strict=False)] = ()
+    # Trials proposed together that share a program; with 1 each is proposed on its own.
+    cohort: Count = 1
+    # A total for the study: how many are started, over all its runs.
+    trials: Annotated[Count, Field(le=_MOST_TRIALS)]
+    timeout: Annotated[Positive | None, BeforeValidator(duration_seconds)] = None
+    stop: StopSpec = StopSpec()
+    # Configurations that are tried first, each from the paths of dimensions to values.
+    start: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
+    # Earlier studies to learn from: names in the same storage, or sqlite:///other.db#name. Written
+    # so, because `from` is a word of Python's own.
+    __annotations__["from"] = "Annotated[tuple[str, ...], Field(default=(), strict=False)]"
+
+    @property
+    def goal(self) -> Goal:
+        """The objectives and the constraints."""
+        several = self.objective if isinstance(self.objective, tuple) else (self.objective,)
+        return Goal(several, self.constraints)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The earlier studies to learn from."""
+        found: tuple[str, ...] = getattr(self, "from")
+        return found

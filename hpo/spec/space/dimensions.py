@@ -1,0 +1,276 @@
+"""From the entries of a `space` section to a search space that no trial can fall out of.
+
+Every dimension is tried before anything runs: its bounds and choices are filled into the spec, in
+every combination of the variants and conditions that it depends on.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from hpo.space import Choice, Condition, Dimension, Distribution, SearchSpace
+from hpo.spec.experiment import Training
+from hpo.spec.file.document import Mistake, dotted
+from hpo.spec.fill import filled
+from hpo.spec.marks import Spec, mark_of
+from hpo.spec.schema import (
+    all_leaves,
+    field_errors,
+    leaf_mistake,
+    leaves_at,
+    place_of,
+    spec_mistakes,
+    variants_of,
+)
+from hpo.spec.space.conditions import condition_of
+from hpo.spec.space.entries import Entry
+from hpo.spec.space.limits import limits_of
+from hpo.spec.words import shown, unknown_name
+from hpo.trial import HParam
+
+# Far more combinations of variants than any space has; it only keeps a check from running on.
+_MOST_CONTEXTS = 2_000
+_BOUNDS = ("low", "high")
+
+
+def build_space(
+    entries: Sequence[Entry], values: Mapping[str, Any], included: frozenset[str] = frozenset()
+) -> tuple[SearchSpace, list[Mistake]]:
+    """The search space over the training spec in `values`, or what is wrong with its entries.
+
+    Dimensions come after those that their conditions look at. A condition on a leaf that does not
+    vary is evaluated now; a dimension that can never be active is left out. Entries from
+    `included` spaces may be meant for variants that this spec never takes: those are left out too.
+    """
+    found = [mistake for entry in entries for mistake in _path_mistakes(entry)]
+    wrong = {mistake.path[1] for mistake in found}
+    known = {entry.path: entry for entry in entries if entry.path not in wrong}
+    dimensions: dict[str, Dimension] = {}
+    for entry in known.values():
+        if entry.when is None:
+            dimensions[entry.path] = _dimension(entry, None)
+            continue
+        condition = condition_of(entry, known, values, is_strict=entry.path not in included)
+        if isinstance(condition, Mistake):
+            found.append(condition)
+        elif condition is not False:
+            when = condition if isinstance(condition, Condition) else None
+            dimensions[entry.path] = _dimension(entry, when)
+    ordered, circle = _parents_first(dimensions)
+    if circle:
+        text = f"conditions go round in a circle: {', '.join(sorted(circle))}. Remove one"
+        found.append(Mistake(("space", circle[0], "when"), text))
+    space = SearchSpace(tuple(ordered))
+    reachable: list[Dimension] = []
+    for dimension in space.dimensions:
+        contexts = _contexts(space, dimension)
+        if contexts:
+            reachable.append(dimension)
+            found += _value_mistakes(known[dimension.path], contexts, values)
+    return SearchSpace(tuple(reachable)), found
+
+
+def joint_mistakes(space: SearchSpace, values: Mapping[str, Any]) -> list[Mistake]:
+    """Whole trials that the spec refuses although it takes each of their values."""
+    switches = [d for d in space.dimensions if _is_switch(d.path)]
+    for chosen in islice(_assignments(space, switches), _MOST_CONTEXTS):
+        for end in (0, -1):
+            hparams: dict[str, HParam] = {}
+            for dimension in space.dimensions:
+                if space.is_active(dimension, hparams):
+                    path = dimension.path
+                    hparams[path] = chosen.get(path, _probes(dimension.distribution)[end])
+            mistakes = spec_mistakes(Training, filled(values, hparams))
+            if mistakes:
+                path, text = dotted(mistakes[0].path), mistakes[0].text
+                around = [switch for switch in chosen if _shapes(switch, path)]
+                switch = max(around, key=len, default=None)
+                if switch is None:
+                    return [Mistake(mistakes[0].path, text)]
+                return [Mistake(("space", switch), f"with {shown(chosen[switch])}, {path} {text}")]
+    return []
+
+
+def _dimension(entry: Entry, when: Condition | None) -> Dimension:
+    limits = limits_of(entry) if entry.adapt is True else entry.adapt
+    return Dimension(entry.path, entry.distribution, when, entry.prior, limits)
+
+
+def _path_mistakes(entry: Entry) -> Iterator[Mistake]:
+    path, at = entry.path, ("space", entry.path)
+    leaves = leaves_at(Training, path)
+    if not leaves:
+        yield Mistake(at, no_such_leaf(path))
+        return
+    leaf = leaves[0]
+    variants = variants_of(leaf.owner, leaf.field)
+    is_part = variants is not None and variants.tag is not None
+    if is_part or leaf.is_tag:
+        if not isinstance(entry.distribution, Choice):
+            yield Mistake(at, "is not a number: write {choice: [...]}")
+            return
+        names = {name for leaf in leaves if leaf.is_tag for _, name in leaf.variants[-1:]}
+        for index, value in enumerate(entry.distribution.values):
+            where = entry.place(index)
+            if is_part:
+                found = spec_mistakes(leaf.owner, {leaf.field: value})
+                inside = [mistake for mistake in found if mistake.path[0] == leaf.field]
+                yield from (Mistake((*where, *below[1:]), text) for below, text in inside)
+            elif not isinstance(value, str) or value not in names:
+                yield Mistake(where, unknown_name(str(value), names))
+    elif variants is not None and len(variants.specs) == 1:
+        yield Mistake(at, "is a whole section: name the leaves that vary")
+    elif all(mark_of(leaf.owner, leaf.field) is None for leaf in leaves):
+        yield Mistake(at, f"cannot vary: it is the same for all trials. Set {path} in the spec")
+
+
+def no_such_leaf(path: str) -> str:
+    """`there is no leaf 'model.dropuot'. Did you mean 'model.dropout'? ...`"""
+    known = [name for name, leaf in all_leaves(Training) if _may_vary(leaf.owner, leaf.field)]
+    close = difflib.get_close_matches(path, known, n=1)
+    guess = f" Did you mean '{close[0]}'?" if close else ""
+    part = path.partition(".")[0]
+    beside = sorted({name for name in known if name.startswith(f"{part}.")})
+    listed = f" Known leaves: {', '.join(beside)}." if beside else ""
+    return f"there is no leaf '{path}'.{guess}{listed or ' Write a path such as model.dropout.'}"
+
+
+def _may_vary(owner: type[Spec], field: str) -> bool:
+    variants = variants_of(owner, field)
+    return mark_of(owner, field) is not None or bool(variants and variants.tag)
+
+
+def _parents_first(dimensions: Mapping[str, Dimension]) -> tuple[list[Dimension], list[str]]:
+    """The dimensions in order, and the paths of those that wait for each other."""
+    waiting = dict(dimensions)
+    # A child of a dimension that is left out can never be active either.
+    gone = True
+    while gone:
+        gone = False
+        for path, dimension in list(waiting.items()):
+            if dimension.when is not None and dimension.when.path not in waiting:
+                del waiting[path]
+                gone = True
+    ordered: dict[str, Dimension] = {}
+    while waiting:
+        ready = [d for d in waiting.values() if d.when is None or d.when.path in ordered]
+        if not ready:
+            return list(ordered.values()), list(waiting)
+        ordered[ready[0].path] = waiting.pop(ready[0].path)
+    return list(ordered.values()), []
+
+
+def _contexts(space: SearchSpace, dimension: Dimension) -> list[dict[str, HParam]]:
+    """The hparams that decide on a dimension, in every combination in which it is active."""
+    related: dict[str, Dimension] = {}
+    pending = [dimension]
+    while pending:
+        path = pending[-1].when.path if pending[-1].when else None
+        above = [
+            other
+            for other in space.dimensions
+            if other.path == path or _shapes(other.path, pending[-1].path)
+        ]
+        pending.pop()
+        for other in above:
+            if other.path not in related:
+                related[other.path] = other
+                pending.append(other)
+    deciding = [other for other in space.dimensions if other.path in related]
+    assignments = islice(_assignments(space, deciding), _MOST_CONTEXTS)
+    return [hparams for hparams in assignments if space.is_active(dimension, hparams)]
+
+
+def _assignments(
+    space: SearchSpace, dimensions: Sequence[Dimension]
+) -> Iterator[dict[str, HParam]]:
+    if not dimensions:
+        yield {}
+        return
+    *before, last = dimensions
+    wanted = [
+        value
+        for other in space.dimensions
+        if other.when is not None and other.when.path == last.path
+        for value in other.when.values
+    ]
+    for hparams in _assignments(space, before):
+        if not space.is_active(last, hparams):
+            yield hparams
+            continue
+        extra = [] if isinstance(last.distribution, Choice) else wanted
+        for value in [*_probes(last.distribution), *extra]:
+            yield {**hparams, last.path: value}
+
+
+def _value_mistakes(
+    entry: Entry, contexts: Sequence[Mapping[str, HParam]], values: Mapping[str, Any]
+) -> list[Mistake]:
+    """What the first variant that refuses any of an entry's values refuses of them."""
+    path, at = entry.path, ("space", entry.path)
+    section = path.partition(".")[0]
+    if section not in values:
+        return []
+    seen: set[type[Spec]] = set()
+    for hparams in contexts:
+        here = {name: value for name, value in hparams.items() if name.startswith(section)}
+        base = filled({section: values[section]}, here)
+        place = place_of(Training, base, path)
+        if place is None:
+            return [Mistake(at, _missing_variant(path))]
+        owner, field = place
+        if owner in seen:
+            continue
+        seen.add(owner)
+        if _is_switch(path):
+            continue
+        found = []
+        for index, value in enumerate(_probes(entry.distribution)):
+            errors = field_errors(owner, {field: value})
+            if field in errors:
+                text = leaf_mistake(owner, field, value, errors)
+                if not isinstance(entry.distribution, Choice):
+                    return [Mistake(entry.place(index), f"{_BOUNDS[index]} {text}")]
+                found.append(Mistake(entry.place(index), text))
+        for limit in entry.adapt if isinstance(entry.adapt, tuple) else ():
+            errors = field_errors(owner, {field: limit})
+            if field in errors:
+                found.append(Mistake((*at, "adapt"), leaf_mistake(owner, field, limit, errors)))
+        if found:
+            return found
+    return []
+
+
+def _missing_variant(path: str) -> str:
+    variants = sorted({leaf.variants[-1] for leaf in leaves_at(Training, path)})
+    switch = variants[0][0]
+    names = [name for _, name in variants]
+    listed = names[0] if len(names) == 1 else f"[{', '.join(names)}]"
+    either = " or ".join(names)
+    return f"exists only where {switch} is {either}: add when: {{{switch}: {listed}}}"
+
+
+def _shapes(path: str, other: str) -> bool:
+    """Whether the value at `path` decides which leaves exist around `other`."""
+    if path == other:
+        return False
+    part = path.removesuffix(".name") if _is_switch(path) else None
+    return part is not None and other.startswith(f"{part}.")
+
+
+def _is_switch(path: str) -> bool:
+    leaves = leaves_at(Training, path)
+    if not leaves:
+        return False
+    variants = variants_of(leaves[0].owner, leaves[0].field)
+    return leaves[0].is_tag or bool(variants and variants.tag)
+
+
+def _probes(distribution: Distribution) -> tuple[HParam, ...]:
+    """The values to try: all choices, or both bounds."""
+    if isinstance(distribution, Choice):
+        return distribution.values
+    return (distribution.low, distribution.high)

@@ -1,0 +1,399 @@
+"""The event log: what happened in a study, one value an event, and the state it adds up to.
+
+The log is the truth about a study. `fold` turns it into a `StudyState`, and a driver keeps that
+state up to date with `StudyState.record`, so that what is decided while the study runs and what is
+decided after a resume come from the same values.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypeAlias
+
+from hpo.spec.sections.goal import KNOWN_COSTS, Goal
+from hpo.study.log.lineage import Lineage, Segment, trained_by
+from hpo.study.log.notes import Learn, Move, Note
+from hpo.trial import Exploit, HParams, Trial, Trials, TrialState
+
+Metrics: TypeAlias = Mapping[str, float]
+StopReason: TypeAlias = Literal[
+    "finished",
+    "exhausted",
+    "none_found",
+    "target",
+    "no_improvement",
+    "epochs",
+    "interrupted",
+    "timeout",
+    "failed",
+]
+
+# The pin that is no program's: which leaves the programs of the study merge.
+MERGING = "merging"
+
+
+@dataclass(frozen=True, slots=True)
+class Propose:
+    """A trial begins with these `hparams`; its sampler saw the log up to `history_seq`."""
+
+    kind: ClassVar[str] = "propose"
+    hparams: HParams
+    history_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A trial's validation metrics after `epoch` (1 is the first), in the metrics' own units."""
+
+    kind: ClassVar[str] = "report"
+    epoch: int
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaReport:
+    """What one replica of a trial reports, where a trial trains on several seeds.
+
+    The trial's own `Report`, the mean, follows once all its replicas have reached the epoch.
+    """
+
+    kind: ClassVar[str] = "replica"
+    epoch: int
+    replica: int
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A trial waits at `epoch`: at a rung, or because its lane was needed."""
+
+    kind: ClassVar[str] = "pause"
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """A paused trial runs again, up to and including `to_epoch`."""
+
+    kind: ClassVar[str] = "promote"
+    epoch: int
+    to_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A trial's weights after `epoch` lie in `file`, a name in the study's checkpoint folder.
+
+    Each replica of a trial has its own.
+    """
+
+    kind: ClassVar[str] = "checkpoint"
+    epoch: int
+    file: str
+    sha256: str
+    replica: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a trial costs, by the names of `COSTS`; a later value of a name replaces it."""
+
+    kind: ClassVar[str] = "cost"
+    costs: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A trial will never train again; so many lanes trained `together` with its own, or none."""
+
+    kind: ClassVar[str] = "end"
+    state: TrialState
+    together: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A driver begins or resumes the study; `differences` are sentences for the report."""
+
+    kind: ClassVar[str] = "start"
+    driver: Mapping[str, Any]
+    differences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A driver leaves the study."""
+
+    kind: ClassVar[str] = "stop"
+    reason: StopReason
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the study has done all that its spec asks for."""
+        return self.reason not in ("interrupted", "timeout", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The plan that `program` keeps from now on; a later pin of a program replaces it."""
+
+    kind: ClassVar[str] = "pin"
+    program: str
+    plan: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Where the time of this run went so far: seconds by activity, for each of its threads."""
+
+    kind: ClassVar[str] = "times"
+    threads: Mapping[str, Mapping[str, float]]
+
+
+HappeningToTrial: TypeAlias = Report | ReplicaReport | Pause | Promote | Checkpoint | Cost | End
+Happening: TypeAlias = Propose | HappeningToTrial | Exploit | Start | Stop | Pin | Note | Times
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happened, to which trial if any, at which place in the log and when."""
+
+    seq: int
+    trial: int | None
+    time_ms: int
+    what: Happening
+
+    @property
+    def kind(self) -> str:
+        """The word for what happened: `propose`, `report`, ..."""
+        return self.what.kind
+
+
+@dataclass
+class _Life:
+    """What has become of one trial; lists, because a frozen `Trial` for each report is slow."""
+
+    hparams: HParams
+    state: TrialState = TrialState.RUNNING
+    losses: list[float] = field(default_factory=list)
+    metrics: list[Metrics] = field(default_factory=list)
+    costs: dict[str, float] = field(default_factory=dict)
+    lineage: Lineage = ()
+
+
+@dataclass
+class StudyState:
+    """What the log adds up to; it lives as long as its driver and changes with every event.
+
+    `metrics[n][e - 1]` are trial n's metrics after epoch e, `replicas[n][r][e - 1]` those of its
+    replica r where there are several, `checkpoints` the latest of each (trial, replica), `pins` the
+    plan of each program; `proposed_ms` and `ended_ms` are times by trial, in the order of the log.
+    `ended` has the trials that have ended, in that order, `unfinished` the rest. `epochs` counts
+    all that were reported, of each replica its own.
+    `stop` is how the last driver left, or None while one is at work.
+    """
+
+    goal: Goal
+    seq: int = 0
+    epochs: int = 0
+    metrics: dict[int, list[Metrics]] = field(default_factory=dict)
+    replicas: dict[int, dict[int, list[Metrics]]] = field(default_factory=dict)
+    costs: dict[int, Metrics] = field(default_factory=dict)
+    checkpoints: dict[tuple[int, int], Checkpoint] = field(default_factory=dict)
+    pins: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    proposed_ms: dict[int, int] = field(default_factory=dict)
+    ended_ms: dict[int, int] = field(default_factory=dict)
+    ended: list[int] = field(default_factory=list)
+    together: dict[int, int] = field(default_factory=dict)
+    history_seq: dict[int, int] = field(default_factory=dict)
+    unfinished: set[int] = field(default_factory=set)
+    starts: list[Event] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    stop: Stop | None = None
+    _lives: dict[int, _Life] = field(default_factory=dict, repr=False)
+    _numbers: list[int] = field(default_factory=list, repr=False)
+    _trials: list[Trial] = field(default_factory=list, repr=False)
+    _by_number: dict[int, Trial] = field(default_factory=dict, repr=False)
+    _changed: set[int] = field(default_factory=set, repr=False)
+
+    @property
+    def trials(self) -> Trials:
+        """All trials, by number."""
+        for number in sorted(self._changed):
+            position = bisect_left(self._numbers, number)
+            trial = self._by_number[number] = self._trial(number, self._lives[number])
+            known = position < len(self._trials) and self._trials[position].number == number
+            self._trials[position : position + known] = [trial]
+        self._changed.clear()
+        return Trials(self._trials, (self._by_number[number] for number in sorted(self.unfinished)))
+
+    def trial(self, number: int) -> Trial:
+        """The trial of that number.
+
+        Raises:
+            KeyError: where no trial has it.
+        """
+        if number in self._changed:
+            return self._trial(number, self._lives[number])
+        return self._by_number[number]
+
+    def results(self, number: int) -> Metrics:
+        """A trial's metrics after its last epoch, and what it costs."""
+        life = self._lives[number]
+        return {**(life.metrics[-1] if life.metrics else {}), **life.costs}
+
+    def lineage(self, number: int) -> Lineage:
+        """What the weights of a trial went through, from their start."""
+        life = self._lives[number]
+        return life.lineage or (Segment(number, 0, life.hparams),)
+
+    def line(self, number: int) -> Sequence[Metrics]:
+        """The metrics that a trial's weights came to, epoch by epoch, whoever trained them."""
+        life = self._lives[number]
+        if not life.lineage:
+            return life.metrics
+        return [
+            self.metrics[trained_by(life.lineage, epoch)][epoch - 1]
+            for epoch in range(1, len(life.metrics) + 1)
+        ]
+
+    def __len__(self) -> int:
+        """How many trials there are."""
+        return len(self._lives)
+
+    def record(self, what: Happening, trial: int | None, time_ms: int) -> Event:
+        """Gives what happened the next place in the log and applies it; store what comes back."""
+        event = Event(self.seq + 1, trial, time_ms, what)
+        self.apply(event)
+        return event
+
+    def apply(self, event: Event) -> None:
+        """Takes one event in.
+
+        Raises:
+            ValueError: if the event cannot follow those before it.
+        """
+        if event.seq <= self.seq:
+            raise ValueError(f"event {event.seq} comes after event {self.seq}")
+        match event.what:
+            case Start():
+                self.starts.append(event)
+                self.stop = None
+            case Stop() as stop:
+                self.stop = stop
+            case Pin(program=program, plan=plan):
+                self.pins[program] = plan
+            case Move() | Learn() as note:
+                self.notes.append(note)
+            case Times():
+                pass
+            case Propose() as propose:
+                self._begin(event, propose)
+            case Exploit() as exploit:
+                self._exploit(event, exploit)
+            case what:
+                self._advance(event, what)
+        self.seq = event.seq
+
+    def _trial(self, number: int, life: _Life) -> Trial:
+        goal, violation = self.goal, 0.0
+        values: tuple[float, ...] = ()
+        if len(goal.objectives) > 1 or goal.constraints:
+            results = self.results(number)
+            if life.state is not TrialState.COMPLETE:
+                # What it will have come to is not known yet.
+                results = {name: results[name] for name in KNOWN_COSTS & results.keys()}
+            elif len(goal.objectives) > 1:
+                values = goal.values(results)
+            violation = goal.violation(results)
+        exploited = life.lineage[-1].after if life.lineage else 0
+        losses = tuple(life.losses)
+        return Trial(number, life.hparams, life.state, losses, values, violation, exploited)
+
+    def _begin(self, event: Event, what: Propose) -> None:
+        number = event.trial
+        if number is None or number in self._lives:
+            raise ValueError(f"event {event.seq} proposes trial {number} again")
+        life = _Life(what.hparams)
+        self._lives[number] = life
+        self.metrics[number] = life.metrics
+        self.costs[number] = life.costs
+        self.proposed_ms[number] = event.time_ms
+        self.history_seq[number] = what.history_seq
+        insort(self._numbers, number)
+        self.unfinished.add(number)
+        self._changed.add(number)
+
+    def _exploit(self, event: Event, what: Exploit) -> None:
+        number, source = event.trial, self._lives.get(what.source)
+        life = None if number is None else self._lives.get(number)
+        if number is None or life is None or source is None or len(source.losses) < what.epoch:
+            raise ValueError(f"event {event.seq}: trial {number} cannot go on from {what.source}")
+        life.lineage = (*self.lineage(what.source), Segment(number, what.epoch, what.hparams))
+        # A diverged trial is among the living again; of the epochs that it lost there is nothing.
+        missed = what.epoch - len(life.metrics)
+        life.metrics += [dict.fromkeys(source.metrics[0], math.nan)] * missed
+        life.losses += [math.inf] * (what.epoch - len(life.losses))
+        life.hparams, life.state = what.hparams, TrialState.PAUSED
+        # It has the other's shape now, which decides these; the seconds stay its own.
+        life.costs |= {n: value for n, value in source.costs.items() if n in KNOWN_COSTS}
+        if self.ended_ms.pop(number, None) is not None:
+            # Another list, by which those who follow it notice that one has left.
+            self.ended = [other for other in self.ended if other != number]
+            self.unfinished.add(number)
+        # Its own is of weights that are gone; the other's serves both, for a lane knows its epoch.
+        self.checkpoints.pop((number, 0), None)
+        if (what.source, 0) in self.checkpoints:
+            self.checkpoints[number, 0] = self.checkpoints[what.source, 0]
+        self._changed.add(number)
+
+    def _advance(self, event: Event, what: HappeningToTrial) -> None:
+        number = event.trial
+        life = None if number is None else self._lives.get(number)
+        if number is None or life is None or life.state.is_finished:
+            raise ValueError(f"event {event.seq} ({event.kind}): trial {number} is not under way")
+        match what:
+            case Report(epoch=epoch, metrics=metrics):
+                if epoch != len(life.metrics) + 1:
+                    raise ValueError(f"event {event.seq} reports epoch {epoch} of trial {number}")
+                life.metrics.append(metrics)
+                self.epochs += number not in self.replicas  # of those, each has counted
+                loss = self.goal.first.loss(metrics[self.goal.first.metric])
+                # A trial that has diverged keeps its metrics; its losses stop before that epoch.
+                # Its accuracy is finite even then: NaN logits are a wrong answer like any other.
+                is_finite = all(math.isfinite(value) for value in metrics.values())
+                if is_finite and len(life.losses) == epoch - 1:
+                    life.losses.append(loss)
+            case ReplicaReport(epoch=epoch, replica=replica, metrics=metrics):
+                reports = self.replicas.setdefault(number, {}).setdefault(replica, [])
+                if epoch != len(reports) + 1:
+                    raise ValueError(
+                        f"event {event.seq} reports epoch {epoch} of replica {replica}"
+                    )
+                reports.append(metrics)
+                self.epochs += 1
+            case Pause():
+                life.state = TrialState.PAUSED
+            case Promote():
+                life.state = TrialState.RUNNING
+            case Checkpoint(replica=replica):
+                self.checkpoints[number, replica] = what
+            case Cost(costs=costs):
+                life.costs.update(costs)
+            case End(state=state, together=together):
+                life.state, self.together[number] = state, together
+                self.ended_ms[number] = event.time_ms
+                self.ended.append(number)
+                self.unfinished.discard(number)
+        self._changed.add(number)
+
+
+def fold(events: Iterable[Event], goal: Goal) -> StudyState:
+    """The state that a log adds up to."""
+    state = StudyState(goal)
+    for event in events:
+        state.apply(event)
+    return state

@@ -1,0 +1,400 @@
+"""The driver: the loop that proposes, assigns, records and prunes until the study is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import replace
+
+from hpo.engine.pools.occupant import Report as EpochReport
+from hpo.engine.programs.plans import Plans
+from hpo.engine.training.lane import Lane, abstract_lane
+from hpo.engine.training.tasks import is_finite
+from hpo.study.executors.local import (
+    Clear,
+    Executor,
+    Extend,
+    Failed,
+    Load,
+    Loaded,
+    Message,
+    Order,
+    Put,
+    Refused,
+    Reported,
+    Snapshot,
+    State,
+    Take,
+    Taken,
+    TooLarge,
+)
+from hpo.study.log.events import (
+    Checkpoint,
+    End,
+    Pause,
+    Promote,
+    Propose,
+    Stop,
+    StopReason,
+)
+from hpo.study.loop.assign import Assignment, assign
+from hpo.study.loop.costing import Costing
+from hpo.study.loop.deciding import Rules
+from hpo.study.loop.exploiting import Exploiting
+from hpo.study.loop.occupancy import Occupancy, Seat
+from hpo.study.loop.replicas import Replicas, replica_training
+from hpo.study.loop.states import States
+from hpo.study.loop.stop_rules import StopRules
+from hpo.study.loop.work import Work, WorkOfTrials
+from hpo.study.storage.journal import Journal
+from hpo.trial import HParams, Job, Trial, TrialState
+
+_WAIT_SECONDS = 0.1  # at most; the driver wakes with the first message of a pool
+# A transaction costs milliseconds of a core that trains; what a kill loses of this long is trained
+# again, to the same results.
+_FLUSH_SECONDS = 0.2
+# Starts that are proposed ahead for each lane where the sampler does not look at results.
+_STARTS_AHEAD = 4
+
+
+class Driver:
+    """Runs a study on an executor; `prepare` makes a trial's work, `plans` is for new programs.
+
+    It decides over trials. What it puts into lanes are their runs, one for each seed: what the
+    executor, the lanes and the states call a trial is a run, as `replicas` numbers them.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        journal: Journal,
+        executor: Executor,
+        states: States,
+        prepare: Callable[[HParams, int], Work],
+        plans: Plans,
+        checkpoint_seconds: float,
+    ) -> None:
+        self.differences = 0  # epochs trained again that came out otherwise
+        self.epochs_trained = 0.0
+        self._rules, self._journal, self._executor = rules, journal, executor
+        self._states, self._lanes_each = states, plans.usual.lanes
+        self._work = WorkOfTrials(journal, prepare, plans)
+        self._replicas = Replicas(rules.seeds)
+        # Fewer trials than have been started means no more of them, and those are finished.
+        self._scheduler = rules.scheduler_for(max(rules.trials, len(journal.state)))
+        self._checkpoint_seconds = checkpoint_seconds
+        self._checkpoint_due = time.monotonic() + checkpoint_seconds
+        self._flush_due = 0.0
+        self._snapshots_under_way, self._is_exhausted = 0, False
+        self._lanes = Occupancy(executor.pools)
+        self._costing = Costing(journal)
+        self._stop_rules = StopRules(rules.stop, journal.state)
+        self._in_transit: set[int] = set()  # runs taken out, their states still on the way
+        self._arrived: set[int] = set()
+        self._exploiting = Exploiting(
+            rules.explorer, journal, executor, self._lanes, states, self._work, self._in_transit
+        )
+
+    def run(self, has_to_stop: Callable[[], bool], watch: Callable[[], None]) -> StopReason:
+        """Go on until every trial has ended, or a rule or `has_to_stop` has those under way wait.
+
+        Raises:
+            HpoError: if a trial cannot be trained, or the study cannot be stored.
+        """
+        while True:
+            reason = "interrupted" if has_to_stop() else self._stop_rules.reason()
+            if reason is not None:
+                self._interrupt()
+                return reason
+            seq = self._journal.state.seq
+            self._advance()
+            if time.monotonic() >= self._flush_due:
+                self._flush_due = time.monotonic() + _FLUSH_SECONDS
+                self._journal.flush()
+            watch()
+            if not self.in_training() and not self._in_transit:
+                if self._journal.state.seq > seq:
+                    continue  # trials have just ended: others may start in their place
+                self._journal.flush()
+                return "exhausted" if self._is_exhausted else "finished"
+            for message in self._executor.receive(_WAIT_SECONDS):
+                self._handle(message)
+            self._checkpoint()
+
+    @property
+    def too_large(self) -> Mapping[str, str]:
+        """The programs that fit no device, by their labels, and why."""
+        return self._work.too_large
+
+    # -- deciding ---------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """Prune, replace, propose and assign, from the trials as they stand."""
+        self._exploiting.carry_out(self._scheduler)
+        state = self._journal.state
+        for number in sorted(self._scheduler.eliminated(state.trials) - self.in_training()):
+            self._end(number, TrialState.PRUNED)
+        jobs = self._scheduler.runnable(state.trials, self._window())
+        wanted = {job.trial for job in jobs}
+        for _, _, seat in self._lanes:
+            # So that the sampler is not shown a trial that waits as one that is under way.
+            if not seat.is_training and self._replicas.trial_of(seat.trial) not in wanted:
+                self._pause(seat.trial)
+        self._assign(self._propose(jobs, state.trials))
+
+    def _window(self) -> int:
+        """How many trials may be started ahead of their lanes."""
+        lanes = max(self._lanes_each * self._executor.pools, self._lanes.count)
+        lanes = max(1, lanes // self._rules.seeds)
+        started = sum(
+            trial.state is TrialState.RUNNING and trial.epochs == 0
+            for trial in self._journal.state.trials.unfinished
+        )
+        if not self._rules.is_learning:
+            return max(0, _STARTS_AHEAD * lanes - started)
+        return max(0, lanes - max(len(self.in_training()), started))
+
+    def _propose(self, jobs: Sequence[Job], trials: Sequence[Trial]) -> Sequence[Job]:
+        """Propose the trials that `jobs` would start; the jobs that have a trial."""
+        starts = [job.trial for job in jobs if job.trial >= len(trials)]
+        if not starts or self._is_exhausted:
+            return [job for job in jobs if job.trial < len(trials)]
+        history = self._journal.state.seq
+        proposals = self._rules.sampler.ask(trials, len(starts))
+        for number, hparams in enumerate(proposals, start=len(trials)):
+            self._journal.record(Propose(hparams, history), number)
+            if self._costing.price(number, self._work.of(number).costs):
+                self._end(number, TrialState.INFEASIBLE)
+        total = len(trials) + len(proposals)
+        if len(proposals) < len(starts):
+            # The last bracket is cut short here, and its trials are compared among themselves.
+            self._is_exhausted = True
+            self._scheduler = self._rules.scheduler_for(total)
+            return self._scheduler.runnable(self._journal.state.trials, 0)
+        return [job for job in jobs if job.trial < total]
+
+    def _assign(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            if not self._work.fits(job.trial):
+                self._end(job.trial, TrialState.DIVERGED)
+        jobs = [job for job in jobs if not self._is_finished(job.trial)]
+        runs = [
+            job
+            for job in self._replicas.jobs_of_runs(jobs, self._journal.state)
+            if job.trial not in self._in_transit
+        ]
+        self._settle({job.trial for job in runs})
+        answers = assign(
+            self._lanes.views(),
+            runs,
+            lambda run: self._work_of(run).program.label,
+            self._work.lanes_of,
+        )
+        for pool, answer in enumerate(answers):
+            self._order(pool, answer)
+        for _, _, seat in self._lanes:
+            if not seat.is_training:
+                self._pause(seat.trial)
+
+    def _settle(self, wanted: Set[int]) -> None:
+        """Runs that were taken out in training wait as paused ones if no job is theirs now."""
+        for run in self._arrived - wanted:
+            self._pause(run)
+        self._arrived.clear()
+
+    def _order(self, pool: int, answer: Assignment) -> None:
+        if not answer:
+            return
+        orders: list[Order] = []
+        for index in answer.takes:
+            seat = self._lanes.seat(pool, index)
+            if not seat.is_training:
+                self._pause(seat.trial)
+            orders.append(Take(index))
+            self._in_transit.add(seat.trial)
+            self._lanes.leave(pool, index)
+        if answer.loads is not None:
+            work = self._work_of(answer.puts[0][1].trial)
+            plans = self._work.plans_of(work.program.label)
+            orders.append(Load(work.program, plans, work.data))
+            self._lanes.load(pool, work.program.label, plans.usual.lanes)
+        for index, job in answer.extends:
+            self._promote(job)
+            self._lanes.seat(pool, index).to_epoch = job.to_epoch
+            orders.append(Extend(index, job.to_epoch))
+        self._executor.send(pool, orders)
+        for index, job in answer.puts:
+            self._executor.send(pool, [self._put(pool, index, job)])
+
+    def _put(self, pool: int, index: int, job: Job) -> Put:
+        work, replica = self._work_of(job.trial), self._replicas.replica_of(job.trial)
+        self._promote(job)
+        lane: Lane | None = None
+        checkpoints = self._journal.state.checkpoints
+        checkpoint = checkpoints.get((self._replicas.trial_of(job.trial), replica))
+        if job.from_epoch > 0 or checkpoint is not None:
+            lane = self._states.find(job.trial, abstract_lane(work.program), checkpoint)
+        epoch = 0 if lane is None else int(lane.step) // work.steps
+        self._lanes.sit(pool, index, Seat(job.trial, epoch, job.to_epoch))
+        training, timed = replica_training(work.training, replica), self._costing.is_timed
+        return Put(index, job.trial, training, work.knobs, lane, job.to_epoch, work.changes, timed)
+
+    def _work_of(self, run: int) -> Work:
+        return self._work.of(self._replicas.trial_of(run))
+
+    # -- hearing ----------------------------------------------------------------------------------
+
+    def _handle(self, message: Message) -> None:
+        match message:
+            case Reported(_, reports, epochs, seconds):
+                self.epochs_trained += epochs - sum(not is_finite(r.metrics) for r in reports)
+                self._costing.spend(seconds, self._replicas)
+                for report in reports:
+                    self._report(report)
+            case Taken(_, states, is_snapshot):
+                if is_snapshot:
+                    self._snapshots_under_way -= 1
+                    current = self._exploiting.current(states)
+                    self._states.save(s for s in current if not self._is_over(s.trial))
+                else:
+                    for state in states:
+                        self._arrive(state)
+            case Loaded(pool, program, plan):
+                self._work.pin(program, plan)
+                if self._lanes.programs[pool] == program.label:
+                    self._lanes.widen(pool, plan.lanes)
+            case Refused(pool, runs):
+                self._in_transit.difference_update(runs)
+                for run in runs:
+                    self._leave(run)
+                    self._pause(run)
+                self._lanes.shrink(pool, self._lane_count(pool))
+            case TooLarge(pool, program, reason):
+                self._lanes.load(pool, None, 0)
+                for number in self._work.give_up(program.label, reason):
+                    self._end(number, TrialState.DIVERGED)
+            case Failed(_, error):
+                self._journal.record(Stop("failed"))
+                self._journal.flush()
+                raise error
+
+    def _lane_count(self, pool: int) -> int:
+        label = self._lanes.programs[pool]
+        return 0 if label is None else self._work.lanes_of(label)
+
+    def _arrive(self, state: State) -> None:
+        self._in_transit.discard(state.trial)
+        if not self._is_over(state.trial):
+            self._arrived.add(state.trial)
+            self._states.hold(state)
+
+    def _report(self, report: EpochReport) -> None:
+        run, state = report.trial, self._journal.state
+        number = self._replicas.trial_of(run)
+        if self._is_finished(number):
+            return
+        for _, _, seat in self._lanes.of(run):
+            seat.epoch = report.epoch
+        known = self._replicas.known(state, run)
+        if report.epoch <= len(known):
+            if known[report.epoch - 1] != report.metrics:
+                self.differences += 1
+            if not is_finite(report.metrics):
+                self._end(number, TrialState.DIVERGED)
+            return
+        for what in self._replicas.taken_in(state, run, report.epoch, report.metrics):
+            self._journal.record(what, number)
+        self._costing.note(number, report.costs)
+        if not is_finite(report.metrics):
+            self._clear(run)
+        if self._replicas.has_diverged(state, number):
+            self._end(number, TrialState.DIVERGED)
+        elif state.trial(number).epochs == self._rules.epochs:
+            self._end(number, TrialState.COMPLETE)
+
+    def in_training(self) -> set[int]:
+        """The trials whose lanes have work."""
+        return {self._replicas.trial_of(run) for run in self._lanes.in_training()}
+
+    def _is_finished(self, number: int) -> bool:
+        return number not in self._journal.state.unfinished
+
+    def _is_over(self, run: int) -> bool:
+        return self._is_finished(self._replicas.trial_of(run))
+
+    # -- recording --------------------------------------------------------------------------------
+
+    def _pause(self, run: int) -> None:
+        """A run waits; its trial does so unless another of its runs is at work."""
+        trial = self._journal.state.trial(self._replicas.trial_of(run))
+        if trial.state is TrialState.RUNNING and trial.epochs > 0:
+            others = {*self._replicas.runs_of(trial.number)} - {run}
+            if others.isdisjoint(self._lanes.in_training() | self._in_transit):
+                self._costing.settle(trial.number)
+                self._journal.record(Pause(trial.epochs), trial.number)
+
+    def _promote(self, job: Job) -> None:
+        trial = self._journal.state.trial(self._replicas.trial_of(job.trial))
+        if trial.state is TrialState.PAUSED:
+            self._journal.record(Promote(trial.epochs, job.to_epoch), trial.number)
+
+    def _end(self, number: int, end: TrialState) -> None:
+        self._costing.settle(number)
+        self._journal.record(End(end, self._work.together(number)), number)
+        self._work.forget(number)
+        for run in self._replicas.runs_of(number):
+            self._clear(run)
+
+    def _clear(self, run: int) -> None:
+        """A run will never train again."""
+        self._states.forget(run)
+        for pool, index in self._leave(run):
+            self._executor.send(pool, [Clear(index)])
+
+    def _leave(self, run: int) -> list[tuple[int, int]]:
+        """Empty the lanes of a run; where they were, as (pool, lane)."""
+        left = [(pool, index) for pool, index, _ in self._lanes.of(run)]
+        for pool, index in left:
+            self._lanes.leave(pool, index)
+        return left
+
+    # -- keeping ----------------------------------------------------------------------------------
+
+    def _checkpoint(self) -> None:
+        """Every `checkpoint_seconds`, read the lanes and write what the disk does not have."""
+        self._record_checkpoints(self._states.written())
+        if self._snapshots_under_way or time.monotonic() < self._checkpoint_due:
+            return
+        self._checkpoint_due = time.monotonic() + self._checkpoint_seconds
+        self._states.save()
+        self._exploiting.expect_snapshots()
+        for pool, program in enumerate(self._lanes.programs):
+            if program is not None:
+                self._executor.send(pool, [Snapshot()])
+                self._snapshots_under_way += 1
+
+    def _interrupt(self) -> None:
+        """Take every trial out of its lane and write it, so that nothing is trained twice."""
+        for pool in range(self._executor.pools):
+            self._executor.send(pool, [Take(index) for index in self._lanes.occupied(pool)])
+        self._executor.close()
+        for message in self._executor.receive(_WAIT_SECONDS):
+            self._handle(message)
+        self._settle(frozenset())
+        self._states.save()
+        self._record_checkpoints(self._states.written(wait=True))
+        self._journal.flush()
+
+    def _record_checkpoints(self, checkpoints: Sequence[tuple[int, Checkpoint]]) -> None:
+        """Refer to the files that are on disk, then delete those that nothing refers to."""
+        for run, checkpoint in checkpoints:
+            if not self._is_over(run):
+                own = replace(checkpoint, replica=self._replicas.replica_of(run))
+                self._costing.settle(self._replicas.trial_of(run))
+                self._journal.record(own, self._replicas.trial_of(run))
+        if checkpoints:
+            self._journal.flush()
+            state = self._journal.state
+            self._states.sweep(
+                c.file for (n, _), c in state.checkpoints.items() if not self._is_finished(n)
+            )

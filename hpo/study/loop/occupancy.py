@@ -1,0 +1,94 @@
+"""Which trial is in which lane of which pool, as the driver knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hpo.study.loop.assign import Occupant, PoolView
+
+
+@dataclass
+class Seat:
+    """A lane's trial: the epochs that it has had, and those that it is to have."""
+
+    trial: int
+    epoch: int
+    to_epoch: int
+
+    @property
+    def is_training(self) -> bool:
+        """Whether it has work, rather than waits for its next job."""
+        return self.epoch < self.to_epoch
+
+
+class Occupancy:
+    """The programs of the pools, by their labels, and the trials in their lanes."""
+
+    def __init__(self, pools: int) -> None:
+        self.programs: list[str | None] = [None] * pools
+        self._lanes: list[list[Seat | None]] = [[] for _ in range(pools)]
+
+    def load(self, pool: int, label: str | None, lanes: int) -> None:
+        """A pool changes to a program; its lanes are empty."""
+        self.programs[pool] = label
+        self._lanes[pool] = [None] * lanes
+
+    def sit(self, pool: int, lane: int, seat: Seat) -> None:
+        """A trial is put into a lane."""
+        self._lanes[pool][lane] = seat
+
+    def seat(self, pool: int, lane: int) -> Seat:
+        """The trial in a lane that is not empty."""
+        seat = self._lanes[pool][lane]
+        assert seat is not None, f"lane {lane} of pool {pool} is empty"
+        return seat
+
+    def leave(self, pool: int, lane: int) -> None:
+        """A lane is empty from now on."""
+        self._lanes[pool][lane] = None
+
+    def shrink(self, pool: int, lanes: int) -> None:
+        """A pool has fewer lanes than was thought."""
+        del self._lanes[pool][lanes:]
+
+    def widen(self, pool: int, lanes: int) -> None:
+        """A pool has as many lanes, perhaps more than was thought."""
+        self._lanes[pool] += [None] * (lanes - len(self._lanes[pool]))
+
+    @property
+    def count(self) -> int:
+        """How many lanes there are in all pools."""
+        return sum(map(len, self._lanes))
+
+    def occupied(self, pool: int) -> list[int]:
+        """The lanes of a pool that hold a trial."""
+        return [lane for lane, seat in enumerate(self._lanes[pool]) if seat is not None]
+
+    def of(self, trial: int) -> Iterator[tuple[int, int, Seat]]:
+        """Where a trial sits, as (pool, lane, seat); nothing for one that does not."""
+        return ((p, n, seat) for p, n, seat in self if seat.trial == trial)
+
+    def in_training(self) -> set[int]:
+        """The trials whose lanes have work."""
+        return {seat.trial for _, _, seat in self if seat.is_training}
+
+    def views(self) -> list[PoolView]:
+        """The pools as `assign` looks at them."""
+        return [
+            PoolView(
+                program,
+                tuple(
+                    None if seat is None else Occupant(seat.trial, seat.is_training)
+                    for seat in lanes
+                ),
+            )
+            for program, lanes in zip(self.programs, self._lanes, strict=True)
+        ]
+
+    def __iter__(self) -> Iterator[tuple[int, int, Seat]]:
+        """Every trial that sits in a lane, as (pool, lane, seat)."""
+        for pool, lanes in enumerate(self._lanes):
+            for lane, seat in enumerate(lanes):
+                if seat is not None:
+                    yield pool, lane, seat

@@ -1,0 +1,109 @@
+"""The states of trials that are not in a lane: in memory, and as checkpoints on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import replace
+
+import jax
+
+from hpo.engine.training.lane import Lane, lane_from_arrays, lane_to_arrays
+from hpo.study.executors.local import State
+from hpo.study.log.events import Checkpoint
+from hpo.study.storage.checkpoints import CheckpointWriter
+
+# Paused trials are kept in memory up to this many bytes; the others are read from disk again.
+_MEMORY_BYTES = 2**30
+
+
+class States:
+    """Where the driver keeps trials between two lanes.
+
+    A checkpoint is a cache: a trial whose state is found nowhere trains again from its start, which
+    gives the same results.
+    """
+
+    def __init__(self, writer: CheckpointWriter, memory_bytes: int = _MEMORY_BYTES) -> None:
+        self._writer = writer
+        self._memory_bytes = memory_bytes
+        self._held: dict[int, State] = {}
+        self._saved_steps: dict[int, int] = {}
+        self._pending: list[tuple[State, Future[tuple[str, str] | None]]] = []
+
+    def hold(self, state: State) -> None:
+        """Keep the state of a trial that has left its lane."""
+        self._held[state.trial] = state
+        self._make_room()
+
+    def find(self, trial: int, like: Lane, checkpoint: Checkpoint | None) -> Lane | None:
+        """The newest state of a trial, to be a lane such as `like`; None where there is none."""
+        if trial in self._held:
+            return self._held.pop(trial).lane
+        if checkpoint is None:
+            return None
+        arrays = self._writer.folder.load(checkpoint.file, checkpoint.sha256)
+        return None if arrays is None else lane_from_arrays(like, arrays)
+
+    def forget(self, trial: int) -> None:
+        """Drop the state of a trial that has ended."""
+        self._held.pop(trial, None)
+        self._saved_steps.pop(trial, None)
+
+    def copy(self, source: int, trial: int) -> None:
+        """Keep the state of `source` as that of `trial` as well, in place of its own."""
+        self.forget(trial)
+        # What is being written is of weights that are gone.
+        self._pending = [one for one in self._pending if one[0].trial != trial]
+        if source in self._held:
+            self.hold(replace(self._held[source], trial=trial))
+
+    def save(self, states: Iterable[State] = ()) -> None:
+        """Begin to write these states and those held, where the disk has none as new."""
+        for state in [*self._held.values(), *states]:
+            if state.steps > self._saved_steps.get(state.trial, 0):
+                self._write(state)
+
+    def written(self, wait: bool = False) -> list[tuple[int, Checkpoint]]:
+        """Checkpoints that have reached the disk since the last call, with their trials."""
+        ready, self._pending = self._pending, []
+        checkpoints = []
+        for state, future in ready:
+            if not (wait or future.done()):
+                self._pending.append((state, future))
+                continue
+            saved = future.result()
+            if saved is not None:
+                checkpoints.append((state.trial, Checkpoint(state.epoch, *saved)))
+            elif self._saved_steps.get(state.trial) == state.steps:
+                del self._saved_steps[state.trial]  # the disk has none, so the memory keeps it
+        return checkpoints
+
+    def sweep(self, referenced: Iterable[str]) -> None:
+        """Delete the checkpoints that the log does not refer to."""
+        self._writer.folder.sweep(referenced)
+
+    def _write(self, state: State) -> None:
+        self._saved_steps[state.trial] = state.steps
+        future = self._writer.submit(state.trial, state.steps, lane_to_arrays(state.lane))
+        self._pending.append((state, future))
+
+    def _make_room(self) -> None:
+        excess = sum(_bytes(state.lane) for state in self._held.values()) - self._memory_bytes
+        if excess <= 0:
+            return
+        waiting = {state.trial for state, _ in self._pending}
+        for number, state in list(self._held.items()):
+            if excess <= 0:
+                return
+            excess -= _bytes(state.lane)
+            if number in waiting:
+                continue
+            if self._saved_steps.get(number, 0) < state.steps:
+                self._write(state)
+            else:
+                del self._held[number]
+
+
+def _bytes(lane: Lane) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(lane))

@@ -1,0 +1,79 @@
+"""When a study has done enough before its trials are used up: decided by its log alone."""
+
+from __future__ import annotations
+
+import math
+
+from hpo.search.proposals.remaining import DRAWS
+from hpo.search.results.pareto import dominates
+from hpo.spec.sections.goal import StopSpec
+from hpo.spec.words import count_text
+from hpo.study.log.events import StopReason, StudyState
+from hpo.trial import Trial, TrialState
+
+
+class StopRules:
+    """The rules of a spec, kept in step with a study by looking at the trials that have ended.
+
+    A memory for speed alone: it answers the same for the same log, whatever it saw before.
+    """
+
+    def __init__(self, spec: StopSpec, state: StudyState) -> None:
+        self._spec, self._state = spec, state
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        self._ended = self._state.ended
+        self._seen: int = 0
+        self._without_better: int = 0
+        self._best: list[tuple[float, ...]] = []  # of one objective the best, of several the front
+        self._has_target: bool = False
+
+    def reason(self) -> StopReason | None:
+        """Why the study should stop now; None where it should not."""
+        state, spec = self._state, self._spec
+        if self._ended is not state.ended:
+            self._start_anew()  # a trial that had ended is among the living again
+        for number in state.ended[self._seen :]:
+            self._take_in(state.trial(number))
+        self._seen = len(state.ended)
+        if self._has_target:
+            return "target"
+        if spec.no_improvement is not None and self._without_better >= spec.no_improvement:
+            return "no_improvement"
+        if spec.epochs is not None and state.epochs >= spec.epochs:
+            return "epochs"
+        return None
+
+    def _take_in(self, trial: Trial) -> None:
+        # Pruned trials say little: a rung ends many of them at once, before its best have gone on.
+        if trial.state not in (TrialState.COMPLETE, TrialState.DIVERGED):
+            return
+        is_feasible = trial.state is TrialState.COMPLETE and trial.violation == 0
+        values = (trial.values or trial.losses[-1:]) if is_feasible else ()
+        if not values or any(best == values or dominates(best, values) for best in self._best):
+            self._without_better += 1
+            return
+        self._without_better = 0
+        self._best = [best for best in self._best if not dominates(values, best)] + [values]
+        target, objective = self._spec.target, self._state.goal.first
+        self._has_target |= values[0] <= (-math.inf if target is None else objective.loss(target))
+
+
+def stop_sentence(reason: StopReason, spec: StopSpec) -> str | None:
+    """Why a study stops early, and what to change to go on; None where that goes without saying."""
+    match reason:
+        case "target":
+            return f"a trial has reached search.stop.target ({spec.target:g}): set another to go on"
+        case "no_improvement":
+            count = count_text(spec.no_improvement or 0, "trial")
+            return f"nothing better in {count} (search.stop.no_improvement): set more to go on"
+        case "none_found":
+            return (
+                f"none of {DRAWS:,} configurations drawn was new and kept the rules: loosen"
+                " space.forbid, or narrow the dimensions to what is allowed"
+            )
+        case "epochs":
+            count = count_text(spec.epochs or 0, "epoch")
+            return f"search.stop.epochs is reached ({count}): set more to go on"
+    return None

@@ -1,0 +1,100 @@
+"""What each trial is to the engine: its filled-in spec, its program and the plan of that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from hpo.data.dataset import DataSet
+from hpo.engine.pools.occupant import Changes
+from hpo.engine.program import Program
+from hpo.engine.programs.plans import Plan, Plans
+from hpo.spec.experiment import Training
+from hpo.study.log.events import Pin
+from hpo.study.storage.journal import Journal
+from hpo.trial import HParams
+
+
+@dataclass(frozen=True)
+class Work:
+    """A trial made ready: its filled-in spec and what the engine makes of it."""
+
+    training: Training
+    program: Program
+    knobs: np.ndarray
+    data: DataSet
+    changes: Changes = ()
+    costs: Mapping[str, float] = field(default_factory=dict)  # known before it trains
+
+    @property
+    def steps(self) -> int:
+        """Steps an epoch."""
+        return int(self.program.steps(self.training.data.batch_size))
+
+
+class WorkOfTrials:
+    """The work of the trials that have not ended, and the pinned plans of their programs.
+
+    `too_large` holds the programs that fit no device, by their labels, and why.
+    """
+
+    def __init__(
+        self, journal: Journal, prepare: Callable[[HParams, int], Work], plans: Plans
+    ) -> None:
+        self.too_large: dict[str, str] = {}
+        self._journal, self._prepare, self._plans = journal, prepare, plans
+        self._work: dict[int, Work] = {}
+        self._pinned: dict[str, Plan] = {}
+
+    def of(self, number: int) -> Work:
+        """The work of a trial, made ready at the first call."""
+        if number not in self._work:
+            lineage = self._journal.state.lineage(number)
+            # The first trial of the line gave the weights, and with them its random stream.
+            first, *later = (self._prepare(s.hparams, lineage[0].trial) for s in lineage)
+            assert all(work.program == first.program for work in later)
+            changes = zip((s.after for s in lineage[1:]), (w.knobs for w in later), strict=True)
+            self._work[number] = replace(first, changes=tuple(changes))
+        return self._work[number]
+
+    def forget(self, number: int) -> None:
+        """A trial has ended."""
+        self._work.pop(number, None)
+
+    def fits(self, number: int) -> bool:
+        """Whether a trial's program fits the devices, as far as is known."""
+        return not self.too_large or self.of(number).program.label not in self.too_large
+
+    def give_up(self, label: str, reason: str) -> list[int]:
+        """Note that a program fits no device; the trials that end by that."""
+        self.too_large[label] = reason
+        return [number for number, work in self._work.items() if work.program.label == label]
+
+    def plans_of(self, label: str) -> Plans:
+        """The plan of a program: the pinned one, or those to choose from."""
+        if label not in self._pinned:
+            pins = self._journal.state.pins
+            if label not in pins:
+                return self._plans
+            self._pinned[label] = Plan.from_pin(pins[label])
+        return Plans(self._pinned[label])
+
+    def lanes_of(self, label: Hashable) -> int:
+        """How many lanes a pool of that program has, as far as is known."""
+        assert isinstance(label, str)
+        return self.plans_of(label).usual.lanes
+
+    def together(self, number: int) -> int:
+        """How many lanes of a device train at once with a trial's, by the plan of its program."""
+        work = self._work.get(number)
+        return 0 if work is None else self.plans_of(work.program.label).usual.together
+
+    def pin(self, program: Program, plan: Plan) -> None:
+        """Keep a plan for the rest of the study, or until it goes on with more or fewer devices."""
+        self.plans_of(program.label)  # reads the pin, if there is one
+        pinned = self._pinned.get(program.label)
+        if pinned is None or (pinned, pinned.devices) != (plan, plan.devices):
+            self._pinned[program.label] = plan
+            self._journal.record(Pin(program.label, {**plan.pin(), "program": str(program)}))

@@ -1,0 +1,223 @@
+"""Checkpoint files: a cache of trials' weights beside the database, never the truth.
+
+A file is in the safetensors format, complete or absent, and never changes: its name holds part of
+its hash. Whatever is wrong with one, the trial is trained again from the start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import ml_dtypes
+import numpy as np
+
+from hpo.engine.stopwatch import Stopwatch
+from hpo.study.storage.database import database_path, parsed_url
+
+_LOG = logging.getLogger(__name__)
+
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "BOOL": np.dtype(np.bool_),
+    "U8": np.dtype(np.uint8),
+    "I8": np.dtype(np.int8),
+    "U16": np.dtype("<u2"),
+    "I16": np.dtype("<i2"),
+    "U32": np.dtype("<u4"),
+    "I32": np.dtype("<i4"),
+    "U64": np.dtype("<u8"),
+    "I64": np.dtype("<i8"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+    "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn),
+    "F8_E5M2": np.dtype(ml_dtypes.float8_e5m2),
+}
+_CODES = {dtype: code for code, dtype in _DTYPES.items()}
+
+
+class CheckpointFolder:
+    """The checkpoints of one study; `path` is made with the first of them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._unreferenced: set[str] = set()  # saved by this process, not yet seen in a sweep
+
+    @classmethod
+    def beside(cls, url: str, study: str) -> CheckpointFolder:
+        """`<database>.checkpoints/<study>`; for a server, in the working directory."""
+        database = parsed_url(url)
+        file = database_path(database) or Path.cwd() / (database.database or "hpo")
+        return cls(file.with_name(f"{file.name}.checkpoints") / _folder_name(study))
+
+    def save(self, trial: int, progress: int, leaves: Mapping[str, np.ndarray]) -> tuple[str, str]:
+        """Writes a trial's arrays: the file's name and SHA-256, once it is safely on disk.
+
+        `progress` is how far the trial is, in epochs or steps; it shows in the name.
+
+        Raises:
+            OSError: if it cannot be written, with nothing left behind.
+        """
+        chunks = _encoded(leaves)
+        digest = hashlib.sha256()
+        for chunk in chunks:
+            digest.update(chunk)
+        sha256 = digest.hexdigest()
+        name = f"{trial}-{progress}-{sha256[:8]}.safetensors"
+        temporary = self.path / f".{name}.{os.getpid()}.tmp"
+        self._unreferenced |= {name, temporary.name}
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                file.writelines(chunks)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path / name)
+            _sync_folder(self.path)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        finally:
+            self._unreferenced.discard(temporary.name)
+        return name, sha256
+
+    def load(self, name: str, sha256: str) -> dict[str, np.ndarray] | None:
+        """The arrays of a checkpoint; None, with a logged reason, where it is missing or broken."""
+        try:
+            content = bytearray((self.path / name).read_bytes())
+        except OSError as error:
+            reason = error.strerror or str(error)
+        else:
+            if hashlib.sha256(content).hexdigest() == sha256:
+                return _decoded(content)
+            reason = "its content has changed"
+        _LOG.warning(
+            "checkpoint %s: %s; its trial is trained again from the start.",
+            self.path / name,
+            reason,
+        )
+        return None
+
+    def sweep(self, referenced: Iterable[str]) -> int:
+        """Deletes the files that no event refers to and counts them.
+
+        A file that this process has saved stays until its name has been among `referenced` once:
+        its event may be on the way to the log.
+        """
+        # Listed first: a file that the writer begins after this is not looked at.
+        files = [*self.path.iterdir()] if self.path.is_dir() else []
+        kept = set(referenced)
+        self._unreferenced -= kept
+        kept |= self._unreferenced
+        unreferenced = [file for file in files if file.name not in kept]
+        for file in unreferenced:
+            file.unlink(missing_ok=True)
+        return len(unreferenced)
+
+    def clear(self) -> None:
+        """Deletes every file, once no trial will train again; the writer must be closed."""
+        self._unreferenced.clear()
+        self.sweep(())
+
+    def set_aside(self, study: str) -> None:
+        """Follows the study to its new name, under which later checkpoints are found."""
+        target = self.path.with_name(_folder_name(study))
+        with suppress(FileNotFoundError):
+            self.path.rename(target)
+        self.path = target
+
+
+class CheckpointWriter:
+    """Saves checkpoints on a thread of its own; a full disk costs checkpoints, never the study."""
+
+    def __init__(self, folder: CheckpointFolder) -> None:
+        self.folder = folder
+        self.stopwatch = Stopwatch("idle")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="hpo-checkpoints")
+
+    def submit(
+        self, trial: int, progress: int, leaves: Mapping[str, np.ndarray]
+    ) -> Future[tuple[str, str] | None]:
+        """Saves in the background; the future gives None, with a logged warning, on failure."""
+        return self._thread.submit(self._save, trial, progress, leaves)
+
+    def close(self) -> None:
+        """Waits for what is still being written."""
+        self._thread.shutdown()
+
+    def __enter__(self) -> CheckpointWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _save(
+        self, trial: int, progress: int, leaves: Mapping[str, np.ndarray]
+    ) -> tuple[str, str] | None:
+        try:
+            with self.stopwatch.during("checkpoints"):
+                return self.folder.save(trial, progress, leaves)
+        except OSError as error:
+            _LOG.warning(
+                "cannot write a checkpoint of trial %d to %s: %s; the study goes on without.",
+                trial,
+                self.folder.path,
+                error.strerror or error,
+            )
+            return None
+
+
+def _encoded(leaves: Mapping[str, np.ndarray]) -> list[bytes]:
+    header: dict[str, object] = {}
+    chunks: list[bytes] = []
+    start = 0
+    for name, leaf in leaves.items():
+        dtype = leaf.dtype.newbyteorder("<")
+        content = leaf.astype(dtype, copy=False).tobytes()
+        end = start + len(content)
+        header[name] = {
+            "dtype": _CODES[dtype],
+            "shape": list(leaf.shape),
+            "data_offsets": [start, end],
+        }
+        chunks.append(content)
+        start = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # so that the data begin aligned
+    return [len(text).to_bytes(8, "little"), text, *chunks]
+
+
+def _decoded(content: bytearray) -> dict[str, np.ndarray]:
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    leaves = {}
+    for name, entry in header.items():
+        start, end = entry["data_offsets"]
+        data = memoryview(content)[8 + size + start : 8 + size + end]
+        leaves[name] = np.frombuffer(data, _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return leaves
+
+
+def _folder_name(study: str) -> str:
+    # A name may hold what a path must not; a name of dots alone would be another folder.
+    name = quote(study, safe=" ()+,=@")
+    return name.replace(".", "%2E") if not name.strip(".") else name
+
+
+def _sync_folder(path: Path) -> None:
+    # A rename is on disk only when its folder is.
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

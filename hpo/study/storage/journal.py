@@ -1,0 +1,73 @@
+"""The journal: a driver's pen on the study's log, one transaction a round."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from hpo.study.log.events import Event, Happening, StudyState
+from hpo.study.storage.lease import Lease
+from hpo.study.storage.tables import Mirror, Storage
+
+# A database that is copied after a kill without its write-ahead log lacks no more than this.
+_SETTLE_SECONDS = 1.0
+
+
+class Journal(Protocol):
+    """Where a driver writes the study's log."""
+
+    state: StudyState
+
+    def record(self, what: Happening, trial: int | None = None) -> None:
+        """Note what happened; it is stored with the next `flush`."""
+        ...
+
+    def flush(self) -> None:
+        """Store what has been noted, in one transaction."""
+        ...
+
+
+class StudyJournal:
+    """The study's state and log in one: what is recorded is applied at once and stored by `flush`.
+
+    `open_mirror` gives Optuna's tables. It is called after the first flush, when the devices are
+    at work, because it takes half a second.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        study_id: int,
+        state: StudyState,
+        lease: Lease,
+        open_mirror: Callable[[], Mirror | None],
+    ) -> None:
+        self.state = state
+        self._storage, self._study_id, self._lease = storage, study_id, lease
+        self._open_mirror: Callable[[], Mirror | None] | None = open_mirror
+        self._mirror: Mirror | None = None
+        self._events: list[Event] = []
+        self._settle_due = 0.0
+
+    def record(self, what: Happening, trial: int | None = None) -> None:
+        """Note what happened; it is stored with the next `flush`."""
+        self._events.append(self.state.record(what, trial, int(time.time() * 1000)))
+
+    def flush(self) -> None:
+        """Store what has been noted, in one transaction; the lease is renewed meanwhile.
+
+        Raises:
+            StudyError: if the lease is lost, or the database cannot be written.
+        """
+        if not self._events:
+            self._lease.renew()
+            return
+        self._storage.append(self._study_id, self._events, self._lease.token, self._mirror)
+        self._events.clear()
+        if time.monotonic() >= self._settle_due:
+            self._settle_due = time.monotonic() + _SETTLE_SECONDS
+            self._storage.settle()
+        if self._open_mirror is not None:
+            self._mirror = self._open_mirror()
+            self._open_mirror = None

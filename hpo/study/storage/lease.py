@@ -1,0 +1,156 @@
+"""The lease of a study: one driver at a time, and one that has lost it notices.
+
+Every append renews the lease in its own transaction, so that a driver whose study was taken over
+cannot write another event.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from hpo.errors import StudyError
+from hpo.study.storage.tables import LEASES, STUDIES, Storage, renew_lease
+
+EXPIRY_SECONDS = 60.0  # without a heartbeat, a driver on another machine counts as gone
+RENEW_SECONDS = 5.0
+
+
+class Lease:
+    """The right to drive a study, held from `acquire` until `release`."""
+
+    def __init__(
+        self, storage: Storage, study_id: int, token: str, clock: Callable[[], float]
+    ) -> None:
+        self.token = token
+        self._storage = storage
+        self._study_id = study_id
+        self._clock = clock
+        self._renewed = clock()
+
+    def renew(self) -> None:
+        """Says that this driver lives, at most once in a few seconds: call it in every round.
+
+        Raises:
+            StudyError: if another process has taken the study over.
+        """
+        now = self._clock()
+        if now - self._renewed < RENEW_SECONDS:
+            return
+        with self._storage.writing() as connection:
+            if not renew_lease(connection, self._study_id, self.token, int(now * 1000)):
+                raise StudyError(
+                    f"another process has taken over the study in {self._storage.where}: this one"
+                    " stops."
+                )
+        self._renewed = now
+
+    def release(self) -> None:
+        """Lets the next driver in."""
+        mine = (LEASES.c.study_id == self._study_id) & (LEASES.c.token == self.token)
+        with self._storage.writing() as connection:
+            connection.execute(sa.delete(LEASES).where(mine))
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def acquire(storage: Storage, study_id: int, clock: Callable[[], float] = time.time) -> Lease:
+    """Takes the lease of a study; that of a process which no longer runs is taken over at once.
+
+    A process on another machine counts as gone `EXPIRY_SECONDS` after its last heartbeat.
+
+    Raises:
+        StudyError: while another process drives the study.
+    """
+    now_ms = int(clock() * 1000)
+    token = secrets.token_hex(16)
+    mine = {
+        "token": token,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "process_start": process_start(os.getpid()) or "",
+        "since_ms": now_ms,
+        "heartbeat_ms": now_ms,
+    }
+    by_study = LEASES.c.study_id == study_id
+    with storage.writing() as connection:
+        holder = connection.execute(sa.select(LEASES).where(by_study)).first()
+        if holder is not None and _is_alive(holder, now_ms):
+            raise _refusal(connection, holder)
+        # Where transactions may interleave, the key and the token let one of two takers win.
+        try:
+            if holder is None:
+                connection.execute(sa.insert(LEASES).values(study_id=study_id, **mine))
+                won = True
+            else:
+                old = by_study & (LEASES.c.token == holder.token)
+                won = connection.execute(sa.update(LEASES).where(old).values(mine)).rowcount == 1
+        except sa.exc.IntegrityError:
+            won = False
+    if not won:
+        raise StudyError("another process took the study at the same moment: wait for it.")
+    return Lease(storage, study_id, token, clock)
+
+
+def driver_of(
+    storage: Storage, study_id: int, clock: Callable[[], float] = time.time
+) -> str | None:
+    """The process that drives a study at present, such as `process 41 on host`; None without."""
+    with storage.reading() as connection:
+        holder = connection.execute(sa.select(LEASES).where(LEASES.c.study_id == study_id)).first()
+    if holder is None or not _is_alive(holder, int(clock() * 1000)):
+        return None
+    return f"process {holder.pid} on {holder.host}"
+
+
+def process_start(pid: int) -> str | None:
+    """When a process of this machine began, in the kernel's own terms.
+
+    A number that was given to a new process shows by another start. None where no such process
+    runs; empty where the machine does not say (no /proc).
+    """
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass  # it runs, as another user
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    # Fields 3 and 22 of proc(5), counted after the name, which may hold spaces and brackets.
+    fields = stat.rpartition(")")[2].split()
+    # A zombie has ended; in a container nobody may ever collect it.
+    return None if fields[0] == "Z" else f"{boot}/{fields[19]}"
+
+
+def _is_alive(holder: sa.Row[Any], now_ms: int) -> bool:
+    if holder.host != socket.gethostname():
+        return bool(now_ms - holder.heartbeat_ms < EXPIRY_SECONDS * 1000)
+    start = process_start(holder.pid)
+    return start is not None and bool(start == holder.process_start)
+
+
+def _refusal(connection: sa.Connection, holder: sa.Row[Any]) -> StudyError:
+    name = connection.execute(
+        sa.select(STUDIES.c.name).where(STUDIES.c.id == holder.study_id)
+    ).scalar_one()
+    since = datetime.fromtimestamp(holder.since_ms / 1000).strftime("%H:%M")
+    return StudyError(
+        f"study '{name}' is being driven by process {holder.pid} on {holder.host} since {since}:"
+        " wait for it, or stop it."
+    )

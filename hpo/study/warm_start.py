@@ -1,0 +1,293 @@
+"""What a study knows besides its trials: of earlier studies, of earlier spaces, of its user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from typing import Any
+
+from hpo.errors import StudyError
+from hpo.search.proposals.knowledge import Knowledge
+from hpo.search.proposals.moving_ranges import widest
+from hpo.search.proposals.warm_start import Lesson
+from hpo.search.results.pareto import Point, along_front, fronts
+from hpo.space import RangeMove, SearchSpace
+from hpo.spec.experiment import Experiment
+from hpo.spec.sections.goal import COSTS, KNOWN_COSTS, Goal
+from hpo.spec.sections.search import SearchSpec
+from hpo.spec.space.start import start_points
+from hpo.spec.space.translate import can_take, nearest, translated, translations
+from hpo.spec.words import count_text
+from hpo.study.log.events import Event, StudyState, fold
+from hpo.study.log.notes import Learn, Move, Note
+from hpo.study.storage.database import is_same_database, parsed_url
+from hpo.study.storage.journal import Journal
+from hpo.study.storage.provenance import Provenance
+from hpo.study.storage.stored import stored_experiment
+from hpo.study.storage.tables import NothingStoredError, Storage, StudyRecord
+from hpo.trial import HParams, Trial, TrialState
+
+# Configurations of each earlier study that are tried again (with several objectives one more than
+# there are, if that is more), and results that are taken over.
+_POINTS = 3
+_MOST_TRIALS = 100
+
+
+def lessons(
+    experiment: Experiment,
+    storage: Storage,
+    provenance: Provenance,
+    notes: Sequence[Note],
+    say: Callable[[str], None],
+    *,
+    is_told: bool,
+) -> list[Learn]:
+    """What the sources of a spec tell that the study has not noted yet.
+
+    Results are among it only where the sampler `is_told` of them.
+
+    Raises:
+        StudyError: for a source that cannot be read, or is the study itself.
+    """
+    search = experiment.search
+    assert search is not None
+    noted, found = noted_sources(notes), []
+    for source in search.sources:
+        if source in noted:
+            continue
+        learnt = _lesson(source, _found(source, experiment, storage), experiment, provenance)
+        if not is_told:
+            learnt = replace(learnt, trials=(), unmeasured=())
+        say(str(learnt))
+        found.append(learnt)
+    return found
+
+
+def check_sources(experiment: Experiment, storage: Storage, noted: Set[str] = frozenset()) -> None:
+    """Refuse what a study cannot learn from, before anything of it is stored.
+
+    Sources that are `noted` in its log are not read again, and so may be gone.
+
+    Raises:
+        StudyError: for a source that cannot be read, or is the study itself.
+    """
+    assert experiment.search is not None
+    for source in experiment.search.sources:
+        if source not in noted:
+            _found(source, experiment, storage)
+
+
+def noted_sources(happenings: Iterable[object]) -> set[str]:
+    """The sources that a study has learnt from already, by its notes or all of its log."""
+    return {what.source for what in happenings if isinstance(what, Learn)}
+
+
+def knowledge_of(experiment: Experiment, journal: Journal, say: Callable[[str], None]) -> Knowledge:
+    """What a study's sampler is told, from its spec and its log; moves of ranges are noted there.
+
+    Says which trials lie outside the space as it is now.
+    """
+    state, search = journal.state, experiment.search
+    assert search is not None
+    learnt = [note for note in state.notes if isinstance(note, Learn)]
+    values = experiment.training.model_dump(exclude_unset=True)
+    space = widest(experiment.space)
+    changed = translations(space, values, state.trials)
+    outside = sum(hparams is None for hparams in changed.values())
+    if outside:
+        say(
+            f"Outside the space as it is now: {outside:,} of {count_text(len(state), 'trial')}."
+            " What is outside stays in the study, and the sampler does not learn from it."
+        )
+
+    def record(move: RangeMove) -> None:
+        note = Move(move)
+        say(str(note))
+        journal.record(note)
+
+    return Knowledge(
+        points=(
+            *start_points(experiment.space, values, search.start),
+            *(
+                point
+                # The best of each first, then the second best of each.
+                for points in zip_longest(*(note.points for note in learnt))
+                for point in points
+                if point is not None and can_take(experiment.space, point)
+            ),
+        ),
+        lessons=tuple(
+            Lesson(_still(note, space, values, len(search.goal.objectives)), note.is_comparable)
+            for note in learnt
+        ),
+        changed=changed,
+        moves=lambda: [note.move for note in state.notes if isinstance(note, Move)],
+        record=record,
+    )
+
+
+def _still(
+    note: Learn, space: SearchSpace, values: Mapping[str, Any], objectives: int
+) -> tuple[Trial, ...]:
+    """The trials of an earlier study that this one's space can still give."""
+    if objectives > 1 and any(len(trial.values) != objectives for trial in note.trials):
+        return ()  # noted by an earlier version, which kept losses alone
+    changed = translations(space, values, note.trials)
+    return tuple(
+        replace(trial, hparams=hparams)
+        for trial in note.trials
+        if (hparams := changed.get(trial.number, trial.hparams)) is not None
+    )
+
+
+@dataclass(frozen=True)
+class _Earlier:
+    """A study to learn from: what it was to do, and its log."""
+
+    record: StudyRecord
+    experiment: Experiment
+    search: SearchSpec
+    events: Sequence[Event]
+
+
+def _found(source: str, experiment: Experiment, storage: Storage) -> _Earlier:
+    url, _, name = source.rpartition("#")
+    with ExitStack() as stack:
+        try:
+            is_here = not url or is_same_database(parsed_url(url), storage.url)
+            if is_here and name == experiment.name:
+                raise StudyError(f"'{name}' is this study itself: name another.")
+            there = storage if is_here else stack.enter_context(Storage.read(url))
+            record = there.study(name)
+            earlier = stored_experiment(record, there.where)
+            if earlier.search is None:
+                raise StudyError(f"study '{record.name}' has no search: name another.")
+            return _Earlier(record, earlier, earlier.search, there.events(record.id))
+        except NothingStoredError as error:
+            raise StudyError(
+                f"search.from: {error.fact}: name an existing database and a study that it holds,"
+                " or leave it out."
+            ) from None
+        except StudyError as error:
+            raise StudyError(f"search.from: {error}") from None
+
+
+def _lesson(source: str, there: _Earlier, experiment: Experiment, provenance: Provenance) -> Learn:
+    assert experiment.search is not None
+    earlier, record = there.experiment, there.record
+    theirs, ours = there.search.goal, experiment.search.goal
+    is_single = len(ours.objectives) == 1
+    state, unmeasured = _judged(there.events, theirs, ours)
+    complete = [
+        trial
+        for trial in state.trials
+        if trial.state is TrialState.COMPLETE and trial.epochs == earlier.training.train.epochs
+    ]
+    # The hparams of those that went on from another's weights did not lead to these losses. Still,
+    # to try the last hparams of a population is better than to try nothing of it.
+    own = [trial for trial in complete if not trial.exploited]
+    ranked = _ranked(own or complete)
+    values = earlier.training.model_dump(exclude_unset=True)
+    # Where there is one objective, a trial's losses say it all.
+    results = [replace(t, values=()) if is_single else t for front in ranked for t in front]
+    if not own or (unmeasured and not is_single):
+        results = []
+    before = Provenance.from_document(record.provenance)
+    is_timed = any(o.metric in COSTS and o.metric not in KNOWN_COSTS for o in ours.objectives)
+    is_comparable = (
+        before.data_fingerprint == provenance.data_fingerprint
+        and not unmeasured
+        # How long something takes is another matter on another machine.
+        and (before.device == provenance.device or not is_timed)
+        and earlier.training.train.epochs == experiment.training.train.epochs
+    )
+    return Learn(
+        source,
+        is_comparable,
+        _to_try(ranked, experiment.space, values, max(_POINTS, len(state.goal.objectives) + 1)),
+        _to_show(results, experiment, values),
+        () if is_single else unmeasured,
+    )
+
+
+def _judged(
+    events: Sequence[Event], theirs: Goal, ours: Goal
+) -> tuple[StudyState, tuple[str, ...]]:
+    """An earlier study by our objectives, and those of their metrics that it has not measured.
+
+    Where there are any of these, it is judged by its own objectives. The constraints are ours, as
+    far as it measured their metrics.
+    """
+    state = fold(events, Goal(theirs.objectives, ours.constraints))
+    ended = [state.results(t.number) for t in state.trials if t.state is TrialState.COMPLETE]
+    reports = [report for line in state.metrics.values() for report in line]
+    unmeasured = tuple(
+        objective.metric
+        for objective in ours.objectives
+        # The first is followed epoch by epoch, the others where a training ends.
+        for results in [reports if objective is ours.first else ended]
+        if any(objective.metric not in measured for measured in results)
+    )
+    if unmeasured or theirs.objectives == ours.objectives:
+        return state, unmeasured
+    return fold(events, ours), ()
+
+
+def _ranked(trials: Sequence[Trial]) -> list[list[Trial]]:
+    """Trials by front, the best first; behind them, one by one, what breaks the constraints."""
+    kept = [trial for trial in trials if trial.violation == 0]
+    broken = [trial for trial in trials if trial.violation > 0]
+    return [
+        *([kept[index] for index in front] for front in fronts([_point(trial) for trial in kept])),
+        *([t] for t in sorted(broken, key=lambda t: (t.violation, _point(t), t.number))),
+    ]
+
+
+def _point(trial: Trial) -> Point:
+    """What a trial came to, in each of the objectives."""
+    return trial.values or trial.losses[-1:]
+
+
+def _to_try(
+    ranked: Sequence[Sequence[Trial]], space: SearchSpace, values: Mapping[str, Any], most: int
+) -> tuple[HParams, ...]:
+    """At most so many configurations of a space: those of each front from its ends inwards."""
+    points: list[HParams] = []
+    for front in ranked:
+        for index in along_front([_point(trial) for trial in front]):
+            point = nearest(space, values, front[index].hparams)
+            if point is not None and point not in points:
+                points.append(point)
+            if len(points) == most:
+                return tuple(points)
+    return tuple(points)
+
+
+def _to_show(
+    ranked: Sequence[Trial], experiment: Experiment, values: Mapping[str, Any]
+) -> tuple[Trial, ...]:
+    """Of ranked trials, those that a study's space could have brought forth, in its epochs."""
+    space, epochs = widest(experiment.space), experiment.training.train.epochs
+    return tuple(
+        replace(trial, hparams=hparams, losses=resampled(trial.losses, epochs))
+        for trial in spread(ranked, _MOST_TRIALS)
+        if (hparams := translated(space, values, trial.hparams)) is not None
+    )
+
+
+def spread(trials: Sequence[Trial], most: int) -> list[Trial]:
+    """At most so many of ranked trials, from the best to the worst at even distances."""
+    if len(trials) <= most:
+        return list(trials)
+    return [trials[index * (len(trials) - 1) // (most - 1)] for index in range(most)]
+
+
+def resampled(losses: Sequence[float], epochs: int) -> tuple[float, ...]:
+    """A curve over another number of epochs: at each share of the training, its value there.
+
+    By shares, because a learning-rate schedule spans the whole training, however long that is.
+    """
+    count = len(losses)
+    return tuple(losses[-(-epoch * count // epochs) - 1] for epoch in range(1, epochs + 1))

@@ -1,0 +1,115 @@
+"""Convolutions: every form gives JAX's own convolution and its gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hpo.engine.models.convolution import convolve
+
+
+def _jax_own(x: Any, kernel: Any) -> Any:
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def _arrays(*shapes: tuple[int, ...]) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "kernel_shape", "platform"),
+    [
+        ((2, 5, 4, 3), (1, 1, 3, 2), "cpu"),
+        ((2, 5, 4, 1), (3, 3, 1, 4), "cpu"),
+        ((2, 6, 6, 3), (4, 4, 3, 2), "cpu"),
+        ((2, 5, 4, 8), (3, 3, 8, 2), "cpu"),
+        ((2, 5, 6, 20), (2, 2, 20, 3), "cpu"),
+        ((1, 7, 3, 5), (4, 5, 5, 2), "cpu"),
+        ((1, 2, 2, 8), (5, 5, 8, 1), "cpu"),  # the window is larger than the image
+        ((1, 7, 3, 5), (4, 5, 5, 2), "gpu"),
+    ],
+)
+def test_values_and_gradients_are_those_of_jax(
+    x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], platform: str
+) -> None:
+    x, kernel, dy = _arrays(x_shape, kernel_shape, (*x_shape[:3], kernel_shape[3]))
+
+    @jax.jit
+    def both(x: Any, kernel: Any, dy: Any) -> Any:
+        y, gradients = jax.vjp(lambda *a: convolve(*a, platform), x, kernel)
+        expected, expected_gradients = jax.vjp(_jax_own, x, kernel)
+        return (y, gradients(dy)), (expected, expected_gradients(dy))
+
+    ours, theirs = both(x, kernel, dy)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("examples", "cached_bytes"),
+    [
+        (1, 1),  # not even one example is small enough
+        (6, 4 * 5 * 4 * (3 * 2 + 3) * 2),  # parts of two examples
+        (7, 4 * 5 * 4 * (3 * 2 + 3) * 3),  # two parts of three, and one left over
+    ],
+)
+def test_gradients_summed_over_parts_of_a_batch_are_those_of_jax(
+    monkeypatch: pytest.MonkeyPatch, examples: int, cached_bytes: int
+) -> None:
+    monkeypatch.setattr("hpo.engine.models.convolution._CACHED_BYTES", cached_bytes)
+    x, kernel, dy = _arrays((examples, 5, 4, 2), (3, 3, 2, 3), (examples, 5, 4, 3))
+    ours = jax.vjp(lambda *a: convolve(*a, "cpu"), x, kernel)[1](dy)
+    theirs = jax.vjp(_jax_own, x, kernel)[1](dy)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, theirs)
+
+
+def test_half_precision_gradients_are_summed_in_full_precision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hpo.engine.models.convolution._CACHED_BYTES", 1)  # an example a part
+    x, dy = (jnp.ones((1000, 1, 1, 1), jnp.bfloat16) for _ in range(2))
+    kernel = jnp.ones((1, 1, 1, 1), jnp.bfloat16)
+    gradient = jax.vjp(lambda k: convolve(x, k, "cpu"), kernel)[1](dy)[0]
+    assert gradient.dtype == jnp.bfloat16
+    # bfloat16 counts no further than 256 in steps of 1.
+    assert float(gradient[0, 0, 0, 0]) == 1000
+
+
+def test_a_value_is_the_sum_over_its_window() -> None:
+    x, kernel = _arrays((1, 4, 4, 2), (3, 3, 2, 1))
+    by_hand = (x[0, 0:3, 1:4] * kernel[..., 0]).sum()  # centred on row 1 and column 2
+    for platform in ("cpu", "gpu"):
+        assert convolve(x, kernel, platform)[0, 1, 2, 0] == pytest.approx(by_hand, rel=1e-5)
+
+
+@pytest.mark.parametrize("channels", [2, 8])
+def test_descent_inside_a_loop_is_that_of_jax_outside_of_it(channels: int) -> None:
+    x, kernel = _arrays((2, 4, 4, channels), (3, 3, channels, 2))
+
+    def descend(convolution: Any, kernel: Any) -> Any:
+        return kernel - 0.01 * jax.grad(lambda k: jnp.square(convolution(x, k) - 1).mean())(kernel)
+
+    looped = jax.jit(
+        lambda k: jax.lax.fori_loop(
+            0, 3, lambda _, k: descend(lambda *a: convolve(*a, "cpu"), k), k
+        )
+    )
+    step = jax.jit(lambda k: descend(_jax_own, k))
+    np.testing.assert_allclose(looped(kernel), step(step(step(kernel))), rtol=1e-5, atol=1e-6)
+
+
+def test_lanes_convolve_each_with_its_own_kernel() -> None:
+    x, kernels = _arrays((2, 4, 4, 8), (3, 3, 3, 8, 2))
+
+    def gradient(kernel: Any) -> Any:
+        return jax.grad(lambda k: jnp.square(convolve(x, k, "cpu")).sum())(kernel)
+
+    together = jax.jit(jax.vmap(gradient))(kernels)
+    alone = [jax.jit(gradient)(kernel) for kernel in kernels]
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-3)

@@ -1,0 +1,67 @@
+import jax
+import pytest
+
+from hpo.engine.program import split
+from hpo.engine.programs.footprint import (
+    forward_flops,
+    known_costs,
+    latency_ms,
+    own_program,
+)
+from hpo.engine.training.lane import initial_lane
+from hpo.engine.training.weights import weight_count
+from hpo.spec.experiment import Training
+from tests.engine.samples import tiny_data
+
+DATA = tiny_data()
+INPUTS, OUTPUTS = DATA.train.x.shape[1], DATA.outputs
+
+
+def training(**model):
+    return Training.model_validate(
+        {
+            "data": {"dataset": "iris", "batch_size": 8},
+            "model": {"name": "mlp", "widths": [4, 3], **model},
+            "optimizer": {"name": "sgd"},
+            "train": {"epochs": 2},
+        }
+    )
+
+
+def program(**model):
+    return own_program(training(**model), DATA, "cpu")
+
+
+def test_parameters_are_all_weights_that_are_trained():
+    by_hand = (INPUTS + 1) * 4 + (4 + 1) * 3 + (3 + 1) * OUTPUTS
+    assert weight_count(program()) == by_hand
+    params = initial_lane(program(norm="batch"), training(norm="batch")).params
+    assert weight_count(program(norm="batch")) == params.size
+
+
+def test_a_model_costs_what_it_is_whatever_its_program_serves_besides():
+    merged = {"widths": [[4, 3], [64, 64]], "batch_size": [8, 16]}
+    spec = training().model_dump(exclude_unset=True)
+    serving = Training.model_validate({**spec, "train": {"epochs": 2, "merged": merged}})
+    assert split(serving, DATA, "cpu")[0].merged
+    assert own_program(serving, DATA, "cpu") == program()
+
+
+def test_operations_are_two_for_each_weight_of_a_product_and_little_more():
+    products = 2 * (INPUTS * 4 + 4 * 3 + 3 * OUTPUTS)
+    assert products < forward_flops(program()) <= products + 4 * (4 + 3 + OUTPUTS)
+
+
+def test_operations_are_counted_where_they_are_wanted_alone():
+    assert set(known_costs(training(), DATA, "cpu", ())) == {"parameters"}
+    assert set(known_costs(training(), DATA, "cpu", ("accuracy", "flops"))) == {
+        "parameters",
+        "flops",
+    }
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_model_of_any_precision_has_a_latency(precision):
+    spec = training()
+    spec = spec.model_copy(update={"train": spec.train.model_copy(update={"precision": precision})})
+    assert 0 < latency_ms(spec, DATA, jax.devices("cpu")[0]) < 1000

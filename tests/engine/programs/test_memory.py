@@ -1,0 +1,90 @@
+"""What lies on a device beside the lanes in training: freed, or counted, before it is too much."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import pytest
+
+from hpo.data.dataset import DataSet
+from hpo.engine.devices import local_devices
+from hpo.engine.pools.pool import Pool
+from hpo.engine.pools.streaming import data_bytes
+from hpo.engine.program import split
+from hpo.engine.programs.compiler import Compiler, _peak_bytes
+from hpo.engine.programs.plans import Plan, Plans
+from hpo.errors import DeviceError
+from tests.engine.samples import a_training, tiny_data
+
+_AMPLE = 10**9
+
+
+def _load(pool: Pool, data: DataSet) -> None:
+    program, _ = split(a_training(), data, "cpu")
+    pool.load(program, Plans(Plan("map", 1)), data)
+
+
+@pytest.fixture
+def pool(compiler: Compiler) -> Pool:
+    return Pool(local_devices("cpu")[0], compiler)
+
+
+def test_lanes_are_freed_before_there_are_others(
+    pool: Pool, tiny: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _load(pool, tiny)
+    before, compile_ = jax.tree.leaves(pool._lanes), Compiler.compile
+    freed: list[bool] = []
+
+    def watched(*arguments: Any) -> Any:
+        freed.extend(leaf.is_deleted() for leaf in before)
+        return compile_(*arguments)
+
+    monkeypatch.setattr(Compiler, "compile", watched)
+    _load(pool, tiny)
+    assert freed == [True] * len(before)
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(pool._lanes))
+
+
+@pytest.mark.parametrize(("room", "is_kept"), [(_AMPLE, True), (-1, False)])
+def test_data_of_other_programs_stay_where_there_is_room_beside_a_round(
+    pool: Pool, tiny: DataSet, monkeypatch: pytest.MonkeyPatch, room: int, is_kept: bool
+) -> None:
+    other = tiny_data()
+    _load(pool, other)
+    held = data_bytes(other)
+    needed = pool._operations.peak_bytes
+    assert needed > held
+    monkeypatch.setattr("hpo.engine.pools.pool.memory_bytes", lambda _: needed + held + room)
+    _load(pool, tiny)
+    assert pool._copies.bytes_beside(tiny) == (held if is_kept else 0)
+
+
+def test_a_plan_is_measured_with_the_device_to_itself(
+    pool: Pool, tiny: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _load(pool, tiny_data())
+    held: list[int] = []
+
+    def compile_(*_: Any) -> Any:
+        held.append(pool._copies.bytes_beside(tiny))
+        raise DeviceError("enough seen")
+
+    monkeypatch.setattr(Compiler, "compile", compile_)
+    program, _ = split(a_training(), tiny, "cpu")
+    with pytest.raises(DeviceError):
+        pool.load(program, Plans(Plan("map", 1), (Plan("vmap", 1),)), tiny)
+    assert held == [0]
+
+
+def test_a_chunk_on_its_way_counts_beside_the_one_in_training(
+    pool: Pool, tiny: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = {"dataset": "iris", "batch_size": 16, "device_budget": data_bytes(tiny) - 1}
+    program, _ = split(a_training(data=spec), tiny, "cpu")
+    pool.load(program, Plans(Plan("map", 1)), tiny)
+    own = _peak_bytes(pool._operations.round)
+    monkeypatch.setattr("hpo.engine.programs.compiler.memory_bytes", lambda _: own)
+    with pytest.raises(DeviceError, match="one lane needs"):
+        Pool(local_devices("cpu")[0], Compiler()).load(program, Plans(Plan("map", 1)), tiny)

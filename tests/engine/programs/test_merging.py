@@ -1,0 +1,193 @@
+"""Which leaves the programs of a study merge: a decision from the spec, the space and costs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpo.engine.models.sizes import Size, model_size
+from hpo.engine.program import split
+from hpo.engine.programs.costs import Costs, read_costs, write_costs
+from hpo.engine.programs.merging import Decision, Estimate, decide, foretold
+from hpo.spec.fill import fill
+from hpo.spec.load import experiment_from_document
+from hpo.spec.merging import NOTHING, Merging
+from hpo.spec.sections.model import Cnn, Mlp
+from tests.engine.samples import a_training, tiny_data
+
+_WIDTHS = [[8], [64], [8, 8], [64, 64]]
+_SPACE: dict[str, Any] = {
+    "model.widths": {"choice": _WIDTHS},
+    "model.activation": {"choice": ["relu", "tanh"]},
+    "data.batch_size": {"choice": [16, 32]},
+    "optimizer.name": {"choice": ["adamw", "sgd"]},
+    "optimizer.momentum": {"float": [0.0, 0.9], "when": {"optimizer.name": "sgd"}},
+    "optimizer.learning_rate": {"float": [1e-4, 1e-1], "log": True},
+}
+
+
+def _experiment(space: dict[str, Any] = _SPACE, **parts: Any) -> Any:
+    document = {
+        "name": "merged",
+        "data": {"dataset": "iris", "batch_size": 16},
+        "model": {"name": "mlp", "dropout": 0.1},
+        "optimizer": {"name": "adamw"},
+        "train": {"epochs": 10},
+        "search": {"objective": {"minimize": "loss"}, "trials": 64},
+        "space": space,
+    }
+    return experiment_from_document({**document, **parts}, Path())
+
+
+def _decision(
+    experiment: Any, trials: int = 64, epochs: float = 10, pools: int = 1, **costs: Any
+) -> Decision:
+    return decide(
+        experiment.training, experiment.space, (5,), 3, 96, trials, epochs, pools, Costs(**costs)
+    )
+
+
+def test_a_short_study_of_many_shapes_has_one_program() -> None:
+    decision = _decision(_experiment())
+    merged = decision.merging.merged
+    assert set(merged.widths) == {tuple(widths) for widths in _WIDTHS}
+    assert set(merged.activation) == {"relu", "tanh"}
+    assert set(merged.batch_size) == {16, 32}
+    assert {spec.name for spec in merged.optimizer} == {"adamw", "sgd"}
+    assert decision.estimate.programs == 1
+    assert decision.estimate.seconds < decision.apart.seconds
+    assert "instead of" in decision.sentence()
+
+
+def test_cohorts_leave_fewer_shapes_to_compile() -> None:
+    experiment = _experiment()
+    alone, together = (
+        decide(experiment.training, experiment.space, (5,), 3, 96, 64, 10, 1, Costs(), cohort)
+        for cohort in (1, 16)
+    )
+    assert together.apart.programs <= 4 < alone.apart.programs
+    assert together.apart.train_seconds > 0.5 * alone.apart.train_seconds
+
+
+def test_two_programs_at_once_compile_no_quicker_than_the_cores_allow() -> None:
+    one, two = (Estimate(programs, 10.0 * programs, 0.0, pools=2) for programs in (1, 2))
+    assert two.seconds > one.seconds
+
+
+def test_a_space_of_one_shape_merges_nothing() -> None:
+    decision = _decision(_experiment({"optimizer.learning_rate": {"choice": [0.1, 0.01]}}))
+    assert decision.merging == NOTHING
+    assert decision.apart.programs == 1
+
+
+def test_sizes_are_kept_apart_where_training_costs_more_than_compiling() -> None:
+    short, long = (_decision(_experiment(), epochs=epochs) for epochs in (1, 1_000_000))
+    assert len(short.merging.merged.widths) == 4
+    assert not short.merging.merged.bounds
+    assert not long.merging.merged.widths or long.merging.merged.bounds
+
+
+def test_a_machine_that_compiles_slowly_merges_more() -> None:
+    epochs = 30_000
+    fast, slow = (_decision(_experiment(), epochs=epochs, compiling=c) for c in (0.01, 1000))
+    assert slow.estimate.programs < fast.estimate.programs
+
+
+def test_every_trial_of_the_study_finds_a_program_of_the_decision() -> None:
+    experiment = _experiment()
+    merging = _decision(experiment).merging
+    programs = set()
+    for number in range(40):
+        hparams = experiment.space.draw(np.random.default_rng(number))
+        training = merging.of(fill(experiment.training, hparams, number))
+        programs.add(split(training, tiny_data(), "cpu", experiment.space.varying)[0])
+    assert len(programs) == 1
+
+
+def test_the_spec_has_the_last_word() -> None:
+    merging = _decision(_experiment()).merging
+    training = fill(_experiment(train={"epochs": 1, "merged": "none"}).training, {}, 0)
+    assert merging.of(training) is training
+
+
+def test_a_study_gives_back_what_it_pinned() -> None:
+    merging = _decision(_experiment()).merging
+    assert Merging.from_pin(json.loads(json.dumps(merging.pin()))) == merging
+
+
+def test_batch_norms_keep_batch_sizes_and_depths_apart() -> None:
+    decision = _decision(_experiment(model={"name": "mlp", "norm": "batch"}))
+    assert decision.estimate.programs == 4  # two batch sizes, two depths
+
+
+def test_a_zero_of_the_space_does_not_stand_for_its_kind() -> None:
+    # An optimizer in which momentum is off would be another program.
+    for spec in _decision(_experiment()).merging.merged.optimizer:
+        assert getattr(spec, "momentum", 0.5) > 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "size"),
+    [
+        (Mlp(name="mlp", widths=(4, 3)), (5 * 4 + 4 * 3 + 3 * 2,) * 2 + (0,)),
+        # 8x8 pixels: a 3x3 kernel to 2 channels at each, then 4x4x2 values to 6, and 6 to 2.
+        (
+            Cnn(name="cnn", filters=(2,), dense=6),
+            (9 * 2 + 32 * 6 + 12, 32 * 6 + 12, 64 * 9 * 2),
+        ),
+    ],
+)
+def test_sizes_are_those_counted_by_hand(spec: Any, size: tuple[int, ...]) -> None:
+    shape = (5,) if isinstance(spec, Mlp) else (8, 8, 1)
+    assert tuple(model_size(spec, shape, 2)) == size
+
+
+@given(st.floats(0.01, 100), st.floats(0.01, 100))
+def test_costs_move_towards_what_was_seen(known: float, ratio: float) -> None:
+    ratio = min(max(ratio, known / 4), known * 4)
+    after = Costs(compiling=known).seen(ratio, None)
+    assert min(known, ratio) - 1e-9 <= after.compiling <= max(known, ratio) + 1e-9
+    assert after.running == 1.0
+
+
+def test_costs_are_kept_for_later_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    assert read_costs(folder) == Costs()
+    write_costs(folder, Costs(2.0, 0.5))
+    assert read_costs(folder) == Costs(2.0, 0.5)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"compiling": -1, "running": 1}', '{"a": 1}'])
+def test_damaged_costs_count_as_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "costs.json").write_text(content)
+    assert read_costs(tmp_path) == Costs()
+
+
+def test_what_is_foretold_of_a_program_is_what_unmeasured_costs_say() -> None:
+    program, _ = split(a_training(model={"name": "mlp", "widths": [4]}), tiny_data(), "cpu")
+    compiling, running = foretold(program)
+    assert compiling == pytest.approx(Costs().compile_seconds(1, 0, 0) / 1.6)
+    weights = 5 * 4 + 4 * 3
+    assert running == Costs().step_seconds(Size(weights, weights), 16, 1)
+
+
+def test_a_leaf_with_too_many_values_to_list_is_not_merged() -> None:
+    space = {"model.dense": {"int": [8, 512]}, "model.activation": {"choice": ["relu", "tanh"]}}
+    model = {"name": "cnn", "filters": [2], "dense": 8}
+    experiment = _experiment(space, model=model)
+    decision = decide(experiment.training, experiment.space, (8, 8, 1), 3, 96, 40, 10, 1, Costs())
+    assert decision.merging.merged.dense == ()
+
+
+def test_costs_are_rounded_for_a_decision() -> None:
+    assert Costs(1.3, 0.6).rounded == Costs(1.0, 0.5)
+
+
+def test_one_slow_run_moves_costs_by_little() -> None:
+    assert Costs().seen(1e6, None).compiling == pytest.approx(4**0.3)

@@ -1,0 +1,137 @@
+"""Losses and metrics, against scikit-learn; and splits that are cut into chunks."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+import sklearn.metrics
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpo.data.dataset import DataSet, Split
+from hpo.engine.program import split
+from hpo.engine.training.lane import evaluate, host_rows, initial_lane
+from hpo.engine.training.tasks import is_finite, metric_sums, metrics
+from hpo.engine.training.weights import parted
+from tests.engine.samples import ROWS, a_split, a_training
+
+_MEAN, _STD = 100.0, 7.0
+
+
+def _sums(data: DataSet, outputs: np.ndarray, part: Split) -> np.ndarray:
+    weights = np.ones(len(part), np.float32)
+    return np.asarray(metric_sums(data.task, outputs, part.y, weights))
+
+
+def _regression(rows: int, seed: int = 0) -> tuple[DataSet, np.ndarray]:
+    """A data set whose validation split is standardised, and predictions for it."""
+    rng = np.random.default_rng(seed)
+    part = Split(np.zeros((rows, 1), np.float32), rng.standard_normal(rows).astype(np.float32))
+    outputs = (part.y + 0.5 * rng.standard_normal(rows)).astype(np.float32)[:, None]
+    return DataSet("regression", part, part, None, 1, "r", (), _MEAN, _STD), outputs
+
+
+def test_the_metrics_of_a_classification_are_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    part = a_split(rng, 50, (5,))
+    data = DataSet("classification", part, part, None, 3, "c")
+    outputs = rng.standard_normal((50, 3)).astype(np.float32)
+    odds = np.exp(outputs.astype(np.float64))
+    probabilities = odds / odds.sum(1, keepdims=True)
+    assert metrics(data, part, _sums(data, outputs, part)) == pytest.approx(
+        {
+            "loss": sklearn.metrics.log_loss(part.y, probabilities),
+            "accuracy": sklearn.metrics.accuracy_score(part.y, outputs.argmax(1)),
+        },
+        rel=1e-5,
+    )
+
+
+def test_the_metrics_of_a_regression_are_those_of_scikit_learn_in_the_targets_unit() -> None:
+    data, outputs = _regression(50)
+    part = data.validation
+    true, predicted = (_MEAN + _STD * a.astype(np.float64) for a in (part.y, outputs[:, 0]))
+    assert metrics(data, part, _sums(data, outputs, part)) == pytest.approx(
+        {
+            "loss": sklearn.metrics.mean_squared_error(true, predicted) / _STD**2,
+            "rmse": sklearn.metrics.root_mean_squared_error(true, predicted),
+            "mae": sklearn.metrics.mean_absolute_error(true, predicted),
+            "r2": sklearn.metrics.r2_score(true, predicted),
+        },
+        rel=1e-4,
+    )
+
+
+def test_r2_is_not_a_number_where_all_targets_are_the_same() -> None:
+    data, _ = _regression(4)
+    part = Split(data.validation.x, np.ones(4, np.float32))
+    values = metrics(data, part, _sums(data, np.zeros((4, 1), np.float32), part))
+    assert np.isnan(values["r2"])
+    assert values["rmse"] == pytest.approx(_STD)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_diverged_lane_has_a_loss_that_is_not_finite(task: str, value: float) -> None:
+    data, _ = _regression(4)
+    part = Split(data.validation.x, np.zeros(4, np.int32))
+    data = DataSet(task, part, part, None, 2, "d")  # type: ignore[arg-type]
+    outputs = np.full((4, 2), value, np.float32)
+    values = metrics(data, part, _sums(data, outputs, part))
+    assert not np.isfinite(values["loss"])
+    assert not is_finite(values)
+
+
+def test_a_report_of_finite_numbers_is_finite() -> None:
+    assert is_finite({"loss": 0.0, "accuracy": 1.0})
+
+
+@given(size=st.integers(1, 3000) | st.sampled_from([511, 512, 513, 1023, 1024, 1025]))
+def test_chunks_hold_every_row_in_order_and_little_else(size: int) -> None:
+    part = Split(np.arange(2.0 * size, dtype=np.float32).reshape(size, 2), np.arange(size))
+    rows = host_rows(part)
+    chunks, length = rows.y.shape
+    counted = rows.weights.reshape(-1) == 1
+    np.testing.assert_array_equal(rows.x.reshape(-1, 2)[counted], part.x)
+    np.testing.assert_array_equal(rows.y.reshape(-1)[counted], part.y)
+    assert rows.weights.sum() == size
+    assert length <= 512
+    assert chunks * length - size < chunks
+
+
+@settings(max_examples=10, deadline=None)
+@given(padding=st.integers(1, 20), seed=st.integers(0, 100))
+def test_padding_rows_weigh_nothing(padding: int, seed: int) -> None:
+    data, outputs = _regression(30, seed)
+    part, rng = data.validation, np.random.default_rng(seed)
+    # Always as many rows, so that JAX compiles for one shape alone.
+    weights = (np.arange(30) < 30 - padding).astype(np.float32)
+    other = np.where(weights[:, None] > 0, outputs, 100 * rng.standard_normal((30, 1)))
+    kept = slice(30 - padding)
+    expected = (outputs[kept, 0] - part.y[kept]).astype(np.float64)
+    np.testing.assert_allclose(
+        metric_sums("regression", other.astype(np.float32), part.y, weights),
+        [np.square(expected).sum(), np.abs(expected).sum()],
+        rtol=1e-4,
+    )
+
+
+@pytest.mark.parametrize("size", [1, 511, 513, 1025])
+def test_an_evaluation_in_chunks_is_that_of_the_whole_split(size: int) -> None:
+    rng = np.random.default_rng(0)
+    train, validation = a_split(rng, ROWS, (5,)), a_split(rng, size, (5,))
+    data = DataSet("classification", train, validation, None, 3, "t")
+    training = a_training(model={"name": "mlp", "widths": [4]})
+    program, knobs = split(training, data, "cpu")
+    lane = initial_lane(program, training)
+    sums = jax.jit(evaluate, static_argnums=0)(program, knobs, lane, host_rows(validation))
+
+    weights = parted(program, lane.params)
+    hidden = np.maximum(validation.x @ weights["linears"][0]["kernel"], 0)
+    odds = np.exp(hidden @ weights["head"]["kernel"])  # biases start at zero
+    probabilities = odds / odds.sum(1, keepdims=True)
+    expected = sklearn.metrics.log_loss(validation.y, probabilities, labels=[0, 1, 2])
+    assert metrics(data, validation, np.asarray(sums)) == pytest.approx(
+        {"loss": expected, "accuracy": (odds.argmax(1) == validation.y).mean()}, rel=1e-4
+    )

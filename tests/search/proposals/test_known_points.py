@@ -1,0 +1,320 @@
+"""What a study knows before its sampler is asked: points, priors, other studies, other spaces."""
+
+from dataclasses import replace
+from importlib.util import find_spec
+from statistics import fmean
+from typing import ClassVar
+
+import pytest
+
+from hpo.errors import HpoError
+from hpo.search.proposals.knowledge import Knowledge
+from hpo.search.proposals.known_points import KnownFirst
+from hpo.search.proposals.priors import around, prior_share
+from hpo.search.proposals.warm_start import Informed, InThisSpace, Lesson
+from hpo.search.sampler import Setting, is_learning, make_sampler
+from hpo.space import Choice, Condition, Dimension, Float, Int, Prior, SearchSpace
+from hpo.spec.schema import variants_of
+from hpo.spec.sections.population import Pbt
+from hpo.spec.sections.scheduler import NoScheduler
+from hpo.spec.sections.search import SearchSpec
+from hpo.trial import Trial, TrialState
+
+SPECS = variants_of(SearchSpec, "sampler").specs
+SPACE = SearchSpace(
+    (
+        Dimension("rate", Float(1e-4, 1.0, log=True), prior=Prior(1e-3)),
+        Dimension("kind", Choice(("a", "b", "c")), prior=Prior("b")),
+        Dimension("depth", Int(1, 9), Condition("kind", ("b",))),
+    )
+)
+PLAIN = SearchSpace(tuple(Dimension(d.path, d.distribution, d.when) for d in SPACE.dimensions))
+
+
+def sampler_of(name, space, seed=0, **knowledge):
+    setting = Setting(seed, trials=100, epochs=9, scheduler=NoScheduler(name="none"))
+    return make_sampler(SPECS[name](name=name), space, setting, Knowledge(**knowledge))
+
+
+def ended(number, hparams, loss, *values):
+    return Trial(number, hparams, TrialState.COMPLETE, (loss,), values)
+
+
+class Recorder:
+    """Remembers what it was shown, and proposes its numbers."""
+
+    def __init__(self):
+        self.shown = []
+
+    def ask(self, trials, n):
+        self.shown.append(list(trials))
+        return [{"rate": float(len(trials) + k)} for k in range(n)]
+
+
+def test_known_points_come_first_and_the_sampler_goes_on():
+    points = ({"rate": 0.5, "kind": "a"}, {"rate": 0.25, "kind": "b", "depth": 3})
+    sampler = sampler_of("random", PLAIN, points=points)
+    proposals = sampler.ask([], 4)
+    assert proposals[:2] == [*points]
+    assert proposals[2:] == sampler_of("random", PLAIN).ask([Trial(0, {}), Trial(1, {})], 2)
+    # One by one it is the same, and a resumed study repeats nothing.
+    begun = [Trial(0, proposals[0])]
+    assert sampler_of("random", PLAIN, points=points).ask(begun, 3) == proposals[1:]
+
+
+def test_points_added_to_a_study_come_next():
+    begun = [Trial(n, {"rate": 0.1 * (n + 1), "kind": "a"}) for n in range(3)]
+    points = ({"rate": 0.1, "kind": "a"}, {"rate": 0.9, "kind": "c"})
+    (proposal,) = sampler_of("random", PLAIN, points=points).ask(begun, 1)
+    assert proposal == points[1]
+
+
+def test_what_a_point_leaves_open_is_drawn_the_same_again():
+    first = sampler_of("random", PLAIN, points=({"kind": "b"}, {"kind": "b"})).ask([], 2)
+    again = sampler_of("random", PLAIN, points=({"kind": "b"}, {"kind": "b"})).ask([], 2)
+    assert first == again
+    assert [p["kind"] for p in first] == ["b", "b"]
+    assert first[0]["rate"] != first[1]["rate"]
+    assert 1 <= first[0]["depth"] <= 9
+
+
+class Below:
+    """Forbids rates below a half."""
+
+    text, deciding = "rate < 0.5", frozenset({"rate"})
+    landmarks: ClassVar = {}
+
+    def forbids(self, hparams):
+        return hparams["rate"] < 0.5
+
+
+RULED = SearchSpace(PLAIN.dimensions, rules=(Below(),))
+
+
+def test_a_point_is_completed_by_the_rules_or_refused():
+    sampler = sampler_of("random", RULED, points=({"kind": "a"},))
+    assert sampler.ask([], 1)[0]["rate"] >= 0.5
+    with pytest.raises(HpoError, match=r"search.start\[0\]"):
+        KnownFirst(Recorder(), RULED, 0, [{"rate": 0.1}])
+
+
+@pytest.mark.parametrize("name", ["random", "qmc", "tpe", "gp"])
+def test_no_sampler_proposes_what_a_rule_forbids(name):
+    trials = [ended(n, h, h["rate"]) for n, h in enumerate(sampler_of("random", RULED).ask([], 12))]
+    proposals = sampler_of(name, RULED).ask(trials, 4)
+    assert len(proposals) == 4
+    assert all(RULED.allows(hparams) for hparams in proposals)
+
+
+class Odd:
+    """Forbids odd depths."""
+
+    text, deciding = "depth is odd", frozenset({"depth"})
+    landmarks: ClassVar = {}
+
+    def forbids(self, hparams):
+        return hparams.get("depth", 0) % 2 == 1
+
+
+@pytest.mark.parametrize("name", ["grid", "random", "tpe"])
+def test_a_ruled_finite_space_is_tried_in_full_and_once(name):
+    space = SearchSpace(PLAIN.dimensions[1:], rules=(Odd(),))
+    trials = []
+    while proposals := sampler_of(name, space, points=({"kind": "c"},)).ask(trials, 3):
+        trials += [ended(len(trials) + k, h, float(k)) for k, h in enumerate(proposals)]
+    assert len(trials) == space.size == 2 + 4
+    assert len({str(trial.hparams) for trial in trials}) == len(trials)
+    assert trials[0].hparams == {"kind": "c"}
+
+
+def test_half_of_the_first_draws_and_ever_fewer_lie_near_the_prior():
+    assert [prior_share(n) for n in (0, 1, 10, 50, 500)] == [1, 0.5, 0.5, 0.1, 0.01]
+    rate, kind, _ = SPACE.dimensions
+    positions = [(i + 0.5) / 600 for i in range(600)]
+    near = [around(rate, p) for p in positions]
+    assert all(1e-4 <= value <= 1 for value in near)
+    below = sum(value < 1e-2 for value in near) / 600
+    assert 0.7 < below < 0.85  # half of the range of a uniform draw lies there
+    assert sum(around(kind, p) == "b" for p in positions) == 400  # four of six
+    assert around(PLAIN.dimensions[0], 0.0) == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize("name", ["random", "qmc", "tpe"])
+def test_every_sampler_starts_at_the_prior_and_keeps_draws_of_its_own(name):
+    proposals = sampler_of(name, SPACE).ask([], 10)
+    assert (proposals[0]["rate"], proposals[0]["kind"]) == (1e-3, "b")
+    own = sampler_of(name, PLAIN).ask([], 10)
+    kept = sum(one == other for one, other in zip(proposals, own, strict=True))
+    assert 1 <= kept <= 9
+    begun = [Trial(n, hparams) for n, hparams in enumerate(proposals[:4])]
+    assert sampler_of(name, SPACE).ask(begun, 6) == proposals[4:]
+
+
+def test_the_first_trial_at_the_prior_comes_after_the_known_points():
+    proposals = sampler_of("random", SPACE, points=({"rate": 0.5, "kind": "a"},)).ask([], 2)
+    assert proposals[0]["rate"] == 0.5
+    assert (proposals[1]["rate"], proposals[1]["kind"]) == (1e-3, "b")
+
+
+def test_a_trial_of_an_earlier_space_is_shown_as_it_is_in_this_one():
+    inner = Recorder()
+    sampler = InThisSpace(inner, {0: None, 1: {"rate": 0.5, "kind": "a"}})
+    trials = [ended(0, {"x": 1}, 1.0), ended(1, {"rate": 0.5}, 2.0), ended(2, {"rate": 0.1}, 3.0)]
+    sampler.ask(trials, 1)
+    (shown,) = inner.shown
+    assert shown[0] == Trial(0, {}, TrialState.PRUNED)
+    assert shown[1] == ended(1, {"rate": 0.5, "kind": "a"}, 2.0)
+    assert shown[2] is trials[2]
+
+
+@pytest.mark.parametrize("name", sorted(set(SPECS) - {"bayesian", "optuna_gp"}))
+def test_no_sampler_chokes_on_trials_outside_its_space(name):
+    space = SearchSpace(PLAIN.dimensions[1:])
+    drawn = sampler_of("random", space).ask([], 8)
+    trials = [ended(n, hparams, float(n * 7 % 5)) for n, hparams in enumerate(drawn)]
+    outside = ended(8, {"gone": 1}, -1.0)
+    sampler = sampler_of(name, space, changed={0: None, 3: None, 8: None})
+    for hparams in sampler.ask([*trials, outside], 2):
+        assert "kind" in hparams
+        assert ("depth" in hparams) == (hparams["kind"] == "b")
+
+
+def test_earlier_trials_of_the_same_problem_are_shown_first_and_as_they_are():
+    inner = Recorder()
+    earlier = (ended(7, {"rate": 0.5}, 1.0), ended(9, {"rate": 0.7}, 3.0))
+    sampler = Informed(inner, [Lesson(earlier, is_comparable=True)])
+    own = [ended(0, {"rate": 0.2}, 10.0)]
+    sampler.ask(own, 1)
+    (shown,) = inner.shown
+    assert [trial.number for trial in shown] == [0, 1, 2]
+    assert [trial.losses for trial in shown] == [(1.0,), (3.0,), (10.0,)]
+
+
+def test_losses_of_another_problem_are_brought_to_the_scale_of_this_one():
+    inner = Recorder()
+    earlier = tuple(ended(n, {"rate": 0.1 * (n + 1)}, 1000.0 * n) for n in range(4))
+    sampler = Informed(inner, [Lesson(earlier, is_comparable=False)])
+    own = [ended(n, {"rate": 0.01 * (n + 1)}, 0.1 * n) for n in range(6)]
+    sampler.ask(own, 1)
+    (shown,) = inner.shown
+    moved = [trial.losses[-1] for trial in shown[:4]]
+    assert moved == sorted(moved)
+    assert fmean(moved) == pytest.approx(fmean(trial.losses[-1] for trial in own))
+    assert -0.2 < moved[0] < moved[-1] < 0.7
+
+
+def test_neither_an_early_stop_nor_one_huge_loss_makes_the_scale_of_earlier_losses():
+    earlier = tuple(ended(n, {"rate": 0.1 * (n + 1)}, 1000.0 * n) for n in range(4))
+    own = [ended(n, {"rate": 0.01 * (n + 1)}, 0.1 * n) for n in range(6)]
+
+    def moved(trials):
+        inner = Recorder()
+        Informed(inner, [Lesson(earlier, is_comparable=False)]).ask(trials, 1)
+        return [trial.losses[-1] for trial in inner.shown[0][:4]]
+
+    plain = moved(own)
+    huge = moved([*own, ended(6, {"rate": 0.5}, 1e9)])
+    assert max(abs(loss) for loss in huge) < 3
+    # What all gain from the first epoch to the second, those that stopped there would have gained.
+    longer = [replace(t, losses=(t.losses[0] + 100, t.losses[0])) for t in own[:3]]
+    stopped = [replace(t, state=TrialState.PRUNED, losses=(t.losses[0] + 100,)) for t in own[3:]]
+    assert moved([*longer, *stopped]) == pytest.approx(plain)
+
+
+def test_a_sampler_that_learns_begins_where_the_earlier_study_was_good():
+    drawn = sampler_of("random", PLAIN, seed=5).ask([], 40)
+    earlier = tuple(ended(n, h, abs(h["rate"] - 0.3)) for n, h in enumerate(drawn))
+    lessons = (Lesson(earlier, is_comparable=True),)
+    informed = sampler_of("tpe", PLAIN, lessons=lessons).ask([], 6)
+    alone = sampler_of("tpe", PLAIN).ask([], 6)
+    assert fmean(abs(h["rate"] - 0.3) for h in informed) < fmean(
+        abs(h["rate"] - 0.3) for h in alone
+    )
+    # A sampler that does not look at results draws as it would.
+    blind = sampler_of("random", PLAIN)
+    assert sampler_of("random", PLAIN, lessons=lessons).ask([], 3) == blind.ask([], 3)
+
+
+def test_values_of_another_problem_are_moved_objective_by_objective():
+    inner = Recorder()
+    # The second objective tells nothing there: all trials came to the same.
+    earlier = tuple(ended(n, {"rate": 0.1}, 1000.0 * n, 10.0 * n, 7.0) for n in range(4))
+    sampler = Informed(inner, [Lesson(earlier, is_comparable=False)])
+    own = [ended(n, {"rate": 0.2}, 0.1 * n, 5.0 - n, 2.0 * n) for n in range(4)]
+    sampler.ask(own, 1)
+    shown = inner.shown[0][:4]
+    assert [trial.losses for trial in shown] == [(pytest.approx(0.1 * n),) for n in range(4)]
+    assert [trial.values for trial in shown] == [(pytest.approx(2.0 + n), 3.0) for n in range(4)]
+    # Two results are no scale yet.
+    sampler.ask(own[:2], 1)
+    assert [trial.values for trial in inner.shown[1][:4]] == [trial.values for trial in earlier]
+
+
+def test_a_broken_constraint_is_no_part_of_an_objectives_scale():
+    inner = Recorder()
+    earlier = tuple(ended(n, {"rate": 0.1}, 1.0, float(n), float(n)) for n in range(4))
+    own = [ended(n, {"rate": 0.2}, 1.0, float(n), float(n)) for n in range(4)]
+    own[3] = replace(own[3], violation=9.0)
+    Informed(inner, [Lesson(earlier, is_comparable=False)]).ask(own, 1)
+    assert [trial.values for trial in inner.shown[0][:4]] == [t.values for t in earlier]
+
+
+PBT = Pbt(name="pbt", population=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "scheduler", "objectives", "is_told"),
+    [
+        ("tpe", NoScheduler(name="none"), 1, True),
+        ("auto", NoScheduler(name="none"), 1, True),
+        ("tpe", NoScheduler(name="none"), 2, True),
+        ("auto", NoScheduler(name="none"), 2, True),
+        ("nsga2", NoScheduler(name="none"), 2, True),
+        ("nsga3", NoScheduler(name="none"), 3, True),
+        pytest.param(
+            *("optuna_gp", NoScheduler(name="none"), 2, True),
+            marks=pytest.mark.skipif(not find_spec("torch"), reason="an extra"),
+        ),
+        ("random", NoScheduler(name="none"), 1, False),
+        ("random", NoScheduler(name="none"), 2, False),
+        ("qmc", NoScheduler(name="none"), 1, False),
+        ("auto", PBT, 1, False),
+    ],
+)
+def test_lessons_reach_samplers_that_learn(name, scheduler, objectives, is_told):
+    spec = SPECS[name](name=name)
+    setting = Setting(0, trials=100, epochs=9, scheduler=scheduler, objectives=objectives)
+    assert is_learning(spec, PLAIN, setting) == is_told
+    drawn = sampler_of("random", PLAIN, seed=5).ask([], 20)
+    results = tuple(
+        # What is best of the second objective is worst of the others.
+        ended(n, h, loss, *([loss, -loss, loss][:objectives] if objectives > 1 else []))
+        for n, h in enumerate(drawn)
+        for loss in [abs(h["rate"] - 0.3)]
+    )
+    known = Knowledge(lessons=(Lesson(results, is_comparable=True),))
+    informed = make_sampler(spec, PLAIN, setting, known).ask([], 2)
+    assert (informed != make_sampler(spec, PLAIN, setting).ask([], 2)) == is_told
+    assert make_sampler(spec, PLAIN, setting, known).ask([], 2) == informed
+
+
+def test_several_objectives_begin_on_the_earlier_studys_front():
+    # Both are best at a rate of 0.3, and one of them at depth 1, the other at depth 9.
+    space = SearchSpace((Dimension("rate", Float(0.0, 1.0)), Dimension("depth", Int(1, 9))))
+    drawn = sampler_of("random", space, seed=5).ask([], 60)
+    earlier = tuple(
+        ended(n, h, miss + h["depth"] / 9, miss + h["depth"] / 9, miss - h["depth"] / 9)
+        for n, h in enumerate(drawn)
+        for miss in [5 * abs(h["rate"] - 0.3)]
+    )
+    setting = Setting(0, trials=100, epochs=1, scheduler=NoScheduler(name="none"), objectives=2)
+    known = Knowledge(lessons=(Lesson(earlier, is_comparable=True),))
+    for name in ("tpe", "nsga2", "nsga3"):
+        spec = SPECS[name](name=name)
+        informed, alone = (
+            fmean(
+                abs(h["rate"] - 0.3) for h in make_sampler(spec, space, setting, told).ask([], 20)
+            )
+            for told in (known, Knowledge())
+        )
+        assert informed < 0.7 * alone

@@ -1,0 +1,125 @@
+"""What the log says of trials that went on from the weights of others."""
+
+import math
+
+import pytest
+
+from hpo.spec.sections.goal import Goal, Objective
+from hpo.study.log.event_rows import from_rows, to_row
+from hpo.study.log.events import Checkpoint, Cost, End, Promote, Propose, Report, StudyState, fold
+from hpo.study.log.lineage import Segment, changes, trained_by
+from hpo.trial import Exploit, TrialState
+
+LOSS = Goal((Objective(minimize="loss"),))
+
+
+def log_of(*happenings):
+    """The log of (trial, what), and its state."""
+    state = StudyState(LOSS)
+    return [state.record(what, trial, n) for n, (trial, what) in enumerate(happenings)], state
+
+
+def reports(trial, *losses, first=1):
+    return [(trial, Report(epoch, {"loss": loss})) for epoch, loss in enumerate(losses, first)]
+
+
+@pytest.fixture
+def study():
+    """Trial 1 goes on from 0 after two epochs, 2 from 1 after four."""
+    return log_of(
+        (0, Propose({"x": 1.0, "w": [8]}, 0)),
+        (1, Propose({"x": 2.0, "w": [16]}, 0)),
+        (2, Propose({"x": 3.0, "w": [8]}, 0)),
+        *reports(0, 0.9, 0.5),
+        (0, Checkpoint(2, "0-2", "abc")),
+        *reports(1, 0.9, 0.8),
+        (1, Checkpoint(1, "1-1", "def")),
+        (1, Exploit(0, 2, {"x": 1.2, "w": [8]})),
+        *reports(2, 0.9, 0.7, 0.7, 0.7),
+        *reports(1, 0.3, 0.2, first=3),
+        (2, Exploit(1, 4, {"x": 1.0, "w": [8]})),
+        *reports(2, 0.1, first=5),
+    )
+
+
+def test_a_line_of_weights_goes_back_to_the_trial_that_they_began_with(study):
+    _, state = study
+    first = Segment(0, 0, {"x": 1.0, "w": [8]})
+    second = Segment(1, 2, {"x": 1.2, "w": [8]})
+    third = Segment(2, 4, {"x": 1.0, "w": [8]})
+    assert state.lineage(0) == (first,)
+    assert state.lineage(1) == (first, second)
+    assert state.lineage(2) == (first, second, third)
+    assert changes(state.lineage(2)) == [(2, {"x": 1.2}), (4, {"x": 1.0})]
+    assert [trained_by(state.lineage(2), epoch) for epoch in range(1, 6)] == [0, 0, 1, 1, 2]
+
+
+def test_a_trial_has_its_own_losses_and_its_latest_hparams(study):
+    _, state = study
+    trial = state.trial(2)
+    assert trial.losses == (0.9, 0.7, 0.7, 0.7, 0.1)
+    assert (trial.hparams, trial.exploited) == ({"x": 1.0, "w": [8]}, 4)
+    assert trial.state is TrialState.PAUSED
+    assert state.trial(0).exploited == 0
+
+
+def test_an_epoch_trained_again_is_compared_with_that_of_the_weights(study):
+    _, state = study
+    assert state.line(2) == [{"loss": loss} for loss in (0.9, 0.5, 0.3, 0.2, 0.1)]
+
+
+def test_the_checkpoint_of_weights_that_are_gone_gives_way_to_the_others(study):
+    _, state = study
+    assert {number: c.file for (number, _), c in state.checkpoints.items()} == {
+        0: "0-2",
+        1: "0-2",
+        2: "0-2",
+    }
+
+
+def test_exploits_come_back_from_their_rows(study):
+    log, state = study
+    again = from_rows([to_row(event) for event in log])
+    assert again == log
+    assert repr(fold(again, LOSS)) == repr(state)
+
+
+def test_a_diverged_trial_lives_again_with_nothing_for_the_epochs_that_it_lost():
+    _, state = log_of(
+        (0, Propose({"x": 1.0}, 0)),
+        (1, Propose({"x": 9.0}, 0)),
+        *reports(0, 0.9, 0.5, 0.4),
+        *reports(1, 0.9, math.nan),
+        (1, End(TrialState.DIVERGED)),
+        (1, Exploit(0, 3, {"x": 1.2})),
+        (1, Promote(3, 6)),
+        *reports(1, 0.2, first=4),
+    )
+    trial = state.trial(1)
+    assert trial.state is TrialState.RUNNING
+    assert trial.losses == (0.9, math.inf, math.inf, 0.2)
+    assert len(state.metrics[1]) == 4
+    assert 1 not in state.ended_ms
+
+
+def test_nobody_goes_on_from_where_the_other_has_not_been():
+    _, state = log_of((0, Propose({}, 0)), (1, Propose({}, 0)), *reports(0, 0.9))
+    for trial, exploit in [(1, Exploit(0, 2, {})), (1, Exploit(5, 1, {})), (7, Exploit(0, 1, {}))]:
+        with pytest.raises(ValueError, match="cannot go on from"):
+            state.record(exploit, trial, 0)
+
+
+def test_a_trial_costs_what_the_shape_costs_that_it_goes_on_with():
+    _, state = log_of(
+        (0, Propose({"w": [8]}, 0)),
+        (0, Cost({"parameters": 10, "flops": 20})),
+        (1, Propose({"w": [16]}, 0)),
+        (1, Cost({"parameters": 30, "flops": 90})),
+        *reports(0, 0.5),
+        (0, Cost({"train_seconds": 2.0})),
+        *reports(1, 0.9),
+        (1, Cost({"train_seconds": 5.0})),
+        (1, Exploit(0, 1, {"w": [8]})),
+    )
+    assert state.costs[1] == {"parameters": 10, "flops": 20, "train_seconds": 5.0}
+    assert state.results(1) == {"loss": 0.9, **state.costs[1]}

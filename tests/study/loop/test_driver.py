@@ -1,0 +1,443 @@
+"""The driver, on a fake executor whose epochs cost nothing and end in any order."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpo.engine.pools.occupant import Report
+from hpo.engine.program import Program, split
+from hpo.engine.programs.plans import Plan, Plans
+from hpo.engine.training.lane import initial_lane
+from hpo.search.samplers.random import RandomSearch
+from hpo.search.schedulers.registry import make_scheduler
+from hpo.space import Choice, Dimension, Float, SearchSpace
+from hpo.spec.experiment import Training
+from hpo.spec.fill import fill
+from hpo.spec.sections.goal import Goal, Objective
+from hpo.spec.sections.pruner import MedianPruner
+from hpo.spec.sections.scheduler import (
+    Asha,
+    Hyperband,
+    Median,
+    NoScheduler,
+    OptunaPruner,
+    Patience,
+    SuccessiveHalving,
+)
+from hpo.study.executors.local import (
+    Clear,
+    Extend,
+    Failed,
+    Load,
+    Loaded,
+    Message,
+    Order,
+    Put,
+    Refused,
+    Reported,
+    Snapshot,
+    State,
+    Take,
+    Taken,
+)
+from hpo.study.log.events import Event, Happening, StudyState, fold
+from hpo.study.loop.deciding import Rules
+from hpo.study.loop.driver import Driver, Work
+from hpo.study.loop.states import States
+from hpo.study.storage.checkpoints import CheckpointFolder, CheckpointWriter
+from hpo.trial import HParams, TrialState
+from tests.engine.samples import tiny_data
+
+EPOCHS = 9
+DATA = tiny_data()
+TRAINING = Training.model_validate(
+    {
+        "data": {"dataset": "iris", "batch_size": 32},
+        "model": {"name": "mlp", "widths": [4]},
+        "optimizer": {"name": "sgd"},
+        "train": {"epochs": EPOCHS},
+    }
+)
+SPACE = SearchSpace(
+    (
+        Dimension("optimizer.learning_rate", Float(1e-3, 1.0, log=True)),
+        Dimension("model.activation", Choice(("relu", "tanh"))),
+    )
+)
+SCHEDULERS = {
+    "none": NoScheduler(name="none"),
+    "median": Median(name="median", startup_trials=2),
+    "halving": SuccessiveHalving(name="successive_halving"),
+    "asha": Asha(name="asha"),
+    "hyperband": Hyperband(name="hyperband"),
+    "patience": Patience(name="patience", epochs=2),
+    "pruner": OptunaPruner(name="optuna", pruner=MedianPruner(name="median", n_startup_trials=2)),
+}
+
+
+def result(training: Training, epoch: int) -> dict[str, float]:
+    """What an epoch of a trial comes to: better later, best near a learning rate of 0.03."""
+    miss = abs(np.log10(training.optimizer.learning_rate) + 1.5)
+    if miss > 1.4:
+        return {"accuracy": 0.1, "loss": np.nan, "train_loss": np.nan}
+    if training.train.seed and miss > 1.1 and epoch == 3 + training.train.seed:
+        return {"accuracy": 0.1, "loss": np.nan, "train_loss": np.nan}
+    accuracy = 1 - miss / 3 - 0.3 / epoch + 0.01 * training.train.seed
+    return {"accuracy": float(accuracy), "loss": 1.0, "train_loss": 1.0}
+
+
+def _steps(pool: FakePool, training: Training) -> int:
+    assert pool.program is not None
+    return int(pool.program.steps(training.data.batch_size))
+
+
+class FakePool:
+    """The lanes of one pool: [trial, training, epoch, to_epoch] each."""
+
+    def __init__(self) -> None:
+        self.lanes: dict[int, list[Any]] = {}
+        self.program: Program | None = None
+        self.width = 0
+
+
+class FakeExecutor:
+    """Pools that train one epoch of one lane at a time, in an order that `rng` picks."""
+
+    def __init__(self, pools: int, rng: random.Random, fits: int = 100) -> None:
+        self.pools = pools
+        self.trained: list[tuple[int, int]] = []
+        self.loads = 0
+        self._rng, self._fits = rng, fits
+        self._pools = [FakePool() for _ in range(pools)]
+        self._messages: list[Message] = []
+
+    def send(self, pool: int, orders: Sequence[Order]) -> None:
+        for order in orders:
+            self._obey(pool, self._pools[pool], order)
+
+    def _obey(self, i: int, pool: FakePool, order: Order) -> None:
+        match order:
+            case Load(program, plans, _):
+                assert not any(epoch < to for _, _, epoch, to in pool.lanes.values())
+                pool.lanes, pool.program = {}, program
+                pool.width = min(plans.usual.lanes, self._fits)
+                self.loads += 1
+                self._messages.append(Loaded(i, program, Plan(plans.usual.form, pool.width)))
+            case Put(lane, trial, training, knobs, state, to_epoch):
+                assert pool.program == split(training, DATA, "cpu", frozenset(SPACE.by_path))[0]
+                assert len(knobs) == len(pool.program.knobs)
+                if lane >= pool.width:
+                    self._messages.append(Refused(i, (trial,)))
+                    return
+                assert lane not in pool.lanes, "a lane is taken or cleared before it is filled"
+                epoch = 0 if state is None else int(state.step) // _steps(pool, training)
+                pool.lanes[lane] = [trial, training, epoch, to_epoch]
+            case Extend(lane, to_epoch):
+                pool.lanes[lane][3] = to_epoch
+            case Take(lane):
+                self._messages.append(Taken(i, (self._state(pool, lane),), is_snapshot=False))
+                del pool.lanes[lane]
+            case Clear(lane):
+                del pool.lanes[lane]
+            case Snapshot():
+                states = tuple(self._state(pool, lane) for lane in pool.lanes)
+                self._messages.append(Taken(i, states, is_snapshot=True))
+
+    def _state(self, pool: FakePool, lane: int) -> State:
+        trial, training, epoch, _ = pool.lanes[lane]
+        assert pool.program is not None
+        steps = epoch * _steps(pool, training)
+        blank = initial_lane(pool.program, training)
+        return State(trial, epoch, steps, blank._replace(step=np.int32(steps)))
+
+    def receive(self, timeout_seconds: float) -> list[Message]:
+        at_work = [
+            (i, lane)
+            for i, pool in enumerate(self._pools)
+            for lane in pool.lanes.values()
+            if lane[2] < lane[3]
+        ]
+        if at_work:
+            i, lane = self._rng.choice(at_work)
+            lane[2] += 1
+            report = Report(lane[0], lane[2], result(lane[1], lane[2]))
+            self.trained.append((lane[0], lane[2]))
+            if not np.isfinite(report.metrics["loss"]):
+                lane[3] = lane[2]
+            self._messages.append(Reported(i, (report,), 1.0))
+        messages, self._messages = self._messages, []
+        return messages
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+class MemoryJournal:
+    """A journal without a database; `log` is what a database would hold."""
+
+    def __init__(self, log: Sequence[Event] = ()) -> None:
+        self.log = list(log)
+        self.state: StudyState = fold(self.log, Goal((Objective(maximize="accuracy"),)))
+        self._noted: list[Event] = []
+
+    def record(self, what: Happening, trial: int | None = None) -> None:
+        self._noted.append(self.state.record(what, trial, 0))
+
+    def flush(self) -> None:
+        self.log += self._noted
+        self._noted = []
+
+
+def prepare(hparams: HParams, number: int) -> Work:
+    training = fill(TRAINING, hparams, number)
+    program, knobs = split(training, DATA, "cpu", frozenset(SPACE.by_path))
+    return Work(training, program, knobs, DATA)
+
+
+class Run:
+    """A study on fakes, which can be killed and gone on with."""
+
+    def __init__(self, tmp: Any, scheduler: str = "hyperband", trials: int = 20) -> None:
+        self.folder = CheckpointFolder(tmp / "checkpoints")
+        self.journal = MemoryJournal()
+        self.rules = Rules(
+            sampler=RandomSearch(SPACE, 0),
+            scheduler_for=lambda n: make_scheduler(SCHEDULERS[scheduler], EPOCHS, n),
+            trials=trials,
+            epochs=EPOCHS,
+            is_learning=False,
+        )
+
+    def go(
+        self,
+        seed: int = 0,
+        pools: int = 2,
+        lanes: int = 3,
+        fits: int = 100,
+        has_to_stop: Callable[[FakeExecutor], bool] = lambda _: False,
+        dies: Callable[[FakeExecutor], bool] = lambda _: False,
+    ) -> FakeExecutor:
+        """Run to the end, to a stop, or to a death that leaves only the log and the files."""
+        executor = FakeExecutor(pools, random.Random(seed), fits)
+
+        def watch() -> None:
+            if dies(executor):
+                raise KeyboardInterrupt
+
+        with CheckpointWriter(self.folder) as writer:
+            plans = Plans(Plan("map", lanes))
+            driver = Driver(self.rules, self.journal, executor, States(writer), prepare, plans, 0.0)
+            with contextlib.suppress(KeyboardInterrupt):
+                self.reason = driver.run(lambda: has_to_stop(executor), watch)
+            self.differences = driver.differences
+            self.epochs_trained = driver.epochs_trained
+        self.journal = MemoryJournal(self.journal.log)
+        return executor
+
+    @property
+    def outcome(self) -> list[tuple[HParams, TrialState, tuple[float, ...]]]:
+        """What became of each trial."""
+        return [(t.hparams, t.state, t.losses) for t in self.journal.state.trials]
+
+
+@pytest.fixture
+def run(tmp_path: Any) -> Run:
+    return Run(tmp_path)
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_a_study_ends_with_its_total_of_trials(tmp_path: Any, scheduler: str) -> None:
+    run = Run(tmp_path, scheduler)
+    run.go()
+    trials = run.journal.state.trials
+    assert [trial.number for trial in trials] == list(range(20))
+    assert run.reason == "finished"
+    assert any(trial.state is TrialState.COMPLETE for trial in trials)
+    assert all(trial.state is not TrialState.RUNNING for trial in trials)
+    for trial in trials:
+        assert (trial.state is TrialState.COMPLETE) == (trial.epochs == EPOCHS)
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_no_epoch_is_trained_twice(tmp_path: Any, scheduler: str) -> None:
+    trained = Run(tmp_path, scheduler).go().trained
+    assert len(trained) == len(set(trained))
+
+
+@pytest.mark.parametrize("scheduler", ["none", "halving", "hyperband"])
+def test_the_order_of_results_decides_nothing(tmp_path: Any, scheduler: str) -> None:
+    outcomes = []
+    for seed, pools, lanes in [(0, 1, 1), (1, 2, 3), (2, 3, 8)]:
+        run = Run(tmp_path, scheduler)
+        run.go(seed, pools, lanes)
+        outcomes.append(run.outcome)
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
+    """A study that was never stopped, by the name of its scheduler."""
+
+    @cache
+    def make(scheduler: str) -> Run:
+        run = Run(tmp_path_factory.mktemp("calm"), scheduler)
+        run.go()
+        return run
+
+    return make
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    moments=st.lists(st.integers(0, 12), max_size=4),
+    scheduler=st.sampled_from(["none", "halving", "hyperband"]),
+)
+def test_a_study_killed_at_any_moment_ends_like_one_never_killed(
+    tmp_path_factory: pytest.TempPathFactory,
+    calm: Callable[[str], Run],
+    seed: int,
+    moments: list[int],
+    scheduler: str,
+) -> None:
+    run = Run(tmp_path_factory.mktemp("killed"), scheduler)
+    for moment in moments:
+        run.go(seed, dies=lambda executor, moment=moment: len(executor.trained) >= moment)
+    run.go(seed)
+    assert run.outcome == calm(scheduler).outcome
+    assert run.differences == 0
+
+
+def test_a_stop_loses_no_epoch(run: Run) -> None:
+    first = run.go(has_to_stop=lambda executor: len(executor.trained) > 15)
+    assert run.reason == "interrupted"
+    second = run.go()
+    assert not set(first.trained) & set(second.trained)
+    assert run.reason == "finished"
+
+
+def test_a_lost_checkpoint_means_training_again_and_no_second_row(run: Run) -> None:
+    calm = run.go(has_to_stop=lambda executor: len(executor.trained) > 15)
+    for file in run.folder.path.iterdir():
+        file.write_bytes(b"broken")
+    again = run.go(seed=3)
+    assert set(calm.trained) & set(again.trained)
+    reports = [(e.trial, e.what.epoch) for e in run.journal.log if e.kind == "report"]
+    assert len(reports) == len(set(reports))
+    assert run.differences == 0
+
+
+def test_an_epoch_that_comes_out_otherwise_is_counted_and_not_stored(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.go(has_to_stop=lambda executor: len(executor.trained) > 15)
+    before = [e for e in run.journal.log if e.kind == "report"]
+    for file in run.folder.path.iterdir():
+        file.unlink()
+    ours = result
+    monkeypatch.setitem(
+        globals(), "result", lambda t, e: {**ours(t, e), "accuracy": ours(t, e)["accuracy"] - 0.001}
+    )
+    run.go()
+    assert run.differences > 0
+    assert [e for e in run.journal.log if e.kind == "report"][: len(before)] == before
+
+
+def test_an_epoch_that_diverges_when_trained_again_ends_its_trial(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.go(has_to_stop=lambda executor: len(executor.trained) > 15)
+    for file in run.folder.path.iterdir():
+        file.unlink()
+    ours = result
+    monkeypatch.setitem(globals(), "result", lambda t, e: {**ours(t, e), "loss": np.nan})
+    run.go(has_to_stop=lambda executor: len(executor.trained) > 500)
+    assert run.reason == "finished"
+    assert run.differences > 0
+
+
+def test_fewer_trials_than_have_begun_are_all_finished(run: Run) -> None:
+    run.go(has_to_stop=lambda executor: len(executor.trained) > 15)
+    begun = len(run.journal.state)
+    run.rules = replace(run.rules, trials=2)
+    run.go()
+    assert len(run.journal.state) == begun
+    assert any(t.state is TrialState.COMPLETE for t in run.journal.state.trials)
+
+
+def test_a_diverged_trial_is_a_result(run: Run) -> None:
+    run.go()
+    diverged = [t for t in run.journal.state.trials if t.state is TrialState.DIVERGED]
+    assert diverged
+    assert all(trial.losses == () for trial in diverged)
+    # An epoch that diverged was not finished, so that it counts for no speed.
+    assert run.epochs_trained == sum(trial.epochs for trial in run.journal.state.trials) > 0
+
+
+def test_a_pool_with_fewer_lanes_than_thought_loses_no_trial(run: Run, tmp_path: Any) -> None:
+    run.go(lanes=8, fits=2)
+    calm = Run(tmp_path / "calm")
+    calm.go()
+    assert run.outcome == calm.outcome
+    assert {pin["lanes"] for pin in run.journal.state.pins.values()} == {2}
+
+
+def test_a_pinned_plan_is_obeyed(run: Run) -> None:
+    run.go(lanes=2, has_to_stop=lambda executor: len(executor.trained) > 5)
+    pins = dict(run.journal.state.pins)
+    run.go(lanes=7)
+    assert run.journal.state.pins == pins
+
+
+def test_a_space_that_runs_out_ends_the_study(tmp_path: Any) -> None:
+    run = Run(tmp_path)
+
+    class FiveOnly:
+        def ask(self, trials: Any, n: int) -> list[dict[str, Any]]:
+            number = len(trials)
+            rng = np.random.default_rng(0)
+            return [SPACE.draw(rng) for _ in range(min(n, 5 - number))]
+
+    run.rules = Rules(FiveOnly(), run.rules.scheduler_for, 20, EPOCHS, is_learning=False)
+    run.go()
+    assert run.reason == "exhausted"
+    assert len(run.journal.state) == 5
+    assert any(t.state is TrialState.COMPLETE for t in run.journal.state.trials)
+
+
+def test_more_trials_go_on_where_the_study_ended(run: Run) -> None:
+    run.go()
+    before = run.outcome
+    run.rules = Rules(run.rules.sampler, run.rules.scheduler_for, 35, EPOCHS, is_learning=False)
+    run.go()
+    assert len(run.journal.state) == 35
+    for (hparams, state, losses), (same, after, curve) in zip(before, run.outcome, strict=False):
+        assert same == hparams
+        assert curve[: len(losses)] == losses
+        assert after == state or state is TrialState.PAUSED
+
+
+def test_an_error_of_a_pool_reaches_the_caller(run: Run) -> None:
+    def fail(executor: FakeExecutor) -> bool:
+        executor._messages.append(Failed(0, RuntimeError("out of order")))
+        return False
+
+    with pytest.raises(RuntimeError, match="out of order"):
+        run.go(has_to_stop=fail)
+
+
+def test_what_the_sampler_saw_is_recorded(run: Run) -> None:
+    run.go(pools=1, lanes=1)
+    proposals = [event for event in run.journal.log if event.kind == "propose"]
+    assert all(event.what.history_seq < event.seq for event in proposals)
+    assert proposals[-1].what.history_seq > 0

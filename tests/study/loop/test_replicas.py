@@ -1,0 +1,157 @@
+"""Trials of several seeds, on the driver's fakes and on the real engine."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpo.spec.sections.goal import Goal, Objective
+from hpo.study.log.event_rows import from_rows, to_row
+from hpo.study.log.events import Checkpoint, Event, Propose, ReplicaReport, Report, StudyState
+from hpo.study.loop.replicas import Replicas, deviation_of, final_reports, mean_of, replica_training
+from hpo.trial import Job, TrialState
+from tests.study.loop.test_driver import EPOCHS, TRAINING, Run
+
+LOSS = Goal((Objective(minimize="loss"),))
+SEEDS = 3
+
+
+def of_seeds(folder: Path, scheduler: str = "hyperband") -> Run:
+    run = Run(folder, scheduler, trials=12)
+    run.rules = replace(run.rules, seeds=SEEDS)
+    return run
+
+
+def reported(order: list[tuple[int, int, float]]) -> StudyState:
+    """Trial 0 after reports of (run, epoch, loss), in this order."""
+    replicas, state = Replicas(2), StudyState(LOSS)
+    state.record(Propose({}, 0), 0, 0)
+    for run, epoch, loss in order:
+        for what in replicas.taken_in(state, run, epoch, {"loss": loss}):
+            state.record(what, 0, 0)
+    return state
+
+
+@given(st.randoms(use_true_random=False))
+def test_a_trial_has_the_mean_of_its_replicas_whichever_reports_come_first(
+    rng: random.Random,
+) -> None:
+    left = {0: [1.0, 2.0, 4.0], 1: [3.0, 5.0, 5.0]}
+    order = []
+    while left:
+        run = rng.choice([*left])
+        order.append((run, 4 - len(left[run]), left[run].pop(0)))
+        left = {run: losses for run, losses in left.items() if losses}
+    assert reported(order).trial(0).losses == (2.0, 3.5, 4.5)
+
+
+def test_a_trial_diverges_once_the_others_are_as_far_as_the_replica_that_did() -> None:
+    replicas = Replicas(2)
+    begun = [(0, 1, 1.0), (0, 2, 1.0), (0, 3, np.nan)]
+    assert not replicas.has_diverged(reported(begun), 0)
+    assert not replicas.has_diverged(reported([*begun, (1, 1, 3.0)]), 0)
+    there = reported([*begun, (1, 1, 3.0), (1, 2, 3.0)])
+    assert replicas.has_diverged(there, 0)
+    assert there.trial(0).losses == (2.0, 2.0)
+    ahead = [(1, epoch, 3.0) for epoch in (1, 2, 3, 4)]
+    assert reported([*ahead, *begun]).trial(0).losses == (2.0, 2.0)
+
+
+def test_a_run_that_has_got_there_or_has_diverged_has_no_work() -> None:
+    state = reported([(0, 1, 1.0), (0, 2, 1.0), (1, 1, 1.0)])
+    assert Replicas(2).jobs_of_runs([Job(0, 1, 2)], state) == [Job(1, 1, 2)]
+    assert Replicas(2).jobs_of_runs([Job(0, 1, 3)], state) == [Job(0, 2, 3), Job(1, 1, 3)]
+    assert Replicas(2).jobs_of_runs([Job(1, 0, 1)], state) == [Job(2, 0, 1), Job(3, 0, 1)]
+    lost = reported([(0, 1, np.nan)])
+    assert Replicas(2).jobs_of_runs([Job(0, 0, 3)], lost) == [Job(1, 0, 3)]
+
+
+def test_what_replicas_report_is_in_the_log() -> None:
+    happenings = [
+        ReplicaReport(1, 1, {"loss": 0.5, "accuracy": float("nan")}),
+        Checkpoint(1, "3-16.safetensors", "abc", replica=1),
+        Report(1, {"loss": 0.5}),
+    ]
+    rows = [to_row(Event(n, 0, 0, what)) for n, what in enumerate(happenings, 1)]
+    read = [event.what for event in from_rows(rows)]
+    assert repr(read) == repr(happenings)
+
+
+def test_a_replica_is_the_training_of_its_own_seed() -> None:
+    assert replica_training(TRAINING, 0) == TRAINING
+    assert replica_training(TRAINING, 2).train.seed == 2
+    last = TRAINING.model_copy(
+        update={"train": TRAINING.train.model_copy(update={"seed": 2**32 - 1})}
+    )
+    assert replica_training(last, 1).train.seed == 0
+
+
+def test_means_and_deviations_are_by_metric() -> None:
+    reports = [{"loss": 1.0, "r2": 0.5}, {"loss": 3.0, "r2": 0.5}]
+    assert mean_of(reports) == {"loss": 2.0, "r2": 0.5}
+    assert deviation_of(reports) == {"loss": 1.0, "r2": 0.0}
+
+
+@pytest.mark.parametrize("scheduler", ["none", "median", "halving", "asha", "hyperband"])
+def test_a_study_of_several_seeds_ends_with_its_total_of_trials(
+    tmp_path: Path, scheduler: str
+) -> None:
+    run = of_seeds(tmp_path, scheduler)
+    trained = run.go().trained
+    trials = run.journal.state.trials
+    assert run.reason == "finished"
+    assert len(trials) == 12
+    assert all(trial.state.is_finished for trial in trials)
+    assert any(trial.state is TrialState.COMPLETE for trial in trials)
+    assert len(trained) == len(set(trained)), "no epoch is trained twice"
+    for trial in trials:
+        assert (trial.state is TrialState.COMPLETE) == (trial.epochs == EPOCHS)
+        if trial.epochs:
+            finals = final_reports(run.journal.state, trial.number, trial.epochs)
+            assert len(finals) == SEEDS
+            assert -trial.losses[-1] == mean_of(finals)["accuracy"]
+            assert deviation_of(finals)["accuracy"] > 0
+
+
+@pytest.mark.parametrize("scheduler", ["none", "hyperband"])
+def test_the_order_of_results_decides_nothing_with_several_seeds(
+    tmp_path: Path, scheduler: str
+) -> None:
+    outcomes = []
+    for seed, pools, lanes in [(0, 1, 1), (1, 2, 3), (2, 3, 8)]:
+        run = of_seeds(tmp_path / str(seed), scheduler)
+        run.go(seed, pools, lanes)
+        outcomes.append(run.outcome)
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    if scheduler == "none":
+        assert any(state is TrialState.DIVERGED and losses for _, state, losses in outcomes[0])
+
+
+@settings(max_examples=4, deadline=None)
+@given(seed=st.integers(0, 1000), moments=st.lists(st.integers(0, 30), max_size=3))
+def test_a_study_of_several_seeds_killed_at_any_moment_ends_like_one_never_killed(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, moments: list[int]
+) -> None:
+    calm = of_seeds(tmp_path_factory.mktemp("calm"))
+    calm.go()
+    run = of_seeds(tmp_path_factory.mktemp("killed"))
+    for moment in moments:
+        run.go(seed, dies=lambda executor, moment=moment: len(executor.trained) >= moment)
+    run.go(seed)
+    assert run.outcome == calm.outcome
+    assert run.differences == 0
+
+
+def test_a_stop_loses_no_epoch_of_any_seed(tmp_path: Path) -> None:
+    run = of_seeds(tmp_path)
+    first = run.go(has_to_stop=lambda executor: len(executor.trained) > 25)
+    assert run.reason == "interrupted"
+    second = run.go()
+    assert not set(first.trained) & set(second.trained)
+    assert run.reason == "finished"

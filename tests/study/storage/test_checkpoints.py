@@ -1,0 +1,132 @@
+import errno
+import os
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from hpo.study.storage.checkpoints import CheckpointFolder, CheckpointWriter
+
+
+@pytest.fixture
+def folder(url):
+    return CheckpointFolder.beside(url, "digits")
+
+
+LEAVES = {
+    "kernel": np.arange(12, dtype=np.float32).reshape(3, 4).T,  # not contiguous
+    "half": np.array([1.5, -2.0, np.inf], ml_dtypes.bfloat16),
+    "step": np.int32(7) * np.ones((), np.int32),
+    "key": np.array([1, 2**32 - 1], np.uint32),
+    "mask": np.array([[True], [False]]),
+    "empty": np.zeros((0, 3), np.float16),
+    "big endian": np.array([1.0, 2.0], ">f8"),
+}
+
+
+def test_arrays_come_back_bit_for_bit(folder):
+    loaded = folder.load(*folder.save(3, 9, LEAVES))
+
+    assert list(loaded) == list(LEAVES)
+    for name, leaf in LEAVES.items():
+        assert loaded[name].dtype == leaf.dtype.newbyteorder("<")
+        assert loaded[name].shape == leaf.shape
+        assert loaded[name].tobytes() == leaf.astype(loaded[name].dtype).tobytes()
+
+
+def test_checkpoints_lie_beside_the_database_under_their_study(url, tmp_path, monkeypatch):
+    name, _ = CheckpointFolder.beside(url, "digits").save(3, 9, LEAVES)
+
+    assert (tmp_path / "hpo.db.checkpoints" / "digits" / name).is_file()
+    assert name.startswith("3-9-")
+    monkeypatch.chdir(tmp_path)
+    server = CheckpointFolder.beside("postgresql://user:secret@host/tuning", "digits")
+    assert server.path == tmp_path / "tuning.checkpoints" / "digits"
+
+
+@pytest.mark.parametrize("study", ["../other", "..", "a/b", "nul\n"])
+def test_no_study_name_leads_out_of_the_folder(url, tmp_path, study):
+    folder = CheckpointFolder.beside(url, study)
+
+    assert folder.path.resolve().parent == tmp_path / "hpo.db.checkpoints"
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "changed"])
+def test_a_checkpoint_that_cannot_be_used_is_none_with_a_reason(folder, caplog, damage):
+    name, sha256 = folder.save(3, 9, LEAVES)
+    file = folder.path / name
+    content = file.read_bytes()
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(content[:-1] if damage == "cut" else content[:-1] + b"x")
+
+    assert folder.load(name, sha256) is None
+    reason = "No such file" if damage == "missing" else "its content has changed"
+    assert reason in caplog.text
+    assert "its trial is trained again from the start" in caplog.text
+
+
+def test_a_file_never_changes_though_a_trial_is_saved_again_at_the_same_epoch(folder):
+    first = folder.save(3, 9, {"w": np.zeros(2)})
+    second = folder.save(3, 9, {"w": np.ones(2)})
+
+    assert folder.load(*first)["w"].tolist() == [0, 0]
+    assert folder.load(*second)["w"].tolist() == [1, 1]
+
+
+def test_a_sweep_deletes_what_no_event_refers_to(url, folder):
+    names = [folder.save(trial, 1, LEAVES)[0] for trial in range(3)]
+    (folder.path / ".0-1.tmp").touch()
+    resumed = CheckpointFolder.beside(url, "digits")
+
+    assert resumed.sweep({names[1]}) == 3
+    assert [file.name for file in folder.path.iterdir()] == [names[1]]
+    assert CheckpointFolder.beside(url, "none yet").sweep(set()) == 0
+
+
+def test_a_sweep_leaves_files_whose_event_is_on_its_way(folder):
+    old, new = folder.save(0, 1, LEAVES)[0], folder.save(0, 2, LEAVES)[0]
+
+    assert folder.sweep({old}) == 0
+    assert folder.sweep({new}) == 1
+    assert [file.name for file in folder.path.iterdir()] == [new]
+
+
+def test_nothing_is_left_of_the_checkpoints_of_a_finished_study(folder):
+    folder.save(0, 1, LEAVES)
+    folder.clear()
+
+    assert [*folder.path.iterdir()] == []
+
+
+def test_checkpoints_follow_a_study_set_aside(url, folder):
+    saved = folder.save(0, 1, LEAVES)
+    folder.set_aside("digits-1")
+
+    assert CheckpointFolder.beside(url, "digits").sweep(set()) == 0
+    assert CheckpointFolder.beside(url, "digits-1").load(*saved) is not None
+
+
+def test_a_writer_saves_on_its_own_thread(folder):
+    with CheckpointWriter(folder) as writer:
+        futures = [writer.submit(trial, 1, LEAVES) for trial in range(4)]
+
+    for future in futures:
+        assert folder.load(*future.result()) is not None
+
+
+def test_a_full_disk_costs_a_checkpoint_and_leaves_nothing_behind(folder, monkeypatch, caplog):
+    folder.save(0, 1, LEAVES)
+
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", full)
+    with CheckpointWriter(folder) as writer:
+        assert writer.submit(1, 1, LEAVES).result() is None
+
+    assert "cannot write a checkpoint of trial 1" in caplog.text
+    assert "No space left on device; the study goes on without" in caplog.text
+    assert len([*Path(folder.path).iterdir()]) == 1

@@ -1,0 +1,148 @@
+import os
+import subprocess
+import sys
+
+import pytest
+import sqlalchemy as sa
+
+from hpo.errors import StudyError
+from hpo.study.log.events import Start, StudyState
+from hpo.study.storage.lease import EXPIRY_SECONDS, acquire, process_start
+from hpo.study.storage.tables import LEASES
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def change(storage, **values):
+    with storage.writing() as connection:
+        connection.execute(sa.update(LEASES).values(**values))
+
+
+def test_a_study_has_one_driver_at_a_time(storage, study):
+    with acquire(storage, study.id), pytest.raises(StudyError) as error:
+        acquire(storage, study.id)
+
+    assert str(error.value).startswith(
+        f"study 'digits' is being driven by process {os.getpid()} on {os.uname().nodename} since "
+    )
+    assert str(error.value).endswith(": wait for it, or stop it.")
+    acquire(storage, study.id).release()
+
+
+def test_two_studies_have_a_driver_each(storage, study):
+    other = storage.create_study("iris", {}, 0, {}, "")
+
+    with acquire(storage, study.id), acquire(storage, other.id):
+        pass
+
+
+def test_the_lease_of_a_process_that_is_gone_is_taken_over_at_once(storage, study):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    acquire(storage, study.id)
+    change(storage, pid=gone.pid, process_start="boot/1")
+
+    acquire(storage, study.id).release()
+
+
+def test_the_lease_of_a_dead_process_that_nobody_collected_is_taken_over(storage, study):
+    zombie = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
+    zombie.stdout.read()  # closed by its end
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    acquire(storage, study.id)
+    change(storage, pid=zombie.pid)
+
+    acquire(storage, study.id).release()
+    zombie.communicate()
+
+
+@pytest.mark.skipif(not process_start(os.getpid()), reason="needs /proc")
+def test_a_process_number_given_to_a_new_process_does_not_hold_the_lease(storage, study):
+    acquire(storage, study.id)
+    change(storage, process_start="boot/1")
+
+    acquire(storage, study.id).release()
+
+
+def test_a_silent_driver_on_another_machine_loses_its_lease_after_a_minute(storage, study, clock):
+    acquire(storage, study.id, clock)
+    change(storage, host="elsewhere")
+
+    clock.now += EXPIRY_SECONDS - 1
+    with pytest.raises(StudyError, match="on elsewhere since"):
+        acquire(storage, study.id, clock)
+
+    clock.now += 2
+    acquire(storage, study.id, clock).release()
+
+
+def test_a_driver_that_renews_keeps_its_lease(storage, study, clock):
+    lease = acquire(storage, study.id, clock)
+    change(storage, host="elsewhere")
+
+    clock.now += EXPIRY_SECONDS - 1
+    lease.renew()
+    clock.now += 2
+
+    with pytest.raises(StudyError, match="on elsewhere since"):
+        acquire(storage, study.id, clock)
+
+
+def test_a_driver_whose_study_was_taken_over_cannot_go_on(storage, study, clock, goal):
+    lost = acquire(storage, study.id, clock)
+    change(storage, host="elsewhere")
+    clock.now += EXPIRY_SECONDS + 1
+    taker = acquire(storage, study.id, clock)
+    event = StudyState(goal).record(Start({}), None, 0)
+
+    with pytest.raises(StudyError, match="another process has taken over"):
+        lost.renew()
+    with pytest.raises(StudyError, match="another process has taken over"):
+        storage.append(study.id, [event], lost.token)
+    assert storage.events(study.id) == []
+
+    lost.release()  # takes nothing from the new driver
+    storage.append(study.id, [event], taker.token)
+
+
+def test_of_processes_that_start_at_the_same_moment_one_wins(url, storage, study):
+    code = (
+        "import sys; from hpo.errors import StudyError;"
+        "from hpo.study.storage.lease import acquire;"
+        "from hpo.study.storage.tables import Storage\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "try:\n"
+        f"    storage = Storage.create({url!r}); acquire(storage, {study.id}); print('won')\n"
+        "except StudyError as error: print(error)\n"
+        "sys.stdout.flush(); sys.stdin.readline()\n"
+    )
+    drivers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+    for driver in drivers:
+        driver.stdout.readline()
+    for driver in drivers:
+        driver.stdin.write("\n")
+        driver.stdin.flush()
+    answers = [driver.stdout.readline().strip() for driver in drivers]
+    for driver in drivers:
+        driver.communicate("\n")
+
+    assert answers.count("won") == 1
+    assert sum("is being driven by process" in answer for answer in answers) == 2

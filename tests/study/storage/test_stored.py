@@ -1,0 +1,116 @@
+"""A study's experiment, from its storage alone."""
+
+from pathlib import Path
+
+import pytest
+
+from hpo.errors import SpecError, StudyError
+from hpo.spec.load import experiment_from_document
+from hpo.spec.sections.population import Pbt
+from hpo.spec.sections.scheduler import Bohb
+from hpo.study.opening import follow_spec
+from hpo.study.storage.stored import stored_experiment, to_store
+
+SPEC = {
+    "name": "digits",
+    "data": {"dataset": "digits"},
+    "model": {"name": "mlp"},
+    "optimizer": {"name": "sgd"},
+    "train": {"epochs": 9},
+    "space": {"model.dropout": {"float": [0.0, 0.5]}},
+    "search": {"objective": {"maximize": "accuracy"}, "trials": 27},
+}
+
+
+def test_overrides_reach_the_experiment_and_its_document(storage):
+    record = storage.create_study("digits", SPEC, 0, {}, "")
+
+    experiment = stored_experiment(record, "hpo.db", ["search.trials=81"])
+
+    assert experiment.search.trials == experiment.document["search"]["trials"] == 81
+    assert record.document["search"]["trials"] == 27
+
+
+def test_paths_start_where_the_spec_lay_or_else_in_the_working_folder(storage, tmp_path):
+    here = storage.create_study("here", SPEC, 0, {"folder": str(tmp_path)}, "")
+    gone = storage.create_study("gone", SPEC, 0, {"folder": str(tmp_path / "gone")}, "")
+
+    assert stored_experiment(here, "hpo.db").folder == tmp_path
+    assert stored_experiment(gone, "hpo.db").folder == Path.cwd()
+
+
+def test_a_study_that_was_set_aside_goes_by_its_new_name(storage):
+    record = storage.create_study("digits-1", SPEC, 0, {}, "")
+    assert stored_experiment(record, "hpo.db").name == "digits-1"
+
+
+def test_a_spec_that_no_longer_holds_names_the_study(storage):
+    record = storage.create_study("digits", {**SPEC, "model": {"name": "mpl"}}, 0, {}, "")
+    with pytest.raises(SpecError, match=r"study digits in hpo\.db: model\.name: unknown"):
+        stored_experiment(record, "hpo.db")
+
+
+def test_a_study_keeps_the_sampler_and_scheduler_that_its_spec_left_to_the_defaults(storage):
+    experiment = experiment_from_document(SPEC, Path())
+    search = to_store(experiment)["search"]
+    assert (search["sampler"], search["scheduler"]) == ({"name": "auto"}, {"name": "auto"})
+    record = storage.create_study("digits", to_store(experiment), 0, {}, "")
+    assert stored_experiment(record, "hpo.db").search == experiment.search
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ({"name": "asha", "eta": 4}, {"name": "asha", "eta": 4, "min_epochs": 1}),
+        ({"name": "bohb"}, Bohb(name="bohb").model_dump()),
+        ({"name": "pbt", "population": 4}, Pbt(name="pbt", population=4).model_dump(mode="json")),
+        ({"name": "optuna", "pruner": {"name": "median"}},) * 2,
+    ],
+    ids=lambda spec: spec["name"],
+)
+def test_a_study_keeps_the_options_of_its_scheduler_that_were_left_to_the_defaults(
+    storage, written, kept
+):
+    parts = {"sampler": {"name": "auto"}, "scheduler": written}
+    experiment = experiment_from_document({**SPEC, "search": {**SPEC["search"], **parts}}, Path())
+    search = to_store(experiment)["search"]
+    assert search["scheduler"] == kept
+    assert search["sampler"] == {"name": "auto"}
+    record = storage.create_study("digits", to_store(experiment), 0, {}, "")
+    assert stored_experiment(record, "hpo.db").search == experiment.search
+    assert follow_spec(storage, record, experiment, print) == []
+
+
+def test_an_older_study_that_names_neither_goes_on_with_the_defaults_of_then(storage):
+    record = storage.create_study("digits", SPEC, 0, {}, "")
+    search = stored_experiment(record, "hpo.db").search
+    assert (search.sampler.name, search.scheduler.name) == ("tpe", "hyperband")
+    experiment = experiment_from_document(SPEC, Path())
+    with pytest.raises(StudyError, match=r"search.sampler.name: .*tpe.* -> .*auto"):
+        follow_spec(storage, record, experiment, print)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "option", "default"), [("median", "min_epochs", 2), ("patience", "epochs", 3)]
+)
+def test_a_number_that_follows_from_the_epochs_may_be_written_but_not_changed(
+    storage, scheduler, option, default
+):
+    def an_experiment(**options):
+        search = {**SPEC["search"], "scheduler": {"name": scheduler, **options}}
+        return experiment_from_document({**SPEC, "train": {"epochs": 16}, "search": search}, Path())
+
+    record = storage.create_study("digits", to_store(an_experiment()), 0, {}, "")
+    assert follow_spec(storage, record, an_experiment(**{option: default}), print) == []
+    with pytest.raises(StudyError, match=rf"search\.scheduler\.{option}: {default} -> 5"):
+        follow_spec(storage, record, an_experiment(**{option: 5}), print)
+
+
+def test_an_older_study_by_the_median_rule_goes_on_comparing_from_the_first_epoch(storage):
+    document = {**SPEC, "search": {**SPEC["search"], "scheduler": {"name": "median"}}}
+    older = storage.create_study("older", document, 0, {}, "")
+    assert stored_experiment(older, "hpo.db").search.scheduler.min_epochs == 1
+    newer = storage.create_study(
+        "newer", to_store(experiment_from_document(document, Path())), 0, {}, ""
+    )
+    assert stored_experiment(newer, "hpo.db").search.scheduler.min_epochs is None
