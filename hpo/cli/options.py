@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,8 +28,11 @@ StorageUrl = Annotated[
     str | None, typer.Option("--storage", metavar="URL", help="Database of studies.")
 ]
 Device = Annotated[
-    Literal["cpu", "gpu", "tpu"] | None,
-    typer.Option(help="What to train on; JAX's choice if not given."),
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="What to train on: cpu, gpu, tpu or another platform that JAX has a plugin for.",
+    ),
 ]
 Profile = Annotated[
     Path | None,

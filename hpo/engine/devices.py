@@ -11,21 +11,18 @@ from typing import Any
 
 from hpo.errors import DeviceError
 
-PLATFORMS = ("cpu", "gpu", "tpu")
-
 
 def local_devices(name: str | None = None) -> list[Any]:
     """The devices to train on: every accelerator of the machine, or one CPU device for each core.
 
-    `name` is one of `PLATFORMS`, or None for JAX's own choice.
+    `name` is a platform that JAX has here, its own (`cpu`, `tpu`) or that of a plugin (`cuda`, or
+    `gpu` for any); None is JAX's own choice.
 
     Raises:
-        DeviceError: for a platform that JAX does not find here.
+        DeviceError: for a platform that JAX does not have or cannot start.
     """
     import jax
 
-    if name is not None and name not in PLATFORMS:
-        raise DeviceError(f"unknown device '{name}'. Known names: {', '.join(PLATFORMS)}.")
     # Neither set by the user nor by an earlier call.
     if jax.config.jax_num_cpu_devices < 1:  # type: ignore[attr-defined]
         # A pool on a core of its own trains small models twice as fast as all cores together.
@@ -33,11 +30,23 @@ def local_devices(name: str | None = None) -> list[Any]:
     try:
         return list(jax.local_devices(backend=name))
     except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].partition(" Available backends")[0].rstrip(".")
+        known = ", ".join(_platforms())
+        if not known:
+            raise DeviceError(f"JAX cannot start its devices: {reason}.") from error
         raise DeviceError(
-            f"--device {name}: JAX finds none here ({reason}): leave the option out, "
-            f"or install the jax package for it."
+            f"--device {name}: JAX cannot use it here ({reason}). JAX has: {known}. "
+            f"Choose one of these, or install the JAX plugin for {name}."
         ) from error
+
+
+def _platforms() -> list[str]:
+    """The platforms that JAX has started here; none where one of its plugins fails to start."""
+    from jax.extend.backend import backends
+
+    with suppress(RuntimeError):
+        return sorted(backends())
+    return []
 
 
 def core_count() -> int:

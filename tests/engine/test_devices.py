@@ -76,9 +76,30 @@ def test_limits_of_the_first_kind_of_control_groups_count_too(tmp_path: Path) ->
     assert cgroup_bytes("3:cpu,cpuacct:/job\n", tmp_path) is None
 
 
-def test_an_unknown_platform_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(DeviceError, match=r"unknown device 'qpu'\. Known names: cpu, gpu, tpu"):
+def test_an_unknown_platform_is_refused_with_those_that_jax_has() -> None:
+    with pytest.raises(DeviceError) as refused:
         local_devices("qpu")
+    assert str(refused.value) == (
+        "--device qpu: JAX cannot use it here (Unknown backend qpu). JAX has: cpu. "
+        "Choose one of these, or install the JAX plugin for qpu."
+    )
+
+
+def test_a_platform_is_any_that_jax_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("jax.local_devices", lambda backend: asked.append(backend) or ["a device"])
+    assert local_devices("a_plugin") == ["a device"]
+    assert asked == ["a_plugin"]
+
+
+def test_a_plugin_that_stops_jax_from_starting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: Any) -> Any:
+        raise RuntimeError("Unable to initialize backend 'foo': no driver (uninstall it)\nmore")
+
+    monkeypatch.setattr("jax.local_devices", fail)
+    monkeypatch.setattr("jax.extend.backend.backends", fail)
+    with pytest.raises(DeviceError, match=r"^JAX cannot start its devices: Unable .*driver.*\)\.$"):
+        local_devices()
 
 
 def test_devices_are_described_by_their_number_and_kind() -> None:
