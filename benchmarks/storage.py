@@ -107,7 +107,8 @@ class NoEngine:
 def some_work() -> Work:
     """What every trial is to the engine: preparing a real one is no matter of storage."""
     rng = np.random.default_rng(0)
-    rows = Split(rng.random((32, 4), np.float32), rng.integers(0, 2, 32).astype(np.int32))
+    x, y = rng.random((32, 4), np.float32), rng.integers(0, 2, 32).astype(np.int32)
+    rows = Split({"x": x, "y": y})
     data = DataSet("classification", rows, rows, None, 2, "none")
     training = Training.model_validate(
         {

@@ -22,11 +22,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hpo.data.dataset import DataSet, Split
+from hpo.data.dataset import SPLITS, DataSet, Split
 from hpo.spec.sections.data import DataSpec
 
 # To be raised with every change to what reading, splitting or scaling gives.
-VERSION = 1
+VERSION = 2
 
 # All entries together; the newest one is kept whatever its size.
 _MOST_BYTES = 5 << 30
@@ -34,7 +34,6 @@ _MOST_BYTES = 5 << 30
 _MOST_BYTES_TO_CHECK = 1 << 30
 _CLOCK_TICK_NS = 2 * 10**9  # of the coarsest file systems
 _DESCRIPTION = "dataset.json"
-_SPLITS = ("train", "validation", "test")
 
 
 class Usage(NamedTuple):
@@ -79,12 +78,17 @@ class DataCache:
                 name: _mapped(folder / f"{name}.npy", known)
                 for name, known in description.pop("arrays").items()
             }
-            splits = {
-                name: Split(arrays[f"{name}.x"], arrays[f"{name}.y"])
-                for name in _SPLITS
-                if f"{name}.x" in arrays
-            }
-            data = DataSet(**{"test": None, **description, **splits})
+            splits: dict[str, dict[str, np.ndarray]] = {}
+            for name, array in arrays.items():
+                split, _, key = name.partition(".")
+                splits.setdefault(split, {})[key] = array
+            data = DataSet(
+                **{
+                    "test": None,
+                    **description,
+                    **{name: Split(found) for name, found in splits.items()},
+                }
+            )
         except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError):
             return None
         with suppress(OSError):
@@ -189,11 +193,11 @@ def _write_entry(folder: Path, data: DataSet) -> None:
 
 
 def _arrays(data: DataSet) -> Iterator[tuple[str, np.ndarray]]:
-    for name in _SPLITS:
+    for name in SPLITS:
         split: Split | None = getattr(data, name)
         if split is not None:
-            yield f"{name}.x", split.x
-            yield f"{name}.y", split.y
+            for key, array in split.arrays.items():
+                yield f"{name}.{key}", array
 
 
 def _mapped(path: Path, known: Sequence[Any]) -> np.ndarray:

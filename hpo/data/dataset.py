@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hpo.spec.sections.data import Task
+
+SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +21,7 @@ class Source:
     table as the numbers of their values, int32 `[N, columns]` with -1 where a cell is empty.
     `y` is int32 numbers of `classes`, or float64 targets where there are no classes.
     `target` says in a message what `y` is: the file, and its column where it has columns.
+    `weight` is float64 `[N]`, a weight of 0 or more for each example, or None.
     """
 
     x: np.ndarray
@@ -25,6 +29,7 @@ class Source:
     target: str
     classes: tuple[str, ...] = ()
     categories: np.ndarray | None = None
+    weight: np.ndarray | None = None
     has_empty_cells: bool = False  # in any row, so that every split is treated alike
     test: Source | None = None  # the set's own test files
 
@@ -33,19 +38,36 @@ class Source:
 
     def take(self, rows: np.ndarray) -> Source:
         """The examples in these rows, alone."""
-        categories = None if self.categories is None else self.categories[rows]
-        return replace(self, x=self.x[rows], y=self.y[rows], categories=categories, test=None)
+        return replace(
+            self,
+            x=self.x[rows],
+            y=self.y[rows],
+            categories=None if self.categories is None else self.categories[rows],
+            weight=None if self.weight is None else self.weight[rows],
+            test=None,
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Rows of a data set: `x` is float32 `[N, ...]`; `y` is int32 `[N]` or float32 `[N]`.
+    """Rows of a data set as named arrays, with one element a row on their first axis.
 
-    Images are `[N, height, width, channels]`, tables `[N, features]`.
+    There are always `x`, float32 `[N, ...]`, and `y`, int32 or float32 `[N]`. Images are
+    `[N, height, width, channels]`, tables `[N, features]`. Where the data set has weights there is
+    `weight`, float32 `[N]`, with a mean of 1 over the training split.
     """
 
-    x: np.ndarray
-    y: np.ndarray
+    arrays: Mapping[str, np.ndarray]
+
+    @property
+    def x(self) -> np.ndarray:
+        """The features of every row."""
+        return self.arrays["x"]
+
+    @property
+    def y(self) -> np.ndarray:
+        """The class number or the scaled target of every row."""
+        return self.arrays["y"]
 
     def __len__(self) -> int:
         return len(self.y)

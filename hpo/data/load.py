@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from hpo.data.cache import DataCache
-from hpo.data.dataset import DataSet, Source, Split
+from hpo.data.dataset import SPLITS, DataSet, Source, Split
 from hpo.data.download import DOWNLOADS
 from hpo.data.features import fit_features
 from hpo.data.readers import bundled
@@ -83,7 +83,11 @@ def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
         parts.append(source.take(rows.test))
     encode = fit_features(parts[0], spec.normalize)
     mean, std = (0.0, 1.0) if source.classes else _target_scale(parts[0].y)
-    splits = [Split(encode(part), _scaled_target(part, mean, std)) for part in parts]
+    weights = _scaled_weights(parts)
+    splits = [
+        Split({"x": encode(part), "y": _scaled_target(part, mean, std), **weight})
+        for part, weight in zip(parts, weights, strict=True)
+    ]
     return DataSet(
         task="classification" if source.classes else "regression",
         train=splits[0],
@@ -172,6 +176,36 @@ def _scaled_target(part: Source, mean: float, std: float) -> np.ndarray:
     return part.y if part.classes else ((part.y - mean) / std).astype(np.float32)
 
 
+def _scaled_weights(parts: Sequence[Source]) -> list[dict[str, np.ndarray]]:
+    """For each split its array `weight`, divided by the mean weight of the training split.
+
+    Loss and learning rate then keep their size, whatever the unit of the column. Each mapping is
+    empty where the source has no weights.
+
+    Raises:
+        DataError: for a split whose weights are all 0, or beyond float32 once they are divided.
+    """
+    if parts[0].weight is None:
+        return [{} for _ in parts]
+    mean, scaled = parts[0].weight.mean(), []
+    for name, part in zip(SPLITS, parts, strict=False):
+        assert part.weight is not None
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            weight = (part.weight / mean).astype(np.float32)
+        if not part.weight.any():
+            raise DataError(
+                f"data.dataset.weight: every weight in the {name} split is 0: correct the "
+                "column, or set another data.split_seed."
+            )
+        if not (np.isfinite(weight).all() and weight.any()):
+            raise DataError(
+                f"data.dataset.weight: the weights in the {name} split are too far from the "
+                "mean weight of the training split for float32: correct the column."
+            )
+        scaled.append({"weight": weight})
+    return scaled
+
+
 def _fingerprint(parts: Sequence[Source], normalize: str) -> str:
     """A hash of the splits before scaling.
 
@@ -180,7 +214,7 @@ def _fingerprint(parts: Sequence[Source], normalize: str) -> str:
     """
     digest = hashlib.sha256(repr((normalize, parts[0].classes)).encode())
     for part in parts:
-        for array in (part.x, part.y, part.categories):
+        for array in (part.x, part.y, part.categories, part.weight):
             if array is not None:
                 digest.update(f"{array.dtype.str}{array.shape}".encode())
                 digest.update(np.ascontiguousarray(array).tobytes())

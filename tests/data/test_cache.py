@@ -54,9 +54,10 @@ def assert_same(one, other):
         ours, theirs = getattr(one, name), getattr(other, name)
         assert (ours is None) == (theirs is None)
         if ours is not None:
-            for a, b in ((ours.x, theirs.x), (ours.y, theirs.y)):
-                assert a.dtype == b.dtype
-                np.testing.assert_array_equal(a, b)
+            assert set(ours.arrays) == set(theirs.arrays)
+            for key, array in ours.arrays.items():
+                assert array.dtype == theirs.arrays[key].dtype
+                np.testing.assert_array_equal(array, theirs.arrays[key])
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
@@ -67,6 +68,16 @@ def test_a_table_comes_out_as_it_went_in(cache, table, prepared, tmp_path, task,
     assert len(prepared) == 1
     assert_same(first, second)
     assert isinstance(second.train.x, np.memmap)
+
+
+def test_weights_come_out_as_they_went_in(cache, prepared, tmp_path):
+    rows = [f"{i},{i % 3},{i % 2}" for i in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["x,w,y", *rows]) + "\n")
+    table = CsvFile(csv="t.csv", target="y", weight="w")
+    first, second = (get(table, tmp_path, cache) for _ in range(2))
+    assert len(prepared) == 1
+    assert set(second.test.arrays) == {"x", "y", "weight"}
+    assert_same(first, second)
 
 
 def test_images_come_out_as_they_went_in(cache, write_set, prepared, tmp_path):

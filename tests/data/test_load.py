@@ -75,6 +75,77 @@ def test_one_changed_cell_changes_the_fingerprint(tmp_path, table):
     assert load(table, tmp_path).fingerprint != before
 
 
+@pytest.mark.parametrize(
+    ("dataset", "normalize", "fingerprint"),
+    [
+        ("iris", "standard", "4a0ebebb4d7de7e8a5d1d3a089f92b99d46f952ae31598702d3729dc7c637d35"),
+        ("iris", "minmax", "0bbfeb3e5c29a45a3b8bb5d2d90733a2ec641cae9d23bb073cd38cfd795f3ba1"),
+        (
+            "diabetes",
+            "standard",
+            "5a77b621cc2b78e64cbfba5a0325036651d6932ff7ec3d631491d1a8a9ab3166",
+        ),
+        ("digits", "standard", "ba7ef1e5977700c6de9af7638349cbc8815cdd3e22d9ef6c1cb706277e643a9b"),
+        ("table", "standard", "2d917abfb0439859238f7da00b69d636a1d6a7cde473e7ea67525537cd180044"),
+        ("table", "minmax", "95603b4442c204edd1c5b32cb56dde19e9f98077223a72c2a9975e501915ce6f"),
+    ],
+)
+def test_the_fingerprint_is_that_of_release_0_1_0(tmp_path, dataset, normalize, fingerprint):
+    if dataset == "table":
+        rows = [(i if i % 7 else "", "ab"[i % 2], i % 2) for i in range(40)]
+        write_csv(tmp_path / "t.csv", rows, header="x,word,y")
+        dataset = CsvFile(csv="t.csv", target="y")
+    assert load(dataset, tmp_path, normalize=normalize).fingerprint == fingerprint
+
+
+def weighted(folder, weights, **data):
+    """The data set of a table whose feature is the number of the row."""
+    rows = [(row, weight, row * 1.5) for row, weight in enumerate(weights)]
+    write_csv(folder / "t.csv", rows, header="a,w,y")
+    dataset = CsvFile(csv="t.csv", target="y", weight="w")
+    return load(dataset, folder, **{"normalize": "none", **data})
+
+
+def test_weights_have_a_mean_of_1_over_the_training_rows(tmp_path):
+    data = weighted(tmp_path, [row % 4 for row in range(40)])
+    mean = (data.train.x[:, 0] % 4).mean()
+    for split in (data.train, data.validation, data.test):
+        assert split.arrays["weight"].dtype == np.float32
+        np.testing.assert_allclose(split.arrays["weight"], split.x[:, 0] % 4 / mean, rtol=1e-6)
+    np.testing.assert_allclose(data.train.arrays["weight"].mean(), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("weight", [1, 3, 0.1, 1e-30, 1e30])
+def test_equal_weights_are_1_whatever_their_unit(tmp_path, weight):
+    data = weighted(tmp_path, [weight] * 40)
+    for split in (data.train, data.validation, data.test):
+        np.testing.assert_array_equal(split.arrays["weight"], 1)
+
+
+def test_without_the_column_there_is_no_array_of_weights(tmp_path, table):
+    data = load(table, tmp_path)
+    assert set(data.train.arrays) == set(data.validation.arrays) == {"x", "y"}
+
+
+def test_a_changed_weight_changes_the_fingerprint(tmp_path):
+    weights = [row % 4 for row in range(40)]
+    before = weighted(tmp_path, weights).fingerprint
+    assert weighted(tmp_path, [*weights[:-1], 9]).fingerprint != before
+
+
+def test_a_split_without_weight_is_refused(tmp_path):
+    rows = weighted(tmp_path, [1] * 40).validation.x[:, 0]
+    with pytest.raises(DataError, match=r"every weight in the validation split is 0: correct"):
+        weighted(tmp_path, [int(row not in rows) for row in range(40)])
+
+
+@pytest.mark.parametrize("weights", [(1e-30, 1e30), (1e30, 1e-30)])
+def test_weights_that_leave_float32_beside_the_training_rows_are_refused(tmp_path, weights):
+    rows = weighted(tmp_path, [1] * 40).validation.x[:, 0]
+    with pytest.raises(DataError, match=r"weights in the validation split are too far from the "):
+        weighted(tmp_path, [weights[row in rows] for row in range(40)])
+
+
 def test_a_regression_target_is_standardised_by_the_training_split():
     data = load("diabetes")
     np.testing.assert_allclose([data.train.y.mean(), data.train.y.std()], [0, 1], atol=1e-5)

@@ -39,7 +39,7 @@ def line() -> DataSet:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((ROWS + 40, 5)).astype(np.float32)
     y = x[:, 0]
-    parts = Split(x[:ROWS], y[:ROWS]), Split(x[ROWS:], y[ROWS:])
+    parts = [Split({"x": x[rows], "y": y[rows]}) for rows in (slice(ROWS), slice(ROWS, None))]
     return DataSet("regression", *parts, None, 1, "l", target_mean=100.0, target_std=2.0)
 
 

@@ -17,7 +17,7 @@ ROWS, CLASSES = 96, 3
 
 def a_split(rng: np.random.Generator, rows: int, shape: tuple[int, ...]) -> Split:
     x = rng.standard_normal((rows, *shape)).astype(np.float32)
-    return Split(x, (x.reshape(rows, -1)[:, :CLASSES].argmax(1)).astype(np.int32))
+    return Split({"x": x, "y": x.reshape(rows, -1)[:, :CLASSES].argmax(1).astype(np.int32)})
 
 
 def tiny_data() -> DataSet:

@@ -35,7 +35,7 @@ def stand_in(experiment: Experiment) -> DataSet:
     parts = a_split(rng, rows, shape), a_split(rng, 8, shape)
     if "classification" in tasks:
         return DataSet("classification", *parts, None, 3, "")
-    train, validation = (Split(part.x, part.x[:, 0]) for part in parts)
+    train, validation = (Split({"x": part.x, "y": part.x[:, 0]}) for part in parts)
     return DataSet("regression", train, validation, None, 1, "")
 
 

@@ -1,4 +1,4 @@
-"""CSV tables: numeric and text columns, empty cells, one target column.
+"""CSV tables: numeric and text columns, empty cells, a target column, a column of weights.
 
 What pandas takes for an empty cell (nothing, NA, NaN, null and the like) is one here too.
 """
@@ -47,7 +47,8 @@ def read_table(path: Path, spec: CsvFile) -> Source:
 
     table = pd.read_csv(io.StringIO(text), sep=spec.separator, index_col=False, low_memory=False)
     target = _checked_target(path, table[spec.target], lines)
-    features = table.drop(columns=[spec.target, *spec.drop])
+    weight = None if spec.weight is None else _weights(path, table[spec.weight], lines)
+    features = table.drop(columns=[*_named_columns(spec), *spec.drop])
     numeric = [name for name in features if pd.api.types.is_numeric_dtype(features[name])]
     words = [name for name in features if name not in numeric]
     _check_stray_texts(path, features[words], lines)
@@ -58,6 +59,7 @@ def read_table(path: Path, spec: CsvFile) -> Source:
         target=f"{path}: target '{spec.target}'",
         classes=classes,
         categories=_categories(path, features[words]) if words else None,
+        weight=weight,
         has_empty_cells=bool(features.isna().any(axis=None)),
     )
 
@@ -117,7 +119,8 @@ def _check_columns(path: Path, header: list[str], spec: CsvFile) -> None:
     name, times = Counter(header).most_common(1)[0]
     if times > 1:
         raise DataError(f"{path}:1: {times} columns are named '{name}': rename all but one.")
-    for field, column in [("target", spec.target), *(("drop", name) for name in spec.drop)]:
+    named = _named_columns(spec)
+    for column, field in [*named.items(), *((name, "drop") for name in spec.drop)]:
         if column not in header:
             close = difflib.get_close_matches(column, header, n=1)
             hint = f"Did you mean '{close[0]}'? " if close else _separator_hint(header)
@@ -125,13 +128,23 @@ def _check_columns(path: Path, header: list[str], spec: CsvFile) -> None:
                 f"{path}: data.dataset.{field}: unknown column '{column}'. {hint}"
                 f"Columns: {', '.join(header)}."
             )
-    if spec.target in spec.drop:
-        raise DataError(f"{path}: data.dataset.drop: '{spec.target}' is the target: keep it.")
-    if set(header) == {spec.target, *spec.drop}:
+    if spec.weight == spec.target:
+        raise DataError(
+            f"{path}: data.dataset.weight: '{spec.weight}' is the target: name another column."
+        )
+    for column, field in named.items():
+        if column in spec.drop:
+            raise DataError(f"{path}: data.dataset.drop: '{column}' is the {field}: keep it.")
+    if set(header) == {*named, *spec.drop}:
         raise DataError(
             f"{path}: no column is left to learn from beside the target '{spec.target}': "
             "shorten data.dataset.drop, or set data.dataset.separator."
         )
+
+
+def _named_columns(spec: CsvFile) -> dict[str, str]:
+    """The columns that a spec takes for something else than features, with their fields."""
+    return {spec.target: "target"} | ({spec.weight: "weight"} if spec.weight is not None else {})
 
 
 def _separator_hint(header: list[str]) -> str:
@@ -176,6 +189,29 @@ def _checked_target(path: Path, target: pd.Series[Any], lines: np.ndarray) -> pd
             "nothing to learn. Choose another data.dataset.target."
         )
     return target
+
+
+def _weights(path: Path, column: pd.Series[Any], lines: np.ndarray) -> np.ndarray:
+    """The weights in a column, float64."""
+    import pandas as pd
+
+    weights: np.ndarray = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
+    with np.errstate(invalid="ignore"):
+        is_weight = (weights >= 0) & ~_is_too_large(weights)
+    wrong = np.flatnonzero(~is_weight)
+    if len(wrong):
+        cell = column.iloc[wrong[0]]
+        found = "is empty" if pd.isna(cell) else f"is {cell}"
+        raise DataError(
+            f"{path}:{lines[wrong[0]]}: the weight in column '{column.name}' {found}: write a "
+            "number of 0 or more that float32 can hold, or take the row out."
+        )
+    if not weights.any():
+        raise DataError(
+            f"{path}: every weight in column '{column.name}' is 0: correct the column, or take "
+            "out data.dataset.weight."
+        )
+    return weights
 
 
 def _classes_or_values(

@@ -58,6 +58,8 @@ class CsvFile(Spec):
     task: Literal["auto", "classification", "regression"] = "auto"
     drop: Annotated[tuple[str, ...], Field(strict=False)] = ()
     separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    # A column of weights, one a row, for the loss and the metrics; it is no feature.
+    weight: str | None = None
 
 
 class IdxFolder(Spec):

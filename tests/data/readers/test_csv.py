@@ -40,6 +40,13 @@ def test_dropped_columns_are_not_learned_from(tmp_path):
     np.testing.assert_array_equal(source.x, [[5], [6]])
 
 
+def test_the_weight_column_is_no_feature(tmp_path):
+    source = read(tmp_path, "w,a,y\n2,5,u\n0,6,v\n0.5,7,v\n", weight="w")
+    np.testing.assert_array_equal(source.x, [[5], [6], [7]])
+    np.testing.assert_array_equal(source.weight, [2, 0, 0.5])
+    assert source.weight.dtype == np.float64
+
+
 @pytest.mark.parametrize(
     ("target", "task", "classes"),
     [
@@ -87,6 +94,17 @@ def test_class_numbers_follow_the_sorted_classes(tmp_path):
          r'set data.dataset.separator: "\t". Columns: a'),
         ("a,y\n1,2\n", {"drop": ["zzz"]}, ": data.dataset.drop: unknown column 'zzz'. Columns: a"),
         ("a,y\n1,2\n", {"drop": ["y"]}, ": data.dataset.drop: 'y' is the target: keep it."),
+        ("a,y\n1,2\n", {"weight": "w"}, ": data.dataset.weight: unknown column 'w'. Columns: a"),
+        ("a,y\n1,2\n", {"weight": "y"}, ": data.dataset.weight: 'y' is the target: name another"),
+        ("a,w,y\n1,1,2\n", {"weight": "w", "drop": ["w"]}, ": data.dataset.drop: 'w' is the "
+         "weight: keep it."),
+        ("w,y\n1,2\n", {"weight": "w"}, ": no column is left to learn from beside the target 'y'"),
+        ("a,w,y\n1,1,2\n2,-1,3\n", {"weight": "w"}, ":3: the weight in column 'w' is -1: write a "),
+        ("a,w,y\n1,1,2\n2,,3\n", {"weight": "w"}, ":3: the weight in column 'w' is empty: write a"),
+        ("a,w,y\n1,1,2\n2,inf,3\n", {"weight": "w"}, ":3: the weight in column 'w' is inf: write"),
+        ("a,w,y\n1,1,2\n2,1e39,3\n", {"weight": "w"}, ":3: the weight in column 'w' is 1e+39: "),
+        ("a,w,y\n1,b,2\n2,1,3\n", {"weight": "w"}, ":2: the weight in column 'w' is b: write a "),
+        ("a,w,y\n1,0,2\n2,0,3\n", {"weight": "w"}, ": every weight in column 'w' is 0: correct "),
         ("a,y\n1,2\n", {"drop": ["a"]}, ": no column is left to learn from beside the target"),
         ("y\n1\n2\n", {}, ": no column is left to learn from beside the target 'y'"),
         ("a,y\n1,7\n2,7\n", {}, ": the target 'y' is 7 in every row: there is nothing to learn."),

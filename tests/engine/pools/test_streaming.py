@@ -163,7 +163,7 @@ def test_a_test_split_over_half_the_budget_is_evaluated_in_pieces(compiler: Comp
 def test_a_map_on_disk_is_read_as_an_array_in_memory(learn: Learn, tmp_path: Any) -> None:
     np.save(tmp_path / "x.npy", _DATA.train.x)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    on_disk = replace(_DATA, train=Split(mapped, _DATA.train.y))
+    on_disk = replace(_DATA, train=Split({"x": mapped, "y": _DATA.train.y}))
     assert learn(on_disk, _trials(2), lanes=2) == learn(_DATA, _trials(2), lanes=2)
 
 

@@ -27,7 +27,8 @@ def _sums(data: DataSet, outputs: np.ndarray, part: Split) -> np.ndarray:
 def _regression(rows: int, seed: int = 0) -> tuple[DataSet, np.ndarray]:
     """A data set whose validation split is standardised, and predictions for it."""
     rng = np.random.default_rng(seed)
-    part = Split(np.zeros((rows, 1), np.float32), rng.standard_normal(rows).astype(np.float32))
+    x, y = np.zeros((rows, 1), np.float32), rng.standard_normal(rows).astype(np.float32)
+    part = Split({"x": x, "y": y})
     outputs = (part.y + 0.5 * rng.standard_normal(rows)).astype(np.float32)[:, None]
     return DataSet("regression", part, part, None, 1, "r", (), _MEAN, _STD), outputs
 
@@ -65,7 +66,7 @@ def test_the_metrics_of_a_regression_are_those_of_scikit_learn_in_the_targets_un
 
 def test_r2_is_not_a_number_where_all_targets_are_the_same() -> None:
     data, _ = _regression(4)
-    part = Split(data.validation.x, np.ones(4, np.float32))
+    part = Split({"x": data.validation.x, "y": np.ones(4, np.float32)})
     values = metrics(data, part, _sums(data, np.zeros((4, 1), np.float32), part))
     assert np.isnan(values["r2"])
     assert values["rmse"] == pytest.approx(_STD)
@@ -75,7 +76,7 @@ def test_r2_is_not_a_number_where_all_targets_are_the_same() -> None:
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_a_diverged_lane_has_a_loss_that_is_not_finite(task: str, value: float) -> None:
     data, _ = _regression(4)
-    part = Split(data.validation.x, np.zeros(4, np.int32))
+    part = Split({"x": data.validation.x, "y": np.zeros(4, np.int32)})
     data = DataSet(task, part, part, None, 2, "d")  # type: ignore[arg-type]
     outputs = np.full((4, 2), value, np.float32)
     values = metrics(data, part, _sums(data, outputs, part))
@@ -89,7 +90,8 @@ def test_a_report_of_finite_numbers_is_finite() -> None:
 
 @given(size=st.integers(1, 3000) | st.sampled_from([511, 512, 513, 1023, 1024, 1025]))
 def test_chunks_hold_every_row_in_order_and_little_else(size: int) -> None:
-    part = Split(np.arange(2.0 * size, dtype=np.float32).reshape(size, 2), np.arange(size))
+    x = np.arange(2.0 * size, dtype=np.float32).reshape(size, 2)
+    part = Split({"x": x, "y": np.arange(size)})
     rows = host_rows(part)
     chunks, length = rows.y.shape
     counted = rows.weights.reshape(-1) == 1
