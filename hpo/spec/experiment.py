@@ -26,22 +26,35 @@ class Change(Spec):
     """Numbers that are others from the epoch after `after` on, by the paths of their leaves."""
 
     after: Count
+    """The last epoch with the old numbers."""
     hparams: Annotated[dict[str, int | float], Field(min_length=1)]
+    """The new numbers by the paths of their leaves."""
 
 
 class TrainSpec(Spec):
     """How long, from which random numbers and in which precision a trial trains."""
 
     epochs: Count
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # of the study: data order, proposals, weights
-    seeds: Count = 1  # how many, from `seed` on, each trial is trained on and judged by the mean of
-    stream: Annotated[int, Field(ge=0, lt=2**31)] = 0  # the trial's own random stream: its number
+    """Epochs of a full training."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """The seed of the study: order of the data, proposals, first weights."""
+    seeds: Count = 1
+    """How many seeds each trial trains on, from `seed` on; the mean judges it."""
+    stream: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """The random stream of a trial: its number."""
     precision: Static[Literal["float32", "bfloat16"]] = "float32"
+    """The type of the numbers that forward and backward passes use; weights stay float32."""
     lanes: Literal["auto"] | Count = "auto"
-    form: Literal["auto", "map", "vmap"] = "auto"  # how a core, or device, maps its lanes
-    changes: Annotated[tuple[Change, ...], Field(strict=False)] = ()  # as pbt made its winner
-    varying: Annotated[tuple[str, ...], Field(strict=False)] = ()  # zeros kept in the program
+    """How many trials one program trains together."""
+    form: Literal["auto", "map", "vmap"] = "auto"
+    """Whether a device trains lanes one after the other (`map`) or side by side (`vmap`)."""
+    changes: Annotated[tuple[Change, ...], Field(strict=False)] = ()
+    """Numbers that change while it trains; `pbt` finds these."""
+    varying: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Leaves that are 0 here and that the program computes with all the same, as its study did."""
     merged: Literal["auto", "none"] | Merged = "auto"
+    """Which values of static leaves one program serves; `auto` compares the costs of compiling and
+    running."""
 
 
 def _storage_url(value: str) -> str:
@@ -58,16 +71,22 @@ class StudySpec(Spec):
     """Where the study is kept."""
 
     storage: Annotated[str, AfterValidator(_storage_url)] = "sqlite:///hpo.db"
-    checkpoint_seconds: Positive = 10.0  # of training that a killed process may have to repeat
+    """The database of the study, such as sqlite:///hpo.db."""
+    checkpoint_seconds: Positive = 10.0
+    """Seconds of training that a killed process may have to repeat."""
 
 
 class Training(Spec):
     """All that the engine needs to train one configuration; a trial *is* one of these."""
 
     data: DataSpec
+    """The data set, its splits, and how examples reach the model."""
     model: ModelSpec
+    """The model to train."""
     optimizer: OptimizerSpec
+    """The optimizer and its learning-rate schedule."""
     train: TrainSpec
+    """How long, from which random numbers and in which precision a trial trains."""
 
 
 def _study_name(value: str) -> str:
@@ -79,10 +98,14 @@ def _study_name(value: str) -> str:
 class SpecFile(Training):
     """A spec file as it is written; `space` holds distributions and names of included spaces."""
 
-    name: Annotated[str, AfterValidator(_study_name)]  # of the study and of its files
+    name: Annotated[str, AfterValidator(_study_name)]
+    """The name of the study and of its files."""
     space: dict[str, Any] = Field(default_factory=dict)
+    """What varies: leaf paths with distributions."""
     search: SearchSpec | None = None
+    """How the space is searched, for what, and for how long."""
     study: StudySpec = StudySpec()
+    """Where the study is kept."""
 
 
 @dataclass(frozen=True)

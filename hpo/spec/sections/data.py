@@ -53,33 +53,46 @@ def size_text(size: int) -> str:
 class CsvFile(Spec):
     """A table with a header, one row an example; `.gz` files are read as they are."""
 
-    csv: str  # a path, relative to the spec's folder, then to HPO_DATA
+    csv: str
+    """The file, relative to the spec's folder, then to HPO_DATA."""
     target: str
+    """The column to predict."""
     task: Literal["auto", "classification", "regression"] = "auto"
+    """`auto` decides by the target's values."""
     drop: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Columns to leave out."""
     separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
-    # A column of weights, one a row, for the loss and the metrics; it is no feature.
+    """The character between two cells."""
     weight: str | None = None
+    """A column with a weight for each row, for the loss and the metrics; it is no feature."""
 
 
 class IdxFolder(Spec):
     """A folder with the four IDX files of MNIST and its kin, gzipped or not."""
 
-    idx: str  # a path, relative to the spec's folder, then to HPO_DATA
+    idx: str
+    """The folder, relative to the spec's folder, then to HPO_DATA."""
 
 
 class DataSpec(Spec):
     """The data set, its splits, and how examples reach the model."""
 
     dataset: str | CsvFile | IdxFolder
-    rows: Count | None = None  # train on a stratified part of the set, of this many rows
-    validation: Share | Count = 0.2  # a share of the rows, or a count
-    # "auto": the set's own test files where it has them, else a fifth; 0 for none.
+    """A data set of `hpo data list`, a CSV file or a folder of IDX files."""
+    rows: Count | None = None
+    """Train on a stratified part of the set with this many rows."""
+    validation: Share | Count = 0.2
+    """A share of the rows, or a number of rows."""
     test: Literal["auto"] | Share | Count = "auto"
+    """A share or a number of rows; `auto`: the set's own test files where it has them, else a
+    fifth; 0 for none."""
     split_seed: Annotated[int, Field(ge=0)] = 0
+    """Decides which rows each split gets."""
     batch_size: Static[Count] = 64
+    """Rows of one optimizer step."""
     # It compiles nothing by itself, but lanes share one copy of the data, so each way is a program.
     normalize: Static[Literal["standard", "minmax", "none"]] = "standard"
-    # Of each device's memory, for data; a larger set is streamed in chunks, with the same results.
-    # "auto": half of the memory.
+    """How features are scaled, by the numbers of the training split."""
     device_budget: Annotated[Literal["auto"] | Count, BeforeValidator(size_bytes)] = "auto"
+    """How much of each device's memory data may take, such as 2GiB; a larger set is streamed in
+    chunks, with the same results. `auto`: half of the memory."""

@@ -40,8 +40,11 @@ class Objective(Spec):
     """
 
     maximize: str | None = None
+    """A metric of which more is better."""
     minimize: str | None = None
+    """A metric of which less is better."""
     reference: Finite | None = None
+    """A value so bad that no worse trial counts for the hypervolume."""
 
     @model_validator(mode="after")
     def _names_one_metric(self) -> Objective:
@@ -79,8 +82,11 @@ class Constraint(Spec):
     """A bound that the winner keeps: `{metric: parameters, at_most: 50000}`."""
 
     metric: str
+    """The metric that is bounded."""
     at_most: Finite | None = None
+    """The highest value that is allowed."""
     at_least: Finite | None = None
+    """The lowest value that is allowed."""
 
     @model_validator(mode="after")
     def _bounds_one_metric(self) -> Constraint:
@@ -125,8 +131,11 @@ class StopSpec(Spec):
     """
 
     target: Finite | None = None
+    """Stop once a trial trained in full reaches this value of the first objective."""
     no_improvement: Count | None = None
+    """Stop after this many trials in a row, trained in full or diverged, without a better one."""
     epochs: Count | None = None
+    """Stop after this many epochs of all trials together."""
 
     def __str__(self) -> str:
         rules = []

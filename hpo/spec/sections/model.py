@@ -26,10 +26,15 @@ class Mlp(Spec):
 
     name: Literal["mlp"]
     widths: Static[Sizes] = (128, 128)
+    """Units of each hidden layer."""
     activation: Static[Activation] = "relu"
+    """The function after each hidden layer."""
     norm: Static[Norm] = "none"
+    """The normalisation before each activation."""
     init: Host[Init] = "he_normal"
+    """The distribution of the first weights."""
     dropout: Knob[Share] = 0.0
+    """The chance that a unit is dropped in training."""
 
 
 class Cnn(Spec):
@@ -37,12 +42,19 @@ class Cnn(Spec):
 
     name: Literal["cnn"]
     filters: Static[Sizes] = (32, 64)
+    """Filters of each convolution."""
     kernel: Static[Annotated[int, Field(ge=1, le=11)]] = 3
+    """Height and width of each filter."""
     dense: Static[Count] = 128
+    """Units of the dense layer."""
     activation: Static[Activation] = "relu"
+    """The function after each layer."""
     norm: Static[Norm] = "none"
+    """The normalisation before each activation."""
     init: Host[Init] = "he_normal"
+    """The distribution of the first weights."""
     dropout: Knob[Share] = 0.0
+    """The chance that a unit of the dense layer is dropped in training."""
 
 
 ModelSpec = Annotated[Mlp | Cnn, Field(discriminator="name")]

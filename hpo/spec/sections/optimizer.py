@@ -19,6 +19,7 @@ class Constant(Spec):
 
     name: Literal["constant"]
     warmup: Knob[Share] = 0.0
+    """The share of training over which the rate rises to its full value."""
 
 
 class Cosine(Spec):
@@ -26,7 +27,9 @@ class Cosine(Spec):
 
     name: Literal["cosine"]
     warmup: Knob[Share] = 0.0
+    """The share of training over which the rate rises to its full value."""
     final: Knob[Share] = 0.0
+    """The share of the full rate at the end."""
 
 
 class Exponential(Spec):
@@ -34,7 +37,9 @@ class Exponential(Spec):
 
     name: Literal["exponential"]
     warmup: Knob[Share] = 0.0
+    """The share of training over which the rate rises to its full value."""
     final: Knob[Annotated[float, Field(gt=0, le=1)]] = 0.01
+    """The share of the full rate at the end."""
 
 
 class Step(Spec):
@@ -42,8 +47,11 @@ class Step(Spec):
 
     name: Literal["step"]
     warmup: Knob[Share] = 0.0
+    """The share of training over which the rate rises to its full value."""
     drops: Knob[Count] = 2
+    """How many times the rate drops."""
     factor: Knob[Annotated[float, Field(gt=0, le=1)]] = 0.1
+    """What each drop multiplies the rate by."""
 
 
 ScheduleSpec = Annotated[Constant | Cosine | Exponential | Step, Field(discriminator="name")]
@@ -54,11 +62,17 @@ class Sgd(Spec):
 
     name: Literal["sgd"]
     learning_rate: Knob[Positive] = 0.1
+    """The full learning rate."""
     momentum: Knob[Share] = 0.9
+    """The share of the last step that goes into the next."""
     nesterov: Static[bool] = False
+    """Whether the momentum is Nesterov's."""
     weight_decay: Knob[NonNegative] = 0.0
+    """The L2 penalty, added to the gradient."""
     clip_norm: Knob[Positive | None] = None
+    """The largest norm of the gradient; null does not clip."""
     schedule: ScheduleSpec = Constant(name="constant")
+    """How the learning rate changes while it trains."""
 
 
 class Adam(Spec):
@@ -66,12 +80,19 @@ class Adam(Spec):
 
     name: Literal["adam"]
     learning_rate: Knob[Positive] = 1e-3
+    """The full learning rate."""
     beta1: Knob[Share] = 0.9
+    """The decay of the mean of gradients."""
     beta2: Knob[Share] = 0.999
+    """The decay of the mean of squared gradients."""
     epsilon: Knob[Positive] = 1e-8
+    """Added to the denominator of each step."""
     weight_decay: Knob[NonNegative] = 0.0
+    """The L2 penalty, added to the gradient."""
     clip_norm: Knob[Positive | None] = None
+    """The largest norm of the gradient; null does not clip."""
     schedule: ScheduleSpec = Constant(name="constant")
+    """How the learning rate changes while it trains."""
 
 
 class AdamW(Spec):
@@ -79,12 +100,19 @@ class AdamW(Spec):
 
     name: Literal["adamw"]
     learning_rate: Knob[Positive] = 1e-3
+    """The full learning rate."""
     beta1: Knob[Share] = 0.9
+    """The decay of the mean of gradients."""
     beta2: Knob[Share] = 0.999
+    """The decay of the mean of squared gradients."""
     epsilon: Knob[Positive] = 1e-8
+    """Added to the denominator of each step."""
     weight_decay: Knob[NonNegative] = 1e-4
+    """The share of the weights that each step takes away, times the learning rate."""
     clip_norm: Knob[Positive | None] = None
+    """The largest norm of the gradient; null does not clip."""
     schedule: ScheduleSpec = Constant(name="constant")
+    """How the learning rate changes while it trains."""
 
 
 class RmsProp(Spec):
@@ -92,12 +120,19 @@ class RmsProp(Spec):
 
     name: Literal["rmsprop"]
     learning_rate: Knob[Positive] = 1e-3
+    """The full learning rate."""
     decay: Knob[Share] = 0.9
+    """The decay of the mean of squared gradients."""
     momentum: Knob[Share] = 0.0
+    """The share of the last step that goes into the next."""
     epsilon: Knob[Positive] = 1e-8
+    """Added to the denominator of each step."""
     weight_decay: Knob[NonNegative] = 0.0
+    """The L2 penalty, added to the gradient."""
     clip_norm: Knob[Positive | None] = None
+    """The largest norm of the gradient; null does not clip."""
     schedule: ScheduleSpec = Constant(name="constant")
+    """How the learning rate changes while it trains."""
 
 
 OptimizerSpec = Annotated[Sgd | Adam | AdamW | RmsProp, Field(discriminator="name")]

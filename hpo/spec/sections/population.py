@@ -14,7 +14,12 @@ class Pbt(Spec):
 
     name: Literal["pbt"]
     population: Annotated[int, Field(ge=2)] = 20
-    interval: Count = 2  # epochs from one comparison to the next
-    quantile: Annotated[float, Field(gt=0, le=0.5)] = 0.2  # the share replaced, and that copied
+    """Trials that train and are compared together."""
+    interval: Count = 2
+    """Epochs from one comparison to the next."""
+    quantile: Annotated[float, Field(gt=0, le=0.5)] = 0.2
+    """The share of the population that is replaced, and the share that is copied."""
     factors: Annotated[tuple[Positive, ...], Field(min_length=1, strict=False)] = (0.8, 1.2)
-    resample: Annotated[float, Field(ge=0, le=1)] = 0.0  # the chance that a knob is drawn again
+    """What a copied knob is multiplied by, drawn from these."""
+    resample: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The chance that a copied knob is drawn again instead."""

@@ -20,9 +20,13 @@ class MedianPruner(Spec):
 
     name: Literal["median"]
     n_startup_trials: Steps = 5
+    """Trials that complete before any is stopped."""
     n_warmup_steps: Steps = 0
+    """Epochs of each trial before it may be stopped."""
     interval_steps: Count = 1
+    """Epochs from one check to the next."""
     n_min_trials: Count = 1
+    """Trials that must have reported an epoch before it is judged."""
 
 
 class PercentilePruner(Spec):
@@ -30,10 +34,15 @@ class PercentilePruner(Spec):
 
     name: Literal["percentile"]
     percentile: Annotated[float, Field(ge=0, le=100)]
+    """The share of trials to keep, in percent."""
     n_startup_trials: Steps = 5
+    """Trials that complete before any is stopped."""
     n_warmup_steps: Steps = 0
+    """Epochs of each trial before it may be stopped."""
     interval_steps: Count = 1
+    """Epochs from one check to the next."""
     n_min_trials: Count = 1
+    """Trials that must have reported an epoch before it is judged."""
 
 
 class SuccessiveHalvingPruner(Spec):
@@ -41,9 +50,13 @@ class SuccessiveHalvingPruner(Spec):
 
     name: Literal["successive_halving"]
     min_resource: Literal["auto"] | Count = "auto"
+    """Epochs before the first comparison; `auto`: a hundredth of the epochs."""
     reduction_factor: Factor = 4
+    """One trial in this many goes on at each rung."""
     min_early_stopping_rate: Steps = 0
+    """Rungs to leave out at the start."""
     bootstrap_count: Steps = 0
+    """Trials that must reach a rung before any goes on."""
 
 
 class HyperbandPruner(Spec):
@@ -51,9 +64,13 @@ class HyperbandPruner(Spec):
 
     name: Literal["hyperband"]
     min_resource: Count = 1
+    """Epochs before the first comparison."""
     max_resource: Literal["auto"] | Count = "auto"
+    """Epochs of a full training; `auto`: `train.epochs`."""
     reduction_factor: Factor = 3
+    """One trial in this many goes on at each rung."""
     bootstrap_count: Steps = 0
+    """Trials that must reach a rung before any goes on."""
 
     @model_validator(mode="after")
     def _resources_are_in_order(self) -> HyperbandPruner:
@@ -70,9 +87,13 @@ class ThresholdPruner(Spec):
 
     name: Literal["threshold"]
     lower: float | None = None
+    """Stop a trial whose metric falls below this."""
     upper: float | None = None
+    """Stop a trial whose metric rises above this."""
     n_warmup_steps: Steps = 0
+    """Epochs of each trial before it may be stopped."""
     interval_steps: Count = 1
+    """Epochs from one check to the next."""
 
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> ThresholdPruner:
@@ -88,7 +109,9 @@ class WilcoxonPruner(Spec):
 
     name: Literal["wilcoxon"]
     p_threshold: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """The p-value below which a trial counts as worse."""
     n_startup_steps: Steps = 2
+    """Epochs of each trial before it may be stopped."""
 
 
 class NopPruner(Spec):
@@ -113,8 +136,11 @@ class PatientPruner(Spec):
 
     name: Literal["patient"]
     patience: Steps
+    """Epochs without progress before a trial may be stopped."""
     min_delta: NonNegative = 0.0
+    """The least decrease of the loss that counts as progress."""
     wrapped_pruner: Annotated[_SINGLE | None, Field(discriminator="name")] = None
+    """The pruner that decides after that; without one, the trial stops."""
 
 
 PrunerSpec = Annotated[

@@ -31,7 +31,9 @@ class Median(Spec):
 
     name: Literal["median"]
     min_epochs: Count | None = None
+    """Epochs before the first comparison; by default an eighth of `train.epochs`."""
     startup_trials: Count = 5
+    """Trials that train in full before any is pruned."""
 
     def first_comparison(self, epochs: int) -> int:
         """`min_epochs` where trainings have `epochs`."""
@@ -43,7 +45,9 @@ class SuccessiveHalving(Spec):
 
     name: Literal["successive_halving"]
     min_epochs: Count = 1
+    """Epochs before the first comparison."""
     eta: Annotated[int, Field(ge=2)] = 3
+    """One trial in this many goes on at each rung."""
 
 
 class Asha(Spec):
@@ -51,7 +55,9 @@ class Asha(Spec):
 
     name: Literal["asha"]
     min_epochs: Count = 1
+    """Epochs before the first comparison."""
     eta: Annotated[int, Field(ge=2)] = 3
+    """One trial in this many goes on at each rung."""
 
 
 class Hyperband(Spec):
@@ -59,7 +65,9 @@ class Hyperband(Spec):
 
     name: Literal["hyperband"]
     min_epochs: Count = 1
+    """Epochs before the first comparison."""
     eta: Annotated[int, Field(ge=2)] = 3
+    """One trial in this many goes on at each rung."""
 
 
 class Bohb(Spec):
@@ -71,9 +79,14 @@ class Bohb(Spec):
 
     name: Literal["bohb"]
     min_epochs: Count = 1
+    """Epochs before the first comparison."""
     eta: Annotated[int, Field(ge=2)] = 3
+    """One trial in this many goes on at each rung."""
     random_share: Share = 1 / 3
+    """The share of trials that are random draws."""
     min_points: Count | None = None
+    """A budget is fitted from this many results and two more on; by default the number of
+    dimensions and one."""
 
 
 class Patience(Spec):
@@ -85,8 +98,12 @@ class Patience(Spec):
 
     name: Literal["patience"]
     epochs: Count | None = None
+    """Epochs without enough progress after which a trial stops; by default a tenth of
+    `train.epochs`, at least 3."""
     min_delta: NonNegative = 0.0
+    """The least decrease of the loss that counts as progress."""
     min_epochs: Count = 1
+    """Epochs of each trial before it may be stopped."""
 
     def patience(self, epochs: int) -> int:
         """The epochs of patience where trainings have `epochs`."""
@@ -98,6 +115,7 @@ class OptunaPruner(Spec):
 
     name: Literal["optuna"]
     pruner: PrunerSpec
+    """The pruner by its name in Optuna, with Optuna's arguments."""
 
 
 SchedulerSpec = Annotated[

@@ -73,7 +73,9 @@ class Tpe(Spec):
 
     name: Literal["tpe"]
     startup_trials: Count = 10
+    """Random draws before the first fit."""
     multivariate: bool = True
+    """Whether dimensions under one condition are modelled together."""
 
 
 class Cmaes(Spec):
@@ -84,6 +86,7 @@ class Cmaes(Spec):
 
     name: Literal["cmaes"]
     startup_trials: Count = 10
+    """Trials before TPE searches the dimensions that are not numbers or not always active."""
 
 
 class Nsga(Spec):
@@ -94,6 +97,7 @@ class Nsga(Spec):
 
     name: Literal["nsga2", "nsga3"]
     population: Annotated[int, Field(ge=2)] | None = None
+    """Trials of a generation; by default a tenth of `search.trials`, from 10 to 50."""
 
 
 class OptunaGp(Spec):
@@ -101,6 +105,7 @@ class OptunaGp(Spec):
 
     name: Literal["optuna_gp"]
     startup_trials: Count = 10
+    """Random draws before the first fit."""
 
 
 class Surrogate(Spec):
@@ -108,7 +113,9 @@ class Surrogate(Spec):
 
     name: Literal["bayesian", "gp", "forest", "extra_trees", "boosted_trees"]
     acquisition: Literal["ei", "lcb", "pi", "hedge"] = "ei"
+    """How the next trial is chosen from the fit."""
     startup_trials: Count = 10
+    """Random draws before the first fit."""
 
 
 class CurveGp(Spec):
@@ -116,6 +123,7 @@ class CurveGp(Spec):
 
     name: Literal["curve_gp"]
     startup_trials: Count = 5
+    """Random draws before the first fit."""
 
 
 SamplerSpec = Annotated[
@@ -136,20 +144,28 @@ class SearchSpec(Spec):
     """How the space is searched, for what, and for how long."""
 
     sampler: SamplerSpec = AutoSampler(name="auto")
+    """What proposes the next trials."""
     scheduler: SchedulerSpec = AutoScheduler(name="auto")
+    """What decides which trials train on, and for how long."""
     objective: Objective | Annotated[tuple[Objective, ...], Field(min_length=1, strict=False)]
+    """The metric to improve and its direction, or a list of these of which the first leads."""
     constraints: Annotated[tuple[Constraint, ...], Field(strict=False)] = ()
-    # Trials proposed together that share a program; with 1 each is proposed on its own.
+    """Bounds on metrics that the winner must keep."""
     cohort: Count = 1
-    # A total for the study: how many are started, over all its runs.
+    """Trials proposed together that share a program; with 1 each is proposed on its own."""
     trials: Annotated[Count, Field(le=_MOST_TRIALS)]
+    """How many trials the study starts in all, over all its runs."""
     timeout: Annotated[Positive | None, BeforeValidator(duration_seconds)] = None
+    """How long the study trains in all, over all its runs: seconds, 10m or 1h30m."""
     stop: StopSpec = StopSpec()
-    # Configurations that are tried first, each from the paths of dimensions to values.
+    """What ends the study before its trials and its timeout do."""
     start: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
-    # Earlier studies to learn from: names in the same storage, or sqlite:///other.db#name. Written
-    # so, because `from` is a word of Python's own.
-    __annotations__["from"] = "Annotated[tuple[str, ...], Field(default=(), strict=False)]"
+    """Configurations to try first, each from the paths of dimensions to values."""
+    # Written so, because `from` is a word of Python's own.
+    __annotations__["from"] = (
+        "Annotated[tuple[str, ...], Field(default=(), strict=False, description="
+        "'Earlier studies to learn from: names in this storage, or sqlite:///other.db#name.')]"
+    )
 
     @property
     def goal(self) -> Goal:
