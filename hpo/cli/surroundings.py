@@ -7,12 +7,9 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hpo.errors import HpoError
-
-if TYPE_CHECKING:
-    from hpo.study.run import Surroundings
+from hpo.study.surroundings import Surroundings
 
 
 def default_storage() -> str:
@@ -36,8 +33,6 @@ def surroundings(
     Raises:
         HpoError: for a folder in HPO_CACHE that cannot be made.
     """
-    from hpo.study.run import Surroundings  # imports JAX
-
     return Surroundings(
         storage=storage,
         data_home=data_home(environment),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -17,11 +16,8 @@ from hpo.report.wording import metric_text, number_text, seconds_text, speed_tex
 from hpo.spec.experiment import StudySpec
 from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import count_text
-from hpo.study.progress import Progress
+from hpo.study.progress import Outcome, Progress
 from hpo.trial import Trial
-
-if TYPE_CHECKING:
-    from hpo.study.run import Outcome  # imports JAX
 
 _ENDINGS = {
     "finished": "finished",

@@ -1,4 +1,4 @@
-"""How a study stands while it runs, for whoever watches."""
+"""How a study stands while it runs, and how the run ended."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Protocol
 
 from hpo.search.schedulers.rungs import outline
 from hpo.spec.experiment import Experiment
-from hpo.study.log.events import Event, Start, StudyState
+from hpo.study.log.events import Event, Start, StopReason, StudyState
 from hpo.study.log.ranking import leading_trial, winner
+from hpo.study.log.untrained import Untrained
 from hpo.trial import Trial, TrialState
 
 _LOOK_SECONDS = 0.1
@@ -50,6 +51,21 @@ class Progress:
         if self.epochs_a_second <= 0:
             return None
         return max(0, self.epochs_total - self.epochs) / self.epochs_a_second
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    `signal` is the number of the signal that stopped it, if one did; `set_aside` is the name under
+    which an earlier study of that name is kept. `untrained` is given where no trial was trained.
+    """
+
+    reason: StopReason
+    progress: Progress
+    set_aside: str | None
+    signal: int | None = None
+    untrained: Untrained | None = None
 
 
 def state_of(state: StudyState, trial: Trial) -> TrialState:

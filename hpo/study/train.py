@@ -33,9 +33,9 @@ from hpo.spec.experiment import Experiment, Training
 from hpo.spec.file.dump import dump_spec
 from hpo.spec.words import count_text
 from hpo.study.loop.replicas import deviation_of, mean_of, replica_training
-from hpo.study.run import Surroundings
 from hpo.study.signals import StopRequest
 from hpo.study.storage.provenance import Provenance, library_versions
+from hpo.study.surroundings import Surroundings
 
 # What marks a folder as ours, to be replaced only by another one.
 _METRICS_FILE = "metrics.json"

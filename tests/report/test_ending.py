@@ -10,8 +10,7 @@ from hpo.report.ending import ending_view, next_commands
 from hpo.spec.sections.goal import Objective
 from hpo.spec.sections.search import SearchSpec
 from hpo.study.log.untrained import Miss, Untrained
-from hpo.study.progress import Progress
-from hpo.study.run import Outcome
+from hpo.study.progress import Outcome, Progress
 from hpo.trial import Trial, TrialState
 
 STORAGE = "sqlite:///hpo.db"

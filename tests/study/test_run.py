@@ -17,10 +17,11 @@ from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document
 from hpo.spec.marks import with_leaves
 from hpo.study.log.events import StudyState, fold
-from hpo.study.progress import states_of
-from hpo.study.run import Outcome, Surroundings, run_study
+from hpo.study.progress import Outcome, states_of
+from hpo.study.run import run_study
 from hpo.study.signals import StopRequest
 from hpo.study.storage.tables import Storage
+from hpo.study.surroundings import Surroundings
 from hpo.study.train import Trained, train_to_folder
 from hpo.trial import TrialState
 

@@ -8,7 +8,7 @@ from hpo.errors import StudyError
 from hpo.spec.load import experiment_from_document
 from hpo.study.log.events import Propose, Report, StudyState
 from hpo.study.log.notes import Learn
-from hpo.study.opening import follow_spec, open_study
+from hpo.study.open import find_or_begin, follow_spec
 from hpo.study.storage.lease import acquire
 from hpo.study.storage.provenance import Provenance
 from tests.documents import SMALL
@@ -21,7 +21,7 @@ def an_experiment(*sources, **parts):
 
 def opened(storage, experiment, *, starts_over=False):
     provenance = Provenance({}, "2 x cpu", "data-1")
-    return open_study(storage, experiment, provenance, starts_over, lambda _: None)[0]
+    return find_or_begin(storage, experiment, provenance, starts_over, lambda _: None)[0]
 
 
 def names(storage):

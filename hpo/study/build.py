@@ -1,0 +1,154 @@
+"""Builds what drives an open study: its rules, its executor, the driver and those who look on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from hpo.engine.mesh import places
+from hpo.engine.pools.pool import Pool
+from hpo.engine.program import split
+from hpo.engine.programs.compiler import Compiler
+from hpo.engine.programs.executables import use_jax_cache
+from hpo.engine.programs.footprint import known_costs
+from hpo.search.cohorts import given_in
+from hpo.search.sampler import Setting, is_learning, make_sampler
+from hpo.search.schedulers.explore import explorer_of
+from hpo.search.schedulers.registry import make_scheduler
+from hpo.spec.fill import fill
+from hpo.spec.merging import Merging
+from hpo.spec.sections.pruner import for_losses
+from hpo.spec.sections.scheduler import OptunaPruner, SchedulerSpec
+from hpo.spec.sections.search import SearchSpec
+from hpo.study.executors.local import LocalExecutor
+from hpo.study.loop.deciding import Rules
+from hpo.study.loop.driver import Driver
+from hpo.study.loop.states import States
+from hpo.study.loop.varied import varied_for
+from hpo.study.loop.work import Work
+from hpo.study.open import OpenStudy
+from hpo.study.planning import PlanTeller, plan_study
+from hpo.study.progress import Progress, Watcher
+from hpo.study.storage.checkpoints import CheckpointFolder, CheckpointWriter
+from hpo.study.surroundings import Surroundings
+from hpo.study.times import RunTimes, TimedExecutor, TimedSampler
+from hpo.study.warm_start import knowledge_of, lessons
+from hpo.trial import HParams
+
+
+@dataclass(frozen=True)
+class Machinery:
+    """What drives a study, and what tells of it while it runs."""
+
+    driver: Driver
+    watcher: Watcher
+    teller: PlanTeller
+    compiler: Compiler
+    pools: Sequence[Pool]
+    checkpoints: CheckpointWriter
+
+
+def build(
+    study: OpenStudy,
+    around: Surroundings,
+    times: RunTimes,
+    stack: ExitStack,
+    watch: Callable[[Progress], None],
+    say: Callable[[str], None],
+) -> Machinery:
+    """Build what drives a study. `stack` stops the threads that this starts."""
+    journal = study.journal
+    rules = _rules(study, say)
+    folder = CheckpointFolder.beside(around.storage, study.record.name)
+    folder.sweep(checkpoint.file for checkpoint in journal.state.checkpoints.values())
+    writer = stack.enter_context(CheckpointWriter(folder))
+    use_jax_cache(around.cache)
+    compiler = Compiler(around.cache)
+    # Small models keep a core busy each; accelerators gain by more lanes at once.
+    meshed = study.platform != "cpu"
+    pools = [Pool(place, compiler) for place in places(study.devices, is_meshed=meshed)]
+    executor = TimedExecutor(LocalExecutor(pools), times.driver)
+    stack.callback(executor.close)
+    for i, pool in enumerate(pools):
+        times.follow(f"pool {i}", pool.stopwatch)
+    times.follow("writer", writer.stopwatch)
+    explain = say if around.explains else _ignore
+    plan = plan_study(
+        study.experiment,
+        study.data,
+        pools[0].place,
+        len(pools),
+        rules.is_learning,
+        around.cache,
+        journal,
+        explain,
+    )
+    driver = Driver(
+        replace(rules, sampler=TimedSampler(rules.sampler, times.driver)),
+        journal,
+        executor,
+        States(writer),
+        _preparer(study, plan.merging),
+        plan.plans,
+        study.experiment.study.checkpoint_seconds,
+    )
+    watcher = Watcher(study.experiment, study.state, driver, compiler, watch)
+    teller = PlanTeller(plan.plans, journal, explain)
+    return Machinery(driver, watcher, teller, compiler, pools, writer)
+
+
+def _rules(study: OpenStudy, say: Callable[[str], None]) -> Rules:
+    """What decides in a study, with what it has learnt from others and its user."""
+    experiment, search, journal = study.experiment, study.search, study.journal
+    setting = Setting(
+        experiment.training.train.seed,
+        search.trials,
+        experiment.training.train.epochs,
+        search.scheduler,
+        len(search.goal.objectives),
+        given_in(search, experiment.space),
+    )
+    learns = is_learning(search.sampler, experiment.space, setting)
+    notes = journal.state.notes
+    for lesson in lessons(experiment, study.storage, study.provenance, notes, say, is_told=learns):
+        journal.record(lesson)
+    knowledge = knowledge_of(experiment, journal, say)
+    scheduler = _in_losses(search)
+    return Rules(
+        sampler=make_sampler(search.sampler, experiment.space, setting, knowledge),
+        scheduler_for=lambda trials: make_scheduler(scheduler, setting.epochs, trials),
+        trials=search.trials,
+        epochs=setting.epochs,
+        is_learning=learns,
+        seeds=experiment.training.train.seeds,
+        explorer=explorer_of(search.scheduler, experiment.space, setting.seed),
+        stop=search.stop,
+    )
+
+
+def _in_losses(search: SearchSpec) -> SchedulerSpec:
+    """The scheduler of a search, the bounds of its pruner turned to what is minimized."""
+    scheduler = search.scheduler
+    if search.goal.first.maximize and isinstance(scheduler, OptunaPruner):
+        return scheduler.model_copy(update={"pruner": for_losses(scheduler.pruner)})
+    return scheduler
+
+
+def _preparer(study: OpenStudy, merging: Merging) -> Callable[[HParams, int], Work]:
+    """Makes a trial's work from its hparams and its number."""
+    experiment, platform, wanted = study.experiment, study.platform, study.search.goal.metrics
+
+    def prepare(hparams: HParams, number: int) -> Work:
+        training = merging.of(fill(experiment.training, hparams, number))
+        data = study.datasets.load(training.data)
+        varying = varied_for(study.state, number, experiment)
+        program, knobs = split(training, data, platform, varying)
+        costs = known_costs(training, data, platform, wanted)
+        return Work(training, program, knobs, data, costs=costs)
+
+    return prepare
+
+
+def _ignore(sentence: str) -> None:
+    """Ignores the message (used without `--explain`)."""

@@ -1,0 +1,39 @@
+"""The data sets of a study: each is read once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hpo.data.cache import DataCache
+from hpo.data.dataset import DataSet
+from hpo.data.load import load_data
+from hpo.errors import HpoError
+from hpo.spec.marks import with_leaves
+from hpo.spec.sections.data import DataSpec
+from hpo.spec.words import count_text
+
+
+class DataSets:
+    """The data sets of a study, by their specs; a space may vary how they are normalised."""
+
+    def __init__(self, folder: Path, home: Path | None, cache: DataCache) -> None:
+        self._folder, self._home, self._cache = folder, home, cache
+        self._loaded: dict[DataSpec, DataSet] = {}
+
+    def load(self, spec: DataSpec) -> DataSet:
+        """The data set that a spec describes.
+
+        Raises:
+            HpoError: for data that are missing or broken, or smaller than a batch.
+        """
+        key = with_leaves(spec, {"batch_size": 1})
+        if key not in self._loaded:
+            self._loaded[key] = load_data(spec, self._folder, self._home, self._cache)
+        data = self._loaded[key]
+        if spec.batch_size > len(data.train):
+            rows = count_text(len(data.train), "row")
+            raise HpoError(
+                f"data.batch_size: {spec.batch_size} is larger than the {rows} of the training "
+                "split: make it smaller."
+            )
+        return data

@@ -1,0 +1,256 @@
+"""Opens a study: reads its data, takes over or begins its log, and notes that this run starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from hpo.data.cache import DataCache
+from hpo.data.dataset import DataSet
+from hpo.engine.devices import describe, local_devices
+from hpo.engine.models.registry import abstract_model
+from hpo.engine.pools.streaming import budget_bytes, place, streaming_text
+from hpo.engine.program import split
+from hpo.errors import HpoError
+from hpo.search.auto import picked
+from hpo.space import Choice
+from hpo.spec.experiment import Experiment
+from hpo.spec.fill import fill
+from hpo.spec.load import experiment_from_document, require_search
+from hpo.spec.sections.goal import METRICS
+from hpo.spec.sections.search import SearchSpec
+from hpo.spec.words import count_text
+from hpo.study.datasets import DataSets
+from hpo.study.log.events import Start, StudyState, fold
+from hpo.study.loop.varied import varied_note
+from hpo.study.progress import spent_seconds, states_of
+from hpo.study.storage.checkpoints import CheckpointFolder
+from hpo.study.storage.journal import StudyJournal
+from hpo.study.storage.lease import acquire
+from hpo.study.storage.optuna_tables import open_mirror
+from hpo.study.storage.provenance import (
+    Provenance,
+    differences,
+    library_versions,
+    refusal,
+    spec_changes,
+)
+from hpo.study.storage.stored import as_meant, to_store
+from hpo.study.storage.tables import Mirror, Storage, StudyRecord
+from hpo.study.surroundings import Surroundings
+from hpo.study.times import RunTimes, TimedJournal
+from hpo.study.warm_start import check_sources, noted_sources
+from hpo.trial import HParams
+
+
+@dataclass(frozen=True)
+class OpenStudy:
+    """A study that this process drives: its data are read and its log is held.
+
+    `set_aside` is the name under which an earlier study of that name is kept, `spent_seconds` the
+    time that earlier runs took.
+    """
+
+    experiment: Experiment
+    search: SearchSpec
+    devices: Sequence[Any]
+    datasets: DataSets
+    data: DataSet
+    provenance: Provenance
+    storage: Storage
+    record: StudyRecord
+    set_aside: str | None
+    journal: TimedJournal
+    spent_seconds: float
+
+    @property
+    def state(self) -> StudyState:
+        """What the log adds up to."""
+        return self.journal.state
+
+    @property
+    def platform(self) -> str:
+        """JAX's name for the kind of device."""
+        return str(self.devices[0].platform)
+
+
+def open_study(
+    experiment: Experiment,
+    around: Surroundings,
+    times: RunTimes,
+    stack: ExitStack,
+    say: Callable[[str], None],
+) -> OpenStudy:
+    """Read the data, take over or begin the study, and note in its log that this run starts.
+
+    `stack` closes what this opens.
+
+    Raises:
+        HpoError: for data that do not fit the spec, a study that another process drives, or a spec
+            that changes the study's meaning.
+    """
+    search = require_search(experiment)
+    devices = local_devices(around.device)
+    datasets = DataSets(experiment.folder, around.data_home, DataCache(around.data_cache))
+    data = datasets.load(experiment.training.data)
+    _check_metric(search, data)
+    _check_fit(experiment, datasets, devices[0])
+    if text := streaming_text(data, experiment.training.data, devices[0]):
+        say(text)
+    provenance = Provenance(library_versions(), describe(devices), data.fingerprint)
+    storage = stack.enter_context(Storage.create(around.storage))
+    record, set_aside = find_or_begin(storage, experiment, provenance, around.starts_over, say)
+    lease = stack.enter_context(acquire(storage, record.id))
+    noted = follow_spec(storage, record, experiment, say)
+    events = storage.events(record.id)
+    state = fold(events, search.goal)
+    changed = differences(Provenance.from_document(record.provenance), provenance)
+    _introduce(experiment, search, state, changed, say)
+
+    def mirror() -> Mirror | None:
+        return open_mirror(storage, record, experiment.space, state)
+
+    journal = TimedJournal(StudyJournal(storage, record.id, state, lease, mirror), times.driver)
+    driver = {"pid": os.getpid(), "device": describe(devices), **varied_note(experiment.space)}
+    journal.record(Start(driver, (*changed, *noted)))
+    return OpenStudy(
+        experiment,
+        search,
+        devices,
+        datasets,
+        data,
+        provenance,
+        storage,
+        record,
+        set_aside,
+        journal,
+        spent_seconds(events),
+    )
+
+
+def find_or_begin(
+    storage: Storage,
+    experiment: Experiment,
+    provenance: Provenance,
+    starts_over: bool,
+    say: Callable[[str], None],
+) -> tuple[StudyRecord, str | None]:
+    """The study of an experiment, begun if need be, and the name under which an old one is kept.
+
+    An old one makes room on demand, or where its spec has changed before it had any result.
+
+    Raises:
+        StudyError: if another process drives the study that would make room, or a source of the
+            spec cannot be read; the storage is then as it was.
+    """
+    study, old_name = storage.find(experiment.name), None
+    if study is not None and not starts_over and _is_a_false_start(storage, study, experiment):
+        say("The spec has changed, and the study had no results yet: it begins anew.")
+        starts_over = True
+    if study is None or starts_over:
+        check_sources(experiment, storage)
+    if study is not None and starts_over:
+        with acquire(storage, study.id):
+            old_name = storage.set_aside(study.id)
+        CheckpointFolder.beside(str(storage.url), study.name).set_aside(old_name)
+        study = None
+    if study is None:
+        details = {**provenance.to_document(), "folder": str(experiment.folder.resolve())}
+        seed, document = experiment.training.train.seed, to_store(experiment)
+        study = storage.create_study(
+            experiment.name, document, seed, details, provenance.data_fingerprint
+        )
+    return study, old_name
+
+
+def follow_spec(
+    storage: Storage, study: StudyRecord, experiment: Experiment, say: Callable[[str], None]
+) -> list[str]:
+    """Take over what may change in a spec between two runs, and refuse the rest.
+
+    What changed of the space comes back, a sentence to be noted in the log.
+
+    Raises:
+        StudyError: for a change that is refused, or a source that cannot be read.
+    """
+    harmless, refused = _changes(study, experiment)
+    if refused:
+        raise refusal(study.name, refused)
+    if not harmless:
+        return []
+    events = storage.events(study.id)
+    check_sources(experiment, storage, noted_sources(e.what for e in events))
+    say(f"The spec has changed: {'; '.join(harmless)}.")
+    storage.update_document(study.id, to_store(experiment))
+    of_space = [line for line in harmless if line.startswith("space")]
+    return [f"The space has changed: {'; '.join(of_space)}."] if of_space else []
+
+
+def _is_a_false_start(storage: Storage, study: StudyRecord, experiment: Experiment) -> bool:
+    _, refused = _changes(study, experiment)
+    return bool(refused) and all(event.kind != "report" for event in storage.events(study.id))
+
+
+def _changes(study: StudyRecord, experiment: Experiment) -> tuple[list[str], list[str]]:
+    stored = experiment_from_document(
+        as_meant(study.document), experiment.folder, f"study '{study.name}'"
+    )
+    return spec_changes(stored.written_out(), experiment.written_out())
+
+
+def _introduce(
+    experiment: Experiment,
+    search: SearchSpec,
+    state: StudyState,
+    changed: Sequence[str],
+    say: Callable[[str], None],
+) -> None:
+    """Say what this run goes on with, and what the spec leaves to us."""
+    for sentence in changed if state.starts else ():
+        say(sentence)
+    for note in search.goal.notes:
+        say(f"search.objective: {note}.")
+    if len(state):
+        say(_resumed(state, search.trials))
+    picks = picked(search, experiment.space, experiment.training.train.epochs)
+    for kind, text in picks.items():
+        say(f"The {kind} {getattr(search, kind).name}: {text}.")
+
+
+def _resumed(state: StudyState, total: int) -> str:
+    if len(state) >= total and all(trial.state.is_finished for trial in state.trials):
+        count = count_text(len(state), "trial")
+        return f"The study has ended with {count}: a larger --trials adds to it."
+    begun = sum(states_of(state).values())
+    return f"Resuming: {begun:,} of {count_text(total, 'trial')} started."
+
+
+def _check_metric(search: SearchSpec, data: DataSet) -> None:
+    for metric in search.goal.metrics:
+        if metric in METRICS and data.task not in METRICS[metric][0]:
+            known = [name for name, (tasks, _) in METRICS.items() if data.task in tasks]
+            raise HpoError(
+                f"search: {metric} is not a metric of a {data.task}: use {', '.join(known)}."
+            )
+
+
+def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
+    """Refuse batch sizes, budgets and models that the data do not fit before the first trial."""
+    training, dimensions = experiment.training, experiment.space.by_path
+    fills: list[HParams] = [{}]
+    for path in ("data.batch_size", "model", "model.name"):
+        if path in dimensions:
+            distribution = dimensions[path].distribution
+            values = (
+                distribution.values if isinstance(distribution, Choice) else (distribution.high,)
+            )
+            fills += [{path: value} for value in values]
+    for hparams in fills:
+        candidate = fill(training, hparams, 0)
+        data = datasets.load(candidate.data)
+        program, _ = split(candidate, data, device.platform)
+        abstract_model(program)
+        place(data, candidate.data.batch_size, 1, budget_bytes(candidate.data, device))
