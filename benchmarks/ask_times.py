@@ -26,7 +26,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from hpo.search.sampler import SAMPLERS, Sampler, Setting, make_sampler
+from hpo.search.proposals.stack import SAMPLERS, make_sampler
+from hpo.search.sampler import Sampler, Setting
 from hpo.space import Choice, Dimension, Float, Int, SearchSpace
 from hpo.spec.schema import variants_of
 from hpo.spec.sections.scheduler import NoScheduler

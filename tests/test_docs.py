@@ -13,7 +13,7 @@ import yaml
 from hpo.cli.app import app
 from hpo.data.download import DOWNLOADS
 from hpo.engine.models.registry import MODELS
-from hpo.search.sampler import SAMPLERS
+from hpo.search.proposals.stack import SAMPLERS
 from hpo.search.schedulers.registry import SCHEDULERS
 from hpo.spec.experiment import Training
 from hpo.spec.file.include import packaged_folder

@@ -22,7 +22,7 @@ from hpo.engine.models.layers import ACTIVATIONS
 from hpo.engine.models.registry import MODELS, PRECISIONS
 from hpo.engine.training.optimizers import OPTIMIZERS
 from hpo.engine.training.schedules import SCHEDULES
-from hpo.search.sampler import SAMPLERS
+from hpo.search.proposals.stack import SAMPLERS
 from hpo.search.schedulers.registry import SCHEDULERS
 from hpo.spec.experiment import Training, TrainSpec
 from hpo.spec.schema import variants_of

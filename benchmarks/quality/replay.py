@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hpo.search.sampler import Setting, make_sampler
+from hpo.search.proposals.stack import make_sampler
+from hpo.search.sampler import Setting
 from hpo.search.schedulers.registry import make_scheduler
 from hpo.spec.sections.scheduler import SchedulerSpec
 from hpo.spec.sections.search import SamplerSpec

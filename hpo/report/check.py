@@ -10,7 +10,7 @@ from typing import Any
 
 from hpo.report.wording import scheduler_text
 from hpo.search.auto import picked
-from hpo.search.cohorts import cohort_text
+from hpo.search.proposals.cohorts import cohort_text
 from hpo.search.proposals.moving_ranges import widest
 from hpo.search.schedulers.rungs import Bracket, outline
 from hpo.space import Choice, Condition, Dimension, Distribution

@@ -7,9 +7,8 @@ Gaussian process was ahead of TPE after 50 and after 100 trials.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from hpo.search.levels import varying
 from hpo.space import SearchSpace
@@ -25,10 +24,6 @@ from hpo.spec.sections.scheduler import (
 )
 from hpo.spec.sections.search import AutoSampler, CurveGp, Random, SamplerSpec, SearchSpec, Tpe
 from hpo.spec.words import count_text
-from hpo.trial import HParam, Trial
-
-if TYPE_CHECKING:
-    from hpo.search.sampler import Sampler
 
 # In more dimensions the few hundred trials that a Gaussian process sees tell it little.
 _MOST_DIMENSIONS = 24
@@ -131,20 +126,3 @@ def picked(search: SearchSpec | None, space: SearchSpace, epochs: int) -> dict[s
     if text := _scheduler_text(search.scheduler, epochs):
         texts["scheduler"] = text
     return texts
-
-
-class AutoSearch:
-    """Asks the sampler whose turn it is, by how many of the study's own trials have a result.
-
-    `make` gives a sampler with all that the study knows, so that lessons from other studies, which
-    each of them is shown, do not count.
-    """
-
-    def __init__(self, picks: Sequence[Pick], make: Callable[[SamplerSpec], Sampler]) -> None:
-        self._turns = [(pick.until, make(pick.spec)) for pick in picks]
-
-    def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
-        """The proposals of the sampler whose turn it is."""
-        results = sum(1 for trial in trials if trial.losses)
-        sampler = next(s for until, s in self._turns if until is None or results < until)
-        return sampler.ask(trials, n)

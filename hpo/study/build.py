@@ -12,8 +12,9 @@ from hpo.engine.program import split
 from hpo.engine.programs.compiler import Compiler
 from hpo.engine.programs.executables import use_jax_cache
 from hpo.engine.programs.footprint import known_costs
-from hpo.search.cohorts import given_in
-from hpo.search.sampler import Setting, is_learning, make_sampler
+from hpo.search.proposals.cohorts import given_in
+from hpo.search.proposals.stack import is_learning, make_sampler
+from hpo.search.sampler import Setting
 from hpo.search.schedulers.explore import explorer_of
 from hpo.search.schedulers.registry import make_scheduler
 from hpo.spec.fill import fill
@@ -33,7 +34,7 @@ from hpo.study.progress import Progress, Watcher
 from hpo.study.storage.checkpoints import CheckpointFolder, CheckpointWriter
 from hpo.study.surroundings import Surroundings
 from hpo.study.times import RunTimes, TimedExecutor, TimedSampler
-from hpo.study.warm_start import knowledge_of, lessons
+from hpo.study.warm_start import lessons, warm_start_of
 from hpo.trial import HParams
 
 
@@ -113,10 +114,10 @@ def _rules(study: OpenStudy, say: Callable[[str], None]) -> Rules:
     notes = journal.state.notes
     for lesson in lessons(experiment, study.storage, study.provenance, notes, say, is_told=learns):
         journal.record(lesson)
-    knowledge = knowledge_of(experiment, journal, say)
+    warm_start = warm_start_of(experiment, journal, say)
     scheduler = _in_losses(search)
     return Rules(
-        sampler=make_sampler(search.sampler, experiment.space, setting, knowledge),
+        sampler=make_sampler(search.sampler, experiment.space, setting, warm_start),
         scheduler_for=lambda trials: make_scheduler(scheduler, setting.epochs, trials),
         trials=search.trials,
         epochs=setting.epochs,

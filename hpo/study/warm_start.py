@@ -9,9 +9,8 @@ from itertools import zip_longest
 from typing import Any
 
 from hpo.errors import StudyError
-from hpo.search.proposals.knowledge import Knowledge
 from hpo.search.proposals.moving_ranges import widest
-from hpo.search.proposals.warm_start import Lesson
+from hpo.search.proposals.warm_start import EarlierStudy, WarmStart
 from hpo.search.results.pareto import Point, along_front, fronts
 from hpo.space import RangeMove, SearchSpace
 from hpo.spec.experiment import Experiment
@@ -84,7 +83,9 @@ def noted_sources(happenings: Iterable[object]) -> set[str]:
     return {what.source for what in happenings if isinstance(what, Learn)}
 
 
-def knowledge_of(experiment: Experiment, journal: Journal, say: Callable[[str], None]) -> Knowledge:
+def warm_start_of(
+    experiment: Experiment, journal: Journal, say: Callable[[str], None]
+) -> WarmStart:
     """What a study's sampler is told, from its spec and its log; moves of ranges are noted there.
 
     Says which trials lie outside the space as it is now.
@@ -107,7 +108,7 @@ def knowledge_of(experiment: Experiment, journal: Journal, say: Callable[[str], 
         say(str(note))
         journal.record(note)
 
-    return Knowledge(
+    return WarmStart(
         points=(
             *start_points(experiment.space, values, search.start),
             *(
@@ -118,11 +119,13 @@ def knowledge_of(experiment: Experiment, journal: Journal, say: Callable[[str], 
                 if point is not None and can_take(experiment.space, point)
             ),
         ),
-        lessons=tuple(
-            Lesson(_still(note, space, values, len(search.goal.objectives)), note.is_comparable)
+        studies=tuple(
+            EarlierStudy(
+                _still(note, space, values, len(search.goal.objectives)), note.is_comparable
+            )
             for note in learnt
         ),
-        changed=changed,
+        translated=changed,
         moves=lambda: [note.move for note in state.notes if isinstance(note, Move)],
         record=record,
     )

@@ -1,9 +1,9 @@
 import pytest
 
-from hpo.search.auto import AutoSearch, Pick, chosen_scheduler, picked, sampler_picks
-from hpo.search.proposals.knowledge import Knowledge
-from hpo.search.proposals.warm_start import Lesson
-from hpo.search.sampler import Setting, is_learning, make_sampler
+from hpo.search.auto import Pick, chosen_scheduler, picked, sampler_picks
+from hpo.search.proposals.stack import AutoSearch, is_learning, make_sampler
+from hpo.search.proposals.warm_start import EarlierStudy, WarmStart
+from hpo.search.sampler import Setting
 from hpo.search.schedulers.rungs import brackets
 from hpo.space import Choice, Condition, Dimension, Float, SearchSpace
 from hpo.spec.sections.population import Pbt
@@ -122,7 +122,7 @@ def test_results_of_other_studies_do_not_bring_the_next_sampler_on_sooner(monkey
         Trial(n, {"kind": "a", "x0": n / 30}, TrialState.COMPLETE, tuple([n / 30] * 27))
         for n in range(30)
     ]
-    known = Knowledge(lessons=(Lesson(tuple(seen), is_comparable=True),))
+    known = WarmStart(studies=(EarlierStudy(tuple(seen), is_comparable=True),))
     setting = Setting(0, 100, 27, NoScheduler(name="none"))
     auto, process, tpe = (
         make_sampler(spec, space_of(2), setting, known)

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpo.search.cohorts import Cohorts, advice, behind, cohort_text, free, given_in
+from hpo.search.proposals.cohorts import Cohorts, advice, behind, cohort_text, given_in
 from hpo.search.proposals.distinct import Distinct
-from hpo.search.proposals.knowledge import Knowledge
-from hpo.search.proposals.warm_start import Lesson
-from hpo.search.sampler import Setting, make_sampler
+from hpo.search.proposals.stack import make_sampler
+from hpo.search.proposals.warm_start import EarlierStudy, WarmStart
+from hpo.search.sampler import Setting, free
 from hpo.search.samplers.random import RandomSearch
 from hpo.space import Choice, Condition, Dimension, Float, Int, Prior, RangeMove, SearchSpace
 from hpo.spec.sections.scheduler import Bohb, NoScheduler
@@ -52,8 +52,8 @@ def setting_of(size=4, shaping=SHAPING, seed=0, scheduler=None):
     return Setting(seed, 100, 9, scheduler or NoScheduler(name="none"), given=cohorts)
 
 
-def sampler_of(spec, space=DEEP, knowledge=None, **fields):
-    return make_sampler(spec, space, setting_of(**fields), knowledge)
+def sampler_of(spec, space=DEEP, warm_start=None, **fields):
+    return make_sampler(spec, space, setting_of(**fields), warm_start)
 
 
 def ended(number, hparams):
@@ -194,17 +194,19 @@ def test_an_infeasible_trial_and_one_from_outside_the_space_lead_nobody():
 @pytest.mark.parametrize("is_comparable", [False, True])
 def test_lessons_from_other_studies_do_not_move_where_cohorts_begin(count, is_comparable):
     drawn = RandomSearch(DEEP, 5).ask([], count)
-    lesson = Lesson(tuple(ended(n, hparams) for n, hparams in enumerate(drawn)), is_comparable)
+    lesson = EarlierStudy(
+        tuple(ended(n, hparams) for n, hparams in enumerate(drawn)), is_comparable
+    )
     for name in ("tpe", "curve_gp"):
-        known = Knowledge(lessons=(lesson,))
-        trials = searched(lambda n=name, k=known: sampler_of(FOLLOWERS[n], knowledge=k), 12)
+        known = WarmStart(studies=(lesson,))
+        trials = searched(lambda n=name, k=known: sampler_of(FOLLOWERS[n], warm_start=k), 12)
         assert shapes_of(trials) == [1, 1, 1]
 
 
 def test_trials_follow_a_known_point_that_leads():
     points = ({"model": "cnn", "optimizer": "sgd", "rate": 0.01, "schedule": "constant"},)
-    known = Knowledge(points=points)
-    trials = searched(lambda: sampler_of(FOLLOWERS["tpe"], knowledge=known), 8)
+    known = WarmStart(points=points)
+    trials = searched(lambda: sampler_of(FOLLOWERS["tpe"], warm_start=known), 8)
     assert trials[0].hparams["rate"] == 0.01
     assert [trial.hparams["model"] for trial in trials[:4]] == ["cnn"] * 4
     assert shapes_of(trials) == [1, 1]
@@ -223,8 +225,8 @@ def test_draws_around_a_prior_follow_their_leader_and_the_first_takes_the_priors
     assert shapes_of(trials) == [1] * 5
     assert {path: trials[0].hparams[path] for path in priors} == priors
     point = {"model": "mlp", "width": 8, "optimizer": "adam", "rate": 0.1}
-    known = Knowledge(points=({**point, "schedule": "constant", "decay": 0.0},))
-    trials = searched(lambda: sampler_of(FOLLOWERS["tpe"], space, knowledge=known), 8)
+    known = WarmStart(points=({**point, "schedule": "constant", "decay": 0.0},))
+    trials = searched(lambda: sampler_of(FOLLOWERS["tpe"], space, warm_start=known), 8)
     assert {path: trials[1].hparams[path] for path in priors} == priors
     assert shapes_of([trials[0], *trials[2:4]], 3) == [1]
 
@@ -235,7 +237,7 @@ def test_cohorts_hold_where_ranges_move():
     ]
     space = SearchSpace(tuple(dimensions))
     moves = [RangeMove("rate", 1e-4, 1e-2, 8, "because")]
-    known = Knowledge(moves=lambda: moves)
+    known = WarmStart(moves=lambda: moves)
     begun = searched(lambda: sampler_of(FOLLOWERS["tpe"]), 8)
     trials = searched(lambda: sampler_of(FOLLOWERS["tpe"], space, known), 20, 4, begun)
     assert shapes_of(trials) == [1] * 5
@@ -317,7 +319,7 @@ def test_the_estimator_samples_what_is_likely_beside_the_given():
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
     from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator, _ParzenEstimatorParameters
 
-    from hpo.search.samplers.parzen import beside
+    from hpo.search.samplers.tpe import parzen_estimator_beside
 
     distributions = {
         "kind": CategoricalDistribution([0, 1, 2]),
@@ -334,7 +336,7 @@ def test_the_estimator_samples_what_is_likely_beside_the_given():
     rng = np.random.RandomState(0)
     anyhow = _ParzenEstimator(*fitted_to).sample(rng, 40_000)
     for values in ({"kind": 1}, {"depth": 4}, {"kind": 0, "depth": 4}):
-        sampled = beside(values)(*fitted_to).sample(rng, 2_000)
+        sampled = parzen_estimator_beside(values)(*fitted_to).sample(rng, 2_000)
         has_it = np.all([anyhow[path] == value for path, value in values.items()], axis=0)
         for path, drawn in sampled.items():
             if path in values:

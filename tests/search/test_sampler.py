@@ -9,8 +9,9 @@ import pytest
 
 from hpo.errors import HpoError
 from hpo.search.combinations import shuffled
+from hpo.search.proposals.stack import SAMPLERS, make_sampler
 from hpo.search.results.comparing import comparable_losses
-from hpo.search.sampler import SAMPLERS, Setting, make_sampler
+from hpo.search.sampler import Setting
 from hpo.space import Choice, Condition, Dimension, Float, Int, SearchSpace, same_value
 from hpo.spec.schema import variants_of
 from hpo.spec.sections.scheduler import NoScheduler

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from hpo.errors import SpecError
-from hpo.search.sampler import SAMPLERS
+from hpo.search.proposals.stack import SAMPLERS
 from hpo.spec.load import experiment_from_document, load_experiment
 
 LINES = {

@@ -17,11 +17,11 @@ from hpo.study.storage.provenance import Provenance
 from hpo.study.storage.tables import Storage
 from hpo.study.warm_start import (
     check_sources,
-    knowledge_of,
     lessons,
     noted_sources,
     resampled,
     spread,
+    warm_start_of,
 )
 from hpo.trial import Exploit, Trial, TrialState
 
@@ -124,11 +124,11 @@ def test_the_best_of_an_earlier_study_are_tried_first_and_its_results_are_shown(
 
     pen = Pen(experiment.search.goal)
     pen.record(note)
-    known = knowledge_of(experiment, pen, said.append)
+    known = warm_start_of(experiment, pen, said.append)
     assert [point["model.dropout"] for point in known.points] == [0.1, 0.3, 0.1, 0.2]
     assert known.points[0]["model.norm"] == "layer"
-    assert known.lessons[0].trials == note.trials
-    assert known.changed == {}
+    assert known.studies[0].trials == note.trials
+    assert known.translated == {}
 
 
 def test_what_was_learnt_is_not_read_again_and_survives_the_log(storage, there):
@@ -284,8 +284,8 @@ def test_trials_outside_the_space_are_said_and_told_to_no_sampler():
     pen.train({"model.dropout": 0.2}, 0.5, 0.6)
     pen.train({"model.dropout": 0.5}, 0.5, 0.6)
     said = []
-    known = knowledge_of(experiment, pen, said.append)
-    assert known.changed == {0: {"model.dropout": 0.2, "model.norm": "none"}, 1: None}
+    known = warm_start_of(experiment, pen, said.append)
+    assert known.translated == {0: {"model.dropout": 0.2, "model.norm": "none"}, 1: None}
     assert said == [
         "Outside the space as it is now: 1 of 2 trials. What is outside stays in the study, and the"
         " sampler does not learn from it."
@@ -298,8 +298,8 @@ def test_a_range_that_has_moved_leaves_no_trial_outside():
     pen = Pen(experiment.search.goal)
     pen.train({"model.dropout": 0.7}, 0.5, 0.6)
     said = []
-    known = knowledge_of(experiment, pen, said.append)
-    assert known.changed == {}
+    known = warm_start_of(experiment, pen, said.append)
+    assert known.translated == {}
     known.record(RangeMove("model.dropout", 0.1, 0.5, 20, "because"))
     assert [move.high for move in known.moves()] == [0.5]
     assert said == ["model.dropout ranges from 0.1 to 0.5 after 20 trials: because."]
@@ -403,7 +403,7 @@ def test_several_objectives_take_points_along_the_front_and_every_value(storage,
     assert again.notes == [note]
     pen = Pen(experiment.search.goal)
     pen.record(again.notes[0])
-    assert knowledge_of(experiment, pen, said.append).lessons[0].trials == note.trials
+    assert warm_start_of(experiment, pen, said.append).studies[0].trials == note.trials
 
 
 def test_the_order_of_the_objectives_is_that_of_the_study_that_learns(storage, of_two):
@@ -506,6 +506,6 @@ def test_losses_that_an_earlier_version_noted_are_not_told_to_several_objectives
     }
     pen = Pen(experiment.search.goal)
     pen.record(note_from("learn", older))
-    known = knowledge_of(experiment, pen, [].append)
-    assert known.lessons[0].trials == ()
+    known = warm_start_of(experiment, pen, [].append)
+    assert known.studies[0].trials == ()
     assert rates(known.points) == [0.1]

@@ -6,19 +6,15 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpo.search.cohorts import Given, free
 from hpo.search.combinations import Combinations, shuffled
 from hpo.search.levels import assemble, level_count, moved
 from hpo.search.proposals.remaining import drawn_continuous, remaining
+from hpo.search.sampler import Given, Sampler, free
 from hpo.space import NothingAllowedError, SearchSpace
 from hpo.trial import HParam, HParams, Trial
-
-if TYPE_CHECKING:
-    from hpo.search.sampler import Sampler
 
 # How often another configuration is drawn before one is looked for in order.
 _DRAWS = 64

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hpo.errors import HpoError
+from hpo.search.sampler import Sampler
 from hpo.space import SearchSpace, same_value
 from hpo.trial import HParam, HParams, Trial
-
-if TYPE_CHECKING:
-    from hpo.search.sampler import Sampler
 
 # Draws of what a point leaves open before its rules count as unmeetable.
 _DRAWS = 1_000

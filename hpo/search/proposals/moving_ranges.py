@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from hpo.search.levels import level_count, level_of, position_of
-from hpo.search.proposals.warm_start import InThisSpace
+from hpo.search.proposals.warm_start import Translated
 from hpo.search.results.comparing import comparable_losses
+from hpo.search.sampler import Sampler
 from hpo.space import (
     Choice,
     Dimension,
@@ -21,9 +22,6 @@ from hpo.space import (
     with_bounds,
 )
 from hpo.trial import HParam, HParams, Trial
-
-if TYPE_CHECKING:
-    from hpo.search.sampler import Sampler
 
 # Results before the first move, and trials proposed between two moves.
 _FEWEST_RESULTS = 20
@@ -95,7 +93,7 @@ class AdaptiveSearch:
             self._ranges = ranges
             self._outside = {}
             self._looked_at = 0
-            self._sampler = InThisSpace(self._make(ranges), self._outside)
+            self._sampler = Translated(self._make(ranges), self._outside)
         for trial in trials[self._looked_at :]:
             if not lies_within(ranges, trial.hparams):
                 self._outside[trial.number] = None

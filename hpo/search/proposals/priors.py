@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpo.search.cohorts import Given, free
 from hpo.search.levels import level_of, position_of
+from hpo.search.sampler import Given, Sampler, free
 from hpo.space import Choice, Dimension, SearchSpace
 from hpo.trial import HParam, Trial
-
-if TYPE_CHECKING:
-    from hpo.search.sampler import Sampler
 
 # The most trials that are drawn around the prior: every other one, so that a wrong belief costs at
 # most half of them.

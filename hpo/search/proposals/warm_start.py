@@ -1,18 +1,17 @@
-"""What a sampler is shown of trials that its space did not bring forth."""
+"""Warm start: trials of earlier studies and of an earlier space, as a sampler sees them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from statistics import fmean, pstdev
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from hpo.search.results.comparing import comparable_losses
+from hpo.search.sampler import Sampler
+from hpo.space import RangeMove
 from hpo.trial import HParam, HParams, Trial, TrialState
-
-if TYPE_CHECKING:
-    from hpo.search.sampler import Sampler
 
 # Mean and deviation.
 Scale: TypeAlias = tuple[float, float]
@@ -21,29 +20,57 @@ Scale: TypeAlias = tuple[float, float]
 _FEWEST = 3
 
 
-class InThisSpace:
-    """A sampler that is shown every trial as it is in the space of now.
+@dataclass(frozen=True)
+class EarlierStudy:
+    """Trials of an earlier study, translated to this one's space and epochs.
 
-    `changed` holds what has become of the hparams of trials that are from an earlier space, by
-    number. One that lies outside now (None) is shown as pruned, without hparams or losses: it
-    keeps its number and tells nothing.
+    They have as many values as this study has objectives, if it has several. Where the study
+    `is_comparable`, its losses and values mean the same as this study's.
     """
 
-    def __init__(self, sampler: Sampler, changed: Mapping[int, HParams | None]) -> None:
+    trials: tuple[Trial, ...]
+    is_comparable: bool
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """What a study's sampler starts with besides the trials that it asks for.
+
+    `points` are known points, tried first; `studies` are earlier ones. `translated` holds the
+    hparams, in the space of now, of trials from an earlier space: see `Translated`. `moves` gives
+    the moves of ranges so far, and `record` stores another.
+    """
+
+    points: tuple[HParams, ...] = ()
+    studies: tuple[EarlierStudy, ...] = ()
+    translated: Mapping[int, HParams | None] = field(default_factory=dict)
+    moves: Callable[[], Sequence[RangeMove]] = tuple
+    record: Callable[[RangeMove], None] = lambda _: None
+
+
+class Translated:
+    """A sampler that sees every trial in the terms of the present space.
+
+    `hparams` holds the translated hparams of trials from an earlier space, by number. A trial that
+    lies outside the present space (None) appears as pruned, without hparams or losses: it keeps its
+    number, and the sampler learns nothing from it.
+    """
+
+    def __init__(self, sampler: Sampler, hparams: Mapping[int, HParams | None]) -> None:
         self._sampler = sampler
-        self._changed = changed
+        self._hparams = hparams
         self._shown: dict[int, tuple[Trial, Trial]] = {}
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
-        """The sampler's proposals, from the trials as they are now."""
-        return self._sampler.ask([self._as_now(trial) for trial in trials], n)
+        """The sampler's proposals, from the translated trials."""
+        return self._sampler.ask([self._translated(trial) for trial in trials], n)
 
-    def _as_now(self, trial: Trial) -> Trial:
-        if trial.number not in self._changed:
+    def _translated(self, trial: Trial) -> Trial:
+        if trial.number not in self._hparams:
             return trial
         before, shown = self._shown.get(trial.number, (None, trial))
         if before is not trial:
-            hparams = self._changed[trial.number]
+            hparams = self._hparams[trial.number]
             if hparams is None:
                 shown = Trial(trial.number, {}, TrialState.PRUNED)
             else:
@@ -52,20 +79,8 @@ class InThisSpace:
         return shown
 
 
-@dataclass(frozen=True)
-class Lesson:
-    """Trials of another study, in the terms of this one's space and epochs.
-
-    They have as many values as this study has objectives, if it has several. What they came to
-    stands beside this study's where `is_comparable`.
-    """
-
-    trials: tuple[Trial, ...]
-    is_comparable: bool
-
-
-class Informed:
-    """A sampler that is shown trials of earlier studies before those of its own.
+class WarmStarted:
+    """A sampler that sees trials of earlier studies before those of its own.
 
     Losses of another problem are moved to the mean and the deviation of this study's, as soon as
     three trials have any; so are the values of each of several objectives.
@@ -74,10 +89,10 @@ class Informed:
     tuning" (AISTATS; responses are standardised within each data set).
     """
 
-    def __init__(self, sampler: Sampler, lessons: Sequence[Lesson]) -> None:
+    def __init__(self, sampler: Sampler, studies: Sequence[EarlierStudy]) -> None:
         self._sampler = sampler
-        self._lessons = lessons
-        self._count = sum(len(lesson.trials) for lesson in lessons)
+        self._studies = studies
+        self._count = sum(len(study.trials) for study in studies)
         self._shown: dict[int, tuple[Trial, Trial]] = {}
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
@@ -85,10 +100,8 @@ class Informed:
         targets = _scales(trials)
         known = [
             trial
-            for lesson in self._lessons
-            for trial in (
-                lesson.trials if lesson.is_comparable else _on_scale(lesson.trials, targets)
-            )
+            for study in self._studies
+            for trial in (study.trials if study.is_comparable else _on_scale(study.trials, targets))
         ]
         earlier = [replace(trial, number=number) for number, trial in enumerate(known)]
         return self._sampler.ask([*earlier, *(self._renumbered(trial) for trial in trials)], n)

@@ -10,13 +10,20 @@ import numpy as np
 
 from hpo.search.levels import is_stepped, level_count, position_of, varying
 from hpo.search.results.comparing import comparable_losses
+from hpo.search.sampler import Setting
 from hpo.search.samplers.covariance import Normal
 from hpo.search.samplers.tpe import TpeSearch
 from hpo.space import Choice, SearchSpace
+from hpo.spec.sections.search import Cmaes
 from hpo.trial import HParam, Trial, TrialState
 
 # The first generation covers the range: three deviations either side of its middle.
 _STEP = 1 / 6
+
+
+def make_cmaes(spec: Cmaes, space: SearchSpace, setting: Setting) -> CmaSearch:
+    """The sampler `cmaes` of a study."""
+    return CmaSearch(space, setting.seed, TpeSearch(space, setting.seed, spec.startup_trials))
 
 
 class CmaSearch:

@@ -8,9 +8,9 @@ from statistics import NormalDist
 
 import numpy as np
 
-from hpo.search.cohorts import Given, free
 from hpo.search.results.comparing import most_telling
 from hpo.search.results.standings import standings
+from hpo.search.sampler import Given, Setting, free
 from hpo.search.samplers.gaussian_process import (
     GaussianProcess,
     Hyperparameters,
@@ -19,8 +19,9 @@ from hpo.search.samplers.gaussian_process import (
     log_expected_improvement,
 )
 from hpo.search.samplers.random import RandomSearch, sampler_seed
-from hpo.search.unit_points import UnitPoints
+from hpo.search.samplers.unit_points import UnitPoints
 from hpo.space import SearchSpace
+from hpo.spec.sections.search import CurveGp
 from hpo.trial import HParam, HParams, Trial, TrialState
 
 # The most trials that are conditioned on, and that the length scales are fitted to: both cost
@@ -32,6 +33,13 @@ _ANYWHERE, _AROUND = 512, 512
 _DRAWN = 5
 # So many of the best are moved on, so many times each, over so many rounds of shorter steps.
 _PARENTS, _CHILDREN, _ROUNDS = 8, 12, 3
+
+
+def make_curve_gp(spec: CurveGp, space: SearchSpace, setting: Setting) -> CurveProcessSearch:
+    """The sampler `curve_gp` of a study."""
+    return CurveProcessSearch(
+        space, setting.seed, setting.epochs, spec.startup_trials, setting.given
+    )
 
 
 class CurveProcessSearch:

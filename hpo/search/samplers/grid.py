@@ -7,8 +7,15 @@ from collections.abc import Sequence
 from hpo.errors import HpoError
 from hpo.search.combinations import Combinations, shuffled
 from hpo.search.levels import level_count
+from hpo.search.sampler import Setting
 from hpo.space import SearchSpace
+from hpo.spec.sections.search import Grid
 from hpo.trial import HParam, Trial
+
+
+def make_grid(spec: Grid, space: SearchSpace, setting: Setting) -> GridSearch:
+    """The sampler `grid` of a study."""
+    return GridSearch(space, setting.seed)
 
 
 class GridSearch:

@@ -10,8 +10,10 @@ import numpy as np
 from hpo.search.levels import assemble
 from hpo.search.optuna_view import OptunaView, violations
 from hpo.search.results.comparing import compared
+from hpo.search.sampler import Setting
 from hpo.search.samplers.random import RandomSearch, sampler_seed
 from hpo.space import SearchSpace
+from hpo.spec.sections.search import Nsga
 from hpo.trial import HParam, HParams, Trial
 
 if TYPE_CHECKING:
@@ -25,6 +27,13 @@ _FEWEST, _MOST = 10, 50
 def generation_size(trials: int) -> int:
     """How many trials are a generation in a study of so many: ten generations, if that is few."""
     return min(max(trials // 10, _FEWEST), _MOST)
+
+
+def make_nsga(spec: Nsga, space: SearchSpace, setting: Setting) -> GeneticSearch:
+    """The sampler `nsga2` or `nsga3` of a study."""
+    population = spec.population or generation_size(setting.trials)
+    make = nsga2 if spec.name == "nsga2" else nsga3
+    return GeneticSearch(space, setting.seed, population, setting.objectives, make)
 
 
 class GeneticSearch:

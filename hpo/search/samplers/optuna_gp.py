@@ -9,12 +9,19 @@ import numpy as np
 from hpo.search.levels import assemble
 from hpo.search.optuna_view import OptunaView
 from hpo.search.results.comparing import compared, most_telling
+from hpo.search.sampler import Setting
 from hpo.search.samplers.random import RandomSearch, sampler_seed
 from hpo.space import SearchSpace
+from hpo.spec.sections.search import OptunaGp
 from hpo.trial import HParam, HParams, Trial, TrialState
 
 # The most trials that a process is fitted to, which takes cubic time: half a second at 300.
 _HISTORY = 300
+
+
+def make_optuna_gp(spec: OptunaGp, space: SearchSpace, setting: Setting) -> OptunaGpSearch:
+    """The sampler `optuna_gp` of a study."""
+    return OptunaGpSearch(space, setting.seed, spec.startup_trials, setting.objectives)
 
 
 class OptunaGpSearch:

@@ -6,8 +6,15 @@ import warnings
 from collections.abc import Sequence
 
 from hpo.search.levels import level_count
+from hpo.search.sampler import Setting
 from hpo.space import SearchSpace
+from hpo.spec.sections.search import Qmc
 from hpo.trial import HParam, Trial
+
+
+def make_qmc(spec: Qmc, space: SearchSpace, setting: Setting) -> QuasiRandomSearch:
+    """The sampler `qmc` of a study."""
+    return QuasiRandomSearch(space, setting.seed)
 
 
 class QuasiRandomSearch:

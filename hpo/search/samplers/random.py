@@ -9,9 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpo.errors import HpoError
-from hpo.search.cohorts import Given, free
+from hpo.search.sampler import Given, Setting, free
 from hpo.space import SearchSpace
+from hpo.spec.sections.search import Random
 from hpo.trial import HParam, HParams, Trial
+
+
+def make_random(spec: Random, space: SearchSpace, setting: Setting) -> RandomSearch:
+    """The sampler `random` of a study."""
+    return RandomSearch(space, setting.seed)
 
 
 @dataclass(frozen=True)

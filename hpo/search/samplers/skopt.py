@@ -10,6 +10,7 @@ from typing import Any
 
 from hpo.search.levels import assemble, is_stepped, level, level_count, level_of, varying
 from hpo.search.results.comparing import comparable_losses, most_telling
+from hpo.search.sampler import Setting
 from hpo.search.samplers.random import RandomSearch, sampler_seed
 from hpo.space import Choice, Distribution, Float, SearchSpace
 from hpo.spec.sections.search import Surrogate
@@ -31,6 +32,11 @@ _MARGIN = 0.01
 
 # The length scales of a Gaussian process are fitted anew when the results have grown by a tenth.
 _REFIT = 10
+
+
+def make_surrogate(spec: Surrogate, space: SearchSpace, setting: Setting) -> SurrogateSearch:
+    """The sampler of a study that fits a surrogate model: `gp`, `forest`, ..."""
+    return SurrogateSearch(spec, space, setting.seed)
 
 
 class SurrogateSearch:

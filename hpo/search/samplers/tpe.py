@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpo.search.cohorts import Given, free
+import numpy as np
+
 from hpo.search.levels import level
 from hpo.search.optuna_view import OptunaView, violations
+from hpo.search.sampler import Given, Setting, free
 from hpo.search.samplers.random import RandomSearch, sampler_seed
 from hpo.space import Dimension, SearchSpace
+from hpo.spec.sections.search import Tpe
 from hpo.trial import HParam, HParams, Trial, TrialState
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
+    from optuna.samplers._tpe.probability_distributions import _MixtureOfProductDistribution
+
+
+def make_tpe(spec: Tpe, space: SearchSpace, setting: Setting) -> TpeSearch:
+    """The sampler `tpe` of a study."""
+    return TpeSearch(
+        space,
+        setting.seed,
+        spec.startup_trials,
+        setting.objectives,
+        spec.multivariate,
+        setting.given,
+    )
 
 
 class TpeSearch:
@@ -77,8 +94,6 @@ class TpeSearch:
     def _propose(self, number: int, trials: Sequence[Trial], given: HParams) -> dict[str, HParam]:
         import optuna
 
-        from hpo.search.samplers.parzen import beside
-
         self._follow(trials)
         sampler = optuna.samplers.TPESampler(
             n_startup_trials=0,
@@ -87,7 +102,7 @@ class TpeSearch:
             seed=sampler_seed(self._seed, number),
         )
         if given:
-            sampler._parzen_estimator_cls = beside(self._view.internal(given))
+            sampler._parzen_estimator_cls = parzen_estimator_beside(self._view.internal(given))
         study = self._view.study(sampler)
         proposed = self._as_frozen(Trial(number, {}))
         hparams: dict[str, HParam] = {}
@@ -147,3 +162,58 @@ class TpeSearch:
 def _group(dimension: Dimension) -> str:
     """Dimensions of one group are active together; text, because choices may not be hashable."""
     return repr(dimension.when)
+
+
+def parzen_estimator_beside(given: Mapping[str, float]) -> type[_ParzenEstimator]:
+    """The estimator of a `TPESampler` whose samples are to have these values.
+
+    It is a mixture with a kernel for each trial. Where some coordinates are given, a kernel weighs
+    as much more as it makes them likely, and the others come from the kernels as they are: of a
+    mixture of products, that is the conditional distribution. Ratios of densities need no change,
+    for the given part of them is the same for every sample.
+    """
+    from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
+
+    # Not a wrapper, because Optuna takes nothing but its own class and those that inherit from it.
+    class Beside(_ParzenEstimator):
+        def sample(self, rng: np.random.RandomState, size: int) -> dict[str, np.ndarray]:
+            paths = list(self._search_space)
+            columns = [column for column, path in enumerate(paths) if path in given]
+            values = np.array([given[paths[column]] for column in columns])
+            mixture = self._mixture_distribution
+            weights = _weights(mixture, columns, values) if columns else mixture.weights
+            sampled = mixture._replace(weights=weights).sample(rng, size)
+            sampled[:, columns] = values
+            return self._untransform(sampled)
+
+    return Beside
+
+
+def _weights(
+    mixture: _MixtureOfProductDistribution, columns: Sequence[int], values: np.ndarray
+) -> np.ndarray:
+    """What each kernel of a mixture weighs beside the values of some columns."""
+    logs = np.log(mixture.weights)
+    for kernel in range(len(logs)):
+        alone = _kernel(mixture, columns, kernel)
+        logs[kernel] += alone.log_pdf(values[None, :]).item()
+    weights = np.exp(logs - logs.max())
+    return np.asarray(weights / weights.sum())
+
+
+def _kernel(
+    mixture: _MixtureOfProductDistribution, columns: Sequence[int], kernel: int
+) -> _MixtureOfProductDistribution:
+    """One kernel of a mixture, in these columns alone."""
+    from optuna.samplers._tpe.probability_distributions import _BatchedCategoricalDistributions
+
+    one = [kernel]
+    return mixture._replace(
+        weights=np.ones(1),
+        distributions=[
+            each._replace(weights=each.weights[one])
+            if isinstance(each, _BatchedCategoricalDistributions)
+            else each._replace(mu=each.mu[one], sigma=each.sigma[one])
+            for each in (mixture.distributions[column] for column in columns)
+        ],
+    )

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from hpo.search.optuna_view import ShownTrials
 from hpo.search.schedulers.jobs import in_priority, starts, unfinished
-from hpo.search.shown_trials import ShownTrials
 from hpo.spec.sections import pruner as specs
 from hpo.trial import Job, Trial, TrialState
 

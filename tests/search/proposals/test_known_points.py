@@ -8,11 +8,11 @@ from typing import ClassVar
 import pytest
 
 from hpo.errors import HpoError
-from hpo.search.proposals.knowledge import Knowledge
 from hpo.search.proposals.known_points import KnownFirst
 from hpo.search.proposals.priors import around, prior_share
-from hpo.search.proposals.warm_start import Informed, InThisSpace, Lesson
-from hpo.search.sampler import Setting, is_learning, make_sampler
+from hpo.search.proposals.stack import is_learning, make_sampler
+from hpo.search.proposals.warm_start import EarlierStudy, Translated, WarmStart, WarmStarted
+from hpo.search.sampler import Setting
 from hpo.space import Choice, Condition, Dimension, Float, Int, Prior, SearchSpace
 from hpo.spec.schema import variants_of
 from hpo.spec.sections.population import Pbt
@@ -31,9 +31,9 @@ SPACE = SearchSpace(
 PLAIN = SearchSpace(tuple(Dimension(d.path, d.distribution, d.when) for d in SPACE.dimensions))
 
 
-def sampler_of(name, space, seed=0, **knowledge):
+def sampler_of(name, space, seed=0, **warm_start):
     setting = Setting(seed, trials=100, epochs=9, scheduler=NoScheduler(name="none"))
-    return make_sampler(SPECS[name](name=name), space, setting, Knowledge(**knowledge))
+    return make_sampler(SPECS[name](name=name), space, setting, WarmStart(**warm_start))
 
 
 def ended(number, hparams, loss, *values):
@@ -158,7 +158,7 @@ def test_the_first_trial_at_the_prior_comes_after_the_known_points():
 
 def test_a_trial_of_an_earlier_space_is_shown_as_it_is_in_this_one():
     inner = Recorder()
-    sampler = InThisSpace(inner, {0: None, 1: {"rate": 0.5, "kind": "a"}})
+    sampler = Translated(inner, {0: None, 1: {"rate": 0.5, "kind": "a"}})
     trials = [ended(0, {"x": 1}, 1.0), ended(1, {"rate": 0.5}, 2.0), ended(2, {"rate": 0.1}, 3.0)]
     sampler.ask(trials, 1)
     (shown,) = inner.shown
@@ -173,7 +173,7 @@ def test_no_sampler_chokes_on_trials_outside_its_space(name):
     drawn = sampler_of("random", space).ask([], 8)
     trials = [ended(n, hparams, float(n * 7 % 5)) for n, hparams in enumerate(drawn)]
     outside = ended(8, {"gone": 1}, -1.0)
-    sampler = sampler_of(name, space, changed={0: None, 3: None, 8: None})
+    sampler = sampler_of(name, space, translated={0: None, 3: None, 8: None})
     for hparams in sampler.ask([*trials, outside], 2):
         assert "kind" in hparams
         assert ("depth" in hparams) == (hparams["kind"] == "b")
@@ -182,7 +182,7 @@ def test_no_sampler_chokes_on_trials_outside_its_space(name):
 def test_earlier_trials_of_the_same_problem_are_shown_first_and_as_they_are():
     inner = Recorder()
     earlier = (ended(7, {"rate": 0.5}, 1.0), ended(9, {"rate": 0.7}, 3.0))
-    sampler = Informed(inner, [Lesson(earlier, is_comparable=True)])
+    sampler = WarmStarted(inner, [EarlierStudy(earlier, is_comparable=True)])
     own = [ended(0, {"rate": 0.2}, 10.0)]
     sampler.ask(own, 1)
     (shown,) = inner.shown
@@ -193,7 +193,7 @@ def test_earlier_trials_of_the_same_problem_are_shown_first_and_as_they_are():
 def test_losses_of_another_problem_are_brought_to_the_scale_of_this_one():
     inner = Recorder()
     earlier = tuple(ended(n, {"rate": 0.1 * (n + 1)}, 1000.0 * n) for n in range(4))
-    sampler = Informed(inner, [Lesson(earlier, is_comparable=False)])
+    sampler = WarmStarted(inner, [EarlierStudy(earlier, is_comparable=False)])
     own = [ended(n, {"rate": 0.01 * (n + 1)}, 0.1 * n) for n in range(6)]
     sampler.ask(own, 1)
     (shown,) = inner.shown
@@ -209,7 +209,7 @@ def test_neither_an_early_stop_nor_one_huge_loss_makes_the_scale_of_earlier_loss
 
     def moved(trials):
         inner = Recorder()
-        Informed(inner, [Lesson(earlier, is_comparable=False)]).ask(trials, 1)
+        WarmStarted(inner, [EarlierStudy(earlier, is_comparable=False)]).ask(trials, 1)
         return [trial.losses[-1] for trial in inner.shown[0][:4]]
 
     plain = moved(own)
@@ -224,22 +224,22 @@ def test_neither_an_early_stop_nor_one_huge_loss_makes_the_scale_of_earlier_loss
 def test_a_sampler_that_learns_begins_where_the_earlier_study_was_good():
     drawn = sampler_of("random", PLAIN, seed=5).ask([], 40)
     earlier = tuple(ended(n, h, abs(h["rate"] - 0.3)) for n, h in enumerate(drawn))
-    lessons = (Lesson(earlier, is_comparable=True),)
-    informed = sampler_of("tpe", PLAIN, lessons=lessons).ask([], 6)
+    lessons = (EarlierStudy(earlier, is_comparable=True),)
+    informed = sampler_of("tpe", PLAIN, studies=lessons).ask([], 6)
     alone = sampler_of("tpe", PLAIN).ask([], 6)
     assert fmean(abs(h["rate"] - 0.3) for h in informed) < fmean(
         abs(h["rate"] - 0.3) for h in alone
     )
     # A sampler that does not look at results draws as it would.
     blind = sampler_of("random", PLAIN)
-    assert sampler_of("random", PLAIN, lessons=lessons).ask([], 3) == blind.ask([], 3)
+    assert sampler_of("random", PLAIN, studies=lessons).ask([], 3) == blind.ask([], 3)
 
 
 def test_values_of_another_problem_are_moved_objective_by_objective():
     inner = Recorder()
     # The second objective tells nothing there: all trials came to the same.
     earlier = tuple(ended(n, {"rate": 0.1}, 1000.0 * n, 10.0 * n, 7.0) for n in range(4))
-    sampler = Informed(inner, [Lesson(earlier, is_comparable=False)])
+    sampler = WarmStarted(inner, [EarlierStudy(earlier, is_comparable=False)])
     own = [ended(n, {"rate": 0.2}, 0.1 * n, 5.0 - n, 2.0 * n) for n in range(4)]
     sampler.ask(own, 1)
     shown = inner.shown[0][:4]
@@ -255,7 +255,7 @@ def test_a_broken_constraint_is_no_part_of_an_objectives_scale():
     earlier = tuple(ended(n, {"rate": 0.1}, 1.0, float(n), float(n)) for n in range(4))
     own = [ended(n, {"rate": 0.2}, 1.0, float(n), float(n)) for n in range(4)]
     own[3] = replace(own[3], violation=9.0)
-    Informed(inner, [Lesson(earlier, is_comparable=False)]).ask(own, 1)
+    WarmStarted(inner, [EarlierStudy(earlier, is_comparable=False)]).ask(own, 1)
     assert [trial.values for trial in inner.shown[0][:4]] == [t.values for t in earlier]
 
 
@@ -292,7 +292,7 @@ def test_lessons_reach_samplers_that_learn(name, scheduler, objectives, is_told)
         for n, h in enumerate(drawn)
         for loss in [abs(h["rate"] - 0.3)]
     )
-    known = Knowledge(lessons=(Lesson(results, is_comparable=True),))
+    known = WarmStart(studies=(EarlierStudy(results, is_comparable=True),))
     informed = make_sampler(spec, PLAIN, setting, known).ask([], 2)
     assert (informed != make_sampler(spec, PLAIN, setting).ask([], 2)) == is_told
     assert make_sampler(spec, PLAIN, setting, known).ask([], 2) == informed
@@ -308,13 +308,13 @@ def test_several_objectives_begin_on_the_earlier_studys_front():
         for miss in [5 * abs(h["rate"] - 0.3)]
     )
     setting = Setting(0, trials=100, epochs=1, scheduler=NoScheduler(name="none"), objectives=2)
-    known = Knowledge(lessons=(Lesson(earlier, is_comparable=True),))
+    known = WarmStart(studies=(EarlierStudy(earlier, is_comparable=True),))
     for name in ("tpe", "nsga2", "nsga3"):
         spec = SPECS[name](name=name)
         informed, alone = (
             fmean(
                 abs(h["rate"] - 0.3) for h in make_sampler(spec, space, setting, told).ask([], 20)
             )
-            for told in (known, Knowledge())
+            for told in (known, WarmStart())
         )
         assert informed < 0.7 * alone

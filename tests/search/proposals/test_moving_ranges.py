@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo.search.levels import position_of
-from hpo.search.proposals.knowledge import Knowledge
 from hpo.search.proposals.moving_ranges import next_move, widest, with_moves
-from hpo.search.proposals.warm_start import Lesson
-from hpo.search.sampler import Setting, make_sampler
+from hpo.search.proposals.stack import make_sampler
+from hpo.search.proposals.warm_start import EarlierStudy, WarmStart
+from hpo.search.sampler import Setting
 from hpo.space import Choice, Condition, Dimension, Float, Int, RangeMove, SearchSpace, values_of
 from hpo.spec.schema import variants_of
 from hpo.spec.sections.scheduler import NoScheduler
@@ -224,8 +224,8 @@ def test_ranges_stay_within_their_limits_however_often_they_move(name, best, see
 
 def make(spec, moves, space=SPACE):
     setting = Setting(0, trials=100, epochs=9, scheduler=NoScheduler(name="none"))
-    knowledge = Knowledge(moves=lambda: moves, record=moves.append)
-    return make_sampler(spec, space, setting, knowledge)
+    warm_start = WarmStart(moves=lambda: moves, record=moves.append)
+    return make_sampler(spec, space, setting, warm_start)
 
 
 @pytest.mark.parametrize("spec", [Random(name="random"), Tpe(name="tpe", startup_trials=5)])
@@ -279,7 +279,7 @@ def test_earlier_results_beyond_the_present_range_are_left_out_until_it_widens(n
         Trial(n, {"x": n / 20}, TrialState.COMPLETE, (abs(n / 20 - 0.3),)) for n in range(21)
     )
     setting = Setting(0, trials=100, epochs=1, scheduler=NoScheduler(name="none"))
-    known = Knowledge(lessons=(Lesson(earlier, is_comparable=True),))
+    known = WarmStart(studies=(EarlierStudy(earlier, is_comparable=True),))
     spec = variants_of(SearchSpec, "sampler").specs[name](name=name, startup_trials=3)
     (hparams,) = make_sampler(spec, space, setting, known).ask([], 1)
     assert 0.2 <= hparams["x"] <= 0.4

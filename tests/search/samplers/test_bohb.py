@@ -2,8 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from hpo.search.sampler import Setting, make_sampler
-from hpo.search.samplers.bohb import FittedPerRung
+from hpo.search.proposals.bohb import FittedPerRung
+from hpo.search.proposals.stack import make_sampler
+from hpo.search.sampler import Setting
 from hpo.search.samplers.random import RandomSearch
 from hpo.space import Dimension, Float, SearchSpace
 from hpo.spec.sections.scheduler import Bohb, NoScheduler

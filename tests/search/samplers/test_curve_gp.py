@@ -15,7 +15,7 @@ from hpo.search.samplers.gaussian_process import (
     log_expected_improvement,
 )
 from hpo.search.samplers.random import RandomSearch
-from hpo.search.unit_points import UnitPoints
+from hpo.search.samplers.unit_points import UnitPoints
 from hpo.space import Choice, Condition, Dimension, Float, Int, SearchSpace
 from hpo.trial import Trial, TrialState
 

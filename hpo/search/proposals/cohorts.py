@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from hpo.search.levels import varying
+from hpo.search.sampler import Given, free
 from hpo.space import SearchSpace
 from hpo.spec.cohorts import follows
 from hpo.spec.programs import shaping
 from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import count_text
-from hpo.trial import HParam, HParams, Trial, TrialState
+from hpo.trial import HParam, Trial, TrialState
 
 # Of the cohorts that are suggested a search has so many, lest it looks at too few shapes.
 _FEWEST = 8
-
-# From the trials so far, the hparams that are given to the next one before a sampler is asked for
-# the others; they come with all that their conditions look at.
-Given: TypeAlias = Callable[[Sequence[Trial]], HParams]
-
-
-def free(trials: Sequence[Trial]) -> HParams:
-    """Nothing is given: every trial is proposed as a sampler likes."""
-    return {}
 
 
 @dataclass(frozen=True)

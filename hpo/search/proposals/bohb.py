@@ -5,19 +5,44 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 import numpy as np
 
-from hpo.search.cohorts import Given, free
+from hpo.search.levels import varying
+from hpo.search.sampler import Given, Sampler, Setting, free
 from hpo.search.samplers.random import RandomSearch, sampler_seed
+from hpo.search.schedulers.rungs import rung_budgets
+from hpo.space import SearchSpace
+from hpo.spec.sections.scheduler import Bohb
+from hpo.spec.sections.search import SamplerSpec
 from hpo.trial import HParam, HParams, Trial, TrialState
-
-if TYPE_CHECKING:
-    from hpo.search.sampler import Sampler
 
 # Names the purpose of a random stream, so that it is not that of a trial's draw.
 _SHARE = 1
+
+# Makes the bare sampler of a spec.
+Make: TypeAlias = Callable[[SamplerSpec, SearchSpace, Setting], Sampler]
+
+
+def fitted_per_rung(
+    make: Make, spec: SamplerSpec, bohb: Bohb, space: SearchSpace, setting: Setting
+) -> Sampler:
+    """The sampler of a spec, fitted as the scheduler `bohb` wants it."""
+    # BOHB says itself from how many results on it fits.
+    at_once = spec.model_copy(update={"startup_trials": 1})
+    return FittedPerRung(
+        lambda seed, given: make(
+            at_once, space, replace(setting, seed=seed, given=lambda _: given)
+        ),
+        RandomSearch(space, setting.seed),
+        setting.seed,
+        rung_budgets(bohb.min_epochs, setting.epochs, bohb.eta),
+        bohb.random_share,
+        # N_min of the paper, by default one more than there are dimensions, and two.
+        (bohb.min_points or len(varying(space)) + 1) + 2,
+        setting.given,
+    )
 
 
 @dataclass(frozen=True)
