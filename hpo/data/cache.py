@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hpo.data.dataset import SPLITS, DataSet, Split
+from hpo.data.transform import FittedTransform
 from hpo.spec.sections.data import DataSpec
 
 # To be raised with every change to what reading, splitting or scaling gives.
@@ -34,6 +35,7 @@ _MOST_BYTES = 5 << 30
 _MOST_BYTES_TO_CHECK = 1 << 30
 _CLOCK_TICK_NS = 2 * 10**9  # of the coarsest file systems
 _DESCRIPTION = "dataset.json"
+_TRANSFORM = "transform"
 
 
 class Usage(NamedTuple):
@@ -78,17 +80,15 @@ class DataCache:
                 name: _mapped(folder / f"{name}.npy", known)
                 for name, known in description.pop("arrays").items()
             }
-            splits: dict[str, dict[str, np.ndarray]] = {}
+            parts: dict[str, Any] = {name: {} for name in (*SPLITS, _TRANSFORM)}
             for name, array in arrays.items():
-                split, _, key = name.partition(".")
-                splits.setdefault(split, {})[key] = array
-            data = DataSet(
-                **{
-                    "test": None,
-                    **description,
-                    **{name: Split(found) for name, found in splits.items()},
-                }
-            )
+                part, _, key = name.partition(".")
+                parts[part][key] = array
+            transform = FittedTransform.from_arrays(parts.pop(_TRANSFORM))
+            splits: dict[str, Any] = {
+                name: Split(found) if found else None for name, found in parts.items()
+            }
+            data = DataSet(**description, **splits, transform=transform)
         except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError):
             return None
         with suppress(OSError):
@@ -178,8 +178,6 @@ def _write_entry(folder: Path, data: DataSet) -> None:
         "outputs": data.outputs,
         "fingerprint": data.fingerprint,
         "classes": data.classes,
-        "target_mean": data.target_mean,
-        "target_std": data.target_std,
         "arrays": {
             name: [list(array.shape), array.dtype.str, _checksum(array)]
             for name, array in arrays.items()
@@ -198,6 +196,8 @@ def _arrays(data: DataSet) -> Iterator[tuple[str, np.ndarray]]:
         if split is not None:
             for key, array in split.arrays.items():
                 yield f"{name}.{key}", array
+    for key, array in data.transform.to_arrays().items():
+        yield f"{_TRANSFORM}.{key}", array
 
 
 def _mapped(path: Path, known: Sequence[Any]) -> np.ndarray:

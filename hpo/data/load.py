@@ -11,12 +11,13 @@ from typing import Literal
 import numpy as np
 
 from hpo.data.cache import DataCache
-from hpo.data.dataset import SPLITS, DataSet, Source, Split
+from hpo.data.dataset import SPLITS, DataSet, Split
 from hpo.data.download import DOWNLOADS
-from hpo.data.features import fit_features
 from hpo.data.readers import bundled
 from hpo.data.readers.idx import has_test_files, idx_files, read_idx_folder
+from hpo.data.source import Source
 from hpo.data.split import split_rows, split_sizes
+from hpo.data.transform import fit_transform
 from hpo.errors import DataError
 from hpo.spec.sections.data import CsvFile, DataSpec, IdxFolder
 
@@ -81,11 +82,10 @@ def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
         parts.append(source.test)
     elif sizes.test:
         parts.append(source.take(rows.test))
-    encode = fit_features(parts[0], spec.normalize)
-    mean, std = (0.0, 1.0) if source.classes else _target_scale(parts[0].y)
+    transform = fit_transform(parts[0], spec.normalize)
     weights = _scaled_weights(parts)
     splits = [
-        Split({"x": encode(part), "y": _scaled_target(part, mean, std), **weight})
+        Split({"x": transform.apply(part), "y": transform.apply_target(part), **weight})
         for part, weight in zip(parts, weights, strict=True)
     ]
     return DataSet(
@@ -96,8 +96,7 @@ def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
         outputs=len(source.classes) or 1,
         fingerprint=_fingerprint(parts, spec.normalize),
         classes=source.classes,
-        target_mean=mean,
-        target_std=std,
+        transform=transform,
     )
 
 
@@ -165,15 +164,6 @@ def _check_classes(source: Source) -> None:
             "training and validation need one: take it out, merge it with another class, or "
             "set data.dataset.task to regression if the target is a quantity."
         )
-
-
-def _target_scale(y: np.ndarray) -> tuple[float, float]:
-    is_constant = bool(y.min() == y.max())
-    return (float(y[0]), 1.0) if is_constant else (float(y.mean()), float(y.std()))
-
-
-def _scaled_target(part: Source, mean: float, std: float) -> np.ndarray:
-    return part.y if part.classes else ((part.y - mean) / std).astype(np.float32)
 
 
 def _scaled_weights(parts: Sequence[Source]) -> list[dict[str, np.ndarray]]:

@@ -50,6 +50,11 @@ def entries(cache):
 def assert_same(one, other):
     for name in ("task", "outputs", "fingerprint", "classes", "target_mean", "target_std"):
         assert getattr(one, name) == getattr(other, name), name
+    ours, theirs = one.transform.to_arrays(), other.transform.to_arrays()
+    assert set(ours) == set(theirs)
+    for name, array in ours.items():
+        assert array.dtype == theirs[name].dtype
+        np.testing.assert_array_equal(array, theirs[name])
     for name in ("train", "validation", "test"):
         ours, theirs = getattr(one, name), getattr(other, name)
         assert (ours is None) == (theirs is None)
@@ -163,7 +168,9 @@ def _flip(path):
 @pytest.mark.parametrize(
     "damage", [_cut, _flip, lambda p: p.write_bytes(b""), lambda p: p.unlink()]
 )
-@pytest.mark.parametrize("name", ["train.x.npy", "test.y.npy", "dataset.json"])
+@pytest.mark.parametrize(
+    "name", ["train.x.npy", "test.y.npy", "transform.offset.npy", "dataset.json"]
+)
 def test_what_is_damaged_is_made_again(cache, table, prepared, tmp_path, damage, name):
     before = get(table, tmp_path, cache)
     (entry,) = entries(cache)

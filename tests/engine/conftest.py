@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hpo.data.dataset import DataSet, Split
+from hpo.data.transform import FittedTransform
 from hpo.engine.devices import local_devices
 from hpo.engine.pools.pool import Pool
 from hpo.engine.program import split
@@ -40,7 +41,8 @@ def line() -> DataSet:
     x = rng.standard_normal((ROWS + 40, 5)).astype(np.float32)
     y = x[:, 0]
     parts = [Split({"x": x[rows], "y": y[rows]}) for rows in (slice(ROWS), slice(ROWS, None))]
-    return DataSet("regression", *parts, None, 1, "l", target_mean=100.0, target_std=2.0)
+    transform = FittedTransform(target_mean=np.array(100.0), target_std=np.array(2.0))
+    return DataSet("regression", *parts, None, 1, "l", transform=transform)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpo.data.dataset import Source
+from hpo.data.source import Source
 
 
 def read_digits() -> Source:

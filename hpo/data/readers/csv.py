@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpo.data.dataset import Source
+from hpo.data.source import Source
 from hpo.errors import DataError
 from hpo.spec.sections.data import CsvFile
 

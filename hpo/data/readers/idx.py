@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpo.data.dataset import Source
+from hpo.data.source import Source
 from hpo.errors import DataError
 
 TRAIN_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")

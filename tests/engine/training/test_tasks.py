@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo.data.dataset import DataSet, Split
+from hpo.data.transform import FittedTransform
 from hpo.engine.program import split
 from hpo.engine.training.lane import evaluate, host_rows, initial_lane
 from hpo.engine.training.tasks import is_finite, metric_sums, metrics
@@ -30,7 +31,8 @@ def _regression(rows: int, seed: int = 0) -> tuple[DataSet, np.ndarray]:
     x, y = np.zeros((rows, 1), np.float32), rng.standard_normal(rows).astype(np.float32)
     part = Split({"x": x, "y": y})
     outputs = (part.y + 0.5 * rng.standard_normal(rows)).astype(np.float32)[:, None]
-    return DataSet("regression", part, part, None, 1, "r", (), _MEAN, _STD), outputs
+    scale = FittedTransform(target_mean=np.array(_MEAN), target_std=np.array(_STD))
+    return DataSet("regression", part, part, None, 1, "r", transform=scale), outputs
 
 
 def test_the_metrics_of_a_classification_are_those_of_scikit_learn() -> None:

@@ -1,0 +1,197 @@
+"""Encoding and scaling of features and targets."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+
+from hpo.data.source import Source
+from hpo.data.transform import FittedTransform, fit_transform
+from hpo.errors import DataError
+
+NAN = np.nan
+
+
+def table(rows, categories=None):
+    x = np.array(rows, np.float64).reshape(len(rows), -1)
+    codes = None if categories is None else np.array(categories, np.int32)
+    # The flag is the same for every split, whichever of them has the empty cells.
+    return Source(
+        x=x, y=np.zeros(len(rows)), target="t.csv", categories=codes, has_empty_cells=True
+    )
+
+
+def images(shape, seed=0):
+    x = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    return Source(x=x, y=np.zeros(len(x), np.int32), target="images")
+
+
+@pytest.mark.parametrize(
+    ("normalize", "scaler"), [("standard", StandardScaler), ("minmax", MinMaxScaler)]
+)
+def test_columns_are_scaled_as_scikit_learn_scales_them(normalize, scaler):
+    rng = np.random.default_rng(0)
+    train, other = rng.normal(5, 3, (40, 4)), rng.normal(5, 3, (9, 4))
+    expected = scaler().fit(train)
+    fitted = fit_transform(table(train), normalize)
+    np.testing.assert_allclose(fitted.apply(table(train)), expected.transform(train), atol=1e-6)
+    np.testing.assert_allclose(fitted.apply(table(other)), expected.transform(other), atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_are_scaled_by_one_mean_and_deviation_per_channel(channels):
+    train, other = images((30, 5, 4, channels)), images((3, 5, 4, channels), seed=1)
+    mean, std = train.x.mean(axis=(0, 1, 2)), train.x.std(axis=(0, 1, 2))
+    encoded = fit_transform(train, "standard").apply(other)
+    assert encoded.dtype == np.float32
+    np.testing.assert_allclose(encoded, (other.x - mean) / std, rtol=1e-5, atol=1e-5)
+
+
+def test_pixels_scaled_by_minmax_lie_between_zero_and_one():
+    encoded = fit_transform(images((30, 5, 4, 1)), "minmax").apply(images((30, 5, 4, 1)))
+    assert (encoded.min(), encoded.max()) == (0, 1)
+
+
+def test_nothing_is_scaled_without_normalisation():
+    source = images((3, 2, 2, 1))
+    np.testing.assert_array_equal(fit_transform(source, "none").apply(source), source.x)
+
+
+@pytest.mark.parametrize("normalize", ["standard", "minmax"])
+@pytest.mark.parametrize("constant", [0.0, 0.1, 1e9])
+def test_a_constant_column_becomes_zero(normalize, constant):
+    source = table([[constant, 1], [constant, 2], [constant, 4]])
+    encoded = fit_transform(source, normalize).apply(source)
+    np.testing.assert_array_equal(encoded[:, 0], 0)
+    assert np.isfinite(encoded).all()
+
+
+def test_a_black_image_stays_finite():
+    source = Source(x=np.zeros((4, 2, 2, 1), np.uint8), y=np.zeros(4, np.int32), target="images")
+    np.testing.assert_array_equal(fit_transform(source, "standard").apply(source), 0)
+
+
+def test_digits_beyond_float32_survive_the_scaling():
+    source = table([[1.7e9 + 1], [1.7e9 + 2], [1.7e9 + 3]])
+    np.testing.assert_allclose(fit_transform(source, "minmax").apply(source), [[0], [0.5], [1]])
+
+
+def test_an_empty_number_becomes_the_training_median():
+    train, other = table([[1], [2], [90], [NAN]]), table([[NAN], [5]])
+    np.testing.assert_array_equal(fit_transform(train, "none").apply(other), [[2], [5]])
+
+
+def test_text_columns_follow_the_numbers_as_ones_and_zeros():
+    train = table([[7], [8], [9]], [[0], [2], [2]])
+    np.testing.assert_array_equal(
+        fit_transform(train, "none").apply(train), [[7, 1, 0], [8, 0, 1], [9, 0, 1]]
+    )
+
+
+cells = st.one_of(st.just(NAN), st.integers(-3, 3).map(float), st.floats(-1e6, 1e6))
+
+
+@given(arrays(np.float64, (9, 3), elements=cells), arrays(np.float64, (4, 3), elements=cells))
+def test_empty_numbers_are_filled_as_scikit_learn_fills_them(train, other):
+    train[0] = [0.5, 1.5, -2.5]  # no column is empty
+    imputer = SimpleImputer(strategy="median").fit(train)
+    fitted = fit_transform(table(train), "none")
+    for rows in (train, other):
+        expected = imputer.transform(rows).astype(np.float32)
+        np.testing.assert_array_equal(fitted.apply(table(rows)), expected)
+
+
+codes = st.integers(-1, 3)
+
+
+@given(arrays(np.int32, (9, 2), elements=codes), arrays(np.int32, (4, 2), elements=codes))
+def test_texts_become_the_ones_and_zeros_of_scikit_learn(train, other):
+    train[0] = [1, 2]  # no column is empty
+    pipeline = make_pipeline(
+        SimpleImputer(missing_values=-1, strategy="most_frequent"),
+        OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32),
+    ).fit(train)
+    fitted = fit_transform(table([[0]] * 9, train), "none")
+    for rows in (train, other):
+        encoded = fitted.apply(table([[0]] * len(rows), rows))
+        np.testing.assert_array_equal(encoded[:, 1:], pipeline.transform(rows))
+
+
+def test_an_empty_text_becomes_the_most_frequent_one_and_an_unknown_one_none():
+    train = table([[7], [8], [9]], [[0], [2], [2]])
+    other = table([[7], [8]], [[-1], [1]])
+    np.testing.assert_array_equal(fit_transform(train, "none").apply(other), [[7, 0, 1], [8, 0, 0]])
+
+
+def test_columns_that_are_empty_in_training_are_left_out():
+    train = table([[NAN, 1], [NAN, 2]], [[-1, 0], [-1, 1]])
+    other = table([[1e30, 3]], [[5, 1]])
+    np.testing.assert_array_equal(fit_transform(train, "none").apply(other), [[3, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("rows", "categories"), [([[NAN], [NAN]], None), ([[NAN], [NAN]], [[-1], [-1]])]
+)
+def test_a_table_of_empty_cells_is_refused(rows, categories):
+    with pytest.raises(
+        DataError, match=r"t\.csv: no feature has a value in any training row: fill in"
+    ):
+        fit_transform(table(rows, categories), "standard")
+
+
+def test_numbers_beyond_float32_are_refused():
+    train = table([[1], [2]])
+    fitted = fit_transform(train, "standard")
+    with pytest.raises(DataError, match=r"t\.csv: a column holds numbers too large for float32"):
+        fitted.apply(table([[1e300]]))
+
+
+def test_an_outlier_in_another_split_does_not_move_the_statistics():
+    train = table([[1, 5], [2, 6], [3, 7], [NAN, 7]], [[0], [1], [1], [-1]])
+    calm, wild = table([[2, 6]], [[0]]), table([[1e6, -1e6]], [[9]])
+    fitted = fit_transform(train, "standard")
+    before = fitted.apply(train), fitted.apply(calm)
+    fitted.apply(wild)
+    np.testing.assert_array_equal(before[0], fitted.apply(train))
+    np.testing.assert_array_equal(before[1], fitted.apply(calm))
+    np.testing.assert_allclose(fitted.apply(train)[:, :2].mean(axis=0), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        images((30, 5, 4, 3)),
+        table([[1.5, NAN], [2.5, 7], [NAN, 8]], [[0, -1], [2, 1], [2, -1]]),
+        table([[NAN], [NAN]], [[0], [1]]),
+        table([[1], [2]]),
+    ],
+    ids=["images", "numbers and texts", "texts", "numbers"],
+)
+def test_a_fit_is_the_same_once_it_has_been_stored(tmp_path, train):
+    fitted = fit_transform(train, "standard")
+    np.savez(tmp_path / "fit.npz", **fitted.to_arrays())
+    with np.load(tmp_path / "fit.npz", allow_pickle=False) as stored:
+        again = FittedTransform.from_arrays(dict(stored))
+    np.testing.assert_array_equal(again.apply(train), fitted.apply(train))
+    np.testing.assert_array_equal(again.apply_target(train), fitted.apply_target(train))
+
+
+def test_a_regression_target_is_standardised_and_classes_stay():
+    train = Source(x=np.ones((4, 1)), y=np.array([1.0, 2, 3, 6]), target="t.csv")
+    other = Source(x=np.ones((1, 1)), y=np.array([10.0]), target="t.csv")
+    expected = (10 - 3) / np.sqrt(3.5)
+    fitted = fit_transform(train, "standard")
+    np.testing.assert_allclose(fitted.apply_target(other), [expected], rtol=1e-6)
+    classes = Source(
+        x=np.ones((2, 1)), y=np.array([1, 0], np.int32), target="t", classes=("a", "b")
+    )
+    assert fit_transform(classes, "standard").apply_target(classes) is classes.y
+
+
+def test_a_fit_without_arguments_changes_nothing():
+    source = images((3, 2, 2, 1))
+    np.testing.assert_array_equal(FittedTransform().apply(source), source.x)
