@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
 import typer
 
 from hpo import __version__
-from hpo.cli import data, running, studies
+from hpo.cli import completion, data, running, studies
 from hpo.errors import HpoError, SpecError
 
 app = typer.Typer(
@@ -16,7 +17,6 @@ app = typer.Typer(
     help="Tune hyperparameters for JAX: many trials train as lanes of one XLA program.",
     epilog="Start with:  hpo search configs/digits.yaml",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -33,6 +33,9 @@ app.add_typer(data.app, name="data")
 
 def main() -> None:
     """Run the command that the process was started with; exits with 2 for a user's mistake."""
+    if completion.ASKED in os.environ:
+        print(completion.answer(lambda: app(prog_name="hpo"), os.environ), end="")
+        return
     try:
         app(prog_name="hpo")
     except SpecError as error:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from hpo.cli import completion
 from hpo.cli.options import AsJson, print_json, print_view, stderr
 from hpo.cli.surroundings import data_cache_folder, data_home
 from hpo.errors import HpoError
@@ -36,7 +37,14 @@ def list_datasets(as_json: AsJson = False) -> None:
 
 @app.command()
 def get(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A data set of `hpo data list`.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A data set of `hpo data list`.",
+            autocompletion=completion.datasets,
+        ),
+    ],
 ) -> None:
     """Download a data set into HPO_DATA, checksums compared.
 

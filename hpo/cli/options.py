@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hpo.cli import completion
 from hpo.errors import HpoError
 
 if TYPE_CHECKING:
@@ -18,7 +19,28 @@ if TYPE_CHECKING:
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Replace a leaf of the spec; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Replace a leaf of the spec; repeatable.",
+        autocompletion=completion.overrides,
+    ),
+]
+SpecPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SPEC", help="The experiment, a YAML file.", autocompletion=completion.files
+    ),
+]
+StudyName = Annotated[
+    str,
+    typer.Argument(metavar="STUDY", help="The study's name.", autocompletion=completion.studies),
+]
+ModelFolder = Annotated[
+    Path,
+    typer.Option(
+        "-o", "--out", metavar="DIR", help="Folder to write.", autocompletion=completion.files
+    ),
 ]
 Trials = Annotated[int | None, typer.Option(help="Trials in all, instead of search.trials.", min=1)]
 Timeout = Annotated[
@@ -32,11 +54,17 @@ Device = Annotated[
     typer.Option(
         metavar="NAME",
         help="What to train on: cpu, gpu, tpu or another platform that JAX has a plugin for.",
+        autocompletion=completion.devices,
     ),
 ]
 Profile = Annotated[
     Path | None,
-    typer.Option("--profile", metavar="DIR", help="Trace seconds of training into this folder."),
+    typer.Option(
+        "--profile",
+        metavar="DIR",
+        help="Trace seconds of training into this folder.",
+        autocompletion=completion.files,
+    ),
 ]
 Explain = Annotated[bool, typer.Option("--explain", help="Tell how the programs are run, and why.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]

@@ -10,10 +10,13 @@ import typer
 from hpo.cli.options import (
     Device,
     Explain,
+    ModelFolder,
     Overrides,
     Profile,
     Quiet,
+    SpecPath,
     StorageUrl,
+    StudyName,
     Timeout,
     Trials,
     print_view,
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def search(
-    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="The experiment, a YAML file.")],
+    spec: SpecPath,
     overrides: Overrides = None,
     trials: Trials = None,
     timeout: Timeout = None,
@@ -53,7 +56,7 @@ def search(
 
 
 def resume(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.")],
+    study: StudyName,
     trials: Trials = None,
     timeout: Timeout = None,
     storage: StorageUrl = None,
@@ -77,14 +80,14 @@ def resume(
 
 
 def train(
-    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="One configuration: no space.")],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder to write.")],
+    spec: SpecPath,
+    out: ModelFolder,
     overrides: Overrides = None,
     device: Device = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a model that DIR holds.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train one configuration in full; keep weights and metrics.
+    """Train the one configuration of SPEC in full; keep weights and metrics.
 
     Example: hpo train best.yaml -o model/
     """

@@ -8,16 +8,24 @@ from typing import Annotated
 
 import typer
 
-from hpo.cli.options import AsJson, Overrides, StorageUrl, print_json, print_view, stderr
+from hpo.cli import completion
+from hpo.cli.options import (
+    AsJson,
+    Overrides,
+    SpecPath,
+    StorageUrl,
+    StudyName,
+    print_json,
+    print_view,
+    stderr,
+)
 from hpo.cli.surroundings import default_storage
 from hpo.errors import HpoError
 from hpo.spec.words import count_text
 
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.")]
-
 
 def check(
-    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="The experiment, a YAML file.")],
+    spec: SpecPath,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -117,13 +125,25 @@ def _show_plan(study: str, storage: str | None, as_json: bool) -> None:
 def export(
     study: StudyName,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="FILE", help="File to write; else stdout.")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="FILE",
+            help="File to write; else stdout.",
+            autocompletion=completion.files,
+        ),
     ] = None,
     trial: Annotated[
         int | None, typer.Option(help="This trial, finished or not, instead of the best.", min=0)
     ] = None,
     front: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write all of the Pareto front, a file each.")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write all of the Pareto front, a file each.",
+            autocompletion=completion.files,
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     storage: StorageUrl = None,

@@ -42,14 +42,31 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     Raises:
         SpecError: with every mistake of the file, its includes and the overrides, a line each.
     """
-    packaged = packaged_folder("configs") / path.name
-    if path.parent == Path("configs") and not path.exists() and packaged.is_file():
-        path = packaged
-    document = parse_yaml(read_text(path), str(path))
-    document, included, lines = _resolved(document, path.parent, overrides)
+    path = _found(path)
+    document, included, lines = read_document(path, overrides)
     # Not asked of a stored document: `hpo show` reads a study wherever it was searched.
     lines += document.lines(_install_mistakes(document.values))
     return _experiment(document, path.parent, included, lines)
+
+
+def read_document(
+    path: Path, overrides: Sequence[str] = ()
+) -> tuple[Document, frozenset[str], list[str]]:
+    """The document of a spec file with includes merged and overrides applied, not yet validated.
+
+    With it come the paths that included spaces gave, and what is wrong with the overrides.
+
+    Raises:
+        SpecError: for a file or an include that cannot be read.
+    """
+    path = _found(path)
+    return _resolved(parse_yaml(read_text(path), str(path)), path.parent, overrides)
+
+
+def _found(path: Path) -> Path:
+    packaged = packaged_folder("configs") / path.name
+    is_packaged = path.parent == Path("configs") and not path.exists() and packaged.is_file()
+    return packaged if is_packaged else path
 
 
 def experiment_from_document(

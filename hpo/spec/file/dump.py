@@ -27,6 +27,11 @@ def dump_spec(
     return "\n".join(lines) + "\n"
 
 
+def value_text(value: Any) -> str:
+    """One value as YAML on one line: `[64, 64]`, `1.0e-3`."""
+    return _flow(value)
+
+
 def _block(
     mapping: Mapping[str, Any], indent: str, prefix: str, comments: Mapping[str, str]
 ) -> Iterator[str]:

@@ -120,8 +120,13 @@ def _find(name: str, folder: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
+def known_spaces() -> list[str]:
+    """The names of the spaces in the working folder and of those that come with hpo."""
+    return sorted({path.stem for place in _folders() for path in place.glob("*.yaml")})
+
+
 def _no_such_space(name: str) -> str:
-    known = sorted({path.stem for place in _folders() for path in place.glob("*.yaml")})
+    known = known_spaces()
     close = difflib.get_close_matches(name, known, n=1)
     guess = f" Did you mean '{close[0]}'?" if close else ""
     return f"there is no space '{name}'.{guess} Known spaces: {', '.join(known)}."

@@ -1,0 +1,107 @@
+"""The leaves of a spec as it is written: the value of each, by default too, and what else it takes.
+
+Where a `name` chooses a variant, the leaves are those of the variant that is chosen.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from hpo.spec.experiment import SpecFile, Training
+from hpo.spec.file.dump import value_text
+from hpo.spec.file.include import known_spaces
+from hpo.spec.load import read_document
+from hpo.spec.marks import Spec
+from hpo.spec.schema import default_of, variants_of
+from hpo.spec.sections.data import NAMED_DATASETS, DataSpec
+from hpo.spec.sections.goal import COSTS, METRICS, Objective
+from hpo.spec.space.entries import KINDS
+
+
+@dataclass(frozen=True)
+class SpecLeaf:
+    """A leaf of a spec: its path, its value or default, and the names that it may take."""
+
+    path: str
+    value: Any
+    names: tuple[str, ...] = ()
+
+
+def spec_leaves(
+    values: Mapping[str, Any], spec: type[Spec] = SpecFile, prefix: str = ""
+) -> Iterator[SpecLeaf]:
+    """The leaves of a spec with these values, in the order of its fields; its space is left out."""
+    for field in spec.model_fields:
+        if spec is SpecFile and field == "space":
+            continue
+        path, variants = f"{prefix}{field}", variants_of(spec, field)
+        value = values[field] if field in values else default_of(spec, field)
+        chosen = variants.chosen(value) if variants else None
+        if variants is None or chosen is None:
+            yield SpecLeaf(path, value, _names(spec, field))
+            continue
+        for leaf in spec_leaves(value, chosen, f"{path}."):
+            is_switch = leaf.path == f"{path}.{variants.tag}"
+            yield SpecLeaf(leaf.path, leaf.value, tuple(variants.specs)) if is_switch else leaf
+
+
+def offers(path: Path | None, overrides: Sequence[str]) -> dict[str, list[str]]:
+    """The values to offer for each path that `--set` takes, by the spec in a file or by none.
+
+    Values are the names that a leaf may take, or what it has now where that is a plain value.
+
+    Raises:
+        SpecError: for a file that cannot be read.
+    """
+    values = read_document(path, overrides)[0].values if path else {}
+    values = values if isinstance(values, Mapping) else {}
+    section = values.get("space")
+    entries = section if isinstance(section, Mapping) else {}
+    # A search that the spec does not have can be set too.
+    found = {leaf.path: _values(leaf) for leaf in spec_leaves({"search": {}, **values})}
+    for unnamed in [path for path in found if path in ("model", "optimizer")]:
+        variants = variants_of(Training, unnamed)
+        found[f"{unnamed}.name"] = list(variants.specs) if variants else []
+        del found[unnamed]
+    for entry, written in entries.items():
+        if entry in ("include", "forbid"):
+            continue
+        if not isinstance(written, Mapping) or "when" not in written:
+            found.pop(entry, None)  # set in vain: a trial's value takes its place
+        kind = next(
+            (kind for kind in KINDS if isinstance(written, Mapping) and kind in written), ""
+        )
+        found[f"space.{entry}.{kind}" if kind else f"space.{entry}"] = []
+    found["space.include"] = known_spaces()
+    return found
+
+
+def _values(leaf: SpecLeaf) -> list[str]:
+    is_plain = isinstance(leaf.value, bool | int | float | str)
+    now = value_text(leaf.value) if is_plain and leaf.value != "" else None
+    return [*leaf.names, *([now] if now is not None and now not in leaf.names else [])]
+
+
+def _names(spec: type[Spec], field: str) -> tuple[str, ...]:
+    """The names that a field may take, as far as its class lists them."""
+    if spec is DataSpec and field == "dataset":
+        return tuple(NAMED_DATASETS)
+    if spec is Objective and field != "reference":
+        return (*METRICS, *COSTS)
+    return tuple(_literals(spec.model_fields[field].annotation))
+
+
+def _literals(annotation: Any) -> Iterator[str]:
+    if annotation is bool:
+        yield from ("true", "false")
+    elif get_origin(annotation) is Literal:
+        yield from (name for name in get_args(annotation) if isinstance(name, str))
+    elif get_origin(annotation) is Annotated:
+        yield from _literals(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, types.UnionType):
+        for member in get_args(annotation):
+            yield from _literals(member)
