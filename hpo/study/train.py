@@ -26,7 +26,7 @@ from hpo.engine.programs.compiler import Compiler
 from hpo.engine.programs.executables import use_jax_cache
 from hpo.engine.programs.memory import is_exhausted
 from hpo.engine.programs.plans import Plan, Plans, choose_plans
-from hpo.engine.training.lane import own_weights
+from hpo.engine.training.supervised import own_weights
 from hpo.errors import HpoError
 from hpo.spec.changes import changing, stages
 from hpo.spec.experiment import Experiment, Training
@@ -85,7 +85,7 @@ def train_to_folder(
 ) -> Trained:
     """Train the configuration of a spec and write weights, spec and metrics into `folder`.
 
-    `weights/` is an Orbax checkpoint of `{"params": ..., "statistics": ...}`, with several seeds a
+    `weights/` is an Orbax checkpoint of `{"params": ..., "variables": ...}`, with several seeds a
     folder of them: `weights/seed-0/`, ... `watch` sees every epoch, `say` gets what a user should
     know. The folder appears when the training is over; one that exists is replaced on demand only.
 
@@ -182,10 +182,10 @@ class _Runs:
         """Take the runs, which are over, out of a pool."""
         for index in pool.occupied():
             run, _, _ = pool.occupant(index)
-            params, statistics = own_weights(pool.program, self._training, pool.take(index))
+            params, variables = own_weights(pool.program, self._training, pool.take(index))
             test = self._data.test
             self.tested[run] = None if test is None else pool.evaluate(index, test)
-            self.weights[run] = {"params": params, "statistics": statistics}
+            self.weights[run] = {"params": params, "variables": variables}
             pool.clear(index)
 
     def start_over(self) -> None:

@@ -15,7 +15,9 @@ from hpo.engine.program import split
 from hpo.engine.programs.compiler import Compiler
 from hpo.engine.programs.lanes import operations
 from hpo.engine.programs.plans import Plan, Plans
-from hpo.engine.training.lane import abstract_lane, host_data
+from hpo.engine.training.batches import host_data
+from hpo.engine.training.supervised import abstract_lane
+from hpo.engine.training.task import task_of
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill
 from hpo.spec.load import load_experiment, require_search
@@ -44,7 +46,7 @@ def lower(experiment: Experiment, seed: int) -> str:
     hparams = experiment.space.draw(np.random.default_rng(seed))
     training, data = fill(experiment.training, hparams, 0), stand_in(experiment)
     program, _ = split(training, data, "gpu", experiment.space.varying)
-    made = operations(program, "vmap", 2, host_data(data), abstract_lane(program))
+    made = operations(task_of(program), "vmap", 2, host_data(data), abstract_lane(program))
     texts = {}
     for name, operation in made.items():
         jitted = jax.jit(operation.function, donate_argnums=operation.donated)

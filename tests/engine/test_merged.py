@@ -18,9 +18,9 @@ from hpo.data.dataset import DataSet
 from hpo.engine.models.registry import abstract_model
 from hpo.engine.program import split
 from hpo.engine.programs.compiler import Compiler
-from hpo.engine.training.lane import abstract_lane, initial_lane, own_weights
 from hpo.engine.training.optimizers import OPTIMIZERS
 from hpo.engine.training.schedules import SCHEDULES
+from hpo.engine.training.supervised import abstract_lane, initial_lane, own_weights
 from hpo.engine.training.weights import narrowed, parted, widened
 from hpo.spec.experiment import Training
 from hpo.spec.marks import with_leaves

@@ -61,7 +61,7 @@ class _Model(NamedTuple):
 
 def _model(data: DataSet = _TINY, precision: str = "float32", **spec: Any) -> _Model:
     training = a_training(model=spec, train={"epochs": 1, "precision": precision})
-    graph, *shapes = abstract_model(split(training, data, "cpu")[0])
+    graph, *shapes = abstract_model(split(training, data, "cpu")[0])[:3]
     rng = np.random.default_rng(0)
     # Positive, because variances are among them.
     params, statistics = jax.tree.map(
@@ -234,7 +234,7 @@ def test_weights_and_statistics_stay_in_float32_under_bfloat16(images: DataSet) 
     training = a_training(
         model={"name": "cnn", "norm": "batch"}, train={"epochs": 1, "precision": "bfloat16"}
     )
-    _, *shapes = abstract_model(split(training, images, "cpu")[0])
+    _, *shapes = abstract_model(split(training, images, "cpu")[0])[:3]
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {jnp.dtype("float32")}
 
 

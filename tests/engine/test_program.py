@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 from hpo.data.dataset import DataSet
 from hpo.engine.program import is_off, split
 from hpo.engine.programs.lanes import operations
-from hpo.engine.training.lane import host_data, initial_lane
+from hpo.engine.training.batches import host_data
+from hpo.engine.training.supervised import initial_lane
+from hpo.engine.training.task import task_of
 from hpo.spec.experiment import Training
 from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document
@@ -246,7 +248,7 @@ def test_no_learning_rate_is_a_constant_of_the_compiled_code() -> None:
         )
         program, _ = split(training, _DATA, "cpu")
         lane = initial_lane(program, training)
-        operation = operations(program, "map", 2, host_data(_DATA), lane)["round"]
+        operation = operations(task_of(program), "map", 2, host_data(_DATA), lane)["round"]
         texts.append(jax.jit(operation.function).lower(*operation.arguments).as_text())
     assert texts[0] == texts[1]
     constants = {float(number) for number in re.findall(r"dense<(-?\d[\d.e+-]*)>", texts[0])}

@@ -16,8 +16,8 @@ from hpo.engine.pools.pool import Pool
 from hpo.engine.program import split
 from hpo.engine.programs.compiler import Compiler
 from hpo.engine.programs.plans import Plan, Plans
-from hpo.engine.training.lane import initial_lane
 from hpo.engine.training.random_streams import batches
+from hpo.engine.training.supervised import initial_lane
 from hpo.engine.training.weights import parted
 from hpo.spec.experiment import Training
 from tests.engine.samples import Learn, a_training
@@ -155,9 +155,9 @@ def test_running_statistics_follow_the_batches(tiny: DataSet, compiler: Compiler
     while pool.has_work:
         pool.round()
 
-    after = pool.take(0).statistics["norms"][0]
+    after = pool.take(0).variables["norms"][0]
     z = tiny.train.x @ parted(program, start.params)["linears"][0]["kernel"]
     # Of the start, 0.9 ** 48 is left; the last batches weigh more than an even mean would have.
     np.testing.assert_allclose(after["mean"], z.mean(0), atol=0.2 * z.std())
     np.testing.assert_allclose(after["var"], z.var(0), rtol=0.2)
-    assert not np.allclose(after["var"], start.statistics["norms"][0]["var"], rtol=0.2)
+    assert not np.allclose(after["var"], start.variables["norms"][0]["var"], rtol=0.2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,24 +17,34 @@ Initialiser: TypeAlias = Callable[[np.random.Generator, tuple[int, ...]], np.nda
 
 
 def initial_params(
-    shapes: Mapping[str, Any], init: str, rng: np.random.Generator
+    shapes: Mapping[str, Any],
+    init: str,
+    rng: np.random.Generator,
+    leaves: Mapping[str, Initialiser] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Weights for a tree of shapes, leaf by leaf by its name, float32.
 
     `kernel` leaves are drawn by the initialiser `init`, `scale` and `var` are ones, `bias` and
-    `mean` zeros.
+    `mean` zeros, and others as the model says in `leaves`.
     """
     return {
-        name: initial_params(leaf, init, rng)
+        name: initial_params(leaf, init, rng, leaves)
         if isinstance(leaf, Mapping)
-        else _leaf(str(name), tuple(leaf.shape), init, rng)
+        else _leaf(str(name), tuple(leaf.shape), init, rng, leaves)
         for name, leaf in shapes.items()
     }
 
 
-def _leaf(name: str, shape: tuple[int, ...], init: str, rng: np.random.Generator) -> np.ndarray:
-    if name == "kernel":
-        return INITIALISERS[init](rng, shape).astype(np.float32)
+def _leaf(
+    name: str,
+    shape: tuple[int, ...],
+    init: str,
+    rng: np.random.Generator,
+    leaves: Mapping[str, Initialiser],
+) -> np.ndarray:
+    if name in leaves or name == "kernel":
+        draw = leaves.get(name) or INITIALISERS[init]
+        return draw(rng, shape).astype(np.float32)
     constant = {"scale": 1.0, "var": 1.0, "bias": 0.0, "mean": 0.0}[name]
     return np.full(shape, constant, np.float32)
 

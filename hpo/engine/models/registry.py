@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
 
 from hpo.engine.models.cnn import Cnn
+from hpo.engine.models.initialisers import Initialiser
 from hpo.engine.models.mlp import Mlp
 from hpo.engine.program import Program
 
@@ -32,8 +33,21 @@ MODELS: dict[str, Callable[[Any, Program, Any, nnx.Rngs], nnx.Module]] = {
 }
 
 
-def abstract_model(program: Program) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-    """The program's model as (graph definition, shapes of the weights, shapes of its statistics).
+class AbstractModel(NamedTuple):
+    """A program's model of which nothing is computed.
+
+    `params` and `variables` are trees of shapes: what is trained, and what a model keeps besides
+    (running statistics, carries). `leaves` are the initialisers of leaves with names of its own.
+    """
+
+    graph: Any
+    params: dict[str, Any]
+    variables: dict[str, Any]
+    leaves: Mapping[str, Initialiser]
+
+
+def abstract_model(program: Program) -> AbstractModel:
+    """The program's model.
 
     Raises:
         HpoError: for a model that cannot take the data's examples.
@@ -50,9 +64,10 @@ class _Shaped:
 
 
 @lru_cache(maxsize=256)
-def _abstract(shaped: _Shaped) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+def _abstract(shaped: _Shaped) -> AbstractModel:
     program = shaped.program
     dtype, spec = PRECISIONS[program.template.train.precision], program.model
     model = nnx.eval_shape(lambda: MODELS[spec.name](spec, program, dtype, nnx.Rngs(0)))
-    graph, params, statistics = nnx.split(model, nnx.Param, nnx.BatchStat)
-    return graph, nnx.to_pure_dict(params), nnx.to_pure_dict(statistics)
+    graph, params, variables = nnx.split(model, nnx.Param, ...)
+    leaves = getattr(model, "leaves", {})
+    return AbstractModel(graph, nnx.to_pure_dict(params), nnx.to_pure_dict(variables), leaves)

@@ -7,7 +7,7 @@ import jax
 from hpo.data.dataset import DataSet
 from hpo.engine.mesh import Place, sharding
 from hpo.engine.pools.streaming import data_bytes
-from hpo.engine.training.lane import DeviceData, host_data
+from hpo.engine.training.batches import DeviceData, host_data
 
 
 class Copies:

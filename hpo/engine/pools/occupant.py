@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from hpo.engine.pools.streaming import Course
+from hpo.engine.training.task import Epoch
 from hpo.spec.experiment import Training
 
 # Knobs that are others after so many epochs, the earliest first.
@@ -32,8 +33,7 @@ class Occupant:
     trial: int
     knobs: np.ndarray
     training: Training
-    steps: int  # an epoch
-    parts: int  # micro-batches a step
+    epoch_shape: Epoch
     step: int
     to_step: int
     is_timed: bool
@@ -48,10 +48,10 @@ class Occupant:
     @property
     def epoch(self) -> int:
         """Whole epochs trained."""
-        return self.step // self.steps
+        return self.step // self.epoch_shape.steps
 
     @property
     def course(self) -> Course:
         """How far the trial has come and is to go."""
-        seed = self.training.train.seed
-        return Course(seed, self.step, self.to_step, self.steps, self.parts)
+        seed, shape = self.training.train.seed, self.epoch_shape
+        return Course(seed, self.step, self.to_step, shape.steps, shape.parts)

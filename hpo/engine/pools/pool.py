@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import jax
@@ -23,9 +22,8 @@ from hpo.engine.programs.footprint import latency_ms
 from hpo.engine.programs.memory import halved, is_exhausted
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.stopwatch import Stopwatch
-from hpo.engine.training.lane import DeviceData, Lane, abstract_lane, evaluate, initial_lane
-from hpo.engine.training.random_streams import batches
-from hpo.engine.training.tasks import metrics
+from hpo.engine.training.batches import Batch, DeviceData
+from hpo.engine.training.task import Tally, Task, task_of
 from hpo.spec.experiment import Training
 
 # A round aims at this long, so that a stop is obeyed soon and a display moves; long epochs are
@@ -53,6 +51,7 @@ class Pool:
         self._part_seconds: float | None = None  # that it took in the last round
         self._occupants: list[Occupant | None] = []
         self._program: Program
+        self._task: Task
         self._data: DataSet
         self._budget: int | None = None  # bytes that data may take of the device
         self._stream: Stream | None = None  # of data that take more
@@ -106,8 +105,8 @@ class Pool:
         # The memory of the lanes that it had is needed for those to come.
         for leaf in jax.tree.leaves(self._lanes):
             leaf.delete()
-        shapes = abstract_lane(program)
-        self._program, self._data = program, data
+        self._program, self._task, self._data = program, task_of(program), data
+        shapes = self._task.shapes()
         self._part_seconds = self.part_seconds.get(program)
         inputs = self._place(program, plans.usual, data)
         if self._stream is not None:
@@ -144,7 +143,7 @@ class Pool:
         trial: int,
         training: Training,
         knobs: np.ndarray,
-        lane: Lane | None,
+        lane: Any | None,
         to_epoch: int,
         changes: Changes = (),
         is_timed: bool = False,
@@ -156,18 +155,16 @@ class Pool:
         """
         with self.stopwatch.during("moving"), jax.profiler.TraceAnnotation("put"):
             if lane is None:
-                lane = initial_lane(self._program, training)
+                lane = self._task.initial(training)
             self._lanes = self._operations.put(self._lanes, np.int32(index), lane)
-        size = training.data.batch_size
-        steps, parts = self._program.steps(size), self._program.parts(size)
+        epoch = self._task.epoch(training)
         self._occupants[index] = Occupant(
             trial,
             knobs,
             training,
-            steps,
-            parts,
+            epoch,
             int(lane.step),
-            to_epoch * steps,
+            to_epoch * epoch.steps,
             is_timed,
             changes,
         )
@@ -191,33 +188,33 @@ class Pool:
     def extend(self, index: int, to_epoch: int) -> None:
         """Let the trial in a lane train on up to a later epoch."""
         occupant = self._occupant(index)
-        occupant.to_step = to_epoch * occupant.steps
+        occupant.to_step = to_epoch * occupant.epoch_shape.steps
 
-    def take(self, index: int) -> Lane:
+    def take(self, index: int) -> Any:
         """The state of the lane at `index`, on the host; the lane stays as it is."""
         with self.stopwatch.during("moving"), jax.profiler.TraceAnnotation("take"):
             return self._take(index)
 
-    def _take(self, index: int) -> Lane:
+    def _take(self, index: int) -> Any:
         taken = self._operations.take(self._lanes, np.int32(index))
         devices = len(devices_of(self.place))
         if devices == 1:
-            return Lane(*jax.device_get(taken))
+            return jax.device_get(taken)
         holder = index // (self.lane_count // devices)
-        return Lane(*jax.tree.map(lambda a: a[0], jax.device_get(_held_by(taken, holder))))
+        return jax.tree.map(lambda a: a[0], jax.device_get(_held_by(taken, holder)))
 
     def evaluate(self, index: int, split: Split) -> dict[str, float]:
         """Metrics of the lane at `index` on another split of its data."""
-        lane, one_lane = self.take(index), jax.jit(evaluate, static_argnums=0)
+        lane, one_lane = self.take(index), jax.jit(self._task.evaluate)
         knobs = self._occupant(index).knobs
-        sums = over_pieces(
-            lambda sums, rows: one_lane(self._program, knobs, lane, rows, sums),
-            np.zeros(2, np.float32),
+        tally = over_pieces(
+            lambda sums, rows: one_lane(knobs, lane, rows, sums),
+            np.zeros(self._task.sums, np.float32),
             split,
             devices_of(self.place)[0],
             self._budget,
         )
-        return metrics(self._data, split, np.asarray(sums))
+        return self._task.metrics(self._data, split, tally.sums, tally.scores)
 
     def clear(self, index: int) -> None:
         """Empty the lane at `index`."""
@@ -242,7 +239,7 @@ class Pool:
         result = self._train(counts)
         seconds = time.monotonic() - start
         parts = {
-            o.trial: int(count) * o.parts
+            o.trial: int(count) * o.epoch_shape.parts
             for o, count in zip(self._occupants, counts, strict=True)
             if o is not None and count
         }
@@ -257,9 +254,9 @@ class Pool:
             if occupant is None or counts[i] == 0:
                 continue
             occupant.step += int(counts[i])
-            self.epochs_trained += int(counts[i]) / occupant.steps
+            self.epochs_trained += int(counts[i]) / occupant.epoch_shape.steps
             if result.has_ended_epoch[i]:
-                values = metrics(self._data, self._data.validation, result.metric_sums[i])
+                values = self._metrics(result.tally, i)
                 values["train_loss"] = float(result.train_loss[i])
                 costs = {}
                 if occupant.is_timed and occupant.epoch == occupant.training.train.epochs:
@@ -270,15 +267,19 @@ class Pool:
                     occupant.to_step = occupant.step  # diverged: train it no further
         return reports
 
+    def _metrics(self, tally: Tally, index: int) -> dict[str, float]:
+        scores = None if tally.scores is None else tally.scores[index]
+        return self._task.metrics(self._data, self._data.validation, tally.sums[index], scores)
+
     def _train(self, counts: np.ndarray) -> Any:
         knobs = np.zeros((len(counts), len(self._program.knobs)), np.float32)
         for i, occupant in enumerate(self._occupants):
             if occupant is not None and counts[i]:
                 knobs[i] = occupant.knobs_at(occupant.epoch)
-        data, order = self._inputs(counts)
+        data, feed = self._inputs(counts)
         start = time.monotonic()
         with self.stopwatch.during("training"):
-            self._lanes, result = self._operations.round(self._lanes, data, knobs, order, counts)
+            self._lanes, result = self._operations.round(self._lanes, data, knobs, feed, counts)
             result = jax.device_get(result)
         if self._operations.evaluate is None:
             share = self._share_of_evaluating(counts, result.has_ended_epoch)
@@ -287,16 +288,16 @@ class Pool:
         if not result.has_ended_epoch.any():
             return result
         with self.stopwatch.during("evaluating"):
-            sums = over_pieces(
+            tally = over_pieces(
                 lambda sums, rows: self._operations.evaluate(
                     self._lanes, knobs, rows, sums, result.has_ended_epoch
                 ),
-                result.metric_sums,
+                result.tally.sums,
                 self._data.validation,
                 sharding(self.place, is_of_lanes=False),
                 self._budget,
             )
-            return result._replace(metric_sums=jax.device_get(sums))
+            return result._replace(tally=tally)
 
     def _share_of_evaluating(self, counts: np.ndarray, has_ended_epoch: np.ndarray) -> float:
         """How much of a round is evaluation, by the passes of rows through the model.
@@ -305,25 +306,25 @@ class Pool:
         """
         passes = int(has_ended_epoch.sum()) * len(self._data.validation)
         rows = sum(
-            int(count) * occupant.training.data.batch_size
+            int(count) * occupant.epoch_shape.rows
             for count, occupant in zip(counts, self._occupants, strict=True)
             if occupant is not None
         )
         return passes / (passes + rows * _PASSES_OF_A_STEP)
 
-    def _inputs(self, counts: np.ndarray) -> tuple[DeviceData, np.ndarray]:
-        """The data of a round, and the batches of each lane's epoch in them."""
-        program = self._program
+    def _inputs(self, counts: np.ndarray) -> tuple[DeviceData, Batch]:
+        """The data of a round, and the feed of each lane."""
         if self._stream is not None:
-            return self._stream.inputs(self._courses(), counts, program.order_shape[0])
-        order = np.zeros((len(counts), *program.order_shape), np.int32)
+            return self._stream.inputs(self._courses(), counts, self._program.order_shape[0])
+        feed = {
+            name: np.zeros((len(counts), *shape.shape), shape.dtype)
+            for name, shape in self._task.feed_shapes(is_chunked=False).items()
+        }
         for i, occupant in enumerate(self._occupants):
             if occupant is not None and counts[i]:
-                seed, size = occupant.training.train.seed, occupant.training.data.batch_size
-                rows = _batches(seed, occupant.epoch, program.train_rows, size)
-                rows = rows.reshape(-1, program.micro_batch)
-                order[i, : len(rows)] = rows
-        return self._copies.of(self._data, self._budget), order
+                for name, drawn in self._task.feed(occupant.training, occupant.epoch).items():
+                    feed[name][i] = drawn
+        return self._copies.of(self._data, self._budget), feed
 
     def _courses(self) -> list[Course | None]:
         return [None if o is None else o.course for o in self._occupants]
@@ -333,7 +334,7 @@ class Pool:
         left = np.zeros(len(self._occupants), np.int32)
         for i, o in enumerate(self._occupants):
             if o is not None and o.step < o.to_step:
-                left[i] = o.steps - o.step % o.steps
+                left[i] = o.epoch_shape.steps - o.step % o.epoch_shape.steps
         if self._stream is not None:
             left = np.minimum(left, self._stream.limit(self._courses()))
         seconds = self._part_seconds
@@ -346,7 +347,7 @@ class Pool:
         counts = np.zeros_like(left)
         waiting = [i for i, steps in enumerate(left) if steps]
         for i in sorted(waiting, key=lambda i: (left[i], self._occupant(i).step, i)):
-            parts = self._occupant(i).parts
+            parts = self._occupant(i).epoch_shape.parts
             counts[i] = min(int(left[i]), max(1, budget // parts))
             budget -= int(counts[i]) * parts
             if budget <= 0:
@@ -386,8 +387,3 @@ def _held_by(arrays: Any, device: int) -> Any:
         return next(s.data for s in array.addressable_shards if s.index[0].start == device)
 
     return jax.tree.map(part, arrays)
-
-
-@lru_cache(maxsize=64)
-def _batches(seed: int, epoch: int, rows: int, batch_size: int) -> np.ndarray:
-    return batches(seed, epoch, rows, batch_size)

@@ -17,8 +17,9 @@ import numpy as np
 
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.devices import memory_bytes
-from hpo.engine.training.lane import DeviceData, Rows, evaluation_parts, host_rows
+from hpo.engine.training.batches import Batch, DeviceData, evaluation_parts, host_rows
 from hpo.engine.training.random_streams import batches
+from hpo.engine.training.task import Tally
 from hpo.errors import DeviceError
 from hpo.spec.sections.data import DataSpec, size_text
 
@@ -64,7 +65,8 @@ def budget_bytes(spec: DataSpec, device: Any) -> int | None:
 
 def data_bytes(data: DataSet) -> int:
     """The memory on a device of the splits that a search needs."""
-    return data.train.x.nbytes + data.train.y.nbytes + _evaluation_bytes(data.validation)
+    train = sum(array.nbytes for array in data.train.arrays.values())
+    return train + _evaluation_bytes(data.validation)
 
 
 def place(data: DataSet, micro_batch: int, at_once: int, budget: int | None) -> Placement:
@@ -79,7 +81,7 @@ def place(data: DataSet, micro_batch: int, at_once: int, budget: int | None) -> 
     """
     if budget is None or data_bytes(data) <= budget:
         return Placement(None, None)
-    part_bytes = micro_batch * (data.train.x[:1].nbytes + data.train.y[:1].nbytes)
+    part_bytes = micro_batch * _row_bytes(data.train)
     rows = data.validation
     needed = max(4 * at_once * part_bytes, min(2 * _evaluation_bytes(rows), 4 * _part_bytes(rows)))
     if needed > budget:
@@ -103,29 +105,33 @@ def streaming_text(data: DataSet, spec: DataSpec, device: Any) -> str | None:
 
 
 def over_pieces(
-    step: Callable[[Any, Rows], Any], sums: Any, split: Split, device: Any, budget: int | None
-) -> Any:
-    """`sums` after `step(sums, rows)` for the rows of a split in turn.
+    step: Callable[[Any, Batch], Tally], sums: Any, split: Split, device: Any, budget: int | None
+) -> Tally:
+    """The tally, on the host, of `step(sums, rows)` for the rows of a split in turn.
 
     A split that takes more than half the budget comes in pieces of equal shape, each fetched while
     the one before it is evaluated.
     """
     size, parts = _piece_parts(split, budget), evaluation_parts(len(split))
     if size is None:
-        return step(sums, jax.device_put(host_rows(split), device))
+        return jax.device_get(step(sums, jax.device_put(host_rows(split), device)))
 
-    def fetch(start: int) -> Rows:
+    def fetch(start: int) -> Batch:
         return _put(host_rows(split, start, size), device)
 
+    scores = []
     with ThreadPoolExecutor(1, thread_name_prefix="fetch") as fetcher:
         following = fetcher.submit(fetch, 0)
         for start in range(0, parts, size):
             rows = following.result()
             if start + size < parts:
                 following = fetcher.submit(fetch, start + size)
-            sums = jax.block_until_ready(step(sums, rows))
+            sums, found = jax.block_until_ready(step(sums, rows))
+            if found is not None:
+                scores.append(jax.device_get(found))
             del rows  # so that no more than two pieces are ever on the device
-    return sums
+    # The chunks are the third axis from the end, behind that of the lanes if there is one.
+    return Tally(jax.device_get(sums), np.concatenate(scores, -3) if scores else None)
 
 
 class Stream:
@@ -142,8 +148,8 @@ class Stream:
         self._train, self._micro_batch, self._device = data.train, micro_batch, device
         self.size, self._together = placement.train, together
         self._slots: dict[_Part, int] = {}
-        self._chunk: tuple[Any, Any] | None = None
-        self._next: tuple[dict[_Part, int], Future[tuple[Any, Any]]] | None = None
+        self._chunk: Batch | None = None
+        self._next: tuple[dict[_Part, int], Future[Batch]] | None = None
         self._orders: dict[tuple[int, int], np.ndarray] = {}
         self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="fetch")
         rows, piece = data.validation, placement.validation
@@ -154,17 +160,17 @@ class Stream:
     @property
     def shapes(self) -> DeviceData:
         """What programs are compiled for."""
-        x, y = (
-            jax.ShapeDtypeStruct((self.size, self._micro_batch, *a.shape[1:]), a.dtype)
-            for a in (self._train.x, self._train.y)
-        )
-        return DeviceData(x, y, self._validation, self._piece)
+        train = {
+            name: jax.ShapeDtypeStruct((self.size, self._micro_batch, *a.shape[1:]), a.dtype)
+            for name, a in self._train.arrays.items()
+        }
+        return DeviceData(train, self._validation, self._piece, is_chunked=True)
 
     @property
     def chunk_bytes(self) -> int:
         """The memory that a chunk takes of the device, the next one while it is fetched too."""
-        shapes = self.shapes
-        return sum(math.prod(a.shape) * a.dtype.itemsize for a in (shapes.x, shapes.y))
+        arrays = self.shapes.train.values()
+        return sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays)
 
     def limit(self, courses: Sequence[Course | None]) -> np.ndarray:
         """How many steps of its epoch each lane can train on the chunk at hand.
@@ -192,10 +198,10 @@ class Stream:
 
     def inputs(
         self, courses: Sequence[Course | None], counts: np.ndarray, most_parts: int
-    ) -> tuple[DeviceData, np.ndarray]:
-        """The data of a round, and where in the chunk each lane's micro-batches are.
+    ) -> tuple[DeviceData, Batch]:
+        """The data of a round, and the feed of each lane: in which slots its micro-batches are.
 
-        The latter is int32 `[L, most_parts]`, by the place in the lane's epoch.
+        `rows` is int32 `[L, most_parts]`, by the position in the lane's epoch.
         """
         assert self._chunk is not None
         slots = np.zeros((len(courses), most_parts), np.int32)
@@ -204,7 +210,8 @@ class Stream:
                 for step in range(course.step, course.step + int(counts[i])):
                     for part in _parts(course, step):
                         slots[i, part[2]] = self._slots[part]
-        return DeviceData(*self._chunk, self._validation), slots
+        data = DeviceData(self._chunk, self._validation, is_chunked=True)
+        return data, {"rows": slots}
 
     def close(self) -> None:
         """Let go of everything on the device."""
@@ -246,7 +253,7 @@ class Stream:
             ahead += 1
         return chosen
 
-    def _fetch(self, parts: Sequence[_Part]) -> tuple[Any, Any]:
+    def _fetch(self, parts: Sequence[_Part]) -> Batch:
         """A chunk of these micro-batches on the device; what it does not fill is never read."""
         orders = {}
         for seed, epoch in {part[:2] for part in parts}:
@@ -255,14 +262,13 @@ class Stream:
                 order = batches(seed, epoch, len(self._train), self._micro_batch)
             orders[seed, epoch] = order
         self._orders = orders  # those of epochs that were left are let go
-        shapes = self.shapes
-        chunk = [np.empty(shape.shape, shape.dtype) for shape in (shapes.x, shapes.y)]
+        shapes = self.shapes.train
+        chunk = {name: np.empty(shape.shape, shape.dtype) for name, shape in shapes.items()}
         for slot, (seed, epoch, at) in enumerate(parts):
-            for whole, source in zip(chunk, (self._train.x, self._train.y), strict=True):
+            for name, source in self._train.arrays.items():
                 # Unlike an index in brackets, it lets other threads run meanwhile.
-                np.take(source, orders[seed, epoch][at], axis=0, out=whole[slot], mode="clip")
-        x, y = _put(tuple(chunk), self._device)
-        return x, y
+                np.take(source, orders[seed, epoch][at], axis=0, out=chunk[name][slot], mode="clip")
+        return _put(chunk, self._device)
 
 
 def _parts(course: Course, step: int) -> Iterator[_Part]:
@@ -285,7 +291,12 @@ def _evaluation_bytes(split: Split) -> int:
 
 def _part_bytes(split: Split) -> int:
     rows = math.ceil(len(split) / evaluation_parts(len(split)))
-    return rows * (split.x[:1].nbytes + split.y[:1].nbytes + 4)  # 4 for the weight of a row
+    # The weight of a row is there for evaluation whether it has one of its own or not.
+    return rows * (_row_bytes(split) + (0 if "weight" in split.arrays else 4))
+
+
+def _row_bytes(split: Split) -> int:
+    return sum(array[:1].nbytes for array in split.arrays.values())
 
 
 def _piece_parts(split: Split, budget: int | None) -> int | None:

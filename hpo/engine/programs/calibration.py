@@ -22,7 +22,8 @@ import numpy as np
 from hpo.engine.mesh import Place, sharding
 from hpo.engine.program import Program
 from hpo.engine.programs.plans import Plan
-from hpo.engine.training.lane import DeviceData, Lane
+from hpo.engine.training.batches import DeviceData
+from hpo.engine.training.task import task_of
 
 # Compiling and timing the other plans may take this share of the program's own training time.
 _SHARE = 0.05
@@ -44,7 +45,7 @@ def could_pay(compile_seconds: float, others: int, seconds_foretold: float) -> b
 
 
 def part_seconds(
-    program: Program, plan: Plan, round_: Any, data: DeviceData, lane: Lane, place: Place
+    program: Program, plan: Plan, round_: Any, data: DeviceData, lane: Any, place: Place
 ) -> float:
     """Seconds that a plan takes for a micro-batch of one lane, at best of a few tries."""
     count, best = 1, float("inf")
@@ -54,11 +55,14 @@ def part_seconds(
             sharding(place, is_of_lanes=True),
         )
         knobs = np.ones((plan.lanes, len(program.knobs)), np.float32)
-        order = np.zeros((plan.lanes, *program.order_shape), np.int32)
+        feed = {
+            name: np.zeros((plan.lanes, *a.shape), a.dtype)
+            for name, a in task_of(program).feed_shapes(is_chunked=data.is_chunked).items()
+        }
         counts = np.full(plan.lanes, count, np.int32)
         jax.block_until_ready(lanes)
         start = time.perf_counter()
-        jax.block_until_ready(round_(lanes, data, knobs, order, counts))
+        jax.block_until_ready(round_(lanes, data, knobs, feed, counts))
         seconds = time.perf_counter() - start
         each = seconds / (plan.lanes * count)
         best = min(best, each)

@@ -28,7 +28,8 @@ from hpo.engine.programs.lanes import Operation, operations
 from hpo.engine.programs.memory import is_exhausted
 from hpo.engine.programs.merging import foretold
 from hpo.engine.programs.plans import Plan, Plans
-from hpo.engine.training.lane import DeviceData, Lane
+from hpo.engine.training.batches import DeviceData
+from hpo.engine.training.task import task_of
 from hpo.errors import DeviceError
 
 # Programs that are kept loaded: each takes megabytes, and comes back from disk in milliseconds.
@@ -82,7 +83,7 @@ class Compiler:
         program: Program,
         plans: Plans,
         data: DeviceData,
-        lane: Lane,
+        lane: Any,
         device: Place,
         beside: int = 0,
     ) -> LaneOperations:
@@ -132,7 +133,7 @@ class Compiler:
         program: Program,
         plans: Plans,
         data: DeviceData,
-        lane: Lane,
+        lane: Any,
         device: Place,
         beside: int,
     ) -> tuple[LaneOperations, dict[str, _Code]]:
@@ -188,7 +189,7 @@ class Compiler:
         program: Program,
         plan: Plan,
         data: DeviceData,
-        lane: Lane,
+        lane: Any,
         device: Place,
         beside: int,
         is_tried: bool,
@@ -202,7 +203,7 @@ class Compiler:
             compiled: dict[str, Any] = {}
             is_new, round_key = False, ""
             mesh = device if others else None
-            made = operations(program, plan.form, lanes, data, lane, mesh)
+            made = operations(task_of(program), plan.form, lanes, data, lane, mesh)
             for name, operation in made.items():
                 lowered = _lowered(operation, device)
                 key = cache_key(lowered, device)

@@ -11,14 +11,12 @@ from functools import lru_cache
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from hpo.data.dataset import DataSet
-from hpo.engine.models.dropout import Dropout
-from hpo.engine.models.registry import PRECISIONS, abstract_model
+from hpo.engine.models.registry import abstract_model
 from hpo.engine.program import Program, split
+from hpo.engine.training.forward import forward
 from hpo.engine.training.weights import weight_count
 from hpo.spec.experiment import Training
 from hpo.spec.marks import with_leaves
@@ -51,9 +49,11 @@ def forward_flops(program: Program) -> float:
     XLA counts what a loop repeats once, so this looks at the model alone, which has no loop, and
     before it optimises, so that the count does not depend on the device.
     """
-    _, params, statistics = abstract_model(program)
-    example = jax.ShapeDtypeStruct((1, *program.example_shape), np.float32)
-    lowered = jax.jit(_forward, static_argnums=0).lower(program, params, statistics, example)
+    model = abstract_model(program)
+    example = {"x": jax.ShapeDtypeStruct((1, *program.example_shape), np.float32)}
+    lowered = jax.jit(_answer, static_argnums=0).lower(
+        program, model.params, model.variables, example
+    )
     analysis = lowered.cost_analysis()
     assert analysis is not None, "every backend of XLA counts operations"
     return float(analysis["flops"])
@@ -68,7 +68,7 @@ def latency_ms(training: Training, data: DataSet, device: Any) -> float:
     """
     program = own_program(training, data, device.platform)
     compiled, *arguments = _compiled_forward(program, device)
-    example = jax.device_put(data.train.x[:1], device)
+    example = jax.device_put({"x": data.train.arrays["x"][:1]}, device)
     compiled(*arguments, example).block_until_ready()
     times: list[float] = []
     end = time.perf_counter() + _LEAST_SECONDS
@@ -81,18 +81,19 @@ def latency_ms(training: Training, data: DataSet, device: Any) -> float:
 
 @lru_cache(maxsize=64)
 def _compiled_forward(program: Program, device: Any) -> tuple[Any, Any, Any]:
-    """The compiled model, with weights and running statistics for it."""
-    _, *shapes = abstract_model(program)
-    weights, statistics = jax.device_put(
-        jax.tree.map(lambda leaf: np.full(leaf.shape, 0.01, leaf.dtype), shapes), device
+    """The compiled model, with weights and variables for it."""
+    model = abstract_model(program)
+    weights, variables = jax.device_put(
+        jax.tree.map(
+            lambda leaf: np.full(leaf.shape, 0.01, leaf.dtype), (model.params, model.variables)
+        ),
+        device,
     )
-    example = jax.device_put(np.zeros((1, *program.example_shape), np.float32), device)
-    lowered = jax.jit(_forward, static_argnums=0).lower(program, weights, statistics, example)
-    return lowered.compile(), weights, statistics
+    example = {"x": np.zeros((1, *program.example_shape), np.float32)}
+    example = jax.device_put(example, device)
+    lowered = jax.jit(_answer, static_argnums=0).lower(program, weights, variables, example)
+    return lowered.compile(), weights, variables
 
 
-def _forward(program: Program, params: Any, statistics: Any, x: Any) -> Any:
-    graph, _, _ = abstract_model(program)
-    model = nnx.merge(graph, params, statistics)
-    dtype = PRECISIONS[program.template.train.precision]
-    return model(jnp.asarray(x).astype(dtype), program.model, train=False, dropout=Dropout(0, None))
+def _answer(program: Program, params: Any, variables: Any, batch: Any) -> Any:
+    return forward(program, program.model, params, variables, batch)[0]

@@ -19,9 +19,9 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
 from hpo.engine.mesh import LANES, spec
-from hpo.engine.program import Program
 from hpo.engine.programs.plans import Form
-from hpo.engine.training.lane import DeviceData, Lane, Rows, evaluate, train_steps
+from hpo.engine.training.batches import Batch, DeviceData
+from hpo.engine.training.task import Tally, Task
 
 
 class RoundResult(NamedTuple):
@@ -29,18 +29,18 @@ class RoundResult(NamedTuple):
 
     has_ended_epoch: Bool[Array, " L"]
     train_loss: Float[Array, " L"]
-    metric_sums: Float[Array, "L 2"]
+    tally: Tally  # sums [L, M], scores [L, chunks, rows, S] or None
 
 
 def train_round(
-    program: Program,
+    task: Task,
     form: Form,
-    lanes: Lane,
+    lanes: Any,
     data: DeviceData,
     knobs: Float[Array, "L K"],
-    order: Int[Array, "L S ..."],
+    feed: Batch,
     counts: Int[Array, " L"],
-) -> tuple[Lane, RoundResult]:
+) -> tuple[Any, RoundResult]:
     """Every lane trained `counts` steps further, and evaluated where that ends its epoch.
 
     A lane whose count is 0 is left as it is. With "vmap", the counts that are not 0 must be equal,
@@ -49,74 +49,81 @@ def train_round(
     """
     validation = data.validation
 
-    def steps_of(knobs: Array) -> Any:
-        return program.steps(program.fill(knobs).batch_size)
-
-    def ends_epoch(knobs: Array, lane: Lane, count: Array) -> Array:
-        return (count > 0) & (lane.step % steps_of(knobs) == 0)
+    def ends_epoch(knobs: Array, lane: Any, count: Array) -> Array:
+        return (count > 0) & (lane.step % task.steps(knobs) == 0)
 
     if form == "map":
 
-        def one(args: tuple[Lane, Array, Array, Array]) -> tuple[Lane, RoundResult]:
-            lane, knobs, order, count = args
-            lane = train_steps(program, knobs, lane, data, order, count)
+        def one(args: tuple[Any, Array, Batch, Array]) -> tuple[Any, RoundResult]:
+            lane, knobs, feed, count = args
+            lane = task.train(knobs, lane, data, feed, count)
             ended = ends_epoch(knobs, lane, count)
-            sums = jnp.zeros((2,), jnp.float32)
+            tally = _blank(task, validation)
             if validation is not None:
-                sums = lax.cond(
-                    ended, lambda: evaluate(program, knobs, lane, validation), lambda: sums
+                blank = tally
+                tally = lax.cond(
+                    ended, lambda: task.evaluate(knobs, lane, validation), lambda: blank
                 )
-            return lane, RoundResult(ended, lane.loss_sum / steps_of(knobs), sums)
+            return lane, RoundResult(ended, lane.loss_sum / task.steps(knobs), tally)
 
-        return lax.map(one, (lanes, knobs, order, counts))
+        return lax.map(one, (lanes, knobs, feed, counts))
 
-    trained = jax.vmap(lambda k, lane, o: train_steps(program, k, lane, data, o, counts.max()))(
-        knobs, lanes, order
+    trained = jax.vmap(lambda k, lane, f: task.train(k, lane, data, f, counts.max()))(
+        knobs, lanes, feed
     )
     lanes = jax.vmap(
         lambda count, new, old: jax.tree.map(lambda n, o: jnp.where(count > 0, n, o), new, old)
     )(counts, trained, lanes)
     ended = jax.vmap(ends_epoch)(knobs, lanes, counts)
-    sums = jnp.zeros((counts.shape[0], 2), jnp.float32)
+    tally = _blank(task, validation, counts.shape[0])
     if validation is not None:
-        sums = lax.cond(
+        blanks = tally
+        tally = lax.cond(
             ended.any(),
-            lambda: jax.vmap(lambda k, lane: evaluate(program, k, lane, validation))(knobs, lanes),
-            lambda: sums,
+            lambda: jax.vmap(lambda k, lane: task.evaluate(k, lane, validation))(knobs, lanes),
+            lambda: blanks,
         )
-    return lanes, RoundResult(ended, lanes.loss_sum / jax.vmap(steps_of)(knobs), sums)
+    return lanes, RoundResult(ended, lanes.loss_sum / jax.vmap(task.steps)(knobs), tally)
 
 
 def evaluate_lanes(
-    program: Program,
+    task: Task,
     form: Form,
-    lanes: Lane,
+    lanes: Any,
     knobs: Float[Array, "L K"],
-    rows: Rows,
-    sums: Float[Array, "L 2"],
+    rows: Batch,
+    sums: Float[Array, "L M"],
     has_ended_epoch: Bool[Array, " L"],
-) -> Float[Array, "L 2"]:
-    """`sums` with those of the metrics over a piece of a split added, for the lanes that ask."""
+) -> Tally:
+    """The tally of a piece of a split, added to `sums`, for the lanes that have ended an epoch."""
     if form == "map":
 
-        def one(args: tuple[Lane, Array, Array, Array]) -> Array:
+        def one(args: tuple[Any, Array, Array, Array]) -> Tally:
             lane, knobs, sums, ended = args
-            return lax.cond(ended, lambda: evaluate(program, knobs, lane, rows, sums), lambda: sums)
+            kept = _blank(task, rows)._replace(sums=sums)
+            return lax.cond(ended, lambda: task.evaluate(knobs, lane, rows, sums), lambda: kept)
 
         return lax.map(one, (lanes, knobs, sums, has_ended_epoch))
-    return jax.vmap(lambda lane, k, sums: evaluate(program, k, lane, rows, sums))(
-        lanes, knobs, sums
-    )
+    return jax.vmap(lambda lane, k, sums: task.evaluate(k, lane, rows, sums))(lanes, knobs, sums)
 
 
-def put(lanes: Lane, index: Int[Array, ""], lane: Lane) -> Lane:
+def _blank(task: Task, rows: Batch | None, *leading: int) -> Tally:
+    """The tally of no rows, in the shape that an evaluation of `rows` gives."""
+    sums = jnp.zeros((*leading, task.sums), jnp.float32)
+    if not task.scores or rows is None:
+        return Tally(sums)
+    places = rows["weight"].shape
+    return Tally(sums, jnp.zeros((*leading, *places, task.scores), jnp.float32))
+
+
+def put(lanes: Any, index: Int[Array, ""], lane: Any) -> Any:
     """`lanes` with the lane at `index` replaced."""
     return jax.tree.map(
         lambda all_, one: lax.dynamic_update_index_in_dim(all_, one, index, 0), lanes, lane
     )
 
 
-def take(lanes: Lane, index: Int[Array, ""]) -> Lane:
+def take(lanes: Any, index: Int[Array, ""]) -> Any:
     """The lane at `index`."""
     return jax.tree.map(lambda all_: lax.dynamic_index_in_dim(all_, index, keepdims=False), lanes)
 
@@ -135,12 +142,7 @@ class Operation(NamedTuple):
 
 
 def operations(
-    program: Program,
-    form: Form,
-    count: int,
-    data: DeviceData,
-    lane: Lane,
-    mesh: Mesh | None = None,
+    task: Task, form: Form, count: int, data: DeviceData, lane: Any, mesh: Mesh | None = None
 ) -> dict[str, Operation]:
     """The operations of a pool with `count` lanes, for `data` and a `lane` of these shapes.
 
@@ -155,28 +157,27 @@ def operations(
     one = jax.tree.map(shape, lane)
     lanes = jax.tree.map(lambda a: shape(a, count), lane)
     index = jax.ShapeDtypeStruct((), jnp.int32)
-    knobs = jax.ShapeDtypeStruct((count, len(program.knobs)), jnp.float32)
-    # In a chunk a micro-batch lies together, so one number says where it is.
-    parts, rows = program.order_shape
-    places = (parts,) if data.y.ndim > 1 else (parts, rows)
-    order = jax.ShapeDtypeStruct((count, *places), jnp.int32)
+    knobs = jax.ShapeDtypeStruct((count, len(task.program.knobs)), jnp.float32)
+    feed = {
+        name: shape(a, count) for name, a in task.feed_shapes(is_chunked=data.is_chunked).items()
+    }
     counts = jax.ShapeDtypeStruct((count,), jnp.int32)
 
-    def round_(*args: Any) -> tuple[Lane, RoundResult]:
-        return train_round(program, form, *args)
+    def round_(*args: Any) -> tuple[Any, RoundResult]:
+        return train_round(task, form, *args)
 
-    def evaluate_(*args: Any) -> Array:
-        return evaluate_lanes(program, form, *args)
+    def evaluate_(*args: Any) -> Tally:
+        return evaluate_lanes(task, form, *args)
 
-    inputs = jax.tree.map(shape, data._replace(piece=None))
-    arguments = (lanes, inputs, knobs, order, counts)
+    inputs = jax.tree.map(shape, data.without_piece())
+    arguments = (lanes, inputs, knobs, feed, counts)
     found = {
         "round": Operation(round_, arguments, (0,), (True, False, True, True, True)),
         "put": Operation(put, (lanes, index, one), (0,), (True, False, False)),
         "take": Operation(take, (lanes, index), (), (True, False)),
     }
     if data.piece is not None:
-        sums = jax.ShapeDtypeStruct((count, 2), jnp.float32)
+        sums = jax.ShapeDtypeStruct((count, task.sums), jnp.float32)
         ended = jax.ShapeDtypeStruct((count,), jnp.bool_)
         piece = jax.tree.map(shape, data.piece)
         found["evaluate"] = Operation(
@@ -207,7 +208,7 @@ def _on_each(function: Callable[..., Any], of_lanes: tuple[bool, ...], mesh: Mes
     )
 
 
-def _put_if_own(lanes: Lane, index: Int[Array, ""], lane: Lane) -> Lane:
+def _put_if_own(lanes: Any, index: Int[Array, ""], lane: Any) -> Any:
     own = lanes.step.shape[0]
     local = index - lax.axis_index(LANES) * own
     is_own = (local >= 0) & (local < own)
@@ -216,5 +217,5 @@ def _put_if_own(lanes: Lane, index: Int[Array, ""], lane: Lane) -> Lane:
     return put(lanes, local, jax.tree.map(lambda a, b: jnp.where(is_own, a, b), lane, kept))
 
 
-def _take_of_each(lanes: Lane, index: Int[Array, ""]) -> Lane:
+def _take_of_each(lanes: Any, index: Int[Array, ""]) -> Any:
     return jax.tree.map(lambda leaf: leaf[None], take(lanes, index % lanes.step.shape[0]))

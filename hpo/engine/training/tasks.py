@@ -1,8 +1,14 @@
-"""Losses and metrics: sums over examples on the device, named values on the host."""
+"""Kinds of targets: what training minimises, what rows add to the metrics, and the metrics.
+
+On the device a kind gives numbers for each row, which are weighted and added up; on the host it
+computes named metrics from their sums.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,54 +17,98 @@ import optax
 from jaxtyping import Array, Float, Num
 
 from hpo.data.dataset import DataSet, Split
-from hpo.spec.sections.data import Task
+from hpo.engine.training.batches import Batch
+from hpo.spec.sections.data import Task as TargetKind
+
+# Outputs [B, K] in float32 and targets [B, ...] to a number for each row [B].
+RowValues = Callable[[Float[Array, "B K"], Num[Array, "B ..."]], Float[Array, " B"]]
 
 
-def example_losses(
-    task: Task, outputs: Float[Array, "B K"], targets: Num[Array, " B"]
-) -> Float[Array, " B"]:
-    """What training minimises, an example each: cross-entropy (nats), or the squared error."""
-    outputs = outputs.astype(jnp.float32)
-    if task == "classification":
-        return optax.softmax_cross_entropy_with_integer_labels(outputs, targets)
-    return jnp.square(outputs[:, 0] - targets)
+@dataclass(frozen=True)
+class Targets:
+    """A kind of targets.
+
+    `rows` are summed over a split beside the loss. `metrics` takes these sums, that of the loss
+    first, the sum of the rows' weights, the split and its data set.
+    """
+
+    loss: RowValues
+    rows: tuple[RowValues, ...]
+    metrics: Callable[[list[float], float, Split, DataSet], dict[str, float]]
 
 
-def metric_sums(
-    task: Task,
-    outputs: Float[Array, "B K"],
-    targets: Num[Array, " B"],
-    weights: Float[Array, " B"],
-) -> Float[Array, "2"]:
-    """Sums over examples from which `metrics` computes: the loss, and hits or absolute errors."""
-    losses = example_losses(task, outputs, targets)
-    if task == "classification":
-        second = (outputs.argmax(-1) == targets).astype(jnp.float32)
-    else:
-        second = jnp.abs(outputs[:, 0].astype(jnp.float32) - targets)
-    # A padding example's loss may be NaN in a diverged lane only, where the sum is NaN anyway.
-    return jnp.stack([(losses * weights).sum(), (second * weights).sum()])
+def sum_count(kind: TargetKind) -> int:
+    """The number of sums from which `metrics` computes."""
+    return 1 + len(TARGETS[kind].rows)
+
+
+def batch_loss(kind: TargetKind, outputs: Float[Array, "B K"], batch: Batch) -> Float[Array, ""]:
+    """The mean loss of a batch; rows count by their weights, whose mean over all rows is 1."""
+    losses = TARGETS[kind].loss(outputs.astype(jnp.float32), batch["y"])
+    return (losses * batch["weight"] if "weight" in batch else losses).mean()
+
+
+def metric_sums(kind: TargetKind, outputs: Float[Array, "B K"], batch: Batch) -> Float[Array, " M"]:
+    """Weighted sums over the rows of a batch: the loss, and the others of the kind."""
+    outputs, y, weights = outputs.astype(jnp.float32), batch["y"], batch["weight"]
+    targets = TARGETS[kind]
+    # A padding row's loss may be NaN in a diverged lane only, where the sum is NaN anyway.
+    return jnp.stack([(of(outputs, y) * weights).sum() for of in (targets.loss, *targets.rows)])
 
 
 def metrics(data: DataSet, split: Split, sums: np.ndarray) -> dict[str, float]:
-    """Named metrics from sums over the examples of `split`, in the target's own unit.
-
-    Errors of a regression are in the target's unit; its loss is the mean squared error of the
-    standardised target. R2 is the coefficient of determination.
-    """
-    count = len(split)
-    loss, second = float(sums[0]), float(sums[1])
-    if data.task == "classification":
-        return {"loss": loss / count, "accuracy": second / count}
-    spread = float(np.square(split.y - split.y.mean(dtype=np.float64)).sum(dtype=np.float64))
-    return {
-        "loss": loss / count,
-        "rmse": math.sqrt(loss / count) * data.target_std if loss >= 0 else math.nan,
-        "mae": second / count * data.target_std,
-        "r2": 1 - loss / spread if spread else math.nan,
-    }
+    """Named metrics from the sums over a split, in the target's own unit."""
+    weights = split.arrays.get("weight")
+    total = len(split) if weights is None else float(weights.sum(dtype=np.float64))
+    return TARGETS[data.task].metrics([float(each) for each in sums], total, split, data)
 
 
 def is_finite(values: dict[str, Any]) -> bool:
     """Whether a report holds only finite numbers: a lane's that has not diverged."""
     return all(math.isfinite(value) for value in values.values())
+
+
+def cross_entropy(outputs: Float[Array, "B K"], y: Num[Array, " B"]) -> Float[Array, " B"]:
+    """Cross-entropy of the class with the softmax of the outputs, in nats."""
+    return optax.softmax_cross_entropy_with_integer_labels(outputs, y)
+
+
+def hit(outputs: Float[Array, "B K"], y: Num[Array, " B"]) -> Float[Array, " B"]:
+    """1 where the class is the most likely one."""
+    return (outputs.argmax(-1) == y).astype(jnp.float32)
+
+
+def squared_error(outputs: Float[Array, "B 1"], y: Num[Array, " B"]) -> Float[Array, " B"]:
+    """The squared error of the standardised target."""
+    return jnp.square(outputs[:, 0] - y)
+
+
+def absolute_error(outputs: Float[Array, "B 1"], y: Num[Array, " B"]) -> Float[Array, " B"]:
+    """The absolute error of the standardised target."""
+    return jnp.abs(outputs[:, 0] - y)
+
+
+def _classification(
+    sums: list[float], total: float, split: Split, data: DataSet
+) -> dict[str, float]:
+    return {"loss": sums[0] / total, "accuracy": sums[1] / total}
+
+
+def _regression(sums: list[float], total: float, split: Split, data: DataSet) -> dict[str, float]:
+    loss, error = sums
+    y, weights = split.y.astype(np.float64), split.arrays.get("weight")
+    squares = np.square(y - np.average(y, weights=weights))
+    spread = float((squares if weights is None else squares * weights).sum())
+    return {
+        "loss": loss / total,
+        "rmse": math.sqrt(loss / total) * data.target_std if loss >= 0 else math.nan,
+        "mae": error / total * data.target_std,
+        # The coefficient of determination, which equal targets have none of.
+        "r2": 1 - loss / spread if spread else math.nan,
+    }
+
+
+TARGETS: dict[str, Targets] = {
+    "classification": Targets(cross_entropy, (hit,), _classification),
+    "regression": Targets(squared_error, (absolute_error,), _regression),
+}

@@ -22,7 +22,7 @@ from hpo.engine.program import Program
 
 
 def weight_count(program: Program) -> int:
-    """How many weights are trained; running statistics are not among them."""
+    """How many weights are trained; variables are not among them."""
     return sum(math.prod(shape.shape) for shape in _shapes(program))
 
 
@@ -40,7 +40,7 @@ def parted(program: Program, vector: Any) -> Any:
         end = start + math.prod(shape.shape)
         leaves.append(_slice(vector, start, end).reshape(shape.shape))
         start = end
-    return jax.tree.unflatten(jax.tree.structure(abstract_model(program)[1]), leaves)
+    return jax.tree.unflatten(jax.tree.structure(abstract_model(program).params), leaves)
 
 
 def padded(own: Any, shapes: Any) -> Any:
@@ -65,15 +65,15 @@ def cut(wide: Any, shapes: Any) -> Any:
 
 def narrowed(program: Program, narrow: Program, lane: Any) -> Any:
     """What of a lane a program of smaller sizes needs: the leading corners of its arrays."""
-    _, weights, statistics = abstract_model(narrow)
+    model = abstract_model(narrow)
 
     def smaller(leaf: Array) -> Array:
         is_whole = _is_vector(program, leaf)
-        return joined(cut(parted(program, leaf), weights)) if is_whole else leaf
+        return joined(cut(parted(program, leaf), model.params)) if is_whole else leaf
 
     return lane._replace(
         params=smaller(lane.params),
-        statistics=cut(lane.statistics, statistics),
+        variables=cut(lane.variables, model.variables),
         optimizer=jax.tree.map(smaller, lane.optimizer),
     )
 
@@ -91,7 +91,7 @@ def widened(program: Program, narrow: Program, lane: Any, small: Any) -> Any:
 
     return small._replace(
         params=larger(lane.params, small.params),
-        statistics=jax.tree.map(corner, lane.statistics, small.statistics),
+        variables=jax.tree.map(corner, lane.variables, small.variables),
         optimizer=jax.tree.map(larger, lane.optimizer, small.optimizer),
     )
 
@@ -112,4 +112,4 @@ def _corner(small: Any) -> tuple[slice, ...]:
 
 
 def _shapes(program: Program) -> list[Any]:
-    return jax.tree.leaves(abstract_model(program)[1])
+    return jax.tree.leaves(abstract_model(program).params)

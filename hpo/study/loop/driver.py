@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from hpo.engine.pools.occupant import Report as EpochReport
 from hpo.engine.programs.plans import Plans
-from hpo.engine.training.lane import Lane, abstract_lane
+from hpo.engine.training.lane import Lane
+from hpo.engine.training.task import task_of
 from hpo.engine.training.tasks import is_finite
 from hpo.study.executors.local import (
     Clear,
@@ -233,7 +234,7 @@ class Driver:
         checkpoints = self._journal.state.checkpoints
         checkpoint = checkpoints.get((self._replicas.trial_of(job.trial), replica))
         if job.from_epoch > 0 or checkpoint is not None:
-            lane = self._states.find(job.trial, abstract_lane(work.program), checkpoint)
+            lane = self._states.find(job.trial, task_of(work.program).shapes(), checkpoint)
         epoch = 0 if lane is None else int(lane.step) // work.steps
         self._lanes.sit(pool, index, Seat(job.trial, epoch, job.to_epoch))
         training, timed = replica_training(work.training, replica), self._costing.is_timed

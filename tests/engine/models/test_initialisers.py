@@ -12,7 +12,7 @@ import pytest
 from hpo.data.dataset import DataSet
 from hpo.engine.models.initialisers import INITIALISERS, initial_params
 from hpo.engine.program import split
-from hpo.engine.training.lane import initial_lane
+from hpo.engine.training.supervised import initial_lane
 from hpo.engine.training.weights import parted
 from hpo.spec.sections.model import Init
 from tests.engine.samples import a_training

@@ -19,7 +19,7 @@ from hpo.engine.pools.streaming import Course, Placement, Stream, data_bytes, pl
 from hpo.engine.program import split
 from hpo.engine.programs.compiler import Compiler
 from hpo.engine.programs.plans import Plan, Plans
-from hpo.engine.training.lane import host_rows
+from hpo.engine.training.batches import host_rows
 from hpo.engine.training.random_streams import batches
 from hpo.errors import DeviceError
 from hpo.spec.experiment import Training
@@ -38,7 +38,7 @@ _DEVICE = local_devices("cpu")[0]
 @pytest.fixture(autouse=True)
 def _cut_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred validation rows are 17 parts of evaluation, the last one not full."""
-    monkeypatch.setattr("hpo.engine.training.lane._EVALUATION_ROWS", 6)
+    monkeypatch.setattr("hpo.engine.training.batches._EVALUATION_ROWS", 6)
 
 
 def _trials(count: int, budget: Any = _BUDGET) -> list[Training]:
@@ -140,9 +140,12 @@ def test_a_chunk_holds_the_rows_of_the_epochs_own_order(parts: int) -> None:
     seen: list[np.ndarray] = []
     while course.step < course.to_step:
         counts = stream.limit([None, course])
-        data, slots = stream.inputs([None, course], counts, 24)
+        data, feed = stream.inputs([None, course], counts, 24)
+        slots = feed["rows"]
         at = course.step % steps * parts
-        seen += [np.asarray(data.x)[slot] for slot in slots[1, at : at + int(counts[1]) * parts]]
+        seen += [
+            np.asarray(data.train["x"])[slot] for slot in slots[1, at : at + int(counts[1]) * parts]
+        ]
         course = course._replace(step=course.step + int(counts[1]))
     order = np.concatenate([batches(3, epoch, 96, micro * parts) for epoch in (0, 1)])
     np.testing.assert_array_equal(np.concatenate(seen), _DATA.train.x[order.reshape(-1)])
@@ -190,5 +193,5 @@ def test_data_within_the_budget_lie_on_the_device_whole() -> None:
     assert place(_DATA, _BATCH, 1, data_bytes(_DATA)) == Placement(None, None)
     assert place(_DATA, _BATCH, 1, None) == Placement(None, None)
     assert data_bytes(_DATA) == sum(
-        a.nbytes for a in (_DATA.train.x, _DATA.train.y, *host_rows(_DATA.validation))
+        a.nbytes for a in (_DATA.train.x, _DATA.train.y, *host_rows(_DATA.validation).values())
     )

@@ -8,7 +8,7 @@ from hpo.engine.programs.footprint import (
     latency_ms,
     own_program,
 )
-from hpo.engine.training.lane import initial_lane
+from hpo.engine.training.supervised import initial_lane
 from hpo.engine.training.weights import weight_count
 from hpo.spec.experiment import Training
 from tests.engine.samples import tiny_data

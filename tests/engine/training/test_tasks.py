@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hpo.data.dataset import DataSet, Split
 from hpo.data.transform import FittedTransform
 from hpo.engine.program import split
-from hpo.engine.training.lane import evaluate, host_rows, initial_lane
+from hpo.engine.training.batches import host_rows
+from hpo.engine.training.supervised import Supervised, initial_lane
 from hpo.engine.training.tasks import is_finite, metric_sums, metrics
 from hpo.engine.training.weights import parted
 from tests.engine.samples import ROWS, a_split, a_training
@@ -21,8 +22,8 @@ _MEAN, _STD = 100.0, 7.0
 
 
 def _sums(data: DataSet, outputs: np.ndarray, part: Split) -> np.ndarray:
-    weights = np.ones(len(part), np.float32)
-    return np.asarray(metric_sums(data.task, outputs, part.y, weights))
+    batch = {"y": part.y, "weight": np.ones(len(part), np.float32)}
+    return np.asarray(metric_sums(data.task, outputs, batch))
 
 
 def _regression(rows: int, seed: int = 0) -> tuple[DataSet, np.ndarray]:
@@ -95,11 +96,11 @@ def test_chunks_hold_every_row_in_order_and_little_else(size: int) -> None:
     x = np.arange(2.0 * size, dtype=np.float32).reshape(size, 2)
     part = Split({"x": x, "y": np.arange(size)})
     rows = host_rows(part)
-    chunks, length = rows.y.shape
-    counted = rows.weights.reshape(-1) == 1
-    np.testing.assert_array_equal(rows.x.reshape(-1, 2)[counted], part.x)
-    np.testing.assert_array_equal(rows.y.reshape(-1)[counted], part.y)
-    assert rows.weights.sum() == size
+    chunks, length = rows["y"].shape
+    counted = rows["weight"].reshape(-1) == 1
+    np.testing.assert_array_equal(rows["x"].reshape(-1, 2)[counted], part.x)
+    np.testing.assert_array_equal(rows["y"].reshape(-1)[counted], part.y)
+    assert rows["weight"].sum() == size
     assert length <= 512
     assert chunks * length - size < chunks
 
@@ -115,7 +116,7 @@ def test_padding_rows_weigh_nothing(padding: int, seed: int) -> None:
     kept = slice(30 - padding)
     expected = (outputs[kept, 0] - part.y[kept]).astype(np.float64)
     np.testing.assert_allclose(
-        metric_sums("regression", other.astype(np.float32), part.y, weights),
+        metric_sums("regression", other.astype(np.float32), {"y": part.y, "weight": weights}),
         [np.square(expected).sum(), np.abs(expected).sum()],
         rtol=1e-4,
     )
@@ -129,13 +130,13 @@ def test_an_evaluation_in_chunks_is_that_of_the_whole_split(size: int) -> None:
     training = a_training(model={"name": "mlp", "widths": [4]})
     program, knobs = split(training, data, "cpu")
     lane = initial_lane(program, training)
-    sums = jax.jit(evaluate, static_argnums=0)(program, knobs, lane, host_rows(validation))
+    tally = jax.jit(Supervised(program).evaluate)(knobs, lane, host_rows(validation))
 
     weights = parted(program, lane.params)
     hidden = np.maximum(validation.x @ weights["linears"][0]["kernel"], 0)
     odds = np.exp(hidden @ weights["head"]["kernel"])  # biases start at zero
     probabilities = odds / odds.sum(1, keepdims=True)
     expected = sklearn.metrics.log_loss(validation.y, probabilities, labels=[0, 1, 2])
-    assert metrics(data, validation, np.asarray(sums)) == pytest.approx(
+    assert metrics(data, validation, np.asarray(tally.sums)) == pytest.approx(
         {"loss": expected, "accuracy": (odds.argmax(1) == validation.y).mean()}, rel=1e-4
     )

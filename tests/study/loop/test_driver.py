@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hpo.engine.pools.occupant import Report
 from hpo.engine.program import Program, split
 from hpo.engine.programs.plans import Plan, Plans
-from hpo.engine.training.lane import initial_lane
+from hpo.engine.training.supervised import initial_lane
 from hpo.search.samplers.random import RandomSearch
 from hpo.search.schedulers.registry import make_scheduler
 from hpo.space import Choice, Dimension, Float, SearchSpace

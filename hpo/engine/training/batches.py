@@ -1,0 +1,84 @@
+"""Batches: a data set as named arrays on the host and on the device, and how rows become a batch.
+
+A batch is a mapping of arrays whose first axis is its rows: `x`, `y`, and `weight` where rows weigh
+differently. What a task reads of it is the task's own business.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import jax
+import numpy as np
+from jaxtyping import Array, Int
+
+from hpo.data.dataset import DataSet, Split
+
+# Rows of one evaluation step: few enough for the activations of a convolution to stay in cache.
+_EVALUATION_ROWS = 512
+
+# Arrays live on a device while they are used and on the host before.
+if TYPE_CHECKING:
+    AnyArray: TypeAlias = Any
+else:
+    AnyArray = jax.Array | np.ndarray
+
+Batch: TypeAlias = Mapping[str, Any]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class DeviceData:
+    """The data set as a program takes it: whole, or a chunk of its micro-batches.
+
+    `train` holds arrays `[N, ...]`, or `[slots, rows, ...]` where `is_chunked`. `validation` holds
+    arrays `[chunks, rows, ...]`; it is None where the split is streamed, and `piece` then has the
+    shapes in which its rows come.
+    """
+
+    train: Batch
+    validation: Batch | None
+    piece: Batch | None = None
+    is_chunked: bool = field(default=False, metadata={"static": True})
+
+    def without_piece(self) -> DeviceData:
+        """The arrays that a round is given."""
+        return replace(self, piece=None)
+
+
+def gather(arrays: Batch, rows: Int[Array, "..."]) -> dict[str, Any]:
+    """The batch of these rows, or, from a chunk, the micro-batch in that slot."""
+    return {name: array[rows] for name, array in arrays.items()}
+
+
+def evaluation_parts(rows: int) -> int:
+    """The number of equal parts into which the rows of a split are cut for evaluation."""
+    return math.ceil(rows / _EVALUATION_ROWS)
+
+
+def host_rows(split: Split, start: int = 0, count: int | None = None) -> dict[str, np.ndarray]:
+    """`count` parts of a split from the one at `start`, or all, `[parts, rows, ...]`.
+
+    Rows that only fill up the last part have the weight 0, all others 1 or their own.
+    """
+    parts = evaluation_parts(len(split))
+    rows = math.ceil(len(split) / parts)
+    count = parts if count is None else count
+    some = slice(start * rows, (start + count) * rows)
+
+    def cut(array: np.ndarray) -> np.ndarray:
+        padding = count * rows - len(array)
+        padded = np.pad(array, [(0, padding)] + [(0, 0)] * (array.ndim - 1))
+        return padded.reshape(count, rows, *array.shape[1:])
+
+    arrays = {name: array[some] for name, array in split.arrays.items()}
+    arrays.setdefault("weight", np.ones(len(arrays["y"]), np.float32))
+    return {name: cut(array) for name, array in arrays.items()}
+
+
+def host_data(data: DataSet) -> DeviceData:
+    """The data set as a program takes it, still on the host."""
+    return DeviceData(dict(data.train.arrays), host_rows(data.validation))

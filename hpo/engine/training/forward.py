@@ -1,0 +1,40 @@
+"""The forward pass of a model: one function for training, evaluation and cost measurement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from hpo.engine.models.dropout import Dropout
+from hpo.engine.models.registry import PRECISIONS, abstract_model
+from hpo.engine.program import Program
+from hpo.engine.training.batches import Batch
+
+
+def forward(
+    program: Program,
+    spec: Any,
+    params: Any,
+    variables: Any,
+    batch: Batch,
+    dropout: Dropout | None = None,
+) -> tuple[Float[Array, "B ..."], Any]:
+    """The outputs of a program's model for a batch, and its variables afterwards.
+
+    `spec` is the model's, its knobs filled in. With `dropout` the model trains, without it answers.
+    """
+    graph = abstract_model(program).graph
+    model = nnx.merge(graph, params, variables)
+    x = cast(batch["x"], PRECISIONS[program.template.train.precision])
+    is_training = dropout is not None
+    outputs = model(x, spec, train=is_training, dropout=dropout or Dropout(0, None))
+    return outputs, nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.Param)))
+
+
+def cast(x: Array, dtype: Any) -> Array:
+    """`x` in the precision of the computation; tokens and other whole numbers as they are."""
+    # bfloat16 cannot tell whole numbers above 256 apart.
+    return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x

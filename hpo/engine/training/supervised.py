@@ -1,0 +1,272 @@
+"""Supervised training as a task: a model, a loss, an optimizer and a data set.
+
+Nothing here knows of other lanes; `lanes` maps these functions over the axis `L`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from hpo.data.dataset import DataSet, Split
+from hpo.engine.models.dropout import Dropout, mask_key
+from hpo.engine.models.initialisers import initial_params
+from hpo.engine.models.registry import abstract_model
+from hpo.engine.oneof import OneOf
+from hpo.engine.program import Filled, Program
+from hpo.engine.training.batches import Batch, DeviceData, gather
+from hpo.engine.training.forward import forward
+from hpo.engine.training.lane import Lane
+from hpo.engine.training.optimizers import descend, optimizer_state
+from hpo.engine.training.random_streams import batches, lane_key, weights_rng
+from hpo.engine.training.schedules import schedule_factor
+from hpo.engine.training.task import Epoch, Tally
+from hpo.engine.training.tasks import batch_loss, metric_sums, metrics, sum_count
+from hpo.engine.training.weights import (
+    cut,
+    joined,
+    narrowed,
+    padded,
+    parted,
+    weight_count,
+    widened,
+)
+from hpo.spec.experiment import Training
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """The supervised task of a program."""
+
+    program: Program
+
+    @property
+    def sums(self) -> int:
+        """M: the sums that the metrics of the targets' kind are computed from."""
+        return sum_count(self.program.task)
+
+    @property
+    def scores(self) -> int:
+        """S: no metric looks at single rows."""
+        return 0
+
+    def shapes(self) -> Any:
+        """The shapes of a lane.
+
+        Raises:
+            HpoError: for a model that cannot take the data's examples.
+        """
+        return abstract_lane(self.program)
+
+    def initial(self, training: Training) -> Lane:
+        """The lane of a trial before its first step; see `initial_lane`."""
+        return initial_lane(self.program, training)
+
+    def epoch(self, training: Training) -> Epoch:
+        """The size of a trial's epoch; a last partial batch is left out."""
+        size = training.data.batch_size
+        return Epoch(self.program.steps(size), self.program.parts(size), size)
+
+    def feed_shapes(self, *, is_chunked: bool) -> Mapping[str, jax.ShapeDtypeStruct]:
+        """`rows`: of each micro-batch its rows in the data set, or its slot in a chunk."""
+        parts, rows = self.program.order_shape
+        # In a chunk a micro-batch lies together, so one number says where it is.
+        shape = (parts,) if is_chunked else (parts, rows)
+        return {"rows": jax.ShapeDtypeStruct(shape, np.int32)}
+
+    def feed(self, training: Training, epoch: int) -> Mapping[str, np.ndarray]:
+        """`rows` of each micro-batch of an epoch; zeros after the last one."""
+        program, size = self.program, training.data.batch_size
+        order = np.zeros(program.order_shape, np.int32)
+        rows = _batches(training.train.seed, epoch, program.train_rows, size)
+        rows = rows.reshape(-1, program.micro_batch)
+        order[: len(rows)] = rows
+        return {"rows": order}
+
+    def steps(self, knobs: Float[Array, " K"]) -> Any:
+        """The steps of an epoch."""
+        return self.program.steps(self.program.fill(knobs).batch_size)
+
+    def train(
+        self,
+        knobs: Float[Array, " K"],
+        lane: Lane,
+        data: DeviceData,
+        feed: Batch,
+        count: Int[Array, ""],
+    ) -> Lane:
+        """The lane after `count` more steps; narrow models in arrays of their own size."""
+        program = self.program
+
+        def whole(lane: Lane) -> Lane:
+            return _train_steps(program, knobs, lane, data, feed, count)
+
+        def within(narrow: Program) -> Callable[[Lane], Lane]:
+            def train(lane: Lane) -> Lane:
+                small = narrowed(program, narrow, lane)
+                small = _train_steps(narrow, knobs, small, data, feed, count)
+                return widened(program, narrow, lane, small)
+
+            return train
+
+        if not program.bounds:
+            return whole(lane)
+        branches = [*(within(program.narrow(bound)) for bound in program.bounds), whole]
+        return lax.switch(program.place_of_size(knobs), branches, lane)
+
+    def evaluate(
+        self,
+        knobs: Float[Array, " K"],
+        lane: Lane,
+        rows: Batch,
+        sums: Float[Array, " M"] | None = None,
+    ) -> Tally:
+        """Sums of the metrics over the rows `[chunks, rows, ...]` of a split, added to `sums`."""
+        program, spec = self.program, self.program.fill(knobs).model
+        params, variables = judged(program, lane)
+
+        def add(sums: Array, batch: Batch) -> tuple[Array, None]:
+            outputs, _ = forward(program, spec, params, variables, batch)
+            return sums + metric_sums(program.task, outputs, batch), None
+
+        sums = jnp.zeros((self.sums,), jnp.float32) if sums is None else sums
+        if rows["y"].shape[0] == 1:
+            return Tally(add(sums, jax.tree.map(lambda a: a[0], rows))[0])
+        # One part after the other, so that the sum is the same bit for bit if they come in pieces.
+        return Tally(lax.scan(add, sums, rows)[0])
+
+    def metrics(
+        self, data: DataSet, split: Split, sums: np.ndarray, scores: np.ndarray | None
+    ) -> dict[str, float]:
+        """The metrics of the targets' kind, in the target's own unit."""
+        return metrics(data, split, sums)
+
+
+def judged(program: Program, lane: Lane) -> tuple[Any, Any]:
+    """The weights, as a tree, and the variables by which a lane is evaluated and exported."""
+    return parted(program, lane.params), lane.variables
+
+
+def initial_lane(program: Program, training: Training) -> Lane:
+    """The lane of a trial before its first step, as NumPy arrays.
+
+    Raises:
+        HpoError: for a model that cannot take the data's examples.
+    """
+    seed, stream = training.train.seed, training.train.stream
+    own, whole = abstract_model(program.of_its_own(training)), abstract_model(program)
+
+    def made(own_shapes: Any, shapes: Any) -> Any:
+        rng = weights_rng(seed, stream)
+        return padded(initial_params(own_shapes, training.model.init, rng, own.leaves), shapes)
+
+    state = abstract_lane(program).optimizer
+    return Lane(
+        params=joined(made(own.params, whole.params)),
+        variables=made(own.variables, whole.variables),
+        # Every optimizer of the registry starts from zeros, which a test holds it to.
+        optimizer=jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state),
+        key=lane_key(seed, stream),
+        step=np.zeros((), np.int32),
+        loss_sum=np.zeros((), np.float32),
+    )
+
+
+def own_weights(program: Program, training: Training, lane: Lane) -> tuple[Any, Any]:
+    """A trial's weights and variables in the shapes that it would have in a program of its own."""
+    own = abstract_model(program.of_its_own(training))
+    params, variables = judged(program, lane)
+    return cut(params, own.params), cut(variables, own.variables)
+
+
+@lru_cache(maxsize=256)
+def abstract_lane(program: Program) -> Lane:
+    """The shapes of a program's lanes, for what must be known before anything takes memory.
+
+    Raises:
+        HpoError: for a model that cannot take the data's examples.
+    """
+    params = jax.ShapeDtypeStruct((weight_count(program),), np.float32)
+    optimizer = optimizer_state(program.optimizer, params)
+    key = jax.ShapeDtypeStruct((2,), np.uint32)
+    step, loss_sum = (jax.ShapeDtypeStruct((), dtype) for dtype in (np.int32, np.float32))
+    return Lane(params, abstract_model(program).variables, optimizer, key, step, loss_sum)
+
+
+def _train_steps(
+    program: Program, knobs: Array, lane: Lane, data: DeviceData, feed: Batch, count: Array
+) -> Lane:
+    spec = program.fill(knobs)
+    steps = program.steps(spec.batch_size)
+
+    def step(_: int, lane: Lane) -> Lane:
+        position = lane.step % steps
+
+        def gradient(params: Array) -> tuple[Array, Any, Array]:
+            return _gradient(program, spec, params, lane, data, feed, position)
+
+        loss, variables, gradients = gradient(lane.params)
+        rate = spec.learning_rate * schedule_factor(spec.schedule, lane.step, spec.epochs * steps)
+        params, state = descend(spec.optimizer, gradients, lane.optimizer, lane.params, rate)
+        return Lane(
+            params=params,
+            variables=variables,
+            optimizer=state,
+            key=lane.key,
+            step=lane.step + 1,
+            loss_sum=jnp.where(position == 0, 0.0, lane.loss_sum) + loss,
+        )
+
+    return lax.fori_loop(0, count, step, lane)
+
+
+def _gradient(
+    program: Program,
+    spec: Filled,
+    params: Float[Array, " P"],
+    lane: Lane,
+    data: DeviceData,
+    feed: Batch,
+    position: Array,
+) -> tuple[Array, Any, Float[Array, " P"]]:
+    """Loss, variables and gradients at `params` for the batch at a position of the epoch."""
+
+    def loss_of(weights: Any, dropout: Dropout, batch: Batch) -> tuple[Array, Any]:
+        outputs, changed = forward(program, spec.model, weights, lane.variables, batch, dropout)
+        return batch_loss(program.task, outputs, batch), changed
+
+    def part(weights: Any, number: Any) -> tuple[tuple[Array, Any], Any]:
+        """Loss, variables and gradients of a micro-batch."""
+        rows = feed["rows"][position * program.parts(spec.batch_size) + number]
+        key = mask_key(lane.key, lane.step)
+        dropout = Dropout(spec.model.dropout, key, first_row=number * program.micro_batch)
+        batch = gather(data.train, rows)
+        return jax.value_and_grad(loss_of, has_aux=True)(weights, dropout, batch)
+
+    tree = parted(program, params)
+    if not isinstance(spec.batch_size, OneOf):
+        (loss, variables), gradients = part(tree, 0)
+        return loss, variables, joined(gradients)
+
+    def add(number: Any, sums: tuple[Array, Any]) -> tuple[Array, Any]:
+        (loss, _), gradients = part(tree, number)
+        return jax.tree.map(jnp.add, sums, (loss, gradients))
+
+    # Micro-batches count alike.
+    parts = program.parts(spec.batch_size)
+    zeros = jax.tree.map(jnp.zeros_like, (lane.loss_sum, tree))
+    loss, gradients = lax.fori_loop(0, parts, add, zeros)
+    return loss / parts, lane.variables, joined(gradients) / parts
+
+
+@lru_cache(maxsize=64)
+def _batches(seed: int, epoch: int, rows: int, batch_size: int) -> np.ndarray:
+    return batches(seed, epoch, rows, batch_size)
