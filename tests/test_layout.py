@@ -41,6 +41,7 @@ ORDER = (
     "cli",
     "report",
     "study",
+    "trained",
     "search",
     "engine",
     "data",
@@ -170,6 +171,17 @@ def test_a_part_leaves_to_others_what_is_theirs(part):
 def test_a_module_is_one_idea_of_at_most_500_lines():
     lengths = {str(module): len((ROOT / module).read_text().splitlines()) for module in MODULES}
     assert {module: lines for module, lines in lengths.items() if lines > 500} == {}
+
+
+def test_no_function_is_longer_than_60_lines():
+    long = {
+        f"{module}:{node.lineno}: {node.name}": lines
+        for module in MODULES
+        for node in ast.walk(ast.parse((ROOT / module).read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := (node.end_lineno or 0) - node.lineno + 1) > 60
+    }
+    assert long == {}
 
 
 def test_a_room_holds_at_most_14_modules():

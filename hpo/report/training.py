@@ -18,10 +18,10 @@ from rich.text import Text
 from hpo.report.sparkline import sparkline
 from hpo.report.wording import clock_text, number_text, seconds_text
 from hpo.spec.words import count_text
+from hpo.trained.save import Trained
 
 if TYPE_CHECKING:
     from hpo.engine.pools.occupant import Report  # imports JAX
-    from hpo.study.train import Trained
 
 _LINE_SECONDS = 10.0
 

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from hpo.engine.pools.occupant import Report
 from hpo.report.training import EpochDisplay, trained_view
-from hpo.study.train import Trained
+from hpo.trained.save import Trained
 
 
 def test_the_metrics_of_each_split_are_told():
@@ -33,7 +33,8 @@ def test_the_deviation_among_seeds_is_told():
     }
     metrics = {"validation": {"loss": 1.5}, "test": None}
     console = Console(file=StringIO(), width=80)
-    trained = Trained(metrics, (Report(0, 1, {"loss": 1.5}),), 2.5, by_seed)
+    deviations = {"validation": {"loss": 0.5}, "test": None}
+    trained = Trained(metrics, (Report(0, 1, {"loss": 1.5}),), 2.5, by_seed, deviations)
     console.print(trained_view("digits", trained, Path("model")))
     lines = [line.split() for line in console.file.getvalue().splitlines()]
     assert ["validation", "1.5000"] in lines

@@ -22,7 +22,8 @@ from hpo.study.run import run_study
 from hpo.study.signals import StopRequest
 from hpo.study.storage.tables import Storage
 from hpo.study.surroundings import Surroundings
-from hpo.study.train import Trained, train_to_folder
+from hpo.study.train import train_to_folder
+from hpo.trained.save import Trained
 from hpo.trial import TrialState
 
 DOCUMENT: dict[str, Any] = {

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,39 @@ class _Row:
     epochs: int = 0
     label: str | None = None
     exploited: int = 0  # the epoch after which its parameters last changed
+
+
+@dataclass
+class _Changes:
+    """Rows to write: they are gathered trial by trial and written table by table.
+
+    `unlabelled` are the ids of trials that lose their `hpo:state`, `reopened` those of trials that
+    had ended and train again.
+    """
+
+    reports: list[Any] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+    attributes: list[Any] = field(default_factory=list)
+    constraints: list[Any] = field(default_factory=list)
+    updates: list[Any] = field(default_factory=list)
+    unlabelled: list[int] = field(default_factory=list)
+    reopened: list[int] = field(default_factory=list)
+
+    def write(self, connection: sa.Connection, models: Any) -> None:
+        """Write all of them; old rows are deleted before new ones take their places."""
+        attributes = models.TrialUserAttributeModel.__table__
+        values, trials = models.TrialValueModel.__table__, models.TrialModel.__table__
+        for trial_id in self.unlabelled:
+            _forget_attribute(connection, attributes, trial_id, "hpo:state")
+        for trial_id in self.reopened:
+            connection.execute(sa.delete(values).where(values.c.trial_id == trial_id))
+            _forget_attribute(connection, attributes, trial_id, "hpo:metrics")
+        by_id = trials.c.trial_id == sa.bindparam("id")
+        _many(connection, sa.insert(models.TrialIntermediateValueModel.__table__), self.reports)
+        _many(connection, sa.insert(values), self.values)
+        _many(connection, sa.insert(attributes), self.attributes)
+        _many(connection, sa.insert(models.TrialSystemAttributeModel.__table__), self.constraints)
+        _many(connection, sa.update(trials).where(by_id), self.updates)
 
 
 class OptunaTables:
@@ -158,7 +191,6 @@ class OptunaTables:
 
     def _write_trials(self, connection: sa.Connection, numbers: Iterable[int]) -> None:
         """Brings the rows of these trials level with the state."""
-        models = self._models
         is_final = self._state.stop is not None and self._state.stop.is_final
         standings = [
             standing_of(self._state, number, is_final=is_final) for number in sorted(numbers)
@@ -166,73 +198,59 @@ class OptunaTables:
         new = [standing for standing in standings if standing.trial.number not in self._rows]
         self._insert_trials(connection, new)
         self._follow_exploits(connection, standings)
-        kind = models.TrialIntermediateValueModel
-        reports, updates, values, attributes = [], [], [], []
-        constraints, unlabelled, reopened = [], [], []
+        changes = _Changes()
         for standing in standings:
-            number = standing.trial.number
-            row, metrics = self._rows[number], self._state.metrics[number]
-            for epoch in range(row.epochs + 1, len(metrics) + 1):
-                value, finiteness = kind.intermediate_value_to_stored_repr(
-                    metrics[epoch - 1][self._metric]
-                )
-                reports.append(
-                    {
-                        "trial_id": row.trial_id,
-                        "step": epoch,
-                        "intermediate_value": value,
-                        "intermediate_value_type": finiteness,
-                    }
-                )
-            row.epochs = len(metrics)
-            if row.label != standing.label:
-                if row.label is not None:
-                    unlabelled.append(row.trial_id)
-                if standing.label is not None:
-                    attributes.append(_attribute(row.trial_id, "hpo:state", standing.label))
-                row.label = standing.label
-            if row.state != standing.state:
-                if row.state in ("COMPLETE", "PRUNED", "FAIL"):
-                    reopened.append(row.trial_id)
-                for objective, value in enumerate(standing.values):
-                    values.append(
-                        {
-                            "trial_id": row.trial_id,
-                            "objective": objective,
-                            "value": value,
-                            "value_type": models.TrialValueModel.TrialValueType.FINITE,
-                        }
-                    )
-                for name, excess in standing.constraints.items():
-                    constraints.append(_attribute(row.trial_id, f"constraints:{name}", excess))
-                if standing.metrics:
-                    attributes.append(_attribute(row.trial_id, "hpo:metrics", standing.metrics))
-                updates.append(
-                    {
-                        "id": row.trial_id,
-                        "state": optuna_state(standing.state),
-                        "datetime_complete": standing.ended,
-                    }
-                )
-                row.state = standing.state
-        user_attributes = models.TrialUserAttributeModel.__table__
-        trial_values = models.TrialValueModel.__table__
-        for trial_id in unlabelled:
-            old = (user_attributes.c.trial_id == trial_id) & (user_attributes.c.key == "hpo:state")
-            connection.execute(sa.delete(user_attributes).where(old))
-        for trial_id in reopened:
-            connection.execute(sa.delete(trial_values).where(trial_values.c.trial_id == trial_id))
-            old = (user_attributes.c.trial_id == trial_id) & (
-                user_attributes.c.key == "hpo:metrics"
+            row = self._rows[standing.trial.number]
+            self._follow_reports(changes, row, self._state.metrics[standing.trial.number])
+            _follow_label(changes, row, standing)
+            self._follow_state(changes, row, standing)
+        changes.write(connection, self._models)
+
+    def _follow_reports(
+        self, changes: _Changes, row: _Row, metrics: Sequence[Mapping[str, float]]
+    ) -> None:
+        kind = self._models.TrialIntermediateValueModel
+        for epoch in range(row.epochs + 1, len(metrics) + 1):
+            value, finiteness = kind.intermediate_value_to_stored_repr(
+                metrics[epoch - 1][self._metric]
             )
-            connection.execute(sa.delete(user_attributes).where(old))
-        trials = models.TrialModel.__table__
-        by_id = trials.c.trial_id == sa.bindparam("id")
-        _many(connection, sa.insert(kind.__table__), reports)
-        _many(connection, sa.insert(trial_values), values)
-        _many(connection, sa.insert(user_attributes), attributes)
-        _many(connection, sa.insert(models.TrialSystemAttributeModel.__table__), constraints)
-        _many(connection, sa.update(trials).where(by_id), updates)
+            changes.reports.append(
+                {
+                    "trial_id": row.trial_id,
+                    "step": epoch,
+                    "intermediate_value": value,
+                    "intermediate_value_type": finiteness,
+                }
+            )
+        row.epochs = len(metrics)
+
+    def _follow_state(self, changes: _Changes, row: _Row, standing: Standing) -> None:
+        if row.state == standing.state:
+            return
+        if row.state in ("COMPLETE", "PRUNED", "FAIL"):
+            changes.reopened.append(row.trial_id)
+        finite = self._models.TrialValueModel.TrialValueType.FINITE
+        for objective, value in enumerate(standing.values):
+            changes.values.append(
+                {
+                    "trial_id": row.trial_id,
+                    "objective": objective,
+                    "value": value,
+                    "value_type": finite,
+                }
+            )
+        for name, excess in standing.constraints.items():
+            changes.constraints.append(_attribute(row.trial_id, f"constraints:{name}", excess))
+        if standing.metrics:
+            changes.attributes.append(_attribute(row.trial_id, "hpo:metrics", standing.metrics))
+        changes.updates.append(
+            {
+                "id": row.trial_id,
+                "state": optuna_state(standing.state),
+                "datetime_complete": standing.ended,
+            }
+        )
+        row.state = standing.state
 
     def _insert_trials(self, connection: sa.Connection, standings: Sequence[Standing]) -> None:
         models = self._models
@@ -264,9 +282,8 @@ class OptunaTables:
         ]
         for standing in changed:
             row, lineage = self._rows[standing.trial.number], standing.lineage
-            old = attributes.c.trial_id == row.trial_id, attributes.c.key == "hpo:lineage"
             connection.execute(sa.delete(hparams).where(hparams.c.trial_id == row.trial_id))
-            connection.execute(sa.delete(attributes).where(*old))
+            _forget_attribute(connection, attributes, row.trial_id, "hpo:lineage")
             new = _attribute(row.trial_id, "hpo:lineage", [asdict(part) for part in lineage])
             connection.execute(sa.insert(attributes).values(new))
             row.exploited = standing.trial.exploited
@@ -384,6 +401,23 @@ def _create_tables(connection: sa.Connection) -> None:
     )
     stamps.create(connection)
     connection.execute(sa.insert(stamps).values(version_num=ALEMBIC_HEAD))
+
+
+def _follow_label(changes: _Changes, row: _Row, standing: Standing) -> None:
+    if row.label == standing.label:
+        return
+    if row.label is not None:
+        changes.unlabelled.append(row.trial_id)
+    if standing.label is not None:
+        changes.attributes.append(_attribute(row.trial_id, "hpo:state", standing.label))
+    row.label = standing.label
+
+
+def _forget_attribute(
+    connection: sa.Connection, attributes: sa.Table, trial_id: int, key: str
+) -> None:
+    old = attributes.c.trial_id == trial_id, attributes.c.key == key
+    connection.execute(sa.delete(attributes).where(*old))
 
 
 def _attribute(trial_id: int, key: str, value: object) -> dict[str, object]:

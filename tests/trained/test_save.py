@@ -1,0 +1,84 @@
+"""The folder of a trained model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import orbax.checkpoint as orbax
+import pytest
+
+from hpo.engine.pools.occupant import Report
+from hpo.errors import HpoError
+from hpo.spec.load import experiment_from_document, load_experiment
+from hpo.trained.save import Trained, check_free, save_trained
+from tests.documents import SMALL
+
+
+def weights(value):
+    return {"params": {"kernel": np.full(2, value, np.float32)}, "variables": {}}
+
+
+def saved(folder, by_seed=(0,), loss=0.5):
+    experiment = experiment_from_document(SMALL, Path())
+    splits = {seed: {"validation": {"loss": loss + seed}, "test": None} for seed in by_seed}
+    trained = Trained(
+        {"validation": {"loss": loss}, "test": None},
+        (Report(0, 1, {"loss": 1.0}), Report(0, 2, {"loss": loss})),
+        1.23456,
+        splits,
+        {"validation": {"loss": 0.5}, "test": None},
+    )
+    save_trained(
+        folder, experiment, {seed: weights(seed) for seed in by_seed}, trained, {"device": "cpu"}
+    )
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_a_folder_holds_weights_metrics_and_a_spec_that_loads(tmp_path):
+    document = saved(tmp_path / "model")
+
+    assert document == {
+        "name": SMALL["name"],
+        "metrics": {"validation": {"loss": 0.5}, "test": None},
+        "epochs": 2,
+        "seconds": 1.235,
+        "curve": [{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": 0.5}],
+        "provenance": {"device": "cpu"},
+    }
+    assert load_experiment(tmp_path / "model" / "spec.yaml").name == SMALL["name"]
+    with orbax.StandardCheckpointer() as checkpointer:
+        found = checkpointer.restore(tmp_path / "model" / "weights")
+    assert found["params"]["kernel"].tolist() == [0.0, 0.0]
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_several_seeds_have_weights_and_metrics_of_their_own(tmp_path):
+    document = saved(tmp_path / "model", by_seed=(3, 4))
+
+    assert document["deviations"] == {"validation": {"loss": 0.5}, "test": None}
+    assert document["seeds"]["4"] == {"validation": {"loss": 4.5}, "test": None}
+    with orbax.StandardCheckpointer() as checkpointer:
+        found = checkpointer.restore(tmp_path / "model" / "weights" / "seed-4")
+    assert found["params"]["kernel"].tolist() == [4.0, 4.0]
+
+
+def test_a_metric_that_is_not_finite_is_null(tmp_path):
+    assert saved(tmp_path / "model", loss=np.nan)["curve"][-1] == {"epoch": 2, "loss": None}
+
+
+def test_only_a_free_folder_or_a_trained_model_is_written_to(tmp_path):
+    check_free(tmp_path / "new", replace=False)
+    (tmp_path / "empty").mkdir()
+    check_free(tmp_path / "empty", replace=False)
+    saved(tmp_path / "model")
+    check_free(tmp_path / "model", replace=True)
+    with pytest.raises(HpoError, match=r"holds a trained model: .*--force"):
+        check_free(tmp_path / "model", replace=False)
+
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HpoError, match="is a file"):
+        check_free(tmp_path / "file", replace=True)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "todo.txt").write_text("")
+    with pytest.raises(HpoError, match="holds other files"):
+        check_free(tmp_path / "notes", replace=True)
