@@ -26,7 +26,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from hpo.search.proposals.stack import SAMPLERS, make_sampler
+from hpo.registry import SAMPLERS
+from hpo.search.proposals.stack import make_sampler
 from hpo.search.sampler import Sampler, Setting
 from hpo.space import Choice, Dimension, Float, Int, SearchSpace
 from hpo.spec.schema import variants_of
@@ -214,7 +215,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = [name for name in ("auto", *SAMPLERS) if name != "bayesian"]  # which is gp
+    names = [name for name in SAMPLERS if name != "bayesian"]  # which is gp
     parser.add_argument("--samplers", nargs="+", choices=names, default=names)
     parser.add_argument("--trials", nargs="+", type=int, default=[100, 1000, 5000])
     parser.add_argument("--plain", nargs="*", type=int, default=[100, 300])

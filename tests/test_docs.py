@@ -12,15 +12,9 @@ import yaml
 
 from hpo.cli.app import app
 from hpo.data.download import DOWNLOADS
-from hpo.engine.models.registry import MODELS
-from hpo.search.proposals.stack import SAMPLERS
-from hpo.search.schedulers.registry import SCHEDULERS
-from hpo.spec.experiment import Training
+from hpo.registry import DATASETS, MODELS, OPTIMIZERS, SAMPLERS, SCHEDULERS, SCHEDULES
 from hpo.spec.file.include import packaged_folder
 from hpo.spec.load import load_experiment, require_search
-from hpo.spec.schema import variants_of
-from hpo.spec.sections.data import NAMED_DATASETS
-from hpo.spec.sections.optimizer import Sgd
 from tests.checkout import ROOT, files
 
 DOCUMENTS = [path for path in files() if path.suffix == ".md"]
@@ -126,12 +120,12 @@ def test_every_spec_of_the_readme_is_valid(tmp_path):
 @pytest.mark.parametrize(
     ("heading", "names"),
     [
-        ("sampler", {"auto", *SAMPLERS}),
+        ("sampler", SAMPLERS),
         ("scheduler", SCHEDULERS),
         ("model", MODELS),
-        ("optimizer", variants_of(Training, "optimizer").specs),
-        ("schedule", variants_of(Sgd, "schedule").specs),
-        ("data set", NAMED_DATASETS | DOWNLOADS),
+        ("optimizer", OPTIMIZERS),
+        ("schedule", SCHEDULES),
+        ("data set", {**DATASETS, **DOWNLOADS}),
     ],
 )
 def test_the_tables_of_the_readme_list_what_there_is(heading, names):

@@ -16,17 +16,13 @@ from typing import get_args
 import pytest
 
 from hpo.data.download import DOWNLOADS
-from hpo.data.load import BUNDLED, FOLDERS
 from hpo.engine.models.initialisers import INITIALISERS
 from hpo.engine.models.layers import ACTIVATIONS
-from hpo.engine.models.registry import MODELS, PRECISIONS
-from hpo.engine.training.optimizers import OPTIMIZERS
-from hpo.engine.training.schedules import SCHEDULES
-from hpo.search.proposals.stack import SAMPLERS
-from hpo.search.schedulers.registry import SCHEDULERS
+from hpo.engine.models.registry import PRECISIONS
+from hpo.registry import DATASETS, REGISTRIES, SCHEDULES, load
 from hpo.spec.experiment import Training, TrainSpec
 from hpo.spec.schema import variants_of
-from hpo.spec.sections.data import NAMED_DATASETS
+from hpo.spec.sections.data import DataSpec, Task
 from hpo.spec.sections.model import Activation, Init
 from hpo.spec.sections.optimizer import Sgd
 from hpo.spec.sections.search import SearchSpec
@@ -49,6 +45,7 @@ ORDER = (
     "space",
     "distributions",
     "trial",
+    "registry",
     "errors",
 )
 APART = {frozenset({"search", "engine"})}
@@ -60,6 +57,15 @@ ROOMS = {
     "search": ("proposals", "samplers", "schedulers", "results"),
     "spec": ("space", "file", "sections"),
     "study": ("loop", "executors", "storage", "log"),
+}
+# The field of a spec that holds the specs of a registry; data sets and metrics have none.
+HELD_BY = {
+    "model": (Training, "model"),
+    "optimizer": (Training, "optimizer"),
+    "schedule": (Sgd, "schedule"),
+    "sampler": (SearchSpec, "sampler"),
+    "scheduler": (SearchSpec, "scheduler"),
+    "reader": (DataSpec, "dataset"),
 }
 # What a part may never import, because another part stands for it.
 FOREIGN = {
@@ -214,46 +220,39 @@ def test_the_top_level_holds_what_the_plan_allows():
     }
 
 
-def named(spec, field):
-    """The names that a field of a spec may choose from."""
-    return set(variants_of(spec, field).specs)
-
-
-def classes(spec, field):
-    """The spec classes that a field may hold."""
-    return set(variants_of(spec, field).specs.values())
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, found in REGISTRIES.items() for name in found]
+)
+def test_every_entry_of_a_registry_has_its_spec_and_its_functions(kind, name):
+    entry = REGISTRIES[kind][name]
+    field = HELD_BY.get(kind)
+    assert (field is None) == (entry.spec == "")
+    if field is not None:
+        assert variants_of(*field).specs[name] is load(entry.spec)
+    for reference in filter(None, (entry.function, entry.size, entry.files)):
+        assert callable(load(reference))
+    assert set(entry.tasks) <= set(get_args(Task))
 
 
 @pytest.mark.parametrize(
-    ("registry", "specs"),
+    ("functions", "names"),
     [
-        pytest.param(set(MODELS), named(Training, "model"), id="models"),
-        pytest.param(set(OPTIMIZERS), classes(Training, "optimizer"), id="optimizers"),
-        pytest.param(set(SCHEDULES), classes(Sgd, "schedule"), id="schedules"),
-        pytest.param({"auto", *SAMPLERS}, named(SearchSpec, "sampler"), id="samplers"),
-        pytest.param(set(SCHEDULERS), named(SearchSpec, "scheduler"), id="schedulers"),
-        pytest.param({*BUNDLED, *FOLDERS}, set(NAMED_DATASETS), id="datasets"),
-        pytest.param(set(ACTIVATIONS), set(get_args(Activation)), id="activations"),
-        pytest.param(set(INITIALISERS), set(get_args(Init)), id="initialisers"),
-        pytest.param(
-            set(PRECISIONS),
-            set(get_args(TrainSpec.model_fields["precision"].annotation)),
-            id="precisions",
-        ),
+        pytest.param(ACTIVATIONS, Activation, id="activations"),
+        pytest.param(INITIALISERS, Init, id="initialisers"),
+        pytest.param(PRECISIONS, TrainSpec.model_fields["precision"].annotation, id="precisions"),
     ],
 )
-def test_a_registry_holds_what_a_spec_can_name_and_no_more(registry, specs):
-    assert registry == specs
+def test_there_is_a_function_for_each_of_the_names_that_a_leaf_may_have(functions, names):
+    assert set(functions) == set(get_args(names))
 
 
 def test_every_optimizer_has_every_schedule():
-    schedules = [variants_of(spec, "schedule") for spec in classes(Training, "optimizer")]
-    assert all(found == schedules[0] for found in schedules)
+    optimizers = variants_of(Training, "optimizer").specs.values()
+    assert all(set(variants_of(spec, "schedule").specs) == set(SCHEDULES) for spec in optimizers)
 
 
 def test_a_named_data_set_is_bundled_or_can_be_downloaded():
-    assert BUNDLED.keys().isdisjoint(FOLDERS)
-    assert set(FOLDERS) <= DOWNLOADS.keys()
+    assert {name for name, entry in DATASETS.items() if entry.files} <= DOWNLOADS.keys()
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from hpo.data.cache import DataCache
 from hpo.data.dataset import SPLITS, DataSet, Split
 from hpo.data.download import DOWNLOADS
-from hpo.data.readers import bundled
-from hpo.data.readers.idx import has_test_files, idx_files, read_idx_folder
 from hpo.data.source import Source
 from hpo.data.split import split_rows, split_sizes
 from hpo.data.transform import fit_transform
 from hpo.errors import DataError
-from hpo.spec.sections.data import CsvFile, DataSpec, IdxFolder
-
-BUNDLED: dict[str, Callable[[], Source]] = {
-    "breast_cancer": bundled.read_breast_cancer,
-    "diabetes": bundled.read_diabetes,
-    "digits": bundled.read_digits,
-    "iris": bundled.read_iris,
-    "wine": bundled.read_wine,
-}
-
-# Folders of IDX files below the data home, which `hpo data get` fills.
-FOLDERS = ("fashion_mnist", "mnist")
+from hpo.registry import DATASETS, READERS, Entry, load
+from hpo.spec.marks import Spec
+from hpo.spec.sections.data import DataSpec
+from hpo.spec.words import unknown_name
 
 
 def load_data(
@@ -62,13 +50,16 @@ def source_files(spec: DataSpec, folder: Path, home: Path | None) -> list[Path]:
     Raises:
         DataError: for files of the user's own that are missing.
     """
-    match spec.dataset:
-        case CsvFile(csv=path):
-            return [_find(path, "file", folder, home)]
-        case IdxFolder(idx=path):
-            return idx_files(_find(path, "folder", folder, home))
-        case name:
-            return idx_files(home / name) if home is not None and name in FOLDERS else []
+    if isinstance(spec.dataset, str):
+        entry, where = DATASETS.get(spec.dataset), home and home / spec.dataset
+    else:
+        entry, where = _own(spec.dataset, folder, home)
+    if entry is None or where is None:
+        return []
+    if entry.files:
+        found: list[Path] = load(entry.files)(where)
+        return found
+    return [] if isinstance(spec.dataset, str) else [where]
 
 
 def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
@@ -106,32 +97,34 @@ def read_source(spec: DataSpec, folder: Path, home: Path | None) -> Source:
     Raises:
         DataError: for a name that is unknown, or files that are missing or broken.
     """
-    match spec.dataset:
-        case CsvFile(csv=path):
-            from hpo.data.readers.csv import read_table
-
-            return read_table(_find(path, "file", folder, home), spec.dataset)
-        case IdxFolder(idx=path):
-            where = _find(path, "folder", folder, home)
-            cure = "put the file there, or correct data.dataset.idx."
-            with_test = spec.test != 0 and has_test_files(where)
-            return read_idx_folder(where, with_test=with_test, cure=cure)
-        case str(name) if name in BUNDLED:
-            return BUNDLED[name]()
-        case str(name) if name in FOLDERS:
-            cure = f"run `hpo data get {name}`, or set HPO_DATA to the folder that holds {name}/."
-            if home is None:
-                raise DataError(f"data.dataset: {name}: is not on this machine: {cure}")
-            return read_idx_folder(home / name, with_test=spec.test != 0, cure=cure)
-    known = sorted([*BUNDLED, *FOLDERS])
-    close = difflib.get_close_matches(spec.dataset, known, n=1)
-    hint = f"Did you mean '{close[0]}'? " if close else ""
-    raise DataError(
-        f"data.dataset: unknown name '{spec.dataset}'. {hint}Known names: {', '.join(known)}."
-    )
+    source: Source
+    if not isinstance(spec.dataset, str):
+        entry, where = _own(spec.dataset, folder, home)
+        source = load(entry.function)(where, spec)
+        return source
+    name = spec.dataset
+    if name not in DATASETS:
+        raise DataError(f"data.dataset: {unknown_name(name, DATASETS)}")
+    read = load(DATASETS[name].function)
+    if not DATASETS[name].files:
+        source = read()
+        return source
+    cure = f"run `hpo data get {name}`, or set HPO_DATA to the folder that holds {name}/."
+    if home is None:
+        raise DataError(f"data.dataset: {name}: is not on this machine: {cure}")
+    source = read(home / name, with_test=spec.test != 0, cure=cure)
+    return source
 
 
-def _find(path: str, kind: Literal["file", "folder"], folder: Path, home: Path | None) -> Path:
+def _own(dataset: Spec, folder: Path, home: Path | None) -> tuple[Entry, Path]:
+    """The reader of a user's own data set, and the path of its file or folder."""
+    key = next(iter(type(dataset).model_fields))
+    entry = READERS[key]
+    return entry, _find(getattr(dataset, key), key, entry, folder, home)
+
+
+def _find(path: str, key: str, entry: Entry, folder: Path, home: Path | None) -> Path:
+    kind = "folder" if entry.files else "file"
     # Joining an absolute path gives that path.
     wanted = Path(path).expanduser()
     folders = [folder] if home is None or wanted.is_absolute() else [folder, home]
@@ -149,7 +142,7 @@ def _find(path: str, kind: Literal["file", "folder"], folder: Path, home: Path |
         )
     where = "" if wanted.is_absolute() else f" in {' or '.join(map(str, folders))}"
     raise DataError(
-        f"data.dataset.{'csv' if kind == 'file' else 'idx'}: there is no {kind} '{path}'{where}: "
+        f"data.dataset.{key}: there is no {kind} '{path}'{where}: "
         "correct the path, which starts at the spec's folder, then at HPO_DATA."
     )
 

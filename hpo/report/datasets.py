@@ -23,7 +23,7 @@ from rich.text import Text
 
 from hpo.data.cache import Usage
 from hpo.data.download import DOWNLOADS
-from hpo.spec.sections.data import NAMED_DATASETS
+from hpo.registry import DATASETS
 from hpo.spec.words import count_text
 
 
@@ -44,7 +44,7 @@ class NamedDataset:
 
 def known_datasets(home: Path | None) -> tuple[NamedDataset, ...]:
     """Every data set that a spec can name or `hpo data get` fetch; `home` is their folder."""
-    return tuple(_dataset(name, home) for name in sorted({*NAMED_DATASETS, *DOWNLOADS}))
+    return tuple(_dataset(name, home) for name in sorted({*DATASETS, *DOWNLOADS}))
 
 
 def as_rows(datasets: Sequence[NamedDataset]) -> list[dict[str, Any]]:
@@ -110,8 +110,8 @@ class DownloadDisplay:
 def _dataset(name: str, home: Path | None) -> NamedDataset:
     download = DOWNLOADS.get(name)
     if download is None:
-        return NamedDataset(name, NAMED_DATASETS[name], True, None, None)
-    task = NAMED_DATASETS.get(name, "table")
+        return NamedDataset(name, DATASETS[name].tasks[0], True, None, None)
+    task = DATASETS[name].tasks[0] if name in DATASETS else "table"
     size = sum(file.size_bytes for file in download.files)
     folder = home / name if home else None
     is_here = folder is not None and folder.is_dir() and any(folder.iterdir())

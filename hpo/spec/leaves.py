@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from hpo.registry import DATASETS, METRICS
 from hpo.spec.experiment import SpecFile, Training
 from hpo.spec.file.dump import value_text
 from hpo.spec.file.include import known_spaces
 from hpo.spec.load import read_document
 from hpo.spec.marks import Spec
+from hpo.spec.registered import annotation_of
 from hpo.spec.schema import default_of, variants_of
-from hpo.spec.sections.data import NAMED_DATASETS, DataSpec
-from hpo.spec.sections.goal import COSTS, METRICS, Objective
+from hpo.spec.sections.data import DataSpec
+from hpo.spec.sections.goal import COSTS, Objective
 from hpo.spec.space.entries import KINDS
 
 
@@ -89,10 +91,10 @@ def _values(leaf: SpecLeaf) -> list[str]:
 def _names(spec: type[Spec], field: str) -> tuple[str, ...]:
     """The names that a field may take, as far as its class lists them."""
     if spec is DataSpec and field == "dataset":
-        return tuple(NAMED_DATASETS)
+        return tuple(DATASETS)
     if spec is Objective and field != "reference":
         return (*METRICS, *COSTS)
-    return tuple(_literals(spec.model_fields[field].annotation))
+    return tuple(_literals(annotation_of(spec, field)))
 
 
 def _literals(annotation: Any) -> Iterator[str]:

@@ -6,11 +6,12 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
 from hpo.errors import HpoError, SpecError
+from hpo.registry import DATASETS, METRICS, SAMPLERS
 from hpo.space import SearchSpace
 from hpo.spec.changes import change_mistakes, population_mistakes
 from hpo.spec.cohorts import cohort_mistakes
@@ -19,9 +20,9 @@ from hpo.spec.file.document import Document, KeyPath, Mistake, Place, parse_yaml
 from hpo.spec.file.include import merge_includes, packaged_folder, read_text
 from hpo.spec.marks import Spec
 from hpo.spec.overrides import apply_overrides
-from hpo.spec.schema import spec_mistakes, variants_of
-from hpo.spec.sections.data import NAMED_DATASETS, CsvFile, DataSpec, IdxFolder, Task
-from hpo.spec.sections.goal import COSTS, METRICS
+from hpo.spec.schema import spec_mistakes
+from hpo.spec.sections.data import DataSpec, Task
+from hpo.spec.sections.goal import COSTS
 from hpo.spec.sections.scheduler import Bohb, budget_mistakes
 from hpo.spec.sections.search import FITTING, ONE_OBJECTIVE, SearchSpec, missing_package
 from hpo.spec.space.dimensions import build_space, joint_mistakes
@@ -118,12 +119,12 @@ def require_single(experiment: Experiment) -> Training:
 
 def task_of(data: DataSpec) -> Task | None:
     """The task of a data set, or None where only its values can tell."""
-    dataset = data.dataset
-    if isinstance(dataset, str):
-        return NAMED_DATASETS.get(dataset)
-    if isinstance(dataset, CsvFile):
-        return None if dataset.task == "auto" else dataset.task
-    return "classification" if isinstance(dataset, IdxFolder) else None
+    if isinstance(data.dataset, str):
+        tasks = DATASETS[data.dataset].tasks if data.dataset in DATASETS else ()
+        known = tasks[0] if tasks else None
+    else:
+        known = getattr(data.dataset, "task", None)
+    return next((task for task in get_args(Task) if task == known), None)
 
 
 def _resolved(
@@ -210,8 +211,8 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace) -> list[Mista
     search = _read(SearchSpec, values.get("search"))
     section = values.get("data")
     dataset = section.get("dataset") if isinstance(section, Mapping) else None
-    if isinstance(dataset, str) and dataset not in NAMED_DATASETS:
-        text = f"{unknown_name(dataset, NAMED_DATASETS)} Or write {{csv: ..., target: ...}}."
+    if isinstance(dataset, str) and dataset not in DATASETS:
+        text = f"{unknown_name(dataset, DATASETS)} Or write {{csv: ..., target: ...}}."
         found.append(Mistake(("data", "dataset"), text))
     training = _read(Training, {k: v for k, v in values.items() if k in Training.model_fields})
     if training is not None:
@@ -238,7 +239,7 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace) -> list[Mista
         found.append(Mistake(("search", "sampler", "startup_trials"), text))
     objectives = len(search.goal.objectives)
     if objectives > 1 and search.sampler.name in ONE_OBJECTIVE:
-        names = ", ".join(sorted(_names_of_samplers() - ONE_OBJECTIVE))
+        names = ", ".join(sorted(SAMPLERS.keys() - ONE_OBJECTIVE))
         text = f"{search.sampler.name} searches for one objective, and there are {objectives}: "
         found.append(Mistake(("search", "sampler", "name"), f"{text}use one of {names}"))
     for dimension in space.dimensions if search.sampler.name == "grid" else ():
@@ -258,16 +259,12 @@ def _install_mistakes(values: Any) -> list[Mistake]:
     return [Mistake(("search", "sampler", "name"), text)] if text else []
 
 
-def _names_of_samplers() -> frozenset[str]:
-    variants = variants_of(SearchSpec, "sampler")
-    assert variants is not None
-    return frozenset(variants.specs)
-
-
 def _metric_mistakes(search: SearchSpec, task: Task | None) -> list[Mistake]:
     """Objectives and constraints on what this task does not have, or not in this place."""
     known = {
-        name: better for name, (tasks, better) in METRICS.items() if task is None or task in tasks
+        name: metric.direction
+        for name, metric in METRICS.items()
+        if task is None or task in metric.tasks
     }
     objectives = search.goal.objectives
     names = [objective.metric for objective in objectives]

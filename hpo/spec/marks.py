@@ -41,8 +41,9 @@ Sizes = Annotated[tuple[Count, ...], Field(min_length=1, strict=False)]
 class Spec(BaseModel):
     """A frozen part of an experiment; unknown keys and look-alike types are refused."""
 
+    # A class is built when it is first used, so that registries may still grow after its import.
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True
+        extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, defer_build=True
     )
 
 

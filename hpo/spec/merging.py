@@ -79,7 +79,8 @@ class Merging:
         return cls(Merged.model_validate(pin["merged"]))
 
 
-NOTHING = Merging(Merged())
+# Not validated, because that would read the registries at import.
+NOTHING = Merging(Merged.model_construct())
 
 
 def served(training: Training) -> dict[str, tuple[Any, ...]]:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from hpo.spec.file.document import KeyPath, Mistake
 from hpo.spec.marks import Spec
+from hpo.spec.registered import annotation_of, registered
 from hpo.spec.words import described, shown, unknown_name, wrong_value
 
 
@@ -55,6 +56,8 @@ class Leaf:
 @cache
 def variants_of(spec: type[Spec], field: str) -> Variants | None:
     """The variants of a field, or None where it holds a plain value."""
+    if (chosen := registered(spec, field)) is not None:
+        return Variants(chosen.tag, chosen.specs())
     info = spec.model_fields[field]
     specs = [kind for kind in _members(info.annotation) if _is_spec(kind)]
     if not specs:
@@ -170,7 +173,7 @@ def leaf_mistake(spec: type[Spec], field: str, value: Any, errors: Mapping[str, 
     if errors[field]:
         return f"{shown(value)} {errors[field]}"
     info = spec.model_fields[field]
-    return wrong_value(value, info.annotation, info.metadata)
+    return wrong_value(value, annotation_of(spec, field), info.metadata)
 
 
 def _variant_mistakes(
@@ -199,7 +202,7 @@ def _variant_mistakes(
     # A section without a value is a mistake, even where the section may be left out.
     if tag is None and field not in errors and value is not None:
         return []
-    kinds = _members(spec.model_fields[field].annotation)
+    kinds = _members(annotation_of(spec, field))
     takes_more = any(not _is_spec(kind) and kind is not type(None) for kind in kinds)
     if tag is None and len(names) == 1 and not takes_more:
         return spec_mistakes(next(iter(variants.specs.values())), value, path)
@@ -223,7 +226,7 @@ def _missing(spec: type[Spec], field: str) -> str:
         return f"is missing: write {{{variants.tag}: {names[0]}}} or another ({known})"
     if variants is not None and len(variants.specs) == 1:
         return f"is missing: write {_shape(next(iter(variants.specs.values())))}"
-    return f"is missing: write {described(info.annotation, info.metadata)}"
+    return f"is missing: write {described(annotation_of(spec, field), info.metadata)}"
 
 
 def _shape(spec: type[Spec]) -> str:

@@ -15,12 +15,12 @@ from hpo.engine.models.registry import abstract_model
 from hpo.engine.pools.streaming import budget_bytes, place, streaming_text
 from hpo.engine.program import split
 from hpo.errors import HpoError
+from hpo.registry import METRICS
 from hpo.search.auto import picked
 from hpo.space import Choice
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document, require_search
-from hpo.spec.sections.goal import METRICS
 from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import count_text
 from hpo.study.datasets import DataSets
@@ -230,8 +230,8 @@ def _resumed(state: StudyState, total: int) -> str:
 
 def _check_metric(search: SearchSpec, data: DataSet) -> None:
     for metric in search.goal.metrics:
-        if metric in METRICS and data.task not in METRICS[metric][0]:
-            known = [name for name, (tasks, _) in METRICS.items() if data.task in tasks]
+        if metric in METRICS and data.task not in METRICS[metric].tasks:
+            known = [name for name, entry in METRICS.items() if data.task in entry.tasks]
             raise HpoError(
                 f"search: {metric} is not a metric of a {data.task}: use {', '.join(known)}."
             )

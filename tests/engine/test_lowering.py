@@ -18,10 +18,10 @@ from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.training.batches import host_data
 from hpo.engine.training.supervised import abstract_lane
 from hpo.engine.training.task import task_of
+from hpo.registry import METRICS
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill
 from hpo.spec.load import load_experiment, require_search
-from hpo.spec.sections.goal import METRICS
 from tests.checkout import ROOT
 from tests.engine.samples import a_split, a_training, tiny_data
 
@@ -31,7 +31,7 @@ CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 def stand_in(experiment: Experiment) -> DataSet:
     """A little data of the kind that a config trains on, which may have to be downloaded."""
     rng = np.random.default_rng(0)
-    tasks = METRICS[require_search(experiment).goal.first.metric][0]
+    tasks = METRICS[require_search(experiment).goal.first.metric].tasks
     shape = (28, 28, 1) if experiment.training.model.name == "cnn" else (12,)
     rows = 2 * experiment.training.data.batch_size
     parts = a_split(rng, rows, shape), a_split(rng, 8, shape)

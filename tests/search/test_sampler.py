@@ -8,8 +8,9 @@ from importlib.util import find_spec
 import pytest
 
 from hpo.errors import HpoError
+from hpo.registry import SAMPLERS
 from hpo.search.combinations import shuffled
-from hpo.search.proposals.stack import SAMPLERS, make_sampler
+from hpo.search.proposals.stack import make_sampler
 from hpo.search.results.comparing import comparable_losses
 from hpo.search.sampler import Setting
 from hpo.space import Choice, Condition, Dimension, Float, Int, SearchSpace, same_value
@@ -115,7 +116,7 @@ def told(space, count, seed=1):
 
 searchable = [
     pytest.param(name, space, id=f"{name}-{label}", marks=needs_torch if is_gp else ())
-    for name in ["auto", *SAMPLERS]
+    for name in SAMPLERS
     if name != "bayesian"  # the same as gp: see below
     for is_gp in [name == "optuna_gp"]
     for label, space in (FINITE if name == "grid" else SPACES).items()
@@ -240,7 +241,7 @@ def test_shuffling_is_a_permutation_that_the_seed_decides(size):
 
 def test_every_sampler_is_tested_here():
     names = {name if isinstance(name, str) else name.values[0] for name in EVERY}
-    assert names == {"auto", *SAMPLERS}
+    assert names == set(SAMPLERS)
 
 
 @pytest.mark.parametrize("name", EVERY)

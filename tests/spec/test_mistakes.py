@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from hpo.errors import SpecError
-from hpo.search.proposals.stack import SAMPLERS
+from hpo.registry import SAMPLERS
 from hpo.spec.load import experiment_from_document, load_experiment
 
 LINES = {
@@ -263,7 +263,7 @@ ROWS = [
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, sampler: {name: tep}}",
-        f"spec.yaml:6: search.sampler.name: unknown name 'tep'. Did you mean 'tpe'? Known names: {', '.join(sorted({'auto', *SAMPLERS}))}.",
+        f"spec.yaml:6: search.sampler.name: unknown name 'tep'. Did you mean 'tpe'? Known names: {', '.join(sorted(SAMPLERS))}.",
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, scheduler: hyperband}",

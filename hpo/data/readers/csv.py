@@ -18,7 +18,7 @@ import numpy as np
 
 from hpo.data.source import Source
 from hpo.errors import DataError
-from hpo.spec.sections.data import CsvFile
+from hpo.spec.sections.data import CsvFile, DataSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +29,12 @@ MOST_NUMERIC_CLASSES = 20
 MOST_CATEGORIES = 1000
 # Where at least this share of a column's cells are numbers, a text among them is a mistake.
 NUMERIC_SHARE = 0.9
+
+
+def read_csv(path: Path, spec: DataSpec) -> Source:
+    """The examples of `data.dataset: {csv: ...}`."""
+    assert isinstance(spec.dataset, CsvFile)
+    return read_table(path, spec.dataset)
 
 
 def read_table(path: Path, spec: CsvFile) -> Source:

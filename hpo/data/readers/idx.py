@@ -17,6 +17,7 @@ import numpy as np
 
 from hpo.data.source import Source
 from hpo.errors import DataError
+from hpo.spec.sections.data import DataSpec
 
 TRAIN_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 TEST_FILES = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -27,7 +28,13 @@ _IMAGES, _LABELS = 0x0803, 0x0801
 _TEST_CURE = "give the test files that go with the training files, or write data.test: 0."
 
 
-def read_idx_folder(folder: Path, *, with_test: bool, cure: str) -> Source:
+def read_idx(folder: Path, spec: DataSpec) -> Source:
+    """The examples of `data.dataset: {idx: ...}`, with its test files where it has some."""
+    cure = "put the file there, or correct data.dataset.idx."
+    return read_folder(folder, with_test=spec.test != 0 and has_test_files(folder), cure=cure)
+
+
+def read_folder(folder: Path, *, with_test: bool, cure: str) -> Source:
     """The images and labels in `folder`, gzipped or not.
 
     The test files are read too if `with_test`. `cure` ends the message about a missing file.
@@ -69,7 +76,7 @@ def read_idx_folder(folder: Path, *, with_test: bool, cure: str) -> Source:
     return replace(source, test=test)
 
 
-def idx_files(folder: Path) -> list[Path]:
+def files(folder: Path) -> list[Path]:
     """The files of the set that are in `folder`."""
     found = (_find(folder, name) for name in (*TRAIN_FILES, *TEST_FILES))
     return [path for path in found if path is not None]
@@ -80,7 +87,7 @@ def has_test_files(folder: Path) -> bool:
     return any(_find(folder, name) is not None for name in TEST_FILES)
 
 
-def read_idx(path: Path, magic: int) -> np.ndarray:
+def read_array(path: Path, magic: int) -> np.ndarray:
     """The uint8 array in an IDX file that must have this magic number.
 
     Raises:
@@ -117,7 +124,7 @@ def _read_pair(folder: Path, names: tuple[str, str], cure: str) -> tuple[np.ndar
         if path is None:
             raise DataError(f"no file {name}.gz (or {name}) in {folder}: {cure}")
         paths.append(path)
-    images, labels = read_idx(paths[0], _IMAGES), read_idx(paths[1], _LABELS)
+    images, labels = read_array(paths[0], _IMAGES), read_array(paths[1], _LABELS)
     if len(images) != len(labels):
         raise DataError(
             f"{folder}: {paths[0].name} holds {len(images)} images and {paths[1].name} "

@@ -14,8 +14,14 @@ from hpo.engine.models.convolution import convolve
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.layers import activated, norm_layers, normalised
 from hpo.engine.oneof import options_of
+from hpo.engine.program import Program
 from hpo.errors import HpoError
 from hpo.spec.sections.model import Cnn as CnnSpec
+
+
+def make_cnn(spec: CnnSpec, program: Program, dtype: Any, rngs: nnx.Rngs) -> Cnn:
+    """The model of `model: {name: cnn}`."""
+    return Cnn(spec, program.example_shape, program.outputs, program.platform, dtype, rngs)
 
 
 class Conv(nnx.Module):  # type: ignore[misc]

@@ -16,7 +16,13 @@ from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.layers import activated, norm_layers, normalised
 from hpo.engine.models.sizes import layer_sizes
 from hpo.engine.oneof import number_of, options_of
+from hpo.engine.program import Program
 from hpo.spec.sections.model import Mlp as MlpSpec
+
+
+def make_mlp(spec: MlpSpec, program: Program, dtype: Any, rngs: nnx.Rngs) -> Mlp:
+    """The model of `model: {name: mlp}`."""
+    return Mlp(spec, program.example_shape, program.outputs, dtype, rngs)
 
 
 class Mlp(nnx.Module):  # type: ignore[misc]

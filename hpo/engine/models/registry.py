@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -10,27 +10,11 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from flax import nnx
 
-from hpo.engine.models.cnn import Cnn
+from hpo import registry
 from hpo.engine.models.initialisers import Initialiser
-from hpo.engine.models.mlp import Mlp
 from hpo.engine.program import Program
 
 PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-
-
-def _mlp(spec: Any, program: Program, dtype: Any, rngs: nnx.Rngs) -> nnx.Module:
-    return Mlp(spec, program.example_shape, program.outputs, dtype, rngs)
-
-
-def _cnn(spec: Any, program: Program, dtype: Any, rngs: nnx.Rngs) -> nnx.Module:
-    return Cnn(spec, program.example_shape, program.outputs, program.platform, dtype, rngs)
-
-
-# Each takes its own spec class, which a type for all of them cannot say.
-MODELS: dict[str, Callable[[Any, Program, Any, nnx.Rngs], nnx.Module]] = {
-    "mlp": _mlp,
-    "cnn": _cnn,
-}
 
 
 class AbstractModel(NamedTuple):
@@ -67,7 +51,8 @@ class _Shaped:
 def _abstract(shaped: _Shaped) -> AbstractModel:
     program = shaped.program
     dtype, spec = PRECISIONS[program.template.train.precision], program.model
-    model = nnx.eval_shape(lambda: MODELS[spec.name](spec, program, dtype, nnx.Rngs(0)))
+    make = registry.function("model", spec.name)
+    model = nnx.eval_shape(lambda: make(spec, program, dtype, nnx.Rngs(0)))
     graph, params, variables = nnx.split(model, nnx.Param, ...)
     leaves = getattr(model, "leaves", {})
     return AbstractModel(graph, nnx.to_pure_dict(params), nnx.to_pure_dict(variables), leaves)

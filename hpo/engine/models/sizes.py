@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from hpo import registry
 from hpo.engine.oneof import options_of
 from hpo.spec.sections import model as specs
 
@@ -27,16 +28,17 @@ def layer_sizes(options: Sequence[Sequence[int]]) -> tuple[int, ...]:
 
 def model_size(spec: Any, example_shape: Sequence[int], outputs: int) -> Size:
     """The size of a model, or of the widest of those that its `OneOf` leaves allow."""
-    return SIZES[type(spec)](spec, example_shape, outputs)
+    size: Size = registry.load(registry.MODELS[spec.name].size)(spec, example_shape, outputs)
+    return size
 
 
-def _mlp(spec: specs.Mlp, example_shape: Sequence[int], outputs: int) -> Size:
+def mlp_size(spec: specs.Mlp, example_shape: Sequence[int], outputs: int) -> Size:
     sizes = (math.prod(example_shape), *layer_sizes(options_of(spec.widths)), outputs)
     weights = sum(n * m for n, m in itertools.pairwise(sizes))
     return Size(weights, weights)
 
 
-def _cnn(spec: specs.Cnn, example_shape: Sequence[int], outputs: int) -> Size:
+def cnn_size(spec: specs.Cnn, example_shape: Sequence[int], outputs: int) -> Size:
     height, width, channels = example_shape
     weights = convolved = 0
     for filters in spec.filters:
@@ -46,10 +48,3 @@ def _cnn(spec: specs.Cnn, example_shape: Sequence[int], outputs: int) -> Size:
     dense = max(options_of(spec.dense))
     head = height * width * channels * dense + dense * outputs
     return Size(weights + head, head, convolved)
-
-
-# Each takes its own spec class, which a type for all of them cannot say.
-SIZES: dict[type, Callable[[Any, Sequence[int], int], Size]] = {
-    specs.Mlp: _mlp,
-    specs.Cnn: _cnn,
-}

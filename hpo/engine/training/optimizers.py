@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import optax
 
+from hpo import registry
 from hpo.engine.oneof import OneOf, choose, options_of
 from hpo.engine.program import is_off
 from hpo.spec.sections import optimizer as specs
@@ -77,22 +77,22 @@ def make_optimizer(spec: Any) -> optax.GradientTransformation:
     """
     clip = [] if spec.clip_norm is None else [optax.clip_by_global_norm(spec.clip_norm)]
     # The identity, because Optax refuses the empty chain that plain SGD is.
-    return optax.chain(*clip, *OPTIMIZERS[type(spec)](spec), optax.identity())
+    return optax.chain(*clip, *registry.function("optimizer", spec.name)(spec), optax.identity())
 
 
-def _sgd(spec: specs.Sgd) -> list[optax.GradientTransformation]:
+def sgd(spec: specs.Sgd) -> list[optax.GradientTransformation]:
     return [*_weight_decay(spec), *_momentum(spec.momentum, spec.nesterov)]
 
 
-def _adam(spec: specs.Adam) -> list[optax.GradientTransformation]:
+def adam(spec: specs.Adam) -> list[optax.GradientTransformation]:
     return [*_weight_decay(spec), optax.scale_by_adam(spec.beta1, spec.beta2, spec.epsilon)]
 
 
-def _adamw(spec: specs.AdamW) -> list[optax.GradientTransformation]:
+def adamw(spec: specs.AdamW) -> list[optax.GradientTransformation]:
     return [optax.scale_by_adam(spec.beta1, spec.beta2, spec.epsilon), *_weight_decay(spec)]
 
 
-def _rmsprop(spec: specs.RmsProp) -> list[optax.GradientTransformation]:
+def rmsprop(spec: specs.RmsProp) -> list[optax.GradientTransformation]:
     scale = optax.scale_by_rms(spec.decay, spec.epsilon)
     return [*_weight_decay(spec), scale, *_momentum(spec.momentum, nesterov=False)]
 
@@ -103,11 +103,3 @@ def _weight_decay(spec: Any) -> list[optax.GradientTransformation]:
 
 def _momentum(momentum: Any, nesterov: bool) -> list[optax.GradientTransformation]:
     return [] if is_off(momentum) else [optax.trace(momentum, nesterov)]
-
-
-OPTIMIZERS: dict[type, Callable[[Any], list[optax.GradientTransformation]]] = {
-    specs.Sgd: _sgd,
-    specs.Adam: _adam,
-    specs.AdamW: _adamw,
-    specs.RmsProp: _rmsprop,
-}

@@ -5,12 +5,12 @@ Written here because Optax's schedules refuse traced lengths and rates, which mu
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from hpo import registry
 from hpo.engine.oneof import choose
 from hpo.engine.program import is_off
 from hpo.spec.sections import optimizer as specs
@@ -26,33 +26,25 @@ def schedule_factor(
 def _factor(spec: Any, step: Int[Array, ""], total_steps: Any) -> Float[Array, ""]:
     warmup_steps = spec.warmup * total_steps
     progress = (step - warmup_steps) / jnp.maximum(total_steps - warmup_steps, 1.0)
-    factor = SCHEDULES[type(spec)](spec, jnp.clip(progress, 0.0, 1.0))
+    factor = registry.function("schedule", spec.name)(spec, jnp.clip(progress, 0.0, 1.0))
     if is_off(spec.warmup):
         return factor
     return factor * jnp.minimum((step + 1.0) / jnp.maximum(warmup_steps, 1.0), 1.0)
 
 
-def _constant(spec: specs.Constant, progress: Float[Array, ""]) -> Float[Array, ""]:
+def constant(spec: specs.Constant, progress: Float[Array, ""]) -> Float[Array, ""]:
     return jnp.ones_like(progress)
 
 
-def _cosine(spec: specs.Cosine, progress: Float[Array, ""]) -> Float[Array, ""]:
+def cosine(spec: specs.Cosine, progress: Float[Array, ""]) -> Float[Array, ""]:
     return spec.final + (1 - spec.final) * 0.5 * (1 + jnp.cos(jnp.pi * progress))
 
 
-def _exponential(spec: specs.Exponential, progress: Float[Array, ""]) -> Float[Array, ""]:
+def exponential(spec: specs.Exponential, progress: Float[Array, ""]) -> Float[Array, ""]:
     return jnp.asarray(spec.final) ** progress
 
 
-def _step(spec: specs.Step, progress: Float[Array, ""]) -> Float[Array, ""]:
+def step(spec: specs.Step, progress: Float[Array, ""]) -> Float[Array, ""]:
     # The margin is for rounding: 4/7 of the way must be four drops of six, not 3.9999998.
     drops = jnp.minimum(jnp.floor((progress + 1e-6) * (spec.drops + 1)), spec.drops)
     return jnp.asarray(spec.factor) ** drops
-
-
-SCHEDULES: dict[type, Callable[[Any, Float[Array, ""]], Float[Array, ""]]] = {
-    specs.Constant: _constant,
-    specs.Cosine: _cosine,
-    specs.Exponential: _exponential,
-    specs.Step: _step,
-}

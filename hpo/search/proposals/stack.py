@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from hpo import registry
 from hpo.errors import HpoError
 from hpo.search.auto import Pick, sampler_picks
 from hpo.search.proposals.bohb import fitted_per_rung
@@ -98,29 +99,8 @@ def _within(ranges: SearchSpace, study: EarlierStudy) -> EarlierStudy:
 # Samplers that do not look at results: their proposals may be made ahead.
 BLIND = frozenset({"random", "grid", "qmc"})
 
-_ROOM = "hpo.search.samplers"
-SAMPLERS: dict[str, str] = {
-    "curve_gp": f"{_ROOM}.curve_gp:make_curve_gp",
-    "random": f"{_ROOM}.random:make_random",
-    "grid": f"{_ROOM}.grid:make_grid",
-    "qmc": f"{_ROOM}.qmc:make_qmc",
-    "tpe": f"{_ROOM}.tpe:make_tpe",
-    "cmaes": f"{_ROOM}.cmaes:make_cmaes",
-    "nsga2": f"{_ROOM}.nsga:make_nsga",
-    "nsga3": f"{_ROOM}.nsga:make_nsga",
-    "optuna_gp": f"{_ROOM}.optuna_gp:make_optuna_gp",
-    "gp": f"{_ROOM}.skopt:make_surrogate",
-    "bayesian": f"{_ROOM}.skopt:make_surrogate",
-    "forest": f"{_ROOM}.skopt:make_surrogate",
-    "extra_trees": f"{_ROOM}.skopt:make_surrogate",
-    "boosted_trees": f"{_ROOM}.skopt:make_surrogate",
-}
-
 
 def bare(spec: Any, space: SearchSpace, setting: Setting) -> Sampler:
     """The sampler itself."""
-    from importlib import import_module
-
-    module, _, name = SAMPLERS[spec.name].partition(":")
-    found: Sampler = getattr(import_module(module), name)(spec, space, setting)
+    found: Sampler = registry.function("sampler", spec.name)(spec, space, setting)
     return found

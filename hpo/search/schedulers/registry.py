@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
+from hpo import registry
 from hpo.search.auto import chosen_scheduler
 from hpo.search.schedulers.asha import AsynchronousHalving
 from hpo.search.schedulers.halving import Halving
@@ -55,57 +56,42 @@ def make_scheduler(spec: SchedulerSpec, epochs: int, trials: int) -> Scheduler:
     Raises:
         HpoError: if the scheduler's first budget is more than the full one.
     """
-    return SCHEDULERS[spec.name](spec, epochs, trials)
+    scheduler: Scheduler = registry.function("scheduler", spec.name)(spec, epochs, trials)
+    return scheduler
 
 
-def _auto(spec: AutoScheduler, epochs: int, trials: int) -> Scheduler:
+def auto(spec: AutoScheduler, epochs: int, trials: int) -> Scheduler:
     return make_scheduler(chosen_scheduler(spec, epochs), epochs, trials)
 
 
-def _none(spec: NoScheduler, epochs: int, trials: int) -> Scheduler:
+def full(spec: NoScheduler, epochs: int, trials: int) -> Scheduler:
     return FullTraining(epochs, trials)
 
 
-def _median(spec: Median, epochs: int, trials: int) -> Scheduler:
+def median(spec: Median, epochs: int, trials: int) -> Scheduler:
     brackets(spec, epochs, trials)
     return MedianRule(epochs, trials, spec.first_comparison(epochs), spec.startup_trials)
 
 
-def _halving(spec: SuccessiveHalving | Hyperband | Bohb, epochs: int, trials: int) -> Scheduler:
+def halving(spec: SuccessiveHalving | Hyperband | Bohb, epochs: int, trials: int) -> Scheduler:
     return Halving(brackets(spec, epochs, trials))
 
 
-def _asha(spec: Asha, epochs: int, trials: int) -> Scheduler:
+def asha(spec: Asha, epochs: int, trials: int) -> Scheduler:
     (bracket,) = brackets(spec, epochs, trials)
     return AsynchronousHalving(bracket.budgets, spec.eta, trials)
 
 
-def _patience(spec: Patience, epochs: int, trials: int) -> Scheduler:
+def patience(spec: Patience, epochs: int, trials: int) -> Scheduler:
     brackets(spec, epochs, trials)
-    patience = spec.patience(epochs)
-    return PlateauRule(epochs, trials, patience, spec.min_delta, spec.min_epochs)
+    return PlateauRule(epochs, trials, spec.patience(epochs), spec.min_delta, spec.min_epochs)
 
 
-def _optuna(spec: OptunaPruner, epochs: int, trials: int) -> Scheduler:
+def optuna(spec: OptunaPruner, epochs: int, trials: int) -> Scheduler:
     from hpo.search.schedulers.optuna_pruners import PrunerRule
 
     return PrunerRule(spec.pruner, epochs, trials)
 
 
-def _pbt(spec: Pbt, epochs: int, trials: int) -> Scheduler:
+def pbt(spec: Pbt, epochs: int, trials: int) -> Scheduler:
     return Populations(spec, epochs, trials)
-
-
-# Each takes its own spec class, which a type for all of them cannot say.
-SCHEDULERS: dict[str, Callable[[Any, int, int], Scheduler]] = {
-    "auto": _auto,
-    "none": _none,
-    "median": _median,
-    "successive_halving": _halving,
-    "asha": _asha,
-    "hyperband": _halving,
-    "bohb": _halving,
-    "patience": _patience,
-    "optuna": _optuna,
-    "pbt": _pbt,
-}

@@ -20,7 +20,6 @@ from hpo.spec.sections.scheduler import (
     Bohb,
     Hyperband,
     Median,
-    NoScheduler,
     OptunaPruner,
     Patience,
     SchedulerSpec,
@@ -107,8 +106,6 @@ def brackets(spec: SchedulerSpec, epochs: int, trials: int) -> tuple[Bracket, ..
     match spec:
         case AutoScheduler():
             return brackets(chosen_scheduler(spec, epochs), epochs, trials)
-        case NoScheduler() | OptunaPruner():
-            return (Bracket(0, (trials,), (epochs,)),)
         case Median() | Patience():
             _check_min_epochs(spec.min_epochs or 1, epochs)
             return (Bracket(0, (trials,), (epochs,)),)
@@ -126,6 +123,8 @@ def brackets(spec: SchedulerSpec, epochs: int, trials: int) -> tuple[Bracket, ..
                 Bracket(first, (min(size, trials - first),), (epochs,))
                 for first in range(0, trials, size)
             )
+        case _:
+            return (Bracket(0, (trials,), (epochs,)),)
 
 
 def outline(spec: SchedulerSpec, epochs: int, trials: int) -> Outline:

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
 from hpo.spec.marks import Count, Share, Spec, Static
+from hpo.spec.registered import Registered
 
 Task = Literal["classification", "regression"]
-
-# The task of each named data set: known here so that `hpo check` need not load one.
-NAMED_DATASETS: dict[str, Task] = {
-    "breast_cancer": "classification",
-    "diabetes": "regression",
-    "digits": "classification",
-    "fashion_mnist": "classification",
-    "iris": "classification",
-    "mnist": "classification",
-    "wine": "classification",
-}
 
 
 _UNIT_BYTES = {
@@ -70,6 +60,8 @@ class CsvFile(Spec):
 class IdxFolder(Spec):
     """A folder with the four IDX files of MNIST and its kin, gzipped or not."""
 
+    task: ClassVar[Task] = "classification"
+
     idx: str
     """The folder, relative to the spec's folder, then to HPO_DATA."""
 
@@ -77,7 +69,7 @@ class IdxFolder(Spec):
 class DataSpec(Spec):
     """The data set, its splits, and how examples reach the model."""
 
-    dataset: str | CsvFile | IdxFolder
+    dataset: Annotated[Any, Registered("reader", tag=None, others=(str,))]
     """A data set of `hpo data list`, a CSV file or a folder of IDX files."""
     rows: Count | None = None
     """Train on a stratified part of the set with this many rows."""

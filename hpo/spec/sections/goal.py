@@ -9,22 +9,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from hpo.registry import METRICS
 from hpo.spec.marks import Count, Spec
-from hpo.spec.sections.data import Task
 from hpo.spec.words import count_text, unknown_name
 
 Direction = Literal["maximize", "minimize"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-# Every metric that a validation reports: the tasks that have it and its better direction.
-METRICS: dict[str, tuple[tuple[Task, ...], Direction]] = {
-    "accuracy": (("classification",), "maximize"),
-    "loss": (("classification", "regression"), "minimize"),
-    "mae": (("regression",), "minimize"),
-    "r2": (("regression",), "maximize"),
-    "rmse": (("regression",), "minimize"),
-    "train_loss": (("classification", "regression"), "minimize"),
-}
 
 # What a trial costs, as the engine measures it: see `hpo/engine/programs/footprint.py`.
 COSTS = ("parameters", "flops", "train_seconds", "latency_ms")
@@ -67,7 +57,7 @@ class Objective(Spec):
     @property
     def is_backwards(self) -> bool:
         """Whether it seeks what is worse by the metric's own meaning, such as a low accuracy."""
-        better = METRICS[self.metric][1] if self.metric in METRICS else "minimize"
+        better = METRICS[self.metric].direction if self.metric in METRICS else "minimize"
         return self.direction != better
 
     def loss(self, value: float) -> float:

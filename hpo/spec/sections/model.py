@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from hpo.spec.marks import Count, Host, Knob, Share, Sizes, Spec, Static
+from hpo.spec.registered import Registered
 
 Activation = Literal["relu", "gelu", "silu", "tanh", "elu", "leaky_relu"]
 Init = Literal[
@@ -57,4 +58,4 @@ class Cnn(Spec):
     """The chance that a unit of the dense layer is dropped in training."""
 
 
-ModelSpec = Annotated[Mlp | Cnn, Field(discriminator="name")]
+ModelSpec = Annotated[Any, Registered("model")]

@@ -7,11 +7,12 @@ the gradient (an L2 penalty) for the others.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from hpo.spec.marks import Count, Knob, NonNegative, Positive, Share, Spec, Static
+from hpo.spec.registered import Registered
 
 
 class Constant(Spec):
@@ -54,7 +55,7 @@ class Step(Spec):
     """What each drop multiplies the rate by."""
 
 
-ScheduleSpec = Annotated[Constant | Cosine | Exponential | Step, Field(discriminator="name")]
+ScheduleSpec = Annotated[Any, Registered("schedule")]
 
 
 class Sgd(Spec):
@@ -135,4 +136,4 @@ class RmsProp(Spec):
     """How the learning rate changes while it trains."""
 
 
-OptimizerSpec = Annotated[Sgd | Adam | AdamW | RmsProp, Field(discriminator="name")]
+OptimizerSpec = Annotated[Any, Registered("optimizer")]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from hpo.spec.marks import Count, NonNegative, Share, Spec
+from hpo.spec.registered import Registered
 from hpo.spec.sections.population import Pbt
 from hpo.spec.sections.pruner import PrunerSpec
 
@@ -118,19 +119,7 @@ class OptunaPruner(Spec):
     """The pruner by its name in Optuna, with Optuna's arguments."""
 
 
-SchedulerSpec = Annotated[
-    AutoScheduler
-    | NoScheduler
-    | Median
-    | SuccessiveHalving
-    | Asha
-    | Hyperband
-    | Bohb
-    | Patience
-    | OptunaPruner
-    | Pbt,
-    Field(discriminator="name"),
-]
+SchedulerSpec = Annotated[Any, Registered("scheduler")]
 
 
 def settled(spec: SchedulerSpec, epochs: int) -> SchedulerSpec:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from hpo.spec.marks import Count, Positive, Spec
+from hpo.spec.registered import Registered
 from hpo.spec.sections.goal import Constraint, Goal, Objective, StopSpec
 from hpo.spec.sections.scheduler import AutoScheduler, SchedulerSpec
 
@@ -126,10 +127,7 @@ class CurveGp(Spec):
     """Random draws before the first fit."""
 
 
-SamplerSpec = Annotated[
-    AutoSampler | Grid | Random | Qmc | Tpe | Cmaes | Nsga | OptunaGp | Surrogate | CurveGp,
-    Field(discriminator="name"),
-]
+SamplerSpec = Annotated[Any, Registered("sampler")]
 
 
 def missing_package(spec: SamplerSpec) -> str | None:

@@ -7,26 +7,26 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from hpo.data.load import BUNDLED
+from hpo.data.readers import bundled
 
 
 @pytest.mark.parametrize("name", ["breast_cancer", "iris", "wine"])
 def test_a_bundled_table_is_what_scikit_learn_loads(name):
-    source, expected = BUNDLED[name](), getattr(datasets, f"load_{name}")()
+    source, expected = getattr(bundled, f"read_{name}")(), getattr(datasets, f"load_{name}")()
     np.testing.assert_array_equal(source.x, expected.data)
     np.testing.assert_array_equal(source.y, expected.target)
     assert source.classes == tuple(expected.target_names)
 
 
 def test_digits_are_the_images_that_scikit_learn_loads():
-    source, expected = BUNDLED["digits"](), datasets.load_digits()
+    source, expected = bundled.read_digits(), datasets.load_digits()
     np.testing.assert_array_equal(source.x[..., 0], expected.images)
     np.testing.assert_array_equal(source.y, expected.target)
     assert source.classes == tuple("0123456789")
 
 
 def test_diabetes_has_its_measurements_in_their_own_units():
-    source, expected = BUNDLED["diabetes"](), datasets.load_diabetes(scaled=False)
+    source, expected = bundled.read_diabetes(), datasets.load_diabetes(scaled=False)
     np.testing.assert_array_equal(source.x, expected.data)
     np.testing.assert_array_equal(source.y, expected.target)
     assert source.classes == ()

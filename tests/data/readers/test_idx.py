@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from hpo.data.readers.idx import TEST_FILES, TRAIN_FILES, has_test_files, read_idx_folder
+from hpo.data.readers.idx import TEST_FILES, TRAIN_FILES, has_test_files, read_folder
 from hpo.errors import DataError
 
 
@@ -20,7 +20,7 @@ LABELS = [7, 3, 7, 3, 9, 9]
 
 
 def read(folder, with_test=False):
-    return read_idx_folder(folder, with_test=with_test, cure="get it.")
+    return read_folder(folder, with_test=with_test, cure="get it.")
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpo.registry import SCHEDULERS
 from hpo.search.schedulers.pbt import Evolving
-from hpo.search.schedulers.registry import SCHEDULERS, make_scheduler
+from hpo.search.schedulers.registry import make_scheduler
 from hpo.search.schedulers.rungs import outline
 from hpo.spec.schema import variants_of
 from hpo.spec.sections import pruner as pruners

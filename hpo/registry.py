@@ -1,0 +1,194 @@
+"""The registries: everything that a spec can name, by kind and by its name in YAML.
+
+An entry names its spec class and its function as `'module:Name'`. They are imported when the name
+is used, so that a long list costs nothing. A package of your own adds entries with `add`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any, Literal
+
+from hpo.errors import HpoError
+
+Kind = Literal[
+    "model", "optimizer", "schedule", "sampler", "scheduler", "reader", "dataset", "metric"
+]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that a spec can name; a field stays empty where its kind does not use it."""
+
+    spec: str = ""  # the class of what YAML may say about it
+    function: str = ""
+    size: str = ""  # of a model: its size for estimates, from the spec alone
+    files: str = ""  # of a reader or data set: the files in its folder; empty for a single file
+    tasks: tuple[str, ...] = ()  # of a metric: where it exists; of a data set: its task
+    direction: str = ""  # of a metric: the better one, "maximize" or "minimize"
+
+
+_MODEL, _LAYERS = "hpo.spec.sections.model", "hpo.engine.models"
+MODELS = {
+    "mlp": Entry(f"{_MODEL}:Mlp", f"{_LAYERS}.mlp:make_mlp", size=f"{_LAYERS}.sizes:mlp_size"),
+    "cnn": Entry(f"{_MODEL}:Cnn", f"{_LAYERS}.cnn:make_cnn", size=f"{_LAYERS}.sizes:cnn_size"),
+}
+
+_OPTIMIZER, _RULES = "hpo.spec.sections.optimizer", "hpo.engine.training.optimizers"
+OPTIMIZERS = {
+    "sgd": Entry(f"{_OPTIMIZER}:Sgd", f"{_RULES}:sgd"),
+    "adam": Entry(f"{_OPTIMIZER}:Adam", f"{_RULES}:adam"),
+    "adamw": Entry(f"{_OPTIMIZER}:AdamW", f"{_RULES}:adamw"),
+    "rmsprop": Entry(f"{_OPTIMIZER}:RmsProp", f"{_RULES}:rmsprop"),
+}
+
+_FACTORS = "hpo.engine.training.schedules"
+SCHEDULES = {
+    "constant": Entry(f"{_OPTIMIZER}:Constant", f"{_FACTORS}:constant"),
+    "cosine": Entry(f"{_OPTIMIZER}:Cosine", f"{_FACTORS}:cosine"),
+    "exponential": Entry(f"{_OPTIMIZER}:Exponential", f"{_FACTORS}:exponential"),
+    "step": Entry(f"{_OPTIMIZER}:Step", f"{_FACTORS}:step"),
+}
+
+# `auto` has no function: it picks among the others.
+_SEARCH, _SAMPLERS = "hpo.spec.sections.search", "hpo.search.samplers"
+SAMPLERS = {
+    "auto": Entry(f"{_SEARCH}:AutoSampler"),
+    "curve_gp": Entry(f"{_SEARCH}:CurveGp", f"{_SAMPLERS}.curve_gp:make_curve_gp"),
+    "random": Entry(f"{_SEARCH}:Random", f"{_SAMPLERS}.random:make_random"),
+    "grid": Entry(f"{_SEARCH}:Grid", f"{_SAMPLERS}.grid:make_grid"),
+    "qmc": Entry(f"{_SEARCH}:Qmc", f"{_SAMPLERS}.qmc:make_qmc"),
+    "tpe": Entry(f"{_SEARCH}:Tpe", f"{_SAMPLERS}.tpe:make_tpe"),
+    "cmaes": Entry(f"{_SEARCH}:Cmaes", f"{_SAMPLERS}.cmaes:make_cmaes"),
+    "nsga2": Entry(f"{_SEARCH}:Nsga", f"{_SAMPLERS}.nsga:make_nsga"),
+    "nsga3": Entry(f"{_SEARCH}:Nsga", f"{_SAMPLERS}.nsga:make_nsga"),
+    "optuna_gp": Entry(f"{_SEARCH}:OptunaGp", f"{_SAMPLERS}.optuna_gp:make_optuna_gp"),
+    "gp": Entry(f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate"),
+    "bayesian": Entry(f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate"),
+    "forest": Entry(f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate"),
+    "extra_trees": Entry(f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate"),
+    "boosted_trees": Entry(f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate"),
+}
+
+_SCHEDULER, _SCHEDULERS = "hpo.spec.sections.scheduler", "hpo.search.schedulers.registry"
+SCHEDULERS = {
+    "auto": Entry(f"{_SCHEDULER}:AutoScheduler", f"{_SCHEDULERS}:auto"),
+    "none": Entry(f"{_SCHEDULER}:NoScheduler", f"{_SCHEDULERS}:full"),
+    "median": Entry(f"{_SCHEDULER}:Median", f"{_SCHEDULERS}:median"),
+    "successive_halving": Entry(f"{_SCHEDULER}:SuccessiveHalving", f"{_SCHEDULERS}:halving"),
+    "asha": Entry(f"{_SCHEDULER}:Asha", f"{_SCHEDULERS}:asha"),
+    "hyperband": Entry(f"{_SCHEDULER}:Hyperband", f"{_SCHEDULERS}:halving"),
+    "bohb": Entry(f"{_SCHEDULER}:Bohb", f"{_SCHEDULERS}:halving"),
+    "patience": Entry(f"{_SCHEDULER}:Patience", f"{_SCHEDULERS}:patience"),
+    "optuna": Entry(f"{_SCHEDULER}:OptunaPruner", f"{_SCHEDULERS}:optuna"),
+    "pbt": Entry("hpo.spec.sections.population:Pbt", f"{_SCHEDULERS}:pbt"),
+}
+
+# Formats of a user's own data: the key below `data.dataset` that holds the path.
+_DATA, _READERS = "hpo.spec.sections.data", "hpo.data.readers"
+READERS = {
+    "csv": Entry(f"{_DATA}:CsvFile", f"{_READERS}.csv:read_csv"),
+    "idx": Entry(f"{_DATA}:IdxFolder", f"{_READERS}.idx:read_idx", files=f"{_READERS}.idx:files"),
+}
+
+# Data sets with a name. Their task stands here so that `hpo check` need not load them. Those with
+# `files` lie in folders below the data home, which `hpo data get` fills.
+_BUNDLED, _IDX = f"{_READERS}.bundled", (f"{_READERS}.idx:read_folder", f"{_READERS}.idx:files")
+DATASETS = {
+    "breast_cancer": Entry(function=f"{_BUNDLED}:read_breast_cancer", tasks=("classification",)),
+    "diabetes": Entry(function=f"{_BUNDLED}:read_diabetes", tasks=("regression",)),
+    "digits": Entry(function=f"{_BUNDLED}:read_digits", tasks=("classification",)),
+    "fashion_mnist": Entry(function=_IDX[0], files=_IDX[1], tasks=("classification",)),
+    "iris": Entry(function=f"{_BUNDLED}:read_iris", tasks=("classification",)),
+    "mnist": Entry(function=_IDX[0], files=_IDX[1], tasks=("classification",)),
+    "wine": Entry(function=f"{_BUNDLED}:read_wine", tasks=("classification",)),
+}
+
+# Every metric that a validation reports.
+METRICS = {
+    "accuracy": Entry(tasks=("classification",), direction="maximize"),
+    "loss": Entry(tasks=("classification", "regression"), direction="minimize"),
+    "mae": Entry(tasks=("regression",), direction="minimize"),
+    "r2": Entry(tasks=("regression",), direction="maximize"),
+    "rmse": Entry(tasks=("regression",), direction="minimize"),
+    "train_loss": Entry(tasks=("classification", "regression"), direction="minimize"),
+}
+
+REGISTRIES: dict[Kind, dict[str, Entry]] = {
+    "model": MODELS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "sampler": SAMPLERS,
+    "scheduler": SCHEDULERS,
+    "reader": READERS,
+    "dataset": DATASETS,
+    "metric": METRICS,
+}
+
+# The kinds whose spec classes have been read: what they hold can no longer change.
+_read: set[str] = set()
+
+
+def add(kind: Kind, name: str, spec: str = "", function: str = "", **knows: Any) -> None:
+    """Add an entry of your own before the first spec is read; `knows` are fields of `Entry`.
+
+    `add("model", "wide", "my_package.wide:WideSpec", "my_package.wide:make_wide")`
+
+    Raises:
+        HpoError: for an unknown kind or field, a name that is taken, or when it comes too late.
+    """
+    where = f"registry.add({kind!r}, {name!r})"
+    if kind not in REGISTRIES:
+        raise HpoError(f"{where}: unknown kind: use one of {', '.join(REGISTRIES)}.")
+    if name in REGISTRIES[kind]:
+        raise HpoError(f"{where}: the name is taken: choose another one.")
+    if _read:
+        raise HpoError(f"{where}: a spec has been read already: add entries before that.")
+    for reference in (spec, function):
+        if reference and not all(reference.partition(":")):
+            raise HpoError(f"{where}: '{reference}' names no object: write 'module:Name'.")
+    for field in knows.keys() - Entry.__dataclass_fields__.keys():
+        fields = ", ".join(Entry.__dataclass_fields__)
+        raise HpoError(f"{where}: unknown field {field}: use {fields}.")
+    REGISTRIES[kind][name] = Entry(spec, function, **knows)
+
+
+def spec_classes(kind: Kind) -> dict[str, Any]:
+    """The spec class of each entry of a kind, by name; from now on nothing can be added.
+
+    Raises:
+        HpoError: for an entry whose spec class does not exist.
+    """
+    _read.add(kind)
+    return {name: load(entry.spec) for name, entry in REGISTRIES[kind].items()}
+
+
+def function(kind: Kind, name: str) -> Any:
+    """The function of an entry, imported now.
+
+    Raises:
+        HpoError: where it does not exist.
+    """
+    return load(REGISTRIES[kind][name].function)
+
+
+@cache
+def load(reference: str) -> Any:
+    """The object that `'module:Name'` names.
+
+    Raises:
+        HpoError: where there is no such module, or no such object in it.
+    """
+    module, _, name = reference.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if not (error.name and f"{module}.".startswith(f"{error.name}.")):
+            raise
+        raise HpoError(f"registry: '{reference}': there is no module {error.name}.") from None
+    except AttributeError:
+        if hasattr(import_module(module), name):
+            raise
+        raise HpoError(f"registry: '{reference}': {module} has no {name}.") from None
