@@ -55,7 +55,7 @@ ROOMS = {
     "data": ("readers",),
     "engine": ("pools", "programs", "training", "models"),
     "search": ("proposals", "samplers", "schedulers", "results"),
-    "spec": ("space", "file", "sections"),
+    "spec": ("reference", "space", "file", "sections"),
     "study": ("loop", "executors", "storage", "log"),
 }
 # The field of a spec that holds the specs of a registry; data sets and metrics have none.

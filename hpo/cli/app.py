@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hpo import __version__
-from hpo.cli import completion, data, running, studies
+from hpo.cli import completion, data, running, specs, studies
 from hpo.errors import HpoError, SpecError
 
 app = typer.Typer(
@@ -23,7 +23,8 @@ app = typer.Typer(
 )
 app.command()(running.search)
 app.command()(running.resume)
-app.command()(studies.check)
+app.command()(specs.check)
+app.command()(specs.schema)
 app.command("list")(studies.list_studies)
 app.command()(studies.show)
 app.command()(studies.export)

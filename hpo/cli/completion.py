@@ -77,7 +77,7 @@ def overrides(incomplete: str) -> list[str]:
 
     A single path is offered with its values: the names that it may take, or what it has now.
     """
-    from hpo.spec.leaves import offers
+    from hpo.spec.reference.leaves import offers
 
     offered = _offered_by_the_line(offers)
     path, equals, _ = incomplete.partition("=")

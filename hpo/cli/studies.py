@@ -1,4 +1,4 @@
-"""The commands that only look: `hpo check`, `hpo list`, `hpo show` and `hpo export`."""
+"""The commands that read a study: `hpo list`, `hpo show` and `hpo export`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import typer
 from hpo.cli import completion
 from hpo.cli.options import (
     AsJson,
-    Overrides,
-    SpecPath,
     StorageUrl,
     StudyName,
     print_json,
@@ -22,25 +20,6 @@ from hpo.cli.options import (
 from hpo.cli.surroundings import default_storage
 from hpo.errors import HpoError
 from hpo.spec.words import count_text
-
-
-def check(
-    spec: SpecPath,
-    overrides: Overrides = None,
-    as_json: AsJson = False,
-) -> None:
-    """Validate SPEC and tell what it would run.
-
-    Example: hpo check configs/digits.yaml --set search.trials=500
-    """
-    from hpo.report import check as report
-    from hpo.spec.load import load_experiment
-
-    summary = report.check_summary(load_experiment(spec, overrides or ()))
-    if as_json:
-        print_json(report.as_json(summary))
-    else:
-        typer.echo(report.render(summary))
 
 
 def list_studies(storage: StorageUrl = None, as_json: AsJson = False) -> None:

@@ -30,12 +30,19 @@ class Merged(Spec):
     """
 
     batch_size: _Counts = ()
+    """Batch sizes that one program serves."""
     widths: Annotated[tuple[Sizes, ...], Field(strict=False)] = ()
+    """Lists of widths that one program serves."""
     dense: _Counts = ()
+    """Units of a dense layer that one program serves."""
     activation: Annotated[tuple[Activation, ...], Field(strict=False)] = ()
+    """Activations that one program serves."""
     optimizer: Annotated[tuple[OptimizerSpec, ...], Field(strict=False)] = ()
+    """Optimizers that one program serves."""
     schedule: Annotated[tuple[ScheduleSpec, ...], Field(strict=False)] = ()
+    """Learning-rate schedules that one program serves."""
     bounds: _Counts = ()
+    """Widths up to which narrower models have a branch of their own."""
 
     @model_validator(mode="after")
     def _bounds_rise(self) -> Merged:

@@ -15,6 +15,7 @@ COMMANDS = (
     "search",
     "resume",
     "check",
+    "schema",
     "list",
     "show",
     "export",
@@ -36,7 +37,17 @@ def test_the_help_of_every_command_has_an_example(hpo, command):
 def test_every_command_is_listed_with_one_whole_line(hpo):
     out = hpo("--help").out
 
-    for command in ("search", "resume", "check", "list", "show", "export", "train", "data"):
+    for command in (
+        "search",
+        "resume",
+        "check",
+        "schema",
+        "list",
+        "show",
+        "export",
+        "train",
+        "data",
+    ):
         line = next(line for line in out.splitlines() if line.startswith(f"  {command} "))
         assert line.endswith(".")
         assert not line.endswith("...")

@@ -20,6 +20,10 @@ _UNIT_BYTES = {
 }
 
 
+_SIZE = r"(\d+(?:\.\d+)?) ?([KMGT]?i?B)"
+_SizeAsWritten = Literal["auto"] | Count | Annotated[str, Field(pattern=f"^{_SIZE}$")]
+
+
 def size_bytes(value: Any) -> Any:
     """Bytes from a size such as `2GiB`, `500MB` or `1.5 GB`; "auto" and numbers stay.
 
@@ -28,7 +32,7 @@ def size_bytes(value: Any) -> Any:
     """
     if not isinstance(value, str) or value == "auto":
         return value
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?i?B)", value)
+    found = re.fullmatch(_SIZE, value)
     if found is None or found[2] not in _UNIT_BYTES:
         raise ValueError("is not a size: write 500MB, 2GiB, a number of bytes or auto")
     return int(float(found[1]) * _UNIT_BYTES[found[2]])
@@ -85,6 +89,8 @@ class DataSpec(Spec):
     # It compiles nothing by itself, but lanes share one copy of the data, so each way is a program.
     normalize: Static[Literal["standard", "minmax", "none"]] = "standard"
     """How features are scaled, by the numbers of the training split."""
-    device_budget: Annotated[Literal["auto"] | Count, BeforeValidator(size_bytes)] = "auto"
+    device_budget: Annotated[
+        Literal["auto"] | Count, BeforeValidator(size_bytes, json_schema_input_type=_SizeAsWritten)
+    ] = "auto"
     """How much of each device's memory data may take, such as 2GiB; a larger set is streamed in
     chunks, with the same results. `auto`: half of the memory."""

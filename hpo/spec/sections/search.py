@@ -24,6 +24,9 @@ ONE_OBJECTIVE = frozenset(
     {"cmaes", "curve_gp", "gp", "bayesian", "forest", "extra_trees", "boosted_trees"}
 )
 
+_TIME = r"(\d+(?:\.\d+)?)([smhd])"
+_TimeAsWritten = Positive | Annotated[str, Field(pattern=f"^({_TIME})+$")] | None
+
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -35,7 +38,7 @@ def duration_seconds(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return value
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", value)
+    parts = re.findall(_TIME, value)
     if not parts or "".join(number + unit for number, unit in parts) != value:
         raise ValueError("is not a duration: write 90s, 10m, 1h30m or a number of seconds")
     return float(sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts))
@@ -153,7 +156,9 @@ class SearchSpec(Spec):
     """Trials proposed together that share a program; with 1 each is proposed on its own."""
     trials: Annotated[Count, Field(le=_MOST_TRIALS)]
     """How many trials the study starts in all, over all its runs."""
-    timeout: Annotated[Positive | None, BeforeValidator(duration_seconds)] = None
+    timeout: Annotated[
+        Positive | None, BeforeValidator(duration_seconds, json_schema_input_type=_TimeAsWritten)
+    ] = None
     """How long the study trains in all, over all its runs: seconds, 10m or 1h30m."""
     stop: StopSpec = StopSpec()
     """What ends the study before its trials and its timeout do."""

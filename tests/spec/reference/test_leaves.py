@@ -1,6 +1,6 @@
 """The leaves of a spec as it is written, and what `--set` can give them."""
 
-from hpo.spec.leaves import offers, spec_leaves
+from hpo.spec.reference.leaves import offers, spec_leaves
 
 VALUES = {
     "name": "x",

@@ -44,7 +44,7 @@ def spec_leaves(
         value = values[field] if field in values else default_of(spec, field)
         chosen = variants.chosen(value) if variants else None
         if variants is None or chosen is None:
-            yield SpecLeaf(path, value, _names(spec, field))
+            yield SpecLeaf(path, value, names_of(spec, field))
             continue
         for leaf in spec_leaves(value, chosen, f"{path}."):
             is_switch = leaf.path == f"{path}.{variants.tag}"
@@ -88,13 +88,16 @@ def _values(leaf: SpecLeaf) -> list[str]:
     return [*leaf.names, *([now] if now is not None and now not in leaf.names else [])]
 
 
-def _names(spec: type[Spec], field: str) -> tuple[str, ...]:
-    """The names that a field may take, as far as its class lists them."""
+def names_of(spec: type[Spec], field: str) -> tuple[str, ...]:
+    """The names that a field may take."""
+    return known_names(spec, field) or tuple(_literals(annotation_of(spec, field)))
+
+
+def known_names(spec: type[Spec], field: str) -> tuple[str, ...]:
+    """The names that a field takes although its class says any text."""
     if spec is DataSpec and field == "dataset":
         return tuple(DATASETS)
-    if spec is Objective and field != "reference":
-        return (*METRICS, *COSTS)
-    return tuple(_literals(annotation_of(spec, field)))
+    return (*METRICS, *COSTS) if spec is Objective and field != "reference" else ()
 
 
 def _literals(annotation: Any) -> Iterator[str]:

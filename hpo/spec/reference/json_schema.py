@@ -1,0 +1,252 @@
+"""A spec as JSON Schema (draft 2020-12): what editors complete, explain and check by.
+
+It knows each value on its own. What values must be together, such as a metric that the task has,
+only `hpo check` says.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import annotated_types
+from pydantic import TypeAdapter
+
+from hpo.spec.experiment import SpecFile, Training
+from hpo.spec.file.include import known_spaces
+from hpo.spec.marks import Mark, Spec, mark_of
+from hpo.spec.reference.descriptions import description_of, summary_of
+from hpo.spec.reference.leaves import known_names
+from hpo.spec.registered import Registered, annotation_of
+from hpo.spec.schema import Leaf, all_leaves, default_of, variants_of
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_MAY_VARY = {
+    True: "May vary; another value is another program to compile, unless programs merge it.",
+    False: "May vary without compiling anew.",
+}
+_FIXED = "The same for all trials."
+
+JsonSchema = dict[str, Any]
+
+
+def json_schema() -> JsonSchema:
+    """The schema of a spec file.
+
+    Of a leaf of the training, `x-hpo-varies` says whether it may be in the space, and
+    `x-hpo-recompiles` whether another value is another program.
+    """
+    writer = _Writer()
+    root = writer.section(SpecFile)
+    root["properties"]["space"] |= _space()
+    definitions = {**writer.definitions, "SpaceEntry": _ENTRY}
+    return {
+        "$schema": _DIALECT,
+        "title": "An experiment of hpo",
+        **root,
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def may_vary(spec: type[Spec], field: str) -> bool:
+    """Whether a leaf, or a part with a name, may be in the space."""
+    variants = variants_of(spec, field)
+    is_named = variants is not None and variants.tag is not None
+    return _is_trained(spec) and (is_named or mark_of(spec, field) is not None)
+
+
+def recompiles(spec: type[Spec], field: str) -> bool:
+    """Whether another value of a leaf that may vary is another program."""
+    return mark_of(spec, field) not in (Mark.KNOB, Mark.HOST)
+
+
+class _Writer:
+    """Writes sections, and collects the specs that they refer to."""
+
+    def __init__(self) -> None:
+        self.definitions: dict[str, JsonSchema] = {}
+        self._names: dict[type[Spec], str] = {}
+
+    def section(self, spec: type[Spec]) -> JsonSchema:
+        """The schema of a mapping for a spec."""
+        required = [name for name, field in spec.model_fields.items() if field.is_required()]
+        return {
+            "description": summary_of(spec),
+            "type": "object",
+            "properties": {name: self._field(spec, name) for name in spec.model_fields},
+            **({"required": required} if required else {}),
+            "additionalProperties": False,
+        }
+
+    def _field(self, spec: type[Spec], field: str) -> JsonSchema:
+        info, names = spec.model_fields[field], known_names(spec, field)
+        text = [description_of(spec, field)]
+        schema = self._field_type(spec, field)
+        if names:
+            schema = _with_names(schema, names)
+        if may_vary(spec, field):
+            text.append(_MAY_VARY[recompiles(spec, field)])
+            schema["x-hpo-varies"] = True
+            schema["x-hpo-recompiles"] = recompiles(spec, field)
+        elif _is_trained(spec) and variants_of(spec, field) is None:
+            text.append(_FIXED)
+            schema["x-hpo-varies"] = False
+        if not info.is_required():
+            # Tuples are lists, and parts the mappings that stand for them.
+            schema["default"] = json.loads(json.dumps(default_of(spec, field)))
+        described = " ".join(part for part in text if part)
+        return {"description": described, **schema} if described else schema
+
+    def _field_type(self, spec: type[Spec], field: str) -> JsonSchema:
+        variants, info = variants_of(spec, field), spec.model_fields[field]
+        if variants is not None and variants.tag is not None:
+            is_optional = not info.is_required() and info.get_default() is None
+            return self._one_of(variants.specs, [{"type": "null"}] if is_optional else [])
+        return self._type(annotation_of(spec, field), info.metadata)
+
+    def _type(self, annotation: Any, metadata: Sequence[Any] = ()) -> JsonSchema:
+        if not _holds_spec(annotation):
+            plain = [item for item in metadata if not isinstance(item, Mark)]
+            whole: Any = Annotated[(annotation, *plain)] if plain else annotation
+            return dict(TypeAdapter(whole).json_schema())
+        if isinstance(annotation, type) and issubclass(annotation, Spec):
+            return self._reference(annotation)
+        if get_origin(annotation) is Annotated:
+            inner, *outer = get_args(annotation)
+            for mark in outer:
+                if isinstance(mark, Registered):
+                    return self._one_of(mark.specs(), [])
+            return self._type(inner, [*outer, *metadata])
+        if get_origin(annotation) in (Union, types.UnionType):
+            return {"anyOf": [self._type(member) for member in get_args(annotation)]}
+        assert get_origin(annotation) is tuple, f"no schema is known for {annotation}"
+        least = [item.min_length for item in metadata if isinstance(item, annotated_types.MinLen)]
+        items = {"type": "array", "items": self._type(get_args(annotation)[0])}
+        return {**items, "minItems": least[0]} if least else items
+
+    def _one_of(self, specs: Mapping[str, type[Spec]], others: Sequence[JsonSchema]) -> JsonSchema:
+        kinds = [self._reference(spec) for spec in dict.fromkeys(specs.values())]
+        return {"oneOf": [*kinds, *others]}
+
+    def _reference(self, spec: type[Spec]) -> JsonSchema:
+        if spec not in self._names:
+            taken = set(self._names.values())
+            name = spec.__name__
+            while name in taken:
+                name += "_"
+            self._names[spec] = name
+            self.definitions[name] = self.section(spec)
+        return {"$ref": f"#/$defs/{self._names[spec]}"}
+
+
+def _holds_spec(annotation: Any) -> bool:
+    if isinstance(annotation, Registered):
+        return True
+    if isinstance(annotation, type) and issubclass(annotation, Spec):
+        return True
+    return any(_holds_spec(member) for member in get_args(annotation))
+
+
+def _is_trained(spec: type[Spec]) -> bool:
+    """Whether a class is a part of a training, of which a trial has values of its own."""
+    return any(leaf.owner is spec for _, leaf in all_leaves(Training))
+
+
+def _with_names(schema: JsonSchema, names: Sequence[str]) -> JsonSchema:
+    """A schema whose text is one of these names."""
+    if schema.get("type") == "string":
+        return {"enum": list(names)}
+    return {
+        **schema,
+        "anyOf": [
+            {"enum": list(names)} if member == {"type": "string"} else member
+            for member in schema["anyOf"]
+        ],
+    }
+
+
+def _space() -> JsonSchema:
+    """What `space` may hold: an entry for each leaf that may vary, includes and rules."""
+    properties: JsonSchema = {
+        "include": {
+            "description": "Spaces to include by name, from files beside the spec or hpo's own.",
+            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+            "examples": known_spaces(),
+        },
+        "forbid": {
+            "description": "Rules: configurations for which one of these holds are never tried.",
+            "type": "array",
+            "items": {"type": "string"},
+            "examples": [["optimizer.name == sgd and optimizer.learning_rate > 0.5"]],
+        },
+    }
+    leaves: dict[str, list[Leaf]] = {}
+    for path, leaf in all_leaves(Training):
+        if may_vary(leaf.owner, leaf.field) or leaf.is_tag:
+            leaves.setdefault(path, []).append(leaf)
+    for path, several in leaves.items():
+        texts = dict.fromkeys(_of_leaf(leaf) for leaf in several)
+        properties[path] = {
+            "description": " ".join(text for text in texts if text),
+            "$ref": "#/$defs/SpaceEntry",
+        }
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _of_leaf(leaf: Leaf) -> str:
+    if leaf.is_tag:
+        return _MAY_VARY[True]
+    text, varies = description_of(leaf.owner, leaf.field), recompiles(leaf.owner, leaf.field)
+    return f"{text} {_MAY_VARY[varies]}"
+
+
+def _range(kind: str) -> JsonSchema:
+    return {"type": "array", "items": {"type": kind}, "minItems": 2, "maxItems": 2}
+
+
+def _kinds() -> Iterator[JsonSchema]:
+    for kind in ("float", "int", "choice", "value", "derived"):
+        yield {"required": [kind]}
+
+
+_ENTRY: JsonSchema = {
+    "description": "What a leaf takes: a distribution, one value, or what follows from others.",
+    "anyOf": [
+        {
+            "type": "object",
+            "properties": {
+                "float": {"description": "The lowest and highest number.", **_range("number")},
+                "int": {"description": "The lowest and highest whole number.", **_range("integer")},
+                "choice": {"description": "The values.", "type": "array", "minItems": 1},
+                "value": {"description": "The only value."},
+                "derived": {
+                    "description": "A sum over leaves, such as optimizer.learning_rate * 0.1.",
+                    "type": "string",
+                },
+                "log": {"description": "Whether draws are even on a log scale.", "type": "boolean"},
+                "step": {
+                    "description": "The distance of one value to the next.",
+                    "type": "number",
+                    "exclusiveMinimum": 0,
+                },
+                "when": {
+                    "description": "The path of another leaf with the values, one or a list, that "
+                    "switch this one on.",
+                    "type": "object",
+                    "minProperties": 1,
+                    "maxProperties": 1,
+                },
+                "prior": {"description": "A value near which the best is expected."},
+                "adapt": {
+                    "description": "Whether the range may move, or the limits of that.",
+                    "anyOf": [{"type": "boolean"}, _range("number")],
+                },
+            },
+            "oneOf": list(_kinds()),
+            "additionalProperties": False,
+        },
+        {"type": ["string", "number", "boolean", "null", "array"]},
+    ],
+}
