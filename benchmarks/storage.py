@@ -17,7 +17,7 @@ import platform
 import sqlite3
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,25 @@ from hpo.data.dataset import DataSet, Split
 from hpo.engine.pools.occupant import Report
 from hpo.engine.program import Program, split
 from hpo.engine.programs.plans import Plan, Plans
+from hpo.engine.stopwatch import Clock
 from hpo.search.samplers.random import RandomSearch
 from hpo.search.schedulers.registry import make_scheduler
 from hpo.space import Choice, Dimension, Float, Int, SearchSpace
 from hpo.spec.experiment import Training
 from hpo.spec.sections.goal import Goal, Objective
 from hpo.spec.sections.scheduler import NoScheduler
-from hpo.study.executors.local import Clear, Load, Loaded, Message, Order, Put, Reported, Take
+from hpo.study.executors.messages import (
+    Clear,
+    DataReference,
+    Load,
+    Loaded,
+    Message,
+    Order,
+    ProgramTimes,
+    Put,
+    Reported,
+    Take,
+)
 from hpo.study.log.events import fold
 from hpo.study.loop.deciding import Rules
 from hpo.study.loop.driver import Driver
@@ -100,6 +112,14 @@ class NoEngine:
         messages, self._messages = self._messages, []
         return messages
 
+    def clocks(self) -> Mapping[str, Clock]:
+        """No thread runs."""
+        return {}
+
+    def program_times(self) -> ProgramTimes:
+        """Nothing is compiled."""
+        return ProgramTimes(0, (), ())
+
     def close(self) -> None:
         """Nothing runs."""
 
@@ -120,7 +140,8 @@ def some_work() -> Work:
     )
     program: Program
     program, knobs = split(training, data, "cpu")
-    return Work(training, program, knobs, data, {"parameters": 30.0})
+    reference = DataReference(training.data, data.fingerprint)
+    return Work(training, program, knobs, reference, costs={"parameters": 30.0})
 
 
 def search(folder: Path, trials: int) -> float:

@@ -13,7 +13,7 @@ from hpo.search.sampler import Setting
 from hpo.search.schedulers.registry import make_scheduler
 from hpo.spec.sections.scheduler import SchedulerSpec
 from hpo.spec.sections.search import SamplerSpec
-from hpo.study.loop.assign import Assignment, Occupant, PoolView, assign
+from hpo.study.loop.assign import Assignment, LaneView, PoolView, assign
 from hpo.trial import HParams, Trial, TrialState
 
 from .problem import Problem
@@ -186,7 +186,7 @@ class _Replay:
             PoolView(
                 "table",
                 tuple(
-                    None if lane is None else Occupant(lane.trial, self._trains(lane))
+                    None if lane is None else LaneView(lane.trial, self._trains(lane))
                     for lane in lanes
                 ),
             )

@@ -6,6 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import NamedTuple
+
+
+class Clock(NamedTuple):
+    """A reading of a stopwatch: when it began, by `time.monotonic()`, and seconds by activity."""
+
+    began: float
+    seconds: Mapping[str, float]
 
 
 class Stopwatch:
@@ -48,6 +56,10 @@ class Stopwatch:
         with self._lock:
             self._seconds[source] -= seconds
             self._seconds[target] = self._seconds.get(target, 0.0) + seconds
+
+    def read(self) -> Clock:
+        """What it shows now."""
+        return Clock(self.began, self.seconds())
 
     def seconds(self) -> Mapping[str, float]:
         """What each activity has taken up to now."""

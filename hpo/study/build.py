@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from hpo.engine.mesh import places
-from hpo.engine.pools.pool import Pool
 from hpo.engine.program import split
-from hpo.engine.programs.compiler import Compiler
-from hpo.engine.programs.executables import use_jax_cache
 from hpo.engine.programs.footprint import known_costs
 from hpo.search.proposals.cohorts import given_in
 from hpo.search.proposals.stack import is_learning, make_sampler
@@ -22,7 +19,8 @@ from hpo.spec.merging import Merging
 from hpo.spec.sections.pruner import for_losses
 from hpo.spec.sections.scheduler import OptunaPruner, SchedulerSpec
 from hpo.spec.sections.search import SearchSpec
-from hpo.study.executors.local import LocalExecutor
+from hpo.study.executors.local import local_executor
+from hpo.study.executors.messages import Executor
 from hpo.study.loop.deciding import Rules
 from hpo.study.loop.driver import Driver
 from hpo.study.loop.states import States
@@ -45,8 +43,7 @@ class Machinery:
     driver: Driver
     watcher: Watcher
     teller: PlanTeller
-    compiler: Compiler
-    pools: Sequence[Pool]
+    executor: Executor
     checkpoints: CheckpointWriter
 
 
@@ -64,22 +61,18 @@ def build(
     folder = CheckpointFolder.beside(around.storage, study.record.name)
     folder.sweep(checkpoint.file for checkpoint in journal.state.checkpoints.values())
     writer = stack.enter_context(CheckpointWriter(folder))
-    use_jax_cache(around.cache)
-    compiler = Compiler(around.cache)
     # Small models keep a core busy each; accelerators gain by more lanes at once.
-    meshed = study.platform != "cpu"
-    pools = [Pool(place, compiler) for place in places(study.devices, is_meshed=meshed)]
-    executor = TimedExecutor(LocalExecutor(pools), times.driver)
+    pools = places(study.devices, is_meshed=study.platform != "cpu")
+    local = local_executor(pools, around.cache, study.datasets.of)
+    executor = TimedExecutor(local, times.driver)
     stack.callback(executor.close)
-    for i, pool in enumerate(pools):
-        times.follow(f"pool {i}", pool.stopwatch)
-    times.follow("writer", writer.stopwatch)
+    times.follow(executor.clocks)
+    times.follow(lambda: {"writer": writer.stopwatch.read()})
     explain = say if around.explains else _ignore
     plan = plan_study(
         study.experiment,
         study.data,
-        pools[0].place,
-        len(pools),
+        pools,
         rules.is_learning,
         around.cache,
         journal,
@@ -94,9 +87,11 @@ def build(
         plan.plans,
         study.experiment.study.checkpoint_seconds,
     )
-    watcher = Watcher(study.experiment, study.state, driver, compiler, watch)
+    watcher = Watcher(
+        study.experiment, study.state, driver, lambda: executor.program_times().compiled, watch
+    )
     teller = PlanTeller(plan.plans, journal, explain)
-    return Machinery(driver, watcher, teller, compiler, pools, writer)
+    return Machinery(driver, watcher, teller, executor, writer)
 
 
 def _rules(study: OpenStudy, say: Callable[[str], None]) -> Rules:
@@ -146,7 +141,8 @@ def _preparer(study: OpenStudy, merging: Merging) -> Callable[[HParams, int], Wo
         varying = varied_for(study.state, number, experiment)
         program, knobs = split(training, data, platform, varying)
         costs = known_costs(training, data, platform, wanted)
-        return Work(training, program, knobs, data, costs=costs)
+        reference = study.datasets.reference(training.data)
+        return Work(training, program, knobs, reference, costs=costs)
 
     return prepare
 

@@ -11,6 +11,7 @@ from hpo.errors import HpoError
 from hpo.spec.marks import with_leaves
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.words import count_text
+from hpo.study.executors.messages import DataReference
 
 
 class DataSets:
@@ -26,10 +27,7 @@ class DataSets:
         Raises:
             HpoError: for data that are missing or broken, or smaller than a batch.
         """
-        key = with_leaves(spec, {"batch_size": 1})
-        if key not in self._loaded:
-            self._loaded[key] = load_data(spec, self._folder, self._home, self._cache)
-        data = self._loaded[key]
+        data = self._read(spec)
         if spec.batch_size > len(data.train):
             rows = count_text(len(data.train), "row")
             raise HpoError(
@@ -37,3 +35,31 @@ class DataSets:
                 "split: make it smaller."
             )
         return data
+
+    def reference(self, spec: DataSpec) -> DataReference:
+        """The name of the data set that a spec describes, equal for all its batch sizes."""
+        return DataReference(_any_batch(spec), self._read(spec).fingerprint)
+
+    def of(self, reference: DataReference) -> DataSet:
+        """The data set of that name.
+
+        Raises:
+            HpoError: where the data read here are not those that the reference was made for.
+        """
+        data = self._read(reference.spec)
+        if data.fingerprint != reference.fingerprint:
+            raise HpoError(
+                f"data.dataset: {reference.spec.dataset} reads as {data.fingerprint} here and as"
+                f" {reference.fingerprint} where the study runs: copy the study's data here."
+            )
+        return data
+
+    def _read(self, spec: DataSpec) -> DataSet:
+        key = _any_batch(spec)
+        if key not in self._loaded:
+            self._loaded[key] = load_data(spec, self._folder, self._home, self._cache)
+        return self._loaded[key]
+
+
+def _any_batch(spec: DataSpec) -> DataSpec:
+    return with_leaves(spec, {"batch_size": 1})

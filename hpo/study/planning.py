@@ -10,8 +10,6 @@ from statistics import geometric_mean
 
 from hpo.data.dataset import DataSet
 from hpo.engine.mesh import Place, devices_of, even_lanes
-from hpo.engine.pools.pool import Pool
-from hpo.engine.programs.compiler import Compiler
 from hpo.engine.programs.costs import read_costs, write_costs
 from hpo.engine.programs.merging import decide, foretold
 from hpo.engine.programs.plans import Plan, Plans, choose_plans
@@ -24,6 +22,7 @@ from hpo.spec.merging import NOTHING, Merging
 from hpo.spec.programs import count_programs
 from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import count_text
+from hpo.study.executors.messages import ProgramTimes
 from hpo.study.log.events import MERGING, Pin
 from hpo.study.storage.journal import Journal
 
@@ -39,8 +38,7 @@ class StudyPlan:
 def plan_study(
     experiment: Experiment,
     data: DataSet,
-    place: Place,
-    pools: int,
+    places: Sequence[Place],
     is_learning: bool,
     cache: Path | None,
     journal: Journal,
@@ -49,6 +47,7 @@ def plan_study(
     """The plan of a study: as pinned where it is, or else decided, and pinned, now."""
     search, epochs = require_search(experiment), experiment.training.train.epochs
     total = outline(search.scheduler, epochs, search.trials).epochs
+    place, pools = places[0], len(places)
     devices = devices_of(place)
     platform = devices[0].platform
     merging, programs = _merging(experiment, data, platform, pools, total, cache, journal, explain)
@@ -161,14 +160,10 @@ class PlanTeller:
                 self._explain(f"Program {label}: {plan.form} with {lanes}, {plan.why}.")
 
 
-def learn_costs(cache: Path | None, compiler: Compiler, pools: Sequence[Pool]) -> None:
-    """Keep for later studies how long programs took here, beside what was foretold."""
-    compiling = [seconds / foretold(program)[0] for program, seconds in compiler.seconds.items()]
-    running = [
-        seconds / foretold(program)[1]
-        for pool in pools
-        for program, seconds in list(pool.part_seconds.items())
-    ]
+def learn_costs(cache: Path | None, times: ProgramTimes) -> None:
+    """Keep for later studies how long programs took on this machine, relative to the estimates."""
+    compiling = [seconds / foretold(program)[0] for program, seconds in times.compile_seconds]
+    running = [seconds / foretold(program)[1] for program, seconds in times.part_seconds]
     costs = read_costs(cache).seen(
         geometric_mean(compiling) if compiling else None,
         geometric_mean(running) if running else None,

@@ -110,12 +110,6 @@ class AtWork(Protocol):
         ...
 
 
-class Compiling(Protocol):
-    """What a watcher asks of the compiler."""
-
-    programs: int
-
-
 class Watcher:
     """Shows a running study to whoever watches, about ten times a second."""
 
@@ -124,7 +118,7 @@ class Watcher:
         experiment: Experiment,
         state: StudyState,
         driver: AtWork,
-        compiler: Compiling,
+        compiled_programs: Callable[[], int],
         watch: Callable[[Progress], None],
     ) -> None:
         assert experiment.search is not None
@@ -132,7 +126,7 @@ class Watcher:
         self._epochs = experiment.training.train.epochs
         self._seeds = experiment.training.train.seeds
         self._outline = outline(self._search.scheduler, self._epochs, self._search.trials)
-        self._state, self._driver, self._compiler = state, driver, compiler
+        self._state, self._driver, self._compiled_programs = state, driver, compiled_programs
         self._watch = watch
         self._start = self._looked = time.monotonic()
         self._first_epoch: float | None = None
@@ -164,7 +158,7 @@ class Watcher:
             epochs_total=self._outline.epochs * self._seeds,
             epochs_are_bound=self._outline.is_upper_bound,
             epochs_a_second=trained / seconds if seconds > 0 else 0.0,
-            programs=self._compiler.programs,
+            programs=self._compiled_programs(),
             seconds=now - self._start,
             best=best,
             leader=best or leading_trial(self._state.trials),

@@ -93,7 +93,7 @@ def _close(
     if ending := stop_sentence(reason, study.search.stop):
         say(f"The study stops: {ending}.")
     if study.platform == "cpu":
-        learn_costs(around.cache, machinery.compiler, machinery.pools)
+        learn_costs(around.cache, machinery.executor.program_times())
     journal.record(times.so_far())
     journal.record(Stop(reason))
     journal.flush()

@@ -6,15 +6,18 @@ What the driver calls is wrapped, so that neither it nor what it calls knows of 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from hpo.engine.stopwatch import Stopwatch
+from hpo.engine.stopwatch import Clock, Stopwatch
 from hpo.search.sampler import Sampler
-from hpo.study.executors.local import Executor, Message, Order
 from hpo.study.log.events import Happening, StudyState, Times
 from hpo.study.storage.journal import Journal
 from hpo.trial import HParam, Trial
+
+if TYPE_CHECKING:
+    from hpo.study.executors.messages import Executor, Message, Order, ProgramTimes  # imports JAX
 
 # What the threads of a run do, in words.
 ACTIVITIES = {
@@ -44,12 +47,12 @@ class RunTimes:
     def __init__(self, began: float) -> None:
         self.driver = Stopwatch("start_up", began)
         self._began = began
-        self._others: dict[str, Stopwatch] = {}
+        self._others: list[Callable[[], Mapping[str, Clock]]] = []
         self._due = began + _FIRST_SECONDS
 
-    def follow(self, thread: str, stopwatch: Stopwatch) -> None:
-        """Tell of another thread; until it began, it took part in the start."""
-        self._others[thread] = stopwatch
+    def follow(self, clocks: Callable[[], Mapping[str, Clock]]) -> None:
+        """Read other threads' clocks too; the time before a thread began counts as start-up."""
+        self._others.append(clocks)
 
     def keep(self, journal: Journal) -> None:
         """Note the times in the log, if it is time for that."""
@@ -60,10 +63,13 @@ class RunTimes:
 
     def so_far(self) -> Times:
         """The times up to now, to the millisecond."""
+        clocks: dict[str, Clock] = {}
+        for read in self._others:
+            clocks |= read()
         threads = {}
-        for name, watch in {**self._others, "driver": self.driver}.items():
-            seconds = dict(watch.seconds())
-            seconds["start_up"] = seconds.get("start_up", 0.0) + watch.began - self._began
+        for name, clock in {**clocks, "driver": self.driver.read()}.items():
+            seconds = dict(clock.seconds)
+            seconds["start_up"] = seconds.get("start_up", 0.0) + clock.began - self._began
             threads[name] = {a: round(seconds[a], 3) for a in ACTIVITIES if seconds.get(a)}
         return Times(threads)
 
@@ -110,9 +116,17 @@ class TimedExecutor:
         self._executor.send(pool, orders)
 
     def receive(self, timeout_seconds: float) -> list[Message]:
-        """What the pools have to say."""
+        """Messages of the pools."""
         with self._stopwatch.during("waiting"):
             return self._executor.receive(timeout_seconds)
+
+    def clocks(self) -> Mapping[str, Clock]:
+        """Where the time of each pool went, by the pool's name."""
+        return self._executor.clocks()
+
+    def program_times(self) -> ProgramTimes:
+        """What compiling and running programs took so far."""
+        return self._executor.program_times()
 
     def close(self) -> None:
         """Stop the pools after their present round."""

@@ -42,7 +42,7 @@ def test_all_who_tell_name_the_same_leading_trial(
     experiment = experiment_from_document(bounded, tmp_path)
     state = fold(storage.events(record.id), experiment.search.goal)
 
-    progress = Watcher(experiment, state, Idle(), Idle(), lambda _: None).progress()
+    progress = Watcher(experiment, state, Idle(), lambda: 0, lambda _: None).progress()
     report = study_report(storage, "digits", top=1)
     with pytest.raises(HpoError) as refusal:
         export_trial(storage, "digits", None, None, date(2026, 11, 22))

@@ -14,9 +14,9 @@ import pytest
 from hpo.engine.programs.compiler import Compiler, LaneOperations
 from hpo.engine.programs.plans import Plan
 from hpo.errors import DeviceError
-from hpo.study.executors.local import (
+from hpo.study.executors.local import LocalExecutor
+from hpo.study.executors.messages import (
     Loaded,
-    LocalExecutor,
     Message,
     Order,
     Put,
@@ -27,6 +27,7 @@ from hpo.study.executors.local import (
     TooLarge,
 )
 from hpo.trial import TrialState
+from tests.engine.samples import tiny_data
 from tests.study.test_run import Studies, an_experiment
 
 FULL = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1024 bytes.")
@@ -148,7 +149,7 @@ class FullPool:
 
 
 def _answers(pool: Any, orders: Sequence[Order]) -> list[Message]:
-    executor = LocalExecutor([pool])
+    executor = LocalExecutor([pool], Compiler(), lambda _: tiny_data())
     executor.send(0, orders)
     executor.close()
     return executor.receive(1.0)

@@ -14,8 +14,6 @@ from tests.documents import SMALL
 class AtWork:
     """A driver that has trained so many epochs."""
 
-    programs = 1
-
     def __init__(self):
         self.epochs_trained = 0.0
 
@@ -37,7 +35,7 @@ def test_the_speed_counts_no_epoch_that_diverged(monkeypatch, trained, speed):
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     experiment = experiment_from_document(SMALL, Path())
     state = StudyState(experiment.search.goal)
-    watcher = Watcher(experiment, state, driver, driver, lambda _: None)
+    watcher = Watcher(experiment, state, driver, lambda: 1, lambda _: None)
     driver.epochs_trained = 1.0
     assert watcher.progress().epochs_a_second == 0  # since just now
     driver.epochs_trained, now[0] = trained, 102.0

@@ -91,9 +91,11 @@ def test_what_the_driver_calls_counts_as_what_it_is() -> None:
     journal.flush()
     executor.send(0, [])
     executor.receive(0.1)
+    executor.clocks()
+    executor.program_times()
     executor.close()
     assert {"sampling", "storing", "waiting", "deciding"} == {*watch.seconds()}
-    assert len(during) == 6
+    assert len(during) == 8
 
 
 def test_a_profile_without_an_epoch_says_so_and_one_into_a_file_is_refused(

@@ -1,4 +1,4 @@
-"""Executors: what runs the lanes. Give one orders for its pools, get back messages.
+"""The local executor: pools of this process, each in a thread of its own.
 
 A pool's thread trains for as long as one of its lanes has work and looks for orders between
 rounds, so that sampling and storing happen while the devices train.
@@ -6,181 +6,67 @@ rounds, so that sampling and storing happen while the devices train.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import jax
-import numpy as np
 
 from hpo.data.dataset import DataSet
-from hpo.engine.pools.occupant import Changes, Report
+from hpo.engine.mesh import Place
 from hpo.engine.pools.pool import Pool
 from hpo.engine.program import Program
+from hpo.engine.programs.compiler import Compiler
+from hpo.engine.programs.executables import use_jax_cache
 from hpo.engine.programs.memory import is_exhausted
-from hpo.engine.programs.plans import Plan, Plans
-from hpo.engine.training.lane import Lane
+from hpo.engine.stopwatch import Clock
+from hpo.engine.training.lane import lane_from_arrays, lane_to_arrays
+from hpo.engine.training.task import task_of
 from hpo.errors import DeviceError
-from hpo.spec.experiment import Training
+from hpo.study.executors.messages import (
+    Arrays,
+    Clear,
+    Copy,
+    DataReference,
+    Extend,
+    Failed,
+    Load,
+    Loaded,
+    Message,
+    Order,
+    ProgramTimes,
+    Put,
+    Refused,
+    Reported,
+    Snapshot,
+    State,
+    Take,
+    Taken,
+    TooLarge,
+)
+
+_LOG = logging.getLogger(__name__)
+
+# Gives the data set that a message refers to.
+DataOf = Callable[[DataReference], DataSet]
 
 
-@dataclass(frozen=True)
-class Load:
-    """Change to another program; every lane is then empty."""
-
-    program: Program
-    plans: Plans
-    data: DataSet
-
-
-@dataclass(frozen=True)
-class Put:
-    """Train a trial up to `to_epoch`, from `state` or, for None, from the start."""
-
-    lane: int
-    trial: int
-    training: Training
-    knobs: np.ndarray
-    state: Lane | None
-    to_epoch: int
-    changes: Changes = ()
-    is_timed: bool = False  # whether its model is to be timed after its last epoch
-
-
-@dataclass(frozen=True)
-class Copy:
-    """Let a waiting trial go on from the state of the lane `source`, with these knobs."""
-
-    lane: int
-    source: int
-    knobs: np.ndarray
-    changes: Changes
-
-
-@dataclass(frozen=True)
-class Extend:
-    """Let the trial in a lane train on."""
-
-    lane: int
-    to_epoch: int
-
-
-@dataclass(frozen=True)
-class Take:
-    """Read the state of a lane and empty it."""
-
-    lane: int
-
-
-@dataclass(frozen=True)
-class Clear:
-    """Empty a lane whose trial has ended."""
-
-    lane: int
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Read the state of every occupied lane and leave it there."""
-
-
-Order: TypeAlias = Load | Put | Copy | Extend | Take | Clear | Snapshot
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A pool has its program, to be run by `plan`, which may have fewer lanes than was thought."""
-
-    pool: int
-    program: Program
-    plan: Plan
-
-
-@dataclass(frozen=True)
-class Reported:
-    """A round: the epochs that ended in it, and how many it trained, parts of epochs included.
-
-    `seconds` is the share of each trial in the time that it took.
-    """
-
-    pool: int
-    reports: tuple[Report, ...]
-    epochs: float
-    seconds: Mapping[int, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class State:
-    """The state of a trial: so many epochs, and in all so many steps, after its start."""
-
-    trial: int
-    epoch: int
-    steps: int
-    lane: Lane
-
-
-@dataclass(frozen=True)
-class Taken:
-    """States read for `Take`, which left the pool, or for `Snapshot`, which did not."""
-
-    pool: int
-    states: tuple[State, ...]
-    is_snapshot: bool
-
-
-@dataclass(frozen=True)
-class Refused:
-    """Trials that have no lane in a pool: it has fewer than was thought, or has lost its memory."""
-
-    pool: int
-    trials: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class TooLarge:
-    """No lane of a program fits the device, and why; the pool has no lanes."""
-
-    pool: int
-    program: Program
-    reason: str
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A pool has stopped by an error."""
-
-    pool: int
-    error: BaseException
-
-
-Message: TypeAlias = Loaded | Reported | Taken | Refused | TooLarge | Failed
-
-
-class Executor(Protocol):
-    """Runs pools somewhere."""
-
-    pools: int
-
-    def send(self, pool: int, orders: Sequence[Order]) -> None:
-        """Orders for a pool, carried out in this order between two of its rounds."""
-        ...
-
-    def receive(self, timeout_seconds: float) -> list[Message]:
-        """What the pools have to say: waits for the first message, then gives all there are."""
-        ...
-
-    def close(self) -> None:
-        """Stop the pools after their present round."""
-        ...
+def local_executor(places: Sequence[Place], cache: Path | None, data_of: DataOf) -> LocalExecutor:
+    """An executor with a pool at each of these places; compiled programs are kept in `cache`."""
+    use_jax_cache(cache)
+    compiler = Compiler(cache)
+    return LocalExecutor([Pool(place, compiler) for place in places], compiler, data_of)
 
 
 class LocalExecutor:
     """Pools of this process, each in a thread of its own."""
 
-    def __init__(self, pools: Sequence[Pool]) -> None:
+    def __init__(self, pools: Sequence[Pool], compiler: Compiler, data_of: DataOf) -> None:
         self.pools = len(pools)
+        self._pools, self._compiler, self._data_of = pools, compiler, data_of
         self._messages: queue.Queue[Message] = queue.Queue()
         self._orders: list[queue.Queue[Order | None]] = [queue.Queue() for _ in pools]
         self._threads = [
@@ -196,7 +82,7 @@ class LocalExecutor:
             self._orders[pool].put(order)
 
     def receive(self, timeout_seconds: float) -> list[Message]:
-        """What the pools have to say: waits for the first message, then gives all there are."""
+        """Messages of the pools: waits for the first one, then gives all there are."""
         try:
             messages = [self._messages.get(timeout=timeout_seconds)]
         except queue.Empty:
@@ -204,6 +90,18 @@ class LocalExecutor:
         while not self._messages.empty():
             messages.append(self._messages.get())
         return messages
+
+    def clocks(self) -> Mapping[str, Clock]:
+        """Where the time of each pool went, by the pool's name."""
+        return {f"pool {i}": pool.stopwatch.read() for i, pool in enumerate(self._pools)}
+
+    def program_times(self) -> ProgramTimes:
+        """What compiling and running programs took so far."""
+        return ProgramTimes(
+            self._compiler.programs,
+            tuple(self._compiler.seconds.items()),
+            tuple(item for pool in self._pools for item in list(pool.part_seconds.items())),
+        )
 
     def close(self) -> None:
         """Stop the pools after their present round."""
@@ -220,9 +118,9 @@ class LocalExecutor:
                     order = orders.get()
                     if order is None:
                         return
-                    self._tell(_attempt(i, pool, order))
-                self._tell(_attempt(i, pool, None))
-        except BaseException as error:  # handed to the driver's thread, which raises it
+                    self._tell(_attempt(i, pool, order, self._data_of))
+                self._tell(_attempt(i, pool, None, self._data_of))
+        except BaseException as error:  # the driver's thread raises it
             self._messages.put(Failed(i, error))
 
     def _tell(self, messages: Sequence[Message]) -> None:
@@ -230,10 +128,10 @@ class LocalExecutor:
             self._messages.put(message)
 
 
-def _attempt(i: int, pool: Pool, order: Order | None) -> list[Message]:
-    """Obey an order, or train a round for None; with half the lanes from then on if memory ends."""
+def _attempt(i: int, pool: Pool, order: Order | None, data_of: DataOf) -> list[Message]:
+    """Obey an order, or train a round for None; where memory runs out, halve the lanes."""
     try:
-        return _round(i, pool) if order is None else _obey(i, pool, order)
+        return _round(i, pool) if order is None else _obey(i, pool, order, data_of)
     except jax.errors.JaxRuntimeError as error:
         if not is_exhausted(error):
             raise
@@ -260,11 +158,11 @@ def _round(i: int, pool: Pool) -> list[Message]:
     return [Reported(i, reports, pool.epochs_trained - before, pool.seconds)]
 
 
-def _obey(i: int, pool: Pool, order: Order) -> list[Message]:
+def _obey(i: int, pool: Pool, order: Order, data_of: DataOf) -> list[Message]:
     match order:
-        case Load(program, plans, data):
+        case Load(program, plans, reference):
             try:
-                return [Loaded(i, program, pool.load(program, plans, data))]
+                return [Loaded(i, program, pool.load(program, plans, data_of(reference)))]
             except DeviceError as error:
                 return [TooLarge(i, program, str(error))]
         case Put() as put:
@@ -275,7 +173,7 @@ def _obey(i: int, pool: Pool, order: Order) -> list[Message]:
                 put.trial,
                 put.training,
                 put.knobs,
-                put.state,
+                _lane(pool.program, put.trial, put.state),
                 put.to_epoch,
                 put.changes,
                 put.is_timed,
@@ -302,4 +200,18 @@ def _obey(i: int, pool: Pool, order: Order) -> list[Message]:
 
 def _state(pool: Pool, lane: int) -> State:
     trial, epoch, steps = pool.occupant(lane)
-    return State(trial, epoch, steps, pool.take(lane))
+    return State(trial, epoch, steps, lane_to_arrays(pool.take(lane)))
+
+
+def _lane(program: Program, trial: int, state: Arrays | None) -> Any | None:
+    """The lane that a state holds; None, with a logged reason, where it has another layout."""
+    if state is None:
+        return None
+    lane = lane_from_arrays(task_of(program).shapes(), state)
+    if lane is None:
+        _LOG.warning(
+            "trial %d: its checkpoint has the layout of another version; it is trained again from"
+            " the start.",
+            trial,
+        )
+    return lane

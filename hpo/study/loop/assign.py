@@ -1,23 +1,32 @@
 """Which job goes to which lane: a pure function of the pools and of the work that may run.
 
-A pool runs one program. It is kept on its program while that has work, and changes only when none
-of its lanes is at work any more: its waiting trials are then taken out, as ordinary paused trials.
-An idle pool takes up a program that no other pool has before it helps with one that is under way,
-so that compiling one program goes on beside training another; and when no job waits, it is given
-half of the trials that the busiest pool has in training.
+A pool has one setup: a program and its data. It keeps that while there is work for it, and changes
+only when none of its lanes trains: its waiting trials are then taken out and pause. An idle pool
+takes up a setup that no other pool has before it helps with one that others train, so that one
+program compiles beside the training of another. When no job waits, an idle pool is given half of
+the trials that the busiest pool has in training.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from hpo.study.executors.messages import DataReference
 from hpo.trial import Job
 
 
+class Setup(NamedTuple):
+    """What a pool is loaded with: a program, by its label, and the data that its lanes train on."""
+
+    program: str
+    data: DataReference
+
+
 @dataclass(frozen=True, slots=True)
-class Occupant:
+class LaneView:
     """The trial in a lane, and whether it trains; one that does not waits for its next job."""
 
     trial: int
@@ -26,10 +35,10 @@ class Occupant:
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """A pool's program, if any, and its lanes; None for an empty lane."""
+    """A pool's setup, if any, and its lanes; None for an empty lane."""
 
-    program: Hashable | None
-    lanes: tuple[Occupant | None, ...] = ()
+    setup: Setup | None
+    lanes: tuple[LaneView | None, ...] = ()
 
 
 @dataclass(slots=True)
@@ -37,12 +46,12 @@ class Assignment:
     """What one pool is to do next, in this order.
 
     `takes` are lanes whose trials are taken out: waiting ones to make room, training ones to go on
-    in another pool. `loads` is the program to change to (all lanes then start empty). `extends` and
-    `puts` pair a lane with the job it goes on with.
+    in another pool. `loads` is the setup to change to (all lanes then start empty). `extends` and
+    `puts` pair a lane with the job that it gets.
     """
 
     takes: list[int] = field(default_factory=list)
-    loads: Hashable | None = None
+    loads: Setup | None = None
     extends: list[tuple[int, Job]] = field(default_factory=list)
     puts: list[tuple[int, Job]] = field(default_factory=list)
 
@@ -53,13 +62,14 @@ class Assignment:
 def assign(
     pools: Sequence[PoolView],
     jobs: Sequence[Job],
-    program_of: Callable[[int], Hashable],
-    lanes_of: Callable[[Hashable], int],
+    setup_of: Callable[[int], Setup],
+    lanes_of: Callable[[Setup], int],
 ) -> list[Assignment]:
     """What each pool is to do so that no device idles while a job could run on it.
 
     `jobs` come in order of priority and may name trials that are in training already: those are
-    left alone. `program_of` gives a trial's program, `lanes_of` how many lanes a pool of it has.
+    left alone. `setup_of` gives the setup that a trial needs, `lanes_of` how many lanes a pool with
+    a setup has.
     """
     answers = [Assignment() for _ in pools]
     where = {
@@ -80,18 +90,18 @@ def assign(
             answers[i].extends.append((lane, job))
             busy[i] += 1
 
-    programs = [pool.program for pool in pools]
-    demand = Counter(program_of(job.trial) for job in waiting)
+    setups = [pool.setup for pool in pools]
+    demand = Counter(setup_of(job.trial) for job in waiting)
     for i in range(len(pools)):
         if busy[i] == 0:
-            programs[i] = _next_program(i, programs, busy, demand)
-            if programs[i] != pools[i].program:
-                answers[i].loads = programs[i]
+            setups[i] = _next_setup(i, setups, busy, demand)
+            if setups[i] != pools[i].setup:
+                answers[i].loads = setups[i]
 
     free = [_free_lanes(pools[i], answers[i], lanes_of) for i in range(len(pools))]
     for job in waiting:
-        program = program_of(job.trial)
-        able = [i for i in range(len(pools)) if programs[i] == program and free[i]]
+        setup = setup_of(job.trial)
+        able = [i for i in range(len(pools)) if setups[i] == setup and free[i]]
         if not able:
             continue
         i = min(able, key=lambda i: (busy[i], i))
@@ -125,26 +135,25 @@ def _share(pools: Sequence[PoolView], answers: Sequence[Assignment], busy: Seque
             del training[giver][-half:]
 
 
-def _next_program(
-    i: int, programs: Sequence[Hashable | None], busy: Sequence[int], demand: Counter[Hashable]
-) -> Hashable | None:
-    """The program that idle pool `i` should run: one that nobody runs, its own, or one to share."""
-    others = Counter(p for j, p in enumerate(programs) if j != i and p is not None)
-    if programs[i] is not None and demand[programs[i]] and not others[programs[i]]:
-        return programs[i]
-    for program in demand:
-        if not others[program]:
-            return program
-    for program in [programs[i], *demand]:
-        at_work = sum(n for j, n in enumerate(busy) if j != i and programs[j] == program)
-        if demand[program] and at_work + demand[program] > others[program]:
-            return program
-    return programs[i]
+def _next_setup(
+    i: int, setups: Sequence[Setup | None], busy: Sequence[int], demand: Counter[Setup]
+) -> Setup | None:
+    """The setup that idle pool `i` should have: its own, one of no other pool, or one to share."""
+    own = setups[i]
+    others = Counter(setup for j, setup in enumerate(setups) if j != i and setup is not None)
+    if own is not None and demand[own] and not others[own]:
+        return own
+    for setup in demand:
+        if not others[setup]:
+            return setup
+    for setup in [*([] if own is None else [own]), *demand]:
+        at_work = sum(n for j, n in enumerate(busy) if j != i and setups[j] == setup)
+        if demand[setup] and at_work + demand[setup] > others[setup]:
+            return setup
+    return own
 
 
-def _free_lanes(
-    pool: PoolView, answer: Assignment, lanes_of: Callable[[Hashable], int]
-) -> list[int]:
+def _free_lanes(pool: PoolView, answer: Assignment, lanes_of: Callable[[Setup], int]) -> list[int]:
     """Lanes that a job may be put into, empty ones first."""
     if answer.loads is not None:
         return list(range(lanes_of(answer.loads)))

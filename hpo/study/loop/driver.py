@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
+from typing import NoReturn
 
 from hpo.engine.pools.occupant import Report as EpochReport
 from hpo.engine.programs.plans import Plans
-from hpo.engine.training.lane import Lane
-from hpo.engine.training.task import task_of
 from hpo.engine.training.tasks import is_finite
-from hpo.study.executors.local import (
+from hpo.errors import HpoError
+from hpo.study.executors.messages import (
     Clear,
     Executor,
     Extend,
     Failed,
     Load,
     Loaded,
+    Lost,
     Message,
     Order,
     Put,
@@ -86,11 +87,12 @@ class Driver:
         self._checkpoint_seconds = checkpoint_seconds
         self._checkpoint_due = time.monotonic() + checkpoint_seconds
         self._flush_due = 0.0
-        self._snapshots_under_way, self._is_exhausted = 0, False
+        self._snapshots_under_way: set[int] = set()  # the pools that were asked for one
+        self._is_exhausted = False
         self._lanes = Occupancy(executor.pools)
         self._costing = Costing(journal)
         self._stop_rules = StopRules(rules.stop, journal.state)
-        self._in_transit: set[int] = set()  # runs taken out, their states still on the way
+        self._in_transit: dict[int, int] = {}  # runs taken out, states on the way -> their pools
         self._arrived: set[int] = set()
         self._exploiting = Exploiting(
             rules.explorer, journal, executor, self._lanes, states, self._work, self._in_transit
@@ -145,7 +147,7 @@ class Driver:
 
     def _window(self) -> int:
         """How many trials may be started ahead of their lanes."""
-        lanes = max(self._lanes_each * self._executor.pools, self._lanes.count)
+        lanes = max(self._lanes_each * len(self._lanes.pools), self._lanes.count)
         lanes = max(1, lanes // self._rules.seeds)
         started = sum(
             trial.state is TrialState.RUNNING and trial.epochs == 0
@@ -188,10 +190,10 @@ class Driver:
         answers = assign(
             self._lanes.views(),
             runs,
-            lambda run: self._work_of(run).program.label,
+            lambda run: self._work_of(run).setup,
             self._work.lanes_of,
         )
-        for pool, answer in enumerate(answers):
+        for pool, answer in zip(self._lanes.pools, answers, strict=True):
             self._order(pool, answer)
         for _, _, seat in self._lanes:
             if not seat.is_training:
@@ -212,13 +214,13 @@ class Driver:
             if not seat.is_training:
                 self._pause(seat.trial)
             orders.append(Take(index))
-            self._in_transit.add(seat.trial)
+            self._in_transit[seat.trial] = pool
             self._lanes.leave(pool, index)
         if answer.loads is not None:
             work = self._work_of(answer.puts[0][1].trial)
             plans = self._work.plans_of(work.program.label)
             orders.append(Load(work.program, plans, work.data))
-            self._lanes.load(pool, work.program.label, plans.usual.lanes)
+            self._lanes.load(pool, work.setup, plans.usual.lanes)
         for index, job in answer.extends:
             self._promote(job)
             self._lanes.seat(pool, index).to_epoch = job.to_epoch
@@ -230,15 +232,12 @@ class Driver:
     def _put(self, pool: int, index: int, job: Job) -> Put:
         work, replica = self._work_of(job.trial), self._replicas.replica_of(job.trial)
         self._promote(job)
-        lane: Lane | None = None
         checkpoints = self._journal.state.checkpoints
         checkpoint = checkpoints.get((self._replicas.trial_of(job.trial), replica))
-        if job.from_epoch > 0 or checkpoint is not None:
-            lane = self._states.find(job.trial, task_of(work.program).shapes(), checkpoint)
-        epoch = 0 if lane is None else int(lane.step) // work.steps
+        epoch, state = self._states.find(job.trial, checkpoint)
         self._lanes.sit(pool, index, Seat(job.trial, epoch, job.to_epoch))
         training, timed = replica_training(work.training, replica), self._costing.is_timed
-        return Put(index, job.trial, training, work.knobs, lane, job.to_epoch, work.changes, timed)
+        return Put(index, job.trial, training, work.knobs, state, job.to_epoch, work.changes, timed)
 
     def _work_of(self, run: int) -> Work:
         return self._work.of(self._replicas.trial_of(run))
@@ -252,9 +251,9 @@ class Driver:
                 self._costing.spend(seconds, self._replicas)
                 for report in reports:
                     self._report(report)
-            case Taken(_, states, is_snapshot):
+            case Taken(pool, states, is_snapshot):
                 if is_snapshot:
-                    self._snapshots_under_way -= 1
+                    self._snapshots_under_way.discard(pool)
                     current = self._exploiting.current(states)
                     self._states.save(s for s in current if not self._is_over(s.trial))
                 else:
@@ -262,29 +261,52 @@ class Driver:
                         self._arrive(state)
             case Loaded(pool, program, plan):
                 self._work.pin(program, plan)
-                if self._lanes.programs[pool] == program.label:
+                setup = self._lanes.setups[pool]
+                if setup is not None and setup.program == program.label:
                     self._lanes.widen(pool, plan.lanes)
             case Refused(pool, runs):
-                self._in_transit.difference_update(runs)
-                for run in runs:
-                    self._leave(run)
-                    self._pause(run)
+                self._give_back(runs)
                 self._lanes.shrink(pool, self._lane_count(pool))
             case TooLarge(pool, program, reason):
-                self._lanes.load(pool, None, 0)
+                self._lanes.unload(pool)
                 for number in self._work.give_up(program.label, reason):
                     self._end(number, TrialState.DIVERGED)
+            case Lost(pool, reason):
+                self._lose(pool, reason)
             case Failed(_, error):
-                self._journal.record(Stop("failed"))
-                self._journal.flush()
-                raise error
+                self._fail(error)
+
+    def _lose(self, pool: int, reason: str) -> None:
+        """A worker is gone: its runs go on elsewhere, from their checkpoints or their start."""
+        if pool not in self._lanes.pools:
+            return
+        sat = [seat.trial for place, _, seat in self._lanes if place == pool]
+        self._give_back([*sat, *(run for run, p in self._in_transit.items() if p == pool)])
+        self._snapshots_under_way.discard(pool)
+        self._lanes.lose(pool)
+        if not self._lanes.pools:
+            self._fail(
+                HpoError(f"every worker is lost (the last one: {reason}): start the study again.")
+            )
+
+    def _fail(self, error: BaseException) -> NoReturn:
+        self._journal.record(Stop("failed"))
+        self._journal.flush()
+        raise error
+
+    def _give_back(self, runs: Iterable[int]) -> None:
+        """Runs that have no lane, though they were put into one, wait for another."""
+        for run in runs:
+            self._in_transit.pop(run, None)
+            self._leave(run)
+            self._pause(run)
 
     def _lane_count(self, pool: int) -> int:
-        label = self._lanes.programs[pool]
-        return 0 if label is None else self._work.lanes_of(label)
+        setup = self._lanes.setups[pool]
+        return 0 if setup is None else self._work.lanes_of(setup)
 
     def _arrive(self, state: State) -> None:
-        self._in_transit.discard(state.trial)
+        self._in_transit.pop(state.trial, None)
         if not self._is_over(state.trial):
             self._arrived.add(state.trial)
             self._states.hold(state)
@@ -330,7 +352,7 @@ class Driver:
         trial = self._journal.state.trial(self._replicas.trial_of(run))
         if trial.state is TrialState.RUNNING and trial.epochs > 0:
             others = {*self._replicas.runs_of(trial.number)} - {run}
-            if others.isdisjoint(self._lanes.in_training() | self._in_transit):
+            if others.isdisjoint(self._lanes.in_training() | self._in_transit.keys()):
                 self._costing.settle(trial.number)
                 self._journal.record(Pause(trial.epochs), trial.number)
 
@@ -369,14 +391,14 @@ class Driver:
         self._checkpoint_due = time.monotonic() + self._checkpoint_seconds
         self._states.save()
         self._exploiting.expect_snapshots()
-        for pool, program in enumerate(self._lanes.programs):
-            if program is not None:
+        for pool in self._lanes.pools:
+            if self._lanes.setups[pool] is not None:
                 self._executor.send(pool, [Snapshot()])
-                self._snapshots_under_way += 1
+                self._snapshots_under_way.add(pool)
 
     def _interrupt(self) -> None:
         """Take every trial out of its lane and write it, so that nothing is trained twice."""
-        for pool in range(self._executor.pools):
+        for pool in self._lanes.pools:
             self._executor.send(pool, [Take(index) for index in self._lanes.occupied(pool)])
         self._executor.close()
         for message in self._executor.receive(_WAIT_SECONDS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hpo.study.loop.assign import Occupant, PoolView
+from hpo.study.loop.assign import LaneView, PoolView, Setup
 
 
 @dataclass
@@ -23,16 +23,30 @@ class Seat:
 
 
 class Occupancy:
-    """The programs of the pools, by their labels, and the trials in their lanes."""
+    """The setups of the pools, and the trials in their lanes.
+
+    `pools` are the numbers of those whose workers are not lost.
+    """
 
     def __init__(self, pools: int) -> None:
-        self.programs: list[str | None] = [None] * pools
+        self.pools = list(range(pools))
+        self.setups: list[Setup | None] = [None] * pools
         self._lanes: list[list[Seat | None]] = [[] for _ in range(pools)]
 
-    def load(self, pool: int, label: str | None, lanes: int) -> None:
-        """A pool changes to a program; its lanes are empty."""
-        self.programs[pool] = label
+    def load(self, pool: int, setup: Setup, lanes: int) -> None:
+        """A pool changes to a setup; its lanes are empty."""
+        self.setups[pool] = setup
         self._lanes[pool] = [None] * lanes
+
+    def unload(self, pool: int) -> None:
+        """A pool has neither a setup nor lanes."""
+        self.setups[pool] = None
+        self._lanes[pool] = []
+
+    def lose(self, pool: int) -> None:
+        """A pool is gone for good."""
+        self.unload(pool)
+        self.pools.remove(pool)
 
     def sit(self, pool: int, lane: int, seat: Seat) -> None:
         """A trial is put into a lane."""
@@ -74,16 +88,16 @@ class Occupancy:
         return {seat.trial for _, _, seat in self if seat.is_training}
 
     def views(self) -> list[PoolView]:
-        """The pools as `assign` looks at them."""
+        """The `pools`, in their order, as `assign` looks at them."""
         return [
             PoolView(
-                program,
+                self.setups[pool],
                 tuple(
-                    None if seat is None else Occupant(seat.trial, seat.is_training)
-                    for seat in lanes
+                    None if seat is None else LaneView(seat.trial, seat.is_training)
+                    for seat in self._lanes[pool]
                 ),
             )
-            for program, lanes in zip(self.programs, self._lanes, strict=True)
+            for pool in self.pools
         ]
 
     def __iter__(self) -> Iterator[tuple[int, int, Seat]]:

@@ -6,10 +6,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import replace
 
-import jax
-
-from hpo.engine.training.lane import Lane, lane_from_arrays, lane_to_arrays
-from hpo.study.executors.local import State
+from hpo.study.executors.messages import Arrays, State
 from hpo.study.log.events import Checkpoint
 from hpo.study.storage.checkpoints import CheckpointWriter
 
@@ -36,14 +33,15 @@ class States:
         self._held[state.trial] = state
         self._make_room()
 
-    def find(self, trial: int, like: Lane, checkpoint: Checkpoint | None) -> Lane | None:
-        """The newest state of a trial, to be a lane such as `like`; None where there is none."""
+    def find(self, trial: int, checkpoint: Checkpoint | None) -> tuple[int, Arrays | None]:
+        """The newest state of a trial and its whole epochs; (0, None) where there is none."""
         if trial in self._held:
-            return self._held.pop(trial).lane
+            held = self._held.pop(trial)
+            return held.epoch, held.arrays
         if checkpoint is None:
-            return None
+            return 0, None
         arrays = self._writer.folder.load(checkpoint.file, checkpoint.sha256)
-        return None if arrays is None else lane_from_arrays(like, arrays)
+        return (0, None) if arrays is None else (checkpoint.epoch, arrays)
 
     def forget(self, trial: int) -> None:
         """Drop the state of a trial that has ended."""
@@ -85,18 +83,18 @@ class States:
 
     def _write(self, state: State) -> None:
         self._saved_steps[state.trial] = state.steps
-        future = self._writer.submit(state.trial, state.steps, lane_to_arrays(state.lane))
+        future = self._writer.submit(state.trial, state.steps, state.arrays)
         self._pending.append((state, future))
 
     def _make_room(self) -> None:
-        excess = sum(_bytes(state.lane) for state in self._held.values()) - self._memory_bytes
+        excess = sum(_bytes(state.arrays) for state in self._held.values()) - self._memory_bytes
         if excess <= 0:
             return
         waiting = {state.trial for state, _ in self._pending}
         for number, state in list(self._held.items()):
             if excess <= 0:
                 return
-            excess -= _bytes(state.lane)
+            excess -= _bytes(state.arrays)
             if number in waiting:
                 continue
             if self._saved_steps.get(number, 0) < state.steps:
@@ -105,5 +103,5 @@ class States:
                 del self._held[number]
 
 
-def _bytes(lane: Lane) -> int:
-    return sum(leaf.nbytes for leaf in jax.tree.leaves(lane))
+def _bytes(arrays: Arrays) -> int:
+    return sum(array.nbytes for array in arrays.values())

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hpo.data.dataset import DataSet
 from hpo.engine.pools.occupant import Changes
 from hpo.engine.program import Program
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.spec.experiment import Training
+from hpo.study.executors.messages import DataReference
 from hpo.study.log.events import Pin
+from hpo.study.loop.assign import Setup
 from hpo.study.storage.journal import Journal
 from hpo.trial import HParams
 
 
 @dataclass(frozen=True)
 class Work:
-    """A trial made ready: its filled-in spec and what the engine makes of it."""
+    """A trial made ready: its filled-in spec, its program, and the name of its data."""
 
     training: Training
     program: Program
     knobs: np.ndarray
-    data: DataSet
+    data: DataReference
     changes: Changes = ()
     costs: Mapping[str, float] = field(default_factory=dict)  # known before it trains
 
     @property
-    def steps(self) -> int:
-        """Steps an epoch."""
-        return int(self.program.steps(self.training.data.batch_size))
+    def setup(self) -> Setup:
+        """What a pool has to be loaded with, so that it can train the trial."""
+        return Setup(self.program.label, self.data)
 
 
 class WorkOfTrials:
@@ -54,7 +55,7 @@ class WorkOfTrials:
             lineage = self._journal.state.lineage(number)
             # The first trial of the line gave the weights, and with them its random stream.
             first, *later = (self._prepare(s.hparams, lineage[0].trial) for s in lineage)
-            assert all(work.program == first.program for work in later)
+            assert all((w.program, w.data) == (first.program, first.data) for w in later)
             changes = zip((s.after for s in lineage[1:]), (w.knobs for w in later), strict=True)
             self._work[number] = replace(first, changes=tuple(changes))
         return self._work[number]
@@ -81,10 +82,9 @@ class WorkOfTrials:
             self._pinned[label] = Plan.from_pin(pins[label])
         return Plans(self._pinned[label])
 
-    def lanes_of(self, label: Hashable) -> int:
-        """How many lanes a pool of that program has, as far as is known."""
-        assert isinstance(label, str)
-        return self.plans_of(label).usual.lanes
+    def lanes_of(self, setup: Setup) -> int:
+        """How many lanes a pool of that setup has, as far as is known."""
+        return self.plans_of(setup.program).usual.lanes
 
     def together(self, number: int) -> int:
         """How many lanes of a device train at once with a trial's, by the plan of its program."""

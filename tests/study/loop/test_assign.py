@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.study.loop.assign import Assignment, Occupant, PoolView, assign
+from hpo.study.loop.assign import Assignment, LaneView, PoolView, assign
 from hpo.trial import Job
 
 LANES = 3
 
 
 def _assign(pools: Sequence[PoolView], jobs: Sequence[Job], programs: str) -> list[Assignment]:
-    """`programs[n]` is the program of trial n."""
+    """`programs[n]` is the setup of trial n."""
     return assign(pools, jobs, lambda n: programs[n], lambda _: LANES)
 
 
@@ -45,49 +45,49 @@ def test_one_job_is_not_shared() -> None:
 
 
 def test_a_trial_that_waits_in_its_lane_goes_on_there() -> None:
-    pool = PoolView("A", (None, Occupant(5, is_training=False), None))
+    pool = PoolView("A", (None, LaneView(5, is_training=False), None))
     (answer,) = _assign([pool], [Job(5, 1, 3)], "AAAAAA")
     assert answer == Assignment(extends=[(1, Job(5, 1, 3))])
 
 
 def test_a_trial_in_training_is_left_alone() -> None:
-    pool = PoolView("A", (Occupant(0, is_training=True), None, None))
+    pool = PoolView("A", (LaneView(0, is_training=True), None, None))
     assert _assign([pool], [Job(0, 1, 3)], "A") == [Assignment()]
 
 
 def test_waiting_trials_make_room_when_the_empty_lanes_are_used_up() -> None:
-    waiting = Occupant(8, is_training=False)
-    pool = PoolView("A", (waiting, None, Occupant(9, is_training=True)))
+    waiting = LaneView(8, is_training=False)
+    pool = PoolView("A", (waiting, None, LaneView(9, is_training=True)))
     (answer,) = _assign([pool], _starts(0, 1), "A" * 10)
     assert answer.puts == [(1, Job(0, 0, 1)), (0, Job(1, 0, 1))]
     assert answer.takes == [0]
 
 
 def test_a_pool_at_work_keeps_its_program() -> None:
-    pool = PoolView("A", (Occupant(0, is_training=True), None, None))
+    pool = PoolView("A", (LaneView(0, is_training=True), None, None))
     assert _assign([pool], _starts(1), "AB") == [Assignment()]
 
 
 def test_an_idle_pool_changes_its_program_and_takes_out_its_waiting_trials() -> None:
-    pool = PoolView("A", (Occupant(0, is_training=False), None, None))
+    pool = PoolView("A", (LaneView(0, is_training=False), None, None))
     (answer,) = _assign([pool], _starts(1), "AB")
     assert answer == Assignment(loads="B", takes=[0], puts=[(0, Job(1, 0, 1))])
 
 
 def test_an_idle_pool_helps_with_a_program_under_way() -> None:
-    at_work = PoolView("A", tuple(Occupant(n, is_training=True) for n in range(LANES)))
+    at_work = PoolView("A", tuple(LaneView(n, is_training=True) for n in range(LANES)))
     answers = _assign([at_work, PoolView(None)], _starts(3), "AAAA")
     assert answers[1].loads == "A"
 
 
 def test_an_idle_pool_is_given_half_of_the_busiest_ones_trials() -> None:
-    at_work = PoolView("A", tuple(Occupant(n, is_training=True) for n in range(LANES)))
+    at_work = PoolView("A", tuple(LaneView(n, is_training=True) for n in range(LANES)))
     answers = _assign([at_work, PoolView(None), at_work], [], "AAA")
     assert [answer.takes for answer in answers] == [[2], [], []]
 
 
 def test_a_single_trial_stays_where_it_is() -> None:
-    at_work = PoolView("A", (Occupant(0, is_training=True), None, None))
+    at_work = PoolView("A", (LaneView(0, is_training=True), None, None))
     assert _assign([at_work, PoolView(None)], [], "A") == [Assignment(), Assignment()]
 
 
@@ -104,14 +104,14 @@ def situations(draw: st.DrawFn) -> tuple[list[PoolView], list[Job], str]:
         if program is None:
             pools.append(PoolView(None))
             continue
-        lanes: list[Occupant | None] = []
+        lanes: list[LaneView | None] = []
         for is_training in draw(st.lists(occupants, min_size=LANES, max_size=LANES)):
             own = [n for n in range(30) if programs[n] == program and n not in used]
             if is_training is None or not own:
                 lanes.append(None)
             else:
                 used.add(own[0])
-                lanes.append(Occupant(own[0], is_training))
+                lanes.append(LaneView(own[0], is_training))
         pools.append(PoolView(program, tuple(lanes)))
     trials = draw(st.lists(st.integers(0, 29), unique=True))
     return pools, [Job(n, 0, 1) for n in trials], programs
@@ -148,16 +148,16 @@ def test_an_assignment_can_be_carried_out(situation: tuple[list[PoolView], list[
                 served = in_lanes | {job.trial for job in given_out}
                 assert {job.trial for job in jobs} <= served, "shared only when no job waits"
             lanes[lane] = None
-        program = pool.program
+        program = pool.setup
         if answer.loads is not None:
             assert not any(lanes)
             program, lanes = answer.loads, [None] * LANES
         for lane, job in answer.extends:
-            assert lanes[lane] == Occupant(job.trial, is_training=False)
+            assert lanes[lane] == LaneView(job.trial, is_training=False)
         for lane, job in answer.puts:
             assert lanes[lane] is None
             assert programs[job.trial] == program
-            lanes[lane] = Occupant(job.trial, is_training=True)
+            lanes[lane] = LaneView(job.trial, is_training=True)
 
 
 @given(st.integers(0, 10_000), st.integers(1, 4), st.text("ABC", min_size=1, max_size=40))
@@ -191,6 +191,6 @@ def _after(pool: PoolView, answer: Assignment, rng: random.Random) -> PoolView:
     for lane in answer.takes if answer.loads is None else ():
         lanes[lane] = None
     for lane, job in answer.puts:
-        lanes[lane] = Occupant(job.trial, is_training=True)
+        lanes[lane] = LaneView(job.trial, is_training=True)
     ended = [None if rng.random() < 0.5 else occupant for occupant in lanes]
-    return PoolView(pool.program if answer.loads is None else answer.loads, tuple(ended))
+    return PoolView(pool.setup if answer.loads is None else answer.loads, tuple(ended))

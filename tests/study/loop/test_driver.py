@@ -1,4 +1,4 @@
-"""The driver, on a fake executor whose epochs cost nothing and end in any order."""
+"""The driver, on an executor in memory whose epochs cost nothing and end in any order."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpo.engine.pools.occupant import Report
 from hpo.engine.program import Program, split
 from hpo.engine.programs.plans import Plan, Plans
-from hpo.engine.training.supervised import initial_lane
+from hpo.errors import HpoError
 from hpo.search.samplers.random import RandomSearch
 from hpo.search.schedulers.registry import make_scheduler
 from hpo.space import Choice, Dimension, Float, SearchSpace
@@ -34,22 +33,7 @@ from hpo.spec.sections.scheduler import (
     Patience,
     SuccessiveHalving,
 )
-from hpo.study.executors.local import (
-    Clear,
-    Extend,
-    Failed,
-    Load,
-    Loaded,
-    Message,
-    Order,
-    Put,
-    Refused,
-    Reported,
-    Snapshot,
-    State,
-    Take,
-    Taken,
-)
+from hpo.study.executors.messages import DataReference, Failed, Put
 from hpo.study.log.events import Event, Happening, StudyState, fold
 from hpo.study.loop.deciding import Rules
 from hpo.study.loop.driver import Driver, Work
@@ -57,6 +41,7 @@ from hpo.study.loop.states import States
 from hpo.study.storage.checkpoints import CheckpointFolder, CheckpointWriter
 from hpo.trial import HParams, TrialState
 from tests.engine.samples import tiny_data
+from tests.study.executors.in_memory import InMemoryExecutor, Learn
 
 EPOCHS = 9
 DATA = tiny_data()
@@ -96,90 +81,13 @@ def result(training: Training, epoch: int) -> dict[str, float]:
     return {"accuracy": float(accuracy), "loss": 1.0, "train_loss": 1.0}
 
 
-def _steps(pool: FakePool, training: Training) -> int:
-    assert pool.program is not None
-    return int(pool.program.steps(training.data.batch_size))
-
-
-class FakePool:
-    """The lanes of one pool: [trial, training, epoch, to_epoch] each."""
-
-    def __init__(self) -> None:
-        self.lanes: dict[int, list[Any]] = {}
-        self.program: Program | None = None
-        self.width = 0
-
-
-class FakeExecutor:
-    """Pools that train one epoch of one lane at a time, in an order that `rng` picks."""
-
-    def __init__(self, pools: int, rng: random.Random, fits: int = 100) -> None:
-        self.pools = pools
-        self.trained: list[tuple[int, int]] = []
-        self.loads = 0
-        self._rng, self._fits = rng, fits
-        self._pools = [FakePool() for _ in range(pools)]
-        self._messages: list[Message] = []
-
-    def send(self, pool: int, orders: Sequence[Order]) -> None:
-        for order in orders:
-            self._obey(pool, self._pools[pool], order)
-
-    def _obey(self, i: int, pool: FakePool, order: Order) -> None:
-        match order:
-            case Load(program, plans, _):
-                assert not any(epoch < to for _, _, epoch, to in pool.lanes.values())
-                pool.lanes, pool.program = {}, program
-                pool.width = min(plans.usual.lanes, self._fits)
-                self.loads += 1
-                self._messages.append(Loaded(i, program, Plan(plans.usual.form, pool.width)))
-            case Put(lane, trial, training, knobs, state, to_epoch):
-                assert pool.program == split(training, DATA, "cpu", frozenset(SPACE.by_path))[0]
-                assert len(knobs) == len(pool.program.knobs)
-                if lane >= pool.width:
-                    self._messages.append(Refused(i, (trial,)))
-                    return
-                assert lane not in pool.lanes, "a lane is taken or cleared before it is filled"
-                epoch = 0 if state is None else int(state.step) // _steps(pool, training)
-                pool.lanes[lane] = [trial, training, epoch, to_epoch]
-            case Extend(lane, to_epoch):
-                pool.lanes[lane][3] = to_epoch
-            case Take(lane):
-                self._messages.append(Taken(i, (self._state(pool, lane),), is_snapshot=False))
-                del pool.lanes[lane]
-            case Clear(lane):
-                del pool.lanes[lane]
-            case Snapshot():
-                states = tuple(self._state(pool, lane) for lane in pool.lanes)
-                self._messages.append(Taken(i, states, is_snapshot=True))
-
-    def _state(self, pool: FakePool, lane: int) -> State:
-        trial, training, epoch, _ = pool.lanes[lane]
-        assert pool.program is not None
-        steps = epoch * _steps(pool, training)
-        blank = initial_lane(pool.program, training)
-        return State(trial, epoch, steps, blank._replace(step=np.int32(steps)))
-
-    def receive(self, timeout_seconds: float) -> list[Message]:
-        at_work = [
-            (i, lane)
-            for i, pool in enumerate(self._pools)
-            for lane in pool.lanes.values()
-            if lane[2] < lane[3]
-        ]
-        if at_work:
-            i, lane = self._rng.choice(at_work)
-            lane[2] += 1
-            report = Report(lane[0], lane[2], result(lane[1], lane[2]))
-            self.trained.append((lane[0], lane[2]))
-            if not np.isfinite(report.metrics["loss"]):
-                lane[3] = lane[2]
-            self._messages.append(Reported(i, (report,), 1.0))
-        messages, self._messages = self._messages, []
-        return messages
-
-    def close(self) -> None:
-        """Nothing runs."""
+def learn(
+    program: Program, data: DataReference, put: Put, epoch: int, weight: float
+) -> tuple[dict[str, float], float]:
+    """What the in-memory executor makes of an epoch: `result`, in the program of the trial."""
+    assert program == split(put.training, DATA, "cpu", frozenset(SPACE.by_path))[0]
+    assert len(put.knobs) == len(program.knobs)
+    return result(put.training, epoch), weight
 
 
 class MemoryJournal:
@@ -201,7 +109,7 @@ class MemoryJournal:
 def prepare(hparams: HParams, number: int) -> Work:
     training = fill(TRAINING, hparams, number)
     program, knobs = split(training, DATA, "cpu", frozenset(SPACE.by_path))
-    return Work(training, program, knobs, DATA)
+    return Work(training, program, knobs, DataReference(TRAINING.data, DATA.fingerprint))
 
 
 class Run:
@@ -224,11 +132,12 @@ class Run:
         pools: int = 2,
         lanes: int = 3,
         fits: int = 100,
-        has_to_stop: Callable[[FakeExecutor], bool] = lambda _: False,
-        dies: Callable[[FakeExecutor], bool] = lambda _: False,
-    ) -> FakeExecutor:
+        has_to_stop: Callable[[InMemoryExecutor], bool] = lambda _: False,
+        dies: Callable[[InMemoryExecutor], bool] = lambda _: False,
+        learns: Learn = learn,
+    ) -> InMemoryExecutor:
         """Run to the end, to a stop, or to a death that leaves only the log and the files."""
-        executor = FakeExecutor(pools, random.Random(seed), fits)
+        executor = InMemoryExecutor(pools, random.Random(seed), learns, fits)
 
         def watch() -> None:
             if dies(executor):
@@ -428,12 +337,68 @@ def test_more_trials_go_on_where_the_study_ended(run: Run) -> None:
 
 
 def test_an_error_of_a_pool_reaches_the_caller(run: Run) -> None:
-    def fail(executor: FakeExecutor) -> bool:
-        executor._messages.append(Failed(0, RuntimeError("out of order")))
+    def fail(executor: InMemoryExecutor) -> bool:
+        executor.fail(Failed(0, RuntimeError("out of order")))
         return False
 
     with pytest.raises(RuntimeError, match="out of order"):
         run.go(has_to_stop=fail)
+
+
+def test_what_a_lost_worker_had_goes_on_elsewhere(run: Run, tmp_path: Any) -> None:
+    lost: list[int] = []
+
+    def lose(executor: InMemoryExecutor) -> bool:
+        if not lost and len(executor.trained) > 15:
+            lost.append(1)
+            executor.lose(1)
+        return False
+
+    run.go(has_to_stop=lose)
+    calm = Run(tmp_path / "calm")
+    calm.go()
+    assert lost
+    assert run.outcome == calm.outcome
+    assert run.differences == 0
+
+
+def test_a_study_without_workers_stops_and_goes_on_later(run: Run, tmp_path: Any) -> None:
+    def lose_all(executor: InMemoryExecutor) -> bool:
+        if len(executor.trained) == 15:
+            executor.lose(0)
+            executor.lose(1)
+        return False
+
+    with pytest.raises(HpoError, match=r"every worker is lost .*the machine is off"):
+        run.go(has_to_stop=lose_all)
+    assert run.journal.log[-1].kind == "stop"
+    run.go()
+    calm = Run(tmp_path / "calm")
+    calm.go()
+    assert run.outcome == calm.outcome
+
+
+def test_trials_of_one_program_train_each_on_its_own_data(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each trial has data of its own name, and reports the name of the data that it saw."""
+    usual = prepare
+
+    def prepare_with_data(hparams: HParams, number: int) -> Work:
+        return replace(usual(hparams, number), data=DataReference(TRAINING.data, str(number % 3)))
+
+    def learn_data(
+        program: Program, data: DataReference, put: Put, epoch: int, weight: float
+    ) -> tuple[dict[str, float], float]:
+        metrics, weight = learn(program, data, put, epoch, weight)
+        return {**metrics, "seen": float(data.fingerprint)}, weight
+
+    monkeypatch.setitem(globals(), "prepare", prepare_with_data)
+    run.go(learns=learn_data)
+    state = run.journal.state
+    seen = {n: {metrics["seen"] for metrics in state.metrics[n]} for n in range(len(state))}
+    assert seen == {n: {n % 3} for n in range(20)}
+    assert len(state.pins) == 2, "a pin is of a program, whatever its data"
 
 
 def test_what_the_sampler_saw_is_recorded(run: Run) -> None:

@@ -1,0 +1,62 @@
+"""The local executor under a driver: trials of one program on two data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hpo.engine.devices import local_devices
+from hpo.engine.program import split
+from hpo.engine.programs.plans import Plan, Plans
+from hpo.search.samplers.random import RandomSearch
+from hpo.search.schedulers.registry import make_scheduler
+from hpo.space import Dimension, Float, SearchSpace
+from hpo.spec.fill import fill
+from hpo.spec.sections.scheduler import SuccessiveHalving
+from hpo.study.executors.local import local_executor
+from hpo.study.loop.deciding import Rules
+from hpo.study.loop.driver import Driver
+from hpo.study.loop.states import States
+from hpo.study.loop.work import Work
+from hpo.study.storage.checkpoints import CheckpointFolder, CheckpointWriter
+from hpo.trial import HParams
+from tests.engine.samples import a_training
+from tests.study.executors.test_conformance import DATA, THESE, THOSE, data_of
+from tests.study.loop.test_driver import MemoryJournal
+
+EPOCHS, TRIALS = 4, 6
+SPACE = SearchSpace((Dimension("optimizer.learning_rate", Float(1e-3, 1e-1, log=True)),))
+
+
+def curves(folder: Path, own_data: bool) -> list[list[dict[str, float]]]:
+    """What trials report: every other one on other data, or all of them on the same."""
+    journal = MemoryJournal()
+
+    def prepare(hparams: HParams, number: int) -> Work:
+        training = fill(a_training(), hparams, number)
+        program, knobs = split(training, DATA["t"], "cpu")
+        return Work(training, program, knobs, THOSE if own_data and number % 2 else THESE)
+
+    rules = Rules(
+        sampler=RandomSearch(SPACE, 0),
+        scheduler_for=lambda trials: make_scheduler(
+            SuccessiveHalving(name="successive_halving", eta=2), EPOCHS, trials
+        ),
+        trials=TRIALS,
+        epochs=EPOCHS,
+        is_learning=False,
+    )
+    executor = local_executor(local_devices("cpu")[:1], folder / "programs", data_of)
+    with CheckpointWriter(CheckpointFolder(folder / "checkpoints")) as writer:
+        driver = Driver(
+            rules, journal, executor, States(writer), prepare, Plans(Plan("map", 4)), 3600.0
+        )
+        assert driver.run(lambda: False, lambda: None) == "finished"
+    executor.close()
+    return [journal.state.metrics[trial] for trial in range(TRIALS)]
+
+
+def test_trials_that_share_a_program_train_each_on_its_own_data(tmp_path: Path) -> None:
+    apart, same = curves(tmp_path, own_data=True), curves(tmp_path, own_data=False)
+    for trial in range(TRIALS):
+        # The scheduler lets other trials go on, but all of them train a first epoch.
+        assert (apart[trial][0] == same[trial][0]) == (trial % 2 == 0)
