@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -50,17 +50,6 @@ _OF_NO_TRIAL = {
     "train.varying": (),
     _EPOCHS: _BLANK,
 }
-
-
-class Filled(NamedTuple):
-    """A training inside a program: its knobs are traced, and leaves may be `OneOf`."""
-
-    model: Any
-    optimizer: Any
-    schedule: Any
-    learning_rate: Any
-    epochs: Any
-    batch_size: Any
 
 
 @dataclass(frozen=True)
@@ -143,7 +132,7 @@ class Program:
     def place_of_size(self, knobs: Float[Array, " K"]) -> Any:
         """Which of the `bounds` is the first to hold a model; their number where none does."""
         path = next(path for path, _ in self.merged if path in _SIZES)
-        leaf = leaf_at(self.fill(knobs).model, path.removeprefix("model."))
+        leaf = leaf_at(self.fill(knobs), path)
         return number_of(leaf, lambda size: sum(largest(size) > bound for bound in self.bounds))
 
     def steps(self, batch_size: Any) -> Any:
@@ -178,26 +167,21 @@ class Program:
         apart = [f"{bound} and less apart" for bound in self.bounds]
         return ", ".join([self.template.model.name, *own, *served, *apart])
 
-    def fill(self, knobs: Float[Array, " K"]) -> Filled:
-        """The training with its knobs filled in, traced or not."""
+    def fill(self, knobs: Float[Array, " K"]) -> Training:
+        """The training with its knobs filled in, traced or not; merged leaves are `OneOf`.
+
+        Where optimizers are merged, all of them have the trial's learning rate and schedule.
+        """
         values = {path: knobs[i] for i, path in enumerate(self.knobs)}
-        merged = {
-            path: OneOf(
-                tuple(_filled(option, path, values) for option in options),
-                jnp.asarray(values[path], jnp.int32),
-            )
-            for path, options in self.merged
-        }
-        leaves = {path: one for path, one in merged.items() if path.startswith("model.")}
-        spec = with_leaves(_filled(self.template, "", values), leaves)
-        return Filled(
-            model=spec.model,
-            optimizer=merged.get(_OPTIMIZER, spec.optimizer),
-            schedule=merged.get(_SCHEDULE, spec.optimizer.schedule),
-            learning_rate=values["optimizer.learning_rate"],
-            epochs=values[_EPOCHS],
-            batch_size=merged.get(_BATCH, spec.data.batch_size),
-        )
+        training = with_leaves(_filled(self.template, "", values), {_EPOCHS: values[_EPOCHS]})
+        for path, options in self.merged:  # inner parts come before outer ones
+            filled = [_filled(option, path, values) for option in options]
+            if path == _OPTIMIZER:
+                schedule = {"schedule": leaf_at(training, _SCHEDULE)}
+                filled = [with_leaves(option, schedule) for option in filled]
+            one = OneOf(tuple(filled), jnp.asarray(values[path], jnp.int32))
+            training = with_leaves(training, {path: one})
+        return training
 
     def of_its_own(self, training: Training) -> Program:
         """The program of the same model as `training` has, without the others' sizes."""

@@ -20,8 +20,8 @@ from hpo.data.dataset import DataSet, Split
 from hpo.engine.models.dropout import Dropout, mask_key
 from hpo.engine.models.initialisers import initial_params
 from hpo.engine.models.registry import abstract_model
-from hpo.engine.oneof import OneOf
-from hpo.engine.program import Filled, Program
+from hpo.engine.oneof import OneOf, options_of
+from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch, DeviceData, gather
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
@@ -93,7 +93,7 @@ class Supervised:
 
     def steps(self, knobs: Float[Array, " K"]) -> Any:
         """The steps of an epoch."""
-        return self.program.steps(self.program.fill(knobs).batch_size)
+        return self.program.steps(self.program.fill(knobs).data.batch_size)
 
     def train(
         self,
@@ -205,7 +205,9 @@ def _train_steps(
     program: Program, knobs: Array, lane: Lane, data: DeviceData, feed: Batch, count: Array
 ) -> Lane:
     spec = program.fill(knobs)
-    steps = program.steps(spec.batch_size)
+    steps = program.steps(spec.data.batch_size)
+    # Merged optimizers share the learning rate and its schedule.
+    rule = options_of(spec.optimizer)[0]
 
     def step(_: int, lane: Lane) -> Lane:
         position = lane.step % steps
@@ -214,7 +216,8 @@ def _train_steps(
             return _gradient(program, spec, params, lane, data, feed, position)
 
         loss, variables, gradients = gradient(lane.params)
-        rate = spec.learning_rate * schedule_factor(spec.schedule, lane.step, spec.epochs * steps)
+        factor = schedule_factor(rule.schedule, lane.step, spec.train.epochs * steps)
+        rate = rule.learning_rate * factor
         params, state = descend(spec.optimizer, gradients, lane.optimizer, lane.params, rate)
         return Lane(
             params=params,
@@ -230,7 +233,7 @@ def _train_steps(
 
 def _gradient(
     program: Program,
-    spec: Filled,
+    spec: Training,
     params: Float[Array, " P"],
     lane: Lane,
     data: DeviceData,
@@ -245,14 +248,14 @@ def _gradient(
 
     def part(weights: Any, number: Any) -> tuple[tuple[Array, Any], Any]:
         """Loss, variables and gradients of a micro-batch."""
-        rows = feed["rows"][position * program.parts(spec.batch_size) + number]
+        rows = feed["rows"][position * program.parts(spec.data.batch_size) + number]
         key = mask_key(lane.key, lane.step)
         dropout = Dropout(spec.model.dropout, key, first_row=number * program.micro_batch)
         batch = gather(data.train, rows)
         return jax.value_and_grad(loss_of, has_aux=True)(weights, dropout, batch)
 
     tree = parted(program, params)
-    if not isinstance(spec.batch_size, OneOf):
+    if not isinstance(spec.data.batch_size, OneOf):
         (loss, variables), gradients = part(tree, 0)
         return loss, variables, joined(gradients)
 
@@ -261,7 +264,7 @@ def _gradient(
         return jax.tree.map(jnp.add, sums, (loss, gradients))
 
     # Micro-batches count alike.
-    parts = program.parts(spec.batch_size)
+    parts = program.parts(spec.data.batch_size)
     zeros = jax.tree.map(jnp.zeros_like, (lane.loss_sum, tree))
     loss, gradients = lax.fori_loop(0, parts, add, zeros)
     return loss / parts, lane.variables, joined(gradients) / parts
