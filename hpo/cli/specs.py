@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hpo.cli import completion
 from hpo.cli.options import AsJson, Overrides, SpecPath, print_json
+from hpo.errors import HpoError
+
+if TYPE_CHECKING:
+    from hpo.spec.experiment import Experiment
 
 
 def check(
     spec: SpecPath,
     overrides: Overrides = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Show every leaf too, and where its value comes from.")
+    ] = False,
+    trial: Annotated[
+        int | None,
+        typer.Option(help="Instead: the spec of this trial, where no result decides it.", min=0),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Validate SPEC and tell what it would run.
@@ -22,13 +34,34 @@ def check(
     Example: hpo check configs/digits.yaml --set search.trials=500
     """
     from hpo.report import check as report
-    from hpo.spec.load import load_experiment
+    from hpo.spec.load import load_experiment, read_document
+    from hpo.spec.reference.leaves import origins
 
-    summary = report.check_summary(load_experiment(spec, overrides or ()))
+    experiment = load_experiment(spec, overrides or ())
+    if trial is not None:
+        if full:
+            raise HpoError("hpo check: --trial prints a spec, --full a table: leave one out.")
+        _check_trial(experiment, trial, as_json)
+        return
+    summary = report.check_summary(experiment)
+    rows = list(origins(read_document(spec, overrides or ())[0])) if full else []
     if as_json:
-        print_json(report.as_json(summary))
+        leaves = [{"path": path, "value": value, "from": where} for path, value, where in rows]
+        print_json(report.as_json(summary) | ({"leaves": leaves} if full else {}))
+        return
+    typer.echo(report.render(summary))
+    if full:
+        typer.echo(f"\n{report.render_origins(rows)}")
+
+
+def _check_trial(experiment: Experiment, trial: int, as_json: bool) -> None:
+    from hpo.report.export import export_ahead
+
+    hparams, text = export_ahead(experiment, trial, date.today())
+    if as_json:
+        print_json({"trial": trial, "hparams": dict(hparams), "spec": text})
     else:
-        typer.echo(report.render(summary))
+        typer.echo(text, nl=False)
 
 
 def schema(

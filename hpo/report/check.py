@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from hpo.spec.experiment import Experiment
 from hpo.spec.programs import count_programs
 from hpo.spec.sections.data import size_text
 from hpo.spec.words import count_text, shown, steps_of
+
+_WIDEST_VALUE = 50
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,20 @@ def render(summary: CheckSummary) -> str:
         rows.append(("data", f"streamed if over {size_text(summary.device_budget)} of a device"))
     lines = [f"{title:10} {text}" for title, text in rows]
     return "\n".join([f"{summary.name} is valid.", *lines])
+
+
+def render_origins(rows: Sequence[tuple[str, str, str]]) -> str:
+    """Every leaf of a spec with its value and where that comes from, as plain text."""
+    shortened = [(path, _shortened(value), origin) for path, value, origin in rows]
+    width = max(len(path) for path, _, _ in shortened)
+    second = max(len(value) for _, value, _ in shortened)
+    return "\n".join(
+        f"{path:{width}}  {value:{second}}  {origin}" for path, value, origin in shortened
+    )
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= _WIDEST_VALUE else f"{value[: _WIDEST_VALUE - 3]}..."
 
 
 def as_json(summary: CheckSummary) -> dict[str, Any]:

@@ -14,22 +14,24 @@ from hpo import __version__
 from hpo.errors import HpoError
 from hpo.report.check import condition_text, distribution_text
 from hpo.report.wording import metric_text, number_text, untrained_text
+from hpo.search.proposals.ahead import proposed_ahead
 from hpo.search.results.pareto import pareto_front
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.file.dump import dump_spec
 from hpo.spec.fill import fill, filled
 from hpo.spec.load import require_search
 from hpo.spec.merging import NOTHING, Merged, Merging
+from hpo.spec.sections.population import Pbt
 from hpo.spec.words import count_text
 from hpo.spec.zeros import varying_zeros
 from hpo.study.log.events import MERGING, StudyState, fold
-from hpo.study.log.lineage import Lineage, changes
+from hpo.study.log.lineage import Lineage, Segment, changes
 from hpo.study.log.ranking import leading_trial, winner
 from hpo.study.log.untrained import untrained
 from hpo.study.loop.varied import varied_for
 from hpo.study.storage.stored import stored_experiment
 from hpo.study.storage.tables import Storage
-from hpo.trial import Trial, TrialState
+from hpo.trial import HParams, Trial, TrialState
 
 _FILE_KEYS = ("csv", "idx")
 
@@ -111,7 +113,26 @@ def _export(
         "",
         f"Train it in full:  hpo train {target.name if target else 'THIS_FILE'} -o model/",
     ]
-    return Export(trial, dump_spec(document, _comments(experiment, trial), "\n".join(header)))
+    return Export(
+        trial, dump_spec(document, _comments(experiment, trial.hparams), "\n".join(header))
+    )
+
+
+def export_ahead(experiment: Experiment, number: int, today: date) -> tuple[HParams, str]:
+    """The hparams of a trial of a new study, and its spec, before anything has run.
+
+    Raises:
+        HpoError: where results decide them, or the study has no such trial.
+    """
+    hparams = proposed_ahead(experiment, number)
+    document = training_document(experiment, (Segment(number, 0, hparams),), NOTHING, Path.cwd())
+    search = require_search(experiment)
+    header = [f"Trial {number} of the study {experiment.name}, as it will start."]
+    if isinstance(search.scheduler, Pbt):
+        header.append("pbt changes its numbers while it trains.")
+    header.append(f"Written on {today} by hpo {__version__}.")
+    comments = _comments(experiment, hparams)
+    return hparams, dump_spec(document, comments, "\n".join(header))
 
 
 def training_document(
@@ -193,17 +214,13 @@ def _ancestry(lineage: Lineage) -> list[str]:
     return [f"Its weights were trained by {steps}."]
 
 
-def _comments(experiment: Experiment, trial: Trial) -> dict[str, str]:
+def _comments(experiment: Experiment, hparams: HParams) -> dict[str, str]:
     return {
         dimension.path: f"from {distribution_text(dimension.distribution)}"
         + condition_text(dimension.when)
         for dimension in experiment.space.dimensions
-        if dimension.path in trial.hparams
-    } | {
-        leaf.path: f"is {leaf.text}"
-        for leaf in experiment.space.derived
-        if leaf.path in trial.hparams
-    }
+        if dimension.path in hparams
+    } | {leaf.path: f"is {leaf.text}" for leaf in experiment.space.derived if leaf.path in hparams}
 
 
 def _result(experiment: Experiment, trial: Trial) -> str:

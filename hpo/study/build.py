@@ -9,9 +9,7 @@ from dataclasses import dataclass, replace
 from hpo.engine.mesh import places
 from hpo.engine.program import split
 from hpo.engine.programs.footprint import known_costs
-from hpo.search.proposals.cohorts import given_in
-from hpo.search.proposals.stack import is_learning, make_sampler
-from hpo.search.sampler import Setting
+from hpo.search.proposals.stack import is_learning, make_sampler, setting_of
 from hpo.search.schedulers.explore import explorer_of
 from hpo.search.schedulers.registry import make_scheduler
 from hpo.spec.fill import fill
@@ -97,14 +95,7 @@ def build(
 def _rules(study: OpenStudy, say: Callable[[str], None]) -> Rules:
     """What decides in a study, with what it has learnt from others and its user."""
     experiment, search, journal = study.experiment, study.search, study.journal
-    setting = Setting(
-        experiment.training.train.seed,
-        search.trials,
-        experiment.training.train.epochs,
-        search.scheduler,
-        len(search.goal.objectives),
-        given_in(search, experiment.space),
-    )
+    setting = setting_of(experiment)
     learns = is_learning(search.sampler, experiment.space, setting)
     notes = journal.state.notes
     for lesson in lessons(experiment, study.storage, study.provenance, notes, say, is_told=learns):

@@ -1,7 +1,10 @@
-"""What `hpo schema` prints and writes."""
+"""What `hpo schema` and `hpo check` print of a spec."""
 
 import json
 
+import pytest
+
+from hpo.spec.load import load_experiment, require_single
 from hpo.spec.reference.json_schema import json_schema
 
 
@@ -18,3 +21,67 @@ def test_schema_writes_a_file_and_says_how_a_spec_names_it(hpo, tmp_path):
     assert json.loads((tmp_path / "spec.json").read_text()) == json_schema()
     assert hpo("schema", "-o", "spec.json").code == 2
     assert hpo("schema", "-o", "spec.json", "--force").code == 0
+
+
+def test_check_full_shows_every_leaf_and_where_its_value_comes_from(hpo, spec):
+    plain, full = (
+        hpo("check", str(spec)),
+        hpo("check", str(spec), "--full", "--set", "train.seed=7"),
+    )
+    rows = {line.split()[0]: line.split(maxsplit=2) for line in full.out.splitlines() if line}
+
+    assert full.out.startswith(plain.out)
+    assert rows["train.epochs"] == ["train.epochs", "2", f"{spec}:5"]
+    assert rows["train.seed"] == ["train.seed", "7", "--set train.seed=7"]
+    assert rows["train.seeds"] == ["train.seeds", "1", "default"]
+    assert rows["space.optimizer.learning_rate"][2].endswith(f"{spec}:7")
+    leaves = json.loads(hpo("check", str(spec), "--full", "--json").out)["leaves"]
+    assert {"path": "train.epochs", "value": "2", "from": f"{spec}:5"} in leaves
+
+
+@pytest.mark.parametrize("sampler", ["random", "grid", "qmc"])
+def test_a_trial_is_shown_before_it_runs_as_the_search_then_tries_it(hpo, spec, sampler):
+    finite = "{choice: [0.1, 0.01, 0.001]}" if sampler == "grid" else "{float: [0.001, 0.1]}"
+    change = [
+        *("--set", f"search.sampler.name={sampler}"),
+        *("--set", f"space.optimizer.learning_rate={finite}"),
+    ]
+    ahead = [
+        json.loads(hpo("check", str(spec), *change, "--trial", str(n), "--json").out)
+        for n in range(3)
+    ]
+    searched = hpo("search", str(spec), *change, "--quiet")
+
+    assert searched.code == 0, searched.err
+    shown = json.loads(hpo("show", "flowers", "--json").out)
+    tried = {trial["number"]: trial["hparams"] for trial in shown["top"]}
+    assert {trial["trial"]: trial["hparams"] for trial in ahead} == tried
+
+
+def test_a_trial_before_it_runs_is_a_spec_that_can_be_trained(hpo, spec, tmp_path):
+    shown = hpo("check", str(spec), "--trial", "2")
+    (tmp_path / "two.yaml").write_text(shown.out)
+
+    assert (shown.code, shown.err) == (0, "")
+    assert shown.out.startswith("# Trial 2 of the study flowers, as it will start.\n")
+    training = require_single(load_experiment(tmp_path / "two.yaml"))
+    assert training.train.stream == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--trial", "3"), "--trial 3: the study has 3 trials: write 0 to 2."),
+        (
+            ("--trial", "1", "--set", "search.sampler.name=tpe"),
+            "--trial 1: tpe proposes it by the results of earlier trials, so only the search can "
+            "tell.",
+        ),
+        (
+            ("--trial", "1", "--full"),
+            "hpo check: --trial prints a spec, --full a table: leave one out.",
+        ),
+    ],
+)
+def test_a_trial_that_cannot_be_shown_is_refused_with_the_reason(hpo, spec, arguments, message):
+    assert hpo("check", str(spec), *arguments) == (2, "", f"{message}\n")

@@ -10,7 +10,7 @@ from hpo import registry
 from hpo.errors import HpoError
 from hpo.search.auto import Pick, sampler_picks
 from hpo.search.proposals.bohb import fitted_per_rung
-from hpo.search.proposals.cohorts import behind
+from hpo.search.proposals.cohorts import behind, given_in
 from hpo.search.proposals.distinct import Distinct
 from hpo.search.proposals.known_points import KnownFirst
 from hpo.search.proposals.moving_ranges import AdaptiveSearch, lies_within
@@ -18,6 +18,8 @@ from hpo.search.proposals.priors import PriorSearch
 from hpo.search.proposals.warm_start import EarlierStudy, Translated, WarmStart, WarmStarted
 from hpo.search.sampler import Sampler, Setting
 from hpo.space import SearchSpace
+from hpo.spec.experiment import Experiment
+from hpo.spec.load import require_search
 from hpo.spec.sections.scheduler import Bohb
 from hpo.spec.sections.search import AutoSampler, SamplerSpec, missing_package
 from hpo.trial import HParam, Trial
@@ -64,6 +66,19 @@ def make_sampler(
     if known.translated:
         sampler = Translated(sampler, known.translated)
     return sampler
+
+
+def setting_of(experiment: Experiment) -> Setting:
+    """The study of an experiment as its sampler is told of it."""
+    search, train = require_search(experiment), experiment.training.train
+    return Setting(
+        train.seed,
+        search.trials,
+        train.epochs,
+        search.scheduler,
+        len(search.goal.objectives),
+        given_in(search, experiment.space),
+    )
 
 
 def is_learning(spec: SamplerSpec, space: SearchSpace, setting: Setting) -> bool:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from hpo.registry import DATASETS, METRICS
 from hpo.spec.experiment import SpecFile, Training
+from hpo.spec.file.document import Document
 from hpo.spec.file.dump import value_text
 from hpo.spec.file.include import known_spaces
 from hpo.spec.load import read_document
@@ -30,6 +31,7 @@ class SpecLeaf:
 
     path: str
     value: Any
+    is_default: bool
     names: tuple[str, ...] = ()
 
 
@@ -40,15 +42,38 @@ def spec_leaves(
     for field in spec.model_fields:
         if spec is SpecFile and field == "space":
             continue
-        path, variants = f"{prefix}{field}", variants_of(spec, field)
-        value = values[field] if field in values else default_of(spec, field)
+        path, variants, is_default = (
+            f"{prefix}{field}",
+            variants_of(spec, field),
+            field not in values,
+        )
+        value = default_of(spec, field) if is_default else values[field]
         chosen = variants.chosen(value) if variants else None
         if variants is None or chosen is None:
-            yield SpecLeaf(path, value, names_of(spec, field))
+            yield SpecLeaf(path, value, is_default, names_of(spec, field))
             continue
         for leaf in spec_leaves(value, chosen, f"{path}."):
             is_switch = leaf.path == f"{path}.{variants.tag}"
-            yield SpecLeaf(leaf.path, leaf.value, tuple(variants.specs)) if is_switch else leaf
+            yield replace(
+                leaf,
+                is_default=is_default or leaf.is_default,
+                names=tuple(variants.specs) if is_switch else leaf.names,
+            )
+
+
+def origins(document: Document) -> Iterator[tuple[str, str, str]]:
+    """Each leaf of a valid document and each entry of its space: path, value as YAML, and origin.
+
+    The origin is a line of the spec or of an included space, a `--set`, or `default`.
+    """
+    entries = document.values.get("space", {})
+    for leaf in spec_leaves(document.values):
+        place = document.place(tuple(leaf.path.split("."))).where
+        varies = " (varies)" if leaf.path in entries else ""
+        yield leaf.path, value_text(leaf.value), ("default" if leaf.is_default else place) + varies
+    for entry, written in entries.items():
+        place = document.place(("space", entry)).where
+        yield f"space.{entry}", value_text(written), place
 
 
 def offers(path: Path | None, overrides: Sequence[str]) -> dict[str, list[str]]:

@@ -1,6 +1,7 @@
 """The leaves of a spec as it is written, and what `--set` can give them."""
 
-from hpo.spec.reference.leaves import offers, spec_leaves
+from hpo.spec.load import read_document
+from hpo.spec.reference.leaves import offers, origins, spec_leaves
 
 VALUES = {
     "name": "x",
@@ -36,3 +37,22 @@ def test_without_a_spec_the_names_of_variants_are_offered_first():
     assert set(offered["model.name"]) == {"mlp", "cnn"}
     assert "model" not in offered
     assert offered["train.seeds"] == ["1"]
+
+
+def test_every_leaf_says_where_its_value_comes_from(tmp_path):
+    (tmp_path / "wide.yaml").write_text("model.dropout: {float: [0.0, 0.5]}\n")
+    path = tmp_path / "x.yaml"
+    path.write_text(
+        "name: x\ndata: {dataset: iris}\nmodel: {name: mlp}\noptimizer:\n  name: adam\n"
+        "  beta1: 0.8\ntrain: {epochs: 3}\nspace: {include: wide}\n"
+    )
+    document, _, wrong = read_document(path, ["optimizer.epsilon=1.0e-7"])
+    found = {leaf: (value, origin) for leaf, value, origin in origins(document)}
+
+    assert wrong == []
+    assert found["optimizer.beta1"] == ("0.8", f"{path}:6")
+    assert found["optimizer.beta2"] == ("0.999", "default")
+    assert found["optimizer.schedule.name"] == ("constant", "default")
+    assert found["optimizer.epsilon"] == ("1.0e-7", "--set optimizer.epsilon=1.0e-7")
+    assert found["model.dropout"] == ("0.0", "default (varies)")
+    assert found["space.model.dropout"] == ("{float: [0.0, 0.5]}", f"{tmp_path / 'wide.yaml'}:1")
