@@ -30,7 +30,7 @@ from hpo.engine.program import Program, split
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.stopwatch import Clock
 from hpo.search.samplers.random import RandomSearch
-from hpo.search.schedulers.registry import make_scheduler
+from hpo.search.schedulers.make import make_scheduler
 from hpo.space import Choice, Dimension, Float, Int, SearchSpace
 from hpo.spec.experiment import Training
 from hpo.spec.sections.goal import Goal, Objective

@@ -72,18 +72,20 @@ SAMPLERS = {
     "boosted_trees": Entry(f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate"),
 }
 
-_SCHEDULER, _SCHEDULERS = "hpo.spec.sections.scheduler", "hpo.search.schedulers.registry"
+_SCHEDULER, _SCHEDULERS = "hpo.spec.sections.scheduler", "hpo.search.schedulers"
 SCHEDULERS = {
-    "auto": Entry(f"{_SCHEDULER}:AutoScheduler", f"{_SCHEDULERS}:auto"),
-    "none": Entry(f"{_SCHEDULER}:NoScheduler", f"{_SCHEDULERS}:full"),
-    "median": Entry(f"{_SCHEDULER}:Median", f"{_SCHEDULERS}:median"),
-    "successive_halving": Entry(f"{_SCHEDULER}:SuccessiveHalving", f"{_SCHEDULERS}:halving"),
-    "asha": Entry(f"{_SCHEDULER}:Asha", f"{_SCHEDULERS}:asha"),
-    "hyperband": Entry(f"{_SCHEDULER}:Hyperband", f"{_SCHEDULERS}:halving"),
-    "bohb": Entry(f"{_SCHEDULER}:Bohb", f"{_SCHEDULERS}:halving"),
-    "patience": Entry(f"{_SCHEDULER}:Patience", f"{_SCHEDULERS}:patience"),
-    "optuna": Entry(f"{_SCHEDULER}:OptunaPruner", f"{_SCHEDULERS}:optuna"),
-    "pbt": Entry("hpo.spec.sections.population:Pbt", f"{_SCHEDULERS}:pbt"),
+    "auto": Entry(f"{_SCHEDULER}:AutoScheduler"),
+    "none": Entry(f"{_SCHEDULER}:NoScheduler", f"{_SCHEDULERS}.full:make_full"),
+    "median": Entry(f"{_SCHEDULER}:Median", f"{_SCHEDULERS}.median:make_median"),
+    "successive_halving": Entry(
+        f"{_SCHEDULER}:SuccessiveHalving", f"{_SCHEDULERS}.halving:make_halving"
+    ),
+    "asha": Entry(f"{_SCHEDULER}:Asha", f"{_SCHEDULERS}.asha:make_asha"),
+    "hyperband": Entry(f"{_SCHEDULER}:Hyperband", f"{_SCHEDULERS}.hyperband:make_hyperband"),
+    "bohb": Entry(f"{_SCHEDULER}:Bohb", f"{_SCHEDULERS}.hyperband:make_hyperband"),
+    "patience": Entry(f"{_SCHEDULER}:Patience", f"{_SCHEDULERS}.patience:make_patience"),
+    "optuna": Entry(f"{_SCHEDULER}:OptunaPruner", f"{_SCHEDULERS}.optuna_pruners:make_optuna"),
+    "pbt": Entry("hpo.spec.sections.population:Pbt", f"{_SCHEDULERS}.pbt:make_pbt"),
 }
 
 # Formats of a user's own data: the key below `data.dataset` that holds the path.

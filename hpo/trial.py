@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, TypeAlias
+from itertools import compress, islice
+from operator import is_not
+from typing import ClassVar, NamedTuple, TypeAlias
 
 # Anything that YAML and JSON can hold: a choice may be a list or a mapping.
 HParam: TypeAlias = "float | int | str | bool | list[HParam] | dict[str, HParam] | None"
@@ -62,15 +64,56 @@ class Trial:
         return len(self.losses)
 
 
+class Change(NamedTuple):
+    """A trial as it was at an earlier look, None if it was not there, and as it is now."""
+
+    before: Trial | None
+    after: Trial
+
+    @property
+    def is_progress(self) -> bool:
+        """Whether a study may have led from one to the other: a trial only ever trains on."""
+        before, after = self
+        if before is None:
+            return True
+        if before.hparams != after.hparams or before.losses != after.losses[: before.epochs]:
+            return False
+        has_ended = before.state in (TrialState.COMPLETE, TrialState.DIVERGED)
+        return not has_ended or (before.state, before.losses) == (after.state, after.losses)
+
+
 class Trials(list[Trial]):
-    """All trials of a study, by number, with those among them that may train on.
+    """All trials of a study, by number."""
 
-    It spares whoever looks for those a walk through thousands that have ended.
-    """
-
-    def __init__(self, trials: Iterable[Trial], unfinished: Iterable[Trial]) -> None:
+    def __init__(
+        self, trials: Iterable[Trial] = (), unfinished: Iterable[Trial] | None = None
+    ) -> None:
         super().__init__(trials)
-        self.unfinished = list(unfinished)
+        self._unfinished = None if unfinished is None else list(unfinished)
+
+    @classmethod
+    def of(cls, trials: Sequence[Trial]) -> Trials:
+        """These trials, copied unless they are `Trials` already."""
+        return trials if isinstance(trials, cls) else cls(trials)
+
+    @property
+    def unfinished(self) -> list[Trial]:
+        """The trials that may train on."""
+        if self._unfinished is None:
+            # By identity, because a study may hold 10,000 trials.
+            running, paused = TrialState.RUNNING, TrialState.PAUSED
+            self._unfinished = [t for t in self if t.state is running or t.state is paused]
+        return list(self._unfinished)
+
+    def changes_since(self, mark: Trials) -> list[Change]:
+        """The trials that are new or have changed since `mark`, which are those of an earlier look.
+
+        Trials that are gone since then do not show: compare the lengths.
+        """
+        # Compared by identity in C first, because few of thousands have changed.
+        differ = compress(zip(mark, self, strict=False), map(is_not, mark, self))
+        changed = [Change(before, after) for before, after in differ if before != after]
+        return changed + [Change(None, after) for after in islice(self, len(mark), None)]
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from hpo.search.proposals.stack import make_sampler
 from hpo.search.sampler import Setting
-from hpo.search.schedulers.registry import make_scheduler
+from hpo.search.schedulers.make import make_scheduler
 from hpo.spec.sections.scheduler import SchedulerSpec
 from hpo.spec.sections.search import SamplerSpec
 from hpo.study.loop.assign import Assignment, LaneView, PoolView, assign

@@ -12,7 +12,8 @@ from hpo.report.wording import scheduler_text
 from hpo.search.auto import picked
 from hpo.search.proposals.cohorts import cohort_text
 from hpo.search.proposals.moving_ranges import widest
-from hpo.search.schedulers.rungs import Bracket, outline
+from hpo.search.scheduler import Bracket
+from hpo.search.schedulers.make import outline
 from hpo.space import Choice, Condition, Dimension, Distribution
 from hpo.spec.experiment import Experiment
 from hpo.spec.programs import count_programs

@@ -11,7 +11,7 @@ from hpo.engine.program import split
 from hpo.engine.programs.footprint import known_costs
 from hpo.search.proposals.stack import is_learning, make_sampler, setting_of
 from hpo.search.schedulers.explore import explorer_of
-from hpo.search.schedulers.registry import make_scheduler
+from hpo.search.schedulers.make import make_scheduler
 from hpo.spec.fill import fill
 from hpo.spec.merging import Merging
 from hpo.spec.sections.pruner import for_losses

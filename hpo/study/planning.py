@@ -14,7 +14,7 @@ from hpo.engine.programs.costs import read_costs, write_costs
 from hpo.engine.programs.merging import decide, foretold
 from hpo.engine.programs.plans import Plan, Plans, choose_plans
 from hpo.search.proposals.cohorts import advice, cohort_text
-from hpo.search.schedulers.rungs import outline
+from hpo.search.schedulers.make import outline
 from hpo.space import SearchSpace
 from hpo.spec.experiment import Experiment
 from hpo.spec.load import require_search

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
-from hpo.search.schedulers.rungs import outline
+from hpo.search.schedulers.make import outline
 from hpo.spec.experiment import Experiment
 from hpo.study.log.events import Event, Start, StopReason, StudyState
 from hpo.study.log.ranking import leading_trial, winner

@@ -4,7 +4,7 @@ from hpo.search.auto import Pick, chosen_scheduler, picked, sampler_picks
 from hpo.search.proposals.stack import AutoSearch, is_learning, make_sampler
 from hpo.search.proposals.warm_start import EarlierStudy, WarmStart
 from hpo.search.sampler import Setting
-from hpo.search.schedulers.rungs import brackets
+from hpo.search.schedulers.make import make_scheduler
 from hpo.space import Choice, Condition, Dimension, Float, SearchSpace
 from hpo.spec.sections.population import Pbt
 from hpo.spec.sections.scheduler import AutoScheduler, Bohb, Median, NoScheduler, Patience
@@ -52,7 +52,7 @@ def test_several_objectives_and_bohb_have_tpe():
     [(1, (1,)), (3, (3,)), (4, (1, 4)), (27, (1, 6, 27)), (52, (3, 13, 52)), (200, (12, 50, 200))],
 )
 def test_the_scheduler_has_three_rungs_where_there_are_epochs_for_them(epochs, budgets):
-    assert {bracket.budgets for bracket in brackets(AUTO, epochs, 40)} == {budgets}
+    assert {bracket.budgets for bracket in make_scheduler(AUTO, epochs, 40).brackets} == {budgets}
 
 
 def test_another_scheduler_is_what_it_says():

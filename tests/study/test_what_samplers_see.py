@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hpo.search.samplers.random import RandomSearch
-from hpo.search.schedulers.registry import make_scheduler
+from hpo.search.schedulers.make import make_scheduler
 from hpo.trial import HParam, Trial, TrialState
 from tests.study.loop.test_driver import EPOCHS, SCHEDULERS, SPACE, Run
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from hpo.search.combinations import Combinations, shuffled
 from hpo.search.levels import assemble, level_count, moved
+from hpo.search.memory import Remembered
 from hpo.search.proposals.remaining import drawn_continuous, remaining
 from hpo.search.sampler import Given, Sampler, free
 from hpo.space import NothingAllowedError, SearchSpace
@@ -24,6 +25,19 @@ _DRAWS_A_DISTANCE = 16
 # there are continuous dimensions, too.
 _MOST_FORBIDDEN = 1_000
 _MOST_LOOKED_AT = 50_000
+
+
+class _Tried:
+    """The configurations of trials, and how far the seeded order of combinations is used up."""
+
+    def __init__(self) -> None:
+        self.keys: set[str] = set()
+        self.first_left = 0  # all combinations before it, in that order, are tried or forbidden
+        self.forbidden_in_a_row = 0  # of those just before it
+
+    def see(self, before: Trial | None, after: Trial) -> None:
+        if before is None:
+            self.keys.add(_key(after.hparams))
 
 
 class Distinct:
@@ -54,18 +68,16 @@ class Distinct:
         self._is_learning = is_learning
         self._given = given
         self._combinations: Combinations | None = None
-        self._seen: list[HParams] = []
-        self._tried: set[str] = set()
-        self._next = 0  # every combination before it, in the seeded order, is tried or forbidden
-        self._forbidden_in_a_row = 0  # of those just before it
+        self._remembered = Remembered(_Tried)
+        self._tried = _Tried()  # in the trials of the present ask
         self._in_vain: list[Trial] | None = None  # after these no other has been found
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
         """The sampler's proposals for the next `n` trials, those known replaced by others."""
-        self._follow(trials)
+        self._tried = self._remembered.of(trials)
         asked, taken = list(trials), set[str]()
         left = self._left(taken)
-        if self._space.size <= len(self._tried) and next(self._left(taken), None) is None:
+        if self._space.size <= len(self._tried.keys) and next(self._left(taken), None) is None:
             return []
         total, at_once = len(trials) + n, n
         while len(asked) < total and asked != self._in_vain:
@@ -92,23 +104,9 @@ class Distinct:
                     break  # the next proposals are to be aware of this one
         return [dict(trial.hparams) for trial in asked[len(trials) :]]
 
-    def _follow(self, trials: Sequence[Trial]) -> None:
-        """Bring what has been tried in step with `trials`, which mostly grow."""
-        known = len(self._seen)
-        if len(trials) < known or any(
-            trial.hparams is not hparams and trial.hparams != hparams
-            for trial, hparams in zip(trials, self._seen, strict=False)
-        ):
-            known = self._next = self._forbidden_in_a_row = 0
-            self._seen.clear()
-            self._tried.clear()
-        for trial in islice(trials, known, None):
-            self._seen.append(trial.hparams)
-            self._tried.add(_key(trial.hparams))
-
     def _is_new(self, hparams: HParams, taken: Set[str]) -> bool:
         key = _key(hparams)
-        return key not in self._tried and key not in taken and self._is_allowed(hparams)
+        return key not in self._tried.keys and key not in taken and self._is_allowed(hparams)
 
     def _is_allowed(self, hparams: HParams) -> bool:
         return self._space.broken_rule(hparams) is None
@@ -179,18 +177,18 @@ class Distinct:
         """The allowed combinations that are neither tried nor `taken`, in the seeded order."""
         if self._combinations is None:
             self._combinations = Combinations(self._space)
-        size, row = self._combinations.size, self._forbidden_in_a_row
+        size, row = self._combinations.size, self._tried.forbidden_in_a_row
         # Rules may forbid all of them, and then nothing else says that the search is vain.
         most = _MOST_LOOKED_AT if math.isinf(self._space.size) else math.inf
-        for place in range(self._next, size):
+        for place in range(self._tried.first_left, size):
             if row >= most:
                 return
             candidate = self._completed(self._combinations[shuffled(place, size, self._seed)])
             key, is_allowed = _key(candidate), self._is_allowed(candidate)
             row = 0 if is_allowed else row + 1
-            if key in self._tried or not is_allowed:
-                if place == self._next:
-                    self._next, self._forbidden_in_a_row = place + 1, row
+            if key in self._tried.keys or not is_allowed:
+                if place == self._tried.first_left:
+                    self._tried.first_left, self._tried.forbidden_in_a_row = place + 1, row
             elif key not in taken:
                 yield candidate
 

@@ -55,8 +55,6 @@ class AdaptiveSearch:
     ) -> None:
         self._make, self._space = make, space
         self._moves, self._record = moves, record
-        self._outside: dict[int, HParams | None] = {}
-        self._looked_at = 0
         self._ranges: SearchSpace | None = None
         self._sampler: Sampler | None = None
 
@@ -91,13 +89,10 @@ class AdaptiveSearch:
         ranges = with_moves(self._space, moves)
         if self._sampler is None or ranges != self._ranges:
             self._ranges = ranges
-            self._outside = {}
-            self._looked_at = 0
-            self._sampler = Translated(self._make(ranges), self._outside)
-        for trial in trials[self._looked_at :]:
-            if not lies_within(ranges, trial.hparams):
-                self._outside[trial.number] = None
-        self._looked_at = len(trials)
+            self._sampler = Translated(
+                self._make(ranges),
+                lambda trial: trial.hparams if lies_within(ranges, trial.hparams) else None,
+            )
         return self._sampler.ask(trials, n)
 
 

@@ -64,7 +64,7 @@ def make_sampler(
     if known.points:
         sampler = KnownFirst(sampler, space, setting.seed, known.points)
     if known.translated:
-        sampler = Translated(sampler, known.translated)
+        sampler = Translated(sampler, lambda t: known.translated.get(t.number, t.hparams))
     return sampler
 
 

@@ -8,6 +8,7 @@ from itertools import zip_longest
 from statistics import fmean, pstdev
 from typing import TypeAlias
 
+from hpo.search.memory import Converted
 from hpo.search.results.comparing import comparable_losses
 from hpo.search.sampler import Sampler
 from hpo.space import RangeMove
@@ -51,32 +52,25 @@ class WarmStart:
 class Translated:
     """A sampler that sees every trial in the terms of the present space.
 
-    `hparams` holds the translated hparams of trials from an earlier space, by number. A trial that
-    lies outside the present space (None) appears as pruned, without hparams or losses: it keeps its
-    number, and the sampler learns nothing from it.
+    `hparams_of` translates the hparams of a trial. A trial that lies outside the present space
+    (None) appears as pruned, without hparams or losses: it keeps its number, and the sampler learns
+    nothing from it.
     """
 
-    def __init__(self, sampler: Sampler, hparams: Mapping[int, HParams | None]) -> None:
+    def __init__(self, sampler: Sampler, hparams_of: Callable[[Trial], HParams | None]) -> None:
         self._sampler = sampler
-        self._hparams = hparams
-        self._shown: dict[int, tuple[Trial, Trial]] = {}
+        self._hparams_of = hparams_of
+        self._translated = Converted(self._translate)
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
         """The sampler's proposals, from the translated trials."""
-        return self._sampler.ask([self._translated(trial) for trial in trials], n)
+        return self._sampler.ask(list(self._translated.of(trials)), n)
 
-    def _translated(self, trial: Trial) -> Trial:
-        if trial.number not in self._hparams:
-            return trial
-        before, shown = self._shown.get(trial.number, (None, trial))
-        if before is not trial:
-            hparams = self._hparams[trial.number]
-            if hparams is None:
-                shown = Trial(trial.number, {}, TrialState.PRUNED)
-            else:
-                shown = replace(trial, hparams=hparams)
-            self._shown[trial.number] = (trial, shown)
-        return shown
+    def _translate(self, trial: Trial) -> Trial:
+        hparams = self._hparams_of(trial)
+        if hparams is None:
+            return Trial(trial.number, {}, TrialState.PRUNED)
+        return trial if hparams is trial.hparams else replace(trial, hparams=hparams)
 
 
 class WarmStarted:
@@ -93,7 +87,7 @@ class WarmStarted:
         self._sampler = sampler
         self._studies = studies
         self._count = sum(len(study.trials) for study in studies)
-        self._shown: dict[int, tuple[Trial, Trial]] = {}
+        self._renumbered = Converted(self._renumber)
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
         """The sampler's proposals, from the earlier trials and these."""
@@ -104,14 +98,10 @@ class WarmStarted:
             for trial in (study.trials if study.is_comparable else _on_scale(study.trials, targets))
         ]
         earlier = [replace(trial, number=number) for number, trial in enumerate(known)]
-        return self._sampler.ask([*earlier, *(self._renumbered(trial) for trial in trials)], n)
+        return self._sampler.ask([*earlier, *self._renumbered.of(trials)], n)
 
-    def _renumbered(self, trial: Trial) -> Trial:
-        before, shown = self._shown.get(trial.number, (None, trial))
-        if before is not trial:
-            shown = replace(trial, number=trial.number + self._count)
-            self._shown[trial.number] = (trial, shown)
-        return shown
+    def _renumber(self, trial: Trial) -> Trial:
+        return replace(trial, number=trial.number + self._count)
 
 
 def _scales(trials: Sequence[Trial]) -> list[Scale | None]:

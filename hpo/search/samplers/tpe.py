@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpo.search.levels import level
+from hpo.search.memory import Converted
 from hpo.search.optuna_view import OptunaView, violations
 from hpo.search.sampler import Given, Setting, free
 from hpo.search.samplers.random import RandomSearch, sampler_seed
@@ -79,7 +80,7 @@ class TpeSearch:
                 group = _group(dimension) if multivariate else dimension.path
                 self._groups.setdefault(group, []).append(dimension.path)
         self._group_of = {path: paths for paths in self._groups.values() for path in paths}
-        self._seen: list[Trial] = []
+        self._frozen = Converted(self._as_frozen)
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
         """Proposals for the next `n` trials, each aware of those before it."""
@@ -94,7 +95,7 @@ class TpeSearch:
     def _propose(self, number: int, trials: Sequence[Trial], given: HParams) -> dict[str, HParam]:
         import optuna
 
-        self._follow(trials)
+        self._view.shown[:] = self._frozen.of(trials)
         sampler = optuna.samplers.TPESampler(
             n_startup_trials=0,
             multivariate=True,
@@ -122,18 +123,6 @@ class TpeSearch:
                 sampled |= sampler.sample_relative(study, proposed, group)
             hparams[path] = self._view.value(path, sampled[path])
         return hparams
-
-    def _follow(self, trials: Sequence[Trial]) -> None:
-        """Bring what Optuna is shown in step with `trials`, converting only what has changed."""
-        shown = self._view.shown
-        del self._seen[len(trials) :], shown[len(trials) :]
-        for number, trial in enumerate(trials):
-            if number == len(self._seen):
-                self._seen.append(trial)
-                shown.append(self._as_frozen(trial))
-            elif self._seen[number] is not trial and self._seen[number] != trial:
-                self._seen[number] = trial
-                shown[number] = self._as_frozen(trial)
 
     def _as_frozen(self, trial: Trial) -> optuna.trial.FrozenTrial:
         from optuna.trial import TrialState as OptunaState

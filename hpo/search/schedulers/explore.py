@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from hpo.search.levels import level, level_count, level_of
-from hpo.search.schedulers.pbt import Replacement
+from hpo.search.scheduler import Replacement
 from hpo.space import Choice, Dimension, Distribution, Float, SearchSpace
 from hpo.spec.changes import can_change, is_knob
 from hpo.spec.sections.population import Pbt

@@ -1,10 +1,30 @@
-"""Jobs in the order in which they should run, as every scheduler answers them."""
+"""Jobs in the order in which they should run, and the winner that a study must end with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Set
+from typing import NamedTuple
 
-from hpo.trial import Job, Trial, Trials, TrialState
+from hpo.trial import Job
+
+
+class Verdict(NamedTuple):
+    """A rule's decision: which trials train on, to which budget, and which never will again."""
+
+    going_on: Mapping[int, int]
+    lost: Set[int]
+
+
+def until_a_winner(verdict: Verdict, next_best: Mapping[int, int], has_winner: bool) -> Verdict:
+    """A rule's verdict, changed so that the study ends with a winner.
+
+    Rules of papers know neither divergence nor constraints, and may leave no trial that is trained
+    in full and keeps the constraints. Until there is one, no trial is lost, and where the rule lets
+    none train on, the `next_best` does.
+    """
+    if has_winner:
+        return verdict
+    return Verdict(verdict.going_on or next_best, frozenset())
 
 
 def in_priority(promotions: Iterable[Job], continuations: Iterable[Job]) -> tuple[Job, ...]:
@@ -21,12 +41,3 @@ def starts(proposed: int, total: int, window: int, budget: int) -> tuple[Job, ..
     return tuple(
         Job(number, 0, budget) for number in range(proposed, min(total, proposed + window))
     )
-
-
-def unfinished(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials that may train on."""
-    if isinstance(trials, Trials):
-        return list(trials.unfinished)
-    # By identity, because schedulers are asked every round and a study may hold 10,000 trials.
-    running, paused = TrialState.RUNNING, TrialState.PAUSED
-    return [trial for trial in trials if trial.state is running or trial.state is paused]

@@ -1,64 +1,67 @@
-"""Schedulers that only stop trials: never, or by the median of the others."""
+"""The scheduler `median`: a trial stops that is worse than the median of the completed ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 
-from hpo.search.schedulers.following import Following
-from hpo.search.schedulers.jobs import in_priority, starts, unfinished
-from hpo.trial import Job, Trial, TrialState
-
-
-@dataclass(frozen=True)
-class FullTraining:
-    """Every trial trains in full."""
-
-    epochs: int
-    total: int
-
-    def runnable(self, trials: Sequence[Trial], window: int) -> tuple[Job, ...]:
-        """The work begun, then starts."""
-        begun = (
-            Job(trial.number, trial.epochs, self.epochs)
-            for trial in unfinished(trials)
-            if trial.epochs < self.epochs
-        )
-        return (*in_priority((), begun), *starts(len(trials), self.total, window, self.epochs))
-
-    def eliminated(self, trials: Sequence[Trial]) -> frozenset[int]:
-        """None, ever."""
-        return frozenset()
+from hpo.search.memory import Remembered
+from hpo.search.scheduler import Bracket
+from hpo.search.schedulers.jobs import in_priority, starts
+from hpo.search.schedulers.rungs import check_min_epochs
+from hpo.spec.sections.scheduler import Median
+from hpo.trial import Job, Trial, Trials, TrialState
 
 
-class _Averages:
-    """Running averages of completed trials, sorted, for every epoch; grows as trials complete."""
+def make_median(spec: Median, epochs: int, trials: int) -> MedianRule:
+    """The scheduler `median` of a study.
+
+    Raises:
+        HpoError: if trials would first be compared after their last epoch.
+    """
+    check_min_epochs(spec.min_epochs or 1, epochs)
+    return MedianRule(epochs, trials, spec.first_comparison(epochs), spec.startup_trials)
+
+
+def is_worse_than_median(losses: Sequence[float], averages: Sequence[float]) -> bool:
+    """Whether a trial's best loss so far is worse than the median of running averages.
+
+    `averages` holds, in ascending order, the mean loss of each completed trial up to the same
+    epoch.
+
+    Source: Golovin et al. 2017, "Google Vizier" (KDD), section 3.2.2.
+    """
+    middle = len(averages) // 2
+    return min(losses) > (averages[middle] + averages[~middle]) / 2
+
+
+class _Completed:
+    """The running averages of completed trials at every epoch."""
 
     def __init__(self) -> None:
-        self._following = Following()
-        self._sorted: list[list[float]] = []
+        self.count = 0
+        self._averages: list[list[float]] = []
+        self._is_sorted = True
 
-    def follow(self, completed: Sequence[Trial]) -> None:
-        """Take in the trials that have completed since; start again if others are gone."""
-        new, starts_again = self._following.new(completed)
-        if starts_again:
-            self._sorted = []
-        for trial in new:
-            total = 0.0
-            for epoch, loss in enumerate(trial.losses):
-                total += loss
-                if epoch == len(self._sorted):
-                    self._sorted.append([])
-                self._sorted[epoch].append(total / (epoch + 1))
-        if new:
-            for averages in self._sorted:
+    def see(self, before: Trial | None, after: Trial) -> None:
+        if after.state is not TrialState.COMPLETE or (before and before.state is after.state):
+            return
+        self.count += 1
+        self._is_sorted = False
+        for epoch, total in enumerate(accumulate(after.losses)):
+            if epoch == len(self._averages):
+                self._averages.append([])
+            self._averages[epoch].append(total / (epoch + 1))
+
+    def averages(self, epochs: int) -> list[float]:
+        """The mean losses in the first `epochs`, in ascending order."""
+        if not self._is_sorted:
+            for averages in self._averages:
                 averages.sort()
-
-    def median(self, epochs: int) -> float:
-        """The median over the completed trials of their mean loss in the first `epochs`."""
-        averages = self._sorted[epochs - 1]
-        middle = len(averages) // 2
-        return (averages[middle] + averages[~middle]) / 2
+            self._is_sorted = True
+        return self._averages[epochs - 1]
 
 
 @dataclass(frozen=True)
@@ -67,35 +70,40 @@ class MedianRule:
 
     Each completed trial stands there with its mean loss up to the same epoch. Trials are judged
     after every epoch from `min_epochs` on, once `startup_trials` have completed.
-
-    Source: Golovin et al. 2017, "Google Vizier" (KDD), section 3.2.2.
     """
 
     epochs: int
     total: int
     min_epochs: int
     startup_trials: int
-    _averages: _Averages = field(default_factory=_Averages, init=False, repr=False, compare=False)
+
+    @property
+    def brackets(self) -> tuple[Bracket, ...]:
+        """One bracket of one rung: any trial may train in full."""
+        return (Bracket(0, (self.total,), (self.epochs,)),)
+
+    @cached_property
+    def _completed(self) -> Remembered[_Completed]:
+        return Remembered(_Completed)
 
     def runnable(self, trials: Sequence[Trial], window: int) -> tuple[Job, ...]:
         """The work begun, an epoch at a time, then starts."""
         stopped = self.eliminated(trials)
         begun = (
             Job(trial.number, trial.epochs, max(trial.epochs + 1, self.min_epochs))
-            for trial in unfinished(trials)
+            for trial in Trials.of(trials).unfinished
             if trial.epochs < self.epochs and trial.number not in stopped
         )
         return (*in_priority((), begun), *starts(len(trials), self.total, window, self.min_epochs))
 
     def eliminated(self, trials: Sequence[Trial]) -> frozenset[int]:
         """Unfinished trials that are worse than the median."""
-        completed = [trial for trial in trials if trial.state is TrialState.COMPLETE]
-        if len(completed) < self.startup_trials:
+        completed = self._completed.of(trials)
+        if completed.count < self.startup_trials:
             return frozenset()
-        self._averages.follow(completed)
         return frozenset(
             trial.number
-            for trial in unfinished(trials)
+            for trial in Trials.of(trials).unfinished
             if self.min_epochs <= trial.epochs < self.epochs
-            and min(trial.losses) > self._averages.median(trial.epochs)
+            and is_worse_than_median(trial.losses, completed.averages(trial.epochs))
         )

@@ -8,16 +8,24 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from hpo.search.memory import Remembered
 from hpo.search.optuna_view import ShownTrials
-from hpo.search.schedulers.jobs import in_priority, starts, unfinished
+from hpo.search.scheduler import Bracket
+from hpo.search.schedulers.jobs import in_priority, starts
 from hpo.spec.sections import pruner as specs
-from hpo.trial import Job, Trial, TrialState
+from hpo.spec.sections.scheduler import OptunaPruner
+from hpo.trial import Job, Trial, Trials, TrialState
 
 if TYPE_CHECKING:
     import optuna
 
 # HyperbandPruner hashes it.
 _STUDY_NAME = "hpo"
+
+
+def make_optuna(spec: OptunaPruner, epochs: int, trials: int) -> PrunerRule:
+    """The scheduler `optuna` of a study."""
+    return PrunerRule(spec.pruner, epochs, trials)
 
 
 @dataclass(frozen=True)
@@ -37,9 +45,14 @@ class PrunerRule:
     epochs: int
     total: int
 
+    @property
+    def brackets(self) -> tuple[Bracket, ...]:
+        """One bracket of one rung: any trial may train in full."""
+        return (Bracket(0, (self.total,), (self.epochs,)),)
+
     @cached_property
-    def _asked(self) -> _Asked:
-        return _Asked(self.spec, self.epochs)
+    def _asked(self) -> Remembered[_Asked]:
+        return Remembered(lambda: _Asked(self.spec, self.epochs))
 
     @cached_property
     def _rungs(self) -> tuple[int, ...] | None:
@@ -50,7 +63,7 @@ class PrunerRule:
         stopped = self.eliminated(trials)
         begun = (
             Job(trial.number, trial.epochs, self._next_judged(trial.epochs))
-            for trial in unfinished(trials)
+            for trial in Trials.of(trials).unfinished
             if trial.epochs < self.epochs and trial.number not in stopped
         )
         first = self._next_judged(0)
@@ -58,7 +71,12 @@ class PrunerRule:
 
     def eliminated(self, trials: Sequence[Trial]) -> frozenset[int]:
         """Unfinished trials that the pruner would stop."""
-        return self._asked.stopped(trials, self.epochs)
+        asked = self._asked.of(trials)
+        return frozenset(
+            trial.number
+            for trial in Trials.of(trials).unfinished
+            if 0 < trial.epochs < self.epochs and asked.is_stopped(trial)
+        )
 
     def _next_judged(self, epochs: int) -> int:
         later = (rung for rung in self._rungs or (epochs + 1,) if rung > epochs)
@@ -66,9 +84,10 @@ class PrunerRule:
 
 
 class _Asked:
-    """A pruner and the trials as it is shown them, kept in step with ours.
+    """A pruner, and the trials as it is shown them.
 
-    A memory for speed alone: it answers the same for the same trials, whatever it saw before.
+    Answers are kept while nothing has changed that a pruner compares other trials with: those that
+    are complete, and what it has noted.
     """
 
     def __init__(self, spec: specs.PrunerSpec, epochs: int) -> None:
@@ -83,27 +102,27 @@ class _Asked:
             sampler=optuna.samplers.RandomSampler(seed=0),
             pruner=self._pruner,
         )
-        self._seen: list[Trial] = []
         self._shown: list[optuna.trial.FrozenTrial] = []
         self._notes: list[list[_Note]] = []
         self._answers: dict[int, tuple[tuple[float, ...], bool]] = {}
 
-    def stopped(self, trials: Sequence[Trial], epochs: int) -> frozenset[int]:
-        """The unfinished trials of fewer than `epochs` epochs that the pruner would stop."""
-        self._follow(trials)
-        found = []
-        for trial in unfinished(trials):
-            if not 0 < trial.epochs < epochs:
-                continue
-            known = self._answers.get(trial.number)
-            if known is None or known[0] != trial.losses:
-                known = trial.losses, self._is_stopped(trial)
-                self._answers[trial.number] = known
-            if known[1]:
-                found.append(trial.number)
-        return frozenset(found)
+    def see(self, before: Trial | None, after: Trial) -> None:
+        number, complete = after.number, TrialState.COMPLETE
+        old = self._notes[number] if before else []
+        notes = self._noted(after, before.epochs if before else 0, old)
+        if notes != old or complete in (before and before.state, after.state):
+            self._answers.clear()
+        self._notes[number : number + 1] = [notes]
+        self._shown[number : number + 1] = [_as_frozen(after, notes)]
 
-    def _is_stopped(self, trial: Trial) -> bool:
+    def is_stopped(self, trial: Trial) -> bool:
+        """The pruner's answer to the last epoch of one of the trials seen."""
+        known = self._answers.get(trial.number)
+        if known is None or known[0] != trial.losses:
+            known = self._answers[trial.number] = trial.losses, self._ask(trial)
+        return known[1]
+
+    def _ask(self, trial: Trial) -> bool:
         """The pruner's answer to the trial's last epoch, as if it were asked for the first time."""
         if self._rungs and trial.epochs not in self._rungs:
             return False
@@ -114,42 +133,20 @@ class _Asked:
         self._storage.trials = shown
         return bool(self._pruner.prune(self._study, asked))
 
-    def _follow(self, trials: Sequence[Trial]) -> None:
-        """Bring what the pruner is shown in step with `trials`, converting only what has changed.
+    def _noted(self, trial: Trial, begin: int, notes: Sequence[_Note]) -> list[_Note]:
+        """What the pruner notes about a trial up to its last epoch, `notes` being those to `begin`.
 
-        Answers are kept while nothing has changed that a pruner compares other trials with: those
-        that are complete, and what it has noted.
+        Notes follow from the trial's losses alone: the pruner takes them before it compares. So it
+        is shown the trial without any other.
         """
-        if len(trials) < len(self._seen):
-            del self._seen[len(trials) :], self._shown[len(trials) :], self._notes[len(trials) :]
-            self._answers.clear()
-        complete = TrialState.COMPLETE
-        for number, trial in enumerate(trials):
-            before = self._seen[number] if number < len(self._seen) else Trial(number, {})
-            if before is trial:
-                continue
-            old = self._notes[number] if number < len(self._notes) else []
-            notes = self._noted(trial, before, old)
-            if notes != old or complete in (before.state, trial.state):
-                self._answers.clear()
-            self._seen[number : number + 1] = [trial]
-            self._notes[number : number + 1] = [notes]
-            self._shown[number : number + 1] = [_as_frozen(trial, notes)]
-
-    def _noted(self, trial: Trial, before: Trial, notes: list[_Note]) -> list[_Note]:
-        """What the pruner notes about a trial in its epochs, which follows from its losses alone.
-
-        Whoever is asked about alone is never compared, and notes are made before comparing.
-        """
-        is_later = trial.losses[: before.epochs] == before.losses
-        notes, begin = (list(notes), before.epochs) if is_later else ([], 0)
+        noted = list(notes)
         for epoch in range(begin + 1, trial.epochs + 1):
             if self._rungs is None or epoch in self._rungs:
-                asked = _as_frozen(replace(trial, losses=trial.losses[:epoch]), notes)
+                asked = _as_frozen(replace(trial, losses=trial.losses[:epoch]), noted)
                 self._storage.trials, self._storage.noted = [asked], {}
                 self._pruner.prune(self._study, asked)
-                notes += [_Note(epoch, key, value) for key, value in self._storage.noted.items()]
-        return notes
+                noted += [_Note(epoch, key, value) for key, value in self._storage.noted.items()]
+        return noted
 
 
 class _Note(NamedTuple):

@@ -4,35 +4,74 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
-from hpo.search.schedulers.following import Following
-from hpo.search.schedulers.jobs import in_priority, starts, unfinished
-from hpo.trial import Job, Trial, TrialState
+from hpo.search.memory import Remembered
+from hpo.search.scheduler import Bracket
+from hpo.search.schedulers.jobs import in_priority, starts
+from hpo.search.schedulers.rungs import check_min_epochs
+from hpo.spec.sections.scheduler import Patience
+from hpo.trial import Job, Trial, Trials, TrialState
 
-# One of so many trials that wait goes on beside other work.
+# One in this many trials that wait goes on beside other work.
 _SHARE = 5
 # Trials that have trained in full before any is judged by what they came to.
 _FEWEST = 2
 
 
-class _Gains:
-    """For each epoch, the most by which a completed trial ended below its best loss up to then."""
+def make_patience(spec: Patience, epochs: int, trials: int) -> PlateauRule:
+    """The scheduler `patience` of a study.
+
+    Raises:
+        HpoError: if trials would first be judged after their last epoch.
+    """
+    check_min_epochs(spec.min_epochs, epochs)
+    return PlateauRule(epochs, trials, spec.patience(epochs), spec.min_delta, spec.min_epochs)
+
+
+def halted_at(
+    losses: Sequence[float], patience: int, min_delta: float, min_epochs: int
+) -> int | None:
+    """The epoch after which a loss had not improved for `patience` epochs, None if there is none.
+
+    An improvement is more than `min_delta` below the best loss before it.
+
+    Source: Prechelt 1998, "Early stopping - but when?" (Neural Networks: Tricks of the Trade), the
+    criterion of successive epochs without progress.
+    """
+    best, progress = math.inf, 1
+    for epoch, loss in enumerate(losses, start=1):
+        if loss < best - min_delta:
+            best, progress = loss, epoch
+        elif epoch - progress >= patience and epoch >= min_epochs:
+            return epoch
+    return None
+
+
+def gain_at_pace(losses: Sequence[float], patience: int, left: int) -> float:
+    """What a loss would gain in the epochs `left` if it went on as in the last `patience` ones."""
+    gain = min(losses[:-patience]) - min(losses)
+    return gain / patience * left
+
+
+def gains(losses: Sequence[float]) -> list[float]:
+    """For each epoch, by how much a training ended below its best loss up to then."""
+    return [best - losses[-1] for best in accumulate(losses, min)]
+
+
+class _Completed:
+    """What trials came to that have trained in full."""
 
     def __init__(self) -> None:
-        self._following = Following()
-        self._largest: list[float] = []
+        self.largest_gains: list[float] = []  # for each epoch
 
-    def of(self, completed: Sequence[Trial]) -> list[float]:
-        """The gains that these trials show."""
-        new, starts_again = self._following.new(completed)
-        largest = [] if starts_again else self._largest
-        for trial in new:
-            gains = [best - trial.losses[-1] for best in accumulate(trial.losses, min)]
-            largest = list(map(max, gains, largest)) if largest else gains
-        self._largest = largest
-        return largest
+    def see(self, before: Trial | None, after: Trial) -> None:
+        if after.state is not TrialState.COMPLETE or (before and before.state is after.state):
+            return
+        own, largest = gains(after.losses), self.largest_gains
+        self.largest_gains = list(map(max, own, largest)) if largest else own
 
 
 @dataclass(frozen=True)
@@ -40,19 +79,19 @@ class PlateauRule:
     """Judges trials after every epoch, from the progress of the last `patience` ones.
 
     A trial halts where its loss has not improved by more than `min_delta`. It is eliminated if two
-    things together say that it will not come below the winner's loss so far: its own pace, were it
-    to go on in a straight line to the end, and the most that a trial which trained in full gained
-    from that epoch on. The latter knows of gains that come late, as with a learning rate that
-    falls; one that has halted has no pace. Two trials have to have trained in full before that.
+    estimates agree that it will not come below the winner's loss so far: its own pace, in a
+    straight line to the end, and the largest gain from that epoch on of any trial trained in full.
+    The latter knows of gains that come late, as with a learning rate that falls; a trial that has
+    halted has no pace. Trials are judged so once two have been trained in full.
 
-    Only a trial that has been trained in full can win, and one that has stopped to improve may be
-    the best of all. So what has halted, but may win, waits. The best of five that wait is trained
-    to the end beside other work, and all of them, the best first, once no other work is left.
+    Only a trial that has been trained in full can win, and one that no longer improves may be the
+    best of all. So a trial that has halted, but may win, waits. The best of five that wait is
+    trained to the end beside other work, and all of them, the best first, once no other work is
+    left.
 
-    Source: Prechelt 1998, "Early stopping - but when?" (Neural Networks: Tricks of the Trade), the
-    criterion of successive epochs without progress; Domhan et al. 2015, "Speeding up automatic
-    hyperparameter optimization of deep neural networks by extrapolation of learning curves", to
-    stop what will not reach the best. How far a curve may come, and who goes on, are ours.
+    Source: Domhan et al. 2015, "Speeding up automatic hyperparameter optimization of deep neural
+    networks by extrapolation of learning curves" (IJCAI), to stop what will not reach the best. The
+    estimates, and which trials go on, are ours.
     """
 
     epochs: int
@@ -60,7 +99,15 @@ class PlateauRule:
     patience: int
     min_delta: float
     min_epochs: int
-    _gains: _Gains = field(default_factory=_Gains, init=False, repr=False, compare=False)
+
+    @property
+    def brackets(self) -> tuple[Bracket, ...]:
+        """One bracket of one rung: any trial may train in full."""
+        return (Bracket(0, (self.total,), (self.epochs,)),)
+
+    @cached_property
+    def _completed(self) -> Remembered[_Completed]:
+        return Remembered(_Completed)
 
     def runnable(self, trials: Sequence[Trial], window: int) -> tuple[Job, ...]:
         """Trials that are sent to the end, the work begun an epoch at a time, then starts."""
@@ -69,13 +116,13 @@ class PlateauRule:
         moving: list[Job] = []
         sent: list[Job] = []
         halted: list[Trial] = []
-        for trial in unfinished(trials):
+        for trial in Trials.of(trials).unfinished:
             if trial.epochs == self.epochs or trial.number in hopeless:
                 continue
-            halted_at = self._halted_at(trial)
-            if halted_at == trial.epochs:
+            halt = self._halted_at(trial)
+            if halt == trial.epochs:
                 halted.append(trial)
-            elif halted_at is None:
+            elif halt is None:
                 moving.append(Job(trial.number, trial.epochs, max(trial.epochs + 1, first)))
             else:
                 # Beyond the epoch where it halted, it has been sent to the end.
@@ -88,19 +135,19 @@ class PlateauRule:
         return (*sorted(sent), *promoted, *in_priority((), moving), *new)
 
     def eliminated(self, trials: Sequence[Trial]) -> frozenset[int]:
-        """Trials that will be no better than the winner so far, who keeps the constraints."""
+        """Trials that will be no better than the winner so far, which keeps the constraints."""
         completed = [trial for trial in trials if trial.state is TrialState.COMPLETE]
-        # Of several objectives the others tell equals apart.
+        # With several objectives, the others may decide between equals.
         may_tie = any(trial.values for trial in completed)
         winner = min((t.losses[-1] for t in completed if t.violation <= 0), default=math.inf)
         if len(completed) < _FEWEST or math.isinf(winner):
             return frozenset()
-        gains = self._gains.of(completed)
+        largest = self._completed.of(trials).largest_gains
         return frozenset(
             trial.number
-            for trial in unfinished(trials)
+            for trial in Trials.of(trials).unfinished
             if self._first_look <= trial.epochs < self.epochs
-            and (expected := self._least_loss(trial, gains)) >= winner
+            and (expected := self._least_loss(trial, largest)) >= winner
             and not (may_tie and expected == winner)
         )
 
@@ -108,23 +155,12 @@ class PlateauRule:
     def _first_look(self) -> int:
         return min(self.epochs, max(self.min_epochs, 1 + self.patience))
 
-    def _least_loss(self, trial: Trial, gains: Sequence[float]) -> float:
-        """What a trial may come to, at its own pace or with the largest gain of another."""
-        return min(trial.losses) - max(self._pace(trial), gains[trial.epochs - 1])
-
-    def _pace(self, trial: Trial) -> float:
-        """What a trial would gain to the end as it did in the last epochs; 0 where it halted."""
-        if self._halted_at(trial) == trial.epochs:
-            return 0.0
-        gain = min(trial.losses[: -self.patience]) - min(trial.losses)
-        return gain / self.patience * (self.epochs - trial.epochs)
+    def _least_loss(self, trial: Trial, largest_gains: Sequence[float]) -> float:
+        """What a loss may come to, at its own pace or with the largest gain of another trial."""
+        left = self.epochs - trial.epochs
+        has_halted = self._halted_at(trial) == trial.epochs
+        pace = 0.0 if has_halted else gain_at_pace(trial.losses, self.patience, left)
+        return min(trial.losses) - max(pace, largest_gains[trial.epochs - 1])
 
     def _halted_at(self, trial: Trial) -> int | None:
-        """The epoch at which a trial first stopped to improve, None if it did not."""
-        best, progress = math.inf, 1
-        for epoch, loss in enumerate(trial.losses, start=1):
-            if loss < best - self.min_delta:
-                best, progress = loss, epoch
-            elif epoch - progress >= self.patience and epoch >= self.min_epochs:
-                return epoch
-        return None
+        return halted_at(trial.losses, self.patience, self.min_delta, self.min_epochs)

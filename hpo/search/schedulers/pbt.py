@@ -5,36 +5,39 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import TypeVar
 
-from hpo.search.schedulers.jobs import in_priority, starts, unfinished
+from hpo.search.scheduler import Bracket, Replacement
+from hpo.search.schedulers.jobs import in_priority, starts
 from hpo.spec.sections.population import Pbt
-from hpo.trial import Job, Trial, TrialState
+from hpo.trial import Job, Trial, Trials, TrialState
+
+T = TypeVar("T")
 
 
-class Replacement(NamedTuple):
-    """A trial that is to go on from the weights that one of the `best` has after `epoch`."""
-
-    trial: int
-    epoch: int
-    best: tuple[int, ...]
-
-    def is_done(self, trials: Sequence[Trial]) -> bool:
-        """Whether the trial has gone on from there."""
-        return trials[self.trial].exploited >= self.epoch
+def make_pbt(spec: Pbt, epochs: int, trials: int) -> Populations:
+    """The scheduler `pbt` of a study."""
+    return Populations(spec, epochs, trials)
 
 
-@runtime_checkable
-class Evolving(Protocol):
-    """A scheduler that also has trials go on from the weights of others."""
+def truncation(ranked: Sequence[T], quantile: float) -> tuple[Sequence[T], Sequence[T]]:
+    """The best and the worst share of a ranked population: the worst copy the best.
 
-    def replacements(self, trials: Sequence[Trial]) -> tuple[Replacement, ...]:
-        """All of the comparisons under way, those done already included (`is_done`).
+    Source: Jaderberg et al. 2017, "Population based training of neural networks"
+    (arXiv:1711.09846), section 4.1.1, truncation selection.
+    """
+    share = cut(len(ranked), quantile)
+    return ranked[:share], ranked[len(ranked) - share :]
 
-        No job of a trial that has to do with one runs before all are done.
-        """
-        ...
+
+def cut(members: int, quantile: float) -> int:
+    """How many of a population are its worst, and how many its best: at least one of two.
+
+    Whole numbers: the margin is for a share such as 0.29 of 100, which is 28.999999999999996.
+    """
+    return max(math.floor(members * quantile + 1e-9), 1 if members > 1 else 0)
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,15 @@ class Populations:
     spec: Pbt
     epochs: int
     total: int
+
+    @cached_property
+    def brackets(self) -> tuple[Bracket, ...]:
+        """A bracket for each population, of one rung: all trials train in full."""
+        size = self.spec.population
+        return tuple(
+            Bracket(first, (min(size, self.total - first),), (self.epochs,))
+            for first in range(0, self.total, size)
+        )
 
     def runnable(self, trials: Sequence[Trial], window: int) -> tuple[Job, ...]:
         """The work begun, each to its next comparison, then starts."""
@@ -98,14 +110,16 @@ class Populations:
             for n in members
             if trials[n].state is not TrialState.INFEASIBLE
         )
-        share = cut(len(ranked), self.spec.quantile)
         here = {trial.number for trial in alive if trial.epochs == epoch}
-        best = tuple(n for loss, n in ranked[:share] if loss < math.inf and n in here)
+        first, last = truncation(ranked, self.spec.quantile)
+        best = tuple(number for loss, number in first if loss < math.inf and number in here)
+        # All that diverged are replaced, however many.
+        replaced = {number for _, number in last} | {n for loss, n in ranked if loss == math.inf}
         return [
             Replacement(number, epoch, best)
-            for place, (loss, number) in enumerate(ranked)
+            for _, number in ranked
             if best
-            and (place >= len(ranked) - share or loss == math.inf)
+            and number in replaced
             and (number in here or self._is_lost(trials[number], epoch))
         ]
 
@@ -121,13 +135,7 @@ class Populations:
     def _open_populations(self, trials: Sequence[Trial]) -> Iterator[tuple[range, list[Trial]]]:
         """Populations with members under way: all their numbers, and those under way."""
         size = self.spec.population
-        for index, alive in groupby(unfinished(trials), lambda trial: trial.number // size):
+        for index, alive in groupby(
+            Trials.of(trials).unfinished, lambda trial: trial.number // size
+        ):
             yield range(index * size, min((index + 1) * size, self.total)), list(alive)
-
-
-def cut(members: int, quantile: float) -> int:
-    """How many of a population are its worst, and how many its best: at least one of two.
-
-    Whole numbers: the margin is for a share such as 0.29 of 100, which is 28.999999999999996.
-    """
-    return max(math.floor(members * quantile + 1e-9), 1 if members > 1 else 0)

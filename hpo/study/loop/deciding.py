@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hpo.search.sampler import Sampler
+from hpo.search.scheduler import Scheduler
 from hpo.search.schedulers.explore import Explorer
-from hpo.search.schedulers.registry import Scheduler
 from hpo.spec.sections.goal import StopSpec
 
 

@@ -158,7 +158,8 @@ def test_the_first_trial_at_the_prior_comes_after_the_known_points():
 
 def test_a_trial_of_an_earlier_space_is_shown_as_it_is_in_this_one():
     inner = Recorder()
-    sampler = Translated(inner, {0: None, 1: {"rate": 0.5, "kind": "a"}})
+    present = {0: None, 1: {"rate": 0.5, "kind": "a"}}
+    sampler = Translated(inner, lambda trial: present.get(trial.number, trial.hparams))
     trials = [ended(0, {"x": 1}, 1.0), ended(1, {"rate": 0.5}, 2.0), ended(2, {"rate": 0.1}, 3.0)]
     sampler.ask(trials, 1)
     (shown,) = inner.shown

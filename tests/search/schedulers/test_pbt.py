@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpo.search.scheduler import Replacement
 from hpo.search.schedulers.explore import Explorer, perturbed
-from hpo.search.schedulers.pbt import Populations, Replacement, cut
+from hpo.search.schedulers.pbt import Populations, cut
 from hpo.space import Choice, Condition, Dimension, Float, Int, SearchSpace
 from hpo.spec.sections.population import Pbt
 from hpo.trial import Exploit, Job, Trial, TrialState

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo.registry import SCHEDULERS
-from hpo.search.schedulers.pbt import Evolving
-from hpo.search.schedulers.registry import make_scheduler
-from hpo.search.schedulers.rungs import outline
+from hpo.search.scheduler import Evolving
+from hpo.search.schedulers.make import make_scheduler, outline
 from hpo.spec.schema import variants_of
 from hpo.spec.sections import pruner as pruners
 from hpo.spec.sections.population import Pbt

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo.errors import HpoError
-from hpo.search.schedulers.rungs import Bracket, brackets, outline, rung_budgets, rung_sizes
+from hpo.search.scheduler import Bracket
+from hpo.search.schedulers.make import make_scheduler, outline
+from hpo.search.schedulers.rungs import rung_budgets, rung_sizes
 from hpo.spec.sections.scheduler import (
     Asha,
     Bohb,
@@ -95,7 +97,7 @@ HYPERBAND_TABLE = {
 def test_hyperband_has_the_brackets_of_algorithm_1(epochs):
     table = HYPERBAND_TABLE[epochs]
     one_round = sum(sizes[0] for sizes, _ in table)
-    found = brackets(HYPERBAND, epochs, 2 * one_round)
+    found = make_scheduler(HYPERBAND, epochs, 2 * one_round).brackets
     assert [(b.sizes, b.budgets) for b in found] == [*table, *table]
 
 
@@ -110,18 +112,21 @@ def test_hyperband_shares_its_trials_out_as_optunas_pruner_does(epochs):
 
 
 def test_bohb_has_the_brackets_of_hyperband():
-    assert brackets(Bohb(name="bohb"), 27, 100) == brackets(HYPERBAND, 27, 100)
+    assert (
+        make_scheduler(Bohb(name="bohb"), 27, 100).brackets
+        == make_scheduler(HYPERBAND, 27, 100).brackets
+    )
 
 
 def test_hyperband_cuts_its_last_bracket_short():
-    assert brackets(HYPERBAND, 27, 35) == (
+    assert make_scheduler(HYPERBAND, 27, 35).brackets == (
         Bracket(0, (27, 9, 3, 1), (1, 3, 9, 27)),
         Bracket(27, (8, 2, 1), (3, 9, 27)),
     )
 
 
 def test_successive_halving_repeats_the_bracket_that_ends_with_one_trial():
-    assert brackets(HALVING, 9, 20) == (
+    assert make_scheduler(HALVING, 9, 20).brackets == (
         Bracket(0, (9, 3, 1), (1, 3, 9)),
         Bracket(9, (9, 3, 1), (1, 3, 9)),
         Bracket(18, (2, 1, 1), (1, 3, 9)),
@@ -130,14 +135,14 @@ def test_successive_halving_repeats_the_bracket_that_ends_with_one_trial():
 
 @given(st.integers(1, 100), st.integers(1, 500), st.sampled_from([HYPERBAND, HALVING]))
 def test_brackets_share_out_all_trials_in_order(epochs, trials, spec):
-    found = brackets(spec, epochs, trials)
+    found = make_scheduler(spec, epochs, trials).brackets
     assert [number for b in found for number in b.trials] == list(range(trials))
     assert all(b.budgets[-1] == epochs and b.sizes[-1] >= 1 for b in found)
 
 
 @pytest.mark.parametrize("spec", [HYPERBAND, HALVING])
 def test_with_a_single_rung_all_trials_share_a_bracket(spec):
-    assert brackets(spec, 2, 1_000_000) == (Bracket(0, (1_000_000,), (2,)),)
+    assert make_scheduler(spec, 2, 1_000_000).brackets == (Bracket(0, (1_000_000,), (2,)),)
 
 
 @given(st.integers(1, 30), st.integers(1, 300), st.sampled_from([HYPERBAND, HALVING]))

@@ -8,7 +8,7 @@ from hpo.engine.devices import local_devices
 from hpo.engine.program import split
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.search.samplers.random import RandomSearch
-from hpo.search.schedulers.registry import make_scheduler
+from hpo.search.schedulers.make import make_scheduler
 from hpo.space import Dimension, Float, SearchSpace
 from hpo.spec.fill import fill
 from hpo.spec.sections.scheduler import SuccessiveHalving

@@ -1,0 +1,53 @@
+"""Makes the scheduler that a spec names, and tells what a study with it will train."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from hpo import registry
+from hpo.search.auto import chosen_scheduler
+from hpo.search.scheduler import Bracket, Scheduler
+from hpo.spec.sections.scheduler import SchedulerSpec
+
+_STOPPING = frozenset({"median", "asha", "patience", "optuna"})
+
+
+def make_scheduler(spec: SchedulerSpec, epochs: int, trials: int) -> Scheduler:
+    """The scheduler that a spec names, for so many `trials` of at most `epochs` each.
+
+    Raises:
+        HpoError: if the scheduler's first budget is more than the full one.
+    """
+    chosen = chosen_scheduler(spec, epochs)
+    scheduler: Scheduler = registry.function("scheduler", chosen.name)(chosen, epochs, trials)
+    return scheduler
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a study will train: its brackets and the epochs of all its trials together.
+
+    The epochs are exact if no trial diverges, or, with `is_upper_bound`, at most that many:
+    rules that stop trials, and ASHA, decide by what the trials turn out to be. ASHA's sizes are
+    then those that it comes to where good and bad trials arrive mixed.
+    """
+
+    brackets: tuple[Bracket, ...]
+    epochs: int
+    is_upper_bound: bool
+
+
+def outline(spec: SchedulerSpec, epochs: int, trials: int) -> Outline:
+    """What a study of so many `trials` will train, each to at most `epochs`.
+
+    Raises:
+        HpoError: if the scheduler's first budget is more than the full one.
+    """
+    ladders = make_scheduler(spec, epochs, trials).brackets
+    if chosen_scheduler(spec, epochs).name in _STOPPING:
+        return Outline(ladders, trials * epochs, is_upper_bound=True)
+    # Brackets of the same sizes come over and over, so each kind is counted once.
+    kinds = Counter((bracket.sizes, bracket.budgets) for bracket in ladders)
+    total = sum(Bracket(0, *kind).epochs * times for kind, times in kinds.items())
+    return Outline(ladders, total, is_upper_bound=False)
