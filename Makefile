@@ -1,5 +1,5 @@
 # Two commands do all the set-up: `make demo` and `make test`.
-.PHONY: demo test check format lock clean
+.PHONY: demo test check format docs lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -25,6 +25,11 @@ format: .venv/dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: .venv/docs ## the documentation as a site; a broken link fails
+	$(BIN)/python docs/reference.py build/docs
+	$(BIN)/zensical build --strict -f build/docs/zensical.toml
+	@echo "Open build/docs/site/index.html"
+
 lock: .venv/dev ## resolve the newest versions that pyproject.toml allows
 	$(PIP) install uv
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
@@ -49,3 +54,8 @@ clean:
 	$(PIP) install --require-hashes -r requirements-dev.lock
 	$(PIP) install --no-build-isolation --no-deps -e .
 	@touch $@ .venv/runtime
+
+# The site's generator is needed for nothing else, so that no lock holds it.
+.venv/docs: .venv/runtime
+	$(PIP) install --no-build-isolation -e '.[docs]'
+	@touch $@

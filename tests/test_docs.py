@@ -5,35 +5,64 @@ from __future__ import annotations
 import re
 import shlex
 import tomllib
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import typer.main
 import yaml
 
+from docs.reference import NOTE, pages, reference_pages
 from hpo.cli.app import app
 from hpo.data.download import DOWNLOADS
-from hpo.registry import DATASETS, MODELS, OPTIMIZERS, SAMPLERS, SCHEDULERS, SCHEDULES
+from hpo.registry import (
+    DATASETS,
+    METRICS,
+    MODELS,
+    OPTIMIZERS,
+    SAMPLERS,
+    SCHEDULERS,
+    SCHEDULES,
+)
+from hpo.spec.experiment import Training
 from hpo.spec.file.include import packaged_folder
 from hpo.spec.load import load_experiment, require_search
+from hpo.spec.schema import all_leaves
+from hpo.spec.sections.goal import COSTS
 from tests.checkout import ROOT, files
 
 DOCUMENTS = [path for path in files() if path.suffix == ".md"]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
-README = (ROOT / "README.md").read_text()
+# The pages whose commands, specs and outputs are tried.
+PAGES = [Path("README.md"), *(path for path in DOCUMENTS if path.parts[0] == "docs")]
+TEXTS = {path: (ROOT / path).read_text() for path in PAGES}
+README = TEXTS[Path("README.md")]
 
 
-def blocks(language: str) -> list[str]:
-    """The README's blocks of code in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+MODEL_FILES = {"metrics.json", "spec.yaml", "weights"}
 
 
-def shell_lines() -> list[list[str]]:
-    """The README's shell commands in order, each as its words."""
-    lines = "".join(blocks("sh")).splitlines()
+class Block(NamedTuple):
+    """A block of code on a page."""
+
+    language: str
+    text: str
+
+
+def blocks(path: Path) -> list[Block]:
+    """The blocks of code of a page, in order."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```", TEXTS[path], re.DOTALL | re.MULTILINE)
+    return [Block(*block) for block in found]
+
+
+def shell_lines(path: Path) -> list[list[str]]:
+    """The shell commands of a page in order, each as its words."""
+    lines = "".join(block.text for block in blocks(path) if block.language == "sh").splitlines()
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
-TOUR = [words[1:] for words in shell_lines() if words[0] == "hpo"]
+CALLS = {path: [words[1:] for words in shell_lines(path) if words[0] == "hpo"] for path in PAGES}
+EVERY_CALL = [words for calls in CALLS.values() for words in calls]
 
 
 def commands(group=None, prefix=()):
@@ -48,16 +77,11 @@ def commands(group=None, prefix=()):
 COMMANDS = dict(commands())
 
 
-def options(command) -> set[str]:
-    """The long options of a command."""
-    found = {flag for parameter in command.params for flag in parameter.opts}
-    return {flag for flag in found if flag.startswith("--") and flag != "--help"}
-
-
-def table(heading: str) -> list[list[str]]:
-    """The rows of the README's table whose first column has this heading."""
-    rows = re.search(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", README, re.MULTILINE)
-    assert rows, f"the README has no table of {heading}"
+def table(page: str, heading: str) -> list[list[str]]:
+    """The rows of the table of a page whose first column has this heading."""
+    text = TEXTS[Path("docs") / page]
+    rows = re.search(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    assert rows, f"docs/{page} has no table of {heading}"
     return [line.strip("|").split("|") for line in rows[1].splitlines()]
 
 
@@ -66,85 +90,89 @@ def quoted(text: str) -> set[str]:
     return set(re.findall(r"`([^`\n]+)`", text))
 
 
-def test_every_command_is_in_the_readme_with_its_options():
-    told = {}
-    for row in table("command"):
-        (call,) = quoted(row[0])
-        words = call.split()
-        name = tuple(word for word in words[1:] if word.islower() and not word.startswith("-"))
-        told[name] = {option.split()[0] for option in quoted(row[1]) | set(words)}
-
-    assert told.keys() == COMMANDS.keys()
-    for name, command in COMMANDS.items():
-        assert {word for word in told[name] if word.startswith("--")} == options(command), name
+def test_the_readme_is_one_screen_and_a_tour():
+    assert len(README.splitlines()) <= 120
+    assert len(README.split()) <= 900
 
 
-@pytest.mark.parametrize("words", TOUR, ids=shlex.join)
-def test_every_command_line_of_the_readme_can_be_parsed(words):
+@pytest.mark.parametrize("words", EVERY_CALL, ids=shlex.join)
+def test_every_command_line_of_a_page_can_be_parsed(words):
     name = next(name for name in COMMANDS if tuple(words[: len(name)]) == name)
     COMMANDS[name].make_context(" ".join(name), words[len(name) :])
 
 
 def test_every_command_is_shown_at_work():
-    assert {name for name in COMMANDS for words in TOUR if tuple(words[: len(name)]) == name} == {
-        *COMMANDS
-    }
+    shown = {name for name in COMMANDS for words in EVERY_CALL if tuple(words[: len(name)]) == name}
+    assert shown == {*COMMANDS}
 
 
-def test_everything_else_that_the_readme_tells_to_type_exists():
+def test_everything_else_that_a_page_tells_to_type_exists():
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for words in shell_lines():
-        match words:
-            case ["make", target]:
-                assert target in targets
-            case ["pip", "install", "."] | ["hpo", *_]:
-                pass
-            case _:
-                raise AssertionError(f"no test knows what `{shlex.join(words)}` does")
-    extras = re.findall(r"pip install '\.\[(\w+)\]'", README)
+    for path in PAGES:
+        for words in shell_lines(path):
+            match words:
+                case ["make", target]:
+                    assert target in targets
+                case ["pip", "install", "."] | ["hpo", *_]:
+                    pass
+                case _:
+                    raise AssertionError(f"{path}: no test knows what `{shlex.join(words)}` does")
+    extras = {name for text in TEXTS.values() for name in re.findall(r"'\.\[(\w+)\]'", text)}
     assert extras
-    assert set(extras) <= project["optional-dependencies"].keys()
+    assert extras <= project["optional-dependencies"].keys()
 
 
-def test_every_spec_of_the_readme_is_valid(tmp_path):
-    whole, *parts = blocks("yaml")
-    for number, text in enumerate([whole, *parts]):
-        path = tmp_path / f"{number}.yaml"
-        path.write_text(yaml.safe_dump({**yaml.safe_load(whole), **yaml.safe_load(text)}))
-        load_experiment(path)
-    path.write_text(whole)
-    assert require_search(load_experiment(path)).trials > 0
+@pytest.mark.parametrize("path", PAGES, ids=str)
+def test_every_spec_of_a_page_is_valid(path, tmp_path):
+    example = next(b for b in blocks(Path("docs/writing-a-spec.md")) if b.language == "yaml")
+    whole = yaml.safe_load(example.text)
+    for number, block in enumerate(blocks(path)):
+        if block.language == "yaml":
+            written = yaml.safe_load(block.text)
+            # A block without a name is a part: the rest is that of the block before it.
+            whole = written if "name" in written else {**whole, **written}
+            spec = tmp_path / f"{number}.yaml"
+            spec.write_text(yaml.safe_dump(whole))
+            assert require_search(load_experiment(spec)).trials > 0
 
 
 @pytest.mark.parametrize(
-    ("heading", "names"),
+    ("page", "heading", "names"),
     [
-        ("sampler", SAMPLERS),
-        ("scheduler", SCHEDULERS),
-        ("model", MODELS),
-        ("optimizer", OPTIMIZERS),
-        ("schedule", SCHEDULES),
-        ("data set", {**DATASETS, **DOWNLOADS}),
+        ("samplers.md", "sampler", SAMPLERS),
+        ("schedulers.md", "scheduler", SCHEDULERS),
+        ("models.md", "model", MODELS),
+        ("models.md", "optimizer", OPTIMIZERS),
+        ("models.md", "schedule", SCHEDULES),
+        ("models.md", "data set", {**DATASETS, **DOWNLOADS}),
+        ("goals.md", "metric", {*METRICS, *COSTS}),
     ],
 )
-def test_the_tables_of_the_readme_list_what_there_is(heading, names):
-    assert set().union(*(quoted(row[0]) for row in table(heading))) == set(names)
+def test_the_tables_of_the_pages_list_what_there_is(page, heading, names):
+    assert set().union(*(quoted(row[0]) for row in table(page, heading))) == set(names)
 
 
-def test_the_readme_names_every_space_to_include():
-    sentence = re.search(r"Spaces to include:(.*?)\n\n", README, re.DOTALL)
+def test_the_readme_names_every_sampler_scheduler_model_and_optimizer():
+    assert {*SAMPLERS, *SCHEDULERS, *MODELS, *OPTIMIZERS} <= quoted(README)
+
+
+def test_the_pages_name_every_space_to_include():
+    sentence = re.search(
+        r"These spaces come with `hpo`:(.*?)\. ", TEXTS[Path("docs/spaces.md")], re.S
+    )
     spaces = {path.stem for path in packaged_folder("search_spaces").glob("*.yaml")}
     assert sentence
     assert quoted(sentence[1]) == spaces
 
 
-def test_the_readme_and_the_code_know_the_same_environment_variables():
+def test_the_pages_and_the_code_know_the_same_environment_variables():
     def named(text: str) -> set[str]:
         return set(re.findall(r"\b(?:HPO|XDG)_[A-Z_]+\b", text))
 
     modules = [path for path in files() if path.parts[0] == "hpo" and path.suffix == ".py"]
-    assert named(README) == named("\n".join((ROOT / path).read_text() for path in modules))
+    code = named("\n".join((ROOT / path).read_text() for path in modules))
+    assert named(TEXTS[Path("docs/storage.md")]) == code
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
@@ -161,14 +189,99 @@ def test_every_config_is_headed_by_what_to_type_and_what_to_expect(path):
 
     assert f"hpo search configs/{path.name}" in heading
     assert re.search(rf"{metric}\D*\d", heading, re.IGNORECASE), f"no {metric} to expect"
-    assert re.search(r"\d+ (seconds?|minutes?|s|min|m)\b", heading), "no time to expect"
+    assert re.search(r"(\d+|a) (seconds?|minutes?|s|min|m)\b", heading), "no time to expect"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("name", "overrides"),
+    [
+        ("grid", ["space.model.widths={choice: [[8], [16]]}"]),
+        ("random", []),
+        ("bayesian", ["search.sampler.startup_trials=4"]),
+        ("hyperband", []),
+        ("bfloat16", []),
+    ],
+)
+def test_a_config_runs_as_a_whole_study(name, overrides, hpo):
+    epochs = 9 if name == "hyperband" else 2
+    trials = {"grid": 24, "hyperband": 17}.get(name, 8)
+    small = [f"train.epochs={epochs}", f"search.trials={trials}", *overrides]
+    sets = [word for override in small for word in ("--set", override)]
+
+    result = hpo("search", f"configs/{name}.yaml", "--quiet", *sets)
+
+    assert result.code == 0, result.err
+    assert f"trials  {trials} of {trials}:" in result.out
+    assert re.search(r"best (accuracy|loss) +\d", result.out)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=str)
 def test_every_link_to_a_file_leads_somewhere(path):
     text = (ROOT / path).read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
-    assert [link for link in links if not (ROOT / path.parent / link).exists()] == []
+    made = {f"docs/reference/{name}" for name in reference_pages()}
+    lost = [
+        link
+        for link in links
+        if not (ROOT / path.parent / link).exists() and (path.parent / link).as_posix() not in made
+    ]
+    assert lost == []
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that the site gives the headings of a page."""
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {
+        re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", title).strip().lower()) for title in titles
+    }
+
+
+def test_every_link_of_the_site_leads_to_a_page_and_a_heading_of_it():
+    site = pages()
+    wrong = []
+    for name, text in site.items():
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            target, _, heading = link.partition("#")
+            if "://" in link or (target and not target.endswith(".md")):
+                continue
+            parts: list[str] = []
+            for part in [*Path(name).parent.parts, *Path(target or Path(name).name).parts]:
+                parts = parts[:-1] if part == ".." else [*parts, part]
+            page = site.get("/".join(parts))
+            if page is None or (heading and heading not in anchors(page)):
+                wrong.append(f"{name}: {link}")
+    assert wrong == []
+
+
+def test_every_page_of_the_site_is_in_its_navigation():
+    nav = tomllib.loads((ROOT / "docs/zensical.toml").read_text())["project"]["nav"]
+
+    def listed(entries):
+        for entry in entries:
+            for inner in entry.values():
+                yield from listed(inner) if isinstance(inner, list) else [inner]
+
+    assert sorted(listed(nav)) == sorted(pages())
+
+
+def test_the_reference_has_every_command_with_its_options():
+    page = reference_pages()["commands.md"]
+    for name, command in COMMANDS.items():
+        text = re.search(rf"^## `hpo {' '.join(name)}`\n(.*?)(?=^## |\Z)", page, re.S | re.M)
+        flags = {flag for parameter in command.params for flag in parameter.opts}
+        assert text, name
+        assert {flag for flag in flags if flag.startswith("-")} <= set(re.split(r"[\s,]", text[1]))
+
+
+def test_the_reference_has_every_field_of_a_spec():
+    text = "\n".join(reference_pages().values())
+    told = set(re.findall(r"^\| \[?`(\w+)`", text, re.MULTILINE))
+    assert {path.rpartition(".")[2] for path, _ in all_leaves(Training)} <= told
+
+
+def test_a_generated_page_says_that_it_is():
+    assert [name for name, text in reference_pages().items() if NOTE not in text] == []
 
 
 def test_every_file_that_contributing_names_exists():
@@ -203,26 +316,55 @@ def test_no_file_names_a_place_of_one_machine_or_a_registry():
     assert wrong == []
 
 
-@pytest.mark.long
-def test_the_tour_of_the_readme_works_word_by_word(tmp_path, hpo, monkeypatch, capsys):
-    monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
-    printed = {}
-    for words in TOUR:
-        if words[:2] != ["data", "get"]:  # the only one that needs a network
-            result = hpo(*words)
-            assert result.code == 0, f"{shlex.join(words)}\n{result.out}{result.err}"
-            printed[shlex.join(words)] = result.out
+def opening(line: str) -> str:
+    """The words of a line of output before its first figure, which differs from run to run."""
+    return " ".join(re.split(r"[\d▁-█●·[]", line, maxsplit=1)[0].split())
 
-    (snippet,) = blocks("python")
-    names = {}
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "path", [path for path in PAGES if CALLS[path]], ids=lambda path: path.name
+)
+def test_a_page_works_word_by_word(path, tmp_path, hpo, monkeypatch):
+    if ["data", "clear"] in CALLS[path]:  # other tests keep what they have in the cache
+        monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
+    names: dict[str, object] = {}
+    printed = ""
+    before = ""
+    for block in blocks(path):
+        if block.language == "python":
+            exec(block.text, names)
+        elif block.language == "yaml" and (name := re.match(r"# (\S+\.yaml)\n", block.text)):
+            (tmp_path / name[1]).write_text(block.text)
+        elif block.language == "sh":
+            printed = ""
+            for line in block.text.splitlines():
+                words = shlex.split(line, comments=True)
+                # `make` and `pip` set up what this test runs in; a download needs a network.
+                if not words or words[0] != "hpo" or words[1:3] == ["data", "get"]:
+                    continue
+                result = hpo(*words[1:])
+                code = 2 if line.endswith("# refused") else 0
+                assert result.code == code, f"{line}\n{result.out}{result.err}"
+                printed += result.out + result.err
+                if words[1] == "train":
+                    folder = tmp_path / words[words.index("-o") + 1]
+                    assert {inside.name for inside in folder.iterdir()} == MODEL_FILES
+        elif block.language == "text" and before == "sh":
+            real = {opening(line) for line in printed.splitlines()}
+            assert [line for line in block.text.splitlines() if opening(line) not in real] == []
+        before = block.language
+
+
+@pytest.mark.long
+def test_optuna_reads_what_hpo_has_stored(hpo, capsys):
+    path = Path("docs/from-optuna.md")
+    (call,) = CALLS[path]
+    value = re.search(r"best accuracy +([\d.]+)", hpo(*call).out)[1]
+    (snippet,) = [block.text for block in blocks(path) if block.language == "python"]
+
+    names: dict[str, object] = {}
     exec(snippet, names)
-    best = capsys.readouterr().out
-    trials = next(words[words.index("--trials") + 1] for words in TOUR if "resume" in words)
-    assert len(names["study"].trials) == int(trials)
-    value = re.search(r"best accuracy +([\d.]+)", printed[f"resume digits --trials {trials}"])[1]
-    assert float(best.split()[0]) == pytest.approx(float(value), abs=1e-4)
-    assert {path.name for path in (tmp_path / "model").iterdir()} == {
-        "metrics.json",
-        "spec.yaml",
-        "weights",
-    }
+
+    assert float(capsys.readouterr().out.split()[0]) == pytest.approx(float(value), abs=1e-4)
+    assert len(names["study"].trials) == int(call[call.index("--trials") + 1])

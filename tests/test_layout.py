@@ -212,6 +212,7 @@ def test_the_top_level_holds_what_the_plan_allows():
     assert rest == {
         "benchmarks",
         "configs",
+        "docs",
         "hpo",
         "Makefile",
         "pyproject.toml",

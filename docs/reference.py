@@ -1,0 +1,252 @@
+"""Gathers the pages of the site: those of this folder, and reference pages made from the code.
+
+    python docs/reference.py build/docs
+
+writes `build/docs/pages` and the site's settings beside it; `make docs` then builds the site.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer.main
+import yaml
+
+from hpo.cli.app import app
+from hpo.data.download import DOWNLOADS
+from hpo.registry import DATASETS, METRICS
+from hpo.spec.experiment import SpecFile
+from hpo.spec.marks import Mark, Spec, mark_of
+from hpo.spec.reference.descriptions import description_of
+from hpo.spec.schema import item_spec, variants_of
+from hpo.spec.sections.goal import COSTS, KNOWN_COSTS
+from hpo.spec.words import described
+
+ROOT = Path(__file__).parents[1]
+# Documents of the repository that are pages of the site, too.
+ADOPTED = {
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "benchmarks/README.md": "benchmarks/index.md",
+}
+# What varying a field costs.
+EFFECTS = {Mark.STATIC: "yes, recompiles", Mark.KNOB: "yes", Mark.HOST: "yes", None: "no"}
+NOTE = "This page is generated from the code by `make docs`.\n"
+
+
+def main(folder: Path) -> None:
+    """Write all pages and the settings of the site into a folder, which is emptied first."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, text in pages().items():
+        path = folder / "pages" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    for path in (ROOT / "benchmarks").iterdir():
+        if path.suffix in (".png", ".yaml", ".py"):
+            shutil.copy(path, folder / "pages" / "benchmarks" / path.name)
+    shutil.copy(ROOT / "docs" / "zensical.toml", folder / "zensical.toml")
+
+
+def pages() -> dict[str, str]:
+    """Every page of the site by its name: written by hand, adopted or generated."""
+    found = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+    for origin, name in ADOPTED.items():
+        found[name] = (ROOT / origin).read_text()
+    here = {name: _links_within_the_site(text) for name, text in found.items()}
+    return here | {f"reference/{name}": text for name, text in reference_pages().items()}
+
+
+def reference_pages() -> dict[str, str]:
+    """The generated pages by their names."""
+    sections = [name for name in SpecFile.model_fields if variants_of(SpecFile, name)]
+    return {
+        "commands.md": commands_page(),
+        "spec.md": spec_page(sections),
+        **{f"{name}.md": section_page(name) for name in sections},
+        "metrics.md": metrics_page(),
+        "data-sets.md": data_sets_page(),
+        "configs.md": files_page("configs", "Configs", "Every experiment that comes with `hpo`."),
+        "search-spaces.md": files_page(
+            "search_spaces", "Search spaces", "Name any of them in `space.include`."
+        ),
+    }
+
+
+def commands_page() -> str:
+    """The help of every command, as `--help` prints it."""
+    root = typer.main.get_command(app)
+    # A fixed width, so that the page does not depend on a window.
+    context = root.make_context("hpo", [], resilient_parsing=True, terminal_width=100)
+    return "\n".join(["# Commands\n", NOTE, *_help(root, context)])
+
+
+def spec_page(sections: list[str]) -> str:
+    """The top level of a spec file, with a link to the page of each section."""
+    rows = [
+        f"| {f'[`{name}`]({name}.md)' if name in sections else f'`{name}`'} "
+        f"| {_cell(description_of(SpecFile, name))} |"
+        for name in SpecFile.model_fields
+    ]
+    return "\n".join(
+        [
+            "# A spec file\n",
+            NOTE,
+            "A spec is one YAML file. [Search spaces](../spaces.md) tells what `space` takes.\n",
+            "| key | meaning |\n|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def section_page(name: str) -> str:
+    """Every field of a section, in every variant, with its type, default and effect."""
+    parts = [f"# `{name}`\n", NOTE]
+    variants = variants_of(SpecFile, name)
+    assert variants is not None
+    parts += list(_variant_parts(name, variants.tag, variants.specs))
+    return "\n".join(parts)
+
+
+def metrics_page() -> str:
+    """Every metric that an objective or a constraint may name."""
+    rows = [
+        f"| `{name}` | {', '.join(entry.tasks)} | {entry.direction} | after each epoch |"
+        for name, entry in METRICS.items()
+    ]
+    for name in COSTS:
+        when = "before it trains" if name in KNOWN_COSTS else "after the last epoch"
+        rows.append(f"| `{name}` | any | minimize | {when} |")
+    return "\n".join(
+        [
+            "# Metrics\n",
+            NOTE,
+            "Any may be an objective or a constraint. [Goals](../goals.md) explains each.\n",
+            "| metric | task | usual direction | known |\n|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def data_sets_page() -> str:
+    """Every data set that has a name."""
+    rows = []
+    for name in sorted({**DATASETS, **DOWNLOADS}):
+        comes = f"`hpo data get {name}`" if name in DOWNLOADS else "with scikit-learn"
+        is_named = name in DATASETS
+        task = DATASETS[name].tasks[0] if is_named else "a CSV file: name it in `data.dataset.csv`"
+        rows.append(f"| `{name}` | {task} | {comes} |")
+    return "\n".join(
+        [
+            "# Data sets\n",
+            NOTE,
+            "Write the name in `data.dataset`. [My CSV](../my-csv.md) and "
+            "[my images](../my-images.md) tell how to use your own files.\n",
+            "| name | task | comes |\n|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def files_page(folder: str, title: str, intro: str) -> str:
+    """Every YAML file of a folder, whole, under its name."""
+    parts = [f"# {title}\n", NOTE, f"{intro}\n"]
+    for path in sorted((ROOT / folder).glob("*.yaml")):
+        parts.append(
+            f"## {path.stem}\n\n`{folder}/{path.name}`\n\n```yaml\n{path.read_text()}```\n"
+        )
+    return "\n".join(parts)
+
+
+def _help(command: Any, context: Any) -> Iterator[str]:
+    """A heading and the help of a command, then those of the commands within it."""
+    yield f"## `{context.command_path}`\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _help(
+            inner, inner.make_context(name, [], parent=context, resilient_parsing=True)
+        )
+
+
+def _variant_parts(path: str, tag: str | None, specs: Mapping[str, type[Spec]]) -> Iterator[str]:
+    """A heading and a table for each variant, then the same for the sections within them."""
+    names: dict[type[Spec], list[str]] = {}
+    for name, spec in specs.items():
+        names.setdefault(spec, []).append(name)
+    for spec, chosen in names.items():
+        is_only = tag is None and len(specs) == 1
+        if tag is not None:
+            label = " or ".join(f"`{{{tag}: {name}}}`" for name in chosen)
+        else:
+            label = f"`{{{', '.join(f'{name}: ...' for name in chosen)}}}`"
+        heading = f"## `{path}`" if is_only else f"## `{path}`: {label}"
+        yield f"{heading}\n\n{_paragraphs(spec.__doc__ or '')}\n"
+        yield _table(spec, path, tag)
+    # An inner section that several variants share is told once.
+    told: set[tuple[str, ...]] = set()
+    for spec in names:
+        for field in spec.model_fields:
+            inner, item = variants_of(spec, field), item_spec(spec, field)
+            if inner is not None and (key := (field, *inner.specs)) not in told:
+                told.add(key)
+                yield from _variant_parts(f"{path}.{field}", inner.tag, inner.specs)
+            if item is not None and (field, item.__name__) not in told and inner is None:
+                told.add((field, item.__name__))
+                yield from _variant_parts(f"{path}.{field}[]", None, {field: item})
+
+
+def _table(spec: type[Spec], path: str, tag: str | None) -> str:
+    rows = []
+    for name, info in spec.model_fields.items():
+        if name == tag:
+            continue
+        default = "must be given" if info.is_required() else f"`{_default(info)}`"
+        inner, item = variants_of(spec, name), item_spec(spec, name)
+        takes = described(info.annotation, info.metadata) if inner is None else "a mapping"
+        takes = "a list of mappings" if item is not None and inner is None else takes
+        effect = "see below" if inner is not None else EFFECTS[mark_of(spec, name)]
+        text = description_of(spec, name)
+        rows.append(f"| `{name}` | {_cell(takes)} | {_cell(default)} | {effect} | {_cell(text)} |")
+    if not rows:
+        return ""
+    head = "| field | takes | default | may vary | meaning |\n|---|---|---|---|---|"
+    return "\n".join([head, *rows, ""])
+
+
+def _default(info: Any) -> str:
+    value = info.get_default(call_default_factory=True)
+    if isinstance(value, Spec):
+        value = value.model_dump(mode="json", exclude_unset=True)
+    value = list(value) if isinstance(value, tuple) else value
+    text = yaml.safe_dump(value, default_flow_style=True, width=1_000)
+    return text.removesuffix("...\n").strip()
+
+
+def _paragraphs(doc: str) -> str:
+    """A docstring without its indentation."""
+    return re.sub(r"\n +", "\n", doc.strip())
+
+
+def _cell(text: str) -> str:
+    """Text for one cell of a table."""
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def _links_within_the_site(text: str) -> str:
+    """The text of a page whose links to files of the repository lead to pages of the site."""
+    for origin, name in ADOPTED.items():
+        text = text.replace(f"](../{origin}", f"]({name}")
+    text = text.replace("](docs/", "](")
+    for folder, page in (("configs", "configs"), ("search_spaces", "search-spaces")):
+        text = re.sub(rf"\]\(\.\./{folder}/(\w+)\.yaml\)", rf"](reference/{page}.md#\1)", text)
+    return text
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
