@@ -38,7 +38,7 @@ def load_data(
         return _prepared(spec, folder, home)
     data = cache.read(key)
     # Whether a batch is larger than the split is not in the key.
-    if data is None or len(data.train) < spec.batch_size:
+    if data is None or (spec.batch_size != "all" and len(data.train) < spec.batch_size):
         data = _prepared(spec, folder, home)
         cache.write(key, data)
     return data

@@ -63,7 +63,7 @@ def split_sizes(spec: DataSpec, rows: int, *, has_own_test: bool, classes: int) 
             f"data.validation: {spec.validation} leaves {max(train, 0)} of {used} rows to train "
             f"on, too few to have {wanted}: make data.validation or data.test smaller."
         )
-    if train < spec.batch_size:
+    if spec.batch_size != "all" and train < spec.batch_size:
         raise DataError(
             f"data.batch_size: {spec.batch_size} is larger than the {train} training rows: "
             f"write {train} or less, or make data.validation or data.test smaller."

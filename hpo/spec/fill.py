@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpo.spec.experiment import Training
-from hpo.spec.marks import Spec
+from hpo.spec.marks import Spec, with_leaves
 from hpo.spec.schema import default_of, variants_of
 from hpo.trial import HParams
 
@@ -21,6 +21,13 @@ def fill(training: Training, hparams: HParams, number: int) -> Training:
     values = filled(training.model_dump(exclude_unset=True), hparams)
     values["train"] = {**values["train"], "stream": number}
     return Training.model_validate(values)
+
+
+def with_rows(training: Training, rows: int) -> Training:
+    """`training` with the number of training rows where it says `data.batch_size: all`."""
+    if training.data.batch_size != "all":
+        return training
+    return with_leaves(training, {"data.batch_size": rows})
 
 
 def filled(

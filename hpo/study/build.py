@@ -12,7 +12,7 @@ from hpo.engine.programs.footprint import known_costs
 from hpo.search.proposals.stack import is_learning, make_sampler, setting_of
 from hpo.search.schedulers.explore import explorer_of
 from hpo.search.schedulers.make import make_scheduler
-from hpo.spec.fill import fill
+from hpo.spec.fill import fill, with_rows
 from hpo.spec.merging import Merging
 from hpo.spec.sections.pruner import for_losses
 from hpo.spec.sections.scheduler import OptunaPruner, SchedulerSpec
@@ -129,6 +129,7 @@ def _preparer(study: OpenStudy, merging: Merging) -> Callable[[HParams, int], Wo
     def prepare(hparams: HParams, number: int) -> Work:
         training = merging.of(fill(experiment.training, hparams, number))
         data = study.datasets.load(training.data)
+        training = with_rows(training, len(data.train))
         varying = varied_for(study.state, number, experiment)
         program, knobs = split(training, data, platform, varying)
         costs = known_costs(training, data, platform, wanted)

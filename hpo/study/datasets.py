@@ -28,7 +28,7 @@ class DataSets:
             HpoError: for data that are missing or broken, or smaller than a batch.
         """
         data = self._read(spec)
-        if spec.batch_size > len(data.train):
+        if spec.batch_size != "all" and spec.batch_size > len(data.train):
             rows = count_text(len(data.train), "row")
             raise HpoError(
                 f"data.batch_size: {spec.batch_size} is larger than the {rows} of the training "

@@ -19,7 +19,7 @@ from hpo.registry import METRICS
 from hpo.search.auto import picked
 from hpo.space import Choice
 from hpo.spec.experiment import Experiment
-from hpo.spec.fill import fill
+from hpo.spec.fill import fill, with_rows
 from hpo.spec.load import experiment_from_document, require_search
 from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import count_text
@@ -251,6 +251,7 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
     for hparams in fills:
         candidate = fill(training, hparams, 0)
         data = datasets.load(candidate.data)
+        candidate = with_rows(candidate, len(data.train))
         program, _ = split(candidate, data, device.platform)
         abstract_model(program)
-        place(data, candidate.data.batch_size, 1, budget_bytes(candidate.data, device))
+        place(data, candidate.data.step_rows, 1, budget_bytes(candidate.data, device))

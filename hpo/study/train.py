@@ -25,6 +25,7 @@ from hpo.engine.training.supervised import own_weights
 from hpo.errors import HpoError
 from hpo.spec.changes import changing, stages
 from hpo.spec.experiment import Experiment, Training
+from hpo.spec.fill import with_rows
 from hpo.spec.words import count_text
 from hpo.study.loop.replicas import deviation_of, mean_of, replica_training
 from hpo.study.signals import StopRequest
@@ -67,6 +68,7 @@ def train_to_folder(
     use_jax_cache(around.cache)
     cache = DataCache(around.data_cache)
     data = load_data(training.data, experiment.folder, around.data_home, cache)
+    training = with_rows(training, len(data.train))
     runs = _Runs(training, data, device.platform)
     pool = Pool(device, Compiler(around.cache))
     wanted = _plan_of(training, device.platform)

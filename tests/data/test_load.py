@@ -268,6 +268,10 @@ def test_a_class_with_a_single_row_is_named(tmp_path):
         load(CsvFile(csv="t.csv", target="y"), tmp_path)
 
 
+def test_a_batch_of_all_rows_fits_any_split(tmp_path, table):
+    assert len(load(table, tmp_path, batch_size="all").train) == 24
+
+
 @pytest.mark.skipif(not (REAL_DATA / "fashion_mnist").is_dir(), reason="needs Fashion-MNIST")
 def test_fashion_mnist_loads_whole_with_its_published_statistics():
     data = load("fashion_mnist", home=REAL_DATA, normalize="none")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo.spec.experiment import Experiment, Training
-from hpo.spec.fill import fill
+from hpo.spec.fill import fill, with_rows
 from hpo.spec.load import experiment_from_document
 from hpo.spec.programs import count_programs, static_leaves
 
@@ -150,3 +150,10 @@ def test_no_draw_needs_a_program_that_was_not_counted(seed):
     assert count is not None
     assert len(seen) <= count
     assert math.isinf(EXPERIMENT.space.size)
+
+
+def test_a_batch_of_all_rows_gets_their_number_and_others_stay():
+    whole = fill(TRAINING, {"data.batch_size": "all"}, 3)
+    assert with_rows(whole, 90).data.step_rows == 90
+    assert with_rows(whole, 90) == fill(TRAINING, {"data.batch_size": 90}, 3)
+    assert with_rows(TRAINING, 90) is TRAINING

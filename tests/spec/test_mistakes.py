@@ -186,7 +186,7 @@ ROWS = [
     ),
     (
         "data: {dataset: digits, batch_size: 0}",
-        "spec.yaml:2: data.batch_size: cannot be 0: write a whole number of at least 1",
+        "spec.yaml:2: data.batch_size: cannot be 0: write all or a whole number of at least 1",
     ),
     (
         "data: {dataset: diabetes}",
@@ -424,7 +424,7 @@ ROWS = [
     ),
     (
         "space: {data.batch_size: {int: [0, 64]}}",
-        "spec.yaml:7: space.data.batch_size: low cannot be 0: write a whole number of at least 1",
+        "spec.yaml:7: space.data.batch_size: low cannot be 0: write all or a whole number of at least 1",
     ),
     (
         "space: {data.batch_size: {int: [16, 64.5]}}",
@@ -436,7 +436,7 @@ ROWS = [
     ),
     (
         "space: {data.batch_size: {float: [16, 64]}}",
-        "spec.yaml:7: space.data.batch_size: low cannot be 16.0: write a whole number of at least 1",
+        "spec.yaml:7: space.data.batch_size: low cannot be 16.0: write all or a whole number of at least 1",
     ),
     (
         "space: {model.widths: {choice: [[64], [0]]}}",

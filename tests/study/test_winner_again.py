@@ -73,6 +73,32 @@ def test_a_winner_whose_varied_dropout_is_zero_trains_to_the_same_bits(
     assert curve == stored
 
 
+def test_a_winner_of_whole_batches_trains_to_the_same_bits_from_a_merged_program(
+    again: Callable[..., tuple[Training, Any, Any]],
+) -> None:
+    space = {
+        "data.batch_size": {"choice": [16, "all"]},
+        "optimizer.learning_rate": {"float": [1e-2, 1e-1], "log": True},
+    }
+    start = [{"data.batch_size": "all"}] * 2
+    winner, stored, curve = again(
+        space=space, search={**SEARCH, "start": start, "trials": 2, "sampler": {"name": "tpe"}}
+    )
+    assert winner.data.batch_size == "all"
+    assert winner.train.merged.batch_size == (16, 90)
+    assert curve == stored
+
+
+def test_whole_batches_are_batches_of_all_training_rows(
+    tmp_path: Path, compile_cache: Path
+) -> None:
+    studies, found = Studies(tmp_path, compile_cache), {}
+    for size in ("all", 90):
+        experiment = an_experiment(f"data.batch_size={size}", space={})
+        found[size] = studies.train(experiment, tmp_path / f"model-{size}").curve
+    assert found["all"] == found[90]
+
+
 def test_a_winner_of_several_seeds_trains_to_the_same_bits_whatever_was_measured(
     again: Callable[..., tuple[Training, Any, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

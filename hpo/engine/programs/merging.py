@@ -22,7 +22,7 @@ from hpo.engine.program import Program, largest, template_of
 from hpo.engine.programs.costs import COMPILING_CORES, Costs
 from hpo.space import Choice, Dimension, Int, NothingAllowedError, SearchSpace
 from hpo.spec.experiment import Training
-from hpo.spec.fill import fill
+from hpo.spec.fill import fill, with_rows
 from hpo.spec.marks import Mark, Spec, has_leaf, leaf_at, marked_leaves, with_leaves
 from hpo.spec.merging import MERGEABLE, NOTHING, Merged, Merging, served, sizes_of
 from hpo.spec.programs import static_leaves
@@ -99,10 +99,10 @@ def decide(
     drawn: list[Training] = []
     with suppress(NothingAllowedError):  # rules that leave so little leave few shapes, too
         for _ in range(min(shapes, _DRAWS)):
-            drawn.append(fill(training, space.draw(rng), 0))
-    drawn = drawn or [training]
+            drawn.append(with_rows(fill(training, space.draw(rng), 0), rows))
+    drawn = drawn or [with_rows(training, rows)]
     study = _Study(drawn, example_shape, outputs, rows, trials, shapes, epochs, pools, costs)
-    values = _values(drawn, space)
+    values = _values(drawn, space, rows)
     apart = study.estimate(NOTHING)
     best = Decision(NOTHING, apart, apart)
     bar = apart.seconds * (1 - _SAVING)
@@ -215,7 +215,7 @@ class _Study:
         )
 
     def _epoch_seconds(self, training: Training, size: Size, batches: tuple[int, ...]) -> float:
-        batch = training.data.batch_size
+        batch = training.data.step_rows
         parts = batch // math.gcd(batch, *batches)
         return (self._rows // batch) * self._costs.step_seconds(size, batch, parts)
 
@@ -256,13 +256,15 @@ def _layers(model: Any) -> tuple[int, int]:
     return max(len(sizes) for sizes in options), len(getattr(model, "filters", ()))
 
 
-def _values(drawn: Sequence[Training], space: SearchSpace) -> Merged:
+def _values(drawn: Sequence[Training], space: SearchSpace, rows: int) -> Merged:
     """The values that each leaf can have in the study; none for a leaf with too many of them."""
     found: dict[str, dict[Any, Any]] = {field: {} for field in MERGEABLE}
     for field, path in MERGEABLE.items():
         if _all_of(space.by_path.get(path)) is None:
             continue
-        found[field] = {value: value for value in _all_of(space.by_path.get(path)) or ()}
+        for value in _all_of(space.by_path.get(path)) or ():
+            count = rows if (field, value) == ("batch_size", "all") else value
+            found[field][count] = count
         for training in drawn:
             if has_leaf(training, path):
                 part = leaf_at(training, path)

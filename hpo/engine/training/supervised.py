@@ -72,7 +72,7 @@ class Supervised:
 
     def epoch(self, training: Training) -> Epoch:
         """The size of a trial's epoch; a last partial batch is left out."""
-        size = training.data.batch_size
+        size = training.data.step_rows
         return Epoch(self.program.steps(size), self.program.parts(size), size)
 
     def feed_shapes(self, *, is_chunked: bool) -> Mapping[str, jax.ShapeDtypeStruct]:
@@ -84,7 +84,7 @@ class Supervised:
 
     def feed(self, training: Training, epoch: int) -> Mapping[str, np.ndarray]:
         """`rows` of each micro-batch of an epoch; zeros after the last one."""
-        program, size = self.program, training.data.batch_size
+        program, size = self.program, training.data.step_rows
         order = np.zeros(program.order_shape, np.int32)
         rows = _batches(training.train.seed, epoch, program.train_rows, size)
         rows = rows.reshape(-1, program.micro_batch)

@@ -84,8 +84,8 @@ class DataSpec(Spec):
     fifth; 0 for none."""
     split_seed: Annotated[int, Field(ge=0)] = 0
     """Decides which rows each split gets."""
-    batch_size: Static[Count] = 64
-    """Rows of one optimizer step."""
+    batch_size: Static[Literal["all"] | Count] = 64
+    """Rows of one optimizer step; `all`: the whole training split in one step an epoch."""
     # It compiles nothing by itself, but lanes share one copy of the data, so each way is a program.
     normalize: Static[Literal["standard", "minmax", "none"]] = "standard"
     """How features are scaled, by the numbers of the training split."""
@@ -94,3 +94,9 @@ class DataSpec(Spec):
     ] = "auto"
     """How much of each device's memory data may take, such as 2GiB; a larger set is streamed in
     chunks, with the same results. `auto`: half of the memory."""
+
+    @property
+    def step_rows(self) -> int:
+        """The batch size as a number, which `all` has once the data are read (`with_rows`)."""
+        assert self.batch_size != "all"
+        return self.batch_size

@@ -65,6 +65,12 @@ def test_a_short_study_of_many_shapes_has_one_program() -> None:
     assert "instead of" in decision.sentence()
 
 
+def test_a_batch_of_all_rows_is_merged_as_their_number() -> None:
+    space = {**_SPACE, "data.batch_size": {"choice": [16, "all", 96]}}
+    merged = _decision(_experiment(space)).merging.merged
+    assert set(merged.batch_size) == {16, 96}
+
+
 def test_cohorts_leave_fewer_shapes_to_compile() -> None:
     experiment = _experiment()
     alone, together = (
