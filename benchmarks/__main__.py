@@ -134,7 +134,7 @@ class Bench:
         file = self._folder / f"{spec}.npz"
         code = (
             "import sys, numpy as np; from pathlib import Path;"
-            "from hpo.cli.surroundings import data_home; from hpo.data.load import load_data;"
+            "from hpo.api.surroundings import data_home; from hpo.data.load import load_data;"
             "from hpo.spec.load import load_experiment; path = Path(sys.argv[1]);"
             "d = load_data(load_experiment(path).training.data, path.parent, data_home());"
             "np.savez(sys.argv[2], x=d.train.x, y=d.train.y, x_val=d.validation.x,"

@@ -35,6 +35,7 @@ MODULES = [path for path in files() if path.parts[0] == "hpo" and path.suffix ==
 ORDER = (
     "__main__",
     "cli",
+    "api",
     "report",
     "study",
     "trained",

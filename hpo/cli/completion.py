@@ -47,7 +47,7 @@ def files() -> list[str]:
 
 def studies(incomplete: str) -> list[str]:
     """The studies in the SQLite file that the line names, or in the default one."""
-    from hpo.cli.surroundings import default_storage
+    from hpo.api.surroundings import default_storage
 
     url = next(_values_of("--storage", _words()), None) or default_storage()
     return [name for name in study_names(url) if name.startswith(incomplete)]

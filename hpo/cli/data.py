@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from hpo.api.surroundings import data_cache_folder, data_home
 from hpo.cli import completion
 from hpo.cli.options import AsJson, print_json, print_view, stderr
-from hpo.cli.surroundings import data_cache_folder, data_home
 from hpo.errors import HpoError
 
 app = typer.Typer(help="List and download data sets.", no_args_is_help=True, rich_markup_mode=None)

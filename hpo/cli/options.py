@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hpo.cli import completion
-from hpo.errors import HpoError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -69,30 +66,6 @@ Profile = Annotated[
 Explain = Annotated[bool, typer.Option("--explain", help="Tell how the programs are run, and why.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-
-
-def search_overrides(
-    overrides: Sequence[str] | None, trials: int | None, timeout: str | None
-) -> list[str]:
-    """All overrides of a search as `path=value`.
-
-    Raises:
-        HpoError: for a timeout that is not a duration above 0.
-    """
-    from hpo.spec.sections.search import duration_seconds
-
-    every = list(overrides or ())
-    if trials is not None:
-        every.append(f"search.trials={trials}")
-    if timeout is not None:
-        try:
-            seconds = float(timeout) if timeout.isdecimal() else duration_seconds(timeout)
-        except ValueError as error:
-            raise HpoError(f"--timeout {timeout}: {error}.") from error
-        if not 0 < seconds < math.inf:
-            raise HpoError(f"--timeout {timeout}: cannot be {seconds:g}: write 90s, 10m or 1h30m.")
-        every.append(f"search.timeout={seconds}")
-    return every
 
 
 def print_json(document: Any) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hpo.api.surroundings import default_storage
 from hpo.cli.options import (
     Device,
     Explain,
@@ -20,11 +21,8 @@ from hpo.cli.options import (
     Timeout,
     Trials,
     print_view,
-    search_overrides,
     stderr,
 )
-from hpo.cli.surroundings import default_storage, surroundings
-from hpo.study.signals import stop_signals
 
 if TYPE_CHECKING:
     from hpo.spec.experiment import Experiment
@@ -48,11 +46,11 @@ def search(
 
     Example: hpo search configs/digits.yaml --trials 200 --set train.epochs=81
     """
-    from hpo.spec.load import load_experiment
+    from hpo.api.asking import experiment_of
 
-    experiment = load_experiment(spec, search_overrides(overrides, trials, timeout))
+    experiment = experiment_of(spec, overrides or (), trials, timeout)
     url = storage or experiment.study.storage
-    _run(experiment, url, device, profile, starts_over=new, explains=explain, is_quiet=quiet)
+    _run(experiment, url, device, profile, new=new, explain=explain, is_quiet=quiet)
 
 
 def resume(
@@ -69,14 +67,11 @@ def resume(
 
     Example: hpo resume digits --timeout 10m
     """
-    from hpo.study.storage.stored import stored_experiment
-    from hpo.study.storage.tables import Storage
+    from hpo.api.asking import stored_study
 
     url = storage or default_storage()
-    overrides = search_overrides(None, trials, timeout)
-    with Storage.read(url) as database:
-        experiment = stored_experiment(database.study(study), database.where, overrides)
-    _run(experiment, url, device, profile, starts_over=False, explains=explain, is_quiet=quiet)
+    experiment = stored_study(study, url, trials, timeout)
+    _run(experiment, url, device, profile, new=False, explain=explain, is_quiet=quiet)
 
 
 def train(
@@ -91,24 +86,20 @@ def train(
 
     Example: hpo train best.yaml -o model/
     """
-    from hpo.spec.load import load_experiment, require_single
-
-    experiment = load_experiment(spec, overrides or ())
-    training = require_single(experiment)
-
+    from hpo.api.asking import experiment_of
+    from hpo.api.running import run_training
     from hpo.report.training import EpochDisplay, trained_view
+    from hpo.spec.load import require_single
+    from hpo.study.signals import StoppedError, stop_signals
 
+    experiment = experiment_of(spec, overrides or ())
+    epochs = require_single(experiment).train.epochs
     with (
-        EpochDisplay(stderr(), experiment.name, training.train.epochs, quiet) as display,
+        EpochDisplay(stderr(), experiment.name, epochs, quiet) as display,
         stop_signals(display.say) as stop,  # first: a KeyboardInterrupt in JAX's import gets lost
     ):
-        from hpo.study.train import StoppedError, train_to_folder  # imports JAX
-
-        around = surroundings(default_storage(), device)
         try:
-            result = train_to_folder(
-                experiment, out, around, display.watch, display.say, stop, force
-            )
+            result = run_training(experiment, out, display, stop, device=device, force=force)
         except StoppedError as stopped:
             display.say(str(stopped))
             raise typer.Exit(128 + stopped.signal) from None
@@ -121,13 +112,15 @@ def _run(
     device: str | None,
     profile: Path | None,
     *,
-    starts_over: bool,
-    explains: bool,
+    new: bool,
+    explain: bool,
     is_quiet: bool,
 ) -> None:
+    from hpo.api.running import run_search
     from hpo.report.ending import ending_view
     from hpo.report.live import display_for
     from hpo.spec.load import require_search
+    from hpo.study.signals import stop_signals
 
     searched = require_search(experiment)
     is_maximized = searched.goal.first.maximize is not None
@@ -135,12 +128,16 @@ def _run(
         display_for(stderr(), is_maximized=is_maximized, is_quiet=is_quiet) as display,
         stop_signals(display.say) as stop,  # first: a KeyboardInterrupt in JAX's import gets lost
     ):
-        from hpo.study.run import run_study  # imports JAX
-
-        around = surroundings(
-            storage, device, starts_over=starts_over, explains=explains, profile=profile
+        outcome = run_search(
+            experiment,
+            display,
+            stop,
+            storage=storage,
+            device=device,
+            new=new,
+            profile=profile,
+            explain=explain,
         )
-        outcome = run_study(experiment, around, display.watch, display.say, stop)
     print_view(ending_view(outcome, searched, storage))
     if outcome.signal is not None:
         raise typer.Exit(128 + outcome.signal)

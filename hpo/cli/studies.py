@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from hpo.api.surroundings import default_storage
 from hpo.cli import completion
 from hpo.cli.options import (
     AsJson,
@@ -17,7 +17,6 @@ from hpo.cli.options import (
     print_view,
     stderr,
 )
-from hpo.cli.surroundings import default_storage
 from hpo.errors import HpoError
 from hpo.spec.words import count_text
 
@@ -63,15 +62,14 @@ def show(
     if times:
         _show_times(study, storage or default_storage(), as_json)
         return
-    from hpo.report import study_report as report
+    from hpo.api.study import Study
+    from hpo.report.study_report import as_json as plain
     from hpo.report.tables import study_view
-    from hpo.study.storage.tables import Storage
 
     stderr()
-    with Storage.read(storage or default_storage()) as database:
-        found = report.study_report(database, study, top)
+    found = Study(study, storage).report(top)
     if as_json:
-        print_json(report.as_json(found))
+        print_json(plain(found))
     else:
         print_view(study_view(found))
 
@@ -133,19 +131,16 @@ def export(
 
     Example: hpo export digits -o best.yaml
     """
-    from hpo.report.export import export_front, export_trial, write_front, write_new
-    from hpo.study.storage.tables import Storage
+    from hpo.api.study import Study
+    from hpo.report.export import write_new
 
     if front is not None:
         if out is not None or trial is not None:
             raise HpoError("hpo export: --front writes several files: leave --out and --trial out.")
-        with Storage.read(storage or default_storage()) as database:
-            exports = export_front(database, study, front, date.today())
-        write_front(front, exports, replace=force)
-        typer.echo(f"{count_text(len(exports), 'trial')} of the front: see {front}.", err=True)
+        written = Study(study, storage).export_front(front, force=force)
+        typer.echo(f"{count_text(len(written), 'trial')} of the front: see {front}.", err=True)
         return
-    with Storage.read(storage or default_storage()) as database:
-        exported = export_trial(database, study, trial, out, date.today())
+    exported = Study(study, storage).exported(trial, out)
     if out is None:
         typer.echo(exported.text, nl=False)
     else:

@@ -38,9 +38,10 @@ _FILE_KEYS = ("csv", "idx")
 
 @dataclass(frozen=True)
 class Export:
-    """A trial and the text of its spec."""
+    """A trial and its spec: as plain values, and as commented YAML."""
 
     trial: Trial
+    document: Mapping[str, Any]
     text: str
 
 
@@ -113,9 +114,8 @@ def _export(
         "",
         f"Train it in full:  hpo train {target.name if target else 'THIS_FILE'} -o model/",
     ]
-    return Export(
-        trial, dump_spec(document, _comments(experiment, trial.hparams), "\n".join(header))
-    )
+    text = dump_spec(document, _comments(experiment, trial.hparams), "\n".join(header))
+    return Export(trial, document, text)
 
 
 def export_ahead(experiment: Experiment, number: int, today: date) -> tuple[HParams, str]:

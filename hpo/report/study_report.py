@@ -23,18 +23,19 @@ from hpo.study.progress import spent_seconds, state_of, states_of
 from hpo.study.storage.lease import driver_of
 from hpo.study.storage.stored import as_meant, stored_experiment
 from hpo.study.storage.tables import Storage, StudyRecord
-from hpo.trial import HParams, Trial, TrialState
+from hpo.trial import HParams, Trial, Trials, TrialState
 
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """A trial with its last result, in the metric's own units; None where it has none.
+    """A trial and its last result.
 
-    `deviation` is the standard deviation among its seeds, where it is trained on several.
-    `results` are all of its last metrics and what it costs; `violation` is by how much it breaks
-    the constraints, in all.
+    `value` is the first objective after `epochs` epochs, in the metric's own units; None without a
+    result. `deviation` is its standard deviation among the seeds, where there are several.
+    `metrics` are all metrics of the last epoch and the trial's costs; only finite ones.
+    `violation` is the sum of what the trial breaks the constraints by.
     """
 
     number: int
@@ -43,7 +44,7 @@ class TrialResult:
     value: float | None
     hparams: HParams
     deviation: float | None = None
-    results: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
     violation: float = 0.0
 
 
@@ -112,11 +113,11 @@ def overviews(storage: Storage) -> tuple[Overview, ...]:
     found: list[Overview] = []
     for record in storage.studies():
         try:
-            reading = _Reading(record, storage.events(record.id))
+            reading = StudyReading(record, storage.events(record.id))
         except StudyError as error:
             _LOG.warning("%s is left out: %s", record.name, error)
         else:
-            found.append(_overview(storage, record, reading))
+            found.append(overview_of(storage, reading))
     return tuple(found)
 
 
@@ -128,9 +129,9 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
     """
     record = storage.study(name)
     events = storage.events(record.id)
-    reading = _Reading(record, events)
+    reading = StudyReading(record, events)
     experiment = stored_experiment(record, storage.where)
-    overview = _overview(storage, record, reading)
+    overview = overview_of(storage, reading)
     ranked = ranking(reading.trials)
     shown = ranked[0] if ranked else None
     lineage = reading.state.lineage(shown.number) if shown else ()
@@ -164,10 +165,15 @@ def as_json(report: StudyReport | Overview) -> dict[str, Any]:
     return asdict(report)
 
 
-class _Reading:
-    """A study's record and log, understood."""
+class StudyReading:
+    """A study's record and the state that its log adds up to.
+
+    Raises:
+        StudyError: if this version cannot read the stored spec.
+    """
 
     def __init__(self, record: StudyRecord, events: Sequence[Event]) -> None:
+        self.record = record
         try:
             self.search = SearchSpec.model_validate(as_meant(record.document)["search"])
             self.epochs = int(record.document["train"]["epochs"])
@@ -178,9 +184,25 @@ class _Reading:
                 "this version cannot read: use that one."
             ) from error
         self.state = fold(events, self.search.goal)
-        self.trials = self.state.trials
+
+    def take_in(self, events: Sequence[Event]) -> None:
+        """Apply the events that were stored since the last ones."""
+        for event in events:
+            self.state.apply(event)
+
+    @property
+    def trials(self) -> Trials:
+        """All trials, by number."""
+        return self.state.trials
+
+    @property
+    def best(self) -> TrialResult | None:
+        """The winner so far; None until a trial has trained in full and keeps the constraints."""
+        best = winner(self.trials, self.epochs)
+        return self.result(best) if best else None
 
     def result(self, trial: Trial) -> TrialResult:
+        """A trial in the units of its metrics."""
         loss = self.search.goal.first.loss
         # Adding zero, because the loss of a maximised 0 is -0.
         value = loss(trial.losses[-1]) + 0.0 if trial.losses else None
@@ -202,14 +224,15 @@ class _Reading:
         )
 
     def curve(self, trial: Trial, lineage: Lineage) -> tuple[float, ...]:
+        """The first objective of a trial's weights after each epoch, the first one first."""
         loss, losses = self.search.goal.first.loss, {t.number: t.losses for t in self.trials}
         epochs = range(1, trial.epochs + 1)
         return tuple(loss(losses[trained_by(lineage, e)][e - 1]) + 0.0 for e in epochs)
 
 
-def _overview(storage: Storage, record: StudyRecord, reading: _Reading) -> Overview:
-    goal, state = reading.search.goal, reading.state
-    best = winner(reading.trials, reading.epochs)
+def overview_of(storage: Storage, reading: StudyReading) -> Overview:
+    """A study in a line."""
+    record, goal, state = reading.record, reading.search.goal, reading.state
     if state.stop is not None:
         status = str(state.stop.reason)
     else:
@@ -223,7 +246,7 @@ def _overview(storage: Storage, record: StudyRecord, reading: _Reading) -> Overv
         trials_total=reading.search.trials,
         states=states,
         epochs=sum(trial.epochs for trial in reading.trials) * reading.seeds,
-        best=reading.result(best) if best else None,
+        best=reading.best,
         created_ms=record.created_ms,
     )
 

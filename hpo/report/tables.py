@@ -176,9 +176,9 @@ def _best(report: StudyReport) -> Iterator[RenderableType]:
         )
     )
     costs = [
-        f"{name} {metric_text(name, trial.results[name])}"
+        f"{name} {metric_text(name, trial.metrics[name])}"
         for name in COSTS
-        if name in trial.results
+        if name in trial.metrics
     ]
     if costs:
         yield _indented(Text(", ".join(costs), "dim"))

@@ -44,10 +44,18 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         SpecError: with every mistake of the file, its includes and the overrides, a line each.
     """
     path = _found(path)
-    document, included, lines = read_document(path, overrides)
-    # Not asked of a stored document: `hpo show` reads a study wherever it was searched.
-    lines += document.lines(_install_mistakes(document.values))
-    return _experiment(document, path.parent, included, lines)
+    return _written(parse_yaml(read_text(path), str(path)), path.parent, overrides)
+
+
+def load_document(
+    values: Mapping[str, Any], folder: Path, overrides: Sequence[str] = ()
+) -> Experiment:
+    """The experiment of a spec that is written as plain values, like a spec file in `folder`.
+
+    Raises:
+        SpecError: with every mistake of the document, its includes and the overrides, a line each.
+    """
+    return _written(Document(copy.deepcopy(dict(values)), {(): Place("")}), folder, overrides)
 
 
 def read_document(
@@ -125,6 +133,14 @@ def task_of(data: DataSpec) -> Task | None:
     else:
         known = getattr(data.dataset, "task", None)
     return next((task for task in get_args(Task) if task == known), None)
+
+
+def _written(document: Document, folder: Path, overrides: Sequence[str]) -> Experiment:
+    """The experiment of a document as a user wrote it."""
+    document, included, lines = _resolved(document, folder, overrides)
+    # Not asked of a stored document: `hpo show` reads a study wherever it was searched.
+    lines += document.lines(_install_mistakes(document.values))
+    return _experiment(document, folder, included, lines)
 
 
 def _resolved(

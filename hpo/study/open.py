@@ -28,7 +28,7 @@ from hpo.study.log.events import Start, StudyState, fold
 from hpo.study.loop.varied import varied_note
 from hpo.study.progress import spent_seconds, states_of
 from hpo.study.storage.checkpoints import CheckpointFolder
-from hpo.study.storage.journal import StudyJournal
+from hpo.study.storage.journal import Listener, StudyJournal
 from hpo.study.storage.lease import acquire
 from hpo.study.storage.optuna_tables import open_mirror
 from hpo.study.storage.provenance import (
@@ -83,10 +83,11 @@ def open_study(
     times: RunTimes,
     stack: ExitStack,
     say: Callable[[str], None],
+    listen: Listener | None,
 ) -> OpenStudy:
     """Read the data, take over or begin the study, and note in its log that this run starts.
 
-    `stack` closes what this opens.
+    `stack` closes what this opens, `listen` gets the events of the log as they are stored.
 
     Raises:
         HpoError: for data that do not fit the spec, a study that another process drives, or a spec
@@ -113,7 +114,8 @@ def open_study(
     def mirror() -> Mirror | None:
         return open_mirror(storage, record, experiment.space, state)
 
-    journal = TimedJournal(StudyJournal(storage, record.id, state, lease, mirror), times.driver)
+    own = StudyJournal(storage, record.id, state, lease, mirror, listen)
+    journal = TimedJournal(own, times.driver)
     driver = {"pid": os.getpid(), "device": describe(devices), **varied_note(experiment.space)}
     journal.record(Start(driver, (*changed, *noted)))
     return OpenStudy(

@@ -19,6 +19,7 @@ from hpo.study.planning import learn_costs
 from hpo.study.profile import Profile
 from hpo.study.progress import Outcome, Progress
 from hpo.study.signals import StopRequest
+from hpo.study.storage.journal import Listener
 from hpo.study.surroundings import Surroundings
 from hpo.study.times import RunTimes
 
@@ -29,11 +30,13 @@ def run_study(
     watch: Callable[[Progress], None],
     say: Callable[[str], None],
     stop: StopRequest,
+    listen: Listener | None = None,
 ) -> Outcome:
     """Run the study that a spec describes to its total of trials; resume it where it exists.
 
-    `watch` gets the progress about ten times a second, `say` gets messages for the user. Once
-    `stop` is set, the run ends after the present round.
+    `watch` gets the progress about ten times a second, `say` gets messages for the user, `listen`
+    gets the events of the log as they are stored. Once `stop` is set, the run ends after the
+    present round.
 
     Raises:
         HpoError: for what the user can fix.
@@ -41,7 +44,7 @@ def run_study(
     times = RunTimes(time.monotonic() if around.began is None else around.began)
     with ExitStack() as stack:
         profile = stack.enter_context(Profile(around.profile, say)) if around.profile else None
-        study = open_study(experiment, around, times, stack, say)
+        study = open_study(experiment, around, times, stack, say, listen)
         machinery = build(study, around, times, stack, watch, say)
         reason = _drive(study, machinery, times, profile, stop)
         return _close(study, machinery, around, times, reason, stop, say)

@@ -9,11 +9,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from hpo.errors import HpoError
+
 
 class StopRequest(threading.Event):
     """An event that is set by a signal, and the signal's number."""
 
     signal: int | None = None
+
+
+class StoppedError(HpoError):
+    """Work that was stopped and has no result; `signal` is the number of the signal."""
+
+    def __init__(self, text: str, signal: int) -> None:
+        super().__init__(text)
+        self.signal = signal
 
 
 @contextmanager

@@ -22,24 +22,15 @@ from hpo.engine.programs.executables import use_jax_cache
 from hpo.engine.programs.memory import is_exhausted
 from hpo.engine.programs.plans import Plan, Plans, choose_plans
 from hpo.engine.training.supervised import own_weights
-from hpo.errors import HpoError
 from hpo.spec.changes import changing, stages
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import with_rows
 from hpo.spec.words import count_text
 from hpo.study.loop.replicas import deviation_of, mean_of, replica_training
-from hpo.study.signals import StopRequest
+from hpo.study.signals import StoppedError, StopRequest
 from hpo.study.storage.provenance import Provenance, library_versions
 from hpo.study.surroundings import Surroundings
 from hpo.trained.save import SplitMetrics, Trained, check_free, save_trained
-
-
-class StoppedError(HpoError):
-    """A training that a signal ended; `signal` is its number."""
-
-    def __init__(self, epochs: int, folder: Path, signal: int) -> None:
-        super().__init__(f"stopped after {count_text(epochs, 'epoch')}: {folder} was not written.")
-        self.signal = signal
 
 
 def train_to_folder(
@@ -217,4 +208,5 @@ def _over_seeds(
 
 def _check_going(stop: StopRequest, epochs: int, folder: Path) -> None:
     if stop.is_set():
-        raise StoppedError(epochs, folder, stop.signal or signal.SIGINT)
+        text = f"stopped after {count_text(epochs, 'epoch')}: {folder} was not written."
+        raise StoppedError(text, stop.signal or signal.SIGINT)

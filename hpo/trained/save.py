@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hpo.engine.pools.occupant import Report  # imports JAX
 
 # A folder that holds this file is ours, and may be replaced by another trained model.
-_METRICS_FILE = "metrics.json"
+METRICS_FILE = "metrics.json"
 _SPEC_FILE = "spec.yaml"
 _WEIGHTS_FOLDER = "weights"
 
@@ -53,7 +53,7 @@ def check_free(folder: Path, replace: bool) -> None:
         raise HpoError(f"-o {folder}: is a file: give a folder.")
     if not any(folder.iterdir()):
         return
-    if not (folder / _METRICS_FILE).is_file():
+    if not (folder / METRICS_FILE).is_file():
         raise HpoError(f"-o {folder}: holds other files: give a new or empty folder.")
     if not replace:
         raise HpoError(
@@ -92,7 +92,7 @@ def save_trained(
     if len(weights) > 1:
         document["deviations"] = _plain_splits(trained.deviations)
         document["seeds"] = {seed: _plain_splits(own) for seed, own in trained.by_seed.items()}
-    (partial / _METRICS_FILE).write_text(json.dumps(document, indent=2) + "\n")
+    (partial / METRICS_FILE).write_text(json.dumps(document, indent=2) + "\n")
     if folder.exists():
         shutil.rmtree(folder)
     partial.rename(folder)

@@ -7,8 +7,8 @@ import signal
 import pytest
 
 from hpo import __version__
+from hpo.api.surroundings import surroundings
 from hpo.cli.options import stderr
-from hpo.cli.surroundings import surroundings
 from tests.cli.samples import FLOWERS
 
 COMMANDS = (
@@ -170,7 +170,7 @@ def test_ctrl_c_while_jax_is_imported_ends_with_130_before_anything_began(
         signal.raise_signal(signal.SIGINT)
         return surroundings(*arguments, **options)
 
-    monkeypatch.setattr("hpo.cli.running.surroundings", interrupted)
+    monkeypatch.setattr("hpo.api.running.surroundings", interrupted)
     if command[0] == "train":
         spec.write_text(spec.read_text().partition("space:")[0])
 

@@ -83,7 +83,7 @@ def test_a_study_of_several_objectives_is_won_by_the_best_of_the_first(storage, 
     assert report.overview.objective == "maximize accuracy, maximize loss"
     document = as_json(report)
     assert [trial["number"] for trial in document["front"]["trials"]] == [0, 1]
-    assert document["top"][0]["results"] == {"accuracy": 0.75, "loss": 0.25}
+    assert document["top"][0]["metrics"] == {"accuracy": 0.75, "loss": 0.25}
 
 
 def test_all_of_a_front_is_exported_into_a_folder(storage, both, tmp_path):

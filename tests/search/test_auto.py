@@ -1,5 +1,6 @@
 import pytest
 
+from hpo.search import auto as rule
 from hpo.search.auto import Pick, chosen_scheduler, picked, sampler_picks
 from hpo.search.proposals.stack import AutoSearch, is_learning, make_sampler
 from hpo.search.proposals.warm_start import EarlierStudy, WarmStart
@@ -117,7 +118,7 @@ def test_a_population_begins_with_random_draws_that_may_be_made_ahead():
 
 
 def test_results_of_other_studies_do_not_bring_the_next_sampler_on_sooner(monkeypatch):
-    monkeypatch.setattr("hpo.search.auto._MOST_RESULTS", 30)
+    monkeypatch.setattr(rule, "_MOST_RESULTS", 30)
     seen = [
         Trial(n, {"kind": "a", "x0": n / 30}, TrialState.COMPLETE, tuple([n / 30] * 27))
         for n in range(30)

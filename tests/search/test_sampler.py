@@ -374,8 +374,9 @@ def test_an_absurd_loss_counts_as_no_more_than_bad():
 
 def test_importing_the_search_loads_neither_optuna_nor_scikit_optimize_nor_jax():
     code = (
-        "import importlib, pkgutil, sys, hpo.search\n"
-        "for m in pkgutil.iter_modules(hpo.search.__path__, 'hpo.search.'):\n"
+        "import importlib, pkgutil, sys\n"
+        "search = importlib.import_module('hpo.search')\n"
+        "for m in pkgutil.iter_modules(search.__path__, 'hpo.search.'):\n"
         "    importlib.import_module(m.name)\n"
         "print({'optuna', 'skopt', 'sklearn', 'jax'} & sys.modules.keys())"
     )

@@ -12,6 +12,7 @@ import pytest
 
 from hpo.errors import HpoError, StudyError
 from hpo.report.check import check_summary
+from hpo.search.proposals import remaining
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document
@@ -310,7 +311,7 @@ def test_a_grid_smaller_than_the_total_ends_when_it_is_used_up(studies: Studies)
 def test_a_study_ends_where_rules_leave_nothing_new_and_says_that(
     studies: Studies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpo.search.proposals.remaining.DRAWS", 500)
+    monkeypatch.setattr(remaining, "DRAWS", 500)
     space = {
         "optimizer.name": {"choice": ["sgd", "adamw"]},
         "optimizer.momentum": {"float": [0.1, 0.9], "when": {"optimizer.name": "sgd"}},

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
 
 from hpo.study.log.events import Event, Happening, StudyState
 from hpo.study.storage.lease import Lease
@@ -12,6 +12,9 @@ from hpo.study.storage.tables import Mirror, Storage
 
 # A database that is copied after a kill without its write-ahead log lacks no more than this.
 _SETTLE_SECONDS = 1.0
+
+# Gets the events that have just been stored, and the state that they led to.
+Listener: TypeAlias = Callable[[Sequence[Event], StudyState], None]
 
 
 class Journal(Protocol):
@@ -32,7 +35,7 @@ class StudyJournal:
     """The study's state and log in one: what is recorded is applied at once and stored by `flush`.
 
     `open_mirror` gives Optuna's tables. It is called after the first flush, when the devices are
-    at work, because it takes half a second.
+    at work, because it takes half a second. `listen` gets the events of each flush.
     """
 
     def __init__(
@@ -42,11 +45,13 @@ class StudyJournal:
         state: StudyState,
         lease: Lease,
         open_mirror: Callable[[], Mirror | None],
+        listen: Listener | None = None,
     ) -> None:
         self.state = state
         self._storage, self._study_id, self._lease = storage, study_id, lease
         self._open_mirror: Callable[[], Mirror | None] | None = open_mirror
         self._mirror: Mirror | None = None
+        self._listen = listen
         self._events: list[Event] = []
         self._settle_due = 0.0
 
@@ -64,6 +69,8 @@ class StudyJournal:
             self._lease.renew()
             return
         self._storage.append(self._study_id, self._events, self._lease.token, self._mirror)
+        if self._listen is not None:
+            self._listen(self._events, self.state)
         self._events.clear()
         if time.monotonic() >= self._settle_due:
             self._settle_due = time.monotonic() + _SETTLE_SECONDS

@@ -6,6 +6,8 @@ from typing import ClassVar
 
 import pytest
 
+from hpo.search.proposals import distinct as rule
+from hpo.search.proposals import remaining
 from hpo.search.proposals.distinct import Distinct
 from hpo.search.samplers.random import RandomSearch
 from hpo.space import Choice, Condition, Dimension, Float, Int, SearchSpace
@@ -24,7 +26,7 @@ from tests.search.test_sampler import (
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
     """Of the last draws a tenth is enough for these rules."""
-    monkeypatch.setattr("hpo.search.proposals.remaining.DRAWS", 2_000)
+    monkeypatch.setattr(remaining, "DRAWS", 2_000)
 
 
 class Stubborn:
@@ -266,7 +268,7 @@ def test_what_is_not_found_is_not_looked_for_again_after_the_same_configurations
 def test_combinations_that_rules_forbid_in_a_row_end_the_search_the_same_after_a_resume(
     monkeypatch,
 ):
-    monkeypatch.setattr("hpo.search.proposals.distinct._MOST_LOOKED_AT", 20)
+    monkeypatch.setattr(rule, "_MOST_LOOKED_AT", 20)
 
     class Rare:
         text, deciding = "", frozenset({"n", "momentum"})
@@ -323,7 +325,7 @@ def test_every_sampler_finds_all_of_the_little_that_rules_leave_of_a_finite_spac
     # Draws meet next to none of it.
     monkeypatch.setattr("hpo.space._MOST_DRAWS", 20)
     monkeypatch.setattr("hpo.space._EVEN_DRAWS", 10)
-    monkeypatch.setattr("hpo.search.proposals.distinct._MOST_FORBIDDEN", 20)
+    monkeypatch.setattr(rule, "_MOST_FORBIDDEN", 20)
     if not is_counted:
         monkeypatch.setattr("hpo.space._MOST_COUNTED", 1_000)
     space = replace(

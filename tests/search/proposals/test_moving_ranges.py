@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo.search.levels import position_of
+from hpo.search.proposals import remaining
 from hpo.search.proposals.moving_ranges import next_move, widest, with_moves
 from hpo.search.proposals.stack import make_sampler
 from hpo.search.proposals.warm_start import EarlierStudy, WarmStart
@@ -386,7 +387,7 @@ def test_a_stepped_range_decides_to_move_by_whole_steps(dimension, best, count):
 def test_ranges_in_which_rules_leave_nothing_new_to_find_become_as_wide_as_their_limits(
     monkeypatch,
 ):
-    monkeypatch.setattr("hpo.search.proposals.remaining.DRAWS", 500)
+    monkeypatch.setattr(remaining, "DRAWS", 500)
 
     class Low:
         text, deciding = "", frozenset({"x"})

@@ -1,4 +1,4 @@
-"""What the command line takes from its environment, read once."""
+"""What a run takes from the environment of its process, read once."""
 
 from __future__ import annotations
 

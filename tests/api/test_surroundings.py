@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from hpo.cli.surroundings import cache_folder, data_cache_folder, data_home
+from hpo.api.surroundings import cache_folder, data_cache_folder, data_home
 from hpo.errors import HpoError
 
 

@@ -1,0 +1,176 @@
+"""`python -m hpo.api.child`: runs what its parent asks for, and tells it what happens.
+
+The first line of stdin is the request, in JSON; the end of stdin says that the parent has gone or
+wants no more, and stops the run after its present round. Each line of stdout is a message in JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from hpo.api import events as told
+from hpo.api.asking import experiment_of, stored_study
+from hpo.errors import HpoError, SpecError
+from hpo.study.signals import StopRequest, stop_signals
+
+_LOOK_SECONDS = 1.0
+
+
+def main() -> None:
+    """Do what the request on stdin asks for."""
+    messages = Messages()
+    request = json.loads(_first_line())
+    try:
+        with stop_signals(messages.say) as stop:
+            threading.Thread(target=_follow_parent, args=(stop, os.getppid()), daemon=True).start()
+            logging.basicConfig(level=logging.WARNING, handlers=[_Warnings(messages)], force=True)
+            if request["command"] == "train":
+                _train(request, messages, stop)
+            else:
+                _search(request, messages, stop)
+    except HpoError as error:
+        messages.refuse(error)
+    messages.close()
+
+
+class Messages:
+    """The way to the parent: a thread writes, so that nobody waits for a slow reader.
+
+    What else prints to stdout from now on goes to stderr.
+    """
+
+    def __init__(self) -> None:
+        self._file = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)
+        # Its `put` may be called by a signal handler at any moment.
+        self._queue: SimpleQueue[Mapping[str, Any] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._write, daemon=True)
+        self._thread.start()
+
+    def send(self, event: told.Event) -> None:
+        """Tell the parent of an event."""
+        self._queue.put(told.to_document(event))
+
+    def say(self, sentence: str) -> None:
+        """Tell the user a sentence."""
+        self.send(told.Said(sentence))
+
+    def refuse(self, error: HpoError) -> None:
+        """Tell the parent that what it asked for cannot be done."""
+        lines = error.mistakes if isinstance(error, SpecError) else [str(error)]
+        names = [kind.__name__ for kind in type(error).__mro__]
+        self._queue.put({"kind": "refused", "errors": names, "lines": lines})
+
+    def close(self) -> None:
+        """Wait until all is written."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _write(self) -> None:
+        with suppress(BrokenPipeError):  # the parent has gone, which stops the run
+            while (message := self._queue.get()) is not None:
+                self._file.write(json.dumps(message) + "\n")
+                self._file.flush()
+
+
+class _Warnings(logging.Handler):
+    """Tells the user what libraries warn of."""
+
+    def __init__(self, messages: Messages) -> None:
+        super().__init__()
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sentence = " ".join(record.getMessage().split())
+        self._messages.say(f"{record.levelname.lower()}: {sentence}")
+
+
+class _Lines:
+    """A text file whose lines are said."""
+
+    def __init__(self, messages: Messages) -> None:
+        self._messages, self._line = messages, ""
+
+    def write(self, text: str) -> int:
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            self._messages.say(line)
+        return len(text)
+
+    def flush(self) -> None: ...
+
+
+def _first_line() -> bytes:
+    # Unbuffered: `_follow_parent` reads the same pipe.
+    with open(0, "rb", buffering=0, closefd=False) as pipe:
+        return pipe.readline()
+
+
+def _follow_parent(stop: StopRequest, parent: int) -> None:
+    """Stop the run once the parent closes its pipe, or has gone with the pipe held by another."""
+    while os.getppid() == parent:
+        if select.select([0], [], [], _LOOK_SECONDS)[0] and not os.read(0, 1):
+            break
+    stop.set()
+
+
+def _search(request: Mapping[str, Any], messages: Messages, stop: StopRequest) -> None:
+    from rich.console import Console
+
+    from hpo.api.running import run_search
+    from hpo.api.telling import Teller
+    from hpo.report.live import LineDisplay
+    from hpo.spec.load import require_search
+
+    options = (request["trials"], request["timeout"])
+    if request["command"] == "resume":
+        experiment = stored_study(request["name"], request["storage"], *options)
+    else:
+        spec = request["spec"]
+        experiment = experiment_of(spec, request["overrides"], *options)
+    is_maximized = require_search(experiment).goal.first.maximize is not None
+    console = Console(file=_Lines(messages), width=1_000, highlight=False)  # type: ignore[arg-type]
+    outcome = run_search(
+        experiment,
+        LineDisplay(console, -1.0 if is_maximized else 1.0, is_quiet=request["quiet"]),
+        stop,
+        storage=request["storage"],
+        device=request["device"],
+        new=request["new"],
+        listen=Teller(experiment, messages.send).listen,
+    )
+    progress = outcome.progress
+    begun = sum(progress.states.values())
+    messages.send(told.Finished(experiment.name, outcome.reason, begun, progress.epochs))
+
+
+def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) -> None:
+    from hpo.api.running import run_training
+
+    experiment = experiment_of(request["spec"], request["overrides"])
+    folder, force = Path(request["folder"]), request["force"]
+    display = _EpochMessages(messages)
+    run_training(experiment, folder, display, stop, device=request["device"], force=force)
+
+
+class _EpochMessages:
+    """Tells the parent of each epoch of a training."""
+
+    def __init__(self, messages: Messages) -> None:
+        self.say, self._send = messages.say, messages.send
+
+    def watch(self, report: Any) -> None:
+        self._send(told.Reported(0, report.epoch, report.metrics))
+
+
+if __name__ == "__main__":
+    main()

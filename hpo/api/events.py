@@ -1,0 +1,114 @@
+"""What happens in a study while it runs, for those who watch: `hpo.search(..., stream=True)`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, TypeAlias
+
+from hpo.trial import HParams
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run of the study begins.
+
+    `metric` is that of the first objective, `trials` the total to come to, `epochs` the full budget
+    of each. `known` is the number of trials that earlier runs have left.
+    """
+
+    kind: ClassVar[str] = "started"
+    study: str
+    metric: str
+    trials: int
+    epochs: int
+    known: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """A trial begins with these `hparams`; under `pbt` it may also go on with new ones."""
+
+    kind: ClassVar[str] = "proposed"
+    trial: int
+    hparams: HParams
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A trial's validation metrics after `epoch` (1 is the first); NaN or infinite if it diverged.
+
+    With several seeds they are means. While `hpo.train` runs, `trial` is 0.
+    """
+
+    kind: ClassVar[str] = "reported"
+    trial: int
+    epoch: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A trial will not train again.
+
+    `state` is complete, pruned, diverged or infeasible, `epochs` its budget. `value` is the first
+    objective in the metric's own units; None without a finite result.
+    """
+
+    kind: ClassVar[str] = "ended"
+    trial: int
+    state: str
+    epochs: int
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """This trial is the best of those trained in full that keep the constraints."""
+
+    kind: ClassVar[str] = "best"
+    trial: int
+    value: float
+    hparams: HParams
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message for the user, one line."""
+
+    kind: ClassVar[str] = "said"
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The run is over; the last event.
+
+    `reason` is `finished`, `exhausted`, `none_found`, `target`, `no_improvement` or `epochs` where
+    the study is done, and `timeout` or `interrupted` where it can go on. `trials` counts those that
+    have begun, `epochs` all that were trained, each seed its own, in all runs.
+    """
+
+    kind: ClassVar[str] = "finished"
+    study: str
+    reason: str
+    trials: int
+    epochs: int
+
+
+Event: TypeAlias = Started | Proposed | Reported | Ended | Best | Said | Finished
+
+_KINDS: dict[str, type[Event]] = {
+    kind.kind: kind for kind in (Started, Proposed, Reported, Ended, Best, Said, Finished)
+}
+
+
+def to_document(event: Event) -> dict[str, Any]:
+    """An event as plain values, its kind first."""
+    return {"kind": event.kind, **asdict(event)}
+
+
+def from_document(document: Mapping[str, Any]) -> Event:
+    """The event that plain values hold."""
+    fields = dict(document)
+    return _KINDS[fields.pop("kind")](**fields)

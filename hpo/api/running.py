@@ -1,0 +1,83 @@
+"""Runs a study or a training in this process: for the command line, and the child of a stream."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from hpo.api.surroundings import default_storage, surroundings
+from hpo.spec.load import require_search, require_single
+
+if TYPE_CHECKING:
+    from hpo.engine.pools.occupant import Report  # imports JAX
+    from hpo.spec.experiment import Experiment
+    from hpo.study.progress import Outcome, Progress
+    from hpo.study.signals import StopRequest
+    from hpo.study.storage.journal import Listener
+    from hpo.trained.save import Trained
+
+
+class SearchDisplay(Protocol):
+    """Shows how a search gets on."""
+
+    def watch(self, progress: Progress) -> None: ...
+
+    def say(self, sentence: str) -> None: ...
+
+
+class TrainingDisplay(Protocol):
+    """Shows how a training gets on."""
+
+    def watch(self, report: Report) -> None: ...
+
+    def say(self, sentence: str) -> None: ...
+
+
+def run_search(
+    experiment: Experiment,
+    display: SearchDisplay,
+    stop: StopRequest,
+    *,
+    storage: str | None = None,
+    device: str | None = None,
+    new: bool = False,
+    profile: Path | None = None,
+    explain: bool = False,
+    listen: Listener | None = None,
+) -> Outcome:
+    """Run a study in this process, whose JAX must not be in use yet, until it ends or is stopped.
+
+    `listen` gets the events of the log as they are stored. Other options are as on the command
+    line.
+
+    Raises:
+        HpoError: for what the user can fix.
+    """
+    require_search(experiment)
+    from hpo.study.run import run_study  # imports JAX
+
+    url = storage or experiment.study.storage
+    around = surroundings(url, device, starts_over=new, explains=explain, profile=profile)
+    return run_study(experiment, around, display.watch, display.say, stop, listen)
+
+
+def run_training(
+    experiment: Experiment,
+    folder: Path,
+    display: TrainingDisplay,
+    stop: StopRequest,
+    *,
+    device: str | None = None,
+    force: bool = False,
+) -> Trained:
+    """Train one configuration in this process, whose JAX must not be in use yet, into `folder`.
+
+    Raises:
+        StoppedError: once `stop` is set.
+        HpoError: for what the user can fix.
+    """
+    require_single(experiment)
+    from hpo.study.train import train_to_folder  # imports JAX
+
+    around = surroundings(default_storage(), device)
+    return train_to_folder(experiment, folder, around, display.watch, display.say, stop, force)

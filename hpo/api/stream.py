@@ -1,0 +1,181 @@
+"""A study that runs in a process of its own, and tells this one what happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+from typing import IO, Any, Self
+
+from hpo import errors
+from hpo.api.events import Event, Said, from_document
+from hpo.api.study import Study
+from hpo.errors import HpoError, SpecError, StudyError
+
+_ROOT = Path(__file__).parents[2]
+_LONGEST_TRACE = 10_000
+
+
+class Stream:
+    """The events of a run, as an iterator; leaving the loop stops the run and keeps the study.
+
+    The run has a process of its own, so that this one may use JAX as it likes. `close`, the end of
+    a `with` block, or the end of this process stops it after its present round.
+
+    Raises:
+        HpoError: from `next`, for what the user can fix.
+    """
+
+    def __init__(self, request: Mapping[str, Any], name: str, storage: str | None) -> None:
+        self._name, self._storage = name, storage
+        self._is_over = False
+        self._trace = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
+        # A session of its own: Ctrl-C reaches this process alone, which then stops the other.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "hpo.api.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._trace,
+            env={**os.environ, "PYTHONPATH": _search_path()},
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._messages: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+        # The thread must not refer to this object: a loop that is left drops the last reference.
+        self._reader = threading.Thread(
+            target=_read, args=(self._process.stdout, self._messages), daemon=True
+        )
+        self._reader.start()
+        with suppress(BrokenPipeError):  # it has failed already, which `next` tells
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+
+    @property
+    def study(self) -> Study:
+        """The study, as it is stored by now.
+
+        Raises:
+            StudyError: before the first event, when it may not be stored yet.
+        """
+        return Study(self._name, self._storage)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event:
+        if self._is_over:
+            raise StopIteration
+        message = self._messages.get()
+        if message is None:
+            self._end()
+            raise StopIteration
+        if message["kind"] == "refused":
+            self.close()
+            raise _error(message)
+        return from_document(message)
+
+    def close(self) -> None:
+        """Stop the run after its present round; a second Ctrl-C meanwhile stops it at once."""
+        if self._is_over:
+            return
+        self._is_over = True
+        try:
+            self._leave()
+        except BaseException:
+            self._process.kill()
+            self._leave()
+            raise
+        finally:
+            self._trace.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_messages"):
+            self.close()
+
+    def _leave(self) -> None:
+        """Close the pipe, which stops the run, and wait for its end."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.wait()
+        self._reader.join()
+        self._process.stdout.close()
+
+    def _end(self) -> None:
+        """The process has said all that it had to say.
+
+        Raises:
+            StudyError: if it was killed.
+            RuntimeError: with its traceback, if it failed.
+        """
+        code = self._process.wait()
+        self._trace.seek(0, os.SEEK_END)
+        self._trace.seek(max(0, self._trace.tell() - _LONGEST_TRACE))
+        trace = self._trace.read().decode(errors="replace")
+        self.close()
+        if code < 0:
+            raise StudyError(
+                f"{self._name}: its process was killed ({signal.Signals(-code).name}), often for "
+                "lack of memory: start it again; what is stored is kept."
+            )
+        if code > 0:
+            raise RuntimeError(f"{self._name}: its process failed with code {code}:\n{trace}")
+
+
+def wait_for(events: Stream, *, quiet: bool = False) -> None:
+    """Print what a run says to stderr until it is over; Ctrl-C stops it after its present round.
+
+    Raises:
+        HpoError: for what the user can fix.
+    """
+    with events:
+        try:
+            for event in events:
+                if isinstance(event, Said) and not quiet:
+                    print(event.text, file=sys.stderr, flush=True)
+        except KeyboardInterrupt:
+            text = "Stopping after this round; once more to stop at once."
+            print(text, file=sys.stderr, flush=True)
+            raise
+
+
+def _read(pipe: IO[bytes], messages: SimpleQueue[dict[str, Any] | None]) -> None:
+    for line in pipe:
+        messages.put(json.loads(line))
+    messages.put(None)
+
+
+def _search_path() -> str:
+    """Where the other process finds modules: where this one does, and `hpo` itself."""
+    return os.pathsep.join([*(os.path.abspath(path) for path in sys.path), str(_ROOT)])  # noqa: PTH100
+
+
+def _error(message: Mapping[str, Any]) -> HpoError:
+    """The error that a process met, as the nearest class of `hpo.errors`."""
+    kind = next(found for name in message["errors"] if (found := getattr(errors, name, None)))
+    if kind is SpecError:
+        return SpecError(message["lines"])
+    error: HpoError = kind(message["lines"][0])
+    return error

@@ -1,0 +1,46 @@
+"""`hpo.train`: one configuration trained in full, in a process of its own, kept in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hpo.api.asking import SpecLike, experiment_of, override_texts, plain_spec
+from hpo.api.stream import Stream, wait_for
+from hpo.spec.load import require_single
+from hpo.trained.load import TrainedModel
+
+
+def train(
+    spec: SpecLike,
+    folder: str | Path,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    device: str | None = None,
+    force: bool = False,
+    quiet: bool = False,
+) -> TrainedModel:
+    """Train one configuration in full; keep weights, metrics and spec in `folder`.
+
+    The training has a process of its own, so that this one may use JAX. What it says goes to
+    stderr unless `quiet` is set. `force` replaces a model that the folder holds. Ctrl-C stops the
+    training, and no folder is written.
+
+    Raises:
+        SpecError: for mistakes in the spec; its text has a line for each.
+        HpoError: for a spec in which something varies, and anything else that the user can fix.
+    """
+    texts, document = override_texts(overrides), plain_spec(spec)
+    experiment = experiment_of(document, texts)
+    require_single(experiment)
+    request = {
+        "command": "train",
+        "spec": document,
+        "overrides": texts,
+        "folder": str(folder),
+        "device": device,
+        "force": force,
+    }
+    wait_for(Stream(request, experiment.name, None), quiet=quiet)
+    return TrainedModel.read(folder)

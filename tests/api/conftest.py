@@ -1,0 +1,25 @@
+"""A spec for studies that train in no time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cli.samples import FLOWERS
+
+
+@pytest.fixture
+def flowers() -> dict:
+    """The spec as plain values."""
+    return yaml.safe_load(FLOWERS)
+
+
+@pytest.fixture
+def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The spec as a file in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    path = Path("flowers.yaml")
+    path.write_text(FLOWERS)
+    return path

@@ -1,0 +1,55 @@
+"""A trained model, read from its folder."""
+
+import json
+import math
+
+import pandas as pd
+import pytest
+
+from hpo.errors import HpoError
+from hpo.trained.load import TrainedModel
+
+DOCUMENT = {
+    "name": "digits",
+    "metrics": {"validation": {"accuracy": 0.9, "loss": None}, "test": None},
+    "epochs": 2,
+    "seconds": 1.5,
+    "curve": [
+        {"epoch": 1, "accuracy": 0.5, "loss": 0.7},
+        {"epoch": 2, "accuracy": 0.9, "loss": None},
+    ],
+}
+
+
+def written(folder, **parts):
+    """The model of a folder that holds these metrics."""
+    (folder / "metrics.json").write_text(json.dumps(DOCUMENT | parts))
+    return TrainedModel.read(folder)
+
+
+def test_a_number_that_json_cannot_hold_is_nan_again(tmp_path):
+    model = written(tmp_path)
+    assert (model.name, model.epochs, model.seconds) == ("digits", 2, 1.5)
+    assert model.metrics["validation"]["accuracy"] == 0.9
+    assert math.isnan(model.metrics["validation"]["loss"])
+    assert (model.metrics["test"], model.deviations) == (None, {})
+
+
+def test_the_curve_is_a_table_by_epoch(tmp_path):
+    expected = pd.DataFrame(
+        {"accuracy": [0.5, 0.9], "loss": [0.7, math.nan]}, index=pd.Index([1, 2], name="epoch")
+    )
+    pd.testing.assert_frame_equal(written(tmp_path).curve(), expected)
+
+
+def test_several_seeds_have_deviations(tmp_path):
+    model = written(tmp_path, deviations={"validation": {"accuracy": 0.1}})
+    assert model.deviations == {"validation": {"accuracy": 0.1}}
+
+
+@pytest.mark.parametrize("text", [None, "{"])
+def test_another_folder_is_refused(tmp_path, text):
+    if text is not None:
+        (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(HpoError, match=r"metrics\.json: cannot be read: give a folder that hpo tr"):
+        TrainedModel.read(tmp_path)
