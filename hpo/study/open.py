@@ -1,4 +1,4 @@
-"""Opens a study: reads its data, takes over or begins its log, and notes that this run starts."""
+"""Opens a study: reads its data, opens or creates its log, and notes that this run starts."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class OpenStudy:
 
     @property
     def state(self) -> StudyState:
-        """What the log adds up to."""
+        """The state after all events of the log."""
         return self.journal.state
 
     @property
@@ -85,7 +85,7 @@ def open_study(
     say: Callable[[str], None],
     listen: Listener | None,
 ) -> OpenStudy:
-    """Read the data, take over or begin the study, and note in its log that this run starts.
+    """Read the data, open or create the study, and note in its log that this run starts.
 
     `stack` closes what this opens, `listen` gets the events of the log as they are stored.
 
@@ -140,17 +140,18 @@ def find_or_begin(
     starts_over: bool,
     say: Callable[[str], None],
 ) -> tuple[StudyRecord, str | None]:
-    """The study of an experiment, begun if need be, and the name under which an old one is kept.
+    """The study of an experiment, created if need be, and the new name of one that it replaces.
 
-    An old one makes room on demand, or where its spec has changed before it had any result.
+    An existing study is renamed if `starts_over` is set, or if the spec has changed before the
+    study had results.
 
     Raises:
-        StudyError: if another process drives the study that would make room, or a source of the
-            spec cannot be read; the storage is then as it was.
+        StudyError: if another process drives the study to rename, or a source of the spec cannot
+            be read; the storage then stays as it was.
     """
     study, old_name = storage.find(experiment.name), None
     if study is not None and not starts_over and _is_a_false_start(storage, study, experiment):
-        say("The spec has changed, and the study had no results yet: it begins anew.")
+        say("The spec has changed, and the study had no results yet: it starts over.")
         starts_over = True
     if study is None or starts_over:
         check_sources(experiment, storage)
@@ -171,9 +172,9 @@ def find_or_begin(
 def follow_spec(
     storage: Storage, study: StudyRecord, experiment: Experiment, say: Callable[[str], None]
 ) -> list[str]:
-    """Take over what may change in a spec between two runs, and refuse the rest.
+    """Store harmless changes of the spec, and refuse the others.
 
-    What changed of the space comes back, a sentence to be noted in the log.
+    Gives a sentence about changes of the space, to be noted in the log.
 
     Raises:
         StudyError: for a change that is refused, or a source that cannot be read.
@@ -210,7 +211,7 @@ def _introduce(
     changed: Sequence[str],
     say: Callable[[str], None],
 ) -> None:
-    """Say what this run goes on with, and what the spec leaves to us."""
+    """Tell the user what this run continues, and what `auto` in the spec has picked."""
     for sentence in changed if state.starts else ():
         say(sentence)
     for note in search.goal.notes:
@@ -225,7 +226,7 @@ def _introduce(
 def _resumed(state: StudyState, total: int) -> str:
     if len(state) >= total and all(trial.state.is_finished for trial in state.trials):
         count = count_text(len(state), "trial")
-        return f"The study has ended with {count}: a larger --trials adds to it."
+        return f"The study has ended with {count}: give a larger --trials to add more."
     begun = sum(states_of(state).values())
     return f"Resuming: {begun:,} of {count_text(total, 'trial')} started."
 

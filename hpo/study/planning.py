@@ -1,4 +1,4 @@
-"""How the programs of a study are run: decided once, told to the user, pinned."""
+"""Plans how the programs of a study run: decided once, explained to the user, pinned."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from hpo.study.storage.journal import Journal
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """What the programs of a study merge, and the plans that each has to choose from."""
+    """The leaves that programs merge, and the plans that each program chooses from."""
 
     merging: Merging
     plans: Plans
@@ -44,7 +44,7 @@ def plan_study(
     journal: Journal,
     explain: Callable[[str], None],
 ) -> StudyPlan:
-    """The plan of a study: as pinned where it is, or else decided, and pinned, now."""
+    """The plan of a study: the pinned one, or a new one, which is then pinned."""
     search, epochs = require_search(experiment), experiment.training.train.epochs
     total = outline(search.scheduler, epochs, search.trials).epochs
     place, pools = places[0], len(places)
@@ -61,7 +61,7 @@ def plan_study(
         epochs=total * experiment.training.train.seeds / max(1.0, programs),
         form=experiment.training.train.form,
     )
-    # With "auto", as many lanes for each device of a pool.
+    # With "auto", the number is for each device of a pool.
     times = len(devices) if lanes == "auto" else 1
 
     def spread(plan: Plan) -> Plan:
@@ -101,7 +101,7 @@ def _merging(
     journal: Journal,
     explain: Callable[[str], None],
 ) -> tuple[Merging, float]:
-    """What programs merge, and about how many there will be."""
+    """The leaves that programs merge, and the expected number of programs."""
     search = require_search(experiment)
     pin = journal.state.pins.get(MERGING)
     if pin is not None:
@@ -111,7 +111,7 @@ def _merging(
     shapes = math.ceil(search.trials / search.cohort)
     apart = float(shapes if counted is None else min(counted, shapes))
     if experiment.training.train.merged != "auto":
-        explain("What programs merge is as train.merged says.")
+        explain("Programs merge what train.merged says.")
         return NOTHING, apart
     if platform != "cpu" or experiment.training.train.form == "vmap":
         explain("Nothing is merged: lanes that train side by side would run every branch.")
@@ -139,9 +139,9 @@ def _merging(
 
 
 class PlanTeller:
-    """Tells of each program that is run otherwise than was said of new ones, once it is pinned.
+    """Explains each pinned plan that differs from the usual one.
 
-    That is one whose plan was measured, or whose lanes did not fit.
+    Such a plan was measured, or its lanes did not fit the memory.
     """
 
     def __init__(self, plans: Plans, journal: Journal, explain: Callable[[str], None]) -> None:
@@ -149,7 +149,7 @@ class PlanTeller:
         self._seen = dict(journal.state.pins)
 
     def look(self) -> None:
-        """Tell what has been pinned since the last look."""
+        """Explain the plans that were pinned since the last look."""
         for label, pin in self._journal.state.pins.items():
             if label == MERGING or self._seen.get(label) is pin:
                 continue

@@ -1,4 +1,4 @@
-"""A trace of a run by JAX's profiler."""
+"""Traces a run with JAX's profiler."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import jax
 
 from hpo.errors import HpoError
 
-# Long enough for many rounds; a second of small operations can fill tens of megabytes.
+# Enough for many rounds; a second of small operations can fill tens of megabytes.
 _SECONDS = 3.0
 
 
 class Profile:
-    """Traces a few seconds from the first epoch that has ended: the first compile is over then."""
+    """Traces a few seconds after the first epoch, when the first program has been compiled."""
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         try:
@@ -31,12 +31,12 @@ class Profile:
         self._is_over = False
 
     def look(self, has_trained: bool) -> None:
-        """Begin or end the trace, if it is time for that."""
+        """Start or end the trace when it is time."""
         if self._is_over or not has_trained:
             return
         if self._began is None:
             options = jax.profiler.ProfileOptions()
-            # Every call of Python fills the trace and slows what it is to show.
+            # Tracing every Python call would fill the trace and slow the run down.
             options.python_tracer_level = 0
             jax.profiler.start_trace(
                 self._folder, create_perfetto_trace=True, profiler_options=options

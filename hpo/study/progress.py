@@ -22,9 +22,9 @@ _LOOK_SECONDS = 0.1
 class Progress:
     """A study at one moment; `best` is None until a trial has trained in full.
 
-    `seconds` counts this run alone, `epochs` all runs and all seeds; `epochs_total` is how many
-    there will be, where that is known. `leader` is `best`, or without it the first of the
-    ranking so far.
+    `seconds` counts this run alone, `epochs` all runs and all seeds. `epochs_total` is the expected
+    number of epochs, or an upper bound if `epochs_are_bound`. `leader` is `best`, or else the first
+    trial of the ranking so far.
     """
 
     study: str
@@ -47,7 +47,7 @@ class Progress:
 
     @property
     def left_seconds(self) -> float | None:
-        """About how long the rest will take; None while nobody can say."""
+        """The estimated time that is left; None before the first epoch."""
         if self.epochs_a_second <= 0:
             return None
         return max(0, self.epochs_total - self.epochs) / self.epochs_a_second
@@ -69,13 +69,13 @@ class Outcome:
 
 
 def state_of(state: StudyState, trial: Trial) -> TrialState:
-    """A trial's state; one that was to train when its study stopped waits until that goes on."""
+    """A trial's state; a running trial of a stopped study counts as paused."""
     is_left = state.stop is not None and trial.state is TrialState.RUNNING
     return TrialState.PAUSED if is_left else trial.state
 
 
 def states_of(state: StudyState) -> dict[TrialState, int]:
-    """How many trials are in each state; one that waits for its first epoch is in none yet."""
+    """How many trials are in each state; a running trial without an epoch is not counted."""
     return dict(
         Counter(
             state_of(state, trial)
@@ -86,7 +86,7 @@ def states_of(state: StudyState) -> dict[TrialState, int]:
 
 
 def spent_seconds(events: Sequence[Event]) -> float:
-    """The time that earlier runs took, each from its start to its last event."""
+    """The seconds of earlier runs, each from its start to its last event."""
     total, start, last = 0, None, 0
     for event in events:
         if isinstance(event.what, Start):
@@ -99,8 +99,7 @@ def spent_seconds(events: Sequence[Event]) -> float:
 class AtWork(Protocol):
     """What a watcher asks of the driver.
 
-    `epochs_trained` counts this run alone, and parts of epochs under way; an epoch that diverged is
-    none.
+    `epochs_trained` counts this run alone, including parts of epochs; diverged epochs do not count.
     """
 
     epochs_trained: float
@@ -111,7 +110,7 @@ class AtWork(Protocol):
 
 
 class Watcher:
-    """Shows a running study to whoever watches, about ten times a second."""
+    """Calls `watch` with the progress of a running study, about ten times a second."""
 
     def __init__(
         self,
@@ -133,7 +132,7 @@ class Watcher:
         self._start_anew()
 
     def look(self) -> None:
-        """Show the progress, unless that was done just now."""
+        """Call `watch`, unless the last call was a moment ago."""
         now = time.monotonic()
         if now - self._looked >= _LOOK_SECONDS:
             self._looked = now
@@ -141,7 +140,7 @@ class Watcher:
 
     def progress(self) -> Progress:
         """The study at this moment."""
-        # Parts of an epoch that diverged add up to one but for their rounding.
+        # Rounded, because the parts of a diverged epoch may not add up to exactly one.
         now, trained = time.monotonic(), max(0.0, round(self._driver.epochs_trained, 6))
         if trained and self._first_epoch is None:
             self._first_epoch = now
@@ -171,9 +170,9 @@ class Watcher:
         self._best: Trial | None = None
 
     def _take_in(self) -> None:
-        """Look at the trials that have ended since the last time."""
+        """Count the trials that have ended since the last call."""
         if self._followed is not self._state.ended:
-            self._start_anew()  # a trial that had ended is among the living again
+            self._start_anew()  # a trial that had ended is active again
         new = [self._state.trial(number) for number in self._state.ended[self._seen :]]
         self._seen += len(new)
         self._ended.update(trial.state for trial in new)
@@ -182,9 +181,9 @@ class Watcher:
         self._best = winner(candidates, self._epochs)
 
     def _states(self) -> dict[TrialState, int]:
-        """How many trials are in each state; one that waits for its first lane is in none yet.
+        """How many trials are in each state; a trial without a lane or an epoch is not counted.
 
-        Once the study has stopped, its lanes are gone: see `states_of`.
+        `states_of` counts the trials of a study that has stopped.
         """
         at_work = self._driver.in_training() if self._state.stop is None else frozenset[int]()
         counts = Counter(self._ended)

@@ -1,4 +1,4 @@
-"""Stopping a run by SIGINT or SIGTERM: once to save and stop, twice to stop at once."""
+"""Stops a run on SIGINT or SIGTERM: the first saves and stops, the second stops at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hpo.errors import HpoError
 
 
 class StopRequest(threading.Event):
-    """An event that is set by a signal, and the signal's number."""
+    """An event that a signal sets; `signal` is the signal's number."""
 
     signal: int | None = None
 
@@ -28,12 +28,12 @@ class StoppedError(HpoError):
 
 @contextmanager
 def stop_signals(say: Callable[[str], None]) -> Iterator[StopRequest]:
-    """An event that SIGINT and SIGTERM set; a second one ends the process at once."""
+    """Give an event that SIGINT and SIGTERM set; a second signal ends the process at once."""
     stop = StopRequest()
 
     def on_signal(number: int, _: FrameType | None) -> None:
         if stop.is_set():
-            # Not an exception: threads in the midst of a round would hold the process up.
+            # An exception would not do: the process would wait for threads that train a round.
             os._exit(128 + number)
         stop.signal = number
         stop.set()

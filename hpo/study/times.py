@@ -1,6 +1,6 @@
-"""Where the time of a run goes: kept while it runs, and stored in the log now and then.
+"""Measures where the time of a run goes, and notes it in the log from time to time.
 
-What the driver calls is wrapped, so that neither it nor what it calls knows of the clock.
+The objects that the driver calls are wrapped, so that neither they nor the driver know the clock.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hpo.trial import HParam, Trial
 if TYPE_CHECKING:
     from hpo.study.executors.messages import Executor, Message, Order, ProgramTimes  # imports JAX
 
-# What the threads of a run do, in words.
+# The activities of a run's threads, in words.
 ACTIVITIES = {
     "start_up": "start-up: imports, data, database",
     "compiling": "compiling, loading programs",
@@ -35,14 +35,14 @@ ACTIVITIES = {
     "waiting": "waiting for the pools",
     "idle": "idle",
 }
-# A run that is killed tells its time up to here: after some seconds first, then more and more
-# rarely, so that a long study's log does not fill with it.
+# Times are noted after some seconds first and then more and more rarely, so that a killed run has
+# them too, and a long study's log does not fill with them.
 _FIRST_SECONDS = 5.0
 _SHARE = 0.1
 
 
 class RunTimes:
-    """The clocks of a run's threads, the driver's among them; `began` is when its process did."""
+    """The clocks of a run's threads; `began` is the start of the process."""
 
     def __init__(self, began: float) -> None:
         self.driver = Stopwatch("start_up", began)
@@ -55,7 +55,7 @@ class RunTimes:
         self._others.append(clocks)
 
     def keep(self, journal: Journal) -> None:
-        """Note the times in the log, if it is time for that."""
+        """Note the times in the log, if that is due."""
         now = time.monotonic()
         if now >= self._due:
             self._due = now + max(_FIRST_SECONDS, _SHARE * (now - self._began))
@@ -76,13 +76,13 @@ class RunTimes:
 
 @dataclass(frozen=True)
 class TimedSampler:
-    """A sampler whose proposals count as sampling."""
+    """A sampler whose time counts as sampling."""
 
     sampler: Sampler
     stopwatch: Stopwatch
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
-        """What the sampler proposes."""
+        """The sampler's proposals."""
         with self.stopwatch.during("sampling"):
             return self.sampler.ask(trials, n)
 
@@ -95,17 +95,17 @@ class TimedJournal:
         self._journal, self._stopwatch = journal, stopwatch
 
     def record(self, what: Happening, trial: int | None = None) -> None:
-        """Note what happened."""
+        """Apply an event; the next `flush` stores it."""
         self._journal.record(what, trial)
 
     def flush(self) -> None:
-        """Store what has been noted."""
+        """Store the new events."""
         with self._stopwatch.during("storing"):
             self._journal.flush()
 
 
 class TimedExecutor:
-    """An executor that is waited for."""
+    """An executor; the time spent on its messages counts as waiting."""
 
     def __init__(self, executor: Executor, stopwatch: Stopwatch) -> None:
         self.pools = executor.pools

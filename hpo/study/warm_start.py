@@ -1,4 +1,4 @@
-"""What a study knows besides its trials: of earlier studies, of earlier spaces, of its user."""
+"""Warm start: what a study knows besides its own trials, from earlier studies and its user."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from hpo.study.storage.stored import stored_experiment
 from hpo.study.storage.tables import NothingStoredError, Storage, StudyRecord
 from hpo.trial import HParams, Trial, TrialState
 
-# Configurations of each earlier study that are tried again (with several objectives one more than
-# there are, if that is more), and results that are taken over.
+# How many configurations of each earlier study are tried again (with several objectives, at least
+# one more than there are objectives), and how many results are taken over.
 _POINTS = 3
 _MOST_TRIALS = 100
 
@@ -43,9 +43,9 @@ def lessons(
     *,
     is_told: bool,
 ) -> list[Learn]:
-    """What the sources of a spec tell that the study has not noted yet.
+    """What a study learns from those sources of its spec that it has not noted yet.
 
-    Results are among it only where the sampler `is_told` of them.
+    Results are included only if `is_told` is set: the sampler learns from them.
 
     Raises:
         StudyError: for a source that cannot be read, or is the study itself.
@@ -65,9 +65,9 @@ def lessons(
 
 
 def check_sources(experiment: Experiment, storage: Storage, noted: Set[str] = frozenset()) -> None:
-    """Refuse what a study cannot learn from, before anything of it is stored.
+    """Refuse sources that a study cannot learn from, before the study is stored.
 
-    Sources that are `noted` in its log are not read again, and so may be gone.
+    Sources that are `noted` in its log are not read again, so they may be gone.
 
     Raises:
         StudyError: for a source that cannot be read, or is the study itself.
@@ -79,16 +79,16 @@ def check_sources(experiment: Experiment, storage: Storage, noted: Set[str] = fr
 
 
 def noted_sources(happenings: Iterable[object]) -> set[str]:
-    """The sources that a study has learnt from already, by its notes or all of its log."""
+    """The sources that a study has learnt from, according to its events."""
     return {what.source for what in happenings if isinstance(what, Learn)}
 
 
 def warm_start_of(
     experiment: Experiment, journal: Journal, say: Callable[[str], None]
 ) -> WarmStart:
-    """What a study's sampler is told, from its spec and its log; moves of ranges are noted there.
+    """What a study's sampler is told, from the spec and the log; moves of ranges go into the log.
 
-    Says which trials lie outside the space as it is now.
+    Tells the user how many trials lie outside the present space.
     """
     state, search = journal.state, experiment.search
     assert search is not None
@@ -99,8 +99,8 @@ def warm_start_of(
     outside = sum(hparams is None for hparams in changed.values())
     if outside:
         say(
-            f"Outside the space as it is now: {outside:,} of {count_text(len(state), 'trial')}."
-            " What is outside stays in the study, and the sampler does not learn from it."
+            f"Outside the present space: {outside:,} of {count_text(len(state), 'trial')}."
+            " Such trials stay in the study, and the sampler does not learn from them."
         )
 
     def record(move: RangeMove) -> None:
@@ -134,9 +134,9 @@ def warm_start_of(
 def _still(
     note: Learn, space: SearchSpace, values: Mapping[str, Any], objectives: int
 ) -> tuple[Trial, ...]:
-    """The trials of an earlier study that this one's space can still give."""
+    """The noted trials of an earlier study that lie in the present space."""
     if objectives > 1 and any(len(trial.values) != objectives for trial in note.trials):
-        return ()  # noted by an earlier version, which kept losses alone
+        return ()  # an earlier version noted them, with losses alone
     changed = translations(space, values, note.trials)
     return tuple(
         replace(trial, hparams=hparams)
@@ -147,7 +147,7 @@ def _still(
 
 @dataclass(frozen=True)
 class _Earlier:
-    """A study to learn from: what it was to do, and its log."""
+    """A study to learn from: its spec and its log."""
 
     record: StudyRecord
     experiment: Experiment
@@ -188,12 +188,12 @@ def _lesson(source: str, there: _Earlier, experiment: Experiment, provenance: Pr
         for trial in state.trials
         if trial.state is TrialState.COMPLETE and trial.epochs == earlier.training.train.epochs
     ]
-    # The hparams of those that went on from another's weights did not lead to these losses. Still,
-    # to try the last hparams of a population is better than to try nothing of it.
+    # A trial that copied weights did not reach its loss by its hparams alone. Still, trying the
+    # last hparams of a population is better than trying none.
     own = [trial for trial in complete if not trial.exploited]
     ranked = _ranked(own or complete)
     values = earlier.training.model_dump(exclude_unset=True)
-    # Where there is one objective, a trial's losses say it all.
+    # With one objective, the losses are enough.
     results = [replace(t, values=()) if is_single else t for front in ranked for t in front]
     if not own or (unmeasured and not is_single):
         results = []
@@ -202,7 +202,7 @@ def _lesson(source: str, there: _Earlier, experiment: Experiment, provenance: Pr
     is_comparable = (
         before.data_fingerprint == provenance.data_fingerprint
         and not unmeasured
-        # How long something takes is another matter on another machine.
+        # Times measured on another machine do not compare.
         and (before.device == provenance.device or not is_timed)
         and earlier.training.train.epochs == experiment.training.train.epochs
     )
@@ -218,10 +218,10 @@ def _lesson(source: str, there: _Earlier, experiment: Experiment, provenance: Pr
 def _judged(
     events: Sequence[Event], theirs: Goal, ours: Goal
 ) -> tuple[StudyState, tuple[str, ...]]:
-    """An earlier study by our objectives, and those of their metrics that it has not measured.
+    """An earlier study judged by our objectives, and our metrics that it has not measured.
 
-    Where there are any of these, it is judged by its own objectives. The constraints are ours, as
-    far as it measured their metrics.
+    If it has not measured them all, its own objectives judge it. The constraints are ours, as far
+    as it measured their metrics.
     """
     state = fold(events, Goal(theirs.objectives, ours.constraints))
     ended = [state.results(t.number) for t in state.trials if t.state is TrialState.COMPLETE]
@@ -229,7 +229,7 @@ def _judged(
     unmeasured = tuple(
         objective.metric
         for objective in ours.objectives
-        # The first is followed epoch by epoch, the others where a training ends.
+        # The first objective is measured at every epoch, the others at the end of training.
         for results in [reports if objective is ours.first else ended]
         if any(objective.metric not in measured for measured in results)
     )
@@ -239,7 +239,7 @@ def _judged(
 
 
 def _ranked(trials: Sequence[Trial]) -> list[list[Trial]]:
-    """Trials by front, the best first; behind them, one by one, what breaks the constraints."""
+    """Trials by Pareto front, the best first; then, one by one, those that break constraints."""
     kept = [trial for trial in trials if trial.violation == 0]
     broken = [trial for trial in trials if trial.violation > 0]
     return [
@@ -249,14 +249,14 @@ def _ranked(trials: Sequence[Trial]) -> list[list[Trial]]:
 
 
 def _point(trial: Trial) -> Point:
-    """What a trial came to, in each of the objectives."""
+    """A trial's result in each of the objectives."""
     return trial.values or trial.losses[-1:]
 
 
 def _to_try(
     ranked: Sequence[Sequence[Trial]], space: SearchSpace, values: Mapping[str, Any], most: int
 ) -> tuple[HParams, ...]:
-    """At most so many configurations of a space: those of each front from its ends inwards."""
+    """At most `most` configurations of a space, taken from each front from its ends inwards."""
     points: list[HParams] = []
     for front in ranked:
         for index in along_front([_point(trial) for trial in front]):
@@ -271,7 +271,7 @@ def _to_try(
 def _to_show(
     ranked: Sequence[Trial], experiment: Experiment, values: Mapping[str, Any]
 ) -> tuple[Trial, ...]:
-    """Of ranked trials, those that a study's space could have brought forth, in its epochs."""
+    """The ranked trials that lie in a study's space, with curves over the study's epochs."""
     space, epochs = widest(experiment.space), experiment.training.train.epochs
     return tuple(
         replace(trial, hparams=hparams, losses=resampled(trial.losses, epochs))
@@ -281,16 +281,16 @@ def _to_show(
 
 
 def spread(trials: Sequence[Trial], most: int) -> list[Trial]:
-    """At most so many of ranked trials, from the best to the worst at even distances."""
+    """At most `most` of ranked trials, from the best to the worst at even distances."""
     if len(trials) <= most:
         return list(trials)
     return [trials[index * (len(trials) - 1) // (most - 1)] for index in range(most)]
 
 
 def resampled(losses: Sequence[float], epochs: int) -> tuple[float, ...]:
-    """A curve over another number of epochs: at each share of the training, its value there.
+    """A curve over another number of epochs, with the value at the same share of the training.
 
-    By shares, because a learning-rate schedule spans the whole training, however long that is.
+    Shares are compared, because a learning-rate schedule spans the whole training.
     """
     count = len(losses)
     return tuple(losses[-(-epoch * count // epochs) - 1] for epoch in range(1, epochs + 1))

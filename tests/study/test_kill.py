@@ -155,7 +155,7 @@ def test_a_search_killed_again_and_again_ends_like_one_never_killed_and_optuna_r
     assert {trial.number: trial.intermediate_values for trial in found} == curves
 
 
-def test_a_stopped_search_says_how_to_go_on_and_repeats_no_epoch(
+def test_a_stopped_search_says_how_to_resume_and_repeats_no_epoch(
     tmp_path: Path, calm: Study
 ) -> None:
     study = Study(tmp_path / "study")
@@ -172,7 +172,7 @@ def test_a_stopped_search_says_how_to_go_on_and_repeats_no_epoch(
     assert study.reports == calm.reports
 
 
-def test_the_database_alone_is_enough_to_go_on(
+def test_the_database_alone_is_enough_to_resume(
     tmp_path: Path, calm: Study, hpo: Hpo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = Study(tmp_path / "study")
@@ -190,7 +190,7 @@ def test_the_database_alone_is_enough_to_go_on(
     assert hpo("export", "flowers", "-o", "best.yaml").code == 0
 
 
-def test_the_database_of_a_killed_search_alone_is_enough_to_go_on(
+def test_the_database_of_a_killed_search_is_enough_to_resume(
     tmp_path: Path, calm: Study, hpo: Hpo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = Study(tmp_path / "study")

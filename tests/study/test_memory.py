@@ -179,7 +179,7 @@ def test_every_trial_of_a_pool_without_memory_is_given_back(
     assert _answers(FullPool(None), [order]) == [*first, refused, TOO_LARGE]
 
 
-def test_an_error_of_another_kind_is_not_taken_for_a_full_memory() -> None:
+def test_another_error_is_not_mistaken_for_a_full_memory() -> None:
     class Broken(FullPool):
         def put(self, *_: Any) -> None:
             raise jax.errors.JaxRuntimeError("INTERNAL: a bug")

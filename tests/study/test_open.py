@@ -49,7 +49,7 @@ def test_a_bad_source_leaves_no_study_behind(storage, source, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("starts_over", [True, False])
-def test_a_study_makes_no_room_for_one_with_a_bad_source(storage, starts_over):
+def test_a_study_with_a_bad_source_does_not_replace_another(storage, starts_over):
     opened(storage, an_experiment())
     changed = an_experiment("nowhere", train={"epochs": 3})  # would begin anew of itself, too
     with pytest.raises(StudyError, match=r"search\.from"):

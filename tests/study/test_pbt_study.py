@@ -35,7 +35,7 @@ def studies(tmp_path: Path, compile_cache: Path) -> Studies:
 
 
 @pytest.mark.long
-def test_the_winners_schedule_trains_to_its_very_metrics(studies: Studies, tmp_path: Path) -> None:
+def test_the_winners_schedule_reproduces_its_metrics(studies: Studies, tmp_path: Path) -> None:
     experiment = an_experiment("train.epochs=5", search=SEARCH, space=SPACE, optimizer=OPTIMIZER)
     outcome = studies.run(experiment)
     assert set(outcome.progress.states) <= {TrialState.COMPLETE, TrialState.DIVERGED}

@@ -27,7 +27,7 @@ def _pin(label: str, plan: Plan) -> Pin:
     return Pin(label, {**plan.pin(), "program": "mlp"})
 
 
-def test_a_program_whose_plan_is_not_the_usual_one_is_told_once() -> None:
+def test_a_plan_that_differs_from_the_usual_one_is_explained_once() -> None:
     log, said = Log(), list[str]()
     usual = Plan("map", 8, "one lane after the other")
     measured = Plan("vmap", 16, "measured: 1.3 times as fast as map with 8")

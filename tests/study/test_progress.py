@@ -12,7 +12,7 @@ from tests.documents import SMALL
 
 
 class AtWork:
-    """A driver that has trained so many epochs."""
+    """A driver that has trained `epochs_trained` epochs."""
 
     def __init__(self):
         self.epochs_trained = 0.0
@@ -26,8 +26,8 @@ class AtWork:
     [
         (3.0, 1.5),
         (0.5, 0.25),  # a part of a long epoch is a pace, too
-        (1 / 3 + 1 / 3 + 1 / 3 - 1 + 1e-16, 0.0),  # an epoch that diverged after its third round
-        (-0.5, 0.0),  # one that was gone on with in its midst, and diverged
+        (1 / 3 + 1 / 3 + 1 / 3 - 1 + 1e-16, 0.0),  # an epoch that diverged in its third round
+        (-0.5, 0.0),  # an epoch that was resumed halfway and diverged
     ],
 )
 def test_the_speed_counts_no_epoch_that_diverged(monkeypatch, trained, speed):

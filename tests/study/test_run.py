@@ -205,7 +205,7 @@ def test_a_second_study_of_the_same_programs_compiles_nothing(
     ],
     ids=["mlp", "batch norm", "cnn", "regression", "bfloat16", "seeds"],
 )
-def test_training_the_winner_again_gives_its_curve_again(
+def test_training_the_winner_again_reproduces_its_curve(
     studies: Studies, tmp_path: Path, parts: dict[str, Any], overrides: tuple[str, ...]
 ) -> None:
     experiment = an_experiment(*overrides, **parts)
@@ -308,7 +308,7 @@ def test_a_grid_smaller_than_the_total_ends_when_it_is_used_up(studies: Studies)
     assert sum(outcome.progress.states.values()) == 3
 
 
-def test_a_study_ends_where_rules_leave_nothing_new_and_says_that(
+def test_a_study_ends_and_says_so_where_rules_allow_nothing_new(
     studies: Studies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remaining, "DRAWS", 500)
@@ -327,7 +327,7 @@ def test_a_study_ends_where_rules_leave_nothing_new_and_says_that(
     )
 
 
-def test_more_trials_are_taken_and_the_first_ones_stay(studies: Studies) -> None:
+def test_more_trials_are_added_and_the_first_ones_stay(studies: Studies) -> None:
     studies.run(an_experiment())
     before = studies.curves(an_experiment())
     outcome = studies.run(an_experiment("search.trials=12"))
@@ -367,7 +367,7 @@ def test_a_study_goes_on_in_a_space_that_has_grown(studies: Studies) -> None:
     # AdamW's own learning rate, because the spec gives none.
     assert before[0].hparams["model.dropout"] == 0.2
     assert before[0].hparams["optimizer.learning_rate"] == 1e-3
-    assert any("Outside the space as it is now" in said for said in studies.said)
+    assert any("Outside the present space" in said for said in studies.said)
     assert any("The spec has changed: space.model.dropout.choice" in said for said in studies.said)
     for trial in trials:
         dropout, rate = trial.hparams["model.dropout"], trial.hparams["optimizer.learning_rate"]
@@ -390,7 +390,7 @@ def test_a_study_goes_on_in_a_space_that_has_grown(studies: Studies) -> None:
         assert taken[0]["model.dropout"] == best.hparams["model.dropout"]
 
 
-def test_a_default_that_is_written_out_is_no_change(studies: Studies) -> None:
+def test_writing_out_a_default_is_not_a_change(studies: Studies) -> None:
     studies.run(an_experiment())
     said = len(studies.said)
     studies.run(an_experiment("model.norm=none", "optimizer.beta1=0.9"))
@@ -407,15 +407,15 @@ def test_a_change_that_alters_results_is_refused(studies: Studies, override: str
         studies.run(an_experiment(override))
 
 
-def test_a_spec_that_changes_before_there_is_a_result_is_taken(studies: Studies) -> None:
+def test_a_changed_spec_is_accepted_before_there_are_results(studies: Studies) -> None:
     studies.run(an_experiment("search.timeout=0.000001"))
     outcome = studies.run(an_experiment("train.epochs=5"))
     assert outcome.reason == "finished"
     assert outcome.set_aside == "flowers-1"
-    assert any("it begins anew" in sentence for sentence in studies.said)
+    assert any("it starts over" in sentence for sentence in studies.said)
 
 
-def test_a_study_out_of_time_begins_nothing(studies: Studies) -> None:
+def test_a_study_out_of_time_starts_no_trial(studies: Studies) -> None:
     studies.run(an_experiment("search.timeout=0.000001"))
     before = studies.state(an_experiment()).trials
     outcome = studies.run(an_experiment("search.timeout=0.000001"))
@@ -423,7 +423,7 @@ def test_a_study_out_of_time_begins_nothing(studies: Studies) -> None:
     assert studies.state(an_experiment()).trials == before
 
 
-def test_a_model_that_no_device_can_hold_ends_its_own_trials_alone(studies: Studies) -> None:
+def test_a_model_too_large_for_every_device_ends_only_its_own_trials(studies: Studies) -> None:
     space = {"model.widths": {"choice": [[8], [300000, 300000]]}}
     search = {**DOCUMENT["search"], "sampler": {"name": "grid"}, "scheduler": {"name": "none"}}
     experiment = an_experiment(space=space, search=search)
@@ -467,7 +467,7 @@ def test_a_timeout_stops_the_study_and_a_longer_one_goes_on(studies: Studies) ->
     assert second.reason == "finished"
 
 
-def test_a_change_of_data_is_said(studies: Studies, tmp_path: Path) -> None:
+def test_a_change_of_data_is_reported(studies: Studies, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     rows = [f"{i % 7},{i % 5},{'ab'[i % 2]}" for i in range(80)]
     data = {"dataset": {"csv": str(table), "target": "y"}, "batch_size": 8}
@@ -475,7 +475,7 @@ def test_a_change_of_data_is_said(studies: Studies, tmp_path: Path) -> None:
     studies.run(an_experiment(data=data))
     table.write_text("\n".join(["x1,x2,y", *rows[1:], rows[0]]))
     studies.run(an_experiment("search.trials=10", data=data))
-    assert any("The data are not those the study began with" in s for s in studies.said)
+    assert any("The data have changed since the study began" in s for s in studies.said)
 
 
 @pytest.mark.parametrize(

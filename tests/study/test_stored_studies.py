@@ -89,7 +89,9 @@ def stored(release: str, name: str, tmp_path: Path) -> Stored:
 
 
 @pytest.mark.parametrize(("release", "name"), STUDIES)
-def test_a_study_of_an_earlier_release_goes_on_to_the_same_end(stored: Stored, hpo: Hpo) -> None:
+def test_a_study_of_an_earlier_release_resumes_to_the_same_results(
+    stored: Stored, hpo: Hpo
+) -> None:
     known, ends, pins = stored.reports(), stored.values("end"), stored.values("pin")
 
     resumed = hpo("resume", stored.name)
@@ -111,7 +113,7 @@ def test_a_study_of_an_earlier_release_goes_on_to_the_same_end(stored: Stored, h
 
 
 @pytest.mark.parametrize(("release", "name"), STUDIES)
-def test_the_winner_that_an_earlier_release_exported_trains_to_its_curve(
+def test_a_winner_exported_by_an_earlier_release_trains_to_its_curve(
     stored: Stored, release: str, hpo: Hpo
 ) -> None:
     spec = STORED / release / f"{stored.name}-best.yaml"

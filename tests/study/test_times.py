@@ -54,7 +54,7 @@ def test_the_times_of_a_run_are_stored_and_each_thread_adds_up_to_the_whole(
     }
 
 
-def test_a_run_tells_its_times_now_and_then_and_ever_more_rarely() -> None:
+def test_a_run_notes_its_times_more_and_more_rarely() -> None:
     recorded: list[Any] = []
 
     class Journal:
@@ -75,7 +75,7 @@ def test_a_run_tells_its_times_now_and_then_and_ever_more_rarely() -> None:
     assert told.threads["driver"]["start_up"] == pytest.approx(100.0, abs=1.0)
 
 
-def test_what_the_driver_calls_counts_as_what_it_is() -> None:
+def test_each_call_of_the_driver_counts_as_its_own_activity() -> None:
     class Everything:
         pools, state = 1, None
 
@@ -98,7 +98,7 @@ def test_what_the_driver_calls_counts_as_what_it_is() -> None:
     assert len(during) == 8
 
 
-def test_a_profile_without_an_epoch_says_so_and_one_into_a_file_is_refused(
+def test_a_profile_without_an_epoch_says_so_and_a_file_in_its_place_is_refused(
     tmp_path: Path, compile_cache: Path
 ) -> None:
     studies = Studies(tmp_path, compile_cache)

@@ -131,7 +131,7 @@ def test_the_best_of_an_earlier_study_are_tried_first_and_its_results_are_shown(
     assert known.translated == {}
 
 
-def test_what_was_learnt_is_not_read_again_and_survives_the_log(storage, there):
+def test_lessons_are_stored_in_the_log_and_not_read_again(storage, there):
     experiment = an_experiment(search={"from": ["there"]})
     (note,), _ = learn(storage, experiment)
     assert learn(storage, experiment, [note]) == ([], [])
@@ -201,7 +201,7 @@ def test_a_source_that_was_learnt_from_may_be_gone(storage):
     check_sources(experiment, storage, noted_sources([Learn("gone", True, (), ()), "another"]))
 
 
-def test_a_study_is_no_source_of_itself_by_whatever_path(storage, there, tmp_path, monkeypatch):
+def test_a_study_is_refused_as_its_own_source_by_any_path(storage, there, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link.db").symlink_to("hpo.db")
     for url in ("sqlite:///hpo.db", f"sqlite:///{tmp_path}/./hpo.db", "sqlite:///link.db"):
@@ -243,7 +243,7 @@ def a_population(*own):
     return write
 
 
-def test_a_trial_that_went_on_from_anothers_weights_is_no_result_of_its_hparams(storage):
+def test_a_trial_that_copied_weights_is_not_a_result_of_its_hparams(storage):
     population = an_experiment(name="there", space=THERE)
     own = [({"model.dropout": rate}, (0.5, 0.6 + rate)) for rate in (0.1, 0.2)]
     store_log(storage, population, a_population(*own))
@@ -259,7 +259,7 @@ def test_a_trial_that_went_on_from_anothers_weights_is_no_result_of_its_hparams(
     assert fold(from_rows([row]), experiment.search.goal).notes == [note]
 
 
-def test_where_all_went_on_from_others_the_best_is_tried_and_no_result_is_told(storage):
+def test_if_all_trials_copied_weights_the_best_is_tried_and_none_is_a_result(storage):
     store_log(
         storage,
         an_experiment(name="there", space=THERE),
@@ -271,14 +271,14 @@ def test_where_all_went_on_from_others_the_best_is_tried_and_no_result_is_told(s
     assert said == ["From there: 1 configuration to try first, and 0 results for the sampler."]
 
 
-def test_no_results_are_promised_to_a_sampler_that_is_told_of_none(storage, there):
+def test_no_results_are_promised_to_a_sampler_that_does_not_learn(storage, there):
     (note,), said = learn(storage, an_experiment(search={"from": ["there"]}), is_told=False)
     assert said == ["From there: 3 configurations to try first, and 0 results for the sampler."]
     assert str(note) == said[0]
     assert len(note.points) == 3
 
 
-def test_trials_outside_the_space_are_said_and_told_to_no_sampler():
+def test_trials_outside_the_space_are_reported_and_hidden_from_the_sampler():
     experiment = an_experiment()
     pen = Pen(experiment.search.goal)
     pen.train({"model.dropout": 0.2}, 0.5, 0.6)
@@ -287,8 +287,8 @@ def test_trials_outside_the_space_are_said_and_told_to_no_sampler():
     known = warm_start_of(experiment, pen, said.append)
     assert known.translated == {0: {"model.dropout": 0.2, "model.norm": "none"}, 1: None}
     assert said == [
-        "Outside the space as it is now: 1 of 2 trials. What is outside stays in the study, and the"
-        " sampler does not learn from it."
+        "Outside the present space: 1 of 2 trials. Such trials stay in the study,"
+        " and the sampler does not learn from them."
     ]
 
 
@@ -320,13 +320,13 @@ def test_many_results_are_thinned_out_from_the_best_to_the_worst():
     assert spread(trials[:5], 100) == trials[:5]
 
 
-def test_a_note_says_what_was_learnt():
+def test_a_note_describes_the_lesson():
     assert str(Learn("a", True, (), ())) == (
         "From a: 0 configurations to try first, and 0 results for the sampler."
     )
 
 
-def test_what_breaks_this_studys_constraints_comes_last_and_is_told_to_the_sampler(storage, there):
+def test_trials_that_break_the_constraints_come_last_and_reach_the_sampler(storage, there):
     bound = {"metric": "accuracy", "at_most": 0.75}
     experiment = an_experiment(search={"from": ["there"], "constraints": [bound]})
     (note,), _ = learn(storage, experiment)
@@ -340,7 +340,7 @@ def test_what_breaks_this_studys_constraints_comes_last_and_is_told_to_the_sampl
     assert [trial.violation for trial in note_from("learn", older).trials] == [0, 0, 0]
 
 
-def test_a_move_of_an_earlier_version_does_not_say_what_was_written():
+def test_a_move_noted_by_an_earlier_version_lacks_the_written_range():
     move = RangeMove("model.dropout", 0.0, 0.4, 20, "because")
     older = {key: value for key, value in Move(move).to_value().items() if key != "written"}
     assert note_from("move", older) == Move(move)
@@ -440,7 +440,7 @@ def test_points_keep_the_constraints_first(storage, of_two):
         ({"minimize": "accuracy"}, [0.8, 0.4, 0.1]),
     ],
 )
-def test_one_objective_ranks_a_study_of_several_by_itself(storage, of_two, objective, best):
+def test_one_objective_alone_ranks_a_study_of_several(storage, of_two, objective, best):
     note, said, _ = learn_of_two(storage, objective)
     assert rates(note.points) == best
     assert rates(trial.hparams for trial in note.trials)[:3] == best
@@ -480,7 +480,7 @@ def test_times_of_another_machine_are_not_comparable(storage, metric, device, is
     assert [trial.values for trial in note.trials] == [(-0.2, 5)]
 
 
-def test_without_a_metric_no_results_are_told_and_the_reason_is_said(storage, of_two):
+def test_without_a_metric_there_are_no_results_and_the_reason_is_given(storage, of_two):
     objective = [{"maximize": "accuracy"}, {"minimize": "flops"}, {"minimize": "latency_ms"}]
     note, said, experiment = learn_of_two(storage, objective)
     # Still, the earlier study's own front is worth a try.
@@ -488,15 +488,15 @@ def test_without_a_metric_no_results_are_told_and_the_reason_is_said(storage, of
     assert note.trials == ()
     assert not note.is_comparable
     assert said == [
-        "From there: 3 configurations to try first, and 0 results for the sampler, for it has not"
-        " measured flops and latency_ms."
+        "From there: 3 configurations to try first, and 0 results for the sampler, because it has"
+        " not measured flops and latency_ms."
     ]
     row = to_row(StudyState(experiment.search.goal).record(note, None, 0))
     (again,) = fold(from_rows([row]), experiment.search.goal).notes
     assert str(again) == said[0]
 
 
-def test_losses_that_an_earlier_version_noted_are_not_told_to_several_objectives():
+def test_losses_noted_by_an_earlier_version_do_not_serve_several_objectives():
     experiment = an_experiment(space=DROPOUTS, search=BOTH)
     older = {
         "source": "there",

@@ -1,8 +1,8 @@
-"""The event log: what happened in a study, one value an event, and the state it adds up to.
+"""The event log of a study: a value for each event, and the state after all events.
 
 The log is the truth about a study. `fold` turns it into a `StudyState`, and a driver keeps that
-state up to date with `StudyState.record`, so that what is decided while the study runs and what is
-decided after a resume come from the same values.
+state up to date with `StudyState.record`. So a running study and a resumed one decide from the
+same values.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ StopReason: TypeAlias = Literal[
     "failed",
 ]
 
-# The pin that is no program's: which leaves the programs of the study merge.
+# The key of a pin that belongs to no program: it says which leaves the study's programs merge.
 MERGING = "merging"
 
 
@@ -55,7 +55,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaReport:
-    """What one replica of a trial reports, where a trial trains on several seeds.
+    """The metrics of one replica of a trial after `epoch`, where a trial trains on several seeds.
 
     The trial's own `Report`, the mean, follows once all its replicas have reached the epoch.
     """
@@ -68,7 +68,7 @@ class ReplicaReport:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A trial waits at `epoch`: at a rung, or because its lane was needed."""
+    """A trial waits after `epoch`: at a rung, or because its lane was needed."""
 
     kind: ClassVar[str] = "pause"
     epoch: int
@@ -99,7 +99,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a trial costs, by the names of `COSTS`; a later value of a name replaces it."""
+    """Costs of a trial, by the names of `COSTS`; a later value replaces an earlier one."""
 
     kind: ClassVar[str] = "cost"
     costs: Metrics
@@ -107,7 +107,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """A trial will never train again; so many lanes trained `together` with its own, or none."""
+    """A trial has ended. `together` lanes trained at once, its own included; 0 if it had none."""
 
     kind: ClassVar[str] = "end"
     state: TrialState
@@ -132,7 +132,7 @@ class Stop:
 
     @property
     def is_final(self) -> bool:
-        """Whether the study has done all that its spec asks for."""
+        """Whether the study did all the work that its spec asks for."""
         return self.reason not in ("interrupted", "timeout", "failed")
 
 
@@ -159,7 +159,7 @@ Happening: TypeAlias = Propose | HappeningToTrial | Exploit | Start | Stop | Pin
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened, to which trial if any, at which place in the log and when."""
+    """What happened, to which trial if any, its number in the log, and when."""
 
     seq: int
     trial: int | None
@@ -174,7 +174,7 @@ class Event:
 
 @dataclass
 class _Life:
-    """What has become of one trial; lists, because a frozen `Trial` for each report is slow."""
+    """One trial as far as the log goes; lists, because a frozen `Trial` for each report is slow."""
 
     hparams: HParams
     state: TrialState = TrialState.RUNNING
@@ -186,14 +186,14 @@ class _Life:
 
 @dataclass
 class StudyState:
-    """What the log adds up to; it lives as long as its driver and changes with every event.
+    """The study after all events of its log; it changes with every event that a driver records.
 
     `metrics[n][e - 1]` are trial n's metrics after epoch e, `replicas[n][r][e - 1]` those of its
     replica r where there are several, `checkpoints` the latest of each (trial, replica), `pins` the
     plan of each program; `proposed_ms` and `ended_ms` are times by trial, in the order of the log.
-    `ended` has the trials that have ended, in that order, `unfinished` the rest. `epochs` counts
-    all that were reported, of each replica its own.
-    `stop` is how the last driver left, or None while one is at work.
+    `ended` lists the trials that have ended, in that order, `unfinished` the others.
+    `epochs` counts all reported epochs, those of every replica. `stop` says why the last driver
+    stopped; it is None while a driver is at work.
     """
 
     goal: Goal
@@ -231,27 +231,27 @@ class StudyState:
         return Trials(self._trials, (self._by_number[number] for number in sorted(self.unfinished)))
 
     def trial(self, number: int) -> Trial:
-        """The trial of that number.
+        """The trial with this number.
 
         Raises:
-            KeyError: where no trial has it.
+            KeyError: if there is none.
         """
         if number in self._changed:
             return self._trial(number, self._lives[number])
         return self._by_number[number]
 
     def results(self, number: int) -> Metrics:
-        """A trial's metrics after its last epoch, and what it costs."""
+        """A trial's metrics after its last epoch, and its costs."""
         life = self._lives[number]
         return {**(life.metrics[-1] if life.metrics else {}), **life.costs}
 
     def lineage(self, number: int) -> Lineage:
-        """What the weights of a trial went through, from their start."""
+        """The training that led to a trial's weights, from their first epoch on."""
         life = self._lives[number]
         return life.lineage or (Segment(number, 0, life.hparams),)
 
     def line(self, number: int) -> Sequence[Metrics]:
-        """The metrics that a trial's weights came to, epoch by epoch, whoever trained them."""
+        """The metrics of a trial's weights, epoch by epoch, whichever trial trained them."""
         life = self._lives[number]
         if not life.lineage:
             return life.metrics
@@ -265,13 +265,13 @@ class StudyState:
         return len(self._lives)
 
     def record(self, what: Happening, trial: int | None, time_ms: int) -> Event:
-        """Gives what happened the next place in the log and applies it; store what comes back."""
+        """Number and apply a new event; the caller stores the event that this returns."""
         event = Event(self.seq + 1, trial, time_ms, what)
         self.apply(event)
         return event
 
     def apply(self, event: Event) -> None:
-        """Takes one event in.
+        """Apply one event.
 
         Raises:
             ValueError: if the event cannot follow those before it.
@@ -304,7 +304,7 @@ class StudyState:
         if len(goal.objectives) > 1 or goal.constraints:
             results = self.results(number)
             if life.state is not TrialState.COMPLETE:
-                # What it will have come to is not known yet.
+                # Its final results are not known yet.
                 results = {name: results[name] for name in KNOWN_COSTS & results.keys()}
             elif len(goal.objectives) > 1:
                 values = goal.values(results)
@@ -333,18 +333,18 @@ class StudyState:
         if number is None or life is None or source is None or len(source.losses) < what.epoch:
             raise ValueError(f"event {event.seq}: trial {number} cannot go on from {what.source}")
         life.lineage = (*self.lineage(what.source), Segment(number, what.epoch, what.hparams))
-        # A diverged trial is among the living again; of the epochs that it lost there is nothing.
+        # The diverged trial is active again. Its missing epochs are filled with NaN.
         missed = what.epoch - len(life.metrics)
         life.metrics += [dict.fromkeys(source.metrics[0], math.nan)] * missed
         life.losses += [math.inf] * (what.epoch - len(life.losses))
         life.hparams, life.state = what.hparams, TrialState.PAUSED
-        # It has the other's shape now, which decides these; the seconds stay its own.
+        # These depend on the model's shape, which is now the source's; the seconds stay its own.
         life.costs |= {n: value for n, value in source.costs.items() if n in KNOWN_COSTS}
         if self.ended_ms.pop(number, None) is not None:
-            # Another list, by which those who follow it notice that one has left.
+            # A new list object tells the objects that follow it that a trial has left the list.
             self.ended = [other for other in self.ended if other != number]
             self.unfinished.add(number)
-        # Its own is of weights that are gone; the other's serves both, for a lane knows its epoch.
+        # Its own checkpoint holds weights that it gave up. The source's serves both trials.
         self.checkpoints.pop((number, 0), None)
         if (what.source, 0) in self.checkpoints:
             self.checkpoints[number, 0] = self.checkpoints[what.source, 0]
@@ -360,10 +360,10 @@ class StudyState:
                 if epoch != len(life.metrics) + 1:
                     raise ValueError(f"event {event.seq} reports epoch {epoch} of trial {number}")
                 life.metrics.append(metrics)
-                self.epochs += number not in self.replicas  # of those, each has counted
+                self.epochs += number not in self.replicas  # replicas are counted one by one
                 loss = self.goal.first.loss(metrics[self.goal.first.metric])
-                # A trial that has diverged keeps its metrics; its losses stop before that epoch.
-                # Its accuracy is finite even then: NaN logits are a wrong answer like any other.
+                # A diverged trial keeps its metrics, and its losses stop before that epoch. Its
+                # accuracy is finite even then, because NaN logits count as a wrong answer.
                 is_finite = all(math.isfinite(value) for value in metrics.values())
                 if is_finite and len(life.losses) == epoch - 1:
                     life.losses.append(loss)
@@ -392,7 +392,7 @@ class StudyState:
 
 
 def fold(events: Iterable[Event], goal: Goal) -> StudyState:
-    """The state that a log adds up to."""
+    """The state after all events of a log."""
     state = StudyState(goal)
     for event in events:
         state.apply(event)

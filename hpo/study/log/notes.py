@@ -1,4 +1,4 @@
-"""Events that are about the whole study: what it learnt of others, how its ranges moved."""
+"""Events about the whole study: what it learnt from other studies, how its ranges moved."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hpo.trial import HParams, Trial, TrialState
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A dimension's range became another; see `RangeMove` for what it says."""
+    """The range of a dimension changed; see `RangeMove`."""
 
     kind: ClassVar[str] = "move"
     move: RangeMove
@@ -31,13 +31,13 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Learn:
-    """What the study at `source` tells this one; kept, for that study may change or go.
+    """What this study learnt from the study at `source`, kept because that may change or vanish.
 
-    `points` are its best configurations, to be tried here; `trials` those that trained in full, in
-    the terms of this one, with a loss for each of our epochs, the values of our objectives where
-    there are several, and by how much each breaks our constraints. They stand beside ours where
-    `is_comparable`; else they are of another problem. Of several objectives, those that are
-    `unmeasured` there are why it has no results for us.
+    `points` are its best configurations, to be tried here. `trials` are those that it trained in
+    full, converted to this study: a loss for each of our epochs, values of our objectives where
+    there are several, and violations of our constraints. With `is_comparable`, the sampler treats
+    them like our own results, else like those of another problem. `unmeasured` names our
+    objectives that it did not measure, because of which it gives no results.
     """
 
     kind: ClassVar[str] = "learn"
@@ -61,7 +61,7 @@ class Learn:
         }
 
     def __str__(self) -> str:
-        why = f", for it has not measured {' and '.join(self.unmeasured)}"
+        why = f", because it has not measured {' and '.join(self.unmeasured)}"
         return (
             f"From {self.source}: {count_text(len(self.points), 'configuration')} to try first,"
             f" and {count_text(len(self.trials), 'result')} for the sampler"
@@ -75,7 +75,7 @@ Note: TypeAlias = Move | Learn
 def note_from(kind: str, value: Mapping[str, Any]) -> Note:
     """The note that `to_value` wrote."""
     if kind == Move.kind:
-        # The written range is missing in what earlier versions wrote.
+        # Notes of earlier versions lack the range as written in the spec.
         written = value.get("written")
         return Move(RangeMove(**{**value, "written": tuple(written) if written else None}))
     return Learn(
@@ -91,7 +91,7 @@ def _result(
     number: int,
     hparams: HParams,
     losses: Sequence[float],
-    # Both are missing in what earlier versions wrote.
+    # Notes of earlier versions lack both.
     violation: float = 0.0,
     values: Sequence[float] = (),
 ) -> Trial:

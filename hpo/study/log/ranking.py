@@ -1,4 +1,4 @@
-"""Which trial of a study leads, and which has won: one order for all who tell."""
+"""The ranking of a study's trials: its leading trial and its winner, the same everywhere."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Rank: TypeAlias = tuple[int, float, int, float, tuple[float, ...], int]
 
 
 def rank(trial: Trial) -> Rank:
-    """Where a trial with a result stands among others, the best first.
+    """The sort key of a trial with a result; the best comes first.
 
-    Trials trained in full, which alone can win, come before all others, and diverged ones last.
-    Among each the one that breaks the constraints least is ahead, then the one of more epochs, then
-    that of the better loss; of several objectives the first decides, then the second, and so on.
+    Trials trained in full, which alone can win, come first, and diverged ones last. Within each
+    group the smaller violation of the constraints wins, then more epochs, then the better loss.
+    With several objectives the first decides, then the second, and so on.
     """
     match trial.state:
         case TrialState.COMPLETE:
@@ -25,7 +25,7 @@ def rank(trial: Trial) -> Rank:
         case _:
             stage = 1
     loss = trial.losses[-1]
-    # The values of several objectives start with that loss, so that the winner is on their front.
+    # Values of several objectives start with that loss, so the winner is on their Pareto front.
     return stage, trial.violation, -trial.epochs, loss, trial.values, trial.number
 
 
@@ -35,12 +35,12 @@ def ranking(trials: Iterable[Trial]) -> list[Trial]:
 
 
 def leading_trial(trials: Iterable[Trial]) -> Trial | None:
-    """The first of the ranking: the winner where there is one; None without any result."""
+    """The first of the ranking, which is the winner if there is one; None without results."""
     return min((trial for trial in trials if trial.losses), key=rank, default=None)
 
 
 def winner(trials: Iterable[Trial], epochs: int) -> Trial | None:
-    """The first of those that trained for all `epochs` and keep the constraints; None for none."""
+    """The best trial that trained for all `epochs` and keeps the constraints; None without one."""
     return leading_trial(
         trial
         for trial in trials

@@ -1,4 +1,4 @@
-"""A study that trained nothing: every configuration broke the constraints by its shape alone."""
+"""A study that trained nothing, because the shape of every model broke the constraints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hpo.trial import TrialState
 
 @dataclass(frozen=True)
 class Miss:
-    """A bound that a trial breaks, such as `parameters at most 3`, and what it has instead."""
+    """A bound that a trial breaks, such as `parameters at most 3`, and the trial's own value."""
 
     bound: str
     metric: str
@@ -19,7 +19,7 @@ class Miss:
 
 @dataclass(frozen=True)
 class Untrained:
-    """Trials of which none was trained; the `nearest` breaks the constraints least, all told."""
+    """How many trials there are, and which is `nearest`: its total violation is the smallest."""
 
     trials: int
     nearest: int
@@ -27,7 +27,7 @@ class Untrained:
 
 
 def untrained(state: StudyState) -> Untrained | None:
-    """How near a study came to its constraints where none of its trials kept them; else None."""
+    """The trial nearest to the constraints, if none of the trials kept them; else None."""
     trials = state.trials
     if not trials or any(trial.state is not TrialState.INFEASIBLE for trial in trials):
         return None

@@ -1,4 +1,4 @@
-"""What the trials of a study have cost so far, noted in its log with what a resume goes on from."""
+"""Keeps account of what trials cost, and notes it in the log together with their progress."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from hpo.study.storage.journal import Journal
 
 
 class Costing:
-    """The driver's account of its trials' costs.
+    """The costs of the trials of a study.
 
-    Seconds wait here until the trial pauses, ends or has a checkpoint: what a kill loses of them is
-    trained again, and counted then.
+    Seconds are noted when the trial pauses, ends or has a checkpoint. If the run is killed before
+    that, the same epochs train again, and their seconds are counted then.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -23,28 +23,28 @@ class Costing:
 
     @property
     def is_timed(self) -> bool:
-        """Whether the study asks how long its models take to answer."""
+        """Whether the study asks for `latency_ms`."""
         return "latency_ms" in self._journal.state.goal.metrics
 
     def price(self, trial: int, costs: Mapping[str, float]) -> bool:
-        """Note what a new trial's shape costs; whether that alone breaks a constraint."""
+        """Note the costs of a new trial's shape; whether these alone break a constraint."""
         self.note(trial, costs)
         return self._journal.state.trial(trial).violation > 0
 
     def spend(self, seconds: Mapping[int, float], replicas: Replicas) -> None:
-        """Runs have trained for so long."""
+        """Add these seconds of training to the runs' trials."""
         for run, spent in seconds.items():
             self._seconds[replicas.trial_of(run)] += spent
 
     def note(self, trial: int, costs: Mapping[str, float]) -> None:
-        """What was measured of a trial; of several of its seeds the least disturbed counts."""
+        """Note measured costs of a trial; of several seeds, the smallest value counts."""
         known = self._journal.state.costs[trial]
         if costs:
             least = {name: min(value, known.get(name, value)) for name, value in costs.items()}
             self._journal.record(Cost(least), trial)
 
     def settle(self, trial: int) -> None:
-        """Note the seconds that a trial has had, those of earlier runs included."""
+        """Note the seconds that a trial has trained, including those before a resume."""
         seconds = self._seconds.pop(trial, 0.0)
         if seconds:
             before = self._journal.state.costs[trial].get("train_seconds", 0.0)

@@ -1,4 +1,4 @@
-"""What decides in a study: its sampler, its scheduler, and for how long."""
+"""The rules of a study: its sampler, its scheduler, its totals and when it stops."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from hpo.spec.sections.goal import StopSpec
 
 @dataclass(frozen=True)
 class Rules:
-    """What decides in a study. `scheduler_for(trials)` is for a space that runs out early."""
+    """How a study decides. `scheduler_for(trials)` gives the scheduler for that many trials.
+
+    The driver asks for another one where a space runs out early.
+    """
 
     sampler: Sampler
     scheduler_for: Callable[[int], Scheduler]
@@ -21,5 +24,5 @@ class Rules:
     epochs: int
     is_learning: bool
     seeds: int = 1
-    explorer: Explorer | None = None  # of a scheduler that has trials replaced
+    explorer: Explorer | None = None  # for a scheduler that replaces trials
     stop: StopSpec = field(default_factory=StopSpec)

@@ -51,19 +51,19 @@ from hpo.study.loop.work import Work, WorkOfTrials
 from hpo.study.storage.journal import Journal
 from hpo.trial import HParams, Job, Trial, TrialState
 
-_WAIT_SECONDS = 0.1  # at most; the driver wakes with the first message of a pool
-# A transaction costs milliseconds of a core that trains; what a kill loses of this long is trained
-# again, to the same results.
+_WAIT_SECONDS = 0.1  # at most: the driver wakes up at the first message
+# A transaction takes milliseconds of a core that trains. If a kill loses the results of this many
+# seconds, they are trained again and come out the same.
 _FLUSH_SECONDS = 0.2
-# Starts that are proposed ahead for each lane where the sampler does not look at results.
+# Trials proposed ahead for each lane, where the sampler does not look at results.
 _STARTS_AHEAD = 4
 
 
 class Driver:
     """Runs a study on an executor; `prepare` makes a trial's work, `plans` is for new programs.
 
-    It decides over trials. What it puts into lanes are their runs, one for each seed: what the
-    executor, the lanes and the states call a trial is a run, as `replicas` numbers them.
+    It decides about trials and puts their runs into lanes, one for each seed. Where executor,
+    lanes and states say `trial`, they get the number of a run, as `replicas` numbers them.
     """
 
     def __init__(
@@ -76,13 +76,13 @@ class Driver:
         plans: Plans,
         checkpoint_seconds: float,
     ) -> None:
-        self.differences = 0  # epochs trained again that came out otherwise
+        self.differences = 0  # retrained epochs that differ from the stored results
         self.epochs_trained = 0.0
         self._rules, self._journal, self._executor = rules, journal, executor
         self._states, self._lanes_each = states, plans.usual.lanes
         self._work = WorkOfTrials(journal, prepare, plans)
         self._replicas = Replicas(rules.seeds)
-        # Fewer trials than have been started means no more of them, and those are finished.
+        # If the spec asks for fewer trials than have started, these are still finished.
         self._scheduler = rules.scheduler_for(max(rules.trials, len(journal.state)))
         self._checkpoint_seconds = checkpoint_seconds
         self._checkpoint_due = time.monotonic() + checkpoint_seconds
@@ -92,7 +92,7 @@ class Driver:
         self._lanes = Occupancy(executor.pools)
         self._costing = Costing(journal)
         self._stop_rules = StopRules(rules.stop, journal.state)
-        self._in_transit: dict[int, int] = {}  # runs taken out, states on the way -> their pools
+        self._in_transit: dict[int, int] = {}  # runs taken out, states not here yet -> pool
         self._arrived: set[int] = set()
         self._exploiting = Exploiting(
             rules.explorer, journal, executor, self._lanes, states, self._work, self._in_transit
@@ -117,7 +117,7 @@ class Driver:
             watch()
             if not self.in_training() and not self._in_transit:
                 if self._journal.state.seq > seq:
-                    continue  # trials have just ended: others may start in their place
+                    continue  # trials have just ended, so others may start
                 self._journal.flush()
                 return "exhausted" if self._is_exhausted else "finished"
             for message in self._executor.receive(_WAIT_SECONDS):
@@ -126,13 +126,13 @@ class Driver:
 
     @property
     def too_large(self) -> Mapping[str, str]:
-        """The programs that fit no device, by their labels, and why."""
+        """Why a program fits no device, by the labels of such programs."""
         return self._work.too_large
 
     # -- deciding ---------------------------------------------------------------------------------
 
     def _advance(self) -> None:
-        """Prune, replace, propose and assign, from the trials as they stand."""
+        """Prune, replace, propose and assign by the present state of the trials."""
         self._exploiting.carry_out(self._scheduler)
         state = self._journal.state
         for number in sorted(self._scheduler.eliminated(state.trials) - self.in_training()):
@@ -140,13 +140,13 @@ class Driver:
         jobs = self._scheduler.runnable(state.trials, self._window())
         wanted = {job.trial for job in jobs}
         for _, _, seat in self._lanes:
-            # So that the sampler is not shown a trial that waits as one that is under way.
+            # The sampler must not take a waiting trial for a running one.
             if not seat.is_training and self._replicas.trial_of(seat.trial) not in wanted:
                 self._pause(seat.trial)
         self._assign(self._propose(jobs, state.trials))
 
     def _window(self) -> int:
-        """How many trials may be started ahead of their lanes."""
+        """How many trials may be proposed before they have lanes."""
         lanes = max(self._lanes_each * len(self._lanes.pools), self._lanes.count)
         lanes = max(1, lanes // self._rules.seeds)
         started = sum(
@@ -158,7 +158,7 @@ class Driver:
         return max(0, lanes - max(len(self.in_training()), started))
 
     def _propose(self, jobs: Sequence[Job], trials: Sequence[Trial]) -> Sequence[Job]:
-        """Propose the trials that `jobs` would start; the jobs that have a trial."""
+        """Propose the trials that `jobs` start; gives the jobs whose trials exist then."""
         starts = [job.trial for job in jobs if job.trial >= len(trials)]
         if not starts or self._is_exhausted:
             return [job for job in jobs if job.trial < len(trials)]
@@ -170,7 +170,7 @@ class Driver:
                 self._end(number, TrialState.INFEASIBLE)
         total = len(trials) + len(proposals)
         if len(proposals) < len(starts):
-            # The last bracket is cut short here, and its trials are compared among themselves.
+            # The last bracket ends here, and its trials are compared with each other.
             self._is_exhausted = True
             self._scheduler = self._rules.scheduler_for(total)
             return self._scheduler.runnable(self._journal.state.trials, 0)
@@ -200,7 +200,7 @@ class Driver:
                 self._pause(seat.trial)
 
     def _settle(self, wanted: Set[int]) -> None:
-        """Runs that were taken out in training wait as paused ones if no job is theirs now."""
+        """Pause runs that were taken out while they trained and have no job now."""
         for run in self._arrived - wanted:
             self._pause(run)
         self._arrived.clear()
@@ -277,7 +277,7 @@ class Driver:
                 self._fail(error)
 
     def _lose(self, pool: int, reason: str) -> None:
-        """A worker is gone: its runs go on elsewhere, from their checkpoints or their start."""
+        """Give a lost worker's runs to others; they continue from a checkpoint or their start."""
         if pool not in self._lanes.pools:
             return
         sat = [seat.trial for place, _, seat in self._lanes if place == pool]
@@ -295,7 +295,7 @@ class Driver:
         raise error
 
     def _give_back(self, runs: Iterable[int]) -> None:
-        """Runs that have no lane, though they were put into one, wait for another."""
+        """Runs that lost their lanes, or never got them, wait for others."""
         for run in runs:
             self._in_transit.pop(run, None)
             self._leave(run)
@@ -348,7 +348,7 @@ class Driver:
     # -- recording --------------------------------------------------------------------------------
 
     def _pause(self, run: int) -> None:
-        """A run waits; its trial does so unless another of its runs is at work."""
+        """Pause a run's trial, unless another of its runs trains."""
         trial = self._journal.state.trial(self._replicas.trial_of(run))
         if trial.state is TrialState.RUNNING and trial.epochs > 0:
             others = {*self._replicas.runs_of(trial.number)} - {run}
@@ -369,13 +369,13 @@ class Driver:
             self._clear(run)
 
     def _clear(self, run: int) -> None:
-        """A run will never train again."""
+        """Forget a run that will not train again."""
         self._states.forget(run)
         for pool, index in self._leave(run):
             self._executor.send(pool, [Clear(index)])
 
     def _leave(self, run: int) -> list[tuple[int, int]]:
-        """Empty the lanes of a run; where they were, as (pool, lane)."""
+        """Empty the lanes of a run; gives them as (pool, lane)."""
         left = [(pool, index) for pool, index, _ in self._lanes.of(run)]
         for pool, index in left:
             self._lanes.leave(pool, index)
@@ -384,7 +384,7 @@ class Driver:
     # -- keeping ----------------------------------------------------------------------------------
 
     def _checkpoint(self) -> None:
-        """Every `checkpoint_seconds`, read the lanes and write what the disk does not have."""
+        """Every `checkpoint_seconds`, read all lanes and write the states that have changed."""
         self._record_checkpoints(self._states.written())
         if self._snapshots_under_way or time.monotonic() < self._checkpoint_due:
             return
@@ -397,7 +397,7 @@ class Driver:
                 self._snapshots_under_way.add(pool)
 
     def _interrupt(self) -> None:
-        """Take every trial out of its lane and write it, so that nothing is trained twice."""
+        """Take every run out of its lane and write its state, so that nothing trains twice."""
         for pool in self._lanes.pools:
             self._executor.send(pool, [Take(index) for index in self._lanes.occupied(pool)])
         self._executor.close()
@@ -409,7 +409,7 @@ class Driver:
         self._journal.flush()
 
     def _record_checkpoints(self, checkpoints: Sequence[tuple[int, Checkpoint]]) -> None:
-        """Refer to the files that are on disk, then delete those that nothing refers to."""
+        """Note new checkpoint files in the log, then delete those that it no longer refers to."""
         for run, checkpoint in checkpoints:
             if not self._is_over(run):
                 own = replace(checkpoint, replica=self._replicas.replica_of(run))

@@ -1,4 +1,4 @@
-"""Which trial is in which lane of which pool, as the driver knows it."""
+"""The driver's record of which trial is in which lane of which pool."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hpo.study.loop.assign import LaneView, PoolView, Setup
 
 @dataclass
 class Seat:
-    """A lane's trial: the epochs that it has had, and those that it is to have."""
+    """A lane's trial, the epochs it has trained, and the epoch it trains up to."""
 
     trial: int
     epoch: int
@@ -18,7 +18,7 @@ class Seat:
 
     @property
     def is_training(self) -> bool:
-        """Whether it has work, rather than waits for its next job."""
+        """Whether it has work; else it waits for its next job."""
         return self.epoch < self.to_epoch
 
 
@@ -34,22 +34,22 @@ class Occupancy:
         self._lanes: list[list[Seat | None]] = [[] for _ in range(pools)]
 
     def load(self, pool: int, setup: Setup, lanes: int) -> None:
-        """A pool changes to a setup; its lanes are empty."""
+        """Change a pool to a setup; its lanes are then empty."""
         self.setups[pool] = setup
         self._lanes[pool] = [None] * lanes
 
     def unload(self, pool: int) -> None:
-        """A pool has neither a setup nor lanes."""
+        """Take its setup and its lanes from a pool."""
         self.setups[pool] = None
         self._lanes[pool] = []
 
     def lose(self, pool: int) -> None:
-        """A pool is gone for good."""
+        """Remove a pool whose worker is lost."""
         self.unload(pool)
         self.pools.remove(pool)
 
     def sit(self, pool: int, lane: int, seat: Seat) -> None:
-        """A trial is put into a lane."""
+        """Put a trial into a lane."""
         self._lanes[pool][lane] = seat
 
     def seat(self, pool: int, lane: int) -> Seat:
@@ -59,15 +59,15 @@ class Occupancy:
         return seat
 
     def leave(self, pool: int, lane: int) -> None:
-        """A lane is empty from now on."""
+        """Empty a lane."""
         self._lanes[pool][lane] = None
 
     def shrink(self, pool: int, lanes: int) -> None:
-        """A pool has fewer lanes than was thought."""
+        """Drop lanes: the pool has fewer than expected."""
         del self._lanes[pool][lanes:]
 
     def widen(self, pool: int, lanes: int) -> None:
-        """A pool has as many lanes, perhaps more than was thought."""
+        """Add lanes, if the pool has more than expected."""
         self._lanes[pool] += [None] * (lanes - len(self._lanes[pool]))
 
     @property
@@ -80,7 +80,7 @@ class Occupancy:
         return [lane for lane, seat in enumerate(self._lanes[pool]) if seat is not None]
 
     def of(self, trial: int) -> Iterator[tuple[int, int, Seat]]:
-        """Where a trial sits, as (pool, lane, seat); nothing for one that does not."""
+        """The lanes of a trial, as (pool, lane, seat)."""
         return ((p, n, seat) for p, n, seat in self if seat.trial == trial)
 
     def in_training(self) -> set[int]:
@@ -88,7 +88,7 @@ class Occupancy:
         return {seat.trial for _, _, seat in self if seat.is_training}
 
     def views(self) -> list[PoolView]:
-        """The `pools`, in their order, as `assign` looks at them."""
+        """The `pools`, in this order, for `assign`."""
         return [
             PoolView(
                 self.setups[pool],
@@ -101,7 +101,7 @@ class Occupancy:
         ]
 
     def __iter__(self) -> Iterator[tuple[int, int, Seat]]:
-        """Every trial that sits in a lane, as (pool, lane, seat)."""
+        """Every occupied lane, as (pool, lane, seat)."""
         for pool, lanes in enumerate(self._lanes):
             for lane, seat in enumerate(lanes):
                 if seat is not None:

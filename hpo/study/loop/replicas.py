@@ -1,8 +1,8 @@
-"""Replicas: a trial that is trained on several seeds, and judged by the mean of its results.
+"""Replicas: a trial trains on several seeds and is judged by the mean of the results.
 
-What sits in a lane, is paused and has a checkpoint is a *run*: one replica of a trial, numbered
-`trial * seeds + replica`. With one seed, a run is its trial. Samplers and schedulers see trials
-alone; only the driver, by this module, sees both.
+A *run* is one replica of a trial. It is in a lane, pauses and has a checkpoint, and has the number
+`trial * seeds + replica`; with one seed that is the trial's. Samplers and schedulers see trials
+alone. Only the driver sees both, with the help of this module.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SEEDS = 2**32
 
 @dataclass(frozen=True)
 class Replicas:
-    """How the trials of a study are made of runs: `seeds` runs for each."""
+    """The runs of a study's trials: `seeds` for each trial."""
 
     seeds: int
 
@@ -39,7 +39,7 @@ class Replicas:
         return range(trial * self.seeds, (trial + 1) * self.seeds)
 
     def jobs_of_runs(self, jobs: Sequence[Job], state: StudyState) -> list[Job]:
-        """The work of each run in the work of the trials; those that have got there have none."""
+        """The jobs of each trial's runs, without runs that have trained that far or diverged."""
         if self.seeds == 1:
             return list(jobs)
         return [
@@ -51,7 +51,7 @@ class Replicas:
         ]
 
     def known(self, state: StudyState, run: int) -> Sequence[Metrics]:
-        """What a run has reported, epoch by epoch, or those whose weights it has."""
+        """The stored metrics of a run's weights, epoch by epoch."""
         trial, replica = divmod(run, self.seeds)
         if self.seeds == 1:
             return state.line(trial)
@@ -60,7 +60,7 @@ class Replicas:
     def taken_in(
         self, state: StudyState, run: int, epoch: int, metrics: Metrics
     ) -> list[Report | ReplicaReport]:
-        """What a run's next report adds to the log: with the last replica's, the trial's own."""
+        """The events of a run's next report; the last replica's comes with the trial's own."""
         if self.seeds == 1:
             return [Report(epoch, metrics)]
         found: list[Report | ReplicaReport] = [
@@ -77,9 +77,9 @@ class Replicas:
         return found
 
     def has_diverged(self, state: StudyState, trial: int) -> bool:
-        """Whether a trial ends as diverged: a replica has, and the others are as far as it got.
+        """Whether a trial ends as diverged: a replica has diverged, and the others have caught up.
 
-        So the trial has as many epochs as the shortest of its replicas, whichever came first.
+        So a trial has as many epochs as its shortest replica, in whichever order they train.
         """
         if self.seeds == 1:
             return _has_diverged(state.metrics[trial])
@@ -89,17 +89,17 @@ class Replicas:
 
 
 def replica_training(training: Training, replica: int) -> Training:
-    """The training of one replica: the seeds of a spec are `train.seed` and those that follow it.
+    """The training of one replica: its seed is `train.seed` plus its number.
 
-    A seed fixes weights, dropout and the order of the data, and so a replica is what the spec
-    trains with that seed alone. The order is the same for this replica of every trial.
+    A seed decides weights, dropout and the order of the data. So a replica trains as the spec would
+    with that seed alone. A replica of the same number has the same order of data in every trial.
     """
     seed = (training.train.seed + replica) % _SEEDS
     return with_leaves(training, {"train.seed": seed}) if replica else training
 
 
 def mean_of(reports: Sequence[Metrics]) -> dict[str, float]:
-    """The mean of each metric over the replicas; not finite where one is not."""
+    """The mean of each metric over the replicas; NaN if one of them is not finite."""
     if len(reports) == 1:
         return dict(reports[0])
     return {
@@ -110,7 +110,7 @@ def mean_of(reports: Sequence[Metrics]) -> dict[str, float]:
 
 
 def deviation_of(reports: Sequence[Metrics]) -> dict[str, float]:
-    """The standard deviation of each metric among the replicas; not finite where one is not."""
+    """The standard deviation of each metric over the replicas; NaN if one is not finite."""
     return {
         name: pstdev(values) if all(map(math.isfinite, values)) else math.nan
         for name in reports[0]
@@ -119,7 +119,7 @@ def deviation_of(reports: Sequence[Metrics]) -> dict[str, float]:
 
 
 def final_reports(state: StudyState, trial: int, epoch: int) -> list[Metrics]:
-    """What each replica of a trial reported after an epoch; none with one seed."""
+    """The metrics of each replica of a trial after an epoch; empty with one seed."""
     known: Mapping[int, Sequence[Metrics]] = state.replicas.get(trial, {})
     return [known[n][epoch - 1] for n in sorted(known) if 0 < epoch <= len(known[n])]
 

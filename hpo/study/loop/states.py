@@ -15,10 +15,9 @@ _MEMORY_BYTES = 2**30
 
 
 class States:
-    """Where the driver keeps trials between two lanes.
+    """Keeps the states of trials that are not in a lane.
 
-    A checkpoint is a cache: a trial whose state is found nowhere trains again from its start, which
-    gives the same results.
+    A checkpoint is a cache: a trial without one trains again from its start, to the same results.
     """
 
     def __init__(self, writer: CheckpointWriter, memory_bytes: int = _MEMORY_BYTES) -> None:
@@ -51,13 +50,13 @@ class States:
     def copy(self, source: int, trial: int) -> None:
         """Keep the state of `source` as that of `trial` as well, in place of its own."""
         self.forget(trial)
-        # What is being written is of weights that are gone.
+        # Writes under way are of weights that the trial has given up.
         self._pending = [one for one in self._pending if one[0].trial != trial]
         if source in self._held:
             self.hold(replace(self._held[source], trial=trial))
 
     def save(self, states: Iterable[State] = ()) -> None:
-        """Begin to write these states and those held, where the disk has none as new."""
+        """Start to write these states and those held, unless the disk has them already."""
         for state in [*self._held.values(), *states]:
             if state.steps > self._saved_steps.get(state.trial, 0):
                 self._write(state)
@@ -74,11 +73,11 @@ class States:
             if saved is not None:
                 checkpoints.append((state.trial, Checkpoint(state.epoch, *saved)))
             elif self._saved_steps.get(state.trial) == state.steps:
-                del self._saved_steps[state.trial]  # the disk has none, so the memory keeps it
+                del self._saved_steps[state.trial]  # the write failed, so the state stays in memory
         return checkpoints
 
     def sweep(self, referenced: Iterable[str]) -> None:
-        """Delete the checkpoints that the log does not refer to."""
+        """Delete checkpoints that the log does not refer to."""
         self._writer.folder.sweep(referenced)
 
     def _write(self, state: State) -> None:

@@ -1,4 +1,4 @@
-"""When a study has done enough before its trials are used up: decided by its log alone."""
+"""The rules by which a study stops before its last trial, decided by its log alone."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from hpo.trial import Trial, TrialState
 
 
 class StopRules:
-    """The rules of a spec, kept in step with a study by looking at the trials that have ended.
+    """The stop rules of a spec for a study.
 
-    A memory for speed alone: it answers the same for the same log, whatever it saw before.
+    It remembers the ended trials that it has seen, for speed alone: its answer depends only on the
+    log.
     """
 
     def __init__(self, spec: StopSpec, state: StudyState) -> None:
@@ -26,14 +27,14 @@ class StopRules:
         self._ended = self._state.ended
         self._seen: int = 0
         self._without_better: int = 0
-        self._best: list[tuple[float, ...]] = []  # of one objective the best, of several the front
+        self._best: list[tuple[float, ...]] = []  # with several objectives, the Pareto front
         self._has_target: bool = False
 
     def reason(self) -> StopReason | None:
-        """Why the study should stop now; None where it should not."""
+        """Why the study should stop now; None if it should not."""
         state, spec = self._state, self._spec
         if self._ended is not state.ended:
-            self._start_anew()  # a trial that had ended is among the living again
+            self._start_anew()  # a trial that had ended is active again
         for number in state.ended[self._seen :]:
             self._take_in(state.trial(number))
         self._seen = len(state.ended)
@@ -46,7 +47,7 @@ class StopRules:
         return None
 
     def _take_in(self, trial: Trial) -> None:
-        # Pruned trials say little: a rung ends many of them at once, before its best have gone on.
+        # Pruned trials do not count: a rung ends many at once, before its best ones have gone on.
         if trial.state not in (TrialState.COMPLETE, TrialState.DIVERGED):
             return
         is_feasible = trial.state is TrialState.COMPLETE and trial.violation == 0
@@ -61,7 +62,7 @@ class StopRules:
 
 
 def stop_sentence(reason: StopReason, spec: StopSpec) -> str | None:
-    """Why a study stops early, and what to change to go on; None where that goes without saying."""
+    """Why a study stops early, and what to change to continue; None for other reasons."""
     match reason:
         case "target":
             return f"a trial has reached search.stop.target ({spec.target:g}): set another to go on"

@@ -1,7 +1,7 @@
-"""What the space of a trial varied: its program keeps the zeros of those paths, to the last bit.
+"""The paths that a trial's space varied: its program computes them even where they are zero.
 
-The space may be edited between two runs of a study. So each run says in its `Start` what its space
-varied, and a trial goes by the run that proposed it, whatever becomes of the space.
+The space may be edited between two runs of a study. So each run notes in its `Start` which paths
+its space varied, and a trial uses those of the run that proposed it.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _KEY = "varying"
 
 
 def varied_note(space: SearchSpace) -> Mapping[str, Any]:
-    """What a run says of its space among the details of its driver."""
+    """The varied paths, for the details that a run notes of its driver."""
     return {_KEY: sorted(space.varying)}
 
 
 def varied_for(state: StudyState, trial: int, experiment: Experiment) -> frozenset[str]:
     """The paths that the space varied when a trial was proposed.
 
-    Those of the space as it is now where the log does not say, and in a population, whose trials
-    take over hparams and lanes of each other and so need a program that all of them have.
+    If the log does not say, they are those of the present space. The same holds for a population,
+    whose trials copy each other's lanes and so need a common program.
     """
     now = experiment.space.varying
     if experiment.search is not None and isinstance(experiment.search.scheduler, Pbt):

@@ -1,4 +1,4 @@
-"""What each trial is to the engine: its filled-in spec, its program and the plan of that."""
+"""What the engine needs for each trial: its filled-in spec, its program and the program's plan."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ class Work:
     knobs: np.ndarray
     data: DataReference
     changes: Changes = ()
-    costs: Mapping[str, float] = field(default_factory=dict)  # known before it trains
+    costs: Mapping[str, float] = field(default_factory=dict)  # that are known before it trains
 
     @property
     def setup(self) -> Setup:
-        """What a pool has to be loaded with, so that it can train the trial."""
+        """The setup that a pool needs to train the trial."""
         return Setup(self.program.label, self.data)
 
 
 class WorkOfTrials:
     """The work of the trials that have not ended, and the pinned plans of their programs.
 
-    `too_large` holds the programs that fit no device, by their labels, and why.
+    `too_large` gives the reason for each program, by label, that fits no device.
     """
 
     def __init__(
@@ -50,10 +50,10 @@ class WorkOfTrials:
         self._pinned: dict[str, Plan] = {}
 
     def of(self, number: int) -> Work:
-        """The work of a trial, made ready at the first call."""
+        """The work of a trial, prepared at the first call."""
         if number not in self._work:
             lineage = self._journal.state.lineage(number)
-            # The first trial of the line gave the weights, and with them its random stream.
+            # The first trial of the lineage gave the weights and the random stream.
             first, *later = (self._prepare(s.hparams, lineage[0].trial) for s in lineage)
             assert all((w.program, w.data) == (first.program, first.data) for w in later)
             changes = zip((s.after for s in lineage[1:]), (w.knobs for w in later), strict=True)
@@ -61,20 +61,20 @@ class WorkOfTrials:
         return self._work[number]
 
     def forget(self, number: int) -> None:
-        """A trial has ended."""
+        """Drop the work of a trial that has ended or was replaced."""
         self._work.pop(number, None)
 
     def fits(self, number: int) -> bool:
-        """Whether a trial's program fits the devices, as far as is known."""
+        """Whether a trial's program fits the devices, as far as known."""
         return not self.too_large or self.of(number).program.label not in self.too_large
 
     def give_up(self, label: str, reason: str) -> list[int]:
-        """Note that a program fits no device; the trials that end by that."""
+        """Note that a program fits no device; gives the trials that end because of that."""
         self.too_large[label] = reason
         return [number for number, work in self._work.items() if work.program.label == label]
 
     def plans_of(self, label: str) -> Plans:
-        """The plan of a program: the pinned one, or those to choose from."""
+        """The plans of a program: its pinned plan alone, or those to choose from."""
         if label not in self._pinned:
             pins = self._journal.state.pins
             if label not in pins:
@@ -83,16 +83,16 @@ class WorkOfTrials:
         return Plans(self._pinned[label])
 
     def lanes_of(self, setup: Setup) -> int:
-        """How many lanes a pool of that setup has, as far as is known."""
+        """How many lanes a pool of that setup has, as far as known."""
         return self.plans_of(setup.program).usual.lanes
 
     def together(self, number: int) -> int:
-        """How many lanes of a device train at once with a trial's, by the plan of its program."""
+        """How many lanes of a device train at once by a trial's plan; 0 without work."""
         work = self._work.get(number)
         return 0 if work is None else self.plans_of(work.program.label).usual.together
 
     def pin(self, program: Program, plan: Plan) -> None:
-        """Keep a plan for the rest of the study, or until it goes on with more or fewer devices."""
+        """Pin a plan for the rest of the study, or until the number of devices changes."""
         self.plans_of(program.label)  # reads the pin, if there is one
         pinned = self._pinned.get(program.label)
         if pinned is None or (pinned, pinned.devices) != (plan, plan.devices):

@@ -1,7 +1,7 @@
 """Checkpoint files: a cache of trials' weights beside the database, never the truth.
 
 A file is in the safetensors format, complete or absent, and never changes: its name holds part of
-its hash. Whatever is wrong with one, the trial is trained again from the start.
+its hash. If a file is missing or broken, its trial is trained again from the start.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 
 
 class CheckpointFolder:
-    """The checkpoints of one study; `path` is made with the first of them."""
+    """The checkpoints of one study; the folder `path` is created for the first one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -54,18 +54,18 @@ class CheckpointFolder:
 
     @classmethod
     def beside(cls, url: str, study: str) -> CheckpointFolder:
-        """`<database>.checkpoints/<study>`; for a server, in the working directory."""
+        """The folder `<database>.checkpoints/<study>`; for a server, in the working directory."""
         database = parsed_url(url)
         file = database_path(database) or Path.cwd() / (database.database or "hpo")
         return cls(file.with_name(f"{file.name}.checkpoints") / _folder_name(study))
 
     def save(self, trial: int, progress: int, leaves: Mapping[str, np.ndarray]) -> tuple[str, str]:
-        """Writes a trial's arrays: the file's name and SHA-256, once it is safely on disk.
+        """Write a trial's arrays to disk; gives the file's name and its SHA-256.
 
         `progress` is how far the trial is, in epochs or steps; it shows in the name.
 
         Raises:
-            OSError: if it cannot be written, with nothing left behind.
+            OSError: if the file cannot be written; nothing is left behind.
         """
         chunks = _encoded(leaves)
         digest = hashlib.sha256()
@@ -109,12 +109,12 @@ class CheckpointFolder:
         return None
 
     def sweep(self, referenced: Iterable[str]) -> int:
-        """Deletes the files that no event refers to and counts them.
+        """Delete the files that no event refers to; gives their number.
 
-        A file that this process has saved stays until its name has been among `referenced` once:
-        its event may be on the way to the log.
+        A file that this process has saved stays until it was `referenced` once, because its event
+        may not have reached the log yet.
         """
-        # Listed first: a file that the writer begins after this is not looked at.
+        # Listed first, so that a file which the writer begins after this is left alone.
         files = [*self.path.iterdir()] if self.path.is_dir() else []
         kept = set(referenced)
         self._unreferenced -= kept
@@ -125,12 +125,12 @@ class CheckpointFolder:
         return len(unreferenced)
 
     def clear(self) -> None:
-        """Deletes every file, once no trial will train again; the writer must be closed."""
+        """Delete every file, once no trial will train again; the writer must be closed."""
         self._unreferenced.clear()
         self.sweep(())
 
     def set_aside(self, study: str) -> None:
-        """Follows the study to its new name, under which later checkpoints are found."""
+        """Rename the folder as the study is renamed."""
         target = self.path.with_name(_folder_name(study))
         with suppress(FileNotFoundError):
             self.path.rename(target)
@@ -138,7 +138,7 @@ class CheckpointFolder:
 
 
 class CheckpointWriter:
-    """Saves checkpoints on a thread of its own; a full disk costs checkpoints, never the study."""
+    """Saves checkpoints on a thread of its own; a full disk does not stop the study."""
 
     def __init__(self, folder: CheckpointFolder) -> None:
         self.folder = folder
@@ -148,11 +148,11 @@ class CheckpointWriter:
     def submit(
         self, trial: int, progress: int, leaves: Mapping[str, np.ndarray]
     ) -> Future[tuple[str, str] | None]:
-        """Saves in the background; the future gives None, with a logged warning, on failure."""
+        """Save in the background; where that fails, it logs a warning and the future gives None."""
         return self._thread.submit(self._save, trial, progress, leaves)
 
     def close(self) -> None:
-        """Waits for what is still being written."""
+        """Wait for the checkpoints that are still being written."""
         self._thread.shutdown()
 
     def __enter__(self) -> CheckpointWriter:
@@ -193,7 +193,7 @@ def _encoded(leaves: Mapping[str, np.ndarray]) -> list[bytes]:
         chunks.append(content)
         start = end
     text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)  # so that the data begin aligned
+    text += b" " * (-len(text) % 8)  # aligns the data
     return [len(text).to_bytes(8, "little"), text, *chunks]
 
 
@@ -209,13 +209,13 @@ def _decoded(content: bytearray) -> dict[str, np.ndarray]:
 
 
 def _folder_name(study: str) -> str:
-    # A name may hold what a path must not; a name of dots alone would be another folder.
+    # A study's name may hold characters that a path must not; dots alone name another folder.
     name = quote(study, safe=" ()+,=@")
     return name.replace(".", "%2E") if not name.strip(".") else name
 
 
 def _sync_folder(path: Path) -> None:
-    # A rename is on disk only when its folder is.
+    # A rename is safely on disk only once its folder is synced.
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

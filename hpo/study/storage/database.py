@@ -1,4 +1,4 @@
-"""The connection to a study's database, and what can go wrong with it.
+"""The connection to a study's database, and its errors in words.
 
 A SQLite file is written in WAL mode and left in rollback mode, so that the .db file of a study at
 rest is complete and can be read anywhere, from a read-only folder too.
@@ -28,7 +28,7 @@ def database_path(url: sa.URL | str) -> Path | None:
 
 
 def is_same_database(one: sa.URL, other: sa.URL) -> bool:
-    """Whether two URLs lead to one database, whoever logs in and by whichever driver."""
+    """Whether two URLs lead to the same database; user and driver do not matter."""
     return _place(one) == _place(other)
 
 
@@ -36,7 +36,7 @@ def parsed_url(url: str) -> sa.URL:
     """A database URL in its parts.
 
     Raises:
-        StudyError: if it is none, or names no file.
+        StudyError: for text that is not a database URL, or one that names no file.
     """
     try:
         parsed = sa.make_url(url)
@@ -50,7 +50,7 @@ def parsed_url(url: str) -> sa.URL:
 
 
 def shown(url: sa.URL) -> str:
-    """How messages name a database: a file's path, or a server's URL without its password."""
+    """A database as messages name it: a file's path, or a server's URL without its password."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
     return url.render_as_string(hide_password=True)
@@ -78,7 +78,7 @@ def engine_for(url: sa.URL, *, writes: bool) -> sa.Engine:
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
         writing = connection.get_execution_options().get("hpo_writes")
-        # Taking the write lock at once, because a reader that turns writer can only fail.
+        # Takes the write lock at once, because a reader cannot become a writer later.
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine
@@ -86,7 +86,7 @@ def engine_for(url: sa.URL, *, writes: bool) -> sa.Engine:
 
 @contextmanager
 def explained(url: sa.URL) -> Iterator[None]:
-    """Turns what users can put right about a database into a `StudyError`."""
+    """Turn database errors that a user can fix into a `StudyError`."""
     try:
         yield
     except sa.exc.DBAPIError as error:
@@ -97,7 +97,7 @@ def explained(url: sa.URL) -> Iterator[None]:
 
 
 def tidy(path: Path) -> None:
-    """Makes a SQLite file complete in itself; while others use it, they keep its WAL."""
+    """Move the WAL of a SQLite file into the file, unless other processes use it."""
     if not path.is_file():
         return
     with (
@@ -109,7 +109,7 @@ def tidy(path: Path) -> None:
 
 
 def _sqlite_writer(path: Path) -> sqlite3.Connection:
-    # No transactions of the driver's own: the engine's "begin" says which kind it wants.
+    # The driver starts no transactions itself: the engine's "begin" says which kind it wants.
     connection = sqlite3.connect(
         path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
@@ -121,7 +121,7 @@ def _sqlite_writer(path: Path) -> sqlite3.Connection:
                 connection.execute("PRAGMA journal_mode=WAL")
                 break
             except sqlite3.OperationalError as error:
-                # SQLite does not wait by itself when two connections change the mode at once.
+                # SQLite does not wait when two connections change the mode at once.
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
@@ -147,7 +147,7 @@ def _sqlite_reader(path: Path) -> sqlite3.Connection:
         connection.close()
         if Path(f"{path}-wal").exists():
             raise
-        # A copy of a database in use, in a folder where SQLite cannot put its own files.
+        # A copy of a database in use, in a folder where SQLite cannot create files.
         connection = connect("immutable=1")
     except sqlite3.DatabaseError:
         connection.close()

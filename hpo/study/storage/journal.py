@@ -1,4 +1,4 @@
-"""The journal: a driver's pen on the study's log, one transaction a round."""
+"""The journal: a driver writes the study's log with it, one transaction for each round."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hpo.study.log.events import Event, Happening, StudyState
 from hpo.study.storage.lease import Lease
 from hpo.study.storage.tables import Mirror, Storage
 
-# A database that is copied after a kill without its write-ahead log lacks no more than this.
+# How much a copy of the database without its write-ahead log may lack after a kill.
 _SETTLE_SECONDS = 1.0
 
 # Gets the events that have just been stored, and the state that they led to.
@@ -23,16 +23,16 @@ class Journal(Protocol):
     state: StudyState
 
     def record(self, what: Happening, trial: int | None = None) -> None:
-        """Note what happened; it is stored with the next `flush`."""
+        """Apply an event; the next `flush` stores it."""
         ...
 
     def flush(self) -> None:
-        """Store what has been noted, in one transaction."""
+        """Store the new events in one transaction."""
         ...
 
 
 class StudyJournal:
-    """The study's state and log in one: what is recorded is applied at once and stored by `flush`.
+    """The study's state and its log: `record` changes the state, and `flush` stores the events.
 
     `open_mirror` gives Optuna's tables. It is called after the first flush, when the devices are
     at work, because it takes half a second. `listen` gets the events of each flush.
@@ -56,11 +56,11 @@ class StudyJournal:
         self._settle_due = 0.0
 
     def record(self, what: Happening, trial: int | None = None) -> None:
-        """Note what happened; it is stored with the next `flush`."""
+        """Apply an event; the next `flush` stores it."""
         self._events.append(self.state.record(what, trial, int(time.time() * 1000)))
 
     def flush(self) -> None:
-        """Store what has been noted, in one transaction; the lease is renewed meanwhile.
+        """Store the new events in one transaction, which also renews the lease.
 
         Raises:
             StudyError: if the lease is lost, or the database cannot be written.

@@ -1,6 +1,6 @@
-"""The lease of a study: one driver at a time, and one that has lost it notices.
+"""The lease of a study: only one driver holds it, and a driver that has lost it stops.
 
-Every append renews the lease in its own transaction, so that a driver whose study was taken over
+Every append renews the lease in the same transaction, so that a driver whose study was taken over
 cannot write another event.
 """
 
@@ -20,7 +20,9 @@ import sqlalchemy as sa
 from hpo.errors import StudyError
 from hpo.study.storage.tables import LEASES, STUDIES, Storage, renew_lease
 
-EXPIRY_SECONDS = 60.0  # without a heartbeat, a driver on another machine counts as gone
+EXPIRY_SECONDS = (
+    60.0  # a driver on another machine counts as gone after this long without a heartbeat
+)
 RENEW_SECONDS = 5.0
 
 
@@ -37,7 +39,7 @@ class Lease:
         self._renewed = clock()
 
     def renew(self) -> None:
-        """Says that this driver lives, at most once in a few seconds: call it in every round.
+        """Send a heartbeat, at most every few seconds; call it in every round.
 
         Raises:
             StudyError: if another process has taken the study over.
@@ -54,7 +56,7 @@ class Lease:
         self._renewed = now
 
     def release(self) -> None:
-        """Lets the next driver in."""
+        """Give the lease up."""
         mine = (LEASES.c.study_id == self._study_id) & (LEASES.c.token == self.token)
         with self._storage.writing() as connection:
             connection.execute(sa.delete(LEASES).where(mine))
@@ -67,7 +69,7 @@ class Lease:
 
 
 def acquire(storage: Storage, study_id: int, clock: Callable[[], float] = time.time) -> Lease:
-    """Takes the lease of a study; that of a process which no longer runs is taken over at once.
+    """Take the lease of a study, at once if the process that held it no longer runs.
 
     A process on another machine counts as gone `EXPIRY_SECONDS` after its last heartbeat.
 
@@ -89,7 +91,7 @@ def acquire(storage: Storage, study_id: int, clock: Callable[[], float] = time.t
         holder = connection.execute(sa.select(LEASES).where(by_study)).first()
         if holder is not None and _is_alive(holder, now_ms):
             raise _refusal(connection, holder)
-        # Where transactions may interleave, the key and the token let one of two takers win.
+        # Where transactions may interleave, the key and the token let one of two processes win.
         try:
             if holder is None:
                 connection.execute(sa.insert(LEASES).values(study_id=study_id, **mine))
@@ -107,7 +109,7 @@ def acquire(storage: Storage, study_id: int, clock: Callable[[], float] = time.t
 def driver_of(
     storage: Storage, study_id: int, clock: Callable[[], float] = time.time
 ) -> str | None:
-    """The process that drives a study at present, such as `process 41 on host`; None without."""
+    """The process that drives a study now, such as `process 41 on host`; None if none does."""
     with storage.reading() as connection:
         holder = connection.execute(sa.select(LEASES).where(LEASES.c.study_id == study_id)).first()
     if holder is None or not _is_alive(holder, int(clock() * 1000)):
@@ -116,17 +118,17 @@ def driver_of(
 
 
 def process_start(pid: int) -> str | None:
-    """When a process of this machine began, in the kernel's own terms.
+    """When a process of this machine started, by the kernel's clock.
 
-    A number that was given to a new process shows by another start. None where no such process
-    runs; empty where the machine does not say (no /proc).
+    A process that got the number of an earlier one has another start. None if no process has the
+    number; empty if the machine does not tell (no /proc).
     """
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return None
     except PermissionError:
-        pass  # it runs, as another user
+        pass  # it runs as another user
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         stat = Path(f"/proc/{pid}/stat").read_text()
@@ -134,7 +136,7 @@ def process_start(pid: int) -> str | None:
         return ""
     # Fields 3 and 22 of proc(5), counted after the name, which may hold spaces and brackets.
     fields = stat.rpartition(")")[2].split()
-    # A zombie has ended; in a container nobody may ever collect it.
+    # A zombie has ended, though in a container it may never be collected.
     return None if fields[0] == "Z" else f"{boot}/{fields[19]}"
 
 

@@ -1,7 +1,7 @@
-"""How a trial's hyperparameters look to Optuna, and their rows in its tables.
+"""A trial's hyperparameters as Optuna's parameters, and their rows in its tables.
 
-Its categories are plain values, so lists and mappings among choices appear as JSON. Optuna is
-imported where it is needed: that takes 0.3 s.
+Optuna's categories are plain values, so lists and mappings among choices become JSON. Optuna is
+imported where it is needed, because that takes 0.3 s.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hpo.trial import HParam, Trial
 
 
 class Parameter(NamedTuple):
-    """A dimension as Optuna stores it: `stored` is a value's number in the table."""
+    """A dimension as Optuna stores it; `stored` gives the number that stands for a value."""
 
     distribution: Any
     json: str
@@ -36,10 +36,10 @@ class Parameter(NamedTuple):
 
 
 def parameters(space: SearchSpace, trials: Iterable[Trial]) -> dict[str, Parameter]:
-    """Each dimension of a space, and of the trials' earlier ones, as a parameter of Optuna.
+    """Optuna's parameters for the dimensions of a space and of the trials' earlier spaces.
 
-    Its choices and range are wide enough for every value that a trial has, because in a study of
-    Optuna's a parameter has the same choices in all trials. Derived values are no parameters.
+    Choices and ranges include every value that a trial has, because Optuna wants the same choices
+    in all trials of a study. Derived values are not parameters.
     """
     values: dict[str, list[HParam]] = {}
     for trial in trials:
@@ -59,7 +59,7 @@ def parameters(space: SearchSpace, trials: Iterable[Trial]) -> dict[str, Paramet
 
 
 def _covering(distribution: Distribution | None, values: Sequence[HParam]) -> Distribution:
-    """A distribution widened to values that it does not have; one of its own for values alone."""
+    """A distribution widened so that it includes these values; made from them if there is none."""
     others = values if distribution is None else [
         value for value in values if not can_give(distribution, value)
     ]  # fmt: skip
@@ -89,7 +89,7 @@ def insert_parameters(
     known: Mapping[str, Parameter],
     trials: Iterable[tuple[int, Trial]],
 ) -> None:
-    """Writes the parameters of trials, each with its id in Optuna's tables."""
+    """Write the parameters of trials, each given with its id in Optuna's tables."""
     rows = [
         {
             "trial_id": trial_id,
@@ -112,7 +112,7 @@ def rewrite_parameters(
     known: Mapping[str, Parameter],
     trials: Iterable[tuple[int, Trial]],
 ) -> None:
-    """Brings the parameters of trials that are there level with a space that has changed.
+    """Rewrite the stored parameters of trials where the space has changed.
 
     Optuna refuses a study in which a parameter has other choices in one trial than in another.
     `ours` selects the ids of the study's trials.
@@ -124,7 +124,7 @@ def rewrite_parameters(
         for name, text in connection.execute(columns.where(is_ours))
     )
     if stale:
-        # All of them, so that a trial's parameters stay in the order of its hparams.
+        # All are rewritten, so that a trial's parameters stay in the order of its hparams.
         connection.execute(sa.delete(table).where(is_ours))
         insert_parameters(connection, table, known, trials)
 
@@ -134,7 +134,7 @@ def _parameter(distribution: Distribution) -> Parameter:
 
     converted: optuna.BaseDistribution
     match distribution:
-        # The last step that fits, because Optuna warns of a `high` that no step reaches.
+        # Rounded to the last step, because Optuna warns of a `high` that no step reaches.
         case Float(low=low, log=log, step=step):
             high = distribution.high if step is None else distribution.at(1 - 1e-12)
             converted = optuna.FloatDistribution(low, high, log=log, step=step)

@@ -1,11 +1,10 @@
 """Optuna's own tables, written in bulk, so that Optuna's API and dashboard read every study.
 
-They follow the log in its own transactions and are brought up to date from it whenever a driver
-begins. In them a paused trial is RUNNING, or PRUNED once the study has done all its work, a
-diverged one FAIL, as Optuna itself records an objective that is NaN, and an infeasible one PRUNED;
-the user attribute `hpo:state` names all three. Constraints stand where Optuna keeps its own. Of a
-trial that went on from another's weights they show the hparams that it has now; the attribute
-`hpo:lineage` has those before.
+They are written in the transactions of the log, and a driver that starts brings them up to date. A
+paused trial is RUNNING in them, or PRUNED once the study has done all its work. A diverged trial is
+FAIL, as Optuna itself records an objective that is NaN, and an infeasible one PRUNED. The user
+attribute `hpo:state` tells these apart. Constraints are stored where Optuna stores its own. A trial
+that went on from another's weights has its present hparams; `hpo:lineage` has the earlier ones.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from hpo.study.storage.optuna_trials import (
 )
 from hpo.study.storage.tables import Mirror, Storage, StudyRecord, mark_mirrored
 
-# The tables that this module knows how to write; of any other it asks Optuna itself.
+# The schema that this module writes itself; any other is left to Optuna.
 SCHEMA_VERSION = 12
 ALEMBIC_HEAD = "v3.2.0.a"
 
@@ -48,13 +47,13 @@ _ALEMBIC = sa.table("alembic_version", sa.column("version_num", sa.String))
 def open_mirror(
     storage: Storage, study: StudyRecord, space: SearchSpace, state: StudyState
 ) -> Mirror | None:
-    """Optuna's tables for a study, made where missing and level with its log.
+    """Optuna's tables for a study, created where missing and up to date with its log.
 
-    `state` is what the stored log adds up to, and whoever appends to the log updates it first.
-    Importing Optuna and its models takes about 0.5 s: call this while the devices are busy. None,
-    with a logged reason, where the installed Optuna cannot write the tables that are there.
+    `state` is that of the stored log; the journal updates it before it appends to the log.
+    Importing Optuna and its models takes about 0.5 s, so call this while the devices are busy.
+    Where the installed Optuna cannot write the existing tables, it logs why and gives None.
     """
-    tables = OptunaTables(study, space, state)  # imports, before other writers are locked out
+    tables = OptunaTables(study, space, state)  # imports Optuna before other writers are locked out
     with storage.writing() as connection:
         if _is_known(connection):
             tables.catch_up(connection)
@@ -70,7 +69,7 @@ def open_mirror(
 
 @dataclass(slots=True)
 class _Row:
-    """What Optuna's tables hold of a trial."""
+    """What Optuna's tables hold for a trial."""
 
     trial_id: int
     state: str
@@ -128,7 +127,7 @@ class OptunaTables:
         self._optuna_id = 0
 
     def catch_up(self, connection: sa.Connection) -> None:
-        """Writes all that the log has and the tables lack, whatever they hold."""
+        """Write everything that the log has and the tables lack."""
         self._optuna_id = self._find_or_create(connection)
         self._rows = self._read_rows(connection)
         trials = self._state.trials
@@ -141,11 +140,11 @@ class OptunaTables:
         mark_mirrored(connection, self._study.id, self._state.seq)
 
     def write(self, connection: sa.Connection, events: Sequence[Event]) -> None:
-        """Takes in new events, in the transaction that stores them."""
+        """Write the trials of new events, in the transaction that stores the events."""
         self._write_trials(connection, touched_by(events, self._state))
 
     def committed(self) -> None:
-        """Nothing is left to do after the transaction."""
+        """Do nothing: all was written in the transaction."""
 
     def _find_or_create(self, connection: sa.Connection) -> int:
         models, name = self._models, self._study.name
@@ -190,7 +189,7 @@ class OptunaTables:
         return dict(by_id.values())
 
     def _write_trials(self, connection: sa.Connection, numbers: Iterable[int]) -> None:
-        """Brings the rows of these trials level with the state."""
+        """Bring the rows of these trials up to date with the state."""
         is_final = self._state.stop is not None and self._state.stop.is_final
         standings = [
             standing_of(self._state, number, is_final=is_final) for number in sorted(numbers)
@@ -274,7 +273,7 @@ class OptunaTables:
         insert_parameters(connection, models.TrialParamModel.__table__, self._parameters, told)
 
     def _follow_exploits(self, connection: sa.Connection, standings: Sequence[Standing]) -> None:
-        """Shows the hparams that trials have now which went on from the weights of others."""
+        """Write the present hparams of trials that went on from the weights of others."""
         hparams = self._models.TrialParamModel.__table__
         attributes = self._models.TrialUserAttributeModel.__table__
         changed = [
@@ -292,9 +291,9 @@ class OptunaTables:
 
 
 class OptunaStorage:
-    """Finished trials through Optuna's own storage: slow, but right for any schema it knows.
+    """Writes finished trials through Optuna's own storage: slow, but right for any schema.
 
-    Its trials are numbered as they finish; the user attribute `hpo:number` has the study's number.
+    Optuna numbers trials as they finish; the user attribute `hpo:number` has the study's number.
     """
 
     def __init__(
@@ -323,12 +322,12 @@ class OptunaStorage:
         self._missing = {n for n in self._state.ended_ms if n not in known}
 
     def write(self, connection: sa.Connection, events: Sequence[Event]) -> None:
-        """Takes in new events, to be written when the transaction is over."""
+        """Note the trials of new events, to be written after the transaction."""
         touched = touched_by(events, self._state)
         self._missing |= {number for number in touched if number in self._state.ended_ms}
 
     def committed(self) -> None:
-        """Writes the trials that have finished."""
+        """Write the trials that have finished."""
         import optuna
 
         metric = self._state.goal.first.metric
@@ -383,7 +382,7 @@ def _is_known(connection: sa.Connection) -> bool:
 
 
 def _create_tables(connection: sa.Connection) -> None:
-    """Optuna's tables, stamped as its own migration tool would; that takes half a second longer."""
+    """Create Optuna's tables and stamp their version; Optuna's own tool takes 0.5 s longer."""
     from optuna import __version__
     from optuna.storages._rdb import models
 

@@ -1,7 +1,6 @@
-"""How a trial and its hyperparameters look to Optuna.
+"""A trial as Optuna's tables show it: its state, values, constraints and attributes.
 
-Its categories are plain values, so lists and mappings among choices appear as JSON. Optuna is
-imported where it is needed: that takes 0.3 s.
+Optuna is imported where it is needed, because that takes 0.3 s.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from hpo.trial import Trial, TrialState
 
 
 class Standing(NamedTuple):
-    """A trial as Optuna's tables show it; `constraints` are kept where they are 0 or less."""
+    """A trial as Optuna's tables show it; a constraint is kept if it is 0 or less."""
 
     trial: Trial
     state: str
@@ -32,7 +31,7 @@ class Standing(NamedTuple):
 
 
 def standing_of(state: StudyState, number: int, *, is_final: bool) -> Standing:
-    """How a trial stands; with `is_final`, paused trials show as pruned."""
+    """A trial for Optuna's tables; with `is_final`, paused trials become pruned."""
     trial, label, goal = state.trial(number), None, state.goal
     metrics = state.results(number)
     match trial.state:
@@ -56,7 +55,7 @@ def standing_of(state: StudyState, number: int, *, is_final: bool) -> Standing:
         shown,
         label,
         values,
-        # Finite alone, because the dashboard's JSON knows nothing else.
+        # Only finite ones, because the dashboard's JSON has no others.
         {k: v for k, v in metrics.items() if math.isfinite(v)} if ended is not None else {},
         {
             str(constraint): constraint.excess(metrics[constraint.metric])
@@ -70,7 +69,7 @@ def standing_of(state: StudyState, number: int, *, is_final: bool) -> Standing:
 
 
 def touched_by(events: Sequence[Event], state: StudyState) -> set[int]:
-    """The numbers of the trials that show differently after events that `state` has taken in."""
+    """The numbers of the trials that these events change in Optuna's tables."""
     touched = {event.trial for event in events if event.trial is not None}
     if any(isinstance(event.what, Start | Stop) for event in events):
         touched |= {trial.number for trial in state.trials if trial.state is TrialState.PAUSED}
@@ -85,12 +84,12 @@ def directions_of(goal: Goal) -> list[Any]:
 
 
 def optuna_state(name: str) -> Any:
-    """Optuna's own value for the name of a state."""
+    """Optuna's value for the name of a state."""
     from optuna.trial import TrialState as OptunaState
 
     return OptunaState[name]
 
 
 def _utc(time_ms: int) -> datetime:
-    # Naive, as Optuna's columns hold it.
+    # Without a time zone, as in Optuna's columns.
     return datetime.fromtimestamp(time_ms / 1000, UTC).replace(tzinfo=None)

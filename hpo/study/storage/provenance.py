@@ -1,4 +1,4 @@
-"""Where a study's results come from, and whether a resume still means the same study."""
+"""What a study's results depend on, and whether a resume still continues the same study."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hpo.space import same_value
 
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "optuna", "numpy")
 
-# What may change between the runs of one study, because no trial's result depends on it.
+# Leaves that may change between the runs of a study: no trial's result depends on them.
 HARMLESS = frozenset(
     {
         "data.device_budget",
@@ -53,7 +53,7 @@ class Provenance:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Provenance:
-        """The provenance that `to_document` wrote."""
+        """The provenance from the plain values of `to_document`."""
         return cls(document["versions"], document["device"], document["data_fingerprint"])
 
 
@@ -64,17 +64,17 @@ def library_versions() -> dict[str, str]:
 
 
 def differences(old: Provenance, new: Provenance) -> list[str]:
-    """What has changed since the study began, as sentences; empty when nothing has."""
+    """What has changed since the study began, a sentence for each change."""
     sentences = []
     for name in {**old.versions, **new.versions}:
         before, after = old.versions.get(name, "absent"), new.versions.get(name, "absent")
         if before != after:
-            sentences.append(f"The study began with {name} {before} and goes on with {after}.")
+            sentences.append(f"The study began with {name} {before} and continues with {after}.")
     if old.device != new.device:
-        sentences.append(f"The study began on {old.device} and goes on on {new.device}.")
+        sentences.append(f"The study began on {old.device} and continues on {new.device}.")
     if old.data_fingerprint != new.data_fingerprint:
         sentences.append(
-            "The data are not those the study began with: its earlier results do not compare."
+            "The data have changed since the study began: earlier results are not comparable."
         )
     return sentences
 
@@ -82,9 +82,9 @@ def differences(old: Provenance, new: Provenance) -> list[str]:
 def spec_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """What differs between two spec documents: (harmless, refused) lines, `path: old -> new`.
 
-    Harmless is what no trial's result depends on; fewer trials than have been started is too: those
-    are finished and no more are started. So is the space: a trial keeps its hparams, and the rest
-    of its spec may not change. The name is not compared, for a study may be renamed.
+    A change is harmless if no trial's result depends on it. That includes the number of trials: if
+    more have been started, they are finished and no others start. It includes the space, because a
+    trial keeps its hparams. The name is not compared, because a study may be renamed.
     """
     before, after = _leaves(old), _leaves(new)
     harmless: list[str] = []
@@ -98,13 +98,13 @@ def spec_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[s
         (harmless if is_harmless else refused).append(line)
     old_space, new_space = list(old.get("space") or ()), list(new.get("space") or ())
     if old_space != new_space and sorted(old_space) == sorted(new_space):
-        # Draws are dealt out in this order.
+        # The sampler draws in this order.
         harmless.append(f"space: order {', '.join(old_space)} -> {', '.join(new_space)}")
     return harmless, refused
 
 
 def refusal(study: str, refused: list[str]) -> StudyError:
-    """The error for a resume with a spec that would change the study's meaning."""
+    """The error for resuming a study with a spec that would make its results incomparable."""
     return StudyError(
         f"study '{study}' began with another spec ({'; '.join(refused)}): put it back, give the"
         " study another name, or start over with --new."

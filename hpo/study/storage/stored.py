@@ -10,16 +10,16 @@ from hpo.spec.experiment import Experiment
 from hpo.spec.load import experiment_from_document
 from hpo.study.storage.tables import StudyRecord
 
-# What a spec that named none was searched by, and what one of a name had, before studies kept that.
+# Defaults of earlier versions, whose studies did not store them.
 _FIRST_DEFAULTS = {"sampler": {"name": "tpe"}, "scheduler": {"name": "hyperband"}}
 _FIRST_OPTIONS = {"median": {"min_epochs": 1}}
 
 
 def to_store(experiment: Experiment) -> dict[str, Any]:
-    """The document that a study keeps: with its sampler and scheduler, whatever defaults become.
+    """The document that a study stores: the spec, with its sampler and scheduler written out.
 
-    What the spec says stays as it is written. A scheduler is kept with all its options, but not a
-    sampler, which under `bohb` may not have them all.
+    So later defaults do not change the study. The scheduler is stored with all options. The sampler
+    is not, because under `bohb` it may not have them all.
     """
     search = experiment.search
     if search is None:
@@ -30,7 +30,7 @@ def to_store(experiment: Experiment) -> dict[str, Any]:
 
 
 def as_meant(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored document with the sampler and scheduler that it stood for when it was stored."""
+    """A stored document with the sampler and scheduler that were its defaults at the time."""
     search = document.get("search")
     if not isinstance(search, Mapping):
         return dict(document)
@@ -40,7 +40,7 @@ def as_meant(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pinned(document: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """A document whose search has what it left to these defaults of its parts."""
+    """A document with these defaults written into the parts of its search."""
     search = document["search"]
     parts = {part: {**value, **search.get(part, {})} for part, value in defaults.items()}
     return {**document, "search": {**search, **parts}}
@@ -49,11 +49,11 @@ def _pinned(document: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[st
 def stored_experiment(record: StudyRecord, where: str, overrides: Sequence[str] = ()) -> Experiment:
     """The experiment of a study in the storage `where`, with `path=value` overrides applied.
 
-    Its relative paths start where its spec lay, or in the working folder if that is gone. It goes
-    by the study's name, which is another than its spec's for one that was set aside.
+    Relative paths start in the folder of the spec, or in the working folder if that is gone. The
+    experiment has the study's name, which differs from the spec's if the study was set aside.
 
     Raises:
-        SpecError: with every mistake, a line each, if a later version of hpo stored it.
+        SpecError: if a later version of hpo stored a spec that this one cannot read.
     """
     folder = Path(record.provenance.get("folder", ""))
     folder = folder if folder.is_dir() else Path.cwd()

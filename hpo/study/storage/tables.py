@@ -1,7 +1,7 @@
 """The study's tables, in SQLite files and on PostgreSQL servers, by SQLAlchemy Core.
 
-`Storage.create` is for the driver of a study, `Storage.read` for everybody else. Both turn what a
-database can do to a user into a one-line `StudyError`.
+`Storage.create` is for the driver of a study, `Storage.read` for all others. Both turn database
+errors that a user can fix into a one-line `StudyError`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ STUDIES = sa.Table(
     sa.Column("provenance", sa.Text, nullable=False),
     sa.Column("data_fingerprint", sa.String(128), nullable=False),
     sa.Column("hpo_version", sa.String(64), nullable=False),
-    # The last event that Optuna's tables show: they lag where a driver died before they began.
+    # The last event in Optuna's tables, which lag if a driver was killed before it wrote them.
     sa.Column("mirrored_seq", sa.Integer, nullable=False),
 )
 EVENTS = sa.Table(
@@ -67,12 +67,12 @@ LEASES = sa.Table(
     sa.Column("since_ms", sa.BigInteger, nullable=False),
     sa.Column("heartbeat_ms", sa.BigInteger, nullable=False),
 )
-# Optuna's table of studies, so far as a rename needs it: importing its models takes 0.3 s.
+# Optuna's table of studies, as far as a rename needs it: importing Optuna's models takes 0.3 s.
 _OPTUNA_STUDIES = sa.table("studies", sa.column("study_name", sa.String))
 
 
 class NothingStoredError(StudyError):
-    """There is no study at all where one was looked for; `fact` is what is so, without a cure."""
+    """There is no study in the storage; `fact` is the message without its cure."""
 
     def __init__(self, fact: str, cure: str) -> None:
         super().__init__(f"{fact}: {cure}.")
@@ -83,15 +83,15 @@ class Mirror(Protocol):
     """A copy of the log in another form, such as Optuna's tables."""
 
     def write(self, connection: sa.Connection, events: Sequence[Event]) -> None:
-        """Takes in new events, in the transaction that stores them."""
+        """Write new events, in the transaction that stores them."""
 
     def committed(self) -> None:
-        """That transaction is over: does what could not be done within it."""
+        """Do what remains to be done after that transaction."""
 
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """What is stored of a study beside its log; `document` is its spec as plain values."""
+    """A study as stored, without its log; `document` is its spec as plain values."""
 
     id: int
     name: str
@@ -106,7 +106,7 @@ class StudyRecord:
 
 
 class Storage:
-    """An open database of studies; close it, so that the .db file alone holds everything."""
+    """An open database of studies. Once it is closed, the .db file alone holds everything."""
 
     def __init__(self, url: sa.URL, engine: sa.Engine, *, writes: bool) -> None:
         self.url = url
@@ -118,7 +118,7 @@ class Storage:
 
     @classmethod
     def create(cls, url: str) -> Storage:
-        """The database at `url`, made where it is missing, to be written.
+        """Open the database at `url` for writing; create it if it is missing.
 
         Raises:
             StudyError: if it cannot be opened or written, or belongs to a later version of hpo.
@@ -127,14 +127,14 @@ class Storage:
 
     @classmethod
     def read(cls, url: str) -> Storage:
-        """The existing database at `url`, to be read; a read-only copy of a .db file will do.
+        """Open the existing database at `url` for reading, which may be a read-only file.
 
         Raises:
-            StudyError: if it is missing, is no database or belongs to a later version of hpo.
+            StudyError: if it is missing, is not a database or belongs to a later version of hpo.
         """
         parsed = parsed_url(url)
         path = database_path(parsed)
-        # Not `path.exists()`, which fails where a folder above may not be entered.
+        # Not `path.exists()`, which raises where a parent folder may not be entered.
         if path is not None and not os.path.exists(path):  # noqa: PTH110
             raise NothingStoredError(
                 f"no study database at {shown(parsed)}",
@@ -153,7 +153,7 @@ class Storage:
         return storage
 
     def close(self) -> None:
-        """Closes the connections; a SQLite database is then one complete file again."""
+        """Close the connections; a SQLite database is then one complete file again."""
         self._engine.dispose()
         if self._writes and self._path is not None:
             tidy(self._path)
@@ -183,16 +183,16 @@ class Storage:
         return tuple(_record(row) for row in rows)
 
     def find(self, name: str) -> StudyRecord | None:
-        """The study of that name, or None."""
+        """The study with this name, or None."""
         with self.reading() as connection:
             row = connection.execute(sa.select(STUDIES).where(STUDIES.c.name == name)).first()
         return None if row is None else _record(row)
 
     def study(self, name: str) -> StudyRecord:
-        """The study of that name.
+        """The study with this name.
 
         Raises:
-            StudyError: if there is none; the message lists those that there are.
+            StudyError: if there is none; the message lists the existing ones.
         """
         found = self.find(name)
         if found is not None:
@@ -216,10 +216,10 @@ class Storage:
         provenance: Mapping[str, Any],
         data_fingerprint: str,
     ) -> StudyRecord:
-        """Stores a new study.
+        """Store a new study.
 
         Raises:
-            StudyError: if the name is taken, be it by a study of Optuna's own.
+            StudyError: if the name is taken, also by a study of Optuna's.
         """
         values = {
             "name": name,
@@ -242,13 +242,13 @@ class Storage:
         return _record(row)
 
     def update_document(self, study_id: int, document: Mapping[str, Any]) -> None:
-        """Replaces the spec of a study, after a harmless change."""
+        """Replace the spec of a study, after a harmless change."""
         values = {"document": json.dumps(document), "document_hash": document_hash(document)}
         with self.writing() as connection:
             connection.execute(sa.update(STUDIES).where(STUDIES.c.id == study_id).values(values))
 
     def set_aside(self, study_id: int) -> str:
-        """Renames a study, in Optuna's table too, to the first free of name-1, name-2, ..."""
+        """Rename a study to the first free name of name-1, name-2, ..., in Optuna's table too."""
         with self.writing() as connection:
             by_id = STUDIES.c.id == study_id
             old = connection.execute(sa.select(STUDIES.c.name).where(by_id)).scalar_one()
@@ -271,9 +271,9 @@ class Storage:
     def append(
         self, study_id: int, events: Sequence[Event], token: str, mirror: Mirror | None = None
     ) -> None:
-        """Stores events, and their copy in the mirror, all or none; renews the lease.
+        """Store events and their copy in the mirror in one transaction, and renew the lease.
 
-        After an error the log stays as it was: the driver has to stop, and a resume carries on.
+        After an error the log stays as it was: the driver has to stop, and a resume continues.
 
         Raises:
             StudyError: if the lease behind `token` is lost, or the database cannot be written.
@@ -293,7 +293,7 @@ class Storage:
             mirror.committed()
 
     def settle(self) -> None:
-        """Moves what a SQLite write-ahead log holds into the database file."""
+        """Move SQLite's write-ahead log into the database file."""
         if self._path is not None:
             with explained(self.url), self._engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
@@ -322,12 +322,12 @@ def read_events(connection: sa.Connection, study_id: int, since: int = 0) -> lis
     columns = [EVENTS.c[name] for name in EventRow._fields]
     query = sa.select(*columns).where(EVENTS.c.study_id == study_id, EVENTS.c.seq > since)
     rows = connection.execute(query.order_by(EVENTS.c.seq)).all()
-    # SQLAlchemy's rows have the fields of an `EventRow`; a copy of each would only take time.
+    # SQLAlchemy's rows have the fields of an `EventRow`, so they need no copy.
     return from_rows(cast("list[EventRow]", rows))
 
 
 def mark_mirrored(connection: sa.Connection, study_id: int, seq: int) -> None:
-    """Notes that Optuna's tables show the log up to event `seq`."""
+    """Note that Optuna's tables are up to date with the log up to event `seq`."""
     by_id = STUDIES.c.id == study_id
     connection.execute(sa.update(STUDIES).where(by_id).values(mirrored_seq=seq))
 

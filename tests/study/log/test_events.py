@@ -83,7 +83,7 @@ def logs(draw):
 
 
 @given(logs())
-def test_an_event_comes_back_from_its_row_as_it_was(log):
+def test_an_event_is_read_back_from_its_row_unchanged(log):
     assert repr(from_rows([to_row(event) for event in log])) == repr(log)
 
 
@@ -180,7 +180,7 @@ def test_an_event_of_a_later_version_asks_for_an_update():
         from_rows([EventRow(1, 0, "mutate", None, "{}", 0)])
 
 
-def test_what_folding_costs_grows_no_faster_than_the_log():
+def test_the_time_of_folding_grows_no_faster_than_the_log():
     def cost(trials):
         state = StudyState(ACCURACY)
         log = []

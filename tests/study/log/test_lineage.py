@@ -42,7 +42,7 @@ def study():
     )
 
 
-def test_a_line_of_weights_goes_back_to_the_trial_that_they_began_with(study):
+def test_a_lineage_goes_back_to_the_trial_that_started_the_weights(study):
     _, state = study
     first = Segment(0, 0, {"x": 1.0, "w": [8]})
     second = Segment(1, 2, {"x": 1.2, "w": [8]})
@@ -63,12 +63,12 @@ def test_a_trial_has_its_own_losses_and_its_latest_hparams(study):
     assert state.trial(0).exploited == 0
 
 
-def test_an_epoch_trained_again_is_compared_with_that_of_the_weights(study):
+def test_a_retrained_epoch_is_compared_with_the_epoch_of_its_weights(study):
     _, state = study
     assert state.line(2) == [{"loss": loss} for loss in (0.9, 0.5, 0.3, 0.2, 0.1)]
 
 
-def test_the_checkpoint_of_weights_that_are_gone_gives_way_to_the_others(study):
+def test_an_exploit_replaces_the_checkpoint_by_the_sources(study):
     _, state = study
     assert {number: c.file for (number, _), c in state.checkpoints.items()} == {
         0: "0-2",
@@ -77,14 +77,14 @@ def test_the_checkpoint_of_weights_that_are_gone_gives_way_to_the_others(study):
     }
 
 
-def test_exploits_come_back_from_their_rows(study):
+def test_exploits_are_read_back_from_their_rows(study):
     log, state = study
     again = from_rows([to_row(event) for event in log])
     assert again == log
     assert repr(fold(again, LOSS)) == repr(state)
 
 
-def test_a_diverged_trial_lives_again_with_nothing_for_the_epochs_that_it_lost():
+def test_a_diverged_trial_is_active_again_with_nan_for_its_missing_epochs():
     _, state = log_of(
         (0, Propose({"x": 1.0}, 0)),
         (1, Propose({"x": 9.0}, 0)),
@@ -102,14 +102,14 @@ def test_a_diverged_trial_lives_again_with_nothing_for_the_epochs_that_it_lost()
     assert 1 not in state.ended_ms
 
 
-def test_nobody_goes_on_from_where_the_other_has_not_been():
+def test_a_trial_cannot_copy_an_epoch_that_its_source_has_not_trained():
     _, state = log_of((0, Propose({}, 0)), (1, Propose({}, 0)), *reports(0, 0.9))
     for trial, exploit in [(1, Exploit(0, 2, {})), (1, Exploit(5, 1, {})), (7, Exploit(0, 1, {}))]:
         with pytest.raises(ValueError, match="cannot go on from"):
             state.record(exploit, trial, 0)
 
 
-def test_a_trial_costs_what_the_shape_costs_that_it_goes_on_with():
+def test_an_exploiting_trial_takes_over_the_costs_of_the_sources_shape():
     _, state = log_of(
         (0, Propose({"w": [8]}, 0)),
         (0, Cost({"parameters": 10, "flops": 20})),

@@ -26,7 +26,7 @@ def test_trials_in_full_are_ranked_by_result_and_before_all_others():
     assert winner(trials, 2) == leading_trial(trials) == trials[4]
 
 
-def test_where_none_keeps_the_constraints_the_one_that_breaks_them_least_leads():
+def test_if_no_trial_keeps_the_constraints_the_smallest_violation_leads():
     # Of a trial that was stopped early it is not known, so that it counts as keeping them.
     trials = [
         Trial(0, {}, TrialState.COMPLETE, (-0.5, -0.9), violation=821.0),
@@ -40,7 +40,7 @@ def test_where_none_keeps_the_constraints_the_one_that_breaks_them_least_leads()
     assert winner(trials, 2) is None
 
 
-def test_of_several_objectives_the_next_decides_between_equals():
+def test_with_several_objectives_the_next_one_breaks_a_tie():
     trials = [
         Trial(n, {}, TrialState.COMPLETE, (-0.9,), values)
         for n, values in enumerate([(-0.9, 70.0), (-0.9, 50.0), (-0.9, 50.0)])
@@ -48,7 +48,7 @@ def test_of_several_objectives_the_next_decides_between_equals():
     assert numbers(ranking(trials)) == [1, 2, 0]
 
 
-def test_without_a_result_none_leads():
+def test_without_results_no_trial_leads():
     assert leading_trial([Trial(0, {}), Trial(1, {}, TrialState.DIVERGED)]) is None
 
 

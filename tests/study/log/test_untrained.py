@@ -23,7 +23,7 @@ def study(*costs, ends=None):
     return state
 
 
-def test_the_nearest_is_the_one_that_breaks_the_constraints_least_in_all():
+def test_the_nearest_trial_has_the_smallest_total_violation():
     # By 4 and 0 times the bounds, by 1 and 1, by 0 and 9.
     assert untrained(study((500.0, 5.0), (200.0, 20.0), (50.0, 100.0))) == Untrained(
         3,
@@ -39,7 +39,7 @@ def test_the_nearest_is_the_one_that_breaks_the_constraints_least_in_all():
 
 
 @pytest.mark.parametrize("end", [None, TrialState.DIVERGED])
-def test_where_a_trial_was_to_be_trained_there_is_none(end):
+def test_a_study_that_trained_a_trial_is_not_untrained(end):
     infeasible = TrialState.INFEASIBLE
     assert untrained(study((500.0, 5.0), (50.0, 5.0), ends=[infeasible, end])) is None
     assert untrained(study()) is None

@@ -184,7 +184,7 @@ def test_no_epoch_is_trained_twice(tmp_path: Any, scheduler: str) -> None:
 
 
 @pytest.mark.parametrize("scheduler", ["none", "halving", "hyperband"])
-def test_the_order_of_results_decides_nothing(tmp_path: Any, scheduler: str) -> None:
+def test_the_order_of_results_does_not_matter(tmp_path: Any, scheduler: str) -> None:
     outcomes = []
     for seed, pools, lanes in [(0, 1, 1), (1, 2, 3), (2, 3, 8)]:
         run = Run(tmp_path, scheduler)
@@ -246,7 +246,7 @@ def test_a_lost_checkpoint_means_training_again_and_no_second_row(run: Run) -> N
     assert run.differences == 0
 
 
-def test_an_epoch_that_comes_out_otherwise_is_counted_and_not_stored(
+def test_a_retrained_epoch_that_differs_is_counted_and_not_stored(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run.go(has_to_stop=lambda executor: len(executor.trained) > 15)
@@ -293,7 +293,7 @@ def test_a_diverged_trial_is_a_result(run: Run) -> None:
     assert run.epochs_trained == sum(trial.epochs for trial in run.journal.state.trials) > 0
 
 
-def test_a_pool_with_fewer_lanes_than_thought_loses_no_trial(run: Run, tmp_path: Any) -> None:
+def test_a_pool_with_fewer_lanes_than_expected_loses_no_trial(run: Run, tmp_path: Any) -> None:
     run.go(lanes=8, fits=2)
     calm = Run(tmp_path / "calm")
     calm.go()
@@ -336,7 +336,7 @@ def test_more_trials_go_on_where_the_study_ended(run: Run) -> None:
         assert after == state or state is TrialState.PAUSED
 
 
-def test_an_error_of_a_pool_reaches_the_caller(run: Run) -> None:
+def test_an_error_in_a_pool_reaches_the_caller(run: Run) -> None:
     def fail(executor: InMemoryExecutor) -> bool:
         executor.fail(Failed(0, RuntimeError("out of order")))
         return False
@@ -345,7 +345,7 @@ def test_an_error_of_a_pool_reaches_the_caller(run: Run) -> None:
         run.go(has_to_stop=fail)
 
 
-def test_what_a_lost_worker_had_goes_on_elsewhere(run: Run, tmp_path: Any) -> None:
+def test_the_trials_of_a_lost_worker_go_on_elsewhere(run: Run, tmp_path: Any) -> None:
     lost: list[int] = []
 
     def lose(executor: InMemoryExecutor) -> bool:
@@ -401,7 +401,7 @@ def test_trials_of_one_program_train_each_on_its_own_data(
     assert len(state.pins) == 2, "a pin is of a program, whatever its data"
 
 
-def test_what_the_sampler_saw_is_recorded(run: Run) -> None:
+def test_the_log_records_which_results_the_sampler_saw(run: Run) -> None:
     run.go(pools=1, lanes=1)
     proposals = [event for event in run.journal.log if event.kind == "propose"]
     assert all(event.what.history_seq < event.seq for event in proposals)

@@ -51,7 +51,7 @@ def test_a_trial_has_the_mean_of_its_replicas_whichever_reports_come_first(
     assert reported(order).trial(0).losses == (2.0, 3.5, 4.5)
 
 
-def test_a_trial_diverges_once_the_others_are_as_far_as_the_replica_that_did() -> None:
+def test_a_trial_diverges_once_its_other_replicas_have_caught_up() -> None:
     replicas = Replicas(2)
     begun = [(0, 1, 1.0), (0, 2, 1.0), (0, 3, np.nan)]
     assert not replicas.has_diverged(reported(begun), 0)
@@ -63,7 +63,7 @@ def test_a_trial_diverges_once_the_others_are_as_far_as_the_replica_that_did() -
     assert reported([*ahead, *begun]).trial(0).losses == (2.0, 2.0)
 
 
-def test_a_run_that_has_got_there_or_has_diverged_has_no_work() -> None:
+def test_a_run_that_has_trained_enough_or_diverged_has_no_work() -> None:
     state = reported([(0, 1, 1.0), (0, 2, 1.0), (1, 1, 1.0)])
     assert Replicas(2).jobs_of_runs([Job(0, 1, 2)], state) == [Job(1, 1, 2)]
     assert Replicas(2).jobs_of_runs([Job(0, 1, 3)], state) == [Job(0, 2, 3), Job(1, 1, 3)]
@@ -72,7 +72,7 @@ def test_a_run_that_has_got_there_or_has_diverged_has_no_work() -> None:
     assert Replicas(2).jobs_of_runs([Job(0, 0, 3)], lost) == [Job(1, 0, 3)]
 
 
-def test_what_replicas_report_is_in_the_log() -> None:
+def test_the_reports_of_replicas_are_in_the_log() -> None:
     happenings = [
         ReplicaReport(1, 1, {"loss": 0.5, "accuracy": float("nan")}),
         Checkpoint(1, "3-16.safetensors", "abc", replica=1),
@@ -120,7 +120,7 @@ def test_a_study_of_several_seeds_ends_with_its_total_of_trials(
 
 
 @pytest.mark.parametrize("scheduler", ["none", "hyperband"])
-def test_the_order_of_results_decides_nothing_with_several_seeds(
+def test_the_order_of_results_does_not_matter_with_several_seeds(
     tmp_path: Path, scheduler: str
 ) -> None:
     outcomes = []

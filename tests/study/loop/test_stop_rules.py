@@ -63,7 +63,7 @@ def test_pruned_trials_do_not_count_and_diverged_ones_do():
     assert study.trial(float("nan"), TrialState.DIVERGED) == "no_improvement"
 
 
-def test_of_several_objectives_any_new_place_on_the_front_is_better():
+def test_any_new_point_on_the_front_is_an_improvement():
     both = (ACCURACY, Objective(minimize="parameters"))
     study = Study(both, no_improvement=1)
     assert study.trial(0.9, parameters=50) is None

@@ -23,18 +23,18 @@ def _state(*drivers: Mapping[str, Any]) -> StudyState:
     return state
 
 
-def test_a_trial_goes_by_the_space_of_the_run_that_proposed_it() -> None:
+def test_a_trial_varies_what_the_run_that_proposed_it_varied() -> None:
     first, edited = an_experiment(), an_experiment(space=RATE)
     state = _state(varied_note(first.space), varied_note(edited.space))
     assert [varied_for(state, n, edited) for n in (0, 1)] == [BOTH, frozenset(RATE)]
 
 
-def test_a_log_that_does_not_say_what_varied_goes_by_the_space_as_it_is() -> None:
+def test_the_present_space_counts_if_the_log_does_not_say_what_varied() -> None:
     edited = an_experiment(space=RATE)
     assert varied_for(_state({}, varied_note(edited.space)), 0, edited) == frozenset(RATE)
 
 
-def test_a_population_has_one_program_for_all_that_its_space_varies_now() -> None:
+def test_a_population_uses_what_its_present_space_varies() -> None:
     scheduler = {"name": "pbt", "population": 4, "interval": 1}
     edited = an_experiment(space=RATE, search={**DOCUMENT["search"], "scheduler": scheduler})
     state = _state(varied_note(an_experiment().space))

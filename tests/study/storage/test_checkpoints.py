@@ -25,7 +25,7 @@ LEAVES = {
 }
 
 
-def test_arrays_come_back_bit_for_bit(folder):
+def test_arrays_are_read_back_bit_for_bit(folder):
     loaded = folder.load(*folder.save(3, 9, LEAVES))
 
     assert list(loaded) == list(LEAVES)
@@ -46,7 +46,7 @@ def test_checkpoints_lie_beside_the_database_under_their_study(url, tmp_path, mo
 
 
 @pytest.mark.parametrize("study", ["../other", "..", "a/b", "nul\n"])
-def test_no_study_name_leads_out_of_the_folder(url, tmp_path, study):
+def test_no_study_name_escapes_the_folder(url, tmp_path, study):
     folder = CheckpointFolder.beside(url, study)
 
     assert folder.path.resolve().parent == tmp_path / "hpo.db.checkpoints"
@@ -68,7 +68,7 @@ def test_a_checkpoint_that_cannot_be_used_is_none_with_a_reason(folder, caplog, 
     assert "its trial is trained again from the start" in caplog.text
 
 
-def test_a_file_never_changes_though_a_trial_is_saved_again_at_the_same_epoch(folder):
+def test_a_file_does_not_change_when_a_trial_is_saved_again_at_the_same_epoch(folder):
     first = folder.save(3, 9, {"w": np.zeros(2)})
     second = folder.save(3, 9, {"w": np.ones(2)})
 
@@ -76,7 +76,7 @@ def test_a_file_never_changes_though_a_trial_is_saved_again_at_the_same_epoch(fo
     assert folder.load(*second)["w"].tolist() == [1, 1]
 
 
-def test_a_sweep_deletes_what_no_event_refers_to(url, folder):
+def test_a_sweep_deletes_files_that_no_event_refers_to(url, folder):
     names = [folder.save(trial, 1, LEAVES)[0] for trial in range(3)]
     (folder.path / ".0-1.tmp").touch()
     resumed = CheckpointFolder.beside(url, "digits")
@@ -86,7 +86,7 @@ def test_a_sweep_deletes_what_no_event_refers_to(url, folder):
     assert CheckpointFolder.beside(url, "none yet").sweep(set()) == 0
 
 
-def test_a_sweep_leaves_files_whose_event_is_on_its_way(folder):
+def test_a_sweep_leaves_files_whose_event_is_not_stored_yet(folder):
     old, new = folder.save(0, 1, LEAVES)[0], folder.save(0, 2, LEAVES)[0]
 
     assert folder.sweep({old}) == 0

@@ -58,7 +58,7 @@ def test_the_lease_of_a_process_that_is_gone_is_taken_over_at_once(storage, stud
     acquire(storage, study.id).release()
 
 
-def test_the_lease_of_a_dead_process_that_nobody_collected_is_taken_over(storage, study):
+def test_the_lease_of_a_zombie_process_is_taken_over(storage, study):
     zombie = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
     zombie.stdout.read()  # closed by its end
     os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
@@ -118,7 +118,7 @@ def test_a_driver_whose_study_was_taken_over_cannot_go_on(storage, study, clock,
     storage.append(study.id, [event], taker.token)
 
 
-def test_of_processes_that_start_at_the_same_moment_one_wins(url, storage, study):
+def test_one_of_several_processes_that_start_at_once_gets_the_lease(url, storage, study):
     code = (
         "import sys; from hpo.errors import StudyError;"
         "from hpo.study.storage.lease import acquire;"

@@ -79,7 +79,7 @@ def assert_level(url, state):
         assert (theirs.datetime_complete is not None) == ours.state.is_finished
 
 
-def test_optuna_reads_the_study_as_the_log_has_it(url, storage, study, lease, state, space, life):
+def test_optuna_reads_the_same_study_as_the_log(url, storage, study, lease, state, space, life):
     mirror = open_mirror(storage, study, space, state)
     assert isinstance(mirror, OptunaTables)
 
@@ -99,7 +99,7 @@ def test_optuna_reads_the_study_as_the_log_has_it(url, storage, study, lease, st
     assert trials[3].datetime_start == began.replace(tzinfo=None)
 
 
-def test_optuna_is_shown_the_hparams_that_a_trial_has_now_and_what_it_had_before(
+def test_optuna_sees_a_trials_present_and_earlier_hparams(
     url, storage, study, lease, state, space, life
 ):
     mirror = open_mirror(storage, study, space, state)
@@ -268,7 +268,7 @@ def test_events_stored_before_the_mirror_is_opened_are_caught_up_with(
     assert_level(url, state)
 
 
-def test_a_mirror_that_lags_anywhere_is_made_level(
+def test_a_mirror_that_lags_is_brought_up_to_date(
     url, storage, study, lease, state, space, goal, life
 ):
     stored = StudyState(goal)
@@ -311,7 +311,7 @@ def test_the_tables_sit_beside_studies_that_optuna_made(
     assert [trial.value for trial in own.trials] == [1.0, 2.0]
 
 
-def test_of_an_unknown_schema_optuna_itself_writes_the_finished_trials(
+def test_optuna_itself_writes_finished_trials_where_its_schema_is_unknown(
     url, storage, study, lease, state, space, life, monkeypatch
 ):
     monkeypatch.setattr("hpo.study.storage.optuna_tables.ALEMBIC_HEAD", "v9.9.9.z")

@@ -28,7 +28,7 @@ def changed(path, value):
     return DOCUMENT | {group: DOCUMENT[group] | {name: value}}
 
 
-def test_provenance_comes_back_from_its_document():
+def test_provenance_is_read_back_from_its_document():
     assert Provenance.from_document(PROVENANCE.to_document()) == PROVENANCE
 
 
@@ -44,14 +44,14 @@ def test_every_difference_is_a_sentence():
     new = Provenance({"jax": "0.10.3", "python": "3.11.7"}, "1 GPU", "data-2")
 
     assert differences(PROVENANCE, new) == [
-        "The study began with jax 0.10.2 and goes on with 0.10.3.",
-        "The study began on 2 CPU cores and goes on on 1 GPU.",
-        "The data are not those the study began with: its earlier results do not compare.",
+        "The study began with jax 0.10.2 and continues with 0.10.3.",
+        "The study began on 2 CPU cores and continues on 1 GPU.",
+        "The data have changed since the study began: earlier results are not comparable.",
     ]
 
 
 @pytest.mark.parametrize("path", sorted(HARMLESS))
-def test_a_harmless_change_is_taken(path):
+def test_a_harmless_change_is_accepted(path):
     harmless, refused = spec_changes(DOCUMENT, changed(path, 5))
 
     assert [line.split(":")[0] for line in harmless] == [path]
@@ -67,11 +67,11 @@ def test_a_harmless_change_is_taken(path):
         ("model.widths", [128], "model.widths: [128, 128] -> [128]"),
     ],
 )
-def test_a_change_of_what_trials_depend_on_is_refused(path, value, line):
+def test_a_change_that_alters_results_is_refused(path, value, line):
     assert spec_changes(DOCUMENT, changed(path, value)) == ([], [line])
 
 
-def test_another_space_is_taken():
+def test_another_space_is_accepted():
     line = "space.model.dropout.float: [0.0, 0.5] -> [0.0, 0.4]"
     assert spec_changes(DOCUMENT, changed("space.model.dropout", {"float": [0.0, 0.4]})) == (
         [line],

@@ -39,12 +39,12 @@ def test_paths_start_where_the_spec_lay_or_else_in_the_working_folder(storage, t
     assert stored_experiment(gone, "hpo.db").folder == Path.cwd()
 
 
-def test_a_study_that_was_set_aside_goes_by_its_new_name(storage):
+def test_a_study_that_was_set_aside_has_its_new_name(storage):
     record = storage.create_study("digits-1", SPEC, 0, {}, "")
     assert stored_experiment(record, "hpo.db").name == "digits-1"
 
 
-def test_a_spec_that_no_longer_holds_names_the_study(storage):
+def test_the_error_about_an_outdated_stored_spec_names_the_study(storage):
     record = storage.create_study("digits", {**SPEC, "model": {"name": "mpl"}}, 0, {}, "")
     with pytest.raises(SpecError, match=r"study digits in hpo\.db: model\.name: unknown"):
         stored_experiment(record, "hpo.db")
@@ -81,7 +81,7 @@ def test_a_study_keeps_the_options_of_its_scheduler_that_were_left_to_the_defaul
     assert follow_spec(storage, record, experiment, print) == []
 
 
-def test_an_older_study_that_names_neither_goes_on_with_the_defaults_of_then(storage):
+def test_an_older_study_without_sampler_and_scheduler_keeps_its_old_defaults(storage):
     record = storage.create_study("digits", SPEC, 0, {}, "")
     search = stored_experiment(record, "hpo.db").search
     assert (search.sampler.name, search.scheduler.name) == ("tpe", "hyperband")
@@ -106,7 +106,7 @@ def test_a_number_that_follows_from_the_epochs_may_be_written_but_not_changed(
         follow_spec(storage, record, an_experiment(**{option: 5}), print)
 
 
-def test_an_older_study_by_the_median_rule_goes_on_comparing_from_the_first_epoch(storage):
+def test_an_older_study_with_the_median_rule_still_compares_from_the_first_epoch(storage):
     document = {**SPEC, "search": {**SPEC["search"], "scheduler": {"name": "median"}}}
     older = storage.create_study("older", document, 0, {}, "")
     assert stored_experiment(older, "hpo.db").search.scheduler.min_epochs == 1

@@ -15,7 +15,7 @@ from hpo.study.storage.tables import Storage
 from hpo.trial import TrialState
 
 
-def test_a_study_comes_back_as_it_was_stored(url, storage, study):
+def test_a_study_is_read_as_it_was_stored(url, storage, study):
     with Storage.read(url) as reader:
         assert reader.study("digits") == study
         assert reader.studies() == (study,)
@@ -23,7 +23,7 @@ def test_a_study_comes_back_as_it_was_stored(url, storage, study):
     assert (study.seed, study.data_fingerprint) == (7, "data-1")
 
 
-def test_the_log_comes_back_as_it_was_appended(storage, study, goal, life):
+def test_the_log_is_read_as_it_was_appended(storage, study, goal, life):
     state = StudyState(goal)
     first, second = life(state, 0, TrialState.COMPLETE), life(state, 1, TrialState.PRUNED)
 
@@ -101,7 +101,7 @@ def test_an_unknown_study_is_answered_with_the_nearest_name(storage, study):
     )
 
 
-def test_a_missing_database_is_made_by_a_driver_and_refused_to_a_reader(tmp_path, monkeypatch):
+def test_a_driver_creates_a_missing_database_and_a_reader_refuses_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     with pytest.raises(StudyError) as error:
@@ -130,7 +130,7 @@ def test_a_missing_database_is_made_by_a_driver_and_refused_to_a_reader(tmp_path
         ("sqlite:///text.db", "text.db is not a SQLite database"),
     ],
 )
-def test_a_storage_that_cannot_be_one_is_refused_in_one_line(tmp_path, monkeypatch, url, message):
+def test_an_unusable_storage_is_refused_in_one_line(tmp_path, monkeypatch, url, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     (tmp_path / "text.db").write_text("not a database, " * 100)
