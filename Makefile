@@ -30,12 +30,14 @@ docs: .venv/docs ## the documentation as a site; a broken link fails
 	$(BIN)/zensical build --strict -f build/docs/zensical.toml
 	@echo "Open build/docs/site/index.html"
 
-lock: .venv/dev ## resolve the newest versions that pyproject.toml allows
+COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
+	--generate-hashes --no-header --no-annotate --upgrade
+
+lock: .venv/dev ## resolve the newest versions that pyproject.toml allows, and the oldest
 	$(PIP) install uv
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-		--no-header --no-annotate --upgrade --extra build -o requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-		--no-header --no-annotate --upgrade --extra dev --extra build -o requirements-dev.lock
+	$(COMPILE) --extra build -o requirements.lock
+	$(COMPILE) --extra dev --extra build -o requirements-dev.lock
+	$(COMPILE) --extra dev --extra build --resolution lowest-direct -o requirements-oldest.lock
 
 clean:
 	rm -rf .venv runs build dist

@@ -28,6 +28,7 @@ from hpo.spec.sections.optimizer import Sgd
 from hpo.spec.sections.search import SearchSpec
 from tests.checkout import ROOT, files
 
+LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-oldest.lock"]
 MODULES = [path for path in files() if path.parts[0] == "hpo" and path.suffix == ".py"]
 
 # What each part of the package may import of the others stands below it here; `search` and `engine`
@@ -257,7 +258,7 @@ def test_a_named_data_set_is_bundled_or_can_be_downloaded():
     assert {name for name, entry in DATASETS.items() if entry.files} <= DOWNLOADS.keys()
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_pins_every_version_with_hashes_and_names_no_address(name):
     text = (ROOT / name).read_text()
 
@@ -270,19 +271,45 @@ def test_a_lock_pins_every_version_with_hashes_and_names_no_address(name):
         assert re.search(r"--hash=sha256:[0-9a-f]{64}$", entry), entry
 
 
-def test_the_locks_agree_and_hold_every_dependency():
-    def pins(name: str) -> dict[str, str]:
-        found = re.findall(r"^([\w.-]+)(?:\[.*\])?==(\S+)", (ROOT / name).read_text(), re.MULTILINE)
-        return {package.lower().replace("_", "-"): version for package, version in found}
+def pins(name: str) -> dict[str, set[str]]:
+    """The versions that a lock holds of each package, each with the Pythons it is for."""
+    found = re.findall(
+        r"^([\w.-]+)(?:\[.*\])?==(.*?) *\\$", (ROOT / name).read_text(), re.MULTILINE
+    )
+    versions: dict[str, set[str]] = {}
+    for package, version in found:
+        versions.setdefault(package.lower().replace("_", "-"), set()).add(version)
+    return versions
 
-    runtime, development = pins("requirements.lock"), pins("requirements-dev.lock")
+
+def lower_bounds() -> dict[str, str]:
+    """The oldest version that the project allows of each library that it needs to run."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = {
-        re.match(r"[\w.-]+", line)[0].lower().replace("_", "-") for line in project["dependencies"]
+    bounds = [re.match(r"([\w.-]+)>=([\d.]+)", line) for line in project["dependencies"]]
+    return {bound[1].lower().replace("_", "-"): bound[2] for bound in bounds}
+
+
+def test_the_locks_agree_and_hold_every_dependency():
+    runtime, development = pins("requirements.lock"), pins("requirements-dev.lock")
+
+    assert lower_bounds().keys() <= runtime.keys()
+    assert runtime.items() <= development.items()
+
+
+def test_the_oldest_lock_holds_the_oldest_version_of_every_dependency():
+    oldest = pins("requirements-oldest.lock")
+
+    def numbers(version: str) -> list[int]:
+        found = [int(number) for number in version.split(".")]
+        return found + [0] * (3 - len(found))
+
+    assert {package: [numbers(v) for v in oldest[package]] for package in lower_bounds()} == {
+        package: [numbers(version)] for package, version in lower_bounds().items()
     }
 
-    assert wanted <= runtime.keys()
-    assert runtime.items() <= development.items()
+
+def test_the_locks_hold_a_jax_for_every_python():
+    assert len(pins("requirements.lock")["jax"]) == 2, "JAX 0.11 and later need Python 3.12"
 
 
 @pytest.mark.long

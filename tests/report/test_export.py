@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpo import __version__
 from hpo.errors import HpoError
 from hpo.report.export import export_trial, training_document, write_new
 from hpo.spec.experiment import Training
@@ -53,7 +54,7 @@ def test_an_exported_spec_says_where_it_comes_from_and_what_was_tuned(storage, d
         exported(storage, tmp_path).read_text()
         == f"""\
 # Trial 1 of the study digits: validation accuracy 0.8000 after 3 epochs.
-# Exported on 2025-11-22 by hpo 0.1.0 from {tmp_path}/hpo.db.
+# Exported on 2025-11-22 by hpo {__version__} from {tmp_path}/hpo.db.
 #
 # Train it in full:  hpo train best.yaml -o model/
 name: digits

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import optuna
 import pytest
+import sqlalchemy as sa
 
 from hpo.space import Choice, Dimension, Float, Int, SearchSpace
 from hpo.spec.sections.goal import Goal, Objective
 from hpo.study.log.events import End, Event, Pause, Promote, Propose, Report, StudyState
 from hpo.study.storage.tables import Storage
 from hpo.trial import TrialState
+
+
+def optuna_storage(url):
+    """Optuna's own storage, without a pool: Python 3.13 warns of connections left open."""
+    return optuna.storages.RDBStorage(url, engine_kwargs={"poolclass": sa.NullPool})
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ import optuna
 import pytest
 
 from tests.conftest import Result
+from tests.study.conftest import optuna_storage
 
 SPEC = """
 name: flowers
@@ -151,7 +152,8 @@ def test_a_search_killed_again_and_again_ends_like_one_never_killed_and_optuna_r
     for trial, epoch, value in study.reports:
         assert isinstance(epoch, int)
         curves[trial][epoch] = json.loads(str(value))["accuracy"]
-    found = optuna.load_study(study_name="flowers", storage=f"sqlite:///{study.database}").trials
+    storage = optuna_storage(f"sqlite:///{study.database}")
+    found = optuna.load_study(study_name="flowers", storage=storage).trials
     assert {trial.number: trial.intermediate_values for trial in found} == curves
 
 

@@ -97,7 +97,8 @@ def test_a_study_of_an_earlier_release_resumes_to_the_same_results(
     resumed = hpo("resume", stored.name)
 
     assert resumed.code == 0, resumed.err
-    assert "from the stored results" not in resumed.err
+    if stored.is_same_machine:
+        assert "from the stored results" not in resumed.err
     found = stored.reports()
     assert {place: found[place] for place in known} == known
     assert stored.values("end")[: len(ends)] == ends

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
-import sqlalchemy as sa
 
 from hpo.search.results.pareto import pareto_front
 from hpo.space import Choice, Dimension, Float, Int, SearchSpace
@@ -30,6 +29,7 @@ from hpo.study.storage.lease import acquire
 from hpo.study.storage.optuna_tables import OptunaStorage, OptunaTables, open_mirror
 from hpo.study.storage.tables import Storage
 from hpo.trial import Exploit, TrialState
+from tests.study.conftest import optuna_storage
 
 OPTUNA_STATES = {
     TrialState.RUNNING: optuna.trial.TrialState.RUNNING,
@@ -53,7 +53,7 @@ def state(goal):
 
 def loaded(url):
     """The study as Optuna's own API reads it."""
-    rdb = optuna.storages.RDBStorage(url, engine_kwargs={"poolclass": sa.NullPool})
+    rdb = optuna_storage(url)
     found = optuna.load_study(study_name="digits", storage=rdb)
     trials = found.trials
     rdb.remove_session()
@@ -293,14 +293,14 @@ def test_a_study_set_aside_is_renamed_for_optuna_too(
 
     storage.set_aside(study.id)
 
-    assert optuna.get_all_study_names(url) == ["digits-1"]
+    assert optuna.get_all_study_names(optuna_storage(url)) == ["digits-1"]
 
 
 def test_the_tables_sit_beside_studies_that_optuna_made(
     url, storage, study, lease, state, space, life
 ):
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    own = optuna.create_study(study_name="own", storage=url)
+    own = optuna.create_study(study_name="own", storage=optuna_storage(url))
     own.add_trial(optuna.trial.create_trial(value=1.0))
 
     mirror = open_mirror(storage, study, space, state)

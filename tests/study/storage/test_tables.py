@@ -13,6 +13,8 @@ from hpo.study.log.events import Start, Stop, StudyState
 from hpo.study.storage.lease import acquire
 from hpo.study.storage.tables import Storage
 from hpo.trial import TrialState
+from tests.checkout import ROOT
+from tests.study.conftest import optuna_storage
 
 
 def test_a_study_is_read_as_it_was_stored(url, storage, study):
@@ -83,7 +85,7 @@ def test_a_name_is_taken_by_studies_of_hpo_and_of_optuna(url, storage, study):
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    optuna.create_study(study_name="mine", storage=url)
+    optuna.create_study(study_name="mine", storage=optuna_storage(url))
 
     for name in ("digits", "mine"):
         with pytest.raises(StudyError, match=f"already holds a study '{name}'"):
@@ -243,7 +245,7 @@ def _run_without_rights(folder, code):
         cwd=folder,
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     folder.chmod(0o755)
     assert output.returncode == 0, output.stderr
