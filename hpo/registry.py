@@ -28,6 +28,19 @@ class Entry:
     files: str = ""  # of a reader or data set: the files in its folder; empty for a single file
     tasks: tuple[str, ...] = ()  # of a metric: where it exists; of a data set: its task
     direction: str = ""  # of a metric: the better one, "maximize" or "minimize"
+    # Of a sampler:
+    learns: bool | None = True  # it looks at results; None where that follows from the study
+    several_objectives: bool = False
+    takes_given: bool = False  # it can propose beside given hparams, as cohorts need it
+    fits_one_budget: bool = False  # it can be fitted to results of one budget, as bohb needs it
+    finite_only: bool = False  # it searches no continuous ranges, and none that move
+    needs: str = ""  # a package that is not among those of hpo, by the name of its module
+    extra: str = ""  # the extra of hpo that installs it
+    # Of a scheduler:
+    epochs_vary: bool = False  # how many epochs a study trains depends on results
+    fits_sampler: bool = False  # it has the sampler fitted to the results of one budget
+    changes_hparams: bool = False  # trials go on with hparams that they did not begin with
+    judges_values: bool = False  # its bounds are values of the metric, not losses
 
 
 _MODEL, _LAYERS = "hpo.spec.sections.model", "hpo.engine.models"
@@ -55,37 +68,89 @@ SCHEDULES = {
 # `auto` has no function: it picks among the others.
 _SEARCH, _SAMPLERS = "hpo.spec.sections.search", "hpo.search.samplers"
 SAMPLERS = {
-    "auto": Entry(f"{_SEARCH}:AutoSampler"),
-    "curve_gp": Entry(f"{_SEARCH}:CurveGp", f"{_SAMPLERS}.curve_gp:make_curve_gp"),
-    "random": Entry(f"{_SEARCH}:Random", f"{_SAMPLERS}.random:make_random"),
-    "grid": Entry(f"{_SEARCH}:Grid", f"{_SAMPLERS}.grid:make_grid"),
-    "qmc": Entry(f"{_SEARCH}:Qmc", f"{_SAMPLERS}.qmc:make_qmc"),
-    "tpe": Entry(f"{_SEARCH}:Tpe", f"{_SAMPLERS}.tpe:make_tpe"),
+    "auto": Entry(
+        f"{_SEARCH}:AutoSampler",
+        learns=None,
+        several_objectives=True,
+        takes_given=True,
+        fits_one_budget=True,
+    ),
+    "curve_gp": Entry(
+        f"{_SEARCH}:CurveGp", f"{_SAMPLERS}.curve_gp:make_curve_gp", takes_given=True
+    ),
+    "random": Entry(
+        f"{_SEARCH}:Random",
+        f"{_SAMPLERS}.random:make_random",
+        learns=False,
+        several_objectives=True,
+    ),
+    "grid": Entry(
+        f"{_SEARCH}:Grid",
+        f"{_SAMPLERS}.grid:make_grid",
+        learns=False,
+        several_objectives=True,
+        finite_only=True,
+    ),
+    "qmc": Entry(
+        f"{_SEARCH}:Qmc", f"{_SAMPLERS}.qmc:make_qmc", learns=False, several_objectives=True
+    ),
+    "tpe": Entry(
+        f"{_SEARCH}:Tpe",
+        f"{_SAMPLERS}.tpe:make_tpe",
+        several_objectives=True,
+        takes_given=True,
+        fits_one_budget=True,
+    ),
     "cmaes": Entry(f"{_SEARCH}:Cmaes", f"{_SAMPLERS}.cmaes:make_cmaes"),
-    "nsga2": Entry(f"{_SEARCH}:Nsga", f"{_SAMPLERS}.nsga:make_nsga"),
-    "nsga3": Entry(f"{_SEARCH}:Nsga", f"{_SAMPLERS}.nsga:make_nsga"),
-    "optuna_gp": Entry(f"{_SEARCH}:OptunaGp", f"{_SAMPLERS}.optuna_gp:make_optuna_gp"),
-    "gp": Entry(f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate"),
-    "bayesian": Entry(f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate"),
-    "forest": Entry(f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate"),
-    "extra_trees": Entry(f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate"),
-    "boosted_trees": Entry(f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate"),
+    "nsga2": Entry(f"{_SEARCH}:Nsga", f"{_SAMPLERS}.nsga:make_nsga", several_objectives=True),
+    "nsga3": Entry(f"{_SEARCH}:Nsga", f"{_SAMPLERS}.nsga:make_nsga", several_objectives=True),
+    "optuna_gp": Entry(
+        f"{_SEARCH}:OptunaGp",
+        f"{_SAMPLERS}.optuna_gp:make_optuna_gp",
+        several_objectives=True,
+        needs="torch",
+        extra="optuna_gp",
+    ),
+    "gp": Entry(f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate", fits_one_budget=True),
+    "bayesian": Entry(
+        f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate", fits_one_budget=True
+    ),
+    "forest": Entry(
+        f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate", fits_one_budget=True
+    ),
+    "extra_trees": Entry(
+        f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate", fits_one_budget=True
+    ),
+    "boosted_trees": Entry(
+        f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate", fits_one_budget=True
+    ),
 }
 
 _SCHEDULER, _SCHEDULERS = "hpo.spec.sections.scheduler", "hpo.search.schedulers"
 SCHEDULERS = {
     "auto": Entry(f"{_SCHEDULER}:AutoScheduler"),
     "none": Entry(f"{_SCHEDULER}:NoScheduler", f"{_SCHEDULERS}.full:make_full"),
-    "median": Entry(f"{_SCHEDULER}:Median", f"{_SCHEDULERS}.median:make_median"),
+    "median": Entry(f"{_SCHEDULER}:Median", f"{_SCHEDULERS}.median:make_median", epochs_vary=True),
     "successive_halving": Entry(
         f"{_SCHEDULER}:SuccessiveHalving", f"{_SCHEDULERS}.halving:make_halving"
     ),
-    "asha": Entry(f"{_SCHEDULER}:Asha", f"{_SCHEDULERS}.asha:make_asha"),
+    "asha": Entry(f"{_SCHEDULER}:Asha", f"{_SCHEDULERS}.asha:make_asha", epochs_vary=True),
     "hyperband": Entry(f"{_SCHEDULER}:Hyperband", f"{_SCHEDULERS}.hyperband:make_hyperband"),
-    "bohb": Entry(f"{_SCHEDULER}:Bohb", f"{_SCHEDULERS}.hyperband:make_hyperband"),
-    "patience": Entry(f"{_SCHEDULER}:Patience", f"{_SCHEDULERS}.patience:make_patience"),
-    "optuna": Entry(f"{_SCHEDULER}:OptunaPruner", f"{_SCHEDULERS}.optuna_pruners:make_optuna"),
-    "pbt": Entry("hpo.spec.sections.population:Pbt", f"{_SCHEDULERS}.pbt:make_pbt"),
+    "bohb": Entry(
+        f"{_SCHEDULER}:Bohb", f"{_SCHEDULERS}.hyperband:make_hyperband", fits_sampler=True
+    ),
+    "patience": Entry(
+        f"{_SCHEDULER}:Patience", f"{_SCHEDULERS}.patience:make_patience", epochs_vary=True
+    ),
+    "optuna": Entry(
+        f"{_SCHEDULER}:OptunaPruner",
+        f"{_SCHEDULERS}.optuna_pruners:make_optuna",
+        epochs_vary=True,
+        judges_values=True,
+    ),
+    "pbt": Entry(
+        "hpo.spec.sections.population:Pbt", f"{_SCHEDULERS}.pbt:make_pbt", changes_hparams=True
+    ),
 }
 
 # Formats of a user's own data: the key below `data.dataset` that holds the path.

@@ -12,6 +12,7 @@ from typing import Any
 
 from hpo import __version__
 from hpo.errors import HpoError
+from hpo.registry import SCHEDULERS
 from hpo.report.check import condition_text, distribution_text
 from hpo.report.wording import metric_text, number_text, untrained_text
 from hpo.search.proposals.ahead import proposed_ahead
@@ -21,7 +22,6 @@ from hpo.spec.file.dump import dump_spec
 from hpo.spec.fill import fill, filled
 from hpo.spec.load import require_search
 from hpo.spec.merging import NOTHING, Merged, Merging
-from hpo.spec.sections.population import Pbt
 from hpo.spec.words import count_text
 from hpo.spec.zeros import varying_zeros
 from hpo.study.log.events import MERGING, StudyState, fold
@@ -128,8 +128,8 @@ def export_ahead(experiment: Experiment, number: int, today: date) -> tuple[HPar
     document = training_document(experiment, (Segment(number, 0, hparams),), NOTHING, Path.cwd())
     search = require_search(experiment)
     header = [f"Trial {number} of the study {experiment.name}, as it will start."]
-    if isinstance(search.scheduler, Pbt):
-        header.append("pbt changes its numbers while it trains.")
+    if SCHEDULERS[search.scheduler.name].changes_hparams:
+        header.append(f"{search.scheduler.name} changes its numbers while it trains.")
     header.append(f"Written on {today} by hpo {__version__}.")
     comments = _comments(experiment, hparams)
     return hparams, dump_spec(document, comments, "\n".join(header))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from hpo.spec.sections.goal import KNOWN_COSTS
-from hpo.spec.sections.scheduler import OptunaPruner, SchedulerSpec
+from hpo.spec.sections.scheduler import SchedulerSpec
 from hpo.spec.words import shown
 from hpo.study.log.untrained import Untrained
 from hpo.trial import HParam, HParams, TrialState
@@ -119,4 +119,5 @@ def moment_text(time_ms: int) -> str:
 
 def scheduler_text(spec: SchedulerSpec) -> str:
     """A scheduler by its name, and a pruner of Optuna's by its own: `optuna (percentile)`."""
-    return f"optuna ({spec.pruner.name})" if isinstance(spec, OptunaPruner) else spec.name
+    pruner = getattr(spec, "pruner", None)
+    return f"{spec.name} ({pruner.name})" if pruner else str(spec.name)

@@ -10,12 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from hpo.registry import SCHEDULERS
 from hpo.search.levels import varying
 from hpo.space import SearchSpace
-from hpo.spec.sections.population import Pbt
 from hpo.spec.sections.scheduler import (
     AutoScheduler,
-    Bohb,
     Median,
     NoScheduler,
     Patience,
@@ -65,11 +64,11 @@ def sampler_picks(
     dimensions = [space.by_path[path] for path, _ in varying(space)]
     conditional = sum(dimension.when is not None for dimension in dimensions)
     tpe = Pick(Tpe(name="tpe"), None)
-    if isinstance(scheduler, Pbt):
+    if SCHEDULERS[scheduler.name].changes_hparams:
         draws = Pick(Random(name="random"), None)
-        return SamplerPicks((draws,), "pbt changes hparams while trials train")
-    if isinstance(scheduler, Bohb):
-        return SamplerPicks((tpe,), "bohb fits it to one budget")
+        return SamplerPicks((draws,), f"{scheduler.name} changes hparams while trials train")
+    if SCHEDULERS[scheduler.name].fits_sampler:
+        return SamplerPicks((tpe,), f"{scheduler.name} fits it to one budget")
     if objectives > 1:
         return SamplerPicks((tpe,), f"{objectives} objectives")
     if len(dimensions) > _MOST_DIMENSIONS:

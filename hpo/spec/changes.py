@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hpo.registry import SAMPLERS, SCHEDULERS
 from hpo.space import Choice, Dimension, SearchSpace
 from hpo.spec.experiment import Training, TrainSpec
 from hpo.spec.file.document import Mistake
 from hpo.spec.marks import Mark, mark_of, marked_leaves, with_leaves
 from hpo.spec.schema import field_errors, leaf_mistake, leaves_at, place_of
-from hpo.spec.sections.population import Pbt
 from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import unknown_name
-
-# What proposes the first hparams of a population: these look at no results, which a trial whose
-# hparams have changed does not have for any of them. `auto` picks one of them.
-_FIRST_DRAWS = ("auto", "grid", "qmc", "random")
 
 
 def is_knob(path: str) -> bool:
@@ -77,7 +73,7 @@ def population_mistakes(
 ) -> Iterator[Mistake]:
     """What has no meaning beside population based training."""
     scheduler, epochs, at = search.scheduler, train.epochs, ("search", "scheduler")
-    if not isinstance(scheduler, Pbt):
+    if not SCHEDULERS[scheduler.name].changes_hparams:
         return
     if scheduler.interval >= epochs:
         text = f"is not below train.epochs ({epochs}), so that no trials would be compared"
@@ -85,7 +81,7 @@ def population_mistakes(
     if train.seeds > 1:
         text = "pbt copies the one lane of a trial"
         yield Mistake(("train", "seeds"), f"{train.seeds} cannot be: {text}. Leave it at 1")
-    if search.sampler.name not in _FIRST_DRAWS:
+    if SAMPLERS[search.sampler.name].learns:
         text = f"{search.sampler.name} learns from hparams that stay, and those of pbt change"
         yield Mistake(("search", "sampler"), f"{text}: write sampler: {{name: random}}")
     if len(space) and not any(can_change(dimension) for dimension in space.dimensions):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
 from hpo.errors import HpoError, SpecError
-from hpo.registry import DATASETS, METRICS, SAMPLERS
+from hpo.registry import DATASETS, METRICS, SAMPLERS, SCHEDULERS
 from hpo.space import SearchSpace
 from hpo.spec.changes import change_mistakes, population_mistakes
 from hpo.spec.cohorts import cohort_mistakes
@@ -23,8 +23,8 @@ from hpo.spec.overrides import apply_overrides
 from hpo.spec.schema import spec_mistakes
 from hpo.spec.sections.data import DataSpec, Task
 from hpo.spec.sections.goal import COSTS
-from hpo.spec.sections.scheduler import Bohb, budget_mistakes
-from hpo.spec.sections.search import FITTING, ONE_OBJECTIVE, SearchSpec, missing_package
+from hpo.spec.sections.scheduler import budget_mistakes
+from hpo.spec.sections.search import SearchSpec, missing_package
 from hpo.spec.space.dimensions import build_space, joint_mistakes
 from hpo.spec.space.entries import Entry, Formula, read_entry
 from hpo.spec.space.rules import ruled_space
@@ -241,31 +241,36 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace) -> list[Mista
     found += _metric_mistakes(search, task_of(data) if data else None)
     wrong = [] if train is None else budget_mistakes(search.scheduler, train.epochs)
     found += [Mistake(("search", "scheduler", *path), text) for path, text in wrong]
-    objectives = len(search.goal.objectives)
-    if isinstance(search.scheduler, Bohb) and objectives > 1:
-        text = f"bohb fits its model to one objective, and there are {objectives}: "
-        text += "use hyperband, or keep one objective"
-        found.append(Mistake(("search", "scheduler", "name"), text))
-    elif isinstance(search.scheduler, Bohb) and search.sampler.name not in FITTING:
-        names = ", ".join(sorted(FITTING))
-        text = f"{search.sampler.name} cannot be fitted to one budget, which is what bohb does: "
-        found.append(Mistake(("search", "sampler", "name"), f"{text}use one of {names}"))
-    elif isinstance(search.scheduler, Bohb) and "startup_trials" in search.sampler.model_fields_set:
-        text = "bohb decides from how many results on it fits: leave it out, or set its min_points"
-        found.append(Mistake(("search", "sampler", "startup_trials"), text))
-    objectives = len(search.goal.objectives)
-    if objectives > 1 and search.sampler.name in ONE_OBJECTIVE:
-        names = ", ".join(sorted(SAMPLERS.keys() - ONE_OBJECTIVE))
-        text = f"{search.sampler.name} searches for one objective, and there are {objectives}: "
-        found.append(Mistake(("search", "sampler", "name"), f"{text}use one of {names}"))
-    for dimension in space.dimensions if search.sampler.name == "grid" else ():
+    return [*found, *_sampler_mistakes(search, space)]
+
+
+def _sampler_mistakes(search: SearchSpec, space: SearchSpace) -> Iterator[Mistake]:
+    """What the sampler of a search cannot do that its scheduler, objectives or space ask for."""
+    name, scheduler, at = search.sampler.name, search.scheduler.name, ("search", "sampler")
+    can, objectives = SAMPLERS[name], len(search.goal.objectives)
+    if SCHEDULERS[scheduler].fits_sampler:
+        if objectives > 1:
+            text = f"{scheduler} fits its model to one objective, and there are {objectives}: "
+            text += "use hyperband, or keep one objective"
+            yield Mistake(("search", "scheduler", "name"), text)
+        elif not can.fits_one_budget:
+            names = ", ".join(sorted(n for n in SAMPLERS if SAMPLERS[n].fits_one_budget))
+            text = f"{name} cannot be fitted to one budget, which is what {scheduler} does: "
+            yield Mistake((*at, "name"), f"{text}use one of {names}")
+        elif "startup_trials" in search.sampler.model_fields_set:
+            text = f"{scheduler} decides from how many results on it fits: leave it out, or set its"
+            yield Mistake((*at, "startup_trials"), f"{text} min_points")
+    if objectives > 1 and not can.several_objectives:
+        names = ", ".join(sorted(n for n in SAMPLERS if SAMPLERS[n].several_objectives))
+        text = f"{name} searches for one objective, and there are {objectives}: "
+        yield Mistake((*at, "name"), f"{text}use one of {names}")
+    for dimension in space.dimensions if can.finite_only else ():
         if dimension.limits is not None:
-            text = "moves its bounds, which grid cannot follow: remove adapt"
-            found.append(Mistake(("space", dimension.path, "adapt"), text))
+            text = f"moves its bounds, which {name} cannot follow: remove adapt"
+            yield Mistake(("space", dimension.path, "adapt"), text)
         if math.isinf(dimension.distribution.size):
-            text = "is continuous, which grid cannot search: add a step or write choice"
-            found.append(Mistake(("space", dimension.path), text))
-    return found
+            text = f"is continuous, which {name} cannot search: add a step or write choice"
+            yield Mistake(("space", dimension.path), text)
 
 
 def _install_mistakes(values: Any) -> list[Mistake]:

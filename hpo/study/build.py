@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from hpo.engine.mesh import places
 from hpo.engine.program import split
 from hpo.engine.programs.footprint import known_costs
+from hpo.registry import SCHEDULERS
 from hpo.search.proposals.stack import is_learning, make_sampler, setting_of
 from hpo.search.schedulers.explore import explorer_of
 from hpo.search.schedulers.make import make_scheduler
 from hpo.spec.fill import fill, with_rows
 from hpo.spec.merging import Merging
-from hpo.spec.sections.pruner import for_losses
-from hpo.spec.sections.scheduler import OptunaPruner, SchedulerSpec
+from hpo.spec.sections.scheduler import SchedulerSpec
 from hpo.spec.sections.search import SearchSpec
 from hpo.study.executors.local import local_executor
 from hpo.study.executors.messages import Executor
@@ -117,8 +117,8 @@ def _rules(study: OpenStudy, say: Callable[[str], None]) -> Rules:
 def _in_losses(search: SearchSpec) -> SchedulerSpec:
     """The scheduler of a search, the bounds of its pruner turned to what is minimized."""
     scheduler = search.scheduler
-    if search.goal.first.maximize and isinstance(scheduler, OptunaPruner):
-        return scheduler.model_copy(update={"pruner": for_losses(scheduler.pruner)})
+    if search.goal.first.maximize and SCHEDULERS[scheduler.name].judges_values:
+        return scheduler.in_losses()
     return scheduler
 
 

@@ -299,11 +299,11 @@ ROWS = [
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 8, cohort: 4, sampler: {name: random}}",
-        "spec.yaml:6: search.cohort: 4 is more than the sampler random can do, for it takes no shape from another trial: leave it at 1, or use one of auto, curve_gp, tpe",
+        "spec.yaml:6: search.cohort: cannot be 4: the sampler random proposes without regard to the shapes of other trials. Leave it at 1, or use one of auto, curve_gp, tpe",
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 8, cohort: 4, scheduler: {name: pbt}}",
-        "spec.yaml:6: search.cohort: 4 is more than pbt, whose first draws do not look at results, can do, for it takes no shape from another trial: leave it at 1, or use another scheduler",
+        "spec.yaml:6: search.cohort: cannot be 4: pbt begins with random draws without regard to the shapes of other trials. Leave it at 1, or use another scheduler",
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, sampler: {name: random}, scheduler: {name: bohb}}",
@@ -694,7 +694,7 @@ def test_a_package_that_is_missing_is_said_of_a_file_and_not_of_a_stored_study(
     monkeypatch.setattr("hpo.spec.sections.search.find_spec", lambda name: None)
     search = "search: {objective: {maximize: accuracy}, trials: 1, sampler: {name: optuna_gp}}"
     assert mistakes(spec_text(search), tmp_path) == [
-        "spec.yaml:6: search.sampler.name: optuna_gp needs PyTorch, which is not installed: pip install '.[optuna_gp]', or use gp"
+        "spec.yaml:6: search.sampler.name: optuna_gp needs the package torch, which is not installed: pip install '.[optuna_gp]', or use another sampler"
     ]
     assert experiment_from_document(yaml.safe_load(spec_text(search)), tmp_path).search
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hpo.search.levels import varying
 from hpo.search.sampler import Given, free
 from hpo.space import SearchSpace
-from hpo.spec.cohorts import follows
+from hpo.spec.cohorts import can_share_programs
 from hpo.spec.programs import shaping
 from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import count_text
@@ -73,7 +73,7 @@ def advice(
     """
     common, own = _split(space)
     size = min(lanes, search.trials // _FEWEST)
-    if search.cohort > 1 or not follows(search) or not common or not own or size < 2:
+    if search.cohort > 1 or not can_share_programs(search) or not common or not own or size < 2:
         return ""
     if programs <= (1 if is_accelerator else search.trials / size):
         return ""

@@ -20,7 +20,6 @@ from hpo.search.sampler import Sampler, Setting
 from hpo.space import SearchSpace
 from hpo.spec.experiment import Experiment
 from hpo.spec.load import require_search
-from hpo.spec.sections.scheduler import Bohb
 from hpo.spec.sections.search import AutoSampler, SamplerSpec, missing_package
 from hpo.trial import HParam, Trial
 
@@ -46,7 +45,7 @@ def make_sampler(
         studies = [_within(ranges, study) for study in known.studies] if learns else []
         count = sum(len(study.trials) for study in studies)
         shown = replace(setting, given=behind(setting.given, count))
-        if isinstance(setting.scheduler, Bohb):
+        if registry.SCHEDULERS[setting.scheduler.name].fits_sampler:
             sampler = fitted_per_rung(bare, spec, setting.scheduler, ranges, shown)
         else:
             sampler = bare(spec, ranges, shown)
@@ -86,7 +85,7 @@ def is_learning(spec: SamplerSpec, space: SearchSpace, setting: Setting) -> bool
     if isinstance(spec, AutoSampler):
         picks = sampler_picks(space, setting.trials, setting.scheduler, setting.objectives).picks
         return any(is_learning(pick.spec, space, setting) for pick in picks)
-    return spec.name not in BLIND
+    return bool(registry.SAMPLERS[spec.name].learns)
 
 
 class AutoSearch:
@@ -109,10 +108,6 @@ def _within(ranges: SearchSpace, study: EarlierStudy) -> EarlierStudy:
     """The trials of a study that lie in the ranges: samplers cannot place any outside them."""
     inside = tuple(trial for trial in study.trials if lies_within(ranges, trial.hparams))
     return replace(study, trials=inside)
-
-
-# Samplers that do not look at results: their proposals may be made ahead.
-BLIND = frozenset({"random", "grid", "qmc"})
 
 
 def bare(spec: Any, space: SearchSpace, setting: Setting) -> Sampler:

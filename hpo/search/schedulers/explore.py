@@ -11,11 +11,11 @@ from functools import cached_property
 
 import numpy as np
 
+from hpo.registry import SCHEDULERS
 from hpo.search.levels import level, level_count, level_of
 from hpo.search.scheduler import Replacement
 from hpo.space import Choice, Dimension, Distribution, Float, SearchSpace
 from hpo.spec.changes import can_change, is_knob
-from hpo.spec.sections.population import Pbt
 from hpo.spec.sections.scheduler import SchedulerSpec
 from hpo.trial import Exploit, HParam, HParams, Trial
 
@@ -100,7 +100,7 @@ class Explorer:
 
 def explorer_of(spec: SchedulerSpec, space: SearchSpace, seed: int) -> Explorer | None:
     """What explores in a study, if its scheduler has trials replaced."""
-    if not isinstance(spec, Pbt):
+    if not SCHEDULERS[spec.name].changes_hparams:
         return None
     return Explorer(space, spec.factors, spec.resample, seed)
 

@@ -10,8 +10,6 @@ from hpo.search.auto import chosen_scheduler
 from hpo.search.scheduler import Bracket, Scheduler
 from hpo.spec.sections.scheduler import SchedulerSpec
 
-_STOPPING = frozenset({"median", "asha", "patience", "optuna"})
-
 
 def make_scheduler(spec: SchedulerSpec, epochs: int, trials: int) -> Scheduler:
     """The scheduler that a spec names, for so many `trials` of at most `epochs` each.
@@ -45,7 +43,7 @@ def outline(spec: SchedulerSpec, epochs: int, trials: int) -> Outline:
         HpoError: if the scheduler's first budget is more than the full one.
     """
     ladders = make_scheduler(spec, epochs, trials).brackets
-    if chosen_scheduler(spec, epochs).name in _STOPPING:
+    if registry.SCHEDULERS[chosen_scheduler(spec, epochs).name].epochs_vary:
         return Outline(ladders, trials * epochs, is_upper_bound=True)
     # Brackets of the same sizes come over and over, so each kind is counted once.
     kinds = Counter((bracket.sizes, bracket.budgets) for bracket in ladders)

@@ -8,8 +8,7 @@ from pydantic import Field
 
 from hpo.spec.marks import Count, NonNegative, Share, Spec
 from hpo.spec.registered import Registered
-from hpo.spec.sections.population import Pbt
-from hpo.spec.sections.pruner import PrunerSpec
+from hpo.spec.sections.pruner import PrunerSpec, for_losses
 
 
 class AutoScheduler(Spec):
@@ -118,6 +117,10 @@ class OptunaPruner(Spec):
     pruner: PrunerSpec
     """The pruner by its name in Optuna, with Optuna's arguments."""
 
+    def in_losses(self) -> OptunaPruner:
+        """The same with the bounds of a maximized metric as bounds of its negated values."""
+        return self.model_copy(update={"pruner": for_losses(self.pruner)})
+
 
 SchedulerSpec = Annotated[Any, Registered("scheduler")]
 
@@ -135,12 +138,11 @@ def settled(spec: SchedulerSpec, epochs: int) -> SchedulerSpec:
 
 def budget_mistakes(spec: SchedulerSpec, epochs: int) -> list[tuple[tuple[str, ...], str]]:
     """What a scheduler asks for that `train.epochs` does not hold, as (key path, sentence)."""
-    wanted: list[tuple[tuple[str, ...], int]] = []
-    if not isinstance(spec, AutoScheduler | NoScheduler | OptunaPruner | Pbt):
-        wanted.append((("min_epochs",), spec.min_epochs or 1))
-    if isinstance(spec, OptunaPruner):
-        least = getattr(spec.pruner, "min_resource", 1)
-        wanted.append((("pruner", "min_resource"), 1 if least == "auto" else least))
+    least = getattr(getattr(spec, "pruner", None), "min_resource", 1)
+    wanted: list[tuple[tuple[str, ...], int]] = [
+        (("min_epochs",), getattr(spec, "min_epochs", None) or 1),
+        (("pruner", "min_resource"), 1 if least == "auto" else least),
+    ]
     if isinstance(spec, Patience) and spec.epochs is not None and spec.epochs >= epochs:
         text = f"{spec.epochs} is not less than train.epochs ({epochs}), so that it stops nobody"
         return [(("epochs",), f"{text}: lower it or train longer")]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from hpo.registry import SAMPLERS
 from hpo.spec.marks import Count, Positive, Spec
 from hpo.spec.registered import Registered
 from hpo.spec.sections.goal import Constraint, Goal, Objective, StopSpec
@@ -15,14 +16,6 @@ from hpo.spec.sections.scheduler import AutoScheduler, SchedulerSpec
 
 # More than any study runs; every trial is planned before the first one starts.
 _MOST_TRIALS = 1_000_000
-
-# The samplers that fit a model to losses, which a scheduler may choose the budget of.
-FITTING = frozenset({"auto", "tpe", "gp", "bayesian", "forest", "extra_trees", "boosted_trees"})
-
-# Samplers that follow a single loss.
-ONE_OBJECTIVE = frozenset(
-    {"cmaes", "curve_gp", "gp", "bayesian", "forest", "extra_trees", "boosted_trees"}
-)
 
 _TIME = r"(\d+(?:\.\d+)?)([smhd])"
 _TimeAsWritten = Positive | Annotated[str, Field(pattern=f"^({_TIME})+$")] | None
@@ -135,10 +128,12 @@ SamplerSpec = Annotated[Any, Registered("sampler")]
 
 def missing_package(spec: SamplerSpec) -> str | None:
     """What a sampler lacks on this machine, and the cure; None where it lacks nothing."""
-    if isinstance(spec, OptunaGp) and find_spec("torch") is None:
-        cure = "pip install '.[optuna_gp]', or use gp"
-        return f"optuna_gp needs PyTorch, which is not installed: {cure}"
-    return None
+    entry = SAMPLERS[spec.name]
+    if not entry.needs or find_spec(entry.needs) is not None:
+        return None
+    package = f"'.[{entry.extra}]'" if entry.extra else entry.needs
+    text = f"{spec.name} needs the package {entry.needs}, which is not installed"
+    return f"{text}: pip install {package}, or use another sampler"
 
 
 class SearchSpec(Spec):

@@ -10,9 +10,9 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any
 
+from hpo.registry import SCHEDULERS
 from hpo.space import SearchSpace
 from hpo.spec.experiment import Experiment
-from hpo.spec.sections.population import Pbt
 from hpo.study.log.events import Start, StudyState
 
 _KEY = "varying"
@@ -30,7 +30,8 @@ def varied_for(state: StudyState, trial: int, experiment: Experiment) -> frozens
     whose trials copy each other's lanes and so need a common program.
     """
     now = experiment.space.varying
-    if experiment.search is not None and isinstance(experiment.search.scheduler, Pbt):
+    search = experiment.search
+    if search is not None and SCHEDULERS[search.scheduler.name].changes_hparams:
         return now
     seen = state.history_seq.get(trial, state.seq)
     begun = bisect_right(state.starts, seen, key=lambda event: event.seq)
