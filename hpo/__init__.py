@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hpo import registry
     from hpo.api.searching import resume, search
     from hpo.api.study import Study, studies
     from hpo.api.training import train
@@ -30,18 +31,20 @@ __all__ = [
     "Study",
     "StudyError",
     "TrainedModel",
+    "registry",
     "resume",
     "search",
     "studies",
     "train",
 ]
 
-# Where each name is defined; the module is imported when the name is first used.
+# The module that defines each name, or is it; it is imported when the name is first used.
 _HOMES = {
     **dict.fromkeys(("search", "resume"), "hpo.api.searching"),
     **dict.fromkeys(("Study", "studies"), "hpo.api.study"),
     "train": "hpo.api.training",
     "TrainedModel": "hpo.trained.load",
+    "registry": "hpo.registry",
     **dict.fromkeys(
         ("DataError", "DeviceError", "HpoError", "SpecError", "StudyError"), "hpo.errors"
     ),
@@ -51,7 +54,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'hpo' has no attribute '{name}'")
-    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    module = import_module(_HOMES[name])
+    value = globals()[name] = getattr(module, name, module)
     return value
 
 

@@ -196,6 +196,8 @@ REGISTRIES: dict[Kind, dict[str, Entry]] = {
 
 # The kinds whose spec classes have been read: what they hold can no longer change.
 _read: set[str] = set()
+# What `add` was called with, for another process that is to know the same entries.
+_added: list[dict[str, Any]] = []
 
 
 def add(kind: Kind, name: str, spec: str = "", function: str = "", **knows: Any) -> None:
@@ -220,6 +222,12 @@ def add(kind: Kind, name: str, spec: str = "", function: str = "", **knows: Any)
         fields = ", ".join(Entry.__dataclass_fields__)
         raise HpoError(f"{where}: unknown field {field}: use {fields}.")
     REGISTRIES[kind][name] = Entry(spec, function, **knows)
+    _added.append({"kind": kind, "name": name, "spec": spec, "function": function, **knows})
+
+
+def added() -> list[dict[str, Any]]:
+    """The arguments of every `add` so far, in order."""
+    return list(_added)
 
 
 def spec_classes(kind: Kind) -> dict[str, Any]:

@@ -16,6 +16,7 @@ NAMES = {
     "Study",
     "StudyError",
     "TrainedModel",
+    "registry",
     "resume",
     "search",
     "studies",
@@ -47,7 +48,7 @@ def test_looking_at_a_study_loads_no_jax():
 
 def test_the_public_names_are_these_and_each_is_there():
     assert set(hpo.__all__) == NAMES
-    assert {getattr(hpo, name).__name__ for name in NAMES} == NAMES
+    assert {getattr(hpo, name).__name__.removeprefix("hpo.") for name in NAMES} == NAMES
     assert set(dir(hpo)) >= NAMES
 
 

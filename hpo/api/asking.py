@@ -1,4 +1,4 @@
-"""The experiment that a caller asks for: of a spec file, a document, or a stored study."""
+"""Reads the experiment that a caller asks for: a spec file, a document or a stored study."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hpo.spec.experiment import Experiment
 from hpo.spec.load import load_document, load_experiment
 from hpo.spec.sections.search import duration_seconds
 
-# A spec's file, or what it holds as plain values.
+# The path of a spec file, or its contents as plain values.
 SpecLike: TypeAlias = str | Path | Mapping[str, Any]
 
 

@@ -1,7 +1,7 @@
-"""`python -m hpo.api.child`: runs what its parent asks for, and tells it what happens.
+"""`python -m hpo.api.child`: runs what its parent process asks for, and sends it the events.
 
-The first line of stdin is the request, in JSON; the end of stdin says that the parent has gone or
-wants no more, and stops the run after its present round. Each line of stdout is a message in JSON.
+The first line of stdin is the request in JSON. Once the parent closes stdin, or is killed, the run
+stops after its present round. Each line of stdout is a message in JSON.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from hpo import registry
 from hpo.api import events as told
 from hpo.api.asking import experiment_of, stored_study
 from hpo.errors import HpoError, SpecError
@@ -30,6 +31,8 @@ def main() -> None:
     messages = Messages()
     request = json.loads(_first_line())
     try:
+        for entry in request["registry"]:
+            registry.add(**entry)
         with stop_signals(messages.say) as stop:
             threading.Thread(target=_follow_parent, args=(stop, os.getppid()), daemon=True).start()
             logging.basicConfig(level=logging.WARNING, handlers=[_Warnings(messages)], force=True)
@@ -43,9 +46,9 @@ def main() -> None:
 
 
 class Messages:
-    """The way to the parent: a thread writes, so that nobody waits for a slow reader.
+    """Messages to the parent, which a thread writes, so that training never waits for the parent.
 
-    What else prints to stdout from now on goes to stderr.
+    Anything else that is printed to stdout goes to stderr from now on.
     """
 
     def __init__(self) -> None:
@@ -57,21 +60,21 @@ class Messages:
         self._thread.start()
 
     def send(self, event: told.Event) -> None:
-        """Tell the parent of an event."""
+        """Send an event to the parent."""
         self._queue.put(told.to_document(event))
 
     def say(self, sentence: str) -> None:
-        """Tell the user a sentence."""
+        """Send a message for the user."""
         self.send(told.Said(sentence))
 
     def refuse(self, error: HpoError) -> None:
-        """Tell the parent that what it asked for cannot be done."""
+        """Send the error that the request met."""
         lines = error.mistakes if isinstance(error, SpecError) else [str(error)]
         names = [kind.__name__ for kind in type(error).__mro__]
         self._queue.put({"kind": "refused", "errors": names, "lines": lines})
 
     def close(self) -> None:
-        """Wait until all is written."""
+        """Wait until every message is written."""
         self._queue.put(None)
         self._thread.join()
 
@@ -83,7 +86,7 @@ class Messages:
 
 
 class _Warnings(logging.Handler):
-    """Tells the user what libraries warn of."""
+    """Sends the warnings of libraries as messages for the user."""
 
     def __init__(self, messages: Messages) -> None:
         super().__init__()
@@ -95,7 +98,7 @@ class _Warnings(logging.Handler):
 
 
 class _Lines:
-    """A text file whose lines are said."""
+    """A text file whose lines are messages for the user."""
 
     def __init__(self, messages: Messages) -> None:
         self._messages, self._line = messages, ""
@@ -116,7 +119,10 @@ def _first_line() -> bytes:
 
 
 def _follow_parent(stop: StopRequest, parent: int) -> None:
-    """Stop the run once the parent closes its pipe, or has gone with the pipe held by another."""
+    """Stop the run once the parent has closed its pipe, or has ended.
+
+    A process that the parent forked may hold the pipe open, so the parent is looked for, too.
+    """
     while os.getppid() == parent:
         if select.select([0], [], [], _LOOK_SECONDS)[0] and not os.read(0, 1):
             break
@@ -163,7 +169,7 @@ def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) ->
 
 
 class _EpochMessages:
-    """Tells the parent of each epoch of a training."""
+    """Sends the parent every epoch of a training."""
 
     def __init__(self, messages: Messages) -> None:
         self.say, self._send = messages.say, messages.send

@@ -1,4 +1,4 @@
-"""What happens in a study while it runs, for those who watch: `hpo.search(..., stream=True)`."""
+"""The events of a running study, as `hpo.search(..., stream=True)` gives them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hpo.trial import HParams
 class Started:
     """A run of the study begins.
 
-    `metric` is that of the first objective, `trials` the total to come to, `epochs` the full budget
-    of each. `known` is the number of trials that earlier runs have left.
+    `metric` is that of the first objective. `trials` is the total that the spec asks for, `known` of
+    them are from earlier runs, and `epochs` is the full budget of a trial.
     """
 
     kind: ClassVar[str] = "started"
@@ -84,9 +84,9 @@ class Said:
 class Finished:
     """The run is over; the last event.
 
-    `reason` is `finished`, `exhausted`, `none_found`, `target`, `no_improvement` or `epochs` where
-    the study is done, and `timeout` or `interrupted` where it can go on. `trials` counts those that
-    have begun, `epochs` all that were trained, each seed its own, in all runs.
+    `reason` is `finished`, `exhausted`, `none_found`, `target`, `no_improvement` or `epochs` if the
+    study is done, and `timeout` or `interrupted` if it can go on. `trials` is the number of trials
+    that have begun, `epochs` that of all epochs trained, in all runs and over all seeds.
     """
 
     kind: ClassVar[str] = "finished"

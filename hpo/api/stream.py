@@ -1,4 +1,4 @@
-"""A study that runs in a process of its own, and tells this one what happens."""
+"""Runs a study in a process of its own and gives its events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import IO, Any, Self
 
-from hpo import errors
+from hpo import errors, registry
 from hpo.api.events import Event, Said, from_document
 from hpo.api.study import Study
 from hpo.errors import HpoError, SpecError, StudyError
@@ -56,8 +56,9 @@ class Stream:
             target=_read, args=(self._process.stdout, self._messages), daemon=True
         )
         self._reader.start()
-        with suppress(BrokenPipeError):  # it has failed already, which `next` tells
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+        line = json.dumps({**request, "registry": registry.added()})
+        with suppress(BrokenPipeError):  # it has failed already, and `next` raises why
+            self._process.stdin.write(f"{line}\n".encode())
             self._process.stdin.flush()
 
     @property
@@ -124,7 +125,7 @@ class Stream:
         self._process.stdout.close()
 
     def _end(self) -> None:
-        """The process has said all that it had to say.
+        """Wait for the process after its last message.
 
         Raises:
             StudyError: if it was killed.
@@ -145,7 +146,7 @@ class Stream:
 
 
 def wait_for(events: Stream, *, quiet: bool = False) -> None:
-    """Print what a run says to stderr until it is over; Ctrl-C stops it after its present round.
+    """Print the messages of a run to stderr until it is over; Ctrl-C stops it after its round.
 
     Raises:
         HpoError: for what the user can fix.
@@ -168,12 +169,12 @@ def _read(pipe: IO[bytes], messages: SimpleQueue[dict[str, Any] | None]) -> None
 
 
 def _search_path() -> str:
-    """Where the other process finds modules: where this one does, and `hpo` itself."""
+    """The folders where the other process finds modules: those of this one, and that of `hpo`."""
     return os.pathsep.join([*(os.path.abspath(path) for path in sys.path), str(_ROOT)])  # noqa: PTH100
 
 
 def _error(message: Mapping[str, Any]) -> HpoError:
-    """The error that a process met, as the nearest class of `hpo.errors`."""
+    """The error of the other process, as the nearest class of `hpo.errors`."""
     kind = next(found for name in message["errors"] if (found := getattr(errors, name, None)))
     if kind is SpecError:
         return SpecError(message["lines"])

@@ -33,7 +33,7 @@ _SHOWN_TRIALS = 10
 
 
 def studies(storage: str | None = None) -> tuple[Overview, ...]:
-    """Every study of a storage in a line, oldest first.
+    """An overview of every study in a storage, oldest first.
 
     Raises:
         StudyError: for a storage that cannot be read.
@@ -43,7 +43,7 @@ def studies(storage: str | None = None) -> tuple[Overview, ...]:
 
 
 class Study:
-    """A study in its storage; each call reads what is stored by then.
+    """A study in its storage, running or not; every call reads the storage again.
 
     `storage` is the URL of the database, `sqlite:///hpo.db` if left out.
 
@@ -60,7 +60,7 @@ class Study:
 
     @property
     def overview(self) -> Overview:
-        """The study in a line: objective, status, trials by state, epochs, best."""
+        """The objective, status, trials by state, epochs and best trial of the study."""
         with Storage.read(self.storage) as database:
             return overview_of(database, self._reading(database))
 
@@ -81,7 +81,7 @@ class Study:
         return tuple(reading.result(trial) for trial in reading.trials)
 
     def report(self, top: int = _SHOWN_TRIALS) -> StudyReport:
-        """All that `hpo show` tells, with the `top` best trials."""
+        """The report that `hpo show` prints, with the `top` best trials."""
         with Storage.read(self.storage) as database:
             return study_report(database, self.name, top)
 
@@ -186,7 +186,7 @@ class Study:
         return f"Study({self.name!r}, storage={self.storage!r})"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: a line about the study, and its best trials as a table."""
+        """The study in a notebook: a line of figures, and a table of its best trials."""
         overview, reading = self.overview, self._read()
         best = [reading.result(trial) for trial in ranking(reading.trials)[:_SHOWN_TRIALS]]
         return "".join(_html(overview, best))
@@ -196,7 +196,7 @@ class Study:
             return self._reading(database)
 
     def _reading(self, database: Storage) -> StudyReading:
-        """What is stored by now: only new events are read, unless the study was replaced."""
+        """The study as it is stored now. Only new events are read, unless the spec has changed."""
         record, known = database.study(self.name), self._known
         if known is None or (known.record.id, known.record.document_hash) != (
             record.id,

@@ -1,4 +1,4 @@
-"""What the log of a study says, as events for those who watch."""
+"""Turns the log of a running study into the events of `hpo.api.events`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hpo.trial import Exploit, Trial, TrialState
 
 
 class Teller:
-    """Sends what a watcher of a study gets to know of its log."""
+    """Sends an event for what the log of a study notes, and for every new best trial."""
 
     def __init__(self, experiment: Experiment, send: Callable[[told.Event], None]) -> None:
         self._study, self._search = experiment.name, require_search(experiment)
@@ -22,11 +22,11 @@ class Teller:
         self._best: Trial | None = None
 
     def listen(self, events: Sequence[Event], state: StudyState) -> None:
-        """Tell of the newest events of a log, which `state` has taken in."""
+        """Send what follows from the newest events of a log; `state` includes them."""
         for event in events:
             match event.what, event.trial:
                 case Start(), _:
-                    # The state has taken in what follows the start, too.
+                    # The state includes what follows the start.
                     self._start(len(state) - sum(isinstance(e.what, Propose) for e in events))
                     ended = {e.trial for e in events if isinstance(e.what, End)}
                     self._compare([t for t in state.trials if t.number not in ended])
@@ -45,7 +45,7 @@ class Teller:
         self._send(told.Started(self._study, metric, trials, self._epochs, known))
 
     def _compare(self, trials: Sequence[Trial]) -> None:
-        """Tell of a new best among more trials."""
+        """Send the best trial if one of these is better than the best so far."""
         known = [] if self._best is None else [self._best]
         best = winner([*known, *trials], self._epochs)
         if best is None or best == self._best:

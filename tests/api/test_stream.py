@@ -190,3 +190,30 @@ def test_an_error_of_ours_keeps_its_traceback(spec, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(broken))
     with pytest.raises(RuntimeError, match=r"(?s)process failed with code 1:.*TypeError"):
         hpo.search(spec, quiet=True)
+
+
+@pytest.mark.long
+def test_entries_of_ones_own_are_known_in_the_other_process(spec, tmp_path):
+    (tmp_path / "mine.py").write_text(DROP)
+    code = """
+hpo.registry.add("schedule", "drop", "mine:Drop", "mine:drop")
+hpo.search("flowers.yaml", overrides={"optimizer.schedule": {"name": "drop"}}, quiet=True)
+"""
+    _, err = parent(tmp_path, code).communicate(timeout=120)
+    assert err == ""
+    assert hpo.Study("flowers").status == "finished"
+
+
+# A schedule that halves the learning rate from the start.
+DROP = """
+from typing import Literal
+from hpo.spec.marks import Knob, Spec
+
+class Drop(Spec):
+    name: Literal["drop"]
+    warmup: Knob[float] = 0.0
+    factor: Knob[float] = 0.5
+
+def drop(spec, progress):
+    return spec.factor + 0 * progress
+"""
