@@ -13,8 +13,8 @@ from hpo.trial import HParams
 class Started:
     """A run of the study begins.
 
-    `metric` is that of the first objective. `trials` is the total that the spec asks for, `known` of
-    them are from earlier runs, and `epochs` is the full budget of a trial.
+    `metric` is that of the first objective. The spec asks for `trials` in all, of which earlier
+    runs began `known`. A trial's full budget is `epochs`.
     """
 
     kind: ClassVar[str] = "started"
