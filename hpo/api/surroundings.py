@@ -47,10 +47,10 @@ def surroundings(
 
 
 def process_began() -> float:
-    """When this process did, by `time.monotonic()`; now, where the machine does not say."""
+    """When this process started, by `time.monotonic()`; now, where the system does not say."""
     now = time.monotonic()
     with suppress(OSError, AttributeError):
-        # Field 22 of proc(5): ticks since the machine's start, which only Linux knows.
+        # Field 22 of proc(5): the start in ticks since boot, which only Linux gives.
         fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
         age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
         return now - max(0.0, age)

@@ -1,4 +1,4 @@
-"""The commands, and what becomes of errors."""
+"""The commands of `hpo`, and how errors are reported."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _BUSY_SECONDS = 0.2
 
 
 def answer(run: Callable[[], object], environment: MutableMapping[str, str]) -> str:
-    """What `run`, the command line, prints for a shell that asks to complete a word.
+    """What the command line, `run`, prints for a shell that asks to complete a word.
 
     A failure prints nothing: an error message between the words of a line helps nobody.
     """
@@ -138,9 +138,9 @@ def _values_of(option: str, words: Sequence[str]) -> Iterator[str]:
 
 
 def _join_words(environment: MutableMapping[str, str]) -> str:
-    """Join again what bash has split at `=` and `:`; what it needs no more of the last word.
+    """Join again the words that bash split at `=` and `:`; the prefix to leave out of the answer.
 
-    Bash replaces only what follows the last `=` or `:`, so the rest of the word must not be said.
+    Bash replaces only what follows the last `=` or `:`, so the answer must not repeat the rest.
     """
     words, current = environment["COMP_WORDS"].split("\n"), int(environment["COMP_CWORD"])
     joined, prefix, is_open = words[:1], "", False

@@ -16,7 +16,7 @@ app = typer.Typer(help="List and download data sets.", no_args_is_help=True, ric
 
 @app.command("list")
 def list_datasets(as_json: AsJson = False) -> None:
-    """List the data sets that a spec can name, and which of them are on this machine.
+    """List the data sets that a spec can name, and where they are on this machine.
 
     Example: hpo data list
     """
@@ -46,7 +46,7 @@ def get(
         ),
     ],
 ) -> None:
-    """Download a data set into HPO_DATA, checksums compared.
+    """Download a data set into HPO_DATA and compare its checksums.
 
     Example: hpo data get fashion_mnist
     """

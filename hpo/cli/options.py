@@ -39,9 +39,12 @@ ModelFolder = Annotated[
         "-o", "--out", metavar="DIR", help="Folder to write.", autocompletion=completion.files
     ),
 ]
-Trials = Annotated[int | None, typer.Option(help="Trials in all, instead of search.trials.", min=1)]
+Trials = Annotated[
+    int | None, typer.Option(help="Trials of the study in total, instead of search.trials.", min=1)
+]
 Timeout = Annotated[
-    str | None, typer.Option(help="Time in all, instead of search.timeout: 90s, 10m, 1h30m.")
+    str | None,
+    typer.Option(help="Training time in total, instead of search.timeout: 90s, 10m, 1h30m."),
 ]
 StorageUrl = Annotated[
     str | None, typer.Option("--storage", metavar="URL", help="Database of studies.")
@@ -59,11 +62,11 @@ Profile = Annotated[
     typer.Option(
         "--profile",
         metavar="DIR",
-        help="Trace seconds of training into this folder.",
+        help="Write a trace of a few seconds of training into this folder.",
         autocompletion=completion.files,
     ),
 ]
-Explain = Annotated[bool, typer.Option("--explain", help="Tell how the programs are run, and why.")]
+Explain = Annotated[bool, typer.Option("--explain", help="Explain how programs are run.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -74,7 +77,7 @@ def print_json(document: Any) -> None:
 
 
 def print_view(view: RenderableType) -> None:
-    """Print a result to stdout; wide and without trailing spaces where no screen shows it."""
+    """Print a result to stdout; without a terminal, wide and without trailing spaces."""
     console = _console(is_stderr=False)
     if console.is_terminal:
         console.print(view)
@@ -85,7 +88,7 @@ def print_view(view: RenderableType) -> None:
 
 
 def stderr() -> Console:
-    """The console of progress and warnings, which every library's warnings go to as well."""
+    """The console for progress and warnings, including those of libraries."""
     console = _console(is_stderr=True)
     logging.basicConfig(level=logging.WARNING, handlers=[_OneLine(console)], force=True)
     return console
@@ -101,7 +104,7 @@ def _console(*, is_stderr: bool) -> Console:
 
 
 class _OneLine(logging.Handler):
-    """Prints a record in one line, above a live display if there is one."""
+    """Prints each record on one line, above a live display if there is one."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()

@@ -35,14 +35,14 @@ def search(
     timeout: Timeout = None,
     storage: StorageUrl = None,
     new: Annotated[
-        bool, typer.Option("--new", help="Start over; the old study is kept under another name.")
+        bool, typer.Option("--new", help="Start over; the old study is renamed and kept.")
     ] = False,
     device: Device = None,
     profile: Profile = None,
     explain: Explain = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run the study that SPEC describes, or go on with it.
+    """Run the study that SPEC describes, or resume it.
 
     Example: hpo search configs/digits.yaml --trials 200 --set train.epochs=81
     """
@@ -63,7 +63,7 @@ def resume(
     explain: Explain = False,
     quiet: Quiet = False,
 ) -> None:
-    """Go on with a study from its storage alone.
+    """Resume a study from its storage; its spec file is not needed.
 
     Example: hpo resume digits --timeout 10m
     """

@@ -21,15 +21,17 @@ def check(
     spec: SpecPath,
     overrides: Overrides = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Show every leaf too, and where its value comes from.")
+        bool, typer.Option("--full", help="Also show every leaf and where its value comes from.")
     ] = False,
     trial: Annotated[
         int | None,
-        typer.Option(help="Instead: the spec of this trial, where no result decides it.", min=0),
+        typer.Option(
+            help="Print the spec of this trial instead, where no result decides it.", min=0
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Validate SPEC and tell what it would run.
+    """Validate SPEC and summarize what it would run.
 
     Example: hpo check configs/digits.yaml --set search.trials=500
     """

@@ -44,15 +44,19 @@ def list_studies(storage: StorageUrl = None, as_json: AsJson = False) -> None:
 
 def show(
     study: StudyName,
-    top: Annotated[int, typer.Option(help="How many of the best trials.", min=1)] = 10,
+    top: Annotated[int, typer.Option(help="Number of best trials to show.", min=1)] = 10,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Instead: how its programs are run, and why.")
+        bool, typer.Option("--plan", help="Show how its programs are run instead.")
     ] = False,
-    times: Annotated[bool, typer.Option("--times", help="Instead: where its time went.")] = False,
+    times: Annotated[
+        bool, typer.Option("--times", help="Show where its time went instead.")
+    ] = False,
     storage: StorageUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a study: best trials, learning curve, importance.
+
+    Optuna's dashboard opens it as well:  optuna-dashboard sqlite:///hpo.db
 
     Example: hpo show digits --top 20
     """
@@ -112,13 +116,14 @@ def export(
         ),
     ] = None,
     trial: Annotated[
-        int | None, typer.Option(help="This trial, finished or not, instead of the best.", min=0)
+        int | None,
+        typer.Option(help="Export this trial, finished or not, instead of the best.", min=0),
     ] = None,
     front: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Write all of the Pareto front, a file each.",
+            help="Write each trial of the Pareto front to a file in DIR.",
             autocompletion=completion.files,
         ),
     ] = None,
@@ -127,7 +132,7 @@ def export(
 ) -> None:
     """Write the best trial as a spec that `hpo train` runs.
 
-    Of several objectives the first decides which is the best.
+    With several objectives the first decides which trial is best.
 
     Example: hpo export digits -o best.yaml
     """
@@ -138,7 +143,8 @@ def export(
         if out is not None or trial is not None:
             raise HpoError("hpo export: --front writes several files: leave --out and --trial out.")
         written = Study(study, storage).export_front(front, force=force)
-        typer.echo(f"{count_text(len(written), 'trial')} of the front: see {front}.", err=True)
+        trials = count_text(len(written), "trial")
+        typer.echo(f"Wrote {trials} of the Pareto front to {front}.", err=True)
         return
     exported = Study(study, storage).exported(trial, out)
     if out is None:

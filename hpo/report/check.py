@@ -1,4 +1,4 @@
-"""What a study would do, told before it does anything: `hpo check`."""
+"""What a study would do, before it runs: `hpo check`."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _WIDEST_VALUE = 50
 class CheckSummary:
     """A valid spec in figures; without a search it is one trial.
 
-    `epochs` are those of all trials together, on all `seeds` of each, at most that many where
-    `is_upper_bound`. `picked` says what the search left to us, and
-    `cohort` what trials share; it is empty where each is proposed on its own.
-    `programs` is at most how many will be compiled for one device. `device_budget` is the bytes
-    that data may take of a device before they are streamed, None for a share of its memory.
+    `epochs` is the total over all trials and their `seeds`, an upper bound if `is_upper_bound`.
+    `picked` says what `auto` and unset options stand for. `cohort` says what trials share; it is
+    empty where each is proposed on its own. `programs` is an upper bound of the programs compiled
+    for one device. `device_budget` is how many bytes of a device data may take before they are
+    streamed, None for a share of its memory.
     """
 
     name: str
@@ -81,7 +81,7 @@ def check_summary(experiment: Experiment) -> CheckSummary:
         space_size=size,
         dimensions=space.dimensions,
         derived={leaf.path: leaf.text for leaf in space.derived},
-        # Rules without a dimension to turn on only see to it that derived values fit.
+        # Rules without a deciding dimension only keep derived values within their leaves' limits.
         forbidden=tuple(rule.text for rule in space.rules if rule.deciding),
         points=len(search.start) if search else 0,
         sources=search.sources if search else (),
@@ -195,7 +195,7 @@ def as_json(summary: CheckSummary) -> dict[str, Any]:
 
 
 def _dimension_text(dimension: Dimension) -> str:
-    near = f", perhaps near {shown(dimension.prior.value)}" if dimension.prior else ""
+    near = f", prior {shown(dimension.prior.value)}" if dimension.prior else ""
     limits = dimension.limits
     within = f", may move within {shown(limits[0])} to {shown(limits[1])}" if limits else ""
     distribution = distribution_text(dimension.distribution)

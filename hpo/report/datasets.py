@@ -29,7 +29,7 @@ from hpo.spec.words import count_text
 
 @dataclass(frozen=True)
 class NamedDataset:
-    """A data set by name; `path` is where it lies, or None for one that is not here.
+    """A data set by name; `path` is where it is, or None if it is not on this machine.
 
     `task` is "table" for a CSV file, whose task is that of the column a spec names as its target.
     `download_bytes` is None for one that comes with scikit-learn.
@@ -63,7 +63,7 @@ def datasets_table(datasets: Sequence[NamedDataset]) -> RenderableType:
 
 
 def usage_text(usage: Usage) -> str:
-    """What a cache of data sets holds: `2 preprocessed data sets, 55.1 MB`."""
+    """How much a cache of data sets holds: `2 preprocessed data sets, 55.1 MB`."""
     return f"{count_text(usage.entries, 'preprocessed data set')}, {usage.total_bytes / 1e6:.1f} MB"
 
 
@@ -98,7 +98,7 @@ class DownloadDisplay:
         self._progress.stop()
 
     def watch(self, done_bytes: int, total_bytes: int) -> None:
-        """Take how many bytes are there."""
+        """Show how many bytes have arrived."""
         self._progress.update(self._task, completed=done_bytes, total=total_bytes)
         tenth = 10 * done_bytes // total_bytes
         if self._progress.disable and tenth > self._tenth:

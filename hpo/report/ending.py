@@ -1,4 +1,4 @@
-"""The last words of a run: what it came to, and what to type next."""
+"""What a run prints at its end: the result and the next commands."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from hpo.trial import Trial
 _ENDINGS = {
     "finished": "finished",
     "exhausted": "finished: every configuration of the space has been tried",
-    "none_found": "finished: no other configuration that the rules allow was found",
+    "none_found": "finished: no other configuration allowed by the rules was found",
     "target": "finished: the target is reached",
     "no_improvement": "finished: no improvement",
-    "epochs": "finished: its epochs are used up",
+    "epochs": "finished: its limit of epochs is reached",
     "interrupted": "interrupted, and saved",
     "timeout": "out of time, and saved",
     "failed": "failed",
@@ -33,7 +33,7 @@ _ENDINGS = {
 
 
 def ending_view(outcome: Outcome, search: SearchSpec, storage: str) -> RenderableType:
-    """How a run ended, its best trial and the commands that lead on."""
+    """How a run ended, its best trial and the next commands."""
     progress = outcome.progress
     parts: list[RenderableType] = [
         Text.assemble((progress.study, "bold"), f"  {_ENDINGS[outcome.reason]}"),
@@ -53,7 +53,7 @@ def ending_view(outcome: Outcome, search: SearchSpec, storage: str) -> Renderabl
 
 
 def next_commands(outcome: Outcome, storage: str, timeout_seconds: float | None) -> Sequence[str]:
-    """The commands to go on with, ready to be typed."""
+    """The next commands, ready to be typed."""
     study = outcome.progress.study
     where = "" if storage == StudySpec().storage else f" --storage {shlex.quote(_public(storage))}"
     commands = [f"hpo show {study}{where}"]

@@ -48,7 +48,7 @@ class Export:
 def export_trial(
     storage: Storage, study: str, number: int | None, target: Path | None, today: date
 ) -> Export:
-    """The spec of a trial, or of the best one, as it is to stand in the file `target`.
+    """The spec of a trial, or of the best one, as written to the file `target`.
 
     Raises:
         HpoError: for a study or trial that is not there, or one without a winner yet.
@@ -71,7 +71,7 @@ def export_trial(
 def export_front(
     storage: Storage, study: str, folder: Path, today: date
 ) -> tuple[tuple[Path, Export], ...]:
-    """The specs of all trials on the Pareto front, each with the file in `folder` that it is for.
+    """The specs of all trials on the Pareto front, each with its file in `folder`.
 
     Raises:
         HpoError: for a study that is not there, has one objective, or no trial on a front yet.
@@ -145,14 +145,13 @@ def training_document(
 ) -> dict[str, Any]:
     """The training spec of a trial with this lineage, with nothing left to search.
 
-    It is that of the trial that the weights began with, whose random stream they kept, and of the
-    numbers that changed since.
+    It is the spec of the first trial of the lineage, whose random stream the weights kept, with the
+    numbers that changed later.
 
-    Every default is written out, so that it trains the same where a later version has others. The
-    keys of the experiment's document come first. Relative paths of data are rewritten so that they
-    are found from `folder`. What makes the program that of the study, to the bit, is written too:
-    what it merged, which zeros it kept (of the `varying` paths), and how many lanes trained at
-    once, where they did.
+    Every default is written out, so that the spec trains the same under a later version with other
+    defaults. The keys of the experiment's document come first. Relative data paths are rewritten so
+    that they are found from `folder`. The document also fixes the study's program to the bit: what
+    it merged, which zeros of the `varying` paths it kept, and how many lanes trained together.
     """
     written = {
         key: experiment.document[key] for key in experiment.document if key in Training.model_fields
@@ -175,7 +174,7 @@ def training_document(
 
 
 def _in_order_of(written: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The same values, those that `written` has too in its order and before the others."""
+    """The same values: first the keys of `written` in its order, then the others."""
     known = written if isinstance(written, Mapping) else {}
     order = [*(key for key in known if key in values), *(key for key in values if key not in known)]
     return {
@@ -200,7 +199,7 @@ def _moved(data: Mapping[str, Any], old: Path, new: Path) -> Mapping[str, Any]:
 
 def _moved_path(written: str, old: Path, new: Path) -> str:
     path = old / Path(written).expanduser()
-    # One that is not there is found below HPO_DATA, from anywhere.
+    # A path that is not there is looked up below HPO_DATA, which does not depend on the folder.
     if Path(written).expanduser().is_absolute() or not path.exists():
         return written
     relative = Path(os.path.relpath(path, new))
@@ -238,7 +237,7 @@ def _result(experiment: Experiment, trial: Trial) -> str:
 
 
 def _others(state: StudyState, trial: Trial) -> str:
-    """What the other metrics of the goal came to, and whether the constraints are kept."""
+    """The results of the goal's other metrics, and whether the trial breaks the constraints."""
     results = state.results(trial.number)
     texts = [
         f", {name} {metric_text(name, results[name])}"
@@ -288,7 +287,7 @@ def _no_winner(study: str, state: StudyState, total: int, epochs: int) -> str:
 
 
 def _way_on(study: str, state: StudyState, is_over: bool) -> str:
-    """How a study without a winner may come to one."""
+    """What to do so that a study without a winner gets one."""
     match state.stop.reason if state.stop is not None else None:
         case "target" | "no_improvement" | "epochs" as rule:
             return f"change search.stop.{rule} in the spec and run `hpo search SPEC` again"
@@ -303,7 +302,7 @@ def _no_such_trial(study: str, state: StudyState, number: int) -> str:
 
 
 def write_new(path: Path, text: str, *, replace: bool) -> None:
-    """Write a file that is not there yet, or replace it on demand.
+    """Write a new file; replace an existing one only on demand.
 
     Raises:
         HpoError: for one that is in the way, or a folder that cannot be written.
@@ -317,7 +316,7 @@ def write_new(path: Path, text: str, *, replace: bool) -> None:
 
 
 def write_front(folder: Path, exports: Sequence[tuple[Path, Export]], *, replace: bool) -> None:
-    """Write every spec of a front into a folder, which is made.
+    """Write every spec of a front into a folder, which is created if needed.
 
     Raises:
         HpoError: for a file that is in the way, or a folder that cannot be made or written.

@@ -1,4 +1,4 @@
-"""The trials between which several objectives leave the choice: table and plot."""
+"""The Pareto front of a study with several objectives: table and plot."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOG_FROM = 30
 
 @dataclass(frozen=True)
 class FrontTrial:
-    """A trial that no other beats in every objective; `values` are in the metrics' own units."""
+    """A trial that no other dominates; `values` are in the metrics' own units."""
 
     number: int
     values: Mapping[str, float]
@@ -35,10 +35,10 @@ class FrontTrial:
 class Front:
     """The Pareto front, from the best of the first objective to the worst.
 
-    `hypervolume` is the volume between the front and the `reference`: its own, or for an objective
-    without one the worst value of a trial in full. `knee` is the number of the trial nearest to the
-    best of every objective, each counted from its best to its worst on the front. `beaten` are the
-    values of the other trials in full that keep the constraints.
+    `hypervolume` is the volume between the front and the `reference`. An objective without a
+    reference takes the worst value of a fully trained trial. `knee` is the number of the trial
+    nearest to the best of every objective, each scaled from its best to its worst on the front.
+    `beaten` holds the values of the other fully trained trials that keep the constraints.
     """
 
     trials: tuple[FrontTrial, ...]
@@ -98,12 +98,12 @@ def front_view(front: Front) -> RenderableType:
 
 
 def front_title(front: Front) -> str:
-    """What stands above the view."""
-    return f"Pareto front: {count_text(len(front.trials), 'trial')} that no other beats"
+    """The heading above the view."""
+    return f"Pareto front: {count_text(len(front.trials), 'trial')} that no other dominates"
 
 
 def _named(goal: Goal, values: Sequence[float]) -> dict[str, float]:
-    # Adding zero, because the loss of a maximised 0 is -0.
+    # Adding zero turns -0, the loss of a maximized 0, into 0.
     return {
         objective.metric: objective.loss(value) + 0.0
         for objective, value in zip(goal.objectives, values, strict=True)

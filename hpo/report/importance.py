@@ -1,4 +1,4 @@
-"""Which hparams decided how good a trial became."""
+"""How important each hparam was for the results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hpo.space import SearchSpace
 from hpo.trial import Trial
 
-# Of fewer, the best tenth that PED-ANOVA looks at is one trial.
+# With fewer trials, the best tenth that PED-ANOVA looks at is a single one.
 _FEWEST_TRIALS = 20
 
 
@@ -70,7 +70,7 @@ def _ped_anova(trials: Sequence[Trial], space: SearchSpace, epochs: int) -> dict
         ]
     )
     with warnings.catch_warnings():
-        # A condition that few trials meet, or results that are all the same.
+        # Optuna warns where few trials meet a condition, and where all results are equal.
         warnings.filterwarnings("ignore", "Some regimes for parameter", UserWarning)
         warnings.filterwarnings("ignore", "Target and region quantiles", UserWarning)
         shares = optuna.importance.get_param_importances(study)

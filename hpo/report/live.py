@@ -1,4 +1,4 @@
-"""What a user sees while something trains: a live display, or lines where there is no terminal."""
+"""What a user sees while a study trains: a live display, or lines where there is no terminal."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from hpo.trial import Trial, TrialState
 _REFRESHES_A_SECOND = 10
 _LINE_SECONDS = 10.0
 _LINE_SHARE = 0.05  # of the time so far: a long study needs fewer lines
-_PACE_SHARE = 0.05  # of the work: before, compiling hides how fast the rest will go
+_PACE_SHARE = 0.05  # of the work: earlier, compile time hides the pace
 
 
 class Display(Protocol):
-    """Shows progress from `__enter__` to `__exit__`; `say` tells the user a sentence."""
+    """Shows progress from `__enter__` to `__exit__`; `say` prints a message."""
 
     def __enter__(self) -> Self: ...
 
@@ -50,7 +50,7 @@ class Display(Protocol):
 
 
 def display_for(console: Console, *, is_maximized: bool, is_quiet: bool = False) -> Display:
-    """A live display on a terminal, lines elsewhere; sentences alone for one who wants quiet."""
+    """A live display on a terminal, lines elsewhere; only messages if `is_quiet`."""
     sign = -1.0 if is_maximized else 1.0
     if console.is_terminal and not console.is_dumb_terminal and not is_quiet:
         return LiveDisplay(console, sign)
@@ -59,7 +59,7 @@ def display_for(console: Console, *, is_maximized: bool, is_quiet: bool = False)
 
 @dataclass(frozen=True)
 class _Share:
-    """How far a study is, on the count that ends it."""
+    """How far a study is, in the unit that ends it."""
 
     done: int
     total: int
@@ -71,7 +71,7 @@ class _Share:
 
 
 def share_of(progress: Progress) -> _Share:
-    """Epochs where their number is known, and trials that have ended where it is not."""
+    """Progress in epochs where their total is known, else in trials that have ended."""
     if progress.epochs_are_bound:
         return _Share(progress.finished, progress.trials, "trials")
     # A trial that diverges leaves some epochs out.
@@ -110,9 +110,9 @@ class LiveDisplay:
         self._progress = progress
 
     def say(self, sentence: str) -> None:
-        """Print a sentence above the display."""
+        """Print a message above the display."""
         self._console.print(Text(sentence, "yellow"), soft_wrap=True)
-        # What is said may be that the next Ctrl-C ends the process at once: not without a cursor.
+        # The next Ctrl-C may end the process at once, and must leave a visible cursor.
         self._console.show_cursor(True)
 
     def _render(self) -> RenderableType:
@@ -136,7 +136,7 @@ def progress_view(progress: Progress, sign: float) -> RenderableType:
     label, best = _best_line(progress, sign)
     lines = {label: best, "trials": _trials_line(progress), "speed": _speed_line(progress)}
     width = max(map(len, lines))
-    # Not a table, whose last line would be full: there the terminal's own ^C makes a new line.
+    # Not a table: it would fill the last line, where the terminal's own ^C starts a new one.
     return Group(bar, *(_titled(title, text, width) for title, text in lines.items()))
 
 
@@ -170,13 +170,13 @@ def _speed_line(progress: Progress) -> Text:
     left = progress.left_seconds if has_pace else None
     return Text(
         f"{speed_text(progress.epochs_a_second)}  "
-        f"{count_text(progress.programs, 'program')}  {clock_text(progress.seconds)} gone"
+        f"{count_text(progress.programs, 'program')}  {clock_text(progress.seconds)} elapsed"
         + (f"  {clock_text(left)} left" if left is not None else "")
     )
 
 
 class LineDisplay:
-    """A line as the study starts, whenever the best improves, and now and then between."""
+    """A line when the study starts, when the best improves, and every ten seconds or more."""
 
     def __init__(
         self,
@@ -218,7 +218,7 @@ class LineDisplay:
             self.say(progress_line(progress, self._sign))
 
     def say(self, sentence: str) -> None:
-        """Print a sentence on a line of its own."""
+        """Print a message on a line of its own."""
         self._console.print(Text(sentence), soft_wrap=True)
 
 
@@ -240,11 +240,11 @@ def progress_line(progress: Progress, sign: float) -> str:
 
 
 def _speedless(progress: Progress) -> str:
-    """What is going on while there is no speed to tell."""
+    """What a study without a speed yet is doing."""
     is_lost = progress.epochs == 0 and progress.states.get(TrialState.DIVERGED, 0) > 0
     return "no epoch finished yet" if is_lost else "compiling"
 
 
 def _value(trial: Trial, sign: float) -> str:
-    # Adding zero, because the loss of a maximised 0 is -0.
+    # Adding zero turns -0, the loss of a maximized 0, into 0.
     return number_text(sign * trial.losses[-1] + 0.0)

@@ -30,7 +30,7 @@ class ProgramPlan:
 
 @dataclass(frozen=True)
 class PlanReport:
-    """What a study's programs merge, with the reason, and the plan of each."""
+    """What a study's programs merge and why, and the plan of each."""
 
     study: str
     merging: str | None
@@ -68,7 +68,7 @@ def as_json(report: PlanReport) -> dict[str, Any]:
 
 
 def plan_view(report: PlanReport) -> RenderableType:
-    """The plans, a paragraph each."""
+    """A paragraph for each plan."""
     lines: list[RenderableType] = [Text(report.study, "bold")]
     if report.merging:
         lines.append(_indented(Text(report.merging)))

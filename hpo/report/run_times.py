@@ -1,4 +1,4 @@
-"""Where the time of a study's runs went, as a table for each."""
+"""Where the time of each run of a study went: `hpo show STUDY --times`."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from hpo.study.storage.tables import Storage
 from hpo.study.times import ACTIVITIES
 
 _NOTE = (
-    "Evaluation runs inside a round's compiled call and is not timed by itself: it is counted by "
-    "its passes of rows through the model, a step's row being three."
+    "Evaluation runs inside the compiled call of a round, so its time is an estimate: an evaluated "
+    "row counts as one pass through the model, a row of a training step as three."
 )
 
 
 @dataclass(frozen=True)
 class TimesOfRun:
-    """A run: its start, its length and the seconds of each activity by thread, up to the last word.
+    """A run: its start, its length and the seconds of each activity by thread.
 
-    `is_whole` is false for a run that goes on or was killed: the rest of its time is not known.
+    `is_whole` is false for a run that is running or was killed: its time after the last record is
+    not known.
     """
 
     start_ms: int
@@ -36,7 +37,7 @@ class TimesOfRun:
 
 
 def times_of_runs(storage: Storage, name: str) -> tuple[TimesOfRun, ...]:
-    """The runs of the study of that name, oldest first; those that told nothing are left out.
+    """The runs of the study of that name, oldest first; runs without recorded times are left out.
 
     Raises:
         StudyError: if there is no such study; the message lists those that there are.
@@ -70,10 +71,10 @@ def as_json(runs: Sequence[TimesOfRun]) -> list[dict[str, Any]]:
 def times_view(study: str, runs: Sequence[TimesOfRun]) -> RenderableType:
     """A table for each run: a column for each thread, which adds up to the run."""
     if not runs:
-        return Text(f"{study}: no run has told of its time yet.")
+        return Text(f"{study}: no run has recorded its time yet.")
     parts: list[RenderableType] = []
     for run in runs:
-        end = "" if run.is_whole else " up to its last word"
+        end = "" if run.is_whole else " up to its last record"
         parts.append(
             Text.assemble(
                 (study, "bold"), f"  {moment_text(run.start_ms)}, {seconds_text(run.seconds)}{end}"

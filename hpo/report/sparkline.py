@@ -11,7 +11,7 @@ _WIDTHS = " ▏▎▍▌▋▊▉█"
 
 
 def sparkline(values: Sequence[float], width: int = 40) -> str:
-    """One block a value, its height between the least and the greatest; `▁▄▆█` for 1, 4, 6, 8.
+    """A block for each value, its height between the least and the greatest; `▁▄▆█` for 1, 4, 6, 8.
 
     More than `width` values are cut into equal stretches, each shown by its mean. A gap stands
     where nothing is finite.

@@ -1,4 +1,4 @@
-"""What a study has come to, read from its storage: plain values for tables and `--json`."""
+"""The state of a study, read from its storage: plain values for tables and `--json`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Overview:
     """A study in a line; `best` is None until a trial has trained in full.
 
     `status` is `running`, how the last run ended (`finished`, `exhausted`, `none_found`,
-    `interrupted`, `timeout`, `failed`), or `killed` for one that left no word.
+    `interrupted`, `timeout`, `failed`), or `killed` where it recorded no end.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Overview:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a study, from when on which device; `differences` were noted as it began."""
+    """One run of a study: start, device, and the `differences` noted when it began."""
 
     start_ms: int
     device: str
@@ -78,11 +78,11 @@ class Run:
 
 @dataclass(frozen=True)
 class StudyReport:
-    """All that `hpo show` tells; `curve` is that of the best trial, or of the one nearest to it.
+    """All that `hpo show` shows; `curve` is that of the best trial, or of the leading one.
 
-    It follows that trial's weights, as `lineage` does: through the trials that they were copied
-    from. `untrained` is there where no trial was trained. `picked` says what the search left to us,
-    `notes` how ranges moved and what was learnt of other studies.
+    `curve` and `lineage` follow the weights through the trials that they were copied from.
+    `untrained` is set where no trial was trained. `picked` says what `auto` and unset options stand
+    for; `notes` tells how ranges moved and what was learnt from other studies.
     """
 
     overview: Overview
@@ -181,7 +181,7 @@ class StudyReading:
         except (KeyError, TypeError, ValueError) as error:
             raise StudyError(
                 f"study '{record.name}' was stored by hpo {record.hpo_version} with a spec that "
-                "this version cannot read: use that one."
+                f"this version cannot read: use hpo {record.hpo_version}."
             ) from error
         self.state = fold(events, self.search.goal)
 
@@ -204,9 +204,9 @@ class StudyReading:
     def result(self, trial: Trial) -> TrialResult:
         """A trial in the units of its metrics."""
         loss = self.search.goal.first.loss
-        # Adding zero, because the loss of a maximised 0 is -0.
+        # Adding zero turns -0, the loss of a maximized 0, into 0.
         value = loss(trial.losses[-1]) + 0.0 if trial.losses else None
-        # One that has diverged, and has another's weights now, has nothing to show for it yet.
+        # A diverged trial that copied another's weights has no result of its own yet.
         value = None if value is not None and math.isinf(value) else value
         of_seeds = final_reports(self.state, trial.number, trial.epochs)
         metric = self.search.goal.first.metric
@@ -218,7 +218,7 @@ class StudyReading:
             value,
             trial.hparams,
             deviation_of(of_seeds)[metric] if of_seeds else None,
-            # Finite alone, because JSON knows nothing else.
+            # Only finite numbers, because JSON has no others.
             {name: number for name, number in results.items() if math.isfinite(number)},
             trial.violation,
         )

@@ -1,4 +1,4 @@
-"""Studies on a terminal: `hpo list`, `hpo show` and the last words of `hpo search`."""
+"""Studies on a terminal: `hpo list`, `hpo show` and the end of `hpo search`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _STATUS_STYLES = {
 
 
 def studies_table(overviews: Sequence[Overview]) -> RenderableType:
-    """The studies of a storage, a row each."""
+    """A row for each study of a storage."""
     table = _table("study", "status", "trials", "epochs", "best", "", "began")
     for column in (2, 3, 5):
         table.columns[column].justify = "right"
@@ -72,7 +72,7 @@ def states_line(states: Mapping[TrialState, int]) -> Text:
 
 
 def hparams_table(hparams: HParams) -> Table:
-    """A trial's hparams, a row each."""
+    """A row for each hparam of a trial."""
     table = Table.grid(padding=(0, 2))
     for path, value in hparams.items():
         table.add_row(Text(path, "dim"), Text(hparam_text(value)))
@@ -80,7 +80,7 @@ def hparams_table(hparams: HParams) -> Table:
 
 
 def ancestry_table(lineage: Lineage) -> Table:
-    """Which trial trained a line's weights from which epoch on, with which hparams."""
+    """The trials that trained a line of weights, from which epoch on and with which hparams."""
     paths = list(lineage[0].hparams)
     names = short_names(paths)
     table = _table("from epoch", "trial", *(names[path] for path in paths))
@@ -196,7 +196,7 @@ def _without_result(states: Set[TrialState]) -> str:
     if states == {TrialState.DIVERGED}:
         return "every trial has diverged"
     if states == {TrialState.DIVERGED, TrialState.INFEASIBLE}:
-        return "every trial has diverged, or broken the constraints before training"
+        return "every trial has diverged or broken the constraints before training"
     return "no trial has a result yet"
 
 
@@ -263,7 +263,7 @@ class _TrialsTable:
 
 
 def _deviation(trial: TrialResult) -> str:
-    """How far a trial's seeds lie apart: ` \u00b1 0.0042`; nothing with one."""
+    """The standard deviation among a trial's seeds: ` \u00b1 0.0042`; nothing with one."""
     return "" if trial.deviation is None else f" \u00b1 {number_text(trial.deviation)}"
 
 

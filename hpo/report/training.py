@@ -1,4 +1,4 @@
-"""What `hpo train` shows: the epochs as they pass, and the metrics at the end."""
+"""What `hpo train` shows: progress by epoch, and the metrics at the end."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ class EpochDisplay:
             self.say(f"{self._name}: epoch {report.epoch} of {self._epochs}; {text}")
 
     def say(self, sentence: str) -> None:
-        """Tell the user a sentence."""
+        """Print a message."""
         self._console.print(Text(sentence, "yellow" if self._live else ""), soft_wrap=True)
         if self._live:
-            # The next Ctrl-C ends the process at once: not without a cursor.
+            # The next Ctrl-C ends the process at once, and must leave a visible cursor.
             self._console.show_cursor(True)
 
     def _render(self) -> RenderableType:
@@ -94,7 +94,7 @@ def metrics_text(metrics: Mapping[str, float]) -> str:
 
 
 def trained_view(name: str, trained: Trained, folder: Path) -> RenderableType:
-    """The metrics of each split, and where the model lies."""
+    """The metrics of each split, and the folder of the model."""
     table = Table.grid(padding=(0, 2))
     names = list(trained.metrics["validation"] or ())
     table.add_row("", *(Text(metric, "dim", justify="right") for metric in names))

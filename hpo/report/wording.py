@@ -36,7 +36,7 @@ def metric_text(name: str, value: float) -> str:
 
 
 def untrained_text(found: Untrained) -> str:
-    """That no configuration kept the constraints, how near the nearest came, and what to do."""
+    """Says that no configuration kept the constraints, how near the nearest came and what to do."""
     misses = " and ".join(
         f"{metric_text(miss.metric, miss.value)} {miss.metric} (bound: {miss.bound})"
         for miss in found.misses
@@ -70,7 +70,7 @@ def hparams_text(hparams: HParams) -> str:
 
 
 def short_names(paths: Iterable[str]) -> dict[str, str]:
-    """The last words of each dotted path, as many as tell it from the others."""
+    """The shortest ending of each dotted path that no other path has."""
     paths = list(paths)
 
     def ending(path: str, words: int) -> str:
@@ -118,6 +118,6 @@ def moment_text(time_ms: int) -> str:
 
 
 def scheduler_text(spec: SchedulerSpec) -> str:
-    """A scheduler by its name, and a pruner of Optuna's by its own: `optuna (percentile)`."""
+    """The name of a scheduler, with that of the pruner for `optuna`: `optuna (percentile)`."""
     pruner = getattr(spec, "pruner", None)
     return f"{spec.name} ({pruner.name})" if pruner else str(spec.name)

@@ -15,7 +15,7 @@ def test_data_lie_where_hpo_data_says_or_in_the_users_folder(tmp_path):
     assert str(data_home({"HOME": "/home/me", "XDG_DATA_HOME": "x"})).startswith("/home/me/")
 
 
-def test_the_cache_is_made_where_it_belongs(tmp_path):
+def test_the_cache_folder_is_created(tmp_path):
     assert cache_folder({"HPO_CACHE": str(tmp_path / "a")}) == tmp_path / "a"
     assert cache_folder({"XDG_CACHE_HOME": str(tmp_path)}) == tmp_path / "hpo" / "xla"
     assert cache_folder({"HOME": str(tmp_path)}) == tmp_path / ".cache" / "hpo" / "xla"
@@ -27,7 +27,7 @@ def test_without_a_home_that_can_be_written_there_is_no_cache(tmp_path):
     assert cache_folder({"HOME": str(tmp_path / "file")}) is None
 
 
-def test_a_cache_that_was_asked_for_and_cannot_be_made_is_refused(tmp_path):
+def test_a_named_cache_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(HpoError, match=r"HPO_CACHE: .*file/x cannot be made \(Not a directory\)"):
         cache_folder({"HPO_CACHE": os.fspath(tmp_path / "file" / "x")})

@@ -53,11 +53,11 @@ def test_every_command_is_listed_with_one_whole_line(hpo):
         assert not line.endswith("...")
 
 
-def test_the_version_is_told(hpo):
+def test_the_version_is_printed(hpo):
     assert hpo("--version") == (0, f"hpo {__version__}\n", "")
 
 
-def test_check_tells_what_a_spec_would_run(hpo, spec):
+def test_check_summarizes_what_a_spec_would_run(hpo, spec):
     result = hpo("check", str(spec), "--set", "search.trials=5")
 
     assert (result.code, result.err) == (0, "")

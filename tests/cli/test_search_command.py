@@ -44,7 +44,7 @@ def test_a_search_prints_its_winner_and_what_to_type_next(searched):
     assert lines[-2:] == ["  hpo show flowers", "  hpo export flowers -o best.yaml"]
 
 
-def test_progress_goes_to_stderr_and_without_colours_where_no_terminal_is(searched):
+def test_without_a_terminal_progress_goes_to_stderr_without_colours(searched):
     _, result = searched
 
     assert result.stderr.startswith("flowers: 3 trials\n")
@@ -60,7 +60,7 @@ def test_the_study_can_be_listed_and_shown(study, hpo):
     assert len(shown["curve"]) == 2
 
 
-def test_the_time_of_a_search_is_told_from_the_start_of_its_process(study, hpo):
+def test_the_time_of_a_search_counts_from_the_start_of_its_process(study, hpo):
     (run,) = json.loads(hpo("show", "flowers", "--times", "--json").out)
     shown = hpo("show", "flowers", "--times").out
 

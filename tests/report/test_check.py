@@ -26,7 +26,7 @@ def summary(space, **search):
     )
 
 
-def test_the_figures_of_a_study_are_told_in_plain_text():
+def test_the_figures_of_a_study_are_shown_in_plain_text():
     text = render(summary(SPACE, scheduler={"name": "successive_halving"}))
     assert text.splitlines() == [
         "digits is valid.",
@@ -43,7 +43,7 @@ def test_the_figures_of_a_study_are_told_in_plain_text():
     ]
 
 
-def test_what_the_trials_of_a_cohort_share_is_told():
+def test_what_the_trials_of_a_cohort_share_is_shown():
     found = summary({**SPACE, "optimizer.learning_rate": {"float": [0.1, 0.5]}}, cohort=4)
     text = "4 trials in a row share a program: the first decides model.norm"
     assert f"cohort     {text}" in render(found)
@@ -85,7 +85,7 @@ def test_the_figures_are_there_as_json():
     assert found["device_budget"] is None
 
 
-def test_a_budget_for_data_is_told_as_people_write_it():
+def test_a_budget_for_data_is_shown_as_people_write_it():
     document = {**SPEC, "data": {"dataset": "digits", "device_budget": "2GiB"}}
     found = check_summary(experiment_from_document(document, Path()))
     assert render(found).splitlines()[-1] == "data       streamed if over 2GiB of a device"

@@ -7,7 +7,7 @@ from rich.console import Console
 from hpo.report.datasets import DownloadDisplay, known_datasets
 
 
-def test_a_download_is_told_in_tenths_where_there_is_no_terminal():
+def test_a_download_is_shown_in_tenths_where_there_is_no_terminal():
     console = Console(file=StringIO(), width=100)
     with DownloadDisplay(console, "mnist") as display:
         for done in range(0, 10_000_001, 500_000):

@@ -1,4 +1,4 @@
-"""The last words of a run."""
+"""What a run prints at its end."""
 
 from dataclasses import replace
 from io import StringIO
@@ -45,14 +45,14 @@ def test_a_run_ends_with_its_winner_and_the_next_commands():
     ]
 
 
-def test_without_a_full_trial_the_leading_one_is_told_and_none_is_exported():
+def test_without_a_full_trial_the_leading_one_is_shown_and_no_export_is_suggested():
     view = drawn(ending_view(outcome("interrupted", best=None), SEARCH, STORAGE))
 
     assert "  leading accuracy  0.9000  trial 7 after 2 epochs" in view
     assert view[-2:] == ["  hpo resume digits", "  hpo show digits"]
 
 
-def test_a_run_without_any_result_has_no_trial_to_tell_of():
+def test_a_run_without_any_result_shows_no_trial():
     view = drawn(ending_view(outcome("interrupted", best=None, leader=None), SEARCH, STORAGE))
     assert not any("accuracy" in line for line in view)
 
@@ -62,7 +62,7 @@ def test_a_run_that_finished_no_epoch_has_no_speed():
     assert "  time    2.0 s in this run, 3 programs compiled" in view
 
 
-def test_a_run_that_could_train_nothing_says_by_how_much_and_what_to_do():
+def test_a_run_that_could_train_nothing_says_what_was_missed_and_what_to_do():
     misses = (Miss("parameters at most 3", "parameters", 1067.0),)
     ended = replace(outcome("finished", None, None), untrained=Untrained(12, 4, misses))
     assert " ".join(line.strip() for line in drawn(ending_view(ended, SEARCH, STORAGE))[5:8]) == (
@@ -72,7 +72,7 @@ def test_a_run_that_could_train_nothing_says_by_how_much_and_what_to_do():
     )
 
 
-def test_an_old_study_is_told_by_its_new_name():
+def test_the_new_name_of_an_old_study_is_shown():
     view = drawn(ending_view(outcome("finished", set_aside="digits-1"), SEARCH, STORAGE))
     assert view[-1] == "  The old study is kept as digits-1."
 
@@ -88,7 +88,7 @@ def test_an_old_study_is_told_by_its_new_name():
         ("none_found", None, "hpo show digits"),
     ],
 )
-def test_the_first_command_leads_on(reason, timeout, first):
+def test_the_first_command_continues_the_study(reason, timeout, first):
     assert next_commands(outcome(reason), STORAGE, timeout)[0] == first
 
 

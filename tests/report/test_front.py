@@ -31,7 +31,7 @@ TRIALS = [
 ]
 
 
-def test_a_front_is_told_in_the_metrics_own_units():
+def test_a_front_is_shown_in_the_metrics_own_units():
     front = front_of(TRIALS, GOAL)
     assert [(t.number, dict(t.values)) for t in front.trials] == [
         (0, {"accuracy": 0.9, "parameters": 1000.0}),

@@ -1,4 +1,4 @@
-"""Which hparams decided."""
+"""How important hparams were."""
 
 import numpy as np
 import pytest

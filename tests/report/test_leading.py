@@ -33,7 +33,7 @@ class Idle:
         (None, [([0.95], PRUNED), ([0.6, 0.7], PAUSED), ([0.6, 0.65], PAUSED)], 1),
     ],
 )
-def test_all_who_tell_name_the_same_leading_trial(
+def test_every_report_names_the_same_leading_trial(
     storage, store, spec, adamw, tmp_path, bound, lives, leading
 ):
     bounds = [] if bound is None else [{"metric": "loss", "at_most": bound}]

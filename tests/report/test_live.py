@@ -59,7 +59,7 @@ def test_progress_fits_eighty_columns():
     assert lines == [
         "accuracy  0.9000  trial 7  widths=[64] learning_rate=0.01",
         "trials    10 of 80  8 running  2 complete",
-        "speed     79.0 epochs/s  3 programs  0:12 gone  0:03 left",
+        "speed     79.0 epochs/s  3 programs  0:12 elapsed  0:03 left",
     ]
 
 
@@ -90,7 +90,7 @@ def test_where_all_trials_diverge_it_does_not_say_that_it_compiles():
     assert progress_line(lost, sign=-1).endswith("; 3 diverged; no epoch finished yet")
 
 
-def test_the_time_left_is_told_once_there_is_a_pace():
+def test_the_time_left_is_shown_once_there_is_a_pace():
     assert "left" not in drawn(progress_view(progress(epochs=20), sign=-1))[-1]
     assert "left" in drawn(progress_view(progress(epochs=30), sign=-1))[-1]
 
@@ -144,7 +144,7 @@ def test_lines_grow_rarer_in_a_long_study():
     assert 40 < len(out.file.getvalue().splitlines()) < 100
 
 
-def test_quiet_leaves_sentences_alone():
+def test_quiet_shows_only_messages():
     out = console()
     display = LineDisplay(out, -1, is_quiet=True)
     display.watch(progress())
@@ -164,7 +164,7 @@ def test_the_live_display_leaves_nothing_but_what_was_said():
     assert "\x1b[?25h" in after  # and the cursor is back
 
 
-def test_colours_are_left_out_on_demand(monkeypatch):
+def test_colours_are_left_out_if_asked(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     out = Console(file=StringIO(), width=80, force_terminal=True)
     out.print(progress_view(progress(), -1))

@@ -1,4 +1,4 @@
-"""The tables of where time went."""
+"""The tables that show where time went."""
 
 import json
 
@@ -41,7 +41,7 @@ def text_of(view):
     return capture.get()
 
 
-def test_each_run_is_told_by_the_last_that_it_said(timed):
+def test_each_run_is_shown_by_its_last_record(timed):
     first, second = times_of_runs(timed, "digits")
 
     assert (first.seconds, first.is_whole) == (10.0, True)
@@ -61,8 +61,8 @@ def test_a_column_of_the_table_adds_up_to_its_run(timed):
     assert cells("waiting for the pools") == ["-", "8.40", "s", "84%"]
     assert cells("training") == ["6.00", "s", "60%", "-"]
     assert "compiling" not in first
-    assert "4.0 s up to its last word" in second
-    assert note.startswith("Evaluation runs inside a round")
+    assert "4.0 s up to its last record" in second
+    assert note.startswith("Evaluation runs inside the compiled call of a round")
 
 
 def test_the_times_are_json_all_the_way_down(timed):
@@ -72,7 +72,7 @@ def test_the_times_are_json_all_the_way_down(timed):
 
 def test_a_study_of_an_older_version_has_none(storage, digits):
     assert times_of_runs(storage, "digits") == ()
-    assert "no run has told of its time yet" in text_of(times_view("digits", ()))
+    assert "no run has recorded its time yet" in text_of(times_view("digits", ()))
 
 
 def test_a_study_that_is_not_there_is_named_with_those_that_are(storage, digits):

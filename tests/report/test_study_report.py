@@ -1,4 +1,4 @@
-"""What `hpo list` and `hpo show` tell of a study."""
+"""What `hpo list` and `hpo show` report about a study."""
 
 import json
 import re
@@ -40,7 +40,7 @@ def test_the_figures_of_a_study_add_up(storage, digits):
 @pytest.mark.parametrize(
     ("stop", "said"), [(None, TrialState.RUNNING), ("target", TrialState.PAUSED)]
 )
-def test_what_was_to_train_when_a_study_stopped_is_told_to_wait(storage, store, adamw, stop, said):
+def test_trials_that_a_stop_left_unfinished_are_shown_as_paused(storage, store, adamw, stop, said):
     # The second was proposed, and never had a lane for an epoch: it has not begun.
     store([(adamw, [0.5], TrialState.RUNNING), (adamw, [], TrialState.RUNNING)], stop=stop)
     report = study_report(storage, "digits", top=1)
@@ -49,7 +49,7 @@ def test_what_was_to_train_when_a_study_stopped_is_told_to_wait(storage, store, 
     assert report.top[0].state is said
 
 
-def test_a_report_tells_what_auto_picked(storage, store, spec, adamw):
+def test_a_report_shows_what_auto_picked(storage, store, spec, adamw):
     auto = {part: {"name": "auto"} for part in ("sampler", "scheduler")}
     picks = {**spec, "search": {**spec["search"], **auto}}
     store([(adamw, [0.5, 0.6, 0.7], TrialState.COMPLETE)], spec=picks)
@@ -70,14 +70,14 @@ def test_trials_of_several_seeds_have_a_deviation(storage, store, spec, adamw):
     assert console.file.getvalue().count("0.7000 ± 0.1000") == 2  # the best, and in the table
 
 
-def test_differences_noted_on_resume_are_told_with_their_run(storage, digits):
+def test_differences_noted_on_resume_are_shown_with_their_run(storage, digits):
     (run,) = study_report(storage, "digits", top=1).runs
 
     assert run.device == "2 x cpu"
     assert run.differences == ("The study began with jax 0.10.1 and goes on with 0.10.2.",)
 
 
-def test_only_as_many_of_the_best_trials_are_told_as_asked_for(storage, digits):
+def test_no_more_of_the_best_trials_are_shown_than_asked_for(storage, digits):
     assert [trial.number for trial in study_report(storage, "digits", top=2).top] == [1, 0]
 
 
@@ -106,7 +106,7 @@ def test_the_status_of_a_study_is_how_its_last_run_ended(storage, store, reason)
     assert overviews(storage)[0].status == reason
 
 
-def test_a_study_without_a_last_word_is_running_or_was_killed(storage, store):
+def test_a_study_without_a_recorded_end_is_running_or_was_killed(storage, store):
     record = store([], stop=None)
 
     assert overviews(storage)[0].status == "killed"
@@ -128,7 +128,7 @@ def test_a_study_that_cannot_be_read_does_not_hide_the_others(storage, store, ca
     assert [overview.name for overview in overviews(storage)] == ["digits"]
     assert [record.getMessage() for record in caplog.records] == [
         f"old is left out: study 'old' was stored by hpo {__version__} with a spec that this "
-        "version cannot read: use that one."
+        f"version cannot read: use hpo {__version__}."
     ]
 
 

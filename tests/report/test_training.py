@@ -10,7 +10,7 @@ from hpo.report.training import EpochDisplay, trained_view
 from hpo.trained.save import Trained
 
 
-def test_the_metrics_of_each_split_are_told():
+def test_the_metrics_of_each_split_are_shown():
     curve = tuple(Report(0, e, {"loss": 1 / e, "accuracy": 0.9}) for e in (1, 2))
     metrics = {"validation": curve[-1].metrics, "test": {"loss": 0.25}}
     console = Console(file=StringIO(), width=80)
@@ -27,7 +27,7 @@ def test_the_metrics_of_each_split_are_told():
     ]
 
 
-def test_the_deviation_among_seeds_is_told():
+def test_the_deviation_among_seeds_is_shown():
     by_seed = {
         seed: {"validation": {"loss": loss}, "test": None} for seed, loss in ((0, 1.0), (1, 2.0))
     }
@@ -41,7 +41,7 @@ def test_the_deviation_among_seeds_is_told():
     assert ["±", "among", "seeds", "0.5000"] in lines
 
 
-def test_a_training_without_a_terminal_says_what_it_is_told_to_say():
+def test_a_training_without_a_terminal_prints_its_messages():
     console = Console(file=StringIO(), width=80)
     with EpochDisplay(console, "digits", 2, is_quiet=False) as display:
         display.watch(Report(0, 1, {"loss": 0.5}))

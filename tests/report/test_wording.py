@@ -43,11 +43,11 @@ def test_numbers_have_four_digits(value, text):
         (7500, "2 h 5 min", "2:05:00"),
     ],
 )
-def test_times_are_told_in_words_and_by_the_clock(seconds, text, clock):
+def test_times_are_shown_in_words_and_by_the_clock(seconds, text, clock):
     assert (seconds_text(seconds), clock_text(seconds)) == (text, clock)
 
 
-def test_names_are_as_short_as_they_can_be_told_apart():
+def test_names_are_as_short_as_they_stay_distinct():
     paths = ["model.dropout", "optimizer.name", "model.name", "optimizer.schedule.name", "model"]
     assert list(short_names(paths).values()) == [
         "dropout",
@@ -58,7 +58,7 @@ def test_names_are_as_short_as_they_can_be_told_apart():
     ]
 
 
-def test_hparams_are_told_in_one_line():
+def test_hparams_are_shown_in_one_line():
     hparams = {
         "model.widths": [64, 64],
         "optimizer.learning_rate": 0.0387751,
@@ -71,7 +71,7 @@ def test_hparams_are_told_in_one_line():
     )
 
 
-def test_states_are_told_in_the_order_of_a_trials_life():
+def test_states_are_shown_in_the_order_of_a_trials_life():
     states = {TrialState.DIVERGED: 1, TrialState.COMPLETE: 1200, TrialState.RUNNING: 8}
     assert states_text(states) == "8 running, 1,200 complete, 1 diverged"
     assert states_text({}) == "none yet"
@@ -86,11 +86,11 @@ def test_states_are_told_in_the_order_of_a_trials_life():
         (0.04, "25 s an epoch"),
     ],
 )
-def test_a_speed_is_told_by_the_epoch_where_epochs_are_long(epochs_a_second, text):
+def test_a_speed_is_shown_by_the_epoch_where_epochs_are_long(epochs_a_second, text):
     assert speed_text(epochs_a_second) == text
 
 
-def test_a_pruner_is_told_by_its_own_name():
+def test_a_pruner_is_shown_by_its_own_name():
     pruner = MedianPruner(name="median")
     assert scheduler_text(OptunaPruner(name="optuna", pruner=pruner)) == "optuna (median)"
     assert scheduler_text(Hyperband(name="hyperband")) == "hyperband"

@@ -372,7 +372,7 @@ def test_a_check_shows_rules_and_derived_values():
     search = {**SPEC["search"], "start": [{"model.norm": "layer"}], "from": ["earlier"]}
     summary = check_summary(experiment(space, search=search))
     text = render(summary)
-    assert "model.dropout       0.0 to 0.5, perhaps near 0.1, may move within 0.0 to 0.8\n" in text
+    assert "model.dropout       0.0 to 0.5, prior 0.1, may move within 0.0 to 0.8\n" in text
     assert "optimizer.momentum  is model.dropout\n" in text
     assert "forbidden  model.norm == layer and model.dropout > 0.3\n" in text
     assert "first      1 known point, then the best of earlier\n" in text
