@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import tomllib
@@ -27,6 +28,7 @@ from hpo.registry import (
 from hpo.spec.experiment import Training
 from hpo.spec.file.include import packaged_folder
 from hpo.spec.load import load_experiment, require_search
+from hpo.spec.reference.json_schema import json_schema
 from hpo.spec.schema import all_leaves
 from hpo.spec.sections.goal import COSTS
 from tests.checkout import ROOT, files
@@ -180,6 +182,11 @@ def test_every_shipped_config_is_valid_and_is_searched(path):
     experiment = load_experiment(path)
     require_search(experiment)
     assert experiment.study.storage == "sqlite:///hpo.db"
+
+
+def test_the_schema_beside_the_configs_is_current():
+    cure = "run `.venv/bin/python -m hpo schema -o configs/schema.json --force`"
+    assert json.loads((ROOT / "configs" / "schema.json").read_text()) == json_schema(), cure
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
