@@ -8,7 +8,6 @@ values of static leaves too: there such a leaf is a `OneOf`.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hpo.data.dataset import DataSet
+from hpo.engine.labels import BLANK, label_of
 from hpo.engine.oneof import OneOf, number_of
 from hpo.spec.experiment import Training
 from hpo.spec.marks import Mark, Spec, has_leaf, leaf_at, marked_leaves, with_leaves
@@ -34,8 +34,6 @@ _EPOCHS = "train.epochs"
 _BATCH, _OPTIMIZER, _SCHEDULE = "data.batch_size", "optimizer", "optimizer.schedule"
 # The sizes of layers that programs merge; a model has one of them.
 _SIZES = (MERGEABLE["widths"], MERGEABLE["dense"])
-# Stands for a knob in a template: a number, so that it is not taken for one that is switched off.
-_BLANK = math.inf
 # Stands for the schedule of a part whose schedule is kept apart.
 _NO_SCHEDULE = Constant(name="constant", warmup=0.0)
 # What a template has instead of that which no compiled code depends on.
@@ -48,7 +46,7 @@ _OF_NO_TRIAL = {
     "train.merged": "none",
     "train.changes": (),
     "train.varying": (),
-    _EPOCHS: _BLANK,
+    _EPOCHS: BLANK,
 }
 
 
@@ -145,8 +143,8 @@ class Program:
 
     @cached_property
     def label(self) -> str:
-        """A short name that is the same in every process."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+        """A short name that is the same in every process and release."""
+        return label_of(self)
 
     def __str__(self) -> str:
         """The program as people tell it from others."""
@@ -276,7 +274,7 @@ def _blank(part: Any, path: str, varying: Set[str]) -> Any:
         if mark is Mark.HOST:
             blank[inner] = None
         elif mark is Mark.KNOB and value is not None and (value != 0 or prefix + inner in varying):
-            blank[inner] = _BLANK
+            blank[inner] = BLANK
     return with_leaves(part, blank)
 
 
@@ -288,7 +286,7 @@ def _blank_paths(template: Any, path: str) -> list[str]:
     return [
         prefix + inner
         for inner, mark, value in marked_leaves(template)
-        if mark is Mark.KNOB and value == _BLANK
+        if mark is Mark.KNOB and value == BLANK
     ]
 
 
@@ -312,7 +310,7 @@ def _is_a(own: Any, template: Any) -> bool:
     if not isinstance(template, Spec) or type(own) is not type(template):
         return own == template
     return all(
-        mark is Mark.HOST or (value is not None if blank == _BLANK else value == blank)
+        mark is Mark.HOST or (value is not None if blank == BLANK else value == blank)
         for (_, mark, value), (_, _, blank) in zip(
             marked_leaves(own), marked_leaves(template), strict=True
         )

@@ -9,8 +9,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -153,3 +156,45 @@ def test_a_study_of_an_earlier_release_is_shown_and_exported(
         old = (STORED / release / f"{stored.name}-best.yaml").read_text()
         trial = old.split()[2]
         assert (stored.folder / "best.yaml").read_text().split()[2] == trial
+
+
+LATER_MLP = """
+from hpo import registry
+from hpo.spec.marks import Count, Host, Knob, Positive, Share, Static
+from hpo.spec.sections import model
+
+class Mlp(model.Mlp):
+    slope: Knob[Positive] = 0.01
+    noise: Knob[Share] = 0.0
+    groups: Static[Count] = 1
+    init_scale: Host[Positive] = 1.0
+
+registry.MODELS["mlp"] = registry.Entry(
+    f"{__name__}:Mlp", registry.MODELS["mlp"].function, size=registry.MODELS["mlp"].size
+)
+"""
+
+
+def test_a_study_goes_on_after_a_release_has_added_fields(tmp_path: Path) -> None:
+    source = STORED / "0.1.0"
+    study = Stored("mixed", tmp_path, {}, False)
+    (tmp_path / "hpo.db").write_bytes(gzip.decompress((source / "mixed.db.gz").read_bytes()))
+    (tmp_path / "later.py").write_text(LATER_MLP)
+    known, pins = study.reports(), study.values("pin")
+    code = (
+        "import later, sys; import hpo.cli; sys.argv = ['hpo', 'resume', 'mixed']; hpo.cli.main()"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert study.values("pin") == pins
+    found = study.reports()
+    assert {place: found[place] for place in known} == known
+    assert len(found) > len(known)

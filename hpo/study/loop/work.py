@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from hpo.engine.labels import earlier_labels
 from hpo.engine.pools.occupant import Changes
 from hpo.engine.program import Program
 from hpo.engine.programs.plans import Plan, Plans
@@ -58,6 +59,7 @@ class WorkOfTrials:
             assert all((w.program, w.data) == (first.program, first.data) for w in later)
             changes = zip((s.after for s in lineage[1:]), (w.knobs for w in later), strict=True)
             self._work[number] = replace(first, changes=tuple(changes))
+            self._follow_earlier_pin(first.program)
         return self._work[number]
 
     def forget(self, number: int) -> None:
@@ -98,3 +100,12 @@ class WorkOfTrials:
         if pinned is None or (pinned, pinned.devices) != (plan, plan.devices):
             self._pinned[program.label] = plan
             self._journal.record(Pin(program.label, {**plan.pin(), "program": str(program)}))
+
+    def _follow_earlier_pin(self, program: Program) -> None:
+        """Take the plan that an earlier release pinned under its own label of the program."""
+        pins = self._journal.state.pins
+        if not pins or program.label in pins or program.label in self._pinned:
+            return
+        for label in earlier_labels(program):
+            if label in pins:
+                self._pinned[program.label] = Plan.from_pin(pins[label])
