@@ -1,9 +1,9 @@
 """The speed of `hpo` beside the loops that users write, both sides in one run.
 
-Ours counts from the start of the process to its end: imports, compiling and storing included, with
-no compiled code on disk ("cold"), then once more with what that left ("second study"). A peer's
-loop counts from its first trial. Peers compile or train each trial anew, so that their rate does
-not depend on how many they run: they may run fewer, and are compared by the trial.
+Ours is timed from the start of the process to its end, with imports, compiling and storing. It runs
+first with no compiled code on disk ("cold"), then with what that run left ("second study"). A
+peer's loop is timed from its first trial. Peers compile or train each trial again, so that their
+rate does not depend on the number of trials. They may run fewer, and rates are compared.
 
     .venv/bin/python -m benchmarks                 # everything
     .venv/bin/python -m benchmarks mixed lanes     # some of it
@@ -166,7 +166,7 @@ def _output(command: list[Any], environment: dict[str, str] | None = None) -> st
 
 
 def rated(rows: list[dict[str, Any]]) -> None:
-    """Give each row its rate, and what its rate is to each peer's."""
+    """Give each row its rate, and its ratio to the rate of each peer."""
     for row in rows:
         row["trials_a_second"] = row["trials"] / row["seconds"]
     for peer, side in LOOPS.items():

@@ -1,11 +1,11 @@
 """How long each sampler takes to propose a trial, and how good ours and plain scikit-optimize are.
 
-1. Milliseconds an ask, one trial at a time, after 100, 1,000 and 5,000 trials of a space of 8
+1. Milliseconds per ask, one trial at a time, after 100, 1,000 and 5,000 trials. The space has 8
    dimensions: 4 real numbers, 2 whole ones, 2 choices; 3 of the numbers are logarithmic.
 2. The same for scikit-optimize's own `Optimizer` with a Gaussian process, at 100 and 300 trials:
-   one `tell` and one `ask`, as its manual has it.
+   one `tell` and one `ask`, as its manual shows.
 3. The mean of the best value found on Branin, Hartmann 6 and Rosenbrock 5 by that `Optimizer` and
-   by our `gp`, with equal numbers of evaluations, and the seconds each takes for a trial.
+   by our `gp`. Both have equal numbers of evaluations. The seconds per trial stand beside it.
 
     .venv/bin/python benchmarks/ask_times.py
 """

@@ -1,7 +1,7 @@
-"""Throughput of one core against the number of its lanes, and what share of its peak that is.
+"""Throughput of one core against the number of its lanes, and its share of the core's peak.
 
-Prints JSON. The peak is the best that one device does on a square matrix product; `products` is
-what it does on the products of this very model alone, without all else that a step needs.
+Prints JSON. The peak is the best rate of one device on a square matrix product. `products` is its
+rate on the matrix products of this model alone, without the rest of a step.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""How good a configuration a search has found, against the epochs spent, on tables of trainings.
+"""The quality of a search's best configuration against the epochs spent, on tables of trainings.
 
     python benchmarks/search_quality.py --tables FOLDER
     python benchmarks/search_quality.py --study sqlite:///hpo.db#digits
 
-FOLDER holds the families of tables, a folder each (see README.md beside this file); the environment
-variable HPO_TABLES names it, too. hpo's own samplers, schedulers and assignment are replayed, and
-beside them Optuna's `study.optimize`. With `--study` a study of random draws that trained in full
-takes the place of a table: which search would have done best on these curves?
+FOLDER holds the families of tables, a folder each: see README.md beside this file. The environment
+variable HPO_TABLES names it, too. The script replays hpo's own samplers, schedulers and assignment,
+and Optuna's `study.optimize` beside them. With `--study` a study of random draws that trained in
+full is the table: which search would have done best on these curves?
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tables", type=Path, default=tables)
     parser.add_argument("--study", nargs="+", help="instead of tables, studies: URL#NAME")
     parser.add_argument("--family", nargs="*", default=[], help="these families alone")
-    parser.add_argument("--problems", type=int, default=100, help="at most so many of a family")
+    parser.add_argument("--problems", type=int, default=100, help="the most problems of a family")
     parser.add_argument("--search", nargs="*", default=list(SEARCHES), help="which, by name")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--processes", type=int, default=os.cpu_count())

@@ -110,8 +110,8 @@ def can_give(distribution: Distribution, value: HParam) -> bool:
 def with_bounds(distribution: Distribution, low: float, high: float) -> Distribution:
     """A range with other bounds; one that moves in steps keeps its values where both have them.
 
-    Such bounds are taken inwards to a whole number of steps from the low of now, and a bound of now
-    stays where none of its values is lost or won. Nothing is left where low comes out above high.
+    Such bounds move inwards to a whole number of steps from the present low. A present bound stays
+    where no value is lost or gained. The range is empty where low is then above high.
 
     Raises:
         ValueError: for a choice, which has none.
@@ -144,7 +144,7 @@ def with_bounds(distribution: Distribution, low: float, high: float) -> Distribu
 
 
 def parts_of(distribution: Distribution, landmarks: Sequence[float]) -> tuple[Distribution, ...]:
-    """A range cut at landmarks: what lies between two of them, and each by itself if it is a value.
+    """A range cut at landmarks: the parts between two of them, and each landmark that is a value.
 
     A choice is one part.
     """

@@ -1,8 +1,8 @@
 """The search space: a distribution for each leaf of the spec that may vary.
 
-Plain values without YAML, JAX or Optuna. A space is ordered so that a dimension comes after the
-one its condition looks at; a dimension is *active* in a trial when its condition holds there (and,
-along a chain, that of the dimension it looks at).
+Plain values without YAML, JAX or Optuna. In a space, a dimension comes after the one that its
+condition reads. A dimension is *active* in a trial where its condition holds. Along a chain, the
+condition of the dimension that it reads must hold, too.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ class Dimension:
 
 @dataclass(frozen=True)
 class RangeMove:
-    """A new range for the dimension at `path`, decided when there were so many `trials`.
+    """A new range for the dimension at `path`, decided when the study had `trials` trials.
 
-    `written` are the bounds that the spec had then; None in what earlier versions recorded.
+    `written` are the bounds that the spec had then; None in records of earlier versions.
     """
 
     path: str
@@ -100,7 +100,7 @@ class RangeMove:
 
 
 class Rule(Protocol):
-    """A combination that no trial may have; `deciding` are the dimensions that it turns on."""
+    """A combination that no trial may have; `deciding` are the dimensions that it reads."""
 
     @property
     def text(self) -> str:
@@ -112,7 +112,7 @@ class Rule(Protocol):
 
     @property
     def landmarks(self) -> Mapping[str, Sequence[float]]:
-        """The numbers that it compares leaves with, by path: in between it says the same."""
+        """The numbers that it compares leaves with, by path; in between nothing changes."""
         ...
 
     def forbids(self, hparams: HParams) -> bool:
@@ -121,7 +121,7 @@ class Rule(Protocol):
 
 
 class NothingAllowedError(HpoError):
-    """Rules leave so little that no draw has met it."""
+    """The rules allow so little that no draw is allowed."""
 
 
 class Derived(Protocol):
@@ -132,7 +132,7 @@ class Derived(Protocol):
 
     @property
     def text(self) -> str:
-        """What it is derived from, as its author wrote it."""
+        """The formula, as its author wrote it."""
         ...
 
     @property
@@ -147,11 +147,11 @@ class Derived(Protocol):
         ...
 
 
-# Draws that are forbidden before a space counts as empty; one in 1,000 that is allowed is found
-# with near certainty before draws are made part by part.
+# Forbidden draws before a space counts as empty. A share of 1 in 1,000 is found with near certainty
+# before draws are made part by part.
 _MOST_DRAWS = 10_000
 _EVEN_DRAWS = 5_000
-# Combinations that a rule may turn on and still be counted; more would take seconds.
+# The most combinations of a rule that are counted; more would take seconds.
 _MOST_COUNTED = 50_000
 
 
@@ -176,7 +176,7 @@ class SearchSpace:
 
     @cached_property
     def varying(self) -> frozenset[str]:
-        """The paths that may vary: of each dimension, and of what its choices of parts mention."""
+        """The paths that may vary: each dimension, and the paths within its choices of parts."""
         paths = {*self.by_path, *(derived.path for derived in self.derived)}
         for path, dimension in self.by_path.items():
             if isinstance(dimension.distribution, Choice):
@@ -212,12 +212,12 @@ class SearchSpace:
     def draw(self, rng: np.random.Generator, given: HParams | None = None) -> dict[str, HParam]:
         """One independent draw of every active dimension, completed; again while it is forbidden.
 
-        What is `given` is taken as it is. Inactive dimensions use up their random number too, so
-        that the values of a trial's other dimensions do not depend on them. Where rules leave
+        Values in `given` are taken unchanged. Inactive dimensions use up their random number too,
+        so that the values of a trial's other dimensions do not depend on them. Where rules allow
         little, the second half of the draws are made part by part: see `in_parts`.
 
         Raises:
-            NothingAllowedError: if the rules leave next to nothing.
+            NothingAllowedError: if the rules allow next to nothing.
         """
         for number in range(_MOST_DRAWS if self.rules else 1):
             parts = self.in_parts(rng.random) if number >= _EVEN_DRAWS else {}
@@ -227,14 +227,14 @@ class SearchSpace:
             if not self.rules or self.broken_rule(hparams) is None:
                 return hparams
         raise NothingAllowedError(
-            f"space.forbid: none of {_MOST_DRAWS:,} configurations drawn is allowed: remove a rule,"
-            " or narrow the dimensions to what is allowed."
+            f"space.forbid: the rules forbid all {_MOST_DRAWS:,} configurations drawn: remove a"
+            " rule, or narrow the dimensions to allowed values."
         )
 
     def place(self, positions: Sequence[float], given: HParams | None = None) -> dict[str, HParam]:
         """The active dimensions as `given`, the others at their `positions` in [0, 1).
 
-        Each dimension has a position. Rules are not looked at, and nothing is derived.
+        Each dimension has a position. It checks no rule and derives nothing.
         """
         hparams: dict[str, HParam] = {}
         given = given or {}
@@ -247,10 +247,10 @@ class SearchSpace:
         return hparams
 
     def in_parts(self, uniform: Callable[[], float]) -> dict[str, HParam]:
-        """Values of the numbers that rules compare with others: each part of a range is as likely.
+        """Values of the dimensions that rules compare with numbers; all parts are equally likely.
 
-        So is what rules leave between two of those numbers met, however close they are. `uniform`
-        draws from [0, 1).
+        So draws also reach a part between two of those numbers that are close. `uniform` draws from
+        [0, 1).
         """
         return {
             path: parts[math.floor(uniform() * len(parts))].at(uniform())
@@ -273,7 +273,7 @@ class SearchSpace:
     def size(self) -> float:
         """How many different trials there are; infinite where a dimension is continuous.
 
-        Rules that turn on more than 50,000 combinations are not counted: then it is an upper bound.
+        Rules over more than 50,000 combinations are not counted: then it is an upper bound.
         """
         ruled = self.ruled
         roots = [d for d in self.dimensions if d.when is None]
@@ -303,7 +303,7 @@ class SearchSpace:
 
     @cached_property
     def allowed(self) -> Sequence[HParams]:
-        """What rules leave of the dimensions that they turn on: to be asked for if `is_counted`."""
+        """The allowed combinations of the dimensions in `ruled`; call it only if `is_counted`."""
         rules = [rule for rule in self.rules if rule.deciding]
         ruled = [dimension for dimension in self.dimensions if dimension.path in self.ruled]
         return [
@@ -316,7 +316,7 @@ class SearchSpace:
 
     @cached_property
     def ruled(self) -> frozenset[str]:
-        """The dimensions that rules turn on, and those that their conditions look at."""
+        """The dimensions that rules read, and those that their conditions read."""
         ruled = {path for rule in self.rules for path in rule.deciding}
         for dimension in reversed(self.dimensions):
             if dimension.path in ruled and dimension.when is not None:
@@ -324,7 +324,7 @@ class SearchSpace:
         return frozenset(ruled)
 
     def combinations(self, dimensions: Sequence[Dimension]) -> Iterator[dict[str, HParam]]:
-        """Every choice of values for finite dimensions that hold those their conditions look at."""
+        """Every choice of values for finite dimensions, with those that their conditions read."""
         if not dimensions:
             yield {}
             return
@@ -346,7 +346,7 @@ class SearchSpace:
 
     def _size_below(self, dimension: Dimension) -> float:
         dependents = self._children.get(dimension.path, [])
-        values = _told_apart(dimension.distribution, dependents)
+        values = _deciding_values(dimension.distribution, dependents)
         return (dimension.distribution.size - len(values)) + sum(
             math.prod(
                 self._size_below(child)
@@ -364,8 +364,8 @@ def _paths_below(path: str, value: HParam) -> Iterator[str]:
             yield from _paths_below(f"{path}.{name}", inner)
 
 
-def _told_apart(distribution: Distribution, dependents: list[Dimension]) -> list[HParam]:
-    """The values of a distribution on which conditions may turn; nothing depends on the others."""
+def _deciding_values(distribution: Distribution, dependents: list[Dimension]) -> list[HParam]:
+    """The values of a distribution that conditions may name; no condition depends on the others."""
     if isinstance(distribution, Choice):
         return list(distribution.values)
     named = [value for child in dependents if child.when for value in child.when.values]

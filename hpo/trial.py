@@ -17,9 +17,9 @@ HParams: TypeAlias = Mapping[str, HParam]
 class TrialState(StrEnum):
     """Where a trial stands.
 
-    RUNNING trials have work under way; PAUSED ones wait at a rung and may be promoted; the rest
+    RUNNING trials have work under way. PAUSED ones wait at a rung and may be promoted. The others
     have ended: COMPLETE at the full budget, PRUNED by the scheduler, DIVERGED by a loss that was
-    not finite, INFEASIBLE without training, by a constraint that its shape alone breaks.
+    not finite. INFEASIBLE ones break a constraint by their shape alone and never train.
     """
 
     RUNNING = "running"
@@ -37,17 +37,17 @@ class TrialState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One choice of `hparams` and what came of it so far.
+    """One choice of `hparams` and its results so far.
 
     `losses[e - 1]` is the objective after epoch `e`, negated where it is maximised: search code
     always minimises. A diverged trial's `losses` stop before the epoch that was not finite.
 
-    `values` are those of every objective after the last epoch, minimised too, where there are
-    several; `losses` follows the first. `violation` is by how much the trial breaks the study's
-    constraints, in all; 0 where it keeps them.
+    With several objectives, `values` holds each after the last epoch, minimised too, and `losses`
+    follows the first. `violation` is the sum by which the trial breaks the study's constraints; 0
+    where it keeps them.
 
-    `exploited` is the epoch after which it last went on from another trial's weights, 0 for never;
-    `hparams` are then those that it has had since.
+    `exploited` is the epoch after which it last continued another trial's weights, 0 for never.
+    `hparams` are then the values since that epoch.
     """
 
     number: int
@@ -72,7 +72,7 @@ class Change(NamedTuple):
 
     @property
     def is_progress(self) -> bool:
-        """Whether a study may have led from one to the other: a trial only ever trains on."""
+        """Whether one may follow the other in a study: a trial only ever trains further."""
         before, after = self
         if before is None:
             return True
@@ -120,8 +120,7 @@ class Trials(list[Trial]):
 class Job:
     """Work that may run now: train `trial` from `from_epoch` up to and including `to_epoch`.
 
-    A job from epoch 0 starts the trial; its number may be one that no trial has yet (the study
-    then asks the sampler for it).
+    A job from epoch 0 starts the trial. The number may be new: the study then asks the sampler.
     """
 
     trial: int

@@ -17,13 +17,12 @@ Curve = Callable[[HParams, np.random.Generator], tuple[float, ...]]
 class Problem:
     """One table. `curve` gives the loss after each epoch; it stops before one that is not finite.
 
-    `value` is what a configuration is worth in the end, without noise; `best` is the smallest that
-    is known and `typical` the median of random configurations: a regret is told in shares of the
-    distance between them.
+    `value` is the final loss of a configuration, without noise. `best` is the smallest known value
+    and `typical` the median of random configurations. A regret is a share of the distance between
+    these two.
 
-    A study on a table of some configurations is a search among these, with their own values and
-    curves, for every search alike: `snap` gives the one that stands for a proposal. It is the
-    nearest, on axes scaled to [0, 1], that is not in `taken`, to which it is added.
+    A study on a table of recorded configurations searches among these alone. `snap` replaces a
+    proposal by the nearest one on axes scaled to [0, 1] that is not in `taken`, and adds it there.
     """
 
     name: str

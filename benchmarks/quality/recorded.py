@@ -84,7 +84,7 @@ def of_study(source: str) -> Problem:
         if (trial.epochs == epochs or trial.state is TrialState.DIVERGED)
         # In a population, other hparams led to some of the losses.
         and not trial.exploited
-        # Ranges may have moved since, or been written anew.
+        # Ranges may have moved since, or been written again.
         and all(
             path in trial.hparams and can_give(distribution, trial.hparams[path])
             for path, distribution in distributions.items()

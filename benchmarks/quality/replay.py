@@ -35,9 +35,9 @@ class Search:
 class Track:
     """The regret of the trial that a study would name best, against epochs spent.
 
-    That is the best of those trained in full; before there is one, the best of those trained
-    longest, as `hpo show` tells it. `regrets[k]` is the regret when `(k + 1) / MARKS_PER_TRAINING`
-    of a full training have been spent; 1 before anything is known.
+    That is the best of those trained in full, and before there is one, the best of those trained
+    longest, as in `hpo show`. `regrets[k]` is the regret after `(k + 1) / MARKS_PER_TRAINING` of a
+    full training. It is 1 before any result is known.
     """
 
     def __init__(self, problem: Problem, trainings: int) -> None:
@@ -69,9 +69,8 @@ class Track:
 def replay(problem: Problem, search: Search, seed: int, trainings: int) -> list[float]:
     """The regrets of one study, see `Track`.
 
-    A pool trains an epoch of each of its busy lanes in turn, so that a round lasts as many ticks as
-    there are busy lanes; the pools keep their own time. As in a study, all decisions are taken
-    between rounds.
+    A pool trains an epoch of each of its busy lanes in turn, so that a round lasts one tick
+    per busy lane. Each pool has its own clock. As in a study, all decisions happen between rounds.
     """
     return _Replay(problem, search, seed, trainings).run()
 
