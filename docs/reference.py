@@ -7,16 +7,20 @@ writes `build/docs/pages` and the site's settings beside it; `make docs` then bu
 
 from __future__ import annotations
 
+import inspect
 import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import FunctionType
+from typing import Any, get_args
 
 import typer.main
 import yaml
 
+import hpo
+from hpo.api.events import Event
 from hpo.cli.app import app
 from hpo.data.download import DOWNLOADS
 from hpo.registry import DATASETS, METRICS
@@ -66,6 +70,7 @@ def reference_pages() -> dict[str, str]:
     sections = [name for name in SpecFile.model_fields if variants_of(SpecFile, name)]
     return {
         "commands.md": commands_page(),
+        "python.md": python_page(),
         "spec.md": spec_page(sections),
         **{f"{name}.md": section_page(name) for name in sections},
         "metrics.md": metrics_page(),
@@ -83,6 +88,17 @@ def commands_page() -> str:
     # A fixed width, so that the page does not depend on a window.
     context = root.make_context("hpo", [], resilient_parsing=True, terminal_width=100)
     return "\n".join(["# Commands\n", NOTE, *_help(root, context)])
+
+
+def python_page() -> str:
+    """Every name of `import hpo`, with its signature and its docstring."""
+    parts = ["# Python\n", NOTE, "[In a notebook](../notebook.md) shows these names at work.\n"]
+    for name in hpo.__all__:
+        parts += list(_python(f"hpo.{name}", getattr(hpo, name)))
+    parts.append("## Events of `stream=True`\n")
+    for event in get_args(Event):
+        parts += list(_python(event.__name__, event, "###"))
+    return "\n".join(parts)
 
 
 def spec_page(sections: list[str]) -> str:
@@ -172,6 +188,26 @@ def _help(command: Any, context: Any) -> Iterator[str]:
         yield from _help(
             inner, inner.make_context(name, [], parent=context, resilient_parsing=True)
         )
+
+
+def _python(name: str, found: Any, level: str = "##") -> Iterator[str]:
+    """A heading, the signature and the docstring of a function, or of a class and its methods."""
+    is_error = isinstance(found, type) and issubclass(found, Exception)
+    call = "" if is_error or isinstance(found, property) else _signature(name, found)
+    yield f"{level} `{name}`\n\n{call}```text\n{inspect.getdoc(found)}\n```\n"
+    for method, inner in vars(found).items() if isinstance(found, type) else ():
+        inner = getattr(inner, "__func__", inner)
+        if not method.startswith("_") and isinstance(inner, FunctionType | property):
+            yield from _python(f"{found.__name__}.{method}", inner, level + "#")
+
+
+def _signature(name: str, found: Any) -> str:
+    text = str(inspect.signature(found)).replace("'", "").replace("(self, ", "(")
+    text = text.replace("(self)", "()")
+    if len(name + text) > 90:
+        text = re.sub(r"(,|(?<=\()) ?(?=\w+:|\*)", r"\1\n    ", text)
+        text = re.sub(r"\)( -> .*)?$", r"\n)\1", text)
+    return f"```python\n{name}{text}\n```\n\n"
 
 
 def _variant_parts(path: str, tag: str | None, specs: Mapping[str, type[Spec]]) -> Iterator[str]:

@@ -13,6 +13,7 @@ import pytest
 import typer.main
 import yaml
 
+import hpo as hpo_package
 from docs.reference import NOTE, pages, reference_pages
 from hpo.cli.app import app
 from hpo.data.download import DOWNLOADS
@@ -285,6 +286,11 @@ def test_the_reference_has_every_field_of_a_spec():
     text = "\n".join(reference_pages().values())
     told = set(re.findall(r"^\| \[?`(\w+)`", text, re.MULTILINE))
     assert {path.rpartition(".")[2] for path, _ in all_leaves(Training)} <= told
+
+
+def test_the_reference_has_every_name_of_the_package():
+    page = reference_pages()["python.md"]
+    assert set(hpo_package.__all__) <= set(re.findall(r"^## `hpo\.(\w+)`", page, re.MULTILINE))
 
 
 def test_a_generated_page_says_that_it_is():
