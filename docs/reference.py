@@ -13,7 +13,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any, get_args
 
 import typer.main
@@ -94,7 +94,17 @@ def python_page() -> str:
     """Every name of `import hpo`, with its signature and its docstring."""
     parts = ["# Python\n", NOTE, "[In a notebook](../notebook.md) shows these names at work.\n"]
     for name in hpo.__all__:
-        parts += list(_python(f"hpo.{name}", getattr(hpo, name)))
+        found = getattr(hpo, name)
+        if isinstance(found, ModuleType):
+            parts.append(f"## `hpo.{name}`\n\n```text\n{inspect.getdoc(found)}\n```\n")
+            own = [
+                f for f in vars(found).values() if getattr(f, "__module__", "") == found.__name__
+            ]
+            public = [f for f in own if isinstance(f, FunctionType) and f.__name__[0] != "_"]
+            for inner in public:
+                parts += list(_python(f"hpo.{name}.{inner.__name__}", inner, "###"))
+        else:
+            parts += list(_python(f"hpo.{name}", found))
     parts.append("## Events of `stream=True`\n")
     for event in get_args(Event):
         parts += list(_python(event.__name__, event, "###"))
