@@ -12,7 +12,7 @@ from hpo.search.proposals.distinct import Distinct
 from hpo.search.samplers.random import RandomSearch
 from hpo.space import Choice, Condition, Dimension, Float, Int, SearchSpace
 from hpo.trial import Trial, TrialState
-from tests.search.test_sampler import (
+from tests.search.samples import (
     CONDITIONAL,
     EVERY,
     FINITE,

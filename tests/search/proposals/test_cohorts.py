@@ -19,7 +19,7 @@ from hpo.space import Choice, Condition, Dimension, Float, Int, Prior, RangeMove
 from hpo.spec.sections.scheduler import Bohb, NoScheduler
 from hpo.spec.sections.search import AutoSampler, CurveGp, SearchSpec, Tpe
 from hpo.trial import Trial, TrialState
-from tests.search.test_sampler import CONTINUOUS, SPACES, assert_lies_in, space_of, told
+from tests.search.samples import CONTINUOUS, SPACES, assert_lies_in, space_of, told
 
 COMPLETE, INFEASIBLE, RUNNING = TrialState.COMPLETE, TrialState.INFEASIBLE, TrialState.RUNNING
 FOLLOWERS = {
@@ -272,20 +272,6 @@ def test_rules_hold_beside_what_is_given():
         assert shapes_of(trials, shaping=shaping) == [1] * 4
 
 
-def test_a_draw_leaves_its_cohort_where_rules_allow_nothing_beside_the_leader():
-    class Rule:
-        text, deciding = "", frozenset({"width", "rate"})
-        landmarks: ClassVar = {}
-
-        def forbids(self, hparams):
-            return hparams["width"] == 8 and hparams["rate"] != 0.5
-
-    space = replace(space_of(width=Choice((8, 16)), rate=Float(0.0, 1.0)), rules=(Rule(),))
-    drawn = RandomSearch(space, 0).draw(3, {"width": 8})
-    assert drawn["width"] == 16
-    assert RandomSearch(space, 0).draw(3, {"width": 16})["width"] == 16
-
-
 # The best rate of each optimizer is far from that of the other.
 OPTIMIZERS = space_of(optimizer=Choice(("sgd", "adam")), rate=Float(0.0, 1.0))
 BEST = {"sgd": 0.9, "adam": 0.1}
@@ -313,38 +299,6 @@ def rates_given(spec, optimizer, count):
 def test_what_is_proposed_beside_the_given_did_well_there(name, count, optimizer):
     rates = rates_given(FOLLOWERS[name], optimizer, count)
     assert abs(np.median(rates) - BEST[optimizer]) < 0.1
-
-
-def test_the_estimator_samples_what_is_likely_beside_the_given():
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-    from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator, _ParzenEstimatorParameters
-
-    from hpo.search.samplers.tpe import parzen_estimator_beside
-
-    distributions = {
-        "kind": CategoricalDistribution([0, 1, 2]),
-        "rate": FloatDistribution(1e-3, 1.0, log=True),
-        "depth": IntDistribution(0, 5),
-    }
-    observed = {
-        "kind": np.array([0, 1, 1, 2, 0]),
-        "rate": np.array([0.5, 0.01, 0.02, 0.9, 0.002]),
-        "depth": np.array([4, 1, 1, 5, 0]),
-    }
-    parameters = _ParzenEstimatorParameters(1.0, True, False, np.ones, True)
-    fitted_to = (observed, distributions, parameters)
-    rng = np.random.RandomState(0)
-    anyhow = _ParzenEstimator(*fitted_to).sample(rng, 40_000)
-    for values in ({"kind": 1}, {"depth": 4}, {"kind": 0, "depth": 4}):
-        sampled = parzen_estimator_beside(values)(*fitted_to).sample(rng, 2_000)
-        has_it = np.all([anyhow[path] == value for path, value in values.items()], axis=0)
-        for path, drawn in sampled.items():
-            if path in values:
-                assert (drawn == values[path]).all()
-            else:
-                expected = anyhow[path][has_it]
-                error = expected.std() / min(len(expected), 2_000) ** 0.5
-                assert abs(drawn.mean() - expected.mean()) < 6 * error
 
 
 def search_of(**fields):

@@ -1,22 +1,20 @@
-"""What samplers that learn make of objectives, constraints and trials that have not ended."""
+"""What holds of samplers that learn from results."""
 
 import math
 from dataclasses import replace
-from itertools import product
 
 import pytest
 
-from hpo.search.results.comparing import comparable_losses, compared
-from hpo.search.samplers.covariance import Normal
-from hpo.search.samplers.nsga import generation_size
 from hpo.space import Choice, Condition, Dimension, Float, Int, SearchSpace
-from hpo.trial import Trial, TrialState
-from tests.search.test_sampler import (
+from hpo.trial import Trial
+from tests.search.samples import (
     COMPLETE,
+    CONTINUOUS,
     DIVERGED,
-    EVERY,
     GENETIC,
+    INFEASIBLE,
     LEARNING,
+    MODELS,
     OPTUNA_GP,
     PAUSED,
     PRUNED,
@@ -24,28 +22,32 @@ from tests.search.test_sampler import (
     SEVERAL,
     SURROGATES,
     assert_lies_in,
+    losses_of_a_study,
+    ran,
     sampler_of,
+    searched,
     space_of,
     told,
 )
 
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_begin_with_the_random_draws(name):
+    space = CONTINUOUS["mixed"]
+    assert sampler_of(name, space).ask([], 5) == sampler_of("random", space).ask([], 5)
+
+
+@pytest.mark.parametrize("name", ["tpe", "cmaes"])
+def test_models_find_better_trials_than_random_search(name):
+    found, drawn = (
+        sum(min(losses_of_a_study(which, seed, trials=40)) for seed in range(3))
+        for which in (name, "random")
+    )
+    assert found < 0.9 * drawn
+
+
 PLANE = space_of(x=Float(0.0, 1.0), y=Float(0.0, 1.0))
 QUICK = ["tpe", "cmaes", *GENETIC]
-INFEASIBLE = TrialState.INFEASIBLE
-
-
-def ran(number, hparams, *values, violation=0.0):
-    return Trial(number, hparams, COMPLETE, values[:1], values, violation)
-
-
-def searched(name, space, judge, trials=120, seed=0, objectives=1, lanes=4):
-    """The trials of a study whose results are `judge(hparams) = (values, violation)`."""
-    sampler, seen = sampler_of(name, space, seed, objectives), []
-    while len(seen) < trials:
-        for hparams in sampler.ask(seen, lanes):
-            values, violation = judge(hparams)
-            seen.append(ran(len(seen), hparams, *values, violation=violation))
-    return seen
 
 
 @pytest.mark.parametrize("name", SEVERAL)
@@ -176,16 +178,6 @@ def test_conditions_three_deep_are_searched(name):
         assert sum("d" in trial.hparams for trial in seen[-20:]) > 10
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_a_study_whose_metric_is_always_nan_goes_on(name):
-    x = Float(0.0, 1.0, step=0.25) if name == "grid" else Float(0.0, 1.0)
-    space = space_of(x=x, y=Int(0, 9), z=Choice("ab"))
-    sampler, seen = sampler_of(name, space), []
-    while len(seen) < 24:
-        seen += [Trial(len(seen) + i, h, DIVERGED) for i, h in enumerate(sampler.ask(seen, 2))]
-    assert len({repr(trial.hparams) for trial in seen}) == 24
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("name", QUICK)
 def test_ten_thousand_trials_are_no_obstacle(name):
@@ -194,108 +186,3 @@ def test_ten_thousand_trials_are_no_obstacle(name):
     seen = [Trial(n, h, COMPLETE, (h["x"] + h["y"] / 1e6,)) for n, h in enumerate(drawn)]
     for hparams in sampler_of(name, space).ask(seen, 2):
         assert_lies_in(space, hparams)
-
-
-def test_losses_that_break_the_constraints_are_worse_the_more_they_do():
-    losses = comparable_losses(
-        [
-            ran(0, {}, 1.0),
-            ran(1, {}, 3.0),
-            ran(2, {}, 0.0, violation=4.0),
-            ran(3, {}, 9.0, violation=1.0),
-            Trial(4, {}, DIVERGED),
-        ]
-    )
-    # Beyond the worst that keeps them, 3, by up to as much as those differ, 2.
-    assert losses == {0: 1.0, 1: 3.0, 2: 5.0, 3: 3.5, 4: 5.0}
-
-
-def test_infeasible_trials_are_worse_than_all_that_trained():
-    trials = [
-        Trial(0, {}, INFEASIBLE, violation=2.0),
-        ran(1, {}, 1.0, 7.0),
-        ran(2, {}, 3.0, 5.0),
-        Trial(3, {}, INFEASIBLE, violation=1.0),
-        Trial(4, {}, DIVERGED),
-    ]
-    assert comparable_losses(trials) == {0: 5.0, 1: 1.0, 2: 3.0, 3: 4.0, 4: 3.0}
-    assert compared(trials, 1) == {0: (3.0,), 1: (1.0,), 2: (3.0,), 3: (3.0,)}
-    assert compared(trials, 2) == {0: (3.0, 7.0), 1: (1.0, 7.0), 2: (3.0, 5.0), 3: (3.0, 7.0)}
-    assert compared(trials[:1], 2) == {0: (0.0, 0.0)}
-
-
-def test_what_is_under_way_or_diverged_is_not_ranked():
-    trials = [
-        Trial(0, {}, COMPLETE, (5.0, 3.0), (3.0, 7.0)),
-        Trial(1, {}, PAUSED, (4.0,)),
-        Trial(2, {}, RUNNING, (1.0,)),
-        Trial(3, {}, DIVERGED, (1.0,)),
-    ]
-    assert compared(trials, 1) == {0: (3.0,), 1: (2.0,)}
-    assert compared(trials, 2) == {0: (3.0, 7.0)}
-
-
-@pytest.mark.parametrize(("trials", "size"), [(1, 10), (100, 10), (240, 24), (10_000, 50)])
-def test_a_generation_is_a_tenth_of_the_trials_within_limits(trials, size):
-    assert generation_size(trials) == size
-
-
-@pytest.mark.parametrize("name", GENETIC)
-def test_the_first_generation_is_random_and_the_next_is_bred(name):
-    space = space_of(x=Choice(tuple(range(40))), y=Choice(tuple(range(40))), z=Float(0.0, 1.0))
-    sampler = sampler_of(name, space, population=8)
-    drawn = sampler_of("random", space).ask([], 8)
-    assert sampler.ask([], 8) == drawn
-    seen = [ran(n, hparams, float(n)) for n, hparams in enumerate(drawn)]
-    genes = {path: {hparams[path] for hparams in drawn} for path in "xyz"}
-    bred = sampler.ask(seen, 20)
-    inherited = [hparams[path] in genes[path] for hparams, path in product(bred, "xyz")]
-    # By chance a gene mutates in one of three.
-    assert 0.5 < sum(inherited) / len(inherited) < 0.9
-
-
-def test_cma_moves_to_the_best_and_narrows():
-    space = space_of(**{f"x{n}": Float(-5.0, 5.0) for n in range(4)})
-    found = searched("cmaes", space, lambda h: ((sum((x - 2) ** 2 for x in h.values()),), 0.0), 240)
-    assert min(trial.losses[0] for trial in found) < 1e-2
-
-
-def test_cma_tries_whole_numbers_again_after_all_have_been_alike():
-    # The first 60 trials all had 3 of 0 to 9: their spread is nothing.
-    space = space_of(n=Int(0, 9), x=Float(0.0, 1.0))
-    seen = [ran(k, {"n": 3, "x": k / 60}, abs(k / 60 - 0.5)) for k in range(60)]
-    found = sampler_of("cmaes", space).ask(seen, 40)
-    assert 1 < sum(hparams["n"] != 3 for hparams in found) < 30
-
-
-def test_cma_begins_anew_when_it_has_converged():
-    import numpy as np
-
-    normal = Normal.start(np.full(2, 0.5), 0.2, np.zeros(2), 6)
-    rng = np.random.default_rng(0)
-    for _ in range(400):
-        points = [normal.draw(rng) for _ in range(6)]
-        points.sort(key=lambda point: float(np.sum((point - 0.3) ** 2)))
-        normal = normal.update(np.array(points))
-        if normal.has_converged:
-            break
-    assert normal.has_converged
-    assert normal.mean == pytest.approx([0.3, 0.3], abs=1e-6)
-
-
-def test_cma_leaves_to_tpe_what_it_cannot_model():
-    space = SearchSpace(
-        (
-            Dimension("kind", Choice("ab")),
-            Dimension("depth", Int(1, 3)),
-            Dimension("width", Int(1, 100), Condition("depth", (2, 3))),
-            Dimension("rate", Float(1e-4, 1.0, log=True)),
-        )
-    )
-    seen = [ran(trial.number, trial.hparams, float(trial.number % 7)) for trial in told(space, 30)]
-    (found,) = sampler_of("cmaes", space).ask(seen, 1)
-    (by_tpe,) = sampler_of("tpe", space).ask(seen, 1)
-    assert {path: found[path] for path in found if path != "rate"} == {
-        path: by_tpe[path] for path in by_tpe if path != "rate"
-    }
-    assert found["rate"] != by_tpe["rate"]
