@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from hpo.data.transform import fit_transform
 from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, Entry, load
 from hpo.spec.marks import Spec
-from hpo.spec.sections.data import DataSpec
+from hpo.spec.sections.data import UNIT_RANGE, DataSpec
 from hpo.spec.words import unknown_name
 
 
@@ -73,7 +74,7 @@ def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
         parts.append(source.test)
     elif sizes.test:
         parts.append(source.take(rows.test))
-    transform = fit_transform(parts[0], spec.normalize)
+    transform = fit_transform(parts[0], spec.normalize, spec.range)
     weights = _scaled_weights(parts)
     splits = [
         Split({"x": transform.apply(part), "y": transform.apply_target(part), **weight})
@@ -85,7 +86,7 @@ def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
         validation=splits[1],
         test=splits[2] if len(splits) > 2 else None,
         outputs=len(source.classes) or 1,
-        fingerprint=_fingerprint(parts, spec.normalize),
+        fingerprint=_fingerprint(parts, _scaling(spec)),
         classes=source.classes,
         transform=transform,
     )
@@ -189,13 +190,20 @@ def _scaled_weights(parts: Sequence[Source]) -> list[dict[str, np.ndarray]]:
     return scaled
 
 
-def _fingerprint(parts: Sequence[Source], normalize: str) -> str:
+def _scaling(spec: DataSpec) -> str | tuple[Any, ...]:
+    """How a spec scales features, for the fingerprint; of 0.1.0's ways as 0.1.0 wrote them."""
+    if spec.normalize != "minmax" or spec.range == UNIT_RANGE:
+        return spec.normalize
+    return spec.normalize, spec.range
+
+
+def _fingerprint(parts: Sequence[Source], scaling: str | tuple[Any, ...]) -> str:
     """A hash of the splits before scaling.
 
     The last bits of a mean may differ from machine to machine; what was read does not. Images are
     also four times smaller before than after.
     """
-    digest = hashlib.sha256(repr((normalize, parts[0].classes)).encode())
+    digest = hashlib.sha256(repr((scaling, parts[0].classes)).encode())
     for part in parts:
         for array in (part.x, part.y, part.categories, part.weight):
             if array is not None:

@@ -95,21 +95,25 @@ class FittedTransform:
         return is_one.astype(np.float32)
 
 
-def fit_transform(train: Source, normalize: Normalize) -> FittedTransform:
+def fit_transform(
+    train: Source, normalize: Normalize, minmax_range: tuple[float, float] = (0.0, 1.0)
+) -> FittedTransform:
     """The transform whose numbers are those of the training split.
+
+    With `minmax`, the lowest and highest training value become the two ends of `minmax_range`.
 
     Raises:
         DataError: for a table without a value in its training rows.
     """
     target = {} if train.classes else _target_scale(train.y)
     if train.x.dtype == np.uint8:
-        return FittedTransform(**_scale(train.x, normalize), **target)
+        return FittedTransform(**_scale(train.x, normalize, minmax_range), **target)
     kept = ~np.isnan(train.x).all(axis=0)
     x = train.x[:, kept]
     fill = np.nanmedian(x, axis=0) if kept.any() else np.zeros(0)
     texts = np.zeros((len(x), 0), np.int32) if train.categories is None else train.categories
     fitted = FittedTransform(
-        **_scale(_filled(x, fill), normalize),
+        **_scale(_filled(x, fill), normalize, minmax_range),
         **target,
         kept=kept,
         fill=fill,
@@ -134,14 +138,18 @@ def _filled(x: np.ndarray, fill: np.ndarray) -> np.ndarray:
     return filled
 
 
-def _scale(x: np.ndarray, normalize: Normalize) -> dict[str, np.ndarray]:
+def _scale(
+    x: np.ndarray, normalize: Normalize, minmax_range: tuple[float, float]
+) -> dict[str, np.ndarray]:
     """Offset and divisor of the last axis of `x`; a constant is shifted, never divided by zero."""
     axes = tuple(range(x.ndim - 1))
     low, high = x.min(axis=axes).astype(np.float64), x.max(axis=axes).astype(np.float64)
     if normalize == "none":
         return {"offset": np.zeros_like(low), "divisor": np.ones_like(low)}
     if normalize == "minmax":
-        return {"offset": low, "divisor": np.where(high > low, high - low, 1.0)}
+        bottom, top = minmax_range
+        divisor = np.where(high > low, high - low, 1.0) / (top - bottom)
+        return {"offset": low - bottom * divisor, "divisor": divisor}
     mean, std = _mean_and_std(x)
     # Compared by its values: the deviation of a constant such as 0.1 may round to 1e-17.
     return {

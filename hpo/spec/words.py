@@ -67,11 +67,13 @@ def described(annotation: Any, metadata: Sequence[Any] = ()) -> str:
         names = [shown(name).strip("'") for name in get_args(annotation)]
         return _either(names)
     if get_origin(annotation) in (tuple, list):
-        item = described(get_args(annotation)[0]).removeprefix("a ")
+        members = get_args(annotation)
+        item = described(members[0]).removeprefix("a ")
         plural = {"number": "numbers", "list": "lists"}
         word = next((word for word in ("list", "number") if word in item), None)
         item = item.replace(word, plural[word], 1) if word else item
-        return f"a list of {item}"
+        is_fixed = len(members) > 1 and members[1] is not Ellipsis
+        return f"a list of {len(members)} {item}" if is_fixed else f"a list of {item}"
     if isinstance(annotation, type) and issubclass(annotation, Spec):
         return f"{{{next(iter(annotation.model_fields))}: ...}}"
     if annotation in (int, float):

@@ -103,6 +103,7 @@ def test_images_come_out_as_they_went_in(cache, write_set, prepared, tmp_path):
     [
         ({"split_seed": 1}, True),
         ({"normalize": "minmax"}, True),
+        ({"range": (-1.0, 1.0)}, True),
         ({"rows": 20}, True),
         ({"batch_size": 2}, False),
         ({"device_budget": 1 << 20}, False),

@@ -58,10 +58,30 @@ def test_the_same_spec_gives_the_same_data_set():
 
 @pytest.mark.parametrize(
     "change",
-    [{"split_seed": 1}, {"validation": 0.3}, {"test": 0}, {"rows": 100}, {"normalize": "none"}],
+    [
+        {"split_seed": 1},
+        {"validation": 0.3},
+        {"test": 0},
+        {"rows": 100},
+        {"normalize": "none"},
+        {"normalize": "minmax", "range": (-1.0, 1.0)},
+    ],
 )
 def test_the_fingerprint_tells_other_splits_and_scales_apart(change):
     assert load("iris").fingerprint != load("iris", **change).fingerprint
+
+
+def test_the_fingerprint_knows_a_range_of_minmax_alone():
+    fingerprint = load("iris", normalize="minmax").fingerprint
+    assert load("iris", normalize="minmax", range=(0.0, 1.0)).fingerprint == fingerprint
+    assert load("iris", normalize="minmax", range=(0.0, 2.0)).fingerprint != fingerprint
+    assert load("iris", range=(0.0, 2.0)).fingerprint == load("iris").fingerprint
+
+
+def test_a_range_reaches_the_features_of_every_split():
+    data, unit = (load("iris", normalize="minmax", **ends) for ends in ({"range": (-1.0, 1.0)}, {}))
+    for split, other in zip((data.train, data.test), (unit.train, unit.test), strict=True):
+        np.testing.assert_allclose(split.x, 2 * other.x - 1, atol=1e-6)
 
 
 def test_the_fingerprint_does_not_depend_on_the_batch_size():

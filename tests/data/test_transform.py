@@ -56,6 +56,34 @@ def test_pixels_scaled_by_minmax_lie_between_zero_and_one():
     assert (encoded.min(), encoded.max()) == (0, 1)
 
 
+@pytest.mark.parametrize("ends", [(0.0, 1.0), (-1.0, 1.0), (-3.0, -2.5), (10.0, 1000.0)])
+def test_minmax_scales_to_any_range_as_scikit_learn_does(ends):
+    rng = np.random.default_rng(0)
+    train, other = rng.normal(5, 3, (40, 4)), rng.normal(5, 3, (9, 4))
+    train[:, 3] = 7  # a constant becomes the lower end
+    expected = MinMaxScaler(feature_range=ends).fit(train)
+    fitted = fit_transform(table(train), "minmax", ends)
+    for rows in (train, other):
+        np.testing.assert_allclose(
+            fitted.apply(table(rows)), expected.transform(rows), rtol=1e-6, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_of_each_channel_fill_the_range(channels):
+    train, other = images((30, 5, 4, channels)), images((3, 5, 4, channels), seed=1)
+    expected = MinMaxScaler(feature_range=(-1, 1)).fit(train.x.reshape(-1, channels))
+    fitted = fit_transform(train, "minmax", (-1.0, 1.0))
+    np.testing.assert_allclose(
+        fitted.apply(other).reshape(-1, channels),
+        expected.transform(other.x.reshape(-1, channels)),
+        atol=1e-6,
+    )
+    encoded = fitted.apply(train)
+    np.testing.assert_array_equal(encoded.min(axis=(0, 1, 2)), -1)
+    np.testing.assert_array_equal(encoded.max(axis=(0, 1, 2)), 1)
+
+
 def test_nothing_is_scaled_without_normalisation():
     source = images((3, 2, 2, 1))
     np.testing.assert_array_equal(fit_transform(source, "none").apply(source), source.x)

@@ -347,6 +347,18 @@ ROWS = [
         "spec.yaml:7: space.train: is a whole section: name the leaves that vary",
     ),
     (
+        "data: {dataset: digits, normalize: minmax, range: [1, -1]}",
+        "spec.yaml:2: data.range: [1, -1] does not rise: write the lower end first, such as [-1, 1]",
+    ),
+    (
+        "data: {dataset: digits, normalize: minmax, range: [1]}",
+        "spec.yaml:2: data.range: cannot be [1]: write a list of 2 numbers",
+    ),
+    (
+        "space: {data.range: {choice: [[0, 1], [-1, 1]]}}",
+        "spec.yaml:7: space.data.range: is for minmax, and data.normalize is standard: set that to minmax",
+    ),
+    (
         "space: {data.dataset: {choice: [digits, wine]}}",
         "spec.yaml:7: space.data.dataset: cannot vary: it is the same for all trials. Set data.dataset in the spec",
     ),

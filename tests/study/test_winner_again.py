@@ -11,6 +11,7 @@ import pytest
 
 from hpo.engine.programs import calibration
 from hpo.engine.programs.plans import Plan, Plans
+from hpo.report.check import check_summary
 from hpo.report.export import export_trial
 from hpo.spec.experiment import Training
 from hpo.spec.load import load_experiment
@@ -97,6 +98,32 @@ def test_whole_batches_are_batches_of_all_training_rows(
         experiment = an_experiment(f"data.batch_size={size}", space={})
         found[size] = studies.train(experiment, tmp_path / f"model-{size}").curve
     assert found["all"] == found[90]
+
+
+def test_trials_of_one_program_train_each_on_data_of_its_own_range(
+    tmp_path: Path, compile_cache: Path
+) -> None:
+    ranges = [[0, 1], [-1, 1], [0, 9]]
+    studies, path = Studies(tmp_path, compile_cache), tmp_path / "trial.yaml"
+    experiment = an_experiment(
+        "data.normalize=minmax",
+        space={"data.range": {"choice": ranges}},
+        search={**SEARCH, "sampler": {"name": "grid"}, "trials": 3},
+    )
+    assert check_summary(experiment).programs == 1
+    studies.run(experiment)
+    state = studies.state(experiment)
+    assert len(state.pins) == 1
+    for trial in state.trials:
+        with Storage.read(studies.url) as storage:
+            path.write_text(
+                export_trial(storage, "flowers", trial.number, path, date(2026, 11, 22)).text
+            )
+        alone = load_experiment(path)
+        assert list(alone.training.data.range) == trial.hparams["data.range"]
+        curve = studies.train(alone, tmp_path / f"model-{trial.number}").curve
+        assert [report.metrics for report in curve] == state.metrics[trial.number]
+    assert len({state.metrics[trial.number][-1]["loss"] for trial in state.trials}) == 3
 
 
 def test_a_winner_of_several_seeds_trains_to_the_same_bits_whatever_was_measured(

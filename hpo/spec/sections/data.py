@@ -6,9 +6,9 @@ import math
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from hpo.spec.marks import Count, Share, Spec, Static
+from hpo.spec.marks import Count, Host, Share, Spec, Static
 from hpo.spec.registered import Registered
 
 Task = Literal["classification", "regression"]
@@ -70,6 +70,17 @@ class IdxFolder(Spec):
     """The folder, relative to the spec's folder, then to HPO_DATA."""
 
 
+def _rising(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] >= ends[1]:
+        raise ValueError("does not rise: write the lower end first, such as [-1, 1]")
+    return ends
+
+
+_End = Annotated[float, Field(allow_inf_nan=False)]
+Range = Annotated[tuple[_End, _End], Field(strict=False), AfterValidator(_rising)]
+UNIT_RANGE = (0.0, 1.0)
+
+
 class DataSpec(Spec):
     """The data set, its splits, and how examples reach the model."""
 
@@ -86,9 +97,11 @@ class DataSpec(Spec):
     """Decides which rows each split gets."""
     batch_size: Static[Literal["all"] | Count] = 64
     """Rows of one optimizer step; `all`: the whole training split in one step an epoch."""
-    # It compiles nothing by itself, but lanes share one copy of the data, so each way is a program.
+    # Static although it compiles nothing: the labels of programs in stored studies depend on it.
     normalize: Static[Literal["standard", "minmax", "none"]] = "standard"
     """How features are scaled, by the numbers of the training split."""
+    range: Host[Range] = UNIT_RANGE
+    """The two ends that `minmax` scales the training split to."""
     device_budget: Annotated[
         Literal["auto"] | Count, BeforeValidator(size_bytes, json_schema_input_type=_SizeAsWritten)
     ] = "auto"
