@@ -62,7 +62,6 @@ BANNED = (
 # Rooms and files whose language is still being put into plain words.
 NOT_YET = (
     "hpo/cli",
-    "hpo/data",
     "hpo/engine",
     "hpo/report",
     "hpo/search",

@@ -1,9 +1,9 @@
 """Preprocessed data sets on disk, so that no run reads, splits and scales the same files twice.
 
-An entry is a folder of `.npy` files, which are mapped into memory rather than read, so that a data
-set may be larger than it. Its name is a hash of the source files' contents, of what the spec says
-of the data, and of the version of the preprocessing. A cache that is damaged, full or read-only
-costs time and nothing else.
+An entry is a folder of `.npy` files. They are mapped into memory rather than read, so that a data
+set may be larger than the memory. Its name is a hash of the source files' contents, of the spec's
+`data` section, and of the version of the preprocessing. A damaged, full or read-only cache costs
+time and nothing else.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from hpo.data.dataset import SPLITS, DataSet, Split
 from hpo.data.transform import FittedTransform
 from hpo.spec.sections.data import DataSpec
 
-# To be raised with every change to what reading, splitting or scaling gives.
+# Raise it with every change to the results of reading, splitting or scaling.
 VERSION = 2
 
 # All entries together; the newest one is kept whatever its size.
 _MOST_BYTES = 5 << 30
-# Larger arrays are checked by shape and size alone: a checksum would read all of them.
+# Larger arrays are checked by shape and size alone, because a checksum would read all of them.
 _MOST_BYTES_TO_CHECK = 1 << 30
 _CLOCK_TICK_NS = 2 * 10**9  # of the coarsest file systems
 _DESCRIPTION = "dataset.json"
@@ -39,22 +39,22 @@ _TRANSFORM = "transform"
 
 
 class Usage(NamedTuple):
-    """What a cache holds."""
+    """The contents of a cache in numbers."""
 
     entries: int
     total_bytes: int
 
 
 class DataCache:
-    """Preprocessed data sets in a folder of the user's; without a folder, it keeps nothing."""
+    """Preprocessed data sets in a folder of the user's; without a folder it stores nothing."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
     def key(self, spec: DataSpec, files: Sequence[Path]) -> str | None:
-        """The name of the entry for these files and what a spec makes of them.
+        """The name of the entry for these files and this spec.
 
-        None where there is no cache, or a file that cannot be read: its reader says why.
+        None if there is no cache, or if a file cannot be read: its reader will say why.
         """
         if self._folder is None:
             return None
@@ -68,7 +68,7 @@ class DataCache:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def read(self, key: str) -> DataSet | None:
-        """The data set kept under `key`; None where there is none, or only a damaged one."""
+        """The data set stored under `key`; None if there is none, or if it is damaged."""
         assert self._folder is not None
         folder = self._folder / key
         try:
@@ -92,11 +92,11 @@ class DataCache:
         except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError):
             return None
         with suppress(OSError):
-            os.utime(folder)  # the time of its last use
+            os.utime(folder)  # marks the entry as used now
         return replace(data, classes=tuple(data.classes))
 
     def write(self, key: str, data: DataSet) -> None:
-        """Keep a data set, and delete those longest unused if there are too many."""
+        """Store a data set; delete those unused for longest if the cache is too large."""
         assert self._folder is not None
         temporary = self._folder / f".{key}.{os.getpid()}"
         try:
@@ -111,19 +111,19 @@ class DataCache:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def usage(self) -> Usage:
-        """How many data sets are kept, and the bytes that they take."""
+        """The number of data sets in the cache, and their bytes."""
         sizes = [_size(entry) for entry in self._entries()]
         return Usage(len(sizes), sum(sizes))
 
     def clear(self) -> Usage:
-        """Delete everything; what it was."""
+        """Delete everything, and return what the cache held."""
         usage = self.usage()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
         return usage
 
     def _entries(self) -> list[Path]:
-        """Finished entries, those longest unused first."""
+        """Finished entries, those unused for longest first."""
         if self._folder is None or not self._folder.is_dir():
             return []
         found = []
@@ -142,7 +142,7 @@ class DataCache:
                 shutil.rmtree(entry, ignore_errors=True)
 
     def _hash(self, file: Path) -> str:
-        """The hash of a file's contents, taken from a note while its size and times stay."""
+        """The hash of a file's contents, from a note as long as its size and times are the same."""
         assert self._folder is not None
         status = file.stat()
         seen = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
@@ -150,7 +150,7 @@ class DataCache:
         note = self._folder / "files" / name
         with suppress(OSError, ValueError, LookupError, TypeError):
             noted = json.loads(note.read_text())
-            # A file may change twice within a tick of its clock: a note has to be younger.
+            # A file may change twice within a tick of its clock, so the note must be younger.
             is_younger = note.stat().st_mtime_ns - status.st_ctime_ns > _CLOCK_TICK_NS
             if noted[0] == seen and is_younger:
                 return str(noted[1])
@@ -204,7 +204,7 @@ def _mapped(path: Path, known: Sequence[Any]) -> np.ndarray:
     """The array in a file, mapped into memory.
 
     Raises:
-        ValueError: if it is not the array that was written.
+        ValueError: if the array is not the one that was written.
     """
     array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     if [list(array.shape), array.dtype.str] != list(known[:2]):

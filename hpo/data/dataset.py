@@ -15,11 +15,11 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Rows of a data set as named arrays, with one element a row on their first axis.
+    """Rows of a data set as named arrays; the first axis of each counts the rows.
 
-    There are always `x`, float32 `[N, ...]`, and `y`, int32 or float32 `[N]`. Images are
-    `[N, height, width, channels]`, tables `[N, features]`. Where the data set has weights there is
-    `weight`, float32 `[N]`, with a mean of 1 over the training split.
+    `x` is float32: `[N, height, width, channels]` for images, `[N, features]` for tables. `y` is
+    int32 or float32 `[N]`. A data set with weights has `weight` too, float32 `[N]`, whose mean over
+    the training split is 1.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -42,10 +42,9 @@ class Split:
 class DataSet:
     """The splits of a data set and what is needed to read a model's outputs.
 
-    `transform` made the features and the targets of every split from the examples as read.
-    `outputs` is the number of classes, or 1 for a regression. `fingerprint` is a hash of every
-    split as read and of how it is scaled: a study compares it to notice changed data. It is the
-    same on every machine.
+    `transform` made the features and targets of every split from the examples as read. `outputs` is
+    the number of classes, or 1 for a regression. `fingerprint` is a hash of every split as read and
+    of its scaling, the same on every machine. A study compares it to notice changed data.
     """
 
     task: Task
@@ -64,5 +63,5 @@ class DataSet:
 
     @property
     def target_std(self) -> float:
-        """The divisor of a regression target: metrics are multiplied by it."""
+        """The divisor of a regression target, by which errors are multiplied in reports."""
         return float(self.transform.target_std)

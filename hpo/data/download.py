@@ -1,4 +1,4 @@
-"""Downloads of data sets that are too large to come with a package."""
+"""Downloads data sets that are too large to come with a package."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RemoteFile(NamedTuple):
 
 
 class Download(NamedTuple):
-    """A data set on the network: the address that its files' names are appended to."""
+    """A data set on the network: its files lie below `address`."""
 
     address: str
     files: tuple[RemoteFile, ...]
@@ -109,13 +109,13 @@ def fetch_dataset(
     opener: Opener = _open_url,
     progress: Callable[[int, int], None] = lambda done_bytes, total_bytes: None,
 ) -> Path:
-    """The folder `home/name` with every file of a data set; what is there and right stays.
+    """Download the files of a data set into `home/name`, but for those that are already there.
 
-    `progress` is told the bytes that are there so far and in all.
+    `progress` gets the bytes so far and in total.
 
     Raises:
-        DataError: for a name without a download, no way to the network, a folder that cannot be
-            written, or a file whose checksum differs; files that were finished stay.
+        DataError: if the name is unknown, the network or the folder fails, or a checksum differs.
+            Finished files stay.
     """
     if name not in DOWNLOADS:
         raise DataError(
@@ -149,7 +149,7 @@ def _is_right(path: Path, file: RemoteFile) -> bool:
 def _fetch(
     url: str, path: Path, file: RemoteFile, opener: Opener, count: Callable[[int], None]
 ) -> None:
-    """Write the file to a temporary name, check it and give it its own name."""
+    """Write the file under a temporary name, check it, then rename it."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,7 +161,7 @@ def _fetch(
             digest = _copy(url, path, out, opener, count)
         if digest != file.sha256:
             raise DataError(
-                f"{url}: the file that came is not the one expected (its SHA-256 starts with "
+                f"{url}: the downloaded file is not the expected one (its SHA-256 starts with "
                 f"{digest[:12]}, not {file.sha256[:12]}): try again later, or put the right file "
                 f"at {path}."
             )
@@ -171,7 +171,7 @@ def _fetch(
 
 
 def _copy(url: str, path: Path, out: BinaryIO, opener: Opener, count: Callable[[int], None]) -> str:
-    """The SHA-256 of what was copied from `url`, for the file at `path`."""
+    """Copy the file at `url` into `out`; its SHA-256. `path` is for the message."""
     digest = hashlib.sha256()
     try:
         with opener(url) as response:

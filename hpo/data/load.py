@@ -1,4 +1,4 @@
-"""From what a spec says about its data to the data set that trains."""
+"""Loads the data set that the `data` section of a spec describes."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def load_data(
 ) -> DataSet:
     """The data set of `spec`, split, encoded and scaled; the same for the same spec and files.
 
-    `folder` is where the spec's relative paths start; `home` is the folder of downloaded data sets,
-    searched second. What `cache` holds is not read again.
+    The spec's relative paths start at `folder`, then at `home`, the folder of downloaded data sets.
+    A data set in `cache` is not prepared again.
 
     Raises:
-        DataError: for data that are missing, broken or unfit, in one line.
+        DataError: if the data are missing, broken or unfit.
     """
     files = source_files(spec, folder, home)
     key = cache.key(spec, files) if cache is not None and files else None
     if cache is None or key is None:
         return _prepared(spec, folder, home)
     data = cache.read(key)
-    # Whether a batch is larger than the split is not in the key.
+    # The key does not hold the batch size, which may be too large for the split.
     if data is None or (spec.batch_size != "all" and len(data.train) < spec.batch_size):
         data = _prepared(spec, folder, home)
         cache.write(key, data)
@@ -46,10 +46,10 @@ def load_data(
 
 
 def source_files(spec: DataSpec, folder: Path, home: Path | None) -> list[Path]:
-    """The files that hold the examples; none for a bundled set, which is read in no time.
+    """The files that hold the examples; none for a bundled set, which is not worth caching.
 
     Raises:
-        DataError: for files of the user's own that are missing.
+        DataError: if files of the user's own are missing.
     """
     if isinstance(spec.dataset, str):
         entry, where = DATASETS.get(spec.dataset), home and home / spec.dataset
@@ -96,7 +96,7 @@ def read_source(spec: DataSpec, folder: Path, home: Path | None) -> Source:
     """The examples that `spec` names, as they are.
 
     Raises:
-        DataError: for a name that is unknown, or files that are missing or broken.
+        DataError: if the name is unknown, or files are missing or broken.
     """
     source: Source
     if not isinstance(spec.dataset, str):
@@ -155,19 +155,19 @@ def _check_classes(source: Source) -> None:
     if len(single):
         raise DataError(
             f"{source.target}: class '{source.classes[single[0]]}' has a single row, and both "
-            "training and validation need one: take it out, merge it with another class, or "
-            "set data.dataset.task to regression if the target is a quantity."
+            "training and validation need one. Remove it, merge it with another class, or set "
+            "data.dataset.task to regression if the target is a quantity."
         )
 
 
 def _scaled_weights(parts: Sequence[Source]) -> list[dict[str, np.ndarray]]:
     """For each split its array `weight`, divided by the mean weight of the training split.
 
-    Loss and learning rate then keep their size, whatever the unit of the column. Each mapping is
-    empty where the source has no weights.
+    So the loss keeps its size, and the learning rate its meaning, in any unit of the column.
+    The mappings are empty if the source has no weights.
 
     Raises:
-        DataError: for a split whose weights are all 0, or beyond float32 once they are divided.
+        DataError: if all weights of a split are 0, or float32 cannot hold them once divided.
     """
     if parts[0].weight is None:
         return [{} for _ in parts]
@@ -191,7 +191,7 @@ def _scaled_weights(parts: Sequence[Source]) -> list[dict[str, np.ndarray]]:
 
 
 def _scaling(spec: DataSpec) -> str | tuple[Any, ...]:
-    """How a spec scales features, for the fingerprint; of 0.1.0's ways as 0.1.0 wrote them."""
+    """How a spec scales features, for the fingerprint, which must stay that of release 0.1.0."""
     if spec.normalize != "minmax" or spec.range == UNIT_RANGE:
         return spec.normalize
     return spec.normalize, spec.range
@@ -200,8 +200,8 @@ def _scaling(spec: DataSpec) -> str | tuple[Any, ...]:
 def _fingerprint(parts: Sequence[Source], scaling: str | tuple[Any, ...]) -> str:
     """A hash of the splits before scaling.
 
-    The last bits of a mean may differ from machine to machine; what was read does not. Images are
-    also four times smaller before than after.
+    The last bits of a mean may differ between machines; the examples as read do not. Images are
+    also four times smaller before scaling.
     """
     digest = hashlib.sha256(repr((scaling, parts[0].classes)).encode())
     for part in parts:

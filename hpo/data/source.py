@@ -11,11 +11,11 @@ import numpy as np
 class Source:
     """Examples as read, before they are split, encoded and scaled.
 
-    `x` is uint8 `[N, height, width, channels]` for images; for tables it holds the numeric columns,
-    float64 `[N, features]` with NaN where a cell is empty. `categories` holds the text columns of a
-    table as the numbers of their values, int32 `[N, columns]` with -1 where a cell is empty.
-    `y` is int32 numbers of `classes`, or float64 targets where there are no classes.
-    `target` says in a message what `y` is: the file, and its column where it has columns.
+    `x` is uint8 `[N, height, width, channels]` for images. For tables it holds the numeric columns,
+    float64 `[N, features]` with NaN in empty cells. `categories` holds the text columns of a table:
+    the index of each value, int32 `[N, columns]`, with -1 in empty cells.
+    `y` is an index into `classes`, int32, or a float64 target where there are no classes.
+    `target` names `y` in messages: the file, and the column where there are columns.
     `weight` is float64 `[N]`, a weight of 0 or more for each example, or None.
     """
 
@@ -25,8 +25,7 @@ class Source:
     classes: tuple[str, ...] = ()
     categories: np.ndarray | None = None
     weight: np.ndarray | None = None
-    has_empty_cells: bool = False  # in any row, so that every split is treated alike
-    test: Source | None = None  # the set's own test files
+    test: Source | None = None  # from test files of its own
 
     def __len__(self) -> int:
         return len(self.y)

@@ -1,8 +1,8 @@
 """Which rows train, validate and test.
 
-The test split is a share or a count of all rows; `data.rows`, where given, cuts down what is left;
-the validation split is a share of those `rows` (of all rows where not given) or a count. Shares are
-rounded to the nearest row. Classes keep their shares in every split.
+The test split is a share or a count of all rows. `data.rows`, if given, limits the rows that are
+left. The validation split is a share of `data.rows` (of all rows if not given), or a count. Shares
+are rounded to the nearest row. Classes keep their shares in every split.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _AUTO_TEST_SHARE = 0.2
 
 
 class SplitSizes(NamedTuple):
-    """How many rows each split has, and how many `data.rows` leaves out."""
+    """The number of rows of each split, and of those that `data.rows` leaves out."""
 
     train: int
     validation: int
@@ -35,11 +35,11 @@ class SplitRows(NamedTuple):
 
 
 def split_sizes(spec: DataSpec, rows: int, *, has_own_test: bool, classes: int) -> SplitSizes:
-    """How many of `rows` rows go to each split; `classes` is 0 for a regression.
+    """The sizes of the splits of `rows` rows; `classes` is 0 for a regression.
 
     Raises:
-        DataError: when a split would be empty, there are not enough rows to go round, or the
-            training split holds less than one row a class or than one batch.
+        DataError: if a split would be empty, there are too few rows, or the training split holds
+            fewer rows than there are classes or than a batch has.
     """
     test = _test_rows(spec, rows, has_own_test)
     left = rows - test
@@ -47,7 +47,7 @@ def split_sizes(spec: DataSpec, rows: int, *, has_own_test: bool, classes: int) 
         beside = " beside the test split" if test else ""
         raise DataError(
             f"data.rows: {spec.rows} is more than the {left} rows there are{beside}: "
-            f"write {left} or less, or take data.rows out to use them all."
+            f"write {left} or less, or remove data.rows to use them all."
         )
     used = left if spec.rows is None else spec.rows
     validation = _count("validation", spec.validation, rows if spec.rows is None else spec.rows)
@@ -66,22 +66,22 @@ def split_sizes(spec: DataSpec, rows: int, *, has_own_test: bool, classes: int) 
     if spec.batch_size != "all" and train < spec.batch_size:
         raise DataError(
             f"data.batch_size: {spec.batch_size} is larger than the {train} training rows: "
-            f"write {train} or less, or make data.validation or data.test smaller."
+            f"write {train} or less, or all, or make data.validation or data.test smaller."
         )
     return SplitSizes(train, validation, test, left - used)
 
 
 def split_rows(sizes: SplitSizes, labels: np.ndarray | None, seed: int) -> SplitRows:
-    """A draw of rows for each split, the same for the same `seed`.
+    """Random rows for each split, the same for the same `seed`.
 
-    With `labels` (numbers of classes, `[N]`) each class has its share of the validation and test
-    splits, to within one row as long as it keeps a row to train on, which every class does.
+    With `labels` (indices of classes, `[N]`) each class has its share of the validation and test
+    splits, to within one row. Every class keeps at least one row to train on.
 
     Raises:
-        ValueError: for fewer training rows than classes.
+        ValueError: if there are fewer training rows than classes.
     """
     order = np.random.Generator(np.random.Philox(seed)).permutation(sum(sizes))
-    # A regression is the case of one class.
+    # A regression is split as a single class.
     labels = np.zeros(sum(sizes), np.int32) if labels is None else labels
     by_class = order[np.argsort(labels[order], kind="stable")]
     counts = np.bincount(labels)
@@ -107,10 +107,10 @@ def _test_rows(spec: DataSpec, rows: int, has_own_test: bool) -> int:
 
 
 def _count(split: str, part: float, rows: int) -> int:
-    """The rows that a share (a float) or a count (an int) of `rows` stands for."""
+    """The number of rows that a share (a float) or a count (an int) of `rows` stands for."""
     count = part if isinstance(part, int) else round(part * rows)
     if part and not count:
-        raise DataError(f"data.{split}: {part} of {rows} rows is not even one: write a count.")
+        raise DataError(f"data.{split}: {part} of {rows} rows is less than one: write a count.")
     if count >= rows:
         raise DataError(
             f"data.{split}: {part} leaves none of the {rows} rows to train on: write a share such "
@@ -120,9 +120,10 @@ def _count(split: str, part: float, rows: int) -> int:
 
 
 def _allot(size: int, counts: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """How many of `size` seats each class gets: its share, rounded by largest remainder.
+    """The number of `size` seats that each class gets: its share, rounded by largest remainder.
 
-    No class gets more than its limit; its seats go to those that are furthest below their share.
+    No class gets more than its limit; the seats left over go to the classes furthest below their
+    share.
     """
     if size > limits.sum():
         raise ValueError(f"{size} rows cannot be drawn so that every class keeps one")

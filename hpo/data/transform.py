@@ -2,8 +2,8 @@
 
 Images are scaled by channel, with one mean and deviation (or lowest and highest value) for all
 pixels. Numeric columns are scaled one by one, after empty cells are filled with the median. Text
-columns follow them as columns of ones and zeros, after empty cells are filled with the most
-frequent value; a value that the training split does not have is zero in all of them.
+columns follow them, one-hot encoded, after empty cells are filled with the most frequent value. A
+text that the training split does not have is zero in every column.
 
 A fit is named arrays and a pure function of them in NumPy, so that it can be stored and applied
 anywhere. Tests compare it with scikit-learn, whose import would take seconds.
@@ -27,7 +27,7 @@ _IMAGES_AT_ONCE = 1000
 
 @dataclass(frozen=True, eq=False)
 class FittedTransform:
-    """Turns the examples of any split into features and targets; without arguments, changes none.
+    """Turns the examples of any split into features and targets; by default it changes nothing.
 
     Fields that are None are for tables alone.
     """
@@ -40,9 +40,9 @@ class FittedTransform:
     target_std: np.ndarray = field(default_factory=lambda: np.ones(()))
     kept: np.ndarray | None = None  # for each numeric column, whether it is a feature
     fill: np.ndarray | None = None  # for each kept column, the value of empty cells, float64
-    text_fill: np.ndarray | None = None  # for each text column, the number of empty cells, int32
-    text_column: np.ndarray | None = None  # for each column of ones and zeros, its text column
-    text_value: np.ndarray | None = None  # for each, the number of the text that is a one
+    text_fill: np.ndarray | None = None  # for each text column, the text of empty cells, int32
+    text_column: np.ndarray | None = None  # for each one-hot column, its text column
+    text_value: np.ndarray | None = None  # for each one-hot column, the text that is a one
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The arrays of the fit by name."""
@@ -58,7 +58,7 @@ class FittedTransform:
         """The features of `source`, float32 `[N, ...]`, row after row in memory.
 
         Raises:
-            DataError: for numbers in a table that float32 cannot hold.
+            DataError: if float32 cannot hold a scaled number of a table.
         """
         if self.kept is None or self.fill is None:
             return self._scaled(source.x)
@@ -67,15 +67,15 @@ class FittedTransform:
         if not np.isfinite(numbers).all():
             raise DataError(
                 f"{source.target}: a column holds numbers too large for float32, or far beyond "
-                "its training rows: drop the column, or take those rows out."
+                "its training rows: drop the column, or remove those rows."
             )
         parts = [numbers]
         if source.categories is not None:
-            parts.append(self._ones_and_zeros(source.categories))
+            parts.append(self._one_hot(source.categories))
         return np.ascontiguousarray(np.concatenate(parts, axis=1))
 
     def apply_target(self, source: Source) -> np.ndarray:
-        """The targets of `source`: numbers of classes as they are, or float32 and standardised."""
+        """The targets of `source`: indices of classes unchanged, or standardised float32."""
         if source.classes:
             return source.y
         scaled: np.ndarray = (source.y - self.target_mean) / self.target_std
@@ -88,7 +88,7 @@ class FittedTransform:
         np.divide(scaled, self.divisor, out=scaled, dtype=kind)
         return scaled.astype(np.float32, copy=False)
 
-    def _ones_and_zeros(self, categories: np.ndarray) -> np.ndarray:
+    def _one_hot(self, categories: np.ndarray) -> np.ndarray:
         assert self.text_fill is not None
         filled = np.where(categories < 0, self.text_fill, categories)
         is_one: np.ndarray = filled[:, self.text_column] == self.text_value
@@ -103,7 +103,7 @@ def fit_transform(
     With `minmax`, the lowest and highest training value become the two ends of `minmax_range`.
 
     Raises:
-        DataError: for a table without a value in its training rows.
+        DataError: if a table has no value in its training rows.
     """
     target = {} if train.classes else _target_scale(train.y)
     if train.x.dtype == np.uint8:
@@ -141,7 +141,7 @@ def _filled(x: np.ndarray, fill: np.ndarray) -> np.ndarray:
 def _scale(
     x: np.ndarray, normalize: Normalize, minmax_range: tuple[float, float]
 ) -> dict[str, np.ndarray]:
-    """Offset and divisor of the last axis of `x`; a constant is shifted, never divided by zero."""
+    """Offset and divisor for the last axis of `x`; a constant is shifted and not divided."""
     axes = tuple(range(x.ndim - 1))
     low, high = x.min(axis=axes).astype(np.float64), x.max(axis=axes).astype(np.float64)
     if normalize == "none":
@@ -151,7 +151,7 @@ def _scale(
         divisor = np.where(high > low, high - low, 1.0) / (top - bottom)
         return {"offset": low - bottom * divisor, "divisor": divisor}
     mean, std = _mean_and_std(x)
-    # Compared by its values: the deviation of a constant such as 0.1 may round to 1e-17.
+    # Constants are found by their values: the deviation of 0.1, 0.1, ... may round to 1e-17.
     return {
         "offset": np.where(high > low, mean, low),
         "divisor": np.where((high > low) & (std > 0), std, 1.0),
@@ -161,7 +161,7 @@ def _scale(
 def _mean_and_std(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if x.dtype != np.uint8:
         return x.mean(axis=0), x.std(axis=0)
-    # Whole-number sums of uint8 are exact, and need no float64 copy of all images.
+    # Sums of whole numbers are exact, and need no float64 copy of all images.
     pixels = x.size // x.shape[-1]
     total = x.sum(axis=(0, 1, 2), dtype=np.int64)
     squares = np.zeros_like(total)
@@ -173,19 +173,19 @@ def _mean_and_std(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _target_scale(y: np.ndarray) -> dict[str, np.ndarray]:
-    """Mean and deviation of a regression target; a constant is shifted, never divided by zero."""
+    """Mean and deviation of a regression target; a constant is shifted and not divided."""
     mean, std = (y[0], 1.0) if y.min() == y.max() else (y.mean(), y.std())
     return {"target_mean": np.array(mean, np.float64), "target_std": np.array(std, np.float64)}
 
 
 def _texts(categories: np.ndarray) -> dict[str, np.ndarray]:
-    """What empty cells of text columns become, and the columns of ones and zeros."""
+    """The text for empty cells of each text column, and the one-hot columns."""
     fill = np.full(categories.shape[1], -1, np.int32)
     columns, values = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
     for column, codes in enumerate(categories.T):
         found, counts = np.unique(codes[codes >= 0], return_counts=True)
         if len(found):  # a column that is empty in every training row is no feature
-            fill[column] = found[counts.argmax()]  # of equally frequent ones, the first
+            fill[column] = found[counts.argmax()]  # the first of equally frequent ones
             columns.append(np.full(len(found), column, np.int32))
             values.append(found)
     return {

@@ -1,4 +1,4 @@
-"""The cache of preprocessed data sets: what comes out is what went in, or nothing."""
+"""The cache of preprocessed data sets gives back the same data set, or none."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def table(tmp_path):
 
 @pytest.fixture
 def prepared(monkeypatch):
-    """How often files were read."""
+    """A list with one element for each time that data were prepared."""
     calls = []
     prepare = load._prepared
     monkeypatch.setattr(load, "_prepared", lambda *args: calls.append(1) or prepare(*args))
@@ -67,7 +67,7 @@ def assert_same(one, other):
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
 @pytest.mark.parametrize("test", [0, 0.2])
-def test_a_table_comes_out_as_it_went_in(cache, table, prepared, tmp_path, task, test):
+def test_a_cached_table_is_the_same(cache, table, prepared, tmp_path, task, test):
     table = table.model_copy(update={"task": task})
     first, second = (get(table, tmp_path, cache, test=test) for _ in range(2))
     assert len(prepared) == 1
@@ -75,7 +75,7 @@ def test_a_table_comes_out_as_it_went_in(cache, table, prepared, tmp_path, task,
     assert isinstance(second.train.x, np.memmap)
 
 
-def test_weights_come_out_as_they_went_in(cache, prepared, tmp_path):
+def test_cached_weights_are_the_same(cache, prepared, tmp_path):
     rows = [f"{i},{i % 3},{i % 2}" for i in range(40)]
     (tmp_path / "t.csv").write_text("\n".join(["x,w,y", *rows]) + "\n")
     table = CsvFile(csv="t.csv", target="y", weight="w")
@@ -85,7 +85,7 @@ def test_weights_come_out_as_they_went_in(cache, prepared, tmp_path):
     assert_same(first, second)
 
 
-def test_images_come_out_as_they_went_in(cache, write_set, prepared, tmp_path):
+def test_cached_images_are_the_same(cache, write_set, prepared, tmp_path):
     images, labels = np.arange(36, dtype=np.uint8).reshape(6, 3, 2), [7, 3, 7, 3, 9, 9]
     for names in (TRAIN_FILES, TEST_FILES):
         write_set(tmp_path / "set", names, images, labels)
@@ -118,7 +118,9 @@ def test_another_spec_is_read_again_if_it_makes_other_arrays(
     assert len(prepared) == 1 + is_read_again
 
 
-def test_a_batch_larger_than_the_split_is_refused_as_ever(cache, table, tmp_path):
+def test_a_batch_larger_than_the_split_is_refused_with_a_cached_data_set_too(
+    cache, table, tmp_path
+):
     get(table, tmp_path, cache)
     with pytest.raises(DataError, match=r"data\.batch_size: 30 is larger than the 24 training"):
         get(table, tmp_path, cache, batch_size=30)
@@ -172,7 +174,7 @@ def _flip(path):
 @pytest.mark.parametrize(
     "name", ["train.x.npy", "test.y.npy", "transform.offset.npy", "dataset.json"]
 )
-def test_what_is_damaged_is_made_again(cache, table, prepared, tmp_path, damage, name):
+def test_a_damaged_entry_is_prepared_again(cache, table, prepared, tmp_path, damage, name):
     before = get(table, tmp_path, cache)
     (entry,) = entries(cache)
     damage(entry / name)
@@ -182,21 +184,21 @@ def test_what_is_damaged_is_made_again(cache, table, prepared, tmp_path, damage,
     assert len(prepared) == 2
 
 
-def test_a_folder_that_cannot_be_written_costs_nothing_else(table, tmp_path):
+def test_a_cache_that_cannot_be_written_leaves_the_data_as_they_are(table, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     cache = DataCache(tmp_path / "file")
     assert_same(get(table, tmp_path, cache), get(table, tmp_path, DataCache(None)))
     assert cache.usage() == Usage(0, 0)
 
 
-def test_a_full_disk_is_left_alone(cache, table, monkeypatch, tmp_path):
+def test_nothing_is_stored_on_a_full_disk(cache, table, monkeypatch, tmp_path):
     full = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr("hpo.data.cache.shutil.disk_usage", lambda path: full)
     get(table, tmp_path, cache)
     assert entries(cache) == []
 
 
-def test_the_data_sets_longest_unused_make_room(cache, table, monkeypatch, tmp_path):
+def test_the_data_sets_unused_for_longest_are_deleted(cache, table, monkeypatch, tmp_path):
     def keys():
         return {entry.name for entry in entries(cache)}
 
@@ -205,7 +207,7 @@ def test_the_data_sets_longest_unused_make_room(cache, table, monkeypatch, tmp_p
         get(table, tmp_path, cache, split_seed=seed)
         (new,) = keys() - set(found)
         found.append(new)
-    get(table, tmp_path, cache, split_seed=0)  # so that the other one is longest unused
+    get(table, tmp_path, cache, split_seed=0)  # so that the other one is unused for longest
     monkeypatch.setattr("hpo.data.cache._MOST_BYTES", cache.usage().total_bytes)
     get(table, tmp_path, cache, split_seed=2)
     assert found[0] in keys()
@@ -217,12 +219,12 @@ def test_the_data_sets_longest_unused_make_room(cache, table, monkeypatch, tmp_p
     assert cache.usage().entries == 1  # the newest one stays, however large
 
 
-def test_a_bundled_set_is_not_kept(cache, tmp_path):
+def test_a_bundled_set_is_not_cached(cache, tmp_path):
     get("iris", tmp_path, cache)
     assert cache.usage() == Usage(0, 0)
 
 
-def test_a_cleared_cache_is_empty_and_works_on(cache, table, prepared, tmp_path):
+def test_a_cleared_cache_is_empty_and_can_be_used_again(cache, table, prepared, tmp_path):
     get(table, tmp_path, cache)
     assert cache.clear().entries == 1
     assert cache.usage() == Usage(0, 0)

@@ -33,7 +33,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_every_file_lands_in_the_folder_of_the_data_set(remote, tmp_path):
+def test_every_file_is_saved_in_the_folder_of_the_data_set(remote, tmp_path):
     folder = fetch_dataset("toy", tmp_path / "home")
     assert folder == tmp_path / "home" / "toy"
     assert contents(folder) == CONTENTS
@@ -49,7 +49,7 @@ def test_progress_grows_to_the_total(remote, tmp_path):
     assert done[-1] == 700_002
 
 
-def test_a_second_call_opens_nothing(remote, tmp_path):
+def test_a_second_call_downloads_nothing(remote, tmp_path):
     fetch_dataset("toy", tmp_path)
 
     def no_network(url):
@@ -69,7 +69,7 @@ def test_a_damaged_file_is_fetched_again(remote, tmp_path):
 
 def test_a_wrong_checksum_is_refused_and_leaves_no_file(remote, tmp_path):
     (remote / "b.gz").write_bytes(b"xx")
-    with pytest.raises(DataError, match=r"b\.gz: the file that came is not the one expected"):
+    with pytest.raises(DataError, match=r"b\.gz: the downloaded file is not the expected one"):
         fetch_dataset("toy", tmp_path / "home")
     assert contents(tmp_path / "home" / "toy") == {"a.gz": CONTENTS["a.gz"]}
 
@@ -95,7 +95,9 @@ def refused(url):
         (lambda url: BrokenLine(b"x" * 90), "Connection reset by peer"),
     ],
 )
-def test_no_network_is_said_in_one_line_and_leaves_no_file(remote, tmp_path, opener, reason):
+def test_the_message_about_a_network_failure_is_one_line_and_no_file_is_left(
+    remote, tmp_path, opener, reason
+):
     with pytest.raises(DataError) as error:
         fetch_dataset("toy", tmp_path / "home", opener=opener)
     assert f"a.gz: cannot be downloaded ({reason}): check the network" in str(error.value)
@@ -124,5 +126,5 @@ def test_a_download_of_images_is_a_full_idx_folder(name):
 
 
 @pytest.mark.parametrize("name", sorted(download.DOWNLOADS))
-def test_every_file_of_a_download_has_a_whole_checksum(name):
+def test_every_file_of_a_download_has_a_complete_checksum(name):
     assert all(len(bytes.fromhex(file.sha256)) == 32 for file in DOWNLOADS[name].files)

@@ -1,4 +1,4 @@
-"""From a spec to a data set."""
+"""Loads the data set of a spec."""
 
 from pathlib import Path
 
@@ -67,11 +67,11 @@ def test_the_same_spec_gives_the_same_data_set():
         {"normalize": "minmax", "range": (-1.0, 1.0)},
     ],
 )
-def test_the_fingerprint_tells_other_splits_and_scales_apart(change):
+def test_other_splits_and_scales_have_other_fingerprints(change):
     assert load("iris").fingerprint != load("iris", **change).fingerprint
 
 
-def test_the_fingerprint_knows_a_range_of_minmax_alone():
+def test_the_range_changes_the_fingerprint_with_minmax_alone():
     fingerprint = load("iris", normalize="minmax").fingerprint
     assert load("iris", normalize="minmax", range=(0.0, 1.0)).fingerprint == fingerprint
     assert load("iris", normalize="minmax", range=(0.0, 2.0)).fingerprint != fingerprint
@@ -179,7 +179,7 @@ def test_an_outlier_in_a_validation_row_leaves_the_training_rows_as_they_were(tm
     spec = CsvFile(csv="t.csv", target="y")
     write_csv(tmp_path / "t.csv", rows)
     calm = load(spec, tmp_path)
-    # The target gives away which row this is.
+    # The target identifies the row.
     victim = round(float(calm.validation.y[0] * calm.target_std + calm.target_mean) / 1.5)
     rows[victim] = (1e6, -1e6)
     write_csv(tmp_path / "t.csv", rows)
@@ -208,7 +208,7 @@ def test_classes_keep_their_shares_and_names(tmp_path, table):
     ]
 
 
-def test_a_file_beside_the_spec_goes_before_one_at_home(tmp_path, table):
+def test_a_file_beside_the_spec_is_read_before_one_at_home(tmp_path, table):
     home, folder = tmp_path / "home", tmp_path / "spec"
     home.mkdir()
     folder.mkdir()
@@ -218,7 +218,7 @@ def test_a_file_beside_the_spec_goes_before_one_at_home(tmp_path, table):
     assert load(table, folder, home).train.x.shape == (6, 1)
 
 
-def test_an_absolute_path_is_taken_as_it_is(tmp_path, table):
+def test_an_absolute_path_is_used_unchanged(tmp_path, table):
     path = str(tmp_path / "t.csv")
     assert len(load(CsvFile(csv=path, target="y"), Path("elsewhere")).train) == 24
 
@@ -267,9 +267,7 @@ def test_a_named_folder_is_read_from_home(tmp_path, images, write_set):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 @pytest.mark.parametrize("has_home", [False, True])
-def test_data_that_are_not_there_are_refused_with_the_cure(
-    tmp_path, dataset, data, message, has_home
-):
+def test_the_message_about_missing_data_says_what_to_do(tmp_path, dataset, data, message, has_home):
     with pytest.raises(DataError) as error:
         load(dataset, tmp_path, tmp_path / "home" if has_home else None, **data)
     assert message in str(error.value)

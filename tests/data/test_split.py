@@ -37,7 +37,7 @@ def test_shares_are_of_all_rows_and_counts_are_counts(data, sizes):
     ("total", "data", "message"),
     [
         (100, {"test": 100}, "data.test: 100 leaves none of the 100 rows to train on: write a"),
-        (100, {"test": 0.001}, "data.test: 0.001 of 100 rows is not even one: write a count."),
+        (100, {"test": 0.001}, "data.test: 0.001 of 100 rows is less than one: write a count."),
         (100, {"validation": 0}, "data.validation: 0 leaves no rows to compare trials on: write"),
         (100, {"validation": 200}, "data.validation: 200 leaves none of the 100 rows to train on"),
         (100, {"validation": 80}, "data.validation: 80 leaves 0 of 80 rows to train on, too few"),
@@ -49,7 +49,7 @@ def test_shares_are_of_all_rows_and_counts_are_counts(data, sizes):
         (150, {"has_own_test": True, "test": 50}, "write auto to use them, or 0 for no test spl"),
     ],
 )
-def test_sizes_that_cannot_be_are_refused_with_what_to_do(total, data, message):
+def test_the_message_about_impossible_sizes_says_what_to_do(total, data, message):
     with pytest.raises(DataError) as error:
         sizes_of(total, **data)
     assert message in str(error.value)

@@ -19,10 +19,7 @@ NAN = np.nan
 def table(rows, categories=None):
     x = np.array(rows, np.float64).reshape(len(rows), -1)
     codes = None if categories is None else np.array(categories, np.int32)
-    # The flag is the same for every split, whichever of them has the empty cells.
-    return Source(
-        x=x, y=np.zeros(len(rows)), target="t.csv", categories=codes, has_empty_cells=True
-    )
+    return Source(x=x, y=np.zeros(len(rows)), target="t.csv", categories=codes)
 
 
 def images(shape, seed=0):
@@ -103,7 +100,7 @@ def test_a_black_image_stays_finite():
     np.testing.assert_array_equal(fit_transform(source, "standard").apply(source), 0)
 
 
-def test_digits_beyond_float32_survive_the_scaling():
+def test_numbers_with_more_digits_than_float32_are_scaled_in_float64():
     source = table([[1.7e9 + 1], [1.7e9 + 2], [1.7e9 + 3]])
     np.testing.assert_allclose(fit_transform(source, "minmax").apply(source), [[0], [0.5], [1]])
 
@@ -113,7 +110,7 @@ def test_an_empty_number_becomes_the_training_median():
     np.testing.assert_array_equal(fit_transform(train, "none").apply(other), [[2], [5]])
 
 
-def test_text_columns_follow_the_numbers_as_ones_and_zeros():
+def test_text_columns_follow_the_numbers_one_hot_encoded():
     train = table([[7], [8], [9]], [[0], [2], [2]])
     np.testing.assert_array_equal(
         fit_transform(train, "none").apply(train), [[7, 1, 0], [8, 0, 1], [9, 0, 1]]
@@ -137,7 +134,7 @@ codes = st.integers(-1, 3)
 
 
 @given(arrays(np.int32, (9, 2), elements=codes), arrays(np.int32, (4, 2), elements=codes))
-def test_texts_become_the_ones_and_zeros_of_scikit_learn(train, other):
+def test_texts_are_one_hot_encoded_as_scikit_learn_encodes_them(train, other):
     train[0] = [1, 2]  # no column is empty
     pipeline = make_pipeline(
         SimpleImputer(missing_values=-1, strategy="most_frequent"),
@@ -149,7 +146,7 @@ def test_texts_become_the_ones_and_zeros_of_scikit_learn(train, other):
         np.testing.assert_array_equal(encoded[:, 1:], pipeline.transform(rows))
 
 
-def test_an_empty_text_becomes_the_most_frequent_one_and_an_unknown_one_none():
+def test_an_empty_text_becomes_the_most_frequent_one_and_an_unknown_text_is_all_zeros():
     train = table([[7], [8], [9]], [[0], [2], [2]])
     other = table([[7], [8]], [[-1], [1]])
     np.testing.assert_array_equal(fit_transform(train, "none").apply(other), [[7, 0, 1], [8, 0, 0]])

@@ -1,7 +1,7 @@
-"""The data sets that scikit-learn carries with it.
+"""The data sets that come with scikit-learn.
 
-Their files are read here, because importing `sklearn.datasets` takes seconds: longer than many a
-digits trial trains. Tests compare every set with what scikit-learn loads.
+Their files are read here, because importing `sklearn.datasets` takes seconds, longer than many
+trials on digits train. Tests compare every set with what scikit-learn loads.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def read_digits() -> Source:
 
 
 def read_wine() -> Source:
-    """178 Italian wines: 13 measurements, 3 growers."""
+    """178 Italian wines: 13 measurements, 3 cultivars."""
     return _classification("wine", "wine_data.csv")
 
 
@@ -42,7 +42,7 @@ def read_iris() -> Source:
 
 
 def read_diabetes() -> Source:
-    """442 patients: 10 measurements in their own units, how far diabetes went in a year."""
+    """442 patients: 10 measurements in their own units, disease progression after one year."""
     return Source(
         x=_numbers(_text("diabetes_data_raw.csv.gz"), " ").reshape(-1, 10),
         y=_numbers(_text("diabetes_target.csv.gz"), " "),

@@ -1,6 +1,6 @@
 """CSV tables: numeric and text columns, empty cells, a target column, a column of weights.
 
-What pandas takes for an empty cell (nothing, NA, NaN, null and the like) is one here too.
+A cell is empty where pandas reads it as missing: no text, NA, NaN, null and similar words.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from hpo.spec.sections.data import CsvFile, DataSpec
 if TYPE_CHECKING:
     import pandas as pd
 
-# A numeric target with at most this many different values, all whole numbers, is taken for classes.
+# A numeric target is read as classes if it has at most this many values, all of them whole numbers.
 MOST_NUMERIC_CLASSES = 20
-# More different texts than this in a column are names or dates rather than categories.
+# A column with more different texts than this holds names or dates rather than categories.
 MOST_CATEGORIES = 1000
-# Where at least this share of a column's cells are numbers, a text among them is a mistake.
+# If at least this share of a column's cells are numbers, a text among them is a mistake.
 NUMERIC_SHARE = 0.9
 
 
@@ -40,11 +40,11 @@ def read_csv(path: Path, spec: DataSpec) -> Source:
 def read_table(path: Path, spec: CsvFile) -> Source:
     """The examples in a CSV file with a header.
 
-    With `task: auto` the target is classes where it is text or has at most
-    `MOST_NUMERIC_CLASSES` different values which are whole numbers; else a regression.
+    With `task: auto` the target is read as classes if it is text, or has at most
+    `MOST_NUMERIC_CLASSES` different values that are whole numbers. Else it is a quantity.
 
     Raises:
-        DataError: for a file that is broken or unfit, with the line where there is one.
+        DataError: if the file is broken or unfit; the message gives the line if one is at fault.
     """
     text = _read_text(path)
     header, lines = _check_rows(path, text, spec.separator)
@@ -66,7 +66,6 @@ def read_table(path: Path, spec: CsvFile) -> Source:
         classes=classes,
         categories=_categories(path, features[words]) if words else None,
         weight=weight,
-        has_empty_cells=bool(features.isna().any(axis=None)),
     )
 
 
@@ -80,7 +79,7 @@ def _read_text(path: Path) -> str:
         line = data[: error.start].count(b"\n") + 1
         raise DataError(f"{path}:{line}: is not UTF-8: save the file as UTF-8.") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: is not a sound gzip file ({error}). Get it again.") from None
+        raise DataError(f"{path}: is a damaged gzip file ({error}). Download it again.") from None
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read: {error.strerror}. Check its permissions."
@@ -91,7 +90,7 @@ def _read_text(path: Path) -> str:
 
 
 def _check_rows(path: Path, text: str, separator: str) -> tuple[list[str], np.ndarray]:
-    """The header, and the line on which each row starts; pandas fills short rows in silence."""
+    """The header, and the line on which each row starts; pandas would fill short rows silently."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     header: list[str] = []
     lines = []
@@ -104,12 +103,12 @@ def _check_rows(path: Path, text: str, separator: str) -> tuple[list[str], np.nd
                 if len(row) != len(header):
                     raise DataError(
                         f"{path}:{line}: has {len(row)} cells where the header has {len(header)}: "
-                        "mend the line, or set data.dataset.separator."
+                        "correct the line, or set data.dataset.separator."
                     )
                 lines.append(line)
             line = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{path}:{line}: is not CSV ({error}): mend the line.") from None
+        raise DataError(f"{path}:{line}: is not CSV ({error}): correct the line.") from None
     if not lines:
         raise DataError(f"{path}: has a header and no rows below it: add one row an example.")
     return header, np.array(lines)
@@ -149,7 +148,7 @@ def _check_columns(path: Path, header: list[str], spec: CsvFile) -> None:
 
 
 def _named_columns(spec: CsvFile) -> dict[str, str]:
-    """The columns that a spec takes for something else than features, with their fields."""
+    """The columns that are no features because a spec names them, with the fields that do."""
     return {spec.target: "target"} | ({spec.weight: "weight"} if spec.weight is not None else {})
 
 
@@ -170,8 +169,8 @@ def _check_stray_texts(path: Path, columns: pd.DataFrame, lines: np.ndarray) -> 
         if not is_number.all() and is_number.mean() >= NUMERIC_SHARE:
             row = is_number.idxmin()
             raise DataError(
-                f"{path}:{lines[row]}: column '{name}' holds {texts[row]!r} among numbers: mend "
-                "it, leave the cell empty, or list the column in data.dataset.drop."
+                f"{path}:{lines[row]}: column '{name}' holds {texts[row]!r} among numbers: "
+                "correct it, leave the cell empty, or list the column in data.dataset.drop."
             )
 
 
@@ -181,13 +180,13 @@ def _checked_target(path: Path, target: pd.Series[Any], lines: np.ndarray) -> pd
         count = "1 row has" if len(empty) == 1 else f"{len(empty)} rows have"
         raise DataError(
             f"{path}:{lines[empty[0]]}: {count} no value in the target column "
-            f"'{target.name}' (this is the first): fill them in, or take those rows out."
+            f"'{target.name}' (this is the first): fill them in, or remove those rows."
         )
     if target.dtype.kind == "f" and (too_large := _is_too_large(target.to_numpy())).any():
         line = lines[np.flatnonzero(too_large)[0]]
         raise DataError(
-            f"{path}:{line}: the target '{target.name}' is infinite or too large for float32: put "
-            "in a smaller number, or take the row out."
+            f"{path}:{line}: the target '{target.name}' is infinite or too large for float32: "
+            "write a smaller number, or remove the row."
         )
     if target.nunique() == 1:
         raise DataError(
@@ -210,12 +209,12 @@ def _weights(path: Path, column: pd.Series[Any], lines: np.ndarray) -> np.ndarra
         found = "is empty" if pd.isna(cell) else f"is {cell}"
         raise DataError(
             f"{path}:{lines[wrong[0]]}: the weight in column '{column.name}' {found}: write a "
-            "number of 0 or more that float32 can hold, or take the row out."
+            "number of 0 or more that float32 can hold, or remove the row."
         )
     if not weights.any():
         raise DataError(
-            f"{path}: every weight in column '{column.name}' is 0: correct the column, or take "
-            "out data.dataset.weight."
+            f"{path}: every weight in column '{column.name}' is 0: correct the column, or "
+            "remove data.dataset.weight."
         )
     return weights
 
@@ -223,12 +222,13 @@ def _weights(path: Path, column: pd.Series[Any], lines: np.ndarray) -> np.ndarra
 def _classes_or_values(
     path: Path, target: pd.Series[Any], task: str
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Class numbers and the classes in order, or float64 values and no classes."""
+    """The index of each row's class and the sorted classes, or float64 values and no classes."""
     is_number = target.dtype.kind in "iuf"
     if task == "regression" and not is_number:
         raise DataError(
             f"{path}: data.dataset.task: regression: the target '{target.name}' is not a number "
-            f"everywhere (such as '{_first_text(target)}'): write classification, or mend the file."
+            f"everywhere (such as '{_first_text(target)}'): write classification, or correct the "
+            "file."
         )
     labels = target if is_number else target.astype(str)
     values, numbers = np.unique(labels.to_numpy(), return_inverse=True)
@@ -257,7 +257,7 @@ def _numbers(path: Path, columns: pd.DataFrame, lines: np.ndarray) -> np.ndarray
         row, column = too_large[0]
         raise DataError(
             f"{path}:{lines[row]}: column '{columns.columns[column]}' is infinite or too large for "
-            "float32: put in a smaller number, or leave the cell empty."
+            "float32: write a smaller number, or leave the cell empty."
         )
     return x
 
@@ -270,7 +270,7 @@ def _categories(path: Path, columns: pd.DataFrame) -> np.ndarray:
     codes = np.empty(columns.shape, np.int32)
     for position, name in enumerate(columns):
         column = columns[name]
-        # As text, because a column of True, False and empty cells is none.
+        # A column of True, False and empty cells is not text yet.
         texts = column.where(column.isna(), column.astype(str))
         codes[:, position], values = texts.factorize(sort=True)
         if len(values) > MOST_CATEGORIES:

@@ -1,7 +1,7 @@
-"""Folders of four IDX files, the format of MNIST and its kin.
+"""Folders of four IDX files, the format of MNIST and similar sets.
 
-A file is a magic number, the length of each dimension and the bytes, all big endian (LeCun, Cortes
-and Burges 1998, http://yann.lecun.com/exdb/mnist/).
+A file holds a magic number, the length of each dimension and the bytes, all big endian (LeCun,
+Cortes and Burges 1998, http://yann.lecun.com/exdb/mnist/).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from hpo.spec.sections.data import DataSpec
 TRAIN_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 TEST_FILES = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
-# The third byte says that elements are unsigned bytes, the fourth how many dimensions there are.
+# The third byte stands for unsigned bytes, the fourth is the number of dimensions.
 _IMAGES, _LABELS = 0x0803, 0x0801
 
-_TEST_CURE = "give the test files that go with the training files, or write data.test: 0."
+_TEST_CURE = "give the test files that belong to the training files, or write data.test: 0."
 
 
 def read_idx(folder: Path, spec: DataSpec) -> Source:
-    """The examples of `data.dataset: {idx: ...}`, with its test files where it has some."""
+    """The examples of `data.dataset: {idx: ...}`, with those of its test files if it has some."""
     cure = "put the file there, or correct data.dataset.idx."
     return read_folder(folder, with_test=spec.test != 0 and has_test_files(folder), cure=cure)
 
@@ -37,17 +37,16 @@ def read_idx(folder: Path, spec: DataSpec) -> Source:
 def read_folder(folder: Path, *, with_test: bool, cure: str) -> Source:
     """The images and labels in `folder`, gzipped or not.
 
-    The test files are read too if `with_test`. `cure` ends the message about a missing file.
+    `with_test` reads the test files too. `cure` ends the message about a missing file.
 
     Raises:
-        DataError: for a file that is missing or broken, or files that do not belong together.
+        DataError: if a file is missing or broken, or files do not belong together.
     """
     images, labels = _read_pair(folder, TRAIN_FILES, cure)
     values, numbers = np.unique(labels, return_inverse=True)
     if len(values) == 1:
         raise DataError(
-            f"{folder}: every training label is {values[0]}, so there is nothing to tell apart: "
-            "give labels of at least two classes."
+            f"{folder}: every training label is {values[0]}: give labels of at least two classes."
         )
     source = Source(
         x=images[..., np.newaxis],
@@ -91,29 +90,30 @@ def read_array(path: Path, magic: int) -> np.ndarray:
     """The uint8 array in an IDX file that must have this magic number.
 
     Raises:
-        DataError: for a file that is truncated, of another kind or not really gzip.
+        DataError: if the file is truncated, of another kind, or not a gzip file despite its name.
     """
     data = _read_bytes(path)
     dimensions = magic & 0xFF
     start = 4 + 4 * dimensions
     if len(data) < start:
         raise DataError(
-            f"{path}: is truncated: {len(data)} bytes are less than an IDX header. Get it again."
+            f"{path}: is truncated: {len(data)} bytes are less than an IDX header. Download it "
+            "again."
         )
     found, *shape = struct.unpack(f">{1 + dimensions}I", data[:start])
     if found != magic:
         raise DataError(
             f"{path}: starts with {found:#010x} where IDX files of {dimensions} dimensions have "
-            f"{magic:#010x}: this is another kind of file. Put the right one in its place."
+            f"{magic:#010x}: this is another kind of file. Replace it with the right one."
         )
     if len(data) - start != math.prod(shape):
         state = "is truncated" if len(data) - start < math.prod(shape) else "is too long"
         raise DataError(
-            f"{path}: {state}: its header promises {math.prod(shape)} bytes and "
-            f"{len(data) - start} follow. Get the file again."
+            f"{path}: {state}: its header announces {math.prod(shape)} bytes and "
+            f"{len(data) - start} follow. Download the file again."
         )
     if not data[start:]:
-        raise DataError(f"{path}: holds no examples. Get the file again.")
+        raise DataError(f"{path}: holds no examples. Download the file again.")
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
@@ -128,7 +128,7 @@ def _read_pair(folder: Path, names: tuple[str, str], cure: str) -> tuple[np.ndar
     if len(images) != len(labels):
         raise DataError(
             f"{folder}: {paths[0].name} holds {len(images)} images and {paths[1].name} "
-            f"{len(labels)} labels: give each the file that goes with it."
+            f"{len(labels)} labels: give files that belong together."
         )
     return images, labels
 
@@ -143,9 +143,11 @@ def _read_bytes(path: Path) -> bytes:
         data = path.read_bytes()
         return gzip.decompress(data) if path.suffix == ".gz" else data
     except EOFError:
-        raise DataError(f"{path}: is truncated: the gzip data end early. Get it again.") from None
+        raise DataError(
+            f"{path}: is truncated: the gzip data end early. Download it again."
+        ) from None
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: is not a sound gzip file ({error}). Get it again.") from None
+        raise DataError(f"{path}: is a damaged gzip file ({error}). Download it again.") from None
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read: {error.strerror}. Check its permissions."

@@ -50,17 +50,17 @@ GZIPPED = gzip.compress(GOOD, mtime=0)
 @pytest.mark.parametrize(
     ("suffix", "data", "message"),
     [
-        ("", GOOD[:10], "is truncated: 10 bytes are less than an IDX header. Get it again."),
+        ("", GOOD[:10], "is truncated: 10 bytes are less than an IDX header. Download it"),
         ("", b"", "is truncated: 0 bytes are less than an IDX header."),
-        ("", GOOD[:-1], "is truncated: its header promises 36 bytes and 35 follow. Get the file"),
-        ("", GOOD + b"x", "is too long: its header promises 36 bytes and 37 follow."),
+        ("", GOOD[:-1], "is truncated: its header announces 36 bytes and 35 follow. Download"),
+        ("", GOOD + b"x", "is too long: its header announces 36 bytes and 37 follow."),
         ("", b"\x89PNG" + GOOD[4:], "starts with 0x89504e47 where IDX files of 3 dimensions have"),
         ("", idx_bytes(IMAGES[:, :, 0])[:4] + GOOD[4:], "starts with 0x00000802 where IDX files"),
-        ("", idx_bytes(IMAGES[:0]), "holds no examples. Get the file again."),
-        (".gz", GOOD, "is not a sound gzip file (Not a gzipped file"),
+        ("", idx_bytes(IMAGES[:0]), "holds no examples. Download the file again."),
+        (".gz", GOOD, "is a damaged gzip file (Not a gzipped file"),
         (".gz", GZIPPED[:-12], "is truncated: the gzip data end early."),
-        (".gz", GZIPPED[:-8] + b"12345678", "is not a sound gzip file (CRC check"),
-        (".gz", GZIPPED[:10] + b"\xff" * 60, "is not a sound gzip file (Error"),
+        (".gz", GZIPPED[:-8] + b"12345678", "is a damaged gzip file (CRC check"),
+        (".gz", GZIPPED[:10] + b"\xff" * 60, "is a damaged gzip file (Error"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -72,7 +72,7 @@ def test_a_broken_file_is_named_with_what_is_wrong(tmp_path, suffix, data, messa
         read(tmp_path)
     assert str(error.value).startswith(f"{broken}: {message}")
     assert re.search(
-        r"(Get (it|the file) again|Put the right one in its place)\.$", str(error.value)
+        r"(Download (it|the file) again|Replace it with the right one)\.$", str(error.value)
     )
 
 
@@ -85,7 +85,9 @@ def test_a_broken_file_is_named_with_what_is_wrong(tmp_path, suffix, data, messa
         (TEST_FILES[1], True),
     ],
 )
-def test_a_missing_file_is_named_with_its_cure(tmp_path, missing, with_test, write_set):
+def test_the_message_about_a_missing_file_names_it_and_says_what_to_do(
+    tmp_path, missing, with_test, write_set
+):
     write_set(tmp_path, TRAIN_FILES, IMAGES, LABELS)
     write_set(tmp_path, TEST_FILES, IMAGES, LABELS)
     (tmp_path / f"{missing}.gz").unlink()
@@ -97,8 +99,8 @@ def test_a_missing_file_is_named_with_its_cure(tmp_path, missing, with_test, wri
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
-        ((IMAGES, LABELS[:5]), (IMAGES, LABELS), "5 labels: give each the file that goes"),
-        ((IMAGES, [4] * 6), (IMAGES, LABELS), "every training label is 4, so"),
+        ((IMAGES, LABELS[:5]), (IMAGES, LABELS), "5 labels: give files that belong together."),
+        ((IMAGES, [4] * 6), (IMAGES, LABELS), "every training label is 4: give labels of"),
         ((IMAGES, LABELS), (IMAGES[:, :2], LABELS), "test and training images differ in size (2x2"),
         ((IMAGES, LABELS), (IMAGES[:2], [3, 8]), "the test labels hold 8, the training labels do"),
     ],
