@@ -15,13 +15,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpo import registry
 from hpo.api import events as told
 from hpo.api.asking import experiment_of, stored_study
 from hpo.errors import HpoError, SpecError
 from hpo.study.signals import StopRequest, stop_signals
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _LOOK_SECONDS = 1.0
 
@@ -130,8 +133,6 @@ def _follow_parent(stop: StopRequest, parent: int) -> None:
 
 
 def _search(request: Mapping[str, Any], messages: Messages, stop: StopRequest) -> None:
-    from rich.console import Console
-
     from hpo.api.running import run_search
     from hpo.api.telling import Teller
     from hpo.report.live import LineDisplay
@@ -144,10 +145,10 @@ def _search(request: Mapping[str, Any], messages: Messages, stop: StopRequest) -
         spec = request["spec"]
         experiment = experiment_of(spec, request["overrides"], *options)
     is_maximized = require_search(experiment).goal.first.maximize is not None
-    console = Console(file=_Lines(messages), width=1_000, highlight=False)  # type: ignore[arg-type]
+    sign = -1.0 if is_maximized else 1.0
     outcome = run_search(
         experiment,
-        LineDisplay(console, -1.0 if is_maximized else 1.0, is_quiet=request["quiet"]),
+        LineDisplay(_console(messages), sign, is_quiet=request["quiet"]),
         stop,
         storage=request["storage"],
         device=request["device"],
@@ -161,21 +162,22 @@ def _search(request: Mapping[str, Any], messages: Messages, stop: StopRequest) -
 
 def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) -> None:
     from hpo.api.running import run_training
+    from hpo.report.training import EpochDisplay
+    from hpo.spec.load import require_single
 
     experiment = experiment_of(request["spec"], request["overrides"])
+    epochs = require_single(experiment).train.epochs
+    display = EpochDisplay(_console(messages), experiment.name, epochs, request["quiet"])
     folder, force = Path(request["folder"]), request["force"]
-    display = _EpochMessages(messages)
     run_training(experiment, folder, display, stop, device=request["device"], force=force)
 
 
-class _EpochMessages:
-    """Sends the parent every epoch of a training."""
+def _console(messages: Messages) -> Console:
+    """A console whose lines are messages for the user."""
+    from rich.console import Console
 
-    def __init__(self, messages: Messages) -> None:
-        self.say, self._send = messages.say, messages.send
-
-    def watch(self, report: Any) -> None:
-        self._send(told.Reported(0, report.epoch, report.metrics))
+    lines: Any = _Lines(messages)
+    return Console(file=lines, width=1_000, highlight=False)
 
 
 if __name__ == "__main__":

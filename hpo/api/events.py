@@ -38,7 +38,7 @@ class Proposed:
 class Reported:
     """A trial's validation metrics after `epoch` (1 is the first); NaN or infinite if it diverged.
 
-    With several seeds they are means. While `hpo.train` runs, `trial` is 0.
+    With several seeds they are means.
     """
 
     kind: ClassVar[str] = "reported"

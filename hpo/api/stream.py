@@ -145,7 +145,7 @@ class Stream:
             raise RuntimeError(f"{self._name}: its process failed with code {code}:\n{trace}")
 
 
-def wait_for(events: Stream, *, quiet: bool = False) -> None:
+def wait_for(events: Stream) -> None:
     """Print the messages of a run to stderr until it is over; Ctrl-C stops it after its round.
 
     Raises:
@@ -154,7 +154,7 @@ def wait_for(events: Stream, *, quiet: bool = False) -> None:
     with events:
         try:
             for event in events:
-                if isinstance(event, Said) and not quiet:
+                if isinstance(event, Said):
                     print(event.text, file=sys.stderr, flush=True)
         except KeyboardInterrupt:
             text = "Stopping after this round; once more to stop at once."

@@ -23,7 +23,7 @@ def train(
 ) -> TrainedModel:
     """Train one configuration in full; keep weights, metrics and spec in `folder`.
 
-    The training has a process of its own, so that this one may use JAX. What it says goes to
+    The training has a process of its own, so that this one may use JAX. Progress goes to
     stderr unless `quiet` is set. `force` replaces a model that the folder holds. Ctrl-C stops the
     training, and no folder is written.
 
@@ -41,6 +41,7 @@ def train(
         "folder": str(folder),
         "device": device,
         "force": force,
+        "quiet": quiet,
     }
-    wait_for(Stream(request, experiment.name, None), quiet=quiet)
+    wait_for(Stream(request, experiment.name, None))
     return TrainedModel.read(folder)

@@ -158,6 +158,44 @@ def test_ctrl_c_stops_a_search_after_its_round_and_is_told_on(spec, log, tmp_pat
 
 
 @pytest.mark.long
+def test_a_second_ctrl_c_ends_a_search_at_once(spec, log, tmp_path):
+    process = parent(tmp_path, "hpo.search('flowers.yaml', trials=100_000)")
+    log.wait_for("report")
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    _, err = process.communicate(timeout=120)
+
+    assert process.returncode == -signal.SIGINT
+    assert err.count("Stopping after this round") == 1
+    assert hpo.Study("flowers").status in ("killed", "interrupted")
+
+
+@pytest.mark.long
+def test_a_study_stops_with_its_parent_although_a_fork_of_that_lives_on(spec, log, tmp_path):
+    code = f"""
+import os, time
+events = hpo.search("flowers.yaml", overrides={ENDLESS}, stream=True)
+next(events)
+if fork := os.fork():
+    print(fork, flush=True)
+    for event in events: ...
+time.sleep(600)
+"""
+    process = parent(tmp_path, code)
+    fork = int(process.stdout.readline())
+    try:
+        log.wait_for("report")
+        process.kill()
+        process.wait()
+        log.wait_for("stop")
+        assert hpo.Study("flowers").status == "interrupted"
+    finally:
+        os.kill(fork, signal.SIGKILL)
+        process.communicate()
+
+
+@pytest.mark.long
 def test_a_study_whose_process_is_killed_says_so_and_can_go_on(spec):
     events = hpo.search(spec, overrides=ENDLESS, stream=True)
     next(event for event in events if event.kind == "ended")
