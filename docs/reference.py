@@ -201,7 +201,12 @@ def _help(command: Any, context: Any) -> Iterator[str]:
 
 
 def _python(name: str, found: Any, level: str = "##") -> Iterator[str]:
-    """A heading, the signature and the docstring of a function, or of a class and its methods."""
+    """A heading, the signature and the docstring of a function, or of all public ones within it."""
+    if isinstance(found, ModuleType):
+        yield f"{level} `{name}`\n\n```text\n{inspect.getdoc(found)}\n```\n"
+        for inner in found.__all__:
+            yield from _python(f"{name}.{inner}", getattr(found, inner), level + "#")
+        return
     is_error = isinstance(found, type) and issubclass(found, Exception)
     call = "" if is_error or isinstance(found, property) else _signature(name, found)
     yield f"{level} `{name}`\n\n{call}```text\n{inspect.getdoc(found)}\n```\n"

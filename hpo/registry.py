@@ -13,6 +13,9 @@ from typing import Any, Literal
 
 from hpo.errors import HpoError
 
+# The part of this module that is for packages of users.
+__all__ = ["add"]
+
 Kind = Literal[
     "model", "optimizer", "schedule", "sampler", "scheduler", "reader", "dataset", "metric"
 ]
