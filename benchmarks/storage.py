@@ -81,7 +81,7 @@ class NoEngine:
 
     def __init__(self) -> None:
         self.pools = POOLS
-        self._lanes: list[dict[int, list[int]]] = [{} for _ in range(POOLS)]
+        self._lanes: list[dict[int, list[Any]]] = [{} for _ in range(POOLS)]
         self._messages: list[Message] = []
 
     def send(self, pool: int, orders: Sequence[Order]) -> None:
@@ -91,8 +91,8 @@ class NoEngine:
             match order:
                 case Load(program, plans):
                     self._messages.append(Loaded(pool, program, plans.usual))
-                case Put(lane=lane, trial=trial, to_epoch=to_epoch):
-                    lanes[lane] = [trial, 0, to_epoch]
+                case Put(lane=lane, run=run, to_epoch=to_epoch):
+                    lanes[lane] = [run, 0, to_epoch]
                 case Clear(lane) | Take(lane):
                     lanes.pop(lane, None)
 
@@ -103,11 +103,11 @@ class NoEngine:
             for lane in lanes.values():
                 if lane[1] < lane[2]:
                     lane[1] += 1
-                    accuracy = (lane[0] * 7919 % 1000 + lane[1]) / 1010
+                    accuracy = (lane[0].trial * 7919 % 1000 + lane[1]) / 1010
                     metrics = {"loss": 1 - accuracy, "accuracy": accuracy, "train_loss": 0.5}
                     reports.append(Report(lane[0], lane[1], metrics))
             if reports:
-                seconds = {report.trial: 0.001 for report in reports}
+                seconds = {report.run: 0.001 for report in reports}
                 self._messages.append(Reported(pool, tuple(reports), len(reports), seconds))
         messages, self._messages = self._messages, []
         return messages

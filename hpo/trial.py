@@ -116,6 +116,16 @@ class Trials(list[Trial]):
         return changed + [Change(None, after) for after in islice(self, len(mark), None)]
 
 
+class Run(NamedTuple):
+    """One training of a trial: on which of its seeds, counted from 0.
+
+    A run is in a lane, pauses, and has a checkpoint. A trial has a run for each of its seeds.
+    """
+
+    trial: int
+    seed: int = 0
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Job:
     """Work that may run now: train `trial` from `from_epoch` up to and including `to_epoch`.
@@ -125,6 +135,14 @@ class Job:
 
     trial: int
     from_epoch: int
+    to_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunJob:
+    """Work of a run: train up to and including `to_epoch`."""
+
+    run: Run
     to_epoch: int
 
 

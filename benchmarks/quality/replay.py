@@ -14,7 +14,7 @@ from hpo.search.schedulers.make import make_scheduler
 from hpo.spec.sections.scheduler import SchedulerSpec
 from hpo.spec.sections.search import SamplerSpec
 from hpo.study.loop.assign import Assignment, LaneView, PoolView, assign
-from hpo.trial import HParams, Trial, TrialState
+from hpo.trial import HParams, Run, RunJob, Trial, TrialState
 
 from .problem import Problem
 
@@ -185,14 +185,15 @@ class _Replay:
             PoolView(
                 "table",
                 tuple(
-                    None if lane is None else LaneView(lane.trial, self._trains(lane))
+                    None if lane is None else LaneView(Run(lane.trial), self._trains(lane))
                     for lane in lanes
                 ),
             )
             for lanes in self._lanes
         ]
+        runs = [RunJob(Run(job.trial), job.to_epoch) for job in jobs]
         count = len(self._lanes[0])
-        answers: list[Assignment] = assign(views, jobs, lambda _: "table", lambda _: count)
+        answers: list[Assignment] = assign(views, runs, lambda _: "table", lambda _: count)
         for lanes, answer in zip(self._lanes, answers, strict=True):
             for index in answer.takes:
                 lane = lanes[index]
@@ -200,6 +201,7 @@ class _Replay:
                 self._pause(lane.trial)
                 lanes[index] = None
             for index, job in [*answer.extends, *answer.puts]:
-                lanes[index] = _Lane(job.trial, job.to_epoch)
-                trial = self._trials[job.trial]
-                self._trials[job.trial] = replace(trial, state=TrialState.RUNNING)
+                number = job.run.trial
+                lanes[index] = _Lane(number, job.to_epoch)
+                trial = self._trials[number]
+                self._trials[number] = replace(trial, state=TrialState.RUNNING)

@@ -31,6 +31,7 @@ from hpo.study.signals import StoppedError, StopRequest
 from hpo.study.storage.provenance import Provenance, library_versions
 from hpo.study.surroundings import Surroundings
 from hpo.trained.save import SplitMetrics, Trained, check_free, save_trained
+from hpo.trial import Run
 
 
 def train_to_folder(
@@ -129,17 +130,17 @@ class _Runs:
         """Put a waiting run into each lane of a pool, which is empty."""
         for index, run in zip(range(pool.lane_count), self.waiting, strict=False):
             own, epochs = replica_training(self._training, run), self._training.train.epochs
-            pool.put(index, run, own, self._knobs, None, epochs, self._changes)
+            pool.put(index, Run(0, run), own, self._knobs, None, epochs, self._changes)
 
     def note(self, reports: Sequence[Report]) -> None:
         """Keep the reports of a round."""
         for report in reports:
-            self._curves[report.trial].append(report)
+            self._curves[report.run.seed].append(report)
 
     def leave(self, pool: Pool) -> None:
         """Take the runs, which have ended, out of a pool."""
         for index in pool.occupied():
-            run, _, _ = pool.occupant(index)
+            run = pool.occupant(index)[0].seed
             params, variables = own_weights(pool.program, self._training, pool.take(index))
             test = self._data.test
             self._tested[run] = None if test is None else pool.evaluate(index, test)
@@ -154,7 +155,7 @@ class _Runs:
     def curve(self) -> list[Report]:
         """The mean of all runs, epoch by epoch, as far as each of them is."""
         return [
-            Report(0, epoch, mean_of([report.metrics for report in reports]))
+            Report(Run(0), epoch, mean_of([report.metrics for report in reports]))
             for epoch, reports in enumerate(zip(*self._curves, strict=False), start=1)
         ]
 

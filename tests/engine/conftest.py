@@ -79,11 +79,11 @@ def learn(compiler: Compiler) -> Callable[..., Curves]:
                     )
                     lane_of[training.train.stream] = lane
             for report in pool.round():
-                curves[report.trial].append(report.metrics)
+                curves[report.run].append(report.metrics)
                 is_over = not np.isfinite(list(report.metrics.values())).all()
-                epochs = next(t.train.epochs for t in trainings if t.train.stream == report.trial)
+                epochs = next(t.train.epochs for t in trainings if t.train.stream == report.run)
                 if is_over or report.epoch == epochs:
-                    pool.clear(lane_of[report.trial])
+                    pool.clear(lane_of[report.run])
         return curves
 
     return run

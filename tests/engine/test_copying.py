@@ -67,7 +67,7 @@ def test_a_copied_lane_is_the_other_bit_for_bit_and_goes_on_as_if_it_had_been(
     alone.put(1, 7, a_training(1), knobs_of(tiny, 0.01), None, EPOCHS, ((2, changed),))
     whole = trained(alone)
     assert leaves(pool.take(2)) == leaves(alone.take(1)) != leaves(pool.take(0))
-    assert [r.metrics for r in reports if r.trial == 12] == [r.metrics for r in whole[2:]]
+    assert [r.metrics for r in reports if r.run == 12] == [r.metrics for r in whole[2:]]
 
 
 def test_knobs_change_after_the_epochs_that_a_spec_says(tiny: DataSet, compiler: Compiler) -> None:

@@ -56,7 +56,7 @@ def learn(devices: int, lanes: int) -> tuple[Curves, list[int]]:
             pool.put((n + shift) % lanes, n, training, knobs, states[n], to_epoch)
         while pool.has_work:
             for report in pool.round():
-                curves[report.trial].append(report.metrics["loss"])
+                curves[report.run].append(report.metrics["loss"])
         states = [pool.take((n + shift) % lanes) for n in range(lanes)]
     shards = pool._lanes.step.addressable_shards
     return curves, [len(shard.data) for shard in shards]

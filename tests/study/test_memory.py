@@ -26,7 +26,7 @@ from hpo.study.executors.messages import (
     Taken,
     TooLarge,
 )
-from hpo.trial import TrialState
+from hpo.trial import Run, TrialState
 from tests.engine.samples import tiny_data
 from tests.study.test_run import Studies, an_experiment
 
@@ -133,8 +133,8 @@ class FullPool:
     def occupied(self) -> list[int]:
         return [1]
 
-    def occupant(self, lane: int) -> tuple[int, int, int]:
-        return 7, 0, 0
+    def occupant(self, lane: int) -> tuple[Run, int, int]:
+        return Run(7), 0, 0
 
     def put(self, *_: Any) -> None:
         raise FULL
@@ -155,7 +155,7 @@ def _answers(pool: Any, orders: Sequence[Order]) -> list[Message]:
     return executor.receive(1.0)
 
 
-PUT = Put(0, 8, None, None, None, 1)  # type: ignore[arg-type]
+PUT = Put(0, Run(8), None, None, None, 1)  # type: ignore[arg-type]
 LOADED, TOO_LARGE = (
     Loaded(0, "program", Plan("map", 1)),  # type: ignore[arg-type]
     TooLarge(0, "program", "nothing is left"),  # type: ignore[arg-type]
@@ -165,14 +165,14 @@ LOADED, TOO_LARGE = (
 @pytest.mark.parametrize(
     ("order", "first", "lost"),
     [
-        (PUT, [], (7, 8)),
-        (Take(1), [], (7,)),
-        (Snapshot(), [Taken(0, (), is_snapshot=True)], (7,)),
+        (PUT, [], (Run(7), Run(8))),
+        (Take(1), [], (Run(7),)),
+        (Snapshot(), [Taken(0, (), is_snapshot=True)], (Run(7),)),
     ],
     ids=["put", "take", "snapshot"],
 )
 def test_every_trial_of_a_pool_without_memory_is_given_back(
-    order: Order, first: list[Message], lost: tuple[int, ...]
+    order: Order, first: list[Message], lost: tuple[Run, ...]
 ) -> None:
     refused = Refused(0, lost)
     assert _answers(FullPool(Plan("map", 1)), [order]) == [*first, LOADED, refused]

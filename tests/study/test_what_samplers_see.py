@@ -11,7 +11,7 @@ import pytest
 from hpo.search.samplers.random import RandomSearch
 from hpo.search.schedulers.make import make_scheduler
 from hpo.trial import HParam, Trial, TrialState
-from tests.study.loop.test_driver import EPOCHS, SCHEDULERS, SPACE, Run
+from tests.study.loop.test_driver import EPOCHS, SCHEDULERS, SPACE, Study
 
 
 class Onlooker:
@@ -42,7 +42,7 @@ class Onlooker:
 def test_a_trial_that_waits_is_shown_as_paused_and_not_as_under_way(
     tmp_path: Path, scheduler: str, seeds: int
 ) -> None:
-    run, onlooker = Run(tmp_path, scheduler), Onlooker(scheduler)
+    run, onlooker = Study(tmp_path, scheduler), Onlooker(scheduler)
     run.rules = replace(run.rules, sampler=onlooker, is_learning=True, seeds=seeds)
     run.go(pools=2, lanes=3)
     assert run.reason == "finished"

@@ -11,6 +11,7 @@ import numpy as np
 from hpo.engine.pools.streaming import Course
 from hpo.engine.training.task import Epoch
 from hpo.spec.experiment import Training
+from hpo.trial import Run
 
 # Knobs that are others after so many epochs, the earliest first.
 Changes: TypeAlias = tuple[tuple[int, np.ndarray], ...]
@@ -20,7 +21,7 @@ Changes: TypeAlias = tuple[tuple[int, np.ndarray], ...]
 class Report:
     """What an epoch of a trial came to: metrics of the validation split and the training loss."""
 
-    trial: int
+    run: Run
     epoch: int
     metrics: dict[str, float]
     costs: Mapping[str, float] = field(default_factory=dict)  # measured after its last epoch
@@ -30,7 +31,7 @@ class Report:
 class Occupant:
     """A trial in a lane, and how far it has come."""
 
-    trial: int
+    run: Run
     knobs: np.ndarray
     training: Training
     epoch_shape: Epoch

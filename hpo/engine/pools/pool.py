@@ -25,6 +25,7 @@ from hpo.engine.stopwatch import Stopwatch
 from hpo.engine.training.batches import Batch, DeviceData
 from hpo.engine.training.task import Tally, Task, task_of
 from hpo.spec.experiment import Training
+from hpo.trial import Run
 
 # A round aims at this long, so that a stop is obeyed soon and a display moves; long epochs are
 # cut into several rounds, which changes no result.
@@ -42,9 +43,8 @@ class Pool:
         self.place = place
         self.epochs_trained = 0.0
         self.stopwatch = Stopwatch("idle")
-        self.seconds: Mapping[
-            int, float
-        ] = {}  # of the last round, each trial's share by its micro-batches
+        # Of the last round, each run's share by its micro-batches.
+        self.seconds: Mapping[Run, float] = {}
         self._compiler = compiler
         self._copies = Copies(place)
         self.part_seconds: dict[Program, float] = {}  # that a micro-batch takes, at best
@@ -140,7 +140,7 @@ class Pool:
     def put(
         self,
         index: int,
-        trial: int,
+        run: Run,
         training: Training,
         knobs: np.ndarray,
         lane: Any | None,
@@ -159,7 +159,7 @@ class Pool:
             self._lanes = self._operations.put(self._lanes, np.int32(index), lane)
         epoch = self._task.epoch(training)
         self._occupants[index] = Occupant(
-            trial,
+            run,
             knobs,
             training,
             epoch,
@@ -180,9 +180,9 @@ class Pool:
             else:
                 state = self._take(source)  # which another device may hold
             self._lanes = self._operations.put(self._lanes, np.int32(index), state)
-        trial, step = self._occupant(index).trial, self._occupant(source).step
+        run, step = self._occupant(index).run, self._occupant(source).step
         self._occupants[index] = replace(
-            self._occupant(source), trial=trial, knobs=knobs, changes=changes, to_step=step
+            self._occupant(source), run=run, knobs=knobs, changes=changes, to_step=step
         )
 
     def extend(self, index: int, to_epoch: int) -> None:
@@ -224,10 +224,10 @@ class Pool:
         """The lanes that hold a trial."""
         return [i for i, occupant in enumerate(self._occupants) if occupant is not None]
 
-    def occupant(self, index: int) -> tuple[int, int, int]:
-        """The trial in a lane, as (trial, whole epochs trained, steps trained)."""
+    def occupant(self, index: int) -> tuple[Run, int, int]:
+        """The run in a lane and its progress: whole epochs, and steps of the next one."""
         occupant = self._occupant(index)
-        return occupant.trial, occupant.epoch, occupant.step
+        return occupant.run, occupant.epoch, occupant.step % occupant.epoch_shape.steps
 
     def round(self) -> list[Report]:
         """Train every lane that has work some steps further; reports of the epochs that ended."""
@@ -239,12 +239,12 @@ class Pool:
         result = self._train(counts)
         seconds = time.monotonic() - start
         parts = {
-            o.trial: int(count) * o.epoch_shape.parts
+            o.run: int(count) * o.epoch_shape.parts
             for o, count in zip(self._occupants, counts, strict=True)
             if o is not None and count
         }
         each = seconds / sum(parts.values())
-        self.seconds = {trial: each * count for trial, count in parts.items()}
+        self.seconds = {run: each * count for run, count in parts.items()}
         # The next round is cut by the latest figure, what is kept for later studies is the best.
         self._part_seconds = each
         self.part_seconds[self._program] = min(each, self.part_seconds.get(self._program, each))
@@ -262,7 +262,7 @@ class Pool:
                 if occupant.is_timed and occupant.epoch == occupant.training.train.epochs:
                     device = devices_of(self.place)[0]
                     costs["latency_ms"] = latency_ms(occupant.training, self._data, device)
-                reports.append(Report(occupant.trial, occupant.epoch, values, costs))
+                reports.append(Report(occupant.run, occupant.epoch, values, costs))
                 if not np.isfinite(list(values.values())).all():
                     occupant.to_step = occupant.step  # diverged: train it no further
         return reports

@@ -47,6 +47,7 @@ from hpo.study.executors.messages import (
     Taken,
     TooLarge,
 )
+from hpo.trial import Run
 
 _LOG = logging.getLogger(__name__)
 
@@ -139,10 +140,10 @@ def _attempt(i: int, pool: Pool, order: Order | None, data_of: DataOf) -> list[M
 
 
 def _go_on_with_half(i: int, pool: Pool, order: Order | None) -> list[Message]:
-    """The lanes may be gone, so their trials go on from their last checkpoint or their start."""
+    """The lanes may be gone, so their runs go on from their last checkpoint or their start."""
     lost = [pool.occupant(lane)[0] for lane in pool.occupied()]
     if isinstance(order, Put):
-        lost.append(order.trial)
+        lost.append(order.run)
     messages: list[Message] = [Taken(i, (), is_snapshot=True)] if order == Snapshot() else []
     program = pool.program
     try:
@@ -167,21 +168,21 @@ def _obey(i: int, pool: Pool, order: Order, data_of: DataOf) -> list[Message]:
                 return [TooLarge(i, program, str(error))]
         case Put() as put:
             if put.lane >= pool.lane_count:
-                return [Refused(i, (put.trial,))]
+                return [Refused(i, (put.run,))]
             pool.put(
                 put.lane,
-                put.trial,
+                put.run,
                 put.training,
                 put.knobs,
-                _lane(pool.program, put.trial, put.state),
+                _lane(pool.program, put.run, put.state),
                 put.to_epoch,
                 put.changes,
                 put.is_timed,
             )
         case Take(lane) | Clear(lane) | Extend(lane) | Copy(lane) if lane not in pool.occupied():
-            pass  # the lane of a trial that was refused
+            pass  # the lane of a run that was refused
         case Copy(source=source) if source not in pool.occupied():
-            pass  # likewise: both of its trials have been refused
+            pass  # likewise: both runs were refused
         case Copy(lane, source, knobs, changes):
             pool.copy(source, lane, knobs, changes)
         case Extend(lane, to_epoch):
@@ -199,11 +200,11 @@ def _obey(i: int, pool: Pool, order: Order, data_of: DataOf) -> list[Message]:
 
 
 def _state(pool: Pool, lane: int) -> State:
-    trial, epoch, steps = pool.occupant(lane)
-    return State(trial, epoch, steps, lane_to_arrays(pool.take(lane)))
+    run, epoch, step = pool.occupant(lane)
+    return State(run, epoch, step, lane_to_arrays(pool.take(lane)))
 
 
-def _lane(program: Program, trial: int, state: Arrays | None) -> Any | None:
+def _lane(program: Program, run: Run, state: Arrays | None) -> Any | None:
     """The lane that a state holds; None, with a logged reason, where it has another layout."""
     if state is None:
         return None
@@ -212,6 +213,6 @@ def _lane(program: Program, trial: int, state: Arrays | None) -> Any | None:
         _LOG.warning(
             "trial %d: its checkpoint has the layout of another version; it is trained again from"
             " the start.",
-            trial,
+            run.trial,
         )
     return lane

@@ -19,6 +19,7 @@ from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.stopwatch import Clock
 from hpo.spec.experiment import Training
 from hpo.spec.sections.data import DataSpec
+from hpo.trial import Run
 
 # The state of a run as named arrays. The driver keeps and stores it, and never looks into it.
 Arrays: TypeAlias = Mapping[str, np.ndarray]
@@ -43,10 +44,10 @@ class Load:
 
 @dataclass(frozen=True)
 class Put:
-    """Train a trial up to `to_epoch`, from `state` or, for None, from the start."""
+    """Train a run up to `to_epoch`, from `state` or, for None, from the start."""
 
     lane: int
-    trial: int
+    run: Run
     training: Training
     knobs: np.ndarray
     state: Arrays | None
@@ -57,7 +58,7 @@ class Put:
 
 @dataclass(frozen=True)
 class Copy:
-    """Let a waiting trial go on from the state of the lane `source`, with these knobs."""
+    """Let a waiting run go on from the state of the lane `source`, with these knobs."""
 
     lane: int
     source: int
@@ -67,7 +68,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class Extend:
-    """Let the trial in a lane train on."""
+    """Let the run in a lane train on."""
 
     lane: int
     to_epoch: int
@@ -82,7 +83,7 @@ class Take:
 
 @dataclass(frozen=True)
 class Clear:
-    """Empty a lane whose trial has ended."""
+    """Empty a lane whose run has ended."""
 
     lane: int
 
@@ -108,23 +109,28 @@ class Loaded:
 class Reported:
     """A round: the epochs that ended in it, and how many it trained, parts of epochs included.
 
-    `seconds` is the time of the round that each trial took.
+    `seconds` is the time of the round that each run took.
     """
 
     pool: int
     reports: tuple[EpochReport, ...]
     epochs: float
-    seconds: Mapping[int, float] = field(default_factory=dict)
+    seconds: Mapping[Run, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class State:
-    """The state of a trial after `epoch` whole epochs and `steps` steps in all."""
+    """The state of a run after `epoch` whole epochs and `step` steps of the next one."""
 
-    trial: int
+    run: Run
     epoch: int
-    steps: int
+    step: int
     arrays: Arrays
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How far the run has trained: (epoch, step), which sort in the order of training."""
+        return self.epoch, self.step
 
 
 @dataclass(frozen=True)
@@ -138,10 +144,10 @@ class Taken:
 
 @dataclass(frozen=True)
 class Refused:
-    """Trials without a lane: the pool has fewer lanes than expected, or ran out of memory."""
+    """Runs without a lane: the pool has fewer lanes than expected, or ran out of memory."""
 
     pool: int
-    trials: tuple[int, ...]
+    runs: tuple[Run, ...]
 
 
 @dataclass(frozen=True)

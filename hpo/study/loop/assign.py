@@ -1,10 +1,10 @@
 """Which job goes to which lane: a pure function of the pools and of the work that may run.
 
 A pool has one setup: a program and its data. It keeps that while there is work for it, and changes
-only when none of its lanes trains: its waiting trials are then taken out and pause. An idle pool
+only when none of its lanes trains: its waiting runs are then taken out and pause. An idle pool
 takes up a setup that no other pool has before it helps with one that others train, so that one
 program compiles beside the training of another. When no job waits, an idle pool is given half of
-the trials that the busiest pool has in training.
+the runs that the busiest pool has in training.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hpo.study.executors.messages import DataReference
-from hpo.trial import Job
+from hpo.trial import Run, RunJob
 
 
 class Setup(NamedTuple):
@@ -27,9 +27,9 @@ class Setup(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LaneView:
-    """The trial in a lane, and whether it trains; one that does not waits for its next job."""
+    """The run in a lane, and whether it trains; one that does not waits for its next job."""
 
-    trial: int
+    run: Run
     is_training: bool
 
 
@@ -45,15 +45,15 @@ class PoolView:
 class Assignment:
     """What one pool is to do next, in this order.
 
-    `takes` are lanes whose trials are taken out: waiting ones to make room, training ones to go on
+    `takes` are lanes whose runs are taken out: waiting ones to make room, training ones to go on
     in another pool. `loads` is the setup to change to (all lanes then start empty). `extends` and
     `puts` pair a lane with the job that it gets.
     """
 
     takes: list[int] = field(default_factory=list)
     loads: Setup | None = None
-    extends: list[tuple[int, Job]] = field(default_factory=list)
-    puts: list[tuple[int, Job]] = field(default_factory=list)
+    extends: list[tuple[int, RunJob]] = field(default_factory=list)
+    puts: list[tuple[int, RunJob]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.loads is not None or self.takes or self.extends or self.puts)
@@ -61,37 +61,37 @@ class Assignment:
 
 def assign(
     pools: Sequence[PoolView],
-    jobs: Sequence[Job],
-    setup_of: Callable[[int], Setup],
+    jobs: Sequence[RunJob],
+    setup_of: Callable[[Run], Setup],
     lanes_of: Callable[[Setup], int],
 ) -> list[Assignment]:
     """What each pool is to do so that no device idles while a job could run on it.
 
-    `jobs` come in order of priority and may name trials that are in training already: those are
-    left alone. `setup_of` gives the setup that a trial needs, `lanes_of` how many lanes a pool with
+    `jobs` come in order of priority and may name runs that are in training already: those are
+    left alone. `setup_of` gives the setup that a run needs, `lanes_of` how many lanes a pool with
     a setup has.
     """
     answers = [Assignment() for _ in pools]
     where = {
-        occupant.trial: (i, lane)
+        view.run: (i, lane)
         for i, pool in enumerate(pools)
-        for lane, occupant in enumerate(pool.lanes)
-        if occupant is not None
+        for lane, view in enumerate(pool.lanes)
+        if view is not None
     }
     busy = [sum(o is not None and o.is_training for o in pool.lanes) for pool in pools]
-    waiting: list[Job] = []
+    waiting: list[RunJob] = []
     for job in jobs:
-        if job.trial not in where:
+        if job.run not in where:
             waiting.append(job)
             continue
-        i, lane = where[job.trial]
-        occupant = pools[i].lanes[lane]
-        if occupant is not None and not occupant.is_training:
+        i, lane = where[job.run]
+        view = pools[i].lanes[lane]
+        if view is not None and not view.is_training:
             answers[i].extends.append((lane, job))
             busy[i] += 1
 
     setups = [pool.setup for pool in pools]
-    demand = Counter(setup_of(job.trial) for job in waiting)
+    demand = Counter(setup_of(job.run) for job in waiting)
     for i in range(len(pools)):
         if busy[i] == 0:
             setups[i] = _next_setup(i, setups, busy, demand)
@@ -100,7 +100,7 @@ def assign(
 
     free = [_free_lanes(pools[i], answers[i], lanes_of) for i in range(len(pools))]
     for job in waiting:
-        setup = setup_of(job.trial)
+        setup = setup_of(job.run)
         able = [i for i in range(len(pools)) if setups[i] == setup and free[i]]
         if not able:
             continue
@@ -122,7 +122,7 @@ def assign(
 
 
 def _share(pools: Sequence[PoolView], answers: Sequence[Assignment], busy: Sequence[int]) -> None:
-    """Have half of the busiest pool's trials taken out for each pool that has nothing to do."""
+    """Have half of the busiest pool's runs taken out for each pool that has nothing to do."""
     training = [
         [] if answer else [n for n, o in enumerate(pool.lanes) if o is not None and o.is_training]
         for pool, answer in zip(pools, answers, strict=True)

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from hpo.study.log.events import Cost
-from hpo.study.loop.replicas import Replicas
 from hpo.study.storage.journal import Journal
+from hpo.trial import Run
 
 
 class Costing:
@@ -31,10 +31,10 @@ class Costing:
         self.note(trial, costs)
         return self._journal.state.trial(trial).violation > 0
 
-    def spend(self, seconds: Mapping[int, float], replicas: Replicas) -> None:
+    def spend(self, seconds: Mapping[Run, float]) -> None:
         """Add these seconds of training to the runs' trials."""
         for run, spent in seconds.items():
-            self._seconds[replicas.trial_of(run)] += spent
+            self._seconds[run.trial] += spent
 
     def note(self, trial: int, costs: Mapping[str, float]) -> None:
         """Note measured costs of a trial; of several seeds, the smallest value counts."""

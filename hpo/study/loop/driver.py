@@ -49,7 +49,7 @@ from hpo.study.loop.states import States
 from hpo.study.loop.stop_rules import StopRules
 from hpo.study.loop.work import Work, WorkOfTrials
 from hpo.study.storage.journal import Journal
-from hpo.trial import HParams, Job, Trial, TrialState
+from hpo.trial import HParams, Job, Run, RunJob, Trial, TrialState
 
 _WAIT_SECONDS = 0.1  # at most: the driver wakes up at the first message
 # A transaction takes milliseconds of a core that trains. If a kill loses the results of this many
@@ -62,8 +62,7 @@ _STARTS_AHEAD = 4
 class Driver:
     """Runs a study on an executor; `prepare` makes a trial's work, `plans` is for new programs.
 
-    It decides about trials and puts their runs into lanes, one for each seed. Where executor,
-    lanes and states say `trial`, they get the number of a run, as `replicas` numbers them.
+    It decides about trials, and puts their runs into lanes, one for each seed.
     """
 
     def __init__(
@@ -92,8 +91,8 @@ class Driver:
         self._lanes = Occupancy(executor.pools)
         self._costing = Costing(journal)
         self._stop_rules = StopRules(rules.stop, journal.state)
-        self._in_transit: dict[int, int] = {}  # runs taken out, states not here yet -> pool
-        self._arrived: set[int] = set()
+        self._in_transit: dict[Run, int] = {}  # runs taken out, states not here yet -> pool
+        self._arrived: set[Run] = set()
         self._exploiting = Exploiting(
             rules.explorer, journal, executor, self._lanes, states, self._work, self._in_transit
         )
@@ -141,8 +140,8 @@ class Driver:
         wanted = {job.trial for job in jobs}
         for _, _, seat in self._lanes:
             # The sampler must not take a waiting trial for a running one.
-            if not seat.is_training and self._replicas.trial_of(seat.trial) not in wanted:
-                self._pause(seat.trial)
+            if not seat.is_training and seat.run.trial not in wanted:
+                self._pause(seat.run)
         self._assign(self._propose(jobs, state.trials))
 
     def _window(self) -> int:
@@ -184,9 +183,9 @@ class Driver:
         runs = [
             job
             for job in self._replicas.jobs_of_runs(jobs, self._journal.state)
-            if job.trial not in self._in_transit
+            if job.run not in self._in_transit
         ]
-        self._settle({job.trial for job in runs})
+        self._settle({job.run for job in runs})
         answers = assign(
             self._lanes.views(),
             runs,
@@ -197,9 +196,9 @@ class Driver:
             self._order(pool, answer)
         for _, _, seat in self._lanes:
             if not seat.is_training:
-                self._pause(seat.trial)
+                self._pause(seat.run)
 
-    def _settle(self, wanted: Set[int]) -> None:
+    def _settle(self, wanted: Set[Run]) -> None:
         """Pause runs that were taken out while they trained and have no job now."""
         for run in self._arrived - wanted:
             self._pause(run)
@@ -212,12 +211,12 @@ class Driver:
         for index in answer.takes:
             seat = self._lanes.seat(pool, index)
             if not seat.is_training:
-                self._pause(seat.trial)
+                self._pause(seat.run)
             orders.append(Take(index))
-            self._in_transit[seat.trial] = pool
+            self._in_transit[seat.run] = pool
             self._lanes.leave(pool, index)
         if answer.loads is not None:
-            work = self._work_of(answer.puts[0][1].trial)
+            work = self._work_of(answer.puts[0][1].run)
             plans = self._work.plans_of(work.program.label)
             orders.append(Load(work.program, plans, work.data))
             self._lanes.load(pool, work.setup, plans.usual.lanes)
@@ -229,18 +228,18 @@ class Driver:
         for index, job in answer.puts:
             self._executor.send(pool, [self._put(pool, index, job)])
 
-    def _put(self, pool: int, index: int, job: Job) -> Put:
-        work, replica = self._work_of(job.trial), self._replicas.replica_of(job.trial)
+    def _put(self, pool: int, index: int, job: RunJob) -> Put:
+        run, work = job.run, self._work_of(job.run)
         self._promote(job)
         checkpoints = self._journal.state.checkpoints
-        checkpoint = checkpoints.get((self._replicas.trial_of(job.trial), replica))
-        epoch, state = self._states.find(job.trial, checkpoint)
-        self._lanes.sit(pool, index, Seat(job.trial, epoch, job.to_epoch))
-        training, timed = replica_training(work.training, replica), self._costing.is_timed
-        return Put(index, job.trial, training, work.knobs, state, job.to_epoch, work.changes, timed)
+        checkpoint = checkpoints.get((run.trial, run.seed))
+        epoch, state = self._states.find(run, checkpoint)
+        self._lanes.sit(pool, index, Seat(run, epoch, job.to_epoch))
+        training, timed = replica_training(work.training, run.seed), self._costing.is_timed
+        return Put(index, run, training, work.knobs, state, job.to_epoch, work.changes, timed)
 
-    def _work_of(self, run: int) -> Work:
-        return self._work.of(self._replicas.trial_of(run))
+    def _work_of(self, run: Run) -> Work:
+        return self._work.of(run.trial)
 
     # -- hearing ----------------------------------------------------------------------------------
 
@@ -248,14 +247,14 @@ class Driver:
         match message:
             case Reported(_, reports, epochs, seconds):
                 self.epochs_trained += epochs - sum(not is_finite(r.metrics) for r in reports)
-                self._costing.spend(seconds, self._replicas)
+                self._costing.spend(seconds)
                 for report in reports:
                     self._report(report)
             case Taken(pool, states, is_snapshot):
                 if is_snapshot:
                     self._snapshots_under_way.discard(pool)
                     current = self._exploiting.current(states)
-                    self._states.save(s for s in current if not self._is_over(s.trial))
+                    self._states.save(s for s in current if not self._is_over(s.run))
                 else:
                     for state in states:
                         self._arrive(state)
@@ -280,7 +279,7 @@ class Driver:
         """Give a lost worker's runs to others; they continue from a checkpoint or their start."""
         if pool not in self._lanes.pools:
             return
-        sat = [seat.trial for place, _, seat in self._lanes if place == pool]
+        sat = [seat.run for place, _, seat in self._lanes if place == pool]
         self._give_back([*sat, *(run for run, p in self._in_transit.items() if p == pool)])
         self._snapshots_under_way.discard(pool)
         self._lanes.lose(pool)
@@ -294,7 +293,7 @@ class Driver:
         self._journal.flush()
         raise error
 
-    def _give_back(self, runs: Iterable[int]) -> None:
+    def _give_back(self, runs: Iterable[Run]) -> None:
         """Runs that lost their lanes, or never got them, wait for others."""
         for run in runs:
             self._in_transit.pop(run, None)
@@ -306,14 +305,14 @@ class Driver:
         return 0 if setup is None else self._work.lanes_of(setup)
 
     def _arrive(self, state: State) -> None:
-        self._in_transit.pop(state.trial, None)
-        if not self._is_over(state.trial):
-            self._arrived.add(state.trial)
+        self._in_transit.pop(state.run, None)
+        if not self._is_over(state.run):
+            self._arrived.add(state.run)
             self._states.hold(state)
 
     def _report(self, report: EpochReport) -> None:
-        run, state = report.trial, self._journal.state
-        number = self._replicas.trial_of(run)
+        run, state = report.run, self._journal.state
+        number = run.trial
         if self._is_finished(number):
             return
         for _, _, seat in self._lanes.of(run):
@@ -337,27 +336,27 @@ class Driver:
 
     def in_training(self) -> set[int]:
         """The trials whose lanes have work."""
-        return {self._replicas.trial_of(run) for run in self._lanes.in_training()}
+        return {run.trial for run in self._lanes.in_training()}
 
     def _is_finished(self, number: int) -> bool:
         return number not in self._journal.state.unfinished
 
-    def _is_over(self, run: int) -> bool:
-        return self._is_finished(self._replicas.trial_of(run))
+    def _is_over(self, run: Run) -> bool:
+        return self._is_finished(run.trial)
 
     # -- recording --------------------------------------------------------------------------------
 
-    def _pause(self, run: int) -> None:
+    def _pause(self, run: Run) -> None:
         """Pause a run's trial, unless another of its runs trains."""
-        trial = self._journal.state.trial(self._replicas.trial_of(run))
+        trial = self._journal.state.trial(run.trial)
         if trial.state is TrialState.RUNNING and trial.epochs > 0:
             others = {*self._replicas.runs_of(trial.number)} - {run}
             if others.isdisjoint(self._lanes.in_training() | self._in_transit.keys()):
                 self._costing.settle(trial.number)
                 self._journal.record(Pause(trial.epochs), trial.number)
 
-    def _promote(self, job: Job) -> None:
-        trial = self._journal.state.trial(self._replicas.trial_of(job.trial))
+    def _promote(self, job: RunJob) -> None:
+        trial = self._journal.state.trial(job.run.trial)
         if trial.state is TrialState.PAUSED:
             self._journal.record(Promote(trial.epochs, job.to_epoch), trial.number)
 
@@ -368,13 +367,13 @@ class Driver:
         for run in self._replicas.runs_of(number):
             self._clear(run)
 
-    def _clear(self, run: int) -> None:
+    def _clear(self, run: Run) -> None:
         """Forget a run that will not train again."""
         self._states.forget(run)
         for pool, index in self._leave(run):
             self._executor.send(pool, [Clear(index)])
 
-    def _leave(self, run: int) -> list[tuple[int, int]]:
+    def _leave(self, run: Run) -> list[tuple[int, int]]:
         """Empty the lanes of a run; gives them as (pool, lane)."""
         left = [(pool, index) for pool, index, _ in self._lanes.of(run)]
         for pool, index in left:
@@ -408,13 +407,13 @@ class Driver:
         self._record_checkpoints(self._states.written(wait=True))
         self._journal.flush()
 
-    def _record_checkpoints(self, checkpoints: Sequence[tuple[int, Checkpoint]]) -> None:
+    def _record_checkpoints(self, checkpoints: Sequence[tuple[Run, Checkpoint]]) -> None:
         """Note new checkpoint files in the log, then delete those that it no longer refers to."""
         for run, checkpoint in checkpoints:
             if not self._is_over(run):
-                own = replace(checkpoint, replica=self._replicas.replica_of(run))
-                self._costing.settle(self._replicas.trial_of(run))
-                self._journal.record(own, self._replicas.trial_of(run))
+                own = replace(checkpoint, replica=run.seed)
+                self._costing.settle(run.trial)
+                self._journal.record(own, run.trial)
         if checkpoints:
             self._journal.flush()
             state = self._journal.state

@@ -1,4 +1,4 @@
-"""The driver's record of which trial is in which lane of which pool."""
+"""The driver's record of which run is in which lane of which pool."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hpo.study.loop.assign import LaneView, PoolView, Setup
+from hpo.trial import Run
 
 
 @dataclass
 class Seat:
-    """A lane's trial, the epochs it has trained, and the epoch it trains up to."""
+    """A lane's run, the epochs it has trained, and the epoch it trains up to."""
 
-    trial: int
+    run: Run
     epoch: int
     to_epoch: int
 
@@ -23,7 +24,7 @@ class Seat:
 
 
 class Occupancy:
-    """The setups of the pools, and the trials in their lanes.
+    """The setups of the pools, and the runs in their lanes.
 
     `pools` are the numbers of those whose workers are not lost.
     """
@@ -49,11 +50,11 @@ class Occupancy:
         self.pools.remove(pool)
 
     def sit(self, pool: int, lane: int, seat: Seat) -> None:
-        """Put a trial into a lane."""
+        """Put a run into a lane."""
         self._lanes[pool][lane] = seat
 
     def seat(self, pool: int, lane: int) -> Seat:
-        """The trial in a lane that is not empty."""
+        """The run in a lane that is not empty."""
         seat = self._lanes[pool][lane]
         assert seat is not None, f"lane {lane} of pool {pool} is empty"
         return seat
@@ -76,16 +77,16 @@ class Occupancy:
         return sum(map(len, self._lanes))
 
     def occupied(self, pool: int) -> list[int]:
-        """The lanes of a pool that hold a trial."""
+        """The lanes of a pool that hold a run."""
         return [lane for lane, seat in enumerate(self._lanes[pool]) if seat is not None]
 
-    def of(self, trial: int) -> Iterator[tuple[int, int, Seat]]:
-        """The lanes of a trial, as (pool, lane, seat)."""
-        return ((p, n, seat) for p, n, seat in self if seat.trial == trial)
+    def of(self, run: Run) -> Iterator[tuple[int, int, Seat]]:
+        """The lanes of a run, as (pool, lane, seat)."""
+        return ((p, n, seat) for p, n, seat in self if seat.run == run)
 
-    def in_training(self) -> set[int]:
-        """The trials whose lanes have work."""
-        return {seat.trial for _, _, seat in self if seat.is_training}
+    def in_training(self) -> set[Run]:
+        """The runs whose lanes have work."""
+        return {seat.run for _, _, seat in self if seat.is_training}
 
     def views(self) -> list[PoolView]:
         """The `pools`, in this order, for `assign`."""
@@ -93,7 +94,7 @@ class Occupancy:
             PoolView(
                 self.setups[pool],
                 tuple(
-                    None if seat is None else LaneView(seat.trial, seat.is_training)
+                    None if seat is None else LaneView(seat.run, seat.is_training)
                     for seat in self._lanes[pool]
                 ),
             )

@@ -1,8 +1,7 @@
 """Replicas: a trial trains on several seeds and is judged by the mean of the results.
 
-A *run* is one replica of a trial. It is in a lane, pauses and has a checkpoint, and has the number
-`trial * seeds + replica`; with one seed that is the trial's. Samplers and schedulers see trials
-alone. Only the driver sees both, with the help of this module.
+A replica of a trial is one `Run`. Samplers and schedulers see trials alone. Only the driver sees
+both, with the help of this module.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from statistics import fmean, pstdev
 from hpo.spec.experiment import Training
 from hpo.spec.marks import with_leaves
 from hpo.study.log.events import Metrics, ReplicaReport, Report, StudyState
-from hpo.trial import Job
+from hpo.trial import Job, Run, RunJob
 
 _SEEDS = 2**32
 
@@ -26,49 +25,40 @@ class Replicas:
 
     seeds: int
 
-    def trial_of(self, run: int) -> int:
-        """The trial that a run belongs to."""
-        return run // self.seeds
-
-    def replica_of(self, run: int) -> int:
-        """Which of its trial's replicas a run is, from 0."""
-        return run % self.seeds
-
-    def runs_of(self, trial: int) -> range:
+    def runs_of(self, trial: int) -> list[Run]:
         """The runs of a trial."""
-        return range(trial * self.seeds, (trial + 1) * self.seeds)
+        return [Run(trial, seed) for seed in range(self.seeds)]
 
-    def jobs_of_runs(self, jobs: Sequence[Job], state: StudyState) -> list[Job]:
+    def jobs_of_runs(self, jobs: Sequence[Job], state: StudyState) -> list[RunJob]:
         """The jobs of each trial's runs, without runs that have trained that far or diverged."""
         if self.seeds == 1:
-            return list(jobs)
+            return [RunJob(Run(job.trial), job.to_epoch) for job in jobs]
         return [
-            Job(run, len(known), job.to_epoch)
+            RunJob(run, job.to_epoch)
             for job in jobs
             for run in self.runs_of(job.trial)
             for known in [self.known(state, run)]
             if len(known) < job.to_epoch and not _has_diverged(known)
         ]
 
-    def known(self, state: StudyState, run: int) -> Sequence[Metrics]:
+    def known(self, state: StudyState, run: Run) -> Sequence[Metrics]:
         """The stored metrics of a run's weights, epoch by epoch."""
-        trial, replica = divmod(run, self.seeds)
         if self.seeds == 1:
-            return state.line(trial)
-        return state.replicas.get(trial, {}).get(replica, ())
+            return state.line(run.trial)
+        return state.replicas.get(run.trial, {}).get(run.seed, ())
 
     def taken_in(
-        self, state: StudyState, run: int, epoch: int, metrics: Metrics
+        self, state: StudyState, run: Run, epoch: int, metrics: Metrics
     ) -> list[Report | ReplicaReport]:
         """The events of a run's next report; the last replica's comes with the trial's own."""
         if self.seeds == 1:
             return [Report(epoch, metrics)]
         found: list[Report | ReplicaReport] = [
-            ReplicaReport(epoch, self.replica_of(run), metrics),
+            ReplicaReport(epoch, run.seed, metrics),
         ]
         others = [
             metrics if other == run else known[epoch - 1]
-            for other in self.runs_of(self.trial_of(run))
+            for other in self.runs_of(run.trial)
             for known in [self.known(state, other)]
             if other == run or len(known) >= epoch
         ]

@@ -1,4 +1,4 @@
-"""The states of trials that are not in a lane: in memory, and as checkpoints on disk."""
+"""The states of runs that are not in a lane: in memory, and as checkpoints on disk."""
 
 from __future__ import annotations
 
@@ -9,60 +9,62 @@ from dataclasses import replace
 from hpo.study.executors.messages import Arrays, State
 from hpo.study.log.events import Checkpoint
 from hpo.study.storage.checkpoints import CheckpointWriter
+from hpo.trial import Run
 
-# Paused trials are kept in memory up to this many bytes; the others are read from disk again.
+# Paused runs are kept in memory up to this many bytes; the others are read from disk again.
 _MEMORY_BYTES = 2**30
+_NOTHING = (0, 0)  # the progress of a run before its first step
 
 
 class States:
-    """Keeps the states of trials that are not in a lane.
+    """Keeps the states of runs that are not in a lane.
 
-    A checkpoint is a cache: a trial without one trains again from its start, to the same results.
+    A checkpoint is a cache: a run without one trains again from its start, to the same results.
     """
 
     def __init__(self, writer: CheckpointWriter, memory_bytes: int = _MEMORY_BYTES) -> None:
         self._writer = writer
         self._memory_bytes = memory_bytes
-        self._held: dict[int, State] = {}
-        self._saved_steps: dict[int, int] = {}
+        self._held: dict[Run, State] = {}
+        self._saved: dict[Run, tuple[int, int]] = {}
         self._pending: list[tuple[State, Future[tuple[str, str] | None]]] = []
 
     def hold(self, state: State) -> None:
-        """Keep the state of a trial that has left its lane."""
-        self._held[state.trial] = state
+        """Keep the state of a run that has left its lane."""
+        self._held[state.run] = state
         self._make_room()
 
-    def find(self, trial: int, checkpoint: Checkpoint | None) -> tuple[int, Arrays | None]:
-        """The newest state of a trial and its whole epochs; (0, None) where there is none."""
-        if trial in self._held:
-            held = self._held.pop(trial)
+    def find(self, run: Run, checkpoint: Checkpoint | None) -> tuple[int, Arrays | None]:
+        """The newest state of a run and its whole epochs; (0, None) where there is none."""
+        if run in self._held:
+            held = self._held.pop(run)
             return held.epoch, held.arrays
         if checkpoint is None:
             return 0, None
         arrays = self._writer.folder.load(checkpoint.file, checkpoint.sha256)
         return (0, None) if arrays is None else (checkpoint.epoch, arrays)
 
-    def forget(self, trial: int) -> None:
-        """Drop the state of a trial that has ended."""
-        self._held.pop(trial, None)
-        self._saved_steps.pop(trial, None)
+    def forget(self, run: Run) -> None:
+        """Drop the state of a run that has ended."""
+        self._held.pop(run, None)
+        self._saved.pop(run, None)
 
-    def copy(self, source: int, trial: int) -> None:
-        """Keep the state of `source` as that of `trial` as well, in place of its own."""
-        self.forget(trial)
-        # Writes under way are of weights that the trial has given up.
-        self._pending = [one for one in self._pending if one[0].trial != trial]
+    def copy(self, source: Run, run: Run) -> None:
+        """Keep the state of `source` as that of `run` as well, in place of its own."""
+        self.forget(run)
+        # Writes under way are of weights that the run has given up.
+        self._pending = [one for one in self._pending if one[0].run != run]
         if source in self._held:
-            self.hold(replace(self._held[source], trial=trial))
+            self.hold(replace(self._held[source], run=run))
 
     def save(self, states: Iterable[State] = ()) -> None:
         """Start to write these states and those held, unless the disk has them already."""
         for state in [*self._held.values(), *states]:
-            if state.steps > self._saved_steps.get(state.trial, 0):
+            if state.progress > self._saved.get(state.run, _NOTHING):
                 self._write(state)
 
-    def written(self, wait: bool = False) -> list[tuple[int, Checkpoint]]:
-        """Checkpoints that have reached the disk since the last call, with their trials."""
+    def written(self, wait: bool = False) -> list[tuple[Run, Checkpoint]]:
+        """Checkpoints that have reached the disk since the last call, with their runs."""
         ready, self._pending = self._pending, []
         checkpoints = []
         for state, future in ready:
@@ -71,9 +73,9 @@ class States:
                 continue
             saved = future.result()
             if saved is not None:
-                checkpoints.append((state.trial, Checkpoint(state.epoch, *saved)))
-            elif self._saved_steps.get(state.trial) == state.steps:
-                del self._saved_steps[state.trial]  # the write failed, so the state stays in memory
+                checkpoints.append((state.run, Checkpoint(state.epoch, *saved)))
+            elif self._saved.get(state.run) == state.progress:
+                del self._saved[state.run]  # the write failed, so the state stays in memory
         return checkpoints
 
     def sweep(self, referenced: Iterable[str]) -> None:
@@ -81,25 +83,25 @@ class States:
         self._writer.folder.sweep(referenced)
 
     def _write(self, state: State) -> None:
-        self._saved_steps[state.trial] = state.steps
-        future = self._writer.submit(state.trial, state.steps, state.arrays)
+        self._saved[state.run] = state.progress
+        future = self._writer.submit(state.run.trial, state.epoch, state.arrays)
         self._pending.append((state, future))
 
     def _make_room(self) -> None:
         excess = sum(_bytes(state.arrays) for state in self._held.values()) - self._memory_bytes
         if excess <= 0:
             return
-        waiting = {state.trial for state, _ in self._pending}
-        for number, state in list(self._held.items()):
+        waiting = {state.run for state, _ in self._pending}
+        for run, state in list(self._held.items()):
             if excess <= 0:
                 return
             excess -= _bytes(state.arrays)
-            if number in waiting:
+            if run in waiting:
                 continue
-            if self._saved_steps.get(number, 0) < state.steps:
+            if self._saved.get(run, _NOTHING) < state.progress:
                 self._write(state)
             else:
-                del self._held[number]
+                del self._held[run]
 
 
 def _bytes(arrays: Arrays) -> int:

@@ -59,10 +59,8 @@ class CheckpointFolder:
         file = database_path(database) or Path.cwd() / (database.database or "hpo")
         return cls(file.with_name(f"{file.name}.checkpoints") / _folder_name(study))
 
-    def save(self, trial: int, progress: int, leaves: Mapping[str, np.ndarray]) -> tuple[str, str]:
+    def save(self, trial: int, epoch: int, leaves: Mapping[str, np.ndarray]) -> tuple[str, str]:
         """Write a trial's arrays to disk; gives the file's name and its SHA-256.
-
-        `progress` is how far the trial is, in epochs or steps; it shows in the name.
 
         Raises:
             OSError: if the file cannot be written; nothing is left behind.
@@ -72,7 +70,7 @@ class CheckpointFolder:
         for chunk in chunks:
             digest.update(chunk)
         sha256 = digest.hexdigest()
-        name = f"{trial}-{progress}-{sha256[:8]}.safetensors"
+        name = f"{trial}-{epoch}-{sha256[:8]}.safetensors"
         temporary = self.path / f".{name}.{os.getpid()}.tmp"
         self._unreferenced |= {name, temporary.name}
         try:
@@ -146,10 +144,10 @@ class CheckpointWriter:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hpo-checkpoints")
 
     def submit(
-        self, trial: int, progress: int, leaves: Mapping[str, np.ndarray]
+        self, trial: int, epoch: int, leaves: Mapping[str, np.ndarray]
     ) -> Future[tuple[str, str] | None]:
         """Save in the background; where that fails, it logs a warning and the future gives None."""
-        return self._thread.submit(self._save, trial, progress, leaves)
+        return self._thread.submit(self._save, trial, epoch, leaves)
 
     def close(self) -> None:
         """Wait for the checkpoints that are still being written."""
@@ -162,11 +160,11 @@ class CheckpointWriter:
         self.close()
 
     def _save(
-        self, trial: int, progress: int, leaves: Mapping[str, np.ndarray]
+        self, trial: int, epoch: int, leaves: Mapping[str, np.ndarray]
     ) -> tuple[str, str] | None:
         try:
             with self.stopwatch.during("checkpoints"):
-                return self.folder.save(trial, progress, leaves)
+                return self.folder.save(trial, epoch, leaves)
         except OSError as error:
             _LOG.warning(
                 "cannot write a checkpoint of trial %d to %s: %s; the study goes on without.",

@@ -74,7 +74,7 @@ def test_a_trial_paused_and_promoted_learns_from_chunks_as_if_never_stopped(
     def train() -> None:
         while pool.has_work:
             for report in pool.round():
-                curves[report.trial].append(report.metrics)
+                curves[report.run].append(report.metrics)
 
     program, knobs = split(paused, _DATA, "cpu")
     pool.load(program, Plans(Plan("map", 2)), _DATA)

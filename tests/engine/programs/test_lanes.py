@@ -122,12 +122,12 @@ def test_a_trial_paused_and_promoted_elsewhere_learns_as_if_never_stopped(
         second.put(1 - lane, 8, other, split(other, data, "cpu")[1], None, 4)
     second.put(lane, 7, training, knobs, state, 4)
     while second.has_work:
-        curve += [report for report in second.round() if report.trial == 7]
+        curve += [report for report in second.round() if report.run == 7]
 
     straight = []
     first.put(1, 7, training, knobs, None, 4)
     while first.has_work:
-        straight += [report for report in first.round() if report.trial == 7]
+        straight += [report for report in first.round() if report.run == 7]
     assert curve == straight
 
 

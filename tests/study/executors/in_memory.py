@@ -32,6 +32,7 @@ from hpo.study.executors.messages import (
     Take,
     Taken,
 )
+from hpo.trial import Run
 
 # The metrics of an epoch of a trial, and its weight after that, from its weight before.
 Learn = Callable[[Program, DataReference, Put, int, float], tuple[dict[str, float], float]]
@@ -60,13 +61,13 @@ class _Pool:
 class InMemoryExecutor:
     """Pools that train an epoch of one lane a round, in an order that `rng` picks.
 
-    No pool has more than `fits` lanes. `trained` lists every epoch as (trial, epoch). `loads`
+    No pool has more than `fits` lanes. `trained` lists every epoch as (run, epoch). `loads`
     counts how often a pool changed its program or its data.
     """
 
     def __init__(self, pools: int, rng: random.Random, learn: Learn, fits: int = 100) -> None:
         self.pools = pools
-        self.trained: list[tuple[int, int]] = []
+        self.trained: list[tuple[Run, int]] = []
         self.loads = 0
         self._rng, self._learn, self._fits = rng, learn, fits
         self._pools = [_Pool() for _ in range(pools)]
@@ -113,10 +114,10 @@ class InMemoryExecutor:
         assert pool.setup is not None
         lane.epoch += 1
         metrics, lane.weight = self._learn(*pool.setup, lane.put, lane.epoch, lane.weight)
-        self.trained.append((lane.put.trial, lane.epoch))
+        self.trained.append((lane.put.run, lane.epoch))
         if not np.isfinite(list(metrics.values())).all():
             lane.to_epoch = lane.epoch
-        return Report(lane.put.trial, lane.epoch, metrics)
+        return Report(lane.put.run, lane.epoch, metrics)
 
     def _obey(self, i: int, pool: _Pool, order: Order) -> list[Message]:
         lanes = pool.lanes
@@ -129,7 +130,7 @@ class InMemoryExecutor:
                 return [Loaded(i, program, Plan(plans.usual.form, pool.width))]
             case Put(lane=lane) as put:
                 if lane >= pool.width:
-                    return [Refused(i, (put.trial,))]
+                    return [Refused(i, (put.run,))]
                 assert lane not in lanes, "a lane is taken or cleared before it is filled"
                 lanes[lane] = _lane(put)
             case Take(lane) | Clear(lane) | Extend(lane) | Copy(lane) if lane not in lanes:
@@ -138,7 +139,7 @@ class InMemoryExecutor:
                 pass
             case Copy(lane, source, knobs, changes):
                 own, other = lanes[lane], lanes[source]
-                put = replace(other.put, trial=own.put.trial, knobs=knobs, changes=changes)
+                put = replace(other.put, run=own.put.run, knobs=knobs, changes=changes)
                 lanes[lane] = replace(other, put=put, to_epoch=other.epoch)
             case Extend(lane, to_epoch):
                 lanes[lane].to_epoch = to_epoch
@@ -162,4 +163,4 @@ def _state(lane: _Lane) -> State:
         "after": np.array(lane.epoch, np.int32),
         "weight": np.array(lane.weight, np.float32),
     }
-    return State(lane.put.trial, lane.epoch, 10 * lane.epoch, arrays)
+    return State(lane.put.run, lane.epoch, 0, arrays)

@@ -38,6 +38,7 @@ from hpo.study.executors.messages import (
     Taken,
 )
 from hpo.study.storage.checkpoints import CheckpointFolder
+from hpo.trial import Run
 from tests.engine.samples import a_training, tiny_data
 from tests.study.executors.in_memory import InMemoryExecutor
 
@@ -113,7 +114,7 @@ class Talk:
         return [message for message in self.said if isinstance(message, kind)]
 
     def reports(self, trial: int) -> list[Report]:
-        return [r for m in self.all(Reported) for r in m.reports if r.trial == trial]
+        return [r for m in self.all(Reported) for r in m.reports if r.run == Run(trial)]
 
     @property
     def states(self) -> list[State]:
@@ -125,7 +126,7 @@ def put(lane: int, trial: int, to_epoch: int = EPOCHS, **parts: Any) -> Put:
     return Put(
         **{
             "lane": lane,
-            "trial": trial,
+            "run": Run(trial),
             "training": training,
             "knobs": split(training, DATA["t"], "cpu")[1],
             "state": None,
@@ -192,10 +193,9 @@ def test_a_state_goes_on_in_another_pool_and_after_it_was_a_file(
     talk.order(0, put(1, 7, to_epoch=2))
     talk.train(7, 2)
     state = talk.take(1)
-    assert (state.trial, state.epoch) == (7, 2)
-    assert state.steps > 0
+    assert (state.run, state.epoch, state.step) == (Run(7), 2, 0)
     folder = CheckpointFolder(tmp_path)
-    arrays = folder.load(*folder.save(7, state.steps, state.arrays))
+    arrays = folder.load(*folder.save(7, state.epoch, state.arrays))
     assert arrays is not None
     assert {name: a.dtype for name, a in arrays.items()} == {
         name: a.dtype for name, a in state.arrays.items()
@@ -217,7 +217,7 @@ def test_a_snapshot_leaves_the_lanes_as_they_are(talk: Talk) -> None:
     talk.hear(lambda: len(talk.all(Taken)) == 1)
     (taken,) = talk.all(Taken)
     assert taken.is_snapshot
-    assert {(state.trial, state.epoch) for state in taken.states} == {(7, 2), (8, 1)}
+    assert {(state.run, state.epoch) for state in taken.states} == {(Run(7), 2), (Run(8), 1)}
     talk.order(0, Extend(0, EPOCHS))
     assert talk.train(7, EPOCHS) == alone(talk)
 
@@ -258,7 +258,7 @@ def test_a_trial_beyond_the_last_lane_is_refused(talk: Talk) -> None:
     talk.load()
     talk.order(0, put(LANES + 5, 7))
     talk.hear(lambda: bool(talk.all(Refused)))
-    assert talk.all(Refused) == [Refused(0, (7,))]
+    assert talk.all(Refused) == [Refused(0, (Run(7),))]
 
 
 def test_one_program_trains_each_trial_on_its_own_data(talk: Talk) -> None:

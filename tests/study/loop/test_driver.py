@@ -112,7 +112,7 @@ def prepare(hparams: HParams, number: int) -> Work:
     return Work(training, program, knobs, DataReference(TRAINING.data, DATA.fingerprint))
 
 
-class Run:
+class Study:
     """A study on fakes, which can be killed and gone on with."""
 
     def __init__(self, tmp: Any, scheduler: str = "hyperband", trials: int = 20) -> None:
@@ -136,7 +136,7 @@ class Run:
         dies: Callable[[InMemoryExecutor], bool] = lambda _: False,
         learns: Learn = learn,
     ) -> InMemoryExecutor:
-        """Run to the end, to a stop, or to a death that leaves only the log and the files."""
+        """Study to the end, to a stop, or to a death that leaves only the log and the files."""
         executor = InMemoryExecutor(pools, random.Random(seed), learns, fits)
 
         def watch() -> None:
@@ -160,13 +160,13 @@ class Run:
 
 
 @pytest.fixture
-def run(tmp_path: Any) -> Run:
-    return Run(tmp_path)
+def run(tmp_path: Any) -> Study:
+    return Study(tmp_path)
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_a_study_ends_with_its_total_of_trials(tmp_path: Any, scheduler: str) -> None:
-    run = Run(tmp_path, scheduler)
+    run = Study(tmp_path, scheduler)
     run.go()
     trials = run.journal.state.trials
     assert [trial.number for trial in trials] == list(range(20))
@@ -179,7 +179,7 @@ def test_a_study_ends_with_its_total_of_trials(tmp_path: Any, scheduler: str) ->
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_no_epoch_is_trained_twice(tmp_path: Any, scheduler: str) -> None:
-    trained = Run(tmp_path, scheduler).go().trained
+    trained = Study(tmp_path, scheduler).go().trained
     assert len(trained) == len(set(trained))
 
 
@@ -187,19 +187,19 @@ def test_no_epoch_is_trained_twice(tmp_path: Any, scheduler: str) -> None:
 def test_the_order_of_results_does_not_matter(tmp_path: Any, scheduler: str) -> None:
     outcomes = []
     for seed, pools, lanes in [(0, 1, 1), (1, 2, 3), (2, 3, 8)]:
-        run = Run(tmp_path, scheduler)
+        run = Study(tmp_path, scheduler)
         run.go(seed, pools, lanes)
         outcomes.append(run.outcome)
     assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Study]:
     """A study that was never stopped, by the name of its scheduler."""
 
     @cache
-    def make(scheduler: str) -> Run:
-        run = Run(tmp_path_factory.mktemp("calm"), scheduler)
+    def make(scheduler: str) -> Study:
+        run = Study(tmp_path_factory.mktemp("calm"), scheduler)
         run.go()
         return run
 
@@ -214,12 +214,12 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
 )
 def test_a_study_killed_at_any_moment_ends_like_one_never_killed(
     tmp_path_factory: pytest.TempPathFactory,
-    calm: Callable[[str], Run],
+    calm: Callable[[str], Study],
     seed: int,
     moments: list[int],
     scheduler: str,
 ) -> None:
-    run = Run(tmp_path_factory.mktemp("killed"), scheduler)
+    run = Study(tmp_path_factory.mktemp("killed"), scheduler)
     for moment in moments:
         run.go(seed, dies=lambda executor, moment=moment: len(executor.trained) >= moment)
     run.go(seed)
@@ -227,7 +227,7 @@ def test_a_study_killed_at_any_moment_ends_like_one_never_killed(
     assert run.differences == 0
 
 
-def test_a_stop_loses_no_epoch(run: Run) -> None:
+def test_a_stop_loses_no_epoch(run: Study) -> None:
     first = run.go(has_to_stop=lambda executor: len(executor.trained) > 15)
     assert run.reason == "interrupted"
     second = run.go()
@@ -235,7 +235,7 @@ def test_a_stop_loses_no_epoch(run: Run) -> None:
     assert run.reason == "finished"
 
 
-def test_a_lost_checkpoint_means_training_again_and_no_second_row(run: Run) -> None:
+def test_a_lost_checkpoint_means_training_again_and_no_second_row(run: Study) -> None:
     calm = run.go(has_to_stop=lambda executor: len(executor.trained) > 15)
     for file in run.folder.path.iterdir():
         file.write_bytes(b"broken")
@@ -247,7 +247,7 @@ def test_a_lost_checkpoint_means_training_again_and_no_second_row(run: Run) -> N
 
 
 def test_a_retrained_epoch_that_differs_is_counted_and_not_stored(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run.go(has_to_stop=lambda executor: len(executor.trained) > 15)
     before = [e for e in run.journal.log if e.kind == "report"]
@@ -263,7 +263,7 @@ def test_a_retrained_epoch_that_differs_is_counted_and_not_stored(
 
 
 def test_an_epoch_that_diverges_when_trained_again_ends_its_trial(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run.go(has_to_stop=lambda executor: len(executor.trained) > 15)
     for file in run.folder.path.iterdir():
@@ -275,7 +275,7 @@ def test_an_epoch_that_diverges_when_trained_again_ends_its_trial(
     assert run.differences > 0
 
 
-def test_fewer_trials_than_have_begun_are_all_finished(run: Run) -> None:
+def test_fewer_trials_than_have_begun_are_all_finished(run: Study) -> None:
     run.go(has_to_stop=lambda executor: len(executor.trained) > 15)
     begun = len(run.journal.state)
     run.rules = replace(run.rules, trials=2)
@@ -284,7 +284,7 @@ def test_fewer_trials_than_have_begun_are_all_finished(run: Run) -> None:
     assert any(t.state is TrialState.COMPLETE for t in run.journal.state.trials)
 
 
-def test_a_diverged_trial_is_a_result(run: Run) -> None:
+def test_a_diverged_trial_is_a_result(run: Study) -> None:
     run.go()
     diverged = [t for t in run.journal.state.trials if t.state is TrialState.DIVERGED]
     assert diverged
@@ -293,15 +293,15 @@ def test_a_diverged_trial_is_a_result(run: Run) -> None:
     assert run.epochs_trained == sum(trial.epochs for trial in run.journal.state.trials) > 0
 
 
-def test_a_pool_with_fewer_lanes_than_expected_loses_no_trial(run: Run, tmp_path: Any) -> None:
+def test_a_pool_with_fewer_lanes_than_expected_loses_no_trial(run: Study, tmp_path: Any) -> None:
     run.go(lanes=8, fits=2)
-    calm = Run(tmp_path / "calm")
+    calm = Study(tmp_path / "calm")
     calm.go()
     assert run.outcome == calm.outcome
     assert {pin["lanes"] for pin in run.journal.state.pins.values()} == {2}
 
 
-def test_a_pinned_plan_is_obeyed(run: Run) -> None:
+def test_a_pinned_plan_is_obeyed(run: Study) -> None:
     run.go(lanes=2, has_to_stop=lambda executor: len(executor.trained) > 5)
     pins = dict(run.journal.state.pins)
     run.go(lanes=7)
@@ -309,7 +309,7 @@ def test_a_pinned_plan_is_obeyed(run: Run) -> None:
 
 
 def test_a_space_that_runs_out_ends_the_study(tmp_path: Any) -> None:
-    run = Run(tmp_path)
+    run = Study(tmp_path)
 
     class FiveOnly:
         def ask(self, trials: Any, n: int) -> list[dict[str, Any]]:
@@ -324,7 +324,7 @@ def test_a_space_that_runs_out_ends_the_study(tmp_path: Any) -> None:
     assert any(t.state is TrialState.COMPLETE for t in run.journal.state.trials)
 
 
-def test_more_trials_go_on_where_the_study_ended(run: Run) -> None:
+def test_more_trials_go_on_where_the_study_ended(run: Study) -> None:
     run.go()
     before = run.outcome
     run.rules = Rules(run.rules.sampler, run.rules.scheduler_for, 35, EPOCHS, is_learning=False)
@@ -336,7 +336,7 @@ def test_more_trials_go_on_where_the_study_ended(run: Run) -> None:
         assert after == state or state is TrialState.PAUSED
 
 
-def test_an_error_in_a_pool_reaches_the_caller(run: Run) -> None:
+def test_an_error_in_a_pool_reaches_the_caller(run: Study) -> None:
     def fail(executor: InMemoryExecutor) -> bool:
         executor.fail(Failed(0, RuntimeError("out of order")))
         return False
@@ -345,7 +345,7 @@ def test_an_error_in_a_pool_reaches_the_caller(run: Run) -> None:
         run.go(has_to_stop=fail)
 
 
-def test_the_trials_of_a_lost_worker_go_on_elsewhere(run: Run, tmp_path: Any) -> None:
+def test_the_trials_of_a_lost_worker_go_on_elsewhere(run: Study, tmp_path: Any) -> None:
     lost: list[int] = []
 
     def lose(executor: InMemoryExecutor) -> bool:
@@ -355,14 +355,14 @@ def test_the_trials_of_a_lost_worker_go_on_elsewhere(run: Run, tmp_path: Any) ->
         return False
 
     run.go(has_to_stop=lose)
-    calm = Run(tmp_path / "calm")
+    calm = Study(tmp_path / "calm")
     calm.go()
     assert lost
     assert run.outcome == calm.outcome
     assert run.differences == 0
 
 
-def test_a_study_without_workers_stops_and_goes_on_later(run: Run, tmp_path: Any) -> None:
+def test_a_study_without_workers_stops_and_goes_on_later(run: Study, tmp_path: Any) -> None:
     def lose_all(executor: InMemoryExecutor) -> bool:
         if len(executor.trained) == 15:
             executor.lose(0)
@@ -373,13 +373,13 @@ def test_a_study_without_workers_stops_and_goes_on_later(run: Run, tmp_path: Any
         run.go(has_to_stop=lose_all)
     assert run.journal.log[-1].kind == "stop"
     run.go()
-    calm = Run(tmp_path / "calm")
+    calm = Study(tmp_path / "calm")
     calm.go()
     assert run.outcome == calm.outcome
 
 
 def test_trials_of_one_program_train_each_on_its_own_data(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each trial has data of its own name, and reports the name of the data that it saw."""
     usual = prepare
@@ -401,7 +401,7 @@ def test_trials_of_one_program_train_each_on_its_own_data(
     assert len(state.pins) == 2, "a pin is of a program, whatever its data"
 
 
-def test_the_log_records_which_results_the_sampler_saw(run: Run) -> None:
+def test_the_log_records_which_results_the_sampler_saw(run: Study) -> None:
     run.go(pools=1, lanes=1)
     proposals = [event for event in run.journal.log if event.kind == "propose"]
     assert all(event.what.history_seq < event.seq for event in proposals)

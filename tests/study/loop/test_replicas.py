@@ -15,25 +15,25 @@ from hpo.spec.sections.goal import Goal, Objective
 from hpo.study.log.event_rows import from_rows, to_row
 from hpo.study.log.events import Checkpoint, Event, Propose, ReplicaReport, Report, StudyState
 from hpo.study.loop.replicas import Replicas, deviation_of, final_reports, mean_of, replica_training
-from hpo.trial import Job, TrialState
-from tests.study.loop.test_driver import EPOCHS, TRAINING, Run
+from hpo.trial import Job, Run, RunJob, TrialState
+from tests.study.loop.test_driver import EPOCHS, TRAINING, Study
 
 LOSS = Goal((Objective(minimize="loss"),))
 SEEDS = 3
 
 
-def of_seeds(folder: Path, scheduler: str = "hyperband") -> Run:
-    run = Run(folder, scheduler, trials=12)
+def of_seeds(folder: Path, scheduler: str = "hyperband") -> Study:
+    run = Study(folder, scheduler, trials=12)
     run.rules = replace(run.rules, seeds=SEEDS)
     return run
 
 
 def reported(order: list[tuple[int, int, float]]) -> StudyState:
-    """Trial 0 after reports of (run, epoch, loss), in this order."""
+    """Trial 0 after reports of (seed, epoch, loss), in this order."""
     replicas, state = Replicas(2), StudyState(LOSS)
     state.record(Propose({}, 0), 0, 0)
-    for run, epoch, loss in order:
-        for what in replicas.taken_in(state, run, epoch, {"loss": loss}):
+    for seed, epoch, loss in order:
+        for what in replicas.taken_in(state, Run(0, seed), epoch, {"loss": loss}):
             state.record(what, 0, 0)
     return state
 
@@ -65,11 +65,16 @@ def test_a_trial_diverges_once_its_other_replicas_have_caught_up() -> None:
 
 def test_a_run_that_has_trained_enough_or_diverged_has_no_work() -> None:
     state = reported([(0, 1, 1.0), (0, 2, 1.0), (1, 1, 1.0)])
-    assert Replicas(2).jobs_of_runs([Job(0, 1, 2)], state) == [Job(1, 1, 2)]
-    assert Replicas(2).jobs_of_runs([Job(0, 1, 3)], state) == [Job(0, 2, 3), Job(1, 1, 3)]
-    assert Replicas(2).jobs_of_runs([Job(1, 0, 1)], state) == [Job(2, 0, 1), Job(3, 0, 1)]
+    first, second = Run(0, 0), Run(0, 1)
+
+    def jobs(job: Job, state: StudyState = state) -> list[RunJob]:
+        return Replicas(2).jobs_of_runs([job], state)
+
+    assert jobs(Job(0, 1, 2)) == [RunJob(second, 2)]
+    assert jobs(Job(0, 1, 3)) == [RunJob(first, 3), RunJob(second, 3)]
+    assert jobs(Job(1, 0, 1)) == [RunJob(Run(1, 0), 1), RunJob(Run(1, 1), 1)]
     lost = reported([(0, 1, np.nan)])
-    assert Replicas(2).jobs_of_runs([Job(0, 0, 3)], lost) == [Job(1, 0, 3)]
+    assert jobs(Job(0, 0, 3), lost) == [RunJob(second, 3)]
 
 
 def test_the_reports_of_replicas_are_in_the_log() -> None:
