@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
-from hpo.spec.marks import Mark, Spec, mark_of
+from hpo.spec.marks import Mark, Spec, mark_of, parts_of
 
 if TYPE_CHECKING:
     from hpo.engine.program import Program
@@ -73,11 +73,7 @@ def _parts(value: Any) -> Mapping[str, Any] | None:
     """The parts of a spec, a list of specs or a mapping of specs; None for any other value."""
     if isinstance(value, Spec):
         return {name: getattr(value, name) for name in type(value).model_fields}
-    if isinstance(value, tuple) and any(isinstance(item, Spec) for item in value):
-        return {str(i): item for i, item in enumerate(value)}
-    if isinstance(value, Mapping) and any(isinstance(item, Spec) for item in value.values()):
-        return {str(name): item for name, item in value.items()}
-    return None
+    return parts_of(value)
 
 
 def _default(spec: type[Spec], field: str) -> Any:

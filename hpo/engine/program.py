@@ -22,7 +22,7 @@ from hpo.engine.labels import BLANK, label_of
 from hpo.engine.oneof import OneOf, number_of
 from hpo.spec.experiment import Training
 from hpo.spec.marks import Mark, Spec, has_leaf, leaf_at, marked_leaves, with_leaves
-from hpo.spec.merging import MERGEABLE, Merged, served
+from hpo.spec.merging import Merged, served, size_paths
 from hpo.spec.sections.data import Task
 from hpo.spec.sections.optimizer import Constant
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 # Every schedule spans it, so each program takes it as a number.
 _EPOCHS = "train.epochs"
 _BATCH, _OPTIMIZER, _SCHEDULE = "data.batch_size", "optimizer", "optimizer.schedule"
-# The sizes of layers that programs merge; a model has one of them.
-_SIZES = (MERGEABLE["widths"], MERGEABLE["dense"])
 # Stands for the schedule of a part whose schedule is kept apart.
 _NO_SCHEDULE = Constant(name="constant", warmup=0.0)
 # What a template has instead of that which no compiled code depends on.
@@ -122,14 +120,14 @@ class Program:
             return min(size, bound)
 
         merged = tuple(
-            (path, tuple(map(capped, options)) if path in _SIZES else options)
+            (path, tuple(map(capped, options)) if path in size_paths() else options)
             for path, options in self.merged
         )
         return replace(self, merged=merged, bounds=())
 
     def place_of_size(self, knobs: Float[Array, " K"]) -> Any:
         """Which of the `bounds` is the first to hold a model; their number where none does."""
-        path = next(path for path, _ in self.merged if path in _SIZES)
+        path = next(path for path, _ in self.merged if path in size_paths())
         leaf = leaf_at(self.fill(knobs), path)
         return number_of(leaf, lambda size: sum(largest(size) > bound for bound in self.bounds))
 
@@ -237,7 +235,8 @@ def split(
 
 def _bounds(training: Training, merged: Sequence[tuple[str, tuple[Any, ...]]]) -> tuple[int, ...]:
     """The listed bounds that leave out some of the sizes that are merged."""
-    most = max((largest(s) for path, sizes in merged if path in _SIZES for s in sizes), default=0)
+    sizes = [size for path, options in merged if path in size_paths() for size in options]
+    most = max(map(largest, sizes), default=0)
     listed = training.train.merged
     bounds = listed.bounds if isinstance(listed, Merged) else ()
     return tuple(bound for bound in bounds if bound < most)

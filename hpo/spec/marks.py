@@ -5,6 +5,9 @@ are plain numbers that a program takes as arrays, one element a lane: another va
 nothing (None, where a knob allows it, takes the part out of the program and so is static).
 `Host[T]` fields are read on the host alone and never reach a program. Fields without a mark steer
 the study and cannot vary within it.
+
+A `Merge` mark beside it says how one program serves several values of the field. A field without
+one is not merged.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from functools import cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,6 +26,14 @@ class Mark(Enum):
     STATIC = "static"
     KNOB = "knob"
     HOST = "host"
+
+
+class Merge(Enum):
+    """How one program serves several values of a field."""
+
+    ROWS = "rows"  # a batch comes in equal parts, whose size divides every batch size
+    SIZE = "size"  # arrays are as large as the largest value asks for
+    BRANCH = "branch"  # the program has code of its own for each value
 
 
 T = TypeVar("T")
@@ -41,6 +52,8 @@ Sizes = Annotated[tuple[Count, ...], Field(min_length=1, strict=False)]
 class Spec(BaseModel):
     """A frozen part of an experiment; unknown keys and look-alike types are refused."""
 
+    # Whether what stands below may vary in a study.
+    may_vary: ClassVar[bool] = True
     # A class is built when it is first used, so that registries may still grow after its import.
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, defer_build=True
@@ -54,14 +67,37 @@ def mark_of(spec: type[Spec], field: str) -> Mark | None:
     return marks[0] if marks else None
 
 
+@cache
+def merge_of(spec: type[Spec], field: str) -> Merge | None:
+    """How one program serves several values of a field, or None where it is not merged."""
+    marks = [item for item in spec.model_fields[field].metadata if isinstance(item, Merge)]
+    return marks[0] if marks else None
+
+
+def parts_of(value: Any) -> Mapping[str, Any] | None:
+    """The parts of a list or mapping of specs, by index or key; None for any other value."""
+    if isinstance(value, tuple) and any(isinstance(item, Spec) for item in value):
+        return {str(index): item for index, item in enumerate(value)}
+    if isinstance(value, Mapping) and any(isinstance(item, Spec) for item in value.values()):
+        return value
+    return None
+
+
 def marked_leaves(spec: Spec, prefix: str = "") -> Iterator[tuple[str, Mark, Any]]:
-    """The marked leaves below `spec` as (dotted path, mark, value), in the order of the fields."""
-    for name in type(spec).model_fields:
+    """The marked leaves below `spec` as (dotted path, mark, value), in the order of the fields.
+
+    A part of a list stands below its index, as in `steps.0.rate`.
+    """
+    for name in type(spec).model_fields if spec.may_vary else ():
         value, path = getattr(spec, name), f"{prefix}{name}"
         if isinstance(value, Spec):
             yield from marked_leaves(value, f"{path}.")
         elif (mark := mark_of(type(spec), name)) is not None:
             yield path, mark, value
+        else:
+            for key, part in (parts_of(value) or {}).items():
+                if isinstance(part, Spec):
+                    yield from marked_leaves(part, f"{path}.{key}.")
 
 
 def leaf_at(spec: Spec, path: str) -> Any:
@@ -72,7 +108,13 @@ def leaf_at(spec: Spec, path: str) -> Any:
     """
     value: Any = spec
     for name in path.split("."):
-        value = getattr(value, name)
+        parts = parts_of(value)
+        if parts is None:
+            value = getattr(value, name)
+        elif name in parts:
+            value = parts[name]
+        else:
+            raise AttributeError(path)
     return value
 
 
@@ -96,5 +138,8 @@ def with_leaves(spec: T, leaves: Mapping[str, Any]) -> T:
         else:
             update[name] = value
     for name, inner in below.items():
-        update[name] = with_leaves(getattr(spec, name), inner)
-    return spec.model_copy(update=update)  # type: ignore[attr-defined,no-any-return]
+        update[name] = with_leaves(leaf_at(spec, name), inner)  # type: ignore[arg-type]
+    if isinstance(spec, Spec):
+        return spec.model_copy(update=update)
+    parts = {**(parts_of(spec) or {}), **update}
+    return tuple(parts.values()) if isinstance(spec, tuple) else parts  # type: ignore[return-value]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import Field, model_validator
 
-from hpo.spec.marks import Count, Sizes, Spec, has_leaf, leaf_at, with_leaves
+from hpo.spec.marks import Count, Merge, Sizes, Spec, has_leaf, leaf_at, merge_of, with_leaves
+from hpo.spec.schema import all_leaves, leaves_at
 from hpo.spec.sections.model import Activation
 from hpo.spec.sections.optimizer import OptimizerSpec, ScheduleSpec
 
@@ -28,6 +30,8 @@ class Merged(Spec):
     A narrower model trains as a wider one whose other weights are zero. Models none of whose layers
     is wider than one of the `bounds` are spared the rest: a branch of the program is that narrow.
     """
+
+    may_vary: ClassVar[bool] = False
 
     batch_size: _Counts = ()
     """Batch sizes that one program serves."""
@@ -53,15 +57,30 @@ class Merged(Spec):
         return self
 
 
-# The leaf, or the part, that each field of `Merged` is about. Outer parts come after inner ones.
-MERGEABLE: dict[str, str] = {
-    "batch_size": "data.batch_size",
-    "widths": "model.widths",
-    "dense": "model.dense",
-    "activation": "model.activation",
-    "schedule": "optimizer.schedule",
-    "optimizer": "optimizer",
-}
+@cache
+def mergeable() -> dict[str, str]:
+    """The leaf, or the part, that each field of `Merged` is about, by the marks of the specs.
+
+    Inner parts come before outer ones.
+    """
+    found: dict[str, tuple[tuple[int, ...], str]] = {}
+    sections, kinds = list(_training().model_fields), list(Merge)
+    for path, leaf in all_leaves(_training()):
+        how, field = merge_of(leaf.owner, leaf.field), leaf.field
+        if how is not None and field in Merged.model_fields:
+            section = sections.index(path.partition(".")[0])
+            found[field] = (section, -path.count("."), kinds.index(how)), path
+    return {field: path for field, (_, path) in sorted(found.items(), key=lambda item: item[1])}
+
+
+def how_merged(training: Training, path: str) -> Merge | None:
+    """How the program of a training serves several values of a leaf; None where it cannot."""
+    outer, _, field = path.rpartition(".")
+    if outer and not has_leaf(training, outer):
+        return None
+    owner: Any = leaf_at(training, outer) if outer else training
+    kind: type[Spec] = type(owner)
+    return merge_of(kind, field) if field in kind.model_fields else None
 
 
 @dataclass(frozen=True)
@@ -97,21 +116,39 @@ def served(training: Training) -> dict[str, tuple[Any, ...]]:
         return {}
     found = {
         path: getattr(listed, field)
-        for field, path in MERGEABLE.items()
-        if getattr(listed, field) and has_leaf(training, path)
+        for field, path in mergeable().items()
+        if getattr(listed, field) and how_merged(training, path) is not None
     }
     if getattr(training.model, "norm", None) == "batch":
         # A batch norm's statistics are those of a whole batch, and of layers that are there.
-        found.pop(MERGEABLE["batch_size"], None)
-        path = MERGEABLE["widths"]
-        if path in found:
-            depth = len(leaf_at(training, path))
-            found[path] = tuple(widths for widths in found[path] if len(widths) == depth)
+        for path in list(found):
+            own = leaf_at(training, path)
+            if how_merged(training, path) is Merge.ROWS:
+                del found[path]
+            elif how_merged(training, path) is Merge.SIZE and isinstance(own, tuple):
+                found[path] = tuple(sizes for sizes in found[path] if len(sizes) == len(own))
     return found
 
 
 def sizes_of(training: Training) -> Iterator[tuple[str, Any]]:
-    """The sizes of a training's model that programs can merge."""
-    for field in ("widths", "dense"):
-        if has_leaf(training, MERGEABLE[field]):
-            yield field, leaf_at(training, MERGEABLE[field])
+    """Path and value of the sizes of a training's model that programs can merge."""
+    for path in mergeable().values():
+        if how_merged(training, path) is Merge.SIZE:
+            yield path, leaf_at(training, path)
+
+
+@cache
+def size_paths() -> frozenset[str]:
+    """The paths of the sizes that programs can merge."""
+    return frozenset(
+        path
+        for path in mergeable().values()
+        for leaf in leaves_at(_training(), path)
+        if merge_of(leaf.owner, leaf.field) is Merge.SIZE
+    )
+
+
+def _training() -> type[Training]:
+    from hpo.spec.experiment import Training  # imports this module
+
+    return Training

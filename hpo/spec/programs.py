@@ -9,7 +9,7 @@ from typing import Any
 from hpo.space import Dimension, SearchSpace
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import fill
-from hpo.spec.marks import Mark, Spec, mark_of
+from hpo.spec.marks import Mark, Spec, mark_of, parts_of
 from hpo.spec.schema import leaves_at, variants_of
 
 # Beyond this many, counting exactly would take longer than the rest of `hpo check`.
@@ -59,7 +59,7 @@ def count_programs(experiment: Experiment) -> int | None:
 
 
 def _static(spec: Spec, prefix: str) -> Iterator[tuple[str, Hashable]]:
-    for name, mark, tag in _fields(type(spec)):
+    for name, mark, tag in _fields(type(spec)) if spec.may_vary else ():
         value = getattr(spec, name)
         if isinstance(value, Spec):
             if tag is not None:
@@ -67,6 +67,11 @@ def _static(spec: Spec, prefix: str) -> Iterator[tuple[str, Hashable]]:
             yield from _static(value, f"{prefix}{name}.")
         elif mark is Mark.STATIC or (mark is Mark.KNOB and value is None):
             yield f"{prefix}{name}", value
+        elif mark is None and (parts := parts_of(value)) is not None:
+            yield f"{prefix}{name}", tuple((key, type(part)) for key, part in parts.items())
+            for key, part in parts.items():
+                if isinstance(part, Spec):
+                    yield from _static(part, f"{prefix}{name}.{key}.")
 
 
 @cache

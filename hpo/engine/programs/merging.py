@@ -23,8 +23,17 @@ from hpo.engine.programs.costs import COMPILING_CORES, Costs
 from hpo.space import Choice, Dimension, Int, NothingAllowedError, SearchSpace
 from hpo.spec.experiment import Training
 from hpo.spec.fill import fill, with_rows
-from hpo.spec.marks import Mark, Spec, has_leaf, leaf_at, marked_leaves, with_leaves
-from hpo.spec.merging import MERGEABLE, NOTHING, Merged, Merging, served, sizes_of
+from hpo.spec.marks import Mark, Spec, leaf_at, marked_leaves, with_leaves
+from hpo.spec.merging import (
+    NOTHING,
+    Merged,
+    Merging,
+    how_merged,
+    mergeable,
+    served,
+    size_paths,
+    sizes_of,
+)
 from hpo.spec.programs import static_leaves
 
 # Draws from the space by which plans are compared.
@@ -63,7 +72,7 @@ class Decision:
     def sentence(self) -> str:
         """What was decided and why, for `--explain`."""
         merged = self.merging.merged
-        fields = [field.replace("_", " ") for field in MERGEABLE if getattr(merged, field)]
+        fields = [field.replace("_", " ") for field in mergeable() if getattr(merged, field)]
         if not fields:
             return f"Every shape has a program of its own: about {_cost(self.apart)}."
         bounds = " and ".join(map(str, merged.bounds))
@@ -120,7 +129,8 @@ def decide(
 
 def _bounds(values: Merged) -> tuple[int, ...]:
     """The largest size up to each power of two, but for the largest of all."""
-    sizes = sorted({*map(largest, values.widths), *values.dense})
+    listed = [getattr(values, field) for field, path in mergeable().items() if path in size_paths()]
+    sizes = sorted({largest(size) for found in listed for size in found})
     return tuple(
         size
         for size, above in itertools.pairwise(sizes)
@@ -130,7 +140,7 @@ def _bounds(values: Merged) -> tuple[int, ...]:
 
 def _everything(values: Merged, bounds: tuple[int, ...]) -> list[Merging]:
     """All leaves of several values merged, with no bound, with each, and with all of them."""
-    several = {field: getattr(values, field) for field in MERGEABLE}
+    several = {field: getattr(values, field) for field in mergeable()}
     several = {field: found for field, found in several.items() if len(found) > 1}
     if not several:
         return []
@@ -140,7 +150,7 @@ def _everything(values: Merged, bounds: tuple[int, ...]) -> list[Merging]:
 
 def _neighbours(merged: Merged, bounds: tuple[int, ...]) -> list[Merging]:
     """The same with a leaf left out, or with a bound put in or left out."""
-    values = {field: getattr(merged, field) for field in MERGEABLE}
+    values = {field: getattr(merged, field) for field in mergeable()}
     fewer = [{**values, field: ()} for field, found in values.items() if found]
     other = [tuple(b for b in bounds if (b in merged.bounds) != (b == moved)) for moved in bounds]
     return [_merging(each, merged.bounds) for each in fewer if any(each.values())] + [
@@ -149,7 +159,7 @@ def _neighbours(merged: Merged, bounds: tuple[int, ...]) -> list[Merging]:
 
 
 def _merging(values: Mapping[str, tuple[Any, ...]], bounds: tuple[int, ...]) -> Merging:
-    has_sizes = bool(values.get("widths") or values.get("dense"))
+    has_sizes = any(values.get(f) for f, path in mergeable().items() if path in size_paths())
     return Merging(Merged(**values, bounds=bounds if has_sizes else ()))
 
 
@@ -198,7 +208,7 @@ class _Study:
             bounds = merging.merged.bounds
             layers = _layers(_widest(members[0], listed, math.inf))
             compiling += self._costs.compile_seconds(*layers, count, len(bounds))
-            batches = listed.get(MERGEABLE["batch_size"], ())
+            batches = listed.get(mergeable()["batch_size"], ())
             for member in members:
                 spec = _widest(member, listed, _bound_of(member, bounds))
                 size = model_size(spec, self._shape, self._outputs)
@@ -223,7 +233,7 @@ class _Study:
 def _group(training: Training, statics: Mapping[str, Any], merging: Merging) -> Any:
     """Equal for trainings that share a program."""
     free = served(merging.of(training))
-    schedule = MERGEABLE["schedule"]
+    schedule = mergeable()["schedule"]
     own = tuple(
         (path, value)
         for path, value in statics.items()
@@ -236,11 +246,11 @@ def _group(training: Training, statics: Mapping[str, Any], merging: Merging) -> 
 def _widest(training: Training, listed: Mapping[str, tuple[Any, ...]], bound: float) -> Any:
     """The model of a training, as wide as its program makes it: up to a bound."""
     sizes = {
-        field: OneOf(tuple(s for s in listed[MERGEABLE[field]] if largest(s) <= bound))
-        for field, _ in sizes_of(training)
-        if MERGEABLE[field] in listed
+        path: OneOf(tuple(size for size in listed[path] if largest(size) <= bound))
+        for path, _ in sizes_of(training)
+        if path in listed
     }
-    return with_leaves(training.model, sizes)
+    return with_leaves(training, sizes).model
 
 
 def _bound_of(training: Training, bounds: tuple[int, ...]) -> float:
@@ -258,15 +268,15 @@ def _layers(model: Any) -> tuple[int, int]:
 
 def _values(drawn: Sequence[Training], space: SearchSpace, rows: int) -> Merged:
     """The values that each leaf can have in the study; none for a leaf with too many of them."""
-    found: dict[str, dict[Any, Any]] = {field: {} for field in MERGEABLE}
-    for field, path in MERGEABLE.items():
+    found: dict[str, dict[Any, Any]] = {field: {} for field in mergeable()}
+    for field, path in mergeable().items():
         if _all_of(space.by_path.get(path)) is None:
             continue
         for value in _all_of(space.by_path.get(path)) or ():
             count = rows if (field, value) == ("batch_size", "all") else value
             found[field][count] = count
         for training in drawn:
-            if has_leaf(training, path):
+            if how_merged(training, path) is not None:
                 part = leaf_at(training, path)
                 found[field].setdefault(
                     template_of(part, path, space.varying), _example(part, path, space.varying)

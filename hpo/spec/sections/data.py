@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from hpo.spec.marks import Count, Host, Share, Spec, Static
+from hpo.spec.marks import Count, Host, Merge, Share, Spec, Static
 from hpo.spec.registered import Registered
 
 Task = Literal["classification", "regression"]
@@ -95,7 +95,7 @@ class DataSpec(Spec):
     fifth; 0 for none."""
     split_seed: Annotated[int, Field(ge=0)] = 0
     """Decides which rows each split gets."""
-    batch_size: Static[Literal["all"] | Count] = 64
+    batch_size: Annotated[Static[Literal["all"] | Count], Merge.ROWS] = 64
     """Rows of one optimizer step; `all`: the whole training split in one step an epoch."""
     # Static although it compiles nothing: the labels of programs in stored studies depend on it.
     normalize: Static[Literal["standard", "minmax", "none"]] = "standard"

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hpo.spec.marks import Count, Host, Knob, Share, Sizes, Spec, Static
+from hpo.spec.marks import Count, Host, Knob, Merge, Share, Sizes, Spec, Static
 from hpo.spec.registered import Registered
 
 Activation = Literal["relu", "gelu", "silu", "tanh", "elu", "leaky_relu"]
@@ -26,9 +26,9 @@ class Mlp(Spec):
     """A multi-layer perceptron: linear, norm, activation, dropout for each width."""
 
     name: Literal["mlp"]
-    widths: Static[Sizes] = (128, 128)
+    widths: Annotated[Static[Sizes], Merge.SIZE] = (128, 128)
     """Units of each hidden layer."""
-    activation: Static[Activation] = "relu"
+    activation: Annotated[Static[Activation], Merge.BRANCH] = "relu"
     """The function after each hidden layer."""
     norm: Static[Norm] = "none"
     """The normalisation before each activation."""
@@ -46,9 +46,9 @@ class Cnn(Spec):
     """Filters of each convolution."""
     kernel: Static[Annotated[int, Field(ge=1, le=11)]] = 3
     """Height and width of each filter."""
-    dense: Static[Count] = 128
+    dense: Annotated[Static[Count], Merge.SIZE] = 128
     """Units of the dense layer."""
-    activation: Static[Activation] = "relu"
+    activation: Annotated[Static[Activation], Merge.BRANCH] = "relu"
     """The function after each layer."""
     norm: Static[Norm] = "none"
     """The normalisation before each activation."""

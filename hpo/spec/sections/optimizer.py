@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hpo.spec.marks import Count, Knob, NonNegative, Positive, Share, Spec, Static
+from hpo.spec.marks import Count, Knob, Merge, NonNegative, Positive, Share, Spec, Static
 from hpo.spec.registered import Registered
 
 
@@ -55,7 +55,7 @@ class Step(Spec):
     """What each drop multiplies the rate by."""
 
 
-ScheduleSpec = Annotated[Any, Registered("schedule")]
+ScheduleSpec = Annotated[Any, Registered("schedule"), Merge.BRANCH]
 
 
 class Sgd(Spec):
@@ -136,4 +136,4 @@ class RmsProp(Spec):
     """How the learning rate changes while it trains."""
 
 
-OptimizerSpec = Annotated[Any, Registered("optimizer")]
+OptimizerSpec = Annotated[Any, Registered("optimizer"), Merge.BRANCH]
