@@ -34,7 +34,7 @@ def load_data(
         DataError: if the data are missing, broken or unfit.
     """
     files = source_files(spec, folder, home)
-    key = cache.key(spec, files) if cache is not None and files else None
+    key = cache.key(spec, files) if cache is not None and files and _is_ours(spec) else None
     if cache is None or key is None:
         return _prepared(spec, folder, home)
     data = cache.read(key)
@@ -117,9 +117,21 @@ def read_source(spec: DataSpec, folder: Path, home: Path | None) -> Source:
     return source
 
 
+def _is_ours(spec: DataSpec) -> bool:
+    """Whether the reader is one of hpo's: the cache cannot know when another one has changed."""
+    if isinstance(spec.dataset, str):
+        return True
+    return READERS[_key_of(spec.dataset)].function.startswith("hpo.")
+
+
+def _key_of(dataset: Spec) -> str:
+    """The key below `data.dataset` that chose the reader: the first field of its spec."""
+    return next(iter(type(dataset).model_fields))
+
+
 def _own(dataset: Spec, folder: Path, home: Path | None) -> tuple[Entry, Path]:
     """The reader of a user's own data set, and the path of its file or folder."""
-    key = next(iter(type(dataset).model_fields))
+    key = _key_of(dataset)
     entry = READERS[key]
     return entry, _find(getattr(dataset, key), key, entry, folder, home)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from hpo.data import cache as cache_module
 from hpo.data import load
 from hpo.data.cache import DataCache, Usage
 from hpo.data.load import load_data
+from hpo.data.readers.csv import read_csv
 from hpo.data.readers.idx import TEST_FILES, TRAIN_FILES
 from hpo.errors import DataError
+from hpo.registry import READERS
 from hpo.spec.sections.data import CsvFile, DataSpec, IdxFolder
 
 
@@ -221,6 +224,20 @@ def test_the_data_sets_unused_for_longest_are_deleted(cache, table, monkeypatch,
 
 def test_a_bundled_set_is_not_cached(cache, tmp_path):
     get("iris", tmp_path, cache)
+    assert cache.usage() == Usage(0, 0)
+
+
+def read_elsewhere(path, spec):
+    return read_csv(path, spec)
+
+
+def test_what_a_reader_of_the_users_own_reads_is_not_cached(
+    cache, table, prepared, monkeypatch, tmp_path
+):
+    theirs = replace(READERS["csv"], function="tests.data.test_cache:read_elsewhere")
+    monkeypatch.setitem(READERS, "csv", theirs)
+    assert_same(get(table, tmp_path, cache), get(table, tmp_path, cache))
+    assert len(prepared) == 2
     assert cache.usage() == Usage(0, 0)
 
 
