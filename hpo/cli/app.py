@@ -35,8 +35,9 @@ app.add_typer(data.app, name="data")
 def main() -> None:
     """Run the command that the process was started with; exits with 2 for a user's mistake."""
     if completion.ASKED in os.environ:
-        print(completion.answer(lambda: app(prog_name="hpo"), os.environ), end="")
-        return
+        text, code = completion.answer(lambda: app(prog_name="hpo"), os.environ)
+        print(text, end="")
+        sys.exit(code)
     try:
         app(prog_name="hpo")
     except SpecError as error:

@@ -22,10 +22,11 @@ ASKED = "_HPO_COMPLETE"
 _BUSY_SECONDS = 0.2
 
 
-def answer(run: Callable[[], object], environment: MutableMapping[str, str]) -> str:
+def answer(run: Callable[[], object], environment: MutableMapping[str, str]) -> tuple[str, int]:
     """What the command line, `run`, prints for a shell that asks to complete a word.
 
-    A failure prints nothing: an error message between the words of a line helps nobody.
+    With it comes the exit code, by which fish asks whether there is anything to offer. A failure
+    prints nothing: an error message between the words of a line helps nobody.
     """
     prefix = _join_words(environment) if environment[ASKED] == "complete_bash" else ""
     printed = io.StringIO()
@@ -34,10 +35,11 @@ def answer(run: Callable[[], object], environment: MutableMapping[str, str]) -> 
             run()
         except SystemExit as ended:
             if ended.code:
-                return ""
+                return "", int(ended.code)
         except Exception:
-            return ""
-    return "".join(line.removeprefix(prefix) for line in printed.getvalue().splitlines(True))
+            return "", 0
+    lines = printed.getvalue().splitlines(keepends=True)
+    return "".join(line.removeprefix(prefix) for line in lines), 0
 
 
 def files() -> list[str]:

@@ -82,7 +82,7 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="Replace a model that DIR holds.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train the one configuration of SPEC in full; keep weights and metrics.
+    """Train one configuration in full; keep weights and metrics.
 
     Example: hpo train best.yaml -o model/
     """

@@ -79,8 +79,9 @@ def schema(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
-    """Print the JSON Schema of a spec, by which editors complete and explain it.
+    """Print the JSON Schema of a spec, for editors.
 
+    Editors complete, explain and check a spec by it.
     An editor with a YAML language server looks for it in the first line of a spec:
     # yaml-language-server: $schema=schema.json
 

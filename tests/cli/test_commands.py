@@ -34,7 +34,8 @@ def test_the_help_of_every_command_has_an_example(hpo, command):
     assert f"Example: hpo {command}" in result.out
 
 
-def test_every_command_is_listed_with_one_whole_line(hpo):
+def test_every_command_is_listed_with_one_whole_line(hpo, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     out = hpo("--help").out
 
     for command in (

@@ -42,6 +42,19 @@ def zsh(hpo, monkeypatch):
 
 
 @pytest.fixture
+def fish(hpo, monkeypatch):
+    """`fish(line, action)`: what fish is told about the last word of a line."""
+
+    def ask(line, action):
+        monkeypatch.setenv("_HPO_COMPLETE", "complete_fish")
+        monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", action)
+        monkeypatch.setenv("_TYPER_COMPLETE_ARGS", f"hpo {line}")
+        return hpo()
+
+    return ask
+
+
+@pytest.fixture
 def storage(tmp_path):
     """Two studies in the default storage and one in another."""
     for file, names in (("hpo.db", ["digits", "digits-small"]), ("other.db", ["housing"])):
@@ -71,6 +84,12 @@ def test_studies_of_the_storage_on_the_line_are_offered(bash, storage, words):
 def test_zsh_is_offered_the_same_studies(zsh, storage):
     assert zsh("show dig") == '_arguments \'*: :(("digits-small"\n"digits"))\'\n'
     assert "housing" in zsh("show --storage sqlite:///other.db ")
+
+
+def test_fish_is_told_by_the_exit_code_whether_to_offer_files_instead(fish, storage):
+    assert fish("show dig", "is-args") == (0, "", "")
+    assert fish("show dig", "get-args").out.split() == ["digits-small", "digits"]
+    assert fish("search conf", "is-args") == (1, "", "")
 
 
 @pytest.mark.parametrize(
