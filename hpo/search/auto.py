@@ -1,8 +1,8 @@
-"""What `auto` picks: the sampler and the scheduler of a study about which nothing else is said.
+"""What `auto` picks as the sampler and the scheduler of a study.
 
-Pure functions of the spec, free of heavy imports, so that `hpo check` can tell. Of the types of
-dimensions only conditions count: on random tables of 6 to 20 choices of 4 to 12 values each, the
-Gaussian process was ahead of TPE after 50 and after 100 trials.
+Pure functions of the spec, free of heavy imports, so that `hpo check` can print the picks. Of the
+types of dimensions only conditions count: on random tables of 6 to 20 choices of 4 to 12 values
+each, the Gaussian process was ahead of TPE after 50 and after 100 trials.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from hpo.spec.sections.scheduler import (
 from hpo.spec.sections.search import AutoSampler, CurveGp, Random, SamplerSpec, SearchSpec, Tpe
 from hpo.spec.words import count_text
 
-# In more dimensions the few hundred trials that a Gaussian process sees tell it little.
+# In more dimensions a Gaussian process learns little from the few hundred trials that it sees.
 _MOST_DIMENSIONS = 24
-# The results from which on TPE takes over: it looks at all of them, the process at 200.
+# From this number of results on TPE takes over: it looks at all of them, the process at 200.
 _MOST_RESULTS = 400
-# One trial in so many goes on, as in Li et al. 2020 (ASHA); rungs start at 1/16 of a training,
-# because after less than that many curves still say nothing.
+# One trial in _ETA goes on, as in Li et al. 2020 (ASHA). Rungs start at 1/16 of a training, because
+# most curves say nothing before.
 _ETA, _FIRST_SHARE = 4, 16
 
 
 class Pick(NamedTuple):
-    """A sampler for a study with fewer results than `until`; None for all that follow."""
+    """A sampler for a study with fewer results than `until`; None for any number."""
 
     spec: SamplerSpec
     until: int | None
@@ -42,7 +42,7 @@ class Pick(NamedTuple):
 
 @dataclass(frozen=True)
 class SamplerPicks:
-    """The samplers that take turns as results come in, and why these."""
+    """The samplers that take turns as results come in, and the reason."""
 
     picks: tuple[Pick, ...]
     why: str
@@ -60,7 +60,7 @@ class SamplerPicks:
 def sampler_picks(
     space: SearchSpace, trials: int, scheduler: SchedulerSpec, objectives: int = 1
 ) -> SamplerPicks:
-    """What the sampler `auto` picks for a study of so many `trials`."""
+    """What the sampler `auto` picks for a study of `trials`."""
     dimensions = [space.by_path[path] for path, _ in varying(space)]
     conditional = sum(dimension.when is not None for dimension in dimensions)
     tpe = Pick(Tpe(name="tpe"), None)
@@ -87,7 +87,7 @@ def sampler_picks(
 
 
 def chosen_scheduler(spec: SchedulerSpec, epochs: int) -> SchedulerSpec:
-    """The scheduler that a spec stands for: another one for `auto` alone."""
+    """The scheduler that a spec stands for: for `auto` its pick, else itself."""
     if not isinstance(spec, AutoScheduler):
         return spec
     if epochs < _ETA:
@@ -97,7 +97,7 @@ def chosen_scheduler(spec: SchedulerSpec, epochs: int) -> SchedulerSpec:
 
 
 def _scheduler_text(spec: SchedulerSpec, epochs: int) -> str:
-    """What a scheduler leaves to us: `successive_halving, min_epochs 3, eta 4 (52 epochs)`."""
+    """What a spec leaves open: `successive_halving, min_epochs 3, eta 4 (52 epochs)`."""
     share = count_text(epochs, "epoch")
     match spec:
         case AutoScheduler():
@@ -114,7 +114,7 @@ def _scheduler_text(spec: SchedulerSpec, epochs: int) -> str:
 
 
 def picked(search: SearchSpec | None, space: SearchSpace, epochs: int) -> dict[str, str]:
-    """What a search leaves to us, in words, under `sampler` and `scheduler`, which it names."""
+    """The choices that a search leaves open, in words, by `sampler` and `scheduler`."""
     if search is None:
         return {}
     texts: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""The configurations of finitely many values by their numbers, none of them written out."""
+"""The configurations of a finite space by their numbers, without a list of them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from hpo.trial import HParam, HParams
 class Combinations:
     """The combinations of a space's levels, numbered from 0 to `size - 1`.
 
-    Dimensions that a condition rules out are not combined, so no two are the same configuration.
-    Those in which a continuous dimension is active are not among them, nor those that rules forbid
-    where the space counts what they leave; elsewhere forbidden ones are.
+    Inactive dimensions are not combined, so no two combinations are the same configuration. There
+    is none in which a continuous dimension is active. Combinations that rules forbid are left out
+    only where the space can count what the rules allow.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -34,7 +34,7 @@ class Combinations:
             self._counts[dimension.path] = self._count(dimension)
         self._ruled = space.ruled if space.is_counted else frozenset[str]()
         self._allowed: Sequence[HParams] = space.allowed if self._ruled else [{}]
-        # How many there are up to and with each of what rules allow.
+        # The number of combinations up to and including each of the allowed parts.
         self._ends = list(
             accumulate(
                 math.prod(self._counts[d.path] for d in self._beside(hparams))
@@ -51,7 +51,7 @@ class Combinations:
         return {d.path: hparams[d.path] for d in self._space.dimensions if d.path in hparams}
 
     def _beside(self, ruled: HParams) -> list[Dimension]:
-        """The dimensions to be chosen beside values of those that rules turn on."""
+        """The dimensions to choose besides those that rules depend on."""
         return [root for root in self._roots if root.path not in self._ruled] + [
             child
             for path in ruled
@@ -60,7 +60,7 @@ class Combinations:
         ]
 
     def _count(self, dimension: Dimension) -> int:
-        """How many combinations there are of a dimension and those that depend on it."""
+        """The number of combinations of a dimension and those that depend on it."""
         levels = level_count(dimension.distribution)
         if levels is None:
             return 0
@@ -100,7 +100,7 @@ class Combinations:
 
 
 def shuffled(index: int, size: int, seed: int) -> int:
-    """Where `index` goes in a pseudo-random permutation of `range(size)`, of any size.
+    """The place of `index` in a pseudo-random permutation of `range(size)`, for any size.
 
     A Feistel cipher on the next power of four, walked until it lands inside the range, at most
     four steps on average.

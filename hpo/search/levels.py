@@ -1,4 +1,4 @@
-"""Values of a distribution by index or position: how grids and libraries are told them.
+"""Values of a distribution by index or by position, as grids and libraries need them.
 
 A *level* is one of the values of a distribution that has finitely many: the third choice, the
 fifth step. Indices travel safely where lists, mappings, `True` beside `1` and sums of steps do not.
@@ -79,7 +79,7 @@ def position_of(distribution: Distribution, value: HParam) -> float:
 
 
 def varying(space: SearchSpace) -> list[tuple[str, Distribution]]:
-    """The dimensions that have more than one value: the others have nothing to be searched."""
+    """The dimensions that have more than one value: only these are searched."""
     return [(d.path, d.distribution) for d in space.dimensions if level_count(d.distribution) != 1]
 
 
@@ -98,7 +98,7 @@ def assemble(space: SearchSpace, values: HParams) -> dict[str, HParam]:
 def moved(
     distribution: Distribution, value: HParam, share: float, rng: np.random.Generator
 ) -> HParam:
-    """A value near another: moved by about a share of the range, or a step where that is more."""
+    """A value near another: moved by about a share of the range, and at least about a step."""
     count = level_count(distribution)
     if isinstance(distribution, Choice):
         return distribution.at(float(rng.random()))

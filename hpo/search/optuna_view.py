@@ -1,4 +1,4 @@
-"""How Optuna's samplers are shown our trials: its distributions, its states, a study of its own."""
+"""Our trials as Optuna's samplers and pruners see them: distributions, states, a study."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ class ShownTrials:
         self.attributes[key] = value
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Nothing: samplers tell other processes what they propose, and there are none."""
+        """Do nothing: samplers announce proposals to other processes, and there are none."""
 
 
 class OptunaView:
-    """Trials as Optuna sees them: the dimensions that vary, and what `show` makes of each trial."""
+    """Trials as Optuna sees them, with the dimensions that vary."""
 
     def __init__(self, space: SearchSpace, objectives: int) -> None:
         self.distributions = dict(varying(space))
@@ -61,7 +61,7 @@ class OptunaView:
         self._storage = ShownTrials(self.shown, objectives)
 
     def forget(self) -> None:
-        """Show no trials, and drop what samplers have noted of the study."""
+        """Show no trials, and drop what samplers have noted about the study."""
         self.shown.clear()
         self._storage.attributes.clear()
 
@@ -121,12 +121,12 @@ class OptunaView:
 
 
 def violations(trial: Trial) -> dict[str, Any]:
-    """The attributes by which Optuna knows that a trial breaks the constraints, and how much."""
+    """The attributes that tell Optuna how much a trial breaks the constraints."""
     return {"constraints:all": trial.violation} if trial.violation > 0 else {}
 
 
 def as_optuna(distribution: Distribution) -> optuna.distributions.BaseDistribution:
-    """How Optuna is told of a distribution: stepped numbers and choices by the index of a level."""
+    """Optuna's distribution for one of ours; stepped numbers and choices by a level's index."""
     import optuna
 
     if isinstance(distribution, Choice):

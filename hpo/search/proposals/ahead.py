@@ -1,4 +1,4 @@
-"""What a trial will be before it runs, where no result decides it: `hpo check --trial N`."""
+"""The hparams of a trial before it runs, if no result decides them: `hpo check --trial N`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def proposed_ahead(experiment: Experiment, number: int) -> HParams:
 
 
 def _reason_to_wait(experiment: Experiment) -> str:
-    """Why the proposals of a study are not known before it runs; empty where they are."""
+    """Why the proposals of a study are not known before it runs; empty if they are."""
     search, space, setting = require_search(experiment), experiment.space, setting_of(experiment)
     if search.sources:
         return f"the search first tries the best of {', '.join(search.sources)} (search.from)"

@@ -1,4 +1,4 @@
-"""BOHB's side of the sampler: a model of the results at one budget, and some random draws."""
+"""BOHB's part in proposals: a sampler fitted to one budget, and a share of random draws."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def fitted_per_rung(
     make: Make, spec: SamplerSpec, bohb: Bohb, space: SearchSpace, setting: Setting
 ) -> Sampler:
     """The sampler of a spec, fitted as the scheduler `bohb` wants it."""
-    # BOHB says itself from how many results on it fits.
+    # BOHB itself decides from how many results on it fits.
     at_once = spec.model_copy(update={"startup_trials": 1})
     return FittedPerRung(
         lambda seed, given: make(
@@ -47,15 +47,16 @@ def fitted_per_rung(
 
 @dataclass(frozen=True)
 class FittedPerRung:
-    """Proposes by a sampler that is shown one budget alone: the highest with enough results.
+    """Proposes by a sampler that sees the results of one budget: the highest with enough of them.
 
-    Trials that have reached that budget are complete there, with their loss at it, and those that
-    diverged on the way to it count as diverged; whatever the others have come to is left out. Those
-    under way without a result at that budget are shown as under way, and infeasible ones, whose
-    shape breaks a constraint at every budget, in addition. A share of the trials, and all while no
-    budget has `enough` results, are random draws. `sampler_for(seed,
-    given)` makes the sampler, anew for each proposal, for the trials that it is shown are numbered
-    by themselves; what is `given` by the trials holds for draws, too.
+    Trials that have reached that budget appear as complete, with their loss there; those that
+    diverged on the way to it appear as diverged. Other results are left out. Running trials without
+    a result at that budget appear as running. Infeasible trials appear, too, because their shape
+    breaks a constraint at every budget.
+
+    A share of the trials are random draws, and so are all while no budget has `enough` results.
+    `sampler_for(seed, given)` makes a new sampler for each proposal, because the trials that it
+    sees are numbered anew. Draws take over what is `given`, too.
 
     Source: Falkner, Klein and Hutter 2018, "BOHB: Robust and efficient hyperparameter optimization
     at scale" (ICML), Algorithm 2.
@@ -77,14 +78,14 @@ class FittedPerRung:
         return [dict(trial.hparams) for trial in asked[len(trials) :]]
 
     def shown(self, trials: Sequence[Trial]) -> list[Trial]:
-        """The trials as the sampler is shown them; none while no budget has enough results."""
+        """The trials that the sampler sees; none while no budget has enough results."""
         for rung in reversed(range(len(self.budgets))):
             at_rung = [t for t in trials if self._has_result(t, rung)]
             if len(at_rung) < self.enough:
                 continue
             results = [self._at(trial, self.budgets[rung]) for trial in at_rung]
             infeasible = [trial for trial in trials if trial.state is TrialState.INFEASIBLE]
-            # One under way with a result at this budget has just been shown with it.
+            # Running trials with a result at this budget are among `results`.
             under_way = [
                 Trial(trial.number, trial.hparams)
                 for trial in trials

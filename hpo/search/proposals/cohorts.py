@@ -14,7 +14,7 @@ from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import count_text
 from hpo.trial import HParam, Trial, TrialState
 
-# Of the cohorts that are suggested a search has so many, lest it looks at too few shapes.
+# Cohorts that a suggestion leaves in a search, so that it explores enough shapes.
 _FEWEST = 8
 
 
@@ -22,9 +22,9 @@ _FEWEST = 8
 class Cohorts:
     """Cuts a study's trials, in order, into cohorts of `size`; in each, all follow a leader.
 
-    A follower is given its leader's values of the `shaping` dimensions. The leader is the first of
-    a cohort's trials that lies in the space of now and is not infeasible, for a shape that breaks a
-    constraint breaks it for all that have it.
+    A follower takes over its leader's values of the `shaping` dimensions. The leader is the first
+    of a cohort's trials that lies in the present space and is not infeasible: a shape that breaks a
+    constraint does so in every trial that has it.
     """
 
     shaping: frozenset[str]
@@ -41,14 +41,14 @@ class Cohorts:
 
 
 def given_in(search: SearchSpec, space: SearchSpace) -> Given:
-    """What the trials of a search are given by their cohorts."""
+    """What trials of a search take over from their cohorts."""
     common, own = _split(space)
     is_free = search.cohort == 1 or not common or not own
     return free if is_free else Cohorts(shaping(space), search.cohort).given
 
 
 def behind(given: Given, count: int) -> Given:
-    """The same to a sampler that is shown `count` other trials before those of its study."""
+    """The same for a sampler that sees `count` other trials before those of its study."""
     return (lambda trials: given(trials[count:])) if count else given
 
 
@@ -65,11 +65,11 @@ def cohort_text(size: int, space: SearchSpace) -> str:
 def advice(
     search: SearchSpec, space: SearchSpace, programs: float, lanes: int, is_accelerator: bool
 ) -> str:
-    """A sentence that suggests cohorts where they would pay; empty elsewhere.
+    """A sentence that suggests cohorts where they would save time; empty elsewhere.
 
-    `programs` is about how many the search compiles, and `lanes` how many each has. Where they
-    train side by side, those of a program wait for trials of its own, so that more than one is
-    many; elsewhere more than one for each cohort is.
+    `programs` estimates how many programs the search compiles, each with `lanes` lanes. On an
+    accelerator, lanes wait for trials of their own program, so cohorts help from two programs on.
+    Elsewhere they help where there would be more programs than cohorts.
     """
     common, own = _split(space)
     size = min(lanes, search.trials // _FEWEST)

@@ -1,4 +1,4 @@
-"""No configuration twice and none that is forbidden: every proposal passes through here."""
+"""No configuration twice, and none that rules forbid: every proposal passes through here."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from hpo.search.sampler import Given, Sampler, free
 from hpo.space import NothingAllowedError, SearchSpace
 from hpo.trial import HParam, HParams, Trial
 
-# How often another configuration is drawn before one is looked for in order.
+# Draws of another configuration before one is taken in a fixed order.
 _DRAWS = 64
-# Of these draws so many in a row change the same number of dimensions.
+# After this many of these draws one more dimension is changed.
 _DRAWS_A_DISTANCE = 16
-# Draws that rules may forbid beside them, and combinations that they may forbid in a row where
-# there are continuous dimensions, too.
+# Forbidden draws on top of these, and forbidden combinations in a row where the space also has
+# continuous dimensions.
 _MOST_FORBIDDEN = 1_000
 _MOST_LOOKED_AT = 50_000
 
@@ -41,17 +41,19 @@ class _Tried:
 
 
 class Distinct:
-    """A sampler whose proposals are new: not tried, under way or twice, and allowed by the rules.
+    """A sampler whose proposals are new configurations that the rules allow.
 
-    Derived values are filled in. A known or forbidden one is replaced by a draw or, if the sampler
-    is learning, by a neighbour of what it wanted, at first by one that keeps what the trial is
-    `given`. Where such attempts only meet more of those, a value of a continuous dimension is
-    drawn, or where rules leave none, the first combination without one that is left in a seeded
-    order is taken; what else may be left beside it is looked for at last: see `remaining`. Once
-    every configuration has been tried, or none is found, there are fewer proposals, at last none.
-    All this is a function of the seed, the trial's number and the trials.
+    Derived values are filled in. A proposal that was tried before, or is forbidden, is replaced: by
+    a draw, or if the sampler is learning by a neighbour of its proposal, at first by one that keeps
+    what the trial is `given`. If all of these are tried or forbidden, too, the replacement is:
 
-    Its cost does not grow with the number of trials, but for a look at each of them.
+    1. a draw in which a continuous dimension is active;
+    2. the next combination of levels, in a seeded order;
+    3. a configuration near those that were tried: see `remaining`.
+
+    Once every configuration has been tried, or none is found, there are fewer proposals, in the end
+    none. Proposals are a function of the seed, the trial's number and the trials. Apart from one
+    look at each trial, the cost does not grow with their number.
     """
 
     def __init__(
@@ -70,38 +72,38 @@ class Distinct:
         self._combinations: Combinations | None = None
         self._remembered = Remembered(_Tried)
         self._tried = _Tried()  # in the trials of the present ask
-        self._in_vain: list[Trial] | None = None  # after these no other has been found
+        self._exhausted: list[Trial] | None = None  # no other was found after these
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
-        """The sampler's proposals for the next `n` trials, those known replaced by others."""
+        """Proposals for the next `n` trials, replaced where they are not new or not allowed."""
         self._tried = self._remembered.of(trials)
         asked, taken = list(trials), set[str]()
         left = self._left(taken)
         if self._space.size <= len(self._tried.keys) and next(self._left(taken), None) is None:
             return []
         total, at_once = len(trials) + n, n
-        while len(asked) < total and asked != self._in_vain:
+        while len(asked) < total and asked != self._exhausted:
             try:
                 at_once = min(at_once, total - len(asked))
                 proposals = self._sampler.ask(asked, at_once)
             except NothingAllowedError:
                 if at_once > 1:
-                    # One at a time, so that a draw that meets nothing does not take others with it.
+                    # One at a time, so that a draw that fails does not take others with it.
                     at_once = 1
                     continue
                 proposals = []
             for index in range(at_once):
-                # A grid ends before the space does if some trials were not of its making.
+                # A grid ends before the space does if others proposed some of the trials.
                 proposal = self._completed(proposals[index]) if index < len(proposals) else None
                 is_new = proposal is not None and self._is_new(proposal, taken)
                 hparams = proposal if is_new else self._another(proposal, asked, taken, left)
                 if hparams is None:
-                    self._in_vain = asked
+                    self._exhausted = asked
                     return [dict(trial.hparams) for trial in asked[len(trials) :]]
                 taken.add(_key(hparams))
                 asked.append(Trial(len(asked), hparams))
                 if self._is_learning and not is_new:
-                    break  # the next proposals are to be aware of this one
+                    break  # so that the next proposals know of this one
         return [dict(trial.hparams) for trial in asked[len(trials) :]]
 
     def _is_new(self, hparams: HParams, taken: Set[str]) -> bool:
@@ -121,26 +123,26 @@ class Distinct:
         taken: Set[str],
         left: Iterator[dict[str, HParam]],
     ) -> dict[str, HParam] | None:
-        """A new configuration in place of `proposal`; None where there is none left."""
-        # Streams of their own, so that a redraw is not the draw that has been refused.
+        """A new configuration in place of `proposal`; None if none is left."""
+        # A stream of its own, so that a redraw is not the draw that was refused.
         rng = np.random.default_rng([self._seed, len(trials), 1])
         for candidate in self._nearby(proposal, trials, rng) if proposal is not None else ():
             if self._is_new(candidate, taken):
                 return candidate
-        # From here on neither the proposal nor results matter.
+        # From here on neither the proposal nor the results matter.
         hparams = [trial.hparams for trial in trials]
-        if self._in_vain is not None and hparams == [trial.hparams for trial in self._in_vain]:
+        if self._exhausted is not None and hparams == [trial.hparams for trial in self._exhausted]:
             return None
         return self._other(hparams, taken, left)
 
     def _nearby(
         self, proposal: HParams, trials: Sequence[Trial], rng: np.random.Generator
     ) -> Iterator[dict[str, HParam]]:
-        """Configurations in place of one that is known: near it if the sampler is learning."""
+        """Configurations in place of a proposal: near it if the sampler is learning."""
         space = self._space
         if self._is_learning:
             given = self._given(trials)
-            # A cohort that has tried all of its shape loses a trial to others rather than none.
+            # Where a cohort has tried all of its shape, the trial leaves the cohort.
             for kept in [given, {}] if given else [{}]:
                 for attempt in range(_DRAWS):
                     yield self._completed(_neighbour(space, proposal, kept, attempt, rng))
@@ -156,7 +158,7 @@ class Distinct:
     def _other(
         self, hparams: Sequence[HParams], taken: Set[str], left: Iterator[dict[str, HParam]]
     ) -> dict[str, HParam] | None:
-        """A new configuration, whatever was proposed; None where there is none, or none found."""
+        """A new configuration, whatever was proposed; None if none is found."""
         if not math.isinf(self._space.size):
             return next(left, None)
         rng = np.random.default_rng([self._seed, len(hparams), 2])
@@ -167,18 +169,18 @@ class Distinct:
     def _first(
         self, candidates: Iterable[dict[str, HParam]], taken: Set[str]
     ) -> dict[str, HParam] | None:
-        """The first that is new and allowed; most are not, for their rules."""
+        """The first candidate that is new and allowed; rules forbid most of them."""
         for candidate in map(self._completed, candidates):
             if self._is_allowed(candidate) and self._is_new(candidate, taken):
                 return candidate
         return None
 
     def _left(self, taken: Set[str]) -> Iterator[dict[str, HParam]]:
-        """The allowed combinations that are neither tried nor `taken`, in the seeded order."""
+        """The allowed combinations that are not tried or `taken`, in the seeded order."""
         if self._combinations is None:
             self._combinations = Combinations(self._space)
         size, row = self._combinations.size, self._tried.forbidden_in_a_row
-        # Rules may forbid all of them, and then nothing else says that the search is vain.
+        # Rules may forbid all combinations, and then nothing else ends the search.
         most = _MOST_LOOKED_AT if math.isinf(self._space.size) else math.inf
         for place in range(self._tried.first_left, size):
             if row >= most:
@@ -196,10 +198,10 @@ class Distinct:
 def _neighbour(
     space: SearchSpace, proposal: HParams, kept: HParams, attempt: int, rng: np.random.Generator
 ) -> dict[str, HParam]:
-    """A configuration near a model's proposal: the model knows why it wants to be there.
+    """A configuration near a model's proposal, which the model has reason to prefer.
 
-    One dimension is moved that is not `kept`, after every 16 attempts one more. What the move makes
-    active is drawn.
+    One dimension that is not `kept` is moved, after every 16 attempts one more. Dimensions that
+    become active are drawn.
     """
     paths = [
         path

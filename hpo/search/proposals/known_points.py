@@ -1,4 +1,4 @@
-"""Configurations that are tried before the sampler is asked: `search.start` and `search.from`."""
+"""Known points, which are tried before the sampler is asked: `search.start`, `search.from`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from hpo.search.sampler import Sampler
 from hpo.space import SearchSpace, same_value
 from hpo.trial import HParam, HParams, Trial
 
-# Draws of what a point leaves open before its rules count as unmeetable.
+# Draws of what a point leaves open before it counts as forbidden.
 _DRAWS = 1_000
 
 
 class KnownFirst:
-    """A sampler before whose proposals known points are tried, in their order.
+    """Proposes known points, in their order, before the sampler's own proposals.
 
-    A point that a trial has already is not tried again, so a resumed study goes on where it was,
-    and points that are added between two runs come next. What a point leaves open is drawn, from
-    the seed and its place in the list.
+    A point that some trial has is not tried again. So a resumed study goes on where it stopped, and
+    points added between two runs come next. Values that a point leaves open are drawn from the seed
+    and its place in the list.
 
     Raises:
-        HpoError: for a point that rules forbid however it is completed.
+        HpoError: for a point that rules forbid whatever is drawn.
     """
 
     def __init__(
@@ -35,8 +35,8 @@ class KnownFirst:
             complete = _completed(space, point, np.random.default_rng([seed, index, 3]))
             if complete is None:
                 raise HpoError(
-                    f"search.start[{index}]: no value of what it leaves open is allowed by the"
-                    " rules of the space: give more values, or remove the point."
+                    f"search.start[{index}]: the rules of the space forbid this point whatever the"
+                    " values that it leaves open: change it, or remove it."
                 )
             if complete not in self._points:
                 self._points.append(complete)
@@ -50,7 +50,7 @@ class KnownFirst:
         return [*map(dict, left), *more]
 
     def _untried(self, trials: Sequence[Trial]) -> list[dict[str, HParam]]:
-        """The points that no trial has; trials that were looked at before are not again."""
+        """The points that no trial has; only trials that are new are looked at."""
         if len(trials) < self._looked_at:
             self._left, self._looked_at = list(self._points), 0
         if self._left:

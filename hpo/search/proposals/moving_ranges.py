@@ -1,4 +1,4 @@
-"""Ranges that follow the search: widened where the best trials crowd, narrowed where none are."""
+"""Moving ranges: widened where the best trials crowd, narrowed where none of them lie."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from hpo.trial import HParam, HParams, Trial
 # Results before the first move, and trials proposed between two moves.
 _FEWEST_RESULTS = 20
 _PATIENCE = 10
-# How surely a crowd is no accident, or an empty end no luck.
+# The significance at which a crowd at an end, or an empty end, is no accident.
 _SIGNIFICANCE = 0.02
 # Ends of a range, as shares of its scale, and by how much of it a bound moves out.
 _CROWDED_END = 0.1
 _EMPTY_END = 0.2
 _GROWTH = 0.5
-# Why ranges became as wide as they may; after such a move none is narrowed any more.
+# Reasons why ranges became as wide as their limits; after such a move none is narrowed.
 _EXHAUSTED = "every configuration in the ranges has been tried"
 _NONE_FOUND = "no other configuration that the rules allow was found in the ranges"
 
@@ -40,10 +40,10 @@ _NONE_FOUND = "no other configuration that the rules allow was found in the rang
 class AdaptiveSearch:
     """A sampler over a space whose ranges move within the limits of their dimensions.
 
-    `moves` are those so far, kept by the caller; `record` is told of a new one, and keeps it.
-    `make` gives the sampler for the ranges as they stand. Trials outside them keep their numbers
-    and tell the sampler nothing. Where all in the ranges has been tried, they become as wide as
-    they may; only when that is used up, too, are there fewer proposals.
+    `moves` gives the moves so far, and `record` stores a new one. `make` gives the sampler for the
+    present ranges. Trials outside them keep their numbers, and the sampler learns nothing from
+    them. Once the ranges are exhausted they become as wide as their limits; only when these are
+    exhausted, too, are there fewer proposals.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class AdaptiveSearch:
         """The sampler's proposals for the next `n` trials, after a move if it is time for one."""
         moves = list(self._moves())
         ranges = with_moves(self._space, moves)
-        # Where all can be tried, to cut off an end would only have it tried later.
+        # Where everything can be tried, an end that is cut off would only be tried later.
         may_narrow = not any(
             m.reason in (_EXHAUSTED, _NONE_FOUND) and _counts(m, self._space) for m in moves
         )
@@ -99,9 +99,8 @@ class AdaptiveSearch:
 def with_moves(space: SearchSpace, moves: Sequence[RangeMove]) -> SearchSpace:
     """The space with the ranges that its dimensions have after these moves.
 
-    A move counts as long as the spec has the range that was written when it was made. Where the
-    limits have changed it is kept within those of now; where that leaves nothing, the range is what
-    the spec says.
+    A move counts while the spec's range is the one of the time when it was made. If the limits have
+    changed, the range is cut to the present ones; if nothing is left, it is the spec's.
     """
     ranges = {move.path: (move.low, move.high) for move in moves if _counts(move, space)}
     return replace(
@@ -124,14 +123,14 @@ def lies_within(space: SearchSpace, hparams: HParams) -> bool:
 def next_move(
     space: SearchSpace, trials: Sequence[Trial], since: int, may_narrow: bool = True
 ) -> RangeMove | None:
-    """The move of a range that the trials ask for, the last move being `since` that many trials.
+    """The next move of a range, from the trials; the last move was made after `since` trials.
 
-    A bound moves out by half its range where more of the best quarter of the trials lie in the
-    tenth beside it than chance would put there, and in by a fifth where none of the best half lie
-    in that fifth although others do: each to a chance of 1 in 50 (binomial tests); the latter only
-    if it `may_narrow`. Of a range with levels the tenth and the fifth are whole levels, one at
-    least, with the chance that these have; it moves by whole levels and keeps two. Trials are
-    compared as `comparable_losses` has them; dimensions are looked at in their order.
+    A bound moves out by half the range where more of the best quarter of the trials lie in the
+    tenth next to it than chance explains. It moves in by a fifth where none of the best half lie in
+    that fifth although others do, if ranges `may_narrow`. Both are binomial tests at 1 in 50. In a
+    range with levels the tenth and the fifth are whole levels, at least one, with their own chance;
+    such a range moves by whole levels and keeps two. Trials are compared by `comparable_losses`;
+    the first dimension with a move wins.
     """
     if len(trials) < since + _PATIENCE:
         return None
@@ -150,7 +149,7 @@ def next_move(
         if len(values) < _FEWEST_RESULTS:
             continue
         ranked = [values[n] for n in sorted(values, key=lambda n: (losses[n], n))]
-        # What may lie beyond a bound counts for more than what is not worth trying.
+        # Widening comes first: what lies beyond a bound matters more than an empty end.
         for moved in (_widened, _narrowed) if may_narrow else (_widened,):
             sides = [moved(dimension, ranked, side) for side in (-1, 1)]
             if best := min(filter(None, sides), default=None):
@@ -159,9 +158,9 @@ def next_move(
 
 
 class _End(NamedTuple):
-    """What lies beside one bound of a range: a share of its scale, so many whole levels of it.
+    """One end of a range: a share of its scale, and the number of whole levels in it.
 
-    `levels` is None where the range is continuous.
+    `levels` is None if the range is continuous.
     """
 
     side: int
@@ -170,7 +169,7 @@ class _End(NamedTuple):
     text: str
 
     def holds(self, distribution: Distribution, value: HParam) -> bool:
-        """Whether a value of the range lies in it."""
+        """Whether a value of the range lies in this end."""
         if self.levels is None:
             place = position_of(distribution, value)
             return (place if self.side < 0 else 1 - place) < self.share
@@ -181,7 +180,7 @@ class _End(NamedTuple):
 
 
 def _end(distribution: Distribution, side: int, share: float, name: str) -> _End:
-    """A share of a range beside a bound: as many whole levels as it has, and one at least."""
+    """The end of a range next to a bound: a share of it, in whole levels and at least one."""
     assert not isinstance(distribution, Choice)
     which = "lowest" if side < 0 else "highest"
     count = level_count(distribution)
@@ -201,7 +200,7 @@ def _end(distribution: Distribution, side: int, share: float, name: str) -> _End
 
 
 class _Candidate(NamedTuple):
-    """A range that a dimension may get; the least goes first: see `_widened` and `_narrowed`."""
+    """A range that a dimension may get; the smallest is chosen: see `_widened`, `_narrowed`."""
 
     chance: float
     rank: int
@@ -211,7 +210,7 @@ class _Candidate(NamedTuple):
 
 
 def _widened(dimension: Dimension, ranked: Sequence[HParam], side: int) -> _Candidate | None:
-    """The range with a bound moved out. Of two, where it is less of an accident, or better."""
+    """The range with a bound moved out. Of two sides, the less likely by chance, or better."""
     distribution = dimension.distribution
     end = _end(distribution, side, _CROWDED_END, "tenth")
     best = ranked[: len(ranked) // 4]
@@ -225,7 +224,7 @@ def _widened(dimension: Dimension, ranked: Sequence[HParam], side: int) -> _Cand
 
 
 def _narrowed(dimension: Dimension, ranked: Sequence[HParam], side: int) -> _Candidate | None:
-    """The range with a bound moved in. Of two, where it is less of an accident, or worse."""
+    """The range with a bound moved in. Of two sides, the less likely by chance, or worse."""
     distribution = dimension.distribution
     end = _end(distribution, side, _EMPTY_END, "fifth")
     ranks = [rank for rank, value in enumerate(ranked) if end.holds(distribution, value)]
@@ -241,7 +240,7 @@ def _narrowed(dimension: Dimension, ranked: Sequence[HParam], side: int) -> _Can
 
 
 def _outwards(distribution: Distribution, side: int) -> float:
-    """A bound moved out by half its range, by whole levels and one at least."""
+    """A bound moved out by half its range, by whole levels and at least one."""
     assert not isinstance(distribution, Choice)
     count = level_count(distribution)
     if count is None or distribution.log:
@@ -286,7 +285,7 @@ def _level(distribution: Distribution, index: int) -> float:
 
 
 def _to(dimension: Dimension, side: int, bound: float) -> tuple[float, float] | None:
-    """The range with one bound elsewhere, within the limits; None where it would be none."""
+    """The range with one bound moved, within the limits; None if that is no other range."""
     distribution, limits = dimension.distribution, dimension.limits
     assert not isinstance(distribution, Choice)
     assert limits is not None
@@ -299,7 +298,7 @@ def _to(dimension: Dimension, side: int, bound: float) -> tuple[float, float] | 
 
 
 def _to_limits(space: SearchSpace, trials: int) -> list[RangeMove]:
-    """The moves that make every range as wide as it may become."""
+    """The moves that make every range as wide as its limits."""
     reason = _NONE_FOUND if math.isinf(space.size) else _EXHAUSTED
     return [
         RangeMove(dimension.path, *_bounds(dimension), trials, reason)
@@ -348,7 +347,7 @@ def _moved(dimension: Dimension, low: float, high: float) -> Dimension:
 
 
 def widest(space: SearchSpace) -> SearchSpace:
-    """The space with every range as wide as it may ever become."""
+    """The space with every range as wide as its limits."""
     return replace(
         space,
         dimensions=tuple(

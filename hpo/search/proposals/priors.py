@@ -12,27 +12,26 @@ from hpo.search.sampler import Given, Sampler, free
 from hpo.space import Choice, Dimension, SearchSpace
 from hpo.trial import HParam, Trial
 
-# The most trials that are drawn around the prior: every other one, so that a wrong belief costs at
-# most half of them.
+# The largest share of draws around the prior, so that a wrong prior costs at most half the trials.
 _SHARE = 0.5
-# From twice this many trials on, the share falls with one over the number of trials.
+# From twice this number of trials on, the share is this number over the number of trials.
 _CONFIDENCE = 5.0
-# Of a draw around the prior, on the scale of its range from 0 to 1.
+# The standard deviation of draws around the prior, on the scale of the range from 0 to 1.
 _DEVIATION = 0.25
-# How much likelier the believed choice is than each of the others.
+# How much likelier the prior's choice is than each of the others.
 _ODDS = 4.0
-# Draws before one that no rule forbids is left to the sampler.
+# Draws around the prior before a trial is left to the sampler, because rules forbid them.
 _DRAWS = 100
 
 
 class PriorSearch:
-    """A sampler some of whose proposals are draws around the priors of the space.
+    """A sampler some of whose proposals are replaced by draws around the priors of the space.
 
-    The first trial, number `first`, takes the priors themselves. Of the next ones half are drawn
-    around them, by a normal distribution cut off at the bounds, and by odds of four to one among
-    choices; from the tenth trial on that share is five over their number. Dimensions without a
-    prior are drawn at random; all but the first take what they are `given` as it is. All else is
-    the sampler's own; so a prior decays, whatever the sampler.
+    Trial `first` takes the priors themselves. Half of the next trials are drawn around them: from a
+    normal distribution cut off at the bounds, and with odds of four to one among choices. From the
+    tenth trial on the share is five over their number, so the prior decays, whatever the sampler.
+    Dimensions without a prior are drawn at random. All draws but the first take over what is
+    `given`.
 
     Sources: Hvarfner et al. 2022, "piBO: Augmenting acquisition functions with user beliefs for
     Bayesian optimization" (ICLR; a belief whose weight falls with one over the number of trials);
@@ -50,7 +49,7 @@ class PriorSearch:
         self._given = given
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
-        """The sampler's proposals for the next `n` trials, some replaced by draws of the prior."""
+        """Proposals for the next `n` trials, some of them draws around the prior."""
         asked, total = list(trials), len(trials) + n
         while len(asked) < total:
             drawn = self._draw(asked)
@@ -69,7 +68,7 @@ class PriorSearch:
         return self._rng(number).random() < prior_share(number - self._first)
 
     def _draw(self, trials: Sequence[Trial]) -> dict[str, HParam] | None:
-        """The draw of the next trial around the prior, or None if the trial is the sampler's."""
+        """The next trial's draw around the prior; None if the sampler proposes that trial."""
         number = len(trials)
         if not self._is_prior(number):
             return None
@@ -100,12 +99,12 @@ class PriorSearch:
 
 
 def prior_share(number: int) -> float:
-    """The chance that a trial is drawn around the prior: all of the first, and ever fewer."""
+    """The chance that a trial is drawn around the prior: 1 for the first, then falling."""
     return 1.0 if number <= 0 else min(_SHARE, _CONFIDENCE / number)
 
 
 def around(dimension: Dimension, position: float) -> HParam:
-    """The value at a share `position` of the belief about a dimension; of its range without one."""
+    """The quantile `position` of a dimension's prior, or of its range without a prior."""
     distribution, prior = dimension.distribution, dimension.prior
     if prior is None:
         return distribution.at(position)

@@ -1,4 +1,4 @@
-"""What rules leave of continuous dimensions where plain draws find none of it."""
+"""Configurations that rules allow, in continuous dimensions where plain draws find none."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hpo.search.levels import assemble, level_count, moved, position_of
 from hpo.space import SearchSpace, can_give
 from hpo.trial import HParam, HParams
 
-# Draws before nothing counts as left; they take a second or two.
+# Draws before a space counts as exhausted; they take a second or two.
 DRAWS = 20_000
-# How often is looked around configurations, and how far away, as shares of each range.
+# Configurations to look around, and how far away, as shares of each range.
 _LOOKS = 80
 _ENDS = (0.0, math.nextafter(1.0, 0.0))
 _SHARES = (0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -23,10 +23,10 @@ _SHARES = (0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 def remaining(
     space: SearchSpace, tried: Sequence[HParams], rng: np.random.Generator
 ) -> Iterator[dict[str, HParam]]:
-    """Configurations with a continuous dimension, to be looked at until one is new and allowed.
+    """Candidates with a continuous dimension, until the caller finds one that is new and allowed.
 
-    The first lie around those that were tried, ever nearer to them: what rules leave is seldom a
-    point, so there is more of it where some was found. The others are draws, as many as `DRAWS`.
+    The first lie around configurations that were tried, ever nearer to them: where rules allow one
+    point, they mostly allow others near it. Then come `DRAWS` draws.
     """
     continuous = {d.path for d in space.dimensions if level_count(d.distribution) is None}
     candidates = [hparams for hparams in tried if not continuous.isdisjoint(hparams)]
@@ -37,7 +37,7 @@ def remaining(
             paths = [path for path in start if path in continuous]
             near = {
                 path: moved(space.by_path[path].distribution, start[path], share, rng)
-                # All of them or one alone.
+                # All continuous dimensions, or one alone.
                 for path in (
                     paths if look < _LOOKS // 2 else [paths[int(rng.integers(len(paths)))]]
                 )
@@ -47,7 +47,7 @@ def remaining(
 
 
 def drawn_continuous(space: SearchSpace, rng: np.random.Generator) -> Iterator[dict[str, HParam]]:
-    """Draws without end in which a continuous dimension is active.
+    """An endless stream of draws in which a continuous dimension is active.
 
     One in three is drawn part by part, see `SearchSpace.in_parts`; one in three has some of its
     values at the ends of their ranges, where derived values are largest and smallest.
@@ -77,7 +77,7 @@ def drawn_continuous(space: SearchSpace, rng: np.random.Generator) -> Iterator[d
 
 
 def _start(space: SearchSpace, hparams: HParams) -> dict[str, HParam] | None:
-    """What hparams say of this space; None unless they are of it, and allowed."""
+    """The part of hparams that belongs to this space; None if it is not allowed there."""
     found: dict[str, HParam] = {}
     for dimension in space.dimensions:
         if space.is_active(dimension, found):

@@ -68,7 +68,7 @@ def make_sampler(
 
 
 def setting_of(experiment: Experiment) -> Setting:
-    """The study of an experiment as its sampler is told of it."""
+    """The setting of an experiment's sampler."""
     search, train = require_search(experiment), experiment.training.train
     return Setting(
         train.seed,

@@ -17,7 +17,7 @@ from hpo.trial import HParam, HParams, Trial, TrialState
 # Mean and deviation.
 Scale: TypeAlias = tuple[float, float]
 
-# Results of a study before its losses have a scale.
+# The fewest results from which a scale is taken.
 _FEWEST = 3
 
 
@@ -35,11 +35,11 @@ class EarlierStudy:
 
 @dataclass(frozen=True)
 class WarmStart:
-    """What a study's sampler starts with besides the trials that it asks for.
+    """What a study's sampler starts with.
 
-    `points` are known points, tried first; `studies` are earlier ones. `translated` holds the
-    hparams, in the space of now, of trials from an earlier space: see `Translated`. `moves` gives
-    the moves of ranges so far, and `record` stores another.
+    `points` are known points, tried first; `studies` are earlier ones. `translated` holds, by
+    number, the hparams in the present space of trials from an earlier space; None for a trial that
+    lies outside it. `moves` gives the moves of ranges so far, and `record` stores another.
     """
 
     points: tuple[HParams, ...] = ()
@@ -105,10 +105,10 @@ class WarmStarted:
 
 
 def _scales(trials: Sequence[Trial]) -> list[Scale | None]:
-    """The scale of the trials' losses; then, once they have values, that of each objective's."""
+    """The scale of the trials' losses, then that of each objective's values if there are any."""
     alive = [trial for trial in trials if trial.state is not TrialState.DIVERGED]
     full = [trial for trial in trials if trial.state is TrialState.COMPLETE and trial.values]
-    # How good a trial is in one objective has nothing to do with the constraints that it breaks.
+    # A broken constraint says nothing about how good a trial is in one objective.
     columns = zip(
         *([replace(t, losses=(value,), violation=0.0) for value in t.values] for t in full),
         strict=True,
@@ -117,9 +117,9 @@ def _scales(trials: Sequence[Trial]) -> list[Scale | None]:
 
 
 def _scale(trials: Sequence[Trial]) -> Scale | None:
-    """Mean and deviation of the losses to expect of trials, None for fewer than three.
+    """Mean and deviation of the expected losses of trials, None for fewer than three.
 
-    As `comparable_losses` has them: neither an early stop nor one loss of 1e9 makes a scale.
+    By `comparable_losses`, so that neither an early stop nor one loss of 1e9 sets the scale.
     """
     losses = list(comparable_losses(trials).values())
     return (fmean(losses), pstdev(losses)) if len(losses) >= _FEWEST else None
@@ -141,7 +141,7 @@ def _on_scale(trials: Sequence[Trial], targets: Sequence[Scale | None]) -> list[
 
 
 def _moved(value: float, own: Scale | None, target: Scale | None) -> float:
-    """A value on another scale; where all were the same on its own, the mean of the other."""
+    """A value on another scale: its mean if all values were equal on their own."""
     if own is None or target is None:
         return value
     return target[0] + ((value - own[0]) * target[1] / own[1] if own[1] else 0.0)

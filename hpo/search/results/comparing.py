@@ -9,17 +9,18 @@ from hpo.trial import Trial, TrialState
 
 
 def comparable_losses(trials: Sequence[Trial]) -> dict[int, float]:
-    """What to expect of each trial at the longest budget so far, by number; {} if all diverged.
+    """Each trial's expected loss at the longest budget so far, by number; {} if all diverged.
 
-    A trial that stopped early is not a bad one, and its loss cannot stand beside those of trials
-    that went on. So its last loss is moved by what the trials with the longest budget gained from
-    there (their median): trials are ranked as they were at the epochs they have in common. Diverged
-    trials count as the worst. Losses beyond Tukey's upper fence (1977: the third quartile and 1.5
-    times the distance between the quartiles) are moved to it: one of 1e9 would flatten the rest.
+    A trial that stopped early is not a bad one, but its loss cannot be compared with those of
+    trials that trained longer. So its last loss is moved by the median gain, from that epoch on, of
+    the trials with the longest budget: trials rank as they did at the epochs they have in common.
+    Diverged trials count as the worst. Losses beyond Tukey's upper fence (1977: the third quartile
+    plus 1.5 times the distance between the quartiles) are moved to it: one of 1e9 would flatten the
+    rest.
 
-    What breaks the constraints is worse than all that keeps them, the more the more it breaks them
-    (Deb 2000, "An efficient constraint handling method for genetic algorithms", equation 4). So are
-    infeasible trials, which never trained, and they are worse than all that did.
+    A trial that breaks the constraints is worse than all that keep them, in proportion to how much
+    it breaks them (Deb 2000, "An efficient constraint handling method for genetic algorithms",
+    equation 4). Infeasible trials, which never trained, are worse than all that did.
     """
     alive = [trial for trial in trials if trial.losses and trial.state is not TrialState.DIVERGED]
     infeasible = [trial for trial in trials if trial.state is TrialState.INFEASIBLE]
@@ -46,10 +47,10 @@ def comparable_losses(trials: Sequence[Trial]) -> dict[int, float]:
 def compared(trials: Sequence[Trial], objectives: int) -> dict[int, tuple[float, ...]]:
     """By number, the values by which each trial with a result is ranked among the others.
 
-    With one objective the loss to expect at the longest budget so far, with several what it came to
-    if it ran in full. Trials under way have no result yet, and diverged ones none; constraints are
-    left to the caller. Infeasible trials have the worst of every value: all that is known of them
-    is by how much they break the constraints.
+    With one objective this is the expected loss at the longest budget so far. With several it is
+    the values of trials that ran in full. Running and diverged trials have no result. Constraints
+    are left to the caller. Infeasible trials get the worst of every value, because nothing is known
+    of them but how much they break the constraints.
     """
     ended = [t for t in trials if t.state not in (TrialState.RUNNING, TrialState.DIVERGED)]
     if objectives > 1:
@@ -70,13 +71,13 @@ def most_telling(losses: Mapping[int, float], limit: int) -> list[int]:
 
 
 def _beyond(worst: float, span: float, trials: Sequence[Trial]) -> dict[int, float]:
-    """Trials that break the constraints, up to `span` beyond `worst` by how much they do."""
+    """The losses of trials that break the constraints: up to `span` beyond `worst`."""
     largest = max((trial.violation for trial in trials), default=0.0) or 1.0
     return {trial.number: worst + span * trial.violation / largest for trial in trials}
 
 
 def _at_longest_budget(trials: Sequence[Trial]) -> dict[int, float]:
-    """The last losses of trials, moved by what those with the longest budget gained from there."""
+    """The last losses, each moved by the median gain of the trials with the longest budget."""
     longest = max((trial.epochs for trial in trials), default=0)
     furthest = [trial.losses for trial in trials if trial.epochs == longest]
     gain = {

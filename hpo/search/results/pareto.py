@@ -1,4 +1,4 @@
-"""Several objectives at once: which trials none beats, and how much they cover.
+"""Several objectives at once: Pareto fronts and hypervolume.
 
 Values are minimised; a point is one value for each objective.
 """
@@ -33,9 +33,9 @@ def nondominated(points: Sequence[Point]) -> list[int]:
 
 
 def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
-    """The trials of which no other is better in every objective, by their values.
+    """The trials that no other dominates, by their values.
 
-    Trials trained in full that keep the constraints alone.
+    Only trials that were trained in full and keep the constraints take part.
     """
     finalists = [
         trial
@@ -47,9 +47,10 @@ def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def fronts(points: Sequence[Point]) -> list[list[int]]:
-    """The positions of all points by front: those that none beats, those that only these beat, ...
+    """The positions of all points by front: those not dominated, those only these dominate, ...
 
-    Each front is in the order of its points; equals share one. With one objective it is a ranking.
+    Each front is in the order of its points; equal points share one. With one objective this is a
+    ranking.
 
     Source: Zhang et al. 2015, "An efficient approach to nondominated sorting for evolutionary
     multiobjective optimization" (IEEE Transactions on Evolutionary Computation 19), ENS-BS.
@@ -61,7 +62,7 @@ def fronts(points: Sequence[Point]) -> list[list[int]]:
 
     # In this order no point can dominate one that comes before it.
     for index in sorted(range(len(points)), key=lambda index: points[index]):
-        # What a front's point beats, a point of every front before it beats, too.
+        # A point that a front dominates is dominated by every front before it, too.
         place = bisect_left(found, True, key=lambda front: is_beside(index, front))
         if place == len(found):
             found.append([])
@@ -70,10 +71,10 @@ def fronts(points: Sequence[Point]) -> list[list[int]]:
 
 
 def along_front(points: Sequence[Point]) -> Iterator[int]:
-    """The positions of a front's points, so that however few are taken lie far apart.
+    """The positions of a front's points, in an order whose first points lie far apart.
 
-    First the best of each objective, then again and again the point that is farthest from all
-    before it; each objective counts from its best (0) to its worst (1) on the front.
+    First comes the best of each objective, then always the point that is farthest from all before
+    it. Each objective counts from its best (0) to its worst (1) on the front.
 
     Source: Gonzalez 1985, "Clustering to minimize the maximum intercluster distance" (Theoretical
     Computer Science 38), the choice of heads.

@@ -1,4 +1,4 @@
-"""The covariance matrix adaptation evolution strategy over a study's trials."""
+"""The sampler `cmaes`: the covariance matrix adaptation evolution strategy."""
 
 from __future__ import annotations
 
@@ -27,20 +27,19 @@ def make_cmaes(spec: Cmaes, space: SearchSpace, setting: Setting) -> CmaSearch:
 
 
 class CmaSearch:
-    """Draws from a normal distribution that moves to, and stretches along, what has been good.
+    """Draws from a normal distribution that moves towards good trials and stretches along them.
 
-    It holds every number that is always active and that no condition looks at. The others (choices,
-    conditional dimensions and what they look at) are searched by TPE beside it, and so is a space
-    without such numbers. Whole numbers and steps are drawn on their scale and rounded.
+    The distribution covers every number that is always active and that no condition depends on. TPE
+    searches the other dimensions (choices, conditional ones and those that conditions depend on),
+    and spaces without such numbers. Whole numbers and steps are drawn on their scale and rounded.
 
-    The trials that have a result, in the order of their numbers, are cut into generations of
-    `4 + 3 ln(dimensions)`; each moves the distribution by how its trials rank. They are compared as
-    they can be expected to stand after the longest budget so far (see `comparable_losses`); trials
-    under way wait for their generation. Once the distribution has become too narrow it starts anew
-    at a random point, with twice the generation.
+    Trials with a result, in the order of their numbers, are cut into generations of
+    `4 + 3 ln(dimensions)`. Each generation moves the distribution by the ranks of its trials, which
+    are compared by `comparable_losses`; running trials belong to no generation yet. Once the
+    distribution is too narrow it restarts at a random point, with twice the generation size.
 
-    Nothing is kept between asks but to save time: the distribution is worked out from the trials,
-    and draws come from the seed and the trial's number.
+    What is kept between asks only saves time: the distribution follows from the trials, and draws
+    follow from the seed and the trial's number.
 
     Sources: Hansen 2016, "The CMA evolution strategy: a tutorial" (arXiv:1604.00772); Auger and
     Hansen 2005, "A restart CMA evolution strategy with increasing population size" (CEC).
@@ -78,17 +77,17 @@ class CmaSearch:
         return [dict(trial.hparams) for trial in asked[len(trials) :]]
 
     def _constants(self) -> dict[str, HParam]:
-        """Every dimension in the order of the space; those that vary are to be replaced."""
+        """Every dimension in the order of the space; the caller replaces those that vary."""
         return self._space.place([0.5] * len(self._space))
 
     def _distribution(self, trials: Sequence[Trial]) -> Normal:
         """The distribution after every whole generation of `trials`."""
         losses = comparable_losses(trials)
-        told = [n for n in losses if trials[n].state is not TrialState.RUNNING]
+        numbers = [n for n in losses if trials[n].state is not TrialState.RUNNING]
         restarts, at, index = 0, 0, 0
         normal = self._start(restarts)
-        while len(told) - at >= normal.weights.population:
-            generation = told[at : at + normal.weights.population]
+        while len(numbers) - at >= normal.weights.population:
+            generation = numbers[at : at + normal.weights.population]
             at += len(generation)
             ranked = tuple(sorted(generation, key=lambda number: (losses[number], number)))
             if index < len(self._steps) and self._steps[index].ranked != ranked:
@@ -121,7 +120,7 @@ class CmaSearch:
 
 @dataclass(frozen=True)
 class _Step:
-    """The distribution after the generation whose trials ranked so."""
+    """The distribution after a generation, and that generation's trials by rank."""
 
     ranked: tuple[int, ...]
     normal: Normal

@@ -1,4 +1,4 @@
-"""CMA-ES: a normal distribution that follows the best of what was drawn from it."""
+"""CMA-ES: a normal distribution that follows the best of its draws."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Vector: TypeAlias = NDArray[np.float64]
 
-# A distribution this narrow in every direction, or this much narrower in one, has nothing to find.
+# A distribution this narrow everywhere, or this much narrower in one direction, has converged.
 _NARROWEST = 1e-9
 _MOST_UNEVEN = 1e7
 _RESAMPLINGS = 20
@@ -124,15 +124,15 @@ class Normal:
 
     @cached_property
     def widening(self) -> Vector:
-        """By how much each coordinate is drawn wider, so that it may leave its step."""
+        """The factor by which each coordinate is drawn wider, so that it may leave its step."""
         spread = self.step * np.sqrt(np.maximum(np.diag(self.covariance), 1e-16))
-        # In each generation one point or so leaves its step somewhere.
+        # In each generation about one point leaves its step somewhere.
         chance = 1 / (self.weights.dimensions * self.weights.population)
         deviations = NormalDist().inv_cdf(1 - chance / 2)
         return np.maximum(1.0, self.grain / 2 / deviations / spread)
 
     def draw(self, rng: np.random.Generator) -> Vector:
-        """A point in the unit cube: drawn again while it is outside, in the end moved inside."""
+        """A point in the unit cube: drawn again while it lies outside, in the end moved inside."""
         axes, deviations = self.axes
         for _ in range(_RESAMPLINGS):
             y = axes @ (deviations * rng.standard_normal(len(self.mean)))

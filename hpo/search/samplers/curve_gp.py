@@ -1,4 +1,7 @@
-"""Bayesian optimisation over hparams and epochs, in tens of milliseconds a proposal."""
+"""The sampler `curve_gp`: Bayesian optimisation over hparams and epochs.
+
+A proposal takes tens of milliseconds.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from statistics import NormalDist
 import numpy as np
 
 from hpo.search.results.comparing import most_telling
-from hpo.search.results.standings import standings
+from hpo.search.results.ranking import quantile_ranks
 from hpo.search.sampler import Given, Setting, free
 from hpo.search.samplers.gaussian_process import (
     GaussianProcess,
@@ -24,14 +27,14 @@ from hpo.space import SearchSpace
 from hpo.spec.sections.search import CurveGp
 from hpo.trial import HParam, HParams, Trial, TrialState
 
-# The most trials that are conditioned on, and that the length scales are fitted to: both cost
-# their cube.
+# The most trials that the process is conditioned on, and that length scales are fitted to: the time
+# of both is cubic.
 _HISTORY, _FITTED = 200, 80
 # Points at which the acquisition is evaluated: from the whole space, and around the best trials.
 _ANYWHERE, _AROUND = 512, 512
-# One trial in so many is a random draw, lest a process that errs never learns better.
+# One trial in this many is a random draw, so that a wrong process can be corrected.
 _DRAWN = 5
-# So many of the best are moved on, so many times each, over so many rounds of shorter steps.
+# The search by random steps: the best points that it moves, how often each, in how many rounds.
 _PARENTS, _CHILDREN, _ROUNDS = 8, 12, 3
 
 
@@ -43,21 +46,20 @@ def make_curve_gp(spec: CurveGp, space: SearchSpace, setting: Setting) -> CurveP
 
 
 class CurveProcessSearch:
-    """Fits a Gaussian process to what trials came to, and proposes where a gain is most likely.
+    """Fits a Gaussian process to the trials' ranks and maximises the expected improvement.
 
-    A trial is a point of the space and of the epochs that it was trained for, on a logarithmic
-    scale, so that trials that were stopped early tell of those that go on, as far as the others
-    bear that out. Its value is the normal quantile of its place among all (see `standings`): what
-    is proposed does not depend on whether a loss is looked at as it is or as its logarithm, and one
-    of 1e9 does no harm. The noise has a part of its own for short trainings.
+    A trial is a point in the space and in the epochs that it was trained for, on a logarithmic
+    scale. So early losses inform the prediction of full trainings, as far as they correlate. A
+    trial's value is the normal quantile of its rank (see `quantile_ranks`): proposals are the same
+    for a loss and its logarithm, and a loss of 1e9 does no harm. Short trainings have additional
+    noise.
 
-    Proposals maximise the expected improvement after full training. Trials under way without a
-    result count with what the process expects of them ("kriging believer", Ginsbourger et al. 2010,
+    Proposals maximise the expected improvement after full training. Running trials without a result
+    count with the loss that the process predicts ("kriging believer", Ginsbourger et al. 2010,
     "Kriging is well-suited to parallelize optimization"). The first `startup_trials` are random
     draws, and so is every fifth trial. The process sees the best 100 trials and the latest 100
-    others; its length scales are fitted to 80 such, once for all proposals of an ask. What a trial
-    is `given` by its cohort is taken as it is: the improvement is maximised over the points that
-    have it.
+    others; its length scales are fitted to 80 of them, once for all proposals of an ask. What a
+    trial is `given` is taken over: the improvement is maximised over the points that have it.
 
     An ask is a function of the seed, the number of trials and the trials.
 
@@ -84,7 +86,7 @@ class CurveProcessSearch:
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
         """Proposals for the next `n` trials, each aware of those before it."""
-        places = standings(trials)
+        places = quantile_ranks(trials)
         if len(places) < self._startup_trials or not len(self._points):
             return self._random.ask(trials, n)
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -124,7 +126,7 @@ class CurveProcessSearch:
                 point = self._most_promising(process, tried, pending, given, rng)
                 hparams = self._points.hparams(point, given)
             asked.append(Trial(number, hparams))
-            # Where the trial lies, not the point, which rounding may have moved by a bit.
+            # The trial's own place, because rounding may have moved the point slightly.
             pending = np.concatenate([pending, self._points.of_trials([hparams])])
         return [dict(trial.hparams) for trial in asked[len(trials) :]]
 
@@ -135,7 +137,7 @@ class CurveProcessSearch:
         tried: np.ndarray,
         scores: Mapping[int, float],
     ) -> Observations:
-        """What the process is fitted to; the share of a full training is its last column."""
+        """The observations of the process; the last column is the share of a full training."""
         shares = np.array([self._share(trials[number]) for number in numbers])
         return Observations(
             self._columns(tried, shares),
@@ -147,7 +149,7 @@ class CurveProcessSearch:
     def _believing(
         self, seen: Observations, pending: np.ndarray, hyper: Hyperparameters
     ) -> GaussianProcess:
-        """The process, told that trials under way will come to what it expects of them."""
+        """The process, conditioned on its own predictions for running trials."""
         process = GaussianProcess(seen, hyper)
         if not len(pending):
             return process
@@ -173,8 +175,8 @@ class CurveProcessSearch:
     ) -> np.ndarray:
         """The point of largest expected improvement that a search by random steps finds.
 
-        It looks at points that have what is `given`, and sets out from the best trials as they
-        would be if they had it, too.
+        It looks only at points that have what is `given`, and starts from the best trials moved to
+        such points.
         """
         means, _ = process.predict(self._columns(tried, np.ones(len(tried))))
         best = float(means.min())
@@ -212,7 +214,7 @@ class CurveProcessSearch:
     def _share(self, trial: Trial) -> float:
         """The share of a full training on a logarithmic scale: 1 epoch is 0, all of them are 1.
 
-        What a shape alone forbids holds however long it were trained.
+        An infeasible trial counts as fully trained, because training does not change its shape.
         """
         if self._epochs == 1 or trial.state is TrialState.INFEASIBLE:
             return 1.0

@@ -1,4 +1,4 @@
-"""A Gaussian process in NumPy: fitted in milliseconds, because a trial may take as little."""
+"""A Gaussian process in NumPy: fitted in milliseconds, because trials may be as short."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 _SCALE_MEAN, _SCALE_SPREAD = math.sqrt(2), math.sqrt(3)
 # The prior of log variances of noise, for values of variance 1.
 _NOISE_MEAN, _NOISE_SPREAD = -4.0, 1.5
-# Where the search for the most probable ones starts: variances of noise of 0.05 and 0.14.
+# The start of the search for the most probable ones: variances of noise of 0.05 and 0.14.
 _NOISE_START = (-3.0, -2.0)
 _SCALE_BOUNDS, _NOISE_BOUNDS = (-3.5, 6.0), (-12.0, 1.0)
 # Keeps a covariance matrix positive definite where two points are one.
@@ -68,7 +68,7 @@ class GaussianProcess:
 
 
 def fit_hyperparameters(seen: Observations, steps: int = 20) -> Hyperparameters:
-    """The most probable hyperparameters, as far as so many steps of L-BFGS come."""
+    """The most probable hyperparameters that a few steps of L-BFGS find."""
     from scipy.optimize import minimize
 
     x, groups = seen.x, seen.groups
@@ -90,7 +90,7 @@ def fit_hyperparameters(seen: Observations, steps: int = 20) -> Hyperparameters:
 
 
 def log_expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -> np.ndarray:
-    """The logarithm of the expected gain below `best`; it tells points apart far above it, too.
+    """The logarithm of the expected gain below `best`, accurate far above it, too.
 
     Source: Ament et al. 2023, "Unexpected improvements to expected improvement" (NeurIPS), eq. 9.
     """
@@ -144,5 +144,5 @@ def _matern(squared: np.ndarray) -> Any:
 
 def _squared_distances(a: np.ndarray, b: np.ndarray) -> Any:
     squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None, :] - 2 * a @ b.T
-    # Rounding takes what is 0 below it.
+    # Rounding makes some zeros negative.
     return np.maximum(squared, 0.0)

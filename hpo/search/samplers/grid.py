@@ -1,4 +1,4 @@
-"""Grid search: every combination once, in a seeded order that is never written out."""
+"""The sampler `grid`: every combination once, in a seeded order that is never written out."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class GridSearch:
         self._seed = seed
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
-        """The next `n` combinations; fewer, at last none, at the end of the grid.
+        """The next `n` combinations; fewer, in the end none, at the end of the grid.
 
-        None at all beside rules that forbid some of them: see `Distinct`, which then goes on in the
-        same order.
+        None if rules forbid some of them and the space cannot count the rest: `Distinct` then
+        proposes them in the same order.
         """
         if self._space.rules and not self._space.is_counted:
             return []

@@ -1,4 +1,4 @@
-"""Genetic search, NSGA-II and NSGA-III, by Optuna's samplers."""
+"""The samplers `nsga2` and `nsga3`: genetic search, by Optuna."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     import optuna
     from optuna.samplers._ga._base import BaseGASampler
 
-# A tenth of the study's trials is a generation, within these limits.
+# A generation is a tenth of the study's trials, within these limits.
 _FEWEST, _MOST = 10, 50
 
 
 def generation_size(trials: int) -> int:
-    """How many trials are a generation in a study of so many: ten generations, if that is few."""
+    """The trials of a generation: a tenth of the study's, from 10 to 50."""
     return min(max(trials // 10, _FEWEST), _MOST)
 
 
@@ -39,20 +39,20 @@ def make_nsga(spec: Nsga, space: SearchSpace, setting: Setting) -> GeneticSearch
 class GeneticSearch:
     """Crosses and mutates the best trials so far; the first generation is random.
 
-    The trials that have a result, in the order of their numbers, are cut into generations of
-    `population`. From each and its parents the best are the parents of the next: those on the
-    better fronts and, of the front that does not fit, those in the least crowded places (NSGA-II)
-    or nearest to evenly spread directions (NSGA-III). What breaks the constraints is worse than
-    what keeps them. Trials under way belong to no generation yet, diverged ones to none ever.
+    Trials with a result, in the order of their numbers, are cut into generations of `population`.
+    The best of each generation and its parents become the parents of the next: those on the better
+    fronts and, of the front that does not fit, those in the least crowded places (NSGA-II) or
+    nearest to evenly spread directions (NSGA-III). A trial that breaks the constraints is worse
+    than one that keeps them. Running trials belong to no generation yet, diverged ones never.
 
-    With one objective, trials are compared as they can be expected to stand after the longest
-    budget (see `comparable_losses`), so that a paused one is not a bad one.
+    With one objective, trials are compared by `comparable_losses`, so that a paused trial does not
+    count as a bad one.
 
-    Dimensions that are not active are genes too: they are passed on and mutate unseen, with the
-    trial's own random draw as their value, so that conditional spaces are searched like any other.
+    Inactive dimensions are genes, too: they are inherited and mutate unseen, with the trial's own
+    random draw as their value. So conditional spaces are searched like any other.
 
-    An ask is a function of the seed, the trial's number and the trials. Who survives a generation
-    is drawn from the seed and the generation's number.
+    An ask is a function of the seed, the trial's number and the trials. Random choices in the
+    selection follow from the seed and the generation's number.
 
     Sources: Deb et al. 2002, "A fast and elitist multiobjective genetic algorithm: NSGA-II" (IEEE
     TEVC 6); Deb and Jain 2014, "An evolutionary many-objective optimization algorithm using
@@ -74,9 +74,9 @@ class GeneticSearch:
         self._make = make
         self._random = RandomSearch(space, seed)
         self._view = OptunaView(space, objectives)
-        # Where Optuna notes of a trial which generation it belongs to.
+        # The attribute in which Optuna notes a trial's generation.
         self._key = make(population, 0)._get_generation_key()
-        self._told: list[tuple[int, tuple[float, ...], float]] = []
+        self._results: list[tuple[int, tuple[float, ...], float]] = []
         self._ranked: list[optuna.trial.FrozenTrial] = []
         self._selected = 0  # generations whose parents have been chosen
 
@@ -97,28 +97,28 @@ class GeneticSearch:
             number, {}, OptunaState.RUNNING, attributes={self._key: generation}
         )
         sampled = sampler.sample_relative(study, child, self._view.optuna)
-        # Optuna leaves it to others to draw what has mutated.
+        # Optuna leaves it to the caller to draw genes that mutate.
         values = self._genes(number, {})
         values |= {path: self._view.value(path, value) for path, value in sampled.items()}
         return assemble(self._space, values)
 
     def _follow(self, trials: Sequence[Trial]) -> int:
-        """Show Optuna the parents of the generation to be bred; the number of that generation."""
-        told = [
+        """Show Optuna the parents of the next generation; returns that generation's number."""
+        results = [
             (number, values, trials[number].violation)
             for number, values in compared(trials, self._objectives).items()
         ]
-        if self._told != told[: len(self._told)]:
-            self._told.clear()
+        if self._results != results[: len(self._results)]:
+            self._results.clear()
             self._ranked.clear()
             self._view.forget()
             self._selected = 0
-        for number, values, _ in told[len(self._told) :]:
+        for number, values, _ in results[len(self._results) :]:
             self._ranked.append(self._as_frozen(trials[number], values, len(self._ranked)))
-        self._told = told
-        generation = len(told) // self._population
+        self._results = results
+        generation = len(results) // self._population
         for index in range(self._selected + 1, generation + 1):
-            # Optuna looks at the last generation and at its parents; it notes whom it has chosen.
+            # Optuna looks at the last generation and its parents, and notes its choice.
             last = self._ranked[(index - 1) * self._population : index * self._population]
             self._view.shown += last
             selecting = self._make(self._population, sampler_seed(self._seed + 1, index))
@@ -142,7 +142,7 @@ class GeneticSearch:
         )
 
     def _genes(self, number: int, hparams: HParams) -> dict[str, HParam]:
-        """A value for every dimension: those of `hparams`, and for the others a draw of its own."""
+        """A value for every dimension: those of `hparams`, and a draw for each of the others."""
         rng = np.random.default_rng([self._seed, number, 2])
         drawn = {
             dimension.path: dimension.distribution.at(float(position))

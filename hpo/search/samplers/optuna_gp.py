@@ -1,4 +1,4 @@
-"""Bayesian optimisation with a Gaussian process, by Optuna's `GPSampler`."""
+"""The sampler `optuna_gp`: Bayesian optimisation by Optuna's `GPSampler`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hpo.space import SearchSpace
 from hpo.spec.sections.search import OptunaGp
 from hpo.trial import HParam, HParams, Trial, TrialState
 
-# The most trials that a process is fitted to, which takes cubic time: half a second at 300.
+# The most trials that a process is fitted to. Fitting takes cubic time: half a second at 300.
 _HISTORY = 300
 
 
@@ -25,14 +25,13 @@ def make_optuna_gp(spec: OptunaGp, space: SearchSpace, setting: Setting) -> Optu
 
 
 class OptunaGpSearch:
-    """Fits a Gaussian process to the trials' values and proposes where the gain to expect is best.
+    """Fits a Gaussian process to the trials' values and maximises the expected improvement.
 
-    It takes several objectives (expected hypervolume improvement) and constraints (the chance to
-    keep them). With one objective trials are compared as they can be expected to stand after the
-    longest budget so far (see `comparable_losses`), and the best 150 and the latest 150 others are
-    looked at; with several, the latest 300 that ran in full. Trials under way are points whose
-    values the process makes up. Inactive dimensions sit in the middle of their range. The first
-    `startup_trials` are random draws.
+    It takes several objectives (expected hypervolume improvement) and constraints (the probability
+    of keeping them). With one objective trials are compared by `comparable_losses`, and the process
+    sees the best 150 and the latest 150 others; with several, the latest 300 that ran in full. The
+    process imputes the values of running trials. Inactive dimensions lie in the middle of their
+    range. The first `startup_trials` are random draws.
 
     An ask is a function of the seed, the trial's number and the trials: each gets a fresh
     `GPSampler`.
@@ -84,7 +83,7 @@ class OptunaGpSearch:
                 self._whole(trials[n].hparams),
                 OptunaState.COMPLETE,
                 values[n],
-                # Optuna wants to know it of all trials or of none.
+                # Optuna expects it of all trials or of none.
                 attributes={"constraints:all": trials[n].violation} if is_constrained else None,
             )
             for n in seen
@@ -97,7 +96,7 @@ class OptunaGpSearch:
         sampler = optuna.samplers.GPSampler(
             seed=sampler_seed(self._seed, number), n_startup_trials=0
         )
-        # Where one point is better than all others by far, Optuna divides their chances by zero,
+        # Where one point is far better than all others, Optuna divides their probabilities by zero
         # and goes on from that point alone.
         with np.errstate(invalid="ignore"):
             sampled = sampler.sample_relative(

@@ -1,4 +1,4 @@
-"""Quasi-random search: points that fill the space more evenly than independent draws."""
+"""The sampler `qmc`: points that fill the space more evenly than independent draws."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def make_qmc(spec: Qmc, space: SearchSpace, setting: Setting) -> QuasiRandomSear
 
 
 class QuasiRandomSearch:
-    """Trial `k` gets point `k` of a scrambled Sobol' sequence, whatever came of the others.
+    """Trial `k` gets point `k` of a scrambled Sobol' sequence, independently of all results.
 
-    Each dimension that varies has a coordinate of its own, which it uses where it is active;
-    numbers and choices are read off it as off a random number. After 2, 4, 8, ... trials each half,
-    quarter, eighth, ... of every range has had its share of them.
+    Each dimension that varies has its own coordinate, which it uses while it is active, as if it
+    were a random number. After 2, 4, 8, ... trials each half, quarter, eighth, ... of every range
+    has had an equal share of them.
 
     Sources: Sobol' 1967, "On the distribution of points in a cube and the approximate evaluation of
     integrals"; Owen 1998, "Scrambling Sobol' and Niederreiter-Xing points" (J. Complexity 14).

@@ -1,4 +1,4 @@
-"""Random search: independent draws, and the random streams that all samplers share."""
+"""The sampler `random`: independent draws. Other samplers begin with them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def make_random(spec: Random, space: SearchSpace, setting: Setting) -> RandomSea
 
 @dataclass(frozen=True)
 class RandomSearch:
-    """Draws every trial from the space, whatever came of the others.
+    """Draws every trial from the space, independently of all results.
 
     Source: Bergstra and Bengio 2012, "Random search for hyper-parameter optimization" (JMLR 13).
     """
@@ -39,16 +39,16 @@ class RandomSearch:
         return [dict(trial.hparams) for trial in asked[len(trials) :]]
 
     def draw(self, number: int, given: HParams | None = None) -> dict[str, HParam]:
-        """The draw of trial `number`, with what it is `given`; other samplers start with it."""
+        """The draw of trial `number`, beside what it is `given`."""
         key = np.array([self.seed, number], dtype=np.uint64)
         rng = np.random.Generator(np.random.Philox(key=key))
         if given:
-            # Rules may leave next to nothing beside what is given: then it is not.
+            # Rules may forbid nearly everything beside what is given: then it is dropped.
             with suppress(HpoError):
                 return self.space.draw(rng, given)
         return self.space.draw(rng)
 
 
 def sampler_seed(seed: int, number: int) -> int:
-    """A 32-bit seed for what a library draws when it is asked for trial `number`."""
+    """A 32-bit seed for what a library draws for trial `number`."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])

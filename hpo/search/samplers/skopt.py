@@ -1,4 +1,4 @@
-"""Bayesian optimisation with a surrogate model of the loss, by scikit-optimize."""
+"""The samplers `gp`, `bayesian`, `forest`, `extra_trees`, `boosted_trees`, by scikit-optimize."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ ACQUISITIONS = {"ei": "EI", "lcb": "LCB", "pi": "PI", "hedge": "gp_hedge"}
 # The most trials that a surrogate is fitted to: a Gaussian process takes cubic time.
 _HISTORY = {"gp": 100, "bayesian": 100, "forest": 500, "extra_trees": 500, "boosted_trees": 500}
 
-# Random points at which the acquisition is evaluated, and how many of them are optimised further.
+# Random points at which the acquisition is evaluated, and the number of them optimised further.
 _CANDIDATES = {"n_points": 1000, "n_restarts_optimizer": 1}
 
-# Steps of L-BFGS that the length scales of a Gaussian process are given.
+# Steps of L-BFGS for the length scales of a Gaussian process.
 _STEPS = 20
 
-# The gain that PI looks for, in deviations of the losses; EI weighs gains itself, small ones too.
+# The gain that PI looks for, in deviations of the losses; EI weighs gains itself.
 _MARGIN = 0.01
 
-# The length scales of a Gaussian process are fitted anew when the results have grown by a tenth.
+# The length scales of a Gaussian process are fitted again when there are a tenth more results.
 _REFIT = 10
 
 
@@ -40,22 +40,21 @@ def make_surrogate(spec: Surrogate, space: SearchSpace, setting: Setting) -> Sur
 
 
 class SurrogateSearch:
-    """Fits a surrogate to the trials' losses and proposes where its acquisition is best.
+    """Fits a surrogate to the trials' losses and maximises its acquisition function.
 
-    Every trial with at least one epoch counts, by the loss that it can be expected to have after
-    the longest budget so far: see `comparable_losses`. Trials under way without an epoch count
-    with the mean of the others ("constant liar", CL-mean: Ginsbourger et al. 2010, "Kriging is
-    well-suited to parallelize optimization"), so that lanes do not all try the same; with many
-    lanes the minimum would make them look like a discovery. Inactive dimensions sit in the middle
-    of their range. The first `startup_trials` are random draws.
+    Every trial with at least one epoch counts, by its `comparable_losses`. Running trials without
+    an epoch count with the mean of the others ("constant liar", CL-mean: Ginsbourger et al. 2010,
+    "Kriging is well-suited to parallelize optimization"), so that lanes do not all try the same.
+    The minimum would make running trials look good where there are many lanes. Inactive dimensions
+    lie in the middle of their range. The first `startup_trials` are random draws.
 
     An ask is a function of the seed, the trial's number and the trials: each fits a fresh
     scikit-optimize `Optimizer`. A Gaussian process sees the best 50 trials and the latest 50, trees
-    250 and 250. Its length scales are fitted anew when the results have grown by a tenth, without
-    the lies, in a few steps from one place, and so once for many proposals: most of
-    scikit-optimize's time goes there. Times, and what they buy, are in `benchmarks/README.md`.
+    250 and 250. Most of scikit-optimize's time goes into length scales. So they are fitted only
+    when there are a tenth more results, without running trials, in a few steps from one start.
+    Times and quality are in `benchmarks/README.md`.
 
-    With `hedge` each proposal is by EI, LCB or PI with equal chances, for the gains by which
+    With `hedge` each proposal is by EI, LCB or PI with equal probability: the gains by which
     gp_hedge weighs them would need every model since the start.
 
     Source: Shahriari et al. 2016, "Taking the human out of the loop" (Proc. IEEE 104).
@@ -106,7 +105,7 @@ class SurrogateSearch:
             random_state=sampler_seed(self._seed, number),
         )
         with warnings.catch_warnings():
-            # In a small space every point is evaluated in the end: a random one is fine then.
+            # In a small space every point is evaluated in the end; then a random one is fine.
             warnings.filterwarnings("ignore", "The objective has been evaluated", UserWarning)
             optimizer.tell(
                 points + [self._point(trial.hparams) for trial in pending],
@@ -135,7 +134,7 @@ class SurrogateSearch:
         return Space(normalize_dimensions(self._dimensions))
 
     def _point(self, hparams: HParams) -> list[Any]:
-        """A trial as scikit-optimize is told it; inactive dimensions in mid-range."""
+        """A trial as a point for scikit-optimize; inactive dimensions in mid-range."""
         return [
             _to_skopt(distribution, hparams[path] if path in hparams else distribution.at(0.5))
             for path, distribution in self._varying
@@ -149,12 +148,12 @@ class SurrogateSearch:
             return _boosted_trees(seed)
         if self._spec.name in ("forest", "extra_trees"):
             kind = "RF" if self._spec.name == "forest" else "ET"
-            # Leaves of three, scikit-optimize's default, tell too little apart among 40 trials.
+            # Leaves of three trials, scikit-optimize's default, are too coarse for 40 trials.
             return cook_estimator(kind, random_state=seed, min_samples_leaf=1)
         numbers = sorted(losses)
         growth = max(1, len(numbers) // _REFIT)
         settled = numbers[: len(numbers) // growth * growth]
-        # Expected anew, because a later trial may change what is expected of these.
+        # Computed again, because a later trial may change the expected losses of these.
         losses = comparable_losses([trials[number] for number in settled])
         seen = most_telling(losses, _HISTORY["gp"])
         points = [self._point(trials[number].hparams) for number in seen]
@@ -164,7 +163,7 @@ class SurrogateSearch:
         return self._fitted[2]
 
     def _fit_process(self, points: list[list[Any]], values: list[float]) -> Any:
-        """A Gaussian process with length scales and noise as these values suggest."""
+        """A Gaussian process with length scales and noise fitted to these values."""
         from sklearn.exceptions import ConvergenceWarning
         from skopt.learning import GaussianProcessRegressor
         from skopt.utils import cook_estimator
@@ -173,7 +172,7 @@ class SurrogateSearch:
         process = cook_estimator("GP", space=self._dimensions, random_state=seed)
         process.set_params(n_restarts_optimizer=0, optimizer=_few_steps)
         with warnings.catch_warnings():
-            # A dimension that does not matter has its length scale at the upper limit.
+            # The length scale of a dimension without influence ends at the upper limit.
             warnings.simplefilter("ignore", ConvergenceWarning)
             process.fit(self._unit_cube.transform(points), values)
         return GaussianProcessRegressor(
@@ -230,9 +229,9 @@ def _from_skopt(distribution: Distribution, value: Any) -> HParam:
 
 
 def _boosted_trees(seed: int) -> Any:
-    """Scikit-optimize's boosted quantile trees, mended for current NumPy and scikit-learn.
+    """Scikit-optimize's boosted quantile trees, adapted to current NumPy and scikit-learn.
 
-    Its class is not taken for a regressor by scikit-learn >= 1.6, and calls `numpy.in1d`, which
+    Scikit-learn >= 1.6 does not accept its class as a regressor, and it calls `numpy.in1d`, which
     NumPy 2.4 has removed.
     """
     import numpy as np

@@ -1,4 +1,4 @@
-"""The tree-structured Parzen estimator, by Optuna's `TPESampler`."""
+"""The sampler `tpe`: the tree-structured Parzen estimator, by Optuna's `TPESampler`."""
 
 from __future__ import annotations
 
@@ -37,16 +37,15 @@ def make_tpe(spec: Tpe, space: SearchSpace, setting: Setting) -> TpeSearch:
 class TpeSearch:
     """Proposes where good trials are dense and bad ones rare; random until enough have ended.
 
-    Trials that ran in full are ranked by loss, with several `objectives` by the front they are on
-    and what they add to its hypervolume; behind them those that wait or were pruned, by epochs and
-    then by loss; last those that break the constraints, and the diverged. Trials under way count
-    as bad ("constant liar"), so that lanes do not all try the same.
+    Trials that ran in full rank first, by loss; with several `objectives`, by their front and what
+    they add to its hypervolume. Next come paused and pruned trials, by epochs and then by loss;
+    last those that break the constraints, and diverged ones. Running trials count as bad ("constant
+    liar"), so that lanes do not all try the same.
 
-    Dimensions under the same condition are modelled from the trials in which they were active, if
-    `multivariate` together: what Optuna's `group` finds out from the trials, the space says here.
-
-    What a trial is `given` by its cohort is taken as it is, and the others of its group are sampled
-    from what the models say beside that.
+    Dimensions under the same condition are modelled from the trials in which they were active,
+    together if `multivariate`. Optuna's `group` derives such groups from the trials; here the space
+    states them. What a trial is `given` is taken over, and the rest of its group is sampled from
+    the models conditioned on it.
 
     An ask is a function of the seed, the trial's number and the trials: each gets a fresh
     `TPESampler` over a list of trials that is kept in step with ours. With 8 dimensions it takes
@@ -136,11 +135,11 @@ class TpeSearch:
                 state = OptunaState.COMPLETE
                 values = trial.values if self._objectives > 1 else trial.losses[-1:]
             case TrialState.DIVERGED:
-                # A pruned trial that shows no value is the worst that Optuna knows.
+                # To Optuna, a pruned trial without a value is the worst.
                 state = OptunaState.PRUNED
             case _:
                 state = OptunaState.PRUNED
-                # Optuna looks at the last value alone, and with several objectives at none.
+                # Optuna looks at the last value only, and with several objectives at none.
                 if trial.losses and self._objectives == 1:
                     intermediate = {trial.epochs: trial.losses[-1]}
         return self._view.frozen(
@@ -149,21 +148,21 @@ class TpeSearch:
 
 
 def _group(dimension: Dimension) -> str:
-    """Dimensions of one group are active together; text, because choices may not be hashable."""
+    """The name of the group that a dimension is active with; text, as choices may not hash."""
     return repr(dimension.when)
 
 
 def parzen_estimator_beside(given: Mapping[str, float]) -> type[_ParzenEstimator]:
-    """The estimator of a `TPESampler` whose samples are to have these values.
+    """A Parzen estimator for `TPESampler` whose samples all have the `given` values.
 
-    It is a mixture with a kernel for each trial. Where some coordinates are given, a kernel weighs
-    as much more as it makes them likely, and the others come from the kernels as they are: of a
-    mixture of products, that is the conditional distribution. Ratios of densities need no change,
-    for the given part of them is the same for every sample.
+    The estimator is a mixture with one kernel for each trial. Given some coordinates, each kernel's
+    weight is multiplied by the likelihood of these, and the other coordinates are sampled from the
+    kernels as they are: this is the conditional distribution of a mixture of products. Ratios of
+    densities need no change, because their given part is the same for every sample.
     """
     from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 
-    # Not a wrapper, because Optuna takes nothing but its own class and those that inherit from it.
+    # Not a wrapper, because Optuna accepts only its own class and those that inherit from it.
     class Beside(_ParzenEstimator):
         def sample(self, rng: np.random.RandomState, size: int) -> dict[str, np.ndarray]:
             paths = list(self._search_space)
@@ -181,7 +180,7 @@ def parzen_estimator_beside(given: Mapping[str, float]) -> type[_ParzenEstimator
 def _weights(
     mixture: _MixtureOfProductDistribution, columns: Sequence[int], values: np.ndarray
 ) -> np.ndarray:
-    """What each kernel of a mixture weighs beside the values of some columns."""
+    """The weight of each kernel of a mixture, given the values of some columns."""
     logs = np.log(mixture.weights)
     for kernel in range(len(logs)):
         alone = _kernel(mixture, columns, kernel)

@@ -11,14 +11,14 @@ from hpo.search.levels import assemble, is_stepped, level, level_count, level_of
 from hpo.space import Choice, Dimension, Distribution, Float, SearchSpace
 from hpo.trial import HParam, HParams
 
-# Where an inactive dimension sits, so that trials do not differ by what they do not have.
+# The position of inactive dimensions, so that trials do not differ by values that they lack.
 _INACTIVE = 0.5
 
 
 class UnitPoints:
     """Points of a space as positions in [0, 1], `P` points by `D` dimensions that vary.
 
-    Values that are counted in levels sit in the middle of theirs; inactive dimensions sit at 0.5.
+    A value with levels lies in the middle of its level; inactive dimensions lie at 0.5.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -34,14 +34,14 @@ class UnitPoints:
             levels if is_choice and levels else 1
             for is_choice, levels in zip(self._is_choice, self._levels, strict=True)
         ]
-        # Of each column that a model sees, the dimension that it belongs to.
+        # The dimension of each column that a model sees.
         self.groups = np.repeat(np.arange(len(widths)), widths)
 
     def __len__(self) -> int:
         return len(self._varying)
 
     def of_trials(self, hparams: Sequence[HParams]) -> np.ndarray:
-        """Where trials lie."""
+        """The points of trials."""
         rows = [
             [
                 _position(distribution, each[path]) if path in each else _INACTIVE
@@ -58,7 +58,7 @@ class UnitPoints:
     def moved(
         self, points: np.ndarray, step: np.ndarray, share: float, rng: np.random.Generator
     ) -> np.ndarray:
-        """Points moved by a normal `step` [P], each in a `share` of its dimensions, one at least.
+        """Points moved by a normal `step` [P], each in a `share` of its dimensions, at least one.
 
         A number in levels goes to another level, a choice to any.
         """
@@ -76,7 +76,7 @@ class UnitPoints:
         return self._proper(np.where(moves, np.where(self._is_choice, anew, target), points))
 
     def columns(self, points: np.ndarray) -> np.ndarray:
-        """What a model is fitted to: numbers as they are, a choice as a column for each value.
+        """The columns of a model: numbers as they are, a choice as one column for each value.
 
         Two values of a choice are as far apart as the ends of a range.
         """
@@ -90,7 +90,7 @@ class UnitPoints:
         return np.concatenate(columns, axis=1)
 
     def beside(self, points: np.ndarray, given: HParams) -> np.ndarray:
-        """Points moved to where hparams are as `given`."""
+        """Points moved so that they have the hparams that are `given`."""
         if not given:
             return points
         moved = points.copy()
@@ -100,12 +100,12 @@ class UnitPoints:
         return self._proper(moved)
 
     def hparams(self, point: np.ndarray, given: HParams) -> dict[str, HParam]:
-        """The trial at one point [D] where hparams are as `given`."""
+        """The hparams at one point [D], with those that are `given`."""
         values = {
             path: _value(distribution, float(at))
             for (path, distribution), at in zip(self._varying, point, strict=True)
         }
-        # As they were given, for a position may round to a neighbour.
+        # Exactly as given, because a position may round to a neighbour.
         return assemble(self._space, {**values, **given})
 
     def _proper(self, points: np.ndarray) -> np.ndarray:
@@ -125,9 +125,9 @@ class UnitPoints:
         return proper
 
     def _condition(self, dimension: Dimension) -> tuple[int, list[int]] | None:
-        """The column that a dimension's activity turns on, and the levels that make it active.
+        """The column that a dimension's activity depends on, and the levels that make it active.
 
-        None for one that is always active, or may be: `hparams` leaves it out where it is not.
+        None for a dimension that is always active, or whose condition does not vary in levels.
         """
         paths = [path for path, _ in self._varying]
         if dimension.when is None or dimension.when.path not in paths:

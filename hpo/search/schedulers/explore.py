@@ -1,6 +1,6 @@
-"""Exploring: the hparams of a trial that goes on from another's weights.
+"""PBT's exploring: the hparams of a trial that goes on from the weights of another.
 
-Only knobs change, because the weights stay those of one program: what is static is the source's.
+Only knobs change, because the weights belong to one program. Static hparams are the source's.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from hpo.spec.changes import can_change, is_knob
 from hpo.spec.sections.scheduler import SchedulerSpec
 from hpo.trial import Exploit, HParam, HParams, Trial
 
-# Names the purpose of a stream of random numbers, which no sampler shares.
+# Names the purpose of this stream of random numbers, which no sampler shares.
 _EXPLORE = 7
-# Of knobs that differ from those of the trials beside it; a small space may have no others.
+# Draws of knobs that differ from those of other trials; a small space may have no such knobs.
 _DRAWS = 10
 
 
@@ -29,8 +29,8 @@ _DRAWS = 10
 class Explorer:
     """Perturbs the knobs of a space: each is multiplied by one of `factors`, or drawn again.
 
-    A number stays between its bounds. One that has few values (a choice, a step) goes to the
-    nearest one, and at least to the next.
+    A number stays within its bounds. One that has few values (a choice, a step) goes to the nearest
+    value, or to the next where that is the present one.
 
     Source: Jaderberg et al. 2017, "Population based training of neural networks"
     (arXiv:1711.09846), section 4.1.1: perturb and resample.
@@ -45,7 +45,7 @@ class Explorer:
     def knobs(self) -> tuple[Dimension, ...]:
         """The dimensions that may change while a trial trains.
 
-        What other dimensions depend on stays: they would come and go with it.
+        A dimension that others depend on stays: they would come and go with it.
         """
         deciding = {d.when.path for d in self.space.dimensions if d.when is not None}
         for derived in self.space.derived:
@@ -61,17 +61,17 @@ class Explorer:
     def exploits(
         self, replacements: Sequence[Replacement], trials: Sequence[Trial]
     ) -> dict[int, Exploit]:
-        """What each trial goes on from, and with what, by its number.
+        """The source and the new hparams of each replaced trial, by its number.
 
-        It is a function of the seed, the trial's number and the epoch, and of those before it that
-        go on from the same weights: with the same hparams they would be the same trial twice.
+        They are a function of the seed, the trial's number and the epoch, and of the replacements
+        before it from the same source: with equal hparams they would be the same trial twice.
         """
         found: dict[int, Exploit] = {}
         for number, epoch, best in replacements:
             rng = np.random.default_rng([_EXPLORE, self.seed, number, epoch])
             source = trials[best[int(rng.random() * len(best))]]
             like = [one.hparams for one in found.values() if one.source == source.number]
-            hparams = dict(source.hparams)  # for rules that leave nothing else
+            hparams = dict(source.hparams)  # where rules allow no others
             for _ in range(_DRAWS):
                 drawn = self.explored(source.hparams, rng)
                 if self.space.allows(drawn):
@@ -85,7 +85,7 @@ class Explorer:
         """`hparams` with every knob perturbed."""
         found = dict(hparams)
         for dimension in self.knobs:
-            # All drawn for every knob, so that one does not depend on what becomes of another.
+            # All three are drawn for every knob, so that knobs do not depend on one another.
             luck, position, pick = rng.random(3)
             value = hparams.get(dimension.path)
             if not isinstance(value, int | float):
@@ -99,7 +99,7 @@ class Explorer:
 
 
 def explorer_of(spec: SchedulerSpec, space: SearchSpace, seed: int) -> Explorer | None:
-    """What explores in a study, if its scheduler has trials replaced."""
+    """The explorer of a study whose scheduler changes hparams; None for the others."""
     if not SCHEDULERS[spec.name].changes_hparams:
         return None
     return Explorer(space, spec.factors, spec.resample, seed)
@@ -121,7 +121,7 @@ def perturbed(distribution: Distribution, value: float, factor: float) -> HParam
 
 
 def _moved(here: int, nearest: int, factor: float, count: int) -> int:
-    """The index to go to: another one than `here`, unless that is the last."""
+    """The index to go to: not `here`, unless that is the last one."""
     if nearest == here and factor != 1:
         nearest += 1 if factor > 1 else -1
     return min(max(nearest, 0), count - 1)

@@ -26,7 +26,7 @@ def make_halving(spec: SuccessiveHalving, epochs: int, trials: int) -> Halving:
 
 
 def top(losses: Mapping[int, float], places: int) -> list[int]:
-    """The numbers of the best `places` trials: who goes on from a rung.
+    """The numbers of the best `places` trials, which go on from a rung.
 
     Source: Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter
     optimization" (AISTATS), Figure 3; Li et al. 2018, "Hyperband" (JMLR 18), Algorithm 1, `top_k`.
@@ -37,7 +37,7 @@ def top(losses: Mapping[int, float], places: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Halving:
-    """Successive halving, and Hyperband, over fixed brackets: who goes on depends on losses alone.
+    """Successive halving, and Hyperband, over fixed brackets: losses alone decide.
 
     A bracket's trials wait at a rung for the others, and the best go on. While a bracket waits, the
     next ones may start: whichever results arrive first, the study ends the same.

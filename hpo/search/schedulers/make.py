@@ -1,4 +1,4 @@
-"""Makes the scheduler that a spec names, and tells what a study with it will train."""
+"""The scheduler that a spec names, and what a study with it will train."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hpo.spec.sections.scheduler import SchedulerSpec
 
 
 def make_scheduler(spec: SchedulerSpec, epochs: int, trials: int) -> Scheduler:
-    """The scheduler that a spec names, for so many `trials` of at most `epochs` each.
+    """The scheduler that a spec names, for `trials` of at most `epochs` each.
 
     Raises:
         HpoError: if the scheduler's first budget is more than the full one.
@@ -24,11 +24,10 @@ def make_scheduler(spec: SchedulerSpec, epochs: int, trials: int) -> Scheduler:
 
 @dataclass(frozen=True)
 class Outline:
-    """What a study will train: its brackets and the epochs of all its trials together.
+    """What a study will train: its brackets, and the epochs of all trials together.
 
-    The epochs are exact if no trial diverges, or, with `is_upper_bound`, at most that many:
-    rules that stop trials, and ASHA, decide by what the trials turn out to be. ASHA's sizes are
-    then those that it comes to where good and bad trials arrive mixed.
+    The epochs are exact if no trial diverges. With `is_upper_bound` they are the most that there
+    can be: rules that stop trials, and ASHA, decide by results.
     """
 
     brackets: tuple[Bracket, ...]
@@ -37,7 +36,7 @@ class Outline:
 
 
 def outline(spec: SchedulerSpec, epochs: int, trials: int) -> Outline:
-    """What a study of so many `trials` will train, each to at most `epochs`.
+    """What a study of `trials` will train, each to at most `epochs`.
 
     Raises:
         HpoError: if the scheduler's first budget is more than the full one.
@@ -45,7 +44,7 @@ def outline(spec: SchedulerSpec, epochs: int, trials: int) -> Outline:
     ladders = make_scheduler(spec, epochs, trials).brackets
     if registry.SCHEDULERS[chosen_scheduler(spec, epochs).name].epochs_vary:
         return Outline(ladders, trials * epochs, is_upper_bound=True)
-    # Brackets of the same sizes come over and over, so each kind is counted once.
+    # Brackets of the same sizes repeat, so each kind is counted once.
     kinds = Counter((bracket.sizes, bracket.budgets) for bracket in ladders)
     total = sum(Bracket(0, *kind).epochs * times for kind, times in kinds.items())
     return Outline(ladders, total, is_upper_bound=False)

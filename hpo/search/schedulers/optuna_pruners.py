@@ -1,4 +1,4 @@
-"""Optuna's pruners as schedulers: after each epoch, a pruner says whether its trial is to stop."""
+"""The scheduler `optuna`: after each epoch, a pruner of Optuna's decides whether a trial stops."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def make_optuna(spec: OptunaPruner, epochs: int, trials: int) -> PrunerRule:
 
 @dataclass(frozen=True)
 class PrunerRule:
-    """Stops a trial once Optuna's pruner says so of its last epoch.
+    """Stops a trial once Optuna's pruner says so after its last epoch.
 
-    The pruner is asked anew with the trials as they are: what it would have noted about them in a
-    storage of Optuna's (the rungs that they have completed) is worked out from their losses. Each
-    trial is compared with those that have got there by then, so that the outcome may depend on the
-    order in which results arrive. A pruner may stop every trial, and then nobody wins.
+    The pruner is asked anew with the present trials. What it would have noted about them in one of
+    Optuna's storages (the rungs that they have completed) is worked out from their losses. Each
+    trial is compared with those that have reached its epoch, so the outcome may depend on the order
+    in which results arrive. A pruner may stop every trial; then the study has no winner.
 
     `HyperbandPruner` gives a trial its bracket by a hash of the study's name and the trial's
     number; the name is always the same here, so that a trial's bracket follows from its number.
@@ -158,7 +158,7 @@ class _Note(NamedTuple):
 
 
 class _JudgedTrials(ShownTrials):
-    """What pruners call besides; what they note of a trial is kept until the next one."""
+    """What pruners need besides; their notes about a trial are kept until the next trial."""
 
     def __init__(self) -> None:
         super().__init__([], objectives=1)
@@ -198,7 +198,7 @@ def _as_frozen(trial: Trial, notes: Sequence[_Note]) -> optuna.trial.FrozenTrial
 
 
 def _make_pruner(spec: specs.PrunerSpec, epochs: int) -> optuna.pruners.BasePruner:
-    """The pruner of Optuna's that a spec describes, in a study of so many `epochs` a trial."""
+    """The pruner of Optuna's that a spec describes, for trials of `epochs`."""
     import optuna
 
     arguments = spec.model_dump(exclude={"name", "wrapped_pruner"})
@@ -210,7 +210,7 @@ def _make_pruner(spec: specs.PrunerSpec, epochs: int) -> optuna.pruners.BasePrun
         case specs.HyperbandPruner(max_resource="auto"):
             arguments["max_resource"] = epochs
     with warnings.catch_warnings():
-        # Some of them are still experimental, which its users have chosen.
+        # Some are still experimental; the user has chosen one.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return cast(
             "optuna.pruners.BasePruner", getattr(optuna.pruners, type(spec).__name__)(**arguments)
@@ -218,7 +218,7 @@ def _make_pruner(spec: specs.PrunerSpec, epochs: int) -> optuna.pruners.BasePrun
 
 
 def _rungs(spec: specs.PrunerSpec, epochs: int) -> tuple[int, ...] | None:
-    """The epochs at which a pruner takes notes: () where at none, None where it may be at any."""
+    """The epochs at which a pruner takes notes: () for none, None where any is possible."""
     if isinstance(spec, specs.PatientPruner):
         wrapped = spec.wrapped_pruner
         return () if wrapped is None or _rungs(wrapped, epochs) == () else None

@@ -1,4 +1,4 @@
-"""Population based training: bad members go on from the weights of good ones, with new knobs."""
+"""The scheduler `pbt`: bad members go on from the weights of good ones, with new knobs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def truncation(ranked: Sequence[T], quantile: float) -> tuple[Sequence[T], Seque
 
 
 def cut(members: int, quantile: float) -> int:
-    """How many of a population are its worst, and how many its best: at least one of two.
+    """The size of the worst share of a population, and of the best: at least one of two.
 
     Whole numbers: the margin is for a share such as 0.29 of 100, which is 28.999999999999996.
     """
@@ -44,14 +44,14 @@ def cut(members: int, quantile: float) -> int:
 class Populations:
     """Populations of trials, in turn, that all train in full and are compared every few epochs.
 
-    Members wait for each other at a comparison. Then the worst share of them exploits: each goes on
-    from the weights and hparams of a member drawn from the best share, its knobs perturbed
-    (truncation selection). A diverged member ranks last and is replaced like the others, where a
-    comparison is still to come; an infeasible one has no weights and takes no part. Trials that a
-    study is given later join once they have caught up.
+    Members wait for each other at a comparison. Then each of the worst share goes on from the
+    weights and hparams of a member drawn from the best share, with perturbed knobs (truncation
+    selection). A diverged member ranks last and is replaced at the next comparison, if there is
+    one. An infeasible member has no weights and takes no part. Trials that are added to a study
+    later join once they have caught up.
 
-    The paper's members do not wait. Ours do, so that whichever results arrive first, the study ends
-    the same; lanes are kept busy by members that are behind, and by the next population.
+    The paper's members do not wait. Ours do, so that the study ends the same whichever results
+    arrive first. Members that are behind, and the next population, keep the lanes busy.
 
     Source: Jaderberg et al. 2017, "Population based training of neural networks"
     (arXiv:1711.09846), Algorithm 1 and section 4.1.1.
@@ -90,7 +90,7 @@ class Populations:
         return frozenset()
 
     def replacements(self, trials: Sequence[Trial]) -> tuple[Replacement, ...]:
-        """The members that are to go on from others, worst last."""
+        """The members that go on from others, the worst last."""
         return tuple(
             replacement
             for members, alive in self._open_populations(trials)
@@ -103,8 +103,8 @@ class Populations:
         epoch = min(trial.epochs for trial in alive)
         if len(trials) < members.stop or not self._is_comparison(epoch):
             return []
-        # All are ranked as they were after that epoch, also those that have been replaced or have
-        # gone on since, so that looking again finds the same.
+        # All are ranked as they were after that epoch, including those replaced or trained further
+        # since, so that a second look finds the same.
         ranked = sorted(
             (math.inf if self._is_lost(trials[n], epoch) else trials[n].losses[epoch - 1], n)
             for n in members
@@ -133,7 +133,7 @@ class Populations:
         return min((epoch // self.spec.interval + 1) * self.spec.interval, self.epochs)
 
     def _open_populations(self, trials: Sequence[Trial]) -> Iterator[tuple[range, list[Trial]]]:
-        """Populations with members under way: all their numbers, and those under way."""
+        """Populations with unfinished members: all their numbers, and those members."""
         size = self.spec.population
         for index, alive in groupby(
             Trials.of(trials).unfinished, lambda trial: trial.number // size

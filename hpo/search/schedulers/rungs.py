@@ -31,7 +31,7 @@ def rung_budgets(min_budget: int, max_budget: int, eta: int = 3) -> tuple[int, .
 def rung_sizes(trials: int, rungs: int, eta: int) -> tuple[int, ...]:
     """How many of a bracket's trials train to each rung: 1 in `eta` goes on, and at least one.
 
-    Source: Li et al. 2018, Algorithm 1, inner loop; that one goes on is ours, for brackets that the
+    Source: Li et al. 2018, Algorithm 1, inner loop. "At least one" is ours, for brackets that the
     end of the study cuts short.
     """
     sizes = [trials]
@@ -43,9 +43,9 @@ def rung_sizes(trials: int, rungs: int, eta: int) -> tuple[int, ...]:
 def in_turn(
     ladders: Sequence[tuple[int, tuple[int, ...]]], trials: int, eta: int
 ) -> tuple[Bracket, ...]:
-    """Brackets of these sizes and budgets, over and over until the trials are used up."""
+    """Brackets of these sizes and budgets, repeated until the trials are used up."""
     if all(len(budgets) == 1 for _, budgets in ladders):
-        # Nobody is compared, so that where one bracket ends and the next begins means nothing.
+        # No trials are compared, so where one bracket ends and the next begins means nothing.
         return (Bracket(0, (trials,), ladders[0][1]),)
     one_round = [(rung_sizes(size, len(budgets), eta), budgets) for size, budgets in ladders]
     offsets = list(accumulate((size for size, _ in ladders), initial=0))

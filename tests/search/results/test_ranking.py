@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpo.search.results.standings import standings
+from hpo.search.results.ranking import quantile_ranks
 from hpo.trial import Trial, TrialState
 from tests.search.samples import DIVERGED, PRUNED
 
@@ -24,21 +24,23 @@ INFEASIBLE = TrialState.INFEASIBLE
     ],
 )
 def test_trials_are_ranked_at_the_epochs_they_have_in_common(rows, order):
-    places = standings([Trial(n, {}, PRUNED, losses) for n, losses in enumerate(rows)])
+    places = quantile_ranks([Trial(n, {}, PRUNED, losses) for n, losses in enumerate(rows)])
     assert sorted(places, key=places.__getitem__) == order
 
 
 def test_equal_losses_share_a_place_and_diverged_trials_are_last():
     trials = [Trial(n, {}, PRUNED, (loss,)) for n, loss in enumerate([1.0, 2.0, 2.0])]
     trials.append(Trial(3, {}, DIVERGED))
-    assert standings(trials) == {0: 0.125, 1: 0.5, 2: 0.5, 3: 0.875}
-    assert standings(trials[3:]) == {}
-    assert standings([]) == {}
+    assert quantile_ranks(trials) == {0: 0.125, 1: 0.5, 2: 0.5, 3: 0.875}
+    assert quantile_ranks(trials[3:]) == {}
+    assert quantile_ranks([]) == {}
 
 
 def test_what_breaks_the_constraints_stands_behind_all_that_keeps_them():
     rows = [(1.0, 5.0), (9.0, 0.0), (0.5, 2.0), (3.0, 0.0)]
-    places = standings([Trial(n, {}, PRUNED, (loss,), (), by) for n, (loss, by) in enumerate(rows)])
+    places = quantile_ranks(
+        [Trial(n, {}, PRUNED, (loss,), (), by) for n, (loss, by) in enumerate(rows)]
+    )
     assert sorted(places, key=places.__getitem__) == [3, 1, 2, 0]
 
 
@@ -49,5 +51,5 @@ def test_infeasible_trials_stand_last_by_how_much_they_break_the_constraints():
         Trial(2, {}, PRUNED, (9.0,), violation=5.0),
         Trial(3, {}, INFEASIBLE, violation=1.0),
     ]
-    assert standings(trials) == {2: 0.125, 1: 0.375, 3: 0.625, 0: 0.875}
-    assert standings([Trial(0, {}, INFEASIBLE, violation=2.0)]) == {0: 0.5}
+    assert quantile_ranks(trials) == {2: 0.125, 1: 0.375, 3: 0.625, 0: 0.875}
+    assert quantile_ranks([Trial(0, {}, INFEASIBLE, violation=2.0)]) == {0: 0.5}
