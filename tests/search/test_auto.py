@@ -39,12 +39,12 @@ def test_the_scheduler_has_three_rungs_where_there_are_epochs_for_them(epochs, b
     assert {bracket.budgets for bracket in make_scheduler(AUTO, epochs, 40).brackets} == {budgets}
 
 
-def test_another_scheduler_is_what_it_says():
+def test_a_scheduler_other_than_auto_stays():
     none = NoScheduler(name="none")
     assert chosen_scheduler(none, 100) is none
 
 
-def test_what_was_picked_is_told_with_its_reason():
+def test_picks_are_printed_with_their_reason():
     search = SearchSpec(objective=Objective(maximize="accuracy"), trials=1000)
     assert picked(search, space_of(8), 52) == {
         "sampler": "curve_gp, from 400 results on tpe (8 dimensions that vary)",
@@ -64,7 +64,7 @@ def test_what_was_picked_is_told_with_its_reason():
         (Patience(name="patience", epochs=2), {}),
     ],
 )
-def test_what_follows_from_the_length_of_a_training_is_told(scheduler, told):
+def test_numbers_that_follow_from_train_epochs_are_printed(scheduler, told):
     search = SearchSpec(
         objective=Objective(maximize="accuracy"),
         trials=10,

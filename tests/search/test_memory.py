@@ -20,7 +20,7 @@ class Epochs:
         self.total += after.epochs - (before.epochs if before else 0)
 
 
-def test_only_what_has_changed_is_looked_at():
+def test_only_changed_trials_are_looked_at():
     memory = Remembered(Epochs)
     trials = [Trial(n, {}, TrialState.PAUSED, (1.0,)) for n in range(5)]
     assert memory.of(trials).changes == 5

@@ -44,7 +44,7 @@ def trials(*rows):
     ]
 
 
-def test_the_sampler_is_shown_the_highest_budget_with_enough_results():
+def test_the_sampler_sees_the_highest_budget_with_enough_results():
     seen = trials(
         [PRUNED, 8],
         [PAUSED, 7, 6, 5],
@@ -74,7 +74,7 @@ def test_a_paused_trial_is_as_good_as_a_complete_one_with_the_same_losses():
     assert {trial.state for trial in bohb(Recorder()).shown(ended)} == {COMPLETE}
 
 
-def test_the_sampler_is_shown_by_how_much_trials_break_the_constraints():
+def test_the_sampler_sees_how_much_trials_break_the_constraints():
     seen = trials([COMPLETE, *[4] * 9], [PAUSED, 5], [INFEASIBLE], [COMPLETE, *[3] * 9])
     seen[0] = replace(seen[0], violation=0.5)
     seen[2] = replace(seen[2], violation=2.0)

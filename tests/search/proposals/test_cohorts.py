@@ -104,9 +104,7 @@ def test_the_trials_of_a_cohort_have_one_shape_and_differ_in_the_rest(name):
     at_once=st.integers(1, 9),
     count=st.integers(6, 14),
 )
-def test_whatever_is_asked_at_once_cohorts_share_shapes_and_lie_in_the_space(
-    name, seed, size, at_once, count
-):
+def test_cohorts_share_shapes_however_many_trials_are_asked_for(name, seed, size, at_once, count):
     fields = {"size": size, "seed": seed}
     trials = searched(lambda: sampler_of(FOLLOWERS[name], **fields), count, at_once)
     assert set(shapes_of(trials, size)) == {1}
@@ -125,7 +123,7 @@ def test_a_cohort_of_one_is_proposed_as_without_cohorts(name, label):
 
 
 @pytest.mark.parametrize("name", ["tpe", "curve_gp"])
-def test_a_space_in_which_nothing_shapes_a_program_is_searched_as_without_cohorts(name):
+def test_cohorts_change_nothing_in_a_space_without_shapes(name):
     space = CONTINUOUS["mixed"]
     seen = told(space, 14)
     plain = sampler_of(FOLLOWERS[name], space, size=None).ask(seen, 3)
@@ -133,7 +131,7 @@ def test_a_space_in_which_nothing_shapes_a_program_is_searched_as_without_cohort
 
 
 @pytest.mark.parametrize("name", FOLLOWERS)
-def test_a_resumed_search_proposes_what_one_that_went_on_does(name):
+def test_a_resumed_search_proposes_the_same_as_an_uninterrupted_one(name):
     kept = sampler_of(FOLLOWERS[name])
     assert searched(lambda: kept, 18, 3) == searched(lambda: sampler_of(FOLLOWERS[name]), 18, 3)
 
@@ -166,7 +164,7 @@ def test_a_cohort_that_has_tried_all_of_its_shape_goes_on_in_others():
             assert widths[own] == 3 or own in before
 
 
-def test_what_is_known_already_is_replaced_by_a_neighbour_of_the_same_shape():
+def test_a_repeated_proposal_is_replaced_by_a_neighbour_of_the_same_shape():
     class Stubborn:
         def ask(self, trials, n):
             return [{"width": 1, "rate": 3, "depth": 2}] * n
@@ -179,7 +177,7 @@ def test_what_is_known_already_is_replaced_by_a_neighbour_of_the_same_shape():
     assert {(hparams["width"], hparams["depth"]) for hparams in found} == {(1, 2)}
 
 
-def test_an_infeasible_trial_and_one_from_outside_the_space_lead_nobody():
+def test_infeasible_trials_and_trials_outside_the_space_lead_no_cohort():
     cohorts = Cohorts(frozenset({"width"}), 4)
     first, lost = Trial(4, {"width": 9, "rate": 1.0}, INFEASIBLE), Trial(4, {})
     before = [Trial(n, {"width": 1, "rate": 0.5}) for n in range(4)]
@@ -192,13 +190,11 @@ def test_an_infeasible_trial_and_one_from_outside_the_space_lead_nobody():
 
 @pytest.mark.parametrize("count", [3, 9])
 @pytest.mark.parametrize("is_comparable", [False, True])
-def test_lessons_from_other_studies_do_not_move_where_cohorts_begin(count, is_comparable):
+def test_trials_of_earlier_studies_do_not_move_the_first_trials_of_cohorts(count, is_comparable):
     drawn = RandomSearch(DEEP, 5).ask([], count)
-    lesson = EarlierStudy(
-        tuple(ended(n, hparams) for n, hparams in enumerate(drawn)), is_comparable
-    )
+    study = EarlierStudy(tuple(ended(n, hparams) for n, hparams in enumerate(drawn)), is_comparable)
     for name in ("tpe", "curve_gp"):
-        known = WarmStart(studies=(lesson,))
+        known = WarmStart(studies=(study,))
         trials = searched(lambda n=name, k=known: sampler_of(FOLLOWERS[n], warm_start=k), 12)
         assert shapes_of(trials) == [1, 1, 1]
 
@@ -254,7 +250,7 @@ def test_bohb_proposes_in_cohorts():
     assert len(modelled) > 8  # the others are the share that is drawn
 
 
-def test_rules_hold_beside_what_is_given():
+def test_rules_hold_for_proposals_beside_given_hparams():
     space = space_of(width=Choice((8, 16)), rate=Float(0.0, 1.0))
 
     class Rule:
@@ -296,7 +292,7 @@ def rates_given(spec, optimizer, count):
 
 @pytest.mark.parametrize("optimizer", BEST)
 @pytest.mark.parametrize(("name", "count"), [("tpe", 100), ("curve_gp", 40)])
-def test_what_is_proposed_beside_the_given_did_well_there(name, count, optimizer):
+def test_proposals_beside_given_hparams_did_well_with_them(name, count, optimizer):
     rates = rates_given(FOLLOWERS[name], optimizer, count)
     assert abs(np.median(rates) - BEST[optimizer]) < 0.1
 
@@ -328,7 +324,7 @@ def test_a_cohort_takes_over_all_that_shapes_a_program():
         assert given_in(search_of(cohort=4), space)([Trial(0, {"model.norm": "none"})]) == {}
 
 
-def test_a_study_is_told_what_its_cohorts_share():
+def test_the_text_on_cohorts_names_the_shared_dimensions():
     text = "4 trials in a row share a program: the first decides model.norm, optimizer.name"
     assert cohort_text(4, NORMS) == text
     assert "changes nothing: nothing that varies shapes a program" in cohort_text(4, KNOBS)

@@ -65,7 +65,7 @@ def test_a_finite_space_is_exhausted_exactly(label, is_learning):
 
 
 @pytest.mark.parametrize("is_learning", [False, True])
-def test_what_is_left_does_not_depend_on_how_many_are_asked_for_or_on_a_resume(is_learning):
+def test_replacements_do_not_depend_on_the_size_of_asks_or_on_a_resume(is_learning):
     def configurations(size, is_resumed):
         sampler, found = None, []
         while True:
@@ -183,7 +183,7 @@ def test_all_of_the_finite_branch_is_found_where_the_continuous_one_is_forbidden
     assert len(found) == len(keys(found)) == 300
 
 
-def test_the_little_that_rules_leave_of_a_continuous_branch_goes_on():
+def test_a_continuous_branch_that_rules_nearly_forbid_goes_on():
     space = with_momentum("sgd", bound=1e-3)
     sampler = distinct(Stubborn({"kind": "sgd", "momentum": 0.5}), space, is_learning=True)
     found = sampler.ask([], 5)
@@ -216,7 +216,7 @@ class Band:
 
 
 @pytest.mark.parametrize("is_learning", [False, True])
-def test_what_rules_leave_between_two_numbers_that_they_name_is_found(is_learning):
+def test_configurations_between_two_numbers_that_rules_name_are_found(is_learning):
     space = replace(with_momentum("sgd", "adam", bound=1), rules=(Band(),))
     sampler = distinct(Stubborn({"kind": "adam"}), space, is_learning=is_learning)
     found = sampler.ask([], 6)
@@ -225,7 +225,7 @@ def test_what_rules_leave_between_two_numbers_that_they_name_is_found(is_learnin
     assert all(space.allows(hparams) for hparams in found)
 
 
-def test_what_rules_leave_is_found_around_what_they_allowed_before():
+def test_allowed_configurations_are_found_near_those_that_were_tried():
     space = with_momentum("sgd", "adam", bound=1e-6)
     seen = trials_of([{"kind": "adam"}, {"kind": "sgd", "momentum": 3e-7}])
     found = distinct(Stubborn({"kind": "adam"}), space).ask(seen, 5)
@@ -234,7 +234,7 @@ def test_what_rules_leave_is_found_around_what_they_allowed_before():
 
 
 @pytest.mark.parametrize("is_resumed", [False, True])
-def test_what_draws_do_not_meet_is_found_the_same_however_it_is_asked_for(is_resumed, monkeypatch):
+def test_rare_configurations_are_the_same_however_many_are_asked_for(is_resumed, monkeypatch):
     monkeypatch.setattr("hpo.space._MOST_DRAWS", 500)
     space = replace(space_of(x=Float(0.0, 1.0), y=Float(0.0, 1.0)), rules=(Thin(),))
 
@@ -249,7 +249,7 @@ def test_what_draws_do_not_meet_is_found_the_same_however_it_is_asked_for(is_res
     assert all(space.allows(hparams) for hparams in found)
 
 
-def test_what_is_not_found_is_not_looked_for_again_after_the_same_configurations():
+def test_an_exhausted_space_is_not_searched_again_after_the_same_trials():
     rule = Above(-0.5)
     calls = []
     rule.forbids = lambda hparams: bool(calls.append(1)) or "momentum" in hparams
@@ -265,7 +265,7 @@ def test_what_is_not_found_is_not_looked_for_again_after_the_same_configurations
     assert len(sampler.ask([], 3)) == 1
 
 
-def test_combinations_that_rules_forbid_in_a_row_end_the_search_the_same_after_a_resume(
+def test_a_search_that_forbidden_combinations_end_ends_the_same_after_a_resume(
     monkeypatch,
 ):
     monkeypatch.setattr(rule, "_MOST_LOOKED_AT", 20)
@@ -319,7 +319,7 @@ class Few:
     ("name", "is_counted"),
     [(name, False) for name in QUICK] + [(name, True) for name in ("random", "tpe")],
 )
-def test_every_sampler_finds_all_of_the_little_that_rules_leave_of_a_finite_space(
+def test_every_sampler_finds_all_configurations_of_a_nearly_forbidden_space(
     name, is_counted, monkeypatch
 ):
     # Draws meet next to none of it.
@@ -344,7 +344,7 @@ def test_every_sampler_finds_all_of_the_little_that_rules_leave_of_a_finite_spac
 
 
 @pytest.mark.parametrize("is_counted", [True, False])
-def test_a_grid_goes_through_what_rules_leave_without_a_draw(is_counted, monkeypatch):
+def test_a_grid_lists_the_allowed_combinations_without_a_draw(is_counted, monkeypatch):
     if not is_counted:
         monkeypatch.setattr("hpo.space._MOST_COUNTED", 1_000)
     space = replace(space_of(size=Int(1, 60), momentum=Float(0.0, 0.9, step=0.01)), rules=(Few(),))

@@ -11,7 +11,7 @@ from hpo.trial import Trial
 from tests.search.proposals.spaces import PLAIN, Recorder, ended, sampler_of
 
 
-def test_known_points_come_first_and_the_sampler_goes_on():
+def test_the_sampler_continues_after_the_known_points():
     points = ({"rate": 0.5, "kind": "a"}, {"rate": 0.25, "kind": "b", "depth": 3})
     sampler = sampler_of("random", PLAIN, points=points)
     proposals = sampler.ask([], 4)
@@ -29,7 +29,7 @@ def test_points_added_to_a_study_come_next():
     assert proposal == points[1]
 
 
-def test_what_a_point_leaves_open_is_drawn_the_same_again():
+def test_values_that_a_point_leaves_open_are_drawn_reproducibly():
     first = sampler_of("random", PLAIN, points=({"kind": "b"}, {"kind": "b"})).ask([], 2)
     again = sampler_of("random", PLAIN, points=({"kind": "b"}, {"kind": "b"})).ask([], 2)
     assert first == again

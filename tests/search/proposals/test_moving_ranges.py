@@ -47,7 +47,7 @@ def test_a_bound_at_which_the_best_trials_crowd_moves_out(loss, low, high):
     assert "of the best 15 trials lie in its" in move.reason
 
 
-def test_an_end_where_no_good_trial_is_is_cut_off():
+def test_an_end_without_good_trials_is_cut_off():
     def loss(hparams):
         return abs(position_of(RATE.distribution, hparams["rate"]) - 0.7)
 
@@ -304,7 +304,7 @@ def all_of(spec, space, moves, count, loss, is_resumed=True):
 
 @pytest.mark.parametrize("spec", [Random(name="random"), Tpe(name="tpe", startup_trials=5)])
 @pytest.mark.parametrize("count", [1, 7])
-def test_a_study_whose_ranges_are_used_up_goes_on_in_all_that_their_limits_allow(spec, count):
+def test_exhausted_ranges_become_as_wide_as_their_limits(spec, count):
     space = SearchSpace(
         (
             Dimension("x", Int(1, 6), limits=(1, 30)),
@@ -384,7 +384,7 @@ def test_a_stepped_range_decides_to_move_by_whole_steps(dimension, best, count):
             assert inside <= set(values_of(kept))
 
 
-def test_ranges_in_which_rules_leave_nothing_new_to_find_become_as_wide_as_their_limits(
+def test_ranges_in_which_rules_allow_nothing_new_become_as_wide_as_their_limits(
     monkeypatch,
 ):
     monkeypatch.setattr(remaining, "DRAWS", 500)
@@ -436,7 +436,7 @@ def test_moves_from_a_range_that_is_written_otherwise_now_do_not_count():
     assert with_moves(now, [old, new]).by_path["x"].distribution == Float(0.3, 0.8)
 
 
-def test_a_range_written_anew_is_searched_as_written_and_moves_from_there():
+def test_a_range_that_was_edited_is_searched_as_written_and_moves_from_there():
     space = SearchSpace((Dimension("x", Float(0.45, 0.8), limits=(0.0, 1.0)),))
     moves = [RangeMove("x", 0.0, 0.4, 20, "", (0.2, 0.5))]
     trials = trials_of(SearchSpace((Dimension("x", Float(0.0, 0.4)),)), 20, lambda h: h["x"])

@@ -30,7 +30,7 @@ def test_every_sampler_starts_at_the_prior_and_keeps_draws_of_its_own(name):
     assert sampler_of(name, SPACE).ask(begun, 6) == proposals[4:]
 
 
-def test_the_first_trial_at_the_prior_comes_after_the_known_points():
+def test_the_trial_at_the_priors_follows_the_known_points():
     proposals = sampler_of("random", SPACE, points=({"rate": 0.5, "kind": "a"},)).ask([], 2)
     assert proposals[0]["rate"] == 0.5
     assert (proposals[1]["rate"], proposals[1]["kind"]) == (1e-3, "b")

@@ -12,7 +12,7 @@ from hpo.trial import Trial, TrialState
 from tests.search.picks import AUTO, names, space_of
 
 
-def test_the_sampler_changes_when_there_are_results_enough():
+def test_auto_changes_the_sampler_once_there_are_enough_results():
     class Named:
         def __init__(self, name):
             self.name = name
@@ -38,7 +38,7 @@ def test_a_population_begins_with_random_draws_that_may_be_made_ahead():
     assert is_learning(tpe, space_of(2), none)
 
 
-def test_results_of_other_studies_do_not_bring_the_next_sampler_on_sooner(monkeypatch):
+def test_results_of_earlier_studies_do_not_count_for_the_turns_of_auto(monkeypatch):
     monkeypatch.setattr(rule, "_MOST_RESULTS", 30)
     seen = [
         Trial(n, {"kind": "a", "x0": n / 30}, TrialState.COMPLETE, tuple([n / 30] * 27))

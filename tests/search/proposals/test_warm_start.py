@@ -16,7 +16,7 @@ from hpo.trial import Trial, TrialState
 from tests.search.proposals.spaces import PLAIN, SPECS, Recorder, ended, sampler_of
 
 
-def test_a_trial_of_an_earlier_space_is_shown_as_it_is_in_this_one():
+def test_the_sampler_sees_trials_of_an_earlier_space_translated():
     inner = Recorder()
     present = {0: None, 1: {"rate": 0.5, "kind": "a"}}
     sampler = Translated(inner, lambda trial: present.get(trial.number, trial.hparams))
@@ -29,7 +29,7 @@ def test_a_trial_of_an_earlier_space_is_shown_as_it_is_in_this_one():
 
 
 @pytest.mark.parametrize("name", sorted(set(SPECS) - {"bayesian", "optuna_gp"}))
-def test_no_sampler_chokes_on_trials_outside_its_space(name):
+def test_every_sampler_accepts_trials_outside_its_space(name):
     space = SearchSpace(PLAIN.dimensions[1:])
     drawn = sampler_of("random", space).ask([], 8)
     trials = [ended(n, hparams, float(n * 7 % 5)) for n, hparams in enumerate(drawn)]
@@ -40,7 +40,7 @@ def test_no_sampler_chokes_on_trials_outside_its_space(name):
         assert ("depth" in hparams) == (hparams["kind"] == "b")
 
 
-def test_earlier_trials_of_the_same_problem_are_shown_first_and_as_they_are():
+def test_earlier_trials_of_the_same_problem_come_first_and_unchanged():
     inner = Recorder()
     earlier = (ended(7, {"rate": 0.5}, 1.0), ended(9, {"rate": 0.7}, 3.0))
     sampler = WarmStarted(inner, [EarlierStudy(earlier, is_comparable=True)])
@@ -51,7 +51,7 @@ def test_earlier_trials_of_the_same_problem_are_shown_first_and_as_they_are():
     assert [trial.losses for trial in shown] == [(1.0,), (3.0,), (10.0,)]
 
 
-def test_losses_of_another_problem_are_brought_to_the_scale_of_this_one():
+def test_losses_of_another_problem_are_moved_to_the_scale_of_this_one():
     inner = Recorder()
     earlier = tuple(ended(n, {"rate": 0.1 * (n + 1)}, 1000.0 * n) for n in range(4))
     sampler = WarmStarted(inner, [EarlierStudy(earlier, is_comparable=False)])
@@ -64,7 +64,7 @@ def test_losses_of_another_problem_are_brought_to_the_scale_of_this_one():
     assert -0.2 < moved[0] < moved[-1] < 0.7
 
 
-def test_neither_an_early_stop_nor_one_huge_loss_makes_the_scale_of_earlier_losses():
+def test_neither_an_early_stop_nor_one_huge_loss_sets_the_scale_of_earlier_losses():
     earlier = tuple(ended(n, {"rate": 0.1 * (n + 1)}, 1000.0 * n) for n in range(4))
     own = [ended(n, {"rate": 0.01 * (n + 1)}, 0.1 * n) for n in range(6)]
 
@@ -85,15 +85,13 @@ def test_neither_an_early_stop_nor_one_huge_loss_makes_the_scale_of_earlier_loss
 def test_a_sampler_that_learns_begins_where_the_earlier_study_was_good():
     drawn = sampler_of("random", PLAIN, seed=5).ask([], 40)
     earlier = tuple(ended(n, h, abs(h["rate"] - 0.3)) for n, h in enumerate(drawn))
-    lessons = (EarlierStudy(earlier, is_comparable=True),)
-    informed = sampler_of("tpe", PLAIN, studies=lessons).ask([], 6)
+    studies = (EarlierStudy(earlier, is_comparable=True),)
+    warm = sampler_of("tpe", PLAIN, studies=studies).ask([], 6)
     alone = sampler_of("tpe", PLAIN).ask([], 6)
-    assert fmean(abs(h["rate"] - 0.3) for h in informed) < fmean(
-        abs(h["rate"] - 0.3) for h in alone
-    )
+    assert fmean(abs(h["rate"] - 0.3) for h in warm) < fmean(abs(h["rate"] - 0.3) for h in alone)
     # A sampler that does not look at results draws as it would.
-    blind = sampler_of("random", PLAIN)
-    assert sampler_of("random", PLAIN, studies=lessons).ask([], 3) == blind.ask([], 3)
+    own = sampler_of("random", PLAIN)
+    assert sampler_of("random", PLAIN, studies=studies).ask([], 3) == own.ask([], 3)
 
 
 def test_values_of_another_problem_are_moved_objective_by_objective():
@@ -124,7 +122,7 @@ PBT = Pbt(name="pbt", population=4)
 
 
 @pytest.mark.parametrize(
-    ("name", "scheduler", "objectives", "is_told"),
+    ("name", "scheduler", "objectives", "learns"),
     [
         ("tpe", NoScheduler(name="none"), 1, True),
         ("auto", NoScheduler(name="none"), 1, True),
@@ -142,10 +140,10 @@ PBT = Pbt(name="pbt", population=4)
         ("auto", PBT, 1, False),
     ],
 )
-def test_lessons_reach_samplers_that_learn(name, scheduler, objectives, is_told):
+def test_earlier_studies_reach_samplers_that_learn(name, scheduler, objectives, learns):
     spec = SPECS[name](name=name)
     setting = Setting(0, trials=100, epochs=9, scheduler=scheduler, objectives=objectives)
-    assert is_learning(spec, PLAIN, setting) == is_told
+    assert is_learning(spec, PLAIN, setting) == learns
     drawn = sampler_of("random", PLAIN, seed=5).ask([], 20)
     results = tuple(
         # What is best of the second objective is worst of the others.
@@ -154,9 +152,9 @@ def test_lessons_reach_samplers_that_learn(name, scheduler, objectives, is_told)
         for loss in [abs(h["rate"] - 0.3)]
     )
     known = WarmStart(studies=(EarlierStudy(results, is_comparable=True),))
-    informed = make_sampler(spec, PLAIN, setting, known).ask([], 2)
-    assert (informed != make_sampler(spec, PLAIN, setting).ask([], 2)) == is_told
-    assert make_sampler(spec, PLAIN, setting, known).ask([], 2) == informed
+    warm = make_sampler(spec, PLAIN, setting, known).ask([], 2)
+    assert (warm != make_sampler(spec, PLAIN, setting).ask([], 2)) == learns
+    assert make_sampler(spec, PLAIN, setting, known).ask([], 2) == warm
 
 
 def test_several_objectives_begin_on_the_earlier_studys_front():
@@ -172,10 +170,10 @@ def test_several_objectives_begin_on_the_earlier_studys_front():
     known = WarmStart(studies=(EarlierStudy(earlier, is_comparable=True),))
     for name in ("tpe", "nsga2", "nsga3"):
         spec = SPECS[name](name=name)
-        informed, alone = (
+        warm, alone = (
             fmean(
                 abs(h["rate"] - 0.3) for h in make_sampler(spec, space, setting, told).ask([], 20)
             )
             for told in (known, WarmStart())
         )
-        assert informed < 0.7 * alone
+        assert warm < 0.7 * alone

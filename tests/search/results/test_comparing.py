@@ -53,7 +53,7 @@ def test_infeasible_trials_are_worse_than_all_that_trained():
     assert compared(trials[:1], 2) == {0: (0.0, 0.0)}
 
 
-def test_what_is_under_way_or_diverged_is_not_ranked():
+def test_running_and_diverged_trials_are_not_ranked():
     trials = [
         Trial(0, {}, COMPLETE, (5.0, 3.0), (3.0, 7.0)),
         Trial(1, {}, PAUSED, (4.0,)),

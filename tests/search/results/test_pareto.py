@@ -20,12 +20,12 @@ def clouds(dimensions):
     return st.lists(st.tuples(*[coordinates] * dimensions), max_size=12)
 
 
-def test_a_front_holds_what_nothing_beats():
+def test_a_front_holds_the_points_that_none_dominates():
     points = [(1.0, 5.0), (2.0, 3.0), (2.0, 4.0), (4.0, 1.0), (5.0, 1.0), (2.0, 3.0)]
     assert nondominated(points) == [0, 1, 3, 5]
 
 
-def test_fronts_go_from_what_nothing_beats_to_what_most_beat():
+def test_fronts_are_ordered_from_undominated_to_most_dominated():
     points = [(1.0, 5.0), (2.0, 3.0), (2.0, 4.0), (4.0, 1.0), (5.0, 1.0), (2.0, 3.0), (5.0, 5.0)]
     assert fronts(points) == [[0, 1, 5, 3], [2, 4], [6]]
     assert fronts([(3.0,), (1.0,), (2.0,), (1.0,)]) == [[1, 3], [2], [0]]
@@ -33,7 +33,7 @@ def test_fronts_go_from_what_nothing_beats_to_what_most_beat():
 
 
 @given(clouds(3))
-def test_each_front_is_what_nothing_beats_once_those_before_it_are_gone(points):
+def test_each_front_is_undominated_without_the_fronts_before_it(points):
     left = list(range(len(points)))
     for front in fronts(points):
         best = [left[position] for position in nondominated([points[index] for index in left])]
@@ -43,7 +43,7 @@ def test_each_front_is_what_nothing_beats_once_those_before_it_are_gone(points):
     assert left == []
 
 
-def test_the_first_points_along_a_front_are_its_ends_and_what_is_farthest_from_them():
+def test_the_first_points_along_a_front_are_its_ends_and_the_farthest_from_them():
     front = [(0.0, 100.0), (1.0, 98.0), (4.0, 50.0), (9.0, 20.0), (10.0, 0.0)]
     # Of a range of 1 in each: (.4, .5) is .64 from both ends, (.9, .2) .22 from one.
     assert list(along_front(front)) == [0, 4, 2, 3, 1]

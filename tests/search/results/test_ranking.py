@@ -36,7 +36,7 @@ def test_equal_losses_share_a_place_and_diverged_trials_are_last():
     assert quantile_ranks([]) == {}
 
 
-def test_what_breaks_the_constraints_stands_behind_all_that_keeps_them():
+def test_trials_that_break_constraints_rank_behind_all_that_keep_them():
     rows = [(1.0, 5.0), (9.0, 0.0), (0.5, 2.0), (3.0, 0.0)]
     places = quantile_ranks(
         [Trial(n, {}, PRUNED, (loss,), (), by) for n, (loss, by) in enumerate(rows)]
@@ -44,7 +44,7 @@ def test_what_breaks_the_constraints_stands_behind_all_that_keeps_them():
     assert sorted(places, key=places.__getitem__) == [3, 1, 2, 0]
 
 
-def test_infeasible_trials_stand_last_by_how_much_they_break_the_constraints():
+def test_infeasible_trials_rank_last_by_how_much_they_break_the_constraints():
     trials = [
         Trial(0, {}, INFEASIBLE, violation=2.0),
         Trial(1, {}, DIVERGED),

@@ -16,7 +16,7 @@ def test_cma_moves_to_the_best_and_narrows():
     assert min(trial.losses[0] for trial in found) < 1e-2
 
 
-def test_cma_tries_whole_numbers_again_after_all_have_been_alike():
+def test_cma_varies_whole_numbers_again_after_all_were_equal():
     # The first 60 trials all had 3 of 0 to 9: their spread is nothing.
     space = space_of(n=Int(0, 9), x=Float(0.0, 1.0))
     seen = [ran(k, {"n": 3, "x": k / 60}, abs(k / 60 - 0.5)) for k in range(60)]
@@ -24,7 +24,7 @@ def test_cma_tries_whole_numbers_again_after_all_have_been_alike():
     assert 1 < sum(hparams["n"] != 3 for hparams in found) < 30
 
 
-def test_cma_leaves_to_tpe_what_it_cannot_model():
+def test_tpe_proposes_the_dimensions_that_cma_cannot_model():
     space = SearchSpace(
         (
             Dimension("kind", Choice("ab")),

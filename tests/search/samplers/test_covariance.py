@@ -5,7 +5,7 @@ import pytest
 from hpo.search.samplers.covariance import Normal
 
 
-def test_cma_begins_anew_when_it_has_converged():
+def test_cma_has_converged_once_its_distribution_is_narrow():
     import numpy as np
 
     normal = Normal.start(np.full(2, 0.5), 0.2, np.zeros(2), 6)

@@ -19,7 +19,7 @@ def study(space, loss, epochs, proposals=30, **fields):
     return trials
 
 
-def test_it_comes_nearer_to_the_optimum_than_random_draws():
+def test_curve_gp_finds_better_trials_than_random_search():
     def loss(hparams):
         far = abs(np.log10(hparams["rate"]) + 3) + abs(np.log(hparams["width"] / 64))
         return far + (hparams["kind"] != "c") + abs(hparams["depth"] - 5) / 4

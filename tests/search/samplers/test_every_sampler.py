@@ -47,7 +47,7 @@ def test_proposals_lie_in_the_space_and_are_the_same_for_the_same_trials(name, s
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_resumed_study_is_offered_what_an_uninterrupted_one_is(name):
+def test_a_resumed_study_gets_the_proposals_of_an_uninterrupted_one(name):
     space = FINITE["steps"] if name == "grid" else CONTINUOUS["mixed"]
 
     fields = {"startup_trials": 3} if "startup_trials" in SPECS[name].model_fields else {}
@@ -85,7 +85,7 @@ def test_every_sampler_is_tested_here():
 @pytest.mark.parametrize(
     ("state", "losses"), [(COMPLETE, (1.0,)), (DIVERGED, ()), (COMPLETE, (1e30,)), (PAUSED, (2.0,))]
 )
-def test_trials_that_all_come_out_alike_are_followed_by_others(name, state, losses):
+def test_proposals_are_new_even_if_all_results_are_equal(name, state, losses):
     space = FINITE["steps"] if name == "grid" else CONTINUOUS["mixed"]
     sampler = sampler_of("grid" if name == "grid" else "random", space)
     seen = [Trial(n, hparams, state, losses) for n, hparams in enumerate(sampler.ask([], 12))]

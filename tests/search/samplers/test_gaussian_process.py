@@ -12,7 +12,7 @@ from hpo.search.samplers.gaussian_process import (
 )
 
 
-def test_a_process_goes_through_what_it_was_told_without_noise():
+def test_a_process_without_noise_interpolates_its_observations():
     x = np.array([[0.0], [0.4], [1.0]])
     values = np.array([1.0, -1.0, 0.0])
     seen = Observations(x, np.array([0]), values, np.zeros(3))
@@ -32,7 +32,7 @@ def test_the_length_scale_of_a_column_that_does_not_matter_is_long():
     assert hyper.noise[0] < 0.02
 
 
-def test_expected_improvement_agrees_with_its_integral_and_tells_far_points_apart():
+def test_expected_improvement_equals_its_integral_and_orders_far_points():
     draws = np.random.default_rng(0).normal(0.5, 2.0, 400_000)
     gain = log_expected_improvement(np.array([0.5]), np.array([2.0]), 0.0)
     assert np.exp(gain[0]) == pytest.approx(np.maximum(-draws, 0).mean(), rel=0.01)

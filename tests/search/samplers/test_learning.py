@@ -74,7 +74,7 @@ def test_a_search_for_two_objectives_finds_the_front_between_them(name):
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_a_constrained_search_stays_where_the_constraints_are_kept(name):
+def test_a_constrained_search_stays_where_constraints_are_kept(name):
     # The lower the better, but below 0.3 the constraint is broken.
     found = searched(name, PLANE, lambda h: ((h["x"],), max(0.0, 0.3 - h["x"])))
     last = [trial.hparams["x"] for trial in found[-30:]]
@@ -83,7 +83,7 @@ def test_a_constrained_search_stays_where_the_constraints_are_kept(name):
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_a_search_that_breaks_every_constraint_looks_for_where_it_breaks_them_least(name):
+def test_a_search_that_breaks_every_constraint_moves_to_where_it_breaks_them_least(name):
     found = searched(name, PLANE, lambda h: ((0.0,), 1 + h["x"] + h["y"]))
     sums = [trial.violation - 1 for trial in found]
     assert sum(sums[-30:]) / 30 < 0.6 * sum(sums[:10]) / 10
@@ -107,7 +107,7 @@ def test_a_trial_that_stopped_early_is_not_a_bad_one(name, waiting):
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_diverged_trials_are_kept_away_from(name):
+def test_samplers_avoid_regions_that_diverge(name):
     found = []
     sampler = sampler_of(name, PLANE)
     for number in range(80):
@@ -119,7 +119,7 @@ def test_diverged_trials_are_kept_away_from(name):
 
 
 @pytest.mark.parametrize("name", ["auto", *LEARNING])
-def test_shapes_that_break_a_constraint_are_kept_away_from(name):
+def test_samplers_avoid_shapes_that_break_a_constraint(name):
     # Losses fall towards the models that are too large to be trained.
     seen = []
     for trial in told(PLANE, 60):
@@ -180,7 +180,7 @@ def test_conditions_three_deep_are_searched(name):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", QUICK)
-def test_ten_thousand_trials_are_no_obstacle(name):
+def test_samplers_propose_after_ten_thousand_trials(name):
     space = space_of(x=Float(0.0, 1.0), y=Int(0, 10**6), z=Choice(tuple(range(50))))
     drawn = sampler_of("random", space).ask([], 10_000)
     seen = [Trial(n, h, COMPLETE, (h["x"] + h["y"] / 1e6,)) for n, h in enumerate(drawn)]

@@ -42,7 +42,7 @@ def test_proposals_of_surrogates_are_better_than_random_draws(name):
 
 
 @pytest.mark.parametrize("name", SURROGATES)
-def test_surrogates_propose_what_promises_a_good_loss(name):
+def test_surrogates_propose_points_with_good_losses(name):
     drawn = sampler_of("random", CONTINUOUS["mixed"]).ask([], 60)
     seen = [Trial(n, hparams, COMPLETE, (bowl(hparams),)) for n, hparams in enumerate(drawn)]
     losses = sorted(map(bowl, drawn))

@@ -16,7 +16,7 @@ def test_tpe_takes_a_paused_trial_for_better_than_a_diverged_one():
     assert sum(hparams["x"] > 0.7 for hparams in proposals) >= 4
 
 
-def test_the_estimator_samples_what_is_likely_beside_the_given():
+def test_the_estimator_samples_conditionally_on_the_given_values():
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
     from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator, _ParzenEstimatorParameters
 

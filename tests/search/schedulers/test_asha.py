@@ -40,7 +40,7 @@ def test_asha_gives_one_worker_the_jobs_of_algorithm_2():
     assert jobs == [*begun, (6, 1), (7, 1), (8, 1)]
 
 
-def test_asha_eliminates_a_trial_once_no_results_to_come_could_promote_it():
+def test_asha_eliminates_a_trial_once_no_future_result_could_promote_it():
     # Two of nine trials are still to start, so the lowest rung has three places in the end.
     finalist = [COMPLETE, *[0] * 9]
     found = trials(finalist, *([PAUSED, loss] for loss in (1, 2, 3, 4, 5, 6)))

@@ -84,7 +84,7 @@ def test_halving_ends_with_a_winner_unless_all_trials_diverge(name, epochs, tota
 @pytest.mark.parametrize("name", SYNCHRONOUS)
 @settings(max_examples=25, deadline=None)
 @given(diverging=st.sets(st.integers(0, 49)), other=st.integers(0, 10**6), **studies)
-def test_synchronous_schedulers_do_not_care_which_results_arrive_first(
+def test_synchronous_schedulers_decide_the_same_whichever_results_arrive_first(
     name, epochs, total, seed, diverging, other
 ):
     one = simulate(SPECS[name], epochs, total, seed, diverging)
@@ -109,7 +109,7 @@ def test_a_scheduler_that_has_seen_other_trials_answers_like_a_new_one(
 
 @pytest.mark.parametrize("name", STUDIED)
 @pytest.mark.parametrize("total", [1, 9, 22])
-def test_a_metric_that_never_changes_costs_what_was_announced(name, total, monkeypatch):
+def test_a_metric_that_never_changes_trains_the_announced_epochs(name, total, monkeypatch):
     def flat(trial, epochs, diverges):
         losses = (*trial.losses, 1.0)
         return replace(trial, losses=losses, state=COMPLETE if len(losses) == epochs else RUNNING)
@@ -128,7 +128,7 @@ def test_a_metric_that_never_changes_costs_what_was_announced(name, total, monke
 
 
 @pytest.mark.parametrize("name", [name for name in STUDIED if name != "optuna hyperband"])
-def test_what_an_answer_costs_grows_no_faster_than_the_trials(name):
+def test_the_time_of_an_answer_grows_linearly_with_the_trials(name):
     def cost(total):
         scheduler = make_scheduler(SPECS[name], 27, total)
         rng = random.Random(0)

@@ -54,7 +54,7 @@ def test_a_knob_is_multiplied_and_stays_among_its_values(distribution, value, fa
     assert perturbed(distribution, value, factor) == pytest.approx(result)
 
 
-def test_only_knobs_change_and_what_is_static_is_the_sources():
+def test_only_knobs_change_and_static_hparams_are_the_sources():
     trials = at_two(*range(10))
     static = {**trials[0].hparams, "model.widths": [16]}
     trials = [replace(t, hparams=static) if t.number < 2 else t for t in trials]
@@ -68,7 +68,7 @@ def test_only_knobs_change_and_what_is_static_is_the_sources():
         ] == pytest.approx(0.12)
 
 
-def test_what_decides_over_other_hparams_is_not_touched():
+def test_hparams_that_others_depend_on_do_not_change():
     warmup = Dimension(
         "optimizer.schedule.warmup", Float(0.0, 0.5), Condition("model.dropout", (0.1,))
     )

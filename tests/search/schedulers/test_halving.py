@@ -43,7 +43,7 @@ def test_the_next_best_takes_the_place_of_a_diverged_trial():
     assert make_scheduler(HALVING, 9, 9).runnable(found, 0) == (Job(2, 1, 3), Job(3, 1, 3))
 
 
-def test_where_all_that_got_on_diverge_the_best_that_waits_highest_goes_on():
+def test_where_all_promoted_trials_diverge_the_best_waiting_trial_goes_on():
     # Both that reached 3 epochs but one have diverged, and the one place beyond is free again.
     rung_of_one = trials([DIVERGED, 0, 0, 0], [PAUSED, 1, 1, 1], [DIVERGED, 2, 2, 2], [PAUSED, 3])
     scheduler = make_scheduler(HALVING, 9, 4)

@@ -19,7 +19,7 @@ def test_the_median_rule_compares_the_best_loss_with_the_median_of_the_means():
     assert scheduler.runnable(found, 1) == (Job(3, 2, 3), Job(4, 1, 2))
 
 
-def test_the_median_rule_stops_nobody_before_enough_trials_have_completed():
+def test_the_median_rule_stops_no_trial_before_enough_have_completed():
     found = trials([COMPLETE, 1, 1], [RUNNING, 9])
     assert make_scheduler(MEDIAN, 2, 2).eliminated(found) == frozenset()
 

@@ -31,7 +31,7 @@ def test_a_study_of_every_pruner_ends_with_a_winner(name):
 
 
 @pytest.mark.parametrize("later", [[], [[COMPLETE, 9, 9]]], ids=["gone", "another"])
-def test_a_pruner_answers_anew_where_what_it_compared_with_is_gone_or_another(later):
+def test_a_pruner_answers_again_where_the_completed_trials_differ(later):
     median = pruners.MedianPruner(name="median", n_startup_trials=1)
     scheduler = make_scheduler(OptunaPruner(name="optuna", pruner=median), 2, 3)
     waiting = [RUNNING, 3]
@@ -44,7 +44,7 @@ def stopped(spec, *rows, epochs=9):
     return scheduler.eliminated(trials(*rows))
 
 
-def test_the_threshold_pruner_stops_what_leaves_its_bounds():
+def test_the_threshold_pruner_stops_trials_outside_its_bounds():
     spec = pruners.ThresholdPruner(name="threshold", lower=0.0, upper=1.0, n_warmup_steps=2)
     assert stopped(spec, [RUNNING, 0, 2], [RUNNING, 2], [RUNNING, 2, 1], [RUNNING, 0, -1]) == {0, 3}
 

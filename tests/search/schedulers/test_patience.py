@@ -31,7 +31,7 @@ def test_a_trial_without_progress_waits():
     assert scheduler.eliminated(found) == frozenset()
 
 
-def test_a_trial_that_its_pace_does_not_bring_to_the_winner_is_eliminated():
+def test_a_trial_whose_pace_does_not_reach_the_winner_is_eliminated():
     # In two epochs these gained 1, and 5 are left: 2.5 more, if they go on in a straight line.
     winner = [COMPLETE, *[1] * 9]
     far, near = [RUNNING, 6, 5.5, 5, 4.5], [RUNNING, 4.9, 4.4, 3.9, 3.4]
@@ -77,7 +77,7 @@ def test_the_best_trial_without_progress_goes_on_if_it_may_win():
     assert scheduler.runnable(going_on, 0) == (Job(1, 4, 9),)
 
 
-def test_gains_that_came_late_in_another_training_are_waited_for():
+def test_trials_wait_while_late_gains_of_another_training_suggest_more():
     # The winner gained 1.5 from the third epoch on, 0.5 from the eighth on; the other less.
     winner, other = [COMPLETE, *[5] * 7, 4, 3.5], [COMPLETE, *[5] * 9]
     early, late = [PAUSED, 4.9, 4.9, 4.9], [RUNNING, *[4.9] * 7, 4.1]
@@ -93,7 +93,7 @@ def test_gains_that_came_late_in_another_training_are_waited_for():
     )
 
 
-def test_the_best_of_five_that_wait_goes_on_beside_other_work():
+def test_one_in_five_waiting_trials_goes_on_beside_other_work():
     scheduler = make_scheduler(PATIENCE, 9, 9)
     four = [[PAUSED, loss, loss, loss] for loss in (4, 3, 5, 6)]
     going, five = [RUNNING, 5, 4, 3], [*four, [PAUSED, 7, 7, 7]]
@@ -110,7 +110,7 @@ def test_the_best_of_five_that_wait_goes_on_beside_other_work():
     assert scheduler.runnable(trials(*five), 0) == (Job(1, 4, 9),)
 
 
-def test_an_equal_of_the_winner_waits_where_another_objective_may_tell_them_apart():
+def test_a_trial_that_ties_with_the_winner_waits_where_another_objective_may_decide():
     scheduler = make_scheduler(PATIENCE, 9, 3)
     found = trials([COMPLETE, *[2] * 9], [PAUSED, 2, 2, 2], [COMPLETE, *[3] * 9])
     assert scheduler.eliminated(found) == {1}
@@ -119,7 +119,7 @@ def test_an_equal_of_the_winner_waits_where_another_objective_may_tell_them_apar
     assert scheduler.runnable(found, 0) == (Job(1, 3, 9),)
 
 
-def test_what_breaks_a_constraint_waits_behind_what_keeps_it():
+def test_a_trial_that_breaks_a_constraint_waits_behind_one_that_keeps_it():
     found = trials([PAUSED, 1, 1, 1], [PAUSED, 2, 2, 2])
     found[0] = replace(found[0], violation=0.5)
     assert make_scheduler(PATIENCE, 9, 2).runnable(found, 0) == (Job(1, 3, 9), Job(0, 3, 9))

@@ -70,7 +70,7 @@ def test_members_wait_for_those_that_have_not_begun():
     assert scheduler().runnable(trials, 5) == (Job(8, 0, 2), Job(9, 0, 2))
 
 
-def test_nobody_goes_on_before_all_are_replaced():
+def test_no_member_trains_on_before_all_replacements_are_done():
     trials = at_two(*range(10))
     assert scheduler().runnable(trials, 0) == ()
     trials[8] = replace(trials[8], exploited=2)
@@ -79,7 +79,7 @@ def test_nobody_goes_on_before_all_are_replaced():
     assert scheduler().runnable(trials, 0) == tuple(Job(n, 2, 4) for n in range(10))
 
 
-def test_who_is_behind_goes_on_when_others_have_gone_on():
+def test_members_that_are_behind_catch_up():
     trials = [member(n, 9, n, 1) if n < 5 else member(n, 9, n) for n in range(10)]
     jobs = scheduler().runnable(trials, 0)
     assert jobs == tuple(Job(n, trials[n].epochs, 4) for n in range(10))
@@ -99,7 +99,7 @@ def test_all_diverged_members_are_replaced_however_many():
     assert {one.best for one in found} == {(0, 1)}
 
 
-def test_a_member_that_is_back_is_ranked_as_it_was():
+def test_a_replaced_member_is_ranked_as_before():
     before = at_two(*range(10))
     before[1] = member(1, 9, state=DIVERGED)
     after = [*before]
@@ -130,14 +130,14 @@ def test_trials_that_a_study_is_given_later_join_once_they_have_caught_up():
     trials = [member(n, 9, n, 9, n) for n in range(8)] + [member(8, 9, 8), member(9)]
     assert scheduler().runnable(trials, 0) == (Job(9, 0, 2),)
     trials[9] = member(9, 9, 9)
-    # Nobody that they could go on from stands there any more.
+    # No member that they could copy is at that epoch any more.
     assert scheduler().replacements(trials) == ()
     assert scheduler().runnable(trials, 0) == (Job(8, 2, 4), Job(9, 2, 4))
     trials[8:] = [member(8, 9, 8, 9, 8), member(9, 9, 9, 9, 9)]
     assert [one.trial for one in scheduler().replacements(trials)] == [8, 9]
 
 
-def test_those_that_are_left_when_others_have_ended_are_not_compared_again():
+def test_members_are_not_compared_again_after_others_have_ended():
     done = [member(n, 9, n, 9, state=TrialState.COMPLETE) for n in range(5)]
     trials = [*done, *(member(n, 9, n, exploited=2 * (n >= 8)) for n in range(5, 10))]
     assert scheduler(epochs=3).replacements(trials) == ()

@@ -29,7 +29,7 @@ from tests.search.schedulers.studies import HALVING, HYPERBAND
         (1, 10, 3, (1, 3, 10)),
         (2, 27, 3, (3, 9, 27)),
         (4, 9, 3, (9,)),
-        (5, 5, 3, (5,)),  # one rung: nobody is stopped early
+        (5, 5, 3, (5,)),  # one rung: no trial is stopped early
         (1, 1, 3, (1,)),
     ],
 )
