@@ -217,8 +217,9 @@ def _python(name: str, found: Any, level: str = "##") -> Iterator[str]:
 
 
 def _signature(name: str, found: Any) -> str:
-    text = str(inspect.signature(found)).replace("'", "").replace("(self, ", "(")
-    text = text.replace("(self)", "()")
+    # Annotations are texts there, in quotes.
+    text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(found)))
+    text = text.replace("(self, ", "(").replace("(self)", "()")
     if len(name + text) > 90:
         text = re.sub(r"(,|(?<=\()) ?(?=\w+:|\*)", r"\1\n    ", text)
         text = re.sub(r"\)( -> .*)?$", r"\n)\1", text)

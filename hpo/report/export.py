@@ -261,7 +261,7 @@ def _no_winner(study: str, state: StudyState, total: int, epochs: int) -> str:
         return (
             f"study '{study}': every trial has diverged ({states[TrialState.DIVERGED]:,}) or broken"
             f" the constraints before training ({states[TrialState.INFEASIBLE]:,}), so none can "
-            "win: loosen the bounds or search a space of lower learning rates, or export any with "
+            "win. Loosen the bounds, search a space of lower learning rates, or export any with "
             "--trial N."
         )
     leader = leading_trial(state.trials)

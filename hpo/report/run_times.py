@@ -17,7 +17,7 @@ from hpo.study.storage.tables import Storage
 from hpo.study.times import ACTIVITIES
 
 _NOTE = (
-    "Evaluation runs inside the compiled call of a round, so its time is an estimate: an evaluated "
+    "Evaluation runs inside the compiled call of a round, so its time is an estimate. An evaluated "
     "row counts as one pass through the model, a row of a training step as three."
 )
 

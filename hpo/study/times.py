@@ -35,8 +35,8 @@ ACTIVITIES = {
     "waiting": "waiting for the pools",
     "idle": "idle",
 }
-# Times are noted after some seconds first and then more and more rarely, so that a killed run has
-# them too, and a long study's log does not fill with them.
+# Times are noted after some seconds first, then more and more rarely. So a killed run has them too,
+# and the log of a long study does not fill with them.
 _FIRST_SECONDS = 5.0
 _SHARE = 0.1
 

@@ -177,7 +177,7 @@ PRUNED, DIVERGED, INFEASIBLE = TrialState.PRUNED, TrialState.DIVERGED, TrialStat
         (
             [([], INFEASIBLE), ([], DIVERGED), ([0.5], DIVERGED), ([], INFEASIBLE)],
             "every trial has diverged (2) or broken the constraints before training (2), so none "
-            "can win: loosen the bounds or search a space of lower learning rates, or export any "
+            "can win. Loosen the bounds, search a space of lower learning rates, or export any "
             "with --trial N.",
         ),
     ],

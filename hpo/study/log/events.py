@@ -188,9 +188,10 @@ class _Life:
 class StudyState:
     """The study after all events of its log; it changes with every event that a driver records.
 
-    `metrics[n][e - 1]` are trial n's metrics after epoch e, `replicas[n][r][e - 1]` those of its
-    replica r where there are several, `checkpoints` the latest of each (trial, replica), `pins` the
-    plan of each program; `proposed_ms` and `ended_ms` are times by trial, in the order of the log.
+    `metrics[n][e - 1]` are trial n's metrics after epoch e, and `replicas[n][r][e - 1]` those of
+    its replica r where there are several. `checkpoints` are the latest of each (trial, replica),
+    `pins` the plan of each program. `proposed_ms` and `ended_ms` are times by trial, in the log's
+    order.
     `ended` lists the trials that have ended, in that order, `unfinished` the others.
     `epochs` counts all reported epochs, those of every replica. `stop` says why the last driver
     stopped; it is None while a driver is at work.

@@ -34,9 +34,9 @@ class Learn:
     """What this study learnt from the study at `source`, kept because that may change or vanish.
 
     `points` are its best configurations, to be tried here. `trials` are those that it trained in
-    full, converted to this study: a loss for each of our epochs, values of our objectives where
-    there are several, and violations of our constraints. With `is_comparable`, the sampler treats
-    them like our own results, else like those of another problem. `unmeasured` names our
+    full, converted to this study. Each has a loss for every epoch of ours, values of our objectives
+    where there are several, and violations of our constraints. With `is_comparable`, the sampler
+    treats them like our own results, else like those of another problem. `unmeasured` names our
     objectives that it did not measure, because of which it gives no results.
     """
 

@@ -1,7 +1,7 @@
 """The connection to a study's database, and its errors in words.
 
-A SQLite file is written in WAL mode and left in rollback mode, so that the .db file of a study at
-rest is complete and can be read anywhere, from a read-only folder too.
+A SQLite file is written in WAL mode and left in rollback mode. So the .db file of a study at rest
+is complete and can be read anywhere, from a read-only folder too.
 """
 
 from __future__ import annotations
