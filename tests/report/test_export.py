@@ -66,6 +66,7 @@ data:
   split_seed: 0
   batch_size: 64
   normalize: standard
+  range: [0.0, 1.0]
   device_budget: auto
 model:
   name: mlp
