@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from hpo.trial import HParams
 
@@ -17,7 +17,7 @@ class Started:
     runs began `known`. A trial's full budget is `epochs`.
     """
 
-    kind: ClassVar[str] = "started"
+    kind: ClassVar[Literal["started"]] = "started"
     study: str
     metric: str
     trials: int
@@ -29,7 +29,7 @@ class Started:
 class Proposed:
     """A trial begins with these `hparams`; under `pbt` it may also go on with new ones."""
 
-    kind: ClassVar[str] = "proposed"
+    kind: ClassVar[Literal["proposed"]] = "proposed"
     trial: int
     hparams: HParams
 
@@ -41,7 +41,7 @@ class Reported:
     With several seeds they are means.
     """
 
-    kind: ClassVar[str] = "reported"
+    kind: ClassVar[Literal["reported"]] = "reported"
     trial: int
     epoch: int
     metrics: Mapping[str, float]
@@ -55,7 +55,7 @@ class Ended:
     objective in the metric's own units; None without a finite result.
     """
 
-    kind: ClassVar[str] = "ended"
+    kind: ClassVar[Literal["ended"]] = "ended"
     trial: int
     state: str
     epochs: int
@@ -66,7 +66,7 @@ class Ended:
 class Best:
     """This trial is the best of those trained in full that keep the constraints."""
 
-    kind: ClassVar[str] = "best"
+    kind: ClassVar[Literal["best"]] = "best"
     trial: int
     value: float
     hparams: HParams
@@ -76,7 +76,7 @@ class Best:
 class Said:
     """A message for the user, one line."""
 
-    kind: ClassVar[str] = "said"
+    kind: ClassVar[Literal["said"]] = "said"
     text: str
 
 
@@ -89,7 +89,7 @@ class Finished:
     that have begun, `epochs` that of all epochs trained, in all runs and over all seeds.
     """
 
-    kind: ClassVar[str] = "finished"
+    kind: ClassVar[Literal["finished"]] = "finished"
     study: str
     reason: str
     trials: int

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -37,8 +38,7 @@ class Stream:
 
     def __init__(self, request: Mapping[str, Any], name: str, storage: str | None) -> None:
         self._name, self._storage = name, storage
-        self._is_over = False
-        self._trace = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
+        self._trace = tempfile.TemporaryFile()  # noqa: SIM115 - `_stop` closes it
         # A session of its own: Ctrl-C reaches this process alone, which then stops the other.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "hpo.api.child"],
@@ -51,11 +51,11 @@ class Stream:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._messages: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
-        # The thread must not refer to this object: a loop that is left drops the last reference.
-        self._reader = threading.Thread(
-            target=_read, args=(self._process.stdout, self._messages), daemon=True
-        )
-        self._reader.start()
+        # Neither may refer to this object: a loop that is left drops the last reference to it.
+        arguments = (self._process.stdout, self._messages)
+        reader = threading.Thread(target=_read, args=arguments, daemon=True)
+        self._stop = weakref.finalize(self, _stop, self._process, reader, self._trace)
+        reader.start()
         line = json.dumps({**request, "registry": registry.added()})
         with suppress(BrokenPipeError):  # it has failed already, and `next` raises why
             self._process.stdin.write(f"{line}\n".encode())
@@ -74,7 +74,7 @@ class Stream:
         return self
 
     def __next__(self) -> Event:
-        if self._is_over:
+        if not self._stop.alive:
             raise StopIteration
         message = self._messages.get()
         if message is None:
@@ -87,17 +87,7 @@ class Stream:
 
     def close(self) -> None:
         """Stop the run after its present round; a second Ctrl-C meanwhile stops it at once."""
-        if self._is_over:
-            return
-        self._is_over = True
-        try:
-            self._leave()
-        except BaseException:
-            self._process.kill()
-            self._leave()
-            raise
-        finally:
-            self._trace.close()
+        self._stop()
 
     def __enter__(self) -> Self:
         return self
@@ -109,20 +99,6 @@ class Stream:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_messages"):
-            self.close()
-
-    def _leave(self) -> None:
-        """Close the pipe, which stops the run, and wait for its end."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._process.wait()
-        self._reader.join()
-        self._process.stdout.close()
 
     def _end(self) -> None:
         """Wait for the process after its last message.
@@ -162,10 +138,35 @@ def wait_for(events: Stream) -> None:
             raise
 
 
+def _stop(process: subprocess.Popen[bytes], reader: threading.Thread, trace: IO[bytes]) -> None:
+    """Stop a run after its present round; at once if this is interrupted."""
+    try:
+        _leave(process, reader)
+    except BaseException:
+        process.kill()
+        _leave(process, reader)
+        raise
+    finally:
+        trace.close()
+
+
+def _leave(process: subprocess.Popen[bytes], reader: threading.Thread) -> None:
+    """Close the pipe, which stops the run, and wait for its end."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with suppress(BrokenPipeError):
+        process.stdin.close()
+    process.wait()
+    reader.join()
+    process.stdout.close()
+
+
 def _read(pipe: IO[bytes], messages: SimpleQueue[dict[str, Any] | None]) -> None:
-    for line in pipe:
-        messages.put(json.loads(line))
-    messages.put(None)
+    try:
+        for line in pipe:
+            messages.put(json.loads(line))
+    finally:
+        messages.put(None)
 
 
 def _search_path() -> str:

@@ -145,6 +145,19 @@ def test_a_study_stops_where_its_parent_is_killed(spec, log, tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize(("end", "said"), [("", []), ("raise ValueError", ["ValueError"])])
+def test_a_study_stops_where_its_parent_ends(spec, tmp_path, end, said):
+    code = f"""
+events = hpo.search("flowers.yaml", overrides={ENDLESS}, stream=True)
+print(next(events))
+{end}
+"""
+    _, err = parent(tmp_path, code).communicate(timeout=120)
+    assert err.splitlines()[-1:] == said
+    assert hpo.Study("flowers").status == "interrupted"
+
+
+@pytest.mark.long
 def test_ctrl_c_stops_a_search_after_its_round_and_is_told_on(spec, log, tmp_path):
     process = parent(tmp_path, "hpo.search('flowers.yaml', trials=100_000)")
     log.wait_for("report")
