@@ -49,8 +49,8 @@ class DataSets:
         data = self._read(reference.spec)
         if data.fingerprint != reference.fingerprint:
             raise HpoError(
-                f"data.dataset: {reference.spec.dataset} reads as {data.fingerprint} here and as"
-                f" {reference.fingerprint} where the study runs: copy the study's data here."
+                f"data.dataset: the data read here (fingerprint {data.fingerprint[:8]}) are not"
+                f" those of the study ({reference.fingerprint[:8]}): copy the study's data here."
             )
         return data
 

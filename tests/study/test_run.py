@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -457,6 +461,26 @@ def test_starting_over_keeps_the_old_study(studies: Studies) -> None:
     assert studies.curves(an_experiment()) != old
     kept = studies.state(an_experiment(), "flowers-1")
     assert [kept.metrics[number] for number in range(len(kept))] == old
+
+
+def test_retrained_epochs_that_differ_from_the_stored_ones_are_reported_and_not_stored(
+    studies: Studies,
+) -> None:
+    studies.run(an_experiment("search.stop.epochs=6"))
+    database = Path(studies.url.removeprefix("sqlite:///"))
+    with closing(sqlite3.connect(database)) as connection, connection:
+        rows = connection.execute("select seq, value from hpo_events where kind = 'report'")
+        for seq, value in rows.fetchall():
+            other = json.dumps({**json.loads(value), "train_loss": 7.0})
+            connection.execute("update hpo_events set value = ? where seq = ?", (other, seq))
+    shutil.rmtree(database.with_name(f"{database.name}.checkpoints"))
+
+    assert studies.run(an_experiment()).reason == "finished"
+
+    (said,) = [said for said in studies.said if "retrained" in said]
+    assert re.match(r"\d+ retrained epochs? differs? from the stored results, which are kept", said)
+    curves = studies.curves(an_experiment())
+    assert {curve[0]["train_loss"] for curve in curves[:2]} == {7.0}
 
 
 def test_a_timeout_stops_the_study_and_a_longer_one_goes_on(studies: Studies) -> None:
