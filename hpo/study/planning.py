@@ -11,7 +11,7 @@ from statistics import geometric_mean
 from hpo.data.dataset import DataSet
 from hpo.engine.mesh import Place, devices_of, even_lanes
 from hpo.engine.programs.costs import read_costs, write_costs
-from hpo.engine.programs.merging import decide, foretold
+from hpo.engine.programs.merging import decide, estimated_seconds
 from hpo.engine.programs.plans import Plan, Plans, choose_plans
 from hpo.search.proposals.cohorts import advice, cohort_text
 from hpo.search.schedulers.make import outline
@@ -162,8 +162,10 @@ class PlanTeller:
 
 def learn_costs(cache: Path | None, times: ProgramTimes) -> None:
     """Keep for later studies how long programs took on this machine, relative to the estimates."""
-    compiling = [seconds / foretold(program)[0] for program, seconds in times.compile_seconds]
-    running = [seconds / foretold(program)[1] for program, seconds in times.part_seconds]
+    compiling = [
+        seconds / estimated_seconds(program)[0] for program, seconds in times.compile_seconds
+    ]
+    running = [seconds / estimated_seconds(program)[1] for program, seconds in times.part_seconds]
     costs = read_costs(cache).seen(
         geometric_mean(compiling) if compiling else None,
         geometric_mean(running) if running else None,

@@ -1,7 +1,7 @@
 """Studies of every release, stopped halfway, go on in this one: `tests/stored/VERSION/`.
 
-For each study there are its spec, its database as the release left it, and what the release itself
-came to when it went on from there: the reports and pins as JSON, and the exported winner.
+Each study has its spec, its database as the release left it, and the results of the same release
+when it resumed the study: reports and pins as JSON, and the exported winner.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.long
 
 
 class Stored(NamedTuple):
-    """A study of an earlier release in a folder of its own, and what that release made of it."""
+    """A study of an earlier release in a folder, and the results of that release."""
 
     name: str
     folder: Path

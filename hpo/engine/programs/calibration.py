@@ -30,8 +30,8 @@ _SHARE = 0.05
 # A plan has to be quicker by this much to be taken instead of the usual one.
 _GAIN = 0.9
 _TIMED_SECONDS = 0.1
-# What is foretold of a machine that nobody has timed may be too little by this factor.
-_FORETOLD_WITHIN = 10.0
+# Estimates for a machine without measurements may be too low by this factor.
+_ESTIMATE_WITHIN = 10.0
 
 
 def pays(compile_seconds: float, others: int, seconds_ahead: float) -> bool:
@@ -39,9 +39,9 @@ def pays(compile_seconds: float, others: int, seconds_ahead: float) -> bool:
     return others > 0 and others * (compile_seconds + 4 * _TIMED_SECONDS) < _SHARE * seconds_ahead
 
 
-def could_pay(compile_seconds: float, others: int, seconds_foretold: float) -> bool:
-    """Whether it may pay by what is foretold, so that the usual plan is worth being timed."""
-    return pays(compile_seconds, others, _FORETOLD_WITHIN * seconds_foretold)
+def could_pay(compile_seconds: float, others: int, estimated_seconds: float) -> bool:
+    """Whether it may pay by the estimated seconds, so that timing the usual plan is worth it."""
+    return pays(compile_seconds, others, _ESTIMATE_WITHIN * estimated_seconds)
 
 
 def part_seconds(

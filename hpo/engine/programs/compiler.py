@@ -26,7 +26,7 @@ from hpo.engine.programs.executables import (
 )
 from hpo.engine.programs.lanes import Operation, operations
 from hpo.engine.programs.memory import is_exhausted
-from hpo.engine.programs.merging import foretold
+from hpo.engine.programs.merging import estimated_seconds
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.training.batches import DeviceData
 from hpo.engine.training.task import task_of
@@ -155,7 +155,7 @@ class Compiler:
         # One with fewer lanes is another that did not fit with all of its own.
         if known and any(known.form == p.form and known.lanes <= p.lanes for p in others):
             return compiled(known, is_tried=False)
-        compile_seconds, part_seconds = foretold(program)
+        compile_seconds, part_seconds = estimated_seconds(program)
         parts = plans.epochs * program.order_shape[0]
         if not calibration.could_pay(compile_seconds, len(others), parts * part_seconds):
             return first

@@ -53,7 +53,7 @@ class Costs:
         return self.running * (_STEP * parts + operations + sums + _UPDATE * size.weights)
 
     def seen(self, compiling: float | None, running: float | None) -> Costs:
-        """These costs after programs that took so many times the seconds foretold."""
+        """These costs after programs that took these multiples of the estimated seconds."""
         return Costs(_moved(self.compiling, compiling), _moved(self.running, running))
 
     @property

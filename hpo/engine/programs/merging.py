@@ -163,8 +163,8 @@ def _merging(values: Mapping[str, tuple[Any, ...]], bounds: tuple[int, ...]) -> 
     return Merging(Merged(**values, bounds=bounds if has_sizes else ()))
 
 
-def foretold(program: Program) -> tuple[float, float]:
-    """The seconds to compile a program, and to train a micro-batch, that unmeasured costs say."""
+def estimated_seconds(program: Program) -> tuple[float, float]:
+    """The estimated seconds to compile a program, and to train a micro-batch of it."""
     # Of a micro-batch, the least time is measured: that of the narrowest models.
     model = program.narrow(program.bounds[0]).model if program.bounds else program.model
     size = model_size(model, program.example_shape, program.outputs)

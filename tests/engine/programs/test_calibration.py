@@ -101,7 +101,7 @@ def test_a_short_training_measures_nothing(
     assert (plan, programs, timed) == (_MAP, 1, [])
 
 
-def test_what_is_foretold_may_be_ten_times_too_little() -> None:
+def test_an_estimate_may_be_ten_times_too_low() -> None:
     assert calibration.could_pay(1.0, 1, 6.0)
     assert not calibration.could_pay(1.0, 1, 2.0)
     assert not calibration.could_pay(1.0, 1, 0.0)

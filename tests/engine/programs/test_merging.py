@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hpo.engine.models.sizes import Size, model_size
 from hpo.engine.program import split
 from hpo.engine.programs.costs import Costs, read_costs, write_costs
-from hpo.engine.programs.merging import Decision, Estimate, decide, foretold
+from hpo.engine.programs.merging import Decision, Estimate, decide, estimated_seconds
 from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document
 from hpo.spec.merging import NOTHING, Merging
@@ -175,9 +175,9 @@ def test_damaged_costs_count_as_none(tmp_path: Path, content: str) -> None:
     assert read_costs(tmp_path) == Costs()
 
 
-def test_what_is_foretold_of_a_program_is_what_unmeasured_costs_say() -> None:
+def test_the_estimated_seconds_of_a_program_follow_from_unmeasured_costs() -> None:
     program, _ = split(a_training(model={"name": "mlp", "widths": [4]}), tiny_data(), "cpu")
-    compiling, running = foretold(program)
+    compiling, running = estimated_seconds(program)
     assert compiling == pytest.approx(Costs().compile_seconds(1, 0, 0) / 1.6)
     weights = 5 * 4 + 4 * 3
     assert running == Costs().step_seconds(Size(weights, weights), 16, 1)

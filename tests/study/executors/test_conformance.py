@@ -100,7 +100,7 @@ class Talk:
         self.hear(lambda: len(self.all(Loaded)) > known)
 
     def train(self, trial: int, epochs: int) -> list[dict[str, float]]:
-        """Wait until a trial has reported so many epochs; what it reported."""
+        """Wait until a trial has reported this many epochs; gives its metrics."""
         self.hear(lambda: len(self.reports(trial)) >= epochs)
         return [report.metrics for report in self.reports(trial)]
 
@@ -153,7 +153,7 @@ def talk(request: pytest.FixtureRequest, compiled: Path) -> Iterator[Talk]:
 
 
 def alone(talk: Talk, data: DataReference = THESE, trial: int = 7) -> list[dict[str, float]]:
-    """What a trial comes to without neighbours, uninterrupted."""
+    """The metrics of a trial without neighbours or a pause."""
     talk.load(1, data)
     known = len(talk.reports(trial))
     talk.order(1, put(0, trial))

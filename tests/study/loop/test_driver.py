@@ -71,7 +71,7 @@ SCHEDULERS = {
 
 
 def result(training: Training, epoch: int) -> dict[str, float]:
-    """What an epoch of a trial comes to: better later, best near a learning rate of 0.03."""
+    """The metrics of an epoch of a trial: better later, best near a learning rate of 0.03."""
     miss = abs(np.log10(training.optimizer.learning_rate) + 1.5)
     if miss > 1.4:
         return {"accuracy": 0.1, "loss": np.nan, "train_loss": np.nan}
@@ -84,7 +84,7 @@ def result(training: Training, epoch: int) -> dict[str, float]:
 def learn(
     program: Program, data: DataReference, put: Put, epoch: int, weight: float
 ) -> tuple[dict[str, float], float]:
-    """What the in-memory executor makes of an epoch: `result`, in the program of the trial."""
+    """Train an epoch in the in-memory executor: `result`, in the program of the trial."""
     assert program == split(put.training, DATA, "cpu", frozenset(SPACE.by_path))[0]
     assert len(put.knobs) == len(program.knobs)
     return result(put.training, epoch), weight
