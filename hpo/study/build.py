@@ -30,7 +30,7 @@ from hpo.study.progress import Progress, Watcher
 from hpo.study.storage.checkpoints import CheckpointFolder, CheckpointWriter
 from hpo.study.surroundings import Surroundings
 from hpo.study.times import RunTimes, TimedExecutor, TimedSampler
-from hpo.study.warm_start import lessons, warm_start_of
+from hpo.study.warm_start import learnt_from_sources, warm_start_of
 from hpo.trial import HParams
 
 
@@ -97,9 +97,10 @@ def _rules(study: OpenStudy, say: Callable[[str], None]) -> Rules:
     experiment, search, journal = study.experiment, study.search, study.journal
     setting = setting_of(experiment)
     learns = is_learning(search.sampler, experiment.space, setting)
-    notes = journal.state.notes
-    for lesson in lessons(experiment, study.storage, study.provenance, notes, say, is_told=learns):
-        journal.record(lesson)
+    for learnt in learnt_from_sources(
+        experiment, study.storage, study.provenance, journal.state.notes, say, learns=learns
+    ):
+        journal.record(learnt)
     warm_start = warm_start_of(experiment, journal, say)
     scheduler = _in_losses(search)
     return Rules(

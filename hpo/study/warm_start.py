@@ -34,18 +34,18 @@ _POINTS = 3
 _MOST_TRIALS = 100
 
 
-def lessons(
+def learnt_from_sources(
     experiment: Experiment,
     storage: Storage,
     provenance: Provenance,
     notes: Sequence[Note],
     say: Callable[[str], None],
     *,
-    is_told: bool,
+    learns: bool,
 ) -> list[Learn]:
     """What a study learns from those sources of its spec that it has not noted yet.
 
-    Results are included only if `is_told` is set: the sampler learns from them.
+    Results are included only if `learns` is set: the sampler learns from them.
 
     Raises:
         StudyError: for a source that cannot be read, or is the study itself.
@@ -56,8 +56,8 @@ def lessons(
     for source in search.sources:
         if source in noted:
             continue
-        learnt = _lesson(source, _found(source, experiment, storage), experiment, provenance)
-        if not is_told:
+        learnt = _learn_from(source, _found(source, experiment, storage), experiment, provenance)
+        if not learns:
             learnt = replace(learnt, trials=(), unmeasured=())
         say(str(learnt))
         found.append(learnt)
@@ -177,7 +177,9 @@ def _found(source: str, experiment: Experiment, storage: Storage) -> _Earlier:
             raise StudyError(f"search.from: {error}") from None
 
 
-def _lesson(source: str, there: _Earlier, experiment: Experiment, provenance: Provenance) -> Learn:
+def _learn_from(
+    source: str, there: _Earlier, experiment: Experiment, provenance: Provenance
+) -> Learn:
     assert experiment.search is not None
     earlier, record = there.experiment, there.record
     theirs, ours = there.search.goal, experiment.search.goal

@@ -17,7 +17,7 @@ from hpo.study.storage.provenance import Provenance
 from hpo.study.storage.tables import Storage
 from hpo.study.warm_start import (
     check_sources,
-    lessons,
+    learnt_from_sources,
     noted_sources,
     resampled,
     spread,
@@ -104,9 +104,9 @@ def there(storage):
     store(storage, an_experiment(name="there", space=THERE), TRIALS)
 
 
-def learn(storage, experiment, notes=(), fingerprint="data-1", device="2 x cpu", *, is_told=True):
+def learn(storage, experiment, notes=(), fingerprint="data-1", device="2 x cpu", *, learns=True):
     said, provenance = [], Provenance({}, device, fingerprint)
-    found = lessons(experiment, storage, provenance, notes, said.append, is_told=is_told)
+    found = learnt_from_sources(experiment, storage, provenance, notes, said.append, learns=learns)
     return found, said
 
 
@@ -272,7 +272,7 @@ def test_if_all_trials_copied_weights_the_best_is_tried_and_none_is_a_result(sto
 
 
 def test_no_results_are_promised_to_a_sampler_that_does_not_learn(storage, there):
-    (note,), said = learn(storage, an_experiment(search={"from": ["there"]}), is_told=False)
+    (note,), said = learn(storage, an_experiment(search={"from": ["there"]}), learns=False)
     assert said == ["From there: 3 configurations to try first, and 0 results for the sampler."]
     assert str(note) == said[0]
     assert len(note.points) == 3
