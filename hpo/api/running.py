@@ -45,8 +45,9 @@ def run_search(
     explain: bool = False,
     listen: Listener | None = None,
 ) -> Outcome:
-    """Run a study in this process, whose JAX must not be in use yet, until it ends or is stopped.
+    """Run a study in this process until it ends or is stopped.
 
+    Where JAX is in use already, it trains on a single CPU device instead of one for each core.
     `listen` gets the events of the log as they are stored. Other options are as on the command
     line.
 
@@ -70,7 +71,7 @@ def run_training(
     device: str | None = None,
     force: bool = False,
 ) -> Trained:
-    """Train one configuration in this process, whose JAX must not be in use yet, into `folder`.
+    """Train one configuration in this process and keep the model in `folder`.
 
     Raises:
         StoppedError: once `stop` is set.

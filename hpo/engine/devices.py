@@ -25,8 +25,10 @@ def local_devices(name: str | None = None) -> list[Any]:
 
     # Neither set by the user nor by an earlier call.
     if jax.config.jax_num_cpu_devices < 1:  # type: ignore[attr-defined]
-        # A pool on a core of its own trains small models twice as fast as all cores together.
-        jax.config.update("jax_num_cpu_devices", core_count())
+        # A pool on a core of its own trains small models twice as fast as all cores together. Where
+        # JAX is in use already, its devices stay as they are.
+        with suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", core_count())
     try:
         return list(jax.local_devices(backend=name))
     except RuntimeError as error:

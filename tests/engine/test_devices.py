@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -105,3 +107,15 @@ def test_a_plugin_that_stops_jax_from_starting_is_named(monkeypatch: pytest.Monk
 def test_devices_are_described_by_their_number_and_kind() -> None:
     assert describe([_device("gpu", None)] * 2) == "2 x gpu (gpu)"
     assert describe(local_devices("cpu")).startswith("2 x cpu (")
+
+
+def test_where_jax_is_in_use_already_its_devices_are_taken_as_they_are() -> None:
+    code = (
+        "import jax; before = jax.devices('cpu');"
+        " from hpo.engine.devices import local_devices; print(local_devices('cpu') == before)"
+    )
+    environment = {name: os.environ[name] for name in os.environ if name != "JAX_NUM_CPU_DEVICES"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "True\n", done.stderr
