@@ -78,7 +78,7 @@ except Exception as error:
     ("entry", "message"),
     [
         (("mine:Nameless", "mine:f"), 'Nameless has no name "drop": write name: Literal["drop"].'),
-        (("mine:Knob", "mine:f"), "mine:Knob: is no spec class: derive it from hpo.spec"),
+        (("mine:Knob", "mine:f"), "mine:Knob: is not a spec class: derive it from hpo.spec"),
         (("mine:Drops", "mine:f"), "'mine:Drops': mine has no Drops."),
         (("yours:Drop", "mine:f"), "'yours:Drop': there is no module yours."),
     ],

@@ -1,4 +1,4 @@
-"""Knobs that change while a trial trains: what `train.changes` may say, and what it means."""
+"""Knobs that change while a trial trains: `train.changes`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hpo.spec.words import unknown_name
 
 
 def is_knob(path: str) -> bool:
-    """Whether a leaf is a mere number to a program wherever it exists."""
+    """Whether a leaf is a knob in every variant that has it."""
     leaves = leaves_at(Training, path)
     return all(mark_of(leaf.owner, leaf.field) is Mark.KNOB for leaf in leaves)
 
@@ -42,7 +42,7 @@ def changing(training: Training) -> frozenset[str]:
 
 
 def change_mistakes(values: Mapping[str, Any], training: Training) -> Iterator[Mistake]:
-    """What is wrong with the changes of a `training` that is sound otherwise."""
+    """The mistakes in the changes of a `training` that is valid otherwise."""
     knobs = [
         path for path, mark, v in marked_leaves(training) if mark is Mark.KNOB and v is not None
     ]
@@ -71,18 +71,18 @@ def change_mistakes(values: Mapping[str, Any], training: Training) -> Iterator[M
 def population_mistakes(
     search: SearchSpec, train: TrainSpec, space: SearchSpace
 ) -> Iterator[Mistake]:
-    """What has no meaning beside population based training."""
+    """The settings that population based training does not go with."""
     scheduler, epochs, at = search.scheduler, train.epochs, ("search", "scheduler")
     if not SCHEDULERS[scheduler.name].changes_hparams:
         return
     if scheduler.interval >= epochs:
-        text = f"is not below train.epochs ({epochs}), so that no trials would be compared"
+        text = f"is not below train.epochs ({epochs}), so no trials would be compared"
         yield Mistake((*at, "interval"), f"{scheduler.interval} {text}: lower it or train longer")
     if train.seeds > 1:
-        text = "pbt copies the one lane of a trial"
-        yield Mistake(("train", "seeds"), f"{train.seeds} cannot be: {text}. Leave it at 1")
+        text = "pbt copies a trial as one lane, and each seed is a lane"
+        yield Mistake(("train", "seeds"), f"cannot be {train.seeds}: {text}. Leave it at 1")
     if SAMPLERS[search.sampler.name].learns:
-        text = f"{search.sampler.name} learns from hparams that stay, and those of pbt change"
+        text = f"{search.sampler.name} learns from fixed hparams, and pbt changes them"
         yield Mistake(("search", "sampler"), f"{text}: write sampler: {{name: random}}")
     if len(space) and not any(can_change(dimension) for dimension in space.dimensions):
         text = "pbt changes numbers while trials train, and none varies here"

@@ -77,7 +77,7 @@ class StudySpec(Spec):
 
 
 class Training(Spec):
-    """All that the engine needs to train one configuration; a trial *is* one of these."""
+    """Everything that the engine needs to train one configuration; each trial is one."""
 
     data: DataSpec
     """The data set, its splits, and how examples reach the model."""

@@ -14,9 +14,8 @@ from hpo.trial import HParams
 def fill(training: Training, hparams: HParams, number: int) -> Training:
     """The training spec of trial `number`: `training` with its hparams filled in.
 
-    Where a `name` changes, the values that the spec gives to leaves which the new variant has too
-    stay, the others go, and leaves that the spec does not mention take the new variant's defaults.
-    A choice over a whole part (`model`) replaces all of it.
+    Where a `name` changes, the spec's values stay for leaves that the new variant has, too. Its
+    other leaves take their defaults. A choice over a whole part (`model`) replaces all of it.
     """
     values = filled(training.model_dump(exclude_unset=True), hparams)
     values["train"] = {**values["train"], "stream": number}

@@ -202,7 +202,7 @@ def _space(
     for entry in entries:
         if entry.when is not None and entry.when[0] in {formula.path for formula in formulas}:
             at = ("space", entry.path, "when", entry.when[0])
-            found.append(Mistake(at, "is derived: look at what it is derived from instead"))
+            found.append(Mistake(at, "is derived: name a leaf that it is derived from instead"))
     # A section with mistakes of its own would only repeat them for each of its dimensions.
     broken = {mistake.path[0] for mistake in mistakes if mistake.path}
     sound = {
@@ -246,7 +246,7 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace) -> list[Mista
 
 
 def _sampler_mistakes(search: SearchSpec, space: SearchSpace) -> Iterator[Mistake]:
-    """What the sampler of a search cannot do that its scheduler, objectives or space ask for."""
+    """What the scheduler, objectives or space ask of a sampler that it cannot do."""
     name, scheduler, at = search.sampler.name, search.scheduler.name, ("search", "sampler")
     can, objectives = SAMPLERS[name], len(search.goal.objectives)
     if SCHEDULERS[scheduler].fits_sampler:
@@ -259,7 +259,7 @@ def _sampler_mistakes(search: SearchSpec, space: SearchSpace) -> Iterator[Mistak
             text = f"{name} cannot be fitted to one budget, which is what {scheduler} does: "
             yield Mistake((*at, "name"), f"{text}use one of {names}")
         elif "startup_trials" in search.sampler.model_fields_set:
-            text = f"{scheduler} decides from how many results on it fits: leave it out, or set its"
+            text = f"{scheduler} decides how many results it needs: leave it out, or set its"
             yield Mistake((*at, "startup_trials"), f"{text} min_points")
     if objectives > 1 and not can.several_objectives:
         names = ", ".join(sorted(n for n in SAMPLERS if SAMPLERS[n].several_objectives))
@@ -284,7 +284,7 @@ def _range_mistakes(data: DataSpec, space: SearchSpace) -> list[Mistake]:
 
 
 def _install_mistakes(values: Any) -> list[Mistake]:
-    """What a spec needs that this machine lacks."""
+    """The packages that a spec needs and this machine lacks."""
     search = _read(SearchSpec, values.get("search")) if isinstance(values, Mapping) else None
     text = missing_package(search.sampler) if search else None
     return [Mistake(("search", "sampler", "name"), text)] if text else []
@@ -307,7 +307,7 @@ def _metric_mistakes(search: SearchSpec, task: Task | None) -> list[Mistake]:
             better = ", ".join(f"{{{better}: {name}}}" for name, better in known.items())
             found.append(Mistake(path, f"{name} is not a metric of {task}: write one of {better}"))
         elif name in names[:index]:
-            found.append(Mistake(path, f"{name} is there twice: keep one of them"))
+            found.append(Mistake(path, f"{name} is listed twice: keep one of them"))
         elif name not in METRICS and index == 0:
             text = (
                 f"{name} is not known after every epoch, and schedulers follow the first objective:"

@@ -1,8 +1,8 @@
-"""Marks on the fields of a spec: what recompiles and what is a mere number to a program.
+"""Marks on the fields of a spec: which values recompile, and which are numbers of a program.
 
 `Static[T]` fields shape the compiled program: another value is another program. `Knob[T]` fields
 are plain numbers that a program takes as arrays, one element a lane: another value compiles
-nothing (None, where a knob allows it, takes the part out of the program and so is static).
+nothing. A knob that is None takes its part out of the program, so None is static.
 `Host[T]` fields are read on the host alone and never reach a program. Fields without a mark steer
 the study and cannot vary within it.
 
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Mark(Enum):
-    """What a field means to the compiler."""
+    """The role of a field in a compiled program."""
 
     STATIC = "static"
     KNOB = "knob"

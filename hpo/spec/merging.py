@@ -1,4 +1,4 @@
-"""Which values of static leaves one program serves: `train.merged`."""
+"""The values of static leaves that one program serves: `train.merged`."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Merged(Spec):
     differ in their last bits between programs. Optimizers and schedules stand for all of their
     kind: only which of their numbers are zero matters here. Leaves of one value are not merged.
 
-    A narrower model trains as a wider one whose other weights are zero. Models none of whose layers
-    is wider than one of the `bounds` are spared the rest: a branch of the program is that narrow.
+    A narrower model trains as a wider one whose other weights are zero. Models that fit within one
+    of the `bounds` train in a branch of the program with arrays of that width.
     """
 
     may_vary: ClassVar[bool] = False
@@ -51,7 +51,9 @@ class Merged(Spec):
     @model_validator(mode="after")
     def _bounds_rise(self) -> Merged:
         if self.bounds and not self.widths and not self.dense:
-            raise ValueError("bounds are of merged sizes: list widths or dense, or leave them out")
+            raise ValueError(
+                "bounds apply to merged sizes: list widths or dense, or leave them out"
+            )
         if list(self.bounds) != sorted(set(self.bounds)):
             raise ValueError(f"bounds {list(self.bounds)} do not rise: list each once, in order")
         return self

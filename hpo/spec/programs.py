@@ -1,4 +1,4 @@
-"""What of a training spec shapes its compiled program, and how many programs a space can need."""
+"""The leaves that shape a compiled program, and how many programs a space can need."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_BOUNDED = 100_000
 
 
 def static_leaves(training: Training) -> tuple[tuple[str, Hashable], ...]:
-    """Path and value of all that shapes the program; equal for trials that can share lanes.
+    """Path and value of each leaf that shapes the program; equal for trials that share lanes.
 
     These are the static leaves, the names of the variants, and the knobs that are None.
     """

@@ -51,7 +51,7 @@ class Registered:
     def _check(self, name: str, spec: Any) -> None:
         where = f"registry: {self.kind} '{name}': {registry.REGISTRIES[self.kind][name].spec}"
         if not (isinstance(spec, type) and issubclass(spec, Spec)):
-            raise HpoError(f"{where}: is no spec class: derive it from hpo.spec.marks.Spec.")
+            raise HpoError(f"{where}: is not a spec class: derive it from hpo.spec.marks.Spec.")
         if self.tag is None:
             if next(iter(spec.model_fields), None) != name:
                 raise HpoError(f"{where}: its first field must be the path: write {name}: str.")

@@ -1,7 +1,7 @@
-"""What the spec classes hold: their variants, where a dotted path may lead, what is wrong there.
+"""Spec classes by their variants and dotted paths, and the mistakes in values meant for them.
 
-A *variant* is one of the specs that a field may hold: `optimizer` holds one for each optimizer,
-chosen by its `name`; `data.dataset` one for each kind of file, chosen by a key of its own (`csv`).
+A *variant* is one of the specs that a field may hold. `optimizer` holds one for each optimizer,
+chosen by its `name`. `data.dataset` holds one for each format, chosen by a key such as `csv`.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def default_of(spec: type[Spec], field: str) -> Any:
 
 
 def spec_mistakes(spec: type[Spec], value: Any, path: KeyPath = ()) -> list[Mistake]:
-    """All that is wrong with a value meant for a spec; nothing where the spec takes it."""
+    """Every mistake in a value meant for a spec; none where the spec takes it."""
     if not isinstance(value, Mapping):
         return [Mistake(path, f"cannot be {shown(value)}: write a mapping such as {_shape(spec)}")]
     errors = field_errors(spec, value)
@@ -169,7 +169,7 @@ def field_errors(spec: type[Spec], value: Mapping[str, Any]) -> dict[str, str]:
 
 
 def leaf_mistake(spec: type[Spec], field: str, value: Any, errors: Mapping[str, str]) -> str:
-    """What is wrong with the value of one field that a spec refuses."""
+    """The mistake in the value of one field that a spec refuses."""
     if errors[field]:
         return f"{shown(value)} {errors[field]}"
     info = spec.model_fields[field]
@@ -186,7 +186,9 @@ def _variant_mistakes(
     if isinstance(value, Mapping):
         if tag is None:
             keys = " or ".join(names)
-            return [Mistake(path, f"says not what it is: write one with the key {keys}")]
+            return [
+                Mistake(path, f"has no key that says what it is: write one with the key {keys}")
+            ]
         if tag not in value:
             known = f"known names: {', '.join(sorted(names))}"
             return [Mistake((*path, tag), f"is missing: write a {tag} ({known})")]

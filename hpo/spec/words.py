@@ -1,4 +1,4 @@
-"""Values and types in the words of messages: what a field takes, what stands there instead."""
+"""Values and types in the words of messages."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def any_of(values: Sequence[Any]) -> str:
 
 
 def described(annotation: Any, metadata: Sequence[Any] = ()) -> str:
-    """What a field of this type takes: `a number from 0 to below 1`."""
+    """The values that a field of this type takes: `a number from 0 to below 1`."""
     if get_origin(annotation) is Annotated:
         inner, *outer = get_args(annotation)
         return described(inner, [*outer, *metadata])

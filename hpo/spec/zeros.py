@@ -1,4 +1,4 @@
-"""Knobs that are zero and yet numbers to a program: `train.varying`.
+"""Knobs that are zero but still numbers of a program: `train.varying`.
 
 What a constant zero would scale, such as a dropout, is left out of a program. A study whose space
 varies the knob cannot leave it out, so its winner trains to the same bits only in a program that
@@ -25,7 +25,7 @@ def varying_zeros(training: Training, varying: Set[str]) -> tuple[str, ...]:
 
 
 def varying_mistakes(values: Mapping[str, Any], training: Training) -> Iterator[Mistake]:
-    """What is wrong with the paths that a `training`, sound otherwise, names as varying."""
+    """The mistakes in the paths that an otherwise valid `training` names as varying."""
     at, named = ("train", "varying"), training.train.varying
     if named and values.get("search") is not None:
         yield Mistake(at, "is for hpo train: remove it, or remove search")

@@ -81,17 +81,17 @@ def test_a_population_is_a_valid_search():
     [
         (
             ["search.scheduler.interval=9"],
-            "9 is not below train.epochs (9), so that no trials would "
+            "9 is not below train.epochs (9), so no trials would "
             "be compared: lower it or train longer",
         ),
         (
             ["search.sampler.name=tpe"],
-            "search.sampler: tpe learns from hparams that stay, and those of pbt change: "
+            "search.sampler: tpe learns from fixed hparams, and pbt changes them: "
             "write sampler: {name: random}",
         ),
         (
             ["train.seeds=3"],
-            "3 cannot be: pbt copies the one lane of a trial. Leave it at 1",
+            "cannot be 3: pbt copies a trial as one lane, and each seed is a lane. Leave it at 1",
         ),
         (
             [],

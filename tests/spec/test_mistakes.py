@@ -166,7 +166,7 @@ ROWS = [
     ("data: {dataset: {csv: a.csv}}", "spec.yaml:2: data.dataset.target: is missing: write text"),
     (
         "data: {dataset: {cvs: a.csv}}",
-        "spec.yaml:2: data.dataset: says not what it is: write one with the key csv or idx",
+        "spec.yaml:2: data.dataset: has no key that says what it is: write one with the key csv or idx",
     ),
     (
         "data: {dataset: {csv: a.csv, target: y, task: clasification}}",
@@ -202,7 +202,7 @@ ROWS = [
     ),
     (
         "search: {objective: [{maximize: accuracy}, {minimize: accuracy}], trials: 1}",
-        "spec.yaml:6: search.objective[1]: accuracy is there twice: keep one of them",
+        "spec.yaml:6: search.objective[1]: accuracy is listed twice: keep one of them",
     ),
     (
         "search: {objective: [{maximize: accuracy}, {minimize: flop}], trials: 1}",
@@ -271,7 +271,7 @@ ROWS = [
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, scheduler: {name: patience, epochs: 9}}",
-        "spec.yaml:6: search.scheduler.epochs: 9 is not less than train.epochs (9), so that it stops nobody: lower it or train longer",
+        "spec.yaml:6: search.scheduler.epochs: 9 is not less than train.epochs (9), so it stops no trial: lower it or train longer",
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, scheduler: {name: optuna, pruner: {name: hyperband, min_resource: 10}}}",
@@ -319,7 +319,7 @@ ROWS = [
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, sampler: {name: tpe, startup_trials: 4}, scheduler: {name: bohb}}",
-        "spec.yaml:6: search.sampler.startup_trials: bohb decides from how many results on it fits: leave it out, or set its min_points",
+        "spec.yaml:6: search.sampler.startup_trials: bohb decides how many results it needs: leave it out, or set its min_points",
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, scheduler: {name: asha, min_epochs: 10}}",
@@ -524,7 +524,7 @@ ROWS = [
     ),
     (
         "space: {model.norm: {choice: [none, layer], when: {model.activation: relu}}, model.activation: {choice: [relu, tanh], when: {model.norm: none}}}",
-        "spec.yaml:7: space.model.norm.when: conditions go round in a circle: model.activation, model.norm. Remove one",
+        "spec.yaml:7: space.model.norm.when: conditions form a circle: model.activation, model.norm. Remove one",
     ),
     (
         "space: {optimizer.nesterov: {choice: [true, false], when: {optimizer.momentum: 2}}}",

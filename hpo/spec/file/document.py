@@ -1,7 +1,7 @@
 """YAML text to plain values, each with the place where it was written.
 
-The rules are those of YAML 1.2 where YAML 1.1 surprises: `1e-3` is a number, only `true` and
-`false` are booleans, `010` is ten, `12:30` and dates are text, a key given twice is a mistake.
+The rules are those of YAML 1.2 where YAML 1.1 surprises. `1e-3` is a number, and only `true` and
+`false` are booleans. `010` is ten; `12:30` and dates are text. A repeated key is a mistake.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Mistake(NamedTuple):
 class Place:
     """Where a value was written: `configs/digits.yaml:14`, or `--set model.dropout=2`.
 
-    `root` is the path that `where` itself names, so that a message need not repeat it; `hidden`
-    counts the leading keys that the file of the value does not have (those of an included space).
+    `root` is the path that `where` itself names, so that a message need not repeat it. `hidden`
+    counts the leading keys that an included file does not have.
     """
 
     where: str

@@ -25,7 +25,7 @@ from hpo.spec.schema import Leaf, all_leaves, default_of, variants_of
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MAY_VARY = {
     True: "May vary; another value is another program to compile, unless programs merge it.",
-    False: "May vary without compiling anew.",
+    False: "May vary without compiling again.",
 }
 _FIXED = "The same for all trials."
 

@@ -98,7 +98,7 @@ def offers(path: Path | None, overrides: Sequence[str]) -> dict[str, list[str]]:
         if entry in ("include", "forbid"):
             continue
         if not isinstance(written, Mapping) or "when" not in written:
-            found.pop(entry, None)  # set in vain: a trial's value takes its place
+            found.pop(entry, None)  # no effect: a trial's value replaces it
         kind = next(
             (kind for kind in KINDS if isinstance(written, Mapping) and kind in written), ""
         )

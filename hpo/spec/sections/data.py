@@ -1,4 +1,4 @@
-"""What a spec says about its data."""
+"""The data section of a spec: data set, splits, batch size and scaling."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class CsvFile(Spec):
 
 
 class IdxFolder(Spec):
-    """A folder with the four IDX files of MNIST and its kin, gzipped or not."""
+    """A folder with four IDX files, as MNIST has them, gzipped or not."""
 
     task: ClassVar[Task] = "classification"
 

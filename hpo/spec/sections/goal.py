@@ -1,4 +1,4 @@
-"""What a search is for: objectives, constraints, and what else ends it."""
+"""Objectives, constraints and the rules that end a search early."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Objective(Spec):
 
     @property
     def is_backwards(self) -> bool:
-        """Whether it seeks what is worse by the metric's own meaning, such as a low accuracy."""
+        """Whether it goes against the better direction of the metric, such as a low accuracy."""
         better = METRICS[self.metric].direction if self.metric in METRICS else "minimize"
         return self.direction != better
 
@@ -113,11 +113,9 @@ class Constraint(Spec):
 
 
 class StopSpec(Spec):
-    """What ends a study before its trials and its timeout do.
+    """Rules that end a study before its trials and its timeout do.
 
-    `target` is a value of the first objective that a trial trained in full reaches;
-    `no_improvement` so many trials in a row that were trained in full, or diverged, without a
-    better one; `epochs` so many trained in all.
+    A trial counts once it is trained in full or has diverged.
     """
 
     target: Finite | None = None
@@ -163,9 +161,10 @@ class Goal:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know about the objectives, as sentences."""
+        """Notes about the objectives for the user, as sentences."""
         return tuple(
-            f"to {objective} is to seek what is worse; it is done as it is written"
+            f"{objective.direction.removesuffix('e')}ing {objective.metric} selects worse models; "
+            "proceeding as written"
             for objective in self.objectives
             if objective.is_backwards
         )

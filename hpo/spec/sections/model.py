@@ -1,4 +1,4 @@
-"""The spec of every model: what the registry's entries may be told."""
+"""The spec of every model: the leaves that YAML may give it."""
 
 from __future__ import annotations
 

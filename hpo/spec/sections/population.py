@@ -1,4 +1,4 @@
-"""What a spec says about population based training."""
+"""The spec of population based training: `pbt`."""
 
 from __future__ import annotations
 

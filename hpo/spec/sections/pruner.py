@@ -115,7 +115,7 @@ class WilcoxonPruner(Spec):
 
 
 class NopPruner(Spec):
-    """Stops nobody."""
+    """Stops no trial."""
 
     name: Literal["nop"]
 

@@ -1,4 +1,4 @@
-"""What a spec says about the scheduler: which trials are given more epochs."""
+"""The schedulers: they decide which trials train for more epochs."""
 
 from __future__ import annotations
 
@@ -137,14 +137,14 @@ def settled(spec: SchedulerSpec, epochs: int) -> SchedulerSpec:
 
 
 def budget_mistakes(spec: SchedulerSpec, epochs: int) -> list[tuple[tuple[str, ...], str]]:
-    """What a scheduler asks for that `train.epochs` does not hold, as (key path, sentence)."""
+    """The budgets of a scheduler that exceed `train.epochs`, as (key path, sentence)."""
     least = getattr(getattr(spec, "pruner", None), "min_resource", 1)
     wanted: list[tuple[tuple[str, ...], int]] = [
         (("min_epochs",), getattr(spec, "min_epochs", None) or 1),
         (("pruner", "min_resource"), 1 if least == "auto" else least),
     ]
     if isinstance(spec, Patience) and spec.epochs is not None and spec.epochs >= epochs:
-        text = f"{spec.epochs} is not less than train.epochs ({epochs}), so that it stops nobody"
+        text = f"{spec.epochs} is not less than train.epochs ({epochs}), so it stops no trial"
         return [(("epochs",), f"{text}: lower it or train longer")]
     return [
         (path, f"{least} is more than train.epochs ({epochs}): lower it or train longer")

@@ -1,4 +1,4 @@
-"""What a spec says about the search: sampler, objective, when to stop."""
+"""The search section of a spec: sampler, objectives and the rules that stop it."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ SamplerSpec = Annotated[Any, Registered("sampler")]
 
 
 def missing_package(spec: SamplerSpec) -> str | None:
-    """What a sampler lacks on this machine, and the cure; None where it lacks nothing."""
+    """The package that a sampler lacks on this machine, and the cure; None for none."""
     entry = SAMPLERS[spec.name]
     if not entry.needs or find_spec(entry.needs) is not None:
         return None

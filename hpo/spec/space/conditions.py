@@ -18,11 +18,11 @@ from hpo.trial import HParam
 def condition_of(
     entry: Entry, entries: Mapping[str, Entry], values: Mapping[str, Any], is_strict: bool
 ) -> Condition | bool | Mistake:
-    """The condition of an entry, True or False where it is settled by the spec, or a mistake.
+    """The condition of an entry, True or False where the spec decides it, or a mistake.
 
-    It may look at another entry's leaf, at a leaf of a part that another entry chooses (then it
-    becomes a condition on that choice), or at a leaf that the spec fixes. A value that the leaf
-    could have but that the space never gives it is a mistake if `is_strict`, and else ignored.
+    It may depend on another entry's leaf or on a leaf that the spec fixes. On a leaf of a part that
+    another entry chooses, it becomes a condition on that choice. A value that the space never gives
+    to the leaf is a mistake if `is_strict`, and is ignored otherwise.
     """
     assert entry.when is not None
     path, written = entry.when

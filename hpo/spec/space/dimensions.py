@@ -61,7 +61,7 @@ def build_space(
             dimensions[entry.path] = _dimension(entry, when)
     ordered, circle = _parents_first(dimensions)
     if circle:
-        text = f"conditions go round in a circle: {', '.join(sorted(circle))}. Remove one"
+        text = f"conditions form a circle: {', '.join(sorted(circle))}. Remove one"
         found.append(Mistake(("space", circle[0], "when"), text))
     space = SearchSpace(tuple(ordered))
     reachable: list[Dimension] = []

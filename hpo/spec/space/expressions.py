@@ -377,4 +377,4 @@ def _number(text: str) -> int | float:
             return value
     except (ValueError, OverflowError):
         pass
-    raise ValueError(f"has {text[:20]} which is no number: write it as 0.5 or 1.0e-3")
+    raise ValueError(f"has {text[:20]} which is not a number: write it as 0.5 or 1.0e-3")

@@ -41,7 +41,7 @@ _MOST_PROBES = 2_000
 
 @dataclass(frozen=True)
 class Leaves:
-    """What the leaves of a trial are: its hparams, else what the spec says, `values`."""
+    """The leaves of a trial: its hparams, and the spec's `values` for all others."""
 
     values: Mapping[str, Any]
     varying: tuple[str, ...]
@@ -63,7 +63,7 @@ class Leaves:
         return place_of(Training, filled(self.values, hparams), path)
 
     def deciding(self, path: str) -> frozenset[str]:
-        """The dimensions that the value at a path turns on."""
+        """The dimensions that decide the value at a path."""
         return frozenset(d for d in self.varying if d == path or drives(d, path))
 
     def _fixed(self, path: str) -> HParam:
@@ -201,7 +201,7 @@ def ruled_space(
             rules.append(rule)
     if (formulas or forbid) and not dimensions:
         at = ("space", formulas[0].path) if formulas else FORBID
-        found.append(Mistake(at, "has nothing beside it that varies: set the leaf in the spec"))
+        found.append(Mistake(at, "depends on nothing that varies: set the leaf in the spec"))
     if not found:
         space = replace(space, rules=tuple(rules))
         found += _probed(space)
@@ -270,7 +270,7 @@ def _forbidden(text: Any, leaves: Leaves, derived: Sequence[DerivedLeaf]) -> For
             return trouble
     rule = Forbidden(text, _deciding(paths, leaves, derived), condition, leaves)
     if not rule.deciding and rule.forbids({}):
-        return f"{shown(text)} holds for every trial, for nothing in it varies: remove it"
+        return f"{shown(text)} holds for every trial, because nothing in it varies: remove it"
     return rule
 
 

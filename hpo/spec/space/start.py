@@ -45,7 +45,7 @@ def start_mistakes(
         if idle and is_whole:
             when = space.by_path[idle[0]].when
             assert when is not None
-            text = f"is not active in this point, where {when.path} is another: remove it"
+            text = f"is not active in this point, where {when.path} has another value: remove it"
             found.append(Mistake((*at, idle[0]), text))
         elif is_whole:
             broken = space.broken_rule(space.completed(hparams))
@@ -62,7 +62,7 @@ def _trouble(space: SearchSpace, path: str, value: HParam) -> str | None:
         return "is derived, and follows from the others: remove it"
     if path not in space.by_path:
         close = unknown_name(path, space.by_path, "dimension")
-        return f"is no dimension of the space: {close}"
+        return f"is not a dimension of the space: {close}"
     distribution = space.by_path[path].distribution
     if can_give(distribution, value):
         return None

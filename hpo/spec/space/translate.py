@@ -15,11 +15,11 @@ from hpo.trial import HParam, HParams, Trial
 def translations(
     space: SearchSpace, values: Mapping[str, Any], trials: Iterable[Trial]
 ) -> dict[int, HParams | None]:
-    """What trials of a study are in its space as it is now, by number; the unchanged are left out.
+    """The trials of a study in terms of its present space, by number, unless they are unchanged.
 
-    A trial is a filled-in spec, over the training spec in `values`. Where the space as it is now
-    can fill in the very same one, these are the hparams that do so: a dimension that is new has
-    the spec's own value. Otherwise the trial lies outside, and it is None.
+    A trial is a filled-in spec, over the training spec in `values`. Where the present space can
+    fill in the same spec, these are the hparams that do so. A new dimension has the spec's own
+    value. Otherwise the trial lies outside the space and is None.
     """
     found: dict[int, HParams | None] = {}
     for trial in trials:
@@ -92,7 +92,7 @@ def _moved(distribution: Distribution, value: HParam) -> HParam:
 
 
 def can_take(space: SearchSpace, hparams: HParams) -> bool:
-    """Whether a space could have brought forth these very hparams, derived ones included."""
+    """Whether a space could have given exactly these hparams, derived ones included."""
     found: dict[str, HParam] = {}
     for dimension in space.dimensions:
         if space.is_active(dimension, found):

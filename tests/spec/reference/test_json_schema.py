@@ -98,7 +98,7 @@ def test_what_may_vary_and_what_recompiles_is_marked():
     assert marks(model["dropout"]) == marks(model["init"]) == (True, False)
     assert marks(train["epochs"]) == (False, None)
     assert marks(SCHEMA["$defs"]["Tpe"]["properties"]["startup_trials"]) == (None, None)
-    assert model["dropout"]["description"].endswith("May vary without compiling anew.")
+    assert model["dropout"]["description"].endswith("May vary without compiling again.")
 
 
 def test_defaults_are_those_of_the_spec():

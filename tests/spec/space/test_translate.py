@@ -147,14 +147,14 @@ def test_a_point_takes_the_specs_values_where_its_dimensions_have_them():
 @pytest.mark.parametrize(
     ("start", "message"),
     [
-        ([{"model.dropuot": 0.1}], "search.start[0].model.dropuot: is no dimension of the space: unknown dimension 'model.dropuot'. Did you mean 'model.dropout'?"),
+        ([{"model.dropuot": 0.1}], "search.start[0].model.dropuot: is not a dimension of the space: unknown dimension 'model.dropuot'. Did you mean 'model.dropout'?"),
         ([{}, {"model.dropout": 0.7}], "search.start[1].model.dropout: 0.7 is not among its values: write 0.0 to 0.5"),
         ([{"model.activation": "tanh"}], "search.start[0].model.activation: 'tanh' is not among its values: write 'relu' or 'gelu'"),
         ([{"model.dropout": True}], "search.start[0].model.dropout: true is not among its values: write 0.0 to 0.5"),
         ([{"model.dropout": 0.5, "model.activation": "gelu"}], "search.start[0]: is forbidden by 'model.dropout > 0.4 and model.activation == gelu': correct it or remove it"),
         ([{}, {}], "search.start[1]: is listed twice: remove one"),
         ([{"optimizer.weight_decay": 0.1}], "search.start[0].optimizer.weight_decay: is derived, and follows from the others: remove it"),
-        ([{"model.norm": "none", "optimizer.schedule.warmup": 0.1}], "search.start[0].optimizer.schedule.warmup: is not active in this point, where model.norm is another: remove it"),
+        ([{"model.norm": "none", "optimizer.schedule.warmup": 0.1}], "search.start[0].optimizer.schedule.warmup: is not active in this point, where model.norm has another value: remove it"),
         (3, "search.start: cannot be 3: write a list of"),
         ([3], "search.start: cannot be [3]: write a list of"),
     ],
