@@ -27,8 +27,11 @@ class Entry:
 
     spec: str = ""  # the class of what YAML may say about it
     function: str = ""
-    size: str = ""  # of a model: its size for estimates, from the spec alone
+    size: str = ""  # of a model: its size for estimates, where it is more than dense layers
     files: str = ""  # of a reader or data set: the files in its folder; empty for a single file
+    # Of a model: "whole batch" (no micro-batches). Of an optimizer: "layers" (the arrays of each
+    # layer), "start" (a state that starts from the first weights instead of zeros).
+    needs: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()  # of a metric: where it exists; of a data set: its task
     direction: str = ""  # of a metric: the better one, "maximize" or "minimize"
     # Of a sampler:
@@ -37,7 +40,7 @@ class Entry:
     takes_given: bool = False  # it can propose beside given hparams, as cohorts need it
     fits_one_budget: bool = False  # it can be fitted to results of one budget, as bohb needs it
     finite_only: bool = False  # it searches no continuous ranges, and none that move
-    needs: str = ""  # a package that is not among those of hpo, by the name of its module
+    package: str = ""  # what it needs beside hpo, by the name of its module
     extra: str = ""  # the extra of hpo that installs it
     # Of a scheduler:
     epochs_vary: bool = False  # how many epochs a study trains depends on results
@@ -48,8 +51,9 @@ class Entry:
 
 _MODEL, _LAYERS = "hpo.spec.sections.model", "hpo.engine.models"
 MODELS = {
-    "mlp": Entry(f"{_MODEL}:Mlp", f"{_LAYERS}.mlp:make_mlp", size=f"{_LAYERS}.sizes:mlp_size"),
-    "cnn": Entry(f"{_MODEL}:Cnn", f"{_LAYERS}.cnn:make_cnn", size=f"{_LAYERS}.sizes:cnn_size"),
+    "mlp": Entry(f"{_MODEL}:Mlp", f"{_LAYERS}.mlp:Mlp", size=f"{_LAYERS}.sizes:mlp_size"),
+    "cnn": Entry(f"{_MODEL}:Cnn", f"{_LAYERS}.cnn:Cnn", size=f"{_LAYERS}.sizes:cnn_size"),
+    "fourier": Entry(f"{_MODEL}:Fourier", f"{_LAYERS}.fourier:Fourier", needs=("whole batch",)),
 }
 
 _OPTIMIZER, _RULES = "hpo.spec.sections.optimizer", "hpo.engine.training.optimizers"
@@ -58,6 +62,8 @@ OPTIMIZERS = {
     "adam": Entry(f"{_OPTIMIZER}:Adam", f"{_RULES}:adam"),
     "adamw": Entry(f"{_OPTIMIZER}:AdamW", f"{_RULES}:adamw"),
     "rmsprop": Entry(f"{_OPTIMIZER}:RmsProp", f"{_RULES}:rmsprop"),
+    "adagrad": Entry(f"{_OPTIMIZER}:Adagrad", f"{_RULES}:adagrad", needs=("start",)),
+    "lamb": Entry(f"{_OPTIMIZER}:Lamb", f"{_RULES}:lamb", needs=("layers",)),
 }
 
 _FACTORS = "hpo.engine.training.schedules"
@@ -111,7 +117,7 @@ SAMPLERS = {
         f"{_SEARCH}:OptunaGp",
         f"{_SAMPLERS}.optuna_gp:make_optuna_gp",
         several_objectives=True,
-        needs="torch",
+        package="torch",
         extra="optuna_gp",
     ),
     "gp": Entry(f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate", fits_one_budget=True),
@@ -176,14 +182,18 @@ DATASETS = {
     "wine": Entry(function=f"{_BUNDLED}:read_wine", tasks=("classification",)),
 }
 
-# Every metric that a validation reports.
+# Every metric. Those with a function look at the answers for all rows, and are computed where a
+# search or `train.metrics` names them; each task reports all the others.
+_SCORES = "hpo.engine.training.metrics"
 METRICS = {
     "accuracy": Entry(tasks=("classification",), direction="maximize"),
-    "loss": Entry(tasks=("classification", "regression"), direction="minimize"),
-    "mae": Entry(tasks=("regression",), direction="minimize"),
+    "auroc": Entry(function=f"{_SCORES}:auroc", tasks=("classification",), direction="maximize"),
+    "deviance": Entry(tasks=("counts",), direction="minimize"),
+    "loss": Entry(tasks=("classification", "regression", "counts"), direction="minimize"),
+    "mae": Entry(tasks=("regression", "counts"), direction="minimize"),
     "r2": Entry(tasks=("regression",), direction="maximize"),
-    "rmse": Entry(tasks=("regression",), direction="minimize"),
-    "train_loss": Entry(tasks=("classification", "regression"), direction="minimize"),
+    "rmse": Entry(tasks=("regression", "counts"), direction="minimize"),
+    "train_loss": Entry(tasks=("classification", "regression", "counts"), direction="minimize"),
 }
 
 REGISTRIES: dict[Kind, dict[str, Entry]] = {

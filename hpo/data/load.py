@@ -18,7 +18,7 @@ from hpo.data.transform import fit_transform
 from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, Entry, load
 from hpo.spec.marks import Spec
-from hpo.spec.sections.data import UNIT_RANGE, DataSpec
+from hpo.spec.sections.data import UNIT_RANGE, DataSpec, Task
 from hpo.spec.words import unknown_name
 
 
@@ -81,7 +81,7 @@ def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
         for part, weight in zip(parts, weights, strict=True)
     ]
     return DataSet(
-        task="classification" if source.classes else "regression",
+        task=_task(source),
         train=splits[0],
         validation=splits[1],
         test=splits[2] if len(splits) > 2 else None,
@@ -90,6 +90,12 @@ def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
         classes=source.classes,
         transform=transform,
     )
+
+
+def _task(source: Source) -> Task:
+    if source.classes:
+        return "classification"
+    return "counts" if source.is_count else "regression"
 
 
 def read_source(spec: DataSpec, folder: Path, home: Path | None) -> Source:

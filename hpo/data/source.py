@@ -25,6 +25,7 @@ class Source:
     classes: tuple[str, ...] = ()
     categories: np.ndarray | None = None
     weight: np.ndarray | None = None
+    is_count: bool = False  # a target of counts, which is not standardised
     test: Source | None = None  # from test files of its own
 
     def __len__(self) -> int:

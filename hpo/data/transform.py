@@ -105,7 +105,7 @@ def fit_transform(
     Raises:
         DataError: if a table has no value in its training rows.
     """
-    target = {} if train.classes else _target_scale(train.y)
+    target = {} if train.classes or train.is_count else _target_scale(train.y)
     if train.x.dtype == np.uint8:
         return FittedTransform(**_scale(train.x, normalize, minmax_range), **target)
     kept = ~np.isnan(train.x).all(axis=0)

@@ -244,7 +244,7 @@ def _bounds(training: Training, merged: Sequence[tuple[str, tuple[Any, ...]]]) -
 
 def largest(size: int | tuple[int, ...]) -> int:
     """The widest layer of a model whose `widths`, or `dense`, this is."""
-    return max(size) if isinstance(size, tuple) else size
+    return max(size, default=0) if isinstance(size, tuple) else size
 
 
 def template_of(part: Any, path: str, varying: Set[str]) -> Any:

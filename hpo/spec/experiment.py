@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from hpo.registry import METRICS
 from hpo.space import SearchSpace
 from hpo.spec.marks import Count, Positive, Spec, Static
 from hpo.spec.merging import Merged
@@ -18,6 +19,8 @@ from hpo.spec.sections.model import ModelSpec
 from hpo.spec.sections.optimizer import OptimizerSpec
 from hpo.spec.sections.scheduler import settled
 from hpo.spec.sections.search import SearchSpec
+from hpo.spec.sections.updates import Updates
+from hpo.spec.words import unknown_name
 
 _LONGEST_NAME = 100
 
@@ -29,6 +32,16 @@ class Change(Spec):
     """The last epoch with the old numbers."""
     hparams: Annotated[dict[str, int | float], Field(min_length=1)]
     """The new numbers by the paths of their leaves."""
+
+
+def _scored(names: tuple[str, ...]) -> tuple[str, ...]:
+    known = [name for name, entry in METRICS.items() if entry.function]
+    for name in names:
+        if name in METRICS and name not in known:
+            raise ValueError(f"{name} is always reported: take it out")
+        if name not in known:
+            raise ValueError(unknown_name(name, known, "metric"))
+    return tuple(sorted(set(names)))
 
 
 class TrainSpec(Spec):
@@ -48,6 +61,8 @@ class TrainSpec(Spec):
     """How many trials one program trains together."""
     form: Literal["auto", "map", "vmap"] = "auto"
     """Whether a device trains lanes one after the other (`map`) or side by side (`vmap`)."""
+    metrics: Static[Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_scored)]] = ()
+    """Metrics to report beside those of the task, such as auroc; a search adds those it names."""
     changes: Annotated[tuple[Change, ...], Field(strict=False)] = ()
     """Numbers that change while it trains; `pbt` finds these."""
     varying: Annotated[tuple[str, ...], Field(strict=False)] = ()
@@ -85,6 +100,8 @@ class Training(Spec):
     """The model to train."""
     optimizer: OptimizerSpec
     """The optimizer and its learning-rate schedule."""
+    updates: Updates = Updates()
+    """What happens to gradients on their way to the optimizer."""
     train: TrainSpec
     """How long, from which random numbers and in which precision a trial trains."""
 

@@ -18,7 +18,7 @@ from hpo.spec.cohorts import cohort_mistakes
 from hpo.spec.experiment import Experiment, SpecFile, Training, TrainSpec
 from hpo.spec.file.document import Document, KeyPath, Mistake, Place, parse_yaml
 from hpo.spec.file.include import merge_includes, packaged_folder, read_text
-from hpo.spec.marks import Spec
+from hpo.spec.marks import Spec, with_leaves
 from hpo.spec.overrides import apply_overrides
 from hpo.spec.schema import spec_mistakes
 from hpo.spec.sections.data import DataSpec, Task
@@ -175,9 +175,12 @@ def _experiment(
         raise SpecError([*document.lines(mistakes), *lines])
     spec = SpecFile.model_validate(values)
     parts = {name: getattr(spec, name) for name in Training.model_fields}
+    asked = spec.search.goal.metrics if spec.search else ()
+    scored = [name for name in asked if name in METRICS and METRICS[name].function]
+    metrics = tuple(sorted({*spec.train.metrics, *scored}))
     return Experiment(
         name=spec.name,
-        training=Training.model_validate(parts),
+        training=with_leaves(Training.model_validate(parts), {"train.metrics": metrics}),
         space=space,
         search=spec.search,
         study=spec.study,
@@ -212,9 +215,11 @@ def _space(
     }
     space, wrong = build_space(entries, sound, included)
     found += wrong
-    if not found and len(sound) == len(Training.model_fields):
+    needed = {name for name, field in Training.model_fields.items() if field.is_required()}
+    is_sound = needed <= sound.keys() and broken.isdisjoint(Training.model_fields)
+    if not found and is_sound:
         found += joint_mistakes(space, sound)
-    if not found and len(sound) == len(Training.model_fields):
+    if not found and is_sound:
         space, found = ruled_space(space, formulas, forbid, sound)
     return space, found
 

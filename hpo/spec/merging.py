@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import Field, model_validator
 
+from hpo import registry
 from hpo.spec.marks import Count, Merge, Sizes, Spec, has_leaf, leaf_at, merge_of, with_leaves
 from hpo.spec.schema import all_leaves, leaves_at
 from hpo.spec.sections.model import Activation
@@ -121,6 +122,9 @@ def served(training: Training) -> dict[str, tuple[Any, ...]]:
         for field, path in mergeable().items()
         if getattr(listed, field) and how_merged(training, path) is not None
     }
+    if "whole batch" in registry.MODELS[training.model.name].needs:
+        rows = [path for path in found if how_merged(training, path) is Merge.ROWS]
+        found = {path: values for path, values in found.items() if path not in rows}
     if getattr(training.model, "norm", None) == "batch":
         # A batch norm's statistics are those of a whole batch, and of layers that are there.
         for path in list(found):

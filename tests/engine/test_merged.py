@@ -56,6 +56,8 @@ _OPTIMIZERS: list[dict[str, Any]] = [
     {"name": "adam", "beta1": 0.8},
     {"name": "adamw", "clip_norm": 0.3},
     {"name": "rmsprop", "momentum": 0.5},
+    {"name": "adagrad", "initial_accumulator": 0.2},
+    {"name": "lamb"},
 ]
 _SCHEDULES: list[dict[str, Any]] = [
     {"name": "constant", "warmup": 0.3},

@@ -18,7 +18,8 @@ from hpo.engine.models.layers import ACTIVATIONS
 from hpo.engine.models.registry import abstract_model
 from hpo.engine.program import split
 from hpo.errors import HpoError
-from hpo.registry import MODELS
+from hpo.registry import MODELS, load
+from hpo.spec.marks import with_leaves
 from hpo.spec.sections import model as specs
 from hpo.spec.sections.model import Cnn
 from tests.engine.samples import a_split, a_training, tiny_data
@@ -35,6 +36,8 @@ _BY_HAND = {
     "tanh": np.tanh,
     "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
     "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
+    "sigmoid": expit,
+    "softplus": lambda x: np.logaddexp(x, 0),
 }
 
 
@@ -96,6 +99,39 @@ def test_the_perceptron_is_that_of_numpy_with_every_activation(name: str) -> Non
     for layer in model.params["linears"].values():
         hidden = _BY_HAND[name](_dense(hidden, layer))
     _assert_close(model.outputs(x)[0], _dense(hidden, model.params["head"]))
+
+
+def test_the_slope_of_leaky_relu_is_a_number_of_the_program() -> None:
+    model, x = _model(name="mlp", widths=[4], activation="leaky_relu", slope=0.3), _x(5)
+    first, head = model.params["linears"][0], model.params["head"]
+    hidden = _dense(x.astype(np.float64), first)
+    for slope in (0.01, 0.1, 0.3):
+        spec = with_leaves(model.spec, {"slope": jnp.float32(slope)})
+        by_hand = _dense(np.where(hidden > 0, hidden, slope * hidden), head)
+        _assert_close(model._replace(spec=spec).outputs(x)[0], by_hand)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [{"name": "mlp", "widths": [4, 3]}, {"name": "cnn", "filters": [4, 3], "dense": 5}],
+    ids=lambda spec: spec["name"],
+)
+def test_without_bias_only_the_head_has_one(images: DataSet, spec: dict[str, Any]) -> None:
+    with_bias, without = (_model(images, **spec, bias=bias) for bias in (True, False))
+    hidden = sum(spec.get("widths", ())) + sum(spec.get("filters", ())) + spec.get("dense", 0)
+    assert _count(with_bias.params) - _count(without.params) == hidden
+    assert "bias" in without.params["head"]
+    assert np.isfinite(without.outputs(images.validation.x[:_ROWS])[0]).all()
+
+
+def _count(params: Any) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def test_a_perceptron_of_no_width_is_a_linear_model() -> None:
+    model, x = _model(name="mlp", widths=[]), _x(5)
+    assert model.params.keys() == {"head"}
+    _assert_close(model.outputs(x)[0], _dense(x.astype(np.float64), model.params["head"]))
 
 
 @pytest.mark.parametrize("train", [False, True])
@@ -211,16 +247,20 @@ def test_small_images_pass_through_more_layers_than_they_can_be_halved(
     assert np.isfinite(outputs).all()
 
 
-@pytest.mark.parametrize("norm", get_args(specs.Norm))
-@pytest.mark.parametrize("name", MODELS)
+_NORMS = [
+    {"name": name, **({"norm": norm} if norm else {})}
+    for name, entry in MODELS.items()
+    for norm in (get_args(specs.Norm) if "norm" in load(entry.spec).model_fields else (None,))
+]
+
+
+@pytest.mark.parametrize("spec", _NORMS, ids=lambda spec: "-".join(spec.values()))
 def test_every_model_gives_finite_outputs_one_for_each_class(
-    images: DataSet, name: str, norm: str
+    images: DataSet, spec: dict[str, Any]
 ) -> None:
     x = images.validation.x[:_ROWS]
     exact, rough = (
-        _model(images, precision, name=name, norm=norm).outputs(
-            x.astype(jnp.dtype(precision)), train=True
-        )[0]
+        _model(images, precision, **spec).outputs(x.astype(jnp.dtype(precision)), train=True)[0]
         for precision in ("float32", "bfloat16")
     )
     assert exact.shape == rough.shape == (_ROWS, images.outputs)

@@ -73,7 +73,11 @@ model:
   widths: [64, 64]  # from [32], [64, 64]
   activation: relu
   norm: none
+  bias: true
+  slope: null
   init: he_normal
+  init_scale: null
+  init_gain: none
   dropout: 0.0
 optimizer:
   name: sgd  # from 'adamw', 'sgd'
@@ -91,9 +95,11 @@ train:
   precision: float32
   lanes: auto
   form: auto
+  metrics: []
   changes: []
   varying: []
   merged: auto
+updates: {{clip_value: null, clip_layer_norm: null, accumulate: null}}
 """
     )
 
@@ -107,7 +113,7 @@ def test_an_exported_document_depends_on_no_default_and_keeps_the_order_of_the_s
 
     exported = training_document(experiment, (Segment(5, 0, adamw),), NOTHING, Path())
 
-    assert list(exported) == ["name", "train", "data", "model", "optimizer"]
+    assert list(exported) == ["name", "train", "data", "model", "optimizer", "updates"]
     assert list(exported["train"])[:2] == ["lanes", "epochs"]
     assert list(exported["optimizer"])[:3] == ["name", "schedule", "learning_rate"]
     assert exported["optimizer"]["schedule"] == {"final": 0.1, "name": "cosine", "warmup": 0.0}

@@ -140,8 +140,8 @@ def test_a_sampler_is_fitted_to_one_budget_where_it_says_so(name, tmp_path):
 def test_a_sampler_whose_package_is_missing_is_refused(name, monkeypatch):
     monkeypatch.setattr("hpo.spec.sections.search.find_spec", lambda _: None)
     entry, spec = SAMPLERS[name], spec_of("sampler", name)
-    if entry.needs:
-        with pytest.raises(HpoError, match=f"{name} needs the package {entry.needs}"):
+    if entry.package:
+        with pytest.raises(HpoError, match=f"{name} needs the package {entry.package}"):
             make_sampler(spec, SPACE, setting_of())
     else:
         make_sampler(spec, SPACE, setting_of())

@@ -24,7 +24,7 @@ LINES = {
 ROWS = [
     (
         "-model",
-        "spec.yaml:1: model: is missing: write {name: cnn} or another (known names: cnn, mlp)",
+        "spec.yaml:1: model: is missing: write {name: cnn} or another (known names: cnn, fourier, mlp)",
     ),
     ("-name", "spec.yaml:1: name: is missing: write text"),
     (
@@ -37,27 +37,23 @@ ROWS = [
     ),
     (
         "dat: 3",
-        "spec.yaml:8: dat: unknown key 'dat'. Did you mean 'data'? Known keys: data, model, name, optimizer, search, space, study, train.",
+        "spec.yaml:8: dat: unknown key 'dat'. Did you mean 'data'? Known keys: data, model, name, optimizer, search, space, study, train, updates.",
     ),
     ("model: mlp", "spec.yaml:3: model: is a mapping, not 'mlp': write {name: mlp}"),
     (
         "model: mpl",
-        "spec.yaml:3: model: unknown name 'mpl'. Did you mean 'mlp'? Known names: cnn, mlp. Write {name: ...}.",
+        "spec.yaml:3: model: unknown name 'mpl'. Did you mean 'mlp'? Known names: cnn, fourier, mlp. Write {name: ...}.",
     ),
     (
         "model: {name: mpl}",
-        "spec.yaml:3: model.name: unknown name 'mpl'. Did you mean 'mlp'? Known names: cnn, mlp.",
+        "spec.yaml:3: model.name: unknown name 'mpl'. Did you mean 'mlp'? Known names: cnn, fourier, mlp.",
     ),
-    ("model: {name: 3}", "spec.yaml:3: model.name: cannot be 3: write one of cnn, mlp"),
+    ("model: {name: 3}", "spec.yaml:3: model.name: cannot be 3: write one of cnn, fourier, mlp"),
     (
         "model: {widths: [3]}",
-        "spec.yaml:3: model.name: is missing: write a name (known names: cnn, mlp)",
+        "spec.yaml:3: model.name: is missing: write a name (known names: cnn, fourier, mlp)",
     ),
     ("model:", "spec.yaml:3: model: cannot be null: write {name: cnn}"),
-    (
-        "model: {name: mlp, widths: []}",
-        "spec.yaml:3: model.widths: cannot be []: write a list of whole numbers of at least 1",
-    ),
     (
         "model: {name: mlp, widths: [0]}",
         "spec.yaml:3: model.widths: cannot be [0]: write a list of whole numbers of at least 1",
@@ -84,19 +80,19 @@ ROWS = [
     ),
     (
         "model: {name: mlp, activation: rellu}",
-        "spec.yaml:3: model.activation: unknown name 'rellu'. Did you mean 'relu'? Known names: elu, gelu, leaky_relu, relu, silu, tanh.",
+        "spec.yaml:3: model.activation: unknown name 'rellu'. Did you mean 'relu'? Known names: elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, tanh.",
     ),
     (
         "model: {name: mlp, activation: 3}",
-        "spec.yaml:3: model.activation: cannot be 3: write relu, gelu, silu, tanh, elu or leaky_relu",
+        "spec.yaml:3: model.activation: cannot be 3: write relu, gelu, silu, tanh, elu, leaky_relu, sigmoid or softplus",
     ),
     (
         "model: {name: mlp, dropuot: 0.1}",
-        "spec.yaml:3: model.dropuot: unknown key 'dropuot'. Did you mean 'dropout'? Known keys: activation, dropout, init, name, norm, widths.",
+        "spec.yaml:3: model.dropuot: unknown key 'dropuot'. Did you mean 'dropout'? Known keys: activation, bias, dropout, init, init_gain, init_scale, name, norm, slope, widths.",
     ),
     (
         "model: {name: cnn, widths: [3]}",
-        "spec.yaml:3: model.widths: unknown key 'widths'. Known keys: activation, dense, dropout, filters, init, kernel, name, norm.",
+        "spec.yaml:3: model.widths: unknown key 'widths'. Known keys: activation, bias, dense, dropout, filters, init, init_gain, init_scale, kernel, name, norm, slope.",
     ),
     (
         "model: {name: cnn, kernel: 13}",
@@ -170,7 +166,7 @@ ROWS = [
     ),
     (
         "data: {dataset: {csv: a.csv, target: y, task: clasification}}",
-        "spec.yaml:2: data.dataset.task: unknown name 'clasification'. Did you mean 'classification'? Known names: auto, classification, regression.",
+        "spec.yaml:2: data.dataset.task: unknown name 'clasification'. Did you mean 'classification'? Known names: auto, classification, counts, regression.",
     ),
     (
         "data: {dataset: digits, validation: 1.5}",
@@ -194,7 +190,7 @@ ROWS = [
     ),
     (
         "search: {objective: {maximize: acuracy}, trials: 1}",
-        "spec.yaml:6: search.objective: unknown metric 'acuracy'. Did you mean 'accuracy'? Known metrics: accuracy, flops, latency_ms, loss, mae, parameters, r2, rmse, train_loss, train_seconds.",
+        "spec.yaml:6: search.objective: unknown metric 'acuracy'. Did you mean 'accuracy'? Known metrics: accuracy, auroc, deviance, flops, latency_ms, loss, mae, parameters, r2, rmse, train_loss, train_seconds.",
     ),
     (
         "search: {objective: {minimize: parameters}, trials: 1}",
@@ -206,11 +202,11 @@ ROWS = [
     ),
     (
         "search: {objective: [{maximize: accuracy}, {minimize: flop}], trials: 1}",
-        "spec.yaml:6: search.objective[1]: unknown metric 'flop'. Did you mean 'flops'? Known metrics: accuracy, flops, latency_ms, loss, mae, parameters, r2, rmse, train_loss, train_seconds.",
+        "spec.yaml:6: search.objective[1]: unknown metric 'flop'. Did you mean 'flops'? Known metrics: accuracy, auroc, deviance, flops, latency_ms, loss, mae, parameters, r2, rmse, train_loss, train_seconds.",
     ),
     (
         "search: {objective: [{maximize: accuracy}, {minimize: rmse}], trials: 1}",
-        "spec.yaml:6: search.objective[1]: rmse is not a metric of classification: write one of {maximize: accuracy}, {minimize: loss}, {minimize: train_loss}",
+        "spec.yaml:6: search.objective[1]: rmse is not a metric of classification: write one of {maximize: accuracy}, {maximize: auroc}, {minimize: loss}, {minimize: train_loss}",
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, constraints: [{metric: parameters, at_moost: 5}]}",
@@ -226,7 +222,7 @@ ROWS = [
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, constraints: [{metric: mae, at_most: 1}]}",
-        "spec.yaml:6: search.constraints[0].metric: mae is not a metric of classification: write one of accuracy, loss, train_loss, parameters, flops, train_seconds, latency_ms",
+        "spec.yaml:6: search.constraints[0].metric: mae is not a metric of classification: write one of accuracy, auroc, loss, train_loss, parameters, flops, train_seconds, latency_ms",
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, stop: {no_improvement: 0}}",
@@ -332,7 +328,7 @@ ROWS = [
     ("space: [model.dropout]", "spec.yaml:7: space: cannot be ['model.dropout']: write a mapping"),
     (
         "space: {model.dropuot: {float: [0.0, 0.5]}}",
-        "spec.yaml:7: space.model.dropuot: there is no leaf 'model.dropuot'. Did you mean 'model.dropout'? Known leaves: model.activation, model.dense, model.dropout, model.filters, model.init, model.kernel, model.norm, model.widths.",
+        "spec.yaml:7: space.model.dropuot: there is no leaf 'model.dropuot'. Did you mean 'model.dropout'? Known leaves: model.activation, model.bandwidth, model.bias, model.dense, model.dropout, model.features, model.filters, model.init, model.init_gain, model.init_scale, model.kernel, model.norm, model.slope, model.widths.",
     ),
     (
         "space: {dropout: {float: [0.0, 0.5]}}",
@@ -460,7 +456,7 @@ ROWS = [
     ),
     (
         "space: {model.name: {choice: [mlp, cmm]}}",
-        "spec.yaml:7: space.model.name.choice[1]: unknown name 'cmm'. Known names: cnn, mlp.",
+        "spec.yaml:7: space.model.name.choice[1]: unknown name 'cmm'. Known names: cnn, fourier, mlp.",
     ),
     (
         "space: {model: {float: [0, 1]}}",
@@ -480,7 +476,7 @@ ROWS = [
     ),
     (
         "space: {optimizer.beta1: {float: [0.8, 0.9]}}",
-        "spec.yaml:7: space.optimizer.beta1: exists only where optimizer.name is adam or adamw: add when: {optimizer.name: [adam, adamw]}",
+        "spec.yaml:7: space.optimizer.beta1: exists only where optimizer.name is adam or adamw or lamb: add when: {optimizer.name: [adam, adamw, lamb]}",
     ),
     (
         "space: {optimizer.name: {choice: [sgd, adam]}, optimizer.momentum: {float: [0.8, 0.9]}}",
@@ -496,7 +492,7 @@ ROWS = [
     ),
     (
         "space: {optimizer.name: {choice: [sgd, adam]}, optimizer.momentum: {float: [0.8, 0.9], when: {optimizer.name: sgdd}}}",
-        "spec.yaml:7: space.optimizer.momentum.when.optimizer.name: unknown name 'sgdd'. Did you mean 'sgd'? Known names: adam, adamw, rmsprop, sgd.",
+        "spec.yaml:7: space.optimizer.momentum.when.optimizer.name: unknown name 'sgdd'. Did you mean 'sgd'? Known names: adagrad, adam, adamw, lamb, rmsprop, sgd.",
     ),
     (
         "space: {optimizer.momentum: {float: [0.8, 0.9], when: {optimizer.nam: sgd}}}",
@@ -540,7 +536,7 @@ ROWS = [
     ),
     (
         "space: {include: optimizr}",
-        "spec.yaml:7: space.include: there is no space 'optimizr'. Did you mean 'optimizer'? Known spaces: adamw, cnn, mlp, optimizer, regularization, schedule.",
+        "spec.yaml:7: space.include: there is no space 'optimizr'. Did you mean 'optimizer'? Known spaces: adamw, cnn, fourier, mlp, optimizer, regularization, schedule, updates.",
     ),
     (
         "space: {include: [../x]}",
@@ -655,7 +651,7 @@ def test_all_mistakes_of_a_file_come_at_once_in_its_order(tmp_path):
         ("model.dropout=2", "cannot be 2: write a number from 0 to below 1"),
         ("model.dropout", "is not an override: write path=value, model.dropout=0.3"),
         ("=3", "is not an override: write path=value, model.dropout=0.3"),
-        ("model.name=mpl", "unknown name 'mpl'. Did you mean 'mlp'? Known names: cnn, mlp."),
+        ("model.name=mpl", "unknown name 'mpl'. Did you mean 'mlp'? Known names: cnn, fourier, mlp."),
         ("model={name: mlp, widths: 3}", "model.widths: cannot be 3: write a list of whole numbers of at least 1"),
         ("model.widths=[3", "is not YAML (expected ',' or ']', but got '<stream end>'): check the indentation, brackets and quotes there"),
         ("train.epochs=", "cannot be null: write a whole number of at least 1"),

@@ -59,6 +59,8 @@ def read_table(path: Path, spec: CsvFile) -> Source:
     words = [name for name in features if name not in numeric]
     _check_stray_texts(path, features[words], lines)
     y, classes = _classes_or_values(path, target, spec.task)
+    if spec.task == "counts":
+        _check_counts(path, target, lines)
     return Source(
         x=_numbers(path, features[numeric], lines),
         y=y,
@@ -66,6 +68,7 @@ def read_table(path: Path, spec: CsvFile) -> Source:
         classes=classes,
         categories=_categories(path, features[words]) if words else None,
         weight=weight,
+        is_count=spec.task == "counts",
     )
 
 
@@ -224,9 +227,9 @@ def _classes_or_values(
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """The index of each row's class and the sorted classes, or float64 values and no classes."""
     is_number = target.dtype.kind in "iuf"
-    if task == "regression" and not is_number:
+    if task in ("regression", "counts") and not is_number:
         raise DataError(
-            f"{path}: data.dataset.task: regression: the target '{target.name}' is not a number "
+            f"{path}: data.dataset.task: {task}: the target '{target.name}' is not a number "
             f"everywhere (such as '{_first_text(target)}'): write classification, or correct the "
             "file."
         )
@@ -236,11 +239,21 @@ def _classes_or_values(
     if task == "auto":
         is_regression = is_number and not (is_whole and len(values) <= MOST_NUMERIC_CLASSES)
     else:
-        is_regression = task == "regression"
+        is_regression = task in ("regression", "counts")
     if is_regression:
         return target.to_numpy(np.float64), ()
     names = (str(int(value)) if is_whole else str(value) for value in values)
     return numbers.astype(np.int32), tuple(names)
+
+
+def _check_counts(path: Path, target: pd.Series[Any], lines: np.ndarray) -> None:
+    values = target.to_numpy(np.float64)
+    wrong = np.flatnonzero((values < 0) | (values != np.floor(values)))
+    if len(wrong):
+        raise DataError(
+            f"{path}:{lines[wrong[0]]}: the target '{target.name}' is {values[wrong[0]]:g}, and "
+            "counts are whole numbers from 0: correct it, or set data.dataset.task to regression."
+        )
 
 
 def _first_text(target: pd.Series[Any]) -> str:

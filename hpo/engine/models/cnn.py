@@ -13,15 +13,10 @@ from jaxtyping import Array, Float
 from hpo.engine.models.convolution import convolve
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.layers import activated, norm_layers, normalised
-from hpo.engine.oneof import options_of
-from hpo.engine.program import Program
+from hpo.engine.models.registry import Shapes
+from hpo.engine.oneof import number_of, options_of
 from hpo.errors import HpoError
 from hpo.spec.sections.model import Cnn as CnnSpec
-
-
-def make_cnn(spec: CnnSpec, program: Program, dtype: Any, rngs: nnx.Rngs) -> Cnn:
-    """The model of `model: {name: cnn}`."""
-    return Cnn(spec, program.example_shape, program.outputs, program.platform, dtype, rngs)
 
 
 class Conv(nnx.Module):  # type: ignore[misc]
@@ -42,15 +37,8 @@ class Conv(nnx.Module):  # type: ignore[misc]
 class Cnn(nnx.Module):  # type: ignore[misc]
     """Convolution, norm, activation, 2x2 max pooling for each entry of `filters`; a dense head."""
 
-    def __init__(
-        self,
-        spec: CnnSpec,
-        inputs: tuple[int, ...],
-        outputs: int,
-        platform: str,
-        dtype: Any,
-        rngs: nnx.Rngs,
-    ) -> None:
+    def __init__(self, spec: CnnSpec, shapes: Shapes, rngs: nnx.Rngs) -> None:
+        inputs, outputs, platform, dtype = shapes
         if len(inputs) != 3:
             raise HpoError(
                 f"model.name: 'cnn' needs images, and an example of this data set has the shape "
@@ -58,7 +46,7 @@ class Cnn(nnx.Module):  # type: ignore[misc]
             )
         height, width, channels = inputs
         # A bias before a batch norm has no true gradient, and Adam would turn noise into steps.
-        use_bias = spec.norm != "batch"
+        use_bias = spec.bias and spec.norm != "batch"
         sizes = (channels, *spec.filters)
         self.convs = nnx.List(
             [
@@ -71,7 +59,7 @@ class Cnn(nnx.Module):  # type: ignore[misc]
             height, width = _pooled(height), _pooled(width)
         flat = height * width * spec.filters[-1]
         dense = max(options_of(spec.dense))
-        self.dense = nnx.Linear(flat, dense, dtype=dtype, rngs=rngs)
+        self.dense = nnx.Linear(flat, dense, use_bias=spec.bias, dtype=dtype, rngs=rngs)
         self.head = nnx.Linear(dense, outputs, dtype=dtype, rngs=rngs)
 
     def __call__(
@@ -80,8 +68,9 @@ class Cnn(nnx.Module):  # type: ignore[misc]
         """Logits, or predictions of a regression."""
         for i, (conv, filters) in enumerate(zip(self.convs, spec.filters, strict=True)):
             x = normalised(self.norms, i, conv(x), filters, train)
-            x = _max_pool(activated(spec.activation, x))
-        x = activated(spec.activation, self.dense(x.reshape(x.shape[0], -1)))
+            x = _max_pool(activated(spec, x, filters))
+        dense = number_of(spec.dense, int)
+        x = activated(spec, self.dense(x.reshape(x.shape[0], -1)), dense)
         return self.head(dropout(x, layer=0))
 
 

@@ -18,19 +18,19 @@ Initialiser: TypeAlias = Callable[[np.random.Generator, tuple[int, ...]], np.nda
 
 def initial_params(
     shapes: Mapping[str, Any],
-    init: str,
+    kernel: Initialiser,
     rng: np.random.Generator,
     leaves: Mapping[str, Initialiser] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Weights for a tree of shapes, leaf by leaf by its name, float32.
 
-    `kernel` leaves are drawn by the initialiser `init`, `scale` and `var` are ones, `bias` and
-    `mean` zeros, and others as the model says in `leaves`.
+    `kernel` draws the leaves of that name; `scale` and `var` are ones, `bias` and `mean` zeros, and
+    others as the model says in `leaves`.
     """
     return {
-        name: initial_params(leaf, init, rng, leaves)
+        name: initial_params(leaf, kernel, rng, leaves)
         if isinstance(leaf, Mapping)
-        else _leaf(str(name), tuple(leaf.shape), init, rng, leaves)
+        else _leaf(str(name), tuple(leaf.shape), kernel, rng, leaves)
         for name, leaf in shapes.items()
     }
 
@@ -38,15 +38,46 @@ def initial_params(
 def _leaf(
     name: str,
     shape: tuple[int, ...],
-    init: str,
+    kernel: Initialiser,
     rng: np.random.Generator,
     leaves: Mapping[str, Initialiser],
 ) -> np.ndarray:
     if name in leaves or name == "kernel":
-        draw = leaves.get(name) or INITIALISERS[init]
-        return draw(rng, shape).astype(np.float32)
+        return leaves.get(name, kernel)(rng, shape).astype(np.float32)
     constant = {"scale": 1.0, "var": 1.0, "bias": 0.0, "mean": 0.0}[name]
     return np.full(shape, constant, np.float32)
+
+
+def kernel_initialiser(model: Any) -> Initialiser:
+    """What draws the kernels of a model, by its spec: `init`, `init_scale` and `init_gain`."""
+    name, factor = getattr(model, "init", "he_normal"), getattr(model, "init_scale", None)
+    draw = INITIALISERS[name]
+    if factor is None:
+        factor = _PLAIN_SCALE if name in ("normal", "uniform") else 1.0
+    if getattr(model, "init_gain", "none") == "auto":
+        # He's own factor is the gain of ReLU.
+        own = math.sqrt(2) if name.startswith("he_") else 1.0
+        factor *= gain(model.activation, model.slope) / own
+    if factor == 1.0:
+        return draw
+    return lambda rng, shape: draw(rng, shape) * factor
+
+
+# Of `normal` and `uniform` where the spec gives no scale: small enough for wide layers.
+_PLAIN_SCALE = 0.05
+
+
+def gain(activation: str, slope: float | None = None) -> float:
+    """The factor that keeps the spread of a layer's outputs, by its activation.
+
+    Source: He et al. 2015, equation 14, for (leaky) ReLU; 5/3 for tanh and 1 for the others, as
+    PyTorch's `calculate_gain` has them.
+    """
+    if activation == "relu":
+        return math.sqrt(2)
+    if activation == "leaky_relu":
+        return math.sqrt(2 / (1 + (0.01 if slope is None else slope) ** 2))
+    return 5 / 3 if activation == "tanh" else 1.0
 
 
 def _scaled(gain: float, fan: str, shape_of_draw: str) -> Initialiser:
@@ -79,4 +110,7 @@ INITIALISERS: dict[str, Initialiser] = {
     "lecun_normal": _scaled(1.0, "in", "normal"),
     "lecun_uniform": _scaled(1.0, "in", "uniform"),
     "orthogonal": _orthogonal,
+    "normal": lambda rng, shape: rng.standard_normal(shape, np.float32),
+    "uniform": lambda rng, shape: rng.uniform(-1, 1, shape),
+    "zeros": lambda rng, shape: np.zeros(shape, np.float32),
 }

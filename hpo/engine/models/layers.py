@@ -15,7 +15,6 @@ from hpo.engine.oneof import choose
 
 Activation: TypeAlias = Callable[[Float[Array, "..."]], Float[Array, "..."]]
 
-# Each maps 0 to 0, so that the units by which a merged program is wider than a trial stay silent.
 ACTIVATIONS: dict[str, Activation] = {
     "relu": jax.nn.relu,
     "gelu": jax.nn.gelu,
@@ -23,12 +22,25 @@ ACTIVATIONS: dict[str, Activation] = {
     "tanh": jax.numpy.tanh,
     "elu": jax.nn.elu,
     "leaky_relu": jax.nn.leaky_relu,
+    "sigmoid": jax.nn.sigmoid,
+    "softplus": jax.nn.softplus,
 }
+# All others map 0 to 0: the units by which a merged program is wider than a trial stay silent.
+NOT_ZERO_AT_ZERO = frozenset({"sigmoid", "softplus"})
 
 
-def activated(activation: Any, x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """`x` through the activation of that name."""
-    return choose(activation, lambda name, x: ACTIVATIONS[name](x), x)
+def activated(spec: Any, x: Float[Array, "... N"], features: Any) -> Float[Array, "... N"]:
+    """`x`, of which the trial has `features`, through the activation of a model's spec."""
+
+    def by_name(name: str, x: Array) -> Array:
+        if name == "leaky_relu" and spec.slope is not None:
+            return jax.nn.leaky_relu(x, jnp.asarray(spec.slope, x.dtype))
+        y = ACTIVATIONS[name](x)
+        if name in NOT_ZERO_AT_ZERO and not isinstance(features, int):
+            return jnp.where(jnp.arange(x.shape[-1]) < features, y, jnp.zeros((), y.dtype))
+        return y
+
+    return choose(spec.activation, by_name, x)
 
 
 class LayerNorm(nnx.Module):  # type: ignore[misc]
@@ -66,7 +78,7 @@ def norm_layers(norm: str, sizes: tuple[int, ...], dtype: Any, rngs: nnx.Rngs) -
 
 
 def normalised(norms: nnx.List, index: int, x: Array, features: Any, train: bool) -> Array:
-    """`x`, of so many `features`, through the layer's norm.
+    """`x`, of which the trial has `features`, through the layer's norm.
 
     While training, a batch norm takes the batch's own statistics.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from functools import partial
-from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
@@ -14,15 +13,10 @@ from jaxtyping import Array, Float
 
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.layers import activated, norm_layers, normalised
+from hpo.engine.models.registry import Shapes
 from hpo.engine.models.sizes import layer_sizes
 from hpo.engine.oneof import number_of, options_of
-from hpo.engine.program import Program
 from hpo.spec.sections.model import Mlp as MlpSpec
-
-
-def make_mlp(spec: MlpSpec, program: Program, dtype: Any, rngs: nnx.Rngs) -> Mlp:
-    """The model of `model: {name: mlp}`."""
-    return Mlp(spec, program.example_shape, program.outputs, dtype, rngs)
 
 
 class Mlp(nnx.Module):  # type: ignore[misc]
@@ -32,20 +26,19 @@ class Mlp(nnx.Module):  # type: ignore[misc]
     stay zero: nothing goes through them, so that no gradient comes back.
     """
 
-    def __init__(
-        self, spec: MlpSpec, inputs: tuple[int, ...], outputs: int, dtype: Any, rngs: nnx.Rngs
-    ) -> None:
+    def __init__(self, spec: MlpSpec, shapes: Shapes, rngs: nnx.Rngs) -> None:
+        inputs, outputs, dtype = math.prod(shapes.example), shapes.outputs, shapes.dtype
         sizes = layer_sizes(options_of(spec.widths))
         # A bias before a batch norm has no true gradient, and Adam would turn noise into steps.
-        use_bias = spec.norm != "batch"
+        use_bias = spec.bias and spec.norm != "batch"
         self.linears = nnx.List(
             [
                 nnx.Linear(n, m, use_bias=use_bias, dtype=dtype, rngs=rngs)
-                for n, m in itertools.pairwise((math.prod(inputs), *sizes))
+                for n, m in itertools.pairwise((inputs, *sizes))
             ]
         )
         self.norms = norm_layers(spec.norm, sizes, dtype, rngs)
-        self.head = nnx.Linear(sizes[-1], outputs, dtype=dtype, rngs=rngs)
+        self.head = nnx.Linear((inputs, *sizes)[-1], outputs, dtype=dtype, rngs=rngs)
 
     def __call__(
         self, x: Float[Array, "B ..."], spec: MlpSpec, *, train: bool, dropout: Dropout
@@ -55,7 +48,7 @@ class Mlp(nnx.Module):  # type: ignore[misc]
         def layer(i: int, x: Array) -> Array:
             width = number_of(spec.widths, lambda widths: widths[min(i, len(widths) - 1)])
             x = normalised(self.norms, i, self.linears[i](x), width, train)
-            return dropout(activated(spec.activation, x), layer=i)
+            return dropout(activated(spec, x, width), layer=i)
 
         x = x.reshape(x.shape[0], -1)
         shallowest = min(len(widths) for widths in options_of(spec.widths))

@@ -17,6 +17,19 @@ from hpo.engine.program import Program
 PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
+class Shapes(NamedTuple):
+    """What a model is built for beside its spec.
+
+    `example` is the shape of one example, `outputs` the number of classes, or 1. `platform` is
+    "cpu", "gpu" or "tpu"; layers compute in `dtype` and keep their weights in float32.
+    """
+
+    example: tuple[int, ...]
+    outputs: int
+    platform: str
+    dtype: Any
+
+
 class AbstractModel(NamedTuple):
     """A program's model of which nothing is computed.
 
@@ -50,9 +63,19 @@ class _Shaped:
 @lru_cache(maxsize=256)
 def _abstract(shaped: _Shaped) -> AbstractModel:
     program = shaped.program
-    dtype, spec = PRECISIONS[program.template.train.precision], program.model
+    dtype = PRECISIONS[program.template.train.precision]
+    shapes = Shapes(program.example_shape, program.outputs, program.platform, dtype)
+    return build(program.model, shapes)
+
+
+def build(spec: Any, shapes: Shapes) -> AbstractModel:
+    """The model that a spec names, `OneOf` in the leaves of which it serves several values.
+
+    Raises:
+        HpoError: for a model that cannot take examples of this shape.
+    """
     make = registry.function("model", spec.name)
-    model = nnx.eval_shape(lambda: make(spec, program, dtype, nnx.Rngs(0)))
+    model = nnx.eval_shape(lambda: make(spec, shapes, nnx.Rngs(0)))
     graph, params, variables = nnx.split(model, nnx.Param, ...)
     leaves = getattr(model, "leaves", {})
     return AbstractModel(graph, nnx.to_pure_dict(params), nnx.to_pure_dict(variables), leaves)

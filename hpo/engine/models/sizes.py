@@ -1,4 +1,4 @@
-"""Sizes of models, from their specs alone: what a program costs before it is compiled."""
+"""Sizes of models, from their specs: what a program costs before it is compiled."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+
 from hpo import registry
+from hpo.engine.models.registry import Shapes, build
 from hpo.engine.oneof import options_of
 from hpo.spec.sections import model as specs
 
@@ -22,14 +26,24 @@ class Size(NamedTuple):
 
 def layer_sizes(options: Sequence[Sequence[int]]) -> tuple[int, ...]:
     """The width of each layer that can hold all of these; a shallower one's last is carried on."""
-    depth = max(len(widths) for widths in options)
+    depth = max((len(widths) for widths in options), default=0)
     return tuple(max(widths[min(i, len(widths) - 1)] for widths in options) for i in range(depth))
 
 
 def model_size(spec: Any, example_shape: Sequence[int], outputs: int) -> Size:
-    """The size of a model, or of the widest of those that its `OneOf` leaves allow."""
-    size: Size = registry.load(registry.MODELS[spec.name].size)(spec, example_shape, outputs)
-    return size
+    """The size of a model, or of the widest of those that its `OneOf` leaves allow.
+
+    A model whose entry names no `size` counts as dense: each matrix is used once for an example.
+    """
+    size = registry.MODELS[spec.name].size
+    if size:
+        return registry.load(size)(spec, example_shape, outputs)
+    shapes = Shapes(tuple(example_shape), outputs, "cpu", jnp.float32)
+    leaves = jax.tree.leaves(build(spec, shapes).params)
+    return Size(
+        sum(math.prod(leaf.shape) for leaf in leaves),
+        sum(math.prod(leaf.shape) for leaf in leaves if len(leaf.shape) > 1),
+    )
 
 
 def mlp_size(spec: specs.Mlp, example_shape: Sequence[int], outputs: int) -> Size:

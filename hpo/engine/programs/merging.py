@@ -281,6 +281,8 @@ def _values(drawn: Sequence[Training], space: SearchSpace, rows: int) -> Merged:
                 found[field].setdefault(
                     template_of(part, path, space.varying), _example(part, path, space.varying)
                 )
+    for values in found.values():
+        values.pop((), None)  # a linear model has a program of its own
     return Merged(
         **{
             field: tuple(values.values()) if len(values) <= _MOST_VALUES else ()

@@ -1,52 +1,107 @@
-"""Optimizers, by Optax: the direction of a step, before it is scaled by the learning rate."""
+"""Optimizers, by Optax: the direction of a step, before it is scaled by the learning rate.
+
+An entry of the registry is a function from its spec, whose numbers may be traced, to the parts of
+a chain. Gradients and weights are one vector each; an entry that `needs` layers is given `Layers`
+too, and one that needs a start makes its state from the first weights instead of zeros.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 
 from hpo import registry
 from hpo.engine.oneof import OneOf, choose, options_of
 from hpo.engine.program import is_off
 from hpo.spec.sections import optimizer as specs
+from hpo.spec.sections.updates import Updates
 
 
-def optimizer_state(spec: Any, params: Any) -> Any:
-    """The shapes of an optimizer's state for weights of these shapes.
+class Layers(NamedTuple):
+    """The two ways between a vector of all weights and the tree of the layers' arrays."""
 
-    Where a program serves several optimizers, it is a list of arrays that any of them finds room
-    in. All of them start from zeros.
+    part: Callable[[Any], Any]
+    join: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Descent:
+    """The updates of a program: its optimizer, or a `OneOf` of several, and what is said for all.
+
+    Where a program serves several optimizers, their state is a list of arrays that any of them
+    finds room in.
     """
-    states = [jax.eval_shape(make_optimizer(each).init, params) for each in options_of(spec)]
-    return states[0] if len(states) == 1 else _rooms(states)[0]
 
+    optimizer: Any
+    updates: Updates
+    layers: Layers
 
-def descend(spec: Any, gradients: Any, state: Any, params: Any, rate: Any) -> tuple[Any, Any]:
-    """Weights and state after one step at this learning rate."""
-    options = options_of(spec)
-    states = [jax.eval_shape(make_optimizer(each).init, params) for each in options]
-    if len(options) == 1:
-        return _descend(options[0], gradients, state, params, rate)
-    _, places = _rooms(states)
+    def state_shapes(self, params: Any) -> Any:
+        """The shapes of the state for weights of these shapes."""
+        states = self._states(params)
+        return states[0] if len(states) == 1 else _rooms(states)[0]
 
-    def one(number: int, gradients: Any, rooms: Any, params: Any, rate: Any) -> tuple[Any, Any]:
-        tree, mine = jax.tree.structure(states[number]), places[number]
-        own = jax.tree.unflatten(tree, [rooms[place] for place in mine])
-        params, own = _descend(options[number], gradients, own, params, rate)
-        rooms = list(rooms)
-        for place, leaf in zip(mine, jax.tree.leaves(own), strict=True):
-            rooms[place] = leaf
-        return params, rooms
+    def start(self, own: Any, updates: Updates, params: np.ndarray) -> Any:
+        """The state before the first step of a trial with this optimizer and these weights."""
+        blank = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), self.state_shapes(params))
+        if "start" not in registry.OPTIMIZERS[own.name].needs:
+            return blank
+        state = jax.device_get(make_optimizer(own, updates, self.layers).init(params))
+        states = self._states(params)
+        if len(states) == 1:
+            return state
+        shapes = jax.tree.map(np.shape, state)
+        number = next(i for i, s in enumerate(states) if jax.tree.map(np.shape, s) == shapes)
+        for place, leaf in zip(_rooms(states)[1][number], jax.tree.leaves(state), strict=True):
+            blank[place] = leaf
+        return blank
 
-    number = OneOf(tuple(range(len(options))), spec.index)
-    return choose(number, one, gradients, state, params, rate)
+    def step(
+        self, gradient: Callable[[Any], tuple[Any, Any, Any]], state: Any, params: Any, rate: Any
+    ) -> tuple[Any, Any, Any, Any]:
+        """Loss, variables, weights and state after one step at this learning rate.
 
+        `gradient(params)` gives the loss, the model's variables and the gradients at `params`.
+        """
+        loss, variables, gradients = gradient(params)
+        options = options_of(self.optimizer)
+        if len(options) == 1:
+            params, state = self._descend(options[0], gradients, state, params, rate)
+            return loss, variables, params, state
+        states = self._states(params)
+        _, places = _rooms(states)
 
-def _descend(spec: Any, gradients: Any, state: Any, params: Any, rate: Any) -> tuple[Any, Any]:
-    direction, state = make_optimizer(spec).update(gradients, state, params)
-    return jax.tree.map(lambda p, d: p - rate * d, params, direction), state
+        def one(number: int, gradients: Any, rooms: Any, params: Any, rate: Any) -> tuple[Any, Any]:
+            tree, mine = jax.tree.structure(states[number]), places[number]
+            own = jax.tree.unflatten(tree, [rooms[place] for place in mine])
+            params, own = self._descend(options[number], gradients, own, params, rate)
+            rooms = list(rooms)
+            for place, leaf in zip(mine, jax.tree.leaves(own), strict=True):
+                rooms[place] = leaf
+            return params, rooms
+
+        number = OneOf(tuple(range(len(options))), self.optimizer.index)
+        params, state = choose(number, one, gradients, state, params, rate)
+        return loss, variables, params, state
+
+    def _states(self, params: Any) -> list[Any]:
+        made = (
+            make_optimizer(each, self.updates, self.layers) for each in options_of(self.optimizer)
+        )
+        return [jax.eval_shape(each.init, params) for each in made]
+
+    def _descend(
+        self, spec: Any, gradients: Any, state: Any, params: Any, rate: Any
+    ) -> tuple[Any, Any]:
+        optimizer = make_optimizer(spec, self.updates, self.layers)
+        direction, state = optimizer.update(gradients, state, params)
+        return jax.tree.map(lambda p, d: p - rate * d, params, direction), state
 
 
 def _rooms(states: list[Any]) -> tuple[list[Any], list[list[int]]]:
@@ -69,15 +124,53 @@ def _rooms(states: list[Any]) -> tuple[list[Any], list[list[int]]]:
     return rooms, places
 
 
-def make_optimizer(spec: Any) -> optax.GradientTransformation:
+def make_optimizer(spec: Any, updates: Updates, layers: Layers) -> optax.GradientTransformation:
     """The transformation of gradients that `spec` names; its numbers may be traced.
 
-    The learning rate and its schedule are left to the caller: they scale what this gives. Gradients
-    and weights are one vector each (see `weights`): what treats layers apart has to part them.
+    The learning rate and its schedule are left to the caller: they scale what this gives.
     """
-    clip = [] if spec.clip_norm is None else [optax.clip_by_global_norm(spec.clip_norm)]
+    make = registry.function("optimizer", spec.name)
+    needs = registry.OPTIMIZERS[spec.name].needs
+    rule = make(spec, layers) if "layers" in needs else make(spec)
     # The identity, because Optax refuses the empty chain that plain SGD is.
-    return optax.chain(*clip, *registry.function("optimizer", spec.name)(spec), optax.identity())
+    chain = optax.chain(*_clips(spec, updates, layers), *rule, optax.identity())
+    if updates.accumulate is None:
+        return chain
+    steps = optax.MultiSteps(chain, lambda _: jnp.asarray(updates.accumulate, jnp.int32))
+    return steps.gradient_transformation()
+
+
+def _clips(spec: Any, updates: Updates, layers: Layers) -> list[optax.GradientTransformation]:
+    clips = []
+    if updates.clip_value is not None:
+        clips.append(optax.clip(updates.clip_value))
+    if updates.clip_layer_norm is not None:
+        clips.append(by_layers(_clip_each(updates.clip_layer_norm), layers))
+    clip_norm = getattr(spec, "clip_norm", None)
+    if clip_norm is not None:
+        clips.append(optax.clip_by_global_norm(clip_norm))
+    return clips
+
+
+def _clip_each(norm: Any) -> optax.GradientTransformation:
+    """Each array alone clipped to a Euclidean norm, as Keras' `clipnorm` does."""
+    one = optax.clip_by_global_norm(norm)
+    return optax.stateless(
+        lambda updates, _: jax.tree.map(lambda u: one.update(u, one.init(u))[0], updates)
+    )
+
+
+def by_layers(
+    transformation: optax.GradientTransformation, layers: Layers
+) -> optax.GradientTransformation:
+    """A transformation without a state, applied to the tree of the layers' arrays."""
+
+    def update(vector: Any, params: Any) -> Any:
+        tree = layers.part(params)
+        changed, _ = transformation.update(layers.part(vector), transformation.init(tree), tree)
+        return layers.join(changed)
+
+    return optax.stateless(update)
 
 
 def sgd(spec: specs.Sgd) -> list[optax.GradientTransformation]:
@@ -88,13 +181,22 @@ def adam(spec: specs.Adam) -> list[optax.GradientTransformation]:
     return [*_weight_decay(spec), optax.scale_by_adam(spec.beta1, spec.beta2, spec.epsilon)]
 
 
-def adamw(spec: specs.AdamW) -> list[optax.GradientTransformation]:
+def adamw(spec: specs.AdamW | specs.Lamb) -> list[optax.GradientTransformation]:
     return [optax.scale_by_adam(spec.beta1, spec.beta2, spec.epsilon), *_weight_decay(spec)]
 
 
 def rmsprop(spec: specs.RmsProp) -> list[optax.GradientTransformation]:
     scale = optax.scale_by_rms(spec.decay, spec.epsilon)
     return [*_weight_decay(spec), scale, *_momentum(spec.momentum, nesterov=False)]
+
+
+def adagrad(spec: specs.Adagrad) -> list[optax.GradientTransformation]:
+    scale = optax.scale_by_rss(spec.initial_accumulator or 0.0, spec.epsilon)
+    return [*_weight_decay(spec), scale]
+
+
+def lamb(spec: specs.Lamb, layers: Layers) -> list[optax.GradientTransformation]:
+    return [*adamw(spec), by_layers(optax.scale_by_trust_ratio(), layers)]
 
 
 def _weight_decay(spec: Any) -> list[optax.GradientTransformation]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -18,14 +18,15 @@ from jaxtyping import Array, Float, Int
 
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.models.dropout import Dropout, mask_key
-from hpo.engine.models.initialisers import initial_params
+from hpo.engine.models.initialisers import initial_params, kernel_initialiser
 from hpo.engine.models.registry import abstract_model
 from hpo.engine.oneof import OneOf, options_of
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch, DeviceData, gather
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
-from hpo.engine.training.optimizers import descend, optimizer_state
+from hpo.engine.training.metrics import scored_metrics
+from hpo.engine.training.optimizers import Descent, Layers
 from hpo.engine.training.random_streams import batches, lane_key, weights_rng
 from hpo.engine.training.schedules import schedule_factor
 from hpo.engine.training.task import Epoch, Tally
@@ -40,6 +41,7 @@ from hpo.engine.training.weights import (
     widened,
 )
 from hpo.spec.experiment import Training
+from hpo.spec.sections.updates import Updates
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ class Supervised:
 
     @property
     def scores(self) -> int:
-        """S: no metric looks at single rows."""
-        return 0
+        """S: the outputs for each row, where a metric looks at them."""
+        return self.program.outputs if self.program.template.train.metrics else 0
 
     def shapes(self) -> Any:
         """The shapes of a lane.
@@ -133,21 +135,27 @@ class Supervised:
         program, spec = self.program, self.program.fill(knobs).model
         params, variables = judged(program, lane)
 
-        def add(sums: Array, batch: Batch) -> tuple[Array, None]:
+        def add(sums: Array, batch: Batch) -> tuple[Array, Array | None]:
             outputs, _ = forward(program, spec, params, variables, batch)
-            return sums + metric_sums(program.task, outputs, batch), None
+            scores = outputs.astype(jnp.float32) if self.scores else None
+            return sums + metric_sums(program.task, outputs, batch), scores
 
         sums = jnp.zeros((self.sums,), jnp.float32) if sums is None else sums
         if rows["y"].shape[0] == 1:
-            return Tally(add(sums, jax.tree.map(lambda a: a[0], rows))[0])
+            sums, scores = add(sums, jax.tree.map(lambda a: a[0], rows))
+            return Tally(sums, None if scores is None else scores[None])
         # One part after the other, so that the sum is the same bit for bit if they come in pieces.
-        return Tally(lax.scan(add, sums, rows)[0])
+        return Tally(*lax.scan(add, sums, rows))
 
     def metrics(
         self, data: DataSet, split: Split, sums: np.ndarray, scores: np.ndarray | None
     ) -> dict[str, float]:
-        """The metrics of the targets' kind, in the target's own unit."""
-        return metrics(data, split, sums)
+        """The metrics of the targets' kind, in the target's own unit, and those asked for."""
+        found = metrics(data, split, sums)
+        if scores is None:
+            return found
+        outputs = scores.reshape(-1, scores.shape[-1])[: len(split)]
+        return found | scored_metrics(self.program.template.train.metrics, data, split, outputs)
 
 
 def judged(program: Program, lane: Lane) -> tuple[Any, Any]:
@@ -163,17 +171,18 @@ def initial_lane(program: Program, training: Training) -> Lane:
     """
     seed, stream = training.train.seed, training.train.stream
     own, whole = abstract_model(program.of_its_own(training)), abstract_model(program)
+    kernel = kernel_initialiser(training.model)
 
     def made(own_shapes: Any, shapes: Any) -> Any:
         rng = weights_rng(seed, stream)
-        return padded(initial_params(own_shapes, training.model.init, rng, own.leaves), shapes)
+        return padded(initial_params(own_shapes, kernel, rng, own.leaves), shapes)
 
-    state = abstract_lane(program).optimizer
+    params = joined(made(own.params, whole.params))
+    descent = _descent(program, program.optimizer, program.template.updates)
     return Lane(
-        params=joined(made(own.params, whole.params)),
+        params=params,
         variables=made(own.variables, whole.variables),
-        # Every optimizer of the registry starts from zeros, which a test holds it to.
-        optimizer=jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state),
+        optimizer=descent.start(training.optimizer, training.updates, params),
         key=lane_key(seed, stream),
         step=np.zeros((), np.int32),
         loss_sum=np.zeros((), np.float32),
@@ -195,10 +204,15 @@ def abstract_lane(program: Program) -> Lane:
         HpoError: for a model that cannot take the data's examples.
     """
     params = jax.ShapeDtypeStruct((weight_count(program),), np.float32)
-    optimizer = optimizer_state(program.optimizer, params)
+    descent = _descent(program, program.optimizer, program.template.updates)
+    optimizer = descent.state_shapes(params)
     key = jax.ShapeDtypeStruct((2,), np.uint32)
     step, loss_sum = (jax.ShapeDtypeStruct((), dtype) for dtype in (np.int32, np.float32))
     return Lane(params, abstract_model(program).variables, optimizer, key, step, loss_sum)
+
+
+def _descent(program: Program, optimizer: Any, updates: Updates) -> Descent:
+    return Descent(optimizer, updates, Layers(partial(parted, program), joined))
 
 
 def _train_steps(
@@ -206,6 +220,7 @@ def _train_steps(
 ) -> Lane:
     spec = program.fill(knobs)
     steps = program.steps(spec.data.batch_size)
+    descent = _descent(program, spec.optimizer, spec.updates)
     # Merged optimizers share the learning rate and its schedule.
     rule = options_of(spec.optimizer)[0]
 
@@ -215,10 +230,9 @@ def _train_steps(
         def gradient(params: Array) -> tuple[Array, Any, Array]:
             return _gradient(program, spec, params, lane, data, feed, position)
 
-        loss, variables, gradients = gradient(lane.params)
-        factor = schedule_factor(rule.schedule, lane.step, spec.train.epochs * steps)
+        factor = _schedule(spec, rule, lane.step, spec.train.epochs * steps)
         rate = rule.learning_rate * factor
-        params, state = descend(spec.optimizer, gradients, lane.optimizer, lane.params, rate)
+        loss, variables, params, state = descent.step(gradient, lane.optimizer, lane.params, rate)
         return Lane(
             params=params,
             variables=variables,
@@ -229,6 +243,14 @@ def _train_steps(
         )
 
     return lax.fori_loop(0, count, step, lane)
+
+
+def _schedule(spec: Training, rule: Any, step: Array, total: Any) -> Array:
+    """The factor of the learning rate at a step; schedules count updates."""
+    batches = spec.updates.accumulate
+    if batches is None:
+        return schedule_factor(rule.schedule, step, total)
+    return schedule_factor(rule.schedule, step // jnp.asarray(batches, jnp.int32), total / batches)
 
 
 def _gradient(
@@ -250,7 +272,9 @@ def _gradient(
         """Loss, variables and gradients of a micro-batch."""
         rows = feed["rows"][position * program.parts(spec.data.batch_size) + number]
         key = mask_key(lane.key, lane.step)
-        dropout = Dropout(spec.model.dropout, key, first_row=number * program.micro_batch)
+        dropout = Dropout(
+            getattr(spec.model, "dropout", 0), key, first_row=number * program.micro_batch
+        )
         batch = gather(data.train, rows)
         return jax.value_and_grad(loss_of, has_aux=True)(weights, dropout, batch)
 

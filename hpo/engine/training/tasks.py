@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float, Num
+from scipy.special import xlogy
 
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.training.batches import Batch
@@ -108,7 +109,34 @@ def _regression(sums: list[float], total: float, split: Split, data: DataSet) ->
     }
 
 
+def poisson_loss(outputs: Float[Array, "B 1"], y: Num[Array, " B"]) -> Float[Array, " B"]:
+    """The negative log-likelihood of a count whose log rate is the output, without log(y!)."""
+    return jnp.exp(outputs[:, 0]) - y * outputs[:, 0]
+
+
+def _squared_count_error(outputs: Float[Array, "B 1"], y: Num[Array, " B"]) -> Float[Array, " B"]:
+    return jnp.square(jnp.exp(outputs[:, 0]) - y)
+
+
+def _count_error(outputs: Float[Array, "B 1"], y: Num[Array, " B"]) -> Float[Array, " B"]:
+    return jnp.abs(jnp.exp(outputs[:, 0]) - y)
+
+
+def _counts(sums: list[float], total: float, split: Split, data: DataSet) -> dict[str, float]:
+    loss, squares, errors = sums
+    y, weights = split.y.astype(np.float64), split.arrays.get("weight", 1.0)
+    # The loss of a model that gives each row its own count.
+    least = float((weights * (y - xlogy(y, y))).sum())
+    return {
+        "loss": loss / total,
+        "deviance": 2 * (loss - least) / total,
+        "rmse": math.sqrt(squares / total) if squares >= 0 else math.nan,
+        "mae": errors / total,
+    }
+
+
 TARGETS: dict[str, Targets] = {
     "classification": Targets(cross_entropy, (hit,), _classification),
     "regression": Targets(squared_error, (absolute_error,), _regression),
+    "counts": Targets(poisson_loss, (_squared_count_error, _count_error), _counts),
 }

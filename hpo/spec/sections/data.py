@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from hpo.spec.marks import Count, Host, Merge, Share, Spec, Static
 from hpo.spec.registered import Registered
 
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "regression", "counts"]
 
 
 _UNIT_BYTES = {
@@ -51,7 +51,7 @@ class CsvFile(Spec):
     """The file, relative to the spec's folder, then to HPO_DATA."""
     target: str
     """The column to predict."""
-    task: Literal["auto", "classification", "regression"] = "auto"
+    task: Literal["auto", "classification", "regression", "counts"] = "auto"
     """`auto` decides by the target's values."""
     drop: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Columns to leave out."""

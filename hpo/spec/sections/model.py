@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hpo.spec.marks import Count, Host, Knob, Merge, Share, Sizes, Spec, Static
+from hpo.spec.marks import Count, Host, Knob, Merge, Positive, Share, Sizes, Spec, Static
 from hpo.spec.registered import Registered
 
-Activation = Literal["relu", "gelu", "silu", "tanh", "elu", "leaky_relu"]
+Activation = Literal["relu", "gelu", "silu", "tanh", "elu", "leaky_relu", "sigmoid", "softplus"]
 Init = Literal[
     "he_normal",
     "he_uniform",
@@ -18,6 +18,9 @@ Init = Literal[
     "lecun_normal",
     "lecun_uniform",
     "orthogonal",
+    "normal",
+    "uniform",
+    "zeros",
 ]
 Norm = Literal["none", "batch", "layer"]
 
@@ -26,14 +29,22 @@ class Mlp(Spec):
     """A multi-layer perceptron: linear, norm, activation, dropout for each width."""
 
     name: Literal["mlp"]
-    widths: Annotated[Static[Sizes], Merge.SIZE] = (128, 128)
+    widths: Annotated[Static[tuple[Count, ...]], Field(strict=False), Merge.SIZE] = (128, 128)
     """Units of each hidden layer."""
     activation: Annotated[Static[Activation], Merge.BRANCH] = "relu"
     """The function after each hidden layer."""
     norm: Static[Norm] = "none"
     """The normalisation before each activation."""
+    bias: Static[bool] = True
+    """Whether the layers before the head add a bias."""
+    slope: Knob[Share | None] = None
+    """The slope of `leaky_relu` below zero; 0.01 if left out."""
     init: Host[Init] = "he_normal"
     """The distribution of the first weights."""
+    init_scale: Host[Positive | None] = None
+    """A factor on that distribution; for `normal` the deviation, for `uniform` the bound (0.05)."""
+    init_gain: Host[Literal["none", "auto"]] = "none"
+    """`auto` scales the first weights by the activation's gain: tanh 5/3, relu the root of 2."""
     dropout: Knob[Share] = 0.0
     """The chance that a unit is dropped in training."""
 
@@ -52,10 +63,32 @@ class Cnn(Spec):
     """The function after each layer."""
     norm: Static[Norm] = "none"
     """The normalisation before each activation."""
+    bias: Static[bool] = True
+    """Whether the layers before the head add a bias."""
+    slope: Knob[Share | None] = None
+    """The slope of `leaky_relu` below zero; 0.01 if left out."""
     init: Host[Init] = "he_normal"
     """The distribution of the first weights."""
+    init_scale: Host[Positive | None] = None
+    """A factor on that distribution; for `normal` the deviation, for `uniform` the bound (0.05)."""
+    init_gain: Host[Literal["none", "auto"]] = "none"
+    """`auto` scales the first weights by the activation's gain: tanh 5/3, relu the root of 2."""
     dropout: Knob[Share] = 0.0
     """The chance that a unit of the dense layer is dropped in training."""
+
+
+class Fourier(Spec):
+    """Random Fourier features below a linear model: about a kernel machine with an RBF kernel."""
+
+    name: Literal["fourier"]
+    features: Static[Count] = 256
+    """Random features; more of them come closer to the kernel."""
+    bandwidth: Knob[Positive] = 3.0
+    """The distance at which the kernel has fallen to 0.61; inputs are scaled by it."""
+    init: Host[Init] = "zeros"
+    """The distribution of the first weights of the linear model."""
+    dropout: Knob[Share] = 0.0
+    """The chance that a feature is dropped in training."""
 
 
 ModelSpec = Annotated[Any, Registered("model")]

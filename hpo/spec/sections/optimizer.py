@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hpo.spec.marks import Count, Knob, Merge, NonNegative, Positive, Share, Spec, Static
+from hpo.spec.marks import Count, Host, Knob, Merge, NonNegative, Positive, Share, Spec, Static
 from hpo.spec.registered import Registered
 
 
@@ -130,6 +130,44 @@ class RmsProp(Spec):
     """Added to the denominator of each step."""
     weight_decay: Knob[NonNegative] = 0.0
     """The L2 penalty, added to the gradient."""
+    clip_norm: Knob[Positive | None] = None
+    """The largest norm of the gradient; null does not clip."""
+    schedule: ScheduleSpec = Constant(name="constant")
+    """How the learning rate changes while it trains."""
+
+
+class Adagrad(Spec):
+    """AdaGrad (Duchi et al. 2011), whose sum of squared gradients starts above zero."""
+
+    name: Literal["adagrad"]
+    learning_rate: Knob[Positive] = 1e-2
+    """The full learning rate."""
+    initial_accumulator: Host[NonNegative] = 0.1
+    """What the sum of squared gradients of each weight starts from."""
+    epsilon: Knob[Positive] = 1e-7
+    """Added to the denominator of each step."""
+    weight_decay: Knob[NonNegative] = 0.0
+    """The L2 penalty, added to the gradient."""
+    clip_norm: Knob[Positive | None] = None
+    """The largest norm of the gradient; null does not clip."""
+    schedule: ScheduleSpec = Constant(name="constant")
+    """How the learning rate changes while it trains."""
+
+
+class Lamb(Spec):
+    """LAMB (You et al. 2020): AdamW whose step in each array of weights is as long as the array."""
+
+    name: Literal["lamb"]
+    learning_rate: Knob[Positive] = 1e-2
+    """The full learning rate."""
+    beta1: Knob[Share] = 0.9
+    """The decay of the mean of gradients."""
+    beta2: Knob[Share] = 0.999
+    """The decay of the mean of squared gradients."""
+    epsilon: Knob[Positive] = 1e-6
+    """Added to the denominator of each step."""
+    weight_decay: Knob[NonNegative] = 0.0
+    """The decay of the weights, added to the step before it is scaled."""
     clip_norm: Knob[Positive | None] = None
     """The largest norm of the gradient; null does not clip."""
     schedule: ScheduleSpec = Constant(name="constant")

@@ -129,10 +129,10 @@ SamplerSpec = Annotated[Any, Registered("sampler")]
 def missing_package(spec: SamplerSpec) -> str | None:
     """The package that a sampler lacks on this machine, and the cure; None for none."""
     entry = SAMPLERS[spec.name]
-    if not entry.needs or find_spec(entry.needs) is not None:
+    if not entry.package or find_spec(entry.package) is not None:
         return None
-    package = f"'.[{entry.extra}]'" if entry.extra else entry.needs
-    text = f"{spec.name} needs the package {entry.needs}, which is not installed"
+    package = f"'.[{entry.extra}]'" if entry.extra else entry.package
+    text = f"{spec.name} needs the package {entry.package}, which is not installed"
     return f"{text}: pip install {package}, or use another sampler"
 
 

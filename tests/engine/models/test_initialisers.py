@@ -10,17 +10,22 @@ import numpy as np
 import pytest
 
 from hpo.data.dataset import DataSet
-from hpo.engine.models.initialisers import INITIALISERS, initial_params
+from hpo.engine.devices import local_devices
+from hpo.engine.models.initialisers import INITIALISERS, initial_params, kernel_initialiser
+from hpo.engine.pools.pool import Pool
 from hpo.engine.program import split
+from hpo.engine.programs.compiler import Compiler
+from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.training.supervised import initial_lane
 from hpo.engine.training.weights import parted
 from hpo.spec.sections.model import Init
-from tests.engine.samples import a_training
+from tests.engine.samples import Learn, a_training
 
 _DENSE, _CONV = (300, 200), (3, 3, 40, 60)
 # Connections into and out of a unit (He et al. 2015): a window multiplies both.
 _FANS = {_DENSE: (300, 200), _CONV: (9 * 40, 9 * 60)}
-_SCALED = [name for name in INITIALISERS if name != "orthogonal"]
+_PLAIN = ["orthogonal", "normal", "uniform", "zeros"]
+_SCALED = [name for name in INITIALISERS if name not in _PLAIN]
 
 
 def _draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -66,7 +71,61 @@ def test_every_initialiser_of_the_spec_is_in_the_registry() -> None:
     assert set(INITIALISERS) == set(get_args(Init))
 
 
-@pytest.mark.parametrize("name", INITIALISERS)
+def _drawn(**model: Any) -> np.ndarray:
+    """A kernel by the initialiser that a model's spec describes."""
+    spec = a_training(model={"name": "mlp", **model}).model
+    return kernel_initialiser(spec)(np.random.default_rng(0), _DENSE)
+
+
+def test_zeros_are_zeros() -> None:
+    assert not _drawn(init="zeros").any()
+
+
+@pytest.mark.parametrize(("scale", "deviation"), [(None, 0.05), (0.2, 0.2)])
+def test_a_plain_normal_has_the_deviation_that_is_asked_for(scale: Any, deviation: float) -> None:
+    weights = _drawn(init="normal", init_scale=scale)
+    error = deviation / math.sqrt(weights.size)
+    assert weights.mean() == pytest.approx(0, abs=5 * error)
+    assert weights.std() == pytest.approx(deviation, abs=5 * error)
+
+
+@pytest.mark.parametrize(("scale", "bound"), [(None, 0.05), (0.2, 0.2)])
+def test_a_plain_uniform_draw_fills_the_range_that_is_asked_for(scale: Any, bound: float) -> None:
+    weights = _drawn(init="uniform", init_scale=scale)
+    assert np.abs(weights).max() == pytest.approx(bound, rel=1e-3)
+    assert weights.std() == pytest.approx(bound / math.sqrt(3), rel=0.02)
+
+
+def test_a_scale_multiplies_what_is_drawn() -> None:
+    np.testing.assert_allclose(
+        _drawn(init="glorot_normal", init_scale=3.0), 3 * _drawn(init="glorot_normal"), rtol=1e-6
+    )
+
+
+# As PyTorch's `calculate_gain` has them.
+@pytest.mark.parametrize(
+    ("activation", "gain"),
+    [
+        ({"activation": "tanh"}, 5 / 3),
+        ({"activation": "relu"}, math.sqrt(2)),
+        ({"activation": "leaky_relu"}, math.sqrt(2 / (1 + 0.01**2))),
+        ({"activation": "leaky_relu", "slope": 0.3}, math.sqrt(2 / (1 + 0.3**2))),
+        ({"activation": "sigmoid"}, 1.0),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("init", ["lecun_normal", "he_normal", "orthogonal"])
+def test_the_gain_of_the_activation_scales_the_first_weights(
+    activation: dict[str, Any], gain: float, init: str
+) -> None:
+    # He's own factor is the gain of ReLU, which the activation's takes the place of.
+    plain = _drawn(init=init) / (math.sqrt(2) if init == "he_normal" else 1)
+    np.testing.assert_allclose(
+        _drawn(init=init, init_gain="auto", **activation), gain * plain, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in INITIALISERS if name != "zeros"])
 def test_only_kernels_are_drawn(name: str) -> None:
     shapes = {
         "layer": {
@@ -78,7 +137,7 @@ def test_only_kernels_are_drawn(name: str) -> None:
             for leaf in ("scale", "bias", "mean", "var")
         },
     }
-    params = initial_params(shapes, name, np.random.default_rng(0))
+    params = initial_params(shapes, INITIALISERS[name], np.random.default_rng(0))
     assert np.unique(params["layer"]["kernel"]).size > 3
     assert {leaf: set(values.tolist()) for leaf, values in params["norm"].items()} == {
         "scale": {1.0},
@@ -119,3 +178,36 @@ def test_layers_of_one_shape_have_weights_of_their_own(tiny: DataSet) -> None:
     assert len(square) == 3
     assert not np.isclose(square[0], square[1]).any()
     assert not np.isclose(square[1], square[2]).any()
+
+
+def test_under_zeros_a_relu_network_learns_the_frequencies_of_the_classes_and_no_more(
+    tiny: DataSet, learn: Learn
+) -> None:
+    training = a_training(
+        model={"name": "mlp", "widths": [8], "init": "zeros"},
+        optimizer={"name": "sgd", "learning_rate": 0.1, "momentum": 0.9},
+        data__batch_size=96,
+        train={"epochs": 60},
+    )
+    (curve,) = learn(tiny, [training]).values()
+    shares = np.bincount(tiny.train.y) / len(tiny.train)
+    assert curve[-1]["train_loss"] == pytest.approx(-(shares * np.log(shares)).sum(), rel=1e-3)
+
+
+def test_under_zeros_the_units_of_a_layer_stay_equal_to_each_other(
+    tiny: DataSet, compiler: Compiler
+) -> None:
+    model = {"name": "mlp", "widths": [6, 4], "init": "zeros", "activation": "sigmoid"}
+    training = a_training(model=model, train={"epochs": 2})
+    program, knobs = split(training, tiny, "cpu")
+    pool = Pool(local_devices("cpu")[0], compiler)
+    pool.load(program, Plans(Plan("map", 1)), tiny)
+    pool.put(0, 0, training, knobs, None, 2)
+    while pool.has_work:
+        pool.round()
+    params = parted(program, pool.take(0).params)
+    for layer in params["linears"].values():
+        np.testing.assert_array_equal(layer["kernel"], layer["kernel"][:, :1] + 0 * layer["kernel"])
+    head = params["head"]["kernel"]
+    assert np.abs(head).max() > 0.01
+    np.testing.assert_allclose(head, np.broadcast_to(head[:1], head.shape), rtol=1e-4)

@@ -12,10 +12,12 @@ import optax
 import pytest
 from pydantic import TypeAdapter
 
-from hpo.engine.training.optimizers import make_optimizer
+from hpo.engine.training.optimizers import Layers
+from hpo.engine.training.optimizers import make_optimizer as make_from_parts
 from hpo.registry import OPTIMIZERS, load
 from hpo.spec.marks import Mark, marked_leaves, with_leaves
 from hpo.spec.sections.optimizer import OptimizerSpec
+from hpo.spec.sections.updates import Updates
 
 _RATE, _STEPS = 0.05, 10
 _START = {"a": jnp.array([1.0, -2.0, 3.0]), "b": jnp.array([[0.5, -0.1], [4.0, 0.0]])}
@@ -24,6 +26,14 @@ _CURVATURE = {"a": jnp.array([1.0, 2.0, 0.1]), "b": jnp.array([[3.0, 1.0], [0.5,
 
 def _spec(name: str, **leaves: Any) -> Any:
     return TypeAdapter(OptimizerSpec).validate_python({"name": name, **leaves})
+
+
+# Weights of these tests are trees, whose arrays are the layers.
+_LAYERS = Layers(lambda tree: tree, lambda tree: tree)
+
+
+def make_optimizer(spec: Any, **updates: Any) -> optax.GradientTransformation:
+    return make_from_parts(spec, Updates(**updates), _LAYERS)
 
 
 def _gradients(params: Any) -> Any:
@@ -83,6 +93,13 @@ _DECAY, _CLIP = optax.add_decayed_weights(0.1), optax.clip_by_global_norm(0.5)
             _spec("rmsprop", clip_norm=0.5, weight_decay=0.1),
             _chain(_CLIP, _DECAY, optax.rmsprop(_RATE)),
         ),
+        (_spec("adagrad"), optax.adagrad(_RATE)),
+        (
+            _spec("adagrad", initial_accumulator=1.0, epsilon=0.1),
+            optax.adagrad(_RATE, initial_accumulator_value=1.0, eps=0.1),
+        ),
+        (_spec("lamb"), optax.lamb(_RATE)),
+        (_spec("lamb", weight_decay=0.1), optax.lamb(_RATE, weight_decay=0.1)),
     ],
     ids=lambda value: str(value) if hasattr(value, "name") else "",
 )
@@ -91,6 +108,37 @@ def test_ten_steps_are_those_of_optax(spec: Any, theirs: optax.GradientTransform
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6), _ours(spec), expected
     )
+
+
+@pytest.mark.parametrize(
+    ("updates", "theirs"),
+    [
+        ({"clip_value": 0.5}, _chain(optax.clip(0.5), optax.adam(_RATE))),
+        ({"accumulate": 3}, optax.MultiSteps(optax.adam(_RATE), 3).gradient_transformation()),
+        ({"accumulate": 1}, optax.adam(_RATE)),
+    ],
+    ids=["value", "accumulated", "not accumulated"],
+)
+def test_updates_are_those_of_optax(updates: Any, theirs: optax.GradientTransformation) -> None:
+    def ours(knobs: Any) -> Any:
+        traced = Updates().model_copy(update=knobs)
+        return _steps(make_from_parts(_spec("adam"), traced, _LAYERS), -_RATE)
+
+    expected = jax.jit(lambda: _steps(theirs, 1.0))()
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6),
+        jax.jit(ours)(updates),
+        expected,
+    )
+
+
+def test_each_array_is_clipped_to_its_own_norm() -> None:
+    optimizer = make_optimizer(_spec("sgd", momentum=0.0), clip_layer_norm=3.0)
+    direction, _ = optimizer.update(_gradients(_START), optimizer.init(_START), _START)
+    for name, gradient in _gradients(_START).items():
+        norm = np.linalg.norm(gradient)
+        expected = np.asarray(gradient) * min(1.0, 3.0 / norm)
+        np.testing.assert_allclose(direction[name], expected, rtol=1e-6)
 
 
 def _by_hand(step: Any) -> dict[str, np.ndarray]:
@@ -170,9 +218,10 @@ def test_a_gradient_within_the_norm_is_not_clipped() -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_optimizer_starts_from_zeros(name: str) -> None:
-    # `initial_lane` relies on it.
+def test_an_optimizer_starts_from_zeros_unless_it_says_that_it_needs_a_start(name: str) -> None:
+    # A lane starts from zeros without asking the optimizer.
     spec = load(OPTIMIZERS[name].spec)(name=name)
     every_knob_on = {path: 0.5 for path, mark, _ in marked_leaves(spec) if mark is Mark.KNOB}
     for each in (spec, with_leaves(spec, every_knob_on)):
-        assert not any(leaf.any() for leaf in jax.tree.leaves(make_optimizer(each).init(_START)))
+        state = jax.tree.leaves(make_optimizer(each).init(_START))
+        assert any(leaf.any() for leaf in state) == ("start" in OPTIMIZERS[name].needs)

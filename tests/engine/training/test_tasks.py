@@ -8,13 +8,15 @@ import pytest
 import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import gammaln, softmax
+from scipy.stats import poisson
 
 from hpo.data.dataset import DataSet, Split
 from hpo.data.transform import FittedTransform
 from hpo.engine.program import split
 from hpo.engine.training.batches import host_rows
 from hpo.engine.training.supervised import Supervised, initial_lane
-from hpo.engine.training.tasks import is_finite, metric_sums, metrics
+from hpo.engine.training.tasks import batch_loss, is_finite, metric_sums, metrics
 from hpo.engine.training.weights import parted
 from tests.engine.samples import ROWS, a_split, a_training
 
@@ -22,7 +24,7 @@ _MEAN, _STD = 100.0, 7.0
 
 
 def _sums(data: DataSet, outputs: np.ndarray, part: Split) -> np.ndarray:
-    batch = {"y": part.y, "weight": np.ones(len(part), np.float32)}
+    batch = {"weight": np.ones(len(part), np.float32), **part.arrays}
     return np.asarray(metric_sums(data.task, outputs, batch))
 
 
@@ -85,6 +87,70 @@ def test_a_diverged_lane_has_a_loss_that_is_not_finite(task: str, value: float) 
     values = metrics(data, part, _sums(data, outputs, part))
     assert not np.isfinite(values["loss"])
     assert not is_finite(values)
+
+
+def _weighted(part: Split) -> Split:
+    weights = np.random.default_rng(7).uniform(0, 3, len(part)).astype(np.float32)
+    return Split({**part.arrays, "weight": weights})
+
+
+def test_rows_count_by_their_weights_in_a_classification_as_in_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    part = _weighted(a_split(rng, 50, (5,)))
+    data = DataSet("classification", part, part, None, 3, "c")
+    outputs = rng.standard_normal((50, 3)).astype(np.float32)
+    probabilities = softmax(outputs.astype(np.float64), axis=1)
+    weights = part.arrays["weight"]
+    assert metrics(data, part, _sums(data, outputs, part)) == pytest.approx(
+        {
+            "loss": sklearn.metrics.log_loss(part.y, probabilities, sample_weight=weights),
+            "accuracy": sklearn.metrics.accuracy_score(
+                part.y, outputs.argmax(1), sample_weight=weights
+            ),
+        },
+        rel=1e-5,
+    )
+    losses = -np.log(probabilities[np.arange(50), part.y])
+    mean = batch_loss("classification", outputs, part.arrays)
+    assert float(mean) == pytest.approx((losses * weights).mean(), rel=1e-5)
+
+
+def test_rows_count_by_their_weights_in_a_regression_as_in_scikit_learn() -> None:
+    data, outputs = _regression(50)
+    part = _weighted(data.validation)
+    weights = part.arrays["weight"]
+    true, predicted = (_MEAN + _STD * a.astype(np.float64) for a in (part.y, outputs[:, 0]))
+    found = metrics(data, part, _sums(data, outputs, part))
+    for name, score in {
+        "rmse": sklearn.metrics.root_mean_squared_error,
+        "mae": sklearn.metrics.mean_absolute_error,
+        "r2": sklearn.metrics.r2_score,
+    }.items():
+        expected = score(true, predicted, sample_weight=weights)
+        assert found[name] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_the_metrics_of_counts_are_those_of_scikit_learn(is_weighted: bool) -> None:
+    rng = np.random.default_rng(0)
+    y = rng.poisson(2.0, 60).astype(np.float32)
+    part = Split({"x": np.zeros((60, 1), np.float32), "y": y})
+    part = _weighted(part) if is_weighted else part
+    weights = part.arrays.get("weight")
+    data = DataSet("counts", part, part, None, 1, "n")
+    outputs = rng.standard_normal((60, 1)).astype(np.float32)
+    rates = np.exp(outputs[:, 0].astype(np.float64))
+    found = metrics(data, part, _sums(data, outputs, part))
+    scores = {
+        "deviance": sklearn.metrics.mean_poisson_deviance,
+        "rmse": sklearn.metrics.root_mean_squared_error,
+        "mae": sklearn.metrics.mean_absolute_error,
+    }
+    for name, score in scores.items():
+        assert found[name] == pytest.approx(score(y, rates, sample_weight=weights), rel=1e-4)
+    likelihood = poisson.logpmf(y, rates) + gammaln(y + 1)
+    assert found["loss"] == pytest.approx(-np.average(likelihood, weights=weights), rel=1e-5)
+    assert len(_sums(data, outputs, part)) == 3
 
 
 def test_a_report_of_finite_numbers_is_finite() -> None:

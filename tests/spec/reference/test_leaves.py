@@ -1,5 +1,6 @@
 """The leaves of a spec as it is written, and what `--set` can give them."""
 
+from hpo.registry import MODELS, OPTIMIZERS
 from hpo.spec.load import read_document
 from hpo.spec.reference.leaves import offers, origins, spec_leaves
 
@@ -26,7 +27,7 @@ def test_leaves_are_those_of_the_variants_that_are_chosen():
 def test_the_name_of_a_variant_may_be_that_of_any_other():
     names = {leaf.path: leaf.names for leaf in spec_leaves(VALUES)}
 
-    assert set(names["optimizer.name"]) == {"sgd", "adam", "adamw", "rmsprop"}
+    assert set(names["optimizer.name"]) == set(OPTIMIZERS)
     assert names["model.norm"] == ("none", "batch", "layer")
     assert names["train.epochs"] == ()
 
@@ -34,7 +35,7 @@ def test_the_name_of_a_variant_may_be_that_of_any_other():
 def test_without_a_spec_the_names_of_variants_are_offered_first():
     offered = offers(None, ())
 
-    assert set(offered["model.name"]) == {"mlp", "cnn"}
+    assert set(offered["model.name"]) == set(MODELS)
     assert "model" not in offered
     assert offered["train.seeds"] == ["1"]
 

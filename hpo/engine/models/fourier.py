@@ -1,0 +1,65 @@
+"""Random Fourier features: a kernel machine as a linear model over fixed random waves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from hpo.engine.models.dropout import Dropout
+from hpo.engine.models.initialisers import Initialiser
+from hpo.engine.models.registry import Shapes
+from hpo.spec.sections.model import Fourier as FourierSpec
+
+# The share of the last batch in the running mean, as in our batch norms.
+_MOVING = 0.1
+
+
+class Fixed(nnx.Variable):  # type: ignore[misc]
+    """Numbers that are drawn once for a trial and not trained."""
+
+
+class Carry(nnx.Variable):  # type: ignore[misc]
+    """Numbers that a training step leaves to the next one."""
+
+
+class Fourier(nnx.Module):  # type: ignore[misc]
+    """Waves of random frequencies, centred by their running mean, below a linear head.
+
+    Source: Rahimi and Recht 2007, "Random features for large-scale kernel machines", Algorithm 1;
+    the centring is mean-only batch normalisation (Salimans and Kingma 2016, Section 3).
+    """
+
+    leaves: ClassVar[Mapping[str, Initialiser]] = MappingProxyType(
+        {
+            "frequencies": lambda rng, shape: rng.standard_normal(shape, np.float32),
+            "phases": lambda rng, shape: rng.uniform(0, 2 * math.pi, shape),
+            "centre": lambda rng, shape: np.zeros(shape, np.float32),
+        }
+    )
+
+    def __init__(self, spec: FourierSpec, shapes: Shapes, rngs: nnx.Rngs) -> None:
+        inputs = math.prod(shapes.example)
+        self.frequencies = Fixed(jnp.zeros((inputs, spec.features)))
+        self.phases = Fixed(jnp.zeros((spec.features,)))
+        self.centre = Carry(jnp.zeros((spec.features,)))
+        self.head = nnx.Linear(spec.features, shapes.outputs, dtype=shapes.dtype, rngs=rngs)
+
+    def __call__(
+        self, x: Float[Array, "B ..."], spec: FourierSpec, *, train: bool, dropout: Dropout
+    ) -> Float[Array, "B K"]:
+        """Logits, or predictions of a regression."""
+        scaled = x.reshape(x.shape[0], -1) / jnp.asarray(spec.bandwidth, x.dtype)
+        waves = jnp.cos(scaled @ self.frequencies[...].astype(x.dtype) + self.phases[...])
+        features = math.sqrt(2 / spec.features) * waves
+        if train:
+            mean = features.mean(0)
+            self.centre[...] = (1 - _MOVING) * self.centre[...] + _MOVING * mean
+            return self.head(dropout(features - mean, layer=0))
+        return self.head(features - self.centre[...])

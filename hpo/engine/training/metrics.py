@@ -1,0 +1,56 @@
+"""Metrics that look at the answers for all rows, on the host.
+
+A function takes the answers `[N, K]` (the probabilities of the classes, or the values in the
+target's unit), the targets `[N]` and, where rows have weights, these `[N]`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from hpo import registry
+from hpo.data.dataset import DataSet, Split
+
+
+def scored_metrics(
+    names: tuple[str, ...], data: DataSet, split: Split, outputs: np.ndarray
+) -> dict[str, float]:
+    """The named metrics from a model's outputs `[N, K]` for the rows of a split."""
+    if not names:
+        return {}
+    answers, y = _answers(data, outputs.astype(np.float64)), split.y
+    if data.task == "regression":
+        y = y * data.target_std + data.target_mean
+    weights = split.arrays.get("weight")
+    return {
+        name: float(registry.function("metric", name)(answers, y, weights))
+        if np.isfinite(answers).all()
+        else math.nan
+        for name in names
+    }
+
+
+def _answers(data: DataSet, outputs: np.ndarray) -> np.ndarray:
+    if data.task == "classification":
+        odds = np.exp(outputs - outputs.max(1, keepdims=True))
+        answers: np.ndarray = odds / odds.sum(1, keepdims=True)
+        return answers
+    if data.task == "counts":
+        return np.exp(outputs)
+    return outputs * data.target_std + data.target_mean
+
+
+def auroc(answers: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+    """Area under the receiver operating characteristic; of several classes, the mean of each
+    against the rest. NaN where the rows are of one class alone.
+    """
+    from sklearn.metrics import roc_auc_score  # takes most of a second to import
+
+    classes = answers.shape[1]
+    if len(np.unique(y)) < classes:
+        return math.nan
+    if classes == 2:
+        return float(roc_auc_score(y, answers[:, 1], sample_weight=weights))
+    return float(roc_auc_score(y, answers, multi_class="ovr", sample_weight=weights))

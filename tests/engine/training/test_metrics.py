@@ -1,0 +1,89 @@
+"""Metrics that look at the answers for all rows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from hpo import registry
+from hpo.data.dataset import DataSet, Split
+from hpo.data.transform import FittedTransform
+from hpo.engine.training.metrics import auroc, scored_metrics
+from hpo.spec.marks import with_leaves
+from tests.engine.samples import Learn, a_training, tiny_data
+
+
+def _pairs(scores: np.ndarray, is_positive: np.ndarray, weights: np.ndarray) -> float:
+    """The weighted share of pairs in which the positive row has the higher score."""
+    total = right = 0.0
+    for i in np.flatnonzero(is_positive):
+        for j in np.flatnonzero(~is_positive):
+            weight = weights[i] * weights[j]
+            total += weight
+            right += weight * (float(scores[i] > scores[j]) + 0.5 * float(scores[i] == scores[j]))
+    return right / total
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_auroc_is_the_share_of_pairs_in_the_right_order(classes: int, is_weighted: bool) -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, classes, 40)
+    answers = softmax(rng.standard_normal((40, classes)).round(1), axis=1)
+    weights = rng.uniform(0.1, 2, 40) if is_weighted else np.ones(40)
+    each = [_pairs(answers[:, k], y == k, weights) for k in range(classes)]
+    expected = each[1] if classes == 2 else np.mean(each)
+    assert auroc(answers, y, weights if is_weighted else None) == pytest.approx(expected)
+
+
+def test_auroc_needs_rows_of_every_class() -> None:
+    assert math.isnan(auroc(np.full((4, 2), 0.5), np.ones(4, np.int32), None))
+
+
+@pytest.mark.parametrize("form", ["map", "vmap"])
+def test_lanes_report_it_for_every_row_whatever_their_neighbours(
+    learn: Learn, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    # 40 validation rows in chunks of 14, 14 and 12: the two that fill up the last are left out.
+    monkeypatch.setattr("hpo.engine.training.batches._EVALUATION_ROWS", 14)
+    data, seen = tiny_data(), []
+
+    def area(answers: np.ndarray, y: np.ndarray, weights: None) -> float:
+        seen.append(answers.shape)
+        return auroc(answers, y, weights)
+
+    monkeypatch.setattr(
+        "hpo.registry.function",
+        lambda kind, name, find=registry.function: area if kind == "metric" else find(kind, name),
+    )
+    trainings = [a_training(n, optimizer__learning_rate=0.01 * (n + 1)) for n in range(3)]
+    asked = [with_leaves(training, {"train.metrics": ("auroc",)}) for training in trainings]
+    together = learn(data, asked, lanes=2, form=form)
+    assert set(seen) == {(40, 3)}
+    for stream, curve in learn(data, trainings, lanes=2, form=form).items():
+        areas = [epoch.pop("auroc") for epoch in together[stream]]
+        assert all(0.3 < area < 1 for area in areas)
+        assert together[stream] == curve
+
+
+def test_a_metric_of_a_regression_gets_values_in_the_targets_unit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    part = Split({"x": np.zeros((3, 1), np.float32), "y": np.array([-1, 0, 1], np.float32)})
+    scale = FittedTransform(target_mean=np.array(100.0), target_std=np.array(2.0))
+    data = DataSet("regression", part, part, None, 1, "l", transform=scale)
+    monkeypatch.setattr(
+        "hpo.registry.function",
+        lambda kind, name: lambda a, y, w: [*a[:, 0], *y] == [104, 100, 98, 98, 100, 102],
+    )
+    assert scored_metrics(("mine",), data, part, np.array([[2.0], [0.0], [-1.0]])) == {"mine": 1.0}
+
+
+def test_answers_that_are_not_finite_have_no_score() -> None:
+    data = tiny_data()
+    outputs = np.full((len(data.validation), 3), np.nan)
+    found = scored_metrics(("auroc",), data, data.validation, outputs)
+    assert math.isnan(found["auroc"])
