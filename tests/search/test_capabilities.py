@@ -211,3 +211,54 @@ def test_capabilities_are_read_without_importing_samplers_or_schedulers():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+OWN = '''
+from typing import Literal
+from hpo.search.schedulers.full import FullTraining
+from hpo.spec.marks import Spec
+
+class Mine(Spec):
+    """A sampler of one's own."""
+    name: Literal["mine"]
+
+class Full(Spec):
+    """A scheduler of one's own."""
+    name: Literal["own_full"]
+
+def make_full(spec, epochs, trials):
+    return FullTraining(epochs, trials)
+'''
+SPEC = """
+name: own
+data: {dataset: digits, batch_size: 32}
+model: {name: mlp, widths: [8]}
+optimizer: {name: sgd, learning_rate: 0.1}
+train: {epochs: 4}
+space: {optimizer.learning_rate: {choice: [0.1, 0.2]}}
+search:
+  sampler: {name: mine}
+  scheduler: {name: own_full}
+  trials: 5
+  objective: [{minimize: loss}, {maximize: accuracy}]
+"""
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_check_goes_by_the_claims_of_a_sampler_and_a_scheduler_from_outside(tmp_path, several):
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from hpo import registry\n"
+        f"registry.add('sampler', 'mine', 'own:Mine', 'own:none', several_objectives={several})\n"
+        "registry.add('scheduler', 'own_full', 'own:Full', 'own:make_full')\n"
+        "import hpo.cli\n"
+        f"sys.argv = ['hpo', 'check', {str(tmp_path / 'spec.yaml')!r}]\n"
+        "hpo.cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if several:
+        assert "trials to epoch: 5 to 4" in done.stdout, done.stderr
+    else:
+        assert "mine searches for one objective, and there are 2" in done.stderr
