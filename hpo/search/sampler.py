@@ -17,9 +17,9 @@ Given: TypeAlias = Callable[[Sequence[Trial]], HParams]
 class Sampler(Protocol):
     """Proposes hparams from all trials so far.
 
-    A proposal is a function of the seed, the trial's number and the trials: a new sampler that gets
-    the same trials proposes the same, so nothing of it needs to be stored. A sampler may propose
-    what was tried before; `Distinct` replaces such proposals.
+    A proposal is a function of the seed, the trial's number and the trials. A new sampler that gets
+    the same trials proposes the same, so no sampler is stored. A sampler may propose a
+    configuration that was tried before; `Distinct` replaces such proposals.
     """
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:

@@ -36,9 +36,9 @@ class Bracket(NamedTuple):
 class Scheduler(Protocol):
     """Decides over work, from the trials' losses and whether they have ended.
 
-    `trials[i].number` is `i`. Whether a trial waits or sits in a lane makes no difference: for each
-    that may train there is a job from where it stands to its next comparison, and the study leaves
-    out the jobs that are under way.
+    `trials[i].number` is `i`. A trial that waits and one in a lane are treated alike. Each that may
+    train has a job from its present epoch to its next comparison. The study leaves out the jobs
+    that are under way.
     """
 
     @property

@@ -56,7 +56,7 @@ class FittedPerRung:
 
     A share of the trials are random draws, and so are all while no budget has `enough` results.
     `sampler_for(seed, given)` makes a new sampler for each proposal, because the trials that it
-    sees are numbered anew. Draws take over what is `given`, too.
+    sees get new numbers. Draws take over what is `given`, too.
 
     Source: Falkner, Klein and Hutter 2018, "BOHB: Robust and efficient hyperparameter optimization
     at scale" (ICML), Algorithm 2.

@@ -23,8 +23,8 @@ class Cohorts:
     """Cuts a study's trials, in order, into cohorts of `size`; in each, all follow a leader.
 
     A follower takes over its leader's values of the `shaping` dimensions. The leader is the first
-    of a cohort's trials that lies in the present space and is not infeasible: a shape that breaks a
-    constraint does so in every trial that has it.
+    of a cohort's trials that lies in the present space and is not infeasible. A shape that breaks a
+    constraint breaks it in every trial that has it.
     """
 
     shaping: frozenset[str]

@@ -43,9 +43,10 @@ class _Tried:
 class Distinct:
     """A sampler whose proposals are new configurations that the rules allow.
 
-    Derived values are filled in. A proposal that was tried before, or is forbidden, is replaced: by
-    a draw, or if the sampler is learning by a neighbour of its proposal, at first by one that keeps
-    what the trial is `given`. If all of these are tried or forbidden, too, the replacement is:
+    Derived values are filled in. A proposal that was tried before, or is forbidden, is replaced by
+    a draw. If the sampler is learning, it is replaced by a neighbour of its proposal, at first by
+    one that keeps what the trial is `given`. If all of these are tried or forbidden, too, the
+    replacement is:
 
     1. a draw in which a continuous dimension is active;
     2. the next combination of levels, in a seeded order;

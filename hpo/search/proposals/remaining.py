@@ -49,7 +49,7 @@ def remaining(
 def drawn_continuous(space: SearchSpace, rng: np.random.Generator) -> Iterator[dict[str, HParam]]:
     """An endless stream of draws in which a continuous dimension is active.
 
-    One in three is drawn part by part, see `SearchSpace.in_parts`; one in three has some of its
+    One in three is drawn part by part, see `SearchSpace.in_parts`. One in three has some of its
     values at the ends of their ranges, where derived values are largest and smallest.
     """
     continuous = [d for d in space.dimensions if level_count(d.distribution) is None]

@@ -89,7 +89,7 @@ def is_learning(spec: SamplerSpec, space: SearchSpace, setting: Setting) -> bool
 
 
 class AutoSearch:
-    """Asks the sampler whose turn it is, by the number of the study's trials that have a result.
+    """Asks one sampler after the other, by the number of the study's trials that have a result.
 
     `make` gives a sampler with its whole stack, so that trials of earlier studies do not count.
     """
@@ -98,7 +98,7 @@ class AutoSearch:
         self._turns = [(pick.until, make(pick.spec)) for pick in picks]
 
     def ask(self, trials: Sequence[Trial], n: int) -> list[dict[str, HParam]]:
-        """The proposals of the sampler whose turn it is."""
+        """The proposals of the sampler for this number of results."""
         results = sum(1 for trial in trials if trial.losses)
         sampler = next(s for until, s in self._turns if until is None or results < until)
         return sampler.ask(trials, n)

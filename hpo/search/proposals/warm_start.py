@@ -77,7 +77,7 @@ class WarmStarted:
     """A sampler that sees trials of earlier studies before those of its own.
 
     Losses of another problem are moved to the mean and the deviation of this study's, as soon as
-    three trials have any; so are the values of each of several objectives.
+    three trials have any. The values of each of several objectives are moved alike.
 
     Source: Yogatama and Mann 2014, "Efficient transfer learning method for automatic hyperparameter
     tuning" (AISTATS; responses are standardised within each data set).

@@ -13,14 +13,15 @@ def comparable_losses(trials: Sequence[Trial]) -> dict[int, float]:
 
     A trial that stopped early is not a bad one, but its loss cannot be compared with those of
     trials that trained longer. So its last loss is moved by the median gain, from that epoch on, of
-    the trials with the longest budget: trials rank as they did at the epochs they have in common.
+    the trials with the longest budget. Trials rank as they did at the epochs they have in common.
     Diverged trials count as the worst. Losses beyond Tukey's upper fence (1977: the third quartile
     plus 1.5 times the distance between the quartiles) are moved to it: one of 1e9 would flatten the
     rest.
 
     A trial that breaks the constraints is worse than all that keep them, in proportion to how much
-    it breaks them (Deb 2000, "An efficient constraint handling method for genetic algorithms",
-    equation 4). Infeasible trials, which never trained, are worse than all that did.
+    it breaks them. Infeasible trials, which never trained, are worse than all that did.
+
+    Source: Deb 2000, "An efficient constraint handling method for genetic algorithms", equation 4.
     """
     alive = [trial for trial in trials if trial.losses and trial.state is not TrialState.DIVERGED]
     infeasible = [trial for trial in trials if trial.state is TrialState.INFEASIBLE]

@@ -12,7 +12,7 @@ def quantile_ranks(trials: Sequence[Trial]) -> dict[int, float]:
     """The rank of each trial that has a result, by number, from 0 for the best to 1.
 
     Trials are ranked by their losses at the smallest epoch at which one of them ended. The trials
-    with more epochs then divide their ranks among themselves anew, by their losses at the next
+    with more epochs then divide their ranks among themselves, by their losses at the next
     epoch at which one ended, and so on. So a trial is judged by its last loss, among those trained
     as long. A stopped trial keeps its rank behind those that were better at that epoch.
 

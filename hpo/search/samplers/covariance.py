@@ -144,8 +144,8 @@ class Normal:
     def update(self, points: Vector) -> Normal:
         """The distribution after a generation of `points`, one a row, the best first.
 
-        They need not have been drawn from it: a point further away than draws ever are is taken
-        for one in its direction, at the distance that is usual for draws.
+        They need not be draws from it. A point further away than any draw counts as one in its
+        direction, at the usual distance of draws.
 
         Sources: Hansen 2016, figure 6; Hansen 2011, "Injecting external solutions into CMA-ES"
         (arXiv:1110.4181), equation 5.

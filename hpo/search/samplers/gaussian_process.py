@@ -24,8 +24,8 @@ _SQRT5 = math.sqrt(5)
 class Observations(NamedTuple):
     """Values of mean 0 and variance 1 at points.
 
-    `x` is [N, C]; `groups` [C] says which length scale a column has; `values` is [N]; `doubts` [N]
-    in [0, 1] says how much of the second noise a value has.
+    `x` is [N, C] and `values` [N]. `groups` [C] is the length scale of each column. `doubts` [N] in
+    [0, 1] is the share of the second noise in each value.
     """
 
     x: np.ndarray

@@ -40,9 +40,9 @@ class GeneticSearch:
     """Crosses and mutates the best trials so far; the first generation is random.
 
     Trials with a result, in the order of their numbers, are cut into generations of `population`.
-    The best of each generation and its parents become the parents of the next: those on the better
-    fronts and, of the front that does not fit, those in the least crowded places (NSGA-II) or
-    nearest to evenly spread directions (NSGA-III). A trial that breaks the constraints is worse
+    The best of each generation and its parents become the parents of the next, front by front. Of
+    the front that does not fit, NSGA-II takes those in the least crowded places. NSGA-III takes
+    those nearest to evenly spread directions. A trial that breaks the constraints is worse
     than one that keeps them. Running trials belong to no generation yet, diverged ones never.
 
     With one objective, trials are compared by `comparable_losses`, so that a paused trial does not

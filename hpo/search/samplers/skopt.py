@@ -43,10 +43,10 @@ class SurrogateSearch:
     """Fits a surrogate to the trials' losses and maximises its acquisition function.
 
     Every trial with at least one epoch counts, by its `comparable_losses`. Running trials without
-    an epoch count with the mean of the others ("constant liar", CL-mean: Ginsbourger et al. 2010,
-    "Kriging is well-suited to parallelize optimization"), so that lanes do not all try the same.
-    The minimum would make running trials look good where there are many lanes. Inactive dimensions
-    lie in the middle of their range. The first `startup_trials` are random draws.
+    an epoch count with the mean of the others ("constant liar", CL-mean of Ginsbourger et al.
+    2010), so that lanes do not all try the same. The minimum would make running trials look good
+    where there are many lanes. Inactive dimensions lie in the middle of their range. The first
+    `startup_trials` are random draws.
 
     An ask is a function of the seed, the trial's number and the trials: each fits a fresh
     scikit-optimize `Optimizer`. A Gaussian process sees the best 50 trials and the latest 50, trees

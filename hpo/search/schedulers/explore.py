@@ -63,8 +63,8 @@ class Explorer:
     ) -> dict[int, Exploit]:
         """The source and the new hparams of each replaced trial, by its number.
 
-        They are a function of the seed, the trial's number and the epoch, and of the replacements
-        before it from the same source: with equal hparams they would be the same trial twice.
+        They are a function of the seed, the trial's number, the epoch, and earlier replacements
+        from the same source. With equal hparams these would be the same trial twice.
         """
         found: dict[int, Exploit] = {}
         for number, epoch, best in replacements:

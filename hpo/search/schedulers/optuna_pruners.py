@@ -32,13 +32,13 @@ def make_optuna(spec: OptunaPruner, epochs: int, trials: int) -> PrunerRule:
 class PrunerRule:
     """Stops a trial once Optuna's pruner says so after its last epoch.
 
-    The pruner is asked anew with the present trials. What it would have noted about them in one of
-    Optuna's storages (the rungs that they have completed) is worked out from their losses. Each
+    The pruner is asked again with the present trials. Optuna's storage would hold the rungs that
+    they completed; here these follow from their losses. Each
     trial is compared with those that have reached its epoch, so the outcome may depend on the order
     in which results arrive. A pruner may stop every trial; then the study has no winner.
 
     `HyperbandPruner` gives a trial its bracket by a hash of the study's name and the trial's
-    number; the name is always the same here, so that a trial's bracket follows from its number.
+    number. The name is always the same here, so that a trial's bracket follows from its number.
     """
 
     spec: specs.PrunerSpec

@@ -79,10 +79,10 @@ class PlateauRule:
     """Judges trials after every epoch, from the progress of the last `patience` ones.
 
     A trial halts where its loss has not improved by more than `min_delta`. It is eliminated if two
-    estimates agree that it will not come below the winner's loss so far: its own pace, in a
-    straight line to the end, and the largest gain from that epoch on of any trial trained in full.
-    The latter knows of gains that come late, as with a learning rate that falls; a trial that has
-    halted has no pace. Trials are judged so once two have been trained in full.
+    estimates agree that it will not come below the winner's loss so far. One is its own pace, in a
+    straight line to the end. The other is the largest gain from that epoch on of any trial trained
+    in full. The latter knows of gains that come late, as with a learning rate that falls. A trial
+    that has halted has no pace. Trials are judged so once two have been trained in full.
 
     Only a trial that has been trained in full can win, and one that no longer improves may be the
     best of all. So a trial that has halted, but may win, waits. The best of five that wait is
