@@ -60,9 +60,7 @@ BANNED = (
     "whosoever",
 )
 # Rooms and files whose language is still being put into plain words.
-NOT_YET = (
-    "hpo/engine",
-)
+NOT_YET = ("hpo/engine",)
 # This file holds the list itself.
 EXEMPT = ("tests/test_language.py",)
 
