@@ -235,7 +235,7 @@ data: {dataset: digits, batch_size: 32}
 model: {name: mlp, widths: [8]}
 optimizer: {name: sgd, learning_rate: 0.1}
 train: {epochs: 4}
-space: {optimizer.learning_rate: {choice: [0.1, 0.2]}}
+space: {optimizer.learning_rate: {float: [0.1, 0.2]}}
 search:
   sampler: {name: mine}
   scheduler: {name: own_full}
