@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 
 import hpo.engine
+from hpo import registry
 from hpo.data.dataset import DataSet
-from hpo.engine.program import split
+from hpo.engine.program import Program, split
 from hpo.engine.programs import lanes
 from hpo.engine.training import batches
 from hpo.engine.training.task import task_of
@@ -33,7 +34,7 @@ def _modules() -> Iterator[ModuleType]:
 
 
 # What modules import for type checkers alone.
-_TYPES = {name: getattr(jaxtyping, name) for name in ("Array", "Float")}
+_TYPES = {"Array": jaxtyping.Array, "Float": jaxtyping.Float, "Program": Program}
 
 
 def _mismatches(hint: Any, value: Any, where: str) -> Iterator[str]:
@@ -74,7 +75,7 @@ def _checked(function: Callable[..., Any], checks: list[str]) -> Callable[..., A
 
 
 @pytest.fixture
-def checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Every function and method of the engine checks its arrays; the names of those called."""
     called: list[str] = []
     wrappers: dict[Any, Any] = {}
@@ -98,7 +99,9 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     for module in _modules():
         replace_in(module)
-    return called
+    registry.load.cache_clear()  # what it has loaded already checks nothing
+    yield called
+    registry.load.cache_clear()  # what it has loaded here checks in the tests that follow, too
 
 
 @pytest.mark.parametrize("form", ["map", "vmap"])
