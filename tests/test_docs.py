@@ -7,7 +7,7 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import pytest
 import typer.main
@@ -32,6 +32,7 @@ from hpo.spec.load import load_experiment, require_search
 from hpo.spec.reference.json_schema import json_schema
 from hpo.spec.schema import all_leaves
 from hpo.spec.sections.goal import COSTS
+from hpo.spec.sections.model import Activation, Init, Norm
 from tests.checkout import ROOT, files
 
 DOCUMENTS = [path for path in files() if path.suffix == ".md"]
@@ -158,6 +159,11 @@ def test_the_tables_of_the_pages_list_what_there_is(page, heading, names):
 
 def test_the_readme_names_every_sampler_scheduler_model_and_optimizer():
     assert {*SAMPLERS, *SCHEDULERS, *MODELS, *OPTIMIZERS} <= quoted(README)
+
+
+@pytest.mark.parametrize("names", [Activation, Init, Norm], ids=["activation", "init", "norm"])
+def test_the_page_of_models_names_every_word_for_a_layer(names):
+    assert set(get_args(names)) <= quoted(TEXTS[Path("docs/models.md")])
 
 
 def test_the_pages_name_every_space_to_include():
