@@ -33,10 +33,10 @@ class Part(Spec):
 class Mlp(models.Mlp):
     """The multi-layer perceptron of a later release: each field's default changes nothing."""
 
-    slope: Knob[Positive] = 0.01
-    noise: Knob[Share] = 0.0
-    groups: Static[Count] = 1
-    init_scale: Host[Positive] = 1.0
+    later_number: Knob[Positive] = 0.01
+    later_zero: Knob[Share] = 0.0
+    later_size: Static[Count] = 1
+    later_host: Host[Positive] = 1.0
     part: Part = Part()
     parts: tuple[Part, ...] = ()
     named: dict[str, Part] | None = None
@@ -97,7 +97,7 @@ def test_the_label_of_an_earlier_release_is_known(name: str) -> None:
 def test_fields_that_a_release_adds_change_no_label(name: str) -> None:
     before = of(trainings()[name])
     after = of(later(trainings()[name]))
-    assert {"model.slope", "model.part.rate"} <= set(after.knobs) - set(before.knobs)
+    assert {"model.later_number", "model.part.rate"} <= set(after.knobs) - set(before.knobs)
     assert after.label == before.label
     assert earlier_labels(after) == (LABELS_IN_0_1_0[name],)
 
@@ -105,7 +105,7 @@ def test_fields_that_a_release_adds_change_no_label(name: str) -> None:
 @pytest.mark.parametrize(
     "leaves",
     [
-        {"groups": 2},
+        {"later_size": 2},
         {"part": Part(kind="other")},
         {"parts": (Part(),)},
         {"parts": (Part(), Part())},
@@ -129,10 +129,10 @@ def test_every_use_of_an_added_list_or_mapping_has_a_label_of_its_own() -> None:
 
 def test_an_added_number_changes_no_label_unless_it_is_switched_on_or_off() -> None:
     label = of(a_training()).label
-    assert of(later(a_training(), slope=0.3)).label == label
-    assert of(later(a_training(), noise=0.1)).label != label
-    assert of(later(a_training()), varying={"model.noise"}).label != label
+    assert of(later(a_training(), later_number=0.3)).label == label
+    assert of(later(a_training(), later_zero=0.1)).label != label
+    assert of(later(a_training()), varying={"model.later_zero"}).label != label
 
 
 def test_what_only_the_host_reads_changes_no_label() -> None:
-    assert of(later(a_training(), init_scale=2.0)).label == of(a_training()).label
+    assert of(later(a_training(), later_host=2.0)).label == of(a_training()).label

@@ -164,10 +164,10 @@ from hpo.spec.marks import Count, Host, Knob, Positive, Share, Static
 from hpo.spec.sections import model
 
 class Mlp(model.Mlp):
-    slope: Knob[Positive] = 0.01
-    noise: Knob[Share] = 0.0
-    groups: Static[Count] = 1
-    init_scale: Host[Positive] = 1.0
+    later_number: Knob[Positive] = 0.01
+    later_zero: Knob[Share] = 0.0
+    later_size: Static[Count] = 1
+    later_host: Host[Positive] = 1.0
 
 registry.MODELS["mlp"] = registry.Entry(
     f"{__name__}:Mlp", registry.MODELS["mlp"].function, size=registry.MODELS["mlp"].size
