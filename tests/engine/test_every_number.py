@@ -1,0 +1,116 @@
+"""Every number of every entry of the registries: off it is not compiled, on it varies by lane."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from typing import Any
+
+import jax
+import pytest
+from pydantic import ValidationError
+
+from hpo.data.dataset import DataSet
+from hpo.engine.program import Program, split
+from hpo.engine.programs.lanes import operations
+from hpo.engine.training.batches import host_data
+from hpo.engine.training.task import task_of
+from hpo.registry import MODELS, OPTIMIZERS, SCHEDULES
+from hpo.spec.experiment import Training
+from hpo.spec.marks import Mark, marked_leaves
+from tests.engine.samples import Learn
+
+# Each entry at least once; one program each.
+CASES = [
+    {"model": model, "optimizer": optimizer, "schedule": schedule}
+    for optimizer, model, schedule in zip(OPTIMIZERS, cycle(MODELS), cycle(SCHEDULES), strict=False)
+]
+
+
+def _document(case: dict[str, str]) -> dict[str, Any]:
+    optimizer = {"name": case["optimizer"], "schedule": {"name": case["schedule"]}}
+    sizes = {"filters": [3], "dense": 6} if case["model"] == "cnn" else {}
+    sizes = {"widths": [6]} if case["model"] == "mlp" else sizes
+    return {"model": {"name": case["model"], **sizes}, "optimizer": optimizer}
+
+
+def _leaf(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """The document with a leaf written into it."""
+    name, _, rest = path.partition(".")
+    inner = _leaf(document.get(name, {}), rest, value) if rest else value
+    return {**document, name: inner}
+
+
+def _training(document: dict[str, Any], stream: int = 0) -> Training:
+    base = {"data": {"dataset": "iris", "batch_size": 16}, "train": {"epochs": 3, "stream": stream}}
+    return Training.model_validate(base | document)
+
+
+def _knobs(training: Training) -> list[tuple[str, Any]]:
+    return [
+        (path, value)
+        for path, mark, value in marked_leaves(training)
+        if mark is Mark.KNOB and path != "optimizer.learning_rate"
+    ]
+
+
+def _with_every_number(case: dict[str, str], lane: int) -> Training:
+    """A training with every number of the case written, each lane's its own."""
+    document = _document(case)
+    for path, _ in _knobs(_training(document)):
+        for value in (0.11 + 0.07 * lane, 1 + lane):  # a share, or a count
+            try:
+                _training(_leaf(document, path, value))
+            except ValidationError:
+                continue
+            document = _leaf(document, path, value)
+            break
+        else:
+            raise AssertionError(f"no value of {path} was found")
+    return _training(_leaf(document, "optimizer.learning_rate", 0.01 * (1 + lane)), lane)
+
+
+def _text(program: Program, data: DataSet) -> str:
+    task = task_of(program)
+    made = operations(task, "map", 2, host_data(data), task.shapes())["round"]
+    return jax.jit(made.function).lower(*made.arguments).as_text()
+
+
+def _data(case: dict[str, str], tiny: DataSet, images: DataSet) -> DataSet:
+    return images if case["model"] == "cnn" else tiny
+
+
+def test_the_cases_hold_every_entry() -> None:
+    for kind, registry in (("model", MODELS), ("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+        assert {case[kind] for case in CASES} == set(registry)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(case.values()))
+def test_numbers_that_are_off_are_not_in_the_program(
+    case: dict[str, str], tiny: DataSet, images: DataSet
+) -> None:
+    data, document = _data(case, tiny, images), _document(case)
+    plain = split(_training(document), data, "cpu")[0]
+    text = _text(plain, data)
+    everything = split(_with_every_number(case, 0), data, "cpu")[0]
+    assert len(_text(everything, data)) > len(text)
+    off = [(path, value) for path, value in _knobs(_training(document)) if value in (0, None)]
+    assert off
+    for path, value in off:
+        program = split(_training(_leaf(document, path, value)), data, "cpu")[0]
+        assert program == plain, f"{path}: {value} is written and changes the program"
+        assert path not in program.knobs
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(case.values()))
+def test_every_number_varies_in_one_program_and_is_the_lanes_own(
+    case: dict[str, str], tiny: DataSet, images: DataSet, learn: Learn
+) -> None:
+    data = _data(case, tiny, images)
+    trainings = [_with_every_number(case, lane) for lane in range(3)]
+    programs = {split(training, data, "cpu")[0] for training in trainings}
+    assert len(programs) == 1, "a number has compiled another program"
+    together = learn(data, trainings, lanes=2)
+    for training in trainings:
+        alone = learn(data, [training], lanes=1)
+        assert alone[training.train.stream] == together[training.train.stream]
+    assert len({curve[-1]["loss"] for curve in together.values()}) == 3
