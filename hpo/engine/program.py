@@ -20,8 +20,6 @@ import numpy as np
 from hpo.data.dataset import DataSet
 from hpo.engine.labels import BLANK, label_of
 from hpo.engine.oneof import OneOf, number_of
-from hpo.errors import HpoError
-from hpo.registry import METRICS
 from hpo.spec.experiment import Training
 from hpo.spec.marks import Mark, Spec, has_leaf, leaf_at, marked_leaves, with_leaves
 from hpo.spec.merging import Merged, served, size_paths
@@ -201,11 +199,7 @@ def split(
     stays a constant, so that what it would scale (a dropout, a penalty) is left out of the program.
     A leaf that `training.train.merged` lists is merged where the training's own value is among
     those listed.
-
-    Raises:
-        HpoError: for a metric of `train.metrics` that the data's task does not have.
     """
-    _check_metrics(training, data)
     varying = varying | {*training.train.varying}
     template = with_leaves(_blank(training, "", varying), _OF_NO_TRIAL)
     knobs: dict[str, float] = {_EPOCHS: training.train.epochs, **_knobs(training, template, "")}
@@ -237,12 +231,6 @@ def split(
         train_rows=len(data.train),
     )
     return program, np.array([knobs[path] for path in paths], np.float32)
-
-
-def _check_metrics(training: Training, data: DataSet) -> None:
-    for name in training.train.metrics:
-        if data.task not in METRICS[name].tasks:
-            raise HpoError(f"train.metrics: {name} is not a metric of {data.task}: leave it out.")
 
 
 def _bounds(training: Training, merged: Sequence[tuple[str, tuple[Any, ...]]]) -> tuple[int, ...]:

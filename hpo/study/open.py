@@ -14,6 +14,7 @@ from hpo.engine.devices import describe, local_devices
 from hpo.engine.models.registry import abstract_model
 from hpo.engine.pools.streaming import budget_bytes, place, streaming_text
 from hpo.engine.program import split
+from hpo.engine.training.metrics import check_metrics
 from hpo.errors import HpoError
 from hpo.registry import METRICS
 from hpo.search.auto import picked
@@ -98,6 +99,7 @@ def open_study(
     datasets = DataSets(experiment.folder, around.data_home, DataCache(around.data_cache))
     data = datasets.load(experiment.training.data)
     _check_metric(search, data)
+    check_metrics(experiment.training.train.metrics, data)
     _check_fit(experiment, datasets, devices[0])
     if text := streaming_text(data, experiment.training.data, devices[0]):
         say(text)

@@ -21,6 +21,7 @@ from hpo.engine.programs.compiler import Compiler
 from hpo.engine.programs.executables import use_jax_cache
 from hpo.engine.programs.memory import is_exhausted
 from hpo.engine.programs.plans import Plan, Plans, choose_plans
+from hpo.engine.training.metrics import check_metrics
 from hpo.engine.training.supervised import own_weights
 from hpo.spec.changes import changing, stages
 from hpo.spec.experiment import Experiment, Training
@@ -105,6 +106,7 @@ class _Runs:
     """The runs of a training, one for each seed: what they report and their final weights."""
 
     def __init__(self, training: Training, data: DataSet, platform: str) -> None:
+        check_metrics(training.train.metrics, data)
         varying = changing(training)
         self.program, self._knobs = split(training, data, platform, varying)
         self._changes = tuple(

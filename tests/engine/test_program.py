@@ -23,7 +23,6 @@ from hpo.engine.programs.lanes import operations
 from hpo.engine.training.batches import host_data
 from hpo.engine.training.supervised import initial_lane
 from hpo.engine.training.task import task_of
-from hpo.errors import HpoError
 from hpo.registry import MODELS, OPTIMIZERS, SCHEDULES
 from hpo.spec.experiment import Training
 from hpo.spec.fill import fill
@@ -245,9 +244,3 @@ def test_no_learning_rate_is_a_constant_of_the_compiled_code() -> None:
     constants = {float(number) for number in re.findall(r"dense<(-?\d[\d.e+-]*)>", texts[0])}
     assert any(math.isclose(c, 0.5) for c in constants)  # the half of the cosine: they are found
     assert not any(math.isclose(c, rate, rel_tol=1e-3) for c in constants for rate in rates)
-
-
-def test_a_metric_that_the_task_does_not_have_is_refused(line: DataSet) -> None:
-    training = with_leaves(a_training(), {"train.metrics": ("auroc",)})
-    with pytest.raises(HpoError, match=r"train\.metrics: auroc is not a metric of regression"):
-        split(training, line, "cpu")

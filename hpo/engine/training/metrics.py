@@ -12,6 +12,18 @@ import numpy as np
 
 from hpo import registry
 from hpo.data.dataset import DataSet, Split
+from hpo.errors import HpoError
+
+
+def check_metrics(names: tuple[str, ...], data: DataSet) -> None:
+    """Refuse a metric of `train.metrics` that the data's task does not have.
+
+    Raises:
+        HpoError: for the first such metric.
+    """
+    for name in names:
+        if data.task not in registry.METRICS[name].tasks:
+            raise HpoError(f"train.metrics: {name} is not a metric of {data.task}: leave it out.")
 
 
 def scored_metrics(
