@@ -69,7 +69,7 @@ def ended(number: int, hparams: HParams) -> Trial:
 
 
 def ask_seconds(name: str, trials: int) -> float:
-    """The mean time of an ask after so many trials, each ask followed by its result."""
+    """The mean time of an ask after `trials` trials; each ask is followed by its result."""
     space = STEPPED if name == "grid" else SPACE
     drawn = sampler_of("random", space, 1, trials).ask([], trials)
     seen = [ended(number, hparams) for number, hparams in enumerate(drawn)]

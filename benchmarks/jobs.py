@@ -75,7 +75,7 @@ JOBS: dict[str, Callable[[optuna.Trial], dict[str, Any]]] = {
     "fashion_cnn": fashion_cnn,
 }
 
-# Trains the hparams of a trial for so many epochs, and reports after each.
+# Trains the hparams of a trial for a number of epochs, and reports after each.
 Train = Callable[[optuna.Trial, dict[str, Any], Data, int], float]
 
 

@@ -145,7 +145,7 @@ def some_work() -> Work:
 
 
 def search(folder: Path, trials: int) -> float:
-    """The seconds of a study of so many trials, begun or gone on with, and its database closed."""
+    """The seconds of a study of `trials` trials, new or resumed, until its database is closed."""
     work = some_work()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     optuna.create_study()  # its imports are not counted on either side

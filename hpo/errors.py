@@ -5,7 +5,7 @@ A message has three parts: where, what is wrong with the actual value, what to d
 
 
 class HpoError(Exception):
-    """Something that the user can put right."""
+    """A mistake that the user can fix."""
 
 
 class SpecError(HpoError):
