@@ -1,4 +1,4 @@
-"""What a watcher is told of a log."""
+"""What a watcher gets to know from a log."""
 
 import pytest
 

@@ -270,6 +270,6 @@ def test_a_study_without_a_feasible_configuration_says_how_near_it_came(hpo, tmp
         "nearest": 0,
         "misses": [{"bound": "parameters at most 3", "metric": "parameters", "value": 67.0}],
     }
-    # The advice holds: with another bound the study begins anew.
+    # The advice holds: with another bound the study starts over.
     loosened = hpo("search", "small.yaml", "--quiet", "--set", "search.constraints=[]")
     assert "  trials  3 of 3:  3 complete" in loosened.out.splitlines()

@@ -125,7 +125,7 @@ def test_lanes_are_rounded_up_to_a_multiple_of_the_devices() -> None:
 
 
 def test_lanes_of_a_device_learn_the_same_bits_beside_another_as_alone() -> None:
-    # A model whose last bits turn on how many lanes train at once.
+    # A model whose last bits depend on the number of lanes that train at once.
     model = {"name": "mlp", "widths": [64], "activation": "gelu", "norm": "layer"}
     training = a_training(model=model)
     program, knobs = split(training, tiny_data(), "cpu")

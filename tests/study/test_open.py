@@ -51,7 +51,7 @@ def test_a_bad_source_leaves_no_study_behind(storage, source, tmp_path, monkeypa
 @pytest.mark.parametrize("starts_over", [True, False])
 def test_a_study_with_a_bad_source_does_not_replace_another(storage, starts_over):
     opened(storage, an_experiment())
-    changed = an_experiment("nowhere", train={"epochs": 3})  # would begin anew of itself, too
+    changed = an_experiment("nowhere", train={"epochs": 3})  # would start over by itself, too
     with pytest.raises(StudyError, match=r"search\.from"):
         opened(storage, changed, starts_over=starts_over)
     assert names(storage) == ["here"]

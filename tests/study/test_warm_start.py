@@ -1,4 +1,4 @@
-"""What a study is told of earlier studies and of its own earlier space."""
+"""What a study learns from earlier studies and from its own earlier space."""
 
 import math
 from pathlib import Path

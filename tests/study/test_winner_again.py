@@ -20,7 +20,7 @@ from hpo.study.storage.tables import Storage
 from tests.study.test_run import DOCUMENT, Studies, an_experiment
 
 SEARCH = {**DOCUMENT["search"], "scheduler": {"name": "none"}, "trials": 4}
-# Its last bits turn on how many lanes train at once, and on whether a dropout of 0 is computed.
+# Its last bits depend on how many lanes train at once, and on whether a dropout of 0 is computed.
 MODEL = {"name": "mlp", "widths": [64], "norm": "layer", "activation": "gelu"}
 
 

@@ -44,7 +44,7 @@ def test_products_of_features_are_those_of_the_kernel() -> None:
     np.testing.assert_allclose(outputs, features @ params["head"]["kernel"], atol=1e-3)
 
 
-def test_the_features_are_drawn_anew_for_each_trial_and_are_not_trained(learn: Learn) -> None:
+def test_each_trial_draws_its_own_features_and_does_not_train_them(learn: Learn) -> None:
     programs = [split(_training(stream), _DATA, "cpu")[0] for stream in (0, 1)]
     assert programs[0] == programs[1]
     first, second = (

@@ -30,7 +30,7 @@ class Study:
         for what in happenings:
             self.log.append(self.state.record(what, number, 0))
             reason = self.rules.reason()
-        # Made anew from the log, as on a resume, the rules say the same.
+        # New rules from the log, as on a resume, say the same.
         assert StopRules(self.spec, fold(self.log, self.goal)).reason() == reason
         return reason
 

@@ -11,7 +11,7 @@ from hpo.study.loop.work import WorkOfTrials
 from tests.study.loop.test_driver import MemoryJournal, prepare
 
 
-def test_a_study_resumed_on_more_devices_pins_its_plans_anew() -> None:
+def test_a_study_resumed_on_more_devices_pins_its_plans_again() -> None:
     journal, plans = MemoryJournal(), Plans(Plan("vmap", 8))
     program = prepare({}, 0).program
     for devices in (1, 8, 8, 1):
