@@ -135,7 +135,7 @@ def section_page(name: str) -> str:
     parts = [f"# `{name}`\n", NOTE]
     variants = variants_of(SpecFile, name)
     assert variants is not None
-    parts += list(_variant_parts(name, variants.tag, variants.specs))
+    parts += list(_variant_parts(name, variants.tag, variants.specs, {}))
     return "\n".join(parts)
 
 
@@ -226,31 +226,38 @@ def _signature(name: str, found: Any) -> str:
     return f"```python\n{name}{text}\n```\n\n"
 
 
-def _variant_parts(path: str, tag: str | None, specs: Mapping[str, type[Spec]]) -> Iterator[str]:
-    """A heading and a table for each variant, then the same for the sections within them."""
+def _variant_parts(
+    path: str, tag: str | None, specs: Mapping[str, type[Spec]], shown: dict[str, set[type[Spec]]]
+) -> Iterator[str]:
+    """A heading and a table for each variant, then the same for the sections within them.
+
+    `shown` holds the specs that the page has so far, by their paths.
+    """
+    shown[path] = set(specs.values())
     names: dict[type[Spec], list[str]] = {}
     for name, spec in specs.items():
         names.setdefault(spec, []).append(name)
     for spec, chosen in names.items():
-        is_only = tag is None and len(specs) == 1
         if tag is not None:
-            label = " or ".join(f"`{{{tag}: {name}}}`" for name in chosen)
+            label = ": " + " or ".join(f"`{{{tag}: {name}}}`" for name in chosen)
         else:
-            label = f"`{{{', '.join(f'{name}: ...' for name in chosen)}}}`"
-        heading = f"## `{path}`" if is_only else f"## `{path}`: {label}"
-        yield f"{heading}\n\n{_paragraphs(spec.__doc__ or '')}\n"
+            label = "" if len(specs) == 1 else f": `{{{chosen[0]}: ...}}`"
+        yield f"## `{path}`{label}\n\n{_paragraphs(spec.__doc__ or '')}\n"
         yield _table(spec, path, tag)
-    # An inner section that several variants share is told once.
-    told: set[tuple[str, ...]] = set()
     for spec in names:
         for field in spec.model_fields:
             inner, item = variants_of(spec, field), item_spec(spec, field)
-            if inner is not None and (key := (field, *inner.specs)) not in told:
-                told.add(key)
-                yield from _variant_parts(f"{path}.{field}", inner.tag, inner.specs)
-            if item is not None and (field, item.__name__) not in told and inner is None:
-                told.add((field, item.__name__))
-                yield from _variant_parts(f"{path}.{field}[]", None, {field: item})
+            if inner is None and item is not None and f"{path}.{field}[]" not in shown:
+                yield from _variant_parts(f"{path}.{field}[]", None, {field: item}, shown)
+            if inner is None or f"{path}.{field}" in shown:
+                continue
+            known = [at for at, found in shown.items() if set(inner.specs.values()) <= found]
+            if known:
+                shown[f"{path}.{field}"] = set(inner.specs.values())
+                choices = ", ".join(f"`{name}`" for name in inner.specs)
+                yield f"## `{path}.{field}`\n\nOne of `{known[0]}`: {choices}.\n"
+            else:
+                yield from _variant_parts(f"{path}.{field}", inner.tag, inner.specs, shown)
 
 
 def _table(spec: type[Spec], path: str, tag: str | None) -> str:

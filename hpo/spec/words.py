@@ -69,8 +69,8 @@ def described(annotation: Any, metadata: Sequence[Any] = ()) -> str:
     if get_origin(annotation) in (tuple, list):
         members = get_args(annotation)
         item = described(members[0]).removeprefix("a ")
-        plural = {"number": "numbers", "list": "lists"}
-        word = next((word for word in ("list", "number") if word in item), None)
+        plural = {"list": "lists", "number": "numbers", "mapping": "mappings"}
+        word = next((word for word in plural if word in item), None)
         item = item.replace(word, plural[word], 1) if word else item
         is_fixed = len(members) > 1 and members[1] is not Ellipsis
         return f"a list of {len(members)} {item}" if is_fixed else f"a list of {item}"

@@ -3,7 +3,7 @@
 import pytest
 
 from hpo.spec.sections.goal import StopSpec
-from hpo.spec.words import count_text
+from hpo.spec.words import count_text, described
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,16 @@ def test_what_is_counted_is_told_as_one_or_as_many(number, text):
 def test_what_ends_a_study_is_told_as_one_or_as_many():
     stop = StopSpec(no_improvement=1, epochs=1)
     assert str(stop) == "after 1 trial in full without a better one, after 1 epoch"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (tuple[int, ...], "a list of whole numbers"),
+        (tuple[tuple[float, ...], ...], "a list of lists of numbers"),
+        (tuple[dict[str, int], ...], "a list of mappings"),
+        (tuple[float, float], "a list of 2 numbers"),
+    ],
+)
+def test_the_items_of_a_list_are_named_in_the_plural(kind, text):
+    assert described(kind) == text
