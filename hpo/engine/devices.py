@@ -15,18 +15,18 @@ from hpo.errors import DeviceError
 def local_devices(name: str | None = None) -> list[Any]:
     """The devices to train on: every accelerator of the machine, or one CPU device for each core.
 
-    `name` is a platform that JAX has here, its own (`cpu`, `tpu`) or that of a plugin (`cuda`, or
-    `gpu` for any); None is JAX's own choice.
+    `name` is a platform of JAX itself (`cpu`, `tpu`) or of a plugin (`cuda`, or `gpu` for any GPU).
+    None leaves the choice to JAX.
 
     Raises:
         DeviceError: for a platform that JAX does not have or cannot start.
     """
     import jax
 
-    # Neither set by the user nor by an earlier call.
+    # Neither the user nor an earlier call has set the number of CPU devices.
     if jax.config.jax_num_cpu_devices < 1:  # type: ignore[attr-defined]
-        # A pool on a core of its own trains small models twice as fast as all cores together. Where
-        # JAX is in use already, its devices stay as they are.
+        # Small models train twice as fast with a pool on each core as with one pool over all cores.
+        # If JAX is in use already, its devices cannot change any more.
         with suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", core_count())
     try:
@@ -43,7 +43,7 @@ def local_devices(name: str | None = None) -> list[Any]:
 
 
 def _platforms() -> list[str]:
-    """The platforms that JAX has started here; none where one of its plugins fails to start."""
+    """The platforms that JAX has started; empty if one of its plugins cannot start."""
     from jax.extend.backend import backends
 
     with suppress(RuntimeError):
@@ -57,14 +57,14 @@ def core_count() -> int:
 
 
 def describe(devices: list[Any]) -> str:
-    """What a study records of the devices, such as `2 x cpu (x86_64)`."""
+    """The text by which a study records its devices, such as `2 x cpu (x86_64)`."""
     kind = devices[0].device_kind
     detail = platform.machine() if kind == "cpu" else devices[0].platform
     return f"{len(devices)} x {kind} ({detail})"
 
 
 def memory_bytes(device: Any) -> int | None:
-    """The memory that programs on `device` may use, or None where nobody knows."""
+    """The memory that programs on `device` may use, or None if it is unknown."""
     statistics = device.memory_stats()
     if statistics and "bytes_limit" in statistics:
         return int(statistics["bytes_limit"])
@@ -73,9 +73,10 @@ def memory_bytes(device: Any) -> int | None:
 
 
 def cgroup_bytes(membership: str, root: Path) -> int | None:
-    """What the control groups of a process still allow it, as containers limit it; None for all.
+    """The bytes that control groups (the limits of containers) leave a process; None for no limit.
 
-    `membership` is the text of /proc/self/cgroup (see cgroups(7)), `root` where groups are mounted.
+    `membership` is the text of /proc/self/cgroup (see cgroups(7)), and groups are mounted at
+    `root`.
     """
     rooms = []
     for line in membership.splitlines():
@@ -87,7 +88,7 @@ def cgroup_bytes(membership: str, root: Path) -> int | None:
             limit, usage = "memory.limit_in_bytes", "memory.usage_in_bytes"
         else:
             continue
-        # A limit of any group above counts. In a container the path may be one of the host's, and
+        # The limits of all parent groups apply too. In a container the path may be the host's, and
         # the container's own group is then mounted as the top one.
         group = top / path.lstrip("/")
         while group.is_relative_to(top):
@@ -103,7 +104,7 @@ def cgroup_bytes(membership: str, root: Path) -> int | None:
 
 
 def _available_bytes() -> int | None:
-    """Memory that this process may still take; only Linux says how much of it caches files."""
+    """The memory that this process may still take; None on systems that do not report it."""
     try:
         meminfo = Path("/proc/meminfo").read_text()
     except OSError:

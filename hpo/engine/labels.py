@@ -1,7 +1,8 @@
 """Labels of programs: short names that are the same in every process and in every release.
 
-A study keeps the plan of a program under its label. So a label hashes only what differs from the
-defaults: a field that a later release adds, with a default that changes nothing, changes no label.
+A study keeps the plan of a program under its label. So a label is a hash of the fields that differ
+from their defaults. A later release may add a field whose default has no effect: it changes no
+label.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from hpo.spec.marks import Mark, Spec, mark_of, parts_of
 if TYPE_CHECKING:
     from hpo.engine.program import Program
 
-# Stands for a knob in a template: a number, so that it is not taken for one that is switched off.
+# The value of a knob in a template: a number other than 0, which means that a knob is off.
 BLANK = math.inf
 
-# Stands for the default of a field that has none.
+# The default of a field that has no default.
 _NO_DEFAULT = object()
 
 
 def label_of(program: Program) -> str:
-    """The label of a program, by what differs from the defaults."""
+    """The label of a program: a hash of the fields that differ from their defaults."""
     # The knobs of a program follow from its template and from what it merges.
     rest = {
         field.name: getattr(program, field.name)
@@ -42,7 +43,7 @@ def label_of(program: Program) -> str:
 
 
 def earlier_labels(program: Program) -> tuple[str, ...]:
-    """The labels that earlier releases gave the program, whose studies keep plans under them."""
+    """The program's labels in earlier releases, under which their studies keep its plan."""
     return (_label_in_0_1_0(program),)
 
 
@@ -51,7 +52,7 @@ def _hash(text: str) -> str:
 
 
 def _differing(value: Any, default: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Path and text of what below `path` differs from the default, in a template."""
+    """The path and text of each value below `path` in a template that differs from its default."""
     parts, plain = _parts(value), _parts(default)
     if parts is None:
         if value != default:
@@ -82,12 +83,12 @@ def _default(spec: type[Spec], field: str) -> Any:
 
 
 def _in_template(spec: type[Spec], field: str, value: Any) -> Any:
-    """What a template has for a field of this value: a knob that is not off is blank."""
+    """The value of a field as a template holds it: blank for a knob that is not off."""
     is_knob = mark_of(spec, field) is Mark.KNOB and value is not _NO_DEFAULT
     return BLANK if is_knob and value else value
 
 
-# The fields that release 0.1.0 knew of each class in a template; its labels hash their values.
+# The fields that each class of a template had in release 0.1.0, whose labels hash their values.
 _FIELDS_IN_0_1_0 = {
     "Training": "data model optimizer train",
     "DataSpec": "dataset rows validation test split_seed batch_size normalize device_budget",
@@ -109,7 +110,7 @@ _FIELDS_IN_0_1_0 = {
 
 
 def _label_in_0_1_0(program: Program) -> str:
-    """The hash of the program's text, as release 0.1.0 wrote it."""
+    """The program's label in release 0.1.0: a hash of its text as that release wrote it."""
     unknown: set[str] = set()
     texts = {"template": _text_in_0_1_0(program.template, "", unknown)}
     merged = [
@@ -124,9 +125,10 @@ def _label_in_0_1_0(program: Program) -> str:
 
 
 def _text_in_0_1_0(value: Any, path: str, unknown: set[str]) -> str:
-    """The text of a value without the fields that 0.1.0 did not know; `unknown` gets their paths.
+    """The text of a value without the fields that 0.1.0 did not have; adds their paths to
+    `unknown`.
 
-    A field that is not as by default stays, so that no label of 0.1.0 is found for it.
+    A new field whose value is not its default is kept, so that no label of 0.1.0 matches.
     """
     if isinstance(value, tuple):
         return _tuple_text([_text_in_0_1_0(item, path, unknown) for item in value])

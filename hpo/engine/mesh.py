@@ -1,7 +1,7 @@
-"""Places: where a pool's lanes live, one device or a mesh of several.
+"""Places: the lanes of a pool lie on one device, or on a mesh of several.
 
-On a mesh, each device holds an equal share of the lanes and a whole copy of the data, and trains
-its own lanes as one device alone would: a round needs no word between devices.
+On a mesh, each device holds an equal share of the lanes and a whole copy of the data. It trains its
+lanes as a single device does: devices do not communicate during a round.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ LANES = "lanes"
 
 
 def places(devices: Sequence[Any], *, is_meshed: bool) -> list[Place]:
-    """Where to have pools: on each device one, or one over all of them."""
+    """The places of a study's pools: each device, or one mesh over all of them."""
     if not is_meshed or len(devices) == 1:
         return list(devices)
-    # Under the default, explicit axes, lanes and data could not be mixed.
+    # With JAX's default, explicit axes, an operation cannot combine lanes with data.
     return [jax.make_mesh((len(devices),), (LANES,), (AxisType.Auto,), devices=tuple(devices))]
 
 
@@ -34,24 +34,26 @@ def devices_of(place: Place) -> list[Any]:
 
 
 def sharding(place: Place, *, is_of_lanes: bool) -> jax.sharding.Sharding:
-    """How an array lies at a place: cut along its leading axis `L`, or whole on every device."""
+    """The sharding of an array at a place: split along its leading axis `L`, or whole on each
+    device.
+    """
     if isinstance(place, Mesh):
         return NamedSharding(place, spec(is_of_lanes=is_of_lanes))
     return SingleDeviceSharding(place)
 
 
 def spec(*, is_of_lanes: bool) -> PartitionSpec:
-    """The same as the axes of a mesh that an array is cut along."""
+    """The axes of a mesh along which an array is split."""
     return PartitionSpec(LANES) if is_of_lanes else PartitionSpec()
 
 
 def even_lanes(place: Place, lanes: int) -> int:
-    """So many lanes or a few more, so that each device of the place has as many as the others."""
+    """The number of lanes, rounded up to a multiple of the place's devices."""
     count = len(devices_of(place))
     return math.ceil(lanes / count) * count
 
 
 def fewer_lanes(place: Place, lanes: int) -> int:
-    """So many lanes or a few less, equally many on each device, and one at least."""
+    """The number of lanes, rounded down to a multiple of the devices, at least one for each."""
     count = len(devices_of(place))
     return max(1, lanes // count) * count

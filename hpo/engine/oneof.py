@@ -1,7 +1,7 @@
 """One of several values of a leaf that a merged program serves, chosen by a traced index.
 
-Under `lax.map` a switch runs the chosen branch alone, so that what a trial did not choose costs it
-compile time only.
+Under `lax.map` a switch runs only the chosen branch, so that the other values cost compile time but
+no run time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jax import lax
 
 @dataclass(frozen=True)
 class OneOf:
-    """The values that a leaf may have, and which one it has (None while nothing is computed)."""
+    """The values that a leaf may have, and the index of the trial's own (None untraced)."""
 
     options: tuple[Any, ...]
     index: Any = None
@@ -28,7 +28,7 @@ def options_of(value: Any) -> tuple[Any, ...]:
 
 
 def choose(value: Any, function: Callable[..., Any], *operands: Any) -> Any:
-    """`function(value, *operands)`, whichever of its values the leaf has."""
+    """`function(value, *operands)` for the value that the trial has."""
     if not isinstance(value, OneOf):
         return function(value, *operands)
 
@@ -39,7 +39,7 @@ def choose(value: Any, function: Callable[..., Any], *operands: Any) -> Any:
 
 
 def number_of(value: Any, of: Callable[[Any], int]) -> Any:
-    """A whole number that follows from a leaf's value: traced where the value is."""
+    """The whole number that `of` computes from a leaf's value; traced if the value is."""
     if not isinstance(value, OneOf):
         return of(value)
     return jnp.asarray([of(option) for option in value.options], jnp.int32)[value.index]

@@ -1,9 +1,9 @@
-"""The program and the knobs of a training: what is compiled, and the numbers it is given.
+"""The program and the knobs of a training: the compiled code, and the numbers passed to it.
 
-Two trainings share a program when they differ in plain numbers alone. The same spec classes serve
-both sides: inside a compiled program the spec's knobs are traced arrays, so that a model or an
-optimizer reads `spec.learning_rate` and need not know of lanes. A *merged* program serves several
-values of static leaves too: there such a leaf is a `OneOf`.
+Two trainings share a program if only their knobs differ. Inside a compiled program, the knobs of a
+spec are traced arrays. So a model or an optimizer reads `spec.learning_rate` and does not know
+about lanes. A *merged* program also serves several values of static leaves: such a leaf is a
+`OneOf`.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from hpo.spec.sections.optimizer import Constant
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-# Every schedule spans it, so each program takes it as a number.
+# Every schedule depends on it, so it is a knob of each program.
 _EPOCHS = "train.epochs"
 _BATCH, _OPTIMIZER, _SCHEDULE = "data.batch_size", "optimizer", "optimizer.schedule"
-# Stands for the schedule of a part whose schedule is kept apart.
+# Replaces the schedule inside an optimizer, because the schedule is merged as a part of its own.
 _NO_SCHEDULE = Constant(name="constant", warmup=0.0)
-# What a template has instead of that which no compiled code depends on.
+# The values in a template of the leaves on which no compiled code depends.
 _OF_NO_TRIAL = {
     "train.seed": 0,
     "train.seeds": 1,
@@ -50,12 +50,12 @@ _OF_NO_TRIAL = {
 
 @dataclass(frozen=True)
 class Program:
-    """Everything that fixes compiled code; equal programs run each other's trials as lanes.
+    """Everything that decides compiled code; trials of equal programs train as lanes of one pool.
 
-    `template` is a training whose knobs are blank, `knobs` the paths of the leaves to be filled in.
-    `merged` pairs the path of each leaf, or part, of which the program serves several values with
-    these, blank too; its knob is the value's place among them. Models no layer of which is wider
-    than one of the `bounds` train in arrays of that size.
+    `template` is a training with blank knobs, and `knobs` are the paths of all knobs. `merged`
+    lists the paths (of leaves or parts) with several values, and these values with blank knobs. The
+    knob of such a path is the index of the trial's value. A model trains in arrays of the smallest
+    of the `bounds` that its widest layer does not exceed.
     """
 
     template: Training
@@ -70,7 +70,7 @@ class Program:
 
     @cached_property
     def model(self) -> Any:
-        """The model's spec, `OneOf` in the leaves of which the program serves several values."""
+        """The model's spec; its merged leaves are `OneOf`."""
         leaves = {
             path: OneOf(options) for path, options in self.merged if path.startswith("model.")
         }
@@ -79,7 +79,7 @@ class Program:
     @cached_property
     def model_key(self) -> str:
         """Equal for programs whose models have the same arrays."""
-        # Neither numbers nor an activation, which a model is told when it is called, shape any.
+        # Knobs and the activation change no array: a model gets them when it is called.
         plain = {
             path: None for path, mark, _ in marked_leaves(self.model) if mark is not Mark.STATIC
         }
@@ -97,22 +97,22 @@ class Program:
 
     @cached_property
     def micro_batch(self) -> int:
-        """Rows that a step takes at once: the batch, or a part that divides all batch sizes."""
+        """The rows that a step processes at once: a batch, or a part of all batch sizes."""
         return math.gcd(*self._batch_sizes)
 
     @cached_property
     def order_shape(self) -> tuple[int, int]:
-        """Micro-batches of the longest epoch, and rows of each."""
+        """The number of micro-batches in the longest epoch, and the rows of each."""
         most = max(self.steps(size) * self.parts(size) for size in self._batch_sizes)
         return most, self.micro_batch
 
     @property
     def most_parts(self) -> int:
-        """Micro-batches of the largest batch."""
+        """The number of micro-batches in the largest batch."""
         return max(self._batch_sizes) // self.micro_batch
 
     def narrow(self, bound: int) -> Program:
-        """The same program for models none of whose layers is wider than `bound`."""
+        """The same program for models whose layers are at most `bound` wide."""
 
         def capped(size: Any) -> Any:
             if isinstance(size, tuple):
@@ -126,17 +126,19 @@ class Program:
         return replace(self, merged=merged, bounds=())
 
     def place_of_size(self, knobs: Float[Array, " K"]) -> Any:
-        """Which of the `bounds` is the first to hold a model; their number where none does."""
+        """The index of the first of the `bounds` that the model does not exceed; their number if
+        none.
+        """
         path = next(path for path, _ in self.merged if path in size_paths())
         leaf = leaf_at(self.fill(knobs), path)
         return number_of(leaf, lambda size: sum(largest(size) > bound for bound in self.bounds))
 
     def steps(self, batch_size: Any) -> Any:
-        """Steps an epoch with that batch size; a last partial batch is left out."""
+        """The steps of an epoch with that batch size; the last partial batch is dropped."""
         return number_of(batch_size, lambda size: self.train_rows // size)
 
     def parts(self, batch_size: Any) -> Any:
-        """Micro-batches a step with that batch size."""
+        """The micro-batches of a step with that batch size."""
         return number_of(batch_size, lambda size: size // self.micro_batch)
 
     @cached_property
@@ -145,7 +147,7 @@ class Program:
         return label_of(self)
 
     def __str__(self) -> str:
-        """The program as people tell it from others."""
+        """A description by the values in which programs of a study differ."""
         merged = dict(self.merged)
         schedule = self.template.optimizer.schedule
         parts = {"optimizer": self.template.optimizer.name, "optimizer.schedule": schedule.name}
@@ -166,7 +168,7 @@ class Program:
     def fill(self, knobs: Float[Array, " K"]) -> Training:
         """The training with its knobs filled in, traced or not; merged leaves are `OneOf`.
 
-        Where optimizers are merged, all of them have the trial's learning rate and schedule.
+        Merged optimizers all have the trial's learning rate and schedule.
         """
         values = {path: knobs[i] for i, path in enumerate(self.knobs)}
         training = with_leaves(_filled(self.template, "", values), {_EPOCHS: values[_EPOCHS]})
@@ -180,7 +182,7 @@ class Program:
         return training
 
     def of_its_own(self, training: Training) -> Program:
-        """The program of the same model as `training` has, without the others' sizes."""
+        """The program of the model of `training` alone, with nothing merged."""
         leaves = {path: leaf_at(training, path) for path, _ in self.merged}
         model = {path: leaf for path, leaf in leaves.items() if path.startswith("model.")}
         return replace(self, template=with_leaves(self.template, model), merged=(), bounds=())
@@ -195,10 +197,9 @@ def split(
 ) -> tuple[Program, np.ndarray]:
     """The program of `training` on `data` and its knobs, float32 `[K]`.
 
-    A knob that is zero and not among the `varying` paths, or those of `training.train.varying`,
-    stays a constant, so that what it would scale (a dropout, a penalty) is left out of the program.
-    A leaf that `training.train.merged` lists is merged where the training's own value is among
-    those listed.
+    A knob that is 0 stays a constant, unless `varying` or `training.train.varying` lists it. The
+    program then leaves out the part that it scales (dropout, a penalty). A leaf that
+    `training.train.merged` lists is merged if the training's own value is in the list.
     """
     varying = varying | {*training.train.varying}
     template = with_leaves(_blank(training, "", varying), _OF_NO_TRIAL)
@@ -234,7 +235,7 @@ def split(
 
 
 def _bounds(training: Training, merged: Sequence[tuple[str, tuple[Any, ...]]]) -> tuple[int, ...]:
-    """The listed bounds that leave out some of the sizes that are merged."""
+    """The listed bounds that are below the largest merged size."""
     sizes = [size for path, options in merged if path in size_paths() for size in options]
     most = max(map(largest, sizes), default=0)
     listed = training.train.merged
@@ -243,28 +244,28 @@ def _bounds(training: Training, merged: Sequence[tuple[str, tuple[Any, ...]]]) -
 
 
 def largest(size: int | tuple[int, ...]) -> int:
-    """The widest layer of a model whose `widths`, or `dense`, this is."""
+    """The width of the widest layer, from a model's `widths` or `dense`."""
     return max(size, default=0) if isinstance(size, tuple) else size
 
 
 def template_of(part: Any, path: str, varying: Set[str]) -> Any:
-    """What of a part, or a leaf, shapes a program: equal where that is the same."""
+    """A part, or a leaf, with blank knobs: equal for all values that share a program."""
     return _blank(_alone(part), path, varying)
 
 
 def is_off(knob: Any) -> bool:
-    """Whether a knob is the constant zero, so that what it scales can be left out."""
+    """Whether a knob is the constant 0, so that the part that it scales can be left out."""
     return isinstance(knob, int | float) and knob == 0
 
 
 def _alone(part: Any) -> Any:
-    """An optimizer without its schedule, which is a part of its own; others as they are."""
+    """An optimizer without its schedule, which is a part of its own; other parts unchanged."""
     has_schedule = isinstance(part, Spec) and "schedule" in type(part).model_fields
     return with_leaves(part, {"schedule": _NO_SCHEDULE}) if has_schedule else part
 
 
 def _blank(part: Any, path: str, varying: Set[str]) -> Any:
-    """A part, or a leaf, of a training without its knobs and what only the host reads."""
+    """A part, or a leaf, of a training with blank knobs and without leaves of the host."""
     if not isinstance(part, Spec):
         return part
     prefix = f"{path}." if path else ""
@@ -278,7 +279,7 @@ def _blank(part: Any, path: str, varying: Set[str]) -> Any:
 
 
 def _blank_paths(template: Any, path: str) -> list[str]:
-    """The full paths of the knobs that are to be filled into a part."""
+    """The full paths of the blank knobs of a part."""
     if not isinstance(template, Spec):
         return []
     prefix = f"{path}." if path else ""
@@ -290,7 +291,7 @@ def _blank_paths(template: Any, path: str) -> list[str]:
 
 
 def _knobs(part: Any, template: Any, path: str) -> dict[str, float]:
-    """The numbers of a part that its template leaves blank, by their full paths."""
+    """The values of the knobs that the template of a part leaves blank, by their full paths."""
     return {
         full: leaf_at(part, full.removeprefix(f"{path}.")) for full in _blank_paths(template, path)
     }
@@ -305,7 +306,7 @@ def _filled(template: Any, path: str, values: Mapping[str, Any]) -> Any:
 
 
 def _is_a(own: Any, template: Any) -> bool:
-    """Whether a template, filled in, can be this part."""
+    """Whether filling in the knobs of a template can give this part."""
     if not isinstance(template, Spec) or type(own) is not type(template):
         return own == template
     return all(

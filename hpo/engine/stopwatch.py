@@ -1,4 +1,4 @@
-"""A stopwatch: where the seconds of a thread go."""
+"""A stopwatch: the seconds that a thread spends on each activity."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Clock(NamedTuple):
 
 
 class Stopwatch:
-    """Seconds by activity. Every moment belongs to one of them, so that they add up to the whole.
+    """Measures seconds by activity; each moment belongs to one, so that they add up to the total.
 
-    One thread turns it, others may read it.
+    One thread switches activities; other threads may read it.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Stopwatch:
         self._lock = threading.Lock()
 
     def turn_to(self, activity: str) -> str:
-        """From now on, it is this activity; the one that it was."""
+        """Switch to this activity; returns the previous one."""
         with self._lock:
             now, before = self._clock(), self._activity
             self._seconds[before] = self._seconds.get(before, 0.0) + now - self._since
@@ -44,7 +44,7 @@ class Stopwatch:
 
     @contextmanager
     def during(self, activity: str) -> Iterator[None]:
-        """This activity for a while, then again the one before."""
+        """Switch to this activity within the block, and back to the previous one after it."""
         before = self.turn_to(activity)
         try:
             yield
@@ -52,17 +52,17 @@ class Stopwatch:
             self.turn_to(before)
 
     def shift(self, seconds: float, source: str, target: str) -> None:
-        """Count some seconds of one activity as another's, for what ran within it."""
+        """Count `seconds` of the activity `source` as `target`, which ran within it."""
         with self._lock:
             self._seconds[source] -= seconds
             self._seconds[target] = self._seconds.get(target, 0.0) + seconds
 
     def read(self) -> Clock:
-        """What it shows now."""
+        """The reading at this moment."""
         return Clock(self.began, self.seconds())
 
     def seconds(self) -> Mapping[str, float]:
-        """What each activity has taken up to now."""
+        """The seconds of each activity up to now."""
         with self._lock:
             found = dict(self._seconds)
             running = self._clock() - self._since

@@ -35,7 +35,7 @@ class Conv(nnx.Module):  # type: ignore[misc]
 
 
 class Cnn(nnx.Module):  # type: ignore[misc]
-    """Convolution, norm, activation, 2x2 max pooling for each entry of `filters`; a dense head."""
+    """`cnn`: convolution, norm, activation, 2x2 max pooling for each of `filters`; a dense head."""
 
     def __init__(self, spec: CnnSpec, shapes: Shapes, rngs: nnx.Rngs) -> None:
         inputs, outputs, platform, dtype = shapes
@@ -45,7 +45,8 @@ class Cnn(nnx.Module):  # type: ignore[misc]
                 f"{inputs}: use mlp."
             )
         height, width, channels = inputs
-        # A bias before a batch norm has no true gradient, and Adam would turn noise into steps.
+        # The gradient of a bias before a batch norm is only rounding noise, which Adam would
+        # amplify.
         use_bias = spec.bias and spec.norm != "batch"
         sizes = (channels, *spec.filters)
         self.convs = nnx.List(
@@ -92,7 +93,7 @@ def _forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
 def _backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array]:
     """A window's gradient goes to the first of its largest values.
 
-    On CPU this is quicker than JAX's own gradient, which divides it among equal ones.
+    On CPU this is faster than JAX's own gradient, which divides it among ties.
     """
     x, y = saved
     windows, largest, dy = _windows(x), y[:, :, None, :, None], dy[:, :, None, :, None]
@@ -109,7 +110,7 @@ _max_pool.defvjp(_forward, _backward)
 
 
 def _windows(x: Float[Array, "B H W C"]) -> Float[Array, "B h tall w wide C"]:
-    # On CPU, the gradient of XLA's window reduction takes as long as both convolutions' together.
+    # On CPU, the gradient of XLA's window reduction takes as long as those of two convolutions.
     batch, height, width, channels = x.shape
     tall, wide = min(height, 2), min(width, 2)
     rows, columns = height // tall, width // wide

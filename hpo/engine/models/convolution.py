@@ -1,8 +1,9 @@
 """Two-dimensional convolutions (stride 1, same padding) in the form that suits the device.
 
 On CPU, XLA runs the gradient of its own convolution inside a loop 10 to 40 times slower than
-outside, and every training step of ours is inside one. Its convolution itself is fast there, so the
-CPU form keeps that forward and for the input's gradient, and has a kernel gradient of its own.
+outside, and all training steps run inside one. The convolution itself is fast there. So the CPU
+form uses it for the forward pass and the input's gradient, and computes the kernel's gradient in
+another way.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-# What a part of the kernel's gradient reads, in bytes: it stays in a core's own cache, which makes
-# the gradient up to three times quicker than over the whole batch at once.
+# The bytes that a part of the kernel's gradient reads. They fit a core's own cache, which makes the
+# gradient up to three times faster than over the whole batch at once.
 _CACHED_BYTES = 512 * 1024
 
 
 def convolve(
     x: Float[Array, "B H W C"], kernel: Float[Array, "h w C D"], platform: str
 ) -> Float[Array, "B H W D"]:
-    """`x` convolved with `kernel`, in the form that is quickest on `platform`."""
+    """`x` convolved with `kernel`, in the form that is fastest on `platform`."""
     return _on_cpu(x, kernel) if platform == "cpu" else _plain(x, kernel)
 
 

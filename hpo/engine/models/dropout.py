@@ -1,7 +1,7 @@
-"""Dropout with a traced rate, from random bits that cost little beside a small network's step.
+"""Dropout with a traced rate, from random bits that are cheap even for a small network.
 
-Threefry, JAX's generator, would take half of such a step and a quarter of its compile time. A mask
-needs no more than a good hash of (key, step, layer, position): a few operations a word.
+Threefry, JAX's generator, would take half of the time of a step and a quarter of its compile time.
+For a mask, a good hash of (key, step, layer, position) is enough: a few operations per word.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SPREAD = 0x9E3779B9
 
 
 class MaskKey(NamedTuple):
-    """Two words that are as good as random for every trial and step."""
+    """Two pseudorandom words for each trial and step."""
 
     start: UInt32[Array, ""]
     stride: UInt32[Array, ""]
@@ -35,7 +35,7 @@ def mask_key(key: UInt32[Array, "2"], step: Int[Array, ""]) -> MaskKey:
 def random_words(
     key: MaskKey, layer: int, shape: tuple[int, ...], first_row: Any = 0
 ) -> UInt32[Array, "..."]:
-    """Uniform 32-bit words, a function of the key, the layer and the position alone.
+    """Uniform 32-bit words that depend only on the key, the layer and the position.
 
     The rows, along the first axis, are counted from `first_row`.
     """
@@ -45,7 +45,7 @@ def random_words(
         words = words + lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(
             (_SPREAD * (2 * axis + 1)) & 0xFFFFFFFF
         )
-    # An odd stride of the key's own, so that no two steps walk through the same words.
+    # Each key has its own odd stride, so that no two steps use the same sequence of words.
     stride = key.stride | jnp.uint32(1)
     return _mix(words + lax.broadcasted_iota(jnp.uint32, shape, len(shape) - 1) * stride)
 
@@ -53,7 +53,7 @@ def random_words(
 class Dropout:
     """The dropout of one step of one lane: every layer has a mask of its own.
 
-    Where a step takes its batch in parts, `first_row` is where in the batch this part begins.
+    If a step processes its batch in parts, `first_row` is the first row of this part.
 
     Source: Srivastava et al. 2014, "Dropout" (JMLR 15), in the form that scales while training.
     """
@@ -66,7 +66,7 @@ class Dropout:
         if self._key is None or is_off(self._rate):
             return x
         words = random_words(self._key, layer, x.shape, self._first_row)
-        # Below 1, which float32 would round the last few rates to: the gradient would be 0 * inf.
+        # Float32 rounds rates close to 1 to 1, and the gradient would then be 0 * inf.
         rate = jnp.minimum(jnp.asarray(self._rate, jnp.float32), 1 - 2.0**-24)
         keep = words >= (rate * 2.0**32).astype(jnp.uint32)
         return jnp.where(keep, x * (1 / (1 - rate)).astype(x.dtype), jnp.zeros((), x.dtype))

@@ -26,11 +26,11 @@ class Fixed(nnx.Variable):  # type: ignore[misc]
 
 
 class Carry(nnx.Variable):  # type: ignore[misc]
-    """Numbers that a training step leaves to the next one."""
+    """Numbers that a training step passes to the next one."""
 
 
 class Fourier(nnx.Module):  # type: ignore[misc]
-    """Waves of random frequencies, centred by their running mean, below a linear head.
+    """`fourier`: waves of random frequencies, centred by their running mean, and a linear head.
 
     Source: Rahimi and Recht 2007, "Random features for large-scale kernel machines", Algorithm 1;
     the centring is mean-only batch normalisation (Salimans and Kingma 2016, Section 3).

@@ -22,10 +22,10 @@ def initial_params(
     rng: np.random.Generator,
     leaves: Mapping[str, Initialiser] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Weights for a tree of shapes, leaf by leaf by its name, float32.
+    """Float32 weights for a tree of shapes; the name of a leaf decides its initialiser.
 
-    `kernel` draws the leaves of that name; `scale` and `var` are ones, `bias` and `mean` zeros, and
-    others as the model says in `leaves`.
+    `kernel` draws the leaves of that name. `scale` and `var` are ones, `bias` and `mean` zeros.
+    `leaves` holds the initialisers of the model's other names.
     """
     return {
         name: initial_params(leaf, kernel, rng, leaves)
@@ -49,13 +49,13 @@ def _leaf(
 
 
 def kernel_initialiser(model: Any) -> Initialiser:
-    """What draws the kernels of a model, by its spec: `init`, `init_scale` and `init_gain`."""
+    """The initialiser of a model's kernels, by its spec: `init`, `init_scale` and `init_gain`."""
     name, factor = getattr(model, "init", "he_normal"), getattr(model, "init_scale", None)
     draw = INITIALISERS[name]
     if factor is None:
         factor = _PLAIN_SCALE if name in ("normal", "uniform") else 1.0
     if getattr(model, "init_gain", "none") == "auto":
-        # He's own factor is the gain of ReLU.
+        # The initialisers of He et al. contain the gain of ReLU already.
         own = math.sqrt(2) if name.startswith("he_") else 1.0
         factor *= gain(model.activation, model.slope) / own
     if factor == 1.0:
@@ -63,7 +63,7 @@ def kernel_initialiser(model: Any) -> Initialiser:
     return lambda rng, shape: draw(rng, shape) * factor
 
 
-# Of `normal` and `uniform` where the spec gives no scale: small enough for wide layers.
+# The scale of `normal` and `uniform` if the spec has none: small enough for wide layers.
 _PLAIN_SCALE = 0.05
 
 

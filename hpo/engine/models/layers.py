@@ -25,12 +25,12 @@ ACTIVATIONS: dict[str, Activation] = {
     "sigmoid": jax.nn.sigmoid,
     "softplus": jax.nn.softplus,
 }
-# All others map 0 to 0: the units by which a merged program is wider than a trial stay silent.
+# All others map 0 to 0, so that the padding units of a merged program stay 0.
 NOT_ZERO_AT_ZERO = frozenset({"sigmoid", "softplus"})
 
 
 def activated(spec: Any, x: Float[Array, "... N"], features: Any) -> Float[Array, "... N"]:
-    """`x`, of which the trial has `features`, through the activation of a model's spec."""
+    """The activation of a model's spec, applied to `x`; units after `features` are padding."""
 
     def by_name(name: str, x: Array) -> Array:
         if name == "leaky_relu" and spec.slope is not None:
@@ -44,7 +44,7 @@ def activated(spec: Any, x: Float[Array, "... N"], features: Any) -> Float[Array
 
 
 class LayerNorm(nnx.Module):  # type: ignore[misc]
-    """Layer normalisation over as many of the last axis' features as a trial has.
+    """Layer normalisation over the trial's features of the last axis, without padding.
 
     Source: Ba, Kiros and Hinton 2016, "Layer normalization" (arXiv:1607.06450), Equation 3.
     """
@@ -55,10 +55,10 @@ class LayerNorm(nnx.Module):  # type: ignore[misc]
         self.dtype = dtype
 
     def __call__(self, x: Float[Array, "... N"], features: Any) -> Float[Array, "... N"]:
-        """`x` normalised; its elements past `features` are zero and stay so."""
+        """`x` normalised; its elements after `features` are padding and stay 0."""
         wide = x.astype(jnp.float32)
         if not isinstance(features, int):
-            # Or else these would have a gradient, by the mean of which they are no part.
+            # Otherwise the padding would get a gradient through the mean.
             wide = jnp.where(jnp.arange(x.shape[-1]) < features, wide, 0.0)
         mean = wide.sum(-1, keepdims=True) / features
         variance = jnp.square(wide).sum(-1, keepdims=True) / features - jnp.square(mean)
@@ -68,7 +68,7 @@ class LayerNorm(nnx.Module):  # type: ignore[misc]
 
 
 def norm_layers(norm: str, sizes: tuple[int, ...], dtype: Any, rngs: nnx.Rngs) -> nnx.List:
-    """One normalisation layer for each size; none at all where `norm` is "none"."""
+    """One normalisation layer for each size; none if `norm` is "none"."""
     if norm == "batch":
         # PyTorch's momentum: a short epoch has too few steps for Flax's 0.99 to catch up.
         return nnx.List([nnx.BatchNorm(n, momentum=0.9, dtype=dtype, rngs=rngs) for n in sizes])
@@ -78,9 +78,9 @@ def norm_layers(norm: str, sizes: tuple[int, ...], dtype: Any, rngs: nnx.Rngs) -
 
 
 def normalised(norms: nnx.List, index: int, x: Array, features: Any, train: bool) -> Array:
-    """`x`, of which the trial has `features`, through the layer's norm.
+    """The norm of layer `index`, applied to `x`; elements after `features` are padding.
 
-    While training, a batch norm takes the batch's own statistics.
+    In training, a batch norm uses the statistics of the batch.
     """
     if not norms:
         return x

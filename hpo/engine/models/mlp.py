@@ -20,16 +20,17 @@ from hpo.spec.sections.model import Mlp as MlpSpec
 
 
 class Mlp(nnx.Module):  # type: ignore[misc]
-    """Linear, norm, activation, dropout for each width, then a linear head.
+    """`mlp`: linear, norm, activation and dropout for each of `widths`, then a linear head.
 
-    Where a program serves several widths, each layer is as wide as the widest. Zero weights there
-    stay zero: nothing goes through them, so that no gradient comes back.
+    If a program serves several widths, each layer is as wide as the widest. Padding weights stay 0,
+    because their inputs and gradients are 0.
     """
 
     def __init__(self, spec: MlpSpec, shapes: Shapes, rngs: nnx.Rngs) -> None:
         inputs, outputs, dtype = math.prod(shapes.example), shapes.outputs, shapes.dtype
         sizes = layer_sizes(options_of(spec.widths))
-        # A bias before a batch norm has no true gradient, and Adam would turn noise into steps.
+        # The gradient of a bias before a batch norm is only rounding noise, which Adam would
+        # amplify.
         use_bias = spec.bias and spec.norm != "batch"
         self.linears = nnx.List(
             [
@@ -62,5 +63,5 @@ class Mlp(nnx.Module):  # type: ignore[misc]
 
 
 def _resized(x: Float[Array, "B N"], size: int) -> Float[Array, "B M"]:
-    """`x` with zeros at its end, or without those that were there."""
+    """`x` with zeros added at its end, or removed from it."""
     return jnp.pad(x, ((0, 0), (0, max(0, size - x.shape[1]))))[:, :size]

@@ -1,4 +1,4 @@
-"""The models by name, and how a program's model is built without computing anything."""
+"""Builds the model of a program by its name, as shapes: nothing is computed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 class Shapes(NamedTuple):
-    """What a model is built for beside its spec.
+    """The sizes, platform and precision for which a model is built.
 
     `example` is the shape of one example, `outputs` the number of classes, or 1. `platform` is
     "cpu", "gpu" or "tpu"; layers compute in `dtype` and keep their weights in float32.
@@ -31,10 +31,10 @@ class Shapes(NamedTuple):
 
 
 class AbstractModel(NamedTuple):
-    """A program's model of which nothing is computed.
+    """A program's model as shapes.
 
-    `params` and `variables` are trees of shapes: what is trained, and what a model keeps besides
-    (running statistics, carries). `leaves` are the initialisers of leaves with names of its own.
+    `params` are the shapes of the trained weights, `variables` those of other arrays (running
+    statistics, carries). `leaves` are the initialisers of leaves with unusual names.
     """
 
     graph: Any
@@ -54,7 +54,7 @@ def abstract_model(program: Program) -> AbstractModel:
 
 @dataclass(frozen=True)
 class _Shaped:
-    """A program, equal to every other whose model has the same arrays: tracing takes long."""
+    """A key for the cache: equal for programs whose models have the same arrays."""
 
     key: str
     program: Program = field(compare=False)
@@ -69,7 +69,7 @@ def _abstract(shaped: _Shaped) -> AbstractModel:
 
 
 def build(spec: Any, shapes: Shapes) -> AbstractModel:
-    """The model that a spec names, `OneOf` in the leaves of which it serves several values.
+    """The model that a spec names; merged leaves of the spec are `OneOf`.
 
     Raises:
         HpoError: for a model that cannot take examples of this shape.

@@ -1,4 +1,4 @@
-"""Sizes of models, from their specs: what a program costs before it is compiled."""
+"""Sizes of models, from their specs, for the estimated costs of programs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Size(NamedTuple):
 
 
 def layer_sizes(options: Sequence[Sequence[int]]) -> tuple[int, ...]:
-    """The width of each layer that can hold all of these; a shallower one's last is carried on."""
+    """The width of each layer that holds all options; a shallower option repeats its last width."""
     depth = max((len(widths) for widths in options), default=0)
     return tuple(max(widths[min(i, len(widths) - 1)] for widths in options) for i in range(depth))
 

@@ -1,4 +1,4 @@
-"""Who sits in a lane of a pool, and what an epoch of it comes to."""
+"""The trial in a lane of a pool, and the report of one of its epochs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hpo.engine.training.task import Epoch
 from hpo.spec.experiment import Training
 from hpo.trial import Run
 
-# Knobs that are others after so many epochs, the earliest first.
+# Changes of knobs: the epoch after which each applies, and the new knobs; earliest first.
 Changes: TypeAlias = tuple[tuple[int, np.ndarray], ...]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What an epoch of a trial came to: metrics of the validation split and the training loss."""
+    """The results of an epoch of a trial: metrics of the validation split and the training loss."""
 
     run: Run
     epoch: int
@@ -29,7 +29,7 @@ class Report:
 
 @dataclass
 class Occupant:
-    """A trial in a lane, and how far it has come."""
+    """A trial in a lane, and its progress."""
 
     run: Run
     knobs: np.ndarray
@@ -41,7 +41,7 @@ class Occupant:
     changes: Changes
 
     def knobs_at(self, epoch: int) -> np.ndarray:
-        """The knobs of the epoch after so many."""
+        """The knobs for the epoch that follows `epoch` whole epochs."""
         return next(
             (knobs for after, knobs in reversed(self.changes) if after <= epoch), self.knobs
         )
@@ -53,6 +53,6 @@ class Occupant:
 
     @property
     def course(self) -> Course:
-        """How far the trial has come and is to go."""
+        """The trial's progress and its target, as streaming needs them."""
         seed, shape = self.training.train.seed, self.epoch_shape
         return Course(seed, self.step, self.to_step, shape.steps, shape.parts)

@@ -1,4 +1,4 @@
-"""A pool: the lanes of one program that train together in one place, refilled as trials leave."""
+"""A pool: the lanes of one program that train together at one place, refilled as trials leave."""
 
 from __future__ import annotations
 
@@ -27,40 +27,40 @@ from hpo.engine.training.task import Tally, Task, task_of
 from hpo.spec.experiment import Training
 from hpo.trial import Run
 
-# A round aims at this long, so that a stop is obeyed soon and a display moves; long epochs are
-# cut into several rounds, which changes no result.
+# The target length of a round: short, so that a stop takes effect soon and the display moves. Long
+# epochs are divided into several rounds, which changes no result.
 _ROUND_SECONDS = 0.5
-# Micro-batches in a program's very first round, when nobody knows how long they take.
+# The micro-batches of a program's first round, before any has been timed.
 _FIRST_PARTS = 32
-# A row's step is a pass forwards and one backwards, which costs two; evaluation is one forwards.
+# A training step costs three forward passes: one forward, and one backward that costs two.
 _PASSES_OF_A_STEP = 3
 
 
 class Pool:
-    """Lanes of one program, on a device or a mesh. Lives in one thread, which owns all calls."""
+    """Lanes of one program, on a device or a mesh. One thread makes all calls."""
 
     def __init__(self, place: Place, compiler: Compiler) -> None:
         self.place = place
         self.epochs_trained = 0.0
         self.stopwatch = Stopwatch("idle")
-        # Of the last round, each run's share by its micro-batches.
+        # The seconds of the last round, divided among its runs by their micro-batches.
         self.seconds: Mapping[Run, float] = {}
         self._compiler = compiler
         self._copies = Copies(place)
-        self.part_seconds: dict[Program, float] = {}  # that a micro-batch takes, at best
-        self._part_seconds: float | None = None  # that it took in the last round
+        self.part_seconds: dict[Program, float] = {}  # of a micro-batch, the minimum
+        self._part_seconds: float | None = None  # of a micro-batch in the last round
         self._occupants: list[Occupant | None] = []
         self._program: Program
         self._task: Task
         self._data: DataSet
-        self._budget: int | None = None  # bytes that data may take of the device
-        self._stream: Stream | None = None  # of data that take more
+        self._budget: int | None = None  # bytes of the device that data may take
+        self._stream: Stream | None = None  # only for data above the budget
         self._operations: LaneOperations
         self._lanes: Any = None  # a `Lane`, once it is loaded
 
     @property
     def lane_count(self) -> int:
-        """How many lanes there are."""
+        """The number of lanes."""
         return len(self._occupants)
 
     @property
@@ -74,11 +74,11 @@ class Pool:
         return any(o is not None and o.step < o.to_step for o in self._occupants)
 
     def load(self, program: Program, plans: Plans, data: DataSet) -> Plan:
-        """Make this the pool of `program`, with every lane empty; gives the plan that is best.
+        """Load `program`, with all lanes empty; returns the best plan.
 
         Raises:
-            HpoError: for a model that the data do not fit; it leaves a pool without lanes.
-            DeviceError: for one that the device cannot hold, likewise.
+            HpoError: for a model that does not fit the data; the pool then has no lanes.
+            DeviceError: for a program that the device cannot hold; the pool then has no lanes.
         """
         with self.stopwatch.during("compiling"):
             while True:
@@ -91,10 +91,10 @@ class Pool:
                         plans = Plans(halved(plans.usual, self.place))
 
     def halve(self) -> Plan:
-        """Half the lanes, all of them empty, after the memory has run out; the plan as it is now.
+        """Halve the lanes after the memory has run out, all empty; returns the new plan.
 
         Raises:
-            DeviceError: where there was a single lane; it leaves a pool without lanes.
+            DeviceError: if there was only one lane; the pool then has no lanes.
         """
         plan, self._occupants = self._operations.plan, []
         self._copies.keep_only(None)
@@ -102,7 +102,7 @@ class Pool:
 
     def _load(self, program: Program, plans: Plans, data: DataSet) -> Plan:
         self._occupants = []
-        # The memory of the lanes that it had is needed for those to come.
+        # The new lanes need the memory of the old ones.
         for leaf in jax.tree.leaves(self._lanes):
             leaf.delete()
         self._program, self._task, self._data = program, task_of(program), data
@@ -115,11 +115,11 @@ class Pool:
                 # A chunk has to hold a batch for each lane, since all of them train at once.
                 most = min(usual.lanes, self._stream.size // program.most_parts)
                 usual = replace(usual, lanes=fewer_lanes(self.place, most))
-            # Data of another chunk would have to be fetched for every plan that is timed.
+            # No other plan is timed, because each would need another chunk.
             plans = Plans(usual)
         beside = 0 if self._stream is None else self._stream.chunk_bytes
         if plans.others:
-            self._copies.keep_only(data)  # what is measured has the device to itself
+            self._copies.keep_only(data)  # plans are measured with no other data on the device
         self._operations = self._compiler.compile(
             program, plans, inputs, shapes, self.place, beside
         )
@@ -148,10 +148,10 @@ class Pool:
         changes: Changes = (),
         is_timed: bool = False,
     ) -> None:
-        """Set a trial into the lane at `index`: from its state, or from the start for None.
+        """Put a trial into the lane at `index`: from its state `lane`, or from the start for None.
 
-        `changes` are those of its knobs, before its state and after. With `is_timed`, the report of
-        its last epoch says how long its model takes to answer.
+        `changes` are all changes of its knobs, before its state and after. With `is_timed`, the
+        report of its last epoch holds the latency of its model.
         """
         with self.stopwatch.during("moving"), jax.profiler.TraceAnnotation("put"):
             if lane is None:
@@ -170,9 +170,9 @@ class Pool:
         )
 
     def copy(self, source: int, index: int, knobs: np.ndarray, changes: Changes) -> None:
-        """Let the trial in the lane at `index` go on from the state of another lane.
+        """Continue the trial in the lane at `index` from the state of the lane `source`.
 
-        The state, its random stream included, stays on the device, unless there are several.
+        The state, with its random stream, stays on the device; on a mesh it goes through the host.
         """
         with self.stopwatch.during("moving"):
             if len(devices_of(self.place)) == 1:
@@ -186,12 +186,12 @@ class Pool:
         )
 
     def extend(self, index: int, to_epoch: int) -> None:
-        """Let the trial in a lane train on up to a later epoch."""
+        """Let the trial in a lane train up to a later epoch."""
         occupant = self._occupant(index)
         occupant.to_step = to_epoch * occupant.epoch_shape.steps
 
     def take(self, index: int) -> Any:
-        """The state of the lane at `index`, on the host; the lane stays as it is."""
+        """The state of the lane at `index`, on the host; the lane is unchanged."""
         with self.stopwatch.during("moving"), jax.profiler.TraceAnnotation("take"):
             return self._take(index)
 
@@ -230,7 +230,9 @@ class Pool:
         return occupant.run, occupant.epoch, occupant.step % occupant.epoch_shape.steps
 
     def round(self) -> list[Report]:
-        """Train every lane that has work some steps further; reports of the epochs that ended."""
+        """Train each lane that has work some steps further; returns reports of the epochs that
+        ended.
+        """
         with self.stopwatch.during("feeding"), jax.profiler.TraceAnnotation("round"):
             return self._round()
 
@@ -245,7 +247,7 @@ class Pool:
         }
         each = seconds / sum(parts.values())
         self.seconds = {run: each * count for run, count in parts.items()}
-        # The next round is cut by the latest figure, what is kept for later studies is the best.
+        # The latest time decides the length of the next round; later studies use the minimum.
         self._part_seconds = each
         self.part_seconds[self._program] = min(each, self.part_seconds.get(self._program, each))
 
@@ -300,9 +302,9 @@ class Pool:
             return result._replace(tally=tally)
 
     def _share_of_evaluating(self, counts: np.ndarray, has_ended_epoch: np.ndarray) -> float:
-        """How much of a round is evaluation, by the passes of rows through the model.
+        """The estimated share of evaluation in a round, by the passes of rows through the model.
 
-        An estimate: both are in one compiled call, which nothing times from the outside.
+        Training and evaluation are one compiled call, so that they cannot be timed apart.
         """
         passes = int(has_ended_epoch.sum()) * len(self._data.validation)
         rows = sum(
@@ -330,7 +332,7 @@ class Pool:
         return [None if o is None else o.course for o in self._occupants]
 
     def _counts(self) -> np.ndarray:
-        """Steps of each lane in the next round: none past its epoch, few enough to end soon."""
+        """The steps of each lane in the next, short round: none beyond the end of its epoch."""
         left = np.zeros(len(self._occupants), np.int32)
         for i, o in enumerate(self._occupants):
             if o is not None and o.step < o.to_step:
@@ -343,7 +345,8 @@ class Pool:
             each = max(1, budget // int(np.count_nonzero(left)))
             together = min(each, int(left[left > 0].min()))
             return np.where(left > 0, together, 0).astype(np.int32)
-        # One after the other, an epoch begun before another: results come as soon as they can.
+        # Lanes train one after the other, those closest to the end of an epoch first, so that
+        # results come early.
         counts = np.zeros_like(left)
         waiting = [i for i, steps in enumerate(left) if steps]
         for i in sorted(waiting, key=lambda i: (left[i], self._occupant(i).step, i)):
@@ -355,10 +358,10 @@ class Pool:
         return counts
 
     def _place(self, program: Program, plan: Plan, data: DataSet) -> DeviceData:
-        """The data as the program is to take them: copied to the device whole, or to be streamed.
+        """The data as the program takes them: copied to the device whole, or streamed.
 
         Raises:
-            DeviceError: for a budget that is too small to stream them.
+            DeviceError: if the budget is too small to stream them.
         """
         if self._stream is not None:
             self._stream.close()

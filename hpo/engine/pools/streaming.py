@@ -1,8 +1,8 @@
-"""Data sets larger than a device's budget: chunks of them, fetched while the device trains.
+"""Streams data sets larger than a device's budget: chunks are fetched while the device trains.
 
-A chunk holds the micro-batches that the lanes train next, each of them once: the order of examples
-is the same for all lanes at the same epoch, so lanes that keep step share them. A step reads the
-same rows as from a data set that lies on the device whole, so a trial learns the same bit for bit.
+A chunk holds the micro-batches that the lanes train next, each of them once. The order of rows is
+the same for all lanes at the same epoch, so lanes at the same step share them. A step reads the
+same rows as from a whole data set, so a trial learns the same bit for bit.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _AUTO_SHARE = 0.5
 # Chunks of more micro-batches would delay the first step and save nothing.
 _MOST_PARTS = 1024
 
-# A micro-batch of an epoch: the study's seed, the epoch, its place in the epoch.
+# A micro-batch of an epoch: the study's seed, the epoch, its index in the epoch.
 _Part: TypeAlias = tuple[int, int, int]
 
 
 class Course(NamedTuple):
-    """How far a lane has come, and up to which step it is to train.
+    """The progress of a lane, and the step up to which it trains.
 
-    An epoch has `steps` of them, and a step takes `parts` micro-batches.
+    An epoch has `steps` steps, and a step has `parts` micro-batches.
     """
 
     seed: int
@@ -46,9 +46,9 @@ class Course(NamedTuple):
 
 
 class Placement(NamedTuple):
-    """Where the splits of a data set lie while it trains: in chunks, or, for None, whole.
+    """How each split of a data set lies on the device: in chunks, or whole for None.
 
-    `train` is the micro-batches of a chunk, `validation` the evaluation parts of one.
+    `train` is the number of micro-batches in a chunk, `validation` that of evaluation parts.
     """
 
     train: int | None
@@ -56,7 +56,9 @@ class Placement(NamedTuple):
 
 
 def budget_bytes(spec: DataSpec, device: Any) -> int | None:
-    """How much of a device's memory data may take; None where neither spec nor device says."""
+    """The bytes of a device that data may take; None if neither the spec nor the device has a
+    limit.
+    """
     if spec.device_budget != "auto":
         return spec.device_budget
     memory = memory_bytes(device)
@@ -70,14 +72,14 @@ def data_bytes(data: DataSet) -> int:
 
 
 def place(data: DataSet, micro_batch: int, at_once: int, budget: int | None) -> Placement:
-    """Where a data set lies that may take `budget` bytes of a device.
+    """The placement of a data set that may take `budget` bytes of a device.
 
-    One that takes more is streamed: a quarter of the budget is the chunk in training, a quarter the
-    next one, and the other half is for validation, which is streamed likewise if it takes more.
-    `at_once` is how many micro-batches a step takes, which a chunk must hold.
+    A larger one is streamed. A quarter of the budget is for the chunk in training, a quarter for
+    the next one. The other half is for validation rows, which are streamed too if they take more.
+    `at_once` is the number of micro-batches in a step, which a chunk must hold.
 
     Raises:
-        DeviceError: for a budget that is too small for that.
+        DeviceError: if the budget is too small for that.
     """
     if budget is None or data_bytes(data) <= budget:
         return Placement(None, None)
@@ -94,7 +96,7 @@ def place(data: DataSet, micro_batch: int, at_once: int, budget: int | None) -> 
 
 
 def streaming_text(data: DataSet, spec: DataSpec, device: Any) -> str | None:
-    """What to tell of a data set that will be streamed; None for one that will not."""
+    """The message about a data set that will be streamed; None if it will not."""
     budget = budget_bytes(spec, device)
     if budget is None or data_bytes(data) <= budget:
         return None
@@ -130,20 +132,20 @@ def over_pieces(
             if found is not None:
                 scores.append(jax.device_get(found))
             del rows  # so that no more than two pieces are ever on the device
-    # The chunks are the third axis from the end, behind that of the lanes if there is one.
+    # The chunks are the third axis from the end, after the axis of the lanes if there is one.
     return Tally(jax.device_get(sums), np.concatenate(scores, -3) if scores else None)
 
 
 class Stream:
     """The chunks of a training split that a pool's rounds read, following its lanes.
 
-    `size` is how many micro-batches a chunk holds.
+    `size` is the number of micro-batches in a chunk.
     """
 
     def __init__(
         self, data: DataSet, micro_batch: int, placement: Placement, device: Any, together: bool
     ) -> None:
-        """`together` says that lanes train at once, so that a chunk has to serve all of them."""
+        """`together` means that lanes train at once, so that a chunk must serve all of them."""
         assert placement.train is not None
         self._train, self._micro_batch, self._device = data.train, micro_batch, device
         self.size, self._together = placement.train, together
@@ -153,13 +155,13 @@ class Stream:
         self._orders: dict[tuple[int, int], np.ndarray] = {}
         self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="fetch")
         rows, piece = data.validation, placement.validation
-        # Of a streamed split, programs are told the shape of a piece alone.
+        # A program takes only the shape of a piece of a streamed split.
         self._validation = None if piece else jax.device_put(host_rows(rows), device)
         self._piece = _shapes(host_rows(rows, 0, piece)) if piece else None
 
     @property
     def shapes(self) -> DeviceData:
-        """What programs are compiled for."""
+        """The shapes for which programs are compiled."""
         train = {
             name: jax.ShapeDtypeStruct((self.size, self._micro_batch, *a.shape[1:]), a.dtype)
             for name, a in self._train.arrays.items()
@@ -173,9 +175,9 @@ class Stream:
         return sum(math.prod(a.shape) * a.dtype.itemsize for a in arrays)
 
     def limit(self, courses: Sequence[Course | None]) -> np.ndarray:
-        """How many steps of its epoch each lane can train on the chunk at hand.
+        """The steps of its epoch that each lane can train on the current chunk.
 
-        The chunk is changed once it serves none of the lanes, or not all that train together.
+        The next chunk replaces it once it serves no lane, or not all lanes that train together.
         """
         covered = self._covered(courses)
         if self._serves(courses, covered):
@@ -199,7 +201,7 @@ class Stream:
     def inputs(
         self, courses: Sequence[Course | None], counts: np.ndarray, most_parts: int
     ) -> tuple[DeviceData, Batch]:
-        """The data of a round, and the feed of each lane: in which slots its micro-batches are.
+        """The data of a round, and the feed of each lane: the slots of its micro-batches.
 
         `rows` is int32 `[L, most_parts]`, by the position in the lane's epoch.
         """
@@ -236,9 +238,9 @@ class Stream:
     def _choose(
         self, courses: Sequence[Course | None], have: Collection[_Part]
     ) -> dict[_Part, int]:
-        """The next micro-batches that are not there yet, numbered, as many as a chunk holds.
+        """The next micro-batches that are not in the chunk, numbered, as many as a chunk holds.
 
-        They come in the order in which lanes that keep step need them.
+        They are in the order in which lanes at the same step need them.
         """
         chosen: dict[_Part, int] = {}
         waiting, ahead = [course for course in courses if course is not None], 0
@@ -254,19 +256,19 @@ class Stream:
         return chosen
 
     def _fetch(self, parts: Sequence[_Part]) -> Batch:
-        """A chunk of these micro-batches on the device; what it does not fill is never read."""
+        """A chunk of these micro-batches on the device; its unused slots are never read."""
         orders = {}
         for seed, epoch in {part[:2] for part in parts}:
             order = self._orders.get((seed, epoch))
             if order is None:
                 order = batches(seed, epoch, len(self._train), self._micro_batch)
             orders[seed, epoch] = order
-        self._orders = orders  # those of epochs that were left are let go
+        self._orders = orders  # without those of finished epochs
         shapes = self.shapes.train
         chunk = {name: np.empty(shape.shape, shape.dtype) for name, shape in shapes.items()}
         for slot, (seed, epoch, at) in enumerate(parts):
             for name, source in self._train.arrays.items():
-                # Unlike an index in brackets, it lets other threads run meanwhile.
+                # Unlike indexing, it lets other threads run meanwhile.
                 np.take(source, orders[seed, epoch][at], axis=0, out=chunk[name][slot], mode="clip")
         return _put(chunk, self._device)
 
@@ -291,7 +293,7 @@ def _evaluation_bytes(split: Split) -> int:
 
 def _part_bytes(split: Split) -> int:
     rows = math.ceil(len(split) / evaluation_parts(len(split)))
-    # The weight of a row is there for evaluation whether it has one of its own or not.
+    # Evaluation adds a weight to each row that has none.
     return rows * (_row_bytes(split) + (0 if "weight" in split.arrays else 4))
 
 

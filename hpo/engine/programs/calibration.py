@@ -1,11 +1,12 @@
-"""Measures how a program's lanes are best run: briefly, once for a machine, and only if it pays.
+"""Measures which plan of a program is fastest: briefly, once on a machine, and only if it pays.
 
-Two choices are not among the plans, because they never won on 2 shared CPU cores (rough figures).
-Step by step, a call for each: a step of a CNN of 32 and 64 filters on 128 images of 28x28 took
-68 ms of CPU time in a round of six and 76 ms in six rounds, one of 8 and 16 filters on 64 images of
-8x8 took 0.9 and 1.3 ms; the convolutions have a form for loops (see `convolution`). One pool over
-all cores: two trials of `benchmarks/fashion_cnn.yaml` trained an epoch each in 4 s in a pool a
-core, and in 8 s one after the other over both cores, with a fifth more CPU time in all.
+Two choices are not among the plans, because they were never faster on 2 shared CPU cores (rough
+figures). One is a call for each step. A step of a CNN with 32 and 64 filters on 128 images of 28x28
+took 68 ms of CPU time in a round of six steps, and 76 ms in six rounds. With 8 and 16 filters on 64
+images of 8x8 it took 0.9 and 1.3 ms. The convolutions have a form for loops (see `convolution`).
+The other is one pool over all cores. Two trials of `benchmarks/fashion_cnn.yaml` trained an epoch
+each in 4 s with a pool for each core. One after the other over both cores, they took 8 s and a
+fifth more CPU time.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from hpo.engine.training.task import task_of
 
 # Compiling and timing the other plans may take this share of the program's own training time.
 _SHARE = 0.05
-# A plan has to be quicker by this much to be taken instead of the usual one.
+# A plan replaces the usual one if it takes less than this share of its time.
 _GAIN = 0.9
 _TIMED_SECONDS = 0.1
 # Estimates for a machine without measurements may be too low by this factor.
@@ -35,19 +36,19 @@ _ESTIMATE_WITHIN = 10.0
 
 
 def pays(compile_seconds: float, others: int, seconds_ahead: float) -> bool:
-    """Whether so many other plans are worth being compiled and timed."""
+    """Whether compiling and timing `others` more plans costs little beside `seconds_ahead`."""
     return others > 0 and others * (compile_seconds + 4 * _TIMED_SECONDS) < _SHARE * seconds_ahead
 
 
 def could_pay(compile_seconds: float, others: int, estimated_seconds: float) -> bool:
-    """Whether it may pay by the estimated seconds, so that timing the usual plan is worth it."""
+    """Whether measuring may pay by the estimate, so that the usual plan should be timed."""
     return pays(compile_seconds, others, _ESTIMATE_WITHIN * estimated_seconds)
 
 
 def part_seconds(
     program: Program, plan: Plan, round_: Any, data: DeviceData, lane: Any, place: Place
 ) -> float:
-    """Seconds that a plan takes for a micro-batch of one lane, at best of a few tries."""
+    """The seconds of a plan for a micro-batch of one lane: the minimum of four tries."""
     count, best = 1, float("inf")
     for _ in range(4):
         lanes = jax.device_put(
@@ -67,13 +68,13 @@ def part_seconds(
         each = seconds / (plan.lanes * count)
         best = min(best, each)
         most = program.order_shape[0]
-        # Short of a whole epoch, so that no evaluation is timed.
+        # Less than a whole epoch, so that no evaluation is timed.
         count = int(np.clip(_TIMED_SECONDS / (plan.lanes * each), 1, max(1, most - 1)))
     return best
 
 
 def best_plan(plans: Sequence[Plan], seconds: Sequence[float]) -> Plan:
-    """The first plan, unless another is clearly quicker; with the figures in its `why`."""
+    """The first plan, unless another is clearly faster; its `why` holds the measured times."""
     fastest = min(range(len(plans)), key=seconds.__getitem__)
     chosen = fastest if seconds[fastest] < _GAIN * seconds[0] else 0
     others = ", ".join(
@@ -93,7 +94,7 @@ def to_bytes(plan: Plan) -> bytes:
 
 
 def from_bytes(content: bytes | None) -> Plan | None:
-    """What `to_bytes` wrote; None for anything else."""
+    """The plan that `to_bytes` wrote; None for any other content."""
     try:
         return None if content is None else Plan.from_pin(json.loads(content))
     except (KeyError, TypeError, ValueError):

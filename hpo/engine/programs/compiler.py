@@ -1,4 +1,4 @@
-"""Programs compiled once: for all devices of a kind, and for the processes that come after."""
+"""Compiles each program once, for all devices of a kind and for later processes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from hpo.engine.training.batches import DeviceData
 from hpo.engine.training.task import task_of
 from hpo.errors import DeviceError
 
-# Programs that are kept loaded: each takes megabytes, and comes back from disk in milliseconds.
+# The most programs that stay loaded. Each takes megabytes, and loads from disk in milliseconds.
 _MOST_PROGRAMS = 32
 
 
@@ -46,12 +46,12 @@ class LaneOperations:
     take: Any
     evaluate: Any = None  # only if validation rows are streamed
     key: str = ""  # a name for the round's code
-    peak_bytes: int = 0  # that a round needs of each device, its data and lanes included
+    peak_bytes: int = 0  # memory that a round needs on each device, with data and lanes
 
 
 @dataclass(frozen=True)
 class _Code:
-    """An operation's compiled code, to be loaded by any device; None where it cannot be had."""
+    """An operation's compiled code, which any device can load; None if JAX cannot serialise it."""
 
     operation: Operation
     in_tree: Any  # of its arguments
@@ -61,21 +61,21 @@ class _Code:
 
 @dataclass(frozen=True)
 class _Compiled:
-    """What one compile gives: the plan, a round's peak bytes, the code; and who has loaded it."""
+    """The result of one compile (plan, peak bytes of a round, code), and its places."""
 
     future: Future[tuple[Plan, int, dict[str, _Code]]] = field(default_factory=Future)
     on: dict[Place, LaneOperations] = field(default_factory=dict)
 
 
 class Compiler:
-    """Compiles each program once; `programs` counts what this process compiled."""
+    """Compiles each program once; `programs` counts those that this process compiled."""
 
     def __init__(self, cache: Path | None = None) -> None:
         self.programs = 0
-        self.seconds: dict[Program, float] = {}  # that compiling each program took
+        self.seconds: dict[Program, float] = {}  # to compile each program
         self._cache = CodeCache(cache)
         self._lock = threading.Lock()
-        # By program, the one used last at the end, and then by the plans that were asked for.
+        # By program, the most recently used at the end, and then by the requested plans.
         self._kept: dict[Any, dict[tuple[Plan, tuple[Plan, ...]], _Compiled]] = {}
 
     def compile(
@@ -89,14 +89,14 @@ class Compiler:
     ) -> LaneOperations:
         """The operations for a device or a mesh; lanes are halved until they fit the memory.
 
-        Bytes that lie `beside` a round's own, such as a chunk of data on its way, count as its
-        own. The first device to ask compiles, and measures which plan is best; others of its kind
-        load what that one compiled.
+        `beside` are bytes that a round needs beside its own, such as a chunk that is being fetched.
+        The first device that asks compiles and measures which plan is best. Other devices of its
+        kind load its code.
 
         Raises:
             DeviceError: if a single lane does not fit.
         """
-        # The same program may be compiled for data on the device whole and for chunks of them.
+        # The same program may be compiled for whole data sets and for chunks.
         shapes = tuple((a.shape, str(a.dtype)) for a in jax.tree.leaves(data))
         which, asked = (program, shapes, len(devices_of(device))), (plans.usual, plans.others)
         with self._lock:
@@ -109,12 +109,12 @@ class Compiler:
             try:
                 known.on[device], codes = self._best(program, plans, data, lane, device, beside)
             except BaseException as error:
-                with self._lock:  # whoever asks from now on, as after freeing memory, tries again
+                with self._lock:  # the next caller tries again, maybe with more free memory
                     del by_plans[asked]
                 known.future.set_exception(error)
                 raise
             plan = known.on[device].plan
-            with self._lock:  # as which it will be asked for once it is pinned
+            with self._lock:  # the plan that is requested once it is pinned
                 by_plans.setdefault((plan, ()), known)
             known.future.set_result((plan, known.on[device].peak_bytes, codes))
         plan, peak_bytes, codes = known.future.result()
@@ -125,7 +125,7 @@ class Compiler:
             }
             known.on[device] = LaneOperations(plan, **loaded, peak_bytes=peak_bytes)
         if len(known.on) == devices_of(device)[0].client.local_device_count():
-            codes.clear()  # nobody is left to load it
+            codes.clear()  # every device has loaded it
         return known.on[device]
 
     def _best(
@@ -137,7 +137,7 @@ class Compiler:
         device: Place,
         beside: int,
     ) -> tuple[LaneOperations, dict[str, _Code]]:
-        """The operations of the plan that is quickest, where finding out pays."""
+        """The operations of the fastest plan if measuring pays, else of the usual one."""
 
         def compiled(plan: Plan, is_tried: bool) -> tuple[LaneOperations, dict[str, _Code]]:
             return self._compile(program, plan, data, lane, device, beside, is_tried)
@@ -152,7 +152,7 @@ class Compiler:
         known = calibration.from_bytes(self._cache.read(key))
         if known == usual:
             return replace(first[0], plan=known), first[1]
-        # One with fewer lanes is another that did not fit with all of its own.
+        # A known plan with fewer lanes is one of `others` that did not fit with all of its lanes.
         if known and any(known.form == p.form and known.lanes <= p.lanes for p in others):
             return compiled(known, is_tried=False)
         compile_seconds, part_seconds = estimated_seconds(program)
@@ -176,7 +176,7 @@ class Compiler:
             except (DeviceError, jax.errors.JaxRuntimeError) as error:
                 if not isinstance(error, DeviceError) and not is_exhausted(error):
                     raise
-                continue  # a plan that does not fit is no choice
+                continue  # a plan that does not fit cannot be chosen
             found.append(other)
         tried = [operations.plan for operations, _ in found]
         best = calibration.best_plan(tried, seconds)
@@ -194,7 +194,7 @@ class Compiler:
         beside: int,
         is_tried: bool,
     ) -> tuple[LaneOperations, dict[str, _Code]]:
-        """The operations of one plan; one that `is_tried` beside another counts as no program."""
+        """The operations of one plan; with `is_tried`, `programs` does not count it."""
         start = time.perf_counter()
         first, *others = devices_of(device)
         lanes = even_lanes(device, plan.lanes)
@@ -208,7 +208,7 @@ class Compiler:
                 lowered = _lowered(operation, device)
                 key = cache_key(lowered, device)
                 round_key = key if name == "round" else round_key
-                if others:  # code for several devices is theirs alone, and nobody asks again
+                if others:  # no other place can load the code of a mesh
                     compiled[name], is_new = lowered.compile(), True
                     continue
                 trees = lowered.in_tree, lowered.out_tree
@@ -239,7 +239,7 @@ class Compiler:
         return LaneOperations(plan, **compiled, key=round_key, peak_bytes=needed), codes
 
     def _ready(self, code: _Code, device: Any, is_round: bool) -> Any:
-        """An operation for another device of the kind that it was compiled for."""
+        """An operation for another device of the kind for which it was compiled."""
         executable = _loaded(code, device)
         if executable is None:
             executable = compile_to_keep(_lowered(code.operation, device))

@@ -1,7 +1,7 @@
-"""What programs cost to compile and to run, before either is done: seconds of a CPU core.
+"""Estimates how long a program takes to compile and to run, in seconds of a CPU core.
 
-The figures are those of a core of a server of 2020 and serve to compare plans with each other;
-what a machine took for the programs that it has compiled and run scales them (see `Costs`).
+The constants were measured on a core of a server of 2020 and serve to compare mergings. `Costs`
+scales them by the times that this machine needed for earlier programs.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from pathlib import Path
 
 from hpo.engine.models.sizes import Size
 
-# Compiling: a program of no layers, what each layer, convolution and merged leaf adds, and by how
-# much of itself it grows with each bound.
+# Compiling: the seconds for a program without layers, and for each layer, convolution and merged
+# leaf. Each bound adds this share of the sum.
 _COMPILE, _COMPILE_LAYER, _COMPILE_CONVOLUTION, _COMPILE_MERGED = 1.9, 0.25, 1.2, 0.25
 _COMPILE_BOUND = 0.5
-# How many cores one compile keeps busy.
+# The number of cores that one compile uses.
 COMPILING_CORES = 1.6
-# Running: operations of a matrix product and of a convolution a second, seconds a step on its own,
-# and a weight in an optimizer's step and in a sum of gradients.
+# Running: operations per second of a matrix product and of a convolution; seconds for a step, for a
+# weight in an optimizer's update, and for a weight in a sum of gradients.
 _DENSE_RATE, _CONVOLVED_RATE = 80e9, 40e9
 _STEP, _UPDATE, _ADD = 6e-6, 1.3e-9, 0.5e-9
-# How much a new measurement weighs against all those before it.
+# The weight of a new measurement against all earlier ones.
 _WEIGHT = 0.3
 _MOST_MOVED = 4.0
 
 
 @dataclass(frozen=True)
 class Costs:
-    """How much longer than the figures above this machine takes to compile and to run."""
+    """This machine's times to compile and to run, as multiples of the constants above."""
 
     compiling: float = 1.0
     running: float = 1.0
@@ -46,26 +46,27 @@ class Costs:
         return self.compiling * seconds * (1 + _COMPILE_BOUND * bounds)
 
     def step_seconds(self, size: Size, rows: int, parts: int) -> float:
-        """Seconds of one step whose batch of `rows` is taken in so many parts."""
-        # Forward, and twice that backward; a multiplication and an addition each.
+        """Seconds of one step that processes a batch of `rows` in `parts` micro-batches."""
+        # A backward pass costs two forward passes; each weight needs a multiplication and an
+        # addition.
         operations = 6 * rows * (size.dense / _DENSE_RATE + size.convolved / _CONVOLVED_RATE)
         sums = _ADD * size.weights * parts if parts > 1 else 0.0
         return self.running * (_STEP * parts + operations + sums + _UPDATE * size.weights)
 
     def seen(self, compiling: float | None, running: float | None) -> Costs:
-        """These costs after programs that took these multiples of the estimated seconds."""
+        """These costs, updated by the measured times as multiples of the estimated ones."""
         return Costs(_moved(self.compiling, compiling), _moved(self.running, running))
 
     @property
     def rounded(self) -> Costs:
-        """To powers of two, so that a little noise does not change what a study merges."""
+        """These costs, rounded to powers of two: noise does not change a study's merging."""
         return Costs(*(2.0 ** round(math.log2(ratio)) for ratio in (self.compiling, self.running)))
 
 
 def _moved(known: float, ratio: float | None) -> float:
     if ratio is None or not math.isfinite(ratio) or ratio <= 0:
         return known
-    # A machine that was busy for once is not to decide what later studies do.
+    # One measurement on a busy machine must not decide the merging of later studies.
     ratio = min(max(ratio, known / _MOST_MOVED), known * _MOST_MOVED)
     return math.exp((1 - _WEIGHT) * math.log(known) + _WEIGHT * math.log(ratio))
 
@@ -81,7 +82,7 @@ def read_costs(folder: Path | None) -> Costs:
 
 
 def write_costs(folder: Path | None, costs: Costs) -> None:
-    """Keep costs for later runs; a folder that cannot be written keeps none."""
+    """Write costs for later runs; an error of the file system is ignored."""
     if folder is None:
         return
     temporary = folder / f".{_FILE}.{os.getpid()}"

@@ -1,9 +1,9 @@
-"""Compiled code as bytes: kept on disk for the next process, and loaded by every like device.
+"""Compiled code as bytes: kept on disk for the next process, and loaded by all devices of a kind.
 
-JAX's own cache on disk makes each CPU device compile anew, because its keys hold the device. Ours
-does not, and what it gives loads in 5 ms. JAX offers this through private classes only, so whoever
-calls has to be ready to compile instead. JAX's cache keeps what ours does not: programs for several
-devices, and those that run once.
+The keys of JAX's own cache on disk contain the device, so that each CPU device compiles again. Ours
+do not, and an entry loads in 5 ms. JAX offers this through private classes only, so a caller must
+be able to compile instead. JAX's cache keeps the other programs: those for several devices, and
+those that run once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from jax.experimental import serialize_executable
 
 from hpo.engine.mesh import Place, devices_of
 
-# What loading raises for bytes that another JAX, or no JAX, has written.
+# Raised when bytes are loaded that this version of JAX has not written.
 LOAD_ERRORS = (
     AttributeError,
     EOFError,
@@ -41,20 +41,20 @@ LOAD_ERRORS = (
     pickle.UnpicklingError,
 )
 
-# Of each kind of code on disk, all files together.
+# The most bytes that all files of a cache on disk may take.
 _MOST_BYTES = 2 << 30
 
 
 def use_jax_cache(folder: Path | None) -> None:
-    """Let JAX keep in `folder` what it compiles from now on, unless the user has named a folder.
+    """Let JAX cache what it compiles in `folder` from now on, unless the user has set a folder.
 
-    It is set once in a process, and a folder that cannot be written costs the next one time.
+    It is set once in a process. If the folder cannot be written, the next process compiles again.
     """
     if folder is None or jax_config.compilation_cache_dir.value is not None:
         return
-    # Another processor, which may share the folder, would not be told apart by JAX.
+    # The keys of JAX do not contain the processor, and several machines may share the folder.
     own = folder / "jax" / hashlib.sha256(_processor().encode()).hexdigest()[:16]
-    _make_room((folder / "jax").glob("*/*-cache"))  # JAX notes no use: those written first go
+    _make_room((folder / "jax").glob("*/*-cache"))  # JAX records no use, so the oldest are deleted
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
@@ -62,9 +62,9 @@ def use_jax_cache(folder: Path | None) -> None:
 
 
 def compile_to_keep(lowered: Any) -> Any:
-    """An executable that `to_bytes` takes, which refuses those that JAX's cache has loaded.
+    """An executable for `to_bytes`, which cannot take one that JAX's cache has loaded.
 
-    Nothing that is compiled here is written there, so that nothing is ever found there either.
+    So JAX's cache is not written here, and never holds this program.
     """
     with jax_config.persistent_cache_min_compile_time_secs(math.inf):
         return lowered.compile()
@@ -77,7 +77,7 @@ def to_bytes(compiled: Any) -> bytes:
 
 
 def load(code: bytes, in_tree: Any, out_tree: Any, device: Any) -> Any:
-    """What `to_bytes` wrote, as an executable for `device`; the trees are those of `lower`."""
+    """The executable for `device` from the bytes of `to_bytes`; the trees are those of `lower`."""
     unpickler: Any = _ToDevice(io.BytesIO(code), device.client, [device])  # type: ignore[no-untyped-call]
     executable, arguments, no_kwargs = unpickler.load()
     return jax.stages.Compiled(
@@ -103,13 +103,13 @@ class _ToDevice(serialize_executable._JaxPjrtUnpickler):
 
 
 class CodeCache:
-    """Compiled code in a folder of the user's; without a folder, it keeps nothing."""
+    """A cache of compiled code in a folder; without a folder, it keeps nothing."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
     def read(self, key: str) -> bytes | None:
-        """The code kept under `key`; None where there is none, or only a damaged file."""
+        """The code kept under `key`; None if it is missing or damaged."""
         if self._folder is None:
             return None
         try:
@@ -122,9 +122,9 @@ class CodeCache:
         return code if hashlib.sha256(code).digest() == digest else None
 
     def write(self, key: str, code: bytes) -> None:
-        """Keep code under `key`, and delete the code longest unused if there is too much.
+        """Keep code under `key`, and delete the least recently used code above the limit.
 
-        A folder that cannot be written costs the next process time.
+        If the folder cannot be written, the next process compiles again.
         """
         if self._folder is None:
             return
@@ -137,7 +137,7 @@ class CodeCache:
 
 
 def _make_room(files: Iterable[Path]) -> None:
-    """Delete the files longest unused until the rest take at most `_MOST_BYTES`."""
+    """Delete the least recently used files until the rest take at most `_MOST_BYTES`."""
     found = []
     for file in files:
         with suppress(OSError):  # another process may have deleted it
@@ -152,7 +152,7 @@ def _make_room(files: Iterable[Path]) -> None:
 
 
 def cache_key(lowered: Any, place: Place) -> str:
-    """A name for code: the program's text and all that decides what it is compiled to."""
+    """The key of code: a hash of the program's text and of all else that affects compiling."""
     device, *others = devices_of(place)
     parts = [
         lowered.as_text(),
@@ -168,7 +168,7 @@ def cache_key(lowered: Any, place: Place) -> str:
 
 
 def _processor() -> str:
-    """The instructions that code compiled here may use."""
+    """The instruction sets of this machine, which compiled code may use."""
     with suppress(OSError), Path("/proc/cpuinfo").open() as file:
         return next((line for line in file if line.startswith(("flags", "Features"))), "")
     return ""

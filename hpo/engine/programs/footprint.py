@@ -1,6 +1,6 @@
-"""What a model costs: its parameters, the operations of an answer, and how long one takes.
+"""The footprint of a model: its parameters, and the operations and the latency of a prediction.
 
-All are of the trial's own model, whatever program it shares with others, answering for one example.
+All are those of the trial's own model, without merging, for one example.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hpo.engine.training.weights import weight_count
 from hpo.spec.experiment import Training
 from hpo.spec.marks import with_leaves
 
-# Calls until the shortest of them says how long one takes where nothing else disturbs it.
+# The latency is the minimum of at least this many calls, over at least this time.
 _FEWEST_CALLS = 20
 _LEAST_SECONDS = 0.02
 
@@ -29,7 +29,7 @@ _LEAST_SECONDS = 0.02
 def known_costs(
     training: Training, data: DataSet, platform: str, wanted: tuple[str, ...]
 ) -> Mapping[str, float]:
-    """What a model's shapes decide: always the parameters, the operations if they are wanted."""
+    """The costs that follow from a model's shapes: `parameters`, and `flops` if they are wanted."""
     program = own_program(training, data, platform)
     costs = {"parameters": float(weight_count(program))}
     if "flops" in wanted:
@@ -38,16 +38,16 @@ def known_costs(
 
 
 def own_program(training: Training, data: DataSet, platform: str) -> Program:
-    """The program of a training alone, whatever others the one that trains it serves."""
+    """The program of a training with nothing merged."""
     return split(with_leaves(training, {"train.merged": "none"}), data, platform)[0]
 
 
 @lru_cache(maxsize=1024)
 def forward_flops(program: Program) -> float:
-    """Floating-point operations of the answer to one example, by XLA's analysis.
+    """`flops`: the floating-point operations of a prediction for one example, by XLA's analysis.
 
-    XLA counts what a loop repeats once, so this looks at the model alone, which has no loop, and
-    before it optimises, so that the count does not depend on the device.
+    XLA counts the body of a loop once, so this analyses the model alone, which has no loop. It does
+    so before XLA optimises, so that the count does not depend on the device.
     """
     model = abstract_model(program)
     example = {"x": jax.ShapeDtypeStruct((1, *program.example_shape), np.float32)}
@@ -60,11 +60,11 @@ def forward_flops(program: Program) -> float:
 
 
 def latency_ms(training: Training, data: DataSet, device: Any) -> float:
-    """How long the answer to one example takes on `device`, in milliseconds.
+    """`latency_ms`: the milliseconds that a prediction for one example takes on `device`.
 
-    It is the shortest of many calls of the compiled model, with weights and example on the device
-    already: what disturbs a call makes it longer, never shorter. The weights are not the trial's,
-    because their values do not matter.
+    It is the minimum of many calls of the compiled model, because other work can only slow a call
+    down. Weights and example are on the device already. The values of the weights do not matter, so
+    they are not the trial's.
     """
     program = own_program(training, data, device.platform)
     compiled, *arguments = _compiled_forward(program, device)

@@ -1,8 +1,8 @@
-"""The lanes of a program: the one place that knows the axis `L`.
+"""The lanes of a program: only this module knows the axis `L`.
 
-Three compiled operations move every trial: `put` sets one lane, `take` reads one, and a round
-trains all of them some steps further. Starting, promoting and resuming a trial are the same `put`;
-pausing and checkpointing it are the same `take`; so trials come and go without a compile.
+Three compiled operations serve all trials: `put` sets one lane, `take` reads one, and a round
+trains all of them some steps further. Starting, promoting and resuming a trial are the same `put`.
+Pausing and checkpointing it are the same `take`. So a trial comes and goes without a compile.
 
 On a mesh each device runs these operations on the lanes that it holds.
 """
@@ -25,7 +25,7 @@ from hpo.engine.training.task import Tally, Task
 
 
 class RoundResult(NamedTuple):
-    """What a round gives for each lane; a row is meaningful where the lane has ended an epoch."""
+    """The result of a round for each lane; a row is valid if the lane has ended an epoch."""
 
     has_ended_epoch: Bool[Array, " L"]
     train_loss: Float[Array, " L"]
@@ -41,11 +41,10 @@ def train_round(
     feed: Batch,
     counts: Int[Array, " L"],
 ) -> tuple[Any, RoundResult]:
-    """Every lane trained `counts` steps further, and evaluated where that ends its epoch.
+    """Train each lane `counts` steps further, and evaluate those that end an epoch.
 
-    A lane whose count is 0 is left as it is. With "vmap", the counts that are not 0 must be equal,
-    because lanes that train at once train equally long. Validation rows that are streamed are
-    evaluated by `evaluate_lanes` instead.
+    A lane whose count is 0 is unchanged. With "vmap", all other counts must be equal, because all
+    lanes train at once. `evaluate_lanes` evaluates streamed validation rows instead.
     """
     validation = data.validation
 
@@ -108,7 +107,7 @@ def evaluate_lanes(
 
 
 def _blank(task: Task, rows: Batch | None, *leading: int) -> Tally:
-    """The tally of no rows, in the shape that an evaluation of `rows` gives."""
+    """The tally of no rows, in the shape of the tally of `rows`."""
     sums = jnp.zeros((*leading, task.sums), jnp.float32)
     if not task.scores or rows is None:
         return Tally(sums)
@@ -131,7 +130,7 @@ def take(lanes: Any, index: Int[Array, ""]) -> Any:
 class Operation(NamedTuple):
     """A function to compile: its arguments by shape, and which of them it may overwrite.
 
-    `of_lanes` says which arguments have the leading axis `L`; all results have it, but for those of
+    `of_lanes` says which arguments have the leading axis `L`; all results have it, except those of
     `take` on one device.
     """
 
@@ -146,9 +145,9 @@ def operations(
 ) -> dict[str, Operation]:
     """The operations of a pool with `count` lanes, for `data` and a `lane` of these shapes.
 
-    "evaluate" is there only if validation rows are streamed.
-    On a mesh, `take` gives a lane of each device, `[devices, ...]`: the one that is asked for, and
-    those at the same place among the lanes of the other devices.
+    "evaluate" is one of them only if validation rows are streamed.
+    On a mesh, `take` gives one lane of each device, `[devices, ...]`: the lane with the index, and
+    those with the same index within their device.
     """
 
     def shape(a: Any, *leading: int) -> jax.ShapeDtypeStruct:
@@ -204,7 +203,7 @@ def _on_each(function: Callable[..., Any], of_lanes: tuple[bool, ...], mesh: Mes
         mesh=mesh,
         in_specs=tuple(spec(is_of_lanes=each) for each in of_lanes),
         out_specs=spec(is_of_lanes=True),
-        check_vma=False,  # what a device makes of its lanes is never the same on another
+        check_vma=False,  # each device has other lanes, so no result is the same on all
     )
 
 

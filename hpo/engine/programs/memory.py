@@ -1,4 +1,4 @@
-"""Memory that runs out while programs run, and how many lanes to go on with."""
+"""Recognises that a device has run out of memory, and continues with fewer lanes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hpo.errors import DeviceError
 
 
 def is_exhausted(error: BaseException) -> bool:
-    """Whether XLA says by this error that a device has no memory left."""
+    """Whether this is XLA's error for a device that has run out of memory."""
     return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
 
 
@@ -20,11 +20,11 @@ def halved(plan: Plan, place: Place) -> Plan:
     """The plan with half of its lanes.
 
     Raises:
-        DeviceError: where each device has a single lane.
+        DeviceError: if each device has only one lane.
     """
     if plan.lanes <= len(devices_of(place)):
         raise DeviceError(
             "the device ran out of memory with a single lane: make data.batch_size or the model "
-            "smaller, or end what else runs on it."
+            "smaller, or stop other programs on it."
         )
     return replace(plan, lanes=even_lanes(place, plan.lanes // 2))

@@ -1,8 +1,7 @@
-"""Which leaves the programs of a study merge: chosen before its first trial, from their costs.
+"""Chooses the leaves that a study merges, by estimated costs, before its first trial.
 
-A program that serves several values is compiled once instead of once for each, and runs somewhat
-slower than one of its own would. What pays depends on the space, the number of trials and how long
-they train.
+A merged program is compiled once instead of once for each value, but runs somewhat slower. The best
+choice depends on the space, the number of trials and how long they train.
 """
 
 from __future__ import annotations
@@ -36,18 +35,18 @@ from hpo.spec.merging import (
 )
 from hpo.spec.programs import static_leaves
 
-# Draws from the space by which plans are compared.
+# The number of draws from the space by which mergings are compared.
 _DRAWS = 64
-# A leaf with more values than this is merged in none: the list of them is part of the program.
+# A leaf with more values is not merged, because the program contains the list of values.
 _MOST_VALUES = 64
-# Merging has to save this share of the time, because it costs a trial its last bits' likeness to
-# the same configuration trained on its own.
+# Merging must save this share of the time, because the results of a merged trial differ in the last
+# bits from those of the same configuration trained unmerged.
 _SAVING = 0.1
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """About how many programs a study compiles, and how long it takes."""
+    """The estimated number of programs that a study compiles, and its estimated time."""
 
     programs: float
     compile_seconds: float
@@ -56,21 +55,21 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """The study's length, in which each pool has a core."""
+        """The estimated time of the study, with a core for each pool."""
         cores = min(self.pools, COMPILING_CORES * max(1.0, self.programs))
         return self.compile_seconds / max(1.0, cores) + self.train_seconds / self.pools
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A merging, and what it and programs that merge nothing would cost."""
+    """A merging, its estimate, and the estimate without merging (`apart`)."""
 
     merging: Merging
     estimate: Estimate
     apart: Estimate
 
     def sentence(self) -> str:
-        """What was decided and why, for `--explain`."""
+        """The decision and its reason, for `--explain`."""
         merged = self.merging.merged
         fields = [field.replace("_", " ") for field in mergeable() if getattr(merged, field)]
         if not fields:
@@ -100,13 +99,13 @@ def decide(
     costs: Costs,
     cohort: int = 1,
 ) -> Decision:
-    """The merging that ends a study of so many trials, of so many epochs each, the soonest.
+    """The merging with the least estimated time for `trials` trials of `epochs` epochs each.
 
-    `cohort` of them in a row have one shape.
+    `cohort` consecutive trials have the same shape.
     """
     rng, shapes = np.random.default_rng(training.train.seed), math.ceil(trials / cohort)
     drawn: list[Training] = []
-    with suppress(NothingAllowedError):  # rules that leave so little leave few shapes, too
+    with suppress(NothingAllowedError):  # few allowed configurations are few shapes
         for _ in range(min(shapes, _DRAWS)):
             drawn.append(with_rows(fill(training, space.draw(rng), 0), rows))
     drawn = drawn or [with_rows(training, rows)]
@@ -128,7 +127,7 @@ def decide(
 
 
 def _bounds(values: Merged) -> tuple[int, ...]:
-    """The largest size up to each power of two, but for the largest of all."""
+    """The largest size up to each power of two, except the largest size of all."""
     listed = [getattr(values, field) for field, path in mergeable().items() if path in size_paths()]
     sizes = sorted({largest(size) for found in listed for size in found})
     return tuple(
@@ -139,7 +138,7 @@ def _bounds(values: Merged) -> tuple[int, ...]:
 
 
 def _everything(values: Merged, bounds: tuple[int, ...]) -> list[Merging]:
-    """All leaves of several values merged, with no bound, with each, and with all of them."""
+    """Mergings of all leaves with several values: without bounds, with each one, and with all."""
     several = {field: getattr(values, field) for field in mergeable()}
     several = {field: found for field, found in several.items() if len(found) > 1}
     if not several:
@@ -149,7 +148,7 @@ def _everything(values: Merged, bounds: tuple[int, ...]) -> list[Merging]:
 
 
 def _neighbours(merged: Merged, bounds: tuple[int, ...]) -> list[Merging]:
-    """The same with a leaf left out, or with a bound put in or left out."""
+    """The mergings with one leaf fewer, one bound more or one bound fewer."""
     values = {field: getattr(merged, field) for field in mergeable()}
     fewer = [{**values, field: ()} for field, found in values.items() if found]
     other = [tuple(b for b in bounds if (b in merged.bounds) != (b == moved)) for moved in bounds]
@@ -165,7 +164,7 @@ def _merging(values: Mapping[str, tuple[Any, ...]], bounds: tuple[int, ...]) -> 
 
 def estimated_seconds(program: Program) -> tuple[float, float]:
     """The estimated seconds to compile a program, and to train a micro-batch of it."""
-    # Of a micro-batch, the least time is measured: that of the narrowest models.
+    # The measured time of a micro-batch is a minimum, so it is that of the narrowest models.
     model = program.narrow(program.bounds[0]).model if program.bounds else program.model
     size = model_size(model, program.example_shape, program.outputs)
     compiling = Costs().compile_seconds(
@@ -177,7 +176,7 @@ def estimated_seconds(program: Program) -> tuple[float, float]:
 
 
 class _Study:
-    """A study by a sample of its trainings."""
+    """Estimates a study from a sample of its trainings."""
 
     def __init__(
         self,
@@ -197,7 +196,7 @@ class _Study:
         self._statics = [dict(static_leaves(training)) for training in drawn]
 
     def estimate(self, merging: Merging) -> Estimate:
-        """What the study would cost with a merging."""
+        """The estimate of the study with a merging."""
         groups: dict[Any, list[Training]] = {}
         for training, statics in zip(self._drawn, self._statics, strict=True):
             groups.setdefault(_group(training, statics, merging), []).append(training)
@@ -213,7 +212,7 @@ class _Study:
                 spec = _widest(member, listed, _bound_of(member, bounds))
                 size = model_size(spec, self._shape, self._outputs)
                 train += self._epoch_seconds(member, size, batches)
-        # A value that was drawn once stands for those that were not drawn at all (Good 1953).
+        # The share of shapes drawn once estimates the share of new shapes (Good 1953).
         share = self._trials / len(self._drawn)
         new = sum(len(members) == 1 for members in groups.values()) / len(self._drawn)
         programs = len(groups) + new * (self._shapes - len(self._drawn))
@@ -244,7 +243,7 @@ def _group(training: Training, statics: Mapping[str, Any], merging: Merging) -> 
 
 
 def _widest(training: Training, listed: Mapping[str, tuple[Any, ...]], bound: float) -> Any:
-    """The model of a training, as wide as its program makes it: up to a bound."""
+    """The model of a training with the sizes of its program, up to a bound."""
     sizes = {
         path: OneOf(tuple(size for size in listed[path] if largest(size) <= bound))
         for path, _ in sizes_of(training)
@@ -267,7 +266,7 @@ def _layers(model: Any) -> tuple[int, int]:
 
 
 def _values(drawn: Sequence[Training], space: SearchSpace, rows: int) -> Merged:
-    """The values that each leaf can have in the study; none for a leaf with too many of them."""
+    """The values that each leaf can have in the study; empty for a leaf with too many."""
     found: dict[str, dict[Any, Any]] = {field: {} for field in mergeable()}
     for field, path in mergeable().items():
         if _all_of(space.by_path.get(path)) is None:
@@ -292,11 +291,11 @@ def _values(drawn: Sequence[Training], space: SearchSpace, rows: int) -> Merged:
 
 
 def _all_of(dimension: Dimension | None) -> list[Any] | None:
-    """The values of a leaf's dimension; none without one, and None where there are too many."""
+    """The values of a leaf's dimension: empty without a dimension, None for too many values."""
     distribution = None if dimension is None else dimension.distribution
     if distribution is None or isinstance(distribution, Choice):
         values = () if distribution is None else distribution.values
-        # Parts and their names are merged by what the draws show of them.
+        # Parts and their names are merged by the values in the draws.
         plain = [tuple(v) if isinstance(v, list) else v for v in values]
         return [value for value in plain if not isinstance(value, Mapping)]
     if isinstance(distribution, Int) and not distribution.log and distribution.size <= _MOST_VALUES:
@@ -305,7 +304,7 @@ def _all_of(dimension: Dimension | None) -> list[Any] | None:
 
 
 def _example(part: Any, path: str, varying: frozenset[str]) -> Any:
-    """A part that stands for all of its kind: its numbers are the defaults, or merely not zero."""
+    """A part that represents its kind: its knobs are defaults, or some number other than 0."""
     if not isinstance(part, Spec):
         return part
     plain: dict[str, Any] = {}

@@ -12,20 +12,20 @@ from typing import Any, Literal, TypeAlias
 Form: TypeAlias = Literal["map", "vmap"]
 
 _CPU_LANES = 8
-# Lanes of a core cost no less together than one after the other, so a sampler that learns from
-# results is better served by few.
+# On a core, lanes take as long together as one after the other. A sampler that learns from results
+# gains from fewer trials at once.
 _CPU_LANES_WHEN_LEARNING = 4
 _ACCELERATOR_LANES = 32
-# Steps between the numbers of lanes that are tried on an accelerator.
+# The factor between the numbers of lanes that are tried on an accelerator.
 _LANES_FACTOR = 4
 _WRITTEN = "as train.form says"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a program's lanes run in a pool, and why so; pinned in the study at its first use.
+    """How a program's lanes run in a pool, and why; pinned in the study at its first use.
 
-    `devices` is over how many of them the lanes are spread.
+    `devices` is the number of devices that share the lanes.
     """
 
     form: Form
@@ -35,7 +35,7 @@ class Plan:
 
     @property
     def together(self) -> int:
-        """How many lanes train at once on a device; 0 where one after the other."""
+        """The lanes that train at once on a device; 0 if they train one after the other."""
         return self.lanes // self.devices if self.form == "vmap" else 0
 
     @classmethod
@@ -50,9 +50,9 @@ class Plan:
 
 @dataclass(frozen=True)
 class Plans:
-    """The plan that is usual, and others to be measured against it where that pays.
+    """The usual plan, and others to measure against it if that pays.
 
-    `epochs` is about how many the program will train: measuring may cost a small share of that.
+    `epochs` is about how many the program will train; measuring may cost a small share of them.
     """
 
     usual: Plan
@@ -69,10 +69,10 @@ def choose_plans(
     epochs: float = 0.0,
     form: Form | Literal["auto"] = "auto",
 ) -> Plans:
-    """The plans for pools of `platform` in a study of that many trials.
+    """The plans for pools on `platform` in a study of `trials` trials.
 
-    `is_learning` says that the sampler learns from results, and so gains by fewer trials at once.
-    A `form` that is given is not measured against another.
+    `is_learning` means that the sampler learns from results, and so gains from fewer trials at
+    once. A given `form` is not measured against the other one.
     """
     each = max(1, math.ceil(trials / pools))
     if platform == "cpu":

@@ -1,7 +1,7 @@
 """Batches: a data set as named arrays on the host and on the device, and how rows become a batch.
 
-A batch is a mapping of arrays whose first axis is its rows: `x`, `y`, and `weight` where rows weigh
-differently. What a task reads of it is the task's own business.
+A batch is a mapping of arrays whose first axis is its rows: `x`, `y`, and `weight` if rows have
+weights. Each task reads the arrays that it needs.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class DeviceData:
     is_chunked: bool = field(default=False, metadata={"static": True})
 
     def without_piece(self) -> DeviceData:
-        """The arrays that a round is given."""
+        """The data without `piece`, as a round takes them."""
         return replace(self, piece=None)
 
 
@@ -60,9 +60,9 @@ def evaluation_parts(rows: int) -> int:
 
 
 def host_rows(split: Split, start: int = 0, count: int | None = None) -> dict[str, np.ndarray]:
-    """`count` parts of a split from the one at `start`, or all, `[parts, rows, ...]`.
+    """`count` parts of a split from part `start` on, or all of them, `[parts, rows, ...]`.
 
-    Rows that only fill up the last part have the weight 0, all others 1 or their own.
+    Padding rows of the last part have the weight 0; the other rows have their own, or 1.
     """
     parts = evaluation_parts(len(split))
     rows = math.ceil(len(split) / parts)

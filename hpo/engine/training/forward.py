@@ -24,7 +24,8 @@ def forward(
 ) -> tuple[Float[Array, "B ..."], Any]:
     """The outputs of a program's model for a batch, and its variables afterwards.
 
-    `spec` is the model's, its knobs filled in. With `dropout` the model trains, without it answers.
+    `spec` is the model's spec with its knobs filled in. With `dropout` the model runs in training
+    mode, without it in evaluation mode.
     """
     graph = abstract_model(program).graph
     model = nnx.merge(graph, params, variables)
@@ -35,6 +36,6 @@ def forward(
 
 
 def cast(x: Array, dtype: Any) -> Array:
-    """`x` in the precision of the computation; tokens and other whole numbers as they are."""
-    # bfloat16 cannot tell whole numbers above 256 apart.
+    """`x` in the precision of the computation; tokens and other whole numbers unchanged."""
+    # bfloat16 cannot represent all whole numbers above 256.
     return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x

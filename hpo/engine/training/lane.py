@@ -13,10 +13,10 @@ from hpo.engine.training.batches import AnyArray
 
 
 class Lane(NamedTuple):
-    """The state of a trial in training; all that a checkpoint holds."""
+    """The state of a trial in training, as a checkpoint holds it."""
 
     params: Float[AnyArray, " P"]  # all weights, one after the other (see `weights`)
-    variables: Any  # what a model keeps besides: running statistics, carries
+    variables: Any  # the model's other arrays: running statistics, carries
     optimizer: Any  # arrays with a number for each weight, and single numbers
     key: UInt32[AnyArray, "2"]  # the trial's own random stream
     step: Int[AnyArray, ""]  # steps trained since the start
@@ -30,7 +30,7 @@ def lane_to_arrays(lane: Any) -> dict[str, np.ndarray]:
 
 
 def lane_from_arrays(like: Any, arrays: Mapping[str, np.ndarray]) -> Any | None:
-    """The lane that a checkpoint holds, or None where it is not one of a lane such as `like`."""
+    """The lane of a checkpoint's arrays; None if they do not match the shapes of `like`."""
     expected = lane_to_arrays(like)
     if expected.keys() != arrays.keys() or any(
         arrays[name].shape != leaf.shape or arrays[name].dtype != leaf.dtype

@@ -1,7 +1,7 @@
-"""Metrics that look at the answers for all rows, on the host.
+"""Metrics that need the predictions for all rows, computed on the host.
 
-A function takes the answers `[N, K]` (the probabilities of the classes, or the values in the
-target's unit), the targets `[N]` and, where rows have weights, these `[N]`.
+A function takes the predictions `[N, K]`, the targets `[N]`, and the row weights `[N]` or None.
+Predictions are the probabilities of the classes, or values in the target's unit.
 """
 
 from __future__ import annotations
@@ -55,8 +55,10 @@ def _answers(data: DataSet, outputs: np.ndarray) -> np.ndarray:
 
 
 def auroc(answers: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
-    """Area under the receiver operating characteristic; of several classes, the mean of each
-    against the rest. NaN where the rows are of one class alone.
+    """`auroc`: the area under the receiver operating characteristic.
+
+    With more than two classes, it is the mean over each class against the rest. It is NaN if a
+    class has no rows.
     """
     from sklearn.metrics import roc_auc_score  # takes most of a second to import
 

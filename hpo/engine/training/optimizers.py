@@ -1,8 +1,8 @@
-"""Optimizers, by Optax: the direction of a step, before it is scaled by the learning rate.
+"""Optimizers, built with Optax: the direction of a step, before the learning rate scales it.
 
-An entry of the registry is a function from its spec, whose numbers may be traced, to the parts of
-a chain. Gradients and weights are one vector each; an entry that `needs` layers is given `Layers`
-too, and one that needs a start makes its state from the first weights instead of zeros.
+An entry of the registry is a function from its spec, whose numbers may be traced, to the parts of a
+chain. Gradients and weights are one vector each. An entry whose `needs` list "layers" also gets
+`Layers`. One that needs a "start" makes its state from the first weights instead of zeros.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hpo.spec.sections.updates import Updates
 
 
 class Layers(NamedTuple):
-    """The two ways between a vector of all weights and the tree of the layers' arrays."""
+    """Converts between the vector of all weights and the tree of the layers' arrays."""
 
     part: Callable[[Any], Any]
     join: Callable[[Any], Any]
@@ -32,10 +32,10 @@ class Layers(NamedTuple):
 
 @dataclass(frozen=True)
 class Descent:
-    """The updates of a program: its optimizer, or a `OneOf` of several, and what is said for all.
+    """The updates of a program: its optimizer, or a `OneOf` of several, and the section `updates`.
 
-    Where a program serves several optimizers, their state is a list of arrays that any of them
-    finds room in.
+    If a program serves several optimizers, the state is a list of slots: arrays that the optimizers
+    share, because a lane uses only one of them.
     """
 
     optimizer: Any
@@ -48,7 +48,7 @@ class Descent:
         return states[0] if len(states) == 1 else _rooms(states)[0]
 
     def start(self, own: Any, updates: Updates, params: np.ndarray) -> Any:
-        """The state before the first step of a trial with this optimizer and these weights."""
+        """The state of a trial with this optimizer and these weights, before its first step."""
         blank = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), self.state_shapes(params))
         if "start" not in registry.OPTIMIZERS[own.name].needs:
             return blank
@@ -67,7 +67,7 @@ class Descent:
     ) -> tuple[Any, Any, Any, Any]:
         """Loss, variables, weights and state after one step at this learning rate.
 
-        `gradient(params)` gives the loss, the model's variables and the gradients at `params`.
+        `gradient(params)` returns the loss, the model's variables and the gradients at `params`.
         """
         loss, variables, gradients = gradient(params)
         options = options_of(self.optimizer)
@@ -105,7 +105,7 @@ class Descent:
 
 
 def _rooms(states: list[Any]) -> tuple[list[Any], list[list[int]]]:
-    """Arrays of which each state finds its leaves' shapes, and the places where it does."""
+    """The slots that hold any one of the states, and the indices of the slots of each state."""
     rooms: list[Any] = []
     places = []
     for state in states:
@@ -127,12 +127,12 @@ def _rooms(states: list[Any]) -> tuple[list[Any], list[list[int]]]:
 def make_optimizer(spec: Any, updates: Updates, layers: Layers) -> optax.GradientTransformation:
     """The transformation of gradients that `spec` names; its numbers may be traced.
 
-    The learning rate and its schedule are left to the caller: they scale what this gives.
+    The caller scales its result by the learning rate and the schedule.
     """
     make = registry.function("optimizer", spec.name)
     needs = registry.OPTIMIZERS[spec.name].needs
     rule = make(spec, layers) if "layers" in needs else make(spec)
-    # The identity, because Optax refuses the empty chain that plain SGD is.
+    # Plain SGD has no parts, and Optax refuses an empty chain: so the identity is added.
     chain = optax.chain(*_clips(spec, updates, layers), *rule, optax.identity())
     if updates.accumulate is None:
         return chain
@@ -153,7 +153,7 @@ def _clips(spec: Any, updates: Updates, layers: Layers) -> list[optax.GradientTr
 
 
 def _clip_each(norm: Any) -> optax.GradientTransformation:
-    """Each array alone clipped to a Euclidean norm, as Keras' `clipnorm` does."""
+    """Clips each array to a Euclidean norm, as Keras' `clipnorm` does."""
     one = optax.clip_by_global_norm(norm)
     return optax.stateless(
         lambda updates, _: jax.tree.map(lambda u: one.update(u, one.init(u))[0], updates)

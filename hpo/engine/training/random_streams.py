@@ -1,14 +1,14 @@
-"""The order of examples: the same for every trial of a study at the same epoch of its own.
+"""Random streams: the order of rows in each epoch, initial weights, and the keys of trials.
 
-Common random numbers: configurations are compared on the same order of the same data, whenever and
-wherever they run.
+All trials of a study see the rows in the same order at the same epoch (common random numbers). So
+they are compared on the same data, wherever and whenever they train.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-# Names the purpose of a Philox stream, so that data order, weights and proposals never share one.
+# The purpose is part of a Philox key, so that data order and weights never share a stream.
 _ORDER = 1
 _WEIGHTS = 2
 

@@ -1,6 +1,6 @@
 """Supervised training as a task: a model, a loss, an optimizer and a data set.
 
-Nothing here knows of other lanes; `lanes` maps these functions over the axis `L`.
+These functions work on one lane; `lanes` maps them over the axis `L`.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ class Supervised:
 
     @property
     def sums(self) -> int:
-        """M: the sums that the metrics of the targets' kind are computed from."""
+        """M: the number of sums from which the metrics are computed."""
         return sum_count(self.program.task)
 
     @property
     def scores(self) -> int:
-        """S: the outputs for each row, where a metric looks at them."""
+        """S: the number of outputs for each row if a metric needs them, else 0."""
         return self.program.outputs if self.program.template.train.metrics else 0
 
     def shapes(self) -> Any:
@@ -73,19 +73,19 @@ class Supervised:
         return initial_lane(self.program, training)
 
     def epoch(self, training: Training) -> Epoch:
-        """The size of a trial's epoch; a last partial batch is left out."""
+        """The size of a trial's epoch; the last partial batch is dropped."""
         size = training.data.step_rows
         return Epoch(self.program.steps(size), self.program.parts(size), size)
 
     def feed_shapes(self, *, is_chunked: bool) -> Mapping[str, jax.ShapeDtypeStruct]:
-        """`rows`: of each micro-batch its rows in the data set, or its slot in a chunk."""
+        """The shape of `rows`: each micro-batch's rows in the data set, or its slot in a chunk."""
         parts, rows = self.program.order_shape
-        # In a chunk a micro-batch lies together, so one number says where it is.
+        # A slot of a chunk holds a whole micro-batch, so one number is enough.
         shape = (parts,) if is_chunked else (parts, rows)
         return {"rows": jax.ShapeDtypeStruct(shape, np.int32)}
 
     def feed(self, training: Training, epoch: int) -> Mapping[str, np.ndarray]:
-        """`rows` of each micro-batch of an epoch; zeros after the last one."""
+        """`rows`: those of each micro-batch of an epoch; zeros after the last one."""
         program, size = self.program, training.data.step_rows
         order = np.zeros(program.order_shape, np.int32)
         rows = _batches(training.train.seed, epoch, program.train_rows, size)
@@ -105,7 +105,7 @@ class Supervised:
         feed: Batch,
         count: Int[Array, ""],
     ) -> Lane:
-        """The lane after `count` more steps; narrow models in arrays of their own size."""
+        """The lane after `count` more steps; narrow models train in smaller arrays."""
         program = self.program
 
         def whole(lane: Lane) -> Lane:
@@ -144,13 +144,13 @@ class Supervised:
         if rows["y"].shape[0] == 1:
             sums, scores = add(sums, jax.tree.map(lambda a: a[0], rows))
             return Tally(sums, None if scores is None else scores[None])
-        # One part after the other, so that the sum is the same bit for bit if they come in pieces.
+        # The parts are added in order, so that the sum of streamed pieces is the same bit for bit.
         return Tally(*lax.scan(add, sums, rows))
 
     def metrics(
         self, data: DataSet, split: Split, sums: np.ndarray, scores: np.ndarray | None
     ) -> dict[str, float]:
-        """The metrics of the targets' kind, in the target's own unit, and those asked for."""
+        """The metrics of the task, in the target's unit, and those of `train.metrics`."""
         found = metrics(data, split, sums)
         if scores is None:
             return found
@@ -159,7 +159,7 @@ class Supervised:
 
 
 def judged(program: Program, lane: Lane) -> tuple[Any, Any]:
-    """The weights, as a tree, and the variables by which a lane is evaluated and exported."""
+    """The weights (as a tree) and the variables with which a lane is evaluated and exported."""
     return parted(program, lane.params), lane.variables
 
 
@@ -190,7 +190,7 @@ def initial_lane(program: Program, training: Training) -> Lane:
 
 
 def own_weights(program: Program, training: Training, lane: Lane) -> tuple[Any, Any]:
-    """A trial's weights and variables in the shapes that it would have in a program of its own."""
+    """A trial's weights and variables in the shapes of an unmerged program."""
     own = abstract_model(program.of_its_own(training))
     params, variables = judged(program, lane)
     return cut(params, own.params), cut(variables, own.variables)
@@ -198,7 +198,7 @@ def own_weights(program: Program, training: Training, lane: Lane) -> tuple[Any, 
 
 @lru_cache(maxsize=256)
 def abstract_lane(program: Program) -> Lane:
-    """The shapes of a program's lanes, for what must be known before anything takes memory.
+    """The shapes of a program's lanes, without allocating memory.
 
     Raises:
         HpoError: for a model that cannot take the data's examples.
@@ -287,7 +287,7 @@ def _gradient(
         (loss, _), gradients = part(tree, number)
         return jax.tree.map(jnp.add, sums, (loss, gradients))
 
-    # Micro-batches count alike.
+    # All micro-batches have the same number of rows, so the mean of their means is the batch's.
     parts = program.parts(spec.data.batch_size)
     zeros = jax.tree.map(jnp.zeros_like, (lane.loss_sum, tree))
     loss, gradients = lax.fori_loop(0, parts, add, zeros)

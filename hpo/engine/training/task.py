@@ -1,4 +1,4 @@
-"""A task: all that lanes, pools and the compiler know of what they train."""
+"""A task: everything that lanes, pools and the compiler know about a training."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Epoch(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """What an evaluation gives.
+    """The result of an evaluation.
 
-    `sums` are `[M]`, added up over the rows. `scores` are `[chunks, rows, S]`, those of each row,
-    where a metric needs them, and else None.
+    `sums` `[M]` are totals over the rows. `scores` `[chunks, rows, S]` are numbers for each row;
+    None if no metric needs them.
     """
 
     sums: Any
@@ -35,15 +35,15 @@ class Tally(NamedTuple):
 
 
 class Task(Protocol):
-    """The functions of one lane, and the sizes that its arrays have.
+    """The functions of one lane, and the sizes of its arrays.
 
-    A lane is any tree of arrays with a `step`, the steps trained, and a `loss_sum`, that of the
-    epoch's steps so far. Inside a compiled program, `knobs` are the trial's numbers `[K]`.
+    A lane is any tree of arrays with a `step` (steps trained) and a `loss_sum` (over this epoch's
+    steps). Inside a compiled program, `knobs` `[K]` are the trial's numbers.
     """
 
     @property
     def program(self) -> Program:
-        """What fixes its compiled code."""
+        """The program, which decides the compiled code."""
         ...
 
     @property
@@ -57,7 +57,7 @@ class Task(Protocol):
         ...
 
     def shapes(self) -> Any:
-        """The shapes of a lane, for what must be known before anything takes memory."""
+        """The shapes of a lane, without allocating memory."""
         ...
 
     def initial(self, training: Training) -> Any:
@@ -69,11 +69,11 @@ class Task(Protocol):
         ...
 
     def feed_shapes(self, *, is_chunked: bool) -> Mapping[str, jax.ShapeDtypeStruct]:
-        """The shapes of what the host draws for an epoch of a lane."""
+        """The shapes of the arrays that the host draws for an epoch of a lane."""
         ...
 
     def feed(self, training: Training, epoch: int) -> Mapping[str, np.ndarray]:
-        """What the host draws for an epoch of a trial, counted from 0."""
+        """The arrays that the host draws for an epoch of a trial; epochs count from 0."""
         ...
 
     def steps(self, knobs: Any) -> Any:

@@ -1,7 +1,7 @@
-"""Kinds of targets: what training minimises, what rows add to the metrics, and the metrics.
+"""Kinds of targets: the loss, the values of each row that metrics need, and the metrics.
 
-On the device a kind gives numbers for each row, which are weighted and added up; on the host it
-computes named metrics from their sums.
+On the device, a kind computes values for each row, which are weighted and summed. On the host, it
+computes named metrics from these sums.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hpo.data.dataset import DataSet, Split
 from hpo.engine.training.batches import Batch
 from hpo.spec.sections.data import Task as TargetKind
 
-# Outputs [B, K] in float32 and targets [B, ...] to a number for each row [B].
+# From outputs [B, K] in float32 and targets [B, ...] to a value for each row [B].
 RowValues = Callable[[Float[Array, "B K"], Num[Array, "B ..."]], Float[Array, " B"]]
 
 
@@ -29,8 +29,8 @@ RowValues = Callable[[Float[Array, "B K"], Num[Array, "B ..."]], Float[Array, " 
 class Targets:
     """A kind of targets.
 
-    `rows` are summed over a split beside the loss. `metrics` takes these sums, that of the loss
-    first, the sum of the rows' weights, the split and its data set.
+    `rows` are summed over a split, as the loss is. `metrics` takes these sums (the loss first), the
+    sum of the row weights, the split and its data set.
     """
 
     loss: RowValues
@@ -44,13 +44,13 @@ def sum_count(kind: TargetKind) -> int:
 
 
 def batch_loss(kind: TargetKind, outputs: Float[Array, "B K"], batch: Batch) -> Float[Array, ""]:
-    """The mean loss of a batch; rows count by their weights, whose mean over all rows is 1."""
+    """The mean loss of a batch; the weights of all training rows have the mean 1."""
     losses = TARGETS[kind].loss(outputs.astype(jnp.float32), batch["y"])
     return (losses * batch["weight"] if "weight" in batch else losses).mean()
 
 
 def metric_sums(kind: TargetKind, outputs: Float[Array, "B K"], batch: Batch) -> Float[Array, " M"]:
-    """Weighted sums over the rows of a batch: the loss, and the others of the kind."""
+    """Weighted sums over the rows of a batch: the loss, and the kind's other values."""
     outputs, y, weights = outputs.astype(jnp.float32), batch["y"], batch["weight"]
     targets = TARGETS[kind]
     # A padding row's loss may be NaN in a diverged lane only, where the sum is NaN anyway.
@@ -65,7 +65,7 @@ def metrics(data: DataSet, split: Split, sums: np.ndarray) -> dict[str, float]:
 
 
 def is_finite(values: dict[str, Any]) -> bool:
-    """Whether a report holds only finite numbers: a lane's that has not diverged."""
+    """Whether all values of a report are finite: its lane has not diverged."""
     return all(math.isfinite(value) for value in values.values())
 
 
@@ -104,7 +104,7 @@ def _regression(sums: list[float], total: float, split: Split, data: DataSet) ->
         "loss": loss / total,
         "rmse": math.sqrt(loss / total) * data.target_std if loss >= 0 else math.nan,
         "mae": error / total * data.target_std,
-        # The coefficient of determination, which equal targets have none of.
+        # The coefficient of determination is undefined if all targets are equal.
         "r2": 1 - loss / spread if spread else math.nan,
     }
 
@@ -125,7 +125,7 @@ def _count_error(outputs: Float[Array, "B 1"], y: Num[Array, " B"]) -> Float[Arr
 def _counts(sums: list[float], total: float, split: Split, data: DataSet) -> dict[str, float]:
     loss, squares, errors = sums
     y, weights = split.y.astype(np.float64), split.arrays.get("weight", 1.0)
-    # The loss of a model that gives each row its own count.
+    # The least possible loss: a model that predicts the count of each row.
     least = float((weights * (y - xlogy(y, y))).sum())
     return {
         "loss": loss / total,
