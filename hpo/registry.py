@@ -182,7 +182,7 @@ DATASETS = {
     "wine": Entry(function=f"{_BUNDLED}:read_wine", tasks=("classification",)),
 }
 
-# Every metric. Those with a function look at the answers for all rows, and are computed where a
+# Every metric. Those with a function need the predictions for all rows, and are computed where a
 # search or `train.metrics` names them; each task reports all the others.
 _SCORES = "hpo.engine.training.metrics"
 METRICS = {

@@ -51,7 +51,7 @@ def forward_flops(program: Program) -> float:
     """
     model = abstract_model(program)
     example = {"x": jax.ShapeDtypeStruct((1, *program.example_shape), np.float32)}
-    lowered = jax.jit(_answer, static_argnums=0).lower(
+    lowered = jax.jit(_predict, static_argnums=0).lower(
         program, model.params, model.variables, example
     )
     analysis = lowered.cost_analysis()
@@ -91,9 +91,9 @@ def _compiled_forward(program: Program, device: Any) -> tuple[Any, Any, Any]:
     )
     example = {"x": np.zeros((1, *program.example_shape), np.float32)}
     example = jax.device_put(example, device)
-    lowered = jax.jit(_answer, static_argnums=0).lower(program, weights, variables, example)
+    lowered = jax.jit(_predict, static_argnums=0).lower(program, weights, variables, example)
     return lowered.compile(), weights, variables
 
 
-def _answer(program: Program, params: Any, variables: Any, batch: Any) -> Any:
+def _predict(program: Program, params: Any, variables: Any, batch: Any) -> Any:
     return forward(program, program.model, params, variables, batch)[0]

@@ -32,29 +32,29 @@ def scored_metrics(
     """The named metrics from a model's outputs `[N, K]` for the rows of a split."""
     if not names:
         return {}
-    answers, y = _answers(data, outputs.astype(np.float64)), split.y
+    predictions, y = _predictions(data, outputs.astype(np.float64)), split.y
     if data.task == "regression":
         y = y * data.target_std + data.target_mean
     weights = split.arrays.get("weight")
     return {
-        name: float(registry.function("metric", name)(answers, y, weights))
-        if np.isfinite(answers).all()
+        name: float(registry.function("metric", name)(predictions, y, weights))
+        if np.isfinite(predictions).all()
         else math.nan
         for name in names
     }
 
 
-def _answers(data: DataSet, outputs: np.ndarray) -> np.ndarray:
+def _predictions(data: DataSet, outputs: np.ndarray) -> np.ndarray:
     if data.task == "classification":
         odds = np.exp(outputs - outputs.max(1, keepdims=True))
-        answers: np.ndarray = odds / odds.sum(1, keepdims=True)
-        return answers
+        predictions: np.ndarray = odds / odds.sum(1, keepdims=True)
+        return predictions
     if data.task == "counts":
         return np.exp(outputs)
     return outputs * data.target_std + data.target_mean
 
 
-def auroc(answers: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+def auroc(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
     """`auroc`: the area under the receiver operating characteristic.
 
     With more than two classes, it is the mean over each class against the rest. It is NaN if a
@@ -62,9 +62,9 @@ def auroc(answers: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> flo
     """
     from sklearn.metrics import roc_auc_score  # takes most of a second to import
 
-    classes = answers.shape[1]
+    classes = predictions.shape[1]
     if len(np.unique(y)) < classes:
         return math.nan
     if classes == 2:
-        return float(roc_auc_score(y, answers[:, 1], sample_weight=weights))
-    return float(roc_auc_score(y, answers, multi_class="ovr", sample_weight=weights))
+        return float(roc_auc_score(y, predictions[:, 1], sample_weight=weights))
+    return float(roc_auc_score(y, predictions, multi_class="ovr", sample_weight=weights))

@@ -1,4 +1,4 @@
-"""Metrics that look at the answers for all rows."""
+"""Metrics that need the predictions for all rows."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def _pairs(scores: np.ndarray, is_positive: np.ndarray, weights: np.ndarray) -> 
 def test_auroc_is_the_share_of_pairs_in_the_right_order(classes: int, is_weighted: bool) -> None:
     rng = np.random.default_rng(0)
     y = rng.integers(0, classes, 40)
-    answers = softmax(rng.standard_normal((40, classes)).round(1), axis=1)
+    predictions = softmax(rng.standard_normal((40, classes)).round(1), axis=1)
     weights = rng.uniform(0.1, 2, 40) if is_weighted else np.ones(40)
-    each = [_pairs(answers[:, k], y == k, weights) for k in range(classes)]
+    each = [_pairs(predictions[:, k], y == k, weights) for k in range(classes)]
     expected = each[1] if classes == 2 else np.mean(each)
-    assert auroc(answers, y, weights if is_weighted else None) == pytest.approx(expected)
+    assert auroc(predictions, y, weights if is_weighted else None) == pytest.approx(expected)
 
 
 def test_auroc_needs_rows_of_every_class() -> None:
@@ -52,9 +52,9 @@ def test_lanes_report_it_for_every_row_whatever_their_neighbours(
     monkeypatch.setattr("hpo.engine.training.batches._EVALUATION_ROWS", 14)
     data, seen = tiny_data(), []
 
-    def area(answers: np.ndarray, y: np.ndarray, weights: None) -> float:
-        seen.append(answers.shape)
-        return auroc(answers, y, weights)
+    def area(predictions: np.ndarray, y: np.ndarray, weights: None) -> float:
+        seen.append(predictions.shape)
+        return auroc(predictions, y, weights)
 
     monkeypatch.setattr(
         "hpo.registry.function",
@@ -83,7 +83,7 @@ def test_a_metric_of_a_regression_gets_values_in_the_targets_unit(
     assert scored_metrics(("mine",), data, part, np.array([[2.0], [0.0], [-1.0]])) == {"mine": 1.0}
 
 
-def test_answers_that_are_not_finite_have_no_score() -> None:
+def test_predictions_that_are_not_finite_have_no_score() -> None:
     data = tiny_data()
     outputs = np.full((len(data.validation), 3), np.nan)
     found = scored_metrics(("auroc",), data, data.validation, outputs)
