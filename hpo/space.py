@@ -221,7 +221,7 @@ class SearchSpace:
         """
         for number in range(_MOST_DRAWS if self.rules else 1):
             parts = self.in_parts(rng.random) if number >= _EVEN_DRAWS else {}
-            hparams = self.place(rng.random(len(self)).tolist(), {**parts, **(given or {})})
+            hparams = self.at(rng.random(len(self)).tolist(), {**parts, **(given or {})})
             if self.derived:
                 hparams = self.completed(hparams)
             if not self.rules or self.broken_rule(hparams) is None:
@@ -231,7 +231,7 @@ class SearchSpace:
             " rule, or narrow the dimensions to allowed values."
         )
 
-    def place(self, positions: Sequence[float], given: HParams | None = None) -> dict[str, HParam]:
+    def at(self, positions: Sequence[float], given: HParams | None = None) -> dict[str, HParam]:
         """The active dimensions as `given`, the others at their `positions` in [0, 1).
 
         Each dimension has a position. It checks no rule and derives nothing.

@@ -150,7 +150,7 @@ class Distinct:
             return
         allowed = 0
         for _ in range(_DRAWS + _MOST_FORBIDDEN):
-            candidate = self._completed(space.place(rng.random(len(space)).tolist()))
+            candidate = self._completed(space.at(rng.random(len(space)).tolist()))
             allowed += self._is_allowed(candidate)
             yield candidate
             if allowed == _DRAWS:

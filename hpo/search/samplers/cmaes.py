@@ -78,7 +78,7 @@ class CmaSearch:
 
     def _constants(self) -> dict[str, HParam]:
         """Every dimension in the order of the space; the caller replaces those that vary."""
-        return self._space.place([0.5] * len(self._space))
+        return self._space.at([0.5] * len(self._space))
 
     def _distribution(self, trials: Sequence[Trial]) -> Normal:
         """The distribution after every whole generation of `trials`."""

@@ -41,7 +41,7 @@ class QuasiRandomSearch:
 
         coordinates = sum(self._varies)
         if coordinates == 0:
-            return [self._space.place([0.0] * len(self._space)) for _ in range(n)]
+            return [self._space.at([0.0] * len(self._space)) for _ in range(n)]
         sequence = Sobol(coordinates, scramble=True, rng=np.random.default_rng(self._seed))
         if trials:  # SciPy fails to forward by 0
             sequence.fast_forward(len(trials))
@@ -51,4 +51,4 @@ class QuasiRandomSearch:
             points = sequence.random(n)
         positions = np.zeros((n, len(self._space)))
         positions[:, self._varies] = np.minimum(points, np.nextafter(1.0, 0.0))
-        return [self._space.place(row) for row in positions.tolist()]
+        return [self._space.at(row) for row in positions.tolist()]

@@ -28,7 +28,7 @@ SPACE = SearchSpace((RATE, Dimension("kind", Choice(("a", "b")))))
 def trials_of(space, count, loss, number=0):
     drawn = []
     for k in range(count):
-        hparams = space.place([(k * 0.618034) % 1] * len(space))
+        hparams = space.at([(k * 0.618034) % 1] * len(space))
         drawn.append(Trial(number + k, hparams, TrialState.COMPLETE, (loss(hparams),)))
     return drawn
 
@@ -270,7 +270,7 @@ def test_moves_from_before_a_changed_spec_keep_to_its_limits(distribution, limit
     for known in (written, None):
         moved = with_moves(space, [RangeMove("x", *move, 20, "", known)])
         assert moved.by_path["x"].distribution == expected
-    moved.place([0.0])
+    moved.at([0.0])
 
 
 @pytest.mark.parametrize("name", ["gp", "extra_trees", "curve_gp"])
