@@ -78,7 +78,7 @@ def cgroup_bytes(membership: str, root: Path) -> int | None:
     `membership` is the text of /proc/self/cgroup (see cgroups(7)), and groups are mounted at
     `root`.
     """
-    rooms = []
+    free_bytes = []
     for line in membership.splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers:
@@ -96,11 +96,11 @@ def cgroup_bytes(membership: str, root: Path) -> int | None:
                 used = int((group / usage).read_text())
                 statistics = (group / "memory.stat").read_text()
                 cached = re.search(rf"^{cache} (\d+)$", statistics, re.MULTILINE)
-                rooms.append(
+                free_bytes.append(
                     int((group / limit).read_text()) - used + int(cached[1] if cached else 0)
                 )
             group = group.parent
-    return max(0, min(rooms)) if rooms else None
+    return max(0, min(free_bytes)) if free_bytes else None
 
 
 def _available_bytes() -> int | None:
@@ -114,4 +114,4 @@ def _available_bytes() -> int | None:
     group = None
     with suppress(OSError):
         group = cgroup_bytes(Path("/proc/self/cgroup").read_text(), Path("/sys/fs/cgroup"))
-    return min((room for room in (machine, group) if room is not None), default=None)
+    return min((each for each in (machine, group) if each is not None), default=None)

@@ -35,7 +35,7 @@ _BATCH, _OPTIMIZER, _SCHEDULE = "data.batch_size", "optimizer", "optimizer.sched
 # Replaces the schedule inside an optimizer, because the schedule is merged as a part of its own.
 _NO_SCHEDULE = Constant(name="constant", warmup=0.0)
 # The values in a template of the leaves on which no compiled code depends.
-_OF_NO_TRIAL = {
+_NEUTRAL = {
     "train.seed": 0,
     "train.seeds": 1,
     "train.stream": 0,
@@ -125,7 +125,7 @@ class Program:
         )
         return replace(self, merged=merged, bounds=())
 
-    def place_of_size(self, knobs: Float[Array, " K"]) -> Any:
+    def bound_index(self, knobs: Float[Array, " K"]) -> Any:
         """The index of the first of the `bounds` that the model does not exceed; their number if
         none.
         """
@@ -162,7 +162,7 @@ class Program:
             if path not in merged
         ]
         served = [f"{len(options)} of {path}" for path, options in merged.items()]
-        apart = [f"{bound} and less apart" for bound in self.bounds]
+        apart = [f"sizes up to {bound} apart" for bound in self.bounds]
         return ", ".join([self.template.model.name, *own, *served, *apart])
 
     def fill(self, knobs: Float[Array, " K"]) -> Training:
@@ -202,19 +202,19 @@ def split(
     `training.train.merged` lists is merged if the training's own value is in the list.
     """
     varying = varying | {*training.train.varying}
-    template = with_leaves(_blank(training, "", varying), _OF_NO_TRIAL)
+    template = with_leaves(_blank(training, "", varying), _NEUTRAL)
     knobs: dict[str, float] = {_EPOCHS: training.train.epochs, **_knobs(training, template, "")}
     merged = []
     for path, values in served(training).items():
         options = tuple(dict.fromkeys(template_of(value, path, varying) for value in values))
         own = _alone(leaf_at(training, path))
-        place = next((i for i, option in enumerate(options) if _is_a(own, option)), None)
-        if place is None or len(options) == 1:
+        index = next((i for i, option in enumerate(options) if _is_a(own, option)), None)
+        if index is None or len(options) == 1:
             continue
         merged.append((path, options))
         for option in options:
             knobs = {**dict.fromkeys(_blank_paths(option, path), 0.0), **knobs}
-        knobs |= {**_knobs(own, options[place], path), path: place}
+        knobs |= {**_knobs(own, options[index], path), path: index}
         first = options[0]
         if path == _OPTIMIZER:
             first = with_leaves(first, {"schedule": template.optimizer.schedule})

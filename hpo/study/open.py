@@ -12,7 +12,7 @@ from hpo.data.cache import DataCache
 from hpo.data.dataset import DataSet
 from hpo.engine.devices import describe, local_devices
 from hpo.engine.models.registry import abstract_model
-from hpo.engine.pools.streaming import budget_bytes, place, streaming_text
+from hpo.engine.pools.streaming import budget_bytes, placement_of, streaming_text
 from hpo.engine.program import split
 from hpo.engine.training.metrics import check_metrics
 from hpo.errors import HpoError
@@ -259,4 +259,4 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
         candidate = with_rows(candidate, len(data.train))
         program, _ = split(candidate, data, device.platform)
         abstract_model(program)
-        place(data, candidate.data.step_rows, 1, budget_bytes(candidate.data, device))
+        placement_of(data, candidate.data.step_rows, 1, budget_bytes(candidate.data, device))

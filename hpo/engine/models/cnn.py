@@ -98,9 +98,9 @@ def _backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array]:
     x, y = saved
     windows, largest, dy = _windows(x), y[:, :, None, :, None], dy[:, :, None, :, None]
     tall, wide = windows.shape[2], windows.shape[4]
-    place = jnp.arange(tall * wide).reshape(tall, 1, wide, 1)
-    first = jnp.where(windows == largest, place, tall * wide).min((2, 4), keepdims=True)
-    dx = jnp.where(place == first, dy, jnp.zeros((), dy.dtype))
+    position = jnp.arange(tall * wide).reshape(tall, 1, wide, 1)
+    first = jnp.where(windows == largest, position, tall * wide).min((2, 4), keepdims=True)
+    dx = jnp.where(position == first, dy, jnp.zeros((), dy.dtype))
     dx = dx.reshape(len(x), dx.shape[1] * tall, dx.shape[3] * wide, -1)
     height, width = x.shape[1] - dx.shape[1], x.shape[2] - dx.shape[2]
     return (jnp.pad(dx, ((0, 0), (0, height), (0, width), (0, 0))),)

@@ -15,7 +15,7 @@ from hpo.engine.devices import memory_bytes
 from hpo.engine.mesh import Place, devices_of, fewer_lanes, sharding
 from hpo.engine.pools.copies import Copies
 from hpo.engine.pools.occupant import Changes, Occupant, Report
-from hpo.engine.pools.streaming import Course, Stream, budget_bytes, over_pieces, place
+from hpo.engine.pools.streaming import Course, Stream, budget_bytes, over_pieces, placement_of
 from hpo.engine.program import Program
 from hpo.engine.programs.compiler import Compiler, LaneOperations
 from hpo.engine.programs.footprint import latency_ms
@@ -108,7 +108,7 @@ class Pool:
         self._program, self._task, self._data = program, task_of(program), data
         shapes = self._task.shapes()
         self._part_seconds = self.part_seconds.get(program)
-        inputs = self._place(program, plans.usual, data)
+        inputs = self._device_data(program, plans.usual, data)
         if self._stream is not None:
             usual = plans.usual
             if usual.form == "vmap":
@@ -357,7 +357,7 @@ class Pool:
                 break
         return counts
 
-    def _place(self, program: Program, plan: Plan, data: DataSet) -> DeviceData:
+    def _device_data(self, program: Program, plan: Plan, data: DataSet) -> DeviceData:
         """The data as the program takes them: copied to the device whole, or streamed.
 
         Raises:
@@ -367,7 +367,7 @@ class Pool:
             self._stream.close()
             self._stream = None
         self._budget = budget_bytes(program.template.data, devices_of(self.place)[0])
-        placement = place(data, program.micro_batch, program.most_parts, self._budget)
+        placement = placement_of(data, program.micro_batch, program.most_parts, self._budget)
         if placement.train is None:
             return self._copies.of(data, self._budget)
         self._copies.keep_only(None)

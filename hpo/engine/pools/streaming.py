@@ -71,7 +71,7 @@ def data_bytes(data: DataSet) -> int:
     return train + _evaluation_bytes(data.validation)
 
 
-def place(data: DataSet, micro_batch: int, at_once: int, budget: int | None) -> Placement:
+def placement_of(data: DataSet, micro_batch: int, at_once: int, budget: int | None) -> Placement:
     """The placement of a data set that may take `budget` bytes of a device.
 
     A larger one is streamed. A quarter of the budget is for the chunk in training, a quarter for
@@ -274,9 +274,9 @@ class Stream:
 
 
 def _parts(course: Course, step: int) -> Iterator[_Part]:
-    epoch, place = divmod(step, course.steps)
+    epoch, index = divmod(step, course.steps)
     for number in range(course.parts):
-        yield course.seed, epoch, place * course.parts + number
+        yield course.seed, epoch, index * course.parts + number
 
 
 def _put(arrays: Any, device: Any) -> Any:

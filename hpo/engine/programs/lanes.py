@@ -111,8 +111,8 @@ def _blank(task: Task, rows: Batch | None, *leading: int) -> Tally:
     sums = jnp.zeros((*leading, task.sums), jnp.float32)
     if not task.scores or rows is None:
         return Tally(sums)
-    places = rows["weight"].shape
-    return Tally(sums, jnp.zeros((*leading, *places, task.scores), jnp.float32))
+    shape = rows["weight"].shape
+    return Tally(sums, jnp.zeros((*leading, *shape, task.scores), jnp.float32))
 
 
 def put(lanes: Any, index: Int[Array, ""], lane: Any) -> Any:

@@ -45,7 +45,7 @@ class Descent:
     def state_shapes(self, params: Any) -> Any:
         """The shapes of the state for weights of these shapes."""
         states = self._states(params)
-        return states[0] if len(states) == 1 else _rooms(states)[0]
+        return states[0] if len(states) == 1 else _slots(states)[0]
 
     def start(self, own: Any, updates: Updates, params: np.ndarray) -> Any:
         """The state of a trial with this optimizer and these weights, before its first step."""
@@ -58,8 +58,8 @@ class Descent:
             return state
         shapes = jax.tree.map(np.shape, state)
         number = next(i for i, s in enumerate(states) if jax.tree.map(np.shape, s) == shapes)
-        for place, leaf in zip(_rooms(states)[1][number], jax.tree.leaves(state), strict=True):
-            blank[place] = leaf
+        for index, leaf in zip(_slots(states)[1][number], jax.tree.leaves(state), strict=True):
+            blank[index] = leaf
         return blank
 
     def step(
@@ -75,16 +75,16 @@ class Descent:
             params, state = self._descend(options[0], gradients, state, params, rate)
             return loss, variables, params, state
         states = self._states(params)
-        _, places = _rooms(states)
+        _, indices = _slots(states)
 
-        def one(number: int, gradients: Any, rooms: Any, params: Any, rate: Any) -> tuple[Any, Any]:
-            tree, mine = jax.tree.structure(states[number]), places[number]
-            own = jax.tree.unflatten(tree, [rooms[place] for place in mine])
+        def one(number: int, gradients: Any, slots: Any, params: Any, rate: Any) -> tuple[Any, Any]:
+            tree, mine = jax.tree.structure(states[number]), indices[number]
+            own = jax.tree.unflatten(tree, [slots[index] for index in mine])
             params, own = self._descend(options[number], gradients, own, params, rate)
-            rooms = list(rooms)
-            for place, leaf in zip(mine, jax.tree.leaves(own), strict=True):
-                rooms[place] = leaf
-            return params, rooms
+            slots = list(slots)
+            for index, leaf in zip(mine, jax.tree.leaves(own), strict=True):
+                slots[index] = leaf
+            return params, slots
 
         number = OneOf(tuple(range(len(options))), self.optimizer.index)
         params, state = choose(number, one, gradients, state, params, rate)
@@ -104,24 +104,24 @@ class Descent:
         return jax.tree.map(lambda p, d: p - rate * d, params, direction), state
 
 
-def _rooms(states: list[Any]) -> tuple[list[Any], list[list[int]]]:
+def _slots(states: list[Any]) -> tuple[list[Any], list[list[int]]]:
     """The slots that hold any one of the states, and the indices of the slots of each state."""
-    rooms: list[Any] = []
-    places = []
+    slots: list[Any] = []
+    indices = []
     for state in states:
-        free = list(range(len(rooms)))
+        free = list(range(len(slots)))
         mine = []
         for leaf in jax.tree.leaves(state):
             kind = (leaf.shape, leaf.dtype)
-            place = next((i for i in free if (rooms[i].shape, rooms[i].dtype) == kind), None)
-            if place is None:
-                place = len(rooms)
-                rooms.append(leaf)
+            index = next((i for i in free if (slots[i].shape, slots[i].dtype) == kind), None)
+            if index is None:
+                index = len(slots)
+                slots.append(leaf)
             else:
-                free.remove(place)
-            mine.append(place)
-        places.append(mine)
-    return rooms, places
+                free.remove(index)
+            mine.append(index)
+        indices.append(mine)
+    return slots, indices
 
 
 def make_optimizer(spec: Any, updates: Updates, layers: Layers) -> optax.GradientTransformation:

@@ -122,7 +122,7 @@ class Supervised:
         if not program.bounds:
             return whole(lane)
         branches = [*(within(program.narrow(bound)) for bound in program.bounds), whole]
-        return lax.switch(program.place_of_size(knobs), branches, lane)
+        return lax.switch(program.bound_index(knobs), branches, lane)
 
     def evaluate(
         self,

@@ -15,7 +15,14 @@ from hpo.data.dataset import DataSet, Split
 from hpo.engine.devices import local_devices
 from hpo.engine.pools import streaming
 from hpo.engine.pools.pool import Pool
-from hpo.engine.pools.streaming import Course, Placement, Stream, data_bytes, place, streaming_text
+from hpo.engine.pools.streaming import (
+    Course,
+    Placement,
+    Stream,
+    data_bytes,
+    placement_of,
+    streaming_text,
+)
 from hpo.engine.program import split
 from hpo.engine.programs.compiler import Compiler
 from hpo.engine.programs.plans import Plan, Plans
@@ -55,7 +62,7 @@ def _trials(count: int, budget: Any = _BUDGET) -> list[Training]:
 def test_a_trial_learns_the_same_from_chunks_as_from_the_whole(
     learn: Learn, monkeypatch: pytest.MonkeyPatch, data: DataSet, form: str, pieces: int | None
 ) -> None:
-    assert place(data, _BATCH, 2, _BUDGET) == Placement(2, pieces)
+    assert placement_of(data, _BATCH, 2, _BUDGET) == Placement(2, pieces)
     whole = learn(data, _trials(5, "auto"), lanes=2, form=form)
     assert learn(data, _trials(5), lanes=2, form=form) == whole
     # Rounds that cut an epoch, so that lanes do not keep step.
@@ -172,15 +179,15 @@ def test_a_map_on_disk_is_read_as_an_array_in_memory(learn: Learn, tmp_path: Any
 
 def test_a_budget_too_small_for_a_chunk_is_refused_with_the_least_that_does() -> None:
     with pytest.raises(DeviceError, match=r"data\.device_budget: 1000B .* write (\d.*) or more"):
-        place(_DATA, _BATCH, 2, 1000)
-    assert place(_DATA, _BATCH, 2, _BUDGET) == Placement(2, 4)
+        placement_of(_DATA, _BATCH, 2, 1000)
+    assert placement_of(_DATA, _BATCH, 2, _BUDGET) == Placement(2, 4)
     with pytest.raises(DeviceError, match=f"write {size_text(_BUDGET)} or more"):
-        place(_DATA, _BATCH, 2, _BUDGET - 1)
+        placement_of(_DATA, _BATCH, 2, _BUDGET - 1)
     # A split that is evaluated in one part is on the device whole or not at all.
     few = replace(_DATA, validation=a_split(np.random.default_rng(1), 6, (5,)))
     with pytest.raises(DeviceError, match=r"write 1\.5KiB or more"):
-        place(few, _BATCH, 1, 1000)
-    assert place(few, _BATCH, 1, 4 * _PART_BYTES) == Placement(1, None)
+        placement_of(few, _BATCH, 1, 1000)
+    assert placement_of(few, _BATCH, 1, 4 * _PART_BYTES) == Placement(1, None)
 
 
 def test_a_search_tells_of_data_that_will_be_streamed() -> None:
@@ -190,8 +197,8 @@ def test_a_search_tells_of_data_that_will_be_streamed() -> None:
 
 
 def test_data_within_the_budget_lie_on_the_device_whole() -> None:
-    assert place(_DATA, _BATCH, 1, data_bytes(_DATA)) == Placement(None, None)
-    assert place(_DATA, _BATCH, 1, None) == Placement(None, None)
+    assert placement_of(_DATA, _BATCH, 1, data_bytes(_DATA)) == Placement(None, None)
+    assert placement_of(_DATA, _BATCH, 1, None) == Placement(None, None)
     assert data_bytes(_DATA) == sum(
         a.nbytes for a in (_DATA.train.x, _DATA.train.y, *host_rows(_DATA.validation).values())
     )
