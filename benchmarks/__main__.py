@@ -1,9 +1,9 @@
-"""The speed of `hpo` beside the loops that users write, both sides in one run.
+"""Compares the speed of `hpo` with the loops that users write, both sides in one run.
 
-Ours is timed from the start of the process to its end, with imports, compiling and storing. It runs
-first with no compiled code on disk ("cold"), then with what that run left ("second study"). A
-peer's loop is timed from its first trial. Peers compile or train each trial again, so that their
-rate does not depend on the number of trials. They may run fewer, and rates are compared.
+`hpo` is timed from the start of the process to its end, with imports, compiling and storing. It
+runs first without compiled code on disk ("cold"), then with the code of that run ("second study").
+A peer's loop is timed from its first trial. Peers compile or train each trial again, so that their
+rate does not depend on the number of trials. They may run fewer trials, and rates are compared.
 
     .venv/bin/python -m benchmarks                 # everything
     .venv/bin/python -m benchmarks mixed lanes     # some of it
@@ -31,7 +31,7 @@ LOOPS = {"flax": "Optuna + Flax loop", "torch": "Optuna + eager PyTorch"}
 
 @dataclass(frozen=True)
 class Job:
-    """A workload: its spec beside this file, the totals of trials for ours, and for each peer."""
+    """A workload: its spec beside this file, and the numbers of trials of `hpo` and the peers."""
 
     spec: str
     trials: tuple[int, ...]
@@ -45,7 +45,7 @@ JOBS = {
     "mixed": Job("mixed_mlp", (256, 64), 32, 64, "digits, MLPs of many shapes, 10 dimensions"),
     "fashion": Job("fashion_cnn", (12,), 3, 4, "Fashion-MNIST, 10,000 images, CNN 32-64"),
 }
-# Trials of the fixed job: their time and memory should not grow with their number.
+# Numbers of trials of the fixed job: time and memory per trial should not grow with them.
 SCALES = (64, 256, 1024, 4096)
 WORKLOADS = [*JOBS, "scaling", "lanes"]
 
@@ -58,7 +58,7 @@ class Bench:
         self._studies = 0
 
     def job(self, name: str) -> list[dict[str, Any]]:
-        """The rows of a job: ours, cold and again, then the peers."""
+        """The rows of a job: `hpo` cold, `hpo` as a second study, then the peers."""
         job, rows = JOBS[name], []
         for count in job.trials:
             trials = self._arguments.trials or count
@@ -74,7 +74,7 @@ class Bench:
         return rows
 
     def scaling(self) -> list[dict[str, Any]]:
-        """The fixed job with more and more trials, its program compiled before."""
+        """The fixed job with more and more trials; its program is compiled already."""
         cache = self._folder / "cache-scaling"
         counts = [self._arguments.trials] if self._arguments.trials else SCALES
         self._search("fixed_mlp", counts[0], cache)
@@ -89,7 +89,7 @@ class Bench:
         return result
 
     def _search(self, spec: str, trials: int, cache: Path) -> dict[str, Any]:
-        """One whole `hpo search`, in a folder of its own: time, peak memory, the best."""
+        """One whole `hpo search`, in a folder of its own: time, peak memory, best value."""
         self._studies += 1
         folder = self._folder / f"study-{self._studies}"
         folder.mkdir()
@@ -97,7 +97,7 @@ class Bench:
         command = [*hpo, "search", HERE / f"{spec}.yaml", "--trials", str(trials)]
         if self._arguments.epochs:
             command += ["--set", f"train.epochs={self._arguments.epochs}"]
-        # Nothing that a user has compiled before, by us or by JAX, may help.
+        # Code that `hpo` or JAX compiled earlier must not help.
         environment = {
             **os.environ,
             "HPO_CACHE": str(cache),
@@ -217,7 +217,7 @@ def lanes_table(result: dict[str, Any]) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """The machine and versions on which the figures were measured."""
     return {
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "processor": platform.machine(),

@@ -1,11 +1,11 @@
-"""How long each sampler takes to propose a trial, and how good ours and plain scikit-optimize are.
+"""Times each sampler's proposals, and compares the results of `gp` with plain scikit-optimize.
 
 1. Milliseconds per ask, one trial at a time, after 100, 1,000 and 5,000 trials. The space has 8
    dimensions: 4 real numbers, 2 whole ones, 2 choices; 3 of the numbers are logarithmic.
 2. The same for scikit-optimize's own `Optimizer` with a Gaussian process, at 100 and 300 trials:
    one `tell` and one `ask`, as its manual shows.
 3. The mean of the best value found on Branin, Hartmann 6 and Rosenbrock 5 by that `Optimizer` and
-   by our `gp`. Both have equal numbers of evaluations. The seconds per trial stand beside it.
+   by our `gp`, with equal numbers of evaluations, and the seconds per trial.
 
     .venv/bin/python benchmarks/ask_times.py
 """
@@ -54,7 +54,7 @@ ASKS = 10
 
 
 def loss_of(hparams: HParams) -> float:
-    """A loss with one valley; any would do, for times depend on it little."""
+    """A loss with one minimum; times depend little on the loss."""
     numbers = [value for value in hparams.values() if isinstance(value, int | float)]
     return sum(abs(math.log10(abs(value) + 1e-9) + 2) for value in numbers)
 
@@ -74,7 +74,7 @@ def ask_seconds(name: str, trials: int) -> float:
     drawn = sampler_of("random", space, 1, trials).ask([], trials)
     seen = [ended(number, hparams) for number, hparams in enumerate(drawn)]
     sampler = sampler_of(name, space, 0, trials)
-    sampler.ask(seen, 1)  # imports, and what is worked out once
+    sampler.ask(seen, 1)  # imports, and computations that happen once
     seconds = 0.0
     for _ in range(ASKS):
         start = time.perf_counter()
@@ -195,7 +195,7 @@ def best_of_plain(label: str, evaluations: int, seed: int) -> float:
 
 
 def compared(label: str, evaluations: int, seeds: int) -> dict[str, dict[str, float]]:
-    """What each finds above the optimum (the regret), and its seconds a trial."""
+    """The regret of each (its best value above the optimum), and its seconds per trial."""
     rows = {}
     ways: dict[str, Callable[[int], float]] = {
         "random": lambda seed: best_of_ours("random", label, evaluations, seed),

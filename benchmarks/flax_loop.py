@@ -1,4 +1,4 @@
-"""The loop that users of JAX write: Optuna proposes, Flax trains, one model and jit a trial."""
+"""The loop that users of JAX write: Optuna proposes, Flax trains with a jit for each trial."""
 
 from __future__ import annotations
 

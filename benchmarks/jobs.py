@@ -1,6 +1,7 @@
-"""The jobs of the benchmarks as their peers know them: the spaces of the YAML files, for Optuna.
+"""The jobs of the benchmarks for the peers: the search spaces of the YAML files, for Optuna.
 
-The data come as a file, written by `hpo`'s own reader, so that both sides split and scale alike.
+The data come as a file, written by `hpo`'s own reader, so that both sides train on the same splits
+and scales.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import optuna
 
 
 class Data(NamedTuple):
-    """Rows to train on and to validate by."""
+    """The rows for training and validation."""
 
     x: np.ndarray
     y: np.ndarray
@@ -40,7 +41,7 @@ def fixed_mlp(trial: optuna.Trial) -> dict[str, Any]:
 
 
 def mixed_mlp(trial: optuna.Trial) -> dict[str, Any]:
-    """Width, depth, activation, batch size and optimizer vary, too."""
+    """Width, depth, activation, batch size and optimizer vary too."""
     width = trial.suggest_categorical("width", [32, 64, 128])
     return {
         "widths": [width] * trial.suggest_int("depth", 1, 3),

@@ -27,12 +27,12 @@ from hpo.spec.fill import fill
 from hpo.spec.load import load_experiment
 
 HERE = Path(__file__).resolve().parent
-# Forwards once, backwards twice; the first layer needs no gradient of its input.
+# One forward and two backward products; the first layer needs no gradient of its input.
 FORWARD, BACKWARD = 1, 2
 
 
 def seconds_of(run: Callable[[], Any], least: float) -> float:
-    """The time of one run, the best of several that take `least` seconds together."""
+    """The time of one run: the minimum of several that take `least` seconds together."""
     jax.block_until_ready(run())
     times, end = [], time.perf_counter() + least
     while time.perf_counter() < end:
@@ -51,14 +51,14 @@ def peak_flops(device: Any, least: float, size: int = 1024) -> float:
 def product_flops(
     device: Any, batch: int, sizes: list[int], least: float, steps: int = 50
 ) -> float:
-    """Flops a second of the forward and backward products of a step, and of nothing else."""
+    """Flops per second of only the forward and backward products of a step."""
     rng = np.random.default_rng(0)
     layers = list(itertools.pairwise(sizes))
     weights = [jax.device_put(rng.random(shape, np.float32), device) for shape in layers]
     rows = [jax.device_put(rng.random((batch, size), np.float32), device) for size in sizes]
 
     def step(_: int, state: tuple[Any, Any]) -> tuple[Any, Any]:
-        # Everything depends on the step before, so that nothing is moved out of the loop.
+        # Each step depends on the previous one, so that XLA moves nothing out of the loop.
         weights, rows = state
         outputs = [x @ w for x, w in zip(rows, weights, strict=False)]
         gradients = [x.T @ out for x, out in zip(rows, outputs, strict=False)]

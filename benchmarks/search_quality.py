@@ -1,12 +1,12 @@
-"""The quality of a search's best configuration against the epochs spent, on tables of trainings.
+"""Measures the quality of a search's best configuration against its epochs, on tables of trainings.
 
     python benchmarks/search_quality.py --tables FOLDER
     python benchmarks/search_quality.py --study sqlite:///hpo.db#digits
 
-FOLDER holds the families of tables, a folder each: see README.md beside this file. The environment
-variable HPO_TABLES names it, too. The script replays hpo's own samplers, schedulers and assignment,
-and Optuna's `study.optimize` beside them. With `--study` a study of random draws that trained in
-full is the table: which search would have done best on these curves?
+FOLDER holds a folder for each family of tables: see README.md beside this file. The environment
+variable HPO_TABLES names it too. The script replays hpo's own samplers, schedulers and assignment,
+and Optuna's `study.optimize` beside them. With `--study`, the table is a study of random draws that
+trained in full. The script shows which search would have done best on its curves.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from threadpoolctl import threadpool_limits
 from hpo.spec.sections.scheduler import SchedulerSpec
 from hpo.spec.sections.search import SamplerSpec
 
-# Full trainings' worth of epochs at which the regret is printed.
+# The budgets, in full trainings, at which the regret is printed.
 AT = (10, 25, 50)
 # A search is `sampler+scheduler@lanes`: 1 lane, or 8 in two pools as on two cores.
 SEARCHES = ("auto+auto@1", "auto+auto@8", "random+none@8", *PEERS)
 
 
 def main() -> None:
-    """Run what the command line asks for; print a table, and write figures where asked."""
+    """Run the comparison of the command line; print a table, and write figures if asked."""
     args = _arguments()
     jobs = [
         (args.tables, family, name, search, seed)
@@ -68,10 +68,10 @@ def main() -> None:
 
 
 def _problems(args: argparse.Namespace) -> list[tuple[str, str]]:
-    """The family and the name of each problem that is asked for."""
+    """The family and the name of each requested problem."""
     if args.study:
         for source in args.study:
-            load_problem(args.tables, STUDIES, source)  # exits where that is none
+            load_problem(args.tables, STUDIES, source)  # exits if it is None
         return [(STUDIES, source) for source in args.study]
     families = problem_names(args.tables)
     wanted = {f: names for f, names in families.items() if not args.family or f in args.family}
@@ -89,7 +89,7 @@ def _arguments() -> argparse.Namespace:
     tables = os.environ.get("HPO_TABLES")
     parser.add_argument("--tables", type=Path, default=tables)
     parser.add_argument("--study", nargs="+", help="instead of tables, studies: URL#NAME")
-    parser.add_argument("--family", nargs="*", default=[], help="these families alone")
+    parser.add_argument("--family", nargs="*", default=[], help="only these families")
     parser.add_argument("--problems", type=int, default=100, help="the most problems of a family")
     parser.add_argument("--search", nargs="*", default=list(SEARCHES), help="which, by name")
     parser.add_argument("--seeds", type=int, default=10)
@@ -130,7 +130,7 @@ def _search(text: str) -> Search:
 
 
 def _row(family: str, search: str, by_name: dict[str, list[list[float]]]) -> Row:
-    """The mean over problems and seeds; its error is that of the seeds alone."""
+    """The mean over problems and seeds; its error is that over the seeds."""
     regrets = np.array(list(by_name.values()))
     problems, seeds, _ = regrets.shape
     variance = regrets.var(axis=1, ddof=1) if seeds > 1 else np.full_like(regrets[:, 0], np.nan)

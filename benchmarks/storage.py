@@ -1,9 +1,9 @@
-"""What storing a study costs: trials without any work, of `hpo` and of Optuna, both in one run.
+"""Times the storage of a study: trials without work, of `hpo` and of Optuna, both in one run.
 
-Each trial has 8 hyperparameters and 9 reports. Ours go through the driver, its journal and a SQLite
-file, our log and Optuna's tables both; only the engine is a stand-in whose epochs cost nothing.
-Optuna's go through its ask, report and tell with its own SQLite storage. Then the largest study is
-resumed, part by part.
+Each trial has 8 hyperparameters and 9 reports. Those of `hpo` go through the driver, its journal
+and a SQLite file, both the log and Optuna's tables. Only the engine is replaced by one whose epochs
+take no time. Those of Optuna go through its ask, report and tell with its own SQLite storage. Then
+the largest study is resumed, part by part.
 
     .venv/bin/python benchmarks/storage.py
 """
@@ -77,7 +77,7 @@ SPACE = SearchSpace(
 
 
 class NoEngine:
-    """Pools whose lanes train an epoch a round, for nothing."""
+    """Pools whose lanes train an epoch in each round, without work."""
 
     def __init__(self) -> None:
         self.pools = POOLS
@@ -85,7 +85,7 @@ class NoEngine:
         self._messages: list[Message] = []
 
     def send(self, pool: int, orders: Sequence[Order]) -> None:
-        """Orders for a pool, carried out at once."""
+        """Executes the orders for a pool at once."""
         lanes = self._lanes[pool]
         for order in orders:
             match order:
@@ -97,7 +97,7 @@ class NoEngine:
                     lanes.pop(lane, None)
 
     def receive(self, timeout_seconds: float) -> list[Message]:
-        """A round of every pool."""
+        """Run a round of every pool."""
         for pool, lanes in enumerate(self._lanes):
             reports = []
             for lane in lanes.values():
@@ -113,11 +113,11 @@ class NoEngine:
         return messages
 
     def clocks(self) -> Mapping[str, Clock]:
-        """No thread runs."""
+        """Does nothing: no thread runs."""
         return {}
 
     def program_times(self) -> ProgramTimes:
-        """Nothing is compiled."""
+        """Returns nothing: no program is compiled."""
         return ProgramTimes(0, (), ())
 
     def close(self) -> None:
@@ -125,7 +125,7 @@ class NoEngine:
 
 
 def some_work() -> Work:
-    """What every trial is to the engine: preparing a real one is no matter of storage."""
+    """The training of every trial, because preparing real ones is not part of storage."""
     rng = np.random.default_rng(0)
     x, y = rng.random((32, 4), np.float32), rng.integers(0, 2, 32).astype(np.int32)
     rows = Split({"x": x, "y": y})
@@ -187,7 +187,7 @@ def run(storage: Storage, study_id: int, lease: Any, trials: int, work: Work) ->
 
 
 def optuna_search(folder: Path, trials: int) -> float:
-    """The seconds of as many trials of Optuna's own."""
+    """The seconds of as many trials in Optuna."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     distributions = {
         "learning_rate": optuna.distributions.FloatDistribution(1e-4, 1e-1, log=True),
@@ -215,7 +215,7 @@ def optuna_search(folder: Path, trials: int) -> float:
 
 
 def resume(folder: Path) -> dict[str, float]:
-    """The seconds of each part of going on with a study, and of Optuna's tables from nothing."""
+    """The seconds of each part of resuming a study, and of building Optuna's tables anew."""
     path = folder / "hpo.db"
     seconds: dict[str, float] = {}
     start = time.perf_counter()

@@ -55,7 +55,8 @@ class Int:
     def at(self, position: float) -> int:
         """The value at a `position` in [0, 1) of the range's scale."""
         if self.log:
-            # Half a unit either side, so that every whole number has its share of the scale.
+            # Half a unit is added at each end, so that every whole number has its share of the
+            # scale.
             low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
             return min(max(round(math.exp(low + position * (high - low))), self.low), self.high)
         return self.low + math.floor(position * self.size) * self.step
@@ -108,10 +109,10 @@ def can_give(distribution: Distribution, value: HParam) -> bool:
 
 
 def with_bounds(distribution: Distribution, low: float, high: float) -> Distribution:
-    """A range with other bounds; one that moves in steps keeps its values where both have them.
+    """A range with other bounds; a range with steps keeps the values that both ranges have.
 
     Such bounds move inwards to a whole number of steps from the present low. A present bound stays
-    where no value is lost or gained. The range is empty where low is then above high.
+    if this neither loses nor adds a value. The range is empty if low is then above high.
 
     Raises:
         ValueError: for a choice, which has none.
@@ -176,14 +177,14 @@ def as_given(distribution: Distribution, value: HParam) -> HParam:
 
 
 def same_value(one: HParam, other: HParam) -> bool:
-    """Whether two hyperparameter values are the same, type included (True is not 1)."""
+    """Whether two hyperparameter values are the same, with their types (True is not 1)."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     return one == other
 
 
 def _on_grid(low: float, step: float, index: int) -> float:
-    # In decimals, as they are written: 0.1 + 2 * 0.1 is not 0.3 in binary, nor -0.3 + 3 * 0.1 zero.
+    # In decimals, because 0.1 + 2 * 0.1 is not 0.3 in binary, and -0.3 + 3 * 0.1 is not 0.
     return float(Decimal(str(low)) + index * Decimal(str(step)))
 
 

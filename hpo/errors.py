@@ -9,7 +9,7 @@ class HpoError(Exception):
 
 
 class SpecError(HpoError):
-    """One or more mistakes in a spec; `mistakes` holds one line each."""
+    """One or more mistakes in a spec; `mistakes` holds a line for each."""
 
     def __init__(self, mistakes: list[str]) -> None:
         super().__init__("\n".join(mistakes))

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from hpo.errors import HpoError
 
-# The part of this module that is for packages of users.
+# The part of this module that users' packages may use.
 __all__ = ["add"]
 
 Kind = Literal[
@@ -27,25 +27,25 @@ class Entry:
 
     spec: str = ""  # the class of what YAML may say about it
     function: str = ""
-    size: str = ""  # of a model: its size for estimates, where it is more than dense layers
+    size: str = ""  # of a model: its size for estimates, if it has more than dense layers
     files: str = ""  # of a reader or data set: the files in its folder; empty for a single file
     # Of a model: "whole batch" (no micro-batches). Of an optimizer: "layers" (the arrays of each
     # layer), "start" (a state that starts from the first weights instead of zeros).
     needs: tuple[str, ...] = ()
-    tasks: tuple[str, ...] = ()  # of a metric: where it exists; of a data set: its task
+    tasks: tuple[str, ...] = ()  # of a metric: the tasks that have it; of a data set: its task
     direction: str = ""  # of a metric: the better one, "maximize" or "minimize"
     # Of a sampler:
-    learns: bool | None = True  # it looks at results; None where that follows from the study
+    learns: bool | None = True  # it uses results; None if that depends on the study
     several_objectives: bool = False
-    takes_given: bool = False  # it can propose beside given hparams, as cohorts need it
-    fits_one_budget: bool = False  # it can be fitted to results of one budget, as bohb needs it
-    finite_only: bool = False  # it searches no continuous ranges, and none that move
-    package: str = ""  # what it needs beside hpo, by the name of its module
+    takes_given: bool = False  # it accepts given hparams, as cohorts need
+    fits_one_budget: bool = False  # it can be fitted to the results of one budget, as bohb needs
+    finite_only: bool = False  # it cannot search continuous or moving ranges
+    package: str = ""  # the module of another package that it needs
     extra: str = ""  # the extra of hpo that installs it
     # Of a scheduler:
-    epochs_vary: bool = False  # how many epochs a study trains depends on results
-    fits_sampler: bool = False  # it has the sampler fitted to the results of one budget
-    changes_hparams: bool = False  # trials go on with hparams that they did not begin with
+    epochs_vary: bool = False  # the number of epochs of a study depends on results
+    fits_sampler: bool = False  # it fits the sampler to the results of one budget
+    changes_hparams: bool = False  # it changes the hparams of running trials
     judges_values: bool = False  # its bounds are values of the metric, not losses
 
 
@@ -207,9 +207,9 @@ REGISTRIES: dict[Kind, dict[str, Entry]] = {
     "metric": METRICS,
 }
 
-# The kinds whose spec classes have been read: what they hold can no longer change.
+# The kinds whose spec classes have been read: their entries can no longer change.
 _read: set[str] = set()
-# What `add` was called with, for another process that is to know the same entries.
+# The arguments of all calls of `add`, so that another process can repeat them.
 _added: list[dict[str, Any]] = []
 
 
@@ -219,7 +219,7 @@ def add(kind: Kind, name: str, spec: str = "", function: str = "", **knows: Any)
     `add("model", "wide", "my_package.wide:WideSpec", "my_package.wide:make_wide")`
 
     Raises:
-        HpoError: for an unknown kind or field, a name that is taken, or when it comes too late.
+        HpoError: for an unknown kind or field, a taken name, or a call after the first spec.
     """
     where = f"registry.add({kind!r}, {name!r})"
     if kind not in REGISTRIES:
@@ -244,7 +244,7 @@ def added() -> list[dict[str, Any]]:
 
 
 def spec_classes(kind: Kind) -> dict[str, Any]:
-    """The spec class of each entry of a kind, by name; from now on nothing can be added.
+    """The spec class of each entry of a kind, by name; from now on `add` raises.
 
     Raises:
         HpoError: for an entry whose spec class does not exist.
@@ -257,7 +257,7 @@ def function(kind: Kind, name: str) -> Any:
     """The function of an entry, imported now.
 
     Raises:
-        HpoError: where it does not exist.
+        HpoError: if it does not exist.
     """
     return load(REGISTRIES[kind][name].function)
 
@@ -267,7 +267,7 @@ def load(reference: str) -> Any:
     """The object that `'module:Name'` names.
 
     Raises:
-        HpoError: where there is no such module, or no such object in it.
+        HpoError: if there is no such module, or no such object in it.
     """
     module, _, name = reference.partition(":")
     try:

@@ -1,8 +1,8 @@
 """The search space: a distribution for each leaf of the spec that may vary.
 
 Plain values without YAML, JAX or Optuna. In a space, a dimension comes after the one that its
-condition reads. A dimension is *active* in a trial where its condition holds. Along a chain, the
-condition of the dimension that it reads must hold, too.
+condition reads. A dimension is *active* in a trial if its condition holds, and the dimension that
+its condition reads is active too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from hpo.errors import HpoError
 from hpo.trial import HParam, HParams
 
 if TYPE_CHECKING:
-    # Only a type here, and half of what `hpo check` would wait for.
+    # Needed only as a type; importing it would double the time of `hpo check`.
     import numpy as np
 
 __all__ = [
@@ -73,8 +73,7 @@ class Prior:
 class Dimension:
     """A leaf that varies: its dotted `path`, its distribution and when it is active.
 
-    `limits` are the bounds that its range may be widened to as the search goes, None where it
-    stays as it is.
+    `limits` are the widest bounds to which a search may move its range; None for a fixed range.
     """
 
     path: str
@@ -112,7 +111,7 @@ class Rule(Protocol):
 
     @property
     def landmarks(self) -> Mapping[str, Sequence[float]]:
-        """The numbers that it compares leaves with, by path; in between nothing changes."""
+        """The numbers with which it compares leaves, by path; nothing changes between them."""
         ...
 
     def forbids(self, hparams: HParams) -> bool:
@@ -139,10 +138,10 @@ class Derived(Protocol):
     def deciding(self) -> frozenset[str]: ...
 
     def value(self, hparams: HParams) -> HParam:
-        """Its value beside these hparams.
+        """Its value, computed from these hparams.
 
         Raises:
-            KeyError: where the trial lacks the leaf, or one that it is derived from.
+            KeyError: if the trial lacks the leaf, or one from which it is derived.
         """
         ...
 
@@ -206,15 +205,15 @@ class SearchSpace:
         return next((rule for rule in self.rules if rule.forbids(hparams)), None)
 
     def allows(self, hparams: HParams) -> bool:
-        """Whether hparams break no rule; derived ones need not be among them."""
+        """Whether hparams break no rule; derived ones may be missing."""
         return not self.rules or self.broken_rule(self.completed(hparams)) is None
 
     def draw(self, rng: np.random.Generator, given: HParams | None = None) -> dict[str, HParam]:
-        """One independent draw of every active dimension, completed; again while it is forbidden.
+        """One independent draw of all active dimensions, completed; forbidden draws are repeated.
 
         Values in `given` are taken unchanged. Inactive dimensions use up their random number too,
-        so that the values of a trial's other dimensions do not depend on them. Where rules allow
-        little, the second half of the draws are made part by part: see `in_parts`.
+        so that the values of a trial's other dimensions do not depend on them. After 5,000
+        forbidden draws, further ones are made part by part: see `in_parts`.
 
         Raises:
             NothingAllowedError: if the rules allow next to nothing.
@@ -249,7 +248,7 @@ class SearchSpace:
     def in_parts(self, uniform: Callable[[], float]) -> dict[str, HParam]:
         """Values of the dimensions that rules compare with numbers; all parts are equally likely.
 
-        So draws also reach a part between two of those numbers that are close. `uniform` draws from
+        So draws also reach a narrow part between two of those numbers. `uniform` draws from
         [0, 1).
         """
         return {
@@ -271,9 +270,9 @@ class SearchSpace:
 
     @cached_property
     def size(self) -> float:
-        """How many different trials there are; infinite where a dimension is continuous.
+        """The number of different trials; infinite if a dimension is continuous.
 
-        Rules over more than 50,000 combinations are not counted: then it is an upper bound.
+        Rules over more than 50,000 combinations are ignored: it is then an upper bound.
         """
         ruled = self.ruled
         roots = [d for d in self.dimensions if d.when is None]

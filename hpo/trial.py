@@ -15,7 +15,7 @@ HParams: TypeAlias = Mapping[str, HParam]
 
 
 class TrialState(StrEnum):
-    """Where a trial stands.
+    """The state of a trial.
 
     RUNNING trials have work under way. PAUSED ones wait at a rung and may be promoted. The others
     have ended: COMPLETE at the full budget, PRUNED by the scheduler, DIVERGED by a loss that was
@@ -39,12 +39,12 @@ class TrialState(StrEnum):
 class Trial:
     """One choice of `hparams` and its results so far.
 
-    `losses[e - 1]` is the objective after epoch `e`, negated where it is maximised: search code
+    `losses[e - 1]` is the objective after epoch `e`, negated if it is maximised: search code
     always minimises. A diverged trial's `losses` stop before the epoch that was not finite.
 
     With several objectives, `values` holds each after the last epoch, minimised too, and `losses`
     follows the first. `violation` is the sum by which the trial breaks the study's constraints; 0
-    where it keeps them.
+    if it keeps them.
 
     `exploited` is the epoch after which it last continued another trial's weights, 0 for never.
     `hparams` are then the values since that epoch.
@@ -65,14 +65,14 @@ class Trial:
 
 
 class Change(NamedTuple):
-    """A trial as it was at an earlier look, None if it was not there, and as it is now."""
+    """A trial as it was earlier (None for a new one), and as it is now."""
 
     before: Trial | None
     after: Trial
 
     @property
     def is_progress(self) -> bool:
-        """Whether one may follow the other in a study: a trial only ever trains further."""
+        """Whether `after` can follow `before` in a study: a trial only trains further."""
         before, after = self
         if before is None:
             return True
@@ -98,7 +98,7 @@ class Trials(list[Trial]):
 
     @property
     def unfinished(self) -> list[Trial]:
-        """The trials that may train on."""
+        """The trials that may train further."""
         if self._unfinished is None:
             # By identity, because a study may hold 10,000 trials.
             running, paused = TrialState.RUNNING, TrialState.PAUSED
@@ -106,9 +106,9 @@ class Trials(list[Trial]):
         return list(self._unfinished)
 
     def changes_since(self, mark: Trials) -> list[Change]:
-        """The trials that are new or have changed since `mark`, which are those of an earlier look.
+        """The trials that are new or changed since `mark`, an earlier state of the study.
 
-        Trials that are gone since then do not show: compare the lengths.
+        Removed trials are not listed: compare the lengths.
         """
         # Compared by identity in C first, because few of thousands have changed.
         differ = compress(zip(mark, self, strict=False), map(is_not, mark, self))

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def files() -> list[Path]:
-    """Every file that git tracks or would add, relative to the root."""
+    """Each file that git tracks or would add, relative to the root."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT,

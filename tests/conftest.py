@@ -17,7 +17,7 @@ from hpo.cli import main
 settings.register_profile("hpo", deadline=None)
 settings.load_profile("hpo")
 
-# Before JAX is first used: as many devices as the smallest machine that we promise to use in full.
+# Set before JAX is first used: the smallest machine that we support has two cores.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
 
@@ -28,7 +28,7 @@ def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
     with pytest.MonkeyPatch.context() as patch:
-        # For fixtures that live longer than a test, too.
+        # It holds for fixtures that live longer than a test, too.
         patch.setenv("HPO_CACHE", str(folder / "compiled"))
         patch.setenv("HPO_DATA", str(folder / "data"))
         yield folder / "compiled"
@@ -43,7 +43,7 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 
 
 class Result(NamedTuple):
-    """What a shell sees of a command."""
+    """The output and exit code of a command, as a shell sees them."""
 
     code: int
     out: str

@@ -1,4 +1,4 @@
-"""What a function costs on any machine: the lines of Python that it runs, and the calls of C."""
+"""The effort of a function on any machine: the lines of Python that it runs, and its calls of C."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 
 def effort(function: Callable[[], Any]) -> int:
-    """How many lines it runs and functions it calls; twice the work is twice as many."""
+    """The number of lines that it runs and functions that it calls; twice the work gives twice as
+    many.
+    """
     count = 0
 
     def line(frame: FrameType, event: str, argument: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What the documents say is so."""
+"""The documents are true: their commands, specs, tables and links are tried."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ EVERY_CALL = [words for calls in CALLS.values() for words in calls]
 
 
 def commands(group=None, prefix=()):
-    """Every command of the command line: its words, and what Typer knows of it."""
+    """Every command of the command line: its words, and its Typer object."""
     for name, command in (group or typer.main.get_command(app)).commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, (*prefix, name))
@@ -90,7 +90,7 @@ def table(page: str, heading: str) -> list[list[str]]:
 
 
 def quoted(text: str) -> set[str]:
-    """What stands in backticks."""
+    """The texts in backticks."""
     return set(re.findall(r"`([^`\n]+)`", text))
 
 
@@ -321,7 +321,7 @@ def test_every_file_that_contributing_names_exists():
 
 
 def test_no_file_names_a_place_of_one_machine_or_a_registry():
-    # Put together here, so that this file does not hold them.
+    # Joined here, so that this file does not contain them.
     registries = ["py" + "pi.org", "python" + "hosted", "anaconda" + ".org", "index" + "-url"]
     places = r"(?<![\w.~])/(?:home|work|Users|root|mnt|workspace)/(?!me\b)\w"
     pattern = re.compile("|".join([*map(re.escape, registries), places]))
@@ -345,7 +345,7 @@ def opening(line: str) -> str:
     "path", [path for path in PAGES if CALLS[path]], ids=lambda path: path.name
 )
 def test_a_page_works_word_by_word(path, tmp_path, hpo, monkeypatch):
-    if ["data", "clear"] in CALLS[path]:  # other tests keep what they have in the cache
+    if ["data", "clear"] in CALLS[path]:  # other tests keep their files in the cache
         monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
     names: dict[str, object] = {}
     printed = ""

@@ -1,4 +1,4 @@
-"""What `import hpo` gives, and what it does not load for that."""
+"""The public names of `import hpo`, and the packages that it does not load."""
 
 import importlib
 import subprocess
@@ -25,7 +25,7 @@ NAMES = {
 
 
 def modules_after(code: str) -> set[str]:
-    """The packages that a fresh interpreter has loaded after `code`, but for Python's own."""
+    """The packages that a fresh interpreter has loaded after `code`, without Python's own."""
     show = "import sys; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", f"import sys; sys.path += {sys.path!r}; {code}; {show}"],

@@ -1,4 +1,4 @@
-"""Where things may stand: imports, files, registries, what is shipped."""
+"""The layout of the project: imports, files, registries, and the wheel."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from tests.checkout import ROOT, files
 LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-oldest.lock"]
 MODULES = [path for path in files() if path.parts[0] == "hpo" and path.suffix == ".py"]
 
-# What each part of the package may import of the others stands below it here; `search` and `engine`
-# know nothing of each other.
+# A part may import the parts that are listed after it; `search` and `engine` do not import each
+# other.
 ORDER = (
     "__main__",
     "cli",
@@ -51,8 +51,8 @@ ORDER = (
     "errors",
 )
 APART = {frozenset({"search", "engine"})}
-# The same among the rooms of a part. Modules that lie in the part's own folder are its ground and
-# its roof: the rooms may use them and they may use the rooms, as long as no circle comes of it.
+# The same for the rooms of a part. Modules in the part's own folder and its rooms may import each
+# other, as long as there is no circle.
 ROOMS = {
     "data": ("readers",),
     "engine": ("pools", "programs", "training", "models"),
@@ -69,7 +69,7 @@ HELD_BY = {
     "scheduler": (SearchSpec, "scheduler"),
     "reader": (DataSpec, "dataset"),
 }
-# What a part may never import, because another part stands for it.
+# The packages that a part may not import, because another part wraps them.
 FOREIGN = {
     "search": {"jax", "jaxlib", "flax", "optax", "orbax"},
     "engine": {"optuna", "skopt", "sqlalchemy"},
@@ -97,7 +97,7 @@ def imports(module: Path) -> Iterator[tuple[int, str]]:
 
 
 def own_imports(module: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """What a file imports of `hpo`: (line, parts of the name below `hpo`)."""
+    """The imports of `hpo` in a file: (line, parts of the name below `hpo`)."""
     for line, name in imports(module):
         package, *rest = name.split(".")
         if package == "hpo" and rest and rest != ["__version__"]:
@@ -133,7 +133,7 @@ def test_no_modules_import_each_other_in_a_circle():
     graph: dict[str, set[str]] = {}
     for module in MODULES:
         own = ".".join(module.with_suffix("").parts).removesuffix(".__init__")
-        # A function may import a module that imports its own: both are loaded by then.
+        # A function may import a module that imports the function's own: both are loaded by then.
         graph[own] = {name for name in at_start(module) if name in names and name != own}
     while leaves := {name for name, needs in graph.items() if not needs}:
         graph = {name: needs - leaves for name, needs in graph.items() if name not in leaves}

@@ -52,7 +52,7 @@ def test_searches_and_peers_are_compared_on_a_table(tmp_path):
     rows = json.loads((tmp_path / "out.json").read_text())
     assert [row["search"] for row in rows] == searches
     for row in rows:
-        # The budget is enough for nearly all that there are.
+        # The budget is enough for nearly all trainings.
         assert row["mean"][-1] < 0.1
     assert done.stdout.count("\n") == 2 + len(searches)
 
@@ -74,7 +74,7 @@ STUDY = {
 def stored_study(path, trials, rates=None):
     """A study whose best trials have layers normalised and a learning rate near 0.03.
 
-    Its range of learning rates is another, `rates`, than that which the trials were drawn from.
+    The spec has the range `rates` of learning rates; the trials were drawn from another range.
     """
     path.mkdir(exist_ok=True)
     experiment = experiment_from_document(STUDY, path)
@@ -109,7 +109,7 @@ def test_searches_are_compared_on_the_curves_of_a_study(tmp_path):
     assert done.returncode == 0, done.stderr
     ours, peer = json.loads(figures.read_text())
     assert (ours["family"], ours["seeds"]) == ("iris", 2)
-    # Of 50 trainings of 120 that there are, the one comes near the best, the other draws.
+    # With 50 of the 120 trainings, the first search comes near the best; the other draws randomly.
     assert ours["mean"][-1] < 0.1
     assert 0 <= peer["mean"][-1] < peer["mean"][0]
 

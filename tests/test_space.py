@@ -86,7 +86,7 @@ def test_true_is_not_one(one, other, is_same):
     [
         ({"model.name": "mlp", "model.depth": 2}, True),
         ({"model.name": "mlp", "model.depth": 1}, False),
-        ({"model.name": "cnn"}, False),  # the dimension that it looks at is not active itself
+        ({"model.name": "cnn"}, False),  # the dimension that its condition reads is not active
     ],
 )
 def test_a_condition_holds_along_its_chain(hparams, is_active):

@@ -1,4 +1,4 @@
-"""Trials and how they change from one look to the next."""
+"""Trials, and how they change during a study."""
 
 from dataclasses import replace
 

@@ -72,7 +72,7 @@ def save_trained(
 
     `weights/` is an Orbax checkpoint of `{"params": ..., "variables": ...}`. With several seeds,
     it holds one for each: `weights/seed-0/`, ... The folder is written under another name and
-    then renamed, so that it is never seen half written.
+    then renamed, so that nobody reads a half-written one.
     """
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
