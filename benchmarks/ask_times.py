@@ -5,7 +5,7 @@
 2. The same for scikit-optimize's own `Optimizer` with a Gaussian process, at 100 and 300 trials:
    one `tell` and one `ask`, as its manual shows.
 3. The mean of the best value found on Branin, Hartmann 6 and Rosenbrock 5 by that `Optimizer` and
-   by our `gp`, with equal numbers of evaluations, and the seconds per trial.
+   by our `gp`, with equal numbers of evaluations. The seconds per trial stand beside it.
 
     .venv/bin/python benchmarks/ask_times.py
 """

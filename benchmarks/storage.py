@@ -215,7 +215,7 @@ def optuna_search(folder: Path, trials: int) -> float:
 
 
 def resume(folder: Path) -> dict[str, float]:
-    """The seconds of each part of resuming a study, and of building Optuna's tables anew."""
+    """The seconds of each part of resuming a study, and of rebuilding Optuna's tables."""
     path = folder / "hpo.db"
     seconds: dict[str, float] = {}
     start = time.perf_counter()

@@ -110,7 +110,7 @@ def test_every_command_is_shown_at_work():
     assert shown == {*COMMANDS}
 
 
-def test_everything_else_that_a_page_tells_to_type_exists():
+def test_every_other_command_that_a_page_shows_exists():
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for path in PAGES:
@@ -197,7 +197,7 @@ def test_the_schema_beside_the_configs_is_current():
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_every_config_is_headed_by_what_to_type_and_what_to_expect(path):
+def test_every_config_begins_with_its_command_and_the_expected_result(path):
     heading = re.match(r"(#.*\n)*", path.read_text())[0]
     metric = require_search(load_experiment(path)).goal.first.metric
 
@@ -320,7 +320,7 @@ def test_every_file_that_contributing_names_exists():
     assert {name for name in paths if not exists(name)} == set()
 
 
-def test_no_file_names_a_place_of_one_machine_or_a_registry():
+def test_no_file_names_a_path_of_one_machine_or_a_registry():
     # Joined here, so that this file does not contain them.
     registries = ["py" + "pi.org", "python" + "hosted", "anaconda" + ".org", "index" + "-url"]
     places = r"(?<![\w.~])/(?:home|work|Users|root|mnt|workspace)/(?!me\b)\w"

@@ -165,7 +165,7 @@ def test_every_part_and_room_has_its_place_in_the_arrows():
 
 
 @pytest.mark.parametrize("part", FOREIGN)
-def test_a_part_leaves_to_others_what_is_theirs(part):
+def test_a_part_imports_no_package_that_another_part_wraps(part):
     wrong = [
         f"{module}:{line}: hpo.{part} imports {name}"
         for module in MODULES
@@ -197,7 +197,7 @@ def test_a_room_holds_at_most_14_modules():
     assert {folder: count for folder, count in folders.items() if count > 14} == {}
 
 
-def test_no_file_is_named_after_nothing():
+def test_no_file_has_a_meaningless_name():
     vague = {"utils", "util", "helpers", "helper", "common", "base", "manager", "types", "misc"}
     assert [str(path) for path in files() if path.suffix == ".py" and path.stem in vague] == []
 
@@ -208,7 +208,7 @@ def test_every_folder_of_tests_mirrors_one_of_the_package():
     assert {str(folder) for folder in mirrored if not folder.is_dir()} == set()
 
 
-def test_the_top_level_holds_what_the_plan_allows():
+def test_the_top_level_holds_these_files_and_folders():
     names = {path.parts[0] for path in files()}
     rest = {name for name in names if not re.search(r"^\.|\.md$|\.lock$|^LICENSE$", name)}
     assert rest == {

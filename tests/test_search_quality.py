@@ -114,7 +114,7 @@ def test_searches_are_compared_on_the_curves_of_a_study(tmp_path):
     assert 0 <= peer["mean"][-1] < peer["mean"][0]
 
 
-def test_trials_outside_the_space_of_now_are_left_out(tmp_path):
+def test_trials_outside_the_present_space_are_left_out(tmp_path):
     source = stored_study(tmp_path, 130, rates=[0.01, 1.0])
     done = compared("--study", source, "--seeds", "1", "--search", "random+none@1")
     assert "lie in the space as it is now" in done.stderr

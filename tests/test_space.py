@@ -120,7 +120,7 @@ def test_a_continuous_space_is_infinite_and_an_empty_one_holds_one_trial():
     assert SearchSpace().draw(np.random.default_rng(0)) == {}
 
 
-def test_what_a_choice_of_whole_parts_mentions_varies() -> None:
+def test_paths_within_a_choice_of_parts_vary() -> None:
     parts = Choice(({"name": "mlp", "dropout": 0.0}, {"name": "mlp", "schedule": {"warmup": 0.1}}))
     space = SearchSpace((Dimension("model", parts), Dimension("train.precision", Choice(("a",)))))
     assert space.varying == {

@@ -39,11 +39,11 @@ def test_an_equal_copy_of_a_trial_is_no_change():
         (Trial(0, {}, DIVERGED, (3.0,)), Trial(0, {}, PAUSED, (3.0, 9.0)), False),
     ],
 )
-def test_a_trial_only_ever_trains_on(before, after, is_progress):
+def test_a_trial_only_trains_further(before, after, is_progress):
     assert Change(before, after).is_progress == is_progress
 
 
-def test_unfinished_trials_are_those_that_may_train_on():
+def test_unfinished_trials_are_those_that_may_train_further():
     trials = [Trial(n, {}, state) for n, state in enumerate(TrialState)]
     assert [trial.state for trial in Trials.of(trials).unfinished] == [RUNNING, PAUSED]
     known = Trials(trials, trials[:1])

@@ -47,13 +47,13 @@ def line() -> DataSet:
 
 @pytest.fixture(scope="session")
 def compiler() -> Compiler:
-    """One for all tests, so that equal programs compile once."""
+    """One compiler for all tests, so that equal programs compile once."""
     return Compiler()
 
 
 @pytest.fixture
 def learn(compiler: Compiler) -> Callable[..., Curves]:
-    """Train trainings beside each other in one pool; the metrics of each epoch by stream."""
+    """Train trainings together in one pool; returns the metrics of each epoch by stream."""
 
     def run(
         data: DataSet,

@@ -1,4 +1,4 @@
-"""A trial that goes on from another's lane: the same state, and from then on its own knobs."""
+"""A trial that continues from another trial's lane: the same state, then its own knobs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def a_pool(data: DataSet, compiler: Compiler, form: str) -> Pool:
 
 
 @pytest.mark.parametrize("form", ["map", "vmap"])
-def test_a_copied_lane_is_the_other_bit_for_bit_and_goes_on_as_if_it_had_been(
+def test_a_copied_lane_equals_its_source_bit_for_bit_and_trains_on_like_it(
     tiny: DataSet, compiler: Compiler, form: str
 ) -> None:
     pool = a_pool(tiny, compiler, form)
@@ -70,7 +70,7 @@ def test_a_copied_lane_is_the_other_bit_for_bit_and_goes_on_as_if_it_had_been(
     assert [r.metrics for r in reports if r.run == 12] == [r.metrics for r in whole[2:]]
 
 
-def test_knobs_change_after_the_epochs_that_a_spec_says(tiny: DataSet, compiler: Compiler) -> None:
+def test_knobs_change_after_the_epochs_in_the_spec(tiny: DataSet, compiler: Compiler) -> None:
     changes = [
         {"after": 1, "hparams": {"optimizer.learning_rate": 0.1}},
         {"after": 3, "hparams": {"model.dropout": 0.0, "optimizer.learning_rate": 0.2}},
@@ -81,7 +81,7 @@ def test_knobs_change_after_the_epochs_that_a_spec_says(tiny: DataSet, compiler:
     assert found == [(1, 0.1, 0.2), (3, 0.2, 0.0)]
 
 
-def test_changes_of_its_knobs_are_no_part_of_a_program(tiny: DataSet) -> None:
+def test_changes_of_knobs_do_not_change_a_program(tiny: DataSet) -> None:
     changes = [{"after": 1, "hparams": {"optimizer.learning_rate": 0.1}}]
     assert (
         split(a_training(train__changes=changes), tiny, "cpu")[0]

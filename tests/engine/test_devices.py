@@ -1,4 +1,4 @@
-"""Devices: which there are, and the memory that programs may use."""
+"""Devices: their platforms, and the memory that programs may use."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_core_has_its_share_of_the_machines_memory() -> None:
     assert all(share is not None and 2**20 < share <= total for share in shares)
 
 
-def test_nothing_is_said_of_memory_where_the_system_does_not_say(
+def test_memory_is_unknown_if_the_system_does_not_report_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def no_such_file(self: Any) -> str:
@@ -62,7 +62,7 @@ def test_the_limits_of_control_groups_count_and_what_they_cache_does_not(
     _a_group(tmp_path, {"memory.max": f"{above}\n", **usage})
     _a_group(tmp_path / "all" / "job", {"memory.max": f"{limit}\n", **usage})
     assert cgroup_bytes("0::/all/job\n", tmp_path) == room
-    # In a container, the path may be one that only the host knows.
+    # In a container, the path may exist only on the host.
     _a_group(tmp_path, {"memory.max": "450\n"})
     assert cgroup_bytes("0::/docker/abc\n", tmp_path) == 150
 

@@ -1,4 +1,4 @@
-"""Labels of programs: what changes them, and what never may."""
+"""Labels of programs: the changes that affect them, and those that must not."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Part(Spec):
 
 
 class Mlp(models.Mlp):
-    """The multi-layer perceptron of a later release: each field's default changes nothing."""
+    """The perceptron of a later release: the default of each new field has no effect."""
 
     later_number: Knob[Positive] = 0.01
     later_zero: Knob[Share] = 0.0
@@ -78,7 +78,7 @@ def trainings() -> dict[str, Training]:
     }
 
 
-# What release 0.1.0 itself gave for these trainings.
+# The labels of release 0.1.0 for these trainings.
 LABELS_IN_0_1_0 = {
     "plain": "772df38c3ab2",
     "clipped": "7b7074796652",
@@ -134,5 +134,5 @@ def test_an_added_number_changes_no_label_unless_it_is_switched_on_or_off() -> N
     assert of(later(a_training()), varying={"model.later_zero"}).label != label
 
 
-def test_what_only_the_host_reads_changes_no_label() -> None:
+def test_values_that_only_the_host_reads_change_no_label() -> None:
     assert of(later(a_training(), later_host=2.0)).label == of(a_training()).label

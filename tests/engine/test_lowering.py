@@ -1,4 +1,4 @@
-"""What accelerators would run: every shipped config lowers for CUDA and TPU on any machine."""
+"""Programs for accelerators: every shipped config lowers for CUDA and TPU on any machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 
 def stand_in(experiment: Experiment) -> DataSet:
-    """A little data of the kind that a config trains on, which may have to be downloaded."""
+    """A little data of the kind that a config trains on, because its own may need a download."""
     rng = np.random.default_rng(0)
     tasks = METRICS[require_search(experiment).goal.first.metric].tasks
     shape = (28, 28, 1) if experiment.training.model.name == "cnn" else (12,)
@@ -42,7 +42,7 @@ def stand_in(experiment: Experiment) -> DataSet:
 
 
 def lower(experiment: Experiment, seed: int) -> str:
-    """The text of a round that one draw from the space would run side by side on accelerators."""
+    """The text of a round with "vmap" on accelerators, for one draw from the space."""
     hparams = experiment.space.draw(np.random.default_rng(seed))
     training, data = fill(experiment.training, hparams, 0), stand_in(experiment)
     program, _ = split(training, data, "gpu", experiment.space.varying)
@@ -60,7 +60,7 @@ def lower(experiment: Experiment, seed: int) -> str:
 def test_every_shipped_config_lowers_for_accelerators(path: Path) -> None:
     experiment = load_experiment(path)
     text = lower(experiment, seed=0)
-    # The plain form: those that CPUs take are made of matrix products.
+    # The plain form; the form for CPUs consists of matrix products.
     assert ("stablehlo.convolution" in text) == (experiment.training.model.name == "cnn")
 
 
@@ -71,7 +71,7 @@ def test_other_shapes_of_its_space_lower_too(path: Path) -> None:
         assert "stablehlo.while" in lower(load_experiment(path), seed)
 
 
-def test_a_round_overwrites_its_lanes_and_speaks_to_no_host() -> None:
+def test_a_round_overwrites_its_lanes_and_makes_no_host_calls() -> None:
     data = tiny_data()
     program, _ = split(a_training(), data, "cpu")
     pool = Pool(local_devices("cpu")[0], Compiler())
@@ -79,7 +79,7 @@ def test_a_round_overwrites_its_lanes_and_speaks_to_no_host() -> None:
     leaves = len(jax.tree.leaves(abstract_lane(program)))
     for name in ("round", "put"):
         text = getattr(pool._operations, name).as_text()
-        # Every leaf of the lanes is its own result: no second copy of them is ever made.
+        # Every leaf of the lanes is an output in place: no second copy is made.
         assert text.splitlines()[0].count("-alias") == leaves, name
         for word in ("infeed", "outfeed", " send(", " recv(", "callback", "host_compute"):
             assert word not in text

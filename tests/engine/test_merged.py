@@ -1,6 +1,6 @@
-"""Merged programs: one serves several values of static leaves, each as a program of its own would.
+"""Merged programs: one serves several values of static leaves and learns as separate ones do.
 
-The sums of floating-point numbers are taken in another order, so that curves are equal to rounding.
+Floating-point numbers are summed in another order, so curves are equal up to rounding.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _alone(training: Training) -> Training:
 
 
 def _assert_learn_the_same(learn: Learn, data: DataSet, trainings: list[Training]) -> None:
-    """All of them in one program, and each in one of its own."""
+    """All of them in one program, and each in a separate program."""
     together = learn(data, trainings, lanes=2)
     for training in trainings:
         stream = training.train.stream
@@ -215,7 +215,7 @@ def test_a_trial_finds_its_own_weights_in_the_wider_lane(widths: list[list[int]]
     st.integers(1, 8),
     st.sampled_from(["none", "layer", "batch"]),
 )
-def test_what_is_narrowed_and_not_changed_is_as_it_was(
+def test_narrowing_and_widening_an_unchanged_lane_changes_nothing(
     widths: list[list[int]], bound: int, norm: str
 ) -> None:
     model = {"name": "mlp", "widths": widths[0], "norm": norm}
@@ -237,7 +237,7 @@ def test_what_is_narrowed_and_not_changed_is_as_it_was(
     jax.tree.map(np.testing.assert_array_equal, again, lane)
 
 
-def test_bounds_that_leave_nothing_out_are_none() -> None:
+def test_bounds_that_hold_all_sizes_are_dropped() -> None:
     sizes = {"widths": [[4], [8]]}
     plain = _merged(0, sizes, model__widths=[4])
     for bounds in ([8], [20]):

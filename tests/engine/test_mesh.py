@@ -1,4 +1,4 @@
-"""Places: lanes over several devices learn as on one, and each device has its share of them."""
+"""Places: lanes on several devices learn as on one, and each device has its share of them."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ _COMPILER = Compiler()
 
 
 def a_pool(devices: int, lanes: int) -> Pool:
-    """A pool as several accelerators have it, of a program of `a_training`."""
+    """A pool of `a_training` on a mesh of several devices."""
     (place,) = places(local_devices("cpu")[:devices], is_meshed=True)
     pool = Pool(place, _COMPILER)
     program, _ = split(a_training(), tiny_data(), "cpu")
-    # One too few, where several devices are to have equally many.
+    # One fewer than a multiple of several devices.
     plan = pool.load(program, Plans(Plan("vmap", lanes - (devices > 1))), tiny_data())
     assert plan.lanes == pool.lane_count == lanes
     return pool
 
 
 def learn(devices: int, lanes: int) -> tuple[Curves, list[int]]:
-    """The losses of as many trials as lanes, and how many lanes each device has.
+    """The losses of `lanes` trials, and the number of lanes on each device.
 
-    Half way every trial is taken out and goes on in a lane that another device holds.
+    Halfway, every trial moves to a lane of another device.
     """
     pool, curves = a_pool(devices, lanes), [[] for _ in range(lanes)]
     trainings = [a_training(n, optimizer__learning_rate=0.01 + 0.002 * n) for n in range(lanes)]
@@ -89,14 +89,14 @@ def test_lanes_over_eight_devices_learn_the_same_as_on_one_and_each_has_an_eight
     np.testing.assert_allclose(together[:4], alone, rtol=1e-4)
 
 
-def test_a_state_is_the_same_wherever_it_lies() -> None:
+def test_moving_a_state_between_devices_keeps_its_bits() -> None:
     pool = a_pool(devices=2, lanes=4)
     training = a_training(7)
     _, knobs = split(training, tiny_data(), "cpu")
     pool.put(1, 7, training, knobs, None, 1)
     pool.round()
     state = pool.take(1)
-    # Zeros of either sign, to hold a move to every bit.
+    # -0.0 equals 0.0 but has other bits, which the move must keep.
     state = state._replace(loss_sum=np.float32(-0.0))
     pool.put(3, 7, training, knobs, state, 4)
     moved = pool.take(3)
@@ -105,7 +105,7 @@ def test_a_state_is_the_same_wherever_it_lies() -> None:
     ]
 
 
-def test_a_round_over_devices_needs_no_word_between_them() -> None:
+def test_devices_do_not_communicate_during_a_round() -> None:
     text = a_pool(devices=2, lanes=4)._operations.round.as_text()
     assert not [word for word in ("all-reduce", "all-gather", "collective") if word in text]
 

@@ -1,4 +1,4 @@
-"""Models: the forward pass against one written out in NumPy and JAX's own convolution."""
+"""Models: the forward pass against one written in NumPy with JAX's own convolution."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _BY_HAND = {
 
 
 class _Model(NamedTuple):
-    """A model with random weights in every leaf, so that no bias or scale hides a mistake."""
+    """A model with random weights in every leaf, so that no zero bias hides a mistake."""
 
     spec: Any
     graph: Any
@@ -173,7 +173,7 @@ def test_no_layer_before_a_batch_norm_has_a_bias(images: DataSet) -> None:
 
 
 def _pooled(x: np.ndarray) -> np.ndarray:
-    """The largest of each 2x2 window; an odd last row or column is left out."""
+    """The largest of each 2x2 window; an odd last row or column is dropped."""
     n, height, width, channels = x.shape
     whole = x[:, : height // 2 * 2, : width // 2 * 2]
     return whole.reshape(n, height // 2, 2, width // 2, 2, channels).max((2, 4))
@@ -219,9 +219,10 @@ def test_the_convolutional_network_is_that_of_jax_convolutions(
 @pytest.mark.parametrize(
     ("rows", "gradient"),
     [
-        # Windows of 2x2: an odd last row and column have no gradient, nor has what is not largest.
+        # Windows of 2x2: only the largest value has a gradient. An odd last row and column have
+        # none.
         ([[1, 2, 9], [4, 3, 9], [9, 9, 9]], [[0, 0, 0], [5, 0, 0], [0, 0, 0]]),
-        ([[7, 7, 1, 0], [7, 7, 2, 2]], [[5, 0, 0, 0], [0, 0, 6, 0]]),  # the first of equal ones
+        ([[7, 7, 1, 0], [7, 7, 2, 2]], [[5, 0, 0, 0], [0, 0, 6, 0]]),  # the first of ties
         ([[3, 8, 8]], [[0, 5, 0]]),  # one row: windows of 1x2
     ],
 )

@@ -1,4 +1,4 @@
-"""Programs and knobs: what two trainings must have in common to be lanes of each other."""
+"""Programs and knobs: what two trainings must have in common to share a program."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _program(training: Training, **split_kwargs: Any) -> Any:
 
 
 def _other(value: Any) -> Any:
-    """Another value of a leaf than this one."""
+    """A value of a leaf that differs from this one."""
     return {bool: lambda: not value, int: lambda: value + 1, tuple: lambda: (*value, 3)}.get(
         type(value), lambda: f"not {value}"
     )()

@@ -1,4 +1,4 @@
-"""The shapes in the engine's signatures hold for what is passed while programs are traced."""
+"""The shapes in the engine's signatures hold for the arrays passed while programs are traced."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _TYPES = {"Array": jaxtyping.Array, "Float": jaxtyping.Float, "Program": Program
 
 
 def _mismatches(hint: Any, value: Any, where: str) -> Iterator[str]:
-    """Where `value` is not the array that `hint` says, fields of named tuples included."""
+    """The mismatches between `value` and the array of `hint`, with the fields of named tuples."""
     is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     parts = typing.get_args(hint) if is_union else (hint,)
     options = [part for part in parts if isinstance(part, type) and part is not Any]
@@ -51,7 +51,7 @@ def _mismatches(hint: Any, value: Any, where: str) -> Iterator[str]:
 
 
 def _checked(function: Callable[..., Any], checks: list[str]) -> Callable[..., Any]:
-    """`function`, refusing arrays that are not of the shapes of its signature."""
+    """`function`, which then refuses arrays that do not have the shapes of its signature."""
     hints = typing.get_type_hints(function, localns=_TYPES)
     signature = inspect.signature(function)
 
@@ -76,7 +76,7 @@ def _checked(function: Callable[..., Any], checks: list[str]) -> Callable[..., A
 
 @pytest.fixture
 def checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Every function and method of the engine checks its arrays; the names of those called."""
+    """All functions and methods of the engine check their arrays; the names of those called."""
     called: list[str] = []
     wrappers: dict[Any, Any] = {}
 
@@ -92,7 +92,7 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     def replace_in_class(owner: type) -> None:
         for name, value in list(vars(owner).items()):
             is_public = name == "__call__" or not name.startswith("_")
-            # Tuples and NNX make methods of their own, which nobody annotated.
+            # Named tuples and NNX generate methods without annotations.
             is_own = getattr(value, "__qualname__", "") == f"{owner.__name__}.{name}"
             if inspect.isfunction(value) and is_public and is_own:
                 monkeypatch.setattr(owner, name, _checked(value, called))

@@ -10,7 +10,7 @@ from hpo.engine.stopwatch import Stopwatch
 
 
 class Clock:
-    """A clock that goes when it is told to."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -32,7 +32,7 @@ def test_an_activity_within_another_takes_its_time_from_it() -> None:
     assert watch.seconds() == {"idle": 17.0, "feeding": 10.0, "training": 4.0}
 
 
-def test_an_activity_that_fails_has_taken_its_time() -> None:
+def test_the_time_of_a_failing_activity_counts() -> None:
     clock = Clock()
     watch = Stopwatch("idle", clock=clock)
 

@@ -1,4 +1,4 @@
-"""Training a lane, against a plain loop in JAX and Optax that knows of no lanes."""
+"""Training a lane, against a plain loop in JAX and Optax without lanes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _loss(params: Any, x: Any, y: Any) -> Any:
 def _plain_loop(
     data: DataSet, training: Training, optimizer: optax.GradientTransformation
 ) -> list[dict[str, float]]:
-    """The curve of a training by the book: one model, one optimizer, one step after the other."""
+    """The curve of a plain training: one model, one optimizer, one step after the other."""
     program, _ = split(training, data, "cpu")
     params = parted(program, initial_lane(program, training).params)
     state, curve = optimizer.init(params), []
@@ -119,7 +119,7 @@ def test_a_regression_learns_a_line_in_the_targets_own_unit(line: DataSet, learn
         train={"epochs": 40},
     )
     last = learn(line, [training])[0][-1]
-    # The targets spread by about 2 of their unit.
+    # The standard deviation of the targets is about 2.
     assert last["rmse"] < 0.3
     assert last["mae"] < last["rmse"]
     assert last["r2"] > 0.97
@@ -143,7 +143,7 @@ def test_bfloat16_learns_nearly_what_a_plain_loop_learns_in_float32(
 def test_running_statistics_follow_the_batches(tiny: DataSet, compiler: Compiler) -> None:
     training = a_training(
         model={"name": "mlp", "widths": [4], "norm": "batch"},
-        # Too small a rate to change the weights, so that every batch is seen by the same ones.
+        # The rate is too small to change the weights, so that all batches see the same weights.
         optimizer={"name": "sgd", "learning_rate": 1e-12},
         train={"epochs": 8},
     )
@@ -157,7 +157,7 @@ def test_running_statistics_follow_the_batches(tiny: DataSet, compiler: Compiler
 
     after = pool.take(0).variables["norms"][0]
     z = tiny.train.x @ parted(program, start.params)["linears"][0]["kernel"]
-    # Of the start, 0.9 ** 48 is left; the last batches weigh more than an even mean would have.
+    # The initial value keeps the weight 0.9 ** 48; the last batches weigh more than in a mean.
     np.testing.assert_allclose(after["mean"], z.mean(0), atol=0.2 * z.std())
     np.testing.assert_allclose(after["var"], z.var(0), rtol=0.2)
     assert not np.allclose(after["var"], start.variables["norms"][0]["var"], rtol=0.2)

@@ -131,8 +131,8 @@ def over_pieces(
             sums, found = jax.block_until_ready(step(sums, rows))
             if found is not None:
                 scores.append(jax.device_get(found))
-            del rows  # so that no more than two pieces are ever on the device
-    # The chunks are the third axis from the end, after the axis of the lanes if there is one.
+            del rows  # so that at most two pieces are on the device
+    # The chunks are the third axis from the end. An axis of lanes may come before it.
     return Tally(jax.device_get(sums), np.concatenate(scores, -3) if scores else None)
 
 

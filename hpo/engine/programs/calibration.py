@@ -1,12 +1,12 @@
 """Measures which plan of a program is fastest: briefly, once on a machine, and only if it pays.
 
 Two choices are not among the plans, because they were never faster on 2 shared CPU cores (rough
-figures). One is a call for each step. A step of a CNN with 32 and 64 filters took 68 ms of CPU time
-in a round of six steps on 128 images of 28x28. In six rounds it took 76 ms. With 8 and 16 filters
-on 64 images of 8x8 it took 0.9 and 1.3 ms. The convolutions have a form for loops: `convolution`.
-The other is one pool over all cores. Two trials of `benchmarks/fashion_cnn.yaml` trained an epoch
-each in 4 s with a pool for each core. One after the other over both cores, they took 8 s and a
-fifth more CPU time.
+figures). One is a call for each step. A step of a CNN with 32 and 64 filters on 128 images of 28x28
+took 68 ms of CPU time in a round of six steps. In six rounds it took 76 ms. With 8 and 16 filters
+on 64 images of 8x8 it took 0.9 and 1.3 ms. The convolutions have a form for loops (see
+`convolution`). The other is one pool over all cores. Two trials of `benchmarks/fashion_cnn.yaml`
+trained an epoch each in 4 s with a pool for each core. One after the other over both cores, they
+took 8 s and a fifth more CPU time.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ _COMPILE, _COMPILE_LAYER, _COMPILE_CONVOLUTION, _COMPILE_MERGED = 1.9, 0.25, 1.2
 _COMPILE_BOUND = 0.5
 # The number of cores that one compile uses.
 COMPILING_CORES = 1.6
-# Running: operations per second of a matrix product and of a convolution. Then the seconds for a
-# step, for a weight in an optimizer's update, and for a weight in a sum of gradients.
+# Running: operations per second of a matrix product and of a convolution. Then seconds for a step,
+# for a weight in an optimizer's update, and for a weight in a sum of gradients.
 _DENSE_RATE, _CONVOLVED_RATE = 80e9, 40e9
 _STEP, _UPDATE, _ADD = 6e-6, 1.3e-9, 0.5e-9
 # The weight of a new measurement against all earlier ones.

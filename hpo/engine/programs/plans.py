@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
-# How lanes are mapped: "map" runs them one after the other, "vmap" all at once. With "map" a
-# skipped lane costs nothing, and the bits do not depend on the number of lanes.
+# How lanes are mapped: "map" runs them one after the other, "vmap" all at once. With "map", a
+# skipped lane costs nothing, and results do not depend on the number of lanes, bit for bit.
 Form: TypeAlias = Literal["map", "vmap"]
 
 _CPU_LANES = 8

@@ -54,7 +54,7 @@ def test_values_and_gradients_are_those_of_jax(
 @pytest.mark.parametrize(
     ("examples", "cached_bytes"),
     [
-        (1, 1),  # not even one example is small enough
+        (1, 1),  # a single example exceeds the cache
         (6, 4 * 5 * 4 * (3 * 2 + 3) * 2),  # parts of two examples
         (7, 4 * 5 * 4 * (3 * 2 + 3) * 3),  # two parts of three, and one left over
     ],
@@ -72,12 +72,12 @@ def test_gradients_summed_over_parts_of_a_batch_are_those_of_jax(
 def test_half_precision_gradients_are_summed_in_full_precision(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hpo.engine.models.convolution._CACHED_BYTES", 1)  # an example a part
+    monkeypatch.setattr("hpo.engine.models.convolution._CACHED_BYTES", 1)  # an example in each part
     x, dy = (jnp.ones((1000, 1, 1, 1), jnp.bfloat16) for _ in range(2))
     kernel = jnp.ones((1, 1, 1, 1), jnp.bfloat16)
     gradient = jax.vjp(lambda k: convolve(x, k, "cpu"), kernel)[1](dy)[0]
     assert gradient.dtype == jnp.bfloat16
-    # bfloat16 counts no further than 256 in steps of 1.
+    # bfloat16 represents whole numbers only up to 256.
     assert float(gradient[0, 0, 0, 0]) == 1000
 
 

@@ -1,4 +1,4 @@
-"""Dropout: what it keeps, what it draws, and when it is not there at all."""
+"""Dropout: the elements that it keeps, its masks, and programs without it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_expected_activation_is_preserved(rate: float) -> None:
     assert mean == pytest.approx(3.0, abs=1e-5 + 5 * 3 * np.sqrt(rate / (1 - rate) / _SIZE))
 
 
-def test_what_is_kept_is_scaled_by_the_share_kept() -> None:
+def test_kept_elements_are_scaled_by_the_share_kept() -> None:
     x = jnp.arange(1.0, _SIZE + 1)
     dropped = np.asarray(_dropped(0.25, _KEY, x))
     kept = dropped != 0
@@ -57,7 +57,7 @@ def test_a_rate_near_one_stays_finite_and_so_does_its_gradient(rate: float) -> N
     assert np.isfinite(jax.grad(lambda x: _dropped(rate, _KEY, x).sum())(x)).all()
 
 
-def test_the_gradient_goes_through_what_is_kept_alone() -> None:
+def test_the_gradient_goes_through_kept_elements_only() -> None:
     x = jnp.ones(_SIZE)
     gradient = jax.grad(lambda x: _dropped(0.5, _KEY, x).sum())(x)
     np.testing.assert_array_equal(gradient, _dropped(0.5, _KEY, x))
@@ -70,7 +70,7 @@ def test_each_layer_draws_a_mask_of_its_own() -> None:
         return dropout(x, layer=0), dropout(x, layer=1)
 
     first, second = (np.asarray(y) != 0 for y in two_layers(0.5, jnp.ones(_SIZE)))
-    # Two independent masks of one half agree on one half.
+    # Two independent masks of rate 0.5 agree on half of the elements.
     assert float((first == second).mean()) == pytest.approx(0.5, abs=0.01)
 
 
@@ -87,13 +87,13 @@ def test_another_key_draws_another_mask_and_the_same_key_the_same() -> None:
     assert float((again == other).mean()) == pytest.approx(0.5, abs=0.01)
 
 
-def test_evaluation_leaves_everything_as_it_is() -> None:
+def test_evaluation_drops_nothing() -> None:
     x = jnp.ones(3)
     assert Dropout(0.5, None)(x, layer=0) is x
 
 
 def _operations(rate: float | None) -> str:
-    """What one step of dropout computes; None for a rate that is traced."""
+    """The program text of one step of dropout; None for a traced rate."""
     x = jnp.ones(8)
     if rate is None:
         return str(jax.make_jaxpr(lambda rate, key: Dropout(rate, key)(x, 0))(0.0, _KEY))
@@ -111,7 +111,7 @@ def test_dropout_takes_any_shape(shape: tuple[int, ...]) -> None:
 
 
 def _masks() -> dict[str, np.ndarray]:
-    """Masks of one half that a network's training takes one beside the other, as -1 and 1."""
+    """Masks of rate 0.5, as -1 and 1, that a training uses close to each other."""
     keys = {"a step": _key(0, 7), "the next step": _key(0, 8), "another trial": _key(1, 7)}
     x = jnp.ones((_SIZE // 128, 128))
     masks = {name: _dropped(0.5, key, x) for name, key in keys.items()}
@@ -121,7 +121,7 @@ def _masks() -> dict[str, np.ndarray]:
     return {name: np.asarray(mask).reshape(-1) - 1.0 for name, mask in masks.items()}
 
 
-def test_no_mask_is_another_one_or_shifted_by_a_little() -> None:
+def test_no_mask_is_equal_to_another_one_or_a_shifted_copy() -> None:
     masks = list(_masks().values())
     for i, one in enumerate(masks):
         for other in masks[i:]:
@@ -130,8 +130,8 @@ def test_no_mask_is_another_one_or_shifted_by_a_little() -> None:
                 assert abs(correlation) < 6 / np.sqrt(_SIZE - shift)
 
 
-def test_an_element_is_dropped_as_often_as_chance_has_it_over_steps_and_trials() -> None:
-    """Counts of drops of each element over 4,096 keys follow the binomial distribution."""
+def test_drops_of_an_element_over_steps_and_trials_follow_the_binomial_distribution() -> None:
+    """The numbers of drops of each element over 4,096 keys follow the binomial distribution."""
     words = jax.jit(
         jax.vmap(lambda t, s: random_words(mask_key(jnp.stack([t * 0, t]), s), 0, (8, 16)))
     )

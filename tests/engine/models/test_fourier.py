@@ -1,4 +1,4 @@
-"""Random Fourier features: about a kernel, and centred by a mean that they carry along."""
+"""Random Fourier features: they approximate a kernel, and a running mean centres them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_each_trial_draws_its_own_features_and_does_not_train_them(learn: Learn)
     assert programs[0].template.model.bandwidth == float("inf")  # a number, compiled into nothing
 
 
-def test_training_moves_the_mean_that_is_carried_along(compiler: Any) -> None:
+def test_training_updates_the_running_mean(compiler: Any) -> None:
     from hpo.engine.devices import local_devices
     from hpo.engine.pools.pool import Pool
     from hpo.engine.programs.plans import Plan, Plans
@@ -70,11 +70,11 @@ def test_training_moves_the_mean_that_is_carried_along(compiler: Any) -> None:
     np.testing.assert_array_equal(lane.variables["frequencies"], start.variables["frequencies"])
     waves = np.cos(_DATA.train.x / 3.0 @ lane.variables["frequencies"] + lane.variables["phases"])
     mean = np.sqrt(2 / 32) * waves.mean(0)
-    # 24 steps of a tenth leave less than a tenth of the zeros that it started from.
+    # After 24 steps of a tenth, the initial zeros weigh less than a tenth.
     np.testing.assert_allclose(lane.variables["centre"], mean, atol=0.04)
 
 
-def test_a_bandwidth_that_fits_learns_the_classes(learn: Learn) -> None:
+def test_a_suitable_bandwidth_learns_the_classes(learn: Learn) -> None:
     curves = learn(_DATA, [_training(0, bandwidth=1.5), _training(1, bandwidth=100.0)], lanes=2)
     assert curves[0][-1]["accuracy"] > 0.75
     assert curves[0][-1]["loss"] < curves[1][-1]["loss"]

@@ -72,7 +72,7 @@ def test_every_initialiser_of_the_spec_is_in_the_registry() -> None:
 
 
 def _drawn(**model: Any) -> np.ndarray:
-    """A kernel by the initialiser that a model's spec describes."""
+    """A kernel drawn by the initialiser of a model's spec."""
     spec = a_training(model={"name": "mlp", **model}).model
     return kernel_initialiser(spec)(np.random.default_rng(0), _DENSE)
 
@@ -118,7 +118,7 @@ def test_a_scale_multiplies_what_is_drawn() -> None:
 def test_the_gain_of_the_activation_scales_the_first_weights(
     activation: dict[str, Any], gain: float, init: str
 ) -> None:
-    # He's own factor is the gain of ReLU, which the activation's takes the place of.
+    # The gain of the activation replaces that of ReLU, which He's initialisers contain.
     plain = _drawn(init=init) / (math.sqrt(2) if init == "he_normal" else 1)
     np.testing.assert_allclose(
         _drawn(init=init, init_gain="auto", **activation), gain * plain, rtol=1e-5

@@ -1,4 +1,4 @@
-"""Streaming: data over the budget train in chunks, and nothing but the memory changes."""
+"""Streaming: data above the budget train in chunks, and only the memory changes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from hpo.spec.sections.data import size_text
 from tests.engine.samples import Learn, a_split, a_training, tiny_data
 
 _TINY = tiny_data()
-# More rows to validate on than to train on, so that both splits are streamed.
+# More validation rows than training rows, so that both splits are streamed.
 _DATA = replace(_TINY, validation=a_split(np.random.default_rng(1), 100, (5,)))
 _BATCH = 16
 _PART_BYTES = _BATCH * (5 * 4 + 4)
@@ -65,7 +65,7 @@ def test_a_trial_learns_the_same_from_chunks_as_from_the_whole(
     assert placement_of(data, _BATCH, 2, _BUDGET) == Placement(2, pieces)
     whole = learn(data, _trials(5, "auto"), lanes=2, form=form)
     assert learn(data, _trials(5), lanes=2, form=form) == whole
-    # Rounds that cut an epoch, so that lanes do not keep step.
+    # Rounds end within an epoch, so that lanes are at different steps.
     monkeypatch.setattr("hpo.engine.pools.pool._ROUND_SECONDS", 0.0)
     monkeypatch.setattr("hpo.engine.pools.pool._FIRST_PARTS", 1)
     assert learn(data, _trials(5), lanes=2, form=form) == whole
@@ -91,7 +91,7 @@ def test_a_trial_paused_and_promoted_learns_from_chunks_as_if_never_stopped(
     pool.clear(0)
     pool.put(0, 1, other, split(other, _DATA, "cpu")[1], None, 2)
     train()
-    pool.put(1, 0, paused, knobs, state, 4)  # an epoch behind its neighbour
+    pool.put(1, 0, paused, knobs, state, 4)  # one epoch behind its neighbour
     pool.extend(0, 4)
     train()
     assert curves == straight
@@ -119,7 +119,7 @@ def test_data_never_take_more_of_the_device_than_the_budget(
     assert live[0] == 0
 
 
-def test_lanes_that_keep_step_share_what_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lanes_at_the_same_step_share_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     fetched = []
     stream = Stream(_DATA, _BATCH, Placement(2, None), _DEVICE, together=False)
     fetch = stream._fetch
@@ -132,7 +132,7 @@ def test_lanes_that_keep_step_share_what_is_fetched(monkeypatch: pytest.MonkeyPa
     assert fetched == [(0, 1, place) for place in range(6)]
 
 
-def test_a_chunk_that_holds_few_batches_serves_as_many_lanes_at_once(compiler: Compiler) -> None:
+def test_a_chunk_of_few_batches_serves_as_few_lanes_at_once(compiler: Compiler) -> None:
     (training,) = _trials(1)
     pool = Pool(_DEVICE, compiler)
     program, _ = split(training, _DATA, "cpu")
@@ -170,14 +170,14 @@ def test_a_test_split_over_half_the_budget_is_evaluated_in_pieces(compiler: Comp
     assert found[0] == found[1]
 
 
-def test_a_map_on_disk_is_read_as_an_array_in_memory(learn: Learn, tmp_path: Any) -> None:
+def test_a_memory_map_is_read_as_an_array_in_memory(learn: Learn, tmp_path: Any) -> None:
     np.save(tmp_path / "x.npy", _DATA.train.x)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     on_disk = replace(_DATA, train=Split({"x": mapped, "y": _DATA.train.y}))
     assert learn(on_disk, _trials(2), lanes=2) == learn(_DATA, _trials(2), lanes=2)
 
 
-def test_a_budget_too_small_for_a_chunk_is_refused_with_the_least_that_does() -> None:
+def test_a_budget_too_small_for_a_chunk_is_refused_with_the_least_sufficient_one() -> None:
     with pytest.raises(DeviceError, match=r"data\.device_budget: 1000B .* write (\d.*) or more"):
         placement_of(_DATA, _BATCH, 2, 1000)
     assert placement_of(_DATA, _BATCH, 2, _BUDGET) == Placement(2, 4)
@@ -190,7 +190,7 @@ def test_a_budget_too_small_for_a_chunk_is_refused_with_the_least_that_does() ->
     assert placement_of(few, _BATCH, 1, 4 * _PART_BYTES) == Placement(1, None)
 
 
-def test_a_search_tells_of_data_that_will_be_streamed() -> None:
+def test_a_search_says_that_data_will_be_streamed() -> None:
     within, over = (_trials(1, budget)[0].data for budget in (data_bytes(_DATA), _BUDGET))
     assert streaming_text(_DATA, within, _DEVICE) is None
     assert "take 5.1KiB and may take 3KiB" in (streaming_text(_DATA, over, _DEVICE) or "")

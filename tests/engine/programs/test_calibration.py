@@ -1,4 +1,4 @@
-"""Plans that are measured: when that pays, what is taken, and that it is done once."""
+"""Measuring plans: when it pays, which plan is chosen, and that it happens once."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def test_measuring_may_cost_a_twentieth_of_the_training(
 @pytest.mark.parametrize(
     ("seconds", "best"), [((1.0, 0.5), _VMAP), ((1.0, 0.95), _MAP), ((1.0, 2.0), _MAP)]
 )
-def test_another_plan_has_to_be_clearly_quicker(seconds: tuple[float, ...], best: Plan) -> None:
+def test_another_plan_must_be_clearly_faster(seconds: tuple[float, ...], best: Plan) -> None:
     chosen = calibration.best_plan([_MAP, _VMAP], seconds)
     assert chosen == best
     assert f"{1e6 * seconds[chosen == _VMAP]:.0f} µs for a lane's micro-batch" in chosen.why
 
 
-def test_a_measured_plan_says_how_much_quicker_it_is_than_each_other() -> None:
+def test_a_measured_plan_says_how_much_faster_it_is_than_each_other_plan() -> None:
     plans = [_MAP, _VMAP, Plan("vmap", 16)]
     chosen = calibration.best_plan(plans, [1.3e-3, 2e-3, 1e-3])
     assert chosen.why == (
@@ -67,7 +67,7 @@ def test_a_program_is_measured_once_for_a_machine(
     tiny: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, programs = _load(tiny, tmp_path, epochs=1e9)
-    assert programs == 1  # what is tried beside it is announced to nobody
+    assert programs == 1  # the other plan that is tried is not reported
     assert "measured" in plan.why
 
     def measured_again(*_: object) -> float:
@@ -87,7 +87,7 @@ def test_a_program_of_several_devices_is_measured_once_too(
     seconds = iter([1.0, 0.5])
     monkeypatch.setattr(calibration, "part_seconds", lambda *_: next(seconds))
     first = Pool(mesh, Compiler(tmp_path)).load(program, plans, tiny)
-    again = Pool(mesh, Compiler(tmp_path)).load(program, plans, tiny)  # a third would be no second
+    again = Pool(mesh, Compiler(tmp_path)).load(program, plans, tiny)  # `next` fails at a third
     assert (first, again, again.why, again.devices) == (Plan("vmap", 2), first, first.why, 2)
 
 
@@ -107,13 +107,13 @@ def test_an_estimate_may_be_ten_times_too_low() -> None:
     assert not calibration.could_pay(1.0, 1, 0.0)
 
 
-def test_the_quicker_plan_is_taken(tiny: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_faster_plan_is_taken(tiny: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = iter([1.0, 0.5])
     monkeypatch.setattr(calibration, "part_seconds", lambda *_: next(seconds))
     assert _load(tiny, None, epochs=1e9)[0] == _VMAP
 
 
-def test_a_plan_that_runs_out_of_memory_is_no_choice(
+def test_a_plan_that_runs_out_of_memory_is_not_chosen(
     tiny: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = iter([1.0])

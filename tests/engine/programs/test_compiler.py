@@ -43,7 +43,7 @@ def _losses(pool: Pool, data: DataSet, training: Training) -> list[dict[str, flo
 
 
 def _limit_memory(monkeypatch: pytest.MonkeyPatch, *limits: int) -> None:
-    """The device's memory at each of the compiler's attempts."""
+    """Sets the device's memory at each attempt of the compiler."""
     left = iter(limits)
     monkeypatch.setattr("hpo.engine.programs.compiler.memory_bytes", lambda device: next(left))
 
@@ -69,7 +69,7 @@ def test_a_lane_that_does_not_fit_alone_is_refused_with_the_sizes(
 
 
 def _instead_of_compiling(monkeypatch: pytest.MonkeyPatch, fitting: Any) -> list[Plan]:
-    """Nothing is compiled, and `fitting` says what a plan becomes; the plans, as they come."""
+    """Replaces compiling by `fitting`, which changes the plan; returns the plans in order."""
     plans: list[Plan] = []
 
     def compile_(_: Compiler, program: Any, plan: Plan, *__: Any, **___: Any) -> Any:
@@ -80,7 +80,7 @@ def _instead_of_compiling(monkeypatch: pytest.MonkeyPatch, fitting: Any) -> list
     return plans
 
 
-def test_a_program_that_did_not_fit_is_tried_again_when_it_is_asked_for_again(
+def test_a_program_that_did_not_fit_is_tried_again_when_it_is_requested_again(
     tiny: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused_once(plan: Plan) -> Plan:
@@ -120,7 +120,7 @@ def test_a_plan_that_was_measured_is_not_compiled_again_once_it_is_pinned(
     assert pool.load(program, Plans(usual, (other,), 1e9), tiny) == other
     assert pool.load(program, Plans(other), tiny) == other
     assert plans == [usual, other]
-    # Lanes that were halved back to the usual number are what was asked for, not what won.
+    # A plan halved back to the usual number of lanes is the usual plan, not a faster one.
     assert pool.load(program, Plans(usual), tiny) == usual
 
 
@@ -141,12 +141,12 @@ def test_a_measured_plan_whose_lanes_were_halved_is_not_measured_again(
     seconds = iter([1.0, 0.5])
     monkeypatch.setattr(calibration, "part_seconds", lambda *_: next(seconds))
     plans = Plans(Plan("vmap", 2), (Plan("vmap", 8),), 1e9)
-    for _ in range(2):  # a third timing would find no seconds
+    for _ in range(2):  # `next` fails at a third timing
         pool = Pool(local_devices("cpu")[0], Compiler(tmp_path))
         assert pool.load(split(_TRAINING, tiny, "cpu")[0], plans, tiny) == Plan("vmap", 4)
 
 
-def test_of_many_programs_those_used_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_most_recently_used_programs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[Any] = []
 
     def best(_: Compiler, program: Any, plans: Plans, *__: Any) -> tuple[LaneOperations, Any]:
@@ -165,7 +165,7 @@ def test_of_many_programs_those_used_last_are_kept(monkeypatch: pytest.MonkeyPat
         ask(0)
     assert compiled == [*range(most + 8)]
     assert len(compiler_._kept) == most
-    ask(1)  # which is the one longest unused
+    ask(1)  # the least recently used one
     assert compiled[-1] == 1
 
 
@@ -248,28 +248,30 @@ def test_code_of_another_program_or_another_jax_has_another_name(
     assert len(keys | {cache_key(one, device), cache_key(other, device)}) == 4
 
 
-def test_a_cache_folder_that_cannot_be_written_costs_nothing_else(tmp_path: Path) -> None:
+def test_a_cache_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("not a folder")
     CodeCache(file).write("key", b"code")
     assert CodeCache(file).read("key") is None
 
 
-def test_code_longest_unused_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_least_recently_used_code_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(executables, "_MOST_BYTES", 250)
     cache, names = CodeCache(tmp_path), [f"{n:064x}" for n in range(3)]
     (tmp_path / "costs.json").write_bytes(bytes(1000))  # of another kind
     for age, name in enumerate(names[:2]):
         cache.write(name, bytes(70))
         os.utime(tmp_path / name, (age, age))
-    assert cache.read(names[0]) is not None  # and so the other one is the longest unused
+    assert cache.read(names[0]) is not None  # so that the other one is the least recently used
     cache.write(names[2], bytes(70))
     cache.write(f"{names[2]}.plan", b"{}")
     assert [cache.read(name) is not None for name in names] == [True, False, True]
     assert (tmp_path / "costs.json").exists()
 
 
-# Compiles what JAX's cache is for: a program for two devices, and one that runs once.
+# Compiles programs for JAX's cache: one for two devices, and one that runs once.
 _OTHER_PROGRAMS = """
 import sys
 from pathlib import Path
@@ -306,7 +308,7 @@ print(bool(misses))
 
 
 @pytest.mark.long
-def test_the_next_process_has_all_other_programs_out_of_the_cache_of_jax(tmp_path: Path) -> None:
+def test_the_next_process_loads_all_other_programs_from_the_cache_of_jax(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _OTHER_PROGRAMS, str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)

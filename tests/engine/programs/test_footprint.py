@@ -39,7 +39,7 @@ def test_parameters_are_all_weights_that_are_trained():
     assert weight_count(program(norm="batch")) == params.size
 
 
-def test_a_model_costs_what_it_is_whatever_its_program_serves_besides():
+def test_merging_does_not_change_the_costs_of_a_model():
     merged = {"widths": [[4, 3], [64, 64]], "batch_size": [8, 16]}
     spec = training().model_dump(exclude_unset=True)
     serving = Training.model_validate({**spec, "train": {"epochs": 2, "merged": merged}})
@@ -47,12 +47,12 @@ def test_a_model_costs_what_it_is_whatever_its_program_serves_besides():
     assert own_program(serving, DATA, "cpu") == program()
 
 
-def test_operations_are_two_for_each_weight_of_a_product_and_little_more():
+def test_flops_are_a_little_more_than_two_for_each_weight_of_a_product():
     products = 2 * (INPUTS * 4 + 4 * 3 + 3 * OUTPUTS)
     assert products < forward_flops(program()) <= products + 4 * (4 + 3 + OUTPUTS)
 
 
-def test_operations_are_counted_where_they_are_wanted_alone():
+def test_flops_are_counted_only_if_they_are_wanted():
     assert set(known_costs(training(), DATA, "cpu", ())) == {"parameters"}
     assert set(known_costs(training(), DATA, "cpu", ("accuracy", "flops"))) == {
         "parameters",

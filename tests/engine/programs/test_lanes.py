@@ -1,4 +1,4 @@
-"""Lanes: a trial's result is its own, and trials come and go without a compile."""
+"""Lanes: a trial's result does not depend on other trials, which come and go without a compile."""
 
 from __future__ import annotations
 

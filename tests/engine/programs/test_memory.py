@@ -1,4 +1,4 @@
-"""What lies on a device beside the lanes in training: freed, or counted, before it is too much."""
+"""The memory of a device beside the lanes in training: it is freed or counted in time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pool(compiler: Compiler) -> Pool:
     return Pool(local_devices("cpu")[0], compiler)
 
 
-def test_lanes_are_freed_before_there_are_others(
+def test_old_lanes_are_freed_before_new_ones_are_made(
     pool: Pool, tiny: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _load(pool, tiny)
@@ -48,7 +48,7 @@ def test_lanes_are_freed_before_there_are_others(
 
 
 @pytest.mark.parametrize(("room", "is_kept"), [(_AMPLE, True), (-1, False)])
-def test_data_of_other_programs_stay_where_there_is_room_beside_a_round(
+def test_data_of_other_programs_stay_if_they_fit_beside_a_round(
     pool: Pool, tiny: DataSet, monkeypatch: pytest.MonkeyPatch, room: int, is_kept: bool
 ) -> None:
     other = tiny_data()
@@ -78,7 +78,7 @@ def test_a_plan_is_measured_with_the_device_to_itself(
     assert held == [0]
 
 
-def test_a_chunk_on_its_way_counts_beside_the_one_in_training(
+def test_a_chunk_that_is_being_fetched_counts_beside_the_one_in_training(
     pool: Pool, tiny: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = {"dataset": "iris", "batch_size": 16, "device_budget": data_bytes(tiny) - 1}

@@ -1,4 +1,4 @@
-"""Which leaves the programs of a study merge: a decision from the spec, the space and costs."""
+"""The choice of the leaves that a study merges, from the spec, the space and costs."""
 
 from __future__ import annotations
 
@@ -116,13 +116,13 @@ def test_every_trial_of_the_study_finds_a_program_of_the_decision() -> None:
     assert len(programs) == 1
 
 
-def test_the_spec_has_the_last_word() -> None:
+def test_the_spec_overrides_the_decision() -> None:
     merging = _decision(_experiment()).merging
     training = fill(_experiment(train={"epochs": 1, "merged": "none"}).training, {}, 0)
     assert merging.of(training) is training
 
 
-def test_a_study_gives_back_what_it_pinned() -> None:
+def test_a_merging_is_read_back_from_its_pin() -> None:
     merging = _decision(_experiment()).merging
     assert Merging.from_pin(json.loads(json.dumps(merging.pin()))) == merging
 
@@ -132,8 +132,8 @@ def test_batch_norms_keep_batch_sizes_and_depths_apart() -> None:
     assert decision.estimate.programs == 4  # two batch sizes, two depths
 
 
-def test_a_zero_of_the_space_does_not_stand_for_its_kind() -> None:
-    # An optimizer in which momentum is off would be another program.
+def test_no_momentum_of_a_merged_optimizer_is_off() -> None:
+    # An optimizer whose momentum is off would be another program.
     for spec in _decision(_experiment()).merging.merged.optimizer:
         assert getattr(spec, "momentum", 0.5) > 0
 
@@ -155,7 +155,7 @@ def test_sizes_are_those_counted_by_hand(spec: Any, size: tuple[int, ...]) -> No
 
 
 @given(st.floats(0.01, 100), st.floats(0.01, 100))
-def test_costs_move_towards_what_was_seen(known: float, ratio: float) -> None:
+def test_costs_move_towards_the_measured_times(known: float, ratio: float) -> None:
     ratio = min(max(ratio, known / 4), known * 4)
     after = Costs(compiling=known).seen(ratio, None)
     assert min(known, ratio) - 1e-9 <= after.compiling <= max(known, ratio) + 1e-9

@@ -45,10 +45,10 @@ def test_auroc_needs_rows_of_every_class() -> None:
 
 
 @pytest.mark.parametrize("form", ["map", "vmap"])
-def test_lanes_report_it_for_every_row_whatever_their_neighbours(
+def test_lanes_report_auroc_over_every_row_whatever_their_neighbours(
     learn: Learn, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    # 40 validation rows in chunks of 14, 14 and 12: the two that fill up the last are left out.
+    # 40 validation rows in chunks of 14, 14 and 12: the two padding rows of the last are left out.
     monkeypatch.setattr("hpo.engine.training.batches._EVALUATION_ROWS", 14)
     data, seen = tiny_data(), []
 

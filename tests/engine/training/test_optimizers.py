@@ -37,7 +37,7 @@ def make_optimizer(spec: Any, **updates: Any) -> optax.GradientTransformation:
 
 
 def _gradients(params: Any) -> Any:
-    """Of a quadratic whose minimum is at 1."""
+    """The gradient of a quadratic whose minimum is at 1."""
     return jax.tree.map(lambda p, c: c * (p - 1), params, _CURVATURE)
 
 
@@ -51,7 +51,7 @@ def _steps(optimizer: optax.GradientTransformation, rate: float) -> Any:
 
 
 def _ours(spec: Any) -> Any:
-    """Ten steps of ours, with every number of the spec traced as in a program."""
+    """Ten steps of the registry's optimizer, with all numbers of the spec traced."""
     knobs = {
         path: value
         for path, mark, value in marked_leaves(spec)
@@ -219,7 +219,7 @@ def test_a_gradient_within_the_norm_is_not_clipped() -> None:
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_an_optimizer_starts_from_zeros_unless_it_says_that_it_needs_a_start(name: str) -> None:
-    # A lane starts from zeros without asking the optimizer.
+    # A lane starts from zeros without calling the optimizer's `init`.
     spec = load(OPTIMIZERS[name].spec)(name=name)
     every_knob_on = {path: 0.5 for path, mark, _ in marked_leaves(spec) if mark is Mark.KNOB}
     for each in (spec, with_leaves(spec, every_knob_on)):

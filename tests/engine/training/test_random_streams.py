@@ -1,4 +1,4 @@
-"""The order of examples, and the random streams of trials."""
+"""The order of rows, and the random streams of trials."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def test_other_epochs_and_other_seeds_have_other_orders(
     assert same == (one == other)
 
 
-def test_the_batch_size_cuts_one_and_the_same_order() -> None:
+def test_every_batch_size_cuts_the_same_order() -> None:
     np.testing.assert_array_equal(batches(0, 0, 48, 8).ravel(), batches(0, 0, 48, 16).ravel())
 
 
 @pytest.mark.parametrize(("rows", "size", "left_out"), [(10, 5, 0), (10, 4, 2), (10, 6, 4)])
-def test_the_rows_left_out_are_others_in_another_epoch(rows: int, size: int, left_out: int) -> None:
+def test_each_epoch_leaves_out_other_rows(rows: int, size: int, left_out: int) -> None:
     absent = [set(range(rows)) - set(batches(0, epoch, rows, size).flat) for epoch in range(20)]
     assert {len(rows_absent) for rows_absent in absent} == {left_out}
     if left_out:

@@ -1,4 +1,4 @@
-"""Schedules: tables by hand, Optax's own where it has one, and traced as concrete."""
+"""Schedules: against tables by hand and Optax's own schedules, with traced and concrete numbers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _spec(name: str, **leaves: Any) -> Any:
 
 
 def _factors(spec: Any, total_steps: int) -> np.ndarray:
-    # Always as many steps, so that JAX compiles for one shape alone.
+    # Always the same number of steps, so that JAX compiles once.
     return np.asarray(schedule_factor(spec, jnp.arange(1400), float(total_steps)))[:total_steps]
 
 
@@ -34,7 +34,7 @@ def _factors(spec: Any, total_steps: int) -> np.ndarray:
         (_spec("constant"), 10, {0: 1.0, 5: 1.0, 9: 1.0}),
         # Warm-up over half of ten steps: a fifth more at each of them.
         (_spec("constant", warmup=0.5), 10, {0: 0.2, 1: 0.4, 4: 1.0, 5: 1.0, 9: 1.0}),
-        (_spec("constant", warmup=0.01), 10, {0: 1.0, 9: 1.0}),  # less than a step is none
+        (_spec("constant", warmup=0.01), 10, {0: 1.0, 9: 1.0}),  # less than a step has no effect
         # cos(pi/3) = 1/2, cos(pi/2) = 0, cos(2 pi/3) = -1/2.
         (_spec("cosine"), 12, {0: 1.0, 4: 0.75, 6: 0.5, 8: 0.25}),
         (_spec("cosine", final=0.2), 12, {0: 1.0, 4: 0.8, 6: 0.6, 8: 0.4}),
@@ -80,7 +80,7 @@ def test_the_factors_are_those_of_optax(spec: Any, theirs: Any) -> None:
 
 
 @pytest.mark.parametrize("drops", range(1, 12))
-def test_a_drop_comes_at_its_very_step(drops: int) -> None:
+def test_a_drop_comes_exactly_at_its_step(drops: int) -> None:
     for length in (1, 3, 7, 10, 113):
         total_steps = length * (drops + 1)
         factors = _factors(_spec("step", drops=drops, factor=0.5), total_steps)
@@ -153,9 +153,9 @@ def test_the_factor_is_a_share_of_the_rate(spec: Any, total_steps: int) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(spec=_schedules(), total_steps=st.integers(1, 1000))
-def test_traced_numbers_give_what_concrete_ones_do(spec: Any, total_steps: int) -> None:
+def test_traced_numbers_give_the_same_as_concrete_ones(spec: Any, total_steps: int) -> None:
     steps = _steps_shown(total_steps)
     traced = _COMPILED[type(spec)](_knobs(spec), steps, np.float32(total_steps))
     concrete = np.asarray(schedule_factor(spec, jnp.asarray(steps), float(total_steps)))
-    # At a drop itself, rounding may tell a step earlier or later.
+    # Exactly at a drop, rounding may move it to the step before or after.
     assert np.mean(np.isclose(traced, concrete, rtol=1e-3, atol=1e-5)) > 0.95

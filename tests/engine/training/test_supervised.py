@@ -23,7 +23,7 @@ _PLAIN = {"name": "mlp", "widths": [8], "activation": "tanh"}
 
 
 def _weights(data: DataSet, training: Training, compiler: Compiler) -> dict[str, Any]:
-    """What a training comes to."""
+    """The result of a training."""
     program, knobs = split(training, data, "cpu")
     pool = Pool(local_devices("cpu")[0], compiler)
     pool.load(program, Plans(Plan("map", 1)), data)
@@ -75,7 +75,7 @@ def test_a_linear_classifier_converges_to_scikit_learns_logistic_regression(
     data, decay = tiny_data(), 0.05
     optimizer = {"name": "sgd", "learning_rate": 0.5, "momentum": 0.9, "weight_decay": decay}
     head = _weights(data, _full_batch(optimizer=optimizer), compiler)["head"]
-    # Our decay is on the bias too, which scikit-learn's is on the weight of a constant feature.
+    # Our decay applies to the bias too. In scikit-learn, that is the weight of a constant feature.
     x = np.hstack([data.train.x, np.ones((96, 1), np.float32)])
     model = LogisticRegression(C=1 / (96 * decay), fit_intercept=False, tol=1e-8, max_iter=10_000)
     model.fit(x, data.train.y)
@@ -103,7 +103,7 @@ def test_a_linear_regression_converges_to_scikit_learns_ridge(
     )
 
 
-def test_rows_of_weight_zero_are_as_if_they_were_not_there(learn: Learn, line: DataSet) -> None:
+def test_rows_of_weight_zero_have_no_effect(learn: Learn, line: DataSet) -> None:
     kept = Split({name: array[:48] for name, array in line.train.arrays.items()})
     other = Split({name: array[:48] for name, array in line.train.arrays.items()})
     weights = np.repeat(np.array([2.0, 0.0], np.float32), 48)

@@ -1,4 +1,4 @@
-"""Losses and metrics, against scikit-learn; and splits that are cut into chunks."""
+"""Losses and metrics, against scikit-learn; and splits in chunks."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_a_report_of_finite_numbers_is_finite() -> None:
 
 
 @given(size=st.integers(1, 3000) | st.sampled_from([511, 512, 513, 1023, 1024, 1025]))
-def test_chunks_hold_every_row_in_order_and_little_else(size: int) -> None:
+def test_chunks_hold_every_row_in_order_and_little_padding(size: int) -> None:
     x = np.arange(2.0 * size, dtype=np.float32).reshape(size, 2)
     part = Split({"x": x, "y": np.arange(size)})
     rows = host_rows(part)
@@ -176,7 +176,7 @@ def test_chunks_hold_every_row_in_order_and_little_else(size: int) -> None:
 def test_padding_rows_weigh_nothing(padding: int, seed: int) -> None:
     data, outputs = _regression(30, seed)
     part, rng = data.validation, np.random.default_rng(seed)
-    # Always as many rows, so that JAX compiles for one shape alone.
+    # Always the same number of rows, so that JAX compiles once.
     weights = (np.arange(30) < 30 - padding).astype(np.float32)
     other = np.where(weights[:, None] > 0, outputs, 100 * rng.standard_normal((30, 1)))
     kept = slice(30 - padding)
@@ -200,7 +200,7 @@ def test_an_evaluation_in_chunks_is_that_of_the_whole_split(size: int) -> None:
 
     weights = parted(program, lane.params)
     hidden = np.maximum(validation.x @ weights["linears"][0]["kernel"], 0)
-    odds = np.exp(hidden @ weights["head"]["kernel"])  # biases start at zero
+    odds = np.exp(hidden @ weights["head"]["kernel"])  # biases start at 0
     probabilities = odds / odds.sum(1, keepdims=True)
     expected = sklearn.metrics.log_loss(validation.y, probabilities, labels=[0, 1, 2])
     assert metrics(data, validation, np.asarray(tally.sums)) == pytest.approx(
