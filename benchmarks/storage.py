@@ -25,7 +25,7 @@ import numpy as np
 import optuna
 
 from hpo.data.dataset import DataSet, Split
-from hpo.engine.pools.occupant import Report
+from hpo.engine.pools.occupant import EpochReport
 from hpo.engine.program import Program, split
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.stopwatch import Clock
@@ -105,7 +105,7 @@ class NoEngine:
                     lane[1] += 1
                     accuracy = (lane[0].trial * 7919 % 1000 + lane[1]) / 1010
                     metrics = {"loss": 1 - accuracy, "accuracy": accuracy, "train_loss": 0.5}
-                    reports.append(Report(lane[0], lane[1], metrics))
+                    reports.append(EpochReport(lane[0], lane[1], metrics))
             if reports:
                 seconds = {report.run: 0.001 for report in reports}
                 self._messages.append(Reported(pool, tuple(reports), len(reports), seconds))

@@ -9,7 +9,7 @@ from hpo.api.surroundings import default_storage, surroundings
 from hpo.spec.load import require_search, require_single
 
 if TYPE_CHECKING:
-    from hpo.engine.pools.occupant import Report  # imports JAX
+    from hpo.engine.pools.occupant import EpochReport  # imports JAX
     from hpo.spec.experiment import Experiment
     from hpo.study.progress import Outcome, Progress
     from hpo.study.signals import StopRequest
@@ -28,7 +28,7 @@ class SearchDisplay(Protocol):
 class TrainingDisplay(Protocol):
     """Shows how a training gets on."""
 
-    def watch(self, report: Report) -> None: ...
+    def watch(self, report: EpochReport) -> None: ...
 
     def say(self, sentence: str) -> None: ...
 

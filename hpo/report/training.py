@@ -21,7 +21,7 @@ from hpo.spec.words import count_text
 from hpo.trained.save import Trained
 
 if TYPE_CHECKING:
-    from hpo.engine.pools.occupant import Report  # imports JAX
+    from hpo.engine.pools.occupant import EpochReport  # imports JAX
 
 _LINE_SECONDS = 10.0
 
@@ -31,7 +31,7 @@ class EpochDisplay:
 
     def __init__(self, console: Console, name: str, epochs: int, is_quiet: bool) -> None:
         self._console, self._name, self._epochs, self._is_quiet = console, name, epochs, is_quiet
-        self._report: Report | None = None
+        self._report: EpochReport | None = None
         self._start = self._last = time.monotonic()
         is_live = console.is_terminal and not console.is_dumb_terminal and not is_quiet
         self._live = (
@@ -56,7 +56,7 @@ class EpochDisplay:
         if self._live:
             self._live.stop()
 
-    def watch(self, report: Report) -> None:
+    def watch(self, report: EpochReport) -> None:
         """Take the latest epoch."""
         self._report = report
         now = time.monotonic()

@@ -14,7 +14,7 @@ from hpo.data.cache import DataCache
 from hpo.data.dataset import DataSet
 from hpo.data.load import load_data
 from hpo.engine.devices import describe, local_devices
-from hpo.engine.pools.occupant import Report
+from hpo.engine.pools.occupant import EpochReport
 from hpo.engine.pools.pool import Pool
 from hpo.engine.program import split
 from hpo.engine.programs.compiler import Compiler
@@ -39,7 +39,7 @@ def train_to_folder(
     experiment: Experiment,
     folder: Path,
     around: Surroundings,
-    watch: Callable[[Report], None],
+    watch: Callable[[EpochReport], None],
     say: Callable[[str], None],
     stop: StopRequest,
     replace: bool = False,
@@ -79,7 +79,7 @@ def train_to_folder(
 def _train(
     runs: _Runs,
     pool: Pool,
-    watch: Callable[[Report], None],
+    watch: Callable[[EpochReport], None],
     say: Callable[[str], None],
     check_going: Callable[[int], None],
 ) -> None:
@@ -113,7 +113,7 @@ class _Runs:
             (after, split(changed, data, platform, varying)[1])
             for after, changed in stages(training)
         )
-        self._curves: list[list[Report]] = [[] for _ in range(training.train.seeds)]
+        self._curves: list[list[EpochReport]] = [[] for _ in range(training.train.seeds)]
         self._weights: dict[int, Mapping[str, Any]] = {}
         self._tested: dict[int, Mapping[str, float] | None] = {}
         self._training, self._data = training, data
@@ -134,7 +134,7 @@ class _Runs:
             own, epochs = replica_training(self._training, run), self._training.train.epochs
             pool.put(index, Run(0, run), own, self._knobs, None, epochs, self._changes)
 
-    def note(self, reports: Sequence[Report]) -> None:
+    def note(self, reports: Sequence[EpochReport]) -> None:
         """Keep the reports of a round."""
         for report in reports:
             self._curves[report.run.seed].append(report)
@@ -154,10 +154,10 @@ class _Runs:
         for run in self.waiting:
             self._curves[run].clear()
 
-    def curve(self) -> list[Report]:
+    def curve(self) -> list[EpochReport]:
         """The mean of all runs, epoch by epoch, as far as each of them is."""
         return [
-            Report(Run(0), epoch, mean_of([report.metrics for report in reports]))
+            EpochReport(Run(0), epoch, mean_of([report.metrics for report in reports]))
             for epoch, reports in enumerate(zip(*self._curves, strict=False), start=1)
         ]
 

@@ -15,7 +15,7 @@ from hpo.spec.experiment import Experiment
 from hpo.spec.file.dump import dump_spec
 
 if TYPE_CHECKING:
-    from hpo.engine.pools.occupant import Report  # imports JAX
+    from hpo.engine.pools.occupant import EpochReport  # imports JAX
 
 # A folder that holds this file is ours, and may be replaced by another trained model.
 METRICS_FILE = "metrics.json"
@@ -35,7 +35,7 @@ class Trained:
     """
 
     metrics: SplitMetrics
-    curve: tuple[Report, ...]
+    curve: tuple[EpochReport, ...]
     seconds: float
     by_seed: Mapping[int, SplitMetrics] = field(default_factory=dict)
     deviations: SplitMetrics = field(default_factory=dict)

@@ -8,7 +8,7 @@ import pytest
 
 from hpo.data.dataset import DataSet
 from hpo.engine.devices import local_devices
-from hpo.engine.pools.occupant import Report
+from hpo.engine.pools.occupant import EpochReport
 from hpo.engine.pools.pool import Pool
 from hpo.engine.program import split
 from hpo.engine.programs.compiler import Compiler
@@ -20,8 +20,8 @@ from tests.engine.samples import a_training
 EPOCHS = 4
 
 
-def trained(pool: Pool) -> list[Report]:
-    reports: list[Report] = []
+def trained(pool: Pool) -> list[EpochReport]:
+    reports: list[EpochReport] = []
     while pool.has_work:
         reports += pool.round()
     return reports

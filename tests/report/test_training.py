@@ -5,13 +5,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hpo.engine.pools.occupant import Report
+from hpo.engine.pools.occupant import EpochReport
 from hpo.report.training import EpochDisplay, trained_view
 from hpo.trained.save import Trained
 
 
 def test_the_metrics_of_each_split_are_shown():
-    curve = tuple(Report(0, e, {"loss": 1 / e, "accuracy": 0.9}) for e in (1, 2))
+    curve = tuple(EpochReport(0, e, {"loss": 1 / e, "accuracy": 0.9}) for e in (1, 2))
     metrics = {"validation": curve[-1].metrics, "test": {"loss": 0.25}}
     console = Console(file=StringIO(), width=80)
     console.print(trained_view("digits", Trained(metrics, curve, 2.5), Path("model")))
@@ -34,7 +34,7 @@ def test_the_deviation_among_seeds_is_shown():
     metrics = {"validation": {"loss": 1.5}, "test": None}
     console = Console(file=StringIO(), width=80)
     deviations = {"validation": {"loss": 0.5}, "test": None}
-    trained = Trained(metrics, (Report(0, 1, {"loss": 1.5}),), 2.5, by_seed, deviations)
+    trained = Trained(metrics, (EpochReport(0, 1, {"loss": 1.5}),), 2.5, by_seed, deviations)
     console.print(trained_view("digits", trained, Path("model")))
     lines = [line.split() for line in console.file.getvalue().splitlines()]
     assert ["validation", "1.5000"] in lines
@@ -44,7 +44,7 @@ def test_the_deviation_among_seeds_is_shown():
 def test_a_training_without_a_terminal_prints_its_messages():
     console = Console(file=StringIO(), width=80)
     with EpochDisplay(console, "digits", 2, is_quiet=False) as display:
-        display.watch(Report(0, 1, {"loss": 0.5}))
+        display.watch(EpochReport(0, 1, {"loss": 0.5}))
         display.say("Stopping after this round.")
 
     assert console.file.getvalue() == "Stopping after this round.\n"
@@ -53,7 +53,7 @@ def test_a_training_without_a_terminal_prints_its_messages():
 def test_a_terminal_shows_the_epoch_and_its_metrics():
     console = Console(file=StringIO(), width=80, force_terminal=True, color_system=None)
     with EpochDisplay(console, "digits", 2, is_quiet=False) as display:
-        display.watch(Report(0, 1, {"loss": 0.5}))
+        display.watch(EpochReport(0, 1, {"loss": 0.5}))
 
     assert "1 of 2 epochs" in console.file.getvalue()
     assert "loss 0.5000" in console.file.getvalue()

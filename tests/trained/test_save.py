@@ -7,7 +7,7 @@ import numpy as np
 import orbax.checkpoint as orbax
 import pytest
 
-from hpo.engine.pools.occupant import Report
+from hpo.engine.pools.occupant import EpochReport
 from hpo.errors import HpoError
 from hpo.spec.load import experiment_from_document, load_experiment
 from hpo.trained.save import Trained, check_free, save_trained
@@ -23,7 +23,7 @@ def saved(folder, by_seed=(0,), loss=0.5):
     splits = {seed: {"validation": {"loss": loss + seed}, "test": None} for seed in by_seed}
     trained = Trained(
         {"validation": {"loss": loss}, "test": None},
-        (Report(0, 1, {"loss": 1.0}), Report(0, 2, {"loss": loss})),
+        (EpochReport(0, 1, {"loss": 1.0}), EpochReport(0, 2, {"loss": loss})),
         1.23456,
         splits,
         {"validation": {"loss": 0.5}, "test": None},

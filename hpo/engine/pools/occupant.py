@@ -18,7 +18,7 @@ Changes: TypeAlias = tuple[tuple[int, np.ndarray], ...]
 
 
 @dataclass(frozen=True)
-class Report:
+class EpochReport:
     """The results of an epoch of a trial: metrics of the validation split and the training loss."""
 
     run: Run

@@ -14,7 +14,7 @@ from hpo.data.dataset import DataSet, Split
 from hpo.engine.devices import memory_bytes
 from hpo.engine.mesh import Place, devices_of, fewer_lanes, sharding
 from hpo.engine.pools.copies import Copies
-from hpo.engine.pools.occupant import Changes, Occupant, Report
+from hpo.engine.pools.occupant import Changes, EpochReport, Occupant
 from hpo.engine.pools.streaming import Course, Stream, budget_bytes, over_pieces, placement_of
 from hpo.engine.program import Program
 from hpo.engine.programs.compiler import Compiler, LaneOperations
@@ -229,14 +229,14 @@ class Pool:
         occupant = self._occupant(index)
         return occupant.run, occupant.epoch, occupant.step % occupant.epoch_shape.steps
 
-    def round(self) -> list[Report]:
+    def round(self) -> list[EpochReport]:
         """Train each lane that has work some steps further; returns reports of the epochs that
         ended.
         """
         with self.stopwatch.during("feeding"), jax.profiler.TraceAnnotation("round"):
             return self._round()
 
-    def _round(self) -> list[Report]:
+    def _round(self) -> list[EpochReport]:
         start, counts = time.monotonic(), self._counts()
         result = self._train(counts)
         seconds = time.monotonic() - start
@@ -264,7 +264,7 @@ class Pool:
                 if occupant.is_timed and occupant.epoch == occupant.training.train.epochs:
                     device = devices_of(self.place)[0]
                     costs["latency_ms"] = latency_ms(occupant.training, self._data, device)
-                reports.append(Report(occupant.run, occupant.epoch, values, costs))
+                reports.append(EpochReport(occupant.run, occupant.epoch, values, costs))
                 if not np.isfinite(list(values.values())).all():
                     occupant.to_step = occupant.step  # diverged: train it no further
         return reports

@@ -12,8 +12,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from hpo.engine.pools.occupant import Changes
-from hpo.engine.pools.occupant import Report as EpochReport
+from hpo.engine.pools.occupant import Changes, EpochReport
 from hpo.engine.program import Program
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.stopwatch import Clock

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import NoReturn
 
-from hpo.engine.pools.occupant import Report as EpochReport
+from hpo.engine.pools.occupant import EpochReport
 from hpo.engine.programs.plans import Plans
 from hpo.engine.training.tasks import is_finite
 from hpo.errors import HpoError

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hpo.engine.pools.occupant import Report
+from hpo.engine.pools.occupant import EpochReport
 from hpo.engine.program import Program
 from hpo.engine.programs.plans import Plan
 from hpo.engine.stopwatch import Clock
@@ -110,14 +110,14 @@ class InMemoryExecutor:
         self._messages.append(Lost(pool, "the machine is off"))
         self._pools[pool] = _Pool(is_lost=True)
 
-    def _train(self, pool: _Pool, lane: _Lane) -> Report:
+    def _train(self, pool: _Pool, lane: _Lane) -> EpochReport:
         assert pool.setup is not None
         lane.epoch += 1
         metrics, lane.weight = self._learn(*pool.setup, lane.put, lane.epoch, lane.weight)
         self.trained.append((lane.put.run, lane.epoch))
         if not np.isfinite(list(metrics.values())).all():
             lane.to_epoch = lane.epoch
-        return Report(lane.put.run, lane.epoch, metrics)
+        return EpochReport(lane.put.run, lane.epoch, metrics)
 
     def _obey(self, i: int, pool: _Pool, order: Order) -> list[Message]:
         lanes = pool.lanes

@@ -13,7 +13,7 @@ import pytest
 
 from hpo.data.dataset import DataSet
 from hpo.engine.devices import local_devices
-from hpo.engine.pools.occupant import Report
+from hpo.engine.pools.occupant import EpochReport
 from hpo.engine.program import Program, split
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.spec.experiment import Training
@@ -113,7 +113,7 @@ class Talk:
     def all(self, kind: type[Any]) -> list[Any]:
         return [message for message in self.said if isinstance(message, kind)]
 
-    def reports(self, trial: int) -> list[Report]:
+    def reports(self, trial: int) -> list[EpochReport]:
         return [r for m in self.all(Reported) for r in m.reports if r.run == Run(trial)]
 
     @property
