@@ -1,4 +1,4 @@
-"""Specs for tests that need one, whatever it says."""
+"""Specs for tests that need any valid one."""
 
 SMALL = {
     "name": "here",

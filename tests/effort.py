@@ -9,9 +9,7 @@ from typing import Any
 
 
 def effort(function: Callable[[], Any]) -> int:
-    """The number of lines that it runs and functions that it calls; twice the work gives twice as
-    many.
-    """
+    """The number of lines that a function runs and calls that it makes."""
     count = 0
 
     def line(frame: FrameType, event: str, argument: Any) -> Any:

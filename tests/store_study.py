@@ -83,7 +83,7 @@ def without_place(database: Path) -> None:
 
 
 def results(database: Path) -> dict[str, object]:
-    """What the release came to: every report and every pin."""
+    """The results of the release: every report and every pin."""
     connection = sqlite3.connect(database)
     reports = connection.execute(
         "select trial, epoch, value from hpo_events where kind = 'report' order by 1, 2"

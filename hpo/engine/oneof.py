@@ -16,7 +16,7 @@ from jax import lax
 
 @dataclass(frozen=True)
 class OneOf:
-    """The values that a leaf may have, and the index of the trial's own (None untraced)."""
+    """A leaf's possible values, and the index of the trial's own (None outside a program)."""
 
     options: tuple[Any, ...]
     index: Any = None

@@ -48,12 +48,12 @@ class Task(Protocol):
 
     @property
     def sums(self) -> int:
-        """M: the number of sums that an evaluation gives."""
+        """M: the number of sums in a tally."""
         ...
 
     @property
     def scores(self) -> int:
-        """S: the number of scores that an evaluation gives for each row; 0 for none."""
+        """S: the number of scores for each row in a tally; 0 for none."""
         ...
 
     def shapes(self) -> Any:
