@@ -207,8 +207,8 @@ REGISTRIES: dict[Kind, dict[str, Entry]] = {
     "metric": METRICS,
 }
 
-# The kinds whose spec classes have been read: their entries can no longer change.
-_read: set[str] = set()
+# Whether a spec class has been read: from then on the registries can no longer change.
+_is_read = False
 # The arguments of all calls of `add`, so that another process can repeat them.
 _added: list[dict[str, Any]] = []
 
@@ -219,14 +219,15 @@ def add(kind: Kind, name: str, spec: str = "", function: str = "", **knows: Any)
     `add("model", "wide", "my_package.wide:WideSpec", "my_package.wide:make_wide")`
 
     Raises:
-        HpoError: for an unknown kind or field, a taken name, or a call after the first spec.
+        HpoError: for an unknown kind or field, a taken name, a missing spec or function, or a call
+            after the first spec. A data set and a metric have no spec.
     """
     where = f"registry.add({kind!r}, {name!r})"
     if kind not in REGISTRIES:
         raise HpoError(f"{where}: unknown kind: use one of {', '.join(REGISTRIES)}.")
     if name in REGISTRIES[kind]:
         raise HpoError(f"{where}: the name is taken: choose another one.")
-    if _read:
+    if _is_read:
         raise HpoError(f"{where}: a spec has been read already: add entries before that.")
     for reference in (spec, function):
         if reference and not all(reference.partition(":")):
@@ -234,6 +235,10 @@ def add(kind: Kind, name: str, spec: str = "", function: str = "", **knows: Any)
     for field in knows.keys() - Entry.__dataclass_fields__.keys():
         fields = ", ".join(Entry.__dataclass_fields__)
         raise HpoError(f"{where}: unknown field {field}: use {fields}.")
+    if not spec and kind not in ("dataset", "metric"):
+        raise HpoError(f"{where}: spec is missing: write spec='module:SpecClass'.")
+    if not function:
+        raise HpoError(f"{where}: function is missing: write function='module:function'.")
     REGISTRIES[kind][name] = Entry(spec, function, **knows)
     _added.append({"kind": kind, "name": name, "spec": spec, "function": function, **knows})
 
@@ -249,7 +254,8 @@ def spec_classes(kind: Kind) -> dict[str, Any]:
     Raises:
         HpoError: for an entry whose spec class does not exist.
     """
-    _read.add(kind)
+    global _is_read
+    _is_read = True
     return {name: load(entry.spec) for name, entry in REGISTRIES[kind].items()}
 
 

@@ -114,11 +114,20 @@ print(repr(DataSpec.model_validate({"dataset": {"lines": "a.txt"}}).dataset))
         ("model", "mlp", {}, "the name is taken: choose another one."),
         ("model", "net", {"spec": "mine.Net"}, "'mine.Net' names no object: write 'module:Name'."),
         ("model", "net", {"colour": 1}, "unknown field colour: use spec, function, "),
+        (
+            "model",
+            "net",
+            {"function": "mine:net"},
+            "spec is missing: write spec='module:SpecClass'.",
+        ),
+        ("model", "net", {"spec": "mine:Net"}, "function is missing: write function='module:funct"),
+        ("metric", "net", {"direction": "maximize"}, "function is missing: write function="),
+        ("dataset", "net", {"tasks": ("regression",)}, "function is missing: write function="),
     ],
 )
 def test_an_entry_with_a_mistake_is_refused(monkeypatch, kind, name, facts, message):
-    monkeypatch.setattr(registry, "_read", set())
+    monkeypatch.setattr(registry, "_is_read", False)
     with pytest.raises(HpoError) as error:
         registry.add(kind, name, **facts)
     assert message in str(error.value)
-    assert "net" not in registry.MODELS
+    assert "net" not in registry.REGISTRIES.get(kind, {})
