@@ -18,7 +18,6 @@ from hpo.cli.options import (
     stderr,
 )
 from hpo.errors import HpoError
-from hpo.spec.words import count_text
 
 
 def list_studies(storage: StorageUrl = None, as_json: AsJson = False) -> None:
@@ -138,6 +137,7 @@ def export(
     """
     from hpo.api.study import Study
     from hpo.report.export import write_new
+    from hpo.spec.words import count_text
 
     if front is not None:
         if out is not None or trial is not None:
