@@ -38,11 +38,24 @@ def load_data(
     if cache is None or key is None:
         return _prepared(spec, folder, home)
     data = cache.read(key)
-    # The key does not hold the batch size, which may be too large for the split.
-    if data is None or (spec.batch_size != "all" and len(data.train) < spec.batch_size):
+    if data is None:
         data = _prepared(spec, folder, home)
         cache.write(key, data)
     return data
+
+
+def check_batch_size(spec: DataSpec, data: DataSet) -> None:
+    """Refuse a batch that is larger than the training split of `data`.
+
+    Raises:
+        DataError: if it is.
+    """
+    rows = len(data.train)
+    if spec.batch_size != "all" and spec.batch_size > rows:
+        raise DataError(
+            f"data.batch_size: {spec.batch_size} is larger than the {rows} training rows: "
+            f"write {rows} or less, or all, or make data.validation or data.test smaller."
+        )
 
 
 def source_files(spec: DataSpec, folder: Path, home: Path | None) -> list[Path]:

@@ -39,7 +39,7 @@ def split_sizes(spec: DataSpec, rows: int, *, has_own_test: bool, classes: int) 
 
     Raises:
         DataError: if a split would be empty, there are too few rows, or the training split holds
-            fewer rows than there are classes or than a batch has.
+            fewer rows than there are classes.
     """
     test = _test_rows(spec, rows, has_own_test)
     left = rows - test
@@ -62,11 +62,6 @@ def split_sizes(spec: DataSpec, rows: int, *, has_own_test: bool, classes: int) 
         raise DataError(
             f"data.validation: {spec.validation} leaves {max(train, 0)} of {used} rows to train "
             f"on, too few to have {wanted}: make data.validation or data.test smaller."
-        )
-    if spec.batch_size != "all" and train < spec.batch_size:
-        raise DataError(
-            f"data.batch_size: {spec.batch_size} is larger than the {train} training rows: "
-            f"write {train} or less, or all, or make data.validation or data.test smaller."
         )
     return SplitSizes(train, validation, test, left - used)
 

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from hpo.data.cache import DataCache
 from hpo.data.dataset import DataSet
-from hpo.data.load import load_data
+from hpo.data.load import check_batch_size, load_data
 from hpo.errors import HpoError
 from hpo.spec.marks import with_leaves
 from hpo.spec.sections.data import DataSpec
-from hpo.spec.words import count_text
 from hpo.study.executors.messages import DataReference
 
 
@@ -28,12 +27,7 @@ class DataSets:
             HpoError: for data that are missing or broken, or smaller than a batch.
         """
         data = self._read(spec)
-        if spec.batch_size != "all" and spec.batch_size > len(data.train):
-            rows = count_text(len(data.train), "row")
-            raise HpoError(
-                f"data.batch_size: {spec.batch_size} is larger than the {rows} of the training "
-                "split: make it smaller."
-            )
+        check_batch_size(spec, data)
         return data
 
     def reference(self, spec: DataSpec) -> DataReference:

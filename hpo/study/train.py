@@ -12,7 +12,7 @@ import jax
 
 from hpo.data.cache import DataCache
 from hpo.data.dataset import DataSet
-from hpo.data.load import load_data
+from hpo.data.load import check_batch_size, load_data
 from hpo.engine.devices import describe, local_devices
 from hpo.engine.pools.occupant import EpochReport
 from hpo.engine.pools.pool import Pool
@@ -61,6 +61,7 @@ def train_to_folder(
     use_jax_cache(around.cache)
     cache = DataCache(around.data_cache)
     data = load_data(training.data, experiment.folder, around.data_home, cache)
+    check_batch_size(training.data, data)
     training = with_rows(training, len(data.train))
     runs = _Runs(training, data, device.platform)
     pool = Pool(device, Compiler(around.cache))

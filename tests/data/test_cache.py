@@ -121,14 +121,6 @@ def test_another_spec_is_read_again_if_it_makes_other_arrays(
     assert len(prepared) == 1 + is_read_again
 
 
-def test_a_batch_larger_than_the_split_is_refused_with_a_cached_data_set_too(
-    cache, table, tmp_path
-):
-    get(table, tmp_path, cache)
-    with pytest.raises(DataError, match=r"data\.batch_size: 30 is larger than the 24 training"):
-        get(table, tmp_path, cache, batch_size=30)
-
-
 @pytest.mark.parametrize("age", [0, 3600])
 def test_a_changed_file_is_read_again_and_a_touched_one_is_not(
     cache, table, prepared, tmp_path, age

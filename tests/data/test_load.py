@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpo.data.load import load_data
+from hpo.data.load import check_batch_size, load_data
 from hpo.data.readers.bundled import read_diabetes
 from hpo.data.readers.idx import TEST_FILES, TRAIN_FILES
 from hpo.errors import DataError
@@ -256,20 +256,19 @@ def test_a_named_folder_is_read_from_home(tmp_path, images, write_set):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "data", "message"),
+    ("dataset", "message"),
     [
-        ("digit", {}, "data.dataset: unknown name 'digit'. Did you mean 'digits'? Known names: br"),
-        ("mnist", {}, "run `hpo data get mnist`, or set HPO_DATA to the folder that holds mnist/."),
-        (CsvFile(csv="no.csv", target="y"), {}, "data.dataset.csv: there is no file 'no.csv' in "),
-        (IdxFolder(idx="no"), {}, "data.dataset.idx: there is no folder 'no' in "),
-        ("iris", {"batch_size": 512}, "data.batch_size: 512 is larger than the 90 training rows"),
+        ("digit", "data.dataset: unknown name 'digit'. Did you mean 'digits'? Known names: br"),
+        ("mnist", "run `hpo data get mnist`, or set HPO_DATA to the folder that holds mnist/."),
+        (CsvFile(csv="no.csv", target="y"), "data.dataset.csv: there is no file 'no.csv' in "),
+        (IdxFolder(idx="no"), "data.dataset.idx: there is no folder 'no' in "),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 @pytest.mark.parametrize("has_home", [False, True])
-def test_the_message_about_missing_data_says_what_to_do(tmp_path, dataset, data, message, has_home):
+def test_the_message_about_missing_data_says_what_to_do(tmp_path, dataset, message, has_home):
     with pytest.raises(DataError) as error:
-        load(dataset, tmp_path, tmp_path / "home" if has_home else None, **data)
+        load(dataset, tmp_path, tmp_path / "home" if has_home else None)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -286,8 +285,19 @@ def test_a_class_with_a_single_row_is_named(tmp_path):
         load(CsvFile(csv="t.csv", target="y"), tmp_path)
 
 
-def test_a_batch_of_all_rows_fits_any_split(tmp_path, table):
-    assert len(load(table, tmp_path, batch_size="all").train) == 24
+@pytest.mark.parametrize("batch_size", [1, 24, "all"])
+def test_a_batch_may_have_as_many_rows_as_the_training_split(tmp_path, table, batch_size):
+    spec = DataSpec(dataset=table, batch_size=batch_size)
+    check_batch_size(spec, load(table, tmp_path))
+
+
+def test_a_batch_larger_than_the_training_split_is_refused(tmp_path, table):
+    with pytest.raises(DataError) as error:
+        check_batch_size(DataSpec(dataset=table, batch_size=25), load(table, tmp_path))
+    assert str(error.value) == (
+        "data.batch_size: 25 is larger than the 24 training rows: write 24 or less, or all, "
+        "or make data.validation or data.test smaller."
+    )
 
 
 @pytest.mark.skipif(not (REAL_DATA / "fashion_mnist").is_dir(), reason="needs Fashion-MNIST")

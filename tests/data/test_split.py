@@ -11,7 +11,7 @@ from hpo.spec.sections.data import DataSpec
 
 
 def sizes_of(total, /, *, has_own_test=False, classes=0, **data):
-    spec = DataSpec(dataset="digits", batch_size=data.pop("batch_size", 1), **data)
+    spec = DataSpec(dataset="digits", **data)
     return split_sizes(spec, total, has_own_test=has_own_test, classes=classes)
 
 
@@ -44,7 +44,6 @@ def test_shares_are_of_all_rows_and_counts_are_counts(data, sizes):
         (100, {"rows": 81}, "data.rows: 81 is more than the 80 rows there are beside the test"),
         (100, {"rows": 101, "test": 0}, "data.rows: 101 is more than the 100 rows there are: wri"),
         (100, {"rows": 11, "validation": 2, "classes": 10}, "too few to have one for each of the"),
-        (150, {"batch_size": 512}, "data.batch_size: 512 is larger than the 90 training rows: wr"),
         (150, {"has_own_test": True, "test": 0.2}, "data.test: 0.2: this data set has test files"),
         (150, {"has_own_test": True, "test": 50}, "write auto to use them, or 0 for no test spl"),
     ],

@@ -518,10 +518,17 @@ def test_what_cannot_be_trained_is_refused_before_the_first_trial(
         studies.run(an_experiment(*overrides))
 
 
+def test_a_training_with_a_batch_larger_than_its_split_is_refused(
+    studies: Studies, tmp_path: Path
+) -> None:
+    with pytest.raises(HpoError, match=r"5000 is larger than the 90 training rows"):
+        studies.train(an_experiment("data.batch_size=5000"), tmp_path / "model")
+
+
 def test_a_batch_size_of_the_space_that_is_too_large_is_refused_before_the_first_trial(
     studies: Studies,
 ) -> None:
     space = {"data.batch_size": {"choice": [8, 16, 4096]}}
-    with pytest.raises(HpoError, match=r"4096 is larger than the \d+ rows"):
+    with pytest.raises(HpoError, match=r"4096 is larger than the \d+ training rows"):
         studies.run(an_experiment(space=space))
     assert not (Path(studies.url.removeprefix("sqlite:///"))).exists()
