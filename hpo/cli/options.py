@@ -39,6 +39,17 @@ ModelFolder = Annotated[
         "-o", "--out", metavar="DIR", help="Folder to write.", autocompletion=completion.files
     ),
 ]
+OutFile = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--out",
+        metavar="FILE",
+        help="File to write; else stdout.",
+        autocompletion=completion.files,
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
 Trials = Annotated[
     int | None, typer.Option(help="Trials of the study in total, instead of search.trials.", min=1)
 ]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpo.cli import completion
-from hpo.cli.options import AsJson, Overrides, SpecPath, print_json
+from hpo.cli.options import AsJson, Force, OutFile, Overrides, SpecPath, print_json
 from hpo.errors import HpoError
 
 if TYPE_CHECKING:
@@ -67,17 +65,8 @@ def _check_trial(experiment: Experiment, trial: int, as_json: bool) -> None:
 
 
 def schema(
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--out",
-            metavar="FILE",
-            help="File to write; else stdout.",
-            autocompletion=completion.files,
-        ),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    out: OutFile = None,
+    force: Force = False,
 ) -> None:
     """Print the JSON Schema of a spec, for editors.
 

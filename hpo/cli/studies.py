@@ -11,6 +11,8 @@ from hpo.api.surroundings import default_storage
 from hpo.cli import completion
 from hpo.cli.options import (
     AsJson,
+    Force,
+    OutFile,
     StorageUrl,
     StudyName,
     print_json,
@@ -104,16 +106,7 @@ def _show_plan(study: str, storage: str | None, as_json: bool) -> None:
 
 def export(
     study: StudyName,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--out",
-            metavar="FILE",
-            help="File to write; else stdout.",
-            autocompletion=completion.files,
-        ),
-    ] = None,
+    out: OutFile = None,
     trial: Annotated[
         int | None,
         typer.Option(help="Export this trial, finished or not, instead of the best.", min=0),
@@ -126,7 +119,7 @@ def export(
             autocompletion=completion.files,
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    force: Force = False,
     storage: StorageUrl = None,
 ) -> None:
     """Write the best trial as a spec that `hpo train` runs.
