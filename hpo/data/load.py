@@ -16,7 +16,7 @@ from hpo.data.source import Source
 from hpo.data.split import split_rows, split_sizes
 from hpo.data.transform import fit_transform
 from hpo.errors import DataError
-from hpo.registry import DATASETS, READERS, Entry, load
+from hpo.registry import DATASETS, READERS, Entry, function, load
 from hpo.spec.marks import Spec
 from hpo.spec.sections.data import UNIT_RANGE, DataSpec, Task
 from hpo.spec.words import unknown_name
@@ -119,13 +119,13 @@ def read_source(spec: DataSpec, folder: Path, home: Path | None) -> Source:
     """
     source: Source
     if not isinstance(spec.dataset, str):
-        entry, where = _own(spec.dataset, folder, home)
-        source = load(entry.function)(where, spec)
+        where = _own(spec.dataset, folder, home)[1]
+        source = function("reader", _key_of(spec.dataset))(where, spec)
         return source
     name = spec.dataset
     if name not in DATASETS:
         raise DataError(f"data.dataset: {unknown_name(name, DATASETS)}")
-    read = load(DATASETS[name].function)
+    read = function("dataset", name)
     if not DATASETS[name].files:
         source = read()
         return source
