@@ -135,7 +135,7 @@ def _follow_parent(stop: StopRequest, parent: int) -> None:
 def _search(request: Mapping[str, Any], messages: Messages, stop: StopRequest) -> None:
     from hpo.api.running import run_search
     from hpo.api.telling import Teller
-    from hpo.report.live import LineDisplay
+    from hpo.report.live import display_for
     from hpo.spec.load import require_search
 
     options = (request["trials"], request["timeout"])
@@ -144,11 +144,10 @@ def _search(request: Mapping[str, Any], messages: Messages, stop: StopRequest) -
     else:
         spec = request["spec"]
         experiment = experiment_of(spec, request["overrides"], *options)
-    is_maximized = require_search(experiment).goal.first.maximize is not None
-    sign = -1.0 if is_maximized else 1.0
+    objective = require_search(experiment).goal.first
     outcome = run_search(
         experiment,
-        LineDisplay(_console(messages), sign, is_quiet=request["quiet"]),
+        display_for(_console(messages), objective, is_quiet=request["quiet"]),
         stop,
         storage=request["storage"],
         device=request["device"],
@@ -177,7 +176,7 @@ def _console(messages: Messages) -> Console:
     from rich.console import Console
 
     lines: Any = _Lines(messages)
-    return Console(file=lines, width=1_000, highlight=False)
+    return Console(file=lines, width=1_000, highlight=False, force_terminal=False)
 
 
 if __name__ == "__main__":

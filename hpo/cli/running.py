@@ -123,9 +123,8 @@ def _run(
     from hpo.study.signals import stop_signals
 
     searched = require_search(experiment)
-    is_maximized = searched.goal.first.maximize is not None
     with (
-        display_for(stderr(), is_maximized=is_maximized, is_quiet=is_quiet) as display,
+        display_for(stderr(), searched.goal.first, is_quiet=is_quiet) as display,
         stop_signals(display.say) as stop,  # first: a KeyboardInterrupt in JAX's import gets lost
     ):
         outcome = run_search(

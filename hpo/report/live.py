@@ -21,6 +21,7 @@ from hpo.report.wording import (
     speed_text,
     states_text,
 )
+from hpo.spec.sections.goal import Objective
 from hpo.spec.words import count_text
 from hpo.study.progress import Progress
 from hpo.trial import Trial, TrialState
@@ -43,9 +44,9 @@ class Display(Protocol):
     def say(self, sentence: str) -> None: ...
 
 
-def display_for(console: Console, *, is_maximized: bool, is_quiet: bool = False) -> Display:
+def display_for(console: Console, objective: Objective, *, is_quiet: bool = False) -> Display:
     """A live display on a terminal, lines elsewhere; only messages if `is_quiet`."""
-    sign = -1.0 if is_maximized else 1.0
+    sign = objective.loss(1.0)
     if console.is_terminal and not console.is_dumb_terminal and not is_quiet:
         return LiveDisplay(console, sign)
     return LineDisplay(console, sign, is_quiet=is_quiet)

@@ -42,13 +42,17 @@ def test_a_notebook_that_uses_jax_watches_a_study_leaves_it_and_goes_on_with_it(
     assert jnp.ones(3).sum() == 3
 
 
-def test_a_search_comes_back_with_its_study_and_tells_its_progress(spec, flowers, capsys):
+def test_a_search_comes_back_with_its_study_and_tells_its_progress(
+    spec, flowers, capsys, monkeypatch
+):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in CI: the other process has no terminal even so
     study = hpo.search(flowers, trials=2)
 
     assert (study.name, study.status, len(study.trials)) == ("flowers", "finished", 2)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("flowers: 2 trials\n")
+    assert "\x1b" not in err
 
     again = hpo.search(spec, trials=2, new=True, quiet=True, storage="sqlite:///hpo.db")
     assert again.trials[0].hparams == study.trials[0].hparams

@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from hpo.report.live import LineDisplay, LiveDisplay, display_for, progress_line, progress_view
+from hpo.spec.sections.goal import Objective
 from hpo.study.progress import Progress
 from hpo.trial import Trial, TrialState
 
@@ -117,8 +118,9 @@ def test_progress_in_a_line_has_no_colours():
 )
 def test_only_a_terminal_gets_the_live_display(monkeypatch, options, kind):
     monkeypatch.setenv("TERM", "xterm")
-    assert isinstance(display_for(console(**options), is_maximized=True), kind)
-    quiet = display_for(console(**options), is_maximized=True, is_quiet=True)
+    objective = Objective(maximize="accuracy")
+    assert isinstance(display_for(console(**options), objective), kind)
+    quiet = display_for(console(**options), objective, is_quiet=True)
     assert isinstance(quiet, LineDisplay)
 
 
