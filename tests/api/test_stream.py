@@ -45,7 +45,9 @@ def test_a_notebook_that_uses_jax_watches_a_study_leaves_it_and_goes_on_with_it(
 def test_a_search_comes_back_with_its_study_and_tells_its_progress(
     spec, flowers, capsys, monkeypatch
 ):
-    monkeypatch.setenv("FORCE_COLOR", "1")  # as in CI: the other process has no terminal even so
+    # The other process has no terminal, whatever these say.
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
     study = hpo.search(flowers, trials=2)
 
     assert (study.name, study.status, len(study.trials)) == ("flowers", "finished", 2)
