@@ -192,6 +192,17 @@ class SearchSpace:
             and any(same_value(hparams[when.path], value) for value in when.values)
         )
 
+    def own_part(self, hparams: HParams) -> dict[str, HParam] | None:
+        """The hparams of the active dimensions; None where one is missing or cannot be given."""
+        found: dict[str, HParam] = {}
+        for dimension in self.dimensions:
+            if self.is_active(dimension, found):
+                path = dimension.path
+                if path not in hparams or not can_give(dimension.distribution, hparams[path]):
+                    return None
+                found[path] = hparams[path]
+        return found
+
     def completed(self, hparams: HParams) -> dict[str, HParam]:
         """The hparams with the values that are derived from them, which replace older ones."""
         complete = {path: hparams[path] for path in self.by_path if path in hparams}

@@ -109,6 +109,22 @@ def test_a_dimension_draws_the_same_whether_those_before_it_are_active_or_not():
     assert draws[0] == draws[1]
 
 
+@pytest.mark.parametrize(
+    ("hparams", "part"),
+    [
+        ({"model.name": "cnn"}, {"model.name": "cnn"}),
+        ({"model.name": "cnn", "model.depth": 2, "other": 1}, {"model.name": "cnn"}),
+        ({"model.name": "mlp", "model.depth": 1}, {"model.name": "mlp", "model.depth": 1}),
+        ({"model.name": "mlp"}, None),  # its depth is missing
+        ({"model.name": "mlp", "model.depth": 4}, None),
+        ({"model.name": "mlp", "model.depth": 2}, None),
+    ],
+    ids=str,
+)
+def test_the_part_of_hparams_that_a_space_could_have_drawn(hparams, part):
+    assert LOW_DEPTHS.own_part(hparams) == part
+
+
 def test_the_size_counts_trials_not_combinations_that_conditions_rule_out():
     # mlp: depth 1, and depths 2 and 3 with two skips each; cnn: one.
     assert LOW_DEPTHS.size == (1 + 2 * 2) + 1

@@ -9,7 +9,7 @@ from itertools import cycle, islice
 import numpy as np
 
 from hpo.search.levels import assemble, level_count, moved, position_of
-from hpo.space import SearchSpace, can_give
+from hpo.space import SearchSpace
 from hpo.trial import HParam, HParams
 
 # Draws before a space counts as exhausted; they take a second or two.
@@ -78,11 +78,5 @@ def drawn_continuous(space: SearchSpace, rng: np.random.Generator) -> Iterator[d
 
 def _start(space: SearchSpace, hparams: HParams) -> dict[str, HParam] | None:
     """The part of hparams that belongs to this space; None if it is not allowed there."""
-    found: dict[str, HParam] = {}
-    for dimension in space.dimensions:
-        if space.is_active(dimension, found):
-            path = dimension.path
-            if path not in hparams or not can_give(dimension.distribution, hparams[path]):
-                return None
-            found[path] = hparams[path]
-    return found if space.allows(found) else None
+    found = space.own_part(hparams)
+    return found if found is not None and space.allows(found) else None

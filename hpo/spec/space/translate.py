@@ -93,13 +93,9 @@ def _moved(distribution: Distribution, value: HParam) -> HParam:
 
 def can_take(space: SearchSpace, hparams: HParams) -> bool:
     """Whether a space could have given exactly these hparams, derived ones included."""
-    found: dict[str, HParam] = {}
-    for dimension in space.dimensions:
-        if space.is_active(dimension, found):
-            path = dimension.path
-            if path not in hparams or not can_give(dimension.distribution, hparams[path]):
-                return False
-            found[path] = hparams[path]
+    found = space.own_part(hparams)
+    if found is None:
+        return False
     complete = space.completed(found)
     return complete == hparams and space.broken_rule(complete) is None
 
