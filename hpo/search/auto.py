@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from hpo.registry import SCHEDULERS
 from hpo.search.levels import varying
+from hpo.search.sampler import Setting
 from hpo.space import SearchSpace
 from hpo.spec.sections.scheduler import (
     AutoScheduler,
@@ -57,10 +58,9 @@ class SamplerPicks:
         return f"{', '.join(names)} ({self.why})"
 
 
-def sampler_picks(
-    space: SearchSpace, trials: int, scheduler: SchedulerSpec, objectives: int = 1
-) -> SamplerPicks:
-    """What the sampler `auto` picks for a study of `trials`."""
+def sampler_picks(space: SearchSpace, setting: Setting) -> SamplerPicks:
+    """What the sampler `auto` picks for a study."""
+    scheduler = setting.scheduler
     dimensions = [space.by_path[path] for path, _ in varying(space)]
     conditional = sum(dimension.when is not None for dimension in dimensions)
     tpe = Pick(Tpe(name="tpe"), None)
@@ -69,8 +69,8 @@ def sampler_picks(
         return SamplerPicks((draws,), f"{scheduler.name} changes hparams while trials train")
     if SCHEDULERS[scheduler.name].fits_sampler:
         return SamplerPicks((tpe,), f"{scheduler.name} fits it to one budget")
-    if objectives > 1:
-        return SamplerPicks((tpe,), f"{objectives} objectives")
+    if setting.objectives > 1:
+        return SamplerPicks((tpe,), f"{setting.objectives} objectives")
     if len(dimensions) > _MOST_DIMENSIONS:
         why = f"{len(dimensions)} dimensions, more than {_MOST_DIMENSIONS}"
         return SamplerPicks((tpe,), why)
@@ -81,7 +81,7 @@ def sampler_picks(
     count = count_text(len(dimensions), "dimension")
     why = f"{count} that {verb}" if dimensions else "nothing varies"
     process = CurveGp(name="curve_gp")
-    if trials <= _MOST_RESULTS:
+    if setting.trials <= _MOST_RESULTS:
         return SamplerPicks((Pick(process, None),), why)
     return SamplerPicks((Pick(process, _MOST_RESULTS), tpe), why)
 
@@ -119,9 +119,10 @@ def picked(search: SearchSpec | None, space: SearchSpace, epochs: int) -> dict[s
         return {}
     texts: dict[str, str] = {}
     if isinstance(search.sampler, AutoSampler):
-        texts["sampler"] = sampler_picks(
-            space, search.trials, search.scheduler, len(search.goal.objectives)
-        ).text()
+        objectives = len(search.goal.objectives)
+        # The picks are the same for every seed.
+        setting = Setting(0, search.trials, epochs, search.scheduler, objectives)
+        texts["sampler"] = sampler_picks(space, setting).text()
     if text := _scheduler_text(search.scheduler, epochs):
         texts["scheduler"] = text
     return texts

@@ -1,5 +1,6 @@
 """Spaces and picks that the tests of `auto` share."""
 
+from hpo.search.sampler import Setting
 from hpo.space import Choice, Condition, Dimension, Float, SearchSpace
 from hpo.spec.sections.scheduler import AutoScheduler
 
@@ -12,6 +13,10 @@ def space_of(dimensions, conditional=0):
     condition = Condition("kind", ("a",))
     children = [Dimension(f"y{i}", Float(0.0, 1.0), condition) for i in range(conditional)]
     return SearchSpace((*plain, *children))
+
+
+def study_of(trials, scheduler, objectives=1):
+    return Setting(0, trials, 27, scheduler, objectives)
 
 
 def names(picks):

@@ -7,7 +7,7 @@ from hpo.search.schedulers.make import make_scheduler
 from hpo.space import SearchSpace
 from hpo.spec.sections.scheduler import Bohb, Median, NoScheduler, Patience
 from hpo.spec.sections.search import Objective, SearchSpec, Tpe
-from tests.search.picks import AUTO, names, space_of
+from tests.search.picks import AUTO, names, space_of, study_of
 
 
 @pytest.mark.parametrize(
@@ -23,12 +23,12 @@ from tests.search.picks import AUTO, names, space_of
     ],
 )
 def test_the_sampler_follows_dimensions_conditions_and_trials(space, trials, expected):
-    assert names(sampler_picks(space, trials, AUTO)) == expected
+    assert names(sampler_picks(space, study_of(trials, AUTO))) == expected
 
 
 def test_several_objectives_and_bohb_have_tpe():
-    assert names(sampler_picks(space_of(8), 100, AUTO, objectives=2)) == [("tpe", None)]
-    assert names(sampler_picks(space_of(8), 100, Bohb(name="bohb"))) == [("tpe", None)]
+    assert names(sampler_picks(space_of(8), study_of(100, AUTO, objectives=2))) == [("tpe", None)]
+    assert names(sampler_picks(space_of(8), study_of(100, Bohb(name="bohb")))) == [("tpe", None)]
 
 
 @pytest.mark.parametrize(

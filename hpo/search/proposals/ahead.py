@@ -52,7 +52,7 @@ def _reason_to_wait(experiment: Experiment) -> str:
     if is_learning(search.sampler, space, setting):
         name: str = search.sampler.name
         if isinstance(search.sampler, AutoSampler):
-            picks = sampler_picks(space, setting.trials, setting.scheduler, setting.objectives)
+            picks = sampler_picks(space, setting)
             name = picks.picks[0].spec.name
         return f"{name} proposes it by the results of earlier trials"
     moving = next((d.path for d in space.dimensions if d.limits), None)

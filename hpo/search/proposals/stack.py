@@ -35,7 +35,7 @@ def make_sampler(
     if text := missing_package(spec):
         raise HpoError(f"search.sampler: {text}.")
     if isinstance(spec, AutoSampler):
-        picks = sampler_picks(space, setting.trials, setting.scheduler, setting.objectives).picks
+        picks = sampler_picks(space, setting).picks
         return AutoSearch(picks, lambda pick: make_sampler(pick, space, setting, warm_start))
     known = warm_start or WarmStart()
     learns = is_learning(spec, space, setting)
@@ -46,9 +46,9 @@ def make_sampler(
         count = sum(len(study.trials) for study in studies)
         shown = replace(setting, given=behind(setting.given, count))
         if registry.SCHEDULERS[setting.scheduler.name].fits_sampler:
-            sampler = fitted_per_rung(bare, spec, setting.scheduler, ranges, shown)
+            sampler = fitted_per_rung(_bare, spec, setting.scheduler, ranges, shown)
         else:
-            sampler = bare(spec, ranges, shown)
+            sampler = _bare(spec, ranges, shown)
         if studies:
             sampler = WarmStarted(sampler, studies)
         if any(dimension.prior for dimension in ranges.dimensions):
@@ -83,7 +83,7 @@ def setting_of(experiment: Experiment) -> Setting:
 def is_learning(spec: SamplerSpec, space: SearchSpace, setting: Setting) -> bool:
     """Whether a sampler, or any that `auto` picks, looks at results."""
     if isinstance(spec, AutoSampler):
-        picks = sampler_picks(space, setting.trials, setting.scheduler, setting.objectives).picks
+        picks = sampler_picks(space, setting).picks
         return any(is_learning(pick.spec, space, setting) for pick in picks)
     return bool(registry.SAMPLERS[spec.name].learns)
 
@@ -110,7 +110,7 @@ def _within(ranges: SearchSpace, study: EarlierStudy) -> EarlierStudy:
     return replace(study, trials=inside)
 
 
-def bare(spec: Any, space: SearchSpace, setting: Setting) -> Sampler:
+def _bare(spec: Any, space: SearchSpace, setting: Setting) -> Sampler:
     """The sampler itself."""
     found: Sampler = registry.function("sampler", spec.name)(spec, space, setting)
     return found

@@ -9,7 +9,7 @@ from hpo.spec.sections.population import Pbt
 from hpo.spec.sections.scheduler import Bohb, NoScheduler
 from hpo.spec.sections.search import AutoSampler, CurveGp, Tpe
 from hpo.trial import Trial, TrialState
-from tests.search.picks import AUTO, names, space_of
+from tests.search.picks import AUTO, names, space_of, study_of
 
 
 def test_auto_changes_the_sampler_once_there_are_enough_results():
@@ -20,7 +20,7 @@ def test_auto_changes_the_sampler_once_there_are_enough_results():
         def ask(self, trials, n):
             return [{"by": self.name}] * n
 
-    picks = sampler_picks(space_of(2), 1000, AUTO).picks
+    picks = sampler_picks(space_of(2), study_of(1000, AUTO)).picks
     auto = AutoSearch([Pick(picks[0].spec, 2), picks[1]], lambda spec: Named(spec.name))
     results = [Trial(n, {}, TrialState.PRUNED, (1.0,)) for n in range(2)]
     begun = [Trial(n, {}) for n in range(5)]
@@ -30,7 +30,7 @@ def test_auto_changes_the_sampler_once_there_are_enough_results():
 
 
 def test_a_population_begins_with_random_draws_that_may_be_made_ahead():
-    assert names(sampler_picks(space_of(8), 100, Pbt(name="pbt"))) == [("random", None)]
+    assert names(sampler_picks(space_of(8), study_of(100, Pbt(name="pbt")))) == [("random", None)]
     auto, tpe = AutoSampler(name="auto"), Tpe(name="tpe")
     pbt, none = (Setting(0, 100, 27, s) for s in (Pbt(name="pbt"), NoScheduler(name="none")))
     assert not is_learning(auto, space_of(2), pbt)
