@@ -128,13 +128,12 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Job:
-    """Work that may run now: train `trial` from `from_epoch` up to and including `to_epoch`.
+    """Work that may run now: train `trial` up to and including `to_epoch`.
 
-    A job from epoch 0 starts the trial. The number may be new: the study then asks the sampler.
+    The number may be new: the study then asks the sampler, and the job starts the trial.
     """
 
     trial: int
-    from_epoch: int
     to_epoch: int
 
 

@@ -113,7 +113,7 @@ class AsynchronousHalving:
         for number, budget in self._judged(trials).going_on.items():
             epochs = trials[number].epochs
             jobs = promotions if epochs in self.budgets else continuations
-            jobs.append(Job(number, epochs, budget))
+            jobs.append(Job(number, budget))
         return (
             *in_priority(promotions, continuations),
             *starts(len(trials), self.total, window, self.budgets[0]),

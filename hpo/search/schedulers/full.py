@@ -31,7 +31,7 @@ class FullTraining:
     def runnable(self, trials: Sequence[Trial], window: int) -> tuple[Job, ...]:
         """The work begun, then starts."""
         begun = (
-            Job(trial.number, trial.epochs, self.epochs)
+            Job(trial.number, self.epochs)
             for trial in Trials.of(trials).unfinished
             if trial.epochs < self.epochs
         )

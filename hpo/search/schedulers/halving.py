@@ -67,11 +67,11 @@ class Halving:
             for number, budget in _judged(bracket, trials, alive).going_on.items():
                 epochs = trials[number].epochs
                 jobs = promotions if epochs in bracket.budgets else continuations
-                jobs.append(Job(number, epochs, budget))
+                jobs.append(Job(number, budget))
         begun = range(len(trials), min(self.total, len(trials) + window))
         return (
             *in_priority(promotions, continuations),
-            *(Job(number, 0, self._bracket_of(number).budgets[0]) for number in begun),
+            *(Job(number, self._bracket_of(number).budgets[0]) for number in begun),
         )
 
     def eliminated(self, trials: Sequence[Trial]) -> frozenset[int]:

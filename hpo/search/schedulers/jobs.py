@@ -38,6 +38,4 @@ def in_priority(promotions: Iterable[Job], continuations: Iterable[Job]) -> tupl
 
 def starts(proposed: int, total: int, window: int, budget: int) -> tuple[Job, ...]:
     """The next trials to start, at most `window`, of the `total - proposed` that are left."""
-    return tuple(
-        Job(number, 0, budget) for number in range(proposed, min(total, proposed + window))
-    )
+    return tuple(Job(number, budget) for number in range(proposed, min(total, proposed + window)))

@@ -90,7 +90,7 @@ class MedianRule:
         """The work begun, an epoch at a time, then starts."""
         stopped = self.eliminated(trials)
         begun = (
-            Job(trial.number, trial.epochs, max(trial.epochs + 1, self.min_epochs))
+            Job(trial.number, max(trial.epochs + 1, self.min_epochs))
             for trial in Trials.of(trials).unfinished
             if trial.epochs < self.epochs and trial.number not in stopped
         )

@@ -62,7 +62,7 @@ class PrunerRule:
         """The work begun, up to the next epoch that is judged, then starts."""
         stopped = self.eliminated(trials)
         begun = (
-            Job(trial.number, trial.epochs, self._next_judged(trial.epochs))
+            Job(trial.number, self._next_judged(trial.epochs))
             for trial in Trials.of(trials).unfinished
             if trial.epochs < self.epochs and trial.number not in stopped
         )

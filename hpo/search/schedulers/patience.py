@@ -123,14 +123,14 @@ class PlateauRule:
             if halt == trial.epochs:
                 halted.append(trial)
             elif halt is None:
-                moving.append(Job(trial.number, trial.epochs, max(trial.epochs + 1, first)))
+                moving.append(Job(trial.number, max(trial.epochs + 1, first)))
             else:
                 # Beyond the epoch where it halted, it has been sent to the end.
-                sent.append(Job(trial.number, trial.epochs, self.epochs))
+                sent.append(Job(trial.number, self.epochs))
         halted.sort(key=lambda trial: (trial.violation, trial.losses[-1], trial.number))
         if moving or len(trials) < self.total:
             del halted[max(0, (len(halted) + len(sent)) // _SHARE - len(sent)) :]
-        promoted = [Job(trial.number, trial.epochs, self.epochs) for trial in halted]
+        promoted = [Job(trial.number, self.epochs) for trial in halted]
         new = starts(len(trials), self.total, window, first)
         return (*sorted(sent), *promoted, *in_priority((), moving), *new)
 

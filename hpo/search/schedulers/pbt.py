@@ -79,7 +79,7 @@ class Populations:
             is_whole = len(trials) >= members.stop
             behind = min(trial.epochs for trial in alive) if is_whole else 0
             begun += (
-                Job(trial.number, trial.epochs, self._next(trial.epochs))
+                Job(trial.number, self._next(trial.epochs))
                 for trial in alive
                 if trial.epochs == behind or not self._is_comparison(trial.epochs)
             )

@@ -7,24 +7,24 @@ from tests.search.schedulers.studies import ASHA, COMPLETE, DIVERGED, PAUSED, RU
 
 def test_a_trial_killed_between_rungs_continues_to_its_rung():
     found = trials([RUNNING, 1, 1, 1, 1, 1], [PAUSED, 2, 2, 2])
-    assert make_scheduler(ASHA, 9, 2).runnable(found, 1) == (Job(0, 5, 9),)
+    assert make_scheduler(ASHA, 9, 2).runnable(found, 1) == (Job(0, 9),)
 
 
 def test_asha_promotes_as_soon_as_a_trial_is_among_the_best_so_far():
     scheduler = make_scheduler(ASHA, 9, 100)
-    assert scheduler.runnable(trials([PAUSED, 2], [PAUSED, 1]), 1) == (Job(2, 0, 1),)
+    assert scheduler.runnable(trials([PAUSED, 2], [PAUSED, 1]), 1) == (Job(2, 1),)
     three = trials([PAUSED, 2], [PAUSED, 1], [PAUSED, 3])
-    assert scheduler.runnable(three, 1) == (Job(1, 1, 3), Job(3, 0, 1))
+    assert scheduler.runnable(three, 1) == (Job(1, 3), Job(3, 1))
 
 
 def test_asha_counts_diverged_trials_at_their_rung():
     found = trials([DIVERGED], [PAUSED, 1], [DIVERGED])
-    assert make_scheduler(ASHA, 9, 100).runnable(found, 0) == (Job(1, 1, 3),)
+    assert make_scheduler(ASHA, 9, 100).runnable(found, 0) == (Job(1, 3),)
 
 
 def test_asha_does_not_promote_twice_from_one_place():
     found = trials([PAUSED, 2], [RUNNING, 1, 1], [PAUSED, 3])
-    assert make_scheduler(ASHA, 9, 100).runnable(found, 0) == (Job(1, 2, 3),)
+    assert make_scheduler(ASHA, 9, 100).runnable(found, 0) == (Job(1, 3),)
 
 
 def test_asha_gives_one_worker_the_jobs_of_algorithm_2():
@@ -51,4 +51,4 @@ def test_asha_sends_the_best_trial_to_the_end_where_there_are_fewer_than_eta():
     found = trials([PAUSED, 2], [PAUSED, 1])
     scheduler = make_scheduler(ASHA, 9, 2)
     assert scheduler.eliminated(found) == frozenset()
-    assert scheduler.runnable(found, 1) == (Job(1, 1, 3),)
+    assert scheduler.runnable(found, 1) == (Job(1, 3),)

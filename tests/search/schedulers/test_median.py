@@ -16,7 +16,7 @@ def test_the_median_rule_compares_the_best_loss_with_the_median_of_the_means():
     found = trials(*completed, [RUNNING, 5, 4.5], [RUNNING, 4.0, 9], [RUNNING, 4.5])
     scheduler = make_scheduler(MEDIAN, 4, 5)
     assert scheduler.eliminated(found) == {2}
-    assert scheduler.runnable(found, 1) == (Job(3, 2, 3), Job(4, 1, 2))
+    assert scheduler.runnable(found, 1) == (Job(3, 3), Job(4, 2))
 
 
 def test_the_median_rule_stops_no_trial_before_enough_have_completed():
@@ -29,7 +29,7 @@ def test_the_median_rule_stops_no_trial_before_enough_have_completed():
 )
 def test_the_median_rule_leaves_the_first_eighth_of_a_training_alone(epochs, first):
     scheduler = make_scheduler(Median(name="median"), epochs, 6)
-    assert scheduler.runnable([], 1) == (Job(0, 0, first),)
+    assert scheduler.runnable([], 1) == (Job(0, first),)
     better = [[COMPLETE, *[1] * epochs]] * 5
     assert scheduler.eliminated(trials(*better, [RUNNING, *[2] * (first - 1)])) == frozenset()
     if first < epochs:

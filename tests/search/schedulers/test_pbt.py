@@ -38,7 +38,7 @@ def test_members_that_break_a_constraint_by_their_shape_take_no_part():
     assert scheduler().replacements(trials) == (Replacement(5, 2, (8,)),)
     alone = [trials[0], *(replace(trials[3], number=n) for n in range(1, 10))]
     assert scheduler().replacements(alone) == ()
-    assert scheduler().runnable(alone, 0) == (Job(0, 2, 4),)
+    assert scheduler().runnable(alone, 0) == (Job(0, 4),)
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_members_wait_for_the_last_one():
     trials = at_two(*range(10))
     trials[4] = member(4, 9)
     assert scheduler().replacements(trials) == ()
-    assert scheduler().runnable(trials, 5) == (Job(4, 1, 2),)
+    assert scheduler().runnable(trials, 5) == (Job(4, 2),)
 
 
 def test_members_wait_for_those_that_have_not_begun():
     trials = at_two(*range(8))
     assert scheduler().replacements(trials) == ()
-    assert scheduler().runnable(trials, 5) == (Job(8, 0, 2), Job(9, 0, 2))
+    assert scheduler().runnable(trials, 5) == (Job(8, 2), Job(9, 2))
 
 
 def test_no_member_trains_on_before_all_replacements_are_done():
@@ -76,13 +76,13 @@ def test_no_member_trains_on_before_all_replacements_are_done():
     trials[8] = replace(trials[8], exploited=2)
     assert scheduler().runnable(trials, 0) == ()
     trials[9] = replace(trials[9], exploited=2)
-    assert scheduler().runnable(trials, 0) == tuple(Job(n, 2, 4) for n in range(10))
+    assert scheduler().runnable(trials, 0) == tuple(Job(n, 4) for n in range(10))
 
 
 def test_members_that_are_behind_catch_up():
     trials = [member(n, 9, n, 1) if n < 5 else member(n, 9, n) for n in range(10)]
     jobs = scheduler().runnable(trials, 0)
-    assert jobs == tuple(Job(n, trials[n].epochs, 4) for n in range(10))
+    assert jobs == tuple(Job(n, 4) for n in range(10))
 
 
 def test_a_diverged_member_ranks_last_and_is_replaced_by_one_of_the_best():
@@ -128,11 +128,11 @@ def test_populations_are_compared_among_themselves():
 
 def test_trials_that_a_study_is_given_later_join_once_they_have_caught_up():
     trials = [member(n, 9, n, 9, n) for n in range(8)] + [member(8, 9, 8), member(9)]
-    assert scheduler().runnable(trials, 0) == (Job(9, 0, 2),)
+    assert scheduler().runnable(trials, 0) == (Job(9, 2),)
     trials[9] = member(9, 9, 9)
     # No member that they could copy is at that epoch any more.
     assert scheduler().replacements(trials) == ()
-    assert scheduler().runnable(trials, 0) == (Job(8, 2, 4), Job(9, 2, 4))
+    assert scheduler().runnable(trials, 0) == (Job(8, 4), Job(9, 4))
     trials[8:] = [member(8, 9, 8, 9, 8), member(9, 9, 9, 9, 9)]
     assert [one.trial for one in scheduler().replacements(trials)] == [8, 9]
 

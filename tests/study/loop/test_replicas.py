@@ -70,11 +70,11 @@ def test_a_run_that_has_trained_enough_or_diverged_has_no_work() -> None:
     def jobs(job: Job, state: StudyState = state) -> list[RunJob]:
         return Replicas(2).jobs_of_runs([job], state)
 
-    assert jobs(Job(0, 1, 2)) == [RunJob(second, 2)]
-    assert jobs(Job(0, 1, 3)) == [RunJob(first, 3), RunJob(second, 3)]
-    assert jobs(Job(1, 0, 1)) == [RunJob(Run(1, 0), 1), RunJob(Run(1, 1), 1)]
+    assert jobs(Job(0, 2)) == [RunJob(second, 2)]
+    assert jobs(Job(0, 3)) == [RunJob(first, 3), RunJob(second, 3)]
+    assert jobs(Job(1, 1)) == [RunJob(Run(1, 0), 1), RunJob(Run(1, 1), 1)]
     lost = reported([(0, 1, np.nan)])
-    assert jobs(Job(0, 0, 3), lost) == [RunJob(second, 3)]
+    assert jobs(Job(0, 3), lost) == [RunJob(second, 3)]
 
 
 def test_the_reports_of_replicas_are_in_the_log() -> None:
