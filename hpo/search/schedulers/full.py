@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hpo.search.scheduler import Bracket
-from hpo.search.schedulers.jobs import in_priority, starts
+from hpo.search.schedulers.jobs import in_priority, one_rung, starts
 from hpo.spec.sections.scheduler import NoScheduler
 from hpo.trial import Job, Trial, Trials
 
@@ -26,7 +26,7 @@ class FullTraining:
     @property
     def brackets(self) -> tuple[Bracket, ...]:
         """One bracket of one rung: no trial is compared with another."""
-        return (Bracket(0, (self.total,), (self.epochs,)),)
+        return one_rung(self.total, self.epochs)
 
     def runnable(self, trials: Sequence[Trial], window: int) -> tuple[Job, ...]:
         """The work begun, then starts."""

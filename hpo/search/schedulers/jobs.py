@@ -1,11 +1,12 @@
-"""Jobs in the order in which they should run, and the winner that a study must end with."""
+"""What schedulers share: the order of jobs, and the winner that a study must end with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
 from typing import NamedTuple
 
-from hpo.trial import Job
+from hpo.search.scheduler import Bracket
+from hpo.trial import Job, Trial, TrialState
 
 
 class Verdict(NamedTuple):
@@ -25,6 +26,16 @@ def until_a_winner(verdict: Verdict, next_best: Mapping[int, int], has_winner: b
     if has_winner:
         return verdict
     return Verdict(verdict.going_on or next_best, frozenset())
+
+
+def one_rung(trials: int, epochs: int) -> tuple[Bracket, ...]:
+    """One bracket of one rung: any trial may train in full."""
+    return (Bracket(0, (trials,), (epochs,)),)
+
+
+def has_just_completed(before: Trial | None, after: Trial) -> bool:
+    """Whether a change of a trial completes it."""
+    return after.state is TrialState.COMPLETE and not (before and before.state is after.state)
 
 
 def in_priority(promotions: Iterable[Job], continuations: Iterable[Job]) -> tuple[Job, ...]:

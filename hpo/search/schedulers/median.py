@@ -9,10 +9,10 @@ from itertools import accumulate
 
 from hpo.search.memory import Remembered
 from hpo.search.scheduler import Bracket
-from hpo.search.schedulers.jobs import in_priority, starts
+from hpo.search.schedulers.jobs import has_just_completed, in_priority, one_rung, starts
 from hpo.search.schedulers.rungs import check_min_epochs
 from hpo.spec.sections.scheduler import Median
-from hpo.trial import Job, Trial, Trials, TrialState
+from hpo.trial import Job, Trial, Trials
 
 
 def make_median(spec: Median, epochs: int, trials: int) -> MedianRule:
@@ -46,7 +46,7 @@ class _Completed:
         self._is_sorted = True
 
     def see(self, before: Trial | None, after: Trial) -> None:
-        if after.state is not TrialState.COMPLETE or (before and before.state is after.state):
+        if not has_just_completed(before, after):
             return
         self.count += 1
         self._is_sorted = False
@@ -80,7 +80,7 @@ class MedianRule:
     @property
     def brackets(self) -> tuple[Bracket, ...]:
         """One bracket of one rung: any trial may train in full."""
-        return (Bracket(0, (self.total,), (self.epochs,)),)
+        return one_rung(self.total, self.epochs)
 
     @cached_property
     def _completed(self) -> Remembered[_Completed]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from hpo.search.memory import Remembered
 from hpo.search.optuna_view import ShownTrials
 from hpo.search.scheduler import Bracket
-from hpo.search.schedulers.jobs import in_priority, starts
+from hpo.search.schedulers.jobs import in_priority, one_rung, starts
 from hpo.spec.sections import pruner as specs
 from hpo.spec.sections.scheduler import OptunaPruner
 from hpo.trial import Job, Trial, Trials, TrialState
@@ -48,7 +48,7 @@ class PrunerRule:
     @property
     def brackets(self) -> tuple[Bracket, ...]:
         """One bracket of one rung: any trial may train in full."""
-        return (Bracket(0, (self.total,), (self.epochs,)),)
+        return one_rung(self.total, self.epochs)
 
     @cached_property
     def _asked(self) -> Remembered[_Asked]:

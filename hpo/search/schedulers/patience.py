@@ -10,7 +10,7 @@ from itertools import accumulate
 
 from hpo.search.memory import Remembered
 from hpo.search.scheduler import Bracket
-from hpo.search.schedulers.jobs import in_priority, starts
+from hpo.search.schedulers.jobs import has_just_completed, in_priority, one_rung, starts
 from hpo.search.schedulers.rungs import check_min_epochs
 from hpo.spec.sections.scheduler import Patience
 from hpo.trial import Job, Trial, Trials, TrialState
@@ -68,7 +68,7 @@ class _Completed:
         self.largest_gains: list[float] = []  # for each epoch
 
     def see(self, before: Trial | None, after: Trial) -> None:
-        if after.state is not TrialState.COMPLETE or (before and before.state is after.state):
+        if not has_just_completed(before, after):
             return
         own, largest = gains(after.losses), self.largest_gains
         self.largest_gains = list(map(max, own, largest)) if largest else own
@@ -103,7 +103,7 @@ class PlateauRule:
     @property
     def brackets(self) -> tuple[Bracket, ...]:
         """One bracket of one rung: any trial may train in full."""
-        return (Bracket(0, (self.total,), (self.epochs,)),)
+        return one_rung(self.total, self.epochs)
 
     @cached_property
     def _completed(self) -> Remembered[_Completed]:
