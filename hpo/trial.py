@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,6 +13,11 @@ from typing import ClassVar, NamedTuple, TypeAlias
 # Anything that YAML and JSON can hold: a choice may be a list or a mapping.
 HParam: TypeAlias = "float | int | str | bool | list[HParam] | dict[str, HParam] | None"
 HParams: TypeAlias = Mapping[str, HParam]
+
+
+def is_finite(metrics: Mapping[str, float]) -> bool:
+    """Whether all metrics of an epoch are finite: those of a trial that has not diverged."""
+    return all(map(math.isfinite, metrics.values()))
 
 
 class TrialState(StrEnum):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from hpo.trial import Change, Trial, Trials, TrialState
+from hpo.trial import Change, Trial, Trials, TrialState, is_finite
 
 RUNNING, PAUSED, COMPLETE = TrialState.RUNNING, TrialState.PAUSED, TrialState.COMPLETE
 DIVERGED = TrialState.DIVERGED
@@ -48,3 +48,9 @@ def test_unfinished_trials_are_those_that_may_train_further():
     assert [trial.state for trial in Trials.of(trials).unfinished] == [RUNNING, PAUSED]
     known = Trials(trials, trials[:1])
     assert Trials.of(known).unfinished == trials[:1]
+
+
+def test_metrics_are_finite_if_every_one_is():
+    assert is_finite({"loss": 0.0, "accuracy": 1.0})
+    assert not is_finite({"loss": float("nan"), "accuracy": 1.0})
+    assert not is_finite({"loss": 0.0, "accuracy": float("inf")})

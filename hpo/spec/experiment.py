@@ -38,9 +38,9 @@ def _scored(names: tuple[str, ...]) -> tuple[str, ...]:
     known = [name for name, entry in METRICS.items() if entry.function]
     for name in names:
         if name in METRICS and name not in known:
-            raise ValueError(f"{name} is always reported: take it out")
+            raise ValueError(f"names {name}, which is always reported: take it out")
         if name not in known:
-            raise ValueError(unknown_name(name, known, "metric"))
+            raise ValueError(f"names the {unknown_name(name, known, 'metric')}")
     return tuple(sorted(set(names)))
 
 
@@ -61,7 +61,7 @@ class TrainSpec(Spec):
     """How many trials one program trains together."""
     form: Literal["auto", "map", "vmap"] = "auto"
     """Whether a device trains lanes one after the other (`map`) or side by side (`vmap`)."""
-    metrics: Static[Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_scored)]] = ()
+    metrics: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_scored)] = ()
     """Metrics to report beside those of the task, such as auroc; a search adds those it names."""
     changes: Annotated[tuple[Change, ...], Field(strict=False)] = ()
     """Numbers that change while it trains; `pbt` finds these."""

@@ -239,6 +239,8 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace) -> list[Mista
     training = _read(Training, {k: v for k, v in values.items() if k in Training.model_fields})
     if training is not None:
         found += [*change_mistakes(values, training), *varying_mistakes(values, training)]
+    if train is not None and data is not None:
+        found += _scored_mistakes(train, task_of(data))
     if search is None:
         return found
     if train is not None:
@@ -293,6 +295,13 @@ def _install_mistakes(values: Any) -> list[Mistake]:
     search = _read(SearchSpec, values.get("search")) if isinstance(values, Mapping) else None
     text = missing_package(search.sampler) if search else None
     return [Mistake(("search", "sampler", "name"), text)] if text else []
+
+
+def _scored_mistakes(train: TrainSpec, task: Task | None) -> Iterator[Mistake]:
+    """Metrics of `train.metrics` that this task does not have."""
+    for name in train.metrics:
+        if task is not None and task not in METRICS[name].tasks:
+            yield Mistake(("train", "metrics"), f"{name} is not a metric of {task}: leave it out")
 
 
 def _metric_mistakes(search: SearchSpec, task: Task | None) -> list[Mistake]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from hpo.data.cache import DataCache
 from hpo.data.dataset import DataSet
 from hpo.data.load import check_batch_size, load_data
 from hpo.errors import HpoError
+from hpo.registry import METRICS
 from hpo.spec.marks import with_leaves
 from hpo.spec.sections.data import DataSpec
 from hpo.study.executors.messages import DataReference
@@ -53,6 +55,20 @@ class DataSets:
         if key not in self._loaded:
             self._loaded[key] = load_data(spec, self._folder, self._home, self._cache)
         return self._loaded[key]
+
+
+def check_metrics(where: str, names: Iterable[str], data: DataSet) -> None:
+    """Refuse a metric that the data's task does not have; `where` is the part that names it.
+
+    Raises:
+        HpoError: for the first such metric.
+    """
+    for metric in names:
+        if metric in METRICS and data.task not in METRICS[metric].tasks:
+            known = [name for name, entry in METRICS.items() if data.task in entry.tasks]
+            raise HpoError(
+                f"{where}: {metric} is not a metric of {data.task}, which has {', '.join(known)}."
+            )
 
 
 def _any_batch(spec: DataSpec) -> DataSpec:

@@ -14,9 +14,6 @@ from hpo.engine.devices import describe, local_devices
 from hpo.engine.models.registry import abstract_model
 from hpo.engine.pools.streaming import budget_bytes, placement_of, streaming_text
 from hpo.engine.program import split
-from hpo.engine.training.metrics import check_metrics
-from hpo.errors import HpoError
-from hpo.registry import METRICS
 from hpo.search.auto import picked
 from hpo.space import Choice
 from hpo.spec.experiment import Experiment
@@ -24,7 +21,7 @@ from hpo.spec.fill import fill, with_rows
 from hpo.spec.load import experiment_from_document, require_search
 from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import count_text
-from hpo.study.datasets import DataSets
+from hpo.study.datasets import DataSets, check_metrics
 from hpo.study.log.events import Start, StudyState, fold
 from hpo.study.loop.varied import varied_note
 from hpo.study.progress import spent_seconds, states_of
@@ -98,8 +95,8 @@ def open_study(
     devices = local_devices(around.device)
     datasets = DataSets(experiment.folder, around.data_home, DataCache(around.data_cache))
     data = datasets.load(experiment.training.data)
-    _check_metric(search, data)
-    check_metrics(experiment.training.train.metrics, data)
+    check_metrics("search", search.goal.metrics, data)
+    check_metrics("train.metrics", experiment.training.train.metrics, data)
     _check_fit(experiment, datasets, devices[0])
     if text := streaming_text(data, experiment.training.data, devices[0]):
         say(text)
@@ -231,15 +228,6 @@ def _resumed(state: StudyState, total: int) -> str:
         return f"The study has ended with {count}: give a larger --trials to add more."
     begun = sum(states_of(state).values())
     return f"Resuming: {begun:,} of {count_text(total, 'trial')} started."
-
-
-def _check_metric(search: SearchSpec, data: DataSet) -> None:
-    for metric in search.goal.metrics:
-        if metric in METRICS and data.task not in METRICS[metric].tasks:
-            known = [name for name, entry in METRICS.items() if data.task in entry.tasks]
-            raise HpoError(
-                f"search: {metric} is not a metric of a {data.task}: use {', '.join(known)}."
-            )
 
 
 def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:

@@ -21,12 +21,12 @@ from hpo.engine.programs.compiler import Compiler
 from hpo.engine.programs.executables import use_jax_cache
 from hpo.engine.programs.memory import is_exhausted
 from hpo.engine.programs.plans import Plan, Plans, choose_plans
-from hpo.engine.training.metrics import check_metrics
 from hpo.engine.training.supervised import own_weights
 from hpo.spec.changes import changing, stages
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import with_rows
 from hpo.spec.words import count_text
+from hpo.study.datasets import check_metrics
 from hpo.study.loop.replicas import deviation_of, mean_of, replica_training
 from hpo.study.signals import StoppedError, StopRequest
 from hpo.study.storage.provenance import Provenance, library_versions
@@ -62,6 +62,7 @@ def train_to_folder(
     cache = DataCache(around.data_cache)
     data = load_data(training.data, experiment.folder, around.data_home, cache)
     check_batch_size(training.data, data)
+    check_metrics("train.metrics", training.train.metrics, data)
     training = with_rows(training, len(data.train))
     runs = _Runs(training, data, device.platform)
     pool = Pool(device, Compiler(around.cache))
@@ -107,7 +108,6 @@ class _Runs:
     """The runs of a training, one for each seed: what they report and their final weights."""
 
     def __init__(self, training: Training, data: DataSet, platform: str) -> None:
-        check_metrics(training.train.metrics, data)
         varying = changing(training)
         self.program, self._knobs = split(training, data, platform, varying)
         self._changes = tuple(

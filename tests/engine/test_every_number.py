@@ -40,8 +40,8 @@ def _leaf(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     return {**document, name: inner}
 
 
-def _training(document: dict[str, Any], stream: int = 0) -> Training:
-    base = {"data": {"dataset": "iris", "batch_size": 16}, "train": {"epochs": 3, "stream": stream}}
+def _training(document: dict[str, Any]) -> Training:
+    base = {"data": {"dataset": "iris", "batch_size": 16}, "train": {"epochs": 3}}
     return Training.model_validate(base | document)
 
 
@@ -54,10 +54,12 @@ def _knobs(training: Training) -> list[tuple[str, Any]]:
 
 
 def _with_every_number(case: dict[str, str], lane: int) -> Training:
-    """A training with every number of the case written, each lane's its own."""
+    """A training with every number of the case written, each lane's its own; 0 in the first one."""
     document = _document(case)
-    for path, _ in _knobs(_training(document)):
-        for value in (0.11 + 0.07 * lane, 1 + lane):  # a share, or a count
+    paths = [path for path, _ in _knobs(_training(document))]
+    document["train"] = {"epochs": 3, "stream": lane, "varying": paths}
+    for path in paths:
+        for value in (0.11 * lane, 1 + lane, 0.1):  # a share, a count, or what cannot be 0
             try:
                 _training(_leaf(document, path, value))
             except ValidationError:
@@ -66,7 +68,7 @@ def _with_every_number(case: dict[str, str], lane: int) -> Training:
             break
         else:
             raise AssertionError(f"no value of {path} was found")
-    return _training(_leaf(document, "optimizer.learning_rate", 0.01 * (1 + lane)), lane)
+    return _training(_leaf(document, "optimizer.learning_rate", 0.01 * (1 + lane)))
 
 
 def _text(program: Program, data: DataSet) -> str:
@@ -109,6 +111,10 @@ def test_every_number_varies_in_one_program_and_is_the_lanes_own(
     trainings = [_with_every_number(case, lane) for lane in range(3)]
     programs = {split(training, data, "cpu")[0] for training in trainings}
     assert len(programs) == 1, "a number has compiled another program"
+    for training in trainings:
+        task = task_of(*programs)
+        started, shapes = task.initial(training), task.shapes()
+        assert jax.tree.structure(started) == jax.tree.structure(shapes)
     together = learn(data, trainings, lanes=2)
     for training in trainings:
         alone = learn(data, [training], lanes=1)

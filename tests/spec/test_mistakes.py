@@ -185,6 +185,14 @@ ROWS = [
         "spec.yaml:2: data.batch_size: cannot be 0: write all or a whole number of at least 1",
     ),
     (
+        "train: {epochs: 3, metrics: [rmse]}",
+        "spec.yaml:5: train.metrics: ['rmse'] names rmse, which is always reported: take it out",
+    ),
+    (
+        "train: {epochs: 3, metrics: [auc]}",
+        "spec.yaml:5: train.metrics: ['auc'] names the unknown metric 'auc'. Did you mean 'auroc'? Known metrics: auroc.",
+    ),
+    (
         "data: {dataset: diabetes}",
         "spec.yaml:6: search.objective: accuracy is not a metric of regression: write one of {minimize: loss}, {minimize: mae}, {maximize: r2}, {minimize: rmse}, {minimize: train_loss}",
     ),

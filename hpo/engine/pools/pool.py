@@ -25,7 +25,7 @@ from hpo.engine.stopwatch import Stopwatch
 from hpo.engine.training.batches import Batch, DeviceData
 from hpo.engine.training.task import Tally, Task, task_of
 from hpo.spec.experiment import Training
-from hpo.trial import Run
+from hpo.trial import Run, is_finite
 
 # The target length of a round: short, so that a stop takes effect soon and the display moves. Long
 # epochs are divided into several rounds, which changes no result.
@@ -265,7 +265,7 @@ class Pool:
                     device = devices_of(self.place)[0]
                     costs["latency_ms"] = latency_ms(occupant.training, self._data, device)
                 reports.append(EpochReport(occupant.run, occupant.epoch, values, costs))
-                if not np.isfinite(list(values.values())).all():
+                if not is_finite(values):
                     occupant.to_step = occupant.step  # diverged: train it no further
         return reports
 

@@ -12,18 +12,7 @@ import numpy as np
 
 from hpo import registry
 from hpo.data.dataset import DataSet, Split
-from hpo.errors import HpoError
-
-
-def check_metrics(names: tuple[str, ...], data: DataSet) -> None:
-    """Refuse a metric of `train.metrics` that the data's task does not have.
-
-    Raises:
-        HpoError: for the first such metric.
-    """
-    for name in names:
-        if data.task not in registry.METRICS[name].tasks:
-            raise HpoError(f"train.metrics: {name} is not a metric of {data.task}: leave it out.")
+from hpo.engine.training.targets import TARGETS, in_own_unit
 
 
 def scored_metrics(
@@ -32,26 +21,14 @@ def scored_metrics(
     """The named metrics from a model's outputs `[N, K]` for the rows of a split."""
     if not names:
         return {}
-    predictions, y = _predictions(data, outputs.astype(np.float64)), split.y
-    if data.task == "regression":
-        y = y * data.target_std + data.target_mean
-    weights = split.arrays.get("weight")
+    predictions = TARGETS[data.task].predictions(outputs.astype(np.float64), data)
+    y, weights = in_own_unit(split.y, data), split.arrays.get("weight")
     return {
         name: float(registry.function("metric", name)(predictions, y, weights))
         if np.isfinite(predictions).all()
         else math.nan
         for name in names
     }
-
-
-def _predictions(data: DataSet, outputs: np.ndarray) -> np.ndarray:
-    if data.task == "classification":
-        odds = np.exp(outputs - outputs.max(1, keepdims=True))
-        predictions: np.ndarray = odds / odds.sum(1, keepdims=True)
-        return predictions
-    if data.task == "counts":
-        return np.exp(outputs)
-    return outputs * data.target_std + data.target_mean
 
 
 def auroc(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:

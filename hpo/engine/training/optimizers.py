@@ -52,13 +52,15 @@ class Descent:
         blank = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), self.state_shapes(params))
         if "start" not in registry.OPTIMIZERS[own.name].needs:
             return blank
-        state = jax.device_get(make_optimizer(own, updates, self.layers).init(params))
-        states = self._states(params)
+        # Its chain may be shorter than the program's, by parts without a state: numbers that are 0.
+        state = make_optimizer(own, updates, self.layers).init(params)
+        leaves, states = jax.tree.leaves(jax.device_get(state)), self._states(params)
         if len(states) == 1:
-            return state
-        shapes = jax.tree.map(np.shape, state)
-        number = next(i for i, s in enumerate(states) if jax.tree.map(np.shape, s) == shapes)
-        for index, leaf in zip(_slots(states)[1][number], jax.tree.leaves(state), strict=True):
+            return jax.tree.unflatten(jax.tree.structure(states[0]), leaves)
+        shapes = [np.shape(leaf) for leaf in leaves]
+        found = ([leaf.shape for leaf in jax.tree.leaves(one)] == shapes for one in states)
+        number = next(i for i, is_its_own in enumerate(found) if is_its_own)
+        for index, leaf in zip(_slots(states)[1][number], leaves, strict=True):
             blank[index] = leaf
         return blank
 

@@ -29,8 +29,8 @@ from hpo.engine.training.metrics import scored_metrics
 from hpo.engine.training.optimizers import Descent, Layers
 from hpo.engine.training.random_streams import batches, lane_key, weights_rng
 from hpo.engine.training.schedules import schedule_factor
+from hpo.engine.training.targets import batch_loss, metric_sums, metrics, sum_count
 from hpo.engine.training.task import Epoch, Tally
-from hpo.engine.training.tasks import batch_loss, metric_sums, metrics, sum_count
 from hpo.engine.training.weights import (
     cut,
     joined,

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from hpo.spec.sections.goal import KNOWN_COSTS, Goal
 from hpo.study.log.lineage import Lineage, Segment, trained_by
 from hpo.study.log.notes import Learn, Move, Note
-from hpo.trial import Exploit, HParams, Trial, Trials, TrialState
+from hpo.trial import Exploit, HParams, Trial, Trials, TrialState, is_finite
 
 Metrics: TypeAlias = Mapping[str, float]
 StopReason: TypeAlias = Literal[
@@ -365,8 +365,7 @@ class StudyState:
                 loss = self.goal.first.loss(metrics[self.goal.first.metric])
                 # A diverged trial keeps its metrics, and its losses stop before that epoch. Its
                 # accuracy is finite even then, because NaN logits count as a wrong answer.
-                is_finite = all(math.isfinite(value) for value in metrics.values())
-                if is_finite and len(life.losses) == epoch - 1:
+                if is_finite(metrics) and len(life.losses) == epoch - 1:
                     life.losses.append(loss)
             case ReplicaReport(epoch=epoch, replica=replica, metrics=metrics):
                 reports = self.replicas.setdefault(number, {}).setdefault(replica, [])

@@ -9,7 +9,6 @@ from typing import NoReturn
 
 from hpo.engine.pools.occupant import EpochReport
 from hpo.engine.programs.plans import Plans
-from hpo.engine.training.tasks import is_finite
 from hpo.errors import HpoError
 from hpo.study.executors.messages import (
     Clear,
@@ -49,7 +48,7 @@ from hpo.study.loop.states import States
 from hpo.study.loop.stop_rules import StopRules
 from hpo.study.loop.work import Work, WorkOfTrials
 from hpo.study.storage.journal import Journal
-from hpo.trial import HParams, Job, Run, RunJob, Trial, TrialState
+from hpo.trial import HParams, Job, Run, RunJob, Trial, TrialState, is_finite
 
 _WAIT_SECONDS = 0.1  # at most: the driver wakes up at the first message
 # A transaction takes milliseconds of a core that trains. If a kill loses the results of this many

@@ -14,7 +14,7 @@ from statistics import fmean, pstdev
 from hpo.spec.experiment import Training
 from hpo.spec.marks import with_leaves
 from hpo.study.log.events import Metrics, ReplicaReport, Report, StudyState
-from hpo.trial import Job, Run, RunJob
+from hpo.trial import Job, Run, RunJob, is_finite
 
 _SEEDS = 2**32
 
@@ -62,7 +62,7 @@ class Replicas:
             for known in [self.known(state, other)]
             if other == run or len(known) >= epoch
         ]
-        if len(others) == self.seeds and all(map(_is_finite, others)):
+        if len(others) == self.seeds and all(map(is_finite, others)):
             found.append(Report(epoch, mean_of(others)))
         return found
 
@@ -115,8 +115,4 @@ def final_reports(state: StudyState, trial: int, epoch: int) -> list[Metrics]:
 
 
 def _has_diverged(known: Sequence[Metrics]) -> bool:
-    return len(known) > 0 and not _is_finite(known[-1])
-
-
-def _is_finite(metrics: Metrics) -> bool:
-    return all(math.isfinite(value) for value in metrics.values())
+    return len(known) > 0 and not is_finite(known[-1])

@@ -11,8 +11,7 @@ from scipy.special import softmax
 from hpo import registry
 from hpo.data.dataset import DataSet, Split
 from hpo.data.transform import FittedTransform
-from hpo.engine.training.metrics import auroc, check_metrics, scored_metrics
-from hpo.errors import HpoError
+from hpo.engine.training.metrics import auroc, scored_metrics
 from hpo.spec.marks import with_leaves
 from tests.engine.samples import Learn, a_training, tiny_data
 
@@ -88,9 +87,3 @@ def test_predictions_that_are_not_finite_have_no_score() -> None:
     outputs = np.full((len(data.validation), 3), np.nan)
     found = scored_metrics(("auroc",), data, data.validation, outputs)
     assert math.isnan(found["auroc"])
-
-
-def test_a_metric_that_the_task_does_not_have_is_refused(line: DataSet) -> None:
-    check_metrics(("auroc",), tiny_data())
-    with pytest.raises(HpoError, match=r"train\.metrics: auroc is not a metric of regression"):
-        check_metrics(("auroc",), line)

@@ -16,8 +16,9 @@ from hpo.data.transform import FittedTransform
 from hpo.engine.program import split
 from hpo.engine.training.batches import host_rows
 from hpo.engine.training.supervised import Supervised, initial_lane
-from hpo.engine.training.tasks import batch_loss, is_finite, metric_sums, metrics
+from hpo.engine.training.targets import batch_loss, metric_sums, metrics
 from hpo.engine.training.weights import parted
+from hpo.trial import is_finite
 from tests.engine.samples import ROWS, a_split, a_training
 
 _MEAN, _STD = 100.0, 7.0
@@ -151,10 +152,6 @@ def test_the_metrics_of_counts_are_those_of_scikit_learn(is_weighted: bool) -> N
     likelihood = poisson.logpmf(y, rates) + gammaln(y + 1)
     assert found["loss"] == pytest.approx(-np.average(likelihood, weights=weights), rel=1e-5)
     assert len(_sums(data, outputs, part)) == 3
-
-
-def test_a_report_of_finite_numbers_is_finite() -> None:
-    assert is_finite({"loss": 0.0, "accuracy": 1.0})
 
 
 @given(size=st.integers(1, 3000) | st.sampled_from([511, 512, 513, 1023, 1024, 1025]))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +18,7 @@ from scipy.special import xlogy
 
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.training.batches import Batch
-from hpo.spec.sections.data import Task as TargetKind
+from hpo.spec.sections.data import Task as Kind
 
 # From outputs [B, K] in float32 and targets [B, ...] to a value for each row [B].
 RowValues = Callable[[Float[Array, "B K"], Num[Array, "B ..."]], Float[Array, " B"]]
@@ -30,26 +29,28 @@ class Targets:
     """A kind of targets.
 
     `rows` are summed over a split, as the loss is. `metrics` takes these sums (the loss first), the
-    sum of the row weights, the split and its data set.
+    sum of the row weights, the split and its data set. `predictions` takes outputs `[N, K]` and the
+    data set: it gives the probabilities of the classes, or values in the target's unit.
     """
 
     loss: RowValues
     rows: tuple[RowValues, ...]
     metrics: Callable[[list[float], float, Split, DataSet], dict[str, float]]
+    predictions: Callable[[np.ndarray, DataSet], np.ndarray]
 
 
-def sum_count(kind: TargetKind) -> int:
+def sum_count(kind: Kind) -> int:
     """The number of sums from which `metrics` computes."""
     return 1 + len(TARGETS[kind].rows)
 
 
-def batch_loss(kind: TargetKind, outputs: Float[Array, "B K"], batch: Batch) -> Float[Array, ""]:
+def batch_loss(kind: Kind, outputs: Float[Array, "B K"], batch: Batch) -> Float[Array, ""]:
     """The mean loss of a batch; the weights of all training rows have the mean 1."""
     losses = TARGETS[kind].loss(outputs.astype(jnp.float32), batch["y"])
     return (losses * batch["weight"] if "weight" in batch else losses).mean()
 
 
-def metric_sums(kind: TargetKind, outputs: Float[Array, "B K"], batch: Batch) -> Float[Array, " M"]:
+def metric_sums(kind: Kind, outputs: Float[Array, "B K"], batch: Batch) -> Float[Array, " M"]:
     """Weighted sums over the rows of a batch: the loss, and the kind's other values."""
     outputs, y, weights = outputs.astype(jnp.float32), batch["y"], batch["weight"]
     targets = TARGETS[kind]
@@ -62,11 +63,6 @@ def metrics(data: DataSet, split: Split, sums: np.ndarray) -> dict[str, float]:
     weights = split.arrays.get("weight")
     total = len(split) if weights is None else float(weights.sum(dtype=np.float64))
     return TARGETS[data.task].metrics([float(each) for each in sums], total, split, data)
-
-
-def is_finite(values: dict[str, Any]) -> bool:
-    """Whether all values of a report are finite: its lane has not diverged."""
-    return all(math.isfinite(value) for value in values.values())
 
 
 def cross_entropy(outputs: Float[Array, "B K"], y: Num[Array, " B"]) -> Float[Array, " B"]:
@@ -135,8 +131,23 @@ def _counts(sums: list[float], total: float, split: Split, data: DataSet) -> dic
     }
 
 
+def _probabilities(outputs: np.ndarray, data: DataSet) -> np.ndarray:
+    odds = np.exp(outputs - outputs.max(1, keepdims=True))
+    probabilities: np.ndarray = odds / odds.sum(1, keepdims=True)
+    return probabilities
+
+
+def _rates(outputs: np.ndarray, data: DataSet) -> np.ndarray:
+    return np.exp(outputs)
+
+
+def in_own_unit(values: np.ndarray, data: DataSet) -> np.ndarray:
+    """Standardised values in the target's own unit; class numbers and counts as they are."""
+    return values * data.target_std + data.target_mean if data.task == "regression" else values
+
+
 TARGETS: dict[str, Targets] = {
-    "classification": Targets(cross_entropy, (hit,), _classification),
-    "regression": Targets(squared_error, (absolute_error,), _regression),
-    "counts": Targets(poisson_loss, (_squared_count_error, _count_error), _counts),
+    "classification": Targets(cross_entropy, (hit,), _classification, _probabilities),
+    "regression": Targets(squared_error, (absolute_error,), _regression, in_own_unit),
+    "counts": Targets(poisson_loss, (_squared_count_error, _count_error), _counts, _rates),
 }
