@@ -710,7 +710,7 @@ def test_a_package_that_is_missing_is_said_of_a_file_and_not_of_a_stored_study(
     monkeypatch.setattr("hpo.spec.sections.search.find_spec", lambda name: None)
     search = "search: {objective: {maximize: accuracy}, trials: 1, sampler: {name: optuna_gp}}"
     assert mistakes(spec_text(search), tmp_path) == [
-        "spec.yaml:6: search.sampler.name: optuna_gp needs the package torch, which is not installed: pip install '.[optuna_gp]', or use another sampler"
+        "spec.yaml:6: search.sampler.name: optuna_gp needs the package torch, which is not installed: pip install 'hpo-lanes[optuna_gp]', or use another sampler"
     ]
     assert experiment_from_document(yaml.safe_load(spec_text(search)), tmp_path).search
 

@@ -131,7 +131,7 @@ def missing_package(spec: SamplerSpec) -> str | None:
     entry = SAMPLERS[spec.name]
     if not entry.package or find_spec(entry.package) is not None:
         return None
-    package = f"'.[{entry.extra}]'" if entry.extra else entry.package
+    package = f"'hpo-lanes[{entry.extra}]'" if entry.extra else entry.package
     text = f"{spec.name} needs the package {entry.package}, which is not installed"
     return f"{text}: pip install {package}, or use another sampler"
 

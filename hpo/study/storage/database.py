@@ -72,7 +72,8 @@ def engine_for(url: sa.URL, *, writes: bool) -> sa.Engine:
         connect = _sqlite_writer if writes else _sqlite_reader
         engine = sa.create_engine(url, creator=lambda: connect(path))
     except (ModuleNotFoundError, sa.exc.NoSuchModuleError) as error:
-        cure = "pip install 'hpo[postgres]'" if "postgres" in url.drivername else "use sqlite:///"
+        is_postgres = "postgres" in url.drivername
+        cure = "pip install 'hpo-lanes[postgres]'" if is_postgres else "use sqlite:///"
         raise StudyError(f"storage: no driver for {shown(url)}: {cure}.") from error
 
     @sa.event.listens_for(engine, "begin")

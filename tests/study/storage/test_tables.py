@@ -128,7 +128,8 @@ def test_a_driver_creates_a_missing_database_and_a_reader_refuses_it(tmp_path, m
         ("sqlite:///:memory:", "names no file"),
         ("sqlite:///nowhere/hpo.db", "there is no folder"),
         ("sqlite:///folder", "read-only or folder is a folder"),
-        ("oracle9://x/y", "no driver for oracle9://x/y"),
+        ("oracle9://x/y", "no driver for oracle9://x/y: use sqlite:///."),
+        ("postgresql://x/y", "no driver for postgresql://x/y: pip install 'hpo-lanes[postgres]'."),
         ("sqlite:///text.db", "text.db is not a SQLite database"),
     ],
 )
@@ -136,6 +137,7 @@ def test_an_unusable_storage_is_refused_in_one_line(tmp_path, monkeypatch, url, 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     (tmp_path / "text.db").write_text("not a database, " * 100)
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # as where it is not installed
 
     with pytest.raises(StudyError) as error:
         Storage.create(url)
