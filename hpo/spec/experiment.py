@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 
 from hpo.registry import METRICS
 from hpo.space import SearchSpace
-from hpo.spec.marks import Count, Positive, Spec, Static
+from hpo.spec.marks import Count, Names, Positive, Spec, Static
 from hpo.spec.merging import Merged
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.model import ModelSpec
@@ -34,8 +34,12 @@ class Change(Spec):
     """The new numbers by the paths of their leaves."""
 
 
+def _further_metrics() -> list[str]:
+    return [name for name, entry in METRICS.items() if entry.function]
+
+
 def _scored(names: tuple[str, ...]) -> tuple[str, ...]:
-    known = [name for name, entry in METRICS.items() if entry.function]
+    known = _further_metrics()
     for name in names:
         if name in METRICS and name not in known:
             raise ValueError(f"names {name}, which is always reported: take it out")
@@ -61,7 +65,11 @@ class TrainSpec(Spec):
     """How many trials one program trains together."""
     form: Literal["auto", "map", "vmap"] = "auto"
     """Whether a device trains lanes one after the other (`map`) or side by side (`vmap`)."""
-    metrics: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_scored)] = ()
+    metrics: Annotated[
+        tuple[Annotated[str, Names(_further_metrics)], ...],
+        Field(strict=False),
+        AfterValidator(_scored),
+    ] = ()
     """Metrics to report beside those of the task, such as auroc; a search adds those it names."""
     changes: Annotated[tuple[Change, ...], Field(strict=False)] = ()
     """Numbers that change while it trains; `pbt` finds these."""

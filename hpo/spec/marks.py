@@ -7,12 +7,13 @@ nothing. A knob that is None takes its part out of the program, so None is stati
 the study and cannot vary within it.
 
 A `Merge` mark beside it says how one program serves several values of the field. A field without
-one is not merged.
+one is not merged. `Names` lists what a text may be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -34,6 +35,19 @@ class Merge(Enum):
     ROWS = "rows"  # a batch comes in equal parts, whose size divides every batch size
     SIZE = "size"  # arrays are as large as the largest value asks for
     BRANCH = "branch"  # the program has code of its own for each value
+
+
+@dataclass(frozen=True)
+class Names:
+    """Marks a text that is one of the `known` names, for the JSON Schema and for completion.
+
+    They are asked for when they are needed, because registries may grow. It checks nothing.
+    """
+
+    known: Callable[[], Iterable[str]]
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        return {"enum": list(self.known())}
 
 
 T = TypeVar("T")

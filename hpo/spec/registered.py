@@ -23,7 +23,7 @@ class Registered:
 
     kind: registry.Kind
     tag: str | None = "name"
-    others: tuple[type, ...] = ()
+    others: tuple[Any, ...] = ()
 
     def specs(self) -> dict[str, type[Spec]]:
         """The spec class of each name.

@@ -18,7 +18,6 @@ from hpo.spec.experiment import SpecFile, Training
 from hpo.spec.file.include import known_spaces
 from hpo.spec.marks import Mark, Spec, mark_of
 from hpo.spec.reference.descriptions import description_of, summary_of
-from hpo.spec.reference.leaves import known_names
 from hpo.spec.registered import Registered, annotation_of
 from hpo.spec.schema import Leaf, all_leaves, default_of, variants_of
 
@@ -81,11 +80,9 @@ class _Writer:
         }
 
     def _field(self, spec: type[Spec], field: str) -> JsonSchema:
-        info, names = spec.model_fields[field], known_names(spec, field)
+        info = spec.model_fields[field]
         text = [description_of(spec, field)]
         schema = self._field_type(spec, field)
-        if names:
-            schema = _with_names(schema, names)
         if may_vary(spec, field):
             text.append(_MAY_VARY[recompiles(spec, field)])
             schema["x-hpo-varies"] = True
@@ -152,19 +149,6 @@ def _holds_spec(annotation: Any) -> bool:
 def _is_trained(spec: type[Spec]) -> bool:
     """Whether a class is a part of a training, of which a trial has values of its own."""
     return any(leaf.owner is spec for _, leaf in all_leaves(Training))
-
-
-def _with_names(schema: JsonSchema, names: Sequence[str]) -> JsonSchema:
-    """A schema whose text is one of these names."""
-    if schema.get("type") == "string":
-        return {"enum": list(names)}
-    return {
-        **schema,
-        "anyOf": [
-            {"enum": list(names)} if member == {"type": "string"} else member
-            for member in schema["anyOf"]
-        ],
-    }
 
 
 def _space() -> JsonSchema:

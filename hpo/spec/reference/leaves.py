@@ -11,17 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from hpo.registry import DATASETS, METRICS
 from hpo.spec.experiment import SpecFile, Training
 from hpo.spec.file.document import Document
 from hpo.spec.file.dump import value_text
 from hpo.spec.file.include import known_spaces
 from hpo.spec.load import read_document
-from hpo.spec.marks import Spec
+from hpo.spec.marks import Names, Spec
 from hpo.spec.registered import annotation_of
 from hpo.spec.schema import default_of, variants_of
-from hpo.spec.sections.data import DataSpec
-from hpo.spec.sections.goal import COSTS, Objective
 from hpo.spec.space.entries import KINDS
 
 
@@ -114,24 +111,23 @@ def _values(leaf: SpecLeaf) -> list[str]:
 
 
 def names_of(spec: type[Spec], field: str) -> tuple[str, ...]:
-    """The names that a field may take."""
-    return known_names(spec, field) or tuple(_literals(annotation_of(spec, field)))
+    """The names that a field may take; where it takes a list of them, lists of one: `[auroc]`."""
+    return tuple(_names(annotation_of(spec, field), spec.model_fields[field].metadata))
 
 
-def known_names(spec: type[Spec], field: str) -> tuple[str, ...]:
-    """The names that a field takes although its class says any text."""
-    if spec is DataSpec and field == "dataset":
-        return tuple(DATASETS)
-    return (*METRICS, *COSTS) if spec is Objective and field != "reference" else ()
-
-
-def _literals(annotation: Any) -> Iterator[str]:
+def _names(annotation: Any, marks: Sequence[Any] = ()) -> Iterator[str]:
+    for mark in marks:
+        if isinstance(mark, Names):
+            yield from mark.known()
     if annotation is bool:
         yield from ("true", "false")
     elif get_origin(annotation) is Literal:
         yield from (name for name in get_args(annotation) if isinstance(name, str))
     elif get_origin(annotation) is Annotated:
-        yield from _literals(get_args(annotation)[0])
+        inner, *marks = get_args(annotation)
+        yield from _names(inner, marks)
     elif get_origin(annotation) in (Union, types.UnionType):
         for member in get_args(annotation):
-            yield from _literals(member)
+            yield from _names(member)
+    elif get_origin(annotation) is tuple:
+        yield from (f"[{name}]" for name in _names(get_args(annotation)[0]))

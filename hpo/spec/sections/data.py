@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from hpo.spec.marks import Count, Host, Merge, Share, Spec, Static
+from hpo.registry import DATASETS
+from hpo.spec.marks import Count, Host, Merge, Names, Share, Spec, Static
 from hpo.spec.registered import Registered
 
 Task = Literal["classification", "regression", "counts"]
@@ -81,10 +82,13 @@ Range = Annotated[tuple[_End, _End], Field(strict=False), AfterValidator(_rising
 UNIT_RANGE = (0.0, 1.0)
 
 
+DataSetName = Annotated[str, Names(lambda: DATASETS)]
+
+
 class DataSpec(Spec):
     """The data set, its splits, and how examples reach the model."""
 
-    dataset: Annotated[Any, Registered("reader", tag=None, others=(str,))]
+    dataset: Annotated[Any, Registered("reader", tag=None, others=(DataSetName,))]
     """A data set of `hpo data list`, a CSV file or a folder of IDX files."""
     rows: Count | None = None
     """Train on a stratified part of the set with this many rows."""

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from hpo.registry import METRICS
-from hpo.spec.marks import Count, Spec
+from hpo.spec.marks import Count, Names, Spec
 from hpo.spec.words import count_text, unknown_name
 
 Direction = Literal["maximize", "minimize"]
@@ -23,15 +23,23 @@ COSTS = ("parameters", "flops", "train_seconds", "latency_ms")
 KNOWN_COSTS = frozenset({"parameters", "flops"})
 
 
+def known_metrics() -> tuple[str, ...]:
+    """Everything that an objective or a constraint may name."""
+    return (*METRICS, *COSTS)
+
+
+MetricName = Annotated[str, Names(known_metrics)]
+
+
 class Objective(Spec):
     """A metric that decides, and its direction: `{maximize: accuracy}`.
 
     `reference` is a value of it so bad that no trial worse than that counts for the hypervolume.
     """
 
-    maximize: str | None = None
+    maximize: MetricName | None = None
     """A metric of which more is better."""
-    minimize: str | None = None
+    minimize: MetricName | None = None
     """A metric of which less is better."""
     reference: Finite | None = None
     """A value so bad that no worse trial counts for the hypervolume."""
@@ -40,8 +48,8 @@ class Objective(Spec):
     def _names_one_metric(self) -> Objective:
         if (self.maximize is None) == (self.minimize is None):
             raise ValueError("needs one of maximize and minimize: write {maximize: accuracy}")
-        if self.metric not in METRICS and self.metric not in COSTS:
-            raise ValueError(unknown_name(self.metric, [*METRICS, *COSTS], "metric"))
+        if self.metric not in known_metrics():
+            raise ValueError(unknown_name(self.metric, known_metrics(), "metric"))
         return self
 
     @property
@@ -71,7 +79,7 @@ class Objective(Spec):
 class Constraint(Spec):
     """A bound that the winner keeps: `{metric: parameters, at_most: 50000}`."""
 
-    metric: str
+    metric: MetricName
     """The metric that is bounded."""
     at_most: Finite | None = None
     """The highest value that is allowed."""
@@ -80,8 +88,8 @@ class Constraint(Spec):
 
     @model_validator(mode="after")
     def _bounds_one_metric(self) -> Constraint:
-        if self.metric not in METRICS and self.metric not in COSTS:
-            raise ValueError(unknown_name(self.metric, [*METRICS, *COSTS], "metric"))
+        if self.metric not in known_metrics():
+            raise ValueError(unknown_name(self.metric, known_metrics(), "metric"))
         if self.at_most is None and self.at_least is None:
             raise ValueError(
                 f"needs at_most or at_least: write {{metric: {self.metric}, at_most: 1}}"

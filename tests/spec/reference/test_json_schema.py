@@ -21,7 +21,7 @@ name: x
 data: {dataset: {csv: a.csv, target: y}, device_budget: 2GiB}
 model: {name: mlp, widths: [8]}
 optimizer: {name: sgd, clip_norm: null, schedule: {name: step, drops: 2}}
-train: {epochs: 9, changes: [{after: 2, hparams: {optimizer.learning_rate: 0.1}}]}
+train: {epochs: 9, metrics: [auroc], changes: [{after: 2, hparams: {optimizer.learning_rate: 0.1}}]}
 space:
   include: [optimizer]
   forbid: [model.dropout > 0.4]
@@ -64,6 +64,9 @@ def test_every_kind_of_value_fits_the_schema():
         ("2GiB", "2Gib"),
         ("1h30m", "1h30"),
         ("maximize: accuracy", "maximize: acuracy"),
+        ("metrics: [auroc]", "metrics: [accuracy]"),  # a task reports it already
+        ("metric: parameters", "metric: parametres"),
+        ("dataset: {csv: a.csv, target: y}", "dataset: digit"),
         ("  model.dropout: {float", "  model.dropuot: {float"),
         ("float: [0.0, 0.5]", "float: [0.0]"),
         ("[0.0, 0.5], when", "[0.0, 0.5], choice: [1], when"),

@@ -1,8 +1,11 @@
 """The leaves of a spec as it is written, and what `--set` can give them."""
 
-from hpo.registry import MODELS, OPTIMIZERS
+from hpo.registry import DATASETS, METRICS, MODELS, OPTIMIZERS
+from hpo.spec.experiment import TrainSpec
 from hpo.spec.load import read_document
-from hpo.spec.reference.leaves import offers, origins, spec_leaves
+from hpo.spec.reference.leaves import names_of, offers, origins, spec_leaves
+from hpo.spec.sections.data import DataSpec
+from hpo.spec.sections.goal import COSTS, Constraint, Objective
 
 VALUES = {
     "name": "x",
@@ -30,6 +33,14 @@ def test_the_name_of_a_variant_may_be_that_of_any_other():
     assert set(names["optimizer.name"]) == set(OPTIMIZERS)
     assert names["model.norm"] == ("none", "batch", "layer")
     assert names["train.epochs"] == ()
+
+
+def test_a_text_that_is_one_of_the_known_names_has_these():
+    assert set(names_of(DataSpec, "dataset")) == set(DATASETS)
+    for spec, field in ((Objective, "maximize"), (Objective, "minimize"), (Constraint, "metric")):
+        assert set(names_of(spec, field)) == {*METRICS, *COSTS}
+    assert names_of(Objective, "reference") == ()
+    assert names_of(TrainSpec, "metrics") == ("[auroc]",)
 
 
 def test_without_a_spec_the_names_of_variants_are_offered_first():
