@@ -32,6 +32,7 @@ class Entry:
     # Of a model: "whole batch" (no micro-batches). Of an optimizer: "layers" (the arrays of each
     # layer), "start" (a state that starts from the first weights instead of zeros).
     needs: tuple[str, ...] = ()
+    is_own: bool = False  # `add` brought it: a package of a user's own
     tasks: tuple[str, ...] = ()  # of a metric: the tasks that have it; of a data set: its task
     direction: str = ""  # of a metric: the better one, "maximize" or "minimize"
     # Of a sampler:
@@ -232,14 +233,14 @@ def add(kind: Kind, name: str, spec: str = "", function: str = "", **knows: Any)
     for reference in (spec, function):
         if reference and not all(reference.partition(":")):
             raise HpoError(f"{where}: '{reference}' names no object: write 'module:Name'.")
-    for field in knows.keys() - Entry.__dataclass_fields__.keys():
-        fields = ", ".join(Entry.__dataclass_fields__)
+    fields = ", ".join(field for field in Entry.__dataclass_fields__ if field != "is_own")
+    for field in knows.keys() - {*fields.split(", ")}:
         raise HpoError(f"{where}: unknown field {field}: use {fields}.")
     if not spec and kind not in ("dataset", "metric"):
         raise HpoError(f"{where}: spec is missing: write spec='module:SpecClass'.")
     if not function:
         raise HpoError(f"{where}: function is missing: write function='module:function'.")
-    REGISTRIES[kind][name] = Entry(spec, function, **knows)
+    REGISTRIES[kind][name] = Entry(spec, function, **knows, is_own=True)
     _added.append({"kind": kind, "name": name, "spec": spec, "function": function, **knows})
 
 

@@ -35,15 +35,13 @@ finally:
     "own/__init__.py": "",
     "own/specs.py": """
 from typing import ClassVar, Literal
-from hpo.spec.marks import Count, Host, Knob, Positive, Share, Spec, Static
-from hpo.spec.sections.model import Init
+from hpo.spec.marks import Count, Knob, Positive, Share, Spec, Static
 from hpo.spec.sections.optimizer import Constant, ScheduleSpec
 
 class Gated(Spec):
     name: Literal["gated"]
     units: Static[Count] = 8
     gain: Knob[Positive] = 1.0
-    init: Host[Init] = "he_normal"
     dropout: Knob[Share] = 0.0
 
 class Sign(Spec):
@@ -64,12 +62,14 @@ class Gated(nnx.Module):
     def __init__(self, spec, shapes, rngs):
         inputs = math.prod(shapes.example)
         self.values = nnx.Linear(inputs, spec.units, rngs=rngs)
-        self.gates = nnx.Linear(inputs, spec.units, rngs=rngs)
+        constant = nnx.initializers.constant(0.25)
+        self.gates = nnx.Linear(inputs, spec.units, kernel_init=constant, rngs=rngs)
+        self.w = nnx.Param(jax.random.uniform(rngs.params(), (spec.units,)) + 2.0)
         self.head = nnx.Linear(spec.units, shapes.outputs, rngs=rngs)
 
     def __call__(self, x, spec, *, train, dropout):
         hidden = self.values(x) * jax.nn.sigmoid(spec.gain * self.gates(x))
-        return self.head(dropout(hidden, layer=0))
+        return self.head(dropout(self.w * hidden, layer=0))
 """,
     "own/sign.py": """
 import optax
@@ -173,3 +173,38 @@ def test_a_name_that_nobody_has_added_is_refused_with_those_that_there_are(own: 
     assert "optimizer.name: unknown name 'sign'." in done.stderr
     assert "write one with the key csv or idx" in done.stderr
     assert "unknown metric 'brier'." in done.stderr
+
+
+FIRST_WEIGHTS = """
+import json, sys
+from hpo import registry
+registry.add("model", "gated", "own.specs:Gated", "own.gated:Gated")
+from hpo.engine.program import split
+from hpo.engine.training.supervised import initial_lane
+from hpo.engine.training.weights import parted
+from tests.engine.samples import a_training, tiny_data
+found = []
+for stream in (0, 1, 0):
+    training = a_training(stream, model={"name": "gated", "units": 4})
+    program, _ = split(training, tiny_data(), "cpu")
+    params = parted(program, initial_lane(program, training).params)
+    found.append([params["gates"]["kernel"].tolist(), params["w"].tolist()])
+print(json.dumps(found))
+"""
+
+
+def test_a_model_of_ones_own_keeps_its_authors_initialisers_for_each_trial(own: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_WEIGHTS],
+        cwd=own,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, second, again = json.loads(done.stdout)
+    for gates, w in (first, second):
+        assert gates == [[0.25] * 4] * 5
+        assert all(2 < value < 3 for value in w)
+    assert first == again
+    assert first[1] != second[1], "each trial draws weights of its own"

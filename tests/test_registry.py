@@ -10,11 +10,12 @@ from hpo.errors import HpoError
 
 PACKAGE = """
 from typing import Literal
-from hpo.spec.marks import Knob, Positive, Spec
+from hpo.spec.marks import Knob, Positive, Share, Spec
 
 class Drop(Spec):
     name: Literal["drop"]
     at: Knob[Positive] = 0.5
+    warmup: Knob[Share] = 0.0
 
 class Nameless(Spec):
     at: float

@@ -12,6 +12,9 @@ from hpo import registry
 from hpo.errors import HpoError
 from hpo.spec.marks import Spec
 
+# What training reads of every spec of a kind.
+_NEEDED = {"optimizer": ("learning_rate", "schedule"), "schedule": ("warmup",)}
+
 
 @dataclass(frozen=True)
 class Registered:
@@ -60,6 +63,9 @@ class Registered:
         if field is None or name not in get_args(field.annotation):
             cure = f'write {self.tag}: Literal["{name}"]'
             raise HpoError(f'{where} has no {self.tag} "{name}": {cure}.')
+        for needed in _NEEDED.get(self.kind, ()):
+            if needed not in spec.model_fields:
+                raise HpoError(f"{where} has no field {needed}, which training reads: add it.")
 
 
 def registered(spec: type[Spec], field: str) -> Registered | None:

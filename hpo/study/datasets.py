@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
+
+import numpy as np
 
 from hpo.data.cache import DataCache
 from hpo.data.dataset import DataSet
 from hpo.data.load import check_batch_size, load_data
+from hpo.engine.training.metrics import scored_metrics
 from hpo.errors import HpoError
 from hpo.registry import METRICS
 from hpo.spec.marks import with_leaves
@@ -58,16 +62,26 @@ class DataSets:
 
 
 def check_metrics(where: str, names: Iterable[str], data: DataSet) -> None:
-    """Refuse a metric that the data's task does not have; `where` is the part that names it.
+    """Refuse a metric that the data's task does not have, or that is NaN whatever is predicted.
+
+    `where` is the part of the spec that names the metrics.
 
     Raises:
         HpoError: for the first such metric.
     """
+    rows = data.validation
+    outputs = np.random.default_rng(0).standard_normal((len(rows), data.outputs))
     for metric in names:
         if metric in METRICS and data.task not in METRICS[metric].tasks:
             known = [name for name, entry in METRICS.items() if data.task in entry.tasks]
             raise HpoError(
                 f"{where}: {metric} is not a metric of {data.task}, which has {', '.join(known)}."
+            )
+        is_scored = metric in METRICS and METRICS[metric].function
+        if is_scored and math.isnan(scored_metrics((metric,), data, rows, outputs)[metric]):
+            raise HpoError(
+                f"{where}: {metric} is NaN for any predictions on the {len(rows):,} validation "
+                "rows, as where a class has none: make data.validation larger, or leave it out."
             )
 
 

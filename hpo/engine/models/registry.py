@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from hpo import registry
@@ -62,10 +64,25 @@ class _Shaped:
 
 @lru_cache(maxsize=256)
 def _abstract(shaped: _Shaped) -> AbstractModel:
-    program = shaped.program
+    return build(shaped.program.model, _shapes(shaped.program))
+
+
+def _shapes(program: Program) -> Shapes:
     dtype = PRECISIONS[program.template.train.precision]
-    shapes = Shapes(program.example_shape, program.outputs, program.platform, dtype)
-    return build(program.model, shapes)
+    return Shapes(program.example_shape, program.outputs, program.platform, dtype)
+
+
+def authored(spec: Any, program: Program, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Weights and variables as the initialisers in a module's own layers draw them, NumPy arrays.
+
+    The module is built with the numbers of `spec`, so that an initialiser may depend on them.
+    """
+    make = registry.function("model", spec.name)
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        model = make(spec, _shapes(program), nnx.Rngs(seed))
+    _, *states = nnx.split(model, nnx.Param, ...)
+    params, variables = (jax.tree.map(np.asarray, nnx.to_pure_dict(state)) for state in states)
+    return params, variables
 
 
 def build(spec: Any, shapes: Shapes) -> AbstractModel:

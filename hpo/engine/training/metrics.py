@@ -40,7 +40,7 @@ def auroc(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) ->
     from sklearn.metrics import roc_auc_score  # takes most of a second to import
 
     classes = predictions.shape[1]
-    if len(np.unique(y)) < classes:
+    if len(np.unique(y if weights is None else y[weights > 0])) < classes:
         return math.nan
     if classes == 2:
         return float(roc_auc_score(y, predictions[:, 1], sample_weight=weights))

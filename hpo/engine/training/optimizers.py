@@ -50,7 +50,8 @@ class Descent:
     def start(self, own: Any, updates: Updates, params: np.ndarray) -> Any:
         """The state of a trial with this optimizer and these weights, before its first step."""
         blank = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), self.state_shapes(params))
-        if "start" not in registry.OPTIMIZERS[own.name].needs:
+        entry = registry.OPTIMIZERS[own.name]
+        if "start" not in entry.needs and not entry.is_own:
             return blank
         # Its chain may be shorter than the program's, by parts without a state: numbers that are 0.
         state = make_optimizer(own, updates, self.layers).init(params)

@@ -16,10 +16,11 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from hpo import registry
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.models.dropout import Dropout, mask_key
 from hpo.engine.models.initialisers import initial_params, kernel_initialiser
-from hpo.engine.models.registry import abstract_model
+from hpo.engine.models.registry import abstract_model, authored
 from hpo.engine.oneof import OneOf, options_of
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch, DeviceData, gather
@@ -170,23 +171,33 @@ def initial_lane(program: Program, training: Training) -> Lane:
         HpoError: for a model that cannot take the data's examples.
     """
     seed, stream = training.train.seed, training.train.stream
-    own, whole = abstract_model(program.of_its_own(training)), abstract_model(program)
-    kernel = kernel_initialiser(training.model)
-
-    def made(own_shapes: Any, shapes: Any) -> Any:
-        rng = weights_rng(seed, stream)
-        return padded(initial_params(own_shapes, kernel, rng, own.leaves), shapes)
-
-    params = joined(made(own.params, whole.params))
+    whole = abstract_model(program)
+    own_params, own_variables = _first_weights(program.of_its_own(training), training)
+    params = joined(padded(own_params, whole.params))
     descent = _descent(program, program.optimizer, program.template.updates)
     return Lane(
         params=params,
-        variables=made(own.variables, whole.variables),
+        variables=padded(own_variables, whole.variables),
         optimizer=descent.start(training.optimizer, training.updates, params),
         key=lane_key(seed, stream),
         step=np.zeros((), np.int32),
         loss_sum=np.zeros((), np.float32),
     )
+
+
+def _first_weights(program: Program, training: Training) -> tuple[Any, Any]:
+    """Weights and variables of a trial in a program of its own, before its first step."""
+    seed, stream = training.train.seed, training.train.stream
+    if registry.MODELS[training.model.name].is_own:
+        # A model of a user's own keeps its author's initialisers.
+        number = int(weights_rng(seed, stream).integers(2**31))
+        return authored(training.model, program, number)
+    model, kernel = abstract_model(program), kernel_initialiser(training.model)
+    params, variables = (
+        initial_params(shapes, kernel, weights_rng(seed, stream), model.leaves)
+        for shapes in (model.params, model.variables)
+    )
+    return params, variables
 
 
 def own_weights(program: Program, training: Training, lane: Lane) -> tuple[Any, Any]:
