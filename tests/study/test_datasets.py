@@ -1,13 +1,15 @@
 """The data sets of a study, and the names that executors know them by."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hpo.data.cache import DataCache
+from hpo.data.dataset import Split
 from hpo.errors import HpoError
 from hpo.spec.sections.data import DataSpec
-from hpo.study.datasets import DataSets
+from hpo.study.datasets import DataSets, check_metrics
 
 
 @pytest.fixture
@@ -62,3 +64,19 @@ def test_a_batch_larger_than_the_training_split_is_refused(table):
         HpoError, match=r"data\.batch_size: 500 is larger than the 48 training rows"
     ):
         datasets().load(a_spec(table, batch_size=500))
+
+
+def test_a_metric_that_the_task_does_not_have_is_refused(table):
+    data = datasets().load(a_spec(table))
+    check_metrics("search", ["accuracy", "auroc", "parameters"], data)
+    with pytest.raises(HpoError, match=r"search: rmse is not a metric of classification, which"):
+        check_metrics("search", ["auroc", "rmse"], data)
+
+
+def test_a_metric_that_no_predictions_make_a_number_is_refused(table):
+    data = datasets().load(a_spec(table))
+    one_class = Split({**data.validation.arrays, "y": data.validation.y * 0})
+    with pytest.raises(
+        HpoError, match=r"train\.metrics: auroc is NaN for any predictions on the 16"
+    ):
+        check_metrics("train.metrics", ["auroc"], replace(data, validation=one_class))
