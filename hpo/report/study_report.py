@@ -21,7 +21,7 @@ from hpo.study.log.untrained import Untrained, untrained
 from hpo.study.loop.replicas import deviation_of, final_reports
 from hpo.study.progress import spent_seconds, state_of, states_of
 from hpo.study.storage.lease import driver_of
-from hpo.study.storage.stored import as_meant, stored_experiment
+from hpo.study.storage.stored import as_meant, require_names, stored_experiment
 from hpo.study.storage.tables import Storage, StudyRecord
 from hpo.trial import HParams, Trial, Trials, TrialState
 
@@ -169,7 +169,7 @@ class StudyReading:
     """A study's record and the state that its log adds up to.
 
     Raises:
-        StudyError: if this version cannot read the stored spec.
+        StudyError: if the spec has names that are unknown here, or this version cannot read it.
     """
 
     def __init__(self, record: StudyRecord, events: Sequence[Event]) -> None:
@@ -179,6 +179,7 @@ class StudyReading:
             self.epochs = int(record.document["train"]["epochs"])
             self.seeds = int(record.document["train"].get("seeds", 1))
         except (KeyError, TypeError, ValueError) as error:
+            require_names(record)
             raise StudyError(
                 f"study '{record.name}' was stored by hpo {record.hpo_version} with a spec that "
                 f"this version cannot read: use hpo {record.hpo_version}."

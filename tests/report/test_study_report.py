@@ -145,3 +145,24 @@ def test_a_spec_of_another_version_names_the_version_to_use(storage):
 
     with pytest.raises(StudyError, match=f"'old' was stored by hpo {re.escape(__version__)} with"):
         study_report(storage, "old", 1)
+
+
+def test_a_study_with_names_of_a_package_asks_to_register_that_package(storage, spec, caplog):
+    own = {
+        **spec,
+        "data": {"dataset": {"points": "points.txt"}},
+        "model": {"name": "gated"},
+        "space": {"optimizer.name": {"choice": ["sgd", "sign"]}},
+        "search": {**spec["search"], "objective": {"minimize": "brier"}},
+    }
+    storage.create_study("own", own, 0, {}, "")
+    said = (
+        "study 'own' has names that are unknown here: model 'gated', optimizer 'sign', format of "
+        "data 'points', metric 'brier'. First register the package that adds them "
+        "(hpo.registry.add)."
+    )
+
+    with pytest.raises(StudyError, match=f"^{re.escape(said)}$"):
+        study_report(storage, "own", 1)
+    assert overviews(storage) == ()
+    assert [record.getMessage() for record in caplog.records] == [f"own is left out: {said}"]

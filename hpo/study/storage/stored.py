@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hpo import __version__
+from hpo.errors import SpecError, StudyError
+from hpo.registry import DATASETS, METRICS, READERS, REGISTRIES, Kind
 from hpo.spec.experiment import Experiment
 from hpo.spec.load import experiment_from_document
+from hpo.spec.sections.goal import COSTS
 from hpo.study.storage.tables import StudyRecord
 
 # Defaults of earlier versions, whose studies did not store them.
 _FIRST_DEFAULTS = {"sampler": {"name": "tpe"}, "scheduler": {"name": "hyperband"}}
 _FIRST_OPTIONS = {"median": {"min_epochs": 1}}
+# The parts of a spec that name an entry of a registry.
+_NAMED: tuple[tuple[str, Kind], ...] = (
+    ("model", "model"),
+    ("optimizer", "optimizer"),
+    ("optimizer.schedule", "schedule"),
+    ("search.sampler", "sampler"),
+    ("search.scheduler", "scheduler"),
+)
 
 
 def to_store(experiment: Experiment) -> dict[str, Any]:
@@ -53,9 +65,68 @@ def stored_experiment(record: StudyRecord, where: str, overrides: Sequence[str] 
     experiment has the study's name, which differs from the spec's if the study was set aside.
 
     Raises:
+        StudyError: if the spec names an entry that no registry has.
         SpecError: if a later version of hpo stored a spec that this one cannot read.
     """
     folder = Path(record.provenance.get("folder", ""))
     folder = folder if folder.is_dir() else Path.cwd()
     document = {**as_meant(record.document), "name": record.name}
-    return experiment_from_document(document, folder, f"study {record.name} in {where}", overrides)
+    where = f"study {record.name} in {where}"
+    try:
+        return experiment_from_document(document, folder, where, overrides)
+    except SpecError:
+        require_names(record)
+        raise
+
+
+def require_names(record: StudyRecord) -> None:
+    """Refuse a study whose spec has names that no registry has.
+
+    Raises:
+        StudyError: with the names that are unknown here, such as those of a user's package.
+    """
+    unknown = tuple(dict.fromkeys(_unknown_names(record.document)))
+    if not unknown:
+        return
+    version = record.hpo_version
+    other = "" if version == __version__ else f", or use hpo {version}"
+    raise StudyError(
+        f"study '{record.name}' has names that are unknown here: {', '.join(unknown)}. First "
+        f"register the package that adds them (hpo.registry.add){other}."
+    )
+
+
+def _unknown_names(document: Mapping[str, Any]) -> Iterator[str]:
+    """The names in a stored spec that no registry has: `model 'gated'`."""
+    space = document.get("space")
+    for path, kind in _NAMED:
+        entry = space.get(f"{path}.name") if isinstance(space, Mapping) else None
+        choices = entry.get("choice", ()) if isinstance(entry, Mapping) else (entry,)
+        for name in (_part(document, f"{path}.name"), *choices):
+            if isinstance(name, str) and name not in REGISTRIES[kind]:
+                yield f"{kind} '{name}'"
+    dataset = _part(document, "data.dataset")
+    if isinstance(dataset, str) and dataset not in DATASETS:
+        yield f"dataset '{dataset}'"
+    if isinstance(dataset, Mapping) and READERS.keys().isdisjoint(dataset):
+        yield f"format of data '{next(iter(dataset), '')}'"
+    for name in _metrics(document):
+        if isinstance(name, str) and name not in METRICS and name not in COSTS:
+            yield f"metric '{name}'"
+
+
+def _metrics(document: Mapping[str, Any]) -> Iterator[Any]:
+    objective = _part(document, "search.objective")
+    for one in objective if isinstance(objective, list | tuple) else (objective,):
+        if isinstance(one, Mapping):
+            yield from (one.get("maximize"), one.get("minimize"))
+    for constraint in _part(document, "search.constraints") or ():
+        yield constraint.get("metric") if isinstance(constraint, Mapping) else None
+    yield from _part(document, "train.metrics") or ()
+
+
+def _part(document: Mapping[str, Any], path: str) -> Any:
+    here: Any = document
+    for name in path.split("."):
+        here = here.get(name) if isinstance(here, Mapping) else None
+    return here

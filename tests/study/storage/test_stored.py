@@ -45,9 +45,18 @@ def test_a_study_that_was_set_aside_has_its_new_name(storage):
 
 
 def test_the_error_about_an_outdated_stored_spec_names_the_study(storage):
-    record = storage.create_study("digits", {**SPEC, "model": {"name": "mpl"}}, 0, {}, "")
-    with pytest.raises(SpecError, match=r"study digits in hpo\.db: model\.name: unknown"):
+    model = {"name": "mlp", "width": 8}
+    record = storage.create_study("digits", {**SPEC, "model": model}, 0, {}, "")
+    with pytest.raises(SpecError, match=r"study digits in hpo\.db: model\.width: unknown"):
         stored_experiment(record, "hpo.db")
+
+
+def test_an_unknown_name_in_a_stored_spec_asks_for_its_package_unless_it_is_replaced(storage):
+    record = storage.create_study("digits", {**SPEC, "model": {"name": "gated"}}, 0, {}, "")
+
+    with pytest.raises(StudyError, match=r"'digits' has names .* here: model 'gated'\. First reg"):
+        stored_experiment(record, "hpo.db")
+    assert stored_experiment(record, "hpo.db", ["model.name=mlp"]).training.model.name == "mlp"
 
 
 def test_a_study_keeps_the_sampler_and_scheduler_that_its_spec_left_to_the_defaults(storage):
