@@ -351,6 +351,18 @@ ROWS = [
         "spec.yaml:7: space.train: is a whole section: name the leaves that vary",
     ),
     (
+        "space: {model.bias: [true, false]}",
+        "spec.yaml:7: space.model.bias: is one value, not [true, false]: write {choice: [true, false]}",
+    ),
+    (
+        "space: {model.name: [mlp, fourier]}",
+        "spec.yaml:7: space.model.name: is one value, not ['mlp', 'fourier']: write {choice: ['mlp', 'fourier']}",
+    ),
+    (
+        "space: {model.bias: [true, maybe]}",
+        "spec.yaml:7: space.model.bias: cannot be [true, 'maybe']: write true or false",
+    ),
+    (
         "data: {dataset: digits, normalize: minmax, range: [1, -1]}",
         "spec.yaml:2: data.range: [1, -1] does not rise: write the lower end first, such as [-1, 1]",
     ),

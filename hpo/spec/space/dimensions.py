@@ -119,12 +119,20 @@ def _path_mistakes(entry: Entry) -> Iterator[Mistake]:
                 found = spec_mistakes(leaf.owner, {leaf.field: value})
                 inside = [mistake for mistake in found if mistake.path[0] == leaf.field]
                 yield from (Mistake((*where, *below[1:]), text) for below, text in inside)
+            elif (
+                isinstance(value, list) and entry.key is None and names.issuperset(map(str, value))
+            ):
+                yield Mistake(where, _needs_choice(value))
             elif not isinstance(value, str) or value not in names:
                 yield Mistake(where, unknown_name(str(value), names))
     elif variants is not None and len(variants.specs) == 1:
         yield Mistake(at, "is a whole section: name the leaves that vary")
     elif all(mark_of(leaf.owner, leaf.field) is None for leaf in leaves):
         yield Mistake(at, f"cannot vary: it is the same for all trials. Set {path} in the spec")
+
+
+def _needs_choice(values: HParam) -> str:
+    return f"is one value, not {shown(values)}: write {{choice: {shown(values)}}}"
 
 
 def no_such_leaf(path: str) -> str:
@@ -234,6 +242,8 @@ def _value_mistakes(
                 text = leaf_mistake(owner, field, value, errors)
                 if not isinstance(entry.distribution, Choice):
                     return [Mistake(entry.place(index), f"{_BOUNDS[index]} {text}")]
+                if entry.key is None and _lists_values(owner, field, value):
+                    text = _needs_choice(value)
                 found.append(Mistake(entry.place(index), text))
         for limit in entry.adapt if isinstance(entry.adapt, tuple) else ():
             errors = field_errors(owner, {field: limit})
@@ -242,6 +252,15 @@ def _value_mistakes(
         if found:
             return found
     return []
+
+
+def _lists_values(owner: type[Spec], field: str, value: HParam) -> bool:
+    """Whether a value is a list of values that the field takes."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and not any(field in field_errors(owner, {field: one}) for one in value)
+    )
 
 
 def _missing_variant(path: str) -> str:
