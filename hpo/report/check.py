@@ -18,6 +18,7 @@ from hpo.space import Choice, Condition, Dimension, Distribution
 from hpo.spec.experiment import Experiment
 from hpo.spec.programs import count_programs
 from hpo.spec.sections.data import size_text
+from hpo.spec.space.unread import unread_notes
 from hpo.spec.words import count_text, shown, steps_of
 
 _WIDEST_VALUE = 50
@@ -29,9 +30,9 @@ class CheckSummary:
 
     `epochs` is the total over all trials and their `seeds`, an upper bound if `is_upper_bound`.
     `picked` says what `auto` and unset options stand for. `cohort` says what trials share; it is
-    empty where each is proposed on its own. `programs` is an upper bound of the programs compiled
-    for one device. `device_budget` is how many bytes of a device data may take before they are
-    streamed, None for a share of its memory.
+    empty where each is proposed on its own. `unread` says which leaves have no effect. `programs`
+    is an upper bound of the programs compiled for one device. `device_budget` is how many bytes of
+    a device data may take before they are streamed, None for a share of its memory.
     """
 
     name: str
@@ -51,6 +52,7 @@ class CheckSummary:
     constraints: tuple[str, ...]
     stop: str
     notes: tuple[str, ...]
+    unread: tuple[str, ...]
     brackets: tuple[Bracket, ...]
     epochs: int
     is_upper_bound: bool
@@ -95,6 +97,7 @@ def check_summary(experiment: Experiment) -> CheckSummary:
         constraints=tuple(map(str, goal.constraints)) if goal else (),
         stop=str(search.stop) if search else "",
         notes=goal.notes if goal else (),
+        unread=unread_notes(experiment.training, space),
         brackets=planned.brackets if planned else (),
         epochs=min(most, search.stop.epochs or most) if search else most,
         is_upper_bound=is_stopped or (planned is not None and planned.is_upper_bound),
@@ -136,6 +139,7 @@ def render(summary: CheckSummary) -> str:
     rows.append(("programs", f"at most {summary.programs:,}"))
     if summary.device_budget is not None:
         rows.append(("data", f"streamed if over {size_text(summary.device_budget)} of a device"))
+    rows += [("note", note) for note in summary.unread]
     lines = [f"{title:10} {text}" for title, text in rows]
     return "\n".join([f"{summary.name} is valid.", *lines])
 
@@ -178,7 +182,7 @@ def as_json(summary: CheckSummary) -> dict[str, Any]:
         "objective": summary.objective,
         "constraints": list(summary.constraints),
         "stop": summary.stop or None,
-        "notes": list(summary.notes),
+        "notes": [*summary.notes, *summary.unread],
         "sampler": summary.sampler,
         "scheduler": summary.scheduler,
         "picked": dict(summary.picked),

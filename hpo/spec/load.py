@@ -235,7 +235,6 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace) -> list[Mista
     if isinstance(dataset, str) and dataset not in DATASETS:
         text = f"{unknown_name(dataset, DATASETS)} Or write {{csv: ..., target: ...}}."
         found.append(Mistake(("data", "dataset"), text))
-    found += _range_mistakes(data, space) if data else []
     training = _read(Training, {k: v for k, v in values.items() if k in Training.model_fields})
     if training is not None:
         found += [*change_mistakes(values, training), *varying_mistakes(values, training)]
@@ -279,15 +278,6 @@ def _sampler_mistakes(search: SearchSpec, space: SearchSpace) -> Iterator[Mistak
         if math.isinf(dimension.distribution.size):
             text = f"is continuous, which {name} cannot search: add a step or write choice"
             yield Mistake(("space", dimension.path), text)
-
-
-def _range_mistakes(data: DataSpec, space: SearchSpace) -> list[Mistake]:
-    """A range that varies where no trial is scaled to one."""
-    paths = space.by_path
-    if "data.range" not in paths or "data.normalize" in paths or data.normalize == "minmax":
-        return []
-    text = f"is for minmax, and data.normalize is {data.normalize}: set that to minmax"
-    return [Mistake(("space", "data.range"), text)]
 
 
 def _install_mistakes(values: Any) -> list[Mistake]:

@@ -7,7 +7,7 @@ nothing. A knob that is None takes its part out of the program, so None is stati
 the study and cannot vary within it.
 
 A `Merge` mark beside it says how one program serves several values of the field. A field without
-one is not merged. `Names` lists what a text may be.
+one is not merged. `Names` lists what a text may be. `ReadWhere` says where a field has an effect.
 """
 
 from __future__ import annotations
@@ -50,6 +50,14 @@ class Names:
         return {"enum": list(self.known())}
 
 
+@dataclass(frozen=True)
+class ReadWhere:
+    """The field has an effect only where the field `other` beside it has one of `values`."""
+
+    other: str
+    values: tuple[str, ...]
+
+
 T = TypeVar("T")
 Static = Annotated[T, Mark.STATIC]
 Knob = Annotated[T, Mark.KNOB]
@@ -85,6 +93,13 @@ def mark_of(spec: type[Spec], field: str) -> Mark | None:
 def merge_of(spec: type[Spec], field: str) -> Merge | None:
     """How one program serves several values of a field, or None where it is not merged."""
     marks = [item for item in spec.model_fields[field].metadata if isinstance(item, Merge)]
+    return marks[0] if marks else None
+
+
+@cache
+def read_where(spec: type[Spec], field: str) -> ReadWhere | None:
+    """Where a field has an effect, or None where it always has."""
+    marks = [item for item in spec.model_fields[field].metadata if isinstance(item, ReadWhere)]
     return marks[0] if marks else None
 
 

@@ -371,10 +371,6 @@ ROWS = [
         "spec.yaml:2: data.range: cannot be [1]: write a list of 2 numbers",
     ),
     (
-        "space: {data.range: {choice: [[0, 1], [-1, 1]]}}",
-        "spec.yaml:7: space.data.range: is for minmax, and data.normalize is standard: set that to minmax",
-    ),
-    (
         "space: {data.dataset: {choice: [digits, wine]}}",
         "spec.yaml:7: space.data.dataset: cannot vary: it is the same for all trials. Set data.dataset in the spec",
     ),

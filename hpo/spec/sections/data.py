@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from hpo.registry import DATASETS
-from hpo.spec.marks import Count, Host, Merge, Names, Share, Spec, Static
+from hpo.spec.marks import Count, Host, Merge, Names, ReadWhere, Share, Spec, Static
 from hpo.spec.registered import Registered
 
 Task = Literal["classification", "regression", "counts"]
@@ -104,7 +104,7 @@ class DataSpec(Spec):
     # Static although it compiles nothing: the labels of programs in stored studies depend on it.
     normalize: Static[Literal["standard", "minmax", "none"]] = "standard"
     """How features are scaled, by the numbers of the training split."""
-    range: Host[Range] = UNIT_RANGE
+    range: Annotated[Host[Range], ReadWhere("normalize", ("minmax",))] = UNIT_RANGE
     """The two ends that `minmax` scales the training split to."""
     device_budget: Annotated[
         Literal["auto"] | Count, BeforeValidator(size_bytes, json_schema_input_type=_SizeAsWritten)

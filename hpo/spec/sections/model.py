@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from hpo.spec.marks import Count, Host, Knob, Merge, Positive, Share, Sizes, Spec, Static
+from hpo.spec.marks import (
+    Count,
+    Host,
+    Knob,
+    Merge,
+    Positive,
+    ReadWhere,
+    Share,
+    Sizes,
+    Spec,
+    Static,
+)
 from hpo.spec.registered import Registered
 
 Activation = Literal["relu", "gelu", "silu", "tanh", "elu", "leaky_relu", "sigmoid", "softplus"]
@@ -23,6 +34,7 @@ Init = Literal[
     "zeros",
 ]
 Norm = Literal["none", "batch", "layer"]
+_NOT_ZEROS = ReadWhere("init", tuple(name for name in get_args(Init) if name != "zeros"))
 
 
 class Mlp(Spec):
@@ -37,13 +49,13 @@ class Mlp(Spec):
     """The normalisation before each activation."""
     bias: Static[bool] = True
     """Whether the layers before the head add a bias."""
-    slope: Knob[Share | None] = None
+    slope: Annotated[Knob[Share | None], ReadWhere("activation", ("leaky_relu",))] = None
     """The slope of `leaky_relu` below zero; 0.01 if left out."""
     init: Host[Init] = "he_normal"
     """The distribution of the first weights."""
-    init_scale: Host[Positive | None] = None
+    init_scale: Annotated[Host[Positive | None], _NOT_ZEROS] = None
     """A factor on that distribution; for `normal` the deviation, for `uniform` the bound (0.05)."""
-    init_gain: Host[Literal["none", "auto"]] = "none"
+    init_gain: Annotated[Host[Literal["none", "auto"]], _NOT_ZEROS] = "none"
     """`auto` scales the first weights by the activation's gain: tanh 5/3, relu the root of 2."""
     dropout: Knob[Share] = 0.0
     """The chance that a unit is dropped in training."""
@@ -65,13 +77,13 @@ class Cnn(Spec):
     """The normalisation before each activation."""
     bias: Static[bool] = True
     """Whether the layers before the head add a bias."""
-    slope: Knob[Share | None] = None
+    slope: Annotated[Knob[Share | None], ReadWhere("activation", ("leaky_relu",))] = None
     """The slope of `leaky_relu` below zero; 0.01 if left out."""
     init: Host[Init] = "he_normal"
     """The distribution of the first weights."""
-    init_scale: Host[Positive | None] = None
+    init_scale: Annotated[Host[Positive | None], _NOT_ZEROS] = None
     """A factor on that distribution; for `normal` the deviation, for `uniform` the bound (0.05)."""
-    init_gain: Host[Literal["none", "auto"]] = "none"
+    init_gain: Annotated[Host[Literal["none", "auto"]], _NOT_ZEROS] = "none"
     """`auto` scales the first weights by the activation's gain: tanh 5/3, relu the root of 2."""
     dropout: Knob[Share] = 0.0
     """The chance that a unit of the dense layer is dropped in training."""
