@@ -348,7 +348,7 @@ def test_a_grid_lists_the_allowed_combinations_without_a_draw(is_counted, monkey
     if not is_counted:
         monkeypatch.setattr("hpo.space._MOST_COUNTED", 1_000)
     space = replace(space_of(size=Int(1, 60), momentum=Float(0.0, 0.9, step=0.01)), rules=(Few(),))
-    monkeypatch.setattr(SearchSpace, "place", None)
+    monkeypatch.setattr(SearchSpace, "at", None)
     found = sampler_of("grid", space).ask([], 20)
     assert len(found) == len(keys(found)) == 6
     again = sampler_of("grid", space).ask(trials_of(found[:3]), 20)
