@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.preprocessing import StandardScaler
 
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.devices import local_devices
@@ -101,6 +102,21 @@ def test_a_linear_regression_converges_to_scikit_learns_ridge(
     np.testing.assert_allclose(
         np.append(head["kernel"][:, 0], head["bias"]), model.coef_, atol=1e-3
     )
+
+
+def test_on_standardised_data_it_is_ridge_as_one_calls_it(
+    line: DataSet, compiler: Compiler
+) -> None:
+    rng, decay = np.random.default_rng(3), 0.05
+    x = StandardScaler().fit_transform(line.train.x).astype(np.float32)
+    y = line.train.y + 0.3 * rng.standard_normal(96)
+    y = ((y - y.mean()) / y.std()).astype(np.float32)
+    data = DataSet("regression", Split({"x": x, "y": y}), line.validation, None, 1, "s")
+    optimizer = {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": decay}
+    head = _weights(data, _full_batch(optimizer=optimizer), compiler)["head"]
+    model = Ridge(alpha=96 * decay / 2).fit(x, y)
+    np.testing.assert_allclose(head["kernel"][:, 0], model.coef_, atol=1e-3)
+    np.testing.assert_allclose(head["bias"], model.intercept_, atol=1e-5)
 
 
 def test_rows_of_weight_zero_have_no_effect(learn: Learn, line: DataSet) -> None:
