@@ -41,6 +41,7 @@ class Entry:
     takes_given: bool = False  # it accepts given hparams, as cohorts need
     fits_one_budget: bool = False  # it can be fitted to the results of one budget, as bohb needs
     finite_only: bool = False  # it cannot search continuous or moving ranges
+    draws_first: bool = False  # it draws at random until `startup_trials` have a result
     package: str = ""  # the module of another package that it needs
     extra: str = ""  # the extra of hpo that installs it
     # Of a scheduler:
@@ -86,7 +87,10 @@ SAMPLERS = {
         fits_one_budget=True,
     ),
     "curve_gp": Entry(
-        f"{_SEARCH}:CurveGp", f"{_SAMPLERS}.curve_gp:make_curve_gp", takes_given=True
+        f"{_SEARCH}:CurveGp",
+        f"{_SAMPLERS}.curve_gp:make_curve_gp",
+        takes_given=True,
+        draws_first=True,
     ),
     "random": Entry(
         f"{_SEARCH}:Random",
@@ -110,6 +114,7 @@ SAMPLERS = {
         several_objectives=True,
         takes_given=True,
         fits_one_budget=True,
+        draws_first=True,
     ),
     "cmaes": Entry(f"{_SEARCH}:Cmaes", f"{_SAMPLERS}.cmaes:make_cmaes"),
     "nsga2": Entry(f"{_SEARCH}:Nsga", f"{_SAMPLERS}.nsga:make_nsga", several_objectives=True),
@@ -118,21 +123,39 @@ SAMPLERS = {
         f"{_SEARCH}:OptunaGp",
         f"{_SAMPLERS}.optuna_gp:make_optuna_gp",
         several_objectives=True,
+        draws_first=True,
         package="torch",
         extra="optuna_gp",
     ),
-    "gp": Entry(f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate", fits_one_budget=True),
+    "gp": Entry(
+        f"{_SEARCH}:Surrogate",
+        f"{_SAMPLERS}.skopt:make_surrogate",
+        fits_one_budget=True,
+        draws_first=True,
+    ),
     "bayesian": Entry(
-        f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate", fits_one_budget=True
+        f"{_SEARCH}:Surrogate",
+        f"{_SAMPLERS}.skopt:make_surrogate",
+        fits_one_budget=True,
+        draws_first=True,
     ),
     "forest": Entry(
-        f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate", fits_one_budget=True
+        f"{_SEARCH}:Surrogate",
+        f"{_SAMPLERS}.skopt:make_surrogate",
+        fits_one_budget=True,
+        draws_first=True,
     ),
     "extra_trees": Entry(
-        f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate", fits_one_budget=True
+        f"{_SEARCH}:Surrogate",
+        f"{_SAMPLERS}.skopt:make_surrogate",
+        fits_one_budget=True,
+        draws_first=True,
     ),
     "boosted_trees": Entry(
-        f"{_SEARCH}:Surrogate", f"{_SAMPLERS}.skopt:make_surrogate", fits_one_budget=True
+        f"{_SEARCH}:Surrogate",
+        f"{_SAMPLERS}.skopt:make_surrogate",
+        fits_one_budget=True,
+        draws_first=True,
     ),
 }
 

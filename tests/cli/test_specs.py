@@ -73,8 +73,8 @@ def test_a_trial_before_it_runs_is_a_spec_that_can_be_trained(hpo, spec, tmp_pat
     [
         (("--trial", "3"), "--trial 3: the study has 3 trials: write 0 to 2."),
         (
-            ("--trial", "1", "--set", "search.sampler.name=tpe"),
-            "--trial 1: tpe proposes it by the results of earlier trials, so only the search can "
+            ("--trial", "1", "--set", "search.sampler.name=cmaes"),
+            "--trial 1: cmaes proposes it by the results of earlier trials, so only the search can "
             "tell.",
         ),
         (

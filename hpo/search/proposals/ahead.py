@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hpo.errors import HpoError
+from hpo.registry import SAMPLERS, SCHEDULERS
 from hpo.search.auto import sampler_picks
 from hpo.search.proposals.stack import is_learning, make_sampler, setting_of
 from hpo.search.proposals.warm_start import WarmStart
@@ -33,7 +34,7 @@ def proposed_ahead(experiment: Experiment, number: int) -> HParams:
     )
     # Known points come before everything else. A point that is listed twice is tried once.
     known = len({repr(sorted(point.items())) for point in points})
-    if reason and number >= known:
+    if reason and number >= max(known, _before_results(experiment)):
         raise HpoError(f"{where}: {reason}, so only the search can tell.")
     proposals = sampler.ask((), number + 1)
     if len(proposals) <= number:
@@ -42,6 +43,28 @@ def proposed_ahead(experiment: Experiment, number: int) -> HParams:
             f"write 0 to {len(proposals) - 1}, or widen the space."
         )
     return proposals[number]
+
+
+def _before_results(experiment: Experiment) -> int:
+    """How many of a study's first trials no result decides, by a sampler that looks at results.
+
+    The first trial is one of them, unless other studies decide it. A sampler that draws at random
+    until `startup_trials` have a result proposes that many: no more trials than there are have one.
+    """
+    search, space, setting = require_search(experiment), experiment.space, setting_of(experiment)
+    if search.sources:
+        return 0
+    moves = any(dimension.limits for dimension in space.dimensions)
+    # A cohort follows its first trial that keeps the constraints, which its cost decides.
+    follows = search.cohort > 1 and search.constraints
+    if moves or follows or SCHEDULERS[search.scheduler.name].fits_sampler:
+        return 1
+    sampler, until = search.sampler, None
+    if isinstance(sampler, AutoSampler):
+        picks = sampler_picks(space, setting)
+        sampler, until = picks.picks[0]
+    count: int = sampler.startup_trials if SAMPLERS[sampler.name].draws_first else 1
+    return count if until is None else min(count, until)
 
 
 def _reason_to_wait(experiment: Experiment) -> str:
