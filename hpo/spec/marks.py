@@ -123,7 +123,7 @@ def marked_leaves(spec: Spec, prefix: str = "") -> Iterator[tuple[str, Mark, Any
             yield from marked_leaves(value, f"{path}.")
         elif (mark := mark_of(type(spec), name)) is not None:
             yield path, mark, value
-        else:
+        elif isinstance(value, tuple | Mapping):
             for key, part in (parts_of(value) or {}).items():
                 if isinstance(part, Spec):
                     yield from marked_leaves(part, f"{path}.{key}.")

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from hpo.engine.mesh import places
-from hpo.engine.program import split
+from hpo.engine.program import Program, split
 from hpo.engine.programs.footprint import known_costs
 from hpo.registry import SCHEDULERS
 from hpo.search.proposals.stack import is_learning, make_sampler, setting_of
@@ -126,6 +126,8 @@ def _in_losses(search: SearchSpec) -> SchedulerSpec:
 def _preparer(study: OpenStudy, merging: Merging) -> Callable[[HParams, int], Work]:
     """Makes a trial's work from its hparams and its number."""
     experiment, platform, wanted = study.experiment, study.platform, study.search.goal.metrics
+    # The first of all equal programs serves every trial, so that its label is computed once.
+    programs: dict[Program, Program] = {}
 
     def prepare(hparams: HParams, number: int) -> Work:
         training = merging.of(fill(experiment.training, hparams, number))
@@ -133,6 +135,7 @@ def _preparer(study: OpenStudy, merging: Merging) -> Callable[[HParams, int], Wo
         training = with_rows(training, len(data.train))
         varying = varied_for(study.state, number, experiment)
         program, knobs = split(training, data, platform, varying)
+        program = programs.setdefault(program, program)
         costs = known_costs(training, data, platform, wanted)
         reference = study.datasets.reference(training.data)
         return Work(training, program, knobs, reference, costs=costs)

@@ -25,6 +25,7 @@ class DataSets:
     def __init__(self, folder: Path, home: Path | None, cache: DataCache) -> None:
         self._folder, self._home, self._cache = folder, home, cache
         self._loaded: dict[DataSpec, DataSet] = {}
+        self._references: dict[DataSpec, DataReference] = {}
 
     def load(self, spec: DataSpec) -> DataSet:
         """The data set that a spec describes.
@@ -38,7 +39,10 @@ class DataSets:
 
     def reference(self, spec: DataSpec) -> DataReference:
         """The name of the data set that a spec describes, equal for all its batch sizes."""
-        return DataReference(_any_batch(spec), self._read(spec).fingerprint)
+        key = _any_batch(spec)
+        if key not in self._references:
+            self._references[key] = DataReference(key, self._read(spec).fingerprint)
+        return self._references[key]
 
     def of(self, reference: DataReference) -> DataSet:
         """The data set of that name.

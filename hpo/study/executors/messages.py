@@ -28,7 +28,7 @@ Arrays: TypeAlias = Mapping[str, np.ndarray]
 class DataReference:
     """The name of a data set: how to read it, and the fingerprint of what was read."""
 
-    spec: DataSpec
+    spec: DataSpec = field(hash=False)  # which takes long, and data differ by the fingerprint
     fingerprint: str
 
 

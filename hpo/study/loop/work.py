@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Work:
     changes: Changes = ()
     costs: Mapping[str, float] = field(default_factory=dict)  # that are known before it trains
 
-    @property
+    @cached_property
     def setup(self) -> Setup:
         """The setup that a pool needs to train the trial."""
         return Setup(self.program.label, self.data)
