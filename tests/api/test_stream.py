@@ -127,7 +127,13 @@ class Log:
 def parent(folder: Path, code: str) -> subprocess.Popen[str]:
     """A process of Python that searches."""
     return subprocess.Popen(
-        [sys.executable, "-c", f"import hpo\n{code}"],
+        # A shell that starts the tests in the background has them ignore SIGINT.
+        [
+            sys.executable,
+            "-c",
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            f"import hpo\n{code}",
+        ],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
