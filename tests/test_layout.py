@@ -16,9 +16,9 @@ from typing import get_args
 import pytest
 
 from hpo.data.download import DOWNLOADS
+from hpo.engine.models.abstract import PRECISIONS
 from hpo.engine.models.initialisers import INITIALISERS
 from hpo.engine.models.layers import ACTIVATIONS
-from hpo.engine.models.registry import PRECISIONS
 from hpo.registry import DATASETS, REGISTRIES, SCHEDULES, load
 from hpo.spec.experiment import Training, TrainSpec
 from hpo.spec.schema import variants_of

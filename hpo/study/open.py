@@ -11,7 +11,7 @@ from typing import Any
 from hpo.data.cache import DataCache
 from hpo.data.dataset import DataSet
 from hpo.engine.devices import describe, local_devices
-from hpo.engine.models.registry import abstract_model
+from hpo.engine.models.abstract import abstract_model
 from hpo.engine.pools.streaming import budget_bytes, placement_of, streaming_text
 from hpo.engine.program import split
 from hpo.search.auto import picked

@@ -9,6 +9,7 @@ import numpy as np
 
 from hpo.data.dataset import DataSet, Split
 from hpo.spec.experiment import Training
+from hpo.spec.marks import with_leaves
 
 Learn = Callable[..., dict[int, list[dict[str, float]]]]
 
@@ -38,3 +39,14 @@ def a_training(stream: int = 0, **leaves: Any) -> Training:
         part, _, leaf = path.partition("__")
         document[part] = {**document[part], leaf: value} if leaf else value
     return Training.model_validate(document)
+
+
+def a_merged(stream: int, merged: dict[str, Any], **leaves: Any) -> Training:
+    """A training whose program serves the values listed in `merged`."""
+    train = {"epochs": 2, "stream": stream, "merged": merged}
+    return a_training(**{"train": train, "optimizer": {"name": "adamw"}, **leaves})
+
+
+def unmerged(training: Training) -> Training:
+    """The training in a program of its own."""
+    return with_leaves(training, {"train.merged": "none"})

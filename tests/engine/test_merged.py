@@ -7,36 +7,18 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from hpo.data.dataset import DataSet
-from hpo.engine.models.registry import abstract_model
 from hpo.engine.program import split
 from hpo.engine.programs.compiler import Compiler
-from hpo.engine.training.supervised import abstract_lane, initial_lane, own_weights
-from hpo.engine.training.weights import narrowed, parted, widened
 from hpo.registry import OPTIMIZERS, SCHEDULES
 from hpo.spec.experiment import Training
-from hpo.spec.marks import with_leaves
 from hpo.spec.sections.model import Activation
-from tests.engine.samples import Learn, a_training, tiny_data
+from tests.engine.samples import Learn, a_merged, tiny_data, unmerged
 
 _DATA = tiny_data()
 _WIDTHS = [[4], [8, 3], [5, 7, 4]]
-
-
-def _merged(stream: int, merged: dict[str, Any], **leaves: Any) -> Training:
-    train = {"epochs": 2, "stream": stream, "merged": merged}
-    return a_training(**{"train": train, "optimizer": {"name": "adamw"}, **leaves})
-
-
-def _alone(training: Training) -> Training:
-    return with_leaves(training, {"train.merged": "none"})
 
 
 def _assert_learn_the_same(learn: Learn, data: DataSet, trainings: list[Training]) -> None:
@@ -44,7 +26,7 @@ def _assert_learn_the_same(learn: Learn, data: DataSet, trainings: list[Training
     together = learn(data, trainings, lanes=2)
     for training in trainings:
         stream = training.train.stream
-        (alone,) = learn(data, [_alone(training)]).values()
+        (alone,) = learn(data, [unmerged(training)]).values()
         for ours, theirs in zip(together[stream], alone, strict=True):
             assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5)
 
@@ -84,7 +66,7 @@ def test_every_value_of_every_leaf_learns_as_in_a_program_of_its_own(learn: Lear
     }
     count = max(len(leaf) for leaf in (_ACTIVATIONS, _OPTIMIZERS, _SCHEDULES))
     trainings = [
-        _merged(
+        a_merged(
             n,
             merged,
             model={
@@ -114,7 +96,7 @@ def test_widths_beside_norms_learn_as_in_programs_of_their_own(learn: Learn, nor
     widths = [[8], [3]]
     optimizer, model = {"name": "sgd"}, {"name": "mlp", "norm": norm}
     trainings = [
-        _merged(
+        a_merged(
             n,
             {"widths": widths, "bounds": [4]},
             model={**model, "widths": mine},
@@ -129,7 +111,7 @@ def test_only_widths_of_one_depth_are_merged_beside_batch_norms() -> None:
     widths = [[6, 8], [7, 3], [9]]
     model = {"name": "mlp", "norm": "batch"}
     *two_deep, one_deep = (
-        split(_merged(0, {"widths": widths}, model={**model, "widths": mine}), _DATA, "cpu")[0]
+        split(a_merged(0, {"widths": widths}, model={**model, "widths": mine}), _DATA, "cpu")[0]
         for mine in widths
     )
     assert two_deep[0] == two_deep[1] != one_deep
@@ -137,7 +119,7 @@ def test_only_widths_of_one_depth_are_merged_beside_batch_norms() -> None:
 
 def test_batch_sizes_are_not_merged_beside_batch_norms() -> None:
     model = {"name": "mlp", "norm": "batch"}
-    program, _ = split(_merged(0, {"batch_size": [8, 16]}, model=model), _DATA, "cpu")
+    program, _ = split(a_merged(0, {"batch_size": [8, 16]}, model=model), _DATA, "cpu")
     assert program.merged == ()
 
 
@@ -147,7 +129,7 @@ def test_a_convolutional_network_is_merged_in_its_dense_layer(
 ) -> None:
     merged = {"dense": [4, 9], "bounds": [4], "activation": ["relu", "gelu"]}
     trainings = [
-        _merged(
+        a_merged(
             n,
             merged,
             model={"name": "cnn", "filters": [3], "dense": [4, 9][n], "activation": name},
@@ -159,29 +141,29 @@ def test_a_convolutional_network_is_merged_in_its_dense_layer(
 
 
 def test_a_value_that_is_not_listed_has_a_program_of_its_own() -> None:
-    inside, outside = (_merged(0, {"widths": [[4], [8]]}, model__widths=[n]) for n in (4, 5))
-    assert split(outside, _DATA, "cpu")[0] == split(_alone(outside), _DATA, "cpu")[0]
-    assert split(inside, _DATA, "cpu")[0] != split(_alone(inside), _DATA, "cpu")[0]
+    inside, outside = (a_merged(0, {"widths": [[4], [8]]}, model__widths=[n]) for n in (4, 5))
+    assert split(outside, _DATA, "cpu")[0] == split(unmerged(outside), _DATA, "cpu")[0]
+    assert split(inside, _DATA, "cpu")[0] != split(unmerged(inside), _DATA, "cpu")[0]
 
 
 def test_a_leaf_of_one_value_is_not_merged() -> None:
-    training = _merged(0, {"widths": [[8]], "activation": ["relu"]})
-    assert split(training, _DATA, "cpu")[0] == split(_alone(training), _DATA, "cpu")[0]
+    training = a_merged(0, {"widths": [[8]], "activation": ["relu"]})
+    assert split(training, _DATA, "cpu")[0] == split(unmerged(training), _DATA, "cpu")[0]
 
 
 @pytest.mark.parametrize("value", [0.0, 0.25])
 def test_a_zero_finds_the_optimizer_whose_numbers_vary(value: float) -> None:
     specs = [{"name": "sgd", "momentum": 0.9}, {"name": "adamw"}]
-    training = _merged(0, {"optimizer": specs}, optimizer={"name": "sgd", "momentum": value})
+    training = a_merged(0, {"optimizer": specs}, optimizer={"name": "sgd", "momentum": value})
     program, knobs = split(training, _DATA, "cpu")
-    assert program == split(_merged(1, {"optimizer": specs}), _DATA, "cpu")[0]
+    assert program == split(a_merged(1, {"optimizer": specs}), _DATA, "cpu")[0]
     assert dict(zip(program.knobs, knobs, strict=True))["optimizer.momentum"] == value
 
 
 def test_a_trial_learns_the_same_bits_alone_and_beside_others(learn: Learn) -> None:
     widths = [[4], [8, 3]]
     trainings = [
-        _merged(
+        a_merged(
             n,
             {"widths": widths, "batch_size": [8, 16]},
             model={"name": "mlp", "widths": widths[n // 2]},
@@ -194,61 +176,18 @@ def test_a_trial_learns_the_same_bits_alone_and_beside_others(learn: Learn) -> N
         assert learn(_DATA, [training])[training.train.stream] == together[training.train.stream]
 
 
-@settings(deadline=None, max_examples=8)
-@given(st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=3), min_size=2, max_size=4))
-def test_a_trial_finds_its_own_weights_in_the_wider_lane(widths: list[list[int]]) -> None:
-    for mine in widths:
-        training = _merged(3, {"widths": widths}, model={"name": "mlp", "widths": mine})
-        program, _ = split(training, _DATA, "cpu")
-        own, _ = split(_alone(training), _DATA, "cpu")
-        lane = initial_lane(program, training)
-        params, _ = own_weights(program, training, lane)
-        shapes = jax.tree.map(lambda leaf: leaf.shape, abstract_model(own)[1])
-        assert jax.tree.map(lambda leaf: leaf.shape, params) == shapes
-        alone = parted(own, initial_lane(own, _alone(training)).params)
-        jax.tree.map(np.testing.assert_array_equal, params, alone)
-
-
-@settings(deadline=None, max_examples=4)
-@given(
-    st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=2), min_size=2, max_size=3),
-    st.integers(1, 8),
-    st.sampled_from(["none", "layer", "batch"]),
-)
-def test_narrowing_and_widening_an_unchanged_lane_changes_nothing(
-    widths: list[list[int]], bound: int, norm: str
-) -> None:
-    model = {"name": "mlp", "widths": widths[0], "norm": norm}
-    optimizers = [{"name": "sgd"}, {"name": "adamw"}, {"name": "rmsprop", "momentum": 0.9}]
-    training = _merged(1, {"widths": widths, "optimizer": optimizers}, model=model)
-    program, _ = split(training, _DATA, "cpu")
-    if not any(path == "model.widths" for path, _ in program.merged):
-        return
-    rng = np.random.default_rng(0)
-    lane = jax.tree.map(
-        lambda leaf: jnp.asarray(rng.uniform(1, 2, leaf.shape), leaf.dtype),
-        abstract_lane(program),
-    )
-    narrow = program.narrow(bound)
-    small = narrowed(program, narrow, lane)
-    shapes = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), small)
-    assert shapes == jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), abstract_lane(narrow))
-    again = widened(program, narrow, lane, small)
-    jax.tree.map(np.testing.assert_array_equal, again, lane)
-
-
 def test_bounds_that_hold_all_sizes_are_dropped() -> None:
     sizes = {"widths": [[4], [8]]}
-    plain = _merged(0, sizes, model__widths=[4])
+    plain = a_merged(0, sizes, model__widths=[4])
     for bounds in ([8], [20]):
-        bounded = _merged(0, {**sizes, "bounds": bounds}, model__widths=[4])
+        bounded = a_merged(0, {**sizes, "bounds": bounds}, model__widths=[4])
         assert split(bounded, _DATA, "cpu")[0] == split(plain, _DATA, "cpu")[0]
 
 
 def test_one_compile_serves_all(learn: Learn, compiler: Compiler) -> None:
     model = {"name": "mlp", "dropout": 0.0}
     trainings = [
-        _merged(
+        a_merged(
             n,
             {"widths": [[2], [3], [5]]},
             model={**model, "widths": [size]},

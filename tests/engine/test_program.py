@@ -244,3 +244,11 @@ def test_no_learning_rate_is_a_constant_of_the_compiled_code() -> None:
     constants = {float(number) for number in re.findall(r"dense<(-?\d[\d.e+-]*)>", texts[0])}
     assert any(math.isclose(c, 0.5) for c in constants)  # the half of the cosine: they are found
     assert not any(math.isclose(c, rate, rel_tol=1e-3) for c in constants for rate in rates)
+
+
+def test_changes_of_knobs_do_not_change_a_program(tiny: DataSet) -> None:
+    changes = [{"after": 1, "hparams": {"optimizer.learning_rate": 0.1}}]
+    assert (
+        split(a_training(train__changes=changes), tiny, "cpu")[0]
+        == split(a_training(), tiny, "cpu")[0]
+    )

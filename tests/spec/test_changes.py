@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from hpo.errors import SpecError
+from hpo.spec.changes import changing, stages
+from hpo.spec.experiment import Training
 from hpo.spec.load import experiment_from_document
 
 SPEC = {
@@ -111,3 +113,20 @@ def test_what_has_no_meaning_in_a_population_is_refused(overrides, said):
         document["space"] = {"model.widths": {"choice": [[8], [16]]}}
     (line,) = mistakes(document, *overrides)
     assert said in line
+
+
+def test_knobs_change_after_the_epochs_in_the_spec():
+    changes = [
+        {"after": 1, "hparams": {"optimizer.learning_rate": 0.1}},
+        {"after": 3, "hparams": {"model.dropout": 0.0, "optimizer.learning_rate": 0.2}},
+    ]
+    parts = {
+        "data": {"dataset": "iris"},
+        "model": {"name": "mlp", "dropout": 0.2},
+        "optimizer": {"name": "adamw", "learning_rate": 0.01},
+        "train": {"epochs": 4, "changes": changes},
+    }
+    training = Training.model_validate(parts)
+    assert changing(training) == {"model.dropout", "optimizer.learning_rate"}
+    found = [(n, t.optimizer.learning_rate, t.model.dropout) for n, t in stages(training)]
+    assert found == [(1, 0.1, 0.2), (3, 0.2, 0.0)]

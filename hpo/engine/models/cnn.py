@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.convolution import convolve
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.layers import activated, norm_layers, normalised
-from hpo.engine.models.registry import Shapes
 from hpo.engine.oneof import number_of, options_of
 from hpo.errors import HpoError
 from hpo.spec.sections.model import Cnn as CnnSpec

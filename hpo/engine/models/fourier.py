@@ -12,9 +12,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.initialisers import Initialiser
-from hpo.engine.models.registry import Shapes
 from hpo.spec.sections.model import Fourier as FourierSpec
 
 # The share of the last batch in the running mean, as in our batch norms.

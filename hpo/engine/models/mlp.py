@@ -11,9 +11,9 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
+from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.layers import activated, norm_layers, normalised
-from hpo.engine.models.registry import Shapes
 from hpo.engine.models.sizes import layer_sizes
 from hpo.engine.oneof import number_of, options_of
 from hpo.spec.sections.model import Mlp as MlpSpec

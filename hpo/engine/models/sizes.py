@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from hpo import registry
-from hpo.engine.models.registry import Shapes, build
+from hpo.engine.models.abstract import Shapes, build
 from hpo.engine.oneof import options_of
 from hpo.spec.sections import model as specs
 

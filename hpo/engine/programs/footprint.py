@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from hpo.data.dataset import DataSet
-from hpo.engine.models.registry import abstract_model
+from hpo.engine.models.abstract import abstract_model
 from hpo.engine.program import Program, split
 from hpo.engine.training.forward import forward
 from hpo.engine.training.weights import weight_count

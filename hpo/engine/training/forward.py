@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from hpo.engine.models.abstract import PRECISIONS, abstract_model
 from hpo.engine.models.dropout import Dropout
-from hpo.engine.models.registry import PRECISIONS, abstract_model
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
 

@@ -18,9 +18,9 @@ from jaxtyping import Array, Float, Int
 
 from hpo import registry
 from hpo.data.dataset import DataSet, Split
+from hpo.engine.models.abstract import abstract_model, authored
 from hpo.engine.models.dropout import Dropout, mask_key
 from hpo.engine.models.initialisers import initial_params, kernel_initialiser
-from hpo.engine.models.registry import abstract_model, authored
 from hpo.engine.oneof import OneOf, options_of
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch, DeviceData, gather

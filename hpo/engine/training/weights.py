@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
-from hpo.engine.models.registry import abstract_model
+from hpo.engine.models.abstract import abstract_model
 from hpo.engine.program import Program
 
 

@@ -10,8 +10,8 @@ import pytest
 from flax import nnx
 from sklearn.metrics.pairwise import rbf_kernel
 
+from hpo.engine.models.abstract import abstract_model
 from hpo.engine.models.dropout import Dropout
-from hpo.engine.models.registry import abstract_model
 from hpo.engine.program import split
 from hpo.engine.training.supervised import initial_lane, judged
 from hpo.spec.experiment import Training

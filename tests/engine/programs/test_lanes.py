@@ -13,7 +13,7 @@ from hpo.engine.pools.pool import Pool
 from hpo.engine.program import split
 from hpo.engine.programs.compiler import Compiler
 from hpo.engine.programs.plans import Plan, Plans
-from hpo.engine.training.lane import Lane, lane_from_arrays, lane_to_arrays
+from hpo.engine.training.lane import lane_from_arrays, lane_to_arrays
 from tests.engine.samples import Learn, a_training, tiny_data
 
 _COMPILER = Compiler()
@@ -138,15 +138,3 @@ def test_rounds_that_cut_an_epoch_change_nothing(
     monkeypatch.setattr("hpo.engine.pools.pool._ROUND_SECONDS", 0.0)
     monkeypatch.setattr("hpo.engine.pools.pool._FIRST_PARTS", 1)
     assert learn(tiny, _trials(3), lanes=2) == whole
-
-
-def test_a_checkpoint_of_another_program_is_refused(tiny: DataSet) -> None:
-    pool = Pool(local_devices("cpu")[0], _COMPILER)
-    states: list[Lane] = []
-    for widths in ([8], [4, 4]):
-        training = a_training(model={"name": "mlp", "widths": widths})
-        program, knobs = split(training, tiny, "cpu")
-        pool.load(program, Plans(Plan("map", 1)), tiny)
-        pool.put(0, 0, training, knobs, None, 1)
-        states.append(pool.take(0))
-    assert lane_from_arrays(states[0], lane_to_arrays(states[1])) is None

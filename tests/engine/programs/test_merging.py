@@ -8,17 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from hpo.engine.models.sizes import Size, model_size
+from hpo.engine.models.sizes import Size
 from hpo.engine.program import split
-from hpo.engine.programs.costs import Costs, read_costs, write_costs
+from hpo.engine.programs.costs import Costs
 from hpo.engine.programs.merging import Decision, Estimate, decide, estimated_seconds
 from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document
 from hpo.spec.merging import NOTHING, Merging
-from hpo.spec.sections.model import Cnn, Mlp
 from tests.engine.samples import a_training, tiny_data
 
 _WIDTHS = [[8], [64], [8, 8], [64, 64]]
@@ -138,43 +135,6 @@ def test_no_momentum_of_a_merged_optimizer_is_off() -> None:
         assert getattr(spec, "momentum", 0.5) > 0
 
 
-@pytest.mark.parametrize(
-    ("spec", "size"),
-    [
-        (Mlp(name="mlp", widths=(4, 3)), (5 * 4 + 4 * 3 + 3 * 2,) * 2 + (0,)),
-        # 8x8 pixels: a 3x3 kernel to 2 channels at each, then 4x4x2 values to 6, and 6 to 2.
-        (
-            Cnn(name="cnn", filters=(2,), dense=6),
-            (9 * 2 + 32 * 6 + 12, 32 * 6 + 12, 64 * 9 * 2),
-        ),
-    ],
-)
-def test_sizes_are_those_counted_by_hand(spec: Any, size: tuple[int, ...]) -> None:
-    shape = (5,) if isinstance(spec, Mlp) else (8, 8, 1)
-    assert tuple(model_size(spec, shape, 2)) == size
-
-
-@given(st.floats(0.01, 100), st.floats(0.01, 100))
-def test_costs_move_towards_the_measured_times(known: float, ratio: float) -> None:
-    ratio = min(max(ratio, known / 4), known * 4)
-    after = Costs(compiling=known).seen(ratio, None)
-    assert min(known, ratio) - 1e-9 <= after.compiling <= max(known, ratio) + 1e-9
-    assert after.running == 1.0
-
-
-def test_costs_are_kept_for_later_runs(tmp_path: Path) -> None:
-    folder = tmp_path / "cache"
-    assert read_costs(folder) == Costs()
-    write_costs(folder, Costs(2.0, 0.5))
-    assert read_costs(folder) == Costs(2.0, 0.5)
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"compiling": -1, "running": 1}', '{"a": 1}'])
-def test_damaged_costs_count_as_none(tmp_path: Path, content: str) -> None:
-    (tmp_path / "costs.json").write_text(content)
-    assert read_costs(tmp_path) == Costs()
-
-
 def test_the_estimated_seconds_of_a_program_follow_from_unmeasured_costs() -> None:
     program, _ = split(a_training(model={"name": "mlp", "widths": [4]}), tiny_data(), "cpu")
     compiling, running = estimated_seconds(program)
@@ -189,11 +149,3 @@ def test_a_leaf_with_too_many_values_to_list_is_not_merged() -> None:
     experiment = _experiment(space, model=model)
     decision = decide(experiment.training, experiment.space, (8, 8, 1), 3, 96, 40, 10, 1, Costs())
     assert decision.merging.merged.dense == ()
-
-
-def test_costs_are_rounded_for_a_decision() -> None:
-    assert Costs(1.3, 0.6).rounded == Costs(1.0, 0.5)
-
-
-def test_one_slow_run_moves_costs_by_little() -> None:
-    assert Costs().seen(1e6, None).compiling == pytest.approx(4**0.3)

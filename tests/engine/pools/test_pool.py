@@ -14,7 +14,6 @@ from hpo.engine.program import split
 from hpo.engine.programs.compiler import Compiler
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.training.lane import Lane
-from hpo.spec.changes import changing, stages
 from tests.engine.samples import a_training
 
 EPOCHS = 4
@@ -68,22 +67,3 @@ def test_a_copied_lane_equals_its_source_bit_for_bit_and_trains_on_like_it(
     whole = trained(alone)
     assert leaves(pool.take(2)) == leaves(alone.take(1)) != leaves(pool.take(0))
     assert [r.metrics for r in reports if r.run == 12] == [r.metrics for r in whole[2:]]
-
-
-def test_knobs_change_after_the_epochs_in_the_spec(tiny: DataSet, compiler: Compiler) -> None:
-    changes = [
-        {"after": 1, "hparams": {"optimizer.learning_rate": 0.1}},
-        {"after": 3, "hparams": {"model.dropout": 0.0, "optimizer.learning_rate": 0.2}},
-    ]
-    training = a_training(0, train__changes=changes)
-    assert changing(training) == {"model.dropout", "optimizer.learning_rate"}
-    found = [(n, t.optimizer.learning_rate, t.model.dropout) for n, t in stages(training)]
-    assert found == [(1, 0.1, 0.2), (3, 0.2, 0.0)]
-
-
-def test_changes_of_knobs_do_not_change_a_program(tiny: DataSet) -> None:
-    changes = [{"after": 1, "hparams": {"optimizer.learning_rate": 0.1}}]
-    assert (
-        split(a_training(train__changes=changes), tiny, "cpu")[0]
-        == split(a_training(), tiny, "cpu")[0]
-    )

@@ -1,0 +1,84 @@
+"""A model with random weights, and its layers written in NumPy."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from scipy.special import expit
+
+from hpo.data.dataset import DataSet
+from hpo.engine.models.abstract import abstract_model
+from hpo.engine.models.dropout import Dropout
+from hpo.engine.program import split
+from tests.engine.samples import a_training, tiny_data
+
+TINY = tiny_data()
+ROWS = 7
+NO_DROPOUT = Dropout(0, None)
+
+# In float64, each from its definition; gelu by the tanh formula of Hendrycks and Gimpel 2016.
+BY_HAND = {
+    "relu": lambda x: np.maximum(x, 0),
+    "gelu": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+    "silu": lambda x: x * expit(x),
+    "tanh": np.tanh,
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
+    "sigmoid": expit,
+    "softplus": lambda x: np.logaddexp(x, 0),
+}
+
+
+class Model(NamedTuple):
+    """A model with random weights in every leaf, so that no zero bias hides a mistake."""
+
+    spec: Any
+    graph: Any
+    params: Any
+    statistics: Any
+
+    def outputs(
+        self, x: np.ndarray, train: bool = False, dropout: Any = NO_DROPOUT
+    ) -> tuple[Any, Any]:
+        """Outputs and the statistics after them."""
+
+        @jax.jit  # one compile instead of one for every operation
+        def forward(params: Any, statistics: Any, x: Any) -> tuple[Any, Any]:
+            model = nnx.merge(self.graph, params, statistics)
+            y = model(x, self.spec, train=train, dropout=dropout)
+            return y, nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
+
+        return forward(self.params, self.statistics, x)
+
+
+def a_model(data: DataSet = TINY, precision: str = "float32", **spec: Any) -> Model:
+    training = a_training(model=spec, train={"epochs": 1, "precision": precision})
+    graph, *shapes = abstract_model(split(training, data, "cpu")[0])[:3]
+    rng = np.random.default_rng(0)
+    # Positive, because variances are among them.
+    params, statistics = jax.tree.map(
+        lambda leaf: rng.uniform(0.1, 0.6, leaf.shape).astype(np.float32), shapes
+    )
+    signed = jax.tree.map(lambda leaf: leaf - np.float32(0.35), params)
+    return Model(training.model, graph, signed, statistics)
+
+
+def inputs(*shape: int) -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((ROWS, *shape)).astype(np.float32)
+
+
+def dense(x: np.ndarray, layer: Any) -> np.ndarray:
+    return x @ layer["kernel"].astype(np.float64) + layer.get("bias", 0)
+
+
+def normalised(x: np.ndarray, layer: Any, mean: Any, var: Any, epsilon: float) -> np.ndarray:
+    return (x - mean) / np.sqrt(var + epsilon) * layer["scale"] + layer["bias"]
+
+
+def assert_close(ours: Any, by_hand: np.ndarray) -> None:
+    assert ours.dtype == jnp.float32
+    np.testing.assert_allclose(ours, by_hand, rtol=1e-4, atol=1e-5)

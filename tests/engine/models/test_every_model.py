@@ -1,0 +1,83 @@
+"""What every model keeps to: its outputs, its precision, its biases and its dropout."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hpo.data.dataset import DataSet
+from hpo.registry import MODELS, load
+from hpo.spec.sections import model as specs
+from tests.engine.models.by_hand import ROWS, a_model
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [{"name": "mlp", "widths": [4, 3]}, {"name": "cnn", "filters": [4, 3], "dense": 5}],
+    ids=lambda spec: spec["name"],
+)
+def test_without_bias_only_the_head_has_one(images: DataSet, spec: dict[str, Any]) -> None:
+    with_bias, without = (a_model(images, **spec, bias=bias) for bias in (True, False))
+    hidden = sum(spec.get("widths", ())) + sum(spec.get("filters", ())) + spec.get("dense", 0)
+    assert _count(with_bias.params) - _count(without.params) == hidden
+    assert "bias" in without.params["head"]
+    assert np.isfinite(without.outputs(images.validation.x[:ROWS])[0]).all()
+
+
+def _count(params: Any) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def test_no_layer_before_a_batch_norm_has_a_bias(images: DataSet) -> None:
+    assert "bias" not in a_model(name="mlp", norm="batch").params["linears"][0]
+    assert "bias" not in a_model(images, name="cnn", norm="batch").params["convs"][0]
+    assert "bias" in a_model(name="mlp", norm="layer").params["linears"][0]
+    assert "bias" in a_model(images, name="cnn").params["convs"][0]
+
+
+_NORMS = [
+    {"name": name, **({"norm": norm} if norm else {})}
+    for name, entry in MODELS.items()
+    for norm in (get_args(specs.Norm) if "norm" in load(entry.spec).model_fields else (None,))
+]
+
+
+@pytest.mark.parametrize("spec", _NORMS, ids=lambda spec: "-".join(spec.values()))
+def test_every_model_gives_finite_outputs_one_for_each_class(
+    images: DataSet, spec: dict[str, Any]
+) -> None:
+    x = images.validation.x[:ROWS]
+    exact, rough = (
+        a_model(images, precision, **spec).outputs(x.astype(jnp.dtype(precision)), train=True)[0]
+        for precision in ("float32", "bfloat16")
+    )
+    assert exact.shape == rough.shape == (ROWS, images.outputs)
+    assert (exact.dtype, rough.dtype) == (jnp.float32, jnp.bfloat16)
+    assert np.isfinite(np.asarray(exact)).all()
+    # bfloat16 keeps 8 bits; a few layers lose a few of them, relative to the largest output.
+    scale = float(jnp.abs(exact).max())
+    np.testing.assert_allclose(np.asarray(rough, np.float32) / scale, exact / scale, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("spec", "dropped"),
+    [
+        ({"name": "mlp", "widths": [4, 3]}, [(ROWS, 4), (ROWS, 3)]),
+        ({"name": "cnn", "filters": [4, 3], "dense": 5}, [(ROWS, 5)]),
+    ],
+)
+def test_dropout_is_over_the_dense_hidden_layers(
+    images: DataSet, spec: dict[str, Any], dropped: list[tuple[int, ...]]
+) -> None:
+    seen = []
+
+    def dropout(x: Any, layer: int) -> Any:
+        seen.append(x.shape)
+        return x
+
+    a_model(images, **spec).outputs(images.validation.x[:ROWS], True, dropout)
+    assert seen == dropped

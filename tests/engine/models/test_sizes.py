@@ -1,0 +1,26 @@
+"""Sizes of models, counted by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hpo.engine.models.sizes import model_size
+from hpo.spec.sections.model import Cnn, Mlp
+
+
+@pytest.mark.parametrize(
+    ("spec", "size"),
+    [
+        (Mlp(name="mlp", widths=(4, 3)), (5 * 4 + 4 * 3 + 3 * 2,) * 2 + (0,)),
+        # 8x8 pixels: a 3x3 kernel to 2 channels at each, then 4x4x2 values to 6, and 6 to 2.
+        (
+            Cnn(name="cnn", filters=(2,), dense=6),
+            (9 * 2 + 32 * 6 + 12, 32 * 6 + 12, 64 * 9 * 2),
+        ),
+    ],
+)
+def test_sizes_are_those_counted_by_hand(spec: Any, size: tuple[int, ...]) -> None:
+    shape = (5,) if isinstance(spec, Mlp) else (8, 8, 1)
+    assert tuple(model_size(spec, shape, 2)) == size
