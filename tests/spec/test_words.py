@@ -2,7 +2,6 @@
 
 import pytest
 
-from hpo.spec.sections.goal import StopSpec
 from hpo.spec.words import count_text, described
 
 
@@ -11,11 +10,6 @@ from hpo.spec.words import count_text, described
 )
 def test_what_is_counted_is_told_as_one_or_as_many(number, text):
     assert count_text(number, "trial") == text
-
-
-def test_what_ends_a_study_is_told_as_one_or_as_many():
-    stop = StopSpec(no_improvement=1, epochs=1)
-    assert str(stop) == "after 1 trial in full without a better one, after 1 epoch"
 
 
 @pytest.mark.parametrize(

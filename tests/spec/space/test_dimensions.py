@@ -1,0 +1,44 @@
+"""Dimensions: their order, their limits, and those that can never be active."""
+
+from tests.spec.samples import loaded
+from tests.spec.space.samples import searched
+
+
+def test_dimensions_come_after_those_that_their_conditions_look_at(tmp_path):
+    text = """
+space:
+  optimizer.momentum: {float: [0.5, 0.9], when: {optimizer.name: [sgd, rmsprop]}}
+  model.dropout: {float: [0.0, 0.5]}
+  optimizer.name: {choice: [sgd, adam, rmsprop]}
+"""
+    space = loaded(tmp_path, text).space
+    assert [d.path for d in space.dimensions] == [
+        "model.dropout",
+        "optimizer.name",
+        "optimizer.momentum",
+    ]
+
+
+def test_a_leaf_in_every_variant_needs_no_condition(tmp_path):
+    text = "space: {model.name: {choice: [mlp, cnn]}, model.dropout: {float: [0.0, 0.5]}}"
+    assert len(loaded(tmp_path, text).space) == 2
+
+
+def test_included_entries_for_variants_that_never_come_are_left_out(tmp_path):
+    text = "space: {include: optimizer, optimizer.name: {choice: [sgd, adam]}}"
+    paths = {dimension.path for dimension in loaded(tmp_path, text).space.dimensions}
+    assert "optimizer.momentum" in paths
+    assert "optimizer.decay" not in paths  # of rmsprop alone
+
+
+def test_a_range_that_moves_keeps_to_what_its_leaf_takes():
+    space = searched(
+        {
+            "model.dropout": {"float": [0.0, 0.5], "adapt": True},
+            "optimizer.learning_rate": {"float": [0.01, 0.1], "log": True, "adapt": True},
+            "data.batch_size": {"int": [16, 64], "adapt": [1, 128]},
+            "optimizer.weight_decay": {"float": [0.1, 0.3], "step": 0.1, "adapt": True},
+        }
+    ).space
+    limits = [(0.0, 0.75), (0.001, 1.0), (1, 128), (0.0, 0.5)]
+    assert [d.limits for d in space.dimensions] == limits
