@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.api.processes import Log
 from tests.cli.samples import FLOWERS
 
 
@@ -23,3 +24,9 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = Path("flowers.yaml")
     path.write_text(FLOWERS)
     return path
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    """The log of the study in the working folder."""
+    return Log(tmp_path / "hpo.db")

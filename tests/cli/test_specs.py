@@ -1,4 +1,4 @@
-"""What `hpo schema` and `hpo check` print of a spec."""
+"""What `hpo check` and `hpo schema` print of a spec."""
 
 import json
 
@@ -85,3 +85,16 @@ def test_a_trial_before_it_runs_is_a_spec_that_can_be_trained(hpo, spec, tmp_pat
 )
 def test_a_trial_that_cannot_be_shown_is_refused_with_the_reason(hpo, spec, arguments, message):
     assert hpo("check", str(spec), *arguments) == (2, "", f"{message}\n")
+
+
+def test_check_summarizes_what_a_spec_would_run(hpo, spec):
+    result = hpo("check", str(spec), "--set", "search.trials=5")
+
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("flowers is valid.\n")
+    assert "trials     5\n" in result.out
+
+
+def test_check_gives_json(hpo, spec):
+    document = json.loads(hpo("check", str(spec), "--json").out)
+    assert (document["name"], document["trials"], document["epochs"]) == ("flowers", 3, 6)

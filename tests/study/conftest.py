@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import optuna
 import pytest
@@ -12,6 +15,7 @@ from hpo.spec.sections.goal import Goal, Objective
 from hpo.study.log.events import End, Event, Pause, Promote, Propose, Report, StudyState
 from hpo.study.storage.tables import Storage
 from hpo.trial import TrialState
+from tests.study.whole import Studies
 
 
 def optuna_storage(url):
@@ -83,3 +87,17 @@ def life(space):
         return log
 
     return record
+
+
+@pytest.fixture
+def studies(tmp_path: Path, compile_cache: Path) -> Studies:
+    return Studies(tmp_path, compile_cache)
+
+
+@pytest.fixture
+def many(tmp_path: Path, compile_cache: Path) -> Callable[[str], Studies]:
+    def make(name: str) -> Studies:
+        (tmp_path / name).mkdir()
+        return Studies(tmp_path / name, compile_cache)
+
+    return make

@@ -5,9 +5,8 @@ from __future__ import annotations
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill
 from hpo.spec.programs import static_leaves
-from tests.study.test_run import Studies, an_experiment, studies
+from tests.study.whole import Studies, an_experiment
 
-__all__ = ["studies"]  # the fixture
 SPACE = {
     "model.norm": {"choice": ["none", "layer", "batch"]},
     "optimizer.name": {"choice": ["adamw", "sgd"]},

@@ -28,7 +28,7 @@ from hpo.study.executors.messages import (
 )
 from hpo.trial import Run, TrialState
 from tests.engine.samples import tiny_data
-from tests.study.test_run import Studies, an_experiment
+from tests.study.whole import Studies, an_experiment
 
 FULL = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1024 bytes.")
 

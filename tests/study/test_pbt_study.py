@@ -13,7 +13,7 @@ from hpo.spec.load import load_experiment
 from hpo.study.log.lineage import trained_by
 from hpo.study.storage.tables import Storage
 from hpo.trial import TrialState
-from tests.study.test_run import DOCUMENT, Studies, an_experiment
+from tests.study.whole import DOCUMENT, Studies, an_experiment
 
 SEARCH = {
     **DOCUMENT["search"],

@@ -8,7 +8,6 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,88 +16,9 @@ import pytest
 from hpo.errors import HpoError, StudyError
 from hpo.report.check import check_summary
 from hpo.search.proposals import remaining
-from hpo.spec.experiment import Experiment
-from hpo.spec.fill import fill
-from hpo.spec.load import experiment_from_document
-from hpo.spec.marks import with_leaves
-from hpo.study.log.events import StudyState, fold
-from hpo.study.progress import Outcome, states_of
-from hpo.study.run import run_study
-from hpo.study.signals import StopRequest
-from hpo.study.storage.tables import Storage
-from hpo.study.surroundings import Surroundings
-from hpo.study.train import train_to_folder
-from hpo.trained.save import Trained
+from hpo.study.progress import states_of
 from hpo.trial import TrialState
-
-DOCUMENT: dict[str, Any] = {
-    "name": "flowers",
-    "data": {"dataset": "iris", "batch_size": 16},
-    "model": {"name": "mlp", "widths": [8]},
-    "optimizer": {"name": "adamw", "schedule": {"name": "cosine"}},
-    "train": {"epochs": 4},
-    "space": {
-        "model.dropout": {"float": [0.0, 0.5]},
-        "optimizer.learning_rate": {"float": [1e-3, 1e-1], "log": True},
-    },
-    "search": {
-        "sampler": {"name": "random"},
-        "scheduler": {"name": "successive_halving", "eta": 2},
-        "objective": {"maximize": "accuracy"},
-        "trials": 8,
-    },
-}
-
-
-def an_experiment(*overrides: str, **parts: Any) -> Experiment:
-    return experiment_from_document({**DOCUMENT, **parts}, Path.cwd(), "test", overrides)
-
-
-class Studies:
-    """Runs studies in one database; what they said is in `said`."""
-
-    def __init__(self, folder: Path, cache: Path) -> None:
-        self.url = f"sqlite:///{folder / 'hpo.db'}"
-        self.around = Surroundings(self.url, None, cache, device="cpu")
-        self.said: list[str] = []
-
-    def run(self, experiment: Experiment, **around: Any) -> Outcome:
-        return run_study(
-            experiment,
-            replace(self.around, **around),
-            lambda _: None,
-            self.said.append,
-            StopRequest(),
-        )
-
-    def state(self, experiment: Experiment, name: str | None = None) -> StudyState:
-        assert experiment.search is not None
-        with Storage.read(self.url) as storage:
-            events = storage.events(storage.study(name or experiment.name).id)
-        return fold(events, experiment.search.goal)
-
-    def curves(self, experiment: Experiment) -> list[Any]:
-        state = self.state(experiment)
-        return [state.metrics[number] for number in range(len(state))]
-
-    def train(self, experiment: Experiment, folder: Path) -> Trained:
-        return train_to_folder(
-            experiment, folder, self.around, lambda _: None, self.said.append, StopRequest()
-        )
-
-
-@pytest.fixture
-def studies(tmp_path: Path, compile_cache: Path) -> Studies:
-    return Studies(tmp_path, compile_cache)
-
-
-@pytest.fixture
-def many(tmp_path: Path, compile_cache: Path) -> Callable[[str], Studies]:
-    def make(name: str) -> Studies:
-        (tmp_path / name).mkdir()
-        return Studies(tmp_path / name, compile_cache)
-
-    return make
+from tests.study.whole import DOCUMENT, Studies, an_experiment
 
 
 def test_a_study_learns_the_same_with_one_lane_as_with_eight(
@@ -149,22 +69,6 @@ def test_a_study_that_a_rule_has_stopped_says_so_and_goes_on_when_the_rule_chang
     assert said.endswith(f"and {full} results for the sampler.")
 
 
-def test_a_trial_that_is_too_large_is_never_trained(studies: Studies) -> None:
-    space = {**DOCUMENT["space"], "model.widths": {"choice": [[8], [64]]}}
-    limits = "search.constraints=[{metric: parameters, at_most: 100}]"
-    outcome = studies.run(an_experiment(limits, "search.scheduler={name: none}", space=space))
-    state = studies.state(an_experiment(limits))
-    large = [trial for trial in state.trials if trial.hparams["model.widths"] == [64]]
-    assert large
-    for trial in large:
-        assert trial.state is TrialState.INFEASIBLE
-        assert trial.violation == pytest.approx((64 * (4 + 1) + 65 * 3) / 100 - 1)
-        assert not state.metrics[trial.number]
-    others = [trial for trial in state.trials if trial not in large]
-    assert all(trial.state is TrialState.COMPLETE for trial in others)
-    assert outcome.progress.best in others
-
-
 def test_no_more_programs_are_compiled_than_were_announced(
     studies: Studies, tmp_path: Path
 ) -> None:
@@ -192,61 +96,6 @@ def test_a_second_study_of_the_same_programs_compiles_nothing(
     studies.run(an_experiment(), cache=tmp_path / "fresh")
     again = studies.run(an_experiment("name=again", "train.seed=5"), cache=tmp_path / "fresh")
     assert again.progress.programs == 0
-
-
-@pytest.mark.parametrize(
-    ("parts", "overrides"),
-    [
-        ({}, ()),
-        ({"model": {"name": "mlp", "widths": [8], "norm": "batch"}}, ()),
-        ({"model": {"name": "cnn", "filters": [4], "dense": 8}}, ("data.dataset=digits",)),
-        (
-            {"data": {"dataset": "diabetes", "batch_size": 32}},
-            ("search.objective.minimize=rmse",),
-        ),
-        ({"train": {"epochs": 4, "precision": "bfloat16"}}, ()),
-        ({"train": {"epochs": 4, "seeds": 3}}, ()),
-    ],
-    ids=["mlp", "batch norm", "cnn", "regression", "bfloat16", "seeds"],
-)
-def test_training_the_winner_again_reproduces_its_curve(
-    studies: Studies, tmp_path: Path, parts: dict[str, Any], overrides: tuple[str, ...]
-) -> None:
-    experiment = an_experiment(*overrides, **parts)
-    outcome = studies.run(experiment)
-    best = outcome.progress.best
-    assert best is not None
-    winner = replace(experiment, training=fill(experiment.training, best.hparams, best.number))
-    trained = studies.train(winner, tmp_path / "model")
-    stored = studies.state(experiment).metrics[best.number]
-    assert [report.metrics for report in trained.curve] == stored
-
-
-def test_each_seed_of_a_trial_is_the_training_of_that_seed(
-    studies: Studies, tmp_path: Path
-) -> None:
-    experiment = an_experiment("train.seeds=2", "search.trials=2")
-    best = studies.run(experiment).progress.best
-    assert best is not None
-    replicas = studies.state(experiment).replicas[best.number]
-    training = fill(experiment.training, best.hparams, best.number)
-    for replica in (0, 1):
-        alone = with_leaves(training, {"train.seed": replica, "train.seeds": 1})
-        trained = studies.train(replace(experiment, training=alone), tmp_path / str(replica))
-        assert [report.metrics for report in trained.curve] == replicas[replica]
-    together = studies.train(replace(experiment, training=training), tmp_path / "both")
-    assert {seed.name for seed in (tmp_path / "both" / "weights").iterdir()} == {"seed-0", "seed-1"}
-    assert [*together.by_seed] == [0, 1]
-    assert best.losses[-1] == -together.curve[-1].metrics["accuracy"]
-
-
-def test_a_pruners_bounds_are_in_the_metrics_own_units(studies: Studies) -> None:
-    pruner = {"name": "threshold", "lower": 2.0}  # an accuracy is less than that
-    search = {**DOCUMENT["search"], "scheduler": {"name": "optuna", "pruner": pruner}}
-    experiment = an_experiment(search=search)
-    studies.run(experiment)
-    ended = [(trial.state, trial.epochs) for trial in studies.state(experiment).trials]
-    assert ended == [(TrialState.PRUNED, 1)] * 8
 
 
 def test_a_search_with_bohb_ends_with_a_winner(studies: Studies) -> None:
@@ -518,13 +367,6 @@ def test_what_cannot_be_trained_is_refused_before_the_first_trial(
 ) -> None:
     with pytest.raises(HpoError, match=message):
         studies.run(an_experiment(*overrides))
-
-
-def test_a_training_with_a_batch_larger_than_its_split_is_refused(
-    studies: Studies, tmp_path: Path
-) -> None:
-    with pytest.raises(HpoError, match=r"5000 is larger than the 90 training rows"):
-        studies.train(an_experiment("data.batch_size=5000"), tmp_path / "model")
 
 
 def test_a_batch_size_of_the_space_that_is_too_large_is_refused_before_the_first_trial(

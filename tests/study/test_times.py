@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from hpo.engine.stopwatch import Stopwatch
-from hpo.errors import HpoError
 from hpo.study.log.events import Times
 from hpo.study.storage.tables import Storage
 from hpo.study.times import ACTIVITIES, RunTimes, TimedExecutor, TimedJournal, TimedSampler
-from tests.study.test_run import Studies, an_experiment
+from tests.study.whole import Studies, an_experiment
 
 
 def stored_times(studies: Studies, name: str) -> list[Times]:
@@ -96,17 +95,3 @@ def test_each_call_of_the_driver_counts_as_its_own_activity() -> None:
     executor.close()
     assert {"sampling", "storing", "waiting", "deciding"} == {*watch.seconds()}
     assert len(during) == 8
-
-
-def test_a_profile_without_an_epoch_says_so_and_a_file_in_its_place_is_refused(
-    tmp_path: Path, compile_cache: Path
-) -> None:
-    studies = Studies(tmp_path, compile_cache)
-    (tmp_path / "file").touch()
-    with pytest.raises(HpoError, match=r"--profile .*file: cannot be made \(File exists\): give"):
-        studies.run(an_experiment(), profile=tmp_path / "file")
-    with pytest.raises(HpoError, match=r"data\.batch_size: 500 is larger"):
-        studies.run(an_experiment("data.batch_size=500"), profile=tmp_path / "trace")
-    assert studies.said == [
-        f"--profile {tmp_path / 'trace'}: no epoch has ended, so nothing was traced."
-    ]

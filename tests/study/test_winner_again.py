@@ -17,7 +17,7 @@ from hpo.spec.experiment import Training
 from hpo.spec.load import load_experiment
 from hpo.study import planning
 from hpo.study.storage.tables import Storage
-from tests.study.test_run import DOCUMENT, Studies, an_experiment
+from tests.study.whole import DOCUMENT, Studies, an_experiment
 
 SEARCH = {**DOCUMENT["search"], "scheduler": {"name": "none"}, "trials": 4}
 # Its last bits depend on how many lanes train at once, and on whether a dropout of 0 is computed.

@@ -8,7 +8,7 @@ from typing import Any
 from hpo.spec.load import require_search
 from hpo.study.log.events import Propose, Start, StudyState
 from hpo.study.loop.varied import varied_for, varied_note
-from tests.study.test_run import DOCUMENT, an_experiment
+from tests.study.whole import DOCUMENT, an_experiment
 
 RATE = {"optimizer.learning_rate": {"float": [1e-3, 1e-1], "log": True}}
 BOTH = frozenset({"model.dropout", "optimizer.learning_rate"})

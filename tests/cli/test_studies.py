@@ -1,4 +1,4 @@
-"""A search from end to end: in a process of its own, and then listed, shown, exported, resumed."""
+"""A study searched in a process of its own, then listed, shown, exported, trained and resumed."""
 
 import json
 import subprocess

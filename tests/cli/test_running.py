@@ -1,0 +1,104 @@
+"""The commands that train: what they print, and how they are stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from hpo.api.surroundings import surroundings
+from tests.cli.samples import FLOWERS
+
+
+def test_a_spec_without_a_search_is_not_searched(hpo, spec):
+    spec.write_text(spec.read_text().partition("search:")[0])
+    result = hpo("search", str(spec))
+
+    assert result.code == 2
+    assert result.err.startswith("flowers: has no search section: add search:")
+
+
+@pytest.mark.parametrize("command", [("search",), ("train", "-o", "model")])
+def test_ctrl_c_while_jax_is_imported_ends_with_130_before_anything_began(
+    hpo, spec, tmp_path, monkeypatch, command
+):
+    def interrupted(*arguments, **options):
+        signal.raise_signal(signal.SIGINT)
+        return surroundings(*arguments, **options)
+
+    monkeypatch.setattr("hpo.api.running.surroundings", interrupted)
+    if command[0] == "train":
+        spec.write_text(spec.read_text().partition("space:")[0])
+
+    result = hpo(*command, str(spec))
+
+    assert result.code == 130
+    assert result.err.startswith("Stopping after this round; once more to stop at once.\n")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_study_whose_every_trial_diverges_ends_and_says_so(hpo, tmp_path):
+    document = FLOWERS.replace("[1.0e-3, 1.0e-1]", "[1.0e+36, 1.0e+37]")
+    (tmp_path / "lost.yaml").write_text(document.replace("adam,", "sgd,"))
+
+    searched = hpo("search", "lost.yaml", "--quiet")
+    assert searched.code == 0, searched.err
+    assert "  trials  3 of 3:  3 diverged" in searched.out.splitlines()
+    assert "  epochs  0" in searched.out.splitlines()
+    assert "epochs/s" not in searched.out
+    assert "hpo export" not in searched.out
+    assert "every trial has diverged" in hpo("show", "flowers").out
+    assert json.loads(hpo("show", "flowers", "--json").out)["overview"]["best"] is None
+    assert hpo("export", "flowers", "-o", "best.yaml") == (
+        2,
+        "",
+        "study 'flowers': every trial has diverged (3 in all), so none can win: search a space of "
+        "lower learning rates, or export any with --trial N.\n",
+    )
+    assert not (tmp_path / "best.yaml").exists()
+
+
+def test_a_study_without_a_feasible_configuration_says_how_near_it_came(hpo, tmp_path):
+    small = "constraints: [{metric: parameters, at_most: 3}]"
+    (tmp_path / "small.yaml").write_text(FLOWERS.replace("  trials: 3", f"  {small}\n  trials: 3"))
+
+    searched = hpo("search", "small.yaml", "--quiet")
+    assert searched.code == 0, searched.err
+    assert "  trials  3 of 3:  3 infeasible" in searched.out.splitlines()
+    exported, shown = hpo("export", "flowers"), hpo("show", "flowers").out
+    assert exported.code == 2
+    advice = (
+        "o configuration (3 tried) kept the constraints before training, and the nearest, trial 0,"
+        " has 67 parameters (bound: parameters at most 3): loosen the bound or widen the space, and"
+        " run `hpo search SPEC` again"
+    )
+    for said in (searched.out, shown, exported.err):
+        assert advice in " ".join(said.split())
+    assert "hpo resume" not in searched.out + shown + exported.err
+    assert json.loads(hpo("show", "flowers", "--json").out)["untrained"] == {
+        "trials": 3,
+        "nearest": 0,
+        "misses": [{"bound": "parameters at most 3", "metric": "parameters", "value": 67.0}],
+    }
+    # The advice holds: with another bound the study starts over.
+    loosened = hpo("search", "small.yaml", "--quiet", "--set", "search.constraints=[]")
+    assert "  trials  3 of 3:  3 complete" in loosened.out.splitlines()
+
+
+def test_an_unknown_device_is_refused_with_those_that_jax_has(spec):
+    result = subprocess.run(
+        [sys.executable, "-m", "hpo", "search", str(spec), "--device", "qpu"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "--device qpu: JAX cannot use it here (Unknown backend qpu). JAX has: cpu." in (
+        result.stderr
+    )
+
+
+def test_a_study_trains_on_the_device_that_is_named(spec, hpo):
+    assert hpo("search", str(spec), "--quiet", "--device", "cpu").code == 0

@@ -1,0 +1,67 @@
+"""Training one configuration again: its curve is that of its trial."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpo.errors import HpoError
+from hpo.spec.fill import fill
+from hpo.spec.marks import with_leaves
+from tests.study.whole import Studies, an_experiment
+
+
+@pytest.mark.parametrize(
+    ("parts", "overrides"),
+    [
+        ({}, ()),
+        ({"model": {"name": "mlp", "widths": [8], "norm": "batch"}}, ()),
+        ({"model": {"name": "cnn", "filters": [4], "dense": 8}}, ("data.dataset=digits",)),
+        (
+            {"data": {"dataset": "diabetes", "batch_size": 32}},
+            ("search.objective.minimize=rmse",),
+        ),
+        ({"train": {"epochs": 4, "precision": "bfloat16"}}, ()),
+        ({"train": {"epochs": 4, "seeds": 3}}, ()),
+    ],
+    ids=["mlp", "batch norm", "cnn", "regression", "bfloat16", "seeds"],
+)
+def test_training_the_winner_again_reproduces_its_curve(
+    studies: Studies, tmp_path: Path, parts: dict[str, Any], overrides: tuple[str, ...]
+) -> None:
+    experiment = an_experiment(*overrides, **parts)
+    outcome = studies.run(experiment)
+    best = outcome.progress.best
+    assert best is not None
+    winner = replace(experiment, training=fill(experiment.training, best.hparams, best.number))
+    trained = studies.train(winner, tmp_path / "model")
+    stored = studies.state(experiment).metrics[best.number]
+    assert [report.metrics for report in trained.curve] == stored
+
+
+def test_each_seed_of_a_trial_is_the_training_of_that_seed(
+    studies: Studies, tmp_path: Path
+) -> None:
+    experiment = an_experiment("train.seeds=2", "search.trials=2")
+    best = studies.run(experiment).progress.best
+    assert best is not None
+    replicas = studies.state(experiment).replicas[best.number]
+    training = fill(experiment.training, best.hparams, best.number)
+    for replica in (0, 1):
+        alone = with_leaves(training, {"train.seed": replica, "train.seeds": 1})
+        trained = studies.train(replace(experiment, training=alone), tmp_path / str(replica))
+        assert [report.metrics for report in trained.curve] == replicas[replica]
+    together = studies.train(replace(experiment, training=training), tmp_path / "both")
+    assert {seed.name for seed in (tmp_path / "both" / "weights").iterdir()} == {"seed-0", "seed-1"}
+    assert [*together.by_seed] == [0, 1]
+    assert best.losses[-1] == -together.curve[-1].metrics["accuracy"]
+
+
+def test_a_training_with_a_batch_larger_than_its_split_is_refused(
+    studies: Studies, tmp_path: Path
+) -> None:
+    with pytest.raises(HpoError, match=r"5000 is larger than the 90 training rows"):
+        studies.train(an_experiment("data.batch_size=5000"), tmp_path / "model")
