@@ -11,7 +11,6 @@ from hpo.spec.load import experiment_from_document
 from hpo.study.log.event_rows import from_rows, to_row
 from hpo.study.log.events import Cost, End, Propose, Report, StudyState, fold
 from hpo.study.log.notes import Learn, Move, note_from
-from hpo.study.storage.database import is_same_database, parsed_url
 from hpo.study.storage.lease import acquire
 from hpo.study.storage.provenance import Provenance
 from hpo.study.storage.tables import Storage
@@ -216,18 +215,6 @@ def test_a_study_is_refused_as_its_own_source_by_any_path(storage, there, tmp_pa
     assert len(note.points) == 3
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "is_same"),
-    [
-        ("postgresql://a:b@host/hpo", "postgresql+psycopg://c@host/hpo", True),
-        ("postgresql://a:b@host/hpo", "postgresql://a:b@host/others", False),
-        ("postgresql://a:b@host/hpo", "sqlite:///hpo", False),
-    ],
-)
-def test_a_database_is_known_by_its_place(one, other, is_same):
-    assert is_same_database(parsed_url(one), parsed_url(other)) == is_same
-
-
 def a_population(*own):
     """Writes trials: those in `own` as they are, then one that goes on from the first of all."""
 
@@ -320,12 +307,6 @@ def test_many_results_are_thinned_out_from_the_best_to_the_worst():
     assert spread(trials[:5], 100) == trials[:5]
 
 
-def test_a_note_describes_the_lesson():
-    assert str(Learn("a", True, (), ())) == (
-        "From a: 0 configurations to try first, and 0 results for the sampler."
-    )
-
-
 def test_trials_that_break_the_constraints_come_last_and_reach_the_sampler(storage, there):
     bound = {"metric": "accuracy", "at_most": 0.75}
     experiment = an_experiment(search={"from": ["there"], "constraints": [bound]})
@@ -338,12 +319,6 @@ def test_trials_that_break_the_constraints_come_last_and_reach_the_sampler(stora
     older = note.to_value()
     older["trials"] = [trial[:3] for trial in older["trials"]]
     assert [trial.violation for trial in note_from("learn", older).trials] == [0, 0, 0]
-
-
-def test_a_move_noted_by_an_earlier_version_lacks_the_written_range():
-    move = RangeMove("model.dropout", 0.0, 0.4, 20, "because")
-    older = {key: value for key, value in Move(move).to_value().items() if key != "written"}
-    assert note_from("move", older) == Move(move)
 
 
 BOTH = {"objective": [{"maximize": "accuracy"}, {"minimize": "parameters"}]}

@@ -1,0 +1,126 @@
+"""The connection to a database: what it needs, and its errors in words."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from hpo.errors import StudyError
+from hpo.study.storage.database import is_same_database, parsed_url
+from hpo.study.storage.tables import Storage
+from tests.checkout import ROOT
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("hpo.db", "'hpo.db' is not a database URL"),
+        ("sqlite://", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+        ("sqlite:///nowhere/hpo.db", "there is no folder"),
+        ("sqlite:///folder", "read-only or folder is a folder"),
+        ("oracle9://x/y", "no driver for oracle9://x/y: use sqlite:///."),
+        ("postgresql://x/y", "no driver for postgresql://x/y: pip install 'hpo-lanes[postgres]'."),
+        ("sqlite:///text.db", "text.db is not a SQLite database"),
+    ],
+)
+def test_an_unusable_storage_is_refused_in_one_line(tmp_path, monkeypatch, url, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text.db").write_text("not a database, " * 100)
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # as where it is not installed
+
+    with pytest.raises(StudyError) as error:
+        Storage.create(url)
+
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_database_locked_by_another_program_says_so(url, storage, study, monkeypatch):
+    monkeypatch.setattr("hpo.study.storage.database.BUSY_SECONDS", 0.05)
+    storage.close()
+    other = sqlite3.connect(storage._path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+
+    with pytest.raises(StudyError, match="locked by another program"):
+        Storage.create(url)
+
+    other.close()
+
+
+def test_a_closed_database_is_one_file_that_reads_anywhere(url, storage, study, tmp_path):
+    storage.close()
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    shutil.copy(tmp_path / "hpo.db", copy)
+
+    assert [file.name for file in tmp_path.glob("hpo.db*")] == ["hpo.db"]
+    assert _studies_read_without_rights(copy) == "('digits',)"
+
+
+def test_a_copy_of_a_database_in_use_reads_in_a_read_only_folder(storage, study, tmp_path):
+    connection = sqlite3.connect(storage._path)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    shutil.copy(tmp_path / "hpo.db", copy)  # in WAL mode, without its WAL
+
+    assert _studies_read_without_rights(copy) == "('digits',)"
+
+
+def test_a_read_only_folder_is_refused_to_a_driver(storage, study, tmp_path):
+    storage.close()
+
+    assert "read-only" in _run_without_rights(tmp_path, "Storage.create('sqlite:///hpo.db')")
+
+
+def _studies_read_without_rights(folder):
+    return _run_without_rights(
+        folder,
+        "s = Storage.read('sqlite:///hpo.db');"
+        " print(tuple(study.name for study in s.studies())); s.close()",
+    )
+
+
+def _run_without_rights(folder, code):
+    """What `code` prints, or its error, where the folder cannot be written, not even by root."""
+    prologue = (
+        "import os; from hpo.errors import StudyError;"
+        "from hpo.study.storage.tables import Storage\n"
+        "import hpo.study.log.events, sqlalchemy.dialects.sqlite.pysqlite\n"
+        "os.geteuid() or os.setuid(65534)\n"
+        "try:\n "
+    )
+    # The temporary folders of root are closed to everybody else.
+    for parent in [folder, *folder.parents]:
+        if Path(tempfile.gettempdir()) in parent.parents and parent.stat().st_uid == os.getuid():
+            parent.chmod(0o555 if parent == folder else parent.stat().st_mode | 0o055)
+    output = subprocess.run(
+        [sys.executable, "-c", f"{prologue}{code}\nexcept StudyError as error: print(error)"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    folder.chmod(0o755)
+    assert output.returncode == 0, output.stderr
+    return output.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("postgresql://a:b@host/hpo", "postgresql+psycopg://c@host/hpo", True),
+        ("postgresql://a:b@host/hpo", "postgresql://a:b@host/others", False),
+        ("postgresql://a:b@host/hpo", "sqlite:///hpo", False),
+    ],
+)
+def test_a_database_is_known_by_its_place(one, other, is_same):
+    assert is_same_database(parsed_url(one), parsed_url(other)) == is_same
