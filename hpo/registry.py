@@ -182,7 +182,7 @@ SCHEDULERS = {
         judges_values=True,
     ),
     "pbt": Entry(
-        "hpo.spec.sections.population:Pbt", f"{_SCHEDULERS}.pbt:make_pbt", changes_hparams=True
+        "hpo.spec.sections.scheduler:Pbt", f"{_SCHEDULERS}.pbt:make_pbt", changes_hparams=True
     ),
 }
 

@@ -13,16 +13,22 @@ import numpy as np
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.devices import memory_bytes
 from hpo.engine.mesh import Place, devices_of, fewer_lanes, sharding
-from hpo.engine.pools.copies import Copies
 from hpo.engine.pools.occupant import Changes, EpochReport, Occupant
-from hpo.engine.pools.streaming import Course, Stream, budget_bytes, over_pieces, placement_of
+from hpo.engine.pools.streaming import (
+    Course,
+    Stream,
+    budget_bytes,
+    data_bytes,
+    over_pieces,
+    placement_of,
+)
 from hpo.engine.program import Program
 from hpo.engine.programs.compiler import Compiler, LaneOperations
 from hpo.engine.programs.footprint import latency_ms
 from hpo.engine.programs.memory import halved, is_exhausted
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.stopwatch import Stopwatch
-from hpo.engine.training.batches import Batch, DeviceData
+from hpo.engine.training.batches import Batch, DeviceData, host_data
 from hpo.engine.training.task import Tally, Task, task_of
 from hpo.spec.experiment import Training
 from hpo.trial import Run, is_finite
@@ -46,7 +52,7 @@ class Pool:
         # The seconds of the last round, divided among its runs by their micro-batches.
         self.seconds: Mapping[Run, float] = {}
         self._compiler = compiler
-        self._copies = Copies(place)
+        self._copies = _Copies(place)
         self.part_seconds: dict[Program, float] = {}  # of a micro-batch, the minimum
         self._part_seconds: float | None = None  # of a micro-batch in the last round
         self._occupants: list[Occupant | None] = []
@@ -381,6 +387,35 @@ class Pool:
         occupant = self._occupants[index]
         assert occupant is not None, f"lane {index} is empty"
         return occupant
+
+
+class _Copies:
+    """Copies of data sets on a device or a mesh: a study has several if `data.normalize` varies."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        # The data set is kept beside its copy, so that no other object gets its id.
+        self._held: dict[int, tuple[DataSet, DeviceData]] = {}
+
+    def of(self, data: DataSet, budget: int | None) -> DeviceData:
+        """The copy of a data set; frees the others if the budget is too small for a new one."""
+        if id(data) not in self._held:
+            if budget is not None and self.bytes_beside(data) + data_bytes(data) > budget:
+                self._held.clear()
+            copy = jax.device_put(host_data(data), sharding(self._place, is_of_lanes=False))
+            self._held[id(data)] = (data, copy)
+        return self._held[id(data)][1]
+
+    def bytes_beside(self, data: DataSet) -> int:
+        """The bytes of the other data sets on each device."""
+        return sum(data_bytes(other) for other, _ in self._held.values() if other is not data)
+
+    def keep_only(self, data: DataSet | None) -> bool:
+        """Free all other copies; returns whether there were any."""
+        others = [key for key, (held, _) in self._held.items() if held is not data]
+        for key in others:
+            del self._held[key]
+        return bool(others)
 
 
 def _held_by(arrays: Any, device: int) -> Any:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from hpo.search.scheduler import Bracket, Replacement
 from hpo.search.schedulers.jobs import in_priority, starts
-from hpo.spec.sections.population import Pbt
+from hpo.spec.sections.scheduler import Pbt
 from hpo.trial import Job, Trial, Trials, TrialState
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hpo.spec.marks import Count, NonNegative, Share, Spec
+from hpo.spec.marks import Count, NonNegative, Positive, Share, Spec
 from hpo.spec.registered import Registered
 from hpo.spec.sections.pruner import PrunerSpec, for_losses
 
@@ -87,6 +87,22 @@ class Bohb(Spec):
     min_points: Count | None = None
     """A budget is fitted from this many results and two more on; by default the number of
     dimensions and one."""
+
+
+class Pbt(Spec):
+    """Population based training: the worst go on from the best (Jaderberg et al. 2017)."""
+
+    name: Literal["pbt"]
+    population: Annotated[int, Field(ge=2)] = 20
+    """Trials that train and are compared together."""
+    interval: Count = 2
+    """Epochs from one comparison to the next."""
+    quantile: Annotated[float, Field(gt=0, le=0.5)] = 0.2
+    """The share of the population that is replaced, and the share that is copied."""
+    factors: Annotated[tuple[Positive, ...], Field(min_length=1, strict=False)] = (0.8, 1.2)
+    """What a copied knob is multiplied by, drawn from these."""
+    resample: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The chance that a copied knob is drawn again instead."""
 
 
 class Patience(Spec):

@@ -7,11 +7,13 @@ every combination of the variants and conditions that it depends on.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-from hpo.space import Choice, Condition, Dimension, Distribution, SearchSpace
+from hpo.space import Choice, Condition, Dimension, Distribution, Float, Int, SearchSpace
 from hpo.spec.experiment import Training
 from hpo.spec.file.document import Mistake, dotted
 from hpo.spec.fill import filled
@@ -27,13 +29,14 @@ from hpo.spec.schema import (
 )
 from hpo.spec.space.conditions import condition_of
 from hpo.spec.space.entries import Entry
-from hpo.spec.space.limits import limits_of
 from hpo.spec.words import shown, unknown_name
 from hpo.trial import HParam
 
 # Far more combinations of variants than any space has; it only keeps a check from running on.
 _MOST_CONTEXTS = 2_000
 _BOUNDS = ("low", "high")
+# Shares of its own width that a range may grow by to each side, the first that its leaf takes.
+_SHARES = (1.0, 0.5, 0.25)
 
 
 def build_space(
@@ -95,8 +98,40 @@ def joint_mistakes(space: SearchSpace, values: Mapping[str, Any]) -> list[Mistak
 
 
 def _dimension(entry: Entry, when: Condition | None) -> Dimension:
-    limits = limits_of(entry) if entry.adapt is True else entry.adapt
+    limits = _own_limits(entry) if entry.adapt is True else entry.adapt
     return Dimension(entry.path, entry.distribution, when, entry.prior, limits)
+
+
+def _own_limits(entry: Entry) -> tuple[float, float]:
+    """Limits of a range: its own width (on its scale) to each side, less where the leaf ends."""
+    distribution = entry.distribution
+    assert not isinstance(distribution, Choice)
+    return _limit(entry.path, distribution, -1), _limit(entry.path, distribution, 1)
+
+
+def _limit(path: str, distribution: Float | Int, side: int) -> float:
+    # In decimals, as they are written: 0.1 - (0.3 - 0.1) / 2 is not 0 in binary.
+    low, high = Decimal(str(distribution.low)), Decimal(str(distribution.high))
+    if distribution.log:
+        low, high = low.ln(), high.ln()
+    for share in _SHARES:
+        end = (low if side < 0 else high) + side * Decimal(share) * (high - low)
+        limit = float(end.exp() if distribution.log else end)
+        # Twelve digits hide the noise of exp and log, which users would see.
+        limit = float(f"{limit:.12g}")
+        if not math.isfinite(limit):
+            continue
+        value = round(limit) if isinstance(distribution, Int) else limit
+        if (not distribution.log or value > 0) and _is_taken(path, value):
+            return value
+    return distribution.low if side < 0 else distribution.high
+
+
+def _is_taken(path: str, value: float) -> bool:
+    return all(
+        leaf.field not in field_errors(leaf.owner, {leaf.field: value})
+        for leaf in leaves_at(Training, path)
+    )
 
 
 def _path_mistakes(entry: Entry) -> Iterator[Mistake]:

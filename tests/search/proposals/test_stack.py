@@ -5,8 +5,7 @@ from hpo.search.auto import Pick, sampler_picks
 from hpo.search.proposals.stack import AutoSearch, is_learning, make_sampler
 from hpo.search.proposals.warm_start import EarlierStudy, WarmStart
 from hpo.search.sampler import Setting
-from hpo.spec.sections.population import Pbt
-from hpo.spec.sections.scheduler import Bohb, NoScheduler
+from hpo.spec.sections.scheduler import Bohb, NoScheduler, Pbt
 from hpo.spec.sections.search import AutoSampler, CurveGp, Tpe
 from hpo.trial import Trial, TrialState
 from tests.search.picks import AUTO, names, space_of, study_of

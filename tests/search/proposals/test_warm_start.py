@@ -10,8 +10,7 @@ from hpo.search.proposals.stack import is_learning, make_sampler
 from hpo.search.proposals.warm_start import EarlierStudy, Translated, WarmStart, WarmStarted
 from hpo.search.sampler import Setting
 from hpo.space import Dimension, Float, Int, SearchSpace
-from hpo.spec.sections.population import Pbt
-from hpo.spec.sections.scheduler import NoScheduler
+from hpo.spec.sections.scheduler import NoScheduler, Pbt
 from hpo.trial import Trial, TrialState
 from tests.search.proposals.spaces import PLAIN, SPECS, Recorder, ended, sampler_of
 

@@ -1,7 +1,7 @@
 """A population after two epochs."""
 
 from hpo.search.schedulers.pbt import Populations
-from hpo.spec.sections.population import Pbt
+from hpo.spec.sections.scheduler import Pbt
 from hpo.trial import Trial, TrialState
 
 SPEC = Pbt(name="pbt", population=10, interval=2)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from hpo.search.scheduler import Evolving
 from hpo.search.schedulers.make import make_scheduler
 from hpo.spec.sections import pruner as pruners
-from hpo.spec.sections.population import Pbt
 from hpo.spec.sections.scheduler import (
     Asha,
     AutoScheduler,
@@ -17,6 +16,7 @@ from hpo.spec.sections.scheduler import (
     NoScheduler,
     OptunaPruner,
     Patience,
+    Pbt,
     SuccessiveHalving,
 )
 from hpo.trial import Job, Trial, TrialState

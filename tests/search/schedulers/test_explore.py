@@ -12,7 +12,7 @@ from hpo.search.scheduler import Replacement
 from hpo.search.schedulers.explore import Explorer, perturbed
 from hpo.search.schedulers.pbt import Populations
 from hpo.space import Choice, Condition, Dimension, Float, Int, SearchSpace
-from hpo.spec.sections.population import Pbt
+from hpo.spec.sections.scheduler import Pbt
 from hpo.trial import Exploit, Trial
 from tests.search.schedulers.population import DIVERGED, WAITING, at_two, member, scheduler
 

@@ -7,7 +7,7 @@ import pytest
 
 from hpo.search.scheduler import Replacement
 from hpo.search.schedulers.pbt import cut
-from hpo.spec.sections.population import Pbt
+from hpo.spec.sections.scheduler import Pbt
 from hpo.trial import Job, TrialState
 from tests.search.schedulers.population import DIVERGED, at_two, member, scheduler
 

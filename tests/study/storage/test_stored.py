@@ -6,8 +6,7 @@ import pytest
 
 from hpo.errors import SpecError, StudyError
 from hpo.spec.load import experiment_from_document
-from hpo.spec.sections.population import Pbt
-from hpo.spec.sections.scheduler import Bohb
+from hpo.spec.sections.scheduler import Bohb, Pbt
 from hpo.study.open import follow_spec
 from hpo.study.storage.stored import stored_experiment, to_store
 
