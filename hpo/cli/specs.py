@@ -44,7 +44,7 @@ def check(
         _check_trial(experiment, trial, as_json)
         return
     summary = report.check_summary(experiment)
-    rows = list(origins(read_document(spec, overrides or ())[0])) if full else []
+    rows = list(origins(read_document(spec, overrides or ())[0], spec.parent)) if full else []
     if as_json:
         leaves = [{"path": path, "value": value, "from": where} for path, value, where in rows]
         print_json(report.as_json(summary) | ({"leaves": leaves} if full else {}))

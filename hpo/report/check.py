@@ -92,7 +92,7 @@ def check_summary(experiment: Experiment) -> CheckSummary:
         sampler=search.sampler.name if search else None,
         scheduler=scheduler_text(search.scheduler) if search else None,
         picked=picked(search, experiment.space, epochs),
-        cohort=cohort_text(search.cohort, space) if search and search.cohort > 1 else "",
+        cohort=_cohort(experiment),
         objective=", ".join(map(str, goal.objectives)) if goal else None,
         constraints=tuple(map(str, goal.constraints)) if goal else (),
         stop=str(search.stop) if search else "",
@@ -104,6 +104,13 @@ def check_summary(experiment: Experiment) -> CheckSummary:
         programs=trials if counted is None else min(counted, trials),
         device_budget=None if budget == "auto" else budget,
     )
+
+
+def _cohort(experiment: Experiment) -> str:
+    search = experiment.search
+    if search is None or search.cohort == 1:
+        return ""
+    return cohort_text(search.cohort, experiment.space, type(experiment.training))
 
 
 def render(summary: CheckSummary) -> str:

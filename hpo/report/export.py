@@ -17,7 +17,7 @@ from hpo.report.check import condition_text, distribution_text
 from hpo.report.wording import metric_text, number_text, untrained_text
 from hpo.search.proposals.ahead import proposed_ahead
 from hpo.search.results.pareto import pareto_front
-from hpo.spec.experiment import Experiment, Training
+from hpo.spec.experiment import Experiment
 from hpo.spec.file.dump import dump_spec
 from hpo.spec.fill import fill, filled
 from hpo.spec.load import require_search
@@ -153,9 +153,8 @@ def training_document(
     that they are found from `folder`. The document also fixes the study's program to the bit: what
     it merged, which zeros of the `varying` paths it kept, and how many lanes trained together.
     """
-    written = {
-        key: experiment.document[key] for key in experiment.document if key in Training.model_fields
-    }
+    fields, document = type(experiment.training).model_fields, experiment.document
+    written = {key: document[key] for key in document if key in fields}
     first = lineage[0]
     training = merging.of(fill(experiment.training, first.hparams, first.trial))
     dumped = training.model_dump(mode="json")
@@ -165,7 +164,7 @@ def training_document(
     dumped["train"]["varying"] = list(varying_zeros(training, varying))
     if together:
         dumped["train"] |= {"form": "vmap", "lanes": together}
-    values = _in_order_of(filled(written, first.hparams), dumped)
+    values = _in_order_of(filled(written, first.hparams, type(training)), dumped)
     values["train"]["changes"] = [
         {"after": after, "hparams": hparams} for after, hparams in changes(lineage)
     ]

@@ -9,22 +9,22 @@ from hpo.registry import SAMPLERS, SCHEDULERS
 from hpo.space import Choice, Dimension, SearchSpace
 from hpo.spec.experiment import Training, TrainSpec
 from hpo.spec.file.document import Mistake
-from hpo.spec.marks import Mark, mark_of, marked_leaves, with_leaves
+from hpo.spec.marks import Mark, Spec, mark_of, marked_leaves, with_leaves
 from hpo.spec.schema import field_errors, leaf_mistake, leaves_at, place_of
 from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import unknown_name
 
 
-def is_knob(path: str) -> bool:
+def is_knob(path: str, root: type[Spec] = Training) -> bool:
     """Whether a leaf is a knob in every variant that has it."""
-    leaves = leaves_at(Training, path)
+    leaves = leaves_at(root, path)
     return all(mark_of(leaf.owner, leaf.field) is Mark.KNOB for leaf in leaves)
 
 
-def can_change(dimension: Dimension) -> bool:
+def can_change(dimension: Dimension, root: type[Spec] = Training) -> bool:
     """Whether a dimension may change in training: a knob, and never switched off by a null."""
     choices = dimension.distribution.values if isinstance(dimension.distribution, Choice) else ()
-    return is_knob(dimension.path) and all(
+    return is_knob(dimension.path, root) and all(
         isinstance(value, int | float) and not isinstance(value, bool) for value in choices
     )
 
@@ -56,7 +56,7 @@ def change_mistakes(values: Mapping[str, Any], training: Training) -> Iterator[M
             yield Mistake(at, text)
         before = change.after
         for path, value in change.hparams.items():
-            place = place_of(Training, values, path)
+            place = place_of(type(training), values, path)
             if path not in knobs or place is None:
                 text = unknown_name(path, knobs, "leaf")
                 yield Mistake(at, f"after {change.after} epochs: {text}")
@@ -69,7 +69,7 @@ def change_mistakes(values: Mapping[str, Any], training: Training) -> Iterator[M
 
 
 def population_mistakes(
-    search: SearchSpec, train: TrainSpec, space: SearchSpace
+    search: SearchSpec, train: TrainSpec, space: SearchSpace, root: type[Spec] = Training
 ) -> Iterator[Mistake]:
     """The settings that population based training does not go with."""
     scheduler, epochs, at = search.scheduler, train.epochs, ("search", "scheduler")
@@ -84,6 +84,6 @@ def population_mistakes(
     if SAMPLERS[search.sampler.name].learns:
         text = f"{search.sampler.name} learns from fixed hparams, and pbt changes them"
         yield Mistake(("search", "sampler"), f"{text}: write sampler: {{name: random}}")
-    if len(space) and not any(can_change(dimension) for dimension in space.dimensions):
+    if len(space) and not any(can_change(dimension, root) for dimension in space.dimensions):
         text = "pbt changes numbers while trials train, and none varies here"
         yield Mistake(at, f"{text}: add one to the space, such as optimizer.learning_rate")

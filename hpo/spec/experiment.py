@@ -120,8 +120,8 @@ def _study_name(value: str) -> str:
     return value
 
 
-class SpecFile(Training):
-    """A spec file as it is written; `space` holds distributions and names of included spaces."""
+class FileSections(Spec):
+    """The sections of a spec file beside those of a training."""
 
     name: Annotated[str, AfterValidator(_study_name)]
     """The name of the study and of its files."""
@@ -131,6 +131,10 @@ class SpecFile(Training):
     """How the space is searched, for what, and for how long."""
     study: StudySpec = StudySpec()
     """Where the study is kept."""
+
+
+class SpecFile(FileSections, Training):
+    """A spec file as it is written; `space` holds distributions and names of included spaces."""
 
 
 @dataclass(frozen=True)

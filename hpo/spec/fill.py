@@ -17,9 +17,9 @@ def fill(training: Training, hparams: HParams, number: int) -> Training:
     Where a `name` changes, the spec's values stay for leaves that the new variant has, too. Its
     other leaves take their defaults. A choice over a whole part (`model`) replaces all of it.
     """
-    values = filled(training.model_dump(exclude_unset=True), hparams)
+    values = filled(training.model_dump(exclude_unset=True), hparams, type(training))
     values["train"] = {**values["train"], "stream": number}
-    return Training.model_validate(values)
+    return type(training).model_validate(values)
 
 
 def with_rows(training: Training, rows: int) -> Training:

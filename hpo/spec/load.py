@@ -15,14 +15,15 @@ from hpo.registry import DATASETS, METRICS, SAMPLERS, SCHEDULERS
 from hpo.space import SearchSpace
 from hpo.spec.changes import change_mistakes, population_mistakes
 from hpo.spec.cohorts import cohort_mistakes
-from hpo.spec.experiment import Experiment, SpecFile, Training, TrainSpec
+from hpo.spec.experiment import Experiment, Training, TrainSpec
 from hpo.spec.file.document import Document, KeyPath, Mistake, Place, parse_yaml
 from hpo.spec.file.include import merge_includes, packaged_folder, read_text
 from hpo.spec.marks import Spec, with_leaves
 from hpo.spec.overrides import apply_overrides
+from hpo.spec.roots import Root, file_of, root_of, train_of
 from hpo.spec.schema import spec_mistakes
 from hpo.spec.sections.data import DataSpec, Task
-from hpo.spec.sections.goal import COSTS
+from hpo.spec.sections.goal import COSTS, known_metrics
 from hpo.spec.sections.scheduler import budget_mistakes
 from hpo.spec.sections.search import SearchSpec, missing_package
 from hpo.spec.space.dimensions import build_space, joint_mistakes
@@ -152,9 +153,9 @@ def _resolved(
     # An override may name the spaces to include, and another change what they give.
     includes = [text for text in overrides if text.startswith("space.include=")]
     others = [text for text in overrides if text not in includes]
-    document, wrong_includes = apply_overrides(document, includes)
+    document, wrong_includes = apply_overrides(document, includes, folder)
     document, included = merge_includes(document, folder)
-    document, wrong = apply_overrides(document, others)
+    document, wrong = apply_overrides(document, others, folder)
     return document, included, [*wrong_includes, *wrong]
 
 
@@ -162,25 +163,25 @@ def _experiment(
     document: Document, folder: Path, included: frozenset[str], lines: list[str]
 ) -> Experiment:
     values = document.values
-    mistakes = [*document.mistakes, *spec_mistakes(SpecFile, values)]
+    root = root_of(values, folder)
+    mistakes = [*document.mistakes, *spec_mistakes(file_of(root), values)]
     space = SearchSpace()
     if isinstance(values, Mapping):
         if isinstance(values.get("space", {}), Mapping):
-            space, wrong = _space(values, included, mistakes)
+            space, wrong = _space(values, included, mistakes, root)
             mistakes += wrong
-        mistakes += _cross_mistakes(values, space)
+        mistakes += _cross_mistakes(values, space, root)
         if not mistakes and values.get("search"):
-            mistakes += start_mistakes(space, values, values["search"].get("start", ()))
+            mistakes += start_mistakes(space, values, values["search"].get("start", ()), root)
     if mistakes or lines:
         raise SpecError([*document.lines(mistakes), *lines])
-    spec = SpecFile.model_validate(values)
-    parts = {name: getattr(spec, name) for name in Training.model_fields}
-    asked = spec.search.goal.metrics if spec.search else ()
-    scored = [name for name in asked if name in METRICS and METRICS[name].function]
-    metrics = tuple(sorted({*spec.train.metrics, *scored}))
+    spec = file_of(root).model_validate(values)
+    training: Any = root.model_validate({name: getattr(spec, name) for name in root.model_fields})
+    if isinstance(training, Training):
+        training = _with_metrics(training, spec.search)
     return Experiment(
         name=spec.name,
-        training=with_leaves(Training.model_validate(parts), {"train.metrics": metrics}),
+        training=training,
         space=space,
         search=spec.search,
         study=spec.study,
@@ -189,8 +190,19 @@ def _experiment(
     )
 
 
+def _with_metrics(training: Training, search: SearchSpec | None) -> Training:
+    """A training that reports each metric that its search names."""
+    asked = search.goal.metrics if search else ()
+    scored = [name for name in asked if name in METRICS and METRICS[name].function]
+    metrics = tuple(sorted({*training.train.metrics, *scored}))
+    return with_leaves(training, {"train.metrics": metrics})
+
+
 def _space(
-    values: Mapping[str, Any], included: frozenset[str], mistakes: Sequence[Mistake]
+    values: Mapping[str, Any],
+    included: frozenset[str],
+    mistakes: Sequence[Mistake],
+    root: Root,
 ) -> tuple[SearchSpace, list[Mistake]]:
     found: list[Mistake] = []
     entries: list[Entry] = []
@@ -209,43 +221,42 @@ def _space(
     # A section with mistakes of its own would only repeat them for each of its dimensions.
     broken = {mistake.path[0] for mistake in mistakes if mistake.path}
     sound = {
-        name: values[name]
-        for name in Training.model_fields
-        if name in values and name not in broken
+        name: values[name] for name in root.model_fields if name in values and name not in broken
     }
-    space, wrong = build_space(entries, sound, included)
+    space, wrong = build_space(entries, sound, included, root)
     found += wrong
-    needed = {name for name, field in Training.model_fields.items() if field.is_required()}
-    is_sound = needed <= sound.keys() and broken.isdisjoint(Training.model_fields)
+    needed = {name for name, field in root.model_fields.items() if field.is_required()}
+    is_sound = needed <= sound.keys() and broken.isdisjoint(root.model_fields)
     if not found and is_sound:
-        found += joint_mistakes(space, sound)
+        found += joint_mistakes(space, sound, root)
     if not found and is_sound:
-        space, found = ruled_space(space, formulas, forbid, sound)
+        space, found = ruled_space(space, formulas, forbid, sound, root)
     return space, found
 
 
-def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace) -> list[Mistake]:
+def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -> list[Mistake]:
     """What is wrong between the parts of a spec; parts with mistakes of their own are left out."""
     found: list[Mistake] = []
     data = _read(DataSpec, values.get("data"))
-    train = _read(TrainSpec, values.get("train"))
+    train: Any = _read(train_of(root), values.get("train"))
     search = _read(SearchSpec, values.get("search"))
     section = values.get("data")
     dataset = section.get("dataset") if isinstance(section, Mapping) else None
     if isinstance(dataset, str) and dataset not in DATASETS:
         text = f"{unknown_name(dataset, DATASETS)} Or write {{csv: ..., target: ...}}."
         found.append(Mistake(("data", "dataset"), text))
-    training = _read(Training, {k: v for k, v in values.items() if k in Training.model_fields})
-    if training is not None:
+    training = _read(root, {k: v for k, v in values.items() if k in root.model_fields})
+    if isinstance(training, Training):
         found += [*change_mistakes(values, training), *varying_mistakes(values, training)]
-    if train is not None and data is not None:
+    if isinstance(train, TrainSpec) and data is not None:
         found += _scored_mistakes(train, task_of(data))
     if search is None:
         return found
     if train is not None:
-        found += population_mistakes(search, train, space)
+        found += population_mistakes(search, train, space, root)
     found += cohort_mistakes(search)
-    found += _metric_mistakes(search, task_of(data) if data else None)
+    if issubclass(root, Training):
+        found += _metric_mistakes(search, task_of(data) if data else None)
     wrong = [] if train is None else budget_mistakes(search.scheduler, train.epochs)
     found += [Mistake(("search", "scheduler", *path), text) for path, text in wrong]
     return [*found, *_sampler_mistakes(search, space)]
@@ -307,7 +318,9 @@ def _metric_mistakes(search: SearchSpec, task: Task | None) -> list[Mistake]:
     for index, name in enumerate(names):
         path: KeyPath = ("search", "objective")
         path += (index,) if isinstance(search.objective, tuple) else ()
-        if name in METRICS and name not in known:
+        if name not in known_metrics():
+            found.append(Mistake(path, unknown_name(name, known_metrics(), "metric")))
+        elif name in METRICS and name not in known:
             better = ", ".join(f"{{{better}: {name}}}" for name, better in known.items())
             found.append(Mistake(path, f"{name} is not a metric of {task}: write one of {better}"))
         elif name in names[:index]:
@@ -320,10 +333,12 @@ def _metric_mistakes(search: SearchSpec, task: Task | None) -> list[Mistake]:
             )
             found.append(Mistake(path, text))
     for index, constraint in enumerate(search.constraints):
-        if constraint.metric in METRICS and constraint.metric not in known:
+        at: KeyPath = ("search", "constraints", index)
+        if constraint.metric not in known_metrics():
+            found.append(Mistake(at, unknown_name(constraint.metric, known_metrics(), "metric")))
+        elif constraint.metric in METRICS and constraint.metric not in known:
             text = f"{constraint.metric} is not a metric of {task}: write one of "
-            place: KeyPath = ("search", "constraints", index, "metric")
-            found.append(Mistake(place, text + ", ".join([*known, *COSTS])))
+            found.append(Mistake((*at, "metric"), text + ", ".join([*known, *COSTS])))
     return found
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hpo.errors import SpecError
-from hpo.spec.experiment import SpecFile, Training
 from hpo.spec.file.document import Document, KeyPath, Place, one_line, parse_value
 from hpo.spec.marks import Spec
+from hpo.spec.roots import Root, file_of, root_of
 from hpo.spec.schema import default_of, leaves_at, variants_of
 from hpo.spec.sections.goal import Objective
 from hpo.spec.space.entries import ENTRY_KEYS, KINDS
 
 
-def apply_overrides(document: Document, overrides: Sequence[str]) -> tuple[Document, list[str]]:
+def apply_overrides(
+    document: Document, overrides: Sequence[str], folder: Path
+) -> tuple[Document, list[str]]:
     """The document with `path=value` overrides applied in turn, and what is wrong with them.
 
     Values are YAML. Where a `name` is set, leaves that the new variant does not have go; names are
@@ -43,11 +46,12 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> tuple[Docum
             cure = f"--set space.{name}={written.strip()}"
             lines.append(f"{where}: changes nothing, because {name} varies: write {cure}")
             continue
-        path = _key_path(name, entries)
+        root = root_of(values, folder)
+        path = _key_path(name, entries, root)
         if path[0] == "space" and len(path) > 1:
             values["space"] = _set_entry(dict(entries), path[1:], value)
         else:
-            _set(SpecFile, values, path, value)
+            _set(file_of(root), values, path, value)
         for old in [old for old in places if old[: len(path)] == path]:
             del places[old]
         for end in range(1, len(path) + 1):
@@ -56,12 +60,12 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> tuple[Docum
     return Document(values, places, document.mistakes), lines
 
 
-def _key_path(name: str, entries: Mapping[str, Any]) -> tuple[str, ...]:
+def _key_path(name: str, entries: Mapping[str, Any], root: Root) -> tuple[str, ...]:
     if not name.startswith("space."):
         return tuple(name.split("."))
     key = name.removeprefix("space.")
     leaf, _, part = key.rpartition(".")
-    is_part = part in ENTRY_KEYS and (leaf in entries or bool(leaves_at(Training, leaf)))
+    is_part = part in ENTRY_KEYS and (leaf in entries or bool(leaves_at(root, leaf)))
     return ("space", leaf, part) if is_part else ("space", key)
 
 

@@ -25,14 +25,14 @@ def static_leaves(training: Training) -> tuple[tuple[str, Hashable], ...]:
     return tuple(_static(training, ""))
 
 
-def shaping(space: SearchSpace) -> frozenset[str]:
+def shaping(space: SearchSpace, root: type[Spec] = Training) -> frozenset[str]:
     """The dimensions whose values decide which program a trial has.
 
     With a dimension come those that its condition looks at.
     """
-    paths = {d.path for d in space.dimensions if _shapes_program(d)}
+    paths = {d.path for d in space.dimensions if _shapes_program(d, root)}
     for derived in space.derived:
-        if _is_static(derived.path):
+        if _is_static(derived.path, root):
             paths |= derived.deciding
     for dimension in reversed(space.dimensions):
         if dimension.path in paths and dimension.when is not None:
@@ -43,7 +43,7 @@ def shaping(space: SearchSpace) -> frozenset[str]:
 def count_programs(experiment: Experiment) -> int | None:
     """How many programs the space can need at most; None for more than 100,000."""
     space = experiment.space
-    paths = shaping(space)
+    paths = shaping(space, type(experiment.training))
     part = SearchSpace(
         tuple(d for d in space.dimensions if d.path in paths),
         tuple(derived for derived in space.derived if derived.deciding <= paths),
@@ -83,15 +83,15 @@ def _fields(spec: type[Spec]) -> tuple[tuple[str, Mark | None, str | None], ...]
     )
 
 
-def _shapes_program(dimension: Dimension) -> bool:
-    if _is_static(dimension.path):
+def _shapes_program(dimension: Dimension, root: type[Spec]) -> bool:
+    if _is_static(dimension.path, root):
         return True
-    marks = {mark_of(leaf.owner, leaf.field) for leaf in leaves_at(Training, dimension.path)}
+    marks = {mark_of(leaf.owner, leaf.field) for leaf in leaves_at(root, dimension.path)}
     choices: Sequence[Any] = getattr(dimension.distribution, "values", ())
     return Mark.KNOB in marks and None in choices
 
 
-def _is_static(path: str) -> bool:
-    marks = {mark_of(leaf.owner, leaf.field) for leaf in leaves_at(Training, path)}
+def _is_static(path: str, root: type[Spec]) -> bool:
+    marks = {mark_of(leaf.owner, leaf.field) for leaf in leaves_at(root, path)}
     # What has no mark and yet varies is the name of a variant, or a whole part.
     return bool(marks - {Mark.KNOB, Mark.HOST})

@@ -110,7 +110,9 @@ def _rules(study: OpenStudy, say: Callable[[str], None]) -> Rules:
         epochs=setting.epochs,
         is_learning=learns,
         seeds=experiment.training.train.seeds,
-        explorer=explorer_of(search.scheduler, experiment.space, setting.seed),
+        explorer=explorer_of(
+            search.scheduler, experiment.space, setting.seed, type(experiment.training)
+        ),
         stop=search.stop,
     )
 

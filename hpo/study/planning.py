@@ -15,12 +15,10 @@ from hpo.engine.programs.merging import decide, estimated_seconds
 from hpo.engine.programs.plans import Plan, Plans, choose_plans
 from hpo.search.proposals.cohorts import advice, cohort_text
 from hpo.search.schedulers.make import outline
-from hpo.space import SearchSpace
 from hpo.spec.experiment import Experiment
 from hpo.spec.load import require_search
 from hpo.spec.merging import NOTHING, Merging
 from hpo.spec.programs import count_programs
-from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import count_text
 from hpo.study.executors.messages import ProgramTimes
 from hpo.study.log.events import MERGING, Pin
@@ -68,7 +66,7 @@ def plan_study(
         return replace(plan, lanes=even_lanes(place, plan.lanes * times))
 
     plans = replace(each, usual=spread(each.usual), others=tuple(map(spread, each.others)))
-    _explain_cohorts(search, experiment.space, programs, plans.usual.lanes, platform, explain)
+    _explain_cohorts(experiment, programs, plans.usual.lanes, platform, explain)
     explain(f"A new program has {count_text(plans.usual.lanes, 'lane')} a pool: {plans.usual.why}.")
     for label, pin in journal.state.pins.items():
         if label != MERGING:
@@ -78,16 +76,17 @@ def plan_study(
 
 
 def _explain_cohorts(
-    search: SearchSpec,
-    space: SearchSpace,
+    experiment: Experiment,
     programs: float,
     lanes: int,
     platform: str,
     explain: Callable[[str], None],
 ) -> None:
+    search, space = require_search(experiment), experiment.space
+    root = type(experiment.training)
     if search.cohort > 1:
-        explain(f"Cohorts: {cohort_text(search.cohort, space)}.")
-    elif text := advice(search, space, programs, lanes, platform != "cpu"):
+        explain(f"Cohorts: {cohort_text(search.cohort, space, root)}.")
+    elif text := advice(search, space, programs, lanes, platform != "cpu", root):
         explain(text)
 
 

@@ -14,6 +14,7 @@ from hpo.search.proposals.warm_start import EarlierStudy, WarmStart
 from hpo.search.results.pareto import Point, along_front, fronts
 from hpo.space import RangeMove, SearchSpace
 from hpo.spec.experiment import Experiment
+from hpo.spec.marks import Spec
 from hpo.spec.sections.goal import COSTS, KNOWN_COSTS, Goal
 from hpo.spec.sections.search import SearchSpec
 from hpo.spec.space.start import start_points
@@ -95,7 +96,8 @@ def warm_start_of(
     learnt = [note for note in state.notes if isinstance(note, Learn)]
     values = experiment.training.model_dump(exclude_unset=True)
     space = widest(experiment.space)
-    changed = translations(space, values, state.trials)
+    root = type(experiment.training)
+    changed = translations(space, values, state.trials, root)
     outside = sum(hparams is None for hparams in changed.values())
     if outside:
         say(
@@ -110,7 +112,7 @@ def warm_start_of(
 
     return WarmStart(
         points=(
-            *start_points(experiment.space, values, search.start),
+            *start_points(experiment.space, values, search.start, root),
             *(
                 point
                 # The best of each first, then the second best of each.
@@ -121,7 +123,7 @@ def warm_start_of(
         ),
         studies=tuple(
             EarlierStudy(
-                _still(note, space, values, len(search.goal.objectives)), note.is_comparable
+                _still(note, space, values, root, len(search.goal.objectives)), note.is_comparable
             )
             for note in learnt
         ),
@@ -132,12 +134,16 @@ def warm_start_of(
 
 
 def _still(
-    note: Learn, space: SearchSpace, values: Mapping[str, Any], objectives: int
+    note: Learn,
+    space: SearchSpace,
+    values: Mapping[str, Any],
+    root: type[Spec],
+    objectives: int,
 ) -> tuple[Trial, ...]:
     """The noted trials of an earlier study that lie in the present space."""
     if objectives > 1 and any(len(trial.values) != objectives for trial in note.trials):
         return ()  # an earlier version noted them, with losses alone
-    changed = translations(space, values, note.trials)
+    changed = translations(space, values, note.trials, root)
     return tuple(
         replace(trial, hparams=hparams)
         for trial in note.trials
@@ -194,7 +200,6 @@ def _learn_from(
     # last hparams of a population is better than trying none.
     own = [trial for trial in complete if not trial.exploited]
     ranked = _ranked(own or complete)
-    values = earlier.training.model_dump(exclude_unset=True)
     # With one objective, the losses are enough.
     results = [replace(t, values=()) if is_single else t for front in ranked for t in front]
     if not own or (unmeasured and not is_single):
@@ -211,8 +216,8 @@ def _learn_from(
     return Learn(
         source,
         is_comparable,
-        _to_try(ranked, experiment.space, values, max(_POINTS, len(state.goal.objectives) + 1)),
-        _to_show(results, experiment, values),
+        _to_try(ranked, experiment, earlier, max(_POINTS, len(state.goal.objectives) + 1)),
+        _to_show(results, experiment, earlier),
         () if is_single else unmeasured,
     )
 
@@ -256,13 +261,15 @@ def _point(trial: Trial) -> Point:
 
 
 def _to_try(
-    ranked: Sequence[Sequence[Trial]], space: SearchSpace, values: Mapping[str, Any], most: int
+    ranked: Sequence[Sequence[Trial]], experiment: Experiment, earlier: Experiment, most: int
 ) -> tuple[HParams, ...]:
     """At most `most` configurations of a space, taken from each front from its ends inwards."""
+    values = earlier.training.model_dump(exclude_unset=True)
+    space, root = experiment.space, type(earlier.training)
     points: list[HParams] = []
     for front in ranked:
         for index in along_front([_point(trial) for trial in front]):
-            point = nearest(space, values, front[index].hparams)
+            point = nearest(space, values, front[index].hparams, root)
             if point is not None and point not in points:
                 points.append(point)
             if len(points) == most:
@@ -271,14 +278,16 @@ def _to_try(
 
 
 def _to_show(
-    ranked: Sequence[Trial], experiment: Experiment, values: Mapping[str, Any]
+    ranked: Sequence[Trial], experiment: Experiment, earlier: Experiment
 ) -> tuple[Trial, ...]:
     """The ranked trials that lie in a study's space, with curves over the study's epochs."""
     space, epochs = widest(experiment.space), experiment.training.train.epochs
+    values = earlier.training.model_dump(exclude_unset=True)
+    root = type(earlier.training)
     return tuple(
         replace(trial, hparams=hparams, losses=resampled(trial.losses, epochs))
         for trial in spread(ranked, _MOST_TRIALS)
-        if (hparams := translated(space, values, trial.hparams)) is not None
+        if (hparams := translated(space, values, trial.hparams, root)) is not None
     )
 
 

@@ -27,7 +27,7 @@ def proposed_ahead(experiment: Experiment, number: int) -> HParams:
         trials = count_text(search.trials, "trial")
         raise HpoError(f"{where}: the study has {trials}: write 0 to {search.trials - 1}.")
     written = experiment.training.model_dump(exclude_unset=True)
-    points = start_points(space, written, search.start)
+    points = start_points(space, written, search.start, type(experiment.training))
     reason = _reason_to_wait(experiment)
     sampler = make_sampler(
         search.sampler, space, setting_of(experiment), WarmStart(points=tuple(points))

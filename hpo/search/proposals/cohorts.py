@@ -9,6 +9,8 @@ from hpo.search.levels import varying
 from hpo.search.sampler import Given, free
 from hpo.space import SearchSpace
 from hpo.spec.cohorts import can_share_programs
+from hpo.spec.experiment import Training
+from hpo.spec.marks import Spec
 from hpo.spec.programs import shaping
 from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import count_text
@@ -40,11 +42,11 @@ class Cohorts:
         return {}
 
 
-def given_in(search: SearchSpec, space: SearchSpace) -> Given:
+def given_in(search: SearchSpec, space: SearchSpace, root: type[Spec] = Training) -> Given:
     """What trials of a search take over from their cohorts."""
-    common, own = _split(space)
+    common, own = _split(space, root)
     is_free = search.cohort == 1 or not common or not own
-    return free if is_free else Cohorts(shaping(space), search.cohort).given
+    return free if is_free else Cohorts(shaping(space, root), search.cohort).given
 
 
 def behind(given: Given, count: int) -> Given:
@@ -52,9 +54,9 @@ def behind(given: Given, count: int) -> Given:
     return (lambda trials: given(trials[count:])) if count else given
 
 
-def cohort_text(size: int, space: SearchSpace) -> str:
+def cohort_text(size: int, space: SearchSpace, root: type[Spec] = Training) -> str:
     """What cohorts of a size above 1 mean in a space, in words."""
-    common, own = _split(space)
+    common, own = _split(space, root)
     if not common or not own:
         what = "nothing" if not common else "all"
         return f"{size}, which changes nothing: {what} that varies shapes a program"
@@ -63,7 +65,12 @@ def cohort_text(size: int, space: SearchSpace) -> str:
 
 
 def advice(
-    search: SearchSpec, space: SearchSpace, programs: float, lanes: int, is_accelerator: bool
+    search: SearchSpec,
+    space: SearchSpace,
+    programs: float,
+    lanes: int,
+    is_accelerator: bool,
+    root: type[Spec] = Training,
 ) -> str:
     """A sentence that suggests cohorts where they would save time; empty elsewhere.
 
@@ -71,7 +78,7 @@ def advice(
     accelerator, lanes wait for trials of their own program, so cohorts help from two programs on.
     Elsewhere they help where there would be more programs than cohorts.
     """
-    common, own = _split(space)
+    common, own = _split(space, root)
     size = min(lanes, search.trials // _FEWEST)
     if search.cohort > 1 or not can_share_programs(search) or not common or not own or size < 2:
         return ""
@@ -83,7 +90,7 @@ def advice(
     )
 
 
-def _split(space: SearchSpace) -> tuple[list[str], list[str]]:
+def _split(space: SearchSpace, root: type[Spec]) -> tuple[list[str], list[str]]:
     """The dimensions that vary: those that shape programs, and the others."""
-    paths, shapes = [path for path, _ in varying(space)], shaping(space)
+    paths, shapes = [path for path, _ in varying(space)], shaping(space, root)
     return [p for p in paths if p in shapes], [p for p in paths if p not in shapes]

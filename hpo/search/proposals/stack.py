@@ -76,7 +76,7 @@ def setting_of(experiment: Experiment) -> Setting:
         train.epochs,
         search.scheduler,
         len(search.goal.objectives),
-        given_in(search, experiment.space),
+        given_in(search, experiment.space, type(experiment.training)),
     )
 
 

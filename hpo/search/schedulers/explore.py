@@ -16,6 +16,8 @@ from hpo.search.levels import level, level_count, level_of
 from hpo.search.scheduler import Replacement
 from hpo.space import Choice, Dimension, Distribution, Float, SearchSpace
 from hpo.spec.changes import can_change, is_knob
+from hpo.spec.experiment import Training
+from hpo.spec.marks import Spec
 from hpo.spec.sections.scheduler import SchedulerSpec
 from hpo.trial import Exploit, HParam, HParams, Trial
 
@@ -40,6 +42,7 @@ class Explorer:
     factors: tuple[float, ...]
     resample: float
     seed: int
+    root: type[Spec] = Training
 
     @cached_property
     def knobs(self) -> tuple[Dimension, ...]:
@@ -49,13 +52,13 @@ class Explorer:
         """
         deciding = {d.when.path for d in self.space.dimensions if d.when is not None}
         for derived in self.space.derived:
-            deciding |= set() if is_knob(derived.path) else derived.deciding
+            deciding |= set() if is_knob(derived.path, self.root) else derived.deciding
         return tuple(
             dimension
             for dimension in self.space.dimensions
             if dimension.path not in deciding
             and dimension.distribution.size > 1
-            and can_change(dimension)
+            and can_change(dimension, self.root)
         )
 
     def exploits(
@@ -98,11 +101,13 @@ class Explorer:
         return self.space.completed(found)
 
 
-def explorer_of(spec: SchedulerSpec, space: SearchSpace, seed: int) -> Explorer | None:
+def explorer_of(
+    spec: SchedulerSpec, space: SearchSpace, seed: int, root: type[Spec] = Training
+) -> Explorer | None:
     """The explorer of a study whose scheduler changes hparams; None for the others."""
     if not SCHEDULERS[spec.name].changes_hparams:
         return None
-    return Explorer(space, spec.factors, spec.resample, seed)
+    return Explorer(space, spec.factors, spec.resample, seed, root)
 
 
 def perturbed(distribution: Distribution, value: float, factor: float) -> HParam:

@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from hpo.spec.experiment import SpecFile, Training
+from hpo.spec.experiment import SpecFile
 from hpo.spec.file.document import Document
 from hpo.spec.file.dump import value_text
 from hpo.spec.file.include import known_spaces
 from hpo.spec.load import read_document
 from hpo.spec.marks import Names, Spec
 from hpo.spec.registered import annotation_of
+from hpo.spec.roots import file_of, root_of
 from hpo.spec.schema import default_of, variants_of
 from hpo.spec.space.entries import KINDS
 
@@ -37,7 +38,7 @@ def spec_leaves(
 ) -> Iterator[SpecLeaf]:
     """The leaves of a spec with these values, in the order of its fields; its space is left out."""
     for field in spec.model_fields:
-        if spec is SpecFile and field == "space":
+        if field == "space" and not prefix:
             continue
         path, variants, is_default = (
             f"{prefix}{field}",
@@ -58,13 +59,13 @@ def spec_leaves(
             )
 
 
-def origins(document: Document) -> Iterator[tuple[str, str, str]]:
+def origins(document: Document, folder: Path) -> Iterator[tuple[str, str, str]]:
     """Each leaf of a valid document and each entry of its space: path, value as YAML, and origin.
 
     The origin is a line of the spec or of an included space, a `--set`, or `default`.
     """
     entries = document.values.get("space", {})
-    for leaf in spec_leaves(document.values):
+    for leaf in spec_leaves(document.values, file_of(root_of(document.values, folder))):
         place = document.place(tuple(leaf.path.split("."))).where
         varies = " (varies)" if leaf.path in entries else ""
         yield leaf.path, value_text(leaf.value), ("default" if leaf.is_default else place) + varies
@@ -86,9 +87,11 @@ def offers(path: Path | None, overrides: Sequence[str]) -> dict[str, list[str]]:
     section = values.get("space")
     entries = section if isinstance(section, Mapping) else {}
     # A search that the spec does not have can be set too.
-    found = {leaf.path: _values(leaf) for leaf in spec_leaves({"search": {}, **values})}
+    root = root_of(values, path.parent if path else Path())
+    leaves = spec_leaves({"search": {}, **values}, file_of(root))
+    found = {leaf.path: _values(leaf) for leaf in leaves}
     for unnamed in [path for path in found if path in ("model", "optimizer")]:
-        variants = variants_of(Training, unnamed)
+        variants = variants_of(root, unnamed)
         found[f"{unnamed}.name"] = list(variants.specs) if variants else []
         del found[unnamed]
     for entry, written in entries.items():

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from hpo.registry import METRICS
 from hpo.spec.marks import Count, Names, Spec
-from hpo.spec.words import count_text, unknown_name
+from hpo.spec.words import count_text
 
 Direction = Literal["maximize", "minimize"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -24,7 +24,7 @@ KNOWN_COSTS = frozenset({"parameters", "flops"})
 
 
 def known_metrics() -> tuple[str, ...]:
-    """Everything that an objective or a constraint may name."""
+    """Every metric of hpo that an objective or a constraint may name; own code has others."""
     return (*METRICS, *COSTS)
 
 
@@ -48,8 +48,6 @@ class Objective(Spec):
     def _names_one_metric(self) -> Objective:
         if (self.maximize is None) == (self.minimize is None):
             raise ValueError("needs one of maximize and minimize: write {maximize: accuracy}")
-        if self.metric not in known_metrics():
-            raise ValueError(unknown_name(self.metric, known_metrics(), "metric"))
         return self
 
     @property
@@ -65,8 +63,9 @@ class Objective(Spec):
     @property
     def is_backwards(self) -> bool:
         """Whether it goes against the better direction of the metric, such as a low accuracy."""
-        better = METRICS[self.metric].direction if self.metric in METRICS else "minimize"
-        return self.direction != better
+        if self.metric in METRICS:
+            return self.direction != METRICS[self.metric].direction
+        return self.metric in COSTS and self.direction == "maximize"
 
     def loss(self, value: float) -> float:
         """The metric's value as search code wants it: smaller is better."""
@@ -88,8 +87,6 @@ class Constraint(Spec):
 
     @model_validator(mode="after")
     def _bounds_one_metric(self) -> Constraint:
-        if self.metric not in known_metrics():
-            raise ValueError(unknown_name(self.metric, known_metrics(), "metric"))
         if self.at_most is None and self.at_least is None:
             raise ValueError(
                 f"needs at_most or at_least: write {{metric: {self.metric}, at_most: 1}}"

@@ -40,7 +40,10 @@ _SHARES = (1.0, 0.5, 0.25)
 
 
 def build_space(
-    entries: Sequence[Entry], values: Mapping[str, Any], included: frozenset[str] = frozenset()
+    entries: Sequence[Entry],
+    values: Mapping[str, Any],
+    included: frozenset[str] = frozenset(),
+    root: type[Spec] = Training,
 ) -> tuple[SearchSpace, list[Mistake]]:
     """The search space over the training spec in `values`, or what is wrong with its entries.
 
@@ -48,20 +51,20 @@ def build_space(
     vary is evaluated now; a dimension that can never be active is left out. Entries from
     `included` spaces may be meant for variants that this spec never takes: those are left out too.
     """
-    found = [mistake for entry in entries for mistake in _path_mistakes(entry)]
+    found = [mistake for entry in entries for mistake in _path_mistakes(entry, root)]
     wrong = {mistake.path[1] for mistake in found}
     known = {entry.path: entry for entry in entries if entry.path not in wrong}
     dimensions: dict[str, Dimension] = {}
     for entry in known.values():
         if entry.when is None:
-            dimensions[entry.path] = _dimension(entry, None)
+            dimensions[entry.path] = _dimension(entry, None, root)
             continue
-        condition = condition_of(entry, known, values, is_strict=entry.path not in included)
+        condition = condition_of(entry, known, values, entry.path not in included, root)
         if isinstance(condition, Mistake):
             found.append(condition)
         elif condition is not False:
             when = condition if isinstance(condition, Condition) else None
-            dimensions[entry.path] = _dimension(entry, when)
+            dimensions[entry.path] = _dimension(entry, when, root)
     ordered, circle = _parents_first(dimensions)
     if circle:
         text = f"conditions form a circle: {', '.join(sorted(circle))}. Remove one"
@@ -69,16 +72,18 @@ def build_space(
     space = SearchSpace(tuple(ordered))
     reachable: list[Dimension] = []
     for dimension in space.dimensions:
-        contexts = _contexts(space, dimension)
+        contexts = _contexts(space, dimension, root)
         if contexts:
             reachable.append(dimension)
-            found += _value_mistakes(known[dimension.path], contexts, values)
+            found += _value_mistakes(known[dimension.path], contexts, values, root)
     return SearchSpace(tuple(reachable)), found
 
 
-def joint_mistakes(space: SearchSpace, values: Mapping[str, Any]) -> list[Mistake]:
+def joint_mistakes(
+    space: SearchSpace, values: Mapping[str, Any], root: type[Spec] = Training
+) -> list[Mistake]:
     """Whole trials that the spec refuses although it takes each of their values."""
-    switches = [d for d in space.dimensions if _is_switch(d.path)]
+    switches = [d for d in space.dimensions if _is_switch(d.path, root)]
     for chosen in islice(_assignments(space, switches), _MOST_CONTEXTS):
         for end in (0, -1):
             hparams: dict[str, HParam] = {}
@@ -86,10 +91,10 @@ def joint_mistakes(space: SearchSpace, values: Mapping[str, Any]) -> list[Mistak
                 if space.is_active(dimension, hparams):
                     path = dimension.path
                     hparams[path] = chosen.get(path, _probes(dimension.distribution)[end])
-            mistakes = spec_mistakes(Training, filled(values, hparams))
+            mistakes = spec_mistakes(root, filled(values, hparams, root))
             if mistakes:
                 path, text = dotted(mistakes[0].path), mistakes[0].text
-                around = [switch for switch in chosen if _shapes(switch, path)]
+                around = [switch for switch in chosen if _shapes(switch, path, root)]
                 switch = max(around, key=len, default=None)
                 if switch is None:
                     return [Mistake(mistakes[0].path, text)]
@@ -97,19 +102,20 @@ def joint_mistakes(space: SearchSpace, values: Mapping[str, Any]) -> list[Mistak
     return []
 
 
-def _dimension(entry: Entry, when: Condition | None) -> Dimension:
-    limits = _own_limits(entry) if entry.adapt is True else entry.adapt
+def _dimension(entry: Entry, when: Condition | None, root: type[Spec]) -> Dimension:
+    limits = _own_limits(entry, root) if entry.adapt is True else entry.adapt
     return Dimension(entry.path, entry.distribution, when, entry.prior, limits)
 
 
-def _own_limits(entry: Entry) -> tuple[float, float]:
+def _own_limits(entry: Entry, root: type[Spec]) -> tuple[float, float]:
     """Limits of a range: its own width (on its scale) to each side, less where the leaf ends."""
     distribution = entry.distribution
     assert not isinstance(distribution, Choice)
-    return _limit(entry.path, distribution, -1), _limit(entry.path, distribution, 1)
+    low, high = (_limit(entry.path, distribution, side, root) for side in (-1, 1))
+    return low, high
 
 
-def _limit(path: str, distribution: Float | Int, side: int) -> float:
+def _limit(path: str, distribution: Float | Int, side: int, root: type[Spec]) -> float:
     # In decimals, as they are written: 0.1 - (0.3 - 0.1) / 2 is not 0 in binary.
     low, high = Decimal(str(distribution.low)), Decimal(str(distribution.high))
     if distribution.log:
@@ -122,23 +128,23 @@ def _limit(path: str, distribution: Float | Int, side: int) -> float:
         if not math.isfinite(limit):
             continue
         value = round(limit) if isinstance(distribution, Int) else limit
-        if (not distribution.log or value > 0) and _is_taken(path, value):
+        if (not distribution.log or value > 0) and _is_taken(path, value, root):
             return value
     return distribution.low if side < 0 else distribution.high
 
 
-def _is_taken(path: str, value: float) -> bool:
+def _is_taken(path: str, value: float, root: type[Spec]) -> bool:
     return all(
         leaf.field not in field_errors(leaf.owner, {leaf.field: value})
-        for leaf in leaves_at(Training, path)
+        for leaf in leaves_at(root, path)
     )
 
 
-def _path_mistakes(entry: Entry) -> Iterator[Mistake]:
+def _path_mistakes(entry: Entry, root: type[Spec]) -> Iterator[Mistake]:
     path, at = entry.path, ("space", entry.path)
-    leaves = leaves_at(Training, path)
+    leaves = leaves_at(root, path)
     if not leaves:
-        yield Mistake(at, no_such_leaf(path))
+        yield Mistake(at, no_such_leaf(path, root))
         return
     leaf = leaves[0]
     variants = variants_of(leaf.owner, leaf.field)
@@ -170,9 +176,9 @@ def _needs_choice(values: HParam) -> str:
     return f"is one value, not {shown(values)}: write {{choice: {shown(values)}}}"
 
 
-def no_such_leaf(path: str) -> str:
+def no_such_leaf(path: str, root: type[Spec] = Training) -> str:
     """`there is no leaf 'model.dropuot'. Did you mean 'model.dropout'? ...`"""
-    known = [name for name, leaf in all_leaves(Training) if _may_vary(leaf.owner, leaf.field)]
+    known = [name for name, leaf in all_leaves(root) if _may_vary(leaf.owner, leaf.field)]
     close = difflib.get_close_matches(path, known, n=1)
     guess = f" Did you mean '{close[0]}'?" if close else ""
     part = path.partition(".")[0]
@@ -206,7 +212,9 @@ def _parents_first(dimensions: Mapping[str, Dimension]) -> tuple[list[Dimension]
     return list(ordered.values()), []
 
 
-def _contexts(space: SearchSpace, dimension: Dimension) -> list[dict[str, HParam]]:
+def _contexts(
+    space: SearchSpace, dimension: Dimension, root: type[Spec]
+) -> list[dict[str, HParam]]:
     """The hparams that decide on a dimension, in every combination in which it is active."""
     related: dict[str, Dimension] = {}
     pending = [dimension]
@@ -215,7 +223,7 @@ def _contexts(space: SearchSpace, dimension: Dimension) -> list[dict[str, HParam
         above = [
             other
             for other in space.dimensions
-            if other.path == path or _shapes(other.path, pending[-1].path)
+            if other.path == path or _shapes(other.path, pending[-1].path, root)
         ]
         pending.pop()
         for other in above:
@@ -250,7 +258,10 @@ def _assignments(
 
 
 def _value_mistakes(
-    entry: Entry, contexts: Sequence[Mapping[str, HParam]], values: Mapping[str, Any]
+    entry: Entry,
+    contexts: Sequence[Mapping[str, HParam]],
+    values: Mapping[str, Any],
+    root: type[Spec],
 ) -> list[Mistake]:
     """What the first variant that refuses any of an entry's values refuses of them."""
     path, at = entry.path, ("space", entry.path)
@@ -260,15 +271,15 @@ def _value_mistakes(
     seen: set[type[Spec]] = set()
     for hparams in contexts:
         here = {name: value for name, value in hparams.items() if name.startswith(section)}
-        base = filled({section: values[section]}, here)
-        place = place_of(Training, base, path)
+        base = filled({section: values[section]}, here, root)
+        place = place_of(root, base, path)
         if place is None:
-            return [Mistake(at, _missing_variant(path))]
+            return [Mistake(at, _missing_variant(path, root))]
         owner, field = place
         if owner in seen:
             continue
         seen.add(owner)
-        if _is_switch(path):
+        if _is_switch(path, root):
             continue
         found = []
         for index, value in enumerate(_probes(entry.distribution)):
@@ -298,8 +309,8 @@ def _lists_values(owner: type[Spec], field: str, value: HParam) -> bool:
     )
 
 
-def _missing_variant(path: str) -> str:
-    variants = sorted({leaf.variants[-1] for leaf in leaves_at(Training, path)})
+def _missing_variant(path: str, root: type[Spec]) -> str:
+    variants = sorted({leaf.variants[-1] for leaf in leaves_at(root, path)})
     switch = variants[0][0]
     names = [name for _, name in variants]
     listed = names[0] if len(names) == 1 else f"[{', '.join(names)}]"
@@ -307,16 +318,16 @@ def _missing_variant(path: str) -> str:
     return f"exists only where {switch} is {either}: add when: {{{switch}: {listed}}}"
 
 
-def _shapes(path: str, other: str) -> bool:
+def _shapes(path: str, other: str, root: type[Spec]) -> bool:
     """Whether the value at `path` decides which leaves exist around `other`."""
     if path == other:
         return False
-    part = path.removesuffix(".name") if _is_switch(path) else None
+    part = path.removesuffix(".name") if _is_switch(path, root) else None
     return part is not None and other.startswith(f"{part}.")
 
 
-def _is_switch(path: str) -> bool:
-    leaves = leaves_at(Training, path)
+def _is_switch(path: str, root: type[Spec]) -> bool:
+    leaves = leaves_at(root, path)
     if not leaves:
         return False
     variants = variants_of(leaves[0].owner, leaves[0].field)

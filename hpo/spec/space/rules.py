@@ -13,12 +13,13 @@ from hpo.space import Choice, Distribution, Rule, SearchSpace
 from hpo.spec.experiment import Training
 from hpo.spec.file.document import Mistake
 from hpo.spec.fill import filled
-from hpo.spec.marks import mark_of
+from hpo.spec.marks import Spec, mark_of
 from hpo.spec.schema import field_errors, leaf_mistake, leaves_at, place_of, value_at, variants_of
 from hpo.spec.space.conditions import drives, refusal
 from hpo.spec.space.dimensions import no_such_leaf
 from hpo.spec.space.entries import Formula
 from hpo.spec.space.expressions import (
+    Comparison,
     Condition,
     Literal,
     Path,
@@ -45,6 +46,7 @@ class Leaves:
 
     values: Mapping[str, Any]
     varying: tuple[str, ...]
+    root: type[Spec] = Training
 
     def lookup(self, hparams: HParams) -> Callable[[str], HParam]:
         """The values of one trial's leaves; raises KeyError where it does not have them."""
@@ -52,22 +54,29 @@ class Leaves:
         def value(path: str) -> HParam:
             if path in hparams:
                 return hparams[path]
-            if any(drives(other, path) for other in self.varying):
-                return _plain(value_at(Training, filled(self.values, hparams), path))
+            if any(self.drives(other, path) for other in self.varying):
+                return _plain(value_at(self.root, self._filled(hparams), path))
             return self._fixed(path)
 
         return value
 
     def place(self, path: str, hparams: HParams) -> tuple[type[Any], str] | None:
         """The spec class and field of a leaf in a trial, or None where it is not there."""
-        return place_of(Training, filled(self.values, hparams), path)
+        return place_of(self.root, self._filled(hparams), path)
+
+    def drives(self, path: str, other: str) -> bool:
+        """Whether the value at `path` may change the one at `other`, without being it."""
+        return drives(path, other, self.root)
 
     def deciding(self, path: str) -> frozenset[str]:
         """The dimensions that decide the value at a path."""
-        return frozenset(d for d in self.varying if d == path or drives(d, path))
+        return frozenset(d for d in self.varying if d == path or self.drives(d, path))
 
     def _fixed(self, path: str) -> HParam:
-        return _plain(value_at(Training, self.values, path))
+        return _plain(value_at(self.root, self.values, path))
+
+    def _filled(self, hparams: HParams) -> dict[str, Any]:
+        return filled(self.values, hparams, self.root)
 
 
 @dataclass(frozen=True)
@@ -142,7 +151,7 @@ class DerivedLeaf:
 
     @cached_property
     def _only_place(self) -> tuple[type[Any], str] | None:
-        is_shaped = any(drives(other, self.path) for other in self.leaves.varying)
+        is_shaped = any(self.leaves.drives(other, self.path) for other in self.leaves.varying)
         return None if is_shaped else self.leaves.place(self.path, {})
 
 
@@ -181,11 +190,15 @@ class Fits:
 
 
 def ruled_space(
-    space: SearchSpace, formulas: Sequence[Formula], forbid: Any, values: Mapping[str, Any]
+    space: SearchSpace,
+    formulas: Sequence[Formula],
+    forbid: Any,
+    values: Mapping[str, Any],
+    root: type[Spec] = Training,
 ) -> tuple[SearchSpace, list[Mistake]]:
     """The space with derived leaves and rules over the training spec in `values`, or mistakes."""
     dimensions = tuple(d.path for d in space.dimensions)
-    leaves = Leaves(values, dimensions)
+    leaves = Leaves(values, dimensions, root)
     derived, found = _derived(formulas, leaves)
     space = replace(space, derived=tuple(derived))
     rules: list[Rule] = [Fits(leaf) for leaf in derived]
@@ -215,7 +228,7 @@ def _derived(
     found = [
         Mistake(("space", formula.path, *below), text)
         for formula in formulas
-        for below, text in _formula_mistakes(formula)
+        for below, text in _formula_mistakes(formula, leaves.root)
     ]
     if found:
         return [], found
@@ -241,18 +254,18 @@ def _deciding(
     return frozenset().union(*(leaves.deciding(p) | above.get(p, none) for p in paths))
 
 
-def _formula_mistakes(formula: Formula) -> Iterator[tuple[tuple[str, ...], str]]:
+def _formula_mistakes(formula: Formula, root: type[Spec]) -> Iterator[tuple[tuple[str, ...], str]]:
     path = formula.path
-    places = leaves_at(Training, path)
+    places = leaves_at(root, path)
     if not places:
-        yield (), no_such_leaf(path)
+        yield (), no_such_leaf(path, root)
     elif places[0].is_tag or any(variants_of(leaf.owner, leaf.field) for leaf in places):
         yield (), "cannot be derived: it is no single value. Derive one of its leaves"
     elif all(mark_of(leaf.owner, leaf.field) is None for leaf in places):
         yield (), f"cannot vary: it is the same for all trials. Set {path} in the spec"
     for source in paths_of(formula.term):
-        if not leaves_at(Training, source):
-            yield ("derived",), no_such_leaf(source)
+        if not leaves_at(root, source):
+            yield ("derived",), no_such_leaf(source, root)
 
 
 def _forbidden(text: Any, leaves: Leaves, derived: Sequence[DerivedLeaf]) -> Forbidden | str:
@@ -265,7 +278,7 @@ def _forbidden(text: Any, leaves: Leaves, derived: Sequence[DerivedLeaf]) -> For
         return f"{shown(text)} {error}"
     paths = paths_of(condition)
     for comparison in comparisons(condition):
-        trouble = _comparison_trouble(comparison.left, comparison.right, is_ordering(comparison))
+        trouble = _comparison_trouble(comparison, leaves.root)
         if trouble is not None:
             return trouble
     rule = Forbidden(text, _deciding(paths, leaves, derived), condition, leaves)
@@ -274,35 +287,31 @@ def _forbidden(text: Any, leaves: Leaves, derived: Sequence[DerivedLeaf]) -> For
     return rule
 
 
-def _comparison_trouble(
-    left: Literal | Path, right: Literal | Path, is_ordering: bool
-) -> str | None:
+def _comparison_trouble(comparison: Comparison, root: type[Spec]) -> str | None:
     """Why two sides cannot be compared, if so."""
-    sides = (left, right)
+    sides, orders = (comparison.left, comparison.right), is_ordering(comparison)
     paths = [side.path for side in sides if isinstance(side, Path)]
     if not paths:
         return "compares values with each other: name a leaf, such as optimizer.name"
     for path in paths:
-        places = leaves_at(Training, path)
+        places = leaves_at(root, path)
         if not places:
-            return no_such_leaf(path)
+            return no_such_leaf(path, root)
         kinds = [variants_of(leaf.owner, leaf.field) for leaf in places]
         if any(kind and (kind.tag or len(kind.specs) == 1) for kind in kinds):
             return f"{path} is a whole section: compare one of its leaves, such as {path}.name"
-        if is_ordering and all(refusal(path, number) for number in (1, 1.0, 0.5, 0)):
+        if orders and all(refusal(path, number, root) for number in (1, 1.0, 0.5, 0)):
             return f"{path} is not a number: compare with ==, != or in"
     for side in sides:
         if not isinstance(side, Literal):
             continue
-        if is_ordering and (
-            isinstance(side.value, bool) or not isinstance(side.value, int | float)
-        ):
+        if orders and (isinstance(side.value, bool) or not isinstance(side.value, int | float)):
             return f"{shown(side.value)} is not a number: compare with ==, != or in"
-        if is_ordering:
+        if orders:
             continue
-        is_list = isinstance(side.value, list) and refusal(paths[0], side.value) is not None
+        is_list = isinstance(side.value, list) and refusal(paths[0], side.value, root) is not None
         for value in side.value if is_list and isinstance(side.value, list) else [side.value]:
-            refused = refusal(paths[0], value)
+            refused = refusal(paths[0], value, root)
             if refused is not None:
                 return f"{paths[0]} {refused}"
     return None

@@ -9,24 +9,31 @@ from hpo.space import SearchSpace, as_given, can_give
 from hpo.spec.experiment import Training
 from hpo.spec.file.document import Mistake
 from hpo.spec.fill import filled
+from hpo.spec.marks import Spec
 from hpo.spec.schema import value_at
 from hpo.spec.words import range_of, shown, unknown_name
 from hpo.trial import HParam, HParams
 
 
 def start_points(
-    space: SearchSpace, values: Mapping[str, Any], written: Sequence[Mapping[str, Any]]
+    space: SearchSpace,
+    values: Mapping[str, Any],
+    written: Sequence[Mapping[str, Any]],
+    root: type[Spec] = Training,
 ) -> tuple[HParams, ...]:
     """The points that a spec wants tried first, as hparams.
 
     What a point does not give is the spec's own value, in `values`, where its dimension has that,
     and else left out, to be drawn. So `{}` is the spec as it stands.
     """
-    return tuple(_point(space, values, point)[0] for point in written)
+    return tuple(_point(space, values, point, root)[0] for point in written)
 
 
 def start_mistakes(
-    space: SearchSpace, values: Mapping[str, Any], written: Sequence[Mapping[str, Any]]
+    space: SearchSpace,
+    values: Mapping[str, Any],
+    written: Sequence[Mapping[str, Any]],
+    root: type[Spec] = Training,
 ) -> list[Mistake]:
     """What is wrong with points that a spec wants tried first."""
     found: list[Mistake] = []
@@ -40,7 +47,7 @@ def start_mistakes(
         found += wrong
         if wrong:
             continue
-        hparams, is_whole = _point(space, values, point)
+        hparams, is_whole = _point(space, values, point, root)
         idle = [path for path in point if path not in hparams]
         if idle and is_whole:
             when = space.by_path[idle[0]].when
@@ -70,7 +77,7 @@ def _trouble(space: SearchSpace, path: str, value: HParam) -> str | None:
 
 
 def _point(
-    space: SearchSpace, values: Mapping[str, Any], point: Mapping[str, Any]
+    space: SearchSpace, values: Mapping[str, Any], point: Mapping[str, Any], root: type[Spec]
 ) -> tuple[dict[str, HParam], bool]:
     """The hparams that a point settles, and whether it settles all."""
     hparams: dict[str, HParam] = {}
@@ -85,7 +92,7 @@ def _point(
                 hparams[path] = as_given(distribution, point[path])
                 continue
             try:
-                own = value_at(Training, filled(values, hparams), path)
+                own = value_at(root, filled(values, hparams, root), path)
             except KeyError:
                 own = ...
             own = list(own) if isinstance(own, tuple) else own

@@ -8,12 +8,16 @@ from typing import Any
 from hpo.space import Choice, Distribution, Int, SearchSpace, as_given, can_give
 from hpo.spec.experiment import Training
 from hpo.spec.fill import filled
+from hpo.spec.marks import Spec
 from hpo.spec.schema import value_at
 from hpo.trial import HParam, HParams, Trial
 
 
 def translations(
-    space: SearchSpace, values: Mapping[str, Any], trials: Iterable[Trial]
+    space: SearchSpace,
+    values: Mapping[str, Any],
+    trials: Iterable[Trial],
+    root: type[Spec] = Training,
 ) -> dict[int, HParams | None]:
     """The trials of a study in terms of its present space, by number, unless they are unchanged.
 
@@ -25,44 +29,45 @@ def translations(
     for trial in trials:
         if can_take(space, trial.hparams):
             continue
-        hparams = translated(space, values, trial.hparams)
-        if hparams is not None and not _is_the_same(values, hparams, trial.hparams):
+        hparams = translated(space, values, trial.hparams, root)
+        if hparams is not None and not _is_the_same(values, hparams, trial.hparams, root):
             hparams = None
         found[trial.number] = hparams
     return found
 
 
 def translated(
-    space: SearchSpace, values: Mapping[str, Any], hparams: HParams
+    space: SearchSpace, values: Mapping[str, Any], hparams: HParams, root: type[Spec] = Training
 ) -> dict[str, HParam] | None:
     """The hparams of a space that give its leaves the values they have in a trial elsewhere.
 
     The trial is `hparams` over the training spec in `values`; None where the space cannot give
     one of the values, or forbids them together.
     """
-    return _taken_over(space, values, hparams, lambda given, value: can_give(given, value))
+    return _taken_over(space, values, hparams, root, can_give)
 
 
 def nearest(
-    space: SearchSpace, values: Mapping[str, Any], hparams: HParams
+    space: SearchSpace, values: Mapping[str, Any], hparams: HParams, root: type[Spec] = Training
 ) -> dict[str, HParam] | None:
     """As `translated`, with numbers moved to the nearest that the space can give."""
-    return _taken_over(space, values, hparams, lambda given, value: _is_near(given, value))
+    return _taken_over(space, values, hparams, root, _is_near)
 
 
 def _taken_over(
     space: SearchSpace,
     values: Mapping[str, Any],
     hparams: HParams,
+    root: type[Spec],
     is_fit: Callable[[Distribution, HParam], bool],
 ) -> dict[str, HParam] | None:
-    whole = filled(values, hparams)
+    whole = filled(values, hparams, root)
     found: dict[str, HParam] = {}
     for dimension in space.dimensions:
         if not space.is_active(dimension, found):
             continue
         try:
-            value = value_at(Training, whole, dimension.path)
+            value = value_at(root, whole, dimension.path)
         except KeyError:
             return None
         value = list(value) if isinstance(value, tuple) else value
@@ -100,6 +105,6 @@ def can_take(space: SearchSpace, hparams: HParams) -> bool:
     return complete == hparams and space.broken_rule(complete) is None
 
 
-def _is_the_same(values: Mapping[str, Any], one: HParams, other: HParams) -> bool:
-    trainings = (Training.model_validate(filled(values, hparams)) for hparams in (one, other))
+def _is_the_same(values: Mapping[str, Any], one: HParams, other: HParams, root: type[Spec]) -> bool:
+    trainings = (root.model_validate(filled(values, hparams, root)) for hparams in (one, other))
     return next(trainings) == next(trainings)

@@ -48,7 +48,7 @@ def _note(path: str, training: Training, space: SearchSpace) -> str:
 def _owners(path: str, outer: str, training: Training, space: SearchSpace) -> list[type[Spec]]:
     """The spec classes that have the leaf in some trial."""
     if f"{outer}.name" in space.by_path or not has_leaf(training, path):
-        return [leaf.owner for leaf in leaves_at(Training, path)]
+        return [leaf.owner for leaf in leaves_at(type(training), path)]
     return [type(leaf_at(training, outer))]
 
 

@@ -1,5 +1,7 @@
 """The leaves of a spec as it is written, and what `--set` can give them."""
 
+from pathlib import Path
+
 from hpo.registry import DATASETS, METRICS, MODELS, OPTIMIZERS
 from hpo.spec.experiment import TrainSpec
 from hpo.spec.load import read_document
@@ -59,7 +61,7 @@ def test_every_leaf_says_where_its_value_comes_from(tmp_path):
         "  beta1: 0.8\ntrain: {epochs: 3}\nspace: {include: wide}\n"
     )
     document, _, wrong = read_document(path, ["optimizer.epsilon=1.0e-7"])
-    found = {leaf: (value, origin) for leaf, value, origin in origins(document)}
+    found = {leaf: (value, origin) for leaf, value, origin in origins(document, Path())}
 
     assert wrong == []
     assert found["optimizer.beta1"] == ("0.8", f"{path}:6")
