@@ -1,6 +1,5 @@
 """Optuna's pruners as schedulers."""
 
-import inspect
 import zlib
 
 import pytest
@@ -14,7 +13,6 @@ from tests.search.schedulers.studies import (
     COMPLETE,
     OPTUNA,
     PRUNED,
-    PRUNERS,
     RUNNING,
     SPECS,
     simulate,
@@ -79,25 +77,3 @@ def test_the_patient_pruner_asks_another_only_where_there_is_no_progress():
     assert stopped(spec, *rows) == {1}
     alone = pruners.PatientPruner(name="patient", patience=1)
     assert stopped(alone, *rows) == {1, 2}
-
-
-def test_the_bounds_of_a_maximised_metric_change_sides():
-    spec = pruners.ThresholdPruner(name="threshold", lower=0.5, upper=0.9)
-    turned = pruners.for_losses(
-        pruners.PatientPruner(name="patient", patience=0, wrapped_pruner=spec)
-    )
-    assert (turned.wrapped_pruner.lower, turned.wrapped_pruner.upper) == (-0.9, -0.5)
-
-
-@pytest.mark.parametrize("name", PRUNERS)
-def test_a_pruner_has_the_arguments_and_defaults_of_optunas(name):
-    import optuna
-
-    spec = type(PRUNERS[name])
-    theirs = inspect.signature(getattr(optuna.pruners, spec.__name__)).parameters
-    ours = {field: info for field, info in spec.model_fields.items() if field != "name"}
-    assert ours.keys() == theirs.keys()
-    for field, info in ours.items():
-        default = theirs[field].default
-        if default is not inspect.Parameter.empty:
-            assert info.default == default

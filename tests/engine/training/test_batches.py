@@ -1,0 +1,70 @@
+"""Batches: a split cut into equal parts, and rows gathered from arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hpo.data.dataset import Split
+from hpo.engine.training.batches import evaluation_parts, gather, host_data, host_rows
+from tests.engine.samples import tiny_data
+
+
+def _split(rows: int, **more: np.ndarray) -> Split:
+    x = np.arange(rows * 2, dtype=np.float32).reshape(rows, 2)
+    return Split({"x": x, "y": np.arange(rows, dtype=np.int32), **more})
+
+
+@pytest.mark.parametrize(("rows", "parts"), [(1, 1), (512, 1), (513, 2), (1024, 2), (1025, 3)])
+def test_a_split_is_evaluated_in_parts_of_at_most_512_rows(rows: int, parts: int) -> None:
+    assert evaluation_parts(rows) == parts
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of at most three rows."""
+    monkeypatch.setattr("hpo.engine.training.batches._EVALUATION_ROWS", 3)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_the_last_part_is_padded_with_rows_of_weight_zero() -> None:
+    found = host_rows(_split(5))
+    np.testing.assert_array_equal(found["y"], [[0, 1, 2], [3, 4, 0]])
+    np.testing.assert_array_equal(found["weight"], [[1, 1, 1], [1, 1, 0]])
+    np.testing.assert_array_equal(found["x"][1], [[6, 7], [8, 9], [0, 0]])
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_rows_keep_weights_of_their_own() -> None:
+    weights = np.array([0.5, 2, 0, 1, 1.5], np.float32)
+    found = host_rows(_split(5, weight=weights))
+    np.testing.assert_array_equal(found["weight"], [[0.5, 2, 0], [1, 1.5, 0]])
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_parts_of_a_split_can_be_read_one_after_the_other() -> None:
+    split = _split(8)
+    whole = host_rows(split)
+    pieces = [host_rows(split, start, 1) for start in range(3)]
+    for name, array in whole.items():
+        np.testing.assert_array_equal(np.concatenate([piece[name] for piece in pieces]), array)
+
+
+def test_a_batch_has_the_rows_that_are_asked_for_of_every_array() -> None:
+    split = _split(4, weight=np.array([1, 2, 3, 4], np.float32))
+    found = gather(split.arrays, np.array([3, 0, 3]))
+    assert {name: array.tolist() for name, array in found.items()} == {
+        "x": [[6, 7], [0, 1], [6, 7]],
+        "y": [3, 0, 3],
+        "weight": [4, 1, 4],
+    }
+
+
+def test_the_data_of_a_program_are_training_rows_as_they_are_and_validation_rows_in_parts() -> None:
+    tiny = tiny_data()
+    found = host_data(tiny)
+    assert found.train["x"] is tiny.train.x
+    assert found.train.keys() == {"x", "y"}
+    assert found.validation is not None
+    assert found.validation["x"].shape == (1, 40, 5)
+    assert not found.is_chunked
