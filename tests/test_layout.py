@@ -60,6 +60,54 @@ ROOMS = {
     "spec": ("reference", "space", "file", "sections"),
     "study": ("loop", "executors", "storage", "log"),
 }
+# Every module has a test file of its name in the mirrored folder, apart from these.
+NO_TEST_FILE = {
+    "hpo/__main__.py": "calls the command line; tests/cli/test_studies.py starts it",
+    "hpo/data/dataset.py": "declares what tests/data/test_load.py reads",
+    "hpo/engine/training/task.py": "declares what tests/engine/training/test_supervised.py does",
+    "hpo/errors.py": "declares errors; the tests of a module that raises one expect it",
+    "hpo/search/sampler.py": "declares what tests/search/samplers/test_every_sampler.py does",
+    "hpo/spec/sections/model.py": "declares leaves; tests/spec/test_mistakes.py gives them values",
+    "hpo/spec/sections/optimizer.py": "declares leaves, as `model.py` does",
+    "hpo/spec/sections/updates.py": "declares leaves, as `model.py` does",
+    "hpo/study/executors/messages.py": "declares messages; test_conformance.py sends them",
+    "hpo/study/loop/deciding.py": "declares the parts of a driver, which test_driver.py gives it",
+    "hpo/study/surroundings.py": "declares paths and options; `surroundings` of hpo.api fills it",
+}
+# Test files about what several modules do together, or about files that are no modules.
+ACROSS_MODULES = {
+    "tests/cli/test_starting.py": "what a command imports before it answers",
+    "tests/engine/models/test_every_model.py": "what holds of every model",
+    "tests/engine/test_every_number.py": "every number of every entry, off and on",
+    "tests/engine/test_lowering.py": "every config lowers for CUDA and TPU",
+    "tests/engine/test_merged.py": "merged programs learn as separate ones do",
+    "tests/engine/test_shapes.py": "arrays have the shapes of the signatures",
+    "tests/report/test_leading.py": "search, show and export name the same trial",
+    "tests/search/samplers/test_every_sampler.py": "what holds of every sampler",
+    "tests/search/samplers/test_learning.py": "what holds of samplers that learn",
+    "tests/search/schedulers/test_every_scheduler.py": "what holds of every scheduler",
+    "tests/search/test_capabilities.py": "what the registry says of an entry is true",
+    "tests/spec/test_any_document.py": "a document is an experiment or a list of mistakes",
+    "tests/spec/test_imports.py": "reading a spec imports nothing heavy",
+    "tests/spec/test_included_spaces.py": "the files in search_spaces/",
+    "tests/spec/test_mistakes.py": "the message of every mistake in a spec",
+    "tests/study/executors/test_conformance.py": "what every executor keeps to",
+    "tests/study/test_cohort_study.py": "whole studies in cohorts",
+    "tests/study/test_kill.py": "studies that are killed at any moment",
+    "tests/study/test_many_trials.py": "ten thousand trials",
+    "tests/study/test_memory.py": "memory that runs out while lanes train",
+    "tests/study/test_pbt_study.py": "whole studies with pbt",
+    "tests/study/test_stored_studies.py": "studies of earlier releases",
+    "tests/study/test_what_samplers_see.py": "what a sampler is shown under each scheduler",
+    "tests/study/test_winner_again.py": "an exported winner trains to its metrics",
+    "tests/test_benchmarks.py": "the files in benchmarks/",
+    "tests/test_docs.py": "the files in docs/, the README and CONTRIBUTING.md",
+    "tests/test_door.py": "hpo/__init__.py",
+    "tests/test_language.py": "the words of messages and docs",
+    "tests/test_layout.py": "this file",
+    "tests/test_own_package.py": "a package of a user's own adds entries",
+    "tests/test_search_quality.py": "searches that learn beat random ones",
+}
 # The field of a spec that holds the specs of a registry; data sets and metrics have none.
 HELD_BY = {
     "model": (Training, "model"),
@@ -204,8 +252,25 @@ def test_no_file_has_a_meaningless_name():
 
 def test_every_folder_of_tests_mirrors_one_of_the_package():
     folders = {path.parent for path in files() if path.parts[0] == "tests" and path.suffix == ".py"}
-    mirrored = {ROOT / "hpo" / Path(*folder.parts[1:]) for folder in folders}
-    assert {str(folder) for folder in mirrored if not folder.is_dir()} == set()
+    rooms = {ROOT / "hpo" / Path(*folder.parts[1:]) for folder in folders}
+    assert {str(room) for room in rooms if not room.is_dir()} == set()
+
+
+def mirrored(module: Path) -> Path:
+    """The test file of a module: `tests/spec/test_load.py` of `hpo/spec/load.py`."""
+    return Path("tests", *module.parts[1:-1], f"test_{module.name}")
+
+
+def test_every_module_has_a_test_file_of_its_name_in_the_mirrored_folder():
+    named = [module for module in MODULES if module.stem != "__init__"]
+    without = {str(module) for module in named if not (ROOT / mirrored(module)).exists()}
+    assert without == NO_TEST_FILE.keys()
+
+
+def test_a_test_file_is_named_after_its_module_or_says_what_it_is_about():
+    expected = {mirrored(module) for module in MODULES}
+    found = {path for path in files() if path.parts[0] == "tests" and path.match("test_*.py")}
+    assert {str(path) for path in found - expected} == ACROSS_MODULES.keys()
 
 
 def test_the_top_level_holds_these_files_and_folders():
