@@ -29,6 +29,7 @@ class Entry:
     function: str = ""
     size: str = ""  # of a model: its size for estimates, if it has more than dense layers
     files: str = ""  # of a reader or data set: the files in its folder; empty for a single file
+    head: str = ""  # of a reader: what `hpo check` sees of its files without reading them whole
     # Of a model: "whole batch" (no micro-batches). Of an optimizer: "layers" (the arrays of each
     # layer), "start" (a state that starts from the first weights instead of zeros).
     needs: tuple[str, ...] = ()
@@ -189,8 +190,13 @@ SCHEDULERS = {
 # Formats of a user's own data: the key below `data.dataset` that holds the path.
 _DATA, _READERS = "hpo.spec.sections.data", "hpo.data.readers"
 READERS = {
-    "csv": Entry(f"{_DATA}:CsvFile", f"{_READERS}.csv:read_csv"),
-    "idx": Entry(f"{_DATA}:IdxFolder", f"{_READERS}.idx:read_idx", files=f"{_READERS}.idx:files"),
+    "csv": Entry(f"{_DATA}:CsvFile", f"{_READERS}.csv:read_csv", head=f"{_READERS}.table:head"),
+    "idx": Entry(
+        f"{_DATA}:IdxFolder",
+        f"{_READERS}.idx:read_idx",
+        files=f"{_READERS}.idx:files",
+        head=f"{_READERS}.idx:head",
+    ),
 }
 
 # Data sets with a name. Their task stands here so that `hpo check` need not load them. Those with

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hpo.api.surroundings import data_home
 from hpo.cli.options import AsJson, Force, OutFile, Overrides, SpecPath, print_json
-from hpo.errors import HpoError
+from hpo.errors import HpoError, SpecError
 
 if TYPE_CHECKING:
     from hpo.spec.experiment import Experiment
@@ -29,11 +30,13 @@ def check(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Validate SPEC and summarize what it would run.
+    """Validate SPEC, look at the head of its data, and summarize what it would run.
 
     Example: hpo check configs/digits.yaml --set search.trials=500
     """
+    from hpo.data.head import inspect_data
     from hpo.report import check as report
+    from hpo.spec.file.document import Mistake
     from hpo.spec.load import load_experiment, read_document
     from hpo.spec.reference.leaves import origins
 
@@ -43,7 +46,12 @@ def check(
             raise HpoError("hpo check: --trial prints a spec, --full a table: leave one out.")
         _check_trial(experiment, trial, as_json)
         return
-    summary = report.check_summary(experiment)
+    data = inspect_data(experiment.training.data, experiment.folder, data_home())
+    if data.mistakes:
+        document = read_document(spec, overrides or ())[0]
+        mistakes = [Mistake(("data", *path), text) for path, text in data.mistakes]
+        raise SpecError(document.lines(mistakes))
+    summary = report.check_summary(experiment, data)
     rows = list(origins(read_document(spec, overrides or ())[0], spec.parent)) if full else []
     if as_json:
         leaves = [{"path": path, "value": value, "from": where} for path, value, where in rows]

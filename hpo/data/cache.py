@@ -93,7 +93,7 @@ class DataCache:
             return None
         with suppress(OSError):
             os.utime(folder)  # marks the entry as used now
-        return replace(data, classes=tuple(data.classes))
+        return replace(data, classes=tuple(data.classes), notes=tuple(data.notes))
 
     def write(self, key: str, data: DataSet) -> None:
         """Store a data set; delete those unused for longest if the cache is too large."""
@@ -178,6 +178,7 @@ def _write_entry(folder: Path, data: DataSet) -> None:
         "outputs": data.outputs,
         "fingerprint": data.fingerprint,
         "classes": data.classes,
+        "notes": data.notes,
         "arrays": {
             name: [list(array.shape), array.dtype.str, _checksum(array)]
             for name, array in arrays.items()

@@ -45,6 +45,7 @@ class DataSet:
     `transform` made the features and targets of every split from the examples as read. `outputs` is
     the number of classes, or 1 for a regression. `fingerprint` is a hash of every split as read and
     of its scaling, the same on every machine. A study compares it to notice changed data.
+    `notes` say what the reader did that the user should know.
     """
 
     task: Task
@@ -54,6 +55,7 @@ class DataSet:
     outputs: int
     fingerprint: str
     classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     transform: FittedTransform = field(default_factory=FittedTransform)
 
     @property

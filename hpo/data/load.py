@@ -11,13 +11,12 @@ import numpy as np
 
 from hpo.data.cache import DataCache
 from hpo.data.dataset import SPLITS, DataSet, Split
-from hpo.data.download import DOWNLOADS
+from hpo.data.files import find_own, key_of, source_files
 from hpo.data.source import Source
 from hpo.data.split import split_rows, split_sizes
 from hpo.data.transform import fit_transform
 from hpo.errors import DataError
-from hpo.registry import DATASETS, READERS, Entry, function, load
-from hpo.spec.marks import Spec
+from hpo.registry import DATASETS, READERS, function
 from hpo.spec.sections.data import UNIT_RANGE, DataSpec, Task
 from hpo.spec.words import unknown_name
 
@@ -58,24 +57,6 @@ def check_batch_size(spec: DataSpec, data: DataSet) -> None:
         )
 
 
-def source_files(spec: DataSpec, folder: Path, home: Path | None) -> list[Path]:
-    """The files that hold the examples; none for a bundled set, which is not worth caching.
-
-    Raises:
-        DataError: if files of the user's own are missing.
-    """
-    if isinstance(spec.dataset, str):
-        entry, where = DATASETS.get(spec.dataset), home and home / spec.dataset
-    else:
-        entry, where = _own(spec.dataset, folder, home)
-    if entry is None or where is None:
-        return []
-    if entry.files:
-        found: list[Path] = load(entry.files)(where)
-        return found
-    return [] if isinstance(spec.dataset, str) else [where]
-
-
 def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
     source = read_source(spec, folder, home)
     _check_classes(source)
@@ -101,6 +82,7 @@ def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
         outputs=len(source.classes) or 1,
         fingerprint=_fingerprint(parts, _scaling(spec)),
         classes=source.classes,
+        notes=source.notes,
         transform=transform,
     )
 
@@ -119,8 +101,8 @@ def read_source(spec: DataSpec, folder: Path, home: Path | None) -> Source:
     """
     source: Source
     if not isinstance(spec.dataset, str):
-        where = _own(spec.dataset, folder, home)[1]
-        source = function("reader", _key_of(spec.dataset))(where, spec)
+        where = find_own(spec.dataset, folder, home)[1]
+        source = function("reader", key_of(spec.dataset))(where, spec)
         return source
     name = spec.dataset
     if name not in DATASETS:
@@ -140,43 +122,7 @@ def _is_ours(spec: DataSpec) -> bool:
     """Whether the reader is one of hpo's: the cache cannot know when another one has changed."""
     if isinstance(spec.dataset, str):
         return True
-    return READERS[_key_of(spec.dataset)].function.startswith("hpo.")
-
-
-def _key_of(dataset: Spec) -> str:
-    """The key below `data.dataset` that chose the reader: the first field of its spec."""
-    return next(iter(type(dataset).model_fields))
-
-
-def _own(dataset: Spec, folder: Path, home: Path | None) -> tuple[Entry, Path]:
-    """The reader of a user's own data set, and the path of its file or folder."""
-    key = _key_of(dataset)
-    entry = READERS[key]
-    return entry, _find(getattr(dataset, key), key, entry, folder, home)
-
-
-def _find(path: str, key: str, entry: Entry, folder: Path, home: Path | None) -> Path:
-    kind = "folder" if entry.files else "file"
-    # Joining an absolute path gives that path.
-    wanted = Path(path).expanduser()
-    folders = [folder] if home is None or wanted.is_absolute() else [folder, home]
-    for start in folders:
-        there = start / wanted
-        if there.is_file() if kind == "file" else there.is_dir():
-            return there
-        zipped = there.with_name(f"{there.name}.gz")
-        if kind == "file" and zipped.is_file():
-            return zipped
-    if (name := wanted.parts[0]) in DOWNLOADS:
-        raise DataError(
-            f"data.dataset: {path}: is not on this machine: run `hpo data get {name}`, or set "
-            f"HPO_DATA to the folder that holds {name}/."
-        )
-    where = "" if wanted.is_absolute() else f" in {' or '.join(map(str, folders))}"
-    raise DataError(
-        f"data.dataset.{key}: there is no {kind} '{path}'{where}: "
-        "correct the path, which starts at the spec's folder, then at HPO_DATA."
-    )
+    return READERS[key_of(spec.dataset)].function.startswith("hpo.")
 
 
 def _check_classes(source: Source) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,7 @@ class Source:
     weight: np.ndarray | None = None
     is_count: bool = False  # a target of counts, which is not standardised
     test: Source | None = None  # from test files of its own
+    notes: tuple[str, ...] = ()  # what the reader did that the user should know
 
     def __len__(self) -> int:
         return len(self.y)

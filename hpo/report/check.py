@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hpo.data.head import Head
 from hpo.report.wording import scheduler_text
 from hpo.search.auto import picked
 from hpo.search.proposals.cohorts import cohort_text
@@ -22,6 +23,7 @@ from hpo.spec.space.unread import unread_notes
 from hpo.spec.words import count_text, shown, steps_of
 
 _WIDEST_VALUE = 50
+_UNSEEN = Head()
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class CheckSummary:
     `picked` says what `auto` and unset options stand for. `cohort` says what trials share; it is
     empty where each is proposed on its own. `unread` says which leaves have no effect. `programs`
     is an upper bound of the programs compiled for one device. `device_budget` is how many bytes of
-    a device data may take before they are streamed, None for a share of its memory.
+    a device data may take before they are streamed, None for a share of its memory. `head` is what
+    the head of the data shows.
     """
 
     name: str
@@ -58,10 +61,11 @@ class CheckSummary:
     is_upper_bound: bool
     programs: int
     device_budget: int | None
+    head: Head
 
 
-def check_summary(experiment: Experiment) -> CheckSummary:
-    """What the study of an experiment would do.
+def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
+    """What the study of an experiment would do; `head` is what the head of its data shows.
 
     Raises:
         HpoError: for a scheduler that does not fit the epochs.
@@ -103,6 +107,7 @@ def check_summary(experiment: Experiment) -> CheckSummary:
         is_upper_bound=is_stopped or (planned is not None and planned.is_upper_bound),
         programs=trials if counted is None else min(counted, trials),
         device_budget=None if budget == "auto" else budget,
+        head=head,
     )
 
 
@@ -144,9 +149,10 @@ def render(summary: CheckSummary) -> str:
     rows.append(("epochs", f"{'at most ' if summary.is_upper_bound else ''}{summary.epochs:,}"))
     rows += [("stops", summary.stop)] if summary.stop else []
     rows.append(("programs", f"at most {summary.programs:,}"))
+    rows += [("data", summary.head.seen)] if summary.head.seen else []
     if summary.device_budget is not None:
         rows.append(("data", f"streamed if over {size_text(summary.device_budget)} of a device"))
-    rows += [("note", note) for note in summary.unread]
+    rows += [("note", note) for note in (*summary.head.notes, *summary.unread)]
     lines = [f"{title:10} {text}" for title, text in rows]
     return "\n".join([f"{summary.name} is valid.", *lines])
 
@@ -189,7 +195,8 @@ def as_json(summary: CheckSummary) -> dict[str, Any]:
         "objective": summary.objective,
         "constraints": list(summary.constraints),
         "stop": summary.stop or None,
-        "notes": [*summary.notes, *summary.unread],
+        "data": summary.head.seen or None,
+        "notes": [*summary.notes, *summary.head.notes, *summary.unread],
         "sampler": summary.sampler,
         "scheduler": summary.scheduler,
         "picked": dict(summary.picked),

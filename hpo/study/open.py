@@ -98,6 +98,8 @@ def open_study(
     check_metrics("search", search.goal.metrics, data)
     check_metrics("train.metrics", experiment.training.train.metrics, data)
     _check_fit(experiment, datasets, devices[0])
+    for note in data.notes:
+        say(note)
     if text := streaming_text(data, experiment.training.data, devices[0]):
         say(text)
     provenance = Provenance(library_versions(), describe(devices), data.fingerprint)

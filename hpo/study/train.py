@@ -61,6 +61,8 @@ def train_to_folder(
     use_jax_cache(around.cache)
     cache = DataCache(around.data_cache)
     data = load_data(training.data, experiment.folder, around.data_home, cache)
+    for note in data.notes:
+        say(note)
     check_batch_size(training.data, data)
     check_metrics("train.metrics", training.train.metrics, data)
     training = with_rows(training, len(data.train))

@@ -1,11 +1,14 @@
 """What `hpo check` and `hpo schema` print of a spec."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from hpo.spec.load import load_experiment, require_single
 from hpo.spec.reference.json_schema import json_schema
+from tests.cli.samples import FLOWERS
 
 
 def test_schema_prints_the_json_schema_of_a_spec(hpo):
@@ -66,6 +69,63 @@ def test_a_trial_before_it_runs_is_a_spec_that_can_be_trained(hpo, spec, tmp_pat
     assert shown.out.startswith("# Trial 2 of the study flowers, as it will start.\n")
     training = require_single(load_experiment(tmp_path / "two.yaml"))
     assert training.train.stream == 2
+
+
+@pytest.fixture
+def people(tmp_path):
+    """A spec of a table without a header, on a line of its own."""
+    rows = [f"{age},{age % 3},{'no' if age % 2 else 'yes'}" for age in range(20, 60)]
+    (tmp_path / "people.csv").write_text("\n".join([*rows, "60,,no", "61,2,?", ""]))
+    path = tmp_path / "people.yaml"
+    dataset = "{csv: people.csv, target: 'yes'}"
+    path.write_text(
+        FLOWERS.replace("flowers", "people").replace("dataset: iris", f"\n  dataset: {dataset}")
+    )
+    return path
+
+
+def test_check_looks_at_the_head_of_the_data(hpo, people):
+    told = hpo("check", str(people))
+    assert told.code == 0
+    assert "\ndata       people.csv: 41 rows of 3 columns\n" in told.out
+    assert "\nnote       people.csv: the first row (20, 2, yes) looks like data" in told.out
+    data = json.loads(hpo("check", str(people), "--json").out)
+    assert data["data"] == "people.csv: 41 rows of 3 columns"
+    assert any("looks like data" in note for note in data["notes"])
+
+
+def test_check_tells_what_is_wrong_with_the_data_on_the_line_of_the_spec(hpo, people, tmp_path):
+    told = hpo("check", str(people), "--set", "data.dataset.header=false")
+    assert (told.code, told.out) == (2, "")
+    assert told.err == (
+        f"{people}:3: data.dataset.target: {tmp_path}/people.csv: unknown column 'yes'. Without a "
+        "header the columns are column_1 to column_3.\n"
+    )
+    (tmp_path / "people.csv").unlink()
+    assert hpo("check", str(people)).err.startswith(
+        f"{people}:3: data.dataset.csv: there is no file 'people.csv' in {tmp_path}"
+    )
+
+
+def test_a_search_warns_of_a_header_that_looks_like_data_and_of_rows_left_out(hpo, people):
+    change = (
+        "--set",
+        "data.dataset.drop_rows.missing_target=true",
+        "--set",
+        "data.dataset.missing=['?']",
+    )
+    told = hpo("search", str(people), *change, "--set", "data.batch_size=8")
+    assert told.code == 0, told.err
+    assert "people.csv: the first row (20, 2, yes) looks like data and is read as" in told.err
+    assert "people.csv: 1 row without a target is left out." in told.err
+
+
+def test_check_imports_neither_numpy_nor_pandas(people):
+    code = "import sys; from hpo.cli.app import app; "
+    code += f"app(['check', {str(people)!r}], standalone_mode=False)"
+    code += "; print(sorted({'numpy', 'pandas', 'jax', 'urllib.request'} & sys.modules.keys()))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize(

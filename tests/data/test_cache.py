@@ -17,7 +17,7 @@ from hpo.data.readers.csv import read_csv
 from hpo.data.readers.idx import TEST_FILES, TRAIN_FILES
 from hpo.errors import DataError
 from hpo.registry import READERS
-from hpo.spec.sections.data import CsvFile, DataSpec, IdxFolder
+from hpo.spec.sections.data import CsvFile, DataSpec, DropRows, IdxFolder
 
 
 @pytest.fixture
@@ -66,6 +66,14 @@ def assert_same(one, other):
             for key, array in ours.arrays.items():
                 assert array.dtype == theirs.arrays[key].dtype
                 np.testing.assert_array_equal(array, theirs.arrays[key])
+
+
+def test_what_the_reader_noted_is_told_again_from_the_cache(cache, table, prepared, tmp_path):
+    table = table.model_copy(update={"missing": ("1",), "drop_rows": DropRows(missing_target=True)})
+    table = table.model_copy(update={"task": "regression", "target": "x"})
+    first, second = (get(table, tmp_path, cache) for _ in range(2))
+    assert len(prepared) == 1
+    assert first.notes == second.notes == ("t.csv: 7 rows without a target are left out.",)
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])

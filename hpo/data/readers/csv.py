@@ -5,20 +5,36 @@ A cell is empty where pandas reads it as missing: no text, NA, NaN, null and sim
 
 from __future__ import annotations
 
-import csv
-import difflib
-import gzip
 import io
-import zlib
-from collections import Counter
+from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpo.data.files import read_bytes
+from hpo.data.readers.table import (
+    NUMERIC_SHARE,
+    ROWS_TO_COMPARE,
+    Finding,
+    column_findings,
+    column_names,
+    first_row,
+    headless_warning,
+    looks_like_data,
+    missing_words,
+    named_columns,
+    no_rows,
+    no_target,
+    numbered_rows,
+    row_finding,
+    stray_text,
+    table_text,
+)
 from hpo.data.source import Source
 from hpo.errors import DataError
 from hpo.spec.sections.data import CsvFile, DataSpec
+from hpo.spec.words import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +43,6 @@ if TYPE_CHECKING:
 MOST_NUMERIC_CLASSES = 20
 # A column with more different texts than this holds names or dates rather than categories.
 MOST_CATEGORIES = 1000
-# If at least this share of a column's cells are numbers, a text among them is a mistake.
-NUMERIC_SHARE = 0.9
 
 
 def read_csv(path: Path, spec: DataSpec) -> Source:
@@ -38,7 +52,7 @@ def read_csv(path: Path, spec: DataSpec) -> Source:
 
 
 def read_table(path: Path, spec: CsvFile) -> Source:
-    """The examples in a CSV file with a header.
+    """The examples in a CSV file.
 
     With `task: auto` the target is read as classes if it is text, or has at most
     `MOST_NUMERIC_CLASSES` different values that are whole numbers. Else it is a quantity.
@@ -46,17 +60,16 @@ def read_table(path: Path, spec: CsvFile) -> Source:
     Raises:
         DataError: if the file is broken or unfit; the message gives the line if one is at fault.
     """
-    text = _read_text(path)
-    header, lines = _check_rows(path, text, spec.separator)
-    _check_columns(path, header, spec)
-    import pandas as pd  # takes half a second to import
-
-    table = pd.read_csv(io.StringIO(text), sep=spec.separator, index_col=False, low_memory=False)
+    text = table_text(path, read_bytes(path), spec.skip)
+    names, lines, notes = _check_rows(path, text, spec)
+    table = _parsed(path, text, names, spec)
+    if spec.drop_rows.missing_target:
+        table, lines, dropped = _with_target(path, table, lines, spec)
+        notes += dropped
     target = _checked_target(path, table[spec.target], lines)
     weight = None if spec.weight is None else _weights(path, table[spec.weight], lines)
-    features = table.drop(columns=[*_named_columns(spec), *spec.drop])
-    numeric = [name for name in features if pd.api.types.is_numeric_dtype(features[name])]
-    words = [name for name in features if name not in numeric]
+    features = table.drop(columns=[*named_columns(spec), *spec.drop])
+    numeric, words = _kinds(features)
     _check_stray_texts(path, features[words], lines)
     y, classes = _classes_or_values(path, target, spec.task)
     if spec.task == "counts":
@@ -69,98 +82,80 @@ def read_table(path: Path, spec: CsvFile) -> Source:
         categories=_categories(path, features[words]) if words else None,
         weight=weight,
         is_count=spec.task == "counts",
+        notes=tuple(notes),
     )
 
 
-def _read_text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            data = gzip.decompress(data)
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise DataError(f"{path}:{line}: is not UTF-8: save the file as UTF-8.") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: is a damaged gzip file ({error}). Download it again.") from None
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read: {error.strerror}. Check its permissions."
-        ) from None
-    if not text.strip():
-        raise DataError(f"{path}: is empty: it needs a header and one row an example.")
-    return text
+def _check_rows(path: Path, text: bytes, spec: CsvFile) -> tuple[list[str], np.ndarray, list[str]]:
+    """The columns' names, the line on which each row starts, and what the user should know.
 
-
-def _check_rows(path: Path, text: str, separator: str) -> tuple[list[str], np.ndarray]:
-    """The header, and the line on which each row starts; pandas would fill short rows silently."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    header: list[str] = []
-    lines = []
-    line = 1
-    try:
-        for row in reader:
-            if row and not header:
-                header = row
-            elif row:
-                if len(row) != len(header):
-                    raise DataError(
-                        f"{path}:{line}: has {len(row)} cells where the header has {len(header)}: "
-                        "correct the line, or set data.dataset.separator."
-                    )
-                lines.append(line)
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(f"{path}:{line}: is not CSV ({error}): correct the line.") from None
+    pandas would fill short rows without a word.
+    """
+    first, rows = first_row(path, numbered_rows(path, text, spec), spec)
+    names, lines = column_names(first.cells, spec), array("q")
+    below: list[list[str]] = []
+    for row in rows:
+        if (finding := row_finding(row, names, spec)) is not None:
+            raise _error(path, finding)
+        lines.append(row.line)
+        if len(below) < ROWS_TO_COMPARE:
+            below.append(row.cells)
     if not lines:
-        raise DataError(f"{path}: has a header and no rows below it: add one row an example.")
-    return header, np.array(lines)
+        raise no_rows(path)
+    is_doubtful = spec.header is None and looks_like_data(first.cells, below, spec)
+    for finding in column_findings(names, spec, first.line, is_doubtful):
+        raise _error(path, finding)
+    notes = [headless_warning(first.cells, spec)] if is_doubtful else []
+    return names, np.array(lines), notes
 
 
-def _check_columns(path: Path, header: list[str], spec: CsvFile) -> None:
-    for position, name in enumerate(header, start=1):
-        if not name.strip():
-            raise DataError(
-                f"{path}:1: column {position} has no name: name it in the header (and "
-                "list it in data.dataset.drop if it only numbers the rows)."
-            )
-    name, times = Counter(header).most_common(1)[0]
-    if times > 1:
-        raise DataError(f"{path}:1: {times} columns are named '{name}': rename all but one.")
-    named = _named_columns(spec)
-    for column, field in [*named.items(), *((name, "drop") for name in spec.drop)]:
-        if column not in header:
-            close = difflib.get_close_matches(column, header, n=1)
-            hint = f"Did you mean '{close[0]}'? " if close else _separator_hint(header)
-            raise DataError(
-                f"{path}: data.dataset.{field}: unknown column '{column}'. {hint}"
-                f"Columns: {', '.join(header)}."
-            )
-    if spec.weight == spec.target:
-        raise DataError(
-            f"{path}: data.dataset.weight: '{spec.weight}' is the target: name another column."
+def _error(path: Path, finding: Finding) -> DataError:
+    where = path if finding.line is None else f"{path}:{finding.line}"
+    field = "" if finding.key == "csv" else f"data.dataset.{finding.key}: "
+    return DataError(f"{where}: {field}{finding.text}")
+
+
+def _parsed(path: Path, text: bytes, names: list[str], spec: CsvFile) -> pd.DataFrame:
+    import pandas as pd  # takes half a second to import
+
+    header: dict[str, Any] = {"header": None, "names": names} if spec.header is False else {}
+    try:
+        return pd.read_csv(
+            io.BytesIO(text),
+            sep=spec.separator,
+            index_col=False,
+            low_memory=False,
+            na_values=missing_words(spec) or None,
+            **header,
         )
-    for column, field in named.items():
-        if column in spec.drop:
-            raise DataError(f"{path}: data.dataset.drop: '{column}' is the {field}: keep it.")
-    if set(header) == {*named, *spec.drop}:
+    except (pd.errors.ParserError, ValueError) as error:
+        raise DataError(f"{path}: is not CSV ({error}): correct the file.") from None
+
+
+def _with_target(
+    path: Path, table: pd.DataFrame, lines: np.ndarray, spec: CsvFile
+) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+    """The rows that have a target, their lines, and how many have none."""
+    is_kept = table[spec.target].notna().to_numpy()
+    dropped = int((~is_kept).sum())
+    if not dropped:
+        return table, lines, []
+    if dropped == len(table):
         raise DataError(
-            f"{path}: no column is left to learn from beside the target '{spec.target}': "
-            "shorten data.dataset.drop, or set data.dataset.separator."
+            f"{path}: no row has a value in the target column {shown(spec.target)}: correct "
+            "data.dataset.missing, or name another data.dataset.target."
         )
+    rows = "1 row without a target is" if dropped == 1 else f"{dropped:,} rows without a target are"
+    return table[is_kept].reset_index(drop=True), lines[is_kept], [f"{spec.csv}: {rows} left out."]
 
 
-def _named_columns(spec: CsvFile) -> dict[str, str]:
-    """The columns that are no features because a spec names them, with the fields that do."""
-    return {spec.target: "target"} | ({spec.weight: "weight"} if spec.weight is not None else {})
+def _kinds(features: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """The columns of numbers and those of text."""
+    import pandas as pd
 
-
-def _separator_hint(header: list[str]) -> str:
-    if len(header) == 1:
-        for separator, written in ((";", ";"), ("\t", r"\t")):
-            if separator in header[0]:
-                return f'The header is one column: set data.dataset.separator: "{written}". '
-    return ""
+    is_number = [pd.api.types.is_numeric_dtype(kind) for kind in features.dtypes]
+    columns = list(zip(features.columns, is_number, strict=True))
+    return [name for name, yes in columns if yes], [name for name, yes in columns if not yes]
 
 
 def _check_stray_texts(path: Path, columns: pd.DataFrame, lines: np.ndarray) -> None:
@@ -171,20 +166,14 @@ def _check_stray_texts(path: Path, columns: pd.DataFrame, lines: np.ndarray) -> 
         is_number = pd.to_numeric(texts, errors="coerce").notna()
         if not is_number.all() and is_number.mean() >= NUMERIC_SHARE:
             row = is_number.idxmin()
-            raise DataError(
-                f"{path}:{lines[row]}: column '{name}' holds {texts[row]!r} among numbers: "
-                "correct it, leave the cell empty, or list the column in data.dataset.drop."
-            )
+            raise DataError(f"{path}:{lines[row]}: {stray_text(name, texts[row])}")
 
 
 def _checked_target(path: Path, target: pd.Series[Any], lines: np.ndarray) -> pd.Series[Any]:
     empty = np.flatnonzero(target.isna())
     if len(empty):
-        count = "1 row has" if len(empty) == 1 else f"{len(empty)} rows have"
-        raise DataError(
-            f"{path}:{lines[empty[0]]}: {count} no value in the target column "
-            f"'{target.name}' (this is the first): fill them in, or remove those rows."
-        )
+        text = no_target(len(empty), str(target.name))
+        raise DataError(f"{path}:{lines[empty[0]]}: {text}")
     if target.dtype.kind == "f" and (too_large := _is_too_large(target.to_numpy())).any():
         line = lines[np.flatnonzero(too_large)[0]]
         raise DataError(

@@ -6,18 +6,21 @@ Cortes and Burges 1998, http://yann.lecun.com/exdb/mnist/).
 
 from __future__ import annotations
 
-import gzip
 import math
 import struct
-import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
-import numpy as np
-
+from hpo.data.files import most_bytes, opened
+from hpo.data.head import Head
 from hpo.data.source import Source
 from hpo.errors import DataError
 from hpo.spec.sections.data import DataSpec
+
+if TYPE_CHECKING:
+    import numpy as np
 
 TRAIN_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 TEST_FILES = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -25,13 +28,16 @@ TEST_FILES = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 # The third byte stands for unsigned bytes, the fourth is the number of dimensions.
 _IMAGES, _LABELS = 0x0803, 0x0801
 
+_PIECE = 1 << 20
+
+_OWN_CURE = "put the file there, or correct data.dataset.idx."
 _TEST_CURE = "give the test files that belong to the training files, or write data.test: 0."
 
 
 def read_idx(folder: Path, spec: DataSpec) -> Source:
     """The examples of `data.dataset: {idx: ...}`, with those of its test files if it has some."""
-    cure = "put the file there, or correct data.dataset.idx."
-    return read_folder(folder, with_test=spec.test != 0 and has_test_files(folder), cure=cure)
+    with_test = spec.test != 0 and has_test_files(folder)
+    return read_folder(folder, with_test=with_test, cure=_OWN_CURE)
 
 
 def read_folder(folder: Path, *, with_test: bool, cure: str) -> Source:
@@ -42,6 +48,8 @@ def read_folder(folder: Path, *, with_test: bool, cure: str) -> Source:
     Raises:
         DataError: if a file is missing or broken, or files do not belong together.
     """
+    import numpy as np  # `hpo check` reads headers without it
+
     images, labels = _read_pair(folder, TRAIN_FILES, cure)
     values, numbers = np.unique(labels, return_inverse=True)
     if len(values) == 1:
@@ -81,6 +89,27 @@ def files(folder: Path) -> list[Path]:
     return [path for path in found if path is not None]
 
 
+def head(folder: Path, spec: DataSpec) -> Head:
+    """What the names and headers of the files in a folder say.
+
+    Raises:
+        DataError: if a file is missing or broken, or files do not belong together.
+    """
+    named, seen = [TRAIN_FILES], []
+    if spec.test != 0 and has_test_files(folder):
+        named.append(TEST_FILES)
+    for names in named:
+        paths = _paths(folder, names, _OWN_CURE)
+        shapes = []
+        for path, magic in zip(paths, (_IMAGES, _LABELS), strict=True):
+            with opened(path) as stream:
+                shapes.append(_read_shape(path, stream, magic))
+        _check_lengths(folder, paths, shapes[0][0], shapes[1][0])
+        rows, height, width = shapes[0]
+        seen.append(f"{rows:,} images of {height}x{width}")
+    return Head(f"{folder}: {' to train and '.join(seen)}{' to test' if len(seen) > 1 else ''}")
+
+
 def has_test_files(folder: Path) -> bool:
     """Whether `folder` has test images or labels of its own."""
     return any(_find(folder, name) is not None for name in TEST_FILES)
@@ -89,66 +118,93 @@ def has_test_files(folder: Path) -> bool:
 def read_array(path: Path, magic: int) -> np.ndarray:
     """The uint8 array in an IDX file that must have this magic number.
 
+    No more is read than the header announces, and nothing if so much cannot follow.
+
     Raises:
         DataError: if the file is truncated, of another kind, or not a gzip file despite its name.
     """
-    data = _read_bytes(path)
-    dimensions = magic & 0xFF
-    start = 4 + 4 * dimensions
-    if len(data) < start:
+    import numpy as np
+
+    with opened(path) as stream:
+        shape = _read_shape(path, stream, magic)
+        data = np.empty(math.prod(shape), np.uint8)
+        found = 0
+        while found < len(data) and (read := _read_into(stream, data[found : found + _PIECE])):
+            found += read
+        rest = len(stream.read(_PIECE))
+    if found < len(data) or rest:
+        state = "is too long" if rest else "is truncated"
+        follow = f"more than {found + rest - 1}" if rest == _PIECE else str(found + rest)
         raise DataError(
-            f"{path}: is truncated: {len(data)} bytes are less than an IDX header. Download it "
+            f"{path}: {state}: its header announces {len(data)} bytes and {follow} follow. "
+            "Download the file again."
+        )
+    return data.reshape(shape)
+
+
+def _read_shape(path: Path, stream: BinaryIO, magic: int) -> tuple[int, ...]:
+    """The shape in the header of an IDX file."""
+    dimensions = magic & 0xFF
+    size = 4 + 4 * dimensions
+    header = stream.read(size)
+    if len(header) < size:
+        raise DataError(
+            f"{path}: is truncated: {len(header)} bytes are less than an IDX header. Download it "
             "again."
         )
-    found, *shape = struct.unpack(f">{1 + dimensions}I", data[:start])
+    found, *shape = struct.unpack(f">{1 + dimensions}I", header)
     if found != magic:
         raise DataError(
             f"{path}: starts with {found:#010x} where IDX files of {dimensions} dimensions have "
             f"{magic:#010x}: this is another kind of file. Replace it with the right one."
         )
-    if len(data) - start != math.prod(shape):
-        state = "is truncated" if len(data) - start < math.prod(shape) else "is too long"
-        raise DataError(
-            f"{path}: {state}: its header announces {math.prod(shape)} bytes and "
-            f"{len(data) - start} follow. Download the file again."
-        )
-    if not data[start:]:
+    announced = math.prod(shape)
+    if not announced:
         raise DataError(f"{path}: holds no examples. Download the file again.")
-    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+    most = most_bytes(path) - (0 if path.suffix == ".gz" else size)
+    if announced > most:
+        follow = f"at most {most} can" if path.suffix == ".gz" else str(most)
+        raise DataError(
+            f"{path}: is truncated: its header announces {announced} bytes and {follow} follow. "
+            "Download the file again."
+        )
+    return tuple(shape)
+
+
+def _read_into(stream: BinaryIO, some: np.ndarray) -> int:
+    """Fill an array with the next bytes; how many there were."""
+    import numpy as np
+
+    piece = stream.read(len(some))
+    some[: len(piece)] = np.frombuffer(piece, np.uint8)
+    return len(piece)
 
 
 def _read_pair(folder: Path, names: tuple[str, str], cure: str) -> tuple[np.ndarray, np.ndarray]:
+    paths = _paths(folder, names, cure)
+    images, labels = read_array(paths[0], _IMAGES), read_array(paths[1], _LABELS)
+    _check_lengths(folder, paths, len(images), len(labels))
+    return images, labels
+
+
+def _paths(folder: Path, names: tuple[str, str], cure: str) -> list[Path]:
     paths = []
     for name in names:
         path = _find(folder, name)
         if path is None:
             raise DataError(f"no file {name}.gz (or {name}) in {folder}: {cure}")
         paths.append(path)
-    images, labels = read_array(paths[0], _IMAGES), read_array(paths[1], _LABELS)
-    if len(images) != len(labels):
+    return paths
+
+
+def _check_lengths(folder: Path, paths: Sequence[Path], images: int, labels: int) -> None:
+    if images != labels:
         raise DataError(
-            f"{folder}: {paths[0].name} holds {len(images)} images and {paths[1].name} "
-            f"{len(labels)} labels: give files that belong together."
+            f"{folder}: {paths[0].name} holds {images} images and {paths[1].name} "
+            f"{labels} labels: give files that belong together."
         )
-    return images, labels
 
 
 def _find(folder: Path, name: str) -> Path | None:
     paths = (folder / name, folder / f"{name}.gz")
     return next((path for path in paths if path.is_file()), None)
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
-    except EOFError:
-        raise DataError(
-            f"{path}: is truncated: the gzip data end early. Download it again."
-        ) from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: is a damaged gzip file ({error}). Download it again.") from None
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read: {error.strerror}. Check its permissions."
-        ) from None

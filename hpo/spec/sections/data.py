@@ -45,8 +45,40 @@ def size_text(size: int) -> str:
     return f"{math.ceil(10 * size / 1024**power) / 10:g}{('B', 'KiB', 'MiB', 'GiB')[power]}"
 
 
+def _separator(written: Any) -> Any:
+    r"""The separator that is meant: YAML reads `'\t'` as two characters, and it is a tab.
+
+    Raises:
+        ValueError: for text that cannot separate cells.
+    """
+    if not isinstance(written, str):
+        return written
+    meant = "\t" if written == r"\t" else written
+    if len(meant) != 1 or not ((meant.isascii() and meant.isprintable()) or meant == "\t"):
+        raise ValueError("is not one ASCII character: write one such as ';', or '\\t' for a tab")
+    if meant.isalnum() or meant in "\"'.+-":
+        raise ValueError("belongs to cells: write a character between them, such as ';'")
+    return meant
+
+
+def _word(written: Any) -> Any:
+    """A word as a file has it; numbers stand for themselves."""
+    is_number = isinstance(written, (int, float)) and not isinstance(written, bool)
+    return str(written) if is_number else written
+
+
+_Word = Annotated[str, BeforeValidator(_word, json_schema_input_type=str | float)]
+
+
+class DropRows(Spec):
+    """Which rows of a table are left out."""
+
+    missing_target: bool = False
+    """Leave out rows without a target, which are refused otherwise."""
+
+
 class CsvFile(Spec):
-    """A table with a header, one row an example; `.gz` files are read as they are."""
+    """A table, one row an example; `.gz` files are read as they are."""
 
     csv: str
     """The file, relative to the spec's folder, then to HPO_DATA."""
@@ -56,10 +88,20 @@ class CsvFile(Spec):
     """`auto` decides by the target's values."""
     drop: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Columns to leave out."""
-    separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
-    """The character between two cells."""
+    separator: Annotated[str, BeforeValidator(_separator)] = ","
+    """The character between two cells; `'\\t'` for a tab."""
     weight: str | None = None
     """A column with a weight for each row, for the loss and the metrics; it is no feature."""
+    header: bool | None = None
+    """Whether the first row names the columns; false: they are `column_1`, `column_2` and so on. By
+    default it names them, with a warning where it looks like data."""
+    skip: Annotated[int, Field(ge=0)] = 0
+    """Lines to skip at the start of the file, before the header."""
+    missing: Annotated[tuple[_Word, ...], Field(strict=False)] = ()
+    """Further words for an empty cell, such as `["?", -999]`; NA, NaN, null and similar words are
+    known."""
+    drop_rows: DropRows = DropRows()
+    """Rows to leave out."""
 
 
 class IdxFolder(Spec):

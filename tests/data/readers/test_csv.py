@@ -67,6 +67,67 @@ def test_the_target_decides_the_task_unless_the_spec_does(tmp_path, target, task
     assert source.y.dtype == (np.int32 if classes else np.float64)
 
 
+def test_without_a_header_the_columns_are_numbered_and_the_first_row_is_an_example(tmp_path):
+    source = read(tmp_path, "1,5,u\n2,6,v\n", header=False, target="column_3", drop=["column_1"])
+    np.testing.assert_array_equal(source.x, [[5], [6]])
+    assert (source.classes, source.notes) == (("u", "v"), ())
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+def test_lines_are_skipped_before_the_header_whatever_they_hold(tmp_path, name):
+    text = '\ufeffmeasured in May, by \u00e4 "hand\r\n\r\na,y\r\n1,5\r\n2,6\r\n'
+    source = read(tmp_path, text, name=name, skip=2)
+    np.testing.assert_array_equal(source.x, [[1], [2]])
+
+
+def test_lines_are_counted_from_the_start_of_the_file_when_some_are_skipped(tmp_path):
+    with pytest.raises(DataError, match=r"t\.csv:5: has 3 cells where the header has 2"):
+        read(tmp_path, "from here\nto there\na,y\n1,2\n1,2,3\n", skip=2)
+
+
+def test_missing_words_are_gaps_in_columns_of_numbers_and_of_text(tmp_path):
+    text = "size,town,y\n1.5,Ulm,7\n?,?,8\n3, ?,9\n-999,Bonn,7\n-999.0,Ulm,8\n,NA,9\n"
+    source = read(tmp_path, text, missing=["?", -999])
+    np.testing.assert_array_equal(source.x, [[1.5], [NAN], [3], [NAN], [NAN], [NAN]])
+    np.testing.assert_array_equal(source.categories, [[1], [-1], [-1], [0], [1], [-1]])
+
+
+def test_a_missing_target_is_refused_or_its_row_left_out(tmp_path):
+    text = "a,w,y\n1,1,0\n2,,?\n3,1,1\n4,1,\n5,2,0\n"
+    with pytest.raises(DataError, match=r"t\.csv:3: 2 rows have .* drop_rows: {missing_target: tr"):
+        read(tmp_path, text, missing=["?"], weight="w")
+    source = read(tmp_path, text, missing=["?"], weight="w", drop_rows={"missing_target": True})
+    np.testing.assert_array_equal(source.x, [[1], [3], [5]])
+    np.testing.assert_array_equal(source.weight, [1, 1, 2])
+    assert source.classes == ("0", "1")
+    assert source.notes == ("t.csv: 2 rows without a target are left out.",)
+
+
+def test_mistakes_below_a_row_that_is_left_out_keep_their_lines(tmp_path):
+    text = "a,y\n1,\n2,7.5\ninf,8.5\n"
+    with pytest.raises(DataError, match=r"t\.csv:4: column 'a' is infinite"):
+        read(tmp_path, text, drop_rows={"missing_target": True})
+
+
+def test_a_first_row_that_looks_like_data_is_read_as_the_header_with_a_warning(tmp_path):
+    text = "6,148,1\n1,85,0\n8,183,1\n1,89,0\n"
+    (warning,) = read(tmp_path, text, target="1").notes
+    assert warning == (
+        "t.csv: the first row (6, 148, 1) looks like data and is read as the header: write "
+        "header: false in data.dataset, or header: true if it names the columns."
+    )
+    assert read(tmp_path, text, target="1", header=True).notes == ()
+    assert len(read(tmp_path, text, target="column_3", header=False)) == 4
+
+
+@pytest.mark.parametrize(
+    "text", ["6,6,1\n1,85,0\n8,183,1\n", ",148,1\n1,85,0\n8,183,1\n", "6,148,1\n1,85,0\n8,183,1\n"]
+)
+def test_names_that_cannot_be_used_because_they_are_data_are_refused_with_the_cure(tmp_path, text):
+    with pytest.raises(DataError, match=r"If the first row is data, write header: false"):
+        read(tmp_path, text, target="column_3")
+
+
 def test_classes_are_sorted_and_indexed(tmp_path):
     source = read(tmp_path, "a,y\n1,b\n2,a\n3,c\n4,a\n")
     np.testing.assert_array_equal(source.y, [1, 0, 2, 0])
@@ -113,6 +174,14 @@ def test_classes_are_sorted_and_indexed(tmp_path):
         ("a,y\n1,7.5\n2,1e300\n", {}, ":3: the target 'y' is infinite or too large for float32"),
         ("a,y\n1,7\ninf,8\n", {}, ":3: column 'a' is infinite or too large for float32: write"),
         ("a,y\n1,7\n-1e39,8\n", {}, ":3: column 'a' is infinite or too large for float32"),
+        ('a,y\n1,x\n2,"y\n3,z\n', {}, ":3: a quote is opened here and not closed before the file "),
+        ('a,y\n1,"' + "x\n" * 99_999, {}, ":2: a cell does not end, as after a stray quote"),
+        ("1,2\n3,4\n", {"header": False}, ": data.dataset.target: unknown column 'y'. Without a "
+         "header the columns are column_1 to column_2."),
+        ("1,2\n3,4,5\n", {"header": False}, ":2: has 3 cells where the first row has 2: correct"),
+        ("a,y\n1,2\n", {"skip": 9}, ": has no row after the 9 lines of data.dataset.skip: skip "),
+        ("a,y\n1,\n2,NA\n", {"drop_rows": {"missing_target": True}}, ": no row has a value in the "
+         "target column 'y': correct data.dataset.missing"),
         ("a,y\n1,7\n2,x\n", {"task": "regression"}, ": data.dataset.task: regression: the target "
          "'y' is not a number everywhere (such as 'x')"),
     ],
@@ -127,13 +196,17 @@ def test_the_message_about_a_broken_table_is_one_line_that_names_the_place(
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("data", [b"a,y\n1,2\n", gzip.compress(b"a,y\n1,2\n", mtime=0)[:-9]])
-def test_a_file_that_is_not_really_gzip_is_refused(tmp_path, data):
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"a,y\n1,2\n", "is a damaged gzip file"),
+        (gzip.compress(b"a,y\n1,2\n", mtime=0)[:-9], "is truncated: the gzip data end early"),
+    ],
+)
+def test_a_file_that_is_not_really_gzip_is_refused(tmp_path, data, problem):
     path = tmp_path / "t.csv.gz"
     path.write_bytes(data)
-    with pytest.raises(
-        DataError, match=r"t\.csv\.gz: is a damaged gzip file .*Download it again\.$"
-    ):
+    with pytest.raises(DataError, match=rf"t\.csv\.gz: {problem}.*Download it again\.$"):
         read_table(path, CsvFile(csv="t.csv.gz", target="y"))
 
 

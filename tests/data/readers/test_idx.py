@@ -54,6 +54,16 @@ GZIPPED = gzip.compress(GOOD, mtime=0)
         ("", b"", "is truncated: 0 bytes are less than an IDX header."),
         ("", GOOD[:-1], "is truncated: its header announces 36 bytes and 35 follow. Download"),
         ("", GOOD + b"x", "is too long: its header announces 36 bytes and 37 follow."),
+        (
+            "",
+            GOOD[:4] + b"\x7f" * 12 + GOOD[16:],
+            "is truncated: its header announces 9787464616299814446115438207 by",
+        ),
+        (
+            ".gz",
+            gzip.compress(GOOD[:4] + b"\x7f" * 12),
+            "is truncated: its header announces 9787464616299814446115438207 by",
+        ),
         ("", b"\x89PNG" + GOOD[4:], "starts with 0x89504e47 where IDX files of 3 dimensions have"),
         ("", idx_bytes(IMAGES[:, :, 0])[:4] + GOOD[4:], "starts with 0x00000802 where IDX files"),
         ("", idx_bytes(IMAGES[:0]), "holds no examples. Download the file again."),

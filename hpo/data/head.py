@@ -1,0 +1,59 @@
+"""What the head of a data set's files shows: the inspector behind `hpo check`.
+
+No file is read whole, and neither NumPy nor pandas is imported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from hpo.data.files import MissingDownloadError, find_own, key_of
+from hpo.errors import DataError
+from hpo.registry import DATASETS, load
+from hpo.spec.sections.data import DataSpec
+
+
+class HeadMistake(NamedTuple):
+    """A mistake in the data, and the path below `data` in the spec that it belongs to."""
+
+    path: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class Head:
+    """What `hpo check` tells of a data set: how much it has seen, mistakes and notes."""
+
+    seen: str = ""
+    mistakes: tuple[HeadMistake, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def inspect_data(spec: DataSpec, folder: Path, home: Path | None) -> Head:
+    """What the head of the files of a data set shows; paths start at `folder`, then at `home`."""
+    if isinstance(spec.dataset, str):
+        return _named(spec.dataset, home)
+    key = key_of(spec.dataset)
+    try:
+        entry, where = find_own(spec.dataset, folder, home)
+        found: Head = load(entry.head)(where, spec) if entry.head else Head()
+    except MissingDownloadError as error:
+        return Head(notes=(str(error),))
+    except DataError as error:
+        text = str(error).removeprefix(f"data.dataset.{key}: ")
+        return Head(mistakes=(HeadMistake(("dataset", key), text),))
+    return found
+
+
+def _named(name: str, home: Path | None) -> Head:
+    entry = DATASETS.get(name)
+    if entry is None or not entry.files or (home is not None and load(entry.files)(home / name)):
+        return Head()
+    return Head(
+        notes=(
+            f"{name} is not on this machine: run `hpo data get {name}`, or set HPO_DATA to the "
+            f"folder that holds {name}/.",
+        )
+    )

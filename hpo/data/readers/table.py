@@ -1,0 +1,437 @@
+"""A table as text: rows with their lines, names of columns, empty cells, and its head.
+
+Free of NumPy and pandas, so that `hpo check` can look at the head of a table at once.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, compress
+from pathlib import Path
+from typing import NamedTuple
+
+from hpo.data.files import opened
+from hpo.data.head import Head, HeadMistake
+from hpo.errors import DataError
+from hpo.spec.sections.data import CsvFile, DataSpec
+from hpo.spec.words import count_text, shown
+
+# What pandas reads as an empty cell.
+EMPTY_WORDS = frozenset(
+    (
+        *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND"),
+        *("1.#QNAN", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+    )
+)
+# If at least this share of a column's cells are numbers, a text among them is a mistake.
+NUMERIC_SHARE = 0.9
+# Rows below the first one that show whether it is like them.
+ROWS_TO_COMPARE = 100
+# How much of a file `hpo check` reads, and how many rows of another length it counts.
+_MOST_BYTES = 1 << 20
+_MOST_RAGGED = 1000
+_LONGEST_LIST = 80
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class Row(NamedTuple):
+    """The cells of a row, and the line of the file on which it starts."""
+
+    line: int
+    cells: list[str]
+
+
+class Finding(NamedTuple):
+    """What is wrong with a table: the key of `data.dataset` at fault, the line if one is, why."""
+
+    key: str
+    line: int | None
+    text: str
+
+
+def numbered_rows(
+    path: Path, text: bytes, spec: CsvFile, *, is_whole: bool = True
+) -> Iterator[Row]:
+    """The rows in the text of a table that begins after the lines to skip; blank lines are none.
+
+    The last row is left out unless the text is whole, because it may be cut.
+
+    Raises:
+        DataError: for text that is no CSV, with its line.
+    """
+    raw: list[str] = []  # the lines of the row that is read
+
+    def lines() -> Iterator[str]:
+        for one in io.TextIOWrapper(io.BytesIO(text), "utf-8", newline=""):
+            raw.append(one)
+            yield one
+
+    reader = csv.reader(lines(), delimiter=spec.separator)
+    line, last = spec.skip + 1, None
+    try:
+        for cells in reader:
+            if last is not None:
+                yield last
+            last = Row(line, cells) if cells else None
+            line = spec.skip + reader.line_num + 1
+            first, raw = raw, []
+    except csv.Error as error:
+        is_long = "field larger" in str(error)
+        problem = "is not CSV" if not is_long else "a cell does not end, as after a stray quote"
+        cure = "correct the line" if not is_long else "close the quote, or delete it"
+        raise DataError(f"{path}:{line}: {problem} ({error}): {cure}.") from None
+    if last is not None and is_whole:
+        if _is_open(first, spec.separator):
+            raise DataError(
+                f"{path}:{last.line}: a quote is opened here and not closed before the file ends: "
+                "close it, or delete it."
+            )
+        yield last
+
+
+@dataclass(frozen=True)
+class Column:
+    """The cells of a column by what they hold, and the lines of its first gap and first text."""
+
+    name: str
+    numbers: int
+    texts: int
+    gaps: int
+    gap_line: int | None
+    text_line: int | None
+    text: str
+
+    @property
+    def holds_numbers(self) -> bool:
+        """Whether a text in this column is a mistake."""
+        return self.numbers > 0 and self.numbers >= NUMERIC_SHARE * (self.numbers + self.texts)
+
+
+@dataclass(frozen=True)
+class TableHead:
+    """The first rows of a table; `is_whole` says whether there are no others.
+
+    `is_doubtful` says whether the first row is read as the header and looks like data.
+    """
+
+    path: Path
+    first: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rows: int
+    is_whole: bool
+    is_doubtful: bool
+    findings: tuple[Finding, ...]
+
+
+def read_head(path: Path, spec: CsvFile) -> TableHead:
+    """The rows in the first MiB of a table, and what is wrong with them.
+
+    Raises:
+        DataError: for a file that cannot be read or is no CSV.
+    """
+    data, is_whole = _first_mib(path)
+    rows = numbered_rows(path, table_text(path, data, spec.skip), spec, is_whole=is_whole)
+    first, rows = first_row(path, rows, spec)
+    names = column_names(first.cells, spec)
+    findings: list[Finding] = []
+    fitting: list[Row] = []
+    for row in rows:
+        if (finding := row_finding(row, names, spec)) is None:
+            fitting.append(row)
+        elif len(findings) < _MOST_RAGGED:
+            findings.append(finding)
+    below = [row.cells for row in fitting[:ROWS_TO_COMPARE]]
+    is_doubtful = spec.header is None and looks_like_data(first.cells, below, spec)
+    findings += column_findings(names, spec, first.line, is_doubtful)
+    if not fitting and not findings:
+        raise no_rows(path)
+    columns = tuple(_columns(names, fitting, gap_words(spec)))
+    return TableHead(
+        path, tuple(first.cells), columns, len(fitting), is_whole, is_doubtful, tuple(findings)
+    )
+
+
+def head(path: Path, spec: DataSpec) -> Head:
+    """What `hpo check` tells of the head of a table.
+
+    Raises:
+        DataError: for a file that cannot be read or is no CSV.
+    """
+    assert isinstance(spec.dataset, CsvFile)
+    found, dataset = read_head(path, spec.dataset), spec.dataset
+    size = f"{count_text(found.rows, 'row')} of {count_text(len(found.columns), 'column')}"
+    seen = f"{dataset.csv}: {size}"
+    if not found.is_whole:
+        seen += ", the first MiB of the file; the rest was not read"
+    by_name = {column.name: column for column in found.columns}
+    findings, notes = list(found.findings), []
+    if found.is_doubtful:
+        notes.append(headless_warning(found.first, dataset))
+    target = by_name.get(dataset.target)
+    if target is not None and target.gap_line and not dataset.drop_rows.missing_target:
+        findings.append(Finding("target", target.gap_line, no_target(target.gaps, target.name)))
+    features = [c for c in found.columns if c.name not in {*named_columns(dataset), *dataset.drop}]
+    for column in features:
+        if column.texts and column.holds_numbers:
+            finding = Finding("csv", column.text_line, stray_text(column.name, column.text))
+            findings.append(finding)
+        elif column.numbers > column.texts > 0:
+            text = f"column {shown(column.name)} holds {shown(column.text)} beside numbers, and all"
+            notes.append(
+                f"{dataset.csv}: {text} of it is read as text: if it is no value, list it in "
+                "data.dataset.missing."
+            )
+    gaps = [f"{shown(column.name)} {column.gaps:,}" for column in features if column.gaps]
+    if gaps:
+        text = f"{dataset.csv}: gaps in {listed(gaps)}: each gets the median of its column's "
+        notes.append(f"{text}training rows, or their most frequent text.")
+    mistakes = [
+        HeadMistake(("dataset", key), f"{path}{'' if line is None else f':{line}'}: {text}")
+        for key, line, text in findings
+    ]
+    return Head(seen, tuple(mistakes), tuple(notes))
+
+
+def first_row(path: Path, rows: Iterator[Row], spec: CsvFile) -> tuple[Row, Iterator[Row]]:
+    """The first row of a table, and the rows of examples, to which it belongs without a header.
+
+    Raises:
+        DataError: if there is none.
+    """
+    first = next(rows, None)
+    if first is None:
+        raise DataError(
+            f"{path}: has no row after the {spec.skip:,} lines of data.dataset.skip: skip fewer."
+        )
+    return first, chain([first], rows) if spec.header is False else rows
+
+
+def no_rows(path: Path) -> DataError:
+    """That a table has a header alone."""
+    return DataError(f"{path}: has a header and no rows below it: add one row an example.")
+
+
+def column_names(first: Sequence[str], spec: CsvFile) -> list[str]:
+    """The names of the columns: the first row, or `column_1` and so on without a header."""
+    if spec.header is False:
+        return [f"column_{number}" for number in range(1, len(first) + 1)]
+    return list(first)
+
+
+def named_columns(spec: CsvFile) -> dict[str, str]:
+    """The columns that are no features because a spec names them, with the fields that do."""
+    return {spec.target: "target"} | ({spec.weight: "weight"} if spec.weight is not None else {})
+
+
+def row_finding(row: Row, names: Sequence[str], spec: CsvFile) -> Finding | None:
+    """What is wrong with a row whose number of cells is not that of the columns."""
+    if len(row.cells) == len(names):
+        return None
+    other = "first row" if spec.header is False else "header"
+    text = f"has {len(row.cells)} cells where the {other} has {len(names)}: "
+    return Finding("csv", row.line, f"{text}correct the line, or set data.dataset.separator.")
+
+
+def column_findings(
+    names: Sequence[str], spec: CsvFile, line: int, is_data: bool
+) -> Iterator[Finding]:
+    """What is wrong with the names of the columns, or with those that the spec asks for.
+
+    `line` is that of the header; `is_data` says whether it looks like data.
+    """
+    hint = " If the first row is data, write header: false in data.dataset." if is_data else ""
+    for position, name in enumerate(names, start=1):
+        if not name.strip():
+            text = f"column {position} has no name: name it in the header (and list it in "
+            text += "data.dataset.drop if it only numbers the rows)."
+            yield Finding("csv", line, text + hint)
+            break
+    name, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        text = f"{times:,} columns are named {shown(name)}: rename all but one."
+        yield Finding("csv", line, text + hint)
+    named, known = named_columns(spec), set(names)
+    for column, key in [*named.items(), *((name, "drop") for name in spec.drop)]:
+        if column not in known:
+            close = difflib.get_close_matches(column[:_LONGEST_LIST], names, n=1)
+            guess = f"Did you mean '{close[0]}'? " if close else _separator_hint(names)
+            text = f"unknown column {shown(column)}. {guess}{_known(names, spec)}{hint}"
+            yield Finding(key, None, text)
+    if spec.weight == spec.target:
+        yield Finding("weight", None, f"{shown(spec.weight)} is the target: name another column.")
+    for column, field in named.items():
+        if column in spec.drop:
+            yield Finding("drop", None, f"{shown(column)} is the {field}: keep it.")
+    if known <= {*named, *spec.drop}:
+        text = f"no column is left to learn from beside the target {shown(spec.target)}: "
+        yield Finding(
+            "csv", None, f"{text}shorten data.dataset.drop, or set data.dataset.separator."
+        )
+
+
+def looks_like_data(first: Sequence[str], below: Iterable[Sequence[str]], spec: CsvFile) -> bool:
+    """Whether the first row is more like the rows below it than like their names.
+
+    It is if it has a number in half of the columns that hold numbers alone. Where no column does,
+    it is if half of its texts occur again below.
+    """
+    rows = [cells for cells in below if len(cells) == len(first)][:ROWS_TO_COMPARE]
+    gaps = gap_words(spec)
+    columns = [
+        {cell for cell in column if not is_gap(cell, gaps)} for column in zip(*rows, strict=True)
+    ]
+    numeric = [
+        cell
+        for cell, found in zip(first, columns, strict=False)
+        if found and all(map(is_number, found))
+    ]
+    if numeric:
+        return 2 * sum(map(is_number, numeric)) >= len(numeric)
+    again = sum(cell in found for cell, found in zip(first, columns, strict=False))
+    return bool(columns) and 2 * again >= len(first)
+
+
+def headless_warning(first: Sequence[str], spec: CsvFile) -> str:
+    """That the first row is the header although it looks like data, and the cure."""
+    return (
+        f"{spec.csv}: the first row ({listed(first)}) looks like data and is read as the header: "
+        "write header: false in data.dataset, or header: true if it names the columns."
+    )
+
+
+def gap_words(spec: CsvFile) -> frozenset[str]:
+    """Every text that is an empty cell."""
+    return EMPTY_WORDS.union(missing_words(spec))
+
+
+def missing_words(spec: CsvFile) -> list[str]:
+    """The spec's own words for an empty cell; a blank before one is not part of it."""
+    words = [word.strip() for word in spec.missing]
+    words += [f"{float(word):g}" for word in words if is_number(word)]
+    return [f"{blank}{word}" for word in words for blank in ("", " ")]
+
+
+def is_gap(cell: str, words: frozenset[str]) -> bool:
+    """Whether a cell is empty; `-999` stands for `-999.0` too, as in pandas."""
+    if cell in words:
+        return True
+    return len(words) > len(EMPTY_WORDS) and is_number(cell) and f"{float(cell):g}" in words
+
+
+def is_number(cell: str) -> bool:
+    """Whether pandas reads a cell as a number; Python's `1_000` is none."""
+    try:
+        return not math.isnan(float(cell)) and "_" not in cell
+    except ValueError:
+        return False
+
+
+def stray_text(name: str, cell: str) -> str:
+    """What to do about a text in a column of numbers."""
+    return (
+        f"column {shown(name)} holds {shown(cell)} among numbers: correct it, leave the cell "
+        f"empty, or list {shown(cell)} in data.dataset.missing or the column in data.dataset.drop."
+    )
+
+
+def no_target(count: int, name: str) -> str:
+    """What to do about rows without a target."""
+    rows = "1 row has" if count == 1 else f"{count:,} rows have"
+    return (
+        f"{rows} no value in the target column {shown(name)} (this is the first): fill them in, or "
+        "write drop_rows: {missing_target: true} in data.dataset."
+    )
+
+
+def table_text(path: Path, data: bytes, skip: int) -> bytes:
+    """The UTF-8 text of a table after its byte order mark and the lines to skip.
+
+    Raises:
+        DataError: for data that are empty, or not UTF-8.
+    """
+    try:
+        is_blank = not data.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise DataError(f"{path}:{line}: is not UTF-8: save the file as UTF-8.") from None
+    if is_blank:
+        raise DataError(f"{path}: is empty: it needs a header and one row an example.")
+    start = len(_BYTE_ORDER_MARK) if data.startswith(_BYTE_ORDER_MARK) else 0
+    lines = io.TextIOWrapper(io.BytesIO(data[start:]), "latin-1", newline="")
+    # A character of latin-1 is a byte, and no byte of UTF-8 but a line break looks like one.
+    return data[start + sum(len(next(lines, "")) for _ in range(skip)) :]
+
+
+def _columns(names: Sequence[str], rows: Sequence[Row], gaps: frozenset[str]) -> Iterator[Column]:
+    cells_of = zip(*(row.cells for row in rows), strict=True) if rows else ((),) * len(names)
+    for name, cells in zip(names, cells_of, strict=True):
+        counts = Counter(cells)
+        empty = {cell for cell in counts if is_gap(cell, gaps)}
+        texts = {cell for cell in counts if cell not in empty and not is_number(cell)}
+        gap = next(compress(rows, map(empty.__contains__, cells)), None)
+        text = next(compress(rows, map(texts.__contains__, cells)), None)
+        in_gaps, in_texts = (sum(counts[cell] for cell in some) for some in (empty, texts))
+        yield Column(
+            name=name,
+            numbers=len(cells) - in_gaps - in_texts,
+            texts=in_texts,
+            gaps=in_gaps,
+            gap_line=gap and gap.line,
+            text_line=text and text.line,
+            text=next(filter(texts.__contains__, cells), ""),
+        )
+
+
+def _first_mib(path: Path) -> tuple[bytes, bool]:
+    """The whole lines in the first MiB of a file, and whether these are all of it."""
+    with opened(path) as stream:
+        data = stream.read(_MOST_BYTES + 1)
+    if len(data) <= _MOST_BYTES:
+        return data, True
+    end = max(data.rfind(b"\n", 0, _MOST_BYTES), data.rfind(b"\r", 0, _MOST_BYTES))
+    if end < 0:
+        raise DataError(
+            f"{path}: its first line is longer than 1 MiB: this is no table of cells in lines."
+        )
+    return data[: end + 1], False
+
+
+def _is_open(lines: Sequence[str], separator: str) -> bool:
+    """Whether the last row ends within a quoted cell."""
+    try:
+        for _ in csv.reader(lines, delimiter=separator, strict=True):
+            pass
+    except csv.Error as error:
+        return "unexpected end" in str(error)
+    return False
+
+
+def _known(names: Sequence[str], spec: CsvFile) -> str:
+    if spec.header is False:
+        return f"Without a header the columns are {names[0]} to {names[-1]}."
+    return f"Columns: {listed(names)}."
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names that fit into a message, and how many more there are."""
+    fitting, width = 0, 0
+    while fitting < len(names) and (width := width + len(names[fitting]) + 2) <= _LONGEST_LIST:
+        fitting += 1
+    fitting = max(1, fitting)
+    shortened = [name if len(name) <= _LONGEST_LIST else f"{name[:77]}..." for name in names]
+    rest = len(names) - fitting
+    return ", ".join(shortened[:fitting]) + (f" and {rest:,} more" if rest else "")
+
+
+def _separator_hint(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        for separator, written in ((";", ";"), ("\t", r"\t")):
+            if separator in names[0]:
+                return f'The header is one column: set data.dataset.separator: "{written}". '
+    return ""
