@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpo.errors import SpecError
-from hpo.spec.file.document import Document, KeyPath, Place, one_line, parse_value
+from hpo.errors import SpecError, one_line
+from hpo.spec.file.document import Document, KeyPath, Place, parse_value
 from hpo.spec.marks import Spec
 from hpo.spec.roots import Root, file_of, root_of
 from hpo.spec.schema import default_of, leaves_at, variants_of

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from hpo.errors import SpecError
+from hpo.errors import SpecError, one_line
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 
@@ -69,11 +69,6 @@ class Document:
 def dotted(path: KeyPath) -> str:
     """A path as users write it: `model.widths[0]`."""
     return "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in path).removeprefix(".")
-
-
-def one_line(message: str) -> str:
-    """A message with line breaks and other unprintable characters written as escapes."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
 
 
 def parse_yaml(text: str, where: str) -> Document:

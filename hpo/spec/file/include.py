@@ -13,6 +13,7 @@ from hpo.errors import SpecError
 from hpo.spec.file.document import Document, KeyPath, Mistake, Place, parse_yaml
 from hpo.spec.words import shown
 
+_MOST_BYTES = 1_000_000
 _AT: KeyPath = ("space", "include")
 
 
@@ -27,10 +28,14 @@ def read_text(path: Path) -> str:
     """The text of a file.
 
     Raises:
-        SpecError: for a file that cannot be read as text.
+        SpecError: for a file that is far too long for a spec, or cannot be read as text.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise SpecError([f"{path}: is larger than 1 MB, which no spec is: check the path"])
+        return data.decode("utf-8-sig")
     except FileNotFoundError:
         raise SpecError([f"{path}: there is no such file: check the path"]) from None
     except IsADirectoryError:
