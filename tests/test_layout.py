@@ -58,7 +58,7 @@ ROOMS = {
     "engine": ("pools", "programs", "training", "models"),
     "search": ("proposals", "samplers", "schedulers", "results"),
     "spec": ("reference", "space", "file", "sections"),
-    "study": ("loop", "executors", "storage", "log"),
+    "study": ("backends", "loop", "executors", "storage", "log"),
 }
 # Every module has a test file of its name in the mirrored folder, apart from these.
 NO_TEST_FILE = {
@@ -70,6 +70,7 @@ NO_TEST_FILE = {
     "hpo/spec/sections/model.py": "declares leaves; tests/spec/test_mistakes.py gives them values",
     "hpo/spec/sections/optimizer.py": "declares leaves, as `model.py` does",
     "hpo/spec/sections/updates.py": "declares leaves, as `model.py` does",
+    "hpo/study/backends/backend.py": "declares what test_lanes.py beside it makes",
     "hpo/study/executors/messages.py": "declares messages; test_conformance.py sends them",
     "hpo/study/loop/deciding.py": "declares the parts of a driver, which test_driver.py gives it",
     "hpo/study/surroundings.py": "declares paths and options; `surroundings` of hpo.api fills it",

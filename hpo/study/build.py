@@ -6,32 +6,22 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from hpo.engine.mesh import places
-from hpo.engine.program import Program, split
-from hpo.engine.programs.footprint import known_costs
 from hpo.registry import SCHEDULERS
 from hpo.search.proposals.stack import is_learning, make_sampler, setting_of
 from hpo.search.schedulers.explore import explorer_of
 from hpo.search.schedulers.make import make_scheduler
-from hpo.spec.fill import fill, with_rows
-from hpo.spec.merging import Merging
 from hpo.spec.sections.scheduler import SchedulerSpec
 from hpo.spec.sections.search import SearchSpec
-from hpo.study.executors.local import local_executor
-from hpo.study.executors.messages import Executor
+from hpo.study.backends.backend import Crew
 from hpo.study.loop.deciding import Rules
 from hpo.study.loop.driver import Driver
 from hpo.study.loop.states import States
-from hpo.study.loop.varied import varied_for
-from hpo.study.loop.work import Work
 from hpo.study.open import OpenStudy
-from hpo.study.planning import PlanTeller, plan_study
 from hpo.study.progress import Progress, Watcher
 from hpo.study.storage.checkpoints import CheckpointFolder, CheckpointWriter
 from hpo.study.surroundings import Surroundings
 from hpo.study.times import RunTimes, TimedExecutor, TimedSampler
 from hpo.study.warm_start import learnt_from_sources, warm_start_of
-from hpo.trial import HParams
 
 
 @dataclass(frozen=True)
@@ -40,8 +30,7 @@ class Machinery:
 
     driver: Driver
     watcher: Watcher
-    teller: PlanTeller
-    executor: Executor
+    crew: Crew
     checkpoints: CheckpointWriter
 
 
@@ -59,37 +48,24 @@ def build(
     folder = CheckpointFolder.beside(around.storage, study.record.name)
     folder.sweep(checkpoint.file for checkpoint in journal.state.checkpoints.values())
     writer = stack.enter_context(CheckpointWriter(folder))
-    # Small models keep a core busy each; accelerators gain by more lanes at once.
-    pools = places(study.devices, is_meshed=study.platform != "cpu")
-    local = local_executor(pools, around.cache, study.datasets.of)
-    executor = TimedExecutor(local, times.driver)
-    stack.callback(executor.close)
+    explain = say if around.explains else _ignore
+    crew = study.backend.start(journal, explain, stack, learns=rules.is_learning)
+    executor = TimedExecutor(crew.executor, times.driver)
     times.follow(executor.clocks)
     times.follow(lambda: {"writer": writer.stopwatch.read()})
-    explain = say if around.explains else _ignore
-    plan = plan_study(
-        study.experiment,
-        study.data,
-        pools,
-        rules.is_learning,
-        around.cache,
-        journal,
-        explain,
-    )
     driver = Driver(
         replace(rules, sampler=TimedSampler(rules.sampler, times.driver)),
         journal,
         executor,
         States(writer),
-        _preparer(study, plan.merging),
-        plan.plans,
+        crew.prepare,
+        crew.plans,
         study.experiment.study.checkpoint_seconds,
     )
     watcher = Watcher(
         study.experiment, study.state, driver, lambda: executor.program_times().compiled, watch
     )
-    teller = PlanTeller(plan.plans, journal, explain)
-    return Machinery(driver, watcher, teller, executor, writer)
+    return Machinery(driver, watcher, crew, writer)
 
 
 def _rules(study: OpenStudy, say: Callable[[str], None]) -> Rules:
@@ -98,7 +74,7 @@ def _rules(study: OpenStudy, say: Callable[[str], None]) -> Rules:
     setting = setting_of(experiment)
     learns = is_learning(search.sampler, experiment.space, setting)
     for learnt in learnt_from_sources(
-        experiment, study.storage, study.provenance, journal.state.notes, say, learns=learns
+        experiment, study.storage, study.backend.provenance, journal.state.notes, say, learns=learns
     ):
         journal.record(learnt)
     warm_start = warm_start_of(experiment, journal, say)
@@ -123,26 +99,6 @@ def _in_losses(search: SearchSpec) -> SchedulerSpec:
     if search.goal.first.maximize and SCHEDULERS[scheduler.name].judges_values:
         return scheduler.in_losses()
     return scheduler
-
-
-def _preparer(study: OpenStudy, merging: Merging) -> Callable[[HParams, int], Work]:
-    """Makes a trial's work from its hparams and its number."""
-    experiment, platform, wanted = study.experiment, study.platform, study.search.goal.metrics
-    # The first of all equal programs serves every trial, so that its label is computed once.
-    programs: dict[Program, Program] = {}
-
-    def prepare(hparams: HParams, number: int) -> Work:
-        training = merging.of(fill(experiment.training, hparams, number))
-        data = study.datasets.load(training.data)
-        training = with_rows(training, len(data.train))
-        varying = varied_for(study.state, number, experiment)
-        program, knobs = split(training, data, platform, varying)
-        program = programs.setdefault(program, program)
-        costs = known_costs(training, data, platform, wanted)
-        reference = study.datasets.reference(training.data)
-        return Work(training, program, knobs, reference, costs=costs)
-
-    return prepare
 
 
 def _ignore(sentence: str) -> None:

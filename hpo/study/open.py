@@ -6,22 +6,13 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
-from hpo.data.cache import DataCache
-from hpo.data.dataset import DataSet
-from hpo.engine.devices import describe, local_devices
-from hpo.engine.models.abstract import abstract_model
-from hpo.engine.pools.streaming import budget_bytes, placement_of, streaming_text
-from hpo.engine.program import split
 from hpo.search.auto import picked
-from hpo.space import Choice
 from hpo.spec.experiment import Experiment
-from hpo.spec.fill import fill, with_rows
 from hpo.spec.load import experiment_from_document, require_search
 from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import count_text
-from hpo.study.datasets import DataSets, check_metrics
+from hpo.study.backends.backend import Backend, backend_of
 from hpo.study.log.events import Start, StudyState, fold
 from hpo.study.loop.varied import varied_note
 from hpo.study.progress import spent_seconds, states_of
@@ -32,7 +23,6 @@ from hpo.study.storage.optuna_tables import open_mirror
 from hpo.study.storage.provenance import (
     Provenance,
     differences,
-    library_versions,
     refusal,
     spec_changes,
 )
@@ -41,12 +31,11 @@ from hpo.study.storage.tables import Mirror, Storage, StudyRecord
 from hpo.study.surroundings import Surroundings
 from hpo.study.times import RunTimes, TimedJournal
 from hpo.study.warm_start import check_sources, noted_sources
-from hpo.trial import HParams
 
 
 @dataclass(frozen=True)
 class OpenStudy:
-    """A study that this process drives: its data are read and its log is held.
+    """A study that this process drives: its spec fits what trains it, and its log is held.
 
     `set_aside` is the name under which an earlier study of that name is kept, `spent_seconds` the
     time that earlier runs took.
@@ -54,10 +43,7 @@ class OpenStudy:
 
     experiment: Experiment
     search: SearchSpec
-    devices: Sequence[Any]
-    datasets: DataSets
-    data: DataSet
-    provenance: Provenance
+    backend: Backend
     storage: Storage
     record: StudyRecord
     set_aside: str | None
@@ -69,11 +55,6 @@ class OpenStudy:
         """The state after all events of the log."""
         return self.journal.state
 
-    @property
-    def platform(self) -> str:
-        """JAX's name for the kind of device."""
-        return str(self.devices[0].platform)
-
 
 def open_study(
     experiment: Experiment,
@@ -83,7 +64,7 @@ def open_study(
     say: Callable[[str], None],
     listen: Listener | None,
 ) -> OpenStudy:
-    """Read the data, open or create the study, and note in its log that this run starts.
+    """Make the backend, open or create the study, and note in its log that this run starts.
 
     `stack` closes what this opens, `listen` gets the events of the log as they are stored.
 
@@ -92,17 +73,8 @@ def open_study(
             that changes the study's meaning.
     """
     search = require_search(experiment)
-    devices = local_devices(around.device)
-    datasets = DataSets(experiment.folder, around.data_home, DataCache(around.data_cache))
-    data = datasets.load(experiment.training.data)
-    check_metrics("search", search.goal.metrics, data)
-    check_metrics("train.metrics", experiment.training.train.metrics, data)
-    _check_fit(experiment, datasets, devices[0])
-    for note in data.notes:
-        say(note)
-    if text := streaming_text(data, experiment.training.data, devices[0]):
-        say(text)
-    provenance = Provenance(library_versions(), describe(devices), data.fingerprint)
+    backend = backend_of(experiment, around, say)
+    provenance = backend.provenance
     storage = stack.enter_context(Storage.create(around.storage))
     record, set_aside = find_or_begin(storage, experiment, provenance, around.starts_over, say)
     lease = stack.enter_context(acquire(storage, record.id))
@@ -117,15 +89,12 @@ def open_study(
 
     own = StudyJournal(storage, record.id, state, lease, mirror, listen)
     journal = TimedJournal(own, times.driver)
-    driver = {"pid": os.getpid(), "device": describe(devices), **varied_note(experiment.space)}
+    driver = {"pid": os.getpid(), "device": provenance.device, **varied_note(experiment.space)}
     journal.record(Start(driver, (*changed, *noted)))
     return OpenStudy(
         experiment,
         search,
-        devices,
-        datasets,
-        data,
-        provenance,
+        backend,
         storage,
         record,
         set_aside,
@@ -230,23 +199,3 @@ def _resumed(state: StudyState, total: int) -> str:
         return f"The study has ended with {count}: give a larger --trials to add more."
     begun = sum(states_of(state).values())
     return f"Resuming: {begun:,} of {count_text(total, 'trial')} started."
-
-
-def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
-    """Refuse batch sizes, budgets and models that the data do not fit before the first trial."""
-    training, dimensions = experiment.training, experiment.space.by_path
-    fills: list[HParams] = [{}]
-    for path in ("data.batch_size", "model", "model.name"):
-        if path in dimensions:
-            distribution = dimensions[path].distribution
-            values = (
-                distribution.values if isinstance(distribution, Choice) else (distribution.high,)
-            )
-            fills += [{path: value} for value in values]
-    for hparams in fills:
-        candidate = fill(training, hparams, 0)
-        data = datasets.load(candidate.data)
-        candidate = with_rows(candidate, len(data.train))
-        program, _ = split(candidate, data, device.platform)
-        abstract_model(program)
-        placement_of(data, candidate.data.step_rows, 1, budget_bytes(candidate.data, device))

@@ -15,7 +15,6 @@ from hpo.study.log.events import Stop, StopReason
 from hpo.study.log.untrained import untrained
 from hpo.study.loop.stop_rules import stop_sentence
 from hpo.study.open import OpenStudy, open_study
-from hpo.study.planning import learn_costs
 from hpo.study.profile import Profile
 from hpo.study.progress import Outcome, Progress
 from hpo.study.signals import StopRequest
@@ -47,7 +46,7 @@ def run_study(
         study = open_study(experiment, around, times, stack, say, listen)
         machinery = build(study, around, times, stack, watch, say)
         reason = _drive(study, machinery, times, profile, stop)
-        return _close(study, machinery, around, times, reason, stop, say)
+        return _close(study, machinery, times, reason, stop, say)
 
 
 def _drive(
@@ -67,7 +66,7 @@ def _drive(
 
     def look() -> None:
         machinery.watcher.look()
-        machinery.teller.look()
+        machinery.crew.look()
         times.keep(study.journal)
         if profile is not None:
             with times.driver.during("profiling"):
@@ -85,7 +84,6 @@ def _drive(
 def _close(
     study: OpenStudy,
     machinery: Machinery,
-    around: Surroundings,
     times: RunTimes,
     reason: StopReason,
     stop: StopRequest,
@@ -95,8 +93,7 @@ def _close(
     driver, journal = machinery.driver, study.journal
     if ending := stop_sentence(reason, study.search.stop):
         say(f"The study stops: {ending}.")
-    if study.platform == "cpu":
-        learn_costs(around.cache, machinery.executor.program_times())
+    machinery.crew.close()
     journal.record(times.so_far())
     journal.record(Stop(reason))
     journal.flush()

@@ -26,7 +26,7 @@ from hpo.spec.changes import changing, stages
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import with_rows
 from hpo.spec.words import count_text
-from hpo.study.datasets import check_metrics
+from hpo.study.backends.datasets import check_metrics
 from hpo.study.loop.replicas import deviation_of, mean_of, replica_training
 from hpo.study.signals import StoppedError, StopRequest
 from hpo.study.storage.provenance import Provenance, library_versions

@@ -15,7 +15,7 @@ from hpo.report.check import check_summary
 from hpo.report.export import export_trial
 from hpo.spec.experiment import Training
 from hpo.spec.load import load_experiment
-from hpo.study import planning
+from hpo.study.backends import planning
 from hpo.study.storage.tables import Storage
 from tests.study.whole import DOCUMENT, Studies, an_experiment
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.spec.sections.goal import Goal, Objective
+from hpo.study.backends.planning import PlanTeller
 from hpo.study.log.events import MERGING, Happening, Pin, StudyState
-from hpo.study.planning import PlanTeller
 
 
 class Log:

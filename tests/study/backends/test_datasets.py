@@ -9,7 +9,7 @@ from hpo.data.cache import DataCache
 from hpo.data.dataset import Split
 from hpo.errors import HpoError
 from hpo.spec.sections.data import DataSpec
-from hpo.study.datasets import DataSets, check_metrics
+from hpo.study.backends.datasets import DataSets, check_metrics
 
 
 @pytest.fixture

@@ -1,0 +1,57 @@
+"""What trains the trials of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Protocol
+
+from hpo.engine.programs.plans import Plans
+from hpo.spec.experiment import Experiment
+from hpo.study.executors.messages import Executor
+from hpo.study.loop.work import Work
+from hpo.study.storage.journal import Journal
+from hpo.study.storage.provenance import Provenance
+from hpo.study.surroundings import Surroundings
+from hpo.trial import HParams
+
+
+@dataclass(frozen=True)
+class Crew:
+    """A backend at work: its executor, what makes a trial's work, and the plans of new programs.
+
+    `look` is called about ten times a second, and `close` once the study has stopped.
+    """
+
+    executor: Executor
+    prepare: Callable[[HParams, int], Work]
+    plans: Plans
+    look: Callable[[], None]
+    close: Callable[[], None]
+
+
+class Backend(Protocol):
+    """What trains the trials of a study. It is made, and has checked the spec, before all else."""
+
+    @property
+    def provenance(self) -> Provenance:
+        """The libraries, the device and the data that results depend on."""
+        ...
+
+    def start(
+        self, journal: Journal, explain: Callable[[str], None], stack: ExitStack, *, learns: bool
+    ) -> Crew:
+        """Start to work for an open study; `stack` ends it, `learns` is about its sampler."""
+        ...
+
+
+def backend_of(experiment: Experiment, around: Surroundings, say: Callable[[str], None]) -> Backend:
+    """The backend that the spec's training asks for; `say` gets messages for the user.
+
+    Raises:
+        HpoError: for what the spec asks for and this machine or the data cannot give.
+    """
+    from hpo.study.backends.lanes import LaneBackend
+
+    return LaneBackend(experiment, around, say)

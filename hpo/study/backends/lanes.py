@@ -1,0 +1,115 @@
+"""Trains trials as lanes of compiled programs, in pools on the devices of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from hpo.data.cache import DataCache
+from hpo.engine.devices import describe, local_devices
+from hpo.engine.mesh import places
+from hpo.engine.models.abstract import abstract_model
+from hpo.engine.pools.streaming import budget_bytes, placement_of, streaming_text
+from hpo.engine.program import Program, split
+from hpo.engine.programs.footprint import known_costs
+from hpo.space import Choice
+from hpo.spec.experiment import Experiment
+from hpo.spec.fill import fill, with_rows
+from hpo.spec.load import require_search
+from hpo.spec.merging import Merging
+from hpo.study.backends.backend import Crew
+from hpo.study.backends.datasets import DataSets, check_metrics
+from hpo.study.backends.planning import PlanTeller, learn_costs, plan_study
+from hpo.study.executors.local import local_executor
+from hpo.study.log.events import StudyState
+from hpo.study.loop.varied import varied_for
+from hpo.study.loop.work import Work
+from hpo.study.storage.journal import Journal
+from hpo.study.storage.provenance import Provenance, library_versions
+from hpo.study.surroundings import Surroundings
+from hpo.trial import HParams
+
+
+class LaneBackend:
+    """Trains a model on a data set; trials of equal programs share a pool."""
+
+    def __init__(
+        self, experiment: Experiment, around: Surroundings, say: Callable[[str], None]
+    ) -> None:
+        self._experiment, self._search = experiment, require_search(experiment)
+        self._cache, training = around.cache, experiment.training
+        self._devices = local_devices(around.device)
+        self._platform = str(self._devices[0].platform)
+        self._datasets = DataSets(experiment.folder, around.data_home, DataCache(around.data_cache))
+        self._data = self._datasets.load(training.data)
+        check_metrics("search", self._search.goal.metrics, self._data)
+        check_metrics("train.metrics", training.train.metrics, self._data)
+        _check_fit(experiment, self._datasets, self._devices[0])
+        for note in self._data.notes:
+            say(note)
+        if text := streaming_text(self._data, training.data, self._devices[0]):
+            say(text)
+        self.provenance = Provenance(
+            library_versions(), describe(self._devices), self._data.fingerprint
+        )
+
+    def start(
+        self, journal: Journal, explain: Callable[[str], None], stack: ExitStack, *, learns: bool
+    ) -> Crew:
+        """Start a pool at each place, by the plan that is pinned or best now."""
+        # Small models keep a core busy each; accelerators gain by more lanes at once.
+        pools = places(self._devices, is_meshed=self._platform != "cpu")
+        executor = local_executor(pools, self._cache, self._datasets.of)
+        stack.callback(executor.close)
+        plan = plan_study(
+            self._experiment, self._data, pools, learns, self._cache, journal, explain
+        )
+        teller = PlanTeller(plan.plans, journal, explain)
+
+        def close() -> None:
+            if self._platform == "cpu":
+                learn_costs(self._cache, executor.program_times())
+
+        return Crew(
+            executor, self._preparer(plan.merging, journal.state), plan.plans, teller.look, close
+        )
+
+    def _preparer(self, merging: Merging, state: StudyState) -> Callable[[HParams, int], Work]:
+        """Makes a trial's work from its hparams and its number."""
+        experiment, platform = self._experiment, self._platform
+        # The first of all equal programs serves every trial, so that its label is computed once.
+        programs: dict[Program, Program] = {}
+
+        def prepare(hparams: HParams, number: int) -> Work:
+            training = merging.of(fill(experiment.training, hparams, number))
+            data = self._datasets.load(training.data)
+            training = with_rows(training, len(data.train))
+            varying = varied_for(state, number, experiment)
+            program, knobs = split(training, data, platform, varying)
+            program = programs.setdefault(program, program)
+            costs = known_costs(training, data, platform, self._search.goal.metrics)
+            reference = self._datasets.reference(training.data)
+            return Work(training, program, knobs, reference, costs=costs)
+
+        return prepare
+
+
+def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
+    """Refuse batch sizes, budgets and models that the data do not fit before the first trial."""
+    training, dimensions = experiment.training, experiment.space.by_path
+    fills: list[HParams] = [{}]
+    for path in ("data.batch_size", "model", "model.name"):
+        if path in dimensions:
+            distribution = dimensions[path].distribution
+            values = (
+                distribution.values if isinstance(distribution, Choice) else (distribution.high,)
+            )
+            fills += [{path: value} for value in values]
+    for hparams in fills:
+        candidate = fill(training, hparams, 0)
+        data = datasets.load(candidate.data)
+        candidate = with_rows(candidate, len(data.train))
+        program, _ = split(candidate, data, device.platform)
+        abstract_model(program)
+        placement_of(data, candidate.data.step_rows, 1, budget_bytes(candidate.data, device))
