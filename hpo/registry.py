@@ -31,7 +31,8 @@ class Entry:
     files: str = ""  # of a reader or data set: the files in its folder; empty for a single file
     head: str = ""  # of a reader: what `hpo check` sees of its files without reading them whole
     # Of a model: "whole batch" (no micro-batches). Of an optimizer: "layers" (the arrays of each
-    # layer), "start" (a state that starts from the first weights instead of zeros).
+    # layer), "start" (a state that starts from the first weights instead of zeros), "gradient" (the
+    # gradient at other weights).
     needs: tuple[str, ...] = ()
     is_own: bool = False  # `add` brought it: a package of a user's own
     tasks: tuple[str, ...] = ()  # of a metric: the tasks that have it; of a data set: its task

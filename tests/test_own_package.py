@@ -22,6 +22,7 @@ import sys
 from hpo import registry
 registry.add("model", "gated", "own.specs:Gated", "own.gated:Gated")
 registry.add("optimizer", "sign", "own.specs:Sign", "own.sign:sign")
+registry.add("optimizer", "ahead", "own.specs:Ahead", "own.ahead:ahead", needs=("gradient",))
 registry.add("reader", "points", "own.specs:Points", "own.points:read_points")
 registry.add(
     "metric", "brier", function="own.brier:brier", tasks=("classification",), direction="minimize"
@@ -46,6 +47,11 @@ class Gated(Spec):
 
 class Sign(Spec):
     name: Literal["sign"]
+    learning_rate: Knob[Positive] = 0.01
+    schedule: ScheduleSpec = Constant(name="constant")
+
+class Ahead(Spec):
+    name: Literal["ahead"]
     learning_rate: Knob[Positive] = 0.01
     schedule: ScheduleSpec = Constant(name="constant")
 
@@ -77,6 +83,15 @@ import optax
 def sign(spec):
     return [optax.scale_by_sign()]
 """,
+    "own/ahead.py": """
+import optax
+
+def ahead(spec):
+    def update(gradients, state, params, *, gradient, rate, **_):
+        loss, further = gradient(params - rate * gradients)
+        return further, state
+    return [optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)]
+""",
     "own/points.py": """
 import numpy as np
 from hpo.data.source import Source
@@ -97,10 +112,12 @@ name: own
 data: {dataset: {points: points.txt}, batch_size: 16, validation: 40, test: 0}
 model: {name: gated}
 optimizer: {name: sign}
+updates: {clip_norm: 1.0}
 train: {epochs: 2}
 space:
   model.units: {choice: [4, 8]}
   model.gain: {float: [0.5, 2.0]}
+  optimizer.name: {choice: [sign, ahead]}
   optimizer.learning_rate: {float: [0.001, 0.1], log: true}
 search: {objective: {minimize: brier}, sampler: {name: random}, scheduler: {name: none}, trials: 3}
 """,
@@ -146,11 +163,29 @@ def test_a_package_adds_a_model_an_optimizer_a_metric_and_a_reader(own: Path) ->
     resumed = _trials(own)
 
     assert len(first) == 3
+    assert {trial["hparams"]["optimizer.name"] for trial in resumed} == {"sign", "ahead"}
     assert resumed[:3] == first
     assert len(resumed) == 5
     # A model that answers one half everywhere has a Brier score of 0.25.
     assert all(0 < trial["metrics"]["brier"] < 0.5 for trial in resumed)
     assert "Resuming: 3 of 5 trials started." in notes
+
+
+def test_a_rule_that_needs_the_gradient_function_refuses_to_accumulate_batches(own: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "start.py", "check", "spec.yaml", "--set", "updates.accumulate=2"],
+        cwd=own,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line == (
+        "--set updates.accumulate=2: averages batches, and ahead needs the gradient function of "
+        "one batch: remove updates.accumulate, or use another optimizer"
+    )
+    assert done.stdout == "JAX is imported: False\n"
 
 
 def _trials(folder: Path) -> list[dict[str, Any]]:

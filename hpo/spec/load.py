@@ -26,7 +26,7 @@ from hpo.spec.sections.data import DataSpec, Task
 from hpo.spec.sections.goal import COSTS, known_metrics
 from hpo.spec.sections.scheduler import budget_mistakes
 from hpo.spec.sections.search import SearchSpec, missing_package
-from hpo.spec.space.dimensions import build_space, joint_mistakes
+from hpo.spec.space.dimensions import build_space, joint_mistakes, need_mistakes
 from hpo.spec.space.entries import Entry, Formula, read_entry
 from hpo.spec.space.rules import ruled_space
 from hpo.spec.space.start import start_mistakes
@@ -248,6 +248,7 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
     training = _read(root, {k: v for k, v in values.items() if k in root.model_fields})
     if isinstance(training, Training):
         found += [*change_mistakes(values, training), *varying_mistakes(values, training)]
+        found += need_mistakes(training)
     if isinstance(train, TrainSpec) and data is not None:
         found += _scored_mistakes(train, task_of(data))
     if search is None:

@@ -99,7 +99,12 @@ train:
   changes: []
   varying: []
   merged: auto
-updates: {{clip_value: null, clip_layer_norm: null, accumulate: null}}
+updates:
+  clip_value: null
+  clip_layer_norm: null
+  clip_norm: null
+  accumulate: null
+  sam_radius: 0.0
 """
     )
 

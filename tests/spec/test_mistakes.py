@@ -119,6 +119,10 @@ ROWS = [
         "spec.yaml:4: optimizer.clip_norm: cannot be 0: write a number above 0 or null",
     ),
     (
+        "updates: {clip_norm: 2.0}\noptimizer: {name: sgd, clip_norm: 1.0}",
+        "spec.yaml:8: updates.clip_norm: does what optimizer.clip_norm does too: remove optimizer.clip_norm",
+    ),
+    (
         "optimizer: {name: sgd, schedule: cosine}",
         "spec.yaml:4: optimizer.schedule: is a mapping, not 'cosine': write {name: cosine}",
     ),

@@ -45,13 +45,17 @@ class Costs:
         seconds += _COMPILE_MERGED * merged
         return self.compiling * seconds * (1 + _COMPILE_BOUND * bounds)
 
-    def step_seconds(self, size: Size, rows: int, parts: int) -> float:
-        """Seconds of one step that processes a batch of `rows` in `parts` micro-batches."""
+    def step_seconds(self, size: Size, rows: int, parts: int, gradients: int = 1) -> float:
+        """Seconds of one step that processes a batch of `rows` in `parts` micro-batches.
+
+        It does so once for each of its `gradients`.
+        """
         # A backward pass costs two forward passes; each weight needs a multiplication and an
         # addition.
         operations = 6 * rows * (size.dense / _DENSE_RATE + size.convolved / _CONVOLVED_RATE)
         sums = _ADD * size.weights * parts if parts > 1 else 0.0
-        return self.running * (_STEP * parts + operations + sums + _UPDATE * size.weights)
+        once = _STEP * parts + operations + sums
+        return self.running * (gradients * once + _UPDATE * size.weights)
 
     def seen(self, compiling: float | None, running: float | None) -> Costs:
         """These costs, updated by the measured times as multiples of the estimated ones."""

@@ -171,7 +171,8 @@ def estimated_seconds(program: Program) -> tuple[float, float]:
         *_layers(program.model), len(program.merged), len(program.bounds)
     )
     parts = program.most_parts
-    step = Costs().step_seconds(size, parts * program.micro_batch, parts)
+    gradients = program.template.updates.gradients
+    step = Costs().step_seconds(size, parts * program.micro_batch, parts, gradients)
     return compiling / COMPILING_CORES, step / parts
 
 
@@ -225,8 +226,8 @@ class _Study:
 
     def _epoch_seconds(self, training: Training, size: Size, batches: tuple[int, ...]) -> float:
         batch = training.data.step_rows
-        parts = batch // math.gcd(batch, *batches)
-        return (self._rows // batch) * self._costs.step_seconds(size, batch, parts)
+        parts, gradients = batch // math.gcd(batch, *batches), training.updates.gradients
+        return (self._rows // batch) * self._costs.step_seconds(size, batch, parts, gradients)
 
 
 def _group(training: Training, statics: Mapping[str, Any], merging: Merging) -> Any:

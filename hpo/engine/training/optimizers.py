@@ -3,31 +3,28 @@
 An entry of the registry is a function from its spec, whose numbers may be traced, to the parts of a
 chain. Gradients and weights are one vector each. An entry whose `needs` list "layers" also gets
 `Layers`. One that needs a "start" makes its state from the first weights instead of zeros.
+
+The parts of an entry that needs the "gradient" get it as extra arguments of Optax:
+`gradient(weights)` returns loss and gradients of the same batch at any weights. `loss` is the loss
+at the lane's weights, `rate` the learning rate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from hpo import registry
 from hpo.engine.oneof import OneOf, choose, options_of
 from hpo.engine.program import is_off
+from hpo.engine.training.updates import Gradient, Layers, accumulated, by_layers, clips, sharpened
 from hpo.spec.sections import optimizer as specs
 from hpo.spec.sections.updates import Updates
-
-
-class Layers(NamedTuple):
-    """Converts between the vector of all weights and the tree of the layers' arrays."""
-
-    part: Callable[[Any], Any]
-    join: Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -66,16 +63,30 @@ class Descent:
         return blank
 
     def step(
-        self, gradient: Callable[[Any], tuple[Any, Any, Any]], state: Any, params: Any, rate: Any
+        self, gradient: Gradient, state: Any, params: Any, rate: Any
     ) -> tuple[Any, Any, Any, Any]:
         """Loss, variables, weights and state after one step at this learning rate.
 
         `gradient(params)` returns the loss, the model's variables and the gradients at `params`.
+        Loss and variables are those at the weights before the step.
         """
+        gradient = sharpened(gradient, self.updates)
         loss, variables, gradients = gradient(params)
+
+        def descend(
+            spec: Any, gradients: Any, state: Any, params: Any, rate: Any
+        ) -> tuple[Any, Any]:
+            optimizer = make_optimizer(spec, self.updates, self.layers)
+            asked: dict[str, Any] = {}
+            if "gradient" in registry.OPTIMIZERS[spec.name].needs:
+                function = self._clipped(gradient, spec)
+                asked = {"gradient": function, "loss": loss, "rate": rate}
+            direction, state = optimizer.update(gradients, state, params, **asked)
+            return jax.tree.map(lambda p, d: p - rate * d, params, direction), state
+
         options = options_of(self.optimizer)
         if len(options) == 1:
-            params, state = self._descend(options[0], gradients, state, params, rate)
+            params, state = descend(options[0], gradients, state, params, rate)
             return loss, variables, params, state
         states = self._states(params)
         _, indices = _slots(states)
@@ -83,7 +94,7 @@ class Descent:
         def one(number: int, gradients: Any, slots: Any, params: Any, rate: Any) -> tuple[Any, Any]:
             tree, mine = jax.tree.structure(states[number]), indices[number]
             own = jax.tree.unflatten(tree, [slots[index] for index in mine])
-            params, own = self._descend(options[number], gradients, own, params, rate)
+            params, own = descend(options[number], gradients, own, params, rate)
             slots = list(slots)
             for index, leaf in zip(mine, jax.tree.leaves(own), strict=True):
                 slots[index] = leaf
@@ -99,12 +110,15 @@ class Descent:
         )
         return [jax.eval_shape(each.init, params) for each in made]
 
-    def _descend(
-        self, spec: Any, gradients: Any, state: Any, params: Any, rate: Any
-    ) -> tuple[Any, Any]:
-        optimizer = make_optimizer(spec, self.updates, self.layers)
-        direction, state = optimizer.update(gradients, state, params)
-        return jax.tree.map(lambda p, d: p - rate * d, params, direction), state
+    def _clipped(self, gradient: Gradient, spec: Any) -> Callable[[Any], tuple[Any, Any]]:
+        """Loss and gradients at any weights, the gradients clipped as those of the step are."""
+        clip = optax.chain(*clips(spec, self.updates, self.layers), optax.identity())
+
+        def at(weights: Any) -> tuple[Any, Any]:
+            loss, _, gradients = gradient(weights)
+            return loss, clip.update(gradients, clip.init(weights), weights)[0]
+
+        return at
 
 
 def _slots(states: list[Any]) -> tuple[list[Any], list[list[int]]]:
@@ -136,44 +150,8 @@ def make_optimizer(spec: Any, updates: Updates, layers: Layers) -> optax.Gradien
     needs = registry.OPTIMIZERS[spec.name].needs
     rule = make(spec, layers) if "layers" in needs else make(spec)
     # Plain SGD has no parts, and Optax refuses an empty chain: so the identity is added.
-    chain = optax.chain(*_clips(spec, updates, layers), *rule, optax.identity())
-    if updates.accumulate is None:
-        return chain
-    steps = optax.MultiSteps(chain, lambda _: jnp.asarray(updates.accumulate, jnp.int32))
-    return steps.gradient_transformation()
-
-
-def _clips(spec: Any, updates: Updates, layers: Layers) -> list[optax.GradientTransformation]:
-    clips = []
-    if updates.clip_value is not None:
-        clips.append(optax.clip(updates.clip_value))
-    if updates.clip_layer_norm is not None:
-        clips.append(by_layers(_clip_each(updates.clip_layer_norm), layers))
-    clip_norm = getattr(spec, "clip_norm", None)
-    if clip_norm is not None:
-        clips.append(optax.clip_by_global_norm(clip_norm))
-    return clips
-
-
-def _clip_each(norm: Any) -> optax.GradientTransformation:
-    """Clips each array to a Euclidean norm, as Keras' `clipnorm` does."""
-    one = optax.clip_by_global_norm(norm)
-    return optax.stateless(
-        lambda updates, _: jax.tree.map(lambda u: one.update(u, one.init(u))[0], updates)
-    )
-
-
-def by_layers(
-    transformation: optax.GradientTransformation, layers: Layers
-) -> optax.GradientTransformation:
-    """A transformation without a state, applied to the tree of the layers' arrays."""
-
-    def update(vector: Any, params: Any) -> Any:
-        tree = layers.part(params)
-        changed, _ = transformation.update(layers.part(vector), transformation.init(tree), tree)
-        return layers.join(changed)
-
-    return optax.stateless(update)
+    chain = optax.chain(*clips(spec, updates, layers), *rule, optax.identity())
+    return accumulated(chain, updates)
 
 
 def sgd(spec: specs.Sgd) -> list[optax.GradientTransformation]:

@@ -27,11 +27,12 @@ from hpo.engine.training.batches import Batch, DeviceData, gather
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
 from hpo.engine.training.metrics import scored_metrics
-from hpo.engine.training.optimizers import Descent, Layers
+from hpo.engine.training.optimizers import Descent
 from hpo.engine.training.random_streams import batches, lane_key, weights_rng
 from hpo.engine.training.schedules import schedule_factor
 from hpo.engine.training.targets import batch_loss, metric_sums, metrics, sum_count
 from hpo.engine.training.task import Epoch, Tally
+from hpo.engine.training.updates import Layers
 from hpo.engine.training.weights import (
     cut,
     joined,

@@ -71,7 +71,7 @@ class Sgd(Spec):
     weight_decay: Knob[NonNegative] = 0.0
     """The L2 penalty, added to the gradient."""
     clip_norm: Knob[Positive | None] = None
-    """The largest norm of the gradient; null does not clip."""
+    """As `updates.clip_norm`, which every optimizer has and new specs use; null does not clip."""
     schedule: ScheduleSpec = Constant(name="constant")
     """How the learning rate changes while it trains."""
 
@@ -91,7 +91,7 @@ class Adam(Spec):
     weight_decay: Knob[NonNegative] = 0.0
     """The L2 penalty, added to the gradient."""
     clip_norm: Knob[Positive | None] = None
-    """The largest norm of the gradient; null does not clip."""
+    """As `updates.clip_norm`, which every optimizer has and new specs use; null does not clip."""
     schedule: ScheduleSpec = Constant(name="constant")
     """How the learning rate changes while it trains."""
 
@@ -111,7 +111,7 @@ class AdamW(Spec):
     weight_decay: Knob[NonNegative] = 1e-4
     """The share of the weights that each step takes away, times the learning rate."""
     clip_norm: Knob[Positive | None] = None
-    """The largest norm of the gradient; null does not clip."""
+    """As `updates.clip_norm`, which every optimizer has and new specs use; null does not clip."""
     schedule: ScheduleSpec = Constant(name="constant")
     """How the learning rate changes while it trains."""
 
@@ -131,7 +131,7 @@ class RmsProp(Spec):
     weight_decay: Knob[NonNegative] = 0.0
     """The L2 penalty, added to the gradient."""
     clip_norm: Knob[Positive | None] = None
-    """The largest norm of the gradient; null does not clip."""
+    """As `updates.clip_norm`, which every optimizer has and new specs use; null does not clip."""
     schedule: ScheduleSpec = Constant(name="constant")
     """How the learning rate changes while it trains."""
 
@@ -149,7 +149,7 @@ class Adagrad(Spec):
     weight_decay: Knob[NonNegative] = 0.0
     """The L2 penalty, added to the gradient."""
     clip_norm: Knob[Positive | None] = None
-    """The largest norm of the gradient; null does not clip."""
+    """As `updates.clip_norm`, which every optimizer has and new specs use; null does not clip."""
     schedule: ScheduleSpec = Constant(name="constant")
     """How the learning rate changes while it trains."""
 
@@ -169,7 +169,7 @@ class Lamb(Spec):
     weight_decay: Knob[NonNegative] = 0.0
     """The decay of the weights, added to the step before it is scaled."""
     clip_norm: Knob[Positive | None] = None
-    """The largest norm of the gradient; null does not clip."""
+    """As `updates.clip_norm`, which every optimizer has and new specs use; null does not clip."""
     schedule: ScheduleSpec = Constant(name="constant")
     """How the learning rate changes while it trains."""
 

@@ -27,6 +27,7 @@ from hpo.spec.schema import (
     spec_mistakes,
     variants_of,
 )
+from hpo.spec.sections.updates import update_mistakes
 from hpo.spec.space.conditions import condition_of
 from hpo.spec.space.entries import Entry
 from hpo.spec.words import shown, unknown_name
@@ -91,7 +92,7 @@ def joint_mistakes(
                 if space.is_active(dimension, hparams):
                     path = dimension.path
                     hparams[path] = chosen.get(path, _probes(dimension.distribution)[end])
-            mistakes = spec_mistakes(root, filled(values, hparams, root))
+            mistakes = _whole_mistakes(filled(values, hparams, root), root)
             if mistakes:
                 path, text = dotted(mistakes[0].path), mistakes[0].text
                 around = [switch for switch in chosen if _shapes(switch, path, root)]
@@ -100,6 +101,19 @@ def joint_mistakes(
                     return [Mistake(mistakes[0].path, text)]
                 return [Mistake(("space", switch), f"with {shown(chosen[switch])}, {path} {text}")]
     return []
+
+
+def _whole_mistakes(values: Mapping[str, Any], root: type[Spec]) -> list[Mistake]:
+    """The mistakes in the values of a whole trial."""
+    return spec_mistakes(root, values) or need_mistakes(root.model_validate(values))
+
+
+def need_mistakes(training: Spec) -> list[Mistake]:
+    """What does not go together in a training whose sections are valid each."""
+    if not isinstance(training, Training):
+        return []
+    updates = update_mistakes(training.updates, training.optimizer)
+    return [Mistake(path, text) for path, text in updates]
 
 
 def _dimension(entry: Entry, when: Condition | None, root: type[Spec]) -> Dimension:

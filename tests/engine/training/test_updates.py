@@ -1,0 +1,209 @@
+"""The section `updates`: sharpness, clipping for every optimizer, and rules that need gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import optax.contrib
+import pytest
+
+from hpo.data.dataset import DataSet
+from hpo.engine.oneof import OneOf
+from hpo.engine.program import split
+from hpo.engine.training.batches import host_data
+from hpo.engine.training.lane import Lane
+from hpo.engine.training.optimizers import Descent, make_optimizer
+from hpo.engine.training.task import task_of
+from hpo.engine.training.updates import Layers
+from hpo.registry import OPTIMIZERS, Entry
+from hpo.spec.experiment import Training
+from hpo.spec.marks import Knob, Positive, Spec
+from hpo.spec.sections.optimizer import Adam, Constant, Sgd
+from hpo.spec.sections.updates import Updates
+from tests.engine.samples import Learn, a_training
+
+_RATE, _STEPS, _RADIUS = 0.05, 10, 0.3
+_START = np.array([1.0, -2.0, 3.0, 0.5], np.float32)
+_CURVATURE = np.array([3.0, 1.0, 0.5, 2.0], np.float32)
+_LAYERS = Layers(lambda vector: vector, lambda vector: vector)
+
+
+def _quadratic(params: Any) -> tuple[Any, Any, Any]:
+    """Loss, variables and gradients of a quadratic whose minimum is at 1."""
+    off = params - 1
+    return 0.5 * (_CURVATURE * off**2).sum(), params.sum(), _CURVATURE * off
+
+
+def _steps(spec: Any, updates: Updates, start: Any = _START, steps: int = _STEPS) -> Any:
+    """The weights after some steps on the quadratic."""
+    descent = Descent(spec, updates, _LAYERS)
+    state = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), descent.state_shapes(start))
+    params = jnp.asarray(start)
+    for _ in range(steps):
+        _, _, params, state = descent.step(_quadratic, state, params, _RATE)
+    return params
+
+
+@pytest.mark.parametrize(
+    ("spec", "theirs"),
+    [
+        (Sgd(name="sgd", momentum=0.9), optax.sgd(_RATE, momentum=0.9)),
+        (Adam(name="adam"), optax.adam(_RATE)),
+    ],
+    ids=["sgd", "adam"],
+)
+def test_ten_sharp_steps_are_those_of_optax(spec: Any, theirs: Any) -> None:
+    uphill = optax.chain(optax.contrib.normalize(), optax.sgd(_RADIUS))
+    sam = optax.contrib.sam(theirs, uphill, opaque_mode=True)
+    params = jnp.asarray(_START)
+    state = sam.init(params)
+    for _ in range(_STEPS):
+        gradients = _quadratic(params)[2]
+        moved, state = sam.update(
+            gradients, state, params, grad_fn=lambda weights, _: _quadratic(weights)[2]
+        )
+        params = optax.apply_updates(params, moved)
+
+    traced = jax.jit(lambda radius: _steps(spec, Updates().model_copy(update=radius)))
+    ours = traced({"sam_radius": _RADIUS})
+
+    np.testing.assert_allclose(ours, params, rtol=2e-5, atol=1e-6)
+    assert np.abs(ours - _steps(spec, Updates())).max() > 5e-4
+
+
+def test_a_radius_of_zero_as_a_number_is_the_same_as_none() -> None:
+    spec = Sgd(name="sgd")
+    traced = jax.jit(lambda radius: _steps(spec, Updates().model_copy(update=radius)))
+    np.testing.assert_allclose(traced({"sam_radius": 0.0}), _steps(spec, Updates()), rtol=1e-6)
+
+
+def test_weights_at_a_minimum_stay_there_though_no_direction_is_uphill() -> None:
+    # `optax.contrib.normalize` divides zero by zero here.
+    minimum = np.ones(4, np.float32)
+    found = _steps(Sgd(name="sgd"), Updates(sam_radius=_RADIUS), start=minimum)
+    np.testing.assert_array_equal(found, minimum)
+
+
+def test_each_accumulated_batch_takes_its_own_step_uphill() -> None:
+    curvatures = [_CURVATURE, 2 * _CURVATURE[::-1]]
+    spec = Sgd(name="sgd", momentum=0.0)
+    descent = Descent(spec, Updates(accumulate=2, sam_radius=_RADIUS), _LAYERS)
+    params = jnp.asarray(_START)
+    state = make_optimizer(spec, descent.updates, _LAYERS).init(params)
+    for curvature in curvatures:
+
+        def gradient(weights: Any, curvature: Any = curvature) -> Any:
+            return 0.0, None, curvature * (weights - 1)
+
+        _, _, params, state = descent.step(gradient, state, params, _RATE)
+
+    sharp = []
+    for curvature in np.array(curvatures, np.float64):
+        first = curvature * (_START - 1)
+        ahead = _START + _RADIUS * first / np.linalg.norm(first)
+        sharp.append(curvature * (ahead - 1))
+    np.testing.assert_allclose(params, _START - _RATE * np.mean(sharp, axis=0), rtol=1e-6)
+
+
+def _one_step(data: DataSet, training: Training, lane: Lane | None = None) -> tuple[Lane, Lane]:
+    """A trial's first lane, or this one, and the lane after one step of its first batch."""
+    program, knobs = split(training, data, "cpu")
+    task = task_of(program)
+    before = task.initial(training) if lane is None else lane
+    after = jax.jit(task.train)(knobs, before, host_data(data), task.feed(training, 0), 1)
+    return before, jax.device_get(after)
+
+
+def test_both_gradients_see_the_same_masks_and_the_statistics_come_from_the_first(
+    tiny: DataSet,
+) -> None:
+    model = {"name": "mlp", "widths": [8], "norm": "batch", "dropout": 0.5}
+    optimizer = {"name": "sgd", "momentum": 0.0, "learning_rate": 0.1}
+    plain = a_training(model=model, optimizer=optimizer)
+    sharp = a_training(model=model, optimizer=optimizer, updates={"sam_radius": _RADIUS})
+
+    start, after = _one_step(tiny, plain)
+    first = (start.params - after.params) / 0.1
+    ahead = start._replace(params=start.params + _RADIUS * first / np.linalg.norm(first))
+    _, there = _one_step(tiny, plain, ahead)
+    second = (ahead.params - there.params) / 0.1
+    _, found = _one_step(tiny, sharp)
+
+    assert np.abs(second - first).max() > 0.01
+    np.testing.assert_allclose(found.params, start.params - 0.1 * second, rtol=1e-4, atol=1e-6)
+    jax.tree.map(np.testing.assert_array_equal, found.variables, after.variables)
+    assert found.loss_sum == after.loss_sum
+
+
+def test_the_step_uphill_is_that_of_the_whole_batch_where_it_comes_in_parts(
+    tiny: DataSet, learn: Learn
+) -> None:
+    leaves: dict[str, Any] = {"data__batch_size": 48, "updates": {"sam_radius": _RADIUS}}
+    apart = a_training(**leaves, train={"epochs": 2})
+    parts = a_training(**leaves, train={"epochs": 2, "merged": {"batch_size": [16, 48]}})
+    for ours, expected in zip(learn(tiny, [parts])[0], learn(tiny, [apart])[0], strict=True):
+        assert ours["loss"] == pytest.approx(expected["loss"], rel=1e-4)
+
+
+def test_every_optimizer_clips_by_the_norm_of_updates_as_by_its_own() -> None:
+    for ours, theirs in ((Updates(clip_norm=0.5), {}), (Updates(), {"clip_norm": 0.5})):
+        np.testing.assert_array_equal(
+            _steps(Adam(name="adam", **theirs), ours),
+            _steps(Adam(name="adam"), Updates(clip_norm=0.5)),
+        )
+    assert np.linalg.norm(_quadratic(_START)[2]) > 0.5
+
+
+class Ahead(Spec):
+    """A rule that steps by the gradient at the weights after a plain step (Korpelevich 1976)."""
+
+    name: str = "ahead"
+    learning_rate: Knob[Positive] = _RATE
+    schedule: Any = Constant(name="constant")
+
+
+def ahead(spec: Ahead) -> list[optax.GradientTransformation]:
+    def update(
+        gradients: Any, state: Any, params: Any, *, gradient: Any, loss: Any, rate: Any
+    ) -> tuple[Any, Any]:
+        there, further = gradient(params - rate * gradients)
+        # A plain step that does not lower the loss is taken back.
+        return jnp.where(there < loss, further, 0.0), state
+
+    return [optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), update)]
+
+
+@pytest.fixture
+def own_rule(monkeypatch: pytest.MonkeyPatch) -> Ahead:
+    entry = Entry(f"{__name__}:Ahead", f"{__name__}:ahead", needs=("gradient",), is_own=True)
+    monkeypatch.setitem(OPTIMIZERS, "ahead", entry)
+    return Ahead()
+
+
+def _by_hand(clip: Callable[[Any], Any]) -> Any:
+    weights = np.array(_START, np.float64)
+    for _ in range(_STEPS):
+        there = weights - _RATE * clip(_CURVATURE * (weights - 1))
+        weights = weights - _RATE * clip(_CURVATURE * (there - 1))
+    return weights
+
+
+def test_a_rule_that_needs_it_gets_the_gradient_as_a_function_clipped_like_the_first(
+    own_rule: Ahead,
+) -> None:
+    np.testing.assert_allclose(_steps(own_rule, Updates()), _by_hand(lambda g: g), rtol=1e-5)
+    clipped = _by_hand(lambda g: g * min(1.0, 0.5 / np.linalg.norm(g)))
+    np.testing.assert_allclose(_steps(own_rule, Updates(clip_norm=0.5)), clipped, rtol=1e-5)
+    assert np.abs(clipped - _by_hand(lambda g: g)).max() > 0.1
+
+
+def test_a_merged_program_gives_the_gradient_to_the_rule_that_needs_it(own_rule: Ahead) -> None:
+    options = (Sgd(name="sgd"), own_rule, Adam(name="adam"))
+    for index, spec in enumerate(options):
+        merged = jax.jit(lambda number: _steps(OneOf(options, number), Updates()))(index)
+        np.testing.assert_allclose(merged, _steps(spec, Updates()), rtol=1e-6)
