@@ -20,6 +20,23 @@ Kind = Literal[
     "model", "optimizer", "schedule", "sampler", "scheduler", "reader", "dataset", "metric"
 ]
 
+Need = Literal["whole batch", "same depth", "images", "layers", "start", "gradient"]
+
+# What an entry of a kind may need. Merging, models and optimizers, and each refusal read the needs
+# of an entry, and those of the values of its fields (`hpo.spec.marks.NeedsWhere`).
+NEEDS: dict[Kind, dict[Need, str]] = {
+    "model": {
+        "whole batch": "reads the rows of a batch together, so batch sizes are not merged",
+        "same depth": "cannot have layers more than its own, so depths are not merged",
+        "images": "takes examples of height, width and channels",
+    },
+    "optimizer": {
+        "layers": "gets the arrays of each layer",
+        "start": "makes its state from the first weights, instead of zeros",
+        "gradient": "gets the gradient as a function of the weights, for one batch",
+    },
+}
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -30,10 +47,8 @@ class Entry:
     size: str = ""  # of a model: its size for estimates, if it has more than dense layers
     files: str = ""  # of a reader or data set: the files in its folder; empty for a single file
     head: str = ""  # of a reader: what `hpo check` sees of its files without reading them whole
-    # Of a model: "whole batch" (no micro-batches). Of an optimizer: "layers" (the arrays of each
-    # layer), "start" (a state that starts from the first weights instead of zeros), "gradient" (the
-    # gradient at other weights).
-    needs: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ()  # of a model or an optimizer; see `NEEDS`
+    is_table: bool = False  # of a reader or data set: examples are rows of numbers, never images
     is_own: bool = False  # `add` brought it: a package of a user's own
     tasks: tuple[str, ...] = ()  # of a metric: the tasks that have it; of a data set: its task
     direction: str = ""  # of a metric: the better one, "maximize" or "minimize"
@@ -56,7 +71,12 @@ class Entry:
 _MODEL, _LAYERS = "hpo.spec.sections.model", "hpo.engine.models"
 MODELS = {
     "mlp": Entry(f"{_MODEL}:Mlp", f"{_LAYERS}.mlp:Mlp", size=f"{_LAYERS}.sizes:mlp_size"),
-    "cnn": Entry(f"{_MODEL}:Cnn", f"{_LAYERS}.cnn:Cnn", size=f"{_LAYERS}.sizes:cnn_size"),
+    "cnn": Entry(
+        f"{_MODEL}:Cnn",
+        f"{_LAYERS}.cnn:Cnn",
+        size=f"{_LAYERS}.sizes:cnn_size",
+        needs=("images",),
+    ),
     "fourier": Entry(f"{_MODEL}:Fourier", f"{_LAYERS}.fourier:Fourier", needs=("whole batch",)),
 }
 
@@ -191,7 +211,9 @@ SCHEDULERS = {
 # Formats of a user's own data: the key below `data.dataset` that holds the path.
 _DATA, _READERS = "hpo.spec.sections.data", "hpo.data.readers"
 READERS = {
-    "csv": Entry(f"{_DATA}:CsvFile", f"{_READERS}.csv:read_csv", head=f"{_READERS}.table:head"),
+    "csv": Entry(
+        f"{_DATA}:CsvFile", f"{_READERS}.csv:read_csv", head=f"{_READERS}.table:head", is_table=True
+    ),
     "idx": Entry(
         f"{_DATA}:IdxFolder",
         f"{_READERS}.idx:read_idx",
@@ -204,13 +226,15 @@ READERS = {
 # `files` lie in folders below the data home, which `hpo data get` fills.
 _BUNDLED, _IDX = f"{_READERS}.bundled", (f"{_READERS}.idx:read_folder", f"{_READERS}.idx:files")
 DATASETS = {
-    "breast_cancer": Entry(function=f"{_BUNDLED}:read_breast_cancer", tasks=("classification",)),
-    "diabetes": Entry(function=f"{_BUNDLED}:read_diabetes", tasks=("regression",)),
+    "breast_cancer": Entry(
+        function=f"{_BUNDLED}:read_breast_cancer", tasks=("classification",), is_table=True
+    ),
+    "diabetes": Entry(function=f"{_BUNDLED}:read_diabetes", tasks=("regression",), is_table=True),
     "digits": Entry(function=f"{_BUNDLED}:read_digits", tasks=("classification",)),
     "fashion_mnist": Entry(function=_IDX[0], files=_IDX[1], tasks=("classification",)),
-    "iris": Entry(function=f"{_BUNDLED}:read_iris", tasks=("classification",)),
+    "iris": Entry(function=f"{_BUNDLED}:read_iris", tasks=("classification",), is_table=True),
     "mnist": Entry(function=_IDX[0], files=_IDX[1], tasks=("classification",)),
-    "wine": Entry(function=f"{_BUNDLED}:read_wine", tasks=("classification",)),
+    "wine": Entry(function=f"{_BUNDLED}:read_wine", tasks=("classification",), is_table=True),
 }
 
 # Every metric. Those with a function need the predictions for all rows, and are computed where a
@@ -250,8 +274,8 @@ def add(kind: Kind, name: str, spec: str = "", function: str = "", **knows: Any)
     `add("model", "wide", "my_package.wide:WideSpec", "my_package.wide:make_wide")`
 
     Raises:
-        HpoError: for an unknown kind or field, a taken name, a missing spec or function, or a call
-            after the first spec. A data set and a metric have no spec.
+        HpoError: for an unknown kind, field or need, a taken name, a missing spec or function, or a
+            call after the first spec. A data set and a metric have no spec.
     """
     where = f"registry.add({kind!r}, {name!r})"
     if kind not in REGISTRIES:
@@ -266,6 +290,10 @@ def add(kind: Kind, name: str, spec: str = "", function: str = "", **knows: Any)
     fields = ", ".join(field for field in Entry.__dataclass_fields__ if field != "is_own")
     for field in knows.keys() - {*fields.split(", ")}:
         raise HpoError(f"{where}: unknown field {field}: use {fields}.")
+    known = NEEDS.get(kind, {})
+    for need in set(knows.get("needs", ())) - known.keys():
+        use = f"use {', '.join(known)}" if known else f"leave needs out of a {kind}"
+        raise HpoError(f"{where}: unknown need '{need}': {use}.")
     if not spec and kind not in ("dataset", "metric"):
         raise HpoError(f"{where}: spec is missing: write spec='module:SpecClass'.")
     if not function:

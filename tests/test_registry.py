@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
 from hpo import registry
 from hpo.errors import HpoError
+from hpo.spec.marks import NeedsWhere
+from tests.checkout import ROOT
 
 PACKAGE = """
 from typing import Literal
@@ -121,6 +124,14 @@ print(repr(DataSpec.model_validate({"dataset": {"lines": "a.txt"}}).dataset))
             {"function": "mine:net"},
             "spec is missing: write spec='module:SpecClass'.",
         ),
+        (
+            "model",
+            "net",
+            {"needs": ("whole btach",)},
+            "unknown need 'whole btach': use whole batch, same depth, images.",
+        ),
+        ("optimizer", "net", {"needs": ("images",)}, "unknown need 'images': use layers, start, g"),
+        ("metric", "net", {"needs": ("layers",)}, "need 'layers': leave needs out of a metric."),
         ("model", "net", {"spec": "mine:Net"}, "function is missing: write function='module:funct"),
         ("metric", "net", {"direction": "maximize"}, "function is missing: write function="),
         ("dataset", "net", {"tasks": ("regression",)}, "function is missing: write function="),
@@ -132,3 +143,25 @@ def test_an_entry_with_a_mistake_is_refused(monkeypatch, kind, name, facts, mess
         registry.add(kind, name, **facts)
     assert message in str(error.value)
     assert "net" not in registry.REGISTRIES.get(kind, {})
+
+
+def test_every_need_is_in_the_table_of_its_kind():
+    for kind, entries in registry.REGISTRIES.items():
+        known = registry.NEEDS.get(kind, {}).keys()
+        for name, entry in entries.items():
+            assert known >= set(entry.needs), f"{kind} {name}"
+            fields = registry.load(entry.spec).model_fields.values() if entry.spec else ()
+            marks = [mark for field in fields for mark in field.metadata]
+            for mark in marks:
+                assert not isinstance(mark, NeedsWhere) or known >= set(mark.needs), (
+                    f"{kind} {name}"
+                )
+    listed = [need for needs in registry.NEEDS.values() for need in needs]
+    assert sorted(listed) == sorted(get_args(registry.Need))
+
+
+@pytest.mark.parametrize("need", get_args(registry.Need))
+def test_every_need_is_read_by_the_code_and_told_to_contributors(need):
+    sources = [path.read_text() for path in (ROOT / "hpo").rglob("*.py")]
+    assert any(f'"{need}" in' in source or f'"{need}" not in' in source for source in sources)
+    assert f'`"{need}"`' in (ROOT / "CONTRIBUTING.md").read_text()

@@ -7,7 +7,8 @@ nothing. A knob that is None takes its part out of the program, so None is stati
 the study and cannot vary within it.
 
 A `Merge` mark beside it says how one program serves several values of the field. A field without
-one is not merged. `Names` lists what a text may be. `ReadWhere` says where a field has an effect.
+one is not merged. `Names` lists what a text may be. `ReadWhere` says where a field has an effect,
+`NeedsWhere` what one of its values needs.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from hpo.registry import Need
 
 
 class Mark(Enum):
@@ -56,6 +59,14 @@ class ReadWhere:
 
     other: str
     values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NeedsWhere:
+    """The value `value` of the field needs these of `hpo.registry.NEEDS`."""
+
+    value: str
+    needs: tuple[Need, ...]
 
 
 T = TypeVar("T")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import Field, model_validator
 
-from hpo import registry
 from hpo.spec.marks import Count, Merge, Sizes, Spec, has_leaf, leaf_at, merge_of, with_leaves
+from hpo.spec.registered import needs_of
 from hpo.spec.schema import all_leaves, leaves_at
 from hpo.spec.sections.model import Activation
 from hpo.spec.sections.optimizer import OptimizerSpec, ScheduleSpec
@@ -122,17 +122,13 @@ def served(training: Training) -> dict[str, tuple[Any, ...]]:
         for field, path in mergeable().items()
         if getattr(listed, field) and how_merged(training, path) is not None
     }
-    if "whole batch" in registry.MODELS[training.model.name].needs:
-        rows = [path for path in found if how_merged(training, path) is Merge.ROWS]
-        found = {path: values for path, values in found.items() if path not in rows}
-    if getattr(training.model, "norm", None) == "batch":
-        # A batch norm's statistics are those of a whole batch, and of layers that are there.
-        for path in list(found):
-            own = leaf_at(training, path)
-            if how_merged(training, path) is Merge.ROWS:
-                del found[path]
-            elif how_merged(training, path) is Merge.SIZE and isinstance(own, tuple):
-                found[path] = tuple(sizes for sizes in found[path] if len(sizes) == len(own))
+    needs = needs_of("model", training.model)
+    for path in list(found):
+        own, how = leaf_at(training, path), how_merged(training, path)
+        if how is Merge.ROWS and "whole batch" in needs:
+            del found[path]
+        elif how is Merge.SIZE and isinstance(own, tuple) and "same depth" in needs:
+            found[path] = tuple(sizes for sizes in found[path] if len(sizes) == len(own))
     return found
 
 

@@ -10,7 +10,7 @@ from pydantic_core import CoreSchema
 
 from hpo import registry
 from hpo.errors import HpoError
-from hpo.spec.marks import Spec
+from hpo.spec.marks import NeedsWhere, Spec
 
 # What training reads of every spec of a kind.
 _NEEDED = {"optimizer": ("learning_rate", "schedule"), "schedule": ("warmup",)}
@@ -72,6 +72,16 @@ def registered(spec: type[Spec], field: str) -> Registered | None:
     """How a field chooses among the specs of a registry; None where it holds no such spec."""
     marks = [mark for mark in spec.model_fields[field].metadata if isinstance(mark, Registered)]
     return marks[0] if marks else None
+
+
+def needs_of(kind: registry.Kind, spec: Any) -> frozenset[registry.Need]:
+    """The needs of a model or an optimizer: those of its entry and those of its fields' values."""
+    found = set(registry.REGISTRIES[kind][spec.name].needs)
+    for name, info in type(spec).model_fields.items():
+        for mark in info.metadata:
+            if isinstance(mark, NeedsWhere) and getattr(spec, name) == mark.value:
+                found.update(mark.needs)
+    return frozenset(found)
 
 
 def annotation_of(spec: type[Spec], field: str) -> Any:

@@ -119,6 +119,14 @@ ROWS = [
         "spec.yaml:4: optimizer.clip_norm: cannot be 0: write a number above 0 or null",
     ),
     (
+        "data: {dataset: wine}\nmodel: {name: cnn}",
+        "spec.yaml:3: model.name: cnn needs images, and wine is a table: use mlp",
+    ),
+    (
+        "data: {dataset: {csv: a.csv, target: y}}\nspace: {model.name: {choice: [mlp, cnn]}}",
+        "spec.yaml:7: space.model.name: with 'cnn', model.name cnn needs images, and csv is a table: use mlp",
+    ),
+    (
         "updates: {clip_norm: 2.0}\noptimizer: {name: sgd, clip_norm: 1.0}",
         "spec.yaml:8: updates.clip_norm: does what optimizer.clip_norm does too: remove optimizer.clip_norm",
     ),

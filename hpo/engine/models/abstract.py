@@ -15,6 +15,8 @@ from flax import nnx
 from hpo import registry
 from hpo.engine.models.initialisers import Initialiser
 from hpo.engine.program import Program
+from hpo.errors import HpoError
+from hpo.spec.registered import needs_of
 
 PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -92,6 +94,11 @@ def build(spec: Any, shapes: Shapes) -> AbstractModel:
         HpoError: for a model that cannot take examples of this shape.
     """
     make = registry.function("model", spec.name)
+    if "images" in needs_of("model", spec) and len(shapes.example) != 3:
+        raise HpoError(
+            f"model.name: '{spec.name}' needs images, and an example of this data set has the "
+            f"shape {shapes.example}: use mlp."
+        )
     model = nnx.eval_shape(lambda: make(spec, shapes, nnx.Rngs(0)))
     graph, params, variables = nnx.split(model, nnx.Param, ...)
     leaves = getattr(model, "leaves", {})

@@ -15,7 +15,6 @@ from hpo.engine.models.convolution import convolve
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.layers import activated, norm_layers, normalised
 from hpo.engine.oneof import number_of, options_of
-from hpo.errors import HpoError
 from hpo.spec.sections.model import Cnn as CnnSpec
 
 
@@ -39,11 +38,6 @@ class Cnn(nnx.Module):  # type: ignore[misc]
 
     def __init__(self, spec: CnnSpec, shapes: Shapes, rngs: nnx.Rngs) -> None:
         inputs, outputs, platform, dtype = shapes
-        if len(inputs) != 3:
-            raise HpoError(
-                f"model.name: 'cnn' needs images, and an example of this data set has the shape "
-                f"{inputs}: use mlp."
-            )
         height, width, channels = inputs
         # The gradient of a bias before a batch norm is only rounding noise, which Adam would
         # amplify.

@@ -23,6 +23,7 @@ from hpo import registry
 from hpo.engine.oneof import OneOf, choose, options_of
 from hpo.engine.program import is_off
 from hpo.engine.training.updates import Gradient, Layers, accumulated, by_layers, clips, sharpened
+from hpo.spec.registered import needs_of
 from hpo.spec.sections import optimizer as specs
 from hpo.spec.sections.updates import Updates
 
@@ -47,8 +48,8 @@ class Descent:
     def start(self, own: Any, updates: Updates, params: np.ndarray) -> Any:
         """The state of a trial with this optimizer and these weights, before its first step."""
         blank = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), self.state_shapes(params))
-        entry = registry.OPTIMIZERS[own.name]
-        if "start" not in entry.needs and not entry.is_own:
+        is_own = registry.OPTIMIZERS[own.name].is_own
+        if "start" not in needs_of("optimizer", own) and not is_own:
             return blank
         # Its chain may be shorter than the program's, by parts without a state: numbers that are 0.
         state = make_optimizer(own, updates, self.layers).init(params)
@@ -78,7 +79,7 @@ class Descent:
         ) -> tuple[Any, Any]:
             optimizer = make_optimizer(spec, self.updates, self.layers)
             asked: dict[str, Any] = {}
-            if "gradient" in registry.OPTIMIZERS[spec.name].needs:
+            if "gradient" in needs_of("optimizer", spec):
                 function = self._clipped(gradient, spec)
                 asked = {"gradient": function, "loss": loss, "rate": rate}
             direction, state = optimizer.update(gradients, state, params, **asked)
@@ -147,8 +148,7 @@ def make_optimizer(spec: Any, updates: Updates, layers: Layers) -> optax.Gradien
     The caller scales its result by the learning rate and the schedule.
     """
     make = registry.function("optimizer", spec.name)
-    needs = registry.OPTIMIZERS[spec.name].needs
-    rule = make(spec, layers) if "layers" in needs else make(spec)
+    rule = make(spec, layers) if "layers" in needs_of("optimizer", spec) else make(spec)
     # Plain SGD has no parts, and Optax refuses an empty chain: so the identity is added.
     chain = optax.chain(*clips(spec, updates, layers), *rule, optax.identity())
     return accumulated(chain, updates)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
+from hpo.registry import DATASETS, READERS
 from hpo.spec.marks import (
     Count,
     Host,
     Knob,
     Merge,
+    NeedsWhere,
     Positive,
     ReadWhere,
     Share,
@@ -18,7 +21,7 @@ from hpo.spec.marks import (
     Spec,
     Static,
 )
-from hpo.spec.registered import Registered
+from hpo.spec.registered import Registered, needs_of
 
 Activation = Literal["relu", "gelu", "silu", "tanh", "elu", "leaky_relu", "sigmoid", "softplus"]
 Init = Literal[
@@ -34,6 +37,8 @@ Init = Literal[
     "zeros",
 ]
 Norm = Literal["none", "batch", "layer"]
+# Its statistics are those of a whole batch, and of layers that are there.
+_BATCH_NORM = NeedsWhere("batch", ("whole batch", "same depth"))
 _NOT_ZEROS = ReadWhere("init", tuple(name for name in get_args(Init) if name != "zeros"))
 
 
@@ -45,7 +50,7 @@ class Mlp(Spec):
     """Units of each hidden layer."""
     activation: Annotated[Static[Activation], Merge.BRANCH] = "relu"
     """The function after each hidden layer."""
-    norm: Static[Norm] = "none"
+    norm: Annotated[Static[Norm], _BATCH_NORM] = "none"
     """The normalisation before each activation."""
     bias: Static[bool] = True
     """Whether the layers before the head add a bias."""
@@ -73,7 +78,7 @@ class Cnn(Spec):
     """Units of the dense layer."""
     activation: Annotated[Static[Activation], Merge.BRANCH] = "relu"
     """The function after each layer."""
-    norm: Static[Norm] = "none"
+    norm: Annotated[Static[Norm], _BATCH_NORM] = "none"
     """The normalisation before each activation."""
     bias: Static[bool] = True
     """Whether the layers before the head add a bias."""
@@ -101,6 +106,17 @@ class Fourier(Spec):
     """The distribution of the first weights of the linear model."""
     dropout: Knob[Share] = 0.0
     """The chance that a feature is dropped in training."""
+
+
+def model_mistakes(model: Any, dataset: Any) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What a model cannot take of a data set's examples, as (key path, sentence).
+
+    Examples whose shape only the data can tell are left to the model itself.
+    """
+    known = READERS if isinstance(dataset, Spec) else DATASETS
+    name = next(iter(type(dataset).model_fields)) if isinstance(dataset, Spec) else dataset
+    if "images" in needs_of("model", model) and name in known and known[name].is_table:
+        yield ("model", "name"), f"{model.name} needs images, and {name} is a table: use mlp"
 
 
 ModelSpec = Annotated[Any, Registered("model")]

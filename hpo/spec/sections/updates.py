@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from hpo.registry import OPTIMIZERS
 from hpo.spec.marks import Count, Knob, NonNegative, Positive, Spec
+from hpo.spec.registered import needs_of
 
 
 class Updates(Spec):
@@ -36,7 +36,7 @@ def update_mistakes(updates: Updates, optimizer: Any) -> Iterator[tuple[tuple[st
     if updates.clip_norm is not None and getattr(optimizer, "clip_norm", None) is not None:
         text = "does what optimizer.clip_norm does too: remove optimizer.clip_norm"
         yield ("updates", "clip_norm"), text
-    if updates.accumulate is not None and "gradient" in OPTIMIZERS[optimizer.name].needs:
+    if updates.accumulate is not None and "gradient" in needs_of("optimizer", optimizer):
         text = f"averages batches, and {optimizer.name} needs the gradient function of one batch"
         cure = "remove updates.accumulate, or use another optimizer"
         yield ("updates", "accumulate"), f"{text}: {cure}"

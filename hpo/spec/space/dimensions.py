@@ -27,6 +27,7 @@ from hpo.spec.schema import (
     spec_mistakes,
     variants_of,
 )
+from hpo.spec.sections.model import model_mistakes
 from hpo.spec.sections.updates import update_mistakes
 from hpo.spec.space.conditions import condition_of
 from hpo.spec.space.entries import Entry
@@ -95,7 +96,7 @@ def joint_mistakes(
             mistakes = _whole_mistakes(filled(values, hparams, root), root)
             if mistakes:
                 path, text = dotted(mistakes[0].path), mistakes[0].text
-                around = [switch for switch in chosen if _shapes(switch, path, root)]
+                around = [name for name in chosen if name == path or _shapes(name, path, root)]
                 switch = max(around, key=len, default=None)
                 if switch is None:
                     return [Mistake(mistakes[0].path, text)]
@@ -113,7 +114,8 @@ def need_mistakes(training: Spec) -> list[Mistake]:
     if not isinstance(training, Training):
         return []
     updates = update_mistakes(training.updates, training.optimizer)
-    return [Mistake(path, text) for path, text in updates]
+    model = model_mistakes(training.model, training.data.dataset)
+    return [Mistake(path, text) for path, text in (*updates, *model)]
 
 
 def _dimension(entry: Entry, when: Condition | None, root: type[Spec]) -> Dimension:

@@ -8,6 +8,7 @@ import pytest
 from sklearn import datasets
 
 from hpo.data.readers import bundled
+from hpo.registry import DATASETS, load
 
 
 @pytest.mark.parametrize("name", ["breast_cancer", "iris", "wine"])
@@ -30,6 +31,11 @@ def test_diabetes_has_its_measurements_in_their_own_units():
     np.testing.assert_array_equal(source.x, expected.data)
     np.testing.assert_array_equal(source.y, expected.target)
     assert source.classes == ()
+
+
+@pytest.mark.parametrize("name", [n for n, entry in DATASETS.items() if not entry.files])
+def test_a_bundled_data_set_says_whether_it_is_a_table(name):
+    assert DATASETS[name].is_table == (load(DATASETS[name].function)().x.ndim == 2)
 
 
 def test_digits_load_without_importing_scikit_learn_or_pandas():

@@ -146,6 +146,7 @@ def test_the_estimated_seconds_of_a_program_follow_from_unmeasured_costs() -> No
 def test_a_leaf_with_too_many_values_to_list_is_not_merged() -> None:
     space = {"model.dense": {"int": [8, 512]}, "model.activation": {"choice": ["relu", "tanh"]}}
     model = {"name": "cnn", "filters": [2], "dense": 8}
-    experiment = _experiment(space, model=model)
+    data = {"dataset": "digits", "batch_size": 16}
+    experiment = _experiment(space, model=model, data=data)
     decision = decide(experiment.training, experiment.space, (8, 8, 1), 3, 96, 40, 10, 1, Costs())
     assert decision.merging.merged.dense == ()
