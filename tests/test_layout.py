@@ -57,7 +57,7 @@ ROOMS = {
     "data": ("readers",),
     "engine": ("pools", "programs", "training", "models"),
     "search": ("proposals", "samplers", "schedulers", "results"),
-    "spec": ("reference", "space", "file", "sections"),
+    "spec": ("reference", "space", "file", "code", "sections"),
     "study": ("backends", "loop", "executors", "storage", "log"),
 }
 # Every module has a test file of its name in the mirrored folder, apart from these.

@@ -1,0 +1,60 @@
+"""The spec class of a user's own code: a leaf for each argument that a spec may give it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, create_model
+
+from hpo.spec.code.signature import COMPUTED, REQUIRED, Argument, Signature
+from hpo.spec.marks import Mark, Spec
+
+# The types of annotations that a leaf can have; anything else takes any plain value.
+_TYPES = {"bool": bool, "int": int, "float": float, "str": str}
+
+
+def leaves_class(
+    name: str,
+    signature: Signature,
+    mark: Callable[[Argument, Any], Mark],
+    given: Collection[str] = (),
+    written: Collection[str] = (),
+    fields: Mapping[str, Any] | None = None,
+) -> type[Spec]:
+    """A spec class with the key `python`, further `fields`, and a leaf for each argument.
+
+    Arguments that are `given` otherwise, such as `rngs`, are no leaves. `mark` tells the mark of a
+    leaf from its argument and type. Where the source does not show all arguments, every key that
+    is `written` in the spec is a leaf too.
+    """
+    found: dict[str, Any] = {"python": (str, ...), **(fields or {})}
+    hidden = [Argument(key, "", None, signature.line) for key in written if key not in signature]
+    for argument in (*signature.arguments, *(hidden if signature.unchecked else ())):
+        if argument.name in given or argument.name in found:
+            continue
+        kind = type_of(argument)
+        marked: Any = Annotated[kind, mark(argument, kind), *_strictness(kind)]
+        default = ... if argument.default is REQUIRED else argument.default
+        found[argument.name] = (marked, None if default is COMPUTED else default)
+    return create_model(name, __base__=Spec, **found)
+
+
+def type_of(argument: Argument) -> Any:
+    """The type of an argument's leaf: by its annotation, or else by its default."""
+    parts = [part.strip() for part in argument.annotation.split("|")]
+    kinds = [_TYPES[part] for part in parts if part in _TYPES]
+    if kinds and len(kinds) == len([part for part in parts if part != "None"]):
+        kind: Any = kinds[0]
+        for other in kinds[1:]:
+            kind = kind | other
+        takes_none = "None" in parts or argument.default is None or argument.default is COMPUTED
+        return kind | None if takes_none else kind
+    default = argument.default
+    if not argument.annotation and type(default) in _TYPES.values():
+        return type(default)
+    return Any
+
+
+def _strictness(kind: Any) -> list[Any]:
+    return [Field(allow_inf_nan=False)] if kind is float else []

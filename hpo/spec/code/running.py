@@ -1,0 +1,45 @@
+"""Runs the source file of a user's own code, as `python FILE` would."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from types import ModuleType
+from typing import Any
+
+from hpo.spec.code.reference import Code
+
+
+def run_code(code: Code) -> Any:
+    """The object that the code names. This runs its file, once for each content of it.
+
+    Modules beside the file can be imported by it. Errors of the user's own code pass through.
+
+    Raises:
+        AttributeError: if running the file gives no object of that name.
+    """
+    found: Any = import_module(code.module) if code.module else _module_of(code)
+    for part in code.name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _module_of(code: Code) -> ModuleType:
+    name = f"hpo_code_{code.file.stem}_{code.sha256[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    folder = str(code.file.parent.resolve())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    spec = spec_from_file_location(name, code.file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

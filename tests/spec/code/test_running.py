@@ -1,0 +1,47 @@
+"""Running the file of own code."""
+
+import sys
+
+import pytest
+
+from hpo.spec.code.reference import find_code
+from hpo.spec.code.running import run_code
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+
+
+def test_a_file_runs_once_and_imports_its_neighbours(tmp_path):
+    (tmp_path / "neighbour.py").write_text("WIDTH = 7\n")
+    (tmp_path / "nets.py").write_text(
+        "import neighbour\nclass Net:\n    class Inner:\n        width = neighbour.WIDTH\n"
+        "open(__file__ + '.log', 'a').write('run ')\n"
+    )
+
+    inner = run_code(find_code("nets.py:Net.Inner", tmp_path))
+    again = run_code(find_code("nets.py:Net.Inner", tmp_path))
+
+    assert inner.width == 7
+    assert again is inner
+    assert (tmp_path / "nets.py.log").read_text() == "run "
+
+
+def test_another_content_of_the_file_runs_anew(tmp_path):
+    file = tmp_path / "nets.py"
+    file.write_text("value = 1\n")
+    assert run_code(find_code("nets.py:value", tmp_path)) == 1
+    file.write_text("value = 2\n")
+    assert run_code(find_code("nets.py:value", tmp_path)) == 2
+
+
+def test_a_file_that_fails_can_be_run_again(tmp_path):
+    (tmp_path / "nets.py").write_text("import os\nif os.path.exists(__file__ + '.no'): 1 / 0\n")
+    (tmp_path / "nets.py.no").touch()
+    with pytest.raises(ZeroDivisionError):
+        run_code(find_code("nets.py:Net", tmp_path))
+    (tmp_path / "nets.py.no").unlink()
+    with pytest.raises(AttributeError, match="Net"):
+        run_code(find_code("nets.py:Net", tmp_path))
