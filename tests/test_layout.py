@@ -63,6 +63,7 @@ ROOMS = {
 # Every module has a test file of its name in the mirrored folder, apart from these.
 NO_TEST_FILE = {
     "hpo/__main__.py": "calls the command line; tests/cli/test_studies.py starts it",
+    "hpo/cli/options.py": "declares options; tests/cli/test_running.py gives them",
     "hpo/data/dataset.py": "declares what tests/data/test_load.py reads",
     "hpo/engine/training/task.py": "declares what tests/engine/training/test_supervised.py does",
     "hpo/errors.py": "declares errors; the tests of a module that raises one expect it",
@@ -99,6 +100,7 @@ ACROSS_MODULES = {
     "tests/study/test_memory.py": "memory that runs out while lanes train",
     "tests/study/test_pbt_study.py": "whole studies with pbt",
     "tests/study/test_stored_studies.py": "studies of earlier releases",
+    "tests/study/test_stopping.py": "studies stopped in start-up, while they compile, and stuck",
     "tests/study/test_what_samplers_see.py": "what a sampler is shown under each scheduler",
     "tests/study/test_winner_again.py": "an exported winner trains to its metrics",
     "tests/test_benchmarks.py": "the files in benchmarks/",

@@ -17,11 +17,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from hpo import registry
 from hpo.api import events as told
-from hpo.api.asking import experiment_of, stored_study
 from hpo.errors import HpoError, SpecError
-from hpo.study.signals import StopRequest, stop_signals
+from hpo.study.signals import StopRequest, leave, stop_signals
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,20 +30,20 @@ _LOOK_SECONDS = 1.0
 def main() -> None:
     """Do what the request on stdin asks for."""
     messages = Messages()
+
+    def leave_at_once(code: int) -> None:
+        messages.close()
+        os._exit(code)
+
     request = json.loads(_first_line())
     try:
-        for entry in request["registry"]:
-            registry.add(**entry)
-        with stop_signals(messages.say) as stop:
+        with stop_signals(messages.say, leave_at_once) as stop:
             threading.Thread(target=_follow_parent, args=(stop, os.getppid()), daemon=True).start()
-            logging.basicConfig(level=logging.WARNING, handlers=[_Warnings(messages)], force=True)
-            if request["command"] == "train":
-                _train(request, messages, stop)
-            else:
-                _search(request, messages, stop)
+            _run(request, messages, stop)
     except HpoError as error:
         messages.refuse(error)
     messages.close()
+    leave(0)
 
 
 class Messages:
@@ -132,7 +130,20 @@ def _follow_parent(stop: StopRequest, parent: int) -> None:
     stop.set()
 
 
+def _run(request: Mapping[str, Any], messages: Messages, stop: StopRequest) -> None:
+    from hpo import registry  # from here on imports take a while
+
+    for entry in request["registry"]:
+        registry.add(**entry)
+    logging.basicConfig(level=logging.WARNING, handlers=[_Warnings(messages)], force=True)
+    if request["command"] == "train":
+        _train(request, messages, stop)
+    else:
+        _search(request, messages, stop)
+
+
 def _search(request: Mapping[str, Any], messages: Messages, stop: StopRequest) -> None:
+    from hpo.api.asking import experiment_of, stored_study
     from hpo.api.running import run_search
     from hpo.api.telling import Teller
     from hpo.report.live import display_for
@@ -160,6 +171,7 @@ def _search(request: Mapping[str, Any], messages: Messages, stop: StopRequest) -
 
 
 def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) -> None:
+    from hpo.api.asking import experiment_of
     from hpo.api.running import run_training
     from hpo.report.training import EpochDisplay
     from hpo.spec.load import require_single

@@ -37,6 +37,7 @@ class Stream:
 
     def __init__(self, request: Mapping[str, Any], name: str, storage: str | None) -> None:
         self._name, self._storage = name, storage
+        self._is_asked_to_stop = False
         self._trace = tempfile.TemporaryFile()  # noqa: SIM115 - `_stop` closes it
         # A session of its own: Ctrl-C reaches this process alone, which then stops the other.
         self._process = subprocess.Popen(
@@ -84,6 +85,17 @@ class Stream:
             raise _error(message)
         return from_document(message)
 
+    def ask_to_stop(self) -> None:
+        """Let the run stop after its present round; its last events are still to come."""
+        assert self._process.stdin is not None
+        self._is_asked_to_stop = True
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+
+    def kill(self) -> None:
+        """End the process of the run at once; what is stored is kept."""
+        self._process.kill()
+
     def close(self) -> None:
         """Stop the run after its present round; a second Ctrl-C meanwhile stops it at once."""
         self._stop()
@@ -98,7 +110,7 @@ class Stream:
         """Wait for the process after its last message.
 
         Raises:
-            StudyError: if it was killed.
+            StudyError: if it was killed or stopped.
             RuntimeError: with its traceback, if it failed.
         """
         code = self._process.wait()
@@ -106,10 +118,17 @@ class Stream:
         self._trace.seek(max(0, self._trace.tell() - _LONGEST_TRACE))
         trace = self._trace.read().decode(errors="replace")
         self.close()
+        if self._is_asked_to_stop:
+            return
         if code < 0:
             raise StudyError(
                 f"{self._name}: its process was killed ({signal.Signals(-code).name}), often for "
                 "lack of memory: start it again; what is stored is kept."
+            )
+        if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+            raise StudyError(
+                f"{self._name}: its process was stopped ({signal.Signals(code - 128).name}): start "
+                "it again; what is stored is kept."
             )
         if code > 0:
             raise RuntimeError(f"{self._name}: its process failed with code {code}:\n{trace}")
@@ -123,13 +142,22 @@ def wait_for(events: Stream) -> None:
     """
     with events:
         try:
-            for event in events:
-                if isinstance(event, Said):
-                    print(event.text, file=sys.stderr, flush=True)
+            _print(events)
         except KeyboardInterrupt:
-            text = "Stopping after this round; once more to stop at once."
-            print(text, file=sys.stderr, flush=True)
+            events.ask_to_stop()
+            try:
+                _print(events)
+            except KeyboardInterrupt:
+                events.kill()
             raise
+
+
+def _print(events: Stream) -> None:
+    for event in events:
+        # A stderr that is full or closed must not stop the run; `print` would take stdout then.
+        if isinstance(event, Said) and sys.stderr is not None:
+            with suppress(OSError, ValueError):
+                print(event.text, file=sys.stderr, flush=True)
 
 
 def _stop(process: subprocess.Popen[bytes], reader: threading.Thread, trace: IO[bytes]) -> None:

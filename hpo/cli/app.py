@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Annotated
 
 import typer
 
 from hpo import __version__
-from hpo.cli import completion, data, running, specs, studies
+from hpo.cli import completion, data, output, running, specs, studies
 from hpo.errors import HpoError, SpecError
+from hpo.study.signals import leave
+
+# The exit code of a shell's commands whose reader has gone.
+_BROKEN_PIPE = 128 + signal.SIGPIPE
 
 app = typer.Typer(
     name="hpo",
@@ -32,23 +37,36 @@ app.command()(running.train)
 app.add_typer(data.app, name="data")
 
 
-def main() -> None:
+def run_command() -> None:
     """Run the command that the process was started with; exits with 2 for a user's mistake."""
+    output.open_streams()
     if completion.ASKED in os.environ:
         text, code = completion.answer(lambda: app(prog_name="hpo"), os.environ)
         print(text, end="")
         sys.exit(code)
+    leave(_exit_code())
+
+
+def _exit_code() -> int:
     try:
-        app(prog_name="hpo")
+        try:
+            app(prog_name="hpo")
+        except SystemExit as ended:  # Typer's way to return
+            if ended.code:
+                return ended.code if isinstance(ended.code, int) else 1
+        output.check_written()
     except SpecError as error:
-        _refuse(error.mistakes)
+        return _refuse(error.mistakes)
     except HpoError as error:
-        _refuse([str(error)])
+        return _refuse([str(error)])
+    except BrokenPipeError:
+        return _BROKEN_PIPE
+    return 0
 
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
-        typer.echo(f"hpo {__version__}")
+        print(f"hpo {__version__}")
         raise typer.Exit
 
 
@@ -63,7 +81,7 @@ def _root(
 ) -> None: ...
 
 
-def _refuse(lines: list[str]) -> None:
+def _refuse(lines: list[str]) -> int:
     for line in lines:
         print(line, file=sys.stderr)
-    sys.exit(2)
+    return 2

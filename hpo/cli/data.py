@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated
 
 import typer
 
 from hpo.api.surroundings import data_cache_folder, data_home
 from hpo.cli import completion
-from hpo.cli.options import AsJson, print_json, print_view, stderr
+from hpo.cli.options import AsJson
+from hpo.cli.output import print_json, print_view, stderr
 from hpo.errors import HpoError
 
 app = typer.Typer(help="List and download data sets.", no_args_is_help=True, rich_markup_mode=None)
@@ -30,9 +32,7 @@ def list_datasets(as_json: AsJson = False) -> None:
     print_view(datasets_table(datasets))
     usage = DataCache(data_cache_folder()).usage()
     if usage.entries:
-        typer.echo(
-            f"\n{usage_text(usage)} in {data_cache_folder()}; `hpo data clear` deletes them."
-        )
+        print(f"\n{usage_text(usage)} in {data_cache_folder()}; `hpo data clear` deletes them.")
 
 
 @app.command()
@@ -53,12 +53,14 @@ def get(
     from hpo.data.download import fetch_dataset
     from hpo.report.datasets import DownloadDisplay
 
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # a download removes its unfinished file
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     home = data_home()
     if home is None:
         raise HpoError("hpo data get: there is no home folder: set HPO_DATA to a folder.")
     with DownloadDisplay(stderr(), name) as display:
         folder = fetch_dataset(name, home, progress=display.watch)
-    typer.echo(str(folder))
+    print(str(folder))
 
 
 @app.command()
@@ -71,4 +73,4 @@ def clear() -> None:
     from hpo.report.datasets import usage_text
 
     usage = DataCache(data_cache_folder()).clear()
-    typer.echo(f"Deleted: {usage_text(usage)}.")
+    print(f"Deleted: {usage_text(usage)}.")

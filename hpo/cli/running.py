@@ -20,9 +20,8 @@ from hpo.cli.options import (
     StudyName,
     Timeout,
     Trials,
-    print_view,
-    stderr,
 )
+from hpo.cli.output import print_ending, stderr
 
 if TYPE_CHECKING:
     from hpo.spec.experiment import Experiment
@@ -96,14 +95,14 @@ def train(
     epochs = require_single(experiment).train.epochs
     with (
         EpochDisplay(stderr(), experiment.name, epochs, quiet) as display,
-        stop_signals(display.say) as stop,  # first: a KeyboardInterrupt in JAX's import gets lost
+        stop_signals(display.say) as stop,
     ):
         try:
             result = run_training(experiment, out, display, stop, device=device, force=force)
         except StoppedError as stopped:
             display.say(str(stopped))
             raise typer.Exit(128 + stopped.signal) from None
-    print_view(trained_view(experiment.name, result, out))
+    print_ending(trained_view(experiment.name, result, out))
 
 
 def _run(
@@ -125,7 +124,7 @@ def _run(
     searched = require_search(experiment)
     with (
         display_for(stderr(), searched.goal.first, is_quiet=is_quiet) as display,
-        stop_signals(display.say) as stop,  # first: a KeyboardInterrupt in JAX's import gets lost
+        stop_signals(display.say) as stop,
     ):
         outcome = run_search(
             experiment,
@@ -137,6 +136,6 @@ def _run(
             profile=profile,
             explain=explain,
         )
-    print_view(ending_view(outcome, searched, storage))
+    print_ending(ending_view(outcome, searched, storage))
     if outcome.signal is not None:
         raise typer.Exit(128 + outcome.signal)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hpo.api.surroundings import data_home
-from hpo.cli.options import AsJson, Force, OutFile, Overrides, SpecPath, print_json
+from hpo.cli.options import AsJson, Force, OutFile, Overrides, SpecPath
+from hpo.cli.output import print_json, print_text
 from hpo.errors import HpoError, SpecError
 
 if TYPE_CHECKING:
@@ -57,9 +59,9 @@ def check(
         leaves = [{"path": path, "value": value, "from": where} for path, value, where in rows]
         print_json(report.as_json(summary) | ({"leaves": leaves} if full else {}))
         return
-    typer.echo(report.render(summary))
+    print(report.render(summary))
     if full:
-        typer.echo(f"\n{report.render_origins(rows)}")
+        print(f"\n{report.render_origins(rows)}")
 
 
 def _check_trial(experiment: Experiment, trial: int, as_json: bool) -> None:
@@ -69,7 +71,7 @@ def _check_trial(experiment: Experiment, trial: int, as_json: bool) -> None:
     if as_json:
         print_json({"trial": trial, "hparams": dict(hparams), "spec": text})
     else:
-        typer.echo(text, nl=False)
+        print_text(text)
 
 
 def schema(
@@ -89,8 +91,8 @@ def schema(
 
     text = json.dumps(json_schema(), indent=2) + "\n"
     if out is None:
-        typer.echo(text, nl=False)
+        print_text(text)
         return
     write_new(out, text, replace=force)
     line = f"# yaml-language-server: $schema={out.name}"
-    typer.echo(f"Begin each spec beside {out} with:  {line}", err=True)
+    print(f"Begin each spec beside {out} with:  {line}", file=sys.stderr)

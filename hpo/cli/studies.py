@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +16,8 @@ from hpo.cli.options import (
     OutFile,
     StorageUrl,
     StudyName,
-    print_json,
-    print_view,
-    stderr,
 )
+from hpo.cli.output import print_json, print_text, print_view, stderr
 from hpo.errors import HpoError
 
 
@@ -40,7 +39,7 @@ def list_studies(storage: StorageUrl = None, as_json: AsJson = False) -> None:
     elif overviews:
         print_view(studies_table(overviews))
     elif is_empty:
-        typer.echo(f"{where} holds no studies: run `hpo search SPEC` first.", err=True)
+        print(f"{where} holds no studies: run `hpo search SPEC` first.", file=sys.stderr)
 
 
 def show(
@@ -137,13 +136,13 @@ def export(
             raise HpoError("hpo export: --front writes several files: leave --out and --trial out.")
         written = Study(study, storage).export_front(front, force=force)
         trials = count_text(len(written), "trial")
-        typer.echo(f"Wrote {trials} of the Pareto front to {front}.", err=True)
+        print(f"Wrote {trials} of the Pareto front to {front}.", file=sys.stderr)
         return
     exported = Study(study, storage).exported(trial, out)
     if out is None:
-        typer.echo(exported.text, nl=False)
+        print_text(exported.text)
     else:
         write_new(out, exported.text, replace=force)
-        typer.echo(
-            f"Trial {exported.trial.number} is in {out}: hpo train {out} -o model/", err=True
+        print(
+            f"Trial {exported.trial.number} is in {out}: hpo train {out} -o model/", file=sys.stderr
         )

@@ -34,6 +34,11 @@ class Stopwatch:
         self._seconds: dict[str, float] = {}
         self._lock = threading.Lock()
 
+    @property
+    def activity(self) -> str:
+        """What the thread does at this moment."""
+        return self._activity
+
     def turn_to(self, activity: str) -> str:
         """Switch to this activity; returns the previous one."""
         with self._lock:

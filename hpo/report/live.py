@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -79,7 +80,7 @@ class LiveDisplay:
     def __init__(self, console: Console, sign: float) -> None:
         self._console, self._sign = console, sign
         self._progress: Progress | None = None
-        self._start = time.monotonic()
+        self._start = self._told = time.monotonic()
         self._live = Live(
             console=console,
             get_renderable=self._render,
@@ -97,7 +98,7 @@ class LiveDisplay:
 
     def watch(self, progress: Progress) -> None:
         """Take the study's progress; the next refresh shows it."""
-        self._progress = progress
+        self._progress, self._told = progress, time.monotonic()
 
     def say(self, sentence: str) -> None:
         """Print a message above the display."""
@@ -108,11 +109,14 @@ class LiveDisplay:
     def _render(self) -> RenderableType:
         if self._progress is None:
             return Text(f"starting ...  {clock_text(time.monotonic() - self._start)}", "dim")
-        return progress_view(self._progress, self._sign)
+        # A decision or a database may keep the study busy, and the clock still moves.
+        since = time.monotonic() - self._told
+        now = replace(self._progress, seconds=self._progress.seconds + since)
+        return progress_view(now, self._sign)
 
 
 def progress_view(progress: Progress, sign: float) -> RenderableType:
-    """A study's progress in five lines."""
+    """A study's progress in five lines, or more where the hparams of the best trial are long."""
     share = share_of(progress)
     bar = Table.grid(padding=(0, 1), expand=True)
     bar.add_column(no_wrap=True)
@@ -123,11 +127,35 @@ def progress_view(progress: Progress, sign: float) -> RenderableType:
         ProgressBar(share.total, share.done),
         f"{share.of_all:.0%}  {share.done:,} of {share.total:,} {share.unit}",
     )
-    label, best = _best_line(progress, sign)
-    lines = {label: best, "trials": _trials_line(progress), "speed": _speed_line(progress)}
+    trial = progress.best or progress.leader
+    best = Text("-", "dim") if trial is None else _best_text(progress, trial, sign)
+    lines = {
+        progress.metric: best,
+        "trials": _trials_line(progress),
+        "speed": _speed_line(progress),
+    }
     width = max(map(len, lines))
     # Not a table: it would fill the last line, where the terminal's own ^C starts a new one.
-    return Group(bar, *(_titled(title, text, width) for title, text in lines.items()))
+    first, *others = (_titled(title, text, width) for title, text in lines.items())
+    hparams = "" if trial is None else hparams_text(trial.hparams)
+    return Group(bar, _BestTrial(first, Text(hparams, "dim", overflow="fold"), width + 2), *others)
+
+
+@dataclass(frozen=True)
+class _BestTrial:
+    """The line of the best trial; its hparams go below where they do not fit into it."""
+
+    line: Text
+    hparams: Text
+    indent: int
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        together = self.line.copy().append_text(self.hparams)
+        if together.cell_len <= options.max_width:
+            yield together
+            return
+        yield self.line
+        yield Padding(self.hparams, (0, 0, 0, self.indent), expand=False)
 
 
 def _titled(title: str, text: Text, width: int) -> Text:
@@ -135,16 +163,9 @@ def _titled(title: str, text: Text, width: int) -> Text:
     return line.append(f"{title:{width}}  ", "dim").append_text(text)
 
 
-def _best_line(progress: Progress, sign: float) -> tuple[str, Text]:
-    trial = progress.best or progress.leader
-    if trial is None:
-        return progress.metric, Text("-", "dim")
+def _best_text(progress: Progress, trial: Trial, sign: float) -> Text:
     note = "" if progress.best else f" after {count_text(trial.epochs, 'epoch')}"
-    return progress.metric, Text.assemble(
-        (_value(trial, sign), "bold green"),
-        f"  trial {trial.number}{note}  ",
-        (hparams_text(trial.hparams), "dim"),
-    )
+    return Text.assemble((_value(trial, sign), "bold green"), f"  trial {trial.number}{note}  ")
 
 
 def _trials_line(progress: Progress) -> Text:
@@ -153,6 +174,9 @@ def _trials_line(progress: Progress) -> Text:
 
 
 def _speed_line(progress: Progress) -> Text:
+    if progress.is_stopping:
+        text = "stopping: waiting for this round to end ..."
+        return Text.assemble((text, "yellow"), f"  {clock_text(progress.seconds)}")
     if progress.epochs_a_second <= 0:
         text = f"{_speedless(progress)} ..."
         return Text.assemble((text, "yellow"), f"  {clock_text(progress.seconds)}")

@@ -75,7 +75,7 @@ def hparams_table(hparams: HParams) -> Table:
     """A row for each hparam of a trial."""
     table = Table.grid(padding=(0, 2))
     for path, value in hparams.items():
-        table.add_row(Text(path, "dim"), Text(hparam_text(value)))
+        table.add_row(Text(path, "dim"), Text(hparam_text(value), overflow="fold"))
     return table
 
 
@@ -242,7 +242,8 @@ class _TrialsTable:
     def _narrow(self) -> Table:
         table = self._start("hparams")
         for trial in self._trials:
-            table.add_row(*self._row(trial), hparams_text(trial.hparams))
+            hparams = Text(hparams_text(trial.hparams), overflow="fold")
+            table.add_row(*self._row(trial), hparams)
         return table
 
     def _start(self, *more: str) -> Table:

@@ -63,10 +63,12 @@ def open_study(
     stack: ExitStack,
     say: Callable[[str], None],
     listen: Listener | None,
+    begin: Callable[[], None],
 ) -> OpenStudy:
     """Make the backend, open or create the study, and note in its log that this run starts.
 
-    `stack` closes what this opens, `listen` gets the events of the log as they are stored.
+    `stack` closes what this opens, `listen` gets the events of the log as they are stored, and
+    `begin` is called before anything is stored.
 
     Raises:
         HpoError: for data that do not fit the spec, a study that another process drives, or a spec
@@ -75,6 +77,7 @@ def open_study(
     search = require_search(experiment)
     backend = backend_of(experiment, around, say)
     provenance = backend.provenance
+    begin()
     storage = stack.enter_context(Storage.create(around.storage))
     record, set_aside = find_or_begin(storage, experiment, provenance, around.starts_over, say)
     lease = stack.enter_context(acquire(storage, record.id))

@@ -24,7 +24,7 @@ class Progress:
 
     `seconds` counts this run alone, `epochs` all runs and all seeds. `epochs_total` is the expected
     number of epochs, or an upper bound if `epochs_are_bound`. `leader` is `best`, or else the first
-    trial of the ranking so far.
+    trial of the ranking so far. A run that `is_stopping` waits for its present round.
     """
 
     study: str
@@ -39,6 +39,7 @@ class Progress:
     seconds: float
     best: Trial | None
     leader: Trial | None
+    is_stopping: bool = False
 
     @property
     def finished(self) -> int:
@@ -103,6 +104,7 @@ class AtWork(Protocol):
     """
 
     epochs_trained: float
+    is_stopping: bool
 
     def in_training(self) -> Set[int]:
         """The trials whose lanes have work."""
@@ -161,6 +163,7 @@ class Watcher:
             seconds=now - self._start,
             best=best,
             leader=best or leading_trial(self._state.trials),
+            is_stopping=self._driver.is_stopping,
         )
 
     def _start_anew(self) -> None:

@@ -17,7 +17,7 @@ from hpo.study.loop.stop_rules import stop_sentence
 from hpo.study.open import OpenStudy, open_study
 from hpo.study.profile import Profile
 from hpo.study.progress import Outcome, Progress
-from hpo.study.signals import StopRequest
+from hpo.study.signals import StopRequest, stopping_text
 from hpo.study.storage.journal import Listener
 from hpo.study.surroundings import Surroundings
 from hpo.study.times import RunTimes
@@ -35,7 +35,7 @@ def run_study(
 
     `watch` gets the progress about ten times a second, `say` gets messages for the user, `listen`
     gets the events of the log as they are stored. Once `stop` is set, the run ends after the
-    present round.
+    present round; before it has opened its study, the process may be ended.
 
     Raises:
         HpoError: for what the user can fix.
@@ -43,8 +43,10 @@ def run_study(
     times = RunTimes(time.monotonic() if around.began is None else around.began)
     with ExitStack() as stack:
         profile = stack.enter_context(Profile(around.profile, say)) if around.profile else None
-        study = open_study(experiment, around, times, stack, say, listen)
+        study = open_study(experiment, around, times, stack, say, listen, stop.begin)
         machinery = build(study, around, times, stack, watch, say)
+        executor = machinery.crew.executor
+        stop.announce = lambda: stopping_text(executor.compiling(), executor.pools)
         reason = _drive(study, machinery, times, profile, stop)
         return _close(study, machinery, times, reason, stop, say)
 
@@ -62,7 +64,7 @@ def _drive(
     deadline = time.monotonic() + left_seconds
 
     def has_to_stop() -> bool:
-        return stop.is_set() or time.monotonic() >= deadline
+        return stop.obey() or time.monotonic() >= deadline
 
     def look() -> None:
         machinery.watcher.look()

@@ -128,7 +128,11 @@ class TimedExecutor:
         """What compiling and running programs took so far."""
         return self._executor.program_times()
 
-    def close(self) -> None:
+    def compiling(self) -> int:
+        """How many pools compile a program at this moment."""
+        return self._executor.compiling()
+
+    def close(self, look: Callable[[], None] | None = None) -> None:
         """Stop the pools after their present round."""
         with self._stopwatch.during("waiting"):
-            self._executor.close()
+            self._executor.close(look)

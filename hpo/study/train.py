@@ -56,7 +56,6 @@ def train_to_folder(
     """
     check_free(folder, replace)
     training, start = experiment.training, time.monotonic()
-    _check_going(stop, 0, folder)
     device = local_devices(around.device)[0]
     use_jax_cache(around.cache)
     cache = DataCache(around.data_cache)
@@ -72,7 +71,10 @@ def train_to_folder(
     plan = pool.load(runs.program, Plans(wanted), data)
     if plan.lanes < wanted.lanes:
         say(_fewer(plan))
+    stop.begin()
     _train(runs, pool, watch, say, lambda epochs: _check_going(stop, epochs, folder))
+    _check_going(stop, training.train.epochs, folder)
+    stop.end()  # the model is saved whole
     trained = runs.result(time.monotonic() - start)
     provenance = Provenance(library_versions(), describe([device]), data.fingerprint)
     weights = dict(zip(trained.by_seed, runs.weights, strict=True))
@@ -213,6 +215,6 @@ def _over_seeds(
 
 
 def _check_going(stop: StopRequest, epochs: int, folder: Path) -> None:
-    if stop.is_set():
+    if stop.obey():
         text = f"stopped after {count_text(epochs, 'epoch')}: {folder} was not written."
         raise StoppedError(text, stop.signal or signal.SIGINT)

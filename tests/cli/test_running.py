@@ -2,13 +2,12 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 
 import pytest
 
-from hpo.api.surroundings import surroundings
+from tests.checkout import ROOT
 from tests.cli.samples import FLOWERS
 
 
@@ -22,20 +21,27 @@ def test_a_spec_without_a_search_is_not_searched(hpo, spec):
 
 @pytest.mark.parametrize("command", [("search",), ("train", "-o", "model")])
 def test_ctrl_c_while_jax_is_imported_ends_with_130_before_anything_began(
-    hpo, spec, tmp_path, monkeypatch, command
+    spec, tmp_path, monkeypatch, command
 ):
-    def interrupted(*arguments, **options):
-        signal.raise_signal(signal.SIGINT)
-        return surroundings(*arguments, **options)
-
-    monkeypatch.setattr("hpo.api.running.surroundings", interrupted)
+    slow = tmp_path / "path" / "jax"
+    slow.mkdir(parents=True)
+    (slow / "__init__.py").write_text(
+        "import signal, time\nsignal.raise_signal(signal.SIGINT)\ntime.sleep(600)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(slow.parent), str(ROOT)]))
     if command[0] == "train":
         spec.write_text(spec.read_text().partition("space:")[0])
 
-    result = hpo(*command, str(spec))
+    result = subprocess.run(
+        [sys.executable, "-m", "hpo", *command, str(spec)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
 
-    assert result.code == 130
-    assert result.err.startswith("Stopping after this round; once more to stop at once.\n")
+    assert (result.returncode, result.stdout) == (130, "")
+    assert result.stderr == "Stopped before training began.\n"
+    assert not (tmp_path / "hpo.db").exists()
     assert not (tmp_path / "model").exists()
 
 

@@ -20,6 +20,7 @@ class Idle:
     """A driver and a compiler with nothing to do."""
 
     epochs_trained, programs = 0.0, 0
+    is_stopping = False
 
     def in_training(self):
         return set()

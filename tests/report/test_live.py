@@ -64,14 +64,36 @@ def test_progress_fits_eighty_columns():
     ]
 
 
-def test_long_hparams_are_cut_rather_than_wrapped():
-    best = Trial(7, {f"model.leaf_{n}": 0.123456 for n in range(20)}, losses=(-0.9,))
+def test_hparams_that_do_not_fit_beside_the_best_trial_stand_whole_below_it():
+    hparams = {f"model.leaf_{n}": 0.123456 for n in range(6)} | {"model.act": "x" * 90}
+    best = Trial(7, hparams, losses=(-0.9,))
 
     lines = drawn(progress_view(progress(best=best), sign=-1))
 
-    assert len(lines) == 4
-    assert max(map(len, lines)) == 80
-    assert lines[1].endswith("…")
+    assert lines[1] == "accuracy  0.9000  trial 7"
+    assert lines[2:6] == [
+        "          leaf_0=0.1235 leaf_1=0.1235 leaf_2=0.1235 leaf_3=0.1235 leaf_4=0.1235",
+        "          leaf_5=0.1235",
+        f"          act={'x' * 66}",
+        f"          {'x' * 24}",
+    ]
+    assert [line.split()[0] for line in lines[6:]] == ["trials", "speed"]
+
+
+def test_a_run_that_stops_says_what_it_waits_for():
+    lines = drawn(progress_view(progress(is_stopping=True), sign=-1))
+    assert lines[-1] == "speed     stopping: waiting for this round to end ...  0:12"
+
+
+def test_the_clock_of_the_live_display_moves_while_a_study_decides(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("hpo.report.live.time.monotonic", lambda: now[0])
+    out = Console(file=StringIO(), width=80)
+    display = LiveDisplay(out, -1)
+    display.watch(progress(seconds=12.0))
+    now[0] += 5
+    out.print(display._render())
+    assert "0:17 elapsed" in out.file.getvalue()
 
 
 def test_before_the_first_epoch_it_says_that_it_compiles():

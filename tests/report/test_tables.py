@@ -5,7 +5,7 @@ from io import StringIO
 from rich.console import Console
 
 from hpo.report.study_report import overviews, study_report
-from hpo.report.tables import studies_table, study_view
+from hpo.report.tables import hparams_table, studies_table, study_view
 from hpo.trial import TrialState
 
 
@@ -48,6 +48,11 @@ def test_on_a_narrow_terminal_the_hparams_share_a_column(storage, digits):
 
     assert any(line.endswith("hparams") for line in lines)
     assert max(map(len, lines)) <= 60
+
+
+def test_long_values_of_hparams_are_shown_whole():
+    lines = drawn(hparams_table({"model.widths": "x" * 100}), width=80)
+    assert "".join(line.removeprefix("model.widths").strip() for line in lines) == "x" * 100
 
 
 def test_a_study_without_results_says_so(storage, store, adamw):

@@ -16,6 +16,7 @@ class AtWork:
 
     def __init__(self):
         self.epochs_trained = 0.0
+        self.is_stopping = False
 
     def in_training(self):
         return set()

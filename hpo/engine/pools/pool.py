@@ -269,7 +269,8 @@ class Pool:
                 costs = {}
                 if occupant.is_timed and occupant.epoch == occupant.training.train.epochs:
                     device = devices_of(self.place)[0]
-                    costs["latency_ms"] = latency_ms(occupant.training, self._data, device)
+                    with self.stopwatch.during("compiling"):
+                        costs["latency_ms"] = latency_ms(occupant.training, self._data, device)
                 reports.append(EpochReport(occupant.run, occupant.epoch, values, costs))
                 if not is_finite(values):
                     occupant.to_step = occupant.step  # diverged: train it no further

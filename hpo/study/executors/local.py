@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,6 @@ from hpo.engine.training.lane import lane_from_arrays, lane_to_arrays
 from hpo.engine.training.task import task_of
 from hpo.errors import DeviceError
 from hpo.study.executors.messages import (
-    Arrays,
     Clear,
     Copy,
     DataReference,
@@ -47,9 +48,14 @@ from hpo.study.executors.messages import (
     Taken,
     TooLarge,
 )
+from hpo.study.signals import leave_behind
 from hpo.trial import Run
 
 _LOG = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.1
+# How long a compile may still take when an executor closes: it cannot be interrupted.
+_COMPILE_SECONDS = 0.5
 
 # Gives the data set that a message refers to.
 DataOf = Callable[[DataReference], DataSet]
@@ -70,6 +76,7 @@ class LocalExecutor:
         self._pools, self._compiler, self._data_of = pools, compiler, data_of
         self._messages: queue.Queue[Message] = queue.Queue()
         self._orders: list[queue.Queue[Order | None]] = [queue.Queue() for _ in pools]
+        self._left: set[int] = set()  # pools that still compiled when this closed
         self._threads = [
             threading.Thread(target=self._run, args=(i, pool), name=f"pool-{i}", daemon=True)
             for i, pool in enumerate(pools)
@@ -104,12 +111,37 @@ class LocalExecutor:
             tuple(item for pool in self._pools for item in list(pool.part_seconds.items())),
         )
 
-    def close(self) -> None:
-        """Stop the pools after their present round."""
+    def compiling(self) -> int:
+        """How many pools compile a program at this moment."""
+        return sum(map(_is_compiling, self._pools))
+
+    def close(self, look: Callable[[], None] | None = None) -> None:
+        """Stop the pools after their present round; one that compiles is left behind."""
         for orders in self._orders:
             orders.put(None)
-        for thread in self._threads:
-            thread.join()
+        patience = time.monotonic() + _COMPILE_SECONDS
+        waiting = {i: t for i, t in enumerate(self._threads) if i not in self._left}
+        while waiting := {i: thread for i, thread in waiting.items() if thread.is_alive()}:
+            next(iter(waiting.values())).join(_LOOK_SECONDS)
+            if look is not None:
+                look()
+            if time.monotonic() < patience:
+                continue
+            for i in [i for i in waiting if _is_compiling(self._pools[i])]:
+                self._leave(i)
+                del waiting[i]
+
+    def _leave(self, i: int) -> None:
+        """Leave a pool behind, and give back the states that wait for its program."""
+        self._left.add(i)
+        leave_behind(self._threads[i])
+        orders = self._orders[i]
+        with suppress(queue.Empty):
+            while True:
+                order = orders.get_nowait()
+                if isinstance(order, Put) and order.state is not None:
+                    self._messages.put(Taken(i, (order.state,), is_snapshot=False))
+        orders.put(None)
 
     def _run(self, i: int, pool: Pool) -> None:
         orders = self._orders[i]
@@ -199,16 +231,20 @@ def _obey(i: int, pool: Pool, order: Order, data_of: DataOf) -> list[Message]:
     return []
 
 
+def _is_compiling(pool: Pool) -> bool:
+    return pool.stopwatch.activity == "compiling"
+
+
 def _state(pool: Pool, lane: int) -> State:
     run, epoch, step = pool.occupant(lane)
     return State(run, epoch, step, lane_to_arrays(pool.take(lane)))
 
 
-def _lane(program: Program, run: Run, state: Arrays | None) -> Any | None:
+def _lane(program: Program, run: Run, state: State | None) -> Any | None:
     """The lane that a state holds; None, with a logged reason, where it has another layout."""
     if state is None:
         return None
-    lane = lane_from_arrays(task_of(program).shapes(), state)
+    lane = lane_from_arrays(task_of(program).shapes(), state.arrays)
     if lane is None:
         _LOG.warning(
             "trial %d: its checkpoint has the layout of another version; it is trained again from"

@@ -6,7 +6,7 @@ opaque. Only the executor that made a state, or another of its kind, reads it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -49,7 +49,7 @@ class Put:
     run: Run
     training: Training
     knobs: np.ndarray
-    state: Arrays | None
+    state: State | None
     to_epoch: int
     changes: Changes = ()
     is_timed: bool = False  # whether its model is to be timed after its last epoch
@@ -210,6 +210,13 @@ class Executor(Protocol):
         """What compiling and running programs took so far."""
         ...
 
-    def close(self) -> None:
-        """Stop the pools after their present round."""
+    def compiling(self) -> int:
+        """How many pools compile a program at this moment."""
+        ...
+
+    def close(self, look: Callable[[], None] | None = None) -> None:
+        """Stop the pools after their present round, calling `look` about ten times a second.
+
+        A pool that compiles is left behind, and gives back the states that it has not put in yet.
+        """
         ...

@@ -76,6 +76,7 @@ class Driver:
     ) -> None:
         self.differences = 0  # retrained epochs that differ from the stored results
         self.epochs_trained = 0.0
+        self.is_stopping = False
         self._rules, self._journal, self._executor = rules, journal, executor
         self._states, self._lanes_each = states, plans.usual.lanes
         self._work = WorkOfTrials(journal, prepare, plans)
@@ -105,13 +106,11 @@ class Driver:
         while True:
             reason = "interrupted" if has_to_stop() else self._stop_rules.reason()
             if reason is not None:
-                self._interrupt()
+                self._interrupt(watch)
                 return reason
             seq = self._journal.state.seq
             self._advance()
-            if time.monotonic() >= self._flush_due:
-                self._flush_due = time.monotonic() + _FLUSH_SECONDS
-                self._journal.flush()
+            self._flush_if_due()
             watch()
             if not self.in_training() and not self._in_transit:
                 if self._journal.state.seq > seq:
@@ -120,6 +119,7 @@ class Driver:
                 return "exhausted" if self._is_exhausted else "finished"
             for message in self._executor.receive(_WAIT_SECONDS):
                 self._handle(message)
+            self._flush_if_due()  # the next decision may take seconds
             self._checkpoint()
 
     @property
@@ -232,7 +232,8 @@ class Driver:
         self._promote(job)
         checkpoints = self._journal.state.checkpoints
         checkpoint = checkpoints.get((run.trial, run.seed))
-        epoch, state = self._states.find(run, checkpoint)
+        state = self._states.find(run, checkpoint)
+        epoch = 0 if state is None else state.epoch
         self._lanes.sit(pool, index, Seat(run, epoch, job.to_epoch))
         training, timed = replica_training(work.training, run.seed), self._costing.is_timed
         return Put(index, run, training, work.knobs, state, job.to_epoch, work.changes, timed)
@@ -394,11 +395,17 @@ class Driver:
                 self._executor.send(pool, [Snapshot()])
                 self._snapshots_under_way.add(pool)
 
-    def _interrupt(self) -> None:
+    def _flush_if_due(self) -> None:
+        if time.monotonic() >= self._flush_due:
+            self._flush_due = time.monotonic() + _FLUSH_SECONDS
+            self._journal.flush()
+
+    def _interrupt(self, watch: Callable[[], None]) -> None:
         """Take every run out of its lane and write its state, so that nothing trains twice."""
+        self.is_stopping = True
         for pool in self._lanes.pools:
             self._executor.send(pool, [Take(index) for index in self._lanes.occupied(pool)])
-        self._executor.close()
+        self._executor.close(watch)
         for message in self._executor.receive(_WAIT_SECONDS):
             self._handle(message)
         self._settle(frozenset())

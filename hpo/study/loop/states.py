@@ -34,15 +34,14 @@ class States:
         self._held[state.run] = state
         self._make_room()
 
-    def find(self, run: Run, checkpoint: Checkpoint | None) -> tuple[int, Arrays | None]:
-        """The newest state of a run and its whole epochs; (0, None) where there is none."""
+    def find(self, run: Run, checkpoint: Checkpoint | None) -> State | None:
+        """The newest state of a run; None where there is none."""
         if run in self._held:
-            held = self._held.pop(run)
-            return held.epoch, held.arrays
+            return self._held.pop(run)
         if checkpoint is None:
-            return 0, None
+            return None
         arrays = self._writer.folder.load(checkpoint.file, checkpoint.sha256)
-        return (0, None) if arrays is None else (checkpoint.epoch, arrays)
+        return None if arrays is None else State(run, checkpoint.epoch, 0, arrays)
 
     def forget(self, run: Run) -> None:
         """Drop the state of a run that has ended."""

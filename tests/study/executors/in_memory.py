@@ -13,7 +13,6 @@ from hpo.engine.program import Program
 from hpo.engine.programs.plans import Plan
 from hpo.engine.stopwatch import Clock
 from hpo.study.executors.messages import (
-    Arrays,
     Clear,
     Copy,
     DataReference,
@@ -97,7 +96,10 @@ class InMemoryExecutor:
     def program_times(self) -> ProgramTimes:
         return ProgramTimes(0, (), ())
 
-    def close(self) -> None:
+    def compiling(self) -> int:
+        return 0
+
+    def close(self, look: Callable[[], None] | None = None) -> None:
         """Every order has been carried out by now."""
 
     def fail(self, message: Message) -> None:
@@ -153,8 +155,10 @@ class InMemoryExecutor:
 
 
 def _lane(put: Put) -> _Lane:
-    state: Arrays = put.state or {"after": np.int32(0), "weight": np.float64(0.0)}
-    return _Lane(put, int(state["after"]), put.to_epoch, float(state["weight"]))
+    if put.state is None:
+        return _Lane(put, 0, put.to_epoch, 0.0)
+    arrays = put.state.arrays
+    return _Lane(put, int(arrays["after"]), put.to_epoch, float(arrays["weight"]))
 
 
 def _state(lane: _Lane) -> State:

@@ -202,7 +202,7 @@ def test_a_state_goes_on_in_another_pool_and_after_it_was_a_file(
     }
 
     talk.load(1)
-    talk.order(1, put(0, 7, state=arrays))
+    talk.order(1, put(0, 7, state=replace(state, arrays=arrays)))
     curve = talk.train(7, EPOCHS)
     assert [report.epoch for report in talk.reports(7)] == [1, 2, 3, 4]
     assert curve == alone(talk)

@@ -1,8 +1,8 @@
-"""Options that commands share, and where their output goes."""
+"""Where their output goes."""
 
 import logging
 
-from hpo.cli.options import stderr
+from hpo.cli.output import stderr
 
 
 def test_a_warning_of_a_library_is_one_line_on_stderr(capsys):
