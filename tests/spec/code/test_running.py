@@ -18,7 +18,7 @@ def test_a_file_runs_once_and_imports_its_neighbours(tmp_path):
     (tmp_path / "neighbour.py").write_text("WIDTH = 7\n")
     (tmp_path / "nets.py").write_text(
         "import neighbour\nclass Net:\n    class Inner:\n        width = neighbour.WIDTH\n"
-        "open(__file__ + '.log', 'a').write('run ')\n"
+        "with open(__file__ + '.log', 'a') as log: log.write('run ')\n"
     )
 
     inner = run_code(find_code("nets.py:Net.Inner", tmp_path))
