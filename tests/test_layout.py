@@ -64,7 +64,6 @@ ROOMS = {
 NO_TEST_FILE = {
     "hpo/__main__.py": "calls the command line; tests/cli/test_studies.py starts it",
     "hpo/cli/options.py": "declares options; tests/cli/test_running.py gives them",
-    "hpo/data/dataset.py": "declares what tests/data/test_load.py reads",
     "hpo/engine/training/task.py": "declares what tests/engine/training/test_supervised.py does",
     "hpo/errors.py": "declares errors; the tests of a module that raises one expect it",
     "hpo/search/sampler.py": "declares what tests/search/samplers/test_every_sampler.py does",

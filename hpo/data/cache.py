@@ -35,7 +35,7 @@ _MOST_BYTES = 5 << 30
 _MOST_BYTES_TO_CHECK = 1 << 30
 _CLOCK_TICK_NS = 2 * 10**9  # of the coarsest file systems
 _DESCRIPTION = "dataset.json"
-_TRANSFORM = "transform"
+_TRANSFORM = "transform."  # before the names of the arrays of the fit
 
 
 class Usage(NamedTuple):
@@ -80,14 +80,15 @@ class DataCache:
                 name: _mapped(folder / f"{name}.npy", known)
                 for name, known in description.pop("arrays").items()
             }
-            parts: dict[str, Any] = {name: {} for name in (*SPLITS, _TRANSFORM)}
-            for name, array in arrays.items():
-                part, _, key = name.partition(".")
-                parts[part][key] = array
-            transform = FittedTransform.from_arrays(parts.pop(_TRANSFORM))
-            splits: dict[str, Any] = {
-                name: Split(found) if found else None for name, found in parts.items()
+            fit = {
+                name.removeprefix(_TRANSFORM): arrays.pop(name)
+                for name in [*arrays]
+                if name.startswith(_TRANSFORM)
             }
+            splits: dict[str, Any] = dict.fromkeys(SPLITS)
+            for name, ends in description.pop("splits").items():
+                splits[name] = Split(arrays, slice(*ends))
+            transform = FittedTransform.from_arrays(fit)
             data = DataSet(**description, **splits, transform=transform)
         except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError):
             return None
@@ -179,6 +180,7 @@ def _write_entry(folder: Path, data: DataSet) -> None:
         "fingerprint": data.fingerprint,
         "classes": data.classes,
         "notes": data.notes,
+        "splits": _splits(data),
         "arrays": {
             name: [list(array.shape), array.dtype.str, _checksum(array)]
             for name, array in arrays.items()
@@ -192,13 +194,20 @@ def _write_entry(folder: Path, data: DataSet) -> None:
 
 
 def _arrays(data: DataSet) -> Iterator[tuple[str, np.ndarray]]:
+    yield from data.train.shared.items()  # with the rows of every split
+    for key, array in data.transform.to_arrays().items():
+        yield f"{_TRANSFORM}{key}", array
+
+
+def _splits(data: DataSet) -> dict[str, list[int]]:
+    """The first row of each split, and the row after its last one."""
+    found: dict[str, list[int]] = {}
     for name in SPLITS:
         split: Split | None = getattr(data, name)
         if split is not None:
-            for key, array in split.arrays.items():
-                yield f"{name}.{key}", array
-    for key, array in data.transform.to_arrays().items():
-        yield f"{_TRANSFORM}.{key}", array
+            assert isinstance(split.rows, slice)
+            found[name] = [split.rows.start, split.rows.stop]
+    return found
 
 
 def _mapped(path: Path, known: Sequence[Any]) -> np.ndarray:

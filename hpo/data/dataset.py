@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -13,16 +15,37 @@ from hpo.spec.sections.data import Task
 SPLITS = ("train", "validation", "test")
 
 
+def gather(arrays: Mapping[str, Any], rows: Any) -> dict[str, Any]:
+    """The named arrays at these rows: a batch, a chunk or a split, on the host or on a device.
+
+    `rows` is an index of the first axis: whole numbers of any shape, or a slice. On the host, a
+    slice gives views, which take no memory.
+    """
+    return {name: _at(array, rows) for name, array in arrays.items()}
+
+
+def _at(array: Any, rows: Any) -> Any:
+    if isinstance(array, np.ndarray) and isinstance(rows, np.ndarray):
+        return np.take(array, rows, axis=0)  # unlike indexing, it lets other threads run meanwhile
+    return array[rows]
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Rows of a data set as named arrays; the first axis of each counts the rows.
+    """An index of rows into named arrays, which the other splits of a data set share.
 
     `x` is float32: `[N, height, width, channels]` for images, `[N, features]` for tables. `y` is
     int32 or float32 `[N]`. A data set with weights has `weight` too, float32 `[N]`, whose mean over
     the training split is 1.
     """
 
-    arrays: Mapping[str, np.ndarray]
+    shared: Mapping[str, np.ndarray]
+    rows: slice | np.ndarray = field(default_factory=lambda: slice(None))  # by default, all
+
+    @cached_property
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """The arrays of the rows of this split alone: views, if the rows are a slice."""
+        return gather(self.shared, self.rows)
 
     @property
     def x(self) -> np.ndarray:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ from hpo.data.dataset import SPLITS, DataSet, Split
 from hpo.data.files import find_own, key_of, source_files
 from hpo.data.source import Source
 from hpo.data.split import split_rows, split_sizes
-from hpo.data.transform import fit_transform
+from hpo.data.transform import FittedTransform, fit_transform
 from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, function
 from hpo.spec.sections.data import UNIT_RANGE, DataSpec, Task
 from hpo.spec.words import unknown_name
+
+# Few enough that what scaling needs beside its result is small, enough that its calls cost little.
+_ROWS_AT_ONCE = 1024
 
 
 def load_data(
@@ -69,11 +73,9 @@ def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
     elif sizes.test:
         parts.append(source.take(rows.test))
     transform = fit_transform(parts[0], spec.normalize, spec.range)
-    weights = _scaled_weights(parts)
-    splits = [
-        Split({"x": transform.apply(part), "y": transform.apply_target(part), **weight})
-        for part, weight in zip(parts, weights, strict=True)
-    ]
+    arrays = _arrays(parts, transform)
+    ends = accumulate(map(len, parts), initial=0)
+    splits = [Split(arrays, slice(start, end)) for start, end in pairwise(ends)]
     return DataSet(
         task=_task(source),
         train=splits[0],
@@ -85,6 +87,24 @@ def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
         notes=source.notes,
         transform=transform,
     )
+
+
+def _arrays(parts: Sequence[Source], transform: FittedTransform) -> Mapping[str, np.ndarray]:
+    """The arrays of all splits; the rows of each split follow those of the split before.
+
+    So each split is a slice, whose arrays are views. The features are made piece by piece, so that
+    beside them no copy of a whole split is in memory.
+    """
+    weights = _scaled_weights(parts)
+    shape = transform.apply(parts[0].take(slice(0, 1))).shape[1:]
+    x, end = np.empty((sum(map(len, parts)), *shape), np.float32), 0
+    for part in parts:
+        for start in range(0, len(part), _ROWS_AT_ONCE):
+            features = transform.apply(part.take(slice(start, start + _ROWS_AT_ONCE)))
+            x[end : end + len(features)] = features
+            end += len(features)
+    y = np.concatenate([transform.apply_target(part) for part in parts])
+    return {"x": x, "y": y} | ({"weight": np.concatenate(weights)} if weights else {})
 
 
 def _task(source: Source) -> Task:
@@ -137,17 +157,17 @@ def _check_classes(source: Source) -> None:
         )
 
 
-def _scaled_weights(parts: Sequence[Source]) -> list[dict[str, np.ndarray]]:
-    """For each split its array `weight`, divided by the mean weight of the training split.
+def _scaled_weights(parts: Sequence[Source]) -> list[np.ndarray]:
+    """The weights of each split, divided by the mean weight of the training split.
 
     So the loss keeps its size, and the learning rate its meaning, in any unit of the column.
-    The mappings are empty if the source has no weights.
+    The list is empty if the source has no weights.
 
     Raises:
         DataError: if all weights of a split are 0, or float32 cannot hold them once divided.
     """
     if parts[0].weight is None:
-        return [{} for _ in parts]
+        return []
     mean, scaled = parts[0].weight.mean(), []
     for name, part in zip(SPLITS, parts, strict=False):
         assert part.weight is not None
@@ -163,7 +183,7 @@ def _scaled_weights(parts: Sequence[Source]) -> list[dict[str, np.ndarray]]:
                 f"data.dataset.weight: the weights in the {name} split are too far from the "
                 "mean weight of the training split for float32: correct the column."
             )
-        scaled.append({"weight": weight})
+        scaled.append(weight)
     return scaled
 
 

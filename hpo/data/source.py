@@ -34,8 +34,8 @@ class Source:
     def __len__(self) -> int:
         return len(self.y)
 
-    def take(self, rows: np.ndarray) -> Source:
-        """The examples in these rows, alone."""
+    def take(self, rows: np.ndarray | slice) -> Source:
+        """The examples in these rows, alone; a slice copies nothing."""
         return replace(
             self,
             x=self.x[rows],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -84,6 +86,30 @@ def test_a_cached_table_is_the_same(cache, table, prepared, tmp_path, task, test
     assert len(prepared) == 1
     assert_same(first, second)
     assert isinstance(second.train.x, np.memmap)
+
+
+def test_cached_splits_are_rows_of_the_same_file(cache, table, tmp_path):
+    get(table, tmp_path, cache)
+    data = get(table, tmp_path, cache)
+    names = {file.name for file in entries(cache)[0].iterdir() if "transform" not in file.name}
+    assert names == {"x.npy", "y.npy", "dataset.json"}
+    for split in (data.train, data.validation, data.test):
+        assert np.shares_memory(split.x, data.train.shared["x"])
+    assert sum(map(len, (data.train, data.validation, data.test))) == len(data.train.shared["x"])
+
+
+def test_an_entry_that_an_earlier_release_wrote_is_prepared_again_and_replaced(
+    cache, table, prepared, tmp_path
+):
+    before = get(table, tmp_path, cache)
+    description = entries(cache)[0] / "dataset.json"
+    found = json.loads(description.read_text().split("\n")[1])
+    del found["splits"]  # which releases up to 0.1.0 did not write
+    text = json.dumps(found)
+    description.write_text(f"{zlib.crc32(text.encode())}\n{text}")
+    assert_same(get(table, tmp_path, cache), before)
+    assert_same(get(table, tmp_path, cache), before)
+    assert len(prepared) == 2
 
 
 def test_cached_weights_are_the_same(cache, prepared, tmp_path):
@@ -174,9 +200,7 @@ def _flip(path):
 @pytest.mark.parametrize(
     "damage", [_cut, _flip, lambda p: p.write_bytes(b""), lambda p: p.unlink()]
 )
-@pytest.mark.parametrize(
-    "name", ["train.x.npy", "test.y.npy", "transform.offset.npy", "dataset.json"]
-)
+@pytest.mark.parametrize("name", ["x.npy", "y.npy", "transform.offset.npy", "dataset.json"])
 def test_a_damaged_entry_is_prepared_again(cache, table, prepared, tmp_path, damage, name):
     before = get(table, tmp_path, cache)
     (entry,) = entries(cache)
@@ -211,7 +235,8 @@ def test_the_data_sets_unused_for_longest_are_deleted(cache, table, monkeypatch,
         (new,) = keys() - set(found)
         found.append(new)
     get(table, tmp_path, cache, split_seed=0)  # so that the other one is unused for longest
-    monkeypatch.setattr("hpo.data.cache._MOST_BYTES", cache.usage().total_bytes)
+    room = cache.usage().total_bytes + 100  # the checksums of another entry may have more digits
+    monkeypatch.setattr("hpo.data.cache._MOST_BYTES", room)
     get(table, tmp_path, cache, split_seed=2)
     assert found[0] in keys()
     assert found[1] not in keys()

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import numpy as np
-from jaxtyping import Array, Int
 
-from hpo.data.dataset import DataSet, Split
+from hpo.data.dataset import DataSet, Split, gather
 
 # Rows of one evaluation step: few enough for the activations of a convolution to stay in cache.
 _EVALUATION_ROWS = 512
@@ -49,11 +48,6 @@ class DeviceData:
         return replace(self, piece=None)
 
 
-def gather(arrays: Batch, rows: Int[Array, "..."]) -> dict[str, Any]:
-    """The batch of these rows, or, from a chunk, the micro-batch in that slot."""
-    return {name: array[rows] for name, array in arrays.items()}
-
-
 def evaluation_parts(rows: int) -> int:
     """The number of equal parts into which the rows of a split are cut for evaluation."""
     return math.ceil(rows / _EVALUATION_ROWS)
@@ -67,18 +61,17 @@ def host_rows(split: Split, start: int = 0, count: int | None = None) -> dict[st
     parts = evaluation_parts(len(split))
     rows = math.ceil(len(split) / parts)
     count = parts if count is None else count
-    some = slice(start * rows, (start + count) * rows)
+    arrays = gather(split.arrays, slice(start * rows, (start + count) * rows))
+    arrays.setdefault("weight", np.ones(len(arrays["y"]), np.float32))
 
     def cut(array: np.ndarray) -> np.ndarray:
         padding = count * rows - len(array)
         padded = np.pad(array, [(0, padding)] + [(0, 0)] * (array.ndim - 1))
         return padded.reshape(count, rows, *array.shape[1:])
 
-    arrays = {name: array[some] for name, array in split.arrays.items()}
-    arrays.setdefault("weight", np.ones(len(arrays["y"]), np.float32))
     return {name: cut(array) for name, array in arrays.items()}
 
 
 def host_data(data: DataSet) -> DeviceData:
-    """The data set as a program takes it, still on the host."""
-    return DeviceData(dict(data.train.arrays), host_rows(data.validation))
+    """The data set as a program takes it, still on the host: none but the rows of its splits."""
+    return DeviceData(data.train.arrays, host_rows(data.validation))

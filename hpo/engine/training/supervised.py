@@ -17,13 +17,13 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from hpo import registry
-from hpo.data.dataset import DataSet, Split
+from hpo.data.dataset import DataSet, Split, gather
 from hpo.engine.models.abstract import abstract_model, authored
 from hpo.engine.models.dropout import Dropout, mask_key
 from hpo.engine.models.initialisers import initial_params, kernel_initialiser
 from hpo.engine.oneof import OneOf, options_of
 from hpo.engine.program import Program
-from hpo.engine.training.batches import Batch, DeviceData, gather
+from hpo.engine.training.batches import Batch, DeviceData
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
 from hpo.engine.training.metrics import scored_metrics

@@ -1,13 +1,15 @@
-"""Batches: a split cut into equal parts, and rows gathered from arrays."""
+"""Batches: a split cut into equal parts, and rows on the host and on a device."""
 
 from __future__ import annotations
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hpo.data.dataset import Split
-from hpo.engine.training.batches import evaluation_parts, gather, host_data, host_rows
-from tests.engine.samples import tiny_data
+from hpo.data.dataset import DataSet, Split, gather
+from hpo.engine.training.batches import evaluation_parts, host_data, host_rows
+from tests.engine.samples import a_split, tiny_data
 
 
 def _split(rows: int, **more: np.ndarray) -> Split:
@@ -68,3 +70,34 @@ def test_the_data_of_a_program_are_training_rows_as_they_are_and_validation_rows
     assert found.validation is not None
     assert found.validation["x"].shape == (1, 40, 5)
     assert not found.is_chunked
+
+
+def test_a_batch_on_the_device_has_the_rows_of_a_batch_on_the_host() -> None:
+    arrays = a_split(np.random.default_rng(0), 20, (5,)).arrays
+    for rows in (np.array([3, 3, 19, 0]), np.array([[1, 2], [7, 5]])):
+        there = jax.jit(gather)(dict(arrays), jnp.asarray(rows))
+        here = gather(arrays, rows)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(here[name], array[rows])
+            np.testing.assert_array_equal(there[name], array[rows])
+
+
+def test_the_device_gets_the_rows_of_training_and_validation_alone() -> None:
+    whole = a_split(np.random.default_rng(0), 100, (5,)).arrays
+    index = (slice(0, 60), slice(60, 80), slice(80, 100))
+    train, validation, test = (Split(whole, rows) for rows in index)
+    device = host_data(DataSet("classification", train, validation, test, 3, "d"))
+    assert device.validation is not None
+    np.testing.assert_array_equal(device.train["x"], whole["x"][:60])
+    np.testing.assert_array_equal(device.validation["x"], whole["x"][60:80].reshape(1, 20, 5))
+    assert {len(array) for array in device.train.values()} == {60}
+    assert {array.shape[:2] for array in device.validation.values()} == {(1, 20)}
+
+
+def test_parts_of_a_split_are_its_rows_in_order() -> None:
+    rows = np.random.default_rng(0).permutation(1100)[:1050]
+    split = Split(a_split(np.random.default_rng(1), 1100, (2,)).arrays, rows)
+    pieces = [host_rows(split, part, 1) for part in range(3)]
+    joined = np.concatenate([piece["x"].reshape(-1, 2) for piece in pieces])
+    np.testing.assert_array_equal(joined, split.shared["x"][rows])
+    assert sum(piece["weight"].sum() for piece in pieces) == 1050

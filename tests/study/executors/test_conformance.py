@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpo.data.dataset import DataSet
+from hpo.data.dataset import DataSet, Split
 from hpo.engine.devices import local_devices
 from hpo.engine.pools.occupant import EpochReport
 from hpo.engine.program import Program, split
@@ -50,7 +50,7 @@ def other_data() -> DataSet:
     data = tiny_data()
 
     def swapped(rows: Any) -> Any:
-        return replace(rows, arrays={**rows.arrays, "y": 2 - rows.y})
+        return Split({**rows.arrays, "y": 2 - rows.y})
 
     train, validation = swapped(data.train), swapped(data.validation)
     return replace(data, train=train, validation=validation, fingerprint="u")
@@ -195,7 +195,7 @@ def test_a_state_goes_on_in_another_pool_and_after_it_was_a_file(
     state = talk.take(1)
     assert (state.run, state.epoch, state.step) == (Run(7), 2, 0)
     folder = CheckpointFolder(tmp_path)
-    arrays = folder.load(*folder.save(7, state.epoch, state.arrays))
+    arrays = folder.load(*folder.save(Run(7), state.epoch, state.arrays))
     assert arrays is not None
     assert {name: a.dtype for name, a in arrays.items()} == {
         name: a.dtype for name, a in state.arrays.items()
