@@ -13,6 +13,7 @@ import pytest
 
 from hpo.engine.programs.compiler import Compiler, LaneOperations
 from hpo.engine.programs.plans import Plan
+from hpo.engine.training.task import Progress
 from hpo.errors import DeviceError
 from hpo.study.executors.local import LocalExecutor
 from hpo.study.executors.messages import (
@@ -133,8 +134,8 @@ class FullPool:
     def occupied(self) -> list[int]:
         return [1]
 
-    def occupant(self, lane: int) -> tuple[Run, int, int]:
-        return Run(7), 0, 0
+    def occupant(self, lane: int) -> tuple[Run, Progress]:
+        return Run(7), Progress(0, 0)
 
     def put(self, *_: Any) -> None:
         raise FULL

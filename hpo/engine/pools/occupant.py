@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from hpo.engine.pools.streaming import Course
-from hpo.engine.training.task import Epoch
+from hpo.engine.training.task import Epoch, Progress
 from hpo.spec.experiment import Training
 from hpo.trial import Run
 
@@ -35,8 +35,8 @@ class Occupant:
     knobs: np.ndarray
     training: Training
     epoch_shape: Epoch
-    step: int
-    to_step: int
+    progress: Progress
+    to_epoch: int
     is_timed: bool
     changes: Changes
 
@@ -49,10 +49,21 @@ class Occupant:
     @property
     def epoch(self) -> int:
         """Whole epochs trained."""
-        return self.step // self.epoch_shape.steps
+        return self.progress.epoch
+
+    @property
+    def has_work(self) -> bool:
+        """Whether it has steps to train."""
+        return self.epoch < self.to_epoch
+
+    def advance(self, steps: int) -> None:
+        """Note that `steps` more steps of its epoch are trained."""
+        epoch, step = self.progress
+        is_whole = step + steps == self.epoch_shape.steps
+        self.progress = Progress(epoch + 1, 0) if is_whole else Progress(epoch, step + steps)
 
     @property
     def course(self) -> Course:
         """The trial's progress and its target, as streaming needs them."""
         seed, shape = self.training.train.seed, self.epoch_shape
-        return Course(seed, self.step, self.to_step, shape.steps, shape.parts)
+        return Course(seed, self.progress, self.to_epoch, shape.steps, shape.parts)

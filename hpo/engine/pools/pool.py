@@ -29,7 +29,7 @@ from hpo.engine.programs.memory import halved, is_exhausted
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.stopwatch import Stopwatch
 from hpo.engine.training.batches import Batch, DeviceData, host_data
-from hpo.engine.training.task import Tally, Task, task_of
+from hpo.engine.training.task import Progress, Tally, Task, task_of
 from hpo.spec.experiment import Training
 from hpo.trial import Run, is_finite
 
@@ -77,7 +77,7 @@ class Pool:
     @property
     def has_work(self) -> bool:
         """Whether a lane has steps to train."""
-        return any(o is not None and o.step < o.to_step for o in self._occupants)
+        return any(o is not None and o.has_work for o in self._occupants)
 
     def load(self, program: Program, plans: Plans, data: DataSet) -> Plan:
         """Load `program`, with all lanes empty; returns the best plan.
@@ -163,14 +163,13 @@ class Pool:
             if lane is None:
                 lane = self._task.initial(training)
             self._lanes = self._operations.put(self._lanes, np.int32(index), lane)
-        epoch = self._task.epoch(training)
         self._occupants[index] = Occupant(
             run,
             knobs,
             training,
-            epoch,
-            int(lane.step),
-            to_epoch * epoch.steps,
+            self._task.epoch(training),
+            self._task.progress(training, lane),
+            to_epoch,
             is_timed,
             changes,
         )
@@ -186,15 +185,14 @@ class Pool:
             else:
                 state = self._take(source)  # which another device may hold
             self._lanes = self._operations.put(self._lanes, np.int32(index), state)
-        run, step = self._occupant(index).run, self._occupant(source).step
+        run, epoch = self._occupant(index).run, self._occupant(source).epoch
         self._occupants[index] = replace(
-            self._occupant(source), run=run, knobs=knobs, changes=changes, to_step=step
+            self._occupant(source), run=run, knobs=knobs, changes=changes, to_epoch=epoch
         )
 
     def extend(self, index: int, to_epoch: int) -> None:
         """Let the trial in a lane train up to a later epoch."""
-        occupant = self._occupant(index)
-        occupant.to_step = to_epoch * occupant.epoch_shape.steps
+        self._occupant(index).to_epoch = to_epoch
 
     def take(self, index: int) -> Any:
         """The state of the lane at `index`, on the host; the lane is unchanged."""
@@ -230,10 +228,10 @@ class Pool:
         """The lanes that hold a trial."""
         return [i for i, occupant in enumerate(self._occupants) if occupant is not None]
 
-    def occupant(self, index: int) -> tuple[Run, int, int]:
-        """The run in a lane and its progress: whole epochs, and steps of the next one."""
+    def occupant(self, index: int) -> tuple[Run, Progress]:
+        """The run in a lane and its progress."""
         occupant = self._occupant(index)
-        return occupant.run, occupant.epoch, occupant.step % occupant.epoch_shape.steps
+        return occupant.run, occupant.progress
 
     def round(self) -> list[EpochReport]:
         """Train each lane that has work some steps further; returns reports of the epochs that
@@ -261,7 +259,7 @@ class Pool:
         for i, occupant in enumerate(self._occupants):
             if occupant is None or counts[i] == 0:
                 continue
-            occupant.step += int(counts[i])
+            occupant.advance(int(counts[i]))
             self.epochs_trained += int(counts[i]) / occupant.epoch_shape.steps
             if result.has_ended_epoch[i]:
                 values = self._metrics(result.tally, i)
@@ -273,7 +271,7 @@ class Pool:
                         costs["latency_ms"] = latency_ms(occupant.training, self._data, device)
                 reports.append(EpochReport(occupant.run, occupant.epoch, values, costs))
                 if not is_finite(values):
-                    occupant.to_step = occupant.step  # diverged: train it no further
+                    occupant.to_epoch = occupant.epoch  # diverged: train it no further
         return reports
 
     def _metrics(self, tally: Tally, index: int) -> dict[str, float]:
@@ -342,8 +340,8 @@ class Pool:
         """The steps of each lane in the next, short round: none beyond the end of its epoch."""
         left = np.zeros(len(self._occupants), np.int32)
         for i, o in enumerate(self._occupants):
-            if o is not None and o.step < o.to_step:
-                left[i] = o.epoch_shape.steps - o.step % o.epoch_shape.steps
+            if o is not None and o.has_work:
+                left[i] = o.epoch_shape.steps - o.progress.step
         if self._stream is not None:
             left = np.minimum(left, self._stream.limit(self._courses()))
         seconds = self._part_seconds
@@ -356,7 +354,7 @@ class Pool:
         # results come early.
         counts = np.zeros_like(left)
         waiting = [i for i, steps in enumerate(left) if steps]
-        for i in sorted(waiting, key=lambda i: (left[i], self._occupant(i).step, i)):
+        for i in sorted(waiting, key=lambda i: (left[i], self._occupant(i).progress, i)):
             parts = self._occupant(i).epoch_shape.parts
             counts[i] = min(int(left[i]), max(1, budget // parts))
             budget -= int(counts[i]) * parts
@@ -380,7 +378,12 @@ class Pool:
         self._copies.keep_only(None)
         whole = sharding(self.place, is_of_lanes=False)
         self._stream = Stream(
-            data, program.micro_batch, placement, whole, together=plan.form == "vmap"
+            data,
+            self._task.order,
+            program.micro_batch,
+            placement,
+            whole,
+            together=plan.form == "vmap",
         )
         return self._stream.shapes
 

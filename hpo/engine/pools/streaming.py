@@ -10,16 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice, zip_longest
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
 
-from hpo.data.dataset import DataSet, Split
+from hpo.data.dataset import DataSet, Split, gather
 from hpo.engine.devices import memory_bytes
 from hpo.engine.training.batches import Batch, DeviceData, evaluation_parts, host_rows
-from hpo.engine.training.random_streams import batches
-from hpo.engine.training.task import Tally
+from hpo.engine.training.task import Progress, Tally
 from hpo.errors import DeviceError
 from hpo.spec.sections.data import DataSpec, size_text
 
@@ -32,17 +32,39 @@ _MOST_PARTS = 1024
 _Part: TypeAlias = tuple[int, int, int]
 
 
+# From the study's seed and an epoch to the rows of each micro-batch, int32 `[parts, rows]`.
+RowOrder: TypeAlias = Callable[[int, int], np.ndarray]
+
+
 class Course(NamedTuple):
-    """The progress of a lane, and the step up to which it trains.
+    """The progress of a lane, and the epoch up to which it trains.
 
     An epoch has `steps` steps, and a step has `parts` micro-batches.
     """
 
     seed: int
-    step: int
-    to_step: int
+    progress: Progress
+    to_epoch: int
     steps: int
     parts: int = 1
+
+    @property
+    def has_work(self) -> bool:
+        """Whether the lane has steps to train."""
+        return self.progress.epoch < self.to_epoch
+
+    def ahead(self) -> Iterator[Progress]:
+        """The steps that the lane is still to train, in their order."""
+        first = self.progress.step
+        for epoch in range(self.progress.epoch, self.to_epoch):
+            for step in range(first, self.steps):
+                yield Progress(epoch, step)
+            first = 0
+
+    def micro_batches(self, at: Progress) -> list[_Part]:
+        """The micro-batches of a step."""
+        first = at.step * self.parts
+        return [(self.seed, at.epoch, first + number) for number in range(self.parts)]
 
 
 class Placement(NamedTuple):
@@ -143,12 +165,18 @@ class Stream:
     """
 
     def __init__(
-        self, data: DataSet, micro_batch: int, placement: Placement, device: Any, together: bool
+        self,
+        data: DataSet,
+        order: RowOrder,
+        micro_batch: int,
+        placement: Placement,
+        device: Any,
+        together: bool,
     ) -> None:
         """`together` means that lanes train at once, so that a chunk must serve all of them."""
         assert placement.train is not None
-        self._train, self._micro_batch, self._device = data.train, micro_batch, device
-        self.size, self._together = placement.train, together
+        self._train, self._order, self._device = data.train, order, device
+        self.size, self._micro_batch, self._together = placement.train, micro_batch, together
         self._slots: dict[_Part, int] = {}
         self._chunk: Batch | None = None
         self._next: tuple[dict[_Part, int], Future[Batch]] | None = None
@@ -209,8 +237,8 @@ class Stream:
         slots = np.zeros((len(courses), most_parts), np.int32)
         for i, course in enumerate(courses):
             if course is not None:
-                for step in range(course.step, course.step + int(counts[i])):
-                    for part in _parts(course, step):
+                for at in islice(course.ahead(), int(counts[i])):
+                    for part in course.micro_batches(at):
                         slots[i, part[2]] = self._slots[part]
         data = DeviceData(self._chunk, self._validation, is_chunked=True)
         return data, {"rows": slots}
@@ -224,15 +252,17 @@ class Stream:
         return np.array([0 if c is None else self._steps_at_hand(c) for c in courses], np.int32)
 
     def _steps_at_hand(self, course: Course) -> int:
-        epoch_end = (course.step // course.steps + 1) * course.steps
-        steps = range(course.step, min(course.to_step, epoch_end))
-        for count, step in enumerate(steps):
-            if any(part not in self._slots for part in _parts(course, step)):
-                return count
-        return len(steps)
+        """The steps that a lane can train of its epoch."""
+        count = 0
+        for at in course.ahead():
+            is_next_epoch = at.epoch > course.progress.epoch
+            if is_next_epoch or any(p not in self._slots for p in course.micro_batches(at)):
+                break
+            count += 1
+        return count
 
     def _serves(self, courses: Sequence[Course | None], covered: np.ndarray) -> bool:
-        served = [n > 0 for c, n in zip(courses, covered, strict=True) if c and c.step < c.to_step]
+        served = [n > 0 for c, n in zip(courses, covered, strict=True) if c and c.has_work]
         return all(served) if self._together else any(served)
 
     def _choose(
@@ -243,40 +273,27 @@ class Stream:
         They are in the order in which lanes at the same step need them.
         """
         chosen: dict[_Part, int] = {}
-        waiting, ahead = [course for course in courses if course is not None], 0
-        while waiting := [course for course in waiting if course.step + ahead < course.to_step]:
-            for course in waiting:
-                parts = _parts(course, course.step + ahead)
-                missing = [part for part in parts if part not in have and part not in chosen]
-                if len(chosen) + len(missing) > self.size:
-                    return chosen
-                for part in missing:
-                    chosen[part] = len(chosen)
-            ahead += 1
+        ways = [map(course.micro_batches, course.ahead()) for course in courses if course]
+        for parts in chain.from_iterable(zip_longest(*ways, fillvalue=[])):
+            missing = [part for part in parts if part not in have and part not in chosen]
+            if len(chosen) + len(missing) > self.size:
+                break
+            chosen |= {part: slot for slot, part in enumerate(missing, start=len(chosen))}
         return chosen
 
     def _fetch(self, parts: Sequence[_Part]) -> Batch:
-        """A chunk of these micro-batches on the device; its unused slots are never read."""
+        """A chunk of these micro-batches on the device; its unused slots, row 0, are never read."""
         orders = {}
         for seed, epoch in {part[:2] for part in parts}:
             order = self._orders.get((seed, epoch))
             if order is None:
-                order = batches(seed, epoch, len(self._train), self._micro_batch)
+                order = self._order(seed, epoch)
             orders[seed, epoch] = order
         self._orders = orders  # without those of finished epochs
-        shapes = self.shapes.train
-        chunk = {name: np.empty(shape.shape, shape.dtype) for name, shape in shapes.items()}
+        rows = np.zeros((self.size, self._micro_batch), np.int32)
         for slot, (seed, epoch, at) in enumerate(parts):
-            for name, source in self._train.arrays.items():
-                # Unlike indexing, it lets other threads run meanwhile.
-                np.take(source, orders[seed, epoch][at], axis=0, out=chunk[name][slot], mode="clip")
-        return _put(chunk, self._device)
-
-
-def _parts(course: Course, step: int) -> Iterator[_Part]:
-    epoch, index = divmod(step, course.steps)
-    for number in range(course.parts):
-        yield course.seed, epoch, index * course.parts + number
+            rows[slot] = orders[seed, epoch][at]
+        return _put(gather(self._train.arrays, rows), self._device)
 
 
 def _put(arrays: Any, device: Any) -> Any:
@@ -292,9 +309,7 @@ def _evaluation_bytes(split: Split) -> int:
 
 
 def _part_bytes(split: Split) -> int:
-    rows = math.ceil(len(split) / evaluation_parts(len(split)))
-    # Evaluation adds a weight to each row that has none.
-    return rows * (_row_bytes(split) + (0 if "weight" in split.arrays else 4))
+    return sum(array.nbytes for array in host_rows(split, 0, 1).values())
 
 
 def _row_bytes(split: Split) -> int:

@@ -49,7 +49,7 @@ def train_round(
     validation = data.validation
 
     def ends_epoch(knobs: Array, lane: Any, count: Array) -> Array:
-        return (count > 0) & (lane.step % task.steps(knobs) == 0)
+        return (count > 0) & task.has_ended_epoch(knobs, lane)
 
     if form == "map":
 
@@ -63,7 +63,7 @@ def train_round(
                 tally = lax.cond(
                     ended, lambda: task.evaluate(knobs, lane, validation), lambda: blank
                 )
-            return lane, RoundResult(ended, lane.loss_sum / task.steps(knobs), tally)
+            return lane, RoundResult(ended, task.train_loss(knobs, lane), tally)
 
         return lax.map(one, (lanes, knobs, feed, counts))
 
@@ -82,7 +82,7 @@ def train_round(
             lambda: jax.vmap(lambda k, lane: task.evaluate(k, lane, validation))(knobs, lanes),
             lambda: blanks,
         )
-    return lanes, RoundResult(ended, lanes.loss_sum / jax.vmap(task.steps)(knobs), tally)
+    return lanes, RoundResult(ended, jax.vmap(task.train_loss)(knobs, lanes), tally)
 
 
 def evaluate_lanes(
@@ -111,8 +111,8 @@ def _blank(task: Task, rows: Batch | None, *leading: int) -> Tally:
     sums = jnp.zeros((*leading, task.sums), jnp.float32)
     if not task.scores or rows is None:
         return Tally(sums)
-    shape = rows["weight"].shape
-    return Tally(sums, jnp.zeros((*leading, *shape, task.scores), jnp.float32))
+    chunks, size = next(iter(rows.values())).shape[:2]
+    return Tally(sums, jnp.zeros((*leading, chunks, size, task.scores), jnp.float32))
 
 
 def put(lanes: Any, index: Int[Array, ""], lane: Any) -> Any:
@@ -208,7 +208,7 @@ def _on_each(function: Callable[..., Any], of_lanes: tuple[bool, ...], mesh: Mes
 
 
 def _put_if_own(lanes: Any, index: Int[Array, ""], lane: Any) -> Any:
-    own = lanes.step.shape[0]
+    own = _count(lanes)
     local = index - lax.axis_index(LANES) * own
     is_own = (local >= 0) & (local < own)
     local = local.clip(0, own - 1)
@@ -217,4 +217,9 @@ def _put_if_own(lanes: Any, index: Int[Array, ""], lane: Any) -> Any:
 
 
 def _take_of_each(lanes: Any, index: Int[Array, ""]) -> Any:
-    return jax.tree.map(lambda leaf: leaf[None], take(lanes, index % lanes.step.shape[0]))
+    return jax.tree.map(lambda leaf: leaf[None], take(lanes, index % _count(lanes)))
+
+
+def _count(lanes: Any) -> int:
+    """How many lanes there are."""
+    return int(jax.tree.leaves(lanes)[0].shape[0])

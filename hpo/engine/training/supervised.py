@@ -31,7 +31,7 @@ from hpo.engine.training.optimizers import Descent
 from hpo.engine.training.random_streams import batches, lane_key, weights_rng
 from hpo.engine.training.schedules import schedule_factor
 from hpo.engine.training.targets import batch_loss, metric_sums, metrics, sum_count
-from hpo.engine.training.task import Epoch, Tally
+from hpo.engine.training.task import Epoch, Progress, Tally
 from hpo.engine.training.updates import Layers
 from hpo.engine.training.weights import (
     cut,
@@ -86,17 +86,29 @@ class Supervised:
         shape = (parts,) if is_chunked else (parts, rows)
         return {"rows": jax.ShapeDtypeStruct(shape, np.int32)}
 
-    def feed(self, training: Training, epoch: int) -> Mapping[str, np.ndarray]:
-        """`rows`: those of each micro-batch of an epoch; zeros after the last one."""
-        program, size = self.program, training.data.step_rows
-        order = np.zeros(program.order_shape, np.int32)
-        rows = _batches(training.train.seed, epoch, program.train_rows, size)
-        rows = rows.reshape(-1, program.micro_batch)
-        order[: len(rows)] = rows
-        return {"rows": order}
+    def order(self, seed: int, epoch: int) -> np.ndarray:
+        """The rows of each micro-batch of an epoch, the same for every batch size."""
+        program = self.program
+        order = _batches(seed, epoch, program.train_rows, program.micro_batch)
+        return order[: program.order_shape[0]]
 
-    def steps(self, knobs: Float[Array, " K"]) -> Any:
-        """The steps of an epoch."""
+    def feed(self, training: Training, epoch: int) -> Mapping[str, np.ndarray]:
+        """`rows`: those of each micro-batch of an epoch; a trial reads those of its steps."""
+        return {"rows": self.order(training.train.seed, epoch)}
+
+    def progress(self, training: Training, lane: Lane) -> Progress:
+        """The whole epochs that a lane has trained, and the steps of the next one."""
+        return Progress(*divmod(int(lane.step), self.epoch(training).steps))
+
+    def has_ended_epoch(self, knobs: Float[Array, " K"], lane: Lane) -> Any:
+        """Whether a lane is at the end of an epoch."""
+        return lane.step % self._steps(knobs) == 0
+
+    def train_loss(self, knobs: Float[Array, " K"], lane: Lane) -> Any:
+        """The mean loss over the steps of a whole epoch."""
+        return lane.loss_sum / self._steps(knobs)
+
+    def _steps(self, knobs: Float[Array, " K"]) -> Any:
         return self.program.steps(self.program.fill(knobs).data.batch_size)
 
     def train(

@@ -23,6 +23,16 @@ class Epoch(NamedTuple):
     rows: int
 
 
+class Progress(NamedTuple):
+    """How far a trial has trained: whole epochs, and steps of the next one.
+
+    It is not one count of steps, because the epochs of a trial may differ in length.
+    """
+
+    epoch: int
+    step: int
+
+
 class Tally(NamedTuple):
     """The result of an evaluation.
 
@@ -37,8 +47,7 @@ class Tally(NamedTuple):
 class Task(Protocol):
     """The functions of one lane, and the sizes of its arrays.
 
-    A lane is any tree of arrays with a `step` (steps trained) and a `loss_sum` (over this epoch's
-    steps). Inside a compiled program, `knobs` `[K]` are the trial's numbers.
+    A lane is any tree of arrays. Inside a compiled program, `knobs` `[K]` are the trial's numbers.
     """
 
     @property
@@ -72,12 +81,27 @@ class Task(Protocol):
         """The shapes of the arrays that the host draws for an epoch of a lane."""
         ...
 
+    def order(self, seed: int, epoch: int) -> np.ndarray:
+        """The rows of each micro-batch of an epoch, int32 `[parts, rows]`, for all trials.
+
+        `seed` is `train.seed`. Epochs count from 0.
+        """
+        ...
+
     def feed(self, training: Training, epoch: int) -> Mapping[str, np.ndarray]:
         """The arrays that the host draws for an epoch of a trial; epochs count from 0."""
         ...
 
-    def steps(self, knobs: Any) -> Any:
-        """The steps of an epoch, traced where they differ between trials."""
+    def progress(self, training: Training, lane: Any) -> Progress:
+        """How far the trial of a lane on the host has trained."""
+        ...
+
+    def has_ended_epoch(self, knobs: Any, lane: Any) -> Any:
+        """Whether the last step of a lane was the last one of an epoch."""
+        ...
+
+    def train_loss(self, knobs: Any, lane: Any) -> Any:
+        """The mean training loss of a lane that has ended an epoch."""
         ...
 
     def train(self, knobs: Any, lane: Any, data: DeviceData, feed: Batch, count: Any) -> Any:

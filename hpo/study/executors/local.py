@@ -236,7 +236,7 @@ def _is_compiling(pool: Pool) -> bool:
 
 
 def _state(pool: Pool, lane: int) -> State:
-    run, epoch, step = pool.occupant(lane)
+    run, (epoch, step) = pool.occupant(lane)
     return State(run, epoch, step, lane_to_arrays(pool.take(lane)))
 
 
@@ -247,8 +247,8 @@ def _lane(program: Program, run: Run, state: State | None) -> Any | None:
     lane = lane_from_arrays(task_of(program).shapes(), state.arrays)
     if lane is None:
         _LOG.warning(
-            "trial %d: its checkpoint has the layout of another version; it is trained again from"
+            "trial %s: its checkpoint has the layout of another version; it is trained again from"
             " the start.",
-            run.trial,
+            run.key,
         )
     return lane

@@ -9,7 +9,7 @@ import pytest
 
 from hpo.engine.pools.occupant import Occupant
 from hpo.engine.pools.streaming import Course
-from hpo.engine.training.task import Epoch
+from hpo.engine.training.task import Epoch, Progress
 from hpo.trial import Run
 from tests.engine.samples import a_training
 
@@ -20,8 +20,8 @@ _OCCUPANT = Occupant(
     _START,
     a_training(train={"epochs": 9, "seed": 7}),
     Epoch(steps=6, parts=2, rows=16),
-    step=15,
-    to_step=54,
+    Progress(2, 3),
+    to_epoch=9,
     is_timed=False,
     changes=((2, _SECOND), (5, _THIRD)),
 )
@@ -37,10 +37,17 @@ def test_the_knobs_of_an_epoch_are_those_of_the_last_change_before_it(
     assert _OCCUPANT.knobs_at(epoch) is knobs
 
 
-@pytest.mark.parametrize(("step", "epochs"), [(0, 0), (5, 0), (6, 1), (15, 2), (54, 9)])
-def test_only_whole_epochs_count_as_trained(step: int, epochs: int) -> None:
-    assert replace(_OCCUPANT, step=step).epoch == epochs
+@pytest.mark.parametrize("rounds", [[6, 6, 6], [2, 4, 1, 1, 4, 6], [1] * 18])
+def test_an_epoch_ends_with_its_last_step_however_rounds_divide_it(rounds: list[int]) -> None:
+    occupant, trained = replace(_OCCUPANT, progress=Progress(0, 0), to_epoch=3), 0
+    for steps in rounds:
+        assert occupant.has_work
+        occupant.advance(steps)
+        trained += steps
+        assert occupant.progress == divmod(trained, 6)
+        assert occupant.epoch == trained // 6
+    assert not occupant.has_work
 
 
 def test_its_course_tells_streaming_which_rows_come_next() -> None:
-    assert _OCCUPANT.course == Course(seed=7, step=15, to_step=54, steps=6, parts=2)
+    assert _OCCUPANT.course == Course(7, Progress(2, 3), to_epoch=9, steps=6, parts=2)

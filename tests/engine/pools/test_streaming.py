@@ -28,6 +28,7 @@ from hpo.engine.programs.compiler import Compiler
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.training.batches import host_rows
 from hpo.engine.training.random_streams import batches
+from hpo.engine.training.task import Progress
 from hpo.errors import DeviceError
 from hpo.spec.experiment import Training
 from hpo.spec.sections.data import size_text
@@ -40,6 +41,19 @@ _BATCH = 16
 _PART_BYTES = _BATCH * (5 * 4 + 4)
 _BUDGET = 4 * 2 * _PART_BYTES  # two of six batches in a chunk
 _DEVICE = local_devices("cpu")[0]
+
+
+def _stream(micro_batch: int, placement: Placement) -> Stream:
+    def order(seed: int, epoch: int) -> np.ndarray:
+        return batches(seed, epoch, len(_DATA.train), micro_batch)
+
+    return Stream(_DATA, order, micro_batch, placement, _DEVICE, together=False)
+
+
+def _later(course: Course, steps: int) -> Course:
+    """A course, that many steps further."""
+    ahead = [*course.ahead(), Progress(course.to_epoch, 0)]
+    return course._replace(progress=ahead[steps])
 
 
 @pytest.fixture(autouse=True)
@@ -121,15 +135,22 @@ def test_data_never_take_more_of_the_device_than_the_budget(
 
 def test_lanes_at_the_same_step_share_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     fetched = []
-    stream = Stream(_DATA, _BATCH, Placement(2, None), _DEVICE, together=False)
+    stream = _stream(_BATCH, Placement(2, None))
     fetch = stream._fetch
     monkeypatch.setattr(stream, "_fetch", lambda parts: fetched.extend(parts) or fetch(parts))
-    courses = [Course(seed=0, step=6, to_step=12, steps=6)] * 4
-    while any(course.step < course.to_step for course in courses):
+    courses = [Course(0, Progress(1, 0), to_epoch=2, steps=6)] * 4
+    while any(course.has_work for course in courses):
         counts = stream.limit(courses)
         stream.inputs(courses, counts, 6)
-        courses = [c._replace(step=c.step + int(n)) for c, n in zip(courses, counts, strict=True)]
+        courses = [_later(c, int(n)) for c, n in zip(courses, counts, strict=True)]
     assert fetched == [(0, 1, place) for place in range(6)]
+
+
+def test_a_lane_is_to_train_the_rest_of_its_epoch_and_then_whole_epochs() -> None:
+    course = Course(0, Progress(1, 2), to_epoch=4, steps=3)
+    rest = [(1, 2), (2, 0), (2, 1), (2, 2), (3, 0), (3, 1), (3, 2)]
+    assert [*course.ahead()] == rest
+    assert [*course._replace(progress=Progress(4, 0)).ahead()] == []
 
 
 def test_a_chunk_of_few_batches_serves_as_few_lanes_at_once(compiler: Compiler) -> None:
@@ -142,18 +163,18 @@ def test_a_chunk_of_few_batches_serves_as_few_lanes_at_once(compiler: Compiler) 
 @pytest.mark.parametrize("parts", [1, 3])
 def test_a_chunk_holds_the_rows_of_the_epochs_own_order(parts: int) -> None:
     micro, steps = 4, 24 // parts
-    stream = Stream(_DATA, micro, Placement(5, None), _DEVICE, together=False)
-    course = Course(seed=3, step=0, to_step=2 * steps, steps=steps, parts=parts)
+    stream = _stream(micro, Placement(5, None))
+    course = Course(3, Progress(0, 0), to_epoch=2, steps=steps, parts=parts)
     seen: list[np.ndarray] = []
-    while course.step < course.to_step:
+    while course.has_work:
         counts = stream.limit([None, course])
         data, feed = stream.inputs([None, course], counts, 24)
         slots = feed["rows"]
-        at = course.step % steps * parts
+        at = course.progress.step * parts
         seen += [
             np.asarray(data.train["x"])[slot] for slot in slots[1, at : at + int(counts[1]) * parts]
         ]
-        course = course._replace(step=course.step + int(counts[1]))
+        course = _later(course, int(counts[1]))
     order = np.concatenate([batches(3, epoch, 96, micro * parts) for epoch in (0, 1)])
     np.testing.assert_array_equal(np.concatenate(seen), _DATA.train.x[order.reshape(-1)])
 

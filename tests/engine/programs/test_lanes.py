@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,8 +15,10 @@ from hpo.engine.devices import local_devices
 from hpo.engine.pools.pool import Pool
 from hpo.engine.program import split
 from hpo.engine.programs.compiler import Compiler
+from hpo.engine.programs.lanes import evaluate_lanes
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.training.lane import lane_from_arrays, lane_to_arrays
+from hpo.engine.training.task import Tally
 from tests.engine.samples import Learn, a_training, tiny_data
 
 _COMPILER = Compiler()
@@ -138,3 +143,28 @@ def test_rounds_that_cut_an_epoch_change_nothing(
     monkeypatch.setattr("hpo.engine.pools.pool._ROUND_SECONDS", 0.0)
     monkeypatch.setattr("hpo.engine.pools.pool._FIRST_PARTS", 1)
     assert learn(tiny, _trials(3), lanes=2) == whole
+
+
+class _Counting:
+    """A task whose batches hold words alone: it scores each row by its number of ones."""
+
+    sums, scores = 1, 1
+
+    def evaluate(self, knobs: Any, lane: Any, rows: Any, sums: Any) -> Tally:
+        ones = (rows["words"] == 1).sum(-1, keepdims=True).astype(jnp.float32)
+        return Tally(sums + ones.sum(), ones)
+
+
+@pytest.mark.parametrize("form", ["map", "vmap"])
+def test_lanes_evaluate_a_batch_whatever_its_arrays_are_called(form: Any) -> None:
+    rows = {"words": jnp.array([[[1, 2], [1, 1]], [[0, 0], [1, 0]]])}  # two chunks of two rows
+    lanes, knobs, sums = {"count": jnp.zeros(2)}, jnp.zeros((2, 0)), jnp.array([[5.0], [7.0]])
+    has_ended = jnp.array([True, False])
+    found = evaluate_lanes(_Counting(), form, lanes, knobs, rows, sums, has_ended)  # type: ignore[arg-type]
+    assert found.scores is not None
+    assert found.sums[0].tolist() == [9.0]
+    assert found.scores[0].tolist() == [[[1.0], [2.0]], [[0.0], [1.0]]]
+    if form == "map":
+        # A lane that has not ended its epoch keeps its sums.
+        assert found.sums[1].tolist() == [7.0]
+        assert found.scores[1].tolist() == [[[0.0], [0.0]], [[0.0], [0.0]]]

@@ -20,9 +20,10 @@ from hpo.engine.programs.compiler import Compiler
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.training.random_streams import batches
 from hpo.engine.training.supervised import initial_lane, own_weights
+from hpo.engine.training.task import task_of
 from hpo.engine.training.weights import parted
 from hpo.spec.experiment import Training
-from tests.engine.samples import Learn, a_training, tiny_data
+from tests.engine.samples import Learn, a_merged, a_training, tiny_data
 
 _PLAIN = {"name": "mlp", "widths": [8], "activation": "tanh"}
 
@@ -277,3 +278,22 @@ def test_running_statistics_follow_the_batches(tiny: DataSet, compiler: Compiler
     np.testing.assert_allclose(after["mean"], z.mean(0), atol=0.2 * z.std())
     np.testing.assert_allclose(after["var"], z.var(0), rtol=0.2)
     assert not np.allclose(after["var"], start.variables["norms"][0]["var"], rtol=0.2)
+
+
+@pytest.mark.parametrize("size", [8, 16, 40])
+def test_trials_of_every_batch_size_read_the_rows_in_the_same_order(size: int) -> None:
+    training = a_merged(0, {"batch_size": [8, 16, 40]}, data__batch_size=size)
+    task = task_of(split(training, tiny_data(), "cpu")[0])
+    epoch = task.epoch(training)
+    rows = task.feed(training, 2)["rows"]
+    assert rows.shape == task.feed_shapes(is_chunked=False)["rows"].shape
+    read = rows[: epoch.steps * epoch.parts].reshape(epoch.steps, size)
+    np.testing.assert_array_equal(read, batches(0, 2, 96, size))
+
+
+def test_the_progress_of_a_lane_is_its_whole_epochs_and_steps_of_the_next() -> None:
+    training = a_training()  # six batches in an epoch
+    task = task_of(split(training, tiny_data(), "cpu")[0])
+    lane = task.initial(training)
+    found = [task.progress(training, lane._replace(step=np.int32(n))) for n in (0, 5, 6, 13)]
+    assert found == [(0, 0), (0, 5), (1, 0), (2, 1)]
