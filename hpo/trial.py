@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import compress, islice
 from operator import is_not
-from typing import ClassVar, NamedTuple, TypeAlias
+from typing import ClassVar, NamedTuple, Self, TypeAlias
 
 # Anything that YAML and JSON can hold: a choice may be a list or a mapping.
 HParam: TypeAlias = "float | int | str | bool | list[HParam] | dict[str, HParam] | None"
@@ -130,6 +130,20 @@ class Run(NamedTuple):
 
     trial: int
     seed: int = 0
+
+    @property
+    def key(self) -> str:
+        """The name of the run in stored events, file names and messages: `12`, or `12.3` on seed 3.
+
+        A number that a trial's first run has too (0) is left out at the end.
+        """
+        most = max(place for place, number in enumerate(self) if number or not place)
+        return ".".join(map(str, self[: most + 1]))
+
+    @classmethod
+    def parse(cls, key: str) -> Self:
+        """The run with this key."""
+        return cls(*map(int, key.split(".")))
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hpo.trial import Change, Trial, Trials, TrialState, is_finite
+from hpo.trial import Change, Run, Trial, Trials, TrialState, is_finite
 
 RUNNING, PAUSED, COMPLETE = TrialState.RUNNING, TrialState.PAUSED, TrialState.COMPLETE
 DIVERGED = TrialState.DIVERGED
@@ -54,3 +56,15 @@ def test_metrics_are_finite_if_every_one_is():
     assert is_finite({"loss": 0.0, "accuracy": 1.0})
     assert not is_finite({"loss": float("nan"), "accuracy": 1.0})
     assert not is_finite({"loss": 0.0, "accuracy": float("inf")})
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6))
+def test_a_run_is_read_back_from_its_key(trial, seed):
+    assert Run.parse(Run(trial, seed).key) == Run(trial, seed)
+
+
+@pytest.mark.parametrize(
+    ("run", "key"), [(Run(12), "12"), (Run(12, 3), "12.3"), (Run(0), "0"), (Run(0, 1), "0.1")]
+)
+def test_the_first_run_of_a_trial_has_the_trials_number_as_its_key(run, key):
+    assert run.key == key

@@ -27,7 +27,7 @@ from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import with_rows
 from hpo.spec.words import count_text
 from hpo.study.backends.datasets import check_metrics
-from hpo.study.loop.replicas import deviation_of, mean_of, replica_training
+from hpo.study.loop.replicas import Replicas, deviation_of, mean_of, training_of
 from hpo.study.signals import StoppedError, StopRequest
 from hpo.study.storage.provenance import Provenance, library_versions
 from hpo.study.surroundings import Surroundings
@@ -118,36 +118,37 @@ class _Runs:
             (after, split(changed, data, platform, varying)[1])
             for after, changed in stages(training)
         )
-        self._curves: list[list[EpochReport]] = [[] for _ in range(training.train.seeds)]
-        self._weights: dict[int, Mapping[str, Any]] = {}
-        self._tested: dict[int, Mapping[str, float] | None] = {}
+        runs = Replicas(training.train.seeds).runs_of(0)
+        self._curves: dict[Run, list[EpochReport]] = {run: [] for run in runs}
+        self._weights: dict[Run, Mapping[str, Any]] = {}
+        self._tested: dict[Run, Mapping[str, float] | None] = {}
         self._training, self._data = training, data
 
     @property
-    def waiting(self) -> list[int]:
+    def waiting(self) -> list[Run]:
         """The runs that have not ended."""
-        return [run for run in range(len(self._curves)) if run not in self._weights]
+        return [run for run in self._curves if run not in self._weights]
 
     @property
     def weights(self) -> list[Mapping[str, Any]]:
         """The final weights of each run."""
-        return [self._weights[run] for run in range(len(self._curves))]
+        return [self._weights[run] for run in self._curves]
 
     def enter(self, pool: Pool) -> None:
         """Put a waiting run into each lane of a pool, which is empty."""
         for index, run in zip(range(pool.lane_count), self.waiting, strict=False):
-            own, epochs = replica_training(self._training, run), self._training.train.epochs
-            pool.put(index, Run(0, run), own, self._knobs, None, epochs, self._changes)
+            own, epochs = training_of(run, self._training), self._training.train.epochs
+            pool.put(index, run, own, self._knobs, None, epochs, self._changes)
 
     def note(self, reports: Sequence[EpochReport]) -> None:
         """Keep the reports of a round."""
         for report in reports:
-            self._curves[report.run.seed].append(report)
+            self._curves[report.run].append(report)
 
     def leave(self, pool: Pool) -> None:
         """Take the runs, which have ended, out of a pool."""
         for index in pool.occupied():
-            run = pool.occupant(index)[0].seed
+            run = pool.occupant(index)[0]
             params, variables = own_weights(pool.program, self._training, pool.take(index))
             test = self._data.test
             self._tested[run] = None if test is None else pool.evaluate(index, test)
@@ -163,14 +164,13 @@ class _Runs:
         """The mean of all runs, epoch by epoch, as far as each of them is."""
         return [
             EpochReport(Run(0), epoch, mean_of([report.metrics for report in reports]))
-            for epoch, reports in enumerate(zip(*self._curves, strict=False), start=1)
+            for epoch, reports in enumerate(zip(*self._curves.values(), strict=False), start=1)
         ]
 
     def result(self, seconds: float) -> Trained:
         """The result of the training, once all runs have ended."""
         by_seed = {
-            replica_training(self._training, run).train.seed: self._metrics(run)
-            for run in range(len(self._curves))
+            training_of(run, self._training).train.seed: self._metrics(run) for run in self._curves
         }
         runs = list(by_seed.values())
         deviations = _over_seeds(deviation_of, runs) if len(runs) > 1 else {}
@@ -178,7 +178,7 @@ class _Runs:
             _over_seeds(mean_of, runs), tuple(self.curve()), seconds, by_seed, deviations
         )
 
-    def _metrics(self, run: int) -> SplitMetrics:
+    def _metrics(self, run: Run) -> SplitMetrics:
         last = self._curves[run][-1].metrics
         validation = {name: value for name, value in last.items() if name != "train_loss"}
         return {"validation": validation, "test": self._tested[run]}

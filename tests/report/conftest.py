@@ -10,7 +10,7 @@ from hpo.spec.load import experiment_from_document
 from hpo.study.log.events import End, Pause, Propose, ReplicaReport, Report, Start, Stop, StudyState
 from hpo.study.storage.lease import acquire
 from hpo.study.storage.tables import Storage
-from hpo.trial import TrialState
+from hpo.trial import Run, TrialState
 
 _SPEC = {
     "name": "digits",
@@ -80,8 +80,8 @@ def store(storage, tmp_path):
         for number, (hparams, accuracies, end) in enumerate(lives):
             log.append(state.record(Propose(hparams, state.seq), number, NOON_MS))
             for epoch, accuracy in enumerate(accuracies, 1):
-                for replica, shift in enumerate([-0.1, 0.1] if "seeds" in spec["train"] else []):
-                    own = ReplicaReport(epoch, replica, {"accuracy": accuracy + shift})
+                for seed, shift in enumerate([-0.1, 0.1] if "seeds" in spec["train"] else []):
+                    own = ReplicaReport(epoch, Run(number, seed), {"accuracy": accuracy + shift})
                     log.append(state.record(own, number, NOON_MS))
                 report = Report(epoch, {"accuracy": accuracy, "loss": 1 - accuracy})
                 log.append(state.record(report, number, NOON_MS + 1000 * epoch))

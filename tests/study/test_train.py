@@ -11,6 +11,7 @@ import pytest
 from hpo.errors import HpoError
 from hpo.spec.fill import fill
 from hpo.spec.marks import with_leaves
+from hpo.trial import Run
 from tests.study.whole import Studies, an_experiment
 
 
@@ -48,12 +49,12 @@ def test_each_seed_of_a_trial_is_the_training_of_that_seed(
     experiment = an_experiment("train.seeds=2", "search.trials=2")
     best = studies.run(experiment).progress.best
     assert best is not None
-    replicas = studies.state(experiment).replicas[best.number]
+    by_run = studies.state(experiment).replicas[best.number]
     training = fill(experiment.training, best.hparams, best.number)
-    for replica in (0, 1):
-        alone = with_leaves(training, {"train.seed": replica, "train.seeds": 1})
-        trained = studies.train(replace(experiment, training=alone), tmp_path / str(replica))
-        assert [report.metrics for report in trained.curve] == replicas[replica]
+    for seed in (0, 1):
+        alone = with_leaves(training, {"train.seed": seed, "train.seeds": 1})
+        trained = studies.train(replace(experiment, training=alone), tmp_path / str(seed))
+        assert [report.metrics for report in trained.curve] == by_run[Run(best.number, seed)]
     together = studies.train(replace(experiment, training=training), tmp_path / "both")
     assert {seed.name for seed in (tmp_path / "both" / "weights").iterdir()} == {"seed-0", "seed-1"}
     assert [*together.by_seed] == [0, 1]

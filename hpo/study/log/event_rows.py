@@ -25,7 +25,7 @@ from hpo.study.log.events import (
     Times,
 )
 from hpo.study.log.notes import Learn, Move, note_from
-from hpo.trial import Exploit, TrialState
+from hpo.trial import Exploit, Run, TrialState
 
 # Made once, because `json.dumps` with an option makes a new encoder for every call.
 _encode = json.JSONEncoder(allow_nan=False).encode
@@ -52,7 +52,7 @@ def to_row(event: Event) -> EventRow:
             epoch, value = what.epoch, {k: _json_number(v) for k, v in what.metrics.items()}
         case ReplicaReport():
             reported = {k: _json_number(v) for k, v in what.metrics.items()}
-            epoch, value = what.epoch, {"replica": what.replica, "metrics": reported}
+            epoch, value = what.epoch, {"run": what.run.key, "metrics": reported}
         case Propose():
             value = {"hparams": dict(what.hparams), "history_seq": what.history_seq}
         case Pause():
@@ -64,7 +64,7 @@ def to_row(event: Event) -> EventRow:
             value = {"source": what.source, "hparams": dict(what.hparams)}
         case Checkpoint():
             epoch, value = what.epoch, {"file": what.file, "sha256": what.sha256}
-            value |= {"replica": what.replica} if what.replica else {}
+            value |= {"run": what.run.key} if what.run != Run(what.run.trial) else {}
         case Cost():
             value = {name: _json_number(cost) for name, cost in what.costs.items()}
         case End():
@@ -102,7 +102,7 @@ def _event(row: EventRow, value: Any) -> Event:
             what = Report(_epoch(epoch), {name: float(number) for name, number in value.items()})
         case "replica":
             reported = {name: float(number) for name, number in value["metrics"].items()}
-            what = ReplicaReport(_epoch(epoch), value["replica"], reported)
+            what = ReplicaReport(_epoch(epoch), _run(trial, value), reported)
         case "propose":
             what = Propose(value["hparams"], value["history_seq"])
         case "pause":
@@ -112,8 +112,7 @@ def _event(row: EventRow, value: Any) -> Event:
         case "exploit":
             what = Exploit(value["source"], _epoch(epoch), value["hparams"])
         case "checkpoint":
-            replica = value.get("replica", 0)
-            what = Checkpoint(_epoch(epoch), value["file"], value["sha256"], replica)
+            what = Checkpoint(_epoch(epoch), value["file"], value["sha256"], _run(trial, value))
         case "cost":
             what = Cost({name: float(number) for name, number in value.items()})
         case "end":
@@ -134,6 +133,13 @@ def _event(row: EventRow, value: Any) -> Event:
                 " update hpo."
             )
     return Event(seq, trial, time_ms, what)
+
+
+def _run(trial: int | None, value: Any) -> Run:
+    """The run of an event: the trial's first one, unless its value says which."""
+    assert trial is not None
+    # Earlier logs have the number of the seed alone, as `replica`.
+    return Run.parse(value["run"]) if "run" in value else Run(trial, value.get("replica", 0))
 
 
 def _epoch(epoch: int | None) -> int:

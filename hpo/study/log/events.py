@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from hpo.spec.sections.goal import KNOWN_COSTS, Goal
 from hpo.study.log.lineage import Lineage, Segment, trained_by
 from hpo.study.log.notes import Learn, Move, Note
-from hpo.trial import Exploit, HParams, Trial, Trials, TrialState, is_finite
+from hpo.trial import Exploit, HParams, Run, Trial, Trials, TrialState, is_finite
 
 Metrics: TypeAlias = Mapping[str, float]
 StopReason: TypeAlias = Literal[
@@ -55,14 +55,14 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaReport:
-    """The metrics of one replica of a trial after `epoch`, where a trial trains on several seeds.
+    """The metrics of one run of a trial after `epoch`, where a trial has several.
 
-    The trial's own `Report`, the mean, follows once all its replicas have reached the epoch.
+    The trial's own `Report`, the mean, follows once all its runs have reached the epoch.
     """
 
     kind: ClassVar[str] = "replica"
     epoch: int
-    replica: int
+    run: Run
     metrics: Metrics
 
 
@@ -85,16 +85,13 @@ class Promote:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A trial's weights after `epoch` lie in `file`, a name in the study's checkpoint folder.
-
-    Each replica of a trial has its own.
-    """
+    """A run's weights after `epoch` lie in `file`, a name in the study's checkpoint folder."""
 
     kind: ClassVar[str] = "checkpoint"
     epoch: int
     file: str
     sha256: str
-    replica: int = 0
+    run: Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +185,11 @@ class _Life:
 class StudyState:
     """The study after all events of its log; it changes with every event that a driver records.
 
-    `metrics[n][e - 1]` are trial n's metrics after epoch e, and `replicas[n][r][e - 1]` those of
-    its replica r where there are several. `checkpoints` are the latest of each (trial, replica),
-    `pins` the plan of each program. `proposed_ms` and `ended_ms` are times by trial, in the log's
-    order.
+    `metrics[n][e - 1]` are trial n's metrics after epoch e, and `replicas[n][run][e - 1]` those of
+    one of its runs where there are several. `checkpoints` are the latest of each run, `pins` the
+    plan of each program. `proposed_ms` and `ended_ms` are times by trial, in the log's order.
     `ended` lists the trials that have ended, in that order, `unfinished` the others.
-    `epochs` counts all reported epochs, those of every replica. `stop` says why the last driver
+    `epochs` counts all reported epochs, those of every run. `stop` says why the last driver
     stopped; it is None while a driver is at work.
     """
 
@@ -201,9 +197,9 @@ class StudyState:
     seq: int = 0
     epochs: int = 0
     metrics: dict[int, list[Metrics]] = field(default_factory=dict)
-    replicas: dict[int, dict[int, list[Metrics]]] = field(default_factory=dict)
+    replicas: dict[int, dict[Run, list[Metrics]]] = field(default_factory=dict)
     costs: dict[int, Metrics] = field(default_factory=dict)
-    checkpoints: dict[tuple[int, int], Checkpoint] = field(default_factory=dict)
+    checkpoints: dict[Run, Checkpoint] = field(default_factory=dict)
     pins: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     proposed_ms: dict[int, int] = field(default_factory=dict)
     ended_ms: dict[int, int] = field(default_factory=dict)
@@ -346,9 +342,10 @@ class StudyState:
             self.ended = [other for other in self.ended if other != number]
             self.unfinished.add(number)
         # Its own checkpoint holds weights that it gave up. The source's serves both trials.
-        self.checkpoints.pop((number, 0), None)
-        if (what.source, 0) in self.checkpoints:
-            self.checkpoints[number, 0] = self.checkpoints[what.source, 0]
+        self.checkpoints.pop(Run(number), None)
+        if Run(what.source) in self.checkpoints:
+            checkpoint = self.checkpoints[Run(what.source)]
+            self.checkpoints[Run(number)] = replace(checkpoint, run=Run(number))
         self._changed.add(number)
 
     def _advance(self, event: Event, what: HappeningToTrial) -> None:
@@ -367,20 +364,18 @@ class StudyState:
                 # accuracy is finite even then, because NaN logits count as a wrong answer.
                 if is_finite(metrics) and len(life.losses) == epoch - 1:
                     life.losses.append(loss)
-            case ReplicaReport(epoch=epoch, replica=replica, metrics=metrics):
-                reports = self.replicas.setdefault(number, {}).setdefault(replica, [])
+            case ReplicaReport(epoch=epoch, run=run, metrics=metrics):
+                reports = self.replicas.setdefault(number, {}).setdefault(run, [])
                 if epoch != len(reports) + 1:
-                    raise ValueError(
-                        f"event {event.seq} reports epoch {epoch} of replica {replica}"
-                    )
+                    raise ValueError(f"event {event.seq} reports epoch {epoch} of run {run.key}")
                 reports.append(metrics)
                 self.epochs += 1
             case Pause():
                 life.state = TrialState.PAUSED
             case Promote():
                 life.state = TrialState.RUNNING
-            case Checkpoint(replica=replica):
-                self.checkpoints[number, replica] = what
+            case Checkpoint(run=run):
+                self.checkpoints[run] = what
             case Cost(costs=costs):
                 life.costs.update(costs)
             case End(state=state, together=together):

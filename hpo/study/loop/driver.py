@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import replace
 from typing import NoReturn
 
 from hpo.engine.pools.occupant import EpochReport
@@ -43,7 +42,7 @@ from hpo.study.loop.costing import Costing
 from hpo.study.loop.deciding import Rules
 from hpo.study.loop.exploiting import Exploiting
 from hpo.study.loop.occupancy import Occupancy, Seat
-from hpo.study.loop.replicas import Replicas, replica_training
+from hpo.study.loop.replicas import Replicas, training_of
 from hpo.study.loop.states import States
 from hpo.study.loop.stop_rules import StopRules
 from hpo.study.loop.work import Work, WorkOfTrials
@@ -230,12 +229,10 @@ class Driver:
     def _put(self, pool: int, index: int, job: RunJob) -> Put:
         run, work = job.run, self._work_of(job.run)
         self._promote(job)
-        checkpoints = self._journal.state.checkpoints
-        checkpoint = checkpoints.get((run.trial, run.seed))
-        state = self._states.find(run, checkpoint)
+        state = self._states.find(run, self._journal.state.checkpoints.get(run))
         epoch = 0 if state is None else state.epoch
         self._lanes.sit(pool, index, Seat(run, epoch, job.to_epoch))
-        training, timed = replica_training(work.training, run.seed), self._costing.is_timed
+        training, timed = training_of(run, work.training), self._costing.is_timed
         return Put(index, run, training, work.knobs, state, job.to_epoch, work.changes, timed)
 
     def _work_of(self, run: Run) -> Work:
@@ -413,16 +410,15 @@ class Driver:
         self._record_checkpoints(self._states.written(wait=True))
         self._journal.flush()
 
-    def _record_checkpoints(self, checkpoints: Sequence[tuple[Run, Checkpoint]]) -> None:
+    def _record_checkpoints(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Note new checkpoint files in the log, then delete those that it no longer refers to."""
-        for run, checkpoint in checkpoints:
-            if not self._is_over(run):
-                own = replace(checkpoint, replica=run.seed)
-                self._costing.settle(run.trial)
-                self._journal.record(own, run.trial)
+        for checkpoint in checkpoints:
+            if not self._is_over(checkpoint.run):
+                self._costing.settle(checkpoint.run.trial)
+                self._journal.record(checkpoint, checkpoint.run.trial)
         if checkpoints:
             self._journal.flush()
             state = self._journal.state
             self._states.sweep(
-                c.file for (n, _), c in state.checkpoints.items() if not self._is_finished(n)
+                c.file for run, c in state.checkpoints.items() if not self._is_over(run)
             )

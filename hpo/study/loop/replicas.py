@@ -45,7 +45,7 @@ class Replicas:
         """The stored metrics of a run's weights, epoch by epoch."""
         if self.seeds == 1:
             return state.line(run.trial)
-        return state.replicas.get(run.trial, {}).get(run.seed, ())
+        return state.replicas.get(run.trial, {}).get(run, ())
 
     def taken_in(
         self, state: StudyState, run: Run, epoch: int, metrics: Metrics
@@ -54,7 +54,7 @@ class Replicas:
         if self.seeds == 1:
             return [Report(epoch, metrics)]
         found: list[Report | ReplicaReport] = [
-            ReplicaReport(epoch, run.seed, metrics),
+            ReplicaReport(epoch, run, metrics),
         ]
         others = [
             metrics if other == run else known[epoch - 1]
@@ -78,14 +78,14 @@ class Replicas:
         return limit >= 0 and all(len(reports) >= limit for reports in known)
 
 
-def replica_training(training: Training, replica: int) -> Training:
-    """The training of one replica: its seed is `train.seed` plus its number.
+def training_of(run: Run, training: Training) -> Training:
+    """The training of one run of a trial: its seed is `train.seed` plus the run's.
 
-    A seed decides weights, dropout and the order of the data. So a replica trains as the spec would
-    with that seed alone. A replica of the same number has the same order of data in every trial.
+    A seed decides weights, dropout and the order of the data. So a run trains as the spec would
+    with that seed alone. Runs on the same seed have the same order of data in every trial.
     """
-    seed = (training.train.seed + replica) % _SEEDS
-    return with_leaves(training, {"train.seed": seed}) if replica else training
+    seed = (training.train.seed + run.seed) % _SEEDS
+    return with_leaves(training, {"train.seed": seed}) if run.seed else training
 
 
 def mean_of(reports: Sequence[Metrics]) -> dict[str, float]:
@@ -110,8 +110,8 @@ def deviation_of(reports: Sequence[Metrics]) -> dict[str, float]:
 
 def final_reports(state: StudyState, trial: int, epoch: int) -> list[Metrics]:
     """The metrics of each replica of a trial after an epoch; empty with one seed."""
-    known: Mapping[int, Sequence[Metrics]] = state.replicas.get(trial, {})
-    return [known[n][epoch - 1] for n in sorted(known) if 0 < epoch <= len(known[n])]
+    known: Mapping[Run, Sequence[Metrics]] = state.replicas.get(trial, {})
+    return [known[run][epoch - 1] for run in sorted(known) if 0 < epoch <= len(known[run])]
 
 
 def _has_diverged(known: Sequence[Metrics]) -> bool:

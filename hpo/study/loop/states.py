@@ -62,8 +62,8 @@ class States:
             if state.progress > self._saved.get(state.run, _NOTHING):
                 self._write(state)
 
-    def written(self, wait: bool = False) -> list[tuple[Run, Checkpoint]]:
-        """Checkpoints that have reached the disk since the last call, with their runs."""
+    def written(self, wait: bool = False) -> list[Checkpoint]:
+        """Checkpoints that have reached the disk since the last call."""
         ready, self._pending = self._pending, []
         checkpoints = []
         for state, future in ready:
@@ -72,7 +72,7 @@ class States:
                 continue
             saved = future.result()
             if saved is not None:
-                checkpoints.append((state.run, Checkpoint(state.epoch, *saved)))
+                checkpoints.append(Checkpoint(state.epoch, *saved, state.run))
             elif self._saved.get(state.run) == state.progress:
                 del self._saved[state.run]  # the write failed, so the state stays in memory
         return checkpoints
@@ -83,7 +83,7 @@ class States:
 
     def _write(self, state: State) -> None:
         self._saved[state.run] = state.progress
-        future = self._writer.submit(state.run.trial, state.epoch, state.arrays)
+        future = self._writer.submit(state.run, state.epoch, state.arrays)
         self._pending.append((state, future))
 
     def _make_room(self) -> None:

@@ -22,6 +22,7 @@ import numpy as np
 
 from hpo.engine.stopwatch import Stopwatch
 from hpo.study.storage.database import database_path, parsed_url
+from hpo.trial import Run
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,8 +60,8 @@ class CheckpointFolder:
         file = database_path(database) or Path.cwd() / (database.database or "hpo")
         return cls(file.with_name(f"{file.name}.checkpoints") / _folder_name(study))
 
-    def save(self, trial: int, epoch: int, leaves: Mapping[str, np.ndarray]) -> tuple[str, str]:
-        """Write a trial's arrays to disk; gives the file's name and its SHA-256.
+    def save(self, run: Run, epoch: int, leaves: Mapping[str, np.ndarray]) -> tuple[str, str]:
+        """Write a run's arrays to disk; gives the file's name and its SHA-256.
 
         Raises:
             OSError: if the file cannot be written; nothing is left behind.
@@ -70,7 +71,7 @@ class CheckpointFolder:
         for chunk in chunks:
             digest.update(chunk)
         sha256 = digest.hexdigest()
-        name = f"{trial}-{epoch}-{sha256[:8]}.safetensors"
+        name = f"{run.key}-{epoch}-{sha256[:8]}.safetensors"
         temporary = self.path / f".{name}.{os.getpid()}.tmp"
         self._unreferenced |= {name, temporary.name}
         try:
@@ -144,10 +145,10 @@ class CheckpointWriter:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hpo-checkpoints")
 
     def submit(
-        self, trial: int, epoch: int, leaves: Mapping[str, np.ndarray]
+        self, run: Run, epoch: int, leaves: Mapping[str, np.ndarray]
     ) -> Future[tuple[str, str] | None]:
         """Save in the background; where that fails, it logs a warning and the future gives None."""
-        return self._thread.submit(self._save, trial, epoch, leaves)
+        return self._thread.submit(self._save, run, epoch, leaves)
 
     def close(self) -> None:
         """Wait for the checkpoints that are still being written."""
@@ -160,15 +161,15 @@ class CheckpointWriter:
         self.close()
 
     def _save(
-        self, trial: int, epoch: int, leaves: Mapping[str, np.ndarray]
+        self, run: Run, epoch: int, leaves: Mapping[str, np.ndarray]
     ) -> tuple[str, str] | None:
         try:
             with self.stopwatch.during("checkpoints"):
-                return self.folder.save(trial, epoch, leaves)
+                return self.folder.save(run, epoch, leaves)
         except OSError as error:
             _LOG.warning(
-                "cannot write a checkpoint of trial %d to %s: %s; the study goes on without.",
-                trial,
+                "cannot write a checkpoint of trial %s to %s: %s; the study goes on without.",
+                run.key,
                 self.folder.path,
                 error.strerror or error,
             )

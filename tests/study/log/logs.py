@@ -17,7 +17,7 @@ from hpo.study.log.events import (
     StudyState,
     Times,
 )
-from hpo.trial import TrialState
+from hpo.trial import Run, TrialState
 
 ACCURACY = Goal((Objective(maximize="accuracy"),))
 LOSS = Goal((Objective(minimize="loss"),))
@@ -66,7 +66,7 @@ def logs(draw):
             case "promote":
                 what = Promote(epoch, epoch + 2)
             case "checkpoint":
-                what = Checkpoint(epoch, f"{number}-{epoch}.safetensors", "abc")
+                what = Checkpoint(epoch, f"{number}-{epoch}.safetensors", "abc", Run(number))
             case "end":
                 what = End(draw(ends), draw(st.integers(0, 8)))
         log.append(state.record(what, number, len(log)))

@@ -19,7 +19,7 @@ from hpo.study.log.events import (
     StudyState,
     fold,
 )
-from hpo.trial import Trial, TrialState
+from hpo.trial import Run, Trial, TrialState
 from tests.effort import effort
 from tests.study.log.logs import ACCURACY, LOSS, logs
 
@@ -47,7 +47,7 @@ def test_a_log_folds_to_its_trials():
         Pause(1),
         Promote(1, 3),
         Report(2, {"loss": 0.25}),
-        Checkpoint(2, "0-2.safetensors", "abc"),
+        Checkpoint(2, "0-2.safetensors", "abc", Run(0)),
         End(TrialState.COMPLETE),
     ]
 
@@ -55,7 +55,7 @@ def test_a_log_folds_to_its_trials():
 
     assert state.trials == [Trial(0, {"x": 1}, TrialState.COMPLETE, (0.5, 0.25))]
     assert state.metrics == {0: [{"loss": 0.5}, {"loss": 0.25}]}
-    assert state.checkpoints == {(0, 0): Checkpoint(2, "0-2.safetensors", "abc")}
+    assert state.checkpoints == {Run(0): Checkpoint(2, "0-2.safetensors", "abc", Run(0))}
     assert (state.proposed_ms, state.ended_ms) == ({0: 10}, {0: 70})
     assert state.seq == 7
 

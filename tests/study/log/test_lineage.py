@@ -8,7 +8,7 @@ from hpo.spec.sections.goal import Goal, Objective
 from hpo.study.log.event_rows import from_rows, to_row
 from hpo.study.log.events import Checkpoint, Cost, End, Promote, Propose, Report, StudyState, fold
 from hpo.study.log.lineage import Segment, changes, trained_by
-from hpo.trial import Exploit, TrialState
+from hpo.trial import Exploit, Run, TrialState
 
 LOSS = Goal((Objective(minimize="loss"),))
 
@@ -31,9 +31,9 @@ def study():
         (1, Propose({"x": 2.0, "w": [16]}, 0)),
         (2, Propose({"x": 3.0, "w": [8]}, 0)),
         *reports(0, 0.9, 0.5),
-        (0, Checkpoint(2, "0-2", "abc")),
+        (0, Checkpoint(2, "0-2", "abc", Run(0))),
         *reports(1, 0.9, 0.8),
-        (1, Checkpoint(1, "1-1", "def")),
+        (1, Checkpoint(1, "1-1", "def", Run(1))),
         (1, Exploit(0, 2, {"x": 1.2, "w": [8]})),
         *reports(2, 0.9, 0.7, 0.7, 0.7),
         *reports(1, 0.3, 0.2, first=3),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hpo.spec.sections.goal import Goal, Objective
 from hpo.study.log.event_rows import from_rows, to_row
 from hpo.study.log.events import Checkpoint, Event, Propose, ReplicaReport, Report, StudyState
-from hpo.study.loop.replicas import Replicas, deviation_of, final_reports, mean_of, replica_training
+from hpo.study.loop.replicas import Replicas, deviation_of, final_reports, mean_of, training_of
 from hpo.trial import Job, Run, RunJob, TrialState
 from tests.study.loop.test_driver import EPOCHS, TRAINING, Study
 
@@ -79,8 +79,8 @@ def test_a_run_that_has_trained_enough_or_diverged_has_no_work() -> None:
 
 def test_the_reports_of_replicas_are_in_the_log() -> None:
     happenings = [
-        ReplicaReport(1, 1, {"loss": 0.5, "accuracy": float("nan")}),
-        Checkpoint(1, "3-16.safetensors", "abc", replica=1),
+        ReplicaReport(1, Run(0, 1), {"loss": 0.5, "accuracy": float("nan")}),
+        Checkpoint(1, "0.1-1.safetensors", "abc", Run(0, 1)),
         Report(1, {"loss": 0.5}),
     ]
     rows = [to_row(Event(n, 0, 0, what)) for n, what in enumerate(happenings, 1)]
@@ -88,13 +88,13 @@ def test_the_reports_of_replicas_are_in_the_log() -> None:
     assert repr(read) == repr(happenings)
 
 
-def test_a_replica_is_the_training_of_its_own_seed() -> None:
-    assert replica_training(TRAINING, 0) == TRAINING
-    assert replica_training(TRAINING, 2).train.seed == 2
+def test_a_run_is_the_training_of_its_own_seed() -> None:
+    assert training_of(Run(7), TRAINING) == TRAINING
+    assert training_of(Run(7, 2), TRAINING).train.seed == 2
     last = TRAINING.model_copy(
         update={"train": TRAINING.train.model_copy(update={"seed": 2**32 - 1})}
     )
-    assert replica_training(last, 1).train.seed == 0
+    assert training_of(Run(7, 1), last).train.seed == 0
 
 
 def test_means_and_deviations_are_by_metric() -> None:

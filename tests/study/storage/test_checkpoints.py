@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hpo.study.storage.checkpoints import CheckpointFolder, CheckpointWriter
+from hpo.trial import Run
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ LEAVES = {
 
 
 def test_arrays_are_read_back_bit_for_bit(folder):
-    loaded = folder.load(*folder.save(3, 9, LEAVES))
+    loaded = folder.load(*folder.save(Run(3), 9, LEAVES))
 
     assert list(loaded) == list(LEAVES)
     for name, leaf in LEAVES.items():
@@ -36,7 +37,7 @@ def test_arrays_are_read_back_bit_for_bit(folder):
 
 
 def test_checkpoints_lie_beside_the_database_under_their_study(url, tmp_path, monkeypatch):
-    name, _ = CheckpointFolder.beside(url, "digits").save(3, 9, LEAVES)
+    name, _ = CheckpointFolder.beside(url, "digits").save(Run(3), 9, LEAVES)
 
     assert (tmp_path / "hpo.db.checkpoints" / "digits" / name).is_file()
     assert name.startswith("3-9-")
@@ -54,7 +55,7 @@ def test_no_study_name_escapes_the_folder(url, tmp_path, study):
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "changed"])
 def test_a_checkpoint_that_cannot_be_used_is_none_with_a_reason(folder, caplog, damage):
-    name, sha256 = folder.save(3, 9, LEAVES)
+    name, sha256 = folder.save(Run(3), 9, LEAVES)
     file = folder.path / name
     content = file.read_bytes()
     if damage == "missing":
@@ -69,15 +70,15 @@ def test_a_checkpoint_that_cannot_be_used_is_none_with_a_reason(folder, caplog, 
 
 
 def test_a_file_does_not_change_when_a_trial_is_saved_again_at_the_same_epoch(folder):
-    first = folder.save(3, 9, {"w": np.zeros(2)})
-    second = folder.save(3, 9, {"w": np.ones(2)})
+    first = folder.save(Run(3), 9, {"w": np.zeros(2)})
+    second = folder.save(Run(3), 9, {"w": np.ones(2)})
 
     assert folder.load(*first)["w"].tolist() == [0, 0]
     assert folder.load(*second)["w"].tolist() == [1, 1]
 
 
 def test_a_sweep_deletes_files_that_no_event_refers_to(url, folder):
-    names = [folder.save(trial, 1, LEAVES)[0] for trial in range(3)]
+    names = [folder.save(Run(trial), 1, LEAVES)[0] for trial in range(3)]
     (folder.path / ".0-1.tmp").touch()
     resumed = CheckpointFolder.beside(url, "digits")
 
@@ -87,7 +88,7 @@ def test_a_sweep_deletes_files_that_no_event_refers_to(url, folder):
 
 
 def test_a_sweep_leaves_files_whose_event_is_not_stored_yet(folder):
-    old, new = folder.save(0, 1, LEAVES)[0], folder.save(0, 2, LEAVES)[0]
+    old, new = folder.save(Run(0), 1, LEAVES)[0], folder.save(Run(0), 2, LEAVES)[0]
 
     assert folder.sweep({old}) == 0
     assert folder.sweep({new}) == 1
@@ -95,14 +96,14 @@ def test_a_sweep_leaves_files_whose_event_is_not_stored_yet(folder):
 
 
 def test_nothing_is_left_of_the_checkpoints_of_a_finished_study(folder):
-    folder.save(0, 1, LEAVES)
+    folder.save(Run(0), 1, LEAVES)
     folder.clear()
 
     assert [*folder.path.iterdir()] == []
 
 
 def test_checkpoints_follow_a_study_set_aside(url, folder):
-    saved = folder.save(0, 1, LEAVES)
+    saved = folder.save(Run(0), 1, LEAVES)
     folder.set_aside("digits-1")
 
     assert CheckpointFolder.beside(url, "digits").sweep(set()) == 0
@@ -111,21 +112,21 @@ def test_checkpoints_follow_a_study_set_aside(url, folder):
 
 def test_a_writer_saves_on_its_own_thread(folder):
     with CheckpointWriter(folder) as writer:
-        futures = [writer.submit(trial, 1, LEAVES) for trial in range(4)]
+        futures = [writer.submit(Run(trial), 1, LEAVES) for trial in range(4)]
 
     for future in futures:
         assert folder.load(*future.result()) is not None
 
 
 def test_a_full_disk_costs_a_checkpoint_and_leaves_nothing_behind(folder, monkeypatch, caplog):
-    folder.save(0, 1, LEAVES)
+    folder.save(Run(0), 1, LEAVES)
 
     def full(_descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("os.fsync", full)
     with CheckpointWriter(folder) as writer:
-        assert writer.submit(1, 1, LEAVES).result() is None
+        assert writer.submit(Run(1), 1, LEAVES).result() is None
 
     assert "cannot write a checkpoint of trial 1" in caplog.text
     assert "No space left on device; the study goes on without" in caplog.text
