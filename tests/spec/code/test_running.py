@@ -29,7 +29,7 @@ def test_a_file_runs_once_and_imports_its_neighbours(tmp_path):
     assert (tmp_path / "nets.py.log").read_text() == "run "
 
 
-def test_another_content_of_the_file_runs_anew(tmp_path):
+def test_another_content_of_the_file_runs_again(tmp_path):
     file = tmp_path / "nets.py"
     file.write_text("value = 1\n")
     assert run_code(find_code("nets.py:value", tmp_path)) == 1
