@@ -8,9 +8,10 @@ from hpo.errors import HpoError
 from hpo.registry import OPTIMIZERS, READERS, Entry
 from hpo.spec.experiment import Training, TrainSpec
 from hpo.spec.marks import Spec
-from hpo.spec.registered import Registered, annotation_of, registered
+from hpo.spec.registered import Registered, annotation_of, needs_of, registered
 from hpo.spec.sections.data import DataSpec
-from hpo.spec.sections.optimizer import Sgd
+from hpo.spec.sections.model import Cnn, Mlp
+from hpo.spec.sections.optimizer import Adagrad, Sgd
 
 
 class Holder(Spec):
@@ -35,6 +36,14 @@ def test_a_reader_has_no_name_and_a_data_set_may_stand_in_its_place():
 def test_a_plain_field_keeps_its_own_type():
     assert registered(TrainSpec, "epochs") is None
     assert annotation_of(TrainSpec, "form") == TrainSpec.model_fields["form"].annotation
+
+
+def test_needs_are_those_of_the_entry_and_of_the_values_of_its_fields():
+    assert needs_of("optimizer", Sgd(name="sgd")) == set()
+    assert needs_of("optimizer", Adagrad(name="adagrad")) == {"start"}
+    assert needs_of("model", Mlp(name="mlp", norm="layer")) == set()
+    assert needs_of("model", Mlp(name="mlp", norm="batch")) == {"whole batch", "same depth"}
+    assert needs_of("model", Cnn(name="cnn")) == {"images"}
 
 
 class NoSchedule(Spec):

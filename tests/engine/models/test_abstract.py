@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
+import pytest
 
 from hpo.data.dataset import DataSet
 from hpo.engine.models.abstract import abstract_model
 from hpo.engine.program import split
+from hpo.errors import HpoError
+from hpo.registry import MODELS
 from tests.engine.samples import a_training
 
 
@@ -17,3 +22,13 @@ def test_weights_and_statistics_stay_in_float32_under_bfloat16(images: DataSet) 
     )
     _, *shapes = abstract_model(split(training, images, "cpu")[0])[:3]
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {jnp.dtype("float32")}
+
+
+def test_any_model_that_needs_images_is_refused_on_examples_of_another_shape(
+    tiny: DataSet, images: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MODELS, "fourier", replace(MODELS["fourier"], needs=("images",)))
+    training = a_training(model={"name": "fourier", "features": 17})
+    with pytest.raises(HpoError, match=r"'fourier' needs images, .* the shape \(5,\): use mlp\."):
+        abstract_model(split(training, tiny, "cpu")[0])
+    assert abstract_model(split(training, images, "cpu")[0]).params

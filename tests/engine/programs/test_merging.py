@@ -143,6 +143,15 @@ def test_the_estimated_seconds_of_a_program_follow_from_unmeasured_costs() -> No
     assert running == Costs().step_seconds(Size(weights, weights), 16, 1)
 
 
+def test_a_step_with_two_gradients_is_estimated_to_take_about_twice_as_long() -> None:
+    once, twice = (
+        estimated_seconds(split(a_training(updates=updates), tiny_data(), "cpu")[0])[1]
+        for updates in ({"sam_radius": 0.0}, {"sam_radius": 0.05})
+    )
+    # The update of the weights happens once in both.
+    assert 1.9 * once < twice < 2 * once
+
+
 def test_a_leaf_with_too_many_values_to_list_is_not_merged() -> None:
     space = {"model.dense": {"int": [8, 512]}, "model.activation": {"choice": ["relu", "tanh"]}}
     model = {"name": "cnn", "filters": [2], "dense": 8}
