@@ -48,6 +48,7 @@ ORDER = (
     "distributions",
     "trial",
     "registry",
+    "own_files",
     "errors",
 )
 APART = {frozenset({"search", "engine"})}

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hpo.errors import HpoError
+from hpo.own_files import own_folder, say_unusable, shown
 from hpo.study.surroundings import Surroundings
 
 
@@ -31,7 +32,7 @@ def surroundings(
     """The surroundings of a run.
 
     Raises:
-        HpoError: for a folder in HPO_CACHE that cannot be made.
+        HpoError: for the home of an unknown user in HPO_DATA.
     """
     return Surroundings(
         storage=storage,
@@ -58,43 +59,50 @@ def process_began() -> float:
 
 
 def data_home(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """The folder of named data sets: HPO_DATA, or the user's own; None where there is no home."""
-    if environment.get("HPO_DATA"):
-        return Path(environment["HPO_DATA"]).expanduser()
+    """The folder of named data sets: HPO_DATA, or the user's own; None where there is no home.
+
+    Raises:
+        HpoError: for the home of an unknown user in HPO_DATA.
+    """
+    if named := environment.get("HPO_DATA"):
+        try:
+            return Path(named).expanduser()
+        except RuntimeError:
+            text = f"HPO_DATA: {shown(named)}: no such user has a home: write the whole path."
+            raise HpoError(text) from None
     base = _user_folder(environment, "XDG_DATA_HOME", ".local/share")
     return base and base / "hpo" / "data"
 
 
 def cache_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """The folder of compiled programs, made: HPO_CACHE, or the user's own if it can be written.
+    """The folder of compiled programs, made: HPO_CACHE, or the user's own.
 
-    Raises:
-        HpoError: for a folder in HPO_CACHE that cannot be made.
+    None where others can write, or where it cannot be made or entered; a warning then says so.
     """
     if environment.get("HPO_CACHE"):
-        folder = Path(environment["HPO_CACHE"]).expanduser()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise HpoError(
-                f"HPO_CACHE: {folder} cannot be made ({error.strerror}): name another folder."
-            ) from error
-        return folder
+        named = _named_cache(environment)
+        return named and own_folder(named)
     base = _user_folder(environment, "XDG_CACHE_HOME", ".cache")
-    if base is None:
-        return None
-    folder = base / "hpo" / "xla"
-    with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder if os.access(folder, os.W_OK) else None
+    own = base and own_folder(base / "hpo")
+    return own and own_folder(own / "xla")
 
 
 def data_cache_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
     """The folder of preprocessed data sets: `data` in HPO_CACHE, or the user's own."""
     if environment.get("HPO_CACHE"):
-        return Path(environment["HPO_CACHE"]).expanduser() / "data"
+        named = _named_cache(environment)
+        return named and named / "data"
     base = _user_folder(environment, "XDG_CACHE_HOME", ".cache")
     return base and base / "hpo" / "data"
+
+
+def _named_cache(environment: Mapping[str, str]) -> Path | None:
+    named = Path(environment["HPO_CACHE"])
+    try:
+        return named.expanduser()
+    except RuntimeError:
+        say_unusable(named, "is in the home of no user")
+        return None
 
 
 def _user_folder(environment: Mapping[str, str], name: str, below_home: str) -> Path | None:

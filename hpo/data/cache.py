@@ -3,7 +3,8 @@
 An entry is a folder of `.npy` files. They are mapped into memory rather than read, so that a data
 set may be larger than the memory. Its name is a hash of the source files' contents, of the spec's
 `data` section, and of the version of the preprocessing. A damaged, full or read-only cache costs
-time and nothing else.
+time and nothing else. Other data would be a wrong result, so only folders and files are read that
+no other user can have written (`hpo.own_files`). Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -11,19 +12,32 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
+import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from hpo.data.dataset import SPLITS, DataSet, Split
 from hpo.data.transform import FittedTransform
+from hpo.own_files import (
+    create_own,
+    is_own,
+    left_over,
+    open_own,
+    own_folder,
+    read_own,
+    say_unwritable,
+    write_own,
+)
 from hpo.spec.sections.data import DataSpec
 
 # Raise it with every change to the results of reading, splitting or scaling.
@@ -36,6 +50,8 @@ _MOST_BYTES_TO_CHECK = 1 << 30
 _CLOCK_TICK_NS = 2 * 10**9  # of the coarsest file systems
 _DESCRIPTION = "dataset.json"
 _TRANSFORM = "transform."  # before the names of the arrays of the fit
+# What the folder holds: entries, unfinished ones, and the notes of hashes.
+_ENTRY = re.compile(r"\.?[0-9a-f]{64}(\..*)?|files")
 
 
 class Usage(NamedTuple):
@@ -56,10 +72,11 @@ class DataCache:
 
         None if there is no cache, or if a file cannot be read: its reader will say why.
         """
-        if self._folder is None:
+        folder = self._own()
+        if folder is None:
             return None
         try:
-            hashes = [(file.name, self._hash(file)) for file in files]
+            hashes = [(file.name, _hash(file, folder)) for file in files]
         except OSError:
             return None
         used = spec.model_dump(mode="json", exclude={"batch_size", "device_budget"})
@@ -69,11 +86,15 @@ class DataCache:
 
     def read(self, key: str) -> DataSet | None:
         """The data set stored under `key`; None if there is none, or if it is damaged."""
-        assert self._folder is not None
-        folder = self._folder / key
+        own = self._own()
+        if own is None:
+            return None
+        folder = own / key
         try:
-            checksum, text = (folder / _DESCRIPTION).read_text().split("\n")
-            if checksum != str(zlib.crc32(text.encode())):
+            if not is_own(folder.lstat()):
+                return None
+            checksum, text = (read_own(folder / _DESCRIPTION) or b"").decode().split("\n")
+            if checksum != _signed(key, text):
                 return None
             description = json.loads(text)
             arrays = {
@@ -98,18 +119,20 @@ class DataCache:
 
     def write(self, key: str, data: DataSet) -> None:
         """Store a data set; delete those unused for longest if the cache is too large."""
-        assert self._folder is not None
-        temporary = self._folder / f".{key}.{os.getpid()}"
+        folder = self._own()
+        if folder is None:
+            return
+        temporary = folder
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir()
-            _write_entry(temporary, data)
-            shutil.rmtree(self._folder / key, ignore_errors=True)
-            temporary.replace(self._folder / key)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=folder))
+            _write_entry(temporary, key, data)
+            _delete(folder / key)
+            temporary.replace(folder / key)
             self._make_room(key)
-        except OSError:
-            shutil.rmtree(temporary, ignore_errors=True)
+        except OSError as error:
+            if temporary != folder:
+                _delete(temporary)
+            say_unwritable(folder, error)
 
     def usage(self) -> Usage:
         """The number of data sets in the cache, and their bytes."""
@@ -117,18 +140,25 @@ class DataCache:
         return Usage(len(sizes), sum(sizes))
 
     def clear(self) -> Usage:
-        """Delete everything, and return what the cache held."""
+        """Delete every data set, and return what the cache held. Other files in its folder stay."""
         usage = self.usage()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        for entry in self._names():
+            if _ENTRY.fullmatch(entry.name):
+                _delete(entry)
         return usage
+
+    def _own(self) -> Path | None:
+        return self._folder and own_folder(self._folder)
+
+    def _names(self) -> list[Path]:
+        with suppress(OSError):
+            return list(self._folder.iterdir()) if self._folder is not None else []
+        return []
 
     def _entries(self) -> list[Path]:
         """Finished entries, those unused for longest first."""
-        if self._folder is None or not self._folder.is_dir():
-            return []
         found = []
-        for entry in self._folder.iterdir():
+        for entry in self._names():
             with suppress(OSError):
                 if (entry / _DESCRIPTION).is_file() and not entry.name.startswith("."):
                     found.append((entry.stat().st_mtime_ns, entry))
@@ -140,38 +170,38 @@ class DataCache:
         for entry in entries:
             if total > _MOST_BYTES and entry.name != newest:
                 total -= _size(entry)
-                shutil.rmtree(entry, ignore_errors=True)
-
-    def _hash(self, file: Path) -> str:
-        """The hash of a file's contents, from a note as long as its size and times are the same."""
+                _delete(entry)
         assert self._folder is not None
-        status = file.stat()
-        seen = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-        name = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:32]
-        note = self._folder / "files" / name
-        with suppress(OSError, ValueError, LookupError, TypeError):
-            noted = json.loads(note.read_text())
-            # A file may change twice within a tick of its clock, so the note must be younger.
-            is_younger = note.stat().st_mtime_ns - status.st_ctime_ns > _CLOCK_TICK_NS
-            if noted[0] == seen and is_younger:
-                return str(noted[1])
-        with file.open("rb") as opened:
-            digest = hashlib.file_digest(opened, "sha256").hexdigest()
-        with suppress(OSError):
-            note.parent.mkdir(parents=True, exist_ok=True)
-            temporary = note.with_name(f".{name}.{os.getpid()}")
-            temporary.write_text(json.dumps([seen, digest]))
-            temporary.replace(note)
-        return digest
+        for entry in left_over(self._folder):
+            _delete(entry)
 
 
-def _write_entry(folder: Path, data: DataSet) -> None:
+def _hash(file: Path, folder: Path) -> str:
+    """The hash of a file's contents, from a note as long as its size and times are the same."""
+    status = file.stat()
+    seen = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    notes = own_folder(folder / "files")
+    note = (notes or folder) / hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:32]
+    with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+        with open_own(note) as opened:
+            noted, written = json.load(opened), os.fstat(opened.fileno()).st_mtime_ns
+        # A file may change twice within a tick of its clock, so the note must be younger.
+        if noted[0] == seen and written - status.st_ctime_ns > _CLOCK_TICK_NS:
+            return str(noted[1])
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    if notes is not None:
+        write_own(note, json.dumps([seen, digest]).encode())
+    return digest
+
+
+def _write_entry(folder: Path, key: str, data: DataSet) -> None:
     arrays = dict(_arrays(data))
     needed = sum(array.nbytes for array in arrays.values())
     if shutil.disk_usage(folder).free < 2 * needed:
         raise OSError("the disk is nearly full")
     for name, array in arrays.items():
-        with (folder / f"{name}.npy").open("wb") as out:
+        with open(folder / f"{name}.npy", "wb", opener=create_own) as out:
             np.save(out, array, allow_pickle=False)
             os.fsync(out.fileno())
     description: dict[str, Any] = {
@@ -187,8 +217,8 @@ def _write_entry(folder: Path, data: DataSet) -> None:
         },
     }
     text = json.dumps(description)
-    with (folder / _DESCRIPTION).open("w") as out:
-        out.write(f"{zlib.crc32(text.encode())}\n{text}")
+    with open(folder / _DESCRIPTION, "w", opener=create_own) as out:
+        out.write(f"{_signed(key, text)}\n{text}")
         out.flush()
         os.fsync(out.fileno())
 
@@ -216,7 +246,13 @@ def _mapped(path: Path, known: Sequence[Any]) -> np.ndarray:
     Raises:
         ValueError: if the array is not the one that was written.
     """
-    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    with open_own(path) as opened:
+        version = np.lib.format.read_magic(opened)
+        if version != (1, 0):
+            raise ValueError(f"{path}: is of another version")
+        shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(opened)
+        order: Literal["F", "C"] = "F" if is_fortran else "C"
+        array: np.ndarray = np.memmap(opened, dtype, "r", opened.tell(), shape, order)
     if [list(array.shape), array.dtype.str] != list(known[:2]):
         raise ValueError(f"{path}: is another array")
     if array.nbytes <= _MOST_BYTES_TO_CHECK and _checksum(array) != known[2]:
@@ -224,8 +260,21 @@ def _mapped(path: Path, known: Sequence[Any]) -> np.ndarray:
     return array
 
 
+def _signed(key: str, text: str) -> str:
+    """The checksum of a description; the key is in it, so that no entry stands for another one."""
+    return str(zlib.crc32(f"{key}\n{text}".encode()))
+
+
 def _checksum(array: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(array).data)
+
+
+def _delete(entry: Path) -> None:
+    with suppress(OSError):
+        if stat.S_ISDIR(entry.lstat().st_mode):
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink()  # `rmtree` would wait for the writer of a pipe
 
 
 def _size(entry: Path) -> int:

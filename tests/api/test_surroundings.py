@@ -1,9 +1,10 @@
 """What the environment says."""
 
-import os
+import stat
 
 import pytest
 
+from hpo import own_files
 from hpo.api.surroundings import cache_folder, data_cache_folder, data_home
 from hpo.errors import HpoError
 
@@ -27,10 +28,34 @@ def test_without_a_home_that_can_be_written_there_is_no_cache(tmp_path):
     assert cache_folder({"HOME": str(tmp_path / "file")}) is None
 
 
-def test_a_named_cache_folder_that_cannot_be_made_is_refused(tmp_path):
+def test_a_named_cache_folder_that_cannot_be_made_or_entered_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(own_files, "_said", said := set())
     (tmp_path / "file").touch()
-    with pytest.raises(HpoError, match=r"HPO_CACHE: .*file/x cannot be made \(Not a directory\)"):
-        cache_folder({"HPO_CACHE": os.fspath(tmp_path / "file" / "x")})
+    for named in (
+        tmp_path / "file" / "x",
+        tmp_path / "file",
+        tmp_path / ("x" * 6_000),
+        "~nobody9/x",
+    ):
+        said.clear()
+        assert cache_folder({"HPO_CACHE": str(named)}) is None
+        assert len(said) == 1
+    assert data_cache_folder({"HPO_CACHE": "~nobody9/x"}) is None
+    assert len(said) == 1
+
+
+def test_a_cache_of_the_user_that_others_may_write_is_closed_to_them(tmp_path):
+    folder = tmp_path / "hpo" / "xla"
+    folder.mkdir(parents=True)
+    for open_to_others in (folder, folder.parent):
+        open_to_others.chmod(0o777)
+    assert cache_folder({"XDG_CACHE_HOME": str(tmp_path)}) == folder
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (folder.parent, folder)] == [0o700] * 2
+
+
+def test_a_folder_of_data_in_the_home_of_no_user_is_refused():
+    with pytest.raises(HpoError, match="HPO_DATA: ~nobody9/data: no such user has a home"):
+        data_home({"HPO_DATA": "~nobody9/data"})
 
 
 def test_preprocessed_data_sets_lie_beside_compiled_programs(tmp_path):

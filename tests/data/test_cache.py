@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import zlib
 from dataclasses import replace
 
@@ -106,7 +107,8 @@ def test_an_entry_that_an_earlier_release_wrote_is_prepared_again_and_replaced(
     found = json.loads(description.read_text().split("\n")[1])
     del found["splits"]  # which releases up to 0.1.0 did not write
     text = json.dumps(found)
-    description.write_text(f"{zlib.crc32(text.encode())}\n{text}")
+    checksum = zlib.crc32(f"{description.parent.name}\n{text}".encode())
+    description.write_text(f"{checksum}\n{text}")
     assert_same(get(table, tmp_path, cache), before)
     assert_same(get(table, tmp_path, cache), before)
     assert len(prepared) == 2
@@ -211,6 +213,82 @@ def test_a_damaged_entry_is_prepared_again(cache, table, prepared, tmp_path, dam
     assert len(prepared) == 2
 
 
+def _into_a_pipe(path):
+    path.rename(path.with_name("elsewhere"))
+    os.mkfifo(path)
+
+
+def _by_a_link(path):
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize("plant", [lambda p: p.chmod(0o666), _by_a_link, _into_a_pipe])
+@pytest.mark.parametrize("name", ["x.npy", "dataset.json", "."])
+def test_an_entry_that_another_user_can_have_written_is_prepared_again(
+    cache, table, prepared, tmp_path, plant, name
+):
+    before = get(table, tmp_path, cache)
+    (entry,) = entries(cache)
+    plant(entry / name)
+    assert_same(get(table, tmp_path, cache), before)
+    assert len(prepared) == 2
+
+
+def test_an_array_of_objects_is_not_read(cache, table, prepared, tmp_path):
+    get(table, tmp_path, cache)
+    (entry,) = entries(cache)
+    np.save(entry / "x.npy", np.array([print], object), allow_pickle=True)
+    get(table, tmp_path, cache)
+    assert len(prepared) == 2
+
+
+def test_entries_under_each_others_names_are_prepared_again(cache, table, prepared, tmp_path):
+    first = get(table, tmp_path, cache)
+    (one,) = entries(cache)
+    second = get(table, tmp_path, cache, split_seed=1)
+    (other,) = set(entries(cache)) - {one}
+    one.rename(tmp_path / "kept")
+    other.rename(one)
+    (tmp_path / "kept").rename(other)
+    assert_same(get(table, tmp_path, cache), first)
+    assert_same(get(table, tmp_path, cache, split_seed=1), second)
+    assert len(prepared) == 4
+
+
+def test_a_note_that_another_user_can_have_written_is_not_believed(cache, table, tmp_path):
+    before = get(table, tmp_path, cache)
+    (tmp_path / "t.csv").write_text((tmp_path / "t.csv").read_text().replace("39", "93"))
+    status = (tmp_path / "t.csv").stat()
+    seen = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    (note,) = (tmp_path / "cache" / "files").iterdir()
+    note.write_text(json.dumps([seen, json.loads(note.read_text())[1]]))
+    os.utime(note, (status.st_mtime + 3600,) * 2)
+    assert get(table, tmp_path, cache).fingerprint == before.fingerprint
+    note.chmod(0o666)
+    assert get(table, tmp_path, cache).fingerprint != before.fingerprint
+
+
+def test_data_are_kept_where_only_the_user_may_read(cache, table, tmp_path):
+    umask = os.umask(0)
+    get(table, tmp_path, cache)
+    os.umask(umask)
+    found = [tmp_path / "cache", *(tmp_path / "cache").rglob("*")]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in found if path.is_dir()} == {0o700}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in found if path.is_file()} == {0o600}
+
+
+def test_a_folder_of_another_user_is_neither_read_nor_written(
+    cache, table, prepared, monkeypatch, tmp_path
+):
+    before = get(table, tmp_path, cache)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 4321)
+    assert_same(get(table, tmp_path, cache), before)
+    assert_same(get(table, tmp_path, cache, split_seed=0), before)
+    assert len(prepared) == 3
+    assert len(entries(cache)) == 1
+
+
 def test_a_cache_that_cannot_be_written_leaves_the_data_as_they_are(table, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     cache = DataCache(tmp_path / "file")
@@ -264,6 +342,14 @@ def test_what_a_reader_of_the_users_own_reads_is_not_cached(
     assert_same(get(table, tmp_path, cache), get(table, tmp_path, cache))
     assert len(prepared) == 2
     assert cache.usage() == Usage(0, 0)
+
+
+def test_clearing_leaves_other_files_in_the_folder(cache, table, tmp_path):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "thesis.txt").write_text("of the user's")
+    get(table, tmp_path, cache)
+    assert cache.clear().entries == 1
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["thesis.txt"]
 
 
 def test_a_cleared_cache_is_empty_and_can_be_used_again(cache, table, prepared, tmp_path):

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hpo.engine.models.sizes import Size
+from hpo.own_files import own_folder, read_own, write_own
 
 # Compiling: the seconds for a program without layers, and for each layer, convolution and merged
 # leaf. Each bound adds this share of the sum.
@@ -28,6 +28,8 @@ _STEP, _UPDATE, _ADD = 6e-6, 1.3e-9, 0.5e-9
 # The weight of a new measurement against all earlier ones.
 _WEIGHT = 0.3
 _MOST_MOVED = 4.0
+# No machine is that much slower or faster: such a file is damaged.
+_MOST_RATIO = 1e6
 
 
 @dataclass(frozen=True)
@@ -77,23 +79,19 @@ def _moved(known: float, ratio: float | None) -> float:
 
 def read_costs(folder: Path | None) -> Costs:
     """The costs that earlier runs have measured on this machine."""
-    if folder is not None:
-        with suppress(OSError, ValueError, TypeError):
-            costs = Costs(**json.loads((folder / _FILE).read_text()))
-            if all(math.isfinite(ratio) and ratio > 0 for ratio in asdict(costs).values()):
+    own = folder and own_folder(folder)
+    if content := own and read_own(own / _FILE):
+        with suppress(ValueError, TypeError, RecursionError):
+            costs = Costs(**json.loads(content))
+            if all(1 / _MOST_RATIO <= ratio <= _MOST_RATIO for ratio in asdict(costs).values()):
                 return costs
     return Costs()
 
 
 def write_costs(folder: Path | None, costs: Costs) -> None:
-    """Write costs for later runs; an error of the file system is ignored."""
-    if folder is None:
-        return
-    temporary = folder / f".{_FILE}.{os.getpid()}"
-    with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(asdict(costs)))
-        temporary.replace(folder / _FILE)
+    """Write costs for later runs, in a folder of the user's own (see `own_folder`)."""
+    if own := folder and own_folder(folder):
+        write_own(own / _FILE, json.dumps(asdict(costs)).encode())
 
 
 _FILE = "costs.json"

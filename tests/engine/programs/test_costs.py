@@ -26,9 +26,25 @@ def test_costs_are_kept_for_later_runs(tmp_path: Path) -> None:
     assert read_costs(folder) == Costs(2.0, 0.5)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"compiling": -1, "running": 1}', '{"a": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"compiling": -1, "running": 1}',
+        '{"a": 1}',
+        '{"compiling": 1e308, "running": 1}',
+        pytest.param("[" * 100_000, id="nested"),
+    ],
+)
 def test_damaged_costs_count_as_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "costs.json").write_text(content)
+    assert read_costs(tmp_path) == Costs()
+
+
+def test_costs_that_another_user_can_have_written_count_as_none(tmp_path: Path) -> None:
+    write_costs(tmp_path, Costs(2.0, 0.5))
+    (tmp_path / "costs.json").chmod(0o666)
     assert read_costs(tmp_path) == Costs()
 
 
