@@ -38,5 +38,15 @@ class StudyError(HpoError):
     """A study that is missing, held by another driver or at odds with its spec."""
 
 
+class DamagedError(StudyError):
+    """A database that something other than hpo has changed; `what` says where, and how it shows."""
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(
+            f"{where} is damaged ({what}): put back a copy or give --storage another file."
+        )
+        self.what = what
+
+
 class DeviceError(HpoError):
     """A device that is missing or too small for the work."""

@@ -22,6 +22,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from hpo.study.storage.rows import study_checksum
 from tests.study.test_stored_studies import processor
 
 
@@ -74,9 +75,13 @@ def count(database: Path) -> int:
 def without_place(database: Path) -> None:
     """Leave the path of the temporary folder out, and make the database one small file."""
     connection = sqlite3.connect(database, isolation_level=None)
-    ((document,),) = connection.execute("select provenance from hpo_studies").fetchall()
-    provenance = json.loads(document) | {"folder": f"/studies/{database.parent.name}"}
-    connection.execute("update hpo_studies set provenance = ?", (json.dumps(provenance),))
+    connection.row_factory = sqlite3.Row
+    (row,) = connection.execute("select * from hpo_studies").fetchall()
+    folder = {"folder": f"/studies/{database.parent.name}"}
+    provenance = json.dumps(json.loads(row["provenance"]) | folder)
+    checksum = study_checksum({**dict(row), "provenance": provenance})
+    order = "update hpo_studies set provenance = ?, checksum = ?"
+    connection.execute(order, (provenance, checksum))
     for order in ("pragma wal_checkpoint(truncate)", "pragma journal_mode = delete", "vacuum"):
         connection.execute(order).fetchall()
     connection.close()

@@ -56,7 +56,7 @@ def export_trial(
     record = storage.study(study)
     experiment = stored_experiment(record, storage.where)
     search, epochs = require_search(experiment), experiment.training.train.epochs
-    state = fold(storage.events(record.id), search.goal)
+    state = fold(storage.events(record.id), search.goal, record.where)
     if number is None:
         trial = winner(state.trials, epochs)
         if trial is None:
@@ -81,7 +81,7 @@ def export_front(
     search = require_search(experiment)
     if len(search.goal.objectives) == 1:
         raise HpoError(f"study '{study}' has one objective, and so one best trial: use --out FILE.")
-    state = fold(storage.events(record.id), search.goal)
+    state = fold(storage.events(record.id), search.goal, record.where)
     front = pareto_front(state.trials)
     if not front:
         epochs = experiment.training.train.epochs

@@ -46,7 +46,7 @@ def plan_report(storage: Storage, name: str) -> PlanReport:
     """
     record = storage.study(name)
     search = require_search(stored_experiment(record, storage.where))
-    pins = fold(storage.events(record.id), search.goal).pins
+    pins = fold(storage.events(record.id), search.goal, record.where).pins
     merging = pins.get(MERGING)
     return PlanReport(
         study=name,

@@ -14,7 +14,7 @@ from hpo.report.importance import Importance, importance_of
 from hpo.report.wording import scheduler_text
 from hpo.search.auto import picked
 from hpo.spec.sections.search import SearchSpec
-from hpo.study.log.events import MERGING, Event, Start, StudyState, fold
+from hpo.study.log.events import MERGING, Event, Start, StudyState, fold, follow
 from hpo.study.log.lineage import Lineage, trained_by
 from hpo.study.log.ranking import ranking, winner
 from hpo.study.log.untrained import Untrained, untrained
@@ -184,12 +184,11 @@ class StudyReading:
                 f"study '{record.name}' was stored by hpo {record.hpo_version} with a spec that "
                 f"this version cannot read: use hpo {record.hpo_version}."
             ) from error
-        self.state = fold(events, self.search.goal)
+        self.state = fold(events, self.search.goal, record.where)
 
     def take_in(self, events: Sequence[Event]) -> None:
         """Apply the events that were stored since the last ones."""
-        for event in events:
-            self.state.apply(event)
+        follow(self.state, events, self.record.where)
 
     @property
     def trials(self) -> Trials:

@@ -83,8 +83,8 @@ def open_study(
     lease = stack.enter_context(acquire(storage, record.id))
     noted = follow_spec(storage, record, experiment, say)
     events = storage.events(record.id)
-    state = fold(events, search.goal)
-    changed = differences(Provenance.from_document(record.provenance), provenance)
+    state = fold(events, search.goal, record.where)
+    changed = differences(Provenance.of(record), provenance)
     _introduce(experiment, search, state, changed, say)
 
     def mirror() -> Mirror | None:

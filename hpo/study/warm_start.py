@@ -188,9 +188,9 @@ def _learn_from(
 ) -> Learn:
     assert experiment.search is not None
     earlier, record = there.experiment, there.record
-    theirs, ours = there.search.goal, experiment.search.goal
+    ours = experiment.search.goal
     is_single = len(ours.objectives) == 1
-    state, unmeasured = _judged(there.events, theirs, ours)
+    state, unmeasured = _judged(there, ours)
     complete = [
         trial
         for trial in state.trials
@@ -204,7 +204,7 @@ def _learn_from(
     results = [replace(t, values=()) if is_single else t for front in ranked for t in front]
     if not own or (unmeasured and not is_single):
         results = []
-    before = Provenance.from_document(record.provenance)
+    before = Provenance.of(record)
     is_timed = any(o.metric in COSTS and o.metric not in KNOWN_COSTS for o in ours.objectives)
     is_comparable = (
         before.data_fingerprint == provenance.data_fingerprint
@@ -222,15 +222,14 @@ def _learn_from(
     )
 
 
-def _judged(
-    events: Sequence[Event], theirs: Goal, ours: Goal
-) -> tuple[StudyState, tuple[str, ...]]:
+def _judged(there: _Earlier, ours: Goal) -> tuple[StudyState, tuple[str, ...]]:
     """An earlier study judged by our objectives, and our metrics that it has not measured.
 
     If it has not measured them all, its own objectives judge it. The constraints are ours, as far
     as it measured their metrics.
     """
-    state = fold(events, Goal(theirs.objectives, ours.constraints))
+    theirs, where = there.search.goal, there.record.where
+    state = fold(there.events, Goal(theirs.objectives, ours.constraints), where)
     ended = [state.results(t.number) for t in state.trials if t.state is TrialState.COMPLETE]
     reports = [report for line in state.metrics.values() for report in line]
     unmeasured = tuple(
@@ -242,7 +241,7 @@ def _judged(
     )
     if unmeasured or theirs.objectives == ours.objectives:
         return state, unmeasured
-    return fold(events, ours), ()
+    return fold(there.events, ours, where), ()
 
 
 def _ranked(trials: Sequence[Trial]) -> list[list[Trial]]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
-from hpo.errors import StudyError
+from hpo.errors import DamagedError, StudyError
+from hpo.study.log.damage import UNREADABLE, said
 from hpo.study.log.events import (
     Checkpoint,
     Cost,
@@ -22,6 +24,7 @@ from hpo.study.log.events import (
     Report,
     Start,
     Stop,
+    StopReason,
     Times,
 )
 from hpo.study.log.notes import Learn, Move, note_from
@@ -32,7 +35,10 @@ _encode = json.JSONEncoder(allow_nan=False).encode
 
 
 class EventRow(NamedTuple):
-    """An event as the database holds it; `value` is JSON."""
+    """An event as the database holds it; `value` is JSON.
+
+    Events of versions before 0.3.0 have no checksum.
+    """
 
     seq: int
     trial: int | None
@@ -40,6 +46,14 @@ class EventRow(NamedTuple):
     epoch: int | None
     value: str
     time_ms: int
+    checksum: int | None = None
+
+
+def checksum(study_id: int, row: EventRow) -> int:
+    """The CRC-32 of all fields of an event, and of the study that it belongs to."""
+    seq, trial, kind, epoch, value, time_ms, _ = row
+    text = f"{study_id} {seq} {trial!r} {kind} {epoch!r} {time_ms} {value}"
+    return zlib.crc32(text.encode())
 
 
 def to_row(event: Event) -> EventRow:
@@ -83,19 +97,29 @@ def to_row(event: Event) -> EventRow:
     return EventRow(event.seq, event.trial, what.kind, epoch, _encode(value), event.time_ms)
 
 
-def from_rows(rows: Sequence[EventRow]) -> list[Event]:
-    """The events of these rows.
+def from_rows(rows: Sequence[EventRow], where: str = "the log") -> list[Event]:
+    """The events of these rows, which the database `where` holds.
 
     Raises:
+        DamagedError: for an event whose value is not one that hpo stores.
         StudyError: for a kind of event that only a later version knows.
     """
-    # One call of the parser for all rows takes half the time of one call for each.
-    values = json.loads(f"[{','.join([row[4] for row in rows])}]")
-    return [_event(row, value) for row, value in zip(rows, values, strict=True)]
+    try:
+        # One call of the parser for all rows takes half the time of one call for each.
+        values = json.loads(f"[{','.join([row[4] for row in rows])}]")
+        return [_event(row, value) for row, value in zip(rows, values, strict=True)]
+    except UNREADABLE as error:
+        for row in rows:
+            try:
+                _event(row, json.loads(row.value))
+            except UNREADABLE as reason:
+                place = f"hpo_events, event {row.seq}"
+                raise DamagedError(where, f"{place}: {said(reason)}") from reason
+        raise DamagedError(where, f"hpo_events: {said(error)}") from error
 
 
 def _event(row: EventRow, value: Any) -> Event:
-    seq, trial, kind, epoch, _, time_ms = row
+    seq, trial, kind, epoch, _, time_ms, _ = row
     what: Happening
     match kind:
         case "report":
@@ -104,29 +128,30 @@ def _event(row: EventRow, value: Any) -> Event:
             reported = {name: float(number) for name, number in value["metrics"].items()}
             what = ReplicaReport(_epoch(epoch), _run(trial, value), reported)
         case "propose":
-            what = Propose(value["hparams"], value["history_seq"])
+            what = Propose(_mapping(value["hparams"]), _whole(value["history_seq"]))
         case "pause":
             what = Pause(_epoch(epoch))
         case "promote":
-            what = Promote(_epoch(epoch), value["to_epoch"])
+            what = Promote(_epoch(epoch), _whole(value["to_epoch"]))
         case "exploit":
-            what = Exploit(value["source"], _epoch(epoch), value["hparams"])
+            what = Exploit(_whole(value["source"]), _epoch(epoch), _mapping(value["hparams"]))
         case "checkpoint":
-            what = Checkpoint(_epoch(epoch), value["file"], value["sha256"], _run(trial, value))
+            file, sha256 = _text(value["file"]), _text(value["sha256"])
+            what = Checkpoint(_epoch(epoch), file, sha256, _run(trial, value))
         case "cost":
             what = Cost({name: float(number) for name, number in value.items()})
         case "end":
-            what = End(TrialState(value["state"]), value.get("together", 0))
+            what = End(TrialState(value["state"]), _whole(value.get("together", 0)))
         case "start":
-            what = Start(value["driver"], tuple(value["differences"]))
+            what = Start(_mapping(value["driver"]), tuple(map(_text, value["differences"])))
         case "stop":
-            what = Stop(value["reason"])
+            what = Stop(_reason(value["reason"]))
         case "pin":
-            what = Pin(value["program"], value["plan"])
+            what = Pin(_text(value["program"]), _mapping(value["plan"]))
         case "move" | "learn":
             what = note_from(kind, value)
         case "times":
-            what = Times(value)
+            what = Times({thread: _seconds(found) for thread, found in value.items()})
         case _:
             raise StudyError(
                 f"event {seq} of the study is a '{kind}', which this version of hpo does not know:"
@@ -137,14 +162,47 @@ def _event(row: EventRow, value: Any) -> Event:
 
 def _run(trial: int | None, value: Any) -> Run:
     """The run of an event: the trial's first one, unless its value says which."""
-    assert trial is not None
     # Earlier logs have the number of the seed alone, as `replica`.
-    return Run.parse(value["run"]) if "run" in value else Run(trial, value.get("replica", 0))
+    if "run" in value:
+        return Run.parse(_text(value["run"]))
+    return Run(_whole(trial), _whole(value.get("replica", 0)))
 
 
 def _epoch(epoch: int | None) -> int:
-    assert epoch is not None
+    if epoch is None:
+        raise ValueError("its epoch is missing")
     return epoch
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**31:
+        raise ValueError(f"{value!r} is not a count")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r} is not a mapping")
+    return value
+
+
+def _reason(value: Any) -> StopReason:
+    if value not in get_args(StopReason):
+        raise ValueError(f"a study does not stop for {value!r}")
+    reason: StopReason = value
+    return reason
+
+
+def _seconds(value: Any) -> dict[str, float]:
+    if not all(isinstance(seconds, int | float) for seconds in _mapping(value).values()):
+        raise TypeError(f"{value!r} are not seconds")
+    return _mapping(value)
 
 
 def _json_number(number: float) -> float | str:

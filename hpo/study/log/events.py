@@ -13,7 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, TypeAlias
 
+from hpo.errors import DamagedError
 from hpo.spec.sections.goal import KNOWN_COSTS, Goal
+from hpo.study.log.damage import UNREADABLE, said
 from hpo.study.log.lineage import Lineage, Segment, trained_by
 from hpo.study.log.notes import Learn, Move, Note
 from hpo.trial import Exploit, HParams, Run, Trial, Trials, TrialState, is_finite
@@ -386,9 +388,25 @@ class StudyState:
         self._changed.add(number)
 
 
-def fold(events: Iterable[Event], goal: Goal) -> StudyState:
-    """The state after all events of a log."""
+def fold(events: Iterable[Event], goal: Goal, where: str = "the log") -> StudyState:
+    """The state after all events of a log, which the database `where` holds.
+
+    Raises:
+        DamagedError: for an event that cannot follow those before it.
+    """
     state = StudyState(goal)
-    for event in events:
-        state.apply(event)
+    follow(state, events, where)
     return state
+
+
+def follow(state: StudyState, events: Iterable[Event], where: str) -> None:
+    """Apply the events that the database `where` holds beyond those of the state.
+
+    Raises:
+        DamagedError: for an event that cannot follow those before it.
+    """
+    for event in events:
+        try:
+            state.apply(event)
+        except UNREADABLE as error:
+            raise DamagedError(where, f"hpo_events, event {event.seq}: {said(error)}") from error

@@ -92,20 +92,25 @@ class CheckpointFolder:
 
     def load(self, name: str, sha256: str) -> dict[str, np.ndarray] | None:
         """The arrays of a checkpoint; None, with a logged reason, where it is missing or broken."""
-        try:
-            content = bytearray((self.path / name).read_bytes())
-        except OSError as error:
-            reason = error.strerror or str(error)
-        else:
-            if hashlib.sha256(content).hexdigest() == sha256:
-                return _decoded(content)
-            reason = "its content has changed"
+        content, reason = self.read(name, sha256)
+        if content is not None:
+            return _decoded(content)
         _LOG.warning(
             "checkpoint %s: %s; its trial is trained again from the start.",
             self.path / name,
             reason,
         )
         return None
+
+    def read(self, name: str, sha256: str) -> tuple[bytearray | None, str]:
+        """The content of a checkpoint; None, and the reason, where it is missing or broken."""
+        try:
+            content = bytearray((self.path / name).read_bytes())
+        except OSError as error:
+            return None, error.strerror or str(error)
+        if hashlib.sha256(content).hexdigest() != sha256:
+            return None, "its content has changed"
+        return content, ""
 
     def sweep(self, referenced: Iterable[str]) -> int:
         """Delete the files that no event refers to; gives their number.

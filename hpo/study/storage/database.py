@@ -6,6 +6,7 @@ is complete and can be read anywhere, from a read-only folder too.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -14,9 +15,12 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from hpo.errors import StudyError
+from hpo.errors import DamagedError, StudyError
+from hpo.study.log.damage import said
 
 BUSY_SECONDS = 10.0
+_MOST_CHARACTERS = 80
+_LONGEST_NAME = 255  # bytes, in nearly every file system
 
 
 def database_path(url: sa.URL | str) -> Path | None:
@@ -24,7 +28,13 @@ def database_path(url: sa.URL | str) -> Path | None:
     url = parsed_url(url) if isinstance(url, str) else url
     if url.get_backend_name() != "sqlite":
         return None
-    return Path.cwd() / Path(url.database or "").expanduser()
+    try:
+        return Path.cwd() / Path(url.database or "").expanduser()
+    except RuntimeError as error:
+        user = str(url.database).partition("/")[0]
+        raise StudyError(
+            f"storage: {shown(url)}: no user is called {user[1:]!r}: write the whole path."
+        ) from error
 
 
 def is_same_database(one: sa.URL, other: sa.URL) -> bool:
@@ -42,7 +52,7 @@ def parsed_url(url: str) -> sa.URL:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError as error:
         raise StudyError(
-            f"storage: '{url}' is not a database URL: write one such as sqlite:///hpo.db."
+            f"storage: '{_cut(url)}' is not a database URL: write one such as sqlite:///hpo.db."
         ) from error
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise StudyError(f"storage: '{url}' names no file: write one such as sqlite:///hpo.db.")
@@ -52,7 +62,7 @@ def parsed_url(url: str) -> sa.URL:
 def shown(url: sa.URL) -> str:
     """A database as messages name it: a file's path, or a server's URL without its password."""
     if url.get_backend_name() == "sqlite":
-        return str(url.database)
+        return _cut(str(url.database))
     return url.render_as_string(hide_password=True)
 
 
@@ -92,14 +102,19 @@ def explained(url: sa.URL) -> Iterator[None]:
         yield
     except sa.exc.DBAPIError as error:
         text = str(error.orig).strip().split("\n")[0]
-        if (cause := _cause(url, text, error)) is None:
+        cause = _cause(url, text, error)
+        if cause is not None:
+            raise StudyError(cause) from error
+        if not _is_damage(url, text, error):
             raise
-        raise StudyError(cause) from error
+        raise DamagedError(shown(url), said(text)) from error
+    except UnicodeDecodeError as error:  # in a name of SQLite's own, which a message repeats
+        raise DamagedError(shown(url), "its text is not UTF-8") from error
 
 
 def tidy(path: Path) -> None:
     """Move the WAL of a SQLite file into the file, unless other processes use it."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - it never raises
         return
     with (
         suppress(sqlite3.Error),
@@ -144,11 +159,13 @@ def _sqlite_reader(path: Path) -> sqlite3.Connection:
     connection = connect("mode=rw")
     try:
         connection.execute("PRAGMA schema_version")
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
         connection.close()
-        if Path(f"{path}-wal").exists():
+        # A copy of a database in use, in a folder where SQLite cannot create files. A file that is
+        # locked, or has a journal, is another matter: it must not be read without regard to that.
+        cannot_open = error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY"))
+        if not cannot_open or any(map(os.path.exists, (f"{path}-wal", f"{path}-journal"))):
             raise
-        # A copy of a database in use, in a folder where SQLite cannot create files.
         connection = connect("immutable=1")
     except sqlite3.DatabaseError:
         connection.close()
@@ -158,20 +175,40 @@ def _sqlite_reader(path: Path) -> sqlite3.Connection:
 
 
 def _cause(url: sa.URL, text: str, error: sa.exc.DBAPIError) -> str | None:
+    """What keeps a database from being used, and what to do; None for its content."""
     where, path = shown(url), database_path(url)
     if path is None:
-        is_ours = not isinstance(error, sa.exc.OperationalError)
+        is_ours = "does not exist" in text or not isinstance(error, sa.exc.OperationalError)
         return None if is_ours else f"cannot use {where}: {text}: check the server and the URL."
     if "unable to open" in text:
-        if not path.parent.is_dir():
-            return f"cannot open {where}: there is no folder {path.parent}: make it first."
-        return f"cannot open {where}: {path.parent} is read-only or {path.name} is a folder."
+        # Not the methods of `Path`, which raise for names that are too long.
+        folder, name = _cut(str(path.parent)), _cut(path.name)
+        if os.path.isdir(path):  # noqa: PTH112
+            return f"cannot open {where}: it is a folder: name a file in it."
+        if not os.path.isdir(path.parent):  # noqa: PTH112
+            return f"cannot open {where}: there is no folder {folder}: make it first."
+        if len(os.fsencode(path.name)) > _LONGEST_NAME:
+            return f"cannot open {where}: its name is too long: give --storage a shorter one."
+        return f"cannot open {where}: {folder} is read-only, or {name} is not yours to read."
     causes = {
         "not a database": f"{where} is not a SQLite database: give --storage another file.",
         "locked": f"{where} is locked by another program: close that and try again.",
         "readonly": f"{where} is read-only: change its permissions or give --storage another file.",
         "is full": f"no space left to write {where}: free some and run again; nothing is lost.",
-        "malformed": f"{where} is damaged ({text}): put back a copy or give --storage another.",
         "disk I/O": f"cannot read or write {where} ({text}): check the disk.",
     }
     return next((cause for mark, cause in causes.items() if mark in text), None)
+
+
+def _is_damage(url: sa.URL, text: str, error: sa.exc.DBAPIError) -> bool:
+    """Whether the content of a database is at fault, and not the statement that met it."""
+    if database_path(url) is None:
+        return "does not exist" in text
+    return isinstance(error, sa.exc.DatabaseError) and not isinstance(
+        error, sa.exc.ProgrammingError | sa.exc.NotSupportedError
+    )
+
+
+def _cut(text: str) -> str:
+    """Text that is short enough for a message."""
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."

@@ -18,6 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from hpo.errors import StudyError
+from hpo.study.storage.rows import read_rows
 from hpo.study.storage.tables import LEASES, STUDIES, Storage, renew_lease
 
 EXPIRY_SECONDS = (
@@ -88,7 +89,7 @@ def acquire(storage: Storage, study_id: int, clock: Callable[[], float] = time.t
     }
     by_study = LEASES.c.study_id == study_id
     with storage.writing() as connection:
-        holder = connection.execute(sa.select(LEASES).where(by_study)).first()
+        holder = _holder(storage, connection, study_id)
         if holder is not None and _is_alive(holder, now_ms):
             raise _refusal(connection, holder)
         # Where transactions may interleave, the key and the token let one of two processes win.
@@ -111,7 +112,7 @@ def driver_of(
 ) -> str | None:
     """The process that drives a study now, such as `process 41 on host`; None if none does."""
     with storage.reading() as connection:
-        holder = connection.execute(sa.select(LEASES).where(LEASES.c.study_id == study_id)).first()
+        holder = _holder(storage, connection, study_id)
     if holder is None or not _is_alive(holder, int(clock() * 1000)):
         return None
     return f"process {holder.pid} on {holder.host}"
@@ -138,6 +139,12 @@ def process_start(pid: int) -> str | None:
     fields = stat.rpartition(")")[2].split()
     # A zombie has ended, though in a container it may never be collected.
     return None if fields[0] == "Z" else f"{boot}/{fields[19]}"
+
+
+def _holder(storage: Storage, connection: sa.Connection, study_id: int) -> sa.Row[Any] | None:
+    query = sa.select(LEASES).where(LEASES.c.study_id == study_id)
+    rows = read_rows(connection, query, LEASES, storage.where)
+    return rows[0] if rows else None
 
 
 def _is_alive(holder: sa.Row[Any], now_ms: int) -> bool:

@@ -19,8 +19,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from hpo.space import SearchSpace
+from hpo.study.log.damage import as_damage
 from hpo.study.log.events import Event, StudyState
-from hpo.study.storage.database import BUSY_SECONDS, database_path
+from hpo.study.storage.database import BUSY_SECONDS, database_path, explained
 from hpo.study.storage.optuna_parameters import (
     Parameter,
     insert_parameters,
@@ -55,11 +56,12 @@ def open_mirror(
     """
     tables = OptunaTables(study, space, state)  # imports Optuna before other writers are locked out
     with storage.writing() as connection:
-        if _is_known(connection):
+        if is_known(connection):
             tables.catch_up(connection)
             return tables
     try:
-        mirror = OptunaStorage(storage, study, space, state)
+        with explained(storage.url), as_damage(storage.where, "Optuna's tables"):
+            mirror = OptunaStorage(storage, study, space, state)
     except RuntimeError as error:
         _LOG.warning("Optuna's tables of study '%s' stay as they are: %s", study.name, error)
         return None
@@ -128,8 +130,9 @@ class OptunaTables:
 
     def catch_up(self, connection: sa.Connection) -> None:
         """Write everything that the log has and the tables lack."""
-        self._optuna_id = self._find_or_create(connection)
-        self._rows = self._read_rows(connection)
+        with as_damage(self._study.where, "Optuna's tables"):
+            self._optuna_id = self._find_or_create(connection)
+            self._rows = self._read_rows(connection)
         trials = self._state.trials
         self._parameters = parameters(self._space, trials)
         written = [(self._rows[t.number].trial_id, t) for t in trials if t.number in self._rows]
@@ -363,7 +366,7 @@ class OptunaStorage:
         self._storage.remove_session()
 
 
-def _is_known(connection: sa.Connection) -> bool:
+def is_known(connection: sa.Connection) -> bool:
     """Whether the installed Optuna and the database agree on the schema of this module."""
     import optuna.storages._rdb as rdb
     from optuna.storages._rdb import models

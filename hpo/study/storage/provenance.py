@@ -12,6 +12,8 @@ from typing import Any
 from hpo import __version__
 from hpo.errors import StudyError
 from hpo.space import same_value
+from hpo.study.log.damage import as_damage
+from hpo.study.storage.tables import StudyRecord
 
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "optuna", "numpy")
 
@@ -52,9 +54,15 @@ class Provenance:
         }
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Provenance:
-        """The provenance from the plain values of `to_document`."""
-        return cls(document["versions"], document["device"], document["data_fingerprint"])
+    def of(cls, record: StudyRecord) -> Provenance:
+        """The provenance that a study was stored with.
+
+        Raises:
+            DamagedError: for a study that lacks a part of it.
+        """
+        stored = record.provenance
+        with as_damage(record.where, f"hpo_studies, study '{record.name}'"):
+            return cls(stored["versions"], stored["device"], stored["data_fingerprint"])
 
 
 def library_versions() -> dict[str, str]:

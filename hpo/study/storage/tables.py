@@ -19,12 +19,14 @@ from typing import Any, Protocol, cast
 import sqlalchemy as sa
 
 from hpo import __version__
-from hpo.errors import StudyError
-from hpo.study.log.event_rows import EventRow, from_rows, to_row
+from hpo.errors import DamagedError, StudyError
+from hpo.study.log.event_rows import EventRow, checksum, from_rows, to_row
 from hpo.study.log.events import Event
 from hpo.study.storage.database import database_path, engine_for, explained, parsed_url, shown, tidy
+from hpo.study.storage.rows import check_log, read_rows, study_checksum, unsealed
 
-SCHEMA_VERSION = 1
+# Version 2 added checksums, and the last event of each study.
+SCHEMA_VERSION = 2
 
 _METADATA = sa.MetaData()
 _SCHEMA = sa.Table(
@@ -44,6 +46,9 @@ STUDIES = sa.Table(
     sa.Column("hpo_version", sa.String(64), nullable=False),
     # The last event in Optuna's tables, which lag if a driver was killed before it wrote them.
     sa.Column("mirrored_seq", sa.Integer, nullable=False),
+    # The last event of the log, by which a missing end is found; empty until this version adds one.
+    sa.Column("last_seq", sa.Integer),
+    sa.Column("checksum", sa.BigInteger),
 )
 EVENTS = sa.Table(
     "hpo_events",
@@ -55,6 +60,7 @@ EVENTS = sa.Table(
     sa.Column("epoch", sa.Integer),
     sa.Column("value", sa.Text, nullable=False),
     sa.Column("time_ms", sa.BigInteger, nullable=False),
+    sa.Column("checksum", sa.BigInteger),
 )
 LEASES = sa.Table(
     "hpo_leases",
@@ -67,6 +73,7 @@ LEASES = sa.Table(
     sa.Column("since_ms", sa.BigInteger, nullable=False),
     sa.Column("heartbeat_ms", sa.BigInteger, nullable=False),
 )
+_ADDED = (STUDIES.c.last_seq, STUDIES.c.checksum, EVENTS.c.checksum)
 # Optuna's table of studies, as far as a rename needs it: importing Optuna's models takes 0.3 s.
 _OPTUNA_STUDIES = sa.table("studies", sa.column("study_name", sa.String))
 
@@ -91,7 +98,10 @@ class Mirror(Protocol):
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """A study as stored, without its log; `document` is its spec as plain values."""
+    """A study as the database `where` holds it, without its log.
+
+    `document` is its spec as plain values. `last_seq` numbers its last event, where known.
+    """
 
     id: int
     name: str
@@ -103,6 +113,8 @@ class StudyRecord:
     data_fingerprint: str
     hpo_version: str
     mirrored_seq: int
+    last_seq: int | None
+    where: str
 
 
 class Storage:
@@ -115,6 +127,7 @@ class Storage:
         self._writes = writes
         self._path = database_path(url)
         self.where = shown(url)
+        self._version = SCHEMA_VERSION
 
     @classmethod
     def create(cls, url: str) -> Storage:
@@ -177,16 +190,21 @@ class Storage:
             yield connection
 
     def studies(self) -> tuple[StudyRecord, ...]:
-        """All studies, oldest first."""
+        """All studies, oldest first.
+
+        Raises:
+            DamagedError: for a study that is not as it was stored, or a log without its study.
+        """
         with self.reading() as connection:
-            rows = connection.execute(sa.select(STUDIES).order_by(STUDIES.c.id)).all()
-        return tuple(_record(row) for row in rows)
+            rows = self._rows(connection, STUDIES)
+            self._require_studies(connection, {row.id for row in rows})
+        return tuple(self._record(row) for row in rows)
 
     def find(self, name: str) -> StudyRecord | None:
         """The study with this name, or None."""
         with self.reading() as connection:
-            row = connection.execute(sa.select(STUDIES).where(STUDIES.c.name == name)).first()
-        return None if row is None else _record(row)
+            rows = self._rows(connection, STUDIES, STUDIES.c.name == name)
+        return self._record(rows[0]) if rows else None
 
     def study(self, name: str) -> StudyRecord:
         """The study with this name.
@@ -231,30 +249,34 @@ class Storage:
             "data_fingerprint": data_fingerprint,
             "hpo_version": __version__,
             "mirrored_seq": 0,
+            "last_seq": 0,
         }
         with self.writing() as connection:
+            self._require_studies(connection, set(connection.scalars(sa.select(STUDIES.c.id))))
             if name in _names(connection):
                 raise StudyError(
                     f"{self.where} already holds a study '{name}': give yours another name."
                 )
+            values["checksum"] = study_checksum(values)
             connection.execute(sa.insert(STUDIES).values(values))
-            row = connection.execute(sa.select(STUDIES).where(STUDIES.c.name == name)).one()
-        return _record(row)
+            (row,) = self._rows(connection, STUDIES, STUDIES.c.name == name)
+        return self._record(row)
 
     def update_document(self, study_id: int, document: Mapping[str, Any]) -> None:
         """Replace the spec of a study, after a harmless change."""
         values = {"document": json.dumps(document), "document_hash": document_hash(document)}
         with self.writing() as connection:
-            connection.execute(sa.update(STUDIES).where(STUDIES.c.id == study_id).values(values))
+            self._change(connection, study_id, values)
 
     def set_aside(self, study_id: int) -> str:
         """Rename a study to the first free name of name-1, name-2, ..., in Optuna's table too."""
         with self.writing() as connection:
-            by_id = STUDIES.c.id == study_id
-            old = connection.execute(sa.select(STUDIES.c.name).where(by_id)).scalar_one()
+            old = connection.execute(
+                sa.select(STUDIES.c.name).where(STUDIES.c.id == study_id)
+            ).scalar_one()
             taken = _names(connection)
             new = next(f"{old}-{n}" for n in range(1, len(taken) + 2) if f"{old}-{n}" not in taken)
-            connection.execute(sa.update(STUDIES).where(by_id).values(name=new))
+            self._change(connection, study_id, {"name": new})
             if sa.inspect(connection).has_table("studies"):
                 connection.execute(
                     sa.update(_OPTUNA_STUDIES)
@@ -264,9 +286,30 @@ class Storage:
         return new
 
     def events(self, study_id: int, since: int = 0) -> list[Event]:
-        """The log of a study after the event numbered `since`."""
+        """The log of a study after the event numbered `since`.
+
+        Raises:
+            DamagedError: for a log that is not as it was stored.
+        """
+        ours = (EVENTS.c.study_id == study_id) & (EVENTS.c.seq > since)
         with self.reading() as connection:
-            return read_events(connection, study_id, since)
+            # Read first: on PostgreSQL another process may add events between two queries.
+            by_id = STUDIES.c.id == study_id
+            last = self._rows(connection, STUDIES, by_id, [STUDIES.c.last_seq])
+            columns = [EVENTS.c[name] for name in EventRow._fields]
+            found = self._rows(connection, EVENTS, ours, columns, first=since + 1)
+        # SQLAlchemy's rows have the fields of an `EventRow`, so they need no copy.
+        rows = cast("Sequence[EventRow]", found)
+        check_log(study_id, rows, since, last[0].last_seq if last else None, self.where)
+        return from_rows(rows, self.where)
+
+    def count_sealed(self, study_id: int) -> int:
+        """How many events of a study have a checksum."""
+        if self._version == 1:
+            return 0
+        count = sa.select(sa.func.count(EVENTS.c.checksum)).where(EVENTS.c.study_id == study_id)
+        with self.reading() as connection:
+            return int(connection.execute(count).scalar_one())
 
     def append(
         self, study_id: int, events: Sequence[Event], token: str, mirror: Mirror | None = None
@@ -278,7 +321,7 @@ class Storage:
         Raises:
             StudyError: if the lease behind `token` is lost, or the database cannot be written.
         """
-        rows = [{"study_id": study_id, **to_row(event)._asdict()} for event in events]
+        rows = [_values(study_id, to_row(event)) for event in events]
         with self.writing() as connection:
             if not renew_lease(connection, study_id, token, _now_ms()):
                 raise StudyError(
@@ -286,9 +329,12 @@ class Storage:
                 )
             if rows:
                 connection.execute(sa.insert(EVENTS), rows)
-            if rows and mirror is not None:
-                mirror.write(connection, events)
-                mark_mirrored(connection, study_id, events[-1].seq)
+                seqs = {"last_seq": events[-1].seq}
+                if mirror is not None:
+                    mirror.write(connection, events)
+                    seqs["mirrored_seq"] = events[-1].seq
+                by_id = STUDIES.c.id == study_id
+                connection.execute(sa.update(STUDIES).where(by_id).values(seqs))
         if rows and mirror is not None:
             mirror.committed()
 
@@ -300,14 +346,14 @@ class Storage:
 
     def _prepare(self) -> None:
         with (self.writing if self._writes else self.reading)() as connection:
-            inspector = sa.inspect(connection)
-            if inspector.has_table(_SCHEMA.name):
-                version = connection.execute(sa.select(_SCHEMA.c.version)).scalar_one()
-                if version > SCHEMA_VERSION:
-                    raise StudyError(
-                        f"{self.where} was written by a later version of hpo (schema {version},"
-                        f" this one knows {SCHEMA_VERSION}): update hpo."
-                    )
+            names = set(sa.inspect(connection).get_table_names())
+            missing = [table.name for table in _METADATA.sorted_tables if table.name not in names]
+            if len(missing) < len(_METADATA.tables):
+                if missing:
+                    raise DamagedError(self.where, f"it has no table {', '.join(missing)}")
+                self._version = self._stored_version(connection)
+                if self._writes and self._version < SCHEMA_VERSION:
+                    self._upgrade(connection)
             elif self._writes:
                 _METADATA.create_all(connection)
                 connection.execute(sa.insert(_SCHEMA).values(version=SCHEMA_VERSION))
@@ -316,14 +362,66 @@ class Storage:
                     f"{self.where} holds no studies", "run `hpo search SPEC` first"
                 )
 
+    def _stored_version(self, connection: sa.Connection) -> int:
+        versions = connection.execute(sa.select(_SCHEMA.c.version)).scalars().all()
+        version = versions[0] if len(versions) == 1 else None
+        if not isinstance(version, int) or version < 1:
+            raise DamagedError(self.where, "hpo_schema: it does not hold one version")
+        if version > SCHEMA_VERSION:
+            raise StudyError(
+                f"{self.where} was written by a later version of hpo (schema {version},"
+                f" this one knows {SCHEMA_VERSION}): update hpo."
+            )
+        columns = {column["name"] for column in sa.inspect(connection).get_columns(EVENTS.name)}
+        if (version > 1) != ("checksum" in columns):
+            raise DamagedError(self.where, f"hpo_schema: it is not of version {version}")
+        return version
 
-def read_events(connection: sa.Connection, study_id: int, since: int = 0) -> list[Event]:
-    """The log of a study after the event numbered `since`, as this transaction sees it."""
-    columns = [EVENTS.c[name] for name in EventRow._fields]
-    query = sa.select(*columns).where(EVENTS.c.study_id == study_id, EVENTS.c.seq > since)
-    rows = connection.execute(query.order_by(EVENTS.c.seq)).all()
-    # SQLAlchemy's rows have the fields of an `EventRow`, so they need no copy.
-    return from_rows(cast("list[EventRow]", rows))
+    def _upgrade(self, connection: sa.Connection) -> None:
+        """Add the columns that this version needs, in one transaction with the new version."""
+        for column in _ADDED:
+            kind = column.type.compile(connection.dialect)
+            connection.execute(sa.text(f"ALTER TABLE {column.table.name} ADD {column.name} {kind}"))
+        connection.execute(sa.update(_SCHEMA).values(version=SCHEMA_VERSION))
+        self._version = SCHEMA_VERSION
+
+    def _rows(
+        self,
+        connection: sa.Connection,
+        table: sa.Table,
+        condition: sa.ColumnElement[bool] | None = None,
+        columns: Sequence[sa.Column[Any]] = (),
+        first: int = 1,
+    ) -> Sequence[sa.Row[Any]]:
+        """Rows of a table, by its key; columns that the database does not have yet are empty."""
+        chosen = [
+            sa.null().label(column.name) if column in _ADDED and self._version == 1 else column
+            for column in columns or table.columns
+        ]
+        query = sa.select(*chosen).select_from(table).order_by(*table.primary_key.columns)
+        query = query if condition is None else query.where(condition)
+        return read_rows(connection, query, table, self.where, first)
+
+    def _record(self, row: sa.Row[Any]) -> StudyRecord:
+        return StudyRecord(**unsealed(row, self.where), where=self.where)
+
+    def _change(self, connection: sa.Connection, study_id: int, values: Mapping[str, Any]) -> None:
+        """Change columns of a study, and its checksum with them."""
+        (row,) = self._rows(connection, STUDIES, STUDIES.c.id == study_id)
+        unsealed(row, self.where)
+        sealed = study_checksum({**row._asdict(), **values})
+        changed = sa.update(STUDIES).where(STUDIES.c.id == study_id)
+        connection.execute(changed.values(**values, checksum=sealed))
+
+    def _require_studies(self, connection: sa.Connection, known: set[int]) -> None:
+        """Refuse a database in which the study of a log is missing."""
+        study_id: int | None = 0
+        # From one study to the next by the index: a log may have a million events.
+        while study_id is not None:
+            later = sa.select(sa.func.min(EVENTS.c.study_id)).where(EVENTS.c.study_id > study_id)
+            study_id = connection.execute(later).scalar()
+            if study_id is not None and study_id not in known:
+                raise DamagedError(self.where, f"hpo_studies: study number {study_id} is missing")
 
 
 def mark_mirrored(connection: sa.Connection, study_id: int, seq: int) -> None:
@@ -351,11 +449,8 @@ def _names(connection: sa.Connection) -> set[str]:
     return names
 
 
-def _record(row: sa.Row[Any]) -> StudyRecord:
-    values = row._asdict()
-    for name in ("document", "provenance"):
-        values[name] = json.loads(values[name])
-    return StudyRecord(**values)
+def _values(study_id: int, row: EventRow) -> dict[str, Any]:
+    return {"study_id": study_id, **row._asdict(), "checksum": checksum(study_id, row)}
 
 
 def _now_ms() -> int:

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,12 @@ from tests.checkout import ROOT
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
         ("sqlite:///nowhere/hpo.db", "there is no folder"),
-        ("sqlite:///folder", "read-only or folder is a folder"),
+        ("sqlite:///folder", "cannot open folder: it is a folder: name a file in it."),
+        ("sqlite:////", "cannot open /: it is a folder: name a file in it."),
+        ("sqlite:///~nosuchuser/x", "~nosuchuser/x: no user is called 'nosuchuser': write the"),
+        pytest.param(f"sqlite:///{'a' * 6_000}", "aaa...: its name is too long: give", id="long"),
+        pytest.param(f"sqlite:///{'a/' * 3_000}b", "there is no folder ", id="deep"),
+        ("", "storage: '' is not a database URL"),
         ("oracle9://x/y", "no driver for oracle9://x/y: use sqlite:///."),
         ("postgresql://x/y", "no driver for postgresql://x/y: pip install 'hpo-lanes[postgres]'."),
         ("sqlite:///text.db", "text.db is not a SQLite database"),
@@ -40,6 +46,52 @@ def test_an_unusable_storage_is_refused_in_one_line(tmp_path, monkeypatch, url, 
 
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite:////", "cannot open /: it is a folder: name a file in it."),
+        ("sqlite:///~nosuchuser/x", "~nosuchuser/x: no user is called 'nosuchuser': write the"),
+        pytest.param(f"sqlite:///{'a' * 6_000}", "no study database at aaa", id="long"),
+    ],
+)
+def test_an_odd_path_is_refused_to_a_reader_in_one_line(url, message):
+    with pytest.raises(StudyError) as error:
+        Storage.read(url)
+
+    assert message in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+def test_a_reader_waits_for_another_program_that_has_locked_the_database(url, storage, study):
+    storage.close()
+    other = sqlite3.connect(storage._path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    other.execute("UPDATE hpo_studies SET mirrored_seq = 0")
+    leave = threading.Timer(0.2, other.execute, ["ROLLBACK"])
+    leave.start()
+
+    with Storage.read(url) as reader:
+        assert reader.study("digits") == study
+
+    leave.join()
+    other.close()
+
+
+def test_a_reader_does_not_read_a_locked_database_without_regard_to_the_lock(
+    url, storage, study, monkeypatch
+):
+    monkeypatch.setattr("hpo.study.storage.database.BUSY_SECONDS", 0.05)
+    storage.close()
+    other = sqlite3.connect(storage._path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+
+    with pytest.raises(StudyError, match=r"is locked by another program: close that and try again"):
+        Storage.read(url)
+
+    other.close()
 
 
 def test_a_database_locked_by_another_program_says_so(url, storage, study, monkeypatch):

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from hpo.errors import DamagedError
 from hpo.study.storage.provenance import (
     HARMLESS,
     Provenance,
@@ -28,8 +29,19 @@ def changed(path, value):
     return DOCUMENT | {group: DOCUMENT[group] | {name: value}}
 
 
-def test_provenance_is_read_back_from_its_document():
-    assert Provenance.from_document(PROVENANCE.to_document()) == PROVENANCE
+def test_provenance_is_read_back_from_the_study_that_was_stored_with_it(storage):
+    record = storage.create_study("digits", {}, 0, PROVENANCE.to_document(), "data-1")
+
+    assert Provenance.of(record) == PROVENANCE
+
+
+def test_a_study_without_a_part_of_its_provenance_is_damaged(storage):
+    record = storage.create_study("digits", {}, 0, {"versions": {}}, "data-1")
+
+    with pytest.raises(
+        DamagedError, match=r"is damaged \(hpo_studies, study 'digits': no 'device'"
+    ):
+        Provenance.of(record)
 
 
 def test_the_versions_name_every_library_that_results_depend_on():
