@@ -33,6 +33,7 @@ app.command()(specs.schema)
 app.command("list")(studies.list_studies)
 app.command()(studies.show)
 app.command()(studies.export)
+app.command()(studies.check_study)
 app.command()(running.train)
 app.add_typer(data.app, name="data")
 

@@ -8,6 +8,14 @@ from typing import Annotated
 import typer
 
 from hpo.cli import completion
+from hpo.errors import HpoError
+
+
+def _require_a_url(url: str | None) -> str | None:
+    if url == "":
+        raise HpoError("--storage: is empty: give a database URL such as sqlite:///hpo.db.")
+    return url
+
 
 Overrides = Annotated[
     list[str] | None,
@@ -53,7 +61,8 @@ Timeout = Annotated[
     typer.Option(help="Training time in total, instead of search.timeout: 90s, 10m, 1h30m."),
 ]
 StorageUrl = Annotated[
-    str | None, typer.Option("--storage", metavar="URL", help="Database of studies.")
+    str | None,
+    typer.Option("--storage", metavar="URL", help="Database of studies.", callback=_require_a_url),
 ]
 Device = Annotated[
     str | None,

@@ -1,8 +1,9 @@
-"""The commands that read a study: `hpo list`, `hpo show` and `hpo export`."""
+"""The commands that read a study: `hpo list`, `hpo show`, `hpo export`, `hpo check-study`."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -146,3 +147,24 @@ def export(
         print(
             f"Trial {exported.trial.number} is in {out}: hpo train {out} -o model/", file=sys.stderr
         )
+
+
+def check_study(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
+    """Check that nothing has damaged the database and the checkpoints of a study.
+
+    Example: hpo check-study digits
+    """
+    from hpo.errors import DamagedError
+    from hpo.report.tables import check_view
+    from hpo.study.storage.tables import Storage
+    from hpo.study.storage.verify import check_study as check
+
+    stderr()
+    with Storage.read(storage or default_storage()) as database:
+        found = check(database, study)
+    if as_json:
+        print_json({**asdict(found), "is_sound": found.damage is None})
+    else:
+        print_view(check_view(found))
+    if found.damage is not None:
+        raise DamagedError(found.database, found.damage)

@@ -28,6 +28,7 @@ from hpo.report.wording import (
 from hpo.spec.sections.goal import COSTS
 from hpo.spec.words import count_text
 from hpo.study.log.lineage import Lineage
+from hpo.study.storage.verify import StudyCheck
 from hpo.trial import HParams, TrialState
 
 _STATUS_STYLES = {
@@ -291,3 +292,13 @@ def _indented(renderable: RenderableType) -> Padding:
 
 def _status(status: str) -> Text:
     return Text(status, _STATUS_STYLES.get(status, "yellow"))
+
+
+def check_view(check: StudyCheck) -> RenderableType:
+    """A row for each part of a study's files: whether it is sound, and what was checked."""
+    table = _table("checked", "", "")
+    for part in check.parts:
+        is_sound = part.damage is None
+        word = Text("sound", "green") if is_sound else Text("damaged", "red")
+        table.add_row(Text(part.name), word, Text(part.checked if is_sound else str(part.damage)))
+    return table
