@@ -2,6 +2,9 @@
 
 A file is in the safetensors format, complete or absent, and never changes: its name holds part of
 its hash. If a file is missing or broken, its trial is trained again from the start.
+
+The folder may hold what others put there. Links are not followed, and only regular files with the
+name of a checkpoint are read or deleted.
 """
 
 from __future__ import annotations
@@ -10,9 +13,11 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,10 +26,18 @@ import ml_dtypes
 import numpy as np
 
 from hpo.engine.stopwatch import Stopwatch
+from hpo.errors import StudyError
 from hpo.study.storage.database import database_path, parsed_url
 from hpo.trial import Run
 
 _LOG = logging.getLogger(__name__)
+
+# The run, the epoch and the start of the hash: `3.1-27-1b4f0e98.safetensors`.
+_NAME = re.compile(r"[0-9]+(\.[0-9]+)*-[0-9]+-[0-9a-f]{8}\.safetensors")
+_UNFINISHED = re.compile(rf"\.{_NAME.pattern}\.[0-9]+\.tmp")
+_NO_CHECKPOINT = "it is not a checkpoint"
+# To pass through a folder, a process need not be allowed to list it.
+_PASS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
@@ -60,6 +73,19 @@ class CheckpointFolder:
         file = database_path(database) or Path.cwd() / (database.database or "hpo")
         return cls(file.with_name(f"{file.name}.checkpoints") / _folder_name(study))
 
+    def check(self) -> None:
+        """Refuse links in the place of the folder: old checkpoints are deleted in it.
+
+        Raises:
+            StudyError: for a link.
+        """
+        for path in (self.path.parent, self.path):
+            if path.is_symlink():
+                raise StudyError(
+                    f"{path}: is a link, and hpo deletes old checkpoints there: remove the link, or"
+                    " give --storage a database on the other disk."
+                )
+
     def save(self, run: Run, epoch: int, leaves: Mapping[str, np.ndarray]) -> tuple[str, str]:
         """Write a run's arrays to disk; gives the file's name and its SHA-256.
 
@@ -71,33 +97,29 @@ class CheckpointFolder:
         for chunk in chunks:
             digest.update(chunk)
         sha256 = digest.hexdigest()
-        name = f"{run.key}-{epoch}-{sha256[:8]}.safetensors"
-        temporary = self.path / f".{name}.{os.getpid()}.tmp"
-        self._unreferenced |= {name, temporary.name}
+        name = f"{run.key}-{epoch:d}-{sha256[:8]}.safetensors"
+        assert _NAME.fullmatch(name), "a sweep finds it by its name"
+        temporary = f".{name}.{os.getpid()}.tmp"
+        self._unreferenced |= {name, temporary}
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                file.writelines(chunks)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path / name)
-            _sync_folder(self.path)
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
+            with self._opened(makes=True) as folder:
+                _write(temporary, name, chunks, folder)
         finally:
-            self._unreferenced.discard(temporary.name)
+            self._unreferenced.discard(temporary)
         return name, sha256
 
     def load(self, name: str, sha256: str) -> dict[str, np.ndarray] | None:
         """The arrays of a checkpoint; None, with a logged reason, where it is missing or broken."""
         content, reason = self.read(name, sha256)
         if content is not None:
-            return _decoded(content)
+            try:
+                return _decoded(content)
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+                reason = _NO_CHECKPOINT
         _LOG.warning(
-            "checkpoint %s: %s; its trial is trained again from the start.",
-            self.path / name,
+            "checkpoint %s/%s: %s; its trial is trained again from the start.",
+            self.path,
+            name,
             reason,
         )
         return None
@@ -105,40 +127,78 @@ class CheckpointFolder:
     def read(self, name: str, sha256: str) -> tuple[bytearray | None, str]:
         """The content of a checkpoint; None, and the reason, where it is missing or broken."""
         try:
-            content = bytearray((self.path / name).read_bytes())
+            content = self._read(name)
         except OSError as error:
             return None, error.strerror or str(error)
+        except (ValueError, TypeError):
+            return None, _NO_CHECKPOINT
         if hashlib.sha256(content).hexdigest() != sha256:
             return None, "its content has changed"
         return content, ""
 
     def sweep(self, referenced: Iterable[str]) -> int:
-        """Delete the files that no event refers to; gives their number.
+        """Delete the checkpoints that no event refers to; gives their number.
 
         A file that this process has saved stays until it was `referenced` once, because its event
-        may not have reached the log yet.
+        may not have reached the log yet. All that is not a checkpoint stays.
         """
-        # Listed first, so that a file which the writer begins after this is left alone.
-        files = [*self.path.iterdir()] if self.path.is_dir() else []
-        kept = set(referenced)
-        self._unreferenced -= kept
-        kept |= self._unreferenced
-        unreferenced = [file for file in files if file.name not in kept]
-        for file in unreferenced:
-            file.unlink(missing_ok=True)
-        return len(unreferenced)
+        with suppress(OSError), self._opened() as folder:
+            # Listed first, so that a file which the writer begins after this is left alone.
+            names = os.listdir(folder)  # noqa: PTH208 - of a descriptor
+            kept = set(referenced)
+            self._unreferenced -= kept
+            kept |= self._unreferenced
+            return sum(_delete(name, folder) for name in names if name not in kept)
+        return 0
 
     def clear(self) -> None:
-        """Delete every file, once no trial will train again; the writer must be closed."""
+        """Delete all checkpoints, once no trial will train again; the writer must be closed."""
         self._unreferenced.clear()
         self.sweep(())
 
     def set_aside(self, study: str) -> None:
         """Rename the folder as the study is renamed."""
         target = self.path.with_name(_folder_name(study))
-        with suppress(FileNotFoundError):
+        # Where another folder is in the way, the trials train again from their starts.
+        with suppress(OSError):
             self.path.rename(target)
         self.path = target
+
+    @contextmanager
+    def _opened(self, *, makes: bool = False) -> Iterator[int]:
+        """A descriptor of the folder, so that no link can take its place while it is used.
+
+        Raises:
+            OSError: if there is none, or a link in its place.
+        """
+        folder = os.open(self.path.parent.parent, _PASS)
+        try:
+            for name, flags in ((self.path.parent.name, _PASS), (self.path.name, os.O_RDONLY)):
+                if makes:
+                    with suppress(FileExistsError):
+                        os.mkdir(name, dir_fd=folder)
+                inner = os.open(name, flags | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+                os.close(folder)
+                folder = inner
+            yield folder
+        finally:
+            os.close(folder)
+
+    def _read(self, name: str) -> bytearray:
+        """The content of a checkpoint.
+
+        Raises:
+            OSError: if it cannot be read, or is a link.
+            ValueError: if its name is not a checkpoint's, or it is not a regular file.
+        """
+        if not _NAME.fullmatch(name):
+            raise ValueError(name)
+        # A pipe without a writer would otherwise be waited for.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        with self._opened() as folder, os.fdopen(os.open(name, flags, dir_fd=folder), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError(name)
+            return bytearray(file.read())
 
 
 class CheckpointWriter:
@@ -218,10 +278,35 @@ def _folder_name(study: str) -> str:
     return name.replace(".", "%2E") if not name.strip(".") else name
 
 
-def _sync_folder(path: Path) -> None:
-    # A rename is safely on disk only once its folder is synced.
-    descriptor = os.open(path, os.O_RDONLY)
+def _write(temporary: str, name: str, chunks: list[bytes], folder: int) -> None:
+    """Write a file under another name, then rename it.
+
+    Raises:
+        OSError: if it cannot be written; nothing is left behind.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with suppress(FileNotFoundError):  # left by a killed process of the same number
+        os.unlink(temporary, dir_fd=folder)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        with os.fdopen(os.open(temporary, flags, 0o666, dir_fd=folder), "wb") as file:
+            file.writelines(chunks)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        # A rename is safely on disk only once its folder is synced.
+        os.fsync(folder)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=folder)
+        raise
+
+
+def _delete(name: str, folder: int) -> bool:
+    """Delete a file in a folder if it is a checkpoint; whether it is gone."""
+    if not (_NAME.fullmatch(name) or _UNFINISHED.fullmatch(name)):
+        return False
+    with suppress(OSError):
+        if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            os.unlink(name, dir_fd=folder)
+            return True
+    return False

@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import os
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from hpo.errors import StudyError
 from hpo.study.storage.checkpoints import CheckpointFolder, CheckpointWriter
 from hpo.trial import Run
 
@@ -79,7 +81,7 @@ def test_a_file_does_not_change_when_a_trial_is_saved_again_at_the_same_epoch(fo
 
 def test_a_sweep_deletes_files_that_no_event_refers_to(url, folder):
     names = [folder.save(Run(trial), 1, LEAVES)[0] for trial in range(3)]
-    (folder.path / ".0-1.tmp").touch()
+    (folder.path / ".0-1-89abcdef.safetensors.41.tmp").touch()  # left by a killed process
     resumed = CheckpointFolder.beside(url, "digits")
 
     assert resumed.sweep({names[1]}) == 3
@@ -100,6 +102,88 @@ def test_nothing_is_left_of_the_checkpoints_of_a_finished_study(folder):
     folder.clear()
 
     assert [*folder.path.iterdir()] == []
+
+
+def test_a_sweep_leaves_all_that_is_not_a_checkpoint(folder, tmp_path):
+    saved = [folder.save(Run(trial), 1, LEAVES)[0] for trial in range(3)]
+    saved.append(folder.save(Run(4, 1), 1, LEAVES)[0])
+    outside = tmp_path / "thesis.tex"
+    outside.write_text("three years of work")
+    (folder.path / "notes.txt").write_text("mine")
+    (folder.path / "model.safetensors").write_bytes(b"mine")
+    (folder.path / "7-1-01234567.safetensors").mkdir()
+    (folder.path / "8-1-01234567.safetensors").symlink_to(outside)
+    os.mkfifo(folder.path / "9-1-01234567.safetensors")
+
+    assert folder.sweep(saved) == 0
+    folder.clear()
+
+    assert {file.name for file in folder.path.iterdir()} == {
+        "notes.txt",
+        "model.safetensors",
+        "7-1-01234567.safetensors",
+        "8-1-01234567.safetensors",
+        "9-1-01234567.safetensors",
+    }
+    assert outside.read_text() == "three years of work"
+
+
+@pytest.mark.parametrize("level", ["the study's", "all studies'"])
+def test_nothing_is_deleted_behind_a_folder_that_is_a_link(url, folder, tmp_path, level):
+    name, sha256 = folder.save(Run(0), 1, LEAVES)
+    link = folder.path if level == "the study's" else folder.path.parent
+    link.rename(tmp_path / "elsewhere")
+    link.symlink_to(tmp_path / "elsewhere")
+    resumed = CheckpointFolder.beside(url, "digits")
+
+    with pytest.raises(StudyError, match=f"{link}: is a link, and hpo deletes"):
+        resumed.check()
+    # As if the link had taken the folder's place after the check.
+    assert resumed.sweep(()) == 0
+    resumed.clear()
+    assert resumed.load(name, sha256) is None
+    with pytest.raises(OSError, match="Not a directory"):
+        resumed.save(Run(1), 1, LEAVES)
+    assert [file.name for file in (tmp_path / "elsewhere").rglob("*.safetensors")] == [name]
+
+
+def test_a_file_that_the_log_names_outside_the_folder_is_not_read(folder, tmp_path, caplog):
+    name, sha256 = folder.save(Run(0), 1, LEAVES)
+    (folder.path / name).rename(tmp_path / name)
+    (folder.path / "1-1-01234567.safetensors").symlink_to(tmp_path / name)
+
+    for other in (f"../../{name}", str(tmp_path / name), "1-1-01234567.safetensors", "", "."):
+        assert folder.load(other, sha256) is None
+        assert "its trial is trained again from the start" in caplog.text
+        caplog.clear()
+
+
+def test_a_pipe_in_the_place_of_a_checkpoint_is_not_waited_for(folder, caplog):
+    folder.save(Run(0), 1, LEAVES)
+    os.mkfifo(folder.path / "1-1-01234567.safetensors")
+
+    assert folder.load("1-1-01234567.safetensors", "0" * 64) is None
+    assert "it is not a checkpoint" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"short",
+        (2**63).to_bytes(8, "little") + b"{",
+        (2).to_bytes(8, "little") + b"[]",
+        (48).to_bytes(8, "little") + b'{"w": {"dtype": "F32", "shape": [3]}}' + b" " * 11,
+        (60).to_bytes(8, "little")
+        + b'{"w": {"dtype": "X", "shape": [1], "data_offsets": [0, 4]}}'.ljust(60),
+        (100_000).to_bytes(8, "little") + b"[" * 100_000,
+    ],
+)
+def test_a_file_with_the_right_hash_that_is_no_checkpoint_costs_training_alone(folder, content):
+    folder.save(Run(0), 1, LEAVES)
+    (folder.path / "1-1-01234567.safetensors").write_bytes(content)
+
+    assert folder.load("1-1-01234567.safetensors", hashlib.sha256(content).hexdigest()) is None
 
 
 def test_checkpoints_follow_a_study_set_aside(url, folder):
