@@ -158,7 +158,7 @@ def _fetch(
         raise DataError(f"{path.parent}: cannot be written: {error.strerror}.") from None
     try:
         with out:
-            digest = _copy(url, path, out, opener, count)
+            digest = _copy(url, path, file.size_bytes, out, opener, count)
         if digest != file.sha256:
             raise DataError(
                 f"{url}: the downloaded file is not the expected one (its SHA-256 starts with "
@@ -170,12 +170,29 @@ def _fetch(
         unfinished.unlink(missing_ok=True)
 
 
-def _copy(url: str, path: Path, out: BinaryIO, opener: Opener, count: Callable[[int], None]) -> str:
-    """Copy the file at `url` into `out`; its SHA-256. `path` is for the message."""
-    digest = hashlib.sha256()
+def _copy(
+    url: str,
+    path: Path,
+    most_bytes: int,
+    out: BinaryIO,
+    opener: Opener,
+    count: Callable[[int], None],
+) -> str:
+    """Copy the file at `url` into `out`; its SHA-256. `path` is for the message.
+
+    Raises:
+        DataError: if the network fails, or sends more than `most_bytes`.
+    """
+    digest, left_bytes = hashlib.sha256(), most_bytes
     try:
         with opener(url) as response:
             while chunk := response.read(_CHUNK_BYTES):
+                left_bytes -= len(chunk)
+                if left_bytes < 0:
+                    raise DataError(
+                        f"{url}: is larger than the {most_bytes:,} bytes of the expected file: try"
+                        f" again later, or put the right file at {path}."
+                    )
                 out.write(chunk)
                 digest.update(chunk)
                 count(len(chunk))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
+import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -42,23 +45,90 @@ class Trained:
 
 
 def check_free(folder: Path, replace: bool) -> None:
-    """Refuse a folder that a trained model must not be written to.
+    """Refuse a folder that a trained model cannot or must not be written to.
 
     Raises:
-        HpoError: for a file or other files in its place, and for a trained model without `replace`.
+        HpoError: for a link, a file or other files in its place, a place that cannot be written,
+            and for a trained model without `replace`.
     """
-    if not folder.exists():
+    try:
+        _check_place(folder)
+        found = _files(folder)
+    except (OSError, ValueError) as error:  # the latter for a path without a name
+        reason = getattr(error, "strerror", None) or "it has no name"
+        raise HpoError(f"-o {folder}: cannot be used ({reason}): give another.") from None
+    if not folder.exists() or not any(folder.iterdir()):
         return
-    if not folder.is_dir():
-        raise HpoError(f"-o {folder}: is a file: give a folder.")
-    if not any(folder.iterdir()):
-        return
-    if not (folder / METRICS_FILE).is_file():
+    if METRICS_FILE not in found:
         raise HpoError(f"-o {folder}: holds other files: give a new or empty folder.")
     if not replace:
         raise HpoError(
             f"-o {folder}: holds a trained model: give another folder, or --force to replace it."
         )
+    if others := _others(folder):
+        raise HpoError(
+            f"-o {folder}: holds {others[0]}, which hpo train did not write: move it, or give "
+            "another folder."
+        )
+
+
+def _check_place(folder: Path) -> None:
+    """Refuse what stands in the way of a folder, before anything is trained for it.
+
+    Raises:
+        HpoError: for a link, a file, or a place that cannot be written.
+        OSError: for a name that the file system cannot hold, or a folder that cannot be entered.
+    """
+    for path in (folder, _partial(folder)):
+        with suppress(FileNotFoundError):
+            if stat.S_ISLNK(path.lstat().st_mode):
+                raise HpoError(f"-o {folder}: {path.name} is a link: give the folder itself.")
+    above = folder.absolute()
+    while not above.exists():
+        above = above.parent
+    if not above.is_dir():
+        wrong = "is a file" if folder.exists() else f"{above} is a file"
+        raise HpoError(f"-o {folder}: {wrong}: give a folder.")
+    for path in (above, above.parent) if folder.exists() else (above,):
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise HpoError(f"-o {folder}: {path} cannot be written: give another folder.")
+
+
+def _partial(folder: Path) -> Path:
+    """Where a model lies while it is written."""
+    place = folder.resolve() if folder.name in ("", "..") else folder
+    return place.with_name(f".{place.name}.partial")
+
+
+def _files(folder: Path) -> list[str]:
+    """The files and links below a folder, by their paths in it; links are not followed."""
+    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def _others(folder: Path) -> list[str]:
+    """The files in a folder that `hpo train` did not write.
+
+    It wrote those that `metrics.json` lists. Earlier versions listed none: then all that lies in
+    `weights` counts as written.
+    """
+    files = _files(folder)
+    try:
+        listed = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8")).get("files")
+    except (OSError, ValueError, AttributeError):
+        return files
+    if not isinstance(listed, list):
+        listed = [_SPEC_FILE, *(name for name in files if name.startswith(f"{_WEIGHTS_FOLDER}/"))]
+    return [name for name in files if name not in (METRICS_FILE, *listed)]
+
+
+def _remove_model(folder: Path) -> None:
+    """Delete a folder in which only files of a trained model lie."""
+    for name in _files(folder):
+        (folder / name).unlink()
+    for path in sorted((path for path in folder.rglob("*")), reverse=True):
+        path.rmdir()
+    folder.rmdir()
 
 
 def save_trained(
@@ -72,9 +142,10 @@ def save_trained(
 
     `weights/` is an Orbax checkpoint of `{"params": ..., "variables": ...}`. With several seeds,
     it holds one for each: `weights/seed-0/`, ... The folder is written under another name and
-    then renamed, so that nobody reads a half-written one.
+    then renamed, so that nobody reads a half-written one. `metrics.json` lists the other files:
+    these alone are deleted when another model replaces it.
     """
-    partial = folder.with_name(f".{folder.name}.partial")
+    partial = _partial(folder)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     target = partial / _WEIGHTS_FOLDER
@@ -92,9 +163,15 @@ def save_trained(
     if len(weights) > 1:
         document["deviations"] = _plain_splits(trained.deviations)
         document["seeds"] = {seed: _plain_splits(own) for seed, own in trained.by_seed.items()}
+    document["files"] = _files(partial)
     (partial / METRICS_FILE).write_text(json.dumps(document, indent=2) + "\n")
     if folder.exists():
-        shutil.rmtree(folder)
+        if others := _others(folder):
+            raise HpoError(
+                f"-o {folder}: {others[0]} was put there during the training: the model is in "
+                f"{partial}."
+            )
+        _remove_model(folder)
     partial.rename(folder)
 
 

@@ -128,3 +128,18 @@ def test_a_download_of_images_is_a_full_idx_folder(name):
 @pytest.mark.parametrize("name", sorted(download.DOWNLOADS))
 def test_every_file_of_a_download_has_a_complete_checksum(name):
     assert all(len(bytes.fromhex(file.sha256)) == 32 for file in DOWNLOADS[name].files)
+
+
+def test_a_file_that_does_not_end_is_left_at_its_expected_size(remote, tmp_path):
+    class Endless(io.BytesIO):
+        sent = 0
+
+        def read(self, size=-1):
+            Endless.sent += size
+            return b"a" * size
+
+    with pytest.raises(DataError, match=r"a\.gz: is larger than the 700,000 bytes of the expected"):
+        fetch_dataset("toy", tmp_path / "home", opener=lambda url: Endless())
+
+    assert Endless.sent < 2_000_000
+    assert contents(tmp_path / "home" / "toy") == {}

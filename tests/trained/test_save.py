@@ -36,7 +36,9 @@ def saved(folder, by_seed=(0,), loss=0.5):
 
 def test_a_folder_holds_weights_metrics_and_a_spec_that_loads(tmp_path):
     document = saved(tmp_path / "model")
+    files = document.pop("files")
 
+    assert {"spec.yaml", "weights/_METADATA"} <= {*files}
     assert document == {
         "name": SMALL["name"],
         "metrics": {"validation": {"loss": 0.5}, "test": None},
@@ -82,3 +84,91 @@ def test_only_a_free_folder_or_a_trained_model_is_written_to(tmp_path):
     (tmp_path / "notes" / "todo.txt").write_text("")
     with pytest.raises(HpoError, match="holds other files"):
         check_free(tmp_path / "notes", replace=True)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "weights/notes.txt", "weights/params/notes.txt"])
+@pytest.mark.parametrize("lists_files", [True, False])
+def test_a_model_beside_other_files_is_not_replaced(tmp_path, name, lists_files):
+    document = saved(tmp_path / "model")
+    if not lists_files:  # as version 0.2.0 wrote it
+        del document["files"]
+        (tmp_path / "model" / "metrics.json").write_text(json.dumps(document))
+    other = tmp_path / "model" / name
+    other.parent.mkdir(exist_ok=True)
+    other.write_text("mine")
+
+    if lists_files or name == "notes.txt":
+        with pytest.raises(
+            HpoError, match=rf"holds {name}, which hpo train did not write: move it"
+        ):
+            check_free(tmp_path / "model", replace=True)
+        with pytest.raises(
+            HpoError, match=rf"{name} was put there during the training: the model is"
+        ):
+            saved(tmp_path / "model", loss=0.25)
+        assert json.loads((tmp_path / ".model.partial" / "metrics.json").read_text())["curve"][
+            1
+        ] == {
+            "epoch": 2,
+            "loss": 0.25,
+        }
+        assert other.read_text() == "mine"
+
+
+def test_a_list_of_files_does_not_reach_out_of_the_folder(tmp_path):
+    document = saved(tmp_path / "model")
+    (tmp_path / "thesis.tex").write_text("mine")
+    document["files"] += ["../thesis.tex", str(tmp_path / "thesis.tex")]
+    (tmp_path / "model" / "metrics.json").write_text(json.dumps(document))
+
+    check_free(tmp_path / "model", replace=True)
+    saved(tmp_path / "model", loss=0.25)
+
+    assert (tmp_path / "thesis.tex").read_text() == "mine"
+
+
+@pytest.mark.parametrize("version", ["now", "0.2.0"])
+def test_a_model_is_replaced_whole(tmp_path, version):
+    document = saved(tmp_path / "model", by_seed=(0, 1))
+    if version == "0.2.0":
+        del document["files"]
+        (tmp_path / "model" / "metrics.json").write_text(json.dumps(document))
+
+    check_free(tmp_path / "model", replace=True)
+    assert saved(tmp_path / "model", loss=0.25)["curve"][1]["loss"] == 0.25
+
+    assert not (tmp_path / "model" / "weights" / "seed-1").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("target", ["model", "nothing"])
+@pytest.mark.parametrize("link", ["link", ".new.partial"])
+def test_a_link_is_refused_before_training(tmp_path, target, link):
+    saved(tmp_path / "model")
+    (tmp_path / link).symlink_to(tmp_path / target)
+
+    with pytest.raises(HpoError, match="is a link: give the folder itself"):
+        check_free(tmp_path / ("link" if link == "link" else "new"), replace=True)
+
+
+def test_a_link_in_a_model_is_another_file(tmp_path):
+    saved(tmp_path / "model")
+    (tmp_path / "model" / "weights").rename(tmp_path / "elsewhere")
+    (tmp_path / "model" / "weights").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(HpoError, match="holds weights, which hpo train did not write"):
+        check_free(tmp_path / "model", replace=True)
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file" / "model", tmp_path / ("x" * 250), Path("/")):
+        with pytest.raises(HpoError, match=r"^-o .*: give "):
+            check_free(folder, replace=True)
+    # Root may write anywhere, so the system's answer is replaced.
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    with pytest.raises(HpoError, match=f"{tmp_path} cannot be written: give another folder"):
+        check_free(tmp_path / "new" / "model", replace=False)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(HpoError, match=f"{tmp_path} cannot be written: give another folder"):
+        check_free(tmp_path / "empty", replace=False)
