@@ -3,13 +3,29 @@
 A message has three parts: where, what is wrong with the actual value, what to do.
 """
 
+import re
+
 # The mistakes of a spec that are told before the others are only counted.
 MOST_MISTAKES = 20
+# Control characters but for tab and line break, line separators, and what is invisible or turns
+# the direction of writing. The two joiners, which many scripts and emoji need, are not among them.
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+
+
+def visible(text: str) -> str:
+    """`text` as it may be printed: control characters as `\\x1b`, direction marks as `\\u202e`.
+
+    So no text from a database or a file steers the terminal or hides a part of itself.
+    """
+    return _HIDDEN.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def one_line(message: str) -> str:
-    """A message with line breaks and other unprintable characters written as escapes."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+    """A message as it may be printed, in one line: `\\n` stands for a line break."""
+    return visible(message).replace("\n", r"\n").replace("\t", r"\t")
 
 
 class HpoError(Exception):

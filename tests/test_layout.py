@@ -66,7 +66,6 @@ NO_TEST_FILE = {
     "hpo/__main__.py": "calls the command line; tests/cli/test_studies.py starts it",
     "hpo/cli/options.py": "declares options; tests/cli/test_running.py gives them",
     "hpo/engine/training/task.py": "declares what tests/engine/training/test_supervised.py does",
-    "hpo/errors.py": "declares errors; the tests of a module that raises one expect it",
     "hpo/search/sampler.py": "declares what tests/search/samplers/test_every_sampler.py does",
     "hpo/spec/sections/model.py": "declares leaves; tests/spec/test_mistakes.py gives them values",
     "hpo/spec/sections/optimizer.py": "declares leaves, as `model.py` does",

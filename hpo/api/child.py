@@ -185,10 +185,10 @@ def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) ->
 
 def _console(messages: Messages) -> Console:
     """A console whose lines are messages for the user."""
-    from rich.console import Console
+    from hpo.report.console import console_for
 
     lines: Any = _Lines(messages)
-    return Console(file=lines, width=1_000, highlight=False, force_terminal=False)
+    return console_for(file=lines)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import IO, Any, Self
 from hpo import errors, registry
 from hpo.api.events import Event, Said, from_document
 from hpo.api.study import Study
-from hpo.errors import HpoError, SpecError, StudyError
+from hpo.errors import HpoError, SpecError, StudyError, visible
 
 _ROOT = Path(__file__).parents[2]
 _LONGEST_TRACE = 10_000
@@ -157,7 +157,7 @@ def _print(events: Stream) -> None:
         # A stderr that is full or closed must not stop the run; `print` would take stdout then.
         if isinstance(event, Said) and sys.stderr is not None:
             with suppress(OSError, ValueError):
-                print(event.text, file=sys.stderr, flush=True)
+                print(visible(event.text), file=sys.stderr, flush=True)
 
 
 def _stop(process: subprocess.Popen[bytes], reader: threading.Thread, trace: IO[bytes]) -> None:

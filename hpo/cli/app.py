@@ -11,6 +11,7 @@ import typer
 
 from hpo import __version__
 from hpo.cli import completion, data, output, running, specs, studies
+from hpo.cli.output import print_line
 from hpo.errors import HpoError, SpecError
 from hpo.study.signals import leave
 
@@ -67,7 +68,7 @@ def _exit_code() -> int:
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
-        print(f"hpo {__version__}")
+        print_line(f"hpo {__version__}")
         raise typer.Exit
 
 
@@ -84,5 +85,5 @@ def _root(
 
 def _refuse(lines: list[str]) -> int:
     for line in lines:
-        print(line, file=sys.stderr)
+        print_line(line, is_stderr=True)
     return 2

@@ -10,7 +10,7 @@ import typer
 from hpo.api.surroundings import data_cache_folder, data_home
 from hpo.cli import completion
 from hpo.cli.options import AsJson
-from hpo.cli.output import print_json, print_view, stderr
+from hpo.cli.output import print_json, print_line, print_view, stderr
 from hpo.errors import HpoError
 
 app = typer.Typer(help="List and download data sets.", no_args_is_help=True, rich_markup_mode=None)
@@ -32,7 +32,9 @@ def list_datasets(as_json: AsJson = False) -> None:
     print_view(datasets_table(datasets))
     usage = DataCache(data_cache_folder()).usage()
     if usage.entries:
-        print(f"\n{usage_text(usage)} in {data_cache_folder()}; `hpo data clear` deletes them.")
+        print_line(
+            f"\n{usage_text(usage)} in {data_cache_folder()}; `hpo data clear` deletes them."
+        )
 
 
 @app.command()
@@ -60,7 +62,7 @@ def get(
         raise HpoError("hpo data get: there is no home folder: set HPO_DATA to a folder.")
     with DownloadDisplay(stderr(), name) as display:
         folder = fetch_dataset(name, home, progress=display.watch)
-    print(str(folder))
+    print_line(str(folder))
 
 
 @app.command()
@@ -73,4 +75,4 @@ def clear() -> None:
     from hpo.report.datasets import usage_text
 
     usage = DataCache(data_cache_folder()).clear()
-    print(f"Deleted: {usage_text(usage)}.")
+    print_line(f"Deleted: {usage_text(usage)}.")

@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
-from hpo.errors import HpoError
+from hpo.errors import HpoError, visible
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -86,18 +86,24 @@ def print_ending(view: RenderableType) -> None:
     error = _lost()
     if error is not None and error.errno not in (errno.EPIPE, errno.EBADF):
         reason = error.strerror
-        print(f"stdout: cannot be written ({reason}); the run is saved.", file=sys.stderr)
+        print_line(f"stdout: cannot be written ({reason}); the run is saved.", is_stderr=True)
     if _stdout is not None:
         _stdout.error = None
 
 
+def print_line(text: str, *, is_stderr: bool = False) -> None:
+    """Print a text and a line break; its control characters are shown."""
+    print(visible(text), file=sys.stderr if is_stderr else sys.stdout)
+
+
 def print_json(document: Any) -> None:
     """Print plain values to stdout."""
-    print(json.dumps(document, indent=2))
+    print_line(json.dumps(document, indent=2))
 
 
 def print_text(text: str) -> None:
     """Print a file's contents to stdout: in UTF-8, unless a terminal shows it."""
+    text = visible(text)
     if sys.stdout.isatty():
         sys.stdout.write(text)
         return
@@ -108,18 +114,22 @@ def print_text(text: str) -> None:
 
 def print_view(view: RenderableType) -> None:
     """Print a result to stdout; without a terminal, wide and without trailing spaces."""
-    console = _console(is_stderr=False)
+    from hpo.report.console import console_for
+
+    console = console_for()
     if console.is_terminal:
         console.print(view)
         return
     with console.capture() as capture:
         console.print(view)
-    print("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    print_line("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 def stderr() -> Console:
     """The console for progress and warnings, including those of libraries."""
-    console = _console(is_stderr=True)
+    from hpo.report.console import console_for
+
+    console = console_for(is_stderr=True)
     logging.basicConfig(level=logging.WARNING, handlers=[_OneLine(console)], force=True)
     return console
 
@@ -150,15 +160,6 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
     return "".join(_PLAIN.get(character, "?") for character in characters), error.end
 
 
-def _console(*, is_stderr: bool) -> Console:
-    from rich.console import Console
-
-    console = Console(stderr=is_stderr, highlight=False)
-    if not console.is_terminal:
-        console.width = 1_000
-    return console
-
-
 class _OneLine(logging.Handler):
     """Prints each record on one line, above a live display if there is one."""
 
@@ -167,7 +168,7 @@ class _OneLine(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        from rich.text import Text
+        from hpo.report.console import Text
 
         sentence = " ".join(record.getMessage().split())
         text = Text(f"{record.levelname.lower()}: {sentence}", "yellow")

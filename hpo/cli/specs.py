@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,7 @@ import typer
 
 from hpo.api.surroundings import data_home
 from hpo.cli.options import AsJson, Force, OutFile, Overrides, SpecPath
-from hpo.cli.output import print_json, print_text
+from hpo.cli.output import print_json, print_line, print_text
 from hpo.errors import HpoError, SpecError
 
 if TYPE_CHECKING:
@@ -59,9 +58,9 @@ def check(
         leaves = [{"path": path, "value": value, "from": where} for path, value, where in rows]
         print_json(report.as_json(summary) | ({"leaves": leaves} if full else {}))
         return
-    print(report.render(summary))
+    print_line(report.render(summary))
     if full:
-        print(f"\n{report.render_origins(rows)}")
+        print_line(f"\n{report.render_origins(rows)}")
 
 
 def _check_trial(experiment: Experiment, trial: int, as_json: bool) -> None:
@@ -95,4 +94,4 @@ def schema(
         return
     write_new(out, text, replace=force)
     line = f"# yaml-language-server: $schema={out.name}"
-    print(f"Begin each spec beside {out} with:  {line}", file=sys.stderr)
+    print_line(f"Begin each spec beside {out} with:  {line}", is_stderr=True)

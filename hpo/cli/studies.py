@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +17,7 @@ from hpo.cli.options import (
     StorageUrl,
     StudyName,
 )
-from hpo.cli.output import print_json, print_text, print_view, stderr
+from hpo.cli.output import print_json, print_line, print_text, print_view, stderr
 from hpo.errors import HpoError
 
 
@@ -40,7 +39,7 @@ def list_studies(storage: StorageUrl = None, as_json: AsJson = False) -> None:
     elif overviews:
         print_view(studies_table(overviews))
     elif is_empty:
-        print(f"{where} holds no studies: run `hpo search SPEC` first.", file=sys.stderr)
+        print_line(f"{where} holds no studies: run `hpo search SPEC` first.", is_stderr=True)
 
 
 def show(
@@ -137,15 +136,15 @@ def export(
             raise HpoError("hpo export: --front writes several files: leave --out and --trial out.")
         written = Study(study, storage).export_front(front, force=force)
         trials = count_text(len(written), "trial")
-        print(f"Wrote {trials} of the Pareto front to {front}.", file=sys.stderr)
+        print_line(f"Wrote {trials} of the Pareto front to {front}.", is_stderr=True)
         return
     exported = Study(study, storage).exported(trial, out)
     if out is None:
         print_text(exported.text)
     else:
         write_new(out, exported.text, replace=force)
-        print(
-            f"Trial {exported.trial.number} is in {out}: hpo train {out} -o model/", file=sys.stderr
+        print_line(
+            f"Trial {exported.trial.number} is in {out}: hpo train {out} -o model/", is_stderr=True
         )
 
 

@@ -18,11 +18,11 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.table import Table
-from rich.text import Text
 
 from hpo.data.cache import Usage
 from hpo.data.download import DOWNLOADS
 from hpo.registry import DATASETS
+from hpo.report.console import Text
 from hpo.spec.words import count_text
 
 

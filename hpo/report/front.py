@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
+from hpo.report.console import Text
 from hpo.report.wording import hparams_text, metric_text
 from hpo.search.results.pareto import hypervolume, knee, pareto_front
 from hpo.spec.sections.goal import Goal

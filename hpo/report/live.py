@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
+import rich.text
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
-from rich.text import Text
 
+from hpo.report.console import Text
 from hpo.report.tables import states_line
 from hpo.report.wording import (
     clock_text,
@@ -145,8 +146,8 @@ def progress_view(progress: Progress, sign: float) -> RenderableType:
 class _BestTrial:
     """The line of the best trial; its hparams go below where they do not fit into it."""
 
-    line: Text
-    hparams: Text
+    line: rich.text.Text
+    hparams: rich.text.Text
     indent: int
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
@@ -158,22 +159,22 @@ class _BestTrial:
         yield Padding(self.hparams, (0, 0, 0, self.indent), expand=False)
 
 
-def _titled(title: str, text: Text, width: int) -> Text:
+def _titled(title: str, text: rich.text.Text, width: int) -> rich.text.Text:
     line = Text(no_wrap=True, overflow="ellipsis")
     return line.append(f"{title:{width}}  ", "dim").append_text(text)
 
 
-def _best_text(progress: Progress, trial: Trial, sign: float) -> Text:
+def _best_text(progress: Progress, trial: Trial, sign: float) -> rich.text.Text:
     note = "" if progress.best else f" after {count_text(trial.epochs, 'epoch')}"
     return Text.assemble((_value(trial, sign), "bold green"), f"  trial {trial.number}{note}  ")
 
 
-def _trials_line(progress: Progress) -> Text:
+def _trials_line(progress: Progress) -> rich.text.Text:
     started = sum(progress.states.values())
     return Text(f"{started:,} of {progress.trials:,}  ") + states_line(progress.states)
 
 
-def _speed_line(progress: Progress) -> Text:
+def _speed_line(progress: Progress) -> rich.text.Text:
     if progress.is_stopping:
         text = "stopping: waiting for this round to end ..."
         return Text.assemble((text, "yellow"), f"  {clock_text(progress.seconds)}")

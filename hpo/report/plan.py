@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.text import Text
 
+from hpo.report.console import Text
 from hpo.spec.load import require_search
 from hpo.spec.words import count_text
 from hpo.study.log.events import MERGING, fold

@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
+from hpo.report.console import Text
 from hpo.report.wording import moment_text, seconds_text
 from hpo.study.log.events import Start, Stop, Times
 from hpo.study.storage.tables import Storage

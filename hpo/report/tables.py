@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 
+import rich.text
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
+from hpo.report.console import Text
 from hpo.report.front import front_title, front_view
-from hpo.report.sparkline import bar, sparkline
 from hpo.report.study_report import Overview, StudyReport, TrialResult
 from hpo.report.wording import (
     STATE_STYLES,
+    bar,
     hparam_text,
     hparams_text,
     metric_text,
@@ -23,6 +24,7 @@ from hpo.report.wording import (
     number_text,
     seconds_text,
     short_names,
+    sparkline,
     untrained_text,
 )
 from hpo.spec.sections.goal import COSTS
@@ -62,7 +64,7 @@ def study_view(report: StudyReport) -> RenderableType:
     return Group(*_sections(report))
 
 
-def states_line(states: Mapping[TrialState, int]) -> Text:
+def states_line(states: Mapping[TrialState, int]) -> rich.text.Text:
     """The trials by state in their colours: `8 running  9 complete`."""
     parts = [
         Text(f"{states[state]:,} {state}", style)
@@ -114,7 +116,7 @@ def _facts(report: StudyReport) -> Table:
     facts = Table.grid(padding=(0, 2))
     each = count_text(report.epochs_each, "epoch")
     runs = count_text(len(report.runs), "run")
-    rows: list[tuple[str, str | Text]] = [
+    rows: list[tuple[str, str | rich.text.Text]] = [
         ("objective", f"{study.objective} after {each}"),
         *((("constraints", ", ".join(report.constraints)),) if report.constraints else ()),
         *((("stops", report.stop),) if report.stop else ()),
@@ -255,7 +257,7 @@ class _TrialsTable:
             column.no_wrap = True
         return table
 
-    def _row(self, trial: TrialResult) -> tuple[str | Text, ...]:
+    def _row(self, trial: TrialResult) -> tuple[str | rich.text.Text, ...]:
         return (
             str(trial.epochs),
             Text.assemble((number_text(trial.value), "bold"), (_deviation(trial), "dim")),

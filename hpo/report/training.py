@@ -12,10 +12,9 @@ from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
-from rich.text import Text
 
-from hpo.report.sparkline import sparkline
-from hpo.report.wording import clock_text, number_text, seconds_text
+from hpo.report.console import Text
+from hpo.report.wording import clock_text, number_text, seconds_text, sparkline
 from hpo.spec.words import count_text
 from hpo.trained.save import Trained
 

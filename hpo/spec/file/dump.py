@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from hpo.errors import visible
 from hpo.spec.file.document import reads_as_text
 
 # With the indentation; a comment may reach beyond.
@@ -20,9 +21,9 @@ def dump_spec(
     """YAML that loads back to equal values, in the order of the document.
 
     `comments` go behind the values at their dotted paths (`model.dropout`), `header` above it all;
-    both without the `#`.
+    both without the `#`. Their control characters are shown, because YAML allows none.
     """
-    lines = [f"# {line}".rstrip() for line in header.splitlines()]
+    lines = [f"# {visible(line)}".rstrip() for line in header.splitlines()]
     lines += _block(document, "", "", comments or {})
     return "\n".join(lines) + "\n"
 
@@ -37,7 +38,7 @@ def _block(
 ) -> Iterator[str]:
     for key, value in mapping.items():
         path = f"{prefix}{key}"
-        comment = f"  # {' '.join(comments[path].split())}" if path in comments else ""
+        comment = f"  # {visible(' '.join(comments[path].split()))}" if path in comments else ""
         start = f"{indent}{_scalar(key)}:"
         flow = f"{start} {_flow(value)}"
         is_commented = any(inner.startswith(f"{path}.") for inner in comments)

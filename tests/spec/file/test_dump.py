@@ -1,5 +1,6 @@
 """Specs written as YAML."""
 
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,3 +54,10 @@ def test_short_parts_go_on_one_line_and_commented_ones_in_blocks():
         "search: {timeout: 10m, objective: {maximize: accuracy}}\n"
         "study: {storage: sqlite:///hpo.db}\n"
     )
+
+
+def test_a_comment_with_control_characters_can_be_read_back():
+    text = dump_spec({"a": 1}, {"a": "from \x1b[2J, \u202ex"}, "Trial of \x07 the study")
+
+    assert text == "# Trial of \\x07 the study\na: 1  # from \\x1b[2J, \\u202ex\n"
+    assert yaml.safe_load(text) == {"a": 1}
