@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from datetime import date
 from html import escape
@@ -9,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from hpo.api.surroundings import default_storage
-from hpo.report.export import Export, export_front, export_trial, write_front, write_new
+from hpo.errors import visible
+from hpo.report.export import (
+    Export,
+    export_front,
+    export_trial,
+    file_of,
+    write_front,
+    write_new,
+)
 from hpo.report.study_report import (
     Overview,
     StudyReading,
@@ -20,6 +29,7 @@ from hpo.report.study_report import (
     study_report,
 )
 from hpo.report.wording import hparam_text, number_text, short_names, states_text
+from hpo.spec.file.passwords import without_password
 from hpo.spec.words import count_text
 from hpo.study.log.ranking import ranking
 from hpo.study.storage.tables import Storage
@@ -180,10 +190,12 @@ class Study:
         from hpo.api.training import train
 
         document = self.exported(trial).document
+        if files := file_of(document):
+            print(visible(f"Reads {files}, as the stored spec says."), file=sys.stderr)
         return train(document, folder, device=device, force=force, quiet=quiet)
 
     def __repr__(self) -> str:
-        return f"Study({self.name!r}, storage={self.storage!r})"
+        return f"Study({self.name!r}, storage={without_password(self.storage)!r})"
 
     def _repr_html_(self) -> str:
         """The study in a notebook: a line of figures, and a table of its best trials."""
@@ -210,8 +222,8 @@ class Study:
 
 def _html(overview: Overview, best: list[TrialResult]) -> Iterator[str]:
     yield (
-        f"<p><b>{escape(overview.name)}</b> {escape(overview.status)}: "
-        f"{escape(overview.objective)}, {overview.trials:,} of "
+        f"<p><b>{_escaped(overview.name)}</b> {_escaped(overview.status)}: "
+        f"{_escaped(overview.objective)}, {overview.trials:,} of "
         f"{count_text(overview.trials_total, 'trial')} ({states_text(overview.states)}), "
         f"{count_text(overview.epochs, 'epoch')}</p>"
     )
@@ -222,10 +234,14 @@ def _html(overview: Overview, best: list[TrialResult]) -> Iterator[str]:
     value = overview.objective.split(",")[0].partition(" ")[2]
     heads = ["trial", "state", "epochs", value, *(names[path] for path in paths)]
     yield "<table><thead><tr>"
-    yield from (f"<th>{escape(head)}</th>" for head in heads)
+    yield from (f"<th>{_escaped(head)}</th>" for head in heads)
     yield "</tr></thead><tbody>"
     for trial in best:
         hparams = (hparam_text(trial.hparams[p]) if p in trial.hparams else "" for p in paths)
         cells = (trial.number, trial.state, trial.epochs, number_text(trial.value), *hparams)
-        yield f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in cells)}</tr>"
+        yield f"<tr>{''.join(f'<td>{_escaped(str(cell))}</td>' for cell in cells)}</tr>"
     yield "</tbody></table>"
+
+
+def _escaped(text: str) -> str:
+    return escape(visible(text))

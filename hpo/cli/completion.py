@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shlex
 import sqlite3
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
@@ -18,6 +19,9 @@ from hpo.errors import HpoError
 
 # Set by the script that `hpo --install-completion` installs: `complete_bash`, `complete_zsh`, ...
 ASKED = "_HPO_COMPLETE"
+# The names that a spec takes; the module that checks them takes too long to import.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_IS_TABLE = "SELECT 1 FROM sqlite_master WHERE name = 'hpo_studies' AND rootpage > 0"
 # How long a database may be locked before its studies are not offered.
 _BUSY_SECONDS = 0.2
 
@@ -69,8 +73,11 @@ def study_names(url: str) -> list[str]:
             suppress(sqlite3.Error),
             closing(sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS)) as database,
         ):
+            if database.execute(_IS_TABLE).fetchone() is None:
+                return []
             rows = database.execute("SELECT name FROM hpo_studies ORDER BY id DESC")
-            return [str(name) for (name,) in rows]
+            # The shell takes a name as it is: another one may hold a command.
+            return [name for (name,) in rows if _NAME.fullmatch(str(name))]
     return []
 
 

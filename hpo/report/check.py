@@ -17,6 +17,7 @@ from hpo.search.scheduler import Bracket
 from hpo.search.schedulers.make import outline
 from hpo.space import Choice, Condition, Dimension, Distribution
 from hpo.spec.experiment import Experiment
+from hpo.spec.file.passwords import without_password
 from hpo.spec.programs import count_programs
 from hpo.spec.sections.data import size_text
 from hpo.spec.space.unread import unread_notes
@@ -90,7 +91,7 @@ def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
         # Rules without a deciding dimension only keep derived values within their leaves' limits.
         forbidden=tuple(rule.text for rule in space.rules if rule.deciding),
         points=len(search.start) if search else 0,
-        sources=search.sources if search else (),
+        sources=tuple(map(without_password, search.sources)) if search else (),
         trials=trials,
         seeds=seeds,
         sampler=search.sampler.name if search else None,

@@ -6,14 +6,16 @@ import math
 import shlex
 from collections.abc import Sequence
 
+import rich.text
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
+from hpo.report.console import Text
 from hpo.report.tables import hparams_table, states_line
 from hpo.report.wording import metric_text, number_text, seconds_text, speed_text, untrained_text
 from hpo.spec.experiment import StudySpec
+from hpo.spec.file.passwords import without_password
 from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import count_text
 from hpo.study.progress import Outcome, Progress
@@ -55,7 +57,11 @@ def ending_view(outcome: Outcome, search: SearchSpec, storage: str) -> Renderabl
 def next_commands(outcome: Outcome, storage: str, timeout_seconds: float | None) -> Sequence[str]:
     """The next commands, ready to be typed."""
     study = outcome.progress.study
-    where = "" if storage == StudySpec().storage else f" --storage {shlex.quote(_public(storage))}"
+    where = (
+        ""
+        if storage == StudySpec().storage
+        else f" --storage {shlex.quote(without_password(storage))}"
+    )
     commands = [f"hpo show {study}{where}"]
     match outcome.reason:
         case "interrupted" | "failed":
@@ -70,7 +76,9 @@ def next_commands(outcome: Outcome, storage: str, timeout_seconds: float | None)
 def _facts(progress: Progress) -> Table:
     facts = Table.grid(padding=(0, 2))
     trials = Text(f"{sum(progress.states.values()):,} of {progress.trials:,}:  ")
-    rows: list[tuple[str, str | Text]] = [("trials", trials + states_line(progress.states))]
+    rows: list[tuple[str, str | rich.text.Text]] = [
+        ("trials", trials + states_line(progress.states))
+    ]
     time = f"{seconds_text(progress.seconds)} in this run"
     if progress.epochs_a_second > 0:
         time += f", {speed_text(progress.epochs_a_second)}"
@@ -103,13 +111,6 @@ def _winner(progress: Progress, trial: Trial, search: SearchSpec) -> list[Render
 def _twice(timeout_seconds: float | None) -> str:
     seconds = math.ceil(2 * (timeout_seconds or 0))
     return f"{seconds}s" if seconds % 60 else f"{seconds // 60}m"
-
-
-def _public(storage: str) -> str:
-    """The URL without its password."""
-    import sqlalchemy
-
-    return sqlalchemy.make_url(storage).render_as_string(hide_password=True)
 
 
 def _indented(renderable: RenderableType) -> Padding:

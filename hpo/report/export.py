@@ -12,7 +12,7 @@ from typing import Any
 
 from hpo import __version__
 from hpo.errors import HpoError
-from hpo.registry import SCHEDULERS
+from hpo.registry import READERS, SCHEDULERS
 from hpo.report.check import condition_text, distribution_text
 from hpo.report.wording import metric_text, number_text, untrained_text
 from hpo.search.proposals.ahead import proposed_ahead
@@ -86,7 +86,7 @@ def export_front(
     if not front:
         epochs = experiment.training.train.epochs
         raise HpoError(_no_winner(study, state, search.trials, epochs))
-    files = [(trial, folder / f"trial-{trial.number}.yaml") for trial in front]
+    files = [(trial, folder / f"trial-{trial.number:d}.yaml") for trial in front]
     return tuple(
         (file, _export(storage, experiment, state, trial, file, today)) for trial, file in files
     )
@@ -170,6 +170,13 @@ def training_document(
     ]
     values["data"] = _moved(values["data"], experiment.folder, folder)
     return {"name": experiment.name, **values}
+
+
+def file_of(document: Mapping[str, Any]) -> str | None:
+    """The file or folder from which a spec reads its data; None for a data set by name."""
+    dataset = document["data"]["dataset"]
+    known = dataset if isinstance(dataset, Mapping) else {}
+    return next((str(known[key]) for key in READERS if key in known), None)
 
 
 def _in_order_of(written: Any, values: Mapping[str, Any]) -> dict[str, Any]:

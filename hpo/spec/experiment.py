@@ -143,7 +143,7 @@ class Experiment:
 
     `document` is the YAML document as plain values, includes resolved and overrides applied: it is
     what a study keeps, so that `hpo resume` needs no file. `folder` is where relative data paths
-    start.
+    start. `is_stored` says that the spec comes from a database rather than from its user's hands.
     """
 
     name: str
@@ -153,6 +153,7 @@ class Experiment:
     study: StudySpec
     document: Mapping[str, Any]
     folder: Path
+    is_stored: bool = False
 
     def written_out(self) -> dict[str, Any]:
         """The experiment as plain values with every default written out, to compare two specs."""

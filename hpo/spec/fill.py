@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
+from pydantic import ValidationError
+
+from hpo.errors import SpecError
 from hpo.spec.experiment import Training
-from hpo.spec.marks import Spec, with_leaves
-from hpo.spec.schema import default_of, variants_of
+from hpo.spec.marks import Spec, mark_of, with_leaves
+from hpo.spec.schema import default_of, leaves_at, variants_of
 from hpo.trial import HParams
 
 
@@ -16,10 +20,32 @@ def fill(training: Training, hparams: HParams, number: int) -> Training:
 
     Where a `name` changes, the spec's values stay for leaves that the new variant has, too. Its
     other leaves take their defaults. A choice over a whole part (`model`) replaces all of it.
+
+    Raises:
+        SpecError: for hparams that no space gives, as only an altered database has them.
     """
+    cure = "put back a copy of the study"
+    for path in hparams:
+        if not may_vary(type(training), path):
+            raise SpecError([f"trial {number}: {path} cannot vary: {cure}."])
     values = filled(training.model_dump(exclude_unset=True), hparams, type(training))
     values["train"] = {**values["train"], "stream": number}
-    return type(training).model_validate(values)
+    try:
+        return type(training).model_validate(values)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise SpecError([f"trial {number}: {where} cannot have its value: {cure}."]) from None
+
+
+@cache
+def may_vary(spec: type[Spec], path: str) -> bool:
+    """Whether a space can vary the leaf, or the whole part, at a dotted path of a training."""
+    for leaf in leaves_at(spec, path):
+        variants = variants_of(leaf.owner, leaf.field)
+        is_part = variants is not None and variants.tag is not None
+        if is_part or leaf.is_tag or mark_of(leaf.owner, leaf.field) is not None:
+            return True
+    return False
 
 
 def with_rows(training: Training, rows: int) -> Training:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from hpo.search.auto import picked
 from hpo.spec.experiment import Experiment
+from hpo.spec.file.passwords import without_passwords
 from hpo.spec.load import experiment_from_document, require_search
 from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import count_text
@@ -75,6 +76,7 @@ def open_study(
             that changes the study's meaning.
     """
     search = require_search(experiment)
+    CheckpointFolder.beside(around.storage, experiment.name).check()
     backend = backend_of(experiment, around, say)
     provenance = backend.provenance
     begin()
@@ -155,6 +157,9 @@ def follow_spec(
     harmless, refused = _changes(study, experiment)
     if refused:
         raise refusal(study.name, refused)
+    if without_passwords(study.document) != study.document:
+        say("The stored spec held a password: it is removed, and copies of the database keep it.")
+        storage.update_document(study.id, without_passwords(study.document))
     if not harmless:
         return []
     events = storage.events(study.id)
@@ -174,7 +179,8 @@ def _changes(study: StudyRecord, experiment: Experiment) -> tuple[list[str], lis
     stored = experiment_from_document(
         as_meant(study.document), experiment.folder, f"study '{study.name}'"
     )
-    return spec_changes(stored.written_out(), experiment.written_out())
+    old, new = (without_passwords(spec.written_out()) for spec in (stored, experiment))
+    return spec_changes(old, new)
 
 
 def _introduce(

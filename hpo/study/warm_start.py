@@ -14,6 +14,7 @@ from hpo.search.proposals.warm_start import EarlierStudy, WarmStart
 from hpo.search.results.pareto import Point, along_front, fronts
 from hpo.space import RangeMove, SearchSpace
 from hpo.spec.experiment import Experiment
+from hpo.spec.file.passwords import without_password
 from hpo.spec.marks import Spec
 from hpo.spec.sections.goal import COSTS, KNOWN_COSTS, Goal
 from hpo.spec.sections.search import SearchSpec
@@ -55,7 +56,7 @@ def learnt_from_sources(
     assert search is not None
     noted, found = noted_sources(notes), []
     for source in search.sources:
-        if source in noted:
+        if without_password(source) in noted:
             continue
         learnt = _learn_from(source, _found(source, experiment, storage), experiment, provenance)
         if not learns:
@@ -75,13 +76,13 @@ def check_sources(experiment: Experiment, storage: Storage, noted: Set[str] = fr
     """
     assert experiment.search is not None
     for source in experiment.search.sources:
-        if source not in noted:
+        if without_password(source) not in noted:
             _found(source, experiment, storage)
 
 
 def noted_sources(happenings: Iterable[object]) -> set[str]:
-    """The sources that a study has learnt from, according to its events."""
-    return {what.source for what in happenings if isinstance(what, Learn)}
+    """The sources that a study has learnt from, according to its events; without passwords."""
+    return {without_password(what.source) for what in happenings if isinstance(what, Learn)}
 
 
 def warm_start_of(
@@ -168,6 +169,11 @@ def _found(source: str, experiment: Experiment, storage: Storage) -> _Earlier:
             is_here = not url or is_same_database(parsed_url(url), storage.url)
             if is_here and name == experiment.name:
                 raise StudyError(f"'{name}' is this study itself: name another.")
+            if experiment.is_stored and not is_here:
+                raise StudyError(
+                    f"{without_password(url)} is named by the stored spec alone, and hpo opens "
+                    "another database only for a spec of yours: run `hpo search SPEC`."
+                )
             there = storage if is_here else stack.enter_context(Storage.read(url))
             record = there.study(name)
             earlier = stored_experiment(record, there.where)
@@ -214,7 +220,7 @@ def _learn_from(
         and earlier.training.train.epochs == experiment.training.train.epochs
     )
     return Learn(
-        source,
+        without_password(source),
         is_comparable,
         _to_try(ranked, experiment, earlier, max(_POINTS, len(state.goal.objectives) + 1)),
         _to_show(results, experiment, earlier),

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -233,3 +235,23 @@ def test_the_script_that_is_shown_completes_in_a_real_bash(spec, storage, tmp_pa
         },
     )
     assert (result.stdout, result.stderr) == ("digits-small\ncurve_gp\n", "")
+
+
+def test_a_name_that_a_shell_would_run_is_not_offered(bash, tmp_path):
+    with Storage.create(f"sqlite:///{tmp_path}/hpo.db") as storage:
+        for name in ("digits", "$(reboot)", "a;reboot", "-rf", "two words", "a\x1b[2J", "a\n"):
+            storage.create_study(name, {}, 0, {}, "")
+    assert bash("show", "") == ["digits"]
+
+
+def test_no_study_of_a_view_is_offered(bash, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "hpo.db")) as database:
+        database.execute("CREATE VIEW hpo_studies AS SELECT 1 AS id, 'digits' AS name")
+    assert bash("show", "") == []
+
+
+def test_no_password_of_a_spec_is_offered(bash, tmp_path):
+    url = "postgresql://me:secret@host/db"
+    (tmp_path / "flowers.yaml").write_text(f"{FLOWERS}study: {{storage: '{url}'}}\n")
+    offered = bash("check", "flowers.yaml", "--set", "study.storage", "=")
+    assert "secret" not in " ".join(offered)

@@ -108,3 +108,33 @@ def test_an_unknown_device_is_refused_with_those_that_jax_has(spec):
 
 def test_a_study_trains_on_the_device_that_is_named(spec, hpo):
     assert hpo("search", str(spec), "--quiet", "--device", "cpu").code == 0
+
+
+def test_a_link_in_place_of_the_checkpoints_is_refused_before_training(hpo, spec, tmp_path):
+    thesis = tmp_path / "elsewhere" / "thesis.tex"
+    thesis.parent.mkdir()
+    thesis.write_text("three years of work")
+    (tmp_path / "hpo.db.checkpoints").mkdir()
+    (tmp_path / "hpo.db.checkpoints" / "flowers").symlink_to(thesis.parent)
+
+    result = hpo("search", str(spec))
+
+    assert (result.code, result.out) == (2, "")
+    assert "flowers: is a link, and hpo deletes old checkpoints there: remove" in result.err
+    assert thesis.read_text() == "three years of work"
+    assert not (tmp_path / "hpo.db").exists()
+
+
+def test_a_resumed_study_says_which_files_its_stored_spec_reads(hpo, tmp_path):
+    rows = [f"{x},{x % 2}" for x in range(40)]
+    (tmp_path / "mine.csv").write_text("\n".join(["x,y", *rows]))
+    dataset = "{csv: mine.csv, target: y, task: classification}"
+    (tmp_path / "mine.yaml").write_text(FLOWERS.replace("dataset: iris", f"dataset: {dataset}"))
+
+    searched = hpo("search", "mine.yaml", "--trials", "1")
+    resumed = hpo("resume", "flowers", "--trials", "2")
+
+    assert (searched.code, resumed.code) == (0, 0), searched.err + resumed.err
+    said = f"Reads {tmp_path}/mine.csv, as the stored spec says."
+    assert said in resumed.err.splitlines()
+    assert said not in searched.err.splitlines()

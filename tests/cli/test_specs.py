@@ -158,3 +158,13 @@ def test_check_summarizes_what_a_spec_would_run(hpo, spec):
 def test_check_gives_json(hpo, spec):
     document = json.loads(hpo("check", str(spec), "--json").out)
     assert (document["name"], document["trials"], document["epochs"]) == ("flowers", 3, 6)
+
+
+def test_no_output_of_a_check_holds_a_password(hpo, spec):
+    url = "postgresql://me:secret@host/db"
+    spec.write_text(f"{spec.read_text()}  from: ['{url}#other']\nstudy: {{storage: '{url}'}}\n")
+    for options in ([], ["--full"], ["--json"], ["--full", "--json"]):
+        result = hpo("check", str(spec), *options)
+        assert (result.code, result.err) == (0, "")
+        assert "postgresql://me@host/db#other" in result.out
+        assert "secret" not in result.out

@@ -1,13 +1,19 @@
 """A study searched in a process of its own, then listed, shown, exported, trained and resumed."""
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
+from hpo.errors import visible
 from hpo.spec.fill import fill
-from hpo.spec.load import load_experiment
+from hpo.spec.load import load_experiment, require_search
+from hpo.study.log.events import End, Propose, Report, Start, Stop, StudyState, Times
+from hpo.study.storage.lease import acquire
+from hpo.study.storage.tables import Storage
+from hpo.trial import TrialState
 from tests.cli.samples import FLOWERS
 
 
@@ -104,3 +110,62 @@ def test_starting_over_keeps_the_old_study_under_another_name(study, hpo):
     assert result.out.endswith("  The old study is kept as flowers-1.\n"), result.err
     names = [study["name"] for study in json.loads(hpo("list", "--json").out)]
     assert sorted(names) == ["flowers", "flowers-1"]
+
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\x9b8m\r\u202e\u2066[red]x[/y]"
+
+
+@pytest.fixture
+def evil(tmp_path, spec):
+    """A study that another person wrote: every text that is shown holds terminal escapes."""
+    experiment = load_experiment(spec)
+    state = StudyState(require_search(experiment).goal)
+    hparams = {"optimizer.learning_rate": 0.01, "model.activation": EVIL}
+    happened = [
+        (Start({"device": EVIL}, (EVIL,)), None),
+        (Propose(hparams, 0), 0),
+        *((Report(epoch, {"accuracy": 0.5, "loss": 1.0, EVIL: 1.0}), 0) for epoch in (1, 2)),
+        (End(TrialState.COMPLETE), 0),
+        (Times({EVIL: {"training": 1.0}}), None),
+        (Stop(EVIL), None),
+    ]
+    events = [state.record(what, trial, 1_700_000_000_000) for what, trial in happened]
+    provenance = {"versions": {EVIL: EVIL}, "device": EVIL, "folder": str(tmp_path)}
+    with Storage.create(f"sqlite:///{tmp_path}/hpo.db") as storage:
+        for name in ("flowers", f"a{EVIL}"):
+            document = {**experiment.document, "name": name}
+            record = storage.create_study(name, document, 0, provenance, "")
+            with acquire(storage, record.id) as lease:
+                storage.append(record.id, events, lease.token)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["list"],
+        ["list", "--json"],
+        ["show", "flowers"],
+        ["show", "flowers", "--json"],
+        ["show", "flowers", "--times"],
+        ["show", "flowers", "--plan"],
+        ["export", "flowers", "--trial", "0"],
+        ["show", "no-such-study"],
+        ["show", f"a{EVIL}"],
+        ["show", EVIL],
+        ["export", f"a{EVIL}"],
+        ["resume", f"a{EVIL}"],
+        ["search", f"{EVIL}.yaml"],
+    ],
+)
+@pytest.mark.parametrize("has_colours", [False, True])
+def test_no_text_of_a_study_steers_the_terminal(evil, hpo, monkeypatch, command, has_colours):
+    if has_colours:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("TERM", "xterm-256color")
+    result = hpo(*command)
+
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", result.out + result.err)  # rich's colours
+    assert printed == visible(printed)
+    assert "\x1b[8m" not in result.out
+    assert printed

@@ -94,4 +94,4 @@ def test_the_first_command_continues_the_study(reason, timeout, first):
 
 def test_a_storage_of_its_own_is_named_without_its_password():
     commands = next_commands(outcome("finished"), "postgresql://me:secret@host/db?a=1", None)
-    assert commands[0] == "hpo show digits --storage 'postgresql://me:***@host/db?a=1'"
+    assert commands[0] == "hpo show digits --storage 'postgresql://me@host/db?a=1'"

@@ -1,9 +1,13 @@
 """A trial is a filled-in spec."""
 
+import re
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpo.errors import SpecError
 from hpo.spec.experiment import Training
 from hpo.spec.fill import fill, with_rows
 from tests.spec.samples import EXPERIMENT, SPACE, TRAINING
@@ -56,3 +60,13 @@ def test_a_batch_of_all_rows_gets_their_number_and_others_stay():
     assert with_rows(whole, 90).data.step_rows == 90
     assert with_rows(whole, 90) == fill(TRAINING, {"data.batch_size": 90}, 3)
     assert with_rows(TRAINING, 90) is TRAINING
+
+
+@pytest.mark.parametrize(
+    "path", ["data.dataset", "data", "train.epochs", "train", "name", "x.y", ""]
+)
+def test_an_hparam_that_no_space_can_vary_is_refused(path):
+    with pytest.raises(SpecError, match=rf"trial 3: {re.escape(path)} cannot vary"):
+        fill(TRAINING, {path: {"csv": "/etc/passwd", "target": "0"}}, 3)
+    with pytest.raises(SpecError, match=r"trial 3: model\.mlp\.activation cannot have its value"):
+        fill(TRAINING, {"model.activation": "\x1b"}, 3)

@@ -72,3 +72,30 @@ def test_a_source_that_was_learnt_from_may_be_gone_when_the_spec_changes(storage
     record(storage, study, (Learn("gone", True, (), ()), None))
     follow_spec(storage, study, an_experiment("there", "gone"), said.append)
     assert said == ['The spec has changed: search.from: ["there"] -> ["there", "gone"].']
+
+
+def test_a_password_that_an_earlier_version_stored_is_removed(storage):
+    url = "postgresql://me:secret@host/db"
+    study, said = opened(storage, an_experiment(study={"storage": url})), []
+    storage.update_document(study.id, {**study.document, "study": {"storage": url}})
+
+    follow_spec(storage, storage.study("here"), an_experiment(study={"storage": url}), said.append)
+
+    assert "secret" not in str(storage.study("here").document)
+    assert said == [
+        "The stored spec held a password: it is removed, and copies of the database keep it."
+    ]
+    follow_spec(storage, storage.study("here"), an_experiment(study={"storage": url}), said.append)
+    assert len(said) == 1
+
+
+def test_a_changed_password_is_no_change_of_the_spec_and_is_not_shown(storage):
+    study = opened(storage, an_experiment(study={"storage": "postgresql://me:old@host/db"}))
+    said = []
+    for url in ("postgresql://me:secret@host/db", "postgresql://me:secret@other/db"):
+        follow_spec(storage, study, an_experiment(study={"storage": url}), said.append)
+
+    assert said == [
+        'The spec has changed: study.storage: "postgresql://me@host/db" -> '
+        '"postgresql://me@other/db".'
+    ]

@@ -1,6 +1,7 @@
 """What a study learns from earlier studies and from its own earlier space."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -484,3 +485,26 @@ def test_losses_noted_by_an_earlier_version_do_not_serve_several_objectives():
     known = warm_start_of(experiment, pen, [].append)
     assert known.studies[0].trials == ()
     assert rates(known.points) == [0.1]
+
+
+def test_a_stored_spec_opens_no_other_database(storage, tmp_path):
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    with Storage.create(other) as there:
+        store(there, an_experiment(name="there"), TRIALS)
+    store(storage, an_experiment(name="beside"), TRIALS)
+    for source in (f"{other}#there", "postgresql://me:secret@192.0.2.1/db#there"):
+        stored = replace(an_experiment(search={"from": [source]}), is_stored=True)
+        with pytest.raises(StudyError, match=r"is named by the stored spec alone") as error:
+            check_sources(stored, storage)
+        assert "secret" not in str(error.value)
+        check_sources(stored, storage, {source.replace(":secret", "")})  # it learnt from it before
+
+    check_sources(replace(an_experiment(search={"from": ["beside"]}), is_stored=True), storage)
+    check_sources(an_experiment(search={"from": [f"{other}#there"]}), storage)
+
+
+def test_no_note_of_a_source_holds_its_password():
+    note = Learn("postgresql://me:secret@host/db#there", True, (), ())
+
+    assert noted_sources([note]) == {"postgresql://me@host/db#there"}
+    assert str(note).startswith("From postgresql://me@host/db#there: ")

@@ -15,6 +15,7 @@ from hpo.spec.experiment import SpecFile
 from hpo.spec.file.document import Document
 from hpo.spec.file.dump import value_text
 from hpo.spec.file.include import known_spaces
+from hpo.spec.file.passwords import without_passwords
 from hpo.spec.load import read_document
 from hpo.spec.marks import Names, Spec
 from hpo.spec.registered import annotation_of
@@ -62,10 +63,12 @@ def spec_leaves(
 def origins(document: Document, folder: Path) -> Iterator[tuple[str, str, str]]:
     """Each leaf of a valid document and each entry of its space: path, value as YAML, and origin.
 
-    The origin is a line of the spec or of an included space, a `--set`, or `default`.
+    The origin is a line of the spec or of an included space, a `--set`, or `default`. Passwords
+    are left out.
     """
     entries = document.values.get("space", {})
-    for leaf in spec_leaves(document.values, file_of(root_of(document.values, folder))):
+    values = without_passwords(document.values)
+    for leaf in spec_leaves(values, file_of(root_of(values, folder))):
         place = document.place(tuple(leaf.path.split("."))).where
         varies = " (varies)" if leaf.path in entries else ""
         yield leaf.path, value_text(leaf.value), ("default" if leaf.is_default else place) + varies
@@ -83,7 +86,7 @@ def offers(path: Path | None, overrides: Sequence[str]) -> dict[str, list[str]]:
         SpecError: for a file that cannot be read.
     """
     values = read_document(path, overrides)[0].values if path else {}
-    values = values if isinstance(values, Mapping) else {}
+    values = without_passwords(values) if isinstance(values, Mapping) else {}
     section = values.get("space")
     entries = section if isinstance(section, Mapping) else {}
     # A search that the spec does not have can be set too.

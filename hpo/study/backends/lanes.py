@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from hpo.data.cache import DataCache
+from hpo.data.files import source_files
 from hpo.engine.devices import describe, local_devices
 from hpo.engine.mesh import places
 from hpo.engine.models.abstract import abstract_model
@@ -41,6 +42,7 @@ class LaneBackend:
         self._cache, training = around.cache, experiment.training
         self._devices = local_devices(around.device)
         self._platform = str(self._devices[0].platform)
+        _say_files(experiment, around, say)
         self._datasets = DataSets(experiment.folder, around.data_home, DataCache(around.data_cache))
         self._data = self._datasets.load(training.data)
         check_metrics("search", self._search.goal.metrics, self._data)
@@ -93,6 +95,15 @@ class LaneBackend:
             return Work(training, program, knobs, reference, costs=costs)
 
         return prepare
+
+
+def _say_files(experiment: Experiment, around: Surroundings, say: Callable[[str], None]) -> None:
+    """Tell the user which files a stored spec reads: another person may have chosen them."""
+    data = experiment.training.data
+    if experiment.is_stored and not isinstance(data.dataset, str):
+        files = source_files(data, experiment.folder, around.data_home)
+        where = files[0] if len(files) == 1 else files[0].parent
+        say(f"Reads {where.resolve()}, as the stored spec says.")
 
 
 def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:

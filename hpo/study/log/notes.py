@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, TypeAlias
 
 from hpo.space import RangeMove
+from hpo.spec.file.passwords import without_password
 from hpo.spec.words import count_text
 from hpo.trial import HParams, Trial, TrialState
 
@@ -63,7 +64,8 @@ class Learn:
     def __str__(self) -> str:
         why = f", because it has not measured {' and '.join(self.unmeasured)}"
         return (
-            f"From {self.source}: {count_text(len(self.points), 'configuration')} to try first,"
+            f"From {without_password(self.source)}:"
+            f" {count_text(len(self.points), 'configuration')} to try first,"
             f" and {count_text(len(self.trials), 'result')} for the sampler"
             f"{why if self.unmeasured else ''}."
         )

@@ -16,11 +16,32 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from hpo.errors import DamagedError, StudyError
+from hpo.spec.file.passwords import without_password
 from hpo.study.log.damage import said
 
 BUSY_SECONDS = 10.0
 _MOST_CHARACTERS = 80
 _LONGEST_NAME = 255  # bytes, in nearly every file system
+# The tables that hpo reads or writes: its own and Optuna's.
+TABLES = (
+    "hpo_schema",
+    "hpo_studies",
+    "hpo_events",
+    "hpo_leases",
+    "alembic_version",
+    "studies",
+    "study_directions",
+    "study_system_attributes",
+    "study_user_attributes",
+    "trial_heartbeats",
+    "trial_intermediate_values",
+    "trial_params",
+    "trial_system_attributes",
+    "trial_user_attributes",
+    "trial_values",
+    "trials",
+    "version_info",
+)
 
 
 def database_path(url: sa.URL | str) -> Path | None:
@@ -50,10 +71,11 @@ def parsed_url(url: str) -> sa.URL:
     """
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError as error:
+    except (sa.exc.ArgumentError, ValueError):  # the latter for a port that is no number
         raise StudyError(
-            f"storage: '{_cut(url)}' is not a database URL: write one such as sqlite:///hpo.db."
-        ) from error
+            f"storage: '{_cut(without_password(url))}' is not a database URL: write one such as "
+            "sqlite:///hpo.db."
+        ) from None
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise StudyError(f"storage: '{url}' names no file: write one such as sqlite:///hpo.db.")
     return parsed
@@ -63,7 +85,7 @@ def shown(url: sa.URL) -> str:
     """A database as messages name it: a file's path, or a server's URL without its password."""
     if url.get_backend_name() == "sqlite":
         return _cut(str(url.database))
-    return url.render_as_string(hide_password=True)
+    return without_password(url.render_as_string(hide_password=False))
 
 
 def _place(url: sa.URL) -> tuple[object, ...]:
@@ -85,6 +107,10 @@ def engine_for(url: sa.URL, *, writes: bool) -> sa.Engine:
         is_postgres = "postgres" in url.drivername
         cure = "pip install 'hpo-lanes[postgres]'" if is_postgres else "use sqlite:///"
         raise StudyError(f"storage: no driver for {shown(url)}: {cure}.") from error
+
+    @sa.event.listens_for(engine, "connect")
+    def _connect(connection: sqlite3.Connection, _: object) -> None:
+        _distrust(connection, shown(url))
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
@@ -172,6 +198,31 @@ def _sqlite_reader(path: Path) -> sqlite3.Connection:
         raise
     connection.execute("PRAGMA query_only=ON")
     return connection
+
+
+def _distrust(connection: sqlite3.Connection, where: str) -> None:
+    """Refuse a file in which SQLite would run code of another person's.
+
+    Raises:
+        StudyError: for a trigger, or a view in place of a table.
+    """
+    connection.execute("PRAGMA trusted_schema=OFF")
+    names = ", ".join(f"'{name}'" for name in TABLES)
+    # Views and virtual tables have no pages of their own.
+    query = f"""
+        SELECT type, name FROM sqlite_master
+        WHERE type = 'trigger' OR (coalesce(rootpage, 0) = 0 AND lower(name) IN ({names}))
+        """
+    found = connection.execute(query).fetchone()
+    if found is not None and found[0] == "trigger":
+        raise StudyError(
+            f"{where}: has a trigger, which would run when hpo writes: drop it, or use another "
+            "database."
+        )
+    if found is not None:
+        raise StudyError(
+            f"{where}: {found[1]} is a view, where hpo keeps a table: use another database."
+        )
 
 
 def _cause(url: sa.URL, text: str, error: sa.exc.DBAPIError) -> str | None:

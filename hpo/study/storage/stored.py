@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hpo import __version__
 from hpo.errors import SpecError, StudyError
 from hpo.registry import DATASETS, METRICS, READERS, REGISTRIES, Kind
 from hpo.spec.experiment import Experiment
+from hpo.spec.file.passwords import without_passwords
 from hpo.spec.load import experiment_from_document
 from hpo.spec.sections.goal import COSTS
 from hpo.study.storage.tables import StudyRecord
@@ -31,19 +33,28 @@ def to_store(experiment: Experiment) -> dict[str, Any]:
     """The document that a study stores: the spec, with its sampler and scheduler written out.
 
     So later defaults do not change the study. The scheduler is stored with all options. The sampler
-    is not, because under `bohb` it may not have them all.
+    is not, because under `bohb` it may not have them all. Passwords are left out.
     """
-    search = experiment.search
+    search, document = experiment.search, without_passwords(experiment.document)
     if search is None:
-        return dict(experiment.document)
-    sampler = {} if "sampler" in experiment.document["search"] else {"name": search.sampler.name}
+        return document
+    sampler = {} if "sampler" in document["search"] else {"name": search.sampler.name}
     scheduler = search.scheduler.model_dump(mode="json")
-    return _pinned(experiment.document, {"sampler": sampler, "scheduler": scheduler})
+    return _pinned(document, {"sampler": sampler, "scheduler": scheduler})
 
 
 def as_meant(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored document with the sampler and scheduler that were its defaults at the time."""
-    search = document.get("search")
+    """A stored document with the sampler and scheduler that were its defaults at the time.
+
+    Raises:
+        StudyError: for one that includes files, which would be read then.
+    """
+    space, search = document.get("space"), document.get("search")
+    if isinstance(space, Mapping) and "include" in space:
+        raise StudyError(
+            "space.include: a stored spec includes no files, and this one does, so hpo did not "
+            "store it: run `hpo search SPEC` with a spec of yours."
+        )
     if not isinstance(search, Mapping):
         return dict(document)
     named = {**_FIRST_DEFAULTS, **search}
@@ -62,7 +73,8 @@ def stored_experiment(record: StudyRecord, where: str, overrides: Sequence[str] 
     """The experiment of a study in the storage `where`, with `path=value` overrides applied.
 
     Relative paths start in the folder of the spec, or in the working folder if that is gone. The
-    experiment has the study's name, which differs from the spec's if the study was set aside.
+    experiment has the study's name, which differs from the spec's if the study was set aside. It
+    is marked as stored, because another person may have written it.
 
     Raises:
         StudyError: if the spec names an entry that no registry has.
@@ -73,7 +85,8 @@ def stored_experiment(record: StudyRecord, where: str, overrides: Sequence[str] 
     document = {**as_meant(record.document), "name": record.name}
     where = f"study {record.name} in {where}"
     try:
-        return experiment_from_document(document, folder, where, overrides)
+        experiment = experiment_from_document(document, folder, where, overrides)
+        return replace(experiment, is_stored=True)
     except SpecError:
         require_names(record)
         raise

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from hpo.errors import StudyError
-from hpo.study.storage.database import is_same_database, parsed_url
-from hpo.study.storage.tables import Storage
+from hpo.study.storage.database import TABLES, is_same_database, parsed_url, shown
+from hpo.study.storage.tables import _METADATA, Storage
 from tests.checkout import ROOT
 
 
@@ -176,3 +176,68 @@ def _run_without_rights(folder, code):
 )
 def test_a_database_is_known_by_its_place(one, other, is_same):
     assert is_same_database(parsed_url(one), parsed_url(other)) == is_same
+
+
+def altered(storage, *orders):
+    """The database with these statements run on it, by something other than hpo."""
+    storage.close()
+    connection = sqlite3.connect(storage._path, isolation_level=None)
+    for order in orders:
+        connection.execute(order)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "table", ["hpo_schema", "hpo_studies", "hpo_events", "hpo_leases", "trials"]
+)
+@pytest.mark.parametrize(
+    "made",
+    [
+        "CREATE VIEW {0} AS WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i FROM n)"
+        " SELECT * FROM n",  # without an end
+        "CREATE VIRTUAL TABLE {0} USING fts4(a)",
+    ],
+)
+def test_a_view_in_place_of_a_table_is_refused(url, storage, study, table, made):
+    altered(storage, f"DROP TABLE IF EXISTS {table}", made.format(table))
+
+    for opened in (Storage.read, Storage.create):
+        with pytest.raises(
+            StudyError, match=rf"hpo\.db: {table} is a view, where hpo keeps a table"
+        ):
+            opened(url)
+
+
+def test_a_trigger_that_would_run_when_hpo_writes_is_refused(url, storage, study):
+    altered(
+        storage,
+        "CREATE TRIGGER later AFTER INSERT ON hpo_events BEGIN DELETE FROM hpo_studies; END",
+    )
+
+    for opened in (Storage.read, Storage.create):
+        with pytest.raises(
+            StudyError, match=r"hpo\.db: has a trigger, which would run when hpo wr"
+        ):
+            opened(url)
+
+
+def test_a_view_of_the_users_own_is_left_alone(url, storage, study):
+    altered(storage, "CREATE VIEW mine AS SELECT name FROM hpo_studies")
+
+    with Storage.read(url) as opened:
+        assert [study.name for study in opened.studies()] == ["digits"]
+
+
+def test_every_table_that_hpo_or_optuna_uses_is_guarded():
+    from optuna.storages._rdb import models
+
+    assert {*_METADATA.tables, *models.BaseModel.metadata.tables, "alembic_version"} == {*TABLES}
+
+
+def test_no_message_about_a_url_holds_its_password():
+    with pytest.raises(StudyError, match=r"'postgresql://me@host:port/db' is not a database URL"):
+        parsed_url("postgresql://me:secret@host:port/db")
+    assert (
+        shown(parsed_url("postgresql://me:secret@host/db?password=secret"))
+        == "postgresql://me@host/db"
+    )

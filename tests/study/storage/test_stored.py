@@ -122,3 +122,33 @@ def test_an_older_study_with_the_median_rule_still_compares_from_the_first_epoch
         "newer", to_store(experiment_from_document(document, Path())), 0, {}, ""
     )
     assert stored_experiment(newer, "hpo.db").search.scheduler.min_epochs is None
+
+
+def test_no_password_is_stored(tmp_path):
+    search = {**SPEC["search"], "from": ["postgresql://me:secret@host/db#other"]}
+    url = "postgresql://me:secret@host/db"
+    spec = {**SPEC, "search": search, "study": {"storage": url}}
+    experiment = experiment_from_document(spec, Path())
+
+    document = to_store(experiment)
+
+    assert experiment.study.storage == url
+    assert document["study"]["storage"] == "postgresql://me@host/db"
+    assert document["search"]["from"] == ["postgresql://me@host/db#other"]
+    assert "secret" not in str(document)
+
+
+def test_a_stored_spec_that_includes_files_is_refused(storage, tmp_path):
+    (tmp_path / "mine.yaml").write_text("model.dropout: {float: [0.0, 0.1]}")
+    spec = {**SPEC, "space": {**SPEC["space"], "include": ["mine"]}}
+    record = storage.create_study("digits", spec, 0, {"folder": str(tmp_path)}, "")
+
+    with pytest.raises(StudyError, match=r"space\.include: a stored spec includes no files"):
+        stored_experiment(record, "hpo.db")
+
+
+def test_an_experiment_says_whether_its_spec_was_stored(storage):
+    record = storage.create_study("digits", SPEC, 0, {}, "")
+
+    assert stored_experiment(record, "hpo.db").is_stored
+    assert not experiment_from_document(SPEC, Path()).is_stored
