@@ -31,7 +31,7 @@ def check(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Validate SPEC, look at the head of its data, and summarize what it would run.
+    """Validate SPEC and the head of its data; summarize it.
 
     Example: hpo check configs/digits.yaml --set search.trials=500
     """
