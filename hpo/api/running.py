@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from hpo.api.surroundings import default_storage, surroundings
+from hpo.api.memory import check_memory
+from hpo.api.surroundings import data_cache_folder, data_home, default_storage, surroundings
 from hpo.spec.load import require_search, require_single
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def run_search(
         HpoError: for what the user can fix.
     """
     require_search(experiment)
+    check_memory(experiment, data_home(), data_cache_folder())
     from hpo.study.run import run_study  # imports JAX
 
     url = storage or experiment.study.storage
@@ -78,6 +80,7 @@ def run_training(
         HpoError: for what the user can fix.
     """
     require_single(experiment)
+    check_memory(experiment, data_home(), data_cache_folder())
     from hpo.study.train import train_to_folder  # imports JAX
 
     around = surroundings(default_storage(), device)

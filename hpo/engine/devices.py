@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import platform
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hpo.errors import DeviceError
+
+# Control groups of version 1 write about 2**63 where there is no limit.
+_NO_LIMIT = 1 << 60
 
 
 def local_devices(name: str | None = None) -> list[Any]:
@@ -79,28 +83,56 @@ def cgroup_bytes(membership: str, root: Path) -> int | None:
     `root`.
     """
     free_bytes = []
+    for group, files in _memory_groups(membership, root):
+        with suppress(OSError, ValueError):  # no such file, or "max"
+            used = int((group / files.usage).read_text())
+            statistics = (group / "memory.stat").read_text()
+            cached = re.search(rf"^{files.cache} (\d+)$", statistics, re.MULTILINE)
+            free_bytes.append(
+                int((group / files.limit).read_text()) - used + int(cached[1] if cached else 0)
+            )
+    return max(0, min(free_bytes)) if free_bytes else None
+
+
+def cgroup_limit(membership: str, root: Path) -> int | None:
+    """The smallest limit of the control groups of a process, in bytes; None for no limit.
+
+    The arguments are those of `cgroup_bytes`.
+    """
+    limits = []
+    for group, files in _memory_groups(membership, root):
+        with suppress(OSError, ValueError):  # no such file, or "max"
+            limits.append(int((group / files.limit).read_text()))
+    return min((limit for limit in limits if limit < _NO_LIMIT), default=None)
+
+
+class _GroupFiles(NamedTuple):
+    """The names of a control group's limit, of its usage and of its cache in `memory.stat`."""
+
+    limit: str
+    usage: str
+    cache: str
+
+
+def _memory_groups(membership: str, root: Path) -> Iterator[tuple[Path, _GroupFiles]]:
+    """The folders of the control groups that limit the memory of a process."""
     for line in membership.splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers:
-            top, limit, usage, cache = root, "memory.max", "memory.current", "inactive_file"
+            top, files = root, _GroupFiles("memory.max", "memory.current", "inactive_file")
         elif "memory" in controllers.split(","):
-            top, cache = root / "memory", "total_inactive_file"
-            limit, usage = "memory.limit_in_bytes", "memory.usage_in_bytes"
+            top = root / "memory"
+            files = _GroupFiles(
+                "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+            )
         else:
             continue
         # The limits of all parent groups apply too. In a container the path may be the host's, and
         # the container's own group is then mounted as the top one.
         group = top / path.lstrip("/")
         while group.is_relative_to(top):
-            with suppress(OSError, ValueError):  # no such file, or "max"
-                used = int((group / usage).read_text())
-                statistics = (group / "memory.stat").read_text()
-                cached = re.search(rf"^{cache} (\d+)$", statistics, re.MULTILINE)
-                free_bytes.append(
-                    int((group / limit).read_text()) - used + int(cached[1] if cached else 0)
-                )
+            yield group, files
             group = group.parent
-    return max(0, min(free_bytes)) if free_bytes else None
 
 
 def _available_bytes() -> int | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hpo.engine.devices import cgroup_bytes, describe, local_devices, memory_bytes
+from hpo.engine.devices import cgroup_bytes, cgroup_limit, describe, local_devices, memory_bytes
 from hpo.errors import DeviceError
 
 
@@ -119,3 +119,17 @@ def test_where_jax_is_in_use_already_its_devices_are_taken_as_they_are() -> None
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True
     )
     assert done.stdout == "True\n", done.stderr
+
+
+def test_the_smallest_limit_of_nested_control_groups_holds(tmp_path):
+    for folder, limit in ((".", "max"), ("all", "900"), ("all/job", "1000")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "memory.max").write_text(f"{limit}\n")
+    assert cgroup_limit("0::/all/job\n", tmp_path) == 900
+    assert cgroup_limit("0::/\n", tmp_path) is None
+
+    (tmp_path / "memory/job").mkdir(parents=True)
+    (tmp_path / "memory/memory.limit_in_bytes").write_text("9223372036854771712\n")
+    assert cgroup_limit("2:memory:/job\n", tmp_path) is None
+    (tmp_path / "memory/job/memory.limit_in_bytes").write_text("500\n")
+    assert cgroup_limit("2:memory:/job\n", tmp_path) == 500
