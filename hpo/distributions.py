@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
@@ -181,6 +181,17 @@ def same_value(one: HParam, other: HParam) -> bool:
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     return one == other
+
+
+def identity(value: HParam) -> Hashable:
+    """A key that two values share where they are the same, as `same_value` has it."""
+    return (bool, value) if isinstance(value, bool) else _frozen(value)
+
+
+def _frozen(value: HParam) -> Hashable:
+    if isinstance(value, Mapping):
+        return Mapping, frozenset((key, _frozen(inner)) for key, inner in value.items())
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 def _on_grid(low: float, step: float, index: int) -> float:

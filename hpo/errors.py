@@ -28,6 +28,12 @@ def one_line(message: str) -> str:
     return visible(message).replace("\n", r"\n").replace("\t", r"\t")
 
 
+def cut(text: str, longest: int = 60) -> str:
+    """A text that a message repeats, on one line and cut short."""
+    text = one_line(text)
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
 class HpoError(Exception):
     """A mistake that the user can fix, in one line."""
 

@@ -8,7 +8,7 @@ its condition reads is active too.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +21,7 @@ from hpo.distributions import (
     Int,
     as_given,
     can_give,
+    identity,
     parts_of,
     same_value,
     values_of,
@@ -48,6 +49,7 @@ __all__ = [
     "SearchSpace",
     "as_given",
     "can_give",
+    "identity",
     "same_value",
     "values_of",
     "with_bounds",
@@ -60,6 +62,14 @@ class Condition:
 
     path: str
     values: tuple[HParam, ...]
+
+    def holds(self, value: HParam) -> bool:
+        """Whether a value is one of `values`."""
+        return identity(value) in self._identities
+
+    @cached_property
+    def _identities(self) -> frozenset[Hashable]:
+        return frozenset(map(identity, self.values))
 
 
 @dataclass(frozen=True)
@@ -187,10 +197,7 @@ class SearchSpace:
         """Whether a dimension is active beside `hparams`, which hold those before it."""
         when = dimension.when
         # Comparing types too, because True == 1 and 1 == 1.0 in Python but not in a spec.
-        return when is None or (
-            when.path in hparams
-            and any(same_value(hparams[when.path], value) for value in when.values)
-        )
+        return when is None or (when.path in hparams and when.holds(hparams[when.path]))
 
     def own_part(self, hparams: HParams) -> dict[str, HParam] | None:
         """The hparams of the active dimensions; None where one is missing or cannot be given."""

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.distributions import Choice, Float, Int, parts_of, same_value
+from hpo.distributions import Choice, Float, Int, identity, parts_of, same_value
 
 positions = st.floats(0, 1, exclude_max=True)
 
@@ -73,3 +73,15 @@ def test_a_range_is_cut_at_the_numbers_that_rules_name(distribution, landmarks, 
 )  # fmt: skip
 def test_true_is_not_one(one, other, is_same):
     assert same_value(one, other) == is_same
+    assert (identity(one) == identity(other)) == is_same
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from([0.0, 1.0, 0.5, "", "1"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("ab"), inner),
+)
+
+
+@given(VALUES, VALUES)
+def test_two_values_have_one_identity_where_they_are_the_same(one, other):
+    assert (identity(one) == identity(other)) == same_value(one, other)

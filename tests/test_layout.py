@@ -92,6 +92,7 @@ ACROSS_MODULES = {
     "tests/spec/test_any_document.py": "a document is an experiment or a list of mistakes",
     "tests/spec/test_imports.py": "reading a spec imports nothing heavy",
     "tests/spec/test_included_spaces.py": "the files in search_spaces/",
+    "tests/spec/test_long_specs.py": "long and hostile specs",
     "tests/spec/test_mistakes.py": "the message of every mistake in a spec",
     "tests/study/executors/test_conformance.py": "what every executor keeps to",
     "tests/study/test_cohort_study.py": "whole studies in cohorts",

@@ -12,7 +12,7 @@ from hpo.spec.file.document import Mistake
 from hpo.spec.marks import Mark, Spec, mark_of, marked_leaves, with_leaves
 from hpo.spec.schema import field_errors, leaf_mistake, leaves_at, place_of
 from hpo.spec.sections.search import SearchSpec
-from hpo.spec.words import unknown_name
+from hpo.spec.words import shown, unknown_name
 
 
 def is_knob(path: str, root: type[Spec] = Training) -> bool:
@@ -52,7 +52,7 @@ def change_mistakes(values: Mapping[str, Any], training: Training) -> Iterator[M
     for change in training.train.changes:
         if not before < change.after < training.train.epochs:
             bounds = f"above {before} and below train.epochs ({training.train.epochs})"
-            text = f"after: {change.after} is too early or too late: write a number {bounds}"
+            text = f"after: {shown(change.after)} is too early or too late: write a number {bounds}"
             yield Mistake(at, text)
         before = change.after
         for path, value in change.hparams.items():

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from hpo.errors import cut
 from hpo.registry import METRICS
 from hpo.space import SearchSpace
 from hpo.spec.marks import Count, Names, Positive, Spec, Static
@@ -82,7 +83,7 @@ class TrainSpec(Spec):
 
 def _storage_url(value: str) -> str:
     if re.fullmatch(r"[\w./\\~-]+", value):
-        raise ValueError(f"is not a database URL: write sqlite:///{value}")
+        raise ValueError(f"is not a database URL: write sqlite:///{cut(value)}")
     if not re.match(r"[\w+]+://", value):
         raise ValueError("is not a database URL: write one such as sqlite:///hpo.db")
     if re.match(r"sqlite\b", value) and not re.match(r"[\w+]+:///(?!:memory:)[^?]", value):

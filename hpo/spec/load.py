@@ -35,6 +35,9 @@ from hpo.spec.zeros import varying_mistakes
 
 S = TypeVar("S", bound=Spec)
 
+# Far more entries or rules than a space has leaves; each is checked with others.
+_MOST_ENTRIES = 1000
+
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     """The experiment of a spec file, with `path=value` overrides applied.
@@ -209,6 +212,10 @@ def _space(
     formulas: list[Formula] = []
     section = dict(values.get("space", {}))
     forbid = section.pop("forbid", [])
+    for what, there in (("entries", section), ("rules under forbid", forbid)):
+        if isinstance(there, (Mapping, list)) and len(there) > _MOST_ENTRIES:
+            text = f"has {len(there):,} {what}: write at most {_MOST_ENTRIES:,}"
+            return SearchSpace(), [Mistake(("space",), text)]
     for path, written in section.items():
         entry, wrong = read_entry(path, written)
         found += wrong

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpo.errors import SpecError, one_line
+from hpo.errors import SpecError, cut, one_line
 from hpo.spec.file.document import Document, KeyPath, Place, parse_value
 from hpo.spec.marks import Spec
 from hpo.spec.roots import Root, file_of, root_of
@@ -27,7 +27,7 @@ def apply_overrides(
     lines: list[str] = []
     values, places = dict(document.values), dict(document.places)
     for text in sorted(overrides, key=lambda text: not text.partition("=")[0].endswith(".name")):
-        where = f"--set {text}"
+        where = f"--set {cut(text)}"
         name, equals, written = text.partition("=")
         name = name.strip()
         if not equals or not all(name.split(".")):
@@ -43,7 +43,7 @@ def apply_overrides(
         entries = values.get("space")
         entries = entries if isinstance(entries, Mapping) else {}
         if _always_varies(entries.get(name, ...)):
-            cure = f"--set space.{name}={written.strip()}"
+            cure = f"--set space.{name}={cut(written.strip())}"
             lines.append(f"{where}: changes nothing, because {name} varies: write {cure}")
             continue
         root = root_of(values, folder)

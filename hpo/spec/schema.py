@@ -6,6 +6,8 @@ chosen by its `name`. `data.dataset` holds one for each format, chosen by a key 
 
 from __future__ import annotations
 
+import difflib
+import re
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +16,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
+from hpo.errors import cut
 from hpo.spec.file.document import KeyPath, Mistake
-from hpo.spec.marks import Spec
+from hpo.spec.marks import Names, Spec
 from hpo.spec.registered import annotation_of, registered
 from hpo.spec.words import described, shown, unknown_name, wrong_value
 
@@ -185,10 +188,7 @@ def _variant_mistakes(
     tag, names = variants.tag, list(variants.specs)
     if isinstance(value, Mapping):
         if tag is None:
-            keys = " or ".join(names)
-            return [
-                Mistake(path, f"has no key that says what it is: write one with the key {keys}")
-            ]
+            return [Mistake(path, _unknown_kind(spec, field, variants, value))]
         if tag not in value:
             known = f"known names: {', '.join(sorted(names))}"
             return [Mistake((*path, tag), f"is missing: write a {tag} ({known})")]
@@ -213,10 +213,32 @@ def _variant_mistakes(
     return [Mistake(path, leaf_mistake(spec, field, value, {field: ""}))]
 
 
+def _unknown_kind(
+    spec: type[Spec], field: str, variants: Variants, value: Mapping[str, Any]
+) -> str:
+    """`unknown kind 'cvs'. Did you mean 'csv'? Write {csv: ..., target: ...} for a table, ...`"""
+    close = [difflib.get_close_matches(cut(key), variants.specs, n=1) for key in value]
+    guess = next((f" Did you mean '{found[0]}'?" for found in close if found), "")
+    first = next(iter(value), None)
+    problem = "is empty:" if first is None else f"unknown kind '{cut(first)}'.{guess}"
+    kinds = [f"{_shape(kind)} for {_briefly(kind)}" for kind in variants.specs.values()]
+    chosen = registered(spec, field)
+    marks = [mark for other in (chosen.others if chosen else ()) for mark in get_args(other)]
+    names = [name for mark in marks if isinstance(mark, Names) for name in mark.known()]
+    kinds += [f"or a name: {', '.join(names)}"] if names else []
+    return f"{problem} {'write' if first is None else 'Write'} {', '.join(kinds)}"
+
+
+def _briefly(spec: type[Spec]) -> str:
+    """What a spec class is, in the first words of its docstring."""
+    words = re.split(r"[,;:.]", " ".join((spec.__doc__ or "").split()))[0]
+    return f"{words[:1].lower()}{words[1:]}"
+
+
 def _unknown_key(spec: type[Spec], key: str) -> str:
     if "." in key and key.partition(".")[0] in spec.model_fields:
         outer, _, inner = key.partition(".")
-        return f"dotted keys are for the space: write {outer}: {{{inner}: ...}}"
+        return f"dotted keys are for the space: write {outer}: {{{cut(inner)}: ...}}"
     return unknown_name(key, spec.model_fields, "key")
 
 

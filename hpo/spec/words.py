@@ -11,24 +11,22 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import annotated_types
 from pydantic.fields import FieldInfo
 
+from hpo.errors import cut
 from hpo.space import Choice, Distribution, Float, Int
 from hpo.spec.marks import Spec
-
-_LONGEST = 60
 
 
 def unknown_name(name: str, known: Iterable[str], noun: str = "name") -> str:
     """`unknown name 'tep'. Did you mean 'tpe'? Known names: gp, random, tpe.`"""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(cut(name), names, n=1)
     guess = f" Did you mean '{close[0]}'?" if close else ""
-    return f"unknown {noun} '{name}'.{guess} Known {noun}s: {', '.join(names)}."
+    return f"unknown {noun} '{cut(name)}'.{guess} Known {noun}s: {', '.join(names)}."
 
 
 def shown(value: Any) -> str:
     """A value as YAML would have it, cut short: `'rellu'`, `[64, 64]`, `null`."""
-    text = _flow(value)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+    return cut(_flow(value))
 
 
 def count_text(number: int, noun: str) -> str:

@@ -174,7 +174,43 @@ ROWS = [
     ("data: {dataset: {csv: a.csv}}", "spec.yaml:2: data.dataset.target: is missing: write text"),
     (
         "data: {dataset: {cvs: a.csv}}",
-        "spec.yaml:2: data.dataset: has no key that says what it is: write one with the key csv or idx",
+        "spec.yaml:2: data.dataset: unknown kind 'cvs'. Did you mean 'csv'? Write {csv: ..., target: ...} for a table, {idx: ...} for a folder with four IDX files, or a name: breast_cancer, diabetes, digits, fashion_mnist, iris, mnist, wine",
+    ),
+    (
+        "data: {dataset: {parquet: a}}",
+        "spec.yaml:2: data.dataset: unknown kind 'parquet'. Write {csv: ..., target: ...} for a table, {idx: ...} for a folder with four IDX files, or a name: breast_cancer, diabetes, digits, fashion_mnist, iris, mnist, wine",
+    ),
+    (
+        "data: {dataset: {}}",
+        "spec.yaml:2: data.dataset: is empty: write {csv: ..., target: ...} for a table, {idx: ...} for a folder with four IDX files, or a name: breast_cancer, diabetes, digits, fashion_mnist, iris, mnist, wine",
+    ),
+    (
+        "data: {dataset: {csv: a.csv, target: y, separator: ab}}",
+        "spec.yaml:2: data.dataset.separator: 'ab' is not one ASCII character: write one such as ';', or '\\t' for a tab",
+    ),
+    (
+        "data: {dataset: {csv: a.csv, target: y, separator: \u00e9}}",
+        "spec.yaml:2: data.dataset.separator: '\u00e9' is not one ASCII character: write one such as ';', or '\\t' for a tab",
+    ),
+    (
+        'data: {dataset: {csv: a.csv, target: y, separator: "\\n"}}',
+        "spec.yaml:2: data.dataset.separator: '\\n' is not one ASCII character: write one such as ';', or '\\t' for a tab",
+    ),
+    (
+        "data: {dataset: {csv: a.csv, target: y, separator: '1'}}",
+        "spec.yaml:2: data.dataset.separator: '1' belongs to cells: write a character between them, such as ';'",
+    ),
+    (
+        "data: {dataset: {csv: a.csv, target: y, missing: '?'}}",
+        "spec.yaml:2: data.dataset.missing: cannot be '?': write a list of text",
+    ),
+    (
+        "data: {dataset: {csv: a.csv, target: y, skip: -1}}",
+        "spec.yaml:2: data.dataset.skip: cannot be -1: write a whole number of at least 0",
+    ),
+    (
+        "data: {dataset: {csv: a.csv, target: y, drop_rows: {target: true}}}",
+        "spec.yaml:2: data.dataset.drop_rows.target: unknown key 'target'. Did you mean 'missing_target'? Known keys: missing_target.",
     ),
     (
         "data: {dataset: {csv: a.csv, target: y, task: clasification}}",
@@ -388,7 +424,7 @@ ROWS = [
     ),
     (
         "space: {model.dropout: {float: [0.5, 0.1]}}",
-        "spec.yaml:7: space.model.dropout: low (0.5) must be below high (0.1)",
+        "spec.yaml:7: space.model.dropout: low (0.5) must be below high (0.1): swap them, [0.1, 0.5]",
     ),
     (
         "space: {model.dropout: {float: [0.0, 1.0]}}",
@@ -685,7 +721,7 @@ def test_all_mistakes_of_a_file_come_at_once_in_its_order(tmp_path):
         ("train.epochs=", "cannot be null: write a whole number of at least 1"),
         ("model.norm=batch", "changes nothing, because model.norm varies: write --set space.model.norm=batch"),
         ("space.model.norm=bach", "unknown name 'bach'. Did you mean 'batch'? Known names: batch, layer, none."),
-        ("space.model.dropout.float=[0.5, 0.1]", "space.model.dropout: low (0.5) must be below high (0.1)"),
+        ("space.model.dropout.float=[0.5, 0.1]", "space.model.dropout: low (0.5) must be below high (0.1): swap them, [0.1, 0.5]"),
         ("search.trials=-1", "cannot be -1: write a whole number from 1 to 1000000"),
         ("search.trials=100000000", "cannot be 100000000: write a whole number from 1 to 1000000"),
         ("study.storage=hpo.db", "'hpo.db' is not a database URL: write sqlite:///hpo.db"),

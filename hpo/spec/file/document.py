@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 import yaml
+from yaml.events import Event
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from hpo.errors import SpecError, one_line
+from hpo.errors import SpecError, cut, one_line
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 
-# Enough for any spec and far too few for an alias bomb to hurt.
-_MOST_VALUES = 100_000
+# Enough for any spec and far too few for a bomb to hurt, written out or made of aliases.
+_MOST_VALUES = 50_000
 
 
 class Mistake(NamedTuple):
@@ -68,7 +69,8 @@ class Document:
 
 def dotted(path: KeyPath) -> str:
     """A path as users write it: `model.widths[0]`."""
-    return "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in path).removeprefix(".")
+    parts = (f"[{key}]" if isinstance(key, int) else f".{cut(key)}" for key in path)
+    return cut("".join(parts).removeprefix("."), 200)
 
 
 def parse_yaml(text: str, where: str) -> Document:
@@ -106,6 +108,23 @@ class _Loader(yaml.SafeLoader):
     """Composes nodes with the scalars of YAML 1.2."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own protocol
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._count = 0
+
+    def compose_node(self, parent: Node | None, index: Any) -> Node | None:
+        """The next node; a text with too many of them is refused before it is read whole."""
+        self._count += 1
+        if self._count > _MOST_VALUES:
+            event: Event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise _TooManyError(event.start_mark.line + 1 if event.start_mark else 1)
+        node: Node | None = super().compose_node(parent, index)
+        return node
+
+
+class _TooManyError(Exception):
+    """A text with more values than a spec may have, and the line where they are too many."""
 
 
 _TAG = "tag:yaml.org,2002:"
@@ -145,6 +164,9 @@ def _parse(text: str, place: Callable[[int], Place]) -> Document:
         problem = error.problem or error.context or "unreadable"
         cure = next(cure for pattern, cure in _CURES if re.search(pattern, problem))
         raise _at(place(line), f"is not YAML ({problem}): {cure}") from None
+    except _TooManyError as error:
+        text = f"has more than {_MOST_VALUES:,} values up to here: write fewer"
+        raise _at(place(error.args[0]), text) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         code = f"U+{ord(text[error.position]):04X}"
@@ -211,7 +233,8 @@ class _Reading:
             raise _at(place, "merge keys (<<) are not read: write the values out")
         key = self._scalar(node)
         if not isinstance(key, str):
-            raise _at(place, f"the key {node.value} is not a name: write a name or quote it")
+            shown = cut(str(node.value))
+            raise _at(place, f"the key {shown} is not a name: write a name or quote it")
         return key
 
     def _scalar(self, node: ScalarNode) -> Any:
@@ -237,7 +260,7 @@ class _Reading:
         raise self._unknown_tag(node)
 
     def _unknown_tag(self, node: Node) -> SpecError:
-        tag = node.tag.replace(_TAG, "!!")
+        tag = cut(node.tag.replace(_TAG, "!!"))
         return _at(
             self.place(node.start_mark.line + 1), f"unknown tag {tag}: write a plain value instead"
         )

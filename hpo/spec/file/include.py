@@ -66,7 +66,7 @@ def merge_includes(document: Document, folder: Path) -> tuple[Document, frozense
     entries: dict[str, Any] = {}
     places: dict[KeyPath, Place] = {}
     for name in names if isinstance(names, list) else [names]:
-        if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name):
+        if not isinstance(name, str) or not re.fullmatch(r"[\w-]{1,100}", name):
             mistakes.append(Mistake(_AT, f"cannot be {shown(name)}: write a name or [names]"))
             continue
         path = _find(name, folder)

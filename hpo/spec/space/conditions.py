@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal
 
 from hpo.space import Choice, Condition, Distribution, Float, can_give, same_value
@@ -73,9 +74,13 @@ def _on_entry(
 ) -> Condition | Literal[False] | Mistake:
     if isinstance(distribution, Float) and distribution.step is None:
         return Mistake(at, f"{path} is continuous: look at one with int or choice")
-    kept = tuple(value for value in wanted if can_give(distribution, value))
+    if isinstance(distribution, Choice):
+        given = Condition(path, distribution.values).holds
+    else:
+        given = partial(can_give, distribution)
+    kept = tuple(filter(given, wanted))
     if is_strict and len(kept) < len(wanted):
-        never = next(value for value in wanted if not can_give(distribution, value))
+        never = next(value for value in wanted if not given(value))
         return Mistake(at, f"is never {shown(never)}: write {range_of(distribution)}")
     return Condition(path, kept) if kept else False
 

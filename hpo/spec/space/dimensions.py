@@ -13,6 +13,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
+from hpo.errors import cut
 from hpo.space import Choice, Condition, Dimension, Distribution, Float, Int, SearchSpace
 from hpo.spec.experiment import Training
 from hpo.spec.file.document import Mistake, dotted
@@ -195,6 +196,7 @@ def _needs_choice(values: HParam) -> str:
 def no_such_leaf(path: str, root: type[Spec] = Training) -> str:
     """`there is no leaf 'model.dropuot'. Did you mean 'model.dropout'? ...`"""
     known = [name for name, leaf in all_leaves(root) if _may_vary(leaf.owner, leaf.field)]
+    path = cut(path)
     close = difflib.get_close_matches(path, known, n=1)
     guess = f" Did you mean '{close[0]}'?" if close else ""
     part = path.partition(".")[0]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hpo.space import Choice, Distribution, Float, Int, Prior, as_given, can_give, same_value
+from hpo.space import Choice, Distribution, Float, Int, Prior, as_given, can_give, identity
 from hpo.spec.file.document import KeyPath, Mistake
 from hpo.spec.space.expressions import Sum, parse_sum, paths_of
 from hpo.spec.words import range_of, shown, unknown_name
@@ -141,7 +141,7 @@ def _adapt(
     if isinstance(distribution, Int) and not all(isinstance(limit, int) for limit in written):
         return Mistake(here, f"{shown(written)} are not whole limits: write whole ones")
     if distribution.log and low <= 0:
-        return Mistake(here, f"low ({low}) must be above 0 for log: raise it or remove log")
+        return Mistake(here, f"low ({shown(low)}) must be above 0 for log: raise it or remove log")
     if low > distribution.low or high < distribution.high:
         own = f"{distribution.low} to {distribution.high}"
         return Mistake(here, f"{shown(written)} leaves out some of {own}: write wider limits")
@@ -161,17 +161,20 @@ def _range(at: KeyPath, kind: str, written: Mapping[str, Any]) -> Float | Int | 
             return Mistake(here, f"{bound} is not whole: write whole bounds, or float for int")
     low, high = bounds
     if low >= high:
-        return Mistake(at, f"low ({low}) must be below high ({high})")
+        swapped, constant = shown([high, low]), shown({"value": low})
+        cure = f"swap them, {swapped}" if low > high else f"write {constant} for a constant"
+        return Mistake(at, f"low ({shown(low)}) must be below high ({shown(high)}): {cure}")
     if not isinstance(log, bool):
         return Mistake((*at, "log"), f"cannot be {shown(log)}: write true or false")
     if log and low <= 0:
-        return Mistake(at, f"low ({low}) must be above 0 for log: raise it or remove log")
+        return Mistake(at, f"low ({shown(low)}) must be above 0 for log: raise it or remove log")
     if log and step is not None:
         return Mistake(at, "log and step exclude each other: remove one")
     if step is not None and (not _is_number(step) or step <= 0):
         return Mistake((*at, "step"), f"cannot be {shown(step)}: write a number above 0")
     if step is not None and step > high - low:
-        text = f"{step} is larger than the range from {low} to {high}: write a smaller one"
+        within = f"{shown(low)} to {shown(high)}"
+        text = f"{shown(step)} is larger than the range from {within}: write a smaller one"
         return Mistake((*at, "step"), text)
     if kind == "float":
         return Float(float(low), float(high), log, None if step is None else float(step))
@@ -186,11 +189,12 @@ def _choice(at: KeyPath, values: Any) -> Choice | list[Mistake]:
         return [Mistake(here, f"cannot be {shown(values)}: write a list of values")]
     if not values:
         return [Mistake(here, "is empty: write at least one value")]
-    found = [
-        Mistake((*here, index), f"{shown(value)} is listed twice: remove one")
-        for index, value in enumerate(values)
-        if any(same_value(value, other) for other in values[:index])
-    ]
+    found, before = [], set()
+    for index, value in enumerate(values):
+        key = identity(value)
+        if key in before:
+            found.append(Mistake((*here, index), f"{shown(value)} is listed twice: remove one"))
+        before.add(key)
     return found or Choice(tuple(values))
 
 

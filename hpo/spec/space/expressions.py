@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from hpo.errors import cut
 from hpo.space import same_value
 from hpo.trial import HParam
 
@@ -148,7 +149,7 @@ def evaluate(term: Sum, lookup: Lookup) -> HParam:
     left, right = evaluate(term.left, lookup), evaluate(term.right, lookup)
     for value in (left, right):
         if not _is_number(value):
-            raise ValueError(f"{value!r} is not a number")
+            raise ValueError(f"{cut(repr(value))} is not a number")
     assert isinstance(left, int | float)
     assert isinstance(right, int | float)
     try:
@@ -301,7 +302,9 @@ class _Parser:
             operand = self._operand()
             self._depth -= 1
             if isinstance(operand, Path):
-                raise ValueError(f"has the path {operand.path} in a list: compare with == instead")
+                raise ValueError(
+                    f"has the path {cut(operand.path)} in a list: compare with == instead"
+                )
             values.append(operand.value)
             if self._peek() != ("sign", "]"):
                 self._expect(",")
@@ -327,9 +330,8 @@ class _Parser:
         else:
             operand = self._operand()
             if isinstance(operand, Literal) and not _is_number(operand.value):
-                raise ValueError(
-                    f"has {operand.value!r} where a number belongs: write a path or a number"
-                )
+                value = cut(repr(operand.value))
+                raise ValueError(f"has {value} where a number belongs: write a path or a number")
             found = operand
         self._depth -= 1
         return found
@@ -355,7 +357,7 @@ class _Parser:
 
     def _shown(self) -> str:
         token = self._peek()
-        return "the end" if token is None else f"{token[1]}"
+        return "the end" if token is None else cut(token[1])
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str]]:

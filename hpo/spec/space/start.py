@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from hpo.space import SearchSpace, as_given, can_give
+from hpo.space import SearchSpace, as_given, can_give, identity
 from hpo.spec.experiment import Training
 from hpo.spec.file.document import Mistake
 from hpo.spec.fill import filled
@@ -37,6 +37,7 @@ def start_mistakes(
 ) -> list[Mistake]:
     """What is wrong with points that a spec wants tried first."""
     found: list[Mistake] = []
+    before: set[Hashable] = set()
     for index, point in enumerate(written):
         at = ("search", "start", index)
         wrong = [
@@ -59,8 +60,9 @@ def start_mistakes(
             if broken is not None:
                 text = f"is forbidden by '{broken.text}': correct it or remove it"
                 found.append(Mistake(at, text))
-            elif any(dict(point) == dict(other) for other in written[:index]):
+            elif identity(dict(point)) in before:
                 found.append(Mistake(at, "is listed twice: remove one"))
+        before.add(identity(dict(point)))
     return found
 
 

@@ -49,7 +49,7 @@ def _owners(path: str, outer: str, training: Training, space: SearchSpace) -> li
     """The spec classes that have the leaf in some trial."""
     if f"{outer}.name" in space.by_path or not has_leaf(training, path):
         return [leaf.owner for leaf in leaves_at(type(training), path)]
-    return [type(leaf_at(training, outer))]
+    return [type(leaf_at(training, outer) if outer else training)]
 
 
 def _values(

@@ -113,3 +113,8 @@ def test_a_note_is_a_line_of_hpo_check():
     line = f"model.slope has no effect while model.activation is relu: {SLOPE}"
     assert render(found).splitlines()[-1] == f"note       {line}"
     assert as_json(found)["notes"] == [line]
+
+
+def test_a_choice_of_whole_parts_is_no_reason_for_a_note():
+    space = {"optimizer": {"choice": [{"name": "sgd"}, {"name": "rmsprop"}]}}
+    assert notes(space) == ()
