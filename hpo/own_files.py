@@ -176,12 +176,12 @@ def _own_folder(folder: Path, uid: int) -> Path:
     # A folder with the sticky bit, such as /tmp, is everybody's.
     if mode & _OTHERS and not mode & stat.S_ISVTX and _is_cache(path):
         with suppress(OSError):  # a file system that is read-only, or has no modes
-            path.chmod(mode & stat.S_IRWXU)
+            path.chmod(closed := mode & stat.S_IRWXU)
             status = path.lstat()
             _say_once(
                 "closed",
                 f"{shown(path)} was open to other users (mode {mode:04o}): it and the folders of "
-                "this cache in it are now open to you alone (mode 0700).",
+                f"this cache in it are now open to you alone (mode {closed:04o}).",
             )
     if _others_may_write(status):
         raise _writable(path, status)

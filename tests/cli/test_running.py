@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from hpo import own_files
 from tests.checkout import ROOT
 from tests.cli.samples import FLOWERS
 
@@ -43,6 +44,50 @@ def test_ctrl_c_while_jax_is_imported_ends_with_130_before_anything_began(
     assert result.stderr == "Stopped before training began.\n"
     assert not (tmp_path / "hpo.db").exists()
     assert not (tmp_path / "model").exists()
+
+
+def _in_its_place(cache):
+    cache.touch()
+
+
+def _open_to_all(cache):
+    (cache / "theirs").mkdir(parents=True)
+    cache.chmod(0o777)
+
+
+def _closed(cache):
+    cache.mkdir()
+    cache.chmod(0o000)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (_in_its_place, "is not a folder"),
+        (_open_to_all, "may be written by other users"),
+        pytest.param(
+            _closed,
+            "cannot be entered",
+            marks=pytest.mark.skipif(os.geteuid() == 0, reason="root may enter any folder"),
+        ),
+    ],
+)
+def test_a_cache_that_cannot_be_used_is_said_in_one_line_and_the_search_goes_on(
+    hpo, tmp_path, monkeypatch, make, why
+):
+    monkeypatch.setattr(own_files, "_said", set())
+    monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
+    make(tmp_path / "cache")
+    rows = "".join(f"{i},{i % 5},{i % 2}\n" for i in range(60))
+    (tmp_path / "t.csv").write_text(f"a,b,y\n{rows}")
+    document = FLOWERS.replace("dataset: iris", "dataset: {csv: t.csv, target: y}")
+    (tmp_path / "flowers.yaml").write_text(document)
+
+    searched = hpo("search", "flowers.yaml", "--quiet", "--trials", "1")
+    assert searched.code == 0, searched.err
+    (line,) = [line for line in searched.err.splitlines() if "cache" in line]
+    assert line.startswith(f"warning: {tmp_path / 'cache'} {why}")
+    assert line.endswith("set HPO_CACHE to a folder of your own.")
 
 
 def test_a_study_whose_every_trial_diverges_ends_and_says_so(hpo, tmp_path):

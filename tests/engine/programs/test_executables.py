@@ -201,6 +201,19 @@ def test_a_planted_pickle_calls_nothing_that_the_format_of_jax_does_not_have(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("admitted", sorted(executables._ADMITTED), ids=".".join)
+def test_no_admitted_name_runs_what_a_planted_pickle_gives_it(
+    admitted: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    device, called = local_devices("cpu")[0], _named(" ".join(admitted), _TOUCH)
+    state = pickle.dumps({"load": _TOUCH, "__setstate__": _TOUCH, "__reduce__": _TOUCH}, 4)[11:-1]
+    for code in (called, _named(" ".join(admitted)), called[:-1] + state + b"b."):
+        with pytest.raises(Exception):  # noqa: B017 - any, as the compiler catches each
+            load(code, None, None, device)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_member_of_an_enum_is_read_as_old_pythons_write_it() -> None:
     code = pickle.dumps((_Call(getattr, MemorySpace, "Device"), [], False))
     with pytest.raises(AttributeError, match="load"):  # no executable, but it was read
