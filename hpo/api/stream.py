@@ -152,12 +152,18 @@ def wait_for(events: Stream) -> None:
             raise
 
 
+def print_message(text: str) -> None:
+    """Print a message to stderr; its control characters are shown."""
+    # A stderr that is full or closed must not stop a run; `print` would take stdout then.
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):
+            print(visible(text), file=sys.stderr, flush=True)
+
+
 def _print(events: Stream) -> None:
     for event in events:
-        # A stderr that is full or closed must not stop the run; `print` would take stdout then.
-        if isinstance(event, Said) and sys.stderr is not None:
-            with suppress(OSError, ValueError):
-                print(visible(event.text), file=sys.stderr, flush=True)
+        if isinstance(event, Said):
+            print_message(event.text)
 
 
 def _stop(process: subprocess.Popen[bytes], reader: threading.Thread, trace: IO[bytes]) -> None:

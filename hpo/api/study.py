@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from datetime import date
 from html import escape
@@ -187,11 +186,12 @@ class Study:
         Raises:
             HpoError: without a winner yet, for an unknown trial, or a folder in the way.
         """
+        from hpo.api.stream import print_message
         from hpo.api.training import train
 
         document = self.exported(trial).document
         if files := file_of(document):
-            print(visible(f"Reads {files}, as the stored spec says."), file=sys.stderr)
+            print_message(f"Reads {files}, as the stored spec says.")
         return train(document, folder, device=device, force=force, quiet=quiet)
 
     def __repr__(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -63,6 +64,10 @@ def _exit_code() -> int:
         return _refuse([str(error)])
     except BrokenPipeError:
         return _BROKEN_PIPE
+    except Exception:
+        # A mistake of ours. Its text may come from a database, so Python does not print it itself.
+        print_line(traceback.format_exc().rstrip(), is_stderr=True)
+        return 1
     return 0
 
 

@@ -118,18 +118,22 @@ def test_a_wrong_call_is_answered_with_the_usage(hpo, arguments):
     assert result.err.startswith("Usage: hpo")
 
 
-def test_an_error_of_ours_keeps_its_traceback(hpo, spec, monkeypatch):
-    def broken(*_):
-        raise ZeroDivisionError
-
-    monkeypatch.setattr("hpo.spec.load.load_experiment", broken)
-    with pytest.raises(ZeroDivisionError):
-        hpo("check", str(spec))
-
-
 def test_ctrl_c_before_there_is_anything_to_save_ends_with_130(hpo, spec, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("hpo.spec.load.load_experiment", interrupted)
     assert hpo("check", str(spec)) == (130, "", "")
+
+
+def test_an_error_of_ours_keeps_its_traceback_without_escapes(hpo, spec, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("\x1b[2J")
+
+    monkeypatch.setattr("hpo.report.check.check_summary", broken)
+    result = hpo("check", str(spec))
+
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("Traceback (most recent call last):\n")
+    assert r"RuntimeError: \x1b[2J" in result.err
+    assert "\x1b[2J" not in result.err

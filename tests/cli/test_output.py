@@ -1,5 +1,6 @@
 """Where the output of a command goes, and what happens where it cannot go there."""
 
+import ast
 import logging
 import os
 import shlex
@@ -10,6 +11,7 @@ import pytest
 
 import hpo
 from hpo.cli.output import stderr
+from tests.checkout import ROOT, files
 
 COMMAND = f"{shlex.quote(sys.executable)} -m hpo"
 
@@ -117,3 +119,18 @@ def test_a_file_on_stdout_is_utf_8_whatever_a_terminal_shows():
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
     )
     assert (done.stdout.decode(), done.stderr) == ("# \u732b caf\xe9\n", b"")
+
+
+def test_nothing_else_prints_or_makes_a_console():
+    found = set()
+    for module in files():
+        if module.parts[0] != "hpo" or module.suffix != ".py":
+            continue
+        for node in ast.walk(ast.parse((ROOT / module).read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "typer.echo"):
+                shows = any("visible(" in ast.unparse(argument) for argument in node.args)
+                found |= set() if shows else {str(module)}
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Console":
+                found.add(str(module))
+    # It prints what the Tab key offers, which names alone are.
+    assert found == {"hpo/cli/app.py"}

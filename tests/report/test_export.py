@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo import __version__
+from hpo.api.study import Study
 from hpo.errors import HpoError
-from hpo.report.export import export_trial, training_document, write_new
+from hpo.report.export import export_trial, file_of, training_document, write_new
 from hpo.spec.experiment import Training
 from hpo.spec.file.document import parse_yaml
 from hpo.spec.file.dump import dump_spec
@@ -264,3 +265,20 @@ def test_a_file_in_the_way_is_replaced_on_demand_only(tmp_path):
 def test_a_folder_that_is_not_there_is_an_error_in_one_line(tmp_path):
     with pytest.raises(HpoError, match=r"cannot be written \(No such file or directory\)"):
         write_new(tmp_path / "no" / "best.yaml", "", replace=False)
+
+
+def test_training_a_stored_study_says_which_file_it_reads(
+    storage, csv_study, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "x.csv").touch()
+    csv_study("x.csv", tmp_path)
+    monkeypatch.setattr("hpo.api.training.train", lambda document, *_, **__: file_of(document))
+
+    read = Study("digits", storage.url.render_as_string()).train("model", quiet=True)
+
+    assert read == str(tmp_path / "x.csv")
+    assert capsys.readouterr().err == f"Reads {tmp_path}/x.csv, as the stored spec says.\n"
+
+
+def test_a_data_set_by_name_is_no_file(spec):
+    assert file_of(spec) is None
