@@ -94,9 +94,14 @@ def _check_place(folder: Path) -> None:
             raise HpoError(f"-o {folder}: {path} cannot be written: give another folder.")
 
 
+def _named(folder: Path) -> Path:
+    """A folder by its name, which `.` and `..` are not."""
+    return folder.resolve() if folder.name in ("", "..") else folder
+
+
 def _partial(folder: Path) -> Path:
     """Where a model lies while it is written."""
-    place = folder.resolve() if folder.name in ("", "..") else folder
+    place = _named(folder)
     return place.with_name(f".{place.name}.partial")
 
 
@@ -145,7 +150,7 @@ def save_trained(
     then renamed, so that nobody reads a half-written one. `metrics.json` lists the other files:
     these alone are deleted when another model replaces it.
     """
-    partial = _partial(folder)
+    folder, partial = _named(folder), _partial(folder)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     target = partial / _WEIGHTS_FOLDER

@@ -1,6 +1,7 @@
 """The folder of a trained model."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -172,3 +173,13 @@ def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path, mon
     (tmp_path / "empty").mkdir()
     with pytest.raises(HpoError, match=f"{tmp_path} cannot be written: give another folder"):
         check_free(tmp_path / "empty", replace=False)
+
+
+def test_a_model_may_be_written_into_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    check_free(Path(), replace=False)
+    with suppress(FileNotFoundError):  # the working folder of this process was replaced
+        saved(Path())
+
+    assert (tmp_path / "here" / "metrics.json").is_file()
