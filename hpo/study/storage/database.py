@@ -110,7 +110,10 @@ def engine_for(url: sa.URL, *, writes: bool) -> sa.Engine:
 
     @sa.event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _: object) -> None:
-        _distrust(connection, shown(url))
+        with ExitStack() as undo:
+            undo.callback(connection.close)
+            _distrust(connection, shown(url))
+            undo.pop_all()
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
@@ -126,11 +129,12 @@ def explained(url: sa.URL) -> Iterator[None]:
     """Turn database errors that a user can fix into a `StudyError`."""
     try:
         yield
-    except sa.exc.DBAPIError as error:
-        text = str(error.orig).strip().split("\n")[0]
-        cause = _cause(url, text, error)
-        if cause is not None:
-            raise StudyError(cause) from error
+    except (sa.exc.DBAPIError, sqlite3.Error) as error:
+        # SQLAlchemy passes on what its listeners raise as it is.
+        cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+        text = str(cause).strip().split("\n")[0]
+        if (message := _message(url, text, error)) is not None:
+            raise StudyError(message) from error
         if not _is_damage(url, text, error):
             raise
         raise DamagedError(shown(url), said(text)) from error
@@ -225,7 +229,7 @@ def _distrust(connection: sqlite3.Connection, where: str) -> None:
         )
 
 
-def _cause(url: sa.URL, text: str, error: sa.exc.DBAPIError) -> str | None:
+def _message(url: sa.URL, text: str, error: Exception) -> str | None:
     """What keeps a database from being used, and what to do; None for its content."""
     where, path = shown(url), database_path(url)
     if path is None:
@@ -251,12 +255,13 @@ def _cause(url: sa.URL, text: str, error: sa.exc.DBAPIError) -> str | None:
     return next((cause for mark, cause in causes.items() if mark in text), None)
 
 
-def _is_damage(url: sa.URL, text: str, error: sa.exc.DBAPIError) -> bool:
+def _is_damage(url: sa.URL, text: str, error: Exception) -> bool:
     """Whether the content of a database is at fault, and not the statement that met it."""
     if database_path(url) is None:
         return "does not exist" in text
-    return isinstance(error, sa.exc.DatabaseError) and not isinstance(
-        error, sa.exc.ProgrammingError | sa.exc.NotSupportedError
+    ours = sa.exc.ProgrammingError | sa.exc.NotSupportedError | sqlite3.ProgrammingError
+    return isinstance(error, sa.exc.DatabaseError | sqlite3.DatabaseError) and not isinstance(
+        error, ours
     )
 
 

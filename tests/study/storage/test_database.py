@@ -11,8 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from hpo.errors import StudyError
-from hpo.study.storage.database import TABLES, is_same_database, parsed_url, shown
+from hpo.errors import DamagedError, StudyError
+from hpo.study.storage.database import (
+    TABLES,
+    explained,
+    is_same_database,
+    parsed_url,
+    shown,
+)
 from hpo.study.storage.tables import _METADATA, Storage
 from tests.checkout import ROOT
 
@@ -47,6 +53,18 @@ def test_an_unusable_storage_is_refused_in_one_line(tmp_path, monkeypatch, url, 
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 400
+
+
+def test_an_error_of_sqlite_itself_is_explained_like_one_of_sqlalchemy():
+    url = parsed_url("sqlite:///hpo.db")
+
+    damaged = r"hpo\.db is damaged \(database disk image is malformed\)"
+    with pytest.raises(DamagedError, match=damaged), explained(url):
+        raise sqlite3.DatabaseError("database disk image is malformed")
+    with pytest.raises(StudyError, match=r"hpo\.db is locked by another"), explained(url):
+        raise sqlite3.OperationalError("database is locked")
+    with pytest.raises(sqlite3.ProgrammingError), explained(url):
+        raise sqlite3.ProgrammingError("Cannot operate on a closed database.")
 
 
 @pytest.mark.parametrize(
