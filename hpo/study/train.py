@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hpo.data.load import check_batch_size, load_data
 from hpo.engine.devices import describe, local_devices
 from hpo.engine.pools.occupant import EpochReport
 from hpo.engine.pools.pool import Pool
-from hpo.engine.program import split
+from hpo.engine.program import Program, split
 from hpo.engine.programs.compiler import Compiler
 from hpo.engine.programs.executables import use_jax_cache
 from hpo.engine.programs.memory import is_exhausted
@@ -42,19 +43,19 @@ def train_to_folder(
     watch: Callable[[EpochReport], None],
     say: Callable[[str], None],
     stop: StopRequest,
-    replace: bool = False,
+    is_replaced: bool = False,
 ) -> Trained:
     """Train the configuration of a spec and save the model in `folder` (see `save_trained`).
 
     `watch` gets every epoch, `say` gets messages for the user. The folder appears when the training
-    is over. One that exists is replaced only if `replace` is set.
+    is over. One that exists is replaced only if `is_replaced` is set.
 
     Raises:
         StoppedError: once `stop` is set.
         HpoError: for a folder in the way, and for data or a model that do not fit.
         DeviceError: where a single lane is too much for the memory.
     """
-    check_free(folder, replace)
+    check_free(folder, is_replaced)
     training, start = experiment.training, time.monotonic()
     device = local_devices(around.device)[0]
     use_jax_cache(around.cache)
@@ -66,9 +67,9 @@ def train_to_folder(
     check_metrics("train.metrics", training.train.metrics, data)
     training = with_rows(training, len(data.train))
     runs = _Runs(training, data, device.platform)
-    pool = Pool(device, Compiler(around.cache))
-    wanted = _plan_of(training, device.platform)
-    plan = pool.load(runs.program, Plans(wanted), data)
+    compiler = Compiler(around.cache)
+    pool, wanted = Pool(device, compiler), _plan_of(training, device.platform)
+    plan = pool.load(runs.program, Plans(_as_kept(wanted, compiler, runs.program)), data)
     if plan.lanes < wanted.lanes:
         say(_fewer(plan))
     stop.begin()
@@ -194,6 +195,15 @@ def _plan_of(training: Training, platform: str) -> Plan:
         lanes = seeds
     # A spec that gives a form gives its lanes too: bits depend on how many train at once.
     return choose_plans(platform, lanes, seeds, 1, is_learning=False, form=form).usual
+
+
+def _as_kept(plan: Plan, compiler: Compiler, program: Program) -> Plan:
+    """The plan with more lanes where the study has compiled the program for more.
+
+    Its code is then in the cache. Under `map` the lanes beside change no bit.
+    """
+    kept = compiler.kept_lanes(program) if plan.form == "map" else 0
+    return replace(plan, lanes=max(plan.lanes, kept))
 
 
 def _fewer(plan: Plan) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hpo.engine.programs.executables import compile_to_keep
 from hpo.errors import HpoError
 from hpo.spec.fill import fill
 from hpo.spec.marks import with_leaves
@@ -41,6 +42,27 @@ def test_training_the_winner_again_reproduces_its_curve(
     trained = studies.train(winner, tmp_path / "model")
     stored = studies.state(experiment).metrics[best.number]
     assert [report.metrics for report in trained.curve] == stored
+
+
+def test_training_the_winner_again_takes_its_program_from_the_cache(
+    studies: Studies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studies.around = replace(studies.around, cache=tmp_path / "programs")
+    experiment, compiled = an_experiment(), list[Any]()
+
+    def compile_(lowered: Any) -> Any:
+        compiled.append(lowered)
+        return compile_to_keep(lowered)
+
+    monkeypatch.setattr("hpo.engine.programs.compiler.compile_to_keep", compile_)
+    best = studies.run(experiment).progress.best
+    assert best is not None
+    assert compiled
+    compiled.clear()
+    winner = replace(experiment, training=fill(experiment.training, best.hparams, best.number))
+    trained = studies.train(winner, tmp_path / "model")
+    assert compiled == []
+    assert [report.metrics for report in trained.curve] == studies.curves(experiment)[best.number]
 
 
 def test_each_seed_of_a_trial_is_the_training_of_that_seed(

@@ -127,6 +127,11 @@ class Compiler:
             codes.clear()  # every device has loaded it
         return known.on[device]
 
+    def kept_lanes(self, program: Program) -> int:
+        """How many lanes the code of a program has that the cache keeps for `map`; 0 for none."""
+        text = self._cache.read(_lanes_key(program)) or b""
+        return int(text) if text.isdigit() else 0
+
     def _best(
         self,
         program: Program,
@@ -234,6 +239,8 @@ class Compiler:
             self.programs += is_new and not is_tried
             if is_new and not is_tried:
                 self.seconds[program] = time.perf_counter() - start
+        if is_new and plan.form == "map" and not others:
+            self._cache.write(_lanes_key(program), str(lanes).encode())
         plan = replace(plan, lanes=lanes, devices=1 + len(others))
         return LaneOperations(plan, **compiled, key=round_key, peak_bytes=needed), codes
 
@@ -245,6 +252,10 @@ class Compiler:
             with self._lock:
                 self.programs += is_round
         return executable
+
+
+def _lanes_key(program: Program) -> str:
+    return f"{program.label}.lanes"
 
 
 def _loaded(code: _Code, device: Any) -> Any | None:

@@ -7,13 +7,17 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpo import __version__
 from hpo.errors import StudyError
 from hpo.space import same_value
 from hpo.study.log.damage import as_damage
-from hpo.study.storage.tables import StudyRecord
+
+if TYPE_CHECKING:
+    from hpo.study.storage.tables import (
+        StudyRecord,
+    )  # imports SQLAlchemy
 
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "optuna", "numpy")
 
