@@ -183,3 +183,17 @@ def test_a_resumed_study_says_which_files_its_stored_spec_reads(hpo, tmp_path):
     said = f"Reads {tmp_path}/mine.csv, as the stored spec says."
     assert said in resumed.err.splitlines()
     assert said not in searched.err.splitlines()
+
+
+def test_no_model_is_trained_for_a_link(hpo, spec, tmp_path):
+    spec.write_text(spec.read_text().partition("space:")[0])
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "model").symlink_to(tmp_path / "elsewhere")
+
+    for options in ([], ["--force"]):
+        assert hpo("train", str(spec), "-o", "model", *options) == (
+            2,
+            "",
+            "-o model: model is a link: give the folder itself.\n",
+        )
+    assert [*(tmp_path / "elsewhere").iterdir()] == []

@@ -7,10 +7,13 @@ import sys
 
 import pytest
 
+import hpo
 from hpo.errors import visible
+from hpo.space import RangeMove
 from hpo.spec.fill import fill
 from hpo.spec.load import load_experiment, require_search
-from hpo.study.log.events import End, Propose, Report, Start, Stop, StudyState, Times
+from hpo.study.log.events import End, Pin, Propose, Report, Start, Stop, StudyState, Times
+from hpo.study.log.notes import Learn, Move
 from hpo.study.storage.lease import acquire
 from hpo.study.storage.tables import Storage
 from hpo.trial import TrialState
@@ -127,7 +130,10 @@ def evil(tmp_path, spec):
         *((Report(epoch, {"accuracy": 0.5, "loss": 1.0, EVIL: 1.0}), 0) for epoch in (1, 2)),
         (End(TrialState.COMPLETE), 0),
         (Times({EVIL: {"training": 1.0}}), None),
-        (Stop(EVIL), None),
+        (Move(RangeMove("optimizer.learning_rate", 0.001, 0.1, 1, EVIL)), None),
+        (Learn(EVIL, False, (), (), (EVIL,)), None),
+        (Pin(EVIL, {"program": EVIL, "form": "map", "lanes": 1, "why": EVIL}), None),
+        (Stop("finished"), None),
     ]
     events = [state.record(what, trial, 1_700_000_000_000) for what, trial in happened]
     provenance = {"versions": {EVIL: EVIL}, "device": EVIL, "folder": str(tmp_path)}
@@ -168,4 +174,12 @@ def test_no_text_of_a_study_steers_the_terminal(evil, hpo, monkeypatch, command,
     printed = re.sub(r"\x1b\[[0-9;]*m", "", result.out + result.err)  # rich's colours
     assert printed == visible(printed)
     assert "\x1b[8m" not in result.out
-    assert printed
+    if EVIL not in command[1:] and command[0] != "export":
+        assert r"\x1b" in printed.replace(r"\u001b", r"\x1b")
+
+
+def test_no_text_of_a_study_steers_a_notebook(evil):
+    html = hpo.Study("flowers", f"sqlite:///{evil}/hpo.db")._repr_html_()
+
+    assert html == visible(html)
+    assert r"\x1b]0;owned" in html
