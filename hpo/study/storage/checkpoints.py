@@ -80,7 +80,8 @@ class CheckpointFolder:
             StudyError: for a link.
         """
         for path in (self.path.parent, self.path):
-            if path.is_symlink():
+            # Not the method of `Path`, which raises where the folder may not be entered.
+            if os.path.islink(path):  # noqa: PTH114
                 raise StudyError(
                     f"{path}: is a link, and hpo deletes old checkpoints there: remove the link, or"
                     " give --storage a database on the other disk."

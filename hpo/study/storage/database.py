@@ -240,6 +240,8 @@ def _message(url: sa.URL, text: str, error: Exception) -> str | None:
         folder, name = _cut(str(path.parent)), _cut(path.name)
         if os.path.isdir(path):  # noqa: PTH112
             return f"cannot open {where}: it is a folder: name a file in it."
+        if _is_closed(path.parent):
+            return f"cannot open {where}: {folder} may not be entered: change its permissions."
         if not os.path.isdir(path.parent):  # noqa: PTH112
             return f"cannot open {where}: there is no folder {folder}: make it first."
         if len(os.fsencode(path.name)) > _LONGEST_NAME:
@@ -263,6 +265,16 @@ def _is_damage(url: sa.URL, text: str, error: Exception) -> bool:
     return isinstance(error, sa.exc.DatabaseError | sqlite3.DatabaseError) and not isinstance(
         error, ours
     )
+
+
+def _is_closed(folder: Path) -> bool:
+    try:
+        folder.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return not os.access(folder, os.X_OK)
 
 
 def _cut(text: str) -> str:

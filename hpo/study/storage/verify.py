@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -175,9 +176,10 @@ def _checkpoints(storage: Storage, study: str, state: StudyState) -> str:
     missing = 0
     for file, sha256 in wanted.items():
         content, reason = folder.read(file, sha256)
-        if content is None and (folder.path / file).is_file():
+        # Not the method of `Path`, which raises where the folder may not be entered.
+        if content is None and os.path.isfile(folder.path / file):  # noqa: PTH113
             raise DamagedError(storage.where, f"checkpoint {file}: {reason}")
         missing += content is None
     text = f"{count_text(len(wanted) - missing, 'file')} read"
-    lost = f"; {missing:,} missing, whose trials train again from the start"
+    lost = f"; {missing:,} cannot be read, whose trials train again from the start"
     return text + (lost if missing else "")

@@ -1,6 +1,9 @@
 import errno
 import hashlib
 import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import ml_dtypes
@@ -10,6 +13,7 @@ import pytest
 from hpo.errors import StudyError
 from hpo.study.storage.checkpoints import CheckpointFolder, CheckpointWriter
 from hpo.trial import Run
+from tests.checkout import ROOT
 
 
 @pytest.fixture
@@ -53,6 +57,46 @@ def test_no_study_name_escapes_the_folder(url, tmp_path, study):
     folder = CheckpointFolder.beside(url, study)
 
     assert folder.path.resolve().parent == tmp_path / "hpo.db.checkpoints"
+
+
+WITHOUT_RIGHTS = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from hpo.study.storage.checkpoints import CheckpointFolder, CheckpointWriter
+from hpo.trial import Run
+os.geteuid() or os.setuid(65534)
+folder = CheckpointFolder(Path(sys.argv[1], "digits"))
+folder.check()
+with CheckpointWriter(folder) as writer:
+    print(writer.submit(Run(0), 1, {"w": np.zeros(2)}).result())
+print(folder.load("0-1-01234567.safetensors", ""), folder.sweep(()))
+folder.clear()
+folder.set_aside("other")
+"""
+
+
+def test_a_folder_that_may_not_be_entered_costs_the_checkpoints_alone(tmp_path):
+    closed = tmp_path / "hpo.db.checkpoints"
+    (closed / "digits").mkdir(parents=True)
+    closed.chmod(0)
+    # The temporary folders of root are closed to everybody else.
+    for parent in closed.parents:
+        if Path(tempfile.gettempdir()) in parent.parents and parent.stat().st_uid == os.getuid():
+            parent.chmod(parent.stat().st_mode | 0o055)
+
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_RIGHTS, str(closed)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    closed.chmod(0o755)
+
+    assert (done.returncode, done.stdout) == (0, "None\nNone 0\n"), done.stderr
+    written, read = done.stderr.splitlines()
+    assert written.endswith(": Permission denied; the study goes on without.")
+    assert read.endswith(": Permission denied; its trial is trained again from the start.")
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "changed"])

@@ -145,6 +145,18 @@ def test_a_copy_of_a_database_in_use_reads_in_a_read_only_folder(storage, study,
     assert _studies_read_without_rights(copy) == "('digits',)"
 
 
+@pytest.mark.parametrize("place", ["closed/hpo.db", "closed/deep/hpo.db"])
+def test_a_folder_that_may_not_be_entered_is_refused_to_a_driver(tmp_path, place):
+    (tmp_path / "closed" / "deep").mkdir(parents=True)
+    (tmp_path / "closed").chmod(0)
+
+    said = _run_without_rights(tmp_path, f"Storage.create('sqlite:///{place}')")
+
+    (tmp_path / "closed").chmod(0o755)
+    assert said.startswith(f"cannot open {place}: ")
+    assert said.endswith(" may not be entered: change its permissions.")
+
+
 def test_a_read_only_folder_is_refused_to_a_driver(storage, study, tmp_path):
     storage.close()
 

@@ -138,7 +138,8 @@ def test_a_missing_checkpoint_is_counted_and_a_changed_one_is_damage(saved):
     found, damage = parts(saved)
     assert damage is None
     assert (
-        found["checkpoints"] == "0 files read; 1 missing, whose trials train again from the start"
+        found["checkpoints"]
+        == "0 files read; 1 cannot be read, whose trials train again from the start"
     )
 
 
