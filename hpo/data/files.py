@@ -17,9 +17,9 @@ from hpo.spec.sections.data import DataSpec
 from hpo.spec.words import shown
 
 # A packed file may hold this many bytes, or this many times its own size. Tables shrink to a third
-# or a tenth; only bombs and tables of zeros shrink more.
-_ALWAYS_UNPACKED = 64 << 20
-_MOST_TIMES = 100
+# or a tenth, and seldom to a fortieth; only bombs and tables of zeros shrink more.
+_ALWAYS_UNPACKED = 16 << 20
+_MOST_TIMES = 50
 # No packed byte stands for more than this (the limit of DEFLATE, RFC 1951).
 _DEFLATE_TIMES = 1032
 _PIECE = 1 << 20

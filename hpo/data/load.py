@@ -19,7 +19,7 @@ from hpo.data.transform import FittedTransform, fit_transform
 from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, function
 from hpo.spec.sections.data import UNIT_RANGE, DataSpec, Task
-from hpo.spec.words import unknown_name
+from hpo.spec.words import shown, unknown_name
 
 # Few enough that what scaling needs beside its result is small, enough that its calls cost little.
 _ROWS_AT_ONCE = 1024
@@ -151,7 +151,7 @@ def _check_classes(source: Source) -> None:
     single = np.flatnonzero(np.bincount(source.y) == 1)
     if len(single):
         raise DataError(
-            f"{source.target}: class '{source.classes[single[0]]}' has a single row, and both "
+            f"{source.target}: class {shown(source.classes[single[0]])} has a single row, and both "
             "training and validation need one. Remove it, merge it with another class, or set "
             "data.dataset.task to regression if the target is a quantity."
         )

@@ -23,6 +23,8 @@ from hpo.errors import DataError
 Normalize = Literal["standard", "minmax", "none"]
 
 _IMAGES_AT_ONCE = 1000
+# The square of a smaller deviation is 0 to float64, or has lost most of its digits.
+_LEAST_DEVIATION = 1e-150
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +105,9 @@ def fit_transform(
     With `minmax`, the lowest and highest training value become the two ends of `minmax_range`.
 
     Raises:
-        DataError: if a table has no value in its training rows.
+        DataError: if a table has no value in its training rows, or its target hardly varies.
     """
-    target = {} if train.classes or train.is_count else _target_scale(train.y)
+    target = {} if train.classes or train.is_count else _target_scale(train)
     if train.x.dtype == np.uint8:
         return FittedTransform(**_scale(train.x, normalize, minmax_range), **target)
     kept = ~np.isnan(train.x).all(axis=0)
@@ -172,9 +174,15 @@ def _mean_and_std(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt(squares / pixels - mean**2)
 
 
-def _target_scale(y: np.ndarray) -> dict[str, np.ndarray]:
+def _target_scale(train: Source) -> dict[str, np.ndarray]:
     """Mean and deviation of a regression target; a constant is shifted and not divided."""
+    y = train.y
     mean, std = (y[0], 1.0) if y.min() == y.max() else (y.mean(), y.std())
+    if std < _LEAST_DEVIATION:
+        raise DataError(
+            f"{train.target}: its values differ by {np.ptp(y):g} at most, too little for a "
+            "deviation: write them in a smaller unit."
+        )
     return {"target_mean": np.array(mean, np.float64), "target_std": np.array(std, np.float64)}
 
 

@@ -1,5 +1,7 @@
 """Encoding and scaling of features and targets."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -166,6 +168,16 @@ def test_a_table_of_empty_cells_is_refused(rows, categories):
         DataError, match=r"t\.csv: no feature has a value in any training row: fill in"
     ):
         fit_transform(table(rows, categories), "standard")
+
+
+@pytest.mark.parametrize("size", [1e-310, 1e-200])
+def test_a_target_that_varies_by_too_little_for_a_deviation_is_refused(size):
+    source = Source(x=np.zeros((9, 1)), y=np.arange(9) * size, target="t.csv: target 'y'")
+    with pytest.raises(
+        DataError, match=r"^t\.csv: target 'y': its values differ by .*smaller unit"
+    ):
+        fit_transform(source, "standard")
+    assert fit_transform(replace(source, y=np.arange(9) * 1e-100), "standard").target_std > 0
 
 
 def test_numbers_beyond_float32_are_refused():

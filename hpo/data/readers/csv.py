@@ -32,7 +32,7 @@ from hpo.data.readers.table import (
     table_text,
 )
 from hpo.data.source import Source
-from hpo.errors import DataError
+from hpo.errors import DataError, cut
 from hpo.spec.sections.data import CsvFile, DataSpec
 from hpo.spec.words import shown
 
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 MOST_NUMERIC_CLASSES = 20
 # A column with more different texts than this holds names or dates rather than categories.
 MOST_CATEGORIES = 1000
+# Columns of text are encoded one by one, and more of them take minutes.
+MOST_TEXT_COLUMNS = 5000
 
 
 def read_csv(path: Path, spec: DataSpec) -> Source:
@@ -70,14 +72,21 @@ def read_table(path: Path, spec: CsvFile) -> Source:
     weight = None if spec.weight is None else _weights(path, table[spec.weight], lines)
     features = table.drop(columns=[*named_columns(spec), *spec.drop])
     numeric, words = _kinds(features)
-    _check_stray_texts(path, features[words], lines)
+    if len(words) > MOST_TEXT_COLUMNS:
+        raise DataError(
+            f"{path}: holds {len(words):,} columns of text, more than {MOST_TEXT_COLUMNS:,}: write "
+            "numbers for their texts, or list columns in data.dataset.drop."
+        )
+    if words:
+        _check_stray_texts(path, features[words], lines)
     y, classes = _classes_or_values(path, target, spec.task)
     if spec.task == "counts":
         _check_counts(path, target, lines)
     return Source(
-        x=_numbers(path, features[numeric], lines),
+        # Selecting columns one by one takes seconds where there are tens of thousands.
+        x=_numbers(path, features[numeric] if words else features, lines),
         y=y,
-        target=f"{path}: target '{spec.target}'",
+        target=f"{path}: target {shown(spec.target)}",
         classes=classes,
         categories=_categories(path, features[words]) if words else None,
         weight=weight,
@@ -177,13 +186,13 @@ def _checked_target(path: Path, target: pd.Series[Any], lines: np.ndarray) -> pd
     if target.dtype.kind == "f" and (too_large := _is_too_large(target.to_numpy())).any():
         line = lines[np.flatnonzero(too_large)[0]]
         raise DataError(
-            f"{path}:{line}: the target '{target.name}' is infinite or too large for float32: "
+            f"{path}:{line}: the target {shown(target.name)} is infinite or too large for float32: "
             "write a smaller number, or remove the row."
         )
     if target.nunique() == 1:
         raise DataError(
-            f"{path}: the target '{target.name}' is {target.iloc[0]} in every row: there is "
-            "nothing to learn. Choose another data.dataset.target."
+            f"{path}: the target {shown(target.name)} is {shown(target.iloc[0])} in every row: "
+            "there is nothing to learn. Choose another data.dataset.target."
         )
     return target
 
@@ -198,14 +207,14 @@ def _weights(path: Path, column: pd.Series[Any], lines: np.ndarray) -> np.ndarra
     wrong = np.flatnonzero(~is_weight)
     if len(wrong):
         cell = column.iloc[wrong[0]]
-        found = "is empty" if pd.isna(cell) else f"is {cell}"
+        found = "is empty" if pd.isna(cell) else f"is {cut(str(cell))}"
         raise DataError(
-            f"{path}:{lines[wrong[0]]}: the weight in column '{column.name}' {found}: write a "
+            f"{path}:{lines[wrong[0]]}: the weight in column {shown(column.name)} {found}: write a "
             "number of 0 or more that float32 can hold, or remove the row."
         )
     if not weights.any():
         raise DataError(
-            f"{path}: every weight in column '{column.name}' is 0: correct the column, or "
+            f"{path}: every weight in column {shown(column.name)} is 0: correct the column, or "
             "remove data.dataset.weight."
         )
     return weights
@@ -218,9 +227,9 @@ def _classes_or_values(
     is_number = target.dtype.kind in "iuf"
     if task in ("regression", "counts") and not is_number:
         raise DataError(
-            f"{path}: data.dataset.task: {task}: the target '{target.name}' is not a number "
-            f"everywhere (such as '{_first_text(target)}'): write classification, or correct the "
-            "file."
+            f"{path}: data.dataset.task: {task}: the target {shown(target.name)} is not a number "
+            f"everywhere (such as {shown(_first_text(target))}): write classification, or correct "
+            "the file."
         )
     labels = target if is_number else target.astype(str)
     values, numbers = np.unique(labels.to_numpy(), return_inverse=True)
@@ -240,8 +249,9 @@ def _check_counts(path: Path, target: pd.Series[Any], lines: np.ndarray) -> None
     wrong = np.flatnonzero((values < 0) | (values != np.floor(values)))
     if len(wrong):
         raise DataError(
-            f"{path}:{lines[wrong[0]]}: the target '{target.name}' is {values[wrong[0]]:g}, and "
-            "counts are whole numbers from 0: correct it, or set data.dataset.task to regression."
+            f"{path}:{lines[wrong[0]]}: the target {shown(target.name)} is {values[wrong[0]]:g}, "
+            "and counts are whole numbers from 0: correct it, or set data.dataset.task to "
+            "regression."
         )
 
 
@@ -258,8 +268,8 @@ def _numbers(path: Path, columns: pd.DataFrame, lines: np.ndarray) -> np.ndarray
     if len(too_large):
         row, column = too_large[0]
         raise DataError(
-            f"{path}:{lines[row]}: column '{columns.columns[column]}' is infinite or too large for "
-            "float32: write a smaller number, or leave the cell empty."
+            f"{path}:{lines[row]}: column {shown(columns.columns[column])} is infinite or too "
+            "large for float32: write a smaller number, or leave the cell empty."
         )
     return x
 
@@ -277,8 +287,8 @@ def _categories(path: Path, columns: pd.DataFrame) -> np.ndarray:
         codes[:, position], values = texts.factorize(sort=True)
         if len(values) > MOST_CATEGORIES:
             raise DataError(
-                f"{path}: column '{name}' holds {len(values)} different texts, such as "
-                f"'{values[0]}', more than the {MOST_CATEGORIES} that can be categories: list it "
-                "in data.dataset.drop."
+                f"{path}: column {shown(name)} holds {len(values)} different texts, such as "
+                f"{shown(values[0])}, more than the {MOST_CATEGORIES} that can be categories: "
+                "list it in data.dataset.drop."
             )
     return codes

@@ -60,7 +60,7 @@ def numbered_rows(
 ) -> Iterator[Row]:
     """The rows in the text of a table that begins after the lines to skip; blank lines are none.
 
-    The last row is left out unless the text is whole, because it may be cut.
+    A last row that ends within quotes is left out unless the text is whole.
 
     Raises:
         DataError: for text that is no CSV, with its line.
@@ -86,8 +86,9 @@ def numbered_rows(
         problem = "is not CSV" if not is_long else "a cell does not end, as after a stray quote"
         cure = "correct the line" if not is_long else "close the quote, or delete it"
         raise DataError(f"{path}:{line}: {problem} ({error}): {cure}.") from None
-    if last is not None and is_whole:
-        if _is_open(first, spec.separator):
+    is_open = last is not None and _is_open(first, spec.separator)
+    if last is not None and not (is_open and not is_whole):
+        if is_open:
             raise DataError(
                 f"{path}:{last.line}: a quote is opened here and not closed before the file ends: "
                 "close it, or delete it."
@@ -150,7 +151,11 @@ def read_head(path: Path, spec: CsvFile) -> TableHead:
     is_doubtful = spec.header is None and looks_like_data(first.cells, below, spec)
     findings += column_findings(names, spec, first.line, is_doubtful)
     if not fitting and not findings:
-        raise no_rows(path)
+        raise (
+            no_rows(path)
+            if is_whole
+            else DataError(f"{path}: no second row ends within the first MiB: is it a table?")
+        )
     columns = tuple(_columns(names, fitting, gap_words(spec)))
     return TableHead(
         path, tuple(first.cells), columns, len(fitting), is_whole, is_doubtful, tuple(findings)
@@ -206,9 +211,8 @@ def first_row(path: Path, rows: Iterator[Row], spec: CsvFile) -> tuple[Row, Iter
     """
     first = next(rows, None)
     if first is None:
-        raise DataError(
-            f"{path}: has no row after the {spec.skip:,} lines of data.dataset.skip: skip fewer."
-        )
+        after = f" after the {spec.skip:,} lines of data.dataset.skip" if spec.skip else ""
+        raise DataError(f"{path}: has no row{after}: correct the file, or what is skipped.")
     return first, chain([first], rows) if spec.header is False else rows
 
 
@@ -234,7 +238,7 @@ def row_finding(row: Row, names: Sequence[str], spec: CsvFile) -> Finding | None
     if len(row.cells) == len(names):
         return None
     other = "first row" if spec.header is False else "header"
-    text = f"has {len(row.cells)} cells where the {other} has {len(names)}: "
+    text = f"has {count_text(len(row.cells), 'cell')} where the {other} has {len(names)}: "
     return Finding("csv", row.line, f"{text}correct the line, or set data.dataset.separator.")
 
 

@@ -1,6 +1,7 @@
 """CSV tables."""
 
 import gzip
+import time
 
 import numpy as np
 import pytest
@@ -142,7 +143,7 @@ def test_classes_are_sorted_and_indexed(tmp_path):
         ("a,y\n", {}, ": has a header and no rows below it: add one row an example."),
         ("a,y\n1,2\n1,2,3\n", {}, ":3: has 3 cells where the header has 2: correct the line"),
         ("a,b,y\n1,2,3\n\n1,2\n", {}, ":4: has 2 cells where the header has 3: correct the line"),
-        ('a,y\n"1\n",2\n1\n', {}, ":4: has 1 cells where the header has 2"),
+        ('a,y\n"1\n",2\n1\n', {}, ":4: has 1 cell where the header has 2"),
         ("a,a,y\n1,2,3\n", {}, ":1: 2 columns are named 'a': rename all but one."),
         (",a,y\n1,2,3\n", {}, ":1: column 1 has no name: name it in the header"),
         ("a,y\n1,2\n3,\u00e4\n".encode("latin-1"), {}, ":3: is not UTF-8"),
@@ -179,7 +180,7 @@ def test_classes_are_sorted_and_indexed(tmp_path):
         ("1,2\n3,4\n", {"header": False}, ": data.dataset.target: unknown column 'y'. Without a "
          "header the columns are column_1 to column_2."),
         ("1,2\n3,4,5\n", {"header": False}, ":2: has 3 cells where the first row has 2: correct"),
-        ("a,y\n1,2\n", {"skip": 9}, ": has no row after the 9 lines of data.dataset.skip: skip "),
+        ("a,y\n1,2\n", {"skip": 9}, ": has no row after the 9 lines of data.dataset.skip: correct"),
         ("a,y\n1,\n2,NA\n", {"drop_rows": {"missing_target": True}}, ": no row has a value in the "
          "target column 'y': correct data.dataset.missing"),
         ("a,y\n1,7\n2,x\n", {"task": "regression"}, ": data.dataset.task: regression: the target "
@@ -222,6 +223,44 @@ def test_a_column_with_text_in_more_than_a_tenth_of_its_cells_is_categorical(tmp
     rows = "".join(f"{number},{number % 2}\n" for number in range(8))
     source = read(tmp_path, f"a,y\n{rows},0\nabc,1\n")
     assert source.categories.max() == 8
+
+
+def test_fifty_thousand_columns_are_read_within_5_seconds(tmp_path):
+    names = ",".join(f"c{number}" for number in range(50_000))
+    numbers = ",".join("1" * 50_000)
+    began = time.process_time()
+    assert read(tmp_path, f"{names},y\n{numbers},0\n{numbers},1\n").x.shape == (2, 50_000)
+    assert time.process_time() - began < 5
+
+
+def test_more_columns_of_text_than_can_be_encoded_are_refused(tmp_path):
+    names = ",".join(f"c{number}" for number in range(5001))
+    texts = ",".join("x" * 5001)
+    with pytest.raises(DataError, match=r"holds 5,001 columns of text, more than 5,000: write"):
+        read(tmp_path, f"{names},y\n{texts},0\n{texts},1\n")
+    with pytest.raises(DataError, match=r"unknown column 'z'\. Columns: c0, .* and 4,98\d more\."):
+        read(tmp_path, f"{names},y\n{texts},0\n{texts},1\n", target="z")
+
+
+@pytest.mark.parametrize(
+    ("text", "spec"),
+    [
+        (f"{'q' * 300},z\n1,2\n3,4\n", {}),
+        (f"{'q' * 300},y\n1,2\ninf,4\n", {}),
+        (f"{'q' * 300},{'q' * 300},y\n1,2,3\n", {}),
+        (f"a,y\n1,{'q' * 300}\n2,5\n", {"task": "regression"}),
+        (f"a,{'q' * 300}\n1,2\n2,\n", {"target": "q" * 300}),
+        (f"a,y\n1,{'q' * 300}\n2,{'q' * 300}\n", {}),
+        (f"a,w,y\n1,{'q' * 300},3\n2,1,4\n", {"weight": "w"}),
+        ("a,y\n" + "1,2\n3,4\n" * 9 + f"{'q' * 300},5\n", {}),
+        ("a,y\n" + "".join(f"{'q' * 300}{row},{row % 2}\n" for row in range(1001)), {}),
+    ],
+)
+def test_a_message_repeats_no_long_text_of_the_file(tmp_path, text, spec):
+    with pytest.raises(DataError) as error:
+        read(tmp_path, text, **spec)
+    assert "q" * 20 in str(error.value)
+    assert "q" * 81 not in str(error.value)
 
 
 def test_a_text_column_with_too_many_values_is_refused(tmp_path):
