@@ -43,6 +43,11 @@ def test_a_large_table_says_that_only_its_first_rows_were_seen(tmp_path):
         ("a,y\n1,2\n", {"drop": ["b"]}, ("drop", "t.csv: unknown column 'b'. Columns: a, y.")),
         ("a,y\n1,2\n2,\n", {}, ("target", "t.csv:3: 1 row has no value in the target column 'y'")),
         ("a,y\n" + "1,2\n" * 9 + "x,3\n", {}, ("csv", "t.csv:11: column 'a' holds 'x' among n")),
+        (
+            "a,y\n" + "".join(f"1 May {year},{year}\n" for year in range(1001)),
+            {},
+            ("csv", "t.csv: column 'a' holds 1001 different texts, such as '1 May 0', more than"),
+        ),
         ("a,y\n", {}, ("csv", "t.csv: has a header and no rows below it")),
         ("", {}, ("csv", "t.csv: is empty")),
         ('a,y\n1,"2\n3,4\n', {}, ("csv", "t.csv:2: a quote is opened here and not closed")),

@@ -14,6 +14,7 @@ import numpy as np
 
 from hpo.data.files import read_bytes
 from hpo.data.readers.table import (
+    MOST_CATEGORIES,
     NUMERIC_SHARE,
     ROWS_TO_COMPARE,
     Finding,
@@ -22,6 +23,7 @@ from hpo.data.readers.table import (
     first_row,
     headless_warning,
     looks_like_data,
+    many_texts,
     missing_words,
     named_columns,
     no_rows,
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
 
 # A numeric target is read as classes if it has at most this many values, all of them whole numbers.
 MOST_NUMERIC_CLASSES = 20
-# A column with more different texts than this holds names or dates rather than categories.
-MOST_CATEGORIES = 1000
 # Columns of text are encoded one by one, and more of them take minutes.
 MOST_TEXT_COLUMNS = 5000
 
@@ -286,9 +286,5 @@ def _categories(path: Path, columns: pd.DataFrame) -> np.ndarray:
         texts = column.where(column.isna(), column.astype(str))
         codes[:, position], values = texts.factorize(sort=True)
         if len(values) > MOST_CATEGORIES:
-            raise DataError(
-                f"{path}: column {shown(name)} holds {len(values)} different texts, such as "
-                f"{shown(values[0])}, more than the {MOST_CATEGORIES} that can be categories: "
-                "list it in data.dataset.drop."
-            )
+            raise DataError(f"{path}: {many_texts(name, len(values), values[0])}")
     return codes

@@ -31,6 +31,8 @@ EMPTY_WORDS = frozenset(
 )
 # If at least this share of a column's cells are numbers, a text among them is a mistake.
 NUMERIC_SHARE = 0.9
+# A column with more different texts than this holds names or dates rather than categories.
+MOST_CATEGORIES = 1000
 # Rows below the first one that show whether it is like them.
 ROWS_TO_COMPARE = 100
 # How much of a file `hpo check` reads, and how many rows of another length it counts.
@@ -98,12 +100,16 @@ def numbered_rows(
 
 @dataclass(frozen=True)
 class Column:
-    """The cells of a column by what they hold, and the lines of its first gap and first text."""
+    """The cells of a column by what they hold, and the lines of its first gap and first text.
+
+    `different` counts the different cells that are no gaps.
+    """
 
     name: str
     numbers: int
     texts: int
     gaps: int
+    different: int
     gap_line: int | None
     text_line: int | None
     text: str
@@ -186,6 +192,10 @@ def head(path: Path, spec: DataSpec) -> Head:
         if column.texts and column.holds_numbers:
             finding = Finding("csv", column.text_line, stray_text(column.name, column.text))
             findings.append(finding)
+        elif column.texts and column.different > MOST_CATEGORIES:
+            findings.append(
+                Finding("csv", None, many_texts(column.name, column.different, column.text))
+            )
         elif column.numbers > column.texts > 0:
             text = f"column {shown(column.name)} holds {shown(column.text)} beside numbers, and all"
             notes.append(
@@ -344,6 +354,14 @@ def stray_text(name: str, cell: str) -> str:
     )
 
 
+def many_texts(name: str, count: int, text: str) -> str:
+    """What to do about a column of too many texts."""
+    return (
+        f"column {shown(name)} holds {count} different texts, such as {shown(text)}, more than the "
+        f"{MOST_CATEGORIES} that can be categories: list it in data.dataset.drop."
+    )
+
+
 def no_target(count: int, name: str) -> str:
     """What to do about rows without a target."""
     rows = "1 row has" if count == 1 else f"{count:,} rows have"
@@ -386,6 +404,7 @@ def _columns(names: Sequence[str], rows: Sequence[Row], gaps: frozenset[str]) ->
             numbers=len(cells) - in_gaps - in_texts,
             texts=in_texts,
             gaps=in_gaps,
+            different=len(counts) - len(empty),
             gap_line=gap and gap.line,
             text_line=text and text.line,
             text=next(filter(texts.__contains__, cells), ""),

@@ -6,7 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from hpo.data.readers.csv import MOST_CATEGORIES, MOST_NUMERIC_CLASSES, read_table
+from hpo.data.readers.csv import MOST_NUMERIC_CLASSES, read_table
+from hpo.data.readers.table import MOST_CATEGORIES
 from hpo.errors import DataError
 from hpo.spec.sections.data import CsvFile
 
