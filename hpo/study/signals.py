@@ -104,6 +104,8 @@ def stop_signals(
         yield stop
     finally:
         stop.end()
+        if stop.is_set():
+            followers[1].join(_PATIENCE_SECONDS)  # it may still tell the user
         signal.set_wakeup_fd(old_pipe)
         for number, handler in old.items():
             signal.signal(number, handler)

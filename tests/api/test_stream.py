@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 
@@ -44,7 +45,8 @@ def test_ctrl_c_stops_a_search_after_its_round_and_is_told_on(spec, log, tmp_pat
     _, err = process.communicate(timeout=120)
 
     assert process.returncode == -signal.SIGINT
-    assert "Stopping after this round; once more to stop at once.\n" in err
+    # A pool may still load its program.
+    assert re.search(r"^Stopping .*; once more to stop at once\.$", err, re.MULTILINE), err
     assert err.rstrip().endswith("KeyboardInterrupt")
     assert log.values("stop") == ['{"reason": "interrupted"}']
 
@@ -59,7 +61,7 @@ def test_a_second_ctrl_c_ends_a_search_at_once(spec, log, tmp_path):
     _, err = process.communicate(timeout=120)
 
     assert process.returncode == -signal.SIGINT
-    assert err.count("Stopping after this round") == 1
+    assert err.count("once more to stop at once") == 1
     assert hpo.Study("flowers").status in ("killed", "interrupted")
 
 
