@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from hpo.errors import HpoError
+from hpo.errors import HpoError, cut
 from hpo.own_files import own_folder, say_unusable, shown
 from hpo.study.surroundings import Surroundings
 
@@ -62,11 +62,17 @@ def data_home(environment: Mapping[str, str] = os.environ) -> Path | None:
     """The folder of named data sets: HPO_DATA, or the user's own; None where there is no home.
 
     Raises:
-        HpoError: for the home of an unknown user in HPO_DATA.
+        HpoError: for the home of an unknown user in HPO_DATA, or a folder that nobody may look at.
     """
     if named := environment.get("HPO_DATA"):
         try:
-            return Path(named).expanduser()
+            folder = Path(named).expanduser()
+            with suppress(FileNotFoundError, NotADirectoryError):
+                folder.stat()
+            return folder
+        except OSError as error:
+            text = f"HPO_DATA: {cut(named)}: {error.strerror}: name another folder."
+            raise HpoError(text) from None
         except RuntimeError:
             text = f"HPO_DATA: {shown(named)}: no such user has a home: write the whole path."
             raise HpoError(text) from None

@@ -58,6 +58,12 @@ def test_a_folder_of_data_in_the_home_of_no_user_is_refused():
         data_home({"HPO_DATA": "~nobody9/data"})
 
 
+def test_a_folder_of_data_that_no_folder_can_be_is_refused(tmp_path):
+    with pytest.raises(HpoError, match=r"^HPO_DATA: q+\.\.\.: File name too long: name another"):
+        data_home({"HPO_DATA": "q" * 6000})
+    assert data_home({"HPO_DATA": str(tmp_path / "later")}) == tmp_path / "later"
+
+
 def test_preprocessed_data_sets_lie_beside_compiled_programs(tmp_path):
     folder = str(tmp_path)
     assert data_cache_folder({"HPO_CACHE": folder, "HOME": "/home/me"}) == tmp_path / "data"

@@ -2,6 +2,7 @@
 
 import copy
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -85,6 +86,11 @@ def test_a_file_over_1_mb_is_refused_before_it_is_parsed(tmp_path, name):
         f"{tmp_path / name}: is larger than 1 MB, which no spec is: check the path"
     )
     assert time.process_time() - began < 1
+
+
+def test_a_path_that_no_file_can_have_is_not_repeated_whole():
+    with pytest.raises(SpecError, match=r"^q+\.\.\.: cannot be read \(File name too long\)"):
+        load_experiment(Path("q" * 6000))
 
 
 def test_more_than_20_mistakes_are_counted():

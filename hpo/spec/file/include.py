@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hpo.errors import SpecError
+from hpo.errors import SpecError, cut
 from hpo.spec.file.document import Document, KeyPath, Mistake, Place, parse_yaml
 from hpo.spec.words import shown
 
@@ -41,7 +41,9 @@ def read_text(path: Path) -> str:
     except IsADirectoryError:
         raise SpecError([f"{path}: is a folder: name a YAML file in it"]) from None
     except OSError as error:
-        raise SpecError([f"{path}: cannot be read ({error.strerror}): check the file"]) from None
+        raise SpecError(
+            [f"{cut(str(path), 200)}: cannot be read ({error.strerror}): check the file"]
+        ) from None
     except UnicodeDecodeError as error:
         raise SpecError([f"{path}: byte {error.start} is not UTF-8: save it as UTF-8"]) from None
 
