@@ -44,6 +44,7 @@ def run_search(
     new: bool = False,
     profile: Path | None = None,
     explain: bool = False,
+    trust_code: bool = False,
     listen: Listener | None = None,
 ) -> Outcome:
     """Run a study in this process until it ends or is stopped.
@@ -60,7 +61,9 @@ def run_search(
     from hpo.study.run import run_study  # imports JAX
 
     url = storage or experiment.study.storage
-    around = surroundings(url, device, starts_over=new, explains=explain, profile=profile)
+    around = surroundings(
+        url, device, starts_over=new, explains=explain, profile=profile, trusts_code=trust_code
+    )
     return run_study(experiment, around, display.watch, display.say, stop, listen)
 
 
@@ -72,6 +75,7 @@ def run_training(
     *,
     device: str | None = None,
     force: bool = False,
+    trust_code: bool = False,
 ) -> Trained:
     """Train one configuration in this process and keep the model in `folder`.
 
@@ -83,5 +87,5 @@ def run_training(
     check_memory(experiment, data_home(), data_cache_folder())
     from hpo.study.train import train_to_folder  # imports JAX
 
-    around = surroundings(default_storage(), device)
+    around = surroundings(default_storage(), device, trusts_code=trust_code)
     return train_to_folder(experiment, folder, around, display.watch, display.say, stop, force)

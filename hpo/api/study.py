@@ -155,12 +155,18 @@ class Study:
         write_new(Path(path), exported.text, replace=force)
         return Path(path)
 
-    def exported(self, trial: int | None = None, target: Path | None = None) -> Export:
+    def exported(
+        self, trial: int | None = None, target: Path | None = None, *, trust_code: bool = False
+    ) -> Export:
         """The trial that `export` takes, with its spec as it is to stand in the file `target`."""
         with Storage.read(self.storage) as database:
-            return export_trial(database, self.name, trial, target, date.today())
+            return export_trial(
+                database, self.name, trial, target, date.today(), trusts_code=trust_code
+            )
 
-    def export_front(self, folder: str | Path, *, force: bool = False) -> tuple[Path, ...]:
+    def export_front(
+        self, folder: str | Path, *, force: bool = False, trust_code: bool = False
+    ) -> tuple[Path, ...]:
         """Write every trial of the Pareto front as a spec of its own into `folder`.
 
         Raises:
@@ -168,7 +174,9 @@ class Study:
                 unless `force` is set.
         """
         with Storage.read(self.storage) as database:
-            exports = export_front(database, self.name, Path(folder), date.today())
+            exports = export_front(
+                database, self.name, Path(folder), date.today(), trusts_code=trust_code
+            )
         write_front(Path(folder), exports, replace=force)
         return tuple(path for path, _ in exports)
 

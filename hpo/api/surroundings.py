@@ -27,6 +27,7 @@ def surroundings(
     starts_over: bool = False,
     profile: Path | None = None,
     explains: bool = False,
+    trusts_code: bool = False,
     environment: Mapping[str, str] = os.environ,
 ) -> Surroundings:
     """The surroundings of a run.
@@ -44,6 +45,7 @@ def surroundings(
         profile=profile,
         began=process_began(),
         explains=explains,
+        trusts_code=trusts_code,
     )
 
 

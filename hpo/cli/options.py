@@ -81,6 +81,10 @@ Profile = Annotated[
         autocompletion=completion.files,
     ),
 ]
+TrustCode = Annotated[
+    bool,
+    typer.Option("--trust-code", help="Run own code that has changed since the study began."),
+]
 Explain = Annotated[bool, typer.Option("--explain", help="Explain how programs are run.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

@@ -20,6 +20,7 @@ from hpo.cli.options import (
     StudyName,
     Timeout,
     Trials,
+    TrustCode,
 )
 from hpo.cli.output import print_ending, stderr
 
@@ -39,6 +40,7 @@ def search(
     device: Device = None,
     profile: Profile = None,
     explain: Explain = False,
+    trust_code: TrustCode = False,
     quiet: Quiet = False,
 ) -> None:
     """Run the study that SPEC describes, or resume it.
@@ -49,7 +51,16 @@ def search(
 
     experiment = experiment_of(spec, overrides or (), trials, timeout)
     url = storage or experiment.study.storage
-    _run(experiment, url, device, profile, new=new, explain=explain, is_quiet=quiet)
+    _run(
+        experiment,
+        url,
+        device,
+        profile,
+        new=new,
+        explain=explain,
+        trust_code=trust_code,
+        is_quiet=quiet,
+    )
 
 
 def resume(
@@ -60,6 +71,7 @@ def resume(
     device: Device = None,
     profile: Profile = None,
     explain: Explain = False,
+    trust_code: TrustCode = False,
     quiet: Quiet = False,
 ) -> None:
     """Resume a study from its storage; its spec file is not needed.
@@ -70,7 +82,16 @@ def resume(
 
     url = storage or default_storage()
     experiment = stored_study(study, url, trials, timeout)
-    _run(experiment, url, device, profile, new=False, explain=explain, is_quiet=quiet)
+    _run(
+        experiment,
+        url,
+        device,
+        profile,
+        new=False,
+        explain=explain,
+        trust_code=trust_code,
+        is_quiet=quiet,
+    )
 
 
 def train(
@@ -79,6 +100,7 @@ def train(
     overrides: Overrides = None,
     device: Device = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a model that DIR holds.")] = False,
+    trust_code: TrustCode = False,
     quiet: Quiet = False,
 ) -> None:
     """Train one configuration in full; keep weights and metrics.
@@ -98,7 +120,9 @@ def train(
         stop_signals(display.say) as stop,
     ):
         try:
-            result = run_training(experiment, out, display, stop, device=device, force=force)
+            result = run_training(
+                experiment, out, display, stop, device=device, force=force, trust_code=trust_code
+            )
         except StoppedError as stopped:
             display.say(str(stopped))
             raise typer.Exit(128 + stopped.signal) from None
@@ -113,6 +137,7 @@ def _run(
     *,
     new: bool,
     explain: bool,
+    trust_code: bool,
     is_quiet: bool,
 ) -> None:
     from hpo.api.running import run_search
@@ -135,6 +160,7 @@ def _run(
             new=new,
             profile=profile,
             explain=explain,
+            trust_code=trust_code,
         )
     print_ending(ending_view(outcome, searched, storage))
     if outcome.signal is not None:

@@ -16,6 +16,7 @@ from hpo.cli.options import (
     OutFile,
     StorageUrl,
     StudyName,
+    TrustCode,
 )
 from hpo.cli.output import print_json, print_line, print_text, print_view, stderr
 from hpo.errors import HpoError
@@ -119,6 +120,7 @@ def export(
         ),
     ] = None,
     force: Force = False,
+    trust_code: TrustCode = False,
     storage: StorageUrl = None,
 ) -> None:
     """Write the best trial as a spec that `hpo train` runs.
@@ -134,11 +136,11 @@ def export(
     if front is not None:
         if out is not None or trial is not None:
             raise HpoError("hpo export: --front writes several files: leave --out and --trial out.")
-        written = Study(study, storage).export_front(front, force=force)
+        written = Study(study, storage).export_front(front, force=force, trust_code=trust_code)
         trials = count_text(len(written), "trial")
         print_line(f"Wrote {trials} of the Pareto front to {front}.", is_stderr=True)
         return
-    exported = Study(study, storage).exported(trial, out)
+    exported = Study(study, storage).exported(trial, out, trust_code=trust_code)
     if out is None:
         print_text(exported.text)
     else:

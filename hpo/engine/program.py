@@ -20,9 +20,11 @@ import numpy as np
 from hpo.data.dataset import DataSet
 from hpo.engine.labels import BLANK, label_of
 from hpo.engine.oneof import OneOf, number_of
+from hpo.spec.code.own_model import OwnModel
 from hpo.spec.experiment import Training
 from hpo.spec.marks import Mark, Spec, has_leaf, leaf_at, marked_leaves, with_leaves
 from hpo.spec.merging import Merged, served, size_paths
+from hpo.spec.registered import title_of
 from hpo.spec.sections.data import Task
 from hpo.spec.sections.optimizer import Constant
 
@@ -83,11 +85,14 @@ class Program:
         plain = {
             path: None for path, mark, _ in marked_leaves(self.model) if mark is not Mark.STATIC
         }
-        if has_leaf(self.model, "activation"):
+        is_own = isinstance(self.model, OwnModel)
+        if not is_own and has_leaf(self.model, "activation"):
             plain["activation"] = None
         precision = self.template.train.precision
         shapes = self.example_shape, self.outputs, self.platform, precision
-        return repr((with_leaves(self.model, plain), *shapes))
+        # Files of the same name in two folders, or before and after an edit, are other code.
+        code = (self.model.own.code,) if is_own else ()
+        return repr((with_leaves(self.model, plain), *shapes, *code))
 
     @cached_property
     def optimizer(self) -> Any:
@@ -163,7 +168,7 @@ class Program:
         ]
         served = [f"{len(options)} of {path}" for path, options in merged.items()]
         apart = [f"sizes up to {bound} apart" for bound in self.bounds]
-        return ", ".join([self.template.model.name, *own, *served, *apart])
+        return ", ".join([title_of(self.template.model), *own, *served, *apart])
 
     def fill(self, knobs: Float[Array, " K"]) -> Training:
         """The training with its knobs filled in, traced or not; merged leaves are `OneOf`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from hpo.search.proposals.moving_ranges import widest
 from hpo.search.scheduler import Bracket
 from hpo.search.schedulers.make import outline
 from hpo.space import Choice, Condition, Dimension, Distribution
+from hpo.spec.code.own_model import Own
 from hpo.spec.experiment import Experiment
 from hpo.spec.file.passwords import without_password
 from hpo.spec.programs import count_programs
@@ -32,6 +33,7 @@ class CheckSummary:
     """A valid spec in figures; without a search it is one trial.
 
     `epochs` is the total over all trials and their `seeds`, an upper bound if `is_upper_bound`.
+    `runs` is the user's own code that it would run, `code_notes` what only running that can tell.
     `picked` says what `auto` and unset options stand for. `cohort` says what trials share; it is
     empty where each is proposed on its own. `unread` says which leaves have no effect. `programs`
     is an upper bound of the programs compiled for one device. `device_budget` is how many bytes of
@@ -57,6 +59,8 @@ class CheckSummary:
     stop: str
     notes: tuple[str, ...]
     unread: tuple[str, ...]
+    runs: tuple[str, ...]
+    code_notes: tuple[str, ...]
     brackets: tuple[Bracket, ...]
     epochs: int
     is_upper_bound: bool
@@ -103,6 +107,8 @@ def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
         stop=str(search.stop) if search else "",
         notes=goal.notes if goal else (),
         unread=unread_notes(experiment.training, space),
+        runs=tuple(str(own.code) for _, own in _own_code(experiment)),
+        code_notes=tuple(_code_notes(experiment)),
         brackets=planned.brackets if planned else (),
         epochs=min(most, search.stop.epochs or most) if search else most,
         is_upper_bound=is_stopped or (planned is not None and planned.is_upper_bound),
@@ -117,6 +123,23 @@ def _cohort(experiment: Experiment) -> str:
     if search is None or search.cohort == 1:
         return ""
     return cohort_text(search.cohort, experiment.space, type(experiment.training))
+
+
+def _own_code(experiment: Experiment) -> Iterator[tuple[str, Own]]:
+    """The sections that name code of the user's own, with that code."""
+    for name in type(experiment.training).model_fields:
+        own = getattr(getattr(experiment.training, name), "own", None)
+        if isinstance(own, Own):
+            yield name, own
+
+
+def _code_notes(experiment: Experiment) -> Iterator[str]:
+    """What only running the code of the user's own can tell."""
+    for name, own in _own_code(experiment):
+        if own.signature.unchecked:
+            yield f"{own.signature.unchecked}, so its arguments are unchecked"
+        for leaf in own.assumed:
+            yield f"{name}.{leaf} is assumed to be a knob: the search tries it once, and says so"
 
 
 def render(summary: CheckSummary) -> str:
@@ -150,10 +173,11 @@ def render(summary: CheckSummary) -> str:
     rows.append(("epochs", f"{'at most ' if summary.is_upper_bound else ''}{summary.epochs:,}"))
     rows += [("stops", summary.stop)] if summary.stop else []
     rows.append(("programs", f"at most {summary.programs:,}"))
+    rows += [("runs", code) for code in summary.runs]
     rows += [("data", summary.head.seen)] if summary.head.seen else []
     if summary.device_budget is not None:
         rows.append(("data", f"streamed if over {size_text(summary.device_budget)} of a device"))
-    rows += [("note", note) for note in (*summary.head.notes, *summary.unread)]
+    rows += [("note", note) for note in (*summary.head.notes, *summary.unread, *summary.code_notes)]
     lines = [f"{title:10} {text}" for title, text in rows]
     return "\n".join([f"{summary.name} is valid.", *lines])
 
@@ -197,7 +221,8 @@ def as_json(summary: CheckSummary) -> dict[str, Any]:
         "constraints": list(summary.constraints),
         "stop": summary.stop or None,
         "data": summary.head.seen or None,
-        "notes": [*summary.notes, *summary.head.notes, *summary.unread],
+        "notes": [*summary.notes, *summary.head.notes, *summary.unread, *summary.code_notes],
+        "runs": list(summary.runs),
         "sampler": summary.sampler,
         "scheduler": summary.scheduler,
         "picked": dict(summary.picked),

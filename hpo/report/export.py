@@ -17,20 +17,24 @@ from hpo.report.check import condition_text, distribution_text
 from hpo.report.wording import metric_text, number_text, untrained_text
 from hpo.search.proposals.ahead import proposed_ahead
 from hpo.search.results.pareto import pareto_front
+from hpo.spec.code.own_model import OwnModel
 from hpo.spec.experiment import Experiment
 from hpo.spec.file.dump import dump_spec
 from hpo.spec.fill import fill, filled
 from hpo.spec.load import require_search
 from hpo.spec.merging import NOTHING, Merged, Merging
+from hpo.spec.roots import with_static
 from hpo.spec.words import count_text
 from hpo.spec.zeros import varying_zeros
 from hpo.study.log.events import MERGING, StudyState, fold
 from hpo.study.log.lineage import Lineage, Segment, changes
+from hpo.study.log.notes import Numbers
 from hpo.study.log.ranking import leading_trial, winner
 from hpo.study.log.untrained import untrained
 from hpo.study.loop.varied import varied_for
 from hpo.study.storage.stored import stored_experiment
-from hpo.study.storage.tables import Storage
+from hpo.study.storage.tables import Storage, StudyRecord
+from hpo.study.storage.trust import check_code, known_code
 from hpo.trial import HParams, Trial, TrialState
 
 _FILE_KEYS = ("csv", "idx")
@@ -46,7 +50,13 @@ class Export:
 
 
 def export_trial(
-    storage: Storage, study: str, number: int | None, target: Path | None, today: date
+    storage: Storage,
+    study: str,
+    number: int | None,
+    target: Path | None,
+    today: date,
+    *,
+    trusts_code: bool = False,
 ) -> Export:
     """The spec of a trial, or of the best one, as written to the file `target`.
 
@@ -54,9 +64,8 @@ def export_trial(
         HpoError: for a study or trial that is not there, or one without a winner yet.
     """
     record = storage.study(study)
-    experiment = stored_experiment(record, storage.where)
+    experiment, state = _read(storage, record, trusts_code=trusts_code)
     search, epochs = require_search(experiment), experiment.training.train.epochs
-    state = fold(storage.events(record.id), search.goal, record.where)
     if number is None:
         trial = winner(state.trials, epochs)
         if trial is None:
@@ -69,7 +78,7 @@ def export_trial(
 
 
 def export_front(
-    storage: Storage, study: str, folder: Path, today: date
+    storage: Storage, study: str, folder: Path, today: date, *, trusts_code: bool = False
 ) -> tuple[tuple[Path, Export], ...]:
     """The specs of all trials on the Pareto front, each with its file in `folder`.
 
@@ -77,11 +86,10 @@ def export_front(
         HpoError: for a study that is not there, has one objective, or no trial on a front yet.
     """
     record = storage.study(study)
-    experiment = stored_experiment(record, storage.where)
+    experiment, state = _read(storage, record, trusts_code=trusts_code)
     search = require_search(experiment)
     if len(search.goal.objectives) == 1:
         raise HpoError(f"study '{study}' has one objective, and so one best trial: use --out FILE.")
-    state = fold(storage.events(record.id), search.goal, record.where)
     front = pareto_front(state.trials)
     if not front:
         epochs = experiment.training.train.epochs
@@ -90,6 +98,18 @@ def export_front(
     return tuple(
         (file, _export(storage, experiment, state, trial, file, today)) for trial, file in files
     )
+
+
+def _read(
+    storage: Storage, record: StudyRecord, *, trusts_code: bool
+) -> tuple[Experiment, StudyState]:
+    """A study's experiment, with its own code as it was decided to run, and its state."""
+    experiment = stored_experiment(record, storage.where)
+    state = fold(storage.events(record.id), require_search(experiment).goal, record.where)
+    known = known_code(record, (start.what for start in state.starts))
+    check_code(record.name, known, experiment.training, is_trusted=trusts_code)
+    numbers = next((note for note in state.notes if isinstance(note, Numbers)), None)
+    return with_static(experiment, numbers.static if numbers else ()), state
 
 
 def _export(
@@ -169,6 +189,8 @@ def training_document(
         {"after": after, "hparams": hparams} for after, hparams in changes(lineage)
     ]
     values["data"] = _moved(values["data"], experiment.folder, folder)
+    if isinstance(training.model, OwnModel):
+        values["model"] = _moved_code(training.model, values["model"], experiment.folder, folder)
     return {"name": experiment.name, **values}
 
 
@@ -201,6 +223,20 @@ def _moved(data: Mapping[str, Any], old: Path, new: Path) -> Mapping[str, Any]:
         if isinstance(dataset.get(key), str)
     }
     return {**data, "dataset": {**dataset, **paths}}
+
+
+def _moved_code(
+    model: OwnModel, section: Mapping[str, Any], old: Path, new: Path
+) -> Mapping[str, Any]:
+    """The section of an own model as it is found from a folder, with the hash of its file."""
+    code = model.own.code
+    file, colon, name = section["python"].rpartition(":")
+    python = section["python"]
+    if code is not None and not code.module:
+        python = f"{_moved_path(file, old, new)}{colon}{name}"
+    left_out = {key for key in ("static", "knobs") if not section[key]}
+    kept = {key: value for key, value in section.items() if key not in left_out}
+    return {**kept, "python": python, "sha256": "" if code is None else code.sha256}
 
 
 def _moved_path(written: str, old: Path, new: Path) -> str:

@@ -20,7 +20,7 @@ from hpo.spec.file.document import Document, KeyPath, Mistake, Place, parse_yaml
 from hpo.spec.file.include import merge_includes, packaged_folder, read_text
 from hpo.spec.marks import Spec, with_leaves
 from hpo.spec.overrides import apply_overrides
-from hpo.spec.roots import Root, file_of, root_of, train_of
+from hpo.spec.roots import Root, code_mistakes, file_of, root_of, train_of
 from hpo.spec.schema import spec_mistakes
 from hpo.spec.sections.data import DataSpec, Task
 from hpo.spec.sections.goal import COSTS, known_metrics
@@ -144,6 +144,7 @@ def _written(document: Document, folder: Path, overrides: Sequence[str]) -> Expe
     document, included, lines = _resolved(document, folder, overrides)
     # Not asked of a stored document: `hpo show` reads a study wherever it was searched.
     lines += document.lines(_install_mistakes(document.values))
+    lines += document.lines([*code_mistakes(document.values, root_of(document.values, folder))])
     return _experiment(document, folder, included, lines)
 
 

@@ -10,6 +10,7 @@ from pydantic_core import CoreSchema
 
 from hpo import registry
 from hpo.errors import HpoError
+from hpo.spec.code.own_model import NEEDS, OwnModel
 from hpo.spec.marks import NeedsWhere, Spec
 
 # What training reads of every spec of a kind.
@@ -76,12 +77,19 @@ def registered(spec: type[Spec], field: str) -> Registered | None:
 
 def needs_of(kind: registry.Kind, spec: Any) -> frozenset[registry.Need]:
     """The needs of a model or an optimizer: those of its entry and those of its fields' values."""
+    if isinstance(spec, OwnModel):
+        return NEEDS
     found = set(registry.REGISTRIES[kind][spec.name].needs)
     for name, info in type(spec).model_fields.items():
         for mark in info.metadata:
             if isinstance(mark, NeedsWhere) and getattr(spec, name) == mark.value:
                 found.update(mark.needs)
     return frozenset(found)
+
+
+def title_of(model: Any) -> str:
+    """A model in a word: its name, or the code that it is."""
+    return model.python if isinstance(model, OwnModel) else model.name
 
 
 def annotation_of(spec: type[Spec], field: str) -> Any:

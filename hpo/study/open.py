@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from hpo.search.auto import picked
@@ -28,7 +28,8 @@ from hpo.study.storage.provenance import (
     spec_changes,
 )
 from hpo.study.storage.stored import as_meant, to_store
-from hpo.study.storage.tables import Mirror, Storage, StudyRecord
+from hpo.study.storage.tables import Mirror, NothingStoredError, Storage, StudyRecord
+from hpo.study.storage.trust import CODE, check_code, code_of, known_code
 from hpo.study.surroundings import Surroundings
 from hpo.study.times import RunTimes, TimedJournal
 from hpo.study.warm_start import check_sources, noted_sources
@@ -77,6 +78,7 @@ def open_study(
     """
     search = require_search(experiment)
     CheckpointFolder.beside(around.storage, experiment.name).check()
+    _check_code(experiment, around)
     backend = backend_of(experiment, around, say)
     provenance = backend.provenance
     begin()
@@ -95,6 +97,7 @@ def open_study(
     own = StudyJournal(storage, record.id, state, lease, mirror, listen)
     journal = TimedJournal(own, times.driver)
     driver = {"pid": os.getpid(), "device": provenance.device, **varied_note(experiment.space)}
+    driver |= {CODE: dict(provenance.code)} if provenance.code else {}
     journal.record(Start(driver, (*changed, *noted)))
     return OpenStudy(
         experiment,
@@ -106,6 +109,23 @@ def open_study(
         journal,
         spent_seconds(events),
     )
+
+
+def _check_code(experiment: Experiment, around: Surroundings) -> None:
+    """Refuse code that has changed since the study began, before any of it runs."""
+    if not code_of(experiment.training) or around.starts_over:
+        return
+    with suppress(NothingStoredError), Storage.read(around.storage) as storage:
+        record = storage.find(experiment.name)
+        events = [] if record is None else storage.events(record.id)
+        if record is not None and any(event.kind == "report" for event in events):
+            check_code(
+                record.name,
+                known_code(record, (event.what for event in events)),
+                experiment.training,
+                is_trusted=around.trusts_code,
+                cure="start over with --new, ",
+            )
 
 
 def find_or_begin(

@@ -14,7 +14,7 @@ class Surroundings:
     compiled programs, `data_cache` that of preprocessed data sets, `profile` one for a trace.
     `began` is the process's start by `time.monotonic()`. With `starts_over`, an existing study of
     the same name is kept under another name. With `explains`, the run says how it runs programs
-    and why.
+    and why. With `trusts_code`, it also runs code that has changed since the study began.
     """
 
     storage: str
@@ -26,3 +26,4 @@ class Surroundings:
     profile: Path | None = None
     began: float | None = None
     explains: bool = False
+    trusts_code: bool = False

@@ -28,9 +28,11 @@ from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import with_rows
 from hpo.spec.words import count_text
 from hpo.study.backends.datasets import check_metrics
+from hpo.study.backends.own_numbers import decide, decided
 from hpo.study.loop.replicas import Replicas, deviation_of, mean_of, training_of
 from hpo.study.signals import StoppedError, StopRequest
 from hpo.study.storage.provenance import Provenance, library_versions
+from hpo.study.storage.trust import check_exported, code_of, tell_code
 from hpo.study.surroundings import Surroundings
 from hpo.trained.save import SplitMetrics, Trained, check_free, save_trained
 from hpo.trial import Run
@@ -57,6 +59,7 @@ def train_to_folder(
     """
     check_free(folder, is_replaced)
     training, start = experiment.training, time.monotonic()
+    check_exported(training, is_trusted=around.trusts_code)
     device = local_devices(around.device)[0]
     use_jax_cache(around.cache)
     cache = DataCache(around.data_cache)
@@ -65,7 +68,11 @@ def train_to_folder(
         say(note)
     check_batch_size(training.data, data)
     check_metrics("train.metrics", training.train.metrics, data)
-    training = with_rows(training, len(data.train))
+    tell_code(training, say)
+    numbers = decide(training, data, device.platform)
+    if numbers is not None and numbers.static:
+        say(str(numbers))
+    training = with_rows(decided(experiment, numbers).training, len(data.train))
     runs = _Runs(training, data, device.platform)
     compiler = Compiler(around.cache)
     pool, wanted = Pool(device, compiler), _plan_of(training, device.platform)
@@ -77,7 +84,9 @@ def train_to_folder(
     _check_going(stop, training.train.epochs, folder)
     stop.end()  # the model is saved whole
     trained = runs.result(time.monotonic() - start)
-    provenance = Provenance(library_versions(), describe([device]), data.fingerprint)
+    provenance = Provenance(
+        library_versions(), describe([device]), data.fingerprint, code_of(training)
+    )
     weights = dict(zip(trained.by_seed, runs.weights, strict=True))
     save_trained(folder, experiment, weights, trained, provenance.to_document())
     return trained

@@ -14,8 +14,11 @@ from flax import nnx
 
 from hpo import registry
 from hpo.engine.models.initialisers import Initialiser
+from hpo.engine.models.look import look_at, tried
+from hpo.engine.models.own import draw
 from hpo.engine.program import Program
 from hpo.errors import HpoError
+from hpo.spec.code.own_model import OwnModel
 from hpo.spec.registered import needs_of
 
 PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -37,7 +40,8 @@ class Shapes(NamedTuple):
 class AbstractModel(NamedTuple):
     """A program's model as shapes.
 
-    `params` are the shapes of the trained weights, `variables` those of other arrays (running
+    `graph` is None for a model of a user's own, which is built in each step. `params` are the
+    shapes of the trained weights, `variables` those of other arrays (running
     statistics, carries). `leaves` are the initialisers of leaves with unusual names.
     """
 
@@ -66,12 +70,18 @@ class _Shaped:
 
 @lru_cache(maxsize=256)
 def _abstract(shaped: _Shaped) -> AbstractModel:
-    return build(shaped.program.model, _shapes(shaped.program))
+    return build(shaped.program.model, shapes_of(shaped.program))
 
 
-def _shapes(program: Program) -> Shapes:
+def shapes_of(program: Program) -> Shapes:
+    """The sizes, platform and precision for which a program's model is built."""
     dtype = PRECISIONS[program.template.train.precision]
     return Shapes(program.example_shape, program.outputs, program.platform, dtype)
+
+
+def is_authored(spec: Any) -> bool:
+    """Whether a model is a user's own, which keeps its author's initialisers."""
+    return isinstance(spec, OwnModel) or registry.MODELS[spec.name].is_own
 
 
 def authored(spec: Any, program: Program, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -79,11 +89,14 @@ def authored(spec: Any, program: Program, seed: int) -> tuple[dict[str, Any], di
 
     The module is built with the numbers of `spec`, so that an initialiser may depend on them.
     """
-    make = registry.function("model", spec.name)
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
-        model = make(spec, _shapes(program), nnx.Rngs(seed))
-    _, *states = nnx.split(model, nnx.Param, ...)
-    params, variables = (jax.tree.map(np.asarray, nnx.to_pure_dict(state)) for state in states)
+        if isinstance(spec, OwnModel):
+            states = list(tried(spec, draw, spec, shapes_of(program), seed))
+        else:
+            make = registry.function("model", spec.name)
+            model = make(spec, shapes_of(program), nnx.Rngs(seed))
+            _, *states = map(nnx.to_pure_dict, nnx.split(model, nnx.Param, ...))
+    params, variables = (jax.tree.map(np.asarray, state) for state in states)
     return params, variables
 
 
@@ -93,6 +106,8 @@ def build(spec: Any, shapes: Shapes) -> AbstractModel:
     Raises:
         HpoError: for a model that cannot take examples of this shape.
     """
+    if isinstance(spec, OwnModel):
+        return AbstractModel(None, *look_at(spec, shapes), {})
     make = registry.function("model", spec.name)
     if "images" in needs_of("model", spec) and len(shapes.example) != 3:
         raise HpoError(

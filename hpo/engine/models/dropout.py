@@ -59,13 +59,17 @@ class Dropout:
     """
 
     def __init__(self, rate: Any, key: MaskKey | None, first_row: Any = 0) -> None:
-        self._rate, self._key, self._first_row = rate, key, first_row
+        self._rate, self.key, self._first_row = rate, key, first_row
+
+    def with_rate(self, rate: Any) -> Dropout:
+        """The dropout of the same step with another rate."""
+        return Dropout(rate, self.key, self._first_row)
 
     def __call__(self, x: Float[Array, "..."], layer: int) -> Float[Array, "..."]:
         """`x` with a share of its elements dropped; `x` itself when evaluating or switched off."""
-        if self._key is None or is_off(self._rate):
+        if self.key is None or is_off(self._rate):
             return x
-        words = random_words(self._key, layer, x.shape, self._first_row)
+        words = random_words(self.key, layer, x.shape, self._first_row)
         # Float32 rounds rates close to 1 to 1, and the gradient would then be 0 * inf.
         rate = jnp.minimum(jnp.asarray(self._rate, jnp.float32), 1 - 2.0**-24)
         keep = words >= (rate * 2.0**32).astype(jnp.uint32)

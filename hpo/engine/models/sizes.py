@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from hpo import registry
 from hpo.engine.models.abstract import Shapes, build
 from hpo.engine.oneof import options_of
+from hpo.spec.code.own_model import OwnModel
 from hpo.spec.sections import model as specs
 
 
@@ -35,7 +36,7 @@ def model_size(spec: Any, example_shape: Sequence[int], outputs: int) -> Size:
 
     A model whose entry names no `size` counts as dense: each matrix is used once for an example.
     """
-    size = registry.MODELS[spec.name].size
+    size = "" if isinstance(spec, OwnModel) else registry.MODELS[spec.name].size
     if size:
         return registry.load(size)(spec, example_shape, outputs)
     shapes = Shapes(tuple(example_shape), outputs, "cpu", jnp.float32)

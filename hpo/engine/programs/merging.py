@@ -20,6 +20,7 @@ from hpo.engine.oneof import OneOf
 from hpo.engine.program import Program, largest, template_of
 from hpo.engine.programs.costs import COMPILING_CORES, Costs
 from hpo.space import Choice, Dimension, Int, NothingAllowedError, SearchSpace
+from hpo.spec.code.own_model import OwnModel
 from hpo.spec.experiment import Training
 from hpo.spec.fill import fill, with_rows
 from hpo.spec.marks import Mark, Spec, leaf_at, marked_leaves, with_leaves
@@ -259,8 +260,14 @@ def _bound_of(training: Training, bounds: tuple[int, ...]) -> float:
     return next((bound for bound in bounds if most <= bound), math.inf)
 
 
+# Those of a model of a user's own, for estimates alone.
+_OWN_LAYERS = 3
+
+
 def _layers(model: Any) -> tuple[int, int]:
     """Dense layers and convolutions of a model."""
+    if isinstance(model, OwnModel):
+        return _OWN_LAYERS, 0
     widths = getattr(model, "widths", ())
     options = widths.options if isinstance(widths, OneOf) else (widths,)
     return max(len(sizes) for sizes in options), len(getattr(model, "filters", ()))

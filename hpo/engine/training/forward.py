@@ -8,10 +8,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from hpo.engine.models.abstract import PRECISIONS, abstract_model
+from hpo.engine.models import own
+from hpo.engine.models.abstract import PRECISIONS, abstract_model, shapes_of
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
+from hpo.spec.code.own_model import OwnModel
 
 
 def forward(
@@ -27,9 +29,11 @@ def forward(
     `spec` is the model's spec with its knobs filled in. With `dropout` the model runs in training
     mode, without it in evaluation mode.
     """
+    x = cast(batch["x"], PRECISIONS[program.template.train.precision])
+    if isinstance(spec, OwnModel):
+        return own.call(spec, shapes_of(program), own.State(params, variables), x, dropout)
     graph = abstract_model(program).graph
     model = nnx.merge(graph, params, variables)
-    x = cast(batch["x"], PRECISIONS[program.template.train.precision])
     is_training = dropout is not None
     outputs = model(x, spec, train=is_training, dropout=dropout or Dropout(0, None))
     return outputs, nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.Param)))

@@ -16,9 +16,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from hpo import registry
 from hpo.data.dataset import DataSet, Split, gather
-from hpo.engine.models.abstract import abstract_model, authored
+from hpo.engine.models.abstract import abstract_model, authored, is_authored
 from hpo.engine.models.dropout import Dropout, mask_key
 from hpo.engine.models.initialisers import initial_params, kernel_initialiser
 from hpo.engine.oneof import OneOf, options_of
@@ -201,7 +200,7 @@ def initial_lane(program: Program, training: Training) -> Lane:
 def _first_weights(program: Program, training: Training) -> tuple[Any, Any]:
     """Weights and variables of a trial in a program of its own, before its first step."""
     seed, stream = training.train.seed, training.train.stream
-    if registry.MODELS[training.model.name].is_own:
+    if is_authored(training.model):
         # A model of a user's own keeps its author's initialisers.
         number = int(weights_rng(seed, stream).integers(2**31))
         return authored(training.model, program, number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, create_model
+from pydantic import AfterValidator, Field, create_model
 
 from hpo.spec.code.signature import COMPUTED, REQUIRED, Argument, Signature
 from hpo.spec.marks import Mark, Spec
@@ -21,8 +21,11 @@ def leaves_class(
     given: Collection[str] = (),
     written: Collection[str] = (),
     fields: Mapping[str, Any] | None = None,
+    parent: type[Spec] = Spec,
 ) -> type[Spec]:
     """A spec class with the key `python`, further `fields`, and a leaf for each argument.
+
+    It derives from `parent`. The leaves are hashable: lists become tuples.
 
     Arguments that are `given` otherwise, such as `rngs`, are no leaves. `mark` tells the mark of a
     leaf from its argument and type. Where the source does not show all arguments, every key that
@@ -36,8 +39,8 @@ def leaves_class(
         kind = type_of(argument)
         marked: Any = Annotated[kind, mark(argument, kind), *_strictness(kind)]
         default = ... if argument.default is REQUIRED else argument.default
-        found[argument.name] = (marked, None if default is COMPUTED else default)
-    return create_model(name, __base__=Spec, **found)
+        found[argument.name] = (marked, None if default is COMPUTED else fixed(default))
+    return create_model(name, __base__=parent, **found)
 
 
 def type_of(argument: Argument) -> Any:
@@ -56,5 +59,23 @@ def type_of(argument: Argument) -> Any:
     return Any
 
 
+class Fixed(dict[Any, Any]):
+    """A mapping that is never changed, so that it can be hashed."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(tuple(sorted(self.items(), key=repr)))
+
+
+def fixed(value: Any) -> Any:
+    """A plain value as one that can be hashed: lists as tuples, mappings as `Fixed`."""
+    if isinstance(value, list | tuple):
+        return tuple(map(fixed, value))
+    if isinstance(value, Mapping):
+        return Fixed({key: fixed(inner) for key, inner in value.items()})
+    return value
+
+
 def _strictness(kind: Any) -> list[Any]:
+    if kind is Any:
+        return [AfterValidator(fixed)]
     return [Field(allow_inf_nan=False)] if kind is float else []

@@ -33,6 +33,10 @@ class Code:
         """The text of the file."""
         return self.file.read_text(encoding="utf-8")
 
+    def __str__(self) -> str:
+        lines = len(self.source().splitlines())
+        return f"{self.text} ({lines:,} lines, sha256 {self.sha256[:8]})"
+
 
 def find_code(text: str, folder: Path) -> Code:
     """The code that a spec in `folder` names. Nothing is imported, parent packages included.

@@ -21,6 +21,7 @@ from hpo.spec.load import require_search
 from hpo.spec.merging import Merging
 from hpo.study.backends.backend import Crew
 from hpo.study.backends.datasets import DataSets, check_metrics
+from hpo.study.backends.own_numbers import decide, decided, obey_or_note
 from hpo.study.backends.planning import PlanTeller, learn_costs, plan_study
 from hpo.study.executors.local import local_executor
 from hpo.study.log.events import StudyState
@@ -28,6 +29,7 @@ from hpo.study.loop.varied import varied_for
 from hpo.study.loop.work import Work
 from hpo.study.storage.journal import Journal
 from hpo.study.storage.provenance import Provenance, library_versions
+from hpo.study.storage.trust import code_of, tell_code
 from hpo.study.surroundings import Surroundings
 from hpo.trial import HParams
 
@@ -38,7 +40,7 @@ class LaneBackend:
     def __init__(
         self, experiment: Experiment, around: Surroundings, say: Callable[[str], None]
     ) -> None:
-        self._experiment, self._search = experiment, require_search(experiment)
+        self._search = require_search(experiment)
         self._cache, training = around.cache, experiment.training
         self._devices = local_devices(around.device)
         self._platform = str(self._devices[0].platform)
@@ -47,19 +49,30 @@ class LaneBackend:
         self._data = self._datasets.load(training.data)
         check_metrics("search", self._search.goal.metrics, self._data)
         check_metrics("train.metrics", training.train.metrics, self._data)
-        _check_fit(experiment, self._datasets, self._devices[0])
+        tell_code(training, say)
+        self._numbers = decide(training, self._data, self._platform)
+        self._experiment = decided(experiment, self._numbers)
+        _check_fit(self._experiment, self._datasets, self._devices[0])
         for note in self._data.notes:
             say(note)
         if text := streaming_text(self._data, training.data, self._devices[0]):
             say(text)
         self.provenance = Provenance(
-            library_versions(), describe(self._devices), self._data.fingerprint
+            library_versions(),
+            describe(self._devices),
+            self._data.fingerprint,
+            code_of(training),
         )
+        self._say = say
 
     def start(
         self, journal: Journal, explain: Callable[[str], None], stack: ExitStack, *, learns: bool
     ) -> Crew:
         """Start a pool at each place, by the plan that is pinned or best now."""
+        numbers = obey_or_note(self._numbers, journal)
+        self._experiment = decided(self._experiment, numbers)
+        if numbers is not None and numbers.static:
+            self._say(str(numbers))
         # Small models keep a core busy each; accelerators gain by more lanes at once.
         pools = places(self._devices, is_meshed=self._platform != "cpu")
         executor = local_executor(pools, self._cache, self._datasets.of)

@@ -27,7 +27,7 @@ from hpo.study.log.events import (
     StopReason,
     Times,
 )
-from hpo.study.log.notes import Learn, Move, note_from
+from hpo.study.log.notes import Learn, Move, Numbers, note_from
 from hpo.trial import Exploit, Run, TrialState
 
 # Made once, because `json.dumps` with an option makes a new encoder for every call.
@@ -90,7 +90,7 @@ def to_row(event: Event) -> EventRow:
             value = {"reason": what.reason}
         case Pin():
             value = {"program": what.program, "plan": dict(what.plan)}
-        case Move() | Learn():
+        case Move() | Learn() | Numbers():
             value = what.to_value()
         case Times():
             value = {name: dict(seconds) for name, seconds in what.threads.items()}
@@ -148,7 +148,7 @@ def _event(row: EventRow, value: Any) -> Event:
             what = Stop(_reason(value["reason"]))
         case "pin":
             what = Pin(_text(value["program"]), _mapping(value["plan"]))
-        case "move" | "learn":
+        case "move" | "learn" | "numbers":
             what = note_from(kind, value)
         case "times":
             what = Times({thread: _seconds(found) for thread, found in value.items()})

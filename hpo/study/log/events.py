@@ -17,7 +17,7 @@ from hpo.errors import DamagedError
 from hpo.spec.sections.goal import KNOWN_COSTS, Goal
 from hpo.study.log.damage import UNREADABLE, said
 from hpo.study.log.lineage import Lineage, Segment, trained_by
-from hpo.study.log.notes import Learn, Move, Note
+from hpo.study.log.notes import Learn, Move, Note, Numbers
 from hpo.trial import Exploit, HParams, Run, Trial, Trials, TrialState, is_finite
 
 Metrics: TypeAlias = Mapping[str, float]
@@ -285,7 +285,7 @@ class StudyState:
                 self.stop = stop
             case Pin(program=program, plan=plan):
                 self.pins[program] = plan
-            case Move() | Learn() as note:
+            case Move() | Learn() | Numbers() as note:
                 self.notes.append(note)
             case Times():
                 pass

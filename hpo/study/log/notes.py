@@ -71,7 +71,32 @@ class Learn:
         )
 
 
-Note: TypeAlias = Move | Learn
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Which numbers of the study's own model are static, with the reasons; the others are knobs."""
+
+    kind: ClassVar[str] = "numbers"
+    static: Mapping[str, str]
+
+    def to_value(self) -> dict[str, Any]:
+        """The note as plain values."""
+        return {"static": dict(self.static)}
+
+    def __str__(self) -> str:
+        if not self.static:
+            return "All numbers of the model are knobs: no value of them compiles a program."
+        return " ".join(static_text(name, why) for name, why in self.static.items())
+
+
+def static_text(name: str, why: str) -> str:
+    """Why a number of an own model is static, and what to do about it."""
+    return (
+        f"model.{name} is static, because {why} needs a Python number: each of its values "
+        f"compiles a program. Compute with jax.numpy there, or write static: [{name}] to keep it."
+    )
+
+
+Note: TypeAlias = Move | Learn | Numbers
 
 
 def note_from(kind: str, value: Mapping[str, Any]) -> Note:
@@ -80,6 +105,8 @@ def note_from(kind: str, value: Mapping[str, Any]) -> Note:
         # Notes of earlier versions lack the range as written in the spec.
         written = value.get("written")
         return Move(RangeMove(**{**value, "written": tuple(written) if written else None}))
+    if kind == Numbers.kind:
+        return Numbers({str(name): str(why) for name, why in value["static"].items()})
     return Learn(
         value["source"],
         value["is_comparable"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -43,11 +43,15 @@ _ABSENT = object()
 
 @dataclass(frozen=True)
 class Provenance:
-    """The versions, device and data behind a study's results; `device` is in words."""
+    """The versions, device, data and own code behind a study's results; `device` is in words.
+
+    `code` holds the hash of each file of the user's code, by the reference to it.
+    """
 
     versions: Mapping[str, str]
     device: str
     data_fingerprint: str
+    code: Mapping[str, str] = field(default_factory=dict)
 
     def to_document(self) -> dict[str, Any]:
         """The provenance as plain values."""
@@ -55,6 +59,7 @@ class Provenance:
             "versions": dict(self.versions),
             "device": self.device,
             "data_fingerprint": self.data_fingerprint,
+            **({"code": dict(self.code)} if self.code else {}),
         }
 
     @classmethod
@@ -66,7 +71,8 @@ class Provenance:
         """
         stored = record.provenance
         with as_damage(record.where, f"hpo_studies, study '{record.name}'"):
-            return cls(stored["versions"], stored["device"], stored["data_fingerprint"])
+            code = stored.get("code", {})
+            return cls(stored["versions"], stored["device"], stored["data_fingerprint"], code)
 
 
 def library_versions() -> dict[str, str]:
@@ -88,6 +94,9 @@ def differences(old: Provenance, new: Provenance) -> list[str]:
         sentences.append(
             "The data have changed since the study began: earlier results are not comparable."
         )
+    for text, sha256 in new.code.items():
+        if old.code.get(text, sha256) != sha256:
+            sentences.append(f"{text} has changed since the study began.")
     return sentences
 
 

@@ -1,0 +1,179 @@
+"""A look at a model of a user's own before it trains: traced abstractly, nothing is computed.
+
+It tells the shapes of the module's arrays, whether its outputs fit the data, and which of its
+numbers it can take as traced arrays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hpo.engine.models import own
+from hpo.engine.models.dropout import Dropout, MaskKey
+from hpo.errors import HpoError
+from hpo.spec.code.frames import frames, telling
+from hpo.spec.code.own_model import OwnModel
+from hpo.spec.marks import Mark, mark_of, with_leaves
+
+if TYPE_CHECKING:
+    from hpo.engine.models.abstract import Shapes
+
+T = TypeVar("T")
+
+# Enough rows to tell them from other sizes.
+_ROWS = 7
+
+
+class _Look(NamedTuple):
+    """The shapes of a module's arrays, of its outputs, and of its variables after a step."""
+
+    state: own.State
+    trained: Any
+    evaluated: Any
+    changed: Any
+
+
+def tried(spec: OwnModel, function: Callable[..., T], *args: Any) -> T:
+    """The result of a function that runs the code of a spec.
+
+    Raises:
+        CodeError: for an error of the user's own code.
+    """
+    assert spec.own.code is not None or spec.own.trouble
+    if spec.own.code is None:
+        return function(*args)
+    values = {
+        name: value
+        for name in type(spec).model_fields
+        if name not in OwnModel.model_fields and _is_plain(value := getattr(spec, name))
+    }
+    with telling(spec.own.code, "model.python", values):
+        return function(*args)
+
+
+def look_at(spec: OwnModel, shapes: Shapes) -> own.State:
+    """The shapes of the arrays of a module; blank knobs of its spec are traced.
+
+    Raises:
+        CodeError: for an error of the user's own code.
+        HpoError: for a module whose outputs do not fit the data.
+    """
+    blank = [name for name in _knobs(spec) if getattr(spec, name) == math.inf]
+    looked = tried(spec, _look, spec, shapes, blank)
+    for name, outputs in (("training", looked.trained), ("evaluation", looked.evaluated)):
+        expected = (_ROWS, shapes.outputs)
+        if not hasattr(outputs, "shape"):
+            raise HpoError(
+                f"model.python: {spec.python} gives a {type(outputs).__name__} in {name}: give one "
+                f"array [rows, {shapes.outputs}]."
+            )
+        if outputs.shape != expected:
+            raise HpoError(
+                f"model.python: the outputs of {spec.python} in {name} have the shape "
+                f"{_rows(outputs.shape)}, and the data need {_rows(expected)}: take the number of "
+                "outputs from an argument `outputs`."
+            )
+    before, after = (jax.tree.map(_kind, tree) for tree in (looked.state.variables, looked.changed))
+    if before != after:
+        raise HpoError(
+            f"model.python: a call of {spec.python} changes the shape or type of its variables, "
+            f"from {before} to {after}: keep them."
+        )
+    return looked.state
+
+
+def static_numbers(spec: OwnModel, shapes: Shapes) -> dict[str, str]:
+    """The numbers of a spec that the module needs as Python numbers, each with the reason.
+
+    They are those that a trace fails with. What the spec or the source decides is left as it is.
+
+    Raises:
+        CodeError: for an error of the user's own code that has nothing to do with traced numbers.
+        HpoError: where the spec says that a number is a knob which cannot be one.
+    """
+    look_at(spec, shapes)
+    decided = [name for name in _knobs(spec) if name not in spec.own.assumed]
+    if decided and (error := _failure(spec, shapes, decided)):
+        text = _place(error, spec)
+        raise HpoError(f"model.knobs: {', '.join(decided)} cannot be traced: {text}.")
+    free = [name for name in spec.own.assumed if _is_number(getattr(spec, name))]
+    if not free or _failure(spec, shapes, [*free, *decided]) is None:
+        return {}
+    failures = {name: _failure(spec, shapes, [name]) for name in free}
+    static = {name: error for name, error in failures.items() if error is not None}
+    left = [name for name in free if name not in static]
+    if (error := _failure(spec, shapes, [*left, *decided])) is not None:
+        static |= dict.fromkeys(left, error)
+    return {name: _place(error, spec) for name, error in static.items()}
+
+
+def _look(spec: OwnModel, shapes: Shapes, traced: Collection[str]) -> _Look:
+    example = jax.ShapeDtypeStruct((_ROWS, *shapes.example), shapes.dtype)
+
+    def run(numbers: Mapping[str, Any], x: Any) -> _Look:
+        filled = with_leaves(spec, numbers)
+        state = own.draw(filled, shapes, 0)
+        dropout = Dropout(0, MaskKey(jnp.uint32(1), jnp.uint32(2)))
+
+        def loss(params: Any) -> tuple[Any, Any]:
+            given = own.State(params, state.variables)
+            outputs, changed = own.call(filled, shapes, given, x, dropout)
+            is_one = hasattr(outputs, "shape")
+            return outputs.sum().astype(jnp.float32) if is_one else 0.0, (outputs, changed)
+
+        _, (outputs, changed) = jax.grad(loss, has_aux=True)(state.params)
+        evaluated, _ = own.call(filled, shapes, state, x, None)
+        return _Look(state, outputs, evaluated, changed)
+
+    numbers = {name: jax.ShapeDtypeStruct((), np.float32) for name in traced}
+    found: _Look = jax.eval_shape(run, numbers, example)
+    return found
+
+
+def _failure(spec: OwnModel, shapes: Shapes, traced: Collection[str]) -> Exception | None:
+    """The error of a look with these numbers traced, if there is one."""
+    try:
+        _look(spec, shapes, traced)
+    except Exception as error:
+        return error
+    return None
+
+
+def _place(error: Exception, spec: OwnModel) -> str:
+    """Where a number has to be a Python number: the user's own line."""
+    assert spec.own.code is not None
+    own_frames = frames(error, spec.own.code)
+    place, _, line = own_frames[-1].partition(": ") if own_frames else (spec.python, "", "")
+    return f"{place} (`{line}`)" if line else place
+
+
+def _knobs(spec: OwnModel) -> list[str]:
+    """The numbers of a spec that are traced."""
+    return [
+        name
+        for name in type(spec).model_fields
+        if mark_of(type(spec), name) is Mark.KNOB and _is_number(getattr(spec, name))
+    ]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_plain(value: Any) -> bool:
+    return not isinstance(value, jax.Array | jax.core.Tracer) and value != math.inf
+
+
+def _kind(leaf: Any) -> tuple[Any, Any]:
+    return leaf.shape, leaf.dtype
+
+
+def _rows(shape: tuple[int, ...]) -> str:
+    """A shape in which the number of rows is a word: `[rows, 10]`."""
+    return f"[{', '.join('rows' if size == _ROWS else str(size) for size in shape)}]"

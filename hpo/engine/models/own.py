@@ -1,0 +1,297 @@
+"""Models of a user's own: modules of Flax (NNX and Linen) and Equinox as their authors wrote them.
+
+A module is built inside every step, with the trial's numbers as traced arrays. Its weights and
+other variables are then put back; only its random streams are new. So its author reads
+`self.rate` as ever, and another value compiles nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from hpo.engine.models.dropout import Dropout
+from hpo.engine.models.masks import masks_from, swap_dropouts
+from hpo.errors import HpoError
+from hpo.spec.code.own_model import GIVEN, OwnModel
+from hpo.spec.code.running import run_code
+from hpo.spec.code.signature import COMPUTED
+from hpo.spec.marks import with_leaves
+
+if TYPE_CHECKING:
+    from hpo.engine.models.abstract import Shapes
+
+# How a module's call is told that it trains: the argument, and its value in training.
+_MODES = {
+    "train": True,
+    "training": True,
+    "is_training": True,
+    "deterministic": False,
+    "use_running_average": False,
+    "inference": False,
+}
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+class State(NamedTuple):
+    """The arrays of a module: trained weights, and the other variables that it keeps."""
+
+    params: Any
+    variables: Any
+
+
+class _Library(Protocol):
+    """What differs between the libraries of modules; `module` is fresh from its constructor."""
+
+    def draw(self, module: Any, shapes: Shapes, key: Any) -> State: ...
+
+    def call(
+        self, module: Any, state: State, x: Any, dropout: Dropout | None
+    ) -> tuple[Any, Any]: ...
+
+
+def draw(spec: OwnModel, shapes: Shapes, seed: int) -> State:
+    """The first arrays of a module, as its author's initialisers draw them.
+
+    Raises:
+        HpoError: for code that makes no module, or none with weights.
+    """
+    key = jax.random.key(seed)
+    module = _construct(spec, shapes, nnx.Rngs(seed), key)
+    if not isinstance(module, nnx.Module) and _is_equinox(module):
+        # Traced numbers are arrays, which Equinox would take for weights.
+        module = _construct(_untraced(spec), shapes, nnx.Rngs(seed), key)
+    params, variables = _library(module, spec).draw(module, shapes, key)
+    if not jax.tree.leaves(params):
+        raise HpoError(
+            f"model.python: {spec.python} has no weights to train: give it an nnx.Param."
+        )
+    return State(jax.tree.map(_as_weight, params), variables)
+
+
+def call(
+    spec: OwnModel, shapes: Shapes, state: State, x: Any, dropout: Dropout | None
+) -> tuple[Any, Any]:
+    """A module's outputs for a batch, and its variables afterwards.
+
+    With `dropout` the module trains: its masks and other random numbers come from that key.
+    """
+    # The stream of weights is the same in all steps, so that arrays drawn from it are, too.
+    rngs = nnx.Rngs(0) if dropout is None else nnx.Rngs(_step_key(dropout), params=0)
+    module = _construct(spec, shapes, rngs, jax.random.key(0))
+    return _library(module, spec).call(module, state, x, dropout)
+
+
+class _Nnx:
+    """Modules of `flax.nnx`."""
+
+    def draw(self, module: Any, shapes: Shapes, key: Any) -> State:
+        params = nnx.to_pure_dict(nnx.state(module, nnx.Param))
+        return State(params, nnx.to_pure_dict(nnx.state(module, _is_variable)))
+
+    def call(self, module: Any, state: State, x: Any, dropout: Dropout | None) -> tuple[Any, Any]:
+        nnx.update(module, state.params)
+        nnx.update(module, state.variables)
+        swap_dropouts(module)
+        if dropout is None:
+            module.eval()
+        else:
+            module.train()
+        others = {"rngs": nnx.Rngs(_step_key(dropout))}
+        arguments = _arguments(type(module).__call__, 2, dropout is not None, others)
+        with masks_from(dropout):
+            outputs = module(x, **arguments)
+        changed = nnx.to_pure_dict(nnx.state(module, _is_variable))
+        return outputs, _like(state.variables, changed)
+
+
+class _Linen:
+    """Modules of `flax.linen`; their collections but `params` are variables."""
+
+    def draw(self, module: Any, shapes: Shapes, key: Any) -> State:
+        from flax.linen import meta
+
+        example = jnp.zeros((1, *shapes.example), shapes.dtype)
+        arguments = _arguments(type(module).__call__, 2, False, {})
+        rest = dict(meta.unbox(module.init({"params": key, "dropout": key}, example, **arguments)))
+        return State(_plain(rest.pop("params", {})), _plain(rest))
+
+    def call(self, module: Any, state: State, x: Any, dropout: Dropout | None) -> tuple[Any, Any]:
+        arguments = _arguments(type(module).__call__, 2, dropout is not None, {})
+        arrays = {"params": state.params, **state.variables}
+        if dropout is None:
+            return module.apply(arrays, x, **arguments), state.variables
+        key = _step_key(dropout)
+        rngs = {"params": jax.random.fold_in(key, 1), "dropout": key}
+        kept = [*state.variables]
+        outputs, changed = module.apply(arrays, x, rngs=rngs, mutable=kept, **arguments)
+        return outputs, _like(state.variables, _plain({**state.variables, **changed}))
+
+
+class _Equinox:
+    """Modules of Equinox, which take one example; arrays of fractions are their weights."""
+
+    def draw(self, module: Any, shapes: Shapes, key: Any) -> State:
+        leaves = jax.tree_util.tree_leaves_with_path(module)
+        weights = {jax.tree_util.keystr(path): leaf for path, leaf in leaves if _is_weight(leaf)}
+        return State(weights, {})
+
+    def call(self, module: Any, state: State, x: Any, dropout: Dropout | None) -> tuple[Any, Any]:
+        equinox = sys.modules["equinox"]
+        module = jax.tree_util.tree_map_with_path(
+            lambda path, leaf: state.params.get(jax.tree_util.keystr(path), leaf), module
+        )
+        module = equinox.nn.inference_mode(module, value=dropout is None)
+        keys = jax.random.split(_step_key(dropout), x.shape[0])
+
+        def one(x: Any, key: Any) -> Any:
+            takes = {"key": key if dropout is not None else None}
+            arguments = _arguments(type(module).__call__, 2, dropout is not None, takes)
+            return module(x, **arguments)
+
+        return jax.vmap(one, axis_name="batch")(x, keys), state.variables
+
+
+def _library(module: Any, spec: OwnModel) -> _Library:
+    from flax import linen
+
+    if isinstance(module, nnx.Module):
+        return _Nnx()
+    if isinstance(module, linen.Module):
+        return _Linen()
+    if _is_equinox(module):
+        return _Equinox()
+    made = type(module).__name__
+    raise HpoError(
+        f"model.python: {spec.python} makes an object of type {made}, which is no module: name a "
+        "class of nnx.Module, linen.Module or equinox.Module, or a function that makes one."
+    )
+
+
+def _is_equinox(module: Any) -> bool:
+    equinox = sys.modules.get("equinox")
+    return equinox is not None and isinstance(module, equinox.Module)
+
+
+def _construct(spec: OwnModel, shapes: Shapes, rngs: nnx.Rngs, key: Any) -> Any:
+    """The module of a spec, from its author's constructor or function."""
+    make = function_of(spec)
+    given = {
+        "rngs": rngs,
+        "key": key,
+        **dict.fromkeys(("inputs", "in_features"), math.prod(shapes.example)),
+        "in_channels": shapes.example[-1],
+        "shape": shapes.example,
+        **dict.fromkeys(("outputs", "out_features", "classes", "num_classes"), shapes.outputs),
+        "dtype": shapes.dtype,
+    }
+    assert given.keys() == GIVEN.keys()
+    takes = _parameters(make)
+    return make(**{name: value for name, value in given.items() if name in takes} | _leaves(spec))
+
+
+def function_of(spec: OwnModel) -> Any:
+    """The class or function that a spec names; this runs its file.
+
+    Raises:
+        HpoError: for code that cannot be found.
+    """
+    own = spec.own
+    if own.code is None:
+        raise HpoError(f"model.python: '{spec.python}': {own.trouble}.")
+    return run_code(own.code)
+
+
+def _leaves(spec: OwnModel) -> dict[str, Any]:
+    """The arguments that the spec gives, as their author expects them."""
+    own, found = spec.own, {}
+    for name in [name for name in type(spec).model_fields if name not in OwnModel.model_fields]:
+        value = getattr(spec, name)
+        known = own.signature[name].default if name in own.signature else None
+        if value is None and known is COMPUTED:
+            continue  # the author's default is no literal
+        if name in own.whole and not isinstance(value, int):
+            value = jnp.asarray(value, jnp.int32)
+        found[name] = list(value) if type(known) is list and type(value) is tuple else value
+    return found
+
+
+def _untraced(spec: OwnModel) -> OwnModel:
+    traced = [n for n in type(spec).model_fields if isinstance(getattr(spec, n), jax.core.Tracer)]
+    return with_leaves(spec, dict.fromkeys(traced, 0.5))
+
+
+def _arguments(
+    function: Any, own: int, is_training: bool, others: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The arguments of a module's call after its first `own`: its mode, and those of `others`.
+
+    Raises:
+        HpoError: for one that nobody gives.
+    """
+    found: dict[str, Any] = {}
+    for name, parameter in [*_parameters(function).items()][own:]:
+        if name in _MODES:
+            found[name] = _MODES[name] == is_training
+        elif name in others:
+            found[name] = others[name]
+        elif parameter.default is inspect.Parameter.empty and parameter.kind in _NAMED:
+            known = ", ".join((*_MODES, *others))
+            raise HpoError(
+                f"model.python: the call of the module takes {name}, which nobody gives: give it a"
+                f" default, or take one of {known}."
+            )
+    return found
+
+
+def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
+    try:
+        # Flax's metaclass hides the arguments of a constructor.
+        made = getattr(function, "__init__") if isinstance(function, type) else function  # noqa: B009
+        return inspect.signature(made).parameters
+    except (TypeError, ValueError):
+        return {}
+
+
+def _step_key(dropout: Dropout | None) -> Any:
+    """A key of JAX from the key of a step's masks; the same one for every evaluation."""
+    if dropout is None or dropout.key is None:
+        return jax.random.key(0)
+    words = jnp.stack([dropout.key.start, dropout.key.stride])
+    return jax.random.wrap_key_data(words, impl="threefry2x32")
+
+
+def _is_variable(path: Any, value: Any) -> bool:
+    return isinstance(value, nnx.Variable) and not isinstance(value, nnx.Param | nnx.RngState)
+
+
+def _is_weight(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array | np.ndarray) and jnp.issubdtype(leaf.dtype, jnp.inexact)
+
+
+def _as_weight(leaf: Any) -> Any:
+    # All weights of a lane are one vector of float32.
+    return leaf.astype(jnp.float32)
+
+
+def _plain(tree: Any) -> Any:
+    return {name: _plain(inner) for name, inner in tree.items()} if _is_mapping(tree) else tree
+
+
+def _is_mapping(tree: Any) -> bool:
+    return isinstance(tree, Mapping)
+
+
+def _like(known: Any, changed: Any) -> Any:
+    """The variables that a module had at first: what a call adds, such as `sow`, is left out."""
+    if not _is_mapping(known):
+        return changed
+    return {name: _like(inner, changed.get(name, inner)) for name, inner in known.items()}

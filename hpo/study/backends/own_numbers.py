@@ -1,0 +1,48 @@
+"""Which numbers of an own model are knobs: decided once, by a trace, and kept in the study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hpo.data.dataset import DataSet
+from hpo.engine.models.abstract import shapes_of
+from hpo.engine.models.look import static_numbers
+from hpo.engine.program import split
+from hpo.spec.code.own_model import OwnModel
+from hpo.spec.experiment import Experiment, Training
+from hpo.spec.fill import with_rows
+from hpo.spec.roots import with_static
+from hpo.study.log.notes import Note, Numbers
+from hpo.study.storage.journal import Journal
+
+
+def decide(training: Training, data: DataSet, platform: str) -> Numbers | None:
+    """The numbers that the training's own model cannot take traced; None for a model of ours.
+
+    Raises:
+        HpoError: for a model that fails with Python numbers, too, or does not fit the data.
+    """
+    if not isinstance(training.model, OwnModel):
+        return None
+    program, _ = split(with_rows(training, len(data.train)), data, platform)
+    return Numbers(static_numbers(training.model, shapes_of(program)))
+
+
+def decided(experiment: Experiment, numbers: Numbers | None) -> Experiment:
+    """An experiment whose own model has static numbers where that was decided."""
+    return experiment if numbers is None else with_static(experiment, numbers.static.keys())
+
+
+def noted(notes: Iterable[Note]) -> Numbers | None:
+    """What a study has decided, from its notes."""
+    return next((note for note in notes if isinstance(note, Numbers)), None)
+
+
+def obey_or_note(numbers: Numbers | None, journal: Journal) -> Numbers | None:
+    """The decision that the study has noted; a new one is noted now."""
+    if numbers is None:
+        return None
+    known = noted(journal.state.notes)
+    if known is None:
+        journal.record(numbers)
+    return known or numbers

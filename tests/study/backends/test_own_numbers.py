@@ -1,0 +1,94 @@
+"""Whole studies of a model of the user's own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from hpo.errors import StudyError
+from hpo.report.export import export_trial
+from hpo.spec.load import load_experiment
+from hpo.spec.marks import with_leaves
+from hpo.study.log.notes import Numbers
+from hpo.study.storage.stored import stored_experiment
+from hpo.study.storage.tables import Storage
+from tests.own_code import NET, own_experiment, write_net
+from tests.study.whole import Studies
+
+SPACE = {
+    "model.rate": {"float": [0.0, 0.5]},
+    "model.gain": {"float": [0.5, 2.0]},
+    "model.scale": {"float": [0.5, 2.0]},
+}
+# `scale` is compared in Python.
+STATIC = NET.replace("return self.head(x) * self.scale", "return self.head(x) if self.scale else x")
+
+
+def stored(studies: Studies, name: str = "own"):
+    with Storage.read(studies.url) as storage:
+        return stored_experiment(storage.study(name), "test")
+
+
+def more(experiment, trials):
+    search = with_leaves(experiment.search, {"trials": trials})
+    document = {
+        **experiment.document,
+        "search": {**experiment.document["search"], "trials": trials},
+    }
+    return replace(experiment, search=search, document=document)
+
+
+@pytest.mark.long
+def test_two_hundred_trials_over_its_floats_compile_one_program(tmp_path, studies: Studies):
+    write_net(tmp_path)
+
+    outcome = studies.run(more(own_experiment(tmp_path, space=SPACE), 200))
+
+    assert outcome.progress.programs == 1
+    assert len(studies.state(own_experiment(tmp_path, space=SPACE))) == 200
+
+
+def test_a_study_goes_on_and_its_winner_trains_again_to_the_same_bits(tmp_path, studies: Studies):
+    write_net(tmp_path)
+    experiment = own_experiment(tmp_path, space=SPACE)
+    studies.run(experiment)
+    best = studies.run(more(stored(studies), 6)).progress.best
+    assert best is not None
+
+    path = tmp_path / "best.yaml"
+    with Storage.read(studies.url) as storage:
+        path.write_text(export_trial(storage, "own", None, path, date(2026, 11, 26)).text)
+    curve = [r.metrics for r in studies.train(load_experiment(path), tmp_path / "model").curve]
+
+    assert curve == studies.state(experiment).metrics[best.number]
+    assert any(said.startswith("Runs nets.py:Net (") for said in studies.said)
+
+
+def test_which_numbers_are_static_is_decided_once_and_said(tmp_path, studies: Studies):
+    write_net(tmp_path, STATIC)
+    experiment = own_experiment(tmp_path, {"scale": 1.0}, {"model.rate": {"float": [0.1, 0.5]}})
+    studies.run(experiment)
+    studies.run(more(stored(studies), 6))
+
+    notes = [n for n in studies.state(experiment).notes if isinstance(n, Numbers)]
+    assert [[*note.static] for note in notes] == [["scale"]]
+    said = [text for text in studies.said if text.startswith("model.scale is static, because")]
+    assert len(said) == 2  # at each start
+
+
+def test_a_study_does_not_go_on_with_changed_code_unasked(tmp_path, studies: Studies):
+    write_net(tmp_path)
+    experiment = own_experiment(tmp_path, space=SPACE)
+    studies.run(experiment)
+    write_net(tmp_path, f"{NET}\n    # changed\n")
+
+    with pytest.raises(StudyError, match="began with another version of"):
+        studies.run(more(stored(studies), 6))
+    with Storage.read(studies.url) as storage, pytest.raises(StudyError, match="--trust-code"):
+        export_trial(storage, "own", None, None, date(2026, 11, 26))
+    studies.run(more(stored(studies), 6), trusts_code=True)
+    assert len(studies.state(experiment)) == 6
+    with Storage.read(studies.url) as storage:  # trusted once
+        export_trial(storage, "own", None, None, date(2026, 11, 26))

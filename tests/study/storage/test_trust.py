@@ -1,0 +1,51 @@
+"""Code of the user's own in a study: its hash, and the refusal to run another version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hpo.errors import StudyError
+from hpo.study.storage.trust import check_code, check_exported, code_of, tell_code
+from tests.own_code import own_experiment, write_net
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_net(tmp_path, "class Net:\n    def __init__(self, rate=0.1): ...\n")
+    return tmp_path
+
+
+def training(folder, **model):
+    return own_experiment(folder, model).training
+
+
+def test_the_hash_of_the_file_is_kept_and_what_runs_is_said(folder):
+    said: list[str] = []
+
+    known = code_of(training(folder))
+    tell_code(training(folder), said.append)
+
+    assert [*known] == ["nets.py:Net"]
+    assert said == [f"Runs nets.py:Net (2 lines, sha256 {known['nets.py:Net'][:8]})."]
+
+
+def test_other_code_than_the_studys_runs_only_when_trusted(folder):
+    then = code_of(training(folder))
+    check_code("own", then, training(folder), is_trusted=False)
+    write_net(folder, "class Net:\n    def __init__(self, rate=0.2): ...\n")
+
+    with pytest.raises(StudyError, match=r"another version of nets\.py:Net .* with --trust-code"):
+        check_code("own", then, training(folder), is_trusted=False)
+    check_code("own", then, training(folder), is_trusted=True)
+
+
+def test_an_exported_spec_knows_the_hash_of_its_code(folder):
+    sha256 = code_of(training(folder))["nets.py:Net"]
+    check_exported(training(folder, sha256=sha256), is_trusted=False)
+    other = training(folder, sha256="0" * 64)
+
+    with pytest.raises(StudyError, match=r"model\.sha256: nets\.py:Net is another version"):
+        check_exported(other, is_trusted=False)
+    check_exported(other, is_trusted=True)
