@@ -43,6 +43,7 @@ TEXTS = {path: (ROOT / path).read_text() for path in PAGES}
 README = TEXTS[Path("README.md")]
 
 
+EXAMPLES = [*(ROOT / "examples").rglob("*.py")]
 MODEL_FILES = {"metrics.json", "spec.yaml", "weights"}
 
 
@@ -132,6 +133,9 @@ def test_every_spec_of_a_page_is_valid(path, tmp_path):
     example = next(b for b in blocks(Path("docs/writing-a-spec.md")) if b.language == "yaml")
     whole = yaml.safe_load(example.text)
     for number, block in enumerate(blocks(path)):
+        if block.language == "python" and (file := re.match(r"# (\w+\.py)\n", block.text)):
+            (tmp_path / file[1]).write_text(block.text)
+            assert block.text in {path.read_text() for path in EXAMPLES if path.name == file[1]}
         if block.language == "yaml":
             written = yaml.safe_load(block.text)
             # A block without a name is a part: the rest is that of the block before it.

@@ -14,11 +14,12 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import annotated_types
 from pydantic import TypeAdapter
 
+from hpo.spec.code.own_model import OwnModel
 from hpo.spec.experiment import SpecFile, Training
 from hpo.spec.file.include import known_spaces
 from hpo.spec.marks import Mark, Spec, mark_of
 from hpo.spec.reference.descriptions import description_of, summary_of
-from hpo.spec.registered import Registered, annotation_of
+from hpo.spec.registered import Registered, annotation_of, registered
 from hpo.spec.schema import Leaf, all_leaves, default_of, variants_of
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -39,14 +40,22 @@ def json_schema() -> JsonSchema:
     """
     writer = _Writer()
     root = writer.section(SpecFile)
-    root["properties"]["space"] |= _space()
+    space = _space()
+    known = sorted(space["properties"])
+    root["properties"]["space"] |= {**space, "patternProperties": {r"^model\.\w+$": _ANY_ENTRY}}
     definitions = {**writer.definitions, "SpaceEntry": _ENTRY}
     return {
         "$schema": _DIALECT,
         "title": "An experiment of hpo",
         **root,
+        # Only a model of the user's own has other leaves.
+        "if": {"properties": {"model": {"required": ["python"]}}},
+        "else": {"properties": {"space": {"propertyNames": {"enum": known}}}},
         "$defs": dict(sorted(definitions.items())),
     }
+
+
+_ANY_ENTRY = {"$ref": "#/$defs/SpaceEntry"}
 
 
 def may_vary(spec: type[Spec], field: str) -> bool:
@@ -100,7 +109,11 @@ class _Writer:
         variants, info = variants_of(spec, field), spec.model_fields[field]
         if variants is not None and variants.tag is not None:
             is_optional = not info.is_required() and info.get_default() is None
-            return self._one_of(variants.specs, [{"type": "null"}] if is_optional else [])
+            others: list[JsonSchema] = [{"type": "null"}] if is_optional else []
+            if (chosen := registered(spec, field)) is not None and chosen.kind == "model":
+                # The arguments of a constructor that only `hpo check` reads.
+                others.append({**self.section(OwnModel), "additionalProperties": True})
+            return self._one_of(variants.specs, others)
         return self._type(annotation_of(spec, field), info.metadata)
 
     def _type(self, annotation: Any, metadata: Sequence[Any] = ()) -> JsonSchema:

@@ -54,6 +54,14 @@ def test_every_kind_of_value_fits_the_schema():
     assert faults(SPEC) == []
 
 
+def test_a_model_of_the_users_own_may_have_any_leaves():
+    text = (ROOT / "examples" / "own_model" / "own.yaml").read_text()
+
+    assert faults(text) == []
+    assert faults(text.replace("model.rate: {float", "model.rate: {flaot")) != []
+    assert faults(text.replace("model.rate:", "optimizer.rate:")) != []
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

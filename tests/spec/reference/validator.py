@@ -17,9 +17,10 @@ TYPES = {
 }
 KNOWN = {
     "$defs", "$ref", "$schema", "additionalProperties", "anyOf", "const", "default", "description",
-    "enum", "examples", "exclusiveMaximum", "exclusiveMinimum", "items", "maxItems", "maxLength",
-    "maxProperties", "maximum", "minItems", "minLength", "minProperties", "minimum", "oneOf",
-    "pattern", "properties", "required", "title", "type", "x-hpo-recompiles", "x-hpo-varies",
+    "else", "enum", "examples", "exclusiveMaximum", "exclusiveMinimum", "if", "items", "maxItems",
+    "maxLength", "maxProperties", "maximum", "minItems", "minLength", "minProperties", "minimum",
+    "oneOf", "pattern", "patternProperties", "properties", "propertyNames", "required", "title",
+    "type", "x-hpo-recompiles", "x-hpo-varies",
 }  # fmt: skip
 
 
@@ -32,6 +33,8 @@ def broken(value: Any, schema: dict[str, Any], root: dict[str, Any], at: str = "
         fitting = [s for s in schema.get(keyword, ()) if not any(broken(value, s, root, at))]
         if keyword in schema and len(fitting) not in counts:
             yield f"{at}: {len(fitting)} of {keyword} fit {value!r}"
+    if "if" in schema and any(broken(value, schema["if"], root, at)):
+        yield from broken(value, schema["else"], root, at)
     kinds = schema.get("type", [])
     kinds = [kinds] if isinstance(kinds, str) else kinds
     if kinds and not any(_is(value, kind) for kind in kinds):
@@ -65,7 +68,9 @@ def _object(value: dict[str, Any], schema: dict[str, Any], root: Any, at: str) -
         if name not in value:
             yield f"{at}.{name}: is missing"
     for name, inner in value.items():
-        rule = properties.get(name, others)
+        patterns = schema.get("patternProperties", {}).items()
+        rule = properties.get(name, next((r for p, r in patterns if re.search(p, name)), others))
+        yield from broken(name, schema.get("propertyNames", {}), root, f"{at}.{name}")
         if rule is False:
             yield f"{at}.{name}: is unknown"
         elif isinstance(rule, dict):
