@@ -17,7 +17,8 @@ from hpo.report.check import condition_text, distribution_text
 from hpo.report.wording import metric_text, number_text, untrained_text
 from hpo.search.proposals.ahead import proposed_ahead
 from hpo.search.results.pareto import pareto_front
-from hpo.spec.code.own_model import OwnModel
+from hpo.spec.code.own_function import OwnFunction
+from hpo.spec.code.own_model import Own, OwnModel
 from hpo.spec.experiment import Experiment
 from hpo.spec.file.dump import dump_spec
 from hpo.spec.fill import fill, filled
@@ -178,6 +179,8 @@ def training_document(
     first = lineage[0]
     training = merging.of(fill(experiment.training, first.hparams, first.trial))
     dumped = training.model_dump(mode="json")
+    if training.loss is None:
+        del dumped["loss"]
     if isinstance(training.train.merged, Merged):
         merged = training.train.merged.model_dump(mode="json", exclude_defaults=True)
         dumped["train"]["merged"] = merged
@@ -189,8 +192,9 @@ def training_document(
         {"after": after, "hparams": hparams} for after, hparams in changes(lineage)
     ]
     values["data"] = _moved(values["data"], experiment.folder, folder)
-    if isinstance(training.model, OwnModel):
-        values["model"] = _moved_code(training.model, values["model"], experiment.folder, folder)
+    for name, section in (("model", training.model), ("loss", training.loss)):
+        if isinstance(section, OwnModel | OwnFunction):
+            values[name] = _moved_code(section.own, values[name], experiment.folder, folder)
     return {"name": experiment.name, **values}
 
 
@@ -225,16 +229,14 @@ def _moved(data: Mapping[str, Any], old: Path, new: Path) -> Mapping[str, Any]:
     return {**data, "dataset": {**dataset, **paths}}
 
 
-def _moved_code(
-    model: OwnModel, section: Mapping[str, Any], old: Path, new: Path
-) -> Mapping[str, Any]:
-    """The section of an own model as it is found from a folder, with the hash of its file."""
-    code = model.own.code
+def _moved_code(own: Own, section: Mapping[str, Any], old: Path, new: Path) -> Mapping[str, Any]:
+    """A section that names own code as it is found from a folder, with the hash of its file."""
+    code = own.code
     file, colon, name = section["python"].rpartition(":")
     python = section["python"]
     if code is not None and not code.module:
         python = f"{_moved_path(file, old, new)}{colon}{name}"
-    left_out = {key for key in ("static", "knobs") if not section[key]}
+    left_out = {key for key in ("static", "knobs") if not section.get(key)}
     kept = {key: value for key, value in section.items() if key not in left_out}
     return {**kept, "python": python, "sha256": "" if code is None else code.sha256}
 

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 from hpo.errors import cut
 from hpo.registry import METRICS
 from hpo.space import SearchSpace
+from hpo.spec.code.own_loss import OwnLoss
 from hpo.spec.marks import Count, Names, Positive, Spec, Static
 from hpo.spec.merging import Merged
 from hpo.spec.sections.data import DataSpec
@@ -107,6 +108,8 @@ class Training(Spec):
     """The data set, its splits, and how examples reach the model."""
     model: ModelSpec
     """The model to train."""
+    loss: OwnLoss | None = None
+    """The loss that training minimises; the task's own by default."""
     optimizer: OptimizerSpec
     """The optimizer and its learning-rate schedule."""
     updates: Updates = Updates()

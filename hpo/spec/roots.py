@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 
 from pydantic import create_model
 
+from hpo.spec.code.own_function import function_class, function_mistakes, names_code
+from hpo.spec.code.own_loss import GIVEN, OwnLoss
 from hpo.spec.code.own_model import OwnModel, own_mistakes, own_model
 from hpo.spec.experiment import Experiment, FileSections, SpecFile, Training
 from hpo.spec.file.document import Mistake
@@ -27,26 +29,37 @@ def root_of(values: Any, folder: Path) -> Root:
     """
     if not isinstance(values, Mapping):
         return Training
-    model = values.get("model")
-    if isinstance(model, Mapping) and isinstance(model.get("python"), str):
-        return _with_model(own_model(model, _space(values), folder))
-    return Training
+    parts: dict[str, type[Spec]] = {}
+    if names_code(values.get("model")):
+        parts["model"] = own_model(values["model"], _space(values), folder)
+    if names_code(values.get("loss")):
+        varied = _varied(values, "loss")
+        parts["loss"] = function_class(
+            OwnLoss, values["loss"], varied, folder, GIVEN, is_compiled=True
+        )
+    return _with_parts(tuple(parts.items())) if parts else Training
 
 
 def code_mistakes(values: Any, root: Root) -> Iterator[Mistake]:
     """What is wrong with code that a document names, and with what it gives the code."""
-    variants = variants_of(root, "model") if "model" in root.model_fields else None
-    model = next(iter(variants.specs.values())) if variants else None
-    if model is not None and issubclass(model, OwnModel):
+    if not isinstance(values, Mapping) or not issubclass(root, Training):
+        return
+    if names_code(values.get("model")):
+        model: Any = root.model_fields["model"].annotation
         for path, text in own_mistakes(values["model"], _space(values), model):
+            yield Mistake(path, text)
+    if names_code(values.get("loss")):
+        loss: Any = root.model_fields["loss"].annotation
+        found = function_mistakes(("loss",), values["loss"], _varied(values, "loss"), loss)
+        for path, text in found:
             yield Mistake(path, text)
 
 
 @cache
-def _with_model(model: type[OwnModel]) -> Root:
-    """The class of a training with a model of the user's own."""
-    doc = Training.__doc__
-    return create_model("Training", __base__=Training, __doc__=doc, model=(model, ...))
+def _with_parts(parts: tuple[tuple[str, type[Spec]], ...]) -> Root:
+    """The class of a training with these parts of the user's own."""
+    fields: Any = {name: (kind, ...) for name, kind in parts}
+    return create_model("Training", __base__=Training, __doc__=Training.__doc__, **fields)
 
 
 def _space(values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -54,13 +67,34 @@ def _space(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return space if isinstance(space, Mapping) else {}
 
 
+def _varied(values: Mapping[str, Any], section: str) -> dict[str, Any]:
+    """The entries of the space for the leaves of a section, by the names of the leaves."""
+    return {
+        path.removeprefix(f"{section}."): entry
+        for path, entry in _space(values).items()
+        if isinstance(path, str) and path.startswith(f"{section}.")
+    }
+
+
 def with_static(experiment: Experiment, names: Collection[str]) -> Experiment:
-    """An experiment in which these numbers of its own model are static."""
+    """An experiment in which these numbers of its own model, or of its loss, are static.
+
+    Those of its loss are written `loss.gamma`.
+    """
     training = experiment.training
-    if not names or not isinstance(training.model, OwnModel):
-        return experiment
     values = training.model_dump(exclude_unset=True)
-    values["model"]["static"] = [*dict.fromkeys((*training.model.static, *names))]
+    of_loss = [name.removeprefix("loss.") for name in names if name.startswith("loss.")]
+    of_model = [name for name in names if not name.startswith("loss.")]
+    is_changed = False
+    for section, own, added in (
+        ("model", training.model, of_model),
+        ("loss", training.loss, of_loss),
+    ):
+        if added and isinstance(own, OwnModel | OwnLoss):
+            values[section]["static"] = [*dict.fromkeys((*own.static, *added))]
+            is_changed = True
+    if not is_changed:
+        return experiment
     space = experiment.document.get("space", {})
     root = root_of({**values, "space": space}, experiment.folder)
     decided: Any = root.model_validate(values)

@@ -25,6 +25,7 @@ from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch, DeviceData
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
+from hpo.engine.training.losses import look_at_loss
 from hpo.engine.training.metrics import scored_metrics
 from hpo.engine.training.optimizers import Descent
 from hpo.engine.training.random_streams import batches, lane_key, weights_rng
@@ -54,7 +55,7 @@ class Supervised:
     @property
     def sums(self) -> int:
         """M: the number of sums from which the metrics are computed."""
-        return sum_count(self.program.task)
+        return sum_count(self.program.task, self.program.template.loss)
 
     @property
     def scores(self) -> int:
@@ -145,13 +146,13 @@ class Supervised:
         sums: Float[Array, " M"] | None = None,
     ) -> Tally:
         """Sums of the metrics over the rows `[chunks, rows, ...]` of a split, added to `sums`."""
-        program, spec = self.program, self.program.fill(knobs).model
+        program, spec = self.program, self.program.fill(knobs)
         params, variables = judged(program, lane)
 
         def add(sums: Array, batch: Batch) -> tuple[Array, Array | None]:
-            outputs, _ = forward(program, spec, params, variables, batch)
+            outputs, _ = forward(program, spec.model, params, variables, batch)
             scores = outputs.astype(jnp.float32) if self.scores else None
-            return sums + metric_sums(program.task, outputs, batch), scores
+            return sums + metric_sums(program.task, outputs, batch, spec.loss), scores
 
         sums = jnp.zeros((self.sums,), jnp.float32) if sums is None else sums
         if rows["y"].shape[0] == 1:
@@ -164,11 +165,12 @@ class Supervised:
         self, data: DataSet, split: Split, sums: np.ndarray, scores: np.ndarray | None
     ) -> dict[str, float]:
         """The metrics of the task, in the target's unit, and those of `train.metrics`."""
-        found = metrics(data, split, sums)
+        template = self.program.template
+        found = metrics(data, split, sums, template.loss)
         if scores is None:
             return found
         outputs = scores.reshape(-1, scores.shape[-1])[: len(split)]
-        return found | scored_metrics(self.program.template.train.metrics, data, split, outputs)
+        return found | scored_metrics(template.train.metrics, data, split, outputs)
 
 
 def judged(program: Program, lane: Lane) -> tuple[Any, Any]:
@@ -224,8 +226,9 @@ def abstract_lane(program: Program) -> Lane:
     """The shapes of a program's lanes, without allocating memory.
 
     Raises:
-        HpoError: for a model that cannot take the data's examples.
+        HpoError: for a model that cannot take the data's examples, or a wrong loss of the user's.
     """
+    look_at_loss(program)
     params = jax.ShapeDtypeStruct((weight_count(program),), np.float32)
     descent = _descent(program, program.optimizer, program.template.updates)
     optimizer = descent.state_shapes(params)
@@ -289,7 +292,7 @@ def _gradient(
 
     def loss_of(weights: Any, dropout: Dropout, batch: Batch) -> tuple[Array, Any]:
         outputs, changed = forward(program, spec.model, weights, lane.variables, batch, dropout)
-        return batch_loss(program.task, outputs, batch), changed
+        return batch_loss(program.task, outputs, batch, spec.loss), changed
 
     def part(weights: Any, number: Any) -> tuple[tuple[Array, Any], Any]:
         """Loss, variables and gradients of a micro-batch."""

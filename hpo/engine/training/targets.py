@@ -17,6 +17,8 @@ from jaxtyping import Array, Float, Num
 
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.training.batches import Batch
+from hpo.engine.training.losses import own_rows
+from hpo.spec.code.own_loss import OwnLoss
 from hpo.spec.sections.data import Task as Kind
 
 # From outputs [B, K] in float32 and targets [B, ...] to a value for each row [B].
@@ -38,30 +40,49 @@ class Targets:
     predictions: Callable[[np.ndarray, DataSet], np.ndarray]
 
 
-def sum_count(kind: Kind) -> int:
+def sum_count(kind: Kind, loss: OwnLoss | None = None) -> int:
     """The number of sums from which `metrics` computes."""
-    return 1 + len(TARGETS[kind].rows)
+    return 1 + len(TARGETS[kind].rows) + (loss is not None)
 
 
-def batch_loss(kind: Kind, outputs: Float[Array, "B K"], batch: Batch) -> Float[Array, ""]:
+def batch_loss(
+    kind: Kind, outputs: Float[Array, "B K"], batch: Batch, loss: OwnLoss | None = None
+) -> Float[Array, ""]:
     """The mean loss of a batch; the weights of all training rows have the mean 1."""
-    losses = TARGETS[kind].loss(outputs.astype(jnp.float32), batch["y"])
+    outputs = outputs.astype(jnp.float32)
+    if loss is None:
+        losses = TARGETS[kind].loss(outputs, batch["y"])
+    else:
+        losses = own_rows(loss, outputs, batch)
     return (losses * batch["weight"] if "weight" in batch else losses).mean()
 
 
-def metric_sums(kind: Kind, outputs: Float[Array, "B K"], batch: Batch) -> Float[Array, " M"]:
-    """Weighted sums over the rows of a batch: the loss, and the kind's other values."""
+def metric_sums(
+    kind: Kind, outputs: Float[Array, "B K"], batch: Batch, loss: OwnLoss | None = None
+) -> Float[Array, " M"]:
+    """Weighted sums over the rows of a batch: the loss, and the kind's other values.
+
+    The sum of a loss of the user's own comes last.
+    """
     outputs, y, weights = outputs.astype(jnp.float32), batch["y"], batch["weight"]
     targets = TARGETS[kind]
     # A padding row's loss may be NaN in a diverged lane only, where the sum is NaN anyway.
-    return jnp.stack([(of(outputs, y) * weights).sum() for of in (targets.loss, *targets.rows)])
+    sums = [(of(outputs, y) * weights).sum() for of in (targets.loss, *targets.rows)]
+    if loss is not None:
+        # Padding rows are zeros, which a loss of the user's own need not know.
+        sums.append(jnp.where(weights > 0, own_rows(loss, outputs, batch) * weights, 0).sum())
+    return jnp.stack(sums)
 
 
-def metrics(data: DataSet, split: Split, sums: np.ndarray) -> dict[str, float]:
+def metrics(
+    data: DataSet, split: Split, sums: np.ndarray, loss: OwnLoss | None = None
+) -> dict[str, float]:
     """Named metrics from the sums over a split, in the target's own unit."""
     weights = split.arrays.get("weight")
     total = len(split) if weights is None else float(weights.sum(dtype=np.float64))
-    return TARGETS[data.task].metrics([float(each) for each in sums], total, split, data)
+    named = [float(each) for each in sums]
+    own = {} if loss is None else {"loss": named.pop() / total}
+    return TARGETS[data.task].metrics(named, total, split, data) | own
 
 
 def cross_entropy(outputs: Float[Array, "B K"], y: Num[Array, " B"]) -> Float[Array, " B"]:

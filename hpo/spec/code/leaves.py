@@ -17,7 +17,7 @@ _TYPES = {"bool": bool, "int": int, "float": float, "str": str}
 def leaves_class(
     name: str,
     signature: Signature,
-    mark: Callable[[Argument, Any], Mark],
+    mark: Callable[[Argument, Any], Mark | None],
     given: Collection[str] = (),
     written: Collection[str] = (),
     fields: Mapping[str, Any] | None = None,
@@ -28,8 +28,8 @@ def leaves_class(
     It derives from `parent`. The leaves are hashable: lists become tuples.
 
     Arguments that are `given` otherwise, such as `rngs`, are no leaves. `mark` tells the mark of a
-    leaf from its argument and type. Where the source does not show all arguments, every key that
-    is `written` in the spec is a leaf too.
+    leaf from its argument and type; None for one that steers the study. Where the source does not
+    show all arguments, every key that is `written` in the spec is a leaf too.
     """
     found: dict[str, Any] = {"python": (str, ...), **(fields or {})}
     hidden = [Argument(key, "", None, signature.line) for key in written if key not in signature]
@@ -37,7 +37,9 @@ def leaves_class(
         if argument.name in given or argument.name in found:
             continue
         kind = type_of(argument)
-        marked: Any = Annotated[kind, mark(argument, kind), *_strictness(kind)]
+        role = mark(argument, kind)
+        marks = [*([role] if role else []), *_strictness(kind)]
+        marked: Any = Annotated[(kind, *marks)] if marks else kind
         default = ... if argument.default is REQUIRED else argument.default
         found[argument.name] = (marked, None if default is COMPUTED else fixed(default))
     return create_model(name, __base__=parent, **found)

@@ -83,7 +83,7 @@ def own_model(written: Mapping[str, Any], space: Mapping[str, Any], folder: Path
         code, trouble = None, str(error)
     varied = {path.removeprefix("model."): entry for path, entry in space.items() if _is_own(path)}
     keys = (*written, *varied)
-    floats = [key for key in keys if _is_float(written.get(key)) or _is_floats(varied.get(key))]
+    floats = [key for key in keys if _is_float(written.get(key)) or is_float_entry(varied.get(key))]
     return _class(
         written["python"],
         code,
@@ -205,7 +205,7 @@ def _is_float(value: Any) -> bool:
     return isinstance(value, float)
 
 
-def _is_floats(entry: Any) -> bool:
+def is_float_entry(entry: Any) -> bool:
     """Whether the entry of a space gives a leaf numbers with a fraction."""
     if not isinstance(entry, Mapping):
         return _is_float(entry)

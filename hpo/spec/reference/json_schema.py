@@ -14,6 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import annotated_types
 from pydantic import TypeAdapter
 
+from hpo.spec.code.own_function import OwnFunction
 from hpo.spec.code.own_model import OwnModel
 from hpo.spec.experiment import SpecFile, Training
 from hpo.spec.file.include import known_spaces
@@ -41,16 +42,19 @@ def json_schema() -> JsonSchema:
     writer = _Writer()
     root = writer.section(SpecFile)
     space = _space()
-    known = sorted(space["properties"])
-    root["properties"]["space"] |= {**space, "patternProperties": {r"^model\.\w+$": _ANY_ENTRY}}
+    others = {"anyOf": [{"enum": sorted(space["properties"])}, {"pattern": r"^loss\.\w+$"}]}
+    root["properties"]["space"] |= {
+        **space,
+        "patternProperties": {r"^(model|loss)\.\w+$": _ANY_ENTRY},
+    }
     definitions = {**writer.definitions, "SpaceEntry": _ENTRY}
     return {
         "$schema": _DIALECT,
         "title": "An experiment of hpo",
         **root,
-        # Only a model of the user's own has other leaves.
+        # Only a model and a loss of the user's own have other leaves.
         "if": {"properties": {"model": {"required": ["python"]}}},
-        "else": {"properties": {"space": {"propertyNames": {"enum": known}}}},
+        "else": {"properties": {"space": {"propertyNames": others}}},
         "$defs": dict(sorted(definitions.items())),
     }
 
@@ -85,7 +89,8 @@ class _Writer:
             "type": "object",
             "properties": {name: self._field(spec, name) for name in spec.model_fields},
             **({"required": required} if required else {}),
-            "additionalProperties": False,
+            # Arguments of the user's own code, which only `hpo check` reads.
+            "additionalProperties": issubclass(spec, OwnFunction),
         }
 
     def _field(self, spec: type[Spec], field: str) -> JsonSchema:

@@ -10,10 +10,10 @@ from hpo.data.cache import DataCache
 from hpo.data.files import source_files
 from hpo.engine.devices import describe, local_devices
 from hpo.engine.mesh import places
-from hpo.engine.models.abstract import abstract_model
 from hpo.engine.pools.streaming import budget_bytes, placement_of, streaming_text
 from hpo.engine.program import Program, split
 from hpo.engine.programs.footprint import known_costs
+from hpo.engine.training.task import task_of
 from hpo.space import Choice
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill, with_rows
@@ -135,5 +135,5 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
         data = datasets.load(candidate.data)
         candidate = with_rows(candidate, len(data.train))
         program, _ = split(candidate, data, device.platform)
-        abstract_model(program)
+        task_of(program).shapes()
         placement_of(data, candidate.data.step_rows, 1, budget_bytes(candidate.data, device))

@@ -1,4 +1,4 @@
-"""Which numbers of an own model are knobs: decided once, by a trace, and kept in the study."""
+"""Which numbers of own code are knobs: decided once, by a trace, and kept in the study."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from hpo.data.dataset import DataSet
 from hpo.engine.models.abstract import shapes_of
 from hpo.engine.models.look import static_numbers
 from hpo.engine.program import split
+from hpo.engine.training.losses import static_numbers_of_loss
 from hpo.spec.code.own_model import OwnModel
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import with_rows
@@ -17,19 +18,25 @@ from hpo.study.storage.journal import Journal
 
 
 def decide(training: Training, data: DataSet, platform: str) -> Numbers | None:
-    """The numbers that the training's own model cannot take traced; None for a model of ours.
+    """The numbers that the training's own model and loss cannot take traced; None without those.
 
     Raises:
-        HpoError: for a model that fails with Python numbers, too, or does not fit the data.
+        HpoError: for code that fails with Python numbers, too, or does not fit the data.
     """
-    if not isinstance(training.model, OwnModel):
+    if not isinstance(training.model, OwnModel) and training.loss is None:
         return None
     program, _ = split(with_rows(training, len(data.train)), data, platform)
-    return Numbers(static_numbers(training.model, shapes_of(program)))
+    static: dict[str, str] = {}
+    if isinstance(training.model, OwnModel):
+        static |= static_numbers(training.model, shapes_of(program))
+    if training.loss is not None:
+        found = static_numbers_of_loss(program, training.loss)
+        static |= {f"loss.{name}": why for name, why in found.items()}
+    return Numbers(static)
 
 
 def decided(experiment: Experiment, numbers: Numbers | None) -> Experiment:
-    """An experiment whose own model has static numbers where that was decided."""
+    """An experiment whose own code has static numbers where that was decided."""
     return experiment if numbers is None else with_static(experiment, numbers.static.keys())
 
 

@@ -73,7 +73,10 @@ class Learn:
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Which numbers of the study's own model are static, with the reasons; the others are knobs."""
+    """Which numbers of the study's own code are static, with the reasons; the others are knobs.
+
+    Those of a loss are written `loss.gamma`, those of a model without the section.
+    """
 
     kind: ClassVar[str] = "numbers"
     static: Mapping[str, str]
@@ -84,15 +87,16 @@ class Numbers:
 
     def __str__(self) -> str:
         if not self.static:
-            return "All numbers of the model are knobs: no value of them compiles a program."
+            return "All numbers of your code are knobs: no value of them compiles a program."
         return " ".join(static_text(name, why) for name, why in self.static.items())
 
 
 def static_text(name: str, why: str) -> str:
-    """Why a number of an own model is static, and what to do about it."""
+    """Why a number of own code is static, and what to do about it."""
+    path, leaf = name if "." in name else f"model.{name}", name.rpartition(".")[2]
     return (
-        f"model.{name} is static, because {why} needs a Python number: each of its values "
-        f"compiles a program. Compute with jax.numpy there, or write static: [{name}] to keep it."
+        f"{path} is static, because {why} needs a Python number: each of its values "
+        f"compiles a program. Compute with jax.numpy there, or write static: [{leaf}] to keep it."
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from hpo.errors import StudyError
 from hpo.report.export import export_trial
-from hpo.spec.load import load_experiment
+from hpo.spec.load import load_document, load_experiment
 from hpo.spec.marks import with_leaves
 from hpo.study.log.notes import Numbers
 from hpo.study.storage.stored import stored_experiment
@@ -92,3 +92,68 @@ def test_a_study_does_not_go_on_with_changed_code_unasked(tmp_path, studies: Stu
     assert len(studies.state(experiment)) == 6
     with Storage.read(studies.url) as storage:  # trusted once
         export_trial(storage, "own", None, None, date(2026, 11, 26))
+
+
+LOSS = """
+import jax.numpy as jnp
+import optax
+
+def focal(outputs, y, gamma: float = 2.0, power: float = 1.0):
+    entropy = optax.softmax_cross_entropy_with_integer_labels(outputs, y)
+    if power > 1.5:
+        entropy = entropy**2
+    return (1 - jnp.exp(-entropy)) ** gamma * entropy
+"""
+
+
+def with_loss(folder, trials=3):
+    (folder / "losses.py").write_text(LOSS)
+    document = {
+        "name": "focal",
+        "data": {"dataset": "iris", "batch_size": 16},
+        "model": {"name": "mlp", "widths": [8]},
+        "loss": {"python": "losses.py:focal"},
+        "optimizer": {"name": "adam", "learning_rate": 0.01},
+        "train": {"epochs": 2},
+        "space": {"loss.gamma": {"float": [0.5, 3.0]}},
+        "search": {
+            "objective": {"minimize": "loss"},
+            "sampler": {"name": "random"},
+            "scheduler": {"name": "none"},
+            "trials": trials,
+        },
+    }
+    return load_document(document, folder)
+
+
+def test_a_number_that_a_loss_needs_in_python_is_static_and_the_others_share_a_program(
+    tmp_path, studies: Studies
+):
+    outcome = studies.run(with_loss(tmp_path))
+
+    assert outcome.progress.programs == 1
+    (note,) = studies.state(with_loss(tmp_path)).notes
+    assert isinstance(note, Numbers)
+    assert note.static == {"loss.power": "losses.py:7, in focal (`if power > 1.5:`)"}
+    assert any(
+        text.startswith("loss.power is static, because losses.py:7") for text in studies.said
+    )
+    assert any(text.startswith("Runs losses.py:focal (9 lines, ") for text in studies.said)
+
+
+def test_a_winner_with_a_loss_of_its_own_trains_again_to_the_same_bits_until_it_changes(
+    tmp_path, studies: Studies
+):
+    best = studies.run(with_loss(tmp_path)).progress.best
+    assert best is not None
+    path = tmp_path / "best.yaml"
+    with Storage.read(studies.url) as storage:
+        path.write_text(export_trial(storage, "focal", None, path, date(2026, 1, 1)).text)
+
+    trained = studies.train(load_experiment(path), tmp_path / "model")
+
+    stored_curve = studies.state(with_loss(tmp_path)).metrics[best.number]
+    assert [report.metrics for report in trained.curve] == stored_curve
+    (tmp_path / "losses.py").write_text(f"{LOSS}\n")
+    with pytest.raises(StudyError, match=r"loss\.sha256: losses\.py:focal is another version"):
+        studies.train(load_experiment(path), tmp_path / "again")
