@@ -12,7 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, compress
+from itertools import chain, compress, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -387,7 +387,7 @@ def table_text(path: Path, data: bytes, skip: int) -> bytes:
     start = len(_BYTE_ORDER_MARK) if data.startswith(_BYTE_ORDER_MARK) else 0
     lines = io.TextIOWrapper(io.BytesIO(data[start:]), "latin-1", newline="")
     # A character of latin-1 is a byte, and no byte of UTF-8 but a line break looks like one.
-    return data[start + sum(len(next(lines, "")) for _ in range(skip)) :]
+    return data[start + sum(map(len, islice(lines, min(skip, len(data))))) :]
 
 
 def _columns(names: Sequence[str], rows: Sequence[Row], gaps: frozenset[str]) -> Iterator[Column]:

@@ -6,6 +6,7 @@ import pytest
 from hpo.data.readers.table import EMPTY_WORDS, looks_like_data, read_head
 from hpo.errors import DataError
 from hpo.spec.sections.data import CsvFile
+from tests.effort import effort
 
 
 def head_of(folder, text, **spec):
@@ -68,3 +69,13 @@ def test_every_row_of_another_length_is_found_with_its_line(tmp_path):
 def test_a_file_that_is_one_long_line_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"t\.csv: its first line is longer than 1 MiB"):
         head_of(tmp_path, "1," * 600_000)
+
+
+def test_skipping_more_lines_than_a_table_has_costs_no_more_than_the_table(tmp_path):
+    def read():
+        with pytest.raises(DataError, match="has no row after the 1,000,000 lines"):
+            head_of(tmp_path, "a,y\n1,2\n", skip=1_000_000)
+
+    assert effort(read) < 10_000
+    with pytest.raises(DataError, match="has no row after"):
+        head_of(tmp_path, "a,y\n1,2\n", skip=10**30)
