@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,7 +32,7 @@ def read_text(path: Path) -> str:
         SpecError: for a file that is far too long for a spec, or cannot be read as text.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_open) as file:
             data = file.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
             raise SpecError([f"{path}: is larger than 1 MB, which no spec is: check the path"])
@@ -46,6 +47,13 @@ def read_text(path: Path) -> str:
         ) from None
     except UnicodeDecodeError as error:
         raise SpecError([f"{path}: byte {error.start} is not UTF-8: save it as UTF-8"]) from None
+
+
+def _open(path: str, flags: int) -> int:
+    # Opening a pipe would wait for somebody to write; one that nobody writes to is empty.
+    handle = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(handle, True)
+    return handle
 
 
 def merge_includes(document: Document, folder: Path) -> tuple[Document, frozenset[str]]:

@@ -1,6 +1,9 @@
 """Included spaces: their entries and rules join those of the spec."""
 
+import os
+
 from hpo.space import Choice
+from hpo.spec.file.include import read_text
 from tests.spec.samples import loaded
 
 
@@ -14,3 +17,16 @@ def test_included_spaces_come_first_and_own_entries_replace_theirs(tmp_path):
         "model.activation": Choice(("relu", "tanh")),
     }
     assert "include" not in experiment.document["space"]
+
+
+def test_a_pipe_is_read_and_one_that_nobody_writes_to_is_empty(tmp_path):
+    pipe = tmp_path / "spec.yaml"
+    os.mkfifo(pipe)
+    assert read_text(pipe) == ""
+
+    writer = os.open(pipe, os.O_RDWR)
+    os.write(writer, b"name: piped\n")
+    reading = os.open(pipe, os.O_RDONLY)  # keeps what is written once the writer has gone
+    os.close(writer)
+    assert read_text(pipe) == "name: piped\n"
+    os.close(reading)
