@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
+import re
 import shutil
 import stat
 from collections.abc import Mapping
@@ -149,8 +151,41 @@ def save_trained(
     it holds one for each: `weights/seed-0/`, ... The folder is written under another name and
     then renamed, so that nobody reads a half-written one. `metrics.json` lists the other files:
     these alone are deleted when another model replaces it.
+
+    Raises:
+        HpoError: if the model cannot be written; no part of it is then left behind.
     """
     folder, partial = _named(folder), _partial(folder)
+    try:
+        _write(partial, experiment, weights, trained, provenance)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise HpoError(
+            f"-o {folder}: the model cannot be written ({error.strerror}): free some space, or "
+            "give another folder."
+        ) from None
+    if folder.exists():
+        if others := _others(folder):
+            raise HpoError(
+                f"-o {folder}: {others[0]} was put there during the training: the model is in "
+                f"{partial}."
+            )
+        _remove_model(folder)
+    partial.rename(folder)
+
+
+def _write(
+    partial: Path,
+    experiment: Experiment,
+    weights: Mapping[int, Mapping[str, Any]],
+    trained: Trained,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write the files of a model into an empty folder.
+
+    Raises:
+        OSError: if one cannot be written.
+    """
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     target = partial / _WEIGHTS_FOLDER
@@ -170,14 +205,6 @@ def save_trained(
         document["seeds"] = {seed: _plain_splits(own) for seed, own in trained.by_seed.items()}
     document["files"] = _files(partial)
     (partial / METRICS_FILE).write_text(json.dumps(document, indent=2) + "\n")
-    if folder.exists():
-        if others := _others(folder):
-            raise HpoError(
-                f"-o {folder}: {others[0]} was put there during the training: the model is in "
-                f"{partial}."
-            )
-        _remove_model(folder)
-    partial.rename(folder)
 
 
 def _plain_splits(metrics: SplitMetrics) -> dict[str, dict[str, float | None] | None]:
@@ -192,5 +219,15 @@ def _plain(metrics: Mapping[str, float]) -> dict[str, float | None]:
 def _save_weights(path: Path, weights: Mapping[str, Any]) -> None:
     import orbax.checkpoint as orbax  # takes most of a second, and only here
 
-    with orbax.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path.resolve(), dict(weights))
+    log = logging.getLogger("absl")  # Orbax logs an error that it also raises
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with orbax.StandardCheckpointer() as checkpointer:
+            checkpointer.save(path.resolve(), dict(weights))
+    except ValueError as error:  # so TensorStore raises the errors of files
+        if (found := re.search(r"os_error_code='(\d+)'", str(error))) is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1]))) from None
+    finally:
+        log.setLevel(level)

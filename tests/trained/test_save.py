@@ -1,6 +1,7 @@
 """The folder of a trained model."""
 
 import json
+import resource
 from contextlib import suppress
 from pathlib import Path
 
@@ -183,3 +184,17 @@ def test_a_model_may_be_written_into_the_working_folder(tmp_path, monkeypatch):
         saved(Path())
 
     assert (tmp_path / "here" / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize("most_bytes", [0, 90, 300])
+def test_a_disk_that_is_full_is_said_in_one_line_and_leaves_the_old_model(tmp_path, most_bytes):
+    old = saved(tmp_path / "model")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
+    try:
+        with pytest.raises(HpoError, match=r"the model cannot be written \(File too large\): free"):
+            saved(tmp_path / "model")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert json.loads((tmp_path / "model" / "metrics.json").read_text()) == old
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
