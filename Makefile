@@ -1,5 +1,5 @@
 # Two commands do all the set-up: `make demo` and `make test`.
-.PHONY: demo test check format docs lock clean
+.PHONY: demo test campaign check format docs lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -15,6 +15,9 @@ demo: .venv/runtime ## search, show and export on scikit-learn's digits
 
 test: .venv/dev ## all tests
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+campaign: .venv/dev ## kills, broken files, faults and hostile files by the thousand
+	$(BIN)/python -m tests.campaign --seed 1
 
 check: .venv/dev ## format, lint, types
 	$(BIN)/ruff format --check .

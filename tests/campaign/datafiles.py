@@ -1,0 +1,216 @@
+"""Broken data files: `hpo check` and the reader read them, or refuse them in one line.
+
+Both get the same files: a CSV table or a folder of IDX files, broken in one to three ways.
+"""
+
+from __future__ import annotations
+
+import gzip
+import random
+import shutil
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.campaign.attempts import Try
+from tests.campaign.forked import batch, effort_trouble, run_here, trouble
+
+PROMISE = "broken data: read, or one line"
+BATCH = 25
+
+CELLS = (
+    *("", " ", "NA", "nan", "inf", "-inf", "1e308", "1e309", "-1e-310", "1e-5000", "0x10", "1_000"),
+    *(
+        "1,5",
+        "½",
+        "٣",
+        "1 ",
+        " 1",
+        "+1",
+        "--1",
+        "1e",
+        "true",
+        "None",
+        "#N/A",
+        "=1+1",
+        "a" * 100_000,
+    ),
+    *(
+        '"',
+        '""',
+        '"a',
+        'a"b',
+        "'",
+        "a;b",
+        "a\tb",
+        "\x00",
+        "\x1b[2J",
+        "\u202e",
+        "🙂",
+        "\ufeff",
+        "\r",
+    ),
+    *("9" * 400, "-" + "9" * 400, "2026-02-30", "12:30", "\\", "\\N", "\u2028", "é"),
+)
+IDX_NAMES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+Files = dict[str, bytes]
+
+
+def attempt(place: Path, rng: random.Random, number: int) -> Iterator[Try]:
+    """Try a batch of broken data sets in one forked copy of this process."""
+    mutants = [(_table if rng.random() < 0.6 else _images)(rng) for _ in range(BATCH)]
+    cases = [partial(_checked, place, *mutant) for mutant in mutants]
+    for index, ended in enumerate(batch(place, cases)):
+        found = effort_trouble(ended) or trouble(ended)
+        if found:
+            kept = place.parent / f"data-{number}-{index}"
+            _write(kept, *mutants[index])
+            found += f" [{kept.name}]"
+        yield Try(PROMISE, found)
+
+
+def _checked(place: Path, dataset: dict[str, Any], files: Files) -> None:
+    """Read the head as `hpo check` does, and then the whole as a search does."""
+    from hpo.data.load import check_batch_size, load_data
+    from hpo.errors import HpoError
+    from hpo.spec.load import load_experiment
+
+    folder = place / "case"
+    shutil.rmtree(folder, ignore_errors=True)
+    _write(folder, dataset, files)
+    is_refused = False
+    try:
+        run_here(["check", str(folder / "spec.yaml")])
+    except SystemExit as ended:
+        if ended.code != 2:
+            raise
+        is_refused = True
+    try:
+        spec = load_experiment(folder / "spec.yaml").training.data
+        check_batch_size(spec, load_data(spec, folder, None))
+    except HpoError as error:
+        print(error, file=sys.stderr)
+        is_refused = True
+    if is_refused:
+        raise SystemExit(2)
+
+
+def _write(folder: Path, dataset: dict[str, Any], files: Files) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    document = {
+        "name": "broken",
+        "data": {"dataset": dataset, "batch_size": 4},
+        "model": {"name": "mlp"},
+        "optimizer": {"name": "sgd"},
+        "train": {"epochs": 1},
+    }
+    (folder / "spec.yaml").write_text(yaml.safe_dump(document))
+
+
+def _table(rng: random.Random) -> tuple[dict[str, Any], Files]:
+    width, height = rng.choice([1, 2, 3, 5]), rng.choice([0, 1, 2, 5, 30, 300])
+    names = [f"c{i}" for i in range(width)] + ["y"]
+    rows = [names]
+    for number in range(height):
+        cells = [rng.choice(["0.5", "12", "-3", str(number), "red", ""]) for _ in range(width)]
+        rows.append([*cells, rng.choice(["a", "b", "c"])])
+    for _ in range(rng.randint(0, 4)):
+        row = rng.choice(rows)
+        if row:
+            row[rng.randrange(len(row))] = rng.choice(CELLS)
+    if rng.random() < 0.3:
+        row = rng.choice(rows)
+        rng.choice([row.clear, lambda: row.append("more"), lambda: row.extend("x" * 3_000)])()
+    separator = rng.choice([",", ",", ",", ";", "\t", "|"])
+    text = rng.choice(["\n", "\n", "\r\n", "\r"]).join(separator.join(row) for row in rows)
+    content = text.encode(rng.choice(["utf-8", "utf-8", "utf-8", "utf-16", "latin-1"]), "replace")
+    content = _broken(content, rng)
+    dataset: dict[str, Any] = {
+        "csv": "t.csv",
+        "target": rng.choice(["y", "y", "y", "c0", "nowhere"]),
+    }
+    if rng.random() < 0.8:
+        dataset["separator"] = separator
+    options: list[tuple[str, Any]] = [
+        ("header", False),
+        ("header", True),
+        ("skip", rng.choice([0, 1, 2, 10**9])),
+        ("missing", rng.choice([["red"], ["?", -999], [""], ["a" * 500]])),
+        ("drop_rows", {"missing_target": True}),
+        ("drop", rng.choice([["c0"], ["c0", "c1"], ["y"], ["nowhere"]])),
+        ("weight", rng.choice(["c0", "y", "nowhere"])),
+        ("task", rng.choice(["classification", "regression", "counts"])),
+    ]
+    dataset |= dict(rng.sample(options, rng.choice([0, 0, 1, 2])))
+    if dataset.get("header") is False and rng.random() < 0.7:
+        dataset["target"] = f"column_{width + 1}"
+    if rng.random() < 0.25:
+        dataset["csv"] = "t.csv.gz"
+        packed = gzip.compress(content, 1, mtime=0) * rng.choice([1, 1, 2])
+        return dataset, {"t.csv.gz": _broken(packed, rng) if rng.random() < 0.5 else packed}
+    return dataset, {"t.csv": content}
+
+
+def _images(rng: random.Random) -> tuple[dict[str, Any], Files]:
+    height, width = rng.choice([1, 3, 8]), rng.choice([1, 4])
+    files: Files = {}
+    for images, labels in (IDX_NAMES[:2], IDX_NAMES[2:]):
+        count = rng.choice([1, 12, 60])
+        files[images] = struct.pack(">4I", 0x803, count, height, width)
+        files[images] += rng.randbytes(count * height * width)
+        files[labels] = struct.pack(">2I", 0x801, count) + bytes(rng.choices(range(3), k=count))
+    if rng.random() < 0.4:
+        del files[IDX_NAMES[2]], files[IDX_NAMES[3]]
+    for _ in range(rng.randint(1, 2)):
+        name = rng.choice(sorted(files))
+        content, kind = files.pop(name), rng.randrange(5)
+        if kind == 0:
+            files[name] = _broken(content, rng)
+        elif kind == 1:  # a number of the header is something else
+            at = 4 * rng.randrange(2 if "labels" in name else 4)
+            value = rng.choice([0, 1, 2**31, 2**32 - 1, 0x803, 0x801, 0xD03, 61])
+            files[name] = content[:at] + struct.pack(">I", value) + content[at + 4 :]
+        elif kind == 2:
+            files[f"{name}.gz"] = _broken(gzip.compress(content, mtime=0), rng)
+        elif kind == 3:
+            files[name] = files[f"{name}.gz"] = content
+        if not files:
+            break
+    return {"idx": "."}, files
+
+
+def _broken(content: bytes, rng: random.Random) -> bytes:
+    """Bytes with one part damaged, or as they are."""
+    at = rng.randrange(len(content) + 1)
+    return rng.choice(DAMAGES)(content, at, rng)
+
+
+DAMAGES: tuple[Callable[[bytes, int, random.Random], bytes], ...] = (
+    lambda content, at, rng: content,
+    lambda content, at, rng: content,
+    lambda content, at, rng: content[:at],
+    lambda content, at, rng: content[at:],
+    lambda content, at, rng: content[:at] + rng.randbytes(9) + content[at:],
+    lambda content, at, rng: content[:at] + b"\x00" * 20 + content[at + 20 :],
+    lambda content, at, rng: content[:at] + b'"' + content[at:],
+    lambda content, at, rng: content + content,
+    lambda content, at, rng: b"",
+    lambda content, at, rng: b"\x1f\x8b\x08" + content,
+    lambda content, at, rng: content[:at] + b"\n" * 5_000 + content[at:],
+    lambda content, at, rng: (
+        gzip.compress(bytes(300 * 2**20), 1, mtime=0) if rng.random() < 0.1 else content
+    ),
+)
