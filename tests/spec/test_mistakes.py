@@ -7,8 +7,10 @@ import pytest
 import yaml
 
 from hpo.errors import SpecError
-from hpo.registry import SAMPLERS
+from hpo.registry import DATASETS, METRICS, MODELS, OPTIMIZERS, SAMPLERS, spec_classes
 from hpo.spec.load import experiment_from_document, load_experiment
+from hpo.spec.sections.goal import COSTS
+from tests.checkout import ROOT
 
 LINES = {
     "name": "name: digits",
@@ -21,10 +23,53 @@ LINES = {
 }
 
 
+def listed(names) -> str:
+    return ", ".join(sorted(names))
+
+
+def goals(task: str) -> str:
+    known = {name: entry for name, entry in METRICS.items() if task in entry.tasks}
+    return ", ".join(f"{{{entry.direction}: {name}}}" for name, entry in known.items())
+
+
+# The lists in the messages below to which a new entry of a registry adds its name.
+LISTS = {
+    "<models>": listed(MODELS),
+    "<leaves of models>": listed(
+        {
+            f"model.{field}"
+            for spec in spec_classes("model").values()
+            for field in spec.model_fields
+            if field != "name"
+        }
+    ),
+    "<optimizers>": listed(OPTIMIZERS),
+    "<data sets>": listed(DATASETS),
+    "<metrics>": listed({*METRICS, *COSTS}),
+    "<metrics of all rows>": listed(name for name in METRICS if METRICS[name].function),
+    "<metrics of classification>": ", ".join(
+        name for name, entry in METRICS.items() if "classification" in entry.tasks
+    ),
+    "<goals of classification>": goals("classification"),
+    "<goals of regression>": goals("regression"),
+    "<samplers for several objectives>": listed(
+        name for name, entry in SAMPLERS.items() if entry.several_objectives
+    ),
+    "<search spaces>": listed(path.stem for path in (ROOT / "search_spaces").glob("*.yaml")),
+}
+
+
+def with_lists(message: str) -> str:
+    """A message with each list in its place."""
+    for mark, names in LISTS.items():
+        message = message.replace(mark, names)
+    return message
+
+
 ROWS = [
     (
         "-model",
-        "spec.yaml:1: model: is missing: write {name: cnn} or another (known names: cnn, fourier, mlp)",
+        "spec.yaml:1: model: is missing: write {name: cnn} or another (known names: <models>)",
     ),
     ("-name", "spec.yaml:1: name: is missing: write text"),
     (
@@ -42,16 +87,16 @@ ROWS = [
     ("model: mlp", "spec.yaml:3: model: is a mapping, not 'mlp': write {name: mlp}"),
     (
         "model: mpl",
-        "spec.yaml:3: model: unknown name 'mpl'. Did you mean 'mlp'? Known names: cnn, fourier, mlp. Write {name: ...}.",
+        "spec.yaml:3: model: unknown name 'mpl'. Did you mean 'mlp'? Known names: <models>. Write {name: ...}.",
     ),
     (
         "model: {name: mpl}",
-        "spec.yaml:3: model.name: unknown name 'mpl'. Did you mean 'mlp'? Known names: cnn, fourier, mlp.",
+        "spec.yaml:3: model.name: unknown name 'mpl'. Did you mean 'mlp'? Known names: <models>.",
     ),
-    ("model: {name: 3}", "spec.yaml:3: model.name: cannot be 3: write one of cnn, fourier, mlp"),
+    ("model: {name: 3}", "spec.yaml:3: model.name: cannot be 3: write one of <models>"),
     (
         "model: {widths: [3]}",
-        "spec.yaml:3: model.name: is missing: write a name (known names: cnn, fourier, mlp)",
+        "spec.yaml:3: model.name: is missing: write a name (known names: <models>)",
     ),
     ("model:", "spec.yaml:3: model: cannot be null: write {name: cnn}"),
     (
@@ -165,7 +210,7 @@ ROWS = [
     ),
     (
         "data: {dataset: digit}",
-        "spec.yaml:2: data.dataset: unknown name 'digit'. Did you mean 'digits'? Known names: breast_cancer, diabetes, digits, fashion_mnist, iris, mnist, wine. Or write {csv: ..., target: ...}.",
+        "spec.yaml:2: data.dataset: unknown name 'digit'. Did you mean 'digits'? Known names: <data sets>. Or write {csv: ..., target: ...}.",
     ),
     (
         "data: {dataset: 5}",
@@ -174,15 +219,15 @@ ROWS = [
     ("data: {dataset: {csv: a.csv}}", "spec.yaml:2: data.dataset.target: is missing: write text"),
     (
         "data: {dataset: {cvs: a.csv}}",
-        "spec.yaml:2: data.dataset: unknown kind 'cvs'. Did you mean 'csv'? Write {csv: ..., target: ...} for a table, {idx: ...} for a folder with four IDX files, or a name: breast_cancer, diabetes, digits, fashion_mnist, iris, mnist, wine",
+        "spec.yaml:2: data.dataset: unknown kind 'cvs'. Did you mean 'csv'? Write {csv: ..., target: ...} for a table, {idx: ...} for a folder with four IDX files, or a name: <data sets>",
     ),
     (
         "data: {dataset: {parquet: a}}",
-        "spec.yaml:2: data.dataset: unknown kind 'parquet'. Write {csv: ..., target: ...} for a table, {idx: ...} for a folder with four IDX files, or a name: breast_cancer, diabetes, digits, fashion_mnist, iris, mnist, wine",
+        "spec.yaml:2: data.dataset: unknown kind 'parquet'. Write {csv: ..., target: ...} for a table, {idx: ...} for a folder with four IDX files, or a name: <data sets>",
     ),
     (
         "data: {dataset: {}}",
-        "spec.yaml:2: data.dataset: is empty: write {csv: ..., target: ...} for a table, {idx: ...} for a folder with four IDX files, or a name: breast_cancer, diabetes, digits, fashion_mnist, iris, mnist, wine",
+        "spec.yaml:2: data.dataset: is empty: write {csv: ..., target: ...} for a table, {idx: ...} for a folder with four IDX files, or a name: <data sets>",
     ),
     (
         "data: {dataset: {csv: a.csv, target: y, separator: ab}}",
@@ -238,15 +283,15 @@ ROWS = [
     ),
     (
         "train: {epochs: 3, metrics: [auc]}",
-        "spec.yaml:5: train.metrics: ['auc'] names the unknown metric 'auc'. Did you mean 'auroc'? Known metrics: auroc.",
+        "spec.yaml:5: train.metrics: ['auc'] names the unknown metric 'auc'. Did you mean 'auroc'? Known metrics: <metrics of all rows>.",
     ),
     (
         "data: {dataset: diabetes}",
-        "spec.yaml:6: search.objective: accuracy is not a metric of regression: write one of {minimize: loss}, {minimize: mae}, {maximize: r2}, {minimize: rmse}, {minimize: train_loss}",
+        "spec.yaml:6: search.objective: accuracy is not a metric of regression: write one of <goals of regression>",
     ),
     (
         "search: {objective: {maximize: acuracy}, trials: 1}",
-        "spec.yaml:6: search.objective: unknown metric 'acuracy'. Did you mean 'accuracy'? Known metrics: accuracy, auroc, deviance, flops, latency_ms, loss, mae, parameters, r2, rmse, train_loss, train_seconds.",
+        "spec.yaml:6: search.objective: unknown metric 'acuracy'. Did you mean 'accuracy'? Known metrics: <metrics>.",
     ),
     (
         "search: {objective: {minimize: parameters}, trials: 1}",
@@ -258,11 +303,11 @@ ROWS = [
     ),
     (
         "search: {objective: [{maximize: accuracy}, {minimize: flop}], trials: 1}",
-        "spec.yaml:6: search.objective[1]: unknown metric 'flop'. Did you mean 'flops'? Known metrics: accuracy, auroc, deviance, flops, latency_ms, loss, mae, parameters, r2, rmse, train_loss, train_seconds.",
+        "spec.yaml:6: search.objective[1]: unknown metric 'flop'. Did you mean 'flops'? Known metrics: <metrics>.",
     ),
     (
         "search: {objective: [{maximize: accuracy}, {minimize: rmse}], trials: 1}",
-        "spec.yaml:6: search.objective[1]: rmse is not a metric of classification: write one of {maximize: accuracy}, {maximize: auroc}, {minimize: loss}, {minimize: train_loss}",
+        "spec.yaml:6: search.objective[1]: rmse is not a metric of classification: write one of <goals of classification>",
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, constraints: [{metric: parameters, at_moost: 5}]}",
@@ -278,7 +323,7 @@ ROWS = [
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, constraints: [{metric: mae, at_most: 1}]}",
-        "spec.yaml:6: search.constraints[0].metric: mae is not a metric of classification: write one of accuracy, auroc, loss, train_loss, parameters, flops, train_seconds, latency_ms",
+        "spec.yaml:6: search.constraints[0].metric: mae is not a metric of classification: write one of <metrics of classification>, parameters, flops, train_seconds, latency_ms",
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, stop: {no_improvement: 0}}",
@@ -363,7 +408,7 @@ ROWS = [
     ),
     (
         "search: {objective: [{maximize: accuracy}, {minimize: loss}], trials: 1, sampler: {name: gp}}",
-        "spec.yaml:6: search.sampler.name: gp searches for one objective, and there are 2: use one of auto, grid, nsga2, nsga3, optuna_gp, qmc, random, tpe",
+        "spec.yaml:6: search.sampler.name: gp searches for one objective, and there are 2: use one of <samplers for several objectives>",
     ),
     (
         "search: {objective: [{maximize: accuracy}, {minimize: parameters}], trials: 1, scheduler: {name: bohb}}",
@@ -384,7 +429,7 @@ ROWS = [
     ("space: [model.dropout]", "spec.yaml:7: space: cannot be ['model.dropout']: write a mapping"),
     (
         "space: {model.dropuot: {float: [0.0, 0.5]}}",
-        "spec.yaml:7: space.model.dropuot: there is no leaf 'model.dropuot'. Did you mean 'model.dropout'? Known leaves: model.activation, model.bandwidth, model.bias, model.dense, model.dropout, model.features, model.filters, model.init, model.init_gain, model.init_scale, model.kernel, model.norm, model.slope, model.widths.",
+        "spec.yaml:7: space.model.dropuot: there is no leaf 'model.dropuot'. Did you mean 'model.dropout'? Known leaves: <leaves of models>.",
     ),
     (
         "space: {dropout: {float: [0.0, 0.5]}}",
@@ -520,7 +565,7 @@ ROWS = [
     ),
     (
         "space: {model.name: {choice: [mlp, cmm]}}",
-        "spec.yaml:7: space.model.name.choice[1]: unknown name 'cmm'. Known names: cnn, fourier, mlp.",
+        "spec.yaml:7: space.model.name.choice[1]: unknown name 'cmm'. Known names: <models>.",
     ),
     (
         "space: {model: {float: [0, 1]}}",
@@ -556,7 +601,7 @@ ROWS = [
     ),
     (
         "space: {optimizer.name: {choice: [sgd, adam]}, optimizer.momentum: {float: [0.8, 0.9], when: {optimizer.name: sgdd}}}",
-        "spec.yaml:7: space.optimizer.momentum.when.optimizer.name: unknown name 'sgdd'. Did you mean 'sgd'? Known names: adagrad, adam, adamw, lamb, rmsprop, sgd.",
+        "spec.yaml:7: space.optimizer.momentum.when.optimizer.name: unknown name 'sgdd'. Did you mean 'sgd'? Known names: <optimizers>.",
     ),
     (
         "space: {optimizer.momentum: {float: [0.8, 0.9], when: {optimizer.nam: sgd}}}",
@@ -600,7 +645,7 @@ ROWS = [
     ),
     (
         "space: {include: optimizr}",
-        "spec.yaml:7: space.include: there is no space 'optimizr'. Did you mean 'optimizer'? Known spaces: adamw, cnn, fourier, mlp, optimizer, regularization, schedule, updates.",
+        "spec.yaml:7: space.include: there is no space 'optimizr'. Did you mean 'optimizer'? Known spaces: <search spaces>.",
     ),
     (
         "space: {include: [../x]}",
@@ -676,7 +721,7 @@ def mistakes(text: str, folder: Path, *overrides: str) -> list[str]:
 
 @pytest.mark.parametrize(("changed", "message"), ROWS)
 def test_a_mistake_is_one_line_that_names_the_place_and_the_cure(tmp_path, changed, message):
-    assert mistakes(spec_text(changed), tmp_path) == [message]
+    assert mistakes(spec_text(changed), tmp_path) == [with_lists(message)]
 
 
 def test_every_wrong_value_of_a_choice_is_a_mistake_of_its_own(tmp_path):
@@ -715,7 +760,7 @@ def test_all_mistakes_of_a_file_come_at_once_in_its_order(tmp_path):
         ("model.dropout=2", "cannot be 2: write a number from 0 to below 1"),
         ("model.dropout", "is not an override: write path=value, model.dropout=0.3"),
         ("=3", "is not an override: write path=value, model.dropout=0.3"),
-        ("model.name=mpl", "unknown name 'mpl'. Did you mean 'mlp'? Known names: cnn, fourier, mlp."),
+        ("model.name=mpl", "unknown name 'mpl'. Did you mean 'mlp'? Known names: <models>."),
         ("model={name: mlp, widths: 3}", "model.widths: cannot be 3: write a list of whole numbers of at least 1"),
         ("model.widths=[3", "is not YAML (expected ',' or ']', but got '<stream end>'): check the indentation, brackets and quotes there"),
         ("train.epochs=", "cannot be null: write a whole number of at least 1"),
@@ -729,7 +774,7 @@ def test_all_mistakes_of_a_file_come_at_once_in_its_order(tmp_path):
 )  # fmt: skip
 def test_a_mistake_in_an_override_names_the_override(tmp_path, override, message):
     text = spec_text("space: {model.norm: {choice: [none, layer]}}")
-    assert mistakes(text, tmp_path, override) == [f"--set {override}: {message}"]
+    assert mistakes(text, tmp_path, override) == [f"--set {override}: {with_lists(message)}"]
 
 
 def test_a_mistake_in_an_included_space_names_its_file_and_line(tmp_path):
