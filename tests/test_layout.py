@@ -20,12 +20,13 @@ from hpo.engine.models.abstract import PRECISIONS
 from hpo.engine.models.initialisers import INITIALISERS
 from hpo.engine.models.layers import ACTIVATIONS
 from hpo.registry import DATASETS, REGISTRIES, SCHEDULES, load
-from hpo.spec.experiment import Training, TrainSpec
+from hpo.spec.experiment import Training
 from hpo.spec.schema import variants_of
 from hpo.spec.sections.data import DataSpec, Task
 from hpo.spec.sections.model import Activation, Init
 from hpo.spec.sections.optimizer import Sgd
 from hpo.spec.sections.search import SearchSpec
+from hpo.spec.sections.train import TrainSpec
 from tests.checkout import ROOT, files
 
 LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-oldest.lock"]

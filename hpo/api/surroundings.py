@@ -15,7 +15,9 @@ from hpo.study.surroundings import Surroundings
 
 def default_storage() -> str:
     """The storage of a spec that names none."""
-    from hpo.spec.experiment import StudySpec  # imports pydantic, which `--help` need not pay for
+    from hpo.spec.sections.study import (
+        StudySpec,  # imports pydantic, which `--help` need not pay for
+    )
 
     return StudySpec().storage
 

@@ -14,9 +14,9 @@ from rich.table import Table
 from hpo.report.console import Text
 from hpo.report.tables import hparams_table, states_line
 from hpo.report.wording import metric_text, number_text, seconds_text, speed_text, untrained_text
-from hpo.spec.experiment import StudySpec
 from hpo.spec.file.passwords import without_password
 from hpo.spec.sections.search import SearchSpec
+from hpo.spec.sections.study import StudySpec
 from hpo.spec.words import count_text
 from hpo.study.progress import Outcome, Progress
 from hpo.trial import Trial

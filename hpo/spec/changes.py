@@ -7,11 +7,12 @@ from typing import Any
 
 from hpo.registry import SAMPLERS, SCHEDULERS
 from hpo.space import Choice, Dimension, SearchSpace
-from hpo.spec.experiment import Training, TrainSpec
+from hpo.spec.experiment import Training
 from hpo.spec.file.document import Mistake
 from hpo.spec.marks import Mark, Spec, mark_of, marked_leaves, with_leaves
 from hpo.spec.schema import field_errors, leaf_mistake, leaves_at, place_of
 from hpo.spec.sections.search import SearchSpec
+from hpo.spec.sections.train import TrainSpec
 from hpo.spec.words import shown, unknown_name
 
 

@@ -15,7 +15,7 @@ from hpo.registry import DATASETS, METRICS, SAMPLERS, SCHEDULERS
 from hpo.space import SearchSpace
 from hpo.spec.changes import change_mistakes, population_mistakes
 from hpo.spec.cohorts import cohort_mistakes
-from hpo.spec.experiment import Experiment, Training, TrainSpec
+from hpo.spec.experiment import Experiment, Training
 from hpo.spec.file.document import Document, KeyPath, Mistake, Place, parse_yaml
 from hpo.spec.file.include import merge_includes, packaged_folder, read_text
 from hpo.spec.marks import Spec, with_leaves
@@ -26,6 +26,7 @@ from hpo.spec.sections.data import DataSpec, Task
 from hpo.spec.sections.goal import COSTS, known_metrics
 from hpo.spec.sections.scheduler import budget_mistakes
 from hpo.spec.sections.search import SearchSpec, missing_package
+from hpo.spec.sections.train import TrainSpec
 from hpo.spec.space.dimensions import build_space, joint_mistakes, need_mistakes
 from hpo.spec.space.entries import Entry, Formula, read_entry
 from hpo.spec.space.rules import ruled_space

@@ -6,12 +6,13 @@ import pytest
 
 from hpo.errors import HpoError
 from hpo.registry import OPTIMIZERS, READERS, Entry
-from hpo.spec.experiment import Training, TrainSpec
+from hpo.spec.experiment import Training
 from hpo.spec.marks import Spec
 from hpo.spec.registered import Registered, annotation_of, needs_of, registered
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.model import Cnn, Mlp
 from hpo.spec.sections.optimizer import Adagrad, Sgd
+from hpo.spec.sections.train import TrainSpec
 
 
 class Holder(Spec):

@@ -5,13 +5,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from hpo.spec.experiment import SpecFile, Training, TrainSpec
+from hpo.spec.experiment import SpecFile, Training
 from hpo.spec.file.document import Mistake
 from hpo.spec.fill import fill, filled
 from hpo.spec.marks import Knob, Spec, Static
 from hpo.spec.programs import shaping
 from hpo.spec.roots import file_of, root_of, train_of
 from hpo.spec.schema import spec_mistakes
+from hpo.spec.sections.train import TrainSpec
 from hpo.spec.space.dimensions import build_space
 from hpo.spec.space.entries import Entry, read_entry
 

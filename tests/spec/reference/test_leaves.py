@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from hpo.registry import DATASETS, METRICS, MODELS, OPTIMIZERS
-from hpo.spec.experiment import TrainSpec
 from hpo.spec.load import read_document
 from hpo.spec.reference.leaves import names_of, offers, origins, spec_leaves
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.goal import COSTS, Constraint, Objective
+from hpo.spec.sections.train import TrainSpec
 
 VALUES = {
     "name": "x",

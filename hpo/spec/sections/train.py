@@ -1,0 +1,67 @@
+"""The section `train` of a spec: how long a trial trains, and from which random numbers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from hpo.registry import METRICS
+from hpo.spec.marks import Count, Names, Spec, Static
+from hpo.spec.merging import Merged
+from hpo.spec.words import unknown_name
+
+
+class Change(Spec):
+    """Numbers that are others from the epoch after `after` on, by the paths of their leaves."""
+
+    after: Count
+    """The last epoch with the old numbers."""
+    hparams: Annotated[dict[str, int | float], Field(min_length=1)]
+    """The new numbers by the paths of their leaves."""
+
+
+def _further_metrics() -> list[str]:
+    return [name for name, entry in METRICS.items() if entry.function]
+
+
+def _scored(names: tuple[str, ...]) -> tuple[str, ...]:
+    known = _further_metrics()
+    for name in names:
+        if name in METRICS and name not in known:
+            raise ValueError(f"names {name}, which is always reported: take it out")
+        if name not in known:
+            raise ValueError(f"names the {unknown_name(name, known, 'metric')}")
+    return tuple(sorted(set(names)))
+
+
+class TrainSpec(Spec):
+    """How long, from which random numbers and in which precision a trial trains."""
+
+    epochs: Count
+    """Epochs of a full training."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """The seed of the study: order of the data, proposals, first weights."""
+    seeds: Count = 1
+    """How many seeds each trial trains on, from `seed` on; the mean judges it."""
+    stream: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """The random stream of a trial: its number."""
+    precision: Static[Literal["float32", "bfloat16"]] = "float32"
+    """The type of the numbers that forward and backward passes use; weights stay float32."""
+    lanes: Literal["auto"] | Count = "auto"
+    """How many trials one program trains together."""
+    form: Literal["auto", "map", "vmap"] = "auto"
+    """Whether a device trains lanes one after the other (`map`) or side by side (`vmap`)."""
+    metrics: Annotated[
+        tuple[Annotated[str, Names(_further_metrics)], ...],
+        Field(strict=False),
+        AfterValidator(_scored),
+    ] = ()
+    """Metrics to report beside those of the task, such as auroc; a search adds those it names."""
+    changes: Annotated[tuple[Change, ...], Field(strict=False)] = ()
+    """Numbers that change while it trains; `pbt` finds these."""
+    varying: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Leaves that are 0 here and that the program computes with all the same, as its study did."""
+    merged: Literal["auto", "none"] | Merged = "auto"
+    """Which values of static leaves one program serves; `auto` compares the costs of compiling and
+    running."""
