@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from hpo.spec.code.reference import Code
+
+
+class _Source(SourceFileLoader):
+    """Compiles the source itself, as `python FILE` does.
+
+    Bytecode beside it may be older, or another person's: the hash is that of the source.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
 
 
 def run_code(code: Code) -> Any:
@@ -32,7 +44,7 @@ def _module_of(code: Code) -> ModuleType:
     folder = str(code.file.parent.resolve())
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    spec = spec_from_file_location(name, code.file)
+    spec = spec_from_file_location(name, code.file, loader=_Source(name, str(code.file)))
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)

@@ -1,5 +1,6 @@
 """Running the file of own code."""
 
+import os
 import sys
 
 import pytest
@@ -45,3 +46,16 @@ def test_a_file_that_fails_can_be_run_again(tmp_path):
     (tmp_path / "nets.py.no").unlink()
     with pytest.raises(AttributeError, match="Net"):
         run_code(find_code("nets.py:Net", tmp_path))
+
+
+def test_the_source_that_was_hashed_runs_not_bytecode_that_lies_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    file = tmp_path / "nets.py"
+    file.write_text("value = 1\n")
+    assert run_code(find_code("nets.py:value", tmp_path)) == 1
+    before = file.stat()
+    file.write_text("value = 2\n")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))  # Python compares size and time
+
+    assert run_code(find_code("nets.py:value", tmp_path)) == 2
+    assert not (tmp_path / "__pycache__").exists()
