@@ -11,6 +11,7 @@ import pytest
 
 from hpo.engine.programs import calibration
 from hpo.engine.programs.plans import Plan, Plans
+from hpo.own_files import own_folder
 from hpo.report.check import check_summary
 from hpo.report.export import export_trial
 from hpo.spec.experiment import Training
@@ -51,6 +52,16 @@ def test_a_winner_of_lanes_that_train_at_once_trains_to_the_same_bits(
     winner, stored, curve = again(model=MODEL)
     assert (winner.train.form, winner.train.lanes) == ("vmap", 4)
     assert curve == stored
+
+
+def test_the_cache_that_a_search_leaves_is_closed_to_others_again(
+    again: Callable[..., tuple[Training, Any, Any]], compile_cache: Path
+) -> None:
+    again(model=MODEL)
+    assert list(compile_cache.glob("*.lanes")), "a name that one module alone gives"
+    compile_cache.chmod(0o757)
+    assert own_folder(compile_cache) == compile_cache
+    assert compile_cache.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.long
