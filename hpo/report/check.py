@@ -131,6 +131,8 @@ def _own_code(experiment: Experiment) -> Iterator[tuple[str, Own]]:
         own = getattr(getattr(experiment.training, name), "own", None)
         if isinstance(own, Own):
             yield name, own
+    for own in getattr(experiment.training, "own_metrics", {}).values():
+        yield "train.metrics", own
 
 
 def _code_notes(experiment: Experiment) -> Iterator[str]:

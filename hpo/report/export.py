@@ -195,6 +195,12 @@ def training_document(
     for name, section in (("model", training.model), ("loss", training.loss)):
         if isinstance(section, OwnModel | OwnFunction):
             values[name] = _moved_code(section.own, values[name], experiment.folder, folder)
+    values["train"]["metrics"] = [
+        {"python": _moved_reference(training.own_metrics[text], text, experiment.folder, folder)}
+        if text in training.own_metrics
+        else text
+        for text in training.train.metrics
+    ]
     return {"name": experiment.name, **values}
 
 
@@ -231,14 +237,18 @@ def _moved(data: Mapping[str, Any], old: Path, new: Path) -> Mapping[str, Any]:
 
 def _moved_code(own: Own, section: Mapping[str, Any], old: Path, new: Path) -> Mapping[str, Any]:
     """A section that names own code as it is found from a folder, with the hash of its file."""
-    code = own.code
-    file, colon, name = section["python"].rpartition(":")
-    python = section["python"]
-    if code is not None and not code.module:
-        python = f"{_moved_path(file, old, new)}{colon}{name}"
+    code, python = own.code, _moved_reference(own, section["python"], old, new)
     left_out = {key for key in ("static", "knobs") if not section.get(key)}
     kept = {key: value for key, value in section.items() if key not in left_out}
     return {**kept, "python": python, "sha256": "" if code is None else code.sha256}
+
+
+def _moved_reference(own: Own, text: str, old: Path, new: Path) -> str:
+    """The reference to own code as it is found from a folder."""
+    if own.code is None or own.code.module:
+        return text
+    file, colon, name = text.rpartition(":")
+    return f"{_moved_path(file, old, new)}{colon}{name}"
 
 
 def _moved_path(written: str, old: Path, new: Path) -> str:

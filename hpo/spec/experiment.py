@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
 from hpo.space import SearchSpace
 from hpo.spec.code.own_loss import OwnLoss
+from hpo.spec.code.own_model import Own
 from hpo.spec.marks import Spec
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.model import ModelSpec
@@ -26,7 +27,12 @@ _LONGEST_NAME = 100
 
 
 class Training(Spec):
-    """Everything that the engine needs to train one configuration; each trial is one."""
+    """Everything that the engine needs to train one configuration; each trial is one.
+
+    `own_metrics` are the metrics of the user's own, by the references that name them.
+    """
+
+    own_metrics: ClassVar[Mapping[str, Own]] = {}
 
     data: DataSpec
     """The data set, its splits, and how examples reach the model."""

@@ -23,7 +23,7 @@ from hpo.spec.overrides import apply_overrides
 from hpo.spec.roots import Root, code_mistakes, file_of, root_of, train_of
 from hpo.spec.schema import spec_mistakes
 from hpo.spec.sections.data import DataSpec, Task
-from hpo.spec.sections.goal import COSTS, known_metrics
+from hpo.spec.sections.goal import COSTS, is_own, known_metrics
 from hpo.spec.sections.scheduler import budget_mistakes
 from hpo.spec.sections.search import SearchSpec, missing_package
 from hpo.spec.sections.train import TrainSpec
@@ -197,8 +197,9 @@ def _experiment(
 
 def _with_metrics(training: Training, search: SearchSpec | None) -> Training:
     """A training that reports each metric that its search names."""
-    asked = search.goal.metrics if search else ()
-    scored = [name for name in asked if name in METRICS and METRICS[name].function]
+    asked = search.goal.codes if search else ()
+    further = [name for name, metric in METRICS.items() if metric.function]
+    scored = [name for name in asked if is_own(name) or name in further]
     metrics = tuple(sorted({*training.train.metrics, *scored}))
     return with_leaves(training, {"train.metrics": metrics})
 
@@ -311,7 +312,7 @@ def _install_mistakes(values: Any) -> list[Mistake]:
 def _scored_mistakes(train: TrainSpec, task: Task | None) -> Iterator[Mistake]:
     """Metrics of `train.metrics` that this task does not have."""
     for name in train.metrics:
-        if task is not None and task not in METRICS[name].tasks:
+        if task is not None and not is_own(name) and task not in METRICS[name].tasks:
             yield Mistake(("train", "metrics"), f"{name} is not a metric of {task}: leave it out")
 
 
@@ -328,7 +329,9 @@ def _metric_mistakes(search: SearchSpec, task: Task | None) -> list[Mistake]:
     for index, name in enumerate(names):
         path: KeyPath = ("search", "objective")
         path += (index,) if isinstance(search.objective, tuple) else ()
-        if name not in known_metrics():
+        if is_own(objectives[index].code) and name not in names[:index]:
+            continue  # its code has mistakes of its own
+        if name not in known_metrics() and name not in names[:index]:
             found.append(Mistake(path, unknown_name(name, known_metrics(), "metric")))
         elif name in METRICS and name not in known:
             better = ", ".join(f"{{{better}: {name}}}" for name, better in known.items())
@@ -344,6 +347,8 @@ def _metric_mistakes(search: SearchSpec, task: Task | None) -> list[Mistake]:
             found.append(Mistake(path, text))
     for index, constraint in enumerate(search.constraints):
         at: KeyPath = ("search", "constraints", index)
+        if is_own(constraint.metric):
+            continue
         if constraint.metric not in known_metrics():
             found.append(Mistake(at, unknown_name(constraint.metric, known_metrics(), "metric")))
         elif constraint.metric in METRICS and constraint.metric not in known:

@@ -44,13 +44,24 @@ class Merge(Enum):
 class Names:
     """Marks a text that is one of the `known` names, for the JSON Schema and for completion.
 
-    They are asked for when they are needed, because registries may grow. It checks nothing.
+    They are asked for when they are needed, because registries may grow. It checks nothing. With
+    `or_code` the value may also be `{python: metrics.py:top3}`.
     """
 
     known: Callable[[], Iterable[str]]
+    or_code: bool = False
 
     def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
-        return {"enum": list(self.known())}
+        names: dict[str, Any] = {"enum": list(self.known())}
+        if not self.or_code:
+            return names
+        code = {
+            "type": "object",
+            "properties": {"python": {"type": "string"}},
+            "required": ["python"],
+            "additionalProperties": False,
+        }
+        return {"anyOf": [names, code]}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ from pydantic import create_model
 
 from hpo.spec.code.own_function import function_class, function_mistakes, names_code
 from hpo.spec.code.own_loss import GIVEN, OwnLoss
+from hpo.spec.code.own_metric import found_metrics, metric_mistakes, metric_of
 from hpo.spec.code.own_model import OwnModel, own_mistakes, own_model
+from hpo.spec.code.reference import Code
 from hpo.spec.experiment import Experiment, FileSections, SpecFile, Training
 from hpo.spec.file.document import Mistake
 from hpo.spec.marks import Spec
@@ -37,7 +39,8 @@ def root_of(values: Any, folder: Path) -> Root:
         parts["loss"] = function_class(
             OwnLoss, values["loss"], varied, folder, GIVEN, is_compiled=True
         )
-    return _with_parts(tuple(parts.items())) if parts else Training
+    metrics = found_metrics(values, folder)
+    return _with_parts(tuple(parts.items()), metrics) if parts or metrics else Training
 
 
 def code_mistakes(values: Any, root: Root) -> Iterator[Mistake]:
@@ -53,13 +56,22 @@ def code_mistakes(values: Any, root: Root) -> Iterator[Mistake]:
         found = function_mistakes(("loss",), values["loss"], _varied(values, "loss"), loss)
         for path, text in found:
             yield Mistake(path, text)
+    for at, text in metric_mistakes(values, root.own_metrics):
+        yield Mistake(at, text)
 
 
 @cache
-def _with_parts(parts: tuple[tuple[str, type[Spec]], ...]) -> Root:
-    """The class of a training with these parts of the user's own."""
+def _with_parts(
+    parts: tuple[tuple[str, type[Spec]], ...], metrics: tuple[tuple[str, Code | str], ...]
+) -> Root:
+    """The class of a training with these parts and metrics of the user's own.
+
+    A metric is its code, or why that cannot be read.
+    """
     fields: Any = {name: (kind, ...) for name, kind in parts}
-    return create_model("Training", __base__=Training, __doc__=Training.__doc__, **fields)
+    made = create_model("Training", __base__=Training, __doc__=Training.__doc__, **fields)
+    made.own_metrics = {text: metric_of(found) for text, found in metrics}
+    return made
 
 
 def _space(values: Mapping[str, Any]) -> Mapping[str, Any]:

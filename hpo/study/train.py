@@ -67,7 +67,7 @@ def train_to_folder(
     for note in data.notes:
         say(note)
     check_batch_size(training.data, data)
-    check_metrics("train.metrics", training.train.metrics, data)
+    check_metrics("train.metrics", training.train.metrics, data, training.own_metrics)
     tell_code(training, say)
     numbers = decide(training, data, device.platform)
     if numbers is not None and numbers.static:

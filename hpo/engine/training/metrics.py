@@ -7,28 +7,71 @@ Predictions are the probabilities of the classes, or values in the target's unit
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
 from hpo import registry
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.training.targets import TARGETS, in_own_unit
+from hpo.errors import HpoError
+from hpo.spec.code.frames import telling
+from hpo.spec.code.own_metric import takes_weight
+from hpo.spec.code.own_model import Own
+from hpo.spec.code.running import run_code
+from hpo.spec.sections.goal import name_of
 
 
 def scored_metrics(
-    names: tuple[str, ...], data: DataSet, split: Split, outputs: np.ndarray
+    names: tuple[str, ...],
+    data: DataSet,
+    split: Split,
+    outputs: np.ndarray,
+    own: Mapping[str, Own] | None = None,
 ) -> dict[str, float]:
-    """The named metrics from a model's outputs `[N, K]` for the rows of a split."""
+    """The named metrics from a model's outputs `[N, K]` for the rows of a split.
+
+    `own` are the metrics of the user's own, by the references that name them.
+
+    Raises:
+        CodeError: for an error of the user's own code.
+        HpoError: for a metric of the user's own that gives no number.
+    """
     if not names:
         return {}
     predictions = TARGETS[data.task].predictions(outputs.astype(np.float64), data)
     y, weights = in_own_unit(split.y, data), split.arrays.get("weight")
-    return {
-        name: float(registry.function("metric", name)(predictions, y, weights))
-        if np.isfinite(predictions).all()
-        else math.nan
-        for name in names
-    }
+    if not np.isfinite(predictions).all():
+        return {name_of(name): math.nan for name in names}
+    found = {}
+    for name in names:
+        if own and name in own:
+            found[name_of(name)] = own_metric(name, own[name], predictions, y, weights)
+        else:
+            found[name] = float(registry.function("metric", name)(predictions, y, weights))
+    return found
+
+
+def own_metric(
+    name: str, own: Own, predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None
+) -> float:
+    """A metric of the user's own: one number for all rows, or the mean of one for each row.
+
+    Raises:
+        CodeError: for an error of the user's own code.
+        HpoError: for another result.
+    """
+    if own.code is None:
+        raise HpoError(f"train.metrics: '{name}': {own.trouble}.")
+    given = {"weight": np.ones(len(y)) if weights is None else weights} if takes_weight(own) else {}
+    with telling(own.code, "train.metrics"):
+        found = np.asarray(run_code(own.code)(predictions, y, **given))
+    if found.shape not in ((), y.shape[:1]) or found.dtype.kind not in "biuf":
+        raise HpoError(
+            f"train.metrics: {name} gives an array of shape {list(found.shape)} and type "
+            f"{found.dtype} for {len(y)} rows: give one number, or one for each row."
+        )
+    return float(found) if found.shape == () else float(np.average(found, weights=weights))
 
 
 def auroc(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:

@@ -170,7 +170,9 @@ class Supervised:
         if scores is None:
             return found
         outputs = scores.reshape(-1, scores.shape[-1])[: len(split)]
-        return found | scored_metrics(template.train.metrics, data, split, outputs)
+        return found | scored_metrics(
+            template.train.metrics, data, split, outputs, template.own_metrics
+        )
 
 
 def judged(program: Program, lane: Lane) -> tuple[Any, Any]:

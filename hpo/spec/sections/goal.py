@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from hpo.registry import METRICS
 from hpo.spec.marks import Count, Names, Spec
@@ -28,7 +28,41 @@ def known_metrics() -> tuple[str, ...]:
     return (*METRICS, *COSTS)
 
 
-MetricName = Annotated[str, Names(known_metrics)]
+def reference(written: Any) -> Any:
+    """The text that names own code, from `{python: metrics.py:top3}`; other values unchanged.
+
+    Raises:
+        ValueError: for a mapping with other keys.
+    """
+    if not isinstance(written, Mapping):
+        return written
+    text = written.get("python")
+    if len(written) != 1 or not isinstance(text, str) or ":" not in text:
+        raise ValueError("names no metric: write {python: metrics.py:top3} and no other key")
+    return text
+
+
+def as_written(metric: Any) -> Any:
+    """A metric as a spec names it: `{python: metrics.py:top3}` for code of the user's."""
+    return {"python": metric} if is_own(metric) else metric
+
+
+def is_own(metric: Any) -> bool:
+    """Whether a metric is a function of the user's own, as its reference says."""
+    return isinstance(metric, str) and ":" in metric
+
+
+def name_of(metric: str) -> str:
+    """The name under which a metric is reported: of `metrics.py:top3`, `top3`."""
+    return metric.rpartition(":")[2].rpartition(".")[2]
+
+
+MetricName = Annotated[
+    str,
+    BeforeValidator(reference),
+    PlainSerializer(as_written),
+    Names(known_metrics, or_code=True),
+]
 
 
 class Objective(Spec):
@@ -53,6 +87,11 @@ class Objective(Spec):
     @property
     def metric(self) -> str:
         """The name of the metric."""
+        return name_of(self.code)
+
+    @property
+    def code(self) -> str:
+        """The reference to the code of the metric, if it is the user's own; else its name."""
         return self.maximize or self.minimize or ""
 
     @property
@@ -85,11 +124,16 @@ class Constraint(Spec):
     at_least: Finite | None = None
     """The lowest value that is allowed."""
 
+    @property
+    def name(self) -> str:
+        """The name under which the metric is reported."""
+        return name_of(self.metric)
+
     @model_validator(mode="after")
     def _bounds_one_metric(self) -> Constraint:
         if self.at_most is None and self.at_least is None:
             raise ValueError(
-                f"needs at_most or at_least: write {{metric: {self.metric}, at_most: 1}}"
+                f"needs at_most or at_least: write {{metric: {self.name}, at_most: 1}}"
             )
         if self.at_most is not None and self.at_least is not None and self.at_least > self.at_most:
             raise ValueError(
@@ -114,7 +158,7 @@ class Constraint(Spec):
     def __str__(self) -> str:
         low = "" if self.at_least is None else f" at least {self.at_least:g}"
         high = "" if self.at_most is None else f" at most {self.at_most:g}"
-        return f"{self.metric}{low}{' and' if low and high else ''}{high}"
+        return f"{self.name}{low}{' and' if low and high else ''}{high}"
 
 
 class StopSpec(Spec):
@@ -161,8 +205,14 @@ class Goal:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Every metric that an objective or a constraint names, once."""
-        names = [o.metric for o in self.objectives] + [c.metric for c in self.constraints]
+        names = [o.metric for o in self.objectives] + [c.name for c in self.constraints]
         return tuple(dict.fromkeys(names))
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The same metrics, each of the user's own as the reference to its code."""
+        codes = [o.code for o in self.objectives] + [c.metric for c in self.constraints]
+        return tuple(dict.fromkeys(codes))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -181,7 +231,7 @@ class Goal:
     def violation(self, metrics: Mapping[str, float]) -> float:
         """By how much the constraints on these metrics are broken, in all; 0 where none is."""
         return sum(
-            max(0.0, constraint.excess(metrics[constraint.metric]))
+            max(0.0, constraint.excess(metrics[constraint.name]))
             for constraint in self.constraints
-            if constraint.metric in metrics
+            if constraint.name in metrics
         )

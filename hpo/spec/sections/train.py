@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from hpo.registry import METRICS
 from hpo.spec.marks import Count, Names, Spec, Static
 from hpo.spec.merging import Merged
+from hpo.spec.sections.goal import as_written, is_own, reference
 from hpo.spec.words import unknown_name
 
 
@@ -28,6 +29,8 @@ def _further_metrics() -> list[str]:
 def _scored(names: tuple[str, ...]) -> tuple[str, ...]:
     known = _further_metrics()
     for name in names:
+        if is_own(name):
+            continue
         if name in METRICS and name not in known:
             raise ValueError(f"names {name}, which is always reported: take it out")
         if name not in known:
@@ -53,11 +56,20 @@ class TrainSpec(Spec):
     form: Literal["auto", "map", "vmap"] = "auto"
     """Whether a device trains lanes one after the other (`map`) or side by side (`vmap`)."""
     metrics: Annotated[
-        tuple[Annotated[str, Names(_further_metrics)], ...],
+        tuple[
+            Annotated[
+                str,
+                BeforeValidator(reference),
+                PlainSerializer(as_written),
+                Names(_further_metrics, or_code=True),
+            ],
+            ...,
+        ],
         Field(strict=False),
         AfterValidator(_scored),
     ] = ()
-    """Metrics to report beside those of the task, such as auroc; a search adds those it names."""
+    """Metrics to report beside those of the task, such as auroc or `{python: metrics.py:top3}`; a
+    search adds those it names."""
     changes: Annotated[tuple[Change, ...], Field(strict=False)] = ()
     """Numbers that change while it trains; `pbt` finds these."""
     varying: Annotated[tuple[str, ...], Field(strict=False)] = ()

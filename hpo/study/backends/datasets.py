@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,10 @@ from hpo.data.load import check_batch_size, load_data
 from hpo.engine.training.metrics import scored_metrics
 from hpo.errors import HpoError
 from hpo.registry import METRICS
+from hpo.spec.code.own_model import Own
 from hpo.spec.marks import with_leaves
 from hpo.spec.sections.data import DataSpec
+from hpo.spec.sections.goal import is_own, name_of
 from hpo.study.executors.messages import DataReference
 
 
@@ -65,10 +67,12 @@ class DataSets:
         return self._loaded[key]
 
 
-def check_metrics(where: str, names: Iterable[str], data: DataSet) -> None:
+def check_metrics(
+    where: str, names: Iterable[str], data: DataSet, own: Mapping[str, Own] | None = None
+) -> None:
     """Refuse a metric that the data's task does not have, or that is NaN whatever is predicted.
 
-    `where` is the part of the spec that names the metrics.
+    `where` is the part of the spec that names the metrics, `own` are those of the user's own.
 
     Raises:
         HpoError: for the first such metric.
@@ -81,8 +85,11 @@ def check_metrics(where: str, names: Iterable[str], data: DataSet) -> None:
             raise HpoError(
                 f"{where}: {metric} is not a metric of {data.task}, which has {', '.join(known)}."
             )
-        is_scored = metric in METRICS and METRICS[metric].function
-        if is_scored and math.isnan(scored_metrics((metric,), data, rows, outputs)[metric]):
+        is_scored = is_own(metric) or (metric in METRICS and METRICS[metric].function)
+        if not is_scored:
+            continue
+        scored = scored_metrics((metric,), data, rows, outputs, own)
+        if math.isnan(scored[name_of(metric)]):
             raise HpoError(
                 f"{where}: {metric} is NaN for any predictions on the {len(rows):,} validation "
                 "rows, as where a class has none: make data.validation larger, or leave it out."

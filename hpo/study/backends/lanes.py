@@ -48,7 +48,7 @@ class LaneBackend:
         self._datasets = DataSets(experiment.folder, around.data_home, DataCache(around.data_cache))
         self._data = self._datasets.load(training.data)
         check_metrics("search", self._search.goal.metrics, self._data)
-        check_metrics("train.metrics", training.train.metrics, self._data)
+        check_metrics("train.metrics", training.train.metrics, self._data, training.own_metrics)
         tell_code(training, say)
         self._numbers = decide(training, self._data, self._platform)
         self._experiment = decided(experiment, self._numbers)

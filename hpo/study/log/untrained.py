@@ -34,8 +34,8 @@ def untrained(state: StudyState) -> Untrained | None:
     nearest = min(trials, key=lambda trial: (trial.violation, trial.number)).number
     results = state.results(nearest)
     misses = tuple(
-        Miss(str(constraint), constraint.metric, results[constraint.metric])
+        Miss(str(constraint), constraint.name, results[constraint.name])
         for constraint in state.goal.constraints
-        if constraint.metric in results and constraint.excess(results[constraint.metric]) > 0
+        if constraint.name in results and constraint.excess(results[constraint.name]) > 0
     )
     return Untrained(len(trials), nearest, misses)

@@ -58,9 +58,9 @@ def standing_of(state: StudyState, number: int, *, is_final: bool) -> Standing:
         # Only finite ones, because the dashboard's JSON has no others.
         {k: v for k, v in metrics.items() if math.isfinite(v)} if ended is not None else {},
         {
-            str(constraint): constraint.excess(metrics[constraint.metric])
+            str(constraint): constraint.excess(metrics[constraint.name])
             for constraint in (goal.constraints if shown != "FAIL" and ended is not None else ())
-            if constraint.metric in metrics
+            if constraint.name in metrics
         },
         _utc(state.proposed_ms[number]),
         None if ended is None else _utc(ended),

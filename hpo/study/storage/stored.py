@@ -13,7 +13,7 @@ from hpo.registry import DATASETS, METRICS, READERS, REGISTRIES, Kind
 from hpo.spec.experiment import Experiment
 from hpo.spec.file.passwords import without_passwords
 from hpo.spec.load import experiment_from_document
-from hpo.spec.sections.goal import COSTS
+from hpo.spec.sections.goal import COSTS, is_own
 from hpo.study.storage.tables import StudyRecord
 
 # Defaults of earlier versions, whose studies did not store them.
@@ -124,7 +124,7 @@ def _unknown_names(document: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(dataset, Mapping) and READERS.keys().isdisjoint(dataset):
         yield f"format of data '{next(iter(dataset), '')}'"
     for name in _metrics(document):
-        if isinstance(name, str) and name not in METRICS and name not in COSTS:
+        if isinstance(name, str) and not is_own(name) and name not in (*METRICS, *COSTS):
             yield f"metric '{name}'"
 
 

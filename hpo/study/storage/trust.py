@@ -81,6 +81,8 @@ def _named(training: Spec) -> Iterator[tuple[str, Code | None]]:
     """The references to code in the sections of a training, with the code, if it was found."""
     for _, section, code in _sections(training):
         yield section.python, code
+    for text, own in getattr(training, "own_metrics", {}).items():
+        yield text, own.code
 
 
 def _sections(training: Spec) -> Iterator[tuple[str, Any, Code | None]]:

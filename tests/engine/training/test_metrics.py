@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn.metrics
 from scipy.special import softmax
 
 from hpo import registry
 from hpo.data.dataset import DataSet, Split
 from hpo.data.transform import FittedTransform
 from hpo.engine.training.metrics import auroc, scored_metrics
+from hpo.errors import HpoError
+from hpo.spec.code.own_metric import found_metrics, metric_of
+from hpo.spec.code.own_model import Own
 from hpo.spec.marks import with_leaves
-from tests.engine.samples import Learn, a_training, tiny_data
+from tests.engine.samples import Learn, a_split, a_training, tiny_data
 
 
 def _pairs(scores: np.ndarray, is_positive: np.ndarray, weights: np.ndarray) -> float:
@@ -87,3 +92,82 @@ def test_predictions_that_are_not_finite_have_no_score() -> None:
     outputs = np.full((len(data.validation), 3), np.nan)
     found = scored_metrics(("auroc",), data, data.validation, outputs)
     assert math.isnan(found["auroc"])
+
+
+OWN = """
+import numpy as np
+from sklearn.metrics import top_k_accuracy_score
+
+def top2(predictions, y):
+    return top_k_accuracy_score(y, predictions, k=2)
+
+def hits(predictions, y):
+    return predictions.argmax(1) == y
+
+def weighted(predictions, y, weight):
+    return float(np.average(predictions.argmax(1) == y, weights=weight))
+
+def table(predictions, y):
+    return predictions
+
+def broken(predictions, y):
+    return y.nothing
+"""
+
+
+def _own(folder: Path, name: str) -> tuple[str, dict[str, Own]]:
+    (folder / "metrics.py").write_text(OWN)
+    ((text, code),) = found_metrics(
+        {"train": {"metrics": [{"python": f"metrics.py:{name}"}]}}, folder
+    )
+    return text, {text: metric_of(code)}
+
+
+def _weighted_rows() -> tuple[DataSet, np.ndarray]:
+    rng = np.random.default_rng(3)
+    part = a_split(rng, 50, (5,))
+    part = Split({**part.arrays, "weight": rng.random(50).astype(np.float32)})
+    data = DataSet("classification", part, part, None, 3, "c")
+    return data, rng.standard_normal((50, 3)).astype(np.float32)
+
+
+def test_a_metric_of_the_users_own_is_that_of_scikit_learn(tmp_path: Path) -> None:
+    data, outputs = _weighted_rows()
+    text, own = _own(tmp_path, "top2")
+
+    found = scored_metrics((text,), data, data.validation, outputs, own)
+
+    expected = sklearn.metrics.top_k_accuracy_score(data.validation.y, outputs, k=2)
+    assert found == {"top2": pytest.approx(expected)}
+
+
+@pytest.mark.parametrize("name", ["hits", "weighted"])
+def test_values_of_rows_are_averaged_by_the_weights_that_a_metric_may_also_take(
+    tmp_path: Path, name: str
+) -> None:
+    data, outputs = _weighted_rows()
+    text, own = _own(tmp_path, name)
+
+    found = scored_metrics((text,), data, data.validation, outputs, own)
+
+    expected = sklearn.metrics.accuracy_score(
+        data.validation.y, outputs.argmax(1), sample_weight=data.validation.arrays["weight"]
+    )
+    assert found == {name: pytest.approx(expected)}
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("table", r"metrics\.py:table gives an array of shape \[50, 3\] .* for 50 rows"),
+        ("broken", r"in broken: return y\.nothing"),
+    ],
+)
+def test_a_wrong_metric_is_told_by_its_name_or_by_the_users_line(
+    tmp_path: Path, name: str, says: str
+) -> None:
+    data, outputs = _weighted_rows()
+    text, own = _own(tmp_path, name)
+
+    with pytest.raises(HpoError, match=says):
+        scored_metrics((text,), data, data.validation, outputs, own)
