@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 from hpo.search.proposals.moving_ranges import widest
 from hpo.spec.experiment import Experiment
-from hpo.spec.words import count_text
+from hpo.spec.words import count_text, shown
 from hpo.study.build import Machinery, build
 from hpo.study.log.events import Stop, StopReason
 from hpo.study.log.untrained import untrained
@@ -21,6 +21,9 @@ from hpo.study.signals import StopRequest, stopping_text
 from hpo.study.storage.journal import Listener
 from hpo.study.surroundings import Surroundings
 from hpo.study.times import RunTimes
+
+# Trials with errors in a user's own code that are told before the others are counted.
+_MOST_TOLD = 3
 
 
 def run_study(
@@ -101,6 +104,13 @@ def _close(
     journal.flush()
     for excuse in driver.too_large.values():
         say(f"Trials were given up, and count as diverged: {excuse}")
+    for number, excuse in list(driver.broken.items())[:_MOST_TOLD]:
+        hparams = study.state.trial(number).hparams.items()
+        values = ", ".join(f"{path} = {shown(value)}" for path, value in hparams)
+        say(f"Trial {number} counts as diverged ({values}): {excuse}")
+    if len(driver.broken) > _MOST_TOLD:
+        others = count_text(len(driver.broken) - _MOST_TOLD, "other trial")
+        say(f"The same holds for {others} with errors of its own code.")
     if driver.differences:
         verb = "differs" if driver.differences == 1 else "differ"
         say(

@@ -17,7 +17,7 @@ import numpy as np
 from hpo.engine.models import own
 from hpo.engine.models.dropout import Dropout, MaskKey
 from hpo.errors import HpoError
-from hpo.spec.code.frames import frames, telling
+from hpo.spec.code.frames import CodeError, frames, telling
 from hpo.spec.code.own_model import OwnModel
 from hpo.spec.marks import Mark, mark_of, with_leaves
 
@@ -62,26 +62,26 @@ def look_at(spec: OwnModel, shapes: Shapes) -> own.State:
 
     Raises:
         CodeError: for an error of the user's own code.
-        HpoError: for a module whose outputs do not fit the data.
+        CodeError: for a module whose outputs do not fit the data.
     """
     blank = [name for name in _knobs(spec) if getattr(spec, name) == math.inf]
     looked = tried(spec, _look, spec, shapes, blank)
     for name, outputs in (("training", looked.trained), ("evaluation", looked.evaluated)):
         expected = (_ROWS, shapes.outputs)
         if not hasattr(outputs, "shape"):
-            raise HpoError(
+            raise CodeError(
                 f"model.python: {spec.python} gives a {type(outputs).__name__} in {name}: give one "
                 f"array [rows, {shapes.outputs}]."
             )
         if outputs.shape != expected:
-            raise HpoError(
+            raise CodeError(
                 f"model.python: the outputs of {spec.python} in {name} have the shape "
                 f"{_rows(outputs.shape)}, and the data need {_rows(expected)}: take the number of "
                 "outputs from an argument `outputs`."
             )
     before, after = (jax.tree.map(_kind, tree) for tree in (looked.state.variables, looked.changed))
     if before != after:
-        raise HpoError(
+        raise CodeError(
             f"model.python: a call of {spec.python} changes the shape or type of its variables, "
             f"from {before} to {after}: keep them."
         )

@@ -20,7 +20,7 @@ from flax import nnx
 
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.masks import masks_from, swap_dropouts
-from hpo.errors import HpoError
+from hpo.spec.code.frames import CodeError
 from hpo.spec.code.own_model import GIVEN, OwnModel
 from hpo.spec.code.running import run_code
 from hpo.spec.code.signature import COMPUTED
@@ -62,7 +62,7 @@ def draw(spec: OwnModel, shapes: Shapes, seed: int) -> State:
     """The first arrays of a module, as its author's initialisers draw them.
 
     Raises:
-        HpoError: for code that makes no module, or none with weights.
+        CodeError: for code that makes no module, or none with weights.
     """
     key = jax.random.key(seed)
     module = _construct(spec, shapes, nnx.Rngs(seed), key)
@@ -71,7 +71,7 @@ def draw(spec: OwnModel, shapes: Shapes, seed: int) -> State:
         module = _construct(_untraced(spec), shapes, nnx.Rngs(seed), key)
     params, variables = _library(module, spec).draw(module, shapes, key)
     if not jax.tree.leaves(params):
-        raise HpoError(
+        raise CodeError(
             f"model.python: {spec.python} has no weights to train: give it an nnx.Param."
         )
     return State(jax.tree.map(_as_weight, params), variables)
@@ -170,7 +170,7 @@ def _library(module: Any, spec: OwnModel) -> _Library:
     if _is_equinox(module):
         return _Equinox()
     made = type(module).__name__
-    raise HpoError(
+    raise CodeError(
         f"model.python: {spec.python} makes an object of type {made}, which is no module: name a "
         "class of nnx.Module, linen.Module or equinox.Module, or a function that makes one."
     )
@@ -202,11 +202,11 @@ def function_of(spec: OwnModel) -> Any:
     """The class or function that a spec names; this runs its file.
 
     Raises:
-        HpoError: for code that cannot be found.
+        CodeError: for code that cannot be found.
     """
     own = spec.own
     if own.code is None:
-        raise HpoError(f"model.python: '{spec.python}': {own.trouble}.")
+        raise CodeError(f"model.python: '{spec.python}': {own.trouble}.")
     return run_code(own.code)
 
 
@@ -235,7 +235,7 @@ def _arguments(
     """The arguments of a module's call after its first `own`: its mode, and those of `others`.
 
     Raises:
-        HpoError: for one that nobody gives.
+        CodeError: for one that nobody gives.
     """
     found: dict[str, Any] = {}
     for name, parameter in [*_parameters(function).items()][own:]:
@@ -245,7 +245,7 @@ def _arguments(
             found[name] = others[name]
         elif parameter.default is inspect.Parameter.empty and parameter.kind in _NAMED:
             known = ", ".join((*_MODES, *others))
-            raise HpoError(
+            raise CodeError(
                 f"model.python: the call of the module takes {name}, which nobody gives: give it a"
                 f" default, or take one of {known}."
             )

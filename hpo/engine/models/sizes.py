@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from hpo import registry
 from hpo.engine.models.abstract import Shapes, build
 from hpo.engine.oneof import options_of
+from hpo.spec.code.frames import CodeError
 from hpo.spec.code.own_model import OwnModel
 from hpo.spec.sections import model as specs
 
@@ -35,12 +36,16 @@ def model_size(spec: Any, example_shape: Sequence[int], outputs: int) -> Size:
     """The size of a model, or of the widest of those that its `OneOf` leaves allow.
 
     A model whose entry names no `size` counts as dense: each matrix is used once for an example.
+    One of a user's own that cannot be built counts as nothing.
     """
     size = "" if isinstance(spec, OwnModel) else registry.MODELS[spec.name].size
     if size:
         return registry.load(size)(spec, example_shape, outputs)
     shapes = Shapes(tuple(example_shape), outputs, "cpu", jnp.float32)
-    leaves = jax.tree.leaves(build(spec, shapes).params)
+    try:
+        leaves = jax.tree.leaves(build(spec, shapes).params)
+    except CodeError:  # the trial that has this model tells it
+        return Size(0, 0)
     return Size(
         sum(math.prod(leaf.shape) for leaf in leaves),
         sum(math.prod(leaf.shape) for leaf in leaves if len(leaf.shape) > 1),

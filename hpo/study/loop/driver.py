@@ -126,6 +126,11 @@ class Driver:
         """Why a program fits no device, by the labels of such programs."""
         return self._work.too_large
 
+    @property
+    def broken(self) -> Mapping[int, str]:
+        """Why trials could not train, by their numbers, where their own code is at fault."""
+        return self._work.broken
+
     # -- deciding ---------------------------------------------------------------------------------
 
     def _advance(self) -> None:
@@ -163,7 +168,9 @@ class Driver:
         proposals = self._rules.sampler.ask(trials, len(starts))
         for number, hparams in enumerate(proposals, start=len(trials)):
             self._journal.record(Propose(hparams, history), number)
-            if self._costing.price(number, self._work.of(number).costs):
+            if not self._work.can_train(number):
+                self._end(number, TrialState.DIVERGED)
+            elif self._costing.price(number, self._work.of(number).costs):
                 self._end(number, TrialState.INFEASIBLE)
         total = len(trials) + len(proposals)
         if len(proposals) < len(starts):
@@ -175,7 +182,10 @@ class Driver:
 
     def _assign(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
-            if not self._work.fits(job.trial):
+            number = job.trial
+            if self._is_finished(number):
+                continue
+            if not (self._work.can_train(number) and self._work.fits(number)):
                 self._end(job.trial, TrialState.DIVERGED)
         jobs = [job for job in jobs if not self._is_finished(job.trial)]
         runs = [

@@ -12,6 +12,7 @@ from hpo.engine.labels import earlier_labels
 from hpo.engine.pools.occupant import Changes
 from hpo.engine.program import Program
 from hpo.engine.programs.plans import Plan, Plans
+from hpo.spec.code.frames import CodeError
 from hpo.spec.experiment import Training
 from hpo.study.executors.messages import DataReference
 from hpo.study.log.events import Pin
@@ -40,13 +41,15 @@ class Work:
 class WorkOfTrials:
     """The work of the trials that have not ended, and the pinned plans of their programs.
 
-    `too_large` gives the reason for each program, by label, that fits no device.
+    `too_large` gives the reason for each program, by label, that fits no device. `broken` gives
+    that of each trial whose own code cannot train.
     """
 
     def __init__(
         self, journal: Journal, prepare: Callable[[HParams, int], Work], plans: Plans
     ) -> None:
         self.too_large: dict[str, str] = {}
+        self.broken: dict[int, str] = {}
         self._journal, self._prepare, self._plans = journal, prepare, plans
         self._work: dict[int, Work] = {}
         self._pinned: dict[str, Plan] = {}
@@ -66,6 +69,15 @@ class WorkOfTrials:
     def forget(self, number: int) -> None:
         """Drop the work of a trial that has ended or was replaced."""
         self._work.pop(number, None)
+
+    def can_train(self, number: int) -> bool:
+        """Whether a trial's work can be prepared: its own code may fail with its values."""
+        try:
+            self.of(number)
+        except CodeError as error:
+            self.broken[number] = str(error)
+            return False
+        return True
 
     def fits(self, number: int) -> bool:
         """Whether a trial's program fits the devices, as far as known."""

@@ -14,6 +14,7 @@ from hpo.spec.marks import with_leaves
 from hpo.study.log.notes import Numbers
 from hpo.study.storage.stored import stored_experiment
 from hpo.study.storage.tables import Storage
+from hpo.trial import TrialState
 from tests.own_code import NET, own_experiment, write_net
 from tests.study.whole import Studies
 
@@ -157,3 +158,23 @@ def test_a_winner_with_a_loss_of_its_own_trains_again_to_the_same_bits_until_it_
     (tmp_path / "losses.py").write_text(f"{LOSS}\n")
     with pytest.raises(StudyError, match=r"loss\.sha256: losses\.py:focal is another version"):
         studies.train(load_experiment(path), tmp_path / "again")
+
+
+def test_a_trial_whose_model_cannot_be_built_costs_itself_alone(tmp_path, studies: Studies):
+    heads = NET.replace("width: int = 8", "width: int = 8, heads: int = 2").replace(
+        "self.scale = scale",
+        "self.scale = scale\n            if width % heads: raise ValueError(f'{width} by {heads}')",
+    )
+    write_net(tmp_path, heads)
+    experiment = own_experiment(tmp_path, space={"model.heads": {"choice": [1, 2, 3, 4]}})
+
+    assert studies.run(experiment).reason in ("finished", "exhausted")
+
+    trials = studies.state(experiment).trials
+    broken = [trial.number for trial in trials if trial.state is TrialState.DIVERGED]
+    assert [trials[number].hparams["model.heads"] for number in broken] == [3]
+    assert sorted(trial.epochs for trial in trials) == [0, 2, 2, 2]
+    [said] = [text for text in studies.said if "counts as diverged" in text]
+    assert f"Trial {broken[0]} counts as diverged (model.heads = 3): model.python: " in said
+    assert "nets.py:Net raised ValueError: 8 by 3 (width = 8, heads = 3)" in said
+    assert "nets.py:14, in __init__" in said
