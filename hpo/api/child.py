@@ -163,6 +163,7 @@ def _search(request: Mapping[str, Any], messages: Messages, stop: StopRequest) -
         storage=request["storage"],
         device=request["device"],
         new=request["new"],
+        trust_code=request["trust_code"],
         listen=Teller(experiment, messages.send).listen,
     )
     progress = outcome.progress
@@ -180,7 +181,15 @@ def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) ->
     epochs = require_single(experiment).train.epochs
     display = EpochDisplay(_console(messages), experiment.name, epochs, request["quiet"])
     folder, force = Path(request["folder"]), request["force"]
-    run_training(experiment, folder, display, stop, device=request["device"], force=force)
+    run_training(
+        experiment,
+        folder,
+        display,
+        stop,
+        device=request["device"],
+        force=force,
+        trust_code=request["trust_code"],
+    )
 
 
 def _console(messages: Messages) -> Console:

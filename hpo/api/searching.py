@@ -23,6 +23,7 @@ def search(
     new: bool = False,
     device: str | None = None,
     quiet: bool = False,
+    trust_code: bool = False,
     stream: Literal[False] = False,
 ) -> Study: ...
 @overload
@@ -36,6 +37,7 @@ def search(
     new: bool = False,
     device: str | None = None,
     quiet: bool = False,
+    trust_code: bool = False,
     stream: Literal[True],
 ) -> Stream: ...
 def search(
@@ -48,6 +50,7 @@ def search(
     new: bool = False,
     device: str | None = None,
     quiet: bool = False,
+    trust_code: bool = False,
     stream: bool = False,
 ) -> Study | Stream:
     """Run the study that a spec describes, or go on with it; give it back when the run is over.
@@ -55,7 +58,8 @@ def search(
     `spec` is the path of a YAML file, or a dict that holds the same. `overrides` replaces leaves,
     as in `{"train.epochs": 81}`. `trials` and `timeout` (`"10m"`, or seconds) are totals of the
     study. `storage` is the URL of a database, `new` starts over and keeps the old study under
-    another name, `device` is a platform of JAX, such as `"cpu"`.
+    another name, `device` is a platform of JAX, such as `"cpu"`. `trust_code` runs code of yours
+    that has changed since the study began.
 
     The run has a process of its own, so that this one may use JAX. Progress goes to stderr unless
     `quiet` is set. Ctrl-C stops the run after its present round and keeps the study: the same call
@@ -73,7 +77,9 @@ def search(
     document = plain_spec(spec)
     experiment = experiment_of(document, texts, trials, timeout)
     require_search(experiment)
-    request = _request("search", trials, timeout, storage, device, quiet=quiet or stream)
+    request = _request(
+        "search", trials, timeout, storage, device, quiet=quiet or stream, trust_code=trust_code
+    )
     request |= {"spec": document, "overrides": texts, "new": new}
     events = Stream(request, experiment.name, storage or experiment.study.storage)
     return events if stream else _study(events)
@@ -88,6 +94,7 @@ def resume(
     storage: str | None = None,
     device: str | None = None,
     quiet: bool = False,
+    trust_code: bool = False,
     stream: Literal[False] = False,
 ) -> Study: ...
 @overload
@@ -99,6 +106,7 @@ def resume(
     storage: str | None = None,
     device: str | None = None,
     quiet: bool = False,
+    trust_code: bool = False,
     stream: Literal[True],
 ) -> Stream: ...
 def resume(
@@ -109,6 +117,7 @@ def resume(
     storage: str | None = None,
     device: str | None = None,
     quiet: bool = False,
+    trust_code: bool = False,
     stream: bool = False,
 ) -> Study | Stream:
     """Go on with a study from its storage alone; the options are those of `search`.
@@ -119,7 +128,9 @@ def resume(
     """
     url = storage or default_storage()
     require_search(stored_study(name, url, trials, timeout))
-    request = _request("resume", trials, timeout, url, device, quiet=quiet or stream)
+    request = _request(
+        "resume", trials, timeout, url, device, quiet=quiet or stream, trust_code=trust_code
+    )
     events = Stream(request | {"name": name, "new": False}, name, url)
     return events if stream else _study(events)
 
@@ -132,6 +143,7 @@ def _request(
     device: str | None,
     *,
     quiet: bool,
+    trust_code: bool,
 ) -> dict[str, Any]:
     return {
         "command": command,
@@ -140,6 +152,7 @@ def _request(
         "storage": storage,
         "device": device,
         "quiet": quiet,
+        "trust_code": trust_code,
     }
 
 

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from hpo.api.surroundings import default_storage
+from hpo.api.surroundings import cache_folder, default_storage
 from hpo.errors import visible
 from hpo.report.export import (
     Export,
@@ -32,6 +32,7 @@ from hpo.spec.file.passwords import without_password
 from hpo.spec.words import count_text
 from hpo.study.log.ranking import ranking
 from hpo.study.storage.tables import Storage
+from hpo.study.storage.trust import check_known
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -188,6 +189,7 @@ class Study:
         device: str | None = None,
         force: bool = False,
         quiet: bool = False,
+        trust_code: bool = False,
     ) -> TrainedModel:
         """Train the best trial, or the one of that number, in full; the options are `hpo.train`'s.
 
@@ -197,7 +199,9 @@ class Study:
         from hpo.api.stream import print_message
         from hpo.api.training import train
 
-        document = self.exported(trial).document
+        exported = self.exported(trial, trust_code=trust_code)
+        document, training = exported.document, exported.training
+        check_known(self.name, training, cache_folder(), is_trusted=trust_code)
         if files := file_of(document):
             print_message(f"Reads {files}, as the stored spec says.")
         return train(document, folder, device=device, force=force, quiet=quiet)

@@ -20,11 +20,13 @@ def train(
     device: str | None = None,
     force: bool = False,
     quiet: bool = False,
+    trust_code: bool = False,
 ) -> TrainedModel:
     """Train one configuration in full; keep weights, metrics and spec in `folder`.
 
     The training has a process of its own, so that this one may use JAX. Progress goes to
-    stderr unless `quiet` is set. `force` replaces a model that the folder holds. Ctrl-C stops the
+    stderr unless `quiet` is set. `force` replaces a model that the folder holds, `trust_code`
+    runs code that has changed since the spec was exported. Ctrl-C stops the
     training, and no folder is written.
 
     Raises:
@@ -42,6 +44,7 @@ def train(
         "device": device,
         "force": force,
         "quiet": quiet,
+        "trust_code": trust_code,
     }
     wait_for(Stream(request, experiment.name, None))
     return TrainedModel.read(folder)

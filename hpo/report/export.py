@@ -19,7 +19,7 @@ from hpo.search.proposals.ahead import proposed_ahead
 from hpo.search.results.pareto import pareto_front
 from hpo.spec.code.own_function import OwnFunction
 from hpo.spec.code.own_model import Own, OwnModel
-from hpo.spec.experiment import Experiment
+from hpo.spec.experiment import Experiment, Training
 from hpo.spec.file.dump import dump_spec
 from hpo.spec.fill import fill, filled
 from hpo.spec.load import require_search
@@ -43,9 +43,13 @@ _FILE_KEYS = ("csv", "idx")
 
 @dataclass(frozen=True)
 class Export:
-    """A trial and its spec: as plain values, and as commented YAML."""
+    """A trial and its spec: as plain values, and as commented YAML.
+
+    `training` is that of the study, without the trial's values.
+    """
 
     trial: Trial
+    training: Training
     document: Mapping[str, Any]
     text: str
 
@@ -136,7 +140,7 @@ def _export(
         f"Train it in full:  hpo train {target.name if target else 'THIS_FILE'} -o model/",
     ]
     text = dump_spec(document, _comments(experiment, trial.hparams), "\n".join(header))
-    return Export(trial, document, text)
+    return Export(trial, experiment.training, document, text)
 
 
 def export_ahead(experiment: Experiment, number: int, today: date) -> tuple[HParams, str]:

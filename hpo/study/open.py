@@ -29,7 +29,14 @@ from hpo.study.storage.provenance import (
 )
 from hpo.study.storage.stored import as_meant, to_store
 from hpo.study.storage.tables import Mirror, NothingStoredError, Storage, StudyRecord
-from hpo.study.storage.trust import CODE, check_code, code_of, known_code
+from hpo.study.storage.trust import (
+    CODE,
+    check_code,
+    check_known,
+    code_of,
+    known_code,
+    remember_code,
+)
 from hpo.study.surroundings import Surroundings
 from hpo.study.times import RunTimes, TimedJournal
 from hpo.study.warm_start import check_sources, noted_sources
@@ -112,9 +119,22 @@ def open_study(
 
 
 def _check_code(experiment: Experiment, around: Surroundings) -> None:
-    """Refuse code that has changed since the study began, before any of it runs."""
-    if not code_of(experiment.training) or around.starts_over:
+    """Refuse code that has changed since the study began, before any of it runs.
+
+    Code that only the database names must have been run here by a spec of the user's.
+    """
+    training, is_trusted = experiment.training, around.trusts_code
+    if not code_of(training):
         return
+    if not around.starts_over:
+        _check_version(experiment, around)
+    if experiment.is_stored:
+        check_known(experiment.name, training, around.cache, is_trusted=is_trusted)
+    remember_code(training, around.cache)
+
+
+def _check_version(experiment: Experiment, around: Surroundings) -> None:
+    """Refuse another version of the code than that of a study with results."""
     with suppress(NothingStoredError), Storage.read(around.storage) as storage:
         record = storage.find(experiment.name)
         events = [] if record is None else storage.events(record.id)

@@ -69,7 +69,7 @@ def train_to_folder(
     check_batch_size(training.data, data)
     check_metrics("train.metrics", training.train.metrics, data, training.own_metrics)
     tell_code(training, say)
-    numbers = decide(training, data, device.platform)
+    numbers = decide(training, data, device.platform, say)
     if numbers is not None and numbers.static:
         say(str(numbers))
     training = with_rows(decided(experiment, numbers).training, len(data.train))

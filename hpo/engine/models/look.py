@@ -7,6 +7,7 @@ numbers it can take as traced arrays.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# Addresses of functions in the text of a trace.
+_ADDRESS = re.compile(r"0x[0-9a-f]+")
 # Enough rows to tell them from other sizes.
 _ROWS = 7
 
@@ -113,7 +116,26 @@ def static_numbers(spec: OwnModel, shapes: Shapes) -> dict[str, str]:
     return {name: _place(error, spec) for name, error in static.items()}
 
 
+def draws_outside(spec: OwnModel, shapes: Shapes) -> bool:
+    """Whether the module draws random numbers of Python or NumPy: two traces of it then differ."""
+    # Each from a function of its own: JAX keeps the traces of one.
+    twice = (_traceable(spec, shapes, ()) for _ in range(2))
+    found = [jax.make_jaxpr(run)(*args) for run, *args in twice]
+    texts = [_ADDRESS.sub("", str(jaxpr)) for jaxpr in found]
+    if texts[0] != texts[1]:
+        return True
+    pairs = zip(*(jaxpr.consts for jaxpr in found), strict=True)
+    return not all(np.array_equal(one, other, equal_nan=True) for one, other in pairs)
+
+
 def _look(spec: OwnModel, shapes: Shapes, traced: Collection[str]) -> _Look:
+    run, numbers, example = _traceable(spec, shapes, traced)
+    found: _Look = jax.eval_shape(run, numbers, example)
+    return found
+
+
+def _traceable(spec: OwnModel, shapes: Shapes, traced: Collection[str]) -> tuple[Any, Any, Any]:
+    """A function that builds, trains and evaluates a module, and its arguments."""
     example = jax.ShapeDtypeStruct((_ROWS, *shapes.example), shapes.dtype)
 
     def run(numbers: Mapping[str, Any], x: Any) -> _Look:
@@ -131,9 +153,7 @@ def _look(spec: OwnModel, shapes: Shapes, traced: Collection[str]) -> _Look:
         evaluated, _ = own.call(filled, shapes, state, x, None)
         return _Look(state, outputs, evaluated, changed)
 
-    numbers = {name: jax.ShapeDtypeStruct((), np.float32) for name in traced}
-    found: _Look = jax.eval_shape(run, numbers, example)
-    return found
+    return run, {name: jax.ShapeDtypeStruct((), np.float32) for name in traced}, example
 
 
 def _failure(spec: OwnModel, shapes: Shapes, traced: Collection[str]) -> Exception | None:

@@ -50,7 +50,7 @@ class LaneBackend:
         check_metrics("search", self._search.goal.metrics, self._data)
         check_metrics("train.metrics", training.train.metrics, self._data, training.own_metrics)
         tell_code(training, say)
-        self._numbers = decide(training, self._data, self._platform)
+        self._numbers = decide(training, self._data, self._platform, say)
         self._experiment = decided(experiment, self._numbers)
         _check_fit(self._experiment, self._datasets, self._devices[0])
         for note in self._data.notes:

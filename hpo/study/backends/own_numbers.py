@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from hpo.data.dataset import DataSet
 from hpo.engine.models.abstract import shapes_of
-from hpo.engine.models.look import static_numbers
+from hpo.engine.models.look import draws_outside, static_numbers
 from hpo.engine.program import split
 from hpo.engine.training.losses import static_numbers_of_loss
 from hpo.spec.code.own_model import OwnModel
@@ -17,8 +17,12 @@ from hpo.study.log.notes import Note, Numbers
 from hpo.study.storage.journal import Journal
 
 
-def decide(training: Training, data: DataSet, platform: str) -> Numbers | None:
+def decide(
+    training: Training, data: DataSet, platform: str, say: Callable[[str], None]
+) -> Numbers | None:
     """The numbers that the training's own model and loss cannot take traced; None without those.
+
+    `say` gets what the user should know of the model.
 
     Raises:
         HpoError: for code that fails with Python numbers, too, or does not fit the data.
@@ -29,6 +33,11 @@ def decide(training: Training, data: DataSet, platform: str) -> Numbers | None:
     static: dict[str, str] = {}
     if isinstance(training.model, OwnModel):
         static |= static_numbers(training.model, shapes_of(program))
+        if draws_outside(training.model, shapes_of(program)):
+            say(
+                f"{training.model.python} draws random numbers of Python or NumPy. They are fixed "
+                "when a program is compiled, so results do not repeat: draw them from rngs."
+            )
     if training.loss is not None:
         found = static_numbers_of_loss(program, training.loss)
         static |= {f"loss.{name}": why for name, why in found.items()}

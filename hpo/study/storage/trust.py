@@ -6,7 +6,10 @@ from elsewhere, or code that has changed since, runs nothing unasked.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from hpo.errors import StudyError
@@ -59,6 +62,41 @@ def check_code(
                 f"study '{study}' began with another version of {text} ({before}, now "
                 f"{sha256[:8]}): put that back, {cure}or run the present one with --trust-code."
             )
+
+
+def remember_code(training: Spec, cache: Path | None) -> None:
+    """Note in the cache that the user has run this code here, by a spec or with `--trust-code`."""
+    for mark in _marks(training, cache):
+        with suppress(OSError):
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+
+
+def check_known(study: str, training: Spec, cache: Path | None, *, is_trusted: bool) -> None:
+    """Refuse code that a stored spec names and that the user has not run here.
+
+    The hash is not enough: the author of a database knows the hashes of installed packages.
+
+    Raises:
+        StudyError: with the code and its file.
+    """
+    if is_trusted or (cache is not None and all(m.exists() for m in _marks(training, cache))):
+        return
+    for text, code in _named(training):
+        if code is not None:
+            raise StudyError(
+                f"study '{study}' names {text} in {code.file}, which no spec of yours has run here:"
+                " read it, then add --trust-code."
+            )
+
+
+def _marks(training: Spec, cache: Path | None) -> list[Path]:
+    """A file in the cache for each piece of code, which is there if the user has run it."""
+    if cache is None:
+        return []
+    codes = [code for _, code in _named(training) if code is not None]
+    texts = [f"{code.file.resolve()}:{code.name} {code.sha256}" for code in codes]
+    return [cache / "code" / hashlib.sha256(text.encode()).hexdigest() for text in texts]
 
 
 def check_exported(training: Spec, *, is_trusted: bool) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from textwrap import dedent
 from typing import Any
 
 import pytest
 
 from hpo.engine.models.abstract import shapes_of
-from hpo.engine.models.look import look_at, static_numbers
+from hpo.engine.models.look import draws_outside, look_at, static_numbers
 from hpo.engine.program import split
 from hpo.errors import HpoError
 from hpo.spec.code.frames import CodeError
@@ -71,6 +72,25 @@ def test_outputs_of_another_shape_are_refused_with_both_shapes(looked):
         HpoError, match=r"have the shape \[rows, 4\], and the data need \[rows, 3\]"
     ):
         look_at(*looked(source))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "draws"),
+    [
+        ("", "", False),
+        ("x = drop(x)", "x = drop(x) + np.random.normal()", True),
+        ("x = drop(x)", "x = drop(x) + np.random.normal(size=x.shape)", True),
+        (
+            "kernel_init=init",
+            "kernel_init=lambda k, s, d: jnp.array(np.random.normal(size=s), d)",
+            True,
+        ),
+    ],
+)
+def test_random_numbers_that_no_stream_of_the_module_gives_are_found(looked, old, new, draws):
+    source = "import numpy as np\nimport jax.numpy as jnp\n" + dedent(NET).replace(old, new)
+
+    assert draws_outside(*looked(source)) is draws
 
 
 def test_an_error_of_the_module_is_told_by_its_line(looked):

@@ -7,6 +7,7 @@ from datetime import date
 
 import pytest
 
+from hpo.api.study import Study
 from hpo.errors import StudyError
 from hpo.report.export import export_trial
 from hpo.spec.load import load_document, load_experiment
@@ -83,6 +84,9 @@ def test_a_study_does_not_go_on_with_changed_code_unasked(tmp_path, studies: Stu
     write_net(tmp_path)
     experiment = own_experiment(tmp_path, space=SPACE)
     studies.run(experiment)
+    write_net(tmp_path, "raise SystemExit('the code has run')")
+    reading = Study("own", studies.url)
+    assert reading.overview.trials == len(reading.report().top) == 4  # runs nothing
     write_net(tmp_path, f"{NET}\n    # changed\n")
 
     with pytest.raises(StudyError, match="began with another version of"):

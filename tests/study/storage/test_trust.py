@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from hpo.errors import StudyError
-from hpo.study.storage.trust import check_code, check_exported, code_of, tell_code
+from hpo.study.storage.trust import (
+    check_code,
+    check_exported,
+    check_known,
+    code_of,
+    remember_code,
+    tell_code,
+)
 from tests.own_code import own_experiment, write_net
 
 
@@ -39,6 +46,23 @@ def test_other_code_than_the_studys_runs_only_when_trusted(folder):
     with pytest.raises(StudyError, match=r"another version of nets\.py:Net .* with --trust-code"):
         check_code("own", then, training(folder), is_trusted=False)
     check_code("own", then, training(folder), is_trusted=True)
+
+
+def test_code_that_a_database_names_runs_only_where_its_user_has_run_it(folder, tmp_path):
+    cache, named = tmp_path / "cache", training(folder)
+    for unknown in (cache, None):
+        with pytest.raises(
+            StudyError, match=r"nets\.py, which no spec of yours has run here: read"
+        ):
+            check_known("own", named, unknown, is_trusted=False)
+
+    remember_code(named, cache)
+
+    check_known("own", named, cache, is_trusted=False)
+    check_known("own", named, None, is_trusted=True)
+    write_net(folder, "class Net:\n    def __init__(self, rate=0.3): ...\n")
+    with pytest.raises(StudyError, match="--trust-code"):
+        check_known("own", training(folder), cache, is_trusted=False)
 
 
 def test_an_exported_spec_knows_the_hash_of_its_code(folder):
