@@ -84,9 +84,8 @@ def call(
 
     With `dropout` the module trains: its masks and other random numbers come from that key.
     """
-    # The stream of weights is the same in all steps, so that arrays drawn from it are, too.
-    rngs = nnx.Rngs(0) if dropout is None else nnx.Rngs(_step_key(dropout), params=0)
-    module = _construct(spec, shapes, rngs, jax.random.key(0))
+    # The same streams in all steps, so that arrays that the constructor draws are the same, too.
+    module = _construct(spec, shapes, nnx.Rngs(0), jax.random.key(0))
     return _library(module, spec).call(module, state, x, dropout)
 
 
@@ -104,6 +103,7 @@ class _Nnx:
         if dropout is None:
             module.eval()
         else:
+            _reseed(module, _step_key(dropout))
             module.train()
         others = {"rngs": nnx.Rngs(_step_key(dropout))}
         arguments = _arguments(type(module).__call__, 2, dropout is not None, others)
@@ -194,7 +194,11 @@ def _construct(spec: OwnModel, shapes: Shapes, rngs: nnx.Rngs, key: Any) -> Any:
         "dtype": shapes.dtype,
     }
     assert given.keys() == GIVEN.keys()
-    takes = _parameters(make)
+    parameters = _parameters(make)
+    is_open = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+    # A constructor that passes its arguments on needs the streams below.
+    is_nnx = isinstance(make, type) and issubclass(make, nnx.Module)
+    takes = {*parameters, *(("rngs",) if is_open and is_nnx else ())}
     return make(**{name: value for name, value in given.items() if name in takes} | _leaves(spec))
 
 
@@ -215,7 +219,7 @@ def _leaves(spec: OwnModel) -> dict[str, Any]:
     own, found = spec.own, {}
     for name in [name for name in type(spec).model_fields if name not in OwnModel.model_fields]:
         value = getattr(spec, name)
-        known = own.signature[name].default if name in own.signature else None
+        known = own.signature[name].default if name in own.signature else COMPUTED
         if value is None and known is COMPUTED:
             continue  # the author's default is no literal
         if name in own.whole and not isinstance(value, int):
@@ -256,7 +260,7 @@ def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
     try:
         # Flax's metaclass hides the arguments of a constructor.
         made = getattr(function, "__init__") if isinstance(function, type) else function  # noqa: B009
-        return inspect.signature(made).parameters
+        return {} if made is object.__init__ else inspect.signature(made).parameters
     except (TypeError, ValueError):
         return {}
 
@@ -267,6 +271,15 @@ def _step_key(dropout: Dropout | None) -> Any:
         return jax.random.key(0)
     words = jnp.stack([dropout.key.start, dropout.key.stride])
     return jax.random.wrap_key_data(words, impl="threefry2x32")
+
+
+def _reseed(module: nnx.Module, key: Any) -> None:
+    """Start each random stream that a module keeps, wherever it is, from the key of the step."""
+    streams = [part for _, part in nnx.iter_graph(module) if isinstance(part, nnx.RngStream)]
+    for number, stream in enumerate(streams):
+        own = jax.random.fold_in(key, number)
+        shape = stream.key[...].shape
+        stream.key[...] = jax.random.split(own, shape) if shape else own
 
 
 def _is_variable(path: Any, value: Any) -> bool:

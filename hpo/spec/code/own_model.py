@@ -142,8 +142,8 @@ def _class(
 ) -> type[OwnModel]:
     signature = Signature((), 0, trouble) if code is None else signature_of(code)
     roles = {one.name: _role(one, static, knobs) for one in signature.arguments}
-    taken = tuple(_plain(one, one.name in floats) for one in signature.arguments)
-    lenient = replace(signature, arguments=taken, unchecked=signature.unchecked or "written")
+    hidden = [Argument(key, "", COMPUTED, 0) for key in keys if key not in signature]
+    taken = tuple(_plain(one, one.name in floats) for one in (*signature.arguments, *hidden))
     assumed: list[str] = []
     whole: list[str] = []
 
@@ -159,11 +159,11 @@ def _class(
             assumed.append(argument.name)
         return Mark.STATIC if role == "static" else Mark.KNOB
 
-    hidden = (*(name for name in GIVEN if name not in keys), *_RESERVED)
+    given = (*(name for name in GIVEN if name not in keys), *_RESERVED)
     with warnings.catch_warnings():
         # An argument may have the name of a method of pydantic, such as `copy`.
         warnings.simplefilter("ignore", UserWarning)
-        made: Any = leaves_class("OwnModel", lenient, mark, hidden, keys, parent=OwnModel)
+        made: Any = leaves_class("OwnModel", Signature(taken, 0), mark, given, parent=OwnModel)
     made.own = Own(code, signature, trouble, tuple(assumed), tuple(whole))
     return made  # type: ignore[no-any-return]
 

@@ -194,3 +194,39 @@ def test_what_is_no_module_to_train_is_told_in_a_sentence(tmp_path, tiny, source
 
     with pytest.raises(HpoError, match=says):
         task_of(program).shapes()
+
+
+# Keeps its streams, draws a plain array from one, and noise in each step from another.
+ODD = """
+    import jax
+    import jax.numpy as jnp
+    from flax import nnx
+
+    class Net(nnx.Module):
+        def __init__(self, inputs, outputs, *, rngs):
+            self.features = jax.random.normal(rngs.features(), (inputs, 8))
+            self.head = nnx.Linear(8, outputs, rngs=rngs)
+            self.rngs = rngs
+
+        def __call__(self, x, *, deterministic):
+            x = jnp.tanh(x @ self.features)
+            if not deterministic:
+                x = x + jax.random.normal(self.rngs.noise(), x.shape)
+            return self.head(x)
+    """
+
+
+def test_arrays_of_a_constructor_stay_and_noise_is_new_in_each_step(tmp_path, tiny):
+    [training] = trainings(tmp_path, ODD, {})
+    program, knobs = split(training, tiny, "cpu")
+    state = jax.device_put(own.State(*authored(training.model, program, 1)))
+    model, shapes, x = program.fill(knobs).model, shapes_of(program), tiny.validation.x
+
+    def outputs(step: int | None) -> Any:
+        key = np.array([0, 1], np.uint32)
+        dropout = None if step is None else Dropout(0, mask_key(key, np.int32(step)))
+        return np.asarray(own.call(model, shapes, state, x, dropout)[0])
+
+    assert (outputs(None) == outputs(None)).all()
+    assert (outputs(3) == outputs(3)).all()
+    assert (outputs(3) != outputs(4)).any()
