@@ -35,7 +35,7 @@ def check(
 
     Example: hpo check configs/digits.yaml --set search.trials=500
     """
-    from hpo.data.head import inspect_data
+    from hpo.data.head import Head, inspect_data
     from hpo.report import check as report
     from hpo.spec.file.document import Mistake
     from hpo.spec.load import load_experiment, read_document
@@ -47,7 +47,10 @@ def check(
             raise HpoError("hpo check: --trial prints a spec, --full a table: leave one out.")
         _check_trial(experiment, trial, as_json)
         return
-    data = inspect_data(experiment.training.data, experiment.folder, data_home())
+    section = getattr(experiment.training, "data", None)
+    data = Head()
+    if section is not None:
+        data = inspect_data(section, experiment.folder, data_home())
     if data.mistakes:
         document = read_document(spec, overrides or ())[0]
         mistakes = [Mistake(("data", *path), text) for path, text in data.mistakes]

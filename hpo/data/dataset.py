@@ -90,3 +90,14 @@ class DataSet:
     def target_std(self) -> float:
         """The divisor of a regression target, by which errors are multiplied in reports."""
         return float(self.transform.target_std)
+
+
+# What a training without data has in the place of a data set.
+NO_DATA = DataSet(
+    task="regression",
+    train=Split({"y": np.zeros(0, np.float32)}),
+    validation=Split({"y": np.zeros(0, np.float32)}),
+    test=None,
+    outputs=0,
+    fingerprint="",
+)

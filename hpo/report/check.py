@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from hpo.data.head import Head
 from hpo.report.wording import scheduler_text
@@ -83,7 +83,7 @@ def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
         # No sampler proposes a configuration twice.
         trials = int(min(trials, widest(space).size))
     planned = None if search is None else outline(search.scheduler, epochs, trials)
-    counted, budget = count_programs(experiment), experiment.training.data.device_budget
+    counted, budget = count_programs(experiment), _device_budget(experiment)
     most = seeds * (planned.epochs if planned else epochs)
     goal = search.goal if search else None
     is_stopped = bool(search and str(search.stop))
@@ -116,6 +116,11 @@ def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
         device_budget=None if budget == "auto" else budget,
         head=head,
     )
+
+
+def _device_budget(experiment: Experiment) -> int | Literal["auto"]:
+    data = getattr(experiment.training, "data", None)
+    return "auto" if data is None else data.device_budget
 
 
 def _cohort(experiment: Experiment) -> str:

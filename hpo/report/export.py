@@ -19,6 +19,7 @@ from hpo.search.proposals.ahead import proposed_ahead
 from hpo.search.results.pareto import pareto_front
 from hpo.spec.code.own_function import OwnFunction
 from hpo.spec.code.own_model import Own, OwnModel
+from hpo.spec.code.own_task import TaskCode, TaskTraining
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.file.dump import dump_spec
 from hpo.spec.fill import fill, filled
@@ -178,6 +179,8 @@ def training_document(
     that they are found from `folder`. The document also fixes the study's program to the bit: what
     it merged, which zeros of the `varying` paths it kept, and how many lanes trained together.
     """
+    if isinstance(experiment.training, TaskTraining):
+        return _task_document(experiment, lineage, folder, together)
     fields, document = type(experiment.training).model_fields, experiment.document
     written = {key: document[key] for key in document if key in fields}
     first = lineage[0]
@@ -208,9 +211,30 @@ def training_document(
     return {"name": experiment.name, **values}
 
 
+def _task_document(
+    experiment: Experiment, lineage: Lineage, folder: Path, together: int
+) -> dict[str, Any]:
+    """The spec of a trial of an own task; its code and its data are found from `folder`."""
+    fields, document = type(experiment.training).model_fields, experiment.document
+    written = {key: document[key] for key in document if key in fields}
+    first = lineage[0]
+    training: Any = fill(experiment.training, first.hparams, first.trial)
+    dumped = training.model_dump(mode="json")
+    if together:
+        dumped["train"] |= {"form": "vmap", "lanes": together}
+    values = _in_order_of(filled(written, first.hparams, type(training)), dumped)
+    values["train"]["changes"] = [
+        {"after": after, "hparams": hparams} for after, hparams in changes(lineage)
+    ]
+    values["task"] = _moved_code(training.task.own, values["task"], experiment.folder, folder)
+    if "data" in values:
+        values["data"] = _moved(values["data"], experiment.folder, folder)
+    return {"name": experiment.name, **values}
+
+
 def file_of(document: Mapping[str, Any]) -> str | None:
     """The file or folder from which a spec reads its data; None for a data set by name."""
-    dataset = document["data"]["dataset"]
+    dataset = document.get("data", {}).get("dataset")
     known = dataset if isinstance(dataset, Mapping) else {}
     return next((str(known[key]) for key in READERS if key in known), None)
 
@@ -239,7 +263,9 @@ def _moved(data: Mapping[str, Any], old: Path, new: Path) -> Mapping[str, Any]:
     return {**data, "dataset": {**dataset, **paths}}
 
 
-def _moved_code(own: Own, section: Mapping[str, Any], old: Path, new: Path) -> Mapping[str, Any]:
+def _moved_code(
+    own: Own | TaskCode, section: Mapping[str, Any], old: Path, new: Path
+) -> Mapping[str, Any]:
     """A section that names own code as it is found from a folder, with the hash of its file."""
     code, python = own.code, _moved_reference(own, section["python"], old, new)
     left_out = {key for key in ("static", "knobs") if not section.get(key)}
@@ -247,7 +273,7 @@ def _moved_code(own: Own, section: Mapping[str, Any], old: Path, new: Path) -> M
     return {**kept, "python": python, "sha256": "" if code is None else code.sha256}
 
 
-def _moved_reference(own: Own, text: str, old: Path, new: Path) -> str:
+def _moved_reference(own: Own | TaskCode, text: str, old: Path, new: Path) -> str:
     """The reference to own code as it is found from a folder."""
     if own.code is None or own.code.module:
         return text

@@ -14,6 +14,7 @@ from hpo.errors import HpoError, SpecError
 from hpo.registry import DATASETS, METRICS, SAMPLERS, SCHEDULERS
 from hpo.space import SearchSpace
 from hpo.spec.changes import change_mistakes, population_mistakes
+from hpo.spec.code.own_task import TaskTraining, task_search_mistakes
 from hpo.spec.cohorts import cohort_mistakes
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.file.document import Document, KeyPath, Mistake, Place, parse_yaml
@@ -266,6 +267,8 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
     if train is not None:
         found += population_mistakes(search, train, space, root)
     found += cohort_mistakes(search)
+    if issubclass(root, TaskTraining):
+        found += [Mistake(at, text) for at, text in task_search_mistakes(search, root)]
     if issubclass(root, Training):
         found += _metric_mistakes(search, task_of(data) if data else None)
     wrong = [] if train is None else budget_mistakes(search.scheduler, train.epochs)

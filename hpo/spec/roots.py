@@ -14,6 +14,7 @@ from hpo.spec.code.own_function import function_class, function_mistakes, names_
 from hpo.spec.code.own_loss import GIVEN, OwnLoss
 from hpo.spec.code.own_metric import found_metrics, metric_mistakes, metric_of
 from hpo.spec.code.own_model import OwnModel, own_mistakes, own_model
+from hpo.spec.code.own_task import TaskTraining, task_mistakes, task_root
 from hpo.spec.code.reference import Code
 from hpo.spec.experiment import Experiment, FileSections, SpecFile, Training
 from hpo.spec.file.document import Mistake
@@ -31,6 +32,8 @@ def root_of(values: Any, folder: Path) -> Root:
     """
     if not isinstance(values, Mapping):
         return Training
+    if "task" in values:
+        return task_root(values, folder)
     parts: dict[str, type[Spec]] = {}
     if names_code(values.get("model")):
         parts["model"] = own_model(values["model"], _space(values), folder)
@@ -45,6 +48,9 @@ def root_of(values: Any, folder: Path) -> Root:
 
 def code_mistakes(values: Any, root: Root) -> Iterator[Mistake]:
     """What is wrong with code that a document names, and with what it gives the code."""
+    if issubclass(root, TaskTraining):
+        for at, text in task_mistakes(values, root):
+            yield Mistake(at, text)
     if not isinstance(values, Mapping) or not issubclass(root, Training):
         return
     if names_code(values.get("model")):
@@ -93,6 +99,8 @@ def with_static(experiment: Experiment, names: Collection[str]) -> Experiment:
 
     Those of its loss are written `loss.gamma`.
     """
+    if not names:
+        return experiment
     training = experiment.training
     values = training.model_dump(exclude_unset=True)
     of_loss = [name.removeprefix("loss.") for name in names if name.startswith("loss.")]

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from hpo.data.cache import DataCache
 from hpo.data.dataset import DataSet
-from hpo.data.load import check_batch_size, load_data
 from hpo.engine.devices import describe, local_devices
 from hpo.engine.pools.occupant import EpochReport
 from hpo.engine.pools.pool import Pool
@@ -22,13 +22,16 @@ from hpo.engine.programs.compiler import Compiler
 from hpo.engine.programs.executables import use_jax_cache
 from hpo.engine.programs.memory import is_exhausted
 from hpo.engine.programs.plans import Plan, Plans, choose_plans
+from hpo.engine.task_program import AnyProgram, split_task
 from hpo.engine.training.supervised import own_weights
 from hpo.spec.changes import changing, stages
+from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import with_rows
 from hpo.spec.words import count_text
-from hpo.study.backends.datasets import check_metrics
+from hpo.study.backends.datasets import DataSets, check_metrics
 from hpo.study.backends.own_numbers import decide, decided
+from hpo.study.backends.tasks import check_task, data_of, with_all_rows
 from hpo.study.loop.replicas import Replicas, deviation_of, mean_of, training_of
 from hpo.study.signals import StoppedError, StopRequest
 from hpo.study.storage.provenance import Provenance, library_versions
@@ -58,21 +61,10 @@ def train_to_folder(
         DeviceError: where a single lane is too much for the memory.
     """
     check_free(folder, is_replaced)
-    training, start = experiment.training, time.monotonic()
-    check_exported(training, is_trusted=around.trusts_code)
+    start = time.monotonic()
     device = local_devices(around.device)[0]
     use_jax_cache(around.cache)
-    cache = DataCache(around.data_cache)
-    data = load_data(training.data, experiment.folder, around.data_home, cache)
-    for note in data.notes:
-        say(note)
-    check_batch_size(training.data, data)
-    check_metrics("train.metrics", training.train.metrics, data, training.own_metrics)
-    tell_code(training, say)
-    numbers = decide(training, data, device.platform, say)
-    if numbers is not None and numbers.static:
-        say(str(numbers))
-    training = with_rows(decided(experiment, numbers).training, len(data.train))
+    training, data = _made_ready(experiment, around, device, say)
     runs = _Runs(training, data, device.platform)
     compiler = Compiler(around.cache)
     pool, wanted = Pool(device, compiler), _plan_of(training, device.platform)
@@ -90,6 +82,31 @@ def train_to_folder(
     weights = dict(zip(trained.by_seed, runs.weights, strict=True))
     save_trained(folder, experiment, weights, trained, provenance.to_document())
     return trained
+
+
+def _made_ready(
+    experiment: Experiment, around: Surroundings, device: Any, say: Callable[[str], None]
+) -> tuple[Any, DataSet]:
+    """The training of a spec and its data, once both are known to fit."""
+    training: Any = experiment.training
+    check_exported(training, is_trusted=around.trusts_code)
+    datasets = DataSets(experiment.folder, around.data_home, DataCache(around.data_cache))
+    if isinstance(training, TaskTraining):
+        data = data_of(training, datasets)
+        tell_code(training, say)
+        check_task(training, data, device)
+        training = with_all_rows(training, data)
+    else:
+        data = datasets.load(training.data)
+        check_metrics("train.metrics", training.train.metrics, data, training.own_metrics)
+        tell_code(training, say)
+        numbers = decide(training, data, device.platform, say)
+        if numbers is not None and numbers.static:
+            say(str(numbers))
+        training = with_rows(decided(experiment, numbers).training, len(data.train))
+    for note in data.notes:
+        say(note)
+    return training, data
 
 
 def _train(
@@ -121,13 +138,16 @@ def _train(
 class _Runs:
     """The runs of a training, one for each seed: what they report and their final weights."""
 
-    def __init__(self, training: Training, data: DataSet, platform: str) -> None:
+    def __init__(self, training: Any, data: DataSet, platform: str) -> None:
         varying = changing(training)
-        self.program, self._knobs = split(training, data, platform, varying)
-        self._changes = tuple(
-            (after, split(changed, data, platform, varying)[1])
-            for after, changed in stages(training)
-        )
+
+        def divided(stage: Any) -> tuple[AnyProgram, np.ndarray]:
+            if isinstance(stage, TaskTraining):
+                return split_task(stage, data, platform)
+            return split(stage, data, platform, varying)
+
+        self.program, self._knobs = divided(training)
+        self._changes = tuple((after, divided(changed)[1]) for after, changed in stages(training))
         runs = Replicas(training.train.seeds).runs_of(0)
         self._curves: dict[Run, list[EpochReport]] = {run: [] for run in runs}
         self._weights: dict[Run, Mapping[str, Any]] = {}
@@ -159,10 +179,9 @@ class _Runs:
         """Take the runs, which have ended, out of a pool."""
         for index in pool.occupied():
             run = pool.occupant(index)[0]
-            params, variables = own_weights(pool.program, self._training, pool.take(index))
+            self._weights[run] = _kept(pool.program, self._training, pool.take(index))
             test = self._data.test
             self._tested[run] = None if test is None else pool.evaluate(index, test)
-            self._weights[run] = {"params": params, "variables": variables}
             pool.clear(index)
 
     def start_over(self) -> None:
@@ -194,6 +213,14 @@ class _Runs:
         return {"validation": validation, "test": self._tested[run]}
 
 
+def _kept(program: AnyProgram, training: Any, lane: Any) -> Mapping[str, Any]:
+    """What of a lane is kept of a trained model."""
+    if not isinstance(program, Program):
+        return {"state": lane.state}
+    params, variables = own_weights(program, training, lane)
+    return {"params": params, "variables": variables}
+
+
 def _plan_of(training: Training, platform: str) -> Plan:
     """How the seeds train: as the spec says, or by the usual plan.
 
@@ -206,7 +233,7 @@ def _plan_of(training: Training, platform: str) -> Plan:
     return choose_plans(platform, lanes, seeds, 1, is_learning=False, form=form).usual
 
 
-def _as_kept(plan: Plan, compiler: Compiler, program: Program) -> Plan:
+def _as_kept(plan: Plan, compiler: Compiler, program: AnyProgram) -> Plan:
     """The plan with more lanes where the study has compiled the program for more.
 
     Its code is then in the cache. Under `map` the lanes beside change no bit.

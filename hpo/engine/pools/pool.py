@@ -28,7 +28,8 @@ from hpo.engine.programs.footprint import latency_ms
 from hpo.engine.programs.memory import halved, is_exhausted
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.stopwatch import Stopwatch
-from hpo.engine.training.batches import Batch, DeviceData, host_data
+from hpo.engine.task_program import AnyProgram
+from hpo.engine.training.batches import Batch, DeviceData, host_data, whole_rows
 from hpo.engine.training.task import Progress, Tally, Task, task_of
 from hpo.spec.experiment import Training
 from hpo.trial import Run, is_finite
@@ -53,10 +54,10 @@ class Pool:
         self.seconds: Mapping[Run, float] = {}
         self._compiler = compiler
         self._copies = _Copies(place)
-        self.part_seconds: dict[Program, float] = {}  # of a micro-batch, the minimum
+        self.part_seconds: dict[AnyProgram, float] = {}  # of a micro-batch, the minimum
         self._part_seconds: float | None = None  # of a micro-batch in the last round
         self._occupants: list[Occupant | None] = []
-        self._program: Program
+        self._program: AnyProgram
         self._task: Task
         self._data: DataSet
         self._budget: int | None = None  # bytes of the device that data may take
@@ -70,7 +71,7 @@ class Pool:
         return len(self._occupants)
 
     @property
-    def program(self) -> Program:
+    def program(self) -> AnyProgram:
         """The program that it was last loaded with."""
         return self._program
 
@@ -79,7 +80,7 @@ class Pool:
         """Whether a lane has steps to train."""
         return any(o is not None and o.has_work for o in self._occupants)
 
-    def load(self, program: Program, plans: Plans, data: DataSet) -> Plan:
+    def load(self, program: AnyProgram, plans: Plans, data: DataSet) -> Plan:
         """Load `program`, with all lanes empty; returns the best plan.
 
         Raises:
@@ -106,7 +107,7 @@ class Pool:
         self._copies.keep_only(None)
         return self.load(self._program, Plans(halved(plan, self.place)), self._data)
 
-    def _load(self, program: Program, plans: Plans, data: DataSet) -> Plan:
+    def _load(self, program: AnyProgram, plans: Plans, data: DataSet) -> Plan:
         self._occupants = []
         # The new lanes need the memory of the old ones.
         for leaf in jax.tree.leaves(self._lanes):
@@ -119,6 +120,7 @@ class Pool:
             usual = plans.usual
             if usual.form == "vmap":
                 # A chunk has to hold a batch for each lane, since all of them train at once.
+                assert isinstance(program, Program), "an own task streams no data"
                 most = min(usual.lanes, self._stream.size // program.most_parts)
                 usual = replace(usual, lanes=fewer_lanes(self.place, most))
             # No other plan is timed, because each would need another chunk.
@@ -210,14 +212,18 @@ class Pool:
     def evaluate(self, index: int, split: Split) -> dict[str, float]:
         """Metrics of the lane at `index` on another split of its data."""
         lane, one_lane = self.take(index), jax.jit(self._task.evaluate)
-        knobs = self._occupant(index).knobs
-        tally = over_pieces(
-            lambda sums, rows: one_lane(knobs, lane, rows, sums),
-            np.zeros(self._task.sums, np.float32),
-            split,
-            devices_of(self.place)[0],
-            self._budget,
-        )
+        knobs, device = self._occupant(index).knobs, devices_of(self.place)[0]
+        if self._task.is_whole:
+            rows = jax.device_put(whole_rows(split), device)
+            tally = jax.device_get(one_lane(knobs, lane, rows))
+        else:
+            tally = over_pieces(
+                lambda sums, rows: one_lane(knobs, lane, rows, sums),
+                np.zeros(self._task.sums, np.float32),
+                split,
+                device,
+                self._budget,
+            )
         return self._task.metrics(self._data, split, tally.sums, tally.scores)
 
     def clear(self, index: int) -> None:
@@ -263,7 +269,8 @@ class Pool:
             self.epochs_trained += int(counts[i]) / occupant.epoch_shape.steps
             if result.has_ended_epoch[i]:
                 values = self._metrics(result.tally, i)
-                values["train_loss"] = float(result.train_loss[i])
+                if result.train_loss is not None:
+                    values["train_loss"] = float(result.train_loss[i])
                 costs = {}
                 if occupant.is_timed and occupant.epoch == occupant.training.train.epochs:
                     device = devices_of(self.place)[0]
@@ -331,7 +338,7 @@ class Pool:
             if occupant is not None and counts[i]:
                 for name, drawn in self._task.feed(occupant.training, occupant.epoch).items():
                     feed[name][i] = drawn
-        return self._copies.of(self._data, self._budget), feed
+        return self._copies.of(self._data, self._budget, is_whole=self._task.is_whole), feed
 
     def _courses(self) -> list[Course | None]:
         return [None if o is None else o.course for o in self._occupants]
@@ -362,7 +369,7 @@ class Pool:
                 break
         return counts
 
-    def _device_data(self, program: Program, plan: Plan, data: DataSet) -> DeviceData:
+    def _device_data(self, program: AnyProgram, plan: Plan, data: DataSet) -> DeviceData:
         """The data as the program takes them: copied to the device whole, or streamed.
 
         Raises:
@@ -371,6 +378,9 @@ class Pool:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
+        if not isinstance(program, Program):
+            self._budget = None
+            return self._copies.of(data, None, is_whole=True)
         self._budget = budget_bytes(program.template.data, devices_of(self.place)[0])
         placement = placement_of(data, program.micro_batch, program.most_parts, self._budget)
         if placement.train is None:
@@ -401,12 +411,13 @@ class _Copies:
         # The data set is kept beside its copy, so that no other object gets its id.
         self._held: dict[int, tuple[DataSet, DeviceData]] = {}
 
-    def of(self, data: DataSet, budget: int | None) -> DeviceData:
+    def of(self, data: DataSet, budget: int | None, *, is_whole: bool = False) -> DeviceData:
         """The copy of a data set; frees the others if the budget is too small for a new one."""
         if id(data) not in self._held:
             if budget is not None and self.bytes_beside(data) + data_bytes(data) > budget:
                 self._held.clear()
-            copy = jax.device_put(host_data(data), sharding(self._place, is_of_lanes=False))
+            host = host_data(data, is_whole=is_whole)
+            copy = jax.device_put(host, sharding(self._place, is_of_lanes=False))
             self._held[id(data)] = (data, copy)
         return self._held[id(data)][1]
 

@@ -21,8 +21,8 @@ import jax
 import numpy as np
 
 from hpo.engine.mesh import Place, sharding
-from hpo.engine.program import Program
 from hpo.engine.programs.plans import Plan
+from hpo.engine.task_program import AnyProgram
 from hpo.engine.training.batches import DeviceData
 from hpo.engine.training.task import task_of
 
@@ -46,7 +46,7 @@ def could_pay(compile_seconds: float, others: int, estimated_seconds: float) -> 
 
 
 def part_seconds(
-    program: Program, plan: Plan, round_: Any, data: DeviceData, lane: Any, place: Place
+    program: AnyProgram, plan: Plan, round_: Any, data: DeviceData, lane: Any, place: Place
 ) -> float:
     """The seconds of a plan for a micro-batch of one lane: the minimum of four tries."""
     count, best = 1, float("inf")

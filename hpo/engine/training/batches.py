@@ -72,6 +72,15 @@ def host_rows(split: Split, start: int = 0, count: int | None = None) -> dict[st
     return {name: cut(array) for name, array in arrays.items()}
 
 
-def host_data(data: DataSet) -> DeviceData:
-    """The data set as a program takes it, still on the host: none but the rows of its splits."""
-    return DeviceData(data.train.arrays, host_rows(data.validation))
+def whole_rows(split: Split) -> dict[str, np.ndarray]:
+    """All rows of a split as one part, `[1, rows, ...]`, without padding."""
+    return {name: array[None] for name, array in split.arrays.items()}
+
+
+def host_data(data: DataSet, *, is_whole: bool = False) -> DeviceData:
+    """The data set as a program takes it, still on the host: none but the rows of its splits.
+
+    Where `is_whole`, the rows for evaluation are one part.
+    """
+    rows = whole_rows if is_whole else host_rows
+    return DeviceData(data.train.arrays, rows(data.validation))

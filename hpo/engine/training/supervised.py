@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +51,7 @@ class Supervised:
     """The supervised task of a program."""
 
     program: Program
+    is_whole: ClassVar[bool] = False
 
     @property
     def sums(self) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.program import Program
+from hpo.engine.task_program import AnyProgram
 from hpo.engine.training.batches import Batch, DeviceData
 from hpo.spec.experiment import Training
 
@@ -51,8 +52,13 @@ class Task(Protocol):
     """
 
     @property
-    def program(self) -> Program:
+    def program(self) -> AnyProgram:
         """The program, which decides the compiled code."""
+        ...
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it evaluates all rows of a split at once, and so never streams data."""
         ...
 
     @property
@@ -101,7 +107,7 @@ class Task(Protocol):
         ...
 
     def train_loss(self, knobs: Any, lane: Any) -> Any:
-        """The mean training loss of a lane that has ended an epoch."""
+        """The mean training loss of a lane that has ended an epoch; None for a task without."""
         ...
 
     def train(self, knobs: Any, lane: Any, data: DeviceData, feed: Batch, count: Any) -> Any:
@@ -120,8 +126,12 @@ class Task(Protocol):
 
 
 @lru_cache(maxsize=256)
-def task_of(program: Program) -> Task:
+def task_of(program: AnyProgram) -> Task:
     """The task that a program trains."""
-    from hpo.engine.training.supervised import Supervised
+    if isinstance(program, Program):
+        from hpo.engine.training.supervised import Supervised
 
-    return Supervised(program)
+        return Supervised(program)
+    from hpo.engine.training.own_task import OwnTask
+
+    return OwnTask(program)

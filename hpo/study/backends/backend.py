@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hpo.engine.programs.plans import Plans
+from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment
 from hpo.study.executors.messages import Executor
 from hpo.study.loop.work import Work
@@ -52,6 +53,10 @@ def backend_of(experiment: Experiment, around: Surroundings, say: Callable[[str]
     Raises:
         HpoError: for what the spec asks for and this machine or the data cannot give.
     """
+    if isinstance(experiment.training, TaskTraining):
+        from hpo.study.backends.tasks import TaskBackend
+
+        return TaskBackend(experiment, around, say)
     from hpo.study.backends.lanes import LaneBackend
 
     return LaneBackend(experiment, around, say)

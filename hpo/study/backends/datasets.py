@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hpo.data.cache import DataCache
-from hpo.data.dataset import DataSet
+from hpo.data.dataset import NO_DATA, DataSet
 from hpo.data.load import check_batch_size, load_data
 from hpo.engine.training.metrics import scored_metrics
 from hpo.errors import HpoError
@@ -52,6 +52,8 @@ class DataSets:
         Raises:
             HpoError: where the data read here are not those that the reference was made for.
         """
+        if reference.spec is None:
+            return NO_DATA
         data = self._read(reference.spec)
         if data.fingerprint != reference.fingerprint:
             raise HpoError(

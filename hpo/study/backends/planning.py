@@ -10,11 +10,13 @@ from statistics import geometric_mean
 
 from hpo.data.dataset import DataSet
 from hpo.engine.mesh import Place, devices_of, even_lanes
+from hpo.engine.program import Program
 from hpo.engine.programs.costs import read_costs, write_costs
 from hpo.engine.programs.merging import decide, estimated_seconds
 from hpo.engine.programs.plans import Plan, Plans, choose_plans
 from hpo.search.proposals.cohorts import advice, cohort_text
 from hpo.search.schedulers.make import outline
+from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment
 from hpo.spec.load import require_search
 from hpo.spec.merging import NOTHING, Merging
@@ -109,6 +111,9 @@ def _merging(
     counted = count_programs(experiment)
     shapes = math.ceil(search.trials / search.cohort)
     apart = float(shapes if counted is None else min(counted, shapes))
+    if isinstance(experiment.training, TaskTraining):
+        explain("Nothing is merged: the program of a task of your own is as its author wrote it.")
+        return NOTHING, apart
     if experiment.training.train.merged != "auto":
         explain("Programs merge what train.merged says.")
         return NOTHING, apart
@@ -162,9 +167,15 @@ class PlanTeller:
 def learn_costs(cache: Path | None, times: ProgramTimes) -> None:
     """Keep for later studies how long programs took on this machine, relative to the estimates."""
     compiling = [
-        seconds / estimated_seconds(program)[0] for program, seconds in times.compile_seconds
+        seconds / estimated_seconds(program)[0]
+        for program, seconds in times.compile_seconds
+        if isinstance(program, Program)
     ]
-    running = [seconds / estimated_seconds(program)[1] for program, seconds in times.part_seconds]
+    running = [
+        seconds / estimated_seconds(program)[1]
+        for program, seconds in times.part_seconds
+        if isinstance(program, Program)
+    ]
     costs = read_costs(cache).seen(
         geometric_mean(compiling) if compiling else None,
         geometric_mean(running) if running else None,

@@ -20,11 +20,11 @@ import jax
 from hpo.data.dataset import DataSet
 from hpo.engine.mesh import Place
 from hpo.engine.pools.pool import Pool
-from hpo.engine.program import Program
 from hpo.engine.programs.compiler import Compiler
 from hpo.engine.programs.executables import use_jax_cache
 from hpo.engine.programs.memory import is_exhausted
 from hpo.engine.stopwatch import Clock
+from hpo.engine.task_program import AnyProgram
 from hpo.engine.training.lane import lane_from_arrays, lane_to_arrays
 from hpo.engine.training.task import task_of
 from hpo.errors import DeviceError
@@ -240,7 +240,7 @@ def _state(pool: Pool, lane: int) -> State:
     return State(run, epoch, step, lane_to_arrays(pool.take(lane)))
 
 
-def _lane(program: Program, run: Run, state: State | None) -> Any | None:
+def _lane(program: AnyProgram, run: Run, state: State | None) -> Any | None:
     """The lane that a state holds; None, with a logged reason, where it has another layout."""
     if state is None:
         return None

@@ -13,9 +13,9 @@ from typing import NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from hpo.engine.pools.occupant import Changes, EpochReport
-from hpo.engine.program import Program
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.stopwatch import Clock
+from hpo.engine.task_program import AnyProgram
 from hpo.spec.experiment import Training
 from hpo.spec.sections.data import DataSpec
 from hpo.trial import Run
@@ -26,9 +26,14 @@ Arrays: TypeAlias = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class DataReference:
-    """The name of a data set: how to read it, and the fingerprint of what was read."""
+    """The name of a data set: how to read it, and the fingerprint of what was read.
 
-    spec: DataSpec = field(hash=False)  # which takes long, and data differ by the fingerprint
+    Both say nothing for a training without data.
+    """
+
+    spec: DataSpec | None = field(
+        hash=False
+    )  # which takes long, and data differ by the fingerprint
     fingerprint: str
 
 
@@ -36,7 +41,7 @@ class DataReference:
 class Load:
     """Change to another program, or other data; every lane is then empty."""
 
-    program: Program
+    program: AnyProgram
     plans: Plans
     data: DataReference
 
@@ -100,7 +105,7 @@ class Loaded:
     """A pool has its program and runs it by `plan`, which may have fewer lanes than expected."""
 
     pool: int
-    program: Program
+    program: AnyProgram
     plan: Plan
 
 
@@ -154,7 +159,7 @@ class TooLarge:
     """No lane of a program fits the device, and why; the pool has no lanes."""
 
     pool: int
-    program: Program
+    program: AnyProgram
     reason: str
 
 
@@ -185,8 +190,8 @@ class ProgramTimes(NamedTuple):
     """
 
     compiled: int
-    compile_seconds: tuple[tuple[Program, float], ...]
-    part_seconds: tuple[tuple[Program, float], ...]
+    compile_seconds: tuple[tuple[AnyProgram, float], ...]
+    part_seconds: tuple[tuple[AnyProgram, float], ...]
 
 
 class Executor(Protocol):

@@ -12,6 +12,7 @@ from hpo.engine.labels import earlier_labels
 from hpo.engine.pools.occupant import Changes
 from hpo.engine.program import Program
 from hpo.engine.programs.plans import Plan, Plans
+from hpo.engine.task_program import AnyProgram
 from hpo.spec.code.frames import CodeError
 from hpo.spec.experiment import Training
 from hpo.study.executors.messages import DataReference
@@ -26,7 +27,7 @@ class Work:
     """A trial made ready: its filled-in spec, its program, and the name of its data."""
 
     training: Training
-    program: Program
+    program: AnyProgram
     knobs: np.ndarray
     data: DataReference
     changes: Changes = ()
@@ -106,7 +107,7 @@ class WorkOfTrials:
         work = self._work.get(number)
         return 0 if work is None else self.plans_of(work.program.label).usual.together
 
-    def pin(self, program: Program, plan: Plan) -> None:
+    def pin(self, program: AnyProgram, plan: Plan) -> None:
         """Pin a plan for the rest of the study, or until the number of devices changes."""
         self.plans_of(program.label)  # reads the pin, if there is one
         pinned = self._pinned.get(program.label)
@@ -114,11 +115,11 @@ class WorkOfTrials:
             self._pinned[program.label] = plan
             self._journal.record(Pin(program.label, {**plan.pin(), "program": str(program)}))
 
-    def _follow_earlier_pin(self, program: Program) -> None:
+    def _follow_earlier_pin(self, program: AnyProgram) -> None:
         """Take the plan that an earlier release pinned under its own label of the program."""
         pins = self._journal.state.pins
         if not pins or program.label in pins or program.label in self._pinned:
             return
-        for label in earlier_labels(program):
+        for label in earlier_labels(program) if isinstance(program, Program) else ():
             if label in pins:
                 self._pinned[program.label] = Plan.from_pin(pins[label])
