@@ -96,7 +96,7 @@ def _marks(training: Spec, cache: Path | None) -> list[Path]:
         return []
     codes = [code for _, code in _named(training) if code is not None]
     texts = [f"{code.file.resolve()}:{code.name} {code.sha256}" for code in codes]
-    return [cache / "code" / hashlib.sha256(text.encode()).hexdigest() for text in texts]
+    return [cache / f"{hashlib.sha256(text.encode()).hexdigest()}.code" for text in texts]
 
 
 def check_exported(training: Spec, *, is_trusted: bool) -> None:

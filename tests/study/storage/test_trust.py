@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpo.errors import StudyError
+from hpo.own_files import own_folder
 from hpo.study.storage.trust import (
     check_code,
     check_exported,
@@ -73,3 +74,12 @@ def test_an_exported_spec_knows_the_hash_of_its_code(folder):
     with pytest.raises(StudyError, match=r"model\.sha256: nets\.py:Net is another version"):
         check_exported(other, is_trusted=False)
     check_exported(other, is_trusted=True)
+
+
+def test_a_cache_that_knows_code_is_still_closed_to_others(folder, tmp_path):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    remember_code(training(folder), cache)
+    cache.chmod(0o755)
+    assert own_folder(cache) == cache
+    assert cache.stat().st_mode & 0o777 == 0o700
