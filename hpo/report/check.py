@@ -25,6 +25,7 @@ from hpo.spec.space.unread import unread_notes
 from hpo.spec.words import count_text, shown, steps_of
 
 _WIDEST_VALUE = 50
+_MOST_VALUES = 20  # of a choice, in a line
 _UNSEEN = Head()
 
 
@@ -260,7 +261,9 @@ def _with_pick(summary: CheckSummary, kind: str, name: str) -> str:
 def distribution_text(distribution: Distribution) -> str:
     """A distribution as people read it: `0.0001 to 0.1, log`."""
     if isinstance(distribution, Choice):
-        return ", ".join(shown(value) for value in distribution.values)
+        values = distribution.values
+        more = f", ... ({len(values):,} values)" if len(values) > _MOST_VALUES else ""
+        return ", ".join(map(shown, values[:_MOST_VALUES])) + more
     log = ", log" if distribution.log else ""
     return f"{shown(distribution.low)} to {shown(distribution.high)}{steps_of(distribution)}{log}"
 

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from hpo.report.check import as_json, check_summary, render
+from hpo.report.check import as_json, check_summary, distribution_text, render
+from hpo.space import Choice
 from hpo.spec.load import experiment_from_document
 
 SPEC = {
@@ -104,3 +105,9 @@ def test_a_small_range_that_may_widen_gives_as_many_trials_as_its_limits_do():
     narrow = {"data.batch_size": {"int": [1, 6]}}
     wide = {"data.batch_size": {"int": [1, 6], "adapt": [1, 20]}}
     assert (summary(narrow).trials, summary(wide).trials) == (6, 20)
+
+
+def test_a_long_choice_shows_its_first_values_and_their_number():
+    text = distribution_text(Choice(tuple(range(20_000))))
+    assert text.startswith("0, 1, 2, ")
+    assert text.endswith("18, 19, ... (20,000 values)")

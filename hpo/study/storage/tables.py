@@ -19,7 +19,7 @@ from typing import Any, Protocol, cast
 import sqlalchemy as sa
 
 from hpo import __version__
-from hpo.errors import DamagedError, StudyError
+from hpo.errors import MOST_MISTAKES, DamagedError, StudyError, cut
 from hpo.study.log.event_rows import EventRow, checksum, from_rows, to_row
 from hpo.study.log.events import Event
 from hpo.study.storage.database import database_path, engine_for, explained, parsed_url, shown, tidy
@@ -221,9 +221,9 @@ class Storage:
                 f"{self.where} holds no studies", "run `hpo search SPEC` first"
             )
         close = difflib.get_close_matches(name, names, n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
+        hint = f" Did you mean '{cut(close[0])}'?" if close else ""
         raise StudyError(
-            f"{self.where} has no study '{name}'.{hint} Its studies: {', '.join(sorted(names))}."
+            f"{self.where} has no study '{cut(name)}'.{hint} Its studies: {_listed(sorted(names))}."
         )
 
     def create_study(
@@ -455,3 +455,9 @@ def _values(study_id: int, row: EventRow) -> dict[str, Any]:
 
 def _now_ms() -> int:
     return int(time.time() * 1000)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first names of studies for a message, and how many more there are."""
+    more = f" and {len(names) - MOST_MISTAKES:,} more" if len(names) > MOST_MISTAKES else ""
+    return ", ".join(map(cut, names[:MOST_MISTAKES])) + more

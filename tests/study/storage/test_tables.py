@@ -150,3 +150,11 @@ def test_opening_a_storage_does_not_import_optuna(url):
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert output.stdout == "False\n", output.stderr
+
+
+def test_a_message_names_the_first_twenty_studies_each_cut_short(storage):
+    for number in range(25):
+        storage.create_study(f"{number:02}-{'x' * 400}", {}, 0, {}, "")
+    with pytest.raises(StudyError, match=r"Its studies: 00-x.* and 5 more\.") as error:
+        storage.study("y" * 5_000)
+    assert len(str(error.value)) < 20 * 64 + 200
