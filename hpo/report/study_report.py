@@ -14,6 +14,7 @@ from hpo.report.importance import Importance, importance_of
 from hpo.report.wording import scheduler_text
 from hpo.search.auto import picked
 from hpo.spec.sections.search import SearchSpec
+from hpo.study.log.damage import as_damage
 from hpo.study.log.events import MERGING, Event, Start, StudyState, fold, follow
 from hpo.study.log.lineage import Lineage, trained_by
 from hpo.study.log.ranking import ranking, winner
@@ -178,13 +179,15 @@ class StudyReading:
             self.search = SearchSpec.model_validate(as_meant(record.document)["search"])
             self.epochs = int(record.document["train"]["epochs"])
             self.seeds = int(record.document["train"].get("seeds", 1))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             require_names(record)
             raise StudyError(
                 f"study '{record.name}' was stored by hpo {record.hpo_version} with a spec that "
                 f"this version cannot read: use hpo {record.hpo_version}."
             ) from error
         self.state = fold(events, self.search.goal, record.where)
+        with as_damage(record.where, f"hpo_events, study '{record.name}'"):
+            _ = self.state.trials  # results that lack a metric of an objective
 
     def take_in(self, events: Sequence[Event]) -> None:
         """Apply the events that were stored since the last ones."""

@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 
 from hpo import __version__
 from hpo.api.study import Study
-from hpo.errors import HpoError
+from hpo.errors import DamagedError, HpoError
 from hpo.report.export import export_trial, file_of, training_document, write_new
 from hpo.spec.file.document import parse_yaml
 from hpo.spec.file.dump import dump_spec
 from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document, load_experiment
 from hpo.spec.merging import NOTHING
+from hpo.study.log.events import MERGING, Event, Pin
 from hpo.study.log.lineage import Segment
+from hpo.study.storage.lease import acquire
 from hpo.trial import TrialState
 
 TODAY = date(2025, 11, 22)
@@ -283,3 +285,13 @@ def test_training_a_stored_study_says_which_file_it_reads(
 
 def test_a_data_set_by_name_is_no_file(spec):
     assert file_of(spec) is None
+
+
+def test_a_plan_of_merging_that_is_none_is_damage(storage, digits, tmp_path):
+    record = storage.study("digits")
+    last = len(storage.events(record.id))
+    with acquire(storage, record.id) as lease:
+        plan = Pin(MERGING, {"merged": {"widths": [[4], "x"]}})
+        storage.append(record.id, [Event(last + 1, None, 0, plan)], lease.token)
+    with pytest.raises(DamagedError, match="the plan of merging"):
+        exported(storage, tmp_path)

@@ -1,6 +1,7 @@
 """What `hpo list` and `hpo show` report about a study."""
 
 import json
+import math
 import re
 from io import StringIO
 
@@ -8,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from hpo import __version__
-from hpo.errors import StudyError
+from hpo.errors import DamagedError, StudyError
 from hpo.report.study_report import as_json, overviews, study_report
 from hpo.report.tables import study_view
 from hpo.study.storage.lease import acquire
@@ -165,3 +166,20 @@ def test_a_study_with_names_of_a_package_asks_to_register_that_package(storage, 
     with pytest.raises(StudyError, match=f"^{re.escape(said)}$"):
         study_report(storage, "own", 1)
     assert [overview.objective for overview in overviews(storage)] == ["minimize brier"]
+
+
+def test_results_without_an_objective_are_damage_of_one_study_alone(storage, store, spec, adamw):
+    store([(adamw, [0.5], TrialState.COMPLETE)], spec={**spec, "name": "sound"})
+    goal = [{"maximize": "accuracy"}, {"minimize": "parameters"}]
+    broken = {**spec, "search": {**spec["search"], "objective": goal}}
+    store([(adamw, [0.5, 0.6, 0.7], TrialState.COMPLETE)], spec={**broken, "name": "broken"})
+
+    assert [overview.name for overview in overviews(storage)] == ["sound"]
+    with pytest.raises(DamagedError, match="study 'broken': no 'parameters'"):
+        study_report(storage, "broken", top=1)
+
+
+def test_an_infinite_number_of_epochs_is_no_spec(storage, spec, caplog):
+    storage.create_study("digits", {**spec, "train": {"epochs": math.inf}}, 0, {}, "")
+    assert overviews(storage) == ()
+    assert "a spec that this version cannot read" in caplog.text

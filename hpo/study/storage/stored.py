@@ -58,14 +58,19 @@ def as_meant(document: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(search, Mapping):
         return dict(document)
     named = {**_FIRST_DEFAULTS, **search}
-    options = {part: _FIRST_OPTIONS.get(named[part]["name"], {}) for part in _FIRST_DEFAULTS}
+    names = {part: _part(named, f"{part}.name") for part in _FIRST_DEFAULTS}
+    options = {part: _FIRST_OPTIONS.get(str(name), {}) for part, name in names.items()}
     return _pinned({**document, "search": named}, options)
 
 
 def _pinned(document: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """A document with these defaults written into the parts of its search."""
     search = document["search"]
-    parts = {part: {**value, **search.get(part, {})} for part, value in defaults.items()}
+    parts = {
+        part: {**value, **written}
+        for part, value in defaults.items()
+        if isinstance(written := search.get(part, {}), Mapping)  # else a mistake, told later
+    }
     return {**document, "search": {**search, **parts}}
 
 

@@ -152,3 +152,12 @@ def test_an_experiment_says_whether_its_spec_was_stored(storage):
 
     assert stored_experiment(record, "hpo.db").is_stored
     assert not experiment_from_document(SPEC, Path()).is_stored
+
+
+@pytest.mark.parametrize("part", ["sampler", "scheduler"])
+@pytest.mark.parametrize("written", [{}, {"kind": "tpe"}, {"name": []}, "tpe", None])
+def test_a_part_of_a_stored_search_without_a_name_is_a_mistake_in_the_spec(storage, part, written):
+    search = {**SPEC["search"], part: written}
+    record = storage.create_study("digits", {**SPEC, "search": search}, 0, {}, "")
+    with pytest.raises(SpecError, match=rf"study digits in hpo\.db: search\.{part}"):
+        stored_experiment(record, "hpo.db")
