@@ -47,9 +47,34 @@ def test_several_seeds_have_deviations(tmp_path):
     assert model.deviations == {"validation": {"accuracy": 0.1}}
 
 
-@pytest.mark.parametrize("text", [None, "{"])
+@pytest.mark.parametrize("text", [None, "{", "[]", "7", "{}", "[" * 100_000, "9" * 5_000])
 def test_another_folder_is_refused(tmp_path, text):
     if text is not None:
         (tmp_path / "metrics.json").write_text(text)
     with pytest.raises(HpoError, match=r"metrics\.json: cannot be read: give a folder that hpo tr"):
         TrainedModel.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"name": 7},
+        {"metrics": []},
+        {"metrics": {"validation": "0.9"}},
+        {"metrics": {"validation": {"accuracy": "0.9"}}},
+        {"metrics": {"validation": {"accuracy": True}}},
+        {"deviations": None},
+        {"epochs": "2"},
+        {"epochs": True},
+        {"seconds": None},
+        {"curve": "../mine.txt"},
+        {"curve": [[]]},
+        {"curve": []},
+        {"curve": [{"epoch": None}]},
+        {"curve": [{"epoch": 10**400}]},
+        {"curve": [{"loss": 0.5}]},
+    ],
+)
+def test_metrics_of_another_kind_are_refused(tmp_path, parts):
+    with pytest.raises(HpoError, match=r"metrics\.json: cannot be read: give a folder that hpo tr"):
+        written(tmp_path, **parts).curve()
