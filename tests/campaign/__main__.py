@@ -18,7 +18,7 @@ from pathlib import Path
 # The smallest machine that hpo supports; JAX reads it when it is imported.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
-from tests.campaign import datafiles, faults, kills, specs
+from tests.campaign import datafiles, faults, hostile, kills, lost_files, specs, terminals
 from tests.campaign.attempts import Part, Tally, make
 from tests.campaign.forked import import_everything
 
@@ -27,6 +27,9 @@ PARTS = {
     "specs": Part(specs.attempt, 10_000, 100),
     "data": Part(datafiles.attempt, 1_000, 50),
     "files": Part(faults.attempt, 1_000, 12),
+    "lost": Part(lost_files.attempt, 300, 4),
+    "terminals": Part(terminals.attempt, 300, 14),
+    "hostile": Part(hostile.attempt, 500, 8),
 }
 
 

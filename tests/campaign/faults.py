@@ -57,7 +57,7 @@ def attempt(place: Path, rng: random.Random, number: int) -> Iterator[Try]:
 def _permissions(place: Path, rng: random.Random) -> Iterator[Try]:
     """Take permissions from one or two paths; root runs the command as another user."""
     copy_finished(place)
-    _own_cache(place)
+    copy_cache(place)
     role = rng.choice([r for r in ROLES if (place / r).exists()] + [".", "hpo.db", "cache"])
     mode, command = rng.choice(MODES), rng.choice(COMMANDS)
     if role == ".":
@@ -65,7 +65,7 @@ def _permissions(place: Path, rng: random.Random) -> Iterator[Try]:
     if IS_ROOT:
         give_away(place)
     (place / role).chmod(mode)
-    setting = partial(_be_other_user, place) if IS_ROOT else partial(_use_cache, place)
+    setting = partial(_be_other_user, place) if IS_ROOT else partial(use_cache, place)
     ended = hpo(place, *command, setting=setting)
     for path in (place / role, place):
         path.chmod(0o755)
@@ -80,18 +80,18 @@ def _full_disk(place: Path, rng: random.Random) -> Iterator[Try]:
         write_inputs(place)
     else:
         copy_finished(place)
-    _own_cache(place, is_empty=rng.random() < 0.2)
+    copy_cache(place, is_empty=rng.random() < 0.2)
     most = int(2 ** rng.uniform(10, 18))
 
     def limit() -> None:
-        _use_cache(place)
+        use_cache(place)
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
     ended = hpo(place, *command, setting=limit)
     what = f"{' '.join(command)}, no file over {most:,} bytes"
     wrong = trouble(ended)
     if not wrong and command[0] == "search":
-        again = hpo(place, *command, setting=partial(_use_cache, place))
+        again = hpo(place, *command, setting=partial(use_cache, place))
         wrong = trouble(again, codes=(0,)) and f"then: {trouble(again, codes=(0,))}"
         if not wrong and results(place) != results(finished(place.parent)):
             wrong = "then: other results"
@@ -104,7 +104,7 @@ def _odd_file(place: Path, rng: random.Random) -> Iterator[Try]:
         write_inputs(place)
     else:
         copy_finished(place)
-    _own_cache(place)
+    copy_cache(place)
     precious = place / "precious"
     precious.mkdir()
     (precious / "0-1-0123abcd.safetensors").write_text(PRECIOUS)
@@ -119,7 +119,7 @@ def _odd_file(place: Path, rng: random.Random) -> Iterator[Try]:
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
     put(path, precious, old)
-    ended = hpo(place, *command, setting=partial(_use_cache, place))
+    ended = hpo(place, *command, setting=partial(use_cache, place))
     what = f"{' '.join(command)}, {role} is {name}"
     wrong = _verdict(place, command, ended, what)
     left = {file.name: file.read_text() for file in precious.glob("*.*")}
@@ -181,7 +181,7 @@ def _verdict(place: Path, command: tuple[str, ...], ended: Ended, what: str) -> 
     return wrong and f"{what}: {wrong}"
 
 
-def _own_cache(place: Path, *, is_empty: bool = False) -> None:
+def copy_cache(place: Path, *, is_empty: bool = False) -> None:
     """Give a folder a cache of its own, with the programs that its study needs."""
     if is_empty:
         (place / "cache").mkdir(mode=0o700)
@@ -191,12 +191,12 @@ def _own_cache(place: Path, *, is_empty: bool = False) -> None:
     (place / "data").mkdir(exist_ok=True)
 
 
-def _use_cache(place: Path) -> None:
+def use_cache(place: Path) -> None:
     os.environ |= {"HPO_CACHE": str(place / "cache"), "HPO_DATA": str(place / "data")}
 
 
 def _be_other_user(place: Path) -> None:
-    _use_cache(place)
+    use_cache(place)
     os.setgroups([])  # it stays in the group of root, which may be needed to read Python itself
     os.setuid(OTHER_USER)
     os.environ["HOME"] = str(place)

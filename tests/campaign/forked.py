@@ -8,9 +8,11 @@ the interpreter's own ending. So a share of the campaign starts real processes.
 from __future__ import annotations
 
 import codecs
+import encodings
 import io
 import json
 import os
+import pkgutil
 import resource
 import signal
 import sys
@@ -18,7 +20,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
-from encodings.aliases import aliases
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -43,9 +44,9 @@ def import_everything() -> None:
 
     A copy that runs as another user may not be able to read encodings that are not imported.
     """
-    for encoding in {*aliases.values(), "utf_8_sig", "idna", "raw_unicode_escape", "punycode"}:
+    for module in pkgutil.iter_modules(encodings.__path__):
         with suppress(LookupError):  # those of Windows
-            codecs.lookup(encoding)
+            codecs.lookup(module.name)
     import optuna  # noqa: F401
     import pandas  # noqa: F401
     import sklearn.datasets  # noqa: F401
@@ -99,8 +100,13 @@ class Child:
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
-    def wait(self, seconds: float = PATIENCE_SECONDS) -> Ended:
-        """Wait until the copy has ended; it is killed after that many seconds, which `err` says."""
+    def wait(
+        self, seconds: float = PATIENCE_SECONDS, watch: Callable[[], object] = lambda: None
+    ) -> Ended:
+        """Wait until the copy has ended, and call `watch` meanwhile.
+
+        The copy is killed after that many seconds, which `err` says.
+        """
         deadline, late = time.monotonic() + seconds, ""
         while True:
             pid, status, usage = os.wait4(self.pid, os.WNOHANG)
@@ -109,6 +115,7 @@ class Child:
             if time.monotonic() > deadline and not late:
                 late = f"[still running after {seconds:g} seconds]"
                 self.kill()
+            watch()
             time.sleep(0.002)
         code = os.waitstatus_to_exitcode(status)
         out, err = (file.read_bytes().decode(errors="replace") for file in (self._out, self._err))

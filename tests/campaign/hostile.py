@@ -1,0 +1,246 @@
+"""Files that somebody else may have planted: caches, databases and models.
+
+None of them runs a command, reaches a file that is not the study's, or steers a terminal. Whoever
+changes a database can also change its checksums, so these fit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import random
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from hpo.study.log.event_rows import EventRow, checksum
+from hpo.study.storage.rows import study_checksum
+from tests.campaign.attempts import Try
+from tests.campaign.databases import DAMAGES, mutants
+from tests.campaign.faults import PRECIOUS, copy_cache, use_cache
+from tests.campaign.forked import batch, effort_trouble, hpo, trouble
+from tests.campaign.samples import copy_finished, finished, results, write_inputs
+
+READING = (
+    *(("list",), ("show", "flowers"), ("show", "flowers", "--json"), ("export", "flowers")),
+    *(("check-study", "flowers"), ("resume", "flowers", "--quiet"), ("search", "spec.yaml")),
+)
+VALUES: tuple[Any, ...] = (
+    *(None, True, -1, 0, 10**12, 1e308, "", [], {}, [[]], {"a": []}, "x" * 100_000),
+    *("\x1b[2J\x1b]0;owned\x07", "../../precious/mine.txt", "/etc/passwd", "a/../../precious"),
+    *(
+        "\u202eevil",
+        "line\nbreak",
+        "<img src=x onerror=alert(1)>",
+        "[bold red]x[/]",
+        "{0.__class__}",
+    ),
+    *(
+        "sqlite:////etc/passwd",
+        "postgresql://evil.example/x",
+        "$(touch hacked)",
+        "NaN",
+        "9" * 5_000,
+    ),
+)
+
+
+class Payload:
+    """A pickle of it runs a command."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, ("touch hacked; touch ../hacked",)
+
+
+def attempt(place: Path, rng: random.Random, number: int) -> Iterator[Try]:
+    """Plant something, use it, and look at what came of it."""
+    precious = place.parent / f"precious-{place.name}"
+    kept = place / "precious"
+    for folder in (precious, kept):
+        folder.mkdir(exist_ok=True)
+        (folder / "mine.txt").write_text(PRECIOUS)
+    kind = number % 4
+    if kind == 0:
+        promise, wrong = "hostile cache", _cache(place, rng)
+    elif kind == 1:
+        promise, wrong = "hostile model folder", _model(place, rng)
+    elif kind == 2:
+        promise, wrong = "hostile database", _database(place, rng)
+    else:
+        promise, wrong = "damaged database", _damaged(place, rng)
+    for file in (precious / "mine.txt", kept / "mine.txt"):
+        if not file.is_file() or file.read_text() != PRECIOUS:
+            wrong = f"a file of the user's was changed or deleted; {wrong}"
+    if [*place.glob("**/hacked"), *place.parent.glob("hacked")]:
+        wrong = f"ran a command; {wrong}"
+    yield Try(promise, wrong)
+
+
+def _cache(place: Path, rng: random.Random) -> str:
+    """Change files of the cache, and search with it."""
+    write_inputs(place)
+    copy_cache(place)
+    files = [path for path in sorted((place / "cache").rglob("*")) if path.is_file()]
+    names = []
+    for path in rng.sample(files, rng.randint(1, len(files))):
+        content = path.read_bytes()
+        other = rng.choice(files).read_bytes()
+        payload = pickle.dumps(Payload())
+        at = rng.randrange(len(content) + 1)
+        new = rng.choice(
+            [
+                payload,
+                content[:32] + payload,
+                content[:at] + payload + content[at:],
+                content[:at] + bytes([rng.randrange(256)]) + content[at + 1 :],
+                content[:at],
+                other,
+                b"",
+                b"{}",
+                json.dumps({str(i): rng.choice(VALUES) for i in range(9)}).encode(),
+                b"\x80\x04" + b"(" * 100_000,
+                content + bytes(10**6),
+            ]
+        )
+        path.write_bytes(new)
+        names.append(f"{path.name[:12]} ({len(new)} bytes)")
+    ended = hpo(place, "search", "spec.yaml", "--quiet", setting=partial(use_cache, place))
+    wrong = trouble(ended, codes=(0,))
+    if not wrong and results(place) != results(finished(place.parent)):
+        wrong = "other results"
+    return wrong and f"{', '.join(names)}: {wrong}"
+
+
+def _model(place: Path, rng: random.Random) -> str:
+    """Change a model's `metrics.json` and files, read it, and train in its place."""
+    copy_finished(place)
+    file = place / "model" / "metrics.json"
+    document = json.loads(file.read_text())
+    for _ in range(rng.randint(1, 3)):
+        holder: Any = document
+        while isinstance(holder, dict | list) and holder:
+            key = rng.choice(list(holder) if isinstance(holder, dict) else range(len(holder)))
+            if not isinstance(holder[key], dict | list) or rng.random() < 0.4:
+                holder[key] = rng.choice(VALUES)
+                break
+            holder = holder[key]
+    if rng.random() < 0.3:
+        document["files"] = ["../precious/mine.txt", "spec.yaml", "/etc/passwd", "\x1b[2J"]
+    file.write_text(json.dumps(document))
+    extra = place / "model" / rng.choice(["mine.txt", "weights/mine.txt", "\x1b[2J.txt"])
+    extra.write_text(PRECIOUS)
+    (ended,) = batch(place, [partial(_read_model, place)])
+    if wrong := effort_trouble(ended) or trouble(ended):
+        return f"TrainedModel.read of {document!r:.300}: {wrong}"
+    ended = hpo(place, "train", "single.yaml", "-o", "model", "--force")
+    if not extra.exists() or extra.read_text() != PRECIOUS:
+        return f"hpo train --force deletes {extra.name!r}"
+    return trouble(ended)
+
+
+def _read_model(place: Path) -> None:
+    from hpo.errors import HpoError
+    from hpo.trained.load import TrainedModel
+
+    try:
+        model = TrainedModel.read(place / "model")
+        model.curve()
+    except HpoError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _database(place: Path, rng: random.Random) -> str:
+    """Change values of the log or the study, with checksums that fit."""
+    copy_finished(place)
+    what = _forge(place / "hpo.db", rng)
+    return _used(place, rng, what)
+
+
+def _damaged(place: Path, rng: random.Random) -> str:
+    """Damage the database at any place."""
+    copy_finished(place)
+    database = place / "hpo.db"
+    content, seed = database.read_bytes(), rng.randrange(10**9)
+    mutant = rng.choice(list(mutants(content, seed, len(DAMAGES))))
+    database.write_bytes(mutant.content)
+    return _used(place, rng, mutant.name)
+
+
+def _used(place: Path, rng: random.Random, what: str) -> str:
+    for command in rng.sample(READING, 3):
+        if wrong := trouble(hpo(place, *command)):
+            return f"{' '.join(command)}: {what}: {wrong}"
+    return ""
+
+
+def _forge(database: Path, rng: random.Random) -> str:
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.row_factory = sqlite3.Row
+        if rng.random() < 0.4:
+            return _forge_study(connection, rng)
+        return _forge_event(connection, rng)
+
+
+def _forge_study(connection: sqlite3.Connection, rng: random.Random) -> str:
+    (row,) = connection.execute("select * from hpo_studies").fetchall()
+    values = dict(row)
+    name = rng.choice(["name", "document", "document", "provenance", "hpo_version"])
+    if name in ("document", "provenance"):
+        document = json.loads(values[name])
+        what = _change(document, rng)
+        values[name] = json.dumps(document)
+        values["document_hash"] = sha256(values["document"].encode()).hexdigest()
+    else:
+        values[name] = what = str(rng.choice(VALUES))[:250]
+    values["checksum"] = study_checksum(values)
+    columns = ", ".join(f"{column} = ?" for column in values)
+    connection.execute(f"update hpo_studies set {columns}", tuple(values.values()))
+    return f"hpo_studies.{name}: {what}"
+
+
+def _forge_event(connection: sqlite3.Connection, rng: random.Random) -> str:
+    rows = connection.execute("select rowid, * from hpo_events order by seq").fetchall()
+    kinds = sorted({row["kind"] for row in rows})
+    kind = rng.choice(kinds)
+    row = rng.choice([row for row in rows if row["kind"] == kind])
+    names = EventRow._fields
+    values = {name: row[name] for name in names}
+    name = rng.choice(["value", "value", "value", "epoch", "trial", "kind"])
+    if name == "value":
+        document = json.loads(values["value"])
+        what = _change(document, rng)
+        values["value"] = json.dumps(document)
+    elif name == "kind":
+        values["kind"] = what = rng.choice([*kinds, "\x1b[2J", "unknown"])
+    else:
+        what = rng.choice([-1, 0, 1, 5, 10**9, None])
+        values[name] = what
+    values["checksum"] = checksum(row["study_id"], EventRow(**values))
+    columns = ", ".join(f"{column} = ?" for column in names)
+    order = f"update hpo_events set {columns} where rowid = ?"
+    connection.execute(order, (*(values[column] for column in names), row["rowid"]))
+    return f"event {row['seq']} ({kind}), {name}: {what!s:.80}"
+
+
+def _change(document: dict[str, Any], rng: random.Random) -> str:
+    """Change one value in a document, or add one."""
+    value = rng.choice(VALUES)
+    holder: Any = document
+    path: list[str] = []
+    while True:
+        if not isinstance(holder, dict | list) or not holder:
+            document["more"] = value
+            return "more"
+        key = rng.choice(list(holder) if isinstance(holder, dict) else range(len(holder)))
+        path.append(str(key))
+        if not isinstance(holder[key], dict | list) or not holder[key] or rng.random() < 0.2:
+            holder[key] = value
+            return f"{'.'.join(path)} = {value!r:.60}"
+        holder = holder[key]
