@@ -23,13 +23,13 @@ from tests.campaign.attempts import Part, Tally, make
 from tests.campaign.forked import import_everything
 
 PARTS = {
-    "kills": Part(kills.attempt, 1_000, 6),
-    "specs": Part(specs.attempt, 10_000, 100),
-    "data": Part(datafiles.attempt, 1_000, 50),
-    "files": Part(faults.attempt, 1_000, 12),
-    "lost": Part(lost_files.attempt, 300, 4),
-    "terminals": Part(terminals.attempt, 300, 14),
-    "hostile": Part(hostile.attempt, 500, 8),
+    "kills": Part(kills.attempt, 1_000, 2),
+    "specs": Part(specs.attempt, 10_000, 50),
+    "data": Part(datafiles.attempt, 1_000, 25),
+    "files": Part(faults.attempt, 1_000, 4),
+    "lost": Part(lost_files.attempt, 300, 2),
+    "terminals": Part(terminals.attempt, 300, 5),
+    "hostile": Part(hostile.attempt, 500, 4),
 }
 
 
