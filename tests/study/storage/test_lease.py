@@ -1,13 +1,14 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 import sqlalchemy as sa
 
 from hpo.errors import StudyError
 from hpo.study.log.events import Start, StudyState
-from hpo.study.storage.lease import EXPIRY_SECONDS, acquire, process_start
+from hpo.study.storage.lease import EXPIRY_SECONDS, acquire, driver_of, process_start
 from hpo.study.storage.tables import LEASES
 
 
@@ -59,14 +60,59 @@ def test_the_lease_of_a_process_that_is_gone_is_taken_over_at_once(storage, stud
 
 
 def test_the_lease_of_a_zombie_process_is_taken_over(storage, study):
-    zombie = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
-    zombie.stdout.read()  # closed by its end
-    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    zombie = subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     acquire(storage, study.id)
-    change(storage, pid=zombie.pid)
+    change(storage, pid=zombie.pid, process_start=process_start(zombie.pid))
+    with pytest.raises(StudyError, match=f"driven by process {zombie.pid} on"):
+        acquire(storage, study.id)
+
+    zombie.stdin.write(b"\n")
+    zombie.stdin.close()
+    zombie.stdout.close()
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
 
     acquire(storage, study.id).release()
-    zombie.communicate()
+    zombie.wait()
+    assert process_start(zombie.pid) is None
+
+
+def test_a_lease_that_is_taken_over_leaves_those_of_other_studies(storage, study):
+    other = storage.create_study("iris", {}, 0, {}, "")
+    with acquire(storage, study.id), acquire(storage, other.id) as kept:
+        with storage.writing() as connection:
+            gone = sa.update(LEASES).where(LEASES.c.study_id == study.id)
+            connection.execute(gone.values(process_start="boot/1"))
+
+        acquire(storage, study.id)
+
+        with storage.reading() as connection:
+            query = sa.select(LEASES.c.token).where(LEASES.c.study_id == other.id)
+            assert connection.execute(query).scalars().all() == [kept.token]
+
+
+def test_the_driver_of_a_study_is_named_while_it_drives(storage, study, clock):
+    assert driver_of(storage, study.id, clock) is None
+    with acquire(storage, study.id, clock):
+        named = driver_of(storage, study.id, clock)
+        assert named == f"process {os.getpid()} on {os.uname().nodename}"
+        change(storage, host="elsewhere", pid=7)
+        assert driver_of(storage, study.id, clock) == "process 7 on elsewhere"
+        clock.now += EXPIRY_SECONDS
+        assert driver_of(storage, study.id, clock) is None
+
+
+@pytest.mark.skipif(not process_start(os.getpid()), reason="needs /proc")
+def test_a_process_has_the_time_of_its_start_whatever_its_name(tmp_path):
+    link = tmp_path / "a) Z 1 (b"
+    link.symlink_to("/bin/sh")
+    ticks = [os.sysconf("SC_CLK_TCK") * time.clock_gettime(time.CLOCK_BOOTTIME)]
+    with subprocess.Popen([link, "-c", "read line"], stdin=subprocess.PIPE) as process:
+        ticks.append(os.sysconf("SC_CLK_TCK") * time.clock_gettime(time.CLOCK_BOOTTIME))
+        start = process_start(process.pid)
+        process.stdin.write(b"\n")
+    assert int(ticks[0]) <= int(start.rpartition("/")[2]) <= ticks[1] + 1
 
 
 @pytest.mark.skipif(not process_start(os.getpid()), reason="needs /proc")
@@ -99,6 +145,17 @@ def test_a_driver_that_renews_keeps_its_lease(storage, study, clock):
 
     with pytest.raises(StudyError, match="on elsewhere since"):
         acquire(storage, study.id, clock)
+
+
+def test_a_heartbeat_is_sent_every_five_seconds_at_most(storage, study, clock):
+    lease = acquire(storage, study.id, clock)
+    for seconds, is_sent in ((4.9, False), (0.1, True), (4.9, False), (0.1, True)):
+        clock.now += seconds
+        change(storage, heartbeat_ms=0)
+        lease.renew()
+        with storage.reading() as connection:
+            sent = connection.execute(sa.select(LEASES.c.heartbeat_ms)).scalar_one()
+        assert sent == (int(clock.now * 1000) if is_sent else 0)
 
 
 def test_a_driver_whose_study_was_taken_over_cannot_go_on(storage, study, clock, goal):
