@@ -1,7 +1,7 @@
 """Files that somebody else may have planted: caches, databases and models.
 
-None of them runs a command, reaches a file that is not the study's, or steers a terminal. Whoever
-changes a database can also change its checksums, so these fit.
+None of them runs a command, reaches a file that is not the study's, or steers a terminal. A person
+who changes a database can also change its checksums, so these fit.
 """
 
 from __future__ import annotations
