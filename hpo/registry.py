@@ -220,6 +220,7 @@ READERS = {
         files=f"{_READERS}.idx:files",
         head=f"{_READERS}.idx:head",
     ),
+    "python": Entry("hpo.spec.code.own_data:OwnData", f"{_READERS}.python:read_python"),
 }
 
 # Data sets with a name. Their task stands here so that `hpo check` need not load them. Those with

@@ -12,6 +12,7 @@ from typing import BinaryIO, cast
 
 from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, Entry, load
+from hpo.spec.code.own_data import OwnData
 from hpo.spec.marks import Spec
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.words import shown
@@ -40,6 +41,10 @@ def source_files(spec: DataSpec, folder: Path, home: Path | None) -> list[Path]:
     Raises:
         DataError: if files of the user's own are missing.
     """
+    if isinstance(spec.dataset, OwnData):
+        from hpo.data.readers.python import source_paths  # imports NumPy, which `hpo check` spares
+
+        return source_paths(spec.dataset, folder)
     if isinstance(spec.dataset, str):
         entry, where = DATASETS.get(spec.dataset), home and home / spec.dataset
     else:
@@ -61,6 +66,8 @@ def find_own(dataset: Spec, folder: Path, home: Path | None) -> tuple[Entry, Pat
     """
     key = key_of(dataset)
     path, entry = getattr(dataset, key), READERS[key]
+    if isinstance(dataset, OwnData):
+        return entry, folder  # its function finds the files
     try:
         return entry, _find(path, key, entry, folder, home)
     except (OSError, ValueError, RuntimeError) as error:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from hpo.data.files import MissingDownloadError, find_own, key_of
 from hpo.errors import DataError
 from hpo.registry import DATASETS, load
+from hpo.spec.code.own_data import OwnData, path_arguments
 from hpo.spec.sections.data import DataSpec
 
 
@@ -36,6 +37,10 @@ def inspect_data(spec: DataSpec, folder: Path, home: Path | None) -> Head:
     if isinstance(spec.dataset, str):
         return _named(spec.dataset, home)
     key = key_of(spec.dataset)
+    if isinstance(spec.dataset, OwnData):
+        missing = [n for n, path in path_arguments(spec.dataset, folder) if not path.exists()]
+        text = "is not there: correct the path, which starts at the spec's folder"
+        return Head(mistakes=tuple(HeadMistake(("dataset", name), text) for name in missing))
     try:
         entry, where = find_own(spec.dataset, folder, home)
         found: Head = load(entry.head)(where, spec) if entry.head else Head()

@@ -64,10 +64,15 @@ def check_batch_size(spec: DataSpec, data: DataSet) -> None:
 def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
     source = read_source(spec, folder, home)
     _check_classes(source)
-    has_own_test = source.test is not None
-    sizes = split_sizes(spec, len(source), has_own_test=has_own_test, classes=len(source.classes))
+    sizes = split_sizes(
+        spec,
+        len(source),
+        has_own_test=source.test is not None,
+        has_own_validation=source.validation is not None,
+        classes=len(source.classes),
+    )
     rows = split_rows(sizes, source.y if source.classes else None, spec.split_seed)
-    parts = [source.take(rows.train), source.take(rows.validation)]
+    parts = [source.take(rows.train), source.validation or source.take(rows.validation)]
     if source.test is not None:
         parts.append(source.test)
     elif sizes.test:
@@ -146,7 +151,7 @@ def _is_ours(spec: DataSpec) -> bool:
 
 
 def _check_classes(source: Source) -> None:
-    if not source.classes:
+    if not source.classes or source.validation is not None:
         return
     single = np.flatnonzero(np.bincount(source.y) == 1)
     if len(single):

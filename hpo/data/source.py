@@ -29,6 +29,7 @@ class Source:
     weight: np.ndarray | None = None
     is_count: bool = False  # a target of counts, which is not standardised
     test: Source | None = None  # from test files of its own
+    validation: Source | None = None  # from a reader that gives splits
     notes: tuple[str, ...] = ()  # what the reader did that the user should know
 
     def __len__(self) -> int:
@@ -43,4 +44,5 @@ class Source:
             categories=None if self.categories is None else self.categories[rows],
             weight=None if self.weight is None else self.weight[rows],
             test=None,
+            validation=None,
         )

@@ -34,8 +34,17 @@ class SplitRows(NamedTuple):
     test: np.ndarray
 
 
-def split_sizes(spec: DataSpec, rows: int, *, has_own_test: bool, classes: int) -> SplitSizes:
+def split_sizes(
+    spec: DataSpec,
+    rows: int,
+    *,
+    has_own_test: bool,
+    classes: int,
+    has_own_validation: bool = False,
+) -> SplitSizes:
     """The sizes of the splits of `rows` rows; `classes` is 0 for a regression.
+
+    A split that the data have of their own takes none of the rows.
 
     Raises:
         DataError: if a split would be empty, there are too few rows, or the training split holds
@@ -50,8 +59,11 @@ def split_sizes(spec: DataSpec, rows: int, *, has_own_test: bool, classes: int) 
             f"write {left} or less, or remove data.rows to use them all."
         )
     used = left if spec.rows is None else spec.rows
-    validation = _count("validation", spec.validation, rows if spec.rows is None else spec.rows)
-    if validation == 0:
+    validation = 0
+    if not has_own_validation:
+        whole = rows if spec.rows is None else spec.rows
+        validation = _count("validation", spec.validation, whole)
+    if validation == 0 and not has_own_validation:
         raise DataError(
             "data.validation: 0 leaves no rows to compare trials on: write a share such as 0.2, "
             "or a count."

@@ -108,7 +108,7 @@ def fit_transform(
         DataError: if a table has no value in its training rows, or its target hardly varies.
     """
     target = {} if train.classes or train.is_count else _target_scale(train)
-    if train.x.dtype == np.uint8:
+    if train.x.dtype == np.uint8 or train.x.ndim > 2:
         return FittedTransform(**_scale(train.x, normalize, minmax_range), **target)
     kept = ~np.isnan(train.x).all(axis=0)
     x = train.x[:, kept]
@@ -162,14 +162,16 @@ def _scale(
 
 def _mean_and_std(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if x.dtype != np.uint8:
-        return x.mean(axis=0), x.std(axis=0)
+        axes = tuple(range(x.ndim - 1))
+        return x.mean(axis=axes, dtype=np.float64), x.std(axis=axes, dtype=np.float64)
     # Sums of whole numbers are exact, and need no float64 copy of all images.
     pixels = x.size // x.shape[-1]
-    total = x.sum(axis=(0, 1, 2), dtype=np.int64)
+    axes = tuple(range(x.ndim - 1))
+    total = x.sum(axis=axes, dtype=np.int64)
     squares = np.zeros_like(total)
     for start in range(0, len(x), _IMAGES_AT_ONCE):
         some = x[start : start + _IMAGES_AT_ONCE]
-        squares += np.square(some, dtype=np.int64).sum(axis=(0, 1, 2))
+        squares += np.square(some, dtype=np.int64).sum(axis=axes)
     mean = total / pixels
     return mean, np.sqrt(squares / pixels - mean**2)
 

@@ -134,9 +134,10 @@ def _cohort(experiment: Experiment) -> str:
 def _own_code(experiment: Experiment) -> Iterator[tuple[str, Own]]:
     """The sections that name code of the user's own, with that code."""
     for name in type(experiment.training).model_fields:
-        own = getattr(getattr(experiment.training, name), "own", None)
-        if isinstance(own, Own):
-            yield name, own
+        section = getattr(experiment.training, name)
+        for part in (section, getattr(section, "dataset", None)):
+            if isinstance(own := getattr(part, "own", None), Own):
+                yield name, own
     for own in getattr(experiment.training, "own_metrics", {}).values():
         yield "train.metrics", own
 

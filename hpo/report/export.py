@@ -17,6 +17,7 @@ from hpo.report.check import condition_text, distribution_text
 from hpo.report.wording import metric_text, number_text, untrained_text
 from hpo.search.proposals.ahead import proposed_ahead
 from hpo.search.results.pareto import pareto_front
+from hpo.spec.code.own_data import OwnData, path_arguments
 from hpo.spec.code.own_function import OwnFunction
 from hpo.spec.code.own_model import Own, OwnModel
 from hpo.spec.code.own_task import TaskCode, TaskTraining
@@ -26,6 +27,7 @@ from hpo.spec.fill import fill, filled
 from hpo.spec.load import require_search
 from hpo.spec.merging import NOTHING, Merged, Merging
 from hpo.spec.roots import with_static
+from hpo.spec.sections.data import DataSpec
 from hpo.spec.words import count_text
 from hpo.spec.zeros import varying_zeros
 from hpo.study.log.damage import as_damage
@@ -200,7 +202,7 @@ def training_document(
     values["train"]["changes"] = [
         {"after": after, "hparams": hparams} for after, hparams in changes(lineage)
     ]
-    values["data"] = _moved(values["data"], experiment.folder, folder)
+    values["data"] = _moved(training.data, values["data"], experiment.folder, folder)
     for name, section in (("model", training.model), ("loss", training.loss)):
         if isinstance(section, OwnModel | OwnFunction):
             values[name] = _moved_code(section.own, values[name], experiment.folder, folder)
@@ -230,7 +232,7 @@ def _task_document(
     ]
     values["task"] = _moved_code(training.task.own, values["task"], experiment.folder, folder)
     if "data" in values:
-        values["data"] = _moved(values["data"], experiment.folder, folder)
+        values["data"] = _moved(training.data, values["data"], experiment.folder, folder)
     return {"name": experiment.name, **values}
 
 
@@ -253,13 +255,17 @@ def _in_order_of(written: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _moved(data: Mapping[str, Any], old: Path, new: Path) -> Mapping[str, Any]:
+def _moved(spec: DataSpec, data: Mapping[str, Any], old: Path, new: Path) -> Mapping[str, Any]:
     dataset = data.get("dataset")
     if not isinstance(dataset, Mapping):
         return data
+    keys: tuple[str, ...] = _FILE_KEYS
+    if isinstance(spec.dataset, OwnData):
+        keys = tuple(name for name, _ in path_arguments(spec.dataset, old))
+        dataset = _moved_code(spec.dataset.own, dataset, old, new)
     paths = {
         key: _moved_path(dataset[key], old, new)
-        for key in _FILE_KEYS
+        for key in keys
         if isinstance(dataset.get(key), str)
     }
     return {**data, "dataset": {**dataset, **paths}}

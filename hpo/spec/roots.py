@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from pydantic import create_model
 
+from hpo.spec.code.own_data import OwnData
 from hpo.spec.code.own_function import function_class, function_mistakes, names_code
 from hpo.spec.code.own_loss import GIVEN, OwnLoss
 from hpo.spec.code.own_metric import found_metrics, metric_mistakes, metric_of
@@ -20,6 +21,7 @@ from hpo.spec.experiment import Experiment, FileSections, SpecFile, Training
 from hpo.spec.file.document import Mistake
 from hpo.spec.marks import Spec
 from hpo.spec.schema import variants_of
+from hpo.spec.sections.data import DataSpec
 
 # A training's spec class. Its leaves may vary; `train` says how long a trial trains.
 Root: TypeAlias = type[Spec]
@@ -32,9 +34,12 @@ def root_of(values: Any, folder: Path) -> Root:
     """
     if not isinstance(values, Mapping):
         return Training
-    if "task" in values:
-        return task_root(values, folder)
     parts: dict[str, type[Spec]] = {}
+    if names_code(dataset := _dataset(values)):
+        parts["data"] = _data(function_class(OwnData, dataset, {}, folder))
+    if "task" in values:
+        root = task_root(values, folder)
+        return _with_parts(root, tuple(parts.items())) if parts else root
     if names_code(values.get("model")):
         parts["model"] = own_model(values["model"], _space(values), folder)
     if names_code(values.get("loss")):
@@ -43,7 +48,7 @@ def root_of(values: Any, folder: Path) -> Root:
             OwnLoss, values["loss"], varied, folder, GIVEN, is_compiled=True
         )
     metrics = found_metrics(values, folder)
-    return _with_parts(tuple(parts.items()), metrics) if parts or metrics else Training
+    return _with_parts(Training, tuple(parts.items()), metrics) if parts or metrics else Training
 
 
 def code_mistakes(values: Any, root: Root) -> Iterator[Mistake]:
@@ -51,7 +56,14 @@ def code_mistakes(values: Any, root: Root) -> Iterator[Mistake]:
     if issubclass(root, TaskTraining):
         for at, text in task_mistakes(values, root):
             yield Mistake(at, text)
-    if not isinstance(values, Mapping) or not issubclass(root, Training):
+    if not isinstance(values, Mapping):
+        return
+    if names_code(dataset := _dataset(values)):
+        data: Any = root.model_fields["data"].annotation
+        kind = data.model_fields["dataset"].annotation
+        for path, text in function_mistakes(("data", "dataset"), dataset, {}, kind):
+            yield Mistake(path, text)
+    if not issubclass(root, Training):
         return
     if names_code(values.get("model")):
         model: Any = root.model_fields["model"].annotation
@@ -68,16 +80,32 @@ def code_mistakes(values: Any, root: Root) -> Iterator[Mistake]:
 
 @cache
 def _with_parts(
-    parts: tuple[tuple[str, type[Spec]], ...], metrics: tuple[tuple[str, Code | str], ...]
+    root: Root,
+    parts: tuple[tuple[str, type[Spec]], ...],
+    metrics: tuple[tuple[str, Code | str], ...] = (),
 ) -> Root:
-    """The class of a training with these parts and metrics of the user's own.
+    """The class of a training like `root` with these parts and metrics of the user's own.
 
     A metric is its code, or why that cannot be read.
     """
     fields: Any = {name: (kind, ...) for name, kind in parts}
+    if not issubclass(root, Training):
+        return create_model(root.__name__, __base__=root, __doc__=root.__doc__, **fields)
     made = create_model("Training", __base__=Training, __doc__=Training.__doc__, **fields)
     made.own_metrics = {text: metric_of(found) for text, found in metrics}
     return made
+
+
+@cache
+def _data(dataset: type[OwnData]) -> type[DataSpec]:
+    """The class of a section `data` with a data set of the user's own."""
+    fields: Any = {"dataset": (dataset, ...)}
+    return create_model("DataSpec", __base__=DataSpec, __doc__=DataSpec.__doc__, **fields)
+
+
+def _dataset(values: Mapping[str, Any]) -> Any:
+    data = values.get("data")
+    return data.get("dataset") if isinstance(data, Mapping) else None
 
 
 def _space(values: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -90,16 +90,15 @@ def _made_ready(
     """The training of a spec and its data, once both are known to fit."""
     training: Any = experiment.training
     check_exported(training, is_trusted=around.trusts_code)
+    tell_code(training, say)
     datasets = DataSets(experiment.folder, around.data_home, DataCache(around.data_cache))
     if isinstance(training, TaskTraining):
         data = data_of(training, datasets)
-        tell_code(training, say)
         check_task(training, data, device)
         training = with_all_rows(training, data)
     else:
         data = datasets.load(training.data)
         check_metrics("train.metrics", training.train.metrics, data, training.own_metrics)
-        tell_code(training, say)
         numbers = decide(training, data, device.platform, say)
         if numbers is not None and numbers.static:
             say(str(numbers))

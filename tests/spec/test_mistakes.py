@@ -214,20 +214,20 @@ ROWS = [
     ),
     (
         "data: {dataset: 5}",
-        "spec.yaml:2: data.dataset: cannot be 5: write text or {csv: ...} or {idx: ...}",
+        "spec.yaml:2: data.dataset: cannot be 5: write text or {csv: ...} or {idx: ...} or {python: ...}",
     ),
     ("data: {dataset: {csv: a.csv}}", "spec.yaml:2: data.dataset.target: is missing: write text"),
     (
         "data: {dataset: {cvs: a.csv}}",
-        "spec.yaml:2: data.dataset: unknown kind 'cvs'. Did you mean 'csv'? Write {csv: ..., target: ...} for a table, {idx: ...} for a folder with four IDX files, or a name: <data sets>",
+        "spec.yaml:2: data.dataset: unknown kind 'cvs'. Did you mean 'csv'? Write {csv: ..., target: ...} for a table, {idx: ...} for a folder with four IDX files, {python: ...} for data of your own, or a name: <data sets>",
     ),
     (
         "data: {dataset: {parquet: a}}",
-        "spec.yaml:2: data.dataset: unknown kind 'parquet'. Write {csv: ..., target: ...} for a table, {idx: ...} for a folder with four IDX files, or a name: <data sets>",
+        "spec.yaml:2: data.dataset: unknown kind 'parquet'. Write {csv: ..., target: ...} for a table, {idx: ...} for a folder with four IDX files, {python: ...} for data of your own, or a name: <data sets>",
     ),
     (
         "data: {dataset: {}}",
-        "spec.yaml:2: data.dataset: is empty: write {csv: ..., target: ...} for a table, {idx: ...} for a folder with four IDX files, or a name: <data sets>",
+        "spec.yaml:2: data.dataset: is empty: write {csv: ..., target: ...} for a table, {idx: ...} for a folder with four IDX files, {python: ...} for data of your own, or a name: <data sets>",
     ),
     (
         "data: {dataset: {csv: a.csv, target: y, separator: ab}}",

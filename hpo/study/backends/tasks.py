@@ -45,8 +45,8 @@ class TaskBackend:
         self._platform = str(self._devices[0].platform)
         self._datasets = DataSets(experiment.folder, around.data_home, DataCache(around.data_cache))
         training: Any = experiment.training
-        self._data = data_of(training, self._datasets)
         tell_code(training, say)
+        self._data = data_of(training, self._datasets)
         check_task(training, self._data, self._devices[0])
         for note in self._data.notes:
             say(note)

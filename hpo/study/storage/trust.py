@@ -127,5 +127,7 @@ def _sections(training: Spec) -> Iterator[tuple[str, Any, Code | None]]:
     """The sections of a training that name code: their names, specs and code."""
     for name in type(training).model_fields:
         section = getattr(training, name)
-        if isinstance(section, Spec) and (own := getattr(section, "own", None)) is not None:
-            yield name, section, own.code
+        inner = getattr(section, "dataset", None)
+        for where, part in ((name, section), (f"{name}.dataset", inner)):
+            if isinstance(part, Spec) and (own := getattr(part, "own", None)) is not None:
+                yield where, part, own.code

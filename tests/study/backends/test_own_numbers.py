@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 
+import numpy as np
 import pytest
 
 from hpo.api.study import Study
@@ -182,3 +183,48 @@ def test_a_trial_whose_model_cannot_be_built_costs_itself_alone(tmp_path, studie
     assert f"Trial {broken[0]} counts as diverged (model.heads = 3): model.python: " in said
     assert "nets.py:Net raised ValueError: 8 by 3 (width = 8, heads = 3)" in said
     assert "nets.py:14, in __init__" in said
+
+
+DATA = """
+import numpy as np
+
+def load(path):
+    table = np.loadtxt(path, delimiter=";")
+    return {"x": table[:, :-1], "y": table[:, -1]}
+"""
+
+
+def test_a_study_of_own_data_says_what_it_runs_and_its_winner_trains_again_elsewhere(
+    tmp_path, studies: Studies
+):
+    (tmp_path / "data.py").write_text(DATA)
+    rows = np.random.default_rng(0).standard_normal((40, 3))
+    np.savetxt(tmp_path / "table.txt", rows, delimiter=";")
+    document = {
+        "name": "mine",
+        "data": {"dataset": {"python": "data.py:load", "path": "table.txt"}, "batch_size": 8},
+        "model": {"name": "mlp", "widths": [4]},
+        "optimizer": {"name": "adam"},
+        "train": {"epochs": 2},
+        "space": {"optimizer.learning_rate": {"float": [0.001, 0.1]}},
+        "search": {"objective": {"minimize": "rmse"}, "scheduler": {"name": "none"}, "trials": 2},
+    }
+    experiment = load_document(document, tmp_path)
+    best = studies.run(experiment).progress.best
+    assert best is not None
+    assert any(text.startswith("Runs data.py:load (6 lines, sha256 ") for text in studies.said)
+
+    other = tmp_path / "other"
+    other.mkdir()
+    path = other / "best.yaml"
+    with Storage.read(studies.url) as storage:
+        path.write_text(export_trial(storage, "mine", None, path, date(2026, 1, 1)).text)
+    trained = studies.train(load_experiment(path), other / "model")
+
+    stored_curve = studies.state(experiment).metrics[best.number]
+    assert [report.metrics for report in trained.curve] == stored_curve
+    (tmp_path / "data.py").write_text(f"{DATA}\n")
+    with pytest.raises(StudyError, match=r"another version of data\.py:load"):
+        studies.run(more(stored(studies, "mine"), 3))
+    with pytest.raises(StudyError, match=r"data\.dataset\.sha256: .*data\.py:load is another"):
+        studies.train(load_experiment(path), other / "again")
