@@ -39,6 +39,7 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     """No test reads or writes the user's data, cache or working folder."""
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HPO_DATA", str(folder / "data"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
     monkeypatch.chdir(folder)
 
 

@@ -48,6 +48,7 @@ def surroundings(
         began=process_began(),
         explains=explains,
         trusts_code=trusts_code,
+        typed=typed_folder(environment),
     )
 
 
@@ -104,6 +105,12 @@ def data_cache_folder(environment: Mapping[str, str] = os.environ) -> Path | Non
         return named and named / "data"
     base = _user_folder(environment, "XDG_CACHE_HOME", ".cache")
     return base and base / "hpo" / "data"
+
+
+def typed_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The folder that notes which commands the user has typed; None where there is no home."""
+    base = _user_folder(environment, "XDG_STATE_HOME", ".local/state")
+    return base and base / "hpo" / "typed"
 
 
 def _named_cache(environment: Mapping[str, str]) -> Path | None:

@@ -16,8 +16,9 @@ from hpo.search.proposals.moving_ranges import widest
 from hpo.search.scheduler import Bracket
 from hpo.search.schedulers.make import outline
 from hpo.space import Choice, Condition, Dimension, Distribution
+from hpo.spec.code.own_command import CommandTraining
 from hpo.spec.code.own_model import Own
-from hpo.spec.experiment import Experiment
+from hpo.spec.experiment import Experiment, Training
 from hpo.spec.file.passwords import without_password
 from hpo.spec.programs import count_programs
 from hpo.spec.sections.data import size_text
@@ -85,6 +86,8 @@ def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
         trials = int(min(trials, widest(space).size))
     planned = None if search is None else outline(search.scheduler, epochs, trials)
     counted, budget = count_programs(experiment), _device_budget(experiment)
+    training: Any = experiment.training
+    command = (training.command.text,) if isinstance(training, CommandTraining) else ()
     most = seeds * (planned.epochs if planned else epochs)
     goal = search.goal if search else None
     is_stopped = bool(search and str(search.stop))
@@ -107,8 +110,8 @@ def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
         constraints=tuple(map(str, goal.constraints)) if goal else (),
         stop=str(search.stop) if search else "",
         notes=goal.notes if goal else (),
-        unread=unread_notes(experiment.training, space),
-        runs=tuple(str(own.code) for _, own in _own_code(experiment)),
+        unread=unread_notes(training, space),
+        runs=(*command, *(str(own.code) for _, own in _own_code(experiment))),
         code_notes=tuple(_code_notes(experiment)),
         brackets=planned.brackets if planned else (),
         epochs=min(most, search.stop.epochs or most) if search else most,

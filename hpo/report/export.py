@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from hpo.report.check import condition_text, distribution_text
 from hpo.report.wording import metric_text, number_text, untrained_text
 from hpo.search.proposals.ahead import proposed_ahead
 from hpo.search.results.pareto import pareto_front
+from hpo.spec.code.own_command import CommandTraining, command_line
 from hpo.spec.code.own_data import OwnData, path_arguments
 from hpo.spec.code.own_function import OwnFunction
 from hpo.spec.code.own_model import Own, OwnModel
@@ -142,7 +144,7 @@ def _export(
         f"Exported on {today} by hpo {__version__} from {storage.where}.",
         *_ancestry(lineage),
         "",
-        f"Train it in full:  hpo train {target.name if target else 'THIS_FILE'} -o model/",
+        _usage(experiment, trial.hparams, target),
     ]
     text = dump_spec(document, _comments(experiment, trial.hparams), "\n".join(header))
     return Export(trial, experiment.training, document, text)
@@ -185,6 +187,8 @@ def training_document(
     """
     if isinstance(experiment.training, TaskTraining):
         return _task_document(experiment, lineage, folder, together)
+    if isinstance(experiment.training, CommandTraining):
+        return _command_document(experiment, lineage[-1].hparams, folder)
     fields, document = type(experiment.training).model_fields, experiment.document
     written = {key: document[key] for key in document if key in fields}
     first = lineage[0]
@@ -234,6 +238,18 @@ def _task_document(
     if "data" in values:
         values["data"] = _moved(training.data, values["data"], experiment.folder, folder)
     return {"name": experiment.name, **values}
+
+
+def _command_document(experiment: Experiment, hparams: HParams, folder: Path) -> dict[str, Any]:
+    """The spec of a command with the values of a trial, the command found from `folder`."""
+    fields, document = type(experiment.training).model_fields, experiment.document
+    written = {key: document[key] for key in document if key in fields}
+    values = _in_order_of(
+        filled(written, hparams, type(experiment.training)),
+        fill(experiment.training, hparams, 0).model_dump(mode="json"),
+    )
+    place = _moved_path(values["command"]["folder"], experiment.folder, folder)
+    return {"name": experiment.name, **values, "command": {**values["command"], "folder": place}}
 
 
 def file_of(document: Mapping[str, Any]) -> str | None:
@@ -296,6 +312,15 @@ def _moved_path(written: str, old: Path, new: Path) -> str:
         return written
     relative = Path(os.path.relpath(path, new))
     return str(path.resolve() if ".." in relative.parts else relative)
+
+
+def _usage(experiment: Experiment, hparams: HParams, target: Path | None) -> str:
+    """How to use an exported spec, as a comment in it."""
+    training: Any = fill(experiment.training, hparams, 0)
+    if isinstance(training, CommandTraining):
+        place = experiment.folder.resolve() / training.command.folder
+        return f"Run it:  cd {shlex.quote(str(place))} && {command_line(training)}"
+    return f"Train it in full:  hpo train {target.name if target else 'THIS_FILE'} -o model/"
 
 
 def _ancestry(lineage: Lineage) -> list[str]:

@@ -29,7 +29,7 @@ def fill(training: Training, hparams: HParams, number: int) -> Training:
         if not may_vary(type(training), path):
             raise SpecError([f"trial {number}: {path} cannot vary: {cure}."])
     values = filled(training.model_dump(exclude_unset=True), hparams, type(training))
-    values["train"] = {**values["train"], "stream": number}
+    values["train"] = {**values.get("train", {}), "stream": number}
     try:
         return type(training).model_validate(values)
     except ValidationError as error:

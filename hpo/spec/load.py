@@ -14,6 +14,11 @@ from hpo.errors import HpoError, SpecError
 from hpo.registry import DATASETS, METRICS, SAMPLERS, SCHEDULERS
 from hpo.space import SearchSpace
 from hpo.spec.changes import change_mistakes, population_mistakes
+from hpo.spec.code.own_command import (
+    CommandTraining,
+    command_mistakes,
+    command_search_mistakes,
+)
 from hpo.spec.code.own_task import TaskTraining, task_search_mistakes
 from hpo.spec.cohorts import cohort_mistakes
 from hpo.spec.experiment import Experiment, Training
@@ -260,6 +265,8 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
     if isinstance(training, Training):
         found += [*change_mistakes(values, training), *varying_mistakes(values, training)]
         found += need_mistakes(training)
+    if isinstance(training, CommandTraining):
+        found += [Mistake(*wrong) for wrong in command_mistakes(training, space)]
     if isinstance(train, TrainSpec) and data is not None:
         found += _scored_mistakes(train, task_of(data))
     if search is None:
@@ -267,6 +274,8 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
     if train is not None:
         found += population_mistakes(search, train, space, root)
     found += cohort_mistakes(search)
+    if issubclass(root, CommandTraining):
+        found += [Mistake(*wrong) for wrong in command_search_mistakes(search)]
     if issubclass(root, TaskTraining):
         found += [Mistake(at, text) for at, text in task_search_mistakes(search, root)]
     if issubclass(root, Training):

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from pydantic import create_model
 
+from hpo.spec.code.own_command import command_root
 from hpo.spec.code.own_data import OwnData
 from hpo.spec.code.own_function import function_class, function_mistakes, names_code
 from hpo.spec.code.own_loss import GIVEN, OwnLoss
@@ -34,6 +35,8 @@ def root_of(values: Any, folder: Path) -> Root:
     """
     if not isinstance(values, Mapping):
         return Training
+    if "command" in values:
+        return command_root(values)
     parts: dict[str, type[Spec]] = {}
     if names_code(dataset := _dataset(values)):
         parts["data"] = _data(function_class(OwnData, dataset, {}, folder))

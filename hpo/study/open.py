@@ -14,6 +14,7 @@ from hpo.spec.load import experiment_from_document, require_search
 from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import count_text
 from hpo.study.backends.backend import Backend, backend_of
+from hpo.study.backends.trial_folders import TrialFolders
 from hpo.study.log.events import Start, StudyState, fold
 from hpo.study.loop.varied import varied_note
 from hpo.study.progress import spent_seconds, states_of
@@ -173,7 +174,9 @@ def find_or_begin(
     if study is not None and starts_over:
         with acquire(storage, study.id):
             old_name = storage.set_aside(study.id)
-        CheckpointFolder.beside(str(storage.url), study.name).set_aside(old_name)
+        url = str(storage.url)
+        CheckpointFolder.beside(url, study.name).set_aside(old_name)
+        TrialFolders.beside(url, study.name).set_aside(TrialFolders.beside(url, old_name).path)
         study = None
     if study is None:
         details = {**provenance.to_document(), "folder": str(experiment.folder.resolve())}

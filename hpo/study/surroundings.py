@@ -12,6 +12,7 @@ class Surroundings:
 
     `storage` is the database's URL, `data_home` the folder of named data sets, `cache` that of
     compiled programs, `data_cache` that of preprocessed data sets, `profile` one for a trace.
+    `typed` is the folder of notes about commands that the user has typed.
     `began` is the process's start by `time.monotonic()`. With `starts_over`, an existing study of
     the same name is kept under another name. With `explains`, the run says how it runs programs
     and why. With `trusts_code`, it also runs code that has changed since the study began.
@@ -27,3 +28,4 @@ class Surroundings:
     began: float | None = None
     explains: bool = False
     trusts_code: bool = False
+    typed: Path | None = None

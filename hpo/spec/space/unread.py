@@ -25,7 +25,8 @@ def _changed(training: Training) -> Iterator[str]:
     """The leaves whose value is not the default."""
     for path, _, value in marked_leaves(training):
         outer, _, field = path.rpartition(".")
-        if value != type(leaf_at(training, outer)).model_fields[field].default:
+        owner = leaf_at(training, outer) if outer else training
+        if value != type(owner).model_fields[field].default:
             yield path
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hpo.engine.programs.plans import Plans
+from hpo.spec.code.own_command import CommandTraining
 from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment
 from hpo.study.executors.messages import Executor
@@ -57,6 +58,10 @@ def backend_of(experiment: Experiment, around: Surroundings, say: Callable[[str]
         from hpo.study.backends.tasks import TaskBackend
 
         return TaskBackend(experiment, around, say)
+    if isinstance(experiment.training, CommandTraining):
+        from hpo.study.backends.commands import CommandBackend
+
+        return CommandBackend(experiment, around, say)
     from hpo.study.backends.lanes import LaneBackend
 
     return LaneBackend(experiment, around, say)

@@ -1,0 +1,118 @@
+"""The spec class of a command's trials: a leaf for each value, by its short name."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import Field, create_model
+
+from hpo.registry import SCHEDULERS
+from hpo.space import SearchSpace
+from hpo.spec.marks import Mark, Spec
+from hpo.spec.sections.command import (
+    GIVEN,
+    NAME,
+    CommandSpec,
+    CommandTrain,
+    filled_words,
+    names_in,
+)
+from hpo.spec.sections.search import SearchSpec
+from hpo.spec.words import unknown_name
+
+# Sections of a spec file, which no value can be named after.
+_SECTIONS = ("command", "train", "name", "space", "search", "study")
+_KEYS_OF_SPACE = ("forbid", "include")
+# The path of a mistake in a spec file, and what is wrong.
+Wrong: TypeAlias = tuple[tuple[str, ...], str]
+
+
+class CommandTraining(Spec):
+    """A trial of a command: its values are leaves beside these sections."""
+
+    command: CommandSpec
+    """The command that a trial runs."""
+    train: CommandTrain = CommandTrain()
+    """How long a trial trains, and its seeds."""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The value of each name."""
+        return {
+            name: getattr(self, name)
+            for name in type(self).model_fields
+            if name not in CommandTraining.model_fields
+        }
+
+
+def command_root(values: Mapping[str, Any]) -> type[CommandTraining]:
+    """The spec class of a document with a section `command`.
+
+    Its leaves are the names of `command.values`, and those that the space alone has.
+    """
+    command, space = values.get("command"), values.get("space")
+    given = command.get("values") if isinstance(command, Mapping) else None
+    names = {str(name): given[name] for name in given} if isinstance(given, Mapping) else {}
+    for name in space if isinstance(space, Mapping) else ():
+        if name not in _KEYS_OF_SPACE and name not in names:
+            names[str(name)] = None
+    sound = {name: value for name, value in names.items() if _is_free(name)}
+    return _root(json.dumps(sound, default=str))
+
+
+def command_mistakes(training: CommandTraining, space: SearchSpace) -> Iterator[Wrong]:
+    """What is wrong between a command, its values and the space."""
+    command, values, at = training.command, training.values, ("command", "run")
+    named = names_in(command)
+    for name in command.values:
+        if not _is_free(name):
+            text = f"is a word of hpo's own: call the value {name}_ or otherwise"
+            yield (("command", "values", name), text)
+    for name in sorted(named - values.keys() - {*GIVEN}):
+        yield (at, f"names {{{name}}}: {unknown_name(name, [*values, *GIVEN], 'value')}")
+    if "config" in named and "config" not in values:
+        return
+    for name in values:
+        if name not in named:
+            where = ("space", name) if name in space.by_path else ("command", "values", name)
+            text = "does not reach the command: write {" + name + "}, or {config} for a file of all"
+            yield (where, text)
+
+
+def command_search_mistakes(search: SearchSpec) -> Iterator[Wrong]:
+    """What a search asks for that a command cannot give."""
+    name = search.scheduler.name
+    if SCHEDULERS[name].changes_hparams:
+        text = f"{name} copies the weights of trials, which it cannot do for a command: use asha"
+        yield (("search", "scheduler", "name"), text)
+    for metric in search.goal.metrics:
+        if metric in ("parameters", "flops", "latency_ms"):
+            text = f"{metric} is not known of a command: let it report a metric of its own"
+            yield (("search", "objective"), text)
+
+
+def command_line(training: CommandTraining) -> str:
+    """The command with a trial's values, as one would type it."""
+    return shlex.join(filled_words(training.command.words, training.values))
+
+
+def _is_free(name: str) -> bool:
+    """Whether a value may have this name."""
+    return bool(NAME.fullmatch(name)) and name not in _SECTIONS and not hasattr(Spec, name)
+
+
+@cache
+def _root(names: str) -> type[CommandTraining]:
+    leaf: Any = Annotated[Any, Mark.HOST]
+    fields: dict[str, Any] = {
+        name: (leaf, Field(default=default, description="A value of the command."))
+        for name, default in json.loads(names).items()
+    }
+    # The leaves come last, so that the class has its sections first in every display.
+    return create_model(
+        "CommandTraining", __base__=CommandTraining, __doc__=CommandTraining.__doc__, **fields
+    )

@@ -1,0 +1,66 @@
+"""A command's values are leaves beside its sections."""
+
+import pytest
+
+from hpo.errors import SpecError
+from hpo.spec.code.own_command import command_line
+from hpo.spec.fill import fill
+from hpo.spec.load import load_document
+
+SEARCH = {"objective": {"minimize": "val_loss"}, "trials": 3}
+SPACE = {"lr": {"float": [1e-5, 0.1], "log": True}}
+
+
+def read(tmp_path, run="train --lr {lr}", *, space=SPACE, search=SEARCH, **command):
+    document = {"name": "x", "command": {"run": run, **command}, "space": space, "search": search}
+    return load_document(document, tmp_path)
+
+
+def lines(tmp_path, *args, **parts):
+    with pytest.raises(SpecError) as error:
+        read(tmp_path, *args, **parts)
+    return error.value.mistakes
+
+
+def test_the_space_names_values_shortly_and_a_trial_fills_them_in(tmp_path):
+    space = {**SPACE, "opt": {"choice": ["sgd", "adam"]}}
+    space["momentum"] = {"float": [0.0, 0.9], "when": {"opt": "sgd"}}
+    run = "train --lr {lr} --opt {opt} --momentum {momentum} --wd {wd}"
+    training = read(tmp_path, run, space=space, values={"wd": 0.5}).training
+    sgd = fill(training, {"lr": 0.1, "opt": "sgd", "momentum": 0.5}, 3)
+    adam = fill(training, {"lr": 0.1, "opt": "adam"}, 4)
+    assert command_line(sgd) == "train --lr 0.1 --opt sgd --momentum 0.5 --wd 0.5"
+    assert command_line(adam) == "train --lr 0.1 --opt adam --wd 0.5"
+    assert (sgd.train.stream, adam.train.epochs) == (3, 1)
+
+
+def test_an_override_changes_the_default_of_a_value(tmp_path):
+    document = {"name": "x", "command": {"run": "train {wd} {lr}", "values": {"wd": 1}}}
+    document |= {"space": SPACE, "search": SEARCH}
+    assert load_document(document, tmp_path, ["wd=3"]).training.values["wd"] == 3
+
+
+def test_a_value_that_does_not_reach_the_command_is_refused(tmp_path):
+    assert lines(tmp_path, "train") == [
+        "space.lr: does not reach the command: write {lr}, or {config} for a file of all"
+    ]
+    read(tmp_path, "train --config {config}")
+    read(tmp_path, "train", env={"LR": "{lr}"})
+
+
+def test_a_name_that_is_no_value_is_refused(tmp_path):
+    (line,) = lines(tmp_path, "train {lr} {lrr}")
+    assert line.startswith("command.run: names {lrr}: unknown value 'lrr'. Did you mean 'lr'?")
+
+
+def test_a_value_has_no_name_of_a_section_or_of_a_spec_class(tmp_path):
+    for name in ("search", "copy"):
+        (line,) = lines(tmp_path, "train {lr}", values={name: 1})
+        assert line.startswith(f"command.values.{name}: is a word of hpo's own")
+
+
+def test_a_command_cannot_copy_weights_and_has_no_parameters_to_count(tmp_path):
+    search = {**SEARCH, "scheduler": {"name": "pbt"}}
+    assert "pbt copies the weights of trials" in lines(tmp_path, search=search)[0]
+    search = {**SEARCH, "constraints": [{"metric": "parameters", "at_most": 5}]}
+    assert "parameters is not known of a command" in lines(tmp_path, search=search)[0]
