@@ -354,10 +354,10 @@ def test_a_page_works_word_by_word(path, tmp_path, hpo, monkeypatch):
     printed = ""
     before = ""
     for block in blocks(path):
-        if block.language == "python":
-            exec(block.text, names)
-        elif block.language == "yaml" and (name := re.match(r"# (\S+\.yaml)\n", block.text)):
+        if name := re.match(r"# (\S+\.(?:yaml|py|sh))\n", block.text):
             (tmp_path / name[1]).write_text(block.text)
+        elif block.language == "python":
+            exec(block.text, names)
         elif block.language == "sh":
             printed = ""
             for line in block.text.splitlines():

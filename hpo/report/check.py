@@ -18,7 +18,7 @@ from hpo.search.schedulers.make import outline
 from hpo.space import Choice, Condition, Dimension, Distribution
 from hpo.spec.code.own_command import CommandTraining
 from hpo.spec.code.own_model import Own
-from hpo.spec.experiment import Experiment, Training
+from hpo.spec.experiment import Experiment
 from hpo.spec.file.passwords import without_password
 from hpo.spec.programs import count_programs
 from hpo.spec.sections.data import size_text

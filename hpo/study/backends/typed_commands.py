@@ -21,7 +21,7 @@ from hpo.study.surroundings import Surroundings
 def check_typed(experiment: Experiment, around: Surroundings) -> None:
     """Note that the user typed a command, or refuse one that comes from a database alone.
 
-    A user without a folder for such notes trusts a stored command anew each time.
+    A user without a folder for such notes has to trust a stored command each time.
 
     Raises:
         StudyError: for a command that this user never typed.

@@ -9,6 +9,12 @@ import pytest
 from hpo.study.executors.process_group import Log, ProcessGroup
 
 
+@pytest.fixture(autouse=True)
+def _no_fork(monkeypatch):
+    """JAX warns of forks, and may be in use by other tests; a supervisor does not import it."""
+    monkeypatch.setattr("hpo.study.executors.process_group._begin", None)
+
+
 def a_group(tmp_path, script, log_limit=10**6):
     launch = {
         "argv": ["sh", "-c", script],

@@ -5,8 +5,16 @@ import selectors
 import time
 from dataclasses import asdict
 
+import pytest
+
 from hpo.study.executors.seat import Seat
 from tests.study.executors.scripts import launch, settings
+
+
+@pytest.fixture(autouse=True)
+def _no_fork(monkeypatch):
+    """JAX warns of forks, and may be in use by other tests; a supervisor does not import it."""
+    monkeypatch.setattr("hpo.study.executors.process_group._begin", None)
 
 
 def a_seat(tmp_path, script, to_epoch=2, **parts):
