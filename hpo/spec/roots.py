@@ -130,7 +130,7 @@ def with_static(experiment: Experiment, names: Collection[str]) -> Experiment:
 
     Those of its loss are written `loss.gamma`.
     """
-    if not names:
+    if not isinstance(experiment.training, Training):
         return experiment
     training = experiment.training
     values = training.model_dump(exclude_unset=True)
