@@ -5,6 +5,6 @@ state=$HPO_CHECKPOINT_DIR/state
 while [ "$epoch" -lt "$HPO_EPOCHS" ]; do
   epoch=$((epoch + 1))
   x=$(awk "BEGIN { print $x - $lr * 2 * ($x - 1) }")
-  echo "$epoch $x" > "$state.new" && mv "$state.new" "$state"
   echo "epoch=$epoch loss=$(awk "BEGIN { print ($x - 1) ^ 2 }")"
+  echo "$epoch $x" > "$state.new" && mv "$state.new" "$state"
 done

@@ -61,6 +61,7 @@ class Seat:
         self._frozen_seconds = 0.0
         self._frozen_at: float | None = None
         self._rung_at: float | None = None
+        self._reported = 0.0  # when it last reported, by the clock of files
 
     # -- orders -----------------------------------------------------------------------------------
 
@@ -78,6 +79,9 @@ class Seat:
         if how == "clear" and is_complete and self._reason is None:
             # It has time to save what it has learnt.
             self._term_at = time.monotonic() + self._settings.grace
+            self._thaw()
+        elif how == "take" and self._is_about_to_save():
+            self._term_at = time.monotonic() + _FREEZE_SECONDS
             self._thaw()
         else:
             self._terminate()
@@ -186,6 +190,7 @@ class Seat:
         now = time.monotonic()
         active = max(0.0, now - self._marked - self._frozen_seconds)
         self._marked, self._frozen_seconds = now, 0.0
+        self._reported = time.time()
         if (note := self._record.take(result, active)) is not None:
             self._process.log.note(note)
 
@@ -194,7 +199,9 @@ class Seat:
         assert process is not None
         if self._kill_at is not None and now >= self._kill_at:
             process.signal(signal.SIGKILL)
-        if self._term_at is not None and now >= self._term_at:
+        if self._term_at is not None and (
+            now >= self._term_at or (self._leave == "take" and not self._is_about_to_save())
+        ):
             self._terminate()
         if self.is_leaving or self._reason is not None or process.exit_code is not None:
             return
@@ -208,6 +215,11 @@ class Seat:
             if used > settings.memory_limit:
                 limit = f"{settings.memory_limit / 2**20:,.0f} MiB"
                 self._fail(f"used {used / 2**20:,.0f} MiB, above command.memory_limit ({limit})")
+
+    def _is_about_to_save(self) -> bool:
+        """Whether it keeps a checkpoint, and has not written one since its last result."""
+        written = [_changed(path) for path in self._checkpoint.glob("*")]
+        return bool(written) and max(written) < self._reported
 
     def _fail(self, reason: str) -> None:
         self._reason = reason
@@ -289,6 +301,13 @@ def _ending(code: int) -> str:
 
 def _quoted(line: str) -> str:
     return f": {line}" if line else ""
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _size(file: Path) -> int:

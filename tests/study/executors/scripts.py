@@ -15,8 +15,8 @@ from hpo.study.executors.seat import Settings
 TRAINS = """
 e=$(cat "$HPO_CHECKPOINT_DIR/e" 2>/dev/null || echo 0)
 while [ $e -lt $HPO_EPOCHS ]; do
-  e=$((e+1)); echo $e > "$HPO_CHECKPOINT_DIR/new"
-  mv "$HPO_CHECKPOINT_DIR/new" "$HPO_CHECKPOINT_DIR/e"; echo "epoch=$e loss=0.$e"
+  e=$((e+1)); echo "epoch=$e loss=0.$e"
+  echo $e > "$HPO_CHECKPOINT_DIR/new"; mv "$HPO_CHECKPOINT_DIR/new" "$HPO_CHECKPOINT_DIR/e"
 done
 """
 

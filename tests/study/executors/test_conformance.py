@@ -166,10 +166,10 @@ put, file = json.loads(os.environ["PUT"]), pathlib.Path(os.environ["HPO_CHECKPOI
 epoch, weight = json.loads(file.read_text()) if file.exists() else (0, 0.0)
 while epoch < put["epochs"]:
     epoch, weight = epoch + 1, 0.9 * weight + put["drawn"]
+    print(json.dumps({"epoch": epoch, "accuracy": weight}))
     new = file.with_suffix(".new")  # it may be killed while it writes
     new.write_text(json.dumps([epoch, weight]))
     new.replace(file)
-    print(json.dumps({"epoch": epoch, "accuracy": weight}))
 """
 
 
