@@ -19,6 +19,7 @@ import optuna
 import pytest
 
 from tests.conftest import Result
+from tests.own_code import write_net
 from tests.study.conftest import optuna_storage
 
 SPEC = """
@@ -155,6 +156,34 @@ def test_a_search_killed_again_and_again_ends_like_one_never_killed_and_optuna_r
     storage = optuna_storage(f"sqlite:///{study.database}")
     found = optuna.load_study(study_name="flowers", storage=storage).trials
     assert {trial.number: trial.intermediate_values for trial in found} == curves
+
+
+OWN = SPEC.replace("trials: 30", "trials: 8").replace("epochs: 27", "epochs: 9")
+OWN = OWN.replace("{name: mlp, widths: [16], dropout: 0.1}", "{python: 'nets.py:Net', scale: 1.0}")
+OWN = OWN.replace("model.dropout", "model.rate").replace(
+    "model.widths: {choice: [[16], [8, 8]]}", "model.width: {choice: [4, 8]}"
+)
+
+
+def test_a_killed_search_of_an_own_model_goes_on_to_the_same_results(tmp_path: Path) -> None:
+    studies = []
+    for name in ("never", "once"):
+        study = Study(tmp_path / name, "none")
+        (study.folder / "flowers.yaml").write_text(OWN.replace("SCHEDULER", "none"))
+        write_net(study.folder)
+        studies.append(study)
+    calm, killed = studies
+    calm.finish()
+
+    process = killed.start()
+    killed.wait_for(20)
+    process.kill()
+    process.communicate()
+    killed.finish("resume", "flowers")
+
+    assert killed.reports == calm.reports
+    assert killed.ends == calm.ends
+    assert len(calm.reports) == 8 * 9
 
 
 def test_a_stopped_search_says_how_to_resume_and_repeats_no_epoch(
