@@ -21,7 +21,7 @@ from hpo.spec.load import require_search
 from hpo.spec.merging import Merging
 from hpo.study.backends.backend import Crew
 from hpo.study.backends.datasets import DataSets, check_metrics
-from hpo.study.backends.own_numbers import decide, decided, obey_or_note
+from hpo.study.backends.own_numbers import check_changes, decide, decided, obey_or_note
 from hpo.study.backends.planning import PlanTeller, learn_costs, plan_study
 from hpo.study.executors.local import local_executor
 from hpo.study.log.events import StudyState
@@ -51,6 +51,7 @@ class LaneBackend:
         check_metrics("search", self._search.goal.metrics, self._data)
         check_metrics("train.metrics", training.train.metrics, self._data, training.own_metrics)
         self._numbers = decide(training, self._data, self._platform, say)
+        check_changes(experiment, self._numbers)
         self._experiment = decided(experiment, self._numbers)
         _check_fit(self._experiment, self._datasets, self._devices[0])
         for note in self._data.notes:

@@ -9,9 +9,12 @@ from hpo.engine.models.abstract import shapes_of
 from hpo.engine.models.look import draws_outside, static_numbers
 from hpo.engine.program import split
 from hpo.engine.training.losses import static_numbers_of_loss
+from hpo.errors import HpoError
+from hpo.registry import SCHEDULERS
 from hpo.spec.code.own_model import OwnModel
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import with_rows
+from hpo.spec.load import require_search
 from hpo.spec.roots import with_static
 from hpo.study.log.notes import Note, Numbers
 from hpo.study.storage.journal import Journal
@@ -47,6 +50,24 @@ def decide(
 def decided(experiment: Experiment, numbers: Numbers | None) -> Experiment:
     """An experiment whose own code has static numbers where that was decided."""
     return experiment if numbers is None else with_static(experiment, numbers.static.keys())
+
+
+def check_changes(experiment: Experiment, numbers: Numbers | None) -> None:
+    """Refuse a population that changes a number which turned out to be static.
+
+    Raises:
+        HpoError: for the first such number of the space.
+    """
+    scheduler = require_search(experiment).scheduler.name
+    if numbers is None or not SCHEDULERS[scheduler].changes_hparams:
+        return
+    for name, why in numbers.static.items():
+        path = name if "." in name else f"model.{name}"
+        if path in experiment.space.by_path:
+            raise HpoError(
+                f"space.{path}: {scheduler} changes numbers while trials train, and {why} needs a "
+                "Python number: compute with jax.numpy there, or take it out of the space."
+            )
 
 
 def noted(notes: Iterable[Note]) -> Numbers | None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hpo.api.study import Study
-from hpo.errors import StudyError
+from hpo.errors import HpoError, StudyError
 from hpo.report.export import export_trial
 from hpo.spec.load import load_document, load_experiment
 from hpo.spec.marks import with_leaves
@@ -163,6 +163,26 @@ def test_a_winner_with_a_loss_of_its_own_trains_again_to_the_same_bits_until_it_
     (tmp_path / "losses.py").write_text(f"{LOSS}\n")
     with pytest.raises(StudyError, match=r"loss\.sha256: losses\.py:focal is another version"):
         studies.train(load_experiment(path), tmp_path / "again")
+
+
+def test_a_population_does_not_change_a_number_that_is_static(tmp_path, studies: Studies):
+    write_net(tmp_path, STATIC)
+    experiment = own_experiment(
+        tmp_path,
+        {"scale": 1.0},
+        {"model.scale": {"float": [0.5, 2.0]}},
+        search={
+            "objective": {"maximize": "accuracy"},
+            "sampler": {"name": "random"},
+            "scheduler": {"name": "pbt", "interval": 1},
+            "trials": 4,
+        },
+    )
+
+    with pytest.raises(
+        HpoError, match=r"space\.model\.scale: pbt changes .* nets\.py:19, in __call"
+    ):
+        studies.run(experiment)
 
 
 def test_a_trial_whose_model_cannot_be_built_costs_itself_alone(tmp_path, studies: Studies):
