@@ -8,6 +8,9 @@ another way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -23,6 +26,35 @@ def convolve(
 ) -> Float[Array, "B H W D"]:
     """`x` convolved with `kernel`, in the form that is fastest on `platform`."""
     return _on_cpu(x, kernel) if platform == "cpu" else _plain(x, kernel)
+
+
+def as_lax(
+    x: Array,
+    kernel: Array,
+    strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    **options: Any,
+) -> Array:
+    """`lax.conv_general_dilated` as Flax calls it, in the form that is fast on CPU.
+
+    It covers plain convolutions over images; others are left to XLA.
+    """
+    others = [value for name, value in options.items() if name != "dimension_numbers"]
+    if x.ndim != 4 or not all(value in (None, 1, (1, 1)) for value in others):
+        return lax.conv_general_dilated(x, kernel, strides, padding, **options)
+    sizes = kernel.shape[:2]
+    pads = padding
+    if isinstance(padding, str):
+        pads = lax.padtype_to_pads(x.shape[1:3], sizes, strides, padding)
+    if [tuple(pad) for pad in pads] == [*_padding(kernel)]:
+        y = _on_cpu(x, kernel)
+    else:
+        wide = _on_cpu(jnp.pad(x, ((0, 0), *pads, (0, 0))), kernel)
+        # Where the window lies within the padded image.
+        first = [(size - 1) // 2 for size in sizes]
+        last = [n - size // 2 for n, size in zip(wide.shape[1:3], sizes, strict=True)]
+        y = wide[:, first[0] : last[0], first[1] : last[1]]
+    return y[:, :: strides[0], :: strides[1]]
 
 
 def _plain(x: Array, kernel: Array) -> Array:

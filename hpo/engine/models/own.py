@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from hpo.engine.models.convolution import as_lax
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.masks import masks_from, swap_dropouts
 from hpo.spec.code.frames import CodeError
@@ -54,7 +55,7 @@ class _Library(Protocol):
     def draw(self, module: Any, shapes: Shapes, key: Any) -> State: ...
 
     def call(
-        self, module: Any, state: State, x: Any, dropout: Dropout | None
+        self, module: Any, shapes: Shapes, state: State, x: Any, dropout: Dropout | None
     ) -> tuple[Any, Any]: ...
 
 
@@ -86,7 +87,7 @@ def call(
     """
     # The same streams in all steps, so that arrays that the constructor draws are the same, too.
     module = _construct(spec, shapes, nnx.Rngs(0), jax.random.key(0))
-    return _library(module, spec).call(module, state, x, dropout)
+    return _library(module, spec).call(module, shapes, state, x, dropout)
 
 
 class _Nnx:
@@ -96,10 +97,14 @@ class _Nnx:
         params = nnx.to_pure_dict(nnx.state(module, nnx.Param))
         return State(params, nnx.to_pure_dict(nnx.state(module, _is_variable)))
 
-    def call(self, module: Any, state: State, x: Any, dropout: Dropout | None) -> tuple[Any, Any]:
+    def call(
+        self, module: Any, shapes: Shapes, state: State, x: Any, dropout: Dropout | None
+    ) -> tuple[Any, Any]:
         nnx.update(module, state.params)
         nnx.update(module, state.variables)
         swap_dropouts(module)
+        if shapes.platform == "cpu":
+            _swap_convolutions(module)
         if dropout is None:
             module.eval()
         else:
@@ -124,7 +129,9 @@ class _Linen:
         rest = dict(meta.unbox(module.init({"params": key, "dropout": key}, example, **arguments)))
         return State(_plain(rest.pop("params", {})), _plain(rest))
 
-    def call(self, module: Any, state: State, x: Any, dropout: Dropout | None) -> tuple[Any, Any]:
+    def call(
+        self, module: Any, shapes: Shapes, state: State, x: Any, dropout: Dropout | None
+    ) -> tuple[Any, Any]:
         arguments = _arguments(type(module).__call__, 2, dropout is not None, {})
         arrays = {"params": state.params, **state.variables}
         if dropout is None:
@@ -144,7 +151,9 @@ class _Equinox:
         weights = {jax.tree_util.keystr(path): leaf for path, leaf in leaves if _is_weight(leaf)}
         return State(weights, {})
 
-    def call(self, module: Any, state: State, x: Any, dropout: Dropout | None) -> tuple[Any, Any]:
+    def call(
+        self, module: Any, shapes: Shapes, state: State, x: Any, dropout: Dropout | None
+    ) -> tuple[Any, Any]:
         equinox = sys.modules["equinox"]
         module = jax.tree_util.tree_map_with_path(
             lambda path, leaf: state.params.get(jax.tree_util.keystr(path), leaf), module
@@ -271,6 +280,13 @@ def _step_key(dropout: Dropout | None) -> Any:
         return jax.random.key(0)
     words = jnp.stack([dropout.key.start, dropout.key.stride])
     return jax.random.wrap_key_data(words, impl="threefry2x32")
+
+
+def _swap_convolutions(module: nnx.Module) -> None:
+    """Have each plain `nnx.Conv` computed in the form whose gradient is fast in a loop on CPU."""
+    for _, part in nnx.iter_graph(module):
+        if type(part) is nnx.Conv and part.conv_general_dilated is jax.lax.conv_general_dilated:
+            part.conv_general_dilated = as_lax
 
 
 def _reseed(module: nnx.Module, key: Any) -> None:

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
-from hpo.engine.models.convolution import convolve
+from hpo.engine.models.convolution import as_lax, convolve
 
 
 def _jax_own(x: Any, kernel: Any) -> Any:
@@ -113,3 +114,34 @@ def test_lanes_convolve_each_with_its_own_kernel() -> None:
     together = jax.jit(jax.vmap(gradient))(kernels)
     alone = [jax.jit(gradient)(kernel) for kernel in kernels]
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"kernel_size": (4, 4), "strides": 2},
+        {"strides": (2, 1), "padding": "VALID"},
+        {"padding": ((0, 2), (1, 0))},
+        {"feature_group_count": 3},
+    ],
+    ids=str,
+)
+def test_a_convolution_of_flax_has_the_same_values_and_gradients(options: dict[str, Any]) -> None:
+    layer = nnx.Conv(3, 6, **{"kernel_size": (3, 3), **options}, rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(1), (5, 9, 8, 3))
+    layer.bias[...] = jax.random.normal(jax.random.key(2), (6,))
+
+    def results() -> list[Any]:
+        def loss(layer: Any, x: Any) -> Any:
+            y = layer(x)
+            return jnp.square(y).sum(), y
+
+        both = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
+        (_, y), gradients = both(layer, x)
+        return [y, gradients[1], *jax.tree.leaves(nnx.state(gradients[0]))]
+
+    expected = results()
+    layer.conv_general_dilated = as_lax
+    for one, other in zip(results(), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-4)

@@ -115,6 +115,16 @@ def test_numbers_share_one_program_and_reach_the_module(tmp_path, tiny, learn: L
     assert curves[0] != curves[2]  # the gain of the initialiser in the first weights
 
 
+def test_a_label_depends_on_the_spec_and_neither_on_the_folder_nor_on_the_code(tmp_path, tiny):
+    labels = []
+    for name, source in (("here", NET), ("there", NET), ("edited", f"{NET}\n    # edited\n")):
+        (tmp_path / name).mkdir()
+        [training] = trainings(tmp_path / name, source, {})
+        labels.append(split(training, tiny, "cpu")[0].label)
+
+    assert labels == ["ba6f2ad9b671"] * 3
+
+
 def test_a_copy_of_our_mlp_trains_to_its_bits_from_the_same_weights(tmp_path, tiny):
     """Six steps of each, from the weights of ours."""
     [copy] = trainings(tmp_path, MLP, {})
