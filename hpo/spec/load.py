@@ -26,7 +26,7 @@ from hpo.spec.file.document import Document, KeyPath, Mistake, Place, parse_yaml
 from hpo.spec.file.include import merge_includes, packaged_folder, read_text
 from hpo.spec.marks import Spec, with_leaves
 from hpo.spec.overrides import apply_overrides
-from hpo.spec.roots import Root, code_mistakes, file_of, root_of, train_of
+from hpo.spec.roots import Root, code_mistakes, file_of, root_of, train_of, with_dataset
 from hpo.spec.schema import spec_mistakes
 from hpo.spec.sections.data import DataSpec, Task
 from hpo.spec.sections.goal import COSTS, is_own, known_metrics
@@ -161,6 +161,7 @@ def _resolved(
     """The document with includes merged and overrides applied: included paths, mistakes."""
     if not isinstance(document.values, Mapping):
         return document, frozenset(), []
+    document = with_dataset(document)
     # An override may name the spaces to include, and another change what they give.
     includes = [text for text in overrides if text.startswith("space.include=")]
     others = [text for text in overrides if text not in includes]

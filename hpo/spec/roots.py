@@ -19,7 +19,7 @@ from hpo.spec.code.own_model import OwnModel, own_mistakes, own_model
 from hpo.spec.code.own_task import TaskTraining, task_mistakes, task_root
 from hpo.spec.code.reference import Code
 from hpo.spec.experiment import Experiment, FileSections, SpecFile, Training
-from hpo.spec.file.document import Mistake
+from hpo.spec.file.document import Document, KeyPath, Mistake, Place
 from hpo.spec.marks import Spec
 from hpo.spec.schema import variants_of
 from hpo.spec.sections.data import DataSpec
@@ -104,6 +104,26 @@ def _data(dataset: type[OwnData]) -> type[DataSpec]:
     """The class of a section `data` with a data set of the user's own."""
     fields: Any = {"dataset": (dataset, ...)}
     return create_model("DataSpec", __base__=DataSpec, __doc__=DataSpec.__doc__, **fields)
+
+
+def with_dataset(document: Document) -> Document:
+    """A document whose `data: {python: ...}` is written out as `data: {dataset: {python: ...}}`.
+
+    Keys of `data` stay there; all others are arguments of the function.
+    """
+    values = document.values
+    data: Any = values.get("data") if isinstance(values, Mapping) else None
+    if not names_code(data) or "dataset" in data:
+        return document
+    own = {key: value for key, value in data.items() if key not in DataSpec.model_fields}
+    rest = {key: value for key, value in data.items() if key in DataSpec.model_fields}
+    places: dict[KeyPath, Place] = {}
+    for path, place in document.places.items():
+        is_moved = path[:1] == ("data",) and len(path) > 1 and path[1] in own
+        places[("data", "dataset", *path[1:]) if is_moved else path] = place
+    if (at := document.places.get(("data", "python"))) is not None:
+        places["data", "dataset"] = at
+    return Document({**values, "data": {"dataset": own, **rest}}, places, document.mistakes)
 
 
 def _dataset(values: Mapping[str, Any]) -> Any:

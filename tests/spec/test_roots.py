@@ -3,11 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
+import pytest
 from pydantic import Field
 
+from hpo.errors import SpecError
+from hpo.spec.code.own_data import OwnData
 from hpo.spec.experiment import SpecFile, Training
 from hpo.spec.file.document import Mistake
+from hpo.spec.file.dump import dump_spec
 from hpo.spec.fill import fill, filled
+from hpo.spec.load import load_document, load_experiment
 from hpo.spec.marks import Knob, Spec, Static
 from hpo.spec.programs import shaping
 from hpo.spec.roots import file_of, root_of, train_of
@@ -15,6 +20,7 @@ from hpo.spec.schema import spec_mistakes
 from hpo.spec.sections.train import TrainSpec
 from hpo.spec.space.dimensions import build_space
 from hpo.spec.space.entries import Entry, read_entry
+from tests.documents import SMALL
 
 
 class Annealing(Spec):
@@ -70,3 +76,50 @@ def test_a_space_ranges_over_the_leaves_of_its_own_training():
         annealing=Annealing(steps=12, cooling=0.7), train=TrainSpec(epochs=2, stream=3)
     )
     assert filled({}, {"annealing.steps": 12}, Annealed) == {"annealing": {"steps": 12}}
+
+
+LOAD = """
+raise SystemExit("nobody may run this")
+
+def load(path, least: float = 0.0): ...
+"""
+
+
+def test_the_short_form_of_own_data_is_written_out_with_its_lines(tmp_path):
+    (tmp_path / "data.py").write_text(LOAD)
+    spec = tmp_path / "spec.yaml"
+    rest = SMALL | {"space": {}, "search": {"objective": {"minimize": "loss"}, "trials": 1}}
+    del rest["data"]
+    text = "data:\n  python: data.py:load\n  path: a.txt\n  least: {}\n  batch_size: 8\n"
+    spec.write_text(text.format(0.5) + dump_spec(rest))
+
+    experiment = load_experiment(spec, ["data.dataset.least=0.75"])
+
+    assert experiment.document["data"] == {
+        "dataset": {"python": "data.py:load", "path": "a.txt", "least": 0.75},
+        "batch_size": 8,
+    }
+    assert experiment.training.data.batch_size == 8
+    spec.write_text(text.format("much") + dump_spec(rest))
+    with pytest.raises(SpecError, match=r"spec\.yaml:4: data\.dataset\.least: cannot be 'much'"):
+        load_experiment(spec)
+
+
+def test_code_of_the_users_may_read_data_beside_a_model_and_a_loss_of_theirs(tmp_path):
+    (tmp_path / "own.py").write_text(f"{LOAD}\ndef focal(outputs, y): ...\nclass Net: ...\n")
+    document = {
+        **SMALL,
+        "data": {"dataset": {"python": "own.py:load", "path": "a.txt"}},
+        "model": {"python": "own.py:Net"},
+        "loss": {"python": "own.py:focal"},
+        "train": {"epochs": 1, "metrics": [{"python": "own.py:focal"}]},
+        "space": {},
+    }
+
+    training = load_document(document, tmp_path).training
+
+    assert isinstance(training, Training)
+    assert isinstance(training.data.dataset, OwnData)
+    assert training.loss is not None
+    assert training.model.own.code is not None
+    assert [*training.own_metrics] == ["own.py:focal"]

@@ -83,3 +83,48 @@ def test_a_cache_that_knows_code_is_still_closed_to_others(folder, tmp_path):
     cache.chmod(0o755)
     assert own_folder(cache) == cache
     assert cache.stat().st_mode & 0o777 == 0o700
+
+
+OWN = """
+import numpy as np
+import optax
+
+def load(rows=40):
+    x = np.random.default_rng(0).standard_normal((rows, 3))
+    return {"x": x, "y": (x[:, 0] > 0).astype(int)}
+
+def entropy(outputs, y, scale=1.0):
+    return scale * optax.softmax_cross_entropy_with_integer_labels(outputs, y)
+
+def hits(predictions, y):
+    return predictions.argmax(1) == y
+"""
+
+SPEC = """
+name: mine
+data: {python: "own.py:load", batch_size: 8}
+model: {name: mlp, widths: [4]}
+loss: {python: "own.py:entropy"}
+optimizer: {name: adam, learning_rate: 0.01}
+train: {epochs: 1}
+space: {loss.scale: {float: [0.5, 2.0]}}
+search: {objective: {maximize: {python: "own.py:hits"}}, scheduler: {name: none}, trials: 2}
+"""
+
+
+def test_looking_at_a_study_runs_none_of_its_code_and_going_on_asks_first(tmp_path, hpo):
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "own.yaml").write_text(SPEC)
+    searched = hpo("search", "own.yaml", "-q")
+    assert searched.code == 0, searched.err
+    assert "Runs own.py:load (13 lines" in searched.err
+    (tmp_path / "own.py").write_text(f"raise SystemExit('ran')\n{OWN}")
+
+    for command in (["check", "own.yaml"], ["list"], ["show", "mine"]):
+        looked = hpo(*command)
+        assert looked.code == 0, (command, looked.err)
+        assert "ran" not in looked.err.split()
+    for command in (["resume", "mine", "--trials", "3"], ["export", "mine"]):
+        refused = hpo(*command)
+        assert refused.code == 2, command
+        assert "--trust-code" in refused.err
