@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hpo import registry
+    from hpo.api.reporting import report
     from hpo.api.searching import resume, search
     from hpo.api.study import Study, studies
     from hpo.api.training import train
@@ -32,6 +33,7 @@ __all__ = [
     "StudyError",
     "TrainedModel",
     "registry",
+    "report",
     "resume",
     "search",
     "studies",
@@ -42,6 +44,7 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("search", "resume"), "hpo.api.searching"),
     **dict.fromkeys(("Study", "studies"), "hpo.api.study"),
+    "report": "hpo.api.reporting",
     "train": "hpo.api.training",
     "TrainedModel": "hpo.trained.load",
     "registry": "hpo.registry",

@@ -17,6 +17,7 @@ NAMES = {
     "StudyError",
     "TrainedModel",
     "registry",
+    "report",
     "resume",
     "search",
     "studies",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hpo.api.memory import check_memory
 from hpo.api.surroundings import data_cache_folder, data_home, default_storage, surroundings
+from hpo.errors import HpoError
+from hpo.spec.code.own_command import CommandTraining, command_line
 from hpo.spec.load import require_search, require_single
 
 if TYPE_CHECKING:
@@ -83,7 +85,12 @@ def run_training(
         StoppedError: once `stop` is set.
         HpoError: for what the user can fix.
     """
-    require_single(experiment)
+    training: Any = require_single(experiment)
+    if isinstance(training, CommandTraining):
+        raise HpoError(
+            f"{experiment.name}: is a command, which keeps its own model: run "
+            f"{command_line(training)} in {experiment.folder.resolve() / training.command.folder}."
+        )
     check_memory(experiment, data_home(), data_cache_folder())
     from hpo.study.train import train_to_folder  # imports JAX
 

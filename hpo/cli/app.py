@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from hpo import __version__
-from hpo.cli import completion, data, output, running, specs, studies
+from hpo.cli import commands, completion, data, output, running, specs, studies
 from hpo.cli.output import print_line
 from hpo.errors import HpoError, SpecError
 from hpo.study.signals import leave
@@ -30,6 +30,8 @@ app = typer.Typer(
 )
 app.command()(running.search)
 app.command()(running.resume)
+app.command()(commands.run)
+app.command()(commands.logs)
 app.command()(specs.check)
 app.command()(specs.schema)
 app.command("list")(studies.list_studies)

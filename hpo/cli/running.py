@@ -51,7 +51,7 @@ def search(
 
     experiment = experiment_of(spec, overrides or (), trials, timeout)
     url = storage or experiment.study.storage
-    _run(
+    start(
         experiment,
         url,
         device,
@@ -82,7 +82,7 @@ def resume(
 
     url = storage or default_storage()
     experiment = stored_study(study, url, trials, timeout)
-    _run(
+    start(
         experiment,
         url,
         device,
@@ -129,7 +129,7 @@ def train(
     print_ending(trained_view(experiment.name, result, out))
 
 
-def _run(
+def start(
     experiment: Experiment,
     storage: str,
     device: str | None,
@@ -140,6 +140,7 @@ def _run(
     trust_code: bool,
     is_quiet: bool,
 ) -> None:
+    """Run a study, show how it gets on and how it ended."""
     from hpo.api.running import run_search
     from hpo.report.ending import ending_view
     from hpo.report.live import display_for

@@ -145,9 +145,9 @@ def export(
         print_text(exported.text)
     else:
         write_new(out, exported.text, replace=force)
-        print_line(
-            f"Trial {exported.trial.number} is in {out}: hpo train {out} -o model/", is_stderr=True
-        )
+        is_command = "command" in exported.document
+        usage = "its head says how to run it" if is_command else f"hpo train {out} -o model/"
+        print_line(f"Trial {exported.trial.number} is in {out}: {usage}", is_stderr=True)
 
 
 def check_study(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:

@@ -242,14 +242,13 @@ def _task_document(
 
 def _command_document(experiment: Experiment, hparams: HParams, folder: Path) -> dict[str, Any]:
     """The spec of a command with the values of a trial, the command found from `folder`."""
-    fields, document = type(experiment.training).model_fields, experiment.document
-    written = {key: document[key] for key in document if key in fields}
-    values = _in_order_of(
-        filled(written, hparams, type(experiment.training)),
-        fill(experiment.training, hparams, 0).model_dump(mode="json"),
-    )
+    training: Any = fill(experiment.training, hparams, 0)
+    dumped = {key: training.model_dump(mode="json")[key] for key in ("command", "train")}
+    written = {key: experiment.document.get(key, {}) for key in dumped}
+    values = _in_order_of(written, dumped)
     place = _moved_path(values["command"]["folder"], experiment.folder, folder)
-    return {"name": experiment.name, **values, "command": {**values["command"], "folder": place}}
+    values["command"] |= {"folder": place, "values": training.values}
+    return {"name": experiment.name, **values}
 
 
 def file_of(document: Mapping[str, Any]) -> str | None:
@@ -331,8 +330,9 @@ def _ancestry(lineage: Lineage) -> list[str]:
 
 
 def _comments(experiment: Experiment, hparams: HParams) -> dict[str, str]:
+    start = "command.values." if isinstance(experiment.training, CommandTraining) else ""
     return {
-        dimension.path: f"from {distribution_text(dimension.distribution)}"
+        f"{start}{dimension.path}": f"from {distribution_text(dimension.distribution)}"
         + condition_text(dimension.when)
         for dimension in experiment.space.dimensions
         if dimension.path in hparams
