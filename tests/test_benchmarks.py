@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from typing import Any
 
@@ -57,3 +59,14 @@ def test_a_peer_searches_the_space_of_the_spec(job: str, monkeypatch: pytest.Mon
             (width,) * depth for width in trial.ranges["width"] for depth in trial.ranges["depth"]
         }
         assert {tuple(value) for value in ours["model.widths"].distribution.values} == widths
+
+
+def test_own_tasks_are_compared_with_their_authors_loops() -> None:
+    words = "-m benchmarks.own_tasks --tasks descent --lanes 2 --seconds 0.2"
+    done = subprocess.run(
+        [sys.executable, *words.split()], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+
+    rows = json.loads(done.stdout)
+    assert [(row["task"], row["form"]) for row in rows] == [("descent", "map"), ("descent", "vmap")]
+    assert all(row["ratio"] == row["hpo"] / row["author"] > 0 for row in rows)

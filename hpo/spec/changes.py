@@ -7,6 +7,7 @@ from typing import Any
 
 from hpo.registry import SAMPLERS, SCHEDULERS
 from hpo.space import Choice, Dimension, SearchSpace
+from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Training
 from hpo.spec.file.document import Mistake
 from hpo.spec.marks import Mark, Spec, mark_of, marked_leaves, with_leaves
@@ -42,7 +43,9 @@ def changing(training: Training) -> frozenset[str]:
     return frozenset(path for change in training.train.changes for path in change.hparams)
 
 
-def change_mistakes(values: Mapping[str, Any], training: Training) -> Iterator[Mistake]:
+def change_mistakes(
+    values: Mapping[str, Any], training: Training | TaskTraining
+) -> Iterator[Mistake]:
     """The mistakes in the changes of a `training` that is valid otherwise."""
     knobs = [
         path for path, mark, v in marked_leaves(training) if mark is Mark.KNOB and v is not None

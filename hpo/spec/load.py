@@ -266,6 +266,8 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
     if isinstance(training, Training):
         found += [*change_mistakes(values, training), *varying_mistakes(values, training)]
         found += need_mistakes(training)
+    elif isinstance(training, TaskTraining):
+        found += [*change_mistakes(values, training)]
     if isinstance(training, CommandTraining):
         found += [Mistake(*wrong) for wrong in command_mistakes(training, space)]
     if isinstance(train, TrainSpec) and data is not None:

@@ -22,8 +22,7 @@ from hpo.engine.task_program import TaskProgram
 from hpo.engine.training.batches import AnyArray, Batch, DeviceData
 from hpo.engine.training.random_streams import batches, lane_key
 from hpo.engine.training.task import Epoch, Progress, Tally
-from hpo.errors import HpoError
-from hpo.spec.code.frames import telling
+from hpo.spec.code.frames import CodeError, telling
 from hpo.spec.code.running import run_code
 
 T = TypeVar("T")
@@ -83,7 +82,7 @@ class OwnTask:
         """The shapes of a lane; tries every method of the user's class.
 
         Raises:
-            HpoError: for a method that fails, or gives what does not fit.
+            CodeError: for a method that fails, or gives what does not fit.
         """
         return self._shapes
 
@@ -186,14 +185,14 @@ class OwnTask:
             given = (
                 ", ".join(map(str, found)) if isinstance(found, Mapping) else type(found).__name__
             )
-            raise HpoError(
+            raise CodeError(
                 f"task.python: evaluate of {title} gives {given or 'nothing'}, and its metrics are "
                 f"{', '.join(names)}: return a mapping with these names."
             )
         values = {name: jnp.asarray(found[name], jnp.float32) for name in names}
         for name, value in values.items():
             if value.shape != ():
-                raise HpoError(
+                raise CodeError(
                     f"task.python: evaluate of {title} gives {name} in the shape "
                     f"{list(value.shape)}: give one number, such as its mean."
                 )
@@ -218,12 +217,12 @@ class OwnTask:
         """A state with the types of the first one.
 
         Raises:
-            HpoError: for one of another structure, shape or type.
+            CodeError: for one of another structure, shape or type.
         """
         first, title = self._kinds[0], self.program.code.text
         before, after = jax.tree.structure(first), jax.tree.structure(state)
         if str(before) != str(after):
-            raise HpoError(
+            raise CodeError(
                 f"task.python: step of {title} returns {after}, and init {before}: return the "
                 "state alone, with the same parts."
             )
@@ -232,7 +231,7 @@ class OwnTask:
         ):
             if (old.shape, old.dtype) != (new.shape, new.dtype):
                 name = jax.tree_util.keystr(path) or "the state"
-                raise HpoError(
+                raise CodeError(
                     f"task.python: step of {title} returns {name} as {_kind(new)}, and init as "
                     f"{_kind(old)}: keep shapes and types."
                 )

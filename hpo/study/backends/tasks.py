@@ -76,6 +76,7 @@ class TaskBackend:
         data = data_of(training, self._datasets)
         training = with_all_rows(training, data)
         program, knobs = split_task(training, data, self._platform)
+        task_of(program).shapes()  # so that a trial whose values break the code costs itself alone
         spec = training.data_spec
         reference = _NO_REFERENCE if spec is None else self._datasets.reference(spec)
         return Work(training, program, knobs, reference)

@@ -91,6 +91,14 @@ def test_what_a_class_lacks_is_said_with_its_line_before_it_runs(
         ({"task": {"python": "absent.py:Task"}}, "task.python: there is no file"),
         ({"task": {"python": "descent.py:Task", "rate": "x"}}, "task.rate: cannot be 'x'"),
         ({"task": {}}, "task.python: is missing"),
+        (
+            {
+                "train": {"epochs": 4, "changes": [{"after": 2, "hparams": {"task.size": 4}}]},
+                "space": None,
+                "search": None,
+            },
+            "train.changes: after 2 epochs: unknown leaf 'task.size'",
+        ),
         ({"space": {"data.batch_size": {"int": [8, 9]}}}, "there is no leaf 'data.batch_size'"),
     ],
 )

@@ -125,6 +125,21 @@ def test_an_error_of_the_users_is_told_by_the_users_own_lines(
     assert last.startswith("  descent.py:22, in step: gradient = state[")
 
 
+def test_a_trial_whose_values_break_the_code_costs_itself_alone(
+    studies: Studies, tmp_path: Path
+) -> None:
+    search = {**DOCUMENT["search"], "sampler": {"name": "grid"}, "trials": 2}
+    space = {"task.size": {"choice": [3, 9]}}
+    code = DESCENT.replace("self.size, self", "assert size < 9\n        self.size, self", 1)
+
+    experiment = a_task(tmp_path, code=code, space=space, search=search)
+    outcome = studies.run(experiment)
+
+    assert outcome.progress.states == {TrialState.COMPLETE: 1, TrialState.DIVERGED: 1}
+    assert outcome.progress.best is not None
+    assert outcome.progress.best.hparams == {"task.size": 3}
+
+
 def test_nan_ends_its_own_trial_alone(studies: Studies, tmp_path: Path) -> None:
     space = {"task.rate": {"choice": [0.1, 0.2, 1e30]}}
     search = {**DOCUMENT["search"], "sampler": {"name": "grid"}, "scheduler": {"name": "none"}}
