@@ -121,11 +121,14 @@ def _others(folder: Path) -> list[str]:
     """
     files = _files(folder)
     try:
-        listed = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8")).get("files")
-    except (OSError, ValueError, AttributeError):
+        document = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return files
+    in_weights = [name for name in files if name.startswith(f"{_WEIGHTS_FOLDER}/")]
+    earlier = [_SPEC_FILE, *in_weights]
+    listed = document.get("files", earlier) if isinstance(document, dict) else None
     if not isinstance(listed, list):
-        listed = [_SPEC_FILE, *(name for name in files if name.startswith(f"{_WEIGHTS_FOLDER}/"))]
+        return files
     return [name for name in files if name not in (METRICS_FILE, *listed)]
 
 

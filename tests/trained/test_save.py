@@ -129,6 +129,16 @@ def test_a_list_of_files_does_not_reach_out_of_the_folder(tmp_path):
     assert (tmp_path / "thesis.tex").read_text() == "mine"
 
 
+@pytest.mark.parametrize("files", [None, "weights/mine.txt", {}, 7])
+def test_a_list_of_files_that_is_none_lists_nothing(tmp_path, files):
+    document = saved(tmp_path / "model")
+    (tmp_path / "model" / "metrics.json").write_text(json.dumps(document | {"files": files}))
+    (tmp_path / "model" / "weights" / "mine.txt").write_text("mine")
+
+    with pytest.raises(HpoError, match="which hpo train did not write: move it"):
+        check_free(tmp_path / "model", replace=True)
+
+
 @pytest.mark.parametrize("version", ["now", "0.2.0"])
 def test_a_model_is_replaced_whole(tmp_path, version):
     document = saved(tmp_path / "model", by_seed=(0, 1))
