@@ -100,7 +100,8 @@ def _checked(place: Path, dataset: dict[str, Any], files: Files) -> None:
         spec = load_experiment(folder / "spec.yaml").training.data
         check_batch_size(spec, load_data(spec, folder, None))
     except HpoError as error:
-        print(error, file=sys.stderr)
+        if not is_refused:
+            print(error, file=sys.stderr)
         is_refused = True
     if is_refused:
         raise SystemExit(2)
