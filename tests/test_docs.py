@@ -61,8 +61,9 @@ def blocks(path: Path) -> list[Block]:
 
 
 def shell_lines(path: Path) -> list[list[str]]:
-    """The shell commands of a page in order, each as its words."""
-    lines = "".join(block.text for block in blocks(path) if block.language == "sh").splitlines()
+    """The shell commands of a page in order, each as its words; scripts with a name are none."""
+    texts = [block.text for block in blocks(path) if block.language == "sh"]
+    lines = "".join(text for text in texts if not re.match(r"# \S+\.sh\n", text)).splitlines()
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
