@@ -1,7 +1,7 @@
 """The tasks in `examples/own_task` as lanes of `hpo`, beside loops that their author would write.
 
 For each task and form, a pool of `hpo` and the author's own `jit` of a `vmap` or a `lax.map` train
-the same lanes on one device, in turns: the best epochs per second of both, and their ratio.
+the same lanes on one device, in turns. It prints the best epochs per second of both and the ratio.
 `--trials` also times whole searches: `hpo search` from the start of its process, beside an Optuna
 loop that compiles each trial. Prints JSON.
 
