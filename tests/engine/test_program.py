@@ -196,7 +196,7 @@ def test_programs_have_labels_of_their_own() -> None:
         ({"optimizer.clip_norm": [None, 1.0, 2.0]}, 2),
         ({"optimizer.name": ["sgd", "adam"], "optimizer.weight_decay": [0.0, 0.1]}, 2),
         ({"optimizer.name": ["sgd", "adam"], "optimizer.nesterov": [True, False]}, 3),
-        ({"model": [{"name": "mlp"}, {"name": "mlp", "widths": [8]}, {"name": "cnn"}]}, 3),
+        ({"model": [{"name": "mlp"}, {"name": "mlp", "widths": [8]}, {"name": "fourier"}]}, 3),
     ],
 )
 def test_as_many_programs_are_compiled_as_the_check_counts(
