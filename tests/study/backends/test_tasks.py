@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from hpo.errors import HpoError
 from hpo.report.export import export_trial
@@ -111,6 +112,24 @@ def test_a_study_whose_code_has_changed_goes_on_only_if_it_is_trusted(
         studies.run(changed)
     assert sum(studies.run(changed, trusts_code=True).progress.states.values()) == 3
     assert any(said.startswith("Runs descent.py:Task (") for said in studies.said)
+
+
+def test_list_show_and_check_run_nothing_of_the_users(
+    studies: Studies, tmp_path: Path, hpo: Any
+) -> None:
+    studies.run(a_task(tmp_path, "search.trials=2"))
+    (tmp_path / "descent.py").write_text(f"raise SystemExit(9)\n{DESCENT}")
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump({**DOCUMENT}))
+    stored = ["--storage", studies.url]
+
+    for words in (
+        ["list", *stored],
+        ["show", "descent", *stored],
+        ["check", tmp_path / "spec.yaml"],
+    ):
+        done = hpo(*map(str, words))
+        assert done.code == 0, done.err
+        assert "descent" in done.out
 
 
 def test_an_error_of_the_users_is_told_by_the_users_own_lines(
