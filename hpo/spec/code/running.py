@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -30,20 +31,35 @@ def run_code(code: Code) -> Any:
 
     Raises:
         AttributeError: if running the file gives no object of that name.
+        ImportError: if Python has another file under the name of its module.
     """
-    found: Any = import_module(code.module) if code.module else _module_of(code)
+    found: Any = _imported(code) if code.module else _module_of(code)
     for part in code.name.split("."):
         found = getattr(found, part)
     return found
+
+
+def _imported(code: Code) -> ModuleType:
+    """The module of a package, from the file whose hash is known and no other."""
+    levels = code.module.count(".") + (code.file.name == "__init__.py")
+    _look_in(code.file.resolve().parents[levels])
+    module = import_module(code.module)
+    file = Path(module.__file__ or "").resolve()
+    if file != code.file.resolve():
+        raise ImportError(f"{code.module} is {file} here, and not {code.file}: rename one of them")
+    return module
+
+
+def _look_in(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
 
 def _module_of(code: Code) -> ModuleType:
     name = f"hpo_code_{code.file.stem}_{code.sha256[:12]}"
     if name in sys.modules:
         return sys.modules[name]
-    folder = str(code.file.parent.resolve())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    _look_in(code.file.parent.resolve())
     spec = spec_from_file_location(name, code.file, loader=_Source(name, str(code.file)))
     assert spec is not None
     assert spec.loader is not None

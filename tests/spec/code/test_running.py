@@ -59,3 +59,23 @@ def test_the_source_that_was_hashed_runs_not_bytecode_that_lies_beside_it(tmp_pa
 
     assert run_code(find_code("nets.py:value", tmp_path)) == 2
     assert not (tmp_path / "__pycache__").exists()
+
+
+def test_a_module_beside_the_spec_is_the_file_whose_hash_was_taken(tmp_path):
+    package = tmp_path / "nearby"
+    (package / "inner").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "inner" / "__init__.py").write_text("value = 3\n")
+    (package / "nets.py").write_text("value = 4\n")
+
+    assert run_code(find_code("nearby.inner:value", tmp_path)) == 3
+    assert run_code(find_code("nearby.nets:value", tmp_path)) == 4
+
+
+def test_another_file_under_the_name_of_the_module_is_not_run_in_its_place(tmp_path):
+    (tmp_path / "json").mkdir()
+    (tmp_path / "json" / "tool.py").write_text("value = 5\n")
+    (tmp_path / "json" / "__init__.py").touch()
+
+    with pytest.raises(ImportError, match=r"json.tool is .*, and not .*: rename one of them"):
+        run_code(find_code("json.tool:value", tmp_path))
