@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,3 +90,9 @@ def test_a_training_with_a_batch_larger_than_its_split_is_refused(
 ) -> None:
     with pytest.raises(HpoError, match=r"5000 is larger than the 90 training rows"):
         studies.train(an_experiment("data.batch_size=5000"), tmp_path / "model")
+
+
+def test_a_training_imports_no_database():
+    code = "import hpo.study.train, sys; print('sqlalchemy' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hpo.engine.programs.plans import Plans
 from hpo.spec.code.own_command import CommandTraining
@@ -13,10 +13,12 @@ from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment
 from hpo.study.executors.messages import Executor
 from hpo.study.loop.work import Work
-from hpo.study.storage.journal import Journal
 from hpo.study.storage.provenance import Provenance
 from hpo.study.surroundings import Surroundings
 from hpo.trial import HParams
+
+if TYPE_CHECKING:
+    from hpo.study.storage.journal import Journal  # imports the database, which hpo train needs not
 
 
 @dataclass(frozen=True)

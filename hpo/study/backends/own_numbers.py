@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from hpo.data.dataset import DataSet
 from hpo.engine.models.abstract import shapes_of
@@ -17,7 +18,9 @@ from hpo.spec.fill import with_rows
 from hpo.spec.load import require_search
 from hpo.spec.roots import with_static
 from hpo.study.log.notes import Note, Numbers
-from hpo.study.storage.journal import Journal
+
+if TYPE_CHECKING:
+    from hpo.study.storage.journal import Journal  # imports SQLAlchemy
 
 
 def decide(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import geometric_mean
+from typing import TYPE_CHECKING
 
 from hpo.data.dataset import DataSet
 from hpo.engine.mesh import Place, devices_of, even_lanes
@@ -24,7 +25,9 @@ from hpo.spec.programs import count_programs
 from hpo.spec.words import count_text
 from hpo.study.executors.messages import ProgramTimes
 from hpo.study.log.events import MERGING, Pin
-from hpo.study.storage.journal import Journal
+
+if TYPE_CHECKING:
+    from hpo.study.storage.journal import Journal  # imports the database, which hpo train needs not
 
 
 @dataclass(frozen=True)

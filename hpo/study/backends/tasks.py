@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpo.data.cache import DataCache
 from hpo.data.dataset import NO_DATA, DataSet
@@ -25,11 +25,13 @@ from hpo.study.backends.planning import PlanTeller, plan_study
 from hpo.study.executors.local import local_executor
 from hpo.study.executors.messages import DataReference
 from hpo.study.loop.work import Work
-from hpo.study.storage.journal import Journal
 from hpo.study.storage.provenance import Provenance, library_versions
 from hpo.study.storage.trust import code_of, tell_code
 from hpo.study.surroundings import Surroundings
 from hpo.trial import HParams
+
+if TYPE_CHECKING:
+    from hpo.study.storage.journal import Journal  # imports the database, which hpo train needs not
 
 _NO_REFERENCE = DataReference(None, "")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,8 +19,10 @@ from hpo.spec.experiment import Training
 from hpo.study.executors.messages import DataReference
 from hpo.study.log.events import Pin
 from hpo.study.loop.assign import Setup
-from hpo.study.storage.journal import Journal
 from hpo.trial import HParams
+
+if TYPE_CHECKING:
+    from hpo.study.storage.journal import Journal  # imports SQLAlchemy
 
 
 @dataclass(frozen=True)

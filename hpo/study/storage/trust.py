@@ -10,13 +10,15 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpo.errors import StudyError
 from hpo.spec.code.reference import Code
 from hpo.spec.marks import Spec
 from hpo.study.log.events import Happening, Start
-from hpo.study.storage.tables import StudyRecord
+
+if TYPE_CHECKING:
+    from hpo.study.storage.tables import StudyRecord  # imports SQLAlchemy
 
 # The key of a study's provenance, and of the notes of a start, that holds the hash of each file.
 CODE = "code"
