@@ -92,7 +92,7 @@ def open_study(
     begin()
     storage = stack.enter_context(Storage.create(around.storage))
     record, set_aside = find_or_begin(storage, experiment, provenance, around.starts_over, say)
-    lease = stack.enter_context(acquire(storage, record.id))
+    lease = stack.enter_context(acquire(storage, record.id, say=say))
     noted = follow_spec(storage, record, experiment, say)
     events = storage.events(record.id)
     state = fold(events, search.goal, record.where)
@@ -172,7 +172,7 @@ def find_or_begin(
     if study is None or starts_over:
         check_sources(experiment, storage)
     if study is not None and starts_over:
-        with acquire(storage, study.id):
+        with acquire(storage, study.id, say=say):
             old_name = storage.set_aside(study.id)
         url = str(storage.url)
         CheckpointFolder.beside(url, study.name).set_aside(old_name)

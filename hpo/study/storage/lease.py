@@ -6,6 +6,7 @@ cannot write another event.
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import socket
@@ -25,6 +26,9 @@ EXPIRY_SECONDS = (
     60.0  # a driver on another machine counts as gone after this long without a heartbeat
 )
 RENEW_SECONDS = 5.0
+# Clocks of machines differ by minutes. A heartbeat further ahead than this tells nothing of its
+# age, so that it is watched: it counts as stale once it has not moved for EXPIRY_SECONDS.
+AHEAD_SECONDS = 600.0
 
 
 class Lease:
@@ -69,14 +73,22 @@ class Lease:
         self.release()
 
 
-def acquire(storage: Storage, study_id: int, clock: Callable[[], float] = time.time) -> Lease:
+def acquire(
+    storage: Storage,
+    study_id: int,
+    clock: Callable[[], float] = time.time,
+    say: Callable[[str], None] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Lease:
     """Take the lease of a study, at once if the process that held it no longer runs.
 
-    A process on another machine counts as gone `EXPIRY_SECONDS` after its last heartbeat.
+    A process on another machine counts as gone `EXPIRY_SECONDS` after its last heartbeat. If that
+    lies far in the future, this call watches for as long whether it moves, and says so by `say`.
 
     Raises:
         StudyError: while another process drives the study.
     """
+    still = _watched(storage, study_id, clock, say, sleep)
     now_ms = int(clock() * 1000)
     token = secrets.token_hex(16)
     mine = {
@@ -90,7 +102,7 @@ def acquire(storage: Storage, study_id: int, clock: Callable[[], float] = time.t
     by_study = LEASES.c.study_id == study_id
     with storage.writing() as connection:
         holder = _holder(storage, connection, study_id)
-        if holder is not None and _is_alive(holder, now_ms):
+        if holder is not None and holder != still and _may_drive(holder, now_ms):
             raise _refusal(connection, holder)
         # Where transactions may interleave, the key and the token let one of two processes win.
         try:
@@ -147,9 +159,45 @@ def _holder(storage: Storage, connection: sa.Connection, study_id: int) -> sa.Ro
     return rows[0] if rows else None
 
 
+def _watched(
+    storage: Storage,
+    study_id: int,
+    clock: Callable[[], float],
+    say: Callable[[str], None] | None,
+    sleep: Callable[[float], None],
+) -> sa.Row[Any] | None:
+    """The lease with a heartbeat far in the future that did not move while this watched it."""
+    with storage.reading() as connection:
+        first = _holder(storage, connection, study_id)
+    if first is None or not _is_ahead(first, int(clock() * 1000)):
+        return None
+    if say is not None:
+        say(
+            f"Process {first.pid} on {first.host} held the study, by a clock far ahead of this"
+            f" one: watching for {EXPIRY_SECONDS:.0f} s whether it still runs."
+        )
+    for _ in range(math.ceil(EXPIRY_SECONDS / RENEW_SECONDS)):
+        sleep(RENEW_SECONDS)
+        with storage.reading() as connection:
+            if _holder(storage, connection, study_id) != first:
+                return None
+    return first
+
+
+def _may_drive(holder: sa.Row[Any], now_ms: int) -> bool:
+    """Whether a lease is in the way of another driver, unless it was watched."""
+    return _is_ahead(holder, now_ms) or _is_alive(holder, now_ms)
+
+
+def _is_ahead(holder: sa.Row[Any], now_ms: int) -> bool:
+    is_elsewhere = holder.host != socket.gethostname()
+    return bool(is_elsewhere and holder.heartbeat_ms - now_ms > AHEAD_SECONDS * 1000)
+
+
 def _is_alive(holder: sa.Row[Any], now_ms: int) -> bool:
     if holder.host != socket.gethostname():
-        return bool(now_ms - holder.heartbeat_ms < EXPIRY_SECONDS * 1000)
+        age_ms = now_ms - holder.heartbeat_ms
+        return bool(-AHEAD_SECONDS * 1000 <= age_ms < EXPIRY_SECONDS * 1000)
     start = process_start(holder.pid)
     return start is not None and bool(start == holder.process_start)
 

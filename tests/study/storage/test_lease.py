@@ -8,7 +8,13 @@ import sqlalchemy as sa
 
 from hpo.errors import StudyError
 from hpo.study.log.events import Start, StudyState
-from hpo.study.storage.lease import EXPIRY_SECONDS, acquire, driver_of, process_start
+from hpo.study.storage.lease import (
+    AHEAD_SECONDS,
+    EXPIRY_SECONDS,
+    acquire,
+    driver_of,
+    process_start,
+)
 from hpo.study.storage.tables import LEASES
 
 
@@ -132,6 +138,52 @@ def test_a_silent_driver_on_another_machine_loses_its_lease_after_a_minute(stora
         acquire(storage, study.id, clock)
 
     clock.now += 2
+    acquire(storage, study.id, clock).release()
+
+
+def test_a_heartbeat_years_ahead_that_does_not_move_for_a_minute_holds_no_study(
+    storage, study, clock
+):
+    lost = acquire(storage, study.id, clock)
+    change(storage, host="elsewhere", pid=7, heartbeat_ms=9_999_999_999_999)
+    said, slept = [], []
+
+    taker = acquire(storage, study.id, clock, said.append, slept.append)
+
+    assert sum(slept) == 60
+    assert said == [
+        "Process 7 on elsewhere held the study, by a clock far ahead of this one: watching for 60 s"
+        " whether it still runs."
+    ]
+    clock.now += 6
+    taker.renew()
+    with pytest.raises(StudyError, match="another process has taken over"):
+        lost.renew()
+
+
+def test_a_heartbeat_years_ahead_that_moves_keeps_its_study(storage, study, clock):
+    acquire(storage, study.id, clock)
+    change(storage, host="elsewhere", heartbeat_ms=9_999_999_000_000)
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if sum(slept) == 55:
+            change(storage, heartbeat_ms=9_999_999_055_000)
+
+    with pytest.raises(StudyError, match="on elsewhere since"):
+        acquire(storage, study.id, clock, sleep=sleep)
+    assert sum(slept) == 55
+
+
+def test_a_clock_that_is_some_minutes_ahead_is_not_watched(storage, study, clock):
+    acquire(storage, study.id, clock)
+    change(storage, host="elsewhere", heartbeat_ms=int((clock.now + AHEAD_SECONDS) * 1000))
+
+    with pytest.raises(StudyError, match="on elsewhere since"):
+        acquire(storage, study.id, clock, sleep=lambda _: pytest.fail("it was watched"))
+
+    clock.now += AHEAD_SECONDS + EXPIRY_SECONDS
     acquire(storage, study.id, clock).release()
 
 
