@@ -98,3 +98,41 @@ def test_an_error_of_the_module_is_told_by_its_line(looked):
 
     with pytest.raises(CodeError, match=r"(?s)raised KeyError: 8 \(width = 8.*nets\.py:13, in"):
         look_at(*looked(source, width=8))
+
+
+RNN = """
+    from flax import nnx
+
+    class Net(nnx.Module):
+        def __init__(self, outputs, units: int = 4, rate=0.1, *, rngs):
+            self.rnn = nnx.RNN(nnx.LSTMCell(1, units, rngs=rngs))
+            self.drop = nnx.Dropout(rate, rngs=rngs)
+            self.head = nnx.Linear(units, outputs, rngs=rngs)
+
+        def __call__(self, x):
+            return self.head(self.drop(self.rnn(x[..., None])[:, -1]))
+    """
+BRIDGE = """
+    import jax.numpy as jnp
+    from flax import linen, nnx
+
+    class Inner(linen.Module):
+        outputs: int
+        gain: float
+
+        @linen.compact
+        def __call__(self, x):
+            return linen.Dense(self.outputs)(x) * self.gain
+
+    def Net(inputs, outputs, gain=1.0, *, rngs):
+        module = nnx.bridge.ToNNX(Inner(outputs, gain), rngs=rngs)
+        return nnx.bridge.lazy_init(module, jnp.zeros((1, inputs)))
+    """
+
+
+@pytest.mark.parametrize("source", [RNN, BRIDGE], ids=["rnn", "bridge"])
+def test_cells_and_bridged_modules_take_traced_numbers(looked, source):
+    spec, shapes = looked(source)
+
+    assert static_numbers(spec, shapes) == {}
+    assert look_at(spec, shapes).params
