@@ -162,6 +162,7 @@ def _resolved(
     if not isinstance(document.values, Mapping):
         return document, frozenset(), []
     document = with_dataset(document)
+    document = _as_command(document)
     # An override may name the spaces to include, and another change what they give.
     includes = [text for text in overrides if text.startswith("space.include=")]
     others = [text for text in overrides if text not in includes]
@@ -169,6 +170,23 @@ def _resolved(
     document, included = merge_includes(document, folder)
     document, wrong = apply_overrides(document, others, folder)
     return document, included, [*wrong_includes, *wrong]
+
+
+def _as_command(document: Document) -> Document:
+    """A document whose section `objective` is read as the command that calls its function."""
+    section = document.values.get("objective")
+    if not isinstance(section, Mapping) or "command" in document.values:
+        return document
+    names = {"objective": "command"}
+    values = {names.get(key, key): value for key, value in document.values.items()}
+    values["command"] = {
+        "slots" if key == "workers" else key: value for key, value in section.items()
+    }
+    places = {
+        ("command", *path[1:]) if path[:1] == ("objective",) else path: place
+        for path, place in document.places.items()
+    }
+    return Document(values, places, document.mistakes)
 
 
 def _experiment(

@@ -36,7 +36,7 @@ def root_of(values: Any, folder: Path) -> Root:
     if not isinstance(values, Mapping):
         return Training
     if "command" in values:
-        return command_root(values)
+        return command_root(values, folder)
     parts: dict[str, type[Spec]] = {}
     if names_code(dataset := _dataset(values)):
         parts["data"] = _data(function_class(OwnData, dataset, {}, folder))

@@ -6,12 +6,15 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Annotated, Any, TypeAlias
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import Field, create_model
 
 from hpo.registry import SCHEDULERS
 from hpo.space import SearchSpace
+from hpo.spec.code.reference import Code, find_code
+from hpo.spec.code.signature import COMPUTED, REQUIRED, signature_of
 from hpo.spec.marks import Mark, Spec
 from hpo.spec.sections.command import (
     GIVEN,
@@ -34,6 +37,9 @@ Wrong: TypeAlias = tuple[tuple[str, ...], str]
 class CommandTraining(Spec):
     """A trial of a command: its values are leaves beside these sections."""
 
+    # The function that it calls instead of a command, or what is wrong with that.
+    code: ClassVar[Code | None] = None
+    trouble: ClassVar[str] = ""
     command: CommandSpec
     """The command that a trial runs."""
     train: CommandTrain = CommandTrain()
@@ -49,7 +55,7 @@ class CommandTraining(Spec):
         }
 
 
-def command_root(values: Mapping[str, Any]) -> type[CommandTraining]:
+def command_root(values: Mapping[str, Any], folder: Path) -> type[CommandTraining]:
     """The spec class of a document with a section `command`.
 
     Its leaves are the names of `command.values`, and those that the space alone has.
@@ -57,17 +63,25 @@ def command_root(values: Mapping[str, Any]) -> type[CommandTraining]:
     command, space = values.get("command"), values.get("space")
     given = command.get("values") if isinstance(command, Mapping) else None
     names = {str(name): given[name] for name in given} if isinstance(given, Mapping) else {}
+    code, trouble = _found(command, folder)
     for name in space if isinstance(space, Mapping) else ():
         if name not in _KEYS_OF_SPACE and name not in names:
             names[str(name)] = None
     sound = {name: value for name, value in names.items() if _is_free(name)}
-    return _root(json.dumps(sound, default=str))
+    for argument in () if code is None else signature_of(code).arguments:
+        if argument.name != "trial" and _is_free(argument.name):
+            is_known = argument.default not in (REQUIRED, COMPUTED)
+            sound.setdefault(argument.name, argument.default if is_known else None)
+    return _root(json.dumps(sound, default=str), code, trouble)
 
 
 def command_mistakes(training: CommandTraining, space: SearchSpace) -> Iterator[Wrong]:
     """What is wrong between a command, its values and the space."""
     command, values, at = training.command, training.values, ("command", "run")
     named = names_in(command)
+    if command.python is not None:
+        yield from _function_mistakes(training, space)
+        return
     for name in command.values:
         if not _is_free(name):
             text = f"is a word of hpo's own: call the value {name}_ or otherwise"
@@ -81,6 +95,28 @@ def command_mistakes(training: CommandTraining, space: SearchSpace) -> Iterator[
             where = ("space", name) if name in space.by_path else ("command", "values", name)
             text = "does not reach the command: write {" + name + "}, or {config} for a file of all"
             yield (where, text)
+
+
+def _function_mistakes(training: CommandTraining, space: SearchSpace) -> Iterator[Wrong]:
+    """What is wrong between a function, its arguments and the space."""
+    at = ("command", "python")
+    if training.code is None:
+        yield (at, training.trouble)
+        return
+    signature, text = signature_of(training.code), training.command.python
+    names = [one.name for one in signature.arguments]
+    if signature.unchecked or names == ["trial"]:
+        return
+    for name in training.values:
+        if name not in names:
+            where = ("space", name) if name in space.by_path else ("command", "values", name)
+            yield (where, f"is no argument of {text}: {unknown_name(name, names, 'argument')}")
+    for one in signature.arguments:
+        is_given = (
+            one.name in {"trial", *space.by_path} or training.values.get(one.name) is not None
+        )
+        if one.default is REQUIRED and not is_given:
+            yield (at, f"{text} needs {one.name}, which nobody gives: add it to the space")
 
 
 def command_search_mistakes(search: SearchSpec) -> Iterator[Wrong]:
@@ -105,14 +141,30 @@ def _is_free(name: str) -> bool:
     return bool(NAME.fullmatch(name)) and name not in _SECTIONS and not hasattr(Spec, name)
 
 
+def _found(command: Any, folder: Path) -> tuple[Code | None, str]:
+    """The function that a command calls, or what is wrong with it."""
+    text = command.get("python") if isinstance(command, Mapping) else None
+    if not isinstance(text, str):
+        return None, ""
+    place = command.get("folder", ".")
+    try:
+        code = find_code(text, folder / place if isinstance(place, str) else folder)
+        signature_of(code)
+    except ValueError as error:
+        return None, str(error)
+    return code, ""
+
+
 @cache
-def _root(names: str) -> type[CommandTraining]:
+def _root(names: str, code: Code | None, trouble: str) -> type[CommandTraining]:
     leaf: Any = Annotated[Any, Mark.HOST]
     fields: dict[str, Any] = {
         name: (leaf, Field(default=default, description="A value of the command."))
         for name, default in json.loads(names).items()
     }
     # The leaves come last, so that the class has its sections first in every display.
-    return create_model(
+    made = create_model(
         "CommandTraining", __base__=CommandTraining, __doc__=CommandTraining.__doc__, **fields
     )
+    made.code, made.trouble = code, trouble
+    return made

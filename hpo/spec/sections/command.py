@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -91,8 +92,10 @@ class CommandSpec(Spec):
 
     run: Annotated[
         str | Annotated[tuple[str, ...], Field(strict=False, min_length=1)], AfterValidator(_words)
-    ]
+    ] = ()
     """The command, as text or a list of words: `python train.py --lr {lr}`. No shell reads it."""
+    python: str | None = None
+    """A function to call instead, `train.py:objective`; its arguments are the values."""
     folder: str = "."
     """Where the command runs, relative to the folder of the spec."""
     values: Annotated[dict[str, Any], AfterValidator(_value_names)] = Field(default_factory=dict)
@@ -114,14 +117,26 @@ class CommandSpec(Spec):
     log_limit: Annotated[Count, _Size] = 16 * 2**20
     """How much of a trial's output its log keeps, such as 16MiB."""
 
+    @model_validator(mode="after")
+    def _runs_one_thing(self) -> CommandSpec:
+        if (not self.run) == (self.python is None):
+            raise ValueError("needs one of run and python: write {run: python train.py --lr {lr}}")
+        if self.python is not None and self.config != "json":
+            raise ValueError("config goes with run: a function gets its values as arguments")
+        return self
+
     @property
     def words(self) -> tuple[str, ...]:
         """The words of the command."""
+        if self.python is not None:
+            return (sys.executable, "-m", "hpo.api.objective", self.python, "{config}")
         return words_of(self.run)
 
     @property
     def text(self) -> str:
         """The command as one would type it."""
+        if self.python is not None:
+            return self.python
         return self.run if isinstance(self.run, str) else shlex.join(self.run)
 
 

@@ -71,7 +71,8 @@ class CommandBackend:
         self._slots = slots_of(self._command, len(self._gpus))
         self._folders = TrialFolders.beside(around.storage, experiment.name)
         _check_program(self._command, self._folder)
-        say(f"Runs {self._command.text} in {self._folder}.")
+        code = type(training).code
+        say(f"Runs {self._command.text if code is None else code} in {self._folder}.")
         device = f"{platform.node()}: {count_text(self._slots, 'slot')}"
         self.provenance = Provenance(library_versions(), device, "")
 

@@ -48,5 +48,8 @@ def _name(experiment: Experiment, url: str) -> str:
     where = str(parsed) if file is None else str(file.resolve())
     training, document = experiment.training, experiment.document
     values = [where, experiment.name, str(experiment.folder.resolve())]
+    typed: Any = training
+    code = typed.code
+    values.append("" if code is None else code.sha256)
     text = [*values, training.model_dump(mode="json"), document.get("space", {})]
     return hashlib.sha256(json.dumps(text, sort_keys=True, default=str).encode()).hexdigest()
