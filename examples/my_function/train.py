@@ -1,3 +1,4 @@
+# train.py
 """Ridge regression by gradient descent, which reports after each epoch."""
 
 import random

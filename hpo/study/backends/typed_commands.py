@@ -46,10 +46,9 @@ def _name(experiment: Experiment, url: str) -> str:
     parsed = parsed_url(url)
     file = database_path(parsed)
     where = str(parsed) if file is None else str(file.resolve())
-    training, document = experiment.training, experiment.document
+    training: Any = experiment.training
     values = [where, experiment.name, str(experiment.folder.resolve())]
-    typed: Any = training
-    code = typed.code
+    code = training.code
     values.append("" if code is None else code.sha256)
-    text = [*values, training.model_dump(mode="json"), document.get("space", {})]
+    text = [*values, training.model_dump(mode="json"), experiment.document.get("space", {})]
     return hashlib.sha256(json.dumps(text, sort_keys=True, default=str).encode()).hexdigest()
