@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import jax
@@ -126,14 +126,7 @@ class OwnTask:
 
     def order(self, seed: int, epoch: int) -> np.ndarray:
         """The rows of each step of an epoch, which may take several passes over the data."""
-        steps, rows = self.program.order_shape
-        each = self.program.train_rows // rows
-        passes = math.ceil(steps / each)
-        first = epoch * passes
-        drawn = [
-            batches(seed, first + number, self.program.train_rows, rows) for number in range(passes)
-        ]
-        return np.concatenate(drawn)[:steps]
+        return _order(self.program, seed, epoch)
 
     def feed(self, training: Any, epoch: int) -> Mapping[str, np.ndarray]:
         """The rows of each step of an epoch; nothing without data."""
@@ -259,6 +252,16 @@ class OwnTask:
             return function()
 
 
+@lru_cache(maxsize=64)
+def _order(program: TaskProgram, seed: int, epoch: int) -> np.ndarray:
+    """The rows of each step of an epoch, drawn once for all lanes."""
+    steps, rows = program.order_shape
+    passes = math.ceil(steps / (program.train_rows // rows))
+    first = epoch * passes
+    drawn = [batches(seed, first + number, program.train_rows, rows) for number in range(passes)]
+    return np.concatenate(drawn)[:steps]
+
+
 def _stream(key: Any, purpose: int) -> Any:
     return jax.random.fold_in(jax.random.wrap_key_data(key, impl=_GENERATOR), purpose)
 
@@ -268,8 +271,25 @@ def _is_key(leaf: Any) -> bool:
 
 
 def _plain(state: Any) -> Any:
-    """A state as arrays alone: keys as their data."""
-    return jax.tree.map(lambda a: jax.random.key_data(a) if _is_key(a) else jnp.asarray(a), state)
+    """A state as arrays alone: keys as their data.
+
+    Raises:
+        CodeError: for a part that is no array.
+    """
+
+    def array(path: Any, leaf: Any) -> Any:
+        if _is_key(leaf):
+            return jax.random.key_data(leaf)
+        try:
+            return jnp.asarray(leaf)
+        except (TypeError, ValueError):
+            name = jax.tree_util.keystr(path) or "the state"
+            raise CodeError(
+                f"task.python: {name} is a {type(leaf).__name__}, and a state holds arrays, keys "
+                "and numbers: keep it on the task, as self.NAME."
+            ) from None
+
+    return jax.tree_util.tree_map_with_path(array, state)
 
 
 def _typed(state: Any, generators: Any) -> Any:

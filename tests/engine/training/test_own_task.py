@@ -88,6 +88,16 @@ def test_an_epoch_may_take_several_passes_over_the_rows(tmp_path: Path) -> None:
             'return state, {"loss": 1.0}',
             "return the state alone, with the same parts.",
         ),
+        (
+            '"key": key, "n": 0',
+            '"key": key, "n": "none"',
+            "['n'] is a str, and a state holds arrays",
+        ),
+        (
+            "- self.target +",
+            "- self.aim +",
+            "raised AttributeError: 'Task' object has no attribute",
+        ),
         ('{"loss": jnp.square', '{"error": jnp.square', "gives error, and its metrics are loss"),
         ("target).mean()}", "target)}", "gives loss in the shape [3]: give one number"),
     ],
@@ -101,4 +111,6 @@ def test_a_method_that_gives_what_does_not_fit_is_said_with_both(
     with pytest.raises(HpoError) as error:
         task.shapes()
     assert says in str(error.value)
-    assert "\n" not in str(error.value)
+    first, *frames = str(error.value).splitlines()
+    assert first.startswith("task.python: ")
+    assert all(frame.startswith("  descent.py:") for frame in frames)
