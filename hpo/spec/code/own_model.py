@@ -66,7 +66,7 @@ class OwnModel(Spec):
     knobs: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Numbers that are traced, so that their values share a program, whole numbers included."""
     sha256: str = ""
-    """The hash of the file, where the spec is of no use with another version of it."""
+    """The hash of the file as an export notes it: `hpo train` refuses another version."""
 
 
 def own_model(written: Mapping[str, Any], space: Mapping[str, Any], folder: Path) -> type[OwnModel]:
