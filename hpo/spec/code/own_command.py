@@ -24,6 +24,7 @@ from hpo.spec.sections.command import (
     filled_words,
     names_in,
 )
+from hpo.spec.sections.goal import COSTS
 from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import unknown_name
 
@@ -65,8 +66,8 @@ def command_root(values: Mapping[str, Any], folder: Path) -> type[CommandTrainin
     names = {str(name): given[name] for name in given} if isinstance(given, Mapping) else {}
     code, trouble = _found(command, folder)
     for name in space if isinstance(space, Mapping) else ():
-        if name not in _KEYS_OF_SPACE and name not in names:
-            names[str(name)] = None
+        if isinstance(name, str) and name not in (*_KEYS_OF_SPACE, *names):
+            names[name] = None
     sound = {name: value for name, value in names.items() if _is_free(name)}
     for argument in () if code is None else signature_of(code).arguments:
         if argument.name != "trial" and _is_free(argument.name):
@@ -125,6 +126,10 @@ def command_search_mistakes(search: SearchSpec) -> Iterator[Wrong]:
     if SCHEDULERS[name].changes_hparams:
         text = f"{name} copies the weights of trials, which it cannot do for a command: use asha"
         yield (("search", "scheduler", "name"), text)
+    if (first := search.goal.first.metric) in COSTS:
+        text = f"{first} is measured, not reported: name a metric that the command reports first"
+        yield (("search", "objective"), text)
+        return
     for metric in search.goal.metrics:
         if metric in ("parameters", "flops", "latency_ms"):
             text = f"{metric} is not known of a command: let it report a metric of its own"
@@ -138,7 +143,9 @@ def command_line(training: CommandTraining) -> str:
 
 def _is_free(name: str) -> bool:
     """Whether a value may have this name."""
-    return bool(NAME.fullmatch(name)) and name not in _SECTIONS and not hasattr(Spec, name)
+    return (
+        bool(NAME.fullmatch(name)) and name not in _SECTIONS and not hasattr(CommandTraining, name)
+    )
 
 
 def _found(command: Any, folder: Path) -> tuple[Code | None, str]:

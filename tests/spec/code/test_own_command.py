@@ -54,7 +54,7 @@ def test_a_name_that_is_no_value_is_refused(tmp_path):
 
 
 def test_a_value_has_no_name_of_a_section_or_of_a_spec_class(tmp_path):
-    for name in ("search", "copy"):
+    for name in ("search", "copy", "values"):
         (line,) = lines(tmp_path, "train {lr}", values={name: 1})
         assert line.startswith(f"command.values.{name}: is a word of hpo's own")
 
@@ -62,5 +62,7 @@ def test_a_value_has_no_name_of_a_section_or_of_a_spec_class(tmp_path):
 def test_a_command_cannot_copy_weights_and_has_no_parameters_to_count(tmp_path):
     search = {**SEARCH, "scheduler": {"name": "pbt"}}
     assert "pbt copies the weights of trials" in lines(tmp_path, search=search)[0]
+    search = {**SEARCH, "objective": {"minimize": "train_seconds"}}
+    assert "train_seconds is measured, not reported" in lines(tmp_path, search=search)[0]
     search = {**SEARCH, "constraints": [{"metric": "parameters", "at_most": 5}]}
     assert "parameters is not known of a command" in lines(tmp_path, search=search)[0]
