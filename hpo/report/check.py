@@ -18,6 +18,7 @@ from hpo.search.schedulers.make import outline
 from hpo.space import Choice, Condition, Dimension, Distribution
 from hpo.spec.code.own_command import CommandTraining
 from hpo.spec.code.own_model import Own
+from hpo.spec.code.own_task import TaskCode
 from hpo.spec.experiment import Experiment
 from hpo.spec.file.passwords import without_password
 from hpo.spec.programs import count_programs
@@ -134,12 +135,12 @@ def _cohort(experiment: Experiment) -> str:
     return cohort_text(search.cohort, experiment.space, type(experiment.training))
 
 
-def _own_code(experiment: Experiment) -> Iterator[tuple[str, Own]]:
+def _own_code(experiment: Experiment) -> Iterator[tuple[str, Own | TaskCode]]:
     """The sections that name code of the user's own, with that code."""
     for name in type(experiment.training).model_fields:
         section = getattr(experiment.training, name)
         for part in (section, getattr(section, "dataset", None)):
-            if isinstance(own := getattr(part, "own", None), Own):
+            if isinstance(own := getattr(part, "own", None), Own | TaskCode):
                 yield name, own
     for own in getattr(experiment.training, "own_metrics", {}).values():
         yield "train.metrics", own

@@ -59,12 +59,16 @@ class Literals:
 
 @dataclass(frozen=True)
 class TaskCode:
-    """Where the code of a task is and what it takes; `trouble` says why it cannot be read."""
+    """Where the code of a task is and what it takes; `trouble` says why it cannot be read.
+
+    None of its numbers is assumed to be a knob: its class says which are.
+    """
 
     code: Code | None
     signature: Signature
     literals: Literals
     trouble: str
+    assumed: ClassVar[tuple[str, ...]] = ()
 
 
 class TaskSpec(Spec):

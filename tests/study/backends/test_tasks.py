@@ -130,6 +130,7 @@ def test_list_show_and_check_run_nothing_of_the_users(
         done = hpo(*map(str, words))
         assert done.code == 0, done.err
         assert "descent" in done.out
+    assert "runs       descent.py:Task (" in done.out
 
 
 def test_an_error_of_the_users_is_told_by_the_users_own_lines(
