@@ -32,7 +32,6 @@ from hpo.spec.roots import with_static
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.words import count_text
 from hpo.spec.zeros import varying_zeros
-from hpo.study.log.damage import as_damage
 from hpo.study.log.events import MERGING, StudyState, fold
 from hpo.study.log.lineage import Lineage, Segment, changes
 from hpo.study.log.notes import Numbers
@@ -133,8 +132,7 @@ def _export(
 ) -> Export:
     folder = Path.cwd() if target is None else target.parent
     pin = state.pins.get(MERGING)
-    with as_damage(storage.where, "hpo_events, the plan of merging"):
-        merging = NOTHING if pin is None else Merging.from_pin(pin)
+    merging = NOTHING if pin is None else Merging.from_pin(pin)
     lineage, together = state.lineage(trial.number), state.together.get(trial.number, 0)
     varying = varied_for(state, lineage[0].trial, experiment)
     document = training_document(experiment, lineage, merging, folder, together, varying)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from hpo.errors import SpecError
 from hpo.spec.marks import Count, Merge, Sizes, Spec, has_leaf, leaf_at, merge_of, with_leaves
 from hpo.spec.registered import needs_of
 from hpo.spec.schema import all_leaves, leaves_at
@@ -104,8 +105,32 @@ class Merging:
 
     @classmethod
     def from_pin(cls, pin: Mapping[str, Any]) -> Merging:
-        """The choice that a study has pinned."""
-        return cls(Merged.model_validate(pin["merged"]))
+        """The choice that a study has pinned.
+
+        Raises:
+            SpecError: for names that are unknown here.
+        """
+        try:
+            return cls(Merged.model_validate(pin["merged"]))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, ("merged", *first["loc"])))
+            raise SpecError([f"the pinned {where}: {first['msg']}"]) from error
+
+
+def check_pin(pin: Mapping[str, Any]) -> None:
+    """Refuse a pin that is none; names that only its author has registered may stand in it.
+
+    Raises:
+        ValueError: with what is wrong first.
+    """
+    try:
+        Merged.model_validate(pin["merged"])
+    except ValidationError as error:
+        for found in error.errors():
+            if found["type"] != "union_tag_invalid":
+                where = ".".join(map(str, ("merged", *found["loc"])))
+                raise ValueError(f"{where}: {found['msg']}") from error
 
 
 # Not validated, because that would read the registries at import.

@@ -15,6 +15,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -156,6 +157,25 @@ def test_a_study_of_an_earlier_release_is_shown_and_exported(
         old = (STORED / release / f"{stored.name}-best.yaml").read_text()
         trial = old.split()[2]
         assert (stored.folder / "best.yaml").read_text().split()[2] == trial
+
+
+@pytest.mark.parametrize(("release", "name"), [("0.2.0", "words")])
+@pytest.mark.parametrize(("seq", "pin"), [(2, '"programs": 1.0'), (64, '"form": "map"')])
+def test_a_bad_pin_in_a_log_without_checksums_is_damage(
+    stored: Stored, hpo: Hpo, seq: int, pin: str
+) -> None:
+    with closing(sqlite3.connect(stored.folder / "hpo.db")) as database, database:
+        changed = (
+            "update hpo_events set value = replace(value, ?, ?) where seq = ? and kind = 'pin'"
+        )
+        (word,) = pin.split('"')[1:2]
+        assert database.execute(changed, (pin, f'"{word}": []', seq)).rowcount == 1
+
+    for command in (["resume", stored.name], ["show", stored.name, "--plan"]):
+        refused = hpo(*command)
+        assert refused.code == 2
+        assert refused.err.startswith(f"hpo.db is damaged (hpo_events, event {seq}: ")
+        assert len(refused.err.splitlines()) == 1
 
 
 LATER_MLP = """

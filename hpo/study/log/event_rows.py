@@ -8,9 +8,12 @@ import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple, get_args
 
+from hpo.engine.programs.plans import Form
 from hpo.errors import DamagedError, StudyError
+from hpo.spec.merging import check_pin
 from hpo.study.log.damage import UNREADABLE, said
 from hpo.study.log.events import (
+    MERGING,
     Checkpoint,
     Cost,
     End,
@@ -147,7 +150,7 @@ def _event(row: EventRow, value: Any) -> Event:
         case "stop":
             what = Stop(_reason(value["reason"]))
         case "pin":
-            what = Pin(_text(value["program"]), _mapping(value["plan"]))
+            what = Pin(_text(value["program"]), _pinned(value["program"], _mapping(value["plan"])))
         case "move" | "learn" | "numbers":
             what = note_from(kind, value)
         case "times":
@@ -190,6 +193,23 @@ def _mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError(f"{value!r} is not a mapping")
     return value
+
+
+def _pinned(program: str, plan: dict[str, Any]) -> dict[str, Any]:
+    """The plan of a program, or of what programs merge, once it is known to be one."""
+    if program == MERGING:
+        check_pin(plan)
+        _text(plan["why"])
+        if type(plan["programs"]) not in (int, float) or not 0 <= plan["programs"] < math.inf:
+            raise ValueError(f"{plan['programs']!r} is not a number of programs")
+        return plan
+    if plan["form"] not in get_args(Form):
+        raise ValueError(f"lanes do not run as {plan['form']!r}")
+    if not _whole(plan["lanes"]) or not _whole(plan.get("devices", 1)):
+        raise ValueError("a plan has at least one lane on one device")
+    for name in ("why", "program"):
+        _text(plan.get(name, ""))
+    return plan
 
 
 def _reason(value: Any) -> StopReason:

@@ -54,7 +54,7 @@ def logs(draw):
             case "stop":
                 number, what = None, Stop(draw(reasons))
             case "pin":
-                number, what = None, Pin("mlp", {"lanes": draw(st.integers(1, 9))})
+                number, what = None, Pin("mlp", {"form": "map", "lanes": draw(st.integers(1, 9))})
             case "times":
                 number, what = None, Times({"pool 0": {"training": 1.5, "idle": 0.25}})
             case "report":

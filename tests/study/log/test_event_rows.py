@@ -1,9 +1,11 @@
 """Events as rows of the database."""
 
+import json
+
 import pytest
 from hypothesis import given
 
-from hpo.errors import StudyError
+from hpo.errors import DamagedError, StudyError
 from hpo.study.log.event_rows import EventRow, from_rows, to_row
 from hpo.study.log.events import Checkpoint, Event, ReplicaReport
 from hpo.trial import Run
@@ -38,3 +40,44 @@ def test_earlier_logs_name_a_run_by_its_seed():
 def test_the_checkpoint_of_a_trials_only_run_is_stored_as_in_earlier_logs():
     row = to_row(Event(1, 7, 0, Checkpoint(2, "7-2", "a", Run(7))))
     assert row.value == '{"file": "7-2", "sha256": "a"}'
+
+
+SOUND = {"form": "map", "lanes": 4, "why": "told", "devices": 1, "program": "mlp"}
+MERGED = {"merged": {"widths": [[4], [8]]}, "programs": 1.0, "why": "told"}
+
+
+@pytest.mark.parametrize(
+    ("label", "plan"),
+    [
+        ("mlp", {}),
+        ("mlp", SOUND | {"form": "pmap"}),
+        ("mlp", SOUND | {"form": ["map"]}),
+        ("mlp", SOUND | {"lanes": "4"}),
+        ("mlp", SOUND | {"lanes": 0}),
+        ("mlp", SOUND | {"devices": 0}),
+        ("mlp", SOUND | {"why": 7}),
+        ("mlp", SOUND | {"program": None}),
+        ("merging", {}),
+        ("merging", MERGED | {"merged": {"widths": [[4], "x"]}}),
+        ("merging", MERGED | {"merged": None}),
+        ("merging", MERGED | {"merged": {"optimizer": [{"name": "sgd", "momentum": "x"}]}}),
+        ("merging", MERGED | {"merged": {"optimizer": ["sgd"]}}),
+        ("merging", MERGED | {"programs": "1"}),
+        ("merging", MERGED | {"programs": -1.0}),
+        ("merging", {"merged": {}, "programs": 1.0}),
+        ("merging", MERGED | {"why": ["told"]}),
+    ],
+)
+def test_a_pin_that_is_no_plan_is_damage_at_its_event(label, plan):
+    for sound, of in ((SOUND, "mlp"), (MERGED, "merging")):
+        from_rows([EventRow(7, None, "pin", None, json.dumps({"program": of, "plan": sound}), 0)])
+
+    with pytest.raises(DamagedError, match="hpo_events, event 7: "):
+        from_rows([EventRow(7, None, "pin", None, json.dumps({"program": label, "plan": plan}), 0)])
+
+
+def test_a_pin_may_name_an_optimizer_that_only_its_author_has_registered():
+    plan = MERGED | {"merged": {"optimizer": [{"name": "sgd"}, {"name": "mine", "pull": 2}]}}
+    value = json.dumps({"program": "merging", "plan": plan})
+    (event,) = from_rows([EventRow(7, None, "pin", None, value, 0)])
+    assert event.what.plan == plan
