@@ -200,8 +200,8 @@ class Study:
         from hpo.api.training import train
 
         exported = self.exported(trial, trust_code=trust_code)
-        document, training = exported.document, exported.training
-        check_known(self.name, training, cache_folder(), is_trusted=trust_code)
+        document, tried = exported.document, exported.tried
+        check_known(exported.experiment, tried, cache_folder(), is_trusted=trust_code)
         if files := file_of(document):
             print_message(f"Reads {files}, as the stored spec says.")
         return train(document, folder, device=device, force=force, quiet=quiet)

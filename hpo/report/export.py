@@ -23,7 +23,7 @@ from hpo.spec.code.own_data import OwnData, path_arguments
 from hpo.spec.code.own_function import OwnFunction
 from hpo.spec.code.own_model import Own, OwnModel
 from hpo.spec.code.own_task import TaskCode, TaskTraining
-from hpo.spec.experiment import Experiment, Training
+from hpo.spec.experiment import Experiment
 from hpo.spec.file.dump import dump_spec
 from hpo.spec.fill import fill, filled
 from hpo.spec.load import require_search
@@ -50,11 +50,12 @@ _FILE_KEYS = ("csv", "idx")
 class Export:
     """A trial and its spec: as plain values, and as commented YAML.
 
-    `training` is that of the study, without the trial's values.
+    `experiment` is that of the study, `tried` the hparams that trained the trial's weights.
     """
 
     trial: Trial
-    training: Training
+    experiment: Experiment
+    tried: tuple[HParams, ...]
     document: Mapping[str, Any]
     text: str
 
@@ -145,7 +146,8 @@ def _export(
         _usage(experiment, trial.hparams, target),
     ]
     text = dump_spec(document, _comments(experiment, trial.hparams), "\n".join(header))
-    return Export(trial, experiment.training, document, text)
+    tried = tuple(segment.hparams for segment in lineage)
+    return Export(trial, experiment, tried, document, text)
 
 
 def export_ahead(experiment: Experiment, number: int, today: date) -> tuple[HParams, str]:

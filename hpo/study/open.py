@@ -15,7 +15,7 @@ from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import count_text
 from hpo.study.backends.backend import Backend, backend_of
 from hpo.study.backends.trial_folders import TrialFolders
-from hpo.study.log.events import Start, StudyState, fold
+from hpo.study.log.events import Propose, Start, StudyState, fold
 from hpo.study.loop.varied import varied_note
 from hpo.study.progress import spent_seconds, states_of
 from hpo.study.storage.checkpoints import CheckpointFolder
@@ -41,6 +41,7 @@ from hpo.study.storage.trust import (
 from hpo.study.surroundings import Surroundings
 from hpo.study.times import RunTimes, TimedJournal
 from hpo.study.warm_start import check_sources, noted_sources
+from hpo.trial import Exploit, HParams
 
 
 @dataclass(frozen=True)
@@ -124,14 +125,23 @@ def _check_code(experiment: Experiment, around: Surroundings) -> None:
 
     Code that only the database names must have been run here by a spec of the user's.
     """
-    training, is_trusted = experiment.training, around.trusts_code
-    if not code_of(training):
+    is_trusted = around.trusts_code
+    if not code_of(experiment.training):
         return
     if not around.starts_over:
         _check_version(experiment, around)
     if experiment.is_stored:
-        check_known(experiment.name, training, around.cache, is_trusted=is_trusted)
-    remember_code(training, around.cache)
+        check_known(experiment, _tried(experiment, around), around.cache, is_trusted=is_trusted)
+    remember_code(experiment, around.cache)
+
+
+def _tried(experiment: Experiment, around: Surroundings) -> list[HParams]:
+    """The hparams of all trials of the stored study."""
+    with suppress(NothingStoredError), Storage.read(around.storage) as storage:
+        record = storage.find(experiment.name)
+        happened = [] if record is None else [e.what for e in storage.events(record.id)]
+        return [what.hparams for what in happened if isinstance(what, Propose | Exploit)]
+    return []
 
 
 def _check_version(experiment: Experiment, around: Surroundings) -> None:

@@ -7,15 +7,20 @@ from elsewhere, or code that has changed since, runs nothing unasked.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.errors import StudyError
+from hpo.space import SearchSpace, can_give, same_value
 from hpo.spec.code.reference import Code
+from hpo.spec.experiment import Experiment
 from hpo.spec.marks import Spec
+from hpo.spec.words import shown
 from hpo.study.log.events import Happening, Start
+from hpo.trial import HParams
 
 if TYPE_CHECKING:
     from hpo.study.storage.tables import StudyRecord  # imports SQLAlchemy
@@ -66,39 +71,88 @@ def check_code(
             )
 
 
-def remember_code(training: Spec, cache: Path | None) -> None:
+def remember_code(experiment: Experiment, cache: Path | None) -> None:
     """Note in the cache that the user has run this code here, by a spec or with `--trust-code`."""
-    for mark in _marks(training, cache):
+    for mark in _marks(experiment, cache):
         with suppress(OSError):
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
 
 
-def check_known(study: str, training: Spec, cache: Path | None, *, is_trusted: bool) -> None:
-    """Refuse code that a stored spec names and that the user has not run here.
+def check_known(
+    experiment: Experiment, tried: Iterable[HParams], cache: Path | None, *, is_trusted: bool
+) -> None:
+    """Refuse code that a stored spec names and that the user has not run here with its arguments.
 
-    The hash is not enough: the author of a database knows the hashes of installed packages.
+    The hash is not enough: the author of a database knows the hashes of installed packages. `tried`
+    are the hparams of the study's trials, which also become arguments.
 
     Raises:
-        StudyError: with the code and its file.
+        StudyError: with the code and its file, or the argument that no space of the user's gives.
     """
-    if is_trusted or (cache is not None and all(m.exists() for m in _marks(training, cache))):
+    if is_trusted:
         return
-    for text, code in _named(training):
-        if code is not None:
-            raise StudyError(
-                f"study '{study}' names {text} in {code.file}, which no spec of yours has run here:"
-                " read it, then add --trust-code."
-            )
+    if cache is None or not all(mark.exists() for mark in _marks(experiment, cache)):
+        for text, code in _named(experiment.training):
+            if code is not None:
+                raise StudyError(
+                    f"study '{experiment.name}' names {text} in {code.file}, which no spec of yours"
+                    " has run here with these arguments: read both, then add --trust-code."
+                )
+    starts = tuple(f"{where}." for where, _, _ in _sections(experiment.training))
+    for hparams in tried:
+        for path, value in hparams.items():
+            if f"{path}.".startswith(starts) and not _is_given(experiment.space, hparams, path):
+                raise StudyError(
+                    f"study '{experiment.name}' has a trial with {path} = {shown(value)}, which its"
+                    " space does not give: look at it, then add --trust-code."
+                )
 
 
-def _marks(training: Spec, cache: Path | None) -> list[Path]:
-    """A file in the cache for each piece of code, which is there if the user has run it."""
+def _is_given(space: SearchSpace, hparams: HParams, path: str) -> bool:
+    """Whether a value is a number or flag, or one that the space gives."""
+    value = hparams[path]
+    if isinstance(value, int | float) or value is None:
+        return True  # ranges move, and populations leave them
+    if path in space.by_path:
+        return can_give(space.by_path[path].distribution, value)
+    complete = space.completed(hparams)
+    return path in complete and same_value(complete[path], value)
+
+
+def _marks(experiment: Experiment, cache: Path | None) -> list[Path]:
+    """A file in the cache for each piece of code, which is there if the user has run it.
+
+    It is another one for other arguments, fixed or varied, and for another folder of their paths.
+    """
     if cache is None:
         return []
-    codes = [code for _, code in _named(training) if code is not None]
-    texts = [f"{code.file.resolve()}:{code.name} {code.sha256}" for code in codes]
-    return [cache / f"{hashlib.sha256(text.encode()).hexdigest()}.code" for text in texts]
+    training, folder = experiment.training, str(experiment.folder.resolve())
+    whole = experiment.document.get("space", {})
+    marked: list[tuple[Code, Any]] = []
+    for where, section, code in _sections(training):
+        if code is not None:
+            # The keys that hpo itself reads are no arguments.
+            own = {*getattr(type(section).__base__, "model_fields", ())}
+            below = f"{where}."
+            # A formula reads other entries.
+            is_derived = any(one.path.startswith(below) for one in experiment.space.derived)
+            varied = {
+                path: entry
+                for path, entry in whole.items()
+                if is_derived or f"{path}.".startswith(below)
+            }
+            marked.append((code, [section.model_dump(mode="json", exclude=own), varied]))
+    own_metrics = getattr(training, "own_metrics", {})
+    marked += [(own.code, None) for own in own_metrics.values() if own.code is not None]
+    found = []
+    for code, arguments in marked:
+        values = [str(code.file.resolve()), code.name, code.sha256, folder, arguments]
+        # Through JSON and back, so that keys and numbers are as a database gives them.
+        plain = json.loads(json.dumps(values, default=str))
+        text = json.dumps(plain, sort_keys=True)
+        found.append(cache / f"{hashlib.sha256(text.encode()).hexdigest()}.code")
+    return found
 
 
 def check_exported(training: Spec, *, is_trusted: bool) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hpo.errors import StudyError
 from hpo.own_files import own_folder
+from hpo.study.storage.tables import Storage
 from hpo.study.storage.trust import (
     check_code,
     check_exported,
@@ -50,20 +52,66 @@ def test_other_code_than_the_studys_runs_only_when_trusted(folder):
 
 
 def test_code_that_a_database_names_runs_only_where_its_user_has_run_it(folder, tmp_path):
-    cache, named = tmp_path / "cache", training(folder)
+    cache, named = tmp_path / "cache", own_experiment(folder)
     for unknown in (cache, None):
         with pytest.raises(
-            StudyError, match=r"nets\.py, which no spec of yours has run here: read"
+            StudyError, match=r"nets\.py, which no spec of yours has run here with these"
         ):
-            check_known("own", named, unknown, is_trusted=False)
+            check_known(named, [], unknown, is_trusted=False)
 
     remember_code(named, cache)
 
-    check_known("own", named, cache, is_trusted=False)
-    check_known("own", named, None, is_trusted=True)
+    check_known(named, [], cache, is_trusted=False)
+    check_known(named, [], None, is_trusted=True)
     write_net(folder, "class Net:\n    def __init__(self, rate=0.3): ...\n")
     with pytest.raises(StudyError, match="--trust-code"):
-        check_known("own", training(folder), cache, is_trusted=False)
+        check_known(own_experiment(folder), [], cache, is_trusted=False)
+
+
+READS = "class Net:\n    def __init__(self, path='a', mode='b', rate=0.1, depth=1): ...\n"
+SPACE = {"model.mode": {"choice": ["b", "c"]}, "optimizer.learning_rate": {"float": [0.1, 1.0]}}
+
+
+def test_code_that_the_user_has_run_takes_no_other_arguments_from_a_database(folder, tmp_path):
+    write_net(folder, READS)
+    cache = tmp_path / "cache"
+    known = own_experiment(folder, {"path": "mine"}, SPACE)
+    remember_code(known, cache)
+    rate = {"optimizer.learning_rate": {"float": [0.2, 1.0]}}
+    for same in (known, own_experiment(folder, {"path": "mine"}, SPACE | rate)):
+        check_known(same, [], cache, is_trusted=False)
+
+    for model, space in (
+        ({"path": "/theirs"}, SPACE),
+        ({"path": "mine", "depth": 2}, SPACE),
+        ({"path": "mine"}, SPACE | {"model.mode": {"choice": ["b", "/theirs"]}}),
+        ({"path": "mine"}, SPACE | {"model.path": {"choice": ["mine", "/theirs"]}}),
+    ):
+        other = own_experiment(folder, model, space)
+        with pytest.raises(StudyError, match="with these arguments"):
+            check_known(other, [], cache, is_trusted=False)
+        check_known(other, [], cache, is_trusted=True)
+
+
+def test_a_path_of_another_folder_is_another_argument(folder, tmp_path):
+    known, cache = own_experiment(folder), tmp_path / "cache"
+    remember_code(known, cache)
+    (tmp_path / "theirs").mkdir()
+    moved = replace(known, folder=tmp_path / "theirs")
+    with pytest.raises(StudyError, match="with these arguments"):
+        check_known(moved, [], cache, is_trusted=False)
+
+
+def test_a_trial_gives_code_no_text_that_its_space_does_not_have(folder, tmp_path):
+    write_net(folder, READS)
+    known, cache = own_experiment(folder, {}, SPACE), tmp_path / "cache"
+    remember_code(known, cache)
+    check_known(known, [{"model.mode": "c", "model.rate": 7.0}], cache, is_trusted=False)
+
+    for path, value in (("model.mode", "/theirs"), ("model.path", "c"), ("model.path", ("c",))):
+        with pytest.raises(StudyError, match=f"a trial with {path} = .*--trust-code"):
+            check_known(known, [{path: value}], cache, is_trusted=False)
+        check_known(known, [{path: value}], cache, is_trusted=True)
 
 
 def test_an_exported_spec_knows_the_hash_of_its_code(folder):
@@ -79,7 +127,7 @@ def test_an_exported_spec_knows_the_hash_of_its_code(folder):
 def test_a_cache_that_knows_code_is_still_closed_to_others(folder, tmp_path):
     cache = tmp_path / "cache"
     cache.mkdir()
-    remember_code(training(folder), cache)
+    remember_code(own_experiment(folder), cache)
     cache.chmod(0o755)
     assert own_folder(cache) == cache
     assert cache.stat().st_mode & 0o777 == 0o700
@@ -128,3 +176,24 @@ def test_looking_at_a_study_runs_none_of_its_code_and_going_on_asks_first(tmp_pa
         refused = hpo(*command)
         assert refused.code == 2, command
         assert "--trust-code" in refused.err
+
+
+def test_a_study_of_known_code_resumes_and_trains_but_not_with_another_argument(tmp_path, hpo):
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "own.yaml").write_text(SPEC)
+    assert hpo("search", "own.yaml", "-q").code == 0
+    assert hpo("resume", "mine", "--trials", "3", "-q").code == 0
+    assert hpo("export", "mine", "-o", "best.yaml").code == 0
+    assert hpo("train", "best.yaml", "-o", "model").code == 0
+
+    with Storage.create(f"sqlite:///{tmp_path}/hpo.db") as storage:
+        record = storage.study("mine")
+        data = {"dataset": {"python": "own.py:load", "rows": 50}, "batch_size": 8}
+        storage.update_document(record.id, {**record.document, "data": data})
+    refused = hpo("resume", "mine", "--trials", "4")
+    assert refused.code == 2
+    assert "own.py:load" in refused.err
+    assert "with these arguments: read both, then add --trust-code" in refused.err
+    written = SPEC.replace('"own.py:load",', '{python: "own.py:load", rows: 50},')
+    (tmp_path / "own.yaml").write_text(written.replace("{python: {", "{dataset: {"))
+    assert hpo("search", "own.yaml", "-q", "--new").code == 0
