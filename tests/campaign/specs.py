@@ -9,6 +9,7 @@ import copy
 import itertools
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -228,7 +229,10 @@ def _nudge(document: Any, rng: random.Random) -> None:
     found = [(h, k) for h, k in _places(document) if type(h[k]) in (int, float)]
     if found:
         holder, key = rng.choice(found)
-        holder[key] = type(holder[key])(holder[key] * rng.choice([0, 0.5, 0.9, 1.1, 2, 3, 100]))
+        factor = rng.choice([0, 0.5, 0.9, 1.1, 2, 3, 100])
+        # An earlier change may have made it too large for a float, or infinite.
+        with suppress(OverflowError, ValueError):
+            holder[key] = type(holder[key])(holder[key] * factor)
 
 
 def _swap(document: Any, rng: random.Random) -> None:
