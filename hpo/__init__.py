@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hpo.errors import DataError, DeviceError, HpoError, SpecError, StudyError
     from hpo.trained.load import TrainedModel
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "DataError",
