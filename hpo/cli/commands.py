@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ import typer
 
 from hpo.api.surroundings import default_storage
 from hpo.cli.options import Overrides, Quiet, StorageUrl, StudyName, Timeout
-from hpo.cli.output import print_text
+from hpo.cli.output import print_line, print_text
 from hpo.cli.running import start
 from hpo.errors import HpoError
 
@@ -115,4 +114,4 @@ def _save(document: dict[str, Any], file: Path) -> None:
     command = {**document["command"], **({"folder": folder} if folder != "." else {})}
     text = dump_spec({**document, "command": command}, header=f"hpo search {file.name}")
     write_new(file, text, replace=False)
-    print(f"Wrote {file}.", file=sys.stderr)
+    print_line(f"Wrote {file}.", is_stderr=True)

@@ -1,5 +1,7 @@
 """The command line: its help, its version, and how it refuses."""
 
+from importlib import import_module
+
 import pytest
 
 from hpo import __version__
@@ -130,7 +132,7 @@ def test_an_error_of_ours_keeps_its_traceback_without_escapes(hpo, spec, monkeyp
     def broken(*_):
         raise RuntimeError("\x1b[2J")
 
-    monkeypatch.setattr("hpo.report.check.check_summary", broken)
+    monkeypatch.setattr(import_module("hpo.report.check"), "check_summary", broken)
     result = hpo("check", str(spec))
 
     assert (result.code, result.out) == (1, "")
