@@ -68,7 +68,7 @@ def train_to_folder(
     runs = _Runs(training, data, device.platform)
     compiler = Compiler(around.cache)
     pool, wanted = Pool(device, compiler), _plan_of(training, device.platform)
-    plan = pool.load(runs.program, Plans(_as_kept(wanted, compiler, runs.program)), data)
+    plan = pool.load(runs.program, Plans(_as_kept(wanted, training, compiler, runs.program)), data)
     if plan.lanes < wanted.lanes:
         say(_fewer(plan))
     stop.begin()
@@ -232,12 +232,14 @@ def _plan_of(training: Training, platform: str) -> Plan:
     return choose_plans(platform, lanes, seeds, 1, is_learning=False, form=form).usual
 
 
-def _as_kept(plan: Plan, compiler: Compiler, program: AnyProgram) -> Plan:
+def _as_kept(plan: Plan, training: Training, compiler: Compiler, program: AnyProgram) -> Plan:
     """The plan with more lanes where the study has compiled the program for more.
 
-    Its code is then in the cache. Under `map` the lanes beside change no bit.
+    Its code is then in the cache. Under `map` the lanes beside change no bit. A spec that says how
+    many lanes train has that many.
     """
-    kept = compiler.kept_lanes(program) if plan.form == "map" else 0
+    is_free = "auto" in (training.train.form, training.train.lanes)
+    kept = compiler.kept_lanes(program) if plan.form == "map" and is_free else 0
     return replace(plan, lanes=max(plan.lanes, kept))
 
 
