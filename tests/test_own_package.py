@@ -206,7 +206,9 @@ def test_a_name_that_nobody_has_added_is_refused_with_those_that_there_are(own: 
     assert done.returncode == 2
     assert "model.name: unknown name 'gated'." in done.stderr
     assert "optimizer.name: unknown name 'sign'." in done.stderr
-    assert "write one with the key csv or idx" in done.stderr
+    assert "data.dataset: unknown kind 'points'. Write {csv: ..., target: ...} for a table" in (
+        done.stderr
+    )
     assert "unknown metric 'brier'." in done.stderr
 
 

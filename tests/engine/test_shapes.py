@@ -21,6 +21,7 @@ import pytest
 import hpo.engine
 from hpo import registry
 from hpo.data.dataset import DataSet
+from hpo.engine.models.abstract import Shapes
 from hpo.engine.program import Program, split
 from hpo.engine.programs import lanes
 from hpo.engine.training import batches
@@ -34,7 +35,12 @@ def _modules() -> Iterator[ModuleType]:
 
 
 # What modules import for type checkers alone.
-_TYPES = {"Array": jaxtyping.Array, "Float": jaxtyping.Float, "Program": Program}
+_TYPES = {
+    "Array": jaxtyping.Array,
+    "Float": jaxtyping.Float,
+    "Program": Program,
+    "Shapes": Shapes,
+}
 
 
 def _mismatches(hint: Any, value: Any, where: str) -> Iterator[str]:

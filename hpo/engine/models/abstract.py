@@ -95,7 +95,8 @@ def authored(spec: Any, program: Program, seed: int) -> tuple[dict[str, Any], di
         else:
             make = registry.function("model", spec.name)
             model = make(spec, shapes_of(program), nnx.Rngs(seed))
-            _, *states = map(nnx.to_pure_dict, nnx.split(model, nnx.Param, ...))
+            _, *kinds = nnx.split(model, nnx.Param, ...)
+            states = [nnx.to_pure_dict(kind) for kind in kinds]
     params, variables = (jax.tree.map(np.asarray, state) for state in states)
     return params, variables
 
