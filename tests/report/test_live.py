@@ -5,6 +5,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from hpo.report import live
 from hpo.report.live import LineDisplay, LiveDisplay, display_for, progress_line, progress_view
 from hpo.spec.sections.goal import Objective
 from hpo.study.progress import Progress
@@ -87,7 +88,7 @@ def test_a_run_that_stops_says_what_it_waits_for():
 
 def test_the_clock_of_the_live_display_moves_while_a_study_decides(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("hpo.report.live.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
     out = Console(file=StringIO(), width=80)
     display = LiveDisplay(out, -1)
     display.watch(progress(seconds=12.0))
