@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hpo.engine.models.abstract import Shapes
 
 T = TypeVar("T")
+E = TypeVar("E", bound=Exception)
 
 # Addresses of functions in the text of a trace.
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
@@ -108,12 +109,26 @@ def static_numbers(spec: OwnModel, shapes: Shapes) -> dict[str, str]:
     free = [name for name in spec.own.assumed if _is_number(getattr(spec, name))]
     if not free or _failure(spec, shapes, [*free, *decided]) is None:
         return {}
-    failures = {name: _failure(spec, shapes, [name]) for name in free}
-    static = {name: error for name, error in failures.items() if error is not None}
-    left = [name for name in free if name not in static]
-    if (error := _failure(spec, shapes, [*left, *decided])) is not None:
-        static |= dict.fromkeys(left, error)
+    static = failing(free, lambda traced: _failure(spec, shapes, traced), decided)
     return {name: _place(error, spec) for name, error in static.items()}
+
+
+def failing(
+    names: Collection[str],
+    failure: Callable[[Collection[str]], E | None],
+    others: Collection[str] = (),
+) -> dict[str, E]:
+    """The names of numbers that cannot be traced, each with the error of a trace with it.
+
+    `failure` traces with some of them. Numbers that fail only together, or beside the `others`,
+    all count.
+    """
+    alone = {name: failure([name]) for name in names}
+    found = {name: error for name, error in alone.items() if error is not None}
+    left = [name for name in names if name not in found]
+    if (error := failure([*left, *others])) is not None:
+        found |= dict.fromkeys(left, error)
+    return found
 
 
 def draws_outside(spec: OwnModel, shapes: Shapes) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from hpo.engine.labels import BLANK
+from hpo.engine.models.look import failing
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
 from hpo.errors import HpoError
@@ -76,11 +77,7 @@ def static_numbers_of_loss(program: Program, loss: OwnLoss) -> dict[str, str]:
     """
     _trace(program, loss, ())
     free = [name for name in loss.own.assumed if isinstance(getattr(loss, name), int | float)]
-    failures = {name: _failure(program, loss, [name]) for name in free}
-    static = {name: error for name, error in failures.items() if error is not None}
-    left = [name for name in free if name not in static]
-    if (error := _failure(program, loss, left)) is not None:
-        static |= dict.fromkeys(left, error)
+    static = failing(free, lambda traced: _failure(program, loss, traced))
     return {name: _place(error, loss) for name, error in static.items()}
 
 

@@ -13,8 +13,8 @@ from pydantic import Field, create_model
 
 from hpo.registry import SCHEDULERS
 from hpo.space import SearchSpace
-from hpo.spec.code.reference import Code, find_code
-from hpo.spec.code.signature import COMPUTED, REQUIRED, signature_of
+from hpo.spec.code.reference import Code
+from hpo.spec.code.signature import COMPUTED, REQUIRED, read_code, signature_of
 from hpo.spec.marks import Mark, Spec
 from hpo.spec.sections.command import (
     GIVEN,
@@ -154,12 +154,7 @@ def _found(command: Any, folder: Path) -> tuple[Code | None, str]:
     if not isinstance(text, str):
         return None, ""
     place = command.get("folder", ".")
-    try:
-        code = find_code(text, folder / place if isinstance(place, str) else folder)
-        signature_of(code)
-    except ValueError as error:
-        return None, str(error)
-    return code, ""
+    return read_code(text, folder / place if isinstance(place, str) else folder)
 
 
 @cache

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, TypeVar, get_args
 
 from hpo.spec.code.leaves import leaves_class
 from hpo.spec.code.own_model import Own, is_float_entry
-from hpo.spec.code.reference import Code, find_code
-from hpo.spec.code.signature import COMPUTED, REQUIRED, Argument, Signature, signature_of
+from hpo.spec.code.reference import Code
+from hpo.spec.code.signature import COMPUTED, REQUIRED, Argument, Signature, read_code, signature_of
 from hpo.spec.marks import Mark, Spec
 from hpo.spec.words import unknown_name
 
@@ -59,12 +59,7 @@ def function_class(
     }
     listed = written.get("static")
     static = tuple(map(str, listed)) if isinstance(listed, list | tuple) else ()
-    code, trouble = None, ""
-    try:
-        code = find_code(written["python"], folder)
-        signature_of(code)
-    except (ValueError, OSError) as error:
-        code, trouble = None, str(error)
+    code, trouble = read_code(written["python"], folder)
     kinds = tuple(sorted(keys)), frozenset(floats), static
     made: Any = _class(parent, code, trouble, given, is_compiled, *kinds)
     return made  # type: ignore[no-any-return]

@@ -9,8 +9,8 @@ from typing import Any
 
 from hpo.registry import METRICS
 from hpo.spec.code.own_model import Own
-from hpo.spec.code.reference import Code, find_code
-from hpo.spec.code.signature import REQUIRED, Signature, signature_of
+from hpo.spec.code.reference import Code
+from hpo.spec.code.signature import REQUIRED, Signature, read_code, signature_of
 from hpo.spec.sections.goal import COSTS, is_own, name_of, reference
 
 # The arguments that hpo gives a metric by their places, and the one that it gives by its name.
@@ -41,12 +41,8 @@ def found_metrics(values: Mapping[str, Any], folder: Path) -> tuple[tuple[str, C
     """
     found: dict[str, Code | str] = {}
     for _, text in metric_places(values):
-        try:
-            code = find_code(text, folder)
-            signature_of(code)
-            found[text] = code
-        except (ValueError, OSError) as error:
-            found[text] = str(error)
+        code, trouble = read_code(text, folder)
+        found[text] = code or trouble
     return tuple(sorted(found.items(), key=itemgetter(0)))
 
 

@@ -14,8 +14,8 @@ from pydantic import Field
 
 from hpo.registry import Need
 from hpo.spec.code.leaves import leaves_class
-from hpo.spec.code.reference import Code, find_code
-from hpo.spec.code.signature import COMPUTED, REQUIRED, Argument, Signature, signature_of
+from hpo.spec.code.reference import Code
+from hpo.spec.code.signature import COMPUTED, REQUIRED, Argument, Signature, read_code, signature_of
 from hpo.spec.marks import Mark, Spec
 from hpo.spec.words import unknown_name
 
@@ -75,12 +75,7 @@ def own_model(written: Mapping[str, Any], space: Mapping[str, Any], folder: Path
     It is the same class for equal code and equal kinds of leaves. It takes every key that is
     written, because the code of a stored study may be missing: see `own_mistakes`.
     """
-    code, trouble = None, ""
-    try:
-        code = find_code(written["python"], folder)
-        signature_of(code)
-    except (ValueError, OSError) as error:
-        code, trouble = None, str(error)
+    code, trouble = read_code(written["python"], folder)
     varied = {path.removeprefix("model."): entry for path, entry in space.items() if _is_own(path)}
     keys = (*written, *varied)
     floats = [key for key in keys if _is_float(written.get(key)) or is_float_entry(varied.get(key))]

@@ -13,7 +13,7 @@ from pydantic import Field, create_model
 
 from hpo.registry import SCHEDULERS
 from hpo.spec.code.leaves import leaves_class
-from hpo.spec.code.reference import Code, find_code
+from hpo.spec.code.reference import Code
 from hpo.spec.code.signature import (
     COMPUTED,
     REQUIRED,
@@ -21,6 +21,7 @@ from hpo.spec.code.signature import (
     Signature,
     literals_of,
     methods_of,
+    read_code,
     signature_of,
 )
 from hpo.spec.marks import Count, Mark, Spec
@@ -123,13 +124,7 @@ def task_root(values: Mapping[str, Any], folder: Path) -> type[TaskTraining]:
     written, space = values["task"], values.get("space")
     if not isinstance(written, Mapping) or not isinstance(written.get("python"), str):
         return _root(TaskSpec, has_data="data" in values)
-    code, trouble = None, ""
-    try:
-        code = find_code(written["python"], folder)
-        signature_of(code)
-        literals_of(code)
-    except (ValueError, OSError) as error:
-        code, trouble = None, str(error)
+    code, trouble = read_code(written["python"], folder, literals_of)
     varied = [str(path).removeprefix("task.") for path in _paths_of_task(space)]
     keys = [str(key) for key in (*written, *varied) if str(key).isidentifier()]
     floats = [key for key in written if isinstance(written[key], float)]

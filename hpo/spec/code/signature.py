@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from hpo.spec.code.reference import Code
+from hpo.spec.code.reference import Code, find_code
 
 # The default of an argument that has none, and of one whose default is no literal.
 REQUIRED, COMPUTED = object(), object()
@@ -39,6 +40,20 @@ class Signature:
 
     def __contains__(self, name: str) -> bool:
         return any(argument.name == name for argument in self.arguments)
+
+
+def read_code(text: str, folder: Path, *reads: Callable[[Code], object]) -> tuple[Code | None, str]:
+    """The code that a spec in `folder` names, if it can be read; else None and the reason.
+
+    `reads` are functions that must be able to read it, beside `signature_of`. Nothing runs.
+    """
+    try:
+        code = find_code(text, folder)
+        for read in (signature_of, *reads):
+            read(code)
+    except (ValueError, OSError) as error:
+        return None, str(error)
+    return code, ""
 
 
 def signature_of(code: Code) -> Signature:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hpo.engine.models.abstract import shapes_of
-from hpo.engine.models.look import draws_outside, look_at, static_numbers
+from hpo.engine.models.look import draws_outside, failing, look_at, static_numbers
 from hpo.engine.program import split
 from hpo.errors import HpoError
 from hpo.spec.code.frames import CodeError
@@ -136,3 +136,17 @@ def test_cells_and_bridged_modules_take_traced_numbers(looked, source):
 
     assert static_numbers(spec, shapes) == {}
     assert look_at(spec, shapes).params
+
+
+def test_numbers_fail_alone_or_count_together_where_only_some_of_them_together_fail():
+    def failure(traced):
+        names = {*traced}
+        return ValueError(sorted(names)) if "a" in names or {"b", "c"} <= names else None
+
+    def reasons(*names, others=()):
+        return {name: e.args[0] for name, e in failing(names, failure, others).items()}
+
+    assert reasons("a", "b") == {"a": ["a"]}
+    assert reasons("b", "c", "d") == {name: ["b", "c", "d"] for name in "bcd"}
+    assert reasons("b", others=["c"]) == {"b": ["b", "c"]}
+    assert reasons("b", "d") == {}

@@ -11,6 +11,7 @@ from hpo.spec.code.signature import (
     Signature,
     literals_of,
     methods_of,
+    read_code,
     signature_of,
 )
 
@@ -118,3 +119,29 @@ def test_the_literals_and_methods_of_a_class_are_read(code):
 def test_a_file_without_the_code_is_refused(code, source, says):
     with pytest.raises(ValueError, match=says):
         signature_of(code(source))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("absent.py:Net", "there is no file"),
+        ("nets.py:Absent", "has no class or function Absent"),
+        (f"{'x' * 300}.py:Net", "File name too long"),
+    ],
+)
+def test_code_that_cannot_be_read_comes_with_the_reason(tmp_path, text, says):
+    (tmp_path / "nets.py").write_text("def Net(): ...\n")
+
+    code, trouble = read_code(text, tmp_path)
+
+    assert code is None
+    assert says in trouble
+
+
+def test_code_that_can_be_read_is_read_by_all_that_need_it(tmp_path):
+    (tmp_path / "nets.py").write_text("def Net(): ...\n")
+
+    code, trouble = read_code("nets.py:Net", tmp_path)
+    assert code == find_code("nets.py:Net", tmp_path)
+    assert trouble == ""
+    assert "is a function: name a class" in read_code("nets.py:Net", tmp_path, literals_of)[1]
