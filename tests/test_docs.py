@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import NamedTuple, get_args
 
 import pytest
-import typer.main
 import yaml
 
 import hpo as hpo_package
 from docs.reference import NOTE, pages, reference_pages
-from hpo.cli.app import app
 from hpo.data.download import DOWNLOADS
 from hpo.registry import (
     DATASETS,
@@ -34,6 +32,7 @@ from hpo.spec.schema import all_leaves
 from hpo.spec.sections.goal import COSTS
 from hpo.spec.sections.model import Activation, Init, Norm
 from tests.checkout import ROOT, files
+from tests.cli.samples import commands
 
 DOCUMENTS = [path for path in files() if path.suffix == ".md"]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -69,15 +68,6 @@ def shell_lines(path: Path) -> list[list[str]]:
 
 CALLS = {path: [words[1:] for words in shell_lines(path) if words[0] == "hpo"] for path in PAGES}
 EVERY_CALL = [words for calls in CALLS.values() for words in calls]
-
-
-def commands(group=None, prefix=()):
-    """Every command of the command line: its words, and its Typer object."""
-    for name, command in (group or typer.main.get_command(app)).commands.items():
-        if hasattr(command, "commands"):
-            yield from commands(command, (*prefix, name))
-        else:
-            yield (*prefix, name), command
 
 
 COMMANDS = dict(commands())

@@ -75,7 +75,7 @@ def logs(
     trial: Annotated[str, typer.Argument(metavar="TRIAL", help="Its number; 3.1 on seed 1.")],
     storage: StorageUrl = None,
 ) -> None:
-    """Print what the command of a trial has printed, and how it ended.
+    """Print the output of a trial's command, and how it ended.
 
     Example: hpo logs script 3
     """

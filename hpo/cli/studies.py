@@ -151,7 +151,7 @@ def export(
 
 
 def check_study(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
-    """Check that nothing has damaged the database and the checkpoints of a study.
+    """Check the database and the checkpoints of a study for damage.
 
     Example: hpo check-study digits
     """

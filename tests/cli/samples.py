@@ -1,4 +1,8 @@
-"""A spec that trains in no time."""
+"""The commands of the command line, and a spec that trains in no time."""
+
+import typer.main
+
+from hpo.cli.app import app
 
 FLOWERS = """\
 name: flowers
@@ -14,3 +18,12 @@ search:
   objective: {maximize: accuracy}
   trials: 3
 """
+
+
+def commands(group=None, prefix=()):
+    """Every command of the command line: its words, and its Typer object."""
+    for name, command in (group or typer.main.get_command(app)).commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*prefix, name))
+        else:
+            yield (*prefix, name), command

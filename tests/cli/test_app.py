@@ -5,20 +5,9 @@ from importlib import import_module
 import pytest
 
 from hpo import __version__
+from tests.cli.samples import commands
 
-COMMANDS = (
-    "search",
-    "resume",
-    "check",
-    "schema",
-    "list",
-    "show",
-    "export",
-    "train",
-    "data list",
-    "data get",
-    "data clear",
-)
+COMMANDS = [" ".join(words) for words, _ in commands()]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -33,17 +22,7 @@ def test_every_command_is_listed_with_one_whole_line(hpo, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     out = hpo("--help").out
 
-    for command in (
-        "search",
-        "resume",
-        "check",
-        "schema",
-        "list",
-        "show",
-        "export",
-        "train",
-        "data",
-    ):
+    for command in {command.split()[0] for command in COMMANDS}:
         line = next(line for line in out.splitlines() if line.startswith(f"  {command} "))
         assert line.endswith(".")
         assert not line.endswith("...")
