@@ -23,11 +23,11 @@ from hpo.own_files import (
     shown,
     write_own,
 )
+from tests.rights import run_without_rights
 
 ME = os.geteuid()
 SOMEBODY = ME + 4321
 AS_ROOT = pytest.mark.skipif(ME != 0, reason="only root can give a file to another user")
-NOT_AS_ROOT = pytest.mark.skipif(ME == 0, reason="root may enter and write any folder")
 KEY = "0" * 64
 
 
@@ -180,19 +180,24 @@ def test_a_file_in_the_place_of_a_cache_is_said_once_for_all_caches_in_it(tmp_pa
     assert f"{tmp_path / 'file'} is not a folder" in said[0]
 
 
-@NOT_AS_ROOT
 @pytest.mark.parametrize(("closed", "what"), [(0o000, "entered"), (0o500, "written")])
-def test_a_cache_that_cannot_be_entered_or_written_is_said_once(tmp_path, said, closed, what):
-    folder = tmp_path / "cache"
-    folder.mkdir()
-    folder.chmod(closed)
-    assert (own_folder(folder) is None) == (closed == 0)
-    assert own_folder(folder / "data") is None
-    if closed:
-        write_own(folder / KEY, b"")
-    folder.chmod(0o700)
-    assert len(said) == 1
-    assert f"{folder} cannot be {what} (Permission denied)" in said[0]
+def test_a_cache_that_cannot_be_entered_or_written_is_said_once(tmp_path, closed, what):
+    tmp_path.chmod(0o755)
+    imports = "import logging; from pathlib import Path; from hpo.own_files import *"
+    code = f"""
+os.umask(0o077)
+folder = Path(os.getcwd(), "home", "cache")
+folder.mkdir(mode={closed})
+print(own_folder(folder) is None, own_folder(folder / "data") is None)
+if {closed}: write_own(folder / {KEY!r}, b"")
+"""
+    (tmp_path / "home").mkdir()
+    if ME == 0:
+        os.chown(tmp_path / "home", 65534, 65534)
+    done = run_without_rights(tmp_path, imports, code)
+    assert (done.returncode, done.stdout) == (0, f"{closed == 0} True\n"), done.stderr
+    (said,) = done.stderr.splitlines()
+    assert f"{tmp_path / 'home' / 'cache'} cannot be {what} (Permission denied)" in said
 
 
 def test_a_path_that_is_too_long_is_refused_in_a_line_that_is_not(tmp_path, said):

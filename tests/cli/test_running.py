@@ -55,21 +55,11 @@ def _open_to_all(cache):
     cache.chmod(0o777)
 
 
-def _closed(cache):
-    cache.mkdir()
-    cache.chmod(0o000)
-
-
 @pytest.mark.parametrize(
     ("make", "why"),
     [
         (_in_its_place, "is not a folder"),
         (_open_to_all, "may be written by other users"),
-        pytest.param(
-            _closed,
-            "cannot be entered",
-            marks=pytest.mark.skipif(os.geteuid() == 0, reason="root may enter any folder"),
-        ),
     ],
 )
 def test_a_cache_that_cannot_be_used_is_said_in_one_line_and_the_search_goes_on(

@@ -9,6 +9,7 @@ import pytest
 from hpo.data.files import find_own, most_bytes, read_bytes
 from hpo.errors import DataError
 from hpo.spec.sections.data import CsvFile, IdxFolder
+from tests.rights import run_without_rights
 
 
 @pytest.mark.parametrize(
@@ -20,13 +21,28 @@ def test_an_odd_path_is_one_line_that_names_the_field(tmp_path, path):
     assert len(str(error.value)) < 400
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every folder")
 def test_a_folder_that_may_not_be_entered_is_named_with_the_reason(tmp_path):
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "t.csv").touch()
     (tmp_path / "shut").mkdir(mode=0)
-    with pytest.raises(
-        DataError, match=r"'shut/t\.csv' cannot be looked for \(Permission denied\)"
-    ):
-        find_own(CsvFile(csv="shut/t.csv", target="y"), tmp_path, None)
+    tmp_path.chmod(0o755)
+    imports = """
+from pathlib import Path
+from hpo.data.files import find_own
+from hpo.errors import DataError
+from hpo.spec.sections.data import CsvFile
+CsvFile(csv="t.csv", target="y")  # imports what its class needs
+"""
+    code = """
+print(find_own(CsvFile(csv="open/t.csv", target="y"), Path(), None)[1].name)
+try: find_own(CsvFile(csv="shut/t.csv", target="y"), Path(), None)
+except DataError as error: print(error)
+"""
+    done = run_without_rights(tmp_path, imports, code)
+    assert done.returncode == 0, done.stderr
+    found, refused = done.stdout.splitlines()
+    assert found == "t.csv"
+    assert "'shut/t.csv' cannot be looked for (Permission denied)" in refused
 
 
 def test_the_folder_of_the_spec_itself_may_hold_the_files(tmp_path):

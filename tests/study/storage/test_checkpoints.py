@@ -1,9 +1,6 @@
 import errno
 import hashlib
 import os
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import ml_dtypes
@@ -13,7 +10,7 @@ import pytest
 from hpo.errors import StudyError
 from hpo.study.storage.checkpoints import CheckpointFolder, CheckpointWriter
 from hpo.trial import Run
-from tests.checkout import ROOT
+from tests.rights import run_without_rights
 
 
 @pytest.fixture
@@ -59,13 +56,14 @@ def test_no_study_name_escapes_the_folder(url, tmp_path, study):
     assert folder.path.resolve().parent == tmp_path / "hpo.db.checkpoints"
 
 
-WITHOUT_RIGHTS = """
-import os, sys
+IMPORTS = """
+import sys
 from pathlib import Path
 import numpy as np
 from hpo.study.storage.checkpoints import CheckpointFolder, CheckpointWriter
 from hpo.trial import Run
-os.geteuid() or os.setuid(65534)
+"""
+WITHOUT_RIGHTS = """
 folder = CheckpointFolder(Path(sys.argv[1], "digits"))
 folder.check()
 with CheckpointWriter(folder) as writer:
@@ -80,17 +78,8 @@ def test_a_folder_that_may_not_be_entered_costs_the_checkpoints_alone(tmp_path):
     closed = tmp_path / "hpo.db.checkpoints"
     (closed / "digits").mkdir(parents=True)
     closed.chmod(0)
-    # The temporary folders of root are closed to everybody else.
-    for parent in closed.parents:
-        if Path(tempfile.gettempdir()) in parent.parents and parent.stat().st_uid == os.getuid():
-            parent.chmod(parent.stat().st_mode | 0o055)
 
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_RIGHTS, str(closed)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    done = run_without_rights(tmp_path, IMPORTS, WITHOUT_RIGHTS, str(closed))
     closed.chmod(0o755)
 
     assert (done.returncode, done.stdout) == (0, "None\nNone 0\n"), done.stderr

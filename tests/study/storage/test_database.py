@@ -1,13 +1,9 @@
 """The connection to a database: what it needs, and its errors in words."""
 
-import os
 import shutil
 import sqlite3
-import subprocess
 import sys
-import tempfile
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -20,7 +16,7 @@ from hpo.study.storage.database import (
     shown,
 )
 from hpo.study.storage.tables import _METADATA, Storage
-from tests.checkout import ROOT
+from tests.rights import run_without_rights
 
 
 @pytest.mark.parametrize(
@@ -173,24 +169,14 @@ def _studies_read_without_rights(folder):
 
 def _run_without_rights(folder, code):
     """What `code` prints, or its error, where the folder cannot be written, not even by root."""
-    prologue = (
-        "import os; from hpo.errors import StudyError;"
+    imports = (
+        "from hpo.errors import StudyError\n"
         "from hpo.study.storage.tables import Storage\n"
-        "import hpo.study.log.events, sqlalchemy.dialects.sqlite.pysqlite\n"
-        "os.geteuid() or os.setuid(65534)\n"
-        "try:\n "
+        "import hpo.study.log.events, sqlalchemy.dialects.sqlite.pysqlite"
     )
-    # The temporary folders of root are closed to everybody else.
-    for parent in [folder, *folder.parents]:
-        if Path(tempfile.gettempdir()) in parent.parents and parent.stat().st_uid == os.getuid():
-            parent.chmod(0o555 if parent == folder else parent.stat().st_mode | 0o055)
-    output = subprocess.run(
-        [sys.executable, "-c", f"{prologue}{code}\nexcept StudyError as error: print(error)"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    folder.chmod(0o555)
+    guarded = f"try:\n {code}\nexcept StudyError as error: print(error)"
+    output = run_without_rights(folder, imports, guarded)
     folder.chmod(0o755)
     assert output.returncode == 0, output.stderr
     return output.stdout.strip()
