@@ -18,8 +18,6 @@ from hpo.spec.code.reference import Code
 from hpo.spec.marks import Mark, marked_leaves, with_leaves
 from hpo.spec.words import shown
 
-_PREFIX = "task."
-
 
 @dataclass(frozen=True)
 class TaskProgram:

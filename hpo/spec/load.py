@@ -177,15 +177,18 @@ def _as_command(document: Document) -> Document:
     section = document.values.get("objective")
     if not isinstance(section, Mapping) or "command" in document.values:
         return document
-    names = {"objective": "command"}
-    values = {names.get(key, key): value for key, value in document.values.items()}
-    values["command"] = {
-        "slots" if key == "workers" else key: value for key, value in section.items()
+    keys = {"workers": "slots"}
+    values = {
+        "command" if key == "objective" else key: value for key, value in document.values.items()
     }
-    places = {
-        ("command", *path[1:]) if path[:1] == ("objective",) else path: place
-        for path, place in document.places.items()
-    }
+    values["command"] = {keys.get(key, key): value for key, value in section.items()}
+
+    def moved(path: KeyPath) -> KeyPath:
+        if path[:1] != ("objective",):
+            return path
+        return ("command", *(keys.get(str(key), key) for key in path[1:2]), *path[2:])
+
+    places = {moved(path): place for path, place in document.places.items()}
     return Document(values, places, document.mistakes)
 
 

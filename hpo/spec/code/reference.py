@@ -30,8 +30,15 @@ class Code:
     sha256: str
 
     def source(self) -> str:
-        """The text of the file."""
-        return self.file.read_text(encoding="utf-8")
+        """The text of the file.
+
+        Raises:
+            ValueError: if it is not the one whose hash was taken.
+        """
+        content = self.file.read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.sha256:
+            raise ValueError(f"{self.file} has changed while it was read: start again")
+        return content.decode("utf-8")
 
     def __str__(self) -> str:
         lines = len(self.source().splitlines())

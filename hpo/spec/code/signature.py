@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,7 @@ def methods_of(code: Code) -> frozenset[str]:
     return frozenset(names)
 
 
+@cache
 def _parsed(code: Code) -> ast.Module:
     try:
         return ast.parse(code.source(), str(code.file))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import shlex
 import sys
@@ -164,7 +166,7 @@ def placed(text: str, values: Mapping[str, Any]) -> str | None:
     if any(values.get(name, "") is None for name in NAMED.findall(text)):
         return None
     return NAMED.sub(
-        lambda found: value_text(values[found[1]]) if found[1] in values else found[0], text
+        lambda found: argument_text(values[found[1]]) if found[1] in values else found[0], text
     )
 
 
@@ -187,12 +189,9 @@ def filled_words(words: Iterable[str], values: Mapping[str, Any]) -> Iterator[st
         yield held
 
 
-def value_text(value: Any) -> str:
+def argument_text(value: Any) -> str:
     """A value as a command's argument: a list as JSON, true and false in small letters."""
     if isinstance(value, str):
         return value
-    if isinstance(value, float) and value == int(value) and abs(value) < 1e16:
-        return repr(value)
-    import json
-
-    return json.dumps(value)
+    is_infinite = isinstance(value, float) and not math.isfinite(value)
+    return repr(value) if is_infinite else json.dumps(value)

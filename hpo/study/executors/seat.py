@@ -150,8 +150,7 @@ class Seat:
 
     def _start(self, now: float) -> None:
         self._checkpoint.mkdir(parents=True, exist_ok=True)
-        self._goes_on = any(self._checkpoint.iterdir())
-        self._record.begin(goes_on=self._goes_on)
+        self._record.begin(goes_on=any(self._checkpoint.iterdir()))
         self._reader = ResultReader(self._settings.metrics, self._settings.pattern)
         self._file_reader = ResultReader(self._settings.metrics)
         self._offsets = {file: _size(file) for file in self._files}

@@ -5,7 +5,8 @@ import pytest
 from hpo.errors import SpecError
 from hpo.spec.code.own_command import command_line
 from hpo.spec.fill import fill
-from hpo.spec.load import load_document
+from hpo.spec.load import load_document, load_experiment
+from hpo.spec.sections.command import argument_text
 
 SEARCH = {"objective": {"minimize": "val_loss"}, "trials": 3}
 SPACE = {"lr": {"float": [1e-5, 0.1], "log": True}}
@@ -66,3 +67,23 @@ def test_a_command_cannot_copy_weights_and_has_no_parameters_to_count(tmp_path):
     assert "train_seconds is measured, not reported" in lines(tmp_path, search=search)[0]
     search = {**SEARCH, "constraints": [{"metric": "parameters", "at_most": 5}]}
     assert "parameters is not known of a command" in lines(tmp_path, search=search)[0]
+
+
+def test_a_mistake_in_the_workers_of_a_function_stands_at_its_own_line(tmp_path):
+    (tmp_path / "train.py").write_text("def objective(lr): ...\n")
+    (tmp_path / "s.yaml").write_text(
+        "name: x\nobjective:\n  python: train.py:objective\n  workers: 0\n"
+        "space: {lr: {float: [0.1, 0.2]}}\nsearch: {objective: {minimize: loss}, trials: 2}\n"
+    )
+    with pytest.raises(SpecError) as error:
+        load_experiment(tmp_path / "s.yaml")
+    (line,) = error.value.mistakes
+    assert line.startswith(f"{tmp_path / 's.yaml'}:4: ")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.5, "0.5"), (1e20, "1e+20"), (float("inf"), "inf"), (True, "true"), ([1, 2], "[1, 2]")],
+)
+def test_a_value_reaches_a_command_as_one_would_type_it(value, text):
+    assert argument_text(value) == text

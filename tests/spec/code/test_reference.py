@@ -48,3 +48,12 @@ def test_a_text_that_names_no_source_file_is_refused(tmp_path, text, says):
 
     with pytest.raises(ValueError, match=says):
         find_code(text, tmp_path)
+
+
+def test_a_file_that_has_changed_since_its_hash_was_taken_is_not_read(tmp_path):
+    (tmp_path / "nets.py").write_text("class Net: ...\n")
+    code = find_code("nets.py:Net", tmp_path)
+    (tmp_path / "nets.py").write_text("class Net: width = 7\n")
+
+    with pytest.raises(ValueError, match="has changed while it was read: start again"):
+        code.source()
