@@ -17,13 +17,13 @@ from hpo.spec.sections.train import TrainSpec
 from hpo.spec.words import shown, unknown_name
 
 
-def is_knob(path: str, root: type[Spec] = Training) -> bool:
+def is_knob(path: str, root: type[Spec]) -> bool:
     """Whether a leaf is a knob in every variant that has it."""
     leaves = leaves_at(root, path)
     return all(mark_of(leaf.owner, leaf.field) is Mark.KNOB for leaf in leaves)
 
 
-def can_change(dimension: Dimension, root: type[Spec] = Training) -> bool:
+def can_change(dimension: Dimension, root: type[Spec]) -> bool:
     """Whether a dimension may change in training: a knob, and never switched off by a null."""
     choices = dimension.distribution.values if isinstance(dimension.distribution, Choice) else ()
     return is_knob(dimension.path, root) and all(
@@ -73,7 +73,7 @@ def change_mistakes(
 
 
 def population_mistakes(
-    search: SearchSpec, train: TrainSpec, space: SearchSpace, root: type[Spec] = Training
+    search: SearchSpec, train: TrainSpec, space: SearchSpace, root: type[Spec]
 ) -> Iterator[Mistake]:
     """The settings that population based training does not go with."""
     scheduler, epochs, at = search.scheduler, train.epochs, ("search", "scheduler")

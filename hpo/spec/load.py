@@ -261,7 +261,7 @@ def _space(
     sound = {
         name: values[name] for name in root.model_fields if name in values and name not in broken
     }
-    space, wrong = build_space(entries, sound, included, root)
+    space, wrong = build_space(entries, sound, root, included)
     found += wrong
     needed = {name for name, field in root.model_fields.items() if field.is_required()}
     is_sound = needed <= sound.keys() and broken.isdisjoint(root.model_fields)

@@ -25,7 +25,7 @@ def static_leaves(training: Training) -> tuple[tuple[str, Hashable], ...]:
     return tuple(_static(training, ""))
 
 
-def shaping(space: SearchSpace, root: type[Spec] = Training) -> frozenset[str]:
+def shaping(space: SearchSpace, root: type[Spec]) -> frozenset[str]:
     """The dimensions whose values decide which program a trial has.
 
     With a dimension come those that its condition looks at.

@@ -14,6 +14,7 @@ from hpo.search.scheduler import Evolving
 from hpo.search.schedulers.explore import explorer_of
 from hpo.search.schedulers.make import make_scheduler, outline
 from hpo.space import Choice, Dimension, Float, Int, SearchSpace
+from hpo.spec.experiment import Training
 from hpo.spec.load import load_experiment
 from hpo.spec.schema import variants_of
 from hpo.spec.sections.search import SearchSpec, missing_package
@@ -195,7 +196,7 @@ def test_the_sampler_is_fitted_to_one_budget_where_a_scheduler_says_so(name):
 def test_trials_go_on_with_other_hparams_where_a_scheduler_says_so(name):
     spec, changes = spec_of("scheduler", name), SCHEDULERS[name].changes_hparams
     assert isinstance(make_scheduler(spec, 9, 12), Evolving) == changes
-    assert (explorer_of(spec, SPACE, 0) is not None) == changes
+    assert (explorer_of(spec, SPACE, 0, Training) is not None) == changes
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)

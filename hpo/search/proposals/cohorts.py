@@ -9,7 +9,6 @@ from hpo.search.levels import varying
 from hpo.search.sampler import Given, free
 from hpo.space import SearchSpace
 from hpo.spec.cohorts import can_share_programs
-from hpo.spec.experiment import Training
 from hpo.spec.marks import Spec
 from hpo.spec.programs import shaping
 from hpo.spec.sections.search import SearchSpec
@@ -42,7 +41,7 @@ class Cohorts:
         return {}
 
 
-def given_in(search: SearchSpec, space: SearchSpace, root: type[Spec] = Training) -> Given:
+def given_in(search: SearchSpec, space: SearchSpace, root: type[Spec]) -> Given:
     """What trials of a search take over from their cohorts."""
     common, own = _split(space, root)
     is_free = search.cohort == 1 or not common or not own
@@ -54,7 +53,7 @@ def behind(given: Given, count: int) -> Given:
     return (lambda trials: given(trials[count:])) if count else given
 
 
-def cohort_text(size: int, space: SearchSpace, root: type[Spec] = Training) -> str:
+def cohort_text(size: int, space: SearchSpace, root: type[Spec]) -> str:
     """What cohorts of a size above 1 mean in a space, in words."""
     common, own = _split(space, root)
     if not common or not own:
@@ -70,7 +69,7 @@ def advice(
     programs: float,
     lanes: int,
     is_accelerator: bool,
-    root: type[Spec] = Training,
+    root: type[Spec],
 ) -> str:
     """A sentence that suggests cohorts where they would save time; empty elsewhere.
 

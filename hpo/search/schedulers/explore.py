@@ -16,7 +16,6 @@ from hpo.search.levels import level, level_count, level_of
 from hpo.search.scheduler import Replacement
 from hpo.space import Choice, Dimension, Distribution, Float, SearchSpace
 from hpo.spec.changes import can_change, is_knob
-from hpo.spec.experiment import Training
 from hpo.spec.marks import Spec
 from hpo.spec.sections.scheduler import SchedulerSpec
 from hpo.trial import Exploit, HParam, HParams, Trial
@@ -42,7 +41,7 @@ class Explorer:
     factors: tuple[float, ...]
     resample: float
     seed: int
-    root: type[Spec] = Training
+    root: type[Spec]
 
     @cached_property
     def knobs(self) -> tuple[Dimension, ...]:
@@ -102,7 +101,7 @@ class Explorer:
 
 
 def explorer_of(
-    spec: SchedulerSpec, space: SearchSpace, seed: int, root: type[Spec] = Training
+    spec: SchedulerSpec, space: SearchSpace, seed: int, root: type[Spec]
 ) -> Explorer | None:
     """The explorer of a study whose scheduler changes hparams; None for the others."""
     if not SCHEDULERS[spec.name].changes_hparams:

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, Literal
 
 from hpo.space import Choice, Condition, Distribution, Float, can_give, same_value
-from hpo.spec.experiment import Training
 from hpo.spec.file.document import Mistake
 from hpo.spec.fill import filled
 from hpo.spec.marks import Spec
@@ -22,7 +21,7 @@ def condition_of(
     entries: Mapping[str, Entry],
     values: Mapping[str, Any],
     is_strict: bool,
-    root: type[Spec] = Training,
+    root: type[Spec],
 ) -> Condition | bool | Mistake:
     """The condition of an entry, True or False where the spec decides it, or a mistake.
 
@@ -99,7 +98,7 @@ def _wanted(
     return (written,) if takes_list else tuple(written)
 
 
-def refusal(path: str, value: HParam, root: type[Spec] = Training) -> str | None:
+def refusal(path: str, value: HParam, root: type[Spec]) -> str | None:
     """Why the leaf at a path could never have a value, in whatever variant."""
     leaves = leaves_at(root, path)
     if leaves[0].is_tag:
@@ -115,7 +114,7 @@ def refusal(path: str, value: HParam, root: type[Spec] = Training) -> str | None
     return refused
 
 
-def drives(path: str, other: str, root: type[Spec] = Training) -> bool:
+def drives(path: str, other: str, root: type[Spec]) -> bool:
     """Whether the value at `path` may change the one at `other`, without being it."""
     part = path.removesuffix(".name") if leaves_at(root, path)[0].is_tag else path
     return other.startswith(f"{part}.")

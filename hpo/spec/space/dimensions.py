@@ -45,8 +45,8 @@ _SHARES = (1.0, 0.5, 0.25)
 def build_space(
     entries: Sequence[Entry],
     values: Mapping[str, Any],
+    root: type[Spec],
     included: frozenset[str] = frozenset(),
-    root: type[Spec] = Training,
 ) -> tuple[SearchSpace, list[Mistake]]:
     """The search space over the training spec in `values`, or what is wrong with its entries.
 
@@ -83,7 +83,7 @@ def build_space(
 
 
 def joint_mistakes(
-    space: SearchSpace, values: Mapping[str, Any], root: type[Spec] = Training
+    space: SearchSpace, values: Mapping[str, Any], root: type[Spec]
 ) -> list[Mistake]:
     """Whole trials that the spec refuses although it takes each of their values."""
     switches = [d for d in space.dimensions if _is_switch(d.path, root)]
@@ -193,7 +193,7 @@ def _needs_choice(values: HParam) -> str:
     return f"is one value, not {shown(values)}: write {{choice: {shown(values)}}}"
 
 
-def no_such_leaf(path: str, root: type[Spec] = Training) -> str:
+def no_such_leaf(path: str, root: type[Spec]) -> str:
     """`there is no leaf 'model.dropuot'. Did you mean 'model.dropout'? ...`"""
     known = [name for name, leaf in all_leaves(root) if _may_vary(leaf.owner, leaf.field)]
     path = cut(path)

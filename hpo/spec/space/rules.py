@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any
 
 from hpo.space import Choice, Distribution, Rule, SearchSpace
-from hpo.spec.experiment import Training
 from hpo.spec.file.document import Mistake
 from hpo.spec.fill import filled
 from hpo.spec.marks import Spec, mark_of
@@ -46,7 +45,7 @@ class Leaves:
 
     values: Mapping[str, Any]
     varying: tuple[str, ...]
-    root: type[Spec] = Training
+    root: type[Spec]
 
     def lookup(self, hparams: HParams) -> Callable[[str], HParam]:
         """The values of one trial's leaves; raises KeyError where it does not have them."""
@@ -194,7 +193,7 @@ def ruled_space(
     formulas: Sequence[Formula],
     forbid: Any,
     values: Mapping[str, Any],
-    root: type[Spec] = Training,
+    root: type[Spec],
 ) -> tuple[SearchSpace, list[Mistake]]:
     """The space with derived leaves and rules over the training spec in `values`, or mistakes."""
     dimensions = tuple(d.path for d in space.dimensions)

@@ -6,7 +6,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from hpo.space import SearchSpace, as_given, can_give, identity
-from hpo.spec.experiment import Training
 from hpo.spec.file.document import Mistake
 from hpo.spec.fill import filled
 from hpo.spec.marks import Spec
@@ -19,7 +18,7 @@ def start_points(
     space: SearchSpace,
     values: Mapping[str, Any],
     written: Sequence[Mapping[str, Any]],
-    root: type[Spec] = Training,
+    root: type[Spec],
 ) -> tuple[HParams, ...]:
     """The points that a spec wants tried first, as hparams.
 
@@ -33,7 +32,7 @@ def start_mistakes(
     space: SearchSpace,
     values: Mapping[str, Any],
     written: Sequence[Mapping[str, Any]],
-    root: type[Spec] = Training,
+    root: type[Spec],
 ) -> list[Mistake]:
     """What is wrong with points that a spec wants tried first."""
     found: list[Mistake] = []

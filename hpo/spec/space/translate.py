@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from hpo.space import Choice, Distribution, Int, SearchSpace, as_given, can_give
-from hpo.spec.experiment import Training
 from hpo.spec.fill import filled
 from hpo.spec.marks import Spec
 from hpo.spec.schema import value_at
@@ -17,7 +16,7 @@ def translations(
     space: SearchSpace,
     values: Mapping[str, Any],
     trials: Iterable[Trial],
-    root: type[Spec] = Training,
+    root: type[Spec],
 ) -> dict[int, HParams | None]:
     """The trials of a study in terms of its present space, by number, unless they are unchanged.
 
@@ -37,7 +36,7 @@ def translations(
 
 
 def translated(
-    space: SearchSpace, values: Mapping[str, Any], hparams: HParams, root: type[Spec] = Training
+    space: SearchSpace, values: Mapping[str, Any], hparams: HParams, root: type[Spec]
 ) -> dict[str, HParam] | None:
     """The hparams of a space that give its leaves the values they have in a trial elsewhere.
 
@@ -48,7 +47,7 @@ def translated(
 
 
 def nearest(
-    space: SearchSpace, values: Mapping[str, Any], hparams: HParams, root: type[Spec] = Training
+    space: SearchSpace, values: Mapping[str, Any], hparams: HParams, root: type[Spec]
 ) -> dict[str, HParam] | None:
     """As `translated`, with numbers moved to the nearest that the space can give."""
     return _taken_over(space, values, hparams, root, _is_near)

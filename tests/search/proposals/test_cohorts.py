@@ -16,6 +16,7 @@ from hpo.search.proposals.warm_start import EarlierStudy, WarmStart
 from hpo.search.sampler import Setting, free
 from hpo.search.samplers.random import RandomSearch
 from hpo.space import Choice, Condition, Dimension, Float, Int, Prior, RangeMove, SearchSpace
+from hpo.spec.experiment import Training
 from hpo.spec.sections.scheduler import Bohb, NoScheduler
 from hpo.spec.sections.search import AutoSampler, CurveGp, SearchSpec, Tpe
 from hpo.trial import Trial, TrialState
@@ -315,20 +316,24 @@ STATIC = space_of(**{"model.norm": Choice(("none", "layer"))})
 
 
 def test_a_cohort_takes_over_all_that_shapes_a_program():
-    given = given_in(search_of(cohort=4), NORMS)
+    given = given_in(search_of(cohort=4), NORMS, Training)
     leader = {"model.norm": "layer", "optimizer.name": "sgd", "optimizer.learning_rate": 0.01}
     assert given([Trial(0, leader)]) == {"model.norm": "layer", "optimizer.name": "sgd"}
     assert given([Trial(n, leader) for n in range(4)]) == {}
     assert behind(given, 3)([Trial(n, leader) for n in range(4)]) != {}
     for space in (KNOBS, STATIC):
-        assert given_in(search_of(cohort=4), space)([Trial(0, {"model.norm": "none"})]) == {}
+        assert (
+            given_in(search_of(cohort=4), space, Training)([Trial(0, {"model.norm": "none"})]) == {}
+        )
 
 
 def test_the_text_on_cohorts_names_the_shared_dimensions():
     text = "4 trials in a row share a program: the first decides model.norm, optimizer.name"
-    assert cohort_text(4, NORMS) == text
-    assert "changes nothing: nothing that varies shapes a program" in cohort_text(4, KNOBS)
-    assert "changes nothing: all that varies shapes a program" in cohort_text(4, STATIC)
+    assert cohort_text(4, NORMS, Training) == text
+    assert "changes nothing: nothing that varies shapes a program" in cohort_text(
+        4, KNOBS, Training
+    )
+    assert "changes nothing: all that varies shapes a program" in cohort_text(4, STATIC, Training)
 
 
 @pytest.mark.parametrize(
@@ -351,7 +356,7 @@ def test_cohorts_are_advised_where_many_programs_could_be_shared(
     space, fields, programs, lanes, is_accelerator, size
 ):
     search = search_of(**fields)
-    text = advice(search, space, programs, lanes, is_accelerator)
+    text = advice(search, space, programs, lanes, is_accelerator, Training)
     count = f"About {programs} programs for {search.trials} trials"
     shared = f"in a new study with search.cohort: {size}, {size} trials in a row would share one."
     assert text == (f"{count}: {shared}" if size else "")

@@ -12,6 +12,7 @@ from hpo.search.scheduler import Replacement
 from hpo.search.schedulers.explore import Explorer, perturbed
 from hpo.search.schedulers.pbt import Populations
 from hpo.space import Choice, Condition, Dimension, Float, Int, SearchSpace
+from hpo.spec.experiment import Training
 from hpo.spec.sections.scheduler import Pbt
 from hpo.trial import Exploit, Trial
 from tests.search.schedulers.population import DIVERGED, WAITING, at_two, member, scheduler
@@ -27,7 +28,7 @@ SPACE = SearchSpace(
 
 
 def explorer(space=SPACE, factors=(0.8, 1.2), resample=0.0, seed=0):
-    return Explorer(space, factors, resample, seed)
+    return Explorer(space, factors, resample, seed, Training)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
 import pytest
 
 from hpo.errors import SpecError
+from hpo.spec.experiment import Training
 from hpo.spec.space.start import start_points
 from tests.spec.space.samples import SPACE, searched, values_of
 
@@ -20,6 +21,7 @@ def test_a_point_takes_the_specs_values_where_its_dimensions_have_them():
         found.space,
         values_of(found),
         [{}, {"optimizer.name": "adam", "optimizer.learning_rate": 0.1}],
+        Training,
     )
     assert points == (
         # The default momentum, 0.9, is out of range: it is drawn.

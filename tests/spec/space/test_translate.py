@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpo.spec.experiment import Training
 from hpo.spec.fill import fill
 from hpo.spec.space.translate import can_take, nearest, translated, translations
 from hpo.trial import Trial
@@ -14,7 +15,7 @@ from tests.spec.space.samples import SPACE, searched, values_of
 def now(space, hparams):
     """What has become of a trial: `...` where it is unchanged."""
     found = searched(space)
-    return translations(found.space, values_of(found), [Trial(0, hparams)]).get(0, ...)
+    return translations(found.space, values_of(found), [Trial(0, hparams)], Training).get(0, ...)
 
 
 TRIAL = {"model.dropout": 0.3, "model.activation": "gelu"}
@@ -68,7 +69,7 @@ def test_a_translated_trial_trains_the_same(seed):
         searched({**SPACE, "include": ["optimizer", "schedule"]}),
     )
     hparams = old.space.draw(np.random.default_rng(seed))
-    found = translations(new.space, values_of(new), [Trial(0, hparams)])
+    found = translations(new.space, values_of(new), [Trial(0, hparams)], Training)
     # The schedule's own values are those of the spec, and warm-up's is in its range.
     assert found[0] is not None
     assert fill(new.training, found[0], 0) == fill(old.training, hparams, 0)
@@ -87,11 +88,11 @@ def test_numbers_of_another_study_are_moved_to_the_nearest():
     )
     there = {"model.dropout": 0.33, "data.batch_size": 30, "model.norm": "layer"}
     values = values_of(here)
-    assert translated(here.space, values, there) is None
-    assert nearest(here.space, values, there) == {
+    assert translated(here.space, values, there, Training) is None
+    assert nearest(here.space, values, there, Training) == {
         "model.dropout": 0.25,
         "data.batch_size": 32,
         "optimizer.learning_rate": 0.1,
         "model.norm": "layer",
     }
-    assert nearest(here.space, values, {"model.norm": "batch"}) is None
+    assert nearest(here.space, values, {"model.norm": "batch"}, Training) is None
