@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from hpo.errors import SpecError
+from hpo.errors import SpecError, StudyError
+from hpo.report.check import check_summary
 from hpo.spec.load import load_document
 from hpo.trial import TrialState
 from tests.study.whole import Studies
@@ -111,5 +112,19 @@ def test_a_function_or_an_argument_that_is_not_there_is_refused(tmp_path, name, 
 def test_an_argument_that_nobody_gives_is_refused(tmp_path):
     (tmp_path / "train.py").write_text("def f(a, b): pass")
     document = document_of("f", 1, [1, 2])
-    with pytest.raises(SpecError, match=r"train\.py:f needs b, which nobody gives"):
+    with pytest.raises(SpecError, match=r"train\.py:f needs b: add it to the space"):
         load_document(document, tmp_path)
+
+
+def test_a_study_does_not_go_on_with_a_changed_function_unasked(tmp_path, searched):
+    searched("returns", 1, [1, 2, 3])
+    (tmp_path / "train.py").write_text(FILE + "# changed\n")
+
+    with pytest.raises(StudyError, match=r"began with another version of train\.py:returns"):
+        searched("returns", 1, [1, 2, 3])
+
+
+def test_a_check_names_the_function_that_a_search_would_run(tmp_path):
+    (tmp_path / "train.py").write_text(FILE)
+    (runs,) = check_summary(load_document(document_of("returns", 1, [1]), tmp_path)).runs
+    assert runs.startswith("train.py:returns (")

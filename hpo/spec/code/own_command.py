@@ -7,14 +7,14 @@ import shlex
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field, create_model
 
 from hpo.registry import SCHEDULERS
 from hpo.space import SearchSpace
-from hpo.spec.code.reference import Code
-from hpo.spec.code.signature import COMPUTED, REQUIRED, read_code, signature_of
+from hpo.spec.code.own_model import Own
+from hpo.spec.code.signature import COMPUTED, REQUIRED, Signature, read_code, signature_of
 from hpo.spec.marks import Mark, Spec
 from hpo.spec.sections.command import (
     GIVEN,
@@ -38,9 +38,6 @@ Wrong: TypeAlias = tuple[tuple[str, ...], str]
 class CommandTraining(Spec):
     """A trial of a command: its values are leaves beside these sections."""
 
-    # The function that it calls instead of a command, or what is wrong with that.
-    code: ClassVar[Code | None] = None
-    trouble: ClassVar[str] = ""
     command: CommandSpec
     """The command that a trial runs."""
     train: CommandTrain = CommandTrain()
@@ -64,16 +61,16 @@ def command_root(values: Mapping[str, Any], folder: Path) -> type[CommandTrainin
     command, space = values.get("command"), values.get("space")
     given = command.get("values") if isinstance(command, Mapping) else None
     names = {str(name): given[name] for name in given} if isinstance(given, Mapping) else {}
-    code, trouble = _found(command, folder)
+    own = _own(command, folder)
     for name in space if isinstance(space, Mapping) else ():
         if isinstance(name, str) and name not in (*_KEYS_OF_SPACE, *names):
             names[name] = None
     sound = {name: value for name, value in names.items() if _is_free(name)}
-    for argument in () if code is None else signature_of(code).arguments:
+    for argument in () if own is None else own.signature.arguments:
         if argument.name != "trial" and _is_free(argument.name):
             is_known = argument.default not in (REQUIRED, COMPUTED)
             sound.setdefault(argument.name, argument.default if is_known else None)
-    return _root(json.dumps(sound, default=str), code, trouble)
+    return _root(json.dumps(sound, default=str), own)
 
 
 def command_mistakes(training: CommandTraining, space: SearchSpace) -> Iterator[Wrong]:
@@ -101,10 +98,11 @@ def command_mistakes(training: CommandTraining, space: SearchSpace) -> Iterator[
 def _function_mistakes(training: CommandTraining, space: SearchSpace) -> Iterator[Wrong]:
     """What is wrong between a function, its arguments and the space."""
     at = ("command", "python")
-    if training.code is None:
-        yield (at, training.trouble)
+    own, text = training.command.own, training.command.python
+    if own.code is None:
+        yield (at, own.trouble)
         return
-    signature, text = signature_of(training.code), training.command.python
+    signature = own.signature
     names = [one.name for one in signature.arguments]
     if signature.unchecked or names == ["trial"]:
         return
@@ -117,7 +115,7 @@ def _function_mistakes(training: CommandTraining, space: SearchSpace) -> Iterato
             one.name in {"trial", *space.by_path} or training.values.get(one.name) is not None
         )
         if one.default is REQUIRED and not is_given:
-            yield (at, f"{text} needs {one.name}, which nobody gives: add it to the space")
+            yield (at, f"{text} needs {one.name}: add it to the space or to command.values")
 
 
 def command_search_mistakes(search: SearchSpec) -> Iterator[Wrong]:
@@ -148,25 +146,28 @@ def _is_free(name: str) -> bool:
     )
 
 
-def _found(command: Any, folder: Path) -> tuple[Code | None, str]:
-    """The function that a command calls, or what is wrong with it."""
+def _own(command: Any, folder: Path) -> Own | None:
+    """The function that a command calls, if it calls one."""
     text = command.get("python") if isinstance(command, Mapping) else None
     if not isinstance(text, str):
-        return None, ""
+        return None
     place = command.get("folder", ".")
-    return read_code(text, folder / place if isinstance(place, str) else folder)
+    code, trouble = read_code(text, folder / place if isinstance(place, str) else folder)
+    return Own(code, Signature((), 0) if code is None else signature_of(code), trouble)
 
 
 @cache
-def _root(names: str, code: Code | None, trouble: str) -> type[CommandTraining]:
+def _root(names: str, own: Own | None) -> type[CommandTraining]:
     leaf: Any = Annotated[Any, Mark.HOST]
     fields: dict[str, Any] = {
         name: (leaf, Field(default=default, description="A value of the command."))
         for name, default in json.loads(names).items()
     }
+    if own is not None:
+        command = create_model("CommandSpec", __base__=CommandSpec, __doc__=CommandSpec.__doc__)
+        command.own = own
+        fields = {"command": (command, ...), **fields}
     # The leaves come last, so that the class has its sections first in every display.
-    made = create_model(
+    return create_model(
         "CommandTraining", __base__=CommandTraining, __doc__=CommandTraining.__doc__, **fields
     )
-    made.code, made.trouble = code, trouble
-    return made

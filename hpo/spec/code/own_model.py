@@ -51,8 +51,8 @@ class Own:
     code: Code | None
     signature: Signature
     trouble: str
-    assumed: tuple[str, ...]
-    whole: tuple[str, ...]
+    assumed: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
 
 
 class OwnModel(Spec):

@@ -8,7 +8,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -92,6 +92,8 @@ class Results(Spec):
 class CommandSpec(Spec):
     """A command that a trial runs, how it gets its values, and how it reports results."""
 
+    # Where the function is that it calls, of a class that `own_command` makes for it.
+    own: ClassVar[Any] = None
     run: Annotated[
         str | Annotated[tuple[str, ...], Field(strict=False, min_length=1)], AfterValidator(_words)
     ] = ()

@@ -38,6 +38,7 @@ from hpo.study.log.events import Pin
 from hpo.study.loop.work import Work
 from hpo.study.storage.journal import Journal
 from hpo.study.storage.provenance import Provenance, library_versions
+from hpo.study.storage.trust import code_of
 from hpo.study.surroundings import Surroundings
 from hpo.trial import HParams
 
@@ -71,10 +72,10 @@ class CommandBackend:
         self._slots = slots_of(self._command, len(self._gpus))
         self._folders = TrialFolders.beside(around.storage, experiment.name)
         _check_program(self._command, self._folder)
-        code = type(training).code
-        say(f"Runs {self._command.text if code is None else code} in {self._folder}.")
+        code = self._command.own and self._command.own.code
+        say(f"Runs {code or self._command.text} in {self._folder}.")
         device = f"{platform.node()}: {count_text(self._slots, 'slot')}"
-        self.provenance = Provenance(library_versions(), device, "")
+        self.provenance = Provenance(library_versions(), device, "", code_of(training))
 
     def start(
         self, journal: Journal, explain: Callable[[str], None], stack: ExitStack, *, learns: bool

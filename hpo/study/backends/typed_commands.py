@@ -48,7 +48,5 @@ def _name(experiment: Experiment, url: str) -> str:
     where = str(parsed) if file is None else str(file.resolve())
     training: Any = experiment.training
     values = [where, experiment.name, str(experiment.folder.resolve())]
-    code = training.code
-    values.append("" if code is None else code.sha256)
     text = [*values, training.model_dump(mode="json"), experiment.document.get("space", {})]
     return hashlib.sha256(json.dumps(text, sort_keys=True, default=str).encode()).hexdigest()
