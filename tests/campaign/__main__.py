@@ -23,13 +23,13 @@ from tests.campaign.attempts import Part, Tally, make
 from tests.campaign.forked import import_everything
 
 PARTS = {
-    "kills": Part(kills.attempt, 1_000, 2),
-    "specs": Part(specs.attempt, 10_000, 50),
+    "kills": Part(kills.attempt, 1_000, 1),
+    "specs": Part(specs.attempt, 10_000, 25),
     "data": Part(datafiles.attempt, 1_000, 25),
-    "files": Part(faults.attempt, 1_000, 4),
-    "lost": Part(lost_files.attempt, 300, 2),
-    "terminals": Part(terminals.attempt, 300, 5),
-    "hostile": Part(hostile.attempt, 500, 4),
+    "files": Part(faults.attempt, 1_000, 2),
+    "lost": Part(lost_files.attempt, 300, 1),
+    "terminals": Part(terminals.attempt, 300, 2),
+    "hostile": Part(hostile.attempt, 500, 2),
 }
 
 
