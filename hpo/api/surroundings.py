@@ -67,7 +67,7 @@ def data_home(environment: Mapping[str, str] = os.environ) -> Path | None:
     """The folder of named data sets: HPO_DATA, or the user's own; None where there is no home.
 
     Raises:
-        HpoError: for the home of an unknown user in HPO_DATA, or a folder that nobody may look at.
+        HpoError: for the home of an unknown user in HPO_DATA, or a folder that cannot be read.
     """
     if named := environment.get("HPO_DATA"):
         try:

@@ -88,7 +88,7 @@ def logs(
     with Storage.read(url) as database:
         found = database.study(study).name
     if re.fullmatch(r"\d+(\.\d+)?", trial) is None:
-        raise HpoError(f"hpo logs: {trial} is no trial: give its number, such as 3.")
+        raise HpoError(f"hpo logs: {trial} is not a trial: give its number, such as 3.")
     file = TrialFolders.beside(url, found).of(Run.parse(trial)) / LOG
     try:
         text = file.read_text(errors="replace")

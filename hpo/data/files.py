@@ -103,7 +103,7 @@ def _find(path: str, key: str, entry: Entry, folder: Path, home: Path | None) ->
 
 
 def _is(path: Path, is_kind: Callable[[int], bool]) -> bool:
-    """Whether there is a file of a kind; unlike `is_file` it raises where nobody may look."""
+    """Whether there is a file of a kind; unlike `is_file` it raises where it cannot look."""
     try:
         return is_kind(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):

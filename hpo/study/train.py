@@ -244,7 +244,7 @@ def _as_kept(plan: Plan, training: Training, compiler: Compiler, program: AnyPro
 
 
 def _fewer(plan: Plan) -> str:
-    count = f"{plan.lanes} lane{'' if plan.lanes == 1 else 's'}"
+    count = count_text(plan.lanes, "lane")
     bits = ", so the last bits may differ from those of its study" if plan.form == "vmap" else ""
     return f"The memory has run out: training goes on with {count}{bits}."
 

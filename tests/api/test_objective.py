@@ -100,7 +100,7 @@ def test_a_function_goes_on_from_its_checkpoint(searched):
     ("name", "space", "text"),
     [
         ("missing", {}, "command.python: "),
-        ("reports", {"z": {"choice": [1, 2]}}, "space.z: is no argument of train.py:reports"),
+        ("reports", {"z": {"choice": [1, 2]}}, "space.z: is not an argument of train.py:reports"),
     ],
 )
 def test_a_function_or_an_argument_that_is_not_there_is_refused(tmp_path, name, space, text):

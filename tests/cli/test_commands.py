@@ -35,7 +35,7 @@ def test_the_log_of_a_trial_is_printed(hpo):
     assert log.out.splitlines()[0].startswith("[hpo] starts: sh train.sh --a ")
     assert log.out.endswith("[hpo] exited with status 0\n")
     assert "trial 9 has no log" in hpo("logs", "named", "9").err
-    assert "../x is no trial" in hpo("logs", "named", "../x").err
+    assert "../x is not a trial" in hpo("logs", "named", "../x").err
 
 
 def test_a_command_needs_one_metric(hpo):

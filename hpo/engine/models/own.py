@@ -248,7 +248,7 @@ def _arguments(
     """The arguments of a module's call after its first `own`: its mode, and those of `others`.
 
     Raises:
-        CodeError: for one that nobody gives.
+        CodeError: for one without a default that hpo does not give.
     """
     found: dict[str, Any] = {}
     for name, parameter in [*_parameters(function).items()][own:]:
@@ -259,8 +259,8 @@ def _arguments(
         elif parameter.default is inspect.Parameter.empty and parameter.kind in _NAMED:
             known = ", ".join((*_MODES, *others))
             raise CodeError(
-                f"model.python: the call of the module takes {name}, which nobody gives: give it a"
-                f" default, or take one of {known}."
+                f"model.python: the call of the module takes {name}, which hpo does not give: "
+                f"give it a default, or take one of {known}."
             )
     return found
 

@@ -28,7 +28,7 @@ def read_command_line(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
         found = _RANGE.fullmatch(word)
         if found is None:
             if word.startswith("~") and "(" in word:
-                raise HpoError(f"hpo run: {shown(word)} is no range: {_EXAMPLE}.")
+                raise HpoError(f"hpo run: {shown(word)} is not a range: {_EXAMPLE}.")
             run.append(word)
             continue
         before = words[index - 1] if index and words[index - 1].startswith("-") else ""
@@ -54,7 +54,7 @@ def _entry(word: str, kind: str, given: list[str]) -> dict[str, Any]:
     is_sound = kind in ("log", "float", "int") and (len(given) == 2 or given[2:] == ["log"])
     is_number = all(type(one) in (int, float) for one in bounds)
     if not is_sound or not is_number:
-        raise HpoError(f"hpo run: {shown(word)} is no range: {_EXAMPLE}.")
+        raise HpoError(f"hpo run: {shown(word)} is not a range: {_EXAMPLE}.")
     return {"int" if kind == "int" else "float": bounds, **({"log": True} if is_log else {})}
 
 

@@ -1,4 +1,4 @@
-"""Errors of a user's own code, told by the user's own lines."""
+"""Errors of a user's own code, shown with the lines of that code."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def _function_mistakes(training: CommandTraining, space: SearchSpace) -> Iterato
     for name in training.values:
         if name not in names:
             where = ("space", name) if name in space.by_path else ("command", "values", name)
-            yield (where, f"is no argument of {text}: {unknown_name(name, names, 'argument')}")
+            yield (where, f"is not an argument of {text}: {unknown_name(name, names, 'argument')}")
     for one in signature.arguments:
         is_given = (
             one.name in {"trial", *space.by_path} or training.values.get(one.name) is not None

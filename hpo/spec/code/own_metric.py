@@ -81,7 +81,7 @@ def _lacks(signature: Signature) -> str:
         return "must take two arguments: predictions and targets"
     for argument in signature.arguments[_PLACED:]:
         if argument.default is REQUIRED and argument.name != _NAMED:
-            return f"takes {argument.name}, which nobody gives: give it a default"
+            return f"takes {argument.name}, which hpo does not give: give it a default"
     return ""
 
 

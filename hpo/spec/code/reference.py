@@ -66,7 +66,8 @@ def find_code(text: str, folder: Path) -> Code:
     else:
         raise ValueError(f"names no code: {_EXAMPLE}")
     if file.stat().st_size > _MOST_BYTES:
-        raise ValueError(f"{file} has more than {_MOST_BYTES // 1_000_000} MB, so it is no source")
+        most = _MOST_BYTES // 1_000_000
+        raise ValueError(f"{file} has more than {most} MB: name a smaller source file")
     content = file.read_bytes()
     try:
         content.decode("utf-8")

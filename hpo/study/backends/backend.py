@@ -36,7 +36,7 @@ class Crew:
 
 
 class Backend(Protocol):
-    """What trains the trials of a study. It is made, and has checked the spec, before all else."""
+    """What trains the trials of a study. Making one checks the spec, before a study is opened."""
 
     @property
     def provenance(self) -> Provenance:
@@ -46,7 +46,10 @@ class Backend(Protocol):
     def start(
         self, journal: Journal, explain: Callable[[str], None], stack: ExitStack, *, learns: bool
     ) -> Crew:
-        """Start to work for an open study; `stack` ends it, `learns` is about its sampler."""
+        """Start to work for an open study until `stack` ends it.
+
+        `learns` says whether the sampler learns from results.
+        """
         ...
 
 

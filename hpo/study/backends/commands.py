@@ -235,4 +235,4 @@ def _check_program(command: CommandSpec, folder: Path) -> None:
 
 
 def _nothing() -> None:
-    """A command needs no look and no end of its own."""
+    """Do nothing: a command has no plans to explain and no costs to learn."""

@@ -163,7 +163,7 @@ class PlanTeller:
             self._seen[label] = pin
             plan = Plan.from_pin(pin)
             if (plan, plan.why) != (self._usual, self._usual.why):
-                lanes = f"{plan.lanes} lane{'' if plan.lanes == 1 else 's'} a pool"
+                lanes = f"{count_text(plan.lanes, 'lane')} a pool"
                 self._explain(f"Program {label}: {plan.form} with {lanes}, {plan.why}.")
 
 

@@ -123,16 +123,16 @@ class Seat:
         """Start, follow and end the command as time goes on; gives what the driver should know."""
         if self._process is not None:
             self._listen()
-            self._mind_limits(now)
+            self._enforce_limits(now)
             if self._process.exit_code is not None:
-                self._bury()
+                self._note_ending()
         yield from self._reports()
         if self._leave is None and self._process is None and self._has_work:
             self._start(now)
             yield from self._reports()
         self._wait_at_rung(now)
         if self.has_left:
-            yield from self._goodbye()
+            yield from self._leaving()
 
     def reaped(self, pid: int, status: int) -> None:
         """A child has ended: note it if it is this one's command."""
@@ -193,7 +193,7 @@ class Seat:
         if (note := self._record.take(result, active)) is not None:
             self._process.log.note(note)
 
-    def _mind_limits(self, now: float) -> None:
+    def _enforce_limits(self, now: float) -> None:
         process, settings = self._process, self._settings
         assert process is not None
         if self._kill_at is not None and now >= self._kill_at:
@@ -250,7 +250,7 @@ class Seat:
                 self._frozen_seconds += time.monotonic() - self._frozen_at
             self._process.thaw()
 
-    def _bury(self) -> None:
+    def _note_ending(self) -> None:
         """The command has ended: say in the log how, and find out whether it failed."""
         process = self._process
         assert process is not None
@@ -282,7 +282,7 @@ class Seat:
             self._is_told = True
             yield {"say": "failed", "run": self.run, "epoch": self._told + 1, "why": self._reason}
 
-    def _goodbye(self) -> Iterator[dict[str, Any]]:
+    def _leaving(self) -> Iterator[dict[str, Any]]:
         if self._leave == "take":
             keeps = self._checkpoint.is_dir() and any(self._checkpoint.iterdir())
             yield {"say": "taken", "states": [self.state()], "is_snapshot": False, "keeps": keeps}

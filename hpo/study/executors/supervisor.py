@@ -2,7 +2,7 @@
 
 It speaks JSON lines on its standard input and output. Where the driver is gone, its input ends:
 then it kills every command, so that none is left, and keeps the results that they had printed.
-Commands get another signal where this process itself is killed. It imports little.
+If this process is killed, the kernel kills its commands. It imports little.
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ def test_modules_of_every_library_train_and_are_evaluated_without_noise(
         ),
         (
             NET.replace("def __call__(self, x)", "def __call__(self, x, lengths)"),
-            "the call of the module takes lengths, which nobody gives",
+            "the call of the module takes lengths, which hpo does not give",
         ),
     ],
 )

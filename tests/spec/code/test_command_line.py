@@ -38,11 +38,11 @@ def test_ranges_are_named_after_their_options_or_by_themselves():
         (["t", "-v"], "nothing varies in the command"),
         (["t", "~log(1, 2)"], "has no option before it: name it, as in ~rate=log"),
         (["t", "--a", "~int(1, 2)", "--a", "~int(1, 2)"], "is the second one of that name"),
-        (["t", "--a", "~log(1)"], "is no range"),
-        (["t", "--a", "~log(1, x)"], "is no range"),
-        (["t", "--a", "~normal(0, 1)"], "is no range"),
-        (["t", "--a", "~log(1, 2"], "is no range"),
-        (["t", "--a", "~choice()"], "is no range"),
+        (["t", "--a", "~log(1)"], "is not a range"),
+        (["t", "--a", "~log(1, x)"], "is not a range"),
+        (["t", "--a", "~normal(0, 1)"], "is not a range"),
+        (["t", "--a", "~log(1, 2"], "is not a range"),
+        (["t", "--a", "~choice()"], "is not a range"),
     ],
 )
 def test_a_range_that_cannot_be_read_is_refused(words, text):
