@@ -32,7 +32,7 @@ from hpo.spec.roots import with_static
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.words import count_text
 from hpo.spec.zeros import varying_zeros
-from hpo.study.log.events import MERGING, StudyState, fold
+from hpo.study.log.events import MERGING, Event, StudyState, fold
 from hpo.study.log.lineage import Lineage, Segment, changes
 from hpo.study.log.notes import Numbers
 from hpo.study.log.ranking import leading_trial, winner
@@ -40,7 +40,7 @@ from hpo.study.log.untrained import untrained
 from hpo.study.loop.varied import varied_for
 from hpo.study.storage.stored import stored_experiment
 from hpo.study.storage.tables import Storage, StudyRecord
-from hpo.study.storage.trust import check_code, known_code
+from hpo.study.storage.trust import check_code, known_code, trained_code
 from hpo.trial import HParams, Trial, TrialState
 
 _FILE_KEYS = ("csv", "idx")
@@ -75,7 +75,7 @@ def export_trial(
         HpoError: for a study or trial that is not there, or one without a winner yet.
     """
     record = storage.study(study)
-    experiment, state = _read(storage, record, trusts_code=trusts_code)
+    experiment, state, events = _read(storage, record, trusts_code=trusts_code)
     search, epochs = require_search(experiment), experiment.training.train.epochs
     if number is None:
         trial = winner(state.trials, epochs)
@@ -85,6 +85,8 @@ def export_trial(
         trial = state.trial(number)
     else:
         raise HpoError(_no_such_trial(study, state, number))
+    if not trusts_code:
+        _check_code_of(record, experiment, state, events, trial)
     return _export(storage, experiment, state, trial, target, today)
 
 
@@ -97,7 +99,7 @@ def export_front(
         HpoError: for a study that is not there, has one objective, or no trial on a front yet.
     """
     record = storage.study(study)
-    experiment, state = _read(storage, record, trusts_code=trusts_code)
+    experiment, state, events = _read(storage, record, trusts_code=trusts_code)
     search = require_search(experiment)
     if len(search.goal.objectives) == 1:
         raise HpoError(f"study '{study}' has one objective, and so one best trial: use --out FILE.")
@@ -105,6 +107,8 @@ def export_front(
     if not front:
         epochs = experiment.training.train.epochs
         raise HpoError(_no_winner(study, state, search.trials, epochs))
+    for trial in () if trusts_code else front:
+        _check_code_of(record, experiment, state, events, trial)
     files = [(trial, folder / f"trial-{trial.number:d}.yaml") for trial in front]
     return tuple(
         (file, _export(storage, experiment, state, trial, file, today)) for trial, file in files
@@ -113,14 +117,27 @@ def export_front(
 
 def _read(
     storage: Storage, record: StudyRecord, *, trusts_code: bool
-) -> tuple[Experiment, StudyState]:
-    """A study's experiment, with its own code as it was decided to run, and its state."""
-    experiment = stored_experiment(record, storage.where)
-    state = fold(storage.events(record.id), require_search(experiment).goal, record.where)
+) -> tuple[Experiment, StudyState, Sequence[Event]]:
+    """A study's experiment, with its own code as it was decided to run, its state and its log."""
+    experiment, events = stored_experiment(record, storage.where), storage.events(record.id)
+    state = fold(events, require_search(experiment).goal, record.where)
     known = known_code(record, (start.what for start in state.starts))
     check_code(record.name, known, experiment.training, is_trusted=trusts_code)
     numbers = next((note for note in state.notes if isinstance(note, Numbers)), None)
-    return with_static(experiment, numbers.static if numbers else ()), state
+    return with_static(experiment, numbers.static if numbers else ()), state, events
+
+
+def _check_code_of(
+    record: StudyRecord,
+    experiment: Experiment,
+    state: StudyState,
+    events: Sequence[Event],
+    trial: Trial,
+) -> None:
+    """Refuse a trial that trained with another version of the code than the present one."""
+    trials = {segment.trial for segment in state.lineage(trial.number)}
+    for known in trained_code(record, events, trials):
+        check_code(record.name, known, experiment.training, is_trusted=False, trial=trial.number)
 
 
 def _export(

@@ -120,7 +120,7 @@ def test_a_study_does_not_go_on_with_a_changed_function_unasked(tmp_path, search
     searched("returns", 1, [1, 2, 3])
     (tmp_path / "train.py").write_text(FILE + "# changed\n")
 
-    with pytest.raises(StudyError, match=r"began with another version of train\.py:returns"):
+    with pytest.raises(StudyError, match=r"last ran with another version of train\.py:returns"):
         searched("returns", 1, [1, 2, 3])
 
 

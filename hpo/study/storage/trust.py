@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from hpo.spec.code.reference import Code
 from hpo.spec.experiment import Experiment
 from hpo.spec.marks import Spec
 from hpo.spec.words import shown
-from hpo.study.log.events import Happening, Start
+from hpo.study.log.events import Event, Happening, ReplicaReport, Report, Start
 from hpo.trial import HParams
 
 if TYPE_CHECKING:
@@ -50,12 +50,33 @@ def known_code(record: StudyRecord, starts: Iterable[Happening]) -> Mapping[str,
     return known
 
 
-def check_code(
-    study: str, then: Mapping[str, str], training: Spec, *, is_trusted: bool, cure: str = ""
-) -> None:
-    """Refuse to go on with a study whose code is missing, or has changed since it began.
+def trained_code(
+    record: StudyRecord, events: Iterable[Event], trials: Set[int]
+) -> list[Mapping[str, str]]:
+    """The hashes of the code with which any of these trials trained, each version once."""
+    known: Mapping[str, str] = record.provenance.get(CODE, {})
+    found: list[Mapping[str, str]] = []
+    for event in events:
+        if isinstance(event.what, Start):
+            known = event.what.driver.get(CODE, known)
+        elif isinstance(event.what, Report | ReplicaReport) and event.trial in trials:
+            found += [known] if known not in found else []
+    return found
 
-    `then` are the hashes of its code (`known_code`). `cure` is a way out beside `--trust-code`.
+
+def check_code(
+    study: str,
+    then: Mapping[str, str],
+    training: Spec,
+    *,
+    is_trusted: bool,
+    cure: str = "",
+    trial: int | None = None,
+) -> None:
+    """Refuse to go on with a study whose code is missing, or has changed since it last ran.
+
+    `then` are the hashes of its code (`known_code`), or those with which `trial` trained. `cure` is
+    a way out beside `--trust-code`.
 
     Raises:
         StudyError: with the code and both hashes.
@@ -65,8 +86,9 @@ def check_code(
             raise StudyError(f"study '{study}' runs {text}, which is missing here: put it back.")
         if sha256 != then.get(text) and not is_trusted:
             before = f"sha256 {then[text][:8]}" if then.get(text) else "no hash of it"
+            which = "last ran" if trial is None else f"has trial {trial}, which trained"
             raise StudyError(
-                f"study '{study}' began with another version of {text} ({before}, now "
+                f"study '{study}' {which} with another version of {text} ({before}, now "
                 f"{sha256[:8]}): put that back, {cure}or run the present one with --trust-code."
             )
 

@@ -90,14 +90,25 @@ def test_a_study_does_not_go_on_with_changed_code_unasked(tmp_path, studies: Stu
     assert reading.overview.trials == len(reading.report().top) == 4  # runs nothing
     write_net(tmp_path, f"{NET}\n    # changed\n")
 
-    with pytest.raises(StudyError, match="began with another version of"):
+    with pytest.raises(StudyError, match="last ran with another version of"):
         studies.run(more(stored(studies), 6))
     with Storage.read(studies.url) as storage, pytest.raises(StudyError, match="--trust-code"):
         export_trial(storage, "own", None, None, date(2026, 11, 26))
     studies.run(more(stored(studies), 6), trusts_code=True)
     assert len(studies.state(experiment)) == 6
-    with Storage.read(studies.url) as storage:  # trusted once
-        export_trial(storage, "own", None, None, date(2026, 11, 26))
+
+
+def test_a_trial_is_exported_with_the_code_that_it_trained_with(tmp_path, studies: Studies):
+    write_net(tmp_path)
+    studies.run(own_experiment(tmp_path, space=SPACE))
+    write_net(tmp_path, f"{NET}\n    # changed\n")
+    studies.run(more(stored(studies), 6), trusts_code=True)
+
+    with Storage.read(studies.url) as storage:
+        export_trial(storage, "own", 5, None, date(2026, 11, 26))
+        with pytest.raises(StudyError, match="has trial 0, which trained with another version of"):
+            export_trial(storage, "own", 0, None, date(2026, 11, 26))
+        export_trial(storage, "own", 0, None, date(2026, 11, 26), trusts_code=True)
 
 
 LOSS = """

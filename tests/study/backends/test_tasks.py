@@ -108,7 +108,7 @@ def test_a_study_whose_code_has_changed_goes_on_only_if_it_is_trusted(
     studies.run(a_task(tmp_path, "search.trials=2"))
     changed = a_task(tmp_path, "search.trials=3", code=f"{DESCENT}\nNEW = 1\n")
 
-    with pytest.raises(HpoError, match=r"began with another version of descent\.py:Task"):
+    with pytest.raises(HpoError, match=r"last ran with another version of descent\.py:Task"):
         studies.run(changed)
     assert sum(studies.run(changed, trusts_code=True).progress.states.values()) == 3
     assert any(said.startswith("Runs descent.py:Task (") for said in studies.said)
