@@ -16,8 +16,8 @@ from hpo.search.proposals.moving_ranges import widest
 from hpo.search.scheduler import Bracket
 from hpo.search.schedulers.make import outline
 from hpo.space import Choice, Condition, Dimension, Distribution
+from hpo.spec.code.own_code import Own
 from hpo.spec.code.own_command import CommandTraining
-from hpo.spec.code.own_model import Own
 from hpo.spec.code.own_task import TaskCode
 from hpo.spec.experiment import Experiment
 from hpo.spec.file.passwords import without_password

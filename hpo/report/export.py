@@ -18,10 +18,9 @@ from hpo.report.check import condition_text, distribution_text
 from hpo.report.wording import metric_text, number_text, untrained_text
 from hpo.search.proposals.ahead import proposed_ahead
 from hpo.search.results.pareto import pareto_front
+from hpo.spec.code.own_code import Own, OwnCode
 from hpo.spec.code.own_command import CommandTraining, command_line
 from hpo.spec.code.own_data import OwnData, path_arguments
-from hpo.spec.code.own_function import OwnFunction
-from hpo.spec.code.own_model import Own, OwnModel
 from hpo.spec.code.own_task import TaskCode, TaskTraining
 from hpo.spec.experiment import Experiment
 from hpo.spec.file.dump import dump_spec
@@ -225,7 +224,7 @@ def training_document(
     ]
     values["data"] = _moved(training.data, values["data"], experiment.folder, folder)
     for name, section in (("model", training.model), ("loss", training.loss)):
-        if isinstance(section, OwnModel | OwnFunction):
+        if isinstance(section, OwnCode):
             values[name] = _moved_code(section.own, values[name], experiment.folder, folder)
     values["train"]["metrics"] = [
         {"python": _moved_reference(training.own_metrics[text], text, experiment.folder, folder)}

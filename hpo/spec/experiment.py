@@ -11,8 +11,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, Field
 
 from hpo.space import SearchSpace
+from hpo.spec.code.own_code import Own
 from hpo.spec.code.own_loss import OwnLoss
-from hpo.spec.code.own_model import Own
 from hpo.spec.marks import Spec
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.model import ModelSpec

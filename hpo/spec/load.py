@@ -26,7 +26,15 @@ from hpo.spec.file.document import Document, KeyPath, Mistake, Place, parse_yaml
 from hpo.spec.file.include import merge_includes, packaged_folder, read_text
 from hpo.spec.marks import Spec, with_leaves
 from hpo.spec.overrides import apply_overrides
-from hpo.spec.roots import Root, code_mistakes, file_of, root_of, train_of, with_dataset
+from hpo.spec.roots import (
+    Root,
+    as_command,
+    code_mistakes,
+    file_of,
+    root_of,
+    train_of,
+    with_dataset,
+)
 from hpo.spec.schema import spec_mistakes
 from hpo.spec.sections.data import DataSpec, Task
 from hpo.spec.sections.goal import COSTS, is_own, known_metrics
@@ -104,7 +112,7 @@ def experiment_from_document(
     space = merged.values.get("space")
     # Which entries were included is not kept, so all are read as leniently as included ones.
     included = frozenset(space) if isinstance(space, Mapping) else frozenset()
-    return _experiment(merged, folder, included, lines)
+    return _experiment(merged, root_of(merged.values, folder), folder, included, lines)
 
 
 def require_search(experiment: Experiment) -> SearchSpec:
@@ -151,8 +159,9 @@ def _written(document: Document, folder: Path, overrides: Sequence[str]) -> Expe
     document, included, lines = _resolved(document, folder, overrides)
     # Not asked of a stored document: `hpo show` reads a study wherever it was searched.
     lines += document.lines(_install_mistakes(document.values))
-    lines += document.lines([*code_mistakes(document.values, root_of(document.values, folder))])
-    return _experiment(document, folder, included, lines)
+    root = root_of(document.values, folder)
+    lines += document.lines(code_mistakes(document.values, root))
+    return _experiment(document, root, folder, included, lines)
 
 
 def _resolved(
@@ -161,8 +170,7 @@ def _resolved(
     """The document with includes merged and overrides applied: included paths, mistakes."""
     if not isinstance(document.values, Mapping):
         return document, frozenset(), []
-    document = with_dataset(document)
-    document = _as_command(document)
+    document = as_command(with_dataset(document))
     # An override may name the spaces to include, and another change what they give.
     includes = [text for text in overrides if text.startswith("space.include=")]
     others = [text for text in overrides if text not in includes]
@@ -172,31 +180,10 @@ def _resolved(
     return document, included, [*wrong_includes, *wrong]
 
 
-def _as_command(document: Document) -> Document:
-    """A document whose section `objective` is read as the command that calls its function."""
-    section = document.values.get("objective")
-    if not isinstance(section, Mapping) or "command" in document.values:
-        return document
-    keys = {"workers": "slots"}
-    values = {
-        "command" if key == "objective" else key: value for key, value in document.values.items()
-    }
-    values["command"] = {keys.get(key, key): value for key, value in section.items()}
-
-    def moved(path: KeyPath) -> KeyPath:
-        if path[:1] != ("objective",):
-            return path
-        return ("command", *(keys.get(str(key), key) for key in path[1:2]), *path[2:])
-
-    places = {moved(path): place for path, place in document.places.items()}
-    return Document(values, places, document.mistakes)
-
-
 def _experiment(
-    document: Document, folder: Path, included: frozenset[str], lines: list[str]
+    document: Document, root: Root, folder: Path, included: frozenset[str], lines: list[str]
 ) -> Experiment:
     values = document.values
-    root = root_of(values, folder)
     mistakes = [*document.mistakes, *spec_mistakes(file_of(root), values)]
     space = SearchSpace()
     if isinstance(values, Mapping):
@@ -290,7 +277,7 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
     elif isinstance(training, TaskTraining):
         found += [*change_mistakes(values, training)]
     if isinstance(training, CommandTraining):
-        found += [Mistake(*wrong) for wrong in command_mistakes(training, space)]
+        found += command_mistakes(training, space)
     if isinstance(train, TrainSpec) and data is not None:
         found += _scored_mistakes(train, task_of(data))
     if search is None:
@@ -299,13 +286,12 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
         found += population_mistakes(search, train, space, root)
     found += cohort_mistakes(search)
     if issubclass(root, CommandTraining):
-        found += [Mistake(*wrong) for wrong in command_search_mistakes(search)]
+        found += command_search_mistakes(search)
     if issubclass(root, TaskTraining):
-        found += [Mistake(at, text) for at, text in task_search_mistakes(search, root)]
+        found += task_search_mistakes(search, root)
     if issubclass(root, Training):
         found += _metric_mistakes(search, task_of(data) if data else None)
-    wrong = [] if train is None else budget_mistakes(search.scheduler, train.epochs)
-    found += [Mistake(("search", "scheduler", *path), text) for path, text in wrong]
+    found += [] if train is None else budget_mistakes(search.scheduler, train.epochs)
     return [*found, *_sampler_mistakes(search, space)]
 
 

@@ -10,16 +10,22 @@ from typing import Any, TypeAlias
 
 from pydantic import create_model
 
-from hpo.spec.code.own_command import command_root
+from hpo.spec.code.own_code import (
+    CompiledCode,
+    Own,
+    OwnCode,
+    code_class,
+    names_code,
+    section_mistakes,
+)
+from hpo.spec.code.own_command import CommandTraining, command_root
 from hpo.spec.code.own_data import OwnData
-from hpo.spec.code.own_function import function_class, function_mistakes, names_code
-from hpo.spec.code.own_loss import GIVEN, OwnLoss
-from hpo.spec.code.own_metric import found_metrics, metric_mistakes, metric_of
-from hpo.spec.code.own_model import OwnModel, own_mistakes, own_model
+from hpo.spec.code.own_loss import OwnLoss
+from hpo.spec.code.own_metric import found_metrics, metric_mistakes
+from hpo.spec.code.own_model import OwnModel
 from hpo.spec.code.own_task import TaskTraining, task_mistakes, task_root
-from hpo.spec.code.reference import Code
 from hpo.spec.experiment import Experiment, FileSections, SpecFile, Training
-from hpo.spec.file.document import Document, KeyPath, Mistake, Place
+from hpo.spec.file.document import Document, KeyPath, Mistake
 from hpo.spec.marks import Spec
 from hpo.spec.schema import variants_of
 from hpo.spec.sections.data import DataSpec
@@ -37,73 +43,60 @@ def root_of(values: Any, folder: Path) -> Root:
         return Training
     if "command" in values:
         return command_root(values, folder)
+    root: Root = task_root(values, folder) if "task" in values else Training
     parts: dict[str, type[Spec]] = {}
-    if names_code(dataset := _dataset(values)):
-        parts["data"] = _data(function_class(OwnData, dataset, {}, folder))
-    if "task" in values:
-        root = task_root(values, folder)
-        return _with_parts(root, tuple(parts.items())) if parts else root
-    if names_code(values.get("model")):
-        parts["model"] = own_model(values["model"], _space(values), folder)
-    if names_code(values.get("loss")):
-        varied = _varied(values, "loss")
-        parts["loss"] = function_class(
-            OwnLoss, values["loss"], varied, folder, GIVEN, is_compiled=True
-        )
-    metrics = found_metrics(values, folder)
-    return _with_parts(Training, tuple(parts.items()), metrics) if parts or metrics else Training
+    for path, parent in _sections(root):
+        if names_code(written := _at(values, path)):
+            made: type[Spec] = code_class(parent, written, _varied(values, path), folder)
+            for holder in path[:0:-1]:
+                made = _with_field(DataSpec, holder, made)
+            parts[path[0]] = made
+    metrics = found_metrics(values, folder) if root is Training else ()
+    return _with_parts(root, tuple(parts.items()), metrics) if parts or metrics else root
 
 
 def code_mistakes(values: Any, root: Root) -> Iterator[Mistake]:
     """What is wrong with code that a document names, and with what it gives the code."""
-    if issubclass(root, TaskTraining):
-        for at, text in task_mistakes(values, root):
-            yield Mistake(at, text)
     if not isinstance(values, Mapping):
         return
-    if names_code(dataset := _dataset(values)):
-        data: Any = root.model_fields["data"].annotation
-        kind = data.model_fields["dataset"].annotation
-        for path, text in function_mistakes(("data", "dataset"), dataset, {}, kind):
-            yield Mistake(path, text)
-    if not issubclass(root, Training):
-        return
-    if names_code(values.get("model")):
-        model: Any = root.model_fields["model"].annotation
-        for path, text in own_mistakes(values["model"], _space(values), model):
-            yield Mistake(path, text)
-    if names_code(values.get("loss")):
-        loss: Any = root.model_fields["loss"].annotation
-        found = function_mistakes(("loss",), values["loss"], _varied(values, "loss"), loss)
-        for path, text in found:
-            yield Mistake(path, text)
-    for at, text in metric_mistakes(values, root.own_metrics):
-        yield Mistake(at, text)
+    if issubclass(root, TaskTraining):
+        yield from task_mistakes(values, root)
+    for path, _ in _sections(root):
+        if names_code(written := _at(values, path)):
+            kind: Any = root
+            for name in path:
+                kind = kind.model_fields[name].annotation
+            yield from section_mistakes(path, written, _varied(values, path), kind)
+    if issubclass(root, Training):
+        yield from metric_mistakes(values, root.own_metrics)
+
+
+def _sections(root: Root) -> Iterator[tuple[tuple[str, ...], type[OwnCode]]]:
+    """The sections of a training in which a document may name code, and their spec classes."""
+    if not issubclass(root, CommandTraining):
+        yield ("data", "dataset"), OwnData
+    if issubclass(root, Training):
+        yield ("model",), OwnModel
+        yield ("loss",), OwnLoss
 
 
 @cache
 def _with_parts(
-    root: Root,
-    parts: tuple[tuple[str, type[Spec]], ...],
-    metrics: tuple[tuple[str, Code | str], ...] = (),
+    root: Root, parts: tuple[tuple[str, type[Spec]], ...], metrics: tuple[tuple[str, Own], ...]
 ) -> Root:
-    """The class of a training like `root` with these parts and metrics of the user's own.
-
-    A metric is its code, or why that cannot be read.
-    """
+    """The class of a training like `root` with these parts and metrics of the user's own."""
     fields: Any = {name: (kind, ...) for name, kind in parts}
-    if not issubclass(root, Training):
-        return create_model(root.__name__, __base__=root, __doc__=root.__doc__, **fields)
-    made = create_model("Training", __base__=Training, __doc__=Training.__doc__, **fields)
-    made.own_metrics = {text: metric_of(found) for text, found in metrics}
+    made = create_model(root.__name__, __base__=root, __doc__=root.__doc__, **fields)
+    if root is Training:
+        made.own_metrics = dict(metrics)  # type: ignore[attr-defined]
     return made
 
 
 @cache
-def _data(dataset: type[OwnData]) -> type[DataSpec]:
-    """The class of a section `data` with a data set of the user's own."""
-    fields: Any = {"dataset": (dataset, ...)}
-    return create_model("DataSpec", __base__=DataSpec, __doc__=DataSpec.__doc__, **fields)
+def _with_field(spec: type[Spec], field: str, kind: type[Spec]) -> type[Spec]:
+    """The class of a section like `spec` with this part of the user's own."""
+    fields: Any = {field: (kind, ...)}
+    return create_model(spec.__name__, __base__=spec, __doc__=spec.__doc__, **fields)
 
 
 def with_dataset(document: Document) -> Document:
@@ -117,57 +110,67 @@ def with_dataset(document: Document) -> Document:
         return document
     own = {key: value for key, value in data.items() if key not in DataSpec.model_fields}
     rest = {key: value for key, value in data.items() if key in DataSpec.model_fields}
-    places: dict[KeyPath, Place] = {}
-    for path, place in document.places.items():
-        is_moved = path[:1] == ("data",) and len(path) > 1 and path[1] in own
-        places[("data", "dataset", *path[1:]) if is_moved else path] = place
+
+    def moved(path: KeyPath) -> KeyPath:
+        is_own = len(path) > 1 and path[0] == "data" and path[1] in own
+        return ("data", "dataset", *path[1:]) if is_own else path
+
+    found = document.moved({**values, "data": {"dataset": own, **rest}}, moved)
     if (at := document.places.get(("data", "python"))) is not None:
-        places["data", "dataset"] = at
-    return Document({**values, "data": {"dataset": own, **rest}}, places, document.mistakes)
+        found.places["data", "dataset"] = at
+    return found
 
 
-def _dataset(values: Mapping[str, Any]) -> Any:
-    data = values.get("data")
-    return data.get("dataset") if isinstance(data, Mapping) else None
+def as_command(document: Document) -> Document:
+    """A document whose section `objective` is read as the command that calls its function."""
+    values = document.values
+    section = values.get("objective") if isinstance(values, Mapping) else None
+    if not isinstance(section, Mapping) or "command" in values:
+        return document
+    keys = {"workers": "slots"}
+    command = {keys.get(key, key): value for key, value in section.items()}
+
+    def moved(path: KeyPath) -> KeyPath:
+        if path[:1] != ("objective",):
+            return path
+        return ("command", *(keys.get(str(key), key) for key in path[1:2]), *path[2:])
+
+    renamed = {"command" if key == "objective" else key: value for key, value in values.items()}
+    return document.moved({**renamed, "command": command}, moved)
 
 
-def _space(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    space = values.get("space")
-    return space if isinstance(space, Mapping) else {}
+def _at(values: Any, path: tuple[str, ...]) -> Any:
+    """The value at a path of a document; None where there is none."""
+    for name in path:
+        values = values.get(name) if isinstance(values, Mapping) else None
+    return values
 
 
-def _varied(values: Mapping[str, Any], section: str) -> dict[str, Any]:
+def _varied(values: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
     """The entries of the space for the leaves of a section, by the names of the leaves."""
+    space, prefix = values.get("space"), f"{'.'.join(path)}."
     return {
-        path.removeprefix(f"{section}."): entry
-        for path, entry in _space(values).items()
-        if isinstance(path, str) and path.startswith(f"{section}.")
+        name: entry
+        for key, entry in (space.items() if isinstance(space, Mapping) else ())
+        if isinstance(key, str)
+        and key.startswith(prefix)
+        and "." not in (name := key.removeprefix(prefix))
     }
 
 
-def with_static(experiment: Experiment, names: Collection[str]) -> Experiment:
-    """An experiment in which these numbers of its own model, or of its loss, are static.
-
-    Those of its loss are written `loss.gamma`.
-    """
-    if not isinstance(experiment.training, Training):
-        return experiment
-    training = experiment.training
-    values = training.model_dump(exclude_unset=True)
-    of_loss = [name.removeprefix("loss.") for name in names if name.startswith("loss.")]
-    of_model = [name for name in names if not name.startswith("loss.")]
+def with_static(experiment: Experiment, paths: Collection[str]) -> Experiment:
+    """An experiment in which these numbers of code of the user's own are static: `loss.gamma`."""
+    values = experiment.training.model_dump(exclude_unset=True)
     is_changed = False
-    for section, own, added in (
-        ("model", training.model, of_model),
-        ("loss", training.loss, of_loss),
-    ):
-        if added and isinstance(own, OwnModel | OwnLoss):
-            values[section]["static"] = [*dict.fromkeys((*own.static, *added))]
+    for path in paths:
+        section, _, name = path.partition(".")
+        if isinstance(getattr(experiment.training, section, None), CompiledCode):
+            known = values[section].get("static", ())
+            values[section]["static"] = [*dict.fromkeys((*known, name))]
             is_changed = True
     if not is_changed:
         return experiment
-    space = experiment.document.get("space", {})
-    root = root_of({**values, "space": space}, experiment.folder)
+    root = root_of({**values, "space": experiment.document.get("space", {})}, experiment.folder)
     decided: Any = root.model_validate(values)
     return replace(experiment, training=decided)
 

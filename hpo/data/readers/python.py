@@ -15,8 +15,8 @@ import numpy as np
 from hpo.data.source import Source
 from hpo.errors import DataError
 from hpo.spec.code.frames import telling
+from hpo.spec.code.own_code import arguments_of
 from hpo.spec.code.own_data import OwnData, path_arguments
-from hpo.spec.code.own_function import arguments_of
 from hpo.spec.code.running import run_code
 from hpo.spec.sections.data import DataSpec
 

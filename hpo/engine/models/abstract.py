@@ -91,7 +91,7 @@ def authored(spec: Any, program: Program, seed: int) -> tuple[dict[str, Any], di
     """
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
         if isinstance(spec, OwnModel):
-            states = list(tried(spec, draw, spec, shapes_of(program), seed))
+            states = list(tried("model.python", spec, draw, spec, shapes_of(program), seed))
         else:
             make = registry.function("model", spec.name)
             model = make(spec, shapes_of(program), nnx.Rngs(seed))

@@ -18,7 +18,8 @@ import numpy as np
 from hpo.engine.models import own
 from hpo.engine.models.dropout import Dropout, MaskKey
 from hpo.errors import HpoError
-from hpo.spec.code.frames import CodeError, frames, telling
+from hpo.spec.code.frames import CodeError, telling
+from hpo.spec.code.own_code import CompiledCode, arguments_of
 from hpo.spec.code.own_model import OwnModel
 from hpo.spec.marks import Mark, mark_of, with_leaves
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 E = TypeVar("E", bound=Exception)
 
+_MODEL = "model.python"
 # Addresses of functions in the text of a trace.
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
 # Enough rows to tell them from other sizes.
@@ -43,21 +45,18 @@ class _Look(NamedTuple):
     changed: Any
 
 
-def tried(spec: OwnModel, function: Callable[..., T], *args: Any) -> T:
-    """The result of a function that runs the code of a spec.
+def tried(where: str, section: CompiledCode, function: Callable[..., T], *args: Any) -> T:
+    """The result of a function that runs the code of a section; `where` is its path in the spec.
 
     Raises:
-        CodeError: for an error of the user's own code.
+        CodeError: for an error of the user's own code, or for code that cannot be read.
     """
-    assert spec.own.code is not None or spec.own.trouble
-    if spec.own.code is None:
-        return function(*args)
-    values = {
-        name: value
-        for name in type(spec).model_fields
-        if name not in OwnModel.model_fields and _is_plain(value := getattr(spec, name))
-    }
-    with telling(spec.own.code, "model.python", values):
+    own, text = section.own, section.python
+    if own.code is None:
+        raise CodeError(f"{where}: '{text}': {own.trouble}.")
+    # Those of a program are blank or traced, and say nothing.
+    given = {name: value for name, value in arguments_of(section).items() if _is_plain(value)}
+    with telling(own.code, where, given):
         return function(*args)
 
 
@@ -68,8 +67,7 @@ def look_at(spec: OwnModel, shapes: Shapes) -> own.State:
         CodeError: for an error of the user's own code.
         CodeError: for a module whose outputs do not fit the data.
     """
-    blank = [name for name in _knobs(spec) if getattr(spec, name) == math.inf]
-    looked = tried(spec, _look, spec, shapes, blank)
+    looked = tried(_MODEL, spec, _look, spec, shapes, blank_knobs(spec))
     for name, outputs in (("training", looked.trained), ("evaluation", looked.evaluated)):
         expected = (_ROWS, shapes.outputs)
         if not hasattr(outputs, "shape"):
@@ -93,24 +91,49 @@ def look_at(spec: OwnModel, shapes: Shapes) -> own.State:
 
 
 def static_numbers(spec: OwnModel, shapes: Shapes) -> dict[str, str]:
-    """The numbers of a spec that the module needs as Python numbers, each with the reason.
-
-    They are those that a trace fails with. What the spec or the source decides is left as it is.
+    """The numbers of a module that it needs as Python numbers, each with the user's line.
 
     Raises:
-        CodeError: for an error of the user's own code that has nothing to do with traced numbers.
-        HpoError: where the spec says that a number is a knob which cannot be one.
+        HpoError: as `numbers_to_fix` does.
     """
     look_at(spec, shapes)
-    decided = [name for name in _knobs(spec) if name not in spec.own.assumed]
-    if decided and (error := _failure(spec, shapes, decided)):
-        text = _place(error, spec)
-        raise HpoError(f"model.knobs: {', '.join(decided)} cannot be traced: {text}.")
-    free = [name for name in spec.own.assumed if _is_number(getattr(spec, name))]
-    if not free or _failure(spec, shapes, [*free, *decided]) is None:
+    return numbers_to_fix(
+        "model", spec, lambda names: tried(_MODEL, spec, _look, spec, shapes, names)
+    )
+
+
+def numbers_to_fix(
+    section: str, code: CompiledCode, trace: Callable[[Collection[str]], object]
+) -> dict[str, str]:
+    """The numbers that the code of a section needs as Python numbers, each with the user's line.
+
+    They are those that `trace` fails with, which traces the code with these of its numbers traced.
+    What the spec or the source decides is left as it is.
+
+    Raises:
+        HpoError: where the spec says that a number is a knob which cannot be one.
+    """
+
+    def failure(traced: Collection[str]) -> CodeError | None:
+        try:
+            trace(traced)
+        except CodeError as error:
+            return error
+        return None
+
+    decided = [name for name in _knobs(code) if name not in code.own.assumed]
+    if decided and (error := failure(decided)):
+        text = _place(error, code)
+        raise HpoError(f"{section}.knobs: {', '.join(decided)} cannot be traced: {text}.")
+    free = [name for name in code.own.assumed if _is_number(getattr(code, name))]
+    if not free or failure([*free, *decided]) is None:
         return {}
-    static = failing(free, lambda traced: _failure(spec, shapes, traced), decided)
-    return {name: _place(error, spec) for name, error in static.items()}
+    return {name: _place(error, code) for name, error in failing(free, failure, decided).items()}
+
+
+def blank_knobs(code: CompiledCode) -> list[str]:
+    """The numbers of the code in a program's template that are traced."""
+    return [name for name in _knobs(code) if getattr(code, name) == math.inf]
 
 
 def failing(
@@ -171,29 +194,19 @@ def _traceable(spec: OwnModel, shapes: Shapes, traced: Collection[str]) -> tuple
     return run, {name: jax.ShapeDtypeStruct((), np.float32) for name in traced}, example
 
 
-def _failure(spec: OwnModel, shapes: Shapes, traced: Collection[str]) -> Exception | None:
-    """The error of a look with these numbers traced, if there is one."""
-    try:
-        _look(spec, shapes, traced)
-    except Exception as error:
-        return error
-    return None
-
-
-def _place(error: Exception, spec: OwnModel) -> str:
+def _place(error: CodeError, code: CompiledCode) -> str:
     """Where a number has to be a Python number: the user's own line."""
-    assert spec.own.code is not None
-    own_frames = frames(error, spec.own.code)
-    place, _, line = own_frames[-1].partition(": ") if own_frames else (spec.python, "", "")
+    _, *lines = str(error).splitlines()
+    place, _, line = lines[-1].strip().partition(": ") if lines else (code.python, "", "")
     return f"{place} (`{line}`)" if line else place
 
 
-def _knobs(spec: OwnModel) -> list[str]:
-    """The numbers of a spec that are traced."""
+def _knobs(code: CompiledCode) -> list[str]:
+    """The numbers of the code that are traced."""
     return [
         name
-        for name in type(spec).model_fields
-        if mark_of(type(spec), name) is Mark.KNOB and _is_number(getattr(spec, name))
+        for name in type(code).model_fields
+        if mark_of(type(code), name) is Mark.KNOB and _is_number(getattr(code, name))
     ]
 
 

@@ -22,9 +22,9 @@ from hpo.engine.models.convolution import as_lax
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.masks import masks_from, swap_dropouts
 from hpo.spec.code.frames import CodeError
+from hpo.spec.code.own_code import CompiledCode, arguments_of
 from hpo.spec.code.own_model import GIVEN, OwnModel
 from hpo.spec.code.running import run_code
-from hpo.spec.code.signature import COMPUTED
 from hpo.spec.marks import with_leaves
 
 if TYPE_CHECKING:
@@ -208,33 +208,23 @@ def _construct(spec: OwnModel, shapes: Shapes, rngs: nnx.Rngs, key: Any) -> Any:
     # A constructor that passes its arguments on needs the streams below.
     is_nnx = isinstance(make, type) and issubclass(make, nnx.Module)
     takes = {*parameters, *(("rngs",) if is_open and is_nnx else ())}
-    return make(**{name: value for name, value in given.items() if name in takes} | _leaves(spec))
+    return make(**{name: value for name, value in given.items() if name in takes} | given_to(spec))
 
 
-def function_of(spec: OwnModel) -> Any:
-    """The class or function that a spec names; this runs its file.
-
-    Raises:
-        CodeError: for code that cannot be found.
-    """
-    own = spec.own
-    if own.code is None:
-        raise CodeError(f"model.python: '{spec.python}': {own.trouble}.")
-    return run_code(own.code)
+def function_of(section: CompiledCode) -> Any:
+    """The class or function that a section names; this runs its file."""
+    assert section.own.code is not None, "code that is missing is refused before it runs"
+    return run_code(section.own.code)
 
 
-def _leaves(spec: OwnModel) -> dict[str, Any]:
-    """The arguments that the spec gives, as their author expects them."""
-    own, found = spec.own, {}
-    for name in [name for name in type(spec).model_fields if name not in OwnModel.model_fields]:
-        value = getattr(spec, name)
-        known = own.signature[name].default if name in own.signature else COMPUTED
-        if value is None and known is COMPUTED:
-            continue  # the author's default is no literal
-        if name in own.whole and not isinstance(value, int):
-            value = jnp.asarray(value, jnp.int32)
-        found[name] = list(value) if type(known) is list and type(value) is tuple else value
-    return found
+def given_to(section: CompiledCode) -> dict[str, Any]:
+    """The arguments that a spec gives its code within a program: traced whole numbers are int32."""
+    return {
+        name: jnp.asarray(value, jnp.int32)
+        if name in section.own.whole and not isinstance(value, int)
+        else value
+        for name, value in arguments_of(section).items()
+    }
 
 
 def _untraced(spec: OwnModel) -> OwnModel:

@@ -11,15 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from hpo.engine.labels import BLANK
-from hpo.engine.models.look import failing
+from hpo.engine.models.look import blank_knobs, numbers_to_fix, tried
+from hpo.engine.models.own import function_of, given_to
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
 from hpo.errors import HpoError
-from hpo.spec.code.frames import CodeError, telling
-from hpo.spec.code.own_function import arguments_of
 from hpo.spec.code.own_loss import OwnLoss
-from hpo.spec.code.running import run_code
 from hpo.spec.marks import with_leaves
 
 # Enough rows to tell them from other sizes.
@@ -36,18 +33,7 @@ def own_rows(loss: OwnLoss, outputs: Float[Array, "B K"], batch: Batch) -> Float
         CodeError: for an error of the user's own code.
         HpoError: for a result that is no value for each row.
     """
-    code = loss.own.code
-    if code is None:
-        raise HpoError(f"loss.python: '{loss.python}': {loss.own.trouble}.")
-    given = arguments_of(loss)
-    # Those of a program are blank or traced, and say nothing.
-    known = {name: value for name, value in given.items() if _is_told(value)}
-    with telling(code, "loss.python", known):
-        function = run_code(code)
-        second = [*inspect.signature(function).parameters][1:2]
-        rest = {name: array for name, array in batch.items() if name != "weight"}
-        found = function(outputs, rest if second == ["batch"] else batch["y"], **given)
-        rows = jnp.asarray(found)
+    rows = tried("loss.python", loss, _called, loss, outputs, batch)
     if rows.shape != outputs.shape[:1]:
         raise HpoError(
             f"loss.python: {loss.python} gives an array of shape {list(rows.shape)} for "
@@ -63,9 +49,8 @@ def look_at_loss(program: Program) -> None:
         CodeError: for an error of the user's own code.
         HpoError: for a loss that gives no value for each row.
     """
-    if program.template.loss is not None:
-        knobs = [n for n in program.template.loss.own.assumed if _is_blank(program, n)]
-        _trace(program, program.template.loss, knobs)
+    if (loss := program.template.loss) is not None:
+        _trace(program, loss, blank_knobs(loss))
 
 
 def static_numbers_of_loss(program: Program, loss: OwnLoss) -> dict[str, str]:
@@ -76,9 +61,15 @@ def static_numbers_of_loss(program: Program, loss: OwnLoss) -> dict[str, str]:
         HpoError: for a loss that gives no value for each row.
     """
     _trace(program, loss, ())
-    free = [name for name in loss.own.assumed if isinstance(getattr(loss, name), int | float)]
-    static = failing(free, lambda traced: _failure(program, loss, traced))
-    return {name: _place(error, loss) for name, error in static.items()}
+    return numbers_to_fix("loss", loss, lambda names: _trace(program, loss, names))
+
+
+def _called(loss: OwnLoss, outputs: Any, batch: Batch) -> Array:
+    function = function_of(loss)
+    second = [*inspect.signature(function).parameters][1:2]
+    rest = {name: array for name, array in batch.items() if name != "weight"}
+    targets = rest if second == ["batch"] else batch["y"]
+    return jnp.asarray(function(outputs, targets, **given_to(loss)))
 
 
 def _trace(program: Program, loss: OwnLoss, knobs: Collection[str]) -> None:
@@ -95,27 +86,3 @@ def _trace(program: Program, loss: OwnLoss, knobs: Collection[str]) -> None:
 
     numbers = {name: jax.ShapeDtypeStruct((), np.float32) for name in knobs}
     jax.eval_shape(jax.grad(mean), outputs, batch, numbers)
-
-
-def _failure(program: Program, loss: OwnLoss, knobs: Collection[str]) -> CodeError | None:
-    """The error of a trace with these numbers traced, if there is one."""
-    try:
-        _trace(program, loss, knobs)
-    except CodeError as error:
-        return error
-    return None
-
-
-def _place(error: CodeError, loss: OwnLoss) -> str:
-    """Where a number has to be a Python number: the user's own line."""
-    _, *lines = str(error).splitlines()
-    place, _, line = lines[-1].strip().partition(": ") if lines else (loss.python, "", "")
-    return f"{place} (`{line}`)" if line else place
-
-
-def _is_told(value: Any) -> bool:
-    return not isinstance(value, jax.Array) and value != BLANK
-
-
-def _is_blank(program: Program, name: str) -> bool:
-    return bool(getattr(program.template.loss, name) == BLANK)

@@ -16,8 +16,8 @@ from hpo.data.dataset import DataSet, Split
 from hpo.engine.training.targets import TARGETS, in_own_unit
 from hpo.errors import HpoError
 from hpo.spec.code.frames import telling
+from hpo.spec.code.own_code import Own
 from hpo.spec.code.own_metric import takes_weight
-from hpo.spec.code.own_model import Own
 from hpo.spec.code.running import run_code
 from hpo.spec.sections.goal import name_of
 

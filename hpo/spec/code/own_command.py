@@ -7,14 +7,15 @@ import shlex
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any
 
 from pydantic import Field, create_model
 
 from hpo.registry import SCHEDULERS
 from hpo.space import SearchSpace
-from hpo.spec.code.own_model import Own
-from hpo.spec.code.signature import COMPUTED, REQUIRED, Signature, read_code, signature_of
+from hpo.spec.code.own_code import Own
+from hpo.spec.code.signature import COMPUTED, REQUIRED, read_code
+from hpo.spec.file.document import Mistake
 from hpo.spec.marks import Mark, Spec
 from hpo.spec.sections.command import (
     GIVEN,
@@ -31,8 +32,6 @@ from hpo.spec.words import unknown_name
 # Sections of a spec file, which no value can be named after.
 _SECTIONS = ("command", "train", "name", "space", "search", "study")
 _KEYS_OF_SPACE = ("forbid", "include")
-# The path of a mistake in a spec file, and what is wrong.
-Wrong: TypeAlias = tuple[tuple[str, ...], str]
 
 
 class CommandTraining(Spec):
@@ -73,7 +72,7 @@ def command_root(values: Mapping[str, Any], folder: Path) -> type[CommandTrainin
     return _root(json.dumps(sound, default=str), own)
 
 
-def command_mistakes(training: CommandTraining, space: SearchSpace) -> Iterator[Wrong]:
+def command_mistakes(training: CommandTraining, space: SearchSpace) -> Iterator[Mistake]:
     """What is wrong between a command, its values and the space."""
     command, values, at = training.command, training.values, ("command", "run")
     named = names_in(command)
@@ -83,24 +82,25 @@ def command_mistakes(training: CommandTraining, space: SearchSpace) -> Iterator[
     for name in command.values:
         if not _is_free(name):
             text = f"is a word of hpo's own: call the value {name}_ or otherwise"
-            yield (("command", "values", name), text)
+            yield Mistake(("command", "values", name), text)
     for name in sorted(named - values.keys() - {*GIVEN}):
-        yield (at, f"names {{{name}}}: {unknown_name(name, [*values, *GIVEN], 'value')}")
+        text = f"names {{{name}}}: {unknown_name(name, [*values, *GIVEN], 'value')}"
+        yield Mistake(at, text)
     if "config" in named and "config" not in values:
         return
     for name in values:
         if name not in named:
             where = ("space", name) if name in space.by_path else ("command", "values", name)
             text = "does not reach the command: write {" + name + "}, or {config} for a file of all"
-            yield (where, text)
+            yield Mistake(where, text)
 
 
-def _function_mistakes(training: CommandTraining, space: SearchSpace) -> Iterator[Wrong]:
+def _function_mistakes(training: CommandTraining, space: SearchSpace) -> Iterator[Mistake]:
     """What is wrong between a function, its arguments and the space."""
     at = ("command", "python")
     own, text = training.command.own, training.command.python
     if own.code is None:
-        yield (at, own.trouble)
+        yield Mistake(at, own.trouble)
         return
     signature = own.signature
     names = [one.name for one in signature.arguments]
@@ -109,29 +109,31 @@ def _function_mistakes(training: CommandTraining, space: SearchSpace) -> Iterato
     for name in training.values:
         if name not in names:
             where = ("space", name) if name in space.by_path else ("command", "values", name)
-            yield (where, f"is not an argument of {text}: {unknown_name(name, names, 'argument')}")
+            known = unknown_name(name, names, "argument")
+            yield Mistake(where, f"is not an argument of {text}: {known}")
     for one in signature.arguments:
         is_given = (
             one.name in {"trial", *space.by_path} or training.values.get(one.name) is not None
         )
         if one.default is REQUIRED and not is_given:
-            yield (at, f"{text} needs {one.name}: add it to the space or to command.values")
+            cure = "add it to the space or to command.values"
+            yield Mistake(at, f"{text} needs {one.name}: {cure}")
 
 
-def command_search_mistakes(search: SearchSpec) -> Iterator[Wrong]:
+def command_search_mistakes(search: SearchSpec) -> Iterator[Mistake]:
     """What a search asks for that a command cannot give."""
     name = search.scheduler.name
     if SCHEDULERS[name].changes_hparams:
         text = f"{name} copies the weights of trials, which it cannot do for a command: use asha"
-        yield (("search", "scheduler", "name"), text)
+        yield Mistake(("search", "scheduler", "name"), text)
     if (first := search.goal.first.metric) in COSTS:
         text = f"{first} is measured, not reported: name a metric that the command reports first"
-        yield (("search", "objective"), text)
+        yield Mistake(("search", "objective"), text)
         return
     for metric in search.goal.metrics:
         if metric in ("parameters", "flops", "latency_ms"):
             text = f"{metric} is not known of a command: let it report a metric of its own"
-            yield (("search", "objective"), text)
+            yield Mistake(("search", "objective"), text)
 
 
 def command_line(training: CommandTraining) -> str:
@@ -152,8 +154,7 @@ def _own(command: Any, folder: Path) -> Own | None:
     if not isinstance(text, str):
         return None
     place = command.get("folder", ".")
-    code, trouble = read_code(text, folder / place if isinstance(place, str) else folder)
-    return Own(code, Signature((), 0) if code is None else signature_of(code), trouble)
+    return Own(*read_code(text, folder / place if isinstance(place, str) else folder))
 
 
 @cache

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from hpo.spec.code.own_function import OwnFunction
+from hpo.spec.code.own_code import OwnCode
 
 # Arguments of these names are paths, and so are those with the annotation `Path`.
 PATHS = ("path", "file", "folder")
 
 
-class OwnData(OwnFunction):
+class OwnData(OwnCode):
     """Data of your own, from a function that gives arrays; its arguments are further keys."""
 
     task: Literal["auto", "classification", "regression", "counts"] = "auto"

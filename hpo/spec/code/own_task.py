@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, create_model
 
@@ -24,6 +24,7 @@ from hpo.spec.code.signature import (
     read_code,
     signature_of,
 )
+from hpo.spec.file.document import KeyPath, Mistake
 from hpo.spec.marks import Count, Mark, Spec
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.goal import COSTS
@@ -40,9 +41,6 @@ _EXAMPLES = {
     _KNOBS: "knobs = {'learning_rate': 0.001}",
 }
 _RESERVED = ("python", "sha256", "own")
-
-# Where a mistake is, as the keys that lead there, and what is wrong.
-Wrong: TypeAlias = tuple[tuple[str | int, ...], str]
 
 
 @dataclass(frozen=True)
@@ -138,14 +136,14 @@ def task_root(values: Mapping[str, Any], folder: Path) -> type[TaskTraining]:
     return _root(task, has_data="data" in values)
 
 
-def task_mistakes(values: Mapping[str, Any], root: type[TaskTraining]) -> Iterator[Wrong]:
+def task_mistakes(values: Mapping[str, Any], root: type[TaskTraining]) -> Iterator[Mistake]:
     """What is wrong with a task that a document names, and with what it gives the task."""
     own, written, at = own_of(root), values["task"], ("task", "python")
     if own.trouble:
-        yield at, own.trouble
+        yield Mistake(at, own.trouble)
     if own.code is None:
         return
-    yield from ((at, text) for text in _class_mistakes(own.code, "data" in values))
+    yield from (Mistake(at, text) for text in _class_mistakes(own.code, "data" in values))
     where = f"{own.code.file.name}:"
     knobs = dict(own.literals.knobs)
     arguments = [argument.name for argument in own.signature.arguments]
@@ -154,46 +152,48 @@ def task_mistakes(values: Mapping[str, Any], root: type[TaskTraining]) -> Iterat
         if name in _RESERVED or (name in knobs and name in arguments):
             text = f"{where} {name} is a key of hpo" if name in _RESERVED else ""
             text = text or f"{where} {name} is a knob and an argument of the constructor"
-            yield at, f"{text}: rename it"
+            yield Mistake(at, f"{text}: rename it")
     if not own.signature.unchecked:
         for key in written:
             if key not in (*names, *_RESERVED):
-                yield ("task", key), unknown_name(key, names, "argument or knob")
+                yield Mistake(("task", key), unknown_name(key, names, "argument or knob"))
         for path in _paths_of_task(values.get("space")):
             name = path.removeprefix("task.")
             if name not in (*names, *_RESERVED):
-                yield ("space", path), unknown_name(name, names, "argument or knob")
+                yield Mistake(("space", path), unknown_name(name, names, "argument or knob"))
     for argument in own.signature.arguments:
         if argument.default is REQUIRED and argument.name not in written:
             text = f"is missing: {written['python']} needs it ({where}{argument.line})"
-            yield ("task", argument.name), text
+            yield Mistake(("task", argument.name), text)
 
 
-def task_search_mistakes(search: SearchSpec, root: type[TaskTraining]) -> Iterator[Wrong]:
+def task_search_mistakes(search: SearchSpec, root: type[TaskTraining]) -> Iterator[Mistake]:
     """What a search asks for that its task does not report."""
     own = own_of(root)
     directions, title = dict(own.literals.metrics), own.code.text if own.code else ""
     if not directions:
         return
     for index, objective in enumerate(search.goal.objectives):
-        at: tuple[str | int, ...] = ("search", "objective")
+        at: KeyPath = ("search", "objective")
         at += (index,) if isinstance(search.objective, tuple) else ()
         if text := _metric_text(objective.metric, directions):
-            yield at, text
+            yield Mistake(at, text)
         elif objective.metric not in directions and index == 0:
             text = f"{objective.metric} is not known after every epoch, and schedulers follow the"
             better = ", ".join(directions)
-            yield at, f"{text} first objective: write a metric of {title} first: {better}"
+            text += f" first objective: write a metric of {title} first: {better}"
+            yield Mistake(at, text)
         elif objective.direction != directions.get(objective.metric, objective.direction):
             better = directions[objective.metric]
             text = f"{better}s {objective.metric}: write {{{better}: {objective.metric}}}"
-            yield at, f"{title} {text}, or change its metrics"
+            yield Mistake(at, f"{title} {text}, or change its metrics")
     for index, constraint in enumerate(search.constraints):
         if text := _metric_text(constraint.metric, directions):
-            yield ("search", "constraints", index, "metric"), text
+            yield Mistake(("search", "constraints", index, "metric"), text)
     if SCHEDULERS[search.scheduler.name].changes_hparams and not own.literals.knobs:
         text = f"changes numbers while trials train, and {title} has no knobs: "
-        yield ("search", "scheduler"), f"{text}write {_EXAMPLES[_KNOBS]} in its class"
+        text += f"write {_EXAMPLES[_KNOBS]} in its class"
+        yield Mistake(("search", "scheduler"), text)
 
 
 def own_of(root: type[TaskTraining]) -> TaskCode:

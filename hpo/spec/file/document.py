@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import yaml
@@ -60,6 +60,10 @@ class Document:
             one_line(": ".join(part for part in (place.where, _shown(path, place), text) if part))
             for place, (path, text) in placed
         ]
+
+    def moved(self, values: Any, to: Callable[[KeyPath], KeyPath]) -> Document:
+        """The document with other values, each place at the path that `to` gives its own."""
+        return replace(self, values=values, places={to(p): at for p, at in self.places.items()})
 
     def place(self, path: KeyPath) -> Place:
         """Where the value at a path, or the nearest around it, was written."""

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import annotated_types
 from pydantic import TypeAdapter
 
-from hpo.spec.code.own_function import OwnFunction
+from hpo.spec.code.own_code import OwnCode
 from hpo.spec.code.own_model import OwnModel
 from hpo.spec.experiment import SpecFile, Training
 from hpo.spec.file.include import known_spaces
@@ -90,7 +90,7 @@ class _Writer:
             "properties": {name: self._field(spec, name) for name in spec.model_fields},
             **({"required": required} if required else {}),
             # Arguments of the user's own code, which only `hpo check` reads.
-            "additionalProperties": issubclass(spec, OwnFunction),
+            "additionalProperties": issubclass(spec, OwnCode),
         }
 
     def _field(self, spec: type[Spec], field: str) -> JsonSchema:
@@ -116,8 +116,7 @@ class _Writer:
             is_optional = not info.is_required() and info.get_default() is None
             others: list[JsonSchema] = [{"type": "null"}] if is_optional else []
             if (chosen := registered(spec, field)) is not None and chosen.kind == "model":
-                # The arguments of a constructor that only `hpo check` reads.
-                others.append({**self.section(OwnModel), "additionalProperties": True})
+                others.append(self.section(OwnModel))
             return self._one_of(variants.specs, others)
         return self._type(annotation_of(spec, field), info.metadata)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from hpo.spec.file.document import KeyPath, Mistake
 from hpo.spec.marks import Count, NonNegative, Positive, Share, Spec
 from hpo.spec.registered import Registered
 from hpo.spec.sections.pruner import PrunerSpec, for_losses
@@ -152,8 +154,9 @@ def settled(spec: SchedulerSpec, epochs: int) -> SchedulerSpec:
             return spec
 
 
-def budget_mistakes(spec: SchedulerSpec, epochs: int) -> list[tuple[tuple[str, ...], str]]:
-    """The budgets of a scheduler that exceed `train.epochs`, as (key path, sentence)."""
+def budget_mistakes(spec: SchedulerSpec, epochs: int) -> Iterator[Mistake]:
+    """The budgets of a scheduler that exceed `train.epochs`."""
+    at: KeyPath = ("search", "scheduler")
     least = getattr(getattr(spec, "pruner", None), "min_resource", 1)
     wanted: list[tuple[tuple[str, ...], int]] = [
         (("min_epochs",), getattr(spec, "min_epochs", None) or 1),
@@ -161,9 +164,9 @@ def budget_mistakes(spec: SchedulerSpec, epochs: int) -> list[tuple[tuple[str, .
     ]
     if isinstance(spec, Patience) and spec.epochs is not None and spec.epochs >= epochs:
         text = f"{spec.epochs} is not less than train.epochs ({epochs}), so it stops no trial"
-        return [(("epochs",), f"{text}: lower it or train longer")]
-    return [
-        (path, f"{least} is more than train.epochs ({epochs}): lower it or train longer")
-        for path, least in wanted
-        if least > epochs
-    ]
+        yield Mistake((*at, "epochs"), f"{text}: lower it or train longer")
+        return
+    for path, least in wanted:
+        if least > epochs:
+            text = f"{least} is more than train.epochs ({epochs}): lower it or train longer"
+            yield Mistake((*at, *path), text)

@@ -14,7 +14,7 @@ from hpo.data.load import check_batch_size, load_data
 from hpo.engine.training.metrics import scored_metrics
 from hpo.errors import HpoError
 from hpo.registry import METRICS
-from hpo.spec.code.own_model import Own
+from hpo.spec.code.own_code import Own
 from hpo.spec.marks import with_leaves
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.goal import is_own, name_of

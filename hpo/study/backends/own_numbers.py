@@ -38,7 +38,8 @@ def decide(
     program, _ = split(with_rows(training, len(data.train)), data, platform)
     static: dict[str, str] = {}
     if isinstance(training.model, OwnModel):
-        static |= static_numbers(training.model, shapes_of(program))
+        found = static_numbers(training.model, shapes_of(program))
+        static |= {f"model.{name}": why for name, why in found.items()}
         if draws_outside(training.model, shapes_of(program)):
             say(
                 f"{training.model.python} draws random numbers of Python or NumPy. They are fixed "
@@ -64,8 +65,7 @@ def check_changes(experiment: Experiment, numbers: Numbers | None) -> None:
     scheduler = require_search(experiment).scheduler.name
     if numbers is None or not SCHEDULERS[scheduler].changes_hparams:
         return
-    for name, why in numbers.static.items():
-        path = name if "." in name else f"model.{name}"
+    for path, why in numbers.static.items():
         if path in experiment.space.by_path:
             raise HpoError(
                 f"space.{path}: {scheduler} changes numbers while trials train, and {why} needs a "

@@ -75,7 +75,7 @@ class Learn:
 class Numbers:
     """Which numbers of the study's own code are static, with the reasons; the others are knobs.
 
-    Those of a loss are written `loss.gamma`, those of a model without the section.
+    They are written as the spec does: `model.rate`, `loss.gamma`.
     """
 
     kind: ClassVar[str] = "numbers"
@@ -88,12 +88,12 @@ class Numbers:
     def __str__(self) -> str:
         if not self.static:
             return "All numbers of your code are knobs: no value of them compiles a program."
-        return " ".join(static_text(name, why) for name, why in self.static.items())
+        return " ".join(static_text(path, why) for path, why in self.static.items())
 
 
-def static_text(name: str, why: str) -> str:
+def static_text(path: str, why: str) -> str:
     """Why a number of own code is static, and what to do about it."""
-    path, leaf = name if "." in name else f"model.{name}", name.rpartition(".")[2]
+    leaf = path.rpartition(".")[2]
     return (
         f"{path} is static, because {why} needs a Python number: each of its values "
         f"compiles a program. Compute with jax.numpy there, or write static: [{leaf}] to keep it."

@@ -15,8 +15,8 @@ from hpo.data.dataset import DataSet, Split
 from hpo.data.transform import FittedTransform
 from hpo.engine.training.metrics import auroc, scored_metrics
 from hpo.errors import HpoError
-from hpo.spec.code.own_metric import found_metrics, metric_of
-from hpo.spec.code.own_model import Own
+from hpo.spec.code.own_code import Own
+from hpo.spec.code.own_metric import found_metrics
 from hpo.spec.marks import with_leaves
 from tests.engine.samples import Learn, a_split, a_training, tiny_data
 
@@ -117,10 +117,10 @@ def broken(predictions, y):
 
 def _own(folder: Path, name: str) -> tuple[str, dict[str, Own]]:
     (folder / "metrics.py").write_text(OWN)
-    ((text, code),) = found_metrics(
+    ((text, own),) = found_metrics(
         {"train": {"metrics": [{"python": f"metrics.py:{name}"}]}}, folder
     )
-    return text, {text: metric_of(code)}
+    return text, {text: own}
 
 
 def _weighted_rows() -> tuple[DataSet, np.ndarray]:

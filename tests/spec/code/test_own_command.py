@@ -81,6 +81,13 @@ def test_a_mistake_in_the_workers_of_a_function_stands_at_its_own_line(tmp_path)
     assert line.startswith(f"{tmp_path / 's.yaml'}:4: ")
 
 
+def test_the_default_of_an_argument_may_be_a_list(tmp_path):
+    (tmp_path / "train.py").write_text("def objective(lr, widths=[8, 4]): ...\n")
+    document = {"name": "x", "objective": {"python": "train.py:objective"}, "space": SPACE}
+    training = load_document({**document, "search": SEARCH}, tmp_path).training
+    assert training.values["widths"] == [8, 4]
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.5, "0.5"), (1e20, "1e+20"), (float("inf"), "inf"), (True, "true"), ([1, 2], "[1, 2]")],

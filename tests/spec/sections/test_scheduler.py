@@ -45,4 +45,5 @@ def test_a_scheduler_without_such_numbers_stays_as_it_is():
     ],
 )
 def test_a_budget_beyond_a_training_is_a_mistake(spec, path):
-    assert [where for where, _ in budget_mistakes(spec, 9)] == ([path] if path else [])
+    found = [where for where, _ in budget_mistakes(spec, 9)]
+    assert found == ([("search", "scheduler", *path)] if path else [])

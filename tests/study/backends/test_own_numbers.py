@@ -76,7 +76,7 @@ def test_which_numbers_are_static_is_decided_once_and_said(tmp_path, studies: St
     studies.run(more(stored(studies), 6))
 
     notes = [n for n in studies.state(experiment).notes if isinstance(n, Numbers)]
-    assert [[*note.static] for note in notes] == [["scale"]]
+    assert [[*note.static] for note in notes] == [["model.scale"]]
     said = [text for text in studies.said if text.startswith("model.scale is static, because")]
     assert len(said) == 2  # at each start
 

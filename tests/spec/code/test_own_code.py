@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from hpo.errors import SpecError
-from hpo.spec.code.own_function import arguments_of
+from hpo.spec.code.own_code import arguments_of
 from hpo.spec.experiment import Training
 from hpo.spec.load import experiment_from_document, load_document
 from hpo.spec.marks import Mark, marked_leaves
@@ -49,6 +49,12 @@ def test_a_number_that_a_spec_calls_static_is_static(folder):
     assert ("loss.gamma", Mark.STATIC, 2.0) in [*marked_leaves(training)]
 
 
+def test_a_whole_number_that_a_spec_calls_a_knob_is_one(folder):
+    training = load_document(a_loss(alpha=0.25, knobs=["power"]), folder).training
+
+    assert ("loss.power", Mark.KNOB, 1) in [*marked_leaves(training)]
+
+
 def test_equal_documents_have_a_training_of_the_same_class(folder):
     one, other = (load_document(a_loss(alpha=alpha), folder).training for alpha in (0.25, 0.5))
     assert type(one) is type(other)
@@ -64,9 +70,10 @@ def test_equal_documents_have_a_training_of_the_same_class(folder):
         (
             {"alpha": 0.25, "gama": 1.0},
             "loss.gama: unknown argument 'gama'. Did you mean 'gamma'? Known arguments: "
-            "alpha, gamma, power, python, sha256, static.",
+            "alpha, gamma, knobs, power, python, sha256, static.",
         ),
         ({"alpha": 0.25, "gamma": "much"}, "loss.gamma: cannot be 'much'"),
+        ({"alpha": 0.25, "static": ["gama"]}, "loss.static: unknown argument 'gama'"),
         ({"python": "losses.py:fokal"}, "loss.python: "),
         ({"python": "nowhere.py:focal"}, "loss.python: there is no file"),
     ],
