@@ -180,7 +180,9 @@ class Checkout:
             sys.path[:] = [str(self.folder), *(p for p in sys.path if p not in ("", str(ROOT)))]
             for name in [n for n in sys.modules if n.split(".")[0] in ("hpo", "tests")]:
                 del sys.modules[name]
+            # A mutant of the same second and size would pass for the one whose bytecode is kept.
             sys.dont_write_bytecode = True
+            os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
             import pytest
 
             options = (

@@ -9,10 +9,11 @@ from hpo.errors import HpoError
 from hpo.search.scheduler import Bracket
 
 
-def rung_budgets(min_budget: int, max_budget: int, eta: int = 3) -> tuple[int, ...]:
+def rung_budgets(min_budget: int, max_budget: int, eta: int) -> tuple[int, ...]:
     """Budgets (epochs) at which trials are compared, smallest first; the last is a full run.
 
-    Each rung has at least `eta` times the budget of the one before; `(1, 3, 9, 27)` for 1 to 27.
+    Each rung has at least `eta` times the budget of the one before; with an `eta` of 3,
+    `(1, 3, 9, 27)` for 1 to 27.
 
     Raises:
         ValueError: unless 1 <= min_budget <= max_budget and eta >= 2.

@@ -1,12 +1,10 @@
 """What the log says of trials that went on from the weights of others."""
 
-import math
-
 import pytest
 
 from hpo.spec.sections.goal import Goal, Objective
 from hpo.study.log.event_rows import from_rows, to_row
-from hpo.study.log.events import Checkpoint, Cost, End, Promote, Propose, Report, StudyState, fold
+from hpo.study.log.events import Checkpoint, Propose, Report, StudyState, fold
 from hpo.study.log.lineage import Segment, changes, trained_by
 from hpo.trial import Exploit, Run, TrialState
 
@@ -82,44 +80,3 @@ def test_exploits_are_read_back_from_their_rows(study):
     again = from_rows([to_row(event) for event in log])
     assert again == log
     assert repr(fold(again, LOSS)) == repr(state)
-
-
-def test_a_diverged_trial_is_active_again_with_nan_for_its_missing_epochs():
-    _, state = log_of(
-        (0, Propose({"x": 1.0}, 0)),
-        (1, Propose({"x": 9.0}, 0)),
-        *reports(0, 0.9, 0.5, 0.4),
-        *reports(1, 0.9, math.nan),
-        (1, End(TrialState.DIVERGED)),
-        (1, Exploit(0, 3, {"x": 1.2})),
-        (1, Promote(3, 6)),
-        *reports(1, 0.2, first=4),
-    )
-    trial = state.trial(1)
-    assert trial.state is TrialState.RUNNING
-    assert trial.losses == (0.9, math.inf, math.inf, 0.2)
-    assert len(state.metrics[1]) == 4
-    assert 1 not in state.ended_ms
-
-
-def test_a_trial_cannot_copy_an_epoch_that_its_source_has_not_trained():
-    _, state = log_of((0, Propose({}, 0)), (1, Propose({}, 0)), *reports(0, 0.9))
-    for trial, exploit in [(1, Exploit(0, 2, {})), (1, Exploit(5, 1, {})), (7, Exploit(0, 1, {}))]:
-        with pytest.raises(ValueError, match="cannot go on from"):
-            state.record(exploit, trial, 0)
-
-
-def test_an_exploiting_trial_takes_over_the_costs_of_the_sources_shape():
-    _, state = log_of(
-        (0, Propose({"w": [8]}, 0)),
-        (0, Cost({"parameters": 10, "flops": 20})),
-        (1, Propose({"w": [16]}, 0)),
-        (1, Cost({"parameters": 30, "flops": 90})),
-        *reports(0, 0.5),
-        (0, Cost({"train_seconds": 2.0})),
-        *reports(1, 0.9),
-        (1, Cost({"train_seconds": 5.0})),
-        (1, Exploit(0, 1, {"w": [8]})),
-    )
-    assert state.costs[1] == {"parameters": 10, "flops": 20, "train_seconds": 5.0}
-    assert state.results(1) == {"loss": 0.9, **state.costs[1]}
