@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 
 from hpo.report.console import Text
@@ -20,6 +21,8 @@ from hpo.trial import HParams, Trial, TrialState
 _WIDTH, _HEIGHT = 48, 12
 # A wider range than this is easier to read on a logarithmic scale.
 _LOG_FROM = 30
+# Where there is no terminal, lines may be of any length; hparams are wrapped there too.
+_MOST_COLUMNS = 78
 
 
 @dataclass(frozen=True)
@@ -78,23 +81,48 @@ def front_of(trials: Sequence[Trial], goal: Goal) -> Front | None:
 
 def front_view(front: Front) -> RenderableType:
     """The front as a table, with a plot where there are two objectives."""
-    names = list(front.trials[0].values)
+    return _View(front)
+
+
+class _View:
+    """The view of a front, as wide as a terminal, or 80 columns with its margin."""
+
+    def __init__(self, front: Front) -> None:
+        names = list(front.trials[0].values)
+        reference = [f"{name} {metric_text(name, v)}" for name, v in front.reference.items()]
+        hypervolume = f"hypervolume {front.hypervolume:.5g} up to {', '.join(reference)}"
+        plot = list(_plot(front, *names)) if len(names) == 2 else []
+        self._parts = Group(_table(front), Text(hypervolume, "dim"), *plot)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from console.render(self._parts, _narrowed(console, options))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement.get(console, _narrowed(console, options), self._parts)
+
+
+def _narrowed(console: Console, options: ConsoleOptions) -> ConsoleOptions:
+    return (
+        options
+        if console.is_terminal
+        else options.update(max_width=min(options.max_width, _MOST_COLUMNS))
+    )
+
+
+def _table(front: Front) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
-    for name in (*names, "trial"):
+    for name in (*front.trials[0].values, "trial"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     table.add_column("hparams")
     for trial in front.trials:
         table.add_row(
             *(Text(metric_text(name, value), "bold") for name, value in trial.values.items()),
             str(trial.number),
             Text("knee", "green") if trial.number == front.knee else "",
-            hparams_text(trial.hparams),
+            Text(hparams_text(trial.hparams), overflow="fold"),
         )
-    reference = ", ".join(f"{name} {metric_text(name, v)}" for name, v in front.reference.items())
-    line = Text(f"hypervolume {front.hypervolume:.5g} up to {reference}", "dim")
-    plot = list(_plot(front, *names)) if len(names) == 2 else []
-    return Group(table, line, *plot)
+    return table
 
 
 def front_title(front: Front) -> str:

@@ -1,11 +1,15 @@
 """Several objectives in reports and exports."""
 
+import io
+from dataclasses import replace
 from datetime import date
 
 import pytest
 from rich.console import Console
+from rich.padding import Padding
 
 from hpo.errors import HpoError
+from hpo.report.console import console_for
 from hpo.report.export import export_front, write_front
 from hpo.report.front import front_of, front_view
 from hpo.report.study_report import as_json, study_report
@@ -63,6 +67,35 @@ def test_the_view_names_every_trial_of_the_front_and_plots_all():
     assert text.count("●") == 3
     assert text.count("·") == 1
     assert "parameters" in text
+
+
+HPARAMS = {
+    "model.widths": [64, 32, 16],
+    "optimizer.learning_rate": 0.0012,
+    "model.dropout": 0.25,
+    "optimizer.weight_decay": 1.5e-5,
+}
+
+
+@pytest.mark.parametrize("goal", [GOAL, Goal((*GOAL.objectives, Objective(minimize="flops")))])
+def test_a_front_has_at_most_80_columns_where_there_is_no_terminal(goal):
+    trials = [
+        replace(
+            trial(number, accuracy, 10**9 * accuracy),
+            hparams=HPARAMS,
+            values=(-accuracy, 10**9 * accuracy, 10**12 * accuracy)[: len(goal.objectives)],
+        )
+        for number, accuracy in [(0, 0.8), (1, 0.9)]
+    ]
+    written = io.StringIO()
+    console_for(file=written).print(Padding(front_view(front_of(trials, goal)), (0, 0, 0, 2)))
+
+    lines = written.getvalue().splitlines()
+    assert 60 < max(len(line.rstrip()) for line in lines) <= 80
+    words = written.getvalue().split()
+    for value in ("widths=[64,", "16]", "learning_rate=0.0012", "dropout=0.25"):
+        assert words.count(value) == 2
+    assert words.count("weight_decay=1.5e-05") == 2
 
 
 @pytest.fixture
