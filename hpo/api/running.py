@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpo.api.memory import check_memory
-from hpo.api.surroundings import data_cache_folder, data_home, default_storage, surroundings
+from hpo.api.surroundings import default_storage, surroundings
 from hpo.errors import HpoError
 from hpo.spec.code.own_command import CommandTraining, command_line
 from hpo.spec.load import require_search, require_single
@@ -59,13 +59,13 @@ def run_search(
         HpoError: for what the user can fix.
     """
     require_search(experiment)
-    check_memory(experiment, data_home(), data_cache_folder())
-    from hpo.study.run import run_study  # imports JAX
-
     url = storage or experiment.study.storage
     around = surroundings(
         url, device, starts_over=new, explains=explain, profile=profile, trusts_code=trust_code
     )
+    check_memory(experiment, around.data_home, around.data_cache)
+    from hpo.study.run import run_study  # imports JAX
+
     return run_study(experiment, around, display.watch, display.say, stop, listen)
 
 
@@ -91,8 +91,8 @@ def run_training(
             f"{experiment.name}: is a command, which keeps its own model: run "
             f"{command_line(training)} in {experiment.folder.resolve() / training.command.folder}."
         )
-    check_memory(experiment, data_home(), data_cache_folder())
+    around = surroundings(default_storage(), device, trusts_code=trust_code)
+    check_memory(experiment, around.data_home, around.data_cache)
     from hpo.study.train import train_to_folder  # imports JAX
 
-    around = surroundings(default_storage(), device, trusts_code=trust_code)
     return train_to_folder(experiment, folder, around, display.watch, display.say, stop, force)

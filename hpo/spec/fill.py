@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from hpo.errors import SpecError
 from hpo.spec.experiment import Training
-from hpo.spec.marks import Spec, mark_of, with_leaves
-from hpo.spec.schema import default_of, leaves_at, variants_of
+from hpo.spec.marks import Spec, with_leaves
+from hpo.spec.schema import default_of, leaves_at, may_vary, variants_of
 from hpo.trial import HParams
+
+S = TypeVar("S", bound=Spec)
 
 
 def fill(training: Training, hparams: HParams, number: int) -> Training:
@@ -26,7 +28,7 @@ def fill(training: Training, hparams: HParams, number: int) -> Training:
     """
     cure = "put back a copy of the study"
     for path in hparams:
-        if not may_vary(type(training), path):
+        if not _can_vary(type(training), path):
             raise SpecError([f"trial {number}: {path} cannot vary: {cure}."])
     values = filled(training.model_dump(exclude_unset=True), hparams, type(training))
     values["train"] = {**values.get("train", {}), "stream": number}
@@ -38,19 +40,15 @@ def fill(training: Training, hparams: HParams, number: int) -> Training:
 
 
 @cache
-def may_vary(spec: type[Spec], path: str) -> bool:
+def _can_vary(spec: type[Spec], path: str) -> bool:
     """Whether a space can vary the leaf, or the whole part, at a dotted path of a training."""
-    for leaf in leaves_at(spec, path):
-        variants = variants_of(leaf.owner, leaf.field)
-        is_part = variants is not None and variants.tag is not None
-        if is_part or leaf.is_tag or mark_of(leaf.owner, leaf.field) is not None:
-            return True
-    return False
+    return any(leaf.is_tag or may_vary(leaf.owner, leaf.field) for leaf in leaves_at(spec, path))
 
 
-def with_rows(training: Training, rows: int) -> Training:
+def with_rows(training: S, rows: int) -> S:
     """`training` with the number of training rows where it says `data.batch_size: all`."""
-    if training.data.batch_size != "all":
+    data = getattr(training, "data", None)
+    if data is None or data.batch_size != "all":
         return training
     return with_leaves(training, {"data.batch_size": rows})
 

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from hpo.errors import cut
 from hpo.spec.file.document import KeyPath, Mistake
-from hpo.spec.marks import Names, Spec
+from hpo.spec.marks import Names, Spec, mark_of
 from hpo.spec.registered import annotation_of, registered
 from hpo.spec.words import described, shown, unknown_name, wrong_value
 
@@ -72,6 +72,13 @@ def variants_of(spec: type[Spec], field: str) -> Variants | None:
             {name: kind for kind in specs for name in get_args(kind.model_fields[tag].annotation)},
         )
     return Variants(None, {next(iter(kind.model_fields)): kind for kind in specs})
+
+
+@cache
+def may_vary(spec: type[Spec], field: str) -> bool:
+    """Whether a space can vary the values of a field: a leaf, or a part that has a name."""
+    variants = variants_of(spec, field)
+    return mark_of(spec, field) is not None or bool(variants and variants.tag)
 
 
 @cache

@@ -31,7 +31,7 @@ from hpo.spec.fill import with_rows
 from hpo.spec.words import count_text
 from hpo.study.backends.datasets import DataSets, check_metrics
 from hpo.study.backends.own_numbers import decide, decided
-from hpo.study.backends.tasks import check_task, data_of, with_all_rows
+from hpo.study.backends.tasks import check_task, data_of
 from hpo.study.loop.replicas import Replicas, deviation_of, mean_of, training_of
 from hpo.study.signals import StoppedError, StopRequest
 from hpo.study.storage.provenance import Provenance, library_versions
@@ -95,7 +95,7 @@ def _made_ready(
     if isinstance(training, TaskTraining):
         data = data_of(training, datasets)
         check_task(training, data, device)
-        training = with_all_rows(training, data)
+        training = with_rows(training, len(data.train))
     else:
         data = datasets.load(training.data)
         check_metrics("train.metrics", training.train.metrics, data, training.own_metrics)

@@ -21,7 +21,7 @@ from hpo.spec.file.include import known_spaces
 from hpo.spec.marks import Mark, Spec, mark_of
 from hpo.spec.reference.descriptions import description_of, summary_of
 from hpo.spec.registered import Registered, annotation_of, registered
-from hpo.spec.schema import Leaf, all_leaves, default_of, variants_of
+from hpo.spec.schema import Leaf, all_leaves, default_of, may_vary, variants_of
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MAY_VARY = {
@@ -62,13 +62,6 @@ def json_schema() -> JsonSchema:
 _ANY_ENTRY = {"$ref": "#/$defs/SpaceEntry"}
 
 
-def may_vary(spec: type[Spec], field: str) -> bool:
-    """Whether a leaf, or a part with a name, may be in the space."""
-    variants = variants_of(spec, field)
-    is_named = variants is not None and variants.tag is not None
-    return _is_trained(spec) and (is_named or mark_of(spec, field) is not None)
-
-
 def recompiles(spec: type[Spec], field: str) -> bool:
     """Whether another value of a leaf that may vary is another program."""
     return mark_of(spec, field) not in (Mark.KNOB, Mark.HOST)
@@ -97,7 +90,7 @@ class _Writer:
         info = spec.model_fields[field]
         text = [description_of(spec, field)]
         schema = self._field_type(spec, field)
-        if may_vary(spec, field):
+        if _is_trained(spec) and may_vary(spec, field):
             text.append(_MAY_VARY[recompiles(spec, field)])
             schema["x-hpo-varies"] = True
             schema["x-hpo-recompiles"] = recompiles(spec, field)
@@ -185,7 +178,7 @@ def _space() -> JsonSchema:
     }
     leaves: dict[str, list[Leaf]] = {}
     for path, leaf in all_leaves(Training):
-        if may_vary(leaf.owner, leaf.field) or leaf.is_tag:
+        if leaf.is_tag or (_is_trained(leaf.owner) and may_vary(leaf.owner, leaf.field)):
             leaves.setdefault(path, []).append(leaf)
     for path, several in leaves.items():
         texts = dict.fromkeys(_of_leaf(leaf) for leaf in several)

@@ -24,6 +24,7 @@ from hpo.spec.schema import (
     field_errors,
     leaf_mistake,
     leaves_at,
+    may_vary,
     place_of,
     spec_mistakes,
     variants_of,
@@ -195,7 +196,7 @@ def _needs_choice(values: HParam) -> str:
 
 def no_such_leaf(path: str, root: type[Spec]) -> str:
     """`there is no leaf 'model.dropuot'. Did you mean 'model.dropout'? ...`"""
-    known = [name for name, leaf in all_leaves(root) if _may_vary(leaf.owner, leaf.field)]
+    known = [name for name, leaf in all_leaves(root) if may_vary(leaf.owner, leaf.field)]
     path = cut(path)
     close = difflib.get_close_matches(path, known, n=1)
     guess = f" Did you mean '{close[0]}'?" if close else ""
@@ -203,11 +204,6 @@ def no_such_leaf(path: str, root: type[Spec]) -> str:
     beside = sorted({name for name in known if name.startswith(f"{part}.")})
     listed = f" Known leaves: {', '.join(beside)}." if beside else ""
     return f"there is no leaf '{path}'.{guess}{listed or ' Write a path such as model.dropout.'}"
-
-
-def _may_vary(owner: type[Spec], field: str) -> bool:
-    variants = variants_of(owner, field)
-    return mark_of(owner, field) is not None or bool(variants and variants.tag)
 
 
 def _parents_first(dimensions: Mapping[str, Dimension]) -> tuple[list[Dimension], list[str]]:

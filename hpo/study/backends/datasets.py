@@ -69,9 +69,7 @@ class DataSets:
         return self._loaded[key]
 
 
-def check_metrics(
-    where: str, names: Iterable[str], data: DataSet, own: Mapping[str, Own] | None = None
-) -> None:
+def check_metrics(where: str, names: Iterable[str], data: DataSet, own: Mapping[str, Own]) -> None:
     """Refuse a metric that the data's task does not have, or that is NaN whatever is predicted.
 
     `where` is the part of the spec that names the metrics, `own` are those of the user's own.

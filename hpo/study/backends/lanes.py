@@ -48,8 +48,10 @@ class LaneBackend:
         tell_code(training, say)
         self._datasets = DataSets(experiment.folder, around.data_home, DataCache(around.data_cache))
         self._data = self._datasets.load(training.data)
-        check_metrics("search", self._search.goal.metrics, self._data)
-        check_metrics("train.metrics", training.train.metrics, self._data, training.own_metrics)
+        searched = self._search.goal.metrics
+        check_metrics("search", searched, self._data, {})
+        others = [name for name in training.train.metrics if name not in searched]
+        check_metrics("train.metrics", others, self._data, training.own_metrics)
         self._numbers = decide(training, self._data, self._platform, say)
         check_changes(experiment, self._numbers)
         self._experiment = decided(experiment, self._numbers)

@@ -16,8 +16,7 @@ from hpo.engine.training.task import task_of
 from hpo.errors import HpoError
 from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment
-from hpo.spec.fill import fill
-from hpo.spec.marks import with_leaves
+from hpo.spec.fill import fill, with_rows
 from hpo.spec.sections.data import size_text
 from hpo.study.backends.backend import Crew
 from hpo.study.backends.datasets import DataSets
@@ -76,7 +75,7 @@ class TaskBackend:
         """A trial's work from its hparams and its number."""
         training: Any = fill(self._experiment.training, hparams, number)
         data = data_of(training, self._datasets)
-        training = with_all_rows(training, data)
+        training = with_rows(training, len(data.train))
         program, knobs = split_task(training, data, self._platform)
         task_of(program).shapes()  # so that a trial whose values break the code costs itself alone
         spec = training.data_spec
@@ -92,14 +91,6 @@ def data_of(training: TaskTraining, datasets: DataSets) -> DataSet:
     """
     spec = training.data_spec
     return NO_DATA if spec is None else datasets.load(spec)
-
-
-def with_all_rows(training: TaskTraining, data: DataSet) -> TaskTraining:
-    """A training with the number of training rows where it says `data.batch_size: all`."""
-    spec = training.data_spec
-    if spec is None or spec.batch_size != "all":
-        return training
-    return with_leaves(training, {"data.batch_size": len(data.train)})
 
 
 def check_task(training: TaskTraining, data: DataSet, device: Any) -> TaskProgram:
@@ -118,6 +109,6 @@ def check_task(training: TaskTraining, data: DataSet, device: Any) -> TaskProgra
                 f"{size_text(budget)}, and a task of your own keeps them whole on the device: "
                 "raise it, or set data.rows."
             )
-    program, _ = split_task(with_all_rows(training, data), data, device.platform)
+    program, _ = split_task(with_rows(training, len(data.train)), data, device.platform)
     task_of(program).shapes()
     return program

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -112,12 +113,6 @@ class ProcessGroup:
         """The status that it ended with, negative for a signal; None while it runs."""
         return self._process.returncode
 
-    def resident_bytes(self) -> int:
-        """The memory that the processes of its session use."""
-        return sum(
-            int(fields[21]) * _PAGE for _, fields in _processes() if int(fields[3]) == self.pid
-        )
-
 
 class Log:
     """A trial's log: the first `limit` bytes of output, then its end."""
@@ -157,6 +152,14 @@ class Log:
             self.note(f"{self._dropped - kept:,} bytes of output are not kept (command.log_limit).")
             self._file.write(self.tail[-kept:])
         self._file.close()
+
+
+def resident_bytes() -> Mapping[int, int]:
+    """The memory that the processes of each session use, by the process that began the session."""
+    found: Counter[int] = Counter()
+    for _, fields in _processes():
+        found[int(fields[3])] += int(fields[21]) * _PAGE
+    return found
 
 
 def reap() -> Iterator[tuple[int, int]]:

@@ -67,7 +67,7 @@ class Launch:
 class ProcessExecutor:
     """Runs commands in the lanes of pools, by a supervisor that outlives this process.
 
-    `launch` makes what a `Put` starts, `say` gets messages for the user.
+    `launch` makes what a `Put` starts, its folder included; `say` gets messages for the user.
     """
 
     def __init__(
@@ -157,7 +157,6 @@ class ProcessExecutor:
 
     def _put(self, put: Put, loaded: Load) -> dict[str, Any]:
         launch = self._launch(put, loaded)
-        Path(launch.folder).mkdir(parents=True, exist_ok=True)
         epoch = 0 if put.state is None else put.state.epoch
         return {
             "order": "put",

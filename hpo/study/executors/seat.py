@@ -21,7 +21,6 @@ from hpo.study.executors.results import ResultReader
 
 # A command at its rung may run on for this long, to save its checkpoint, before it is frozen.
 _FREEZE_SECONDS = 1.0
-_MEMORY_SECONDS = 0.5  # between two looks at the memory of a trial
 # Why a trial leaves its lane: it pauses, has ended, or nobody asks for its state.
 Leave = Literal["take", "clear", "drop"]
 
@@ -119,11 +118,14 @@ class Seat:
 
     # -- what happens -----------------------------------------------------------------------------
 
-    def look(self, now: float) -> Iterator[dict[str, Any]]:
-        """Start, follow and end the command as time goes on; gives what the driver should know."""
+    def look(self, now: float, memory: Mapping[int, int]) -> Iterator[dict[str, Any]]:
+        """Start, follow and end the command as time goes on; gives what the driver should know.
+
+        `memory` are the bytes that each session uses, empty where they were not measured.
+        """
         if self._process is not None:
             self._listen()
-            self._enforce_limits(now)
+            self._enforce_limits(now, memory)
             if self._process.exit_code is not None:
                 self._note_ending()
         yield from self._reports()
@@ -155,7 +157,7 @@ class Seat:
         self._file_reader = ResultReader(self._settings.metrics)
         self._offsets = {file: _size(file) for file in self._files}
         self._marked = self._began = now
-        self._memory_due, self._frozen_seconds, self._frozen_at = now, 0.0, None
+        self._frozen_seconds, self._frozen_at = 0.0, None
         self._kill_at = self._term_at = self._rung_at = None
         try:
             self._process = ProcessGroup(self._launch, self._settings.log_limit)
@@ -193,7 +195,7 @@ class Seat:
         if (note := self._record.take(result, active)) is not None:
             self._process.log.note(note)
 
-    def _enforce_limits(self, now: float) -> None:
+    def _enforce_limits(self, now: float, memory: Mapping[int, int]) -> None:
         process, settings = self._process, self._settings
         assert process is not None
         if self._kill_at is not None and now >= self._kill_at:
@@ -208,12 +210,10 @@ class Seat:
             spent = self._record.spent + now - self._marked - self._frozen_seconds
             if spent > settings.time_limit:
                 self._fail(f"ran for longer than command.time_limit ({settings.time_limit:g} s)")
-        if settings.memory_limit is not None and now >= self._memory_due:
-            self._memory_due = now + _MEMORY_SECONDS
-            used = process.resident_bytes()
-            if used > settings.memory_limit:
-                limit = f"{settings.memory_limit / 2**20:,.0f} MiB"
-                self._fail(f"used {used / 2**20:,.0f} MiB, above command.memory_limit ({limit})")
+        used = memory.get(process.pid, 0)
+        if settings.memory_limit is not None and used > settings.memory_limit:
+            limit = f"{settings.memory_limit / 2**20:,.0f} MiB"
+            self._fail(f"used {used / 2**20:,.0f} MiB, above command.memory_limit ({limit})")
 
     def _is_about_to_save(self) -> bool:
         """Whether it keeps a checkpoint, and has not written one since its last result."""

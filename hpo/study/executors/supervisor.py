@@ -19,10 +19,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from hpo.study.executors.process_group import IGNORED, adopt_orphans, reap
+from hpo.study.executors.process_group import IGNORED, adopt_orphans, reap, resident_bytes
 from hpo.study.executors.seat import Seat, Settings
 
 _TICK = 0.05  # seconds between two looks at files, limits and patience while commands run
+_MEMORY_SECONDS = 0.5  # between two looks at the memory of the trials
 _PATIENCE = 15.0  # seconds for another supervisor of the same study to end
 
 
@@ -41,6 +42,7 @@ class Supervisor:
         ] = {}  # puts for lanes whose command still ends
         self._in, self._out = b"", bytearray()
         self._is_closing = False
+        self._memory_due = 0.0
         self._selector = selectors.DefaultSelector()
         self._wake, wakeup = os.pipe()
         for handle in (self._wake, wakeup, source, target):
@@ -128,8 +130,9 @@ class Supervisor:
             self._say(place[0], {"say": "taken", "states": [_untouched(put)], "is_snapshot": False})
 
     def _look(self) -> None:
+        memory = self._memory(time.monotonic())
         for place, seat in list(self._seats.items()):
-            for message in seat.look(time.monotonic()):
+            for message in seat.look(time.monotonic(), memory):
                 self._say(place[0], message)
             if seat.has_left:
                 del self._seats[place]
@@ -137,8 +140,15 @@ class Supervisor:
             if place not in self._seats:
                 del self._waiting[place]
                 seat = self._seats[place] = Seat(put, self._settings, self._selector)
-                for message in seat.look(time.monotonic()):
+                for message in seat.look(time.monotonic(), memory):
                     self._say(place[0], message)
+
+    def _memory(self, now: float) -> Mapping[int, int]:
+        """The bytes that each session uses, twice a second where there is a limit; else empty."""
+        if self._settings.memory_limit is None or not self._seats or now < self._memory_due:
+            return {}
+        self._memory_due = now + _MEMORY_SECONDS
+        return resident_bytes()
 
     def _say(self, pool: int, message: Mapping[str, Any]) -> None:
         self._out += json.dumps({**message, "pool": pool}).encode() + b"\n"

@@ -68,9 +68,9 @@ def test_a_batch_larger_than_the_training_split_is_refused(table):
 
 def test_a_metric_that_the_task_does_not_have_is_refused(table):
     data = datasets().load(a_spec(table))
-    check_metrics("search", ["accuracy", "auroc", "parameters"], data)
+    check_metrics("search", ["accuracy", "auroc", "parameters"], data, {})
     with pytest.raises(HpoError, match=r"search: rmse is not a metric of classification, which"):
-        check_metrics("search", ["auroc", "rmse"], data)
+        check_metrics("search", ["auroc", "rmse"], data, {})
 
 
 def test_a_metric_that_no_predictions_make_a_number_is_refused(table):
@@ -79,4 +79,4 @@ def test_a_metric_that_no_predictions_make_a_number_is_refused(table):
     with pytest.raises(
         HpoError, match=r"train\.metrics: auroc is NaN for any predictions on the 16"
     ):
-        check_metrics("train.metrics", ["auroc"], replace(data, validation=one_class))
+        check_metrics("train.metrics", ["auroc"], replace(data, validation=one_class), {})

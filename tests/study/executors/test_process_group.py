@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.study.executors.process_group import Log, ProcessGroup
+from hpo.study.executors.process_group import Log, ProcessGroup, resident_bytes
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +78,7 @@ def test_a_frozen_command_does_nothing_until_it_is_thawed(tmp_path):
 def test_memory_is_counted_over_all_processes_of_a_command(tmp_path):
     holds = "x = bytearray(30_000_000); import time; time.sleep(60)"
     group = a_group(tmp_path, f"python3 -c '{holds}' & python3 -c '{holds}'")
-    wait_until(lambda: group.resident_bytes() > 60_000_000)
+    wait_until(lambda: resident_bytes()[group.pid] > 60_000_000)
     group.signal(9)
     run(group)
 
