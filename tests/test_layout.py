@@ -56,6 +56,7 @@ APART = {frozenset({"search", "engine"})}
 # The same for the rooms of a part. Modules in the part's own folder and its rooms may import each
 # other, as long as there is no circle.
 ROOMS = {
+    "api": ("functions",),
     "data": ("readers",),
     "engine": ("pools", "programs", "training", "models"),
     "search": ("proposals", "samplers", "schedulers", "results"),

@@ -21,6 +21,7 @@ from hpo.spec.code.own_command import CommandTraining
 from hpo.spec.code.own_task import TaskCode
 from hpo.spec.experiment import Experiment
 from hpo.spec.file.passwords import without_password
+from hpo.spec.load import finds_space
 from hpo.spec.programs import count_programs
 from hpo.spec.sections.data import size_text
 from hpo.spec.space.unread import unread_notes
@@ -82,7 +83,7 @@ def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
     space = experiment.space
     size, seeds = space.size, experiment.training.train.seeds
     trials = 1 if search is None else search.trials
-    if search is not None:
+    if search is not None and not finds_space(experiment):
         # No sampler proposes a configuration twice.
         trials = int(min(trials, widest(space).size))
     planned = None if search is None else outline(search.scheduler, epochs, trials)
@@ -149,6 +150,8 @@ def _own_code(experiment: Experiment) -> Iterator[tuple[str, Own | TaskCode]]:
 
 def _code_notes(experiment: Experiment) -> Iterator[str]:
     """What only running the code of the user's own can tell."""
+    if finds_space(experiment):
+        yield "the space is not written, so the search runs the function first to find it"
     for name, own in _own_code(experiment):
         if own.signature.unchecked:
             yield f"{own.signature.unchecked}, so its arguments are unchecked"

@@ -153,6 +153,8 @@ def _export(
     lineage, together = state.lineage(trial.number), state.together.get(trial.number, 0)
     varying = varied_for(state, lineage[0].trial, experiment)
     document = training_document(experiment, lineage, merging, folder, together, varying)
+    if drawn := state.drawn.get(trial.number):
+        document["command"]["values"] |= drawn
     header = [
         f"Trial {trial.number} of the study {experiment.name}: "
         f"{_result(experiment, trial)}{_others(state, trial)}.",

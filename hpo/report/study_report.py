@@ -219,7 +219,7 @@ class StudyReading:
             state_of(self.state, trial),
             trial.epochs,
             value,
-            trial.hparams,
+            {**trial.hparams, **self.state.drawn.get(trial.number, {})},
             deviation_of(of_seeds)[metric] if of_seeds else None,
             # Only finite numbers, because JSON has no others.
             {name: number for name, number in results.items() if math.isfinite(number)},

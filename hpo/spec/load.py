@@ -124,10 +124,17 @@ def require_search(experiment: Experiment) -> SearchSpec:
     if experiment.search is None:
         cure = "add search: {objective: {maximize: accuracy}, trials: 100}"
         raise SpecError([f"{experiment.name}: has no search section: {cure}"])
-    if not len(experiment.space):
+    if not len(experiment.space) and not finds_space(experiment):
         cure = "add space: {model.dropout: {float: [0.0, 0.5]}}, or use hpo train"
         raise SpecError([f"{experiment.name}: nothing varies: {cure}"])
     return experiment.search
+
+
+def finds_space(experiment: Experiment) -> bool:
+    """Whether a search has to find the space first, by running an objective that asks for it."""
+    training = experiment.training
+    is_known = experiment.document.get("space") or experiment.is_stored
+    return not is_known and isinstance(training, CommandTraining) and training.asks
 
 
 def require_single(experiment: Experiment) -> Training:

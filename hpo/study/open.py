@@ -14,6 +14,7 @@ from hpo.spec.load import experiment_from_document, require_search
 from hpo.spec.sections.search import SearchSpec
 from hpo.spec.words import count_text
 from hpo.study.backends.backend import Backend, backend_of
+from hpo.study.backends.found_space import with_space
 from hpo.study.backends.trial_folders import TrialFolders
 from hpo.study.log.events import Propose, Start, StudyState, fold
 from hpo.study.loop.varied import varied_note
@@ -88,6 +89,7 @@ def open_study(
     search = require_search(experiment)
     CheckpointFolder.beside(around.storage, experiment.name).check()
     _check_code(experiment, around)
+    experiment = with_space(experiment, around, say)
     backend = backend_of(experiment, around, say)
     provenance = backend.provenance
     begin()

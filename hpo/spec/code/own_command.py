@@ -51,6 +51,13 @@ class CommandTraining(Spec):
             if name not in CommandTraining.model_fields
         }
 
+    @property
+    def asks(self) -> bool:
+        """Whether it is a function that asks for its values, as an objective of Optuna does."""
+        own = self.command.own
+        names = [] if own is None else [one.name for one in own.signature.arguments]
+        return names == ["trial"]
+
 
 def command_root(values: Mapping[str, Any], folder: Path) -> type[CommandTraining]:
     """The spec class of a document with a section `command`.
@@ -64,9 +71,9 @@ def command_root(values: Mapping[str, Any], folder: Path) -> type[CommandTrainin
     for name in space if isinstance(space, Mapping) else ():
         if isinstance(name, str) and name not in (*_KEYS_OF_SPACE, *names):
             names[name] = None
-    sound = {name: value for name, value in names.items() if _is_free(name)}
+    sound = {name: value for name, value in names.items() if is_free(name)}
     for argument in () if own is None else own.signature.arguments:
-        if argument.name != "trial" and _is_free(argument.name):
+        if argument.name != "trial" and is_free(argument.name):
             is_known = argument.default not in (REQUIRED, COMPUTED)
             sound.setdefault(argument.name, argument.default if is_known else None)
     return _root(json.dumps(sound, default=str), own)
@@ -80,7 +87,7 @@ def command_mistakes(training: CommandTraining, space: SearchSpace) -> Iterator[
         yield from _function_mistakes(training, space)
         return
     for name in command.values:
-        if not _is_free(name):
+        if not is_free(name):
             text = f"is a word of hpo's own: call the value {name}_ or otherwise"
             yield Mistake(("command", "values", name), text)
     for name in sorted(named - values.keys() - {*GIVEN}):
@@ -103,9 +110,9 @@ def _function_mistakes(training: CommandTraining, space: SearchSpace) -> Iterato
         yield Mistake(at, own.trouble)
         return
     signature = own.signature
-    names = [one.name for one in signature.arguments]
-    if signature.unchecked or names == ["trial"]:
+    if signature.unchecked or training.asks:
         return
+    names = [one.name for one in signature.arguments]
     for name in training.values:
         if name not in names:
             where = ("space", name) if name in space.by_path else ("command", "values", name)
@@ -141,8 +148,8 @@ def command_line(training: CommandTraining) -> str:
     return shlex.join(filled_words(training.command.words, training.values))
 
 
-def _is_free(name: str) -> bool:
-    """Whether a value may have this name."""
+def is_free(name: str) -> bool:
+    """Whether a value may have this name, which is none of hpo's own."""
     return (
         bool(NAME.fullmatch(name)) and name not in _SECTIONS and not hasattr(CommandTraining, name)
     )

@@ -133,7 +133,7 @@ class CommandSpec(Spec):
     def words(self) -> tuple[str, ...]:
         """The words of the command."""
         if self.python is not None:
-            return (sys.executable, "-m", "hpo.api.objective", self.python, "{config}")
+            return (sys.executable, "-m", "hpo.api.functions.worker", self.python, "{config}")
         return words_of(self.run)
 
     @property

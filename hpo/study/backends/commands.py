@@ -40,7 +40,7 @@ from hpo.study.storage.journal import Journal
 from hpo.study.storage.provenance import Provenance, library_versions
 from hpo.study.storage.trust import code_of
 from hpo.study.surroundings import Surroundings
-from hpo.trial import HParams
+from hpo.trial import HParams, Run
 
 _GPUS = Path("/proc/driver/nvidia/gpus")
 
@@ -69,33 +69,40 @@ class CommandBackend:
         self._folder = (experiment.folder / self._command.folder).resolve()
         self._say = say
         self._gpus = visible_gpus(os.environ)
-        self._slots = slots_of(self._command, len(self._gpus))
-        self._folders = TrialFolders.beside(around.storage, experiment.name)
+        self.slots = slots_of(self._command, len(self._gpus))
+        self.folders = TrialFolders.beside(around.storage, experiment.name)
         _check_program(self._command, self._folder)
         code = self._command.own and self._command.own.code
         say(f"Runs {code or self._command.text} in {self._folder}.")
-        device = f"{platform.node()}: {count_text(self._slots, 'slot')}"
+        device = f"{platform.node()}: {count_text(self.slots, 'slot')}"
         self.provenance = Provenance(library_versions(), device, "", code_of(training))
 
     def start(
         self, journal: Journal, explain: Callable[[str], None], stack: ExitStack, *, learns: bool
     ) -> Crew:
         """Start the supervisor of the commands."""
-        self._folders.sweep(len(journal.state))
+        self.folders.sweep(len(journal.state))
         program = CommandProgram(self._command.text)
-        plan = Plan("map", self._slots, "as many commands at once as command.slots says")
+        plan = Plan("map", self.slots, "as many commands at once as command.slots says")
         pin = journal.state.pins.get(program.label)
         if pin is not None and pin["lanes"] != plan.lanes:
             journal.record(Pin(program.label, {**plan.pin(), "program": str(program)}))
-        explain(f"{count_text(self._slots, 'trial')} run at once (command.slots).")
-        executor = ProcessExecutor(self._settings(), self._launch, self._say)
+        explain(f"{count_text(self.slots, 'trial')} run at once (command.slots).")
+
+        def launched(put: Put, load: Load) -> Launch:
+            folder = self.folders.of(put.run)
+            folder.mkdir(parents=True, exist_ok=True)
+            return self.launch(put, folder)
+
+        executor = ProcessExecutor(self.settings(), launched, self._say)
         stack.callback(executor.close)
         return Crew(executor, self._preparer(program), Plans(plan), _nothing, _nothing)
 
-    def _settings(self) -> Settings:
+    def settings(self) -> Settings:
+        """What all trials have in common."""
         command = self._command
         return Settings(
-            folder=str(self._folders.path),
+            folder=str(self.folders.path),
             metrics=[name for name in self._search.goal.metrics if name not in COSTS],
             grace=command.grace,
             log_limit=command.log_limit,
@@ -116,11 +123,9 @@ class CommandBackend:
 
         return prepare
 
-    def _launch(self, put: Put, load: Load) -> Launch:
-        """How the command of a trial is started."""
+    def launch(self, put: Put, folder: Path) -> Launch:
+        """How the command of a trial is started, whose own `folder` exists."""
         training: Any = put.training
-        folder = self._folders.of(put.run)
-        folder.mkdir(parents=True, exist_ok=True)
         return launch_of(
             training,
             put.run.key,
@@ -172,6 +177,7 @@ def launch_of(
     own_env = {
         "HPO_TRIAL": str(train.stream),
         "HPO_SEED": str(train.seed),
+        "HPO_STUDY_SEED": str((train.seed - Run.parse(run).seed) % 2**32),
         "HPO_EPOCHS": str(train.epochs),
         "HPO_FOLDER": str(folder),
         "HPO_CHECKPOINT_DIR": str(checkpoint),

@@ -18,7 +18,7 @@ from hpo.engine.stopwatch import Clock
 from hpo.engine.task_program import AnyProgram
 from hpo.spec.experiment import Training
 from hpo.spec.sections.data import DataSpec
-from hpo.trial import Run
+from hpo.trial import HParams, Run
 
 # The state of a run as named arrays. The driver keeps and stores it, and never looks into it.
 Arrays: TypeAlias = Mapping[str, np.ndarray]
@@ -123,6 +123,15 @@ class Reported:
 
 
 @dataclass(frozen=True)
+class Drew:
+    """A run drew values that its space lacks."""
+
+    pool: int
+    run: Run
+    values: HParams
+
+
+@dataclass(frozen=True)
 class State:
     """The state of a run after `epoch` whole epochs and `step` steps of the next one."""
 
@@ -179,7 +188,7 @@ class Failed:
     error: BaseException
 
 
-Message: TypeAlias = Loaded | Reported | Taken | Refused | TooLarge | Lost | Failed
+Message: TypeAlias = Loaded | Reported | Drew | Taken | Refused | TooLarge | Lost | Failed
 
 
 class ProgramTimes(NamedTuple):

@@ -23,6 +23,7 @@ from hpo.errors import HpoError
 from hpo.study.executors.messages import (
     Arrays,
     Copy,
+    Drew,
     Load,
     Loaded,
     Message,
@@ -83,7 +84,7 @@ class ProcessExecutor:
         self._loaded: dict[int, Load] = {}
         self._messages: list[Message] = []
         self._failures = 0
-        self._has_said_how_to_pause = False
+        self._has_said_how_to_pause = self._has_said_drawn = False
         self._rest = b""
         root = str(Path(hpo.__file__).parent.parent)
         self._process = subprocess.Popen(
@@ -203,6 +204,10 @@ class ProcessExecutor:
                 )
                 seconds = {run: message["seconds"]}
                 self._messages.append(Reported(pool, reports, float(len(reports)), seconds))
+            case "drew":
+                run, values = Run.parse(message["run"]), message["values"]
+                self._messages.append(Drew(pool, run, values))
+                self._say_drawn(run, values)
             case "failed":
                 self._fail(pool, Run.parse(message["run"]), message["epoch"], message["why"])
             case "taken":
@@ -220,6 +225,14 @@ class ProcessExecutor:
             self._say(f"Trial {run.key} failed: {why}.")
         if self._failures == _MOST_SAID:
             self._say("More trials that fail are not announced: hpo logs STUDY TRIAL shows why.")
+
+    def _say_drawn(self, run: Run, values: Mapping[str, Any]) -> None:
+        if not self._has_said_drawn:
+            self._has_said_drawn = True
+            self._say(
+                f"Trial {run.key} draws {' and '.join(values)} at random, because the space has no "
+                "value that the call allows. Such values are kept with their trials."
+            )
 
     def _say_how_to_pause(self, state: State) -> None:
         if not self._has_said_how_to_pause and state.epoch > 0:

@@ -5,6 +5,7 @@ It imports little.
 
 from __future__ import annotations
 
+import json
 import selectors
 import shutil
 import signal
@@ -60,6 +61,7 @@ class Seat:
         self._frozen_seconds = 0.0
         self._frozen_at: float | None = None
         self._rung_at: float | None = None
+        self._drawn_bytes = 0  # of the file of values that the trial drew itself, as told
         self._reported = 0.0  # when it last reported, by the clock of files
 
     # -- orders -----------------------------------------------------------------------------------
@@ -272,6 +274,7 @@ class Seat:
         """The results up to the rung that the driver does not know yet."""
         last = min(self._to_epoch, len(self._record.epochs))
         if self._leave is None and last > self._told:
+            yield from self._drawn()
             epochs = self._record.epochs[self._told : last]
             seconds = sum(self._record.seconds[self._told : last])
             reported = {"say": "reported", "run": self.run, "first": self._told + 1}
@@ -280,7 +283,18 @@ class Seat:
         is_due = self._told == len(self._record.epochs) < self._to_epoch
         if self._reason is not None and is_due and not self._is_told and self._leave is None:
             self._is_told = True
+            yield from self._drawn()
             yield {"say": "failed", "run": self.run, "epoch": self._told + 1, "why": self._reason}
+
+    def _drawn(self) -> Iterator[dict[str, Any]]:
+        """The values that the trial drew itself, where the driver does not know all of them."""
+        file = self._folder / "drawn.jsonl"
+        if (size := _size(file)) > self._drawn_bytes:
+            self._drawn_bytes = size
+            # A last line without an end is still being written.
+            lines = file.read_text().rpartition("\n")[0].splitlines()
+            values = {name: one for line in lines for name, one in json.loads(line).items()}
+            yield {"say": "drew", "run": self.run, "values": values}
 
     def _leaving(self) -> Iterator[dict[str, Any]]:
         if self._leave == "take":

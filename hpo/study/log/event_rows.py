@@ -16,6 +16,7 @@ from hpo.study.log.events import (
     MERGING,
     Checkpoint,
     Cost,
+    Draw,
     End,
     Event,
     Happening,
@@ -84,6 +85,8 @@ def to_row(event: Event) -> EventRow:
             value |= {"run": what.run.key} if what.run != Run(what.run.trial) else {}
         case Cost():
             value = {name: _json_number(cost) for name, cost in what.costs.items()}
+        case Draw():
+            value = dict(what.values)
         case End():
             value = {"state": str(what.state)}
             value |= {"together": what.together} if what.together else {}
@@ -143,6 +146,8 @@ def _event(row: EventRow, value: Any) -> Event:
             what = Checkpoint(_epoch(epoch), file, sha256, _run(trial, value))
         case "cost":
             what = Cost({name: float(number) for name, number in value.items()})
+        case "draw":
+            what = Draw(_mapping(value))
         case "end":
             what = End(TrialState(value["state"]), _whole(value.get("together", 0)))
         case "start":

@@ -105,6 +105,14 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Draw:
+    """A trial drew values that its space lacks, such as those of a conditional objective."""
+
+    kind: ClassVar[str] = "draw"
+    values: HParams
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """A trial has ended. `together` lanes trained at once, its own included; 0 if it had none."""
 
@@ -152,7 +160,9 @@ class Times:
     threads: Mapping[str, Mapping[str, float]]
 
 
-HappeningToTrial: TypeAlias = Report | ReplicaReport | Pause | Promote | Checkpoint | Cost | End
+HappeningToTrial: TypeAlias = (
+    Report | ReplicaReport | Pause | Promote | Checkpoint | Cost | Draw | End
+)
 Happening: TypeAlias = Propose | HappeningToTrial | Exploit | Start | Stop | Pin | Note | Times
 
 
@@ -189,10 +199,10 @@ class StudyState:
 
     `metrics[n][e - 1]` are trial n's metrics after epoch e, and `replicas[n][run][e - 1]` those of
     one of its runs where there are several. `checkpoints` are the latest of each run, `pins` the
-    plan of each program. `proposed_ms` and `ended_ms` are times by trial, in the log's order.
-    `ended` lists the trials that have ended, in that order, `unfinished` the others.
-    `epochs` counts all reported epochs, those of every run. `stop` says why the last driver
-    stopped; it is None while a driver is at work.
+    plan of each program, `drawn` the values that trials drew beside their hparams. `proposed_ms`
+    and `ended_ms` are times by trial, in the log's order. `ended` lists the trials that have ended,
+    in that order, `unfinished` the others. `epochs` counts all reported epochs, those of every run.
+    `stop` says why the last driver stopped; it is None while a driver is at work.
     """
 
     goal: Goal
@@ -203,6 +213,7 @@ class StudyState:
     costs: dict[int, Metrics] = field(default_factory=dict)
     checkpoints: dict[Run, Checkpoint] = field(default_factory=dict)
     pins: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    drawn: dict[int, HParams] = field(default_factory=dict)
     proposed_ms: dict[int, int] = field(default_factory=dict)
     ended_ms: dict[int, int] = field(default_factory=dict)
     ended: list[int] = field(default_factory=list)
@@ -380,6 +391,8 @@ class StudyState:
                 self.checkpoints[run] = what
             case Cost(costs=costs):
                 life.costs.update(costs)
+            case Draw(values=values):
+                self.drawn[number] = {**self.drawn.get(number, {}), **values}
             case End(state=state, together=together):
                 life.state, self.together[number] = state, together
                 self.ended_ms[number] = event.time_ms

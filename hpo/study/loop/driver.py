@@ -11,6 +11,7 @@ from hpo.engine.programs.plans import Plans
 from hpo.errors import HpoError
 from hpo.study.executors.messages import (
     Clear,
+    Drew,
     Executor,
     Extend,
     Failed,
@@ -30,6 +31,7 @@ from hpo.study.executors.messages import (
 )
 from hpo.study.log.events import (
     Checkpoint,
+    Draw,
     End,
     Pause,
     Promote,
@@ -257,6 +259,8 @@ class Driver:
                 self._costing.spend(seconds)
                 for report in reports:
                     self._report(report)
+            case Drew(_, run, values):
+                self._note_drawn(run.trial, values)
             case Taken(pool, states, is_snapshot):
                 if is_snapshot:
                     self._snapshots_under_way.discard(pool)
@@ -340,6 +344,12 @@ class Driver:
             self._end(number, TrialState.DIVERGED)
         elif state.trial(number).epochs == self._rules.epochs:
             self._end(number, TrialState.COMPLETE)
+
+    def _note_drawn(self, number: int, values: HParams) -> None:
+        known = self._journal.state.drawn.get(number, {})
+        new = {name: value for name, value in values.items() if name not in known}
+        if new and not self._is_finished(number):
+            self._journal.record(Draw(new), number)
 
     def in_training(self) -> set[int]:
         """The trials whose lanes have work."""

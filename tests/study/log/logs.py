@@ -6,6 +6,7 @@ from hpo.spec.sections.goal import Goal, Objective
 from hpo.study.log.events import (
     Checkpoint,
     Cost,
+    Draw,
     End,
     Pause,
     Pin,
@@ -40,7 +41,17 @@ def logs(draw):
         under_way = [trial.number for trial in state.trials if not trial.state.is_finished]
         kinds = ["propose", "start", "stop", "pin", "times"]
         if under_way:
-            kinds += ["report", "report", "report", "cost", "pause", "promote", "checkpoint", "end"]
+            kinds += [
+                "report",
+                "report",
+                "report",
+                "cost",
+                "draw",
+                "pause",
+                "promote",
+                "checkpoint",
+                "end",
+            ]
         kind = draw(st.sampled_from(kinds))
         number = draw(st.sampled_from(under_way)) if under_way else None
         epoch = len(state.metrics.get(number, ()))
@@ -59,6 +70,8 @@ def logs(draw):
                 number, what = None, Times({"pool 0": {"training": 1.5, "idle": 0.25}})
             case "report":
                 what = Report(epoch + 1, draw(metrics))
+            case "draw":
+                what = Draw({"momentum": draw(st.floats(0, 1)), "kind": [1, None]})
             case "cost":
                 what = Cost({"train_seconds": draw(st.floats(0, 1e9))})
             case "pause":

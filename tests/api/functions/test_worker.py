@@ -76,7 +76,7 @@ def test_a_function_reports_and_its_exception_costs_one_trial(searched, tmp_path
     assert failed in said
     log = (tmp_path / "hpo.db.trials" / "reports" / str(number) / "log.txt").read_text()
     assert "train.py" in log
-    assert "hpo/api/objective.py" not in log
+    assert "hpo/api/functions" not in log
 
 
 def test_a_function_returns_its_result(searched):

@@ -1,0 +1,1 @@
+"""Python functions as trials: what they may ask, the process that calls them, the decorator."""
