@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hpo import registry
+    from hpo.api.functions.decorator import Choice, Float, Int, objective
     from hpo.api.reporting import report
     from hpo.api.searching import resume, search
     from hpo.api.study import Study, studies
@@ -25,13 +26,17 @@ if TYPE_CHECKING:
 __version__ = "0.3.0"
 
 __all__ = [
+    "Choice",
     "DataError",
     "DeviceError",
+    "Float",
     "HpoError",
+    "Int",
     "SpecError",
     "Study",
     "StudyError",
     "TrainedModel",
+    "objective",
     "registry",
     "report",
     "resume",
@@ -42,6 +47,7 @@ __all__ = [
 
 # The module that defines each name, or is it; it is imported when the name is first used.
 _HOMES = {
+    **dict.fromkeys(("objective", "Float", "Int", "Choice"), "hpo.api.functions.decorator"),
     **dict.fromkeys(("search", "resume"), "hpo.api.searching"),
     **dict.fromkeys(("Study", "studies"), "hpo.api.study"),
     "report": "hpo.api.reporting",

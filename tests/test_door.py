@@ -9,13 +9,17 @@ import pytest
 import hpo
 
 NAMES = {
+    "Choice",
     "DataError",
     "DeviceError",
+    "Float",
     "HpoError",
+    "Int",
     "SpecError",
     "Study",
     "StudyError",
     "TrainedModel",
+    "objective",
     "registry",
     "report",
     "resume",

@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from hpo.api.functions.decorator import Objective
 from hpo.api.surroundings import default_storage
 from hpo.errors import HpoError
 from hpo.spec.experiment import Experiment
 from hpo.spec.load import load_document, load_experiment
 from hpo.spec.sections.search import duration_seconds
 
-# The path of a spec file, or its contents as plain values.
-SpecLike: TypeAlias = str | Path | Mapping[str, Any]
+# The path of a spec file, its contents as plain values, or a function with `@hpo.objective`.
+SpecLike: TypeAlias = str | Path | Mapping[str, Any] | Objective
 
 
 def experiment_of(
@@ -33,6 +34,7 @@ def experiment_of(
         SpecError: with every mistake, a line each.
         HpoError: for a timeout that is not a duration above 0.
     """
+    spec = _written(spec)
     every = [*overrides, *search_overrides(trials, timeout)]
     if isinstance(spec, Mapping):
         return load_document(spec, Path(), every)
@@ -95,10 +97,20 @@ def plain_spec(spec: SpecLike) -> str | dict[str, Any]:
     Raises:
         HpoError: for a document with a value that YAML cannot hold.
     """
+    spec = _written(spec)
     if not isinstance(spec, Mapping):
         return str(spec)
     document: dict[str, Any] = json.loads(_json(spec, "spec"))
     return document
+
+
+def _written(spec: SpecLike) -> str | Path | Mapping[str, Any]:
+    if isinstance(spec, Objective):
+        return spec.document()
+    if callable(spec):
+        name = getattr(spec, "__name__", "function")
+        raise HpoError(f'{name}: is no objective: write @hpo.objective(minimize="loss") above it.')
+    return spec
 
 
 def _json(value: Any, where: str) -> str:

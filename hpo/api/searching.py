@@ -55,7 +55,8 @@ def search(
 ) -> Study | Stream:
     """Run the study that a spec describes, or go on with it; give it back when the run is over.
 
-    `spec` is the path of a YAML file, or a dict that holds the same. `overrides` replaces leaves,
+    `spec` is the path of a YAML file, a dict that holds the same, or a function with
+    `@hpo.objective`. `overrides` replaces leaves,
     as in `{"train.epochs": 81}`. `trials` and `timeout` (`"10m"`, or seconds) are totals of the
     study. `storage` is the URL of a database, `new` starts over and keeps the old study under
     another name, `device` is a platform of JAX, such as `"cpu"`. `trust_code` runs code of yours
