@@ -9,19 +9,27 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import annotated_types
 from pydantic import TypeAdapter
 
 from hpo.spec.code.own_code import OwnCode
+from hpo.spec.code.own_data import OwnData
 from hpo.spec.code.own_model import OwnModel
+from hpo.spec.code.own_task import TaskSpec
 from hpo.spec.experiment import SpecFile, Training
 from hpo.spec.file.include import known_spaces
 from hpo.spec.marks import Mark, Spec, mark_of
 from hpo.spec.reference.descriptions import description_of, summary_of
 from hpo.spec.registered import Registered, annotation_of, registered
+from hpo.spec.roots import Root, file_of, root_of
 from hpo.spec.schema import Leaf, all_leaves, default_of, may_vary, variants_of
+from hpo.spec.sections.command import NAME, CommandSpec
+from hpo.spec.sections.data import DataSpec
+from hpo.spec.sections.goal import known_metrics
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MAY_VARY = {
@@ -36,30 +44,155 @@ JsonSchema = dict[str, Any]
 def json_schema() -> JsonSchema:
     """The schema of a spec file.
 
+    Its first key that is one of `command`, `objective` and `task` decides which sections it has.
     Of a leaf of the training, `x-hpo-varies` says whether it may be in the space, and
     `x-hpo-recompiles` whether another value is another program.
     """
     writer = _Writer()
-    root = writer.section(SpecFile)
-    space = _space()
-    others = {"anyOf": [{"enum": sorted(space["properties"])}, {"pattern": r"^loss\.\w+$"}]}
-    root["properties"]["space"] |= {
-        **space,
-        "patternProperties": {r"^(model|loss)\.\w+$": _ANY_ENTRY},
+    kinds = {
+        "command": ("CommandFile", _command_file(writer)),
+        "objective": ("FunctionFile", _function_file(writer)),
+        "task": ("TaskFile", _task_file(writer)),
     }
-    definitions = {**writer.definitions, "SpaceEntry": _ENTRY}
+    files = {"TrainingFile": _training_file(writer), **dict(kinds.values())}
+    chosen: JsonSchema = {"$ref": "#/$defs/TrainingFile"}
+    for key, (name, _) in reversed(kinds.items()):
+        chosen = {"if": {"required": [key]}, "then": {"$ref": f"#/$defs/{name}"}, "else": chosen}
+    named = {
+        "command": summary_of(CommandSpec),
+        "objective": _FUNCTION,
+        "task": summary_of(TaskSpec),
+    }
+    definitions = {
+        **writer.definitions,
+        **dict(_own_search(writer.definitions)),
+        **files,
+        "SpaceEntry": _ENTRY,
+    }
     return {
         "$schema": _DIALECT,
         "title": "An experiment of hpo",
-        **root,
-        # Only a model and a loss of the user's own have other leaves.
-        "if": {"properties": {"model": {"required": ["python"]}}},
-        "else": {"properties": {"space": {"propertyNames": others}}},
+        "description": summary_of(SpecFile),
+        "type": "object",
+        # What an empty file may begin with, beside the sections of a training.
+        "properties": {key: {"description": text} for key, text in named.items()},
+        **chosen,
         "$defs": dict(sorted(definitions.items())),
     }
 
 
+@cache
+def _roots() -> tuple[Root, Root, Root]:
+    """The classes of a training: of a model, of a task with data, and of a command."""
+    task: dict[str, Any] = {"task": {}, "data": {}}
+    command: dict[str, Any] = {"command": {}}
+    return Training, root_of(task, Path()), root_of(command, Path())
+
+
+def _training_file(writer: _Writer) -> JsonSchema:
+    """A file that trains a model on a data set."""
+    file = writer.section(SpecFile)
+    file["properties"]["data"] = _data(writer)
+    space = _space(Training)
+    space["properties"]["include"]["examples"] = known_spaces()
+    rules = [["optimizer.name == sgd and optimizer.learning_rate > 0.5"]]
+    space["properties"]["forbid"]["examples"] = rules
+    others = {"anyOf": [{"enum": sorted(space["properties"])}, {"pattern": r"^loss\.\w+$"}]}
+    file["properties"]["space"] |= {
+        **space,
+        "patternProperties": {r"^(model|loss)\.\w+$": _ANY_ENTRY},
+    }
+    return {
+        **file,
+        "description": "A spec file that trains a model on a data set.",
+        # Only a model and a loss of the user's own have other leaves.
+        "if": {"properties": {"model": {"required": ["python"]}}},
+        "else": {"properties": {"space": {"propertyNames": others}}},
+    }
+
+
+def _task_file(writer: _Writer) -> JsonSchema:
+    """A file that trains by a training step of the user's own."""
+    _, task, _ = _roots()
+    file = writer.section(file_of(task))
+    file["required"].remove("data")
+    file["properties"]["data"] = _data(writer)
+    leaves = {"patternProperties": {r"^task\.\w+$": _ANY_ENTRY}}
+    file["properties"]["space"] |= {**_space(task), **leaves}
+    file["description"] = "A spec file that trains by a training step of your own."
+    return _with_any_metric(file)
+
+
+def _command_file(writer: _Writer) -> JsonSchema:
+    """A file whose trials run a command."""
+    *_, command = _roots()
+    file = writer.section(file_of(command))
+    file["properties"]["space"] |= {**_space(command), "patternProperties": {_VALUE: _ANY_ENTRY}}
+    section = writer.definitions[CommandSpec.__name__]
+    for name in ("run", "python"):
+        section["properties"][name].pop("default", None)
+    section["oneOf"] = [{"required": ["run"]}, {"required": ["python"]}]
+    file["description"] = "A spec file whose trials run a command."
+    return _with_any_metric(file)
+
+
+def _function_file(writer: _Writer) -> JsonSchema:
+    """A file whose trials call a Python function."""
+    file = _command_file(writer)
+    command = writer.section(CommandSpec)
+    given = {"workers" if key == "slots" else key: of for key, of in command["properties"].items()}
+    keys = {key: of for key, of in given.items() if key not in ("run", "config")}
+    text = "The function, `train.py:objective`; its arguments are the values."
+    keys["python"] = {"description": text, "type": "string"}
+    section = {**command, "description": _FUNCTION, "properties": keys, "required": ["python"]}
+    sections = {
+        "objective" if name == "command" else name: section if name == "command" else of
+        for name, of in file["properties"].items()
+    }
+    needed = ["objective" if name == "command" else name for name in file["required"]]
+    text = "A spec file whose trials call a Python function."
+    return {**file, "description": text, "properties": sections, "required": needed}
+
+
+def _data(writer: _Writer) -> JsonSchema:
+    """A section `data`, or the short form of one that names code: `data: {python: ...}`."""
+    data = writer.section(DataSpec)
+    own = writer.section(OwnData)
+    kept = {key: of for key, of in data["properties"].items() if key != "dataset"}
+    return {
+        "description": description_of(SpecFile, "data"),
+        "if": {"required": ["python"], "properties": {"dataset": False}},
+        "then": {**own, "properties": {**own["properties"], **kept}},
+        "else": {"$ref": f"#/$defs/{DataSpec.__name__}"},
+    }
+
+
+def _own_search(definitions: Mapping[str, JsonSchema]) -> Iterator[tuple[str, JsonSchema]]:
+    """A search whose metrics may have any names, because own code reports them."""
+    known = {"enum": list(known_metrics())}
+    for name in _JUDGING:
+        schema = _with_any_metric(definitions[name])
+        for key, field in schema["properties"].items():
+            if known in field.get("anyOf", ()):
+                null = [kind for kind in field["anyOf"] if kind == {"type": "null"}]
+                schema["properties"][key] = {**field, "anyOf": [{"type": "string"}, *null]}
+        yield f"Own{name}", schema
+
+
+def _with_any_metric(schema: JsonSchema) -> JsonSchema:
+    """A schema in which metrics may have any names."""
+    text = json.dumps(schema)
+    for name in _JUDGING:
+        text = text.replace(f'"#/$defs/{name}"', f'"#/$defs/Own{name}"')
+    found: JsonSchema = json.loads(text)
+    return found
+
+
 _ANY_ENTRY = {"$ref": "#/$defs/SpaceEntry"}
+_VALUE = f"^{NAME.pattern}$"
+# What judges a trial, by metrics.
+_JUDGING = ("SearchSpec", "Objective", "Constraint")
+_FUNCTION = "A Python function of your own; a trial is a call of it."
 
 
 def recompiles(spec: type[Spec], field: str) -> bool:
@@ -83,7 +216,7 @@ class _Writer:
             "properties": {name: self._field(spec, name) for name in spec.model_fields},
             **({"required": required} if required else {}),
             # Arguments of the user's own code, which only `hpo check` reads.
-            "additionalProperties": issubclass(spec, OwnCode),
+            "additionalProperties": issubclass(spec, OwnCode | TaskSpec),
         }
 
     def _field(self, spec: type[Spec], field: str) -> JsonSchema:
@@ -158,26 +291,24 @@ def _holds_spec(annotation: Any) -> bool:
 
 def _is_trained(spec: type[Spec]) -> bool:
     """Whether a class is a part of a training, of which a trial has values of its own."""
-    return any(leaf.owner is spec for _, leaf in all_leaves(Training))
+    return any(leaf.owner is spec for root in _roots() for _, leaf in all_leaves(root))
 
 
-def _space() -> JsonSchema:
+def _space(root: Root) -> JsonSchema:
     """What `space` may hold: an entry for each leaf that may vary, includes and rules."""
     properties: JsonSchema = {
         "include": {
             "description": "Spaces to include by name, from files beside the spec or hpo's own.",
             "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
-            "examples": known_spaces(),
         },
         "forbid": {
             "description": "Rules: configurations for which one of these holds are never tried.",
             "type": "array",
             "items": {"type": "string"},
-            "examples": [["optimizer.name == sgd and optimizer.learning_rate > 0.5"]],
         },
     }
     leaves: dict[str, list[Leaf]] = {}
-    for path, leaf in all_leaves(Training):
+    for path, leaf in all_leaves(root):
         if leaf.is_tag or (_is_trained(leaf.owner) and may_vary(leaf.owner, leaf.field)):
             leaves.setdefault(path, []).append(leaf)
     for path, several in leaves.items():

@@ -13,8 +13,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from hpo.spec.marks import Count, Positive, Spec
-from hpo.spec.sections.data import size_bytes
-from hpo.spec.sections.search import duration_seconds
+from hpo.spec.sections.data import SizeAsWritten, size_bytes
+from hpo.spec.sections.search import TimeAsWritten, duration_seconds
 
 # What stands in braces in a command: a value's name, or one of `GIVEN`.
 NAMED = re.compile(r"\{([A-Za-z][A-Za-z0-9_]*)\}")
@@ -22,8 +22,8 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 # What a command may name beside its values.
 GIVEN = ("config", "trial", "seed", "epochs", "folder", "checkpoints")
 
-_Seconds = BeforeValidator(duration_seconds, json_schema_input_type=float | str | None)
-_Size = BeforeValidator(size_bytes, json_schema_input_type=int | str | None)
+_Seconds = BeforeValidator(duration_seconds, json_schema_input_type=TimeAsWritten)
+_Size = BeforeValidator(size_bytes, json_schema_input_type=SizeAsWritten)
 
 
 def _words(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
@@ -114,9 +114,14 @@ class CommandSpec(Spec):
     """How many trials run at once: a number, or `{gpu: 1}` for one on each GPU."""
     grace: Annotated[Positive, _Seconds] = 10.0
     """Seconds between SIGTERM, which asks a command to end, and SIGKILL."""
-    time_limit: Annotated[Positive | None, _Seconds] = None
+    time_limit: Annotated[
+        Positive | None,
+        BeforeValidator(duration_seconds, json_schema_input_type=TimeAsWritten | None),
+    ] = None
     """How long one trial may run, such as 10m; a longer one fails."""
-    memory_limit: Annotated[Count | None, _Size] = None
+    memory_limit: Annotated[
+        Count | None, BeforeValidator(size_bytes, json_schema_input_type=SizeAsWritten | None)
+    ] = None
     """Memory that a trial's processes may use together, such as 2GiB; one that takes more fails."""
     log_limit: Annotated[Count, _Size] = 16 * 2**20
     """How much of a trial's output its log keeps, such as 16MiB."""

@@ -22,7 +22,7 @@ _UNIT_BYTES = {
 
 
 _SIZE = r"(\d+(?:\.\d+)?) ?([KMGT]?i?B)"
-_SizeAsWritten = Literal["auto"] | Count | Annotated[str, Field(pattern=f"^{_SIZE}$")]
+SizeAsWritten = Count | Annotated[str, Field(pattern=f"^{_SIZE}$")]
 
 
 def size_bytes(value: Any) -> Any:
@@ -149,7 +149,8 @@ class DataSpec(Spec):
     range: Annotated[Host[Range], ReadWhere("normalize", ("minmax",))] = UNIT_RANGE
     """The two ends that `minmax` scales the training split to."""
     device_budget: Annotated[
-        Literal["auto"] | Count, BeforeValidator(size_bytes, json_schema_input_type=_SizeAsWritten)
+        Literal["auto"] | Count,
+        BeforeValidator(size_bytes, json_schema_input_type=Literal["auto"] | SizeAsWritten),
     ] = "auto"
     """How much of each device's memory data may take, such as 2GiB; a larger set is streamed in
     chunks, with the same results. `auto`: half of the memory."""

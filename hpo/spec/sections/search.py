@@ -18,7 +18,7 @@ from hpo.spec.sections.scheduler import AutoScheduler, SchedulerSpec
 _MOST_TRIALS = 1_000_000
 
 _TIME = r"(\d+(?:\.\d+)?)([smhd])"
-_TimeAsWritten = Positive | Annotated[str, Field(pattern=f"^({_TIME})+$")] | None
+TimeAsWritten = Positive | Annotated[str, Field(pattern=f"^({_TIME})+$")]
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -152,7 +152,8 @@ class SearchSpec(Spec):
     trials: Annotated[Count, Field(le=_MOST_TRIALS)]
     """How many trials the study starts in all, over all its runs."""
     timeout: Annotated[
-        Positive | None, BeforeValidator(duration_seconds, json_schema_input_type=_TimeAsWritten)
+        Positive | None,
+        BeforeValidator(duration_seconds, json_schema_input_type=TimeAsWritten | None),
     ] = None
     """How long the study trains in all, over all its runs: seconds, 10m or 1h30m."""
     stop: StopSpec = StopSpec()

@@ -14,7 +14,9 @@ from tests.checkout import ROOT
 from tests.spec.reference.validator import broken
 
 SCHEMA = json_schema()
+TRAINING = SCHEMA["$defs"]["TrainingFile"]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
 SHIPPED = ROOT / "configs" / "schema.json"
 SPEC = """\
 name: x
@@ -45,8 +47,42 @@ def faults(text):
     return list(broken(parse_yaml(text, "spec").values, SCHEMA, SCHEMA))
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_every_shipped_config_fits_the_schema(path):
+COMMAND = """\
+name: x
+command:
+  run: [python, train.py, --lr, "{lr}", --out, "{folder}"]
+  folder: runs
+  values: {lr: 0.1, layers: 2}
+  env: {SEED: "{seed}"}
+  results: {pattern: "loss (?P<val_loss>.+)"}
+  slots: {gpu: 0.5}
+  grace: 3s
+  time_limit: 10m
+  memory_limit: 2GiB
+train: {epochs: 9, seeds: 2}
+space: {lr: {float: [1.0e-3, 1.0], log: true}, layers: {int: [1, 3]}}
+search: {objective: {minimize: val_loss}, constraints: [{metric: size, at_most: 9}], trials: 4}
+"""
+FUNCTION = """\
+name: x
+objective: {python: "train.py:objective", workers: 2}
+space: {rate: {float: [0.0, 1.0]}}
+search: {objective: [{minimize: loss}, {maximize: score}], trials: 4}
+"""
+TASK = """\
+name: x
+data: {python: "data.py:load", path: a.txt, batch_size: 8}
+task: {python: "vae.py:Task", latent: 8}
+train: {epochs: 9, lanes: 4}
+space:
+  task.beta: {float: [0.1, 4.0], log: true}
+  data.batch_size: {choice: [8, 16]}
+search: {objective: {minimize: bound}, trials: 4}
+"""
+
+
+@pytest.mark.parametrize("path", [*CONFIGS, *EXAMPLES], ids=lambda path: path.name)
+def test_every_shipped_config_and_example_fits_the_schema(path):
     assert faults(path.read_text()) == []
 
 
@@ -60,6 +96,49 @@ def test_a_model_of_the_users_own_may_have_any_leaves():
     assert faults(text) == []
     assert faults(text.replace("model.rate: {float", "model.rate: {flaot")) != []
     assert faults(text.replace("model.rate:", "optimizer.rate:")) != []
+
+
+@pytest.mark.parametrize("text", [COMMAND, FUNCTION, TASK])
+def test_every_kind_of_own_code_fits_the_schema(text):
+    assert faults(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [
+        (COMMAND, "folder: runs", "foldr: runs"),
+        (COMMAND, "  folder: runs", '  python: "train.py:objective"'),  # one of both
+        (COMMAND, "10m", "ten minutes"),
+        (COMMAND, "2GiB", "2Gib"),
+        (COMMAND, "gpu: 0.5", "cpu: 1"),
+        (COMMAND, "results: {pattern", "results: {patern"),
+        (COMMAND, "seeds: 2", "precision: bfloat16"),
+        (COMMAND, "lr: {float", "lr: {flaot"),
+        (COMMAND, "train: {", "model: {name: mlp}\ntrain: {"),
+        (COMMAND, "train: {", "task: {python: 'a.py:Task'}\ntrain: {"),
+        (FUNCTION, "workers", "slots_"),
+        (FUNCTION, '{python: "train.py:objective", workers: 2}', "{workers: 2}"),
+        (FUNCTION, "space:", "optimizer: {name: adam}\nspace:"),
+        (TASK, "  task.beta", "  model.beta"),
+        (TASK, "data.batch_size", "data.batchsize"),
+        (TASK, "task: {python", "task: {pyhton"),
+        (TASK, "lanes: 4", "precision: bfloat16"),
+        (TASK, "train: {", "optimizer: {name: adam}\ntrain: {"),
+        (TASK, "batch_size: 8}", "batch_size: none}"),
+        (TASK, "path: a.txt", "dataset: iris"),
+    ],
+)
+def test_a_mistake_in_a_file_of_own_code_does_not_fit_the_schema(text, old, new):
+    assert old in text
+    assert faults(text.replace(old, new)) != []
+
+
+def test_data_of_the_users_own_are_written_long_or_short():
+    whole = (ROOT / "examples" / "own_loss" / "saddle.yaml").read_text()
+    start, end = whole.index("data:\n"), whole.index("model:")
+    short = 'data: {python: "data.py:load", path: saddle.txt, least: -0.5, batch_size: 16}\n'
+
+    assert faults(whole[:start] + short + whole[end:]) == []
 
 
 @pytest.mark.parametrize(
@@ -119,7 +198,7 @@ def test_defaults_are_those_of_the_spec():
 
 
 def test_the_space_takes_every_leaf_that_may_vary_and_no_other():
-    paths = SCHEMA["properties"]["space"]["properties"].keys()
+    paths = TRAINING["properties"]["space"]["properties"].keys()
 
     assert {"include", "forbid", "model", "model.name", "model.dropout"} <= paths
     assert not {"train.epochs", "data", "data.dataset"} & paths
@@ -135,7 +214,7 @@ def test_every_variant_has_a_definition_of_its_own():
     for spec, field in ((SearchSpec, "sampler"), (SearchSpec, "scheduler"), (Training, "model")):
         classes = {kind.__name__ for kind in variants_of(spec, field).specs.values()}
         assert classes <= SCHEMA["$defs"].keys()
-    assert set(SCHEMA["properties"]) == set(SpecFile.model_fields)
+    assert set(TRAINING["properties"]) == set(SpecFile.model_fields)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)

@@ -19,8 +19,8 @@ KNOWN = {
     "$defs", "$ref", "$schema", "additionalProperties", "anyOf", "const", "default", "description",
     "else", "enum", "examples", "exclusiveMaximum", "exclusiveMinimum", "if", "items", "maxItems",
     "maxLength", "maxProperties", "maximum", "minItems", "minLength", "minProperties", "minimum",
-    "oneOf", "pattern", "patternProperties", "properties", "propertyNames", "required", "title",
-    "type", "x-hpo-recompiles", "x-hpo-varies",
+    "oneOf", "pattern", "patternProperties", "properties", "propertyNames", "required", "then",
+    "title", "type", "x-hpo-recompiles", "x-hpo-varies",
 }  # fmt: skip
 
 
@@ -33,8 +33,9 @@ def broken(value: Any, schema: dict[str, Any], root: dict[str, Any], at: str = "
         fitting = [s for s in schema.get(keyword, ()) if not any(broken(value, s, root, at))]
         if keyword in schema and len(fitting) not in counts:
             yield f"{at}: {len(fitting)} of {keyword} fit {value!r}"
-    if "if" in schema and any(broken(value, schema["if"], root, at)):
-        yield from broken(value, schema["else"], root, at)
+    if "if" in schema:
+        branch = "else" if any(broken(value, schema["if"], root, at)) else "then"
+        yield from broken(value, schema.get(branch, {}), root, at)
     kinds = schema.get("type", [])
     kinds = [kinds] if isinstance(kinds, str) else kinds
     if kinds and not any(_is(value, kind) for kind in kinds):
