@@ -91,6 +91,13 @@ def test_the_readme_is_one_screen_and_a_tour():
     assert len(README.split()) <= 900
 
 
+def test_the_tour_of_the_readme_starts_from_an_empty_folder_with_hpo_on_the_path():
+    lines = [shlex.join(words[:2]) for words in shell_lines(Path("README.md"))]
+    tour = lines[lines.index("hpo check") :]
+    assert lines.index("make demo") < lines.index("source .venv/bin/activate")
+    assert tour.index("hpo search") < tour.index("hpo show")
+
+
 @pytest.mark.parametrize("words", EVERY_CALL, ids=shlex.join)
 def test_every_command_line_of_a_page_can_be_parsed(words):
     name = next(name for name in COMMANDS if tuple(words[: len(name)]) == name)
@@ -110,7 +117,7 @@ def test_every_other_command_that_a_page_shows_exists():
             match words:
                 case ["make", target]:
                     assert target in targets
-                case ["pip", "install", "."] | ["hpo", *_]:
+                case ["pip", "install", "."] | ["source", ".venv/bin/activate"] | ["hpo", *_]:
                     pass
                 case _:
                     raise AssertionError(f"{path}: no test knows what `{shlex.join(words)}` does")
