@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from hpo.spec.load import load_experiment
@@ -22,3 +25,11 @@ def test_an_example_can_be_searched(path: Path, tmp_path: Path, compile_cache: P
 
     assert outcome.reason == "finished"
     assert outcome.progress.best is not None
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.02, 0.5, 2.0])
+def test_the_focal_loss_has_a_gradient_where_the_model_is_sure(gamma: float) -> None:
+    names = runpy.run_path(str(ROOT / "examples" / "own_loss" / "losses.py"))
+    sure, classes = jnp.array([[200.0, 0.0], [0.0, 0.0]]), jnp.array([0, 1])
+    gradient = jax.grad(lambda outputs: names["focal"](outputs, classes, gamma).sum())(sure)
+    assert jnp.isfinite(gradient).all()
