@@ -48,6 +48,8 @@ def test_a_large_table_says_that_only_its_first_rows_were_seen(tmp_path):
             {},
             ("csv", "t.csv: column 'a' holds 1001 different texts, such as '1 May 0', more than"),
         ),
+        ("a,y\n1,2\ninf,3\n", {}, ("csv", "t.csv:3: column 'a' is infinite or too large for fl")),
+        ("a,y\n1,2\n3,-1e39\n", {}, ("target", "t.csv:3: the target 'y' is infinite or too l")),
         ("a,y\n", {}, ("csv", "t.csv: has a header and no rows below it")),
         ("", {}, ("csv", "t.csv: is empty")),
         ('a,y\n1,"2\n3,4\n', {}, ("csv", "t.csv:2: a quote is opened here and not closed")),

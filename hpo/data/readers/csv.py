@@ -15,6 +15,7 @@ import numpy as np
 from hpo.data.files import read_bytes
 from hpo.data.readers.table import (
     MOST_CATEGORIES,
+    MOST_FLOAT32,
     NUMERIC_SHARE,
     ROWS_TO_COMPARE,
     Finding,
@@ -22,6 +23,8 @@ from hpo.data.readers.table import (
     column_names,
     first_row,
     headless_warning,
+    huge_number,
+    huge_target,
     looks_like_data,
     many_texts,
     missing_words,
@@ -185,10 +188,7 @@ def _checked_target(path: Path, target: pd.Series[Any], lines: np.ndarray) -> pd
         raise DataError(f"{path}:{lines[empty[0]]}: {text}")
     if target.dtype.kind == "f" and (too_large := _is_too_large(target.to_numpy())).any():
         line = lines[np.flatnonzero(too_large)[0]]
-        raise DataError(
-            f"{path}:{line}: the target {shown(target.name)} is infinite or too large for float32: "
-            "write a smaller number, or remove the row."
-        )
+        raise DataError(f"{path}:{line}: {huge_target(str(target.name))}")
     if target.nunique() == 1:
         raise DataError(
             f"{path}: the target {shown(target.name)} is {shown(target.iloc[0])} in every row: "
@@ -267,15 +267,12 @@ def _numbers(path: Path, columns: pd.DataFrame, lines: np.ndarray) -> np.ndarray
     too_large = np.argwhere(_is_too_large(x))
     if len(too_large):
         row, column = too_large[0]
-        raise DataError(
-            f"{path}:{lines[row]}: column {shown(columns.columns[column])} is infinite or too "
-            "large for float32: write a smaller number, or leave the cell empty."
-        )
+        raise DataError(f"{path}:{lines[row]}: {huge_number(str(columns.columns[column]))}")
     return x
 
 
 def _is_too_large(x: np.ndarray) -> np.ndarray:
-    return np.asarray(np.abs(x) > np.finfo(np.float32).max)
+    return np.asarray(np.abs(x) > MOST_FLOAT32)
 
 
 def _categories(path: Path, columns: pd.DataFrame) -> np.ndarray:

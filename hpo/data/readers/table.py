@@ -33,6 +33,7 @@ EMPTY_WORDS = frozenset(
 NUMERIC_SHARE = 0.9
 # A column with more different texts than this holds names or dates rather than categories.
 MOST_CATEGORIES = 1000
+MOST_FLOAT32 = (2 - 2**-23) * 2.0**127
 # Rows below the first one that show whether it is like them.
 ROWS_TO_COMPARE = 100
 # How much of a file `hpo check` reads, and how many rows of another length it counts.
@@ -100,7 +101,7 @@ def numbered_rows(
 
 @dataclass(frozen=True)
 class Column:
-    """The cells of a column by what they hold, and the lines of its first gap and first text.
+    """The cells of a column by what they hold; the lines of its first gap, text and huge number.
 
     `different` counts the different cells that are no gaps.
     """
@@ -112,6 +113,7 @@ class Column:
     different: int
     gap_line: int | None
     text_line: int | None
+    huge_line: int | None
     text: str
 
     @property
@@ -188,8 +190,12 @@ def head(path: Path, spec: DataSpec) -> Head:
     if target is not None and target.gap_line and not dataset.drop_rows.missing_target:
         findings.append(Finding("target", target.gap_line, no_target(target.gaps, target.name)))
     features = [c for c in found.columns if c.name not in {*named_columns(dataset), *dataset.drop}]
+    if target is not None and target.huge_line is not None and not target.texts:
+        findings.append(Finding("target", target.huge_line, huge_target(target.name)))
     for column in features:
-        if column.texts and column.holds_numbers:
+        if column.huge_line is not None and not column.texts:
+            findings.append(Finding("csv", column.huge_line, huge_number(column.name)))
+        elif column.texts and column.holds_numbers:
             finding = Finding("csv", column.text_line, stray_text(column.name, column.text))
             findings.append(finding)
         elif column.texts and column.different > MOST_CATEGORIES:
@@ -354,6 +360,22 @@ def stray_text(name: str, cell: str) -> str:
     )
 
 
+def huge_number(name: str) -> str:
+    """What to do about a number that float32 cannot hold."""
+    return (
+        f"column {shown(name)} is infinite or too large for float32: write a smaller number, or "
+        "leave the cell empty."
+    )
+
+
+def huge_target(name: str) -> str:
+    """What to do about a target that float32 cannot hold."""
+    return (
+        f"the target {shown(name)} is infinite or too large for float32: write a smaller number, "
+        "or remove the row."
+    )
+
+
 def many_texts(name: str, count: int, text: str) -> str:
     """What to do about a column of too many texts."""
     return (
@@ -398,6 +420,8 @@ def _columns(names: Sequence[str], rows: Sequence[Row], gaps: frozenset[str]) ->
         texts = {cell for cell in counts if cell not in empty and not is_number(cell)}
         gap = next(compress(rows, map(empty.__contains__, cells)), None)
         text = next(compress(rows, map(texts.__contains__, cells)), None)
+        huge = {cell for cell in counts.keys() - empty - texts if abs(float(cell)) > MOST_FLOAT32}
+        first_huge = next(compress(rows, map(huge.__contains__, cells)), None) if huge else None
         in_gaps, in_texts = (sum(counts[cell] for cell in some) for some in (empty, texts))
         yield Column(
             name=name,
@@ -407,6 +431,7 @@ def _columns(names: Sequence[str], rows: Sequence[Row], gaps: frozenset[str]) ->
             different=len(counts) - len(empty),
             gap_line=gap and gap.line,
             text_line=text and text.line,
+            huge_line=first_huge and first_huge.line,
             text=next(filter(texts.__contains__, cells), ""),
         )
 
