@@ -184,7 +184,8 @@ def _resolved(
     document, wrong_includes = apply_overrides(document, includes, folder)
     document, included = merge_includes(document, folder)
     document, wrong = apply_overrides(document, others, folder)
-    return document, included, [*wrong_includes, *wrong]
+    # An override may have given a data set of the user's own in short, too.
+    return with_dataset(document), included, [*wrong_includes, *wrong]
 
 
 def _experiment(

@@ -105,6 +105,22 @@ def test_the_short_form_of_own_data_is_written_out_with_its_lines(tmp_path):
         load_experiment(spec)
 
 
+def test_an_override_may_give_own_data_in_the_short_form(tmp_path):
+    (tmp_path / "data.py").write_text(LOAD)
+    search = {"objective": {"minimize": "loss"}, "trials": 1}
+    written = "data={python: data.py:load, path: a.txt, batch_size: 8}"
+
+    experiment = load_document(
+        {**SMALL, "space": {}, "search": search}, tmp_path, [written, "data.least=0.75"]
+    )
+
+    assert experiment.document["data"] == {
+        "dataset": {"python": "data.py:load", "path": "a.txt", "least": 0.75},
+        "batch_size": 8,
+    }
+    assert experiment.training.data.batch_size == 8
+
+
 def test_code_of_the_users_may_read_data_beside_a_model_and_a_loss_of_theirs(tmp_path):
     (tmp_path / "own.py").write_text(f"{LOAD}\ndef focal(outputs, y): ...\nclass Net: ...\n")
     document = {
