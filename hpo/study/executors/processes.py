@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import selectors
 import subprocess
 import sys
@@ -46,6 +47,8 @@ _START = (
 )
 _LOOK_SECONDS = 0.1
 _MOST_SAID = 5  # sentences about trials that fail
+# The first trials that all fail in this one way, which end the search: the next would, too.
+_MOST_ALIKE = 5
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class ProcessExecutor:
         self._messages: list[Message] = []
         self._failures = 0
         self._has_said_how_to_pause = self._has_said_drawn = False
+        self._first_failures: list[str] | None = []  # None once a trial has had another end
         self._rest = b""
         root = str(Path(hpo.__file__).parent.parent)
         self._process = subprocess.Popen(
@@ -197,7 +201,7 @@ class ProcessExecutor:
         pool = message["pool"]
         match message["say"]:
             case "reported":
-                run = Run.parse(message["run"])
+                run, self._first_failures = Run.parse(message["run"]), None
                 reports = tuple(
                     EpochReport(run, epoch, dict(metrics))
                     for epoch, metrics in enumerate(message["epochs"], start=message["first"])
@@ -210,6 +214,7 @@ class ProcessExecutor:
                 self._say_drawn(run, values)
             case "failed":
                 self._fail(pool, Run.parse(message["run"]), message["epoch"], message["why"])
+                self._stop_if_alike(pool, message["why"], is_limit=message["is_limit"])
             case "taken":
                 states = tuple(map(_state, message["states"]))
                 self._messages.append(Taken(pool, states, is_snapshot=message["is_snapshot"]))
@@ -233,6 +238,23 @@ class ProcessExecutor:
                 f"Trial {run.key} draws {' and '.join(values)} at random, because the space has no "
                 "value that the call allows. Such values are kept with their trials."
             )
+
+    def _stop_if_alike(self, pool: int, why: str, *, is_limit: bool) -> None:
+        """End the search once its first trials have all failed in the same way."""
+        alike = self._first_failures
+        if alike is None:
+            return
+        ending, _, line = why.partition(":")
+        # Figures in what it printed, such as times and values, differ from trial to trial.
+        alike.append(ending + re.sub(r"[\d.]+", "", line))
+        if is_limit or len(set(alike)) > 1:
+            self._first_failures = None
+        elif len(alike) == _MOST_ALIKE:
+            text = (
+                f"the first {_MOST_ALIKE} trials all failed, the last one so: it {why}. Correct "
+                "that and start over with --new; hpo logs STUDY TRIAL shows the output."
+            )
+            self._messages.append(ExecutorFailed(pool, HpoError(text)))
 
     def _say_how_to_pause(self, state: State) -> None:
         if not self._has_said_how_to_pause and state.epoch > 0:

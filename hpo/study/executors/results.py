@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf(?:inity)?)\b"
 _EPOCH = re.compile(r"\bepoch['\"]?\s*[=: ]\s*(\d+)(?:\.0+)?(?![\d.])", re.IGNORECASE)
+_NAMED = re.compile(rf"(?<![\w.])([A-Za-z_][\w./-]*)['\"]?\s*[=:]\s*{_NUMBER}", re.I)
+_MOST_SEARCHED = 2**16  # bytes of output that are searched for other names
+_MOST_NAMES = 20
 # A longer line is no result, and is not kept whole.
 _LONGEST_LINE = 2**20
 
@@ -35,6 +38,8 @@ class ResultReader:
             name: re.compile(rf"(?<![\w.]){re.escape(name)}['\"]?\s*[=:]\s*({_NUMBER})", re.I)
             for name in metrics
         }
+        self.seen: list[str] = []  # names with a number behind them, in the first output
+        self._searched = 0
         self._rest = b""
         self._found: dict[str, float] = {}
         self._named: int | None = None
@@ -44,6 +49,9 @@ class ResultReader:
         whole, newline, rest = chunk.rpartition(b"\n")
         text, self._rest = (self._rest + whole, rest) if newline else (b"", self._rest + chunk)
         self._rest = self._rest[:_LONGEST_LINE]
+        if self._searched < _MOST_SEARCHED and text:
+            self._searched += len(text)
+            self._note_names(text[:_MOST_SEARCHED].decode(errors="replace"))
         # Looked for first, because a command may print a gigabyte without a result.
         if self._pattern is None and not any(name in text for name in self._names):
             return
@@ -54,6 +62,10 @@ class ResultReader:
     def finish(self) -> Iterator[Result]:
         """The result in a last line without an end."""
         yield from self.feed(b"\n" if self._rest else b"")
+
+    def _note_names(self, text: str) -> None:
+        names = dict.fromkeys([*self.seen, *_NAMED.findall(text)])
+        self.seen = [*names][:_MOST_NAMES]
 
     def _line(self, line: str) -> Result | None:
         values, named = self._in_pattern(line) if self._pattern else self._in_line(line)

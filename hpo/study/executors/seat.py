@@ -5,6 +5,7 @@ It imports little.
 
 from __future__ import annotations
 
+import difflib
 import json
 import selectors
 import shutil
@@ -54,7 +55,8 @@ class Seat:
         self._selector = selector
         self._process: ProcessGroup | None = None
         self._reason: str | None = None  # why it failed
-        self._is_told = False  # whether the driver knows of that
+        self._is_limit = False  # whether it broke a limit
+        self._is_told = False  # whether the driver knows that it failed
         self._leave: Leave | None = None
         self._kill_at: float | None = None
         self._term_at: float | None = None
@@ -223,7 +225,7 @@ class Seat:
         return bool(written) and max(written) < self._reported
 
     def _fail(self, reason: str) -> None:
-        self._reason = reason
+        self._reason, self._is_limit = reason, True
         self._terminate()
 
     def _terminate(self) -> None:
@@ -261,14 +263,26 @@ class Seat:
             if code:
                 self._reason = _ending(code) + _quoted(process.log.last_line)
             elif not self._record.epochs:
-                name = self._settings.metrics[0]
-                text = f"ended without a result: let it print a line such as {name}=0.31"
-                self._reason = text + _quoted(process.log.last_line)
+                self._reason = self._without_result(process.log.last_line)
         process.log.note(_ending(code) if self._reason is None else self._reason)
         if not process.is_silent:
             self._selector.unregister(process.output)
         process.close()
         self._process = None
+
+    def _without_result(self, last_line: str) -> str:
+        """Why a command that exited with status 0 failed."""
+        name = " and ".join(self._settings.metrics)
+        reported = [*self._reader.seen, *self._file_reader.seen]
+        names = [seen for seen in dict.fromkeys(reported) if seen.lower() != "epoch"]
+        missing = [metric for metric in self._settings.metrics if metric not in names]
+        if not names or not missing:
+            line = f"{self._settings.metrics[0]}=0.31"
+            text = f"ended without a result: let it print a line such as {line}"
+            return text + _quoted(last_line)
+        close = difflib.get_close_matches(missing[0], names, n=1, cutoff=0.5)
+        guess = f". Did you mean {close[0]}?" if close else ":"
+        return f"ended without a result for {name}{guess} It reported {', '.join(names)}"
 
     def _reports(self) -> Iterator[dict[str, Any]]:
         """The results up to the rung that the driver does not know yet."""
@@ -284,7 +298,8 @@ class Seat:
         if self._reason is not None and is_due and not self._is_told and self._leave is None:
             self._is_told = True
             yield from self._drawn()
-            yield {"say": "failed", "run": self.run, "epoch": self._told + 1, "why": self._reason}
+            failed = {"say": "failed", "run": self.run, "epoch": self._told + 1}
+            yield {**failed, "why": self._reason, "is_limit": self._is_limit}
 
     def _drawn(self) -> Iterator[dict[str, Any]]:
         """The values that the trial drew itself, where the driver does not know all of them."""

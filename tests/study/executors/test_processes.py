@@ -17,7 +17,17 @@ import pytest
 
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.errors import HpoError
-from hpo.study.executors.messages import Clear, DataReference, Extend, Load, Put, State, Take, Taken
+from hpo.study.executors.messages import (
+    Clear,
+    DataReference,
+    Extend,
+    Failed,
+    Load,
+    Put,
+    State,
+    Take,
+    Taken,
+)
 from hpo.study.executors.processes import ProcessExecutor, folder_of
 from hpo.trial import Run
 from tests.study.executors.scripts import TRAINS, launch, launch_words, settings
@@ -178,6 +188,52 @@ FAULTS = {
     ),
     "echo loss=1; sleep 0.05; exit 1": "Trial 0 failed: exited with status 1: loss=1.",
 }
+
+
+def test_a_typo_in_the_metric_is_told_with_the_name_that_the_script_reports(talk):
+    one = talk("echo epoch=1 val_acc=0.5 val_losses=0.3")
+    one.put()
+    one.curve(epochs=1)
+    assert one.said[0] == (
+        "Trial 0 failed: ended without a result for loss. Did you mean val_losses? It reported "
+        "val_acc, val_losses."
+    )
+
+
+def failing(talk, script: str, **parts: Any) -> list[str]:
+    """Why a search ends whose trials run this script, the first one before five others."""
+    one = talk(script, **parts)
+    ends: list[str] = []
+    until = time.monotonic() + 20
+    one.put()
+    while len(one.curves) < 6 and not ends:
+        if len(one.curves) == 1:
+            for trial in range(1, 6):
+                one.put(trial)
+        assert time.monotonic() < until, (one.curves, one.said)
+        for message in one.executor.receive(0.05):
+            ends += [str(message.error)] if isinstance(message, Failed) else []
+            for report in getattr(message, "reports", ()):
+                one.curves.setdefault(report.run, {})[report.epoch] = report.metrics["loss"]
+    return ends
+
+
+def test_a_search_stops_once_its_first_trials_have_all_failed_in_the_same_way(talk):
+    (end,) = failing(talk, "echo no module named torch $$; exit 1")
+    assert end.startswith("the first 5 trials all failed, the last one so: it exited with status")
+    assert end.endswith("start over with --new; hpo logs STUDY TRIAL shows the output.")
+
+
+@pytest.mark.parametrize(
+    ("script", "parts"),
+    [
+        ("[ -e ../was ] || echo loss=1; : > ../was; exit 1", {}),  # one has a result
+        ("[ -e ../was ] || { : > ../was; exit 2; }; exit 1", {}),  # one fails in another way
+        ("sleep 9", {"time_limit": 0.1}),  # values may decide how long a trial takes
+    ],
+)
+def test_trials_that_fail_in_several_ways_or_by_a_limit_do_not_stop_a_search(talk, script, parts):
+    assert failing(talk, script, **parts) == []
 
 
 @pytest.mark.parametrize("script", list(FAULTS)[:3])
