@@ -127,8 +127,9 @@ def spec_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[s
 def refusal(study: str, refused: list[str]) -> StudyError:
     """The error for resuming a study with a spec that would make its results incomparable."""
     return StudyError(
-        f"study '{study}' began with another spec ({'; '.join(refused)}): put it back, give the"
-        " study another name, or start over with --new."
+        f"study '{study}' began with another spec: start over with --new, give this one another "
+        f"name (name: in the spec, --name of hpo run), or put back what differs: "
+        f"{'; '.join(refused)}."
     )
 
 

@@ -116,6 +116,7 @@ def test_a_study_set_aside_still_has_its_spec():
 
 def test_a_refusal_names_every_change_and_the_cures():
     assert str(refusal("digits", ["train.epochs: 27 -> 81", "train.seed: 0 -> 1"])) == (
-        "study 'digits' began with another spec (train.epochs: 27 -> 81; train.seed: 0 -> 1):"
-        " put it back, give the study another name, or start over with --new."
+        "study 'digits' began with another spec: start over with --new, give this one another "
+        "name (name: in the spec, --name of hpo run), or put back what differs: "
+        "train.epochs: 27 -> 81; train.seed: 0 -> 1."
     )
