@@ -21,7 +21,13 @@ from hpo.spec.load import require_search
 from hpo.spec.merging import Merging
 from hpo.study.backends.backend import Crew
 from hpo.study.backends.datasets import DataSets, check_metrics
-from hpo.study.backends.own_numbers import check_changes, decide, decided, obey_or_note
+from hpo.study.backends.own_numbers import (
+    check_changes,
+    decide,
+    decided,
+    obey_or_note,
+    sentence,
+)
 from hpo.study.backends.planning import PlanTeller, learn_costs, plan_study
 from hpo.study.executors.local import local_executor
 from hpo.study.log.events import StudyState
@@ -73,9 +79,9 @@ class LaneBackend:
     ) -> Crew:
         """Start a pool at each place, by the plan that is pinned or best now."""
         numbers = obey_or_note(self._numbers, journal)
+        if text := sentence(self._experiment, numbers):
+            self._say(text)
         self._experiment = decided(self._experiment, numbers)
-        if numbers is not None and numbers.static:
-            self._say(str(numbers))
         # Small models keep a core busy each; accelerators gain by more lanes at once.
         pools = places(self._devices, is_meshed=self._platform != "cpu")
         executor = local_executor(pools, self._cache, self._datasets.of)

@@ -12,6 +12,7 @@ from hpo.engine.program import split
 from hpo.engine.training.losses import static_numbers_of_loss
 from hpo.errors import HpoError
 from hpo.registry import SCHEDULERS
+from hpo.spec.code.own_code import CompiledCode
 from hpo.spec.code.own_model import OwnModel
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import with_rows
@@ -71,6 +72,15 @@ def check_changes(experiment: Experiment, numbers: Numbers | None) -> None:
                 f"space.{path}: {scheduler} changes numbers while trials train, and {why} needs a "
                 "Python number: compute with jax.numpy there, or take it out of the space."
             )
+
+
+def sentence(experiment: Experiment, numbers: Numbers | None) -> str:
+    """Which numbers of own code are knobs, where the search has tried some; else empty."""
+    if numbers is None:
+        return ""
+    sections = (experiment.training.model, experiment.training.loss)
+    are_tried = any(part.own.assumed for part in sections if isinstance(part, CompiledCode))
+    return str(numbers) if numbers.static or are_tried else ""
 
 
 def noted(notes: Iterable[Note]) -> Numbers | None:

@@ -67,6 +67,8 @@ def test_a_study_goes_on_and_its_winner_trains_again_to_the_same_bits(tmp_path, 
 
     assert curve == studies.state(experiment).metrics[best.number]
     assert any(said.startswith("Runs nets.py:Net (") for said in studies.said)
+    knobs = "All numbers of your code are knobs: no value of them compiles a program."
+    assert studies.said.count(knobs) == 2  # at each start
 
 
 def test_which_numbers_are_static_is_decided_once_and_said(tmp_path, studies: Studies):
