@@ -23,6 +23,7 @@ from hpo.spec.experiment import Experiment
 from hpo.spec.file.passwords import without_password
 from hpo.spec.load import finds_space
 from hpo.spec.programs import count_programs
+from hpo.spec.roots import with_static
 from hpo.spec.sections.data import size_text
 from hpo.spec.space.unread import unread_notes
 from hpo.spec.words import count_text, shown, steps_of
@@ -40,9 +41,10 @@ class CheckSummary:
     `runs` is the user's own code that it would run, `code_notes` what only running that can tell.
     `picked` says what `auto` and unset options stand for. `cohort` says what trials share; it is
     empty where each is proposed on its own. `unread` says which leaves have no effect. `programs`
-    is an upper bound of the programs compiled for one device. `device_budget` is how many bytes of
-    a device data may take before they are streamed, None for a share of its memory. `head` is what
-    the head of the data shows.
+    is an upper bound of the programs compiled for one device, None for a command, and
+    `programs_expected` one where all numbers that are assumed to be knobs are. `device_budget` is
+    how many bytes of a device data may take before they are streamed, None for a share of its
+    memory. `head` is what the head of the data shows.
     """
 
     name: str
@@ -68,7 +70,8 @@ class CheckSummary:
     brackets: tuple[Bracket, ...]
     epochs: int
     is_upper_bound: bool
-    programs: int
+    programs: int | None
+    programs_expected: int | None
     device_budget: int | None
     head: Head
 
@@ -87,7 +90,8 @@ def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
         # No sampler proposes a configuration twice.
         trials = int(min(trials, widest(space).size))
     planned = None if search is None else outline(search.scheduler, epochs, trials)
-    counted, budget = count_programs(experiment), _device_budget(experiment)
+    programs, expected = _programs(experiment, trials)
+    budget = _device_budget(experiment)
     training: Any = experiment.training
     is_command = isinstance(training, CommandTraining) and training.command.own is None
     command = (training.command.text,) if is_command else ()
@@ -119,10 +123,23 @@ def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
         brackets=planned.brackets if planned else (),
         epochs=min(most, search.stop.epochs or most) if search else most,
         is_upper_bound=is_stopped or (planned is not None and planned.is_upper_bound),
-        programs=trials if counted is None else min(counted, trials),
+        programs=programs,
+        programs_expected=expected,
         device_budget=None if budget == "auto" else budget,
         head=head,
     )
+
+
+def _programs(experiment: Experiment, trials: int) -> tuple[int | None, int | None]:
+    """How many programs the trials need at most, and where assumed knobs are knobs."""
+    if isinstance(experiment.training, CommandTraining):
+        return None, None
+    names = [f"{name}.{leaf}" for name, own in _own_code(experiment) for leaf in own.assumed]
+    most, expected = (
+        trials if counted is None else min(counted, trials)
+        for counted in map(count_programs, (with_static(experiment, names), experiment))
+    )
+    return most, expected
 
 
 def _device_budget(experiment: Experiment) -> int | Literal["auto"]:
@@ -189,7 +206,10 @@ def render(summary: CheckSummary) -> str:
     rows.append(("trials", f"{summary.trials:,}{each}"))
     rows.append(("epochs", f"{'at most ' if summary.is_upper_bound else ''}{summary.epochs:,}"))
     rows += [("stops", summary.stop)] if summary.stop else []
-    rows.append(("programs", f"at most {summary.programs:,}"))
+    if summary.programs is not None:
+        is_sure = summary.programs == summary.programs_expected
+        expected = f", {summary.programs_expected:,} where all assumed knobs are knobs"
+        rows.append(("programs", f"at most {summary.programs:,}{'' if is_sure else expected}"))
     rows += [("runs", code) for code in summary.runs]
     rows += [("data", summary.head.seen)] if summary.head.seen else []
     if summary.device_budget is not None:
@@ -251,6 +271,7 @@ def as_json(summary: CheckSummary) -> dict[str, Any]:
         "epochs": summary.epochs,
         "epochs_are_at_most": summary.is_upper_bound,
         "programs_at_most": summary.programs,
+        "programs_expected": summary.programs_expected,
         "device_budget": summary.device_budget,
     }
 

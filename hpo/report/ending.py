@@ -13,7 +13,14 @@ from rich.table import Table
 
 from hpo.report.console import Text
 from hpo.report.tables import hparams_table, states_line
-from hpo.report.wording import metric_text, number_text, seconds_text, speed_text, untrained_text
+from hpo.report.wording import (
+    diverged_text,
+    metric_text,
+    number_text,
+    seconds_text,
+    speed_text,
+    untrained_text,
+)
 from hpo.spec.file.passwords import without_password
 from hpo.spec.sections.search import SearchSpec
 from hpo.spec.sections.study import StudySpec
@@ -81,10 +88,14 @@ def _facts(progress: Progress) -> Table:
     ]
     time = f"{seconds_text(progress.seconds)} in this run"
     if progress.epochs_a_second > 0:
-        time += f", {speed_text(progress.epochs_a_second)}"
-    if progress.epochs_a_second > 0 or progress.programs > 0:
+        time += f", {speed_text(progress.epochs_a_second, is_at_once=progress.is_at_once)}"
+    if progress.programs is not None and (progress.epochs_a_second > 0 or progress.programs > 0):
         time += f", {count_text(progress.programs, 'program')} compiled"
-    rows += [("epochs", f"{progress.epochs:,}"), ("time", time)]
+    rows += [] if progress.is_at_once else [("epochs", f"{progress.epochs:,}")]
+    rows.append(("time", time))
+    are_processes = progress.programs is None
+    if lost := diverged_text(progress.states, progress.study, are_processes=are_processes):
+        rows.append(("noted", Text(lost, "yellow")))
     for title, text in rows:
         facts.add_row(Text(title, "dim"), text)
     return facts

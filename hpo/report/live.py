@@ -184,8 +184,9 @@ def _speed_line(progress: Progress) -> rich.text.Text:
     has_pace = share_of(progress).of_all >= _PACE_SHARE
     left = progress.left_seconds if has_pace else None
     return Text(
-        f"{speed_text(progress.epochs_a_second)}  "
-        f"{count_text(progress.programs, 'program')}  {clock_text(progress.seconds)} elapsed"
+        f"{speed_text(progress.epochs_a_second, is_at_once=progress.is_at_once)}  "
+        + ("" if progress.programs is None else f"{count_text(progress.programs, 'program')}  ")
+        + f"{clock_text(progress.seconds)} elapsed"
         + (f"  {clock_text(left)} left" if left is not None else "")
     )
 
@@ -245,13 +246,15 @@ def progress_line(progress: Progress, sign: float) -> str:
     elif trial is not None:
         word = "best" if progress.best else "leading"
         parts.append(f"{word} {progress.metric} {_value(trial, sign)} (trial {trial.number})")
-        parts.append(speed_text(progress.epochs_a_second))
+        parts.append(speed_text(progress.epochs_a_second, is_at_once=progress.is_at_once))
     return "; ".join(parts)
 
 
 def _speedless(progress: Progress) -> str:
     """What a study without a speed yet is doing."""
     is_lost = progress.epochs == 0 and progress.states.get(TrialState.DIVERGED, 0) > 0
+    if progress.programs is None:
+        return "no result yet"
     return "no epoch finished yet" if is_lost else "compiling"
 
 

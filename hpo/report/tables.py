@@ -17,6 +17,7 @@ from hpo.report.study_report import Overview, StudyReport, TrialResult
 from hpo.report.wording import (
     STATE_STYLES,
     bar,
+    diverged_text,
     hparam_text,
     hparams_text,
     metric_text,
@@ -116,6 +117,9 @@ def _facts(report: StudyReport) -> Table:
     facts = Table.grid(padding=(0, 2))
     each = count_text(report.epochs_each, "epoch")
     runs = count_text(len(report.runs), "run")
+    are_processes = report.programs is None
+    programs = "" if report.programs is None else f"{count_text(report.programs, 'program')}, "
+    lost = diverged_text(study.states, study.name, are_processes=are_processes)
     rows: list[tuple[str, str | rich.text.Text]] = [
         ("objective", f"{study.objective} after {each}"),
         *((("constraints", ", ".join(report.constraints)),) if report.constraints else ()),
@@ -129,7 +133,7 @@ def _facts(report: StudyReport) -> Table:
         (
             "trained",
             f"{count_text(study.epochs, 'epoch')} in {seconds_text(report.seconds)}, "
-            f"{count_text(report.programs, 'program')}, {runs}",
+            f"{programs}{runs}",
         ),
         ("began", moment_text(study.created_ms)),
     ]
@@ -142,6 +146,7 @@ def _facts(report: StudyReport) -> Table:
     for run in report.runs:
         rows += [("noted", Text(difference, "yellow")) for difference in run.differences]
     rows += [("noted", Text(note)) for note in report.notes]
+    rows += [("noted", Text(lost, "yellow"))] if lost else []
     for title, text in rows:
         facts.add_row(Text(title, "dim"), text)
     return facts

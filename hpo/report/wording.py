@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from hpo.spec.sections.goal import KNOWN_COSTS
 from hpo.spec.sections.scheduler import SchedulerSpec
-from hpo.spec.words import shown
+from hpo.spec.words import count_text, shown
 from hpo.study.log.untrained import Untrained
 from hpo.trial import HParam, HParams, TrialState
 
@@ -52,12 +52,27 @@ def untrained_text(found: Untrained) -> str:
     )
 
 
-def speed_text(epochs_a_second: float) -> str:
-    """A speed above 0: `146 epochs/s`, `3.2 epochs/s`, or `25 s an epoch` where epochs are long."""
+def speed_text(epochs_a_second: float, *, is_at_once: bool = False) -> str:
+    """A speed above 0: `146 epochs/s`, `3.2 epochs/s`, or `25 s an epoch` where epochs are long.
+
+    With `is_at_once` a trial reports one result, and the speed is that of trials.
+    """
+    one, many = ("a trial", "trials") if is_at_once else ("an epoch", "epochs")
     if epochs_a_second < 1:
-        return f"{seconds_text(1 / epochs_a_second)} an epoch"
+        return f"{seconds_text(1 / epochs_a_second)} {one}"
     digits = 0 if epochs_a_second >= 100 else 1
-    return f"{epochs_a_second:,.{digits}f} epochs/s"
+    return f"{epochs_a_second:,.{digits}f} {many}/s"
+
+
+def diverged_text(states: Mapping[TrialState, int], study: str, *, are_processes: bool) -> str:
+    """Says how many trials diverged or failed, and what that means; empty where none did."""
+    count = states.get(TrialState.DIVERGED, 0)
+    if not count:
+        return ""
+    of = f"{count:,} of {count_text(sum(states.values()), 'trial')}"
+    if are_processes:
+        return f"{of} failed or reported NaN: `hpo logs {study} TRIAL` shows why"
+    return f"{of} diverged: a metric became NaN or infinite, or their values cannot be trained"
 
 
 def hparam_text(value: HParam) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hpo.search.schedulers.make import outline
+from hpo.spec.code.own_command import CommandTraining
 from hpo.spec.experiment import Experiment
 from hpo.study.log.events import Event, Start, StopReason, StudyState
 from hpo.study.log.ranking import leading_trial, winner
@@ -24,7 +25,9 @@ class Progress:
 
     `seconds` counts this run alone, `epochs` all runs and all seeds. `epochs_total` is the expected
     number of epochs, or an upper bound if `epochs_are_bound`. `leader` is `best`, or else the first
-    trial of the ranking so far. A run that `is_stopping` waits for its present round.
+    trial of the ranking so far. A run that `is_stopping` waits for its present round. `programs` is
+    None where trials are processes, which compile none, and `is_at_once` says that each of them
+    reports a single result.
     """
 
     study: str
@@ -35,11 +38,12 @@ class Progress:
     epochs_total: int
     epochs_are_bound: bool
     epochs_a_second: float
-    programs: int
+    programs: int | None
     seconds: float
     best: Trial | None
     leader: Trial | None
     is_stopping: bool = False
+    is_at_once: bool = False
 
     @property
     def finished(self) -> int:
@@ -129,6 +133,7 @@ class Watcher:
         self._outline = outline(self._search.scheduler, self._epochs, self._search.trials)
         self._state, self._driver, self._compiled_programs = state, driver, compiled_programs
         self._watch = watch
+        self._are_processes = isinstance(experiment.training, CommandTraining)
         self._start = self._looked = time.monotonic()
         self._first_epoch: float | None = None
         self._start_anew()
@@ -159,11 +164,12 @@ class Watcher:
             epochs_total=self._outline.epochs * self._seeds,
             epochs_are_bound=self._outline.is_upper_bound,
             epochs_a_second=trained / seconds if seconds > 0 else 0.0,
-            programs=self._compiled_programs(),
+            programs=None if self._are_processes else self._compiled_programs(),
             seconds=now - self._start,
             best=best,
             leader=best or leading_trial(self._state.trials),
             is_stopping=self._driver.is_stopping,
+            is_at_once=self._are_processes and self._epochs == 1,
         )
 
     def _start_anew(self) -> None:

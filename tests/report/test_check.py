@@ -6,6 +6,7 @@ from pathlib import Path
 from hpo.report.check import as_json, check_summary, distribution_text, render
 from hpo.space import Choice
 from hpo.spec.load import experiment_from_document
+from tests.own_code import own_experiment, write_net
 
 SPEC = {
     "name": "digits",
@@ -60,6 +61,29 @@ def test_epochs_of_a_scheduler_that_decides_later_are_an_upper_bound():
 def test_no_more_programs_are_announced_than_trials():
     space = {"data.batch_size": {"int": [1, 1_000_000]}}
     assert summary(space, trials=12).programs == 12
+
+
+def test_numbers_that_are_only_assumed_to_be_knobs_make_no_upper_bound(tmp_path):
+    write_net(tmp_path)
+    space = {"model.rate": {"float": [0.0, 0.5]}, "model.width": {"choice": [4, 8]}}
+    found = check_summary(own_experiment(tmp_path, space=space))
+    trials = found.trials
+    assert f"programs   at most {trials}, 2 where all assumed knobs are knobs" in render(found)
+    assert (as_json(found)["programs_at_most"], as_json(found)["programs_expected"]) == (trials, 2)
+    decided = check_summary(own_experiment(tmp_path, {"knobs": ["rate"]}, space))
+    assert (decided.programs, decided.programs_expected) == (2, 2)
+
+
+def test_a_command_compiles_nothing():
+    document = {
+        "name": "script",
+        "command": {"run": "sh train.sh {a}"},
+        "space": {"a": {"int": [1, 9]}},
+        "search": {"objective": {"minimize": "loss"}, "trials": 4},
+    }
+    found = check_summary(experiment_from_document(document, Path()))
+    assert "programs" not in render(found)
+    assert as_json(found)["programs_at_most"] is None
 
 
 def test_a_grid_has_no_more_trials_than_combinations():

@@ -36,6 +36,8 @@ def test_a_run_ends_with_its_winner_and_the_next_commands():
         "  trials  3 of 9:  2 complete  1 diverged",
         "  epochs  12",
         "  time    2.0 s in this run, 6.0 epochs/s, 3 programs compiled",
+        "  noted   1 of 3 trials diverged: a metric became NaN or infinite, or their values "
+        "cannot be trained",
         "",
         "  best accuracy  0.9000  trial 7 after 2 epochs",
         "    model.widths  [64]",
@@ -62,10 +64,27 @@ def test_a_run_that_finished_no_epoch_has_no_speed():
     assert "  time    2.0 s in this run, 3 programs compiled" in view
 
 
+def test_a_command_with_one_result_a_trial_has_neither_epochs_nor_programs():
+    ended = outcome("finished")
+    ended = replace(ended, progress=replace(ended.progress, programs=None, is_at_once=True))
+    assert drawn(ending_view(ended, SEARCH, STORAGE))[1:4] == [
+        "  trials  3 of 9:  2 complete  1 diverged",
+        "  time    2.0 s in this run, 6.0 trials/s",
+        "  noted   1 of 3 trials failed or reported NaN: `hpo logs digits TRIAL` shows why",
+    ]
+
+
+def test_a_run_in_which_no_trial_diverged_does_not_mention_it():
+    ended = outcome("finished")
+    sound = replace(ended.progress, states={TrialState.COMPLETE: 2, TrialState.PRUNED: 1})
+    view = drawn(ending_view(replace(ended, progress=sound), SEARCH, STORAGE))
+    assert not any("diverged" in line for line in view)
+
+
 def test_a_run_that_could_train_nothing_says_what_was_missed_and_what_to_do():
     misses = (Miss("parameters at most 3", "parameters", 1067.0),)
     ended = replace(outcome("finished", None, None), untrained=Untrained(12, 4, misses))
-    assert " ".join(line.strip() for line in drawn(ending_view(ended, SEARCH, STORAGE))[5:8]) == (
+    assert " ".join(line.strip() for line in drawn(ending_view(ended, SEARCH, STORAGE))[6:9]) == (
         "No configuration (12 tried) kept the constraints before training, and the nearest, trial "
         "4, has 1,067 parameters (bound: parameters at most 3): loosen the bound or widen the "
         "space, and run `hpo search SPEC` again."
