@@ -170,8 +170,14 @@ class _Runs:
             pool.put(index, run, own, self._knobs, None, epochs, self._changes)
 
     def note(self, reports: Sequence[EpochReport]) -> None:
-        """Keep the reports of a round."""
+        """Keep the reports of a round.
+
+        Raises:
+            CodeError: for a metric of the user's own that fails.
+        """
         for report in reports:
+            if report.trouble is not None:
+                raise report.trouble
             self._curves[report.run].append(report)
 
     def leave(self, pool: Pool) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from hpo.engine.pools.streaming import Course
 from hpo.engine.training.task import Epoch, Progress
+from hpo.spec.code.frames import CodeError
 from hpo.spec.experiment import Training
 from hpo.trial import Run
 
@@ -19,12 +20,16 @@ Changes: TypeAlias = tuple[tuple[int, np.ndarray], ...]
 
 @dataclass(frozen=True)
 class EpochReport:
-    """The results of an epoch of a trial: metrics of the validation split and the training loss."""
+    """The results of an epoch of a trial: metrics of the validation split and the training loss.
+
+    `trouble` is the error of a metric of the user's own, which is then NaN.
+    """
 
     run: Run
     epoch: int
     metrics: dict[str, float]
     costs: Mapping[str, float] = field(default_factory=dict)  # measured after its last epoch
+    trouble: CodeError | None = None
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -30,7 +31,9 @@ from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.stopwatch import Stopwatch
 from hpo.engine.task_program import AnyProgram
 from hpo.engine.training.batches import Batch, DeviceData, host_data, whole_rows
+from hpo.engine.training.metrics import MetricError
 from hpo.engine.training.task import Progress, Tally, Task, task_of
+from hpo.spec.code.frames import CodeError
 from hpo.spec.experiment import Training
 from hpo.trial import Run, is_finite
 
@@ -268,7 +271,7 @@ class Pool:
             occupant.advance(int(counts[i]))
             self.epochs_trained += int(counts[i]) / occupant.epoch_shape.steps
             if result.has_ended_epoch[i]:
-                values = self._metrics(result.tally, i)
+                values, trouble = self._metrics(result.tally, i)
                 if result.train_loss is not None:
                     values["train_loss"] = float(result.train_loss[i])
                 costs = {}
@@ -276,14 +279,20 @@ class Pool:
                     device = devices_of(self.place)[0]
                     with self.stopwatch.during("compiling"):
                         costs["latency_ms"] = latency_ms(occupant.training, self._data, device)
-                reports.append(EpochReport(occupant.run, occupant.epoch, values, costs))
+                reports.append(EpochReport(occupant.run, occupant.epoch, values, costs, trouble))
                 if not is_finite(values):
                     occupant.to_epoch = occupant.epoch  # diverged: train it no further
         return reports
 
-    def _metrics(self, tally: Tally, index: int) -> dict[str, float]:
+    def _metrics(self, tally: Tally, index: int) -> tuple[dict[str, float], CodeError | None]:
+        """The metrics of a lane, and the error of one of the user's own, which is then NaN."""
         scores = None if tally.scores is None else tally.scores[index]
-        return self._task.metrics(self._data, self._data.validation, tally.sums[index], scores)
+        split, sums = self._data.validation, tally.sums[index]
+        try:
+            return self._task.metrics(self._data, split, sums, scores), None
+        except MetricError as error:
+            known = self._task.metrics(self._data, split, sums, None)
+            return known | dict.fromkeys(error.names, math.nan), error
 
     def _train(self, counts: np.ndarray) -> Any:
         knobs = np.zeros((len(counts), len(self._program.knobs)), np.float32)

@@ -14,12 +14,19 @@ import numpy as np
 from hpo import registry
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.training.targets import TARGETS, in_own_unit
-from hpo.errors import HpoError
-from hpo.spec.code.frames import telling
+from hpo.spec.code.frames import CodeError, telling
 from hpo.spec.code.own_code import Own
 from hpo.spec.code.own_metric import takes_weight
 from hpo.spec.code.running import run_code
 from hpo.spec.sections.goal import name_of
+
+
+class MetricError(CodeError):
+    """An error of a metric of the user's own; `names` are the metrics that have no value then."""
+
+    def __init__(self, error: CodeError, names: tuple[str, ...]) -> None:
+        Exception.__init__(self, str(error))
+        self.names = names
 
 
 def scored_metrics(
@@ -34,8 +41,7 @@ def scored_metrics(
     `own` are the metrics of the user's own, by the references that name them.
 
     Raises:
-        CodeError: for an error of the user's own code.
-        HpoError: for a metric of the user's own that gives no number.
+        MetricError: for an error of the user's own code, or a result that is no number.
     """
     if not names:
         return {}
@@ -46,7 +52,10 @@ def scored_metrics(
     found = {}
     for name in names:
         if own and name in own:
-            found[name_of(name)] = own_metric(name, own[name], predictions, y, weights)
+            try:
+                found[name_of(name)] = own_metric(name, own[name], predictions, y, weights)
+            except CodeError as error:
+                raise MetricError(error, tuple(map(name_of, names))) from None
         else:
             found[name] = float(registry.function("metric", name)(predictions, y, weights))
     return found
@@ -58,20 +67,25 @@ def own_metric(
     """A metric of the user's own: one number for all rows, or the mean of one for each row.
 
     Raises:
-        CodeError: for an error of the user's own code.
-        HpoError: for another result.
+        CodeError: for an error of the user's own code, or another result.
     """
     if own.code is None:
-        raise HpoError(f"train.metrics: '{name}': {own.trouble}.")
+        raise CodeError(f"train.metrics: '{name}': {own.trouble}.")
     given = {"weight": np.ones(len(y)) if weights is None else weights} if takes_weight(own) else {}
     with telling(own.code, "train.metrics"):
         found = np.asarray(run_code(own.code)(predictions, y, **given))
     if found.shape not in ((), y.shape[:1]) or found.dtype.kind not in "biuf":
-        raise HpoError(
+        raise CodeError(
             f"train.metrics: {name} gives an array of shape {list(found.shape)} and type "
             f"{found.dtype} for {len(y)} rows: give one number, or one for each row."
         )
-    return float(found) if found.shape == () else float(np.average(found, weights=weights))
+    value = float(found) if found.shape == () else float(np.average(found, weights=weights))
+    if not math.isfinite(value):
+        what = f"{value} for" if found.shape == () else f"values with the mean {value} for the"
+        raise CodeError(
+            f"train.metrics: {name} gives {what} {len(y):,} rows: give a finite number."
+        )
+    return value
 
 
 def auroc(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:

@@ -338,6 +338,8 @@ class Driver:
         for what in self._replicas.taken_in(state, run, report.epoch, report.metrics):
             self._journal.record(what, number)
         self._costing.note(number, report.costs)
+        if report.trouble is not None:
+            self._work.broken.setdefault(number, str(report.trouble))
         if not is_finite(report.metrics):
             self._clear(run)
         if self._replicas.has_diverged(state, number):

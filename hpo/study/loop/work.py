@@ -46,7 +46,7 @@ class WorkOfTrials:
     """The work of the trials that have not ended, and the pinned plans of their programs.
 
     `too_large` gives the reason for each program, by label, that fits no device. `broken` gives
-    that of each trial whose own code cannot train.
+    that of each trial whose own code cannot train it, or cannot judge it.
     """
 
     def __init__(

@@ -112,6 +112,12 @@ def table(predictions, y):
 
 def broken(predictions, y):
     return y.nothing
+
+def nan(predictions, y):
+    return float("nan")
+
+def ragged(predictions, y):
+    return [[1.0], [1.0, 2.0]]
 """
 
 
@@ -161,6 +167,8 @@ def test_values_of_rows_are_averaged_by_the_weights_that_a_metric_may_also_take(
     [
         ("table", r"metrics\.py:table gives an array of shape \[50, 3\] .* for 50 rows"),
         ("broken", r"in broken: return y\.nothing"),
+        ("nan", r"metrics\.py:nan gives nan for 50 rows: give a finite number"),
+        ("ragged", r"metrics\.py:ragged raised ValueError"),
     ],
 )
 def test_a_wrong_metric_is_told_by_its_name_or_by_the_users_line(

@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from hpo.errors import HpoError
+from hpo.spec.load import load_document
 from hpo.study.backends.backend import backend_of
 from hpo.study.backends.lanes import LaneBackend
+from hpo.trial import TrialState
 from tests.own_code import NET, own_experiment, write_net
 from tests.study.whole import an_experiment
 
@@ -40,3 +42,50 @@ def test_an_own_model_whose_outputs_do_not_fit_is_refused_before_the_first_trial
         HpoError, match=r"have the shape \[rows, 5\], and the data need \[rows, 3\]"
     ):
         backend_of(experiment, around, print)
+
+
+@pytest.mark.parametrize(
+    ("fails", "says"),
+    [
+        (
+            "raise OSError('sure')",
+            "OSError: sure\n  metrics.py:4, in unsure: raise OSError('sure')",
+        ),
+        ("return float('nan')", "metrics.py:unsure gives nan for 30 rows: give a finite number"),
+        ("return predictions", "gives an array of shape [30, 3] and type float64 for 30 rows"),
+    ],
+)
+def test_a_metric_that_fails_for_some_trials_costs_these_alone(studies, tmp_path, fails, says):
+    source = f"""def unsure(predictions, y):
+    confidence = predictions.max(1).mean()
+    if confidence > 0.7:
+        {fails}
+    return 1 - confidence
+"""
+    (tmp_path / "metrics.py").write_text(source)
+    experiment = load_document(
+        {
+            "name": "judged",
+            "data": {"dataset": "iris", "batch_size": 16},
+            "model": {"name": "mlp", "widths": [8]},
+            "optimizer": {"name": "adam"},
+            "train": {"epochs": 4},
+            "space": {"optimizer.learning_rate": {"choice": [1e-6, 0.3]}},
+            "search": {
+                "objective": {"maximize": {"python": "metrics.py:unsure"}},
+                "sampler": {"name": "grid"},
+                "scheduler": {"name": "none"},
+                "trials": 2,
+            },
+        },
+        tmp_path,
+    )
+
+    studies.run(experiment)
+
+    state = studies.state(experiment)
+    ends = {trial.hparams["optimizer.learning_rate"]: trial.state for trial in state.trials}
+    assert ends == {1e-6: TrialState.COMPLETE, 0.3: TrialState.DIVERGED}
+    (told,) = [text for text in studies.said if "counts as diverged" in text]
+    assert "(optimizer.learning_rate = 0.3): train.metrics: " in told
+    assert says in told
