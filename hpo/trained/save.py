@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,9 +108,24 @@ def _partial(folder: Path) -> Path:
 
 
 def _files(folder: Path) -> list[str]:
-    """The files and links below a folder, by their paths in it; links are not followed."""
-    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    """The files and links below a folder, by their paths in it; links are not followed.
+
+    Raises:
+        OSError: for a folder below it that cannot be listed.
+    """
+    found = (path for path in _below(folder) if path.is_symlink() or not path.is_dir())
     return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """All that lies below a folder, what a folder holds before the folder itself."""
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    for place, folders, files in os.walk(folder, topdown=False, onerror=refuse):
+        yield from (Path(place, name) for name in (*files, *folders))
 
 
 def _others(folder: Path) -> list[str]:
@@ -119,9 +134,11 @@ def _others(folder: Path) -> list[str]:
     It wrote those that `metrics.json` lists. Earlier versions listed none: then all that lies in
     `weights` counts as written.
     """
-    files = _files(folder)
+    files, metrics = _files(folder), folder / METRICS_FILE
+    if not metrics.is_file():  # reading a pipe would wait for somebody to write
+        return files
     try:
-        document = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+        document = json.loads(metrics.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return files
     in_weights = [name for name in files if name.startswith(f"{_WEIGHTS_FOLDER}/")]
@@ -136,7 +153,7 @@ def _remove_model(folder: Path) -> None:
     """Delete a folder in which only files of a trained model lie."""
     for name in _files(folder):
         (folder / name).unlink()
-    for path in sorted((path for path in folder.rglob("*")), reverse=True):
+    for path in _below(folder):
         path.rmdir()
     folder.rmdir()
 
@@ -173,7 +190,13 @@ def save_trained(
                 f"-o {folder}: {others[0]} was put there during the training: the model is in "
                 f"{partial}."
             )
-        _remove_model(folder)
+        try:
+            _remove_model(folder)
+        except OSError as error:
+            raise HpoError(
+                f"-o {folder}: the model that it holds cannot be deleted ({error.strerror}): the "
+                f"new one is in {partial}."
+            ) from None
     partial.rename(folder)
 
 

@@ -69,6 +69,7 @@ class Child:
         number = sum(1 for _ in folder.glob(".out-*"))
         self._out, self._err = folder / f".out-{number}", folder / f".err-{number}"
         self._out.touch()
+        self._err.touch()  # a copy may be killed before it opens it
         sys.stdout.flush()
         sys.stderr.flush()
         self.pid = os.fork()

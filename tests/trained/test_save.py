@@ -1,6 +1,7 @@
 """The folder of a trained model."""
 
 import json
+import os
 import resource
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from hpo.errors import HpoError
 from hpo.spec.load import experiment_from_document, load_experiment
 from hpo.trained.save import Trained, check_free, save_trained
 from tests.documents import SMALL
+from tests.rights import run_without_rights
 
 
 def weights(value):
@@ -127,6 +129,28 @@ def test_a_list_of_files_does_not_reach_out_of_the_folder(tmp_path):
     saved(tmp_path / "model", loss=0.25)
 
     assert (tmp_path / "thesis.tex").read_text() == "mine"
+
+
+def test_a_pipe_in_place_of_the_metrics_is_another_file_and_not_waited_for(tmp_path):
+    saved(tmp_path / "model")
+    (tmp_path / "model" / "metrics.json").unlink()
+    os.mkfifo(tmp_path / "model" / "metrics.json")
+
+    with pytest.raises(HpoError, match=r"holds metrics\.json, which hpo train did not write"):
+        check_free(tmp_path / "model", replace=True)
+
+
+def test_a_model_with_a_folder_that_cannot_be_listed_is_refused_before_training(tmp_path):
+    saved(tmp_path / "model")
+    (tmp_path / "model" / "weights").chmod(0o111)
+
+    ended = run_without_rights(
+        tmp_path,
+        "from pathlib import Path; from hpo.trained.save import check_free",
+        "check_free(Path('model'), replace=True)",
+    )
+
+    assert "HpoError: -o model: cannot be used (Permission denied)" in ended.stderr
 
 
 @pytest.mark.parametrize("files", [None, "weights/mine.txt", {}, 7])

@@ -102,7 +102,7 @@ def engine_for(url: sa.URL, *, writes: bool) -> sa.Engine:
         if path is None:
             return sa.create_engine(url)
         connect = _sqlite_writer if writes else _sqlite_reader
-        engine = sa.create_engine(url, creator=lambda: connect(path))
+        engine = sa.create_engine(url, creator=lambda: connect(_with_files(path)))
     except (ModuleNotFoundError, sa.exc.NoSuchModuleError) as error:
         is_postgres = "postgres" in url.drivername
         cure = "pip install 'hpo-lanes[postgres]'" if is_postgres else "use sqlite:///"
@@ -147,11 +147,26 @@ def tidy(path: Path) -> None:
     if not os.path.isfile(path):  # noqa: PTH113 - it never raises
         return
     with (
-        suppress(sqlite3.Error),
-        closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection,
+        suppress(sqlite3.Error, StudyError),
+        closing(sqlite3.connect(_with_files(path), timeout=0, isolation_level=None)) as connection,
     ):
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("PRAGMA journal_mode=DELETE")
+
+
+def _with_files(path: Path) -> Path:
+    """The path, unless what lies beside the database is no file: SQLite would wait for a pipe.
+
+    Raises:
+        StudyError: for a pipe, folder or device.
+    """
+    for suffix in ("-journal", "-wal", "-shm"):
+        beside = Path(f"{path}{suffix}")
+        if os.path.exists(beside) and not os.path.isfile(beside):  # noqa: PTH110, PTH113
+            raise StudyError(
+                f"storage: {_cut(str(beside))} is in SQLite's way, because it is no file: move it."
+            )
+    return path
 
 
 def _sqlite_writer(path: Path) -> sqlite3.Connection:

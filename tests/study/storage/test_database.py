@@ -1,15 +1,18 @@
 """The connection to a database: what it needs, and its errors in words."""
 
+import os
 import shutil
 import sqlite3
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from hpo.errors import DamagedError, StudyError
 from hpo.study.storage.database import (
     TABLES,
+    database_path,
     explained,
     is_same_database,
     parsed_url,
@@ -235,6 +238,21 @@ def test_a_trigger_that_would_run_when_hpo_writes_is_refused(url, storage, study
             StudyError, match=r"hpo\.db: has a trigger, which would run when hpo wr"
         ):
             opened(url)
+
+
+@pytest.mark.parametrize("suffix", ["-journal", "-wal", "-shm"])
+def test_a_pipe_beside_a_database_is_not_waited_for(url, storage, study, suffix):
+    storage.close()
+    beside = Path(f"{database_path(url)}{suffix}")
+    beside.unlink(missing_ok=True)
+    os.mkfifo(beside)
+
+    for opened in (Storage.read, Storage.create):
+        with (
+            pytest.raises(StudyError, match=f"{suffix} is in SQLite's way"),
+            opened(url) as database,
+        ):
+            database.studies()
 
 
 def test_a_view_of_the_users_own_is_left_alone(url, storage, study):
