@@ -18,7 +18,7 @@ from pathlib import Path
 # The smallest machine that hpo supports; JAX reads it when it is imported.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
-from tests.campaign import datafiles, faults, hostile, kills, lost_files, specs, terminals
+from tests.campaign import datafiles, faults, hostile, kills, lost_files, scripts, specs, terminals
 from tests.campaign.attempts import Part, Tally, make
 from tests.campaign.forked import import_everything
 
@@ -30,6 +30,7 @@ PARTS = {
     "lost": Part(lost_files.attempt, 300, 1),
     "terminals": Part(terminals.attempt, 300, 2),
     "hostile": Part(hostile.attempt, 500, 2),
+    "scripts": Part(scripts.attempt, 300, 1),
 }
 
 
@@ -51,6 +52,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o755)  # another user has to enter it, where root runs the campaign
         os.environ |= {"HPO_CACHE": f"{folder}/cache", "HPO_DATA": f"{folder}/data"}
+        os.environ["XDG_STATE_HOME"] = f"{folder}/state"
         for name in arguments.parts or PARTS:
             part = PARTS[name]
             count = arguments.count or (part.small if arguments.small else part.full)

@@ -96,6 +96,12 @@ class Child:
                 sys.stderr.flush()
             os._exit(code & 255)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the copy has ended, and waits to be asked how."""
+        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.pid, flags) is not None
+
     def kill(self) -> None:
         """Kill the copy; nothing if it has ended."""
         with suppress(ProcessLookupError):
