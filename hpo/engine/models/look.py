@@ -32,6 +32,7 @@ E = TypeVar("E", bound=Exception)
 _MODEL = "model.python"
 # Addresses of functions in the text of a trace.
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
+_FLATTEN = "the module keeps the shape of an example, so flatten x first: x.reshape(len(x), -1)."
 # Enough rows to tell them from other sizes.
 _ROWS = 7
 
@@ -76,10 +77,15 @@ def look_at(spec: OwnModel, shapes: Shapes) -> own.State:
                 f"array [rows, {shapes.outputs}]."
             )
         if outputs.shape != expected:
+            is_flat = len(outputs.shape) == 2 or outputs.shape[-1] != shapes.outputs
             raise CodeError(
                 f"model.python: the outputs of {spec.python} in {name} have the shape "
-                f"{_rows(outputs.shape)}, and the data need {_rows(expected)}: take the number of "
-                "outputs from an argument `outputs`."
+                f"{_rows(outputs.shape)}, and the data need {_rows(expected)}: "
+                + (
+                    "take the number of outputs from an argument `outputs`."
+                    if is_flat
+                    else _FLATTEN
+                )
             )
     before, after = (jax.tree.map(_kind, tree) for tree in (looked.state.variables, looked.changed))
     if before != after:

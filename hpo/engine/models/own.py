@@ -214,7 +214,9 @@ def _construct(spec: OwnModel, shapes: Shapes, rngs: nnx.Rngs, key: Any) -> Any:
 def function_of(section: CompiledCode) -> Any:
     """The class or function that a section names; this runs its file."""
     assert section.own.code is not None, "code that is missing is refused before it runs"
-    return run_code(section.own.code)
+    # Arrays of the file are computed, so that a trace does not keep them from the next one.
+    with jax.ensure_compile_time_eval():
+        return run_code(section.own.code)
 
 
 def given_to(section: CompiledCode) -> dict[str, Any]:

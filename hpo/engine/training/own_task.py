@@ -56,7 +56,9 @@ class OwnTask:
     @cached_property
     def _author(self) -> Any:
         """The object of the user's class."""
-        return self._run(lambda: run_code(self.program.code)(**self.program.arguments))
+        # Its arrays are computed, so that a trace does not keep them from the next one.
+        with jax.ensure_compile_time_eval():
+            return self._run(lambda: run_code(self.program.code)(**self.program.arguments))
 
     @cached_property
     def _init(self) -> Callable[..., Any]:

@@ -15,6 +15,7 @@ from hpo.spec.code.reference import Code, find_code
 REQUIRED, COMPUTED = object(), object()
 # Base classes whose annotated fields are the arguments of their constructor, by their last name.
 _FIELDS_ARE_ARGUMENTS = ("NamedTuple",)
+_WITH_FIELDS = ("flax.linen", "equinox")
 _LINEN_OR_EQUINOX = ("linen.Module", "nn.Module", "eqx.Module", "equinox.Module")
 
 
@@ -149,7 +150,7 @@ def _constructor(found: ast.ClassDef, tree: ast.Module) -> Signature:
     for one in _lineage(found, tree):
         if "__init__" in _functions(one):
             return _arguments(_functions(one)["__init__"], is_method=True)
-        if _has_fields(one):
+        if _has_fields(one, tree):
             fields = tuple(
                 Argument(name, ast.unparse(annotation), _literal(value), value_line)
                 for name, value, annotation, value_line in _fields(one)
@@ -161,14 +162,21 @@ def _constructor(found: ast.ClassDef, tree: ast.Module) -> Signature:
     return Signature((), found.lineno, f"{found.name} inherits its constructor from {bases}")
 
 
-def _has_fields(one: ast.ClassDef) -> bool:
+def _has_fields(one: ast.ClassDef, tree: ast.Module) -> bool:
     """Whether the annotated fields of a class are the arguments of its constructor."""
+    modules = {
+        name.asname or name.name
+        for part in tree.body
+        if isinstance(part, ast.ImportFrom) and part.module in _WITH_FIELDS
+        for name in part.names
+        if name.name == "Module"
+    }
     bases = [ast.unparse(base) for base in one.bases]
     decorators = [ast.unparse(decorator).partition("(")[0] for decorator in one.decorator_list]
     return (
         any(name.rpartition(".")[2] == "dataclass" for name in decorators)
         or any(base.rpartition(".")[2] in _FIELDS_ARE_ARGUMENTS for base in bases)
-        or any(base.endswith(_LINEN_OR_EQUINOX) for base in bases)
+        or any(base in modules or base.endswith(_LINEN_OR_EQUINOX) for base in bases)
     )
 
 

@@ -74,6 +74,13 @@ def test_outputs_of_another_shape_are_refused_with_both_shapes(looked):
         look_at(*looked(source))
 
 
+def test_a_module_that_keeps_the_shape_of_an_image_is_told_to_flatten_it(looked):
+    model, shapes = looked(NET.replace("return self.head(x)", "return self.head(x)[:, None]"))
+
+    with pytest.raises(HpoError, match=r"shape \[rows, 1, 3\].* flatten x first: x\.reshape"):
+        look_at(model, shapes)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "draws"),
     [

@@ -102,6 +102,19 @@ def test_a_trial_learns_the_same_alone_as_beside_others_one_of_which_diverges(
     assert all(np.isfinite(together[n][-1]["loss"]) for n in (0, 1, 3))
 
 
+def test_an_array_of_the_file_is_a_constant_of_every_program(tmp_path, tiny, learn: Learn):
+    source = NET.replace("class Net", "HALF = jnp.full(8, 0.5)\n\n    class Net")
+    source = source.replace(
+        "from flax import nnx", "import jax.numpy as jnp\n    from flax import nnx"
+    )
+    source = source.replace("drop(x)", "drop(x) * HALF")
+    several = trainings(tmp_path, source, {"rate": 0.1}, {"rate": 0.2})
+
+    found = learn(tiny, several, lanes=2, form="map")
+
+    assert all(np.isfinite(found[n][-1]["loss"]) for n in (0, 1))
+
+
 def test_numbers_share_one_program_and_reach_the_module(tmp_path, tiny, learn: Learn):
     models = [{"rate": 0.1, "gain": 1.0}, {"rate": 0.5, "gain": 1.0}, {"rate": 0.1, "gain": 2.0}]
     several = trainings(tmp_path, NET, *models)

@@ -39,6 +39,22 @@ def test_a_lane_is_what_the_users_own_loop_gives(tmp_path: Path) -> None:
     assert found == {"loss": pytest.approx(np.square(expected - 1).mean())}
 
 
+def test_arrays_of_the_file_and_of_the_constructor_are_computed_once(tmp_path: Path) -> None:
+    code = DESCENT.replace("CALLS = []", "CALLS = []\nSCALE = jnp.linspace(2, 2, 1)")
+    code = code.replace(
+        "target: float = 1.0):", "target: float = 1.0):\n        self.half = SCALE / 4"
+    )
+    code = code.replace('- knobs["rate"]', "- SCALE * self.half")
+    task, training = task_in(tmp_path, code)
+    task.shapes()
+    lane = task.initial(training)
+    first = lane.state["x"]
+
+    lane = jax.jit(task.train)(jnp.zeros(2), lane, host_data(NO_DATA, is_whole=True), {}, 1)
+
+    np.testing.assert_array_equal(lane.state["x"], first - (first - 1))
+
+
 def test_keys_differ_by_trial_step_and_use(tmp_path: Path) -> None:
     code = DESCENT.replace('"key": key, "n": 0', '"key": key, "n": jax.random.bits(key)')
     code = code.replace('state["n"] + 1', "jax.random.bits(key)")

@@ -63,6 +63,8 @@ def test_the_fields_of_a_dataclass_or_linen_module_are_its_arguments(code):
 
     assert shown(signature_of(code(source.format(base="nn.Module")))) == expected
     assert shown(signature_of(code(source.format(base="eqx.Module")))) == expected
+    imported = "from flax.linen import Module, compact\n" + dedent(source.format(base="Module"))
+    assert shown(signature_of(code(imported))) == expected
     plain = "@dataclasses.dataclass(frozen=True)\n" + dedent(source.format(base="object")).strip()
     assert shown(signature_of(code(plain))) == expected
 
