@@ -221,7 +221,7 @@ def _folder(place: Path, trial: int) -> Path:
 
 
 def _left_over(place: Path, seconds: float) -> list[int]:
-    """The processes of trials that are still there after so many seconds."""
+    """The processes of trials that still run after `seconds`."""
     until = time.monotonic() + seconds
     while True:
         left = sorted(pid for pid, _ in _processes(place))
