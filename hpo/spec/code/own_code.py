@@ -135,15 +135,17 @@ def section_mistakes(
                 yield Mistake((*path, key), text)
     if own.signature.unchecked:
         return
-    known = [*names, *parent.model_fields]
+    known = {*names, *parent.model_fields}
+    # A reader of the message may set these; hpo gives the others.
+    free = [name for name in names if name not in parent.named]
     for key in written:
         if key not in known:
-            yield Mistake((*path, key), unknown_name(key, known, "argument"))
+            keys = [*free, *(n for n in parent.model_fields if n not in ("python", "sha256"))]
+            yield Mistake((*path, key), unknown_name(key, keys, "argument"))
     for key in varied:
         if key not in known:
-            yield Mistake(
-                ("space", ".".join(map(str, (*path, key)))), unknown_name(key, known, "argument")
-            )
+            at = ("space", ".".join(map(str, (*path, key))))
+            yield Mistake(at, unknown_name(key, free, "argument"))
 
 
 def arguments_of(section: OwnCode) -> dict[str, Any]:

@@ -124,12 +124,17 @@ def spec_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[s
     return harmless, refused
 
 
+_MOST_TOLD = 5  # changes of a spec in a message
+
+
 def refusal(study: str, refused: list[str]) -> StudyError:
     """The error for resuming a study with a spec that would make its results incomparable."""
+    rest = len(refused) - _MOST_TOLD
+    more = f"; and {rest:,} more" if rest > 0 else ""
     return StudyError(
         f"study '{study}' began with another spec: start over with --new, give this one another "
         f"name (name: in the spec, --name of hpo run), or put back what differs: "
-        f"{'; '.join(refused)}."
+        f"{'; '.join(refused[:_MOST_TOLD])}{more}."
     )
 
 

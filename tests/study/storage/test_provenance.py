@@ -120,3 +120,4 @@ def test_a_refusal_names_every_change_and_the_cures():
         "name (name: in the spec, --name of hpo run), or put back what differs: "
         "train.epochs: 27 -> 81; train.seed: 0 -> 1."
     )
+    assert str(refusal("digits", list("abcdefg"))).endswith("differs: a; b; c; d; e; and 2 more.")
