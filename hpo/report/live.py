@@ -254,7 +254,7 @@ def _speedless(progress: Progress) -> str:
     """What a study without a speed yet is doing."""
     is_lost = progress.epochs == 0 and progress.states.get(TrialState.DIVERGED, 0) > 0
     if progress.programs is None:
-        return "no result yet"
+        return "running"
     return "no epoch finished yet" if is_lost else "compiling"
 
 

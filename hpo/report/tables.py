@@ -34,6 +34,7 @@ from hpo.study.log.lineage import Lineage
 from hpo.study.storage.verify import StudyCheck
 from hpo.trial import HParams, TrialState
 
+_FEW_TRIALS = 100  # for importance: below, fewer than ten make the best tenth
 _STATUS_STYLES = {
     **dict.fromkeys(
         ("finished", "exhausted", "none_found", "target", "no_improvement", "epochs"), "green"
@@ -219,10 +220,17 @@ def _importance(report: StudyReport) -> RenderableType:
         table,
         Text(
             f"PED-ANOVA over {count_text(importance.trials, 'trial')} after "
-            f"{count_text(importance.epochs, 'epoch')}",
+            f"{count_text(importance.epochs, 'epoch')}{_caution(importance.trials)}",
             "dim",
         ),
     )
+
+
+def _caution(trials: int) -> str:
+    """That the shares of few trials are rough: PED-ANOVA looks at their best tenth."""
+    if trials >= _FEW_TRIALS:
+        return ""
+    return f": a rough hint, because the best tenth of them are {count_text(trials // 10, 'trial')}"
 
 
 class _TrialsTable:

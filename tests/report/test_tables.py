@@ -1,9 +1,11 @@
 """Studies on a terminal."""
 
+from dataclasses import replace
 from io import StringIO
 
 from rich.console import Console
 
+from hpo.report.importance import Importance
 from hpo.report.study_report import overviews, study_report
 from hpo.report.tables import hparams_table, studies_table, study_view
 from hpo.trial import TrialState
@@ -28,6 +30,8 @@ def test_a_study_is_shown_section_by_section(storage, digits):
     assert lines[0] == "digits  finished"
     assert "  trials     4 of 4:  2 complete  1 pruned  1 diverged" in lines
     assert "  trained    8 epochs in 5.0 s, 0 programs, 1 run" in lines
+    lost = "1 of 4 trials diverged: a metric became NaN or infinite, or their values cannot be"
+    assert f"  noted      {lost} trained" in lines
     assert "  noted      The study began with jax 0.10.1 and goes on with 0.10.2." in lines
     best = lines.index("best trial: 1")
     assert lines[best + 1 : best + 3] == [
@@ -35,6 +39,19 @@ def test_a_study_is_shown_section_by_section(storage, digits):
         "  ▁█▆  0.6000 to 0.8000, at best 0.9000 (epoch 2)",
     ]
     assert lines[-1] == "  skipped: needs 20 trials with a result; 4 have one"
+
+
+def test_the_importance_of_few_trials_is_called_a_rough_hint(storage, digits):
+    report = study_report(storage, "digits", top=2)
+    few, many = (
+        drawn(study_view(replace(report, importance=Importance({"model.widths": 1.0}, n, 3))))[-1]
+        for n in (25, 100)
+    )
+    assert few == (
+        "  PED-ANOVA over 25 trials after 3 epochs: a rough hint, because the best tenth of them "
+        "are 2 trials"
+    )
+    assert many == "  PED-ANOVA over 100 trials after 3 epochs"
 
 
 def test_the_best_trials_have_a_column_for_each_hparam_where_there_is_room(storage, digits):
