@@ -79,6 +79,7 @@ def objective(
     trials: int | None = None,
     epochs: int = 1,
     workers: int | Words = 1,
+    stay: bool = False,
     sampler: str | Words | None = None,
     scheduler: str | Words | None = None,
 ) -> Callable[[Callable[..., Any]], Objective]:
@@ -107,7 +108,7 @@ def objective(
             search[key] = {"name": value} if isinstance(value, str) else dict(value)
     sections = {
         "name": name,
-        "objective": {"workers": workers},
+        "objective": {"workers": workers, **({"stay": True} if stay else {})},
         "train": {"epochs": epochs},
         **({"space": dict(space)} if space else {}),
         "search": search,

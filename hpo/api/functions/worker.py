@@ -5,14 +5,19 @@ With a second file it notes there what the function asks for, to find a space. I
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import importlib.util
 import inspect
 import json
+import os
 import signal
+import socket
 import sys
+import threading
 import traceback
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +28,57 @@ _STOPPED = 128 + signal.SIGTERM
 
 
 def main() -> None:
-    """Call the function that the command line names with the values of its file."""
+    """Call the function that the command line names with the values of its file.
+
+    Where that names the socket of a supervisor instead, take trial after trial from there.
+    """
     text, config, *asked = sys.argv[1:]
-    finds = asked[0] if asked else None
+    if config.isdecimal():
+        _stay(text, socket.socket(fileno=int(config)))
+    else:
+        sys.exit(_run(text, config, asked[0] if asked else None))
+
+
+def _stay(text: str, link: socket.socket) -> None:
+    """Run trials until one leaves this process other than it was, or there are no more."""
+    libc, here = ctypes.CDLL(None), Path.cwd()
+    with link:
+        while True:
+            environment, handles, *_ = socket.recv_fds(link, 2**20, 1)
+            if not environment:
+                return
+            _print_to(*handles)
+            os.environ.update(json.loads(environment))
+            os.chdir(here)
+            threads = threading.active_count()
+            status = _status(text, os.environ["HPO_CONFIG"])
+            sys.stdout.flush()
+            sys.stderr.flush()
+            libc.fflush(None)
+            again = status in (0, _STOPPED) and threading.active_count() <= threads
+            link.sendall(json.dumps({"status": status, "again": again}).encode())
+            # The end of the output wakes the supervisor, which then reads the answer.
+            _print_to(os.open(os.devnull, os.O_WRONLY))
+            if not again:
+                return
+
+
+def _status(text: str, config: str) -> int:
+    """The status that a process of its own would end with after this trial."""
+    try:
+        return _run(text, config, None)
+    except SystemExit as ending:
+        return ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+
+
+def _print_to(handle: int) -> None:
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    os.close(handle)
+
+
+def _run(text: str, config: str, finds: str | None) -> int:
+    """Call the function with the values of a file; the status to end with."""
     values = json.loads(Path(config).read_text())
     trial = Trial(values, finds)
     try:
@@ -37,16 +90,17 @@ def main() -> None:
         if value is not None and not trial.has_reported:
             report(value)
     except TrialStopped:
-        sys.exit(0 if finds else _STOPPED)
+        return 0 if finds else _STOPPED
     except BaseException as error:
         if isinstance(error, SystemExit | KeyboardInterrupt):
             raise
         if _is_pruned(error):
-            sys.exit(_pruned(trial, finds))
+            return _pruned(trial, finds)
         # Frames of this module tell a user nothing.
         shown = error.__traceback__.tb_next if error.__traceback__ else None
         traceback.print_exception(type(error), error, shown)
-        sys.exit(1)
+        return 1
+    return 0
 
 
 def _is_pruned(error: BaseException) -> bool:
@@ -69,6 +123,7 @@ def _pruned(trial: Trial, finds: str | None) -> int:
     return 0
 
 
+@cache
 def _function(text: str) -> Callable[..., Any]:
     """The function of `train.py:objective` or `package.module:objective`, imported."""
     module, _, name = text.rpartition(":")

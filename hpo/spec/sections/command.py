@@ -112,6 +112,8 @@ class CommandSpec(Spec):
     """Where its results are read."""
     slots: Count | Gpus = 1
     """How many trials run at once: a number, or `{gpu: 1}` for one on each GPU."""
+    stay: bool = False
+    """Whether a function's process stays for further trials; imports and globals stay with it."""
     grace: Annotated[Positive, _Seconds] = 10.0
     """Seconds between SIGTERM, which asks a command to end, and SIGKILL."""
     time_limit: Annotated[
@@ -132,6 +134,8 @@ class CommandSpec(Spec):
             raise ValueError("needs one of run and python: write {run: python train.py --lr {lr}}")
         if self.python is not None and self.config != "json":
             raise ValueError("config goes with run: a function gets its values as arguments")
+        if self.stay and (self.python is None or self.env):
+            raise ValueError("stay goes with python, and not with env: leave one of them out")
         return self
 
     @property

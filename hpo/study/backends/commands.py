@@ -195,6 +195,7 @@ def launch_of(
         files=list(map(str, files)),
         epochs=train.epochs,
         shown=shlex.join(argv),
+        stays=argv[:-1] if command.stay else (),
     )
 
 

@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from hpo.study.executors.staying import StayingProcess, Waiting
 
 LOG = "log.txt"
 # Signals that the supervisor ignores, because its driver decides when it ends.
@@ -31,9 +33,14 @@ def adopt_orphans() -> None:
 
 
 class ProcessGroup:
-    """A command that runs in a session of its own; its output goes to a log."""
+    """A command that runs in a session of its own; its output goes to a log.
 
-    def __init__(self, launch: Mapping[str, Any], log_limit: int) -> None:
+    A launch that `stays` takes a process from those that wait, or starts one that will wait.
+    """
+
+    def __init__(
+        self, launch: Mapping[str, Any], log_limit: int, waiting: Waiting | None = None
+    ) -> None:
         """Start it.
 
         Raises:
@@ -42,26 +49,20 @@ class ProcessGroup:
         self.folder = Path(launch["folder"])
         self.log = Log(self.folder / LOG, log_limit)
         self.log.note(f"starts: {launch['shown']}")
+        self._waiting, self._staying = waiting, None
+        self._status: int | None = None
         try:
-            process = subprocess.Popen(
-                launch["argv"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                bufsize=0,
-                cwd=launch["cwd"],
-                env={**os.environ, **launch["env"]},
-                start_new_session=True,
-                preexec_fn=_begin,
-            )
+            if launch.get("stays") and waiting is not None:
+                self._staying = waiting.take(launch) or StayingProcess(launch, _begin)
+                self._process = self._staying.process
+                self.output = self._staying.begin(launch)
+            else:
+                self._process, self.output = _started(launch)
         except OSError:
             self.log.close()
             raise
-        self.pid = process.pid
-        assert process.stdout is not None
-        self.output = process.stdout.fileno()
+        self.pid = self._process.pid
         os.set_blocking(self.output, False)
-        self._process = process  # holds the pipe open
         self.is_frozen = False
         self.is_silent = False  # whether it has closed its output
 
@@ -98,20 +99,42 @@ class ProcessGroup:
         """Note that it has ended; others of its session are killed, wherever they are."""
         self._process.returncode = os.waitstatus_to_exitcode(status)
         self.signal(signal.SIGKILL)
-        for pid in _orphans(self.folder):
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+        _kill(_orphans(self._marks))
+
+    def has_answered(self, memory_limit: int | None) -> bool:
+        """Whether a process that stays says that its trial has ended.
+
+        It waits for the next trial if it is as before: the trial has left no process, and half of
+        the memory limit is free. Else it is ended.
+        """
+        answer = None if self._staying is None else self._staying.answer()
+        if answer is None or self._staying is None or self._waiting is None:
+            return False
+        self._status = answer.status
+        others = {pid for pid, fields in _processes() if int(fields[3]) == self.pid}
+        others = {*others, *_orphans(self._marks)} - {self.pid}
+        is_small = memory_limit is None or 2 * resident_bytes().get(self.pid, 0) < memory_limit
+        if answer.again and not others and is_small:
+            self._waiting.keep(self._staying)
+            return True
+        self._staying.end()
+        _kill(others)
+        return True
+
+    @property
+    def _marks(self) -> list[str]:
+        """What `HPO_FOLDER` is in the processes of the trial."""
+        return [str(self.folder), *([] if self._staying is None else [self._staying.mark])]
 
     def close(self) -> None:
         """Close its output and its log."""
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        os.close(self.output)
         self.log.close()
 
     @property
     def exit_code(self) -> int | None:
         """The status that it ended with, negative for a signal; None while it runs."""
-        return self._process.returncode
+        return self._process.returncode if self._status is None else self._status
 
 
 class Log:
@@ -174,6 +197,28 @@ def reap() -> Iterator[tuple[int, int]]:
         yield pid, status
 
 
+def _started(launch: Mapping[str, Any]) -> tuple[subprocess.Popen[bytes], int]:
+    """A process for one trial alone, and the pipe with its output."""
+    source, target = os.pipe()
+    try:
+        process = subprocess.Popen(
+            launch["argv"],
+            stdin=subprocess.DEVNULL,
+            stdout=target,
+            stderr=target,
+            cwd=launch["cwd"],
+            env={**os.environ, **launch["env"]},
+            start_new_session=True,
+            preexec_fn=_begin,
+        )
+    except OSError:
+        os.close(source)
+        raise
+    finally:
+        os.close(target)
+    return process, source
+
+
 def _begin() -> None:
     """What the command's process does first: it dies with its parent, and hears signals."""
     if _LIBC is not None:
@@ -182,12 +227,18 @@ def _begin() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _orphans(folder: Path) -> Iterator[int]:
+def _kill(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _orphans(marks: Iterable[str]) -> Iterator[int]:
     """Processes that a trial has left behind, in sessions of their own too."""
-    mark = b"HPO_FOLDER=" + os.fsencode(folder)
+    marked = {b"HPO_FOLDER=" + os.fsencode(mark) for mark in marks}
     for pid, _ in _processes():
         with suppress(OSError):
-            if mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            if not marked.isdisjoint(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")):
                 yield pid
 
 

@@ -56,6 +56,7 @@ class Launch:
     """How the command of a trial is started: its words, environment and folders.
 
     `files` are those in which it may write results; `epochs` is the number of a full trial.
+    `stays` are the words of a process that takes several trials.
     """
 
     argv: Sequence[str]
@@ -66,6 +67,7 @@ class Launch:
     files: Sequence[str]
     epochs: int
     shown: str = field(default="")
+    stays: Sequence[str] = ()
 
 
 class ProcessExecutor:

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from hpo.study.executors.process_group import ProcessGroup
 from hpo.study.executors.record import Record
 from hpo.study.executors.results import ResultReader
+from hpo.study.executors.staying import Waiting
 
 # A command at its rung may run on for this long, to save its checkpoint, before it is frozen.
 _FREEZE_SECONDS = 1.0
@@ -44,8 +45,13 @@ class Seat:
     """The run in a lane. It starts its command when there is something left to train."""
 
     def __init__(
-        self, put: Mapping[str, Any], settings: Settings, selector: selectors.BaseSelector
+        self,
+        put: Mapping[str, Any],
+        settings: Settings,
+        selector: selectors.BaseSelector,
+        waiting: Waiting | None = None,
     ) -> None:
+        self._waiting = waiting
         self.run, self._launch, self._settings = put["run"], put["launch"], settings
         self._to_epoch, self._told = put["to_epoch"], put["epoch"]
         self._folder = Path(self._launch["folder"])
@@ -129,6 +135,10 @@ class Seat:
         """
         if self._process is not None:
             self._listen()
+            if self._process.exit_code is None and self._process.has_answered(
+                self._settings.memory_limit
+            ):
+                self._ended()
             self._enforce_limits(now, memory)
             if self._process.exit_code is not None:
                 self._note_ending()
@@ -144,11 +154,16 @@ class Seat:
         """A child has ended: note it if it is this one's command."""
         if self._process is not None and self._process.pid == pid:
             self._process.reaped(status)
-            self._listen()
-            for result in [*self._reader.finish(), *self._file_reader.finish()]:
-                self._take(result)
-            if self._process.exit_code == 0 and not self.is_leaving and self._reason is None:
-                self._record.end()
+            self._ended()
+
+    def _ended(self) -> None:
+        """Take what is left of the results of a trial that has ended."""
+        assert self._process is not None
+        self._listen()
+        for result in [*self._reader.finish(), *self._file_reader.finish()]:
+            self._take(result)
+        if self._process.exit_code == 0 and not self.is_leaving and self._reason is None:
+            self._record.end()
 
     @property
     def _has_work(self) -> bool:
@@ -164,7 +179,7 @@ class Seat:
         self._frozen_seconds, self._frozen_at = 0.0, None
         self._kill_at = self._term_at = self._rung_at = None
         try:
-            self._process = ProcessGroup(self._launch, self._settings.log_limit)
+            self._process = ProcessGroup(self._launch, self._settings.log_limit, self._waiting)
         except OSError as error:
             self._reason = f"cannot be started: {error.strerror or error}: {error.filename}"
             return

@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 
 from hpo.study.executors.process_group import IGNORED, adopt_orphans, reap, resident_bytes
 from hpo.study.executors.seat import Seat, Settings
+from hpo.study.executors.staying import Waiting
 
 _TICK = 0.05  # seconds between two looks at files, limits and patience while commands run
 _MEMORY_SECONDS = 0.5  # between two looks at the memory of the trials
@@ -40,6 +41,7 @@ class Supervisor:
         self._waiting: dict[
             Place, Mapping[str, Any]
         ] = {}  # puts for lanes whose command still ends
+        self._idle = Waiting()
         self._in, self._out = b"", bytearray()
         self._is_closing = False
         self._memory_due = 0.0
@@ -56,6 +58,12 @@ class Supervisor:
 
     def run(self) -> None:
         """Obey the driver until it closes or is gone."""
+        try:
+            self._watch()
+        finally:
+            self._idle.close()
+
+    def _watch(self) -> None:
         while not (self._is_closing and not self._seats and not self._out):
             with suppress(InterruptedError):
                 self._selector.select(_TICK if self._is_busy else None)
@@ -139,7 +147,7 @@ class Supervisor:
         for place, put in list(self._waiting.items()):
             if place not in self._seats:
                 del self._waiting[place]
-                seat = self._seats[place] = Seat(put, self._settings, self._selector)
+                seat = self._seats[place] = Seat(put, self._settings, self._selector, self._idle)
                 for message in seat.look(time.monotonic(), memory):
                     self._say(place[0], message)
 

@@ -24,6 +24,7 @@ _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "optuna", "numpy")
 # Leaves that may change between the runs of a study: no trial's result depends on them.
 HARMLESS = frozenset(
     {
+        "command.stay",
         "data.device_budget",
         "search.from",
         "search.start",

@@ -72,7 +72,7 @@ def test_a_search_without_a_guard_is_refused_in_one_line(python, tmp_path):
 @pytest.fixture
 def imported(tmp_path, monkeypatch):
     (tmp_path / "own_objective.py").write_text(
-        SCRIPT.replace('trials=2, name="own"', 'epochs=3, workers=2, sampler="tpe"')
+        SCRIPT.replace('trials=2, name="own"', 'epochs=3, workers=2, stay=True, sampler="tpe"')
         + "inner = (lambda: hpo.objective(maximize='x')(lambda trial: 1))()\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
@@ -86,7 +86,7 @@ def imported(tmp_path, monkeypatch):
 def test_a_decorator_says_what_a_spec_would(imported, tmp_path):
     assert imported.train.document() == {
         "name": "own_objective.train",
-        "objective": {"python": "own_objective.py:train", "workers": 2},
+        "objective": {"python": "own_objective.py:train", "workers": 2, "stay": True},
         "train": {"epochs": 3},
         "space": {"a": {"int": [1, 9]}},
         "search": {"objective": {"minimize": "loss"}, "sampler": {"name": "tpe"}},

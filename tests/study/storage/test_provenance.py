@@ -26,7 +26,7 @@ DOCUMENT = {
 
 def changed(path, value):
     group, name = path.split(".", 1)
-    return DOCUMENT | {group: DOCUMENT[group] | {name: value}}
+    return DOCUMENT | {group: DOCUMENT.get(group, {}) | {name: value}}
 
 
 def test_provenance_is_read_back_from_the_study_that_was_stored_with_it(storage):
