@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import io
 from array import array
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hpo.data.files import read_bytes
+from hpo.data.readers.lines import Lines, plain_lines
+from hpo.data.readers.pieces import table_of_numbers
 from hpo.data.readers.table import (
     MOST_CATEGORIES,
     MOST_FLOAT32,
     NUMERIC_SHARE,
     ROWS_TO_COMPARE,
     Finding,
+    Row,
     column_findings,
     column_names,
     first_row,
@@ -48,6 +53,7 @@ if TYPE_CHECKING:
 MOST_NUMERIC_CLASSES = 20
 # Columns of text are encoded one by one, and more of them take minutes.
 MOST_TEXT_COLUMNS = 5000
+_PIECE_OF_ROWS = 1 << 18
 
 
 def read_csv(path: Path, spec: DataSpec) -> Source:
@@ -67,7 +73,8 @@ def read_table(path: Path, spec: CsvFile) -> Source:
     """
     text = table_text(path, read_bytes(path), spec.skip)
     names, lines, notes = _check_rows(path, text, spec)
-    table = _parsed(path, text, names, spec)
+    table = _parsed(path, text, names, spec, len(lines))
+    del text  # it may be large
     if spec.drop_rows.missing_target:
         table, lines, dropped = _with_target(path, table, lines, spec)
         notes += dropped
@@ -98,27 +105,40 @@ def read_table(path: Path, spec: CsvFile) -> Source:
     )
 
 
-def _check_rows(path: Path, text: bytes, spec: CsvFile) -> tuple[list[str], np.ndarray, list[str]]:
+def _check_rows(path: Path, text: bytes, spec: CsvFile) -> tuple[list[str], Lines, list[str]]:
     """The columns' names, the line on which each row starts, and what the user should know.
 
     pandas would fill short rows without a word.
     """
     first, rows = first_row(path, numbered_rows(path, text, spec), spec)
-    names, lines = column_names(first.cells, spec), array("q")
-    below: list[list[str]] = []
+    names = column_names(first.cells, spec)
+    found = plain_lines(text, spec.separator, len(names), spec.skip + 1)
+    if found is not None:
+        below = [row.cells for row in islice(rows, ROWS_TO_COMPARE)]
+        lines = found if spec.header is False else found.without(1)
+    else:
+        lines, below = _compared_rows(path, rows, names, spec)
+    if not len(lines):
+        raise no_rows(path)
+    is_doubtful = spec.header is None and looks_like_data(first.cells, below, spec)
+    for finding in column_findings(names, spec, first.line, is_doubtful):
+        raise _error(path, finding)
+    notes = [headless_warning(first.cells, spec)] if is_doubtful else []
+    return names, lines, notes
+
+
+def _compared_rows(
+    path: Path, rows: Iterator[Row], names: list[str], spec: CsvFile
+) -> tuple[Lines, list[list[str]]]:
+    """The lines of the rows, each compared with the columns, and the cells of the first ones."""
+    lines, below = array("q"), list[list[str]]()
     for row in rows:
         if (finding := row_finding(row, names, spec)) is not None:
             raise _error(path, finding)
         lines.append(row.line)
         if len(below) < ROWS_TO_COMPARE:
             below.append(row.cells)
-    if not lines:
-        raise no_rows(path)
-    is_doubtful = spec.header is None and looks_like_data(first.cells, below, spec)
-    for finding in column_findings(names, spec, first.line, is_doubtful):
-        raise _error(path, finding)
-    notes = [headless_warning(first.cells, spec)] if is_doubtful else []
-    return names, np.array(lines), notes
+    return Lines.of(np.frombuffer(lines, np.int64)), below
 
 
 def _error(path: Path, finding: Finding) -> DataError:
@@ -127,26 +147,26 @@ def _error(path: Path, finding: Finding) -> DataError:
     return DataError(f"{where}: {field}{finding.text}")
 
 
-def _parsed(path: Path, text: bytes, names: list[str], spec: CsvFile) -> pd.DataFrame:
+def _parsed(path: Path, text: bytes, names: list[str], spec: CsvFile, rows: int) -> pd.DataFrame:
     import pandas as pd  # takes half a second to import
 
-    header: dict[str, Any] = {"header": None, "names": names} if spec.header is False else {}
+    options: dict[str, Any] = {
+        "sep": spec.separator,
+        "index_col": False,
+        "low_memory": False,
+        "na_values": missing_words(spec) or None,
+        **({"header": None, "names": names} if spec.header is False else {}),
+    }
     try:
-        return pd.read_csv(
-            io.BytesIO(text),
-            sep=spec.separator,
-            index_col=False,
-            low_memory=False,
-            na_values=missing_words(spec) or None,
-            **header,
-        )
+        table = table_of_numbers(text, options, rows, len(names))
+        return pd.read_csv(io.BytesIO(text), **options) if table is None else table
     except (pd.errors.ParserError, ValueError) as error:
         raise DataError(f"{path}: is not CSV ({error}): correct the file.") from None
 
 
 def _with_target(
-    path: Path, table: pd.DataFrame, lines: np.ndarray, spec: CsvFile
-) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+    path: Path, table: pd.DataFrame, lines: Lines, spec: CsvFile
+) -> tuple[pd.DataFrame, Lines, list[str]]:
     """The rows that have a target, their lines, and how many have none."""
     is_kept = table[spec.target].notna().to_numpy()
     dropped = int((~is_kept).sum())
@@ -158,7 +178,11 @@ def _with_target(
             "data.dataset.missing, or name another data.dataset.target."
         )
     rows = "1 row without a target is" if dropped == 1 else f"{dropped:,} rows without a target are"
-    return table[is_kept].reset_index(drop=True), lines[is_kept], [f"{spec.csv}: {rows} left out."]
+    return (
+        table[is_kept].reset_index(drop=True),
+        lines.where(is_kept),
+        [f"{spec.csv}: {rows} left out."],
+    )
 
 
 def _kinds(features: pd.DataFrame) -> tuple[list[str], list[str]]:
@@ -170,7 +194,7 @@ def _kinds(features: pd.DataFrame) -> tuple[list[str], list[str]]:
     return [name for name, yes in columns if yes], [name for name, yes in columns if not yes]
 
 
-def _check_stray_texts(path: Path, columns: pd.DataFrame, lines: np.ndarray) -> None:
+def _check_stray_texts(path: Path, columns: pd.DataFrame, lines: Lines) -> None:
     import pandas as pd
 
     for name in columns:
@@ -181,15 +205,15 @@ def _check_stray_texts(path: Path, columns: pd.DataFrame, lines: np.ndarray) -> 
             raise DataError(f"{path}:{lines[row]}: {stray_text(name, texts[row])}")
 
 
-def _checked_target(path: Path, target: pd.Series[Any], lines: np.ndarray) -> pd.Series[Any]:
+def _checked_target(path: Path, target: pd.Series[Any], lines: Lines) -> pd.Series[Any]:
     empty = np.flatnonzero(target.isna())
     if len(empty):
         text = no_target(len(empty), str(target.name))
         raise DataError(f"{path}:{lines[empty[0]]}: {text}")
-    if target.dtype.kind == "f" and (too_large := _is_too_large(target.to_numpy())).any():
-        line = lines[np.flatnonzero(too_large)[0]]
+    if target.dtype.kind == "f" and _any_too_large(values := target.to_numpy()):
+        line = lines[np.flatnonzero(_is_too_large(values))[0]]
         raise DataError(f"{path}:{line}: {huge_target(str(target.name))}")
-    if target.nunique() == 1:
+    if (target == target.iloc[0]).all():
         raise DataError(
             f"{path}: the target {shown(target.name)} is {shown(target.iloc[0])} in every row: "
             "there is nothing to learn. Choose another data.dataset.target."
@@ -197,7 +221,7 @@ def _checked_target(path: Path, target: pd.Series[Any], lines: np.ndarray) -> pd
     return target
 
 
-def _weights(path: Path, column: pd.Series[Any], lines: np.ndarray) -> np.ndarray:
+def _weights(path: Path, column: pd.Series[Any], lines: Lines) -> np.ndarray:
     """The weights in a column, float64."""
     import pandas as pd
 
@@ -231,8 +255,8 @@ def _classes_or_values(
             f"everywhere (such as {shown(_first_text(target))}): write classification, or correct "
             "the file."
         )
-    labels = target if is_number else target.astype(str)
-    values, numbers = np.unique(labels.to_numpy(), return_inverse=True)
+    labels = (target if is_number else target.astype(str)).to_numpy()
+    values = _different(labels) if is_number else np.unique(labels)
     is_whole = is_number and bool((values == np.floor(values)).all())
     if task == "auto":
         is_regression = is_number and not (is_whole and len(values) <= MOST_NUMERIC_CLASSES)
@@ -241,10 +265,26 @@ def _classes_or_values(
     if is_regression:
         return target.to_numpy(np.float64), ()
     names = (str(int(value)) if is_whole else str(value) for value in values)
-    return numbers.astype(np.int32), tuple(names)
+    return _positions(values, labels), tuple(names)
 
 
-def _check_counts(path: Path, target: pd.Series[Any], lines: np.ndarray) -> None:
+def _different(numbers: np.ndarray) -> np.ndarray:
+    """The different numbers, sorted; takes the memory of one copy."""
+    ordered: np.ndarray = np.sort(numbers)
+    is_new: np.ndarray = np.append(True, ordered[1:] != ordered[:-1])
+    return np.compress(is_new, ordered)
+
+
+def _positions(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The position of each label in the sorted values, int32."""
+    positions = np.empty(len(labels), np.int32)
+    for start in range(0, len(labels), _PIECE_OF_ROWS):
+        piece = slice(start, start + _PIECE_OF_ROWS)
+        positions[piece] = np.searchsorted(values, labels[piece])
+    return positions
+
+
+def _check_counts(path: Path, target: pd.Series[Any], lines: Lines) -> None:
     values = target.to_numpy(np.float64)
     wrong = np.flatnonzero((values < 0) | (values != np.floor(values)))
     if len(wrong):
@@ -262,13 +302,20 @@ def _first_text(target: pd.Series[Any]) -> str:
     return str(target[is_text].iloc[0] if is_text.any() else target.iloc[0])
 
 
-def _numbers(path: Path, columns: pd.DataFrame, lines: np.ndarray) -> np.ndarray:
+def _numbers(path: Path, columns: pd.DataFrame, lines: Lines) -> np.ndarray:
     x: np.ndarray = columns.to_numpy(np.float64)
-    too_large = np.argwhere(_is_too_large(x))
-    if len(too_large):
-        row, column = too_large[0]
+    if _any_too_large(x):
+        row, column = np.argwhere(_is_too_large(x))[0]
         raise DataError(f"{path}:{lines[row]}: {huge_number(str(columns.columns[column]))}")
     return x
+
+
+def _any_too_large(x: np.ndarray) -> bool:
+    """The same of the largest and smallest numbers, which takes no memory."""
+    if not x.size:
+        return False
+    extremes = np.array([np.fmax.reduce(x, axis=None), np.fmin.reduce(x, axis=None)])
+    return bool(_is_too_large(extremes).any())
 
 
 def _is_too_large(x: np.ndarray) -> np.ndarray:

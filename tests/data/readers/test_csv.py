@@ -2,10 +2,12 @@
 
 import gzip
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
 
+from hpo.data.readers import csv, lines, pieces
 from hpo.data.readers.csv import MOST_NUMERIC_CLASSES, read_table
 from hpo.data.readers.table import MOST_CATEGORIES
 from hpo.errors import DataError
@@ -224,6 +226,24 @@ def test_a_column_with_text_in_more_than_a_tenth_of_its_cells_is_categorical(tmp
     rows = "".join(f"{number},{number % 2}\n" for number in range(8))
     source = read(tmp_path, f"a,y\n{rows},0\nabc,1\n")
     assert source.categories.max() == 8
+
+
+def test_a_table_of_short_rows_takes_a_few_times_its_size(tmp_path, monkeypatch):
+    # Pieces as small to this file as they are to a large one.
+    monkeypatch.setattr(pieces, "_PIECE_BYTES", 1 << 16)
+    monkeypatch.setattr(lines, "_PIECE", 1 << 16)
+    monkeypatch.setattr(csv, "_PIECE_OF_ROWS", 1 << 14)
+    read(tmp_path, "a,y\n1,0\n2,1\n")  # imports pandas
+    path = tmp_path / "t.csv"
+    path.write_text("a,y\n" + "1,0\n2,1\n" * 250_000)
+    tracemalloc.start()
+    source = read_table(path, CsvFile(csv="t.csv", target="y"))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert source.x.shape == (500_000, 1)
+    # Three sizes are the results: 8 bytes for the number in a row of 4 bytes, and 4 for its class.
+    assert peak < 5 * path.stat().st_size
 
 
 def test_fifty_thousand_columns_are_read_within_5_seconds(tmp_path):

@@ -1,0 +1,94 @@
+"""The lines on which the rows of a table start, found without an object for each row."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+
+import numpy as np
+
+_PIECE = 1 << 20
+_BREAK, _RETURN = ord("\n"), ord("\r")
+
+
+class Lines:
+    """The line on which each row of a table starts, by the number of the row.
+
+    `firsts` are the rows before which lines without a row lie, the first row included, and
+    `lines` theirs. Of the `kept` rows alone there may be others left out.
+    """
+
+    def __init__(
+        self, firsts: np.ndarray, lines: np.ndarray, count: int, kept: np.ndarray | None = None
+    ) -> None:
+        self._firsts, self._lines, self._count, self._kept = firsts, lines, count, kept
+
+    @classmethod
+    def of(cls, lines: np.ndarray) -> Lines:
+        """These lines, one for each row."""
+        firsts = _starts_of_stretches(lines)
+        return cls(firsts, lines[firsts], len(lines))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, row: int) -> int:
+        row = int(row if self._kept is None else self._kept[row])
+        stretch = np.searchsorted(self._firsts, row, side="right") - 1
+        return int(self._lines[stretch] + row - self._firsts[stretch])
+
+    def without(self, count: int) -> Lines:
+        """The lines of the rows after the first `count`."""
+        return Lines(self._firsts - count, self._lines, self._count - count)
+
+    def where(self, is_kept: np.ndarray) -> Lines:
+        """The lines of these rows alone."""
+        kept = np.flatnonzero(is_kept)
+        return Lines(self._firsts, self._lines, len(kept), kept)
+
+
+def plain_lines(text: bytes, separator: str, cells: int, line: int) -> Lines | None:
+    """The lines of the rows of a text that begins on `line`; blank lines are no rows.
+
+    None where only `csv` can tell: for quotes and odd line breaks. None also where `csv` refuses a
+    row: for another number of cells, or a very long one.
+    """
+    has_returns = b"\r" in text
+    if b'"' in text or (has_returns and text.count(b"\r") != text.count(b"\r\n")):
+        return None
+    most, count = csv.field_size_limit(), 0
+    firsts, lines = [], []
+    for piece in _pieces(text):
+        data = np.frombuffer(piece, np.uint8)
+        ends = np.flatnonzero(data == _BREAK)
+        if piece[-1] != _BREAK:
+            ends = np.append(ends, len(data))
+        starts = np.append(0, ends[:-1] + 1)
+        is_row = ends > starts
+        if has_returns:
+            is_row &= (ends > starts + 1) | (data[np.minimum(starts, len(data) - 1)] != _RETURN)
+        rows = np.flatnonzero(is_row)
+        separators = np.searchsorted(np.flatnonzero(data == ord(separator)), ends)
+        found = np.diff(separators, prepend=0)[rows]
+        if (ends - starts).max() > most or (found != cells - 1).any():
+            return None
+        stretches = _starts_of_stretches(rows)
+        firsts.append(stretches + count)
+        lines.append(rows[stretches] + line)
+        count += len(rows)
+        line += len(ends)
+    return Lines(np.concatenate(firsts), np.concatenate(lines), count)
+
+
+def _starts_of_stretches(lines: np.ndarray) -> np.ndarray:
+    """Where a line does not follow the one before it."""
+    return np.flatnonzero(np.diff(lines, prepend=-2) != 1)
+
+
+def _pieces(text: bytes) -> Iterator[bytes]:
+    """The text in pieces of whole lines."""
+    start = 0
+    while start < len(text):
+        end = text.find(b"\n", start + _PIECE) + 1 or len(text)
+        yield text[start:end]
+        start = end

@@ -1,0 +1,56 @@
+"""The lines on which rows start: of plain text the same as `csv` gives."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpo.data.readers import lines
+from hpo.data.readers.lines import Lines, plain_lines
+from hpo.data.readers.table import numbered_rows
+from hpo.spec.sections.data import CsvFile
+
+
+def test_blank_lines_are_no_rows():
+    found = plain_lines(b"a,y\n\n\n1,2\n3,4\n\n5,6", ",", 2, 10)
+    assert [found[row] for row in range(len(found))] == [10, 13, 14, 16]
+
+
+def test_the_rows_below_the_header_and_those_that_are_kept_keep_their_lines():
+    below = Lines.of(np.array([1, 2, 5, 6, 9])).without(1)
+    assert [below[row] for row in range(len(below))] == [2, 5, 6, 9]
+    kept = below.where(np.array([False, True, False, True]))
+    assert [kept[row] for row in range(len(kept))] == [5, 9]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(["", "1", "é", " "]), min_size=2, max_size=2), min_size=1),
+    st.sampled_from(["\n", "\r\n", "\n\n", "\r\n\n"]),
+    st.booleans(),
+    st.integers(1, 40),
+)
+def test_the_lines_of_plain_text_are_those_of_csv(rows, end, is_ended, piece):
+    text = end.join(map(";".join, rows)) + end * is_ended
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "_PIECE", piece)
+        found = plain_lines(text.encode(), ";", 2, 3)
+
+    spec = CsvFile(csv="t.csv", target="y", separator=";", skip=2)
+    expected = [row.line for row in numbered_rows(Path("t.csv"), text.encode(), spec)]
+    assert [found[row] for row in range(len(found))] == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'a,y\n"1",2\n',
+        "a,y\r1,2\r",
+        "a,y\n1,2\n3\n",
+        "a,y\n1,2,3\n",
+        f"a,y\n{'1' * 131_073},2\n",  # more than `csv` takes
+    ],
+)
+def test_what_is_not_plain_is_left_to_csv(text):
+    assert plain_lines(text.encode(), ",", 2, 1) is None
