@@ -70,7 +70,7 @@ NO_TEST_FILE = {
     "hpo/engine/training/task.py": "declares what tests/engine/training/test_supervised.py does",
     "hpo/search/sampler.py": "declares what tests/search/samplers/test_every_sampler.py does",
     "hpo/spec/code/own_data.py": "declares keys; tests/data/readers/test_python.py gives them",
-    "hpo/spec/code/own_loss.py": "declares keys; test_own_code.py beside it gives them",
+    "hpo/spec/code/own_functions.py": "declares keys; test_own_code.py beside it gives them",
     "hpo/spec/sections/model.py": "declares leaves; tests/spec/test_mistakes.py gives them values",
     "hpo/spec/sections/optimizer.py": "declares leaves, as `model.py` does",
     "hpo/spec/sections/updates.py": "declares leaves, as `model.py` does",

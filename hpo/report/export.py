@@ -212,8 +212,9 @@ def training_document(
     first = lineage[0]
     training = merging.of(fill(experiment.training, first.hparams, first.trial))
     dumped = training.model_dump(mode="json")
-    if training.loss is None:
-        del dumped["loss"]
+    for name in ("loss", "augment"):
+        if dumped[name] is None:
+            del dumped[name]
     if isinstance(training.train.merged, Merged):
         merged = training.train.merged.model_dump(mode="json", exclude_defaults=True)
         dumped["train"]["merged"] = merged
@@ -225,8 +226,8 @@ def training_document(
         {"after": after, "hparams": hparams} for after, hparams in changes(lineage)
     ]
     values["data"] = _moved(training.data, values["data"], experiment.folder, folder)
-    for name, section in (("model", training.model), ("loss", training.loss)):
-        if isinstance(section, OwnCode):
+    for name in ("model", "loss", "augment"):
+        if isinstance(section := getattr(training, name), OwnCode):
             values[name] = _moved_code(section.own, values[name], experiment.folder, folder)
     values["train"]["metrics"] = [
         {"python": _moved_reference(training.own_metrics[text], text, experiment.folder, folder)}

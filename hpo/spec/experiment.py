@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 
 from hpo.space import SearchSpace
 from hpo.spec.code.own_code import Own
-from hpo.spec.code.own_loss import OwnLoss
+from hpo.spec.code.own_functions import OwnAugment, OwnLoss
 from hpo.spec.marks import Spec
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.model import ModelSpec
@@ -40,6 +40,8 @@ class Training(Spec):
     """The model to train."""
     loss: OwnLoss | None = None
     """The loss that training minimises; the task's own by default."""
+    augment: OwnAugment | None = None
+    """How the examples of each training batch are changed; not at all by default."""
     optimizer: OptimizerSpec
     """The optimizer and its learning-rate schedule."""
     updates: Updates = Updates()

@@ -20,7 +20,7 @@ from hpo.spec.code.own_code import (
 )
 from hpo.spec.code.own_command import CommandTraining, command_root
 from hpo.spec.code.own_data import OwnData
-from hpo.spec.code.own_loss import OwnLoss
+from hpo.spec.code.own_functions import OwnAugment, OwnLoss
 from hpo.spec.code.own_metric import found_metrics, metric_mistakes
 from hpo.spec.code.own_model import OwnModel
 from hpo.spec.code.own_task import TaskTraining, task_mistakes, task_root
@@ -78,6 +78,7 @@ def _sections(root: Root) -> Iterator[tuple[tuple[str, ...], type[OwnCode]]]:
     if issubclass(root, Training):
         yield ("model",), OwnModel
         yield ("loss",), OwnLoss
+        yield ("augment",), OwnAugment
 
 
 @cache

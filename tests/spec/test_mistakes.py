@@ -82,7 +82,7 @@ ROWS = [
     ),
     (
         "dat: 3",
-        "spec.yaml:8: dat: unknown key 'dat'. Did you mean 'data'? Known keys: data, loss, model, name, optimizer, search, space, study, train, updates.",
+        "spec.yaml:8: dat: unknown key 'dat'. Did you mean 'data'? Known keys: augment, data, loss, model, name, optimizer, search, space, study, train, updates.",
     ),
     ("model: mlp", "spec.yaml:3: model: is a mapping, not 'mlp': write {name: mlp}"),
     (

@@ -25,9 +25,9 @@ from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch, DeviceData
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
-from hpo.engine.training.losses import look_at_loss
 from hpo.engine.training.metrics import scored_metrics
 from hpo.engine.training.optimizers import Descent
+from hpo.engine.training.own_functions import augment_key, augmented, look_at_functions
 from hpo.engine.training.random_streams import batches, lane_key, weights_rng
 from hpo.engine.training.schedules import schedule_factor
 from hpo.engine.training.targets import batch_loss, metric_sums, metrics, sum_count
@@ -229,9 +229,10 @@ def abstract_lane(program: Program) -> Lane:
     """The shapes of a program's lanes, without allocating memory.
 
     Raises:
-        HpoError: for a model that cannot take the data's examples, or a wrong loss of the user's.
+        HpoError: for a model that cannot take the data's examples, or for a function of the user's
+            own whose result does not fit.
     """
-    look_at_loss(program)
+    look_at_functions(program)
     params = jax.ShapeDtypeStruct((weight_count(program),), np.float32)
     descent = _descent(program, program.optimizer, program.template.updates)
     optimizer = descent.state_shapes(params)
@@ -305,6 +306,9 @@ def _gradient(
             getattr(spec.model, "dropout", 0), key, first_row=number * program.micro_batch
         )
         batch = gather(data.train, rows)
+        if spec.augment is not None:
+            changed = augmented(spec.augment, batch["x"], augment_key(lane.key, lane.step))
+            batch = {**batch, "x": changed}
         return jax.value_and_grad(loss_of, has_aux=True)(weights, dropout, batch)
 
     tree = parted(program, params)

@@ -17,8 +17,8 @@ from jaxtyping import Array, Float, Num
 
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.training.batches import Batch
-from hpo.engine.training.losses import own_rows
-from hpo.spec.code.own_loss import OwnLoss
+from hpo.engine.training.own_functions import own_rows
+from hpo.spec.code.own_functions import OwnLoss
 from hpo.spec.sections.data import Task as Kind
 
 # From outputs [B, K] in float32 and targets [B, ...] to a value for each row [B].

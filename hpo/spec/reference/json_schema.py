@@ -97,15 +97,17 @@ def _training_file(writer: _Writer) -> JsonSchema:
     space["properties"]["include"]["examples"] = known_spaces()
     rules = [["optimizer.name == sgd and optimizer.learning_rate > 0.5"]]
     space["properties"]["forbid"]["examples"] = rules
-    others = {"anyOf": [{"enum": sorted(space["properties"])}, {"pattern": r"^loss\.\w+$"}]}
+    others = {
+        "anyOf": [{"enum": sorted(space["properties"])}, {"pattern": r"^(loss|augment)\.\w+$"}]
+    }
     file["properties"]["space"] |= {
         **space,
-        "patternProperties": {r"^(model|loss)\.\w+$": _ANY_ENTRY},
+        "patternProperties": {r"^(model|loss|augment)\.\w+$": _ANY_ENTRY},
     }
     return {
         **file,
         "description": "A spec file that trains a model on a data set.",
-        # Only a model and a loss of the user's own have other leaves.
+        # Only code of the user's own has other leaves.
         "if": {"properties": {"model": {"required": ["python"]}}},
         "else": {"properties": {"space": {"propertyNames": others}}},
     }

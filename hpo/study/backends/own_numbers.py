@@ -9,7 +9,7 @@ from hpo.data.dataset import DataSet
 from hpo.engine.models.abstract import shapes_of
 from hpo.engine.models.look import draws_outside, static_numbers
 from hpo.engine.program import split
-from hpo.engine.training.losses import static_numbers_of_loss
+from hpo.engine.training.own_functions import static_numbers_of_functions
 from hpo.errors import HpoError
 from hpo.registry import SCHEDULERS
 from hpo.spec.code.own_code import CompiledCode
@@ -27,14 +27,15 @@ if TYPE_CHECKING:
 def decide(
     training: Training, data: DataSet, platform: str, say: Callable[[str], None]
 ) -> Numbers | None:
-    """The numbers that the training's own model and loss cannot take traced; None without those.
+    """The numbers that the training's own code cannot take traced; None without such code.
 
     `say` gets what the user should know of the model.
 
     Raises:
         HpoError: for code that fails with Python numbers, too, or does not fit the data.
     """
-    if not isinstance(training.model, OwnModel) and training.loss is None:
+    sections = (training.model, training.loss, training.augment)
+    if not any(isinstance(section, CompiledCode) for section in sections):
         return None
     program, _ = split(with_rows(training, len(data.train)), data, platform)
     static: dict[str, str] = {}
@@ -46,10 +47,7 @@ def decide(
                 f"{training.model.python} draws random numbers of Python or NumPy. They are fixed "
                 "when a program is compiled, so results do not repeat: draw them from rngs."
             )
-    if training.loss is not None:
-        found = static_numbers_of_loss(program, training.loss)
-        static |= {f"loss.{name}": why for name, why in found.items()}
-    return Numbers(static)
+    return Numbers(static | static_numbers_of_functions(program, training))
 
 
 def decided(experiment: Experiment, numbers: Numbers | None) -> Experiment:

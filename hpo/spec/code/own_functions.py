@@ -1,0 +1,29 @@
+"""Functions of a user's own that are parts of a training step: its loss and its augmentation."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from hpo.registry import Need
+from hpo.spec.code.own_code import CompiledCode
+
+# Each part of a batch would draw random numbers of its own.
+AUGMENT_NEEDS: frozenset[Need] = frozenset({"whole batch"})
+
+
+class OwnLoss(CompiledCode):
+    """A loss of your own: a function of outputs and targets that gives a value for each row.
+
+    The function's other arguments are further keys.
+    """
+
+    placed: ClassVar[int] = 2  # the outputs, and the targets or the whole batch
+
+
+class OwnAugment(CompiledCode):
+    """Augmentation of your own: a function that changes the examples of a training batch.
+
+    The function's arguments after the examples and a random key are further keys.
+    """
+
+    placed: ClassVar[int] = 2  # the examples, and a key
