@@ -16,7 +16,7 @@ from hpo.search.proposals.moving_ranges import widest
 from hpo.search.scheduler import Bracket
 from hpo.search.schedulers.make import outline
 from hpo.space import Choice, Condition, Dimension, Distribution
-from hpo.spec.code.own_code import Own
+from hpo.spec.code.own_code import Own, code_sections
 from hpo.spec.code.own_command import CommandTraining
 from hpo.spec.code.own_task import TaskCode
 from hpo.spec.experiment import Experiment
@@ -156,11 +156,8 @@ def _cohort(experiment: Experiment) -> str:
 
 def _own_code(experiment: Experiment) -> Iterator[tuple[str, Own | TaskCode]]:
     """The sections that name code of the user's own, with that code."""
-    for name in type(experiment.training).model_fields:
-        section = getattr(experiment.training, name)
-        for part in (section, getattr(section, "dataset", None)):
-            if isinstance(own := getattr(part, "own", None), Own | TaskCode):
-                yield name, own
+    for path, section in code_sections(experiment.training):
+        yield path, section.own
     for own in getattr(experiment.training, "own_metrics", {}).values():
         yield "train.metrics", own
 

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from hpo.report.check import condition_text, distribution_text
 from hpo.report.wording import metric_text, number_text, untrained_text
 from hpo.search.proposals.ahead import proposed_ahead
 from hpo.search.results.pareto import pareto_front
-from hpo.spec.code.own_code import Own, OwnCode
+from hpo.spec.code.own_code import CompiledCode, Own, code_sections
 from hpo.spec.code.own_command import CommandTraining, command_line
 from hpo.spec.code.own_data import OwnData, path_arguments
 from hpo.spec.code.own_task import TaskCode, TaskTraining
@@ -226,9 +228,11 @@ def training_document(
         {"after": after, "hparams": hparams} for after, hparams in changes(lineage)
     ]
     values["data"] = _moved(training.data, values["data"], experiment.folder, folder)
-    for name in ("model", "loss", "augment"):
-        if isinstance(section := getattr(training, name), OwnCode):
-            values[name] = _moved_code(section.own, values[name], experiment.folder, folder)
+    for path, section in code_sections(training):
+        if isinstance(section, CompiledCode):
+            *outer, name = path.split(".")
+            holder = reduce(getitem, outer, values)
+            holder[name] = _moved_code(section.own, holder[name], experiment.folder, folder)
     values["train"]["metrics"] = [
         {"python": _moved_reference(training.own_metrics[text], text, experiment.folder, folder)}
         if text in training.own_metrics

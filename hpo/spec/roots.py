@@ -15,12 +15,13 @@ from hpo.spec.code.own_code import (
     Own,
     OwnCode,
     code_class,
+    code_sections,
     names_code,
     section_mistakes,
 )
-from hpo.spec.code.own_command import CommandTraining, command_root
+from hpo.spec.code.own_command import command_root
 from hpo.spec.code.own_data import OwnData
-from hpo.spec.code.own_functions import OwnAugment, OwnLoss
+from hpo.spec.code.own_functions import OwnActivation, OwnAugment, OwnLoss
 from hpo.spec.code.own_metric import found_metrics, metric_mistakes
 from hpo.spec.code.own_model import OwnModel
 from hpo.spec.code.own_task import TaskTraining, task_mistakes, task_root
@@ -30,6 +31,14 @@ from hpo.spec.marks import Spec
 from hpo.spec.schema import variants_of
 from hpo.spec.sections.data import DataSpec
 
+# The sections in which a document may name code, and their spec classes.
+_CODE: dict[tuple[str, ...], type[OwnCode]] = {
+    ("data", "dataset"): OwnData,
+    ("model",): OwnModel,
+    ("model", "activation"): OwnActivation,
+    ("loss",): OwnLoss,
+    ("augment",): OwnAugment,
+}
 # A training's spec class. Its leaves may vary; `train` says how long a trial trains.
 Root: TypeAlias = type[Spec]
 
@@ -45,12 +54,11 @@ def root_of(values: Any, folder: Path) -> Root:
         return command_root(values, folder)
     root: Root = task_root(values, folder) if "task" in values else Training
     parts: dict[str, type[Spec]] = {}
-    for path, parent in _sections(root):
-        if names_code(written := _at(values, path)):
-            made: type[Spec] = code_class(parent, written, _varied(values, path), folder)
-            for holder in path[:0:-1]:
-                made = _with_field(DataSpec, holder, made)
-            parts[path[0]] = made
+    for path, parent in _sections(values, root):
+        made: type[Spec] = code_class(parent, _at(values, path), _varied(values, path), folder)
+        if len(path) == 2:
+            made = _with_field(_holder(values, path), path[1], made)
+        parts[path[0]] = made
     metrics = found_metrics(values, folder) if root is Training else ()
     return _with_parts(root, tuple(parts.items()), metrics) if parts or metrics else root
 
@@ -61,24 +69,35 @@ def code_mistakes(values: Any, root: Root) -> Iterator[Mistake]:
         return
     if issubclass(root, TaskTraining):
         yield from task_mistakes(values, root)
-    for path, _ in _sections(root):
-        if names_code(written := _at(values, path)):
-            kind: Any = root
-            for name in path:
-                kind = kind.model_fields[name].annotation
-            yield from section_mistakes(path, written, _varied(values, path), kind)
+    for path, _ in _sections(values, root):
+        kind: Any = root
+        for name in path:
+            kind = kind.model_fields[name].annotation
+        yield from section_mistakes(path, _at(values, path), _varied(values, path), kind)
     if issubclass(root, Training):
         yield from metric_mistakes(values, root.own_metrics)
 
 
-def _sections(root: Root) -> Iterator[tuple[tuple[str, ...], type[OwnCode]]]:
-    """The sections of a training in which a document may name code, and their spec classes."""
-    if not issubclass(root, CommandTraining):
-        yield ("data", "dataset"), OwnData
-    if issubclass(root, Training):
-        yield ("model",), OwnModel
-        yield ("loss",), OwnLoss
-        yield ("augment",), OwnAugment
+def _sections(
+    values: Mapping[str, Any], root: Root
+) -> Iterator[tuple[tuple[str, ...], type[OwnCode]]]:
+    """The sections of a training that name code in a document, and their spec classes."""
+    for path, parent in _CODE.items():
+        is_there = path == ("data", "dataset") or issubclass(root, Training)
+        if is_there and names_code(_at(values, path)) and _has_holder(values, path):
+            yield path, parent
+
+
+def _has_holder(values: Mapping[str, Any], path: tuple[str, ...]) -> bool:
+    return len(path) == 1 or path[1] in getattr(_holder(values, path), "model_fields", {})
+
+
+def _holder(values: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    """The spec class of a section of a document that names code below it; None for no such one."""
+    if path[0] == "data":
+        return DataSpec
+    variants, section = variants_of(Training, path[0]), values[path[0]]
+    return variants.chosen(section) if variants else None
 
 
 @cache
@@ -163,11 +182,12 @@ def with_static(experiment: Experiment, paths: Collection[str]) -> Experiment:
     """An experiment in which these numbers of code of the user's own are static: `loss.gamma`."""
     values = experiment.training.model_dump(exclude_unset=True)
     is_changed = False
+    sections = dict(code_sections(experiment.training))
     for path in paths:
-        section, _, name = path.partition(".")
-        if isinstance(getattr(experiment.training, section, None), CompiledCode):
-            known = values[section].get("static", ())
-            values[section]["static"] = [*dict.fromkeys((*known, name))]
+        section, _, name = path.rpartition(".")
+        if isinstance(sections.get(section), CompiledCode):
+            written = _at(values, tuple(section.split(".")))
+            written["static"] = [*dict.fromkeys((*written.get("static", ()), name))]
             is_changed = True
     if not is_changed:
         return experiment

@@ -11,7 +11,11 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
+from hpo.engine.models.look import tried
+from hpo.engine.models.own import function_of, given_to
 from hpo.engine.oneof import choose
+from hpo.errors import HpoError
+from hpo.spec.code.own_functions import OwnActivation
 
 Activation: TypeAlias = Callable[[Float[Array, "..."]], Float[Array, "..."]]
 
@@ -32,15 +36,42 @@ NOT_ZERO_AT_ZERO = frozenset({"sigmoid", "softplus"})
 def activated(spec: Any, x: Float[Array, "... N"], features: Any) -> Float[Array, "... N"]:
     """The activation of a model's spec, applied to `x`; units after `features` are padding."""
 
-    def by_name(name: str, x: Array) -> Array:
+    def by_name(name: Any, x: Array) -> Array:
+        if isinstance(name, OwnActivation):
+            return _padded(own_activation(name, x), features)
         if name == "leaky_relu" and spec.slope is not None:
             return jax.nn.leaky_relu(x, jnp.asarray(spec.slope, x.dtype))
         y = ACTIVATIONS[name](x)
-        if name in NOT_ZERO_AT_ZERO and not isinstance(features, int):
-            return jnp.where(jnp.arange(x.shape[-1]) < features, y, jnp.zeros((), y.dtype))
-        return y
+        return _padded(y, features) if name in NOT_ZERO_AT_ZERO else y
 
     return choose(spec.activation, by_name, x)
+
+
+def _padded(y: Float[Array, "... N"], features: Any) -> Float[Array, "... N"]:
+    """`y` with 0 for its units after `features`."""
+    if isinstance(features, int):
+        return y
+    return jnp.where(jnp.arange(y.shape[-1]) < features, y, jnp.zeros((), y.dtype))
+
+
+def own_activation(activation: OwnActivation, x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """An activation of a user's own, in the precision of `x`.
+
+    Raises:
+        CodeError: for an error of the user's own code.
+        HpoError: for a result of another shape.
+    """
+
+    def called() -> Array:
+        return jnp.asarray(function_of(activation)(x, **given_to(activation)))
+
+    y = tried("model.activation.python", activation, called)
+    if y.shape != x.shape:
+        raise HpoError(
+            f"model.activation.python: {activation.python} turns an array of shape "
+            f"{list(x.shape)} into one of {list(y.shape)}: keep the shape."
+        )
+    return y.astype(x.dtype)
 
 
 class LayerNorm(nnx.Module):  # type: ignore[misc]

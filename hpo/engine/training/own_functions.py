@@ -16,13 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Num, UInt32
 
+from hpo.engine.models.abstract import shapes_of
+from hpo.engine.models.layers import own_activation
 from hpo.engine.models.look import blank_knobs, numbers_to_fix, tried
 from hpo.engine.models.own import function_of, given_to
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
 from hpo.errors import HpoError
 from hpo.spec.code.own_code import CompiledCode
-from hpo.spec.code.own_functions import OwnAugment, OwnLoss
+from hpo.spec.code.own_functions import OwnActivation, OwnAugment, OwnLoss
 from hpo.spec.experiment import Training
 from hpo.spec.marks import with_leaves
 
@@ -110,6 +112,9 @@ def _functions(program: Program, training: Training) -> Iterator[tuple[str, Comp
         yield "loss", training.loss, partial(_trace_loss, program, training.loss)
     if training.augment is not None:
         yield "augment", training.augment, partial(_trace_augment, program, training.augment)
+    activation = getattr(training.model, "activation", None)
+    if isinstance(activation, OwnActivation):
+        yield "model.activation", activation, partial(_trace_activation, program, activation)
 
 
 def _trace_loss(program: Program, loss: OwnLoss, knobs: Collection[str]) -> None:
@@ -146,6 +151,17 @@ def _trace_augment(program: Program, augment: OwnAugment, knobs: Collection[str]
         jax.eval_shape(lambda: jax.random.key(0, impl=_RANDOM)),
         numbers,
     )
+
+
+def _trace_activation(program: Program, activation: OwnActivation, knobs: Collection[str]) -> None:
+    """Trace an activation and its gradient with these of its numbers traced."""
+    x = jax.ShapeDtypeStruct((_ROWS, program.outputs), shapes_of(program).dtype)
+
+    def total(x: Any, numbers: Any) -> Any:
+        return own_activation(with_leaves(activation, numbers), x).sum()
+
+    numbers = {name: jax.ShapeDtypeStruct((), np.float32) for name in knobs}
+    jax.eval_shape(jax.grad(total), x, numbers)
 
 
 def _changed(augment: OwnAugment, x: Array, key: Array) -> Array:

@@ -163,6 +163,16 @@ def arguments_of(section: OwnCode) -> dict[str, Any]:
     return found
 
 
+def code_sections(training: Spec) -> Iterator[tuple[str, Any]]:
+    """The sections of a training that name code: their paths in the spec, and their specs."""
+    for name in type(training).model_fields:
+        section = getattr(training, name)
+        if getattr(section, "own", None) is not None:
+            yield name, section
+        elif isinstance(section, Spec):
+            yield from ((f"{name}.{path}", part) for path, part in code_sections(section))
+
+
 @cache
 def _class(
     parent: type[OwnCode],

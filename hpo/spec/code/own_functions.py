@@ -1,4 +1,4 @@
-"""Functions of a user's own that are parts of a training step: its loss and its augmentation."""
+"""Functions of a user's own in a training step: its loss, augmentation and activation."""
 
 from __future__ import annotations
 
@@ -27,3 +27,12 @@ class OwnAugment(CompiledCode):
     """
 
     placed: ClassVar[int] = 2  # the examples, and a key
+
+
+class OwnActivation(CompiledCode):
+    """An activation of your own: a function of one array that gives one of the same shape.
+
+    The function's other arguments are further keys.
+    """
+
+    placed: ClassVar[int] = 1  # the outputs of a layer

@@ -18,11 +18,12 @@ from pydantic import TypeAdapter
 
 from hpo.spec.code.own_code import OwnCode
 from hpo.spec.code.own_data import OwnData
+from hpo.spec.code.own_functions import OwnActivation
 from hpo.spec.code.own_model import OwnModel
 from hpo.spec.code.own_task import TaskSpec
 from hpo.spec.experiment import SpecFile, Training
 from hpo.spec.file.include import known_spaces
-from hpo.spec.marks import Mark, Spec, mark_of
+from hpo.spec.marks import Mark, Merge, Spec, mark_of, merge_of
 from hpo.spec.reference.descriptions import description_of, summary_of
 from hpo.spec.registered import Registered, annotation_of, registered
 from hpo.spec.roots import Root, file_of, root_of
@@ -37,6 +38,8 @@ _MAY_VARY = {
     False: "May vary without compiling again.",
 }
 _FIXED = "The same for all trials."
+# The sections of functions of the user's own, as a pattern.
+_OWN = r"(loss|augment|model\.activation)"
 
 JsonSchema = dict[str, Any]
 
@@ -97,12 +100,10 @@ def _training_file(writer: _Writer) -> JsonSchema:
     space["properties"]["include"]["examples"] = known_spaces()
     rules = [["optimizer.name == sgd and optimizer.learning_rate > 0.5"]]
     space["properties"]["forbid"]["examples"] = rules
-    others = {
-        "anyOf": [{"enum": sorted(space["properties"])}, {"pattern": r"^(loss|augment)\.\w+$"}]
-    }
+    others = {"anyOf": [{"enum": sorted(space["properties"])}, {"pattern": rf"^{_OWN}\.\w+$"}]}
     file["properties"]["space"] |= {
         **space,
-        "patternProperties": {r"^(model|loss|augment)\.\w+$": _ANY_ENTRY},
+        "patternProperties": {rf"^(model|{_OWN})\.\w+$": _ANY_ENTRY},
     }
     return {
         **file,
@@ -246,7 +247,11 @@ class _Writer:
             if (chosen := registered(spec, field)) is not None and chosen.kind == "model":
                 others.append(self.section(OwnModel))
             return self._one_of(variants.specs, others)
-        return self._type(annotation_of(spec, field), info.metadata)
+        schema = self._type(annotation_of(spec, field), info.metadata)
+        if merge_of(spec, field) is Merge.BRANCH:
+            # A function of the user's own may stand for the name of an activation.
+            return {"anyOf": [schema, self._reference(OwnActivation)]}
+        return schema
 
     def _type(self, annotation: Any, metadata: Sequence[Any] = ()) -> JsonSchema:
         if not _holds_spec(annotation):

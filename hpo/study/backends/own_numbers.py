@@ -12,7 +12,7 @@ from hpo.engine.program import split
 from hpo.engine.training.own_functions import static_numbers_of_functions
 from hpo.errors import HpoError
 from hpo.registry import SCHEDULERS
-from hpo.spec.code.own_code import CompiledCode
+from hpo.spec.code.own_code import CompiledCode, code_sections
 from hpo.spec.code.own_model import OwnModel
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import with_rows
@@ -34,8 +34,7 @@ def decide(
     Raises:
         HpoError: for code that fails with Python numbers, too, or does not fit the data.
     """
-    sections = (training.model, training.loss, training.augment)
-    if not any(isinstance(section, CompiledCode) for section in sections):
+    if not any(isinstance(section, CompiledCode) for _, section in code_sections(training)):
         return None
     program, _ = split(with_rows(training, len(data.train)), data, platform)
     static: dict[str, str] = {}

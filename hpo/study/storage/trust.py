@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.errors import StudyError
 from hpo.space import SearchSpace, can_give, same_value
+from hpo.spec.code.own_code import code_sections
 from hpo.spec.code.reference import Code
 from hpo.spec.experiment import Experiment
 from hpo.spec.marks import Spec
@@ -121,7 +122,7 @@ def check_known(
                     f"study '{experiment.name}' names {text} in {code.file}, which no spec of yours"
                     " has run here with these arguments: read both, then add --trust-code."
                 )
-    starts = tuple(f"{where}." for where, _, _ in _sections(experiment.training))
+    starts = tuple(f"{where}." for where, _ in code_sections(experiment.training))
     for hparams in tried:
         for path, value in hparams.items():
             if f"{path}.".startswith(starts) and not _is_given(experiment.space, hparams, path):
@@ -152,8 +153,8 @@ def _marks(experiment: Experiment, cache: Path | None) -> list[Path]:
     training, folder = experiment.training, str(experiment.folder.resolve())
     whole = experiment.document.get("space", {})
     marked: list[tuple[Code, Any]] = []
-    for where, section, code in _sections(training):
-        if code is not None:
+    for where, section in code_sections(training):
+        if (code := section.own.code) is not None:
             # The keys that hpo itself reads are no arguments.
             own = {*getattr(type(section).__base__, "model_fields", ())}
             below = f"{where}."
@@ -183,8 +184,8 @@ def check_exported(training: Spec, *, is_trusted: bool) -> None:
     Raises:
         StudyError: with the code and both hashes.
     """
-    for name, section, code in _sections(training):
-        then = getattr(section, "sha256", "")
+    for name, section in code_sections(training):
+        code, then = section.own.code, getattr(section, "sha256", "")
         if code is not None and then not in ("", code.sha256) and not is_trusted:
             raise StudyError(
                 f"{name}.sha256: {section.python} is another version (sha256 {code.sha256[:8]}) "
@@ -195,17 +196,7 @@ def check_exported(training: Spec, *, is_trusted: bool) -> None:
 
 def _named(training: Spec) -> Iterator[tuple[str, Code | None]]:
     """The references to code in the sections of a training, with the code, if it was found."""
-    for _, section, code in _sections(training):
-        yield section.python, code
+    for _, section in code_sections(training):
+        yield section.python, section.own.code
     for text, own in getattr(training, "own_metrics", {}).items():
         yield text, own.code
-
-
-def _sections(training: Spec) -> Iterator[tuple[str, Any, Code | None]]:
-    """The sections of a training that name code: their names, specs and code."""
-    for name in type(training).model_fields:
-        section = getattr(training, name)
-        inner = getattr(section, "dataset", None)
-        for where, part in ((name, section), (f"{name}.dataset", inner)):
-            if isinstance(part, Spec) and (own := getattr(part, "own", None)) is not None:
-                yield where, part, own.code

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from pathlib import Path
+from typing import Any, get_args
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hpo.data.dataset import DataSet
 from hpo.engine.models.layers import ACTIVATIONS
+from hpo.engine.program import split
+from hpo.engine.training.task import task_of
+from hpo.errors import HpoError
+from hpo.spec.experiment import Training
+from hpo.spec.load import load_document
 from hpo.spec.marks import with_leaves
 from hpo.spec.sections import model as specs
 from hpo.spec.sections.model import Cnn
+from tests.documents import SMALL
 from tests.engine.models.by_hand import BY_HAND, a_model, assert_close, dense, inputs, normalised
+from tests.engine.samples import Learn
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -68,3 +77,88 @@ def test_a_batch_norm_is_over_the_batch_in_training_and_its_history_in_evaluatio
 def test_every_activation_is_tested_here() -> None:
     assert set(ACTIVATIONS) == set(BY_HAND) == set(get_args(specs.Activation))
     assert Cnn(name="cnn").norm in get_args(specs.Norm)
+
+
+LAYERS = """
+import jax
+import jax.numpy as jnp
+
+def softplus(x):
+    return jax.nn.softplus(x)
+
+def swish(x, beta=1.0):
+    return x * jax.nn.sigmoid(beta * x)
+
+def halved(x):
+    return x[..., ::2]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "layers.py").write_text(LAYERS)
+    return tmp_path
+
+
+def an_activated(folder: Path, function: str, model: dict[str, Any], **parts: Any) -> Training:
+    keys = parts.pop("keys", {})
+    activation = {"python": f"layers.py:{function}", **keys}
+    document = {
+        **SMALL,
+        "data": {"dataset": "digits", "batch_size": 16},
+        "model": {**model, "activation": activation},
+        "train": {"epochs": 1, **parts.pop("train", {})},
+        "space": {},
+    }
+    return load_document({**document, **parts}, folder).training
+
+
+@pytest.mark.parametrize(
+    ("model", "merged"),
+    [
+        ({"name": "mlp", "widths": [4]}, {"widths": [[4], [8]]}),
+        ({"name": "cnn", "filters": [3], "dense": 6}, "none"),
+    ],
+)
+def test_a_copy_of_our_activation_trains_to_our_bits(
+    folder: Path, learn: Learn, tiny: DataSet, images: DataSet, model: Any, merged: Any
+) -> None:
+    data = tiny if model["name"] == "mlp" else images
+    own = an_activated(folder, "softplus", model, train={"merged": merged})
+    document = own.model_dump(mode="json")
+    ours = Training.model_validate(
+        {**document, "model": {**document["model"], "activation": "softplus"}}
+    )
+    assert bool(split(own, data, "cpu")[0].merged) == (merged != "none")
+
+    assert learn(data, [own]) == learn(data, [ours])
+
+
+def test_the_numbers_of_an_activation_share_a_program_and_each_lane_trains_as_alone(
+    folder: Path, learn: Learn, tiny: DataSet
+) -> None:
+    trainings = [
+        an_activated(
+            folder,
+            "swish",
+            {"name": "mlp", "widths": [8]},
+            keys={"beta": beta},
+            train={"stream": stream},
+        )
+        for stream, beta in enumerate((0.5, 3.0))
+    ]
+    assert split(trainings[0], tiny, "cpu")[0] == split(trainings[1], tiny, "cpu")[0]
+
+    together = learn(tiny, trainings, lanes=2)
+
+    assert together[1] == learn(tiny, trainings[1:])[1]
+    assert together[0] != together[1]
+
+
+def test_an_activation_that_changes_the_shape_is_refused_with_both(
+    folder: Path, tiny: DataSet
+) -> None:
+    program = split(an_activated(folder, "halved", {"name": "mlp"}), tiny, "cpu")[0]
+
+    with pytest.raises(HpoError, match=r"an array of shape \[7, 3\] into one of \[7, 2\]"):
+        task_of(program).shapes()

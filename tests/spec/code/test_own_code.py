@@ -100,3 +100,38 @@ def test_a_stored_document_can_be_read_where_its_code_is_missing(tmp_path):
     experiment = experiment_from_document(document, tmp_path)
 
     assert [*experiment.space.by_path] == ["loss.alpha"]
+
+
+def an_activation(**keys: Any) -> dict[str, Any]:
+    model = {"name": "mlp", "activation": {"python": "layers.py:swish", **keys}}
+    return {**SMALL, "model": model}
+
+
+def test_an_activation_is_a_part_of_its_model_and_its_numbers_may_vary(tmp_path):
+    (tmp_path / "layers.py").write_text("def swish(x, beta=1.0): ...\n")
+    space = {"model.activation.beta": {"float": [0.5, 2.0]}}
+
+    experiment = load_document({**an_activation(), "space": space}, tmp_path)
+
+    assert [*experiment.space.by_path] == ["model.activation.beta"]
+    assert ("model.activation.beta", Mark.KNOB, 1.0) in [*marked_leaves(experiment.training)]
+    stored = dict(experiment.document)
+    (tmp_path / "layers.py").unlink()
+    assert experiment_from_document(stored, tmp_path).space == experiment.space
+
+
+@pytest.mark.parametrize(
+    ("keys", "space", "line"),
+    [
+        ({"bta": 1.0}, {}, "model.activation.bta: unknown argument 'bta'. Did you mean 'beta'?"),
+        ({}, {"model.activation": {"choice": ["relu", "tanh"]}}, "space.model.activation: "),
+        ({"python": "layers.py:mish"}, {}, "has no class or function mish: it defines swish"),
+    ],
+)
+def test_what_is_wrong_with_an_activation_is_said(tmp_path, keys, space, line):
+    (tmp_path / "layers.py").write_text("def swish(x, beta=1.0): ...\n")
+
+    with pytest.raises(SpecError) as raised:
+        load_document({**an_activation(**keys), "space": space}, tmp_path)
+
+    assert line in str(raised.value)
