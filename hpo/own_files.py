@@ -8,6 +8,8 @@ demands of its keys (`StrictModes`). It goes on without a cache that is not like
 from __future__ import annotations
 
 import grp
+import hashlib
+import json
 import logging
 import os
 import pwd
@@ -17,7 +19,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from hpo.errors import one_line
 
@@ -132,6 +134,29 @@ def write_own(file: Path, content: bytes) -> None:
         with suppress(OSError):
             os.unlink(temporary)  # noqa: PTH108 - a string
         say_unwritable(file.parent, error)
+
+
+def note(home: Path | None, about: Any) -> None:
+    """Note in a folder of the user's own that the user has asked for what the values are about.
+
+    Without such a folder nothing is noted.
+    """
+    if (file := _note(home, about)) is not None:
+        write_own(file, b"")
+
+
+def is_noted(home: Path | None, about: Any) -> bool:
+    """Whether `note` has been called with equal values, which may come from a database."""
+    file = _note(home, about)
+    return file is not None and read_own(file) is not None
+
+
+def _note(home: Path | None, about: Any) -> Path | None:
+    folder = None if home is None else own_folder(home, setting="XDG_STATE_HOME")
+    # Through JSON and back, so that keys and numbers are as a database gives them.
+    plain = json.loads(json.dumps(about, default=str))
+    text = json.dumps(plain, sort_keys=True)
+    return folder and folder / hashlib.sha256(text.encode()).hexdigest()
 
 
 def create_own(path: str, flags: int) -> int:

@@ -14,8 +14,10 @@ import pytest
 from hpo import own_files
 from hpo.own_files import (
     create_own,
+    is_noted,
     is_own_entry,
     left_over,
+    note,
     open_own,
     own_folder,
     read_own,
@@ -280,3 +282,18 @@ def test_what_a_killed_process_left_is_found_after_a_day(tmp_path):
         os.utime(tmp_path / name, (old, old))
     (tmp_path / f".{KEY}.new").touch()
     assert {path.name for path in left_over(tmp_path)} == {f".{KEY}.abc", f".{KEY}.plan.abc"}
+
+
+def test_what_is_noted_is_known_by_equal_values_in_a_folder_of_the_users_own_alone(tmp_path):
+    home = tmp_path / "state" / "typed"
+    assert not is_noted(home, ["train.sh", {"lr": (1, 2)}])
+
+    note(home, ["train.sh", {"lr": (1, 2)}])
+
+    assert is_noted(home, ["train.sh", {"lr": [1, 2]}])
+    assert not is_noted(home, ["train.sh", {"lr": [1, 3]}])
+    note(None, "train.sh")
+    assert not is_noted(None, "train.sh")
+    for file in home.iterdir():
+        file.chmod(0o666)
+    assert not is_noted(home, ["train.sh", {"lr": [1, 2]}])

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from hpo.api.surroundings import cache_folder, default_storage
+from hpo.api.surroundings import default_storage, typed_folder
 from hpo.errors import visible
 from hpo.report.export import (
     Export,
@@ -201,7 +201,7 @@ class Study:
 
         exported = self.exported(trial, trust_code=trust_code)
         document, tried = exported.document, exported.tried
-        check_known(exported.experiment, tried, cache_folder(), is_trusted=trust_code)
+        check_known(exported.experiment, tried, typed_folder(), is_trusted=trust_code)
         if files := file_of(document):
             print_message(f"Reads {files}, as the stored spec says.")
         return train(document, folder, device=device, force=force, quiet=quiet)

@@ -108,7 +108,7 @@ def data_cache_folder(environment: Mapping[str, str] = os.environ) -> Path | Non
 
 
 def typed_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """The folder that notes which commands the user has typed; None where there is no home."""
+    """The folder that notes what the user has typed or run; None where there is no home."""
     base = _user_folder(environment, "XDG_STATE_HOME", ".local/state")
     return base and base / "hpo" / "typed"
 

@@ -133,8 +133,8 @@ def _check_code(experiment: Experiment, around: Surroundings) -> None:
     if not around.starts_over:
         _check_version(experiment, around)
     if experiment.is_stored:
-        check_known(experiment, _tried(experiment, around), around.cache, is_trusted=is_trusted)
-    remember_code(experiment, around.cache)
+        check_known(experiment, _tried(experiment, around), around.typed, is_trusted=is_trusted)
+    remember_code(experiment, around.typed)
 
 
 def _tried(experiment: Experiment, around: Surroundings) -> list[HParams]:

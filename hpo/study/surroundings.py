@@ -12,7 +12,7 @@ class Surroundings:
 
     `storage` is the database's URL, `data_home` the folder of named data sets, `cache` that of
     compiled programs, `data_cache` that of preprocessed data sets, `profile` one for a trace.
-    `typed` is the folder of notes about commands that the user has typed.
+    `typed` is the folder of notes about commands that the user has typed, and code that ran here.
     `began` is the process's start by `time.monotonic()`. With `starts_over`, an existing study of
     the same name is kept under another name. With `explains`, the run says how it runs programs
     and why. With `trusts_code`, it also runs code that has changed since the study began.

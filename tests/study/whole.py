@@ -45,7 +45,7 @@ class Studies:
 
     def __init__(self, folder: Path, cache: Path) -> None:
         self.url = f"sqlite:///{folder / 'hpo.db'}"
-        self.around = Surroundings(self.url, None, cache, device="cpu")
+        self.around = Surroundings(self.url, None, cache, device="cpu", typed=folder / "typed")
         self.said: list[str] = []
 
     def run(self, experiment: Experiment, **around: Any) -> Outcome:

@@ -1,18 +1,16 @@
 """The commands that this user has typed: a stored study runs no other one unasked.
 
 A database may come from somebody else, and a command in it is code. So each search that a user
-starts from a spec leaves a mark in a folder of the user's own, and only that mark lets `hpo resume`
+starts from a spec leaves a note in a folder of the user's own, and only that note lets `hpo resume`
 run the command again.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
 from hpo.errors import StudyError
-from hpo.own_files import own_folder, read_own, write_own
+from hpo.own_files import is_noted, note
 from hpo.spec.experiment import Experiment
 from hpo.study.storage.database import database_path, parsed_url
 from hpo.study.surroundings import Surroundings
@@ -26,14 +24,10 @@ def check_typed(experiment: Experiment, around: Surroundings) -> None:
     Raises:
         StudyError: for a command that this user never typed.
     """
-    home = around.typed
-    folder = None if home is None else own_folder(home, setting="XDG_STATE_HOME")
-    mark = None if folder is None else folder / _name(experiment, around.storage)
+    about = _about(experiment, around.storage)
     if not experiment.is_stored or around.trusts_code:
-        if mark is not None:
-            write_own(mark, b"typed")
-        return
-    if mark is None or read_own(mark) is None:
+        note(around.typed, about)
+    elif not is_noted(around.typed, about):
         training: Any = experiment.training
         raise StudyError(
             f"study '{experiment.name}' runs the command {training.command.text}, which was not "
@@ -41,12 +35,11 @@ def check_typed(experiment: Experiment, around: Surroundings) -> None:
         )
 
 
-def _name(experiment: Experiment, url: str) -> str:
-    """The name of the mark: another one for another command, space, folder, study or database."""
+def _about(experiment: Experiment, url: str) -> Any:
+    """What a note is about: the command, its space, its folder, the study and the database."""
     parsed = parsed_url(url)
     file = database_path(parsed)
     where = str(parsed) if file is None else str(file.resolve())
     training: Any = experiment.training
     values = [where, experiment.name, str(experiment.folder.resolve())]
-    text = [*values, training.model_dump(mode="json"), experiment.document.get("space", {})]
-    return hashlib.sha256(json.dumps(text, sort_keys=True, default=str).encode()).hexdigest()
+    return [*values, training.model_dump(mode="json"), experiment.document.get("space", {})]

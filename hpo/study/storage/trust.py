@@ -6,14 +6,12 @@ from elsewhere, or code that has changed since, runs nothing unasked.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.errors import StudyError
+from hpo.own_files import is_noted, note
 from hpo.space import SearchSpace, can_give, same_value
 from hpo.spec.code.own_code import code_sections
 from hpo.spec.code.reference import Code
@@ -94,28 +92,27 @@ def check_code(
             )
 
 
-def remember_code(experiment: Experiment, cache: Path | None) -> None:
-    """Note in the cache that the user has run this code here, by a spec or with `--trust-code`."""
-    for mark in _marks(experiment, cache):
-        with suppress(OSError):
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.touch()
+def remember_code(experiment: Experiment, home: Path | None) -> None:
+    """Note that the user has run this code here, by a spec or with `--trust-code`."""
+    for about in _code_and_arguments(experiment):
+        note(home, about)
 
 
 def check_known(
-    experiment: Experiment, tried: Iterable[HParams], cache: Path | None, *, is_trusted: bool
+    experiment: Experiment, tried: Iterable[HParams], home: Path | None, *, is_trusted: bool
 ) -> None:
     """Refuse code that a stored spec names and that the user has not run here with its arguments.
 
     The hash is not enough: the author of a database knows the hashes of installed packages. `tried`
-    are the hparams of the study's trials, which also become arguments.
+    are the hparams of the study's trials, which also become arguments. `home` is the folder of
+    notes: without one, no code is known.
 
     Raises:
         StudyError: with the code and its file, or the argument that no space of the user's gives.
     """
     if is_trusted:
         return
-    if cache is None or not all(mark.exists() for mark in _marks(experiment, cache)):
+    if not all(is_noted(home, about) for about in _code_and_arguments(experiment)):
         for text, code in _named(experiment.training):
             if code is not None:
                 raise StudyError(
@@ -143,39 +140,31 @@ def _is_given(space: SearchSpace, hparams: HParams, path: str) -> bool:
     return path in complete and same_value(complete[path], value)
 
 
-def _marks(experiment: Experiment, cache: Path | None) -> list[Path]:
-    """A file in the cache for each piece of code, which is there if the user has run it.
+def _code_and_arguments(experiment: Experiment) -> Iterator[list[Any]]:
+    """What the note about each piece of code is about.
 
-    It is another one for other arguments, fixed or varied, and for another folder of their paths.
+    It is another note for other arguments, fixed or varied, and for another folder of their paths.
     """
-    if cache is None:
-        return []
-    training, folder = experiment.training, str(experiment.folder.resolve())
-    whole = experiment.document.get("space", {})
-    marked: list[tuple[Code, Any]] = []
+    training, whole = experiment.training, experiment.document.get("space", {})
+    found: list[tuple[Code | None, Any]] = []
     for where, section in code_sections(training):
-        if (code := section.own.code) is not None:
-            # The keys that hpo itself reads are no arguments.
-            own = {*getattr(type(section).__base__, "model_fields", ())}
-            below = f"{where}."
-            # A formula reads other entries.
-            is_derived = any(one.path.startswith(below) for one in experiment.space.derived)
-            varied = {
-                path: entry
-                for path, entry in whole.items()
-                if is_derived or f"{path}.".startswith(below)
-            }
-            marked.append((code, [section.model_dump(mode="json", exclude=own), varied]))
-    own_metrics = getattr(training, "own_metrics", {})
-    marked += [(own.code, None) for own in own_metrics.values() if own.code is not None]
-    found = []
-    for code, arguments in marked:
-        values = [str(code.file.resolve()), code.name, code.sha256, folder, arguments]
-        # Through JSON and back, so that keys and numbers are as a database gives them.
-        plain = json.loads(json.dumps(values, default=str))
-        text = json.dumps(plain, sort_keys=True)
-        found.append(cache / f"{hashlib.sha256(text.encode()).hexdigest()}.code")
-    return found
+        # The keys that hpo itself reads are no arguments.
+        own = {*getattr(type(section).__base__, "model_fields", ())}
+        below = f"{where}."
+        # A formula reads other entries.
+        is_derived = any(one.path.startswith(below) for one in experiment.space.derived)
+        varied = {
+            path: entry
+            for path, entry in whole.items()
+            if is_derived or f"{path}.".startswith(below)
+        }
+        arguments = [section.model_dump(mode="json", exclude=own), varied]
+        found.append((section.own.code, arguments))
+    found += [(own.code, None) for own in getattr(training, "own_metrics", {}).values()]
+    folder = str(experiment.folder.resolve())
+    for code, arguments in found:
+        if code is not None:
+            yield [str(code.file.resolve()), code.name, code.sha256, folder, arguments]
 
 
 def check_exported(training: Spec, *, is_trusted: bool) -> None:
