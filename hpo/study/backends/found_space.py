@@ -127,7 +127,7 @@ class SpaceFinder:
         while pending:
             for message in executor.receive(_SAY_SECONDS):
                 if isinstance(message, Failed):
-                    raise message.error
+                    raise self._broken() if self._failures else message.error
                 if isinstance(message, Reported):
                     pending -= {report.run.trial for report in message.reports}
         executor.send(0, [Clear(lane) for lane, _ in enumerate(numbers)])
@@ -153,13 +153,20 @@ class SpaceFinder:
             self._entries[leaf] = _joined(self._entries.get(leaf, entry), entry)
         return len(self._entries) > known
 
+    def _broken(self) -> HpoError:
+        text = self._failures[0].rstrip(".")
+        return HpoError(
+            f"{self._text}: fails in the runs that look for its space ({text}): correct it. The "
+            f"output is in {self._folder / '0' / 'log.txt'}."
+        )
+
     def _end(self, done: int, seconds: float) -> None:
         runs = count_text(done, "run")
+        if not self._entries and self._failures:
+            raise self._broken()
         if not self._entries:
-            log = self._folder / "0" / "log.txt"
-            what = f"{self._failures[0]} Its log is {log}" if self._failures else "it reports"
             raise HpoError(
-                f"{self._text}: asked for no value in {runs} ({what}): write a space, or ask by "
+                f"{self._text}: asked for no value in {runs}: write a space, or ask by "
                 "trial.suggest_float."
             )
         self._say(f"Found {', '.join(self._entries)} in {runs} ({seconds:.1f} s).")

@@ -134,11 +134,19 @@ def test_a_trial_that_prunes_itself_keeps_its_last_result(studies, tmp_path):
         assert trial.losses == (trial.hparams["a"],) * 2
 
 
+def test_an_objective_that_reports_is_told_to_say_how_often(studies, tmp_path):
+    studies.run(an_experiment(tmp_path, "prunes", epochs=1, trials=1))
+    assert any("train.epochs is 1, so its first report" in text for text in studies.said)
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("silent", r"tune\.py:silent: asked for no value in 5 runs \(it reports\)"),
-        ("fails", r"asked for no value in 5 runs \(Trial 0 failed: .*ValueError: no data"),
+        ("silent", r"tune\.py:silent: asked for no value in 5 runs: write a space"),
+        (
+            "fails",
+            r"fails in the runs that look for its space \(Trial 0 failed: .*ValueError: no data\)",
+        ),
     ],
 )
 def test_an_objective_that_asks_for_nothing_is_refused(studies, tmp_path, name, text):
