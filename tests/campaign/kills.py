@@ -206,6 +206,9 @@ def _calm_study(place: Path, plan: Plan) -> Calm:
             raise SystemExit(f"a study that nobody kills fails: {plan.document}: {found}")
         statements, operations = map(int, counts.read_text().split())
         events = decisions(events_of(folder / "hpo.db"))
+        ends = sum(kind == "end" for _, kind, *_ in events)
+        if ends != plan.document["search"]["trials"]:
+            raise SystemExit(f"a study that nobody kills has {ends} ends: {plan.document}")
         _calm[key] = Calm(events, best_of(folder), seconds, statements, operations)
     return _calm[key]
 
@@ -332,7 +335,8 @@ class _Moments:
         if event not in ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir"):
             return
         path = os.fspath(arguments[0]) if isinstance(arguments[0], str | os.PathLike) else ""
-        if str(path).startswith(self._folder):
+        # A relative name is one in this folder, or in that of the checkpoints.
+        if path and (not Path(path).is_absolute() or path.startswith(self._folder)):
             self._pass("operation")
 
     def _pass(self, kind: str) -> None:

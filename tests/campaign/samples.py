@@ -50,6 +50,8 @@ def finished(root: Path) -> Path:
     for command in (("search", "spec.yaml", "--quiet"), ("train", "single.yaml", "-o", "model")):
         if wrong := trouble(hpo(place, *command), codes=(0,)):
             raise SystemExit(f"hpo {' '.join(command)} fails without a fault: {wrong}")
+    if not results(place):
+        raise SystemExit("the finished study has no results to compare with")
     for file in place.glob(".out-*"):
         file.unlink()
     return place
