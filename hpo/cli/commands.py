@@ -110,6 +110,8 @@ def _save(document: dict[str, Any], file: Path) -> None:
     from hpo.report.export import write_new
     from hpo.spec.file.dump import dump_spec
 
+    if file.exists():
+        raise HpoError(f"--save-spec {file}: exists: give another name, or delete it.")
     folder = os.path.relpath(Path.cwd(), file.parent.resolve())
     command = {**document["command"], **({"folder": folder} if folder != "." else {})}
     text = dump_spec({**document, "command": command}, header=f"hpo search {file.name}")

@@ -10,14 +10,19 @@ from hpo.errors import HpoError
 from hpo.spec.sections.command import NAME
 from hpo.spec.words import shown
 
-_RANGE = re.compile(r"(?:--?(?P<option>[\w-]+)=)?~(?:(?P<name>\w+)=)?(?P<kind>\w+)\((?P<of>.*)\)")
+_RANGE = re.compile(
+    r"(?:-{0,2}(?P<option>[\w.-]+)=)?~(?:(?P<name>\w+)=)?(?P<kind>\w+)\((?P<of>.*)\)"
+)
+# A word that holds a range, but is none.
+_MEANT = re.compile(r"^[^\s=]+=~(?:log|float|int|choice)\(")
 _EXAMPLE = "write ~log(1e-5, 1e-1), ~float(0, 1), ~int(1, 9), ~int(1, 1000, log) or ~choice(a, b)"
 
 
 def read_command_line(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     """The words of a command with names in place of its ranges, and the space of these names.
 
-    A range is named after the option before it, or by `~name=int(1, 9)`.
+    A range is named after the option before it, after the key of `key=~int(1, 9)`, or by
+    `~name=int(1, 9)`.
 
     Raises:
         HpoError: for a range that cannot be read, or has no name of its own.
@@ -27,12 +32,13 @@ def read_command_line(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     for index, word in enumerate(words):
         found = _RANGE.fullmatch(word)
         if found is None:
-            if word.startswith("~") and "(" in word:
+            if (word.startswith("~") and "(" in word) or _MEANT.search(word):
                 raise HpoError(f"hpo run: {shown(word)} is not a range: {_EXAMPLE}.")
             run.append(word)
             continue
         before = words[index - 1] if index and words[index - 1].startswith("-") else ""
-        name = found["name"] or (found["option"] or before.lstrip("-")).replace("-", "_")
+        name = found["name"] or (found["option"] or before.lstrip("-"))
+        name = re.sub("[.-]", "_", name)
         if not NAME.fullmatch(name) or name in space:
             why = "is the second one of that name" if name in space else "has no option before it"
             kind = f"{found['kind']}({found['of']})"

@@ -90,6 +90,7 @@ class ProcessExecutor:
         self._messages: list[Message] = []
         self._failures = 0
         self._has_said_how_to_pause = self._has_said_drawn = False
+        self._has_said_what_repeats = False
         self._first_failures: list[str] | None = []  # None once a trial has had another end
         self._rest = b""
         root = str(Path(hpo.__file__).parent.parent)
@@ -217,6 +218,12 @@ class ProcessExecutor:
             case "failed":
                 self._fail(pool, Run.parse(message["run"]), message["epoch"], message["why"])
                 self._stop_if_alike(pool, message["why"], is_limit=message["is_limit"])
+            case "repeated" if not self._has_said_what_repeats:
+                self._has_said_what_repeats = True
+                self._say(
+                    f"Trial {message['run']}: {message['what']} Report each epoch once, or name "
+                    "the line that counts by command.results.pattern."
+                )
             case "taken":
                 states = tuple(map(_state, message["states"]))
                 self._messages.append(Taken(pool, states, is_snapshot=message["is_snapshot"]))

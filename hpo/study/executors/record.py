@@ -25,6 +25,9 @@ class Record:
         self._base: int | None = None  # the number that the command gives its first epoch
         self._file = folder / _FILE
         self._next = 1  # the epoch of the next result without a number
+        self._goes_on = False
+        # The first epoch that a command has named twice, and one beyond the last, in a sentence.
+        self.repeated = self.beyond = ""
         self._read()
 
     @property
@@ -34,6 +37,7 @@ class Record:
 
     def begin(self, *, goes_on: bool) -> None:
         """A process starts: where it `goes_on`, its first result is that of the next epoch."""
+        self._goes_on = goes_on
         self._next = len(self.epochs) + 1 if goes_on else 1
 
     def take(self, result: Result, seconds: float) -> str | None:
@@ -46,9 +50,14 @@ class Record:
         is_repeated = epoch < self._next and result.named is not None
         self._next = max(self._next, epoch + 1)
         if epoch > self.total:
-            return f"epoch {epoch} is beyond the last one ({self.total}): it does not count."
+            self.beyond = f"epoch {epoch} is beyond the last one ({self.total})"
+            return f"{self.beyond}: it does not count."
         if epoch <= len(self.epochs):
-            return f"epoch {epoch} is reported again: its first value stands." * is_repeated or None
+            text = f"epoch {epoch} is reported again: its first value stands."
+            # One that goes on may repeat the epoch after its checkpoint.
+            if is_repeated and not self._goes_on:
+                self.repeated = self.repeated or text
+            return text if is_repeated else None
         missing = epoch - len(self.epochs)
         for _ in range(missing):
             self._add({"metrics": result.metrics, "seconds": round(seconds / missing, 6)})

@@ -63,6 +63,7 @@ class Seat:
         self._reason: str | None = None  # why it failed
         self._is_limit = False  # whether it broke a limit
         self._is_told = False  # whether the driver knows that it failed
+        self._has_warned = False  # whether it knows of an epoch that is reported twice
         self._leave: Leave | None = None
         self._kill_at: float | None = None
         self._term_at: float | None = None
@@ -291,17 +292,23 @@ class Seat:
         reported = [*self._reader.seen, *self._file_reader.seen]
         names = [seen for seen in dict.fromkeys(reported) if seen.lower() != "epoch"]
         missing = [metric for metric in self._settings.metrics if metric not in names]
+        if self._record.beyond:
+            return f"ended without a result: {self._record.beyond}: make train.epochs that many"
         if not names or not missing:
             line = f"{self._settings.metrics[0]}=0.31"
             text = f"ended without a result: let it print a line such as {line}"
             return text + _quoted(last_line)
         close = difflib.get_close_matches(missing[0], names, n=1, cutoff=0.5)
         guess = f". Did you mean {close[0]}?" if close else ":"
-        return f"ended without a result for {name}{guess} It reported {', '.join(names)}"
+        text = f"ended without a result for {name}{guess} It reported {', '.join(names)}"
+        return text if close else f"{text}; command.results.pattern finds any line"
 
     def _reports(self) -> Iterator[dict[str, Any]]:
         """The results up to the rung that the driver does not know yet."""
         last = min(self._to_epoch, len(self._record.epochs))
+        if self._record.repeated and not self._has_warned and self._leave is None:
+            self._has_warned = True
+            yield {"say": "repeated", "run": self.run, "what": self._record.repeated}
         if self._leave is None and last > self._told:
             yield from self._drawn()
             epochs = self._record.epochs[self._told : last]

@@ -32,6 +32,13 @@ def test_ranges_are_named_after_their_options_or_by_themselves():
     }
 
 
+def test_a_range_may_be_the_value_of_a_key_without_dashes():
+    words = ["awk", "-v", "eta=~float(0, 1)", "opt.lr=~log(1e-5, 1)", "-f", "x.awk"]
+    run, space = read_command_line(words)
+    assert run == ["awk", "-v", "eta={eta}", "opt.lr={opt_lr}", "-f", "x.awk"]
+    assert [*space] == ["eta", "opt_lr"]
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
@@ -43,6 +50,7 @@ def test_ranges_are_named_after_their_options_or_by_themselves():
         (["t", "--a", "~normal(0, 1)"], "is not a range"),
         (["t", "--a", "~log(1, 2"], "is not a range"),
         (["t", "--a", "~choice()"], "is not a range"),
+        (["t", "+a=~int(1, 2)"], "is not a range"),
     ],
 )
 def test_a_range_that_cannot_be_read_is_refused(words, text):

@@ -287,6 +287,37 @@ def test_the_last_result_of_a_script_that_ends_early_stands_to_the_end(talk):
     assert one.curve() == [0.5, 0.25, 0.25, 0.25]
 
 
+def test_an_epoch_that_is_reported_twice_is_said_once(talk):
+    script = "echo epoch=1 loss=0.9; echo epoch=1 loss=0.1; echo epoch=2 loss=0.8"
+    one = talk(f"{script}; echo epoch=2 loss=0.2; sleep 0.3", 2)
+    one.put(to_epoch=2)
+    one.put(1, to_epoch=2)
+    assert one.curve(epochs=2) == one.curve(1, epochs=2) == [0.9, 0.8]
+    one.hear(lambda: bool(one.said))
+    assert one.said == [
+        "Trial 0: epoch 1 is reported again: its first value stands. Report each epoch once, or "
+        "name the line that counts by command.results.pattern."
+    ]
+
+
+def test_a_script_whose_epochs_are_all_too_far_is_told_to_train_for_longer(talk):
+    one = talk("echo epoch=250 loss=0.5")
+    one.put()
+    assert failed(one) == (
+        "Trial 0 failed: ended without a result: epoch 250 is beyond the last one (4): make "
+        "train.epochs that many."
+    )
+
+
+def test_a_script_whose_lines_do_not_show_the_metric_is_told_of_patterns(talk):
+    one = talk("echo rate=3; echo step 250: the loss 2.1")
+    one.put()
+    assert failed(one) == (
+        "Trial 0 failed: ended without a result for loss: It reported rate; "
+        "command.results.pattern finds any line."
+    )
+
+
 def test_epochs_that_are_repeated_or_too_far_do_not_count(talk):
     one = talk("for e in 1 1 2 3 4 5 9; do echo epoch=$e loss=0.$e; done; sleep 0.1; echo loss=8")
     one.put()
