@@ -309,7 +309,7 @@ def test_a_script_whose_epochs_are_all_too_far_is_told_to_train_for_longer(talk)
     )
 
 
-def test_a_script_whose_lines_do_not_show_the_metric_is_told_of_patterns(talk):
+def test_a_script_whose_lines_do_not_show_the_metric_needs_a_pattern(talk):
     one = talk("echo rate=3; echo step 250: the loss 2.1")
     one.put()
     assert failed(one) == (
