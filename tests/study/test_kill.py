@@ -161,7 +161,7 @@ def test_a_search_killed_again_and_again_ends_like_one_never_killed_and_optuna_r
 OWN = SPEC.replace("trials: 30", "trials: 8").replace("epochs: 27", "epochs: 9")
 OWN = OWN.replace("{name: mlp, widths: [16], dropout: 0.1}", "{python: 'nets.py:Net', scale: 1.0}")
 OWN = OWN.replace("model.dropout", "model.rate").replace(
-    "model.widths: {choice: [[16], [8, 8]]}", "model.width: {choice: [4, 8]}"
+    "model.widths: {choice: [[16], [8, 8]]}", "model.gain: {float: [0.5, 2.0]}"
 )
 
 
