@@ -91,6 +91,8 @@ def logs(
         raise HpoError(f"hpo logs: {trial} is not a trial: give its number, such as 3.")
     file = TrialFolders.beside(url, found).of(Run.parse(trial)) / LOG
     try:
+        if file.is_symlink() or not file.is_file():
+            raise FileNotFoundError  # a link or a pipe is no log of hpo's
         text = file.read_text(errors="replace")
     except OSError:
         raise HpoError(

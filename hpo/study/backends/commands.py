@@ -90,9 +90,7 @@ class CommandBackend:
         explain(f"{count_text(self.slots, 'trial')} run at once (command.slots).")
 
         def launched(put: Put, load: Load) -> Launch:
-            folder = self.folders.of(put.run)
-            folder.mkdir(parents=True, exist_ok=True)
-            return self.launch(put, folder)
+            return self.launch(put, self.folders.make(put.run))
 
         executor = ProcessExecutor(self.settings(), launched, self._say)
         stack.callback(executor.close)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import stat
 from contextlib import suppress
 from pathlib import Path
 
+from hpo.errors import HpoError
 from hpo.study.storage.checkpoints import CheckpointFolder
 from hpo.trial import Run
+
+# What hpo writes in the folder of a run.
+_OWN = (
+    *("log.txt", "results.jsonl", "reported.jsonl", "drawn.jsonl"),
+    *("config.json", "config.yaml", "checkpoint"),
+)
 
 
 class TrialFolders:
@@ -27,14 +35,31 @@ class TrialFolders:
         """The folder of one run of a trial."""
         return self.path / run.key
 
+    def make(self, run: Run) -> Path:
+        """The folder of one run, made if it is missing.
+
+        Raises:
+            HpoError: for a link or a pipe in the place of a folder or file of hpo's own.
+        """
+        folder = self.of(run)
+        for path in (self.path.parent, self.path, folder, *(folder / name for name in _OWN)):
+            with suppress(FileNotFoundError):
+                mode = path.lstat().st_mode
+                if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+                    raise HpoError(f"{path}: is a link or no file, so hpo writes nothing: move it.")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def sweep(self, trials: int) -> None:
         """Delete the folders of trials that a study of `trials` trials does not have.
 
         Those are of another study of that name, or of trials whose start was never stored.
         """
-        for folder in self.path.iterdir() if self.path.is_dir() else ():
+        is_link = self.path.is_symlink() or self.path.parent.is_symlink()
+        for folder in self.path.iterdir() if self.path.is_dir() and not is_link else ():
             with suppress(ValueError):
-                if folder.is_dir() and Run.parse(folder.name).trial >= trials:
+                is_folder = folder.is_dir() and not folder.is_symlink()
+                if is_folder and Run.parse(folder.name).trial >= trials:
                     shutil.rmtree(folder)
 
     def set_aside(self, target: Path) -> None:

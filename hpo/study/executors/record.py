@@ -88,8 +88,9 @@ class Record:
         if "base" in entry:
             self._base = entry["base"]
         else:
-            self.epochs.append(entry["metrics"])
-            self.seconds.append(entry["seconds"])
+            metrics = {name: float(value) for name, value in entry["metrics"].items()}
+            self.seconds.append(float(entry["seconds"]))
+            self.epochs.append(metrics)
 
     def _read(self) -> None:
         try:
@@ -98,7 +99,12 @@ class Record:
             return
         # A last line without an end was being written when the process was killed.
         whole, _, _ = content.rpartition("\n")
-        if content and not content.endswith("\n"):
-            self._file.write_text(f"{whole}\n" if whole else "")
-        for line in whole.splitlines():
-            self._apply(json.loads(line))
+        lines = whole.splitlines()
+        for number, line in enumerate(lines):
+            try:
+                self._apply(json.loads(line))
+            except (ValueError, TypeError, LookupError, AttributeError):
+                lines = lines[:number]  # what follows a damaged line is trained again
+                break
+        if (kept := "".join(f"{line}\n" for line in lines)) != content:
+            self._file.write_text(kept)

@@ -1,5 +1,10 @@
 """Where the folders of a study's trials are, and which are deleted."""
 
+import os
+
+import pytest
+
+from hpo.errors import HpoError
 from hpo.study.backends.trial_folders import TrialFolders
 from hpo.trial import Run
 
@@ -24,3 +29,33 @@ def test_the_folders_go_with_a_study_that_is_renamed(tmp_path):
     (tmp_path / "old" / "0").mkdir(parents=True)
     old.set_aside(new.path)
     assert (tmp_path / "new" / "0").is_dir()
+
+
+def test_a_link_or_a_pipe_in_a_planted_folder_is_refused(tmp_path):
+    mine = tmp_path / "mine.txt"
+    mine.write_text("precious")
+    folders = TrialFolders(tmp_path / "hpo.db.trials" / "digits")
+    folder = folders.make(Run(0))
+    for name, plant in (
+        ("log.txt", lambda path: path.symlink_to(mine)),
+        ("config.json", lambda path: path.symlink_to(tmp_path / "nowhere")),
+        ("results.jsonl", os.mkfifo),
+        ("checkpoint", lambda path: path.symlink_to(tmp_path)),
+    ):
+        plant(folder / name)
+        with pytest.raises(HpoError, match=f"{name}: is a link or no file"):
+            folders.make(Run(0))
+        (folder / name).unlink()
+    assert folders.make(Run(0)) == folder
+
+
+def test_nothing_behind_a_link_is_deleted(tmp_path):
+    (tmp_path / "mine" / "7").mkdir(parents=True)
+    folders = TrialFolders(tmp_path / "hpo.db.trials" / "digits")
+    folders.make(Run(0))
+    (folders.path / "8").symlink_to(tmp_path / "mine")
+    folders.sweep(1)
+    linked = TrialFolders(tmp_path / "linked")
+    linked.path.symlink_to(tmp_path / "mine")
+    linked.sweep(1)
+    assert (tmp_path / "mine" / "7").is_dir()

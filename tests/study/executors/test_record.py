@@ -82,3 +82,11 @@ def test_a_line_that_was_cut_short_by_a_kill_is_dropped(tmp_path):
     again.begin(goes_on=True)
     again.take(Result(None, {"loss": 0.4}), 1.0)
     assert values(Record(tmp_path, 5)) == [0.5, 0.4]
+
+
+def test_results_are_known_up_to_a_damaged_line(tmp_path):
+    whole = '{"metrics": {"loss": 0.5}, "seconds": 1.0}\n'
+    for damaged in ("nonsense", "[]", '{"metrics": {"loss": "x"}, "seconds": 1}', '{"metrics": 3}'):
+        (tmp_path / "results.jsonl").write_text(f"{whole}{damaged}\n{whole}")
+        assert values(Record(tmp_path, 5)) == [0.5]
+        assert (tmp_path / "results.jsonl").read_text() == whole
