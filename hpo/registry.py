@@ -17,7 +17,15 @@ from hpo.errors import HpoError
 __all__ = ["add"]
 
 Kind = Literal[
-    "model", "optimizer", "schedule", "sampler", "scheduler", "reader", "dataset", "metric"
+    "model",
+    "loss",
+    "optimizer",
+    "schedule",
+    "sampler",
+    "scheduler",
+    "reader",
+    "dataset",
+    "metric",
 ]
 
 Need = Literal["whole batch", "same depth", "images", "layers", "start", "gradient"]
@@ -50,7 +58,9 @@ class Entry:
     needs: tuple[Need, ...] = ()  # of a model or an optimizer; see `NEEDS`
     is_table: bool = False  # of a reader or data set: examples are rows of numbers, never images
     is_own: bool = False  # `add` brought it: a package of a user's own
-    tasks: tuple[str, ...] = ()  # of a metric: the tasks that have it; of a data set: its task
+    tasks: tuple[
+        str, ...
+    ] = ()  # of a metric or a loss: the tasks it is for; of a data set: its own
     direction: str = ""  # of a metric: the better one, "maximize" or "minimize"
     # Of a sampler:
     learns: bool | None = True  # it uses results; None if that depends on the study
@@ -78,6 +88,20 @@ MODELS = {
         needs=("images",),
     ),
     "fourier": Entry(f"{_MODEL}:Fourier", f"{_LAYERS}.fourier:Fourier", needs=("whole batch",)),
+}
+
+# The first loss of each task is the one that it has by default.
+_LOSS, _ROWS = "hpo.spec.sections.loss", "hpo.engine.training.targets"
+LOSSES = {
+    "cross_entropy": Entry(
+        f"{_LOSS}:CrossEntropy", f"{_ROWS}:cross_entropy", tasks=("classification",)
+    ),
+    "focal": Entry(f"{_LOSS}:Focal", f"{_ROWS}:focal", tasks=("classification",)),
+    "mse": Entry(f"{_LOSS}:Mse", f"{_ROWS}:mse", tasks=("regression",)),
+    "mae": Entry(f"{_LOSS}:Mae", f"{_ROWS}:mae", tasks=("regression",)),
+    "huber": Entry(f"{_LOSS}:Huber", f"{_ROWS}:huber", tasks=("regression",)),
+    "pinball": Entry(f"{_LOSS}:Pinball", f"{_ROWS}:pinball", tasks=("regression",)),
+    "poisson": Entry(f"{_LOSS}:Poisson", f"{_ROWS}:poisson", tasks=("counts",)),
 }
 
 _OPTIMIZER, _RULES = "hpo.spec.sections.optimizer", "hpo.engine.training.optimizers"
@@ -254,6 +278,7 @@ METRICS = {
 
 REGISTRIES: dict[Kind, dict[str, Entry]] = {
     "model": MODELS,
+    "loss": LOSSES,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
     "sampler": SAMPLERS,

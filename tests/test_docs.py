@@ -17,6 +17,7 @@ from docs.reference import NOTE, pages, reference_pages
 from hpo.data.download import DOWNLOADS
 from hpo.registry import (
     DATASETS,
+    LOSSES,
     METRICS,
     MODELS,
     OPTIMIZERS,
@@ -149,6 +150,7 @@ def test_every_spec_of_a_page_is_valid(path, tmp_path):
         ("samplers.md", "sampler", SAMPLERS),
         ("schedulers.md", "scheduler", SCHEDULERS),
         ("models.md", "model", MODELS),
+        ("models.md", "loss", LOSSES),
         ("models.md", "optimizer", OPTIMIZERS),
         ("models.md", "schedule", SCHEDULES),
         ("models.md", "data set", {**DATASETS, **DOWNLOADS}),

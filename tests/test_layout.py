@@ -121,6 +121,7 @@ ACROSS_MODULES = {
 # The field of a spec that holds the specs of a registry; data sets and metrics have none.
 HELD_BY = {
     "model": (Training, "model"),
+    "loss": (Training, "loss"),
     "optimizer": (Training, "optimizer"),
     "schedule": (Sgd, "schedule"),
     "sampler": (SearchSpec, "sampler"),

@@ -161,6 +161,8 @@ class Program:
             for path, mark, value in marked_leaves(self.template)
             if mark is Mark.STATIC and not path.startswith("optimizer.")
         }
+        if self.template.loss is not None:
+            parts["loss"] = title_of(self.template.loss)
         own = [
             f"{path.rpartition('.')[2]} {list(value) if isinstance(value, tuple) else value}"
             for path, value in (leaves | parts).items()

@@ -12,9 +12,10 @@ from pydantic import AfterValidator, Field
 
 from hpo.space import SearchSpace
 from hpo.spec.code.own_code import Own
-from hpo.spec.code.own_functions import OwnAugment, OwnLoss
+from hpo.spec.code.own_functions import OwnAugment
 from hpo.spec.marks import Spec
 from hpo.spec.sections.data import DataSpec
+from hpo.spec.sections.loss import LossSpec
 from hpo.spec.sections.model import ModelSpec
 from hpo.spec.sections.optimizer import OptimizerSpec
 from hpo.spec.sections.scheduler import settled
@@ -38,7 +39,7 @@ class Training(Spec):
     """The data set, its splits, and how examples reach the model."""
     model: ModelSpec
     """The model to train."""
-    loss: OwnLoss | None = None
+    loss: LossSpec = None
     """The loss that training minimises; the task's own by default."""
     augment: OwnAugment | None = None
     """How the examples of each training batch are changed; not at all by default."""

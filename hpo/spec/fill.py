@@ -69,7 +69,7 @@ def _replace(spec: type[Spec], values: dict[str, Any], path: list[str], value: A
     if not rest or variants is None:
         values[name] = value
         return
-    inner = dict(values[name] if name in values else default_of(spec, name))
+    inner = dict((values[name] if name in values else default_of(spec, name)) or {})
     values[name] = inner
     if rest == [variants.tag]:
         fields = variants.specs[value].model_fields if value in variants.specs else {}
@@ -78,6 +78,8 @@ def _replace(spec: type[Spec], values: dict[str, Any], path: list[str], value: A
         }
     elif (chosen := variants.chosen(inner)) is not None:
         _replace(chosen, inner, rest, value)
+    elif len(rest) == 1:
+        inner[rest[0]] = value  # refused with what is missing: a name
 
 
 def _outer_first(path: str) -> tuple[int, bool]:

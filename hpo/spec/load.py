@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -35,8 +35,8 @@ from hpo.spec.roots import (
     train_of,
     with_dataset,
 )
-from hpo.spec.schema import spec_mistakes
-from hpo.spec.sections.data import DataSpec, Task
+from hpo.spec.schema import spec_mistakes, variants_of
+from hpo.spec.sections.data import DataSpec, Task, task_of
 from hpo.spec.sections.goal import COSTS, is_own, known_metrics
 from hpo.spec.sections.scheduler import budget_mistakes
 from hpo.spec.sections.search import SearchSpec, missing_package
@@ -149,16 +149,6 @@ def require_single(experiment: Experiment) -> Training:
         cure = "remove space, or use hpo search and then hpo export"
         raise HpoError(f"{experiment.name}: {paths}{more} may vary: {cure}")
     return experiment.training
-
-
-def task_of(data: DataSpec) -> Task | None:
-    """The task of a data set, or None where only its values can tell."""
-    if isinstance(data.dataset, str):
-        tasks = DATASETS[data.dataset].tasks if data.dataset in DATASETS else ()
-        known = tasks[0] if tasks else None
-    else:
-        known = getattr(data.dataset, "task", None)
-    return next((task for task in get_args(Task) if task == known), None)
 
 
 def _written(document: Document, folder: Path, overrides: Sequence[str]) -> Experiment:
@@ -299,6 +289,7 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
         found += task_search_mistakes(search, root)
     if issubclass(root, Training):
         found += _metric_mistakes(search, task_of(data) if data else None)
+        found += _loss_mistakes(search, space, root)
     found += [] if train is None else budget_mistakes(search.scheduler, train.epochs)
     return [*found, *_sampler_mistakes(search, space)]
 
@@ -385,6 +376,27 @@ def _metric_mistakes(search: SearchSpec, task: Task | None) -> list[Mistake]:
             text = f"{constraint.metric} is not a metric of {task}: write one of "
             found.append(Mistake((*at, "metric"), text + ", ".join([*known, *COSTS])))
     return found
+
+
+def _loss_mistakes(search: SearchSpec, space: SearchSpace, root: Root) -> Iterator[Mistake]:
+    """Goals that compare the values of different losses of hpo."""
+    varied = [d.path for d in space.dimensions if f"{d.path}.".startswith("loss.")]
+    variants = variants_of(root, "loss")
+    if not varied or variants is None or variants.tag is None:
+        return
+    objectives = isinstance(search.objective, tuple)
+    at: list[tuple[KeyPath, str]] = [
+        (("search", "objective", *((index,) if objectives else ())), objective.metric)
+        for index, objective in enumerate(search.goal.objectives)
+    ]
+    at += [
+        (("search", "constraints", index, "metric"), constraint.metric)
+        for index, constraint in enumerate(search.constraints)
+    ]
+    for path, metric in at:
+        if metric in ("loss", "train_loss"):
+            text = f"{metric} cannot compare trials, because {varied[0]} varies and with it what "
+            yield Mistake(path, f"{text}{metric} is: name another metric")
 
 
 def _read(spec: type[S], value: Any) -> S | None:

@@ -10,6 +10,7 @@ from pydantic_core import CoreSchema
 
 from hpo import registry
 from hpo.errors import HpoError
+from hpo.spec.code.own_code import OwnCode
 from hpo.spec.code.own_model import NEEDS, OwnModel
 from hpo.spec.marks import NeedsWhere, Spec
 
@@ -87,9 +88,9 @@ def needs_of(kind: registry.Kind, spec: Any) -> frozenset[registry.Need]:
     return frozenset(found)
 
 
-def title_of(model: Any) -> str:
-    """A model in a word: its name, or the code that it is."""
-    return model.python if isinstance(model, OwnModel) else model.name
+def title_of(part: Any) -> str:
+    """A model or a loss in a word: its name, or the code that it is."""
+    return part.python if isinstance(part, OwnCode) else part.name
 
 
 def annotation_of(spec: type[Spec], field: str) -> Any:

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import cycle
 from typing import Any
 
 import jax
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from hpo.data.dataset import DataSet
+from hpo import registry
+from hpo.data.dataset import DataSet, Split
 from hpo.engine.program import Program, split
 from hpo.engine.programs.lanes import operations
 from hpo.engine.training.batches import host_data
 from hpo.engine.training.task import task_of
-from hpo.registry import MODELS, OPTIMIZERS, SCHEDULES
+from hpo.registry import LOSSES, MODELS, OPTIMIZERS, SCHEDULES
 from hpo.spec.experiment import Training
 from hpo.spec.marks import Mark, marked_leaves
 from tests.engine.samples import Learn
 
+KINDS: tuple[registry.Kind, ...] = ("loss", "model", "optimizer", "schedule")
 # Each entry at least once; one program each.
 CASES = [
-    {"model": model, "optimizer": optimizer, "schedule": schedule}
-    for optimizer, model, schedule in zip(OPTIMIZERS, cycle(MODELS), cycle(SCHEDULES), strict=False)
+    dict(zip(KINDS, names, strict=True))
+    for names in zip(LOSSES, cycle(MODELS), cycle(OPTIMIZERS), cycle(SCHEDULES), strict=False)
 ]
 
 
@@ -30,7 +34,8 @@ def _document(case: dict[str, str]) -> dict[str, Any]:
     optimizer = {"name": case["optimizer"], "schedule": {"name": case["schedule"]}}
     sizes = {"filters": [3], "dense": 6} if case["model"] == "cnn" else {}
     sizes = {"widths": [6]} if case["model"] == "mlp" else sizes
-    return {"model": {"name": case["model"], **sizes}, "optimizer": optimizer}
+    model = {"name": case["model"], **sizes}
+    return {"model": model, "loss": {"name": case["loss"]}, "optimizer": optimizer}
 
 
 def _leaf(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -78,12 +83,19 @@ def _text(program: Program, data: DataSet) -> str:
 
 
 def _data(case: dict[str, str], tiny: DataSet, images: DataSet) -> DataSet:
-    return images if case["model"] == "cnn" else tiny
+    data, task = images if case["model"] == "cnn" else tiny, LOSSES[case["loss"]].tasks[0]
+    if task == "classification":
+        return data
+    parts = {
+        name: Split({**part.arrays, "y": part.y.astype(np.float32)})
+        for name, part in (("train", data.train), ("validation", data.validation))
+    }
+    return replace(data, task=task, outputs=1, **parts)  # type: ignore[arg-type]
 
 
 def test_the_cases_hold_every_entry() -> None:
-    for kind, registry in (("model", MODELS), ("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
-        assert {case[kind] for case in CASES} == set(registry)
+    for kind in KINDS:
+        assert {case[kind] for case in CASES} == set(registry.REGISTRIES[kind])
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(case.values()))

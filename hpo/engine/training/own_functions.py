@@ -108,7 +108,7 @@ def static_numbers_of_functions(program: Program, training: Training) -> dict[st
 
 def _functions(program: Program, training: Training) -> Iterator[tuple[str, CompiledCode, Trace]]:
     """Each function of a user's own: its path in the spec, its section, and how it is traced."""
-    if training.loss is not None:
+    if isinstance(training.loss, OwnLoss):
         yield "loss", training.loss, partial(_trace_loss, program, training.loss)
     if training.augment is not None:
         yield "augment", training.augment, partial(_trace_augment, program, training.augment)

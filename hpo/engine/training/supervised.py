@@ -30,7 +30,7 @@ from hpo.engine.training.optimizers import Descent
 from hpo.engine.training.own_functions import augment_key, augmented, look_at_functions
 from hpo.engine.training.random_streams import batches, lane_key, weights_rng
 from hpo.engine.training.schedules import schedule_factor
-from hpo.engine.training.targets import batch_loss, metric_sums, metrics, sum_count
+from hpo.engine.training.targets import batch_loss, check_loss, metric_sums, metrics, sum_count
 from hpo.engine.training.task import Epoch, Progress, Tally
 from hpo.engine.training.updates import Layers
 from hpo.engine.training.weights import (
@@ -232,6 +232,7 @@ def abstract_lane(program: Program) -> Lane:
         HpoError: for a model that cannot take the data's examples, or for a function of the user's
             own whose result does not fit.
     """
+    check_loss(program)
     look_at_functions(program)
     params = jax.ShapeDtypeStruct((weight_count(program),), np.float32)
     descent = _descent(program, program.optimizer, program.template.updates)

@@ -1,7 +1,8 @@
-"""Kinds of targets: the loss, the values of each row that metrics need, and the metrics.
+"""Losses; and kinds of targets: their loss, the values of each row that metrics need, the metrics.
 
 On the device, a kind computes values for each row, which are weighted and summed. On the host, it
-computes named metrics from these sums.
+computes named metrics from these sums. A loss of hpo gets its spec, whose numbers may be traced,
+the outputs `[B, K]` in float32 and the targets.
 """
 
 from __future__ import annotations
@@ -9,17 +10,33 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Num
 
+from hpo import registry
 from hpo.data.dataset import DataSet, Split
+from hpo.engine.program import Program, is_off
 from hpo.engine.training.batches import Batch
 from hpo.engine.training.own_functions import own_rows
+from hpo.errors import HpoError
 from hpo.spec.code.own_functions import OwnLoss
 from hpo.spec.sections.data import Task as Kind
+from hpo.spec.sections.loss import (
+    CrossEntropy,
+    Focal,
+    Huber,
+    Mae,
+    Mse,
+    Pinball,
+    Poisson,
+    loss_mistakes,
+)
 
 # From outputs [B, K] in float32 and targets [B, ...] to a value for each row [B].
 RowValues = Callable[[Float[Array, "B K"], Num[Array, "B ..."]], Float[Array, " B"]]
@@ -29,54 +46,51 @@ RowValues = Callable[[Float[Array, "B K"], Num[Array, "B ..."]], Float[Array, " 
 class Targets:
     """A kind of targets.
 
-    `rows` are summed over a split, as the loss is. `metrics` takes these sums (the loss first), the
-    sum of the row weights, the split and its data set. `predictions` takes outputs `[N, K]` and the
-    data set: it gives the probabilities of the classes, or values in the target's unit.
+    `loss` is the spec of the loss that training minimises unless a spec names another one. It and
+    `rows` are summed over a split. `metrics` takes these sums (the loss first), the sum of the row
+    weights, the split and its data set. `predictions` takes outputs `[N, K]` and the data set: it
+    gives the probabilities of the classes, or values in the target's unit.
     """
 
-    loss: RowValues
+    loss: Any
     rows: tuple[RowValues, ...]
     metrics: Callable[[list[float], float, Split, DataSet], dict[str, float]]
     predictions: Callable[[np.ndarray, DataSet], np.ndarray]
 
 
-def sum_count(kind: Kind, loss: OwnLoss | None = None) -> int:
+def sum_count(kind: Kind, loss: Any = None) -> int:
     """The number of sums from which `metrics` computes."""
     return 1 + len(TARGETS[kind].rows) + (loss is not None)
 
 
 def batch_loss(
-    kind: Kind, outputs: Float[Array, "B K"], batch: Batch, loss: OwnLoss | None = None
+    kind: Kind, outputs: Float[Array, "B K"], batch: Batch, loss: Any = None
 ) -> Float[Array, ""]:
     """The mean loss of a batch; the weights of all training rows have the mean 1."""
     outputs = outputs.astype(jnp.float32)
-    if loss is None:
-        losses = TARGETS[kind].loss(outputs, batch["y"])
-    else:
-        losses = own_rows(loss, outputs, batch)
+    losses = loss_rows(TARGETS[kind].loss if loss is None else loss, outputs, batch)
     return (losses * batch["weight"] if "weight" in batch else losses).mean()
 
 
 def metric_sums(
-    kind: Kind, outputs: Float[Array, "B K"], batch: Batch, loss: OwnLoss | None = None
+    kind: Kind, outputs: Float[Array, "B K"], batch: Batch, loss: Any = None
 ) -> Float[Array, " M"]:
     """Weighted sums over the rows of a batch: the loss, and the kind's other values.
 
-    The sum of a loss of the user's own comes last.
+    The sum of a loss that the spec names comes last.
     """
     outputs, y, weights = outputs.astype(jnp.float32), batch["y"], batch["weight"]
     targets = TARGETS[kind]
     # A padding row's loss may be NaN in a diverged lane only, where the sum is NaN anyway.
-    sums = [(of(outputs, y) * weights).sum() for of in (targets.loss, *targets.rows)]
+    values = [loss_rows(targets.loss, outputs, batch), *(of(outputs, y) for of in targets.rows)]
+    sums = [(each * weights).sum() for each in values]
     if loss is not None:
         # Padding rows are zeros, which a loss of the user's own need not know.
-        sums.append(jnp.where(weights > 0, own_rows(loss, outputs, batch) * weights, 0).sum())
+        sums.append(jnp.where(weights > 0, loss_rows(loss, outputs, batch) * weights, 0).sum())
     return jnp.stack(sums)
 
 
-def metrics(
-    data: DataSet, split: Split, sums: np.ndarray, loss: OwnLoss | None = None
-) -> dict[str, float]:
+def metrics(data: DataSet, split: Split, sums: np.ndarray, loss: Any = None) -> dict[str, float]:
     """Named metrics from the sums over a split, in the target's own unit."""
     weights = split.arrays.get("weight")
     total = len(split) if weights is None else float(weights.sum(dtype=np.float64))
@@ -85,19 +99,86 @@ def metrics(
     return TARGETS[data.task].metrics(named, total, split, data) | own
 
 
-def cross_entropy(outputs: Float[Array, "B K"], y: Num[Array, " B"]) -> Float[Array, " B"]:
+def check_loss(program: Program) -> None:
+    """Refuse a loss of hpo that is for another task than that of the data.
+
+    Raises:
+        HpoError: if it is.
+    """
+    loss = program.template.loss
+    if loss is not None and not isinstance(loss, OwnLoss):
+        for text in loss_mistakes(loss.name, program.task):
+            raise HpoError(f"loss.name: {text}.")
+
+
+def loss_rows(loss: Any, outputs: Float[Array, "B K"], batch: Batch) -> Float[Array, " B"]:
+    """The values of a loss, by its spec, for the rows of a batch without their weights.
+
+    Raises:
+        CodeError: for an error of the user's own code.
+        HpoError: for a result of the user's own loss that is no value for each row.
+    """
+    if isinstance(loss, OwnLoss):
+        return own_rows(loss, outputs, batch)
+    rows: Array = registry.function("loss", loss.name)(loss, outputs, batch["y"])
+    return rows
+
+
+def cross_entropy(
+    loss: CrossEntropy, outputs: Float[Array, "B K"], y: Num[Array, " B"]
+) -> Float[Array, " B"]:
     """Cross-entropy of the class with the softmax of the outputs, in nats."""
-    return optax.softmax_cross_entropy_with_integer_labels(outputs, y)
+    entropy = optax.softmax_cross_entropy_with_integer_labels(outputs, y)
+    if is_off(loss.smoothing):
+        return entropy
+    # A sum rather than a smoothed target, so that 0 as a number of a lane changes no bit.
+    even = -jax.nn.log_softmax(outputs).mean(-1)
+    return (1 - loss.smoothing) * entropy + loss.smoothing * even
+
+
+def focal(loss: Focal, outputs: Float[Array, "B K"], y: Num[Array, " B"]) -> Float[Array, " B"]:
+    """Cross-entropy times (1 - p)^gamma, where p is the probability of the class."""
+    entropy = optax.softmax_cross_entropy_with_integer_labels(outputs, y)
+    if is_off(loss.gamma):
+        return entropy
+    # The logarithm of 1 - p from the other classes: it and its gradient are finite where p rounds
+    # to 1, which those of a power are not.
+    is_class = jax.nn.one_hot(y, outputs.shape[-1], dtype=bool)
+    others = logsumexp(jnp.where(is_class, -jnp.inf, jax.nn.log_softmax(outputs)), axis=-1)
+    return jnp.exp(loss.gamma * others) * entropy
+
+
+def mse(loss: Mse, outputs: Float[Array, "B 1"], y: Num[Array, " B"]) -> Float[Array, " B"]:
+    """The squared error of the standardised target."""
+    return jnp.square(outputs[:, 0] - y)
+
+
+def mae(loss: Mae, outputs: Float[Array, "B 1"], y: Num[Array, " B"]) -> Float[Array, " B"]:
+    """The absolute error of the standardised target."""
+    return jnp.abs(outputs[:, 0] - y)
+
+
+def huber(loss: Huber, outputs: Float[Array, "B 1"], y: Num[Array, " B"]) -> Float[Array, " B"]:
+    """Half the squared error up to `delta`, and linear beyond."""
+    error = jnp.abs(outputs[:, 0] - y)
+    near = jnp.minimum(error, loss.delta)
+    return 0.5 * jnp.square(near) + loss.delta * (error - near)
+
+
+def pinball(loss: Pinball, outputs: Float[Array, "B 1"], y: Num[Array, " B"]) -> Float[Array, " B"]:
+    """The error times `quantile` where the target is above the output, else its rest to 1."""
+    error = y - outputs[:, 0]
+    return jnp.maximum(loss.quantile * error, (loss.quantile - 1) * error)
+
+
+def poisson(loss: Poisson, outputs: Float[Array, "B 1"], y: Num[Array, " B"]) -> Float[Array, " B"]:
+    """The negative log-likelihood of a count whose log rate is the output, without log(y!)."""
+    return jnp.exp(outputs[:, 0]) - y * outputs[:, 0]
 
 
 def hit(outputs: Float[Array, "B K"], y: Num[Array, " B"]) -> Float[Array, " B"]:
     """1 where the class is the most likely one."""
     return (outputs.argmax(-1) == y).astype(jnp.float32)
-
-
-def squared_error(outputs: Float[Array, "B 1"], y: Num[Array, " B"]) -> Float[Array, " B"]:
-    """The squared error of the standardised target."""
-    return jnp.square(outputs[:, 0] - y)
 
 
 def absolute_error(outputs: Float[Array, "B 1"], y: Num[Array, " B"]) -> Float[Array, " B"]:
@@ -123,11 +204,6 @@ def _regression(sums: list[float], total: float, split: Split, data: DataSet) ->
         # The coefficient of determination is undefined if all targets are equal.
         "r2": 1 - loss / spread if spread else math.nan,
     }
-
-
-def poisson_loss(outputs: Float[Array, "B 1"], y: Num[Array, " B"]) -> Float[Array, " B"]:
-    """The negative log-likelihood of a count whose log rate is the output, without log(y!)."""
-    return jnp.exp(outputs[:, 0]) - y * outputs[:, 0]
 
 
 def _squared_count_error(outputs: Float[Array, "B 1"], y: Num[Array, " B"]) -> Float[Array, " B"]:
@@ -168,7 +244,11 @@ def in_own_unit(values: np.ndarray, data: DataSet) -> np.ndarray:
 
 
 TARGETS: dict[str, Targets] = {
-    "classification": Targets(cross_entropy, (hit,), _classification, _probabilities),
-    "regression": Targets(squared_error, (absolute_error,), _regression, in_own_unit),
-    "counts": Targets(poisson_loss, (_squared_count_error, _count_error), _counts, _rates),
+    "classification": Targets(
+        CrossEntropy(name="cross_entropy"), (hit,), _classification, _probabilities
+    ),
+    "regression": Targets(Mse(name="mse"), (absolute_error,), _regression, in_own_unit),
+    "counts": Targets(
+        Poisson(name="poisson"), (_squared_count_error, _count_error), _counts, _rates
+    ),
 }

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from hpo.spec.code.own_code import OwnCode
 from hpo.spec.code.own_data import OwnData
-from hpo.spec.code.own_functions import OwnActivation
+from hpo.spec.code.own_functions import OwnActivation, OwnLoss
 from hpo.spec.code.own_model import OwnModel
 from hpo.spec.code.own_task import TaskSpec
 from hpo.spec.experiment import SpecFile, Training
@@ -193,6 +193,8 @@ def _with_any_metric(schema: JsonSchema) -> JsonSchema:
 
 _ANY_ENTRY = {"$ref": "#/$defs/SpaceEntry"}
 _VALUE = f"^{NAME.pattern}$"
+# What a section may be in place of an entry of its registry.
+_OWN_CODE: Mapping[str, type[OwnCode]] = {"model": OwnModel, "loss": OwnLoss}
 # What judges a trial, by metrics.
 _JUDGING = ("SearchSpec", "Objective", "Constraint")
 _FUNCTION = "A Python function of your own; a trial is a call of it."
@@ -244,8 +246,9 @@ class _Writer:
         if variants is not None and variants.tag is not None:
             is_optional = not info.is_required() and info.get_default() is None
             others: list[JsonSchema] = [{"type": "null"}] if is_optional else []
-            if (chosen := registered(spec, field)) is not None and chosen.kind == "model":
-                others.append(self.section(OwnModel))
+            chosen = registered(spec, field)
+            if chosen is not None and chosen.kind in _OWN_CODE:
+                others.append(self.section(_OWN_CODE[chosen.kind]))
             return self._one_of(variants.specs, others)
         schema = self._type(annotation_of(spec, field), info.metadata)
         if merge_of(spec, field) is Merge.BRANCH:

@@ -93,7 +93,7 @@ def offers(path: Path | None, overrides: Sequence[str]) -> dict[str, list[str]]:
     root = root_of(values, path.parent if path else Path())
     leaves = spec_leaves({"search": {}, **values}, file_of(root))
     found = {leaf.path: _values(leaf) for leaf in leaves}
-    for unnamed in [path for path in found if path in ("model", "optimizer")]:
+    for unnamed in [path for path in found if path in ("model", "loss", "optimizer")]:
         variants = variants_of(root, unnamed)
         found[f"{unnamed}.name"] = list(variants.specs) if variants else []
         del found[unnamed]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -160,3 +160,13 @@ class DataSpec(Spec):
         """The batch size as a number, which `all` has once the data are read (`with_rows`)."""
         assert self.batch_size != "all"
         return self.batch_size
+
+
+def task_of(data: DataSpec) -> Task | None:
+    """The task of a data set, or None where only its values can tell."""
+    if isinstance(data.dataset, str):
+        tasks = DATASETS[data.dataset].tasks if data.dataset in DATASETS else ()
+        known = tasks[0] if tasks else None
+    else:
+        known = getattr(data.dataset, "task", None)
+    return next((task for task in get_args(Task) if task == known), None)

@@ -15,6 +15,7 @@ from typing import Any
 
 from hpo.errors import cut
 from hpo.space import Choice, Condition, Dimension, Distribution, Float, Int, SearchSpace
+from hpo.spec.code.own_code import OwnCode
 from hpo.spec.experiment import Training
 from hpo.spec.file.document import Mistake, dotted
 from hpo.spec.fill import filled
@@ -29,6 +30,8 @@ from hpo.spec.schema import (
     spec_mistakes,
     variants_of,
 )
+from hpo.spec.sections.data import task_of
+from hpo.spec.sections.loss import loss_mistakes
 from hpo.spec.sections.model import model_mistakes
 from hpo.spec.sections.updates import update_mistakes
 from hpo.spec.space.conditions import condition_of
@@ -117,7 +120,11 @@ def need_mistakes(training: Spec) -> list[Mistake]:
         return []
     updates = update_mistakes(training.updates, training.optimizer)
     model = model_mistakes(training.model, training.data.dataset)
-    return [Mistake(path, text) for path, text in (*updates, *model)]
+    found = [Mistake(path, text) for path, text in (*updates, *model)]
+    if not isinstance(training.loss, OwnCode | None):
+        texts = loss_mistakes(training.loss.name, task_of(training.data))
+        found += [Mistake(("loss", "name"), text) for text in texts]
+    return found
 
 
 def _dimension(entry: Entry, when: Condition | None, root: type[Spec]) -> Dimension:

@@ -129,10 +129,10 @@ def _say_files(experiment: Experiment, around: Surroundings, say: Callable[[str]
 
 
 def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
-    """Refuse batch sizes, budgets and models that the data do not fit before the first trial."""
+    """Refuse batch sizes, budgets, models and losses that the data do not fit, before any trial."""
     training, dimensions = experiment.training, experiment.space.by_path
     fills: list[HParams] = [{}]
-    for path in ("data.batch_size", "model", "model.name"):
+    for path in ("data.batch_size", "model", "model.name", "loss", "loss.name"):
         if path in dimensions:
             distribution = dimensions[path].distribution
             values = (

@@ -22,6 +22,7 @@ _FIRST_OPTIONS = {"median": {"min_epochs": 1}}
 # The parts of a spec that name an entry of a registry.
 _NAMED: tuple[tuple[str, Kind], ...] = (
     ("model", "model"),
+    ("loss", "loss"),
     ("optimizer", "optimizer"),
     ("optimizer.schedule", "schedule"),
     ("search.sampler", "sampler"),
@@ -118,6 +119,8 @@ def _unknown_names(document: Mapping[str, Any]) -> Iterator[str]:
     """The names in a stored spec that no registry has: `model 'gated'`."""
     space = document.get("space")
     for path, kind in _NAMED:
+        if _part(document, f"{path}.python"):
+            continue  # its arguments may have any names
         entry = space.get(f"{path}.name") if isinstance(space, Mapping) else None
         choices = entry.get("choice", ()) if isinstance(entry, Mapping) else (entry,)
         for name in (_part(document, f"{path}.name"), *choices):
