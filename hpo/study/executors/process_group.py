@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +22,7 @@ IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _CHUNK = 2**16
 _TAIL = 2**14
 _MOST_CHUNKS = 64  # read at once, so that a command that prints without end keeps no other waiting
+_ORPHAN_SECONDS = 2.0  # for processes to end that were killed
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -217,6 +219,20 @@ def _started(launch: Mapping[str, Any]) -> tuple[subprocess.Popen[bytes], int]:
     finally:
         os.close(target)
     return process, source
+
+
+def end_orphans() -> None:
+    """Kill the children that are left, such as those that have cleared their environment."""
+    until = time.monotonic() + _ORPHAN_SECONDS
+    while time.monotonic() < until:
+        left = [pid for pid, fields in _processes() if int(fields[1]) == os.getpid()]
+        if not left:
+            return
+        for pid in left:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        list(reap())
+        time.sleep(0.005)
 
 
 def _begin() -> None:

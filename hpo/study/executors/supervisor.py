@@ -19,7 +19,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from hpo.study.executors.process_group import IGNORED, adopt_orphans, reap, resident_bytes
+from hpo.study.executors.process_group import (
+    IGNORED,
+    adopt_orphans,
+    end_orphans,
+    reap,
+    resident_bytes,
+)
 from hpo.study.executors.seat import Seat, Settings
 from hpo.study.executors.staying import Waiting
 
@@ -187,7 +193,10 @@ def main() -> None:
     adopt_orphans()
     settings = Settings(**json.loads(sys.argv[1]))
     lock = _locked(Path(settings.folder))
-    Supervisor(settings, 0, 1).run()
+    try:
+        Supervisor(settings, 0, 1).run()
+    finally:
+        end_orphans()
     os.close(lock)
 
 

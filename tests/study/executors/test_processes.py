@@ -287,6 +287,15 @@ def test_the_last_result_of_a_script_that_ends_early_stands_to_the_end(talk):
     assert one.curve() == [0.5, 0.25, 0.25, 0.25]
 
 
+def test_a_process_that_clears_its_environment_does_not_outlive_the_study(talk, tmp_path):
+    one = talk("setsid env -i sh -c 'echo $$ > pid; exec sleep 60' & sleep 0.1; echo loss=1", 1)
+    one.put(to_epoch=1)
+    one.curve(epochs=1)
+    one.executor.close()
+    (pid,) = (int(path.read_text()) for path in tmp_path.glob("**/pid"))
+    assert not Path(f"/proc/{pid}").exists()
+
+
 def test_an_epoch_that_is_reported_twice_is_said_once(talk):
     script = "echo epoch=1 loss=0.9; echo epoch=1 loss=0.1; echo epoch=2 loss=0.8"
     one = talk(f"{script}; echo epoch=2 loss=0.2; sleep 0.3", 2)
