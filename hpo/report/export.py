@@ -234,7 +234,7 @@ def training_document(
             holder = reduce(getitem, outer, values)
             holder[name] = _moved_code(section.own, holder[name], experiment.folder, folder)
     values["train"]["metrics"] = [
-        {"python": _moved_reference(training.own_metrics[text], text, experiment.folder, folder)}
+        _moved_code(training.own_metrics[text], {"python": text}, experiment.folder, folder)
         if text in training.own_metrics
         else text
         for text in training.train.metrics

@@ -57,7 +57,7 @@ class Names:
             return names
         code = {
             "type": "object",
-            "properties": {"python": {"type": "string"}},
+            "properties": {"python": {"type": "string"}, "sha256": {"type": "string"}},
             "required": ["python"],
             "additionalProperties": False,
         }

@@ -1,5 +1,6 @@
 """A trial as a spec of its own."""
 
+import hashlib
 from datetime import date
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from hpo import __version__
 from hpo.api.study import Study
-from hpo.errors import DamagedError, HpoError
+from hpo.errors import DamagedError, HpoError, StudyError
 from hpo.report.export import export_trial, file_of, training_document, write_new
 from hpo.spec.file.document import parse_yaml
 from hpo.spec.file.dump import dump_spec
@@ -21,6 +22,7 @@ from hpo.spec.merging import NOTHING
 from hpo.study.log.events import MERGING, Event, Pin
 from hpo.study.log.lineage import Segment
 from hpo.study.storage.lease import acquire
+from hpo.study.storage.trust import check_exported
 from hpo.trial import TrialState
 
 TODAY = date(2025, 11, 22)
@@ -295,3 +297,24 @@ def test_a_plan_of_merging_that_is_none_is_damage(storage, digits, tmp_path):
         storage.append(record.id, [Event(last + 1, None, 0, plan)], lease.token)
     with pytest.raises(DamagedError, match=f"hpo_events, event {last + 1}: "):
         exported(storage, tmp_path)
+
+
+def test_an_exported_spec_holds_the_hash_of_a_metric_of_ones_own(spec, tmp_path):
+    source = "def top3(predictions, y): ...\n"
+    (tmp_path / "metrics.py").write_text(source)
+    search = {"objective": {"maximize": {"python": "metrics.py:top3"}}, "trials": 1}
+    experiment = experiment_from_document({**spec, "search": search}, tmp_path)
+    lineage = (Segment(0, 0, {}),)
+    document = training_document(experiment, lineage, NOTHING, tmp_path)
+    sha256 = hashlib.sha256(source.encode()).hexdigest()
+    assert document["train"]["metrics"] == [{"python": "metrics.py:top3", "sha256": sha256}]
+    path = tmp_path / "best.yaml"
+    path.write_text(dump_spec(document))
+    check_exported(load_experiment(path).training, is_trusted=False)
+
+    (tmp_path / "metrics.py").write_text(f"{source}# changed\n")
+
+    changed = load_experiment(path).training
+    with pytest.raises(StudyError, match=rf"^train\.metrics\.sha256: .*{sha256[:8]}.*--trust-code"):
+        check_exported(changed, is_trusted=False)
+    check_exported(changed, is_trusted=True)

@@ -28,7 +28,8 @@ class Own:
     """Where code of a user's own is; `trouble` says why it cannot be read.
 
     hpo gives it its first `placed` arguments. `assumed` are the numbers that become knobs if the
-    code lets them. `whole` are the knobs that it takes as whole numbers.
+    code lets them. `whole` are the knobs that it takes as whole numbers. `asked` are the hashes of
+    its file that a spec asks for, where no section of the code's own holds one.
     """
 
     code: Code | None = None
@@ -36,6 +37,7 @@ class Own:
     placed: int = 0
     assumed: tuple[str, ...] = ()
     whole: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
 
     @cached_property
     def signature(self) -> Signature:

@@ -16,8 +16,11 @@ from hpo.spec.sections.goal import COSTS, is_own, name_of, reference
 _PLACED, _NAMED = 2, "weight"
 
 
-def _places(values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
-    """Each place in a document that names a metric of the user's own, and its reference."""
+def _places(values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str, str]]:
+    """Each place in a document that names a metric of the user's own, its reference and hash.
+
+    The hash is empty where the document asks for none.
+    """
     search, train = values.get("search"), values.get("train")
     if isinstance(search, Mapping):
         objective = search.get("objective")
@@ -35,13 +38,18 @@ def _places(values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
 
 def found_metrics(values: Mapping[str, Any], folder: Path) -> tuple[tuple[str, Own], ...]:
     """The metrics of the user's own that a document names, by their references; nothing runs."""
-    texts = sorted({text for _, text in _places(values)})
-    return tuple((text, Own(*read_code(text, folder))) for text in texts)
+    asked: dict[str, set[str]] = {}
+    for _, text, sha256 in _places(values):
+        asked.setdefault(text, set()).update({sha256} - {""})
+    return tuple(
+        (text, Own(*read_code(text, folder), asked=tuple(sorted(asked[text]))))
+        for text in sorted(asked)
+    )
 
 
 def metric_mistakes(values: Mapping[str, Any], metrics: Mapping[str, Own]) -> Iterator[Mistake]:
     """What is wrong with the metrics of the user's own in a document."""
-    for at, text in _places(values):
+    for at, text, _ in _places(values):
         own, name = metrics[text], name_of(text)
         others = [other for other in metrics if name_of(other) == name and other != text]
         if own.trouble:
@@ -70,14 +78,14 @@ def _lacks(signature: Signature) -> str:
     return ""
 
 
-def _place(at: KeyPath, holder: Any) -> Iterator[tuple[KeyPath, str]]:
+def _place(at: KeyPath, holder: Any) -> Iterator[tuple[KeyPath, str, str]]:
     written = holder.get(at[-1]) if isinstance(holder, Mapping) else None
     try:
         found = reference(written)
     except ValueError:
         return
     if is_own(found):
-        yield at, found
+        yield at, found, written.get("sha256", "") if isinstance(written, Mapping) else ""
 
 
 def _listed(written: Any) -> tuple[Any, ...]:

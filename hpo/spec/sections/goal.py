@@ -31,13 +31,16 @@ def known_metrics() -> tuple[str, ...]:
 def reference(written: Any) -> Any:
     """The text that names own code, from `{python: metrics.py:top3}`; other values unchanged.
 
+    The mapping may hold the hash of the code's file, as that of an exported spec does.
+
     Raises:
         ValueError: for a mapping with other keys.
     """
     if not isinstance(written, Mapping):
         return written
-    text = written.get("python")
-    if len(written) != 1 or not isinstance(text, str) or ":" not in text:
+    text, sha256 = written.get("python"), written.get("sha256", "")
+    is_known = written.keys() <= {"python", "sha256"} and isinstance(sha256, str)
+    if not is_known or not isinstance(text, str) or ":" not in text:
         raise ValueError("names no metric: write {python: metrics.py:top3} and no other key")
     return text
 

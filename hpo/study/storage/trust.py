@@ -173,11 +173,16 @@ def check_exported(training: Spec, *, is_trusted: bool) -> None:
     Raises:
         StudyError: with the code and both hashes.
     """
-    for name, section in code_sections(training):
-        code, then = section.own.code, getattr(section, "sha256", "")
+    asked = [
+        (name, section.own.code, getattr(section, "sha256", ""))
+        for name, section in code_sections(training)
+    ]
+    for own in getattr(training, "own_metrics", {}).values():
+        asked += [("train.metrics", own.code, then) for then in own.asked]
+    for where, code, then in asked:
         if code is not None and then not in ("", code.sha256) and not is_trusted:
             raise StudyError(
-                f"{name}.sha256: {section.python} is another version (sha256 {code.sha256[:8]}) "
+                f"{where}.sha256: {code.text} is another version (sha256 {code.sha256[:8]}) "
                 f"than the spec was exported with ({then[:8]}): put that back, or run the present "
                 "one with --trust-code."
             )

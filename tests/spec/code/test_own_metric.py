@@ -55,6 +55,7 @@ def test_an_objective_and_a_constraint_may_be_code_which_each_trial_then_reports
         ({"maximize": {"python": "metrics.py:accuracy"}}, "has the name of a metric of hpo"),
         ({"maximize": {"python": "metrics.py:needy"}}, "takes k, which hpo does not give"),
         ({"maximize": {"python": "metrics.py:short"}}, "must take two arguments"),
+        ({"maximize": {**TOP3, "sha256": 5}}, "write {python: metrics.py:top3} and no other key"),
         ({"maximize": {**TOP3, "k": 5}}, "write {python: metrics.py:top3} and no other key"),
         ([{"maximize": TOP3}, {"minimize": TOP3}], "top3 is listed twice"),
         ({"maximize": "metrics"}, "unknown metric 'metrics'"),
