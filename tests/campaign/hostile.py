@@ -51,11 +51,59 @@ VALUES: tuple[Any, ...] = (
 )
 
 
-class Payload:
-    """A pickle of it runs a command."""
+_COMMAND = "touch hacked; touch ../hacked"
+# The names of compiled programs in a cache, and of what it keeps about a program.
+_PROGRAM = re.compile("[0-9a-f]{64}")
+_KEPT = re.compile(r"([0-9a-f]{64}\.plan|[0-9a-f]+\.lanes)")
 
-    def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return os.system, ("touch hacked; touch ../hacked",)
+
+class Call:
+    """A pickle of it calls a function, which another call may give."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self._called = function, arguments
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return self._called
+
+    def __call__(self) -> None:
+        """What pickle demands of a function."""
+
+
+def payloads() -> dict[str, bytes]:
+    """Pickles that run a command: by names that nobody admits, and by admitted ones alone."""
+    import numpy as np
+    from jax._src.core import MemorySpace, ShapedArray
+
+    code = f"__import__('os').system({_COMMAND!r})"
+    # Python's `getattr` and an admitted class are enough to reach any module.
+    names = Call(getattr, Call(getattr, ShapedArray, "__init__"), "__globals__")
+    python = Call(Call(getattr, names, "get"), "__builtins__")
+    imported = Call(Call(Call(getattr, python, "get"), "__import__"), "os")
+    called = {
+        "os.system": Call(os.system, _COMMAND),
+        "eval": Call(eval, code),
+        "exec": Call(exec, code),
+        "a partial function": Call(partial(os.system, _COMMAND)),
+        "getattr and a module": Call(Call(getattr, os, "system"), _COMMAND),
+        "getattr and an admitted class": Call(Call(getattr, imported, "system"), _COMMAND),
+        "getattr and an Enum": Call(
+            Call(getattr, Call(Call(getattr, MemorySpace, "mro")), "append"), Call(eval, code)
+        ),
+        "getattr and NumPy": Call(
+            Call(getattr, Call(getattr, np.dtype, "__class__"), "__call__"), Call(eval, code)
+        ),
+    }
+    pickles = {
+        f"{name}, protocol {protocol}": pickle.dumps(call, protocol)
+        for name, call in called.items()
+        if name != "getattr and a module"  # a module cannot be pickled
+        for protocol in (2, 4)
+    }
+    text = _COMMAND.encode()
+    pickles["the oldest format"] = b"(S'" + text + b"'\nios\nsystem\n."
+    pickles["a name with dots"] = _dotted("jax._src.stages", "enum.sys.modules")
+    return pickles
 
 
 def attempt(place: Path, rng: random.Random, number: int) -> Iterator[Try]:

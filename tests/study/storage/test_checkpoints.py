@@ -1,6 +1,9 @@
 import errno
 import hashlib
+import json
 import os
+import stat
+import threading
 from pathlib import Path
 
 import ml_dtypes
@@ -37,6 +40,123 @@ def test_arrays_are_read_back_bit_for_bit(folder):
         assert loaded[name].dtype == leaf.dtype.newbyteorder("<")
         assert loaded[name].shape == leaf.shape
         assert loaded[name].tobytes() == leaf.astype(loaded[name].dtype).tobytes()
+
+
+# Two values of each type of the safetensors format, and their bytes, which no code of ours wrote.
+FORMAT = {
+    "BOOL": ("bool", [False, True], "00 01"),
+    "U8": ("uint8", [1, 255], "01 ff"),
+    "I8": ("int8", [1, -2], "01 fe"),
+    "U16": ("uint16", [1, 65_279], "01 00 ff fe"),
+    "I16": ("int16", [1, -2], "01 00 fe ff"),
+    "U32": ("uint32", [1, 4_294_967_294], "01 00 00 00 fe ff ff ff"),
+    "I32": ("int32", [258, -2], "02 01 00 00 fe ff ff ff"),
+    "U64": ("uint64", [1, 2**64 - 2], "01 00 00 00 00 00 00 00 fe ff ff ff ff ff ff ff"),
+    "I64": ("int64", [258, -2], "02 01 00 00 00 00 00 00 fe ff ff ff ff ff ff ff"),
+    "F16": ("float16", [1.5, -2.0], "00 3e 00 c0"),
+    "BF16": ("bfloat16", [1.5, -2.0], "c0 3f 00 c0"),
+    "F32": ("float32", [1.5, -2.0], "00 00 c0 3f 00 00 00 c0"),
+    "F64": ("float64", [1.5, -2.0], "00 00 00 00 00 00 f8 3f 00 00 00 00 00 00 00 c0"),
+    "F8_E4M3": ("float8_e4m3fn", [1.5, -2.0], "3c c0"),
+    "F8_E5M2": ("float8_e5m2", [1.5, -2.0], "3e c0"),
+}
+
+
+@pytest.mark.parametrize("code", FORMAT)
+def test_a_file_in_the_safetensors_format_is_read_as_numpy_values(folder, code):
+    dtype, values, written = FORMAT[code]
+    data = bytes.fromhex(written)
+    one = f'"dtype": "{code}", "shape": [2, 1], "data_offsets": [0, {len(data)}]'
+    two = f'"dtype": "{code}", "shape": [2], "data_offsets": [{len(data)}, {2 * len(data)}]'
+    header = f'{{"w": {{{one}}}, "b": {{{two}}}}}'.encode()
+    content = len(header).to_bytes(8, "little") + header + 2 * data
+    folder.save(Run(0), 1, LEAVES)
+    (folder.path / "1-1-01234567.safetensors").write_bytes(content)
+
+    loaded = folder.load("1-1-01234567.safetensors", hashlib.sha256(content).hexdigest())
+
+    assert {name: (leaf.dtype.name, leaf.tolist()) for name, leaf in loaded.items()} == {
+        "w": (dtype, [[value] for value in values]),
+        "b": (dtype, values),
+    }
+
+
+@pytest.mark.parametrize("code", FORMAT)
+def test_a_file_is_written_in_the_safetensors_format(folder, code):
+    dtype, values, written = FORMAT[code]
+    leaf = np.array(values, np.dtype(dtype))
+
+    name, sha256 = folder.save(Run(0), 1, {"w": leaf.reshape(2, 1), "b": leaf})
+
+    content, data = (folder.path / name).read_bytes(), bytes.fromhex(written)
+    size = int.from_bytes(content[:8], "little")
+    assert json.loads(content[8 : 8 + size]) == {
+        "w": {"dtype": code, "shape": [2, 1], "data_offsets": [0, len(data)]},
+        "b": {"dtype": code, "shape": [2], "data_offsets": [len(data), 2 * len(data)]},
+    }
+    assert content[8 + size :] == 2 * data
+    assert sha256 == hashlib.sha256(content).hexdigest()
+    assert name == f"0-1-{sha256[:8]}.safetensors"
+
+
+@pytest.mark.parametrize("letters", range(8))
+def test_the_arrays_of_a_file_begin_at_a_multiple_of_8_bytes(folder, letters):
+    name, _ = folder.save(Run(0), 1, {"w" * letters: np.ones(1)})
+
+    content = (folder.path / name).read_bytes()
+    header = content[8 : 8 + int.from_bytes(content[:8], "little")]
+    assert len(header) % 8 == 0
+    assert len(header) - len(header.rstrip(b" ")) < 8
+    assert header.startswith(b"{")
+
+
+def test_a_checkpoint_is_synced_before_it_has_its_name_and_its_folder_after(folder, monkeypatch):
+    seen, fsync = [], os.fsync
+
+    def noted(descriptor):
+        status = os.fstat(descriptor)
+        names = [file.name for file in folder.path.glob("*.safetensors")]
+        seen.append(("folder" if stat.S_ISDIR(status.st_mode) else status.st_size, names))
+        fsync(descriptor)
+
+    monkeypatch.setattr("os.fsync", noted)
+    name, _ = folder.save(Run(0), 1, LEAVES)
+
+    status = (folder.path / name).stat()
+    assert seen == [(status.st_size, []), ("folder", [name])]
+    assert not status.st_mode & 0o111
+
+
+def test_the_unfinished_file_of_a_killed_process_with_the_same_number_is_in_nobodys_way(folder):
+    name, sha256 = folder.save(Run(0), 1, LEAVES)
+    (folder.path / name).rename(folder.path / f".{name}.{os.getpid()}.tmp")
+
+    assert folder.save(Run(0), 1, LEAVES) == (name, sha256)
+    assert [file.name for file in folder.path.iterdir()] == [name]
+
+
+def first_free_descriptor() -> int:
+    """The system gives the lowest number, so that it rises with each file that is left open."""
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    os.close(descriptor)
+    return descriptor
+
+
+def test_no_file_or_folder_is_left_open(url, folder, tmp_path):
+    saved = folder.save(Run(0), 1, LEAVES)
+    (folder.path / "1-1-01234567.safetensors").mkdir()
+    before = first_free_descriptor()
+
+    folder.save(Run(0), 2, LEAVES)
+    assert folder.load(*saved) is not None
+    assert folder.load("1-1-01234567.safetensors", "") is None
+    folder.sweep({saved[0]})
+    assert CheckpointFolder.beside(url, "none yet").sweep(()) == 0
+    folder.path.rename(tmp_path / "elsewhere")
+    folder.path.symlink_to(tmp_path / "elsewhere")
+    assert folder.load(*saved) is None
+
+    assert first_free_descriptor() == before
 
 
 def test_checkpoints_lie_beside_the_database_under_their_study(url, tmp_path, monkeypatch):
@@ -233,6 +353,17 @@ def test_a_writer_saves_on_its_own_thread(folder):
 
     for future in futures:
         assert folder.load(*future.result()) is not None
+
+
+def test_a_writer_that_is_closed_has_no_thread(folder):
+    before = set(threading.enumerate())
+    with CheckpointWriter(folder) as writer:
+        saved = [writer.submit(Run(trial), 1, LEAVES) for trial in range(4)]
+        (thread,) = set(threading.enumerate()) - before
+        assert thread.name.startswith("hpo-checkpoints")
+
+    assert all(future.done() for future in saved)
+    assert not thread.is_alive()
 
 
 def test_a_full_disk_costs_a_checkpoint_and_leaves_nothing_behind(folder, monkeypatch, caplog):
