@@ -82,6 +82,8 @@ NO_TEST_FILE = {
 # Test files about what several modules do together, or about files that are no modules.
 ACROSS_MODULES = {
     "tests/campaign/test_databases.py": "what each command says of a damaged database",
+    "tests/campaign/test_hostile.py": "payloads of the campaign would run a command",
+    "tests/campaign/test_kills.py": "what the campaign finds in a study that was killed",
     "tests/campaign/test_promises.py": "a few attempts of each part of the campaign",
     "tests/cli/test_starting.py": "what a command imports before it answers",
     "tests/engine/models/test_every_model.py": "what holds of every model",

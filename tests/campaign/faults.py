@@ -6,6 +6,7 @@ its business stay.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import resource
@@ -20,18 +21,22 @@ from tests.campaign.forked import Ended, hpo, trouble
 from tests.campaign.samples import (
     IS_ROOT,
     OTHER_USER,
+    calm_export,
     copy_finished,
+    exported,
     finished,
     give_away,
+    model_results,
     results,
     write_inputs,
 )
 
+TRAIN = ("train", "single.yaml", "-o", "model", "--force")
 COMMANDS = (
     *(("search", "spec.yaml", "--quiet"), ("resume", "flowers", "--quiet"), ("list",)),
     *(("show", "flowers"), ("export", "flowers"), ("export", "flowers", "-o", "best.yaml")),
     *(("check-study", "flowers"), ("check", "spec.yaml"), ("check", "table.yaml")),
-    *(("train", "single.yaml", "-o", "model", "--force"), ("train", "table.yaml", "-o", "new")),
+    *(TRAIN, ("train", "table.yaml", "-o", "new")),
 )
 # The paths that a command may meet, and the environment's folders.
 ROLES = (
@@ -89,13 +94,12 @@ def _full_disk(place: Path, rng: random.Random) -> Iterator[Try]:
 
     ended = hpo(place, *command, setting=limit)
     what = f"{' '.join(command)}, no file over {most:,} bytes"
-    wrong = trouble(ended)
-    if not wrong and command[0] == "search":
+    wrong = _verdict(place, command, ended, what)
+    if not wrong and (ended.code or command[0] in ("search", "resume")):
         again = hpo(place, *command, setting=partial(use_cache, place))
-        wrong = trouble(again, codes=(0,)) and f"then: {trouble(again, codes=(0,))}"
-        if not wrong and results(place) != results(finished(place.parent)):
-            wrong = "then: other results"
-    yield Try("fault: full disk", wrong and f"{what}: {wrong}")
+        wrong = trouble(again, codes=(0,)) or _other_results(place, command, again)
+        wrong = wrong and f"{what}, then: {wrong}"
+    yield Try("fault: full disk", wrong)
 
 
 def _odd_file(place: Path, rng: random.Random) -> Iterator[Try]:
@@ -173,12 +177,32 @@ ODD: dict[str, Callable[[Path, Path, bytes], object]] = {
 
 
 def _verdict(place: Path, command: tuple[str, ...], ended: Ended, what: str) -> str:
-    wrong = trouble(ended)
-    if not wrong and ended.code == 0 and command[0] in ("search", "resume"):
-        database = place / "hpo.db"
-        if database.is_file() and results(place) != results(finished(place.parent)):
-            wrong = "ends well, with other results"
+    wrong = trouble(ended) or (_other_results(place, command, ended) if ended.code == 0 else "")
     return wrong and f"{what}: {wrong}"
+
+
+def _other_results(place: Path, command: tuple[str, ...], ended: Ended) -> str:
+    """What a command that ended well gave in place of the right result; empty if it gave that."""
+    root, out = place.parent, place / "best.yaml"
+    if command[0] in ("search", "resume"):
+        # A file in the place of the database may be a link to a device, which keeps nothing.
+        if (place / "hpo.db").is_file() and results(place) != results(finished(root)):
+            return "ends well, with other results"
+    elif command[0] == "export":
+        if "-o" in command and out.exists() and not out.is_file():
+            return ""  # a device or pipe has taken what was written
+        if exported(place, command, ended) != calm_export(root):
+            return "ends well, with another winner"
+    elif command == TRAIN:
+        if model_results(place / "model") != model_results(finished(root) / "model"):
+            return "ends well, with another model"
+    elif command[0] == "train":
+        file = place / "new" / "metrics.json"
+        document = json.loads(file.read_text()) if file.is_file() else {"curve": []}
+        epochs = [row["epoch"] for row in document["curve"]]
+        if not epochs or epochs != list(range(1, document["epochs"] + 1)):
+            return "ends well, without a whole curve"
+    return ""
 
 
 def copy_cache(place: Path, *, is_empty: bool = False) -> None:

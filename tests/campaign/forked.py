@@ -48,6 +48,7 @@ def import_everything() -> None:
         with suppress(LookupError):  # those of Windows
             codecs.lookup(module.name)
     import optuna  # noqa: F401
+    import orbax.checkpoint  # noqa: F401
     import pandas  # noqa: F401
     import sklearn.datasets  # noqa: F401
     import skopt  # noqa: F401

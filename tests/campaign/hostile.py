@@ -10,11 +10,12 @@ import json
 import os
 import pickle
 import random
+import re
 import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from tests.campaign.attempts import Try
 from tests.campaign.databases import DAMAGES, mutants
 from tests.campaign.faults import PRECIOUS, copy_cache, use_cache
 from tests.campaign.forked import batch, effort_trouble, hpo, trouble
-from tests.campaign.samples import copy_finished, finished, results, write_inputs
+from tests.campaign.samples import copy_finished, finished, model_results, results, write_inputs
 
 READING = (
     *(("list",), ("show", "flowers"), ("show", "flowers", "--json"), ("export", "flowers")),
@@ -70,40 +71,37 @@ class Call:
         """What pickle demands of a function."""
 
 
+@cache
 def payloads() -> dict[str, bytes]:
-    """Pickles that run a command: by names that nobody admits, and by admitted ones alone."""
-    import numpy as np
-    from jax._src.core import MemorySpace, ShapedArray
+    """Pickles that run a command: through names that JAX's format has not, and through those alone.
 
-    code = f"__import__('os').system({_COMMAND!r})"
-    # Python's `getattr` and an admitted class are enough to reach any module.
-    names = Call(getattr, Call(getattr, ShapedArray, "__init__"), "__globals__")
+    The format has `getattr`, which reaches any function from any class.
+    """
+    from jax._src.core import ShapedArray
+
+    names = Call(getattr, Call(getattr, ShapedArray, "update"), "__globals__")
     python = Call(Call(getattr, names, "get"), "__builtins__")
-    imported = Call(Call(Call(getattr, python, "get"), "__import__"), "os")
+    system = Call(getattr, Call(Call(getattr, python, "get"), "__import__"), "__call__")
     called = {
         "os.system": Call(os.system, _COMMAND),
-        "eval": Call(eval, code),
-        "exec": Call(exec, code),
-        "a partial function": Call(partial(os.system, _COMMAND)),
-        "getattr and a module": Call(Call(getattr, os, "system"), _COMMAND),
-        "getattr and an admitted class": Call(Call(getattr, imported, "system"), _COMMAND),
-        "getattr and an Enum": Call(
-            Call(getattr, Call(Call(getattr, MemorySpace, "mro")), "append"), Call(eval, code)
-        ),
-        "getattr and NumPy": Call(
-            Call(getattr, Call(getattr, np.dtype, "__class__"), "__call__"), Call(eval, code)
-        ),
+        "eval": Call(eval, f"__import__('os').system({_COMMAND!r})"),
+        "a partial function": Call(Call(partial, os.system, _COMMAND)),
+        "getattr and a class of JAX": Call(Call(getattr, Call(system, "os"), "system"), _COMMAND),
     }
-    pickles = {
-        f"{name}, protocol {protocol}": pickle.dumps(call, protocol)
+    found = {
+        f"{name} ({protocol})": pickle.dumps(call, protocol)
         for name, call in called.items()
-        if name != "getattr and a module"  # a module cannot be pickled
         for protocol in (2, 4)
     }
-    text = _COMMAND.encode()
-    pickles["the oldest format"] = b"(S'" + text + b"'\nios\nsystem\n."
-    pickles["a name with dots"] = _dotted("jax._src.stages", "enum.sys.modules")
-    return pickles
+    command = _COMMAND.encode()
+    found["the oldest format"] = b"(S'" + command + b"'\nios\nsystem\n."
+    found["a name with dots in a module of JAX"] = b"".join(
+        [
+            b"\x80\x04\x8c\x13jax._src.xla_bridge\x8c\x09os.system\x93",
+            b"\x8c" + bytes([len(command)]) + command + b"\x85R.",
+        ]
+    )
+    return found
 
 
 def attempt(place: Path, rng: random.Random, number: int) -> Iterator[Try]:
@@ -131,38 +129,67 @@ def attempt(place: Path, rng: random.Random, number: int) -> Iterator[Try]:
 
 
 def _cache(place: Path, rng: random.Random) -> str:
-    """Change files of the cache, and search with it."""
+    """Change files of the cache; then search and train with it."""
     write_inputs(place)
     copy_cache(place)
     files = [path for path in sorted((place / "cache").rglob("*")) if path.is_file()]
     names = []
     for path in rng.sample(files, rng.randint(1, len(files))):
-        content = path.read_bytes()
-        other = rng.choice(files).read_bytes()
-        payload = pickle.dumps(Payload())
-        at = rng.randrange(len(content) + 1)
-        new = rng.choice(
-            [
-                payload,
-                content[:32] + payload,
-                content[:at] + payload + content[at:],
-                content[:at] + bytes([rng.randrange(256)]) + content[at + 1 :],
-                content[:at],
-                other,
-                b"",
-                b"{}",
-                json.dumps({str(i): rng.choice(VALUES) for i in range(9)}).encode(),
-                b"\x80\x04" + b"(" * 100_000,
-                content + bytes(10**6),
-            ]
-        )
+        what, new = _planted(path, files, rng)
         path.write_bytes(new)
-        names.append(f"{path.name[:12]} ({len(new)} bytes)")
-    ended = hpo(place, "search", "spec.yaml", "--quiet", setting=partial(use_cache, place))
-    wrong = trouble(ended, codes=(0,))
+        names.append(f"{path.name[:12]}{path.suffix}: {what}")
+    setting = partial(use_cache, place)
+    wrong = trouble(hpo(place, "search", "spec.yaml", "--quiet", setting=setting), codes=(0,))
     if not wrong and results(place) != results(finished(place.parent)):
         wrong = "other results"
+    if not wrong:
+        wrong = trouble(
+            hpo(place, "train", "single.yaml", "-o", "new", setting=setting), codes=(0,)
+        )
+    if not wrong and model_results(place / "new") != model_results(
+        finished(place.parent) / "model"
+    ):
+        wrong = "another model"
     return wrong and f"{', '.join(names)}: {wrong}"
+
+
+def _planted(path: Path, files: list[Path], rng: random.Random) -> tuple[str, bytes]:
+    """What is planted in the place of a file of a cache, and its name.
+
+    Half of it has the digest that the cache demands of a file with this name.
+    """
+    content, other = path.read_bytes(), rng.choice(files).read_bytes()
+    name, payload = rng.choice(sorted(payloads().items()))
+    at = rng.randrange(len(content) + 1)
+    values = json.dumps({str(i): rng.choice(VALUES) for i in range(9)}).encode()
+    if rng.random() < 0.5 and (_PROGRAM.fullmatch(path.name) or _KEPT.fullmatch(path.name)):
+        plan = {"form": rng.choice(["map", "vmap", ""]), "lanes": rng.choice(VALUES)}
+        kept = [values, json.dumps(plan).encode(), str(rng.choice(VALUES)).encode(), b"\xff" * 9]
+        if _PROGRAM.fullmatch(path.name):
+            planted = [(name, payload), ("nested", b"\x80\x04" + b"(" * 100_000 + b".")]
+        else:
+            planted = [(f"{new!r:.60}", new) for new in (*kept, b"[" * 100_000)]
+        what, new = rng.choice(planted)
+        return f"{what}, with its digest", digest(path.name, new) + new
+    planted = [
+        (name, payload),
+        (f"{name} behind a digest", content[:32] + payload),
+        (f"{name} within", content[:at] + payload + content[at:]),
+        ("another byte", content[:at] + bytes([rng.randrange(256)]) + content[at + 1 :]),
+        ("cut short", content[:at]),
+        ("another file", other),
+        ("empty", b""),
+        ("a document", b"{}"),
+        ("values", values),
+        ("nested", b"\x80\x04" + b"(" * 100_000),
+        ("zeros behind it", content + bytes(10**6)),
+    ]
+    return rng.choice(planted)
+
+
+def digest(name: str, content: bytes) -> bytes:
+    """What a cache demands before the content of a file with this name."""
+    return sha256(name.encode() + b"\0" + content).digest()
 
 
 def _model(place: Path, rng: random.Random) -> str:

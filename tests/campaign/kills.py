@@ -10,6 +10,7 @@ hparams give in a study that was never killed.
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import signal
@@ -162,7 +163,9 @@ def best_of(place: Path) -> str:
 
 
 def _plan(number: int, rng: random.Random, is_real: bool) -> Plan:
-    sampler, scheduler, is_certain = PAIRS[number % len(PAIRS)]
+    # The studies of real processes are numbered 19, 39, 59 ..., and must not be all of one pair.
+    which = number // _REAL_SHARE if is_real else number
+    sampler, scheduler, is_certain = PAIRS[which % len(PAIRS)]
     document, promise = spec(sampler, scheduler), f"kill: {sampler} with {scheduler}"
     if is_real:
         return Plan("kill: processes that a shell starts", document, is_certain)
@@ -273,12 +276,48 @@ def _difference(place: Path, plan: Plan, calm: Calm, stored: list[Events]) -> st
     if checked.code:
         return f"check-study: {checked.err.strip()[:300]}"
     found = decisions(events)
+    if lost := lost_reports(events, plan.document["train"]["epochs"]):
+        return lost
+    if plan.promise == "kill: all lanes NaN" and (well := not_diverged(events)):
+        return well
     if plan.is_certain:
         if found != calm.events:
             changed = sorted(set(map(repr, found)) ^ set(map(repr, calm.events)))
             return f"the study differs from one never killed: {changed[:4]}"
         return "" if best_of(place) == calm.best else "the winner differs"
     return _unequal_curves(place, plan, found)
+
+
+def lost_reports(events: Events, epochs: int) -> str:
+    """Which trial has not a report for each epoch up to its end; empty if all have.
+
+    A complete trial has those of all epochs, and another one has none after one that is missing.
+    """
+    reported: dict[int, list[int]] = {}
+    for _, trial, kind, epoch, value in events:
+        if kind == "report":
+            reported.setdefault(trial, []).append(epoch)
+        elif kind == "end" and json.loads(value)["state"] == "complete":
+            found = sorted(reported.get(trial, []))
+            if found != list(range(1, epochs + 1)):
+                return f"trial {trial} is complete with reports of the epochs {found}"
+    for trial, found in reported.items():
+        if sorted(found) != list(range(1, len(found) + 1)):
+            return f"trial {trial} has reports of the epochs {sorted(found)} alone"
+    return ""
+
+
+def not_diverged(events: Events) -> str:
+    """Which trial has a finite loss, or another end than a diverged one; empty if none has."""
+    ends = {trial: json.loads(value) for _, trial, kind, _, value in events if kind == "end"}
+    for trial, end in ends.items():
+        if end["state"] != "diverged":
+            return f"trial {trial} has not diverged: {end}"
+    for _, trial, kind, epoch, value in events:
+        loss = json.loads(value)["loss"] if kind == "report" else None
+        if isinstance(loss, int | float) and math.isfinite(loss):
+            return f"trial {trial} has a finite loss in epoch {epoch}: {value}"
+    return ""
 
 
 def _unequal_curves(place: Path, plan: Plan, found: Events) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tests.campaign.forked import hpo, trouble
+from tests.campaign.forked import Child, Ended, hpo, trouble
 from tests.campaign.kills import Events, decisions, events_of, spec
 
 # Another user, for a campaign that root runs: permissions do not hold root back.
@@ -65,6 +66,43 @@ def copy_finished(place: Path) -> None:
 def results(place: Path) -> Events:
     """What the study in a folder has come to."""
     return decisions(events_of(place / "hpo.db"))
+
+
+def model_results(model: Path) -> list[Any]:
+    """What a trained model has come to: its metrics, its curve and the bits of its weights."""
+    if not (model / "metrics.json").is_file():
+        return ["there is no model"]
+    document = json.loads((model / "metrics.json").read_text())
+    read = Child(model.parent, partial(_print_weights, model.resolve())).wait()
+    if read.code:
+        return [f"the weights in {model} cannot be read: {read.err.strip()[-200:]}"]
+    return [document["metrics"], document["curve"], read.out]
+
+
+def _print_weights(model: Path) -> None:
+    import jax
+    import numpy as np
+    import orbax.checkpoint as ocp
+
+    weights = ocp.StandardCheckpointer().restore(model / "weights")
+    for path, leaf in jax.tree_util.tree_leaves_with_path(weights):
+        print(jax.tree_util.keystr(path), leaf.dtype, leaf.shape, np.asarray(leaf).tobytes().hex())
+
+
+def exported(place: Path, command: tuple[str, ...], ended: Ended) -> str:
+    """What `hpo export` gave, without the lines that say when and where."""
+    file = place / "best.yaml"
+    text = file.read_text() if "-o" in command else ended.out
+    return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+
+
+@cache
+def calm_export(root: Path) -> str:
+    """What `hpo export` gives of the finished study."""
+    ended = hpo(finished(root), "export", "flowers")
+    if wrong := trouble(ended, codes=(0,)):
+        raise SystemExit(f"hpo export fails without a fault: {wrong}")
+    return exported(root, (), ended)
 
 
 def give_away(place: Path, user: int = OTHER_USER) -> None:

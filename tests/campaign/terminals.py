@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.campaign.attempts import Try
 from tests.campaign.forked import Ended, start, trouble
-from tests.campaign.samples import copy_finished, finished, results, write_inputs
+from tests.campaign.samples import copy_finished, finished, model_results, results, write_inputs
 
 COMMANDS = (
     *(("search", "spec.yaml"), ("search", "spec.yaml"), ("search", "spec.yaml", "--quiet")),
@@ -39,7 +39,9 @@ def attempt(place: Path, rng: random.Random, number: int) -> Iterator[Try]:
         finished(place.parent)
     else:
         copy_finished(place)
-    out, err = rng.choice(STREAMS), rng.choice(STREAMS)
+    # Half of them can all be written, and most of these go to a terminal.
+    streams = STREAMS if rng.random() < 0.5 else ("file", "terminal", "terminal")
+    out, err = rng.choice(streams), rng.choice(streams)
     columns, encoding = rng.choice(COLUMNS), rng.choice(ENCODINGS)
     terminal = rng.choice(["xterm-256color", "dumb", "", "nonsense"])
     master, slave = os.openpty()
@@ -64,17 +66,18 @@ def attempt(place: Path, rng: random.Random, number: int) -> Iterator[Try]:
     is_search = command[0] in ("search", "resume")
     if not wrong and is_search and results(place) != results(finished(place.parent)):
         wrong = "other results"
-    if not wrong and command[0] == "train" and not (place / "new" / "metrics.json").exists():
-        wrong = "no model"
-    yield Try(_promise(out, err, encoding), wrong and f"{what}: {wrong}")
+    if not wrong and command[0] == "train":
+        calm = model_results(finished(place.parent) / "model")
+        wrong = "" if model_results(place / "new") == calm else "another model"
+    yield Try(promise(out, err, encoding), wrong and f"{what}: {wrong}")
 
 
-def _promise(out: str, err: str, encoding: str) -> str:
+def promise(out: str, err: str, encoding: str) -> str:
+    """The promise that these streams try; columns matter only where one is a terminal."""
     if {out, err} & {"closed", "full", "no reader"}:
         return "terminal: output closed, full or without a reader"
-    if encoding != "utf-8":
-        return "terminal: latin-1, ASCII"
-    return "terminal: 0 to 1,000 columns"
+    where = "0 to 1,000 columns" if "terminal" in (out, err) else "output into files"
+    return f"terminal: {where}" if encoding == "utf-8" else f"terminal: {where}, latin-1 or ASCII"
 
 
 def _wrong(command: tuple[str, ...], out: str, ended: Ended, shown: str) -> str:
