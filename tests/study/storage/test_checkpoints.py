@@ -167,6 +167,8 @@ def test_checkpoints_lie_beside_the_database_under_their_study(url, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     server = CheckpointFolder.beside("postgresql://user:secret@host/tuning", "digits")
     assert server.path == tmp_path / "tuning.checkpoints" / "digits"
+    nameless = CheckpointFolder.beside("postgresql://user:secret@host", "digits")
+    assert nameless.path == tmp_path / "hpo.checkpoints" / "digits"
 
 
 @pytest.mark.parametrize("study", ["../other", "..", "a/b", "nul\n"])
@@ -239,7 +241,9 @@ def test_a_sweep_deletes_files_that_no_event_refers_to(url, folder):
 
     assert resumed.sweep({names[1]}) == 3
     assert [file.name for file in folder.path.iterdir()] == [names[1]]
-    assert CheckpointFolder.beside(url, "none yet").sweep(set()) == 0
+    none = CheckpointFolder.beside(url, "none yet")
+    assert none.sweep(set()) == 0
+    assert not none.path.exists()
 
 
 def test_a_sweep_leaves_files_whose_event_is_not_stored_yet(folder):
@@ -363,6 +367,7 @@ def test_a_writer_that_is_closed_has_no_thread(folder):
         assert thread.name.startswith("hpo-checkpoints")
 
     assert all(future.done() for future in saved)
+    assert set(writer.stopwatch.seconds()) == {"idle", "checkpoints"}
     assert not thread.is_alive()
 
 
