@@ -23,7 +23,12 @@ from hpo.study.log.untrained import Untrained, untrained
 from hpo.study.loop.replicas import deviation_of, final_reports
 from hpo.study.progress import spent_seconds, state_of, states_of
 from hpo.study.storage.lease import driver_of
-from hpo.study.storage.stored import as_meant, require_names, stored_experiment
+from hpo.study.storage.stored import (
+    as_meant,
+    require_names,
+    stored_experiment,
+    train_as_meant,
+)
 from hpo.study.storage.tables import Storage, StudyRecord
 from hpo.trial import HParams, Trial, Trials, TrialState
 
@@ -180,8 +185,8 @@ class StudyReading:
         self.record = record
         try:
             self.search = SearchSpec.model_validate(as_meant(record.document)["search"])
-            self.epochs = int(record.document["train"]["epochs"])
-            self.seeds = int(record.document["train"].get("seeds", 1))
+            train = train_as_meant(record.document)
+            self.epochs, self.seeds = int(train["epochs"]), int(train.get("seeds", 1))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             require_names(record)
             raise StudyError(

@@ -19,7 +19,7 @@ from hpo.spec.code.own_code import (
     names_code,
     section_mistakes,
 )
-from hpo.spec.code.own_command import command_root
+from hpo.spec.code.own_command import CommandTraining, command_root, function_mistakes
 from hpo.spec.code.own_data import OwnData
 from hpo.spec.code.own_functions import OwnActivation, OwnAugment, OwnLoss
 from hpo.spec.code.own_metric import found_metrics, metric_mistakes
@@ -69,6 +69,8 @@ def code_mistakes(values: Any, root: Root) -> Iterator[Mistake]:
         return
     if issubclass(root, TaskTraining):
         yield from task_mistakes(values, root)
+    if issubclass(root, CommandTraining):
+        yield from function_mistakes(values, root)
     for path, _ in _sections(values, root):
         kind: Any = root
         for name in path:

@@ -40,3 +40,35 @@ def test_the_log_of_a_trial_is_printed(hpo):
 
 def test_a_command_needs_one_metric(hpo):
     assert "needs one of --minimize METRIC" in hpo("run", *WORDS).err
+
+
+def test_a_study_of_a_command_without_a_section_train_is_shown_and_listed(hpo, tmp_path):
+    (tmp_path / "s.yaml").write_text(
+        'name: one\ncommand: {run: "echo val_loss={a}"}\nspace: {a: {int: [1, 9]}}\n'
+        "search: {objective: {minimize: val_loss}, trials: 2}\n"
+    )
+    assert hpo("search", "s.yaml").code == 0
+    shown, listed = hpo("show", "one"), hpo("list")
+    assert shown.code == 0, shown.err
+    assert "minimize val_loss after 1 epoch\n" in shown.out
+    assert "one" in listed.out
+    assert not listed.err
+
+
+def test_a_study_whose_function_is_gone_is_shown_and_says_on_resume_what_is_missing(hpo, tmp_path):
+    (tmp_path / "f.py").write_text("def f(a):\n    return a\n")
+    (tmp_path / "s.yaml").write_text(
+        "name: gone\nobjective: {python: 'f.py:f'}\nspace: {a: {int: [1, 9]}}\n"
+        "search: {objective: {minimize: loss}, trials: 2}\n"
+    )
+    assert hpo("search", "s.yaml").code == 0
+    (tmp_path / "f.py").unlink()
+    shown = hpo("show", "gone")
+    assert shown.code == 0, shown.err
+    assert "best trial" in shown.out
+    assert (
+        "f.py:f, which is missing here: put it back." in hpo("resume", "gone", "--trials", "3").err
+    )
+    assert (
+        "f.py:f, which is missing here: put it back." in hpo("export", "gone", "-o", "b.yaml").err
+    )

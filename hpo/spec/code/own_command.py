@@ -84,8 +84,7 @@ def command_mistakes(training: CommandTraining, space: SearchSpace) -> Iterator[
     command, values, at = training.command, training.values, ("command", "run")
     named = names_in(command)
     if command.python is not None:
-        yield from _function_mistakes(training, space)
-        return
+        return  # see `function_mistakes`
     for name in command.values:
         if not is_free(name):
             text = f"is a word of hpo's own: call the value {name}_ or otherwise"
@@ -102,26 +101,29 @@ def command_mistakes(training: CommandTraining, space: SearchSpace) -> Iterator[
             yield Mistake(where, text)
 
 
-def _function_mistakes(training: CommandTraining, space: SearchSpace) -> Iterator[Mistake]:
-    """What is wrong between a function, its arguments and the space."""
-    at = ("command", "python")
-    own, text = training.command.own, training.command.python
+def function_mistakes(values: Mapping[str, Any], root: type[CommandTraining]) -> Iterator[Mistake]:
+    """What is wrong between the function that a document calls, its arguments and the space."""
+    own: Own | None = getattr(root.model_fields["command"].annotation, "own", None)
+    if own is None:
+        return
+    command, space, at = values["command"], values.get("space"), ("command", "python")
     if own.code is None:
         yield Mistake(at, own.trouble)
         return
-    signature = own.signature
-    if signature.unchecked or training.asks:
-        return
+    text, signature = command["python"], own.signature
     names = [one.name for one in signature.arguments]
-    for name in training.values:
-        if name not in names:
-            where = ("space", name) if name in space.by_path else ("command", "values", name)
+    if signature.unchecked or names == ["trial"]:
+        return
+    defaults = command.get("values")
+    fixed = defaults if isinstance(defaults, Mapping) else {}
+    varied = space if isinstance(space, Mapping) else {}
+    for name in (*varied, *(name for name in fixed if name not in varied)):
+        if name in root.model_fields and name not in (*CommandTraining.model_fields, *names):
+            where = ("space", name) if name in varied else ("command", "values", name)
             known = unknown_name(name, names, "argument")
             yield Mistake(where, f"is not an argument of {text}: {known}")
     for one in signature.arguments:
-        is_given = (
-            one.name in {"trial", *space.by_path} or training.values.get(one.name) is not None
-        )
+        is_given = one.name in ("trial", *varied) or fixed.get(one.name) is not None
         if one.default is REQUIRED and not is_given:
             cure = "add it to the space or to command.values"
             yield Mistake(at, f"{text} needs {one.name}: {cure}")

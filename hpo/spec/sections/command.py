@@ -131,7 +131,7 @@ class CommandSpec(Spec):
     @model_validator(mode="after")
     def _runs_one_thing(self) -> CommandSpec:
         if (not self.run) == (self.python is None):
-            raise ValueError("needs one of run and python: write {run: python train.py --lr {lr}}")
+            raise ValueError("needs one of run and python: write run: python train.py --lr {lr}")
         if self.python is not None and self.config != "json":
             raise ValueError("config goes with run: a function gets its values as arguments")
         if self.stay and (self.python is None or self.env):

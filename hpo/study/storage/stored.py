@@ -13,6 +13,7 @@ from hpo.registry import DATASETS, METRICS, READERS, REGISTRIES, Kind
 from hpo.spec.experiment import Experiment
 from hpo.spec.file.passwords import without_passwords
 from hpo.spec.load import experiment_from_document
+from hpo.spec.sections.command import CommandTrain
 from hpo.spec.sections.goal import COSTS, is_own
 from hpo.study.storage.tables import StudyRecord
 
@@ -62,6 +63,12 @@ def as_meant(document: Mapping[str, Any]) -> dict[str, Any]:
     names = {part: _part(named, f"{part}.name") for part in _FIRST_DEFAULTS}
     options = {part: _FIRST_OPTIONS.get(str(name), {}) for part, name in names.items()}
     return _pinned({**document, "search": named}, options)
+
+
+def train_as_meant(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The section `train` of a stored document, which a command may leave out."""
+    defaults = {"epochs": CommandTrain().epochs} if "command" in document else {}
+    return {**defaults, **document.get("train", {})}
 
 
 def _pinned(document: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,8 +138,8 @@ def _unknown_names(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"dataset '{dataset}'"
     if isinstance(dataset, Mapping) and READERS.keys().isdisjoint(dataset):
         yield f"format of data '{next(iter(dataset), '')}'"
-    # A task of the user's own has metrics of its own.
-    for name in () if "task" in document else _metrics(document):
+    # A task or a command of the user's own has metrics of its own.
+    for name in () if {"task", "command"} & document.keys() else _metrics(document):
         if isinstance(name, str) and not is_own(name) and name not in (*METRICS, *COSTS):
             yield f"metric '{name}'"
 
