@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import typer.main
 from hypothesis import settings
 
 from hpo.cli import main
@@ -34,13 +37,25 @@ def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder / "compiled"
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Names of new folders. Pytest would list those of all earlier tests for each test's name."""
+    above = tmp_path_factory.mktemp("homes")
+    return (above / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_folders(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's data, cache or working folder."""
-    folder = tmp_path_factory.mktemp("home")
+    folder = next(homes)
+    folder.mkdir()
     monkeypatch.setenv("HPO_DATA", str(folder / "data"))
     monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
     monkeypatch.chdir(folder)
+
+
+# Typer makes all commands again for each call of the app, which takes longer than most of them.
+made_command = cache(typer.main.get_command)
 
 
 class Result(NamedTuple):
@@ -58,6 +73,7 @@ def hpo(
     """`hpo(...)` runs the command line in this process, as a shell would in `tmp_path`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(typer.main, "get_command", made_command)
 
     def run(*arguments: str) -> Result:
         monkeypatch.setattr(sys, "argv", ["hpo", *arguments])

@@ -7,11 +7,14 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hpo.study.log.events import Propose, Report
+from hpo.study.storage.tables import Storage
 from tests.checkout import ROOT
 
 pytestmark = pytest.mark.long
@@ -163,11 +166,11 @@ def test_a_package_adds_a_model_an_optimizer_a_metric_and_a_reader(own: Path) ->
     resumed = _trials(own)
 
     assert len(first) == 3
-    assert {trial["hparams"]["optimizer.name"] for trial in resumed} == {"sign", "ahead"}
+    assert {values["optimizer.name"] for values, _ in resumed} == {"sign", "ahead"}
     assert resumed[:3] == first
     assert len(resumed) == 5
     # A model that answers one half everywhere has a Brier score of 0.25.
-    assert all(0 < trial["metrics"]["brier"] < 0.5 for trial in resumed)
+    assert all(0 < metrics["brier"] < 0.5 for _, metrics in resumed)
     assert "Resuming: 3 of 5 trials started." in notes
 
 
@@ -188,10 +191,13 @@ def test_a_rule_that_needs_the_gradient_function_refuses_to_accumulate_batches(o
     assert done.stdout == "JAX is imported: False\n"
 
 
-def _trials(folder: Path) -> list[dict[str, Any]]:
-    shown, _ = run(folder, "show", "own", "--json")
-    document = json.loads("\n".join(shown[:-1]))
-    return sorted(document["top"], key=lambda trial: trial["number"])
+def _trials(folder: Path) -> list[tuple[Mapping[str, Any], Mapping[str, float]]]:
+    """The values of each trial and the metrics of its last epoch, as the database holds them."""
+    with Storage.read(f"sqlite:///{folder / 'hpo.db'}") as storage:
+        events = storage.events(storage.study("own").id)
+    values = {e.trial: e.what.hparams for e in events if isinstance(e.what, Propose)}
+    metrics = {e.trial: e.what.metrics for e in events if isinstance(e.what, Report)}
+    return [(values[number], metrics[number]) for number in sorted(metrics)]
 
 
 def test_a_name_that_nobody_has_added_is_refused_with_those_that_there_are(own: Path) -> None:
