@@ -9,6 +9,7 @@ from typing import NoReturn
 from hpo.engine.pools.occupant import EpochReport
 from hpo.engine.programs.plans import Plans
 from hpo.errors import HpoError
+from hpo.spec.code.frames import CodeError
 from hpo.study.executors.messages import (
     Clear,
     Drew,
@@ -47,7 +48,7 @@ from hpo.study.loop.occupancy import Occupancy, Seat
 from hpo.study.loop.replicas import Replicas, training_of
 from hpo.study.loop.states import States
 from hpo.study.loop.stop_rules import StopRules
-from hpo.study.loop.work import Work, WorkOfTrials
+from hpo.study.loop.work import FirstTroubles, Work, WorkOfTrials
 from hpo.study.storage.journal import Journal
 from hpo.trial import HParams, Job, Run, RunJob, Trial, TrialState, is_finite
 
@@ -81,6 +82,7 @@ class Driver:
         self._rules, self._journal, self._executor = rules, journal, executor
         self._states, self._lanes_each = states, plans.usual.lanes
         self._work = WorkOfTrials(journal, prepare, plans)
+        self._first_troubles = FirstTroubles()
         self._replicas = Replicas(rules.seeds)
         # If the spec asks for fewer trials than have started, these are still finished.
         self._scheduler = rules.scheduler_for(max(rules.trials, len(journal.state)))
@@ -340,6 +342,10 @@ class Driver:
         self._costing.note(number, report.costs)
         if report.trouble is not None:
             self._work.broken.setdefault(number, str(report.trouble))
+        try:
+            self._first_troubles.check(number, report.trouble)
+        except CodeError as error:
+            self._fail(error)
         if not is_finite(report.metrics):
             self._clear(run)
         if self._replicas.has_diverged(state, number):

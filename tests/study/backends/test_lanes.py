@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from hpo.errors import HpoError
+from hpo.spec.code.frames import CodeError
 from hpo.spec.load import load_document
 from hpo.study.backends.backend import backend_of
 from hpo.study.backends.lanes import LaneBackend
@@ -63,23 +64,7 @@ def test_a_metric_that_fails_for_some_trials_costs_these_alone(studies, tmp_path
     return 1 - confidence
 """
     (tmp_path / "metrics.py").write_text(source)
-    experiment = load_document(
-        {
-            "name": "judged",
-            "data": {"dataset": "iris", "batch_size": 16},
-            "model": {"name": "mlp", "widths": [8]},
-            "optimizer": {"name": "adam"},
-            "train": {"epochs": 4},
-            "space": {"optimizer.learning_rate": {"choice": [1e-6, 0.3]}},
-            "search": {
-                "objective": {"maximize": {"python": "metrics.py:unsure"}},
-                "sampler": {"name": "grid"},
-                "scheduler": {"name": "none"},
-                "trials": 2,
-            },
-        },
-        tmp_path,
-    )
+    experiment = judged(tmp_path, [1e-6, 0.3])
 
     studies.run(experiment)
 
@@ -89,3 +74,40 @@ def test_a_metric_that_fails_for_some_trials_costs_these_alone(studies, tmp_path
     (told,) = [text for text in studies.said if "counts as diverged" in text]
     assert "(optimizer.learning_rate = 0.3): train.metrics: " in told
     assert says in told
+
+
+def test_a_metric_that_fails_on_all_real_predictions_stops_the_search(studies, tmp_path):
+    # Only its first call, before any trial, goes well.
+    source = """calls = []
+def unsure(predictions, y):
+    calls.append(y)
+    return 0.5 if len(calls) == 1 else y.nothing
+"""
+    (tmp_path / "metrics.py").write_text(source)
+    experiment = judged(tmp_path, [n / 1000 for n in range(1, 13)])
+
+    with pytest.raises(
+        CodeError, match=r"^the first 5 trials all failed.*--new\.\n  metrics\.py:4"
+    ):
+        studies.run(experiment)
+
+
+def judged(folder, rates):
+    """A search of some learning rates, judged by the metric `unsure` of `metrics.py`."""
+    return load_document(
+        {
+            "name": "judged",
+            "data": {"dataset": "iris", "batch_size": 16},
+            "model": {"name": "mlp", "widths": [8]},
+            "optimizer": {"name": "adam"},
+            "train": {"epochs": 4},
+            "space": {"optimizer.learning_rate": {"choice": rates}},
+            "search": {
+                "objective": {"maximize": {"python": "metrics.py:unsure"}},
+                "sampler": {"name": "grid"},
+                "scheduler": {"name": "none"},
+                "trials": len(rates),
+            },
+        },
+        folder,
+    )
