@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import jax
@@ -94,6 +95,43 @@ def look_at(spec: OwnModel, shapes: Shapes) -> own.State:
             f"from {before} to {after}: keep them."
         )
     return looked.state
+
+
+def look_at_rows(spec: OwnModel, shapes: Shapes, trained: int, evaluated: int) -> None:
+    """Refuse a module that fails at the sizes of its batches in training and in evaluation.
+
+    Raises:
+        CodeError: with the shape of the batch, and the user's line or the shape of the outputs.
+    """
+    dropout = Dropout(0, MaskKey(jnp.uint32(1), jnp.uint32(2)))
+    for mode, rows, masks in (("training", trained, dropout), ("evaluation", evaluated, None)):
+        batch = f"a batch of shape {[rows, *shapes.example]} in {mode}"
+        cure = "take the number of rows from len(x)"
+        try:
+            found = _outputs(spec, shapes, masks, rows)
+        except CodeError as error:
+            with suppress(CodeError):
+                _outputs(spec, shapes, masks, _ROWS)
+                message, *frames = str(error).splitlines()
+                text = f"{message.rstrip('.')}, for {batch}: {cure}."
+                error = CodeError(text, tuple(map(str.strip, frames)))
+            raise error from None
+        shape = getattr(found, "shape", ())
+        if shape[:1] != (rows,) and shape[1:] == (shapes.outputs,):
+            raise CodeError(
+                f"model.python: the outputs of {spec.python} have the shape {list(shape)} for "
+                f"{batch}, and the data need {[rows, shapes.outputs]}: {cure}."
+            )
+
+
+def _outputs(spec: OwnModel, shapes: Shapes, dropout: Dropout | None, rows: int) -> Any:
+    """The shape of a module's outputs for so large a batch."""
+
+    def run(x: Any) -> Any:
+        return own.call(spec, shapes, own.draw(spec, shapes, 0), x, dropout)[0]
+
+    example = jax.ShapeDtypeStruct((rows, *shapes.example), shapes.dtype)
+    return tried(_MODEL, spec, jax.eval_shape, run, example)
 
 
 def static_numbers(spec: OwnModel, shapes: Shapes) -> dict[str, str]:

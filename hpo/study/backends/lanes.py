@@ -23,6 +23,7 @@ from hpo.study.backends.backend import Crew
 from hpo.study.backends.datasets import DataSets, check_metrics
 from hpo.study.backends.own_numbers import (
     check_changes,
+    check_rows,
     decide,
     decided,
     obey_or_note,
@@ -144,5 +145,7 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
         data = datasets.load(candidate.data)
         candidate = with_rows(candidate, len(data.train))
         program, _ = split(candidate, data, device.platform)
+        if hparams:
+            check_rows(candidate, program, data)
         task_of(program).shapes()
         placement_of(data, candidate.data.step_rows, 1, budget_bytes(candidate.data, device))

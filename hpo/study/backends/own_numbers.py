@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from hpo.data.dataset import DataSet
 from hpo.engine.models.abstract import shapes_of
-from hpo.engine.models.look import draws_outside, static_numbers
-from hpo.engine.program import split
+from hpo.engine.models.look import draws_outside, look_at_rows, static_numbers
+from hpo.engine.program import Program, split
+from hpo.engine.training.batches import evaluation_parts
 from hpo.engine.training.own_functions import static_numbers_of_functions
 from hpo.errors import HpoError
 from hpo.registry import SCHEDULERS
@@ -39,6 +41,7 @@ def decide(
     program, _ = split(with_rows(training, len(data.train)), data, platform)
     static: dict[str, str] = {}
     if isinstance(training.model, OwnModel):
+        check_rows(with_rows(training, len(data.train)), program, data)
         found = static_numbers(training.model, shapes_of(program))
         static |= {f"model.{name}": why for name, why in found.items()}
         if draws_outside(training.model, shapes_of(program)):
@@ -47,6 +50,17 @@ def decide(
                 "when a program is compiled, so results do not repeat: draw them from rngs."
             )
     return Numbers(static | static_numbers_of_functions(program, training))
+
+
+def check_rows(training: Training, program: Program, data: DataSet) -> None:
+    """Refuse a model of one's own that fails at the sizes of its batches.
+
+    Raises:
+        CodeError: for an error of the user's own code, or outputs that do not fit.
+    """
+    if isinstance(training.model, OwnModel):
+        evaluated = math.ceil(len(data.validation) / evaluation_parts(len(data.validation)))
+        look_at_rows(training.model, shapes_of(program), training.data.step_rows, evaluated)
 
 
 def decided(experiment: Experiment, numbers: Numbers | None) -> Experiment:

@@ -45,6 +45,49 @@ def test_an_own_model_whose_outputs_do_not_fit_is_refused_before_the_first_trial
         backend_of(experiment, around, print)
 
 
+NOT_FIFTEEN = "len(x) if len(x) != 15 else 30"
+
+
+@pytest.mark.parametrize(
+    ("size", "sizes", "says"),
+    [
+        ("32", [16], "shape (16, 4) (size 64) into shape (32, 4)"),
+        ("16", [16], "shape (30, 4) (size 120) into shape (16, 4)"),  # as many rows judge it
+        (NOT_FIFTEEN, [30, 15], "for a batch of shape [15, 4] in training: take the number of"),
+    ],
+)
+def test_a_model_for_another_size_of_batch_is_refused_before_the_first_trial(
+    around, tmp_path, size, sizes, says
+):
+    line = f"x = x.reshape({size}, 4)"
+    write_net(tmp_path, NET.replace("x = nnx.relu(", f"{line}\n            x = nnx.relu("))
+    experiment = own_experiment(
+        tmp_path,
+        space={"data.batch_size": {"choice": sizes}},
+        data={"dataset": "iris", "batch_size": sizes[0]},
+    )
+
+    with pytest.raises(CodeError) as raised:
+        backend_of(experiment, around, print)
+
+    said, place = str(raised.value).splitlines()
+    assert said.startswith("model.python: nets.py:Net raised TypeError: cannot reshape array of ")
+    assert says in said
+    assert place == f"  nets.py:16, in __call__: {line}"
+
+
+def test_a_model_that_gives_another_number_of_rows_is_refused_with_both_shapes(around, tmp_path):
+    write_net(tmp_path, NET.replace("self.head(x) *", "self.head(x)[:12] *"))
+    experiment = own_experiment(tmp_path, space={"model.rate": {"float": [0.0, 0.5]}})
+
+    with pytest.raises(
+        CodeError,
+        match=r"have the shape \[12, 3\] for a batch of shape \[16, 4\] in training, and the data "
+        r"need \[16, 3\]: take the number of rows from len\(x\)",
+    ):
+        backend_of(experiment, around, print)
+
+
 @pytest.mark.parametrize(
     ("fails", "says"),
     [
