@@ -134,7 +134,7 @@ def _programs(experiment: Experiment, trials: int) -> tuple[int | None, int | No
     """How many programs the trials need at most, and where assumed knobs are knobs."""
     if isinstance(experiment.training, CommandTraining):
         return None, None
-    names = [f"{name}.{leaf}" for name, own in _own_code(experiment) for leaf in own.assumed]
+    names = _assumed(experiment)
     most, expected = (
         trials if counted is None else min(counted, trials)
         for counted in map(count_programs, (with_static(experiment, names), experiment))
@@ -151,7 +151,13 @@ def _cohort(experiment: Experiment) -> str:
     search = experiment.search
     if search is None or search.cohort == 1:
         return ""
-    return cohort_text(search.cohort, experiment.space, type(experiment.training))
+    root = type(experiment.training)
+    return cohort_text(search.cohort, experiment.space, root, frozenset(_assumed(experiment)))
+
+
+def _assumed(experiment: Experiment) -> list[str]:
+    """The numbers of own code that are knobs as far as nothing has run, by their paths."""
+    return [f"{name}.{leaf}" for name, own in _own_code(experiment) for leaf in own.assumed]
 
 
 def _own_code(experiment: Experiment) -> Iterator[tuple[str, Own | TaskCode]]:

@@ -1,6 +1,7 @@
 """What `hpo check` says about a valid spec."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from hpo.report.check import as_json, check_summary, distribution_text, render
@@ -72,6 +73,20 @@ def test_numbers_that_are_only_assumed_to_be_knobs_make_no_upper_bound(tmp_path)
     assert (as_json(found)["programs_at_most"], as_json(found)["programs_expected"]) == (trials, 2)
     decided = check_summary(own_experiment(tmp_path, {"knobs": ["rate"]}, space))
     assert (decided.programs, decided.programs_expected) == (2, 2)
+
+
+def test_a_cohort_shares_a_number_that_may_turn_out_not_to_be_a_knob(tmp_path):
+    write_net(tmp_path)
+    space = {"model.width": {"choice": [4, 8]}, "model.rate": {"float": [0.1, 0.5]}}
+
+    def cohort(model):
+        experiment = own_experiment(tmp_path, model, space)
+        search = experiment.search.model_copy(update={"cohort": 4})
+        return check_summary(replace(experiment, search=search)).cohort
+
+    shared = "4 trials in a row share a program: the first decides model.width"
+    assert cohort({}) == f"{shared}, model.rate (unless it is a knob)"
+    assert cohort({"knobs": ["rate"]}) == shared
 
 
 def test_a_command_compiles_nothing():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from hpo.search.levels import varying
@@ -53,13 +53,19 @@ def behind(given: Given, count: int) -> Given:
     return (lambda trials: given(trials[count:])) if count else given
 
 
-def cohort_text(size: int, space: SearchSpace, root: type[Spec]) -> str:
-    """What cohorts of a size above 1 mean in a space, in words."""
+def cohort_text(
+    size: int, space: SearchSpace, root: type[Spec], assumed: Set[str] = frozenset()
+) -> str:
+    """What cohorts of a size above 1 mean in a space, in words.
+
+    The search still has to find out whether the `assumed` dimensions are knobs.
+    """
     common, own = _split(space, root)
-    if not common or not own:
+    unsure = [path for path in own if path in assumed]
+    if not own or not (common or unsure):
         what = "nothing" if not common else "all"
         return f"{size}, which changes nothing: {what} that varies shapes a program"
-    paths = ", ".join(common)
+    paths = ", ".join([*common, *(f"{path} (unless it is a knob)" for path in unsure)])
     return f"{size} trials in a row share a program: the first decides {paths}"
 
 
