@@ -236,7 +236,10 @@ SCHEDULERS = {
 _DATA, _READERS = "hpo.spec.sections.data", "hpo.data.readers"
 READERS = {
     "csv": Entry(
-        f"{_DATA}:CsvFile", f"{_READERS}.csv:read_csv", head=f"{_READERS}.table:head", is_table=True
+        f"{_DATA}:CsvFile",
+        f"{_READERS}.csv:read_csv",
+        head=f"{_READERS}.table_head:head",
+        is_table=True,
     ),
     "idx": Entry(
         f"{_DATA}:IdxFolder",

@@ -80,6 +80,8 @@ class DataCache:
         except OSError:
             return None
         used = spec.model_dump(mode="json", exclude={"batch_size", "device_budget"})
+        if spec.split is None:
+            del used["split"]  # which no release had when the first entries were named
         libraries = [metadata.version(name) for name in ("numpy", "pandas", "scikit-learn")]
         text = json.dumps([VERSION, libraries, hashes, used], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from hpo.data.cache import DataCache
 from hpo.data.dataset import SPLITS, DataSet, Split
 from hpo.data.files import find_own, key_of, source_files
 from hpo.data.source import Source
-from hpo.data.split import split_rows, split_sizes
+from hpo.data.split import split_groups, split_rows, split_sizes, split_times
 from hpo.data.transform import FittedTransform, fit_transform
 from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, function
 from hpo.spec.sections.data import UNIT_RANGE, DataSpec, Task
+from hpo.spec.sections.search import duration_seconds
+from hpo.spec.sections.split import ColumnSplit, GroupSplit, TimeSplit
 from hpo.spec.words import shown, unknown_name
 
 # Few enough that what scaling needs beside its result is small, enough that its calls cost little.
@@ -63,20 +66,7 @@ def check_batch_size(spec: DataSpec, data: DataSet) -> None:
 
 def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
     source = read_source(spec, folder, home)
-    _check_classes(source)
-    sizes = split_sizes(
-        spec,
-        len(source),
-        has_own_test=source.test is not None,
-        has_own_validation=source.validation is not None,
-        classes=len(source.classes),
-    )
-    rows = split_rows(sizes, source.y if source.classes else None, spec.split_seed)
-    parts = [source.take(rows.train), source.validation or source.take(rows.validation)]
-    if source.test is not None:
-        parts.append(source.test)
-    elif sizes.test:
-        parts.append(source.take(rows.test))
+    parts = _parts(spec, source)
     transform = fit_transform(parts[0], spec.normalize, spec.range)
     arrays = _arrays(parts, transform)
     ends = accumulate(map(len, parts), initial=0)
@@ -89,9 +79,83 @@ def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
         outputs=len(source.classes) or 1,
         fingerprint=_fingerprint(parts, _scaling(spec)),
         classes=source.classes,
-        notes=source.notes,
+        notes=(*source.notes, *_lacking_classes(parts)),
         transform=transform,
     )
+
+
+def _parts(spec: DataSpec, source: Source) -> list[Source]:
+    """The examples of each split: training, validation and, if there is one, test."""
+    if isinstance(spec.split, ColumnSplit):
+        source = _with_own_splits(spec, source)
+    by = source.split_by
+    if spec.split is None or isinstance(spec.split, ColumnSplit):
+        _check_classes(source)
+    elif by is None:
+        raise DataError("data.split: this data set has no column that it could name: remove it.")
+    sizes = split_sizes(
+        spec,
+        len(source),
+        has_own_test=source.test is not None,
+        has_own_validation=source.validation is not None,
+        classes=len(source.classes),
+    )
+    if isinstance(spec.split, GroupSplit) and by is not None:
+        rows = split_groups(sizes, by, spec.split_seed)
+    elif isinstance(spec.split, TimeSplit) and by is not None:
+        rows = split_times(sizes, by, _gap(spec.split, by))
+    else:
+        rows = split_rows(sizes, source.y if source.classes else None, spec.split_seed)
+    parts = [source.take(rows.train), source.validation or source.take(rows.validation)]
+    if source.test is not None:
+        parts.append(source.test)
+    elif sizes.test:
+        parts.append(source.take(rows.test))
+    return parts
+
+
+def _with_own_splits(spec: DataSpec, source: Source) -> Source:
+    """The rows that train, with those that the column of `data.split` names for the other splits.
+
+    Raises:
+        DataError: if no row trains.
+    """
+    if source.split_by is None:
+        raise DataError("data.split: this data set has no column that it could name: remove it.")
+    rows = [np.flatnonzero(source.split_by == place) for place in range(len(SPLITS))]
+    if not len(rows[0]):
+        raise DataError("data.split.column: no row is for train: correct the column.")
+    train, validation, test = (source.take(some) if len(some) else None for some in rows)
+    assert train is not None
+    return replace(train, validation=validation, test=test if spec.test != 0 else None)
+
+
+def _gap(split: TimeSplit, times: np.ndarray) -> int | np.timedelta64:
+    """The gap in rows, or as a duration of the column's dates.
+
+    Raises:
+        DataError: for a duration where the column holds numbers.
+    """
+    if isinstance(split.gap, int):
+        return split.gap
+    if times.dtype.kind != "M":
+        raise DataError(
+            f"data.split.gap: {split.gap} is a duration, and column {shown(split.time)} holds "
+            "numbers: write a number of rows."
+        )
+    return np.timedelta64(round(1e6 * duration_seconds(split.gap)), "us")
+
+
+def _lacking_classes(parts: Sequence[Source]) -> list[str]:
+    """That there are classes to judge which no row trains."""
+    names = parts[0].classes
+    trained = np.bincount(parts[0].y, minlength=len(names)) if names else np.zeros(0)
+    lacking = [shown(name) for name, rows in zip(names, trained, strict=True) if not rows]
+    if not lacking:
+        return []
+    named = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3:,} more" if lacking[3:] else "")
+    which = f"class {named} has" if len(lacking) == 1 else f"classes {named} have"
+    return [f"{which} no row to train on, so no model learns to predict it: check data.split."]
 
 
 def _arrays(parts: Sequence[Source], transform: FittedTransform) -> Mapping[str, np.ndarray]:

@@ -19,6 +19,8 @@ class Source:
     `y` is an index into `classes`, int32, or a float64 target where there are no classes.
     `target` names `y` in messages: the file, and the column where there are columns.
     `weight` is float64 `[N]`, a weight of 0 or more for each example, or None.
+    `split_by` is what the column of `data.split` says of each example, `[N]`: the number of its
+    group, its time (float64 or datetime64), or the place of its split in `SPLITS`.
     """
 
     x: np.ndarray
@@ -27,6 +29,7 @@ class Source:
     classes: tuple[str, ...] = ()
     categories: np.ndarray | None = None
     weight: np.ndarray | None = None
+    split_by: np.ndarray | None = None
     is_count: bool = False  # a target of counts, which is not standardised
     test: Source | None = None  # from test files of its own
     validation: Source | None = None  # from a reader that gives splits
@@ -43,6 +46,7 @@ class Source:
             y=self.y[rows],
             categories=None if self.categories is None else self.categories[rows],
             weight=None if self.weight is None else self.weight[rows],
+            split_by=None if self.split_by is None else self.split_by[rows],
             test=None,
             validation=None,
         )

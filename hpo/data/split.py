@@ -2,7 +2,8 @@
 
 The test split is a share or a count of all rows. `data.rows`, if given, limits the rows that are
 left. The validation split is a share of `data.rows` (of all rows if not given), or a count. Shares
-are rounded to the nearest row. Classes keep their shares in every split.
+are rounded to the nearest row, and met as nearly as whole groups or equal times allow. Where rows
+are drawn one by one, classes keep their shares in every split.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from hpo.errors import DataError
 from hpo.spec.sections.data import DataSpec
+from hpo.spec.words import count_text
 
 _AUTO_TEST_SHARE = 0.2
 
@@ -100,6 +102,89 @@ def split_rows(sizes: SplitSizes, labels: np.ndarray | None, seed: int) -> Split
         starts = ends
     test, _, validation = drawn
     return SplitRows(_ranges(by_class, starts, np.cumsum(counts)), validation, test)
+
+
+def split_groups(sizes: SplitSizes, groups: np.ndarray, seed: int) -> SplitRows:
+    """Random groups for each split, the same for the same `seed`; `groups` has each row's number.
+
+    The rows of a split differ from its size by at most half the largest group. Where every group is
+    larger than twice the size, the split gets the smallest one.
+
+    Raises:
+        DataError: if there are fewer groups than splits.
+    """
+    counts = np.bincount(groups)
+    wanted = 2 + (sizes.test > 0)
+    if len(counts) < wanted:
+        raise _too_few("group", count_text(len(counts), "group"), sizes)
+    left = [*np.random.Generator(np.random.Philox(seed)).permutation(len(counts)).tolist()]
+    drawn = {}
+    for name, others in (("test", 2), ("left_out", 2), ("validation", 1)):
+        found: list[int] = []
+        lacking = getattr(sizes, name)
+        for group in left:
+            if counts[group] <= 2 * lacking and len(left) - len(found) > others:
+                found.append(group)
+                lacking -= counts[group]
+        if not found and lacking and name != "left_out":
+            found = [min(left, key=lambda group: counts[group])]
+        taken = {*found}
+        left = [group for group in left if group not in taken]
+        drawn[name] = np.flatnonzero(np.isin(groups, found))
+    return SplitRows(np.flatnonzero(np.isin(groups, left)), drawn["validation"], drawn["test"])
+
+
+def split_times(sizes: SplitSizes, times: np.ndarray, gap: int | np.timedelta64) -> SplitRows:
+    """The latest rows for the test, those before them for validation, the earliest to train on.
+
+    Equal times are in one split: it begins at the time that meets its size most nearly. `gap` is
+    left out before validation and before the test: a number of rows, or all rows at most that much
+    earlier. Where `data.rows` limits the rows, the earliest ones are left out.
+
+    Raises:
+        DataError: if there are fewer times than splits, or the gap leaves nothing of one.
+    """
+    order = np.argsort(times, kind="stable")
+    ordered = times[order]
+    starts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1  # where another time begins
+    wanted = 2 + (sizes.test > 0)
+    if len(starts) + 1 < wanted:
+        raise _too_few("time", count_text(len(starts) + 1, "different time"), sizes)
+    test = len(order)
+    if sizes.test:
+        test = _nearest(starts[1:], len(order) - sizes.test)
+    validation = _nearest(starts[starts < test], test - sizes.validation)
+    first = max(0, validation - sizes.train) if sizes.left_out else 0
+    train = order[first : _before_gap(ordered, validation, gap)]
+    judged = order[validation : _before_gap(ordered, test, gap)]
+    for verb, rows in (("train", train), ("validate", judged)):
+        if not len(rows):
+            raise DataError(f"data.split.gap: leaves no rows to {verb} on: make it smaller.")
+    return SplitRows(np.sort(train), np.sort(judged), np.sort(order[test:]))
+
+
+def _nearest(starts: np.ndarray, wanted: int) -> int:
+    return int(starts[np.abs(starts - wanted).argmin()])
+
+
+def _before_gap(ordered: np.ndarray, start: int, gap: int | np.timedelta64) -> int:
+    """The end of the rows that lie further than `gap` before the row `start`."""
+    if start == len(ordered):
+        return start
+    if isinstance(gap, int):
+        return max(0, start - gap)
+    if not gap:
+        return start
+    return int(np.searchsorted(ordered, ordered[start] - gap))
+
+
+def _too_few(key: str, found: str, sizes: SplitSizes) -> DataError:
+    test, cure = ("", "") if not sizes.test else (", validation and test", ", set data.test to 0")
+    splits = f"training{test}" if test else "training and validation"
+    return DataError(
+        f"data.split.{key}: the column has {found}, and {splits} need one each: name another "
+        f"column{cure} or remove data.split."
+    )
 
 
 def _test_rows(spec: DataSpec, rows: int, has_own_test: bool) -> int:

@@ -294,6 +294,8 @@ def _in_order_of(written: Any, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _moved(spec: DataSpec, data: Mapping[str, Any], old: Path, new: Path) -> Mapping[str, Any]:
+    if spec.split is None:
+        data = {key: value for key, value in data.items() if key != "split"}
     dataset = data.get("dataset")
     if not isinstance(dataset, Mapping):
         return data

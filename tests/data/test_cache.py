@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import stat
 import zlib
 from dataclasses import replace
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from hpo.data.readers.idx import TEST_FILES, TRAIN_FILES
 from hpo.errors import DataError
 from hpo.registry import READERS
 from hpo.spec.sections.data import CsvFile, DataSpec, DropRows, IdxFolder
+from hpo.spec.sections.split import GroupSplit
 
 
 @pytest.fixture
@@ -155,6 +158,39 @@ def test_another_spec_is_read_again_if_it_makes_other_arrays(
     get(table, tmp_path, cache)
     get(table, tmp_path, cache, **change)
     assert len(prepared) == 1 + is_read_again
+
+
+def test_a_spec_that_has_no_newer_field_has_the_name_that_0_3_0_gave_its_entry(
+    cache, table, tmp_path
+):
+    file = tmp_path / "t.csv"
+    used = {
+        "dataset": {
+            "csv": "t.csv",
+            "target": "y",
+            "task": "auto",
+            "drop": [],
+            "separator": ",",
+            "weight": None,
+            "header": None,
+            "skip": 0,
+            "missing": [],
+            "drop_rows": {"missing_target": False},
+        },
+        "rows": None,
+        "validation": 0.2,
+        "test": "auto",
+        "split_seed": 0,
+        "normalize": "standard",
+        "range": [0.0, 1.0],
+    }
+    hashes = [["t.csv", hashlib.sha256(file.read_bytes()).hexdigest()]]
+    libraries = [metadata.version(name) for name in ("numpy", "pandas", "scikit-learn")]
+    text = json.dumps([2, libraries, hashes, used], sort_keys=True)
+    name = hashlib.sha256(text.encode()).hexdigest()
+    assert cache.key(DataSpec(dataset=table), [file]) == name
+    split = GroupSplit(group="word")
+    assert cache.key(DataSpec(dataset=table, split=split), [file]) != name
 
 
 @pytest.mark.parametrize("age", [0, 3600])

@@ -11,6 +11,7 @@ from hpo.data.readers.idx import TEST_FILES, TRAIN_FILES
 from hpo.errors import DataError
 from hpo.registry import DATASETS
 from hpo.spec.sections.data import CsvFile, DataSpec, IdxFolder
+from hpo.spec.sections.split import ColumnSplit, GroupSplit, TimeSplit
 
 IMAGES = np.arange(6 * 3 * 2, dtype=np.uint8).reshape(6, 3, 2)
 LABELS = [7, 3, 7, 3, 9, 9]
@@ -206,6 +207,109 @@ def test_classes_keep_their_shares_and_names(tmp_path, table):
         [6, 2],
         [6, 2],
     ]
+
+
+@pytest.fixture
+def visits(tmp_path):
+    """A spec of 60 visits of 12 patients: a feature that numbers the rows, from the last day on."""
+    rows = [
+        (row, f"p{row % 12}", f"2024-{3 - row // 28:02}-{28 - row % 28:02}", row % 2)
+        for row in range(60)
+    ]
+    write_csv(tmp_path / "t.csv", rows, header="row,patient,day,y")
+    return CsvFile(csv="t.csv", target="y")
+
+
+def rows_of(data):
+    assert data.train.x.shape[1] == 1  # the column that splits is no feature
+    return [split.x[:, 0].astype(int) for split in (data.train, data.validation, data.test)]
+
+
+def test_no_group_is_on_two_sides(tmp_path, visits):
+    split = GroupSplit(group="patient")
+    dataset = visits.model_copy(update={"drop": ("day",)})
+    rows = rows_of(load(dataset, tmp_path, split=split, normalize="none"))
+    patients = [{*(some % 12)} for some in rows]
+    assert [len(some) for some in patients] == [8, 2, 2]
+    assert not patients[0] & patients[1]
+    assert not patients[1] & patients[2]
+    assert not patients[0] & patients[2]
+
+
+def test_the_latest_rows_are_the_test(tmp_path, visits):
+    dataset = visits.model_copy(update={"drop": ("patient",)})
+    split = TimeSplit(time="day", gap="2d")
+    data = load(dataset, tmp_path, split=split, normalize="none")
+    assert [some.tolist() for some in rows_of(data)] == [
+        [*range(26, 60)],
+        [*range(14, 24)],
+        [*range(12)],
+    ]
+
+
+def test_a_column_that_splits_may_be_a_feature_too(tmp_path, visits):
+    dataset = visits.model_copy(update={"drop": ("row", "day")})
+    data = load(dataset, tmp_path, split=GroupSplit(group="patient", feature=True))
+    assert data.train.x.shape[1] == 8  # one input for each patient that trains
+
+
+def own_splits(tmp_path, words):
+    rows = [(row, word, row % 2) for row, word in enumerate(words)]
+    write_csv(tmp_path / "t.csv", rows, header="row,part,y")
+    split = ColumnSplit(column="part")
+    return lambda **data: load(
+        CsvFile(csv="t.csv", target="y"), tmp_path, split=split, normalize="none", **data
+    )
+
+
+def test_a_column_names_the_split_of_each_row(tmp_path):
+    loaded = own_splits(tmp_path, ["test", "train", "train", "validation", "train", "test"])
+    data = loaded()
+    assert [some.tolist() for some in rows_of(data)] == [[1, 2, 4], [3], [0, 5]]
+    assert loaded(test=0).test is None
+
+
+def test_a_split_that_the_column_never_names_is_drawn_from_the_rows_that_train(tmp_path):
+    rows = rows_of(own_splits(tmp_path, ["train"] * 20 + ["test"] * 4)(validation=0.2))
+    assert [len(some) for some in rows] == [16, 4, 4]
+    assert rows[2].tolist() == [20, 21, 22, 23]
+
+
+def test_a_class_that_no_row_trains_is_noted(tmp_path):
+    write_csv(tmp_path / "t.csv", [(row, "ab"[row > 4]) for row in range(10)])
+    split = TimeSplit(time="a", feature=True)
+    data = load(CsvFile(csv="t.csv", target="y"), tmp_path, split=split, validation=5, test=0)
+    assert data.notes == (
+        "class 'b' has no row to train on, so no model learns to predict it: check data.split.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        (
+            TimeSplit(time="row", gap="7d"),
+            "data.split.gap: 7d is a duration, and column 'row' hold",
+        ),
+        (
+            GroupSplit(group="patent"),
+            "data.split.group: unknown column 'patent'. Did you mean 'pat",
+        ),
+        (GroupSplit(group="y"), "data.split.group: 'y' is the target: name another column."),
+        (ColumnSplit(column="y"), "data.split.column: 'y' is the target: name another column."),
+        (ColumnSplit(column="day"), "t.csv:2: the split in column 'day' is '2024-03-28': write tr"),
+    ],
+)
+def test_a_split_by_a_column_that_does_not_do_is_refused(tmp_path, visits, split, message):
+    with pytest.raises(DataError) as error:
+        load(visits, tmp_path, split=split)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_split_column_without_a_row_to_train_on_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"data\.split\.column: no row is for train: correct"):
+        own_splits(tmp_path, ["test", "validation"])()
 
 
 def test_a_file_beside_the_spec_is_read_before_one_at_home(tmp_path, table):

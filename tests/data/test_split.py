@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.model_selection import GroupShuffleSplit, TimeSeriesSplit
 
-from hpo.data.split import SplitSizes, split_rows, split_sizes
+from hpo.data.split import SplitSizes, split_groups, split_rows, split_sizes, split_times
 from hpo.errors import DataError
 from hpo.spec.sections.data import DataSpec
 
@@ -121,3 +122,148 @@ def test_leaving_rows_out_does_not_change_the_test_split():
     whole = split_rows(SplitSizes(60, 20, 20, 0), labels, 3)
     part = split_rows(SplitSizes(24, 6, 20, 50), labels, 3)
     np.testing.assert_array_equal(whole.test, part.test)
+
+
+@st.composite
+def grouped_sizes(draw):
+    """The group of each row, shuffled, and sizes of the splits that leave rows to train on."""
+    counts = draw(st.lists(st.integers(1, 30), min_size=3, max_size=12))
+    groups = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
+    free = len(groups) - 1
+    validation = draw(st.integers(1, free - 1))
+    test = draw(st.integers(0, free - validation))
+    left_out = draw(st.integers(0, free - validation - test))
+    return groups, SplitSizes(
+        len(groups) - validation - test - left_out, validation, test, left_out
+    )
+
+
+@given(grouped_sizes(), st.integers(0, 100))
+def test_no_group_is_in_two_splits_and_each_split_has_one(drawn, seed):
+    groups, sizes = drawn
+    rows = split_groups(sizes, groups, seed)
+    of = [set(groups[split]) for split in rows]
+    assert sum(map(len, of)) == len(set().union(*of))
+    assert all(of[:2])
+    assert bool(of[2]) == (sizes.test > 0)
+    for split, found in zip(rows, of, strict=True):  # whole groups, in the order of the rows
+        np.testing.assert_array_equal(split, np.flatnonzero(np.isin(groups, [*found])))
+
+
+@given(
+    st.lists(st.integers(1, 30), min_size=10, max_size=40),
+    st.floats(0.1, 0.3),
+    st.floats(0.1, 0.3),
+    st.integers(0, 100),
+)
+def test_groups_come_within_half_a_group_of_the_shares(counts, test, validation, seed):
+    groups = np.repeat(np.arange(len(counts)), counts)
+    n_test, n_validation = (max(1, round(share * len(groups))) for share in (test, validation))
+    sizes = SplitSizes(len(groups) - n_test - n_validation, n_validation, n_test, 0)
+    rows = split_groups(sizes, groups, seed)
+    for split, size in ((rows.test, n_test), (rows.validation, n_validation)):
+        is_forced = len(set(groups[split])) == 1
+        assert is_forced or abs(len(split) - size) <= max(counts) / 2
+
+
+def test_groups_of_one_size_give_the_sizes_of_scikit_learn():
+    groups = np.tile(np.arange(20), 5)
+    rows = split_groups(SplitSizes(75, 25, 0, 0), groups, 3)
+    one = GroupShuffleSplit(n_splits=1, test_size=0.25, random_state=0)
+    train, validation = next(one.split(groups, groups=groups))
+    assert (len(rows.train), len(rows.validation)) == (len(train), len(validation))
+    assert len(rows.test) == 0
+
+
+def test_the_seed_fixes_the_groups_and_another_gives_others():
+    groups, sizes = np.repeat(np.arange(30), 3), SplitSizes(54, 18, 18, 0)
+    one, again, other = (split_groups(sizes, groups, seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one.test, again.test)
+    assert {*groups[one.test]} != {*groups[other.test]}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "groups", "message"),
+    [
+        (
+            SplitSizes(2, 1, 1, 0),
+            [0, 0, 1, 1],
+            "data.split.group: the column has 2 groups, and training, validation and test need one "
+            "each: name another column, set data.test to 0 or remove data.split.",
+        ),
+        (
+            SplitSizes(2, 2, 0, 0),
+            [0, 0, 0, 0],
+            "data.split.group: the column has 1 group, and training and validation need one each: "
+            "name another column or remove data.split.",
+        ),
+    ],
+)
+def test_too_few_groups_are_refused(sizes, groups, message):
+    with pytest.raises(DataError) as error:
+        split_groups(sizes, np.array(groups), 0)
+    assert str(error.value) == message
+
+
+@given(
+    st.integers(13, 60),
+    st.integers(1, 4),
+    st.integers(0, 4),
+    st.randoms(use_true_random=False),
+)
+def test_times_that_differ_are_split_as_by_scikit_learn(rows, validation, gap, random):
+    times = np.arange(rows, dtype=np.float64)
+    random.shuffle(times)
+    order = np.argsort(times)
+    found = split_times(SplitSizes(rows - validation, validation, 0, 0), times, gap)
+    forward = TimeSeriesSplit(n_splits=2, test_size=validation, gap=gap)
+    train, judged = [*forward.split(order)][-1]
+    np.testing.assert_array_equal(found.train, np.sort(order[train]))
+    np.testing.assert_array_equal(found.validation, np.sort(order[judged]))
+
+
+@given(
+    st.lists(st.integers(0, 30), min_size=6, max_size=60).filter(lambda days: len({*days}) > 4),
+    st.floats(0.1, 0.4),
+    st.floats(0.1, 0.4),
+)
+def test_each_split_is_later_than_the_one_before_and_parts_no_equal_times(days, test, validation):
+    times = np.array("2024-01-01", "datetime64[us]") + np.array(days) * np.timedelta64(1, "D")
+    n_test, n_validation = (max(1, round(share * len(days))) for share in (test, validation))
+    sizes = SplitSizes(len(days) - n_test - n_validation, n_validation, n_test, 0)
+    rows = split_times(sizes, times, 0)
+    assert sorted(np.concatenate(rows)) == [*range(len(days))]
+    assert times[rows.train].max() < times[rows.validation].min()
+    assert times[rows.validation].max() < times[rows.test].min()
+
+
+def test_a_gap_of_days_leaves_out_what_a_gap_of_as_many_daily_rows_does():
+    times = np.arange("2024-01-01", "2024-02-10", dtype="datetime64[D]").astype("datetime64[us]")
+    sizes = SplitSizes(20, 10, 10, 0)
+    by_rows, by_days = (split_times(sizes, times, gap) for gap in (3, np.timedelta64(3, "D")))
+    assert by_rows.train.tolist() == [*range(17)]
+    assert by_rows.validation.tolist() == [*range(20, 27)]
+    assert by_rows.test.tolist() == [*range(30, 40)]
+    for one, other in zip(by_rows, by_days, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_fewer_rows_are_the_latest_ones():
+    found = split_times(SplitSizes(12, 3, 5, 20), np.arange(40.0), 0)
+    assert found.train.tolist() == [*range(20, 32)]
+    assert found.validation.tolist() == [32, 33, 34]
+
+
+@pytest.mark.parametrize(
+    ("times", "gap", "message"),
+    [
+        ([1, 1, 2, 2, 2, 2], 0, "data.split.time: the column has 2 different times, and training"),
+        ([1, 2, 3, 4, 5, 6], 2, "data.split.gap: leaves no rows to validate on: make it smaller."),
+        ([1, 2, 2, 2, 2, 4], 1, "data.split.gap: leaves no rows to train on: make it smaller."),
+    ],
+)
+def test_times_that_leave_a_split_empty_are_refused(times, gap, message):
+    with pytest.raises(DataError) as error:
+        split_times(SplitSizes(3, 2, 1, 0), np.array(times, np.float64), gap)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)

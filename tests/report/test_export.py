@@ -19,6 +19,7 @@ from hpo.spec.file.dump import dump_spec
 from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document, load_experiment
 from hpo.spec.merging import NOTHING
+from hpo.spec.sections.split import TimeSplit
 from hpo.study.log.events import MERGING, Event, Pin
 from hpo.study.log.lineage import Segment
 from hpo.study.storage.lease import acquire
@@ -221,8 +222,8 @@ def test_a_trial_that_is_not_there_is_refused(storage, store, lives, ending):
 def csv_study(store, adamw, spec):
     """`csv_study(csv, folder)` stores a study on a table, named in a spec that lies in `folder`."""
 
-    def build(csv, folder):
-        data = {"dataset": {"csv": csv, "target": "y"}}
+    def build(csv, folder, **more):
+        data = {"dataset": {"csv": csv, "target": "y"}, **more}
         lives = [(adamw, [0.1, 0.2, 0.3], TrialState.COMPLETE)]
         store(lives, spec={**spec, "data": data}, folder=folder)
 
@@ -231,6 +232,17 @@ def csv_study(store, adamw, spec):
 
 def csv_of(path):
     return yaml.safe_load(path.read_text())["data"]["dataset"]["csv"]
+
+
+@pytest.mark.parametrize("split", [{}, {"split": {"time": "day", "gap": "7d"}}])
+def test_an_exported_spec_has_the_split_of_the_study(storage, csv_study, tmp_path, split):
+    csv_study("x.csv", tmp_path, **split)
+    path = exported(storage, tmp_path)
+    exact = {name: {**value, "feature": False} for name, value in split.items()}
+    data = yaml.safe_load(path.read_text())["data"]
+    assert {name: data[name] for name in data.keys() & {"split"}} == exact
+    spec = load_experiment(path).training.data.split
+    assert spec == (TimeSplit(time="day", gap="7d") if split else None)
 
 
 def test_data_below_the_new_file_are_named_relative_to_it(storage, csv_study, tmp_path):

@@ -351,6 +351,18 @@ ROWS = [
         "spec.yaml:2: data.device_budget: '2 gigs' is not a size: write 500MB, 2GiB, a number of bytes or auto",
     ),
     (
+        "data: {dataset: digits, split: {group: patient}}",
+        "spec.yaml:2: data: split names a column, and this data set has none: remove it",
+    ),
+    (
+        "data: {dataset: {csv: t.csv, target: y}, split: {time: day, gap: 7 days}}",
+        "spec.yaml:2: data.split.gap: '7 days' is not a gap: write a number of rows, or 12h or 7d for dates",
+    ),
+    (
+        "data: {dataset: {csv: t.csv, target: y}, split: {column: part, feature: true}}",
+        "spec.yaml:2: data.split.feature: unknown key 'feature'. Known keys: column.",
+    ),
+    (
         "search: {objective: {maximize: accuracy}, trials: 1, timeout: 10 minutes}",
         "spec.yaml:6: search.timeout: '10 minutes' is not a duration: write 90s, 10m, 1h30m or a number of seconds",
     ),

@@ -17,6 +17,7 @@ import numpy as np
 from hpo.data.files import read_bytes
 from hpo.data.readers.lines import Lines, plain_lines
 from hpo.data.readers.pieces import table_of_numbers
+from hpo.data.readers.split_column import read_split_column
 from hpo.data.readers.table import (
     MOST_CATEGORIES,
     MOST_FLOAT32,
@@ -33,7 +34,7 @@ from hpo.data.readers.table import (
     looks_like_data,
     many_texts,
     missing_words,
-    named_columns,
+    no_features,
     no_rows,
     no_target,
     numbered_rows,
@@ -44,6 +45,7 @@ from hpo.data.readers.table import (
 from hpo.data.source import Source
 from hpo.errors import DataError, cut
 from hpo.spec.sections.data import CsvFile, DataSpec
+from hpo.spec.sections.split import SplitSpec
 from hpo.spec.words import shown
 
 if TYPE_CHECKING:
@@ -59,11 +61,11 @@ _PIECE_OF_ROWS = 1 << 18
 def read_csv(path: Path, spec: DataSpec) -> Source:
     """The examples of `data.dataset: {csv: ...}`."""
     assert isinstance(spec.dataset, CsvFile)
-    return read_table(path, spec.dataset)
+    return read_table(path, spec.dataset, spec.split)
 
 
-def read_table(path: Path, spec: CsvFile) -> Source:
-    """The examples in a CSV file.
+def read_table(path: Path, spec: CsvFile, split: SplitSpec | None = None) -> Source:
+    """The examples in a CSV file; `split` may name a column that says how to split them.
 
     With `task: auto` the target is read as classes if it is text, or has at most
     `MOST_NUMERIC_CLASSES` different values that are whole numbers. Else it is a quantity.
@@ -72,7 +74,7 @@ def read_table(path: Path, spec: CsvFile) -> Source:
         DataError: if the file is broken or unfit; the message gives the line if one is at fault.
     """
     text = table_text(path, read_bytes(path), spec.skip)
-    names, lines, notes = _check_rows(path, text, spec)
+    names, lines, notes = _check_rows(path, text, spec, split)
     table = _parsed(path, text, names, spec, len(lines))
     del text  # it may be large
     if spec.drop_rows.missing_target:
@@ -80,7 +82,8 @@ def read_table(path: Path, spec: CsvFile) -> Source:
         notes += dropped
     target = _checked_target(path, table[spec.target], lines)
     weight = None if spec.weight is None else _weights(path, table[spec.weight], lines)
-    features = table.drop(columns=[*named_columns(spec), *spec.drop])
+    by = None if split is None else read_split_column(path, split, table[split.named], lines)
+    features = table.drop(columns=[*no_features(spec, split)])
     numeric, words = _kinds(features)
     if len(words) > MOST_TEXT_COLUMNS:
         raise DataError(
@@ -100,12 +103,15 @@ def read_table(path: Path, spec: CsvFile) -> Source:
         classes=classes,
         categories=_categories(path, features[words]) if words else None,
         weight=weight,
+        split_by=by,
         is_count=spec.task == "counts",
         notes=tuple(notes),
     )
 
 
-def _check_rows(path: Path, text: bytes, spec: CsvFile) -> tuple[list[str], Lines, list[str]]:
+def _check_rows(
+    path: Path, text: bytes, spec: CsvFile, split: SplitSpec | None
+) -> tuple[list[str], Lines, list[str]]:
     """The columns' names, the line on which each row starts, and what the user should know.
 
     pandas would fill short rows without a word.
@@ -121,7 +127,7 @@ def _check_rows(path: Path, text: bytes, spec: CsvFile) -> tuple[list[str], Line
     if not len(lines):
         raise no_rows(path)
     is_doubtful = spec.header is None and looks_like_data(first.cells, below, spec)
-    for finding in column_findings(names, spec, first.line, is_doubtful):
+    for finding in column_findings(names, spec, first.line, is_doubtful, split):
         raise _error(path, finding)
     notes = [headless_warning(first.cells, spec)] if is_doubtful else []
     return names, lines, notes
@@ -143,7 +149,7 @@ def _compared_rows(
 
 def _error(path: Path, finding: Finding) -> DataError:
     where = path if finding.line is None else f"{path}:{finding.line}"
-    field = "" if finding.key == "csv" else f"data.dataset.{finding.key}: "
+    field = "" if finding.key == "csv" else f"data.{'.'.join(finding.path)}: "
     return DataError(f"{where}: {field}{finding.text}")
 
 

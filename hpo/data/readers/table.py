@@ -1,4 +1,4 @@
-"""A table as text: rows with their lines, names of columns, empty cells, and its head.
+"""A table as text: rows with their lines, names of columns, and empty cells.
 
 Free of NumPy and pandas, so that `hpo check` can look at the head of a table at once.
 """
@@ -11,15 +11,13 @@ import io
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain, compress, islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from hpo.data.files import opened
-from hpo.data.head import Head, HeadMistake
 from hpo.errors import DataError
-from hpo.spec.sections.data import CsvFile, DataSpec
+from hpo.spec.sections.data import CsvFile
+from hpo.spec.sections.split import SplitSpec
 from hpo.spec.words import count_text, shown
 
 # What pandas reads as an empty cell.
@@ -36,9 +34,6 @@ MOST_CATEGORIES = 1000
 MOST_FLOAT32 = (2 - 2**-23) * 2.0**127
 # Rows below the first one that show whether it is like them.
 ROWS_TO_COMPARE = 100
-# How much of a file `hpo check` reads, and how many rows of another length it counts.
-_MOST_BYTES = 1 << 20
-_MOST_RAGGED = 1000
 _LONGEST_LIST = 80
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -51,11 +46,19 @@ class Row(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What is wrong with a table: the key of `data.dataset` at fault, the line if one is, why."""
+    """What is wrong with a table: the field at fault, the line of the table if one is, why.
+
+    The field stands below `data`, as in `split.group`, or is a key of `data.dataset`.
+    """
 
     key: str
     line: int | None
     text: str
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The path below `data` of the field at fault."""
+        return tuple(self.key.split(".")) if "." in self.key else ("dataset", self.key)
 
 
 def numbered_rows(
@@ -99,126 +102,6 @@ def numbered_rows(
         yield last
 
 
-@dataclass(frozen=True)
-class Column:
-    """The cells of a column by what they hold; the lines of its first gap, text and huge number.
-
-    `different` counts the different cells that are no gaps.
-    """
-
-    name: str
-    numbers: int
-    texts: int
-    gaps: int
-    different: int
-    gap_line: int | None
-    text_line: int | None
-    huge_line: int | None
-    text: str
-
-    @property
-    def holds_numbers(self) -> bool:
-        """Whether a text in this column is a mistake."""
-        return self.numbers > 0 and self.numbers >= NUMERIC_SHARE * (self.numbers + self.texts)
-
-
-@dataclass(frozen=True)
-class TableHead:
-    """The first rows of a table; `is_whole` says whether there are no others.
-
-    `is_doubtful` says whether the first row is read as the header and looks like data.
-    """
-
-    path: Path
-    first: tuple[str, ...]
-    columns: tuple[Column, ...]
-    rows: int
-    is_whole: bool
-    is_doubtful: bool
-    findings: tuple[Finding, ...]
-
-
-def read_head(path: Path, spec: CsvFile) -> TableHead:
-    """The rows in the first MiB of a table, and what is wrong with them.
-
-    Raises:
-        DataError: for a file that cannot be read or is no CSV.
-    """
-    data, is_whole = _first_mib(path)
-    rows = numbered_rows(path, table_text(path, data, spec.skip), spec, is_whole=is_whole)
-    first, rows = first_row(path, rows, spec)
-    names = column_names(first.cells, spec)
-    findings: list[Finding] = []
-    fitting: list[Row] = []
-    for row in rows:
-        if (finding := row_finding(row, names, spec)) is None:
-            fitting.append(row)
-        elif len(findings) < _MOST_RAGGED:
-            findings.append(finding)
-    below = [row.cells for row in fitting[:ROWS_TO_COMPARE]]
-    is_doubtful = spec.header is None and looks_like_data(first.cells, below, spec)
-    findings += column_findings(names, spec, first.line, is_doubtful)
-    if not fitting and not findings:
-        raise (
-            no_rows(path)
-            if is_whole
-            else DataError(f"{path}: no second row ends within the first MiB: is it a table?")
-        )
-    columns = tuple(_columns(names, fitting, gap_words(spec)))
-    return TableHead(
-        path, tuple(first.cells), columns, len(fitting), is_whole, is_doubtful, tuple(findings)
-    )
-
-
-def head(path: Path, spec: DataSpec) -> Head:
-    """What `hpo check` tells of the head of a table.
-
-    Raises:
-        DataError: for a file that cannot be read or is no CSV.
-    """
-    assert isinstance(spec.dataset, CsvFile)
-    found, dataset = read_head(path, spec.dataset), spec.dataset
-    size = f"{count_text(found.rows, 'row')} of {count_text(len(found.columns), 'column')}"
-    seen = f"{dataset.csv}: {size}"
-    if not found.is_whole:
-        seen += ", the first MiB of the file; the rest was not read"
-    by_name = {column.name: column for column in found.columns}
-    findings, notes = list(found.findings), []
-    if found.is_doubtful:
-        notes.append(headless_warning(found.first, dataset))
-    target = by_name.get(dataset.target)
-    if target is not None and target.gap_line and not dataset.drop_rows.missing_target:
-        findings.append(Finding("target", target.gap_line, no_target(target.gaps, target.name)))
-    features = [c for c in found.columns if c.name not in {*named_columns(dataset), *dataset.drop}]
-    if target is not None and target.huge_line is not None and not target.texts:
-        findings.append(Finding("target", target.huge_line, huge_target(target.name)))
-    for column in features:
-        if column.huge_line is not None and not column.texts:
-            findings.append(Finding("csv", column.huge_line, huge_number(column.name)))
-        elif column.texts and column.holds_numbers:
-            finding = Finding("csv", column.text_line, stray_text(column.name, column.text))
-            findings.append(finding)
-        elif column.texts and column.different > MOST_CATEGORIES:
-            findings.append(
-                Finding("csv", None, many_texts(column.name, column.different, column.text))
-            )
-        elif column.numbers > column.texts > 0:
-            text = f"column {shown(column.name)} holds {shown(column.text)} beside numbers, and all"
-            notes.append(
-                f"{dataset.csv}: {text} of it is read as text: if it is no value, list it in "
-                "data.dataset.missing."
-            )
-    gaps = [f"{shown(column.name)} {column.gaps:,}" for column in features if column.gaps]
-    if gaps:
-        text = f"{dataset.csv}: gaps in {listed(gaps)}: each gets the median of its column's "
-        notes.append(f"{text}training rows, or their most frequent text.")
-    mistakes = [
-        HeadMistake(("dataset", key), f"{path}{'' if line is None else f':{line}'}: {text}")
-        for key, line, text in findings
-    ]
-    return Head(seen, tuple(mistakes), tuple(notes))
-
-
 def first_row(path: Path, rows: Iterator[Row], spec: CsvFile) -> tuple[Row, Iterator[Row]]:
     """The first row of a table, and the rows of examples, to which it belongs without a header.
 
@@ -249,6 +132,14 @@ def named_columns(spec: CsvFile) -> dict[str, str]:
     return {spec.target: "target"} | ({spec.weight: "weight"} if spec.weight is not None else {})
 
 
+def no_features(spec: CsvFile, split: SplitSpec | None) -> set[str]:
+    """The columns that are no features: those that a spec names for something else, or drops."""
+    found = {*named_columns(spec), *spec.drop}
+    if split is not None and not getattr(split, "feature", False):
+        found.add(split.named)
+    return found
+
+
 def row_finding(row: Row, names: Sequence[str], spec: CsvFile) -> Finding | None:
     """What is wrong with a row whose number of cells is not that of the columns."""
     if len(row.cells) == len(names):
@@ -259,7 +150,7 @@ def row_finding(row: Row, names: Sequence[str], spec: CsvFile) -> Finding | None
 
 
 def column_findings(
-    names: Sequence[str], spec: CsvFile, line: int, is_data: bool
+    names: Sequence[str], spec: CsvFile, line: int, is_data: bool, split: SplitSpec | None = None
 ) -> Iterator[Finding]:
     """What is wrong with the names of the columns, or with those that the spec asks for.
 
@@ -277,7 +168,8 @@ def column_findings(
         text = f"{times:,} columns are named {shown(name)}: rename all but one."
         yield Finding("csv", line, text + hint)
     named, known = named_columns(spec), set(names)
-    for column, key in [*named.items(), *((name, "drop") for name in spec.drop)]:
+    by = [] if split is None else [(split.named, f"split.{next(iter(type(split).model_fields))}")]
+    for column, key in [*named.items(), *((name, "drop") for name in spec.drop), *by]:
         if column not in known:
             close = difflib.get_close_matches(column[:_LONGEST_LIST], names, n=1)
             guess = f"Did you mean '{close[0]}'? " if close else _separator_hint(names)
@@ -285,10 +177,14 @@ def column_findings(
             yield Finding(key, None, text)
     if spec.weight == spec.target:
         yield Finding("weight", None, f"{shown(spec.weight)} is the target: name another column.")
+    for column, key in by:
+        if column in named:
+            text = f"{shown(column)} is the {named[column]}: name another column."
+            yield Finding(key, None, text)
     for column, field in named.items():
         if column in spec.drop:
             yield Finding("drop", None, f"{shown(column)} is the {field}: keep it.")
-    if known <= {*named, *spec.drop}:
+    if known <= no_features(spec, split):
         text = f"no column is left to learn from beside the target {shown(spec.target)}: "
         yield Finding(
             "csv", None, f"{text}shorten data.dataset.drop, or set data.dataset.separator."
@@ -410,44 +306,6 @@ def table_text(path: Path, data: bytes, skip: int) -> bytes:
     lines = io.TextIOWrapper(io.BytesIO(data[start:]), "latin-1", newline="")
     # A character of latin-1 is a byte, and no byte of UTF-8 but a line break looks like one.
     return data[start + sum(map(len, islice(lines, min(skip, len(data))))) :]
-
-
-def _columns(names: Sequence[str], rows: Sequence[Row], gaps: frozenset[str]) -> Iterator[Column]:
-    cells_of = zip(*(row.cells for row in rows), strict=True) if rows else ((),) * len(names)
-    for name, cells in zip(names, cells_of, strict=True):
-        counts = Counter(cells)
-        empty = {cell for cell in counts if is_gap(cell, gaps)}
-        texts = {cell for cell in counts if cell not in empty and not is_number(cell)}
-        gap = next(compress(rows, map(empty.__contains__, cells)), None)
-        text = next(compress(rows, map(texts.__contains__, cells)), None)
-        huge = {cell for cell in counts.keys() - empty - texts if abs(float(cell)) > MOST_FLOAT32}
-        first_huge = next(compress(rows, map(huge.__contains__, cells)), None) if huge else None
-        in_gaps, in_texts = (sum(counts[cell] for cell in some) for some in (empty, texts))
-        yield Column(
-            name=name,
-            numbers=len(cells) - in_gaps - in_texts,
-            texts=in_texts,
-            gaps=in_gaps,
-            different=len(counts) - len(empty),
-            gap_line=gap and gap.line,
-            text_line=text and text.line,
-            huge_line=first_huge and first_huge.line,
-            text=next(filter(texts.__contains__, cells), ""),
-        )
-
-
-def _first_mib(path: Path) -> tuple[bytes, bool]:
-    """The whole lines in the first MiB of a file, and whether these are all of it."""
-    with opened(path) as stream:
-        data = stream.read(_MOST_BYTES + 1)
-    if len(data) <= _MOST_BYTES:
-        return data, True
-    end = max(data.rfind(b"\n", 0, _MOST_BYTES), data.rfind(b"\r", 0, _MOST_BYTES))
-    if end < 0:
-        raise DataError(
-            f"{path}: its first line is longer than 1 MiB: this is no table of cells in lines."
-        )
-    return data[: end + 1], False
 
 
 def _is_open(lines: Sequence[str], separator: str) -> bool:

@@ -6,11 +6,12 @@ import math
 import re
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from hpo.registry import DATASETS
 from hpo.spec.marks import Count, Host, Merge, Names, ReadWhere, Share, Spec, Static
 from hpo.spec.registered import Registered
+from hpo.spec.sections.split import SplitSpec
 
 Task = Literal["classification", "regression", "counts"]
 
@@ -124,6 +125,18 @@ Range = Annotated[tuple[_End, _End], Field(strict=False), AfterValidator(_rising
 UNIT_RANGE = (0.0, 1.0)
 
 
+def _of_a_table(split: SplitSpec | None, info: ValidationInfo) -> SplitSpec | None:
+    """The split, which names a column and so needs a table.
+
+    Raises:
+        ValueError: for a data set whose columns have no names.
+    """
+    dataset = info.data.get("dataset")
+    if split is not None and isinstance(dataset, str | IdxFolder):
+        raise ValueError("split names a column, and this data set has none: remove it")
+    return split
+
+
 DataSetName = Annotated[str, Names(lambda: DATASETS)]
 
 
@@ -139,8 +152,11 @@ class DataSpec(Spec):
     test: Literal["auto"] | Share | Count = "auto"
     """A share or a number of rows; `auto`: the set's own test files where it has them, else a
     fifth; 0 for none."""
+    split: Annotated[SplitSpec | None, AfterValidator(_of_a_table)] = None
+    """The column of a table that decides which rows each split gets; by default they are drawn at
+    random, and classes keep their shares."""
     split_seed: Annotated[int, Field(ge=0)] = 0
-    """Decides which rows each split gets."""
+    """Decides which rows or groups each split gets, where they are drawn."""
     batch_size: Annotated[Static[Literal["all"] | Count], Merge.ROWS] = 64
     """Rows of one optimizer step; `all`: the whole training split in one step an epoch."""
     # Static although it compiles nothing: the labels of programs in stored studies depend on it.

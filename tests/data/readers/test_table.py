@@ -1,17 +1,10 @@
-"""Tables as text, and what their head shows."""
+"""Tables as text."""
 
 import pandas as pd
 import pytest
 
-from hpo.data.readers.table import EMPTY_WORDS, looks_like_data, read_head
-from hpo.errors import DataError
+from hpo.data.readers.table import EMPTY_WORDS, looks_like_data
 from hpo.spec.sections.data import CsvFile
-from tests.effort import effort
-
-
-def head_of(folder, text, **spec):
-    (folder / "t.csv").write_text(text)
-    return read_head(folder / "t.csv", CsvFile(**{"csv": "t.csv", "target": "y", **spec}))
 
 
 def test_the_words_for_an_empty_cell_are_those_of_pandas():
@@ -35,47 +28,3 @@ def test_the_words_for_an_empty_cell_are_those_of_pandas():
 def test_a_first_row_looks_like_data_where_it_is_like_the_rows_below(rows, is_data):
     first, *below = [row.split(",") for row in rows]
     assert looks_like_data(first, below, CsvFile(csv="t.csv", target="y", missing=["?"])) is is_data
-
-
-def test_a_head_counts_the_cells_of_each_column_and_finds_their_first_lines(tmp_path):
-    found = head_of(tmp_path, "a,town,y\n1,Ulm,5\n\n?,,6\n3,Bonn,7\nx,NA,8\n", missing=["?"])
-    assert [(c.name, c.numbers, c.texts, c.gaps) for c in found.columns] == [
-        ("a", 2, 1, 1),
-        ("town", 0, 2, 2),
-        ("y", 4, 0, 0),
-    ]
-    assert [(c.gap_line, c.text_line, c.text) for c in found.columns] == [
-        (4, 6, "x"),
-        (4, 2, "Ulm"),
-        (None, None, ""),
-    ]
-    assert (found.rows, found.is_whole, found.findings) == (4, True, ())
-
-
-def test_a_head_is_the_whole_rows_of_the_first_mib(tmp_path):
-    row = '1,"two\nlines",5\n'
-    found = head_of(tmp_path, "a,b,y\n" + row * 100_000)
-    assert not found.is_whole
-    assert (1 << 20) - 2 * len(row) < found.rows * len(row) < 1 << 20
-    assert found.findings == ()
-
-
-def test_every_row_of_another_length_is_found_with_its_line(tmp_path):
-    found = head_of(tmp_path, "a,y\n1,2\n1\n3,4\n1,2,3\n")
-    assert [(key, line) for key, line, _ in found.findings] == [("csv", 3), ("csv", 5)]
-    assert found.rows == 2
-
-
-def test_a_file_that_is_one_long_line_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"t\.csv: its first line is longer than 1 MiB"):
-        head_of(tmp_path, "1," * 600_000)
-
-
-def test_skipping_more_lines_than_a_table_has_costs_no_more_than_the_table(tmp_path):
-    def read():
-        with pytest.raises(DataError, match="has no row after the 1,000,000 lines"):
-            head_of(tmp_path, "a,y\n1,2\n", skip=1_000_000)
-
-    assert effort(read) < 10_000
-    with pytest.raises(DataError, match="has no row after"):
-        head_of(tmp_path, "a,y\n1,2\n", skip=10**30)

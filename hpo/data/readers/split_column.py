@@ -1,0 +1,83 @@
+"""The column that `data.split` names: groups, times, or the split of each row."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpo.data.dataset import SPLITS
+from hpo.data.readers.lines import Lines
+from hpo.errors import DataError
+from hpo.spec.sections.split import ColumnSplit, GroupSplit, SplitSpec, TimeSplit
+from hpo.spec.words import shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def read_split_column(
+    path: Path, split: SplitSpec, column: pd.Series[Any], lines: Lines
+) -> np.ndarray:
+    """What the column says of each row, as `Source.split_by` holds it.
+
+    Raises:
+        DataError: for a cell that is empty or says nothing that can be read, with its line.
+    """
+    what = {GroupSplit: "group", TimeSplit: "time", ColumnSplit: "split"}[type(split)]
+    where = f"in column {shown(column.name)}"
+    empty = np.flatnonzero(column.isna())
+    if len(empty):
+        raise DataError(
+            f"{path}:{lines[empty[0]]}: the {what} {where} is empty: fill it in, or remove the row."
+        )
+    if isinstance(split, GroupSplit):
+        groups: np.ndarray = column.factorize()[0]
+        return groups
+    found, is_read = _times(column) if isinstance(split, TimeSplit) else _places(column)
+    if not is_read.all():
+        row = np.flatnonzero(~is_read)[0]
+        cure = "train, validation or test" if isinstance(split, ColumnSplit) else "a number or date"
+        more = "" if isinstance(split, ColumnSplit) else ", such as 2024-01-31"
+        raise DataError(
+            f"{path}:{lines[row]}: the {what} {where} is {shown(str(column.iloc[row]))}: write "
+            f"{cure}{more}."
+        )
+    return found
+
+
+def _places(column: pd.Series[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """The place in `SPLITS` of each word, and whether it is one of them."""
+    words = column.astype(str).str.strip()
+    places = words.map({name: place for place, name in enumerate(SPLITS)})
+    return places.fillna(-1).to_numpy(np.int8), places.notna().to_numpy()
+
+
+def _times(column: pd.Series[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """The time of each cell, a number or a date, and whether it could be read."""
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        numbers: np.ndarray = column.to_numpy(np.float64)
+        return numbers, np.isfinite(numbers)
+    texts = column.astype(str).str.strip()
+    readings = [_dates(texts, format="ISO8601")]
+    if readings[0].isna().all():
+        readings = [_dates(texts, dayfirst=is_day_first) for is_day_first in (False, True)]
+    # A date such as 03/04/2024 is read only if other rows show which of the two is the day.
+    readings.sort(key=lambda reading: int(reading.isna().sum()))
+    dates, others = readings[0], readings[-1]
+    is_read = dates.notna()
+    if is_read.all() and others.notna().all():
+        is_read = dates == others
+    return dates.to_numpy("datetime64[us]"), is_read.to_numpy()
+
+
+def _dates(texts: pd.Series[Any], **how: Any) -> pd.Series[Any]:
+    import pandas as pd
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the first cell does not show a format
+        return pd.to_datetime(texts, errors="coerce", utc=True, **how).dt.tz_localize(None)

@@ -1,0 +1,212 @@
+"""The head of a table: its first rows, their columns, and what is wrong with them.
+
+Free of NumPy and pandas, so that `hpo check` can look at it at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from pathlib import Path
+
+from hpo.data.files import opened
+from hpo.data.head import Head, HeadMistake
+from hpo.data.readers.table import (
+    MOST_CATEGORIES,
+    MOST_FLOAT32,
+    NUMERIC_SHARE,
+    ROWS_TO_COMPARE,
+    Finding,
+    Row,
+    column_findings,
+    column_names,
+    first_row,
+    gap_words,
+    headless_warning,
+    huge_number,
+    huge_target,
+    is_gap,
+    is_number,
+    listed,
+    looks_like_data,
+    many_texts,
+    no_features,
+    no_rows,
+    no_target,
+    numbered_rows,
+    row_finding,
+    stray_text,
+    table_text,
+)
+from hpo.errors import DataError
+from hpo.spec.sections.data import CsvFile, DataSpec
+from hpo.spec.sections.split import SplitSpec
+from hpo.spec.words import count_text, shown
+
+# How much of a file is read, and how many rows of another length are counted.
+_MOST_BYTES = 1 << 20
+_MOST_RAGGED = 1000
+
+
+@dataclass(frozen=True)
+class Column:
+    """The cells of a column by what they hold; the lines of its first gap, text and huge number.
+
+    `different` counts the different cells that are no gaps.
+    """
+
+    name: str
+    numbers: int
+    texts: int
+    gaps: int
+    different: int
+    gap_line: int | None
+    text_line: int | None
+    huge_line: int | None
+    text: str
+
+    @property
+    def holds_numbers(self) -> bool:
+        """Whether a text in this column is a mistake."""
+        return self.numbers > 0 and self.numbers >= NUMERIC_SHARE * (self.numbers + self.texts)
+
+
+@dataclass(frozen=True)
+class TableHead:
+    """The first rows of a table; `is_whole` says whether there are no others.
+
+    `is_doubtful` says whether the first row is read as the header and looks like data.
+    """
+
+    path: Path
+    first: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rows: int
+    is_whole: bool
+    is_doubtful: bool
+    findings: tuple[Finding, ...]
+
+
+def read_head(path: Path, spec: CsvFile, split: SplitSpec | None = None) -> TableHead:
+    """The rows in the first MiB of a table, and what is wrong with them.
+
+    Raises:
+        DataError: for a file that cannot be read or is no CSV.
+    """
+    data, is_whole = _first_mib(path)
+    rows = numbered_rows(path, table_text(path, data, spec.skip), spec, is_whole=is_whole)
+    first, rows = first_row(path, rows, spec)
+    names = column_names(first.cells, spec)
+    findings: list[Finding] = []
+    fitting: list[Row] = []
+    for row in rows:
+        if (finding := row_finding(row, names, spec)) is None:
+            fitting.append(row)
+        elif len(findings) < _MOST_RAGGED:
+            findings.append(finding)
+    below = [row.cells for row in fitting[:ROWS_TO_COMPARE]]
+    is_doubtful = spec.header is None and looks_like_data(first.cells, below, spec)
+    findings += column_findings(names, spec, first.line, is_doubtful, split)
+    if not fitting and not findings:
+        raise (
+            no_rows(path)
+            if is_whole
+            else DataError(f"{path}: no second row ends within the first MiB: is it a table?")
+        )
+    columns = tuple(_columns(names, fitting, gap_words(spec)))
+    return TableHead(
+        path, tuple(first.cells), columns, len(fitting), is_whole, is_doubtful, tuple(findings)
+    )
+
+
+def head(path: Path, spec: DataSpec) -> Head:
+    """What `hpo check` tells of the head of a table.
+
+    Raises:
+        DataError: for a file that cannot be read or is no CSV.
+    """
+    assert isinstance(spec.dataset, CsvFile)
+    found, dataset = read_head(path, spec.dataset, spec.split), spec.dataset
+    size = f"{count_text(found.rows, 'row')} of {count_text(len(found.columns), 'column')}"
+    seen = f"{dataset.csv}: {size}"
+    if not found.is_whole:
+        seen += ", the first MiB of the file; the rest was not read"
+    by_name = {column.name: column for column in found.columns}
+    findings, notes = list(found.findings), []
+    if found.is_doubtful:
+        notes.append(headless_warning(found.first, dataset))
+    target = by_name.get(dataset.target)
+    if target is not None and target.gap_line and not dataset.drop_rows.missing_target:
+        findings.append(Finding("target", target.gap_line, no_target(target.gaps, target.name)))
+    others = no_features(dataset, spec.split)
+    features = [column for column in found.columns if column.name not in others]
+    if target is not None and target.huge_line is not None and not target.texts:
+        findings.append(Finding("target", target.huge_line, huge_target(target.name)))
+    for column in features:
+        if column.huge_line is not None and not column.texts:
+            findings.append(Finding("csv", column.huge_line, huge_number(column.name)))
+        elif column.texts and column.holds_numbers:
+            finding = Finding("csv", column.text_line, stray_text(column.name, column.text))
+            findings.append(finding)
+        elif column.texts and column.different > MOST_CATEGORIES:
+            findings.append(
+                Finding("csv", None, many_texts(column.name, column.different, column.text))
+            )
+        elif column.numbers > column.texts > 0:
+            text = f"column {shown(column.name)} holds {shown(column.text)} beside numbers, and all"
+            notes.append(
+                f"{dataset.csv}: {text} of it is read as text: if it is no value, list it in "
+                "data.dataset.missing."
+            )
+    gaps = [f"{shown(column.name)} {column.gaps:,}" for column in features if column.gaps]
+    if gaps:
+        text = f"{dataset.csv}: gaps in {listed(gaps)}: each gets the median of its column's "
+        notes.append(f"{text}training rows, or their most frequent text.")
+    mistakes = [
+        HeadMistake(
+            finding.path,
+            f"{path}{'' if finding.line is None else f':{finding.line}'}: {finding.text}",
+        )
+        for finding in findings
+    ]
+    return Head(seen, tuple(mistakes), tuple(notes))
+
+
+def _columns(names: Sequence[str], rows: Sequence[Row], gaps: frozenset[str]) -> Iterator[Column]:
+    cells_of = zip(*(row.cells for row in rows), strict=True) if rows else ((),) * len(names)
+    for name, cells in zip(names, cells_of, strict=True):
+        counts = Counter(cells)
+        empty = {cell for cell in counts if is_gap(cell, gaps)}
+        texts = {cell for cell in counts if cell not in empty and not is_number(cell)}
+        gap = next(compress(rows, map(empty.__contains__, cells)), None)
+        text = next(compress(rows, map(texts.__contains__, cells)), None)
+        huge = {cell for cell in counts.keys() - empty - texts if abs(float(cell)) > MOST_FLOAT32}
+        first_huge = next(compress(rows, map(huge.__contains__, cells)), None) if huge else None
+        in_gaps, in_texts = (sum(counts[cell] for cell in some) for some in (empty, texts))
+        yield Column(
+            name=name,
+            numbers=len(cells) - in_gaps - in_texts,
+            texts=in_texts,
+            gaps=in_gaps,
+            different=len(counts) - len(empty),
+            gap_line=gap and gap.line,
+            text_line=text and text.line,
+            huge_line=first_huge and first_huge.line,
+            text=next(filter(texts.__contains__, cells), ""),
+        )
+
+
+def _first_mib(path: Path) -> tuple[bytes, bool]:
+    """The whole lines in the first MiB of a file, and whether these are all of it."""
+    with opened(path) as stream:
+        data = stream.read(_MOST_BYTES + 1)
+    if len(data) <= _MOST_BYTES:
+        return data, True
+    end = max(data.rfind(b"\n", 0, _MOST_BYTES), data.rfind(b"\r", 0, _MOST_BYTES))
+    if end < 0:
+        raise DataError(
+            f"{path}: its first line is longer than 1 MiB: this is no table of cells in lines."
+        )
+    return data[: end + 1], False
