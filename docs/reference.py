@@ -27,7 +27,7 @@ from hpo.registry import DATASETS, METRICS
 from hpo.spec.experiment import SpecFile
 from hpo.spec.marks import Mark, Spec, mark_of
 from hpo.spec.reference.descriptions import description_of
-from hpo.spec.schema import item_spec, variants_of
+from hpo.spec.schema import is_mapping, item_spec, variants_of
 from hpo.spec.sections.goal import COSTS, KNOWN_COSTS
 from hpo.spec.words import described
 
@@ -247,8 +247,9 @@ def _variant_parts(
     for spec in names:
         for field in spec.model_fields:
             inner, item = variants_of(spec, field), item_spec(spec, field)
-            if inner is None and item is not None and f"{path}.{field}[]" not in shown:
-                yield from _variant_parts(f"{path}.{field}[]", None, {field: item}, shown)
+            many = f"{path}.{field}" + (".NAME" if is_mapping(_type_of(spec, field)) else "[]")
+            if inner is None and item is not None and many not in shown:
+                yield from _variant_parts(many, None, {field: item}, shown)
             if inner is None or f"{path}.{field}" in shown:
                 continue
             known = [at for at, found in shown.items() if set(inner.specs.values()) <= found]
@@ -268,7 +269,9 @@ def _table(spec: type[Spec], path: str, tag: str | None) -> str:
         default = "must be given" if info.is_required() else f"`{_default(info)}`"
         inner, item = variants_of(spec, name), item_spec(spec, name)
         takes = described(info.annotation, info.metadata) if inner is None else "a mapping"
-        takes = "a list of mappings" if item is not None and inner is None else takes
+        if item is not None and inner is None:
+            named = is_mapping(_type_of(spec, name))
+            takes = "a mapping of names" if named else "a list of mappings"
         effect = "see below" if inner is not None else EFFECTS[mark_of(spec, name)]
         text = description_of(spec, name)
         rows.append(f"| `{name}` | {_cell(takes)} | {_cell(default)} | {effect} | {_cell(text)} |")
@@ -278,11 +281,16 @@ def _table(spec: type[Spec], path: str, tag: str | None) -> str:
     return "\n".join([head, *rows, ""])
 
 
+def _type_of(spec: type[Spec], field: str) -> Any:
+    return spec.model_fields[field].annotation
+
+
 def _default(info: Any) -> str:
     value = info.get_default(call_default_factory=True)
     if isinstance(value, Spec):
         value = value.model_dump(mode="json", exclude_unset=True)
     value = list(value) if isinstance(value, tuple) else value
+    value = dict(value) if isinstance(value, Mapping) else value
     text = yaml.safe_dump(value, default_flow_style=True, width=1_000)
     return text.removesuffix("...\n").strip()
 

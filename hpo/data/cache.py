@@ -38,6 +38,7 @@ from hpo.own_files import (
     say_unwritable,
     write_own,
 )
+from hpo.spec.sections.columns import Columns
 from hpo.spec.sections.data import DataSpec
 
 # Raise it with every change to the results of reading, splitting or scaling.
@@ -82,6 +83,8 @@ class DataCache:
         used = spec.model_dump(mode="json", exclude={"batch_size", "device_budget"})
         if spec.split is None:
             del used["split"]  # which no release had when the first entries were named
+        if spec.columns == Columns():
+            del used["columns"]  # which no release had when the first entries were named
         libraries = [metadata.version(name) for name in ("numpy", "pandas", "scikit-learn")]
         text = json.dumps([VERSION, libraries, hashes, used], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

@@ -13,12 +13,14 @@ import numpy as np
 
 from hpo.data.cache import DataCache
 from hpo.data.dataset import SPLITS, DataSet, Split
+from hpo.data.encoding import training_parts
 from hpo.data.files import find_own, key_of, source_files
 from hpo.data.source import Source
 from hpo.data.split import split_groups, split_rows, split_sizes, split_times
 from hpo.data.transform import FittedTransform, fit_transform
 from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, function
+from hpo.spec.sections.columns import Columns
 from hpo.spec.sections.data import UNIT_RANGE, DataSpec, Task
 from hpo.spec.sections.search import duration_seconds
 from hpo.spec.sections.split import ColumnSplit, GroupSplit, TimeSplit
@@ -66,8 +68,9 @@ def check_batch_size(spec: DataSpec, data: DataSet) -> None:
 
 def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
     source = read_source(spec, folder, home)
+    _check_columns(spec, source)
     parts = _parts(spec, source)
-    transform = fit_transform(parts[0], spec.normalize, spec.range)
+    transform = fit_transform(parts[0], spec.normalize, spec.range, spec.columns)
     arrays = _arrays(parts, transform)
     ends = accumulate(map(len, parts), initial=0)
     splits = [Split(arrays, slice(start, end)) for start, end in pairwise(ends)]
@@ -77,7 +80,7 @@ def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
         validation=splits[1],
         test=splits[2] if len(splits) > 2 else None,
         outputs=len(source.classes) or 1,
-        fingerprint=_fingerprint(parts, _scaling(spec)),
+        fingerprint=_fingerprint(parts, _scaling(spec), with_texts=spec.columns != Columns()),
         classes=source.classes,
         notes=(*source.notes, *_lacking_classes(parts)),
         transform=transform,
@@ -167,9 +170,11 @@ def _arrays(parts: Sequence[Source], transform: FittedTransform) -> Mapping[str,
     weights = _scaled_weights(parts)
     shape = transform.apply(parts[0].take(slice(0, 1))).shape[1:]
     x, end = np.empty((sum(map(len, parts)), *shape), np.float32), 0
-    for part in parts:
+    for number, part in enumerate(parts):
+        own = training_parts(len(part)) if number == 0 else None
         for start in range(0, len(part), _ROWS_AT_ONCE):
-            features = transform.apply(part.take(slice(start, start + _ROWS_AT_ONCE)))
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            features = transform.apply(part.take(rows), None if own is None else own[rows])
             x[end : end + len(features)] = features
             end += len(features)
     y = np.concatenate([transform.apply_target(part) for part in parts])
@@ -212,6 +217,16 @@ def _is_ours(spec: DataSpec) -> bool:
     if isinstance(spec.dataset, str):
         return True
     return READERS[key_of(spec.dataset)].function.startswith("hpo.")
+
+
+def _check_columns(spec: DataSpec, source: Source) -> None:
+    if spec.columns.by_name and not (source.names or source.text_names):
+        raise DataError(
+            "data.columns.by_name: the columns of this data set have no names: write what holds "
+            "for all columns, or remove it."
+        )
+    if spec.columns != Columns() and source.x.ndim > 2:
+        raise DataError("data.columns: images have no columns: remove it.")
 
 
 def _check_classes(source: Source) -> None:
@@ -257,19 +272,24 @@ def _scaled_weights(parts: Sequence[Source]) -> list[np.ndarray]:
 
 
 def _scaling(spec: DataSpec) -> str | tuple[Any, ...]:
-    """How a spec scales features, for the fingerprint, which must stay that of release 0.1.0."""
-    if spec.normalize != "minmax" or spec.range == UNIT_RANGE:
-        return spec.normalize
-    return spec.normalize, spec.range
+    """How a spec makes features, for the fingerprint, which must stay that of release 0.1.0."""
+    ranges = () if spec.normalize != "minmax" or spec.range == UNIT_RANGE else (spec.range,)
+    columns = spec.columns.model_dump_json(exclude_defaults=True)
+    asked = () if spec.columns == Columns() else (columns,)
+    return (spec.normalize, *ranges, *asked) if ranges or asked else spec.normalize
 
 
-def _fingerprint(parts: Sequence[Source], scaling: str | tuple[Any, ...]) -> str:
+def _fingerprint(
+    parts: Sequence[Source], scaling: str | tuple[Any, ...], *, with_texts: bool
+) -> str:
     """A hash of the splits before scaling.
 
     The last bits of a mean may differ between machines; the examples as read do not. Images are
     also four times smaller before scaling.
     """
     digest = hashlib.sha256(repr((scaling, parts[0].classes)).encode())
+    if with_texts:
+        digest.update(repr(parts[0].values).encode("utf-8", "surrogatepass"))
     for part in parts:
         for array in (part.x, part.y, part.categories, part.weight):
             if array is not None:

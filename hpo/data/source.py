@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,9 @@ class Source:
     target: str
     classes: tuple[str, ...] = ()
     categories: np.ndarray | None = None
+    names: tuple[str, ...] = ()  # of the columns of `x`, where they have names
+    text_names: tuple[str, ...] = ()  # of the columns of `categories`
+    values: tuple[Sequence[str], ...] = ()  # the texts of each of these, by their indices
     weight: np.ndarray | None = None
     split_by: np.ndarray | None = None
     is_count: bool = False  # a target of counts, which is not standardised

@@ -5,26 +5,42 @@ pixels. Numeric columns are scaled one by one, after empty cells are filled with
 columns follow them, one-hot encoded, after empty cells are filled with the most frequent value. A
 text that the training split does not have is zero in every column.
 
+`data.columns` asks for others. The features of a table are, in this order: numbers, places in
+sorted order and mean targets, all of which are scaled; flags of empty cells; one-hot columns;
+hashes; words.
+
 A fit is named arrays and a pure function of them in NumPy, so that it can be stored and applied
 anywhere. Tests compare it with scikit-learn, whose import would take seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Literal, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, Self
 
 import numpy as np
 
+from hpo.data.encoding import (
+    fit_hashes,
+    fit_known,
+    fit_one_hot,
+    hash_features,
+    known_features,
+    training_parts,
+)
+from hpo.data.numbers import fill_of, fit_numbers, logarithms, normal_quantiles
 from hpo.data.source import Source
+from hpo.data.tfidf import fit_text_columns, word_features
 from hpo.errors import DataError
+from hpo.spec.sections.columns import Columns
 
 Normalize = Literal["standard", "minmax", "none"]
 
 _IMAGES_AT_ONCE = 1000
 # The square of a smaller deviation is 0 to float64, or has lost most of its digits.
 _LEAST_DEVIATION = 1e-150
+_ONE = np.float32(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,36 +61,68 @@ class FittedTransform:
     text_fill: np.ndarray | None = None  # for each text column, the text of empty cells, int32
     text_column: np.ndarray | None = None  # for each one-hot column, its text column
     text_value: np.ndarray | None = None  # for each one-hot column, the text that is a one
+    # What only `data.columns` asks for, by name (`hpo.data.numbers`, `encoding`, `tfidf`).
+    more: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The arrays of the fit by name."""
-        named = ((item.name, getattr(self, item.name)) for item in fields(self))
-        return {name: array for name, array in named if array is not None}
+        names = [item.name for item in fields(self) if item.name != "more"]
+        named = {name: getattr(self, name) for name in names}
+        return {name: array for name, array in named.items() if array is not None} | dict(self.more)
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
         """The fit that has these arrays."""
-        return cls(**arrays)
+        names = {item.name for item in fields(cls)}
+        own = {name: array for name, array in arrays.items() if name in names}
+        return cls(**own, more={name: arrays[name] for name in arrays.keys() - names})
 
-    def apply(self, source: Source) -> np.ndarray:
+    def apply(self, source: Source, parts: np.ndarray | None = None) -> np.ndarray:
         """The features of `source`, float32 `[N, ...]`, row after row in memory.
+
+        `parts` are those of training rows (`hpo.data.encoding.training_parts`), whose mean targets
+        are those of other rows.
 
         Raises:
             DataError: if float32 cannot hold a scaled number of a table.
         """
         if self.kept is None or self.fill is None:
             return self._scaled(source.x)
+        codes = self.codes(source)
         with np.errstate(over="ignore"):
-            numbers = self._scaled(_filled(source.x[:, self.kept], self.fill))
+            numbers = self._scaled(self.unscaled(source.x, codes, parts))
         if not np.isfinite(numbers).all():
             raise DataError(
                 f"{source.target}: a column holds numbers too large for float32, or far beyond "
                 "its training rows: drop the column, or remove those rows."
             )
-        parts = [numbers]
-        if source.categories is not None:
-            parts.append(self._one_hot(source.categories))
-        return np.ascontiguousarray(np.concatenate(parts, axis=1))
+        found = [numbers]
+        for name, x in (("flag_column", source.x), ("flag_text", source.categories)):
+            if name in self.more and x is not None:
+                empty = x[:, self.more[name]]
+                found.append((np.isnan(empty) if name == "flag_column" else empty < 0) * _ONE)
+        if codes is not None:
+            found += self._encoded(codes, source.values)
+        return np.ascontiguousarray(np.concatenate(found, axis=1))
+
+    def unscaled(
+        self, x: np.ndarray, codes: np.ndarray | None, parts: np.ndarray | None
+    ) -> np.ndarray:
+        """The features of a table that are scaled, before they are."""
+        assert self.kept is not None
+        assert self.fill is not None
+        numbers = _filled(x[:, self.kept], self.fill)
+        if self.more.keys() & {"log_column", "quantile_column"}:
+            numbers = numbers.copy(order="K")
+            for column in self.more.get("log_column", ()):
+                numbers[:, column] = logarithms(numbers[:, column])
+            for place, column in enumerate(self.more.get("quantile_column", ())):
+                numbers[:, column] = normal_quantiles(
+                    numbers[:, column], self.more["quantiles"][:, place]
+                )
+        if "known_column" not in self.more or codes is None:
+            return numbers
+        return np.concatenate([numbers, known_features(self.more, codes, parts)], axis=1)
 
     def apply_target(self, source: Source) -> np.ndarray:
         """The targets of `source`: indices of classes unchanged, or standardised float32."""
@@ -90,15 +138,29 @@ class FittedTransform:
         np.divide(scaled, self.divisor, out=scaled, dtype=kind)
         return scaled.astype(np.float32, copy=False)
 
-    def _one_hot(self, categories: np.ndarray) -> np.ndarray:
+    def codes(self, source: Source) -> np.ndarray | None:
+        """The indices of texts, empty cells filled."""
+        if source.categories is None:
+            return None
         assert self.text_fill is not None
-        filled = np.where(categories < 0, self.text_fill, categories)
-        is_one: np.ndarray = filled[:, self.text_column] == self.text_value
-        return is_one.astype(np.float32)
+        return np.where(source.categories < 0, self.text_fill, source.categories)
+
+    def _encoded(self, codes: np.ndarray, values: Sequence[Sequence[str]]) -> list[np.ndarray]:
+        """One-hot columns, hashes and words."""
+        is_one: np.ndarray = codes[:, self.text_column] == self.text_value
+        found = [is_one.astype(np.float32)]
+        if "hash_column" in self.more:
+            found.append(hash_features(self.more, codes, values))
+        if "word_column" in self.more:
+            found.append(word_features(self.more, codes, values))
+        return found
 
 
 def fit_transform(
-    train: Source, normalize: Normalize, minmax_range: tuple[float, float] = (0.0, 1.0)
+    train: Source,
+    normalize: Normalize,
+    minmax_range: tuple[float, float] = (0.0, 1.0),
+    columns: Columns | None = None,
 ) -> FittedTransform:
     """The transform whose numbers are those of the training split.
 
@@ -107,26 +169,59 @@ def fit_transform(
     Raises:
         DataError: if a table has no value in its training rows, or its target hardly varies.
     """
-    target = {} if train.classes or train.is_count else _target_scale(train)
+    target: dict[str, Any] = {} if train.classes or train.is_count else _target_scale(train)
     if train.x.dtype == np.uint8 or train.x.ndim > 2:
         return FittedTransform(**_scale(train.x, normalize, minmax_range), **target)
-    kept = ~np.isnan(train.x).all(axis=0)
-    x = train.x[:, kept]
-    fill = np.nanmedian(x, axis=0) if kept.any() else np.zeros(0)
-    texts = np.zeros((len(x), 0), np.int32) if train.categories is None else train.categories
-    fitted = FittedTransform(
-        **_scale(_filled(x, fill), normalize, minmax_range),
-        **target,
-        kept=kept,
-        fill=fill,
-        **_texts(texts),
-    )
+    fitted = _fit_table(train, columns or Columns())
+    x = fitted.unscaled(train.x, fitted.codes(train), training_parts(len(train)))
+    fitted = replace(fitted, **_scale(x, normalize, minmax_range), **target)
     if not fitted.apply(train.take(np.zeros(1, np.int64))).shape[1]:
         raise DataError(
             f"{train.target}: no feature has a value in any training row: fill in the cells, or "
             "give another file."
         )
     return fitted
+
+
+def _fit_table(train: Source, columns: Columns) -> FittedTransform:
+    """The transform of a table, not yet scaled."""
+    kept = ~np.isnan(train.x).all(axis=0)
+    x = train.x[:, kept]
+    treatments = columns.of_all(_names(train.names, kept))
+    fill = fill_of(x, treatments)
+    texts = np.zeros((len(x), 0), np.int32) if train.categories is None else train.categories
+    texts_as = columns.of_all(_names(train.text_names, np.ones(texts.shape[1], bool)))
+    one_hot: dict[str, Any] = fit_one_hot(texts, texts_as)
+    fitted = FittedTransform(kept=kept, fill=fill, **one_hot)
+    codes = fitted.codes(train)
+    more: dict[str, np.ndarray] = {}
+    if any(one.transform != "none" for one in treatments):
+        more = fit_numbers(_filled(x, fill), treatments)
+    flags: list[int] = [
+        place
+        for place, one in zip(np.flatnonzero(kept).tolist(), treatments, strict=True)
+        if one.flag
+    ]
+    more |= _flags("flag_column", np.isnan(train.x), flags)
+    flags = [place for place, one in enumerate(texts_as) if one.flag]
+    more |= _flags("flag_text", texts < 0, flags)
+    if codes is not None:
+        assert fitted.text_fill is not None
+        more |= fit_known(codes, fitted.text_fill, texts_as, train)
+        more |= fit_hashes(fitted.text_fill, texts_as)
+        more |= fit_text_columns(codes, fitted.text_fill, texts_as, train.values)
+    return replace(fitted, more=more)
+
+
+def _names(names: Sequence[str], kept: np.ndarray) -> list[str]:
+    """The names of the kept columns; columns without names have empty ones."""
+    return [names[place] if names else "" for place in np.flatnonzero(kept).tolist()]
+
+
+def _flags(name: str, is_empty: np.ndarray, columns: Sequence[int]) -> dict[str, np.ndarray]:
+    """The flagged columns that are empty somewhere, by a name; nothing where there are none."""
+    found = [column for column in columns if is_empty[:, column].any()]
+    return {name: np.array(found, np.int32)} if found else {}
 
 
 def _filled(x: np.ndarray, fill: np.ndarray) -> np.ndarray:
@@ -142,7 +237,7 @@ def _filled(x: np.ndarray, fill: np.ndarray) -> np.ndarray:
 
 def _scale(
     x: np.ndarray, normalize: Normalize, minmax_range: tuple[float, float]
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
     """Offset and divisor for the last axis of `x`; a constant is shifted and not divided."""
     axes = tuple(range(x.ndim - 1))
     low, high = x.min(axis=axes).astype(np.float64), x.max(axis=axes).astype(np.float64)
@@ -176,7 +271,7 @@ def _mean_and_std(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt(squares / pixels - mean**2)
 
 
-def _target_scale(train: Source) -> dict[str, np.ndarray]:
+def _target_scale(train: Source) -> dict[str, Any]:
     """Mean and deviation of a regression target; a constant is shifted and not divided."""
     y = train.y
     mean, std = (y[0], 1.0) if y.min() == y.max() else (y.mean(), y.std())
@@ -186,20 +281,3 @@ def _target_scale(train: Source) -> dict[str, np.ndarray]:
             "deviation: write them in a smaller unit."
         )
     return {"target_mean": np.array(mean, np.float64), "target_std": np.array(std, np.float64)}
-
-
-def _texts(categories: np.ndarray) -> dict[str, np.ndarray]:
-    """The text for empty cells of each text column, and the one-hot columns."""
-    fill = np.full(categories.shape[1], -1, np.int32)
-    columns, values = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
-    for column, codes in enumerate(categories.T):
-        found, counts = np.unique(codes[codes >= 0], return_counts=True)
-        if len(found):  # a column that is empty in every training row is no feature
-            fill[column] = found[counts.argmax()]  # the first of equally frequent ones
-            columns.append(np.full(len(found), column, np.int32))
-            values.append(found)
-    return {
-        "text_fill": fill,
-        "text_column": np.concatenate(columns),
-        "text_value": np.concatenate(values),
-    }

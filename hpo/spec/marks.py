@@ -104,6 +104,22 @@ class Spec(BaseModel):
     )
 
 
+class Fixed(dict[Any, Any]):
+    """A mapping that is never changed, so that it can be hashed."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(tuple(sorted(self.items(), key=repr)))
+
+
+def fixed(value: Any) -> Any:
+    """A plain value as one that can be hashed: lists as tuples, mappings as `Fixed`."""
+    if isinstance(value, list | tuple):
+        return tuple(map(fixed, value))
+    if isinstance(value, Mapping):
+        return Fixed({key: fixed(inner) for key, inner in value.items()})
+    return value
+
+
 @cache
 def mark_of(spec: type[Spec], field: str) -> Mark | None:
     """The mark of a field, or None where it steers the study."""

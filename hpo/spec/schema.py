@@ -83,12 +83,20 @@ def may_vary(spec: type[Spec], field: str) -> bool:
 
 @cache
 def item_spec(spec: type[Spec], field: str) -> type[Spec] | None:
-    """The spec of the items of a field that may hold a list of specs; None for any other."""
+    """The spec of the items of a field that may hold a list of specs, or a mapping of names to
+    specs; None for any other."""
     for kind in _members(spec.model_fields[field].annotation):
         listed = get_args(kind)[0] if get_origin(kind) is Annotated else kind
         if get_origin(listed) is tuple and _is_spec(get_args(listed)[0]):
             return get_args(listed)[0]  # type: ignore[no-any-return]
+        if is_mapping(listed) and _is_spec(get_args(listed)[1]):
+            return get_args(listed)[1]  # type: ignore[no-any-return]
     return None
+
+
+def is_mapping(annotation: Any) -> bool:
+    """Whether a field takes a mapping of names."""
+    return get_origin(annotation) is Mapping
 
 
 @cache
@@ -154,9 +162,9 @@ def spec_mistakes(spec: type[Spec], value: Any, path: KeyPath = ()) -> list[Mist
         if name not in value:
             if info.is_required():
                 found.append(Mistake((*path, name), _missing(spec, name)))
-        elif (item := item_spec(spec, name)) and isinstance(value[name], list) and value[name]:
-            for index, one in enumerate(value[name]):
-                found += spec_mistakes(item, one, (*path, name, index))
+        elif (item := item_spec(spec, name)) and (items := _items(info.annotation, value[name])):
+            for key, one in items:
+                found += spec_mistakes(item, one, (*path, name, key))
         elif variants is not None:
             found += _variant_mistakes(spec, name, variants, value[name], (*path, name))
         elif name in errors:
@@ -292,6 +300,14 @@ def _members(annotation: Any) -> list[Any]:
     if get_origin(annotation) in (Union, types.UnionType):
         return list(get_args(annotation))
     return [annotation]
+
+
+def _items(annotation: Any, value: Any) -> list[tuple[Any, Any]]:
+    """The items of a list, or of a mapping whose keys are texts, for a field that takes it."""
+    if is_mapping(annotation):
+        is_named = isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
+        return [*value.items()] if is_named else []
+    return [*enumerate(value)] if isinstance(value, list) else []
 
 
 def _is_spec(kind: Any) -> bool:

@@ -76,7 +76,7 @@ def described(annotation: Any, metadata: Sequence[Any] = ()) -> str:
         return f"{{{next(iter(annotation.model_fields))}: ...}}"
     if annotation in (int, float):
         return _number(annotation, metadata)
-    if get_origin(annotation) is dict:
+    if get_origin(annotation) in (dict, Mapping):
         return "a mapping"
     plain = {str: "text", bool: "true or false", type(None): "null"}
     return plain.get(annotation, "another value")

@@ -22,6 +22,7 @@ from hpo.data.readers.csv import read_csv
 from hpo.data.readers.idx import TEST_FILES, TRAIN_FILES
 from hpo.errors import DataError
 from hpo.registry import READERS
+from hpo.spec.sections.columns import Columns
 from hpo.spec.sections.data import CsvFile, DataSpec, DropRows, IdxFolder
 from hpo.spec.sections.split import GroupSplit
 
@@ -395,3 +396,26 @@ def test_a_cleared_cache_is_empty_and_can_be_used_again(cache, table, prepared, 
     get(table, tmp_path, cache)
     assert len(prepared) == 2
     assert cache.usage().entries == 1
+
+
+def test_columns_have_entries_of_their_own_and_the_others_keep_their_names(cache, table, tmp_path):
+    files = [tmp_path / "t.csv"]
+    spec = DataSpec(dataset=table, batch_size=1)
+    key = cache.key(spec, files)
+    used = spec.model_dump(mode="json", exclude={"batch_size", "device_budget", "columns"})
+    for name in ("split",):  # which came with later releases
+        used.pop(name, None)
+    hashes = [("t.csv", hashlib.sha256(files[0].read_bytes()).hexdigest())]
+    libraries = [metadata.version(name) for name in ("numpy", "pandas", "scikit-learn")]
+    text = json.dumps([2, libraries, hashes, used], sort_keys=True)
+    assert key == hashlib.sha256(text.encode()).hexdigest()
+    other = DataSpec(dataset=table, batch_size=1, columns=Columns(encode="ordinal"))
+    assert cache.key(other, files) != key
+
+
+def test_a_fit_of_columns_is_the_same_from_the_cache(cache, table, prepared, tmp_path):
+    columns = Columns(encode="target", flag=True, transform="quantile")
+    first, second = (get(table, tmp_path, cache, columns=columns) for _ in range(2))
+    assert len(prepared) == 1
+    assert "target_means" in second.transform.to_arrays()
+    assert_same(first, second)

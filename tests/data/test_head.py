@@ -8,6 +8,7 @@ import pytest
 
 from hpo.data.head import Head, inspect_data
 from hpo.data.readers.idx import TEST_FILES, TRAIN_FILES
+from hpo.spec.sections.columns import Columns
 from hpo.spec.sections.data import CsvFile, DataSpec, IdxFolder
 
 IMAGES = np.zeros((6, 3, 2), np.uint8)
@@ -117,3 +118,50 @@ def test_a_folder_of_images_is_told_by_its_headers_alone(tmp_path, write_set):
     ((path, text),) = inspected(tmp_path, IdxFolder(idx=".")).mistakes
     assert path == ("dataset", "idx")
     assert "holds 6 images and train-labels-idx1-ubyte.gz 5 labels" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "by_name", "mistake"),
+    [
+        ("a,y\n1,2\n", {"b": {"drop": True}}, ("by_name", "t.csv: unknown column 'b'. Columns")),
+        ("a,y\nyes,2\nmaybe,3\n", {"a": {"type": "boolean"}}, ("csv", "t.csv:3: column 'a' holds")),
+        (
+            "a,y\n2024-01-01,2\n,1\nsoon,3\n",
+            {"a": {"type": "date"}},
+            ("csv", "t.csv:4: column 'a'"),
+        ),
+    ],
+)
+def test_a_mistake_about_a_column_by_name_is_told(tmp_path, text, by_name, mistake):
+    (tmp_path / "t.csv").write_text(text)
+    dataset = CsvFile(csv="t.csv", target="y")
+    ((path, told),) = inspected(tmp_path, dataset, columns=Columns(by_name=by_name)).mistakes
+    assert path[-1] == mistake[0]
+    assert told.removeprefix(f"{tmp_path}/").startswith(mistake[1])
+
+
+@pytest.mark.parametrize("how", [{"type": "text"}, {"encode": "target"}, {"type": "category"}])
+def test_very_many_texts_are_no_mistake_where_they_are_not_one_hot(tmp_path, how):
+    rows = "".join(f"n{row},{row}\n" for row in range(1001))
+    (tmp_path / "t.csv").write_text(f"a,y\n{rows}")
+    dataset = CsvFile(csv="t.csv", target="y")
+    found = inspected(tmp_path, dataset, columns=Columns(by_name={"a": how}))
+    assert (found.mistakes == ()) == (how != {"type": "category"})
+
+
+def test_dates_are_a_note(tmp_path):
+    days = [f"2024-{month:02}-{day:02}" for month in range(1, 13) for day in range(1, 29)]
+    (note,) = table(tmp_path, "a,y\n" + "".join(f"{day},{day[-1]}\n" for day in days)).notes
+    assert "column 'a' holds '2024-01-01', and each text is a category: for the parts of d" in note
+    many = [f"{day} {hour}:00" for day in days for hour in range(10, 20)]
+    found = table(tmp_path, "a,y\n" + "".join(f"{day},{day[-4]}\n" for day in many))
+    assert found.mistakes == ()
+    assert found.notes == (
+        "t.csv: column 'a' holds dates: it is read as their days, years, months and weekdays.",
+    )
+
+
+def test_gaps_are_no_note_where_the_spec_says_what_they_become(tmp_path):
+    (tmp_path / "t.csv").write_text("a,y\n1,5\n,6\n3,7\n")
+    dataset = CsvFile(csv="t.csv", target="y")
+    assert inspected(tmp_path, dataset, columns=Columns(impute="mean")).notes == ()

@@ -10,6 +10,7 @@ from hpo.data.readers.bundled import read_diabetes
 from hpo.data.readers.idx import TEST_FILES, TRAIN_FILES
 from hpo.errors import DataError
 from hpo.registry import DATASETS
+from hpo.spec.sections.columns import Columns
 from hpo.spec.sections.data import CsvFile, DataSpec, IdxFolder
 from hpo.spec.sections.split import ColumnSplit, GroupSplit, TimeSplit
 
@@ -422,3 +423,38 @@ def test_california_housing_loads_with_its_empty_cells_and_text_column():
     assert data.task == "regression"
     assert data.train.x.shape == (12384, 8 + 5)
     np.testing.assert_array_equal(data.train.x[:, 8:].sum(axis=1), 1)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        Columns(impute="mean", flag=True, transform="quantile"),
+        Columns(impute="constant", encode="target"),
+        Columns(encode="ordinal", transform="log"),
+        Columns(encode="hashing", buckets=3),
+        Columns(by_name={"word": {"type": "text"}}),
+    ],
+)
+def test_what_the_other_splits_hold_changes_no_bit_of_the_training_features(tmp_path, columns):
+    rows = [(f"{row**2 if row % 7 else ''}", f"{'abc'[row % 3]}x y{row % 2}") for row in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["n,word,y", *_lines(rows)]) + "\n")
+    spec = data_spec(columns)
+    first = load_data(spec, tmp_path, None)
+    kept = {row for row in range(60) if f"{0.5 + row:.1f}" in _targets(first)}
+    wild = [row if n in kept else ("1e30", "z z new") for n, row in enumerate(rows)]
+    (tmp_path / "t.csv").write_text("\n".join(["n,word,y", *_lines(wild)]) + "\n")
+    second = load_data(spec, tmp_path, None)
+    np.testing.assert_array_equal(first.train.x, second.train.x)
+    assert not np.array_equal(first.validation.x, second.validation.x)
+
+
+def _lines(rows):
+    return [f"{n},{word},{0.5 + row}" for row, (n, word) in enumerate(rows)]
+
+
+def _targets(data):
+    return {f"{y * data.target_std + data.target_mean:.1f}" for y in data.train.y}
+
+
+def data_spec(columns):
+    return DataSpec(dataset=CsvFile(csv="t.csv", target="y"), columns=columns)

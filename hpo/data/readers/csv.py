@@ -15,13 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpo.data.files import read_bytes
+from hpo.data.readers.columns import any_too_large, is_too_large, typed_columns
 from hpo.data.readers.lines import Lines, plain_lines
 from hpo.data.readers.pieces import table_of_numbers
 from hpo.data.readers.split_column import read_split_column
 from hpo.data.readers.table import (
-    MOST_CATEGORIES,
-    MOST_FLOAT32,
-    NUMERIC_SHARE,
     ROWS_TO_COMPARE,
     Finding,
     Row,
@@ -29,21 +27,19 @@ from hpo.data.readers.table import (
     column_names,
     first_row,
     headless_warning,
-    huge_number,
     huge_target,
     looks_like_data,
-    many_texts,
     missing_words,
     no_features,
     no_rows,
     no_target,
     numbered_rows,
     row_finding,
-    stray_text,
     table_text,
 )
 from hpo.data.source import Source
 from hpo.errors import DataError, cut
+from hpo.spec.sections.columns import Columns
 from hpo.spec.sections.data import CsvFile, DataSpec
 from hpo.spec.sections.split import SplitSpec
 from hpo.spec.words import shown
@@ -53,18 +49,18 @@ if TYPE_CHECKING:
 
 # A numeric target is read as classes if it has at most this many values, all of them whole numbers.
 MOST_NUMERIC_CLASSES = 20
-# Columns of text are encoded one by one, and more of them take minutes.
-MOST_TEXT_COLUMNS = 5000
 _PIECE_OF_ROWS = 1 << 18
 
 
 def read_csv(path: Path, spec: DataSpec) -> Source:
     """The examples of `data.dataset: {csv: ...}`."""
     assert isinstance(spec.dataset, CsvFile)
-    return read_table(path, spec.dataset, spec.split)
+    return read_table(path, spec.dataset, spec.split, spec.columns)
 
 
-def read_table(path: Path, spec: CsvFile, split: SplitSpec | None = None) -> Source:
+def read_table(
+    path: Path, spec: CsvFile, split: SplitSpec | None = None, columns: Columns | None = None
+) -> Source:
     """The examples in a CSV file; `split` may name a column that says how to split them.
 
     With `task: auto` the target is read as classes if it is text, or has at most
@@ -73,8 +69,9 @@ def read_table(path: Path, spec: CsvFile, split: SplitSpec | None = None) -> Sou
     Raises:
         DataError: if the file is broken or unfit; the message gives the line if one is at fault.
     """
+    columns = columns or Columns()
     text = table_text(path, read_bytes(path), spec.skip)
-    names, lines, notes = _check_rows(path, text, spec, split)
+    names, lines, notes = _check_rows(path, text, spec, split, columns)
     table = _parsed(path, text, names, spec, len(lines))
     del text  # it may be large
     if spec.drop_rows.missing_target:
@@ -83,34 +80,30 @@ def read_table(path: Path, spec: CsvFile, split: SplitSpec | None = None) -> Sou
     target = _checked_target(path, table[spec.target], lines)
     weight = None if spec.weight is None else _weights(path, table[spec.weight], lines)
     by = None if split is None else read_split_column(path, split, table[split.named], lines)
-    features = table.drop(columns=[*no_features(spec, split)])
-    numeric, words = _kinds(features)
-    if len(words) > MOST_TEXT_COLUMNS:
-        raise DataError(
-            f"{path}: holds {len(words):,} columns of text, more than {MOST_TEXT_COLUMNS:,}: write "
-            "numbers for their texts, or list columns in data.dataset.drop."
-        )
-    if words:
-        _check_stray_texts(path, features[words], lines)
+    features = table.drop(columns=[*no_features(spec, split, columns)])
+    typed = typed_columns(path, features, lines, columns)
+    del features, table  # `typed` holds what is needed of them
     y, classes = _classes_or_values(path, target, spec.task)
     if spec.task == "counts":
         _check_counts(path, target, lines)
     return Source(
-        # Selecting columns one by one takes seconds where there are tens of thousands.
-        x=_numbers(path, features[numeric] if words else features, lines),
+        x=typed.x,
         y=y,
         target=f"{path}: target {shown(spec.target)}",
         classes=classes,
-        categories=_categories(path, features[words]) if words else None,
+        categories=typed.categories,
+        names=typed.names,
+        text_names=typed.text_names,
+        values=typed.values,
         weight=weight,
         split_by=by,
         is_count=spec.task == "counts",
-        notes=tuple(notes),
+        notes=(*notes, *typed.notes),
     )
 
 
 def _check_rows(
-    path: Path, text: bytes, spec: CsvFile, split: SplitSpec | None
+    path: Path, text: bytes, spec: CsvFile, split: SplitSpec | None, columns: Columns
 ) -> tuple[list[str], Lines, list[str]]:
     """The columns' names, the line on which each row starts, and what the user should know.
 
@@ -127,7 +120,7 @@ def _check_rows(
     if not len(lines):
         raise no_rows(path)
     is_doubtful = spec.header is None and looks_like_data(first.cells, below, spec)
-    for finding in column_findings(names, spec, first.line, is_doubtful, split):
+    for finding in column_findings(names, spec, first.line, is_doubtful, split, columns):
         raise _error(path, finding)
     notes = [headless_warning(first.cells, spec)] if is_doubtful else []
     return names, lines, notes
@@ -191,33 +184,13 @@ def _with_target(
     )
 
 
-def _kinds(features: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """The columns of numbers and those of text."""
-    import pandas as pd
-
-    is_number = [pd.api.types.is_numeric_dtype(kind) for kind in features.dtypes]
-    columns = list(zip(features.columns, is_number, strict=True))
-    return [name for name, yes in columns if yes], [name for name, yes in columns if not yes]
-
-
-def _check_stray_texts(path: Path, columns: pd.DataFrame, lines: Lines) -> None:
-    import pandas as pd
-
-    for name in columns:
-        texts = columns[name].dropna().astype(str)
-        is_number = pd.to_numeric(texts, errors="coerce").notna()
-        if not is_number.all() and is_number.mean() >= NUMERIC_SHARE:
-            row = is_number.idxmin()
-            raise DataError(f"{path}:{lines[row]}: {stray_text(name, texts[row])}")
-
-
 def _checked_target(path: Path, target: pd.Series[Any], lines: Lines) -> pd.Series[Any]:
     empty = np.flatnonzero(target.isna())
     if len(empty):
         text = no_target(len(empty), str(target.name))
         raise DataError(f"{path}:{lines[empty[0]]}: {text}")
-    if target.dtype.kind == "f" and _any_too_large(values := target.to_numpy()):
-        line = lines[np.flatnonzero(_is_too_large(values))[0]]
+    if target.dtype.kind == "f" and any_too_large(values := target.to_numpy()):
+        line = lines[np.flatnonzero(is_too_large(values))[0]]
         raise DataError(f"{path}:{line}: {huge_target(str(target.name))}")
     if (target == target.iloc[0]).all():
         raise DataError(
@@ -233,7 +206,7 @@ def _weights(path: Path, column: pd.Series[Any], lines: Lines) -> np.ndarray:
 
     weights: np.ndarray = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
     with np.errstate(invalid="ignore"):
-        is_weight = (weights >= 0) & ~_is_too_large(weights)
+        is_weight = (weights >= 0) & ~is_too_large(weights)
     wrong = np.flatnonzero(~is_weight)
     if len(wrong):
         cell = column.iloc[wrong[0]]
@@ -306,35 +279,3 @@ def _first_text(target: pd.Series[Any]) -> str:
 
     is_text = pd.to_numeric(target, errors="coerce").isna()
     return str(target[is_text].iloc[0] if is_text.any() else target.iloc[0])
-
-
-def _numbers(path: Path, columns: pd.DataFrame, lines: Lines) -> np.ndarray:
-    x: np.ndarray = columns.to_numpy(np.float64)
-    if _any_too_large(x):
-        row, column = np.argwhere(_is_too_large(x))[0]
-        raise DataError(f"{path}:{lines[row]}: {huge_number(str(columns.columns[column]))}")
-    return x
-
-
-def _any_too_large(x: np.ndarray) -> bool:
-    """The same of the largest and smallest numbers, which takes no memory."""
-    if not x.size:
-        return False
-    extremes = np.array([np.fmax.reduce(x, axis=None), np.fmin.reduce(x, axis=None)])
-    return bool(_is_too_large(extremes).any())
-
-
-def _is_too_large(x: np.ndarray) -> np.ndarray:
-    return np.asarray(np.abs(x) > MOST_FLOAT32)
-
-
-def _categories(path: Path, columns: pd.DataFrame) -> np.ndarray:
-    codes = np.empty(columns.shape, np.int32)
-    for position, name in enumerate(columns):
-        column = columns[name]
-        # A column of True, False and empty cells is not text yet.
-        texts = column.where(column.isna(), column.astype(str))
-        codes[:, position], values = texts.factorize(sort=True)
-        if len(values) > MOST_CATEGORIES:
-            raise DataError(f"{path}: {many_texts(name, len(values), values[0])}")
-    return codes

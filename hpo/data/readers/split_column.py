@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hpo.data.dataset import SPLITS
+from hpo.data.readers.dates import read_dates
 from hpo.data.readers.lines import Lines
 from hpo.errors import DataError
 from hpo.spec.sections.split import ColumnSplit, GroupSplit, SplitSpec, TimeSplit
@@ -62,22 +62,4 @@ def _times(column: pd.Series[Any]) -> tuple[np.ndarray, np.ndarray]:
     if pd.api.types.is_numeric_dtype(column.dtype):
         numbers: np.ndarray = column.to_numpy(np.float64)
         return numbers, np.isfinite(numbers)
-    texts = column.astype(str).str.strip()
-    readings = [_dates(texts, format="ISO8601")]
-    if readings[0].isna().all():
-        readings = [_dates(texts, dayfirst=is_day_first) for is_day_first in (False, True)]
-    # A date such as 03/04/2024 is read only if other rows show which of the two is the day.
-    readings.sort(key=lambda reading: int(reading.isna().sum()))
-    dates, others = readings[0], readings[-1]
-    is_read = dates.notna()
-    if is_read.all() and others.notna().all():
-        is_read = dates == others
-    return dates.to_numpy("datetime64[us]"), is_read.to_numpy()
-
-
-def _dates(texts: pd.Series[Any], **how: Any) -> pd.Series[Any]:
-    import pandas as pd
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the first cell does not show a format
-        return pd.to_datetime(texts, errors="coerce", utc=True, **how).dt.tz_localize(None)
+    return read_dates(column)

@@ -9,6 +9,7 @@ import csv
 import difflib
 import io
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hpo.errors import DataError
+from hpo.spec.sections.columns import Columns
 from hpo.spec.sections.data import CsvFile
 from hpo.spec.sections.split import SplitSpec
 from hpo.spec.words import count_text, shown
@@ -34,6 +36,13 @@ MOST_CATEGORIES = 1000
 MOST_FLOAT32 = (2 - 2**-23) * 2.0**127
 # Rows below the first one that show whether it is like them.
 ROWS_TO_COMPARE = 100
+# What the words of a column of booleans say.
+TRUTH = {
+    **dict.fromkeys(("true", "t", "yes", "y", "on", "1"), 1.0),
+    **dict.fromkeys(("false", "f", "no", "n", "off", "0"), 0.0),
+}
+# A date as ISO 8601 writes it, with a time or without.
+ISO_DATE = re.compile(r"\s*\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?\s*", re.ASCII)
 _LONGEST_LIST = 80
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -132,9 +141,12 @@ def named_columns(spec: CsvFile) -> dict[str, str]:
     return {spec.target: "target"} | ({spec.weight: "weight"} if spec.weight is not None else {})
 
 
-def no_features(spec: CsvFile, split: SplitSpec | None) -> set[str]:
+def no_features(
+    spec: CsvFile, split: SplitSpec | None = None, columns: Columns | None = None
+) -> set[str]:
     """The columns that are no features: those that a spec names for something else, or drops."""
-    found = {*named_columns(spec), *spec.drop}
+    by_name = {} if columns is None else columns.by_name
+    found = {*named_columns(spec), *spec.drop, *(n for n, one in by_name.items() if one.drop)}
     if split is not None and not getattr(split, "feature", False):
         found.add(split.named)
     return found
@@ -150,7 +162,12 @@ def row_finding(row: Row, names: Sequence[str], spec: CsvFile) -> Finding | None
 
 
 def column_findings(
-    names: Sequence[str], spec: CsvFile, line: int, is_data: bool, split: SplitSpec | None = None
+    names: Sequence[str],
+    spec: CsvFile,
+    line: int,
+    is_data: bool,
+    split: SplitSpec | None = None,
+    columns: Columns | None = None,
 ) -> Iterator[Finding]:
     """What is wrong with the names of the columns, or with those that the spec asks for.
 
@@ -169,7 +186,8 @@ def column_findings(
         yield Finding("csv", line, text + hint)
     named, known = named_columns(spec), set(names)
     by = [] if split is None else [(split.named, f"split.{next(iter(type(split).model_fields))}")]
-    for column, key in [*named.items(), *((name, "drop") for name in spec.drop), *by]:
+    typed = [] if columns is None else [(name, "columns.by_name") for name in columns.by_name]
+    for column, key in [*named.items(), *((name, "drop") for name in spec.drop), *by, *typed]:
         if column not in known:
             close = difflib.get_close_matches(column[:_LONGEST_LIST], names, n=1)
             guess = f"Did you mean '{close[0]}'? " if close else _separator_hint(names)
@@ -177,14 +195,14 @@ def column_findings(
             yield Finding(key, None, text)
     if spec.weight == spec.target:
         yield Finding("weight", None, f"{shown(spec.weight)} is the target: name another column.")
-    for column, key in by:
+    for column, key in [*by, *typed]:
         if column in named:
             text = f"{shown(column)} is the {named[column]}: name another column."
             yield Finding(key, None, text)
     for column, field in named.items():
         if column in spec.drop:
             yield Finding("drop", None, f"{shown(column)} is the {field}: keep it.")
-    if known <= no_features(spec, split):
+    if known <= no_features(spec, split, columns):
         text = f"no column is left to learn from beside the target {shown(spec.target)}: "
         yield Finding(
             "csv", None, f"{text}shorten data.dataset.drop, or set data.dataset.separator."
@@ -248,6 +266,11 @@ def is_number(cell: str) -> bool:
         return False
 
 
+def is_boolean(cell: str) -> bool:
+    """Whether a cell says true or false."""
+    return cell.strip().casefold() in TRUTH or (is_number(cell) and float(cell) in (0, 1))
+
+
 def stray_text(name: str, cell: str) -> str:
     """What to do about a text in a column of numbers."""
     return (
@@ -276,7 +299,32 @@ def many_texts(name: str, count: int, text: str) -> str:
     """What to do about a column of too many texts."""
     return (
         f"column {shown(name)} holds {count} different texts, such as {shown(text)}, more than the "
-        f"{MOST_CATEGORIES} that can be categories: list it in data.dataset.drop."
+        f"{MOST_CATEGORIES} that can be categories: list it in data.dataset.drop, or write encode: "
+        "hashing, encode: target or type: text for it in data.columns.by_name."
+    )
+
+
+def no_boolean(name: str, cell: str) -> str:
+    """What to do about a text in a column of booleans."""
+    return (
+        f"column {shown(name)} holds {shown(cell)}, which is no boolean: write true or false, yes "
+        "or no, 1 or 0, or leave the cell empty."
+    )
+
+
+def no_date(name: str, cell: str) -> str:
+    """What to do about a text in a column of dates."""
+    return (
+        f"column {shown(name)} holds {shown(cell)}, which is no date, or may be two: write one "
+        "such as 2024-01-31 or 2024-01-31 18:30, or leave the cell empty."
+    )
+
+
+def dates_note(file: str, name: str) -> str:
+    """That a column of very many dates is read as such."""
+    return (
+        f"{file}: column {shown(name)} holds dates: it is read as their days, years, months and "
+        "weekdays."
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from hpo.data.files import opened
 from hpo.data.head import Head, HeadMistake
 from hpo.data.readers.table import (
+    ISO_DATE,
     MOST_CATEGORIES,
     MOST_FLOAT32,
     NUMERIC_SHARE,
@@ -22,16 +23,20 @@ from hpo.data.readers.table import (
     Row,
     column_findings,
     column_names,
+    dates_note,
     first_row,
     gap_words,
     headless_warning,
     huge_number,
     huge_target,
+    is_boolean,
     is_gap,
     is_number,
     listed,
     looks_like_data,
     many_texts,
+    no_boolean,
+    no_date,
     no_features,
     no_rows,
     no_target,
@@ -41,6 +46,7 @@ from hpo.data.readers.table import (
     table_text,
 )
 from hpo.errors import DataError
+from hpo.spec.sections.columns import Columns, Treatment
 from hpo.spec.sections.data import CsvFile, DataSpec
 from hpo.spec.sections.split import SplitSpec
 from hpo.spec.words import count_text, shown
@@ -89,7 +95,9 @@ class TableHead:
     findings: tuple[Finding, ...]
 
 
-def read_head(path: Path, spec: CsvFile, split: SplitSpec | None = None) -> TableHead:
+def read_head(
+    path: Path, spec: CsvFile, split: SplitSpec | None = None, columns: Columns | None = None
+) -> TableHead:
     """The rows in the first MiB of a table, and what is wrong with them.
 
     Raises:
@@ -108,16 +116,18 @@ def read_head(path: Path, spec: CsvFile, split: SplitSpec | None = None) -> Tabl
             findings.append(finding)
     below = [row.cells for row in fitting[:ROWS_TO_COMPARE]]
     is_doubtful = spec.header is None and looks_like_data(first.cells, below, spec)
-    findings += column_findings(names, spec, first.line, is_doubtful, split)
+    findings += column_findings(names, spec, first.line, is_doubtful, split, columns)
     if not fitting and not findings:
         raise (
             no_rows(path)
             if is_whole
             else DataError(f"{path}: no second row ends within the first MiB: is it a table?")
         )
-    columns = tuple(_columns(names, fitting, gap_words(spec)))
+    if columns is not None:
+        findings += _typed_findings(names, fitting, gap_words(spec), columns)
+    found = tuple(_columns(names, fitting, gap_words(spec)))
     return TableHead(
-        path, tuple(first.cells), columns, len(fitting), is_whole, is_doubtful, tuple(findings)
+        path, tuple(first.cells), found, len(fitting), is_whole, is_doubtful, tuple(findings)
     )
 
 
@@ -128,7 +138,7 @@ def head(path: Path, spec: DataSpec) -> Head:
         DataError: for a file that cannot be read or is no CSV.
     """
     assert isinstance(spec.dataset, CsvFile)
-    found, dataset = read_head(path, spec.dataset, spec.split), spec.dataset
+    found, dataset = read_head(path, spec.dataset, spec.split, spec.columns), spec.dataset
     size = f"{count_text(found.rows, 'row')} of {count_text(len(found.columns), 'column')}"
     seen = f"{dataset.csv}: {size}"
     if not found.is_whole:
@@ -140,27 +150,18 @@ def head(path: Path, spec: DataSpec) -> Head:
     target = by_name.get(dataset.target)
     if target is not None and target.gap_line and not dataset.drop_rows.missing_target:
         findings.append(Finding("target", target.gap_line, no_target(target.gaps, target.name)))
-    others = no_features(dataset, spec.split)
+    others = no_features(dataset, spec.split, spec.columns)
     features = [column for column in found.columns if column.name not in others]
     if target is not None and target.huge_line is not None and not target.texts:
         findings.append(Finding("target", target.huge_line, huge_target(target.name)))
     for column in features:
-        if column.huge_line is not None and not column.texts:
-            findings.append(Finding("csv", column.huge_line, huge_number(column.name)))
-        elif column.texts and column.holds_numbers:
-            finding = Finding("csv", column.text_line, stray_text(column.name, column.text))
-            findings.append(finding)
-        elif column.texts and column.different > MOST_CATEGORIES:
-            findings.append(
-                Finding("csv", None, many_texts(column.name, column.different, column.text))
-            )
-        elif column.numbers > column.texts > 0:
-            text = f"column {shown(column.name)} holds {shown(column.text)} beside numbers, and all"
-            notes.append(
-                f"{dataset.csv}: {text} of it is read as text: if it is no value, list it in "
-                "data.dataset.missing."
-            )
-    gaps = [f"{shown(column.name)} {column.gaps:,}" for column in features if column.gaps]
+        told = _told(column, spec.columns.of(column.name), dataset.csv)
+        if isinstance(told, Finding):
+            findings.append(told)
+        elif told is not None:
+            notes.append(told)
+    usual = [column for column in features if spec.columns.of(column.name).has_usual_fill]
+    gaps = [f"{shown(column.name)} {column.gaps:,}" for column in usual if column.gaps]
     if gaps:
         text = f"{dataset.csv}: gaps in {listed(gaps)}: each gets the median of its column's "
         notes.append(f"{text}training rows, or their most frequent text.")
@@ -172,6 +173,56 @@ def head(path: Path, spec: DataSpec) -> Head:
         for finding in findings
     ]
     return Head(seen, tuple(mistakes), tuple(notes))
+
+
+def _told(column: Column, treatment: Treatment, csv: str) -> Finding | str | None:
+    """The mistake in a column, or a note about it."""
+    if column.huge_line is not None and not column.texts:
+        return Finding("csv", column.huge_line, huge_number(column.name))
+    if treatment.type not in ("auto", "category"):
+        return None
+    if column.different > MOST_CATEGORIES and treatment.type == "category" and treatment.is_one_hot:
+        return Finding("csv", None, many_texts(column.name, column.different, column.text))
+    if treatment.type == "category" or not column.texts:
+        return None
+    if column.holds_numbers:
+        return Finding("csv", column.text_line, stray_text(column.name, column.text))
+    if column.different > MOST_CATEGORIES and treatment.is_one_hot:
+        if ISO_DATE.fullmatch(column.text):
+            return dates_note(csv, column.name)
+        return Finding("csv", None, many_texts(column.name, column.different, column.text))
+    if column.numbers > column.texts:
+        text = f"column {shown(column.name)} holds {shown(column.text)} beside numbers, and all"
+        return (
+            f"{csv}: {text} of it is read as text: if it is no value, list it in "
+            "data.dataset.missing."
+        )
+    if ISO_DATE.fullmatch(column.text):
+        return (
+            f"{csv}: column {shown(column.name)} holds {shown(column.text)}, and each text is a "
+            "category: for the parts of dates write type: date for it in data.columns.by_name."
+        )
+    return None
+
+
+def _typed_findings(
+    names: Sequence[str], rows: Sequence[Row], gaps: frozenset[str], columns: Columns
+) -> Iterator[Finding]:
+    """The first cell of each column of booleans or dates that cannot be one."""
+    for name, column in columns.by_name.items():
+        if column.type not in ("boolean", "date") or name not in names:
+            continue
+        place = list(names).index(name)
+        for row in rows:
+            cell = row.cells[place]
+            if is_gap(cell, gaps):
+                continue
+            if column.type == "boolean" and not is_boolean(cell):
+                yield Finding("csv", row.line, no_boolean(name, cell))
+                break
+            if column.type == "date" and not any(map(str.isdigit, cell)):
+                yield Finding("csv", row.line, no_date(name, cell))
+                break
 
 
 def _columns(names: Sequence[str], rows: Sequence[Row], gaps: frozenset[str]) -> Iterator[Column]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, create_model
 
 from hpo.spec.code.signature import COMPUTED, REQUIRED, Argument, Signature
-from hpo.spec.marks import Mark, Spec
+from hpo.spec.marks import Mark, Spec, fixed
 
 # The types of annotations that a leaf can have; anything else takes any plain value.
 _TYPES = {"bool": bool, "int": int, "float": float, "str": str}
@@ -59,22 +59,6 @@ def type_of(argument: Argument) -> Any:
     if not argument.annotation and type(default) in _TYPES.values():
         return type(default)
     return Any
-
-
-class Fixed(dict[Any, Any]):
-    """A mapping that is never changed, so that it can be hashed."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(tuple(sorted(self.items(), key=repr)))
-
-
-def fixed(value: Any) -> Any:
-    """A plain value as one that can be hashed: lists as tuples, mappings as `Fixed`."""
-    if isinstance(value, list | tuple):
-        return tuple(map(fixed, value))
-    if isinstance(value, Mapping):
-        return Fixed({key: fixed(inner) for key, inner in value.items()})
-    return value
 
 
 def _strictness(kind: Any) -> list[Any]:

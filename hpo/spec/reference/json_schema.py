@@ -27,7 +27,7 @@ from hpo.spec.marks import Mark, Merge, Spec, mark_of, merge_of
 from hpo.spec.reference.descriptions import description_of, summary_of
 from hpo.spec.registered import Registered, annotation_of, registered
 from hpo.spec.roots import Root, file_of, root_of
-from hpo.spec.schema import Leaf, all_leaves, default_of, may_vary, variants_of
+from hpo.spec.schema import Leaf, all_leaves, default_of, is_mapping, may_vary, variants_of
 from hpo.spec.sections.command import NAME, CommandSpec
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.goal import known_metrics
@@ -271,6 +271,8 @@ class _Writer:
             return self._type(inner, [*outer, *metadata])
         if get_origin(annotation) in (Union, types.UnionType):
             return {"anyOf": [self._type(member) for member in get_args(annotation)]}
+        if is_mapping(annotation):
+            return {"type": "object", "additionalProperties": self._type(get_args(annotation)[1])}
         assert get_origin(annotation) is tuple, f"no schema is known for {annotation}"
         least = [item.min_length for item in metadata if isinstance(item, annotated_types.MinLen)]
         items = {"type": "array", "items": self._type(get_args(annotation)[0])}

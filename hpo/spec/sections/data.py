@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from hpo.registry import DATASETS
 from hpo.spec.marks import Count, Host, Merge, Names, ReadWhere, Share, Spec, Static
 from hpo.spec.registered import Registered
+from hpo.spec.sections.columns import Columns
 from hpo.spec.sections.split import SplitSpec
 
 Task = Literal["classification", "regression", "counts"]
@@ -164,6 +165,8 @@ class DataSpec(Spec):
     """How features are scaled, by the numbers of the training split."""
     range: Annotated[Host[Range], ReadWhere("normalize", ("minmax",))] = UNIT_RANGE
     """The two ends that `minmax` scales the training split to."""
+    columns: Columns = Columns()
+    """How the columns of a table become features."""
     device_budget: Annotated[
         Literal["auto"] | Count,
         BeforeValidator(size_bytes, json_schema_input_type=Literal["auto"] | SizeAsWritten),

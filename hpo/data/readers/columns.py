@@ -1,0 +1,222 @@
+"""The columns of a table by their types: numbers, categories, booleans, dates and texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from hpo.data.readers.dates import parts_of, read_dates
+from hpo.data.readers.lines import Lines
+from hpo.data.readers.table import (
+    ISO_DATE,
+    MOST_CATEGORIES,
+    MOST_FLOAT32,
+    NUMERIC_SHARE,
+    TRUTH,
+    dates_note,
+    huge_number,
+    many_texts,
+    no_boolean,
+    no_date,
+    stray_text,
+)
+from hpo.errors import DataError
+from hpo.spec.sections.columns import Columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Columns of text are encoded one by one, and more of them take minutes.
+MOST_TEXT_COLUMNS = 5000
+
+
+class TypedColumns(NamedTuple):
+    """What `Source` holds of the columns of a table, and what the user should know.
+
+    `names` and `text_names` are those of the columns in the file: a date has one for each part.
+    """
+
+    x: np.ndarray
+    names: tuple[str, ...]
+    categories: np.ndarray | None
+    text_names: tuple[str, ...]
+    values: tuple[list[str], ...]
+    notes: list[str]
+
+
+def typed_columns(
+    path: Path, features: pd.DataFrame, lines: Lines, columns: Columns
+) -> TypedColumns:
+    """The columns of a table as numbers and as indices of texts.
+
+    Raises:
+        DataError: for a cell that is not of its column's type, with its line.
+    """
+    features, origins, notes = _of_their_types(path, features, lines, columns)
+    numeric, words = _kinds(features)
+    if len(words) > MOST_TEXT_COLUMNS:
+        raise DataError(
+            f"{path}: holds {len(words):,} columns of text, more than {MOST_TEXT_COLUMNS:,}: write "
+            "numbers for their texts, or list columns in data.dataset.drop."
+        )
+    untyped = [name for name in words if columns.of(name).type == "auto"]
+    if untyped:
+        _check_stray_texts(path, features[untyped], lines)
+    # Selecting columns one by one takes seconds where there are tens of thousands.
+    x = _numbers(path, features[numeric] if words else features, lines)
+    names = tuple(origins.get(name, name) for name in numeric)
+    if not words:
+        return TypedColumns(x, names, None, (), (), notes)
+    categories, values = _categories(path, features[words], columns)
+    return TypedColumns(x, names, categories, tuple(words), values, notes)
+
+
+def _of_their_types(
+    path: Path, features: pd.DataFrame, lines: Lines, columns: Columns
+) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
+    """The columns with booleans and dates as numbers, and numbers that are codes as texts.
+
+    With them come the columns in the file that parts of dates are of, and notes.
+    """
+    import pandas as pd
+
+    origins: dict[str, str] = {}
+    notes: list[str] = []
+    new: dict[str, Any] = {}
+    gone = []
+    for name in _candidates(features, columns):
+        column, kind = features[name], columns.of(name).type
+        if kind == "boolean":
+            new[name] = _booleans(path, column, lines)
+        elif kind in ("category", "text"):
+            new[name] = _as_texts(column)
+        elif kind == "date" or _holds_dates(column):
+            if kind == "auto":
+                notes.append(dates_note(path.name, name))
+            gone.append(name)
+            for part, numbers in parts_of(_dates(path, column, lines)).items():
+                title = f"{name}.{part}"
+                while title in features or title in new:
+                    title += "_"
+                origins[title], new[title] = name, numbers
+    if not new:
+        return features, origins, notes
+    replaced = features.drop(columns=gone).assign(
+        **{name: column for name, column in new.items() if name in features}
+    )
+    added = {name: column for name, column in new.items() if name not in features}
+    return pd.concat([replaced, pd.DataFrame(added)], axis=1), origins, notes
+
+
+def _candidates(features: pd.DataFrame, columns: Columns) -> list[str]:
+    """The columns with a type of their own, and those of texts that may hold dates."""
+    import pandas as pd
+
+    typed = {name for name, one in columns.by_name.items() if one.type != "auto"}
+    return [
+        name
+        for name, dtype in zip(features.columns, features.dtypes, strict=True)
+        if name in typed
+        or (not pd.api.types.is_numeric_dtype(dtype) and columns.of(name).is_one_hot)
+    ]
+
+
+def _holds_dates(column: pd.Series[Any]) -> bool:
+    """Whether a column has too many texts for categories, all of them dates."""
+    texts = column.dropna()
+    if not len(texts) or not ISO_DATE.fullmatch(str(texts.iloc[0])):
+        return False
+    return texts.nunique() > MOST_CATEGORIES and bool(read_dates(texts)[1].all())
+
+
+def _dates(path: Path, column: pd.Series[Any], lines: Lines) -> np.ndarray:
+    dates = np.full(len(column), np.datetime64("NaT", "us"))
+    rows = np.flatnonzero(column.notna())
+    if len(rows):
+        dates[rows], is_read = read_dates(_as_texts(column.iloc[rows]))
+        if not is_read.all():
+            row = rows[np.flatnonzero(~is_read)[0]]
+            text = no_date(str(column.name), str(column.iloc[row]))
+            raise DataError(f"{path}:{lines[row]}: {text}")
+    return dates
+
+
+def _booleans(path: Path, column: pd.Series[Any], lines: Lines) -> np.ndarray:
+    """1 for true and yes, 0 for false and no, NaN for an empty cell."""
+    found = np.full(len(column), np.nan)
+    texts = _as_texts(column).dropna()
+    truth = texts.str.strip().str.casefold().str.removesuffix(".0").map(TRUTH)
+    wrong = np.flatnonzero(truth.isna())
+    if len(wrong):
+        row = texts.index[wrong[0]]
+        raise DataError(f"{path}:{lines[row]}: {no_boolean(str(column.name), texts[row])}")
+    found[texts.index] = truth
+    return found
+
+
+def _as_texts(column: pd.Series[Any]) -> pd.Series[Any]:
+    """The cells as texts: 3 for 3.0, and empty ones as they are."""
+    if column.dtype.kind not in "iuf":
+        return column.where(column.isna(), column.astype(str))
+    different = column.dropna().unique()
+    texts = {one: str(int(one)) if one == int(one) else str(one) for one in different.tolist()}
+    return column.astype(object).map(texts)
+
+
+def _kinds(features: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """The columns of numbers and those of text."""
+    import pandas as pd
+
+    is_number = [pd.api.types.is_numeric_dtype(kind) for kind in features.dtypes]
+    columns = list(zip(features.columns, is_number, strict=True))
+    return [name for name, yes in columns if yes], [name for name, yes in columns if not yes]
+
+
+def _check_stray_texts(path: Path, columns: pd.DataFrame, lines: Lines) -> None:
+    import pandas as pd
+
+    for name in columns:
+        texts = columns[name].dropna().astype(str)
+        is_number = pd.to_numeric(texts, errors="coerce").notna()
+        if not is_number.all() and is_number.mean() >= NUMERIC_SHARE:
+            row = is_number.idxmin()
+            raise DataError(f"{path}:{lines[row]}: {stray_text(name, texts[row])}")
+
+
+def _numbers(path: Path, columns: pd.DataFrame, lines: Lines) -> np.ndarray:
+    x: np.ndarray = columns.to_numpy(np.float64)
+    if any_too_large(x):
+        row, column = np.argwhere(is_too_large(x))[0]
+        raise DataError(f"{path}:{lines[row]}: {huge_number(str(columns.columns[column]))}")
+    return x
+
+
+def any_too_large(x: np.ndarray) -> bool:
+    """Whether float32 cannot hold some of the numbers; takes no memory."""
+    if not x.size:
+        return False
+    extremes = np.array([np.fmax.reduce(x, axis=None), np.fmin.reduce(x, axis=None)])
+    return bool(is_too_large(extremes).any())
+
+
+def is_too_large(x: np.ndarray) -> np.ndarray:
+    """Where float32 cannot hold a number."""
+    return np.asarray(np.abs(x) > MOST_FLOAT32)
+
+
+def _categories(
+    path: Path, table: pd.DataFrame, columns: Columns
+) -> tuple[np.ndarray, tuple[list[str], ...]]:
+    """The index of each text, -1 for empty cells, and the sorted texts of each column."""
+    codes, values = np.empty(table.shape, np.int32), []
+    for position, name in enumerate(table):
+        column = table[name]
+        # A column of True, False and empty cells is not text yet.
+        texts = column.where(column.isna(), column.astype(str))
+        codes[:, position], found = texts.factorize(sort=True)
+        if len(found) > MOST_CATEGORIES and columns.of(str(name)).is_one_hot:
+            raise DataError(f"{path}: {many_texts(str(name), len(found), found[0])}")
+        values.append(found.tolist())
+    return codes, tuple(values)

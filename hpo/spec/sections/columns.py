@@ -1,0 +1,109 @@
+"""What a spec says about the columns of a table: all of them, and some by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import AfterValidator, Field
+
+from hpo.spec.marks import Count, Fixed, Host, NonNegative, Spec, Static, fixed
+
+Impute = Literal["median", "mean", "most_frequent", "constant"]
+Encode = Literal["one_hot", "ordinal", "target", "hashing"]
+Transform = Literal["none", "log", "quantile"]
+ColumnType = Literal["auto", "category", "boolean", "date", "text"]
+Smoothing = Literal["auto"] | NonNegative
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Column(Spec):
+    """A column by its name; what is left out is as for all columns."""
+
+    type: ColumnType = "auto"
+    """What the cells are. `auto`: numbers, categories, or dates where there are very many. `date`:
+    day, month, year, weekday and hour. `text`: the words of each cell, weighted by TF-IDF."""
+    drop: bool = False
+    """Whether the column is left out."""
+    impute: Impute | None = None
+    """What an empty cell becomes."""
+    constant: _Finite | None = None
+    """The number of `impute: constant`."""
+    flag: bool | None = None
+    """Whether a further feature says where cells are empty."""
+    encode: Encode | None = None
+    """How categories become numbers."""
+    buckets: Count | None = None
+    """Features of `encode: hashing`."""
+    smoothing: Smoothing | None = None
+    """Weight of the overall mean in `encode: target`."""
+    transform: Transform | None = None
+    """What changes the numbers before they are scaled."""
+    features: Count = 1000
+    """The most words of `type: text` that are features: the most frequent ones."""
+
+
+class Treatment(NamedTuple):
+    """How one column becomes features: its own leaves, and those for all columns elsewhere."""
+
+    type: ColumnType
+    drop: bool
+    impute: Impute
+    constant: float
+    flag: bool
+    encode: Encode
+    buckets: int
+    smoothing: float | Literal["auto"]
+    transform: Transform
+    features: int
+
+    @property
+    def has_usual_fill(self) -> bool:
+        """Whether empty cells get a median or the most frequent text."""
+        return self.impute == "median" and self.type != "text"
+
+    @property
+    def is_one_hot(self) -> bool:
+        """Whether categories of the column become a feature each."""
+        return self.type != "text" and self.encode == "one_hot"
+
+
+class Columns(Spec):
+    """How the columns of a table become features, fitted on the training split alone."""
+
+    impute: Host[Impute] = "median"
+    """What an empty number becomes. An empty text becomes the most frequent one; with `constant`,
+    a category of its own."""
+    constant: Host[_Finite] = 0.0
+    """The number of `impute: constant`."""
+    flag: Static[bool] = False
+    """Whether each column with empty training cells gets a further feature, 1 where a cell is
+    empty."""
+    encode: Static[Encode] = "one_hot"
+    """How categories become numbers. `ordinal`: their place in sorted order. `target`: the mean
+    target of their training rows; that of a training row is of other rows. `hashing`: one of a
+    fixed number of features, for any text."""
+    buckets: Static[Count] = 64
+    """Features of each column with `encode: hashing`."""
+    smoothing: Host[Smoothing] = "auto"
+    """How many rows of the overall mean `encode: target` adds to each category; `auto`: by the
+    variances."""
+    transform: Host[Transform] = "none"
+    """What changes numbers before they are scaled. `log`: log(1 + |x|) with the sign of x;
+    `quantile`: to a normal distribution, by the training quantiles."""
+    by_name: Annotated[Mapping[str, Column], AfterValidator(fixed)] = Fixed()
+    """Columns that differ from the others, as in `{city: {encode: hashing}, id: {drop: true}}`."""
+
+    def of_all(self, names: Sequence[str]) -> list[Treatment]:
+        """How the columns of these names become features."""
+        usual = self.of("")
+        return [self.of(name) if name in self.by_name else usual for name in names]
+
+    def of(self, name: str) -> Treatment:
+        """How the column of this name becomes features."""
+        own = self.by_name.get(name, Column())
+        found: dict[str, Any] = {}
+        for field in Treatment._fields:
+            value = getattr(own, field)
+            found[field] = getattr(self, field) if value is None else value
+        return Treatment(**found)
