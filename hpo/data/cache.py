@@ -39,7 +39,7 @@ from hpo.own_files import (
     write_own,
 )
 from hpo.spec.sections.columns import Columns
-from hpo.spec.sections.data import DataSpec
+from hpo.spec.sections.data import CsvFile, DataSpec
 
 # Raise it with every change to the results of reading, splitting or scaling.
 VERSION = 2
@@ -83,6 +83,9 @@ class DataCache:
         used = spec.model_dump(mode="json", exclude={"batch_size", "device_budget"})
         if spec.split is None:
             del used["split"]  # which no release had when the first entries were named
+        # No release had these when the first entries were named.
+        if isinstance(spec.dataset, CsvFile) and spec.dataset.encoding == "utf-8":
+            del used["dataset"]["encoding"]
         if spec.columns == Columns():
             del used["columns"]  # which no release had when the first entries were named
         libraries = [metadata.version(name) for name in ("numpy", "pandas", "scikit-learn")]

@@ -254,6 +254,10 @@ ROWS = [
         "spec.yaml:2: data.dataset.skip: cannot be -1: write a whole number of at least 0",
     ),
     (
+        "data: {dataset: {csv: a.csv, target: y, encoding: gbkk}}",
+        "spec.yaml:2: data.dataset.encoding: 'gbkk' is no encoding that Python knows: write one such as gbk, latin-1 or utf-16",
+    ),
+    (
         "data: {dataset: {csv: a.csv, target: y, drop_rows: {target: true}}}",
         "spec.yaml:2: data.dataset.drop_rows.target: unknown key 'target'. Did you mean 'missing_target'? Known keys: missing_target.",
     ),

@@ -28,6 +28,7 @@ from hpo.data.readers.table import (
     first_row,
     headless_warning,
     huge_target,
+    in_utf8,
     looks_like_data,
     missing_words,
     no_features,
@@ -70,7 +71,7 @@ def read_table(
         DataError: if the file is broken or unfit; the message gives the line if one is at fault.
     """
     columns = columns or Columns()
-    text = table_text(path, read_bytes(path), spec.skip)
+    text = table_text(path, in_utf8(path, read_bytes(path), spec.encoding), spec.skip)
     names, lines, notes = _check_rows(path, text, spec, split, columns)
     table = _parsed(path, text, names, spec, len(lines))
     del text  # it may be large

@@ -5,6 +5,7 @@ Free of NumPy and pandas, so that `hpo check` can look at the head of a table at
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
 import io
@@ -337,6 +338,25 @@ def no_target(count: int, name: str) -> str:
     )
 
 
+def in_utf8(path: Path, data: bytes, encoding: str, *, is_whole: bool = True) -> bytes:
+    """Text in UTF-8; a last character that is cut off is left out unless the text is whole.
+
+    Raises:
+        DataError: for data of another encoding, with its line.
+    """
+    if codecs.lookup(encoding).name == "utf-8":
+        return data
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(data, is_whole)
+        return text.encode()
+    except UnicodeError as error:
+        start = error.start if isinstance(error, UnicodeDecodeError) else 0
+        line = data[:start].decode(encoding, "ignore").count("\n") + 1
+        raise DataError(
+            f"{path}:{line}: is not {encoding}: correct data.dataset.encoding."
+        ) from None
+
+
 def table_text(path: Path, data: bytes, skip: int) -> bytes:
     """The UTF-8 text of a table after its byte order mark and the lines to skip.
 
@@ -347,7 +367,10 @@ def table_text(path: Path, data: bytes, skip: int) -> bytes:
         is_blank = not data.decode("utf-8-sig").strip()
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise DataError(f"{path}:{line}: is not UTF-8: save the file as UTF-8.") from None
+        raise DataError(
+            f"{path}:{line}: is not UTF-8: save the file as UTF-8, or name its encoding in "
+            "data.dataset.encoding, such as gbk or latin-1."
+        ) from None
     if is_blank:
         raise DataError(f"{path}: is empty: it needs a header and one row an example.")
     start = len(_BYTE_ORDER_MARK) if data.startswith(_BYTE_ORDER_MARK) else 0

@@ -29,6 +29,7 @@ from hpo.data.readers.table import (
     headless_warning,
     huge_number,
     huge_target,
+    in_utf8,
     is_boolean,
     is_gap,
     is_number,
@@ -103,7 +104,7 @@ def read_head(
     Raises:
         DataError: for a file that cannot be read or is no CSV.
     """
-    data, is_whole = _first_mib(path)
+    data, is_whole = _first_mib(path, spec.encoding)
     rows = numbered_rows(path, table_text(path, data, spec.skip), spec, is_whole=is_whole)
     first, rows = first_row(path, rows, spec)
     names = column_names(first.cells, spec)
@@ -249,13 +250,14 @@ def _columns(names: Sequence[str], rows: Sequence[Row], gaps: frozenset[str]) ->
         )
 
 
-def _first_mib(path: Path) -> tuple[bytes, bool]:
-    """The whole lines in the first MiB of a file, and whether these are all of it."""
+def _first_mib(path: Path, encoding: str) -> tuple[bytes, bool]:
+    """The whole lines in the first MiB of a file in UTF-8, and whether these are all of it."""
     with opened(path) as stream:
         data = stream.read(_MOST_BYTES + 1)
     if len(data) <= _MOST_BYTES:
-        return data, True
-    end = max(data.rfind(b"\n", 0, _MOST_BYTES), data.rfind(b"\r", 0, _MOST_BYTES))
+        return in_utf8(path, data, encoding), True
+    data = in_utf8(path, data[:_MOST_BYTES], encoding, is_whole=False)
+    end = max(data.rfind(b"\n"), data.rfind(b"\r"))
     if end < 0:
         raise DataError(
             f"{path}: its first line is longer than 1 MiB: this is no table of cells in lines."

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from hpo.registry import DATASETS
 from hpo.spec.marks import Count, Host, Merge, Names, ReadWhere, Share, Spec, Static
@@ -63,6 +64,20 @@ def _separator(written: Any) -> Any:
     return meant
 
 
+def _encoding(name: str) -> str:
+    """The name of an encoding of text.
+
+    Raises:
+        ValueError: for a name that Python does not know.
+    """
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):
+        text = "is no encoding that Python knows: write one such as gbk, latin-1 or utf-16"
+        raise ValueError(text) from None
+    return name
+
+
 def _word(written: Any) -> Any:
     """A word as a file has it; numbers stand for themselves."""
     is_number = isinstance(written, (int, float)) and not isinstance(written, bool)
@@ -91,7 +106,7 @@ class CsvFile(Spec):
     drop: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Columns to leave out."""
     separator: Annotated[str, BeforeValidator(_separator)] = ","
-    """The character between two cells; `'\\t'` for a tab."""
+    """The character between two cells; `'\\t'` for a tab, which a `.tsv` file has by default."""
     weight: str | None = None
     """A column with a weight for each row, for the loss and the metrics; it is no feature."""
     header: bool | None = None
@@ -104,6 +119,16 @@ class CsvFile(Spec):
     known."""
     drop_rows: DropRows = DropRows()
     """Rows to leave out."""
+    encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8"
+    """How the file writes its characters, such as `gbk`, `latin-1` or `utf-16`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_tabs(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or "separator" in values:
+            return values
+        name = str(values.get("csv")).lower().removesuffix(".gz")
+        return {**values, "separator": "\t"} if name.endswith((".tsv", ".tab")) else values
 
 
 class IdxFolder(Spec):

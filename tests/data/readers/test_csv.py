@@ -288,3 +288,38 @@ def test_a_text_column_with_too_many_values_is_refused(tmp_path):
     rows = "".join(f"name {number},{number % 2}\n" for number in range(MOST_CATEGORIES + 1))
     with pytest.raises(DataError, match=r"column 'a' holds 1001 different texts, such as 'name 0'"):
         read(tmp_path, "a,y\n" + rows)
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "GB18030", "utf-16", "utf-16-le", "utf-8-sig"])
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+def test_a_table_may_have_any_encoding(tmp_path, encoding, name):
+    text = '城市,"价,格",y\n南京,1.5,好\n\n"上海\n浦东",2,坏\n'
+    source = read(tmp_path, text.encode(encoding), name=name, encoding=encoding)
+    assert source.values == (["上海\n浦东", "南京"],)
+    assert (source.names, source.classes) == (("价,格",), ("坏", "好"))
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding", "told"),
+    [
+        ("a,y\n1,Ü\n".encode("latin-1"), "utf-8", r"t\.csv:2: is not UTF-8: save .* such as gbk"),
+        (
+            "a,y\n\n1,\u00ff\n".encode("latin-1"),
+            "gbk",
+            r"t\.csv:3: is not gbk: correct data\.datas",
+        ),
+        ("a,y\n1,2\n3".encode("utf-16-le")[:-1], "utf-16-le", r"t\.csv:3: is not utf-16-le"),
+    ],
+)
+def test_a_byte_of_another_encoding_is_told_with_its_line(tmp_path, data, encoding, told):
+    with pytest.raises(DataError, match=told):
+        read(tmp_path, data, encoding=encoding)
+
+
+@pytest.mark.parametrize("name", ["t.tsv", "t.TSV.gz", "t.tab"])
+def test_the_cells_of_a_tsv_file_are_separated_by_tabs(tmp_path, name):
+    (tmp_path / name).write_bytes(b"")
+    source = read(tmp_path, "a\ty\n1,5\tu\n2\tv\n", name=name)
+    assert source.values == (["1,5", "2"],)
+    other = read(tmp_path, "a;y\n1;u\n2;v\n", name=name, separator=";")
+    assert other.names == ("a",)

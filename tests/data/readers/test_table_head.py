@@ -55,3 +55,14 @@ def test_skipping_more_lines_than_a_table_has_costs_no_more_than_the_table(tmp_p
     assert effort(read) < 10_000
     with pytest.raises(DataError, match="has no row after"):
         head_of(tmp_path, "a,y\n1,2\n", skip=10**30)
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "utf-16"])
+def test_a_head_of_another_encoding_is_the_whole_rows_of_the_first_mib(tmp_path, encoding):
+    row = "南京市,5\n"
+    (tmp_path / "t.csv").write_bytes(("城市,y\n" + row * 200_000).encode(encoding))
+    found = read_head(tmp_path / "t.csv", CsvFile(csv="t.csv", target="y", encoding=encoding))
+    size = len(row.encode(encoding.replace("16", "16-le")))
+    assert not found.is_whole
+    assert (1 << 20) - 2 * size < found.rows * size < 1 << 20
+    assert (found.columns[0].name, found.columns[0].text, found.findings) == ("城市", "南京市", ())
