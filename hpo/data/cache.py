@@ -81,13 +81,16 @@ class DataCache:
         except OSError:
             return None
         used = spec.model_dump(mode="json", exclude={"batch_size", "device_budget"})
+        # A field that is newer than the first entries is in a name only where it is set.
         if spec.split is None:
-            del used["split"]  # which no release had when the first entries were named
-        # No release had these when the first entries were named.
-        if isinstance(spec.dataset, CsvFile) and spec.dataset.encoding == "utf-8":
-            del used["dataset"]["encoding"]
+            del used["split"]
         if spec.columns == Columns():
-            del used["columns"]  # which no release had when the first entries were named
+            del used["columns"]
+        if isinstance(spec.dataset, CsvFile):
+            if spec.dataset.encoding == "utf-8":
+                del used["dataset"]["encoding"]
+            if not spec.dataset.drop_rows.duplicates:
+                del used["dataset"]["drop_rows"]["duplicates"]
         libraries = [metadata.version(name) for name in ("numpy", "pandas", "scikit-learn")]
         text = json.dumps([VERSION, libraries, hashes, used], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

@@ -15,13 +15,14 @@ from hpo.data.cache import DataCache
 from hpo.data.dataset import SPLITS, DataSet, Split
 from hpo.data.encoding import training_parts
 from hpo.data.files import find_own, key_of, source_files
+from hpo.data.leaks import repeated_rows_note
 from hpo.data.source import Source
 from hpo.data.split import split_groups, split_rows, split_sizes, split_times
 from hpo.data.transform import FittedTransform, fit_transform
 from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, function
 from hpo.spec.sections.columns import Columns
-from hpo.spec.sections.data import UNIT_RANGE, DataSpec, Task
+from hpo.spec.sections.data import UNIT_RANGE, CsvFile, DataSpec, Task
 from hpo.spec.sections.search import duration_seconds
 from hpo.spec.sections.split import ColumnSplit, GroupSplit, TimeSplit
 from hpo.spec.words import shown, unknown_name
@@ -82,7 +83,7 @@ def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
         outputs=len(source.classes) or 1,
         fingerprint=_fingerprint(parts, _scaling(spec), with_texts=spec.columns != Columns()),
         classes=source.classes,
-        notes=(*source.notes, *_lacking_classes(parts)),
+        notes=(*source.notes, *_lacking_classes(parts), *_leaks(spec, parts)),
         transform=transform,
     )
 
@@ -147,6 +148,13 @@ def _gap(split: TimeSplit, times: np.ndarray) -> int | np.timedelta64:
             "numbers: write a number of rows."
         )
     return np.timedelta64(round(1e6 * duration_seconds(split.gap)), "us")
+
+
+def _leaks(spec: DataSpec, parts: Sequence[Source]) -> list[str]:
+    """What makes the scores of a random split of a table look too good."""
+    if spec.split is not None or not isinstance(spec.dataset, CsvFile):
+        return []
+    return repeated_rows_note(spec.dataset.csv, parts)
 
 
 def _lacking_classes(parts: Sequence[Source]) -> list[str]:

@@ -11,7 +11,7 @@ from hpo.data.readers.idx import TEST_FILES, TRAIN_FILES
 from hpo.errors import DataError
 from hpo.registry import DATASETS
 from hpo.spec.sections.columns import Columns
-from hpo.spec.sections.data import CsvFile, DataSpec, IdxFolder
+from hpo.spec.sections.data import CsvFile, DataSpec, DropRows, IdxFolder
 from hpo.spec.sections.split import ColumnSplit, GroupSplit, TimeSplit
 
 IMAGES = np.arange(6 * 3 * 2, dtype=np.uint8).reshape(6, 3, 2)
@@ -274,6 +274,19 @@ def test_a_split_that_the_column_never_names_is_drawn_from_the_rows_that_train(t
     rows = rows_of(own_splits(tmp_path, ["train"] * 20 + ["test"] * 4)(validation=0.2))
     assert [len(some) for some in rows] == [16, 4, 4]
     assert rows[2].tolist() == [20, 21, 22, 23]
+
+
+def test_repeated_rows_on_both_sides_are_noted_until_they_are_left_out(tmp_path):
+    values = np.random.default_rng(0).normal(size=(100, 3))
+    rows = [(number, *values[number % 100], number % 2) for number in range(110)]
+    write_csv(tmp_path / "t.csv", rows, header="id,a,b,c,y")
+    table = CsvFile(csv="t.csv", target="y", drop=("id",), task="regression")
+    (note,) = load(table, tmp_path).notes
+    assert "repeat a row that trains (all with its target)" in note
+    assert load(table.model_copy(update={"drop": ()}), tmp_path).notes == ()  # the ids differ
+    data = load(table.model_copy(update={"drop_rows": DropRows(duplicates=True)}), tmp_path)
+    assert data.notes == ("t.csv: 10 rows that repeat earlier ones are left out.",)
+    assert sum(map(len, (data.train, data.validation, data.test))) == 100
 
 
 def test_a_class_that_no_row_trains_is_noted(tmp_path):

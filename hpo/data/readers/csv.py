@@ -75,13 +75,18 @@ def read_table(
     names, lines, notes = _check_rows(path, text, spec, split, columns)
     table = _parsed(path, text, names, spec, len(lines))
     del text  # it may be large
+    others = no_features(spec, split, columns)
     if spec.drop_rows.missing_target:
         table, lines, dropped = _with_target(path, table, lines, spec)
+        notes += dropped
+    if spec.drop_rows.duplicates:
+        compared = [name for name in table if name == spec.target or name not in others]
+        table, lines, dropped = _without_repeated(table, compared, lines, spec)
         notes += dropped
     target = _checked_target(path, table[spec.target], lines)
     weight = None if spec.weight is None else _weights(path, table[spec.weight], lines)
     by = None if split is None else read_split_column(path, split, table[split.named], lines)
-    features = table.drop(columns=[*no_features(spec, split, columns)])
+    features = table.drop(columns=[*others])
     typed = typed_columns(path, features, lines, columns)
     del features, table  # `typed` holds what is needed of them
     y, classes = _classes_or_values(path, target, spec.task)
@@ -183,6 +188,21 @@ def _with_target(
         lines.where(is_kept),
         [f"{spec.csv}: {rows} left out."],
     )
+
+
+def _without_repeated(
+    table: pd.DataFrame, compared: list[str], lines: Lines, spec: CsvFile
+) -> tuple[pd.DataFrame, Lines, list[str]]:
+    """The rows whose cells in the compared columns no earlier row has, and how many others are."""
+    is_kept = ~table.duplicated(subset=compared).to_numpy()
+    repeated = int((~is_kept).sum())
+    if not repeated:
+        return table, lines, []
+    rows = "1 row that repeats an earlier one is"
+    if repeated > 1:
+        rows = f"{repeated:,} rows that repeat earlier ones are"
+    kept = table[is_kept].reset_index(drop=True)
+    return kept, lines.where(is_kept), [f"{spec.csv}: {rows} left out."]
 
 
 def _checked_target(path: Path, target: pd.Series[Any], lines: Lines) -> pd.Series[Any]:

@@ -92,6 +92,8 @@ class DropRows(Spec):
 
     missing_target: bool = False
     """Leave out rows without a target, which are refused otherwise."""
+    duplicates: bool = False
+    """Leave out rows whose features and target are those of an earlier row."""
 
 
 class CsvFile(Spec):

@@ -1,0 +1,70 @@
+"""Finds rows that are both in training and in a split that judges."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpo.data.leaks import repeated_rows_note
+from hpo.data.source import Source
+
+
+def source(x, y, words=None):
+    categories = None if words is None else np.array(words, np.int32)[:, None]
+    return Source(np.array(x, np.float64), np.array(y, np.float64), "t", categories=categories)
+
+
+def some_rows(rows, seed=0):
+    return np.random.default_rng(seed).normal(size=(rows, 3))
+
+
+def test_repeated_rows_are_counted_with_and_without_their_target():
+    x, y = some_rows(100), np.arange(100.0)
+    test = source([*x[:4], *some_rows(16, seed=1)], [0, 1, -2, -3, *range(1000, 1016)])
+    assert repeated_rows_note("t.csv", [source(x, y), source(x[90:91], [90]), test]) == [
+        "t.csv: 5 of 21 rows for validation and test repeat a row that trains (3 with its target), "
+        "so scores look too good: write drop_rows: {duplicates: true} in data.dataset."
+    ]
+
+
+@given(st.integers(0, 30), st.integers(0, 100))
+def test_the_count_is_that_of_python_sets(repeated, seed):
+    rng = np.random.default_rng(seed)
+    x, words = np.round(rng.normal(size=(200, 4)), 1), rng.integers(-1, 3, 200)
+    x[rng.random(x.shape) < 0.1] = np.nan
+    y = rng.integers(0, 2, 200)
+    picked = np.concatenate([rng.integers(0, 150, repeated), np.arange(150, 200)])
+    train = source(x[:150], y[:150], words[:150])
+    judged = source(x[picked], y[picked], words[picked])
+    rows = [str((*x[row], words[row], y[row])) for row in range(200)]
+    alike = sum(rows[row] in {*rows[:150]} for row in picked)
+    notes = repeated_rows_note("t.csv", [train, judged])
+    if alike < 0.01 * len(picked):
+        assert notes == []
+    else:
+        assert f"{alike:,}" in notes[0] or "(all with" in notes[0]
+
+
+@pytest.mark.parametrize("y", [[1.0] * 200, [*range(200)]])
+def test_a_zero_is_a_zero_and_a_gap_is_a_gap(y):
+    x = some_rows(200)
+    x[:, 0], x[:, 1] = 0.0, np.nan
+    x[:, 2] = np.arange(200)
+    other = x.copy()
+    other[:, 0] = -0.0
+    wide = np.concatenate([x, some_rows(200)], axis=1), np.concatenate([other, some_rows(200)], 1)
+    assert "200 of 200" in repeated_rows_note("t.csv", [source(part, y) for part in wide])[0]
+
+
+@pytest.mark.parametrize(
+    ("train", "judged"),
+    [
+        (some_rows(200), some_rows(200, seed=1)),  # none
+        (some_rows(200), np.concatenate([some_rows(200)[:1], some_rows(199, seed=1)])),  # few
+        (np.tile([[0.0, 1.0], [1.0, 0.0]], (100, 1)), np.tile([[0.0, 1.0]], (50, 1))),  # chance
+        (some_rows(200)[:, ::-1], some_rows(200)),  # the same numbers in other columns
+    ],
+)
+def test_nothing_is_said_of_rows_that_are_few_or_meet_by_chance(train, judged):
+    parts = [source(x, np.ones(len(x))) for x in (train, judged)]
+    assert repeated_rows_note("t.csv", parts) == []
