@@ -44,6 +44,7 @@ class Lines:
     def where(self, is_kept: np.ndarray) -> Lines:
         """The lines of these rows alone."""
         kept = np.flatnonzero(is_kept)
+        kept = kept if self._kept is None else self._kept[kept]
         return Lines(self._firsts, self._lines, len(kept), kept)
 
 

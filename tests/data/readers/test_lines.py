@@ -54,3 +54,9 @@ def test_the_lines_of_plain_text_are_those_of_csv(rows, end, is_ended, piece):
 )
 def test_what_is_not_plain_is_left_to_csv(text):
     assert plain_lines(text.encode(), ",", 2, 1) is None
+
+
+def test_rows_may_be_left_out_twice():
+    lines = Lines.of(np.array([2, 3, 5, 6, 9]))
+    found = lines.where(np.array([1, 0, 1, 1, 1], bool)).where(np.array([0, 1, 0, 1], bool))
+    assert [found[row] for row in range(len(found))] == [5, 9]
