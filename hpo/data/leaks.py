@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from hpo.data.source import Source
+from hpo.spec.words import shown
 
 # Fewer repeated rows than this share of those that judge change no score by much.
 _LEAST_SHARE = 0.01
+# A column of this name numbers people or things. Fewer than `_LEAST_THINGS` are categories.
+_IS_ID = re.compile(r"(?i:(.*[^a-z])?(id|uuid|guid))|.*[a-z]I[dD]")
+_LEAST_THINGS, _LEAST_ROWS_EACH = 10, 1.5
 _ROWS_AT_ONCE = 1 << 16
 _ROWS_TO_COUNT = 10_000
 # Constants of SplitMix64 (Steele et al. 2014), whose output bits depend on all input bits.
@@ -38,6 +43,35 @@ def repeated_rows_note(name: str, parts: Sequence[Source]) -> list[str]:
         f"({which} with its target), so scores look too good: write "
         "drop_rows: {duplicates: true} in data.dataset."
     ]
+
+
+def shared_ids_note(name: str, parts: Sequence[Source]) -> list[str]:
+    """That most rows that judge are of a person or thing of which other rows train.
+
+    `parts` are the rows that train, then those that judge. A column such as `patient_id` is one of
+    ids, if they repeat.
+    """
+    train, *judging = (_columns(part) for part in parts)
+    for column in filter(_IS_ID.fullmatch, train):
+        judged = np.concatenate([part[column] for part in judging])
+        things = len(np.unique(np.concatenate([train[column], judged])))
+        repeats = (len(train[column]) + len(judged)) / things
+        is_shared = np.isin(judged, train[column])
+        if things >= _LEAST_THINGS and repeats >= _LEAST_ROWS_EACH and is_shared.mean() > 0.5:
+            return [
+                f"{name}: {int(is_shared.sum()):,} of {len(judged):,} rows for validation and test "
+                f"have a {shown(column)} of rows that train: to judge by new ones, write split: "
+                f"{{group: {column}}} in data; if it says nothing, list it in data.dataset.drop."
+            ]
+    return []
+
+
+def _columns(source: Source) -> dict[str, np.ndarray]:
+    """The columns of a table by their names in the file."""
+    found = dict(zip(source.names, source.x.T, strict=False))
+    if source.categories is not None:
+        found |= dict(zip(source.text_names, source.categories.T, strict=False))
+    return found
 
 
 def _row_hashes(source: Source) -> np.ndarray:

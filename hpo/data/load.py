@@ -15,7 +15,7 @@ from hpo.data.cache import DataCache
 from hpo.data.dataset import SPLITS, DataSet, Split
 from hpo.data.encoding import training_parts
 from hpo.data.files import find_own, key_of, source_files
-from hpo.data.leaks import repeated_rows_note
+from hpo.data.leaks import repeated_rows_note, shared_ids_note
 from hpo.data.source import Source
 from hpo.data.split import split_groups, split_rows, split_sizes, split_times
 from hpo.data.transform import FittedTransform, fit_transform
@@ -154,7 +154,8 @@ def _leaks(spec: DataSpec, parts: Sequence[Source]) -> list[str]:
     """What makes the scores of a random split of a table look too good."""
     if spec.split is not None or not isinstance(spec.dataset, CsvFile):
         return []
-    return repeated_rows_note(spec.dataset.csv, parts)
+    file = spec.dataset.csv
+    return [*repeated_rows_note(file, parts), *shared_ids_note(file, parts)]
 
 
 def _lacking_classes(parts: Sequence[Source]) -> list[str]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.data.leaks import repeated_rows_note
+from hpo.data.leaks import repeated_rows_note, shared_ids_note
 from hpo.data.source import Source
 
 
@@ -68,3 +68,33 @@ def test_a_zero_is_a_zero_and_a_gap_is_a_gap(y):
 def test_nothing_is_said_of_rows_that_are_few_or_meet_by_chance(train, judged):
     parts = [source(x, np.ones(len(x))) for x in (train, judged)]
     assert repeated_rows_note("t.csv", parts) == []
+
+
+def visits(name, ids):
+    """Rows that train and that judge, of people with these ids."""
+    x = np.array([ids, np.arange(len(ids))], np.float64).T
+    whole = Source(x, np.zeros(len(ids)), "t", names=(name, "age"))
+    return [whole.take(slice(0, 60)), whole.take(slice(60, 80)), whole.take(slice(80, None))]
+
+
+@pytest.mark.parametrize("name", ["patient_id", "patientId", "ID", "user uuid"])
+def test_ids_that_train_and_judge_are_noted(name):
+    ids = np.random.default_rng(0).permutation(np.arange(100) % 20)
+    assert shared_ids_note("t.csv", visits(name, ids)) == [
+        f"t.csv: 40 of 40 rows for validation and test have a '{name}' of rows that train: to "
+        f"judge by new ones, write split: {{group: {name}}} in data; if it says nothing, list it "
+        "in data.dataset.drop."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "ids"),
+    [
+        ("paid", np.arange(100) % 20),  # no name of ids
+        ("patient_id", np.arange(100)),  # of one row each
+        ("patient_id", np.arange(100) % 5),  # few, as categories are
+        ("patient_id", np.arange(100) // 5),  # on one side each
+    ],
+)
+def test_nothing_is_said_of_other_columns_and_of_ids_on_one_side(name, ids):
+    assert shared_ids_note("t.csv", visits(name, ids)) == []
