@@ -13,6 +13,7 @@ import numpy as np
 from hpo.data.dataset import DataSet
 from hpo.engine.labels import BLANK
 from hpo.engine.program import Program
+from hpo.spec.code.own_code import arguments_of
 from hpo.spec.code.own_task import TaskSpec, TaskTraining
 from hpo.spec.code.reference import Code
 from hpo.spec.marks import Mark, marked_leaves, with_leaves
@@ -57,8 +58,10 @@ class TaskProgram:
 
     @property
     def arguments(self) -> Mapping[str, Any]:
-        """What the constructor of the class gets."""
-        return dict(self._static)
+        """What the constructor of the class gets; a default that Python computes is left to it."""
+        section: Any = self.task
+        static, given = dict(self._static), arguments_of(section)
+        return {name: value for name, value in given.items() if name in static}
 
     @cached_property
     def _static(self) -> tuple[tuple[str, Any], ...]:

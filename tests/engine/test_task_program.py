@@ -30,6 +30,13 @@ def test_only_arguments_of_the_constructor_decide_the_program(tmp_path: Path) ->
     assert str(wider) == "descent.py:Task, size 9, target 1.0"
 
 
+def test_a_default_that_python_computes_is_left_to_python(tmp_path: Path) -> None:
+    code = DESCENT.replace("size: int = 3", "size: int = 2 * 2")
+
+    assert program_of(tmp_path, code=code)[0].arguments == {"target": 1.0}
+    assert program_of(tmp_path, "task.size=5", code=code)[0].arguments["size"] == 5
+
+
 def test_a_label_is_the_same_in_every_folder_and_another_for_other_code(tmp_path: Path) -> None:
     labels = []
     for name, code in (("a", DESCENT), ("b", DESCENT), ("c", DESCENT + "# changed\n")):

@@ -40,6 +40,18 @@ class TaskLane(NamedTuple):
     step: Int[AnyArray, ""]  # steps trained since the start
 
 
+class _Kinds(NamedTuple):
+    """The shapes of a state, and the generator of each leaf that is a key ("" for others).
+
+    `is_remade` says that each call of `init` makes parts that are no arrays, and equal no others:
+    the optimizer in Flax's `TrainState`. A lane then holds the arrays alone, by their places.
+    """
+
+    shapes: Any
+    keys: tuple[str, ...]
+    is_remade: bool
+
+
 @dataclass(frozen=True)
 class OwnTask:
     """The task of a program whose steps are a user's own."""
@@ -62,23 +74,38 @@ class OwnTask:
 
     @cached_property
     def _init(self) -> Callable[..., Any]:
-        """The compiled `init`, with keys as their data."""
-        return jax.jit(lambda knobs, key: _plain(self._first(knobs, key)))
+        """The compiled `init`, with the state as a lane holds it."""
+        return jax.jit(lambda knobs, key: self._held(_plain(self._first(knobs, key))))
 
     @cached_property
-    def _kinds(self) -> Any:
-        """The shapes and types of the state, with the generator of each key."""
+    def _kinds(self) -> _Kinds:
+        """What a state is made of, from two traces of `init`."""
         found: list[Any] = []
 
         def kinds(knobs: Any, key: Any) -> Any:
             state = self._first(knobs, key)
-            found.append(
-                jax.tree.map(lambda a: str(jax.random.key_impl(a)) if _is_key(a) else "", state)
-            )
+            found.append(state)
             return _plain(state)
 
-        shapes = jax.eval_shape(kinds, *self._start_shapes())
-        return shapes, found[0]
+        shapes = jax.eval_shape(lambda *start: kinds(*start), *self._start_shapes())
+        jax.eval_shape(lambda *start: kinds(*start), *self._start_shapes())
+        structures: list[Any] = [jax.tree.structure(state) for state in found]
+        leaves = jax.tree.leaves(found[0])
+        keys = tuple(str(jax.random.key_impl(leaf)) if _is_key(leaf) else "" for leaf in leaves)
+        return _Kinds(shapes, keys, is_remade=structures[0] != structures[1])
+
+    def _held(self, state: Any) -> Any:
+        """A state of arrays alone as a lane holds it."""
+        return _named(state) if self._kinds.is_remade else state
+
+    def _opened(self, knobs: Float[Array, " K"], lane: TaskLane) -> Any:
+        """The state of a lane as the user's class knows it."""
+        leaves, structure = jax.tree.flatten(lane.state)
+        if self._kinds.is_remade:
+            # An optimizer may hold knobs, so it is that of this trial. XLA drops the other parts.
+            structure = jax.tree.structure(self._first(knobs, lane.key))
+            leaves = [lane.state[name] for name in _named(self._kinds.shapes)]
+        return jax.tree.unflatten(structure, map(_typed, leaves, self._kinds.keys))
 
     def shapes(self) -> TaskLane:
         """The shapes of a lane; tries every method of the user's class.
@@ -92,7 +119,7 @@ class OwnTask:
     def _shapes(self) -> TaskLane:
         number = jax.ShapeDtypeStruct((), np.int32)
         knobs, key = self._start_shapes()
-        lane = TaskLane(self._kinds[0], key, number)
+        lane = TaskLane(self._held(self._kinds.shapes), key, number)
         splits = [
             {
                 name: jax.ShapeDtypeStruct((*rows, *shape), np.dtype(kind))
@@ -173,7 +200,7 @@ class OwnTask:
         """The metrics of a lane, float32 `[M]`, from all rows `[1, rows, ...]` of a split."""
         key = jax.random.fold_in(_stream(lane.key, _EVALUATE), lane.step)
         whole = [{name: array[0] for name, array in rows.items()}] if self.program.rows else []
-        state = _typed(lane.state, self._kinds[1])
+        state = self._opened(knobs, lane)
         found = self._run(lambda: self._author.evaluate(state, self._numbers(knobs), key, *whole))
         title, names = self.program.code.text, self.program.metrics
         if not isinstance(found, Mapping) or {*found} != {*names}:
@@ -202,7 +229,7 @@ class OwnTask:
     def _step(self, knobs: Float[Array, " K"], lane: TaskLane, batch: Batch | None) -> TaskLane:
         """The lane after one step."""
         key = jax.random.fold_in(_stream(lane.key, _STEP), lane.step)
-        state = _typed(lane.state, self._kinds[1])
+        state = self._opened(knobs, lane)
         after = self._run(
             lambda: _plain(self._author.step(state, self._numbers(knobs), key, batch))
         )
@@ -214,7 +241,8 @@ class OwnTask:
         Raises:
             CodeError: for one of another structure, shape or type.
         """
-        first, title = self._kinds[0], self.program.code.text
+        first, title = self._held(self._kinds.shapes), self.program.code.text
+        state = self._held(state)
         before, after = jax.tree.structure(first), jax.tree.structure(state)
         if str(before) != str(after):
             raise CodeError(
@@ -294,13 +322,15 @@ def _plain(state: Any) -> Any:
     return jax.tree_util.tree_map_with_path(array, state)
 
 
-def _typed(state: Any, generators: Any) -> Any:
-    """A state with its keys, from their data; `generators` names the generator of each key."""
-    return jax.tree.map(
-        lambda a, generator: jax.random.wrap_key_data(a, impl=generator) if generator else a,
-        state,
-        generators,
-    )
+def _named(state: Any) -> dict[str, Any]:
+    """The arrays of a state by their places in it."""
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+
+
+def _typed(leaf: Any, generator: str) -> Any:
+    """A leaf of a state; with the name of a generator, a key from its data."""
+    return jax.random.wrap_key_data(leaf, impl=generator) if generator else leaf
 
 
 def _kind(leaf: Any) -> str:

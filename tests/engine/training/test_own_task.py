@@ -39,6 +39,42 @@ def test_a_lane_is_what_the_users_own_loop_gives(tmp_path: Path) -> None:
     assert found == {"loss": pytest.approx(np.square(expected - 1).mean())}
 
 
+def test_a_train_state_goes_on_with_an_optimizer_that_holds_the_knobs(tmp_path: Path) -> None:
+    code = """
+import jax.numpy as jnp
+import optax
+from flax.training.train_state import TrainState
+
+class Task:
+    steps = 2
+    metrics = {"loss": "minimize"}
+    knobs = {"rate": 0.1}
+
+    def init(self, knobs, key):
+        params = {"w": jnp.ones(3)}
+        return TrainState.create(apply_fn=None, params=params, tx=optax.sgd(knobs["rate"] / 2))
+
+    def step(self, state, knobs, key, batch):
+        return state.apply_gradients(grads=state.params)
+
+    def evaluate(self, state, knobs, key):
+        return {"loss": state.params["w"].mean()}
+"""
+    task, training = task_in(tmp_path, code, task={"python": "descent.py:Task", "rate": 0.5})
+    train = jax.jit(task.train).lower(
+        jnp.zeros(1), task.shapes(), host_data(NO_DATA, is_whole=True), {}, 2
+    )
+    lane, compiled = task.initial(training), train.compile()
+
+    for rate in (0.5, 1.0):
+        knobs = jnp.array([rate])
+        after = compiled(knobs, lane, host_data(NO_DATA, is_whole=True), {}, 2)
+
+        # A step of descent down w**2 / 2 leaves 1 - rate / 2 of w.
+        expected = pytest.approx((1 - rate / 2) ** 2)
+        assert task.evaluate(knobs, after, {}).sums.tolist() == [expected]
+
+
 def test_arrays_of_the_file_and_of_the_constructor_are_computed_once(tmp_path: Path) -> None:
     code = DESCENT.replace("CALLS = []", "CALLS = []\nSCALE = jnp.linspace(2, 2, 1)")
     code = code.replace(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -294,6 +295,22 @@ def test_a_process_that_clears_its_environment_does_not_outlive_the_study(talk, 
     one.executor.close()
     (pid,) = (int(path.read_text()) for path in tmp_path.glob("**/pid"))
     assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("apart", ["", "setsid "])
+def test_a_process_that_a_script_leaves_behind_changes_no_result_after_its_end(talk, apart):
+    late = """while :; do echo '{"epoch": 2, "loss": 9}' >> reported.jsonl; sleep 0.02; done"""
+    left = f"{apart}sh -c {shlex.quote(late)} >&- 2>&- & echo $! > pid"
+    one = talk(f"""{left}; echo '{{"epoch": 1, "loss": 0.5}}' > reported.jsonl; : > begun""")
+    one.put(to_epoch=2)
+    early = one.curve(epochs=2)
+    one.hear(lambda: "exited with status 0" in one.logs())
+    reported = (one.folder / "0" / "reported.jsonl").read_text()
+    one.executor.send(0, [Extend(0, EPOCHS)])
+    # What the script itself had not reported by its end stands at its last result.
+    assert one.curve() == [*early, early[-1], early[-1]]
+    assert early[0] == 0.5
+    assert (one.folder / "0" / "reported.jsonl").read_text() == reported
 
 
 def test_an_epoch_that_is_reported_twice_is_said_once(talk):
