@@ -72,6 +72,15 @@ data:
   batch_size: 64
   normalize: standard
   range: [0.0, 1.0]
+  columns:
+    impute: median
+    constant: 0.0
+    flag: false
+    encode: one_hot
+    buckets: 64
+    smoothing: auto
+    transform: none
+    by_name: {{}}
   device_budget: auto
 model:
   name: mlp

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_serializer
 
 from hpo.spec.marks import Count, Fixed, Host, NonNegative, Spec, Static, fixed
 
@@ -93,6 +93,10 @@ class Columns(Spec):
     `quantile`: to a normal distribution, by the training quantiles."""
     by_name: Annotated[Mapping[str, Column], AfterValidator(fixed)] = Fixed()
     """Columns that differ from the others, as in `{city: {encode: hashing}, id: {drop: true}}`."""
+
+    @field_serializer("by_name")
+    def _short(self, by_name: Mapping[str, Column]) -> dict[str, Any]:
+        return {name: one.model_dump(exclude_defaults=True) for name, one in by_name.items()}
 
     def of_all(self, names: Sequence[str]) -> list[Treatment]:
         """How the columns of these names become features."""

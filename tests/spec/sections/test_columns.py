@@ -45,6 +45,12 @@ def test_specs_with_columns_can_be_keys():
     assert len({spec(3), spec(3), spec(4)}) == 2
 
 
+def test_a_column_is_written_with_what_differs_alone():
+    written = Columns(by_name={"a": {"type": "date"}, "b": {}}).model_dump(mode="json")
+    assert written["by_name"] == {"a": {"type": "date"}, "b": {}}
+    assert Columns.model_validate(written).by_name["a"] == Column(type="date")
+
+
 @pytest.mark.parametrize(
     ("columns", "told"),
     [
