@@ -21,7 +21,7 @@ from hpo.report.wording import metric_text, number_text, untrained_text
 from hpo.search.proposals.ahead import proposed_ahead
 from hpo.search.results.pareto import pareto_front
 from hpo.spec.code.own_code import CompiledCode, Own, code_sections
-from hpo.spec.code.own_command import CommandTraining, command_line
+from hpo.spec.code.own_command import CommandTraining, shell_line
 from hpo.spec.code.own_data import OwnData, path_arguments
 from hpo.spec.code.own_task import TaskCode, TaskTraining
 from hpo.spec.experiment import Experiment
@@ -271,6 +271,7 @@ def _command_document(experiment: Experiment, hparams: HParams, folder: Path) ->
     values = _in_order_of(written, dumped)
     place = _moved_path(values["command"]["folder"], experiment.folder, folder)
     values["command"] |= {"folder": place, "values": training.values}
+    del values["command"]["run" if training.command.python is not None else "python"]
     return {"name": experiment.name, **values}
 
 
@@ -343,7 +344,7 @@ def _usage(experiment: Experiment, hparams: HParams, target: Path | None) -> str
     training: Any = fill(experiment.training, hparams, 0)
     if isinstance(training, CommandTraining):
         place = experiment.folder.resolve() / training.command.folder
-        return f"Run it:  cd {shlex.quote(str(place))} && {command_line(training)}"
+        return f"Run it:  cd {shlex.quote(str(place))} && {shell_line(training)}"
     return f"Train it in full:  hpo train {target.name if target else 'THIS_FILE'} -o model/"
 
 

@@ -1,5 +1,8 @@
 """`hpo run` and `hpo logs`: a script is tuned without a spec."""
 
+import re
+import subprocess
+
 import pytest
 
 SCRIPT = "for e in 1 2; do echo epoch=$e loss=$2.$e; done\n"
@@ -72,3 +75,19 @@ def test_a_study_whose_function_is_gone_is_shown_and_says_on_resume_what_is_miss
     assert (
         "f.py:f, which is missing here: put it back." in hpo("export", "gone", "-o", "b.yaml").err
     )
+
+
+def test_an_exported_function_is_a_spec_whose_head_runs_it(hpo, tmp_path):
+    (tmp_path / "f.py").write_text("def f(a):\n    print('a is', a)\n    return a\n")
+    (tmp_path / "s.yaml").write_text(
+        "name: own\nobjective: {python: 'f.py:f'}\nspace: {a: {choice: [7, 7.5]}}\n"
+        "search: {objective: {minimize: loss}, trials: 2, sampler: {name: grid}}\n"
+    )
+    assert hpo("search", "s.yaml").code == 0
+    assert hpo("export", "own", "-o", "best.yaml").code == 0
+    checked = hpo("check", "best.yaml")
+    assert checked.code == 0, checked.err
+    head = (tmp_path / "best.yaml").read_text()
+    (line,) = re.findall("# Run it:  (.*)", head)
+    ran = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True)
+    assert ran.stdout == "a is 7\n"

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
+import yaml
 from pydantic import Field, create_model
 
 from hpo.registry import SCHEDULERS
@@ -24,6 +25,7 @@ from hpo.spec.sections.command import (
     CommandTrain,
     filled_words,
     names_in,
+    placed,
 )
 from hpo.spec.sections.goal import COSTS
 from hpo.spec.sections.search import SearchSpec
@@ -148,6 +150,38 @@ def command_search_mistakes(search: SearchSpec) -> Iterator[Mistake]:
 def command_line(training: CommandTraining) -> str:
     """The command with a trial's values, as one would type it."""
     return shlex.join(filled_words(training.command.words, training.values))
+
+
+def shell_line(training: CommandTraining) -> str:
+    """A line for a shell that runs the command with a trial's values, in a new folder of its own.
+
+    It gives the command what a study gives it, but for the place where results are reported.
+    """
+    command, values, train = training.command, training.values, training.train
+    config = f"$d/config.{command.config}"
+    shell = {"config": config, "folder": "$d", "checkpoints": "$d"}
+    plain = {**values, "trial": train.stream, "seed": train.seed, "epochs": train.epochs}
+    hidden = {name: f"HPO{index}HPO" for index, name in enumerate(shell)}
+    known = {**hidden, **plain}
+
+    def quoted(text: str) -> str:
+        text = shlex.quote(text)
+        around = "'" if text.startswith("'") else ""  # the shell fills in nothing within these
+        for name, mark in hidden.items():
+            text = text.replace(mark, f"{around}{shell[name]}{around}")
+        return text
+
+    given = {name: value for name, value in values.items() if value is not None}
+    env = {name: text for name, word in command.env.items() if (text := placed(word, known))}
+    numbers = {"TRIAL": train.stream, "EPOCHS": train.epochs, "SEED": train.seed}
+    own = {f"HPO_{name}": str(number) for name, number in numbers.items()}
+    words = [f"{name}={quoted(text)}" for name, text in {**own, **env}.items()]
+    words += ["HPO_FOLDER=$d", "HPO_CHECKPOINT_DIR=$d"]
+    words += map(quoted, filled_words(command.words, known))
+    is_yaml = command.config == "yaml"
+    written = yaml.safe_dump(given, default_flow_style=True) if is_yaml else json.dumps(given)
+    file = f"echo {shlex.quote(written.strip())} > {config} && "
+    return f"d=$(mktemp -d) && {file if 'config' in names_in(command) else ''}{' '.join(words)}"
 
 
 def is_free(name: str) -> bool:

@@ -1,9 +1,11 @@
 """A command's values are leaves beside its sections."""
 
+import subprocess
+
 import pytest
 
 from hpo.errors import SpecError
-from hpo.spec.code.own_command import command_line
+from hpo.spec.code.own_command import command_line, shell_line
 from hpo.spec.fill import fill
 from hpo.spec.load import load_document, load_experiment
 from hpo.spec.sections.command import argument_text
@@ -94,3 +96,21 @@ def test_the_default_of_an_argument_may_be_a_list(tmp_path):
 )
 def test_a_value_reaches_a_command_as_one_would_type_it(value, text):
     assert argument_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("command", "printed"),
+    [
+        ({"run": ["sh", "-c", "echo $LR $HPO_EPOCHS"], "env": {"LR": "{lr}"}}, "1e-05 9"),
+        ({"run": "cat {config}"}, '{"lr": 1e-05}'),
+        ({"run": "cat {config}", "config": "yaml"}, "{lr: 1.0e-05}"),
+        ({"run": ["sh", "-c", "cd {checkpoints} && echo {lr}"]}, "1e-05"),
+        ({"run": "echo {epochs} {lr}"}, "9 1e-05"),
+    ],
+)
+def test_a_line_for_a_shell_gives_a_command_all_its_values(tmp_path, command, printed):
+    document = {"name": "x", "command": command, "space": SPACE, "train": {"epochs": 9}}
+    training = load_document({**document, "search": SEARCH}, tmp_path).training
+    line = shell_line(fill(training, {"lr": 1e-05}, 3))
+    ran = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == printed
