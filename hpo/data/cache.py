@@ -80,7 +80,7 @@ class DataCache:
             hashes = [(file.name, _hash(file, folder)) for file in files]
         except OSError:
             return None
-        used = spec.model_dump(mode="json", exclude={"batch_size", "device_budget"})
+        used = spec.model_dump(mode="json", exclude={"batch_size", "device_budget", "class_weight"})
         # A field that is newer than the first entries is in a name only where it is set.
         if spec.split is None:
             del used["split"]

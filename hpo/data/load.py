@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from hpo.data.cache import DataCache
+from hpo.data.class_weights import weighed
 from hpo.data.dataset import SPLITS, DataSet, Split
 from hpo.data.encoding import training_parts
 from hpo.data.files import find_own, key_of, source_files
@@ -44,13 +45,13 @@ def load_data(
     """
     files = source_files(spec, folder, home)
     key = cache.key(spec, files) if cache is not None and files and _is_ours(spec) else None
-    if cache is None or key is None:
-        return _prepared(spec, folder, home)
-    data = cache.read(key)
+    data = cache.read(key) if cache is not None and key is not None else None
     if data is None:
         data = _prepared(spec, folder, home)
-        cache.write(key, data)
-    return data
+        if cache is not None and key is not None:
+            cache.write(key, data)
+    # The cache keeps the data without these weights, so that both kinds share an entry.
+    return weighed(data) if spec.class_weight == "balanced" else data
 
 
 def check_batch_size(spec: DataSpec, data: DataSet) -> None:

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from hpo.data.cache import DataCache
+from hpo.data.class_weights import imbalance
 from hpo.data.dataset import DataSet
 from hpo.engine.devices import describe, local_devices
 from hpo.engine.pools.occupant import EpochReport
@@ -102,6 +103,8 @@ def _made_ready(
         numbers = decide(training, data, device.platform, say)
         if numbers is not None and numbers.static:
             say(str(numbers))
+        if text := imbalance(data, training.data):
+            say(text)
         training = with_rows(decided(experiment, numbers).training, len(data.train))
     for note in data.notes:
         say(note)

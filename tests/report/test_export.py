@@ -81,6 +81,7 @@ data:
     smoothing: auto
     transform: none
     by_name: {{}}
+  class_weight: none
   device_budget: auto
 model:
   name: mlp

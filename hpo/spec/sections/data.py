@@ -194,6 +194,8 @@ class DataSpec(Spec):
     """The two ends that `minmax` scales the training split to."""
     columns: Columns = Columns()
     """How the columns of a table become features."""
+    class_weight: Static[Literal["none", "balanced"]] = "none"
+    """`balanced` gives all classes the same total weight in training, and changes no metric."""
     device_budget: Annotated[
         Literal["auto"] | Count,
         BeforeValidator(size_bytes, json_schema_input_type=Literal["auto"] | SizeAsWritten),

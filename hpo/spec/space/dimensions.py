@@ -121,9 +121,13 @@ def need_mistakes(training: Spec) -> list[Mistake]:
     updates = update_mistakes(training.updates, training.optimizer)
     model = model_mistakes(training.model, training.data.dataset)
     found = [Mistake(path, text) for path, text in (*updates, *model)]
+    task = task_of(training.data)
     if not isinstance(training.loss, OwnCode | None):
-        texts = loss_mistakes(training.loss.name, task_of(training.data))
+        texts = loss_mistakes(training.loss.name, task)
         found += [Mistake(("loss", "name"), text) for text in texts]
+    if training.data.class_weight == "balanced" and task not in (None, "classification"):
+        text = f"weighs classes, and the target is one of {task}: leave it out"
+        found.append(Mistake(("data", "class_weight"), text))
     return found
 
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from hpo.data.cache import DataCache
+from hpo.data.class_weights import imbalance
 from hpo.data.files import source_files
 from hpo.engine.devices import describe, local_devices
 from hpo.engine.mesh import places
@@ -82,6 +83,9 @@ class LaneBackend:
         numbers = obey_or_note(self._numbers, journal)
         if text := sentence(self._experiment, numbers):
             self._say(text)
+        unbalanced = imbalance(self._data, self._experiment.training.data)
+        if unbalanced and len(journal.state.starts) == 1:
+            self._say(unbalanced)
         self._experiment = decided(self._experiment, numbers)
         # Small models keep a core busy each; accelerators gain by more lanes at once.
         pools = places(self._devices, is_meshed=self._platform != "cpu")

@@ -154,3 +154,15 @@ def judged(folder, rates):
         },
         folder,
     )
+
+
+def test_unbalanced_classes_are_said_by_the_first_run_alone(studies, tmp_path):
+    rows = [f"{row % 7},{'rare' if row % 20 == 0 else 'usual'}" for row in range(200)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,y", *rows]))
+    data = {"dataset": {"csv": str(tmp_path / "t.csv"), "target": "y"}, "batch_size": 64}
+    train, search = {"epochs": 1}, {"objective": {"maximize": "accuracy"}, "trials": 1}
+
+    for trials in (1, 2):
+        studies.run(an_experiment(data=data, train=train, search=search | {"trials": trials}))
+
+    assert sum("The classes are unbalanced: 'rare' has" in text for text in studies.said) == 1
