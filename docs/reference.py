@@ -142,7 +142,8 @@ def section_page(name: str) -> str:
 def metrics_page() -> str:
     """Every metric that an objective or a constraint may name."""
     rows = [
-        f"| `{name}` | {', '.join(entry.tasks)} | {entry.direction} | after each epoch |"
+        f"| `{name}` | {', '.join(entry.tasks)} | {entry.direction} | after each epoch"
+        f"{', where it is named' if entry.function else ''} |"
         for name, entry in METRICS.items()
     ]
     for name in COSTS:

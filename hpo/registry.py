@@ -271,11 +271,36 @@ _SCORES = "hpo.engine.training.metrics"
 METRICS = {
     "accuracy": Entry(tasks=("classification",), direction="maximize"),
     "auroc": Entry(function=f"{_SCORES}:auroc", tasks=("classification",), direction="maximize"),
+    "average_precision": Entry(
+        function=f"{_SCORES}:average_precision", tasks=("classification",), direction="maximize"
+    ),
     "deviance": Entry(tasks=("counts",), direction="minimize"),
+    "log_loss": Entry(
+        function=f"{_SCORES}:log_loss", tasks=("classification",), direction="minimize"
+    ),
     "loss": Entry(tasks=("classification", "regression", "counts"), direction="minimize"),
+    "macro_f1": Entry(
+        function=f"{_SCORES}:macro_f1", tasks=("classification",), direction="maximize"
+    ),
     "mae": Entry(tasks=("regression", "counts"), direction="minimize"),
+    "mape": Entry(function=f"{_SCORES}:mape", tasks=("regression",), direction="minimize"),
+    "pinball10": Entry(
+        function=f"{_SCORES}:pinball10", tasks=("regression",), direction="minimize"
+    ),
+    "pinball50": Entry(
+        function=f"{_SCORES}:pinball50", tasks=("regression",), direction="minimize"
+    ),
+    "pinball90": Entry(
+        function=f"{_SCORES}:pinball90", tasks=("regression",), direction="minimize"
+    ),
     "r2": Entry(tasks=("regression",), direction="maximize"),
     "rmse": Entry(tasks=("regression", "counts"), direction="minimize"),
+    "top3_accuracy": Entry(
+        function=f"{_SCORES}:top3_accuracy", tasks=("classification",), direction="maximize"
+    ),
+    "top5_accuracy": Entry(
+        function=f"{_SCORES}:top5_accuracy", tasks=("classification",), direction="maximize"
+    ),
     "train_loss": Entry(tasks=("classification", "regression", "counts"), direction="minimize"),
 }
 

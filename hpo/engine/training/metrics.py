@@ -20,6 +20,9 @@ from hpo.spec.code.own_metric import takes_weight
 from hpo.spec.code.running import run_code
 from hpo.spec.sections.goal import name_of
 
+# The smallest chance, and the smallest target, that scikit-learn divides by or takes the log of.
+_EPSILON = float(np.finfo(np.float64).eps)
+
 
 class MetricError(CodeError):
     """An error of a metric of the user's own; `names` are the metrics that have no value then."""
@@ -102,3 +105,91 @@ def auroc(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) ->
     if classes == 2:
         return float(roc_auc_score(y, predictions[:, 1], sample_weight=weights))
     return float(roc_auc_score(y, predictions, multi_class="ovr", sample_weight=weights))
+
+
+def top3_accuracy(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+    """`top3_accuracy`: how often the class is among the three most likely ones."""
+    return _top_accuracy(3, predictions, y, weights)
+
+
+def top5_accuracy(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+    """`top5_accuracy`: how often the class is among the five most likely ones."""
+    return _top_accuracy(5, predictions, y, weights)
+
+
+def _top_accuracy(
+    most: int, predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None
+) -> float:
+    own = predictions[np.arange(len(y)), y][:, None]
+    # Of equally likely classes the last one comes first, as in scikit-learn.
+    is_later = np.arange(predictions.shape[1]) > y[:, None]
+    before = (predictions > own) | ((predictions == own) & is_later)
+    return float(np.average(before.sum(1) < most, weights=weights))
+
+
+def log_loss(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+    """`log_loss`: the cross-entropy in nats, whatever loss is trained."""
+    chances = np.clip(predictions[np.arange(len(y)), y], _EPSILON, 1 - _EPSILON)
+    return float(np.average(-np.log(chances), weights=weights))
+
+
+def macro_f1(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+    """`macro_f1`: the mean of the classes' F1, of those that are in the targets or predicted."""
+    found, classes = predictions.argmax(1), predictions.shape[1]
+    weights = np.ones(len(y)) if weights is None else weights
+    hits = np.bincount(y, weights * (found == y), classes)
+    both = np.bincount(y, weights, classes) + np.bincount(found, weights, classes)
+    scores = np.divide(2 * hits, both, out=np.zeros(classes), where=both > 0)
+    return float(scores[np.union1d(y, found)].mean())
+
+
+def average_precision(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+    """`average_precision`: the area under the precision-recall curve, as a sum of steps.
+
+    With more than two classes, it is the mean over each class against the rest. It is NaN if a
+    class has no rows.
+    """
+    weights = np.ones(len(y)) if weights is None else weights
+    classes = (1,) if predictions.shape[1] == 2 else range(predictions.shape[1])
+    return float(np.mean([_precision(predictions[:, k], y == k, weights) for k in classes]))
+
+
+def _precision(scores: np.ndarray, is_positive: np.ndarray, weights: np.ndarray) -> float:
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
+    found = np.cumsum((weights * is_positive)[order])[ends]
+    drawn = np.cumsum(weights[order])[ends]
+    if found[-1] == 0:
+        return math.nan
+    precision = np.divide(found, drawn, out=np.zeros(len(ends)), where=drawn > 0)
+    return float((np.diff(found, prepend=0.0) * precision).sum() / found[-1])
+
+
+def mape(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+    """`mape`: the mean error as a share of the target, 0.1 for ten per cent."""
+    true = y.reshape(predictions.shape)
+    errors = np.abs(predictions - true) / np.maximum(np.abs(true), _EPSILON)
+    return float(np.average(errors, axis=0, weights=weights).mean())
+
+
+def pinball10(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+    """`pinball10`: the pinball loss of the tenth percentile, in the target's unit."""
+    return _pinball(0.1, predictions, y, weights)
+
+
+def pinball50(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+    """`pinball50`: the pinball loss of the median, half the mean absolute error."""
+    return _pinball(0.5, predictions, y, weights)
+
+
+def pinball90(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+    """`pinball90`: the pinball loss of the ninetieth percentile, in the target's unit."""
+    return _pinball(0.9, predictions, y, weights)
+
+
+def _pinball(
+    quantile: float, predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None
+) -> float:
+    errors = y.reshape(predictions.shape) - predictions
+    losses = np.maximum(quantile * errors, (quantile - 1) * errors)
+    return float(np.average(losses, axis=0, weights=weights).mean())

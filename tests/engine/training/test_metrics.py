@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import sklearn.metrics
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.special import softmax
 
 from hpo import registry
@@ -46,6 +51,68 @@ def test_auroc_is_the_share_of_pairs_in_the_right_order(classes: int, is_weighte
 
 def test_auroc_needs_rows_of_every_class() -> None:
     assert math.isnan(auroc(np.full((4, 2), 0.5), np.ones(4, np.int32), None))
+
+
+def _one_of_two(score: Callable[..., float]) -> Callable[..., float]:
+    """A score of scikit-learn, given the chance of the second of two classes alone."""
+
+    def scored(y: np.ndarray, predictions: np.ndarray, **given: Any) -> float:
+        return score(y, predictions[:, 1] if predictions.shape[1] == 2 else predictions, **given)
+
+    return scored
+
+
+def _of_labels(score: Callable[..., float]) -> Callable[..., float]:
+    return lambda y, predictions, **given: score(y, predictions.argmax(1), **given)
+
+
+# What scikit-learn calls each metric that is computed on the host.
+ORACLES: dict[str, Callable[..., float]] = {
+    "auroc": _one_of_two(partial(sklearn.metrics.roc_auc_score, multi_class="ovr")),
+    "average_precision": _one_of_two(sklearn.metrics.average_precision_score),
+    "log_loss": sklearn.metrics.log_loss,
+    "macro_f1": _of_labels(partial(sklearn.metrics.f1_score, average="macro", zero_division=0)),
+    "mape": sklearn.metrics.mean_absolute_percentage_error,
+    "pinball10": partial(sklearn.metrics.mean_pinball_loss, alpha=0.1),
+    "pinball50": partial(sklearn.metrics.mean_pinball_loss, alpha=0.5),
+    "pinball90": partial(sklearn.metrics.mean_pinball_loss, alpha=0.9),
+    "top3_accuracy": partial(sklearn.metrics.top_k_accuracy_score, k=3),
+    "top5_accuracy": partial(sklearn.metrics.top_k_accuracy_score, k=5),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, entry in registry.METRICS.items() if entry.function]
+)
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    rows=st.integers(12, 60),
+    classes=st.sampled_from([2, 3, 6]),
+    digits=st.sampled_from([1, 8]),
+    is_weighted=st.booleans(),
+)
+def test_metrics_are_those_of_scikit_learn(
+    name: str, seed: int, rows: int, classes: int, digits: int, is_weighted: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    weights = rng.choice([0.0, 0.5, 1.0, 3.0], rows) if is_weighted else np.ones(rows)
+    if "classification" in registry.METRICS[name].tasks:
+        classes = max(classes, 6) if name.startswith("top") else classes
+        y = np.append(np.arange(classes), rng.integers(0, classes, rows - classes))
+        weights[:classes] = 1  # each class has a row that counts
+        # Rounded, so that rows and classes have ties.
+        predictions = softmax(rng.standard_normal((rows, classes)).round(digits), axis=1)
+    else:
+        y = rng.standard_normal(rows) * 10
+        predictions = y[:, None] + rng.standard_normal((rows, 1))
+        weights[0] = 1
+    given_weights = weights if is_weighted else None
+
+    found = registry.function("metric", name)(predictions, y, given_weights)
+
+    oracle = predictions if y.dtype.kind == "i" else predictions[:, 0]
+    assert found == pytest.approx(ORACLES[name](y, oracle, sample_weight=given_weights), rel=1e-6)
 
 
 @pytest.mark.parametrize("form", ["map", "vmap"])
