@@ -94,9 +94,9 @@ MODELS = {
 _LOSS, _ROWS = "hpo.spec.sections.loss", "hpo.engine.training.targets"
 LOSSES = {
     "cross_entropy": Entry(
-        f"{_LOSS}:CrossEntropy", f"{_ROWS}:cross_entropy", tasks=("classification",)
+        f"{_LOSS}:CrossEntropy", f"{_ROWS}:cross_entropy", tasks=("classification", "multilabel")
     ),
-    "focal": Entry(f"{_LOSS}:Focal", f"{_ROWS}:focal", tasks=("classification",)),
+    "focal": Entry(f"{_LOSS}:Focal", f"{_ROWS}:focal", tasks=("classification", "multilabel")),
     "mse": Entry(f"{_LOSS}:Mse", f"{_ROWS}:mse", tasks=("regression",)),
     "mae": Entry(f"{_LOSS}:Mae", f"{_ROWS}:mae", tasks=("regression",)),
     "huber": Entry(f"{_LOSS}:Huber", f"{_ROWS}:huber", tasks=("regression",)),
@@ -269,18 +269,24 @@ DATASETS = {
 # search or `train.metrics` names them; each task reports all the others.
 _SCORES = "hpo.engine.training.metrics"
 METRICS = {
-    "accuracy": Entry(tasks=("classification",), direction="maximize"),
-    "auroc": Entry(function=f"{_SCORES}:auroc", tasks=("classification",), direction="maximize"),
+    "accuracy": Entry(tasks=("classification", "multilabel"), direction="maximize"),
+    "auroc": Entry(
+        function=f"{_SCORES}:auroc", tasks=("classification", "multilabel"), direction="maximize"
+    ),
     "average_precision": Entry(
-        function=f"{_SCORES}:average_precision", tasks=("classification",), direction="maximize"
+        function=f"{_SCORES}:average_precision",
+        tasks=("classification", "multilabel"),
+        direction="maximize",
     ),
     "deviance": Entry(tasks=("counts",), direction="minimize"),
     "log_loss": Entry(
         function=f"{_SCORES}:log_loss", tasks=("classification",), direction="minimize"
     ),
-    "loss": Entry(tasks=("classification", "regression", "counts"), direction="minimize"),
+    "loss": Entry(
+        tasks=("classification", "regression", "counts", "multilabel"), direction="minimize"
+    ),
     "macro_f1": Entry(
-        function=f"{_SCORES}:macro_f1", tasks=("classification",), direction="maximize"
+        function=f"{_SCORES}:macro_f1", tasks=("classification", "multilabel"), direction="maximize"
     ),
     "mae": Entry(tasks=("regression", "counts"), direction="minimize"),
     "mape": Entry(function=f"{_SCORES}:mape", tasks=("regression",), direction="minimize"),
@@ -301,7 +307,9 @@ METRICS = {
     "top5_accuracy": Entry(
         function=f"{_SCORES}:top5_accuracy", tasks=("classification",), direction="maximize"
     ),
-    "train_loss": Entry(tasks=("classification", "regression", "counts"), direction="minimize"),
+    "train_loss": Entry(
+        tasks=("classification", "regression", "counts", "multilabel"), direction="minimize"
+    ),
 }
 
 REGISTRIES: dict[Kind, dict[str, Entry]] = {

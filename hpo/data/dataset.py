@@ -35,8 +35,8 @@ class Split:
     """An index of rows into named arrays, which the other splits of a data set share.
 
     `x` is float32: `[N, height, width, channels]` for images, `[N, features]` for tables. `y` is
-    int32 or float32 `[N]`. A data set with weights has `weight` too, float32 `[N]`, whose mean over
-    the training split is 1.
+    int32 or float32 `[N]`, and float32 `[N, targets]` for several targets. A data set with weights
+    has `weight` too, float32 `[N]`, whose mean over the training split is 1.
     """
 
     shared: Mapping[str, np.ndarray]
@@ -66,7 +66,7 @@ class DataSet:
     """The splits of a data set and what is needed to read a model's outputs.
 
     `transform` made the features and targets of every split from the examples as read. `outputs` is
-    the number of classes, or 1 for a regression. `fingerprint` is a hash of every split as read and
+    the number of classes, or of targets. `fingerprint` is a hash of every split as read and
     of its scaling, the same on every machine. A study compares it to notice changed data.
     `notes` say what the reader did that the user should know.
     """
@@ -82,14 +82,18 @@ class DataSet:
     transform: FittedTransform = field(default_factory=FittedTransform)
 
     @property
-    def target_mean(self) -> float:
-        """What is subtracted from a regression target, in the target's own unit."""
-        return float(self.transform.target_mean)
+    def target_mean(self) -> Any:
+        """What is subtracted from a regression target, in its own unit; an array for several."""
+        return _number(self.transform.target_mean)
 
     @property
-    def target_std(self) -> float:
-        """The divisor of a regression target, by which errors are multiplied in reports."""
-        return float(self.transform.target_std)
+    def target_std(self) -> Any:
+        """The divisor of a regression target, by which errors are multiplied; or an array."""
+        return _number(self.transform.target_std)
+
+
+def _number(array: np.ndarray) -> Any:
+    return float(array) if array.ndim == 0 else array
 
 
 # What a training without data has in the place of a data set.

@@ -96,9 +96,12 @@ def training_parts(rows: int) -> np.ndarray:
 
 
 def _targets(source: Source) -> np.ndarray:
-    """What is averaged: the target; 0 and 1 for two classes; a column for each of more classes."""
+    """What is averaged: the target; 0 and 1 for two classes; a column for each of more classes.
+
+    Of several targets, each.
+    """
     if not source.classes:
-        return source.y.astype(np.float64)[:, None]
+        return source.y.astype(np.float64).reshape(len(source), -1)
     if len(source.classes) == 2:
         return source.y.astype(np.float64)[:, None]
     is_class: np.ndarray = source.y[:, None] == np.arange(len(source.classes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
@@ -81,7 +82,7 @@ def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
         train=splits[0],
         validation=splits[1],
         test=splits[2] if len(splits) > 2 else None,
-        outputs=len(source.classes) or 1,
+        outputs=len(source.classes) or math.prod(source.y.shape[1:]),
         fingerprint=_fingerprint(parts, _scaling(spec), with_texts=spec.columns != Columns()),
         classes=source.classes,
         notes=(*source.notes, *_lacking_classes(parts), *_leaks(spec, parts)),
@@ -194,6 +195,8 @@ def _arrays(parts: Sequence[Source], transform: FittedTransform) -> Mapping[str,
 def _task(source: Source) -> Task:
     if source.classes:
         return "classification"
+    if source.is_multilabel:
+        return "multilabel"
     return "counts" if source.is_count else "regression"
 
 

@@ -17,7 +17,8 @@ class Source:
     `x` is uint8 `[N, height, width, channels]` for images. For tables it holds the numeric columns,
     float64 `[N, features]` with NaN in empty cells. `categories` holds the text columns of a table:
     the index of each value, int32 `[N, columns]`, with -1 in empty cells.
-    `y` is an index into `classes`, int32, or a float64 target where there are no classes.
+    `y` is an index into `classes`, int32, or a float64 target where there are no classes. Several
+    targets are columns of it: quantities, or labels of 0 and 1 in float32.
     `target` names `y` in messages: the file, and the column where there are columns.
     `weight` is float64 `[N]`, a weight of 0 or more for each example, or None.
     `split_by` is what the column of `data.split` says of each example, `[N]`: the number of its
@@ -35,6 +36,7 @@ class Source:
     weight: np.ndarray | None = None
     split_by: np.ndarray | None = None
     is_count: bool = False  # a target of counts, which is not standardised
+    is_multilabel: bool = False  # several targets of 0 and 1, which are not either
     test: Source | None = None  # from test files of its own
     validation: Source | None = None  # from a reader that gives splits
     notes: tuple[str, ...] = ()  # what the reader did that the user should know

@@ -53,7 +53,7 @@ class FittedTransform:
     # Of each channel or kept numeric column, float64.
     offset: np.ndarray = field(default_factory=lambda: np.zeros(()))
     divisor: np.ndarray = field(default_factory=lambda: np.ones(()))
-    # Float64 scalars; 0 and 1 for classes.
+    # Float64 scalars, or a number for each of several targets; 0 and 1 for classes.
     target_mean: np.ndarray = field(default_factory=lambda: np.zeros(()))
     target_std: np.ndarray = field(default_factory=lambda: np.ones(()))
     kept: np.ndarray | None = None  # for each numeric column, whether it is a feature
@@ -125,8 +125,8 @@ class FittedTransform:
         return np.concatenate([numbers, known_features(self.more, codes, parts)], axis=1)
 
     def apply_target(self, source: Source) -> np.ndarray:
-        """The targets of `source`: indices of classes unchanged, or standardised float32."""
-        if source.classes:
+        """The targets of `source`: classes and labels unchanged, or standardised float32."""
+        if source.classes or source.is_multilabel:
             return source.y
         scaled: np.ndarray = (source.y - self.target_mean) / self.target_std
         return scaled.astype(np.float32)
@@ -169,7 +169,8 @@ def fit_transform(
     Raises:
         DataError: if a table has no value in its training rows, or its target hardly varies.
     """
-    target: dict[str, Any] = {} if train.classes or train.is_count else _target_scale(train)
+    is_plain = bool(train.classes) or train.is_count or train.is_multilabel
+    target: dict[str, Any] = {} if is_plain else _target_scale(train)
     if train.x.dtype == np.uint8 or train.x.ndim > 2:
         return FittedTransform(**_scale(train.x, normalize, minmax_range), **target)
     fitted = _fit_table(train, columns or Columns())
@@ -272,12 +273,24 @@ def _mean_and_std(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _target_scale(train: Source) -> dict[str, Any]:
-    """Mean and deviation of a regression target; a constant is shifted and not divided."""
+    """Mean and deviation of a regression target; a constant is shifted and not divided.
+
+    Of several targets, those of each.
+    """
     y = train.y
+    scales = [_mean_of_target(column, train.target) for column in (y.T if y.ndim > 1 else y[None])]
+    mean, std = (np.array(each, np.float64) for each in zip(*scales, strict=True))
+    return {
+        "target_mean": mean if y.ndim > 1 else mean[0, ...],
+        "target_std": std if y.ndim > 1 else std[0, ...],
+    }
+
+
+def _mean_of_target(y: np.ndarray, name: str) -> tuple[float, float]:
     mean, std = (y[0], 1.0) if y.min() == y.max() else (y.mean(), y.std())
     if std < _LEAST_DEVIATION:
         raise DataError(
-            f"{train.target}: its values differ by {np.ptp(y):g} at most, too little for a "
+            f"{name}: its values differ by {np.ptp(y):g} at most, too little for a "
             "deviation: write them in a smaller unit."
         )
-    return {"target_mean": np.array(mean, np.float64), "target_std": np.array(std, np.float64)}
+    return float(mean), float(std)

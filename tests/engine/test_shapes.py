@@ -127,8 +127,8 @@ def test_a_round_keeps_to_the_shapes_of_the_signatures(
 
 
 def test_a_shape_that_breaks_a_signature_is_found(checks: list[str]) -> None:
-    from hpo.engine.training.targets import mse
-    from hpo.spec.sections.loss import Mse
+    from hpo.engine.training.targets import poisson
+    from hpo.spec.sections.loss import Poisson
 
-    with pytest.raises(AssertionError, match=r"mse\(outputs\)"):
-        mse(Mse(name="mse"), jnp.zeros((4, 2)), jnp.zeros(4))
+    with pytest.raises(AssertionError, match=r"poisson\(outputs\)"):
+        poisson(Poisson(name="poisson"), jnp.zeros((4, 2)), jnp.zeros(4))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ from hpo.data.readers.table import (
     numbered_rows,
     row_finding,
     table_text,
+    target_names,
 )
 from hpo.data.source import Source
 from hpo.errors import DataError, cut
@@ -80,22 +81,22 @@ def read_table(
         table, lines, dropped = _with_target(path, table, lines, spec)
         notes += dropped
     if spec.drop_rows.duplicates:
-        compared = [name for name in table if name == spec.target or name not in others]
+        compared = [name for name in table if name in spec.targets or name not in others]
         table, lines, dropped = _without_repeated(table, compared, lines, spec)
         notes += dropped
-    target = _checked_target(path, table[spec.target], lines)
+    targets = [_checked_target(path, table[name], lines) for name in spec.targets]
     weight = None if spec.weight is None else _weights(path, table[spec.weight], lines)
     by = None if split is None else read_split_column(path, split, table[split.named], lines)
     features = table.drop(columns=[*others])
     typed = typed_columns(path, features, lines, columns)
     del features, table  # `typed` holds what is needed of them
-    y, classes = _classes_or_values(path, target, spec.task)
-    if spec.task == "counts":
-        _check_counts(path, target, lines)
+    y, classes, task = _targets(path, targets, spec)
+    if task == "counts":
+        _check_counts(path, targets[0], lines)
     return Source(
         x=typed.x,
         y=y,
-        target=f"{path}: target {shown(spec.target)}",
+        target=f"{path}: target {target_names(spec)}",
         classes=classes,
         categories=typed.categories,
         names=typed.names,
@@ -103,7 +104,8 @@ def read_table(
         values=typed.values,
         weight=weight,
         split_by=by,
-        is_count=spec.task == "counts",
+        is_count=task == "counts",
+        is_multilabel=task == "multilabel",
         notes=(*notes, *typed.notes),
     )
 
@@ -173,13 +175,13 @@ def _with_target(
     path: Path, table: pd.DataFrame, lines: Lines, spec: CsvFile
 ) -> tuple[pd.DataFrame, Lines, list[str]]:
     """The rows that have a target, their lines, and how many have none."""
-    is_kept = table[spec.target].notna().to_numpy()
+    is_kept = table[[*spec.targets]].notna().all(axis=1).to_numpy()
     dropped = int((~is_kept).sum())
     if not dropped:
         return table, lines, []
     if dropped == len(table):
         raise DataError(
-            f"{path}: no row has a value in the target column {shown(spec.target)}: correct "
+            f"{path}: no row has a value in the target column {target_names(spec)}: correct "
             "data.dataset.missing, or name another data.dataset.target."
         )
     rows = "1 row without a target is" if dropped == 1 else f"{dropped:,} rows without a target are"
@@ -242,6 +244,42 @@ def _weights(path: Path, column: pd.Series[Any], lines: Lines) -> np.ndarray:
             "remove data.dataset.weight."
         )
     return weights
+
+
+def _targets(
+    path: Path, targets: Sequence[pd.Series[Any]], spec: CsvFile
+) -> tuple[np.ndarray, tuple[str, ...], str]:
+    """The targets of each row, the classes of a single one, and the task as written or found."""
+    names, task = target_names(spec), spec.task
+    if len(targets) == 1:
+        if task == "multilabel":
+            raise DataError(
+                f"{path}: data.dataset.task: multilabel needs several targets, and there is one: "
+                "list the columns of labels in data.dataset.target."
+            )
+        return (*_classes_or_values(path, targets[0], task), task)
+    if task in ("classification", "counts"):
+        raise DataError(
+            f"{path}: data.dataset.task: {task} has one target, and there are {len(targets)}: "
+            "write multilabel, regression or auto, or name one column."
+        )
+    for target in targets:
+        if target.dtype.kind not in "iufb":
+            raise DataError(
+                f"{path}: the target {shown(target.name)} is not a number everywhere (such as "
+                f"{shown(_first_text(target))}), and {names} are targets together: write 0 and 1 "
+                "for labels, or correct the file."
+            )
+    values = np.stack([target.to_numpy(np.float64) for target in targets], axis=1)
+    are_labels = bool(((values == 0) | (values == 1)).all())
+    if task == "multilabel" and not are_labels:
+        raise DataError(
+            f"{path}: data.dataset.task: multilabel has labels of 0 and 1, and {names} hold other "
+            "numbers: write regression, or correct the file."
+        )
+    if task != "regression" and are_labels:
+        return values.astype(np.float32), (), "multilabel"
+    return values, (), "regression"
 
 
 def _classes_or_values(

@@ -98,6 +98,7 @@ def to_source(found: Any, dataset: OwnData) -> Source:
             classes=classes,
             weight=part.get("weight"),
             is_count=dataset.task == "counts",
+            is_multilabel=y.dtype == np.float32,
         )
     return replace(sources["train"], validation=sources.get("validation"), test=sources.get("test"))
 
@@ -117,7 +118,8 @@ def _arrays(dataset: OwnData, found: Any, where: str) -> dict[str, np.ndarray]:
         )
     for name in ("y", "weight"):
         array = arrays.get(name)
-        if array is not None and array.shape != x.shape[:1]:
+        is_several = array is not None and name == "y" and array.ndim == 2 and array.shape[1] > 1
+        if array is not None and array.shape[: 1 if is_several else None] != x.shape[:1]:
             _refuse(
                 dataset,
                 f"{where}{name} has the shape {list(array.shape)}, and x has {len(x)} rows: "
@@ -158,6 +160,10 @@ def _check_alike(dataset: OwnData, parts: Mapping[str, Mapping[str, np.ndarray]]
 def _encoded(dataset: OwnData, y: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """The targets as class numbers and the names of the classes, or as numbers and no names."""
     is_text = y.dtype.kind in "UO"
+    if y.ndim == 2:
+        return _several(dataset, y), ()
+    if dataset.task == "multilabel":
+        _refuse(dataset, "y is one target, and multilabel has several: return [rows, labels]")
     is_class = dataset.task == "classification" or (dataset.task == "auto" and y.dtype.kind != "f")
     if is_class:
         if y.dtype.kind == "f" and (y != np.floor(y)).any():
@@ -173,6 +179,16 @@ def _encoded(dataset: OwnData, y: np.ndarray) -> tuple[np.ndarray, tuple[str, ..
     if dataset.task == "counts" and ((values < 0) | (values != np.floor(values))).any():
         _refuse(dataset, "y holds numbers that are no counts: return whole numbers from 0")
     return values, ()
+
+
+def _several(dataset: OwnData, y: np.ndarray) -> np.ndarray:
+    """Several targets: labels of 0 and 1 in float32, or quantities in float64."""
+    if y.dtype.kind not in "biuf" or dataset.task in ("classification", "counts"):
+        _refuse(dataset, "y has several columns: return numbers, and leave task out or change it")
+    are_labels = bool(((y == 0) | (y == 1)).all())
+    if dataset.task == "multilabel" and not are_labels:
+        _refuse(dataset, "y holds other numbers than labels of 0 and 1: set data.dataset.task")
+    return y.astype(np.float32 if are_labels and dataset.task != "regression" else np.float64)
 
 
 def _refuse(dataset: OwnData, what: str) -> NoReturn:

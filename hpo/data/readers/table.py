@@ -139,7 +139,13 @@ def column_names(first: Sequence[str], spec: CsvFile) -> list[str]:
 
 def named_columns(spec: CsvFile) -> dict[str, str]:
     """The columns that are no features because a spec names them, with the fields that do."""
-    return {spec.target: "target"} | ({spec.weight: "weight"} if spec.weight is not None else {})
+    targets = dict.fromkeys(spec.targets, "target")
+    return targets | ({spec.weight: "weight"} if spec.weight is not None else {})
+
+
+def target_names(spec: CsvFile) -> str:
+    """The columns to predict, as a message names them."""
+    return listed([shown(name) for name in spec.targets])
 
 
 def no_features(
@@ -194,7 +200,10 @@ def column_findings(
             guess = f"Did you mean '{close[0]}'? " if close else _separator_hint(names)
             text = f"unknown column {shown(column)}. {guess}{_known(names, spec)}{hint}"
             yield Finding(key, None, text)
-    if spec.weight == spec.target:
+    repeated, times = Counter(spec.targets).most_common(1)[0]
+    if times > 1:
+        yield Finding("target", None, f"{shown(repeated)} is listed twice: list each target once.")
+    if spec.weight in spec.targets:
         yield Finding("weight", None, f"{shown(spec.weight)} is the target: name another column.")
     for column, key in [*by, *typed]:
         if column in named:
@@ -204,7 +213,7 @@ def column_findings(
         if column in spec.drop:
             yield Finding("drop", None, f"{shown(column)} is the {field}: keep it.")
     if known <= no_features(spec, split, columns):
-        text = f"no column is left to learn from beside the target {shown(spec.target)}: "
+        text = f"no column is left to learn from beside the target {target_names(spec)}: "
         yield Finding(
             "csv", None, f"{text}shorten data.dataset.drop, or set data.dataset.separator."
         )

@@ -148,13 +148,13 @@ def head(path: Path, spec: DataSpec) -> Head:
     findings, notes = list(found.findings), []
     if found.is_doubtful:
         notes.append(headless_warning(found.first, dataset))
-    target = by_name.get(dataset.target)
-    if target is not None and target.gap_line and not dataset.drop_rows.missing_target:
-        findings.append(Finding("target", target.gap_line, no_target(target.gaps, target.name)))
+    for target in [by_name[name] for name in dataset.targets if name in by_name]:
+        if target.gap_line and not dataset.drop_rows.missing_target:
+            findings.append(Finding("target", target.gap_line, no_target(target.gaps, target.name)))
+        if target.huge_line is not None and not target.texts:
+            findings.append(Finding("target", target.huge_line, huge_target(target.name)))
     others = no_features(dataset, spec.split, spec.columns)
     features = [column for column in found.columns if column.name not in others]
-    if target is not None and target.huge_line is not None and not target.texts:
-        findings.append(Finding("target", target.huge_line, huge_target(target.name)))
     for column in features:
         told = _told(column, spec.columns.of(column.name), dataset.csv)
         if isinstance(told, Finding):

@@ -1,7 +1,8 @@
 """Metrics that need the predictions for all rows, computed on the host.
 
-A function takes the predictions `[N, K]`, the targets `[N]`, and the row weights `[N]` or None.
-Predictions are the probabilities of the classes, or values in the target's unit.
+A function takes the predictions `[N, K]`, the targets `[N]` (`[N, K]` for several), and the row
+weights `[N]` or None. Predictions are the probabilities of the classes or labels, or values in the
+targets' units.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 
 from hpo import registry
 from hpo.data.dataset import DataSet, Split
-from hpo.engine.training.targets import TARGETS, in_own_unit
+from hpo.engine.training.targets import in_own_unit, targets_of
 from hpo.spec.code.frames import CodeError, telling
 from hpo.spec.code.own_code import Own
 from hpo.spec.code.own_metric import takes_weight
@@ -48,7 +49,8 @@ def scored_metrics(
     """
     if not names:
         return {}
-    predictions = TARGETS[data.task].predictions(outputs.astype(np.float64), data)
+    kind = targets_of(data.task, data.outputs)
+    predictions = kind.predictions(outputs.astype(np.float64), data)
     y, weights = in_own_unit(split.y, data), split.arrays.get("weight")
     if not np.isfinite(predictions).all():
         return {name_of(name): math.nan for name in names}
@@ -94,11 +96,16 @@ def own_metric(
 def auroc(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
     """`auroc`: the area under the receiver operating characteristic.
 
-    With more than two classes, it is the mean over each class against the rest. It is NaN if a
-    class has no rows.
+    With more than two classes, it is the mean over each class against the rest; with labels, the
+    mean over the labels. It is NaN if a class has no rows.
     """
     from sklearn.metrics import roc_auc_score  # takes most of a second to import
 
+    if y.ndim == 2:
+        counted = y if weights is None else y[weights > 0]
+        if (counted == counted[0]).all(0).any():
+            return math.nan
+        return float(roc_auc_score(y, predictions, sample_weight=weights))
     classes = predictions.shape[1]
     if len(np.unique(y if weights is None else y[weights > 0])) < classes:
         return math.nan
@@ -134,24 +141,33 @@ def log_loss(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None)
 
 
 def macro_f1(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
-    """`macro_f1`: the mean of the classes' F1, of those that are in the targets or predicted."""
-    found, classes = predictions.argmax(1), predictions.shape[1]
+    """`macro_f1`: the mean of the classes' F1, of those that are in the targets or predicted.
+
+    With labels, it is the mean over the labels, of which those above a half are predicted.
+    """
+    if y.ndim == 2:
+        found, true, labels = predictions > 0.5, y > 0.5, np.arange(y.shape[1])
+    else:
+        labels = np.union1d(y, predictions.argmax(1))
+        found, true = predictions.argmax(1)[:, None] == labels, y[:, None] == labels
     weights = np.ones(len(y)) if weights is None else weights
-    hits = np.bincount(y, weights * (found == y), classes)
-    both = np.bincount(y, weights, classes) + np.bincount(found, weights, classes)
-    scores = np.divide(2 * hits, both, out=np.zeros(classes), where=both > 0)
-    return float(scores[np.union1d(y, found)].mean())
+    hits, both = weights @ (found & true), weights @ found + weights @ true
+    return float(np.divide(2 * hits, both, out=np.zeros(len(labels)), where=both > 0).mean())
 
 
 def average_precision(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
     """`average_precision`: the area under the precision-recall curve, as a sum of steps.
 
-    With more than two classes, it is the mean over each class against the rest. It is NaN if a
-    class has no rows.
+    With more than two classes, it is the mean over each class against the rest; with labels, the
+    mean over the labels. It is NaN if a class has no rows.
     """
     weights = np.ones(len(y)) if weights is None else weights
-    classes = (1,) if predictions.shape[1] == 2 else range(predictions.shape[1])
-    return float(np.mean([_precision(predictions[:, k], y == k, weights) for k in classes]))
+    if y.ndim == 2:
+        columns = [(predictions[:, k], y[:, k]) for k in range(y.shape[1])]
+    else:
+        classes = (1,) if predictions.shape[1] == 2 else range(predictions.shape[1])
+        columns = [(predictions[:, k], y == k) for k in classes]
+    return float(np.mean([_precision(scores, hits, weights) for scores, hits in columns]))
 
 
 def _precision(scores: np.ndarray, is_positive: np.ndarray, weights: np.ndarray) -> float:

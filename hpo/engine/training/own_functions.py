@@ -120,10 +120,13 @@ def _functions(program: Program, training: Training) -> Iterator[tuple[str, Comp
 def _trace_loss(program: Program, loss: OwnLoss, knobs: Collection[str]) -> None:
     """Trace a loss and its gradient with these of its numbers traced, computing nothing."""
     kind = np.int32 if program.task == "classification" else np.float32
+    is_several = program.task == "multilabel" or (
+        program.task == "regression" and program.outputs > 1
+    )
     outputs = jax.ShapeDtypeStruct((_ROWS, program.outputs), np.float32)
     batch = {
         "x": jax.ShapeDtypeStruct((_ROWS, *program.example_shape), np.float32),
-        "y": jax.ShapeDtypeStruct((_ROWS,), kind),
+        "y": jax.ShapeDtypeStruct((_ROWS, program.outputs) if is_several else (_ROWS,), kind),
     }
 
     def mean(outputs: Any, batch: Batch, numbers: Any) -> Any:

@@ -56,7 +56,7 @@ class Supervised:
     @property
     def sums(self) -> int:
         """M: the number of sums from which the metrics are computed."""
-        return sum_count(self.program.task, self.program.template.loss)
+        return sum_count(self.program.task, self.program.outputs, self.program.template.loss)
 
     @property
     def scores(self) -> int:

@@ -8,7 +8,7 @@ the outputs `[B, K]` in float32 and the targets.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,8 +38,9 @@ from hpo.spec.sections.loss import (
     loss_mistakes,
 )
 
-# From outputs [B, K] in float32 and targets [B, ...] to a value for each row [B].
-RowValues = Callable[[Float[Array, "B K"], Num[Array, "B ..."]], Float[Array, " B"]]
+# From outputs [B, K] in float32 and targets [B, ...] to a value for each row [B], or for each of
+# its targets [B, T].
+RowValues = Callable[[Float[Array, "B K"], Num[Array, "B ..."]], Float[Array, "B ..."]]
 
 
 @dataclass(frozen=True)
@@ -47,20 +48,28 @@ class Targets:
     """A kind of targets.
 
     `loss` is the spec of the loss that training minimises unless a spec names another one. It and
-    `rows` are summed over a split. `metrics` takes these sums (the loss first), the sum of the row
-    weights, the split and its data set. `predictions` takes outputs `[N, K]` and the data set: it
-    gives the probabilities of the classes, or values in the target's unit.
+    `rows` are summed over a split; where they are wide, `rows` give a value for each target, `[B,
+    T]`. `metrics` takes these sums (the loss first), the sum of the row weights, the split and its
+    data set. `predictions` takes outputs `[N, K]` and the data set: it gives probabilities, or
+    values in the targets' units.
     """
 
     loss: Any
     rows: tuple[RowValues, ...]
     metrics: Callable[[list[float], float, Split, DataSet], dict[str, float]]
     predictions: Callable[[np.ndarray, DataSet], np.ndarray]
+    is_wide: bool = False
 
 
-def sum_count(kind: Kind, loss: Any = None) -> int:
+def targets_of(kind: Kind, outputs: int) -> Targets:
+    """How targets of a kind are trained and judged, where a row has this many outputs."""
+    return SEVERAL if kind == "regression" and outputs > 1 else TARGETS[kind]
+
+
+def sum_count(kind: Kind, outputs: int, loss: Any = None) -> int:
     """The number of sums from which `metrics` computes."""
-    return 1 + len(TARGETS[kind].rows) + (loss is not None)
+    targets = targets_of(kind, outputs)
+    return 1 + len(targets.rows) * (outputs if targets.is_wide else 1) + (loss is not None)
 
 
 def batch_loss(
@@ -68,7 +77,8 @@ def batch_loss(
 ) -> Float[Array, ""]:
     """The mean loss of a batch; the weights of all training rows have the mean 1."""
     outputs = outputs.astype(jnp.float32)
-    losses = loss_rows(TARGETS[kind].loss if loss is None else loss, outputs, batch)
+    own = targets_of(kind, outputs.shape[-1]).loss
+    losses = loss_rows(own if loss is None else loss, outputs, batch)
     return (losses * batch["weight"] if "weight" in batch else losses).mean()
 
 
@@ -80,14 +90,21 @@ def metric_sums(
     The sum of a loss that the spec names comes last.
     """
     outputs, y, weights = outputs.astype(jnp.float32), batch["y"], batch["weight"]
-    targets = TARGETS[kind]
+    targets = targets_of(kind, outputs.shape[-1])
     # A padding row's loss may be NaN in a diverged lane only, where the sum is NaN anyway.
     values = [loss_rows(targets.loss, outputs, batch), *(of(outputs, y) for of in targets.rows)]
-    sums = [(each * weights).sum() for each in values]
+    sums = [one for each in values for one in _sums(each, weights)]
     if loss is not None:
         # Padding rows are zeros, which a loss of the user's own need not know.
         sums.append(jnp.where(weights > 0, loss_rows(loss, outputs, batch) * weights, 0).sum())
     return jnp.stack(sums)
+
+
+def _sums(values: Array, weights: Array) -> Sequence[Array]:
+    """The weighted sum of the values of rows, for each target if there are several."""
+    if values.ndim == 1:
+        return [(values * weights).sum()]
+    return [*(values * weights[:, None]).sum(0)]
 
 
 def metrics(data: DataSet, split: Split, sums: np.ndarray, loss: Any = None) -> dict[str, float]:
@@ -96,7 +113,7 @@ def metrics(data: DataSet, split: Split, sums: np.ndarray, loss: Any = None) -> 
     total = len(split) if weights is None else float(weights.sum(dtype=np.float64))
     named = [float(each) for each in sums]
     own = {} if loss is None else {"loss": named.pop() / total}
-    return TARGETS[data.task].metrics(named, total, split, data) | own
+    return targets_of(data.task, data.outputs).metrics(named, total, split, data) | own
 
 
 def check_loss(program: Program) -> None:
@@ -125,9 +142,14 @@ def loss_rows(loss: Any, outputs: Float[Array, "B K"], batch: Batch) -> Float[Ar
 
 
 def cross_entropy(
-    loss: CrossEntropy, outputs: Float[Array, "B K"], y: Num[Array, " B"]
+    loss: CrossEntropy, outputs: Float[Array, "B K"], y: Num[Array, "B ..."]
 ) -> Float[Array, " B"]:
-    """Cross-entropy of the class with the softmax of the outputs, in nats."""
+    """Cross-entropy in nats of the class with the softmax of the outputs.
+
+    For labels of 0 and 1 `[B, K]`, it is the mean of those of each label with its sigmoid.
+    """
+    if y.ndim == 2:
+        return _binary_entropy(loss, outputs, y).mean(-1)
     entropy = optax.softmax_cross_entropy_with_integer_labels(outputs, y)
     if is_off(loss.smoothing):
         return entropy
@@ -136,8 +158,25 @@ def cross_entropy(
     return (1 - loss.smoothing) * entropy + loss.smoothing * even
 
 
-def focal(loss: Focal, outputs: Float[Array, "B K"], y: Num[Array, " B"]) -> Float[Array, " B"]:
-    """Cross-entropy times (1 - p)^gamma, where p is the probability of the class."""
+def _binary_entropy(
+    loss: CrossEntropy, outputs: Float[Array, "B K"], y: Num[Array, "B K"]
+) -> Float[Array, "B K"]:
+    entropy = optax.sigmoid_binary_cross_entropy(outputs, y)
+    if is_off(loss.smoothing):
+        return entropy
+    even = optax.sigmoid_binary_cross_entropy(outputs, jnp.full_like(outputs, 0.5))
+    return (1 - loss.smoothing) * entropy + loss.smoothing * even
+
+
+def focal(loss: Focal, outputs: Float[Array, "B K"], y: Num[Array, "B ..."]) -> Float[Array, " B"]:
+    """Cross-entropy times (1 - p)^gamma, where p is the probability of the class.
+
+    For labels of 0 and 1 `[B, K]`, it is the mean of those of each label.
+    """
+    if y.ndim == 2:
+        entropies = optax.sigmoid_binary_cross_entropy(outputs, y)
+        others = jax.nn.log_sigmoid((1 - 2 * y) * outputs)
+        return (jnp.exp(loss.gamma * others) * entropies).mean(-1)
     entropy = optax.softmax_cross_entropy_with_integer_labels(outputs, y)
     if is_off(loss.gamma):
         return entropy
@@ -148,27 +187,42 @@ def focal(loss: Focal, outputs: Float[Array, "B K"], y: Num[Array, " B"]) -> Flo
     return jnp.exp(loss.gamma * others) * entropy
 
 
-def mse(loss: Mse, outputs: Float[Array, "B 1"], y: Num[Array, " B"]) -> Float[Array, " B"]:
-    """The squared error of the standardised target."""
-    return jnp.square(outputs[:, 0] - y)
+def _errors(outputs: Float[Array, "B T"], y: Num[Array, "B ..."]) -> Float[Array, "B ..."]:
+    """The errors of standardised targets: `[B]` for one, `[B, T]` for several."""
+    if y.ndim == 2:
+        return outputs - y
+    assert outputs.shape[-1] == 1, f"{outputs.shape} outputs for one target"
+    return outputs[:, 0] - y
 
 
-def mae(loss: Mae, outputs: Float[Array, "B 1"], y: Num[Array, " B"]) -> Float[Array, " B"]:
-    """The absolute error of the standardised target."""
-    return jnp.abs(outputs[:, 0] - y)
+def _of_rows(values: Float[Array, "B ..."]) -> Float[Array, " B"]:
+    """The values of rows, each the mean over its targets if there are several."""
+    return values if values.ndim == 1 else values.mean(-1)
 
 
-def huber(loss: Huber, outputs: Float[Array, "B 1"], y: Num[Array, " B"]) -> Float[Array, " B"]:
+def mse(loss: Mse, outputs: Float[Array, "B T"], y: Num[Array, "B ..."]) -> Float[Array, " B"]:
+    """The squared error of standardised targets."""
+    return _of_rows(jnp.square(_errors(outputs, y)))
+
+
+def mae(loss: Mae, outputs: Float[Array, "B T"], y: Num[Array, "B ..."]) -> Float[Array, " B"]:
+    """The absolute error of standardised targets."""
+    return _of_rows(jnp.abs(_errors(outputs, y)))
+
+
+def huber(loss: Huber, outputs: Float[Array, "B T"], y: Num[Array, "B ..."]) -> Float[Array, " B"]:
     """Half the squared error up to `delta`, and linear beyond."""
-    error = jnp.abs(outputs[:, 0] - y)
-    near = jnp.minimum(error, loss.delta)
-    return 0.5 * jnp.square(near) + loss.delta * (error - near)
+    errors = jnp.abs(_errors(outputs, y))
+    near = jnp.minimum(errors, loss.delta)
+    return _of_rows(0.5 * jnp.square(near) + loss.delta * (errors - near))
 
 
-def pinball(loss: Pinball, outputs: Float[Array, "B 1"], y: Num[Array, " B"]) -> Float[Array, " B"]:
+def pinball(
+    loss: Pinball, outputs: Float[Array, "B T"], y: Num[Array, "B ..."]
+) -> Float[Array, " B"]:
     """The error times `quantile` where the target is above the output, else its rest to 1."""
-    error = y - outputs[:, 0]
-    return jnp.maximum(loss.quantile * error, (loss.quantile - 1) * error)
+    errors = -_errors(outputs, y)
+    return _of_rows(jnp.maximum(loss.quantile * errors, (loss.quantile - 1) * errors))
 
 
 def poisson(loss: Poisson, outputs: Float[Array, "B 1"], y: Num[Array, " B"]) -> Float[Array, " B"]:
@@ -181,9 +235,19 @@ def hit(outputs: Float[Array, "B K"], y: Num[Array, " B"]) -> Float[Array, " B"]
     return (outputs.argmax(-1) == y).astype(jnp.float32)
 
 
-def absolute_error(outputs: Float[Array, "B 1"], y: Num[Array, " B"]) -> Float[Array, " B"]:
-    """The absolute error of the standardised target."""
-    return jnp.abs(outputs[:, 0] - y)
+def all_hit(outputs: Float[Array, "B K"], y: Num[Array, "B K"]) -> Float[Array, " B"]:
+    """1 where each label is the more likely one."""
+    return ((outputs > 0) == (y > 0.5)).all(-1).astype(jnp.float32)
+
+
+def squared_error(outputs: Float[Array, "B T"], y: Num[Array, "B ..."]) -> Float[Array, "B ..."]:
+    """The squared errors of standardised targets."""
+    return jnp.square(_errors(outputs, y))
+
+
+def absolute_error(outputs: Float[Array, "B T"], y: Num[Array, "B ..."]) -> Float[Array, "B ..."]:
+    """The absolute errors of standardised targets."""
+    return jnp.abs(_errors(outputs, y))
 
 
 def _classification(
@@ -203,6 +267,20 @@ def _regression(sums: list[float], total: float, split: Split, data: DataSet) ->
         "mae": error / total * data.target_std,
         # The coefficient of determination is undefined if all targets are equal.
         "r2": 1 - loss / spread if spread else math.nan,
+    }
+
+
+def _several(sums: list[float], total: float, split: Split, data: DataSet) -> dict[str, float]:
+    """The metrics of a regression, each the mean over its targets."""
+    loss, (squares, errors) = sums[0], np.array(sums[1:]).reshape(2, data.outputs)
+    y, weights = split.y.astype(np.float64), split.arrays.get("weight")
+    around = np.square(y - np.average(y, axis=0, weights=weights))
+    spread = (around if weights is None else around * weights[:, None]).sum(0)
+    return {
+        "loss": loss / total,
+        "rmse": float((np.sqrt(squares / total) * data.target_std).mean()),
+        "mae": float((errors / total * data.target_std).mean()),
+        "r2": float((1 - squares / spread).mean()) if spread.all() else math.nan,
     }
 
 
@@ -234,6 +312,12 @@ def _probabilities(outputs: np.ndarray, data: DataSet) -> np.ndarray:
     return probabilities
 
 
+def _chances(outputs: np.ndarray, data: DataSet) -> np.ndarray:
+    # The hyperbolic tangent overflows nowhere.
+    chances: np.ndarray = 0.5 * (1 + np.tanh(outputs / 2))
+    return chances
+
+
 def _rates(outputs: np.ndarray, data: DataSet) -> np.ndarray:
     return np.exp(outputs)
 
@@ -251,4 +335,11 @@ TARGETS: dict[str, Targets] = {
     "counts": Targets(
         Poisson(name="poisson"), (_squared_count_error, _count_error), _counts, _rates
     ),
+    "multilabel": Targets(
+        CrossEntropy(name="cross_entropy"), (all_hit,), _classification, _chances
+    ),
 }
+# A regression with several targets.
+SEVERAL = Targets(
+    Mse(name="mse"), (squared_error, absolute_error), _several, in_own_unit, is_wide=True
+)

@@ -15,7 +15,7 @@ PATHS = ("path", "file", "folder")
 class OwnData(OwnCode):
     """Data of your own, from a function that gives arrays; its arguments are further keys."""
 
-    task: Literal["auto", "classification", "regression", "counts"] = "auto"
+    task: Literal["auto", "classification", "regression", "counts", "multilabel"] = "auto"
     """`auto`: texts and whole numbers are classes, numbers with a fraction a regression."""
 
 

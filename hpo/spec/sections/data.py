@@ -15,7 +15,7 @@ from hpo.spec.registered import Registered
 from hpo.spec.sections.columns import Columns
 from hpo.spec.sections.split import SplitSpec
 
-Task = Literal["classification", "regression", "counts"]
+Task = Literal["classification", "regression", "counts", "multilabel"]
 
 
 _UNIT_BYTES = {
@@ -87,6 +87,9 @@ def _word(written: Any) -> Any:
 _Word = Annotated[str, BeforeValidator(_word, json_schema_input_type=str | float)]
 
 
+Targets = Annotated[tuple[str, ...], Field(min_length=2, strict=False)]
+
+
 class DropRows(Spec):
     """Which rows of a table are left out."""
 
@@ -101,9 +104,9 @@ class CsvFile(Spec):
 
     csv: str
     """The file, relative to the spec's folder, then to HPO_DATA."""
-    target: str
-    """The column to predict."""
-    task: Literal["auto", "classification", "regression", "counts"] = "auto"
+    target: str | Targets
+    """The column to predict, or a list of several: labels of 0 and 1, or quantities."""
+    task: Literal["auto", "classification", "regression", "counts", "multilabel"] = "auto"
     """`auto` decides by the target's values."""
     drop: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Columns to leave out."""
@@ -131,6 +134,11 @@ class CsvFile(Spec):
             return values
         name = str(values.get("csv")).lower().removesuffix(".gz")
         return {**values, "separator": "\t"} if name.endswith((".tsv", ".tab")) else values
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to predict."""
+        return (self.target,) if isinstance(self.target, str) else self.target
 
 
 class IdxFolder(Spec):

@@ -115,6 +115,42 @@ def test_metrics_are_those_of_scikit_learn(
     assert found == pytest.approx(ORACLES[name](y, oracle, sample_weight=given_weights), rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "oracle"),
+    [
+        ("auroc", sklearn.metrics.roc_auc_score),
+        ("average_precision", sklearn.metrics.average_precision_score),
+        (
+            "macro_f1",
+            lambda y, chances, **given: sklearn.metrics.f1_score(
+                y, chances > 0.5, average="macro", **given
+            ),
+        ),
+    ],
+)
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_metrics_of_labels_are_the_means_of_scikit_learn(
+    name: str, oracle: Callable[..., float], is_weighted: bool
+) -> None:
+    rng = np.random.default_rng(2)
+    y = (rng.random((60, 4)) < [0.2, 0.5, 0.5, 0.8]).astype(np.float32)
+    chances = (0.3 * y + 0.7 * rng.random((60, 4))).round(2)
+    weights = rng.uniform(0.1, 2, 60) if is_weighted else None
+    found = registry.function("metric", name)(chances, y, weights)
+    assert found == pytest.approx(oracle(y, chances, sample_weight=weights), rel=1e-6)
+    alike = np.ones_like(y)
+    assert math.isnan(auroc(chances, alike, None))
+
+
+@pytest.mark.parametrize("name", ["mape", "pinball10", "pinball90"])
+def test_metrics_of_several_targets_are_their_means(name: str) -> None:
+    rng = np.random.default_rng(2)
+    y, weights = rng.standard_normal((40, 3)) * 9, rng.uniform(0.1, 2, 40)
+    predictions = y + rng.standard_normal((40, 3)) * [1, 5, 9]
+    found = registry.function("metric", name)(predictions, y, weights)
+    assert found == pytest.approx(ORACLES[name](y, predictions, sample_weight=weights), rel=1e-6)
+
+
 @pytest.mark.parametrize("form", ["map", "vmap"])
 def test_lanes_report_auroc_over_every_row_whatever_their_neighbours(
     learn: Learn, monkeypatch: pytest.MonkeyPatch, form: str

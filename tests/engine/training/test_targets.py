@@ -12,7 +12,7 @@ import pytest
 import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import gammaln, softmax
+from scipy.special import expit, gammaln, softmax
 from scipy.stats import poisson
 
 from hpo.data.dataset import DataSet, Split
@@ -20,7 +20,14 @@ from hpo.data.transform import FittedTransform
 from hpo.engine.program import split
 from hpo.engine.training.batches import host_rows
 from hpo.engine.training.supervised import Supervised, initial_lane
-from hpo.engine.training.targets import batch_loss, check_loss, loss_rows, metric_sums, metrics
+from hpo.engine.training.targets import (
+    batch_loss,
+    check_loss,
+    loss_rows,
+    metric_sums,
+    metrics,
+    sum_count,
+)
 from hpo.engine.training.weights import parted
 from hpo.errors import HpoError
 from hpo.registry import LOSSES
@@ -89,8 +96,9 @@ def test_r2_is_not_a_number_where_all_targets_are_the_same() -> None:
 def test_a_diverged_lane_has_a_loss_that_is_not_finite(task: str, value: float) -> None:
     data, _ = _regression(4)
     part = Split({"x": data.validation.x, "y": np.zeros(4, np.int32)})
-    data = DataSet(task, part, part, None, 2, "d")  # type: ignore[arg-type]
-    outputs = np.full((4, 2), value, np.float32)
+    width = 2 if task == "classification" else 1
+    data = DataSet(task, part, part, None, width, "d")  # type: ignore[arg-type]
+    outputs = np.full((4, width), value, np.float32)
     values = metrics(data, part, _sums(data, outputs, part))
     assert not np.isfinite(values["loss"])
     assert not is_finite(values)
@@ -300,3 +308,103 @@ def test_a_loss_for_another_task_is_refused_once_the_data_are_known() -> None:
 def test_a_program_says_which_loss_it_has() -> None:
     program, _ = split(a_training(loss={"name": "focal"}), tiny_data(), "cpu")
     assert "loss focal" in str(program)
+
+
+def _several(rows: int, is_weighted: bool) -> tuple[DataSet, np.ndarray]:
+    """A regression with three targets in units of their own, and predictions for it."""
+    rng = np.random.default_rng(5)
+    y = rng.standard_normal((rows, 3)).astype(np.float32)
+    part = Split({"x": np.zeros((rows, 1), np.float32), "y": y})
+    part = _weighted(part) if is_weighted else part
+    outputs = (y + rng.standard_normal((rows, 3)) * [0.1, 0.5, 1]).astype(np.float32)
+    scale = FittedTransform(
+        target_mean=np.array([5.0, 0.0, -3.0]), target_std=np.array([1.0, 20.0, 0.3])
+    )
+    return DataSet("regression", part, part, None, 3, "s", transform=scale), outputs
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_the_metrics_of_several_targets_are_the_means_of_scikit_learn(is_weighted: bool) -> None:
+    data, outputs = _several(50, is_weighted)
+    part = data.validation
+    weights = part.arrays.get("weight")
+    true, predicted = (
+        a.astype(np.float64) * data.target_std + data.target_mean for a in (part.y, outputs)
+    )
+    found = metrics(data, part, _sums(data, outputs, part))
+    for name, score in {
+        "rmse": sklearn.metrics.root_mean_squared_error,
+        "mae": sklearn.metrics.mean_absolute_error,
+        "r2": sklearn.metrics.r2_score,
+    }.items():
+        expected = score(true, predicted, sample_weight=weights)
+        assert found[name] == pytest.approx(expected, rel=1e-5)
+    expected = sklearn.metrics.mean_squared_error(part.y, outputs, sample_weight=weights)
+    assert found["loss"] == pytest.approx(expected, rel=1e-5)
+    assert len(_sums(data, outputs, part)) == sum_count("regression", 3)
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_the_metrics_of_labels_are_those_of_scikit_learn(is_weighted: bool) -> None:
+    rng = np.random.default_rng(0)
+    y = (rng.random((60, 4)) < 0.4).astype(np.float32)
+    part = Split({"x": np.zeros((60, 1), np.float32), "y": y})
+    part = _weighted(part) if is_weighted else part
+    weights = part.arrays.get("weight")
+    data = DataSet("multilabel", part, part, None, 4, "l")
+    outputs = (4 * y - 2 + rng.standard_normal((60, 4))).astype(np.float32)
+    chances = expit(outputs.astype(np.float64))
+    found = metrics(data, part, _sums(data, outputs, part))
+    entropies = [
+        sklearn.metrics.log_loss(y[:, k], chances[:, k], sample_weight=weights) for k in range(4)
+    ]
+    assert found == pytest.approx(
+        {
+            "loss": np.mean(entropies),
+            "accuracy": sklearn.metrics.accuracy_score(y, chances > 0.5, sample_weight=weights),
+        },
+        rel=1e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "oracle"),
+    [
+        (
+            "cross_entropy",
+            {"smoothing": 0.2},
+            lambda z, y: optax.sigmoid_binary_cross_entropy(z, 0.8 * y + 0.1),
+        ),
+        ("focal", {"gamma": 1.5}, lambda z, y: optax.sigmoid_focal_loss(z, y, gamma=1.5)),
+        ("focal", {"gamma": 0.0}, optax.sigmoid_binary_cross_entropy),
+        ("huber", {"delta": 0.7}, lambda z, y: optax.losses.huber_loss(z, y, delta=0.7)),
+        ("mae", {}, lambda z, y: np.abs(z - y)),
+    ],
+)
+def test_a_loss_of_several_targets_is_the_mean_of_those_of_each(
+    name: str, numbers: dict[str, float], oracle: Callable[..., Any]
+) -> None:
+    rng = np.random.default_rng(0)
+    outputs = rng.standard_normal((30, 4)).astype(np.float32)
+    y = (rng.random((30, 4)) < 0.5).astype(np.float32)
+    rows = loss_rows(a_named_loss(name, **numbers), outputs, {"y": y})
+    np.testing.assert_allclose(rows, np.mean(oracle(outputs, y), axis=1), rtol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "least"), [("regression", "r2", 0.6), ("multilabel", "accuracy", 0.6)]
+)
+def test_a_model_learns_several_targets_at_once(
+    learn: Learn, task: Any, name: str, least: float
+) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((200, 5)).astype(np.float32)
+    y = x[:, :2] if task == "regression" else (x[:, :2] > 0).astype(np.float32)
+    train, validation = (
+        Split({"x": x[rows], "y": y[rows]}) for rows in (slice(0, 160), slice(160, 200))
+    )
+    data = DataSet(task, train, validation, None, 2, "m")
+    trainings = [a_training(n, train={"epochs": 15, "stream": n}) for n in range(2)]
+    found = learn(data, trainings, lanes=2)
+    assert all(curve[-1][name] > least for curve in found.values())
+    assert learn(data, trainings[1:], lanes=1)[1] == found[1]
