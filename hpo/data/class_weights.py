@@ -26,7 +26,7 @@ def weighed(data: DataSet) -> DataSet:
     """
     if data.task != "classification":
         raise DataError(
-            f"data.class_weight: balanced is for classes, and this is a {data.task}: leave it out."
+            f"data.class_weight: balanced weighs classes, and this is {data.task}: leave it out."
         )
     y, weight = data.train.y, _weight(data.train)
     totals = np.bincount(y, weights=weight, minlength=data.outputs)

@@ -63,11 +63,13 @@ def test_class_weights_of_a_quantity_are_refused(tmp_path: Path) -> None:
     spec = _spec(tmp_path, class_weight="balanced").model_copy(
         update={"dataset": CsvFile(csv="t.csv", target="a")}
     )
-    with pytest.raises(DataError, match=r"data.class_weight: balanced is for classes, and this is"):
+    with pytest.raises(
+        DataError, match=r"data.class_weight: balanced weighs classes, and this is r"
+    ):
         load_data(spec, tmp_path, None)
     data = {"dataset": "diabetes", "class_weight": "balanced"}
     search = {"objective": {"minimize": "rmse"}, "trials": 3}
-    with pytest.raises(SpecError, match=r"data.class_weight: weighs classes, and the target is"):
+    with pytest.raises(SpecError, match=r"data.class_weight: weighs classes, and the task is r"):
         load_document({**SMALL, "data": data, "search": search}, tmp_path)
 
 

@@ -87,7 +87,7 @@ def _word(written: Any) -> Any:
 _Word = Annotated[str, BeforeValidator(_word, json_schema_input_type=str | float)]
 
 
-Targets = Annotated[tuple[str, ...], Field(min_length=2, strict=False)]
+Targets = Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
 
 
 class DropRows(Spec):

@@ -126,7 +126,7 @@ def need_mistakes(training: Spec) -> list[Mistake]:
         texts = loss_mistakes(training.loss.name, task)
         found += [Mistake(("loss", "name"), text) for text in texts]
     if training.data.class_weight == "balanced" and task not in (None, "classification"):
-        text = f"weighs classes, and the target is one of {task}: leave it out"
+        text = f"weighs classes, and the task is {task}: leave it out"
         found.append(Mistake(("data", "class_weight"), text))
     return found
 

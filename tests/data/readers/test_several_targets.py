@@ -61,6 +61,11 @@ def test_columns_of_quantities_are_each_standardised_as_scikit_learn_does(tmp_pa
         assert set(own[:, 1].round(3)) <= set(columns["high"].round(3))
 
 
+def test_a_list_of_one_target_is_that_target(tmp_path: Path) -> None:
+    data = load_data(_table(tmp_path, {"red": [True, False] * 20}), tmp_path, None)
+    assert (data.task, data.classes) == ("classification", ("False", "True"))
+
+
 def test_labels_are_quantities_where_the_spec_says_so(tmp_path: Path) -> None:
     data = load_data(_table(tmp_path, _WORDS, task="regression"), tmp_path, None)
     assert data.task == "regression"
