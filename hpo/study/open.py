@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from hpo.search.auto import picked
+from hpo.spec.code.own_command import CommandTraining
 from hpo.spec.experiment import Experiment
 from hpo.spec.file.passwords import without_passwords
 from hpo.spec.load import experiment_from_document, require_search
@@ -34,6 +35,7 @@ from hpo.study.storage.tables import Mirror, NothingStoredError, Storage, StudyR
 from hpo.study.storage.trust import (
     CODE,
     check_code,
+    check_given,
     check_known,
     code_of,
     known_code,
@@ -128,6 +130,9 @@ def _check_code(experiment: Experiment, around: Surroundings) -> None:
     Code that only the database names must have been run here by a spec of the user's.
     """
     is_trusted = around.trusts_code
+    training = experiment.training
+    if experiment.is_stored and isinstance(training, CommandTraining) and not training.asks:
+        check_given(experiment, () if is_trusted else _tried(experiment, around))
     if not code_of(experiment.training):
         return
     if not around.starts_over:

@@ -120,6 +120,19 @@ def check_known(
                     " has run here with these arguments: read both, then add --trust-code."
                 )
     starts = tuple(f"{where}." for where, _ in code_sections(experiment.training))
+    check_given(experiment, tried, starts)
+
+
+def check_given(
+    experiment: Experiment, tried: Iterable[HParams], starts: tuple[str, ...] = ("",)
+) -> None:
+    """Refuse a text among the hparams of trials that the study's space does not give.
+
+    `starts` are what the paths of the arguments begin with; those of a command are all values.
+
+    Raises:
+        StudyError: with the value.
+    """
     for hparams in tried:
         for path, value in hparams.items():
             if f"{path}.".startswith(starts) and not _is_given(experiment.space, hparams, path):

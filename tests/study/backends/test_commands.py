@@ -117,3 +117,19 @@ def test_a_trial_that_asks_for_more_gpus_than_there_are_is_refused():
 def test_the_gpus_are_those_that_this_process_may_use():
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": "2, GPU-a"}) == ["2", "GPU-a"]
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": ""}) == []
+
+
+def test_a_forged_trial_gives_a_command_no_text_that_its_space_does_not_have(
+    studies, tmp_path, monkeypatch
+):
+    space = {"a": {"int": [1, 9]}, "opt": {"choice": ["sgd", "adam"]}}
+    command = {"run": "sh train.sh {a} {opt}", "slots": 2}
+    experiment = an_experiment(tmp_path, space=space, command=command)
+    studies.run(experiment)
+    forged = [{"a": 1, "opt": "adam"}, {"a": 2, "opt": "/etc/passwd"}]
+    monkeypatch.setattr("hpo.study.open._tried", lambda *_: forged)
+
+    with pytest.raises(StudyError, match=r"has a trial with opt = .*passwd.*, which its"):
+        studies.run(replace(experiment, is_stored=True))
+    monkeypatch.setattr("hpo.study.open._tried", lambda *_: forged[:1])
+    studies.run(replace(experiment, is_stored=True))
