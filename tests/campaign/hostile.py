@@ -1,4 +1,4 @@
-"""Files that somebody else may have planted: caches, databases and models.
+"""Files that somebody else may have planted: caches, databases, models and studies that name code.
 
 None of them runs a command, reaches a file that is not the study's, or steers a terminal. A person
 who changes a database can also change its checksums, so these fit.
@@ -26,6 +26,7 @@ from tests.campaign.attempts import Try
 from tests.campaign.databases import DAMAGES, mutants
 from tests.campaign.faults import PRECIOUS, copy_cache, use_cache
 from tests.campaign.forked import batch, effort_trouble, hpo, trouble
+from tests.campaign.hostile_code import forged
 from tests.campaign.samples import copy_finished, finished, model_results, results, write_inputs
 
 READING = (
@@ -111,15 +112,17 @@ def attempt(place: Path, rng: random.Random, number: int) -> Iterator[Try]:
     for folder in (precious, kept):
         folder.mkdir(exist_ok=True)
         (folder / "mine.txt").write_text(PRECIOUS)
-    kind = number % 4
+    kind = number % 5
     if kind == 0:
         promise, wrong = "hostile cache", _cache(place, rng)
     elif kind == 1:
         promise, wrong = "hostile model folder", _model(place, rng)
     elif kind == 2:
         promise, wrong = "hostile database", _database(place, rng)
-    else:
+    elif kind == 3:
         promise, wrong = "damaged database", _damaged(place, rng)
+    else:
+        promise, wrong = "hostile study with own code", forged(place, rng, number // 5)
     for file in (precious / "mine.txt", kept / "mine.txt"):
         if not file.is_file() or file.read_text() != PRECIOUS:
             wrong = f"a file of the user's was changed or deleted; {wrong}"
