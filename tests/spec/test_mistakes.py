@@ -216,7 +216,10 @@ ROWS = [
         "data: {dataset: 5}",
         "spec.yaml:2: data.dataset: cannot be 5: write text or {csv: ...} or {idx: ...} or {python: ...}",
     ),
-    ("data: {dataset: {csv: a.csv}}", "spec.yaml:2: data.dataset.target: is missing: write text"),
+    (
+        "data: {dataset: {csv: a.csv}}",
+        "spec.yaml:2: data.dataset.target: is missing: write text or a list of text",
+    ),
     (
         "data: {dataset: {cvs: a.csv}}",
         "spec.yaml:2: data.dataset: unknown kind 'cvs'. Did you mean 'csv'? Write {csv: ..., target: ...} for a table, {idx: ...} for a folder with four IDX files, {python: ...} for data of your own, or a name: <data sets>",
@@ -263,7 +266,7 @@ ROWS = [
     ),
     (
         "data: {dataset: {csv: a.csv, target: y, task: clasification}}",
-        "spec.yaml:2: data.dataset.task: unknown name 'clasification'. Did you mean 'classification'? Known names: auto, classification, counts, regression.",
+        "spec.yaml:2: data.dataset.task: unknown name 'clasification'. Did you mean 'classification'? Known names: auto, classification, counts, multilabel, regression.",
     ),
     (
         "data: {dataset: digits, validation: 1.5}",
