@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def apply_overrides(
         for end in range(1, len(path) + 1):
             if path[:end] not in places:
                 places[path[:end]] = Place(where, root=path)
-    return Document(values, places, document.mistakes), lines
+    return replace(document, values=values, places=places), lines
 
 
 def _key_path(name: str, entries: Mapping[str, Any], root: Root) -> tuple[str, ...]:

@@ -101,7 +101,7 @@ def test_the_short_form_of_own_data_is_written_out_with_its_lines(tmp_path):
     }
     assert experiment.training.data.batch_size == 8
     spec.write_text(text.format("much") + dump_spec(rest))
-    with pytest.raises(SpecError, match=r"spec\.yaml:4: data\.dataset\.least: cannot be 'much'"):
+    with pytest.raises(SpecError, match=r"spec\.yaml:4: data\.least: cannot be 'much'"):
         load_experiment(spec)
 
 
@@ -139,3 +139,22 @@ def test_code_of_the_users_may_read_data_beside_a_model_and_a_loss_of_theirs(tmp
     assert training.loss is not None
     assert training.model.own.code is not None
     assert [*training.own_metrics] == ["own.py:focal"]
+
+
+def test_mistakes_in_moved_sections_are_told_by_the_paths_that_the_user_wrote(tmp_path):
+    (tmp_path / "train.py").write_text("def objective(trial, rate): ...\ndef load(): ...\n")
+    (tmp_path / "function.yaml").write_text(
+        "name: function\n"
+        'objective: {python: "train.py:objective", wrkers: 2, memory_limit: 2Gib}\n'
+        "search: {objective: {minimize: loss}, trials: 3}\n"
+    )
+    (tmp_path / "data.yaml").write_text('name: data\ndata: {python: "train.py:load", shade: 3}\n')
+
+    for spec, paths in (
+        ("function", ["objective.wrkers", "objective.memory_limit"]),
+        ("data", ["data.shade"]),
+    ):
+        with pytest.raises(SpecError) as error:
+            load_experiment(tmp_path / f"{spec}.yaml")
+        told = [line.split(": ")[1] for line in error.value.mistakes]
+        assert [path for path in paths if path not in told] == []

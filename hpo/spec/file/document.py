@@ -46,24 +46,36 @@ class Place:
 
 @dataclass(frozen=True)
 class Document:
-    """The plain values of a YAML text, the place of each by its path, and duplicate keys."""
+    """The plain values of a YAML text, the place of each by its path, and duplicate keys.
+
+    `written` has the paths that the user wrote, by those that they were moved to.
+    """
 
     values: Any
     places: dict[KeyPath, Place]
     mistakes: tuple[Mistake, ...] = ()
+    written: dict[KeyPath, KeyPath] = field(default_factory=dict)
 
     def lines(self, mistakes: Iterable[Mistake]) -> list[str]:
         """Each mistake once, as one line (the place, the path, the text), in the file's order."""
         placed = [(self.place(mistake.path), mistake) for mistake in dict.fromkeys(mistakes)]
         placed.sort(key=lambda one: (one[0].root is not None, one[0].hidden, one[0].line))
         return [
-            one_line(": ".join(part for part in (place.where, _shown(path, place), text) if part))
+            one_line(": ".join(part for part in (place.where, shown, text) if part))
             for place, (path, text) in placed
+            for shown in [_shown(self._as_written(path), place)]
         ]
 
     def moved(self, values: Any, to: Callable[[KeyPath], KeyPath]) -> Document:
         """The document with other values, each place at the path that `to` gives its own."""
-        return replace(self, values=values, places={to(p): at for p, at in self.places.items()})
+        places = {to(path): at for path, at in self.places.items()}
+        written = {to(path): self._as_written(path) for path in self.places if to(path) != path}
+        return replace(self, values=values, places=places, written=self.written | written)
+
+    def _as_written(self, path: KeyPath) -> KeyPath:
+        ends = (end for end in range(len(path), 0, -1) if path[:end] in self.written)
+        end = next(ends, 0)
+        return (*self.written[path[:end]], *path[end:]) if end else path
 
     def place(self, path: KeyPath) -> Place:
         """Where the value at a path, or the nearest around it, was written."""

@@ -104,7 +104,9 @@ def merge_includes(document: Document, folder: Path) -> tuple[Document, frozense
         own["forbid"] = forbidden
     merged = {**document.values, "space": {**entries, **own}}
     every_place = {**places, **document.places}
-    return Document(merged, every_place, tuple(mistakes)), frozenset(entries.keys() - own.keys())
+    return replace(
+        document, values=merged, places=every_place, mistakes=tuple(mistakes)
+    ), frozenset(entries.keys() - own.keys())
 
 
 def _with_rules(before: list[Any], included: Document) -> tuple[list[Any], Document]:
