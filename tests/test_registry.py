@@ -114,7 +114,7 @@ print(repr(DataSpec.model_validate({"dataset": {"lines": "a.txt"}}).dataset))
 @pytest.mark.parametrize(
     ("kind", "name", "facts", "message"),
     [
-        ("modle", "net", {}, "unknown kind: use one of model, optimizer, "),
+        ("modle", "net", {}, "unknown kind: use one of model, loss, optimizer, "),
         ("model", "mlp", {}, "the name is taken: choose another one."),
         ("model", "net", {"spec": "mine.Net"}, "'mine.Net' names no object: write 'module:Name'."),
         ("model", "net", {"colour": 1}, "unknown field colour: use spec, function, "),

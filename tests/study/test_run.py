@@ -256,7 +256,7 @@ def test_writing_out_a_default_is_not_a_change(studies: Studies) -> None:
 def test_a_change_that_alters_results_is_refused(studies: Studies, override: str) -> None:
     studies.run(an_experiment())
     path, value = override.split("=")
-    with pytest.raises(StudyError, match=rf"{path}: .* -> .*{value}.*--new"):
+    with pytest.raises(StudyError, match=rf"--new, .*{path}: .* -> .*{value}"):
         studies.run(an_experiment(override))
 
 

@@ -119,7 +119,7 @@ def _pruned(trial: Trial, finds: str | None) -> int:
     if trial.is_stopped:
         return _STOPPED
     if not trial.has_reported:
-        print("TrialPruned: it has pruned itself before it reported anything", file=sys.stderr)
+        sys.stderr.write("TrialPruned: it has pruned itself before it reported anything\n")
     return 0
 
 

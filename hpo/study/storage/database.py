@@ -164,7 +164,8 @@ def _with_files(path: Path) -> Path:
         beside = Path(f"{path}{suffix}")
         if os.path.exists(beside) and not os.path.isfile(beside):  # noqa: PTH110, PTH113
             raise StudyError(
-                f"storage: {_cut(str(beside))} is in SQLite's way, because it is no file: move it."
+                f"storage: {_cut(beside.name)} beside the database is no file: move it out of "
+                "SQLite's way."
             )
     return path
 

@@ -249,7 +249,7 @@ def test_a_pipe_beside_a_database_is_not_waited_for(url, storage, study, suffix)
 
     for opened in (Storage.read, Storage.create):
         with (
-            pytest.raises(StudyError, match=f"{suffix} is in SQLite's way"),
+            pytest.raises(StudyError, match=f"{suffix} beside the database is no file"),
             opened(url) as database,
         ):
             database.studies()

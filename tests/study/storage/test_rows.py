@@ -9,6 +9,7 @@ import pytest
 
 from hpo.errors import DamagedError, StudyError
 from hpo.study.log.events import StudyState, fold
+from hpo.study.storage.database import parsed_url, shown
 from hpo.study.storage.lease import acquire
 from hpo.study.storage.tables import EVENTS, STUDIES, Storage
 from hpo.trial import TrialState
@@ -90,7 +91,7 @@ def test_damage_is_found_and_named(changed, url, sql, message):
     with pytest.raises(DamagedError) as error:
         changed(sql)
 
-    assert str(error.value).startswith(f"{url.removeprefix('sqlite:///')} is damaged (")
+    assert str(error.value).startswith(f"{shown(parsed_url(url))} is damaged (")
     assert str(error.value).endswith("): put back a copy or give --storage another file.")
     assert message in str(error.value)
 
