@@ -189,11 +189,14 @@ def test_a_killed_search_of_an_own_model_goes_on_to_the_same_results(tmp_path: P
 def test_a_stopped_search_says_how_to_resume_and_repeats_no_epoch(
     tmp_path: Path, calm: Study
 ) -> None:
-    study = Study(tmp_path / "study")
-    process = study.start()
-    study.wait_for(1)
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
+    for number in range(3):
+        study = Study(tmp_path / f"study{number}")
+        process = study.start()
+        study.wait_for(1)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=60)
+        if process.returncode:  # a busy machine may let the search end first
+            break
     assert process.returncode == 143
     assert "hpo resume flowers" in output
     assert study.rows("select value from hpo_events where kind = 'stop'") == [

@@ -157,7 +157,7 @@ class SpaceFinder:
         text = self._failures[0].rstrip(".")
         return HpoError(
             f"{self._text}: fails in the runs that look for its space ({text}): correct it. The "
-            f"output is in {self._folder / '0' / 'log.txt'}."
+            f"logs of these runs are in {self._folder}."
         )
 
     def _end(self, done: int, seconds: float) -> None:
