@@ -198,8 +198,11 @@ def failing(
     return found
 
 
-def draws_outside(spec: OwnModel, shapes: Shapes) -> bool:
-    """Whether the module draws random numbers of Python or NumPy: two traces of it then differ."""
+def is_remade(spec: OwnModel, shapes: Shapes) -> bool:
+    """Whether two traces of the module differ.
+
+    They do where it draws random numbers of Python or NumPy, or reads a global that it changes.
+    """
     # Each from a function of its own: JAX keeps the traces of one.
     twice = (_traceable(spec, shapes, ()) for _ in range(2))
     found = [jax.make_jaxpr(run)(*args) for run, *args in twice]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hpo.data.dataset import DataSet
 from hpo.engine.models.abstract import shapes_of
-from hpo.engine.models.look import draws_outside, look_at_rows, static_numbers
+from hpo.engine.models.look import is_remade, look_at_rows, static_numbers
 from hpo.engine.program import Program, split
 from hpo.engine.training.batches import evaluation_parts
 from hpo.engine.training.own_functions import static_numbers_of_functions
@@ -44,10 +44,12 @@ def decide(
         check_rows(with_rows(training, len(data.train)), program, data)
         found = static_numbers(training.model, shapes_of(program))
         static |= {f"model.{name}": why for name, why in found.items()}
-        if draws_outside(training.model, shapes_of(program)):
+        if is_remade(training.model, shapes_of(program)):
             say(
-                f"{training.model.python} draws random numbers of Python or NumPy. They are fixed "
-                "when a program is compiled, so results do not repeat: draw them from rngs."
+                f"{training.model.python} differs from call to call, as it does with random "
+                "numbers of Python or NumPy, or a global that it changes. They are fixed when a "
+                "program is compiled, so results do not repeat: draw numbers from rngs, and keep "
+                "what changes in an nnx.Variable."
             )
     return Numbers(static | static_numbers_of_functions(program, training))
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hpo.engine.models.abstract import shapes_of
-from hpo.engine.models.look import draws_outside, failing, look_at, static_numbers
+from hpo.engine.models.look import failing, is_remade, look_at, static_numbers
 from hpo.engine.program import split
 from hpo.errors import HpoError
 from hpo.spec.code.frames import CodeError
@@ -82,7 +82,7 @@ def test_a_module_that_keeps_the_shape_of_an_image_is_told_to_flatten_it(looked)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "draws"),
+    ("old", "new", "differs"),
     [
         ("", "", False),
         ("x = drop(x)", "x = drop(x) + np.random.normal()", True),
@@ -92,12 +92,16 @@ def test_a_module_that_keeps_the_shape_of_an_image_is_told_to_flatten_it(looked)
             "kernel_init=lambda k, s, d: jnp.array(np.random.normal(size=s), d)",
             True,
         ),
+        ("x = drop(x)", "CALLS.append(1); x = drop(x)", False),
+        ("x = drop(x)", "CALLS.append(1); x = drop(x) * len(CALLS)", True),
     ],
 )
-def test_random_numbers_that_no_stream_of_the_module_gives_are_found(looked, old, new, draws):
-    source = "import numpy as np\nimport jax.numpy as jnp\n" + dedent(NET).replace(old, new)
+def test_a_module_that_draws_without_a_stream_or_changes_what_it_reads_is_found(
+    looked, old, new, differs
+):
+    head = "import numpy as np\nimport jax.numpy as jnp\nCALLS = []\n"
 
-    assert draws_outside(*looked(source)) is draws
+    assert is_remade(*looked(head + dedent(NET).replace(old, new))) is differs
 
 
 def test_an_error_of_the_module_is_told_by_its_line(looked):

@@ -115,6 +115,23 @@ def test_an_array_of_the_file_is_a_constant_of_every_program(tmp_path, tiny, lea
     assert all(np.isfinite(found[n][-1]["loss"]) for n in (0, 1))
 
 
+def test_a_module_that_counts_its_calls_in_a_global_trains_to_the_bits_of_one_that_does_not(
+    tmp_path, tiny, learn: Learn
+):
+    counting = NET.replace("class Net", "CALLS = []\n\n    class Net").replace(
+        "def __call__(self, x):", "def __call__(self, x):\n            CALLS.append(len(CALLS))"
+    )
+    models = [{"rate": 0.1}, {"rate": 0.3}, {"rate": 0.6}]
+    for name in ("counting", "plain"):
+        (tmp_path / name).mkdir()
+    counts = trainings(tmp_path / "counting", counting, *models)
+    [_, plain, _] = trainings(tmp_path / "plain", NET, *models)
+
+    beside = [learn(tiny, some, lanes=len(some))[1] for some in (counts, [counts[1], counts[2]])]
+
+    assert beside == [learn(tiny, [plain])[1]] * 2
+
+
 def test_numbers_share_one_program_and_reach_the_module(tmp_path, tiny, learn: Learn):
     models = [{"rate": 0.1, "gain": 1.0}, {"rate": 0.5, "gain": 1.0}, {"rate": 0.1, "gain": 2.0}]
     several = trainings(tmp_path, NET, *models)

@@ -83,6 +83,18 @@ def test_which_numbers_are_static_is_decided_once_and_said(tmp_path, studies: St
     assert len(said) == 2  # at each start
 
 
+def test_a_module_that_reads_a_global_which_it_changes_is_told(tmp_path, studies: Studies):
+    source = NET.replace("class Net", "CALLS = []\n\n    class Net").replace(
+        "x = drop(x)", "CALLS.append(1); x = drop(x) * len(CALLS)"
+    )
+    write_net(tmp_path, source)
+    studies.run(more(own_experiment(tmp_path, space=SPACE), 1))
+
+    (told,) = [text for text in studies.said if "differs from call to call" in text]
+    assert told.startswith("nets.py:Net differs")
+    assert "a global that it changes" in told
+
+
 def test_a_study_does_not_go_on_with_changed_code_unasked(tmp_path, studies: Studies):
     write_net(tmp_path)
     experiment = own_experiment(tmp_path, space=SPACE)
