@@ -6,12 +6,14 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from textwrap import dedent
 
 import pytest
 
 from hpo.study.storage.tables import Storage
 from tests.cli.samples import FLOWERS
 from tests.cli.test_starting import CODE, HEAVY
+from tests.own_code import NET, write_net
 
 
 @pytest.fixture
@@ -166,6 +168,17 @@ def test_a_leaf_that_varies_is_offered_as_its_entry_of_the_space(bash, spec):
     assert bash("search", str(spec), "--set", "space.optimizer") == [
         "space.optimizer.learning_rate.float="
     ]
+
+
+def test_arguments_of_own_code_are_offered_without_running_it(bash, tmp_path):
+    write_net(tmp_path, "raise SystemExit('it has run')\n" + dedent(NET))
+    (tmp_path / "own.yaml").write_text(
+        "name: own\ndata: {dataset: iris}\nmodel: {python: 'nets.py:Net', width: 4}\n"
+        "optimizer: {name: adam}\ntrain: {epochs: 2}\n"
+    )
+    line = ("search", "own.yaml", "--set")
+    assert bash(*line, "model.wid") == ["model.width=4"]
+    assert {"model.rate=", "model.gain=", "model.scale="} <= {*bash(*line, "model.")}
 
 
 def test_paths_are_offered_without_a_spec_and_for_one_that_is_broken(bash, spec):

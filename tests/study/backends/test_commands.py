@@ -108,6 +108,21 @@ def test_slots_are_counted_or_follow_from_the_gpus(slots, gpus, count):
     assert slots_of(CommandSpec.model_validate({"run": "x", "slots": slots}), gpus) == count
 
 
+def test_trials_at_the_same_time_have_gpus_of_their_own(studies, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "a,b,c,d,e")
+    (tmp_path / "train.sh").write_text(
+        'mkdir "$CUDA_VISIBLE_DEVICES" || exit 3\n'
+        'echo "$CUDA_VISIBLE_DEVICES" >> shown\n'
+        "sleep 0.2\n"
+        'rmdir "$CUDA_VISIBLE_DEVICES" && echo loss=$1\n'
+    )
+    command = {"run": "sh train.sh {a}", "slots": {"gpu": 2}}
+    studies.run(an_experiment(tmp_path, train={"epochs": 1}, command=command))
+    assert {*(tmp_path / "shown").read_text().split()} == {"a,b", "c,d"}
+    trials = studies.state(an_experiment(tmp_path)).trials
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
+
+
 def test_a_trial_that_asks_for_more_gpus_than_there_are_is_refused():
     command = CommandSpec.model_validate({"run": "x", "slots": {"gpu": 2}})
     with pytest.raises(HpoError, match="asks for 2 GPU and this machine shows 1 GPU"):
