@@ -149,7 +149,8 @@ def _gap(split: TimeSplit, times: np.ndarray) -> int | np.timedelta64:
             f"data.split.gap: {split.gap} is a duration, and column {shown(split.time)} holds "
             "numbers: write a number of rows."
         )
-    return np.timedelta64(round(1e6 * duration_seconds(split.gap)), "us")
+    # One that is too long for 64 bits leaves no row, as any that is longer than the times does.
+    return np.timedelta64(round(min(1e6 * duration_seconds(split.gap), 2.0**62)), "us")
 
 
 def _leaks(spec: DataSpec, parts: Sequence[Source]) -> list[str]:

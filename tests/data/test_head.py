@@ -140,6 +140,15 @@ def test_a_mistake_about_a_column_by_name_is_told(tmp_path, text, by_name, mista
     assert told.removeprefix(f"{tmp_path}/").startswith(mistake[1])
 
 
+def test_a_code_that_float32_cannot_hold_is_a_mistake_as_a_number_alone(tmp_path):
+    (tmp_path / "t.csv").write_text("a,y\n1e300,2\n7,3\n")
+    dataset = CsvFile(csv="t.csv", target="y")
+    codes = Columns(by_name={"a": {"type": "category"}})
+    assert inspected(tmp_path, dataset, columns=codes).mistakes == ()
+    ((_, told),) = inspected(tmp_path, dataset).mistakes
+    assert "t.csv:2: column 'a' is infinite or too large for float32" in told
+
+
 @pytest.mark.parametrize("how", [{"type": "text"}, {"encode": "target"}, {"type": "category"}])
 def test_very_many_texts_are_no_mistake_where_they_are_not_one_hot(tmp_path, how):
     rows = "".join(f"n{row},{row}\n" for row in range(1001))

@@ -306,6 +306,10 @@ def test_a_class_that_no_row_trains_is_noted(tmp_path):
             "data.split.gap: 7d is a duration, and column 'row' hold",
         ),
         (
+            TimeSplit(time="day", gap="9999999999d"),
+            "data.split.gap: leaves no rows to train on: make it smaller.",
+        ),
+        (
             GroupSplit(group="patent"),
             "data.split.group: unknown column 'patent'. Did you mean 'pat",
         ),

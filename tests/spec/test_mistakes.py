@@ -261,6 +261,10 @@ ROWS = [
         "spec.yaml:2: data.dataset.encoding: 'gbkk' is no encoding that Python knows: write one such as gbk, latin-1 or utf-16",
     ),
     (
+        "data: {dataset: {csv: a.csv, target: y, encoding: idna}}",
+        "spec.yaml:2: data.dataset.encoding: 'idna' is no encoding that Python knows: write one such as gbk, latin-1 or utf-16",
+    ),
+    (
         "data: {dataset: {csv: a.csv, target: y, drop_rows: {target: true}}}",
         "spec.yaml:2: data.dataset.drop_rows.target: unknown key 'target'. Did you mean 'missing_target'? Known keys: duplicates, missing_target.",
     ),

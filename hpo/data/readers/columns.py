@@ -103,9 +103,9 @@ def _of_their_types(
                 origins[title], new[title] = name, numbers
     if not new:
         return features, origins, notes
-    replaced = features.drop(columns=gone).assign(
-        **{name: column for name, column in new.items() if name in features}
-    )
+    replaced = features.drop(columns=gone)
+    for name in new.keys() & {*features}:
+        replaced[name] = new[name]
     added = {name: column for name, column in new.items() if name not in features}
     return pd.concat([replaced, pd.DataFrame(added)], axis=1), origins, notes
 
@@ -146,6 +146,8 @@ def _dates(path: Path, column: pd.Series[Any], lines: Lines) -> np.ndarray:
 def _booleans(path: Path, column: pd.Series[Any], lines: Lines) -> np.ndarray:
     """1 for true and yes, 0 for false and no, NaN for an empty cell."""
     found = np.full(len(column), np.nan)
+    if column.isna().all():
+        return found
     texts = _as_texts(column).dropna()
     truth = texts.str.strip().str.casefold().str.removesuffix(".0").map(TRUTH)
     wrong = np.flatnonzero(truth.isna())
@@ -161,7 +163,9 @@ def _as_texts(column: pd.Series[Any]) -> pd.Series[Any]:
     if column.dtype.kind not in "iuf":
         return column.where(column.isna(), column.astype(str))
     different = column.dropna().unique()
-    texts = {one: str(int(one)) if one == int(one) else str(one) for one in different.tolist()}
+    texts = {
+        one: str(int(one)) if float(one).is_integer() else str(one) for one in different.tolist()
+    }
     return column.astype(object).map(texts)
 
 

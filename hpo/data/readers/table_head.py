@@ -178,10 +178,10 @@ def head(path: Path, spec: DataSpec) -> Head:
 
 def _told(column: Column, treatment: Treatment, csv: str) -> Finding | str | None:
     """The mistake in a column, or a note about it."""
-    if column.huge_line is not None and not column.texts:
-        return Finding("csv", column.huge_line, huge_number(column.name))
     if treatment.type not in ("auto", "category"):
         return None
+    if treatment.type == "auto" and column.huge_line is not None and not column.texts:
+        return Finding("csv", column.huge_line, huge_number(column.name))
     if column.different > MOST_CATEGORIES and treatment.type == "category" and treatment.is_one_hot:
         return Finding("csv", None, many_texts(column.name, column.different, column.text))
     if treatment.type == "category" or not column.texts:

@@ -68,10 +68,10 @@ def _encoding(name: str) -> str:
     """The name of an encoding of text.
 
     Raises:
-        ValueError: for a name that Python does not know.
+        ValueError: for a name that Python does not know, or that is not for the text of a file.
     """
     try:
-        "".encode(name)
+        b"a".decode(name, "ignore")
     except (LookupError, ValueError):
         text = "is no encoding that Python knows: write one such as gbk, latin-1 or utf-16"
         raise ValueError(text) from None

@@ -32,6 +32,19 @@ def test_numbers_that_are_codes_are_texts(tmp_path):
     assert source.categories.tolist() == [[0], [1], [-1], [0]]
 
 
+def test_codes_may_be_numbers_that_no_float32_holds(tmp_path):
+    source = read(tmp_path, "a,y\ninf,u\n2.5,v\n1e3,v\n", a={"type": "category"})
+    assert source.values == (["1000", "2.5", "inf"],)
+
+
+@pytest.mark.parametrize("kind", ["boolean", "category", "text", "date"])
+def test_a_column_of_any_type_may_be_empty_or_have_any_name(tmp_path, kind):
+    source = read(tmp_path, "self,a,y\n,1,5\n,2,6\n", self={"type": kind})
+    assert len(source) == 2
+    assert np.isnan(source.x[:, [name == "self" for name in source.names]]).all()
+    assert source.categories is None or (source.categories == -1).all()
+
+
 def test_a_few_texts_among_codes_are_no_mistake(tmp_path):
     rows = "".join(f"{row},{row}\n" for row in range(20))
     with pytest.raises(DataError, match="holds 'x' among numbers"):
