@@ -56,7 +56,27 @@ CELLS = (
         "\r",
     ),
     *("9" * 400, "-" + "9" * 400, "2026-02-30", "12:30", "\\", "\\N", "\u2028", "é"),
+    *(
+        "0001-01-01",
+        "9999-12-31 23:59",
+        "03/04/2024",
+        "2024-01-31T10:00+02:00",
+        "validation",
+        "YES",
+    ),
 )
+# What the sound cells of a column are.
+KINDS = (
+    ("0.5", "12", "-3", "7", "red", ""),
+    ("0.5", "12", "-3", "1e9", ""),
+    ("1", "2", "3"),
+    ("red", "blue", "a longer text of words", ""),
+    ("2024-01-31", "2024-02-29", "2023-12-01 18:30", ""),
+    ("yes", "No", "1", ""),
+    ("train", "validation", "test"),
+    ("",),
+)
+ODD_NAMES = ("a b", "a.b", "a:b", "self", "5", "y.1", "é", "[x]")
 IDX_NAMES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -80,7 +100,7 @@ def attempt(place: Path, rng: random.Random, number: int) -> Iterator[Try]:
         yield Try(PROMISE, found)
 
 
-def _checked(place: Path, dataset: dict[str, Any], files: Files) -> None:
+def _checked(place: Path, data: dict[str, Any], files: Files) -> None:
     """Read the head as `hpo check` does, and then the whole as a search does."""
     from hpo.data.load import check_batch_size, load_data
     from hpo.errors import HpoError
@@ -88,7 +108,7 @@ def _checked(place: Path, dataset: dict[str, Any], files: Files) -> None:
 
     folder = place / "case"
     shutil.rmtree(folder, ignore_errors=True)
-    _write(folder, dataset, files)
+    _write(folder, data, files)
     is_refused = False
     try:
         run_here(["check", str(folder / "spec.yaml")])
@@ -107,13 +127,13 @@ def _checked(place: Path, dataset: dict[str, Any], files: Files) -> None:
         raise SystemExit(2)
 
 
-def _write(folder: Path, dataset: dict[str, Any], files: Files) -> None:
+def _write(folder: Path, data: dict[str, Any], files: Files) -> None:
     folder.mkdir(exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
     document = {
         "name": "broken",
-        "data": {"dataset": dataset, "batch_size": 4},
+        "data": {**data, "batch_size": 4},
         "model": {"name": "mlp"},
         "optimizer": {"name": "sgd"},
         "train": {"epochs": 1},
@@ -124,10 +144,11 @@ def _write(folder: Path, dataset: dict[str, Any], files: Files) -> None:
 def _table(rng: random.Random) -> tuple[dict[str, Any], Files]:
     width, height = rng.choice([1, 2, 3, 5]), rng.choice([0, 1, 2, 5, 30, 300])
     names = [f"c{i}" for i in range(width)] + ["y"]
-    rows = [names]
-    for number in range(height):
-        cells = [rng.choice(["0.5", "12", "-3", str(number), "red", ""]) for _ in range(width)]
-        rows.append([*cells, rng.choice(["a", "b", "c"])])
+    if rng.random() < 0.2:
+        names[-2] = rng.choice(ODD_NAMES)
+    kinds = [rng.choice(KINDS) for _ in range(width)]
+    kinds.append(rng.choice([("a", "b", "c"), ("a", "b", "c"), ("0", "1"), ("0.5", "2", "3.25")]))
+    rows = [[*names], *([rng.choice(kind) for kind in kinds] for _ in range(height))]
     for _ in range(rng.randint(0, 4)):
         row = rng.choice(rows)
         if row:
@@ -137,32 +158,82 @@ def _table(rng: random.Random) -> tuple[dict[str, Any], Files]:
         rng.choice([row.clear, lambda: row.append("more"), lambda: row.extend("x" * 3_000)])()
     separator = rng.choice([",", ",", ",", ";", "\t", "|"])
     text = rng.choice(["\n", "\n", "\r\n", "\r"]).join(separator.join(row) for row in rows)
-    content = text.encode(rng.choice(["utf-8", "utf-8", "utf-8", "utf-16", "latin-1"]), "replace")
-    content = _broken(content, rng)
+    encoding = rng.choice(["utf-8", "utf-8", "utf-8", "utf-16", "latin-1"])
+    content = _broken(text.encode(encoding, "replace"), rng)
     dataset: dict[str, Any] = {
         "csv": "t.csv",
-        "target": rng.choice(["y", "y", "y", "c0", "nowhere"]),
+        "target": rng.choice(["y", "y", "y", "y", "c0", "nowhere", ["y", "c0"], ["y", "y"]]),
     }
     if rng.random() < 0.8:
         dataset["separator"] = separator
+    if rng.random() < 0.5:
+        dataset["encoding"] = rng.choice([encoding, encoding, "gbk", "utf-7", "idna", "hex"])
     options: list[tuple[str, Any]] = [
         ("header", False),
         ("header", True),
         ("skip", rng.choice([0, 1, 2, 10**9])),
         ("missing", rng.choice([["red"], ["?", -999], [""], ["a" * 500]])),
-        ("drop_rows", {"missing_target": True}),
+        ("drop_rows", {"missing_target": True, "duplicates": rng.random() < 0.5}),
         ("drop", rng.choice([["c0"], ["c0", "c1"], ["y"], ["nowhere"]])),
         ("weight", rng.choice(["c0", "y", "nowhere"])),
-        ("task", rng.choice(["classification", "regression", "counts"])),
+        ("task", rng.choice(["classification", "regression", "counts", "multilabel"])),
     ]
     dataset |= dict(rng.sample(options, rng.choice([0, 0, 1, 2])))
     if dataset.get("header") is False and rng.random() < 0.7:
         dataset["target"] = f"column_{width + 1}"
+    files = {"t.csv": content}
     if rng.random() < 0.25:
         dataset["csv"] = "t.csv.gz"
         packed = gzip.compress(content, 1, mtime=0) * rng.choice([1, 1, 2])
-        return dataset, {"t.csv.gz": _broken(packed, rng) if rng.random() < 0.5 else packed}
-    return dataset, {"t.csv": content}
+        files = {"t.csv.gz": _broken(packed, rng) if rng.random() < 0.5 else packed}
+    return {"dataset": dataset, **_treatment(rng, names[:-1])}, files
+
+
+def _treatment(rng: random.Random, names: list[str]) -> dict[str, Any]:
+    """What a spec says of the columns, the splits and the classes of a table; often nothing."""
+    name = rng.choice([*names, *names, "y", "nowhere"])
+    gap = rng.choice([0, 3, 10**30, "12h", "7d", "99999999d", "1e300d"])
+    splits = [
+        {"group": name},
+        {"group": name, "feature": True},
+        {"time": name},
+        {"time": name, "gap": gap},
+        {"time": name, "gap": gap, "feature": True},
+        {"column": name},
+    ]
+    by_name = {rng.choice(names): _column(rng) for _ in range(rng.choice([0, 1, 1, 3]))}
+    columns = {key: value for key, value in _column(rng).items() if key in _OF_ALL}
+    options: list[tuple[str, Any]] = [
+        ("split", rng.choice(splits)),
+        ("columns", columns | {"by_name": by_name}),
+        ("columns", {"by_name": by_name}),
+        ("class_weight", "balanced"),
+        ("normalize", rng.choice(["none", "minmax"])),
+        ("test", rng.choice([0, 0.5, 3])),
+        ("rows", rng.choice([4, 20])),
+    ]
+    return dict(rng.sample(options, rng.choice([0, 1, 1, 2, 3])))
+
+
+_OF_ALL = ("impute", "constant", "flag", "encode", "buckets", "smoothing", "transform")
+
+
+def _column(rng: random.Random) -> dict[str, Any]:
+    """How a column becomes features."""
+    options: list[tuple[str, Any]] = [
+        ("type", rng.choice(["category", "boolean", "date", "text"])),
+        ("type", rng.choice(["category", "boolean", "date", "text"])),
+        ("drop", True),
+        ("impute", rng.choice(["median", "mean", "most_frequent", "constant"])),
+        ("constant", rng.choice([0, -999.5, 1e30, 1e300])),
+        ("flag", True),
+        ("encode", rng.choice(["one_hot", "ordinal", "target", "hashing"])),
+        ("buckets", rng.choice([1, 7, 64])),
+        ("smoothing", rng.choice(["auto", 0, 1e300])),
+        ("transform", rng.choice(["log", "quantile"])),
+        ("features", rng.choice([1, 1000])),
+    ]
+    return dict(rng.sample(options, rng.choice([1, 2, 3, 5])))
 
 
 def _images(rng: random.Random) -> tuple[dict[str, Any], Files]:
@@ -190,7 +261,10 @@ def _images(rng: random.Random) -> tuple[dict[str, Any], Files]:
             files[name] = files[f"{name}.gz"] = content
         if not files:
             break
-    return {"idx": "."}, files
+    data: dict[str, Any] = {"dataset": {"idx": "."}}
+    if rng.random() < 0.2:
+        data |= _treatment(rng, ["c0"])
+    return data, files
 
 
 def _broken(content: bytes, rng: random.Random) -> bytes:
