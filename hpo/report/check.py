@@ -37,6 +37,7 @@ _UNSEEN = Head()
 class CheckSummary:
     """A valid spec in figures; without a search it is one trial.
 
+    Where a search `finds_space`, by running an objective, nothing is known of the space.
     `epochs` is the total over all trials and their `seeds`, an upper bound if `is_upper_bound`.
     `runs` is the user's own code that it would run, `code_notes` what only running that can tell.
     `picked` says what `auto` and unset options stand for. `cohort` says what trials share; it is
@@ -48,6 +49,7 @@ class CheckSummary:
     """
 
     name: str
+    finds_space: bool
     space_size: float
     dimensions: tuple[Dimension, ...]
     derived: Mapping[str, str]
@@ -85,8 +87,8 @@ def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
     search, epochs = experiment.search, experiment.training.train.epochs
     space = experiment.space
     size, seeds = space.size, experiment.training.train.seeds
-    trials = 1 if search is None else search.trials
-    if search is not None and not finds_space(experiment):
+    trials, is_unknown = 1 if search is None else search.trials, finds_space(experiment)
+    if search is not None and not is_unknown:
         # No sampler proposes a configuration twice.
         trials = int(min(trials, widest(space).size))
     planned = None if search is None else outline(search.scheduler, epochs, trials)
@@ -100,6 +102,7 @@ def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
     is_stopped = bool(search and str(search.stop))
     return CheckSummary(
         name=experiment.name,
+        finds_space=is_unknown,
         space_size=size,
         dimensions=space.dimensions,
         derived={leaf.path: leaf.text for leaf in space.derived},
@@ -111,7 +114,7 @@ def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
         seeds=seeds,
         sampler=search.sampler.name if search else None,
         scheduler=scheduler_text(search.scheduler) if search else None,
-        picked=picked(search, experiment.space, epochs),
+        picked=_picked(experiment, epochs),
         cohort=_cohort(experiment),
         objective=", ".join(map(str, goal.objectives)) if goal else None,
         constraints=tuple(map(str, goal.constraints)) if goal else (),
@@ -128,6 +131,13 @@ def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
         device_budget=None if budget == "auto" else budget,
         head=head,
     )
+
+
+def _picked(experiment: Experiment, epochs: int) -> dict[str, str]:
+    texts = picked(experiment.search, experiment.space, epochs)
+    if "sampler" in texts and finds_space(experiment):
+        texts["sampler"] = "picked once the space is found"
+    return texts
 
 
 def _programs(experiment: Experiment, trials: int) -> tuple[int | None, int | None]:
@@ -181,8 +191,7 @@ def _code_notes(experiment: Experiment) -> Iterator[str]:
 
 def render(summary: CheckSummary) -> str:
     """The summary as plain text."""
-    size = "infinitely many" if math.isinf(summary.space_size) else f"{summary.space_size:,.0f}"
-    rows = [("space", f"{count_text(len(summary.dimensions), 'dimension')}, {size} configurations")]
+    rows = [("space", "found by the search" if summary.finds_space else _size_text(summary))]
     lines_of = {d.path: _dimension_text(d) for d in summary.dimensions}
     lines_of |= {path: f"is {text}" for path, text in summary.derived.items()}
     width = max(map(len, lines_of), default=0)
@@ -222,6 +231,11 @@ def render(summary: CheckSummary) -> str:
     return "\n".join([f"{summary.name} is valid.", *lines])
 
 
+def _size_text(summary: CheckSummary) -> str:
+    size = "infinitely many" if math.isinf(summary.space_size) else f"{summary.space_size:,.0f}"
+    return f"{count_text(len(summary.dimensions), 'dimension')}, {size} configurations"
+
+
 def render_origins(rows: Sequence[tuple[str, str, str]]) -> str:
     """Every leaf of a spec with its value and where that comes from, as plain text."""
     shortened = [(path, _shortened(value), origin) for path, value, origin in rows]
@@ -237,10 +251,11 @@ def _shortened(value: str) -> str:
 
 
 def as_json(summary: CheckSummary) -> dict[str, Any]:
-    """The summary as plain values; the size of an infinite space is None."""
+    """The summary as plain values; the size of an infinite or unknown space is None."""
+    has_size = not summary.finds_space and not math.isinf(summary.space_size)
     return {
         "name": summary.name,
-        "space_size": None if math.isinf(summary.space_size) else int(summary.space_size),
+        "space_size": int(summary.space_size) if has_size else None,
         "dimensions": [
             {
                 "path": dimension.path,

@@ -29,7 +29,9 @@ from hpo.spec.experiment import Experiment, FileSections, SpecFile, Training
 from hpo.spec.file.document import Document, KeyPath, Mistake
 from hpo.spec.marks import Spec
 from hpo.spec.schema import variants_of
+from hpo.spec.sections.command import CommandSpec, keys_of_objective
 from hpo.spec.sections.data import DataSpec
+from hpo.spec.words import unknown_name
 
 # The sections in which a document may name code, and their spec classes.
 _CODE: dict[tuple[str, ...], type[OwnCode]] = {
@@ -149,8 +151,9 @@ def as_command(document: Document) -> Document:
     section = values.get("objective") if isinstance(values, Mapping) else None
     if not isinstance(section, Mapping) or "command" in values:
         return document
-    keys = {"workers": "slots"}
-    command = {keys.get(key, key): value for key, value in section.items()}
+    keys = keys_of_objective()
+    unknown = [key for key in section if _is_unknown(key, (*keys, *CommandSpec.model_fields))]
+    command = {keys.get(key, key): of for key, of in section.items() if key not in unknown}
 
     def moved(path: KeyPath) -> KeyPath:
         if path[:1] != ("objective",):
@@ -158,7 +161,14 @@ def as_command(document: Document) -> Document:
         return ("command", *(keys.get(str(key), key) for key in path[1:2]), *path[2:])
 
     renamed = {"command" if key == "objective" else key: value for key, value in values.items()}
-    return document.moved({**renamed, "command": command}, moved)
+    found = document.moved({**renamed, "command": command}, moved)
+    wrong = [Mistake(("command", key), unknown_name(key, keys, "key")) for key in unknown]
+    return replace(found, mistakes=(*found.mistakes, *wrong))
+
+
+def _is_unknown(key: Any, known: Collection[str]) -> bool:
+    # The class of the section has a message of its own for a dotted key.
+    return isinstance(key, str) and key not in known and "." not in key
 
 
 def _at(values: Any, path: tuple[str, ...]) -> Any:

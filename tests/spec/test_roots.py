@@ -158,3 +158,18 @@ def test_mistakes_in_moved_sections_are_told_by_the_paths_that_the_user_wrote(tm
             load_experiment(tmp_path / f"{spec}.yaml")
         told = [line.split(": ")[1] for line in error.value.mistakes]
         assert [path for path in paths if path not in told] == []
+
+
+def test_a_key_that_an_objective_does_not_know_is_told_with_those_that_it_knows(tmp_path):
+    (tmp_path / "train.py").write_text("def objective(trial): ...\n")
+    document = {
+        "name": "function",
+        "objective": {"python": "train.py:objective", "wrkers": 2},
+        "search": {"objective": {"minimize": "loss"}, "trials": 3},
+    }
+    with pytest.raises(SpecError) as error:
+        load_document(document, tmp_path)
+    assert error.value.mistakes == [
+        "objective.wrkers: unknown key 'wrkers'. Did you mean 'workers'? Known keys: env, folder, "
+        "grace, log_limit, memory_limit, python, results, stay, time_limit, values, workers."
+    ]

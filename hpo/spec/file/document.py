@@ -7,7 +7,7 @@ The rules are those of YAML 1.2 where YAML 1.1 surprises. `1e-3` is a number, an
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias
 
@@ -69,8 +69,15 @@ class Document:
     def moved(self, values: Any, to: Callable[[KeyPath], KeyPath]) -> Document:
         """The document with other values, each place at the path that `to` gives its own."""
         places = {to(path): at for path, at in self.places.items()}
-        written = {to(path): self._as_written(path) for path in self.places if to(path) != path}
+        written = {to(path): self._as_written(path) for path in self._keys() if to(path) != path}
         return replace(self, values=values, places=places, written=self.written | written)
+
+    def _keys(self) -> Iterator[KeyPath]:
+        """The paths of sections and of their keys, which have no places where no file has them."""
+        for name, section in self.values.items():
+            yield (name,)
+            if isinstance(section, Mapping):
+                yield from ((name, key) for key in section)
 
     def _as_written(self, path: KeyPath) -> KeyPath:
         ends = (end for end in range(len(path), 0, -1) if path[:end] in self.written)

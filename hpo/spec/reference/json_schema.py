@@ -28,7 +28,7 @@ from hpo.spec.reference.descriptions import description_of, summary_of
 from hpo.spec.registered import Registered, annotation_of, registered
 from hpo.spec.roots import Root, file_of, root_of
 from hpo.spec.schema import Leaf, all_leaves, default_of, is_mapping, may_vary, variants_of
-from hpo.spec.sections.command import NAME, CommandSpec
+from hpo.spec.sections.command import NAME, CommandSpec, keys_of_objective
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.goal import known_metrics
 
@@ -143,8 +143,7 @@ def _function_file(writer: _Writer) -> JsonSchema:
     """A file whose trials call a Python function."""
     file = _command_file(writer)
     command = writer.section(CommandSpec)
-    given = {"workers" if key == "slots" else key: of for key, of in command["properties"].items()}
-    keys = {key: of for key, of in given.items() if key not in ("run", "config")}
+    keys = {key: command["properties"][name] for key, name in keys_of_objective().items()}
     text = "The function, `train.py:objective`; its arguments are the values."
     keys["python"] = {"description": text, "type": "string"}
     section = {**command, "description": _FUNCTION, "properties": keys, "required": ["python"]}

@@ -153,6 +153,12 @@ class CommandSpec(Spec):
         return self.run if isinstance(self.run, str) else shlex.join(self.run)
 
 
+def keys_of_objective() -> dict[str, str]:
+    """The keys of a section `objective`, each with the key of a command that it stands for."""
+    names = (name for name in CommandSpec.model_fields if name not in ("run", "config"))
+    return {"workers" if name == "slots" else name: name for name in names}
+
+
 class CommandTrain(Spec):
     """How long a command's trial trains, and its seeds."""
 

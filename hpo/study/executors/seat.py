@@ -299,9 +299,10 @@ class Seat:
             text = f"ended without a result: let it print a line such as {line}"
             return text + _quoted(last_line)
         close = difflib.get_close_matches(missing[0], names, n=1, cutoff=0.5)
-        guess = f". Did you mean {close[0]}?" if close else ":"
-        text = f"ended without a result for {name}{guess} It reported {', '.join(names)}"
-        return text if close else f"{text}; command.results.pattern finds any line"
+        text, instead = f"ended without a result for {name}", f"reported {', '.join(names)}"
+        if close:
+            return f"{text}. Did you mean {close[0]}? It {instead}"
+        return f"{text}: it {instead}; command.results.pattern finds any line"
 
     def _reports(self) -> Iterator[dict[str, Any]]:
         """The results up to the rung that the driver does not know yet."""

@@ -99,7 +99,7 @@ def test_a_function_goes_on_from_its_checkpoint(searched):
 @pytest.mark.parametrize(
     ("name", "space", "text"),
     [
-        ("missing", {}, "command.python: "),
+        ("missing", {}, "objective.python: "),
         ("reports", {"z": {"choice": [1, 2]}}, "space.z: is not an argument of train.py:reports"),
     ],
 )

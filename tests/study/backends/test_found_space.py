@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 
 from hpo.errors import HpoError
-from hpo.report.check import check_summary, render
+from hpo.report.check import as_json, check_summary, render
 from hpo.report.export import export_trial
 from hpo.report.study_report import study_report
 from hpo.spec.load import load_document
@@ -162,6 +162,11 @@ def test_an_objective_that_always_asks_for_more_is_run_twenty_times(studies, tmp
 
 def test_a_check_says_that_the_space_is_found_and_runs_nothing(studies, tmp_path):
     (tmp_path / "tune.py").write_text(FILE + "raise SystemExit('imported')")
-    text = render(check_summary(an_experiment(tmp_path, "objective", trials=40)))
-    assert "the search runs the function first to find it" in text
-    assert "trials     40" in text
+    search = {"objective": {"minimize": "loss"}, "trials": 40}
+    found = check_summary(an_experiment(tmp_path, "objective", search=search))
+    lines = render(found).splitlines()
+    assert "space      found by the search" in lines
+    assert "sampler    auto: picked once the space is found" in lines
+    assert "trials     40" in lines
+    assert lines[-1].endswith("so the search runs the function first to find it")
+    assert as_json(found)["space_size"] is None

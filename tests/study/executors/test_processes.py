@@ -339,7 +339,7 @@ def test_a_script_whose_lines_do_not_show_the_metric_needs_a_pattern(talk):
     one = talk("echo rate=3; echo step 250: the loss 2.1")
     one.put()
     assert failed(one) == (
-        "Trial 0 failed: ended without a result for loss: It reported rate; "
+        "Trial 0 failed: ended without a result for loss: it reported rate; "
         "command.results.pattern finds any line."
     )
 
