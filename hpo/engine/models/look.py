@@ -112,9 +112,8 @@ def look_at_rows(spec: OwnModel, shapes: Shapes, trained: int, evaluated: int) -
         except CodeError as error:
             with suppress(CodeError):
                 _outputs(spec, shapes, masks, _ROWS)
-                message, *frames = str(error).splitlines()
-                text = f"{message.rstrip('.')}, for {batch}: {cure}."
-                error = CodeError(text, tuple(map(str.strip, frames)))
+                text = f"{error.sentence.rstrip('.')}, for {batch}: {cure}."
+                error = CodeError(text, error.frames)
             raise error from None
         shape = getattr(found, "shape", ())
         if shape[:1] != (rows,) and shape[1:] == (shapes.outputs,):
@@ -243,8 +242,8 @@ def _traceable(spec: OwnModel, shapes: Shapes, traced: Collection[str]) -> tuple
 
 def _place(error: CodeError, code: CompiledCode) -> str:
     """Where a number has to be a Python number: the user's own line."""
-    _, *lines = str(error).splitlines()
-    place, _, line = lines[-1].strip().partition(": ") if lines else (code.python, "", "")
+    last = error.frames[-1] if error.frames else code.python
+    place, _, line = last.partition(": ")
     return f"{place} (`{line}`)" if line else place
 
 

@@ -29,7 +29,7 @@ class MetricError(CodeError):
     """An error of a metric of the user's own; `names` are the metrics that have no value then."""
 
     def __init__(self, error: CodeError, names: tuple[str, ...]) -> None:
-        Exception.__init__(self, str(error))
+        super().__init__(error.sentence, error.frames)
         self.names = names
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import hpo
-from hpo.errors import HpoError, one_line
+from hpo.errors import HpoError, cut, one_line
 from hpo.spec.code.reference import Code
 from hpo.spec.words import shown
 
@@ -23,9 +23,9 @@ _LONGEST = 300
 class CodeError(HpoError):
     """An error of a user's own code: a sentence, then a line for each frame of the user's."""
 
-    def __init__(self, message: str, frames: tuple[str, ...] = ()) -> None:
-        lines = [one_line(message), *(f"  {one_line(frame)}" for frame in frames)]
-        Exception.__init__(self, "\n".join(lines))
+    def __init__(self, sentence: str, frames: tuple[str, ...] = ()) -> None:
+        self.sentence, self.frames = one_line(sentence), tuple(map(one_line, frames))
+        Exception.__init__(self, "\n".join([self.sentence, *(f"  {f}" for f in self.frames)]))
 
 
 @contextmanager
@@ -43,19 +43,20 @@ def telling(code: Code, where: str, values: Mapping[str, Any] | None = None) -> 
         raise
     except (Exception, SystemExit) as error:
         given = ", ".join(f"{name} = {shown(value)}" for name, value in (values or {}).items())
-        message = f"{where}: {code.text} raised {text_of(error)}"
+        message = f"{where}: {code.text} raised {_text_of(error)}"
         # Without a cause: the frames that matter are told.
-        raise CodeError(f"{message} ({given})" if given else message, frames(error, code)) from None
+        raise CodeError(
+            f"{message} ({given})" if given else message, _frames(error, code)
+        ) from None
 
 
-def text_of(error: BaseException) -> str:
+def _text_of(error: BaseException) -> str:
     """The kind of an error and the first paragraph of its text, cut short."""
     text = " ".join(str(error).strip().partition("\n\n")[0].split())
-    text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"{type(error).__name__}: {cut(text, _LONGEST)}" if text else type(error).__name__
 
 
-def frames(error: BaseException, code: Code) -> tuple[str, ...]:
+def _frames(error: BaseException, code: Code) -> tuple[str, ...]:
     """The user's own frames of an error, the innermost last: `nets.py:14, in __init__: ...`."""
     if isinstance(error, SyntaxError) and error.filename:
         return (f"{Path(error.filename).name}:{error.lineno}: {(error.text or '').strip()}",)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import selectors
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import hpo
 from hpo.engine.pools.occupant import EpochReport
 from hpo.engine.stopwatch import Clock, Stopwatch
 from hpo.errors import HpoError
+from hpo.study.executors.alike import FirstTrials, all_failed, without_figures
 from hpo.study.executors.messages import (
     Arrays,
     Copy,
@@ -47,8 +47,6 @@ _START = (
 )
 _LOOK_SECONDS = 0.1
 _MOST_SAID = 5  # sentences about trials that fail
-# The first trials that all fail in this one way, which end the search: the next would, too.
-_MOST_ALIKE = 5
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ class ProcessExecutor:
         self._failures = 0
         self._has_said_how_to_pause = self._has_said_drawn = False
         self._has_said_what_repeats = False
-        self._first_failures: list[str] | None = []  # None once a trial has had another end
+        self._first_trials = FirstTrials()
         self._rest = b""
         root = str(Path(hpo.__file__).parent.parent)
         self._process = subprocess.Popen(
@@ -204,7 +202,8 @@ class ProcessExecutor:
         pool = message["pool"]
         match message["say"]:
             case "reported":
-                run, self._first_failures = Run.parse(message["run"]), None
+                run = Run.parse(message["run"])
+                self._first_trials.take(run, None)
                 reports = tuple(
                     EpochReport(run, epoch, dict(metrics))
                     for epoch, metrics in enumerate(message["epochs"], start=message["first"])
@@ -216,8 +215,9 @@ class ProcessExecutor:
                 self._messages.append(Drew(pool, run, values))
                 self._say_drawn(run, values)
             case "failed":
-                self._fail(pool, Run.parse(message["run"]), message["epoch"], message["why"])
-                self._stop_if_alike(pool, message["why"], is_limit=message["is_limit"])
+                run, why = Run.parse(message["run"]), message["why"]
+                self._fail(pool, run, message["epoch"], why)
+                self._stop_if_alike(pool, run, why, is_limit=message["is_limit"])
             case "repeated" if not self._has_said_what_repeats:
                 self._has_said_what_repeats = True
                 self._say(
@@ -248,21 +248,13 @@ class ProcessExecutor:
                 "value that the call allows. Such values are kept with their trials."
             )
 
-    def _stop_if_alike(self, pool: int, why: str, *, is_limit: bool) -> None:
+    def _stop_if_alike(self, pool: int, run: Run, why: str, *, is_limit: bool) -> None:
         """End the search once its first trials have all failed in the same way."""
-        alike = self._first_failures
-        if alike is None:
-            return
         ending, _, line = why.partition(":")
-        # Figures in what it printed, such as times and values, differ from trial to trial.
-        alike.append(ending + re.sub(r"[\d.]+", "", line))
-        if is_limit or len(set(alike)) > 1:
-            self._first_failures = None
-        elif len(alike) == _MOST_ALIKE:
-            text = (
-                f"the first {_MOST_ALIKE} trials all failed, the last one so: it {why}. Correct "
-                "that and start over with --new; hpo logs STUDY TRIAL shows the output."
-            )
+        # Values may decide how long a trial takes and what memory it uses.
+        failure = None if is_limit else ending + without_figures(line)
+        if self._first_trials.take(run, failure):
+            text = f"{all_failed(f'it {why}')}; hpo logs STUDY TRIAL shows the output."
             self._messages.append(ExecutorFailed(pool, HpoError(text)))
 
     def _say_how_to_pause(self, state: State) -> None:

@@ -10,6 +10,7 @@ from hpo.engine.pools.occupant import EpochReport
 from hpo.engine.programs.plans import Plans
 from hpo.errors import HpoError
 from hpo.spec.code.frames import CodeError
+from hpo.study.executors.alike import FirstTrials, all_failed, without_figures
 from hpo.study.executors.messages import (
     Clear,
     Drew,
@@ -48,7 +49,7 @@ from hpo.study.loop.occupancy import Occupancy, Seat
 from hpo.study.loop.replicas import Replicas, training_of
 from hpo.study.loop.states import States
 from hpo.study.loop.stop_rules import StopRules
-from hpo.study.loop.work import FirstTroubles, Work, WorkOfTrials
+from hpo.study.loop.work import Work, WorkOfTrials
 from hpo.study.storage.journal import Journal
 from hpo.trial import HParams, Job, Run, RunJob, Trial, TrialState, is_finite
 
@@ -82,7 +83,7 @@ class Driver:
         self._rules, self._journal, self._executor = rules, journal, executor
         self._states, self._lanes_each = states, plans.usual.lanes
         self._work = WorkOfTrials(journal, prepare, plans)
-        self._first_troubles = FirstTroubles()
+        self._first_trials = FirstTrials()
         self._replicas = Replicas(rules.seeds)
         # If the spec asks for fewer trials than have started, these are still finished.
         self._scheduler = rules.scheduler_for(max(rules.trials, len(journal.state)))
@@ -342,16 +343,19 @@ class Driver:
         self._costing.note(number, report.costs)
         if report.trouble is not None:
             self._work.broken.setdefault(number, str(report.trouble))
-        try:
-            self._first_troubles.check(number, report.trouble)
-        except CodeError as error:
-            self._fail(error)
+        self._stop_if_alike(number, report.trouble)
         if not is_finite(report.metrics):
             self._clear(run)
         if self._replicas.has_diverged(state, number):
             self._end(number, TrialState.DIVERGED)
         elif state.trial(number).epochs == self._rules.epochs:
             self._end(number, TrialState.COMPLETE)
+
+    def _stop_if_alike(self, number: int, trouble: CodeError | None) -> None:
+        """End the search where a metric of the user's own fails on every prediction."""
+        failure = None if trouble is None else without_figures(str(trouble))
+        if self._first_trials.take(number, failure) and trouble is not None:
+            self._fail(CodeError(f"{all_failed(trouble.sentence)}.", trouble.frames))
 
     def _note_drawn(self, number: int, values: HParams) -> None:
         known = self._journal.state.drawn.get(number, {})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -25,9 +24,6 @@ from hpo.trial import HParams
 if TYPE_CHECKING:
     from hpo.study.storage.journal import Journal  # imports SQLAlchemy
 
-# The first trials whose metric fails in one way, which end the search.
-_MOST_ALIKE = 5
-
 
 @dataclass(frozen=True)
 class Work:
@@ -44,37 +40,6 @@ class Work:
     def setup(self) -> Setup:
         """The setup that a pool needs to train the trial."""
         return Setup(self.program.label, self.data)
-
-
-class FirstTroubles:
-    """The errors of a metric of the user's own in the first trials that report.
-
-    Where all of these fail alike, the metric fails on every prediction, and so would the next.
-    """
-
-    def __init__(self) -> None:
-        self._found: dict[int, str] | None = {}  # by trial; None once one has gone otherwise
-
-    def check(self, number: int, trouble: CodeError | None) -> None:
-        """Take in a report of a trial.
-
-        Raises:
-            CodeError: for the last of the first trials, where all have failed alike.
-        """
-        if self._found is None:
-            return
-        if trouble is None:
-            self._found = None
-            return
-        message, *frames = str(trouble).splitlines()
-        # Figures, such as values, differ from trial to trial.
-        self._found[number] = re.sub(r"[\d.]+", "", str(trouble))
-        if len(set(self._found.values())) > 1:
-            self._found = None
-        elif len(self._found) == _MOST_ALIKE:
-            text = f"the first {_MOST_ALIKE} trials all failed, the last one so: {message}"
-            cure = "Correct that and start over with --new."
-            raise CodeError(f"{text.rstrip('.')}. {cure}", tuple(map(str.strip, frames)))
 
 
 class WorkOfTrials:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from hpo.engine.labels import earlier_labels
 from hpo.engine.programs.plans import Plan, Plans
-from hpo.spec.code.frames import CodeError
 from hpo.study.log.events import Pin, Propose
-from hpo.study.loop.work import FirstTroubles, WorkOfTrials
+from hpo.study.loop.work import WorkOfTrials
 from tests.study.loop.test_driver import MemoryJournal, prepare
 
 
@@ -36,31 +33,3 @@ def test_a_plan_that_an_earlier_release_pinned_is_obeyed_and_not_pinned_again() 
     work.pin(program, plan)
 
     assert journal.state.pins.keys() == {label}
-
-
-def failure(rows: int, what: str = "gives nan") -> CodeError:
-    return CodeError(f"train.metrics: {what} for {rows} rows.", (f"metrics.py:4: f({what})",))
-
-
-def test_a_metric_that_fails_alike_in_the_first_five_trials_ends_the_search() -> None:
-    troubles = FirstTroubles()
-    for number in (0, 1, 1, 2, 3, 3):  # trials of several seeds report several times
-        troubles.check(number, failure(number))
-
-    with pytest.raises(CodeError) as raised:
-        troubles.check(4, failure(4))
-
-    assert str(raised.value).splitlines() == [
-        "the first 5 trials all failed, the last one so: train.metrics: gives nan for 4 rows. "
-        "Correct that and start over with --new.",
-        "  metrics.py:4: f(gives nan)",
-    ]
-
-
-@pytest.mark.parametrize("other", [None, failure(3, "raised ValueError")])
-def test_a_trial_that_goes_well_or_fails_otherwise_lets_the_search_go_on(
-    other: CodeError | None,
-) -> None:
-    troubles = FirstTroubles()
-    for number in range(20):
-        troubles.check(number, other if number == 3 else failure(number))
