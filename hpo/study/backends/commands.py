@@ -29,7 +29,7 @@ from hpo.spec.sections.command import NAMED, CommandSpec, Gpus, filled_words, pl
 from hpo.spec.sections.goal import COSTS
 from hpo.spec.words import count_text
 from hpo.study.backends.backend import Crew
-from hpo.study.backends.trial_folders import TrialFolders
+from hpo.study.backends.trial_folders import CHECKPOINT, REPORTED, TrialFolders
 from hpo.study.backends.typed_commands import check_typed
 from hpo.study.executors.messages import DataReference, Load, Put
 from hpo.study.executors.processes import Launch, ProcessExecutor
@@ -154,10 +154,10 @@ def launch_of(
 ) -> Launch:
     """How the command of a trial is started, whose own `folder` exists; writes its config file."""
     command, values, train = training.command, training.values, training.train
-    config, checkpoint = folder / f"config.{command.config}", folder / "checkpoint"
+    config, checkpoint = folder / f"config.{command.config}", folder / CHECKPOINT
     given = {name: value for name, value in values.items() if value is not None}
     config.write_text(json.dumps(given) if command.config == "json" else yaml.safe_dump(given))
-    reported = folder / "reported.jsonl"
+    reported = folder / REPORTED
     files = [reported]
     if command.results.file is not None:
         files.append(folder / command.results.file)

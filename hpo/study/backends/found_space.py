@@ -6,13 +6,11 @@ so that it is found once.
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,14 +23,17 @@ from hpo.spec.load import experiment_from_document, finds_space, require_search
 from hpo.spec.marks import with_leaves
 from hpo.spec.words import count_text
 from hpo.study.backends.commands import CommandBackend
+from hpo.study.backends.trial_folders import TrialFolders
 from hpo.study.executors.messages import Clear, DataReference, Failed, Load, Put, Reported
 from hpo.study.executors.processes import Launch, ProcessExecutor
+from hpo.study.executors.record import json_lines
 from hpo.study.storage.tables import NothingStoredError, Storage
 from hpo.study.surroundings import Surroundings
 from hpo.trial import Run
 
 _MOST_RUNS, _QUIET_RUNS = 20, 5
 _SAY_SECONDS = 2.0
+_ASKED = "asked.jsonl"  # what a run asks for, in its folder
 # An entry of a spec's `space`.
 Entry = Mapping[str, Any]
 
@@ -75,7 +76,7 @@ class SpaceFinder:
         self._experiment, self._training = experiment, training
         self._text, self._say = training.command.text, say
         self._backend = CommandBackend(experiment, around, lambda _: None)
-        self._folder = self._backend.folders.path / "finding"
+        self._folders = TrialFolders(self._backend.folders.path / "finding")
         self._entries: dict[str, Entry] = {}
         self._names: dict[str, str] = {}  # by leaf
         self._failures: list[str] = []
@@ -91,11 +92,11 @@ class SpaceFinder:
             f"Finds the space by running {self._training.command.own.code}: each run ends at its "
             f"first report, and five that name nothing new are the last (of at most {_MOST_RUNS})."
         )
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self._folders.path, ignore_errors=True)
         began = said = time.monotonic()
         done, last_new = 0, -1
         lanes = min(self._backend.slots, _QUIET_RUNS)
-        settings = replace(self._backend.settings(), folder=str(self._folder))
+        settings = replace(self._backend.settings(), folder=str(self._folders.path))
         settings = replace(settings, metrics=settings.metrics[:1])
         executor = ProcessExecutor(settings, self._launch, self._failures.append)
         try:
@@ -133,15 +134,14 @@ class SpaceFinder:
         executor.send(0, [Clear(lane) for lane, _ in enumerate(numbers)])
 
     def _launch(self, put: Put, load: Load) -> Launch:
-        folder = self._folder / put.run.key
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self._folders.make(put.run)
         launch = self._backend.launch(put, folder)
-        return replace(launch, argv=[*launch.argv, str(folder / "asked.jsonl")])
+        return replace(launch, argv=[*launch.argv, str(folder / _ASKED)])
 
     def _take(self, number: int) -> bool:
         """Note what a run has asked for; whether there is a new name among it."""
         known = len(self._entries)
-        for asked in _lines(self._folder / str(number) / "asked.jsonl"):
+        for asked in json_lines(self._folders.of(Run(number)) / _ASKED):
             if "name" not in asked:
                 self._has_reports = True
                 continue
@@ -157,7 +157,7 @@ class SpaceFinder:
         text = self._failures[0].rstrip(".")
         return HpoError(
             f"{self._text}: fails in the runs that look for its space ({text}): correct it. The "
-            f"logs of these runs are in {self._folder}."
+            f"logs of these runs are in {self._folders.path}."
         )
 
     def _end(self, done: int, seconds: float) -> None:
@@ -175,7 +175,7 @@ class SpaceFinder:
                 f"{self._text} reports while it runs, and train.epochs is 1, so its first report "
                 "is its result: set train.epochs to the number of its reports."
             )
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self._folders.path, ignore_errors=True)
 
 
 def _joined(one: Entry, other: Entry) -> Entry:
@@ -193,8 +193,3 @@ def _load(text: str, lanes: int) -> Load:
     program: Any = text
     plan = Plan("map", lanes, "runs that find a space")
     return Load(program, Plans(plan), DataReference(None, ""))
-
-
-def _lines(file: Path) -> Iterator[Mapping[str, Any]]:
-    with suppress(FileNotFoundError):
-        yield from map(json.loads, file.read_text().splitlines())

@@ -8,14 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from hpo.errors import HpoError
+from hpo.study.executors.process_group import LOG
+from hpo.study.executors.record import RESULTS
+from hpo.study.executors.seat import DRAWN
 from hpo.study.storage.checkpoints import CheckpointFolder
 from hpo.trial import Run
 
+REPORTED, CHECKPOINT = "reported.jsonl", "checkpoint"
 # What hpo writes in the folder of a run.
-_OWN = (
-    *("log.txt", "results.jsonl", "reported.jsonl", "drawn.jsonl"),
-    *("config.json", "config.yaml", "checkpoint"),
-)
+_OWN = (LOG, RESULTS, DRAWN, REPORTED, CHECKPOINT, "config.json", "config.yaml")
 
 
 class TrialFolders:

@@ -40,9 +40,7 @@ class ProcessGroup:
     A launch that `stays` takes a process from those that wait, or starts one that will wait.
     """
 
-    def __init__(
-        self, launch: Mapping[str, Any], log_limit: int, waiting: Waiting | None = None
-    ) -> None:
+    def __init__(self, launch: Mapping[str, Any], log_limit: int, waiting: Waiting) -> None:
         """Start it.
 
         Raises:
@@ -51,10 +49,11 @@ class ProcessGroup:
         self.folder = Path(launch["folder"])
         self.log = Log(self.folder / LOG, log_limit)
         self.log.note(f"starts: {launch['shown']}")
-        self._waiting, self._staying = waiting, None
+        self._waiting = waiting
+        self._staying: StayingProcess | None = None
         self._status: int | None = None
         try:
-            if launch.get("stays") and waiting is not None:
+            if launch["stays"]:
                 self._staying = waiting.take(launch) or StayingProcess(launch, _begin)
                 self._process = self._staying.process
                 self.output = self._staying.begin(launch)
@@ -109,8 +108,7 @@ class ProcessGroup:
         It waits for the next trial if it is as before: the trial has left no process, and half of
         the memory limit is free. Else it is ended.
         """
-        answer = None if self._staying is None else self._staying.answer()
-        if answer is None or self._staying is None or self._waiting is None:
+        if self._staying is None or (answer := self._staying.answer()) is None:
             return False
         self._status = answer.status
         others = {pid for pid, fields in _processes() if int(fields[3]) == self.pid}
@@ -228,9 +226,7 @@ def end_orphans() -> None:
         left = [pid for pid, fields in _processes() if int(fields[1]) == os.getpid()]
         if not left:
             return
-        for pid in left:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+        _kill(left)
         list(reap())
         time.sleep(0.005)
 

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hpo.study.executors.results import Result
 
-_FILE = "results.jsonl"
+RESULTS = "results.jsonl"
+
+
+def json_lines(file: Path) -> Iterator[Any]:
+    """The values in a file of JSON lines, without a last one that is still being written.
+
+    There are none where there is no file.
+    """
+    with suppress(FileNotFoundError):
+        whole, _, _ = file.read_text().rpartition("\n")
+        yield from map(json.loads, whole.splitlines())
 
 
 class Record:
@@ -23,7 +34,7 @@ class Record:
         self.epochs: list[Mapping[str, float]] = []
         self.seconds: list[float] = []
         self._base: int | None = None  # the number that the command gives its first epoch
-        self._file = folder / _FILE
+        self._file = folder / RESULTS
         self._next = 1  # the epoch of the next result without a number
         self._goes_on = False
         # The first epoch that a command has named twice, and one beyond the last, in a sentence.

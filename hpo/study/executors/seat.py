@@ -6,7 +6,6 @@ It imports little.
 from __future__ import annotations
 
 import difflib
-import json
 import selectors
 import shutil
 import signal
@@ -18,10 +17,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hpo.study.executors.process_group import ProcessGroup
-from hpo.study.executors.record import Record
+from hpo.study.executors.record import Record, json_lines
 from hpo.study.executors.results import ResultReader
 from hpo.study.executors.staying import Waiting
 
+# Where a trial notes the values that it draws itself (`hpo.api.functions.trial`).
+DRAWN = "drawn.jsonl"
 # A command at its rung may run on for this long, to save its checkpoint, before it is frozen.
 _FREEZE_SECONDS = 1.0
 # Why a trial leaves its lane: it pauses, has ended, or nobody asks for its state.
@@ -49,7 +50,7 @@ class Seat:
         put: Mapping[str, Any],
         settings: Settings,
         selector: selectors.BaseSelector,
-        waiting: Waiting | None = None,
+        waiting: Waiting,
     ) -> None:
         self._waiting = waiting
         self.run, self._launch, self._settings = put["run"], put["launch"], settings
@@ -326,12 +327,10 @@ class Seat:
 
     def _drawn(self) -> Iterator[dict[str, Any]]:
         """The values that the trial drew itself, where the driver does not know all of them."""
-        file = self._folder / "drawn.jsonl"
+        file = self._folder / DRAWN
         if (size := _size(file)) > self._drawn_bytes:
             self._drawn_bytes = size
-            # A last line without an end is still being written.
-            lines = file.read_text().rpartition("\n")[0].splitlines()
-            values = {name: one for line in lines for name, one in json.loads(line).items()}
+            values = {name: one for line in json_lines(file) for name, one in line.items()}
             yield {"say": "drew", "run": self.run, "values": values}
 
     def _leaving(self) -> Iterator[dict[str, Any]]:

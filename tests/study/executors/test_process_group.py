@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpo.study.executors.process_group import Log, ProcessGroup, resident_bytes
+from hpo.study.executors.staying import Waiting
 
 
 @pytest.fixture(autouse=True)
@@ -22,8 +23,9 @@ def a_group(tmp_path, script, log_limit=10**6):
         "cwd": str(tmp_path),
         "folder": str(tmp_path),
         "env": {"HPO_FOLDER": str(tmp_path)},
+        "stays": (),
     }
-    return ProcessGroup(launch, log_limit)
+    return ProcessGroup(launch, log_limit, Waiting())
 
 
 def run(group):
@@ -84,9 +86,9 @@ def test_memory_is_counted_over_all_processes_of_a_command(tmp_path):
 
 
 def test_a_command_that_is_not_there_is_an_error_of_the_system(tmp_path):
-    launch = {"argv": ["./missing"], "shown": "", "cwd": str(tmp_path), "env": {}}
+    launch = {"argv": ["./missing"], "shown": "", "cwd": str(tmp_path), "env": {}, "stays": ()}
     with pytest.raises(FileNotFoundError):
-        ProcessGroup({**launch, "folder": str(tmp_path)}, 100)
+        ProcessGroup({**launch, "folder": str(tmp_path)}, 100, Waiting())
 
 
 def test_a_log_keeps_the_start_and_the_end_of_a_long_output(tmp_path):

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import pytest
 
 from hpo.study.executors.seat import Seat
+from hpo.study.executors.staying import Waiting
 from tests.study.executors.scripts import launch, settings
 
 
@@ -20,7 +21,7 @@ def _no_fork(monkeypatch):
 def a_seat(tmp_path, script, to_epoch=2, **parts):
     put = {"run": "7", "epoch": 0, "to_epoch": to_epoch}
     put["launch"] = asdict(launch(tmp_path / "7", script, 3))
-    return Seat(put, settings(tmp_path, **parts), selectors.DefaultSelector())
+    return Seat(put, settings(tmp_path, **parts), selectors.DefaultSelector(), Waiting())
 
 
 def test_a_run_whose_results_are_known_starts_no_command_before_it_needs_one(tmp_path):
