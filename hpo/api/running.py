@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hpo.api.memory import check_memory
 from hpo.api.surroundings import default_storage, surroundings
 from hpo.errors import HpoError
-from hpo.spec.code.own_command import CommandTraining, command_line
+from hpo.spec.code.own_command import command_line
 from hpo.spec.load import require_search, require_single
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def run_training(
         HpoError: for what the user can fix.
     """
     training: Any = require_single(experiment)
-    if isinstance(training, CommandTraining):
+    if experiment.are_processes:
         raise HpoError(
             f"{experiment.name}: is a command, which keeps its own model: run "
             f"{command_line(training)} in {experiment.folder.resolve() / training.command.folder}."

@@ -17,7 +17,6 @@ from hpo.search.scheduler import Bracket
 from hpo.search.schedulers.make import outline
 from hpo.space import Choice, Condition, Dimension, Distribution
 from hpo.spec.code.own_code import Own, code_sections
-from hpo.spec.code.own_command import CommandTraining
 from hpo.spec.code.own_task import TaskCode
 from hpo.spec.experiment import Experiment
 from hpo.spec.file.passwords import without_password
@@ -95,7 +94,7 @@ def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
     programs, expected = _programs(experiment, trials)
     budget = _device_budget(experiment)
     training: Any = experiment.training
-    is_command = isinstance(training, CommandTraining) and training.command.own is None
+    is_command = experiment.are_processes and training.command.own is None
     command = (training.command.text,) if is_command else ()
     most = seeds * (planned.epochs if planned else epochs)
     goal = search.goal if search else None
@@ -142,14 +141,17 @@ def _picked(experiment: Experiment, epochs: int) -> dict[str, str]:
 
 def _programs(experiment: Experiment, trials: int) -> tuple[int | None, int | None]:
     """How many programs the trials need at most, and where assumed knobs are knobs."""
-    if isinstance(experiment.training, CommandTraining):
+    if experiment.are_processes:
         return None, None
-    names = _assumed(experiment)
-    most, expected = (
-        trials if counted is None else min(counted, trials)
-        for counted in map(count_programs, (with_static(experiment, names), experiment))
-    )
+    expected = _most_programs(experiment, trials)
+    decided = with_static(experiment, _assumed(experiment))
+    most = expected if decided is experiment else _most_programs(decided, trials)
     return most, expected
+
+
+def _most_programs(experiment: Experiment, trials: int) -> int:
+    counted = count_programs(experiment)
+    return trials if counted is None else min(counted, trials)
 
 
 def _device_budget(experiment: Experiment) -> int | Literal["auto"]:

@@ -21,7 +21,7 @@ from hpo.report.wording import metric_text, number_text, untrained_text
 from hpo.search.proposals.ahead import proposed_ahead
 from hpo.search.results.pareto import pareto_front
 from hpo.spec.code.own_code import CompiledCode, Own, code_sections
-from hpo.spec.code.own_command import CommandTraining, shell_line
+from hpo.spec.code.own_command import shell_line
 from hpo.spec.code.own_data import OwnData, path_arguments
 from hpo.spec.code.own_task import TaskCode, TaskTraining
 from hpo.spec.experiment import Experiment
@@ -207,7 +207,7 @@ def training_document(
     """
     if isinstance(experiment.training, TaskTraining):
         return _task_document(experiment, lineage, folder, together)
-    if isinstance(experiment.training, CommandTraining):
+    if experiment.are_processes:
         return _command_document(experiment, lineage[-1].hparams, folder)
     fields, document = type(experiment.training).model_fields, experiment.document
     written = {key: document[key] for key in document if key in fields}
@@ -341,8 +341,8 @@ def _moved_path(written: str, old: Path, new: Path) -> str:
 
 def _usage(experiment: Experiment, hparams: HParams, target: Path | None) -> str:
     """How to use an exported spec, as a comment in it."""
-    training: Any = fill(experiment.training, hparams, 0)
-    if isinstance(training, CommandTraining):
+    if experiment.are_processes:
+        training: Any = fill(experiment.training, hparams, 0)
         place = experiment.folder.resolve() / training.command.folder
         return f"Run it:  cd {shlex.quote(str(place))} && {shell_line(training)}"
     return f"Train it in full:  hpo train {target.name if target else 'THIS_FILE'} -o model/"
@@ -356,7 +356,7 @@ def _ancestry(lineage: Lineage) -> list[str]:
 
 
 def _comments(experiment: Experiment, hparams: HParams) -> dict[str, str]:
-    start = "command.values." if isinstance(experiment.training, CommandTraining) else ""
+    start = "command.values." if experiment.are_processes else ""
     return {
         f"{start}{dimension.path}": f"from {distribution_text(dimension.distribution)}"
         + condition_text(dimension.when)

@@ -13,7 +13,6 @@ from hpo.report.front import Front, front_of
 from hpo.report.importance import Importance, importance_of
 from hpo.report.wording import scheduler_text
 from hpo.search.auto import picked
-from hpo.spec.code.own_command import CommandTraining
 from hpo.spec.sections.search import SearchSpec
 from hpo.study.log.damage import as_damage
 from hpo.study.log.events import MERGING, Event, Start, StudyState, fold, follow
@@ -143,7 +142,6 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
     ranked = ranking(reading.trials)
     shown = ranked[0] if ranked else None
     lineage = reading.state.lineage(shown.number) if shown else ()
-    are_processes = isinstance(experiment.training, CommandTraining)
     return StudyReport(
         overview=overview,
         metric=reading.search.goal.first.metric,
@@ -161,7 +159,7 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
         lineage=lineage,
         importance=importance_of(reading.trials, experiment.space),
         seconds=spent_seconds(events),
-        programs=None if are_processes else len(reading.state.pins.keys() - {MERGING}),
+        programs=None if experiment.are_processes else len(reading.state.pins.keys() - {MERGING}),
         runs=tuple(_runs(reading.state)),
         notes=tuple(str(note) for note in reading.state.notes),
         driver=driver_of(storage, record.id),

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 
 from hpo.space import SearchSpace
 from hpo.spec.code.own_code import Own
+from hpo.spec.code.own_command import CommandTraining
 from hpo.spec.code.own_functions import OwnAugment
 from hpo.spec.marks import Spec
 from hpo.spec.sections.data import DataSpec
@@ -91,6 +92,11 @@ class Experiment:
     document: Mapping[str, Any]
     folder: Path
     is_stored: bool = False
+
+    @property
+    def are_processes(self) -> bool:
+        """Whether its trials are processes, which compile no programs."""
+        return isinstance(self.training, CommandTraining)
 
     def written_out(self) -> dict[str, Any]:
         """The experiment as plain values with every default written out, to compare two specs."""

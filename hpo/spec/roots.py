@@ -192,17 +192,15 @@ def _varied(values: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
 
 def with_static(experiment: Experiment, paths: Collection[str]) -> Experiment:
     """An experiment in which these numbers of code of the user's own are static: `loss.gamma`."""
-    values = experiment.training.model_dump(exclude_unset=True)
-    is_changed = False
     sections = dict(code_sections(experiment.training))
-    for path in paths:
-        section, _, name = path.rpartition(".")
-        if isinstance(sections.get(section), CompiledCode):
-            written = _at(values, tuple(section.split(".")))
-            written["static"] = [*dict.fromkeys((*written.get("static", ()), name))]
-            is_changed = True
-    if not is_changed:
+    named = [(section, name) for section, _, name in (path.rpartition(".") for path in paths)]
+    added = [(s, name) for s, name in named if isinstance(sections.get(s), CompiledCode)]
+    if not added:
         return experiment
+    values = experiment.training.model_dump(exclude_unset=True)
+    for section, name in added:
+        written = _at(values, tuple(section.split(".")))
+        written["static"] = [*dict.fromkeys((*written.get("static", ()), name))]
     root = root_of({**values, "space": experiment.document.get("space", {})}, experiment.folder)
     decided: Any = root.model_validate(values)
     return replace(experiment, training=decided)

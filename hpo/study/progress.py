@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hpo.search.schedulers.make import outline
-from hpo.spec.code.own_command import CommandTraining
 from hpo.spec.experiment import Experiment
 from hpo.study.log.events import Event, Start, StopReason, StudyState
 from hpo.study.log.ranking import leading_trial, winner
@@ -133,7 +132,7 @@ class Watcher:
         self._outline = outline(self._search.scheduler, self._epochs, self._search.trials)
         self._state, self._driver, self._compiled_programs = state, driver, compiled_programs
         self._watch = watch
-        self._are_processes = isinstance(experiment.training, CommandTraining)
+        self._are_processes = experiment.are_processes
         self._start = self._looked = time.monotonic()
         self._first_epoch: float | None = None
         self._start_anew()
