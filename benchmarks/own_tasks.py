@@ -33,6 +33,7 @@ from hpo.engine.pools.pool import Pool
 from hpo.engine.programs.compiler import Compiler
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.task_program import split_task
+from hpo.spec.code.own_task import said_by
 from hpo.spec.code.running import run_code
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill
@@ -70,7 +71,7 @@ class Author:
         self.task = run_code(own.code)(**self.program.arguments)
         self.train = jax.device_put(dict(data.train.arrays))
         self.rows = jax.device_put(dict(data.validation.arrays))
-        knobs = {name: jnp.full(lanes, value) for name, value in own.literals.knobs}
+        knobs = {name: jnp.full(lanes, value) for name, value in said_by(own).knobs}
         keys = jax.random.split(jax.random.key(0), lanes)
         states = jax.vmap(self.task.init)(knobs, keys)
         self.now = states, knobs, keys

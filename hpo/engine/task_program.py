@@ -14,7 +14,7 @@ from hpo.data.dataset import DataSet
 from hpo.engine.labels import BLANK
 from hpo.engine.program import Program
 from hpo.spec.code.own_code import arguments_of
-from hpo.spec.code.own_task import TaskSpec, TaskTraining
+from hpo.spec.code.own_task import TaskSpec, TaskTraining, said_by
 from hpo.spec.code.reference import Code
 from hpo.spec.marks import Mark, marked_leaves, with_leaves
 from hpo.spec.words import shown
@@ -59,8 +59,7 @@ class TaskProgram:
     @property
     def arguments(self) -> Mapping[str, Any]:
         """What the constructor of the class gets; a default that Python computes is left to it."""
-        section: Any = self.task
-        static, given = dict(self._static), arguments_of(section)
+        static, given = dict(self._static), arguments_of(self.task)
         return {name: value for name, value in given.items() if name in static}
 
     @cached_property
@@ -82,7 +81,8 @@ def split_task(
     section, own = training.task, training.task.own
     assert own.code is not None, "the code is found before anything trains"
     names = tuple(sorted(path for path, mark, _ in marked_leaves(section) if mark is Mark.KNOB))
-    steps, rows = own.literals.steps, 0
+    said = said_by(own)
+    steps, rows = said.steps, 0
     if training.data_spec is not None:
         rows = training.data_spec.step_rows
         steps = steps or len(data.train) // rows
@@ -90,7 +90,7 @@ def split_task(
         code=own.code,
         task=with_leaves(section, dict.fromkeys(names, BLANK)),
         knobs=names,
-        metrics=tuple(name for name, _ in own.literals.metrics),
+        metrics=tuple(name for name, _ in said.metrics),
         platform=platform,
         steps=steps,
         rows=rows,

@@ -17,7 +17,6 @@ from hpo.search.scheduler import Bracket
 from hpo.search.schedulers.make import outline
 from hpo.space import Choice, Condition, Dimension, Distribution
 from hpo.spec.code.own_code import Own, code_sections
-from hpo.spec.code.own_task import TaskCode
 from hpo.spec.experiment import Experiment
 from hpo.spec.file.passwords import without_password
 from hpo.spec.load import finds_space
@@ -172,7 +171,7 @@ def _assumed(experiment: Experiment) -> list[str]:
     return [f"{name}.{leaf}" for name, own in _own_code(experiment) for leaf in own.assumed]
 
 
-def _own_code(experiment: Experiment) -> Iterator[tuple[str, Own | TaskCode]]:
+def _own_code(experiment: Experiment) -> Iterator[tuple[str, Own]]:
     """The sections that name code of the user's own, with that code."""
     for path, section in code_sections(experiment.training):
         yield path, section.own

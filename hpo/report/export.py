@@ -23,7 +23,7 @@ from hpo.search.results.pareto import pareto_front
 from hpo.spec.code.own_code import CompiledCode, Own, code_sections
 from hpo.spec.code.own_command import shell_line
 from hpo.spec.code.own_data import OwnData, path_arguments
-from hpo.spec.code.own_task import TaskCode, TaskTraining
+from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment
 from hpo.spec.file.dump import dump_spec
 from hpo.spec.fill import fill, filled
@@ -35,7 +35,7 @@ from hpo.spec.words import count_text
 from hpo.spec.zeros import varying_zeros
 from hpo.study.log.events import MERGING, Event, StudyState, fold
 from hpo.study.log.lineage import Lineage, Segment, changes
-from hpo.study.log.notes import Numbers
+from hpo.study.log.notes import decided_numbers
 from hpo.study.log.ranking import leading_trial, winner
 from hpo.study.log.untrained import untrained
 from hpo.study.loop.varied import varied_for
@@ -124,7 +124,7 @@ def _read(
     state = fold(events, require_search(experiment).goal, record.where)
     known = known_code(record, (start.what for start in state.starts))
     check_code(record.name, known, experiment.training, is_trusted=trusts_code)
-    numbers = next((note for note in state.notes if isinstance(note, Numbers)), None)
+    numbers = decided_numbers(state.notes)
     return with_static(experiment, numbers.static if numbers else ()), state, events
 
 
@@ -312,22 +312,15 @@ def _moved(spec: DataSpec, data: Mapping[str, Any], old: Path, new: Path) -> Map
     return {**data, "dataset": {**dataset, **paths}}
 
 
-def _moved_code(
-    own: Own | TaskCode, section: Mapping[str, Any], old: Path, new: Path
-) -> Mapping[str, Any]:
+def _moved_code(own: Own, section: Mapping[str, Any], old: Path, new: Path) -> Mapping[str, Any]:
     """A section that names own code as it is found from a folder, with the hash of its file."""
-    code, python = own.code, _moved_reference(own, section["python"], old, new)
+    code, python = own.code, section["python"]
+    if code is not None and not code.module:
+        file, colon, name = python.rpartition(":")
+        python = f"{_moved_path(file, old, new)}{colon}{name}"
     left_out = {key for key in ("static", "knobs") if not section.get(key)}
     kept = {key: value for key, value in section.items() if key not in left_out}
     return {**kept, "python": python, "sha256": "" if code is None else code.sha256}
-
-
-def _moved_reference(own: Own | TaskCode, text: str, old: Path, new: Path) -> str:
-    """The reference to own code as it is found from a folder."""
-    if own.code is None or own.code.module:
-        return text
-    file, colon, name = text.rpartition(":")
-    return f"{_moved_path(file, old, new)}{colon}{name}"
 
 
 def _moved_path(written: str, old: Path, new: Path) -> str:

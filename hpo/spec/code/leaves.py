@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Annotated, Any
+import warnings
+from collections.abc import Callable, Collection
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field, create_model
 
@@ -13,27 +14,23 @@ from hpo.spec.marks import Mark, Spec, fixed
 # The types of annotations that a leaf can have; anything else takes any plain value.
 _TYPES = {"bool": bool, "int": int, "float": float, "str": str}
 
+S = TypeVar("S", bound=Spec)
+
 
 def leaves_class(
-    name: str,
+    parent: type[S],
     signature: Signature,
     mark: Callable[[Argument, Any], Mark | None],
     given: Collection[str] = (),
-    written: Collection[str] = (),
-    fields: Mapping[str, Any] | None = None,
-    parent: type[Spec] = Spec,
-) -> type[Spec]:
-    """A spec class with the key `python`, further `fields`, and a leaf for each argument.
+) -> type[S]:
+    """A spec class that derives from `parent`, with a leaf for each argument.
 
-    It derives from `parent`. The leaves are hashable: lists become tuples.
-
-    Arguments that are `given` otherwise, such as `rngs`, are no leaves. `mark` tells the mark of a
-    leaf from its argument and type; None for one that steers the study. Where the source does not
-    show all arguments, every key that is `written` in the spec is a leaf too.
+    The leaves are hashable: lists become tuples. Arguments that are `given` otherwise, such as
+    `rngs`, are no leaves. `mark` tells the mark of a leaf from its argument and type; None for one
+    that steers the study.
     """
-    found: dict[str, Any] = {"python": (str, ...), **(fields or {})}
-    hidden = [Argument(key, "", None, signature.line) for key in written if key not in signature]
-    for argument in (*signature.arguments, *(hidden if signature.unchecked else ())):
+    found: dict[str, Any] = {}
+    for argument in signature.arguments:
         if argument.name in given or argument.name in found:
             continue
         kind = type_of(argument)
@@ -42,7 +39,10 @@ def leaves_class(
         marked: Any = Annotated[(kind, *marks)] if marks else kind
         default = ... if argument.default is REQUIRED else argument.default
         found[argument.name] = (marked, None if default is COMPUTED else fixed(default))
-    return create_model(name, __base__=parent, **found)
+    with warnings.catch_warnings():
+        # An argument may have the name of a method of pydantic, such as `copy`.
+        warnings.simplefilter("ignore", UserWarning)
+        return create_model(parent.__name__, __base__=parent, __doc__=parent.__doc__, **found)
 
 
 def type_of(argument: Argument) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -205,19 +204,14 @@ def _class(
         return Mark.KNOB
 
     given = (*(name for name in parent.named if name not in keys), *_reserved(parent))
-    with warnings.catch_warnings():
-        # An argument may have the name of a method of pydantic, such as `copy`.
-        warnings.simplefilter("ignore", UserWarning)
-        lenient = replace(signature, arguments=taken)
-        made: Any = leaves_class(parent.__name__, lenient, mark, given, parent=parent)
-    made.__doc__ = parent.__doc__
+    made = leaves_class(parent, replace(signature, arguments=taken), mark, given)
     made.own = replace(
         own,
         trouble=own.trouble or _too_few(own),
         assumed=tuple(assumed),
         whole=tuple(whole),
     )
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def _too_few(own: Own) -> str:

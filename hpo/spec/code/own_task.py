@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model
 
 from hpo.registry import SCHEDULERS
 from hpo.spec.code.leaves import leaves_class
+from hpo.spec.code.own_code import Own, OwnCode
 from hpo.spec.code.reference import Code
 from hpo.spec.code.signature import (
     COMPUTED,
     REQUIRED,
     Argument,
-    Signature,
     literals_of,
     methods_of,
     read_code,
-    signature_of,
 )
 from hpo.spec.file.document import KeyPath, Mistake
 from hpo.spec.marks import Count, Mark, Spec
@@ -56,28 +54,11 @@ class Literals:
     knobs: tuple[tuple[str, float], ...] = ()
 
 
-@dataclass(frozen=True)
-class TaskCode:
-    """Where the code of a task is and what it takes; `trouble` says why it cannot be read.
-
-    None of its numbers is assumed to be a knob: its class says which are.
-    """
-
-    code: Code | None
-    signature: Signature
-    literals: Literals
-    trouble: str
-    assumed: ClassVar[tuple[str, ...]] = ()
-
-
-class TaskSpec(Spec):
+class TaskSpec(OwnCode):
     """A training step of a user's own: what its class takes, and the numbers it may vary."""
 
-    own: ClassVar[TaskCode] = TaskCode(None, Signature((), 0), Literals(), "")
     python: str
     """The code: a file and a class in it, `rl.py:Task`, or `package.module:Name`."""
-    sha256: str = ""
-    """The hash of the file, where the spec is of no use with another version of it."""
 
 
 class TaskTrain(Spec):
@@ -122,18 +103,11 @@ def task_root(values: Mapping[str, Any], folder: Path) -> type[TaskTraining]:
     written, space = values["task"], values.get("space")
     if not isinstance(written, Mapping) or not isinstance(written.get("python"), str):
         return _root(TaskSpec, has_data="data" in values)
-    code, trouble = read_code(written["python"], folder, literals_of)
+    own = Own(*read_code(written["python"], folder, literals_of))
     varied = [str(path).removeprefix("task.") for path in _paths_of_task(space)]
-    keys = [str(key) for key in (*written, *varied) if str(key).isidentifier()]
-    floats = [key for key in written if isinstance(written[key], float)]
-    task = _task(
-        written["python"],
-        code,
-        trouble,
-        tuple(dict.fromkeys(key for key in keys if key not in _RESERVED)),
-        tuple(map(str, floats)),
-    )
-    return _root(task, has_data="data" in values)
+    keys = dict.fromkeys(str(key) for key in (*written, *varied) if str(key).isidentifier())
+    floats = [str(key) for key in written if isinstance(written[key], float)]
+    return _root(_task(own, tuple(keys), tuple(floats)), has_data="data" in values)
 
 
 def task_mistakes(values: Mapping[str, Any], root: type[TaskTraining]) -> Iterator[Mistake]:
@@ -145,7 +119,7 @@ def task_mistakes(values: Mapping[str, Any], root: type[TaskTraining]) -> Iterat
         return
     yield from (Mistake(at, text) for text in _class_mistakes(own.code, "data" in values))
     where = f"{own.code.file.name}:"
-    knobs = dict(own.literals.knobs)
+    knobs = dict(said_by(own).knobs)
     arguments = [argument.name for argument in own.signature.arguments]
     names = [*knobs, *arguments]
     for name in names:
@@ -170,7 +144,8 @@ def task_mistakes(values: Mapping[str, Any], root: type[TaskTraining]) -> Iterat
 def task_search_mistakes(search: SearchSpec, root: type[TaskTraining]) -> Iterator[Mistake]:
     """What a search asks for that its task does not report."""
     own = own_of(root)
-    directions, title = dict(own.literals.metrics), own.code.text if own.code else ""
+    said, title = said_by(own), own.code.text if own.code else ""
+    directions = dict(said.metrics)
     if not directions:
         return
     for index, objective in enumerate(search.goal.objectives):
@@ -190,17 +165,29 @@ def task_search_mistakes(search: SearchSpec, root: type[TaskTraining]) -> Iterat
     for index, constraint in enumerate(search.constraints):
         if text := _metric_text(constraint.metric, directions):
             yield Mistake(("search", "constraints", index, "metric"), text)
-    if SCHEDULERS[search.scheduler.name].changes_hparams and not own.literals.knobs:
+    if SCHEDULERS[search.scheduler.name].changes_hparams and not said.knobs:
         text = f"changes numbers while trials train, and {title} has no knobs: "
         text += f"write {_EXAMPLES[_KNOBS]} in its class"
         yield Mistake(("search", "scheduler"), text)
 
 
-def own_of(root: type[TaskTraining]) -> TaskCode:
+def own_of(root: type[TaskTraining]) -> Own:
     """What is known of the code of a task."""
     section: Any = root.model_fields["task"].annotation
-    found: TaskCode = section.own
+    found: Own = section.own
     return found
+
+
+@cache
+def said_by(own: Own) -> Literals:
+    """The literals of the class of a task, without those of no use: see `task_mistakes`."""
+    known = {} if own.code is None else literals_of(own.code)
+    metrics, steps, knobs = (known.get(name) for name in (_METRICS, _STEPS, _KNOBS))
+    return Literals(
+        tuple(metrics.items()) if metrics is not None and _is_metrics(metrics) else (),
+        steps if steps is not None and _is_count(steps) else 0,
+        tuple(knobs.items()) if knobs is not None and _is_numbers(knobs) else (),
+    )
 
 
 def _metric_text(name: str, directions: Mapping[str, str]) -> str:
@@ -255,50 +242,29 @@ def _is_numbers(value: Any) -> bool:
     )
 
 
-def _literals(code: Code) -> Literals:
-    """The literals of a class, without those that are of no use (`_class_mistakes` names them)."""
-    known = literals_of(code)
-    metrics, steps, knobs = (known.get(name) for name in (_METRICS, _STEPS, _KNOBS))
-    return Literals(
-        tuple(metrics.items()) if metrics is not None and _is_metrics(metrics) else (),
-        steps if steps is not None and _is_count(steps) else 0,
-        tuple(knobs.items()) if knobs is not None and _is_numbers(knobs) else (),
-    )
-
-
 @cache
-def _task(
-    text: str,
-    code: Code | None,
-    trouble: str,
-    keys: tuple[str, ...],
-    floats: tuple[str, ...],
-) -> type[TaskSpec]:
-    """The class of the section; knobs are marked as such, and arguments are static."""
-    signature = Signature((), 0, trouble) if code is None else signature_of(code)
-    literals = Literals() if code is None else _literals(code)
-    own = TaskCode(code, signature, literals, trouble)
-    taken = tuple(
-        replace(one, default=COMPUTED) if one.default is REQUIRED else one
-        for one in signature.arguments
-        if one.name not in dict(literals.knobs)
+def _task(own: Own, keys: tuple[str, ...], floats: tuple[str, ...]) -> type[TaskSpec]:
+    """The class of the section: its class says which numbers are knobs, arguments are static."""
+    knobs: Mapping[str, Any] = (
+        dict(said_by(own).knobs) if own.code else dict.fromkeys(floats, REQUIRED)
     )
-    lenient = replace(signature, arguments=taken, unchecked=signature.unchecked or "written")
-    fields: dict[str, Any] = {}
-    numbers = dict(literals.knobs) if code else dict.fromkeys(floats)
-    for name, default in numbers.items():
-        kind: Any = Annotated[float, Mark.KNOB, Field(allow_inf_nan=False)]
-        fields[name] = (kind, ... if default is None else float(default))
+    numbers = [
+        Argument(name, "float", default if default is REQUIRED else float(default), 0)
+        for name, default in knobs.items()
+    ]
+    taken = [
+        replace(one, default=COMPUTED) if one.default is REQUIRED else one
+        for one in own.signature.arguments
+    ]
+    hidden = [Argument(key, "", COMPUTED, 0) for key in keys]
+    arguments = (*numbers, *taken, *hidden)  # of two with one name, the first one counts
 
-    def mark(_argument: Argument, _kind: Any) -> Mark:
-        return Mark.STATIC
+    def mark(argument: Argument, _kind: Any) -> Mark:
+        return Mark.KNOB if argument.name in knobs else Mark.STATIC
 
-    with warnings.catch_warnings():
-        # An argument may have the name of a method of pydantic, such as `copy`.
-        warnings.simplefilter("ignore", UserWarning)
-        made: Any = leaves_class("TaskSpec", lenient, mark, _RESERVED, keys, fields, TaskSpec)
+    made = leaves_class(TaskSpec, replace(own.signature, arguments=arguments), mark, _RESERVED)
     made.own = own
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 @cache

@@ -220,7 +220,7 @@ class _Writer:
             "properties": {name: self._field(spec, name) for name in spec.model_fields},
             **({"required": required} if required else {}),
             # Arguments of the user's own code, which only `hpo check` reads.
-            "additionalProperties": issubclass(spec, OwnCode | TaskSpec),
+            "additionalProperties": issubclass(spec, OwnCode),
         }
 
     def _field(self, spec: type[Spec], field: str) -> JsonSchema:

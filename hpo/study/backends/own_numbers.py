@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hpo.data.dataset import DataSet
@@ -20,7 +20,7 @@ from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import with_rows
 from hpo.spec.load import require_search
 from hpo.spec.roots import with_static
-from hpo.study.log.notes import Note, Numbers
+from hpo.study.log.notes import Numbers, decided_numbers
 
 if TYPE_CHECKING:
     from hpo.study.storage.journal import Journal  # imports SQLAlchemy
@@ -96,16 +96,11 @@ def sentence(experiment: Experiment, numbers: Numbers | None) -> str:
     return str(numbers) if numbers.static or are_tried else ""
 
 
-def noted(notes: Iterable[Note]) -> Numbers | None:
-    """What a study has decided, from its notes."""
-    return next((note for note in notes if isinstance(note, Numbers)), None)
-
-
 def obey_or_note(numbers: Numbers | None, journal: Journal) -> Numbers | None:
     """The decision that the study has noted; a new one is noted now."""
     if numbers is None:
         return None
-    known = noted(journal.state.notes)
+    known = decided_numbers(journal.state.notes)
     if known is None:
         journal.record(numbers)
     return known or numbers

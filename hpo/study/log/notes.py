@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, TypeAlias
 
@@ -88,10 +88,10 @@ class Numbers:
     def __str__(self) -> str:
         if not self.static:
             return "All numbers of your code are knobs: no value of them compiles a program."
-        return " ".join(static_text(path, why) for path, why in self.static.items())
+        return " ".join(_static_text(path, why) for path, why in self.static.items())
 
 
-def static_text(path: str, why: str) -> str:
+def _static_text(path: str, why: str) -> str:
     """Why a number of own code is static, and what to do about it."""
     leaf = path.rpartition(".")[2]
     return (
@@ -101,6 +101,11 @@ def static_text(path: str, why: str) -> str:
 
 
 Note: TypeAlias = Move | Learn | Numbers
+
+
+def decided_numbers(notes: Iterable[Note]) -> Numbers | None:
+    """What a study has decided of the numbers of its own code, from its notes."""
+    return next((note for note in notes if isinstance(note, Numbers)), None)
 
 
 def note_from(kind: str, value: Mapping[str, Any]) -> Note:

@@ -7,7 +7,11 @@ from pydantic import ValidationError
 
 from hpo.spec.code.leaves import leaves_class, type_of
 from hpo.spec.code.signature import COMPUTED, REQUIRED, Argument, Signature
-from hpo.spec.marks import Mark, mark_of
+from hpo.spec.marks import Mark, Spec, mark_of
+
+
+class Net(Spec):
+    python: str
 
 
 def an_argument(annotation="", default: Any = REQUIRED, name="x"):
@@ -41,7 +45,7 @@ def test_arguments_are_leaves_but_for_those_that_are_given_otherwise():
         3,
     )
     spec = leaves_class(
-        "Net", signature, lambda _, kind: Mark.KNOB if kind is float else Mark.STATIC, {"rngs"}
+        Net, signature, lambda _, kind: Mark.KNOB if kind is float else Mark.STATIC, {"rngs"}
     )
 
     assert [*spec.model_fields] == ["python", "width", "rate"]
@@ -51,11 +55,3 @@ def test_arguments_are_leaves_but_for_those_that_are_given_otherwise():
     for wrong in ({"width": 1.5}, {"rate": float("nan")}, {"depth": 2}):
         with pytest.raises(ValidationError):
             spec.model_validate({"python": "nets.py:Net", **wrong})
-
-
-def test_keys_that_a_spec_gives_a_constructor_out_of_sight_are_leaves_of_any_value():
-    hidden = Signature((), 1, "Net inherits its constructor from Base")
-    spec = leaves_class("Net", hidden, lambda *_: Mark.STATIC, written=["depth"])
-
-    made: Any = spec.model_validate({"python": "nets.py:Net", "depth": [1, 2]})
-    assert made.depth == (1, 2)  # which can be hashed

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hpo.errors import SpecError
-from hpo.spec.code.own_task import TaskTraining
+from hpo.spec.code.own_task import TaskTraining, said_by
 from hpo.spec.load import experiment_from_document
 from hpo.spec.marks import Mark, marked_leaves
 from tests.own_tasks import DESCENT, DOCUMENT, a_task
@@ -28,8 +28,8 @@ def test_the_numbers_of_the_literal_are_knobs_and_arguments_are_static(tmp_path:
         "task.size": (Mark.STATIC, 4),
         "task.target": (Mark.STATIC, 1.0),
     }
-    own = experiment.training.task.own
-    assert (own.literals.steps, own.literals.metrics) == (5, (("loss", "minimize"),))
+    said = said_by(experiment.training.task.own)
+    assert (said.steps, said.metrics) == (5, (("loss", "minimize"),))
 
 
 def test_reading_a_spec_runs_nothing_of_the_file(tmp_path: Path) -> None:
