@@ -179,13 +179,13 @@ def hash_features(
     for column, buckets in zip(arrays["hash_column"], arrays["hash_buckets"], strict=True):
         different, index = np.unique(codes[:, column], return_inverse=True)
         texts = ["" if code == OWN else values[column][code] for code in different]
-        bucket = np.array([hash_bucket(text, int(buckets)) for text in texts], np.int64)
+        bucket = np.array([_hash_bucket(text, int(buckets)) for text in texts], np.int64)
         is_one: np.ndarray = bucket[index][:, None] == np.arange(buckets)
         found.append(is_one.astype(np.float32))
     return np.concatenate(found, axis=1)
 
 
-def hash_bucket(text: str, buckets: int) -> int:
+def _hash_bucket(text: str, buckets: int) -> int:
     """The bucket of a text: MurmurHash3 (32 bits, seed 0) of its UTF-8, as a signed number."""
     data, hashed = text.encode("utf-8", "surrogatepass"), 0
     for start in range(0, len(data), 4):

@@ -92,13 +92,13 @@ def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
 
 def _parts(spec: DataSpec, source: Source) -> list[Source]:
     """The examples of each split: training, validation and, if there is one, test."""
-    if isinstance(spec.split, ColumnSplit):
-        source = _with_own_splits(spec, source)
     by = source.split_by
+    if spec.split is not None and by is None:
+        raise DataError("data.split: this data set has no column that it could name: remove it.")
+    if isinstance(spec.split, ColumnSplit) and by is not None:
+        source = _with_own_splits(spec, source, by)
     if spec.split is None or isinstance(spec.split, ColumnSplit):
         _check_classes(source)
-    elif by is None:
-        raise DataError("data.split: this data set has no column that it could name: remove it.")
     sizes = split_sizes(
         spec,
         len(source),
@@ -120,15 +120,13 @@ def _parts(spec: DataSpec, source: Source) -> list[Source]:
     return parts
 
 
-def _with_own_splits(spec: DataSpec, source: Source) -> Source:
+def _with_own_splits(spec: DataSpec, source: Source, places: np.ndarray) -> Source:
     """The rows that train, with those that the column of `data.split` names for the other splits.
 
     Raises:
         DataError: if no row trains.
     """
-    if source.split_by is None:
-        raise DataError("data.split: this data set has no column that it could name: remove it.")
-    rows = [np.flatnonzero(source.split_by == place) for place in range(len(SPLITS))]
+    rows = [np.flatnonzero(places == place) for place in range(len(SPLITS))]
     if not len(rows[0]):
         raise DataError("data.split.column: no row is for train: correct the column.")
     train, validation, test = (source.take(some) if len(some) else None for some in rows)

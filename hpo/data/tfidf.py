@@ -34,7 +34,7 @@ def fit_text_columns(
     if not columns:
         return {}
     fits = [
-        fit_words(texts_of(codes[:, column], values[column]), treatments[column].features)
+        fit_words(_texts_of(codes[:, column], values[column]), treatments[column].features)
         for column in columns
     ]
     data, ends = packed([word for words, _ in fits for word in words])
@@ -56,14 +56,9 @@ def word_features(
     for place, column in enumerate(arrays["word_column"]):
         own = slice(starts[place], starts[place + 1])
         places = {word: number for number, word in enumerate(words[own])}
-        texts = texts_of(codes[:, column], values[column])
+        texts = _texts_of(codes[:, column], values[column])
         found.append(tfidf(texts, places, arrays["word_weight"][own]))
     return np.concatenate(found, axis=1)
-
-
-def texts_of(codes: np.ndarray, values: Sequence[str]) -> list[str]:
-    """The texts of a column; an empty cell is an empty text."""
-    return ["" if code == OWN else values[code] for code in codes.tolist()]
 
 
 def words_of(text: str) -> list[str]:
@@ -117,3 +112,8 @@ def unpacked(data: np.ndarray, ends: np.ndarray) -> list[str]:
         words.append(text[start:end].decode("utf-8", "surrogatepass"))
         start = end
     return words
+
+
+def _texts_of(codes: np.ndarray, values: Sequence[str]) -> list[str]:
+    """The texts of a column; an empty cell is an empty text."""
+    return ["" if code == OWN else values[code] for code in codes.tolist()]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Columns of text are encoded one by one, and more of them take minutes.
-MOST_TEXT_COLUMNS = 5000
+_MOST_TEXT_COLUMNS = 5000
 
 
 class TypedColumns(NamedTuple):
@@ -56,10 +56,10 @@ def typed_columns(
     """
     features, origins, notes = _of_their_types(path, features, lines, columns)
     numeric, words = _kinds(features)
-    if len(words) > MOST_TEXT_COLUMNS:
+    if len(words) > _MOST_TEXT_COLUMNS:
         raise DataError(
-            f"{path}: holds {len(words):,} columns of text, more than {MOST_TEXT_COLUMNS:,}: write "
-            "numbers for their texts, or list columns in data.dataset.drop."
+            f"{path}: holds {len(words):,} columns of text, more than {_MOST_TEXT_COLUMNS:,}: "
+            "write numbers for their texts, or list columns in data.dataset.drop."
         )
     untyped = [name for name in words if columns.of(name).type == "auto"]
     if untyped:

@@ -54,16 +54,8 @@ MOST_NUMERIC_CLASSES = 20
 _PIECE_OF_ROWS = 1 << 18
 
 
-def read_csv(path: Path, spec: DataSpec) -> Source:
-    """The examples of `data.dataset: {csv: ...}`."""
-    assert isinstance(spec.dataset, CsvFile)
-    return read_table(path, spec.dataset, spec.split, spec.columns)
-
-
-def read_table(
-    path: Path, spec: CsvFile, split: SplitSpec | None = None, columns: Columns | None = None
-) -> Source:
-    """The examples in a CSV file; `split` may name a column that says how to split them.
+def read_csv(path: Path, section: DataSpec) -> Source:
+    """The examples of `data.dataset: {csv: ...}`; `data.split` may name a column.
 
     With `task: auto` the target is read as classes if it is text, or has at most
     `MOST_NUMERIC_CLASSES` different values that are whole numbers. Else it is a quantity.
@@ -71,7 +63,8 @@ def read_table(
     Raises:
         DataError: if the file is broken or unfit; the message gives the line if one is at fault.
     """
-    columns = columns or Columns()
+    assert isinstance(section.dataset, CsvFile)
+    spec, split, columns = section.dataset, section.split, section.columns
     text = table_text(path, in_utf8(path, read_bytes(path), spec.encoding), spec.skip)
     names, lines, notes = _check_rows(path, text, spec, split, columns)
     table = _parsed(path, text, names, spec, len(lines))

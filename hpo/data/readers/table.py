@@ -137,7 +137,7 @@ def column_names(first: Sequence[str], spec: CsvFile) -> list[str]:
     return list(first)
 
 
-def named_columns(spec: CsvFile) -> dict[str, str]:
+def _named_columns(spec: CsvFile) -> dict[str, str]:
     """The columns that are no features because a spec names them, with the fields that do."""
     targets = dict.fromkeys(spec.targets, "target")
     return targets | ({spec.weight: "weight"} if spec.weight is not None else {})
@@ -148,12 +148,10 @@ def target_names(spec: CsvFile) -> str:
     return listed([shown(name) for name in spec.targets])
 
 
-def no_features(
-    spec: CsvFile, split: SplitSpec | None = None, columns: Columns | None = None
-) -> set[str]:
+def no_features(spec: CsvFile, split: SplitSpec | None, columns: Columns) -> set[str]:
     """The columns that are no features: those that a spec names for something else, or drops."""
-    by_name = {} if columns is None else columns.by_name
-    found = {*named_columns(spec), *spec.drop, *(n for n, one in by_name.items() if one.drop)}
+    dropped = [name for name, one in columns.by_name.items() if one.drop]
+    found = {*_named_columns(spec), *spec.drop, *dropped}
     if split is not None and not getattr(split, "feature", False):
         found.add(split.named)
     return found
@@ -173,8 +171,8 @@ def column_findings(
     spec: CsvFile,
     line: int,
     is_data: bool,
-    split: SplitSpec | None = None,
-    columns: Columns | None = None,
+    split: SplitSpec | None,
+    columns: Columns,
 ) -> Iterator[Finding]:
     """What is wrong with the names of the columns, or with those that the spec asks for.
 
@@ -191,9 +189,9 @@ def column_findings(
     if times > 1:
         text = f"{times:,} columns are named {shown(name)}: rename all but one."
         yield Finding("csv", line, text + hint)
-    named, known = named_columns(spec), set(names)
+    named, known = _named_columns(spec), set(names)
     by = [] if split is None else [(split.named, f"split.{next(iter(type(split).model_fields))}")]
-    typed = [] if columns is None else [(name, "columns.by_name") for name in columns.by_name]
+    typed = [(name, "columns.by_name") for name in columns.by_name]
     for column, key in [*named.items(), *((name, "drop") for name in spec.drop), *by, *typed]:
         if column not in known:
             close = difflib.get_close_matches(column[:_LONGEST_LIST], names, n=1)

@@ -49,7 +49,6 @@ from hpo.data.readers.table import (
 from hpo.errors import DataError
 from hpo.spec.sections.columns import Columns, Treatment
 from hpo.spec.sections.data import CsvFile, DataSpec
-from hpo.spec.sections.split import SplitSpec
 from hpo.spec.words import count_text, shown
 
 # How much of a file is read, and how many rows of another length are counted.
@@ -96,14 +95,13 @@ class TableHead:
     findings: tuple[Finding, ...]
 
 
-def read_head(
-    path: Path, spec: CsvFile, split: SplitSpec | None = None, columns: Columns | None = None
-) -> TableHead:
+def read_head(path: Path, section: DataSpec) -> TableHead:
     """The rows in the first MiB of a table, and what is wrong with them.
 
     Raises:
         DataError: for a file that cannot be read or is no CSV.
     """
+    spec: CsvFile = section.dataset
     data, is_whole = _first_mib(path, spec.encoding)
     rows = numbered_rows(path, table_text(path, data, spec.skip), spec, is_whole=is_whole)
     first, rows = first_row(path, rows, spec)
@@ -117,15 +115,16 @@ def read_head(
             findings.append(finding)
     below = [row.cells for row in fitting[:ROWS_TO_COMPARE]]
     is_doubtful = spec.header is None and looks_like_data(first.cells, below, spec)
-    findings += column_findings(names, spec, first.line, is_doubtful, split, columns)
+    findings += column_findings(
+        names, spec, first.line, is_doubtful, section.split, section.columns
+    )
     if not fitting and not findings:
         raise (
             no_rows(path)
             if is_whole
             else DataError(f"{path}: no second row ends within the first MiB: is it a table?")
         )
-    if columns is not None:
-        findings += _typed_findings(names, fitting, gap_words(spec), columns)
+    findings += _typed_findings(names, fitting, gap_words(spec), section.columns)
     found = tuple(_columns(names, fitting, gap_words(spec)))
     return TableHead(
         path, tuple(first.cells), found, len(fitting), is_whole, is_doubtful, tuple(findings)
@@ -139,7 +138,7 @@ def head(path: Path, spec: DataSpec) -> Head:
         DataError: for a file that cannot be read or is no CSV.
     """
     assert isinstance(spec.dataset, CsvFile)
-    found, dataset = read_head(path, spec.dataset, spec.split, spec.columns), spec.dataset
+    found, dataset = read_head(path, spec), spec.dataset
     size = f"{count_text(found.rows, 'row')} of {count_text(len(found.columns), 'column')}"
     seen = f"{dataset.csv}: {size}"
     if not found.is_whole:

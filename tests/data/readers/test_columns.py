@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpo.data.readers.csv import read_table
+from hpo.data.readers.csv import read_csv
 from hpo.data.readers.table import MOST_CATEGORIES
 from hpo.errors import DataError
 from hpo.spec.sections.columns import Columns
-from hpo.spec.sections.data import CsvFile
+from hpo.spec.sections.data import CsvFile, DataSpec
 
 NAN = np.nan
 
 
 def read(folder, text, **by_name):
     (folder / "t.csv").write_text(text)
-    columns = Columns(by_name=by_name)
-    return read_table(folder / "t.csv", CsvFile(csv="t.csv", target="y"), columns=columns)
+    table, columns = CsvFile(csv="t.csv", target="y"), Columns(by_name=by_name)
+    return read_csv(folder / "t.csv", DataSpec(dataset=table, columns=columns))
 
 
 def test_columns_that_are_dropped_by_name_are_no_features(tmp_path):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from hpo.data.readers import csv, lines, pieces
-from hpo.data.readers.csv import MOST_NUMERIC_CLASSES, read_table
+from hpo.data.readers.csv import MOST_NUMERIC_CLASSES, read_csv
 from hpo.data.readers.table import MOST_CATEGORIES
 from hpo.errors import DataError
-from hpo.spec.sections.data import CsvFile
+from hpo.spec.sections.data import CsvFile, DataSpec
 
 NAN = np.nan
 
@@ -20,7 +20,7 @@ def read(folder, text, *, target="y", name="t.csv", **spec):
     path = folder / name
     data = text if isinstance(text, bytes) else text.encode()
     path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-    return read_table(path, CsvFile(csv=name, target=target, **spec))
+    return read_csv(path, DataSpec(dataset=CsvFile(csv=name, target=target, **spec)))
 
 
 def test_numbers_and_texts_are_separated_and_empty_cells_marked(tmp_path):
@@ -211,7 +211,7 @@ def test_a_file_that_is_not_really_gzip_is_refused(tmp_path, data, problem):
     path = tmp_path / "t.csv.gz"
     path.write_bytes(data)
     with pytest.raises(DataError, match=rf"t\.csv\.gz: {problem}.*Download it again\.$"):
-        read_table(path, CsvFile(csv="t.csv.gz", target="y"))
+        read_csv(path, DataSpec(dataset=CsvFile(csv="t.csv.gz", target="y")))
 
 
 def test_a_stray_text_among_numbers_is_refused_with_its_line(tmp_path):
@@ -237,7 +237,7 @@ def test_a_table_of_short_rows_takes_a_few_times_its_size(tmp_path, monkeypatch)
     path = tmp_path / "t.csv"
     path.write_text("a,y\n" + "1,0\n2,1\n" * 250_000)
     tracemalloc.start()
-    source = read_table(path, CsvFile(csv="t.csv", target="y"))
+    source = read_csv(path, DataSpec(dataset=CsvFile(csv="t.csv", target="y")))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 

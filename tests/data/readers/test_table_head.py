@@ -4,13 +4,14 @@ import pytest
 
 from hpo.data.readers.table_head import read_head
 from hpo.errors import DataError
-from hpo.spec.sections.data import CsvFile
+from hpo.spec.sections.data import CsvFile, DataSpec
 from tests.effort import effort
 
 
 def head_of(folder, text, **spec):
     (folder / "t.csv").write_text(text)
-    return read_head(folder / "t.csv", CsvFile(**{"csv": "t.csv", "target": "y", **spec}))
+    table = CsvFile(**{"csv": "t.csv", "target": "y", **spec})
+    return read_head(folder / "t.csv", DataSpec(dataset=table))
 
 
 def test_a_head_counts_the_cells_of_each_column_and_finds_their_first_lines(tmp_path):
@@ -61,7 +62,8 @@ def test_skipping_more_lines_than_a_table_has_costs_no_more_than_the_table(tmp_p
 def test_a_head_of_another_encoding_is_the_whole_rows_of_the_first_mib(tmp_path, encoding):
     row = "南京市,5\n"
     (tmp_path / "t.csv").write_bytes(("城市,y\n" + row * 200_000).encode(encoding))
-    found = read_head(tmp_path / "t.csv", CsvFile(csv="t.csv", target="y", encoding=encoding))
+    table = CsvFile(csv="t.csv", target="y", encoding=encoding)
+    found = read_head(tmp_path / "t.csv", DataSpec(dataset=table))
     size = len(row.encode(encoding.replace("16", "16-le")))
     assert not found.is_whole
     assert (1 << 20) - 2 * size < found.rows * size < 1 << 20
