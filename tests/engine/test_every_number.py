@@ -78,7 +78,7 @@ def _with_every_number(case: dict[str, str], lane: int) -> Training:
 
 def _text(program: Program, data: DataSet) -> str:
     task = task_of(program)
-    made = operations(task, "map", 2, host_data(data), task.shapes())["round"]
+    made = operations(task, "map", 2, host_data(data, is_whole=False), task.shapes())["round"]
     return jax.jit(made.function).lower(*made.arguments).as_text()
 
 

@@ -46,7 +46,9 @@ def lower(experiment: Experiment, seed: int) -> str:
     hparams = experiment.space.draw(np.random.default_rng(seed))
     training, data = fill(experiment.training, hparams, 0), stand_in(experiment)
     program, _ = split(training, data, "gpu", experiment.space.varying)
-    made = operations(task_of(program), "vmap", 2, host_data(data), abstract_lane(program))
+    made = operations(
+        task_of(program), "vmap", 2, host_data(data, is_whole=False), abstract_lane(program)
+    )
     texts = {}
     for name, operation in made.items():
         jitted = jax.jit(operation.function, donate_argnums=operation.donated)

@@ -238,7 +238,9 @@ def test_no_learning_rate_is_a_constant_of_the_compiled_code() -> None:
         )
         program, _ = split(training, _DATA, "cpu")
         lane = initial_lane(program, training)
-        operation = operations(task_of(program), "map", 2, host_data(_DATA), lane)["round"]
+        operation = operations(task_of(program), "map", 2, host_data(_DATA, is_whole=False), lane)[
+            "round"
+        ]
         texts.append(jax.jit(operation.function).lower(*operation.arguments).as_text())
     assert texts[0] == texts[1]
     constants = {float(number) for number in re.findall(r"dense<(-?\d[\d.e+-]*)>", texts[0])}

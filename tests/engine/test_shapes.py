@@ -117,7 +117,7 @@ def test_a_round_keeps_to_the_shapes_of_the_signatures(
 ) -> None:
     training = a_training(model={"name": name, "norm": "batch", "dropout": 0.3})
     program, _ = split(training, images, "cpu")
-    task, data = task_of(program), batches.host_data(images)
+    task, data = task_of(program), batches.host_data(images, is_whole=False)
     operation = lanes.operations(task, form, 2, data, task.shapes())["round"]  # type: ignore[arg-type]
     jax.eval_shape(operation.function, *operation.arguments)
     expected = {"train_round", "Supervised.train", "Supervised.evaluate", "metric_sums"}

@@ -6,7 +6,6 @@ numbers it can take as traced arrays.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hpo.engine.labels import BLANK
 from hpo.engine.models import own
 from hpo.engine.models.dropout import Dropout, MaskKey
 from hpo.errors import HpoError
@@ -176,7 +176,7 @@ def numbers_to_fix(
 
 def blank_knobs(code: CompiledCode) -> list[str]:
     """The numbers of the code in a program's template that are traced."""
-    return [name for name in _knobs(code) if getattr(code, name) == math.inf]
+    return [name for name in _knobs(code) if getattr(code, name) == BLANK]
 
 
 def failing(
@@ -261,7 +261,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_plain(value: Any) -> bool:
-    return not isinstance(value, jax.Array | jax.core.Tracer) and value != math.inf
+    return not isinstance(value, jax.Array | jax.core.Tracer) and value != BLANK
 
 
 def _kind(leaf: Any) -> tuple[Any, Any]:

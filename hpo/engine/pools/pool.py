@@ -393,7 +393,7 @@ class Pool:
         self._budget = budget_bytes(program.template.data, devices_of(self.place)[0])
         placement = placement_of(data, program.micro_batch, program.most_parts, self._budget)
         if placement.train is None:
-            return self._copies.of(data, self._budget)
+            return self._copies.of(data, self._budget, is_whole=False)
         self._copies.keep_only(None)
         whole = sharding(self.place, is_of_lanes=False)
         self._stream = Stream(
@@ -420,7 +420,7 @@ class _Copies:
         # The data set is kept beside its copy, so that no other object gets its id.
         self._held: dict[int, tuple[DataSet, DeviceData]] = {}
 
-    def of(self, data: DataSet, budget: int | None, *, is_whole: bool = False) -> DeviceData:
+    def of(self, data: DataSet, budget: int | None, *, is_whole: bool) -> DeviceData:
         """The copy of a data set; frees the others if the budget is too small for a new one."""
         if id(data) not in self._held:
             if budget is not None and self.bytes_beside(data) + data_bytes(data) > budget:

@@ -77,7 +77,7 @@ def whole_rows(split: Split) -> dict[str, np.ndarray]:
     return {name: array[None] for name, array in split.arrays.items()}
 
 
-def host_data(data: DataSet, *, is_whole: bool = False) -> DeviceData:
+def host_data(data: DataSet, *, is_whole: bool) -> DeviceData:
     """The data set as a program takes it, still on the host: none but the rows of its splits.
 
     Where `is_whole`, the rows for evaluation are one part.

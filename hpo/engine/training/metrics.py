@@ -38,7 +38,7 @@ def scored_metrics(
     data: DataSet,
     split: Split,
     outputs: np.ndarray,
-    own: Mapping[str, Own] | None = None,
+    own: Mapping[str, Own],
 ) -> dict[str, float]:
     """The named metrics from a model's outputs `[N, K]` for the rows of a split.
 
@@ -56,7 +56,7 @@ def scored_metrics(
         return {name_of(name): math.nan for name in names}
     found = {}
     for name in names:
-        if own and name in own:
+        if name in own:
             try:
                 found[name_of(name)] = own_metric(name, own[name], predictions, y, weights)
             except CodeError as error:

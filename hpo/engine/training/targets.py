@@ -66,14 +66,14 @@ def targets_of(kind: Kind, outputs: int) -> Targets:
     return SEVERAL if kind == "regression" and outputs > 1 else TARGETS[kind]
 
 
-def sum_count(kind: Kind, outputs: int, loss: Any = None) -> int:
+def sum_count(kind: Kind, outputs: int, loss: Any) -> int:
     """The number of sums from which `metrics` computes."""
     targets = targets_of(kind, outputs)
     return 1 + len(targets.rows) * (outputs if targets.is_wide else 1) + (loss is not None)
 
 
 def batch_loss(
-    kind: Kind, outputs: Float[Array, "B K"], batch: Batch, loss: Any = None
+    kind: Kind, outputs: Float[Array, "B K"], batch: Batch, loss: Any
 ) -> Float[Array, ""]:
     """The mean loss of a batch; the weights of all training rows have the mean 1."""
     outputs = outputs.astype(jnp.float32)
@@ -83,7 +83,7 @@ def batch_loss(
 
 
 def metric_sums(
-    kind: Kind, outputs: Float[Array, "B K"], batch: Batch, loss: Any = None
+    kind: Kind, outputs: Float[Array, "B K"], batch: Batch, loss: Any
 ) -> Float[Array, " M"]:
     """Weighted sums over the rows of a batch: the loss, and the kind's other values.
 
@@ -107,7 +107,7 @@ def _sums(values: Array, weights: Array) -> Sequence[Array]:
     return [*(values * weights[:, None]).sum(0)]
 
 
-def metrics(data: DataSet, split: Split, sums: np.ndarray, loss: Any = None) -> dict[str, float]:
+def metrics(data: DataSet, split: Split, sums: np.ndarray, loss: Any) -> dict[str, float]:
     """Named metrics from the sums over a split, in the target's own unit."""
     weights = split.arrays.get("weight")
     total = len(split) if weights is None else float(weights.sum(dtype=np.float64))

@@ -64,7 +64,7 @@ def test_a_batch_has_the_rows_that_are_asked_for_of_every_array() -> None:
 
 def test_the_data_of_a_program_are_training_rows_as_they_are_and_validation_rows_in_parts() -> None:
     tiny = tiny_data()
-    found = host_data(tiny)
+    found = host_data(tiny, is_whole=False)
     assert found.train["x"] is tiny.train.x
     assert found.train.keys() == {"x", "y"}
     assert found.validation is not None
@@ -86,7 +86,7 @@ def test_the_device_gets_the_rows_of_training_and_validation_alone() -> None:
     whole = a_split(np.random.default_rng(0), 100, (5,)).arrays
     index = (slice(0, 60), slice(60, 80), slice(80, 100))
     train, validation, test = (Split(whole, rows) for rows in index)
-    device = host_data(DataSet("classification", train, validation, test, 3, "d"))
+    device = host_data(DataSet("classification", train, validation, test, 3, "d"), is_whole=False)
     assert device.validation is not None
     np.testing.assert_array_equal(device.train["x"], whole["x"][:60])
     np.testing.assert_array_equal(device.validation["x"], whole["x"][60:80].reshape(1, 20, 5))

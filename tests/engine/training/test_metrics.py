@@ -187,13 +187,15 @@ def test_a_metric_of_a_regression_gets_values_in_the_targets_unit(
         "hpo.registry.function",
         lambda kind, name: lambda a, y, w: [*a[:, 0], *y] == [104, 100, 98, 98, 100, 102],
     )
-    assert scored_metrics(("mine",), data, part, np.array([[2.0], [0.0], [-1.0]])) == {"mine": 1.0}
+    assert scored_metrics(("mine",), data, part, np.array([[2.0], [0.0], [-1.0]]), {}) == {
+        "mine": 1.0
+    }
 
 
 def test_predictions_that_are_not_finite_have_no_score() -> None:
     data = tiny_data()
     outputs = np.full((len(data.validation), 3), np.nan)
-    found = scored_metrics(("auroc",), data, data.validation, outputs)
+    found = scored_metrics(("auroc",), data, data.validation, outputs, {})
     assert math.isnan(found["auroc"])
 
 

@@ -117,7 +117,7 @@ def test_a_focal_loss_with_gamma_0_and_its_gradient_are_those_of_our_cross_entro
     own = a_loss(folder, "focal", gamma=0.0)
 
     found = jax.value_and_grad(lambda x: batch_loss("classification", x, batch, own))(outputs)
-    ours = jax.value_and_grad(lambda x: batch_loss("classification", x, batch))(outputs)
+    ours = jax.value_and_grad(lambda x: batch_loss("classification", x, batch, None))(outputs)
 
     np.testing.assert_allclose(found[0], ours[0], rtol=1e-6)
     np.testing.assert_allclose(found[1], ours[1], atol=1e-7)
@@ -168,7 +168,7 @@ def test_the_reported_loss_is_the_users_own_and_other_metrics_stay_the_tasks(fol
 
     found = metrics(data, part, np.asarray(metric_sums(data.task, outputs, batch, own)), own)
 
-    ours = metrics(data, part, np.asarray(metric_sums(data.task, outputs, batch)))
+    ours = metrics(data, part, np.asarray(metric_sums(data.task, outputs, batch, None)), None)
     assert found["accuracy"] == ours["accuracy"]
     assert found["loss"] == pytest.approx(float(own_rows(own, outputs, batch).mean()), rel=1e-6)
     assert found["loss"] < ours["loss"]
@@ -221,7 +221,7 @@ def test_augmented_steps_are_those_of_a_loop_by_hand(folder: Path) -> None:
     task = task_of(program)
 
     lane = jax.jit(task.train)(
-        knobs, task.initial(training), host_data(data), task.feed(training, 0), 3
+        knobs, task.initial(training), host_data(data, is_whole=False), task.feed(training, 0), 3
     )
 
     x, y = data.train.x, data.train.y
@@ -242,7 +242,11 @@ def test_augmented_steps_go_on_to_the_bit_after_a_pause_and_leave_evaluation_alo
     data, training = tiny_data(), an_augmented(folder)
     program, knobs = split(training, data, "cpu")
     task = task_of(program)
-    started, arrays, feed = task.initial(training), host_data(data), task.feed(training, 0)
+    started, arrays, feed = (
+        task.initial(training),
+        host_data(data, is_whole=False),
+        task.feed(training, 0),
+    )
     train = jax.jit(task.train)
 
     whole = train(knobs, started, arrays, feed, 5)

@@ -39,7 +39,24 @@ _MEAN, _STD = 100.0, 7.0
 
 def _sums(data: DataSet, outputs: np.ndarray, part: Split) -> np.ndarray:
     batch = {"weight": np.ones(len(part), np.float32), **part.arrays}
-    return np.asarray(metric_sums(data.task, outputs, batch))
+    return np.asarray(metric_sums(data.task, outputs, batch, None))
+
+
+def _metrics(data: DataSet, outputs: np.ndarray, part: Split) -> dict[str, float]:
+    return metrics(data, part, _sums(data, outputs, part), None)
+
+
+def _has_scores(
+    found: dict[str, float], true: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None
+) -> None:
+    """The metrics of a regression are those of scikit-learn."""
+    for name, score in {
+        "rmse": sklearn.metrics.root_mean_squared_error,
+        "mae": sklearn.metrics.mean_absolute_error,
+        "r2": sklearn.metrics.r2_score,
+    }.items():
+        expected = score(true, predicted, sample_weight=weights)
+        assert found[name] == pytest.approx(expected, rel=1e-5)
 
 
 def _regression(rows: int, seed: int = 0) -> tuple[DataSet, np.ndarray]:
@@ -59,7 +76,7 @@ def test_the_metrics_of_a_classification_are_those_of_scikit_learn() -> None:
     outputs = rng.standard_normal((50, 3)).astype(np.float32)
     odds = np.exp(outputs.astype(np.float64))
     probabilities = odds / odds.sum(1, keepdims=True)
-    assert metrics(data, part, _sums(data, outputs, part)) == pytest.approx(
+    assert _metrics(data, outputs, part) == pytest.approx(
         {
             "loss": sklearn.metrics.log_loss(part.y, probabilities),
             "accuracy": sklearn.metrics.accuracy_score(part.y, outputs.argmax(1)),
@@ -72,7 +89,7 @@ def test_the_metrics_of_a_regression_are_those_of_scikit_learn_in_the_targets_un
     data, outputs = _regression(50)
     part = data.validation
     true, predicted = (_MEAN + _STD * a.astype(np.float64) for a in (part.y, outputs[:, 0]))
-    assert metrics(data, part, _sums(data, outputs, part)) == pytest.approx(
+    assert _metrics(data, outputs, part) == pytest.approx(
         {
             "loss": sklearn.metrics.mean_squared_error(true, predicted) / _STD**2,
             "rmse": sklearn.metrics.root_mean_squared_error(true, predicted),
@@ -86,7 +103,7 @@ def test_the_metrics_of_a_regression_are_those_of_scikit_learn_in_the_targets_un
 def test_r2_is_not_a_number_where_all_targets_are_the_same() -> None:
     data, _ = _regression(4)
     part = Split({"x": data.validation.x, "y": np.ones(4, np.float32)})
-    values = metrics(data, part, _sums(data, np.zeros((4, 1), np.float32), part))
+    values = _metrics(data, np.zeros((4, 1), np.float32), part)
     assert np.isnan(values["r2"])
     assert values["rmse"] == pytest.approx(_STD)
 
@@ -99,7 +116,7 @@ def test_a_diverged_lane_has_a_loss_that_is_not_finite(task: str, value: float) 
     width = 2 if task == "classification" else 1
     data = DataSet(task, part, part, None, width, "d")  # type: ignore[arg-type]
     outputs = np.full((4, width), value, np.float32)
-    values = metrics(data, part, _sums(data, outputs, part))
+    values = _metrics(data, outputs, part)
     assert not np.isfinite(values["loss"])
     assert not is_finite(values)
 
@@ -116,7 +133,7 @@ def test_rows_count_by_their_weights_in_a_classification_as_in_scikit_learn() ->
     outputs = rng.standard_normal((50, 3)).astype(np.float32)
     probabilities = softmax(outputs.astype(np.float64), axis=1)
     weights = part.arrays["weight"]
-    assert metrics(data, part, _sums(data, outputs, part)) == pytest.approx(
+    assert _metrics(data, outputs, part) == pytest.approx(
         {
             "loss": sklearn.metrics.log_loss(part.y, probabilities, sample_weight=weights),
             "accuracy": sklearn.metrics.accuracy_score(
@@ -126,7 +143,7 @@ def test_rows_count_by_their_weights_in_a_classification_as_in_scikit_learn() ->
         rel=1e-5,
     )
     losses = -np.log(probabilities[np.arange(50), part.y])
-    mean = batch_loss("classification", outputs, part.arrays)
+    mean = batch_loss("classification", outputs, part.arrays, None)
     assert float(mean) == pytest.approx((losses * weights).mean(), rel=1e-5)
 
 
@@ -135,14 +152,8 @@ def test_rows_count_by_their_weights_in_a_regression_as_in_scikit_learn() -> Non
     part = _weighted(data.validation)
     weights = part.arrays["weight"]
     true, predicted = (_MEAN + _STD * a.astype(np.float64) for a in (part.y, outputs[:, 0]))
-    found = metrics(data, part, _sums(data, outputs, part))
-    for name, score in {
-        "rmse": sklearn.metrics.root_mean_squared_error,
-        "mae": sklearn.metrics.mean_absolute_error,
-        "r2": sklearn.metrics.r2_score,
-    }.items():
-        expected = score(true, predicted, sample_weight=weights)
-        assert found[name] == pytest.approx(expected, rel=1e-5)
+    found = _metrics(data, outputs, part)
+    _has_scores(found, true, predicted, weights)
 
 
 @pytest.mark.parametrize("is_weighted", [False, True])
@@ -155,7 +166,7 @@ def test_the_metrics_of_counts_are_those_of_scikit_learn(is_weighted: bool) -> N
     data = DataSet("counts", part, part, None, 1, "n")
     outputs = rng.standard_normal((60, 1)).astype(np.float32)
     rates = np.exp(outputs[:, 0].astype(np.float64))
-    found = metrics(data, part, _sums(data, outputs, part))
+    found = _metrics(data, outputs, part)
     scores = {
         "deviance": sklearn.metrics.mean_poisson_deviance,
         "rmse": sklearn.metrics.root_mean_squared_error,
@@ -193,7 +204,7 @@ def test_padding_rows_weigh_nothing(padding: int, seed: int) -> None:
     kept = slice(30 - padding)
     expected = (outputs[kept, 0] - part.y[kept]).astype(np.float64)
     np.testing.assert_allclose(
-        metric_sums("regression", other.astype(np.float32), {"y": part.y, "weight": weights}),
+        metric_sums("regression", other.astype(np.float32), {"y": part.y, "weight": weights}, None),
         [np.square(expected).sum(), np.abs(expected).sum()],
         rtol=1e-4,
     )
@@ -214,7 +225,7 @@ def test_an_evaluation_in_chunks_is_that_of_the_whole_split(size: int) -> None:
     odds = np.exp(hidden @ weights["head"]["kernel"])  # biases start at 0
     probabilities = odds / odds.sum(1, keepdims=True)
     expected = sklearn.metrics.log_loss(validation.y, probabilities, labels=[0, 1, 2])
-    assert metrics(data, validation, np.asarray(tally.sums)) == pytest.approx(
+    assert metrics(data, validation, np.asarray(tally.sums), None) == pytest.approx(
         {"loss": expected, "accuracy": (odds.argmax(1) == validation.y).mean()}, rel=1e-4
     )
 
@@ -331,17 +342,11 @@ def test_the_metrics_of_several_targets_are_the_means_of_scikit_learn(is_weighte
     true, predicted = (
         a.astype(np.float64) * data.target_std + data.target_mean for a in (part.y, outputs)
     )
-    found = metrics(data, part, _sums(data, outputs, part))
-    for name, score in {
-        "rmse": sklearn.metrics.root_mean_squared_error,
-        "mae": sklearn.metrics.mean_absolute_error,
-        "r2": sklearn.metrics.r2_score,
-    }.items():
-        expected = score(true, predicted, sample_weight=weights)
-        assert found[name] == pytest.approx(expected, rel=1e-5)
+    found = _metrics(data, outputs, part)
+    _has_scores(found, true, predicted, weights)
     expected = sklearn.metrics.mean_squared_error(part.y, outputs, sample_weight=weights)
     assert found["loss"] == pytest.approx(expected, rel=1e-5)
-    assert len(_sums(data, outputs, part)) == sum_count("regression", 3)
+    assert len(_sums(data, outputs, part)) == sum_count("regression", 3, None)
 
 
 @pytest.mark.parametrize("is_weighted", [False, True])
@@ -354,7 +359,7 @@ def test_the_metrics_of_labels_are_those_of_scikit_learn(is_weighted: bool) -> N
     data = DataSet("multilabel", part, part, None, 4, "l")
     outputs = (4 * y - 2 + rng.standard_normal((60, 4))).astype(np.float32)
     chances = expit(outputs.astype(np.float64))
-    found = metrics(data, part, _sums(data, outputs, part))
+    found = _metrics(data, outputs, part)
     entropies = [
         sklearn.metrics.log_loss(y[:, k], chances[:, k], sample_weight=weights) for k in range(4)
     ]

@@ -115,7 +115,9 @@ def _one_step(data: DataSet, training: Training, lane: Lane | None = None) -> tu
     program, knobs = split(training, data, "cpu")
     task = task_of(program)
     before = task.initial(training) if lane is None else lane
-    after = jax.jit(task.train)(knobs, before, host_data(data), task.feed(training, 0), 1)
+    after = jax.jit(task.train)(
+        knobs, before, host_data(data, is_whole=False), task.feed(training, 0), 1
+    )
     return before, jax.device_get(after)
 
 
