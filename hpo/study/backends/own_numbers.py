@@ -36,7 +36,7 @@ def decide(
     Raises:
         HpoError: for code that fails with Python numbers, too, or does not fit the data.
     """
-    if not any(isinstance(section, CompiledCode) for _, section in code_sections(training)):
+    if not _compiled(training):
         return None
     program, _ = split(with_rows(training, len(data.train)), data, platform)
     static: dict[str, str] = {}
@@ -91,9 +91,14 @@ def sentence(experiment: Experiment, numbers: Numbers | None) -> str:
     """Which numbers of own code are knobs, where the search has tried some; else empty."""
     if numbers is None:
         return ""
-    sections = (experiment.training.model, experiment.training.loss)
-    are_tried = any(part.own.assumed for part in sections if isinstance(part, CompiledCode))
+    are_tried = any(section.own.assumed for section in _compiled(experiment.training))
     return str(numbers) if numbers.static or are_tried else ""
+
+
+def _compiled(training: Training) -> list[CompiledCode]:
+    """The sections of own code that are parts of compiled programs."""
+    sections = (section for _, section in code_sections(training))
+    return [section for section in sections if isinstance(section, CompiledCode)]
 
 
 def obey_or_note(numbers: Numbers | None, journal: Journal) -> Numbers | None:

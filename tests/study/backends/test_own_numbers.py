@@ -13,6 +13,7 @@ from hpo.errors import HpoError, StudyError
 from hpo.report.export import export_trial
 from hpo.spec.load import load_document, load_experiment
 from hpo.spec.marks import with_leaves
+from hpo.study.backends.own_numbers import sentence
 from hpo.study.log.notes import Numbers
 from hpo.study.storage.stored import stored_experiment
 from hpo.study.storage.tables import Storage
@@ -273,3 +274,25 @@ def test_a_study_of_own_data_says_what_it_runs_and_its_winner_trains_again_elsew
         studies.run(more(stored(studies, "mine"), 3))
     with pytest.raises(StudyError, match=r"data\.dataset\.sha256: .*data\.py:load is another"):
         studies.train(load_experiment(path), other / "again")
+
+
+@pytest.mark.parametrize(
+    ("augment", "is_said"),
+    [({"python": "more.py:jitter"}, True), ({"python": "more.py:plain"}, False)],
+)
+def test_that_numbers_of_a_function_are_knobs_is_said_where_they_were_tried(
+    tmp_path, augment, is_said
+):
+    (tmp_path / "more.py").write_text(
+        "def jitter(x, key, strength=0.1): ...\ndef plain(x, key): ...\n"
+    )
+    document = {
+        "name": "own",
+        "data": {"dataset": "iris"},
+        "model": {"name": "mlp", "widths": [4]},
+        "augment": augment,
+        "optimizer": {"name": "adam", "learning_rate": 0.01},
+        "train": {"epochs": 2},
+    }
+    told = sentence(load_document(document, tmp_path), Numbers({}))
+    assert told.startswith("All numbers of your code are knobs") == is_said
