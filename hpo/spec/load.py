@@ -347,9 +347,7 @@ def _metric_mistakes(search: SearchSpec, task: Task | None) -> list[Mistake]:
     objectives = search.goal.objectives
     names = [objective.metric for objective in objectives]
     found: list[Mistake] = []
-    for index, name in enumerate(names):
-        path: KeyPath = ("search", "objective")
-        path += (index,) if isinstance(search.objective, tuple) else ()
+    for index, (name, path) in enumerate(zip(names, search.objective_paths, strict=True)):
         if is_own(objectives[index].code) and name not in names[:index]:
             continue  # its code has mistakes of its own
         if name not in known_metrics() and name not in names[:index]:
@@ -384,11 +382,8 @@ def _loss_mistakes(search: SearchSpec, space: SearchSpace, root: Root) -> Iterat
     variants = variants_of(root, "loss")
     if not varied or variants is None or variants.tag is None:
         return
-    objectives = isinstance(search.objective, tuple)
-    at: list[tuple[KeyPath, str]] = [
-        (("search", "objective", *((index,) if objectives else ())), objective.metric)
-        for index, objective in enumerate(search.goal.objectives)
-    ]
+    names = [objective.metric for objective in search.goal.objectives]
+    at = [*zip(search.objective_paths, names, strict=True)]
     at += [
         (("search", "constraints", index, "metric"), constraint.metric)
         for index, constraint in enumerate(search.constraints)

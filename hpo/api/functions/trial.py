@@ -85,10 +85,10 @@ class Trial:
         file.write_text(json.dumps(self.user_attrs, default=str))
 
     def _value(self, name: str, distribution: Distribution) -> Any:
-        if self._finds is not None:
-            asked = {"name": name, "leaf": leaf_name(name), "entry": entry_of(distribution)}
-            _add_line(Path(self._finds), asked)
         leaf = leaf_name(name)
+        if self._finds is not None:
+            asked = {"name": name, "leaf": leaf, "entry": entry_of(distribution)}
+            _add_line(Path(self._finds), asked)
         for key in (name, leaf, f"{leaf}_"):
             if key in self._given and can_give(distribution, self._given[key]):
                 self.params.pop(key, None)

@@ -22,7 +22,7 @@ from hpo.spec.code.signature import (
     methods_of,
     read_code,
 )
-from hpo.spec.file.document import KeyPath, Mistake
+from hpo.spec.file.document import Mistake
 from hpo.spec.marks import Count, Mark, Spec
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.goal import COSTS
@@ -148,9 +148,8 @@ def task_search_mistakes(search: SearchSpec, root: type[TaskTraining]) -> Iterat
     directions = dict(said.metrics)
     if not directions:
         return
-    for index, objective in enumerate(search.goal.objectives):
-        at: KeyPath = ("search", "objective")
-        at += (index,) if isinstance(search.objective, tuple) else ()
+    objectives = zip(search.objective_paths, search.goal.objectives, strict=True)
+    for index, (at, objective) in enumerate(objectives):
         if text := _metric_text(objective.metric, directions):
             yield Mistake(at, text)
         elif objective.metric not in directions and index == 0:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from hpo.registry import SAMPLERS
+from hpo.spec.file.document import KeyPath
 from hpo.spec.marks import Count, Positive, Spec
 from hpo.spec.registered import Registered
 from hpo.spec.sections.goal import Constraint, Goal, Objective, StopSpec
@@ -171,6 +172,13 @@ class SearchSpec(Spec):
         """The objectives and the constraints."""
         several = self.objective if isinstance(self.objective, tuple) else (self.objective,)
         return Goal(several, self.constraints)
+
+    @property
+    def objective_paths(self) -> tuple[KeyPath, ...]:
+        """Where a spec file has each objective."""
+        if not isinstance(self.objective, tuple):
+            return (("search", "objective"),)
+        return tuple(("search", "objective", index) for index, _ in enumerate(self.objective))
 
     @property
     def sources(self) -> tuple[str, ...]:
