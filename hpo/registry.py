@@ -58,9 +58,7 @@ class Entry:
     needs: tuple[Need, ...] = ()  # of a model or an optimizer; see `NEEDS`
     is_table: bool = False  # of a reader or data set: examples are rows of numbers, never images
     is_own: bool = False  # `add` brought it: a package of a user's own
-    tasks: tuple[
-        str, ...
-    ] = ()  # of a metric or a loss: the tasks it is for; of a data set: its own
+    tasks: tuple[str, ...] = ()  # that a metric or a loss is for; of a data set: its own
     direction: str = ""  # of a metric: the better one, "maximize" or "minimize"
     # Of a sampler:
     learns: bool | None = True  # it uses results; None if that depends on the study

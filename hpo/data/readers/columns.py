@@ -216,10 +216,8 @@ def _categories(
     """The index of each text, -1 for empty cells, and the sorted texts of each column."""
     codes, values = np.empty(table.shape, np.int32), []
     for position, name in enumerate(table):
-        column = table[name]
         # A column of True, False and empty cells is not text yet.
-        texts = column.where(column.isna(), column.astype(str))
-        codes[:, position], found = texts.factorize(sort=True)
+        codes[:, position], found = _as_texts(table[name]).factorize(sort=True)
         if len(found) > MOST_CATEGORIES and columns.of(str(name)).is_one_hot:
             raise DataError(f"{path}: {many_texts(str(name), len(found), found[0])}")
         values.append(found.tolist())

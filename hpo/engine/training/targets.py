@@ -202,12 +202,12 @@ def _of_rows(values: Float[Array, "B ..."]) -> Float[Array, " B"]:
 
 def mse(loss: Mse, outputs: Float[Array, "B T"], y: Num[Array, "B ..."]) -> Float[Array, " B"]:
     """The squared error of standardised targets."""
-    return _of_rows(jnp.square(_errors(outputs, y)))
+    return _of_rows(squared_error(outputs, y))
 
 
 def mae(loss: Mae, outputs: Float[Array, "B T"], y: Num[Array, "B ..."]) -> Float[Array, " B"]:
     """The absolute error of standardised targets."""
-    return _of_rows(jnp.abs(_errors(outputs, y)))
+    return _of_rows(absolute_error(outputs, y))
 
 
 def huber(loss: Huber, outputs: Float[Array, "B T"], y: Num[Array, "B ..."]) -> Float[Array, " B"]:

@@ -11,10 +11,11 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hpo.study.executors.staying import StayingProcess, Waiting
+from hpo.study.executors.staying import StayingProcess, Waiting, with_output
 
 LOG = "log.txt"
 # Signals that the supervisor ignores, because its driver decides when it ends.
@@ -58,7 +59,7 @@ class ProcessGroup:
                 self._process = self._staying.process
                 self.output = self._staying.begin(launch)
             else:
-                self._process, self.output = _started(launch)
+                self._process, self.output = with_output(partial(_started, launch))
         except OSError:
             self.log.close()
             raise
@@ -197,26 +198,18 @@ def reap() -> Iterator[tuple[int, int]]:
         yield pid, status
 
 
-def _started(launch: Mapping[str, Any]) -> tuple[subprocess.Popen[bytes], int]:
-    """A process for one trial alone, and the pipe with its output."""
-    source, target = os.pipe()
-    try:
-        process = subprocess.Popen(
-            launch["argv"],
-            stdin=subprocess.DEVNULL,
-            stdout=target,
-            stderr=target,
-            cwd=launch["cwd"],
-            env={**os.environ, **launch["env"]},
-            start_new_session=True,
-            preexec_fn=_begin,
-        )
-    except OSError:
-        os.close(source)
-        raise
-    finally:
-        os.close(target)
-    return process, source
+def _started(launch: Mapping[str, Any], pipe: int) -> subprocess.Popen[bytes]:
+    """A process for one trial alone, which prints to a pipe."""
+    return subprocess.Popen(
+        launch["argv"],
+        stdin=subprocess.DEVNULL,
+        stdout=pipe,
+        stderr=pipe,
+        cwd=launch["cwd"],
+        env={**os.environ, **launch["env"]},
+        start_new_session=True,
+        preexec_fn=_begin,
+    )
 
 
 def end_orphans() -> None:

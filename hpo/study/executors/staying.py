@@ -14,7 +14,9 @@ import subprocess
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 _DEVICES = "CUDA_VISIBLE_DEVICES"
 
@@ -69,15 +71,9 @@ class StayingProcess:
         Raises:
             OSError: where it has ended meanwhile.
         """
-        source, target = os.pipe()
-        try:
-            socket.send_fds(self._socket, [json.dumps(launch["env"]).encode()], [target])
-        except OSError:
-            os.close(source)
-            raise
-        finally:
-            os.close(target)
-        return source
+        trial = [json.dumps(launch["env"]).encode()]
+        _, output = with_output(lambda pipe: socket.send_fds(self._socket, trial, [pipe]))
+        return output
 
     def answer(self) -> Answer | None:
         """How its trial ended; None while it runs, and where the process has ended."""
@@ -92,6 +88,22 @@ class StayingProcess:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.returncode = -signal.SIGKILL  # the supervisor reaps all children
+
+
+def with_output(start: Callable[[int], T]) -> tuple[T, int]:
+    """What `start` gives for the end of a new pipe that a trial prints to, and its other end.
+
+    Raises:
+        OSError: as `start` does.
+    """
+    source, target = os.pipe()
+    try:
+        return start(target), source
+    except OSError:
+        os.close(source)
+        raise
+    finally:
+        os.close(target)
 
 
 class Waiting:

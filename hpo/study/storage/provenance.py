@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "optuna", "numpy")
 
+_MOST_TOLD = 5  # changes of a spec in a message
+
 # Leaves that may change between the runs of a study: no trial's result depends on them.
 HARMLESS = frozenset(
     {
@@ -123,9 +125,6 @@ def spec_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[s
         # The sampler draws in this order.
         harmless.append(f"space: order {', '.join(old_space)} -> {', '.join(new_space)}")
     return harmless, refused
-
-
-_MOST_TOLD = 5  # changes of a spec in a message
 
 
 def refusal(study: str, refused: list[str]) -> StudyError:
