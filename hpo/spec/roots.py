@@ -18,6 +18,7 @@ from hpo.spec.code.own_code import (
     code_sections,
     names_code,
     section_mistakes,
+    varied_in,
 )
 from hpo.spec.code.own_command import CommandTraining, command_root, function_mistakes
 from hpo.spec.code.own_data import OwnData
@@ -57,7 +58,7 @@ def root_of(values: Any, folder: Path) -> Root:
     root: Root = task_root(values, folder) if "task" in values else Training
     parts: dict[str, type[Spec]] = {}
     for path, parent in _sections(values, root):
-        made: type[Spec] = code_class(parent, _at(values, path), _varied(values, path), folder)
+        made: type[Spec] = code_class(parent, _at(values, path), varied_in(values, path), folder)
         if len(path) == 2:
             made = _with_field(_holder(values, path), path[1], made)
         parts[path[0]] = made
@@ -77,7 +78,7 @@ def code_mistakes(values: Any, root: Root) -> Iterator[Mistake]:
         kind: Any = root
         for name in path:
             kind = kind.model_fields[name].annotation
-        yield from section_mistakes(path, _at(values, path), _varied(values, path), kind)
+        yield from section_mistakes(path, _at(values, path), varied_in(values, path), kind)
     if issubclass(root, Training):
         yield from metric_mistakes(values, root.own_metrics)
 
@@ -176,18 +177,6 @@ def _at(values: Any, path: tuple[str, ...]) -> Any:
     for name in path:
         values = values.get(name) if isinstance(values, Mapping) else None
     return values
-
-
-def _varied(values: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
-    """The entries of the space for the leaves of a section, by the names of the leaves."""
-    space, prefix = values.get("space"), f"{'.'.join(path)}."
-    return {
-        name: entry
-        for key, entry in (space.items() if isinstance(space, Mapping) else ())
-        if isinstance(key, str)
-        and key.startswith(prefix)
-        and "." not in (name := key.removeprefix(prefix))
-    }
 
 
 def with_static(experiment: Experiment, paths: Collection[str]) -> Experiment:

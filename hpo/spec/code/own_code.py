@@ -83,6 +83,18 @@ def names_code(written: Any) -> bool:
     return isinstance(written, Mapping) and isinstance(written.get("python"), str)
 
 
+def varied_in(values: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    """The entries of a document's space for the leaves of a section, by the leaves' names."""
+    space, prefix = values.get("space"), f"{'.'.join(path)}."
+    return {
+        name: entry
+        for key, entry in (space.items() if isinstance(space, Mapping) else ())
+        if isinstance(key, str)
+        and key.startswith(prefix)
+        and "." not in (name := key.removeprefix(prefix))
+    }
+
+
 def code_class(
     parent: type[C], written: Mapping[str, Any], varied: Mapping[str, Any], folder: Path
 ) -> type[C]:

@@ -56,9 +56,7 @@ class CommandTraining(Spec):
     @property
     def asks(self) -> bool:
         """Whether it is a function that asks for its values, as an objective of Optuna does."""
-        own = self.command.own
-        names = [] if own is None else [one.name for one in own.signature.arguments]
-        return names == ["trial"]
+        return self.command.own is not None and _asks(self.command.own)
 
 
 def command_root(values: Mapping[str, Any], folder: Path) -> type[CommandTraining]:
@@ -114,7 +112,7 @@ def function_mistakes(values: Mapping[str, Any], root: type[CommandTraining]) ->
         return
     text, signature = command["python"], own.signature
     names = [one.name for one in signature.arguments]
-    if signature.unchecked or names == ["trial"]:
+    if signature.unchecked or _asks(own):
         return
     defaults = command.get("values")
     fixed = defaults if isinstance(defaults, Mapping) else {}
@@ -189,6 +187,10 @@ def is_free(name: str) -> bool:
     return (
         bool(NAME.fullmatch(name)) and name not in _SECTIONS and not hasattr(CommandTraining, name)
     )
+
+
+def _asks(own: Own) -> bool:
+    return [one.name for one in own.signature.arguments] == ["trial"]
 
 
 def _own(command: Any, folder: Path) -> Own | None:

@@ -12,7 +12,7 @@ from pydantic import Field, create_model
 
 from hpo.registry import SCHEDULERS
 from hpo.spec.code.leaves import leaves_class
-from hpo.spec.code.own_code import Own, OwnCode
+from hpo.spec.code.own_code import Own, OwnCode, names_code, varied_in
 from hpo.spec.code.reference import Code
 from hpo.spec.code.signature import (
     COMPUTED,
@@ -100,12 +100,12 @@ def task_root(values: Mapping[str, Any], folder: Path) -> type[TaskTraining]:
     It takes every key that is written, because the code of a stored study may be missing: see
     `task_mistakes`.
     """
-    written, space = values["task"], values.get("space")
-    if not isinstance(written, Mapping) or not isinstance(written.get("python"), str):
+    written = values["task"]
+    if not names_code(written):
         return _root(TaskSpec, has_data="data" in values)
     own = Own(*read_code(written["python"], folder, literals_of))
-    varied = [str(path).removeprefix("task.") for path in _paths_of_task(space)]
-    keys = dict.fromkeys(str(key) for key in (*written, *varied) if str(key).isidentifier())
+    named = (*written, *varied_in(values, ("task",)))
+    keys = dict.fromkeys(str(key) for key in named if str(key).isidentifier())
     floats = [str(key) for key in written if isinstance(written[key], float)]
     return _root(_task(own, tuple(keys), tuple(floats)), has_data="data" in values)
 
@@ -131,10 +131,10 @@ def task_mistakes(values: Mapping[str, Any], root: type[TaskTraining]) -> Iterat
         for key in written:
             if key not in (*names, *_RESERVED):
                 yield Mistake(("task", key), unknown_name(key, names, "argument or knob"))
-        for path in _paths_of_task(values.get("space")):
-            name = path.removeprefix("task.")
+        for name in varied_in(values, ("task",)):
             if name not in (*names, *_RESERVED):
-                yield Mistake(("space", path), unknown_name(name, names, "argument or knob"))
+                text = unknown_name(name, names, "argument or knob")
+                yield Mistake(("space", f"task.{name}"), text)
     for argument in own.signature.arguments:
         if argument.default is REQUIRED and argument.name not in written:
             text = f"is missing: {written['python']} needs it ({where}{argument.line})"
@@ -273,9 +273,3 @@ def _root(task: type[TaskSpec], *, has_data: bool) -> type[TaskTraining]:
         fields["data"] = (DataSpec, ...)
     doc = TaskTraining.__doc__
     return create_model("TaskTraining", __base__=TaskTraining, __doc__=doc, **fields)
-
-
-def _paths_of_task(space: Any) -> list[str]:
-    """The paths of a space that lead into the task."""
-    paths = list(space) if isinstance(space, Mapping) else []
-    return [p for p in paths if isinstance(p, str) and p.startswith("task.") and p.count(".") == 1]
