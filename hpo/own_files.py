@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from hpo.errors import one_line
+from hpo.errors import cut
 
 _LOG = logging.getLogger(__name__)
 
@@ -176,8 +176,7 @@ def say_unwritable(folder: Path, error: OSError) -> None:
 
 def shown(path: Path | str) -> str:
     """A path in a message: control characters escaped, and cut if it is long."""
-    text = one_line(str(path))
-    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+    return cut(str(path), _MOST_SHOWN)
 
 
 def left_over(folder: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hpo.data.head import Head
+from hpo.errors import cut
 from hpo.report.wording import scheduler_text
 from hpo.search.auto import picked
 from hpo.search.proposals.cohorts import cohort_text
@@ -239,16 +240,12 @@ def _size_text(summary: CheckSummary) -> str:
 
 def render_origins(rows: Sequence[tuple[str, str, str]]) -> str:
     """Every leaf of a spec with its value and where that comes from, as plain text."""
-    shortened = [(path, _shortened(value), origin) for path, value, origin in rows]
+    shortened = [(path, cut(value, _WIDEST_VALUE), origin) for path, value, origin in rows]
     width = max(len(path) for path, _, _ in shortened)
     second = max(len(value) for _, value, _ in shortened)
     return "\n".join(
         f"{path:{width}}  {value:{second}}  {origin}" for path, value, origin in shortened
     )
-
-
-def _shortened(value: str) -> str:
-    return value if len(value) <= _WIDEST_VALUE else f"{value[: _WIDEST_VALUE - 3]}..."
 
 
 def as_json(summary: CheckSummary) -> dict[str, Any]:

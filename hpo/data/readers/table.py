@@ -17,7 +17,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from hpo.errors import DataError
+from hpo.errors import DataError, cut
 from hpo.spec.sections.columns import Columns
 from hpo.spec.sections.data import CsvFile
 from hpo.spec.sections.split import SplitSpec
@@ -408,9 +408,9 @@ def listed(names: Sequence[str]) -> str:
     while fitting < len(names) and (width := width + len(names[fitting]) + 2) <= _LONGEST_LIST:
         fitting += 1
     fitting = max(1, fitting)
-    shortened = [name if len(name) <= _LONGEST_LIST else f"{name[:77]}..." for name in names]
+    shortened = [cut(name, _LONGEST_LIST) for name in names[:fitting]]
     rest = len(names) - fitting
-    return ", ".join(shortened[:fitting]) + (f" and {rest:,} more" if rest else "")
+    return ", ".join(shortened) + (f" and {rest:,} more" if rest else "")
 
 
 def _separator_hint(names: Sequence[str]) -> str:

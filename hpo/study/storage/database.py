@@ -15,7 +15,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from hpo.errors import DamagedError, StudyError
+from hpo.errors import DamagedError, StudyError, cut
 from hpo.spec.file.passwords import without_password
 from hpo.study.log.damage import said
 
@@ -295,4 +295,4 @@ def _is_closed(folder: Path) -> bool:
 
 def _cut(text: str) -> str:
     """Text that is short enough for a message."""
-    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."
+    return cut(text, _MOST_CHARACTERS)
