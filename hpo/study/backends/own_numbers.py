@@ -38,13 +38,14 @@ def decide(
     """
     if not _compiled(training):
         return None
-    program, _ = split(with_rows(training, len(data.train)), data, platform)
+    training = with_rows(training, len(data.train))
+    program, _ = split(training, data, platform)
     static: dict[str, str] = {}
     if isinstance(training.model, OwnModel):
-        check_rows(with_rows(training, len(data.train)), program, data)
-        found = static_numbers(training.model, shapes_of(program))
-        static |= {f"model.{name}": why for name, why in found.items()}
-        if is_remade(training.model, shapes_of(program)):
+        check_rows(training, program, data)
+        shapes = shapes_of(program)
+        static |= {f"model.{n}": why for n, why in static_numbers(training.model, shapes).items()}
+        if is_remade(training.model, shapes):
             say(
                 f"{training.model.python} differs from call to call, as it does with random "
                 "numbers of Python or NumPy, or a global that it changes. They are fixed when a "

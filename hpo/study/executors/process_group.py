@@ -101,7 +101,7 @@ class ProcessGroup:
         """Note that it has ended; others of its session are killed, wherever they are."""
         self._process.returncode = os.waitstatus_to_exitcode(status)
         self.signal(signal.SIGKILL)
-        _kill(_orphans(self._marks))
+        _kill(_left_by(self.pid, self._marks))
 
     def has_answered(self, memory_limit: int | None) -> bool:
         """Whether a process that stays says that its trial has ended.
@@ -112,8 +112,7 @@ class ProcessGroup:
         if self._staying is None or (answer := self._staying.answer()) is None:
             return False
         self._status = answer.status
-        others = {pid for pid, fields in _processes() if int(fields[3]) == self.pid}
-        others = {*others, *_orphans(self._marks)} - {self.pid}
+        others = _left_by(self.pid, self._marks)
         is_small = memory_limit is None or 2 * resident_bytes().get(self.pid, 0) < memory_limit
         if answer.again and not others and is_small:
             self._waiting.keep(self._staying)
@@ -238,13 +237,18 @@ def _kill(pids: Iterable[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _orphans(marks: Iterable[str]) -> Iterator[int]:
-    """Processes that a trial has left behind, in sessions of their own too."""
+def _left_by(pid: int, marks: Iterable[str]) -> set[int]:
+    """Processes that a trial has left behind: those of its session, and marked ones in others."""
     marked = {b"HPO_FOLDER=" + os.fsencode(mark) for mark in marks}
-    for pid, _ in _processes():
+    found = set()
+    for other, fields in _processes():
+        if int(fields[3]) == pid:
+            found.add(other)
+            continue
         with suppress(OSError):
-            if not marked.isdisjoint(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")):
-                yield pid
+            if not marked.isdisjoint(Path(f"/proc/{other}/environ").read_bytes().split(b"\0")):
+                found.add(other)
+    return found - {pid}
 
 
 def _processes() -> Iterator[tuple[int, Sequence[str]]]:
