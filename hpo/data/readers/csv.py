@@ -43,7 +43,7 @@ from hpo.data.source import Source
 from hpo.errors import DataError, cut
 from hpo.spec.sections.columns import Columns
 from hpo.spec.sections.data import CsvFile, DataSpec
-from hpo.spec.sections.split import SplitSpec
+from hpo.spec.sections.split import SplitSpec, column_of
 from hpo.spec.words import shown
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def read_csv(path: Path, section: DataSpec) -> Source:
         notes += dropped
     targets = [_checked_target(path, table[name], lines) for name in spec.targets]
     weight = None if spec.weight is None else _weights(path, table[spec.weight], lines)
-    by = None if split is None else read_split_column(path, split, table[split.named], lines)
+    by = None if split is None else read_split_column(path, split, table[column_of(split)], lines)
     features = table.drop(columns=[*others])
     typed = typed_columns(path, features, lines, columns)
     del features, table  # `typed` holds what is needed of them

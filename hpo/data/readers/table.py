@@ -20,7 +20,7 @@ from typing import NamedTuple
 from hpo.errors import DataError, cut
 from hpo.spec.sections.columns import Columns
 from hpo.spec.sections.data import CsvFile
-from hpo.spec.sections.split import SplitSpec
+from hpo.spec.sections.split import SplitSpec, column_of, key_of
 from hpo.spec.words import count_text, shown
 
 # What pandas reads as an empty cell.
@@ -153,7 +153,7 @@ def no_features(spec: CsvFile, split: SplitSpec | None, columns: Columns) -> set
     dropped = [name for name, one in columns.by_name.items() if one.drop]
     found = {*_named_columns(spec), *spec.drop, *dropped}
     if split is not None and not getattr(split, "feature", False):
-        found.add(split.named)
+        found.add(column_of(split))
     return found
 
 
@@ -190,7 +190,7 @@ def column_findings(
         text = f"{times:,} columns are named {shown(name)}: rename all but one."
         yield Finding("csv", line, text + hint)
     named, known = _named_columns(spec), set(names)
-    by = [] if split is None else [(split.named, f"split.{next(iter(type(split).model_fields))}")]
+    by = [] if split is None else [(column_of(split), f"split.{key_of(split)}")]
     typed = [(name, "columns.by_name") for name in columns.by_name]
     for column, key in [*named.items(), *((name, "drop") for name in spec.drop), *by, *typed]:
         if column not in known:

@@ -32,11 +32,6 @@ class GroupSplit(Spec):
     feature: bool = False
     """Whether the column is a feature too."""
 
-    @property
-    def named(self) -> str:
-        """The column that decides."""
-        return self.group
-
 
 class TimeSplit(Spec):
     """A forward split: the latest rows are the test, those before them validate."""
@@ -52,11 +47,6 @@ class TimeSplit(Spec):
     feature: bool = False
     """Whether the column is a feature too."""
 
-    @property
-    def named(self) -> str:
-        """The column that decides."""
-        return self.time
-
 
 class ColumnSplit(Spec):
     """A column of the words train, validation and test."""
@@ -65,10 +55,16 @@ class ColumnSplit(Spec):
     """The column with the words train, validation and test. Where it never says validation or
     test, that split is drawn from the rows that train."""
 
-    @property
-    def named(self) -> str:
-        """The column that decides."""
-        return self.column
-
 
 SplitSpec = GroupSplit | TimeSplit | ColumnSplit
+
+
+def key_of(split: SplitSpec) -> str:
+    """The key of a split that names the column which decides: its first one."""
+    return next(iter(type(split).model_fields))
+
+
+def column_of(split: SplitSpec) -> str:
+    """The column that decides."""
+    column: str = getattr(split, key_of(split))
+    return column

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from hpo.spec.sections.data import DataSpec
-from hpo.spec.sections.split import ColumnSplit, GroupSplit, TimeSplit
+from hpo.spec.sections.split import ColumnSplit, GroupSplit, TimeSplit, column_of
 
 TABLE = {"csv": "t.csv", "target": "y"}
 
@@ -21,7 +21,7 @@ TABLE = {"csv": "t.csv", "target": "y"}
 def test_the_first_key_chooses_the_split_and_names_its_column(written, split):
     spec = DataSpec.model_validate({"dataset": TABLE, "split": written})
     assert spec.split == split
-    assert split.named == next(iter(written.values()))
+    assert column_of(split) == next(iter(written.values()))
 
 
 @pytest.mark.parametrize("gap", ["a week", "7 d", "-1d", ""])
