@@ -52,7 +52,7 @@ def untrained_text(found: Untrained) -> str:
     )
 
 
-def speed_text(epochs_a_second: float, *, is_at_once: bool = False) -> str:
+def speed_text(epochs_a_second: float, *, is_at_once: bool) -> str:
     """A speed above 0: `146 epochs/s`, `3.2 epochs/s`, or `25 s an epoch` where epochs are long.
 
     With `is_at_once` a trial reports one result, and the speed is that of trials.

@@ -53,9 +53,7 @@ def with_rows(training: S, rows: int) -> S:
     return with_leaves(training, {"data.batch_size": rows})
 
 
-def filled(
-    values: Mapping[str, Any], hparams: HParams, spec: type[Spec] = Training
-) -> dict[str, Any]:
+def filled(values: Mapping[str, Any], hparams: HParams, spec: type[Spec]) -> dict[str, Any]:
     """Plain values of a spec with the leaves at these dotted paths replaced, unchecked."""
     result = dict(values)
     for path in sorted(hparams, key=_outer_first):

@@ -91,7 +91,7 @@ def test_states_are_shown_in_the_order_of_a_trials_life():
     ],
 )
 def test_a_speed_is_shown_by_the_epoch_where_epochs_are_long(epochs_a_second, text):
-    assert speed_text(epochs_a_second) == text
+    assert speed_text(epochs_a_second, is_at_once=False) == text
 
 
 def test_a_pruner_is_shown_by_its_own_name():

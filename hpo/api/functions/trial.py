@@ -27,7 +27,7 @@ class Trial:
     first report.
     """
 
-    def __init__(self, given: Mapping[str, Any], finds: str | None = None) -> None:
+    def __init__(self, given: Mapping[str, Any], finds: str | None) -> None:
         self.params = dict(given)
         self.user_attrs: dict[str, Any] = {}
         self.number = int(os.environ["HPO_TRIAL"])

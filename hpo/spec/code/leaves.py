@@ -21,7 +21,7 @@ def leaves_class(
     parent: type[S],
     signature: Signature,
     mark: Callable[[Argument, Any], Mark | None],
-    given: Collection[str] = (),
+    given: Collection[str],
 ) -> type[S]:
     """A spec class that derives from `parent`, with a leaf for each argument.
 
