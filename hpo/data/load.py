@@ -73,7 +73,7 @@ def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
     source = read_source(spec, folder, home)
     _check_columns(spec, source)
     parts = _parts(spec, source)
-    transform = fit_transform(parts[0], spec.normalize, spec.range, spec.columns)
+    transform = fit_transform(parts[0], spec.normalize, spec.range, columns=spec.columns)
     arrays = _arrays(parts, transform)
     ends = accumulate(map(len, parts), initial=0)
     splits = [Split(arrays, slice(start, end)) for start, end in pairwise(ends)]

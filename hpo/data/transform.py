@@ -160,7 +160,8 @@ def fit_transform(
     train: Source,
     normalize: Normalize,
     minmax_range: tuple[float, float] = (0.0, 1.0),
-    columns: Columns | None = None,
+    *,
+    columns: Columns,
 ) -> FittedTransform:
     """The transform whose numbers are those of the training split.
 
@@ -173,7 +174,7 @@ def fit_transform(
     target: dict[str, Any] = {} if is_plain else _target_scale(train)
     if train.x.dtype == np.uint8 or train.x.ndim > 2:
         return FittedTransform(**_scale(train.x, normalize, minmax_range), **target)
-    fitted = _fit_table(train, columns or Columns())
+    fitted = _fit_table(train, columns)
     x = fitted.unscaled(train.x, fitted.codes(train), training_parts(len(train)))
     fitted = replace(fitted, **_scale(x, normalize, minmax_range), **target)
     if not fitted.apply(train.take(np.zeros(1, np.int64))).shape[1]:

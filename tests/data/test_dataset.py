@@ -13,6 +13,7 @@ from hpo.data.dataset import Split, gather
 from hpo.data.source import Source
 from hpo.data.split import SplitRows
 from hpo.data.transform import fit_transform
+from hpo.spec.sections.columns import Columns
 
 
 @st.composite
@@ -59,7 +60,7 @@ def test_the_splits_of_a_load_share_one_array_of_the_rows_as_each_is_scaled_alon
     source = Source(table, rng.standard_normal(30), "t", weight=rng.uniform(1, 2, 30))
     rows = SplitRows(*(np.arange(first, 30, 3) for first in range(3)))
     parts = [source.take(own) for own in rows]
-    fit = fit_transform(parts[0], "standard")
+    fit = fit_transform(parts[0], "standard", columns=Columns())
     monkeypatch.setattr(load, "read_source", lambda *_: source)
     monkeypatch.setattr(load, "split_rows", lambda *_: rows)
     data = load._prepared(load.DataSpec(dataset="iris", batch_size=1), None, None)
@@ -78,7 +79,7 @@ def test_scaling_takes_little_memory_beside_its_result():
     rng = np.random.default_rng(0)
     source = Source(rng.standard_normal((40_000, 20)), np.zeros(40_000, np.int32), "t", ("a", "b"))
     parts = [source.take(slice(30_000)), source.take(slice(30_000, None))]
-    fit = fit_transform(parts[0], "standard")
+    fit = fit_transform(parts[0], "standard", columns=Columns())
     tracemalloc.start()
     arrays = load._arrays(parts, fit)
     most = tracemalloc.get_traced_memory()[1]
