@@ -102,9 +102,9 @@ class Task:
             own[..., 5:], targets["classes"]
         )
         is_there = jnp.zeros(found.shape[:3]).at[rows, at[..., 1], at[..., 0]].max(mask)
-        # Cells that are known well count less (Lin et al. 2017).
+        # Cells that are known well count less (Lin et al. 2017). At 0 the power has no gradient.
         of_scores = optax.sigmoid_binary_cross_entropy(found[..., 0], is_there)
-        of_scores *= (1 - jnp.exp(-of_scores)) ** knobs["focus"]
+        of_scores *= (1 - jnp.exp(-of_scores - 1e-6)) ** knobs["focus"]
         of_shapes = jnp.where(mask, knobs["box_weight"] * of_boxes + of_classes, 0).sum()
         return (of_shapes + of_scores.sum()) / mask.sum()
 
