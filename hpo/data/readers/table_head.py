@@ -6,9 +6,9 @@ Free of NumPy and pandas, so that `hpo check` can look at it at once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import compress, count
 from pathlib import Path
 
 from hpo.data.files import opened
@@ -226,15 +226,11 @@ def _typed_findings(
 
 
 def _columns(names: Sequence[str], rows: Sequence[Row], gaps: frozenset[str]) -> Iterator[Column]:
-    cells_of = zip(*(row.cells for row in rows), strict=True) if rows else ((),) * len(names)
-    for name, cells in zip(names, cells_of, strict=True):
+    for place, name in enumerate(names):
+        cells = [row.cells[place] for row in rows]
         counts = Counter(cells)
-        empty = {cell for cell in counts if is_gap(cell, gaps)}
-        texts = {cell for cell in counts if cell not in empty and not is_number(cell)}
-        gap = next(compress(rows, map(empty.__contains__, cells)), None)
-        text = next(compress(rows, map(texts.__contains__, cells)), None)
-        huge = {cell for cell in counts.keys() - empty - texts if abs(float(cell)) > MOST_FLOAT32}
-        first_huge = next(compress(rows, map(huge.__contains__, cells)), None) if huge else None
+        empty, texts, huge = _kinds_of(counts, gaps)
+        gap, text, too_large = (_first_of(some, cells) for some in (empty, texts, huge))
         in_gaps, in_texts = (sum(counts[cell] for cell in some) for some in (empty, texts))
         yield Column(
             name=name,
@@ -242,11 +238,29 @@ def _columns(names: Sequence[str], rows: Sequence[Row], gaps: frozenset[str]) ->
             texts=in_texts,
             gaps=in_gaps,
             different=len(counts) - len(empty),
-            gap_line=gap and gap.line,
-            text_line=text and text.line,
-            huge_line=first_huge and first_huge.line,
-            text=next(filter(texts.__contains__, cells), ""),
+            gap_line=None if gap is None else rows[gap].line,
+            text_line=None if text is None else rows[text].line,
+            huge_line=None if too_large is None else rows[too_large].line,
+            text="" if text is None else cells[text],
         )
+
+
+def _first_of(some: set[str], cells: Sequence[str]) -> int | None:
+    """The place of the first cell that is one of some."""
+    return next(compress(count(), map(some.__contains__, cells))) if some else None
+
+
+def _kinds_of(cells: Iterable[str], gaps: frozenset[str]) -> tuple[set[str], set[str], set[str]]:
+    """Those of different cells that are gaps, texts, and numbers that float32 cannot hold."""
+    empty, texts, huge = set[str](), set[str](), set[str]()
+    for cell in cells:
+        if is_gap(cell, gaps):
+            empty.add(cell)
+        elif not is_number(cell):
+            texts.add(cell)
+        elif abs(float(cell)) > MOST_FLOAT32:
+            huge.add(cell)
+    return empty, texts, huge
 
 
 def _first_mib(path: Path, encoding: str) -> tuple[bytes, bool]:
