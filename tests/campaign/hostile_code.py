@@ -11,9 +11,7 @@ import json
 import random
 import shutil
 import sqlite3
-import sys
 from collections.abc import Callable
-from contextlib import closing
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
@@ -21,9 +19,8 @@ from typing import Any
 
 import yaml
 
-from hpo.study.log.event_rows import EventRow, checksum
-from hpo.study.storage.rows import study_checksum
-from tests.campaign.forked import batch, hpo, trouble
+from tests.campaign.forging import called, opened, store_event, store_study
+from tests.campaign.forked import hpo, trouble
 from tests.campaign.samples import copy_finished
 
 # New values of a spec, by their paths.
@@ -167,17 +164,7 @@ def _study(folder: Path, name: str) -> Any:
 
 
 def _called(folder: Path, what: str, call: Callable[[], object]) -> str:
-    def case() -> None:
-        from hpo.errors import HpoError
-
-        try:
-            call()
-        except HpoError as error:
-            print(error, file=sys.stderr)
-            raise SystemExit(2) from None
-
-    (ended,) = batch(folder, [case])
-    wrong = trouble(ended)
+    wrong = trouble(called(folder, call))
     return wrong and f"{what}: {wrong}"
 
 
@@ -223,8 +210,7 @@ def _write_code(folder: Path) -> None:
 
 
 def _forge(database: Path, kind: str, rng: random.Random) -> str:
-    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
-        connection.row_factory = sqlite3.Row
+    with opened(database) as connection:
         folder = database.parent
         if kind != "plain" and rng.random() < 0.25:
             return _forge_trial(connection, folder, kind, rng)
@@ -323,7 +309,7 @@ def _forge_trial(
     connection: sqlite3.Connection, folder: Path, kind: str, rng: random.Random
 ) -> str:
     """Give the last trial, which has not ended, a value that the space does not give."""
-    rows = connection.execute("select rowid, * from hpo_events order by seq").fetchall()
+    rows = connection.execute("select * from hpo_events order by seq").fetchall()
     row = [row for row in rows if row["kind"] == "propose"][-1]
     connection.execute("delete from hpo_events where seq > ?", (row["seq"],))
     connection.execute("update hpo_studies set last_seq = ?, mirrored_seq = 0", (row["seq"],))
@@ -338,7 +324,7 @@ def _forge_trial(
     hparams = value.get("hparams", value)
     name = rng.choice([name for name in hparams if name.endswith("mode")])
     hparams[name] = rng.choice([f"$(touch {folder}/mark)", "/etc/passwd", "--evil"])
-    _store_event(connection, row, value)
+    store_event(connection, row, value=json.dumps(value))
     return f"trial {row['trial']}: {name} = {hparams[name]!r:.60}"
 
 
@@ -357,15 +343,12 @@ def _store(
         code[reference] = sha256(source.read_bytes()).hexdigest() if source.is_file() else ""
     provenance["code"] = {**provenance.get("code", {}), **code}
     values = {**dict(row), "document": json.dumps(document), "provenance": json.dumps(provenance)}
-    values["document_hash"] = sha256(values["document"].encode()).hexdigest()
-    values["checksum"] = study_checksum(values)
-    columns = ", ".join(f"{column} = ?" for column in values)
-    connection.execute(f"update hpo_studies set {columns}", tuple(values.values()))
+    store_study(connection, values)
     for start in connection.execute("select * from hpo_events where kind = 'start'").fetchall():
         value = json.loads(start["value"])
         if "code" in value.get("driver", {}):
             value["driver"]["code"] = provenance["code"]
-            _store_event(connection, start, value)
+            store_event(connection, start, value=json.dumps(value))
 
 
 def _references(holder: Any) -> list[str]:
@@ -375,12 +358,3 @@ def _references(holder: Any) -> list[str]:
     if isinstance(holder, list):
         return [one for value in holder for one in _references(value)]
     return []
-
-
-def _store_event(connection: sqlite3.Connection, row: sqlite3.Row, value: Any) -> None:
-    values = {name: row[name] for name in EventRow._fields}
-    values["value"] = json.dumps(value)
-    values["checksum"] = checksum(row["study_id"], EventRow(**values))
-    order = "update hpo_events set value = ?, checksum = ? where seq = ? and study_id = ?"
-    keys = (values["value"], values["checksum"], row["seq"], row["study_id"])
-    connection.execute(order, keys)

@@ -266,26 +266,36 @@ def _kill_real(place: Path, rng: random.Random) -> Ended | None:
 def _difference(place: Path, plan: Plan, calm: Calm, stored: list[Events]) -> str:
     """How a study differs from what it must be; empty if it does not."""
     events = events_of(place / "hpo.db")
-    for earlier in stored:
-        if events[: len(earlier)] != earlier:
-            return "an event that was stored has changed or is lost"
+    if broken := not_kept(place, events, stored):
+        return broken
     doubled = [e[1:4] for e in events if e[2] == "report"]
     if len(doubled) != len(set(doubled)):
         return "an epoch is stored twice"
-    checked = hpo(place, "check-study", "flowers")
-    if checked.code:
-        return f"check-study: {checked.err.strip()[:300]}"
     found = decisions(events)
     if lost := lost_reports(events, plan.document["train"]["epochs"]):
         return lost
     if plan.promise == "kill: all lanes NaN" and (well := not_diverged(events)):
         return well
     if plan.is_certain:
-        if found != calm.events:
-            changed = sorted(set(map(repr, found)) ^ set(map(repr, calm.events)))
-            return f"the study differs from one never killed: {changed[:4]}"
-        return "" if best_of(place) == calm.best else "the winner differs"
+        return unequal(place, found, calm.events, calm.best)
     return _unequal_curves(place, plan, found)
+
+
+def not_kept(place: Path, events: Events, stored: list[Events]) -> str:
+    """What is wrong with a log, given what was stored before each kill; empty if nothing."""
+    for earlier in stored:
+        if events[: len(earlier)] != earlier:
+            return "an event that was stored has changed or is lost"
+    checked = hpo(place, "check-study", "flowers")
+    return f"check-study: {checked.err.strip()[:300]}" if checked.code else ""
+
+
+def unequal(place: Path, found: Events, calm: Events, best: str) -> str:
+    """How decisions and a winner differ from those of a study never killed; empty if not."""
+    if found != calm:
+        changed = sorted(set(map(repr, found)) ^ set(map(repr, calm)))
+        return f"the study differs from one never killed: {changed[:4]}"
+    return "" if best_of(place) == best else "the winner differs"
 
 
 def lost_reports(events: Events, epochs: int) -> str:

@@ -20,7 +20,15 @@ from typing import NamedTuple
 
 from tests.campaign.attempts import Try
 from tests.campaign.forked import Child, hpo, start, trouble
-from tests.campaign.kills import Events, best_of, decisions, events_of, write_spec
+from tests.campaign.kills import (
+    Events,
+    best_of,
+    decisions,
+    events_of,
+    not_kept,
+    unequal,
+    write_spec,
+)
 
 EPOCHS, TRIALS, SLOTS = 4, 12, 8
 PROMISE = "kill: driver with 8 scripts under way"
@@ -182,22 +190,15 @@ def _difference(place: Path, script: Script, calm: Calm, stored: list[Events]) -
     if left := _left_over(place, 0.0):
         return f"processes {left} outlive the study"
     events = events_of(place / "hpo.db")
-    for earlier in stored:
-        if events[: len(earlier)] != earlier:
-            return "an event that was stored has changed or is lost"
+    if broken := not_kept(place, events, stored):
+        return broken
     found = decisions(events)
     points = {trial: json.loads(value) for trial, kind, _, value in found if kind == "propose"}
     for trial, kind, epoch, value in found:
         if kind == "report" and json.loads(value)["loss"] != points[trial]["a"] * 100 - epoch:
             return f"trial {trial}: {value} after epoch {epoch} with {points[trial]}"
-    if found != calm.events:
-        changed = sorted(set(map(repr, found)) ^ set(map(repr, calm.events)))
-        return f"the study differs from one never killed: {changed[:4]}"
-    checked = hpo(place, "check-study", "flowers")
-    if checked.code:
-        return f"check-study: {checked.err.strip()[:300]}"
-    if best_of(place) != calm.best:
-        return "the winner differs"
+    if differs := unequal(place, found, calm.events, calm.best):
+        return differs
     return "".join(_repeated(place, script, trial) for trial in points)
 
 

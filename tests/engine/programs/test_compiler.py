@@ -97,7 +97,7 @@ def test_lanes_stay_as_many_if_freed_data_make_room_for_them(
         return plan
 
     pool, program = Pool(local_devices("cpu")[0], Compiler()), split(_TRAINING, tiny, "cpu")[0]
-    pool._copies.of(tiny_data(), None)
+    pool._copies.of(tiny_data(), None, is_whole=True)
     plans = _instead_of_compiling(monkeypatch, beside_others_exhausted)
     assert pool.load(program, Plans(Plan("map", 4)), tiny) == Plan("map", 4)
     assert plans == [Plan("map", 4)] * 2
