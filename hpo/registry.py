@@ -235,8 +235,8 @@ _DATA, _READERS = "hpo.spec.sections.data", "hpo.data.readers"
 READERS = {
     "csv": Entry(
         f"{_DATA}:CsvFile",
-        f"{_READERS}.csv:read_csv",
-        head=f"{_READERS}.table_head:head",
+        f"{_READERS}.tables.csv:read_csv",
+        head=f"{_READERS}.tables.table_head:head",
         is_table=True,
     ),
     "idx": Entry(

@@ -27,7 +27,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from hpo.data.dataset import SPLITS, DataSet, Split
-from hpo.data.transform import FittedTransform
+from hpo.data.transforms.transform import FittedTransform
 from hpo.own_files import (
     create_own,
     is_own,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hpo.data.transform import FittedTransform
+from hpo.data.transforms.transform import FittedTransform
 from hpo.spec.sections.data import Task
 
 SPLITS = ("train", "validation", "test")

@@ -15,12 +15,12 @@ import numpy as np
 from hpo.data.cache import DataCache
 from hpo.data.class_weights import weighed
 from hpo.data.dataset import SPLITS, DataSet, Split
-from hpo.data.encoding import training_parts
 from hpo.data.files import find_own, key_of, source_files
 from hpo.data.leaks import repeated_rows_note, shared_ids_note
 from hpo.data.source import Source
 from hpo.data.split import split_groups, split_rows, split_sizes, split_times
-from hpo.data.transform import FittedTransform, fit_transform
+from hpo.data.transforms.encoding import training_parts
+from hpo.data.transforms.transform import FittedTransform, fit_transform
 from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, function
 from hpo.spec.sections.columns import Columns

@@ -18,8 +18,8 @@ from hpo.data import cache as cache_module
 from hpo.data import load
 from hpo.data.cache import DataCache, Usage
 from hpo.data.load import load_data
-from hpo.data.readers.csv import read_csv
 from hpo.data.readers.idx import TEST_FILES, TRAIN_FILES
+from hpo.data.readers.tables.csv import read_csv
 from hpo.errors import DataError
 from hpo.registry import READERS
 from hpo.spec.sections.columns import Columns

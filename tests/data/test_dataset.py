@@ -12,7 +12,7 @@ from hpo.data import load
 from hpo.data.dataset import Split, gather
 from hpo.data.source import Source
 from hpo.data.split import SplitRows
-from hpo.data.transform import fit_transform
+from hpo.data.transforms.transform import fit_transform
 from hpo.spec.sections.columns import Columns
 
 

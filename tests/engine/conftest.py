@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hpo.data.dataset import DataSet, Split
-from hpo.data.transform import FittedTransform
+from hpo.data.transforms.transform import FittedTransform
 from hpo.engine.devices import local_devices
 from hpo.engine.pools.pool import Pool
 from hpo.engine.program import split

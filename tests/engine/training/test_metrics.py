@@ -17,7 +17,7 @@ from scipy.special import softmax
 
 from hpo import registry
 from hpo.data.dataset import DataSet, Split
-from hpo.data.transform import FittedTransform
+from hpo.data.transforms.transform import FittedTransform
 from hpo.engine.training.metrics import auroc, scored_metrics
 from hpo.errors import HpoError
 from hpo.spec.code.own_code import Own

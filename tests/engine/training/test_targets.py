@@ -16,7 +16,7 @@ from scipy.special import expit, gammaln, softmax
 from scipy.stats import poisson
 
 from hpo.data.dataset import DataSet, Split
-from hpo.data.transform import FittedTransform
+from hpo.data.transforms.transform import FittedTransform
 from hpo.engine.program import split
 from hpo.engine.training.batches import host_rows
 from hpo.engine.training.supervised import Supervised, initial_lane

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hpo.data.files import opened
 from hpo.data.head import Head, HeadMistake
-from hpo.data.readers.table import (
+from hpo.data.readers.tables.table import (
     ISO_DATE,
     MOST_CATEGORIES,
     MOST_FLOAT32,

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.data.readers import lines
-from hpo.data.readers.lines import Lines, plain_lines
-from hpo.data.readers.table import numbered_rows
+from hpo.data.readers.tables import lines
+from hpo.data.readers.tables.lines import Lines, plain_lines
+from hpo.data.readers.tables.table import numbered_rows
 from hpo.spec.sections.data import CsvFile
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpo.data.readers.dates import parts_of, read_dates
+from hpo.data.readers.tables.dates import parts_of, read_dates
 
 
 def test_the_parts_of_dates_are_those_of_pandas():

@@ -7,9 +7,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from hpo.data.readers import csv, lines, pieces
-from hpo.data.readers.csv import MOST_NUMERIC_CLASSES, read_csv
-from hpo.data.readers.table import MOST_CATEGORIES
+from hpo.data.readers.tables import csv, lines, pieces
+from hpo.data.readers.tables.csv import MOST_NUMERIC_CLASSES, read_csv
+from hpo.data.readers.tables.table import MOST_CATEGORIES
 from hpo.errors import DataError
 from hpo.spec.sections.data import CsvFile, DataSpec
 

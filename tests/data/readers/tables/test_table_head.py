@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpo.data.readers.table_head import read_head
+from hpo.data.readers.tables.table_head import read_head
 from hpo.errors import DataError
 from hpo.spec.sections.data import CsvFile, DataSpec
 from tests.effort import effort

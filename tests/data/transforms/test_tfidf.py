@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from hpo.data.source import Source
-from hpo.data.tfidf import fit_words, packed, unpacked, words_of
-from hpo.data.transform import FittedTransform, fit_transform
+from hpo.data.transforms.tfidf import fit_words, packed, unpacked, words_of
+from hpo.data.transforms.transform import FittedTransform, fit_transform
 from hpo.spec.sections.columns import Columns
 
 

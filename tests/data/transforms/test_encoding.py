@@ -12,9 +12,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 
-from hpo.data.encoding import PARTS, training_parts
 from hpo.data.source import Source
-from hpo.data.transform import fit_transform
+from hpo.data.transforms.encoding import PARTS, training_parts
+from hpo.data.transforms.transform import fit_transform
 from hpo.spec.sections.columns import Columns
 
 TEXTS = ("Bonn", "Köln", "Ulm", "南京", "")

@@ -21,7 +21,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from hpo.data.encoding import (
+from hpo.data.source import Source
+from hpo.data.transforms.encoding import (
     fit_hashes,
     fit_known,
     fit_one_hot,
@@ -29,9 +30,8 @@ from hpo.data.encoding import (
     known_features,
     training_parts,
 )
-from hpo.data.numbers import fill_of, fit_numbers, logarithms, normal_quantiles
-from hpo.data.source import Source
-from hpo.data.tfidf import fit_text_columns, word_features
+from hpo.data.transforms.numbers import fill_of, fit_numbers, logarithms, normal_quantiles
+from hpo.data.transforms.tfidf import fit_text_columns, word_features
 from hpo.errors import DataError
 from hpo.spec.sections.columns import Columns
 
@@ -61,7 +61,7 @@ class FittedTransform:
     text_fill: np.ndarray | None = None  # for each text column, the text of empty cells, int32
     text_column: np.ndarray | None = None  # for each one-hot column, its text column
     text_value: np.ndarray | None = None  # for each one-hot column, the text that is a one
-    # What only `data.columns` asks for, by name (`hpo.data.numbers`, `encoding`, `tfidf`).
+    # What only `data.columns` asks for, by name (the other files of this folder say which).
     more: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -80,8 +80,8 @@ class FittedTransform:
     def apply(self, source: Source, parts: np.ndarray | None = None) -> np.ndarray:
         """The features of `source`, float32 `[N, ...]`, row after row in memory.
 
-        `parts` are those of training rows (`hpo.data.encoding.training_parts`), whose mean targets
-        are those of other rows.
+        `parts` are those of training rows (`encoding.training_parts`), whose mean targets are those
+        of other rows.
 
         Raises:
             DataError: if float32 cannot hold a scaled number of a table.

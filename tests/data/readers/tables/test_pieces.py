@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.data.readers import pieces
-from hpo.data.readers.pieces import table_of_numbers
+from hpo.data.readers.tables import pieces
+from hpo.data.readers.tables.pieces import table_of_numbers
 
 OPTIONS = {"sep": ",", "index_col": False, "low_memory": False}
 

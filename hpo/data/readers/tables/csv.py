@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpo.data.files import read_bytes
-from hpo.data.readers.columns import any_too_large, is_too_large, typed_columns
-from hpo.data.readers.lines import Lines, plain_lines
-from hpo.data.readers.pieces import table_of_numbers
-from hpo.data.readers.split_column import read_split_column
-from hpo.data.readers.table import (
+from hpo.data.readers.tables.columns import any_too_large, is_too_large, typed_columns
+from hpo.data.readers.tables.lines import Lines, plain_lines
+from hpo.data.readers.tables.pieces import table_of_numbers
+from hpo.data.readers.tables.split_column import read_split_column
+from hpo.data.readers.tables.table import (
     ROWS_TO_COMPARE,
     Finding,
     Row,

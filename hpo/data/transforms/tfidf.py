@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from hpo.data.encoding import OWN
+from hpo.data.transforms.encoding import OWN
 from hpo.spec.sections.columns import Treatment
 
 _WORD = re.compile(r"\b\w\w+\b")

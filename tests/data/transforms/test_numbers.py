@@ -10,9 +10,9 @@ from hypothesis.extra.numpy import arrays
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import QuantileTransformer
 
-from hpo.data.transform import fit_transform
+from hpo.data.transforms.transform import fit_transform
 from hpo.spec.sections.columns import Columns
-from tests.data.test_transform import NAN, table
+from tests.data.transforms.test_transform import NAN, table
 
 cells = st.one_of(st.just(NAN), st.integers(-3, 3).map(float), st.floats(-1e6, 1e6))
 

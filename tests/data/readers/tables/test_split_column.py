@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpo.data.readers.lines import Lines
-from hpo.data.readers.split_column import read_split_column
+from hpo.data.readers.tables.lines import Lines
+from hpo.data.readers.tables.split_column import read_split_column
 from hpo.errors import DataError
 from hpo.spec.sections.split import ColumnSplit, GroupSplit, TimeSplit
 

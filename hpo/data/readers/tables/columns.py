@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hpo.data.readers.dates import parts_of, read_dates
-from hpo.data.readers.lines import Lines
-from hpo.data.readers.table import (
+from hpo.data.readers.tables.dates import parts_of, read_dates
+from hpo.data.readers.tables.lines import Lines
+from hpo.data.readers.tables.table import (
     ISO_DATE,
     MOST_CATEGORIES,
     MOST_FLOAT32,

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from hpo.data.readers.table import EMPTY_WORDS, looks_like_data
+from hpo.data.readers.tables.table import EMPTY_WORDS, looks_like_data
 from hpo.spec.sections.data import CsvFile
 
 

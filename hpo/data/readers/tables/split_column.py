@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpo.data.dataset import SPLITS
-from hpo.data.readers.dates import read_dates
-from hpo.data.readers.lines import Lines
+from hpo.data.readers.tables.dates import read_dates
+from hpo.data.readers.tables.lines import Lines
 from hpo.errors import DataError
 from hpo.spec.sections.split import ColumnSplit, GroupSplit, SplitSpec, TimeSplit
 from hpo.spec.words import shown

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpo.data.readers.csv import read_csv
-from hpo.data.readers.table import MOST_CATEGORIES
+from hpo.data.readers.tables.csv import read_csv
+from hpo.data.readers.tables.table import MOST_CATEGORIES
 from hpo.errors import DataError
 from hpo.spec.sections.columns import Columns
 from hpo.spec.sections.data import CsvFile, DataSpec
