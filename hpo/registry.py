@@ -89,7 +89,7 @@ MODELS = {
 }
 
 # The first loss of each task is the one that it has by default.
-_LOSS, _ROWS = "hpo.spec.sections.loss", "hpo.engine.training.targets"
+_LOSS, _ROWS = "hpo.spec.sections.loss", "hpo.engine.training.targets.losses"
 LOSSES = {
     "cross_entropy": Entry(
         f"{_LOSS}:CrossEntropy", f"{_ROWS}:cross_entropy", tasks=("classification", "multilabel")
@@ -265,7 +265,7 @@ DATASETS = {
 
 # Every metric. Those with a function need the predictions for all rows, and are computed where a
 # search or `train.metrics` names them; each task reports all the others.
-_SCORES = "hpo.engine.training.metrics"
+_SCORES, _VALUES = "hpo.engine.training.metrics.classes", "hpo.engine.training.metrics.values"
 METRICS = {
     "accuracy": Entry(tasks=("classification", "multilabel"), direction="maximize"),
     "auroc": Entry(
@@ -284,18 +284,20 @@ METRICS = {
         tasks=("classification", "regression", "counts", "multilabel"), direction="minimize"
     ),
     "macro_f1": Entry(
-        function=f"{_SCORES}:macro_f1", tasks=("classification", "multilabel"), direction="maximize"
+        function=f"{_SCORES}:macro_f1",
+        tasks=("classification", "multilabel"),
+        direction="maximize",
     ),
     "mae": Entry(tasks=("regression", "counts"), direction="minimize"),
-    "mape": Entry(function=f"{_SCORES}:mape", tasks=("regression",), direction="minimize"),
+    "mape": Entry(function=f"{_VALUES}:mape", tasks=("regression",), direction="minimize"),
     "pinball10": Entry(
-        function=f"{_SCORES}:pinball10", tasks=("regression",), direction="minimize"
+        function=f"{_VALUES}:pinball10", tasks=("regression",), direction="minimize"
     ),
     "pinball50": Entry(
-        function=f"{_SCORES}:pinball50", tasks=("regression",), direction="minimize"
+        function=f"{_VALUES}:pinball50", tasks=("regression",), direction="minimize"
     ),
     "pinball90": Entry(
-        function=f"{_SCORES}:pinball90", tasks=("regression",), direction="minimize"
+        function=f"{_VALUES}:pinball90", tasks=("regression",), direction="minimize"
     ),
     "r2": Entry(tasks=("regression",), direction="maximize"),
     "rmse": Entry(tasks=("regression", "counts"), direction="minimize"),

@@ -67,6 +67,7 @@ ROOMS = {
 NO_TEST_FILE = {
     "hpo/__main__.py": "calls the command line; tests/cli/test_studies.py starts it",
     "hpo/cli/options.py": "declares options; tests/cli/test_running.py gives them",
+    "hpo/engine/training/targets/kind.py": "declares what each kind says, such as counts.py",
     "hpo/engine/training/task.py": "declares what tests/engine/training/test_supervised.py does",
     "hpo/search/sampler.py": "declares what tests/search/samplers/test_every_sampler.py does",
     "hpo/spec/code/own_data.py": "declares keys; tests/data/readers/test_python.py gives them",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hpo.data.dataset import DataSet, Split
+from hpo.engine.training.targets.sums import metric_sums, metrics
 from hpo.spec.experiment import Training
 from hpo.spec.marks import with_leaves
 
@@ -50,3 +51,20 @@ def a_merged(stream: int, merged: dict[str, Any], **leaves: Any) -> Training:
 def unmerged(training: Training) -> Training:
     """The training in a program of its own."""
     return with_leaves(training, {"train.merged": "none"})
+
+
+def sums_of(data: DataSet, outputs: np.ndarray, part: Split) -> np.ndarray:
+    """The sums of the metrics of a split, for these outputs."""
+    batch = {"weight": np.ones(len(part), np.float32), **part.arrays}
+    return np.asarray(metric_sums(data.task, outputs, batch, None))
+
+
+def metrics_of(data: DataSet, outputs: np.ndarray, part: Split) -> dict[str, float]:
+    """The metrics of a split, for these outputs."""
+    return metrics(data, part, sums_of(data, outputs, part), None)
+
+
+def weighted(part: Split) -> Split:
+    """The split, its rows with weights."""
+    weights = np.random.default_rng(7).uniform(0, 3, len(part)).astype(np.float32)
+    return Split({**part.arrays, "weight": weights})

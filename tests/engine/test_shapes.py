@@ -127,7 +127,7 @@ def test_a_round_keeps_to_the_shapes_of_the_signatures(
 
 
 def test_a_shape_that_breaks_a_signature_is_found(checks: list[str]) -> None:
-    from hpo.engine.training.targets import poisson
+    from hpo.engine.training.targets.losses import poisson
     from hpo.spec.sections.loss import Poisson
 
     with pytest.raises(AssertionError, match=r"poisson\(outputs\)"):

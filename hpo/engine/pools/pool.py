@@ -31,7 +31,7 @@ from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.stopwatch import Stopwatch
 from hpo.engine.task_program import AnyProgram
 from hpo.engine.training.batches import Batch, DeviceData, host_data, whole_rows
-from hpo.engine.training.metrics import MetricError
+from hpo.engine.training.metrics.scored import MetricError
 from hpo.engine.training.task import Progress, Tally, Task, task_of
 from hpo.spec.code.frames import CodeError
 from hpo.spec.experiment import Training

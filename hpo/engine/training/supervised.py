@@ -25,12 +25,12 @@ from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch, DeviceData
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
-from hpo.engine.training.metrics import scored_metrics
+from hpo.engine.training.metrics.scored import scored_metrics
 from hpo.engine.training.optimizers import Descent
 from hpo.engine.training.own_functions import augment_key, augmented, look_at_functions
 from hpo.engine.training.random_streams import batches, lane_key, weights_rng
 from hpo.engine.training.schedules import schedule_factor
-from hpo.engine.training.targets import batch_loss, check_loss, metric_sums, metrics, sum_count
+from hpo.engine.training.targets.sums import batch_loss, check_loss, metric_sums, metrics, sum_count
 from hpo.engine.training.task import Epoch, Progress, Tally
 from hpo.engine.training.updates import Layers
 from hpo.engine.training.weights import (

@@ -11,7 +11,7 @@ import numpy as np
 from hpo.data.cache import DataCache
 from hpo.data.dataset import NO_DATA, DataSet
 from hpo.data.load import check_batch_size, load_data
-from hpo.engine.training.metrics import scored_metrics
+from hpo.engine.training.metrics.scored import scored_metrics
 from hpo.errors import HpoError
 from hpo.registry import METRICS
 from hpo.spec.code.own_code import Own

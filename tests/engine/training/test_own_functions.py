@@ -19,7 +19,7 @@ from hpo.engine.training.own_functions import (
     static_numbers_of_functions,
 )
 from hpo.engine.training.random_streams import batches
-from hpo.engine.training.targets import batch_loss, metric_sums, metrics
+from hpo.engine.training.targets.sums import batch_loss, metric_sums, metrics
 from hpo.engine.training.task import task_of
 from hpo.engine.training.weights import parted
 from hpo.errors import HpoError

@@ -1,0 +1,45 @@
+"""Targets that are one class of several, and several labels of 0 and 1."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Num
+
+from hpo.data.dataset import DataSet, Split
+from hpo.engine.training.targets.kind import Targets
+from hpo.spec.sections.loss import CrossEntropy
+
+
+def hit(outputs: Float[Array, "B K"], y: Num[Array, " B"]) -> Float[Array, " B"]:
+    """1 where the class is the most likely one."""
+    return (outputs.argmax(-1) == y).astype(jnp.float32)
+
+
+def all_hit(outputs: Float[Array, "B K"], y: Num[Array, "B K"]) -> Float[Array, " B"]:
+    """1 where each label is the more likely one."""
+    return ((outputs > 0) == (y > 0.5)).all(-1).astype(jnp.float32)
+
+
+def _classification(
+    sums: list[float], total: float, split: Split, data: DataSet
+) -> dict[str, float]:
+    return {"loss": sums[0] / total, "accuracy": sums[1] / total}
+
+
+def _probabilities(outputs: np.ndarray, data: DataSet) -> np.ndarray:
+    odds = np.exp(outputs - outputs.max(1, keepdims=True))
+    probabilities: np.ndarray = odds / odds.sum(1, keepdims=True)
+    return probabilities
+
+
+def _chances(outputs: np.ndarray, data: DataSet) -> np.ndarray:
+    # The hyperbolic tangent overflows nowhere.
+    chances: np.ndarray = 0.5 * (1 + np.tanh(outputs / 2))
+    return chances
+
+
+CLASSIFICATION = Targets(
+    CrossEntropy(name="cross_entropy"), (hit,), _classification, _probabilities
+)
+MULTILABEL = Targets(CrossEntropy(name="cross_entropy"), (all_hit,), _classification, _chances)

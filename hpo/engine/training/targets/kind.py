@@ -1,0 +1,34 @@
+"""What a kind of target says of itself: its loss, the values of its rows, its metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, Float, Num
+
+from hpo.data.dataset import DataSet, Split
+
+# From outputs [B, K] in float32 and targets [B, ...] to a value for each row [B], or for each of
+# its targets [B, T].
+RowValues = Callable[[Float[Array, "B K"], Num[Array, "B ..."]], Float[Array, "B ..."]]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """A kind of targets.
+
+    `loss` is the spec of the loss that training minimises unless a spec names another one. It and
+    `rows` are summed over a split; where they are wide, `rows` give a value for each target, `[B,
+    T]`. `metrics` takes these sums (the loss first), the sum of the row weights, the split and its
+    data set. `predictions` takes outputs `[N, K]` and the data set: it gives probabilities, or
+    values in the targets' units.
+    """
+
+    loss: Any
+    rows: tuple[RowValues, ...]
+    metrics: Callable[[list[float], float, Split, DataSet], dict[str, float]]
+    predictions: Callable[[np.ndarray, DataSet], np.ndarray]
+    is_wide: bool = False

@@ -1,0 +1,115 @@
+"""The loss of a batch, and the sums over rows from which each kind of target makes its metrics.
+
+On the device, a kind computes values for each row, which are weighted and summed. On the host, it
+computes named metrics from these sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from hpo import registry
+from hpo.data.dataset import DataSet, Split
+from hpo.engine.program import Program
+from hpo.engine.training.batches import Batch
+from hpo.engine.training.own_functions import own_rows
+from hpo.engine.training.targets.classification import CLASSIFICATION, MULTILABEL
+from hpo.engine.training.targets.counts import COUNTS
+from hpo.engine.training.targets.kind import Targets
+from hpo.engine.training.targets.regression import REGRESSION, SEVERAL
+from hpo.errors import HpoError
+from hpo.spec.code.own_functions import OwnLoss
+from hpo.spec.sections.data import Task as Kind
+from hpo.spec.sections.loss import loss_mistakes
+
+TARGETS: dict[str, Targets] = {
+    "classification": CLASSIFICATION,
+    "regression": REGRESSION,
+    "counts": COUNTS,
+    "multilabel": MULTILABEL,
+}
+
+
+def targets_of(kind: Kind, outputs: int) -> Targets:
+    """How targets of a kind are trained and judged, where a row has this many outputs."""
+    return SEVERAL if kind == "regression" and outputs > 1 else TARGETS[kind]
+
+
+def sum_count(kind: Kind, outputs: int, loss: Any) -> int:
+    """The number of sums from which `metrics` computes."""
+    targets = targets_of(kind, outputs)
+    return 1 + len(targets.rows) * (outputs if targets.is_wide else 1) + (loss is not None)
+
+
+def batch_loss(
+    kind: Kind, outputs: Float[Array, "B K"], batch: Batch, loss: Any
+) -> Float[Array, ""]:
+    """The mean loss of a batch; the weights of all training rows have the mean 1."""
+    outputs = outputs.astype(jnp.float32)
+    own = targets_of(kind, outputs.shape[-1]).loss
+    losses = loss_rows(own if loss is None else loss, outputs, batch)
+    return (losses * batch["weight"] if "weight" in batch else losses).mean()
+
+
+def metric_sums(
+    kind: Kind, outputs: Float[Array, "B K"], batch: Batch, loss: Any
+) -> Float[Array, " M"]:
+    """Weighted sums over the rows of a batch: the loss, and the kind's other values.
+
+    The sum of a loss that the spec names comes last.
+    """
+    outputs, y, weights = outputs.astype(jnp.float32), batch["y"], batch["weight"]
+    targets = targets_of(kind, outputs.shape[-1])
+    # A padding row's loss may be NaN in a diverged lane only, where the sum is NaN anyway.
+    values = [loss_rows(targets.loss, outputs, batch), *(of(outputs, y) for of in targets.rows)]
+    sums = [one for each in values for one in _sums(each, weights)]
+    if loss is not None:
+        # Padding rows are zeros, which a loss of the user's own need not know.
+        sums.append(jnp.where(weights > 0, loss_rows(loss, outputs, batch) * weights, 0).sum())
+    return jnp.stack(sums)
+
+
+def _sums(values: Array, weights: Array) -> Sequence[Array]:
+    """The weighted sum of the values of rows, for each target if there are several."""
+    if values.ndim == 1:
+        return [(values * weights).sum()]
+    return [*(values * weights[:, None]).sum(0)]
+
+
+def metrics(data: DataSet, split: Split, sums: np.ndarray, loss: Any) -> dict[str, float]:
+    """Named metrics from the sums over a split, in the target's own unit."""
+    weights = split.arrays.get("weight")
+    total = len(split) if weights is None else float(weights.sum(dtype=np.float64))
+    named = [float(each) for each in sums]
+    own = {} if loss is None else {"loss": named.pop() / total}
+    return targets_of(data.task, data.outputs).metrics(named, total, split, data) | own
+
+
+def check_loss(program: Program) -> None:
+    """Refuse a loss of hpo that is for another task than that of the data.
+
+    Raises:
+        HpoError: if it is.
+    """
+    loss = program.template.loss
+    if loss is not None and not isinstance(loss, OwnLoss):
+        for text in loss_mistakes(loss.name, program.task):
+            raise HpoError(f"loss.name: {text}.")
+
+
+def loss_rows(loss: Any, outputs: Float[Array, "B K"], batch: Batch) -> Float[Array, " B"]:
+    """The values of a loss, by its spec, for the rows of a batch without their weights.
+
+    Raises:
+        CodeError: for an error of the user's own code.
+        HpoError: for a result of the user's own loss that is no value for each row.
+    """
+    if isinstance(loss, OwnLoss):
+        return own_rows(loss, outputs, batch)
+    rows: Array = registry.function("loss", loss.name)(loss, outputs, batch["y"])
+    return rows
