@@ -24,7 +24,7 @@ from hpo.data.transforms.transform import FittedTransform, fit_transform
 from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, function
 from hpo.spec.sections.columns import Columns
-from hpo.spec.sections.data import UNIT_RANGE, CsvFile, DataSpec, Task
+from hpo.spec.sections.data import UNIT_RANGE, DataSpec, TableFile, Task
 from hpo.spec.sections.search import duration_seconds
 from hpo.spec.sections.split import ColumnSplit, GroupSplit, TimeSplit
 from hpo.spec.words import shown, unknown_name
@@ -153,9 +153,9 @@ def _gap(split: TimeSplit, times: np.ndarray) -> int | np.timedelta64:
 
 def _leaks(spec: DataSpec, parts: Sequence[Source]) -> list[str]:
     """What makes the scores of a random split of a table look too good."""
-    if spec.split is not None or not isinstance(spec.dataset, CsvFile):
+    if spec.split is not None or not isinstance(spec.dataset, TableFile):
         return []
-    file = spec.dataset.csv
+    file = spec.dataset.path
     return [*repeated_rows_note(file, parts), *shared_ids_note(file, parts)]
 
 

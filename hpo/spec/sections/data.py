@@ -99,31 +99,55 @@ class DropRows(Spec):
     """Leave out rows whose features and target are those of an earlier row."""
 
 
-class CsvFile(Spec):
-    """A table, one row an example; `.gz` files are read as they are."""
+class TableFile(Spec):
+    """What every format of a table has beside its path, which is the first field."""
 
-    csv: str
-    """The file, relative to the spec's folder, then to HPO_DATA."""
     target: str | Targets
     """The column to predict, or a list of several: labels of 0 and 1, or quantities."""
     task: Literal["auto", "classification", "regression", "counts", "multilabel"] = "auto"
     """`auto` decides by the target's values."""
     drop: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Columns to leave out."""
-    separator: Annotated[str, BeforeValidator(_separator)] = ","
-    """The character between two cells; `'\\t'` for a tab, which a `.tsv` file has by default."""
     weight: str | None = None
     """A column with a weight for each row, for the loss and the metrics; it is no feature."""
+    missing: Annotated[tuple[_Word, ...], Field(strict=False)] = ()
+    """Further words for an empty cell, such as `["?", -999]`; NA, NaN, null and similar words of a
+    text file are known."""
+    drop_rows: DropRows = DropRows()
+    """Rows to leave out."""
+
+    @property
+    def key(self) -> str:
+        """The key of the format in YAML."""
+        return next(iter(type(self).model_fields))
+
+    @property
+    def path(self) -> str:
+        """The path as the spec has it."""
+        path: str = getattr(self, self.key)
+        return path
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to predict."""
+        return (self.target,) if isinstance(self.target, str) else self.target
+
+
+class _Csv(Spec):  # a class of its own puts the path before the fields of every table
+    csv: str
+    """The file, relative to the spec's folder, then to HPO_DATA."""
+
+
+class CsvFile(TableFile, _Csv):
+    """A table, one row an example; `.gz` files are read as they are."""
+
+    separator: Annotated[str, BeforeValidator(_separator)] = ","
+    """The character between two cells; `'\\t'` for a tab, which a `.tsv` file has by default."""
     header: bool | None = None
     """Whether the first row names the columns; false: they are `column_1`, `column_2` and so on. By
     default it names them, with a warning where it looks like data."""
     skip: Annotated[int, Field(ge=0)] = 0
     """Lines to skip at the start of the file, before the header."""
-    missing: Annotated[tuple[_Word, ...], Field(strict=False)] = ()
-    """Further words for an empty cell, such as `["?", -999]`; NA, NaN, null and similar words are
-    known."""
-    drop_rows: DropRows = DropRows()
-    """Rows to leave out."""
     encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8"
     """How the file writes its characters, such as `gbk`, `latin-1` or `utf-16`."""
 
@@ -134,11 +158,6 @@ class CsvFile(Spec):
             return values
         name = str(values.get("csv")).lower().removesuffix(".gz")
         return {**values, "separator": "\t"} if name.endswith((".tsv", ".tab")) else values
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """The columns to predict."""
-        return (self.target,) if isinstance(self.target, str) else self.target
 
 
 class IdxFolder(Spec):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hpo.data.readers.tables.dates import parts_of, read_dates
-from hpo.data.readers.tables.lines import Lines
+from hpo.data.readers.tables.lines import Rows
 from hpo.data.readers.tables.table import (
     ISO_DATE,
     MOST_CATEGORIES,
@@ -47,25 +47,27 @@ class TypedColumns(NamedTuple):
 
 
 def typed_columns(
-    path: Path, features: pd.DataFrame, lines: Lines, columns: Columns
+    path: Path, features: pd.DataFrame, rows: Rows, columns: Columns, *, are_typed: frozenset[str]
 ) -> TypedColumns:
     """The columns of a table as numbers and as indices of texts.
+
+    Of those that `are_typed` by their file, a text among numbers is no mistake.
 
     Raises:
         DataError: for a cell that is not of its column's type, with its line.
     """
-    features, origins, notes = _of_their_types(path, features, lines, columns)
+    features, origins, notes = _of_their_types(path, features, rows, columns)
     numeric, words = _kinds(features)
     if len(words) > _MOST_TEXT_COLUMNS:
         raise DataError(
             f"{path}: holds {len(words):,} columns of text, more than {_MOST_TEXT_COLUMNS:,}: "
             "write numbers for their texts, or list columns in data.dataset.drop."
         )
-    untyped = [name for name in words if columns.of(name).type == "auto"]
+    untyped = [n for n in words if columns.of(n).type == "auto" and n not in are_typed]
     if untyped:
-        _check_stray_texts(path, features[untyped], lines)
+        _check_stray_texts(features[untyped], rows)
     # Selecting columns one by one takes seconds where there are tens of thousands.
-    x = _numbers(path, features[numeric] if words else features, lines)
+    x = _numbers(features[numeric] if words else features, rows)
     names = tuple(origins.get(name, name) for name in numeric)
     if not words:
         return TypedColumns(x, names, None, (), (), notes)
@@ -74,7 +76,7 @@ def typed_columns(
 
 
 def _of_their_types(
-    path: Path, features: pd.DataFrame, lines: Lines, columns: Columns
+    path: Path, features: pd.DataFrame, rows: Rows, columns: Columns
 ) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
     """The columns with booleans and dates as numbers, and numbers that are codes as texts.
 
@@ -89,14 +91,14 @@ def _of_their_types(
     for name in _candidates(features, columns):
         column, kind = features[name], columns.of(name).type
         if kind == "boolean":
-            new[name] = _booleans(path, column, lines)
+            new[name] = _booleans(column, rows)
         elif kind in ("category", "text"):
             new[name] = _as_texts(column)
         elif kind == "date" or _holds_dates(column):
             if kind == "auto":
                 notes.append(dates_note(path.name, name))
             gone.append(name)
-            for part, numbers in parts_of(_dates(path, column, lines)).items():
+            for part, numbers in parts_of(_dates(column, rows)).items():
                 title = f"{name}.{part}"
                 while title in features or title in new:
                     title += "_"
@@ -131,19 +133,19 @@ def _holds_dates(column: pd.Series[Any]) -> bool:
     return texts.nunique() > MOST_CATEGORIES and bool(read_dates(texts)[1].all())
 
 
-def _dates(path: Path, column: pd.Series[Any], lines: Lines) -> np.ndarray:
+def _dates(column: pd.Series[Any], rows: Rows) -> np.ndarray:
     dates = np.full(len(column), np.datetime64("NaT", "us"))
-    rows = np.flatnonzero(column.notna())
-    if len(rows):
-        dates[rows], is_read = read_dates(_as_texts(column.iloc[rows]))
+    filled = np.flatnonzero(column.notna())
+    if len(filled):
+        dates[filled], is_read = read_dates(_as_texts(column.iloc[filled]))
         if not is_read.all():
-            row = rows[np.flatnonzero(~is_read)[0]]
+            row = filled[np.flatnonzero(~is_read)[0]]
             text = no_date(str(column.name), str(column.iloc[row]))
-            raise DataError(f"{path}:{lines[row]}: {text}")
+            raise DataError(f"{rows[row]}: {text}")
     return dates
 
 
-def _booleans(path: Path, column: pd.Series[Any], lines: Lines) -> np.ndarray:
+def _booleans(column: pd.Series[Any], rows: Rows) -> np.ndarray:
     """1 for true and yes, 0 for false and no, NaN for an empty cell."""
     found = np.full(len(column), np.nan)
     if column.isna().all():
@@ -153,7 +155,7 @@ def _booleans(path: Path, column: pd.Series[Any], lines: Lines) -> np.ndarray:
     wrong = np.flatnonzero(truth.isna())
     if len(wrong):
         row = texts.index[wrong[0]]
-        raise DataError(f"{path}:{lines[row]}: {no_boolean(str(column.name), texts[row])}")
+        raise DataError(f"{rows[row]}: {no_boolean(str(column.name), texts[row])}")
     found[texts.index] = truth
     return found
 
@@ -178,7 +180,7 @@ def _kinds(features: pd.DataFrame) -> tuple[list[str], list[str]]:
     return [name for name, yes in columns if yes], [name for name, yes in columns if not yes]
 
 
-def _check_stray_texts(path: Path, columns: pd.DataFrame, lines: Lines) -> None:
+def _check_stray_texts(columns: pd.DataFrame, rows: Rows) -> None:
     import pandas as pd
 
     for name in columns:
@@ -186,14 +188,14 @@ def _check_stray_texts(path: Path, columns: pd.DataFrame, lines: Lines) -> None:
         is_number = pd.to_numeric(texts, errors="coerce").notna()
         if not is_number.all() and is_number.mean() >= NUMERIC_SHARE:
             row = is_number.idxmin()
-            raise DataError(f"{path}:{lines[row]}: {stray_text(name, texts[row])}")
+            raise DataError(f"{rows[row]}: {stray_text(name, texts[row])}")
 
 
-def _numbers(path: Path, columns: pd.DataFrame, lines: Lines) -> np.ndarray:
+def _numbers(columns: pd.DataFrame, rows: Rows) -> np.ndarray:
     x: np.ndarray = columns.to_numpy(np.float64)
     if any_too_large(x):
         row, column = np.argwhere(is_too_large(x))[0]
-        raise DataError(f"{path}:{lines[row]}: {huge_number(str(columns.columns[column]))}")
+        raise DataError(f"{rows[row]}: {huge_number(str(columns.columns[column]))}")
     return x
 
 

@@ -1,9 +1,11 @@
-"""The lines on which the rows of a table start, found without an object for each row."""
+"""Where the rows of a table lie: the lines of a text, found without an object for each row."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,13 +17,11 @@ class Lines:
     """The line on which each row of a table starts, by the number of the row.
 
     `firsts` are the rows before which lines without a row lie, the first row included, and
-    `lines` theirs. Of the `kept` rows alone there may be others left out.
+    `lines` theirs.
     """
 
-    def __init__(
-        self, firsts: np.ndarray, lines: np.ndarray, count: int, kept: np.ndarray | None = None
-    ) -> None:
-        self._firsts, self._lines, self._count, self._kept = firsts, lines, count, kept
+    def __init__(self, firsts: np.ndarray, lines: np.ndarray, count: int) -> None:
+        self._firsts, self._lines, self._count = firsts, lines, count
 
     @classmethod
     def of(cls, lines: np.ndarray) -> Lines:
@@ -33,7 +33,6 @@ class Lines:
         return self._count
 
     def __getitem__(self, row: int) -> int:
-        row = int(row if self._kept is None else self._kept[row])
         stretch = np.searchsorted(self._firsts, row, side="right") - 1
         return int(self._lines[stretch] + row - self._firsts[stretch])
 
@@ -41,11 +40,43 @@ class Lines:
         """The lines of the rows after the first `count`."""
         return Lines(self._firsts - count, self._lines, self._count - count)
 
-    def where(self, is_kept: np.ndarray) -> Lines:
-        """The lines of these rows alone."""
+
+class FileRows(NamedTuple):
+    """The rows that a file gives; without `lines` they are counted from 1."""
+
+    path: Path
+    length: int
+    lines: Lines | None = None
+
+
+class Rows:
+    """Where each row of a table lies, as messages say it: `t.csv:5`, or `t.parquet: row 5`.
+
+    Of the `kept` rows alone there may be others left out.
+    """
+
+    def __init__(self, files: Sequence[FileRows], kept: np.ndarray | None = None) -> None:
+        self._files, self._kept = files, kept
+        self._ends = np.cumsum([file.length for file in files])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if self._kept is None else len(self._kept)
+
+    def __getitem__(self, row: int) -> str:
+        row = int(row if self._kept is None else self._kept[row])
+        number = int(np.searchsorted(self._ends, row, side="right"))
+        file = self._files[number]
+        row -= int(self._ends[number]) - file.length
+        return (
+            f"{file.path}: row {row + 1}"
+            if file.lines is None
+            else f"{file.path}:{file.lines[row]}"
+        )
+
+    def where(self, is_kept: np.ndarray) -> Rows:
+        """These rows alone."""
         kept = np.flatnonzero(is_kept)
-        kept = kept if self._kept is None else self._kept[kept]
-        return Lines(self._firsts, self._lines, len(kept), kept)
+        return Rows(self._files, kept if self._kept is None else self._kept[kept])
 
 
 def plain_lines(text: bytes, separator: str, cells: int, line: int) -> Lines | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hpo.data.dataset import SPLITS
 from hpo.data.readers.tables.dates import read_dates
-from hpo.data.readers.tables.lines import Lines
+from hpo.data.readers.tables.lines import Rows
 from hpo.errors import DataError
 from hpo.spec.sections.split import ColumnSplit, GroupSplit, SplitSpec, TimeSplit
 from hpo.spec.words import shown
@@ -18,9 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def read_split_column(
-    path: Path, split: SplitSpec, column: pd.Series[Any], lines: Lines
-) -> np.ndarray:
+def read_split_column(split: SplitSpec, column: pd.Series[Any], rows: Rows) -> np.ndarray:
     """What the column says of each row, as `Source.split_by` holds it.
 
     Raises:
@@ -31,7 +28,7 @@ def read_split_column(
     empty = np.flatnonzero(column.isna())
     if len(empty):
         raise DataError(
-            f"{path}:{lines[empty[0]]}: the {what} {where} is empty: fill it in, or remove the row."
+            f"{rows[empty[0]]}: the {what} {where} is empty: fill it in, or remove the row."
         )
     if isinstance(split, GroupSplit):
         groups: np.ndarray = column.factorize()[0]
@@ -42,7 +39,7 @@ def read_split_column(
         cure = "train, validation or test" if isinstance(split, ColumnSplit) else "a number or date"
         more = "" if isinstance(split, ColumnSplit) else ", such as 2024-01-31"
         raise DataError(
-            f"{path}:{lines[row]}: the {what} {where} is {shown(str(column.iloc[row]))}: write "
+            f"{rows[row]}: the {what} {where} is {shown(str(column.iloc[row]))}: write "
             f"{cure}{more}."
         )
     return found

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hpo.errors import DataError, cut
+from hpo.registry import READERS
 from hpo.spec.sections.columns import Columns
-from hpo.spec.sections.data import CsvFile
+from hpo.spec.sections.data import CsvFile, TableFile
 from hpo.spec.sections.split import SplitSpec, column_of, key_of
 from hpo.spec.words import count_text, shown
 
@@ -69,6 +70,12 @@ class Finding(NamedTuple):
     def path(self) -> tuple[str, ...]:
         """The path below `data` of the field at fault."""
         return tuple(self.key.split(".")) if "." in self.key else ("dataset", self.key)
+
+    def error(self, path: Path) -> DataError:
+        """The finding as an error of the reader of a file."""
+        where = path if self.line is None else f"{path}:{self.line}"
+        field = "" if self.key in READERS else f"data.{'.'.join(self.path)}: "
+        return DataError(f"{where}: {field}{self.text}")
 
 
 def numbered_rows(
@@ -137,18 +144,18 @@ def column_names(first: Sequence[str], spec: CsvFile) -> list[str]:
     return list(first)
 
 
-def _named_columns(spec: CsvFile) -> dict[str, str]:
+def _named_columns(spec: TableFile) -> dict[str, str]:
     """The columns that are no features because a spec names them, with the fields that do."""
     targets = dict.fromkeys(spec.targets, "target")
     return targets | ({spec.weight: "weight"} if spec.weight is not None else {})
 
 
-def target_names(spec: CsvFile) -> str:
+def target_names(spec: TableFile) -> str:
     """The columns to predict, as a message names them."""
     return listed([shown(name) for name in spec.targets])
 
 
-def no_features(spec: CsvFile, split: SplitSpec | None, columns: Columns) -> set[str]:
+def no_features(spec: TableFile, split: SplitSpec | None, columns: Columns) -> set[str]:
     """The columns that are no features: those that a spec names for something else, or drops."""
     dropped = [name for name, one in columns.by_name.items() if one.drop]
     found = {*_named_columns(spec), *spec.drop, *dropped}
@@ -168,8 +175,8 @@ def row_finding(row: Row, names: Sequence[str], spec: CsvFile) -> Finding | None
 
 def column_findings(
     names: Sequence[str],
-    spec: CsvFile,
-    line: int,
+    spec: TableFile,
+    line: int | None,
     is_data: bool,
     split: SplitSpec | None,
     columns: Columns,
@@ -183,19 +190,21 @@ def column_findings(
         if not name.strip():
             text = f"column {position} has no name: name it in the header (and list it in "
             text += "data.dataset.drop if it only numbers the rows)."
-            yield Finding("csv", line, text + hint)
+            yield Finding(spec.key, line, text + hint)
             break
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
         text = f"{times:,} columns are named {shown(name)}: rename all but one."
-        yield Finding("csv", line, text + hint)
+        yield Finding(spec.key, line, text + hint)
     named, known = _named_columns(spec), set(names)
     by = [] if split is None else [(column_of(split), f"split.{key_of(split)}")]
     typed = [(name, "columns.by_name") for name in columns.by_name]
     for column, key in [*named.items(), *((name, "drop") for name in spec.drop), *by, *typed]:
         if column not in known:
             close = difflib.get_close_matches(column[:_LONGEST_LIST], names, n=1)
-            guess = f"Did you mean '{close[0]}'? " if close else _separator_hint(names)
+            guess = f"Did you mean '{close[0]}'? " if close else ""
+            if not close and isinstance(spec, CsvFile):
+                guess = _separator_hint(names)
             text = f"unknown column {shown(column)}. {guess}{_known(names, spec)}{hint}"
             yield Finding(key, None, text)
     repeated, times = Counter(spec.targets).most_common(1)[0]
@@ -212,9 +221,8 @@ def column_findings(
             yield Finding("drop", None, f"{shown(column)} is the {field}: keep it.")
     if known <= no_features(spec, split, columns):
         text = f"no column is left to learn from beside the target {target_names(spec)}: "
-        yield Finding(
-            "csv", None, f"{text}shorten data.dataset.drop, or set data.dataset.separator."
-        )
+        cure = ", or set data.dataset.separator" if isinstance(spec, CsvFile) else ""
+        yield Finding(spec.key, None, f"{text}shorten data.dataset.drop{cure}.")
 
 
 def looks_like_data(first: Sequence[str], below: Iterable[Sequence[str]], spec: CsvFile) -> bool:
@@ -247,12 +255,12 @@ def headless_warning(first: Sequence[str], spec: CsvFile) -> str:
     )
 
 
-def gap_words(spec: CsvFile) -> frozenset[str]:
+def gap_words(spec: TableFile) -> frozenset[str]:
     """Every text that is an empty cell."""
     return EMPTY_WORDS.union(missing_words(spec))
 
 
-def missing_words(spec: CsvFile) -> list[str]:
+def missing_words(spec: TableFile) -> list[str]:
     """The spec's own words for an empty cell; a blank before one is not part of it."""
     words = [word.strip() for word in spec.missing]
     words += [f"{float(word):g}" for word in words if is_number(word)]
@@ -396,8 +404,8 @@ def _is_open(lines: Sequence[str], separator: str) -> bool:
     return False
 
 
-def _known(names: Sequence[str], spec: CsvFile) -> str:
-    if spec.header is False:
+def _known(names: Sequence[str], spec: TableFile) -> str:
+    if isinstance(spec, CsvFile) and spec.header is False:
         return f"Without a header the columns are {names[0]} to {names[-1]}."
     return f"Columns: {listed(names)}."
 

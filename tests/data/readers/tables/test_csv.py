@@ -7,8 +7,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from hpo.data.readers.tables import csv, lines, pieces
-from hpo.data.readers.tables.csv import MOST_NUMERIC_CLASSES, read_csv
+from hpo.data.readers.tables import examples, lines, pieces
+from hpo.data.readers.tables.csv import read_csv
+from hpo.data.readers.tables.examples import MOST_NUMERIC_CLASSES
 from hpo.data.readers.tables.table import MOST_CATEGORIES
 from hpo.errors import DataError
 from hpo.spec.sections.data import CsvFile, DataSpec
@@ -232,7 +233,7 @@ def test_a_table_of_short_rows_takes_a_few_times_its_size(tmp_path, monkeypatch)
     # Pieces as small to this file as they are to a large one.
     monkeypatch.setattr(pieces, "_PIECE_BYTES", 1 << 16)
     monkeypatch.setattr(lines, "_PIECE", 1 << 16)
-    monkeypatch.setattr(csv, "_PIECE_OF_ROWS", 1 << 14)
+    monkeypatch.setattr(examples, "_PIECE_OF_ROWS", 1 << 14)
     read(tmp_path, "a,y\n1,0\n2,1\n")  # imports pandas
     path = tmp_path / "t.csv"
     path.write_text("a,y\n" + "1,0\n2,1\n" * 250_000)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo.data.readers.tables import lines
-from hpo.data.readers.tables.lines import Lines, plain_lines
+from hpo.data.readers.tables.lines import FileRows, Lines, Rows, plain_lines
 from hpo.data.readers.tables.table import numbered_rows
 from hpo.spec.sections.data import CsvFile
 
@@ -21,8 +21,9 @@ def test_blank_lines_are_no_rows():
 def test_the_rows_below_the_header_and_those_that_are_kept_keep_their_lines():
     below = Lines.of(np.array([1, 2, 5, 6, 9])).without(1)
     assert [below[row] for row in range(len(below))] == [2, 5, 6, 9]
-    kept = below.where(np.array([False, True, False, True]))
-    assert [kept[row] for row in range(len(kept))] == [5, 9]
+    rows = Rows([FileRows(Path("t.csv"), 4, below)])
+    kept = rows.where(np.array([False, True, False, True]))
+    assert [kept[row] for row in range(len(kept))] == ["t.csv:5", "t.csv:9"]
 
 
 @given(
@@ -57,6 +58,17 @@ def test_what_is_not_plain_is_left_to_csv(text):
 
 
 def test_rows_may_be_left_out_twice():
-    lines = Lines.of(np.array([2, 3, 5, 6, 9]))
-    found = lines.where(np.array([1, 0, 1, 1, 1], bool)).where(np.array([0, 1, 0, 1], bool))
-    assert [found[row] for row in range(len(found))] == [5, 9]
+    rows = Rows([FileRows(Path("t.csv"), 5, Lines.of(np.array([2, 3, 5, 6, 9])))])
+    found = rows.where(np.array([1, 0, 1, 1, 1], bool)).where(np.array([0, 1, 0, 1], bool))
+    assert [found[row] for row in range(len(found))] == ["t.csv:5", "t.csv:9"]
+
+
+def test_rows_of_several_files_are_told_with_their_file_and_counted_where_there_are_no_lines():
+    files = [FileRows(Path("a.parquet"), 2), FileRows(Path("b.csv"), 1, Lines.of(np.array([7])))]
+    rows = Rows([*files, FileRows(Path("c.parquet"), 1)])
+    assert [rows[row] for row in range(len(rows))] == [
+        "a.parquet: row 1",
+        "a.parquet: row 2",
+        "b.csv:7",
+        "c.parquet: row 1",
+    ]

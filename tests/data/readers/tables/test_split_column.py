@@ -1,10 +1,12 @@
 """Reads the column that says how rows are split."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from hpo.data.readers.tables.lines import Lines
+from hpo.data.readers.tables.lines import FileRows, Lines, Rows
 from hpo.data.readers.tables.split_column import read_split_column
 from hpo.errors import DataError
 from hpo.spec.sections.split import ColumnSplit, GroupSplit, TimeSplit
@@ -13,7 +15,8 @@ GROUP, TIME, COLUMN = GroupSplit(group="c"), TimeSplit(time="c"), ColumnSplit(co
 
 
 def read(split, cells):
-    return read_split_column("t.csv", split, pd.Series(cells, name="c"), Lines.of(np.arange(2, 99)))
+    rows = Rows([FileRows(Path("t.csv"), 97, Lines.of(np.arange(2, 99)))])
+    return read_split_column(split, pd.Series(cells, name="c"), rows)
 
 
 @pytest.mark.parametrize("cells", [["b", "a", "b"], [7, 3, 7], [True, False, True]])
