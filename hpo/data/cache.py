@@ -38,7 +38,7 @@ from hpo.own_files import (
     say_unwritable,
     write_own,
 )
-from hpo.spec.sections.columns import Columns
+from hpo.spec.sections.columns import Columns, Text
 from hpo.spec.sections.data import CsvFile, DataSpec
 
 # Raise it with every change to the results of reading, splitting or scaling.
@@ -86,6 +86,8 @@ class DataCache:
             del used["split"]
         if spec.columns == Columns():
             del used["columns"]
+        if spec.columns == Columns() and spec.text == Text():
+            del used["text"]
         if isinstance(spec.dataset, CsvFile):
             if spec.dataset.encoding == "utf-8":
                 del used["dataset"]["encoding"]

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from hpo.data.text.stop_words import named_files
 from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, Entry, load
 from hpo.spec.code.own_data import OwnData
@@ -36,11 +37,16 @@ def key_of(dataset: Spec) -> str:
 
 
 def source_files(spec: DataSpec, folder: Path, home: Path | None) -> list[Path]:
-    """The files that hold the examples; none for a bundled set, which is not worth caching.
+    """The files on which the examples depend; none for a bundled set, which is not worth caching.
 
     Raises:
         DataError: if files of the user's own are missing.
     """
+    found = _example_files(spec, folder, home)
+    return [*found, *named_files(spec.text, folder)] if found else []
+
+
+def _example_files(spec: DataSpec, folder: Path, home: Path | None) -> list[Path]:
     if isinstance(spec.dataset, OwnData):
         from hpo.data.readers.python import source_paths  # imports NumPy, which `hpo check` spares
 

@@ -19,11 +19,12 @@ from hpo.data.files import find_own, key_of, source_files
 from hpo.data.leaks import repeated_rows_note, shared_ids_note
 from hpo.data.source import Source
 from hpo.data.split import split_groups, split_rows, split_sizes, split_times
+from hpo.data.text.stop_words import with_stop_words
 from hpo.data.transforms.encoding import training_parts
 from hpo.data.transforms.transform import FittedTransform, fit_transform
 from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, function
-from hpo.spec.sections.columns import Columns
+from hpo.spec.sections.columns import Columns, Text
 from hpo.spec.sections.data import UNIT_RANGE, DataSpec, TableFile, Task
 from hpo.spec.sections.search import duration_seconds
 from hpo.spec.sections.split import ColumnSplit, GroupSplit, TimeSplit
@@ -73,7 +74,8 @@ def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
     source = read_source(spec, folder, home)
     _check_columns(spec, source)
     parts = _parts(spec, source)
-    transform = fit_transform(parts[0], spec.normalize, spec.range, columns=spec.columns)
+    text = with_stop_words(spec.text, folder)
+    transform = fit_transform(parts[0], spec.normalize, spec.range, columns=spec.columns, text=text)
     arrays = _arrays(parts, transform)
     ends = accumulate(map(len, parts), initial=0)
     splits = [Split(arrays, slice(start, end)) for start, end in pairwise(ends)]
@@ -83,7 +85,9 @@ def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
         validation=splits[1],
         test=splits[2] if len(splits) > 2 else None,
         outputs=len(source.classes) or math.prod(source.y.shape[1:]),
-        fingerprint=_fingerprint(parts, _scaling(spec), with_texts=spec.columns != Columns()),
+        fingerprint=_fingerprint(
+            parts, _scaling(spec, text), with_texts=spec.columns != Columns() or transform.has_texts
+        ),
         classes=source.classes,
         notes=(*source.notes, *_lacking_classes(parts), *_leaks(spec, parts)),
         transform=transform,
@@ -239,6 +243,8 @@ def _check_columns(spec: DataSpec, source: Source) -> None:
         )
     if spec.columns != Columns() and source.x.ndim > 2:
         raise DataError("data.columns: images have no columns: remove it.")
+    if spec.text != Text() and source.categories is None:
+        raise DataError("data.text: this data set has no column of text: remove it.")
 
 
 def _check_classes(source: Source) -> None:
@@ -283,11 +289,16 @@ def _scaled_weights(parts: Sequence[Source]) -> list[np.ndarray]:
     return scaled
 
 
-def _scaling(spec: DataSpec) -> str | tuple[Any, ...]:
-    """How a spec makes features, for the fingerprint, which must stay that of release 0.1.0."""
+def _scaling(spec: DataSpec, text: Text) -> str | tuple[Any, ...]:
+    """How a spec makes features, for the fingerprint, which must stay that of release 0.1.0.
+
+    `text` has the stop words themselves.
+    """
     ranges = () if spec.normalize != "minmax" or spec.range == UNIT_RANGE else (spec.range,)
     columns = spec.columns.model_dump_json(exclude_defaults=True)
     asked = () if spec.columns == Columns() else (columns,)
+    if spec.text != Text():
+        asked = (*asked, text.model_dump_json(exclude_defaults=True))
     return (spec.normalize, *ranges, *asked) if ranges or asked else spec.normalize
 
 

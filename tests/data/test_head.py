@@ -170,6 +170,13 @@ def test_dates_are_a_note(tmp_path):
     )
 
 
+def test_very_many_sentences_are_a_note(tmp_path):
+    rows = "".join(f"it was the film of {row},{row}\n" for row in range(1001))
+    found = table(tmp_path, f"a,y\n{rows}")
+    assert (found.mistakes, len(found.notes)) == ((), 1)
+    assert "t.csv: column 'a' holds sentences: it is read as text" in found.notes[0]
+
+
 def test_gaps_are_no_note_where_the_spec_says_what_they_become(tmp_path):
     (tmp_path / "t.csv").write_text("a,y\n1,5\n,6\n3,7\n")
     dataset = CsvFile(csv="t.csv", target="y")

@@ -475,3 +475,56 @@ def _targets(data):
 
 def data_spec(columns):
     return DataSpec(dataset=CsvFile(csv="t.csv", target="y"), columns=columns)
+
+
+REVIEWS = [f"it was {'not ' * (row % 2)}a good film, the {row}. I saw" for row in range(40)]
+
+
+def reviews(folder, texts=REVIEWS, header="review,y", **text):
+    """The data set of a table of texts and two classes."""
+    rows = "".join(f'"{text}",{"no" if row % 2 else "yes"}\n' for row, text in enumerate(texts))
+    (folder / "t.csv").write_text(f"{header}\n{rows}")
+    columns = Columns(by_name={"review": {"type": "text"}})
+    return load(CsvFile(csv="t.csv", target="y"), folder, columns=columns, text=text)
+
+
+def test_a_table_of_texts_loads_as_their_most_frequent_words(tmp_path):
+    data = reviews(tmp_path, vectors="counts", features=6)
+    # Each text has these words once: it, was, good, film, the, saw.
+    for split in (data.train, data.validation):
+        np.testing.assert_array_equal(split.x, np.ones((len(split), 6)))
+
+
+def test_other_leaves_and_stop_words_have_other_fingerprints(tmp_path):
+    (tmp_path / "w.txt").write_text("film\n")
+    leaves = [{}, {"ngrams": [1, 2]}, {"stop_words": "w.txt"}, {"stop_words": ["good"]}]
+    found = [reviews(tmp_path, **text).fingerprint for text in leaves]
+    (tmp_path / "w.txt").write_text("good\n")
+    found.append(reviews(tmp_path, stop_words="w.txt").fingerprint)
+    assert len({*found}) == 4
+    assert found[3] == found[4], "the words count, not where they come from"
+
+
+@pytest.mark.parametrize("tokens", ["words", "characters"])
+def test_words_of_other_splits_change_no_training_feature(tmp_path, tokens):
+    splits = [("train", "validation", "test")[max(0, row - 37)] for row in range(40)]
+    by_name = {"review": {"type": "text"}}
+
+    def train(last):
+        texts = [*REVIEWS[:38], *last]
+        rows = zip(texts, splits, ["no", "yes"] * 20, strict=True)
+        write_csv(tmp_path / "t.csv", [(f'"{t}"', s, y) for t, s, y in rows], "review,part,y")
+        return load(
+            CsvFile(csv="t.csv", target="y"),
+            tmp_path,
+            split=ColumnSplit(column="part"),
+            columns=Columns(by_name=by_name),
+            text={"tokens": tokens, "ngrams": [1, 2]},
+        ).train.x
+
+    np.testing.assert_array_equal(train(REVIEWS[38:]), train(["unheard " * 99, "很好 good"]))
+
+
+def test_text_leaves_of_a_table_without_texts_are_refused(tmp_path, table):
+    with pytest.raises(DataError, match=r"data\.text: this data set has no column of text"):
+        load(table, tmp_path, text={"lower": False})

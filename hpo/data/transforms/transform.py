@@ -7,7 +7,7 @@ text that the training split does not have is zero in every column.
 
 `data.columns` asks for others. The features of a table are, in this order: numbers, places in
 sorted order and mean targets, all of which are scaled; flags of empty cells; one-hot columns;
-hashes; words.
+hashes; texts.
 
 A fit is named arrays and a pure function of them in NumPy, so that it can be stored and applied
 anywhere. Tests compare it with scikit-learn, whose import would take seconds.
@@ -17,11 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, Literal, Self
 
 import numpy as np
 
 from hpo.data.source import Source
+from hpo.data.text.text_fit import TextFit
 from hpo.data.transforms.encoding import (
     fit_hashes,
     fit_known,
@@ -31,9 +33,10 @@ from hpo.data.transforms.encoding import (
     training_parts,
 )
 from hpo.data.transforms.numbers import fill_of, fit_numbers, logarithms, normal_quantiles
-from hpo.data.transforms.tfidf import fit_text_columns, word_features
+from hpo.data.transforms.texts import fit_text_columns, text_features, text_fits
 from hpo.errors import DataError
-from hpo.spec.sections.columns import Columns
+from hpo.spec.sections.columns import MOST_CATEGORIES, Columns, Text, Treatment
+from hpo.spec.words import shown
 
 Normalize = Literal["standard", "minmax", "none"]
 
@@ -41,6 +44,8 @@ _IMAGES_AT_ONCE = 1000
 # The square of a smaller deviation is 0 to float64, or has lost most of its digits.
 _LEAST_DEVIATION = 1e-150
 _ONE = np.float32(1)
+# Without stop words, which are a list once they are read.
+PLAIN_TEXT = Text(stop_words=())
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,14 +151,21 @@ class FittedTransform:
         return np.where(source.categories < 0, self.text_fill, source.categories)
 
     def _encoded(self, codes: np.ndarray, values: Sequence[Sequence[str]]) -> list[np.ndarray]:
-        """One-hot columns, hashes and words."""
+        """One-hot columns, hashes and texts."""
         is_one: np.ndarray = codes[:, self.text_column] == self.text_value
         found = [is_one.astype(np.float32)]
         if "hash_column" in self.more:
             found.append(hash_features(self.more, codes, values))
-        if "word_column" in self.more:
-            found.append(word_features(self.more, codes, values))
-        return found
+        return found + text_features(self._texts, codes, values)
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether some columns of a table are texts, of whose tokens features are made."""
+        return bool(self._texts)
+
+    @cached_property
+    def _texts(self) -> Mapping[int, TextFit]:
+        return text_fits(self.more)
 
 
 def fit_transform(
@@ -162,10 +174,12 @@ def fit_transform(
     minmax_range: tuple[float, float] = (0.0, 1.0),
     *,
     columns: Columns,
+    text: Text = PLAIN_TEXT,
 ) -> FittedTransform:
     """The transform whose numbers are those of the training split.
 
-    With `minmax`, the lowest and highest training value become the two ends of `minmax_range`.
+    With `minmax`, the lowest and highest training value become the two ends of `minmax_range`. The
+    stop words of `text` are a list.
 
     Raises:
         DataError: if a table has no value in its training rows, or its target hardly varies.
@@ -174,7 +188,7 @@ def fit_transform(
     target: dict[str, Any] = {} if is_plain else _target_scale(train)
     if train.x.dtype == np.uint8 or train.x.ndim > 2:
         return FittedTransform(**_scale(train.x, normalize, minmax_range), **target)
-    fitted = _fit_table(train, columns)
+    fitted = _fit_table(train, columns, text)
     x = fitted.unscaled(train.x, fitted.codes(train), training_parts(len(train)))
     fitted = replace(fitted, **_scale(x, normalize, minmax_range), **target)
     if not fitted.apply(train.take(np.zeros(1, np.int64))).shape[1]:
@@ -185,14 +199,16 @@ def fit_transform(
     return fitted
 
 
-def _fit_table(train: Source, columns: Columns) -> FittedTransform:
+def _fit_table(train: Source, columns: Columns, text: Text) -> FittedTransform:
     """The transform of a table, not yet scaled."""
     kept = ~np.isnan(train.x).all(axis=0)
     x = train.x[:, kept]
     treatments = columns.of_all(_names(train.names, kept))
     fill = fill_of(x, treatments)
     texts = np.zeros((len(x), 0), np.int32) if train.categories is None else train.categories
-    texts_as = columns.of_all(_names(train.text_names, np.ones(texts.shape[1], bool)))
+    texts_as = _with_sentences(
+        columns.of_all(_names(train.text_names, np.ones(texts.shape[1], bool))), train.values
+    )
     one_hot: dict[str, Any] = fit_one_hot(texts, texts_as)
     fitted = FittedTransform(kept=kept, fill=fill, **one_hot)
     codes = fitted.codes(train)
@@ -211,8 +227,23 @@ def _fit_table(train: Source, columns: Columns) -> FittedTransform:
         assert fitted.text_fill is not None
         more |= fit_known(codes, fitted.text_fill, texts_as, train)
         more |= fit_hashes(fitted.text_fill, texts_as)
-        more |= fit_text_columns(codes, fitted.text_fill, texts_as, train.values)
+        names = [f"{train.target}: column {shown(name)}" for name in train.text_names]
+        more |= fit_text_columns(codes, fitted.text_fill, texts_as, train.values, text, names=names)
     return replace(fitted, more=more)
+
+
+def _with_sentences(
+    treatments: list[Treatment], values: Sequence[Sequence[str]]
+) -> list[Treatment]:
+    """The treatments of text columns; one with too many texts for categories is of sentences.
+
+    The reader has refused any others.
+    """
+    found = list(treatments)
+    for place, texts in enumerate(values):
+        if found[place].may_be_sentences and len(texts) > MOST_CATEGORIES:
+            found[place] = found[place]._replace(type="text")
+    return found
 
 
 def _names(names: Sequence[str], kept: np.ndarray) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a spec says about the columns of a table: all of them, and some by name."""
+"""What a spec says about the columns of a table: all of them, some by name, and those of texts."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field, field_serializer
 
-from hpo.spec.marks import Count, Fixed, Host, NonNegative, Spec, Static, fixed
+from hpo.spec.marks import Count, Fixed, Host, NonNegative, ReadWhere, Spec, Static, fixed
 
+Tokens = Literal["auto", "words", "characters"]
+Vectors = Literal["tfidf", "counts"]
+
+_WORDS = ReadWhere("tokens", ("auto", "words"))
 Impute = Literal["median", "mean", "most_frequent", "constant"]
 Encode = Literal["one_hot", "ordinal", "target", "hashing"]
 Transform = Literal["none", "log", "quantile"]
 ColumnType = Literal["auto", "category", "boolean", "date", "text"]
 Smoothing = Literal["auto"] | NonNegative
+# A column with more different texts than this holds names, dates or sentences, not categories.
+MOST_CATEGORIES = 1000
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -22,7 +28,7 @@ class Column(Spec):
 
     type: ColumnType = "auto"
     """What the cells are. `auto`: numbers, categories, or dates where there are very many. `date`:
-    day, month, year, weekday and hour. `text`: the words of each cell, weighted by TF-IDF."""
+    day, month, year, weekday and hour. `text`: sentences, which become what `data.text` says."""
     drop: bool = False
     """Whether the column is left out."""
     impute: Impute | None = None
@@ -39,8 +45,8 @@ class Column(Spec):
     """Weight of the overall mean in `encode: target`."""
     transform: Transform | None = None
     """What changes the numbers before they are scaled."""
-    features: Count = 1000
-    """The most words of `type: text` that are features: the most frequent ones."""
+    features: Count | None = None
+    """The most tokens of `type: text` that are features; by default, as `data.text` says."""
 
 
 class Treatment(NamedTuple):
@@ -55,12 +61,17 @@ class Treatment(NamedTuple):
     buckets: int
     smoothing: float | Literal["auto"]
     transform: Transform
-    features: int
+    features: int | None
 
     @property
     def has_usual_fill(self) -> bool:
         """Whether empty cells get a median or the most frequent text."""
         return self.impute == "median" and self.type != "text"
+
+    @property
+    def may_be_sentences(self) -> bool:
+        """Whether sentences are read as such where they are too many for categories."""
+        return self.type == "auto" and self.encode == "one_hot"
 
     @property
     def is_one_hot(self) -> bool:
@@ -109,5 +120,39 @@ class Columns(Spec):
         found: dict[str, Any] = {}
         for field in Treatment._fields:
             value = getattr(own, field)
-            found[field] = getattr(self, field) if value is None else value
+            found[field] = getattr(self, field, None) if value is None else value
         return Treatment(**found)
+
+
+def _rising(lengths: tuple[int, int]) -> tuple[int, int]:
+    if lengths[0] > lengths[1]:
+        raise ValueError("falls: write the shorter length first, such as [1, 2]")
+    return lengths
+
+
+Lengths = Annotated[tuple[Count, Count], Field(strict=False), AfterValidator(_rising)]
+StopWords = str | Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class Text(Spec):
+    """How the texts of a column become features, fitted on the training split alone."""
+
+    tokens: Static[Tokens] = "auto"
+    """The parts of a text. `words`: runs of letters and digits. `auto`: words, or characters where
+    most training letters are of a script without spaces, such as Chinese."""
+    lower: Static[bool] = True
+    """Whether capital letters become small ones."""
+    punctuation: Static[Literal["remove", "keep"]] = "remove"
+    """Whether punctuation marks and symbols become spaces. Marks that are kept are words of their
+    own."""
+    shortest: Annotated[Static[Count], _WORDS] = 2
+    """Fewest letters of a word; shorter ones are left out."""
+    stop_words: Annotated[Static[StopWords], _WORDS] = "none"
+    """Words to leave out: `english`, a list, or a file with one word a line."""
+    vectors: Static[Vectors] = "tfidf"
+    """What a text becomes. `counts`: how often it has each token. `tfidf`: these, weighted by how
+    rare a token is, with length 1."""
+    ngrams: Static[Lengths] = (1, 1)
+    """Fewest and most tokens in a row that are a feature together."""
+    features: Static[Count] = 1000
+    """The most tokens (or runs of them) that are features: the most frequent ones."""

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, mod
 from hpo.registry import DATASETS
 from hpo.spec.marks import Count, Host, Merge, Names, ReadWhere, Share, Spec, Static
 from hpo.spec.registered import Registered
-from hpo.spec.sections.columns import Columns
+from hpo.spec.sections.columns import Columns, Text
 from hpo.spec.sections.split import SplitSpec
 
 Task = Literal["classification", "regression", "counts", "multilabel"]
@@ -221,6 +221,8 @@ class DataSpec(Spec):
     """The two ends that `minmax` scales the training split to."""
     columns: Columns = Columns()
     """How the columns of a table become features."""
+    text: Text = Text()
+    """How the text columns of a table become features."""
     class_weight: Static[Literal["none", "balanced"]] = "none"
     """`balanced` gives all classes the same total weight in training, and changes no metric."""
     device_budget: Annotated[

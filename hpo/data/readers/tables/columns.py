@@ -11,25 +11,29 @@ from hpo.data.readers.tables.dates import parts_of, read_dates
 from hpo.data.readers.tables.lines import Rows
 from hpo.data.readers.tables.table import (
     ISO_DATE,
-    MOST_CATEGORIES,
     MOST_FLOAT32,
     NUMERIC_SHARE,
     TRUTH,
     dates_note,
+    few_sentences_note,
     huge_number,
     many_texts,
     no_boolean,
     no_date,
+    sentences_note,
     stray_text,
 )
+from hpo.data.text.sentences import are_sentences
 from hpo.errors import DataError
-from hpo.spec.sections.columns import Columns
+from hpo.spec.sections.columns import MOST_CATEGORIES, Columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # Columns of text are encoded one by one, and more of them take minutes.
 _MOST_TEXT_COLUMNS = 5000
+# Answers to choose from may be sentences too, and are fewer.
+_MANY_SENTENCES = 50
 
 
 class TypedColumns(NamedTuple):
@@ -71,8 +75,8 @@ def typed_columns(
     names = tuple(origins.get(name, name) for name in numeric)
     if not words:
         return TypedColumns(x, names, None, (), (), notes)
-    categories, values = _categories(path, features[words], columns)
-    return TypedColumns(x, names, categories, tuple(words), values, notes)
+    categories, values, told = _categories(path, features[words], columns)
+    return TypedColumns(x, names, categories, tuple(words), values, [*notes, *told])
 
 
 def _of_their_types(
@@ -214,13 +218,19 @@ def is_too_large(x: np.ndarray) -> np.ndarray:
 
 def _categories(
     path: Path, table: pd.DataFrame, columns: Columns
-) -> tuple[np.ndarray, tuple[list[str], ...]]:
-    """The index of each text, -1 for empty cells, and the sorted texts of each column."""
-    codes, values = np.empty(table.shape, np.int32), []
+) -> tuple[np.ndarray, tuple[list[str], ...], list[str]]:
+    """The index of each text, -1 for empty cells, the sorted texts of each column, and notes."""
+    codes, values, notes = np.empty(table.shape, np.int32), [], []
     for position, name in enumerate(table):
         # A column of True, False and empty cells is not text yet.
         codes[:, position], found = _as_texts(table[name]).factorize(sort=True)
-        if len(found) > MOST_CATEGORIES and columns.of(str(name)).is_one_hot:
-            raise DataError(f"{path}: {many_texts(str(name), len(found), found[0])}")
-        values.append(found.tolist())
-    return codes, tuple(values)
+        texts, treatment = found.tolist(), columns.of(str(name))
+        values.append(texts)
+        is_many = len(texts) > MOST_CATEGORIES
+        if treatment.may_be_sentences and is_many and are_sentences(texts):
+            notes.append(sentences_note(path.name, str(name)))
+        elif is_many and treatment.is_one_hot:
+            raise DataError(f"{path}: {many_texts(str(name), len(texts), texts[0])}")
+        elif treatment.may_be_sentences and len(texts) > _MANY_SENTENCES and are_sentences(texts):
+            notes.append(few_sentences_note(path.name, str(name), len(texts)))
+    return codes, tuple(values), notes

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from hpo.errors import DataError, cut
 from hpo.registry import READERS
-from hpo.spec.sections.columns import Columns
+from hpo.spec.sections.columns import MOST_CATEGORIES, Columns
 from hpo.spec.sections.data import CsvFile, TableFile
 from hpo.spec.sections.split import SplitSpec, column_of, key_of
 from hpo.spec.words import count_text, shown
@@ -33,8 +33,6 @@ EMPTY_WORDS = frozenset(
 )
 # If at least this share of a column's cells are numbers, a text among them is a mistake.
 NUMERIC_SHARE = 0.9
-# A column with more different texts than this holds names or dates rather than categories.
-MOST_CATEGORIES = 1000
 MOST_FLOAT32 = (2 - 2**-23) * 2.0**127
 # Rows below the first one that show whether it is like them.
 ROWS_TO_COMPARE = 100
@@ -341,6 +339,22 @@ def dates_note(file: str, name: str) -> str:
     return (
         f"{file}: column {shown(name)} holds dates: it is read as their days, years, months and "
         "weekdays."
+    )
+
+
+def sentences_note(file: str, name: str) -> str:
+    """That a column of very many sentences is read as such."""
+    return (
+        f"{file}: column {shown(name)} holds sentences: it is read as text, and data.text says "
+        "what its words become."
+    )
+
+
+def few_sentences_note(file: str, name: str, count: int) -> str:
+    """That a column of sentences is read as categories, because it has few."""
+    return (
+        f"{file}: column {shown(name)} holds {count:,} different sentences, each a category: to "
+        "learn from their words write type: text for it in data.columns.by_name."
     )
 
 

@@ -15,7 +15,6 @@ from hpo.data.files import opened
 from hpo.data.head import Head, HeadMistake
 from hpo.data.readers.tables.table import (
     ISO_DATE,
-    MOST_CATEGORIES,
     MOST_FLOAT32,
     NUMERIC_SHARE,
     ROWS_TO_COMPARE,
@@ -43,11 +42,13 @@ from hpo.data.readers.tables.table import (
     no_target,
     numbered_rows,
     row_finding,
+    sentences_note,
     stray_text,
     table_text,
 )
+from hpo.data.text.sentences import are_sentences
 from hpo.errors import DataError
-from hpo.spec.sections.columns import Columns, Treatment
+from hpo.spec.sections.columns import MOST_CATEGORIES, Columns, Treatment
 from hpo.spec.sections.data import CsvFile, DataSpec
 from hpo.spec.words import count_text, shown
 
@@ -72,6 +73,7 @@ class Column:
     text_line: int | None
     huge_line: int | None
     text: str
+    has_sentences: bool  # of a column of very many texts
 
     @property
     def holds_numbers(self) -> bool:
@@ -190,6 +192,8 @@ def _told(column: Column, treatment: Treatment, csv: str) -> Finding | str | Non
     if column.different > MOST_CATEGORIES and treatment.is_one_hot:
         if ISO_DATE.fullmatch(column.text):
             return dates_note(csv, column.name)
+        if column.has_sentences:
+            return sentences_note(csv, column.name)
         return Finding("csv", None, many_texts(column.name, column.different, column.text))
     if column.numbers > column.texts:
         text = f"column {shown(column.name)} holds {shown(column.text)} beside numbers, and all"
@@ -242,6 +246,7 @@ def _columns(names: Sequence[str], rows: Sequence[Row], gaps: frozenset[str]) ->
             text_line=None if text is None else rows[text].line,
             huge_line=None if too_large is None else rows[too_large].line,
             text="" if text is None else cells[text],
+            has_sentences=len(texts) > MOST_CATEGORIES and are_sentences(sorted(texts)),
         )
 
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from hpo.data.readers.tables.csv import read_csv
-from hpo.data.readers.tables.table import MOST_CATEGORIES
 from hpo.errors import DataError
-from hpo.spec.sections.columns import Columns
+from hpo.spec.sections.columns import MOST_CATEGORIES, Columns
 from hpo.spec.sections.data import CsvFile, DataSpec
 
 NAN = np.nan
@@ -111,3 +110,19 @@ def test_a_column_that_is_not_there_or_is_the_target_is_told(tmp_path):
         read(tmp_path, "a,y\n1,5\n2,6\n", y={"drop": True})
     with pytest.raises(DataError, match="no column is left to learn from"):
         read(tmp_path, "a,y\n1,5\n2,6\n", a={"drop": True})
+
+
+@pytest.mark.parametrize(("count", "told"), [(1001, "read as text"), (60, "60 different sentence")])
+def test_sentences_are_told(tmp_path, count, told):
+    rows = "".join(f"it was the film of {row},{row}\n" for row in range(count))
+    source = read(tmp_path, f"a,y\n{rows}")
+    (note,) = source.notes
+    assert note.startswith("t.csv: column 'a' holds ")
+    assert told in note
+    assert read(tmp_path, f"a,y\n{rows}", a={"type": "text"}).notes == ()
+
+
+def test_very_many_names_are_still_refused(tmp_path):
+    rows = "".join(f"Ada Lovelace {row},{row}\n" for row in range(1001))
+    with pytest.raises(DataError, match="1001 different texts"):
+        read(tmp_path, f"a,y\n{rows}")

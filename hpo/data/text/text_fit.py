@@ -1,0 +1,106 @@
+"""Texts as features: counts of tokens or their TF-IDF weights, by the rules of scikit-learn.
+
+A fit is named arrays of the training texts and the leaves of `data.text`, and a pure function of
+them. So it is stored, and applied, without the training texts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hpo.data.text.packing import packed, unpacked
+from hpo.data.text.sentences import is_without_spaces
+from hpo.data.text.tokens import runs, separator_of, tokenizer
+from hpo.errors import DataError
+from hpo.spec.sections.columns import Text
+
+
+@dataclass(frozen=True, eq=False)
+class TextFit:
+    """Turns the texts of one column into features.
+
+    `spec` has its tokens decided and its stop words in a list. `weights` are those of TF-IDF.
+    """
+
+    spec: Text
+    vocabulary: tuple[str, ...]  # sorted, as the features are
+    weights: np.ndarray | None = None
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """The fit as named arrays."""
+        data, ends = packed(self.vocabulary)
+        leaves, _ = packed([self.spec.model_dump_json()])
+        found = {"leaves": leaves, "token_bytes": data, "token_end": ends}
+        return found | ({} if self.weights is None else {"weight": self.weights})
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> TextFit:
+        """The fit that has these arrays."""
+        spec = Text.model_validate_json(arrays["leaves"].tobytes())
+        tokens = unpacked(arrays["token_bytes"], arrays["token_end"])
+        return cls(spec, tuple(tokens), arrays.get("weight"))
+
+    def apply(self, texts: Sequence[str]) -> np.ndarray:
+        """The features of each text, float32 `[N, features]`; unknown tokens count nothing."""
+        found = np.zeros((len(texts), len(self.vocabulary)))
+        for row, text in enumerate(texts):
+            for token, count in Counter(
+                filter(self._places.__contains__, self._runs(text))
+            ).items():
+                found[row, self._places[token]] = count
+        if self.weights is None:
+            return found.astype(np.float32)
+        found *= self.weights
+        length = np.sqrt((found**2).sum(axis=1, keepdims=True))
+        return (found / np.where(length > 0, length, 1)).astype(np.float32)
+
+    @cached_property
+    def _places(self) -> Mapping[str, int]:
+        return {token: place for place, token in enumerate(self.vocabulary)}
+
+    @cached_property
+    def _runs(self) -> Callable[[str], list[str]]:
+        return _runs_of(self.spec)
+
+
+def fit_texts(texts: Sequence[str], spec: Text, name: str) -> TextFit:
+    """The fit of the training texts of a column, which has this name in messages.
+
+    The weight of a token is 1 + log((1 + texts) / (1 + texts with the token)).
+
+    Raises:
+        DataError: if no text has a token.
+    """
+    if spec.tokens == "auto":
+        found = "characters" if is_without_spaces(texts) else "words"
+        spec = spec.model_copy(update={"tokens": found})
+    tokens_of, terms, documents = _runs_of(spec), Counter[str](), Counter[str]()
+    for text in texts:
+        tokens = tokens_of(text)
+        terms.update(tokens)
+        documents.update(set(tokens))
+    if not terms:
+        raise DataError(
+            f"{name}: no training row has a token once its text is cleaned by data.text: correct "
+            "tokens, punctuation, shortest, stop_words or ngrams, or drop the column."
+        )
+    # Of equally frequent tokens the first in sorted order, as scikit-learn takes them.
+    ordered = sorted(terms)
+    counts = np.array([terms[token] for token in ordered])
+    vocabulary = sorted(ordered[place] for place in (-counts).argsort()[: spec.features])
+    if spec.vectors == "counts":
+        return TextFit(spec, tuple(vocabulary))
+    seen = np.array([documents[token] for token in vocabulary], np.float64)
+    return TextFit(spec, tuple(vocabulary), np.log((1 + len(texts)) / (1 + seen)) + 1)
+
+
+def _runs_of(spec: Text) -> Callable[[str], list[str]]:
+    """The function from a text to the runs of its tokens that may be features."""
+    tokens = tokenizer(spec, frozenset(spec.stop_words))
+    separator = separator_of(spec)
+    return lambda text: runs(tokens(text), spec.ngrams, separator)

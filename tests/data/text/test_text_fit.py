@@ -1,0 +1,69 @@
+"""Texts as features, beside scikit-learn's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+
+from hpo.data.text.text_fit import TextFit, fit_texts
+from hpo.errors import DataError
+from hpo.spec.sections.columns import Text
+from tests.data.text.samples import CHINESE, ENGLISH, sentences
+
+
+def fit(texts, **leaves):
+    return fit_texts(texts, Text(**{"stop_words": (), **leaves}), "review")
+
+
+@pytest.mark.parametrize("vectors", ["tfidf", "counts"])
+@pytest.mark.parametrize(
+    ("leaves", "options"),
+    [
+        ({}, {}),
+        ({"lower": False, "features": 5}, {"lowercase": False, "max_features": 5}),
+        ({"ngrams": [1, 3], "features": 40}, {"ngram_range": (1, 3), "max_features": 40}),
+        ({"shortest": 1, "ngrams": [2, 2]}, {"token_pattern": r"\b\w+\b", "ngram_range": (2, 2)}),
+        (
+            {"stop_words": ("the", "was"), "ngrams": [1, 2]},
+            {"stop_words": ["the", "was"], "ngram_range": (1, 2)},
+        ),
+        (
+            {"tokens": "characters", "punctuation": "keep", "ngrams": [1, 2]},
+            {"analyzer": "char", "ngram_range": (1, 2)},
+        ),
+    ],
+)
+@pytest.mark.parametrize(("words", "separator"), [(ENGLISH, " "), (CHINESE, "")])
+def test_features_are_those_of_scikit_learn(vectors, leaves, options, words, separator):
+    train, other = (sentences(40, seed, words, separator) for seed in (0, 1))
+    oracle = (TfidfVectorizer if vectors == "tfidf" else CountVectorizer)(**options).fit(train)
+    found = fit(train, vectors=vectors, **{"tokens": "words", **leaves})
+    stored = TextFit.from_arrays(found.to_arrays())
+    assert list(stored.vocabulary) == oracle.get_feature_names_out().tolist()
+    for some in (train, other):
+        expected = oracle.transform(some).toarray()
+        np.testing.assert_allclose(stored.apply(some), expected, atol=1e-6)
+
+
+def test_chinese_is_read_by_characters_and_english_by_words():
+    assert fit(["味道很好", "ok 太慢了"]).spec.tokens == "characters"
+    assert fit(["a good 很 film", "bad"]).spec.tokens == "words"
+
+
+@given(st.lists(st.text(), min_size=1), st.lists(st.text()))
+def test_a_row_has_the_same_features_beside_any_others(texts, others):
+    found = fit(["so good", "so bad"])
+    beside = found.apply([*others, *texts, *others])
+    np.testing.assert_array_equal(beside[len(others) :][: len(texts)], found.apply(texts))
+
+
+def test_a_text_of_unknown_tokens_is_zeros():
+    np.testing.assert_array_equal(fit(["so good", "so bad"]).apply(["unheard of", ""]), 0)
+
+
+def test_texts_without_a_token_are_refused():
+    with pytest.raises(DataError, match="review: no training row has a token once its text is cle"):
+        fit(["the", "The!"], stop_words=("the",))
