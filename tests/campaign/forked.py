@@ -85,7 +85,7 @@ class Child:
                 flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
                 os.dup2(os.open(file, flags, 0o666), number)
             os.chdir(folder)
-            _new_streams()
+            new_streams()
             code = work() or 0
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
@@ -252,7 +252,7 @@ def _captured(case: Callable[[], None]) -> Ended:
     return Ended(code, texts[0], texts[1], seconds)
 
 
-def _new_streams() -> None:
+def new_streams() -> None:
     """Open Python's streams again, as a fresh process has them."""
     encoding = "utf-8"
     for number, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):

@@ -8,8 +8,6 @@ import random
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +18,7 @@ import pytest
 
 from tests.conftest import Result
 from tests.own_code import write_net
+from tests.processes import Process
 from tests.study.conftest import optuna_storage
 
 SPEC = """
@@ -43,7 +42,7 @@ study: {checkpoint_seconds: 0.2}
 pytestmark = pytest.mark.long
 
 Hpo = Callable[..., Result]
-PROCESSES: list[subprocess.Popen[str]] = []
+PROCESSES: list[Process] = []
 
 
 @pytest.fixture(autouse=True)
@@ -63,15 +62,9 @@ class Study:
         self.folder, self.database = folder, folder / "hpo.db"
         (folder / "flowers.yaml").write_text(SPEC.replace("SCHEDULER", scheduler))
 
-    def start(self, *command: str) -> subprocess.Popen[str]:
+    def start(self, *command: str) -> Process:
         command = command or ("search", "flowers.yaml")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "hpo", *command],
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = Process(self.folder, *command)
         PROCESSES.append(process)
         return process
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.checkout import ROOT
+from tests.processes import Process
 
 SPEC = """
 name: flowers
@@ -116,28 +115,22 @@ class Study:
     """A study of a user's package in a folder, and the processes that run it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.processes = folder, list[subprocess.Popen[str]]()
+        self.folder, self.processes = folder, list[Process]()
         (folder / "own.py").write_text(OWN)
         (folder / "start.py").write_text(f"{ADD}import hpo.cli\nhpo.cli.main()\n")
         (folder / "flowers.yaml").write_text(SPEC)
         (folder / "points.txt").touch()
 
-    def start(self, *command: str, slow: str = "", code: str = "") -> subprocess.Popen[str]:
-        words = ["-c", f"{ADD}import hpo\n{code}"] if code else ["start.py", *command]
+    def start(self, *command: str, slow: str = "", code: str = "") -> Process:
+        (self.folder / "code.py").write_text(f"{ADD}import hpo\n{code}")
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "HPO_CACHE": str(self.folder / "cache"),
             "SLOW": slow,
         }
-        process = subprocess.Popen(
-            [sys.executable, *words],
-            cwd=self.folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        script = "code.py" if code else "start.py"
+        process = Process(self.folder, *command, script=script, environment=environment)
         self.processes.append(process)
         return process
 
@@ -207,7 +200,7 @@ def test_a_stop_does_not_wait_for_a_program_that_compiles(study: Study) -> None:
     study.finish()
 
 
-PARENTS: dict[str, tuple[str, Callable[[Study, subprocess.Popen[str]], object], int]] = {
+PARENTS: dict[str, tuple[str, Callable[[Study, Process], object], int]] = {
     "leaving the loop": (
         "import os, time\n"
         "for event in hpo.search('flowers.yaml', stream=True):\n"
