@@ -23,7 +23,7 @@ settings.load_profile("hpo")
 # Set before JAX is first used: the smallest machine that we support has two cores.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
-# Each process that a test starts would compile all our modules anew, which takes half a second.
+# Each process that a test starts would compile all our modules again, which takes half a second.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
