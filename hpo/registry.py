@@ -55,6 +55,7 @@ class Entry:
     size: str = ""  # of a model: its size for estimates, if it has more than dense layers
     files: str = ""  # of a reader or data set: the files in its folder; empty for a single file
     head: str = ""  # of a reader: what `hpo check` sees of its files without reading them whole
+    look: str = ""  # of a reader: what `hpo init` sees of a path, or None if it is for another
     needs: tuple[Need, ...] = ()  # of a model or an optimizer; see `NEEDS`
     is_table: bool = False  # of a reader or data set: examples are rows of numbers, never images
     is_own: bool = False  # `add` brought it: a package of a user's own
@@ -237,6 +238,7 @@ READERS = {
         f"{_DATA}:CsvFile",
         f"{_READERS}.tables.csv:read_csv",
         head=f"{_READERS}.tables.table_head:head",
+        look="hpo.data.overview.csv_file:look_at_csv",
         is_table=True,
     ),
     "idx": Entry(

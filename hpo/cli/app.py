@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from hpo import __version__
-from hpo.cli import commands, completion, data, output, running, specs, studies
+from hpo.cli import commands, completion, data, init, output, running, specs, studies
 from hpo.cli.output import print_line
 from hpo.errors import HpoError, SpecError
 from hpo.study.signals import leave
@@ -28,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+app.command()(init.init)
 app.command()(running.search)
 app.command()(running.resume)
 app.command()(commands.run)

@@ -91,6 +91,8 @@ class DataCache:
         if isinstance(spec.dataset, CsvFile):
             if spec.dataset.encoding == "utf-8":
                 del used["dataset"]["encoding"]
+            if spec.dataset.decimal == ".":
+                del used["dataset"]["decimal"]
             if not spec.dataset.drop_rows.duplicates:
                 del used["dataset"]["drop_rows"]["duplicates"]
         libraries = [metadata.version(name) for name in ("numpy", "pandas", "scikit-learn")]

@@ -66,6 +66,11 @@ def shared_ids_note(name: str, parts: Sequence[Source]) -> list[str]:
     return []
 
 
+def is_id_name(name: str) -> bool:
+    """Whether a column of this name numbers people or things."""
+    return _IS_ID.fullmatch(name) is not None
+
+
 def _columns(source: Source) -> dict[str, np.ndarray]:
     """The columns of a table by their names in the file."""
     found = dict(zip(source.names, source.x.T, strict=False))

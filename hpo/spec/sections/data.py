@@ -148,6 +148,8 @@ class CsvFile(TableFile, _Csv):
     default it names them, with a warning where it looks like data."""
     skip: Annotated[int, Field(ge=0)] = 0
     """Lines to skip at the start of the file, before the header."""
+    decimal: Literal[".", ","] = "."
+    """The decimal point of its numbers: `,` where they are written as 1,5."""
     encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8"
     """How the file writes its characters, such as `gbk`, `latin-1` or `utf-16`."""
 

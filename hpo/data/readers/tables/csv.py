@@ -103,6 +103,7 @@ def _parsed(path: Path, text: bytes, names: list[str], spec: CsvFile, rows: int)
 
     options: dict[str, Any] = {
         "sep": spec.separator,
+        "decimal": spec.decimal,
         "index_col": False,
         "low_memory": False,
         "na_values": missing_words(spec) or None,

@@ -43,6 +43,8 @@ TRUTH = {
 }
 # A date as ISO 8601 writes it, with a time or without.
 ISO_DATE = re.compile(r"\s*\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?\s*", re.ASCII)
+# A number with a decimal comma.
+_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*", re.ASCII)
 _LONGEST_LIST = 80
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -94,12 +96,12 @@ def numbered_rows(
             yield one
 
     reader = csv.reader(lines(), delimiter=spec.separator)
-    line, last = spec.skip + 1, None
+    line, last, has_commas = spec.skip + 1, None, spec.decimal == ","
     try:
         for cells in reader:
             if last is not None:
                 yield last
-            last = Row(line, cells) if cells else None
+            last = Row(line, points(cells) if has_commas else cells) if cells else None
             line = spec.skip + reader.line_num + 1
             first, raw = raw, []
     except csv.Error as error:
@@ -115,6 +117,11 @@ def numbered_rows(
                 "close it, or delete it."
             )
         yield last
+
+
+def points(cells: Sequence[str]) -> list[str]:
+    """The cells with 1.5 for numbers such as 1,5."""
+    return [cell.replace(",", ".") if _COMMA.fullmatch(cell) else cell for cell in cells]
 
 
 def first_row(path: Path, rows: Iterator[Row], spec: CsvFile) -> tuple[Row, Iterator[Row]]:

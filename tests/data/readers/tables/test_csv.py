@@ -31,6 +31,13 @@ def test_numbers_and_texts_are_separated_and_empty_cells_marked(tmp_path):
     np.testing.assert_array_equal(source.y, [10.5, 11.5, 9.5])
 
 
+def test_numbers_with_decimal_commas_are_numbers(tmp_path):
+    text = "a;b;y\n1,5;x,1;0\n-2,25;y,2;1\n,5;x,1;1\n"
+    source = read(tmp_path, text, separator=";", decimal=",")
+    assert source.x.tolist() == [[1.5], [-2.25], [0.5]]
+    assert source.values == (["x,1", "y,2"],)
+
+
 @pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
 def test_separators_quotes_byte_order_marks_and_line_ends_are_understood(tmp_path, name):
     text = '\ufeffa;y\r\n1;"x;1"\r\n\r\n2;"x\n2"\r\n'

@@ -1,0 +1,76 @@
+"""`hpo init`: a first spec from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hpo.api.surroundings import data_home
+from hpo.cli import completion
+from hpo.cli.options import Force
+from hpo.cli.output import print_line
+from hpo.errors import HpoError
+
+_Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA", help="A table, or a folder of data.", autocompletion=completion.files
+    ),
+]
+_Target = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        metavar="COLUMN",
+        help="The column to predict; repeatable. By default the likeliest one.",
+    ),
+]
+_Time = Annotated[
+    str | None, typer.Option(help="Training time that the search may take: 90s, 10m, 1h30m.")
+]
+_Preset = Annotated[Literal["quick", "good", "best"], typer.Option(help="How large a search is.")]
+_SpecFile = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--out",
+        metavar="FILE",
+        help="File to write; by default the name of the data, with .yaml.",
+        autocompletion=completion.files,
+    ),
+]
+
+
+def init(
+    data: _Data,
+    target: _Target = None,
+    time: _Time = None,
+    preset: _Preset = "good",
+    out: _SpecFile = None,
+    force: Force = False,
+) -> None:
+    """Write a first spec for a file: types, task, metric, split, model and budget.
+
+    Each guess is one commented line, easy to change.
+
+    Example: hpo init houses.csv --target price
+    """
+    from hpo.api.starting import first_spec
+    from hpo.report.export import write_new
+    from hpo.report.init.draft import study_name
+    from hpo.report.init.wording import found_lines, written_lines
+    from hpo.spec.sections.search import duration_seconds
+
+    try:
+        timeout = None if time is None else duration_seconds(time)
+    except ValueError as error:
+        raise HpoError(f"--time: {time} {error}.") from None
+    out = out or Path(f"{study_name(Path(data).name)}.yaml")
+    if out.exists() and not force:
+        raise HpoError(f"{out}: exists: name another file with -o, or --force to replace it.")
+    made = first_spec(data, out, data_home(), targets=target or (), preset=preset, timeout=timeout)
+    write_new(out, made.text, replace=force)
+    for line in [*found_lines(made.overview), *written_lines(made.budget, str(out))]:
+        print_line(line)

@@ -1,0 +1,136 @@
+"""A look at a CSV file: how it is written, and a sample of its rows."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpo.data.files import opened
+from hpo.data.overview.dialect import Dialect, dialect_of
+from hpo.data.overview.gaps import with_gaps
+from hpo.data.overview.sample import Sample
+from hpo.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# A file of up to this many bytes is read whole. Of a larger one, its head and some pieces are.
+MOST_BYTES = 32 << 20
+_HEAD, _PIECES, _PIECE = 8 << 20, 12, 1 << 20
+_NOT_TABLES = (".npz", ".npy", ".parquet", ".json", ".jsonl", ".yaml", ".yml", ".py", ".zip")
+
+
+def look_at_csv(path: Path, written: str) -> Sample | None:
+    """A sample of a table; `written` is the path as a spec has it. None for other files.
+
+    Raises:
+        DataError: for a file that cannot be read or is no table.
+    """
+    if not path.is_file() or path.name.lower().removesuffix(".gz").endswith(_NOT_TABLES):
+        return None
+    data, pieces, share = _bytes(path)
+    is_whole = share == 1.0
+    dialect, text = dialect_of(path, data, is_whole=is_whole)
+    names, has_names = _names(dialect)
+    texts = [text, *_texts(pieces, dialect.encoding)]
+    dataset, reasons = _dataset(written, dialect, has_names=has_names)
+    frame = _frame(path, texts, dialect, names)
+    frame, missing = with_gaps(frame)
+    if missing:
+        dataset["missing"] = list(missing)
+        reasons["missing"] = "read as empty cells"
+    rows = len(frame) if is_whole else round(len(frame) / share)
+    return Sample(frame, rows, is_whole, dataset, reasons)
+
+
+def _bytes(path: Path) -> tuple[bytes, list[bytes], float]:
+    """The head of a file, pieces of the rest, and the share of the file that these are."""
+    size = path.stat().st_size
+    with opened(path) as stream:
+        if path.suffix == ".gz" or size <= MOST_BYTES:
+            head = stream.read(MOST_BYTES + 1)
+            if len(head) <= MOST_BYTES:
+                return head, [], 1.0
+            # How far a packed file unpacks is unknown; text shrinks to about a fourth.
+            return head, [], min(1.0, MOST_BYTES / (4 * size))
+        head = stream.read(_HEAD)
+        pieces = []
+        for place in np.linspace(_HEAD, size - _PIECE, _PIECES).astype(int).tolist():
+            stream.seek(place)
+            pieces.append(stream.read(_PIECE))
+    return head, pieces, (_HEAD + _PIECES * _PIECE) / size
+
+
+def _texts(pieces: Sequence[bytes], encoding: str) -> Iterator[str]:
+    """The whole lines of each piece."""
+    for piece in pieces if encoding != "utf-16" else ():
+        start, end = piece.find(b"\n") + 1, piece.rfind(b"\n") + 1
+        yield piece[start:end].decode(encoding, "replace")
+
+
+def _names(dialect: Dialect) -> tuple[list[str], bool]:
+    """The names of the columns, and whether they are those of the header."""
+    given = dialect.names
+    if given and all(name.strip() for name in given) and len(set(given)) == len(given):
+        return list(given), True
+    return [f"column_{number}" for number in range(1, len(dialect.first) + 1)], False
+
+
+def _dataset(
+    written: str, dialect: Dialect, *, has_names: bool
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What a spec says of the file, and why."""
+    dataset: dict[str, Any] = {"csv": written}
+    reasons: dict[str, str] = {}
+    is_tab_by_name = written.lower().removesuffix(".gz").endswith((".tsv", ".tab"))
+    if dialect.separator != ("\t" if is_tab_by_name else ","):
+        dataset["separator"] = dialect.separator
+    if dialect.encoding != "utf-8":
+        dataset["encoding"] = dialect.encoding
+    if dialect.has_decimal_comma:
+        dataset["decimal"] = ","
+        reasons["decimal"] = "numbers such as 1,5"
+    if has_names:
+        return dataset, reasons
+    dataset["header"] = False
+    reasons["header"] = "the first row looks like data; true if it names the columns"
+    if dialect.has_header:
+        repeated, times = Counter(dialect.names).most_common(1)[0]
+        dataset["skip"] = 1 + sum(name.count("\n") for name in dialect.names)
+        reasons["skip"] = "the header, in which " + (
+            f"{times} columns have the name '{repeated}'" if times > 1 else "a column has no name"
+        )
+        del reasons["header"]
+    return dataset, reasons
+
+
+def _frame(path: Path, texts: Sequence[str], dialect: Dialect, names: list[str]) -> pd.DataFrame:
+    """The rows in the texts, of which the first one begins with the header."""
+    import pandas as pd  # takes half a second to import
+
+    options: dict[str, Any] = {
+        "sep": dialect.separator,
+        "decimal": "," if dialect.has_decimal_comma else ".",
+        "names": names,
+        "index_col": False,
+        "low_memory": False,
+        "on_bad_lines": "skip",
+    }
+    frames = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # rows of another length, which the reader refuses
+        for place, text in enumerate(texts):
+            header = 0 if place == 0 and dialect.has_header else None
+            try:
+                frames.append(pd.read_csv(io.StringIO(text), header=header, **options))
+            except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+                if place == 0:
+                    message = f"{path}: is not CSV ({error}): correct the file."
+                    raise DataError(message) from None
+    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)

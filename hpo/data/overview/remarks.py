@@ -1,0 +1,76 @@
+"""What is remarkable about a table, each with the YAML that changes what is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hpo.data.overview.kinds import Cells
+from hpo.data.overview.overview import Remark, Target
+from hpo.data.overview.roles import Roles
+from hpo.data.overview.sample import Sample
+from hpo.data.readers.tables.table import listed
+from hpo.spec.file.dump import value_text
+from hpo.spec.words import count_text, shown
+
+_UNEVEN = 10.0
+
+
+def table_remarks(
+    sample: Sample, columns: Sequence[Cells], target: Target, roles: Roles
+) -> Iterator[Remark]:
+    """What a user should know of a table before training on it."""
+    dropped = [name for name, (role, _) in roles.of.items() if role == "dropped"]
+    for name in dropped[:5]:
+        rest = [other for other in dropped if other != name]
+        cure = f"to keep it: drop: {value_text(rest)}" if len(dropped) <= 5 else ""
+        yield Remark(f"column {shown(name)} is left out: it {roles.of[name][1]}", cure)
+    if len(dropped) > 5:
+        yield Remark(f"{len(dropped) - 5:,} more columns are left out", "see data.dataset.drop")
+    gaps = [f"{shown(cells.name)} {cells.gaps:,}" for cells in columns if _is_filled(cells, roles)]
+    if gaps:
+        text = f"gaps in {listed(gaps)}: each gets the median or the most frequent text"
+        yield Remark(text, "columns: {impute: mean}, or flag: true for a feature that says where")
+    if roles.repeated:
+        count = count_text(roles.repeated, "row")
+        verb = "repeats another" if roles.repeated == 1 else "repeat others"
+        if "duplicates" in roles.drop_rows:
+            yield Remark(f"{count} {verb}, target included", "drop_rows: {duplicates: false}")
+        else:
+            yield Remark(f"{count} {verb}, target included", "drop_rows: {duplicates: true}")
+    if len(target.classes) > 1 and target.task == "classification":
+        most, least = max(target.classes.values()), min(target.classes.values())
+        if most >= _UNEVEN * least:
+            text = f"the largest class has {most:,} rows, the smallest {least:,}"
+            yield Remark(text, "class_weight: balanced")
+    yield from _dates(columns, roles)
+    codes = [
+        cells
+        for cells in columns
+        if cells.kind == "whole"
+        and 2 < cells.distinct <= 12
+        and cells.name not in roles.of
+        and not roles.treatments.get(cells.name)
+    ]
+    if codes:
+        names = listed([shown(cells.name) for cells in codes])
+        cure = f"columns: {{by_name: {value_text({codes[0].name: {'type': 'category'}})}}}"
+        yield Remark(f"{names}: few whole numbers, taken as quantities; if they are codes", cure)
+
+
+def _is_filled(cells: Cells, roles: Roles) -> bool:
+    return bool(
+        cells.gaps and cells.kind not in ("text", "empty") and roles.role(cells.name) == "feature"
+    )
+
+
+def _dates(columns: Sequence[Cells], roles: Roles) -> Iterator[Remark]:
+    """That rows of all times are mixed."""
+    if "split" in roles.options:
+        return
+    for cells in columns:
+        if cells.kind == "date" and cells.name not in roles.of:
+            yield Remark(
+                f"a random split mixes the times of {shown(cells.name)}: to judge by the latest",
+                f"split: {value_text({'time': cells.name})}",
+            )
+            return

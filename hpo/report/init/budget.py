@@ -1,0 +1,83 @@
+"""How large a first search is: trials, epochs, batches and widths for a data set and a machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from hpo.data.overview.overview import Overview
+
+Preset = Literal["quick", "good", "best"]
+
+# Trials and epochs of each preset, and the seconds that it may take.
+_PRESETS: dict[Preset, tuple[int, int, float]] = {
+    "quick": (16, 9, 60.0),
+    "good": (48, 27, 600.0),
+    "best": (150, 81, 7200.0),
+}
+# A scheduler trains most trials for a part of their epochs.
+_SHARE_OF_EPOCHS = 0.35
+# What a core computes in small products, and what starting and compiling takes.
+_FLOPS_PER_CORE, _START_SECONDS = 2e9, 12.0
+_LEAST_STEPS = 20  # of an epoch, or more epochs are needed
+_MOST_TRIALS, _LEAST_TRIALS = 400, 8
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The size of a search; `seconds` estimates how long it takes, `timeout` is what was asked."""
+
+    trials: int
+    epochs: int
+    batch_size: int
+    widths: tuple[tuple[int, ...], ...]
+    seconds: float
+    timeout: float | None = None
+
+
+def budget_for(overview: Overview, preset: Preset, timeout: float | None, cores: int) -> Budget:
+    """The size of a first search of a data set."""
+    trials, epochs, allowed = _PRESETS[preset]
+    rows = max(1, round(0.6 * overview.rows))
+    batch = next((size for limit, size in _BATCHES if rows < limit), 1024)
+    widths = _widths(overview, rows)
+    if rows / batch < _LEAST_STEPS:
+        epochs *= 3
+    if timeout is not None:
+        allowed = timeout
+    # Forward and backward pass: 6 operations for each weight and row.
+    epoch_seconds = 6.0 * _weights(overview, widths[-1]) * rows / (_FLOPS_PER_CORE * cores)
+    while epochs > 3 and _LEAST_TRIALS * _SHARE_OF_EPOCHS * epochs * epoch_seconds > allowed:
+        epochs = max(3, epochs // 3)
+    trial_seconds = _SHARE_OF_EPOCHS * epochs * epoch_seconds
+    fitting = int(max(0.0, allowed - _START_SECONDS) / max(trial_seconds, 0.05))
+    if timeout is not None:
+        trials = min(fitting, _MOST_TRIALS)
+    trials = max(_LEAST_TRIALS, min(trials, fitting))
+    return Budget(trials, epochs, batch, widths, _START_SECONDS + trials * trial_seconds, timeout)
+
+
+_BATCHES = ((1_000, 32), (10_000, 64), (50_000, 128), (200_000, 256), (1_000_000, 512))
+
+
+def _widths(overview: Overview, rows: int) -> tuple[tuple[int, ...], ...]:
+    """Hidden layers to choose from: small ones for few rows, and for very many features."""
+    if overview.features >= 5_000:
+        return ((16,), (32,), (64,))
+    if rows < 300:
+        return ((16,), (32,), (32, 32))
+    if rows < 3_000:
+        return ((32,), (64, 64), (128, 128))
+    return ((64, 64), (128, 128), (256, 256))
+
+
+def _weights(overview: Overview, widths: tuple[int, ...]) -> int:
+    if overview.shape:
+        # A convolution weighs little and computes much: each filter passes over each pixel.
+        pixels = overview.shape[0] * overview.shape[1]
+        return pixels * 9 * 32 * (1 + 64 // 4)
+    target = overview.target
+    outputs = len(target.names) if target.task in ("multilabel", "regression") else 0
+    layers = [max(1, overview.features), *widths, outputs or max(1, len(target.classes))]
+    return sum(one * other for one, other in pairwise(layers))

@@ -1,0 +1,179 @@
+"""A first spec for a data set: what `hpo init` writes, with a comment for each guess."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hpo.data.overview.overview import Overview, Target
+from hpo.errors import one_line
+from hpo.report.init.budget import Budget
+from hpo.report.init.wording import looked_text, remark_text, seconds_text, task_text
+from hpo.spec.file.dump import dump_spec
+from hpo.spec.words import count_text
+
+_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+_UNEVEN_SHARE, _UNEVEN_CLASSES = 1 / 3, 5.0
+# Fewer cells than this are quickly prepared once more, as another `transform` needs.
+_MOST_CELLS = 5_000_000
+_LEAST_GAPS = 0.05
+_MOST_REMARKS = 20
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A first spec: as plain values, and as commented YAML."""
+
+    document: Mapping[str, Any]
+    text: str
+
+
+def draft(overview: Overview, budget: Budget, cores: int, file: str) -> Draft:
+    """The first spec of a data set; `file` is the name that it gets."""
+    metric, direction, why_metric = metric_of(overview.target)
+    data = _data(overview, budget)
+    document: dict[str, Any] = {"name": study_name(overview.name), "data": data}
+    space: dict[str, Any] = {}
+    if overview.shape:
+        document["model"] = _CNN
+        space["model.filters"] = {"choice": [[16, 32], [32, 64]]}
+    else:
+        middle = budget.widths[len(budget.widths) // 2]
+        document["model"] = {"name": "mlp", "widths": list(middle), "dropout": 0.1}
+        space["model.widths"] = {"choice": [list(widths) for widths in budget.widths]}
+    document["optimizer"] = {
+        "name": "adamw",
+        "learning_rate": 3e-3,
+        "weight_decay": 1e-4,
+        "schedule": {"name": "cosine", "warmup": 0.1},
+    }
+    document["train"] = {"epochs": budget.epochs}
+    space["model.dropout"] = {"float": [0.0, 0.5]}
+    space["optimizer.learning_rate"] = {"float": [3e-4, 3e-2], "log": True}
+    space["optimizer.weight_decay"] = {"float": [1e-6, 1e-1], "log": True}
+    if _varies_transform(overview):
+        space["data.columns.transform"] = {"choice": ["none", "quantile"]}
+    document["space"] = space
+    document["search"] = {"objective": {direction: metric}, "trials": budget.trials}
+    if budget.timeout is not None:
+        document["search"]["timeout"] = seconds_text(budget.timeout).replace(" ", "")
+    comments = _comments(overview, budget, cores, why_metric)
+    comments = {path: text for path, text in comments.items() if _holds(document, path)}
+    return Draft(document, dump_spec(document, comments, "\n".join(_header(overview, file))))
+
+
+_CNN: dict[str, Any] = {
+    "name": "cnn",
+    "filters": [16, 32],
+    "kernel": 3,
+    "dense": 128,
+    "norm": "batch",
+    "dropout": 0.2,
+}
+
+
+def study_name(file: str) -> str:
+    """A name that a study may have, from the name of its data."""
+    name = re.sub(r"\.(gz|[A-Za-z]{2,7})$", "", re.sub(r"\.gz$", "", file))
+    return _NAME.sub("-", name).strip("-._") or "study"
+
+
+def metric_of(target: Target) -> tuple[str, str, str]:
+    """The metric to judge by, its better direction, and why."""
+    match target.task:
+        case "regression":
+            return "rmse", "minimize", "the usual error, in the unit of the target"
+        case "counts":
+            return "deviance", "minimize", "the error of a Poisson regression"
+        case "multilabel":
+            return "average_precision", "maximize", "the ranking of rows for each label"
+    counts = [*target.classes.values()] or [1, 1]
+    if len(counts) == 2 and min(counts) < _UNEVEN_SHARE * sum(counts):
+        return "auroc", "maximize", "classes are uneven, so that accuracy flatters"
+    if max(counts) >= _UNEVEN_CLASSES * min(counts):
+        return "macro_f1", "maximize", "classes are uneven, so that accuracy flatters"
+    return "accuracy", "maximize", "classes are about even"
+
+
+def _data(overview: Overview, budget: Budget) -> dict[str, Any]:
+    data: dict[str, Any] = {"dataset": overview.dataset, "validation": 0.2, "test": 0.2}
+    if overview.shape:
+        data["test"] = "auto"
+    options = dict(overview.options)
+    if "split" in options:
+        data["split"] = options.pop("split")
+    data["batch_size"] = budget.batch_size
+    columns = dict(options.pop("columns", {}))
+    if any(
+        column.role == "feature" and column.gaps >= _LEAST_GAPS * overview.seen
+        for column in overview.columns
+    ):
+        columns = {"flag": True, **columns}
+    if columns:
+        data["columns"] = columns
+    return data | options
+
+
+def _varies_transform(overview: Overview) -> bool:
+    numbers = [c for c in overview.columns if c.role == "feature" and c.kind in ("number", "whole")]
+    return bool(numbers) and overview.rows * max(1, overview.features) <= _MOST_CELLS
+
+
+def _comments(overview: Overview, budget: Budget, cores: int, why_metric: str) -> dict[str, str]:
+    target = overview.target
+    objective = f"{why_metric}; others: {', '.join(_OTHERS[target.task])}"
+    seconds = seconds_text(budget.seconds)
+    return {
+        "data.dataset.target": target.why_names,
+        "data.dataset.task": f"{target.why_task}; else {_OTHER_TASKS[target.task]}",
+        "data.split": "",
+        "data.columns.flag": "says where cells are empty",
+        "search.objective": objective,
+        "search.trials": f"about {seconds} on {count_text(cores, 'core')}",
+        "train.epochs": "of the trials that are not stopped early",
+        "space.data.columns.transform": "quantile helps with skewed numbers",
+        **{f"data.{path}": text for path, text in overview.reasons.items()},
+    }
+
+
+_OTHERS = {
+    "classification": ("accuracy", "auroc", "macro_f1", "log_loss"),
+    "multilabel": ("average_precision", "auroc", "macro_f1", "accuracy"),
+    "regression": ("rmse", "mae", "r2", "mape"),
+    "counts": ("deviance", "rmse", "mae"),
+}
+_OTHER_TASKS = {
+    "classification": "regression",
+    "multilabel": "regression",
+    "regression": "classification",
+    "counts": "regression",
+}
+
+
+def _holds(document: Mapping[str, Any], path: str) -> bool:
+    """Whether a document has a value at a dotted path, of which the last keys may have dots."""
+    here: Any = document
+    rest = path
+    while isinstance(here, Mapping):
+        if rest in here:
+            return True
+        key, _, rest = rest.partition(".")
+        if key not in here:
+            return False
+        here = here[key]
+    return False
+
+
+def _header(overview: Overview, file: str) -> list[str]:
+    """What was seen, and how to change what was made of it."""
+    lines = [
+        f"Written by `hpo init` for {one_line(overview.name)}: {looked_text(overview)}.",
+        f"Task: {task_text(overview.target)}.",
+    ]
+    if overview.remarks:
+        lines += ["", "Look at these; each line gives the YAML that changes it:"]
+    for remark in overview.remarks[:_MOST_REMARKS]:
+        lines.append(f"- {one_line(remark_text(remark))}")
+    return [*lines, "", f"Next:  hpo check {file}  then  hpo search {file}"]

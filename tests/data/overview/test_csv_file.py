@@ -1,0 +1,51 @@
+"""A look at a CSV file gives a sample, and what a spec has to say of the file."""
+
+import gzip
+
+import pandas as pd
+import pytest
+
+from hpo.data.overview.csv_file import look_at_csv
+
+
+def test_a_sample_holds_every_row_of_a_small_file(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b,y\n1,x,0\n2,,1\n3,z,0\n")
+
+    found = look_at_csv(tmp_path / "t.csv", "t.csv")
+
+    assert found.is_whole
+    assert found.rows == 3
+    assert found.dataset == {"csv": "t.csv"}
+    assert found.frame["b"].isna().tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "dataset"),
+    [
+        ("t.tsv", b"a\ty\n1\t0\n2\t1\n", {}),
+        ("t.csv", b"a\ty\n1\t0\n2\t1\n", {"separator": "\t"}),
+        ("t.csv", b"a;y\n1,5;0\n2,5;1\n", {"separator": ";", "decimal": ","}),
+        ("t.csv", b"1,2,x\n2,3,y\n3,4,x\n", {"header": False}),
+        ("t.csv", b",a,y\n0,5,x\n1,6,y\n", {"header": False, "skip": 1}),
+        ("t.csv", b"a,a,y\n0,5,x\n1,6,y\n", {"header": False, "skip": 1}),
+        ("t.csv", b"a,y\n1,?\n2,0\n3,1\n4,0\n5,1\n6,1\n", {"missing": ["?"]}),
+        ("t.csv", "text,y\n很快,1\n好吃,0\n".encode("gbk"), {"encoding": "gb18030"}),
+        ("t.csv", "text,y\ncafé,1\nthé,0\n".encode("latin-1"), {"encoding": "cp1252"}),
+        ("t.csv", "text,y\nж,1\nю,0\n".encode("utf-16"), {"encoding": "utf-16"}),
+    ],
+)
+def test_a_spec_says_how_a_file_is_written(name, data, dataset, tmp_path):
+    (tmp_path / name).write_bytes(data)
+    assert look_at_csv(tmp_path / name, name).dataset == {"csv": name, **dataset}
+
+
+def test_a_packed_file_is_unpacked(tmp_path):
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"a,y\n1,0\n2,1\n"))
+    expected = pd.DataFrame({"a": [1, 2], "y": [0, 1]})
+    pd.testing.assert_frame_equal(look_at_csv(tmp_path / "t.csv.gz", "t.csv.gz").frame, expected)
+
+
+def test_a_folder_and_a_file_of_another_format_are_left_to_other_readers(tmp_path):
+    (tmp_path / "t.parquet").write_bytes(b"PAR1")
+    assert look_at_csv(tmp_path, "x") is None
+    assert look_at_csv(tmp_path / "t.parquet", "t.parquet") is None

@@ -1,0 +1,37 @@
+"""What is remarkable about a table comes with the YAML that changes it."""
+
+import numpy as np
+import pandas as pd
+
+from hpo.data.overview.look import table_overview
+from hpo.data.overview.sample import Sample
+
+RNG = np.random.default_rng(0)
+
+
+def remarks(**columns):
+    frame = pd.DataFrame({"x": RNG.normal(size=300), "w": RNG.normal(size=300)} | columns)
+    seen = table_overview(Sample(frame, 300, True, {"csv": "t.csv"}), "t.csv")
+    return {remark.text: remark.cure for remark in seen.remarks}
+
+
+def test_nothing_is_said_of_a_plain_table():
+    assert remarks(y=RNG.permutation(np.arange(300) % 2)) == {}
+
+
+def test_each_remark_has_its_cure():
+    day = RNG.permutation(pd.date_range("2020-01-01", periods=300).strftime("%Y-%m-%d").to_numpy())
+    gaps = np.where(np.arange(300) < 4, np.nan, RNG.normal(size=300))
+    target = np.where(np.arange(300) % 30, "often", "rare")
+    found = remarks(day=day, gaps=gaps, same=1, rooms=RNG.integers(0, 5, 300), y=target)
+    assert found == {
+        "column 'same' is left out: it has the same value in every row": "to keep it: drop: []",
+        "gaps in 'gaps' 4: each gets the median or the most frequent text": (
+            "columns: {impute: mean}, or flag: true for a feature that says where"
+        ),
+        "the largest class has 290 rows, the smallest 10": "class_weight: balanced",
+        "a random split mixes the times of 'day': to judge by the latest": "split: {time: day}",
+        "'rooms': few whole numbers, taken as quantities; if they are codes": (
+            "columns: {by_name: {rooms: {type: category}}}"
+        ),
+    }

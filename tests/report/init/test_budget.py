@@ -1,0 +1,40 @@
+"""The size of a first search fits the data and the machine."""
+
+import pytest
+
+from hpo.data.overview.overview import Overview, Target
+from hpo.report.init.budget import budget_for
+
+TARGET = Target(("y",), "regression", "", "")
+
+
+def seen(rows: int, features: int) -> Overview:
+    return Overview("t", {}, rows, rows, True, TARGET, features=features)
+
+
+def test_presets_differ_in_trials_and_epochs():
+    quick, good, best = (budget_for(seen(500, 10), p, None, 2) for p in ("quick", "good", "best"))
+    assert quick.trials < good.trials < best.trials
+    assert quick.epochs < good.epochs < best.epochs
+
+
+def test_a_large_table_gets_larger_batches_and_networks_and_fewer_epochs():
+    small, large = (
+        budget_for(seen(500, 10), "good", None, 2),
+        budget_for(seen(5_000_000, 100), "good", None, 2),
+    )
+    assert small.batch_size < large.batch_size
+    assert max(small.widths[-1]) < max(large.widths[-1])
+    assert small.epochs > large.epochs
+
+
+@pytest.mark.parametrize("timeout", [60.0, 600.0, 7200.0])
+def test_a_search_takes_about_the_time_that_is_given(timeout):
+    found = budget_for(seen(200_000, 50), "good", timeout, 4)
+    assert found.timeout == timeout
+    assert found.seconds <= 1.1 * timeout or found.trials == 8
+
+
+def test_more_cores_take_less_time():
+    one, many = (budget_for(seen(20_000, 50), "good", None, cores) for cores in (1, 8))
+    assert many.seconds < one.seconds

@@ -1,0 +1,102 @@
+"""A first spec is valid YAML, with a comment for each guess."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from hpo.data.overview.look import table_overview
+from hpo.data.overview.overview import Overview, Target
+from hpo.data.overview.sample import Sample
+from hpo.report.init.budget import budget_for
+from hpo.report.init.draft import draft, metric_of, study_name
+from hpo.spec.file.document import parse_yaml
+from hpo.spec.load import load_document
+
+FOLDER = Path()
+
+
+def made(seen: Overview):
+    return draft(seen, budget_for(seen, "quick", None, 2), 2, "t.yaml")
+
+
+def overview(*names: str) -> Overview:
+    cells = {name: [n % (place + 2) for n in range(40)] for place, name in enumerate(names)}
+    frame = pd.DataFrame(cells)
+    return table_overview(Sample(frame, 40, True, {"csv": "t.csv"}), "t.csv", [names[-1]])
+
+
+@pytest.mark.parametrize(
+    ("classes", "metric"),
+    [
+        ({"a": 60, "b": 40}, "accuracy"),
+        ({"a": 70, "b": 30}, "auroc"),
+        ({"a": 60, "b": 40, "c": 30}, "accuracy"),
+        ({"a": 60, "b": 40, "c": 3}, "macro_f1"),
+    ],
+)
+def test_the_metric_of_uneven_classes_is_not_accuracy(classes, metric):
+    assert metric_of(Target(("y",), "classification", "", "", classes))[0] == metric
+
+
+def test_a_spec_is_valid_and_explains_its_guesses():
+    text = made(overview("a", "b", "y")).text
+    experiment = load_document(parse_yaml(text, "t.yaml").values, FOLDER)
+
+    assert experiment.training.data.dataset.target == "y"
+    assert re.search(r"target: y  # \S", text)
+    assert re.search(r"task: classification  # .*; else regression", text)
+    assert re.search(r"objective: .*  # .*; others: ", text)
+    assert "# Next:  hpo check t.yaml  then  hpo search t.yaml" in text
+
+
+# Text as a header of a CSV file may have it: what UTF-8 can write, and no blank name.
+NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).filter(
+    lambda name: bool(name.strip())
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(NAMES, min_size=3, max_size=4, unique=True))
+@example(["# no", "a: b", "{x}"])
+@example(["\x1b[31mred\x07", "two\nlines", "null"])
+@example(["- a", "1.5", "'\"\\"])
+@example(["yes", "\ufeffbom", "\u2028"])
+@example(["user.id", "day", "a" * 20])
+def test_a_column_of_any_name_is_the_same_in_the_written_spec(names):
+    seen = overview(*names)
+    experiment = load_document(parse_yaml(made(seen).text, "t.yaml").values, FOLDER)
+    dataset = experiment.training.data.dataset
+
+    assert dataset.target == names[-1]
+    assert set(dataset.drop) <= {*names}
+    assert {*experiment.training.data.columns.by_name} <= {*names}
+
+
+@given(st.lists(NAMES, min_size=2, max_size=2, unique=True))
+@settings(max_examples=30)
+def test_a_column_that_is_left_out_or_treated_keeps_its_name(names):
+    frame = pd.DataFrame({names[0]: ["k"] * 40, names[1]: ["yes", "no"] * 20, "Y ": range(40)})
+    frame["Z "] = [n * n % 37 for n in range(40)]
+    seen = table_overview(Sample(frame, 40, True, {"csv": "t.csv"}), "t.csv", ["Z "])
+    data = load_document(parse_yaml(made(seen).text, "t.yaml").values, FOLDER).training.data
+
+    assert names[0] in data.dataset.drop
+    assert data.columns.by_name[names[1]].type == "boolean"
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("houses.csv", "houses"),
+        ("houses.csv.gz", "houses"),
+        ("my data (2).tsv", "my-data-2"),
+        ("数据.csv", "study"),
+        ("v1.2", "v1.2"),
+    ],
+)
+def test_a_study_is_named_after_its_file(file, name):
+    assert study_name(file) == name
