@@ -27,6 +27,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from hpo.data.dataset import SPLITS, DataSet, Split
+from hpo.data.text.extras import versions
 from hpo.data.transforms.transform import FittedTransform
 from hpo.own_files import (
     create_own,
@@ -96,6 +97,7 @@ class DataCache:
             if not spec.dataset.drop_rows.duplicates:
                 del used["dataset"]["drop_rows"]["duplicates"]
         libraries = [metadata.version(name) for name in ("numpy", "pandas", "scikit-learn")]
+        libraries += versions(spec.text)
         text = json.dumps([VERSION, libraries, hashes, used], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

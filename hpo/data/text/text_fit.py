@@ -13,9 +13,10 @@ from functools import cached_property
 
 import numpy as np
 
+from hpo.data.text.bpe import fit_merges
 from hpo.data.text.packing import packed, unpacked
 from hpo.data.text.sentences import is_without_spaces
-from hpo.data.text.tokens import runs, separator_of, tokenizer
+from hpo.data.text.tokens import cleaned_by, runs, separator_of, tokenizer
 from hpo.errors import DataError
 from hpo.spec.sections.columns import Text
 
@@ -30,20 +31,22 @@ class TextFit:
     spec: Text
     vocabulary: tuple[str, ...]  # sorted, as the features are
     weights: np.ndarray | None = None
+    merges: np.ndarray | None = None  # of BPE
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The fit as named arrays."""
         data, ends = packed(self.vocabulary)
         leaves, _ = packed([self.spec.model_dump_json()])
         found = {"leaves": leaves, "token_bytes": data, "token_end": ends}
-        return found | ({} if self.weights is None else {"weight": self.weights})
+        more = {"weight": self.weights, "merges": self.merges}
+        return found | {name: array for name, array in more.items() if array is not None}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> TextFit:
         """The fit that has these arrays."""
         spec = Text.model_validate_json(arrays["leaves"].tobytes())
         tokens = unpacked(arrays["token_bytes"], arrays["token_end"])
-        return cls(spec, tuple(tokens), arrays.get("weight"))
+        return cls(spec, tuple(tokens), arrays.get("weight"), arrays.get("merges"))
 
     def apply(self, texts: Sequence[str]) -> np.ndarray:
         """The features of each text, float32 `[N, features]`; unknown tokens count nothing."""
@@ -65,7 +68,7 @@ class TextFit:
 
     @cached_property
     def _runs(self) -> Callable[[str], list[str]]:
-        return _runs_of(self.spec)
+        return _runs_of(self.spec, self.merges)
 
 
 def fit_texts(texts: Sequence[str], spec: Text, name: str) -> TextFit:
@@ -74,12 +77,15 @@ def fit_texts(texts: Sequence[str], spec: Text, name: str) -> TextFit:
     The weight of a token is 1 + log((1 + texts) / (1 + texts with the token)).
 
     Raises:
-        DataError: if no text has a token.
+        DataError: if no text has a token, or a library is not installed.
     """
     if spec.tokens == "auto":
         found = "characters" if is_without_spaces(texts) else "words"
         spec = spec.model_copy(update={"tokens": found})
-    tokens_of, terms, documents = _runs_of(spec), Counter[str](), Counter[str]()
+    merges = None
+    if spec.tokens == "bpe":
+        merges = fit_merges((cleaned_by(spec, text) for text in texts), spec.vocabulary)
+    tokens_of, terms, documents = _runs_of(spec, merges), Counter[str](), Counter[str]()
     for text in texts:
         tokens = tokens_of(text)
         terms.update(tokens)
@@ -94,13 +100,13 @@ def fit_texts(texts: Sequence[str], spec: Text, name: str) -> TextFit:
     counts = np.array([terms[token] for token in ordered])
     vocabulary = sorted(ordered[place] for place in (-counts).argsort()[: spec.features])
     if spec.vectors == "counts":
-        return TextFit(spec, tuple(vocabulary))
+        return TextFit(spec, tuple(vocabulary), merges=merges)
     seen = np.array([documents[token] for token in vocabulary], np.float64)
-    return TextFit(spec, tuple(vocabulary), np.log((1 + len(texts)) / (1 + seen)) + 1)
+    return TextFit(spec, tuple(vocabulary), np.log((1 + len(texts)) / (1 + seen)) + 1, merges)
 
 
-def _runs_of(spec: Text) -> Callable[[str], list[str]]:
+def _runs_of(spec: Text, merges: np.ndarray | None) -> Callable[[str], list[str]]:
     """The function from a text to the runs of its tokens that may be features."""
-    tokens = tokenizer(spec, frozenset(spec.stop_words))
+    tokens = tokenizer(spec, frozenset(spec.stop_words), merges)
     separator = separator_of(spec)
     return lambda text: runs(tokens(text), spec.ngrams, separator)

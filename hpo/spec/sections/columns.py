@@ -9,10 +9,22 @@ from pydantic import AfterValidator, Field, field_serializer
 
 from hpo.spec.marks import Count, Fixed, Host, NonNegative, ReadWhere, Spec, Static, fixed
 
-Tokens = Literal["auto", "words", "characters"]
+Tokens = Literal["auto", "words", "characters", "bytes", "bpe", "jieba"]
 Vectors = Literal["tfidf", "counts"]
-
-_WORDS = ReadWhere("tokens", ("auto", "words"))
+# The languages of which there are stems (Snowball) or lemmas (simplemma).
+# fmt: off
+Language = Literal[
+    "albanian", "ancient_greek", "arabic", "armenian", "asturian", "basque", "bulgarian",
+    "catalan", "czech", "danish", "dutch", "english", "esperanto", "estonian", "finnish",
+    "french", "gaelic", "galician", "georgian", "german", "greek", "hebrew", "hindi",
+    "hungarian", "icelandic", "indonesian", "irish", "italian", "latin", "latvian",
+    "lithuanian", "luxembourgish", "macedonian", "malay", "malayalam", "manx",
+    "middle_english", "nepali", "northern_sami", "norwegian", "nynorsk", "persian", "polish",
+    "portuguese", "romanian", "russian", "serbian", "serbo_croatian", "sesotho", "slovak",
+    "slovene", "spanish", "swahili", "swedish", "tagalog", "tamil", "turkish", "ukrainian",
+    "welsh", "yiddish",
+]
+# fmt: on
 Impute = Literal["median", "mean", "most_frequent", "constant"]
 Encode = Literal["one_hot", "ordinal", "target", "hashing"]
 Transform = Literal["none", "log", "quantile"]
@@ -20,6 +32,8 @@ ColumnType = Literal["auto", "category", "boolean", "date", "text"]
 Smoothing = Literal["auto"] | NonNegative
 # A column with more different texts than this holds names, dates or sentences, not categories.
 MOST_CATEGORIES = 1000
+_WORDS = ReadWhere("tokens", ("auto", "words"))
+_ANY_WORDS = ReadWhere("tokens", ("auto", "words", "jieba"))
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -138,8 +152,9 @@ class Text(Spec):
     """How the texts of a column become features, fitted on the training split alone."""
 
     tokens: Static[Tokens] = "auto"
-    """The parts of a text. `words`: runs of letters and digits. `auto`: words, or characters where
-    most training letters are of a script without spaces, such as Chinese."""
+    """The parts of a text. `words`: runs of letters and digits. `bpe`: frequent parts of words and
+    whole words, found in the training rows. `jieba`: Chinese words. `auto`: words, or characters
+    where most training letters are of a script without spaces, such as Chinese."""
     lower: Static[bool] = True
     """Whether capital letters become small ones."""
     punctuation: Static[Literal["remove", "keep"]] = "remove"
@@ -147,8 +162,15 @@ class Text(Spec):
     own."""
     shortest: Annotated[Static[Count], _WORDS] = 2
     """Fewest letters of a word; shorter ones are left out."""
-    stop_words: Annotated[Static[StopWords], _WORDS] = "none"
+    stop_words: Annotated[Static[StopWords], _ANY_WORDS] = "none"
     """Words to leave out: `english`, a list, or a file with one word a line."""
+    reduce: Annotated[Static[Literal["none", "stem", "lemma"]], _WORDS] = "none"
+    """What words are cut down to. `stem`: without endings, by the rules of Snowball. `lemma`: the
+    form in a dictionary, by simplemma."""
+    language: Annotated[Static[Language], ReadWhere("reduce", ("stem", "lemma"))] = "english"
+    """The language of stems and lemmas."""
+    vocabulary: Annotated[Static[Count], ReadWhere("tokens", ("bpe",))] = 8000
+    """The most different tokens of `bpe`."""
     vectors: Static[Vectors] = "tfidf"
     """What a text becomes. `counts`: how often it has each token. `tfidf`: these, weighted by how
     rare a token is, with length 1."""

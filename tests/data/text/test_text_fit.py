@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from hpo.data.text.text_fit import TextFit, fit_texts
+from hpo.data.text.tokens import runs, tokenizer
 from hpo.errors import DataError
 from hpo.spec.sections.columns import Text
 from tests.data.text.samples import CHINESE, ENGLISH, sentences
@@ -46,6 +47,20 @@ def test_features_are_those_of_scikit_learn(vectors, leaves, options, words, sep
     for some in (train, other):
         expected = oracle.transform(some).toarray()
         np.testing.assert_allclose(stored.apply(some), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("tokens", ["bytes", "bpe", "jieba"])
+def test_runs_of_any_tokens_are_counted_as_scikit_learn_counts_them(tokens):
+    pytest.importorskip({"bpe": "tokenizers", "jieba": "jieba"}.get(tokens, "re"))
+    train, other = (sentences(30, seed, CHINESE, "") for seed in (0, 1))
+    found = fit(train, tokens=tokens, ngrams=[1, 2], features=50, vocabulary=270)
+    cut = tokenizer(found.spec, merges=found.merges)
+    separator = "" if tokens == "bytes" else " "
+    oracle = TfidfVectorizer(
+        analyzer=lambda text: runs(cut(text), (1, 2), separator), max_features=50
+    ).fit(train)
+    stored = TextFit.from_arrays(found.to_arrays())
+    np.testing.assert_allclose(stored.apply(other), oracle.transform(other).toarray(), atol=1e-6)
 
 
 def test_chinese_is_read_by_characters_and_english_by_words():
