@@ -246,6 +246,7 @@ READERS = {
         f"{_READERS}.idx:read_idx",
         files=f"{_READERS}.idx:files",
         head=f"{_READERS}.idx:head",
+        look="hpo.data.overview.images:look_at_idx",
     ),
     "python": Entry("hpo.spec.code.own_data:OwnData", f"{_READERS}.python:read_python"),
 }

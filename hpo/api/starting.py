@@ -9,8 +9,10 @@ from pathlib import Path
 
 from hpo.data.head import inspect_data
 from hpo.data.overview.look import look_at
+from hpo.data.overview.named import look_at_named
 from hpo.data.overview.overview import Overview
 from hpo.errors import DataError, HpoError
+from hpo.registry import DATASETS
 from hpo.report.init.budget import Budget, Preset, budget_for
 from hpo.report.init.draft import draft
 from hpo.spec.load import load_document
@@ -27,11 +29,15 @@ class FirstSpec:
 
 
 def overview(data: str, folder: Path, home: Path | None, targets: Sequence[str] = ()) -> Overview:
-    """What a look at a file or folder shows; a spec that names it stands in `folder`.
+    """What a look at data shows: a file, a folder, or a data set of `hpo data list`.
+
+    A spec that names a file or folder stands in `folder`.
 
     Raises:
         HpoError: for data that are not there, or cannot be read.
     """
+    if data in DATASETS and not targets and not Path(data).exists():
+        return look_at_named(data, home)
     path = _find(data, home)
     return look_at(path, _as_written(path, data, folder, home), targets)
 

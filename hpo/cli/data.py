@@ -1,8 +1,9 @@
-"""`hpo data`: the named data sets of this machine."""
+"""`hpo data`: what is in a file, and the named data sets of this machine."""
 
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +14,9 @@ from hpo.cli.options import AsJson
 from hpo.cli.output import print_json, print_line, print_view, stderr
 from hpo.errors import HpoError
 
-app = typer.Typer(help="List and download data sets.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Look at data; list and download data sets.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command("list")
@@ -66,13 +69,54 @@ def get(
 
 
 @app.command()
-def clear() -> None:
-    """Delete the preprocessed copies of data sets; the data sets themselves stay.
+def show(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A file, a folder, or a data set of `hpo data list`.",
+            autocompletion=completion.files,
+        ),
+    ],
+    target: Annotated[
+        list[str] | None,
+        typer.Option("--target", metavar="COLUMN", help="The column to predict; repeatable."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is in a data set: columns, gaps, classes, repeated rows, copies of the target.
+
+    It looks at DATA as `hpo init` does, and writes nothing.
+
+    Example: hpo data show houses.csv
+    """
+    from hpo.api.starting import overview
+    from hpo.report.init.wording import as_json as plain
+    from hpo.report.init.wording import overview_view
+
+    found = overview(data, Path.cwd(), data_home(), target or ())
+    if as_json:
+        print_json(plain(found))
+    else:
+        print_view(overview_view(found))
+
+
+@app.command()
+def clear(
+    downloads: Annotated[
+        bool, typer.Option("--downloads", help="Also delete what `hpo data get` downloaded.")
+    ] = False,
+) -> None:
+    """Delete the preprocessed copies of data sets; your files stay.
 
     Example: hpo data clear
     """
     from hpo.data.cache import DataCache
-    from hpo.report.datasets import usage_text
+    from hpo.data.download import clear_downloads
+    from hpo.report.datasets import downloads_text, usage_text
 
     usage = DataCache(data_cache_folder()).clear()
     print_line(f"Deleted: {usage_text(usage)}.")
+    home = data_home()
+    if downloads and home is not None:
+        print_line(f"Deleted: {downloads_text(*clear_downloads(home))}.")

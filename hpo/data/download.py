@@ -140,6 +140,25 @@ def fetch_dataset(
     return folder
 
 
+def clear_downloads(home: Path) -> tuple[list[str], int]:
+    """Delete what `fetch_dataset` has written: the names of the data sets, and the bytes.
+
+    A file of other contents stays, and so does every other file.
+    """
+    names, total_bytes = [], 0
+    for name, download in DOWNLOADS.items():
+        folder = home / name
+        own = [file for file in download.files if _is_right(folder / file.name, file)]
+        for file in own:
+            (folder / file.name).unlink()
+            total_bytes += file.size_bytes
+        if own:
+            names.append(name)
+            if not any(folder.iterdir()):
+                folder.rmdir()
+    return names, total_bytes
+
+
 def _is_right(path: Path, file: RemoteFile) -> bool:
     if not path.is_file() or path.stat().st_size != file.size_bytes:
         return False

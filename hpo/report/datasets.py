@@ -66,6 +66,12 @@ def usage_text(usage: Usage) -> str:
     return f"{count_text(usage.entries, 'preprocessed data set')}, {usage.total_bytes / 1e6:.1f} MB"
 
 
+def downloads_text(names: Sequence[str], total_bytes: int) -> str:
+    """How much was downloaded: `2 downloads (mnist, fashion_mnist), 42.5 MB`."""
+    listed = f" ({', '.join(names)})" if names else ""
+    return f"{count_text(len(names), 'download')}{listed}, {total_bytes / 1e6:.1f} MB"
+
+
 class DownloadDisplay:
     """A bar over the bytes of a download; a line for each tenth where there is no terminal."""
 

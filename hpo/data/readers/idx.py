@@ -110,6 +110,20 @@ def head(folder: Path, spec: DataSpec) -> Head:
     return Head(f"{folder}: {' to train and '.join(seen)}{' to test' if len(seen) > 1 else ''}")
 
 
+def look(folder: Path) -> tuple[tuple[int, int], np.ndarray]:
+    """Height and width of the training images in `folder`, and the label of each.
+
+    Raises:
+        DataError: if a file is missing or broken, or files do not belong together.
+    """
+    paths = _paths(folder, TRAIN_FILES, _OWN_CURE)
+    with opened(paths[0]) as stream:
+        rows, height, width = _read_shape(paths[0], stream, _IMAGES)
+    labels = read_array(paths[1], _LABELS)
+    _check_lengths(folder, paths, rows, len(labels))
+    return (height, width), labels
+
+
 def has_test_files(folder: Path) -> bool:
     """Whether `folder` has test images or labels of its own."""
     return any(_find(folder, name) is not None for name in TEST_FILES)

@@ -18,8 +18,9 @@ _PRESETS: dict[Preset, tuple[int, int, float]] = {
 }
 # A scheduler trains most trials for a part of their epochs.
 _SHARE_OF_EPOCHS = 0.35
-# What a core computes in small products, and what starting and compiling takes.
-_FLOPS_PER_CORE, _START_SECONDS = 2e9, 12.0
+# What a core computes in a second, by the number of weights: products of small matrices are slow.
+_FLOPS_PER_CORE, _SLOW_WEIGHTS, _MOST_TIMES = 4e9, 10_000, 6
+_START_SECONDS = 12.0  # of starting and compiling
 _LEAST_STEPS = 20  # of an epoch, or more epochs are needed
 _MOST_TRIALS, _LEAST_TRIALS = 400, 8
 
@@ -47,7 +48,9 @@ def budget_for(overview: Overview, preset: Preset, timeout: float | None, cores:
     if timeout is not None:
         allowed = timeout
     # Forward and backward pass: 6 operations for each weight and row.
-    epoch_seconds = 6.0 * _weights(overview, widths[-1]) * rows / (_FLOPS_PER_CORE * cores)
+    weights = _weights(overview, widths[-1])
+    speed = _FLOPS_PER_CORE * cores * min(_MOST_TIMES, max(1.0, weights / _SLOW_WEIGHTS))
+    epoch_seconds = 6.0 * weights * rows / speed
     while epochs > 3 and _LEAST_TRIALS * _SHARE_OF_EPOCHS * epochs * epoch_seconds > allowed:
         epochs = max(3, epochs // 3)
     trial_seconds = _SHARE_OF_EPOCHS * epochs * epoch_seconds

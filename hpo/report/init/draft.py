@@ -99,9 +99,9 @@ def metric_of(target: Target) -> tuple[str, str, str]:
 
 def _data(overview: Overview, budget: Budget) -> dict[str, Any]:
     data: dict[str, Any] = {"dataset": overview.dataset, "validation": 0.2, "test": 0.2}
-    if overview.shape:
-        data["test"] = "auto"
     options = dict(overview.options)
+    if "test" in options:
+        data["test"] = options.pop("test")
     if "split" in options:
         data["split"] = options.pop("split")
     data["batch_size"] = budget.batch_size
