@@ -34,7 +34,8 @@ def _at(array: Any, rows: Any) -> Any:
 class Split:
     """An index of rows into named arrays, which the other splits of a data set share.
 
-    `x` is float32: `[N, height, width, channels]` for images, `[N, features]` for tables. `y` is
+    `x` is float32: `[N, height, width, channels]` for images, `[N, features]` for tables. The ids
+    of the tokens of texts are int32 `[N, length]`. `y` is
     int32 or float32 `[N]`, and float32 `[N, targets]` for several targets. A data set with weights
     has `weight` too, float32 `[N]`, whose mean over the training split is 1.
     """
@@ -80,6 +81,11 @@ class DataSet:
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     transform: FittedTransform = field(default_factory=FittedTransform)
+
+    @property
+    def vocabulary(self) -> int:
+        """The number of different ids in `x`, of which 0 is padding; 0 if `x` holds features."""
+        return self.transform.ids
 
     @property
     def target_mean(self) -> Any:

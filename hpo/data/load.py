@@ -76,6 +76,11 @@ def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
     parts = _parts(spec, source)
     text = with_stop_words(spec.text, folder)
     transform = fit_transform(parts[0], spec.normalize, spec.range, columns=spec.columns, text=text)
+    if spec.text != Text() and not transform.has_texts:
+        raise DataError(
+            "data.text: this data set has no column of text: write type: text for one in "
+            "data.columns.by_name, or remove data.text."
+        )
     arrays = _arrays(parts, transform)
     ends = accumulate(map(len, parts), initial=0)
     splits = [Split(arrays, slice(start, end)) for start, end in pairwise(ends)]
@@ -182,8 +187,8 @@ def _arrays(parts: Sequence[Source], transform: FittedTransform) -> Mapping[str,
     beside them no copy of a whole split is in memory.
     """
     weights = _scaled_weights(parts)
-    shape = transform.apply(parts[0].take(slice(0, 1))).shape[1:]
-    x, end = np.empty((sum(map(len, parts)), *shape), np.float32), 0
+    first = transform.apply(parts[0].take(slice(0, 1)))
+    x, end = np.empty((sum(map(len, parts)), *first.shape[1:]), first.dtype), 0
     for number, part in enumerate(parts):
         own = training_parts(len(part)) if number == 0 else None
         for start in range(0, len(part), _ROWS_AT_ONCE):
@@ -243,8 +248,6 @@ def _check_columns(spec: DataSpec, source: Source) -> None:
         )
     if spec.columns != Columns() and source.x.ndim > 2:
         raise DataError("data.columns: images have no columns: remove it.")
-    if spec.text != Text() and source.categories is None:
-        raise DataError("data.text: this data set has no column of text: remove it.")
 
 
 def _check_classes(source: Source) -> None:

@@ -528,3 +528,11 @@ def test_words_of_other_splits_change_no_training_feature(tmp_path, tokens):
 def test_text_leaves_of_a_table_without_texts_are_refused(tmp_path, table):
     with pytest.raises(DataError, match=r"data\.text: this data set has no column of text"):
         load(table, tmp_path, text={"lower": False})
+
+
+def test_ids_of_tokens_stay_whole_numbers(tmp_path):
+    data = reviews(tmp_path, vectors="ids", length=12, vocabulary=6)
+    assert data.vocabulary == 2 + 6
+    for split in (data.train, data.validation, data.test):
+        assert (split.x.dtype, split.x.shape[1]) == (np.int32, 12)
+        assert 0 <= split.x.min() <= split.x.max() < data.vocabulary

@@ -1,4 +1,5 @@
-"""Texts as features: counts of tokens or their TF-IDF weights, by the rules of scikit-learn.
+"""Texts as features: counts of tokens or their TF-IDF weights, by the rules of scikit-learn, or
+ids.
 
 A fit is named arrays of the training texts and the leaves of `data.text`, and a pure function of
 them. So it is stored, and applied, without the training texts.
@@ -13,12 +14,16 @@ from functools import cached_property
 
 import numpy as np
 
-from hpo.data.text.bpe import fit_merges
+from hpo.data.text.bpe import bpe_vocabulary, fit_merges
 from hpo.data.text.packing import packed, unpacked
 from hpo.data.text.sentences import is_without_spaces
 from hpo.data.text.tokens import cleaned_by, runs, separator_of, tokenizer
 from hpo.errors import DataError
 from hpo.spec.sections.columns import Text
+
+# The ids that are no tokens: of the places after the end of a text, and of unknown tokens.
+PADDING, UNKNOWN = 0, 1
+FIRST_ID = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,10 +31,12 @@ class TextFit:
     """Turns the texts of one column into features.
 
     `spec` has its tokens decided and its stop words in a list. `weights` are those of TF-IDF.
+    `vocabulary` holds the token, or run of tokens, of each feature, or that of each id from
+    `FIRST_ID` on.
     """
 
     spec: Text
-    vocabulary: tuple[str, ...]  # sorted, as the features are
+    vocabulary: tuple[str, ...]
     weights: np.ndarray | None = None
     merges: np.ndarray | None = None  # of BPE
 
@@ -49,7 +56,12 @@ class TextFit:
         return cls(spec, tuple(tokens), arrays.get("weight"), arrays.get("merges"))
 
     def apply(self, texts: Sequence[str]) -> np.ndarray:
-        """The features of each text, float32 `[N, features]`; unknown tokens count nothing."""
+        """The features of each text, float32 `[N, features]`, or its ids, int32 `[N, length]`.
+
+        Unknown tokens count nothing.
+        """
+        if self.ids:
+            return self._numbers(texts)
         found = np.zeros((len(texts), len(self.vocabulary)))
         for row, text in enumerate(texts):
             for token, count in Counter(
@@ -61,6 +73,19 @@ class TextFit:
         found *= self.weights
         length = np.sqrt((found**2).sum(axis=1, keepdims=True))
         return (found / np.where(length > 0, length, 1)).astype(np.float32)
+
+    @property
+    def ids(self) -> int:
+        """The number of different ids; 0 if texts become features."""
+        return FIRST_ID + len(self.vocabulary) if self.spec.vectors == "ids" else 0
+
+    def _numbers(self, texts: Sequence[str]) -> np.ndarray:
+        found = np.full((len(texts), self.spec.length), PADDING, np.int32)
+        for row, text in enumerate(texts):
+            tokens = self._runs(text)[: self.spec.length]
+            places = [self._places.get(token, UNKNOWN - FIRST_ID) for token in tokens]
+            found[row, : len(places)] = np.array(places, np.int32) + FIRST_ID
+        return found
 
     @cached_property
     def _places(self) -> Mapping[str, int]:
@@ -95,18 +120,38 @@ def fit_texts(texts: Sequence[str], spec: Text, name: str) -> TextFit:
             f"{name}: no training row has a token once its text is cleaned by data.text: correct "
             "tokens, punctuation, shortest, stop_words or ngrams, or drop the column."
         )
-    # Of equally frequent tokens the first in sorted order, as scikit-learn takes them.
-    ordered = sorted(terms)
-    counts = np.array([terms[token] for token in ordered])
-    vocabulary = sorted(ordered[place] for place in (-counts).argsort()[: spec.features])
+    if spec.vectors == "ids":
+        return TextFit(spec, _tokens_with_ids(spec, terms, merges), merges=merges)
+    vocabulary = sorted(_most_frequent(terms, spec.features))
     if spec.vectors == "counts":
         return TextFit(spec, tuple(vocabulary), merges=merges)
     seen = np.array([documents[token] for token in vocabulary], np.float64)
-    return TextFit(spec, tuple(vocabulary), np.log((1 + len(texts)) / (1 + seen)) + 1, merges)
+    weights = np.log((1 + len(texts)) / (1 + seen)) + 1
+    return TextFit(spec, tuple(vocabulary), weights, merges)
+
+
+def _most_frequent(terms: Mapping[str, int], most: int) -> list[str]:
+    # Of equally frequent tokens the first in sorted order, as scikit-learn takes them.
+    ordered = sorted(terms)
+    counts = np.array([terms[token] for token in ordered])
+    return [ordered[place] for place in (-counts).argsort()[:most]]
+
+
+def _tokens_with_ids(
+    spec: Text, terms: Mapping[str, int], merges: np.ndarray | None
+) -> tuple[str, ...]:
+    """The tokens in the order of their ids: the most frequent ones first, or all bytes or parts."""
+    if merges is not None:
+        return tuple(bpe_vocabulary(merges))
+    if spec.tokens == "bytes":
+        return tuple(map(chr, range(256)))
+    return tuple(_most_frequent(terms, spec.vocabulary))
 
 
 def _runs_of(spec: Text, merges: np.ndarray | None) -> Callable[[str], list[str]]:
     """The function from a text to the runs of its tokens that may be features."""
     tokens = tokenizer(spec, frozenset(spec.stop_words), merges)
+    if spec.vectors == "ids":
+        return tokens
     separator = separator_of(spec)
     return lambda text: runs(tokens(text), spec.ngrams, separator)

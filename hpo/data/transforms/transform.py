@@ -83,7 +83,7 @@ class FittedTransform:
         return cls(**own, more={name: arrays[name] for name in arrays.keys() - names})
 
     def apply(self, source: Source, parts: np.ndarray | None = None) -> np.ndarray:
-        """The features of `source`, float32 `[N, ...]`, row after row in memory.
+        """The features of `source`, float32 `[N, ...]`, row after row in memory; or int32 ids.
 
         `parts` are those of training rows (`encoding.training_parts`), whose mean targets are those
         of other rows.
@@ -94,6 +94,9 @@ class FittedTransform:
         if self.kept is None or self.fill is None:
             return self._scaled(source.x)
         codes = self.codes(source)
+        if self.ids:
+            assert codes is not None
+            return text_features(self._texts, codes, source.values)[0]
         with np.errstate(over="ignore"):
             numbers = self._scaled(self.unscaled(source.x, codes, parts))
         if not np.isfinite(numbers).all():
@@ -163,6 +166,11 @@ class FittedTransform:
         """Whether some columns of a table are texts, of whose tokens features are made."""
         return bool(self._texts)
 
+    @property
+    def ids(self) -> int:
+        """The number of different ids of tokens; 0 if examples are features."""
+        return max((fit.ids for fit in self._texts.values()), default=0)
+
     @cached_property
     def _texts(self) -> Mapping[int, TextFit]:
         return text_fits(self.more)
@@ -229,7 +237,26 @@ def _fit_table(train: Source, columns: Columns, text: Text) -> FittedTransform:
         more |= fit_hashes(fitted.text_fill, texts_as)
         names = [f"{train.target}: column {shown(name)}" for name in train.text_names]
         more |= fit_text_columns(codes, fitted.text_fill, texts_as, train.values, text, names=names)
-    return replace(fitted, more=more)
+    fitted = replace(fitted, more=more)
+    if fitted.ids:
+        assert fitted.text_fill is not None
+        places = np.flatnonzero(fitted.text_fill >= 0)
+        _check_alone(train, [*_names(train.names, kept), *(train.text_names[p] for p in places)])
+    return fitted
+
+
+def _check_alone(train: Source, columns: Sequence[str]) -> None:
+    """Refuse other columns beside one whose texts become ids.
+
+    Raises:
+        DataError: if there are any.
+    """
+    if len(columns) > 1:
+        raise DataError(
+            f"{train.target}: data.text.vectors: ids are for one column of text alone, and there "
+            f"are {', '.join(map(shown, columns[:4]))}{' ...' if columns[4:] else ''}: list the "
+            "others in data.dataset.drop, or write tfidf or counts."
+        )
 
 
 def _with_sentences(

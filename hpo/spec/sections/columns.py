@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, field_serializer
 from hpo.spec.marks import Count, Fixed, Host, NonNegative, ReadWhere, Spec, Static, fixed
 
 Tokens = Literal["auto", "words", "characters", "bytes", "bpe", "jieba"]
-Vectors = Literal["tfidf", "counts"]
+Vectors = Literal["tfidf", "counts", "ids"]
 # The languages of which there are stems (Snowball) or lemmas (simplemma).
 # fmt: off
 Language = Literal[
@@ -34,6 +34,7 @@ Smoothing = Literal["auto"] | NonNegative
 MOST_CATEGORIES = 1000
 _WORDS = ReadWhere("tokens", ("auto", "words"))
 _ANY_WORDS = ReadWhere("tokens", ("auto", "words", "jieba"))
+_COUNTED = ReadWhere("vectors", ("tfidf", "counts"))
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -169,12 +170,15 @@ class Text(Spec):
     form in a dictionary, by simplemma."""
     language: Annotated[Static[Language], ReadWhere("reduce", ("stem", "lemma"))] = "english"
     """The language of stems and lemmas."""
-    vocabulary: Annotated[Static[Count], ReadWhere("tokens", ("bpe",))] = 8000
-    """The most different tokens of `bpe`."""
+    vocabulary: Static[Count] = 8000
+    """The most different tokens of `tokens: bpe`, and of `vectors: ids`: the most frequent ones."""
     vectors: Static[Vectors] = "tfidf"
     """What a text becomes. `counts`: how often it has each token. `tfidf`: these, weighted by how
-    rare a token is, with length 1."""
-    ngrams: Static[Lengths] = (1, 1)
+    rare a token is, with length 1. `ids`: the number of each token in order, for models of
+    sequences."""
+    ngrams: Annotated[Static[Lengths], _COUNTED] = (1, 1)
     """Fewest and most tokens in a row that are a feature together."""
-    features: Static[Count] = 1000
+    features: Annotated[Static[Count], _COUNTED] = 1000
     """The most tokens (or runs of them) that are features: the most frequent ones."""
+    length: Annotated[Static[Count], ReadWhere("vectors", ("ids",))] = 64
+    """The tokens of a text that become `ids`: the first ones. 0 fills the place of missing ones."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-from hpo.data.text.text_fit import TextFit, fit_texts
+from hpo.data.text.text_fit import FIRST_ID, TextFit, fit_texts
 from hpo.data.text.tokens import runs, tokenizer
 from hpo.errors import DataError
 from hpo.spec.sections.columns import Text
@@ -82,3 +82,37 @@ def test_a_text_of_unknown_tokens_is_zeros():
 def test_texts_without_a_token_are_refused():
     with pytest.raises(DataError, match="review: no training row has a token once its text is cle"):
         fit(["the", "The!"], stop_words=("the",))
+
+
+def test_ids_are_tokens_in_order_and_zeros_after_the_end():
+    found = fit(["good film", "good good bad"], vectors="ids", length=3, vocabulary=2)
+    assert (found.vocabulary, found.ids) == (("good", "bad"), 4)
+    ids = TextFit.from_arrays(found.to_arrays()).apply(["bad good", "film unheard good bad", ""])
+    assert ids.dtype == np.int32
+    assert ids.tolist() == [[3, 2, 0], [1, 1, 2], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("tokens", ["characters", "bytes", "bpe"])
+@given(data=st.data())
+def test_ids_decode_to_the_text(tokens, data):
+    if tokens == "bpe":
+        pytest.importorskip("tokenizers", reason="the extra text is not installed")
+    known = "".join([*ENGLISH, *CHINESE]) + " "
+    leaves = {"tokens": tokens, "vectors": "ids", "length": 200, "vocabulary": 270}
+    found = fit([known], lower=False, punctuation="keep", **leaves)
+    letters = st.sampled_from(known) if tokens == "characters" else st.characters(codec="utf-8")
+    text = " ".join(data.draw(st.text(letters, max_size=40)).split())
+    ids = found.apply([text])[0]
+    assert 1 not in ids
+    decoded = "".join(found.vocabulary[number - FIRST_ID] for number in ids if number)
+    assert text == (decoded if tokens == "characters" else decoded.encode("latin-1").decode())
+
+
+@given(st.lists(st.text(), min_size=1), st.integers(1, 9))
+def test_more_places_only_add_padding(texts, length):
+    short, long = (
+        fit(["so good", "so bad"], vectors="ids", length=places).apply(texts)
+        for places in (length, length + 10)
+    )
+    np.testing.assert_array_equal(long[:, :length], short)
+    np.testing.assert_array_equal(long[(short == 0).any(axis=1), length:], 0)

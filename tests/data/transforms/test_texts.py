@@ -66,3 +66,12 @@ def test_a_column_without_a_token_is_refused_by_its_name():
     source = texts_source(["a", "!!", "b ?"])
     with pytest.raises(DataError, match=r"t\.csv: column 'review': no training row has a token"):
         fit_transform(source, "none", columns=TEXT)
+
+
+def test_ids_are_for_one_column_of_text_alone():
+    source, ids = texts_source(["so good", "so bad"]), Text(vectors="ids", stop_words=())
+    found = fit_transform(source, "standard", columns=TEXT, text=ids)
+    assert (found.apply(source).dtype, found.ids) == (np.int32, 5)
+    wide = replace(source, x=np.ones((2, 1)), names=("age",))
+    with pytest.raises(DataError, match=r"t\.csv: .*alone, and there are 'age', 'review': list"):
+        fit_transform(wide, "standard", columns=TEXT, text=ids)
