@@ -57,6 +57,7 @@ def own_experiment(
         document["space"] = space
         document["search"] = {
             "objective": {"maximize": "accuracy"},
+            "baselines": False,
             "sampler": {"name": "random"},
             "scheduler": {"name": "none"},
             "trials": 4,

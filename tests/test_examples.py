@@ -19,6 +19,7 @@ SPECS = sorted((ROOT / "examples").glob("*/*.yaml"))
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
 def test_an_example_can_be_searched(path: Path, tmp_path: Path, compile_cache: Path) -> None:
     few = ["search.trials=2", "train.epochs=1", "search.scheduler.name=none"]
+    few.append("search.baselines=false")
     few += ["task.filters=2", "task.images=2"] if path.stem == "shapes" else []
     studies = Studies(tmp_path, compile_cache)
 

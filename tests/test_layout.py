@@ -62,7 +62,7 @@ ROOMS = {
     "report": ("init",),
     "search": ("proposals", "samplers", "schedulers", "results"),
     "spec": ("reference", "space", "code", "sections", "file"),
-    "study": ("backends", "loop", "executors", "storage", "log"),
+    "study": ("backends", "baselines", "loop", "executors", "storage", "log"),
 }
 # Every module has a test file of its name in the mirrored folder, apart from these.
 NO_TEST_FILE = {

@@ -122,7 +122,12 @@ space:
   model.gain: {float: [0.5, 2.0]}
   optimizer.name: {choice: [sign, ahead]}
   optimizer.learning_rate: {float: [0.001, 0.1], log: true}
-search: {objective: {minimize: brier}, sampler: {name: random}, scheduler: {name: none}, trials: 3}
+search:
+  objective: {minimize: brier}
+  baselines: false
+  sampler: {name: random}
+  scheduler: {name: none}
+  trials: 3
 """,
 }
 

@@ -67,7 +67,7 @@ STUDY = {
         "model.norm": {"choice": ["none", "layer"]},
         "optimizer.learning_rate": {"float": [0.001, 1.0], "log": True},
     },
-    "search": {"objective": {"maximize": "accuracy"}, "trials": 120},
+    "search": {"objective": {"maximize": "accuracy"}, "trials": 120, "baselines": False},
 }
 
 

@@ -12,7 +12,8 @@ from rich.padding import Padding
 from rich.table import Table
 
 from hpo.report.console import Text
-from hpo.report.tables import hparams_table, states_line
+from hpo.report.study_report import baseline_results
+from hpo.report.tables import baselines_view, hparams_table, states_line
 from hpo.report.wording import (
     diverged_text,
     metric_text,
@@ -51,6 +52,9 @@ def ending_view(outcome: Outcome, search: SearchSpec, storage: str) -> Renderabl
     trial = progress.best or progress.leader
     if trial is not None:
         parts += ["", *_winner(progress, trial, search)]
+    if found := baseline_results(outcome.baselines, search.goal, progress.best):
+        view = baselines_view(found, progress.study, with_test=False)
+        parts += ["", *map(_indented, view)]
     if outcome.untrained is not None:
         text = untrained_text(outcome.untrained)
         parts += ["", _indented(Text(f"{text[0].upper()}{text[1:]}.", "yellow"))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,7 +13,9 @@ from hpo.report.front import Front, front_of
 from hpo.report.importance import Importance, importance_of
 from hpo.report.wording import scheduler_text
 from hpo.search.auto import picked
+from hpo.spec.sections.goal import Goal
 from hpo.spec.sections.search import SearchSpec
+from hpo.study.log.baseline import Baseline
 from hpo.study.log.damage import as_damage
 from hpo.study.log.events import MERGING, Event, Start, StudyState, fold, follow
 from hpo.study.log.lineage import Lineage, trained_by
@@ -83,6 +85,31 @@ class Run:
 
 
 @dataclass(frozen=True)
+class BaselineResult:
+    """A baseline in the units of its metrics: those of the goal, on validation and test rows.
+
+    `value` is the first objective on the validation rows. It is None for a baseline that failed,
+    because of its `trouble`, or was cut because its time was over. `is_better` says that it beats
+    the best trial. It was fitted to `rows` of the `rows_of` training rows.
+    """
+
+    name: str
+    setting: str
+    value: float | None
+    metrics: Mapping[str, float]
+    test: Mapping[str, float]
+    seconds: float
+    rows: int
+    rows_of: int
+    is_better: bool
+    is_cut: bool
+    trouble: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.setting})" if self.setting else self.name
+
+
+@dataclass(frozen=True)
 class StudyReport:
     """All that `hpo show` shows; `curve` is that of the best trial, or of the leading one.
 
@@ -101,6 +128,7 @@ class StudyReport:
     constraints: tuple[str, ...]
     stop: str
     untrained: Untrained | None
+    baselines: tuple[BaselineResult, ...]
     front: Front | None
     top: tuple[TrialResult, ...]
     curve_of: TrialResult | None
@@ -152,6 +180,11 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
         constraints=tuple(map(str, reading.search.constraints)),
         stop=str(reading.search.stop),
         untrained=untrained(reading.state),
+        baselines=baseline_results(
+            reading.state.baselines.values(),
+            reading.search.goal,
+            winner(reading.trials, reading.epochs),
+        ),
         front=front_of(reading.trials, reading.search.goal),
         top=tuple(reading.result(trial) for trial in ranked[:top]),
         curve_of=reading.result(shown) if shown else None,
@@ -237,6 +270,37 @@ class StudyReading:
         loss, losses = self.search.goal.first.loss, {t.number: t.losses for t in self.trials}
         epochs = range(1, trial.epochs + 1)
         return tuple(loss(losses[trained_by(lineage, e)][e - 1]) + 0.0 for e in epochs)
+
+
+def baseline_results(
+    baselines: Iterable[Baseline], goal: Goal, best: Trial | None
+) -> tuple[BaselineResult, ...]:
+    """Baselines in the units of the goal's metrics, the best one first; `best` is the winner."""
+
+    def of_goal(metrics: Mapping[str, float]) -> dict[str, float]:
+        found = {name: metrics[name] for name in goal.metrics if name in metrics}
+        return {name: value for name, value in found.items() if math.isfinite(value)}
+
+    def loss(metrics: Mapping[str, float]) -> float:
+        value = metrics.get(goal.first.metric, math.nan)
+        return goal.first.loss(value) if math.isfinite(value) else math.inf
+
+    return tuple(
+        BaselineResult(
+            one.name,
+            one.setting,
+            of_goal(one.metrics).get(goal.first.metric),
+            of_goal(one.metrics),
+            of_goal(one.test),
+            one.seconds,
+            one.rows,
+            one.rows_of,
+            is_better=best is not None and loss(one.metrics) < best.losses[-1],
+            is_cut=one.is_cut,
+            trouble=one.trouble,
+        )
+        for one in sorted(baselines, key=lambda one: (loss(one.metrics), one.is_cut))
+    )
 
 
 def overview_of(storage: Storage, reading: StudyReading) -> Overview:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from hpo.report.console import Text
 from hpo.report.front import front_title, front_view
-from hpo.report.study_report import Overview, StudyReport, TrialResult
+from hpo.report.study_report import BaselineResult, Overview, StudyReport, TrialResult
 from hpo.report.wording import (
     STATE_STYLES,
     bar,
@@ -97,11 +97,46 @@ def ancestry_table(lineage: Lineage) -> Table:
     return table
 
 
+def baselines_view(
+    results: Sequence[BaselineResult], study: str, *, with_test: bool
+) -> Iterator[RenderableType]:
+    """Baselines with their metrics, on test rows too if asked for, and what to know of them."""
+    judged = [one for one in results if one.value is not None]
+    names = [*judged[0].metrics] if judged else []
+    has_test = with_test and any(one.test for one in judged)
+    tests = [f"test {name}" for name in names] if has_test else []
+    table = _table(*names, *tests, "baseline, untuned", "")
+    for column in table.columns[: len(names) + len(tests)]:
+        column.justify = "right"
+    for one in judged:
+        figures = [number_text(one.metrics.get(name)) for name in names]
+        figures += [number_text(one.test.get(name)) for name in names] if has_test else []
+        style = "bold yellow" if one.is_better else ""
+        first, *others = figures
+        table.add_row(Text(first, style), *others, Text(one.name), Text(one.setting, "dim"))
+    if judged:
+        yield table
+    if judged and judged[0].is_better:
+        yield Text(f"{judged[0]} is better than the best trial, without any tuning.", "yellow")
+    if judged and judged[0].rows < judged[0].rows_of:
+        rows = f"{judged[0].rows:,} of {count_text(judged[0].rows_of, 'training row')}"
+        yield Text(f"Baselines are fitted to {rows}.", "dim")
+    for one in results:
+        if one.trouble:
+            yield Text(f"{one} failed: {one.trouble}", "dim")
+    if cut := ", ".join(str(one) for one in results if one.is_cut):
+        cure = f"`hpo resume {study}` continues; search.baselines: 5m allows more"
+        yield Text(f"No time was left for {cut}. {cure}.", "dim")
+
+
 def _sections(report: StudyReport) -> Iterator[RenderableType]:
     study = report.overview
     yield Text.assemble((study.name, "bold"), "  ", _status(study.status))
     yield _indented(_facts(report))
     yield from _best(report)
+    if report.baselines:
+        yield _heading("baselines")
+        yield from map(_indented, baselines_view(report.baselines, study.name, with_test=True))
     if report.front is not None:
         yield _heading(front_title(report.front))
         yield _indented(front_view(report.front))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from hpo.registry import SCHEDULERS
 from hpo.search.proposals.stack import is_learning, make_sampler, setting_of
@@ -23,6 +24,9 @@ from hpo.study.surroundings import Surroundings
 from hpo.study.times import RunTimes, TimedExecutor, TimedSampler
 from hpo.study.warm_start import learnt_from_sources, warm_start_of
 
+if TYPE_CHECKING:
+    from hpo.study.baselines.beside import Baselines  # imports JAX
+
 
 @dataclass(frozen=True)
 class Machinery:
@@ -32,6 +36,7 @@ class Machinery:
     watcher: Watcher
     crew: Crew
     checkpoints: CheckpointWriter
+    baselines: Baselines | None
 
 
 def build(
@@ -65,7 +70,10 @@ def build(
     watcher = Watcher(
         study.experiment, study.state, driver, lambda: executor.program_times().compiled, watch
     )
-    return Machinery(driver, watcher, crew, writer)
+    baselines = study.backend.baselines(journal, study.spent_seconds)
+    if baselines is not None:
+        stack.callback(baselines.end)
+    return Machinery(driver, watcher, crew, writer, baselines)
 
 
 def _rules(study: OpenStudy, say: Callable[[str], None]) -> Rules:

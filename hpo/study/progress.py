@@ -10,6 +10,7 @@ from typing import Protocol
 
 from hpo.search.schedulers.make import outline
 from hpo.spec.experiment import Experiment
+from hpo.study.log.baseline import Baseline
 from hpo.study.log.events import Event, Start, StopReason, StudyState
 from hpo.study.log.ranking import leading_trial, winner
 from hpo.study.log.untrained import Untrained
@@ -63,6 +64,7 @@ class Outcome:
 
     `signal` is the number of the signal that stopped it, if one did; `set_aside` is the name under
     which an earlier study of that name is kept. `untrained` is given where no trial was trained.
+    `baselines` are those of all runs.
     """
 
     reason: StopReason
@@ -70,6 +72,7 @@ class Outcome:
     set_aside: str | None
     signal: int | None = None
     untrained: Untrained | None = None
+    baselines: tuple[Baseline, ...] = ()
 
 
 def state_of(state: StudyState, trial: Trial) -> TrialState:

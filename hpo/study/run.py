@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 
 from hpo.search.proposals.moving_ranges import widest
 from hpo.spec.experiment import Experiment
@@ -50,8 +51,15 @@ def run_study(
         machinery = build(study, around, times, stack, watch, say)
         executor = machinery.crew.executor
         stop.announce = lambda: stopping_text(executor.compiling(), executor.pools)
-        reason = _drive(study, machinery, times, profile, stop)
-        return _close(study, machinery, times, reason, stop, say)
+        deadline = _deadline(study)
+        reason = _drive(study, machinery, times, profile, stop, deadline, say)
+        return _close(study, machinery, times, reason, stop, deadline, say)
+
+
+def _deadline(study: OpenStudy) -> float:
+    """When the time of the study is over, by `time.monotonic()`."""
+    timeout = study.search.timeout
+    return time.monotonic() + (timeout - study.spent_seconds if timeout else math.inf)
 
 
 def _drive(
@@ -60,11 +68,11 @@ def _drive(
     times: RunTimes,
     profile: Profile | None,
     stop: StopRequest,
+    deadline: float,
+    say: Callable[[str], None],
 ) -> StopReason:
     """Run the driver until the study is done or has to stop; why it stopped."""
-    driver, timeout = machinery.driver, study.search.timeout
-    left_seconds = timeout - study.spent_seconds if timeout else math.inf
-    deadline = time.monotonic() + left_seconds
+    driver = machinery.driver
 
     def has_to_stop() -> bool:
         return stop.obey() or time.monotonic() >= deadline
@@ -72,6 +80,8 @@ def _drive(
     def look() -> None:
         machinery.watcher.look()
         machinery.crew.look()
+        if machinery.baselines is not None:
+            machinery.baselines.look(say)
         times.keep(study.journal)
         if profile is not None:
             with times.driver.during("profiling"):
@@ -92,10 +102,13 @@ def _close(
     times: RunTimes,
     reason: StopReason,
     stop: StopRequest,
+    deadline: float,
     say: Callable[[str], None],
 ) -> Outcome:
     """Note in the log that the run has stopped, and say what the user should know of it."""
     driver, journal = machinery.driver, study.journal
+    before, signal = machinery.watcher.progress(), stop.signal
+    _end_baselines(machinery, times, reason, stop, deadline, say)
     if ending := stop_sentence(reason, study.search.stop):
         say(f"The study stops: {ending}.")
     machinery.crew.close()
@@ -120,5 +133,31 @@ def _close(
     if reason in ("finished", "exhausted", "none_found"):
         machinery.checkpoints.close()
         machinery.checkpoints.folder.clear()
-    progress = machinery.watcher.progress()
-    return Outcome(reason, progress, study.set_aside, stop.signal, untrained(study.state))
+    # The time and the speed of the trials, without the wait for baselines.
+    progress = replace(
+        machinery.watcher.progress(),
+        seconds=before.seconds,
+        epochs_a_second=before.epochs_a_second,
+    )
+    baselines = tuple(study.state.baselines.values())
+    return Outcome(reason, progress, study.set_aside, signal, untrained(study.state), baselines)
+
+
+def _end_baselines(
+    machinery: Machinery,
+    times: RunTimes,
+    reason: StopReason,
+    stop: StopRequest,
+    deadline: float,
+    say: Callable[[str], None],
+) -> None:
+    """Wait a moment for the baselines where the study is done; end them where it is not."""
+    baselines = machinery.baselines
+    if baselines is None:
+        return
+    if not Stop(reason).is_final:
+        baselines.end()
+        return
+    stop.announce = lambda: "The baselines that have no result yet are left out."
+    with times.driver.during("waiting"):
+        baselines.wait(deadline, stop.obey, say)

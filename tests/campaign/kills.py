@@ -117,6 +117,7 @@ def spec(sampler: str, scheduler: str) -> dict[str, Any]:
             "sampler": {"name": sampler, **learns},
             "scheduler": {"name": scheduler, **settings},
             "objective": {"maximize": "accuracy"},
+            "baselines": False,
             "trials": 6,
         },
         "study": {"checkpoint_seconds": 0.01},

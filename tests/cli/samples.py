@@ -16,6 +16,7 @@ search:
   sampler: {name: random}
   scheduler: {name: none}
   objective: {maximize: accuracy}
+  baselines: false
   trials: 3
 """
 

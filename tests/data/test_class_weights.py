@@ -68,7 +68,7 @@ def test_class_weights_of_a_quantity_are_refused(tmp_path: Path) -> None:
     ):
         load_data(spec, tmp_path, None)
     data = {"dataset": "diabetes", "class_weight": "balanced"}
-    search = {"objective": {"minimize": "rmse"}, "trials": 3}
+    search = {"objective": {"minimize": "rmse"}, "trials": 3, "baselines": False}
     with pytest.raises(SpecError, match=r"data.class_weight: weighs classes, and the task is r"):
         load_document({**SMALL, "data": data, "search": search}, tmp_path)
 

@@ -24,7 +24,7 @@ _SPEC = {
         "optimizer.momentum": {"float": [0.0, 0.9], "when": {"optimizer.name": "sgd"}},
         "optimizer.learning_rate": {"float": [1e-4, 1e-1], "log": True},
     },
-    "search": {"objective": {"maximize": "accuracy"}, "trials": 4},
+    "search": {"objective": {"maximize": "accuracy"}, "baselines": False, "trials": 4},
 }
 NOON_MS = 1_700_000_000_000
 

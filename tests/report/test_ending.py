@@ -9,6 +9,7 @@ from rich.console import Console
 from hpo.report.ending import ending_view, next_commands
 from hpo.spec.sections.goal import Objective
 from hpo.spec.sections.search import SearchSpec
+from hpo.study.log.baseline import Baseline
 from hpo.study.log.untrained import Miss, Untrained
 from hpo.study.progress import Outcome, Progress
 from hpo.trial import Trial, TrialState
@@ -114,3 +115,43 @@ def test_the_first_command_continues_the_study(reason, timeout, first):
 def test_a_storage_of_its_own_is_named_without_its_password():
     commands = next_commands(outcome("finished"), "postgresql://me:secret@host/db?a=1", None)
     assert commands[0] == "hpo show digits --storage 'postgresql://me@host/db?a=1'"
+
+
+BOOSTING = Baseline("boosting", "rate 0.1, 100 rounds", {"accuracy": 0.95}, {"accuracy": 0.5})
+LINEAR = Baseline("linear", "penalty 1", {"accuracy": 0.85, "loss": 0.3}, rows=80, rows_of=1000)
+CUT = Baseline("forest", "leaves of 1", seconds=3.0)
+
+
+def test_baselines_stand_below_the_winner_the_best_one_first_without_their_test_scores():
+    view = drawn(
+        ending_view(
+            replace(outcome("finished"), baselines=(CUT, LINEAR, BOOSTING)), SEARCH, STORAGE
+        )
+    )
+
+    start = view.index("    model.widths  [64]")
+    assert view[start + 1 : -3] == [
+        "",
+        "  accuracy  baseline, untuned",
+        "  ─────────────────────────────────────────────────",
+        "    0.9500  boosting           rate 0.1, 100 rounds",
+        "    0.8500  linear             penalty 1",
+        "  boosting (rate 0.1, 100 rounds) is better than the best trial, without any tuning.",
+        "  No time was left for forest (leaves of 1). `hpo resume digits` continues; "
+        "search.baselines: 5m",
+        "  allows more.",
+    ]
+
+
+def test_a_winner_that_beats_the_baselines_gets_no_warning_and_few_rows_are_said():
+    view = drawn(ending_view(replace(outcome("finished"), baselines=(LINEAR,)), SEARCH, STORAGE))
+
+    assert not any("better than" in line for line in view)
+    assert "  Baselines are fitted to 80 of 1,000 training rows." in view
+
+
+def test_a_baseline_that_failed_says_why():
+    failed = Baseline("linear", "penalty 1", trouble="its process ended with status -9")
+    view = drawn(ending_view(replace(outcome("finished"), baselines=(failed,)), SEARCH, STORAGE))
+
+    assert "  linear (penalty 1) failed: its process ended with status -9" in view

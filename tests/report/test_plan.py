@@ -15,7 +15,12 @@ train: {epochs: 1}
 space:
   model.widths: {choice: [[4], [8, 8]]}
   model.activation: {choice: [relu, tanh]}
-search: {sampler: {name: random}, scheduler: {name: none}, objective: {minimize: loss}, trials: 8}
+search:
+  sampler: {name: random}
+  scheduler: {name: none}
+  objective: {minimize: loss}
+  baselines: false
+  trials: 8
 """
 
 

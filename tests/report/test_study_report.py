@@ -10,10 +10,12 @@ from rich.console import Console
 
 from hpo import __version__
 from hpo.errors import DamagedError, StudyError
-from hpo.report.study_report import as_json, overviews, study_report
+from hpo.report.study_report import as_json, baseline_results, overviews, study_report
 from hpo.report.tables import study_view
+from hpo.spec.sections.goal import Goal, Objective
+from hpo.study.log.baseline import Baseline
 from hpo.study.storage.lease import acquire
-from hpo.trial import TrialState
+from hpo.trial import Trial, TrialState
 
 
 def test_the_best_trial_is_the_best_of_those_that_trained_in_full(storage, digits):
@@ -183,3 +185,23 @@ def test_an_infinite_number_of_epochs_is_no_spec(storage, spec, caplog):
     storage.create_study("digits", {**spec, "train": {"epochs": math.inf}}, 0, {}, "")
     assert overviews(storage) == ()
     assert "a spec that this version cannot read" in caplog.text
+
+
+def test_baselines_have_the_metrics_of_the_goal_the_best_first_and_plain_values():
+    goal = Goal((Objective(minimize="rmse"), Objective(maximize="r2")))
+    best = Trial(3, {}, TrialState.COMPLETE, (0.5,), (0.5, -0.7))
+    near = Baseline("forest", "leaves of 1", {"rmse": 0.4, "r2": 0.8, "mae": 0.3}, {"rmse": 0.6})
+    far = Baseline("constant", "", {"rmse": 1.0, "r2": math.nan, "mae": 0.9})
+    cut = Baseline("linear", "penalty 1", seconds=2.0)
+
+    found = baseline_results([far, cut, near], goal, best)
+
+    assert [(one.name, one.value, one.is_better, one.is_cut) for one in found] == [
+        ("forest", 0.4, True, False),
+        ("constant", 1.0, False, False),
+        ("linear", None, False, True),
+    ]
+    assert found[0].metrics == {"rmse": 0.4, "r2": 0.8}
+    assert found[0].test == {"rmse": 0.6}
+    assert found[1].metrics == {"rmse": 1.0}  # JSON has no NaN
+    assert not any(one.is_better for one in baseline_results([near], goal, None))

@@ -17,6 +17,7 @@ SEARCH = {
     "sampler": {"name": "tpe", "startup_trials": 3},
     "scheduler": {"name": "none"},
     "objective": {"maximize": "accuracy"},
+    "baselines": False,
     "trials": 8,
 }
 

@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,12 +36,14 @@ search:
   sampler: {name: random}
   scheduler: {name: SCHEDULER}
   objective: {maximize: accuracy}
+  baselines: false
   trials: 30
 study: {checkpoint_seconds: 0.2}
 """
 
 pytestmark = pytest.mark.long
 
+BASELINES = "select value from hpo_events where kind = 'baseline' order by seq"
 Hpo = Callable[..., Result]
 PROCESSES: list[Process] = []
 
@@ -281,3 +284,26 @@ def test_a_killed_population_ends_like_one_never_killed(tmp_path: Path) -> None:
     assert study.reports == calm.reports
     assert study.rows(exploits) == calm.rows(exploits)
     assert len(calm.rows(exploits)) == 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_search_killed_beside_its_baselines_leaves_no_process_and_repeats_none(
+    tmp_path: Path, calm: Study
+) -> None:
+    study = Study(tmp_path / "study")
+    command = ("search", "flowers.yaml", "--set", "search.baselines=60")
+    process = study.start(*command)
+    study.wait_for(2, "baseline")
+    tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
+    children = [int(pid) for task in tasks for pid in task.read_text().split()]
+    process.kill()
+    process.communicate()
+
+    study.finish(*command)
+
+    assert children, "the process of the baselines"
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+    stored = [json.loads(v) for (v,) in study.rows(BASELINES)]
+    names = [(one["name"], one["setting"]) for one in stored if one["metrics"]]
+    assert len(names) == len(set(names)) >= 7
+    assert (study.hparams, study.reports, study.ends) == (calm.hparams, calm.reports, calm.ends)

@@ -19,6 +19,7 @@ SEARCH = {
     **DOCUMENT["search"],
     "scheduler": {"name": "pbt", "population": 5, "interval": 1, "quantile": 0.4},
     "objective": {"minimize": "loss"},
+    "baselines": False,
     "trials": 5,
 }
 # The upper end diverges, and so does any trial that is perturbed beyond it.

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 
+from hpo.data.load import load_data
 from hpo.errors import HpoError, StudyError
 from hpo.report.check import check_summary
 from hpo.search.proposals import remaining
@@ -378,3 +380,29 @@ def test_a_batch_size_of_the_space_that_is_too_large_is_refused_before_the_first
     with pytest.raises(HpoError, match=r"4096 is larger than the \d+ training rows"):
         studies.run(an_experiment(space=space))
     assert not (Path(studies.url.removeprefix("sqlite:///"))).exists()
+
+
+@pytest.mark.long
+def test_a_study_with_baselines_has_the_results_of_one_without_and_scikit_learns_scores(
+    many: Callable[[str], Studies],
+) -> None:
+    alone, beside = many("alone"), many("beside")
+    alone.run(an_experiment())
+    experiment = an_experiment("search.baselines=60")
+    outcome = beside.run(experiment)
+    again = beside.run(experiment)
+
+    assert beside.curves(experiment) == alone.curves(experiment)
+    assert outcome.reason == again.reason == "finished"
+    found = {(one.name, one.setting): one for one in outcome.baselines}
+    assert len(found) >= 7
+    assert again.baselines == outcome.baselines
+    data = load_data(experiment.training.data, Path(), None)
+    theirs = RandomForestClassifier(random_state=experiment.training.train.seed)
+    theirs.fit(data.train.x, data.train.y)
+    forest = found["forest", "leaves of 1"]
+    assert forest.metrics["accuracy"] == pytest.approx(
+        theirs.score(data.validation.x, data.validation.y)
+    )
+    assert forest.test["accuracy"] == pytest.approx(theirs.score(data.test.x, data.test.y))
+    assert (forest.rows, forest.rows_of) == (len(data.train), len(data.train))

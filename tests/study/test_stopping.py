@@ -27,6 +27,7 @@ search:
   sampler: {name: patient}
   scheduler: {name: none}
   objective: {maximize: accuracy}
+  baselines: false
   trials: 4
 """
 

@@ -32,7 +32,7 @@ DOCUMENT = {
     "optimizer": {"name": "adamw", "learning_rate": 0.01},
     "train": {"epochs": 2},
     "space": {"model.dropout": {"float": [0.0, 0.3]}, "model.norm": {"choice": ["none", "layer"]}},
-    "search": {"objective": {"maximize": "accuracy"}, "trials": 10},
+    "search": {"objective": {"maximize": "accuracy"}, "trials": 10, "baselines": False},
 }
 
 

@@ -31,6 +31,7 @@ DOCUMENT: dict[str, Any] = {
         "sampler": {"name": "random"},
         "scheduler": {"name": "successive_halving", "eta": 2},
         "objective": {"maximize": "accuracy"},
+        "baselines": False,
         "trials": 8,
     },
 }

@@ -38,6 +38,18 @@ def duration_seconds(value: Any) -> Any:
     return float(sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts))
 
 
+def _baselines(written: Any) -> Any:
+    """The switch, or the time, of the baselines.
+
+    Raises:
+        ValueError: for text that is not a duration.
+    """
+    try:
+        return duration_seconds(written)
+    except ValueError:
+        raise ValueError("is not a time: write true, false, or one such as 90s or 2m") from None
+
+
 class AutoSampler(Spec):
     """Picks by dimensions, conditions and objectives, and switches as results come in."""
 
@@ -159,6 +171,13 @@ class SearchSpec(Spec):
     """How long the study trains in all, over all its runs: seconds, 10m or 1h30m."""
     stop: StopSpec = StopSpec()
     """What ends the study before its trials and its timeout do."""
+    baselines: Annotated[
+        bool | Positive,
+        BeforeValidator(_baselines, json_schema_input_type=bool | TimeAsWritten),
+    ] = True
+    """Whether models of scikit-learn are fitted to the same rows, beside the search: by default for
+    20 seconds of CPU time or a tenth of the search, whichever is longer. A time such as 2m gives
+    them that much."""
     start: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
     """Configurations to try first, each from the paths of dimensions to values."""
     # Written so, because `from` is a word of Python's own.

@@ -18,6 +18,7 @@ from hpo.study.surroundings import Surroundings
 from hpo.trial import HParams
 
 if TYPE_CHECKING:
+    from hpo.study.baselines.beside import Baselines  # imports JAX
     from hpo.study.storage.journal import Journal  # imports the database, which hpo train needs not
 
 
@@ -50,6 +51,10 @@ class Backend(Protocol):
 
         `learns` says whether the sampler learns from results.
         """
+        ...
+
+    def baselines(self, journal: Journal, spent_seconds: float) -> Baselines | None:
+        """The baselines of an open study whose earlier runs took so long; None for none."""
         ...
 
 

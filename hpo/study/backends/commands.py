@@ -96,6 +96,9 @@ class CommandBackend:
         stack.callback(executor.close)
         return Crew(executor, self._preparer(program), Plans(plan), _nothing, _nothing)
 
+    def baselines(self, journal: Journal, spent_seconds: float) -> None:
+        """None: only its author knows what would be one."""
+
     def settings(self) -> Settings:
         """What all trials have in common."""
         command = self._command

@@ -31,6 +31,7 @@ from hpo.study.backends.own_numbers import (
     sentence,
 )
 from hpo.study.backends.planning import PlanTeller, learn_costs, plan_study
+from hpo.study.baselines.beside import Allowance, Baselines, can_be_judged
 from hpo.study.executors.local import local_executor
 from hpo.study.log.events import StudyState
 from hpo.study.loop.varied import varied_for
@@ -103,6 +104,15 @@ class LaneBackend:
         return Crew(
             executor, self._preparer(plan.merging, journal.state), plan.plans, teller.look, close
         )
+
+    def baselines(self, journal: Journal, spent_seconds: float) -> Baselines | None:
+        """Models of scikit-learn on the data of the spec, beside the trials."""
+        asked, goal = self._search.baselines, self._search.goal
+        if asked is False or not can_be_judged(self._data, goal):
+            return None
+        allowance = Allowance(None if asked is True else asked)
+        training = self._experiment.training
+        return Baselines(self._data, training, goal, allowance, journal, spent_seconds)
 
     def _preparer(self, merging: Merging, state: StudyState) -> Callable[[HParams, int], Work]:
         """Makes a trial's work from its hparams and its number."""

@@ -71,6 +71,9 @@ class TaskBackend:
         teller = PlanTeller(plan.plans, journal, explain)
         return Crew(executor, self._prepare, plan.plans, teller.look, lambda: None)
 
+    def baselines(self, journal: Journal, spent_seconds: float) -> None:
+        """None: only its author knows what would be one."""
+
     def _prepare(self, hparams: HParams, number: int) -> Work:
         """A trial's work from its hparams and its number."""
         training: Any = fill(self._experiment.training, hparams, number)

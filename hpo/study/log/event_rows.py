@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, get_args
 from hpo.engine.programs.plans import Form
 from hpo.errors import DamagedError, StudyError
 from hpo.spec.merging import check_pin
+from hpo.study.log.baseline import Baseline, baseline_from
 from hpo.study.log.damage import UNREADABLE, said
 from hpo.study.log.events import (
     MERGING,
@@ -96,7 +97,7 @@ def to_row(event: Event) -> EventRow:
             value = {"reason": what.reason}
         case Pin():
             value = {"program": what.program, "plan": dict(what.plan)}
-        case Move() | Learn() | Numbers():
+        case Move() | Learn() | Numbers() | Baseline():
             value = what.to_value()
         case Times():
             value = {name: dict(seconds) for name, seconds in what.threads.items()}
@@ -158,6 +159,8 @@ def _event(row: EventRow, value: Any) -> Event:
             what = Pin(_text(value["program"]), _pinned(value["program"], _mapping(value["plan"])))
         case "move" | "learn" | "numbers":
             what = note_from(kind, value)
+        case "baseline":
+            what = baseline_from(value)
         case "times":
             what = Times({thread: _seconds(found) for thread, found in value.items()})
         case _:

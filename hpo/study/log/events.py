@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from hpo.errors import DamagedError
 from hpo.spec.sections.goal import KNOWN_COSTS, Goal
+from hpo.study.log.baseline import Baseline, BaselineKey
 from hpo.study.log.damage import UNREADABLE, said
 from hpo.study.log.lineage import Lineage, Segment, trained_by
 from hpo.study.log.notes import Learn, Move, Note, Numbers
@@ -163,7 +164,9 @@ class Times:
 HappeningToTrial: TypeAlias = (
     Report | ReplicaReport | Pause | Promote | Checkpoint | Cost | Draw | End
 )
-Happening: TypeAlias = Propose | HappeningToTrial | Exploit | Start | Stop | Pin | Note | Times
+Happening: TypeAlias = (
+    Propose | HappeningToTrial | Exploit | Start | Stop | Pin | Note | Times | Baseline
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +205,7 @@ class StudyState:
     plan of each program, `drawn` the values that trials drew beside their hparams. `proposed_ms`
     and `ended_ms` are times by trial, in the log's order. `ended` lists the trials that have ended,
     in that order, `unfinished` the others. `epochs` counts all reported epochs, those of every run.
+    `baselines` are the latest result of each, `baseline_seconds` the CPU time of all attempts.
     `stop` says why the last driver stopped; it is None while a driver is at work.
     """
 
@@ -222,6 +226,8 @@ class StudyState:
     unfinished: set[int] = field(default_factory=set)
     starts: list[Event] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    baselines: dict[BaselineKey, Baseline] = field(default_factory=dict)
+    baseline_seconds: float = 0.0
     stop: Stop | None = None
     _lives: dict[int, _Life] = field(default_factory=dict, repr=False)
     _numbers: list[int] = field(default_factory=list, repr=False)
@@ -298,6 +304,9 @@ class StudyState:
                 self.pins[program] = plan
             case Move() | Learn() | Numbers() as note:
                 self.notes.append(note)
+            case Baseline() as baseline:
+                self.baselines[baseline.key] = baseline
+                self.baseline_seconds += baseline.seconds
             case Times():
                 pass
             case Propose() as propose:

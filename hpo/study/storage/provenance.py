@@ -28,6 +28,7 @@ HARMLESS = frozenset(
     {
         "command.stay",
         "data.device_budget",
+        "search.baselines",
         "search.from",
         "search.start",
         "search.trials",

@@ -19,6 +19,7 @@ from hpo.study.storage.tables import StudyRecord
 
 # Defaults of earlier versions, whose studies did not store them.
 _FIRST_DEFAULTS = {"sampler": {"name": "tpe"}, "scheduler": {"name": "hyperband"}}
+_FIRST_BASELINES = False
 _FIRST_OPTIONS = {"median": {"min_epochs": 1}}
 # The parts of a spec that name an entry of a registry.
 _NAMED: tuple[tuple[str, Kind], ...] = (
@@ -34,19 +35,21 @@ _NAMED: tuple[tuple[str, Kind], ...] = (
 def to_store(experiment: Experiment) -> dict[str, Any]:
     """The document that a study stores: the spec, with its sampler and scheduler written out.
 
-    So later defaults do not change the study. The scheduler is stored with all options. The sampler
-    is not, because under `bohb` it may not have them all. Passwords are left out.
+    Whether it has baselines is written out, too. So later defaults do not change the study. The
+    scheduler is stored with all options. The sampler is not, because under `bohb` it may not have
+    them all. Passwords are left out.
     """
     search, document = experiment.search, without_passwords(experiment.document)
     if search is None:
         return document
     sampler = {} if "sampler" in document["search"] else {"name": search.sampler.name}
     scheduler = search.scheduler.model_dump(mode="json")
+    document = {**document, "search": {**document["search"], "baselines": search.baselines}}
     return _pinned(document, {"sampler": sampler, "scheduler": scheduler})
 
 
 def as_meant(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored document with the sampler and scheduler that were its defaults at the time.
+    """A stored document with the defaults of its search that held at the time.
 
     Raises:
         StudyError: for one that includes files, which would be read then.
@@ -59,7 +62,7 @@ def as_meant(document: Mapping[str, Any]) -> dict[str, Any]:
         )
     if not isinstance(search, Mapping):
         return dict(document)
-    named = {**_FIRST_DEFAULTS, **search}
+    named = {**_FIRST_DEFAULTS, "baselines": _FIRST_BASELINES, **search}
     names = {part: _part(named, f"{part}.name") for part in _FIRST_DEFAULTS}
     options = {part: _FIRST_OPTIONS.get(str(name), {}) for part, name in names.items()}
     return _pinned({**document, "search": named}, options)

@@ -126,7 +126,7 @@ def test_a_function_may_return_several_targets(
     document = {
         **SMALL,
         "data": {"dataset": {"python": "data.py:several", **keys}, "batch_size": 4},
-        "search": {"objective": {"minimize": metric}, "trials": 1},
+        "search": {"objective": {"minimize": metric}, "trials": 1, "baselines": False},
     }
     experiment = load_document(document, tmp_path)
     data = load_data(experiment.training.data, tmp_path, None)

@@ -51,3 +51,17 @@ def test_a_sampler_lacks_its_package_only_where_that_is_not_installed(monkeypatc
     )
     monkeypatch.setattr("hpo.spec.sections.search.find_spec", lambda package: object())
     assert missing_package(gp) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [(True, True), (False, False), ("2m", 120.0), (90, 90.0)]
+)
+def test_baselines_are_a_switch_or_a_time(written, meant):
+    found = searched(objective={"maximize": "accuracy"}, baselines=written).baselines
+    assert (found, type(found)) == (meant, type(meant))
+
+
+@pytest.mark.parametrize("written", ["on", 0, -5, [1], 1e999])
+def test_baselines_that_are_neither_are_refused(written):
+    with pytest.raises(ValueError, match="baselines"):
+        searched(objective={"maximize": "accuracy"}, baselines=written)

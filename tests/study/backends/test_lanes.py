@@ -147,6 +147,7 @@ def judged(folder, rates):
             "space": {"optimizer.learning_rate": {"choice": rates}},
             "search": {
                 "objective": {"maximize": {"python": "metrics.py:unsure"}},
+                "baselines": False,
                 "sampler": {"name": "grid"},
                 "scheduler": {"name": "none"},
                 "trials": len(rates),
@@ -160,7 +161,10 @@ def test_unbalanced_classes_are_said_by_the_first_run_alone(studies, tmp_path):
     rows = [f"{row % 7},{'rare' if row % 20 == 0 else 'usual'}" for row in range(200)]
     (tmp_path / "t.csv").write_text("\n".join(["a,y", *rows]))
     data = {"dataset": {"csv": str(tmp_path / "t.csv"), "target": "y"}, "batch_size": 64}
-    train, search = {"epochs": 1}, {"objective": {"maximize": "accuracy"}, "trials": 1}
+    train, search = (
+        {"epochs": 1},
+        {"objective": {"maximize": "accuracy"}, "trials": 1, "baselines": False},
+    )
 
     for trials in (1, 2):
         studies.run(an_experiment(data=data, train=train, search=search | {"trials": trials}))

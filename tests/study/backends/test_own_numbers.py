@@ -150,6 +150,7 @@ def with_loss(folder, trials=3):
         "space": {"loss.gamma": {"float": [0.5, 3.0]}},
         "search": {
             "objective": {"minimize": "loss"},
+            "baselines": False,
             "sampler": {"name": "random"},
             "scheduler": {"name": "none"},
             "trials": trials,
@@ -199,6 +200,7 @@ def test_a_population_does_not_change_a_number_that_is_static(tmp_path, studies:
         {"model.scale": {"float": [0.5, 2.0]}},
         search={
             "objective": {"maximize": "accuracy"},
+            "baselines": False,
             "sampler": {"name": "random"},
             "scheduler": {"name": "pbt", "interval": 1},
             "trials": 4,
@@ -253,7 +255,12 @@ def test_a_study_of_own_data_says_what_it_runs_and_its_winner_trains_again_elsew
         "optimizer": {"name": "adam"},
         "train": {"epochs": 2},
         "space": {"optimizer.learning_rate": {"float": [0.001, 0.1]}},
-        "search": {"objective": {"minimize": "rmse"}, "scheduler": {"name": "none"}, "trials": 2},
+        "search": {
+            "objective": {"minimize": "rmse"},
+            "baselines": False,
+            "scheduler": {"name": "none"},
+            "trials": 2,
+        },
     }
     experiment = load_document(document, tmp_path)
     best = studies.run(experiment).progress.best

@@ -98,6 +98,20 @@ def test_an_older_study_without_sampler_and_scheduler_keeps_its_old_defaults(sto
         follow_spec(storage, record, experiment, print)
 
 
+def test_a_study_keeps_its_baselines_and_an_older_one_has_none_unless_its_spec_asks(storage):
+    experiment = experiment_from_document(SPEC, Path())
+    newer = storage.create_study("newer", to_store(experiment), 0, {}, "")
+    parts = {"sampler": {"name": "auto"}, "scheduler": {"name": "auto"}}
+    document = {**SPEC, "search": {**SPEC["search"], **parts}}
+    older = storage.create_study("older", document, 0, {}, "")
+    assert stored_experiment(newer, "hpo.db").search.baselines is True
+    assert stored_experiment(older, "hpo.db").search.baselines is False
+
+    said = []
+    follow_spec(storage, older, experiment, said.append)
+    assert said == ["The spec has changed: search.baselines: false -> true."]
+
+
 @pytest.mark.parametrize(
     ("scheduler", "option", "default"), [("median", "min_epochs", 2), ("patience", "epochs", 3)]
 )

@@ -156,7 +156,11 @@ loss: {python: "own.py:entropy"}
 optimizer: {name: adam, learning_rate: 0.01}
 train: {epochs: 1}
 space: {loss.scale: {float: [0.5, 2.0]}}
-search: {objective: {maximize: {python: "own.py:hits"}}, scheduler: {name: none}, trials: 2}
+search:
+  objective: {maximize: {python: "own.py:hits"}}
+  baselines: false
+  scheduler: {name: none}
+  trials: 2
 """
 
 

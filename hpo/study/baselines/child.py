@@ -1,0 +1,88 @@
+"""The process that fits the baselines of a search, with one thread at the lowest priority.
+
+It ends with the process that started it. It gets arrays in a file and runs no code of a user's.
+It writes each result to its standard output: a line of JSON, then the predictions, float64, whose
+shapes the line tells.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpo.study.baselines.estimators import Problem, fitted
+from hpo.study.baselines.handover import handed
+from hpo.study.log.damage import said
+
+_PR_SET_PDEATHSIG = 1
+_LOWEST = 19
+
+
+def main() -> None:
+    """Fit the baselines that the request names."""
+    _follow_parent()
+    os.nice(_LOWEST)
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is no result
+    request = json.loads(sys.argv[1])
+    with os.fdopen(request["file"], "rb") as file:
+        arrays = dict(handed(file, request["places"]))
+    problem = Problem(
+        request["task"],
+        request["outputs"],
+        arrays["train.x"],
+        arrays["train.y"],
+        arrays.get("train.weight"),
+        request["seed"],
+        request["quantile"],
+    )
+    import sklearn.base  # noqa: F401 - so that no baseline counts the seconds of its import
+
+    judged = {name: arrays[f"{name}.x"] for name in request["splits"]}
+    for name, setting in request["baselines"]:
+        began = time.process_time()
+        trouble, found = "", {}
+        try:
+            predict = fitted((name, setting), problem)
+            found = {split: predict(x) for split, x in judged.items()}
+        except Exception as error:  # an error of a library costs one baseline alone
+            trouble = said(error)
+        line = {"baseline": [name, setting], "seconds": time.process_time() - began}
+        _send(out, {**line, "trouble": trouble}, found)
+
+
+def _send(out: Any, line: Mapping[str, Any], found: Mapping[str, np.ndarray]) -> None:
+    shapes = {split: list(array.shape) for split, array in found.items()}
+    out.write(json.dumps({**line, "shapes": shapes}).encode() + b"\n")
+    for array in found.values():
+        out.write(np.ascontiguousarray(array, np.float64).tobytes())
+    out.flush()
+
+
+def _follow_parent() -> None:
+    """End with the process that started this one, which closes standard input as it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the search, which ends this one
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with suppress(OSError):
+        # Where memory runs out, this process goes before the search.
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    if sys.platform == "linux":
+        # The thread above may have to wait for a library.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(1)

@@ -1,0 +1,141 @@
+"""Hands the rows of a data set to another process: one file without a name, which it maps.
+
+The file is gone once both processes have closed it, however they end.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from hpo.data.dataset import DataSet, Split  # imports more than the other process needs
+
+# The type, the shape and the first byte of each array in the file, by its name.
+Places: TypeAlias = Mapping[str, tuple[str, tuple[int, ...], int]]
+
+# Values of the training features that are handed over; beyond, rows are drawn.
+_MOST_VALUES = 10_000_000
+# Bytes of the features of the judged rows, all of which are handed over.
+_MOST_BYTES = 1 << 30
+_ROWS_AT_ONCE = 1024
+# Wide features of which nearly all are 0, such as words, are handed over without the zeros.
+_WIDE = 500
+_SPARSE = 0.1
+
+
+class TooLargeError(Exception):
+    """The judged rows are too many to be handed over."""
+
+
+@dataclass(frozen=True)
+class Handed:
+    """A file of arrays, and what lies where; `rows` of the `rows_of` training rows are in it."""
+
+    file: IO[bytes]
+    places: Places
+    is_sparse: bool
+    rows: int
+    rows_of: int
+
+
+def hand_over(data: DataSet, seed: int) -> Handed:
+    """Write the rows of all splits into a file.
+
+    Raises:
+        TooLargeError: for judged rows of more than a GiB.
+        OSError: if there is no place for the file.
+    """
+    judged = [data.validation, *([] if data.test is None else [data.test])]
+    width = int(np.prod(data.train.x.shape[1:]))
+    if 4 * width * sum(map(len, judged)) > _MOST_BYTES:
+        raise TooLargeError
+    share = _share_of_values(data.train) if width > _WIDE else 1.0
+    is_sparse = share < _SPARSE
+    most = max(1, int(_MOST_VALUES / (width * (max(share, 1 / width) if is_sparse else 1))))
+    rows = _drawn(len(data.train), most, seed)
+    writer = _Writer()
+    writer.add("train.y", data.train.y[rows])
+    if "weight" in data.train.arrays:
+        writer.add("train.weight", data.train.arrays["weight"][rows])
+    writer.add_features("train.x", data.train, rows, is_sparse=is_sparse)
+    for name, split in zip(("validation", "test"), judged, strict=False):
+        writer.add_features(f"{name}.x", split, slice(None), is_sparse=is_sparse)
+    writer.file.flush()
+    count = len(data.train) if isinstance(rows, slice) else len(rows)
+    return Handed(writer.file, writer.places, is_sparse, count, len(data.train))
+
+
+def _share_of_values(split: Split) -> float:
+    """The share of the features that are not 0, by the first rows."""
+    return float(np.count_nonzero(some := split.x[:_ROWS_AT_ONCE]) / max(1, some.size))
+
+
+def _drawn(count: int, most: int, seed: int) -> np.ndarray | slice:
+    """At most `most` rows, in their order; a random part of them where there are more."""
+    if count <= most:
+        return slice(None)
+    return np.sort(np.random.Generator(np.random.Philox(seed)).permutation(count)[:most])
+
+
+class _Writer:
+    """Writes arrays into a file without a name."""
+
+    def __init__(self) -> None:
+        self.file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - its reader closes it
+        self.places: dict[str, tuple[str, tuple[int, ...], int]] = {}
+
+    def add(self, name: str, array: np.ndarray) -> None:
+        """Add an array."""
+        self._add(name, array.dtype, array.shape, [array])
+
+    def add_features(
+        self, name: str, split: Split, rows: np.ndarray | slice, *, is_sparse: bool
+    ) -> None:
+        """Add the features of rows of a split, flattened; the file is all that holds them."""
+        index = np.arange(len(split))[rows]
+        width = int(np.prod(split.x.shape[1:]))
+        pieces = (
+            np.asarray(split.x[some].reshape(len(some), width), np.float32)
+            for some in np.array_split(index, range(_ROWS_AT_ONCE, len(index), _ROWS_AT_ONCE))
+        )
+        if not is_sparse:
+            self._add(name, np.dtype(np.float32), (len(index), width), pieces)
+            return
+        found = [(piece[piece != 0], *np.nonzero(piece), len(piece)) for piece in pieces]
+        counts = [np.bincount(places, minlength=count) for _, places, _, count in found]
+        self.add(f"{name}.values", np.concatenate([values for values, *_ in found]))
+        columns = np.concatenate([columns for _, _, columns, _ in found])
+        self.add(f"{name}.columns", columns.astype(np.int32))
+        ends = np.cumsum(np.concatenate([[0], *counts]))
+        self.add(f"{name}.ends", ends.astype(np.int32))
+        self.add(f"{name}.width", np.array([width]))
+
+    def _add(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], pieces: Any) -> None:
+        place = -(-self.file.tell() // 64) * 64
+        self.file.seek(place)
+        self.places[name] = (dtype.str, tuple(shape), place)
+        for piece in pieces:
+            self.file.write(np.ascontiguousarray(piece).tobytes())
+
+
+def handed(file: IO[bytes], places: Places) -> Iterator[tuple[str, Any]]:
+    """The arrays in a file, mapped into memory; features that are sparse as a sparse matrix."""
+    arrays = {name: _mapped(file, *place) for name, place in places.items()}
+    yield from arrays.items()
+    for name in [name.removesuffix(".ends") for name in arrays if name.endswith(".ends")]:
+        from scipy.sparse import csr_matrix
+
+        parts = tuple(arrays[f"{name}.{part}"] for part in ("values", "columns", "ends"))
+        shape = (len(parts[2]) - 1, int(arrays[f"{name}.width"][0]))
+        yield name, csr_matrix(parts, shape=shape)
+
+
+def _mapped(file: IO[bytes], dtype: str, shape: tuple[int, ...], place: int) -> np.ndarray:
+    if 0 in shape:
+        return np.zeros(shape, dtype)
+    return np.memmap(file, dtype, "r", place, tuple(shape))

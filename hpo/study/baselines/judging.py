@@ -1,0 +1,47 @@
+"""Judges the predictions of a baseline as a trial's are judged: by the code of its metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from hpo.data.dataset import DataSet, Split
+from hpo.engine.training.metrics.scored import scored_metrics
+from hpo.engine.training.targets.sums import metric_sums, metrics
+from hpo.spec.code.own_functions import OwnLoss
+
+_LEAST = float(np.finfo(np.float64).eps)  # as scikit-learn clips probabilities
+
+
+def judge(data: DataSet, split: Split, predictions: np.ndarray, training: Any) -> dict[str, float]:
+    """The metrics of predictions `[N, K]` for the rows of a split, and those of `train.metrics`.
+
+    Predictions are probabilities, standardised values or rates.
+
+    Raises:
+        MetricError: for an error of a metric of the user's own.
+    """
+    outputs = _outputs(data, predictions)
+    batch: dict[str, Any] = {"y": split.y, "weight": np.ones(len(split), np.float32)}
+    # A loss of the user's own may read all that a batch has.
+    batch |= split.arrays if isinstance(training.loss, OwnLoss) else {}
+    batch |= {"weight": split.arrays["weight"]} if "weight" in split.arrays else {}
+    sums = jax.jit(lambda o, b: metric_sums(data.task, o, b, training.loss))(outputs, batch)
+    found = metrics(data, split, np.asarray(sums), training.loss)
+    names, own = training.train.metrics, training.own_metrics
+    return found | scored_metrics(names, data, split, outputs, own)
+
+
+def _outputs(data: DataSet, predictions: np.ndarray) -> np.ndarray:
+    """The outputs of a model that predicts the same."""
+    outputs = predictions
+    if data.task == "classification":
+        outputs = np.log(np.clip(predictions, _LEAST, 1.0))
+    elif data.task == "multilabel":
+        chances = np.clip(predictions, _LEAST, 1 - _LEAST)
+        outputs = np.log(chances) - np.log1p(-chances)
+    elif data.task == "counts":
+        outputs = np.log(np.maximum(predictions, _LEAST))
+    return outputs

@@ -1,0 +1,226 @@
+"""Baselines beside a search: their process, their time, and what is noted of them."""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from hpo.spec.sections.goal import Goal, Objective
+from hpo.study.baselines import beside
+from hpo.study.baselines.beside import Allowance, Baselines, can_be_judged
+from hpo.study.log.baseline import Baseline
+from hpo.study.log.events import MERGING, Pin, StudyState
+from tests.checkout import ROOT
+from tests.study.baselines.samples import a_data_set
+
+GOAL = Goal((Objective(maximize="accuracy"),))
+TRAINING = SimpleNamespace(loss=None, own_metrics={}, train=SimpleNamespace(metrics=(), seed=7))
+# A process that answers without scikit-learn: each baseline predicts one class for all rows.
+QUICK = """
+import json, os, struct, sys
+request = json.loads(sys.argv[-1])
+for key in request["baselines"]:
+    line = {"baseline": key, "seconds": 0.25, "trouble": "", "shapes": {"validation": [20, 3]}}
+    answer = json.dumps(line).encode() + b"\\n" + struct.pack("60d", *[1.0, 0.0, 0.0] * 20)
+    TROUBLE
+    os.write(1, answer)
+"""
+# A process whose boosting burns CPU time for ever.
+SLOW = f"""
+import sys; sys.path.insert(0, {str(ROOT)!r})
+from hpo.study.baselines import child
+fitted = child.fitted
+def slow(key, problem):
+    while key[0] == "boosting":
+        pass
+    return fitted(key, problem)
+child.fitted = slow
+child.main()
+"""
+
+
+class Log:
+    """A journal without a database."""
+
+    def __init__(self, *earlier: Baseline) -> None:
+        self.state, self.flushes = StudyState(GOAL), 0
+        for baseline in earlier:
+            self.record(baseline)
+
+    def record(self, what, trial=None) -> None:
+        self.state.record(what, trial, 0)
+
+    def flush(self) -> None:
+        self.flushes += 1
+
+    def pin(self, program="a1") -> None:
+        self.record(Pin(program, {"form": "map", "lanes": 1}))
+
+
+def some_baselines(log, code="", *, given=None, spent=0.0, data=None):
+    start = (sys.executable, "-P", "-c", code) if code else ()
+    data = data or a_data_set("classification", 3)
+    return Baselines(data, TRAINING, GOAL, Allowance(given), log, spent, start)
+
+
+def wait(baselines, until=math.inf, is_skipped=lambda: False):
+    said = []
+    baselines.look(said.append)
+    baselines.wait(until, is_skipped, said.append)
+    return said
+
+
+def quick(trouble="pass"):
+    return QUICK.replace("TROUBLE", trouble)
+
+
+def test_nothing_starts_before_the_first_plan_is_pinned():
+    log = Log()
+    baselines = some_baselines(log, quick())
+    log.record(Pin(MERGING, {}))
+    assert wait(baselines) == []
+    assert threading.active_count() == len(threading.enumerate())
+    assert log.state.baselines == {}
+
+    baselines = some_baselines(log, quick())
+    log.pin()
+    wait(baselines)
+    assert len(log.state.baselines) >= 7
+
+
+def test_a_resumed_study_repeats_no_baseline_that_has_a_result_or_has_failed():
+    done = Baseline("constant", "", {"accuracy": 0.125}, seconds=1.0)
+    failed = Baseline("linear", "penalty 1", trouble="it failed")
+    cut = Baseline("forest", "leaves of 1", seconds=2.0)
+    log = Log(done, failed, cut)
+    log.pin()
+    before = log.state.seq
+
+    wait(some_baselines(log, quick()))
+
+    found = log.state.baselines
+    assert (found[done.key], found[failed.key]) == (done, failed)
+    assert found[cut.key].metrics.keys() == {"loss", "accuracy"}
+    assert log.state.seq - before == len(found) - 2
+    wait(some_baselines(log, quick()))
+    assert log.state.seq - before == len(found) - 2
+
+
+@pytest.mark.parametrize(
+    ("given", "spent", "earlier", "is_started"),
+    [
+        (None, 0.0, 17.0, True),
+        (None, 0.0, 19.0, False),  # of 20 seconds
+        (None, 600.0, 57.0, True),
+        (None, 600.0, 59.0, False),  # of a tenth
+        (120.0, 600.0, 117.0, True),
+        (120.0, 6000.0, 119.0, False),
+    ],
+)
+def test_the_cpu_time_of_all_runs_counts(given, spent, earlier, is_started):
+    log = Log(Baseline("forest", "leaves of 1", seconds=earlier))
+    log.pin()
+
+    baselines = some_baselines(log, quick(), given=given, spent=spent)
+    baselines.look(print)
+
+    assert baselines.is_over != is_started
+    baselines.end()
+
+
+@pytest.mark.long
+def test_a_slow_baseline_is_cut_when_its_cpu_time_is_over_and_those_after_it_too():
+    log = Log()
+    log.pin()
+    baselines = some_baselines(log, SLOW, given=4.0, data=a_data_set("classification", 2))
+
+    wait(baselines)
+
+    found = {key[0]: one for key, one in reversed(log.state.baselines.items())}
+    assert found["constant"].metrics["accuracy"] > 0
+    assert found["boosting"].is_cut
+    assert found["forest"].is_cut
+    assert 0 < log.state.baseline_seconds < 8
+
+
+def test_a_skipped_wait_leaves_out_what_is_not_done():
+    log = Log()
+    log.pin()
+
+    wait(some_baselines(log, quick("import time; time.sleep(60)")), is_skipped=lambda: True)
+
+    assert {one.is_cut for one in log.state.baselines.values()} == {True}
+
+
+def test_a_search_whose_time_is_over_waits_for_nothing():
+    log = Log()
+    log.pin()
+
+    wait(some_baselines(log, quick("import time; time.sleep(60)")), until=time.monotonic())
+
+    assert {one.is_cut for one in log.state.baselines.values()} == {True}
+
+
+def test_the_user_is_told_that_the_search_waits(monkeypatch):
+    monkeypatch.setattr(beside, "_SILENT_SECONDS", -1.0)
+    log = Log()
+    log.pin()
+
+    said = wait(some_baselines(log, quick(), given=60.0))
+
+    assert said == ["Baselines take up to 60 s more; Ctrl-C skips the rest."]
+    assert log.flushes > 0  # which holds the lease
+
+
+def test_a_search_that_ends_early_leaves_no_process_and_notes_nothing():
+    log = Log()
+    log.pin()
+    baselines = some_baselines(log, quick("import time; time.sleep(60)"))
+    baselines.look(print)
+
+    baselines.end()
+
+    assert log.state.baselines == {}
+    assert baselines.is_over
+
+
+def test_a_process_that_crashes_fails_one_baseline_and_cuts_the_others():
+    log = Log()
+    log.pin()
+
+    wait(some_baselines(log, quick("if key[0] == 'forest': os.kill(os.getpid(), 9)")))
+
+    forest = next(one for one in log.state.baselines.values() if one.name == "forest")
+    assert forest.trouble == "its process ended with status -9"
+    after = list(log.state.baselines.values())
+    assert {one.is_cut for one in after[after.index(forest) + 1 :]} == {True}
+
+
+def test_an_answer_that_is_cut_off_is_no_result():
+    log = Log()
+    log.pin()
+    cut_off = "answer = answer[:-8]; os.write(1, answer); os._exit(0)"
+
+    wait(some_baselines(log, quick(cut_off)))
+
+    assert not any(one.metrics for one in log.state.baselines.values())
+
+
+@pytest.mark.parametrize(
+    ("metric", "task", "is_judged"),
+    [
+        ("accuracy", "classification", True),
+        ("metrics.py:top3", "classification", True),
+        ("rmse", "classification", False),
+        ("train_loss", "classification", False),
+        ("parameters", "classification", False),
+    ],
+)
+def test_baselines_need_an_objective_that_judges_predictions(metric, task, is_judged):
+    data = a_data_set(task, 3)
+    assert can_be_judged(data, Goal((Objective(maximize=metric),))) == is_judged

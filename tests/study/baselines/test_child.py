@@ -1,0 +1,135 @@
+"""The process of the baselines: its answers, and its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+
+from hpo.study.baselines.handover import hand_over
+from tests.checkout import ROOT
+from tests.study.baselines.samples import ROWS, a_data_set
+
+START = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from hpo.study.baselines import child; "
+# Fits for ever, once it has written a line.
+STUCK = """
+def stuck(key, problem):
+    child.os.write(2, b"fits\\n")
+    while True:
+        pass
+child.fitted = stuck
+"""
+# Starts a child, tells its number, and waits.
+PARENT = """
+import subprocess, sys, time
+child = subprocess.Popen(sys.argv[2:], stdin=subprocess.PIPE, pass_fds=[int(sys.argv[1])])
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+MOMENT = 20.0
+
+
+def a_request(given, *keys):
+    request = {"file": given.file.fileno(), "places": given.places, "splits": ["validation"]}
+    request |= {"task": "regression", "outputs": 1, "seed": 7, "quantile": None}
+    return json.dumps({**request, "baselines": keys})
+
+
+def has_ended(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def within_a_moment(happens):
+    until = time.monotonic() + MOMENT
+    while not happens() and time.monotonic() < until:
+        time.sleep(0.01)
+    return happens()
+
+
+@pytest.mark.long
+def test_it_answers_with_predictions_and_one_error_costs_one_baseline():
+    data = a_data_set("regression", 1)
+    given = hand_over(data, 0)
+    keys = ("linear", "penalty 1"), ("unknown", ""), ("constant", "")
+    with given.file:
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-c", f"{START} child.main()", a_request(given, *keys)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[given.file.fileno()],
+        )
+        with child:
+            rest = child.stdout.read()
+    found = []
+    while rest:
+        line, _, rest = rest.partition(b"\n")
+        told = json.loads(line)
+        values = [np.frombuffer(rest, np.float64, ROWS[1])] if told["shapes"] else []
+        rest = rest[8 * ROWS[1] * len(values) :]
+        found.append((tuple(told["baseline"]), bool(told["trouble"]), *values))
+
+    assert [(key, failed) for key, failed, *_ in found] == [
+        (keys[0], False),
+        (keys[1], True),
+        (keys[2], False),
+    ]
+    ridge = Ridge(alpha=1.0).fit(data.train.x, data.train.y)
+    np.testing.assert_allclose(found[0][2], ridge.predict(data.validation.x), rtol=1e-5)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_it_has_the_lowest_priority_ignores_ctrl_c_and_dies_with_its_parent():
+    given = hand_over(a_data_set("regression", 1), 0)
+    with given.file:
+        code = f"{START}{STUCK}\nchild.main()"
+        child = [sys.executable, "-P", "-c", code, a_request(given, ("constant", ""))]
+        number = str(given.file.fileno())
+        parent = subprocess.Popen(
+            [sys.executable, "-c", PARENT, number, *child],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=[given.file.fileno()],
+        )
+        with parent:
+            pid = int(parent.stdout.readline())
+            assert parent.stderr.readline() == b"fits\n"
+            assert os.getpriority(os.PRIO_PROCESS, pid) == 19
+            os.kill(pid, signal.SIGINT)
+            assert not has_ended(pid)
+
+            parent.kill()
+            assert within_a_moment(lambda: has_ended(pid))
+
+
+@pytest.mark.long
+def test_it_ends_when_its_input_ends():
+    given = hand_over(a_data_set("regression", 1), 0)
+    with given.file:
+        child = subprocess.Popen(
+            [
+                sys.executable,
+                "-P",
+                "-c",
+                f"{START}{STUCK}\nchild.main()",
+                a_request(given, ("a", "")),
+            ],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=[given.file.fileno()],
+        )
+        with child:
+            assert child.stderr.readline() == b"fits\n"
+            child.stdin.close()
+            assert child.wait(MOMENT) == 1

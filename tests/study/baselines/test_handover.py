@@ -1,0 +1,85 @@
+"""What another process reads of a data set is what was handed over."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from hpo.data.dataset import DataSet, Split
+from hpo.study.baselines import handover
+from hpo.study.baselines.handover import TooLargeError, hand_over, handed
+from tests.study.baselines.samples import a_data_set
+
+
+def read(given):
+    with given.file:
+        return dict(handed(given.file, given.places))
+
+
+def images(rows, share=1.0, width=30):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((rows, width, width, 1)).astype(np.float32)
+    x *= rng.random(x.shape) < share
+    arrays = {"x": x, "y": np.arange(rows, dtype=np.int32) % 2}
+    train, judged = Split(arrays, slice(0, rows - 10)), Split(arrays, slice(rows - 10, rows))
+    return DataSet("classification", train, judged, None, 2, "known")
+
+
+def test_the_rows_of_every_split_and_their_weights_arrive():
+    data = a_data_set("classification", 3, weighted=True)
+    given = hand_over(data, 0)
+    arrays = read(given)
+
+    assert (given.rows, given.rows_of, given.is_sparse) == (60, 60, False)
+    np.testing.assert_array_equal(arrays["train.x"], data.train.x)
+    np.testing.assert_array_equal(arrays["train.y"], data.train.y)
+    np.testing.assert_array_equal(arrays["train.weight"], data.train.arrays["weight"])
+    np.testing.assert_array_equal(arrays["validation.x"], data.validation.x)
+    np.testing.assert_array_equal(arrays["test.x"], data.test.x)
+
+
+def test_images_are_flattened():
+    data = images(40)
+    arrays = read(hand_over(data, 0))
+
+    np.testing.assert_array_equal(arrays["train.x"], data.train.x.reshape(30, 900))
+    np.testing.assert_array_equal(arrays["validation.x"], data.validation.x.reshape(10, 900))
+
+
+def test_wide_features_that_are_nearly_all_0_arrive_as_a_sparse_matrix():
+    data = images(40, share=0.02)
+    given = hand_over(data, 0)
+    arrays = read(given)
+
+    assert given.is_sparse
+    np.testing.assert_array_equal(arrays["train.x"].toarray(), data.train.x.reshape(30, 900))
+    np.testing.assert_array_equal(
+        arrays["validation.x"].toarray(), data.validation.x.reshape(10, 900)
+    )
+
+
+def test_of_too_many_values_the_same_rows_are_drawn_each_time(monkeypatch):
+    monkeypatch.setattr(handover, "_MOST_VALUES", 12 * 900)
+    data = images(40)
+    given, again, other = hand_over(data, 3), hand_over(data, 3), hand_over(data, 4)
+    rows = read(given)["train.x"]
+
+    assert (given.rows, given.rows_of, rows.shape) == (12, 30, (12, 900))
+    np.testing.assert_array_equal(rows, read(again)["train.x"])
+    assert not np.array_equal(rows, read(other)["train.x"])
+    places = [np.flatnonzero((data.train.x.reshape(30, 900) == row).all(1))[0] for row in rows]
+    assert places == sorted(places)
+
+
+def test_judged_rows_that_are_too_large_are_refused(monkeypatch):
+    monkeypatch.setattr(handover, "_MOST_BYTES", 4 * 10 * 900 - 1)
+
+    with pytest.raises(TooLargeError):
+        hand_over(images(40), 0)
+
+
+def test_the_file_has_no_name_that_could_be_left_behind():
+    with hand_over(a_data_set("classification", 3), 0).file as file:
+        assert os.fstat(file.fileno()).st_nlink == 0

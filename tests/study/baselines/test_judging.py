@@ -1,0 +1,104 @@
+"""Predictions are judged as scikit-learn judges them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from sklearn import metrics as theirs
+
+from hpo.spec.sections.loss import Focal
+from hpo.study.baselines.judging import judge
+from tests.study.baselines.samples import ROWS, a_data_set
+
+
+def a_training(*names, loss=None):
+    return SimpleNamespace(loss=loss, own_metrics={}, train=SimpleNamespace(metrics=names))
+
+
+def chances(*shape):
+    found = np.random.default_rng(1).random(shape)
+    return found / found.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_classes(weighted):
+    data = a_data_set("classification", 3, weighted=weighted)
+    found = chances(ROWS[1], 3)
+    y, weight = data.validation.y, data.validation.arrays.get("weight")
+
+    assert judge(data, data.validation, found, a_training("auroc", "macro_f1")) == pytest.approx(
+        {
+            "loss": theirs.log_loss(y, found, sample_weight=weight),
+            "accuracy": theirs.accuracy_score(y, found.argmax(1), sample_weight=weight),
+            "auroc": theirs.roc_auc_score(y, found, multi_class="ovr", sample_weight=weight),
+            "macro_f1": theirs.f1_score(y, found.argmax(1), average="macro", sample_weight=weight),
+        },
+        rel=1e-5,
+    )
+
+
+def test_a_class_without_a_chance_costs_what_scikit_learn_says():
+    data = a_data_set("classification", 3)
+    found = np.eye(3)[(data.test.y + (np.arange(ROWS[2]) < 5)) % 3]
+
+    assert judge(data, data.test, found, a_training())["loss"] == pytest.approx(
+        theirs.log_loss(data.test.y, found), rel=1e-5
+    )
+
+
+def test_labels():
+    data = a_data_set("multilabel", 3)
+    found, y = np.random.default_rng(1).random((ROWS[1], 3)), data.validation.y
+
+    entropies = -(y * np.log(found) + (1 - y) * np.log(1 - found))
+    assert judge(data, data.validation, found, a_training("average_precision")) == pytest.approx(
+        {
+            "loss": entropies.mean(),
+            "accuracy": theirs.accuracy_score(y, found > 0.5),
+            "average_precision": theirs.average_precision_score(y, found),
+        },
+        rel=1e-5,
+    )
+
+
+def test_values_in_the_unit_of_the_target():
+    data = a_data_set("regression", 1, weighted=True)
+    found = np.random.default_rng(1).standard_normal((ROWS[1], 1))
+    y, own, weight = 5 + 2 * data.validation.y, 5 + 2 * found, data.validation.arrays["weight"]
+
+    judged = judge(data, data.validation, found, a_training("mape"))
+    assert judged.pop("loss") == pytest.approx(
+        theirs.mean_squared_error(data.validation.y, found, sample_weight=weight), rel=1e-5
+    )
+    assert judged == pytest.approx(
+        {
+            "rmse": theirs.root_mean_squared_error(y, own, sample_weight=weight),
+            "mae": theirs.mean_absolute_error(y, own, sample_weight=weight),
+            "r2": theirs.r2_score(y, own, sample_weight=weight),
+            "mape": theirs.mean_absolute_percentage_error(y, own, sample_weight=weight),
+        },
+        rel=1e-5,
+    )
+
+
+def test_rates_of_counts():
+    data = a_data_set("counts", 1)
+    found = np.random.default_rng(1).uniform(0.5, 2, (ROWS[1], 1))
+
+    judged = judge(data, data.validation, found, a_training())
+    assert judged["deviance"] == pytest.approx(
+        theirs.mean_poisson_deviance(data.validation.y, found[:, 0]), rel=1e-5
+    )
+
+
+def test_a_loss_that_the_spec_names_is_the_loss():
+    data = a_data_set("classification", 3)
+    found, y = chances(ROWS[1], 3), data.validation.y
+    own = found[np.arange(ROWS[1]), y]
+
+    judged = judge(data, data.validation, found, a_training(loss=Focal(name="focal", gamma=3.0)))
+    assert judged["loss"] == pytest.approx(
+        float((-((1 - own) ** 3) * np.log(own)).mean()), rel=1e-4
+    )
