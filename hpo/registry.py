@@ -54,10 +54,14 @@ class Entry:
     function: str = ""
     size: str = ""  # of a model: its size for estimates, if it has more than dense layers
     files: str = ""  # of a reader or data set: the files in its folder; empty for a single file
+    takes_file: bool = False  # of a reader with `files`: its path may be that of a single one
+    nests: bool = False  # of a reader with `files`: they lie in folders whose names count
     head: str = ""  # of a reader: what `hpo check` sees of its files without reading them whole
     look: str = ""  # of a reader: what `hpo init` sees of a path, or None if it is for another
     needs: tuple[Need, ...] = ()  # of a model or an optimizer; see `NEEDS`
     is_table: bool = False  # of a reader or data set: examples are rows of numbers, never images
+    package: str = ""  # of a sampler or reader: the module of another package that it needs
+    extra: str = ""  # of a sampler: the extra of hpo that installs it
     is_own: bool = False  # `add` brought it: a package of a user's own
     tasks: tuple[str, ...] = ()  # that a metric or a loss is for; of a data set: its own
     direction: str = ""  # of a metric: the better one, "maximize" or "minimize"
@@ -68,8 +72,6 @@ class Entry:
     fits_one_budget: bool = False  # it can be fitted to the results of one budget, as bohb needs
     finite_only: bool = False  # it cannot search continuous or moving ranges
     draws_first: bool = False  # it draws at random until `startup_trials` have a result
-    package: str = ""  # the module of another package that it needs
-    extra: str = ""  # the extra of hpo that installs it
     # Of a scheduler:
     epochs_vary: bool = False  # the number of epochs of a study depends on results
     fits_sampler: bool = False  # it fits the sampler to the results of one budget
@@ -239,6 +241,22 @@ READERS = {
         f"{_READERS}.tables.csv:read_csv",
         head=f"{_READERS}.tables.table_head:head",
         look="hpo.data.overview.csv_file:look_at_csv",
+        is_table=True,
+    ),
+    "parquet": Entry(
+        f"{_DATA}:ParquetFile",
+        f"{_READERS}.tables.typed.parquet:read_parquet",
+        files=f"{_READERS}.tables.typed.parquet:files",
+        takes_file=True,
+        nests=True,
+        head=f"{_READERS}.tables.typed.parquet:head",
+        is_table=True,
+        package="pyarrow",
+    ),
+    "jsonl": Entry(
+        f"{_DATA}:JsonLines",
+        f"{_READERS}.tables.typed.jsonl:read_jsonl",
+        head=f"{_READERS}.tables.typed.jsonl:head",
         is_table=True,
     ),
     "idx": Entry(

@@ -21,6 +21,7 @@ from hpo.registry import (
     METRICS,
     MODELS,
     OPTIMIZERS,
+    READERS,
     SAMPLERS,
     SCHEDULERS,
     SCHEDULES,
@@ -154,6 +155,7 @@ def test_every_spec_of_a_page_is_valid(path, tmp_path):
         ("models.md", "optimizer", OPTIMIZERS),
         ("models.md", "schedule", SCHEDULES),
         ("models.md", "data set", {**DATASETS, **DOWNLOADS}),
+        ("formats.md", "format", READERS),
         ("goals.md", "metric", {*METRICS, *COSTS}),
     ],
 )

@@ -27,6 +27,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from hpo.data.dataset import SPLITS, DataSet, Split
+from hpo.data.files import nests, packages
 from hpo.data.text.extras import versions
 from hpo.data.transforms.transform import FittedTransform
 from hpo.own_files import (
@@ -78,7 +79,11 @@ class DataCache:
         if folder is None:
             return None
         try:
-            hashes = [(file.name, _hash(file, folder)) for file in files]
+            if nests(spec.dataset):
+                hashes = [(str(file.resolve()), "") for file in files]
+                hashes.append(("", _hash_of_all(files, folder)))
+            else:
+                hashes = [(file.name, _hash(file, folder)) for file in files]
         except OSError:
             return None
         used = spec.model_dump(mode="json", exclude={"batch_size", "device_budget", "class_weight"})
@@ -96,7 +101,8 @@ class DataCache:
                 del used["dataset"]["decimal"]
             if not spec.dataset.drop_rows.duplicates:
                 del used["dataset"]["drop_rows"]["duplicates"]
-        libraries = [metadata.version(name) for name in ("numpy", "pandas", "scikit-learn")]
+        used_by_all = ("numpy", "pandas", "scikit-learn")
+        libraries = [metadata.version(name) for name in (*used_by_all, *packages(spec.dataset))]
         libraries += versions(spec.text)
         text = json.dumps([VERSION, libraries, hashes, used], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -196,17 +202,38 @@ class DataCache:
 def _hash(file: Path, folder: Path) -> str:
     """The hash of a file's contents, from a note as long as its size and times are the same."""
     status = file.stat()
-    seen = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    return _noted(str(file.resolve()), _seen(status), status.st_ctime_ns, [file], folder)
+
+
+def _hash_of_all(files: Sequence[Path], folder: Path) -> str:
+    """The hash of the contents of many files, with one note for all of them."""
+    found = [file.stat() for file in files]
+    seen = hashlib.sha256(json.dumps([*map(_seen, found)]).encode()).hexdigest()
+    changed = max((status.st_ctime_ns for status in found), default=0)
+    about = "\0".join(str(file.resolve()) for file in files)
+    return _noted(about, seen, changed, files, folder)
+
+
+def _seen(status: os.stat_result) -> list[int]:
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def _noted(about: str, seen: Any, changed_ns: int, files: Sequence[Path], folder: Path) -> str:
+    """The hash of the contents of files, from a note about them if it says what is seen now."""
     notes = own_folder(folder / "files")
-    note = (notes or folder) / hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:32]
+    note = (notes or folder) / hashlib.sha256(about.encode()).hexdigest()[:32]
     with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
         with open_own(note) as opened:
             noted, written = json.load(opened), os.fstat(opened.fileno()).st_mtime_ns
         # A file may change twice within a tick of its clock, so the note must be younger.
-        if noted[0] == seen and written - status.st_ctime_ns > _CLOCK_TICK_NS:
+        if noted[0] == seen and written - changed_ns > _CLOCK_TICK_NS:
             return str(noted[1])
-    with file.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    digests = []
+    for file in files:
+        with file.open("rb") as content:
+            digests.append(hashlib.file_digest(content, "sha256").hexdigest())
+    joined = hashlib.sha256("".join(digests).encode()).hexdigest()
+    digest = digests[0] if len(digests) == 1 else joined
     if notes is not None:
         write_own(note, json.dumps([seen, digest]).encode())
     return digest

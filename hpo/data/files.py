@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import io
+import lzma
 import stat
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from hpo.data.text.stop_words import named_files
 from hpo.errors import DataError
@@ -34,6 +37,17 @@ class MissingDownloadError(DataError):
 def key_of(dataset: Spec) -> str:
     """The key below `data.dataset` that chose the reader: the first field of its spec."""
     return next(iter(type(dataset).model_fields))
+
+
+def nests(dataset: str | Spec) -> bool:
+    """Whether the folders of a data set's files say something of their examples."""
+    return not isinstance(dataset, str) and READERS[key_of(dataset)].nests
+
+
+def packages(dataset: str | Spec) -> list[str]:
+    """The further packages that read a data set."""
+    package = "" if isinstance(dataset, str) else READERS[key_of(dataset)].package
+    return [package] if package else []
 
 
 def source_files(spec: DataSpec, folder: Path, home: Path | None) -> list[Path]:
@@ -85,16 +99,17 @@ def find_own(dataset: Spec, folder: Path, home: Path | None) -> tuple[Entry, Pat
 
 
 def _find(path: str, key: str, entry: Entry, folder: Path, home: Path | None) -> Path:
-    kind = "folder" if entry.files else "file"
+    kinds = ["folder"] if entry.files else ["file"]
+    kinds += ["file"] if entry.takes_file else []
     # Joining an absolute path gives that path.
     wanted = Path(path).expanduser()
     folders = [folder] if home is None or wanted.is_absolute() else [folder, home]
     for there in (start / wanted for start in folders):
-        if kind == "folder" and _is(there, stat.S_ISDIR):
+        if "folder" in kinds and _is(there, stat.S_ISDIR):
             return there
-        if kind == "file" and wanted.name:
-            for path_there in (there, there.with_name(f"{there.name}.gz")):
-                if _is(path_there, stat.S_ISREG):
+        if "file" in kinds and wanted.name:
+            for suffix in ("", *_OPENERS):
+                if _is(path_there := there.with_name(there.name + suffix), stat.S_ISREG):
                     return path_there
     if wanted.parts and (name := wanted.parts[0]) in _downloads():
         raise MissingDownloadError(
@@ -103,7 +118,7 @@ def _find(path: str, key: str, entry: Entry, folder: Path, home: Path | None) ->
         )
     where = "" if wanted.is_absolute() else f" in {' or '.join(map(str, folders))}"
     raise DataError(
-        f"data.dataset.{key}: there is no {kind} {shown(path)}{where}: "
+        f"data.dataset.{key}: there is no {' or '.join(kinds)} {shown(path)}{where}: "
         "correct the path, which starts at the spec's folder, then at HPO_DATA."
     )
 
@@ -124,24 +139,66 @@ def _downloads() -> Collection[str]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """The bytes of a file as a stream, unpacked where its name ends in `.gz`.
+    """The bytes of a file as a stream, unpacked where its name ends in `.gz`, `.bz2` or the like.
 
     Raises:
         DataError: while the stream is read, for a file that cannot be read or unpacked.
     """
+    kind = _OPENERS[path.suffix][0] if path.suffix in _OPENERS else ""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        with _OPENERS[path.suffix][1](path) if kind else path.open("rb") as stream:
             yield cast("BinaryIO", stream)
     except EOFError:
         raise DataError(
-            f"{path}: is truncated: the gzip data end early. Download it again."
+            f"{path}: is truncated: the {kind} data end early. Download it again."
         ) from None
-    except (zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: is a damaged gzip file ({error}). Download it again.") from None
+    except (zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
+        raise DataError(f"{path}: is a damaged {kind} file ({error}). Download it again.") from None
     except OSError as error:
+        if kind and error.errno is None:  # of bz2 and zstd
+            raise DataError(
+                f"{path}: is a damaged {kind} file ({error}). Download it again."
+            ) from None
         raise DataError(
             f"{path}: cannot be read: {error.strerror or error}. Check its permissions."
         ) from None
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[BinaryIO]:
+    """The same stream, which ends with an error where a file unpacks to far more than a table does.
+
+    Raises:
+        DataError: while the stream is read.
+    """
+    with opened(path) as stream:
+        if path.suffix in _OPENERS:
+            yield cast("BinaryIO", io.BufferedReader(_Bounded(path, stream), _PIECE))
+        else:
+            yield stream
+
+
+class _Bounded(io.RawIOBase):
+    """What a packed file holds, up to a bound."""
+
+    def __init__(self, path: Path, stream: BinaryIO) -> None:
+        self._path, self._stream, self._read = path, stream, 0
+        self._packed = path.stat().st_size
+        self._most = max(_ALWAYS_UNPACKED, _MOST_TIMES * self._packed)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._stream.read(len(buffer))
+        buffer[: len(piece)] = piece
+        self._read += len(piece)
+        if self._read > self._most:
+            raise DataError(
+                f"{self._path}: unpacks to more than {_MOST_TIMES} times its {self._packed:,} "
+                "bytes, as no table does: if you trust it, unpack it and name the unpacked file."
+            )
+        return len(piece)
 
 
 def most_bytes(path: Path) -> int:
@@ -150,21 +207,39 @@ def most_bytes(path: Path) -> int:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a file, unpacked where its name ends in `.gz`.
+    """The bytes of a file, unpacked where its name ends in `.gz`, `.bz2` or the like.
 
     Raises:
         DataError: for a file that cannot be read, or unpacks to far more than a table does.
     """
-    with opened(path) as stream:
-        if path.suffix != ".gz":
+    with unpacked(path) as stream:
+        if path.suffix not in _OPENERS:
             return stream.read()
-        packed = path.stat().st_size
-        most, pieces = max(_ALWAYS_UNPACKED, _MOST_TIMES * packed), bytearray()
+        pieces = bytearray()
         while piece := stream.read(_PIECE):
             pieces += piece
-            if len(pieces) > most:
-                raise DataError(
-                    f"{path}: unpacks to more than {_MOST_TIMES} times its {packed:,} bytes, as "
-                    "no table does: if you trust it, unpack it and name the unpacked file."
-                )
         return bytes(pieces)
+
+
+def _open_zstd(path: Path) -> Any:
+    """A file packed by Zstandard, which pyarrow can unpack.
+
+    Raises:
+        DataError: where pyarrow is not installed.
+    """
+    try:
+        import pyarrow
+    except ImportError:
+        raise DataError(
+            f"{path}: pyarrow is not installed, which unpacks .zst files: run `pip install "
+            "'hpo-lanes[arrow]'`, or unpack the file."
+        ) from None
+    return pyarrow.input_stream(str(path), compression="zstd")
+
+
+_OPENERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
+    ".gz": ("gzip", gzip.open),
+    ".bz2": ("bzip2", bz2.open),
+    ".xz": ("xz", lzma.open),
+    ".zst": ("Zstandard", _open_zstd),
+}

@@ -23,7 +23,7 @@ from hpo.data.readers.tables.csv import read_csv
 from hpo.errors import DataError
 from hpo.registry import READERS
 from hpo.spec.sections.columns import Columns
-from hpo.spec.sections.data import CsvFile, DataSpec, DropRows, IdxFolder
+from hpo.spec.sections.data import CsvFile, DataSpec, DropRows, IdxFolder, ParquetFile
 from hpo.spec.sections.split import GroupSplit
 
 
@@ -405,3 +405,18 @@ def test_a_fit_of_columns_is_the_same_from_the_cache(cache, table, prepared, tmp
     assert len(prepared) == 1
     assert "target_means" in second.transform.to_arrays()
     assert_same(first, second)
+
+
+def test_the_folders_of_a_partitioned_table_are_part_of_its_name(cache, tmp_path):
+    pa = pytest.importorskip("pyarrow", reason="the extra `arrow` is not installed")
+    from pyarrow import parquet
+
+    rows = pa.table({"x": [*range(40)], "y": [0.5, 1.5] * 20})
+    for year in (2023, 2024):
+        (tmp_path / "t" / f"year={year}").mkdir(parents=True)
+        parquet.write_table(rows, tmp_path / "t" / f"year={year}" / "part-0.parquet")
+    table = ParquetFile(parquet="t", target="y")
+    before = get(table, tmp_path, cache)
+    assert_same(get(table, tmp_path, cache), before)
+    (tmp_path / "t" / "year=2023").rename(tmp_path / "t" / "year=1999")
+    assert get(table, tmp_path, cache).fingerprint != before.fingerprint

@@ -1,6 +1,8 @@
 """Where data files are, and their bytes against a bound."""
 
+import bz2
 import gzip
+import lzma
 import os
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 
 from hpo.data.files import find_own, most_bytes, read_bytes
 from hpo.errors import DataError
-from hpo.spec.sections.data import CsvFile, IdxFolder
+from hpo.spec.sections.data import CsvFile, IdxFolder, ParquetFile
 from tests.rights import run_without_rights
 
 
@@ -72,3 +74,39 @@ def test_no_packed_file_holds_more_than_its_most_bytes(tmp_path):
     path.write_bytes(gzip.compress(bytes(50 << 20), compresslevel=9))
     assert 50 << 20 <= most_bytes(path) < 60 << 20
     assert most_bytes(Path(__file__)) == len(Path(__file__).read_bytes())
+
+
+def test_a_reader_of_files_and_folders_finds_both(tmp_path):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "t.parquet").touch()
+    for name in ("parts", "t.parquet"):
+        assert find_own(ParquetFile(parquet=name, target="y"), tmp_path, None)[1].name == name
+    with pytest.raises(DataError, match=r"data\.dataset\.parquet: there is no folder or file 'n'"):
+        find_own(ParquetFile(parquet="n", target="y"), tmp_path, None)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "pack", "kind"),
+    [(".gz", gzip.compress, "gzip"), (".bz2", bz2.compress, "bzip2"), (".xz", lzma.compress, "xz")],
+)
+def test_packed_files_are_read_whole_or_refused(tmp_path, suffix, pack, kind):
+    path, packed = tmp_path / f"t.csv{suffix}", pack(b"a,y\n1,2\n" * 999)
+    path.write_bytes(packed)
+    assert read_bytes(path) == b"a,y\n1,2\n" * 999
+    assert find_own(CsvFile(csv="t.csv", target="y"), tmp_path, None)[1] == path
+    path.write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(DataError, match=rf"t\.csv\{suffix}: is (truncated: the {kind}|a damaged)"):
+        read_bytes(path)
+    path.write_bytes(b"no such data" * 9)
+    with pytest.raises(DataError, match=rf"t\.csv\{suffix}: is a damaged {kind} file"):
+        read_bytes(path)
+
+
+def test_a_file_packed_by_zstandard_is_read_by_pyarrow(tmp_path):
+    pa = pytest.importorskip("pyarrow", reason="the extra `arrow` is not installed")
+    path = tmp_path / "t.csv.zst"
+    path.write_bytes(pa.Codec("zstd").compress(b"a,y\n1,2\n" * 999, asbytes=True))
+    assert read_bytes(path) == b"a,y\n1,2\n" * 999
+    path.write_bytes(b"no such data" * 9)
+    with pytest.raises(DataError, match=r"t\.csv\.zst: is a damaged Zstandard file"):
+        read_bytes(path)

@@ -1,13 +1,14 @@
 # ruff: noqa: E501 - a message is one line, as users see it
 """Broken specs: each mistake is one line that says where, what and how to put it right."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from hpo.errors import SpecError
-from hpo.registry import DATASETS, METRICS, MODELS, OPTIMIZERS, SAMPLERS, spec_classes
+from hpo.registry import DATASETS, METRICS, MODELS, OPTIMIZERS, READERS, SAMPLERS, spec_classes
 from hpo.spec.load import experiment_from_document, load_experiment
 from hpo.spec.sections.goal import COSTS
 from tests.checkout import ROOT
@@ -32,6 +33,14 @@ def goals(task: str) -> str:
     return ", ".join(f"{{{entry.direction}: {name}}}" for name, entry in known.items())
 
 
+def _format(spec):
+    """A format of data: the keys that it needs, and the first words that say what it is."""
+    needed = [name for name, field in spec.model_fields.items() if field.is_required()]
+    words = re.split(r"[,;:.]", " ".join(spec.__doc__.split()))[0]
+    keys = ", ".join(f"{name}: ..." for name in needed)
+    return f"{{{keys}}} for {words[0].lower()}{words[1:]}"
+
+
 # The lists in the messages below to which a new entry of a registry adds its name.
 LISTS = {
     "<models>": listed(MODELS),
@@ -45,6 +54,8 @@ LISTS = {
     ),
     "<optimizers>": listed(OPTIMIZERS),
     "<data sets>": listed(DATASETS),
+    "<formats>": ", ".join(map(_format, spec_classes("reader").values())),
+    "<keys>": " or ".join(f"{{{key}: ...}}" for key in READERS),
     "<metrics>": listed({*METRICS, *COSTS}),
     "<metrics of all rows>": listed(name for name in METRICS if METRICS[name].function),
     "<metrics of classification>": ", ".join(
@@ -214,7 +225,7 @@ ROWS = [
     ),
     (
         "data: {dataset: 5}",
-        "spec.yaml:2: data.dataset: cannot be 5: write text or {csv: ...} or {idx: ...} or {python: ...}",
+        "spec.yaml:2: data.dataset: cannot be 5: write text or <keys>",
     ),
     (
         "data: {dataset: {csv: a.csv}}",
@@ -222,15 +233,15 @@ ROWS = [
     ),
     (
         "data: {dataset: {cvs: a.csv}}",
-        "spec.yaml:2: data.dataset: unknown kind 'cvs'. Did you mean 'csv'? Write {csv: ..., target: ...} for a table, {idx: ...} for a folder with four IDX files, {python: ...} for data of your own, or a name: <data sets>",
+        "spec.yaml:2: data.dataset: unknown kind 'cvs'. Did you mean 'csv'? Write <formats>, or a name: <data sets>",
     ),
     (
-        "data: {dataset: {parquet: a}}",
-        "spec.yaml:2: data.dataset: unknown kind 'parquet'. Write {csv: ..., target: ...} for a table, {idx: ...} for a folder with four IDX files, {python: ...} for data of your own, or a name: <data sets>",
+        "data: {dataset: {xlsx: a}}",
+        "spec.yaml:2: data.dataset: unknown kind 'xlsx'. Write <formats>, or a name: <data sets>",
     ),
     (
         "data: {dataset: {}}",
-        "spec.yaml:2: data.dataset: is empty: write {csv: ..., target: ...} for a table, {idx: ...} for a folder with four IDX files, {python: ...} for data of your own, or a name: <data sets>",
+        "spec.yaml:2: data.dataset: is empty: write <formats>, or a name: <data sets>",
     ),
     (
         "data: {dataset: {csv: a.csv, target: y, separator: ab}}",

@@ -162,6 +162,24 @@ class CsvFile(TableFile, _Csv):
         return {**values, "separator": "\t"} if name.endswith((".tsv", ".tab")) else values
 
 
+class _Parquet(Spec):
+    parquet: str
+    """The file or folder, relative to the spec's folder, then to HPO_DATA."""
+
+
+class ParquetFile(TableFile, _Parquet):
+    """A Parquet file, or a folder of them as Spark and Hadoop write it."""
+
+
+class _JsonLines(Spec):
+    jsonl: str
+    """The file, relative to the spec's folder, then to HPO_DATA."""
+
+
+class JsonLines(TableFile, _JsonLines):
+    """A file with one JSON object a line; `.gz` files are read as they are."""
+
+
 class IdxFolder(Spec):
     """A folder with four IDX files, as MNIST has them, gzipped or not."""
 
@@ -201,7 +219,7 @@ class DataSpec(Spec):
     """The data set, its splits, and how examples reach the model."""
 
     dataset: Annotated[Any, Registered("reader", tag=None, others=(DataSetName,))]
-    """A data set of `hpo data list`, a CSV file or a folder of IDX files."""
+    """A data set of `hpo data list`, or files of your own: `csv`, `parquet`, `jsonl` and more."""
     rows: Count | None = None
     """Train on a stratified part of the set with this many rows."""
     validation: Share | Count = 0.2

@@ -98,8 +98,8 @@ def _of_their_types(
             new[name] = _booleans(column, rows)
         elif kind in ("category", "text"):
             new[name] = _as_texts(column)
-        elif kind == "date" or _holds_dates(column):
-            if kind == "auto":
+        elif kind == "date" or _are_dates(column) or _holds_dates(column):
+            if kind == "auto" and not _are_dates(column):
                 notes.append(dates_note(path.name, name))
             gone.append(name)
             for part, numbers in parts_of(_dates(column, rows)).items():
@@ -125,8 +125,14 @@ def _candidates(features: pd.DataFrame, columns: Columns) -> list[str]:
         name
         for name, dtype in zip(features.columns, features.dtypes, strict=True)
         if name in typed
+        or dtype.kind == "M"
         or (not pd.api.types.is_numeric_dtype(dtype) and columns.of(name).is_one_hot)
     ]
+
+
+def _are_dates(column: pd.Series[Any]) -> bool:
+    """Whether the file says that the cells are dates."""
+    return bool(column.dtype.kind == "M")
 
 
 def _holds_dates(column: pd.Series[Any]) -> bool:
@@ -138,6 +144,9 @@ def _holds_dates(column: pd.Series[Any]) -> bool:
 
 
 def _dates(column: pd.Series[Any], rows: Rows) -> np.ndarray:
+    if _are_dates(column):
+        found: np.ndarray = column.to_numpy("datetime64[us]")
+        return found
     dates = np.full(len(column), np.datetime64("NaT", "us"))
     filled = np.flatnonzero(column.notna())
     if len(filled):
@@ -166,6 +175,8 @@ def _booleans(column: pd.Series[Any], rows: Rows) -> np.ndarray:
 
 def _as_texts(column: pd.Series[Any]) -> pd.Series[Any]:
     """The cells as texts: 3 for 3.0, and empty ones as they are."""
+    if column.dtype == "category":
+        return column  # of texts
     if column.dtype.kind not in "iuf":
         return column.where(column.isna(), column.astype(str))
     different = column.dropna().unique()
@@ -188,11 +199,13 @@ def _check_stray_texts(columns: pd.DataFrame, rows: Rows) -> None:
     import pandas as pd
 
     for name in columns:
-        texts = columns[name].dropna().astype(str)
-        is_number = pd.to_numeric(texts, errors="coerce").notna()
-        if not is_number.all() and is_number.mean() >= NUMERIC_SHARE:
-            row = is_number.idxmin()
-            raise DataError(f"{rows[row]}: {stray_text(name, texts[row])}")
+        codes, different = columns[name].factorize()
+        texts = pd.Series([*different]).astype(str)
+        is_number = pd.to_numeric(texts, errors="coerce").notna().to_numpy()
+        cells = np.bincount(codes[codes >= 0], minlength=len(texts))
+        if not is_number.all() and cells[is_number].sum() / cells.sum() >= NUMERIC_SHARE:
+            row = int(np.flatnonzero((codes >= 0) & ~is_number[codes])[0])
+            raise DataError(f"{rows[row]}: {stray_text(name, texts[codes[row]])}")
 
 
 def _numbers(columns: pd.DataFrame, rows: Rows) -> np.ndarray:

@@ -76,7 +76,9 @@ def examples_of(table: Table, section: DataSpec) -> Source:
     targets = [_checked_target(path, frame[name], rows) for name in spec.targets]
     weight = None if spec.weight is None else _weights(path, frame[spec.weight], rows)
     by = None if split is None else read_split_column(split, frame[column_of(split)], rows)
-    typed = typed_columns(path, frame.drop(columns=[*others]), rows, columns, are_typed=table.typed)
+    typed = typed_columns(
+        path, frame.drop(columns=[*others], errors="ignore"), rows, columns, are_typed=table.typed
+    )
     notes = table.notes
     del frame, table  # `typed` holds what is needed of them
     y, classes, task = _targets(path, targets, spec)

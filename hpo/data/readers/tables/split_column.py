@@ -59,4 +59,6 @@ def _times(column: pd.Series[Any]) -> tuple[np.ndarray, np.ndarray]:
     if pd.api.types.is_numeric_dtype(column.dtype):
         numbers: np.ndarray = column.to_numpy(np.float64)
         return numbers, np.isfinite(numbers)
+    if column.dtype.kind == "M":
+        return column.to_numpy("datetime64[us]"), np.ones(len(column), bool)
     return read_dates(column)

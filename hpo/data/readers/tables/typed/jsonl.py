@@ -1,0 +1,167 @@
+"""JSON lines: one object a line, whose keys are the columns of a table.
+
+A key that an object does not have is an empty cell.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from hpo.data.files import unpacked
+from hpo.data.head import Head
+from hpo.data.readers.tables.examples import Table, examples_of, same_texts
+from hpo.data.readers.tables.lines import FileRows, Lines, Rows
+from hpo.data.readers.tables.typed.building import TableBuilder
+from hpo.data.readers.tables.typed.files import check_names, dropped_names, head_of
+from hpo.data.source import Source
+from hpo.errors import DataError, cut
+from hpo.spec.sections.data import DataSpec, TableFile
+from hpo.spec.words import shown
+
+_LINES_AT_ONCE = 1 << 13
+_LONGEST_LINE = 64 << 20
+_MOST_COLUMNS = 10_000
+_MOST_HEAD_BYTES = 1 << 20
+
+
+class _Object(NamedTuple):
+    """The object in a line."""
+
+    line: int
+    cells: dict[str, Any]
+
+
+def read_jsonl(path: Path, section: DataSpec) -> Source:
+    """The examples of `data.dataset: {jsonl: ...}`.
+
+    Raises:
+        DataError: for a line that holds no object, or a file that is unfit.
+    """
+    assert isinstance(section.dataset, TableFile)
+    left_out = dropped_names(section)
+    builder, lines = TableBuilder(section.dataset, 0), array("q")
+    with unpacked(path) as stream:
+        objects = _objects(path, stream)
+        while some := [*islice(objects, _LINES_AT_ONCE)]:
+            _put(path, builder, len(lines), some, left_out)
+            lines.extend(one.line for one in some)
+    if not lines:
+        raise DataError(f"{path}: has no row: write one JSON object a line.")
+    check_names(path, section, builder.names)
+    rows = Rows([FileRows(path, len(lines), Lines.of(np.frombuffer(lines, np.int64)))])
+    with same_texts():
+        table = Table(path, builder.frame(len(lines)), rows, typed=builder.typed)
+        del builder  # the table has its arrays
+        return examples_of(table, section)
+
+
+def head(path: Path, section: DataSpec) -> Head:
+    """What `hpo check` tells of the first MiB of a file.
+
+    Raises:
+        DataError: for a line that holds no object.
+    """
+    names: dict[str, None] = {}
+    with unpacked(path) as stream:
+        count = 0
+        for one in _objects(path, stream, _MOST_HEAD_BYTES):
+            names |= dict.fromkeys(one.cells)
+            count += 1
+        is_whole = not stream.read(1)
+    if not count:
+        raise DataError(f"{path}: has no row: write one JSON object a line.")
+    return head_of(path, section, [*names], count, is_whole=is_whole)
+
+
+def _objects(path: Path, stream: BinaryIO, most: int | None = None) -> Iterator[_Object]:
+    """The objects in the lines of a stream, up to `most` bytes; blank lines are none."""
+    number, read = 0, 0
+    while text := stream.readline(_LONGEST_LINE):
+        number, read = number + 1, read + len(text)
+        if len(text) == _LONGEST_LINE:
+            raise DataError(f"{path}:{number}: is longer than 64 MiB: write one object a line.")
+        if text.strip():
+            yield _Object(number, _object(path, number, text))
+        if most is not None and read >= most:
+            return
+
+
+def _object(path: Path, line: int, text: bytes) -> dict[str, Any]:
+    where = f"{path}:{line}"
+    try:
+        found = json.loads(text.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise DataError(f"{where}: is not UTF-8: save the file as UTF-8.") from None
+    except RecursionError:
+        raise DataError(f"{where}: is too deep: write an object of plain values.") from None
+    except ValueError as error:
+        why = cut(str(error), 100)
+        cure = "write one JSON object a line"
+        raise DataError(f"{where}: is not JSON ({why}): {cure}.") from None
+    if not isinstance(found, dict):
+        raise DataError(f"{where}: holds {_kind(found)}: write one JSON object a line.")
+    return found
+
+
+def _put(
+    path: Path, builder: TableBuilder, start: int, objects: Sequence[_Object], left_out: set[str]
+) -> None:
+    """Put the cells of objects into their columns."""
+    names = dict.fromkeys(name for one in objects for name in one.cells if name not in left_out)
+    if len(names) > _MOST_COLUMNS:
+        raise DataError(
+            f"{path}:{objects[0].line}: the objects from here on have {len(names):,} keys, more "
+            f"than {_MOST_COLUMNS:,}: write the same keys in each."
+        )
+    for name in names:
+        cells = [one.cells.get(name) for one in objects]
+        kinds = {*map(type, cells)} - {type(None)}
+        if kinds & {list, dict}:
+            row = next(n for n, cell in enumerate(cells) if isinstance(cell, list | dict))
+            raise DataError(
+                f"{path}:{objects[row].line}: column {shown(name)} holds {_kind(cells[row])}, "
+                "which is no number, text or boolean: list it in data.dataset.drop, or save it in "
+                "columns of its own."
+            )
+        if kinds <= {int, float}:
+            builder.put(name, start, _numbers(cells))
+        elif kinds == {bool}:
+            truths = [-1 if cell is None else int(cell) for cell in cells]
+            builder.put_truths(name, start, np.array(truths, np.int8))
+        else:
+            codes: dict[Any, int] = {}
+            places = [
+                -1 if cell is None else codes.setdefault(str(cell), len(codes)) for cell in cells
+            ]
+            is_mixed = kinds != {str}
+            builder.put_texts(name, start, np.array(places), [*codes], is_mixed=is_mixed)
+
+
+def _numbers(cells: Sequence[Any]) -> np.ndarray:
+    """Numbers as an array: whole ones, or float64 with NaN in empty cells."""
+    try:
+        if not any(cell is None or isinstance(cell, float) for cell in cells):
+            return np.array(cells, np.int64)
+        return np.array([np.nan if cell is None else cell for cell in cells], np.float64)
+    except OverflowError:  # a whole number that no type holds
+        return np.array([_float(cell) for cell in cells])
+
+
+def _float(cell: Any) -> float:
+    try:
+        return float("nan") if cell is None else float(cell)
+    except OverflowError:
+        return float("inf") if cell > 0 else float("-inf")
+
+
+def _kind(value: Any) -> str:
+    """A value of JSON in words."""
+    kinds = {list: "an array", dict: "an object", str: "a text", bool: "a boolean"}
+    return "null" if value is None else kinds.get(type(value), "a number")
