@@ -22,7 +22,7 @@ from hpo.cli.options import (
     Trials,
     TrustCode,
 )
-from hpo.cli.output import print_ending, stderr
+from hpo.cli.output import print_ending, print_line, stderr
 
 if TYPE_CHECKING:
     from hpo.spec.experiment import Experiment
@@ -105,15 +105,22 @@ def train(
 ) -> None:
     """Train one configuration in full; keep weights and metrics.
 
+    Of a spec that was searched, this is the best trial.
+
     Example: hpo train best.yaml -o model/
     """
     from hpo.api.asking import experiment_of
     from hpo.api.running import run_training
+    from hpo.api.winning import searched_winner
     from hpo.report.training import EpochDisplay, trained_view
     from hpo.spec.load import require_single
     from hpo.study.signals import StoppedError, stop_signals
 
     experiment = experiment_of(spec, overrides or ())
+    found = searched_winner(experiment, overrides or (), trust_code=trust_code)
+    if found is not None:
+        experiment, number = found
+        print_line(f"Trains trial {number}, the best of {experiment.name}.", is_stderr=True)
     epochs = require_single(experiment).train.epochs
     with (
         EpochDisplay(stderr(), experiment.name, epochs, quiet) as display,

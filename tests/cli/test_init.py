@@ -16,7 +16,7 @@ def test_a_file_becomes_a_spec_that_is_searched(hpo, loans, tmp_path):
 
     assert made.code == 0, made.err
     assert made.out.startswith("loans.csv: 200 rows, 5 columns -> classification of 'approved'")
-    assert made.out.endswith("next: hpo search loans.yaml\n")
+    assert made.out.endswith("next: hpo search loans.yaml, then hpo train loans.yaml -o model/\n")
     assert hpo("check", "loans.yaml").code == 0
     assert searched.code == 0, searched.err
     assert "best accuracy" in searched.out

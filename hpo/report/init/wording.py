@@ -68,7 +68,7 @@ def written_lines(budget: Budget, file: str) -> list[str]:
     size = f"{count_text(budget.trials, 'trial')} of up to {count_text(budget.epochs, 'epoch')}"
     return [
         f"wrote {file}: {size}, about {seconds_text(budget.seconds)}",
-        f"next: hpo search {file}",
+        f"next: hpo search {file}, then hpo train {file} -o model/",
     ]
 
 
