@@ -123,17 +123,19 @@ class Trials(list[Trial]):
 
 
 class Run(NamedTuple):
-    """One training of a trial: on which of its seeds, counted from 0.
+    """One training of a trial: on which of its seeds and folds, counted from 0.
 
-    A run is in a lane, pauses, and has a checkpoint. A trial has a run for each of its seeds.
+    A run is in a lane, pauses, and has a checkpoint. A trial has a run for each seed and fold.
     """
 
     trial: int
     seed: int = 0
+    fold: int = 0
 
     @property
     def key(self) -> str:
-        """The name of the run in stored events, file names and messages: `12`, or `12.3` on seed 3.
+        """The name of the run in stored events, file names and messages: `12`, `12.3` on seed 3,
+        or `12.0.5` on fold 5.
 
         A number that a trial's first run has too (0) is left out at the end.
         """

@@ -94,6 +94,8 @@ ACROSS_MODULES = {
     "tests/data/readers/test_several_targets.py": "several targets, of a table or a function",
     "tests/engine/test_every_number.py": "every number of every entry, off and on",
     "tests/engine/test_lowering.py": "every config lowers for CUDA and TPU",
+    "tests/engine/test_folds.py": "folds as lanes of one program",
+    "tests/study/test_fold_study.py": "a search whose trials train on folds",
     "tests/engine/test_merged.py": "merged programs learn as separate ones do",
     "tests/engine/test_shapes.py": "arrays have the shapes of the signatures",
     "tests/report/test_leading.py": "search, show and export name the same trial",

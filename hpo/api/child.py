@@ -188,6 +188,7 @@ def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) ->
         stop,
         device=request["device"],
         force=force,
+        refit=request["refit"],
         trust_code=request["trust_code"],
     )
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from hpo.data.files import source_files
 from hpo.engine.devices import cgroup_limit, core_count
 from hpo.errors import DeviceError, HpoError
-from hpo.spec.experiment import Experiment, Training
+from hpo.spec.experiment import Experiment, Training, folds_of
 
 # Measured with jaxlib 0.12 on Linux: what a search of a small table takes, with one lane.
 _ADDRESSES = 1_530 << 20  # reserved by libraries, beside what every core takes
@@ -39,7 +39,9 @@ def check_memory(experiment: Experiment, home: Path | None, cache: Path | None) 
     for limit in memory_limits():
         need = start = _need(limit.counts_addresses, core_count())
         files = _data_files(experiment, home)
-        need += _COPIES_OF_DATA * sum(file.stat().st_size for file in files)
+        # Each further fold is a copy of its own.
+        copies = _COPIES_OF_DATA + folds_of(experiment.training) - 1
+        need += copies * sum(file.stat().st_size for file in files)
         if limit.most >= need:
             continue
         # Those from the cache are mapped: the system drops their pages where it needs them.

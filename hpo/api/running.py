@@ -77,6 +77,7 @@ def run_training(
     *,
     device: str | None = None,
     force: bool = False,
+    refit: bool = False,
     trust_code: bool = False,
 ) -> Trained:
     """Train one configuration in this process and keep the model in `folder`.
@@ -95,4 +96,5 @@ def run_training(
     check_memory(experiment, around.data_home, around.data_cache)
     from hpo.study.train import train_to_folder  # imports JAX
 
-    return train_to_folder(experiment, folder, around, display.watch, display.say, stop, force)
+    say, watch = display.say, display.watch
+    return train_to_folder(experiment, folder, around, watch, say, stop, force, refit)

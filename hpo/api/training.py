@@ -19,6 +19,7 @@ def train(
     overrides: Mapping[str, Any] | None = None,
     device: str | None = None,
     force: bool = False,
+    refit: bool = False,
     quiet: bool = False,
     trust_code: bool = False,
 ) -> TrainedModel:
@@ -26,8 +27,8 @@ def train(
 
     The training has a process of its own, so that this one may use JAX. Progress goes to
     stderr unless `quiet` is set. `force` replaces a model that the folder holds, `trust_code`
-    runs code that has changed since the spec was exported. Ctrl-C stops the
-    training, and no folder is written.
+    runs code that has changed since the spec was exported. With `data.folds`, `refit` keeps one
+    model of all rows. Ctrl-C stops the training, and no folder is written.
 
     Raises:
         SpecError: for mistakes in the spec; its text has a line for each.
@@ -43,6 +44,7 @@ def train(
         "folder": str(folder),
         "device": device,
         "force": force,
+        "refit": refit,
         "quiet": quiet,
         "trust_code": trust_code,
     }

@@ -100,6 +100,9 @@ def train(
     overrides: Overrides = None,
     device: Device = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a model that DIR holds.")] = False,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="With data.folds: save one model of all rows.")
+    ] = False,
     trust_code: TrustCode = False,
     quiet: Quiet = False,
 ) -> None:
@@ -128,7 +131,14 @@ def train(
     ):
         try:
             result = run_training(
-                experiment, out, display, stop, device=device, force=force, trust_code=trust_code
+                experiment,
+                out,
+                display,
+                stop,
+                device=device,
+                force=force,
+                refit=refit,
+                trust_code=trust_code,
             )
         except StoppedError as stopped:
             display.say(str(stopped))

@@ -17,16 +17,15 @@ import shutil
 import stat
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from hpo.data.dataset import SPLITS, DataSet, Split
+from hpo.data.dataset import SPLITS, DataSet, Split, of_folds
 from hpo.data.files import nests, packages
 from hpo.data.text.extras import versions
 from hpo.data.transforms.transform import FittedTransform
@@ -90,6 +89,8 @@ class DataCache:
         # A field that is newer than the first entries is in a name only where it is set.
         if spec.split is None:
             del used["split"]
+        if spec.folds is None:
+            del used["folds"]
         if spec.columns == Columns():
             del used["columns"]
         if spec.columns == Columns() and spec.text == Text():
@@ -124,21 +125,14 @@ class DataCache:
                 name: _mapped(folder / f"{name}.npy", known)
                 for name, known in description.pop("arrays").items()
             }
-            fit = {
-                name.removeprefix(_TRANSFORM): arrays.pop(name)
-                for name in [*arrays]
-                if name.startswith(_TRANSFORM)
-            }
-            splits: dict[str, Any] = dict.fromkeys(SPLITS)
-            for name, ends in description.pop("splits").items():
-                splits[name] = Split(arrays, slice(*ends))
-            transform = FittedTransform.from_arrays(fit)
-            data = DataSet(**description, **splits, transform=transform)
+            folds = description.pop("folds", [])
+            found = [_data_set(description | fold, arrays) for fold in folds or [{}]]
+            data = of_folds(found) if folds else found[0]
         except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError):
             return None
         with suppress(OSError):
             os.utime(folder)  # marks the entry as used now
-        return replace(data, classes=tuple(data.classes), notes=tuple(data.notes))
+        return data
 
     def write(self, key: str, data: DataSet) -> None:
         """Store a data set; delete those unused for longest if the cache is too large."""
@@ -251,15 +245,17 @@ def _write_entry(folder: Path, key: str, data: DataSet) -> None:
     description: dict[str, Any] = {
         "task": data.task,
         "outputs": data.outputs,
-        "fingerprint": data.fingerprint,
         "classes": data.classes,
-        "notes": data.notes,
-        "splits": _splits(data),
+        **_own(data, _TRANSFORM),
         "arrays": {
             name: [list(array.shape), array.dtype.str, _checksum(array)]
             for name, array in arrays.items()
         },
     }
+    if data.folds:
+        description["folds"] = [
+            _own(fold, f"{_TRANSFORM}{number}.") for number, fold in enumerate(data.folds)
+        ]
     text = json.dumps(description)
     with open(folder / _DESCRIPTION, "w", opener=create_own) as out:
         out.write(f"{_signed(key, text)}\n{text}")
@@ -268,9 +264,29 @@ def _write_entry(folder: Path, key: str, data: DataSet) -> None:
 
 
 def _arrays(data: DataSet) -> Iterator[tuple[str, np.ndarray]]:
-    yield from data.train.shared.items()  # with the rows of every split
-    for key, array in data.transform.to_arrays().items():
-        yield f"{_TRANSFORM}{key}", array
+    yield from data.train.shared.items()  # with the rows of every split of every fold
+    for number, one in enumerate(data.members):
+        prefix = f"{_TRANSFORM}{number}." if data.folds else _TRANSFORM
+        for key, array in one.transform.to_arrays().items():
+            yield f"{prefix}{key}", array
+
+
+def _own(data: DataSet, prefix: str) -> dict[str, Any]:
+    """What a fold has of its own; `prefix` stands before the names of the arrays of its fit."""
+    own = {"fingerprint": data.fingerprint, "notes": data.notes, "splits": _splits(data)}
+    return own if prefix == _TRANSFORM else {**own, "transform": prefix}
+
+
+def _data_set(description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> DataSet:
+    """The data set, or the fold, of a description."""
+    known = dict(description)
+    prefix, places = known.pop("transform", _TRANSFORM), known.pop("splits")
+    fit = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+    shared = {n: array for n, array in arrays.items() if not n.startswith(_TRANSFORM)}
+    splits: dict[str, Any] = dict.fromkeys(SPLITS)
+    splits |= {name: Split(shared, slice(*ends)) for name, ends in places.items()}
+    known |= {name: tuple(known[name]) for name in ("classes", "notes")}
+    return DataSet(**known, **splits, transform=FittedTransform.from_arrays(fit))
 
 
 def _splits(data: DataSet) -> dict[str, list[int]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from hpo.data.dataset import DataSet, Split
+from hpo.data.dataset import SPLITS, DataSet, Split, of_folds
 from hpo.errors import DataError
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.words import shown
@@ -16,7 +18,7 @@ _LEAST_SHARE = 0.1
 
 
 def weighed(data: DataSet) -> DataSet:
-    """`data` in which all classes of the training split have the same total weight.
+    """`data` in which all classes of the training split, or of each fold's, have the same weight.
 
     The mean weight of its rows stays 1. Rows of the other splits keep their weights, so that
     metrics stay what they are.
@@ -28,23 +30,24 @@ def weighed(data: DataSet) -> DataSet:
         raise DataError(
             f"data.class_weight: balanced weighs classes, and this is {data.task}: leave it out."
         )
-    y, weight = data.train.y, _weight(data.train)
-    totals = np.bincount(y, weights=weight, minlength=data.outputs)
-    factors = totals.sum() / (data.outputs * np.where(totals > 0, totals, np.inf))
-    return replace(
-        data,
-        train=_with(data.train, (weight * factors[y]).astype(np.float32)),
-        validation=_with(data.validation, _weight(data.validation)),
-        test=None if data.test is None else _with(data.test, _weight(data.test)),
-    )
+    shared = data.train.shared
+    weight = np.array(shared.get("weight", np.ones(len(shared["y"]))), np.float32)
+    for one in data.members:
+        y, own = one.train.y, weight[one.train.rows]
+        totals = np.bincount(y, weights=own, minlength=data.outputs)
+        factors = totals.sum() / (data.outputs * np.where(totals > 0, totals, np.inf))
+        weight[one.train.rows] = (own * factors[y]).astype(np.float32)
+    arrays = {**shared, "weight": weight}
+    members = [_with(one, arrays) for one in data.members]
+    return of_folds(members) if data.folds else members[0]
 
 
-def _weight(split: Split) -> np.ndarray:
-    return split.arrays.get("weight", np.ones(len(split), np.float32))
-
-
-def _with(split: Split, weight: np.ndarray) -> Split:
-    return Split({**split.arrays, "weight": weight})
+def _with(data: DataSet, arrays: Mapping[str, np.ndarray]) -> DataSet:
+    """The data set with other arrays of as many rows."""
+    splits: dict[str, Any] = {name: getattr(data, name) for name in SPLITS}
+    for name, split in splits.items():
+        splits[name] = None if split is None else Split(arrays, split.rows)
+    return replace(data, **splits)
 
 
 def imbalance(data: DataSet, spec: DataSpec) -> str | None:

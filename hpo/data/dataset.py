@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -58,8 +59,17 @@ class Split:
         """The class number or the scaled target of every row."""
         return self.arrays["y"]
 
+    @cached_property
+    def places(self) -> np.ndarray:
+        """The place of every row in the shared arrays."""
+        if isinstance(self.rows, slice):
+            return np.arange(len(self.shared["y"]))[self.rows]
+        return self.rows
+
     def __len__(self) -> int:
-        return len(self.y)
+        if isinstance(self.rows, slice):
+            return len(range(*self.rows.indices(len(self.shared["y"]))))
+        return len(self.rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +80,10 @@ class DataSet:
     the number of classes, or of targets. `fingerprint` is a hash of every split as read and
     of its scaling, the same on every machine. A study compares it to notice changed data.
     `notes` say what the reader did that the user should know.
+
+    With `data.folds`, `folds` has a data set for each fold, with a transform of its own. All share
+    their arrays: those of the folds lie end to end, and their test rows after them. The splits are
+    then those of the fold with the most training rows.
     """
 
     task: Task
@@ -81,6 +95,29 @@ class DataSet:
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     transform: FittedTransform = field(default_factory=FittedTransform)
+    folds: tuple[DataSet, ...] = ()
+
+    @property
+    def members(self) -> tuple[DataSet, ...]:
+        """The data sets that a trial trains on: those of its folds, or this one."""
+        return self.folds or (self,)
+
+    @property
+    def train_rows(self) -> int:
+        """The training rows that every fold has."""
+        return min(len(one.train) for one in self.members)
+
+    @property
+    def resident(self) -> Mapping[str, np.ndarray]:
+        """The arrays of which a device holds every row: those of the training split, or of all
+        folds with their validation rows.
+        """
+        if not self.folds:
+            return self.train.arrays
+        splits = [split for fold in self.folds for split in (fold.train, fold.validation)]
+        return gather(
+            self.train.shared, slice(1 + max(int(split.places.max()) for split in splits))
+        )
 
     @property
     def vocabulary(self) -> int:
@@ -96,6 +133,17 @@ class DataSet:
     def target_std(self) -> Any:
         """The divisor of a regression target, by which errors are multiplied; or an array."""
         return _number(self.transform.target_std)
+
+
+def of_folds(folds: Sequence[DataSet]) -> DataSet:
+    """The data set of these folds, which share their arrays."""
+    digest = hashlib.sha256("".join(fold.fingerprint for fold in folds).encode())
+    return replace(
+        max(folds, key=lambda fold: len(fold.train)),
+        fingerprint=digest.hexdigest(),
+        notes=tuple(dict.fromkeys(note for fold in folds for note in fold.notes)),
+        folds=tuple(folds),
+    )
 
 
 def _number(array: np.ndarray) -> Any:

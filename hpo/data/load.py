@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -14,11 +14,19 @@ import numpy as np
 
 from hpo.data.cache import DataCache
 from hpo.data.class_weights import weighed
-from hpo.data.dataset import SPLITS, DataSet, Split
+from hpo.data.dataset import SPLITS, DataSet, Split, of_folds
 from hpo.data.files import find_own, key_of, source_files
-from hpo.data.leaks import mixed_times_note, repeated_rows_note, shared_ids_note
+from hpo.data.folds import group_folds, random_folds, time_folds
+from hpo.data.leaks import repeated_rows_note, shared_ids_note
 from hpo.data.source import Source
-from hpo.data.split import split_groups, split_rows, split_sizes, split_times
+from hpo.data.split import (
+    SplitSizes,
+    before_test,
+    split_groups,
+    split_rows,
+    split_sizes,
+    split_times,
+)
 from hpo.data.text.stop_words import with_stop_words
 from hpo.data.transforms.encoding import training_parts
 from hpo.data.transforms.transform import FittedTransform, fit_transform
@@ -56,65 +64,124 @@ def load_data(
     return weighed(data) if spec.class_weight == "balanced" else data
 
 
+def load_whole(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
+    """The data set of a spec with folds in which all of their rows train.
+
+    It validates on the test rows, or on training rows where there are none.
+
+    Raises:
+        DataError: if the data are missing, broken or unfit.
+    """
+    data = _prepared(spec, folder, home, is_whole=True)
+    return weighed(data) if spec.class_weight == "balanced" else data
+
+
 def check_batch_size(spec: DataSpec, data: DataSet) -> None:
     """Refuse a batch that is larger than the training split of `data`.
 
     Raises:
         DataError: if it is.
     """
-    rows = len(data.train)
+    rows = data.train_rows
     if spec.batch_size != "all" and spec.batch_size > rows:
+        of = " of the smallest fold" if data.folds else ""
         raise DataError(
-            f"data.batch_size: {spec.batch_size} is larger than the {rows} training rows: "
+            f"data.batch_size: {spec.batch_size} is larger than the {rows} training rows{of}: "
             f"write {rows} or less, or all, or make data.validation or data.test smaller."
         )
 
 
-def _prepared(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
+def _prepared(
+    spec: DataSpec, folder: Path, home: Path | None, *, is_whole: bool = False
+) -> DataSet:
     source = read_source(spec, folder, home)
     _check_columns(spec, source)
-    parts = _parts(spec, source)
+    folds = _folds(spec, source, is_whole=is_whole) if spec.folds else [_parts(spec, source)]
     text = with_stop_words(spec.text, folder)
-    transform = fit_transform(parts[0], spec.normalize, spec.range, columns=spec.columns, text=text)
-    if spec.text != Text() and not transform.has_texts:
+    fits = [
+        fit_transform(parts[0], spec.normalize, spec.range, columns=spec.columns, text=text)
+        for parts in folds
+    ]
+    if spec.text != Text() and not fits[0].has_texts:
         raise DataError(
             "data.text: this data set has no column of text: write type: text for one in "
             "data.columns.by_name, or remove data.text."
         )
-    arrays = _arrays(parts, transform)
-    ends = accumulate(map(len, parts), initial=0)
-    splits = [Split(arrays, slice(start, end)) for start, end in pairwise(ends)]
-    return DataSet(
-        task=_task(source),
-        train=splits[0],
-        validation=splits[1],
-        test=splits[2] if len(splits) > 2 else None,
-        outputs=len(source.classes) or math.prod(source.y.shape[1:]),
-        fingerprint=_fingerprint(
-            parts, _scaling(spec, text), with_texts=spec.columns != Columns() or transform.has_texts
-        ),
-        classes=source.classes,
-        notes=(*source.notes, *_lacking_classes(parts), *_leaks(spec, parts)),
-        transform=transform,
-    )
+    found: list[DataSet] = []
+    for parts, transform, splits in zip(folds, fits, _encoded(folds, fits), strict=True):
+        leaks = [] if found else _leaks(spec, parts)  # those of all folds are alike
+        data = DataSet(
+            task=_task(source),
+            train=splits[0],
+            validation=splits[1],
+            test=splits[2] if len(splits) > 2 else None,
+            outputs=len(source.classes) or math.prod(source.y.shape[1:]),
+            fingerprint=_fingerprint(
+                parts,
+                _scaling(spec, text),
+                with_texts=spec.columns != Columns() or transform.has_texts,
+            ),
+            classes=source.classes,
+            notes=(*source.notes, *_lacking_classes(parts), *leaks),
+            transform=transform,
+        )
+        found.append(data)
+    return of_folds(found) if spec.folds and not is_whole else found[0]
 
 
-def _parts(spec: DataSpec, source: Source) -> list[Source]:
-    """The examples of each split: training, validation and, if there is one, test."""
-    by = source.split_by
-    if spec.split is not None and by is None:
-        raise DataError("data.split: this data set has no column that it could name: remove it.")
-    if isinstance(spec.split, ColumnSplit) and by is not None:
-        source = _with_own_splits(spec, source, by)
-    if spec.split is None or isinstance(spec.split, ColumnSplit):
-        _check_classes(source)
-    sizes = split_sizes(
+def _sizes(spec: DataSpec, source: Source) -> SplitSizes:
+    return split_sizes(
         spec,
         len(source),
         has_own_test=source.test is not None,
         has_own_validation=source.validation is not None,
         classes=len(source.classes),
     )
+
+
+def _folds(spec: DataSpec, source: Source, *, is_whole: bool) -> list[list[Source]]:
+    """The examples of each fold: training, validation and, if there is one, the test of all.
+
+    With `is_whole`, those of a single fold that trains on the rows of all.
+    """
+    assert spec.folds is not None
+    by = _split_by(spec, source)
+    if spec.split is None:
+        _check_classes(source)
+    sizes, seed = _sizes(spec, source), spec.split_seed
+    if isinstance(spec.split, TimeSplit) and by is not None:
+        gap = _gap(spec.split, by)
+        rows, test = before_test(sizes, by, gap)
+        folds = time_folds(rows, by[rows], spec.folds, gap)
+    elif isinstance(spec.split, GroupSplit) and by is not None:
+        rows, _, test = split_groups(sizes, by, seed)
+        folds = group_folds(rows, by[rows], spec.folds, seed)
+    else:
+        labels = source.y if source.classes else None
+        rows, _, test = split_rows(sizes, labels, seed)
+        own = None if labels is None else labels[rows]
+        folds = random_folds(rows, own, spec.folds, seed)
+    tests = [source.test or source.take(test)] if source.test or len(test) else []
+    if is_whole:
+        train = source.take(np.sort(rows))
+        return [[train, *(tests or [train]), *tests]]
+    return [[source.take(fold.train), source.take(fold.validation), *tests] for fold in folds]
+
+
+def _split_by(spec: DataSpec, source: Source) -> np.ndarray | None:
+    if spec.split is not None and source.split_by is None:
+        raise DataError("data.split: this data set has no column that it could name: remove it.")
+    return source.split_by
+
+
+def _parts(spec: DataSpec, source: Source) -> list[Source]:
+    """The examples of each split: training, validation and, if there is one, test."""
+    by = _split_by(spec, source)
+    if isinstance(spec.split, ColumnSplit) and by is not None:
+        source = _with_own_splits(spec, source, by)
+    if spec.split is None or isinstance(spec.split, ColumnSplit):
+        _check_classes(source)
+    sizes = _sizes(spec, source)
     if isinstance(spec.split, GroupSplit) and by is not None:
         rows = split_groups(sizes, by, spec.split_seed)
     elif isinstance(spec.split, TimeSplit) and by is not None:
@@ -165,11 +232,7 @@ def _leaks(spec: DataSpec, parts: Sequence[Source]) -> list[str]:
     if spec.split is not None or not isinstance(spec.dataset, TableFile):
         return []
     file = spec.dataset.path
-    return [
-        *repeated_rows_note(file, parts),
-        *shared_ids_note(file, parts),
-        *mixed_times_note(file, parts),
-    ]
+    return [*repeated_rows_note(file, parts), *shared_ids_note(file, parts)]
 
 
 def _lacking_classes(parts: Sequence[Source]) -> list[str]:
@@ -184,24 +247,43 @@ def _lacking_classes(parts: Sequence[Source]) -> list[str]:
     return [f"{which} no row to train on, so no model learns to predict it: check data.split."]
 
 
-def _arrays(parts: Sequence[Source], transform: FittedTransform) -> Mapping[str, np.ndarray]:
-    """The arrays of all splits; the rows of each split follow those of the split before.
+def _encoded(
+    folds: Sequence[Sequence[Source]], fits: Sequence[FittedTransform]
+) -> list[list[Split]]:
+    """The splits of each fold (or of the only one), which share their arrays.
 
-    So each split is a slice, whose arrays are views. The features are made piece by piece, so that
-    beside them no copy of a whole split is in memory.
+    The rows of a split follow those of the split before: the training and validation rows of each
+    fold, then its test rows. So each split is a slice, whose arrays are views. The features are
+    made piece by piece, so that beside them no copy of a whole split is in memory.
     """
-    weights = _scaled_weights(parts)
-    first = transform.apply(parts[0].take(slice(0, 1)))
-    x, end = np.empty((sum(map(len, parts)), *first.shape[1:]), first.dtype), 0
-    for number, part in enumerate(parts):
-        own = training_parts(len(part)) if number == 0 else None
-        for start in range(0, len(part), _ROWS_AT_ONCE):
-            rows = slice(start, start + _ROWS_AT_ONCE)
-            features = transform.apply(part.take(rows), None if own is None else own[rows])
-            x[end : end + len(features)] = features
-            end += len(features)
-    y = np.concatenate([transform.apply_target(part) for part in parts])
-    return {"x": x, "y": y} | ({"weight": np.concatenate(weights)} if weights else {})
+    order = [(fold, place) for fold in range(len(folds)) for place in (0, 1)]
+    order += [(fold, 2) for fold, parts in enumerate(folds) if len(parts) > 2]
+    weights = [_scaled_weights(parts) for parts in folds]
+    firsts = [fit.apply(parts[0].take(slice(0, 1))) for parts, fit in zip(folds, fits, strict=True)]
+    shapes = [first.shape[1:] for first in firsts]
+    ends = [*accumulate((len(folds[fold][place]) for fold, place in order), initial=0)]
+    # A fold may lack a text, and with it a column: then zeros fill its last columns.
+    make = np.empty if len({*shapes}) == 1 else np.zeros
+    x = make((ends[-1], *max(shapes)), firsts[0].dtype)
+    for (fold, place), start in zip(order, ends, strict=False):
+        _encode(x[start:], folds[fold][place], fits[fold], trains=place == 0)
+    y = [fits[fold].apply_target(folds[fold][place]) for fold, place in order]
+    arrays = {"x": x, "y": np.concatenate(y)}
+    if weights[0]:
+        arrays["weight"] = np.concatenate([weights[fold][place] for fold, place in order])
+    splits: list[list[Split]] = [[] for _ in folds]
+    for (fold, _), (start, end) in zip(order, pairwise(ends), strict=True):
+        splits[fold].append(Split(arrays, slice(start, end)))
+    return splits
+
+
+def _encode(x: np.ndarray, part: Source, transform: FittedTransform, *, trains: bool) -> None:
+    """Write the features of a split into the first rows of `x`."""
+    own = training_parts(len(part)) if trains else None
+    for start in range(0, len(part), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        features = transform.apply(part.take(rows), None if own is None else own[rows])
+        x[start : start + len(features), ..., : features.shape[-1]] = features
 
 
 def _task(source: Source) -> Task:

@@ -62,10 +62,14 @@ def split_sizes(
         )
     used = left if spec.rows is None else spec.rows
     validation = 0
-    if not has_own_validation:
+    if spec.folds is not None and has_own_validation:
+        raise DataError(
+            "data.folds: this data set has validation rows of its own: remove them, or data.folds."
+        )
+    if spec.folds is None and not has_own_validation:
         whole = rows if spec.rows is None else spec.rows
         validation = _count("validation", spec.validation, whole)
-    if validation == 0 and not has_own_validation:
+    if validation == 0 and spec.folds is None and not has_own_validation:
         raise DataError(
             "data.validation: 0 leaves no rows to compare trials on: write a share such as 0.2, "
             "or a count."
@@ -144,30 +148,51 @@ def split_times(sizes: SplitSizes, times: np.ndarray, gap: int | np.timedelta64)
     Raises:
         DataError: if there are fewer times than splits, or the gap leaves nothing of one.
     """
-    order = np.argsort(times, kind="stable")
-    ordered = times[order]
-    starts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1  # where another time begins
-    wanted = 2 + (sizes.test > 0)
-    if len(starts) + 1 < wanted:
-        raise _too_few("time", count_text(len(starts) + 1, "different time"), sizes)
-    test = len(order)
-    if sizes.test:
-        test = _nearest(starts[1:], len(order) - sizes.test)
-    validation = _nearest(starts[starts < test], test - sizes.validation)
+    order, ordered, starts, test = _in_time(sizes, times)
+    validation = nearest(starts[starts < test], test - sizes.validation)
     first = max(0, validation - sizes.train) if sizes.left_out else 0
-    train = order[first : _before_gap(ordered, validation, gap)]
-    judged = order[validation : _before_gap(ordered, test, gap)]
+    train = order[first : before_gap(ordered, validation, gap)]
+    judged = order[validation : before_gap(ordered, test, gap)]
     for verb, rows in (("train", train), ("validate", judged)):
         if not len(rows):
             raise DataError(f"data.split.gap: leaves no rows to {verb} on: make it smaller.")
     return SplitRows(np.sort(train), np.sort(judged), np.sort(order[test:]))
 
 
-def _nearest(starts: np.ndarray, wanted: int) -> int:
+def before_test(
+    sizes: SplitSizes, times: np.ndarray, gap: int | np.timedelta64
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rows before the test and its gap, in the order of their times, and those of the test.
+
+    Raises:
+        DataError: if there are too few times, or the gap leaves no rows.
+    """
+    order, ordered, _, test = _in_time(sizes, times)
+    before = order[max(0, test - sizes.train) : before_gap(ordered, test, gap)]
+    if not len(before):
+        raise DataError("data.split.gap: leaves no rows to train on: make it smaller.")
+    return before, np.sort(order[test:])
+
+
+def _in_time(
+    sizes: SplitSizes, times: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """The rows by time, their times, where another time begins, and where the test does."""
+    order = np.argsort(times, kind="stable")
+    ordered = times[order]
+    starts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    if len(starts) + 1 < 2 + (sizes.test > 0):
+        raise _too_few("time", count_text(len(starts) + 1, "different time"), sizes)
+    test = nearest(starts[1:], len(order) - sizes.test) if sizes.test else len(order)
+    return order, ordered, starts, test
+
+
+def nearest(starts: np.ndarray, wanted: int) -> int:
+    """The start that is nearest to a row."""
     return int(starts[np.abs(starts - wanted).argmin()])
 
 
-def _before_gap(ordered: np.ndarray, start: int, gap: int | np.timedelta64) -> int:
+def before_gap(ordered: np.ndarray, start: int, gap: int | np.timedelta64) -> int:
     """The end of the rows that lie further than `gap` before the row `start`."""
     if start == len(ordered):
         return start

@@ -40,6 +40,7 @@ _NO_SCHEDULE = Constant(name="constant", warmup=0.0)
 _NEUTRAL = {
     "train.seed": 0,
     "train.seeds": 1,
+    "train.judged_by": "mean",
     "train.stream": 0,
     "train.lanes": 1,
     "train.form": "auto",
@@ -57,7 +58,8 @@ class Program:
     `template` is a training with blank knobs, and `knobs` are the paths of all knobs. `merged`
     lists the paths (of leaves or parts) with several values, and these values with blank knobs. The
     knob of such a path is the index of the trial's value. A model trains in arrays of the smallest
-    of the `bounds` that its widest layer does not exceed.
+    of the `bounds` that its widest layer does not exceed. With folds, `train_rows` are those of the
+    largest training split. `judged_rows` are those of the largest validation split, 0 without.
     """
 
     template: Training
@@ -69,6 +71,7 @@ class Program:
     example_shape: tuple[int, ...]
     outputs: int
     train_rows: int
+    judged_rows: int = 0
 
     @cached_property
     def model(self) -> Any:
@@ -236,7 +239,8 @@ def split(
         task=data.task,
         example_shape=data.train.x.shape[1:],
         outputs=data.outputs,
-        train_rows=len(data.train),
+        train_rows=max(len(one.train) for one in data.members),
+        judged_rows=max(len(fold.validation) for fold in data.folds) if data.folds else 0,
     )
     return program, np.array([knobs[path] for path in paths], np.float32)
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from hpo.data.head import Head
 from hpo.errors import cut
-from hpo.report.wording import scheduler_text
+from hpo.report.wording import runs_text, scheduler_text
 from hpo.search.auto import picked
 from hpo.search.proposals.cohorts import cohort_text
 from hpo.search.proposals.moving_ranges import widest
@@ -18,7 +18,7 @@ from hpo.search.scheduler import Bracket
 from hpo.search.schedulers.make import outline
 from hpo.space import Choice, Condition, Dimension, Distribution
 from hpo.spec.code.own_code import Own, code_sections
-from hpo.spec.experiment import Experiment
+from hpo.spec.experiment import Experiment, folds_of
 from hpo.spec.file.passwords import without_password
 from hpo.spec.load import finds_space
 from hpo.spec.programs import count_programs
@@ -37,7 +37,8 @@ class CheckSummary:
     """A valid spec in figures; without a search it is one trial.
 
     Where a search `finds_space`, by running an objective, nothing is known of the space.
-    `epochs` is the total over all trials and their `seeds`, an upper bound if `is_upper_bound`.
+    `epochs` is the total over all trials and their runs on `seeds` and `folds`, an upper bound if
+    `is_upper_bound`.
     `runs` is the user's own code that it would run, `code_notes` what only running that can tell.
     `picked` says what `auto` and unset options stand for. `cohort` says what trials share; it is
     empty where each is proposed on its own. `unread` says which leaves have no effect. `programs`
@@ -57,6 +58,7 @@ class CheckSummary:
     sources: tuple[str, ...]
     trials: int
     seeds: int
+    folds: int
     sampler: str | None
     scheduler: str | None
     picked: Mapping[str, str]
@@ -85,7 +87,7 @@ def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
     """
     search, epochs = experiment.search, experiment.training.train.epochs
     space = experiment.space
-    size, seeds = space.size, experiment.training.train.seeds
+    size = space.size
     trials, is_unknown = 1 if search is None else search.trials, finds_space(experiment)
     if search is not None and not is_unknown:
         # No sampler proposes a configuration twice.
@@ -96,7 +98,7 @@ def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
     training: Any = experiment.training
     is_command = experiment.are_processes and training.command.own is None
     command = (training.command.text,) if is_command else ()
-    most = seeds * (planned.epochs if planned else epochs)
+    most = experiment.runs_each * (planned.epochs if planned else epochs)
     goal = search.goal if search else None
     is_stopped = bool(search and str(search.stop))
     return CheckSummary(
@@ -110,7 +112,8 @@ def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
         points=len(search.start) if search else 0,
         sources=tuple(map(without_password, search.sources)) if search else (),
         trials=trials,
-        seeds=seeds,
+        seeds=experiment.training.train.seeds,
+        folds=folds_of(experiment.training),
         sampler=search.sampler.name if search else None,
         scheduler=scheduler_text(search.scheduler) if search else None,
         picked=_picked(experiment, epochs),
@@ -216,8 +219,8 @@ def render(summary: CheckSummary) -> str:
                 f"{n:,} to {budget:,}" for n, budget in zip(sizes, budgets, strict=True)
             )
             rows.append(("", f"trials to epoch: {rungs}{again}"))
-    each = f", each on {summary.seeds} seeds" if summary.seeds > 1 else ""
-    rows.append(("trials", f"{summary.trials:,}{each}"))
+    runs = runs_text(summary.seeds, summary.folds)
+    rows.append(("trials", f"{summary.trials:,}{runs and f', each on {runs}'}"))
     rows.append(("epochs", f"{'at most ' if summary.is_upper_bound else ''}{summary.epochs:,}"))
     rows += [("stops", summary.stop)] if summary.stop else []
     if summary.programs is not None:
@@ -270,6 +273,7 @@ def as_json(summary: CheckSummary) -> dict[str, Any]:
         "earlier_studies": list(summary.sources),
         "trials": summary.trials,
         "seeds": summary.seeds,
+        "folds": summary.folds,
         "objective": summary.objective,
         "constraints": list(summary.constraints),
         "stop": summary.stop or None,

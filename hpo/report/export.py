@@ -17,14 +17,14 @@ from hpo import __version__
 from hpo.errors import HpoError
 from hpo.registry import READERS, SCHEDULERS
 from hpo.report.check import condition_text, distribution_text
-from hpo.report.wording import metric_text, number_text, untrained_text
+from hpo.report.wording import metric_text, number_text, runs_text, untrained_text
 from hpo.search.proposals.ahead import proposed_ahead
 from hpo.search.results.pareto import pareto_front
 from hpo.spec.code.own_code import CompiledCode, Own, code_sections
 from hpo.spec.code.own_command import shell_line
 from hpo.spec.code.own_data import OwnData, path_arguments
 from hpo.spec.code.own_task import TaskTraining
-from hpo.spec.experiment import Experiment
+from hpo.spec.experiment import Experiment, folds_of
 from hpo.spec.file.dump import dump_spec
 from hpo.spec.fill import fill, filled
 from hpo.spec.load import require_search
@@ -217,6 +217,8 @@ def training_document(
     for name in ("loss", "augment"):
         if dumped[name] is None:
             del dumped[name]
+    if training.train.judged_by == "mean":
+        del dumped["train"]["judged_by"]
     if isinstance(training.train.merged, Merged):
         merged = training.train.merged.model_dump(mode="json", exclude_defaults=True)
         dumped["train"]["merged"] = merged
@@ -295,8 +297,10 @@ def _in_order_of(written: Any, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _moved(spec: DataSpec, data: Mapping[str, Any], old: Path, new: Path) -> Mapping[str, Any]:
+    unsaid = {"folds"} if spec.folds is None else {"validation"}
     if spec.split is None:
-        data = {key: value for key, value in data.items() if key != "split"}
+        unsaid.add("split")
+    data = {key: value for key, value in data.items() if key not in unsaid}
     dataset = data.get("dataset")
     if not isinstance(dataset, Mapping):
         return data
@@ -363,8 +367,9 @@ def _result(experiment: Experiment, trial: Trial) -> str:
     epochs = count_text(experiment.training.train.epochs, "epoch")
     if not trial.losses:
         return f"{trial.state}, without a result yet"
-    seeds = experiment.training.train.seeds
-    mean = f", the mean of {seeds} seeds" if seeds > 1 else ""
+    runs = runs_text(experiment.training.train.seeds, folds_of(experiment.training))
+    judged_by = getattr(experiment.training.train, "judged_by", "mean")
+    mean = runs and f", the {judged_by} of {runs}"
     value = number_text(objective.loss(trial.losses[-1]) + 0.0)
     if trial.epochs == experiment.training.train.epochs:
         return f"validation {objective.metric} {value} after {epochs}{mean}"

@@ -41,7 +41,7 @@ class TrialResult:
     """A trial and its last result.
 
     `value` is the first objective after `epochs` epochs, in the metric's own units; None without a
-    result. `deviation` is its standard deviation among the seeds, where there are several.
+    result. `deviation` is its standard deviation among its seeds and folds, if it has several.
     `metrics` are all metrics of the last epoch and the trial's costs; only finite ones.
     `violation` is the sum of what the trial breaks the constraints by.
     """
@@ -217,7 +217,8 @@ class StudyReading:
         try:
             self.search = SearchSpec.model_validate(as_meant(record.document)["search"])
             train = train_as_meant(record.document)
-            self.epochs, self.seeds = int(train["epochs"]), int(train.get("seeds", 1))
+            folds = (record.document.get("data") or {}).get("folds") or 1
+            self.epochs, self.runs_each = int(train["epochs"]), int(train.get("seeds", 1)) * folds
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             require_names(record)
             raise StudyError(
@@ -318,7 +319,7 @@ def overview_of(storage: Storage, reading: StudyReading) -> Overview:
         trials=sum(states.values()),
         trials_total=reading.search.trials,
         states=states,
-        epochs=sum(trial.epochs for trial in reading.trials) * reading.seeds,
+        epochs=sum(trial.epochs for trial in reading.trials) * reading.runs_each,
         best=reading.best,
         created_ms=record.created_ms,
     )

@@ -315,7 +315,7 @@ class _TrialsTable:
 
 
 def _deviation(trial: TrialResult) -> str:
-    """The standard deviation among a trial's seeds: ` \u00b1 0.0042`; nothing with one."""
+    """The standard deviation among a trial's runs: ` \u00b1 0.0042`; nothing with one."""
     return "" if trial.deviation is None else f" \u00b1 {number_text(trial.deviation)}"
 
 

@@ -98,7 +98,8 @@ def trained_view(name: str, trained: Trained, folder: Path) -> RenderableType:
         deviations = trained.deviations.get(split)
         if deviations is not None:
             spread = (Text(number_text(deviations.get(m)), "dim", justify="right") for m in names)
-            table.add_row(Text("  \u00b1 among seeds", "dim"), *spread)
+            runs = "folds" if any(isinstance(key, str) for key in trained.by_run) else "seeds"
+            table.add_row(Text(f"  \u00b1 among {runs}", "dim"), *spread)
     spark = sparkline([report.metrics[names[0]] for report in trained.curve])
     curve = Text.assemble((f"validation {names[0]}", "dim"), "  ", (spark, "green"))
     time_text = f"{count_text(len(trained.curve), 'epoch')} in {seconds_text(trained.seconds)}"

@@ -52,6 +52,13 @@ def untrained_text(found: Untrained) -> str:
     )
 
 
+def runs_text(seeds: int, folds: int) -> str:
+    """What each trial trains on, such as `8 folds` or `2 seeds of 8 folds`; empty for one run."""
+    found = [f"{seeds} seeds"] if seeds > 1 else []
+    found += [f"{folds} folds"] if folds > 1 else []
+    return " of ".join(found)
+
+
 def speed_text(epochs_a_second: float, *, is_at_once: bool) -> str:
     """A speed above 0: `146 epochs/s`, `3.2 epochs/s`, or `25 s an epoch` where epochs are long.
 

@@ -73,7 +73,7 @@ def change_mistakes(
 
 
 def population_mistakes(
-    search: SearchSpec, train: TrainSpec, space: SearchSpace, root: type[Spec]
+    search: SearchSpec, train: TrainSpec, space: SearchSpace, root: type[Spec], folds: int | None
 ) -> Iterator[Mistake]:
     """The settings that population based training does not go with."""
     scheduler, epochs, at = search.scheduler, train.epochs, ("search", "scheduler")
@@ -85,6 +85,9 @@ def population_mistakes(
     if train.seeds > 1:
         text = "pbt copies a trial as one lane, and each seed is a lane"
         yield Mistake(("train", "seeds"), f"cannot be {train.seeds}: {text}. Leave it at 1")
+    if folds is not None:
+        text = "pbt copies a trial as one lane, and each fold is a lane"
+        yield Mistake(("data", "folds"), f"cannot be {folds}: {text}. Leave it out")
     if SAMPLERS[search.sampler.name].learns:
         text = f"{search.sampler.name} learns from fixed hparams, and pbt changes them"
         yield Mistake(("search", "sampler"), f"{text}: write sampler: {{name: random}}")

@@ -52,6 +52,11 @@ class Training(Spec):
     """How long, from which random numbers and in which precision a trial trains."""
 
 
+def folds_of(training: Any) -> int:
+    """How many folds a training of any kind has; 1 without `data.folds`."""
+    return getattr(getattr(training, "data", None), "folds", None) or 1
+
+
 def _study_name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value) or len(value) > _LONGEST_NAME:
         raise ValueError("is not a name: write letters, digits, - _ . only, at most 100 of them")
@@ -97,6 +102,12 @@ class Experiment:
     def are_processes(self) -> bool:
         """Whether its trials are processes, which compile no programs."""
         return isinstance(self.training, CommandTraining)
+
+    @property
+    def runs_each(self) -> int:
+        """How many times each trial trains: on each of its seeds and folds."""
+        seeds: int = self.training.train.seeds
+        return seeds * folds_of(self.training)
 
     def written_out(self) -> dict[str, Any]:
         """The experiment as plain values with every default written out, to compare two specs."""

@@ -274,6 +274,9 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
         found += need_mistakes(training)
     elif isinstance(training, TaskTraining):
         found += [*change_mistakes(values, training)]
+        if data is not None and data.folds is not None:
+            text = "is for models: a task of your own evaluates all rows at once. Remove it"
+            found.append(Mistake(("data", "folds"), text))
     if isinstance(training, CommandTraining):
         found += command_mistakes(training, space)
     if isinstance(train, TrainSpec) and data is not None:
@@ -281,7 +284,8 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
     if search is None:
         return found
     if train is not None:
-        found += population_mistakes(search, train, space, root)
+        folds = None if data is None else data.folds
+        found += population_mistakes(search, train, space, root, folds)
     found += cohort_mistakes(search)
     if issubclass(root, CommandTraining):
         found += command_search_mistakes(search)

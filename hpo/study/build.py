@@ -16,6 +16,7 @@ from hpo.spec.sections.search import SearchSpec
 from hpo.study.backends.backend import Crew
 from hpo.study.loop.deciding import Rules
 from hpo.study.loop.driver import Driver
+from hpo.study.loop.replicas import Replicas
 from hpo.study.loop.states import States
 from hpo.study.open import OpenStudy
 from hpo.study.progress import Progress, Watcher
@@ -93,7 +94,7 @@ def _rules(study: OpenStudy, say: Callable[[str], None]) -> Rules:
         trials=search.trials,
         epochs=setting.epochs,
         is_learning=learns,
-        seeds=experiment.training.train.seeds,
+        replicas=Replicas.of(experiment.training, search.goal),
         explorer=explorer_of(
             search.scheduler, experiment.space, setting.seed, type(experiment.training)
         ),

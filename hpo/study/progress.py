@@ -131,7 +131,7 @@ class Watcher:
         assert experiment.search is not None
         self._study, self._search = experiment.name, experiment.search
         self._epochs = experiment.training.train.epochs
-        self._seeds = experiment.training.train.seeds
+        self._runs_each = experiment.runs_each
         self._outline = outline(self._search.scheduler, self._epochs, self._search.trials)
         self._state, self._driver, self._compiled_programs = state, driver, compiled_programs
         self._watch = watch
@@ -161,9 +161,9 @@ class Watcher:
             metric=self._search.goal.first.metric,
             trials=self._search.trials,
             states=self._states(),
-            epochs=self._seeds
+            epochs=self._runs_each
             * (self._epochs_ended + sum(trial.epochs for trial in self._state.trials.unfinished)),
-            epochs_total=self._outline.epochs * self._seeds,
+            epochs_total=self._outline.epochs * self._runs_each,
             epochs_are_bound=self._outline.is_upper_bound,
             epochs_a_second=trained / seconds if seconds > 0 else 0.0,
             programs=None if self._are_processes else self._compiled_programs(),

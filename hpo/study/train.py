@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from hpo.data.cache import DataCache
 from hpo.data.class_weights import imbalance
 from hpo.data.dataset import DataSet
+from hpo.data.load import load_whole
 from hpo.engine.devices import describe, local_devices
 from hpo.engine.pools.occupant import EpochReport
 from hpo.engine.pools.pool import Pool
@@ -24,21 +25,31 @@ from hpo.engine.programs.executables import use_jax_cache
 from hpo.engine.programs.memory import is_exhausted
 from hpo.engine.programs.plans import Plan, Plans, choose_plans
 from hpo.engine.task_program import AnyProgram, split_task
+from hpo.engine.training.ensemble import mean_on_test
 from hpo.engine.training.supervised import own_weights
+from hpo.errors import HpoError
 from hpo.spec.changes import changing, stages
 from hpo.spec.code.own_task import TaskTraining
-from hpo.spec.experiment import Experiment, Training
+from hpo.spec.experiment import Experiment, Training, folds_of
 from hpo.spec.fill import with_rows
 from hpo.spec.words import count_text
 from hpo.study.backends.datasets import DataSets, check_metrics
 from hpo.study.backends.own_numbers import decide, decided
 from hpo.study.backends.tasks import check_task, data_of
-from hpo.study.loop.replicas import Replicas, deviation_of, mean_of, training_of
+from hpo.study.loop.replicas import Replicas, deviation_of, training_of
+from hpo.study.refit import Refit, best_epochs, refit
 from hpo.study.signals import StoppedError, StopRequest
 from hpo.study.storage.provenance import Provenance, library_versions
 from hpo.study.storage.trust import check_exported, code_of, tell_code
 from hpo.study.surroundings import Surroundings
-from hpo.trained.save import SplitMetrics, Trained, check_free, save_trained
+from hpo.trained.save import (
+    RunKey,
+    SplitMetrics,
+    Trained,
+    Transforms,
+    check_free,
+    save_trained,
+)
 from hpo.trial import Run
 
 
@@ -50,8 +61,12 @@ def train_to_folder(
     say: Callable[[str], None],
     stop: StopRequest,
     is_replaced: bool = False,
+    is_refit: bool = False,
 ) -> Trained:
     """Train the configuration of a spec and save the model in `folder` (see `save_trained`).
+
+    With `is_refit`, one model trains on the rows of all folds after the members, for the mean of
+    their best epochs, and is saved instead of them.
 
     `watch` gets every epoch, `say` gets messages for the user. The folder appears when the training
     is over. One that exists is replaced only if `is_replaced` is set.
@@ -62,6 +77,8 @@ def train_to_folder(
         DeviceError: where a single lane is too much for the memory.
     """
     check_free(folder, is_replaced)
+    if is_refit and folds_of(experiment.training) == 1:
+        raise HpoError("--refit: the spec has no data.folds: leave --refit out.")
     start = time.monotonic()
     device = local_devices(around.device)[0]
     use_jax_cache(around.cache)
@@ -74,15 +91,40 @@ def train_to_folder(
         say(_fewer(plan))
     stop.begin()
     _train(runs, pool, watch, say, lambda epochs: _check_going(stop, epochs, folder))
+    model = runs.model(time.monotonic() - start)
+    if is_refit:
+        whole = load_whole(experiment.training.data, experiment.folder, around.data_home)
+        epochs = best_epochs(list(runs.curves))
+        one = refit(training, whole, epochs, pool, lambda: _check_going(stop, 0, folder))
+        model = _refitted(model, one, whole, time.monotonic() - start)
     _check_going(stop, training.train.epochs, folder)
     stop.end()  # the model is saved whole
-    trained = runs.result(time.monotonic() - start)
     provenance = Provenance(
         library_versions(), describe([device]), data.fingerprint, code_of(training)
     )
-    weights = dict(zip(trained.by_seed, runs.weights, strict=True))
-    save_trained(folder, experiment, weights, trained, provenance.to_document())
+    trained, weights, transforms = model
+    save_trained(folder, experiment, weights, trained, provenance.to_document(), transforms)
     return trained
+
+
+class _Model(NamedTuple):
+    """What a training leaves: its result, and weights and fitted transforms by run."""
+
+    trained: Trained
+    weights: Mapping[RunKey, Mapping[str, Any]]
+    transforms: Transforms
+
+
+def _refitted(members: _Model, one: Refit, whole: DataSet, seconds: float) -> _Model:
+    """The model that trained on all rows, with what its members tell of validation rows."""
+    trained = replace(
+        members.trained,
+        metrics={**members.trained.metrics, "test": one.test},
+        deviations={**members.trained.deviations, "test": None},
+        refit_epochs=one.epochs,
+        seconds=seconds,
+    )
+    return _Model(trained, {"all": one.weights}, {"all": whole.transform.to_arrays()})
 
 
 def _made_ready(
@@ -96,7 +138,7 @@ def _made_ready(
     if isinstance(training, TaskTraining):
         data = data_of(training, datasets)
         check_task(training, data, device)
-        training = with_rows(training, len(data.train))
+        training = with_rows(training, data.train_rows)
     else:
         data = datasets.load(training.data)
         check_metrics("train.metrics", training.train.metrics, data, training.own_metrics)
@@ -105,7 +147,7 @@ def _made_ready(
             say(str(numbers))
         if text := imbalance(data, training.data):
             say(text)
-        training = with_rows(decided(experiment, numbers).training, len(data.train))
+        training = with_rows(decided(experiment, numbers).training, data.train_rows)
     for note in data.notes:
         say(note)
     return training, data
@@ -138,7 +180,7 @@ def _train(
 
 
 class _Runs:
-    """The runs of a training, one for each seed: what they report and their final weights."""
+    """The runs of a training, one for each seed and fold: their reports and final weights."""
 
     def __init__(self, training: Any, data: DataSet, platform: str) -> None:
         varying = changing(training)
@@ -150,7 +192,8 @@ class _Runs:
 
         self.program, self._knobs = divided(training)
         self._changes = tuple((after, divided(changed)[1]) for after, changed in stages(training))
-        runs = Replicas(training.train.seeds).runs_of(0)
+        self._replicas = Replicas.of(training)
+        runs = self._replicas.runs_of(0)
         self._curves: dict[Run, list[EpochReport]] = {run: [] for run in runs}
         self._weights: dict[Run, Mapping[str, Any]] = {}
         self._tested: dict[Run, Mapping[str, float] | None] = {}
@@ -162,9 +205,18 @@ class _Runs:
         return [run for run in self._curves if run not in self._weights]
 
     @property
-    def weights(self) -> list[Mapping[str, Any]]:
-        """The final weights of each run."""
-        return [self._weights[run] for run in self._curves]
+    def curves(self) -> Collection[Sequence[EpochReport]]:
+        """The reports of each run."""
+        return self._curves.values()
+
+    @property
+    def transforms(self) -> Transforms:
+        """What made the features of each run, where folds have their own."""
+        if not self._data.folds:
+            return {}
+        return {
+            self._key(run): self._data.folds[run.fold].transform.to_arrays() for run in self._curves
+        }
 
     def enter(self, pool: Pool) -> None:
         """Put a waiting run into each lane of a pool, which is empty."""
@@ -188,7 +240,7 @@ class _Runs:
         for index in pool.occupied():
             run = pool.occupant(index)[0]
             self._weights[run] = _kept(pool.program, self._training, pool.take(index))
-            test = self._data.test
+            test = self._data.members[run.fold].test
             self._tested[run] = None if test is None else pool.evaluate(index, test)
             pool.clear(index)
 
@@ -198,22 +250,37 @@ class _Runs:
             self._curves[run].clear()
 
     def curve(self) -> list[EpochReport]:
-        """The mean of all runs, epoch by epoch, as far as each of them is."""
+        """What judges all runs together, epoch by epoch, as far as each of them is."""
+        summary = self._replicas.summary
         return [
-            EpochReport(Run(0), epoch, mean_of([report.metrics for report in reports]))
+            EpochReport(Run(0), epoch, summary([report.metrics for report in reports]))
             for epoch, reports in enumerate(zip(*self._curves.values(), strict=False), start=1)
         ]
 
-    def result(self, seconds: float) -> Trained:
-        """The result of the training, once all runs have ended."""
-        by_seed = {
-            training_of(run, self._training).train.seed: self._metrics(run) for run in self._curves
-        }
-        runs = list(by_seed.values())
-        deviations = _over_seeds(deviation_of, runs) if len(runs) > 1 else {}
-        return Trained(
-            _over_seeds(mean_of, runs), tuple(self.curve()), seconds, by_seed, deviations
-        )
+    def model(self, seconds: float) -> _Model:
+        """What the training leaves, once all runs have ended."""
+        by_run = {self._key(run): self._metrics(run) for run in self._curves}
+        runs = list(by_run.values())
+        deviations = _over_runs(deviation_of, runs) if len(runs) > 1 else {}
+        found = _over_runs(self._replicas.summary, runs)
+        weights = {self._key(run): self._weights[run] for run in self._curves}
+        transforms = {}
+        if self._data.folds and isinstance(self.program, Program):
+            members = [self._data.folds[run.fold] for run in self._curves]
+            kept = list(weights.values())
+            of_mean = mean_on_test(self.program, self._training, kept, members, self._data)
+            found = {**found, "test": of_mean or found["test"]}
+            arrays = (member.transform.to_arrays() for member in members)
+            transforms = dict(zip(weights, arrays, strict=True))
+        trained = Trained(found, tuple(self.curve()), seconds, by_run, deviations)
+        return _Model(trained, weights, transforms)
+
+    def _key(self, run: Run) -> RunKey:
+        """The seed of a run, or with folds the name of its files."""
+        seed: int = training_of(run, self._training).train.seed
+        if not self._data.folds:
+            return seed
+        return f"fold-{run.fold}" if self._replicas.seeds == 1 else f"seed-{seed}-fold-{run.fold}"
 
     def _metrics(self, run: Run) -> SplitMetrics:
         last = self._curves[run][-1].metrics
@@ -230,15 +297,15 @@ def _kept(program: AnyProgram, training: Any, lane: Any) -> Mapping[str, Any]:
 
 
 def _plan_of(training: Training, platform: str) -> Plan:
-    """How the seeds train: as the spec says, or by the usual plan.
+    """How the runs train: as the spec says, or by the usual plan.
 
     Plans are not measured here, because the last bits depend on the form.
     """
-    seeds, form, lanes = training.train.seeds, training.train.form, training.train.lanes
+    runs, form, lanes = Replicas.of(training).count, training.train.form, training.train.lanes
     if form == "auto" or lanes == "auto":
-        lanes = seeds
+        lanes = runs
     # A spec that gives a form gives its lanes too: bits depend on how many train at once.
-    return choose_plans(platform, lanes, seeds, 1, is_learning=False, form=form).usual
+    return choose_plans(platform, lanes, runs, 1, is_learning=False, form=form).usual
 
 
 def _as_kept(plan: Plan, training: Training, compiler: Compiler, program: AnyProgram) -> Plan:
@@ -258,14 +325,14 @@ def _fewer(plan: Plan) -> str:
     return f"The memory has run out: training goes on with {count}{bits}."
 
 
-def _over_seeds(
+def _over_runs(
     summary: Callable[[Sequence[Mapping[str, float]]], dict[str, float]],
-    by_seed: Sequence[SplitMetrics],
+    by_run: Sequence[SplitMetrics],
 ) -> SplitMetrics:
-    """A summary over the seeds of each metric of each split."""
+    """A summary over the runs of each metric of each split."""
     found: dict[str, Mapping[str, float] | None] = {}
-    for name in by_seed[0]:
-        reports = [report for metrics in by_seed if (report := metrics[name]) is not None]
+    for name in by_run[0]:
+        reports = [report for metrics in by_run if (report := metrics[name]) is not None]
         found[name] = summary(reports) if reports else None
     return found
 

@@ -26,24 +26,35 @@ if TYPE_CHECKING:
 METRICS_FILE = "metrics.json"
 _SPEC_FILE = "spec.yaml"
 _WEIGHTS_FOLDER = "weights"
+_TRANSFORMS_FOLDER = "transforms"
+_NONE: Mapping[Any, Any] = {}
 
 # The metrics of each split; None for a split that the data do not have.
 SplitMetrics: TypeAlias = Mapping[str, Mapping[str, float] | None]
+
+
+# A run of a training: its seed, or with folds the name of its files, such as `fold-3`.
+RunKey: TypeAlias = int | str
+# The arrays of each fitted transform, by the key of its run.
+Transforms: TypeAlias = Mapping[RunKey, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class Trained:
     """The result of a training: metrics by split, the curve of the epochs, and the time it took.
 
-    With several seeds, metrics and curve are means, `by_seed` holds the metrics of each seed, and
-    `deviations` their standard deviations.
+    With several seeds or folds, metrics and curve are those that judge them together, `by_run`
+    holds the metrics of each run by its key, and `deviations` their standard deviations. Of folds,
+    the test metrics are those of the mean prediction. `refit_epochs` are those of a model that
+    trained on all rows.
     """
 
     metrics: SplitMetrics
     curve: tuple[EpochReport, ...]
     seconds: float
-    by_seed: Mapping[int, SplitMetrics] = field(default_factory=dict)
+    by_run: Mapping[RunKey, SplitMetrics] = field(default_factory=dict)
     deviations: SplitMetrics = field(default_factory=dict)
+    refit_epochs: int | None = None
 
 
 def check_free(folder: Path, replace: bool) -> None:
@@ -161,23 +172,25 @@ def _remove_model(folder: Path) -> None:
 def save_trained(
     folder: Path,
     experiment: Experiment,
-    weights: Mapping[int, Mapping[str, Any]],
+    weights: Mapping[RunKey, Mapping[str, Any]],
     trained: Trained,
     provenance: Mapping[str, Any],
+    transforms: Transforms = _NONE,
 ) -> None:
     """Write weights, spec and metrics into `folder`, in place of the model that it holds.
 
-    `weights/` is an Orbax checkpoint of `{"params": ..., "variables": ...}`. With several seeds,
-    it holds one for each: `weights/seed-0/`, ... The folder is written under another name and
-    then renamed, so that nobody reads a half-written one. `metrics.json` lists the other files:
-    these alone are deleted when another model replaces it.
+    `weights/` is an Orbax checkpoint of `{"params": ..., "variables": ...}`. With several seeds or
+    folds, it holds one for each: `weights/seed-0/`, `weights/fold-3/`, ... Then
+    `transforms/fold-3.npz` holds the arrays of the fit that made its features. The folder is
+    written under another name and then renamed, so that nobody reads a half-written one.
+    `metrics.json` lists the other files: these alone are deleted when another model replaces it.
 
     Raises:
         HpoError: if the model cannot be written; no part of it is then left behind.
     """
     folder, partial = _named(folder), _partial(folder)
     try:
-        _write(partial, experiment, weights, trained, provenance)
+        _write(partial, experiment, weights, trained, provenance, transforms)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise HpoError(
@@ -203,9 +216,10 @@ def save_trained(
 def _write(
     partial: Path,
     experiment: Experiment,
-    weights: Mapping[int, Mapping[str, Any]],
+    weights: Mapping[RunKey, Mapping[str, Any]],
     trained: Trained,
     provenance: Mapping[str, Any],
+    transforms: Transforms,
 ) -> None:
     """Write the files of a model into an empty folder.
 
@@ -215,8 +229,13 @@ def _write(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     target = partial / _WEIGHTS_FOLDER
-    for seed, own in weights.items():
-        _save_weights(target if len(weights) == 1 else target / f"seed-{seed}", own)
+    for key, own in weights.items():
+        _save_weights(target if len(weights) == 1 else target / _file_name(key), own)
+    import numpy as np  # which `import hpo` does not wait for
+
+    for key, arrays in transforms.items():
+        (partial / _TRANSFORMS_FOLDER).mkdir(exist_ok=True)
+        np.savez(partial / _TRANSFORMS_FOLDER / f"{_file_name(key)}.npz", **arrays)
     (partial / _SPEC_FILE).write_text(dump_spec(experiment.document))
     document: dict[str, Any] = {
         "name": experiment.name,
@@ -226,11 +245,18 @@ def _write(
         "curve": [{"epoch": report.epoch, **_plain(report.metrics)} for report in trained.curve],
         "provenance": provenance,
     }
-    if len(weights) > 1:
+    if len(trained.by_run) > 1:
         document["deviations"] = _plain_splits(trained.deviations)
-        document["seeds"] = {seed: _plain_splits(own) for seed, own in trained.by_seed.items()}
+        name = "folds" if any(isinstance(key, str) for key in trained.by_run) else "seeds"
+        document[name] = {key: _plain_splits(own) for key, own in trained.by_run.items()}
+    if trained.refit_epochs is not None:
+        document["refit_epochs"] = trained.refit_epochs
     document["files"] = _files(partial)
     (partial / METRICS_FILE).write_text(json.dumps(document, indent=2) + "\n")
+
+
+def _file_name(key: RunKey) -> str:
+    return f"seed-{key}" if isinstance(key, int) else key
 
 
 def _plain_splits(metrics: SplitMetrics) -> dict[str, dict[str, float | None] | None]:

@@ -81,8 +81,8 @@ def test_scaling_takes_little_memory_beside_its_result():
     parts = [source.take(slice(30_000)), source.take(slice(30_000, None))]
     fit = fit_transform(parts[0], "standard", columns=Columns())
     tracemalloc.start()
-    arrays = load._arrays(parts, fit)
+    splits = load._encoded([parts], [fit])[0]
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    kept = sum(array.nbytes for array in arrays.values())
+    kept = sum(array.nbytes for array in splits[0].shared.values())
     assert most < 1.3 * kept

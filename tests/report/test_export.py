@@ -139,7 +139,8 @@ def test_an_exported_document_depends_on_no_default_and_keeps_the_order_of_the_s
     assert exported["optimizer"]["schedule"] == {"final": 0.1, "name": "cosine", "warmup": 0.0}
     own = training.model_dump(mode="json")
     assert own.pop("loss") is own.pop("augment") is None  # no key says these
-    assert own["data"].pop("split") is None
+    assert own["data"].pop("split") is own["data"].pop("folds") is None
+    assert own["train"].pop("judged_by") == "mean"
     assert {key: exported[key] for key in own} == own
 
 

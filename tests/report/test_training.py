@@ -28,13 +28,13 @@ def test_the_metrics_of_each_split_are_shown():
 
 
 def test_the_deviation_among_seeds_is_shown():
-    by_seed = {
+    by_run = {
         seed: {"validation": {"loss": loss}, "test": None} for seed, loss in ((0, 1.0), (1, 2.0))
     }
     metrics = {"validation": {"loss": 1.5}, "test": None}
     console = Console(file=StringIO(), width=80)
     deviations = {"validation": {"loss": 0.5}, "test": None}
-    trained = Trained(metrics, (EpochReport(0, 1, {"loss": 1.5}),), 2.5, by_seed, deviations)
+    trained = Trained(metrics, (EpochReport(0, 1, {"loss": 1.5}),), 2.5, by_run, deviations)
     console.print(trained_view("digits", trained, Path("model")))
     lines = [line.split() for line in console.file.getvalue().splitlines()]
     assert ["validation", "1.5000"] in lines

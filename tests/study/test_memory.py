@@ -102,7 +102,7 @@ def test_a_training_goes_on_with_fewer_lanes_and_says_so(
     run_out(1, 5)
     short = studies.train(experiment, tmp_path / "short")
     assert studies.said == ["The memory has run out: training goes on with 1 lane."]
-    assert (short.curve, short.by_seed) == (calm.curve, calm.by_seed)
+    assert (short.curve, short.by_run) == (calm.curve, calm.by_run)
 
     studies.said.clear()
     run_out(1, 2)

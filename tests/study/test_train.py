@@ -30,8 +30,9 @@ from tests.study.whole import Studies, an_experiment
         ),
         ({"train": {"epochs": 4, "precision": "bfloat16"}}, ()),
         ({"train": {"epochs": 4, "seeds": 3}}, ()),
+        ({"train": {"epochs": 4, "judged_by": "worst"}}, ("data.folds=3",)),
     ],
-    ids=["mlp", "batch norm", "cnn", "regression", "bfloat16", "seeds"],
+    ids=["mlp", "batch norm", "cnn", "regression", "bfloat16", "seeds", "folds"],
 )
 def test_training_the_winner_again_reproduces_its_curve(
     studies: Studies, tmp_path: Path, parts: dict[str, Any], overrides: tuple[str, ...]
@@ -81,7 +82,7 @@ def test_each_seed_of_a_trial_is_the_training_of_that_seed(
         assert [report.metrics for report in trained.curve] == by_run[Run(best.number, seed)]
     together = studies.train(replace(experiment, training=training), tmp_path / "both")
     assert {seed.name for seed in (tmp_path / "both" / "weights").iterdir()} == {"seed-0", "seed-1"}
-    assert [*together.by_seed] == [0, 1]
+    assert [*together.by_run] == [0, 1]
     assert best.losses[-1] == -together.curve[-1].metrics["accuracy"]
 
 

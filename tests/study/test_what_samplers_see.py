@@ -10,6 +10,7 @@ import pytest
 
 from hpo.search.samplers.random import RandomSearch
 from hpo.search.schedulers.make import make_scheduler
+from hpo.study.loop.replicas import Replicas
 from hpo.trial import HParam, Trial, TrialState
 from tests.study.loop.test_driver import EPOCHS, SCHEDULERS, SPACE, Study
 
@@ -43,7 +44,7 @@ def test_a_trial_that_waits_is_shown_as_paused_and_not_as_under_way(
     tmp_path: Path, scheduler: str, seeds: int
 ) -> None:
     run, onlooker = Study(tmp_path, scheduler), Onlooker(scheduler)
-    run.rules = replace(run.rules, sampler=onlooker, is_learning=True, seeds=seeds)
+    run.rules = replace(run.rules, sampler=onlooker, is_learning=True, replicas=Replicas(seeds))
     run.go(pools=2, lanes=3)
     assert run.reason == "finished"
     assert {TrialState.RUNNING, TrialState.DIVERGED} <= onlooker.states

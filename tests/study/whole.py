@@ -68,7 +68,13 @@ class Studies:
         state = self.state(experiment)
         return [state.metrics[number] for number in range(len(state))]
 
-    def train(self, experiment: Experiment, folder: Path) -> Trained:
+    def train(self, experiment: Experiment, folder: Path, *, is_refit: bool = False) -> Trained:
         return train_to_folder(
-            experiment, folder, self.around, lambda _: None, self.said.append, StopRequest()
+            experiment,
+            folder,
+            self.around,
+            lambda _: None,
+            self.said.append,
+            StopRequest(),
+            is_refit=is_refit,
         )

@@ -22,9 +22,9 @@ def weights(value):
     return {"params": {"kernel": np.full(2, value, np.float32)}, "variables": {}}
 
 
-def saved(folder, by_seed=(0,), loss=0.5):
+def saved(folder, by_run=(0,), loss=0.5):
     experiment = experiment_from_document(SMALL, Path())
-    splits = {seed: {"validation": {"loss": loss + seed}, "test": None} for seed in by_seed}
+    splits = {seed: {"validation": {"loss": loss + seed}, "test": None} for seed in by_run}
     trained = Trained(
         {"validation": {"loss": loss}, "test": None},
         (EpochReport(0, 1, {"loss": 1.0}), EpochReport(0, 2, {"loss": loss})),
@@ -33,7 +33,7 @@ def saved(folder, by_seed=(0,), loss=0.5):
         {"validation": {"loss": 0.5}, "test": None},
     )
     save_trained(
-        folder, experiment, {seed: weights(seed) for seed in by_seed}, trained, {"device": "cpu"}
+        folder, experiment, {seed: weights(seed) for seed in by_run}, trained, {"device": "cpu"}
     )
     return json.loads((folder / "metrics.json").read_text())
 
@@ -59,7 +59,7 @@ def test_a_folder_holds_weights_metrics_and_a_spec_that_loads(tmp_path):
 
 
 def test_several_seeds_have_weights_and_metrics_of_their_own(tmp_path):
-    document = saved(tmp_path / "model", by_seed=(3, 4))
+    document = saved(tmp_path / "model", by_run=(3, 4))
 
     assert document["deviations"] == {"validation": {"loss": 0.5}, "test": None}
     assert document["seeds"]["4"] == {"validation": {"loss": 4.5}, "test": None}
@@ -165,7 +165,7 @@ def test_a_list_of_files_that_is_none_lists_nothing(tmp_path, files):
 
 @pytest.mark.parametrize("version", ["now", "0.2.0"])
 def test_a_model_is_replaced_whole(tmp_path, version):
-    document = saved(tmp_path / "model", by_seed=(0, 1))
+    document = saved(tmp_path / "model", by_run=(0, 1))
     if version == "0.2.0":
         del document["files"]
         (tmp_path / "model" / "metrics.json").write_text(json.dumps(document))

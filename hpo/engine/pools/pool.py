@@ -168,12 +168,13 @@ class Pool:
             if lane is None:
                 lane = self._task.initial(training)
             self._lanes = self._operations.put(self._lanes, np.int32(index), lane)
+        fold = self._fold(run)
         self._occupants[index] = Occupant(
             run,
             knobs,
             training,
-            self._task.epoch(training),
-            self._task.progress(training, lane),
+            self._task.epoch(training, fold),
+            self._task.progress(training, lane, fold),
             to_epoch,
             is_timed,
             changes,
@@ -216,6 +217,7 @@ class Pool:
         """Metrics of the lane at `index` on another split of its data."""
         lane, one_lane = self.take(index), jax.jit(self._task.evaluate)
         knobs, device = self._occupant(index).knobs, devices_of(self.place)[0]
+        data = self._fold(self._occupant(index).run) or self._data
         if self._task.is_whole:
             rows = jax.device_put(whole_rows(split), device)
             tally = jax.device_get(one_lane(knobs, lane, rows))
@@ -227,7 +229,7 @@ class Pool:
                 device,
                 self._budget,
             )
-        return self._task.metrics(self._data, split, tally.sums, tally.scores)
+        return self._task.metrics(data, split, tally.sums, tally.scores)
 
     def clear(self, index: int) -> None:
         """Empty the lane at `index`."""
@@ -287,11 +289,12 @@ class Pool:
     def _metrics(self, tally: Tally, index: int) -> tuple[dict[str, float], CodeError | None]:
         """The metrics of a lane, and the error of one of the user's own, which is then NaN."""
         scores = None if tally.scores is None else tally.scores[index]
-        split, sums = self._data.validation, tally.sums[index]
+        data = self._fold(self._occupant(index).run) or self._data
+        split, sums = data.validation, tally.sums[index]
         try:
-            return self._task.metrics(self._data, split, sums, scores), None
+            return self._task.metrics(data, split, sums, scores), None
         except MetricError as error:
-            known = self._task.metrics(self._data, split, sums, None)
+            known = self._task.metrics(data, split, sums, None)
             return known | dict.fromkeys(error.names, math.nan), error
 
     def _train(self, counts: np.ndarray) -> Any:
@@ -345,7 +348,8 @@ class Pool:
         }
         for i, occupant in enumerate(self._occupants):
             if occupant is not None and counts[i]:
-                for name, drawn in self._task.feed(occupant.training, occupant.epoch).items():
+                own = occupant.training, occupant.epoch, self._fold(occupant.run)
+                for name, drawn in self._task.feed(*own).items():
                     feed[name][i] = drawn
         return self._copies.of(self._data, self._budget, is_whole=self._task.is_whole), feed
 
@@ -405,6 +409,10 @@ class Pool:
             together=plan.form == "vmap",
         )
         return self._stream.shapes
+
+    def _fold(self, run: Run) -> DataSet | None:
+        """The data set of a run's fold; None without folds."""
+        return self._data.folds[run.fold] if self._data.folds else None
 
     def _occupant(self, index: int) -> Occupant:
         occupant = self._occupants[index]

@@ -89,8 +89,8 @@ def budget_bytes(spec: DataSpec, device: Any) -> int | None:
 
 def data_bytes(data: DataSet) -> int:
     """The memory on a device of the splits that a search needs."""
-    train = sum(array.nbytes for array in data.train.arrays.values())
-    return train + _evaluation_bytes(data.validation)
+    held = sum(array.nbytes for array in data.resident.values())
+    return held if data.folds else held + _evaluation_bytes(data.validation)
 
 
 def placement_of(data: DataSet, micro_batch: int, at_once: int, budget: int | None) -> Placement:
@@ -105,6 +105,12 @@ def placement_of(data: DataSet, micro_batch: int, at_once: int, budget: int | No
     """
     if budget is None or data_bytes(data) <= budget:
         return Placement(None, None)
+    if data.folds:
+        raise DeviceError(
+            f"data.folds: {len(data.folds)} encoded copies take {size_text(data_bytes(data))} of "
+            f"{size_text(budget)}, and folds are not streamed: raise data.device_budget, or make "
+            "data.folds or data.rows smaller."
+        )
     part_bytes = micro_batch * _row_bytes(data.train)
     rows = data.validation
     needed = max(4 * at_once * part_bytes, min(2 * _evaluation_bytes(rows), 4 * _part_bytes(rows)))

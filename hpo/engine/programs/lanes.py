@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hpo.engine.mesh import LANES, spec
 from hpo.engine.programs.plans import Form
-from hpo.engine.training.batches import Batch, DeviceData
+from hpo.engine.training.batches import Batch, DeviceData, Index
 from hpo.engine.training.task import Tally, Task
 
 
@@ -46,24 +46,27 @@ def train_round(
     A lane whose count is 0 is unchanged. With "vmap", all other counts must be equal, because all
     lanes train at once. `evaluate_lanes` evaluates streamed validation rows instead.
     """
-    validation = data.validation
+    judged = feed["judged"].shape[1:] if "judged" in feed else _parts(data.validation)
 
-    def ends_epoch(knobs: Array, lane: Any, count: Array) -> Array:
-        return (count > 0) & task.has_ended_epoch(knobs, lane)
+    def ends_epoch(knobs: Array, lane: Any, feed: Batch, count: Array) -> Array:
+        return (count > 0) & task.has_ended_epoch(knobs, lane, feed)
+
+    def evaluate(knobs: Array, lane: Any, feed: Batch) -> Tally:
+        # With folds, each lane has its own rows to evaluate.
+        own = Index(data.train, feed["judged"]) if "judged" in feed else None
+        return task.evaluate(knobs, lane, own or data.validation)
 
     if form == "map":
 
         def one(args: tuple[Any, Array, Batch, Array]) -> tuple[Any, RoundResult]:
             lane, knobs, feed, count = args
             lane = task.train(knobs, lane, data, feed, count)
-            ended = ends_epoch(knobs, lane, count)
-            tally = _blank(task, validation)
-            if validation is not None:
+            ended = ends_epoch(knobs, lane, feed, count)
+            tally = _blank(task, judged)
+            if judged is not None:
                 blank = tally
-                tally = lax.cond(
-                    ended, lambda: task.evaluate(knobs, lane, validation), lambda: blank
-                )
-            return lane, RoundResult(ended, task.train_loss(knobs, lane), tally)
+                tally = lax.cond(ended, lambda: evaluate(knobs, lane, feed), lambda: blank)
+            return lane, RoundResult(ended, task.train_loss(knobs, lane, feed), tally)
 
         return lax.map(one, (lanes, knobs, feed, counts))
 
@@ -73,16 +76,14 @@ def train_round(
     lanes = jax.vmap(
         lambda count, new, old: jax.tree.map(lambda n, o: jnp.where(count > 0, n, o), new, old)
     )(counts, trained, lanes)
-    ended = jax.vmap(ends_epoch)(knobs, lanes, counts)
-    tally = _blank(task, validation, counts.shape[0])
-    if validation is not None:
+    ended = jax.vmap(ends_epoch)(knobs, lanes, feed, counts)
+    tally = _blank(task, judged, counts.shape[0])
+    if judged is not None:
         blanks = tally
         tally = lax.cond(
-            ended.any(),
-            lambda: jax.vmap(lambda k, lane: task.evaluate(k, lane, validation))(knobs, lanes),
-            lambda: blanks,
+            ended.any(), lambda: jax.vmap(evaluate)(knobs, lanes, feed), lambda: blanks
         )
-    return lanes, RoundResult(ended, jax.vmap(task.train_loss)(knobs, lanes), tally)
+    return lanes, RoundResult(ended, jax.vmap(task.train_loss)(knobs, lanes, feed), tally)
 
 
 def evaluate_lanes(
@@ -99,20 +100,24 @@ def evaluate_lanes(
 
         def one(args: tuple[Any, Array, Array, Array]) -> Tally:
             lane, knobs, sums, ended = args
-            kept = _blank(task, rows)._replace(sums=sums)
+            kept = _blank(task, _parts(rows))._replace(sums=sums)
             return lax.cond(ended, lambda: task.evaluate(knobs, lane, rows, sums), lambda: kept)
 
         return lax.map(one, (lanes, knobs, sums, has_ended_epoch))
     return jax.vmap(lambda lane, k, sums: task.evaluate(k, lane, rows, sums))(lanes, knobs, sums)
 
 
-def _blank(task: Task, rows: Batch | None, *leading: int) -> Tally:
-    """The tally of no rows, in the shape of the tally of `rows`."""
+def _blank(task: Task, parts: tuple[int, ...] | None, *leading: int) -> Tally:
+    """The tally of no rows, in the shape of the tally of rows that come in these parts."""
     sums = jnp.zeros((*leading, task.sums), jnp.float32)
-    if not task.scores or rows is None:
+    if not task.scores or parts is None:
         return Tally(sums)
-    chunks, size = next(iter(rows.values())).shape[:2]
-    return Tally(sums, jnp.zeros((*leading, chunks, size, task.scores), jnp.float32))
+    return Tally(sums, jnp.zeros((*leading, *parts, task.scores), jnp.float32))
+
+
+def _parts(rows: Batch | None) -> tuple[int, ...] | None:
+    """The number of parts in which rows come, and the rows of each; None without rows."""
+    return None if rows is None else next(iter(rows.values())).shape[:2]
 
 
 def put(lanes: Any, index: Int[Array, ""], lane: Any) -> Any:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from hpo.data.dataset import DataSet, Split, gather
@@ -80,7 +81,34 @@ def whole_rows(split: Split) -> dict[str, np.ndarray]:
 def host_data(data: DataSet, *, is_whole: bool) -> DeviceData:
     """The data set as a program takes it, still on the host: none but the rows of its splits.
 
-    Where `is_whole`, the rows for evaluation are one part.
+    Where `is_whole`, the rows for evaluation are one part. With folds, the feed of a lane says
+    which rows its fold evaluates.
     """
+    if data.folds:
+        return DeviceData(data.resident, None)
     rows = whole_rows if is_whole else host_rows
-    return DeviceData(data.train.arrays, rows(data.validation))
+    return DeviceData(data.resident, rows(data.validation))
+
+
+def judged_shape(rows: int) -> tuple[int, int]:
+    """The number of parts in which the rows of a fold are evaluated, and the rows of each."""
+    parts = evaluation_parts(rows)
+    return parts, math.ceil(rows / parts)
+
+
+def judged_places(split: Split, shape: tuple[int, int]) -> np.ndarray:
+    """The places of the rows of a split, int32 `[parts, rows]`; -1 for padding at the end."""
+    padding = math.prod(shape) - len(split)
+    return np.pad(split.places.astype(np.int32), (0, padding), constant_values=-1).reshape(shape)
+
+
+class Index(NamedTuple):
+    """Rows of arrays on a device, by their places `[parts, rows]`; -1 for padding."""
+
+    arrays: Batch
+    places: Any
+
+    def batch(self, places: Any) -> Batch:
+        """The rows at some of the places; padding rows are others with the weight 0."""
+        batch = gather(self.arrays, jnp.maximum(places, 0))
+        return {**batch, "weight": jnp.where(places < 0, 0.0, batch.get("weight", 1.0))}

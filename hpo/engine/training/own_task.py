@@ -142,7 +142,7 @@ class OwnTask:
             state = jax.device_get(self._run(lambda: self._init(knobs, key)))
         return TaskLane(state, key, np.zeros((), np.int32))
 
-    def epoch(self, training: Any) -> Epoch:
+    def epoch(self, training: Any, fold: DataSet | None = None) -> Epoch:
         """The size of an epoch, the same for all trials of the program."""
         return Epoch(self.program.steps, 1, max(1, self.program.rows))
 
@@ -157,19 +157,21 @@ class OwnTask:
         """The rows of each step of an epoch, which may take several passes over the data."""
         return _order(self.program, seed, epoch)
 
-    def feed(self, training: Any, epoch: int) -> Mapping[str, np.ndarray]:
+    def feed(
+        self, training: Any, epoch: int, fold: DataSet | None = None
+    ) -> Mapping[str, np.ndarray]:
         """The rows of each step of an epoch; nothing without data."""
         return {"rows": self.order(training.train.seed, epoch)} if self.program.rows else {}
 
-    def progress(self, training: Any, lane: TaskLane) -> Progress:
+    def progress(self, training: Any, lane: TaskLane, fold: DataSet | None = None) -> Progress:
         """The whole epochs that a lane has trained, and the steps of the next one."""
         return Progress(*divmod(int(lane.step), self.program.steps))
 
-    def has_ended_epoch(self, knobs: Float[Array, " K"], lane: TaskLane) -> Any:
+    def has_ended_epoch(self, knobs: Float[Array, " K"], lane: TaskLane, feed: Batch) -> Any:
         """Whether a lane is at the end of an epoch."""
         return lane.step % self.program.steps == 0
 
-    def train_loss(self, knobs: Float[Array, " K"], lane: TaskLane) -> None:
+    def train_loss(self, knobs: Float[Array, " K"], lane: TaskLane, feed: Batch) -> None:
         """None: a task reports what its `evaluate` gives."""
 
     def train(

@@ -22,7 +22,13 @@ from hpo.engine.models.dropout import Dropout, mask_key
 from hpo.engine.models.initialisers import initial_params, kernel_initialiser
 from hpo.engine.oneof import OneOf, options_of
 from hpo.engine.program import Program
-from hpo.engine.training.batches import Batch, DeviceData
+from hpo.engine.training.batches import (
+    Batch,
+    DeviceData,
+    Index,
+    judged_places,
+    judged_shape,
+)
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
 from hpo.engine.training.metrics.scored import scored_metrics
@@ -75,17 +81,24 @@ class Supervised:
         """The lane of a trial before its first step; see `initial_lane`."""
         return initial_lane(self.program, training)
 
-    def epoch(self, training: Training) -> Epoch:
+    def epoch(self, training: Training, fold: DataSet | None = None) -> Epoch:
         """The size of a trial's epoch; the last partial batch is dropped."""
         size = training.data.step_rows
-        return Epoch(self.program.steps(size), self.program.parts(size), size)
+        steps = self.program.steps(size) if fold is None else len(fold.train) // size
+        return Epoch(steps, self.program.parts(size), size)
 
     def feed_shapes(self, *, is_chunked: bool) -> Mapping[str, jax.ShapeDtypeStruct]:
-        """The shape of `rows`: each micro-batch's rows in the data set, or its slot in a chunk."""
+        """The shape of `rows`: each micro-batch's rows in the data set, or its slot in a chunk.
+
+        With folds, those of `steps`, the number in an epoch, and of `judged`, the rows to evaluate.
+        """
         parts, rows = self.program.order_shape
         # A slot of a chunk holds a whole micro-batch, so one number is enough.
         shape = (parts,) if is_chunked else (parts, rows)
-        return {"rows": jax.ShapeDtypeStruct(shape, np.int32)}
+        shapes: dict[str, tuple[int, ...]] = {"rows": shape}
+        if self.program.judged_rows:
+            shapes |= {"steps": (), "judged": judged_shape(self.program.judged_rows)}
+        return {name: jax.ShapeDtypeStruct(shape, np.int32) for name, shape in shapes.items()}
 
     def order(self, seed: int, epoch: int) -> np.ndarray:
         """The rows of each micro-batch of an epoch, the same for every batch size."""
@@ -93,24 +106,36 @@ class Supervised:
         order = _batches(seed, epoch, program.train_rows, program.micro_batch)
         return order[: program.order_shape[0]]
 
-    def feed(self, training: Training, epoch: int) -> Mapping[str, np.ndarray]:
-        """`rows`: those of each micro-batch of an epoch; a trial reads those of its steps."""
-        return {"rows": self.order(training.train.seed, epoch)}
+    def feed(
+        self, training: Training, epoch: int, fold: DataSet | None = None
+    ) -> Mapping[str, np.ndarray]:
+        """`rows`: those of each micro-batch of an epoch; a trial reads those of its steps.
 
-    def progress(self, training: Training, lane: Lane) -> Progress:
+        On a fold, also the number of `steps`, and the rows to evaluate as `judged`.
+        """
+        if fold is None:
+            return {"rows": self.order(training.train.seed, epoch)}
+        program = self.program
+        own = _batches(training.train.seed, epoch, len(fold.train), program.micro_batch)
+        rows = np.zeros(program.order_shape, np.int32)
+        rows[: len(own)] = fold.train.places[own][: len(rows)]
+        return {
+            "rows": rows,
+            "steps": np.array(self.epoch(training, fold).steps, np.int32),
+            "judged": judged_places(fold.validation, judged_shape(program.judged_rows)),
+        }
+
+    def progress(self, training: Training, lane: Lane, fold: DataSet | None = None) -> Progress:
         """The whole epochs that a lane has trained, and the steps of the next one."""
-        return Progress(*divmod(int(lane.step), self.epoch(training).steps))
+        return Progress(*divmod(int(lane.step), self.epoch(training, fold).steps))
 
-    def has_ended_epoch(self, knobs: Float[Array, " K"], lane: Lane) -> Any:
+    def has_ended_epoch(self, knobs: Float[Array, " K"], lane: Lane, feed: Batch) -> Any:
         """Whether a lane is at the end of an epoch."""
-        return lane.step % self._steps(knobs) == 0
+        return lane.step % _steps(self.program, self.program.fill(knobs), feed) == 0
 
-    def train_loss(self, knobs: Float[Array, " K"], lane: Lane) -> Any:
+    def train_loss(self, knobs: Float[Array, " K"], lane: Lane, feed: Batch) -> Any:
         """The mean loss over the steps of a whole epoch."""
-        return lane.loss_sum / self._steps(knobs)
-
-    def _steps(self, knobs: Float[Array, " K"]) -> Any:
-        return self.program.steps(self.program.fill(knobs).data.batch_size)
+        return lane.loss_sum / _steps(self.program, self.program.fill(knobs), feed)
 
     def train(
         self,
@@ -143,24 +168,26 @@ class Supervised:
         self,
         knobs: Float[Array, " K"],
         lane: Lane,
-        rows: Batch,
+        rows: Batch | Index,
         sums: Float[Array, " M"] | None = None,
     ) -> Tally:
         """Sums of the metrics over the rows `[chunks, rows, ...]` of a split, added to `sums`."""
         program, spec = self.program, self.program.fill(knobs)
         params, variables = judged(program, lane)
 
-        def add(sums: Array, batch: Batch) -> tuple[Array, Array | None]:
+        def add(sums: Array, part: Any) -> tuple[Array, Array | None]:
+            batch = rows.batch(part) if isinstance(rows, Index) else part
             outputs, _ = forward(program, spec.model, params, variables, batch)
             scores = outputs.astype(jnp.float32) if self.scores else None
             return sums + metric_sums(program.task, outputs, batch, spec.loss), scores
 
         sums = jnp.zeros((self.sums,), jnp.float32) if sums is None else sums
-        if rows["y"].shape[0] == 1:
-            sums, scores = add(sums, jax.tree.map(lambda a: a[0], rows))
+        parts = rows.places if isinstance(rows, Index) else rows
+        if jax.tree.leaves(parts)[0].shape[0] == 1:
+            sums, scores = add(sums, jax.tree.map(lambda a: a[0], parts))
             return Tally(sums, None if scores is None else scores[None])
         # The parts are added in order, so that the sum of streamed pieces is the same bit for bit.
-        return Tally(*lax.scan(add, sums, rows))
+        return Tally(*lax.scan(add, sums, parts))
 
     def metrics(
         self, data: DataSet, split: Split, sums: np.ndarray, scores: np.ndarray | None
@@ -250,7 +277,7 @@ def _train_steps(
     program: Program, knobs: Array, lane: Lane, data: DeviceData, feed: Batch, count: Array
 ) -> Lane:
     spec = program.fill(knobs)
-    steps = program.steps(spec.data.batch_size)
+    steps = _steps(program, spec, feed)
     descent = _descent(program, spec.optimizer, spec.updates)
     # Merged optimizers share the learning rate and its schedule.
     rule = options_of(spec.optimizer)[0]
@@ -274,6 +301,11 @@ def _train_steps(
         )
 
     return lax.fori_loop(0, count, step, lane)
+
+
+def _steps(program: Program, spec: Training, feed: Batch) -> Any:
+    """The steps of an epoch: a number of the lane where folds may differ in size."""
+    return feed["steps"] if "steps" in feed else program.steps(spec.data.batch_size)
 
 
 def _schedule(spec: Training, rule: Any, step: Array, total: Any) -> Array:

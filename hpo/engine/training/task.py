@@ -79,8 +79,8 @@ class Task(Protocol):
         """The lane of a trial before its first step, as NumPy arrays."""
         ...
 
-    def epoch(self, training: Training) -> Epoch:
-        """The size of a trial's epoch."""
+    def epoch(self, training: Training, fold: DataSet | None = None) -> Epoch:
+        """The size of a trial's epoch, on a fold of its data set if it has several."""
         ...
 
     def feed_shapes(self, *, is_chunked: bool) -> Mapping[str, jax.ShapeDtypeStruct]:
@@ -94,19 +94,24 @@ class Task(Protocol):
         """
         ...
 
-    def feed(self, training: Training, epoch: int) -> Mapping[str, np.ndarray]:
-        """The arrays that the host draws for an epoch of a trial; epochs count from 0."""
+    def feed(
+        self, training: Training, epoch: int, fold: DataSet | None = None
+    ) -> Mapping[str, np.ndarray]:
+        """The arrays that the host draws for an epoch of a trial; epochs count from 0.
+
+        With folds, they say which rows train and which are evaluated.
+        """
         ...
 
-    def progress(self, training: Training, lane: Any) -> Progress:
+    def progress(self, training: Training, lane: Any, fold: DataSet | None = None) -> Progress:
         """How far the trial of a lane on the host has trained."""
         ...
 
-    def has_ended_epoch(self, knobs: Any, lane: Any) -> Any:
+    def has_ended_epoch(self, knobs: Any, lane: Any, feed: Batch) -> Any:
         """Whether the last step of a lane was the last one of an epoch."""
         ...
 
-    def train_loss(self, knobs: Any, lane: Any) -> Any:
+    def train_loss(self, knobs: Any, lane: Any, feed: Batch) -> Any:
         """The mean training loss of a lane that has ended an epoch; None for a task without."""
         ...
 
@@ -114,8 +119,11 @@ class Task(Protocol):
         """The lane after `count` more steps of the epoch that `feed` is drawn for."""
         ...
 
-    def evaluate(self, knobs: Any, lane: Any, rows: Batch, sums: Any | None = None) -> Tally:
-        """The tally of the lane's judged state over the rows of a split, added to `sums`."""
+    def evaluate(self, knobs: Any, lane: Any, rows: Any, sums: Any | None = None) -> Tally:
+        """The tally of the lane's judged state over the rows of a split, added to `sums`.
+
+        `rows` are those of a `Batch`, or on a fold an `Index` of them.
+        """
         ...
 
     def metrics(

@@ -13,7 +13,7 @@ from hpo.registry import DATASETS
 from hpo.spec.marks import Count, Host, Merge, Names, ReadWhere, Share, Spec, Static
 from hpo.spec.registered import Registered
 from hpo.spec.sections.columns import Columns, Text
-from hpo.spec.sections.split import SplitSpec
+from hpo.spec.sections.split import ColumnSplit, SplitSpec
 
 Task = Literal["classification", "regression", "counts", "multilabel"]
 
@@ -209,7 +209,23 @@ def _of_a_table(split: SplitSpec | None, info: ValidationInfo) -> SplitSpec | No
     dataset = info.data.get("dataset")
     if split is not None and isinstance(dataset, str | IdxFolder):
         raise ValueError("split names a column, and this data set has none: remove it")
+    if isinstance(split, ColumnSplit) and info.data.get("folds") is not None:
+        raise ValueError("column names the split of each row, and data.folds draws them: remove it")
     return split
+
+
+_VALIDATION = 0.2
+
+
+def _without_folds(validation: Any, info: ValidationInfo) -> Any:
+    """The validation split, which is the usual one where there are folds.
+
+    Raises:
+        ValueError: for another one beside folds.
+    """
+    if info.data.get("folds") is not None and validation != _VALIDATION:
+        raise ValueError("is each fold in turn with data.folds: remove one of the two")
+    return validation
 
 
 DataSetName = Annotated[str, Names(lambda: DATASETS)]
@@ -222,8 +238,11 @@ class DataSpec(Spec):
     """A data set of `hpo data list`, or files of your own: `csv`, `parquet`, `jsonl` and more."""
     rows: Count | None = None
     """Train on a stratified part of the set with this many rows."""
-    validation: Share | Count = 0.2
-    """A share of the rows, or a number of rows."""
+    folds: Annotated[int, Field(ge=2)] | None = None
+    """Train each trial this many times and validate each time on another part of the rows. Classes
+    keep their shares, groups stay whole, and with `time` each part is later than its training."""
+    validation: Annotated[Share | Count, AfterValidator(_without_folds)] = _VALIDATION
+    """A share of the rows, or a number of rows; with folds, each of them in turn."""
     test: Literal["auto"] | Share | Count = "auto"
     """A share or a number of rows; `auto`: the set's own test files where it has them, else a
     fifth; 0 for none."""

@@ -12,6 +12,8 @@ from hpo.spec.merging import Merged
 from hpo.spec.sections.goal import as_written, is_own, reference
 from hpo.spec.words import unknown_name
 
+JudgedBy = Literal["mean", "worst"]
+
 
 class Change(Spec):
     """Numbers that are others from the epoch after `after` on, by the paths of their leaves."""
@@ -47,6 +49,8 @@ class TrainSpec(Spec):
     """The seed of the study: order of the data, proposals, first weights."""
     seeds: Count = 1
     """How many seeds each trial trains on, from `seed` on; the mean judges it."""
+    judged_by: JudgedBy = "mean"
+    """Whether the mean or the worst result of a trial's seeds and folds judges it."""
     stream: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """The random stream of a trial: its number."""
     precision: Static[Literal["float32", "bfloat16"]] = "float32"

@@ -77,8 +77,6 @@ def check_metrics(where: str, names: Iterable[str], data: DataSet, own: Mapping[
     Raises:
         HpoError: for the first such metric.
     """
-    rows = data.validation
-    outputs = np.random.default_rng(0).standard_normal((len(rows), data.outputs))
     for metric in names:
         if metric in METRICS and data.task not in METRICS[metric].tasks:
             known = [name for name, entry in METRICS.items() if data.task in entry.tasks]
@@ -88,12 +86,16 @@ def check_metrics(where: str, names: Iterable[str], data: DataSet, own: Mapping[
         is_scored = is_own(metric) or (metric in METRICS and METRICS[metric].function)
         if not is_scored:
             continue
-        scored = scored_metrics((metric,), data, rows, outputs, own)
-        if math.isnan(scored[name_of(metric)]):
-            raise HpoError(
-                f"{where}: {metric} is NaN for any predictions on the {len(rows):,} validation "
-                "rows, as where a class has none: make data.validation larger, or leave it out."
-            )
+        for one in data.members:
+            rows = one.validation
+            outputs = np.random.default_rng(0).standard_normal((len(rows), data.outputs))
+            scored = scored_metrics((metric,), one, rows, outputs, own)
+            if math.isnan(scored[name_of(metric)]):
+                cure = "make data.validation larger" if one is data else "write fewer data.folds"
+                raise HpoError(
+                    f"{where}: {metric} is NaN for any predictions on the {len(rows):,} validation "
+                    f"rows, as where a class has none: {cure}, or leave it out."
+                )
 
 
 def _any_batch(spec: DataSpec) -> DataSpec:

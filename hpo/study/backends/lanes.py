@@ -123,7 +123,7 @@ class LaneBackend:
         def prepare(hparams: HParams, number: int) -> Work:
             training = merging.of(fill(experiment.training, hparams, number))
             data = self._datasets.load(training.data)
-            training = with_rows(training, len(data.train))
+            training = with_rows(training, data.train_rows)
             varying = varied_for(state, number, experiment)
             program, knobs = split(training, data, platform, varying)
             program = programs.setdefault(program, program)
@@ -157,7 +157,7 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
     for hparams in fills:
         candidate = fill(training, hparams, 0)
         data = datasets.load(candidate.data)
-        candidate = with_rows(candidate, len(data.train))
+        candidate = with_rows(candidate, data.train_rows)
         program, _ = split(candidate, data, device.platform)
         if hparams:
             check_rows(candidate, program, data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from hpo.data.dataset import DataSet
 from hpo.engine.models.abstract import shapes_of
 from hpo.engine.models.look import is_remade, look_at_rows, static_numbers
 from hpo.engine.program import Program, split
-from hpo.engine.training.batches import evaluation_parts
+from hpo.engine.training.batches import judged_shape
 from hpo.engine.training.own_functions import static_numbers_of_functions
 from hpo.errors import HpoError
 from hpo.registry import SCHEDULERS
@@ -38,7 +37,7 @@ def decide(
     """
     if not _compiled(training):
         return None
-    training = with_rows(training, len(data.train))
+    training = with_rows(training, data.train_rows)
     program, _ = split(training, data, platform)
     static: dict[str, str] = {}
     if isinstance(training.model, OwnModel):
@@ -62,7 +61,7 @@ def check_rows(training: Training, program: Program, data: DataSet) -> None:
         CodeError: for an error of the user's own code, or outputs that do not fit.
     """
     if isinstance(training.model, OwnModel):
-        evaluated = math.ceil(len(data.validation) / evaluation_parts(len(data.validation)))
+        evaluated = judged_shape(max(len(one.validation) for one in data.members))[1]
         look_at_rows(training.model, shapes_of(program), training.data.step_rows, evaluated)
 
 

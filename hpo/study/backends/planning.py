@@ -54,14 +54,14 @@ def plan_study(
     devices = devices_of(place)
     platform = devices[0].platform
     merging, programs = _merging(experiment, data, platform, pools, total, cache, journal, explain)
-    lanes, runs = experiment.training.train.lanes, search.trials * experiment.training.train.seeds
+    lanes, runs = experiment.training.train.lanes, search.trials * experiment.runs_each
     each = choose_plans(
         platform,
         lanes,
         runs,
         pools * len(devices),
         is_learning,
-        epochs=total * experiment.training.train.seeds / max(1.0, programs),
+        epochs=total * experiment.runs_each / max(1.0, programs),
         form=experiment.training.train.form,
     )
     # With "auto", the number is for each device of a pool.
@@ -133,7 +133,7 @@ def _merging(
         data.outputs,
         len(data.train),
         search.trials,
-        epochs / search.trials * experiment.training.train.seeds,
+        epochs / search.trials * experiment.runs_each,
         pools,
         read_costs(cache).rounded,
         search.cohort,

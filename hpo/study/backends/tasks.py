@@ -78,7 +78,7 @@ class TaskBackend:
         """A trial's work from its hparams and its number."""
         training: Any = fill(self._experiment.training, hparams, number)
         data = data_of(training, self._datasets)
-        training = with_rows(training, len(data.train))
+        training = with_rows(training, data.train_rows)
         program, knobs = split_task(training, data, self._platform)
         task_of(program).shapes()  # so that a trial whose values break the code costs itself alone
         spec = training.data_spec
@@ -112,6 +112,6 @@ def check_task(training: TaskTraining, data: DataSet, device: Any) -> TaskProgra
                 f"{size_text(budget)}, and a task of your own keeps them whole on the device: "
                 "raise it, or set data.rows."
             )
-    program, _ = split_task(with_rows(training, len(data.train)), data, device.platform)
+    program, _ = split_task(with_rows(training, data.train_rows), data, device.platform)
     task_of(program).shapes()
     return program

@@ -9,6 +9,7 @@ from hpo.search.sampler import Sampler
 from hpo.search.scheduler import Scheduler
 from hpo.search.schedulers.explore import Explorer
 from hpo.spec.sections.goal import StopSpec
+from hpo.study.loop.replicas import Replicas
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,6 @@ class Rules:
     trials: int
     epochs: int
     is_learning: bool
-    seeds: int = 1
+    replicas: Replicas = field(default_factory=Replicas)
     explorer: Explorer | None = None  # for a scheduler that replaces trials
     stop: StopSpec = field(default_factory=StopSpec)

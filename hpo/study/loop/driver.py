@@ -46,7 +46,7 @@ from hpo.study.loop.costing import Costing
 from hpo.study.loop.deciding import Rules
 from hpo.study.loop.exploiting import Exploiting
 from hpo.study.loop.occupancy import Occupancy, Seat
-from hpo.study.loop.replicas import Replicas, training_of
+from hpo.study.loop.replicas import training_of
 from hpo.study.loop.states import States
 from hpo.study.loop.stop_rules import StopRules
 from hpo.study.loop.work import Work, WorkOfTrials
@@ -64,7 +64,7 @@ _STARTS_AHEAD = 4
 class Driver:
     """Runs a study on an executor; `prepare` makes a trial's work, `plans` is for new programs.
 
-    It decides about trials, and puts their runs into lanes, one for each seed.
+    It decides about trials, and puts their runs into lanes, one for each seed and fold.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Driver:
         self._states, self._lanes_each = states, plans.usual.lanes
         self._work = WorkOfTrials(journal, prepare, plans)
         self._first_trials = FirstTrials()
-        self._replicas = Replicas(rules.seeds)
+        self._replicas = rules.replicas
         # If the spec asks for fewer trials than have started, these are still finished.
         self._scheduler = rules.scheduler_for(max(rules.trials, len(journal.state)))
         self._checkpoint_seconds = checkpoint_seconds
@@ -155,7 +155,7 @@ class Driver:
     def _window(self) -> int:
         """How many trials may be proposed before they have lanes."""
         lanes = max(self._lanes_each * len(self._lanes.pools), self._lanes.count)
-        lanes = max(1, lanes // self._rules.seeds)
+        lanes = max(1, lanes // self._replicas.count)
         started = sum(
             trial.state is TrialState.RUNNING and trial.epochs == 0
             for trial in self._journal.state.trials.unfinished

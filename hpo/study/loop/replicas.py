@@ -1,4 +1,4 @@
-"""Replicas: a trial trains on several seeds and is judged by the mean of the results.
+"""Replicas: a trial trains on several seeds and folds, whose mean or worst result judges it.
 
 A replica of a trial is one `Run`. Samplers and schedulers see trials alone. Only the driver sees
 both, with the help of this module.
@@ -7,12 +7,16 @@ both, with the help of this module.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
+from typing import Any, Self
 
-from hpo.spec.experiment import Training
+from hpo.registry import METRICS
+from hpo.spec.experiment import Training, folds_of
 from hpo.spec.marks import with_leaves
+from hpo.spec.sections.goal import Goal
+from hpo.spec.sections.train import JudgedBy
 from hpo.study.log.events import Metrics, ReplicaReport, Report, StudyState
 from hpo.trial import Job, Run, RunJob, is_finite
 
@@ -21,17 +25,44 @@ _SEEDS = 2**32
 
 @dataclass(frozen=True)
 class Replicas:
-    """The runs of a study's trials: `seeds` for each trial."""
+    """The runs of a study's trials: one for each seed and fold.
 
-    seeds: int
+    With `worst`, the worst result judges a trial: the least of a metric in `maximized`, and the
+    largest of any other.
+    """
+
+    seeds: int = 1
+    folds: int = 1
+    judged_by: JudgedBy = "mean"
+    maximized: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, training: Any, goal: Goal | None = None) -> Self:
+        """The runs of a training, or of the trials of a search for a goal."""
+        judged_by: JudgedBy = getattr(training.train, "judged_by", "mean")
+        directions = {name: entry.direction for name, entry in METRICS.items()}
+        directions |= {one.metric: one.direction for one in (goal.objectives if goal else ())}
+        maximized = frozenset(name for name, way in directions.items() if way == "maximize")
+        return cls(training.train.seeds, folds_of(training), judged_by, maximized)
+
+    @property
+    def count(self) -> int:
+        """How many runs a trial has."""
+        return self.seeds * self.folds
 
     def runs_of(self, trial: int) -> list[Run]:
         """The runs of a trial."""
-        return [Run(trial, seed) for seed in range(self.seeds)]
+        return [Run(trial, seed, fold) for seed in range(self.seeds) for fold in range(self.folds)]
+
+    def summary(self, reports: Sequence[Metrics]) -> dict[str, float]:
+        """The metrics that judge a trial, from those of its runs after an epoch."""
+        if self.judged_by == "mean":
+            return mean_of(reports)
+        return worst_of(reports, self.maximized)
 
     def jobs_of_runs(self, jobs: Sequence[Job], state: StudyState) -> list[RunJob]:
         """The jobs of each trial's runs, without runs that have trained that far or diverged."""
-        if self.seeds == 1:
+        if self.count == 1:
             return [RunJob(Run(job.trial), job.to_epoch) for job in jobs]
         return [
             RunJob(run, job.to_epoch)
@@ -43,7 +74,7 @@ class Replicas:
 
     def known(self, state: StudyState, run: Run) -> Sequence[Metrics]:
         """The stored metrics of a run's weights, epoch by epoch."""
-        if self.seeds == 1:
+        if self.count == 1:
             return state.line(run.trial)
         return state.replicas.get(run.trial, {}).get(run, ())
 
@@ -51,7 +82,7 @@ class Replicas:
         self, state: StudyState, run: Run, epoch: int, metrics: Metrics
     ) -> list[Report | ReplicaReport]:
         """The events of a run's next report; the last replica's comes with the trial's own."""
-        if self.seeds == 1:
+        if self.count == 1:
             return [Report(epoch, metrics)]
         found: list[Report | ReplicaReport] = [
             ReplicaReport(epoch, run, metrics),
@@ -62,8 +93,8 @@ class Replicas:
             for known in [self.known(state, other)]
             if other == run or len(known) >= epoch
         ]
-        if len(others) == self.seeds and all(map(is_finite, others)):
-            found.append(Report(epoch, mean_of(others)))
+        if len(others) == self.count and all(map(is_finite, others)):
+            found.append(Report(epoch, self.summary(others)))
         return found
 
     def has_diverged(self, state: StudyState, trial: int) -> bool:
@@ -71,7 +102,7 @@ class Replicas:
 
         So a trial has as many epochs as its shortest replica, in whichever order they train.
         """
-        if self.seeds == 1:
+        if self.count == 1:
             return _has_diverged(state.metrics[trial])
         known = [self.known(state, run) for run in self.runs_of(trial)]
         limit = min((len(reports) for reports in known if _has_diverged(reports)), default=0) - 1
@@ -82,7 +113,8 @@ def training_of(run: Run, training: Training) -> Training:
     """The training of one run of a trial: its seed is `train.seed` plus the run's.
 
     A seed decides weights, dropout and the order of the data. So a run trains as the spec would
-    with that seed alone. Runs on the same seed have the same order of data in every trial.
+    with that seed alone. Runs on the same seed have the same order of data in every trial. All
+    folds begin with the same weights.
     """
     seed = (training.train.seed + run.seed) % _SEEDS
     return with_leaves(training, {"train.seed": seed}) if run.seed else training
@@ -99,6 +131,17 @@ def mean_of(reports: Sequence[Metrics]) -> dict[str, float]:
     }
 
 
+def worst_of(reports: Sequence[Metrics], maximized: Collection[str]) -> dict[str, float]:
+    """The worst of each metric over the replicas; NaN if one of them is not finite."""
+    return {
+        name: (min(values) if name in maximized else max(values))
+        if all(map(math.isfinite, values))
+        else math.nan
+        for name in reports[0]
+        for values in [[metrics[name] for metrics in reports]]
+    }
+
+
 def deviation_of(reports: Sequence[Metrics]) -> dict[str, float]:
     """The standard deviation of each metric over the replicas; NaN if one is not finite."""
     return {
@@ -109,7 +152,7 @@ def deviation_of(reports: Sequence[Metrics]) -> dict[str, float]:
 
 
 def final_reports(state: StudyState, trial: int, epoch: int) -> list[Metrics]:
-    """The metrics of each replica of a trial after an epoch; empty with one seed."""
+    """The metrics of each replica of a trial after an epoch; empty with only one."""
     known: Mapping[Run, Sequence[Metrics]] = state.replicas.get(trial, {})
     return [known[run][epoch - 1] for run in sorted(known) if 0 < epoch <= len(known[run])]
 

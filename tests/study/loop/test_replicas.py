@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from hpo.spec.sections.goal import Goal, Objective
 from hpo.study.log.event_rows import from_rows, to_row
 from hpo.study.log.events import Checkpoint, Event, Propose, ReplicaReport, Report, StudyState
-from hpo.study.loop.replicas import Replicas, deviation_of, final_reports, mean_of, training_of
+from hpo.study.loop.replicas import (
+    Replicas,
+    deviation_of,
+    final_reports,
+    mean_of,
+    training_of,
+    worst_of,
+)
 from hpo.trial import Job, Run, RunJob, TrialState
 from tests.study.loop.test_driver import EPOCHS, TRAINING, Study
 
@@ -24,7 +31,7 @@ SEEDS = 3
 
 def of_seeds(folder: Path, scheduler: str = "hyperband") -> Study:
     run = Study(folder, scheduler, trials=12)
-    run.rules = replace(run.rules, seeds=SEEDS)
+    run.rules = replace(run.rules, replicas=Replicas(SEEDS))
     return run
 
 
@@ -101,6 +108,53 @@ def test_means_and_deviations_are_by_metric() -> None:
     reports = [{"loss": 1.0, "r2": 0.5}, {"loss": 3.0, "r2": 0.5}]
     assert mean_of(reports) == {"loss": 2.0, "r2": 0.5}
     assert deviation_of(reports) == {"loss": 1.0, "r2": 0.0}
+
+
+def test_the_worst_result_is_the_least_accuracy_and_the_largest_loss() -> None:
+    reports = [{"loss": 1.0, "accuracy": 0.5}, {"loss": 3.0, "accuracy": 0.9}]
+    assert worst_of(reports, {"accuracy"}) == {"loss": 3.0, "accuracy": 0.5}
+    lost = worst_of([*reports, {"loss": np.nan, "accuracy": 1.0}], {"accuracy"})
+    assert np.isnan(lost["loss"])
+    worst = TRAINING.model_copy(
+        update={"train": TRAINING.train.model_copy(update={"judged_by": "worst"})}
+    )
+    backwards = Goal((Objective(minimize="accuracy"), Objective(maximize="own")))
+    for goal, expected in ((None, (0.5, 0)), (backwards, (0.9, -1))):
+        judge = Replicas.of(worst, goal)
+        assert judge.summary([{"accuracy": 0.5, "own": -1}, {"accuracy": 0.9, "own": 0}]) == dict(
+            zip(("accuracy", "own"), expected, strict=True)
+        )
+
+
+def test_a_trial_has_a_run_for_each_seed_and_fold() -> None:
+    runs = Replicas(2, 3).runs_of(12)
+    assert [run.key for run in runs] == ["12", "12.0.1", "12.0.2", "12.1", "12.1.1", "12.1.2"]
+    assert [Run.parse(run.key) for run in runs] == runs
+    assert all(training_of(run, TRAINING).train.seed == run.seed for run in runs)
+
+
+@settings(max_examples=3, deadline=None)
+@given(seed=st.integers(0, 1000), moments=st.lists(st.integers(0, 60), max_size=3))
+def test_a_study_of_folds_killed_at_any_moment_ends_like_one_never_killed(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, moments: list[int]
+) -> None:
+    def of_folds(name: str) -> Study:
+        run = Study(tmp_path_factory.mktemp(name), "hyperband", trials=6)
+        run.rules = replace(run.rules, replicas=Replicas(2, 3, "worst", frozenset({"accuracy"})))
+        return run
+
+    calm, run = of_folds("calm"), of_folds("killed")
+    calm.go()
+    for moment in moments:
+        run.go(seed, dies=lambda executor, moment=moment: len(executor.trained) >= moment)
+    run.go(seed)
+    assert (run.outcome, run.differences) == (calm.outcome, 0)
+    complete = [t for t in run.journal.state.trials if t.state is TrialState.COMPLETE]
+    for trial in complete:
+        finals = final_reports(run.journal.state, trial.number, EPOCHS)
+        assert len(finals) == 6
+        assert -trial.losses[-1] == min(final["accuracy"] for final in finals)
+    assert complete
 
 
 @pytest.mark.parametrize("scheduler", ["none", "median", "halving", "asha", "hyperband"])

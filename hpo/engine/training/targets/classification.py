@@ -10,6 +10,9 @@ from hpo.data.dataset import DataSet, Split
 from hpo.engine.training.targets.kind import Targets
 from hpo.spec.sections.loss import CrossEntropy
 
+# A smaller chance is one that rounded to 0, whose logarithm would be infinite.
+_LEAST = 1e-30
+
 
 def hit(outputs: Float[Array, "B K"], y: Num[Array, " B"]) -> Float[Array, " B"]:
     """1 where the class is the most likely one."""
@@ -39,7 +42,18 @@ def _chances(outputs: np.ndarray, data: DataSet) -> np.ndarray:
     return chances
 
 
+def _logits(probabilities: np.ndarray, data: DataSet) -> np.ndarray:
+    return np.log(np.maximum(probabilities, _LEAST)).astype(np.float32)
+
+
+def _label_logits(chances: np.ndarray, data: DataSet) -> np.ndarray:
+    odds = np.maximum(chances, _LEAST) / np.maximum(1 - chances, _LEAST)
+    return np.log(odds).astype(np.float32)
+
+
 CLASSIFICATION = Targets(
-    CrossEntropy(name="cross_entropy"), (hit,), _classification, _probabilities
+    CrossEntropy(name="cross_entropy"), (hit,), _classification, _probabilities, outputs=_logits
 )
-MULTILABEL = Targets(CrossEntropy(name="cross_entropy"), (all_hit,), _classification, _chances)
+MULTILABEL = Targets(
+    CrossEntropy(name="cross_entropy"), (all_hit,), _classification, _chances, outputs=_label_logits
+)

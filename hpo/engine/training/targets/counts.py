@@ -39,4 +39,14 @@ def _rates(outputs: np.ndarray, data: DataSet) -> np.ndarray:
     return np.exp(outputs)
 
 
-COUNTS = Targets(Poisson(name="poisson"), (_squared_count_error, _count_error), _counts, _rates)
+def _log_rates(rates: np.ndarray, data: DataSet) -> np.ndarray:
+    return np.log(rates).astype(np.float32)
+
+
+COUNTS = Targets(
+    Poisson(name="poisson"),
+    (_squared_count_error, _count_error),
+    _counts,
+    _rates,
+    outputs=_log_rates,
+)

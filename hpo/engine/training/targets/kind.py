@@ -24,7 +24,8 @@ class Targets:
     `rows` are summed over a split; where they are wide, `rows` give a value for each target, `[B,
     T]`. `metrics` takes these sums (the loss first), the sum of the row weights, the split and its
     data set. `predictions` takes outputs `[N, K]` and the data set: it gives probabilities, or
-    values in the targets' units.
+    values in the targets' units. `outputs` turns such predictions, as float64, into the outputs
+    that give them, so that a mean prediction has metrics; None for a kind without a mean.
     """
 
     loss: Any
@@ -32,3 +33,4 @@ class Targets:
     metrics: Callable[[list[float], float, Split, DataSet], dict[str, float]]
     predictions: Callable[[np.ndarray, DataSet], np.ndarray]
     is_wide: bool = False
+    outputs: Callable[[np.ndarray, DataSet], np.ndarray] | None = None

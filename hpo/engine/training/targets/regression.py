@@ -45,8 +45,20 @@ def _several(sums: list[float], total: float, split: Split, data: DataSet) -> di
     }
 
 
-REGRESSION = Targets(Mse(name="mse"), (absolute_error,), _regression, in_own_unit)
+def _standardised(values: np.ndarray, data: DataSet) -> np.ndarray:
+    scaled: np.ndarray = (values - data.target_mean) / data.target_std
+    return scaled.astype(np.float32)
+
+
+REGRESSION = Targets(
+    Mse(name="mse"), (absolute_error,), _regression, in_own_unit, outputs=_standardised
+)
 # A regression with several targets.
 SEVERAL = Targets(
-    Mse(name="mse"), (squared_error, absolute_error), _several, in_own_unit, is_wide=True
+    Mse(name="mse"),
+    (squared_error, absolute_error),
+    _several,
+    in_own_unit,
+    is_wide=True,
+    outputs=_standardised,
 )
