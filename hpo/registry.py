@@ -253,6 +253,16 @@ READERS = {
         is_table=True,
         package="pyarrow",
     ),
+    "arrow": Entry(
+        f"{_DATA}:ArrowData",
+        f"{_READERS}.tables.typed.arrow_files:read_arrow",
+        files=f"{_READERS}.tables.typed.arrow_files:files",
+        takes_file=True,
+        nests=True,
+        head=f"{_READERS}.tables.typed.arrow_files:head",
+        is_table=True,
+        package="pyarrow",
+    ),
     "jsonl": Entry(
         f"{_DATA}:JsonLines",
         f"{_READERS}.tables.typed.jsonl:read_jsonl",

@@ -40,7 +40,7 @@ from hpo.own_files import (
     write_own,
 )
 from hpo.spec.sections.columns import Columns, Text
-from hpo.spec.sections.data import CsvFile, DataSpec
+from hpo.spec.sections.data import CsvFile, DataSpec, TableFile
 
 # Raise it with every change to the results of reading, splitting or scaling.
 VERSION = 2
@@ -95,6 +95,10 @@ class DataCache:
             del used["columns"]
         if spec.columns == Columns() and spec.text == Text():
             del used["text"]
+        if isinstance(spec.dataset, TableFile):
+            for name in ("validation", "test"):
+                if getattr(spec.dataset, name) is None:
+                    del used["dataset"][name]
         if isinstance(spec.dataset, CsvFile):
             if spec.dataset.encoding == "utf-8":
                 del used["dataset"]["encoding"]

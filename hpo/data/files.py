@@ -18,7 +18,7 @@ from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, Entry, load
 from hpo.spec.code.own_data import OwnData
 from hpo.spec.marks import Spec
-from hpo.spec.sections.data import DataSpec
+from hpo.spec.sections.data import DataSpec, TableFile
 from hpo.spec.words import shown
 
 # A packed file may hold this many bytes, or this many times its own size. Tables shrink to a third
@@ -71,10 +71,13 @@ def _example_files(spec: DataSpec, folder: Path, home: Path | None) -> list[Path
         entry, where = find_own(spec.dataset, folder, home)
     if entry is None or where is None:
         return []
-    if entry.files:
-        found: list[Path] = load(entry.files)(where)
-        return found
-    return [] if isinstance(spec.dataset, str) else [where]
+    found: list[Path] = []
+    for there in (where, *split_files(spec, folder, home).values()):
+        if entry.files:
+            found += load(entry.files)(there)
+        elif not isinstance(spec.dataset, str):
+            found.append(there)
+    return found
 
 
 def find_own(dataset: Spec, folder: Path, home: Path | None) -> tuple[Entry, Path]:
@@ -88,14 +91,34 @@ def find_own(dataset: Spec, folder: Path, home: Path | None) -> tuple[Entry, Pat
     path, entry = getattr(dataset, key), READERS[key]
     if isinstance(dataset, OwnData):
         return entry, folder  # its function finds the files
+    return entry, _looked_for(path, key, entry, folder, home)
+
+
+def _looked_for(path: str, key: str, entry: Entry, folder: Path, home: Path | None) -> Path:
+    """The file or folder that a key of `data.dataset` names."""
     try:
-        return entry, _find(path, key, entry, folder, home)
+        return _find(path, key, entry, folder, home)
     except (OSError, ValueError, RuntimeError) as error:
         # A name that is too long, a folder that may not be entered, `~nobody`, a null character.
         reason = (isinstance(error, OSError) and error.strerror) or error
         raise DataError(
             f"data.dataset.{key}: {shown(path)} cannot be looked for ({reason}): correct the path."
         ) from None
+
+
+def split_files(spec: DataSpec, folder: Path, home: Path | None) -> dict[str, Path]:
+    """The files of a table's rows for validation and test that a spec names and uses.
+
+    Raises:
+        DataError: where there is no such file.
+    """
+    if not isinstance(spec.dataset, TableFile):
+        return {}
+    found, entry = {}, READERS[spec.dataset.key]
+    for name, path in spec.dataset.own_splits.items():
+        if name != "test" or spec.test != 0:
+            found[name] = _looked_for(path, name, entry, folder, home)
+    return found
 
 
 def _find(path: str, key: str, entry: Entry, folder: Path, home: Path | None) -> Path:

@@ -5,11 +5,11 @@ No file is read whole, and neither NumPy nor pandas is imported.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from hpo.data.files import MissingDownloadError, find_own, key_of
+from hpo.data.files import MissingDownloadError, find_own, key_of, split_files
 from hpo.errors import DataError
 from hpo.registry import DATASETS, load
 from hpo.spec.code.own_data import OwnData, path_arguments
@@ -44,6 +44,10 @@ def inspect_data(spec: DataSpec, folder: Path, home: Path | None) -> Head:
     try:
         entry, where = find_own(spec.dataset, folder, home)
         found: Head = load(entry.head)(where, spec) if entry.head else Head()
+        for name, path in split_files(spec, folder, home).items():
+            own: Head = load(entry.head)(path, spec)
+            mistakes = [HeadMistake(("dataset", name), text) for _, text in own.mistakes]
+            found = replace(found, mistakes=(*found.mistakes, *mistakes))
     except MissingDownloadError as error:
         return Head(notes=(str(error),))
     except DataError as error:

@@ -15,7 +15,7 @@ import numpy as np
 from hpo.data.cache import DataCache
 from hpo.data.class_weights import weighed
 from hpo.data.dataset import SPLITS, DataSet, Split, of_folds
-from hpo.data.files import find_own, key_of, source_files
+from hpo.data.files import find_own, key_of, source_files, split_files
 from hpo.data.folds import group_folds, random_folds, time_folds
 from hpo.data.leaks import repeated_rows_note, shared_ids_note
 from hpo.data.source import Source
@@ -145,6 +145,11 @@ def _folds(spec: DataSpec, source: Source, *, is_whole: bool) -> list[list[Sourc
     With `is_whole`, those of a single fold that trains on the rows of all.
     """
     assert spec.folds is not None
+    if source.validation is not None:
+        raise DataError(
+            "data.folds: this data set has rows that validate of its own: remove folds, or the "
+            "rows that validate."
+        )
     by = _split_by(spec, source)
     if spec.split is None:
         _check_classes(source)
@@ -303,6 +308,9 @@ def read_source(spec: DataSpec, folder: Path, home: Path | None) -> Source:
     source: Source
     if not isinstance(spec.dataset, str):
         where = find_own(spec.dataset, folder, home)[1]
+        own = {name: str(path) for name, path in split_files(spec, folder, home).items()}
+        if own:  # as absolute paths, which readers need not look for
+            spec = spec.model_copy(update={"dataset": spec.dataset.model_copy(update=own)})
         source = function("reader", key_of(spec.dataset))(where, spec)
         return source
     name = spec.dataset

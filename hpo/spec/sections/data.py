@@ -115,6 +115,16 @@ class TableFile(Spec):
     text file are known."""
     drop_rows: DropRows = DropRows()
     """Rows to leave out."""
+    validation: str | None = None
+    """A file of the rows that validate, with the same columns; by default they are held out."""
+    test: str | None = None
+    """A file of the rows that test, with the same columns."""
+
+    @property
+    def own_splits(self) -> dict[str, str]:
+        """The paths of the files for validation and test, by these names."""
+        found = {"validation": self.validation, "test": self.test}
+        return {name: path for name, path in found.items() if path is not None}
 
     @property
     def key(self) -> str:
@@ -180,6 +190,15 @@ class JsonLines(TableFile, _JsonLines):
     """A file with one JSON object a line; `.gz` files are read as they are."""
 
 
+class _Arrow(Spec):
+    arrow: str
+    """The file or folder, relative to the spec's folder, then to HPO_DATA."""
+
+
+class ArrowData(TableFile, _Arrow):
+    """An Arrow file, or a folder that `save_to_disk` of the package `datasets` has written."""
+
+
 class IdxFolder(Spec):
     """A folder with four IDX files, as MNIST has them, gzipped or not."""
 
@@ -211,6 +230,9 @@ def _of_a_table(split: SplitSpec | None, info: ValidationInfo) -> SplitSpec | No
         raise ValueError("split names a column, and this data set has none: remove it")
     if isinstance(split, ColumnSplit) and info.data.get("folds") is not None:
         raise ValueError("column names the split of each row, and data.folds draws them: remove it")
+    own = dataset.own_splits if split is not None and isinstance(dataset, TableFile) else {}
+    if "validation" in own or (own and isinstance(split, ColumnSplit)):
+        raise ValueError(f"has files of its own in dataset.{' and '.join(own)}: remove split")
     return split
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpo.data.files import read_bytes
-from hpo.data.readers.tables.examples import Table, examples_of, same_texts
+from hpo.data.readers.tables.examples import (
+    Table,
+    check_columns,
+    examples_of,
+    same_texts,
+    split_paths,
+)
 from hpo.data.readers.tables.lines import FileRows, Lines, Rows, plain_lines
 from hpo.data.readers.tables.pieces import table_of_numbers
 from hpo.data.readers.tables.table import (
@@ -38,6 +44,7 @@ from hpo.errors import DataError
 from hpo.spec.sections.columns import Columns
 from hpo.spec.sections.data import CsvFile, DataSpec
 from hpo.spec.sections.split import SplitSpec
+from hpo.spec.words import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,14 +57,51 @@ def read_csv(path: Path, section: DataSpec) -> Source:
         DataError: if the file is broken or unfit; the message gives the line if one is at fault.
     """
     assert isinstance(section.dataset, CsvFile)
-    spec = section.dataset
+    with same_texts():
+        files = split_paths(path, section)
+        if files[1:] == [None, None]:
+            frame, lines, notes = _read(path, section)
+            rows = Rows([FileRows(path, len(lines), lines)])
+            return examples_of(Table(path, frame, rows, tuple(notes)), section)
+        return examples_of(_joined(files, section), section)
+
+
+def _read(path: Path, section: DataSpec) -> tuple[pd.DataFrame, Lines, list[str]]:
+    """The columns of a file, the line of each row, and what the user should know."""
+    spec: CsvFile = section.dataset
     text = table_text(path, in_utf8(path, read_bytes(path), spec.encoding), spec.skip)
     names, lines, notes = _check_rows(path, text, spec, section.split, section.columns)
-    with same_texts():
-        frame = _parsed(path, text, names, spec, len(lines))
-        rows = Rows([FileRows(path, len(lines), lines)])
-        del text  # it may be large
-        return examples_of(Table(path, frame, rows, tuple(notes)), section)
+    return _parsed(path, text, names, spec, len(lines)), lines, notes
+
+
+def _joined(files: Sequence[Path | None], section: DataSpec) -> Table:
+    """The rows of the files of all splits, one after the other.
+
+    Raises:
+        DataError: if their columns differ, or hold numbers in one file and texts in another.
+    """
+    import pandas as pd
+
+    read = [(place, path, *_read(path, section)) for place, path in enumerate(files) if path]
+    (_, first, frame, _, _), *others = read
+    for _, path, other, _, _ in others:
+        check_columns(first, [*frame], path, [*other])
+        for name in frame:
+            kinds = [pd.api.types.is_numeric_dtype(one[name].dtype) for one in (frame, other)]
+            are_empty = frame[name].isna().all() or other[name].isna().all()
+            if kinds[0] != kinds[1] and not are_empty:
+                words = ["numbers" if kind else "texts" for kind in kinds]
+                raise DataError(
+                    f"{path}: column {shown(name)} holds {words[1]}, and {words[0]} in {first}: "
+                    "correct it, or list it in data.dataset.drop."
+                )
+    return Table(
+        first,
+        pd.concat([one for _, _, one, _, _ in read], ignore_index=True),
+        Rows([FileRows(path, len(lines), lines) for _, path, _, lines, _ in read]),
+        tuple(dict.fromkeys(note for *_, notes in read for note in notes)),
+        places=np.repeat([place for place, *_ in read], [len(one) for _, _, one, *_ in read]),
+    )
 
 
 def _check_rows(

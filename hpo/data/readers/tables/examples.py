@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,8 @@ class Table:
     rows: Rows
     notes: tuple[str, ...] = ()
     typed: frozenset[str] = frozenset()
+    # The place of each row's split in `SPLITS`, rising, where the splits are files of their own.
+    places: np.ndarray | None = None
 
 
 def same_texts() -> AbstractContextManager[None]:
@@ -79,12 +82,12 @@ def examples_of(table: Table, section: DataSpec) -> Source:
     typed = typed_columns(
         path, frame.drop(columns=[*others], errors="ignore"), rows, columns, are_typed=table.typed
     )
-    notes = table.notes
+    notes, places = table.notes, table.places
     del frame, table  # `typed` holds what is needed of them
     y, classes, task = _targets(path, targets, spec)
     if task == "counts":
         _check_counts(targets[0], rows)
-    return Source(
+    source = Source(
         x=typed.x,
         y=y,
         target=f"{path}: target {target_names(spec)}",
@@ -99,6 +102,45 @@ def examples_of(table: Table, section: DataSpec) -> Source:
         is_multilabel=task == "multilabel",
         notes=(*notes, *typed.notes),
     )
+    return source if places is None else _with_own_splits(source, places)
+
+
+def split_paths(path: Path, section: DataSpec) -> list[Path | None]:
+    """The file of each split, as in `SPLITS`; that of the test is None where none is asked for."""
+    assert isinstance(section.dataset, TableFile)
+    own = section.dataset.own_splits
+    test = own.get("test") if section.test != 0 else None
+    return [path, *(None if one is None else Path(one) for one in (own.get("validation"), test))]
+
+
+def check_columns(
+    first: Path, names: Sequence[str], other: Path, other_names: Sequence[str]
+) -> None:
+    """Refuse files of one table whose columns differ.
+
+    Raises:
+        DataError: for the first column that one of them lacks.
+    """
+    lacks, has = set(other_names), set(names)
+    lacking = next(((other, name, first) for name in names if name not in lacks), None)
+    more = next(((first, name, other) for name in other_names if name not in has), None)
+    if lacking or more:
+        where, name, has_it = lacking or more or (first, "", other)
+        raise DataError(
+            f"{where}: has no column {shown(name)}, which {has_it} has: give all files the same "
+            "columns."
+        )
+
+
+def _with_own_splits(source: Source, places: np.ndarray) -> Source:
+    """The rows that train, with those of the other splits."""
+    ends = np.searchsorted(places, [0, 1, 2, 3]).tolist()
+    train, validation, test = (
+        source.take(slice(start, end)) if end > start else None for start, end in pairwise(ends)
+    )
+    if train is None:
+        raise DataError(f"{source.target}: no row is left to train on: give another file.")
+    return replace(train, validation=validation, test=test)
 
 
 def _with_target(table: Table, spec: TableFile) -> Table:
@@ -132,6 +174,7 @@ def _kept(table: Table, is_kept: np.ndarray, note: str) -> Table:
         table,
         frame=table.frame[is_kept].reset_index(drop=True),
         rows=table.rows.where(is_kept),
+        places=None if table.places is None else table.places[is_kept],
         notes=(*table.notes, note),
     )
 

@@ -6,8 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from hpo.data.head import Head, HeadMistake
-from hpo.data.readers.tables.examples import Table, examples_of, same_texts
+from hpo.data.readers.tables.examples import (
+    Table,
+    check_columns,
+    examples_of,
+    same_texts,
+    split_paths,
+)
 from hpo.data.readers.tables.lines import FileRows, Rows
 from hpo.data.readers.tables.table import Finding, column_findings
 from hpo.data.readers.tables.typed.building import TableBuilder
@@ -36,14 +44,20 @@ class TypedFile(NamedTuple):
     check: Callable[[Sequence[str]], None]
 
 
-def read_typed(path: Path, section: DataSpec, files: Sequence[TypedFile]) -> Source:
-    """The examples in the rows of these files, which follow each other.
+def read_typed(
+    path: Path, section: DataSpec, files_of: Callable[[Path], Sequence[TypedFile]]
+) -> Source:
+    """The examples in the rows of the files at a path, and of those of the other splits.
 
     Raises:
         DataError: if the columns of the files differ, or are not those that the spec needs.
     """
     assert isinstance(section.dataset, TableFile)
-    rows = sum(file.rows for file in files)
+    found = [[] if one is None else files_of(one) for one in split_paths(path, section)]
+    files = [file for some in found for file in some]
+    each = [sum(file.rows for file in some) for some in found]
+    places = np.repeat(np.arange(3, dtype=np.int8), each) if any(found[1:]) else None
+    rows = sum(each)
     if not rows:
         raise DataError(f"{path}: has no row: give a file with one row an example.")
     names = wanted_names(path, section, files)
@@ -55,8 +69,8 @@ def read_typed(path: Path, section: DataSpec, files: Sequence[TypedFile]) -> Sou
         file.put(builder, start, names)
         start += file.rows
     with same_texts():
-        places = Rows([FileRows(file.path, file.rows) for file in files])
-        table = Table(path, builder.frame(rows), places, typed=builder.typed)
+        lie = Rows([FileRows(file.path, file.rows) for file in files])
+        table = Table(path, builder.frame(rows), lie, typed=builder.typed, places=places)
         del builder  # the table has its arrays
         return examples_of(table, section)
 
@@ -69,13 +83,7 @@ def wanted_names(path: Path, section: DataSpec, files: Sequence[TypedFile]) -> l
     """
     names = files[0].names
     for file in files[1:]:
-        for has, lacks in ((files[0], file), (file, files[0])):
-            other = [name for name in has.names if name not in lacks.names]
-            if other:
-                raise DataError(
-                    f"{lacks.path}: has no column {shown(other[0])}, which {has.path} has: give "
-                    "all files the same columns."
-                )
+        check_columns(files[0].path, names, file.path, file.names)
     check_names(path, section, names)
     left_out = dropped_names(section)
     return [name for name in names if name not in left_out]

@@ -16,7 +16,7 @@ import numpy as np
 
 from hpo.data.files import unpacked
 from hpo.data.head import Head
-from hpo.data.readers.tables.examples import Table, examples_of, same_texts
+from hpo.data.readers.tables.examples import Table, examples_of, same_texts, split_paths
 from hpo.data.readers.tables.lines import FileRows, Lines, Rows
 from hpo.data.readers.tables.typed.building import TableBuilder
 from hpo.data.readers.tables.typed.files import check_names, dropped_names, head_of
@@ -45,21 +45,39 @@ def read_jsonl(path: Path, section: DataSpec) -> Source:
         DataError: for a line that holds no object, or a file that is unfit.
     """
     assert isinstance(section.dataset, TableFile)
-    left_out = dropped_names(section)
-    builder, lines = TableBuilder(section.dataset, 0), array("q")
+    builder, start = TableBuilder(section.dataset, 0), 0
+    read: list[FileRows] = []
+    files = split_paths(path, section)
+    for file in files:
+        lines = array("q") if file is None else _read(file, section, builder, start)
+        read.append(FileRows(file or path, len(lines), Lines.of(np.frombuffer(lines, np.int64))))
+        start += len(lines)
+    check_names(path, section, builder.names)
+    has_splits = any(files[1:])
+    places = np.repeat(np.arange(3, dtype=np.int8), [file.length for file in read])
+    with same_texts():
+        table = Table(
+            path,
+            builder.frame(start),
+            Rows(read),
+            typed=builder.typed,
+            places=places if has_splits else None,
+        )
+        del builder  # the table has its arrays
+        return examples_of(table, section)
+
+
+def _read(path: Path, section: DataSpec, builder: TableBuilder, start: int) -> array[int]:
+    """Put the objects of a file into the rows of a table from `start` on; the line of each."""
+    lines, left_out = array("q"), dropped_names(section)
     with unpacked(path) as stream:
         objects = _objects(path, stream)
         while some := [*islice(objects, _LINES_AT_ONCE)]:
-            _put(path, builder, len(lines), some, left_out)
+            _put(path, builder, start + len(lines), some, left_out)
             lines.extend(one.line for one in some)
     if not lines:
         raise DataError(f"{path}: has no row: write one JSON object a line.")
-    check_names(path, section, builder.names)
-    rows = Rows([FileRows(path, len(lines), Lines.of(np.frombuffer(lines, np.int64)))])
-    with same_texts():
-        table = Table(path, builder.frame(len(lines)), rows, typed=builder.typed)
-        del builder  # the table has its arrays
-        return examples_of(table, section)
+    return lines
 
 
 def head(path: Path, section: DataSpec) -> Head:

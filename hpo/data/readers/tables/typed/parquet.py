@@ -34,7 +34,7 @@ def read_parquet(path: Path, section: DataSpec) -> Source:
     Raises:
         DataError: if a file is broken or unfit.
     """
-    return read_typed(path, section, _typed_files(path))
+    return read_typed(path, section, _typed_files)
 
 
 def head(path: Path, section: DataSpec) -> Head:
