@@ -125,6 +125,15 @@ class DataSet:
         return self.transform.ids
 
     @property
+    def embeddings(self) -> np.ndarray | None:
+        """The vector of each id that `data.text.embeddings` has, float32 `[ids, size]`.
+
+        A model starts from them, or keeps them. Those of padding and of words that the file does
+        not have are 0.
+        """
+        return self.transform.embeddings
+
+    @property
     def target_mean(self) -> Any:
         """What is subtracted from a regression target, in its own unit; an array for several."""
         return _number(self.transform.target_mean)

@@ -99,7 +99,9 @@ def _prepared(
     folds = _folds(spec, source, is_whole=is_whole) if spec.folds else [_parts(spec, source)]
     text = with_stop_words(spec.text, folder)
     fits = [
-        fit_transform(parts[0], spec.normalize, spec.range, columns=spec.columns, text=text)
+        fit_transform(
+            parts[0], spec.normalize, spec.range, columns=spec.columns, text=text, folder=folder
+        )
         for parts in folds
     ]
     if spec.text != Text() and not fits[0].has_texts:
@@ -118,7 +120,7 @@ def _prepared(
             outputs=len(source.classes) or math.prod(source.y.shape[1:]),
             fingerprint=_fingerprint(
                 parts,
-                _scaling(spec, text),
+                _scaling(spec, text, transform.word_vectors),
                 with_texts=spec.columns != Columns() or transform.has_texts,
             ),
             classes=source.classes,
@@ -386,16 +388,19 @@ def _scaled_weights(parts: Sequence[Source]) -> list[np.ndarray]:
     return scaled
 
 
-def _scaling(spec: DataSpec, text: Text) -> str | tuple[Any, ...]:
+def _scaling(
+    spec: DataSpec, text: Text, word_vectors: Sequence[np.ndarray]
+) -> str | tuple[Any, ...]:
     """How a spec makes features, for the fingerprint, which must stay that of release 0.1.0.
 
-    `text` has the stop words themselves.
+    `text` has the stop words themselves, and `word_vectors` are those of its file.
     """
     ranges = () if spec.normalize != "minmax" or spec.range == UNIT_RANGE else (spec.range,)
     columns = spec.columns.model_dump_json(exclude_defaults=True)
     asked = () if spec.columns == Columns() else (columns,)
     if spec.text != Text():
-        asked = (*asked, text.model_dump_json(exclude_defaults=True))
+        hashes = (hashlib.sha256(vectors.tobytes()).hexdigest() for vectors in word_vectors)
+        asked = (*asked, text.model_dump_json(exclude_defaults=True), *hashes)
     return (spec.normalize, *ranges, *asked) if ranges or asked else spec.normalize
 
 

@@ -536,3 +536,13 @@ def test_ids_of_tokens_stay_whole_numbers(tmp_path):
     for split in (data.train, data.validation, data.test):
         assert (split.x.dtype, split.x.shape[1]) == (np.int32, 12)
         assert 0 <= split.x.min() <= split.x.max() < data.vocabulary
+
+
+def test_other_vectors_of_words_are_other_data(tmp_path):
+    found = []
+    for number in ("0.5", "0.25"):
+        (tmp_path / "v.txt").write_text(f"film 1 2\ngood {number} 3\n")
+        found.append(reviews(tmp_path, vectors="ids", embeddings="v.txt", vocabulary=7))
+    assert found[0].fingerprint != found[1].fingerprint
+    assert found[1].embeddings.shape == (found[1].vocabulary, 2)
+    assert [0.25, 3] in found[1].embeddings.tolist()

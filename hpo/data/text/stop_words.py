@@ -11,11 +11,11 @@ from hpo.spec.words import shown
 _FIELD = "data.text.stop_words"
 
 
-def named_files(spec: Text, folder: Path) -> list[Path]:
-    """The file of stop words, from the spec's folder, or nothing if it names none."""
+def stop_words_file(spec: Text, folder: Path) -> Path | None:
+    """The file of stop words, from the spec's folder, or None if it names none."""
     named = spec.stop_words
     is_file = isinstance(named, str) and named not in ("none", "english")
-    return [folder / Path(str(named)).expanduser()] if is_file else []
+    return folder / Path(str(named)).expanduser() if is_file else None
 
 
 def with_stop_words(spec: Text, folder: Path) -> Text:
@@ -25,8 +25,8 @@ def with_stop_words(spec: Text, folder: Path) -> Text:
         DataError: for a file that cannot be read or holds no word.
     """
     words: tuple[str, ...] = ()
-    if files := named_files(spec, folder):
-        words = _words_in(files[0], str(spec.stop_words))
+    if (path := stop_words_file(spec, folder)) is not None:
+        words = _words_in(path, str(spec.stop_words))
     elif spec.stop_words == "english":
         # scikit-learn's list; its import takes most of a second.
         from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS

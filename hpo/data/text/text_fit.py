@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -18,12 +19,14 @@ from hpo.data.text.bpe import bpe_vocabulary, fit_merges
 from hpo.data.text.packing import packed, unpacked
 from hpo.data.text.sentences import is_without_spaces
 from hpo.data.text.tokens import cleaned_by, runs, separator_of, tokenizer
+from hpo.data.text.vectors import read_vectors
 from hpo.errors import DataError
 from hpo.spec.sections.columns import Text
 
 # The ids that are no tokens: of the places after the end of a text, and of unknown tokens.
 PADDING, UNKNOWN = 0, 1
 FIRST_ID = 2
+_HERE = Path()
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +42,14 @@ class TextFit:
     vocabulary: tuple[str, ...]
     weights: np.ndarray | None = None
     merges: np.ndarray | None = None  # of BPE
+    vectors: np.ndarray | None = None  # of each token of the vocabulary, float32 `[tokens, size]`
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The fit as named arrays."""
         data, ends = packed(self.vocabulary)
         leaves, _ = packed([self.spec.model_dump_json()])
         found = {"leaves": leaves, "token_bytes": data, "token_end": ends}
-        more = {"weight": self.weights, "merges": self.merges}
+        more = {"weight": self.weights, "merges": self.merges, "vectors": self.vectors}
         return found | {name: array for name, array in more.items() if array is not None}
 
     @classmethod
@@ -53,7 +57,8 @@ class TextFit:
         """The fit that has these arrays."""
         spec = Text.model_validate_json(arrays["leaves"].tobytes())
         tokens = unpacked(arrays["token_bytes"], arrays["token_end"])
-        return cls(spec, tuple(tokens), arrays.get("weight"), arrays.get("merges"))
+        more = (arrays.get(name) for name in ("weight", "merges", "vectors"))
+        return cls(spec, tuple(tokens), *more)
 
     def apply(self, texts: Sequence[str]) -> np.ndarray:
         """The features of each text, float32 `[N, features]`, or its ids, int32 `[N, length]`.
@@ -62,6 +67,8 @@ class TextFit:
         """
         if self.ids:
             return self._numbers(texts)
+        if self.spec.vectors == "mean":
+            return self._means(texts)
         found = np.zeros((len(texts), len(self.vocabulary)))
         for row, text in enumerate(texts):
             for token, count in Counter(
@@ -78,6 +85,22 @@ class TextFit:
     def ids(self) -> int:
         """The number of different ids; 0 if texts become features."""
         return FIRST_ID + len(self.vocabulary) if self.spec.vectors == "ids" else 0
+
+    @property
+    def embeddings(self) -> np.ndarray | None:
+        """The vector of each id, float32 `[ids, size]`: 0 where the file has none; None without."""
+        if not self.ids or self.vectors is None:
+            return None
+        return np.pad(self.vectors, [(FIRST_ID, 0), (0, 0)])
+
+    def _means(self, texts: Sequence[str]) -> np.ndarray:
+        assert self.vectors is not None
+        found = np.zeros((len(texts), self.vectors.shape[1]), np.float32)
+        for row, text in enumerate(texts):
+            tokens = filter(self._places.__contains__, self._runs(text))
+            if places := [self._places[token] for token in tokens]:
+                found[row] = self.vectors[places].mean(axis=0, dtype=np.float64)
+        return found
 
     def _numbers(self, texts: Sequence[str]) -> np.ndarray:
         found = np.full((len(texts), self.spec.length), PADDING, np.int32)
@@ -96,13 +119,13 @@ class TextFit:
         return _runs_of(self.spec, self.merges)
 
 
-def fit_texts(texts: Sequence[str], spec: Text, name: str) -> TextFit:
+def fit_texts(texts: Sequence[str], spec: Text, name: str, folder: Path = _HERE) -> TextFit:
     """The fit of the training texts of a column, which has this name in messages.
 
-    The weight of a token is 1 + log((1 + texts) / (1 + texts with the token)).
+    A relative path in `spec` starts at `folder`.
 
     Raises:
-        DataError: if no text has a token, or a library is not installed.
+        DataError: if no text has a token, a library is not installed, or a file is unfit.
     """
     if spec.tokens == "auto":
         found = "characters" if is_without_spaces(texts) else "words"
@@ -120,14 +143,33 @@ def fit_texts(texts: Sequence[str], spec: Text, name: str) -> TextFit:
             f"{name}: no training row has a token once its text is cleaned by data.text: correct "
             "tokens, punctuation, shortest, stop_words or ngrams, or drop the column."
         )
-    if spec.vectors == "ids":
-        return TextFit(spec, _tokens_with_ids(spec, terms, merges), merges=merges)
+    if spec.vectors in ("mean", "ids"):
+        return _with_vectors(spec, _in_order(spec, terms, merges), merges, folder)
     vocabulary = sorted(_most_frequent(terms, spec.features))
     if spec.vectors == "counts":
         return TextFit(spec, tuple(vocabulary), merges=merges)
+    return TextFit(spec, tuple(vocabulary), _weights(vocabulary, documents, len(texts)), merges)
+
+
+def _weights(vocabulary: Sequence[str], documents: Mapping[str, int], texts: int) -> np.ndarray:
+    """The weight of each token: 1 + log((1 + texts) / (1 + texts with the token))."""
     seen = np.array([documents[token] for token in vocabulary], np.float64)
-    weights = np.log((1 + len(texts)) / (1 + seen)) + 1
-    return TextFit(spec, tuple(vocabulary), weights, merges)
+    weights: np.ndarray = np.log((1 + texts) / (1 + seen)) + 1
+    return weights
+
+
+def _with_vectors(
+    spec: Text, vocabulary: Sequence[str], merges: np.ndarray | None, folder: Path
+) -> TextFit:
+    """The fit of texts whose tokens have ids, or vectors."""
+    if spec.embeddings is None:
+        return TextFit(spec, tuple(vocabulary), merges=merges)
+    path = folder / Path(spec.embeddings).expanduser()
+    vectors, is_found = read_vectors(path, vocabulary)
+    if spec.vectors == "mean":
+        vocabulary = [token for token, yes in zip(vocabulary, is_found, strict=True) if yes]
+        vectors = vectors[is_found]
+    return TextFit(spec, tuple(vocabulary), merges=merges, vectors=vectors)
 
 
 def _most_frequent(terms: Mapping[str, int], most: int) -> list[str]:
@@ -137,21 +179,19 @@ def _most_frequent(terms: Mapping[str, int], most: int) -> list[str]:
     return [ordered[place] for place in (-counts).argsort()[:most]]
 
 
-def _tokens_with_ids(
-    spec: Text, terms: Mapping[str, int], merges: np.ndarray | None
-) -> tuple[str, ...]:
+def _in_order(spec: Text, terms: Mapping[str, int], merges: np.ndarray | None) -> list[str]:
     """The tokens in the order of their ids: the most frequent ones first, or all bytes or parts."""
     if merges is not None:
-        return tuple(bpe_vocabulary(merges))
+        return bpe_vocabulary(merges)
     if spec.tokens == "bytes":
-        return tuple(map(chr, range(256)))
-    return tuple(_most_frequent(terms, spec.vocabulary))
+        return [*map(chr, range(256))]
+    return _most_frequent(terms, spec.vocabulary)
 
 
 def _runs_of(spec: Text, merges: np.ndarray | None) -> Callable[[str], list[str]]:
     """The function from a text to the runs of its tokens that may be features."""
     tokens = tokenizer(spec, frozenset(spec.stop_words), merges)
-    if spec.vectors == "ids":
+    if spec.vectors in ("mean", "ids"):
         return tokens
     separator = separator_of(spec)
     return lambda text: runs(tokens(text), spec.ngrams, separator)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -21,11 +22,12 @@ def fit_text_columns(
     text: Text,
     *,
     names: Sequence[str],
+    folder: Path,
 ) -> dict[str, np.ndarray]:
     """The arrays of the fit of each text column, whose `codes` are filled, by the training rows.
 
     Raises:
-        DataError: if a column has no token.
+        DataError: if a column has no token, or a file or library is missing.
     """
     places = [
         place for place, one in enumerate(treatments) if one.type == "text" and fill[place] >= 0
@@ -35,7 +37,7 @@ def fit_text_columns(
         spec, features = text, treatments[place].features
         if features is not None:
             spec = text.model_copy(update={"features": features})
-        fit = fit_texts(_texts_of(codes[:, place], values[place]), spec, names[place])
+        fit = fit_texts(_texts_of(codes[:, place], values[place]), spec, names[place], folder)
         found |= {f"text.{number}.{name}": array for name, array in fit.to_arrays().items()}
     return found | ({_PLACES: np.array(places, np.int32)} if places else {})
 

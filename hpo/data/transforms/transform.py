@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -46,6 +47,7 @@ _LEAST_DEVIATION = 1e-150
 _ONE = np.float32(1)
 # Without stop words, which are a list once they are read.
 PLAIN_TEXT = Text(stop_words=())
+_HERE = Path()
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +173,16 @@ class FittedTransform:
         """The number of different ids of tokens; 0 if examples are features."""
         return max((fit.ids for fit in self._texts.values()), default=0)
 
+    @property
+    def word_vectors(self) -> list[np.ndarray]:
+        """The vectors of words that were loaded from files, each float32 `[words, size]`."""
+        return [fit.vectors for fit in self._texts.values() if fit.vectors is not None]
+
+    @property
+    def embeddings(self) -> np.ndarray | None:
+        """The loaded vector of each id, float32 `[ids, size]`, or None where none were loaded."""
+        return next((fit.embeddings for fit in self._texts.values()), None)
+
     @cached_property
     def _texts(self) -> Mapping[int, TextFit]:
         return text_fits(self.more)
@@ -183,11 +195,12 @@ def fit_transform(
     *,
     columns: Columns,
     text: Text = PLAIN_TEXT,
+    folder: Path = _HERE,
 ) -> FittedTransform:
     """The transform whose numbers are those of the training split.
 
     With `minmax`, the lowest and highest training value become the two ends of `minmax_range`. The
-    stop words of `text` are a list.
+    stop words of `text` are a list, and its relative paths start at `folder`.
 
     Raises:
         DataError: if a table has no value in its training rows, or its target hardly varies.
@@ -196,7 +209,7 @@ def fit_transform(
     target: dict[str, Any] = {} if is_plain else _target_scale(train)
     if train.x.dtype == np.uint8 or train.x.ndim > 2:
         return FittedTransform(**_scale(train.x, normalize, minmax_range), **target)
-    fitted = _fit_table(train, columns, text)
+    fitted = _fit_table(train, columns, text, folder)
     x = fitted.unscaled(train.x, fitted.codes(train), training_parts(len(train)))
     fitted = replace(fitted, **_scale(x, normalize, minmax_range), **target)
     if not fitted.apply(train.take(np.zeros(1, np.int64))).shape[1]:
@@ -207,7 +220,7 @@ def fit_transform(
     return fitted
 
 
-def _fit_table(train: Source, columns: Columns, text: Text) -> FittedTransform:
+def _fit_table(train: Source, columns: Columns, text: Text, folder: Path) -> FittedTransform:
     """The transform of a table, not yet scaled."""
     kept = ~np.isnan(train.x).all(axis=0)
     x = train.x[:, kept]
@@ -236,7 +249,9 @@ def _fit_table(train: Source, columns: Columns, text: Text) -> FittedTransform:
         more |= fit_known(codes, fitted.text_fill, texts_as, train)
         more |= fit_hashes(fitted.text_fill, texts_as)
         names = [f"{train.target}: column {shown(name)}" for name in train.text_names]
-        more |= fit_text_columns(codes, fitted.text_fill, texts_as, train.values, text, names=names)
+        more |= fit_text_columns(
+            codes, fitted.text_fill, texts_as, train.values, text, names=names, folder=folder
+        )
     fitted = replace(fitted, more=more)
     if fitted.ids:
         assert fitted.text_fill is not None

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field, field_serializer
+from pydantic import AfterValidator, Field, field_serializer, model_validator
 
 from hpo.spec.marks import Count, Fixed, Host, NonNegative, ReadWhere, Spec, Static, fixed
 
 Tokens = Literal["auto", "words", "characters", "bytes", "bpe", "jieba"]
-Vectors = Literal["tfidf", "counts", "ids"]
+Vectors = Literal["tfidf", "counts", "mean", "ids"]
 # The languages of which there are stems (Snowball) or lemmas (simplemma).
 # fmt: off
 Language = Literal[
@@ -171,14 +171,26 @@ class Text(Spec):
     language: Annotated[Static[Language], ReadWhere("reduce", ("stem", "lemma"))] = "english"
     """The language of stems and lemmas."""
     vocabulary: Static[Count] = 8000
-    """The most different tokens of `tokens: bpe`, and of `vectors: ids`: the most frequent ones."""
+    """The most different tokens of `tokens: bpe`, and of `vectors: mean` or `ids`: the most
+    frequent ones."""
     vectors: Static[Vectors] = "tfidf"
     """What a text becomes. `counts`: how often it has each token. `tfidf`: these, weighted by how
-    rare a token is, with length 1. `ids`: the number of each token in order, for models of
-    sequences."""
+    rare a token is, with length 1. `mean`: the mean of the `embeddings` of its tokens. `ids`: the
+    number of each token in order, for models of sequences."""
     ngrams: Annotated[Static[Lengths], _COUNTED] = (1, 1)
     """Fewest and most tokens in a row that are a feature together."""
     features: Annotated[Static[Count], _COUNTED] = 1000
     """The most tokens (or runs of them) that are features: the most frequent ones."""
+    embeddings: Annotated[Static[str | None], ReadWhere("vectors", ("mean", "ids"))] = None
+    """A file with a vector for each word: of GloVe, of word2vec in text, or `.npz` with the arrays
+    `words` and `vectors`."""
     length: Annotated[Static[Count], ReadWhere("vectors", ("ids",))] = 64
     """The tokens of a text that become `ids`: the first ones. 0 fills the place of missing ones."""
+
+    @model_validator(mode="after")
+    def _with_embeddings(self) -> Text:
+        if self.vectors == "mean" and self.embeddings is None:
+            raise ValueError(
+                "vectors: mean needs embeddings: name a file with a vector of each word"
+            )
+        return self
