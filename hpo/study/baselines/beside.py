@@ -243,6 +243,7 @@ class Baselines:
             "outputs": self._data.outputs,
             "seed": self._training.train.seed,
             "quantile": QUANTILES.get(metric) if self._data.task == "regression" else None,
+            "are_counts": handed.are_counts,
             "baselines": keys,
         }
         return subprocess.Popen(

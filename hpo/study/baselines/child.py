@@ -38,6 +38,8 @@ def main() -> None:
     request = json.loads(sys.argv[1])
     with os.fdopen(request["file"], "rb") as file:
         arrays = dict(handed(file, request["places"]))
+    if request["are_counts"]:
+        arrays |= weighted(arrays)
     problem = Problem(
         request["task"],
         request["outputs"],
@@ -60,6 +62,14 @@ def main() -> None:
             trouble = said(error)
         line = {"baseline": [name, setting], "seconds": time.process_time() - began}
         _send(out, {**line, "trouble": trouble}, found)
+
+
+def weighted(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The counts of tokens as TF-IDF, by the training rows."""
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    weigh = TfidfTransformer().fit(arrays["train.x"])
+    return {name: weigh.transform(arrays[name]) for name in arrays if name.endswith(".x")}
 
 
 def _send(out: Any, line: Mapping[str, Any], found: Mapping[str, np.ndarray]) -> None:

@@ -5,9 +5,11 @@ The file is gone once both processes have closed it, however they end.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -34,11 +36,15 @@ class TooLargeError(Exception):
 
 @dataclass(frozen=True)
 class Handed:
-    """A file of arrays, and what lies where; `rows` of the `rows_of` training rows are in it."""
+    """A file of arrays, and what lies where; `rows` of the `rows_of` training rows are in it.
+
+    Ids of tokens are handed over as the counts of each id (`are_counts`), which are sparse.
+    """
 
     file: IO[bytes]
     places: Places
     is_sparse: bool
+    are_counts: bool
     rows: int
     rows_of: int
 
@@ -51,14 +57,14 @@ def hand_over(data: DataSet, seed: int) -> Handed:
         OSError: if there is no place for the file.
     """
     judged = [data.validation, *([] if data.test is None else [data.test])]
-    width = int(np.prod(data.train.x.shape[1:]))
+    width = math.prod(data.train.x.shape[1:])
     if 4 * width * sum(map(len, judged)) > _MOST_BYTES:
         raise TooLargeError
-    share = _share_of_values(data.train) if width > _WIDE else 1.0
-    is_sparse = share < _SPARSE
-    most = max(1, int(_MOST_VALUES / (width * (max(share, 1 / width) if is_sparse else 1))))
+    share = _share_of_values(data.train) if width > _WIDE and not data.vocabulary else 1.0
+    is_sparse = share < _SPARSE or data.vocabulary > 0
+    most = max(1, int(_MOST_VALUES / max(1, width * (share if is_sparse else 1))))
     rows = _drawn(len(data.train), most, seed)
-    writer = _Writer()
+    writer = _Writer(data.vocabulary)
     writer.add("train.y", data.train.y[rows])
     if "weight" in data.train.arrays:
         writer.add("train.weight", data.train.arrays["weight"][rows])
@@ -67,7 +73,8 @@ def hand_over(data: DataSet, seed: int) -> Handed:
         writer.add_features(f"{name}.x", split, slice(None), is_sparse=is_sparse)
     writer.file.flush()
     count = len(data.train) if isinstance(rows, slice) else len(rows)
-    return Handed(writer.file, writer.places, is_sparse, count, len(data.train))
+    are_counts = data.vocabulary > 0
+    return Handed(writer.file, writer.places, is_sparse, are_counts, count, len(data.train))
 
 
 def _share_of_values(split: Split) -> float:
@@ -83,9 +90,10 @@ def _drawn(count: int, most: int, seed: int) -> np.ndarray | slice:
 
 
 class _Writer:
-    """Writes arrays into a file without a name."""
+    """Writes arrays into a file without a name; features are ids where there is a vocabulary."""
 
-    def __init__(self) -> None:
+    def __init__(self, vocabulary: int) -> None:
+        self._vocabulary = vocabulary
         self.file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - its reader closes it
         self.places: dict[str, tuple[str, tuple[int, ...], int]] = {}
 
@@ -96,23 +104,20 @@ class _Writer:
     def add_features(
         self, name: str, split: Split, rows: np.ndarray | slice, *, is_sparse: bool
     ) -> None:
-        """Add the features of rows of a split, flattened; the file is all that holds them."""
+        """Add the features of rows of a split, flattened; no copy of all of them is in memory."""
         index = np.arange(len(split))[rows]
-        width = int(np.prod(split.x.shape[1:]))
-        pieces = (
-            np.asarray(split.x[some].reshape(len(some), width), np.float32)
-            for some in np.array_split(index, range(_ROWS_AT_ONCE, len(index), _ROWS_AT_ONCE))
-        )
+        parts = np.array_split(index, range(_ROWS_AT_ONCE, len(index), _ROWS_AT_ONCE))
+        pieces = (split.x[some].reshape(len(some), -1) for some in parts)
+        width = self._vocabulary or math.prod(split.x.shape[1:])
         if not is_sparse:
-            self._add(name, np.dtype(np.float32), (len(index), width), pieces)
+            floats = (piece.astype(np.float32, copy=False) for piece in pieces)
+            self._add(name, np.dtype(np.float32), (len(index), width), floats)
             return
-        found = [(piece[piece != 0], *np.nonzero(piece), len(piece)) for piece in pieces]
-        counts = [np.bincount(places, minlength=count) for _, places, _, count in found]
-        self.add(f"{name}.values", np.concatenate([values for values, *_ in found]))
-        columns = np.concatenate([columns for _, _, columns, _ in found])
-        self.add(f"{name}.columns", columns.astype(np.int32))
-        ends = np.cumsum(np.concatenate([[0], *counts]))
-        self.add(f"{name}.ends", ends.astype(np.int32))
+        read = partial(_counts, width) if self._vocabulary else _values
+        values, columns, counts = zip(*map(read, pieces), strict=True)
+        self.add(f"{name}.values", np.concatenate(values).astype(np.float32))
+        self.add(f"{name}.columns", np.concatenate(columns).astype(np.int32))
+        self.add(f"{name}.ends", np.cumsum(np.concatenate([[0], *counts])).astype(np.int32))
         self.add(f"{name}.width", np.array([width]))
 
     def _add(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], pieces: Any) -> None:
@@ -121,6 +126,21 @@ class _Writer:
         self.places[name] = (dtype.str, tuple(shape), place)
         for piece in pieces:
             self.file.write(np.ascontiguousarray(piece).tobytes())
+
+
+def _values(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What is not 0 in features: values, columns, and the number of each row."""
+    rows, columns = np.nonzero(x)
+    return x[rows, columns], columns, np.bincount(rows, minlength=len(x))
+
+
+def _counts(vocabulary: int, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How often each row has each of the ids that are tokens, in the same form."""
+    from hpo.data.text.text_fit import FIRST_ID
+
+    rows, places = np.nonzero(ids >= FIRST_ID)
+    keys, counts = np.unique(rows * vocabulary + ids[rows, places], return_counts=True)
+    return counts, keys % vocabulary, np.bincount(keys // vocabulary, minlength=len(ids))
 
 
 def handed(file: IO[bytes], places: Places) -> Iterator[tuple[str, Any]]:

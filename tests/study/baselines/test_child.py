@@ -12,8 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
+from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import Ridge
 
+from hpo.study.baselines.child import weighted
 from hpo.study.baselines.handover import hand_over
 from tests.checkout import ROOT
 from tests.study.baselines.samples import ROWS, a_data_set
@@ -39,7 +42,13 @@ MOMENT = 20.0
 
 def a_request(given, *keys):
     request = {"file": given.file.fileno(), "places": given.places, "splits": ["validation"]}
-    request |= {"task": "regression", "outputs": 1, "seed": 7, "quantile": None}
+    request |= {
+        "task": "regression",
+        "outputs": 1,
+        "seed": 7,
+        "quantile": None,
+        "are_counts": given.are_counts,
+    }
     return json.dumps({**request, "baselines": keys})
 
 
@@ -133,3 +142,14 @@ def test_it_ends_when_its_input_ends():
             assert child.stderr.readline() == b"fits\n"
             child.stdin.close()
             assert child.wait(MOMENT) == 1
+
+
+def test_counts_of_tokens_are_weighed_by_the_training_rows_alone():
+    train, judged = (csr_matrix(rows) for rows in ([[2.0, 0, 1], [1, 0, 0]], [[1.0, 3, 1]]))
+    found = weighted({"train.x": train, "train.y": np.zeros(2), "validation.x": judged})
+
+    weigh = TfidfTransformer().fit(train)
+    assert found.keys() == {"train.x", "validation.x"}
+    np.testing.assert_allclose(
+        found["validation.x"].toarray(), weigh.transform(judged).toarray(), rtol=1e-6
+    )

@@ -83,3 +83,18 @@ def test_judged_rows_that_are_too_large_are_refused(monkeypatch):
 def test_the_file_has_no_name_that_could_be_left_behind():
     with hand_over(a_data_set("classification", 3), 0).file as file:
         assert os.fstat(file.fileno()).st_nlink == 0
+
+
+def test_ids_of_tokens_arrive_as_counts_of_words():
+    ids = np.array([[2, 3, 3, 0], [1, 4, 2, 2], [0, 0, 0, 0], [3, 3, 3, 3]], np.int32)
+    arrays = {"x": ids, "y": np.array([0, 1, 0, 1], np.int32)}
+    data = DataSet("classification", Split(arrays), Split(arrays), None, 2, "known")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DataSet, "vocabulary", 5)
+        given = hand_over(data, 0)
+
+    assert (given.is_sparse, given.are_counts) == (True, True)
+    np.testing.assert_array_equal(
+        read(given)["train.x"].toarray(),
+        [[0, 0, 1, 2, 0], [0, 0, 2, 0, 1], [0, 0, 0, 0, 0], [0, 0, 0, 4, 0]],
+    )
