@@ -51,15 +51,8 @@ def run_study(
         machinery = build(study, around, times, stack, watch, say)
         executor = machinery.crew.executor
         stop.announce = lambda: stopping_text(executor.compiling(), executor.pools)
-        deadline = _deadline(study)
-        reason = _drive(study, machinery, times, profile, stop, deadline, say)
-        return _close(study, machinery, times, reason, stop, deadline, say)
-
-
-def _deadline(study: OpenStudy) -> float:
-    """When the time of the study is over, by `time.monotonic()`."""
-    timeout = study.search.timeout
-    return time.monotonic() + (timeout - study.spent_seconds if timeout else math.inf)
+        reason = _drive(study, machinery, times, profile, stop, say)
+        return _close(study, machinery, times, reason, stop, say)
 
 
 def _drive(
@@ -68,11 +61,12 @@ def _drive(
     times: RunTimes,
     profile: Profile | None,
     stop: StopRequest,
-    deadline: float,
     say: Callable[[str], None],
 ) -> StopReason:
     """Run the driver until the study is done or has to stop; why it stopped."""
-    driver = machinery.driver
+    driver, timeout = machinery.driver, study.search.timeout
+    left_seconds = timeout - study.spent_seconds if timeout else math.inf
+    deadline = time.monotonic() + left_seconds
 
     def has_to_stop() -> bool:
         return stop.obey() or time.monotonic() >= deadline
@@ -102,13 +96,12 @@ def _close(
     times: RunTimes,
     reason: StopReason,
     stop: StopRequest,
-    deadline: float,
     say: Callable[[str], None],
 ) -> Outcome:
     """Note in the log that the run has stopped, and say what the user should know of it."""
     driver, journal = machinery.driver, study.journal
     before, signal = machinery.watcher.progress(), stop.signal
-    _end_baselines(machinery, times, reason, stop, deadline, say)
+    _end_baselines(machinery, times, reason, stop, say)
     if ending := stop_sentence(reason, study.search.stop):
         say(f"The study stops: {ending}.")
     machinery.crew.close()
@@ -148,16 +141,15 @@ def _end_baselines(
     times: RunTimes,
     reason: StopReason,
     stop: StopRequest,
-    deadline: float,
     say: Callable[[str], None],
 ) -> None:
-    """Wait a moment for the baselines where the study is done; end them where it is not."""
+    """Wait a moment for the baselines, unless the user has stopped the run or it has failed."""
     baselines = machinery.baselines
     if baselines is None:
         return
-    if not Stop(reason).is_final:
+    if reason in ("interrupted", "failed"):
         baselines.end()
         return
     stop.announce = lambda: "The baselines that have no result yet are left out."
     with times.driver.during("waiting"):
-        baselines.wait(deadline, stop.obey, say)
+        baselines.wait(stop.obey, say)

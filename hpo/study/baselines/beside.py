@@ -36,10 +36,11 @@ from hpo.study.log.events import MERGING
 from hpo.study.storage.journal import Journal
 
 # CPU seconds that baselines may take in all runs of a study, and the share of its own time, where
-# that is more. The same share is how long an ended search waits for them, and at least a moment.
+# that is more. The same share is how long an ended search waits for them, between these bounds: on
+# busy cores, the lowest priority gets a few hundredths of a core.
 _LEAST_SECONDS = 20.0
 _SHARE = 0.1
-_LEAST_WAIT_SECONDS = 5.0
+_WAIT_SECONDS = (5.0, 30.0)
 # Less is not worth starting: the libraries alone take about 2 seconds to import.
 _WORTH_SECONDS = 2.0
 _LOOK_SECONDS = 0.1
@@ -65,7 +66,8 @@ class Allowance:
 
     def wait_seconds(self, search_seconds: float) -> float:
         """How long a search that has ended waits for them."""
-        return self.given or max(_LEAST_WAIT_SECONDS, _SHARE * search_seconds)
+        least, most = _WAIT_SECONDS
+        return self.given or min(max(least, _SHARE * search_seconds), most)
 
 
 def can_be_judged(data: DataSet, goal: Goal) -> bool:
@@ -125,12 +127,10 @@ class Baselines:
         if not self._is_over and self._cpu_seconds() >= self._left_seconds():
             self.cut()
 
-    def wait(
-        self, until: float, is_skipped: Callable[[], bool], say: Callable[[str], None]
-    ) -> None:
-        """Wait for what is left after the last trial, at most to `until`; what remains is cut."""
+    def wait(self, is_skipped: Callable[[], bool], say: Callable[[str], None]) -> None:
+        """Wait for what is left when the trials have ended; what remains is cut."""
         began, has_said = time.monotonic(), False
-        until = min(until, began + self._allowance.wait_seconds(began - self._began))
+        until = began + self._allowance.wait_seconds(began - self._began)
         while self._thread is not None and not self._is_over:
             now = time.monotonic()
             if now >= until or is_skipped():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -11,6 +13,7 @@ from hpo.data.dataset import DataSet, Split
 from hpo.engine.training.metrics.scored import scored_metrics
 from hpo.engine.training.targets.sums import metric_sums, metrics
 from hpo.spec.code.own_functions import OwnLoss
+from hpo.spec.sections.data import Task
 
 _LEAST = float(np.finfo(np.float64).eps)  # as scikit-learn clips probabilities
 
@@ -28,10 +31,16 @@ def judge(data: DataSet, split: Split, predictions: np.ndarray, training: Any) -
     # A loss of the user's own may read all that a batch has.
     batch |= split.arrays if isinstance(training.loss, OwnLoss) else {}
     batch |= {"weight": split.arrays["weight"]} if "weight" in split.arrays else {}
-    sums = jax.jit(lambda o, b: metric_sums(data.task, o, b, training.loss))(outputs, batch)
-    found = metrics(data, split, np.asarray(sums), training.loss)
+    sums = np.asarray(_compiled(data.task, training.loss)(outputs, batch))
+    found = metrics(data, split, sums, training.loss)
     names, own = training.train.metrics, training.own_metrics
     return found | scored_metrics(names, data, split, outputs, own)
+
+
+@lru_cache(maxsize=8)
+def _compiled(task: Task, loss: Any) -> Callable[..., Any]:
+    """The sums of the metrics of a task, compiled once for all baselines."""
+    return jax.jit(lambda outputs, batch: metric_sums(task, outputs, batch, loss))
 
 
 def _outputs(data: DataSet, predictions: np.ndarray) -> np.ndarray:
