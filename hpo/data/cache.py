@@ -25,7 +25,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from hpo.data.dataset import SPLITS, DataSet, Split, of_folds
+from hpo.data.dataset import SPLITS, DataSet, Split, of_folds, scale_of
 from hpo.data.files import nests, packages
 from hpo.data.text.extras import versions
 from hpo.data.transforms.transform import FittedTransform
@@ -52,6 +52,7 @@ _MOST_BYTES_TO_CHECK = 1 << 30
 _CLOCK_TICK_NS = 2 * 10**9  # of the coarsest file systems
 _DESCRIPTION = "dataset.json"
 _TRANSFORM = "transform."  # before the names of the arrays of the fit
+_ROWS = "rows."  # before the names of the rows of a split, where they are no slice
 # What the folder holds: entries, unfinished ones, and the notes of hashes.
 _ENTRY = re.compile(r"\.?[0-9a-f]{64}(\..*)?|files")
 
@@ -250,7 +251,8 @@ def _write_entry(folder: Path, key: str, data: DataSet) -> None:
         "task": data.task,
         "outputs": data.outputs,
         "classes": data.classes,
-        **_own(data, _TRANSFORM),
+        **_own(data, 0),
+        **({} if data.train.scale is None else {"is_scaled": False}),
         "arrays": {
             name: [list(array.shape), array.dtype.str, _checksum(array)]
             for name, array in arrays.items()
@@ -258,7 +260,8 @@ def _write_entry(folder: Path, key: str, data: DataSet) -> None:
     }
     if data.folds:
         description["folds"] = [
-            _own(fold, f"{_TRANSFORM}{number}.") for number, fold in enumerate(data.folds)
+            {**_own(fold, number), "transform": f"{_TRANSFORM}{number}."}
+            for number, fold in enumerate(data.folds)
         ]
     text = json.dumps(description)
     with open(folder / _DESCRIPTION, "w", opener=create_own) as out:
@@ -273,12 +276,15 @@ def _arrays(data: DataSet) -> Iterator[tuple[str, np.ndarray]]:
         prefix = f"{_TRANSFORM}{number}." if data.folds else _TRANSFORM
         for key, array in one.transform.to_arrays().items():
             yield f"{prefix}{key}", array
+        for name in SPLITS:
+            split: Split | None = getattr(one, name)
+            if split is not None and isinstance(split.rows, np.ndarray):
+                yield f"{_ROWS}{number}.{name}", split.rows
 
 
-def _own(data: DataSet, prefix: str) -> dict[str, Any]:
-    """What a fold has of its own; `prefix` stands before the names of the arrays of its fit."""
-    own = {"fingerprint": data.fingerprint, "notes": data.notes, "splits": _splits(data)}
-    return own if prefix == _TRANSFORM else {**own, "transform": prefix}
+def _own(data: DataSet, number: int) -> dict[str, Any]:
+    """What the fold of this number has of its own."""
+    return {"fingerprint": data.fingerprint, "notes": data.notes, "splits": _splits(data, number)}
 
 
 def _data_set(description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> DataSet:
@@ -286,21 +292,26 @@ def _data_set(description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) 
     known = dict(description)
     prefix, places = known.pop("transform", _TRANSFORM), known.pop("splits")
     fit = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
-    shared = {n: array for n, array in arrays.items() if not n.startswith(_TRANSFORM)}
+    transform = FittedTransform.from_arrays(fit)
+    scale = None if known.pop("is_scaled", True) else scale_of(transform)
+    shared = {n: array for n, array in arrays.items() if not n.startswith((_TRANSFORM, _ROWS))}
     splits: dict[str, Any] = dict.fromkeys(SPLITS)
-    splits |= {name: Split(shared, slice(*ends)) for name, ends in places.items()}
+    for name, rows in places.items():
+        own = arrays[rows] if isinstance(rows, str) else slice(*rows)
+        splits[name] = Split(shared, own, scale)
     known |= {name: tuple(known[name]) for name in ("classes", "notes")}
-    return DataSet(**known, **splits, transform=FittedTransform.from_arrays(fit))
+    return DataSet(**known, **splits, transform=transform)
 
 
-def _splits(data: DataSet) -> dict[str, list[int]]:
-    """The first row of each split, and the row after its last one."""
-    found: dict[str, list[int]] = {}
+def _splits(data: DataSet, number: int) -> dict[str, list[int] | str]:
+    """The first row of each split and the row after its last one, or the array of its rows."""
+    found: dict[str, list[int] | str] = {}
     for name in SPLITS:
         split: Split | None = getattr(data, name)
         if split is not None:
-            assert isinstance(split.rows, slice)
-            found[name] = [split.rows.start, split.rows.stop]
+            found[name] = f"{_ROWS}{number}.{name}"
+            if isinstance(split.rows, slice):
+                found[name] = [split.rows.start, split.rows.stop]
     return found
 
 

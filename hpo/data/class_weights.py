@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hpo.data.dataset import SPLITS, DataSet, Split, of_folds
+from hpo.data.dataset import SPLITS, DataSet, Split, apart, of_folds
 from hpo.errors import DataError
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.words import shown
@@ -30,6 +30,8 @@ def weighed(data: DataSet) -> DataSet:
         raise DataError(
             f"data.class_weight: balanced weighs classes, and this is {data.task}: leave it out."
         )
+    if data.train.scale is not None:
+        data = apart(data)  # a row has another weight in each fold
     shared = data.train.shared
     weight = np.array(shared.get("weight", np.ones(len(shared["y"]))), np.float32)
     for one in data.members:

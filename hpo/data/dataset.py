@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from itertools import accumulate, pairwise
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -31,6 +32,20 @@ def _at(array: Any, rows: Any) -> Any:
     return array[rows]
 
 
+# The offset that is subtracted from images, and the divisor, float32.
+Scale: TypeAlias = tuple[Any, Any]
+
+
+def scaled(x: Any, scale: Scale) -> Any:
+    """Images as read, uint8, as features: on the host or on a device."""
+    return (x.astype(np.float32) - scale[0]) / scale[1]
+
+
+def scale_of(transform: FittedTransform) -> Scale:
+    """The numbers with which a fit scales images."""
+    return transform.offset.astype(np.float32), transform.divisor.astype(np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """An index of rows into named arrays, which the other splits of a data set share.
@@ -39,15 +54,29 @@ class Split:
     of the tokens of texts are int32 `[N, length]`. `y` is
     int32 or float32 `[N]`, and float32 `[N, targets]` for several targets. A data set with weights
     has `weight` too, float32 `[N]`, whose mean over the training split is 1.
+
+    Images of folds are shared as read, uint8. Then `scale` has the offset and the divisor, float32,
+    that make this split's `x` of them.
     """
 
     shared: Mapping[str, np.ndarray]
     rows: slice | np.ndarray = field(default_factory=lambda: slice(None))  # by default, all
+    scale: Scale | None = None
 
     @cached_property
     def arrays(self) -> Mapping[str, np.ndarray]:
         """The arrays of the rows of this split alone: views, if the rows are a slice."""
-        return gather(self.shared, self.rows)
+        return gather(self.shared, self.rows) if self.scale is None else _Scaled(self, self.scale)
+
+    @property
+    def example_shape(self) -> tuple[int, ...]:
+        """The shape of the features of a row."""
+        return self.shared["x"].shape[1:]
+
+    @property
+    def first(self) -> Split:
+        """The first row alone."""
+        return Split(self.shared, self.places[:1], self.scale)
 
     @property
     def x(self) -> np.ndarray:
@@ -73,6 +102,27 @@ class Split:
 
 
 @dataclass(frozen=True, eq=False)
+class _Scaled(Mapping[str, np.ndarray]):
+    """The arrays of a split whose images are shared as read; each is made when it is asked for."""
+
+    split: Split
+    scale: Scale
+    _made: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._made:
+            array = _at(self.split.shared[name], self.split.rows)
+            self._made[name] = scaled(array, self.scale) if name == "x" else array
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.split.shared)
+
+    def __len__(self) -> int:
+        return len(self.split.shared)
+
+
+@dataclass(frozen=True, eq=False)
 class DataSet:
     """The splits of a data set and what is needed to read a model's outputs.
 
@@ -82,8 +132,9 @@ class DataSet:
     `notes` say what the reader did that the user should know.
 
     With `data.folds`, `folds` has a data set for each fold, with a transform of its own. All share
-    their arrays: those of the folds lie end to end, and their test rows after them. The splits are
-    then those of the fold with the most training rows.
+    their arrays: those of the folds lie end to end, and their test rows after them. Images lie
+    there once, and a fold has the places of its rows. The splits are then those of the fold with
+    the most training rows.
     """
 
     task: Task
@@ -152,6 +203,31 @@ def of_folds(folds: Sequence[DataSet]) -> DataSet:
         fingerprint=digest.hexdigest(),
         notes=tuple(dict.fromkeys(note for fold in folds for note in fold.notes)),
         folds=tuple(folds),
+    )
+
+
+def apart(data: DataSet) -> DataSet:
+    """Folds that share images as read, with copies of their own of all arrays."""
+    splits = [split for fold in data.folds for split in (fold.train, fold.validation)]
+    splits += [fold.test for fold in data.folds if fold.test is not None]
+    arrays = {
+        name: np.concatenate([split.arrays[name] for split in splits]) for name in data.train.shared
+    }
+    ends = accumulate(map(len, splits), initial=0)
+    own = {
+        id(split): Split(arrays, slice(*some))
+        for split, some in zip(splits, pairwise(ends), strict=True)
+    }
+    return of_folds(
+        [
+            replace(
+                fold,
+                train=own[id(fold.train)],
+                validation=own[id(fold.validation)],
+                test=None if fold.test is None else own[id(fold.test)],
+            )
+            for fold in data.folds
+        ]
     )
 
 

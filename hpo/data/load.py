@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from hpo.data.cache import DataCache
 from hpo.data.class_weights import weighed
-from hpo.data.dataset import SPLITS, DataSet, Split, of_folds
+from hpo.data.dataset import SPLITS, DataSet, Split, of_folds, scale_of
 from hpo.data.files import find_own, key_of, source_files, split_files
-from hpo.data.folds import group_folds, random_folds, time_folds
+from hpo.data.folds import Fold, group_folds, random_folds, time_folds
 from hpo.data.leaks import repeated_rows_note, shared_ids_note
 from hpo.data.source import Source
 from hpo.data.split import (
@@ -96,7 +96,10 @@ def _prepared(
 ) -> DataSet:
     source = read_source(spec, folder, home)
     _check_columns(spec, source)
-    folds = _folds(spec, source, is_whole=is_whole) if spec.folds else [_parts(spec, source)]
+    rows = _fold_rows(spec, source) if spec.folds else None
+    if rows is not None and not is_whole and _shares_images(source) and spec.text == Text():
+        return _image_folds(spec, source, rows)
+    folds = [_parts(spec, source)] if rows is None else _fold_parts(source, rows, is_whole=is_whole)
     text = with_stop_words(spec.text, folder)
     fits = [
         fit_transform(
@@ -112,23 +115,60 @@ def _prepared(
     found: list[DataSet] = []
     for parts, transform, splits in zip(folds, fits, _encoded(folds, fits), strict=True):
         leaks = [] if found else _leaks(spec, parts)  # those of all folds are alike
-        data = DataSet(
-            task=_task(source),
-            train=splits[0],
-            validation=splits[1],
-            test=splits[2] if len(splits) > 2 else None,
-            outputs=len(source.classes) or math.prod(source.y.shape[1:]),
-            fingerprint=_fingerprint(
-                parts,
-                _scaling(spec, text, transform.word_vectors),
-                with_texts=spec.columns != Columns() or transform.has_texts,
-            ),
-            classes=source.classes,
-            notes=(*source.notes, *_lacking_classes(parts), *leaks),
-            transform=transform,
+        fingerprint = _fingerprint(
+            parts,
+            _scaling(spec, text, transform.word_vectors),
+            with_texts=spec.columns != Columns() or transform.has_texts,
         )
-        found.append(data)
+        data = _data_set(source, parts, splits, transform, fingerprint)
+        found.append(replace(data, notes=(*data.notes, *leaks)))
     return of_folds(found) if spec.folds and not is_whole else found[0]
+
+
+def _data_set(
+    source: Source,
+    parts: Sequence[Source],
+    splits: Sequence[Split],
+    transform: FittedTransform,
+    fingerprint: str,
+) -> DataSet:
+    return DataSet(
+        task=_task(source),
+        train=splits[0],
+        validation=splits[1],
+        test=splits[2] if len(splits) > 2 else None,
+        outputs=len(source.classes) or math.prod(source.y.shape[1:]),
+        fingerprint=fingerprint,
+        classes=source.classes,
+        notes=(*source.notes, *_lacking_classes(parts)),
+        transform=transform,
+    )
+
+
+def _shares_images(source: Source) -> bool:
+    """Whether folds can share one copy of the examples: images whose targets no fold scales."""
+    return source.x.dtype == np.uint8 and bool(source.classes) and source.weight is None
+
+
+def _image_folds(spec: DataSpec, source: Source, found: _FoldRows) -> DataSet:
+    """Folds of images, which share one copy of them; each scales them by numbers of its own."""
+    rows = np.sort(found.rows)
+    whole = [source.take(rows), *found.test]
+    shared = {
+        "x": np.concatenate([part.x for part in whole]),
+        "y": np.concatenate([part.y for part in whole]),
+    }
+    folds = []
+    for fold in found.folds:
+        parts = [source.take(fold.train), source.take(fold.validation), *found.test]
+        transform = fit_transform(parts[0], spec.normalize, spec.range, columns=spec.columns)
+        scale = scale_of(transform)
+        places = [np.searchsorted(rows, own).astype(np.int32) for own in fold]
+        splits = [Split(shared, own, scale) for own in places]
+        splits += [Split(shared, slice(len(rows), len(shared["y"])), scale) for _ in found.test]
+        fingerprint = _fingerprint(parts, _scaling(spec, spec.text, ()), with_texts=False)
+        folds.append(_data_set(source, parts, splits, transform, fingerprint))
+    return of_folds(folds)
 
 
 def _sizes(spec: DataSpec, source: Source) -> SplitSizes:
@@ -141,11 +181,15 @@ def _sizes(spec: DataSpec, source: Source) -> SplitSizes:
     )
 
 
-def _folds(spec: DataSpec, source: Source, *, is_whole: bool) -> list[list[Source]]:
-    """The examples of each fold: training, validation and, if there is one, the test of all.
+class _FoldRows(NamedTuple):
+    """The rows of each fold, those of all folds, and the test examples of all if there are any."""
 
-    With `is_whole`, those of a single fold that trains on the rows of all.
-    """
+    folds: tuple[Fold, ...]
+    rows: np.ndarray
+    test: Sequence[Source]
+
+
+def _fold_rows(spec: DataSpec, source: Source) -> _FoldRows:
     assert spec.folds is not None
     if source.validation is not None:
         raise DataError(
@@ -169,10 +213,19 @@ def _folds(spec: DataSpec, source: Source, *, is_whole: bool) -> list[list[Sourc
         own = None if labels is None else labels[rows]
         folds = random_folds(rows, own, spec.folds, seed)
     tests = [source.test or source.take(test)] if source.test or len(test) else []
+    return _FoldRows(folds, rows, tests)
+
+
+def _fold_parts(source: Source, found: _FoldRows, *, is_whole: bool) -> list[list[Source]]:
+    """The examples of each fold: training, validation and, if there is one, the test of all.
+
+    With `is_whole`, those of a single fold that trains on the rows of all.
+    """
+    folds, rows, test = found
     if is_whole:
         train = source.take(np.sort(rows))
-        return [[train, *(tests or [train]), *tests]]
-    return [[source.take(fold.train), source.take(fold.validation), *tests] for fold in folds]
+        return [[train, *(test or [train]), *test]]
+    return [[source.take(fold.train), source.take(fold.validation), *test] for fold in folds]
 
 
 def _split_by(spec: DataSpec, source: Source) -> np.ndarray | None:

@@ -60,6 +60,7 @@ class Program:
     knob of such a path is the index of the trial's value. A model trains in arrays of the smallest
     of the `bounds` that its widest layer does not exceed. With folds, `train_rows` are those of the
     largest training split. `judged_rows` are those of the largest validation split, 0 without.
+    `scales` is the shape of the numbers by which a lane scales images; empty if they come scaled.
     """
 
     template: Training
@@ -72,6 +73,7 @@ class Program:
     outputs: int
     train_rows: int
     judged_rows: int = 0
+    scales: tuple[int, ...] = ()
 
     @cached_property
     def model(self) -> Any:
@@ -237,9 +239,10 @@ def split(
         bounds=_bounds(training, merged),
         platform=platform,
         task=data.task,
-        example_shape=data.train.x.shape[1:],
+        example_shape=data.train.example_shape,
         outputs=data.outputs,
         train_rows=max(len(one.train) for one in data.members),
+        scales=() if data.train.scale is None else data.train.scale[0].shape,
         judged_rows=max(len(fold.validation) for fold in data.folds) if data.folds else 0,
     )
     return program, np.array([knobs[path] for path in paths], np.float32)

@@ -13,9 +13,11 @@ from hpo.data.cache import DataCache
 from hpo.data.dataset import DataSet
 from hpo.data.folds import Fold, group_folds, random_folds, time_folds
 from hpo.data.load import check_batch_size, load_data
+from hpo.data.readers.idx import TEST_FILES, TRAIN_FILES
+from hpo.data.source import Source
 from hpo.errors import DataError
 from hpo.spec.sections.columns import Columns
-from hpo.spec.sections.data import CsvFile, DataSpec
+from hpo.spec.sections.data import CsvFile, DataSpec, IdxFolder
 from hpo.spec.sections.split import GroupSplit, TimeSplit
 
 ROWS = np.arange(7, 60)  # what the test has left
@@ -194,6 +196,57 @@ def test_each_fold_weighs_its_own_classes(tmp_path: Path) -> None:
         weight, y = fold.train.arrays["weight"], fold.train.y
         assert weight[y == 0].sum() == pytest.approx(weight[y == 1].sum(), rel=1e-5)
         assert (fold.validation.arrays["weight"] == 1).all()
+
+
+@pytest.fixture
+def drawn(tmp_path: Path, write_set: Any) -> IdxFolder:
+    """Forty images of 4 by 3 pixels in two classes; each is darker than the one before."""
+    images = np.arange(40 * 12, dtype=np.uint16).reshape(40, 4, 3) // 2 % 251
+    for names, rows in ((TRAIN_FILES, slice(0, 40)), (TEST_FILES, slice(0, 6))):
+        write_set(tmp_path / "set", names, images[rows], np.arange(40)[rows] % 2)
+    return IdxFolder(idx="set")
+
+
+def test_folds_of_images_share_one_copy_of_the_pixels(tmp_path: Path, drawn: IdxFolder) -> None:
+    data = load(tmp_path, dataset=drawn)
+    shared = data.train.shared
+    assert (shared["x"].dtype, shared["x"].shape) == (np.uint8, (46, 4, 3, 1))
+    assert len(data.resident["x"]) == 40
+    assert all(fold.train.shared is shared for fold in data.folds)
+    for fold in data.folds:
+        for split in (fold.train, fold.validation, fold.test):
+            assert split is not None
+            pixels = shared["x"][split.places]
+            expected = fold.transform.apply(Source(pixels, split.y, "images", ("0", "1")))
+            np.testing.assert_array_equal(split.x, expected, strict=True)
+            np.testing.assert_array_equal(split.first.x, expected[:1], strict=True)
+        assert fold.train.x.mean() == pytest.approx(0, abs=1e-5)
+        assert fold.train.x.std() == pytest.approx(1, abs=1e-5)
+    assert len({float(fold.transform.offset[0]) for fold in data.folds}) == 4
+
+
+def test_the_cache_gives_folds_of_images_back(tmp_path: Path, drawn: IdxFolder) -> None:
+    cache = DataCache(tmp_path / "cache")
+    made, kept = (load(tmp_path, cache, dataset=drawn) for _ in range(2))
+    assert isinstance(kept.train.shared["x"], np.memmap)
+    assert kept.train.shared["x"].dtype == np.uint8
+    for one, other in zip(made.folds, kept.folds, strict=True):
+        for split in ("train", "validation", "test"):
+            np.testing.assert_array_equal(getattr(one, split).x, getattr(other, split).x)
+            np.testing.assert_array_equal(getattr(one, split).y, getattr(other, split).y)
+
+
+def test_folds_of_images_that_weigh_their_classes_have_copies(
+    tmp_path: Path, drawn: IdxFolder
+) -> None:
+    plain = load(tmp_path, dataset=drawn, normalize="minmax")
+    weighed = load(tmp_path, dataset=drawn, normalize="minmax", class_weight="balanced")
+    assert weighed.train.scale is None
+    assert len(weighed.resident["x"]) == 4 * 40
+    for one, other in zip(plain.folds, weighed.folds, strict=True):
+        for split in ("train", "validation", "test"):
+            np.testing.assert_array_equal(getattr(one, split).x, getattr(other, split).x)
+        assert other.train.arrays["weight"].mean() == pytest.approx(1)
 
 
 def test_a_batch_larger_than_the_smallest_fold_is_refused(tmp_path: Path) -> None:

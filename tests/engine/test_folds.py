@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpo.data.dataset import DataSet, Split
+from hpo.data.dataset import DataSet, Split, of_folds
 from hpo.data.transforms.transform import FittedTransform
 from hpo.engine.devices import local_devices
 from hpo.engine.pools.pool import Pool
@@ -107,6 +107,32 @@ def test_metrics_that_need_all_rows_are_those_of_the_fold(compiler: Compiler) ->
     for run, (reported,) in trained(data, training, runs, "map", compiler)[0].items():
         assert reported["log_loss"] == pytest.approx(reported["loss"], rel=1e-5), run
         assert 0 <= reported["auroc"] <= 1
+
+
+@pytest.mark.parametrize("form", ["map", "vmap"])
+def test_a_lane_scales_shared_images_as_its_fold_alone_has_them(
+    form: Form, compiler: Compiler
+) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (80, 4, 4, 1), dtype=np.uint8)
+    shared = {"x": pixels, "y": (pixels.reshape(80, -1)[:, :3].argmax(1)).astype(np.int32)}
+    folds = []
+    for number in range(2):
+        judged = np.arange(80) % 2 == number
+        scale = np.full(1, 100.0 + number, np.float32), np.full(1, 40.0 + number, np.float32)
+        splits = [Split(shared, np.flatnonzero(rows), scale) for rows in (~judged, judged)]
+        folds.append(DataSet("classification", *splits, None, 3, "i"))
+    data = of_folds(folds)
+    training = a_training(optimizer={"name": "sgd", "learning_rate": 0.1})
+    runs = [Run(0, 0, fold) for fold in range(2)]
+    curves, weights = trained(data, training, runs, form, compiler)
+    for run, fold in zip(runs, folds, strict=True):
+        own = [Split(dict(split.arrays)) for split in (fold.train, fold.validation)]
+        alone = DataSet("classification", *own, None, 3, "i")
+        by_itself, its_weights = trained(alone, training, [Run(0)], form, compiler)
+        np.testing.assert_allclose(weights[run], its_weights[Run(0)], rtol=1e-5, atol=1e-6)
+        for one, other in zip(curves[run], by_itself[Run(0)], strict=True):
+            assert one == pytest.approx(other, rel=1e-5)
 
 
 def test_folds_of_other_sizes_are_one_program() -> None:

@@ -68,7 +68,7 @@ def latency_ms(training: Training, data: DataSet, device: Any) -> float:
     """
     program = own_program(training, data, device.platform)
     compiled, *arguments = _compiled_forward(program, device)
-    example = jax.device_put({"x": data.train.arrays["x"][:1]}, device)
+    example = jax.device_put({"x": data.train.first.x}, device)
     compiled(*arguments, example).block_until_ready()
     times: list[float] = []
     end = time.perf_counter() + _LEAST_SECONDS

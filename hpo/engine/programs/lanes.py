@@ -53,7 +53,7 @@ def train_round(
 
     def evaluate(knobs: Array, lane: Any, feed: Batch) -> Tally:
         # With folds, each lane has its own rows to evaluate.
-        own = Index(data.train, feed["judged"]) if "judged" in feed else None
+        own = Index(data.train, feed) if "judged" in feed else None
         return task.evaluate(knobs, lane, own or data.validation)
 
     if form == "map":

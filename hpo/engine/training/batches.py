@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hpo.data.dataset import DataSet, Split, gather
+from hpo.data.dataset import DataSet, Split, gather, scaled
 
 # Rows of one evaluation step: few enough for the activations of a convolution to stay in cache.
 _EVALUATION_ROWS = 512
@@ -102,13 +102,24 @@ def judged_places(split: Split, shape: tuple[int, int]) -> np.ndarray:
     return np.pad(split.places.astype(np.int32), (0, padding), constant_values=-1).reshape(shape)
 
 
+def fed(arrays: Batch, rows: Any, feed: Batch) -> Batch:
+    """A batch of these rows on a device; images are scaled if the lane's feed says how."""
+    batch = gather(arrays, rows)
+    if "offset" not in feed:
+        return batch
+    return {**batch, "x": scaled(batch["x"], (feed["offset"], feed["divisor"]))}
+
+
 class Index(NamedTuple):
-    """Rows of arrays on a device, by their places `[parts, rows]`; -1 for padding."""
+    """The rows that a lane evaluates: places in arrays on a device, from its feed.
+
+    `judged` are their places `[parts, rows]`; -1 for padding.
+    """
 
     arrays: Batch
-    places: Any
+    feed: Batch
 
     def batch(self, places: Any) -> Batch:
         """The rows at some of the places; padding rows are others with the weight 0."""
-        batch = gather(self.arrays, jnp.maximum(places, 0))
+        batch = fed(self.arrays, jnp.maximum(places, 0), self.feed)
         return {**batch, "weight": jnp.where(places < 0, 0.0, batch.get("weight", 1.0))}

@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from hpo.data.dataset import DataSet, Split, gather
+from hpo.data.dataset import DataSet, Split
 from hpo.engine.models.abstract import abstract_model, authored, is_authored
 from hpo.engine.models.dropout import Dropout, mask_key
 from hpo.engine.models.initialisers import initial_params, kernel_initialiser
@@ -26,6 +26,7 @@ from hpo.engine.training.batches import (
     Batch,
     DeviceData,
     Index,
+    fed,
     judged_places,
     judged_shape,
 )
@@ -90,7 +91,8 @@ class Supervised:
     def feed_shapes(self, *, is_chunked: bool) -> Mapping[str, jax.ShapeDtypeStruct]:
         """The shape of `rows`: each micro-batch's rows in the data set, or its slot in a chunk.
 
-        With folds, those of `steps`, the number in an epoch, and of `judged`, the rows to evaluate.
+        With folds, those of `steps`, the number in an epoch, and of `judged`, the rows to evaluate;
+        with folds of images, those of `offset` and `divisor`, which scale them.
         """
         parts, rows = self.program.order_shape
         # A slot of a chunk holds a whole micro-batch, so one number is enough.
@@ -98,7 +100,11 @@ class Supervised:
         shapes: dict[str, tuple[int, ...]] = {"rows": shape}
         if self.program.judged_rows:
             shapes |= {"steps": (), "judged": judged_shape(self.program.judged_rows)}
-        return {name: jax.ShapeDtypeStruct(shape, np.int32) for name, shape in shapes.items()}
+        found = {name: jax.ShapeDtypeStruct(shape, np.int32) for name, shape in shapes.items()}
+        if self.program.scales:
+            numbers = jax.ShapeDtypeStruct(self.program.scales, np.float32)
+            found |= {"offset": numbers, "divisor": numbers}
+        return found
 
     def order(self, seed: int, epoch: int) -> np.ndarray:
         """The rows of each micro-batch of an epoch, the same for every batch size."""
@@ -111,7 +117,8 @@ class Supervised:
     ) -> Mapping[str, np.ndarray]:
         """`rows`: those of each micro-batch of an epoch; a trial reads those of its steps.
 
-        On a fold, also the number of `steps`, and the rows to evaluate as `judged`.
+        On a fold, also the number of `steps`, the rows to evaluate as `judged`, and the `offset`
+        and `divisor` of images.
         """
         if fold is None:
             return {"rows": self.order(training.train.seed, epoch)}
@@ -119,7 +126,9 @@ class Supervised:
         own = _batches(training.train.seed, epoch, len(fold.train), program.micro_batch)
         rows = np.zeros(program.order_shape, np.int32)
         rows[: len(own)] = fold.train.places[own][: len(rows)]
+        scale = fold.train.scale
         return {
+            **({} if scale is None else {"offset": scale[0], "divisor": scale[1]}),
             "rows": rows,
             "steps": np.array(self.epoch(training, fold).steps, np.int32),
             "judged": judged_places(fold.validation, judged_shape(program.judged_rows)),
@@ -182,7 +191,7 @@ class Supervised:
             return sums + metric_sums(program.task, outputs, batch, spec.loss), scores
 
         sums = jnp.zeros((self.sums,), jnp.float32) if sums is None else sums
-        parts = rows.places if isinstance(rows, Index) else rows
+        parts = rows.feed["judged"] if isinstance(rows, Index) else rows
         if jax.tree.leaves(parts)[0].shape[0] == 1:
             sums, scores = add(sums, jax.tree.map(lambda a: a[0], parts))
             return Tally(sums, None if scores is None else scores[None])
@@ -338,7 +347,7 @@ def _gradient(
         dropout = Dropout(
             getattr(spec.model, "dropout", 0), key, first_row=number * program.micro_batch
         )
-        batch = gather(data.train, rows)
+        batch = fed(data.train, rows, feed)
         if spec.augment is not None:
             changed = augmented(spec.augment, batch["x"], augment_key(lane.key, lane.step))
             batch = {**batch, "x": changed}

@@ -129,7 +129,7 @@ def _merging(
     decision = decide(
         experiment.training,
         experiment.space,
-        data.train.x.shape[1:],
+        data.train.example_shape,
         data.outputs,
         len(data.train),
         search.trials,
