@@ -60,7 +60,7 @@ class Entry:
     look: str = ""  # of a reader: what `hpo init` sees of a path, or None if it is for another
     needs: tuple[Need, ...] = ()  # of a model or an optimizer; see `NEEDS`
     is_table: bool = False  # of a reader or data set: examples are rows of numbers, never images
-    package: str = ""  # of a sampler or reader: the module of another package that it needs
+    package: str = ""  # of a sampler or reader: another package that it needs
     extra: str = ""  # of a sampler: the extra of hpo that installs it
     is_own: bool = False  # `add` brought it: a package of a user's own
     tasks: tuple[str, ...] = ()  # that a metric or a loss is for; of a data set: its own
@@ -275,6 +275,15 @@ READERS = {
         files=f"{_READERS}.idx:files",
         head=f"{_READERS}.idx:head",
         look="hpo.data.overview.images:look_at_idx",
+    ),
+    "npz": Entry(f"{_DATA}:NpzFile", f"{_READERS}.npz:read_npz", head=f"{_READERS}.npz:head"),
+    "images": Entry(
+        f"{_DATA}:ImageFolder",
+        f"{_READERS}.images:read_images",
+        files=f"{_READERS}.images:files",
+        nests=True,
+        head=f"{_READERS}.images:head",
+        package="pillow",
     ),
     "python": Entry("hpo.spec.code.own_data:OwnData", f"{_READERS}.python:read_python"),
 }

@@ -225,11 +225,26 @@ class _Bounded(io.RawIOBase):
         buffer[: len(piece)] = piece
         self._read += len(piece)
         if self._read > self._most:
-            raise DataError(
-                f"{self._path}: unpacks to more than {_MOST_TIMES} times its {self._packed:,} "
-                "bytes, as no table does: if you trust it, unpack it and name the unpacked file."
-            )
+            raise _bomb(self._path, self._packed)
         return len(piece)
+
+
+def check_unpacked(path: Path, size: int) -> None:
+    """Refuse a packed file that says that it unpacks to far more bytes than data do.
+
+    Raises:
+        DataError: if it does.
+    """
+    packed = path.stat().st_size
+    if size > max(_ALWAYS_UNPACKED, _MOST_TIMES * packed):
+        raise _bomb(path, packed)
+
+
+def _bomb(path: Path, packed: int) -> DataError:
+    return DataError(
+        f"{path}: unpacks to more than {_MOST_TIMES} times its {packed:,} bytes, as no table does: "
+        "if you trust it, unpack it and name the unpacked file."
+    )
 
 
 def most_bytes(path: Path) -> int:

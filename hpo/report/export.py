@@ -44,7 +44,7 @@ from hpo.study.storage.tables import Storage, StudyRecord
 from hpo.study.storage.trust import check_code, known_code, trained_code
 from hpo.trial import HParams, Trial, TrialState
 
-_FILE_KEYS = ("csv", "parquet", "jsonl", "arrow", "idx", "validation", "test")
+_FILE_KEYS = ("csv", "parquet", "jsonl", "arrow", "idx", "npz", "images", "validation", "test")
 
 
 @dataclass(frozen=True)

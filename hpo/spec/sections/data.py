@@ -208,6 +208,34 @@ class IdxFolder(Spec):
     """The folder, relative to the spec's folder, then to HPO_DATA."""
 
 
+class NpzFile(Spec):
+    """An NPZ file of arrays `x` and `y`, as `numpy.savez` writes them."""
+
+    npz: str
+    """The file, relative to the spec's folder, then to HPO_DATA. It may hold `weight`, and the same
+    names with `_train`, `_validation` and `_test`."""
+    task: Literal["auto", "classification", "regression", "counts", "multilabel"] = "auto"
+    """`auto`: texts and whole numbers are classes, numbers with a fraction a regression."""
+
+
+Side = Annotated[int, Field(ge=1, le=8192)]
+
+
+class ImageFolder(Spec):
+    """A folder of images, with a folder for each class."""
+
+    task: ClassVar[Task] = "classification"
+
+    images: str
+    """The folder, relative to the spec's folder, then to HPO_DATA. Folders `train`, `validation`
+    and `test` in it, each with folders of classes, are the splits."""
+    size: Side | Annotated[tuple[Side, Side], Field(strict=False)] | None = None
+    """Height and width that every image gets, as in `32` or `[32, 48]`; by default all must have
+    the same."""
+    colour: Literal["auto", "grey", "rgb"] = "auto"
+    """One grey channel or three; `auto`: grey where all images are."""
+
+
 def _rising(ends: tuple[float, float]) -> tuple[float, float]:
     if ends[0] >= ends[1]:
         raise ValueError("does not rise: write the lower end first, such as [-1, 1]")
@@ -226,7 +254,7 @@ def _of_a_table(split: SplitSpec | None, info: ValidationInfo) -> SplitSpec | No
         ValueError: for a data set whose columns have no names.
     """
     dataset = info.data.get("dataset")
-    if split is not None and isinstance(dataset, str | IdxFolder):
+    if split is not None and isinstance(dataset, str | IdxFolder | NpzFile | ImageFolder):
         raise ValueError("split names a column, and this data set has none: remove it")
     if isinstance(split, ColumnSplit) and info.data.get("folds") is not None:
         raise ValueError("column names the split of each row, and data.folds draws them: remove it")
