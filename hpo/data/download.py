@@ -95,6 +95,26 @@ DOWNLOADS: dict[str, Download] = {
             ),
         ),
     ),
+    "sst2": Download(  # Socher et al. 2013, Stanford Sentiment Treebank, whole sentences
+        "https://raw.githubusercontent.com/clairett/pytorch-sentiment-classification/master/data/SST2/",
+        (
+            RemoteFile(
+                "train.tsv",
+                720259,
+                "ec192f833a64da08f475488a77b0d0b47db47acd0f458bd18433fc793b569920",
+            ),
+        ),
+    ),
+    "waimai": Download(  # ChineseNlpCorpus: reviews of meals that were delivered
+        "https://raw.githubusercontent.com/SophonPlus/ChineseNlpCorpus/master/datasets/waimai_10k/",
+        (
+            RemoteFile(
+                "waimai_10k.csv",
+                919380,
+                "b8b5c11c00b51578d35937fca56e03a126b45381f1ea4b22893237cb377a26fe",
+            ),
+        ),
+    ),
 }
 
 

@@ -80,7 +80,7 @@ def test_every_mistake_of_a_spec_is_a_line_on_stderr(hpo, spec):
         (
             ("data", "get", "digits"),
             "no download is known for 'digits'. "
-            "Known names: california_housing, fashion_mnist, mnist.",
+            "Known names: california_housing, fashion_mnist, mnist, sst2, waimai.",
         ),
     ],
 )
