@@ -8,10 +8,11 @@ import re
 # The mistakes of a spec that are told before the others are only counted.
 MOST_MISTAKES = 20
 # Control characters but for tab and line break, line separators, and what is invisible or turns
-# the direction of writing. The two joiners, which many scripts and emoji need, are not among them.
+# the direction of writing, and what is no character. The two joiners, which many scripts and emoji
+# need, are not among them.
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
-    "\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+    "\ud800-\udfff\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
 )
 
 

@@ -250,6 +250,7 @@ READERS = {
         takes_file=True,
         nests=True,
         head=f"{_READERS}.tables.typed.parquet:head",
+        look="hpo.data.overview.typed_files:look_at_parquet",
         is_table=True,
         package="pyarrow",
     ),
@@ -267,6 +268,7 @@ READERS = {
         f"{_DATA}:JsonLines",
         f"{_READERS}.tables.typed.jsonl:read_jsonl",
         head=f"{_READERS}.tables.typed.jsonl:head",
+        look="hpo.data.overview.typed_files:look_at_jsonl",
         is_table=True,
     ),
     "idx": Entry(

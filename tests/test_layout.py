@@ -61,7 +61,7 @@ ROOMS = {
     "engine": ("pools", "programs", "training", "models"),
     "report": ("init",),
     "search": ("proposals", "samplers", "schedulers", "results"),
-    "spec": ("reference", "space", "code", "sections", "file"),
+    "spec": ("foreign", "reference", "space", "code", "sections", "file"),
     "study": ("backends", "baselines", "loop", "executors", "storage", "log"),
 }
 # Every module has a test file of its name in the mirrored folder, apart from these.
@@ -75,6 +75,7 @@ NO_TEST_FILE = {
     "hpo/search/sampler.py": "declares what tests/search/samplers/test_every_sampler.py does",
     "hpo/spec/code/own_data.py": "declares keys; tests/data/readers/test_python.py gives them",
     "hpo/spec/code/own_functions.py": "declares keys; test_own_code.py beside it gives them",
+    "hpo/spec/foreign/translation.py": "declares what test_wandb.py beside it reads",
     "hpo/spec/sections/model.py": "declares leaves; tests/spec/test_mistakes.py gives them values",
     "hpo/spec/sections/optimizer.py": "declares leaves, as `model.py` does",
     "hpo/spec/sections/updates.py": "declares leaves, as `model.py` does",

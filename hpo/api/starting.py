@@ -15,17 +15,28 @@ from hpo.errors import DataError, HpoError
 from hpo.registry import DATASETS
 from hpo.report.init.budget import Budget, Preset, budget_for
 from hpo.report.init.draft import draft
+from hpo.report.init.translated import config_draft, sweep_draft
+from hpo.spec.file.document import parse_yaml
+from hpo.spec.file.include import read_text
+from hpo.spec.foreign.ludwig import from_ludwig
+from hpo.spec.foreign.translation import Translation
+from hpo.spec.foreign.wandb import from_wandb
 from hpo.spec.load import load_document
 from hpo.spec.words import shown
 
 
 @dataclass(frozen=True)
 class FirstSpec:
-    """The text of a first spec, what it was made from, and the size of its search."""
+    """The text of a first spec, what it was made from, and the size of its search.
+
+    The spec of a sweep has no `overview` and no `budget`. `lost` says what of a file of another
+    tool has no place in it.
+    """
 
     text: str
-    overview: Overview
-    budget: Budget
+    overview: Overview | None = None
+    budget: Budget | None = None
+    lost: tuple[str, ...] = ()
 
 
 def overview(data: str, folder: Path, home: Path | None, targets: Sequence[str] = ()) -> Overview:
@@ -43,28 +54,56 @@ def overview(data: str, folder: Path, home: Path | None, targets: Sequence[str] 
 
 
 def first_spec(
-    data: str,
+    data: str | None,
     out: Path,
     home: Path | None,
     *,
     targets: Sequence[str] = (),
     preset: Preset = "good",
     timeout: float | None = None,
+    source: Path | None = None,
 ) -> FirstSpec:
-    """A spec for a file or folder, to be written to `out`; it is valid, and fits the data's head.
+    """A spec to be written to `out`; it is valid, and fits the head of its data.
+
+    `data` is a file or folder. `source` is the file of another tool: a sweep of W&B, which needs no
+    data, or a config of Ludwig.
 
     Raises:
         HpoError: for data that are not there, cannot be read, or that no spec can take.
     """
+    found = None if source is None else _translated(source, data)
+    if found is not None and source is not None and data is None:
+        made = sweep_draft(found, source.name, out.name)
+        made.document["command"]["folder"] = os.path.relpath(source.parent, out.parent)
+        load_document(made.document, out.parent)
+        return FirstSpec(made.text, lost=tuple(found.lost))
+    assert data is not None
     cores = _cores()
-    found = overview(data, out.parent, home, targets)
-    budget = budget_for(found, preset, timeout, cores)
-    made = draft(found, budget, cores, out.name)
+    seen = overview(data, out.parent, home, targets or (found.targets if found else ()))
+    budget = budget_for(seen, preset, timeout, cores)
+    made = draft(seen, budget, cores, out.name)
+    if found is not None and source is not None:
+        made = config_draft(made, seen, found, source.name)
     section = load_document(made.document, out.parent).training.data
     mistakes = inspect_data(section, out.parent, home).mistakes
     if mistakes:
         raise DataError(mistakes[0].text)
-    return FirstSpec(made.text, found, budget)
+    return FirstSpec(made.text, seen, budget, tuple(found.lost) if found else ())
+
+
+def _translated(source: Path, data: str | None) -> Translation:
+    """What a file of another tool says, in the words of a spec."""
+    values = parse_yaml(read_text(source), str(source)).values
+    try:
+        if "input_features" in values or "output_features" in values:
+            if data is None:
+                raise HpoError("--from: a config of Ludwig names no file: give DATA, too.")
+            return from_ludwig(values)
+        if data is not None:
+            raise HpoError("--from: a sweep of W&B runs a script, which reads the data: omit DATA.")
+        return from_wandb(values)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise HpoError(f"--from: {source}: {error!r} is out of place: correct the file.") from None
 
 
 def _find(data: str, home: Path | None) -> Path:

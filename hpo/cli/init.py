@@ -14,9 +14,18 @@ from hpo.cli.output import print_line
 from hpo.errors import HpoError
 
 _Data = Annotated[
-    str,
+    str | None,
     typer.Argument(
-        metavar="DATA", help="A table, or a folder of data.", autocompletion=completion.files
+        metavar="[DATA]", help="A table, or a folder of data.", autocompletion=completion.files
+    ),
+]
+_From = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="FILE",
+        help="A sweep of W&B, whose script the spec runs, or a config of Ludwig for DATA.",
+        autocompletion=completion.files,
     ),
 ]
 _Target = Annotated[
@@ -44,16 +53,17 @@ _SpecFile = Annotated[
 
 
 def init(
-    data: _Data,
+    data: _Data = None,
     target: _Target = None,
+    source: _From = None,
     time: _Time = None,
     preset: _Preset = "good",
     out: _SpecFile = None,
     force: Force = False,
 ) -> None:
-    """Write a first spec for a file: types, task, metric, split, model and budget.
+    """Write a first spec for a file.
 
-    Each guess is one commented line, easy to change.
+    With a reason beside each guess, it says types, empty cells, task, metric, split, model, ranges and budget.
 
     Example: hpo init houses.csv --target price
     """
@@ -67,10 +77,23 @@ def init(
         timeout = None if time is None else duration_seconds(time)
     except ValueError as error:
         raise HpoError(f"--time: {time} {error}.") from None
-    out = out or Path(f"{study_name(Path(data).name)}.yaml")
+    if data is None and source is None:
+        raise HpoError("hpo init: there is nothing to look at: give DATA, or --from sweep.yaml.")
+    named = Path(data).name if data is not None else f"{source.stem}-hpo" if source else ""
+    out = out or Path(f"{study_name(named)}.yaml")
     if out.exists() and not force:
         raise HpoError(f"{out}: exists: name another file with -o, or --force to replace it.")
-    made = first_spec(data, out, data_home(), targets=target or (), preset=preset, timeout=timeout)
+    made = first_spec(
+        data,
+        out,
+        data_home(),
+        targets=target or (),
+        preset=preset,
+        timeout=timeout,
+        source=source,
+    )
     write_new(out, made.text, replace=force)
-    for line in [*found_lines(made.overview), *written_lines(made.budget, str(out))]:
+    lines = [] if made.overview is None else found_lines(made.overview)
+    lines += [f"  no place for {line}" for line in made.lost]
+    for line in [*lines, *written_lines(made.budget, str(out))]:
         print_line(line)

@@ -70,6 +70,16 @@ DOWNLOADS: dict[str, Download] = {
             ),
         ),
     ),
+    "mammography": Download(  # Woods et al. 1993
+        "https://raw.githubusercontent.com/jbrownlee/Datasets/master/",
+        (
+            RemoteFile(
+                "mammography.csv",
+                827904,
+                "7d3dea3f075f30bbdbb8980e7725684059b4fe3d0f850fadd0f635f6993d8730",
+            ),
+        ),
+    ),
     "mnist": Download(  # LeCun, Cortes and Burges 1998
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
         (
@@ -92,6 +102,16 @@ DOWNLOADS: dict[str, Download] = {
                 "t10k-labels-idx1-ubyte.gz",
                 4542,
                 "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+            ),
+        ),
+    ),
+    "pima_diabetes": Download(  # Smith et al. 1988
+        "https://raw.githubusercontent.com/jbrownlee/Datasets/master/",
+        (
+            RemoteFile(
+                "pima-indians-diabetes.csv",
+                23278,
+                "6bfe5d0f379d17a0e0819b996407e3c09bf80febd4287f2ed212190dfff154af",
             ),
         ),
     ),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
+from hpo.data.readers.tables.table import ISO_DATE
 from hpo.data.source import Source
+from hpo.spec.file.dump import value_text
 from hpo.spec.words import shown
 
 # Fewer repeated rows than this share of those that judge change no score by much.
@@ -16,6 +19,8 @@ _LEAST_SHARE = 0.01
 # A column of this name numbers people or things. Fewer than `_LEAST_THINGS` are categories.
 _IS_ID = re.compile(r"(?i:(.*[^a-z])?(id|uuid|guid))|.*[a-z]I[dD]")
 _LEAST_THINGS, _LEAST_ROWS_EACH = 10, 1.5
+_IS_BIRTH = re.compile(r"(?i)birth|born|dob\b")
+_LEAST_TIMES = 20
 _ROWS_AT_ONCE = 1 << 16
 _ROWS_TO_COUNT = 10_000
 # Constants of SplitMix64 (Steele et al. 2014), whose output bits depend on all input bits.
@@ -66,6 +71,30 @@ def shared_ids_note(name: str, parts: Sequence[Source]) -> list[str]:
     return []
 
 
+def mixed_times_note(name: str, parts: Sequence[Source]) -> list[str]:
+    """That most rows that judge are older than rows that train, by a column of dates.
+
+    `parts` are the rows that train, then those that judge. Dates of birth say nothing of when.
+    """
+    train, *judging = (_dates(part) for part in parts)
+    for column in train:
+        if _IS_BIRTH.search(column):
+            continue
+        trained = train[column][~np.isnan(train[column])]
+        judged = np.concatenate([part[column] for part in judging])
+        judged = judged[~np.isnan(judged)]
+        if not len(judged) or len(np.unique(trained)) < _LEAST_TIMES:
+            continue
+        older = int((judged < trained.max()).sum())
+        if 2 * older > len(judged):
+            return [
+                f"{name}: times are mixed: {older:,} of {len(judged):,} rows for validation and "
+                f"test have a {shown(column)} before that of rows that train. To judge by the "
+                f"latest rows, write split: {{time: {value_text(column)}}} in data."
+            ]
+    return []
+
+
 def is_id_name(name: str) -> bool:
     """Whether a column of this name numbers people or things."""
     return _IS_ID.fullmatch(name) is not None
@@ -76,6 +105,22 @@ def _columns(source: Source) -> dict[str, np.ndarray]:
     found = dict(zip(source.names, source.x.T, strict=False))
     if source.categories is not None:
         found |= dict(zip(source.text_names, source.categories.T, strict=False))
+    return found
+
+
+def _dates(source: Source) -> dict[str, np.ndarray]:
+    """The columns of dates by their names: days, NaN where a cell is empty.
+
+    A column that is read as dates has a feature for each part, of which the first one is days. One
+    that is read as categories has the texts of dates as its values, whose order is that of time.
+    """
+    parts = Counter(source.names)
+    found = {name: source.x[:, source.names.index(name)] for name in parts if parts[name] >= 5}
+    if source.categories is not None:
+        texts = zip(source.text_names, source.values, source.categories.T, strict=True)
+        for name, values, codes in texts:
+            if len(values) and all(map(ISO_DATE.fullmatch, values)):
+                found[name] = np.where(codes < 0, np.nan, codes)
     return found
 
 

@@ -17,7 +17,7 @@ from hpo.data.class_weights import weighed
 from hpo.data.dataset import SPLITS, DataSet, Split, of_folds, scale_of
 from hpo.data.files import find_own, key_of, source_files, split_files
 from hpo.data.folds import Fold, group_folds, random_folds, time_folds
-from hpo.data.leaks import repeated_rows_note, shared_ids_note
+from hpo.data.leaks import mixed_times_note, repeated_rows_note, shared_ids_note
 from hpo.data.source import Source
 from hpo.data.split import (
     SplitSizes,
@@ -292,7 +292,11 @@ def _leaks(spec: DataSpec, parts: Sequence[Source]) -> list[str]:
     if spec.split is not None or not isinstance(spec.dataset, TableFile):
         return []
     file = spec.dataset.path
-    return [*repeated_rows_note(file, parts), *shared_ids_note(file, parts)]
+    return [
+        *repeated_rows_note(file, parts),
+        *shared_ids_note(file, parts),
+        *mixed_times_note(file, parts),
+    ]
 
 
 def _lacking_classes(parts: Sequence[Source]) -> list[str]:

@@ -197,7 +197,7 @@ def test_values_of_booleans_metrics_data_sets_and_spaces_are_offered(bash, spec)
 
 
 def test_data_sets_to_download_and_devices_are_offered(bash):
-    assert bash("data", "get", "m") == ["mnist"]
+    assert bash("data", "get", "mn") == ["mnist"]
     assert bash("search", "x.yaml", "--device", "c") == ["cpu"]
 
 

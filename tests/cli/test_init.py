@@ -59,3 +59,59 @@ def test_what_a_user_gets_wrong_is_refused_in_one_line(words, message, hpo, loan
     assert (refused.code, refused.out) == (2, "")
     assert refused.err.startswith(message)
     assert refused.err.count("\n") == 1
+
+
+SWEEP = """
+program: train.sh
+command: [sh, "${program}", "${args_no_hyphens}"]
+project: cats
+method: random
+metric: {name: loss, goal: minimize}
+run_cap: 3
+parameters: {lr: {min: 0.1, max: 0.9}}
+"""
+
+
+def test_a_sweep_becomes_a_spec_that_runs_its_script(hpo, tmp_path):
+    (tmp_path / "sweep.yaml").write_text(SWEEP)
+    (tmp_path / "train.sh").write_text("echo loss=${1#lr=}\n")
+
+    made = hpo("init", "--from", "sweep.yaml")
+    searched = hpo("search", "sweep-hpo.yaml", "--quiet")
+
+    assert made.code == 0, made.err
+    assert "no place for project: has no place in a spec" in made.out
+    assert searched.code == 0, searched.err
+    assert "trials  3 of 3" in searched.out
+
+
+def test_a_config_of_ludwig_is_read_beside_its_table(hpo, loans, tmp_path):
+    (tmp_path / "ludwig.yaml").write_text(
+        "input_features: [{name: a, type: number}, {name: married, type: category}]\n"
+        "output_features: [{name: approved, type: binary}]\n"
+        "trainer: {epochs: 4, early_stop: 3}\n"
+    )
+    made = hpo("init", "loans.csv", "--from", "ludwig.yaml")
+
+    text = (tmp_path / "loans.yaml").read_text()
+    assert made.code == 0, made.err
+    assert "no place for trainer.early_stop" in made.out
+    assert "drop: [b, c]" in text
+    assert "epochs: 4" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "hpo init: there is nothing to look at"),
+        (("--from", "no.yaml"), "no.yaml"),
+        (("--from", "plain.yaml"), "--from: has no parameters"),
+        (("loans.csv", "--from", "sweep.yaml"), "--from: a sweep of W&B runs a script"),
+    ],
+)
+def test_a_file_of_no_other_tool_is_refused(words, message, hpo, loans, tmp_path):
+    (tmp_path / "plain.yaml").write_text("a: 1\n")
+    (tmp_path / "sweep.yaml").write_text(SWEEP)
+    refused = hpo("init", *words)
+    assert refused.code == 2
+    assert refused.err.startswith(message)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.data.leaks import repeated_rows_note, shared_ids_note
+from hpo.data.leaks import mixed_times_note, repeated_rows_note, shared_ids_note
 from hpo.data.source import Source
 
 
@@ -102,3 +102,47 @@ def test_ids_that_train_and_judge_are_noted(name):
 )
 def test_nothing_is_said_of_other_columns_and_of_ids_on_one_side(name, ids):
     assert shared_ids_note("t.csv", visits(name, ids)) == []
+
+
+DAYS = np.arange(40)
+PARTS = ("days", "year", "month", "day", "weekday")
+
+
+def sales(days, name="sold"):
+    """Rows with the parts of a date, as a table of dates has them."""
+    x = np.array([np.asarray(days, np.float64)] * len(PARTS)).T
+    return Source(x, np.zeros(len(days)), "t", names=(name,) * len(PARTS))
+
+
+def test_a_split_that_mixes_times_is_told():
+    odd = DAYS % 2 == 1
+    assert mixed_times_note("t.csv", [sales(DAYS[odd]), sales(DAYS[~odd])]) == [
+        "t.csv: times are mixed: 20 of 20 rows for validation and test have a 'sold' before that "
+        "of rows that train. To judge by the latest rows, write split: {time: sold} in data."
+    ]
+
+
+def test_dates_that_are_categories_are_told_too():
+    texts = [f"2024-{1 + day // 28:02d}-{1 + day % 28:02d}" for day in DAYS]
+
+    def part(rows):
+        codes = rows.astype(np.int32)[:, None]
+        y = np.zeros(len(rows))
+        names = ("the day",)
+        return Source(np.zeros((len(rows), 0)), y, "t", (), codes, (), names, (texts,))
+
+    notes = mixed_times_note("t.csv", [part(DAYS[::2]), part(DAYS[1::2])])
+    assert 'split: {time: "the day"}' in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("train", "judged", "name"),
+    [
+        (DAYS[:30], DAYS[30:], "sold"),  # a forward split
+        (DAYS[::2], DAYS[1::2], "birth_date"),
+        (DAYS[::2] % 5, DAYS[1::2] % 5, "sold"),  # few different days
+        (np.full(20, np.nan), np.full(20, np.nan), "sold"),
+    ],
+)
+def test_nothing_is_said_of_times_that_are_not_mixed(train, judged, name):
+    assert mixed_times_note("t.csv", [sales(train, name), sales(judged, name)]) == []

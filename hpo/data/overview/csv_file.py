@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 # A file of up to this many bytes is read whole. Of a larger one, its head and some pieces are.
 MOST_BYTES = 32 << 20
 _HEAD, _PIECES, _PIECE = 8 << 20, 12, 1 << 20
-_NOT_TABLES = (".npz", ".npy", ".parquet", ".json", ".jsonl", ".yaml", ".yml", ".py", ".zip")
+_NOT_TABLES = (
+    *(".npz", ".npy", ".parquet", ".pq", ".json", ".jsonl", ".ndjson", ".arrow", ".feather"),
+    *(".yaml", ".yml", ".py", ".zip", ".md", ".html", ".xlsx"),
+)
 
 
 def look_at_csv(path: Path, written: str) -> Sample | None:

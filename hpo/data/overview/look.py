@@ -53,7 +53,8 @@ def table_overview(sample: Sample, name: str, targets: Sequence[str] = ()) -> Ov
             "name another one with --target."
         )
     dataset = {**sample.dataset}
-    dropped = [column.name for column in described if column.role == "dropped"]
+    dropped = [*sample.dataset.get("drop", ())]
+    dropped += [column.name for column in described if column.role == "dropped"]
     dataset["target"] = target.names[0] if len(target.names) == 1 else list(target.names)
     dataset["task"] = target.task
     if dropped:

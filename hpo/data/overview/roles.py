@@ -141,7 +141,7 @@ def _width(cells: Cells, treatment: dict[str, Any]) -> int:
     """How many numbers a model gets for a column, about."""
     match treatment:
         case {"type": "text"}:
-            return 1000
+            return 2000
         case {"type": "date"}:
             return 5
         case {"encode": "hashing"}:

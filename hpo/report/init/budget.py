@@ -66,7 +66,7 @@ _BATCHES = ((1_000, 32), (10_000, 64), (50_000, 128), (200_000, 256), (1_000_000
 
 def _widths(overview: Overview, rows: int) -> tuple[tuple[int, ...], ...]:
     """Hidden layers to choose from: small ones for few rows, and for very many features."""
-    if overview.features >= 5_000:
+    if overview.features >= 2_000:
         return ((16,), (32,), (64,))
     if rows < 300:
         return ((16,), (32,), (32, 32))

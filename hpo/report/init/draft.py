@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +24,27 @@ _MOST_REMARKS = 20
 
 @dataclass(frozen=True)
 class Draft:
-    """A first spec: as plain values, and as commented YAML."""
+    """A first spec: plain values, a comment beside some of them, and the lines of its head."""
 
     document: Mapping[str, Any]
-    text: str
+    comments: Mapping[str, str]
+    head: Sequence[str]
+
+    @property
+    def text(self) -> str:
+        """The spec as commented YAML."""
+        beside = {path: text for path, text in self.comments.items() if self._holds(path)}
+        return dump_spec(self.document, beside, "\n".join(self.head))
+
+    def _holds(self, path: str) -> bool:
+        """Whether there is a value at a dotted path, whose last keys may have dots."""
+        here: Any = self.document
+        while isinstance(here, Mapping):
+            if path in here:
+                return True
+            key, _, path = path.partition(".")
+            here = here.get(key)
+        return False
 
 
 def draft(overview: Overview, budget: Budget, cores: int, file: str) -> Draft:
@@ -55,13 +72,14 @@ def draft(overview: Overview, budget: Budget, cores: int, file: str) -> Draft:
     space["optimizer.weight_decay"] = {"float": [1e-6, 1e-1], "log": True}
     if _varies_transform(overview):
         space["data.columns.transform"] = {"choice": ["none", "quantile"]}
+    if _has_texts(overview):
+        space["data.text.ngrams"] = {"choice": [[1, 1], [1, 2]]}
     document["space"] = space
     document["search"] = {"objective": {direction: metric}, "trials": budget.trials}
     if budget.timeout is not None:
         document["search"]["timeout"] = seconds_text(budget.timeout).replace(" ", "")
     comments = _comments(overview, budget, cores, why_metric)
-    comments = {path: text for path, text in comments.items() if _holds(document, path)}
-    return Draft(document, dump_spec(document, comments, "\n".join(_header(overview, file))))
+    return Draft(document, comments, _header(overview, file))
 
 
 _CNN: dict[str, Any] = {
@@ -113,7 +131,13 @@ def _data(overview: Overview, budget: Budget) -> dict[str, Any]:
         columns = {"flag": True, **columns}
     if columns:
         data["columns"] = columns
+    if _has_texts(overview):
+        data["text"] = {"ngrams": [1, 2], "features": 2000}
     return data | options
+
+
+def _has_texts(overview: Overview) -> bool:
+    return any(column.treatment.get("type") == "text" for column in overview.columns)
 
 
 def _varies_transform(overview: Overview) -> bool:
@@ -128,11 +152,12 @@ def _comments(overview: Overview, budget: Budget, cores: int, why_metric: str) -
     return {
         "data.dataset.target": target.why_names,
         "data.dataset.task": f"{target.why_task}; else {_OTHER_TASKS[target.task]}",
-        "data.split": "",
         "data.columns.flag": "says where cells are empty",
         "search.objective": objective,
         "search.trials": f"about {seconds} on {count_text(cores, 'core')}",
         "train.epochs": "of the trials that are not stopped early",
+        "data.text": "also stop_words, tokens and reduce",
+        "space.data.text.ngrams": "single tokens, or also pairs of neighbours",
         "space.data.columns.transform": "quantile helps with skewed numbers",
         **{f"data.{path}": text for path, text in overview.reasons.items()},
     }
@@ -152,20 +177,6 @@ _OTHER_TASKS = {
 }
 
 
-def _holds(document: Mapping[str, Any], path: str) -> bool:
-    """Whether a document has a value at a dotted path, of which the last keys may have dots."""
-    here: Any = document
-    rest = path
-    while isinstance(here, Mapping):
-        if rest in here:
-            return True
-        key, _, rest = rest.partition(".")
-        if key not in here:
-            return False
-        here = here[key]
-    return False
-
-
 def _header(overview: Overview, file: str) -> list[str]:
     """What was seen, and how to change what was made of it."""
     lines = [
@@ -176,4 +187,9 @@ def _header(overview: Overview, file: str) -> list[str]:
         lines += ["", "Look at these; each line gives the YAML that changes it:"]
     for remark in overview.remarks[:_MOST_REMARKS]:
         lines.append(f"- {one_line(remark_text(remark))}")
-    return [*lines, "", f"Next:  hpo check {file}  then  hpo search {file}"]
+    return [*lines, "", next_line(file)]
+
+
+def next_line(file: str) -> str:
+    """What to do with a spec that was written to a file."""
+    return f"Next:  hpo check {file}  then  hpo search {file}"

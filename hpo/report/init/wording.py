@@ -63,8 +63,10 @@ def found_lines(overview: Overview) -> list[str]:
     return lines + [f"  {remark_text(remark)}" for remark in overview.remarks]
 
 
-def written_lines(budget: Budget, file: str) -> list[str]:
+def written_lines(budget: Budget | None, file: str) -> list[str]:
     """What was written, how long its search takes, and how to start it."""
+    if budget is None:
+        return [f"wrote {file}", f"next: hpo check {file}, then hpo search {file}"]
     size = f"{count_text(budget.trials, 'trial')} of up to {count_text(budget.epochs, 'epoch')}"
     return [
         f"wrote {file}: {size}, about {seconds_text(budget.seconds)}",

@@ -65,6 +65,7 @@ NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).filter(
 @example(["\x1b[31mred\x07", "two\nlines", "null"])
 @example(["- a", "1.5", "'\"\\"])
 @example(["yes", "\ufeffbom", "\u2028"])
+@example(["\uffff", "\ufffe", "y"])  # no characters, which YAML refuses even in comments
 @example(["user.id", "day", "a" * 20])
 def test_a_column_of_any_name_is_the_same_in_the_written_spec(names):
     seen = overview(*names)

@@ -64,7 +64,7 @@ def _typed_files(path: Path) -> list[TypedFile]:
     found = files(path)
     if not found:
         raise DataError(f"{path}: holds no Parquet file: correct the path.")
-    keys = [_keys(path, file) for file in found]
+    keys = [keys_of(path, file) for file in found]
     for file, own in zip(found, keys, strict=True):
         if own.keys() != keys[0].keys():
             raise DataError(
@@ -140,7 +140,7 @@ def _number(text: str) -> float | int:
         return float(text)
 
 
-def _keys(folder: Path, file: Path) -> dict[str, str | None]:
+def keys_of(folder: Path, file: Path) -> dict[str, str | None]:
     """The columns that the folders of a file give, with the value of each."""
     parts = file.relative_to(folder).parts[:-1] if file != folder else ()
     pairs = [part.partition("=") for part in parts if "=" in part]
