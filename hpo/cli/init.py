@@ -63,7 +63,7 @@ def init(
 ) -> None:
     """Write a first spec for a file.
 
-    With a reason beside each guess, it says types, empty cells, task, metric, split, model, ranges and budget.
+    It says types, empty cells, task, metric, split, model, ranges and budget, each with a reason.
 
     Example: hpo init houses.csv --target price
     """
