@@ -173,7 +173,7 @@ class DataSet:
     @property
     def vocabulary(self) -> int:
         """The number of different ids in `x`, of which 0 is padding; 0 if `x` holds features."""
-        return self.transform.ids
+        return max(one.transform.ids for one in self.members)
 
     @property
     def embeddings(self) -> np.ndarray | None:

@@ -28,11 +28,12 @@ from hpo.errors import HpoError
 from hpo.registry import METRICS
 from hpo.spec.sections.goal import Goal, is_own
 from hpo.study.baselines.estimators import QUANTILES, planned
-from hpo.study.baselines.handover import Handed, TooLargeError, hand_over
+from hpo.study.baselines.handover import Handed, TooLargeError, hand_over, prefixes
 from hpo.study.baselines.judging import judge
 from hpo.study.log.baseline import Baseline, BaselineKey
 from hpo.study.log.damage import said
 from hpo.study.log.events import MERGING
+from hpo.study.loop.replicas import Replicas
 from hpo.study.storage.journal import Journal
 
 # CPU seconds that baselines may take in all runs of a study, and the share of its own time, where
@@ -94,6 +95,7 @@ class Baselines:
         start: Sequence[str] = (),
     ) -> None:
         self._data, self._training, self._goal = data, training, goal
+        self._replicas = Replicas.of(training, goal)
         self._allowance, self._journal = allowance, journal
         root = str(Path(hpo.__file__).parent.parent)
         self._start = start or (sys.executable, "-P", "-c", _START.format(root=root))
@@ -238,6 +240,7 @@ class Baselines:
         request = {
             "file": handed.file.fileno(),
             "places": handed.places,
+            "prefixes": prefixes(self._data),
             "splits": ["validation", *([] if self._data.test is None else ["test"])],
             "task": self._data.task,
             "outputs": self._data.outputs,
@@ -261,9 +264,14 @@ class Baselines:
         metrics: dict[str, Mapping[str, float]] = {}
         trouble = line["trouble"]
         try:
-            for split, values in predictions.items():
-                rows = getattr(self._data, split)
-                metrics[split] = judge(self._data, rows, values, self._training)
+            for split in ("validation", "test"):
+                found = [
+                    judge(one, getattr(one, split), predictions[name], self._training)
+                    for prefix, one in zip(prefixes(self._data), self._data.members, strict=True)
+                    if (name := f"{prefix}{split}") in predictions
+                ]
+                if found:
+                    metrics[split] = self._replicas.summary(found)
         except HpoError as error:  # of a metric or a loss of the user's own
             metrics, trouble = {}, said(error)
         name, setting = line["baseline"]

@@ -38,30 +38,39 @@ def main() -> None:
     request = json.loads(sys.argv[1])
     with os.fdopen(request["file"], "rb") as file:
         arrays = dict(handed(file, request["places"]))
+    folds = {prefix: _fold(arrays, prefix, request) for prefix in request["prefixes"]}
+    import sklearn.base  # noqa: F401 - so that no baseline counts the seconds of its import
+
+    for name, setting in request["baselines"]:
+        began = time.process_time()
+        trouble, found = "", dict[str, np.ndarray]()
+        try:
+            for prefix, (problem, judged) in folds.items():
+                predict = fitted((name, setting), problem)
+                found |= {f"{prefix}{split}": predict(x) for split, x in judged.items()}
+        except Exception as error:  # an error of a library costs one baseline alone
+            trouble, found = said(error), {}
+        line = {"baseline": [name, setting], "seconds": time.process_time() - began}
+        _send(out, {**line, "trouble": trouble}, found)
+
+
+def _fold(
+    arrays: Mapping[str, Any], prefix: str, request: Mapping[str, Any]
+) -> tuple[Problem, dict[str, Any]]:
+    """What is fitted in a fold (or without folds), and the features of the rows that it judges."""
+    own = {n.removeprefix(prefix): array for n, array in arrays.items() if n.startswith(prefix)}
     if request["are_counts"]:
-        arrays |= weighted(arrays)
+        own |= weighted(own)
     problem = Problem(
         request["task"],
         request["outputs"],
-        arrays["train.x"],
-        arrays["train.y"],
-        arrays.get("train.weight"),
+        own["train.x"],
+        own["train.y"],
+        own.get("train.weight"),
         request["seed"],
         request["quantile"],
     )
-    import sklearn.base  # noqa: F401 - so that no baseline counts the seconds of its import
-
-    judged = {name: arrays[f"{name}.x"] for name in request["splits"]}
-    for name, setting in request["baselines"]:
-        began = time.process_time()
-        trouble, found = "", {}
-        try:
-            predict = fitted((name, setting), problem)
-            found = {split: predict(x) for split, x in judged.items()}
-        except Exception as error:  # an error of a library costs one baseline alone
-            trouble = said(error)
-        line = {"baseline": [name, setting], "seconds": time.process_time() - began}
-        _send(out, {**line, "trouble": trouble}, found)
+    return problem, {name: own[f"{name}.x"] for name in request["splits"]}
 
 
 def weighted(arrays: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,31 +50,42 @@ class Handed:
 
 
 def hand_over(data: DataSet, seed: int) -> Handed:
-    """Write the rows of all splits into a file.
+    """Write the rows of all splits into a file, with folds those of each fold.
 
     Raises:
         TooLargeError: for judged rows of more than a GiB.
         OSError: if there is no place for the file.
     """
-    judged = [data.validation, *([] if data.test is None else [data.test])]
-    width = math.prod(data.train.x.shape[1:])
+    width = math.prod(data.train.example_shape)
+    judged = [split for one in data.members for split in _judged(one).values()]
     if 4 * width * sum(map(len, judged)) > _MOST_BYTES:
         raise TooLargeError
     share = _share_of_values(data.train) if width > _WIDE and not data.vocabulary else 1.0
     is_sparse = share < _SPARSE or data.vocabulary > 0
     most = max(1, int(_MOST_VALUES / max(1, width * (share if is_sparse else 1))))
-    rows = _drawn(len(data.train), most, seed)
+    most = max(1, most // len(data.members))
     writer = _Writer(data.vocabulary)
-    writer.add("train.y", data.train.y[rows])
-    if "weight" in data.train.arrays:
-        writer.add("train.weight", data.train.arrays["weight"][rows])
-    writer.add_features("train.x", data.train, rows, is_sparse=is_sparse)
-    for name, split in zip(("validation", "test"), judged, strict=False):
-        writer.add_features(f"{name}.x", split, slice(None), is_sparse=is_sparse)
+    for prefix, one in zip(prefixes(data), data.members, strict=True):
+        rows = _drawn(len(one.train), most, seed)
+        writer.add(f"{prefix}train.y", one.train.y[rows])
+        if "weight" in one.train.arrays:
+            writer.add(f"{prefix}train.weight", one.train.arrays["weight"][rows])
+        writer.add_features(f"{prefix}train.x", one.train, rows, is_sparse=is_sparse)
+        for name, split in _judged(one).items():
+            writer.add_features(f"{prefix}{name}.x", split, slice(None), is_sparse=is_sparse)
     writer.file.flush()
-    count = len(data.train) if isinstance(rows, slice) else len(rows)
-    are_counts = data.vocabulary > 0
-    return Handed(writer.file, writer.places, is_sparse, are_counts, count, len(data.train))
+    trained, are_counts = len(data.train), data.vocabulary > 0
+    return Handed(writer.file, writer.places, is_sparse, are_counts, min(trained, most), trained)
+
+
+def prefixes(data: DataSet) -> list[str]:
+    """What the names of the arrays begin with: the number of a fold, or nothing without folds."""
+    return [f"{number}." for number in range(len(data.folds))] or [""]
+
+
+def _judged(data: DataSet) -> dict[str, Split]:
+    splits = {"validation": data.validation, "test": data.test}
+    return {name: split for name, split in splits.items() if split is not None}
 
 
 def _share_of_values(split: Split) -> float:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from hpo.data.dataset import of_folds
 from hpo.spec.sections.goal import Goal, Objective
 from hpo.study.baselines import beside
 from hpo.study.baselines.beside import Allowance, Baselines, can_be_judged
@@ -17,7 +18,9 @@ from hpo.study.log.events import MERGING, Pin, StudyState
 from tests.study.baselines.samples import a_data_set
 
 GOAL = Goal((Objective(maximize="accuracy"),))
-TRAINING = SimpleNamespace(loss=None, own_metrics={}, train=SimpleNamespace(metrics=(), seed=7))
+TRAINING = SimpleNamespace(
+    loss=None, own_metrics={}, train=SimpleNamespace(metrics=(), seed=7, seeds=1)
+)
 # A process that answers without scikit-learn: each baseline predicts one class for all rows.
 QUICK = """
 import json, os, struct, sys
@@ -95,6 +98,21 @@ def test_a_resumed_study_repeats_no_baseline_that_has_a_result_or_has_failed():
     assert log.state.seq - before == len(found) - 2
     wait(some_baselines(log, quick()))
     assert log.state.seq - before == len(found) - 2
+
+
+def test_with_folds_the_mean_of_the_folds_judges_a_baseline():
+    data = of_folds([a_data_set("classification", 2, seed=seed) for seed in (1, 2)])
+    code = QUICK.replace("TROUBLE", "answer += struct.pack('40d', *[0.0, 1.0] * 20)")
+    code = code.replace('{"validation": [20, 2]}', '{n + "validation": [20, 2] for n in names}')
+    code = code.replace("for key in", 'names = request["prefixes"]\nfor key in')
+    log = Log()
+    log.pin()
+    wait(some_baselines(log, code, data=data))
+
+    shares = [float((fold.validation.y == number).mean()) for number, fold in enumerate(data.folds)]
+    accuracies = {found.metrics["accuracy"] for found in log.state.baselines.values()}
+    assert shares[0] != shares[1]
+    assert [*accuracies] == [pytest.approx(sum(shares) / 2)]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from hpo.data.dataset import DataSet, Split
+from hpo.data.dataset import DataSet, Split, of_folds
 from hpo.study.baselines import handover
 from hpo.study.baselines.handover import TooLargeError, hand_over, handed
 from tests.study.baselines.samples import a_data_set
@@ -38,6 +38,16 @@ def test_the_rows_of_every_split_and_their_weights_arrive():
     np.testing.assert_array_equal(arrays["train.weight"], data.train.arrays["weight"])
     np.testing.assert_array_equal(arrays["validation.x"], data.validation.x)
     np.testing.assert_array_equal(arrays["test.x"], data.test.x)
+
+
+def test_the_rows_of_every_fold_arrive():
+    data = of_folds([a_data_set("regression", 1, seed=seed) for seed in (1, 2)])
+    arrays = read(hand_over(data, 0))
+
+    for number, fold in enumerate(data.folds):
+        np.testing.assert_array_equal(arrays[f"{number}.train.y"], fold.train.y)
+        np.testing.assert_array_equal(arrays[f"{number}.validation.x"], fold.validation.x)
+        np.testing.assert_array_equal(arrays[f"{number}.test.x"], fold.test.x)
 
 
 def test_images_are_flattened():
