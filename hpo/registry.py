@@ -332,6 +332,7 @@ METRICS = {
     ),
     "mae": Entry(tasks=("regression", "counts"), direction="minimize"),
     "mape": Entry(function=f"{_VALUES}:mape", tasks=("regression",), direction="minimize"),
+    "mse": Entry(function=f"{_VALUES}:mse", tasks=("regression", "counts"), direction="minimize"),
     "pinball10": Entry(
         function=f"{_VALUES}:pinball10", tasks=("regression",), direction="minimize"
     ),

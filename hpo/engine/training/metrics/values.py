@@ -12,6 +12,12 @@ import numpy as np
 _EPSILON = float(np.finfo(np.float64).eps)
 
 
+def mse(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+    """`mse`: the mean squared error, in the square of the target's unit."""
+    errors = np.square(predictions - y.reshape(predictions.shape))
+    return float(np.average(errors, axis=0, weights=weights).mean())
+
+
 def mape(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
     """`mape`: the mean error as a share of the target, 0.1 for ten per cent."""
     true = y.reshape(predictions.shape)

@@ -65,6 +65,7 @@ ORACLES: dict[str, Callable[..., float]] = {
     "log_loss": sklearn.metrics.log_loss,
     "macro_f1": _of_labels(partial(sklearn.metrics.f1_score, average="macro", zero_division=0)),
     "mape": sklearn.metrics.mean_absolute_percentage_error,
+    "mse": sklearn.metrics.mean_squared_error,
     "pinball10": partial(sklearn.metrics.mean_pinball_loss, alpha=0.1),
     "pinball50": partial(sklearn.metrics.mean_pinball_loss, alpha=0.5),
     "pinball90": partial(sklearn.metrics.mean_pinball_loss, alpha=0.9),

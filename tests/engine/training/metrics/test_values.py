@@ -16,6 +16,7 @@ from hpo import registry
     ("name", "oracle"),
     [
         ("mape", sklearn.metrics.mean_absolute_percentage_error),
+        ("mse", sklearn.metrics.mean_squared_error),
         ("pinball10", partial(sklearn.metrics.mean_pinball_loss, alpha=0.1)),
         ("pinball90", partial(sklearn.metrics.mean_pinball_loss, alpha=0.9)),
     ],

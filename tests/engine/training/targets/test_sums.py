@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
 import sklearn.metrics
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import softmax
 
 from hpo.data.dataset import DataSet, Split
+from hpo.data.transforms.transform import FittedTransform
 from hpo.engine.program import split
 from hpo.engine.training.batches import host_rows
 from hpo.engine.training.supervised import Supervised, initial_lane
+from hpo.engine.training.targets.regression import in_own_unit
 from hpo.engine.training.targets.sums import (
     check_loss,
+    metric_sums,
     metrics,
 )
 from hpo.engine.training.weights import parted
 from hpo.errors import HpoError
+from hpo.spec.sections.data import Task
 from tests.engine.samples import (
     ROWS,
     a_split,
     a_training,
     tiny_data,
 )
+
+_MANY = 200_000
 
 
 @given(size=st.integers(1, 3000) | st.sampled_from([511, 512, 513, 1023, 1024, 1025]))
@@ -70,3 +80,63 @@ def test_a_loss_for_another_task_is_refused_once_the_data_are_known() -> None:
 def test_a_program_says_which_loss_it_has() -> None:
     program, _ = split(a_training(loss={"name": "focal"}), tiny_data(), "cpu")
     assert "loss focal" in str(program)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    offset=st.sampled_from([0.0, 1e4, -1e9]),
+    noise=st.sampled_from([2.0, 0.1, 1e-3]),
+)
+def test_sums_in_float32_give_the_metrics_of_scikit_learn_to_a_millionth(
+    seed: int, offset: float, noise: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    own = offset + 5 * rng.standard_normal(_MANY)
+    scale = FittedTransform(target_mean=np.array(own.mean()), target_std=np.array(own.std()))
+    y = ((own - own.mean()) / own.std()).astype(np.float32)
+    part = Split({"x": np.zeros((_MANY, 1), np.float32), "y": y})
+    data = DataSet("regression", part, part, None, 1, "r", transform=scale)
+    outputs = (y + noise * rng.standard_normal(_MANY)).astype(np.float32)[:, None]
+    found = metrics(data, part, _chunk_sums("regression", part, outputs), None)
+
+    true, predicted = (in_own_unit(a.astype(np.float64), data) for a in (y, outputs[:, 0]))
+    assert found["rmse"] == approx(sklearn.metrics.root_mean_squared_error(true, predicted))
+    assert found["mae"] == approx(sklearn.metrics.mean_absolute_error(true, predicted))
+    assert found["r2"] == approx(sklearn.metrics.r2_score(true, predicted))
+
+
+def test_the_accuracy_and_loss_of_many_rows_are_those_of_scikit_learn_to_a_millionth() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, _MANY).astype(np.int32)
+    part = Split({"x": np.zeros((_MANY, 1), np.float32), "y": y})
+    data = DataSet("classification", part, part, None, 3, "c")
+    outputs = (30 * np.eye(3)[y] + 9 * rng.standard_normal((_MANY, 3))).astype(np.float32)
+    found = metrics(data, part, _chunk_sums("classification", part, outputs), None)
+    chances = softmax(outputs.astype(np.float64), axis=1)
+    assert found["accuracy"] == approx(sklearn.metrics.accuracy_score(y, outputs.argmax(1)))
+    assert found["loss"] == approx(sklearn.metrics.log_loss(y, chances))
+
+
+def approx(expected: float) -> Any:
+    return pytest.approx(expected, rel=1e-6)
+
+
+@lru_cache
+def _summed(kind: Task) -> Any:
+    """The sums over chunks, in the order in which an evaluation adds them."""
+
+    def of(batches: Any, outputs: Any) -> Any:
+        def add(sums: Any, part: Any) -> Any:
+            return sums + metric_sums(kind, part[1], part[0], None), None
+
+        return jax.lax.scan(add, np.zeros(2, np.float32), (batches, outputs))[0]
+
+    return jax.jit(of)
+
+
+def _chunk_sums(kind: Task, part: Split, outputs: np.ndarray) -> np.ndarray:
+    batches = host_rows(part)
+    chunks, rows = batches["y"].shape
+    padded = np.pad(outputs, ((0, chunks * rows - len(outputs)), (0, 0)))
+    return np.asarray(_summed(kind)(batches, padded.reshape(chunks, rows, -1)))
