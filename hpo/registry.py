@@ -91,13 +91,14 @@ MODELS = {
     "fourier": Entry(f"{_MODEL}:Fourier", f"{_LAYERS}.fourier:Fourier", needs=("whole batch",)),
 }
 
+_OF_CLASSES = ("classification", "multilabel", "segmentation", "language")
+_ALL_TASKS = ("classification", "regression", "counts", "multilabel", "segmentation", "language")
+
 # The first loss of each task is the one that it has by default.
 _LOSS, _ROWS = "hpo.spec.sections.loss", "hpo.engine.training.targets.losses"
 LOSSES = {
-    "cross_entropy": Entry(
-        f"{_LOSS}:CrossEntropy", f"{_ROWS}:cross_entropy", tasks=("classification", "multilabel")
-    ),
-    "focal": Entry(f"{_LOSS}:Focal", f"{_ROWS}:focal", tasks=("classification", "multilabel")),
+    "cross_entropy": Entry(f"{_LOSS}:CrossEntropy", f"{_ROWS}:cross_entropy", tasks=_OF_CLASSES),
+    "focal": Entry(f"{_LOSS}:Focal", f"{_ROWS}:focal", tasks=_OF_CLASSES),
     "mse": Entry(f"{_LOSS}:Mse", f"{_ROWS}:mse", tasks=("regression",)),
     "mae": Entry(f"{_LOSS}:Mae", f"{_ROWS}:mae", tasks=("regression",)),
     "huber": Entry(f"{_LOSS}:Huber", f"{_ROWS}:huber", tasks=("regression",)),
@@ -318,13 +319,13 @@ METRICS = {
         tasks=("classification", "multilabel"),
         direction="maximize",
     ),
+    "bits_per_byte": Entry(tasks=("language",), direction="minimize"),
     "deviance": Entry(tasks=("counts",), direction="minimize"),
+    "iou": Entry(tasks=("segmentation",), direction="maximize"),
     "log_loss": Entry(
         function=f"{_SCORES}:log_loss", tasks=("classification",), direction="minimize"
     ),
-    "loss": Entry(
-        tasks=("classification", "regression", "counts", "multilabel"), direction="minimize"
-    ),
+    "loss": Entry(tasks=_ALL_TASKS, direction="minimize"),
     "macro_f1": Entry(
         function=f"{_SCORES}:macro_f1",
         tasks=("classification", "multilabel"),
@@ -333,6 +334,7 @@ METRICS = {
     "mae": Entry(tasks=("regression", "counts"), direction="minimize"),
     "mape": Entry(function=f"{_VALUES}:mape", tasks=("regression",), direction="minimize"),
     "mse": Entry(function=f"{_VALUES}:mse", tasks=("regression", "counts"), direction="minimize"),
+    "perplexity": Entry(tasks=("language",), direction="minimize"),
     "pinball10": Entry(
         function=f"{_VALUES}:pinball10", tasks=("regression",), direction="minimize"
     ),
@@ -342,6 +344,7 @@ METRICS = {
     "pinball90": Entry(
         function=f"{_VALUES}:pinball90", tasks=("regression",), direction="minimize"
     ),
+    "pixel_accuracy": Entry(tasks=("segmentation",), direction="maximize"),
     "r2": Entry(tasks=("regression",), direction="maximize"),
     "rmse": Entry(tasks=("regression", "counts"), direction="minimize"),
     "top3_accuracy": Entry(
@@ -350,9 +353,7 @@ METRICS = {
     "top5_accuracy": Entry(
         function=f"{_SCORES}:top5_accuracy", tasks=("classification",), direction="maximize"
     ),
-    "train_loss": Entry(
-        tasks=("classification", "regression", "counts", "multilabel"), direction="minimize"
-    ),
+    "train_loss": Entry(tasks=_ALL_TASKS, direction="minimize"),
 }
 
 REGISTRIES: dict[Kind, dict[str, Entry]] = {

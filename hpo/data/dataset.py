@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from hpo.data.transforms.transform import FittedTransform
-from hpo.spec.sections.data import Task
+from hpo.spec.sections.data import POSITION_AXES, Task
 
 SPLITS = ("train", "validation", "test")
 
@@ -72,6 +72,11 @@ class Split:
     def example_shape(self) -> tuple[int, ...]:
         """The shape of the features of a row."""
         return self.shared["x"].shape[1:]
+
+    @property
+    def example_type(self) -> str:
+        """The type of the features of a row: that of whole numbers for tokens, else float32."""
+        return "float32" if self.scale is not None else str(self.shared["x"].dtype)
 
     @property
     def first(self) -> Split:
@@ -183,6 +188,11 @@ class DataSet:
         not have are 0.
         """
         return self.transform.embeddings
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """The sizes of the axes of an example whose every position has a class; mostly none."""
+        return self.train.example_shape[: POSITION_AXES.get(self.task, 0)]
 
     @property
     def target_mean(self) -> Any:

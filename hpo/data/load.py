@@ -177,7 +177,7 @@ def _sizes(spec: DataSpec, source: Source) -> SplitSizes:
         len(source),
         has_own_test=source.test is not None,
         has_own_validation=source.validation is not None,
-        classes=len(source.classes),
+        classes=0 if source.labels is None else len(source.classes),
     )
 
 
@@ -247,7 +247,7 @@ def _parts(spec: DataSpec, source: Source) -> list[Source]:
     elif isinstance(spec.split, TimeSplit) and by is not None:
         rows = split_times(sizes, by, _gap(spec.split, by))
     else:
-        rows = split_rows(sizes, source.y if source.classes else None, spec.split_seed)
+        rows = split_rows(sizes, source.labels, spec.split_seed)
     parts = [source.take(rows.train), source.validation or source.take(rows.validation)]
     if source.test is not None:
         parts.append(source.test)
@@ -302,7 +302,7 @@ def _leaks(spec: DataSpec, parts: Sequence[Source]) -> list[str]:
 def _lacking_classes(parts: Sequence[Source]) -> list[str]:
     """That there are classes to judge which no row trains."""
     names = parts[0].classes
-    trained = np.bincount(parts[0].y, minlength=len(names)) if names else np.zeros(0)
+    trained = np.bincount(parts[0].y.ravel(), minlength=len(names)) if names else np.zeros(0)
     lacking = [shown(name) for name, rows in zip(names, trained, strict=True) if not rows]
     if not lacking:
         return []
@@ -352,7 +352,7 @@ def _encode(x: np.ndarray, part: Source, transform: FittedTransform, *, trains: 
 
 def _task(source: Source) -> Task:
     if source.classes:
-        return "classification"
+        return "classification" if source.y.ndim == 1 else "segmentation"
     if source.is_multilabel:
         return "multilabel"
     return "counts" if source.is_count else "regression"
@@ -404,9 +404,9 @@ def _check_columns(spec: DataSpec, source: Source) -> None:
 
 
 def _check_classes(source: Source) -> None:
-    if not source.classes or source.validation is not None:
+    if source.labels is None or source.validation is not None:
         return
-    single = np.flatnonzero(np.bincount(source.y) == 1)
+    single = np.flatnonzero(np.bincount(source.labels) == 1)
     if len(single):
         raise DataError(
             f"{source.target}: class {shown(source.classes[single[0]])} has a single row, and both "

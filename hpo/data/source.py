@@ -18,7 +18,8 @@ class Source:
     float64 `[N, features]` with NaN in empty cells. `categories` holds the text columns of a table:
     the index of each value, int32 `[N, columns]`, with -1 in empty cells.
     `y` is an index into `classes`, int32, or a float64 target where there are no classes. Several
-    targets are columns of it: quantities, or labels of 0 and 1 in float32.
+    targets are columns of it: quantities, or labels of 0 and 1 in float32. Masks `[N, height,
+    width]` hold the index of each pixel.
     `target` names `y` in messages: the file, and the column where there are columns.
     `weight` is float64 `[N]`, a weight of 0 or more for each example, or None.
     `split_by` is what the column of `data.split` says of each example, `[N]`: the number of its
@@ -40,6 +41,11 @@ class Source:
     test: Source | None = None  # from test files of its own
     validation: Source | None = None  # from a reader that gives splits
     notes: tuple[str, ...] = ()  # what the reader did that the user should know
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """The class of each example, where it has one."""
+        return self.y if self.classes and self.y.ndim == 1 else None
 
     def __len__(self) -> int:
         return len(self.y)

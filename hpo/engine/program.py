@@ -25,7 +25,7 @@ from hpo.spec.experiment import Training
 from hpo.spec.marks import Mark, Spec, has_leaf, leaf_at, marked_leaves, with_leaves
 from hpo.spec.merging import Merged, served, size_paths
 from hpo.spec.registered import title_of
-from hpo.spec.sections.data import Task
+from hpo.spec.sections.data import POSITION_AXES, Task
 from hpo.spec.sections.optimizer import Constant
 
 if TYPE_CHECKING:
@@ -74,6 +74,17 @@ class Program:
     train_rows: int
     judged_rows: int = 0
     scales: tuple[int, ...] = ()
+    example_type: str = "float32"  # whole numbers are tokens
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """The sizes of the axes of an example whose every position has a class; mostly none."""
+        return self.example_shape[: POSITION_AXES.get(self.task, 0)]
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of a model's outputs for one example."""
+        return (*self.positions, self.outputs)
 
     @cached_property
     def model(self) -> Any:
@@ -97,7 +108,11 @@ class Program:
         shapes = self.example_shape, self.outputs, self.platform, precision
         # Files of the same name in two folders, or before and after an edit, are other code.
         code = (self.model.own.code,) if is_own else ()
-        return repr((with_leaves(self.model, plain), *shapes, *code))
+        further = [
+            *self.positions,
+            *([] if self.example_type == "float32" else [self.example_type]),
+        ]
+        return repr((with_leaves(self.model, plain), *shapes, *code, *further))
 
     @cached_property
     def optimizer(self) -> Any:
@@ -244,6 +259,7 @@ def split(
         train_rows=max(len(one.train) for one in data.members),
         scales=() if data.train.scale is None else data.train.scale[0].shape,
         judged_rows=max(len(fold.validation) for fold in data.folds) if data.folds else 0,
+        example_type=data.train.example_type,
     )
     return program, np.array([knobs[path] for path in paths], np.float32)
 

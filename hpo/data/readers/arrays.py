@@ -87,7 +87,9 @@ def _arrays(origin: Origin, found: Any, where: str) -> dict[str, np.ndarray]:
     for name in ("y", "weight"):
         array = arrays.get(name)
         is_several = array is not None and name == "y" and array.ndim == 2 and array.shape[1] > 1
-        if array is not None and array.shape[: 1 if is_several else None] != x.shape[:1]:
+        if array is not None and name == "y" and array.ndim == 3:
+            _check_masks(origin, where, array, x)
+        elif array is not None and array.shape[: 1 if is_several else None] != x.shape[:1]:
             origin.refuse(
                 f"{where}{name} has the shape {list(array.shape)}, and x has {len(x)} rows: "
                 f"{origin.verb} one value for each row, [{len(x)}]",
@@ -107,6 +109,16 @@ def _arrays(origin: Origin, found: Any, where: str) -> dict[str, np.ndarray]:
     is_image = x.dtype == np.uint8 and x.ndim > 2
     kind = np.float64 if x.ndim == 2 else np.uint8 if is_image else np.float32
     return {**arrays, "x": np.ascontiguousarray(x, kind)}
+
+
+def _check_masks(origin: Origin, where: str, y: np.ndarray, x: np.ndarray) -> None:
+    """Refuse masks that are no class for each pixel of the images."""
+    if y.shape != x.shape[:3] or x.ndim != 4 or y.dtype.kind not in "bui":
+        origin.refuse(
+            f"{where}y is an array {list(y.shape)} of type {y.dtype}, and x has the shape "
+            f"{list(x.shape)}: {origin.verb} a whole number for each pixel of images "
+            "[rows, height, width, channels]"
+        )
 
 
 def _check_alike(origin: Origin, parts: Mapping[str, Mapping[str, np.ndarray]]) -> None:
@@ -130,15 +142,23 @@ def _encoded(origin: Origin, y: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]
         return _several(origin, y), ()
     if origin.task == "multilabel":
         origin.refuse(f"y is one target, and multilabel has several: {origin.verb} [rows, labels]")
+    is_mask = y.ndim == 3
+    if origin.task == "segmentation" and not is_mask:
+        origin.refuse(
+            f"y is one target a row, and segmentation has masks: {origin.verb} [rows, height, "
+            "width]"
+        )
+    if is_mask and origin.task not in ("auto", "segmentation"):
+        origin.refuse(f"y holds masks, and data.dataset.task is {origin.task}: leave it out")
     is_class = origin.task == "classification" or (origin.task == "auto" and y.dtype.kind != "f")
-    if is_class:
+    if is_class or is_mask:
         if y.dtype.kind == "f" and (y != np.floor(y)).any():
             origin.refuse("y has fractions, which are no classes: set data.dataset.task")
         values, numbers = np.unique(y.astype(str) if is_text else y, return_inverse=True)
         if len(values) < 2:
             origin.refuse(f"y has the one class {values[0]}: {origin.verb} two or more")
         names = (str(value) if is_text else str(int(value)) for value in values)
-        return numbers.astype(np.int32), tuple(names)
+        return numbers.reshape(y.shape).astype(np.int32), tuple(names)
     if is_text:
         origin.refuse(
             f"y holds texts, and data.dataset.task is {origin.task}: {origin.verb} numbers"

@@ -28,13 +28,28 @@ class Shapes(NamedTuple):
     """The sizes, platform and precision for which a model is built.
 
     `example` is the shape of one example, `outputs` the number of classes, or 1. `platform` is
-    "cpu", "gpu" or "tpu"; layers compute in `dtype` and keep their weights in float32.
+    "cpu", "gpu" or "tpu"; layers compute in `dtype` and keep their weights in float32. Where every
+    position of an example has a class, `positions` are the sizes of these axes. Examples have the
+    type `x`.
     """
 
     example: tuple[int, ...]
     outputs: int
     platform: str
     dtype: Any
+    positions: tuple[int, ...] = ()
+    example_type: str = "float32"
+
+    @property
+    def x(self) -> Any:
+        """The type in which examples reach a model: `dtype`, or that of whole numbers."""
+        is_fraction = jnp.issubdtype(self.example_type, jnp.floating)
+        return self.dtype if is_fraction else np.dtype(self.example_type)
+
+    @property
+    def answer(self) -> tuple[int, ...]:
+        """The shape of the outputs for one example."""
+        return (*self.positions, self.outputs)
 
 
 class AbstractModel(NamedTuple):
@@ -76,7 +91,14 @@ def _abstract(shaped: _Shaped) -> AbstractModel:
 def shapes_of(program: Program) -> Shapes:
     """The sizes, platform and precision for which a program's model is built."""
     dtype = PRECISIONS[program.template.train.precision]
-    return Shapes(program.example_shape, program.outputs, program.platform, dtype)
+    return Shapes(
+        program.example_shape,
+        program.outputs,
+        program.platform,
+        dtype,
+        program.positions,
+        program.example_type,
+    )
 
 
 def is_authored(spec: Any) -> bool:
@@ -114,6 +136,11 @@ def build(spec: Any, shapes: Shapes) -> AbstractModel:
         raise HpoError(
             f"model.name: '{spec.name}' needs images, and an example of this data set has the "
             f"shape {shapes.example}: use mlp."
+        )
+    if shapes.positions:
+        raise HpoError(
+            f"model.name: '{spec.name}' gives one answer for an example, and these data need one "
+            f"for each of its positions, {list(shapes.answer)}: name a model of your own."
         )
     model = nnx.eval_shape(lambda: make(spec, shapes, nnx.Rngs(0)))
     graph, params, variables = nnx.split(model, nnx.Param, ...)

@@ -37,7 +37,7 @@ class Cnn(nnx.Module):  # type: ignore[misc]
     """`cnn`: convolution, norm, activation, 2x2 max pooling for each of `filters`; a dense head."""
 
     def __init__(self, spec: CnnSpec, shapes: Shapes, rngs: nnx.Rngs) -> None:
-        inputs, outputs, platform, dtype = shapes
+        inputs, outputs, platform, dtype, *_ = shapes
         height, width, channels = inputs
         # The gradient of a bias before a batch norm is only rounding noise, which Adam would
         # amplify.

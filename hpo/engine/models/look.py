@@ -71,14 +71,14 @@ def look_at(spec: OwnModel, shapes: Shapes) -> own.State:
     """
     looked = tried(_MODEL, spec, _look, spec, shapes, blank_knobs(spec))
     for name, outputs in (("training", looked.trained), ("evaluation", looked.evaluated)):
-        expected = (_ROWS, shapes.outputs)
+        expected = (_ROWS, *shapes.answer)
         if not hasattr(outputs, "shape"):
             raise CodeError(
                 f"model.python: {spec.python} gives a {type(outputs).__name__} in {name}: give one "
-                f"array [rows, {shapes.outputs}]."
+                f"array {_rows(expected)}."
             )
         if outputs.shape != expected:
-            is_flat = len(outputs.shape) == 2 or outputs.shape[-1] != shapes.outputs
+            is_flat = len(outputs.shape) == len(expected) or outputs.shape[-1] != shapes.outputs
             raise CodeError(
                 f"model.python: the outputs of {spec.python} in {name} have the shape "
                 f"{_rows(outputs.shape)}, and the data need {_rows(expected)}: "
@@ -116,10 +116,10 @@ def look_at_rows(spec: OwnModel, shapes: Shapes, trained: int, evaluated: int) -
                 error = CodeError(text, error.frames)
             raise error from None
         shape = getattr(found, "shape", ())
-        if shape[:1] != (rows,) and shape[1:] == (shapes.outputs,):
+        if shape[:1] != (rows,) and shape[1:] == shapes.answer:
             raise CodeError(
                 f"model.python: the outputs of {spec.python} have the shape {list(shape)} for "
-                f"{batch}, and the data need {[rows, shapes.outputs]}: {cure}."
+                f"{batch}, and the data need {[rows, *shapes.answer]}: {cure}."
             )
 
 
@@ -129,7 +129,7 @@ def _outputs(spec: OwnModel, shapes: Shapes, dropout: Dropout | None, rows: int)
     def run(x: Any) -> Any:
         return own.call(spec, shapes, own.draw(spec, shapes, 0), x, dropout)[0]
 
-    example = jax.ShapeDtypeStruct((rows, *shapes.example), shapes.dtype)
+    example = jax.ShapeDtypeStruct((rows, *shapes.example), shapes.x)
     return tried(_MODEL, spec, jax.eval_shape, run, example)
 
 
@@ -220,7 +220,7 @@ def _look(spec: OwnModel, shapes: Shapes, traced: Collection[str]) -> _Look:
 
 def _traceable(spec: OwnModel, shapes: Shapes, traced: Collection[str]) -> tuple[Any, Any, Any]:
     """A function that builds, trains and evaluates a module, and its arguments."""
-    example = jax.ShapeDtypeStruct((_ROWS, *shapes.example), shapes.dtype)
+    example = jax.ShapeDtypeStruct((_ROWS, *shapes.example), shapes.x)
 
     def run(numbers: Mapping[str, Any], x: Any) -> _Look:
         filled = with_leaves(spec, numbers)

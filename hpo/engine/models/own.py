@@ -124,7 +124,7 @@ class _Linen:
     def draw(self, module: Any, shapes: Shapes, key: Any) -> State:
         from flax.linen import meta
 
-        example = jnp.zeros((1, *shapes.example), shapes.dtype)
+        example = jnp.zeros((1, *shapes.example), shapes.x)
         arguments = _arguments(type(module).__call__, 2, False, {})
         rest = dict(meta.unbox(module.init({"params": key, "dropout": key}, example, **arguments)))
         return State(_plain(rest.pop("params", {})), _plain(rest))

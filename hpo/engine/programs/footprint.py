@@ -50,7 +50,7 @@ def forward_flops(program: Program) -> float:
     so before XLA optimises, so that the count does not depend on the device.
     """
     model = abstract_model(program)
-    example = {"x": jax.ShapeDtypeStruct((1, *program.example_shape), np.float32)}
+    example = {"x": jax.ShapeDtypeStruct((1, *program.example_shape), program.example_type)}
     lowered = jax.jit(_predict, static_argnums=0).lower(
         program, model.params, model.variables, example
     )

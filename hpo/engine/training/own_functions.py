@@ -119,14 +119,15 @@ def _functions(program: Program, training: Training) -> Iterator[tuple[str, Comp
 
 def _trace_loss(program: Program, loss: OwnLoss, knobs: Collection[str]) -> None:
     """Trace a loss and its gradient with these of its numbers traced, computing nothing."""
-    kind = np.int32 if program.task == "classification" else np.float32
+    is_class = program.task == "classification" or program.positions
     is_several = program.task == "multilabel" or (
         program.task == "regression" and program.outputs > 1
     )
-    outputs = jax.ShapeDtypeStruct((_ROWS, program.outputs), np.float32)
+    targets = (program.outputs,) if is_several else program.positions
+    outputs = jax.ShapeDtypeStruct((_ROWS, *program.output_shape), np.float32)
     batch = {
-        "x": jax.ShapeDtypeStruct((_ROWS, *program.example_shape), np.float32),
-        "y": jax.ShapeDtypeStruct((_ROWS, program.outputs) if is_several else (_ROWS,), kind),
+        "x": jax.ShapeDtypeStruct((_ROWS, *program.example_shape), program.example_type),
+        "y": jax.ShapeDtypeStruct((_ROWS, *targets), np.int32 if is_class else np.float32),
     }
 
     def mean(outputs: Any, batch: Batch, numbers: Any) -> Any:
@@ -146,7 +147,7 @@ def _values(loss: OwnLoss, outputs: Any, batch: Batch) -> Array:
 
 def _trace_augment(program: Program, augment: OwnAugment, knobs: Collection[str]) -> None:
     """Trace an augmentation with these of its numbers traced, computing nothing."""
-    x = jax.ShapeDtypeStruct((_ROWS, *program.example_shape), np.float32)
+    x = jax.ShapeDtypeStruct((_ROWS, *program.example_shape), program.example_type)
     numbers = {name: jax.ShapeDtypeStruct((), np.float32) for name in knobs}
     jax.eval_shape(
         lambda x, key, numbers: augmented(with_leaves(augment, numbers), x, key),

@@ -5,6 +5,7 @@ These functions work on one lane; `lanes` maps them over the axis `L`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -68,7 +69,8 @@ class Supervised:
     @property
     def scores(self) -> int:
         """S: the number of outputs for each row if a metric needs them, else 0."""
-        return self.program.outputs if self.program.template.train.metrics else 0
+        shape = self.program.output_shape
+        return math.prod(shape) if self.program.template.train.metrics else 0
 
     def shapes(self) -> Any:
         """The shapes of a lane.
@@ -187,7 +189,9 @@ class Supervised:
         def add(sums: Array, part: Any) -> tuple[Array, Array | None]:
             batch = rows.batch(part) if isinstance(rows, Index) else part
             outputs, _ = forward(program, spec.model, params, variables, batch)
-            scores = outputs.astype(jnp.float32) if self.scores else None
+            scores = None
+            if self.scores:
+                scores = outputs.astype(jnp.float32).reshape(outputs.shape[0], self.scores)
             return sums + metric_sums(program.task, outputs, batch, spec.loss), scores
 
         sums = jnp.zeros((self.sums,), jnp.float32) if sums is None else sums
@@ -206,7 +210,7 @@ class Supervised:
         found = metrics(data, split, sums, template.loss)
         if scores is None:
             return found
-        outputs = scores.reshape(-1, scores.shape[-1])[: len(split)]
+        outputs = scores.reshape(-1, *self.program.output_shape)[: len(split)]
         return found | scored_metrics(
             template.train.metrics, data, split, outputs, template.own_metrics
         )

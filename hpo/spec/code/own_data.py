@@ -15,8 +15,11 @@ PATHS = ("path", "file", "folder")
 class OwnData(OwnCode):
     """Data of your own, from a function that gives arrays; its arguments are further keys."""
 
-    task: Literal["auto", "classification", "regression", "counts", "multilabel"] = "auto"
-    """`auto`: texts and whole numbers are classes, numbers with a fraction a regression."""
+    task: Literal[
+        "auto", "classification", "regression", "counts", "multilabel", "segmentation"
+    ] = "auto"
+    """`auto`: texts and whole numbers are classes, numbers with a fraction a regression; whole
+    numbers `[rows, height, width]` are the classes of pixels, a segmentation."""
 
 
 def path_arguments(dataset: OwnData, folder: Path) -> Iterator[tuple[str, Path]]:

@@ -15,7 +15,9 @@ from hpo.spec.registered import Registered
 from hpo.spec.sections.columns import Columns, Text
 from hpo.spec.sections.split import ColumnSplit, SplitSpec
 
-Task = Literal["classification", "regression", "counts", "multilabel"]
+Task = Literal["classification", "regression", "counts", "multilabel", "segmentation", "language"]
+# Tasks with a class for each position of an example, and how many axes its positions have.
+POSITION_AXES: Mapping[str, int] = {"segmentation": 2, "language": 1}
 
 
 _UNIT_BYTES = {
@@ -214,8 +216,11 @@ class NpzFile(Spec):
     npz: str
     """The file, relative to the spec's folder, then to HPO_DATA. It may hold `weight`, and the same
     names with `_train`, `_validation` and `_test`."""
-    task: Literal["auto", "classification", "regression", "counts", "multilabel"] = "auto"
-    """`auto`: texts and whole numbers are classes, numbers with a fraction a regression."""
+    task: Literal[
+        "auto", "classification", "regression", "counts", "multilabel", "segmentation"
+    ] = "auto"
+    """`auto`: texts and whole numbers are classes, numbers with a fraction a regression; whole
+    numbers `[rows, height, width]` are the classes of pixels, a segmentation."""
 
 
 Side = Annotated[int, Field(ge=1, le=8192)]

@@ -88,7 +88,8 @@ def check_metrics(where: str, names: Iterable[str], data: DataSet, own: Mapping[
             continue
         for one in data.members:
             rows = one.validation
-            outputs = np.random.default_rng(0).standard_normal((len(rows), data.outputs))
+            shape = (len(rows), *data.positions, data.outputs)
+            outputs = np.random.default_rng(0).standard_normal(shape)
             scored = scored_metrics((metric,), one, rows, outputs, own)
             if math.isnan(scored[name_of(metric)]):
                 cure = "make data.validation larger" if one is data else "write fewer data.folds"

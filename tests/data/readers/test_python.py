@@ -127,6 +127,23 @@ def test_images_of_fractions_are_scaled_by_their_channels(folder: Path) -> None:
     np.testing.assert_allclose(data.train.x[:, 1, 2, 0], expected, rtol=1e-6)
 
 
+def test_masks_are_classes_of_pixels_whose_images_are_split_at_random(folder: Path) -> None:
+    (folder / "data.py").write_text(
+        "import numpy as np\n"
+        "def masks():\n"
+        "    x = np.arange(40 * 6, dtype=np.uint8).reshape(40, 2, 3, 1)\n"
+        "    return {'x': x, 'y': 7 * (x[..., 0] % 5 == 0).astype(np.uint8)}\n"
+    )
+    data = load_data(a_spec(folder, "masks", {"normalize": "none"}), folder, None)
+
+    assert (data.task, data.outputs, data.classes) == ("segmentation", 2, ("0", "7"))
+    assert data.test is not None
+    assert [len(one) for one in (data.train, data.validation, data.test)] == [24, 8, 8]
+    for one in (data.train, data.validation, data.test):
+        np.testing.assert_array_equal(one.y, one.x[..., 0] % 5 == 0)
+        assert one.y.dtype == np.int32
+
+
 def test_a_split_that_is_not_given_is_made(folder: Path) -> None:
     spec = a_spec(folder, "splits", names=["train"], rows=[20])
 
@@ -137,6 +154,7 @@ def test_a_split_that_is_not_given_is_made(folder: Path) -> None:
 
 
 X, Y = [[1.0], [2.0], [3.0]], [0, 1, 0]
+IMAGES = [[[[1.0]]], [[[2.0]]], [[[3.0]]]]
 
 
 @pytest.mark.parametrize(
@@ -155,6 +173,11 @@ X, Y = [[1.0], [2.0], [3.0]], [0, 1, 0]
         ({"x": X, "y": [0.5, 1.0, 2.0], "task": "classification"}, "y has fractions"),
         ({"x": X, "y": ["a", "b", "a"], "task": "regression"}, "y holds texts"),
         ({"x": X, "y": [-1, 1, 2], "task": "counts"}, "no counts"),
+        ({"x": X, "y": [[[0]], [[1]], [[0]]]}, r"y is an array \[3, 1, 1\] of type int64, and x"),
+        ({"x": IMAGES, "y": [[[0.5]]] * 3}, r"y is an array \[3, 1, 1\] of type float64"),
+        ({"x": IMAGES, "y": [[[0]], [[1]], [[0]]], "task": "counts"}, "y holds masks, and data"),
+        ({"x": IMAGES, "y": [[[0]]] * 3}, "y has the one class 0"),
+        ({"x": IMAGES, "y": Y, "task": "segmentation"}, "y is one target a row, and segmentation"),
     ],
 )
 def test_a_result_that_is_no_data_set_is_refused(folder: Path, arrays: Any, says: str) -> None:

@@ -30,9 +30,10 @@ def _classification(
     return {"loss": sums[0] / total, "accuracy": sums[1] / total}
 
 
-def _probabilities(outputs: np.ndarray, data: DataSet) -> np.ndarray:
-    odds = np.exp(outputs - outputs.max(1, keepdims=True))
-    probabilities: np.ndarray = odds / odds.sum(1, keepdims=True)
+def probabilities_of(outputs: np.ndarray, data: DataSet) -> np.ndarray:
+    """The probabilities of the classes."""
+    odds = np.exp(outputs - outputs.max(-1, keepdims=True))
+    probabilities: np.ndarray = odds / odds.sum(-1, keepdims=True)
     return probabilities
 
 
@@ -42,7 +43,8 @@ def _chances(outputs: np.ndarray, data: DataSet) -> np.ndarray:
     return chances
 
 
-def _logits(probabilities: np.ndarray, data: DataSet) -> np.ndarray:
+def logits_of(probabilities: np.ndarray, data: DataSet) -> np.ndarray:
+    """Outputs that have these probabilities."""
     return np.log(np.maximum(probabilities, _LEAST)).astype(np.float32)
 
 
@@ -52,7 +54,7 @@ def _label_logits(chances: np.ndarray, data: DataSet) -> np.ndarray:
 
 
 CLASSIFICATION = Targets(
-    CrossEntropy(name="cross_entropy"), (hit,), _classification, _probabilities, outputs=_logits
+    CrossEntropy(name="cross_entropy"), (hit,), _classification, probabilities_of, outputs=logits_of
 )
 MULTILABEL = Targets(
     CrossEntropy(name="cross_entropy"), (all_hit,), _classification, _chances, outputs=_label_logits

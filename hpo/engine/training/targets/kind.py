@@ -11,9 +11,9 @@ from jaxtyping import Array, Float, Num
 
 from hpo.data.dataset import DataSet, Split
 
-# From outputs [B, K] in float32 and targets [B, ...] to a value for each row [B], or for each of
-# its targets [B, T].
-RowValues = Callable[[Float[Array, "B K"], Num[Array, "B ..."]], Float[Array, "B ..."]]
+# From outputs [B, ..., K] in float32 and targets [B, ...] to a value for each row [B], or for each
+# of its targets or classes [B, T].
+RowValues = Callable[[Float[Array, "B ... K"], Num[Array, "B ..."]], Float[Array, "B ..."]]
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,12 @@ class Targets:
     """A kind of targets.
 
     `loss` is the spec of the loss that training minimises unless a spec names another one. It and
-    `rows` are summed over a split; where they are wide, `rows` give a value for each target, `[B,
-    T]`. `metrics` takes these sums (the loss first), the sum of the row weights, the split and its
-    data set. `predictions` takes outputs `[N, K]` and the data set: it gives probabilities, or
-    values in the targets' units. `outputs` turns such predictions, as float64, into the outputs
-    that give them, so that a mean prediction has metrics; None for a kind without a mean.
+    `rows` are summed over a split; where they are wide, `rows` give a value for each of the
+    outputs, `[B, K]`. `metrics` takes these sums (the loss first), the sum of the row weights, the
+    split and its data set. `predictions` takes outputs `[N, ..., K]` and the data set: it gives
+    probabilities, or values in the targets' units. `outputs` turns such predictions, as float64,
+    into the outputs that give them, so that a mean prediction has metrics; None for a kind without
+    a mean.
     """
 
     loss: Any

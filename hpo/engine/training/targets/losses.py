@@ -1,6 +1,7 @@
 """Losses: each gets its spec, the outputs and the targets, and gives a value for each row.
 
-Numbers of the spec may be traced. Outputs `[B, K]` are float32.
+Numbers of the spec may be traced. Outputs `[B, K]` are float32. Where every position of a row has
+a class, outputs are `[B, ..., K]`, and the values are those of the positions, `[B, ...]`.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from hpo.spec.sections.loss import CrossEntropy, Focal, Huber, Mae, Mse, Pinball
 
 
 def cross_entropy(
-    loss: CrossEntropy, outputs: Float[Array, "B K"], y: Num[Array, "B ..."]
-) -> Float[Array, " B"]:
+    loss: CrossEntropy, outputs: Float[Array, "B ... K"], y: Num[Array, "B ..."]
+) -> Float[Array, "B ..."]:
     """Cross-entropy in nats of the class with the softmax of the outputs.
 
     For labels of 0 and 1 `[B, K]`, it is the mean of those of each label with its sigmoid.
     """
-    if y.ndim == 2:
+    if y.ndim == outputs.ndim:
         return _binary_entropy(loss, outputs, y).mean(-1)
     entropy = optax.softmax_cross_entropy_with_integer_labels(outputs, y)
     if is_off(loss.smoothing):
@@ -42,12 +43,14 @@ def _binary_entropy(
     return (1 - loss.smoothing) * entropy + loss.smoothing * even
 
 
-def focal(loss: Focal, outputs: Float[Array, "B K"], y: Num[Array, "B ..."]) -> Float[Array, " B"]:
+def focal(
+    loss: Focal, outputs: Float[Array, "B ... K"], y: Num[Array, "B ..."]
+) -> Float[Array, "B ..."]:
     """Cross-entropy times (1 - p)^gamma, where p is the probability of the class.
 
     For labels of 0 and 1 `[B, K]`, it is the mean of those of each label.
     """
-    if y.ndim == 2:
+    if y.ndim == outputs.ndim:
         entropies = optax.sigmoid_binary_cross_entropy(outputs, y)
         others = jax.nn.log_sigmoid((1 - 2 * y) * outputs)
         return (jnp.exp(loss.gamma * others) * entropies).mean(-1)

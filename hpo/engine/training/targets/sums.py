@@ -21,7 +21,9 @@ from hpo.engine.training.own_functions import own_rows
 from hpo.engine.training.targets.classification import CLASSIFICATION, MULTILABEL
 from hpo.engine.training.targets.counts import COUNTS
 from hpo.engine.training.targets.kind import Targets
+from hpo.engine.training.targets.language import LANGUAGE
 from hpo.engine.training.targets.regression import REGRESSION, SEVERAL
+from hpo.engine.training.targets.segmentation import SEGMENTATION
 from hpo.errors import HpoError
 from hpo.spec.code.own_functions import OwnLoss
 from hpo.spec.sections.data import Task as Kind
@@ -32,6 +34,8 @@ TARGETS: dict[str, Targets] = {
     "regression": REGRESSION,
     "counts": COUNTS,
     "multilabel": MULTILABEL,
+    "segmentation": SEGMENTATION,
+    "language": LANGUAGE,
 }
 
 
@@ -47,17 +51,22 @@ def sum_count(kind: Kind, outputs: int, loss: Any) -> int:
 
 
 def batch_loss(
-    kind: Kind, outputs: Float[Array, "B K"], batch: Batch, loss: Any
+    kind: Kind, outputs: Float[Array, "B ... K"], batch: Batch, loss: Any
 ) -> Float[Array, ""]:
     """The mean loss of a batch; the weights of all training rows have the mean 1."""
     outputs = outputs.astype(jnp.float32)
     own = targets_of(kind, outputs.shape[-1]).loss
     losses = loss_rows(own if loss is None else loss, outputs, batch)
-    return (losses * batch["weight"] if "weight" in batch else losses).mean()
+    if "weight" not in batch:
+        return losses.mean()
+    weight = batch["weight"]  # of rows, or of their positions
+    if weight.ndim > losses.ndim:
+        weight = _of_rows(weight)
+    return (losses * weight.reshape(*weight.shape, *[1] * (losses.ndim - weight.ndim))).mean()
 
 
 def metric_sums(
-    kind: Kind, outputs: Float[Array, "B K"], batch: Batch, loss: Any
+    kind: Kind, outputs: Float[Array, "B ... K"], batch: Batch, loss: Any
 ) -> Float[Array, " M"]:
     """Weighted sums over the rows of a batch: the loss, and the kind's other values.
 
@@ -66,12 +75,19 @@ def metric_sums(
     outputs, y, weights = outputs.astype(jnp.float32), batch["y"], batch["weight"]
     targets = targets_of(kind, outputs.shape[-1])
     # A padding row's loss may be NaN in a diverged lane only, where the sum is NaN anyway.
-    values = [loss_rows(targets.loss, outputs, batch), *(of(outputs, y) for of in targets.rows)]
+    losses = _of_rows(loss_rows(targets.loss, outputs, batch))
+    values = [losses, *(of(outputs, y) for of in targets.rows)]
     sums = [one for each in values for one in _sums(each, weights)]
     if loss is not None:
         # Padding rows are zeros, which a loss of the user's own need not know.
-        sums.append(jnp.where(weights > 0, loss_rows(loss, outputs, batch) * weights, 0).sum())
+        losses = _of_rows(loss_rows(loss, outputs, batch))
+        sums.append(jnp.where(weights > 0, losses * weights, 0).sum())
     return jnp.stack(sums)
+
+
+def _of_rows(values: Array) -> Array:
+    """The values of rows, each the mean over its positions if it has several."""
+    return values if values.ndim == 1 else values.reshape(values.shape[0], -1).mean(-1)
 
 
 def _sums(values: Array, weights: Array) -> Sequence[Array]:
@@ -102,8 +118,10 @@ def check_loss(program: Program) -> None:
             raise HpoError(f"loss.name: {text}.")
 
 
-def loss_rows(loss: Any, outputs: Float[Array, "B K"], batch: Batch) -> Float[Array, " B"]:
+def loss_rows(loss: Any, outputs: Float[Array, "B ... K"], batch: Batch) -> Float[Array, "B ..."]:
     """The values of a loss, by its spec, for the rows of a batch without their weights.
+
+    Where every position of a row has a class, they are those of the positions.
 
     Raises:
         CodeError: for an error of the user's own code.
