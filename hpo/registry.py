@@ -288,6 +288,7 @@ READERS = {
         head=f"{_READERS}.images:head",
         package="pillow",
     ),
+    "text": Entry(f"{_DATA}:TextFile", f"{_READERS}.text:read_text", head=f"{_READERS}.text:head"),
     "python": Entry("hpo.spec.code.own_data:OwnData", f"{_READERS}.python:read_python"),
 }
 

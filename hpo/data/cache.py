@@ -105,6 +105,9 @@ class DataCache:
                 del used["dataset"]["encoding"]
             if spec.dataset.decimal == ".":
                 del used["dataset"]["decimal"]
+            if spec.dataset.window is None:
+                for name in ("time", "window", "horizon"):
+                    del used["dataset"][name]
             if not spec.dataset.drop_rows.duplicates:
                 del used["dataset"]["drop_rows"]["duplicates"]
         used_by_all = ("numpy", "pandas", "scikit-learn")

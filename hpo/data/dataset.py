@@ -11,19 +11,29 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from hpo.data.sequences.windows import Windows
 from hpo.data.transforms.transform import FittedTransform
 from hpo.spec.sections.data import POSITION_AXES, Task
 
 SPLITS = ("train", "validation", "test")
 
 
-def gather(arrays: Mapping[str, Any], rows: Any) -> dict[str, Any]:
+def gather(arrays: Mapping[str, Any], rows: Any) -> Mapping[str, Any]:
     """The named arrays at these rows: a batch, a chunk or a split, on the host or on a device.
 
     `rows` is an index of the first axis: whole numbers of any shape, or a slice. On the host, a
     slice gives views, which take no memory.
     """
+    if isinstance(arrays, Windows):
+        return arrays.at(rows)
     return {name: _at(array, rows) for name, array in arrays.items()}
+
+
+def held_bytes(arrays: Mapping[str, Any]) -> int:
+    """The memory of named arrays."""
+    if isinstance(arrays, Windows):
+        return arrays.nbytes
+    return sum(array.nbytes for array in arrays.values())
 
 
 def _at(array: Any, rows: Any) -> Any:
@@ -53,7 +63,8 @@ class Split:
     `x` is float32: `[N, height, width, channels]` for images, `[N, features]` for tables. The ids
     of the tokens of texts are int32 `[N, length]`. `y` is
     int32 or float32 `[N]`, and float32 `[N, targets]` for several targets. A data set with weights
-    has `weight` too, float32 `[N]`, whose mean over the training split is 1.
+    has `weight` too, float32 `[N]`, whose mean over the training split is 1. The rows of a series
+    or a text are `Windows`, and `x` and `y` views of one array.
 
     Images of folds are shared as read, uint8. Then `scale` has the offset and the divisor, float32,
     that make this split's `x` of them.
@@ -177,7 +188,12 @@ class DataSet:
 
     @property
     def vocabulary(self) -> int:
-        """The number of different ids in `x`, of which 0 is padding; 0 if `x` holds features."""
+        """The number of different ids in `x`; 0 if `x` holds features.
+
+        Of texts in a table, 0 is padding.
+        """
+        if self.task == "language":
+            return self.outputs
         return max(one.transform.ids for one in self.members)
 
     @property

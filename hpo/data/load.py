@@ -18,6 +18,9 @@ from hpo.data.dataset import SPLITS, DataSet, Split, of_folds, scale_of
 from hpo.data.files import find_own, key_of, source_files, split_files
 from hpo.data.folds import Fold, group_folds, random_folds, time_folds
 from hpo.data.leaks import mixed_times_note, repeated_rows_note, shared_ids_note
+from hpo.data.sequences.language import text_data
+from hpo.data.sequences.series import in_time_order, series_of, windowed
+from hpo.data.sequences.windows import Windows
 from hpo.data.source import Source
 from hpo.data.split import (
     SplitSizes,
@@ -58,7 +61,8 @@ def load_data(
     data = cache.read(key) if cache is not None and key is not None else None
     if data is None:
         data = _prepared(spec, folder, home)
-        if cache is not None and key is not None:
+        # The windows of a series or a text are as quick to make as to read.
+        if cache is not None and key is not None and not isinstance(data.train.shared, Windows):
             cache.write(key, data)
     # The cache keeps the data without these weights, so that both kinds share an entry.
     return weighed(data) if spec.class_weight == "balanced" else data
@@ -96,6 +100,13 @@ def _prepared(
 ) -> DataSet:
     source = read_source(spec, folder, home)
     _check_columns(spec, source)
+    series = series_of(spec)
+    if spec.folds and (source.is_text or series is not None):
+        raise DataError("data.folds: a series or a text is split by its order: remove data.folds.")
+    if source.is_text:
+        return text_data(spec, source)
+    if series is not None:
+        source = in_time_order(source, series)
     rows = _fold_rows(spec, source) if spec.folds else None
     if rows is not None and not is_whole and _shares_images(source) and spec.text == Text():
         return _image_folds(spec, source, rows)
@@ -113,7 +124,10 @@ def _prepared(
             "data.columns.by_name, or remove data.text."
         )
     found: list[DataSet] = []
-    for parts, transform, splits in zip(folds, fits, _encoded(folds, fits), strict=True):
+    encoded = _encoded(folds, fits)
+    if series is not None:
+        encoded = [windowed(encoded[0], series)]
+    for parts, transform, splits in zip(folds, fits, encoded, strict=True):
         leaks = [] if found else _leaks(spec, parts)  # those of all folds are alike
         fingerprint = _fingerprint(
             parts,
@@ -137,7 +151,7 @@ def _data_set(
         train=splits[0],
         validation=splits[1],
         test=splits[2] if len(splits) > 2 else None,
-        outputs=len(source.classes) or math.prod(source.y.shape[1:]),
+        outputs=len(source.classes) or math.prod(splits[0].y.shape[1:]),
         fingerprint=fingerprint,
         classes=source.classes,
         notes=(*source.notes, *_lacking_classes(parts)),
@@ -208,7 +222,7 @@ def _fold_rows(spec: DataSpec, source: Source) -> _FoldRows:
         rows, _, test = split_groups(sizes, by, seed)
         folds = group_folds(rows, by[rows], spec.folds, seed)
     else:
-        labels = source.y if source.classes else None
+        labels = source.labels
         rows, _, test = split_rows(sizes, labels, seed)
         own = None if labels is None else labels[rows]
         folds = random_folds(rows, own, spec.folds, seed)
@@ -401,6 +415,9 @@ def _check_columns(spec: DataSpec, source: Source) -> None:
         )
     if spec.columns != Columns() and source.x.ndim > 2:
         raise DataError("data.columns: images have no columns: remove it.")
+    if source.is_text and (spec.columns, spec.text) != (Columns(), Text()):
+        key = "text" if spec.columns == Columns() else "columns"
+        raise DataError(f"data.{key}: a text of its own has no columns: remove it.")
 
 
 def _check_classes(source: Source) -> None:
@@ -458,6 +475,8 @@ def _scaling(
     if spec.text != Text():
         hashes = (hashlib.sha256(vectors.tobytes()).hexdigest() for vectors in word_vectors)
         asked = (*asked, text.model_dump_json(exclude_defaults=True), *hashes)
+    if (series := series_of(spec)) is not None:
+        asked = (*asked, series.window, series.horizon)
     return (spec.normalize, *ranges, *asked) if ranges or asked else spec.normalize
 
 

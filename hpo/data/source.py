@@ -38,6 +38,7 @@ class Source:
     split_by: np.ndarray | None = None
     is_count: bool = False  # a target of counts, which is not standardised
     is_multilabel: bool = False  # several targets of 0 and 1, which are not either
+    is_text: bool = False  # `x` and `y` are the code points or bytes of one text, [N], in order
     test: Source | None = None  # from test files of its own
     validation: Source | None = None  # from a reader that gives splits
     notes: tuple[str, ...] = ()  # what the reader did that the user should know

@@ -74,7 +74,8 @@ class Program:
     train_rows: int
     judged_rows: int = 0
     scales: tuple[int, ...] = ()
-    example_type: str = "float32"  # whole numbers are tokens
+    example_type: str = "float32"
+    vocabulary: int = 0  # of examples that are tokens
 
     @property
     def positions(self) -> tuple[int, ...]:
@@ -108,11 +109,8 @@ class Program:
         shapes = self.example_shape, self.outputs, self.platform, precision
         # Files of the same name in two folders, or before and after an edit, are other code.
         code = (self.model.own.code,) if is_own else ()
-        further = [
-            *self.positions,
-            *([] if self.example_type == "float32" else [self.example_type]),
-        ]
-        return repr((with_leaves(self.model, plain), *shapes, *code, *further))
+        tokens = (self.positions, self.vocabulary) if self.positions or self.vocabulary else ()
+        return repr((with_leaves(self.model, plain), *shapes, *code, *tokens))
 
     @cached_property
     def optimizer(self) -> Any:
@@ -260,6 +258,7 @@ def split(
         scales=() if data.train.scale is None else data.train.scale[0].shape,
         judged_rows=max(len(fold.validation) for fold in data.folds) if data.folds else 0,
         example_type=data.train.example_type,
+        vocabulary=data.vocabulary,
     )
     return program, np.array([knobs[path] for path in paths], np.float32)
 

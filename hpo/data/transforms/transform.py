@@ -212,7 +212,9 @@ def fit_transform(
     fitted = _fit_table(train, columns, text, folder)
     x = fitted.unscaled(train.x, fitted.codes(train), training_parts(len(train)))
     fitted = replace(fitted, **_scale(x, normalize, minmax_range), **target)
-    if not fitted.apply(train.take(np.zeros(1, np.int64))).shape[1]:
+    # A series may have no column but its target, whose past is the input.
+    has_columns = train.x.shape[1] > 0 or train.categories is not None
+    if has_columns and not fitted.apply(train.take(np.zeros(1, np.int64))).shape[1]:
         raise DataError(
             f"{train.target}: no feature has a value in any training row: fill in the cells, or "
             "give another file."

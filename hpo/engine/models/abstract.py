@@ -30,7 +30,7 @@ class Shapes(NamedTuple):
     `example` is the shape of one example, `outputs` the number of classes, or 1. `platform` is
     "cpu", "gpu" or "tpu"; layers compute in `dtype` and keep their weights in float32. Where every
     position of an example has a class, `positions` are the sizes of these axes. Examples have the
-    type `x`.
+    type `x`; those of tokens are below `vocabulary`.
     """
 
     example: tuple[int, ...]
@@ -39,6 +39,7 @@ class Shapes(NamedTuple):
     dtype: Any
     positions: tuple[int, ...] = ()
     example_type: str = "float32"
+    vocabulary: int = 0
 
     @property
     def x(self) -> Any:
@@ -98,6 +99,7 @@ def shapes_of(program: Program) -> Shapes:
         dtype,
         program.positions,
         program.example_type,
+        program.vocabulary,
     )
 
 

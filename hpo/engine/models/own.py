@@ -200,6 +200,7 @@ def _construct(spec: OwnModel, shapes: Shapes, rngs: nnx.Rngs, key: Any) -> Any:
         "in_channels": shapes.example[-1],
         "shape": shapes.example,
         **dict.fromkeys(("outputs", "out_features", "classes", "num_classes"), shapes.outputs),
+        "vocabulary": shapes.vocabulary,
         "dtype": shapes.dtype,
     }
     assert given.keys() == GIVEN.keys()

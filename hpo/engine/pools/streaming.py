@@ -16,9 +16,10 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import numpy as np
 
-from hpo.data.dataset import DataSet, Split, gather
+from hpo.data.dataset import DataSet, Split, gather, held_bytes
+from hpo.data.sequences.windows import Windows
 from hpo.engine.devices import memory_bytes
-from hpo.engine.training.batches import Batch, DeviceData, evaluation_parts, host_rows
+from hpo.engine.training.batches import Batch, DeviceData, evaluation_parts, host_rows, judged_rows
 from hpo.engine.training.task import Progress, Tally
 from hpo.errors import DeviceError
 from hpo.spec.sections.data import DataSpec, size_text
@@ -89,7 +90,7 @@ def budget_bytes(spec: DataSpec, device: Any) -> int | None:
 
 def data_bytes(data: DataSet) -> int:
     """The memory on a device of the splits that a search needs."""
-    held = sum(array.nbytes for array in data.resident.values())
+    held = held_bytes(data.resident)
     return held if data.folds else held + _evaluation_bytes(data.validation)
 
 
@@ -144,7 +145,7 @@ def over_pieces(
     """
     size, parts = _piece_parts(split, budget), evaluation_parts(len(split))
     if size is None:
-        return jax.device_get(step(sums, jax.device_put(host_rows(split), device)))
+        return jax.device_get(step(sums, jax.device_put(judged_rows(split), device)))
 
     def fetch(start: int) -> Batch:
         return _put(host_rows(split, start, size), device)
@@ -190,7 +191,7 @@ class Stream:
         self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="fetch")
         rows, piece = data.validation, placement.validation
         # A program takes only the shape of a piece of a streamed split.
-        self._validation = None if piece else jax.device_put(host_rows(rows), device)
+        self._validation = None if piece else jax.device_put(judged_rows(rows), device)
         self._piece = _shapes(host_rows(rows, 0, piece)) if piece else None
 
     @property
@@ -311,6 +312,8 @@ def _shapes(arrays: Any) -> Any:
 
 
 def _evaluation_bytes(split: Split) -> int:
+    if isinstance(split.arrays, Windows):
+        return held_bytes(split.arrays)
     return evaluation_parts(len(split)) * _part_bytes(split)
 
 

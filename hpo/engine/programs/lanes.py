@@ -115,8 +115,11 @@ def _blank(task: Task, parts: tuple[int, ...] | None, *leading: int) -> Tally:
     return Tally(sums, jnp.zeros((*leading, *parts, task.scores), jnp.float32))
 
 
-def _parts(rows: Batch | None) -> tuple[int, ...] | None:
+def _parts(rows: Batch | Index | None) -> tuple[int, ...] | None:
     """The number of parts in which rows come, and the rows of each; None without rows."""
+    if isinstance(rows, Index):
+        shape: tuple[int, ...] = rows.feed["judged"].shape
+        return shape
     return None if rows is None else next(iter(rows.values())).shape[:2]
 
 

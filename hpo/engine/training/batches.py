@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hpo.data.dataset import DataSet, Split, gather, scaled
+from hpo.data.sequences.windows import Windows
 
 # Rows of one evaluation step: few enough for the activations of a convolution to stay in cache.
 _EVALUATION_ROWS = 512
@@ -28,6 +29,8 @@ else:
 
 Batch: TypeAlias = Mapping[str, Any]
 
+jax.tree_util.register_dataclass(Windows, ["array", "starts"], ["parts"])
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -35,12 +38,12 @@ class DeviceData:
     """The data set as a program takes it: whole, or a chunk of its micro-batches.
 
     `train` holds arrays `[N, ...]`, or `[slots, rows, ...]` where `is_chunked`. `validation` holds
-    arrays `[chunks, rows, ...]`; it is None where the split is streamed, and `piece` then has the
-    shapes in which its rows come.
+    arrays `[chunks, rows, ...]`, or an index of rows; it is None where the split is streamed, and
+    `piece` then has the shapes in which its rows come.
     """
 
     train: Batch
-    validation: Batch | None
+    validation: Batch | Index | None
     piece: Batch | None = None
     is_chunked: bool = field(default=False, metadata={"static": True})
 
@@ -62,7 +65,7 @@ def host_rows(split: Split, start: int = 0, count: int | None = None) -> dict[st
     parts = evaluation_parts(len(split))
     rows = math.ceil(len(split) / parts)
     count = parts if count is None else count
-    arrays = gather(split.arrays, slice(start * rows, (start + count) * rows))
+    arrays = dict(gather(split.arrays, slice(start * rows, (start + count) * rows)))
     arrays.setdefault("weight", np.ones(len(arrays["y"]), np.float32))
 
     def cut(array: np.ndarray) -> np.ndarray:
@@ -86,8 +89,16 @@ def host_data(data: DataSet, *, is_whole: bool) -> DeviceData:
     """
     if data.folds:
         return DeviceData(data.resident, None)
-    rows = whole_rows if is_whole else host_rows
+    rows = whole_rows if is_whole else judged_rows
     return DeviceData(data.resident, rows(data.validation))
+
+
+def judged_rows(split: Split) -> Batch | Index:
+    """All rows of a split for evaluation; windows of one array are gathered on the device."""
+    if not isinstance(split.arrays, Windows):
+        return host_rows(split)
+    places = _in_parts(np.arange(len(split)), judged_shape(len(split)))
+    return Index(split.arrays, {"judged": places})
 
 
 def judged_shape(rows: int) -> tuple[int, int]:
@@ -98,8 +109,12 @@ def judged_shape(rows: int) -> tuple[int, int]:
 
 def judged_places(split: Split, shape: tuple[int, int]) -> np.ndarray:
     """The places of the rows of a split, int32 `[parts, rows]`; -1 for padding at the end."""
-    padding = math.prod(shape) - len(split)
-    return np.pad(split.places.astype(np.int32), (0, padding), constant_values=-1).reshape(shape)
+    return _in_parts(split.places, shape)
+
+
+def _in_parts(places: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    padding = math.prod(shape) - len(places)
+    return np.pad(places.astype(np.int32), (0, padding), constant_values=-1).reshape(shape)
 
 
 def fed(arrays: Batch, rows: Any, feed: Batch) -> Batch:

@@ -19,6 +19,7 @@ GIVEN = {
     "out_features": "the classes, or 1",
     "classes": "the classes, or 1",
     "num_classes": "the classes, or 1",
+    "vocabulary": "the number of different tokens, 0 without",
     "dtype": "the type of train.precision",
 }
 # Its layers may look at a whole batch, as batch norm does.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
@@ -13,7 +13,7 @@ from hpo.registry import DATASETS
 from hpo.spec.marks import Count, Host, Merge, Names, ReadWhere, Share, Spec, Static
 from hpo.spec.registered import Registered
 from hpo.spec.sections.columns import Columns, Text
-from hpo.spec.sections.split import ColumnSplit, SplitSpec
+from hpo.spec.sections.split import ColumnSplit, SplitSpec, TimeSplit
 
 Task = Literal["classification", "regression", "counts", "multilabel", "segmentation", "language"]
 # Tasks with a class for each position of an example, and how many axes its positions have.
@@ -121,6 +121,38 @@ class TableFile(Spec):
     """A file of the rows that validate, with the same columns; by default they are held out."""
     test: str | None = None
     """A file of the rows that test, with the same columns."""
+    time: str | None = None
+    """The column of dates or numbers that orders the rows of a series; only with `window`."""
+    window: Count | None = None
+    """A forecast: how many rows of the past, the target's own included, are the inputs of one
+    example. The splits are then the earliest, later and latest rows."""
+    horizon: Count = 1
+    """How many rows after the window are forecast, each a target."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_series(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or values.get("window") is None or "task" in values:
+            return values
+        return {**values, "task": "regression"}
+
+    @model_validator(mode="after")
+    def _whole_series(self) -> Self:
+        if self.window is None:
+            if self.time is not None or self.horizon != 1:
+                raise ValueError("time and horizon are of a series: add window, or remove them")
+            return self
+        if self.time is None:
+            raise ValueError("window needs time: name the column that orders the rows")
+        if self.task != "regression":
+            raise ValueError(f"window forecasts a quantity, and task is {self.task}: remove it")
+        if not isinstance(self.target, str):
+            raise ValueError("window forecasts one target, and target lists several: name one")
+        if self.weight is not None:
+            raise ValueError("windows have no weights: remove weight")
+        for name in self.own_splits:
+            raise ValueError(f"a series is split by its time: remove {name}")
+        return self
 
     @property
     def own_splits(self) -> dict[str, str]:
@@ -241,6 +273,23 @@ class ImageFolder(Spec):
     """One grey channel or three; `auto`: grey where all images are."""
 
 
+class TextFile(Spec):
+    """One text, of which a model learns what comes next; `.gz` files are read as they are."""
+
+    task: ClassVar[Task] = "language"
+
+    text: str
+    """The file, relative to the spec's folder, then to HPO_DATA."""
+    tokens: Literal["characters", "bytes"] = "characters"
+    """What the text is cut into. The characters are those of the training part; others of
+    validation and test are one token."""
+    length: Count = 64
+    """The tokens of an example, which begins where the one before it ends. Each of them is asked
+    for the token after it."""
+    encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8"
+    """How the file writes its characters, such as `gbk`, `latin-1` or `utf-16`."""
+
+
 def _rising(ends: tuple[float, float]) -> tuple[float, float]:
     if ends[0] >= ends[1]:
         raise ValueError("does not rise: write the lower end first, such as [-1, 1]")
@@ -259,13 +308,19 @@ def _of_a_table(split: SplitSpec | None, info: ValidationInfo) -> SplitSpec | No
         ValueError: for a data set whose columns have no names.
     """
     dataset = info.data.get("dataset")
-    if split is not None and isinstance(dataset, str | IdxFolder | NpzFile | ImageFolder):
+    if split is not None and isinstance(
+        dataset, str | IdxFolder | NpzFile | ImageFolder | TextFile
+    ):
         raise ValueError("split names a column, and this data set has none: remove it")
     if isinstance(split, ColumnSplit) and info.data.get("folds") is not None:
         raise ValueError("column names the split of each row, and data.folds draws them: remove it")
     own = dataset.own_splits if split is not None and isinstance(dataset, TableFile) else {}
     if "validation" in own or (own and isinstance(split, ColumnSplit)):
         raise ValueError(f"has files of its own in dataset.{' and '.join(own)}: remove split")
+    time = dataset.time if isinstance(dataset, TableFile) else None
+    if time is not None and not (isinstance(split, TimeSplit) and split.time == time):
+        cure = f"remove split, or write {{time: {time}}}"
+        raise ValueError(f"a series is split by its time: {cure}")
     return split
 
 
@@ -325,6 +380,21 @@ class DataSpec(Spec):
     ] = "auto"
     """How much of each device's memory data may take, such as 2GiB; a larger set is streamed in
     chunks, with the same results. `auto`: half of the memory."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_time(cls, values: Any) -> Any:
+        """A series is split by its time."""
+        if not isinstance(values, Mapping) or values.get("split") is not None:
+            return values
+        dataset = values.get("dataset")
+        if isinstance(dataset, TableFile):
+            dataset = {"window": dataset.window, "time": dataset.time}
+        if not isinstance(dataset, Mapping) or dataset.get("window") is None:
+            return values
+        if not isinstance(dataset.get("time"), str):
+            return values
+        return {**values, "split": {"time": dataset["time"]}}
 
     @property
     def step_rows(self) -> int:

@@ -73,6 +73,8 @@ class Allowance:
 
 def can_be_judged(data: DataSet, goal: Goal) -> bool:
     """Whether the first objective judges predictions, as a metric of the task does."""
+    if data.positions:  # a class for each pixel or token, which no baseline gives
+        return False
     metric = goal.first.code
     is_of_task = metric in METRICS and data.task in METRICS[metric].tasks
     return is_own(metric) or (is_of_task and metric != "train_loss")

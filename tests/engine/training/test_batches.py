@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from hpo.data.dataset import DataSet, Split, gather
+from hpo.data.sequences.windows import Part, Windows
 from hpo.engine.training.batches import evaluation_parts, host_data, host_rows
-from tests.engine.samples import a_split, tiny_data
+from tests.engine.samples import Learn, a_split, a_training, tiny_data
 
 
 def _split(rows: int, **more: np.ndarray) -> Split:
@@ -101,3 +102,24 @@ def test_parts_of_a_split_are_its_rows_in_order() -> None:
     joined = np.concatenate([piece["x"].reshape(-1, 2) for piece in pieces])
     np.testing.assert_array_equal(joined, split.shared["x"][rows])
     assert sum(piece["weight"].sum() for piece in pieces) == 1050
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("budget", [None, 1100])
+def test_windows_of_one_array_train_and_are_judged_as_their_copies_are(
+    learn: Learn, budget: int | None
+) -> None:
+    # The budget streams the copies, which take more memory than the array.
+    array = np.sin(np.arange(60, dtype=np.float32) / 3)[:, None]
+    parts = (Part("x", 0, 6), Part("y", 6, 2, 0))
+    windows = Windows(array, np.append(np.arange(33), np.arange(40, 53)).astype(np.int32), parts)
+    splits = [Split(windows, rows) for rows in (slice(0, 33), slice(33, 46))]
+    copies = [Split({name: np.array(a) for name, a in one.arrays.items()}) for one in splits]
+    section = {"dataset": "iris", "batch_size": 8}
+    section |= {} if budget is None else {"device_budget": budget}
+    training = a_training(data=section, train={"epochs": 3})
+    found, expected = (
+        learn(DataSet("regression", *pair, None, 2, "w"), [training]) for pair in (splits, copies)
+    )
+    assert found[0] == [pytest.approx(epoch, rel=1e-5) for epoch in expected[0]]
+    assert found[0][-1]["loss"] < found[0][0]["loss"]

@@ -203,6 +203,8 @@ def column_findings(
         yield Finding(spec.key, line, text + hint)
     named, known = _named_columns(spec), set(names)
     by = [] if split is None else [(column_of(split), f"split.{key_of(split)}")]
+    if split is not None and column_of(split) == spec.time:
+        by = [(spec.time, "time")]
     typed = [(name, "columns.by_name") for name in columns.by_name]
     for column, key in [*named.items(), *((name, "drop") for name in spec.drop), *by, *typed]:
         if column not in known:
@@ -224,7 +226,8 @@ def column_findings(
     for column, field in named.items():
         if column in spec.drop:
             yield Finding("drop", None, f"{shown(column)} is the {field}: keep it.")
-    if known <= no_features(spec, split, columns):
+    # The past of a series is a feature.
+    if spec.window is None and known <= no_features(spec, split, columns):
         text = f"no column is left to learn from beside the target {target_names(spec)}: "
         cure = ", or set data.dataset.separator" if isinstance(spec, CsvFile) else ""
         yield Finding(spec.key, None, f"{text}shorten data.dataset.drop{cure}.")

@@ -22,8 +22,8 @@ CAUSAL = """
     from flax import nnx
 
     class Net(nnx.Module):
-        def __init__(self, outputs, dtype, *, rngs):
-            self.embed = nnx.Embed(outputs, 16, dtype=dtype, rngs=rngs)
+        def __init__(self, outputs, vocabulary, dtype, *, rngs):
+            self.embed = nnx.Embed(vocabulary, 16, dtype=dtype, rngs=rngs)
             self.past = nnx.Conv(16, 32, (3,), padding="CAUSAL", dtype=dtype, rngs=rngs)
             self.head = nnx.Linear(32, outputs, dtype=dtype, rngs=rngs)
 
