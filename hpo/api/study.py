@@ -188,6 +188,7 @@ class Study:
         *,
         device: str | None = None,
         force: bool = False,
+        refit: bool = False,
         quiet: bool = False,
         trust_code: bool = False,
     ) -> TrainedModel:
@@ -204,7 +205,7 @@ class Study:
         check_known(exported.experiment, tried, typed_folder(), is_trusted=trust_code)
         if files := file_of(document):
             print_message(f"Reads {files}, as the stored spec says.")
-        return train(document, folder, device=device, force=force, quiet=quiet)
+        return train(document, folder, device=device, force=force, refit=refit, quiet=quiet)
 
     def __repr__(self) -> str:
         return f"Study({self.name!r}, storage={without_password(self.storage)!r})"

@@ -62,10 +62,6 @@ def split_sizes(
         )
     used = left if spec.rows is None else spec.rows
     validation = 0
-    if spec.folds is not None and has_own_validation:
-        raise DataError(
-            "data.folds: this data set has validation rows of its own: remove them, or data.folds."
-        )
     if spec.folds is None and not has_own_validation:
         whole = rows if spec.rows is None else spec.rows
         validation = _count("validation", spec.validation, whole)

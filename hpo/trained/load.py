@@ -20,9 +20,10 @@ class TrainedModel:
     """A model that `hpo.train` has left in `folder`.
 
     `metrics` are those of the splits `validation` and `test` (None without a test split) after the
-    last of `epochs` epochs; NaN where they are not finite. With several seeds they are means, and
-    `deviations` are their standard deviations; it is empty with one. `seconds` is how long the
-    training took.
+    last of `epochs` epochs; NaN where they are not finite. With several seeds or folds they are
+    what judges them together, and `deviations` are their standard deviations; it is empty with one.
+    With folds, those of `test` are of the mean prediction, or of the one model of `refit`.
+    `seconds` is how long the training took.
     """
 
     folder: Path

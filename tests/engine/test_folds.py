@@ -16,7 +16,7 @@ from hpo.engine.programs.plans import Form, Plan, Plans
 from hpo.errors import DeviceError
 from hpo.spec.experiment import Training
 from hpo.trial import Run
-from tests.engine.samples import a_training
+from tests.engine.samples import a_merged, a_training
 
 # The training and validation rows of three folds: they end epochs after 4, 5 and 3 steps of 16.
 SIZES = ((64, 40), (80, 24), (50, 30))
@@ -88,6 +88,17 @@ def test_each_lane_learns_what_its_fold_alone_does(
         np.testing.assert_allclose(weights[run], own[Run(0)], rtol=1e-5, atol=1e-6)
         for one, other in zip(curves[run], alone[Run(0)], strict=True):
             assert one == pytest.approx(other, rel=1e-5)
+
+
+def test_folds_of_merged_batch_sizes_train_as_alone(compiler: Compiler) -> None:
+    data = folded()
+    training = a_merged(0, {"batch_size": [16, 48]}, data={"dataset": "iris", "batch_size": 48})
+    runs = [Run(0, 0, fold) for fold in range(len(SIZES))]
+    curves, weights = trained(data, training, runs, "map", compiler)
+    for run, fold in zip(runs, data.folds, strict=True):
+        alone, own = trained(fold, training, [Run(0)], "map", compiler)
+        np.testing.assert_allclose(weights[run], own[Run(0)], rtol=1e-4, atol=1e-5)
+        assert curves[run][-1] == pytest.approx(alone[Run(0)][-1], rel=1e-4)
 
 
 def test_a_lane_learns_the_same_beside_other_folds_as_by_itself(compiler: Compiler) -> None:
