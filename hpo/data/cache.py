@@ -108,6 +108,8 @@ class DataCache:
             if spec.dataset.window is None:
                 for name in ("time", "window", "horizon"):
                     del used["dataset"][name]
+            if spec.dataset.drop_rows.rare_classes == 1:
+                del used["dataset"]["drop_rows"]["rare_classes"]
             if not spec.dataset.drop_rows.duplicates:
                 del used["dataset"]["drop_rows"]["duplicates"]
         used_by_all = ("numpy", "pandas", "scikit-learn")

@@ -277,7 +277,7 @@ ROWS = [
     ),
     (
         "data: {dataset: {csv: a.csv, target: y, drop_rows: {target: true}}}",
-        "spec.yaml:2: data.dataset.drop_rows.target: unknown key 'target'. Did you mean 'missing_target'? Known keys: duplicates, missing_target.",
+        "spec.yaml:2: data.dataset.drop_rows.target: unknown key 'target'. Did you mean 'missing_target'? Known keys: duplicates, missing_target, rare_classes.",
     ),
     (
         "data: {dataset: {csv: a.csv, target: y, task: clasification}}",

@@ -99,13 +99,19 @@ def _dataset(
     if dialect.has_decimal_comma:
         dataset["decimal"] = ","
         reasons["decimal"] = "numbers such as 1,5"
+    if dialect.skip:
+        dataset["skip"] = dialect.skip
+        reasons["skip"] = "lines above the table"
+    if has_names and dialect.is_doubtful:
+        dataset["header"] = True
+        reasons["header"] = "numbers that name columns; false if they are data"
     if has_names:
         return dataset, reasons
     dataset["header"] = False
     reasons["header"] = "the first row looks like data; true if it names the columns"
     if dialect.has_header:
         repeated, times = Counter(dialect.names).most_common(1)[0]
-        dataset["skip"] = 1 + sum(name.count("\n") for name in dialect.names)
+        dataset["skip"] = dialect.skip + 1 + sum(name.count("\n") for name in dialect.names)
         reasons["skip"] = "the header, in which " + (
             f"{times} columns have the name '{repeated}'" if times > 1 else "a column has no name"
         )
@@ -131,7 +137,10 @@ def _frame(path: Path, texts: Sequence[str], dialect: Dialect, names: list[str])
         for place, text in enumerate(texts):
             header = 0 if place == 0 and dialect.has_header else None
             try:
-                frames.append(pd.read_csv(io.StringIO(text), header=header, **options))
+                skip = dialect.skip if place == 0 else 0
+                frames.append(
+                    pd.read_csv(io.StringIO(text), header=header, skiprows=skip, **options)
+                )
             except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
                 if place == 0:
                     message = f"{path}: is not CSV ({error}): correct the file."

@@ -11,29 +11,37 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
-from hpo.data.readers.tables.table import looks_like_data, points
+from hpo.data.readers.tables.table import EMPTY_WORDS, is_number, looks_like_data, points
 from hpo.errors import DataError
 from hpo.spec.sections.data import CsvFile
 
 SEPARATORS = ("\t", ";", "|", ",", " ")
 _ROWS = 200
-# Han characters, kana and Hangul, of which a text in gb18030, and nothing decoded by mistake, is.
-_EAST_ASIAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_GAPS = EMPTY_WORDS | {"unknown", "missing", "none", "nil"}
+_MOST_TITLES = 20  # rows above a table, such as its name
+# Runs of Han characters, kana, Hangul and their punctuation.
+_EAST_ASIAN = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef]+")
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a file writes a table; `names` are those of a header that a reader can use."""
+    """How a file writes a table.
+
+    `names` are those of the header, `first` is the first row. `is_doubtful` says whether a reader
+    would ask if it is a header. `skip` counts the lines above the table.
+    """
 
     encoding: str
     separator: str
     has_decimal_comma: bool
     has_header: bool
+    is_doubtful: bool
     names: tuple[str, ...]
     first: tuple[str, ...]
+    skip: int
 
 
 def dialect_of(path: Path, data: bytes, *, is_whole: bool) -> tuple[Dialect, str]:
@@ -46,6 +54,8 @@ def dialect_of(path: Path, data: bytes, *, is_whole: bool) -> tuple[Dialect, str
     if not text.strip():
         raise DataError(f"{path}: is empty: it needs a header and one row an example.")
     separator, rows = _separated(text)
+    titles = _titles(rows)
+    rows = rows[titles:]
     if len(rows) < 2:
         raise DataError(f"{path}: holds a single row: a table has a header and one row an example.")
     if len(rows[0]) < 2:
@@ -53,10 +63,51 @@ def dialect_of(path: Path, data: bytes, *, is_whole: bool) -> tuple[Dialect, str
             f"{path}: no separator parts its lines into cells (comma, semicolon, tab, bar "
             "and blank were tried): a table needs a target and at least one other column."
         )
-    has_header = not looks_like_data(rows[0], rows[1:], CsvFile(csv=str(path), target="y"))
-    names = tuple(rows[0]) if has_header else ()
-    has_comma = separator != "," and _has_decimal_comma(rows[1:])
-    return Dialect(encoding, separator, has_comma, has_header, names, tuple(rows[0])), text
+    is_doubtful = looks_like_data(rows[0], rows[1:], CsvFile(csv=str(path), target="y"))
+    has_header = not is_doubtful or _names_numbers(rows)
+    dialect = Dialect(
+        encoding=encoding,
+        separator=separator,
+        has_decimal_comma=separator != "," and _has_decimal_comma(rows[1:]),
+        has_header=has_header,
+        is_doubtful=is_doubtful,
+        names=tuple(rows[0]) if has_header else (),
+        first=tuple(rows[0]),
+        skip=_lines(text, separator, titles),
+    )
+    return dialect, text
+
+
+def _titles(rows: Sequence[Sequence[str]]) -> int:
+    """How many rows stand above a table, and are shorter than its rows."""
+    width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
+    count = next((place for place, row in enumerate(rows) if len(row) >= width), 0)
+    return count if count <= _MOST_TITLES else 0
+
+
+def _lines(text: str, separator: str, rows: int) -> int:
+    """How many lines the first rows take."""
+    if not rows:
+        return 0
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    for _ in islice((row for row in reader if row), rows):
+        pass
+    return reader.line_num
+
+
+def _names_numbers(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a first row with numbers names columns, as 0, 1, 2 or a text above numbers do."""
+    first = rows[0]
+    whole = [int(cell) for cell in first if re.fullmatch(r"\d{1,6}", cell)]
+    if len(whole) > 2 and len(whole) >= len(first) - 2:
+        return all(after - before == 1 for before, after in pairwise(whole))
+    below = [row for row in rows[1:] if len(row) == len(first)]
+    for place, cell in enumerate(first):
+        numbers = [row[place] for row in below if row[place].strip()]
+        is_word = re.search(r"[^\W\d_]", cell) and not is_number(cell) and cell not in _GAPS
+        if is_word and numbers and all(map(is_number, numbers)):
+            return True
+    return False
 
 
 def decoded(path: Path, data: bytes, *, is_whole: bool) -> tuple[str, str]:
@@ -76,8 +127,10 @@ def decoded(path: Path, data: bytes, *, is_whole: bool) -> tuple[str, str]:
         pass
     try:
         text = body.decode("gb18030")
-        others = [character for character in text if not character.isascii()]
-        if sum(map(bool, map(_EAST_ASIAN.match, others))) > 0.6 * len(others):
+        # A letter of western Europe swallows the one behind it, and stands alone among others.
+        others = sum(not character.isascii() for character in text)
+        together = sum(len(found) for found in _EAST_ASIAN.findall(text) if len(found) > 1)
+        if together > 0.6 * others:
             return "gb18030", text
     except UnicodeDecodeError:
         pass

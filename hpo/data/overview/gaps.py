@@ -44,6 +44,10 @@ def with_gaps(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Any]]:
     numeric = frame.select_dtypes("number")
     if numeric.size:
         values = numeric.to_numpy(np.float64, na_value=np.nan)
+        for number in (np.inf, -np.inf):
+            if (values == number).any():
+                words[f"{number:g}"] = None
+                frame = frame.replace(number, np.nan)
         for number in _NO_MEASUREMENTS:
             holds = np.flatnonzero((values == number).any(axis=0))
             least = [_least_beside(values[:, place], number) for place in holds]

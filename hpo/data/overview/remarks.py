@@ -33,10 +33,12 @@ def table_remarks(
     if roles.repeated:
         count = count_text(roles.repeated, "row")
         verb = "repeats another" if roles.repeated == 1 else "repeat others"
-        if "duplicates" in roles.drop_rows:
-            yield Remark(f"{count} {verb}, target included", "drop_rows: {duplicates: false}")
-        else:
-            yield Remark(f"{count} {verb}, target included", "drop_rows: {duplicates: true}")
+        text = f"{count} {verb}, target included, and will be left out"
+        yield Remark(text, "drop_rows: {duplicates: false}")
+    rare = sum(rows == 1 for rows in target.classes.values())
+    if rare and "rare_classes" in roles.drop_rows:
+        text = f"{rare} classes have a single row" if rare > 1 else "1 class has a single row"
+        yield Remark(f"{text}, too few to be judged", "drop_rows: {rare_classes: 5} for more rows")
     if len(target.classes) > 1 and target.task == "classification":
         most, least = max(target.classes.values()), min(target.classes.values())
         if most >= _UNEVEN * least:

@@ -22,7 +22,6 @@ _CODE_WORDS = re.compile(
 _TIME_NAME = re.compile(r"(?i)(date|time|datetime|timestamp|ds|day|month|week|year)")
 _LEAST_ROWS = 20
 _LEAST_THINGS, _LEAST_ROWS_EACH = 10, 1.5
-_LEAST_REPEATED = 0.01
 
 
 @dataclass
@@ -160,5 +159,8 @@ def _rows(roles: Roles, sample: Sample, columns: Sequence[Cells], target: Target
     used = [cells.name for cells in columns if roles.role(cells.name) in ("feature", "target")]
     if "split" not in roles.options:
         roles.repeated = repeated_rows(sample.frame, used)
-        if roles.repeated >= max(1, _LEAST_REPEATED * len(sample.frame)):
+        if roles.repeated:
             roles.drop_rows["duplicates"] = True
+    # A class may have a single row once repeated ones are left out.
+    if target.task == "classification" and min(target.classes.values()) <= 1 + roles.repeated:
+        roles.drop_rows["rare_classes"] = 2

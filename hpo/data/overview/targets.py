@@ -57,6 +57,7 @@ _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _COUNT_NAME = re.compile(r"(?i)(count|counts|cnt|n|num|number)([_. ].*)?|.*[_. ](count|counts|cnt)")
 MOST_CLASSES = 20
 _MOST_LABELS = 200
+_FEW_ROWS = 5
 
 
 def find_target(frame: pd.DataFrame, columns: Sequence[Cells], asked: Sequence[str]) -> Target:
@@ -80,6 +81,11 @@ def find_target(frame: pd.DataFrame, columns: Sequence[Cells], asked: Sequence[s
     if len(names) > 1:
         return _several(frame, known, names, why)
     task, why_task, classes = _task(frame[names[0]], known[names[0]])
+    if sum(rows == 1 for rows in classes.values()) > max(_FEW_ROWS, len(frame) / 4):
+        raise DataError(
+            f"the target {shown(names[0])} has another text in many rows, such as "
+            f"{shown(next(iter(classes)))}: name another column with --target, or write numbers."
+        )
     return Target(names, task, why, why_task, classes)
 
 

@@ -99,6 +99,8 @@ class DropRows(Spec):
     """Leave out rows without a target, which are refused otherwise."""
     duplicates: bool = False
     """Leave out rows whose features and target are those of an earlier row."""
+    rare_classes: Count = 1
+    """Leave out rows of classes that have fewer rows than this; a class needs two to be judged."""
 
 
 class TableFile(Spec):

@@ -36,6 +36,11 @@ def test_a_header_is_told_from_data(text, has_header):
     assert dialect_of(Path("t"), text.encode(), is_whole=True)[0].has_header == has_header
 
 
+@pytest.mark.parametrize("text", ["Jürg,größe,naïve\n", "Ångström,señor\nß,é\n"])
+def test_letters_of_western_europe_are_not_taken_for_chinese(text):
+    assert decoded(Path("t"), text.encode("cp1252"), is_whole=True) == ("cp1252", text)
+
+
 def test_a_character_that_a_piece_cuts_off_is_no_mistake():
     data = "a,y\nüß,1\nü".encode()[:-1]
     assert decoded(Path("t"), data, is_whole=False) == ("utf-8", "a,y\nüß,1\n")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hpo.data.head import inspect_data
+from hpo.data.load import load_data
 from hpo.data.overview.look import look_at
 from hpo.errors import DataError
 from hpo.report.init.budget import budget_for
@@ -31,14 +32,17 @@ def check(path: Path, truth) -> None:
     made = draft(seen, budget_for(seen, "quick", None, 2), 2, "x.yaml")
     document = parse_yaml(made.text, "x.yaml").values
     experiment = load_document(document, path.parent)
-    assert inspect_data(experiment.training.data, path.parent, None).mistakes == ()
+    section = experiment.training.data
+    assert inspect_data(section, path.parent, None).mistakes == ()
+    return section
 
 
 @pytest.mark.parametrize("name", MADE)
 def test_a_made_table_is_understood_and_its_spec_is_valid(name, tmp_path):
     make, truth = MADE[name]
     (tmp_path / name).write_text(make())
-    check(tmp_path / name, truth)
+    section = check(tmp_path / name, truth)
+    assert load_data(section, tmp_path, None).task == truth.task
 
 
 @pytest.mark.skipif(FOLDER is None, reason="there is no shared data beside the checkout")

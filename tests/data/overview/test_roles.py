@@ -67,6 +67,14 @@ def test_rows_without_a_target_and_repeated_rows_are_left_out():
     assert found.repeated == 10
 
 
+def test_classes_of_a_single_row_are_left_out():
+    frame = pd.DataFrame(BASE)
+    frame["y"] = ["a"] * 100 + ["b"] * 99 + ["c"]
+    cells = list(kinds_of(frame))
+    found = roles_of(Sample(frame, ROWS, True, {}), cells, find_target(frame, cells, ["y"]))
+    assert found.drop_rows == {"rare_classes": 2}
+
+
 def test_a_series_of_one_column_of_dates_keeps_them_as_a_feature():
     days = pd.date_range("2024-01-01", periods=ROWS).strftime("%Y-%m-%d")
     frame = pd.DataFrame({"day": days, "y": RNG.normal(size=ROWS)})

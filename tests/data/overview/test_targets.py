@@ -78,3 +78,8 @@ def test_classes_are_counted_and_the_most_frequent_one_comes_first():
 def test_an_unknown_target_is_refused_with_a_guess():
     with pytest.raises(DataError, match=r"unknown column 'prise'\. Did you mean 'price'\?"):
         target_of({"price": [1, 2], "x": [1, 3]}, "prise")
+
+
+def test_a_text_that_is_another_one_in_every_row_is_no_target():
+    with pytest.raises(DataError, match="has another text in many rows, such as"):
+        target_of({"x": range(40), "y": [f"u{n}" for n in range(40)]})

@@ -23,7 +23,7 @@ from hpo.data.source import Source
 from hpo.errors import DataError, cut
 from hpo.spec.sections.data import DataSpec, TableFile
 from hpo.spec.sections.split import column_of
-from hpo.spec.words import shown
+from hpo.spec.words import count_text, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,6 +75,8 @@ def examples_of(table: Table, section: DataSpec) -> Source:
     if spec.drop_rows.duplicates:
         compared = [name for name in table.frame if name in spec.targets or name not in others]
         table = _without_repeated(table, compared, spec)
+    if spec.drop_rows.rare_classes > 1:
+        table = _without_rare(table, spec)
     path, frame, rows = table.path, table.frame, table.rows
     targets = [_checked_target(path, frame[name], rows) for name in spec.targets]
     weight = None if spec.weight is None else _weights(path, frame[spec.weight], rows)
@@ -154,6 +156,29 @@ def _with_target(table: Table, spec: TableFile) -> Table:
         )
     rows = "1 row without a target is" if dropped == 1 else f"{dropped:,} rows without a target are"
     return _kept(table, is_kept, f"{spec.path}: {rows} left out.")
+
+
+def _without_rare(table: Table, spec: TableFile) -> Table:
+    """The rows whose class has as many rows as is asked; a note says how many have not.
+
+    Raises:
+        DataError: for a target that is no class, or if no class has as many.
+    """
+    least = spec.drop_rows.rare_classes
+    where = f"{table.path}: data.dataset.drop_rows.rare_classes"
+    if len(spec.targets) > 1 or spec.task != "classification":
+        raise DataError(f"{where}: is for a single target of classes: write task: classification.")
+    target = table.frame[spec.targets[0]]
+    counts = target.map(target.value_counts())
+    is_rare = (counts < least).to_numpy()
+    if is_rare.all():
+        raise DataError(f"{where}: no class has {least} rows: write a smaller number.")
+    dropped = int(is_rare.sum())
+    classes = target[is_rare].nunique()
+    rare = "a rare class" if classes == 1 else f"{classes:,} rare classes"
+    verb = "is" if dropped == 1 else "are"
+    note = f"{spec.path}: {count_text(dropped, 'row')} of {rare} {verb} left out."
+    return _kept(table, ~is_rare, note)
 
 
 def _without_repeated(table: Table, compared: list[str], spec: TableFile) -> Table:

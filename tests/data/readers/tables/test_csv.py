@@ -38,6 +38,29 @@ def test_numbers_with_decimal_commas_are_numbers(tmp_path):
     assert source.values == (["x,1", "y,2"],)
 
 
+RARE = "a,y\n1,u\n2,v\n3,u\n4,w\n5,x\n6,w\n"
+
+
+def test_rows_of_rare_classes_are_left_out_on_demand(tmp_path):
+    spec = {"task": "classification", "drop_rows": {"rare_classes": 2}}
+    source = read(tmp_path, RARE, **spec)
+    assert source.x.tolist() == [[1], [3], [4], [6]]
+    assert source.classes == ("u", "w")
+    assert source.notes == ("t.csv: 2 rows of 2 rare classes are left out.",)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"task": "auto", "drop_rows": {"rare_classes": 2}}, "write task: classification"),
+        ({"task": "classification", "drop_rows": {"rare_classes": 9}}, "no class has 9 rows"),
+    ],
+)
+def test_rare_classes_need_classes(spec, message, tmp_path):
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, RARE, **spec)
+
+
 @pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
 def test_separators_quotes_byte_order_marks_and_line_ends_are_understood(tmp_path, name):
     text = '\ufeffa;y\r\n1;"x;1"\r\n\r\n2;"x\n2"\r\n'
