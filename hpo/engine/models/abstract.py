@@ -144,6 +144,11 @@ def build(spec: Any, shapes: Shapes) -> AbstractModel:
             f"model.name: '{spec.name}' gives one answer for an example, and these data need one "
             f"for each of its positions, {list(shapes.answer)}: name a model of your own."
         )
+    if shapes.vocabulary and not registry.MODELS[spec.name].is_own:
+        raise HpoError(
+            f"model.name: '{spec.name}' learns from features, and these data are ids of tokens: "
+            "write data.text.vectors: tfidf or counts, or name a model of your own."
+        )
     model = nnx.eval_shape(lambda: make(spec, shapes, nnx.Rngs(0)))
     graph, params, variables = nnx.split(model, nnx.Param, ...)
     leaves = getattr(model, "leaves", {})
