@@ -19,8 +19,8 @@ KNOWN = {
     "$defs", "$ref", "$schema", "additionalProperties", "anyOf", "const", "default", "description",
     "else", "enum", "examples", "exclusiveMaximum", "exclusiveMinimum", "if", "items", "maxItems",
     "maxLength", "maxProperties", "maximum", "minItems", "minLength", "minProperties", "minimum",
-    "oneOf", "pattern", "patternProperties", "properties", "propertyNames", "required", "then",
-    "title", "type", "x-hpo-recompiles", "x-hpo-varies",
+    "oneOf", "pattern", "patternProperties", "prefixItems", "properties", "propertyNames",
+    "required", "then", "title", "type", "x-hpo-recompiles", "x-hpo-varies",
 }  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def broken(value: Any, schema: dict[str, Any], root: dict[str, Any], at: str = "
     elif isinstance(value, list):
         yield from _size(len(value), schema, "Items", at)
         for index, item in enumerate(value):
-            yield from broken(item, schema.get("items", {}), root, f"{at}[{index}]")
+            yield from broken(item, _item(schema, index), root, f"{at}[{index}]")
     elif isinstance(value, str):
         yield from _size(len(value), schema, "Length", at)
         if "pattern" in schema and not re.search(schema["pattern"], value):
@@ -92,3 +92,10 @@ def _number(value: float, schema: dict[str, Any], at: str) -> Iterator[str]:
     )
     if not is_inside:
         yield f"{at}: {value!r} is out of range"
+
+
+def _item(schema: dict[str, Any], index: int) -> dict[str, Any]:
+    """The schema of the item in a place of a list."""
+    first: list[dict[str, Any]] = schema.get("prefixItems", [])
+    rest: dict[str, Any] = schema.get("items", {})
+    return first[index] if index < len(first) else rest
