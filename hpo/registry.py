@@ -241,7 +241,7 @@ READERS = {
         f"{_DATA}:CsvFile",
         f"{_READERS}.tables.csv:read_csv",
         head=f"{_READERS}.tables.table_head:head",
-        look="hpo.data.overview.csv_file:look_at_csv",
+        look="hpo.data.overview.formats.csv_file:look_at_csv",
         is_table=True,
     ),
     "parquet": Entry(
@@ -251,7 +251,7 @@ READERS = {
         takes_file=True,
         nests=True,
         head=f"{_READERS}.tables.typed.parquet:head",
-        look="hpo.data.overview.typed_files:look_at_parquet",
+        look="hpo.data.overview.formats.typed_files:look_at_parquet",
         is_table=True,
         package="pyarrow",
     ),
@@ -269,7 +269,7 @@ READERS = {
         f"{_DATA}:JsonLines",
         f"{_READERS}.tables.typed.jsonl:read_jsonl",
         head=f"{_READERS}.tables.typed.jsonl:head",
-        look="hpo.data.overview.typed_files:look_at_jsonl",
+        look="hpo.data.overview.formats.typed_files:look_at_jsonl",
         is_table=True,
     ),
     "idx": Entry(
@@ -277,7 +277,7 @@ READERS = {
         f"{_READERS}.idx:read_idx",
         files=f"{_READERS}.idx:files",
         head=f"{_READERS}.idx:head",
-        look="hpo.data.overview.images:look_at_idx",
+        look="hpo.data.overview.formats.images:look_at_idx",
     ),
     "npz": Entry(f"{_DATA}:NpzFile", f"{_READERS}.npz:read_npz", head=f"{_READERS}.npz:head"),
     "images": Entry(

@@ -68,7 +68,7 @@ ROOMS = {
 NO_TEST_FILE = {
     "hpo/__main__.py": "calls the command line; tests/cli/test_studies.py starts it",
     "hpo/data/overview/overview.py": "declares what test_look.py beside it reads",
-    "hpo/data/overview/sample.py": "declares what test_csv_file.py beside it reads",
+    "hpo/data/overview/formats/sample.py": "declares what test_csv_file.py beside it reads",
     "hpo/cli/options.py": "declares options; tests/cli/test_running.py gives them",
     "hpo/engine/training/targets/kind.py": "declares what each kind says, such as counts.py",
     "hpo/engine/training/task.py": "declares what tests/engine/training/test_supervised.py does",

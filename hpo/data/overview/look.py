@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from hpo.data.overview.formats.sample import Sample
 from hpo.data.overview.kinds import Cells, kinds_of
 from hpo.data.overview.overview import ColumnOverview, Overview
 from hpo.data.overview.remarks import table_remarks
 from hpo.data.overview.roles import Roles, roles_of
-from hpo.data.overview.sample import Sample
 from hpo.data.overview.targets import find_target
 from hpo.errors import DataError
 from hpo.registry import READERS, load
@@ -47,7 +47,9 @@ def table_overview(sample: Sample, name: str, targets: Sequence[str] = ()) -> Ov
     target = find_target(sample.frame, columns, targets)
     roles = roles_of(sample, columns, target)
     described = tuple(_described(cells, roles) for cells in columns)
-    if not any(column.role == "feature" for column in described) and "split" not in roles.options:
+    if not any(column.role == "feature" for column in described) and not (
+        roles.dataset or "split" in roles.options
+    ):
         raise DataError(
             f"{name}: no column is left to learn from beside the target {shown(target.names[0])}: "
             "name another one with --target."
@@ -56,7 +58,8 @@ def table_overview(sample: Sample, name: str, targets: Sequence[str] = ()) -> Ov
     dropped = [*sample.dataset.get("drop", ())]
     dropped += [column.name for column in described if column.role == "dropped"]
     dataset["target"] = target.names[0] if len(target.names) == 1 else list(target.names)
-    dataset["task"] = target.task
+    dataset["task"] = "regression" if roles.dataset else target.task
+    dataset |= roles.dataset
     if dropped:
         dataset["drop"] = dropped
     if roles.drop_rows:

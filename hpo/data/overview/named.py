@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpo.data.overview.images import images_overview, look_at_idx
+from hpo.data.overview.formats.images import images_overview, look_at_idx
 from hpo.data.overview.kinds import kinds_of
 from hpo.data.overview.overview import ColumnOverview, Overview, Target
 from hpo.data.source import Source

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from hpo.data.overview.formats.sample import Sample
 from hpo.data.overview.kinds import Cells
 from hpo.data.overview.overview import Remark, Target
 from hpo.data.overview.roles import Roles
-from hpo.data.overview.sample import Sample
 from hpo.data.readers.tables.table import listed
 from hpo.spec.file.dump import value_text
 from hpo.spec.words import count_text, shown
@@ -44,6 +44,12 @@ def table_remarks(
         if most >= _UNEVEN * least:
             text = f"the largest class has {most:,} rows, the smallest {least:,}"
             yield Remark(text, "class_weight: balanced")
+    if roles.dataset:
+        time = value_text({"time": roles.dataset["time"]})
+        text = "the rows are a series, whose next values are forecast from those before"
+        yield Remark(
+            text, f"without window and horizon, and with split: {time}: each row by itself"
+        )
     yield from _dates(columns, roles)
     codes = [
         cells
@@ -67,7 +73,7 @@ def _is_filled(cells: Cells, roles: Roles) -> bool:
 
 def _dates(columns: Sequence[Cells], roles: Roles) -> Iterator[Remark]:
     """That rows of all times are mixed."""
-    if "split" in roles.options:
+    if "split" in roles.options or roles.dataset:
         return
     for cells in columns:
         if cells.kind == "date" and cells.name not in roles.of:

@@ -9,9 +9,10 @@ from typing import Any
 
 from hpo.data.leaks import is_id_name
 from hpo.data.overview.copies import copies_of_target, repeated_rows
+from hpo.data.overview.formats.sample import Sample
 from hpo.data.overview.kinds import Cells
 from hpo.data.overview.overview import Role, Target
-from hpo.data.overview.sample import Sample
+from hpo.data.overview.series import series_of
 from hpo.spec.sections.columns import MOST_CATEGORIES
 
 _MOST_ONE_HOT = 100
@@ -32,6 +33,7 @@ class Roles:
     treatments: dict[str, dict[str, Any]] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    dataset: dict[str, Any] = field(default_factory=dict)  # of a series: time, window, horizon
     drop_rows: dict[str, Any] = field(default_factory=dict)
     repeated: int = 0  # rows that repeat an earlier one, target included
     features: int = 0
@@ -52,7 +54,7 @@ def roles_of(sample: Sample, columns: Sequence[Cells], target: Target) -> Roles:
         reason = copies.get(cells.name) or _no_feature(cells, len(sample.frame))
         if reason:
             roles.of[cells.name] = ("dropped", reason)
-    _split(roles, sample, [cells for cells in others if cells.name not in roles.of])
+    _split(roles, sample, [cells for cells in others if cells.name not in roles.of], target)
     for cells in others:
         if roles.role(cells.name) == "dropped":
             continue
@@ -84,12 +86,23 @@ def _no_feature(cells: Cells, rows: int) -> str:
     return ""
 
 
-def _split(roles: Roles, sample: Sample, columns: Sequence[Cells]) -> None:
+def _split(roles: Roles, sample: Sample, columns: Sequence[Cells], target: Target) -> None:
     """Split by the time of a series, or keep the rows of a person or thing together."""
     for cells in columns:
         if cells.gaps or not (cells.rises or cells.falls) or cells.distinct < _LEAST_ROWS:
             continue
         is_date = cells.kind == "date" and not cells.is_number
+        beside = [other for other in columns if other is not cells]
+        series = None
+        if is_date and sample.is_whole:
+            series = series_of(sample.frame, cells, beside, target, sample.rows)
+        if series is not None:
+            roles.dataset |= series._asdict()
+            roles.reasons["dataset.window"] = "rows of the past that are the input of a forecast"
+            roles.reasons["dataset.horizon"] = "rows ahead that are forecast"
+            roles.of[cells.name] = ("split", "orders the series")
+            roles.features = (series.window - 1) * (len(beside) + 1)
+            return
         if is_date or (cells.is_number and _TIME_NAME.fullmatch(cells.name)):
             split: dict[str, Any] = {"time": cells.name}
             if len(columns) == 1:
@@ -157,7 +170,7 @@ def _rows(roles: Roles, sample: Sample, columns: Sequence[Cells], target: Target
     if any(cells.gaps for cells in columns if cells.name in target.names):
         roles.drop_rows["missing_target"] = True
     used = [cells.name for cells in columns if roles.role(cells.name) in ("feature", "target")]
-    if "split" not in roles.options:
+    if "split" not in roles.options and not roles.dataset:
         roles.repeated = repeated_rows(sample.frame, used)
         if roles.repeated:
             roles.drop_rows["duplicates"] = True

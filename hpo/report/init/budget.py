@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -23,11 +24,15 @@ _FLOPS_PER_CORE, _SLOW_WEIGHTS, _MOST_TIMES = 4e9, 10_000, 6
 _START_SECONDS = 12.0  # of starting and compiling
 _LEAST_STEPS = 20  # of an epoch, or more epochs are needed
 _MOST_TRIALS, _LEAST_TRIALS = 400, 8
+_FOLDS, _FEW_ROWS = 5, 1000
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The size of a search; `seconds` estimates how long it takes, `timeout` is what was asked."""
+    """The size of a search; `seconds` estimates how long it takes, `timeout` is what was asked.
+
+    Few rows are validated in `folds`.
+    """
 
     trials: int
     epochs: int
@@ -35,6 +40,7 @@ class Budget:
     widths: tuple[tuple[int, ...], ...]
     seconds: float
     timeout: float | None = None
+    folds: int | None = None
 
 
 def budget_for(overview: Overview, preset: Preset, timeout: float | None, cores: int) -> Budget:
@@ -50,7 +56,8 @@ def budget_for(overview: Overview, preset: Preset, timeout: float | None, cores:
     # Forward and backward pass: 6 operations for each weight and row.
     weights = _weights(overview, widths[-1])
     speed = _FLOPS_PER_CORE * cores * min(_MOST_TIMES, max(1.0, weights / _SLOW_WEIGHTS))
-    epoch_seconds = 6.0 * weights * rows / speed
+    folds = _FOLDS if _needs_folds(overview) else None
+    epoch_seconds = 6.0 * weights * rows * (folds or 1) / speed
     while epochs > 3 and _LEAST_TRIALS * _SHARE_OF_EPOCHS * epochs * epoch_seconds > allowed:
         epochs = max(3, epochs // 3)
     trial_seconds = _SHARE_OF_EPOCHS * epochs * epoch_seconds
@@ -58,14 +65,25 @@ def budget_for(overview: Overview, preset: Preset, timeout: float | None, cores:
     if timeout is not None:
         trials = min(fitting, _MOST_TRIALS)
     trials = max(_LEAST_TRIALS, min(trials, fitting))
-    return Budget(trials, epochs, batch, widths, _START_SECONDS + trials * trial_seconds, timeout)
+    return Budget(
+        trials, epochs, batch, widths, _START_SECONDS + trials * trial_seconds, timeout, folds
+    )
 
 
 _BATCHES = ((1_000, 32), (10_000, 64), (50_000, 128), (200_000, 256), (1_000_000, 512))
 
 
+def _needs_folds(overview: Overview) -> bool:
+    """Whether one validation split would decide by chance, and each class has rows for folds."""
+    fewest = min(overview.target.classes.values(), default=overview.rows)
+    is_series = isinstance(overview.dataset, Mapping) and "window" in overview.dataset
+    return overview.rows < _FEW_ROWS and fewest >= 3 * _FOLDS and not is_series
+
+
 def _widths(overview: Overview, rows: int) -> tuple[tuple[int, ...], ...]:
     """Hidden layers to choose from: small ones for few rows, and for very many features."""
+    if isinstance(overview.dataset, Mapping) and "window" in overview.dataset:
+        return ((), (32,), (64,))  # a linear forecast is hard to beat
     if overview.features >= 2_000:
         return ((16,), (32,), (64,))
     if rows < 300:

@@ -116,7 +116,8 @@ def metric_of(target: Target) -> tuple[str, str, str]:
 
 
 def _data(overview: Overview, budget: Budget) -> dict[str, Any]:
-    data: dict[str, Any] = {"dataset": overview.dataset, "validation": 0.2, "test": 0.2}
+    judged: dict[str, Any] = {"folds": budget.folds} if budget.folds else {"validation": 0.2}
+    data: dict[str, Any] = {"dataset": overview.dataset, **judged, "test": 0.2}
     options = dict(overview.options)
     if "test" in options:
         data["test"] = options.pop("test")
@@ -142,6 +143,8 @@ def _has_texts(overview: Overview) -> bool:
 
 def _varies_transform(overview: Overview) -> bool:
     numbers = [c for c in overview.columns if c.role == "feature" and c.kind in ("number", "whole")]
+    if isinstance(overview.dataset, Mapping) and "window" in overview.dataset:
+        return False
     return bool(numbers) and overview.rows * max(1, overview.features) <= _MOST_CELLS
 
 
@@ -152,6 +155,7 @@ def _comments(overview: Overview, budget: Budget, cores: int, why_metric: str) -
     return {
         "data.dataset.target": target.why_names,
         "data.dataset.task": f"{target.why_task}; else {_OTHER_TASKS[target.task]}",
+        "data.folds": "few rows: one split would decide by chance; else validation: 0.2",
         "data.columns.flag": "says where cells are empty",
         "search.objective": objective,
         "search.trials": f"about {seconds} on {count_text(cores, 'core')}",

@@ -217,9 +217,7 @@ SHARED: dict[str, Truth] = {
         "column_5", *_BINARY, _HEADLESS
     ),  # "class (integer)"
     "tables/breast-cancer.csv": Truth("column_10", *_UNEVEN, _HEADLESS),  # 201 of 286 no recurrence
-    "tables/daily-min-temperatures.csv": Truth(
-        "Temp", "regression", "rmse", split={"time": "Date", "feature": True}
-    ),
+    "tables/daily-min-temperatures.csv": Truth("Temp", "regression", "rmse", {"time": "Date"}),
     "tables/german.csv": Truth("column_21", *_UNEVEN, _HEADLESS),  # 1 = Good, 2 = Bad: 700 and 300
     "tables/glass.csv": Truth("column_10", "classification", "macro_f1", _HEADLESS),  # 9 to 76 rows
     "tables/housing.csv": Truth("column_14", "regression", "rmse", _HEADLESS),  # MEDV
@@ -230,18 +228,16 @@ SHARED: dict[str, Truth] = {
         "column_7", *_UNEVEN, _HEADLESS
     ),  # 260 calcifications of 11,183
     "tables/monthly-airline-passengers.csv": Truth(
-        "Passengers", "regression", "rmse", split={"time": "Month", "feature": True}
+        "Passengers", "regression", "rmse", {"time": "Month"}
     ),
-    "tables/monthly-sunspots.csv": Truth(
-        "Sunspots", "regression", "rmse", split={"time": "Month", "feature": True}
-    ),
+    "tables/monthly-sunspots.csv": Truth("Sunspots", "regression", "rmse", {"time": "Month"}),
     "tables/oil-spill.csv": Truth("column_50", *_UNEVEN, _HEADLESS),  # 41 slicks of 937
     "tables/phoneme.csv": Truth("column_6", *_UNEVEN, _HEADLESS),  # 3,818 nasal and 1,586 oral
     "tables/pima-indians-diabetes.csv": Truth("column_9", *_BINARY, _HEADLESS),  # 500 and 268
     "tables/sonar.csv": Truth("column_61", *_BINARY, _HEADLESS),  # 111 mines and 97 rocks
     "waimai/waimai_10k.csv": Truth("label", *_BINARY),  # 4,000 positive, 8,000 negative
     "sst2/train.tsv": Truth("column_2", *_BINARY, _HEADLESS),  # a sentence, a tab, 0 or 1
-    "etth1/ETTh1.csv.gz": Truth("OT", "regression", "rmse", split={"time": "date"}),
+    "etth1/ETTh1.csv.gz": Truth("OT", "regression", "rmse", {"time": "date"}),  # a series
     "california_housing/housing.csv.gz": Truth("median_house_value", "regression", "rmse"),
 }
 

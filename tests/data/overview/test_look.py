@@ -17,6 +17,7 @@ from hpo.spec.load import load_document
 from tests.data.overview.samples import MADE, SHARED, shared_folder
 
 FOLDER = shared_folder()
+_KEYS = {"header", "missing", "separator", "decimal", "time"}
 
 
 def check(path: Path, truth) -> None:
@@ -26,7 +27,7 @@ def check(path: Path, truth) -> None:
     assert seen.dataset["task"] == seen.target.task == truth.task
     assert metric_of(seen.target)[0] == truth.metric
     assert truth.holds.items() <= seen.dataset.items()
-    assert seen.dataset.keys() & {"header", "missing", "separator", "decimal"} == truth.holds.keys()
+    assert seen.dataset.keys() & _KEYS == truth.holds.keys()
     assert set(seen.dataset.get("drop", ())) >= set(truth.left_out)
     assert seen.options.get("split") == truth.split
     made = draft(seen, budget_for(seen, "quick", None, 2), 2, "x.yaml")
@@ -65,9 +66,9 @@ def test_a_table_of_thousands_of_columns_is_looked_at(tmp_path):
 
 
 def test_a_large_file_is_looked_at_by_its_head_and_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr("hpo.data.overview.csv_file.MOST_BYTES", 1 << 20)
-    monkeypatch.setattr("hpo.data.overview.csv_file._HEAD", 1 << 18)
-    monkeypatch.setattr("hpo.data.overview.csv_file._PIECE", 1 << 14)
+    monkeypatch.setattr("hpo.data.overview.formats.csv_file.MOST_BYTES", 1 << 20)
+    monkeypatch.setattr("hpo.data.overview.formats.csv_file._HEAD", 1 << 18)
+    monkeypatch.setattr("hpo.data.overview.formats.csv_file._PIECE", 1 << 14)
     rows = 200_000
     with (tmp_path / "long.csv").open("w") as file:
         file.write("a,b,y\n")

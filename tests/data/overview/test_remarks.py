@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from hpo.data.overview.formats.sample import Sample
 from hpo.data.overview.look import table_overview
-from hpo.data.overview.sample import Sample
 
 RNG = np.random.default_rng(0)
 

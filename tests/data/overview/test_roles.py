@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpo.data.overview.formats.sample import Sample
 from hpo.data.overview.kinds import kinds_of
 from hpo.data.overview.roles import roles_of
-from hpo.data.overview.sample import Sample
 from hpo.data.overview.targets import find_target
 
 ROWS = 200

@@ -1,5 +1,7 @@
 """The size of a first search fits the data and the machine."""
 
+from dataclasses import replace
+
 import pytest
 
 from hpo.data.overview.overview import Overview, Target
@@ -38,3 +40,13 @@ def test_a_search_takes_about_the_time_that_is_given(timeout):
 def test_more_cores_take_less_time():
     one, many = (budget_for(seen(20_000, 50), "good", None, cores) for cores in (1, 8))
     assert many.seconds < one.seconds
+
+
+def test_few_rows_are_validated_in_folds_unless_a_class_is_rare():
+    few, many = (
+        budget_for(seen(500, 10), "good", None, 2),
+        budget_for(seen(5000, 9), "good", None, 2),
+    )
+    rare = Target(("y",), "classification", "", "", {"a": 490, "b": 10})
+    assert (few.folds, many.folds) == (5, None)
+    assert budget_for(replace(seen(500, 10), target=rare), "good", None, 2).folds is None

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from hpo.data.overview.formats.sample import Sample
 from hpo.data.overview.look import table_overview
 from hpo.data.overview.overview import Overview, Target
-from hpo.data.overview.sample import Sample
 from hpo.report.init.budget import budget_for
 from hpo.report.init.draft import draft, metric_of, study_name
 from hpo.spec.file.document import parse_yaml

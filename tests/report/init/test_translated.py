@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hpo.data.overview.formats.sample import Sample
 from hpo.data.overview.look import table_overview
-from hpo.data.overview.sample import Sample
 from hpo.report.init.budget import budget_for
 from hpo.report.init.draft import draft
 from hpo.report.init.translated import config_draft, sweep_draft

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpo.data.overview.formats.sample import Sample
 from hpo.data.overview.look import table_overview
-from hpo.data.overview.sample import Sample
 from hpo.report.console import console_for
 from hpo.report.init.wording import (
     as_json,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hpo.data.overview.dialect import decoded, dialect_of
+from hpo.data.overview.formats.dialect import decoded, dialect_of
 from hpo.errors import DataError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpo.data.files import most_bytes, opened
-from hpo.data.overview.sample import Sample
+from hpo.data.overview.formats.sample import Sample
 from hpo.data.readers.tables.typed.arrow import pyarrow, told
 from hpo.data.readers.tables.typed.parquet import files, keys_of
 from hpo.errors import DataError

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpo.data.files import opened
-from hpo.data.overview.dialect import Dialect, dialect_of
+from hpo.data.overview.formats.dialect import Dialect, dialect_of
+from hpo.data.overview.formats.sample import Sample
 from hpo.data.overview.gaps import with_gaps
-from hpo.data.overview.sample import Sample
 from hpo.errors import DataError
 
 if TYPE_CHECKING:

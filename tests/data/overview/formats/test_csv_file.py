@@ -5,7 +5,7 @@ import gzip
 import pandas as pd
 import pytest
 
-from hpo.data.overview.csv_file import look_at_csv
+from hpo.data.overview.formats.csv_file import look_at_csv
 
 
 def test_a_sample_holds_every_row_of_a_small_file(tmp_path):

@@ -2,7 +2,7 @@
 
 import struct
 
-from hpo.data.overview.images import look_at_idx
+from hpo.data.overview.formats.images import look_at_idx
 
 
 def write_idx(folder, names, labels):
