@@ -322,6 +322,9 @@ METRICS = {
     ),
     "bits_per_byte": Entry(tasks=("language",), direction="minimize"),
     "deviance": Entry(tasks=("counts",), direction="minimize"),
+    "f1": Entry(
+        function=f"{_SCORES}:f1", tasks=("classification", "multilabel"), direction="maximize"
+    ),
     "iou": Entry(tasks=("segmentation",), direction="maximize"),
     "log_loss": Entry(
         function=f"{_SCORES}:log_loss", tasks=("classification",), direction="minimize"

@@ -102,10 +102,15 @@ def trained_view(name: str, trained: Trained, folder: Path) -> RenderableType:
             table.add_row(Text(f"  \u00b1 among {runs}", "dim"), *spread)
     spark = sparkline([report.metrics[names[0]] for report in trained.curve])
     curve = Text.assemble((f"validation {names[0]}", "dim"), "  ", (spark, "green"))
+    lines = [curve]
+    for key, thresholds in trained.thresholds.items():
+        seed = f" of seed {key}" if len(trained.thresholds) > 1 else ""
+        chosen = ", ".join(map(number_text, thresholds))
+        lines.append(Text.assemble((f"thresholds{seed}", "dim"), f"  {chosen}"))
     time_text = f"{count_text(len(trained.curve), 'epoch')} in {seconds_text(trained.seconds)}"
     return Group(
         Text.assemble((name, "bold"), f"  trained: {time_text}"),
         Padding(table, (0, 0, 0, 2), expand=False),
-        Padding(curve, (0, 0, 0, 2), expand=False),
+        Padding(Group(*lines), (0, 0, 0, 2), expand=False),
         Text(f"\n  {folder}/ holds weights, metrics.json and spec.yaml."),
     )

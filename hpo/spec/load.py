@@ -212,6 +212,8 @@ def _with_metrics(training: Training, search: SearchSpec | None) -> Training:
     """A training that reports each metric that its search names."""
     asked = search.goal.codes if search else ()
     further = [name for name, metric in METRICS.items() if metric.function]
+    threshold = training.train.threshold
+    asked = asked if threshold is None else (*asked, threshold)
     scored = [name for name in asked if is_own(name) or name in further]
     metrics = tuple(sorted({*training.train.metrics, *scored}))
     return with_leaves(training, {"train.metrics": metrics})

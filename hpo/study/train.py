@@ -33,7 +33,7 @@ from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment, Training, folds_of
 from hpo.spec.fill import with_rows
 from hpo.spec.words import count_text
-from hpo.study.backends.datasets import DataSets, check_metrics
+from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold
 from hpo.study.backends.own_numbers import decide, decided
 from hpo.study.backends.tasks import check_task, data_of
 from hpo.study.loop.replicas import Replicas, deviation_of, training_of
@@ -142,6 +142,7 @@ def _made_ready(
     else:
         data = datasets.load(training.data)
         check_metrics("train.metrics", training.train.metrics, data, training.own_metrics)
+        check_threshold(training.train.threshold, data)
         numbers = decide(training, data, device.platform, say)
         if numbers is not None and numbers.static:
             say(str(numbers))
@@ -197,6 +198,7 @@ class _Runs:
         self._curves: dict[Run, list[EpochReport]] = {run: [] for run in runs}
         self._weights: dict[Run, Mapping[str, Any]] = {}
         self._tested: dict[Run, Mapping[str, float] | None] = {}
+        self._thresholds: dict[RunKey, list[float]] = {}
         self._training, self._data = training, data
 
     @property
@@ -241,7 +243,10 @@ class _Runs:
             run = pool.occupant(index)[0]
             self._weights[run] = _kept(pool.program, self._training, pool.take(index))
             test = self._data.members[run.fold].test
-            self._tested[run] = None if test is None else pool.evaluate(index, test)
+            thresholds = pool.thresholds(index)
+            self._tested[run] = None if test is None else pool.evaluate(index, test, thresholds)
+            if thresholds is not None:
+                self._thresholds[self._key(run)] = thresholds.tolist()
             pool.clear(index)
 
     def start_over(self) -> None:
@@ -272,7 +277,14 @@ class _Runs:
             found = {**found, "test": of_mean or found["test"]}
             arrays = (member.transform.to_arrays() for member in members)
             transforms = dict(zip(weights, arrays, strict=True))
-        trained = Trained(found, tuple(self.curve()), seconds, by_run, deviations)
+        trained = Trained(
+            found,
+            tuple(self.curve()),
+            seconds,
+            by_run,
+            deviations,
+            thresholds=self._thresholds,
+        )
         return _Model(trained, weights, transforms)
 
     def _key(self, run: Run) -> RunKey:

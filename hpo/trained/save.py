@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +46,7 @@ class Trained:
     With several seeds or folds, metrics and curve are those that judge them together, `by_run`
     holds the metrics of each run by its key, and `deviations` their standard deviations. Of folds,
     the test metrics are those of the mean prediction. `refit_epochs` are those of a model that
-    trained on all rows.
+    trained on all rows. `thresholds` are those that `train.threshold` chose, by the key of the run.
     """
 
     metrics: SplitMetrics
@@ -55,6 +55,7 @@ class Trained:
     by_run: Mapping[RunKey, SplitMetrics] = field(default_factory=dict)
     deviations: SplitMetrics = field(default_factory=dict)
     refit_epochs: int | None = None
+    thresholds: Mapping[RunKey, Sequence[float]] = field(default_factory=dict)
 
 
 def check_free(folder: Path, replace: bool) -> None:
@@ -251,6 +252,8 @@ def _write(
         document[name] = {key: _plain_splits(own) for key, own in trained.by_run.items()}
     if trained.refit_epochs is not None:
         document["refit_epochs"] = trained.refit_epochs
+    if trained.thresholds:
+        document["thresholds"] = {str(key): [*own] for key, own in trained.thresholds.items()}
     document["files"] = _files(partial)
     (partial / METRICS_FILE).write_text(json.dumps(document, indent=2) + "\n")
 

@@ -213,23 +213,35 @@ class Pool:
         holder = index // (self.lane_count // devices)
         return jax.tree.map(lambda a: a[0], jax.device_get(_held_by(taken, holder)))
 
-    def evaluate(self, index: int, split: Split) -> dict[str, float]:
+    def evaluate(
+        self, index: int, split: Split, thresholds: np.ndarray | None = None
+    ) -> dict[str, float]:
         """Metrics of the lane at `index` on another split of its data."""
+        data = self._fold(self._occupant(index).run) or self._data
+        tally = self._tally(index, split)
+        return self._task.metrics(data, split, tally.sums, tally.scores, thresholds)
+
+    def thresholds(self, index: int) -> np.ndarray | None:
+        """The thresholds that the validation split chooses for the lane; None for none."""
+        if not self._task.scores:
+            return None
+        data = self._fold(self._occupant(index).run) or self._data
+        return self._task.thresholds(data, self._tally(index, data.validation).scores)
+
+    def _tally(self, index: int, split: Split) -> Tally:
         lane, one_lane = self.take(index), jax.jit(self._task.evaluate)
         knobs, device = self._occupant(index).knobs, devices_of(self.place)[0]
-        data = self._fold(self._occupant(index).run) or self._data
         if self._task.is_whole:
             rows = jax.device_put(whole_rows(split), device)
-            tally = jax.device_get(one_lane(knobs, lane, rows))
-        else:
-            tally = over_pieces(
-                lambda sums, rows: one_lane(knobs, lane, rows, sums),
-                np.zeros(self._task.sums, np.float32),
-                split,
-                device,
-                self._budget,
-            )
-        return self._task.metrics(data, split, tally.sums, tally.scores)
+            tally: Tally = jax.device_get(one_lane(knobs, lane, rows))
+            return tally
+        return over_pieces(
+            lambda sums, rows: one_lane(knobs, lane, rows, sums),
+            np.zeros(self._task.sums, np.float32),
+            split,
+            device,
+            self._budget,
+        )
 
     def clear(self, index: int) -> None:
         """Empty the lane at `index`."""

@@ -222,8 +222,16 @@ class OwnTask:
                 )
         return Tally(jnp.stack([values[name] for name in names]))
 
+    def thresholds(self, data: DataSet, scores: np.ndarray | None) -> None:
+        """None: a task decides by itself what it finds."""
+
     def metrics(
-        self, data: DataSet, split: Split, sums: np.ndarray, scores: np.ndarray | None
+        self,
+        data: DataSet,
+        split: Split,
+        sums: np.ndarray,
+        scores: np.ndarray | None,
+        thresholds: np.ndarray | None = None,
     ) -> dict[str, float]:
         """The metrics by their names."""
         return dict(zip(self.program.metrics, map(float, sums), strict=True))

@@ -34,6 +34,7 @@ from hpo.engine.training.batches import (
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
 from hpo.engine.training.metrics.scored import scored_metrics
+from hpo.engine.training.metrics.thresholds import best_thresholds, decided_metrics
 from hpo.engine.training.optimizers import Descent
 from hpo.engine.training.own_functions import augment_key, augmented, look_at_functions
 from hpo.engine.training.random_streams import batches, lane_key, weights_rng
@@ -70,7 +71,8 @@ class Supervised:
     def scores(self) -> int:
         """S: the number of outputs for each row if a metric needs them, else 0."""
         shape = self.program.output_shape
-        return math.prod(shape) if self.program.template.train.metrics else 0
+        train = self.program.template.train
+        return math.prod(shape) if train.metrics or train.threshold is not None else 0
 
     def shapes(self) -> Any:
         """The shapes of a lane.
@@ -203,17 +205,39 @@ class Supervised:
         return Tally(*lax.scan(add, sums, parts))
 
     def metrics(
-        self, data: DataSet, split: Split, sums: np.ndarray, scores: np.ndarray | None
+        self,
+        data: DataSet,
+        split: Split,
+        sums: np.ndarray,
+        scores: np.ndarray | None,
+        thresholds: np.ndarray | None = None,
     ) -> dict[str, float]:
-        """The metrics of the task, in the target's unit, and those of `train.metrics`."""
+        """The metrics of the task, in the target's unit, and those of `train.metrics`.
+
+        Where the spec asks for thresholds, they are chosen on this split unless they are given.
+        """
         template = self.program.template
-        found = metrics(data, split, sums, template.loss)
+        found, names = metrics(data, split, sums, template.loss), template.train.metrics
         if scores is None:
             return found
-        outputs = scores.reshape(-1, *self.program.output_shape)[: len(split)]
-        return found | scored_metrics(
-            template.train.metrics, data, split, outputs, template.own_metrics
-        )
+        outputs = self._outputs(split, scores)
+        found |= scored_metrics(names, data, split, outputs, template.own_metrics)
+        if template.train.threshold is None:
+            return found
+        if thresholds is None:
+            thresholds = best_thresholds(template.train.threshold, data, split, outputs)
+        return found | decided_metrics(names, data, split, outputs, thresholds)
+
+    def thresholds(self, data: DataSet, scores: np.ndarray | None) -> np.ndarray | None:
+        """The thresholds that the validation split chooses, from its scores; None for none."""
+        metric, split = self.program.template.train.threshold, data.validation
+        if metric is None or scores is None:
+            return None
+        return best_thresholds(metric, data, split, self._outputs(split, scores))
+
+    def _outputs(self, split: Split, scores: np.ndarray) -> np.ndarray:
+        """The outputs of the model for the rows of a split."""
+        return scores.reshape(-1, *self.program.output_shape)[: len(split)]
 
 
 def judged(program: Program, lane: Lane) -> tuple[Any, Any]:

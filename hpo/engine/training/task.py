@@ -127,9 +127,21 @@ class Task(Protocol):
         ...
 
     def metrics(
-        self, data: DataSet, split: Split, sums: np.ndarray, scores: np.ndarray | None
+        self,
+        data: DataSet,
+        split: Split,
+        sums: np.ndarray,
+        scores: np.ndarray | None,
+        thresholds: np.ndarray | None = None,
     ) -> dict[str, float]:
-        """Named metrics from the tally of a whole split."""
+        """Named metrics from the tally of a whole split.
+
+        Thresholds that a spec asks for are chosen on the split unless they are given.
+        """
+        ...
+
+    def thresholds(self, data: DataSet, scores: np.ndarray | None) -> np.ndarray | None:
+        """The thresholds that the scores of the validation split choose; None for none."""
         ...
 
 

@@ -12,6 +12,7 @@ from hpo.spec.merging import Merged
 from hpo.spec.sections.goal import as_written, is_own, reference
 from hpo.spec.words import unknown_name
 
+Threshold = Literal["accuracy", "f1", "macro_f1"]
 JudgedBy = Literal["mean", "worst"]
 
 
@@ -74,6 +75,9 @@ class TrainSpec(Spec):
     ] = ()
     """Metrics to report beside those of the task, such as auroc or `{python: metrics.py:top3}`; a
     search adds those it names."""
+    threshold: Static[Threshold | None] = None
+    """Choose the chance above which the second of two classes, or each label, is found, so that
+    this metric of the validation split is largest. The test split is judged with it."""
     changes: Annotated[tuple[Change, ...], Field(strict=False)] = ()
     """Numbers that change while it trains; `pbt` finds these."""
     varying: Annotated[tuple[str, ...], Field(strict=False)] = ()

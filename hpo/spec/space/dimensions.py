@@ -125,6 +125,15 @@ def need_mistakes(training: Spec) -> list[Mistake]:
     if not isinstance(training.loss, OwnCode | None):
         texts = loss_mistakes(training.loss.name, task)
         found += [Mistake(("loss", "name"), text) for text in texts]
+    if training.train.threshold is not None:
+        at = ("train", "threshold")
+        if task not in (None, "classification", "multilabel"):
+            found.append(
+                Mistake(at, f"is of classes and labels, and the task is {task}: remove it")
+            )
+        if training.data.folds is not None:
+            text = "is chosen on one validation split, and data.folds has several: remove one"
+            found.append(Mistake(at, text))
     if training.data.class_weight == "balanced" and task not in (None, "classification"):
         text = f"weighs classes, and the task is {task}: leave it out"
         found.append(Mistake(("data", "class_weight"), text))

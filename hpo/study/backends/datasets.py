@@ -12,6 +12,7 @@ from hpo.data.cache import DataCache
 from hpo.data.dataset import NO_DATA, DataSet
 from hpo.data.load import check_batch_size, load_data
 from hpo.engine.training.metrics.scored import scored_metrics
+from hpo.engine.training.metrics.thresholds import has_thresholds
 from hpo.errors import HpoError
 from hpo.registry import METRICS
 from hpo.spec.code.own_code import Own
@@ -97,6 +98,20 @@ def check_metrics(where: str, names: Iterable[str], data: DataSet, own: Mapping[
                     f"{where}: {metric} is NaN for any predictions on the {len(rows):,} validation "
                     f"rows, as where a class has none: {cure}, or leave it out."
                 )
+
+
+def check_threshold(threshold: str | None, data: DataSet) -> None:
+    """Refuse a threshold for data whose classes are not found above one.
+
+    Raises:
+        HpoError: if there are more than two classes, or none.
+    """
+    if threshold is not None and not has_thresholds(data):
+        what = f"{data.outputs} classes" if data.task == "classification" else data.task
+        raise HpoError(
+            f"train.threshold: {threshold}: two classes or labels are found above a threshold, and "
+            f"this is {what}: remove it."
+        )
 
 
 def _any_batch(spec: DataSpec) -> DataSpec:

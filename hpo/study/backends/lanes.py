@@ -21,7 +21,7 @@ from hpo.spec.fill import fill, with_rows
 from hpo.spec.load import require_search
 from hpo.spec.merging import Merging
 from hpo.study.backends.backend import Crew
-from hpo.study.backends.datasets import DataSets, check_metrics
+from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold
 from hpo.study.backends.own_numbers import (
     check_changes,
     check_rows,
@@ -61,6 +61,7 @@ class LaneBackend:
         check_metrics("search", searched, self._data, {})
         others = [name for name in training.train.metrics if name not in searched]
         check_metrics("train.metrics", others, self._data, training.own_metrics)
+        check_threshold(training.train.threshold, self._data)
         self._numbers = decide(training, self._data, self._platform, say)
         check_changes(experiment, self._numbers)
         self._experiment = decided(experiment, self._numbers)

@@ -29,7 +29,7 @@ from hpo.registry import METRICS
 from hpo.spec.sections.goal import Goal, is_own
 from hpo.study.baselines.estimators import QUANTILES, planned
 from hpo.study.baselines.handover import Handed, TooLargeError, hand_over, prefixes
-from hpo.study.baselines.judging import judge
+from hpo.study.baselines.judging import judge, thresholds_of
 from hpo.study.log.baseline import Baseline, BaselineKey
 from hpo.study.log.damage import said
 from hpo.study.log.events import MERGING
@@ -266,9 +266,12 @@ class Baselines:
         metrics: dict[str, Mapping[str, float]] = {}
         trouble = line["trouble"]
         try:
+            chosen = None  # on validation, where the spec asks for thresholds; it has no folds then
+            if self._training.train.threshold is not None and "validation" in predictions:
+                chosen = thresholds_of(self._data, predictions["validation"], self._training)
             for split in ("validation", "test"):
                 found = [
-                    judge(one, getattr(one, split), predictions[name], self._training)
+                    judge(one, getattr(one, split), predictions[name], self._training, chosen)
                     for prefix, one in zip(prefixes(self._data), self._data.members, strict=True)
                     if (name := f"{prefix}{split}") in predictions
                 ]

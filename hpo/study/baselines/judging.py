@@ -11,6 +11,7 @@ import numpy as np
 
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.training.metrics.scored import scored_metrics
+from hpo.engine.training.metrics.thresholds import best_thresholds, decided_metrics
 from hpo.engine.training.targets.sums import metric_sums, metrics
 from hpo.spec.code.own_functions import OwnLoss
 from hpo.spec.sections.data import Task
@@ -18,10 +19,17 @@ from hpo.spec.sections.data import Task
 _LEAST = float(np.finfo(np.float64).eps)  # as scikit-learn clips probabilities
 
 
-def judge(data: DataSet, split: Split, predictions: np.ndarray, training: Any) -> dict[str, float]:
+def judge(
+    data: DataSet,
+    split: Split,
+    predictions: np.ndarray,
+    training: Any,
+    thresholds: np.ndarray | None = None,
+) -> dict[str, float]:
     """The metrics of predictions `[N, K]` for the rows of a split, and those of `train.metrics`.
 
-    Predictions are probabilities, standardised values or rates.
+    Predictions are probabilities, standardised values or rates. Thresholds that `train.threshold`
+    asks for are chosen on this split unless they are given.
 
     Raises:
         MetricError: for an error of a metric of the user's own.
@@ -34,7 +42,18 @@ def judge(data: DataSet, split: Split, predictions: np.ndarray, training: Any) -
     sums = np.asarray(_compiled(data.task, training.loss)(outputs, batch))
     found = metrics(data, split, sums, training.loss)
     names, own = training.train.metrics, training.own_metrics
-    return found | scored_metrics(names, data, split, outputs, own)
+    found |= scored_metrics(names, data, split, outputs, own)
+    if training.train.threshold is None:
+        return found
+    if thresholds is None:
+        thresholds = thresholds_of(data, predictions, training)
+    return found | decided_metrics(names, data, split, outputs, thresholds)
+
+
+def thresholds_of(data: DataSet, predictions: np.ndarray, training: Any) -> np.ndarray:
+    """The thresholds that predictions for the validation rows choose."""
+    metric, outputs = training.train.threshold, _outputs(data, predictions)
+    return best_thresholds(metric, data, data.validation, outputs)
 
 
 @lru_cache(maxsize=8)

@@ -76,6 +76,21 @@ def macro_f1(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None)
     return float(np.divide(2 * hits, both, out=np.zeros(len(labels)), where=both > 0).mean())
 
 
+def f1(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+    """`f1`: the F1 of the second of two classes, or the mean over the labels.
+
+    With more classes it is NaN.
+    """
+    if y.ndim == 2:
+        return macro_f1(predictions, y, weights)
+    if predictions.shape[1] != 2:
+        return math.nan
+    found, true = predictions.argmax(1) == 1, y == 1
+    weights = np.ones(len(y)) if weights is None else weights
+    both = float(weights @ found + weights @ true)
+    return float(2 * (weights @ (found & true)) / both) if both else 0.0
+
+
 def average_precision(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
     """`average_precision`: the area under the precision-recall curve, as a sum of steps.
 

@@ -62,6 +62,7 @@ def _of_labels(score: Callable[..., float]) -> Callable[..., float]:
 ORACLES: dict[str, Callable[..., float]] = {
     "auroc": _one_of_two(partial(sklearn.metrics.roc_auc_score, multi_class="ovr")),
     "average_precision": _one_of_two(sklearn.metrics.average_precision_score),
+    "f1": _of_labels(partial(sklearn.metrics.f1_score, zero_division=0)),
     "log_loss": sklearn.metrics.log_loss,
     "macro_f1": _of_labels(partial(sklearn.metrics.f1_score, average="macro", zero_division=0)),
     "mape": sklearn.metrics.mean_absolute_percentage_error,
@@ -91,7 +92,7 @@ def test_metrics_are_those_of_scikit_learn(
     rng = np.random.default_rng(seed)
     weights = rng.choice([0.0, 0.5, 1.0, 3.0], rows) if is_weighted else np.ones(rows)
     if "classification" in registry.METRICS[name].tasks:
-        classes = max(classes, 6) if name.startswith("top") else classes
+        classes = max(classes, 6) if name.startswith("top") else 2 if name == "f1" else classes
         y = np.append(np.arange(classes), rng.integers(0, classes, rows - classes))
         weights[:classes] = 1  # each class has a row that counts
         # Rounded, so that rows and classes have ties.
@@ -113,6 +114,12 @@ def test_metrics_are_those_of_scikit_learn(
     [
         ("auroc", sklearn.metrics.roc_auc_score),
         ("average_precision", sklearn.metrics.average_precision_score),
+        (
+            "f1",
+            lambda y, chances, **given: sklearn.metrics.f1_score(
+                y, chances > 0.5, average="macro", **given
+            ),
+        ),
         (
             "macro_f1",
             lambda y, chances, **given: sklearn.metrics.f1_score(
