@@ -108,13 +108,17 @@ class Split:
     def places(self) -> np.ndarray:
         """The place of every row in the shared arrays."""
         if isinstance(self.rows, slice):
-            return np.arange(len(self.shared["y"]))[self.rows]
+            return np.arange(*self.rows.indices(_row_count(self.shared)))
         return self.rows
 
     def __len__(self) -> int:
         if isinstance(self.rows, slice):
-            return len(range(*self.rows.indices(len(self.shared["y"]))))
+            return len(range(*self.rows.indices(_row_count(self.shared))))
         return len(self.rows)
+
+
+def _row_count(arrays: Mapping[str, Any]) -> int:
+    return len(arrays.starts if isinstance(arrays, Windows) else arrays["y"])
 
 
 @dataclass(frozen=True, eq=False)

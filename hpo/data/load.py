@@ -101,8 +101,8 @@ def _prepared(
     source = read_source(spec, folder, home)
     _check_columns(spec, source)
     series = series_of(spec)
-    if spec.folds and (source.is_text or series is not None):
-        raise DataError("data.folds: a series or a text is split by its order: remove data.folds.")
+    if spec.folds and source.is_text:
+        raise DataError("data.folds: a text is split by its order: remove data.folds.")
     if source.is_text:
         return text_data(spec, source)
     if series is not None:
@@ -126,7 +126,7 @@ def _prepared(
     found: list[DataSet] = []
     encoded = _encoded(folds, fits)
     if series is not None:
-        encoded = [windowed(encoded[0], series)]
+        encoded = windowed(encoded, series)
     for parts, transform, splits in zip(folds, fits, encoded, strict=True):
         leaks = [] if found else _leaks(spec, parts)  # those of all folds are alike
         fingerprint = _fingerprint(

@@ -52,23 +52,30 @@ def in_time_order(source: Source, dataset: TableFile) -> Source:
     return replace(source.take(order), notes=notes)
 
 
-def windowed(splits: Sequence[Split], dataset: TableFile) -> list[Split]:
-    """The splits of a series, whose rows are windows instead of times.
+def windowed(folds: Sequence[Sequence[Split]], dataset: TableFile) -> list[list[Split]]:
+    """The splits of each fold of a series (or of the only one), whose rows are windows.
 
-    No window reaches into another split. `splits` share the features and the standardised target
-    of each time, split after split. The past of the target is an input beside the features.
+    No window reaches into another split. The splits share the features and the standardised target
+    of each time, split after split: the training and validation rows of each fold, then its test
+    rows. The past of the target is an input beside the features.
 
     Raises:
         DataError: if a split is shorter than a window with its horizon.
     """
     window, horizon = dataset.window, dataset.horizon
     assert window is not None
-    shared = splits[0].shared
+    shared = folds[0][0].shared
     values = np.concatenate([shared["x"], shared["y"][:, None]], axis=1)
     column = values.shape[1] - 1
-    starts, counts, first = [], [], 0
-    for name, split in zip(SPLITS, splits, strict=False):
-        length = len(split)
+    starts: list[np.ndarray] = []
+    order = sorted(
+        (split.rows.start, fold, place)
+        for fold, splits in enumerate(folds)
+        for place, split in enumerate(splits)
+        if isinstance(split.rows, slice)
+    )
+    for first, fold, place in order:
+        length, name = len(folds[fold][place]), SPLITS[place]
         count = length - window - horizon + 1
         if count < 1:
             raise DataError(
@@ -77,11 +84,13 @@ def windowed(splits: Sequence[Split], dataset: TableFile) -> list[Split]:
                 "smaller."
             )
         starts.append(np.arange(first, first + count, dtype=np.int32))
-        counts.append(count)
-        first += length
     parts = (
         Part("x", 0, window),
         Part("y", window, None if horizon == 1 else horizon, column),
     )
     windows = Windows(values, np.concatenate(starts), parts)
-    return [Split(windows, slice(*ends)) for ends in pairwise(accumulate(counts, initial=0))]
+    found: list[list[Split]] = [[] for _ in folds]
+    ends = pairwise(accumulate(map(len, starts), initial=0))
+    for (_, fold, _), own in zip(order, ends, strict=True):
+        found[fold].append(Split(windows, slice(*own)))
+    return found

@@ -11,7 +11,7 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 
 from hpo.data.cache import DataCache
-from hpo.data.dataset import SPLITS
+from hpo.data.dataset import SPLITS, gather
 from hpo.data.load import load_data
 from hpo.data.sequences.windows import Windows
 from hpo.errors import DataError, SpecError
@@ -157,3 +157,26 @@ def test_a_spec_that_is_no_series_is_refused(
     _table(tmp_path)
     with pytest.raises(SpecError, match=says):
         _spec(tmp_path, data, **dataset)
+
+
+def test_folds_of_a_series_go_forward_in_time_with_windows_of_their_own(tmp_path: Path) -> None:
+    table = _table(tmp_path)
+    data = load_data(_spec(tmp_path, {"folds": 3, "test": 0.2}), tmp_path, None)
+
+    values = table[["heat", "load"]].to_numpy()
+    # 160 times are left, of which the last three quarters validate, one after the other.
+    for fold, first in zip(data.folds, (40, 80, 120), strict=True):
+        scale = StandardScaler().fit(values[:first])
+        scaled = scale.transform(values).astype(np.float32)
+        parts = ((0, first), (first, first + 40), (160, 200))
+        for name, (start, end) in zip(SPLITS, parts, strict=True):
+            split = getattr(fold, name)
+            assert len(split) == end - start - 12 - 4 + 1
+            np.testing.assert_allclose(split.x[0], scaled[start : start + 12], rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(split.y[-1], scaled[end - 4 : end, 1], rtol=1e-4, atol=1e-5)
+            rows = gather(data.resident, split.places) if name != "test" else split.arrays
+            np.testing.assert_array_equal(rows["x"], split.x)
+            np.testing.assert_array_equal(rows["y"], split.y)
+    held = data.resident
+    assert isinstance(held, Windows)
+    assert held.array.shape == (80 + 120 + 160, 2)
