@@ -64,7 +64,7 @@ def test_eight_folds_are_one_program_and_one_load(
     [
         (
             ["data.folds=3", "data.validation=0.1"],
-            "is each fold in turn with data.folds: remove one of the two",
+            "is for a single split, and folds validate in turn: remove it, or write 0.2",
         ),
         (["data.folds=1"], "data.folds=1: cannot be 1: write a whole number of at least 2"),
         (

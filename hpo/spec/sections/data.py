@@ -336,7 +336,9 @@ def _without_folds(validation: Any, info: ValidationInfo) -> Any:
         ValueError: for another one beside folds.
     """
     if info.data.get("folds") is not None and validation != _VALIDATION:
-        raise ValueError("is each fold in turn with data.folds: remove one of the two")
+        raise ValueError(
+            "is for a single split, and folds validate in turn: remove it, or write 0.2"
+        )
     return validation
 
 
