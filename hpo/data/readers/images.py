@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hpo.data.head import Head
 from hpo.data.source import Source
@@ -79,6 +80,37 @@ def head(folder: Path, spec: DataSpec) -> Head:
 
 
 _VERBS = {"train": "train", "validation": "validate", "test": "test"}
+
+
+class FolderLook(NamedTuple):
+    """The images of each class that train, and the sizes of some of them."""
+
+    classes: dict[str, int]
+    sizes: list[tuple[int, int]]
+    is_grey: bool
+    has_test: bool
+
+
+def look_at_folder(folder: Path, count: int) -> FolderLook:
+    """What the names in a folder say, and the heads of at most `count` images.
+
+    Raises:
+        DataError: for a folder without classes, or a broken image.
+    """
+    classes, splits = _splits(folder, with_test=True)
+    counts = Counter(label for _, label in splits["train"])
+    sizes, are_grey = [], []
+    step = max(1, len(splits["train"]) // count)
+    for path, _ in splits["train"][::step]:
+        with _opened(path) as image:
+            sizes.append((image.height, image.width))
+            are_grey.append(image.mode in ("1", "L", "LA") or image.mode.startswith("I"))
+    return FolderLook(
+        {name: counts[place] for place, name in enumerate(classes)},
+        sizes,
+        all(are_grey),
+        "test" in splits,
+    )
 
 
 def _splits(folder: Path, *, with_test: bool) -> tuple[tuple[str, ...], dict[str, Labelled]]:

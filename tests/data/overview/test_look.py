@@ -103,6 +103,6 @@ def test_a_table_without_anything_to_learn_is_refused(text, message, tmp_path):
 
 
 def test_a_file_of_no_known_kind_is_refused(tmp_path):
-    (tmp_path / "t.npz").write_bytes(b"PK\3\4")
+    (tmp_path / "t.xlsx").write_bytes(b"PK\3\4")
     with pytest.raises(DataError, match="no reader knows it"):
-        look_at(tmp_path / "t.npz", "t.npz")
+        look_at(tmp_path / "t.xlsx", "t.xlsx")

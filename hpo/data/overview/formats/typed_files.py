@@ -1,4 +1,4 @@
-"""A look at files that say the types of their columns: Parquet, and JSON lines."""
+"""A look at files that say the types of their columns: Parquet, Arrow, and JSON lines."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hpo.data.files import most_bytes, opened
 from hpo.data.overview.formats.sample import Sample
 from hpo.data.readers.tables.typed.arrow import pyarrow, told
+from hpo.data.readers.tables.typed.arrow_files import files as arrow_files
+from hpo.data.readers.tables.typed.arrow_files import named_batches, train_of
 from hpo.data.readers.tables.typed.parquet import files, keys_of
 from hpo.errors import DataError
 
@@ -49,6 +51,32 @@ def look_at_parquet(path: Path, written: str) -> Sample | None:
     if not frames:
         raise DataError(f"{path}: has no row: give a file with one row an example.")
     return _sample(pd.concat(frames, ignore_index=True), rows, {"parquet": written})
+
+
+def look_at_arrow(path: Path, written: str) -> Sample | None:
+    """A sample of an Arrow file, or of a folder of the package `datasets`. None for other files.
+
+    Raises:
+        DataError: for a file that cannot be read.
+    """
+    if path.is_file() and path.suffix not in (".arrow", ".feather"):
+        return None
+    found = arrow_files(train_of(path)) if path.exists() else []
+    if not found:
+        return None
+    import pandas as pd
+
+    rows, frames = 0, list[pd.DataFrame]()
+    for file in found:
+        seen = 0
+        for batch in named_batches(file):
+            rows += batch.num_rows
+            if seen < _ROWS_OF_A_FILE and len(frames) < _MOST_FILES:
+                frames.append(batch.to_pandas())
+                seen += batch.num_rows
+    if not frames:
+        raise DataError(f"{path}: has no row: give a file with one row an example.")
+    return _sample(pd.concat(frames, ignore_index=True), rows, {"arrow": written})
 
 
 def look_at_jsonl(path: Path, written: str) -> Sample | None:

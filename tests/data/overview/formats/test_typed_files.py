@@ -41,6 +41,14 @@ def test_a_parquet_file_is_looked_at(tmp_path):
     check(look_at(tmp_path / "t.parquet", "t.parquet"), tmp_path, "parquet")
 
 
+def test_an_arrow_file_is_looked_at(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    table = pa.Table.from_pandas(FRAME)
+    with pa.ipc.new_file(tmp_path / "t.arrow", table.schema) as out:
+        out.write_table(table)
+    check(look_at(tmp_path / "t.arrow", "t.arrow"), tmp_path, "arrow")
+
+
 def test_the_folders_of_parquet_files_are_columns(tmp_path):
     pytest.importorskip("pyarrow")
     for year in (2023, 2024):

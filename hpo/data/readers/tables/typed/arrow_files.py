@@ -33,7 +33,7 @@ def read_arrow(path: Path, section: DataSpec) -> Source:
     Raises:
         DataError: if a file is broken or unfit.
     """
-    return read_typed(_train_of(path), _with_splits(path, section), _typed_files)
+    return read_typed(train_of(path), _with_splits(path, section), _typed_files)
 
 
 def head(path: Path, section: DataSpec) -> Head:
@@ -42,7 +42,7 @@ def head(path: Path, section: DataSpec) -> Head:
     Raises:
         DataError: if a file is broken or unfit.
     """
-    found = _typed_files(_train_of(path))
+    found = _typed_files(train_of(path))
     told_of = head_of(path, section, found[0].names, sum(file.rows for file in found))
     if not told_of.mistakes:
         for file in found:
@@ -57,7 +57,7 @@ def files(path: Path) -> list[Path]:
     return [file for file in sorted(path.rglob("*.arrow")) if file.is_file()]
 
 
-def _train_of(path: Path) -> Path:
+def train_of(path: Path) -> Path:
     return path / "train" if (path / "train").is_dir() else path
 
 
@@ -103,6 +103,19 @@ def _put(path: Path, builder: TableBuilder, start: int, names: Sequence[str]) ->
             batch.validate(full=True)  # nothing may point outside of the file
             put_batch(builder, start, _named(batch, labels), names)
             start += batch.num_rows
+
+
+def named_batches(path: Path) -> Iterator[Any]:
+    """The record batches of a file, whose labels have their names.
+
+    Raises:
+        DataError: for a broken file.
+    """
+    with told(path, "Arrow"), _opened(path) as (schema, batches):
+        labels = _class_names(schema)
+        for batch in batches:
+            batch.validate(full=True)
+            yield _named(batch, labels)
 
 
 @contextmanager
