@@ -19,7 +19,7 @@ from tests.study.baselines.samples import a_data_set
 
 GOAL = Goal((Objective(maximize="accuracy"),))
 TRAINING = SimpleNamespace(
-    loss=None, own_metrics={}, train=SimpleNamespace(metrics=(), seed=7, seeds=1)
+    loss=None, own_metrics={}, train=SimpleNamespace(metrics=(), threshold=None, seed=7, seeds=1)
 )
 # A process that answers without scikit-learn: each baseline predicts one class for all rows.
 QUICK = """

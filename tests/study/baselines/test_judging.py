@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 from sklearn import metrics as theirs
 
+from hpo.data.dataset import DataSet, Split
 from hpo.spec.sections.loss import Focal
-from hpo.study.baselines.judging import judge
+from hpo.study.baselines.judging import judge, thresholds_of
 from tests.study.baselines.samples import ROWS, a_data_set
 
 
 def a_training(*names, loss=None):
-    return SimpleNamespace(loss=loss, own_metrics={}, train=SimpleNamespace(metrics=names))
+    return SimpleNamespace(
+        loss=loss, own_metrics={}, train=SimpleNamespace(metrics=names, threshold=None)
+    )
 
 
 def chances(*shape):
@@ -102,3 +105,17 @@ def test_a_loss_that_the_spec_names_is_the_loss():
     assert judged["loss"] == pytest.approx(
         float((-((1 - own) ** 3) * np.log(own)).mean()), rel=1e-4
     )
+
+
+def test_a_threshold_is_chosen_on_the_validation_rows_alone() -> None:
+    y = np.array([0, 0, 0, 1, 1, 0], np.int32)
+    chances = np.array([0.1, 0.1, 0.2, 0.3, 0.4, 0.05])
+    validation, test = (Split({"x": np.zeros((6, 1), np.float32), "y": own}) for own in (y, 1 - y))
+    data = DataSet("classification", validation, validation, test, 2, "t")
+    predictions = np.stack([1 - chances, chances], axis=1)
+    training = a_training("f1")
+    training.train.threshold = "f1"
+    chosen = thresholds_of(data, predictions, training)
+    assert 0.2 < float(chosen[0]) < 0.3
+    assert judge(data, validation, predictions, training)["f1"] == 1
+    assert judge(data, test, predictions, training, chosen)["f1"] == 0
