@@ -29,7 +29,7 @@ from hpo.registry import METRICS
 from hpo.spec.sections.goal import Goal, is_own
 from hpo.study.baselines.estimators import QUANTILES, planned
 from hpo.study.baselines.handover import Handed, TooLargeError, hand_over, prefixes
-from hpo.study.baselines.judging import judge, thresholds_of
+from hpo.study.baselines.judging import judge, mean_prediction, thresholds_of
 from hpo.study.log.baseline import Baseline, BaselineKey
 from hpo.study.log.damage import said
 from hpo.study.log.events import MERGING
@@ -219,7 +219,7 @@ class Baselines:
     def _follow(self, known: set[BaselineKey]) -> None:
         data = self._data
         handed = hand_over(data, self._training.train.seed)
-        keys = planned(data.task, data.outputs, is_sparse=handed.is_sparse)
+        keys = planned(data.task, data.outputs, handed.window, is_sparse=handed.is_sparse)
         wanted, done = [key for key in keys if key not in known], 0
         self._left = wanted.copy()
         with handed.file:
@@ -230,9 +230,13 @@ class Baselines:
                     self._process, self._process_began = process, time.monotonic()
                     if self._is_over:
                         process.kill()
-                for line, predictions in _results(process.stdout):
-                    self._news.put(self._judged(line, predictions, handed))
-                    done += 1
+                try:
+                    for line, predictions in _results(process.stdout):
+                        self._news.put(self._judged(line, predictions, handed))
+                        done += 1
+                except BaseException:
+                    process.kill()  # or leaving the block would wait for its end
+                    raise
         if done < len(wanted) and not self._is_over:
             trouble = f"its process ended with status {process.returncode}"
             self._news.put(Baseline(*wanted[done], trouble=trouble))
@@ -249,6 +253,7 @@ class Baselines:
             "seed": self._training.train.seed,
             "quantile": QUANTILES.get(metric) if self._data.task == "regression" else None,
             "are_counts": handed.are_counts,
+            "window": handed.window,
             "baselines": keys,
         }
         return subprocess.Popen(
@@ -263,20 +268,10 @@ class Baselines:
     def _judged(
         self, line: Mapping[str, Any], predictions: Mapping[str, np.ndarray], handed: Handed
     ) -> Baseline:
-        metrics: dict[str, Mapping[str, float]] = {}
+        metrics: Mapping[str, Mapping[str, float]] = {}
         trouble = line["trouble"]
         try:
-            chosen = None  # on validation, where the spec asks for thresholds; it has no folds then
-            if self._training.train.threshold is not None and "validation" in predictions:
-                chosen = thresholds_of(self._data, predictions["validation"], self._training)
-            for split in ("validation", "test"):
-                found = [
-                    judge(one, getattr(one, split), predictions[name], self._training, chosen)
-                    for prefix, one in zip(prefixes(self._data), self._data.members, strict=True)
-                    if (name := f"{prefix}{split}") in predictions
-                ]
-                if found:
-                    metrics[split] = self._replicas.summary(found)
+            metrics = self._metrics(predictions) if predictions else {}
         except HpoError as error:  # of a metric or a loss of the user's own
             metrics, trouble = {}, said(error)
         name, setting = line["baseline"]
@@ -290,6 +285,25 @@ class Baselines:
             handed.rows_of,
             trouble,
         )
+
+    def _metrics(self, predictions: Mapping[str, np.ndarray]) -> Mapping[str, Mapping[str, float]]:
+        """The metrics on the rows of each split: of folds, what judges a trial on them.
+
+        On test rows it is the folds' mean prediction that is judged, as that of a trained model.
+        """
+        data, names = self._data, prefixes(self._data)
+        folds = [
+            judge(one, one.validation, predictions[f"{prefix}validation"], self._training)
+            for prefix, one in zip(names, data.members, strict=True)
+        ]
+        found = {"validation": self._replicas.summary(folds) if data.folds else folds[0]}
+        if data.test is not None:
+            mean = mean_prediction(data, [predictions[f"{prefix}test"] for prefix in names])
+            chosen = None
+            if self._training.train.threshold is not None:  # on validation; there are no folds then
+                chosen = thresholds_of(data, predictions["validation"], self._training)
+            found["test"] = judge(data, data.test, mean, self._training, chosen)
+        return found
 
 
 def _results(source: Any) -> Iterator[tuple[Mapping[str, Any], Mapping[str, np.ndarray]]]:

@@ -69,6 +69,7 @@ def _fold(
         own.get("train.weight"),
         request["seed"],
         request["quantile"],
+        request["window"],
     )
     return problem, {name: own[f"{name}.x"] for name in request["splits"]}
 

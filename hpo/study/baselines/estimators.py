@@ -1,8 +1,8 @@
 """The baselines: models of scikit-learn with fixed settings, and what each predicts.
 
 They get the encoded features that the models of the search get, images and other examples
-flattened, and the same row weights. Several labels or targets are fitted one by one. LightGBM is
-used where it is installed. Libraries are imported where a baseline is fitted.
+flattened, and the same row weights. Several labels are fitted one by one. LightGBM is used where
+it is installed. Libraries are imported where a baseline is fitted.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Problem:
     """What a baseline is fitted to: features `[N, F]`, perhaps sparse, and targets.
 
     `y` is `[N]` or `[N, targets]`, as a data set has it. `quantile` is that of the target which
-    the objective asks for; None for the mean.
+    the objective asks for; None for the mean. The examples of a series are windows of `window`
+    times, whose last column is the past of the target; 0 for other data.
     """
 
     task: Task
@@ -46,6 +47,7 @@ class Problem:
     weight: np.ndarray | None
     seed: int
     quantile: float | None = None
+    window: int = 0
 
     @property
     def has_classes(self) -> bool:
@@ -53,8 +55,9 @@ class Problem:
         return self.task in ("classification", "multilabel")
 
 
-def planned(task: Task, outputs: int, *, is_sparse: bool) -> list[BaselineKey]:
+def planned(task: Task, outputs: int, window: int = 0, *, is_sparse: bool) -> list[BaselineKey]:
     """The baselines of a task, the cheapest first; only LightGBM boosts sparse features."""
+    past = [key for key, least in ((LAST, 1), (SEASONAL, 2)) if window >= least]
     has_many = task == "classification" and outputs > _FEW_CLASSES
     trees = ("forest", "boosting") if has_many else ("boosting", "forest")
     families = ("linear of words" if is_sparse else "linear", *trees, "LightGBM")
@@ -62,11 +65,13 @@ def planned(task: Task, outputs: int, *, is_sparse: bool) -> list[BaselineKey]:
     first, second = zip(*pairs, strict=True)
     left_out = {"boosting"} if is_sparse else set()
     left_out |= set() if find_spec("lightgbm") else {"LightGBM"}
-    return [CONSTANT, *(key for key in (*first, *second) if key[0] not in left_out)]
+    return [*past, CONSTANT, *(key for key in (*first, *second) if key[0] not in left_out)]
 
 
 def fitted(key: BaselineKey, problem: Problem) -> Predict:
     """A baseline that is fitted to the training rows."""
+    if key in (LAST, SEASONAL):
+        return _of_the_past(problem, 1 if key == LAST else None)
     make = ESTIMATORS[key]
     if problem.task == "classification":
         return _classes(make, problem)
@@ -75,6 +80,9 @@ def fitted(key: BaselineKey, problem: Problem) -> Predict:
         labels = [(column > 0.5).astype(np.int32) for column in y.T]
         predicts = [_classes(make, replace(problem, outputs=2, y=label)) for label in labels]
         return lambda x: np.stack([predict(x)[:, 1] for predict in predicts], axis=1)
+    if key[0] in _SEVERAL_AT_ONCE and y.shape[1] > 1 and problem.quantile is None:
+        together = make(problem).fit(problem.x, y, sample_weight=problem.weight)
+        return lambda x: np.asarray(together.predict(x))
     ones = [replace(problem, y=column) for column in y.T]
     models = [make(one).fit(one.x, one.y, sample_weight=one.weight) for one in ones]
     return lambda x: np.stack([model.predict(x) for model in models], axis=1)
@@ -93,6 +101,25 @@ def _classes(make: Callable[[Problem], Any], problem: Problem) -> Predict:
         return found
 
     return predict
+
+
+def _of_the_past(problem: Problem, period: int | None) -> Predict:
+    """The value that the series had a period before; without one, that of the best period.
+
+    The best one has the least squared error on the training rows.
+    """
+    y = problem.y if problem.y.ndim == 2 else problem.y[:, None]
+    steps = np.arange(y.shape[1])
+
+    def predict(x: np.ndarray, period: int) -> np.ndarray:
+        past = x.reshape(len(x), problem.window, -1)[:, :, -1]
+        return past[:, problem.window - period + steps % period]
+
+    def error(period: int) -> float:
+        return float(np.square(predict(problem.x, period) - y).mean())
+
+    best = period or min(range(2, problem.window + 1), key=error)
+    return lambda x: predict(x, best)
 
 
 def constant(problem: Problem) -> Any:
@@ -156,6 +183,10 @@ def lightgbm(rate: float, rounds: int, problem: Problem) -> Any:
 
 
 CONSTANT: BaselineKey = ("constant", "")
+LAST: BaselineKey = ("last value", "")
+SEASONAL: BaselineKey = ("seasonal", "best period")
+# They fit several quantities together, which is quicker than one by one.
+_SEVERAL_AT_ONCE = ("constant", "linear", "linear of words", "forest")
 # Each family has two settings. Weights of words are small numbers, which a penalty holds back.
 ESTIMATORS: Mapping[BaselineKey, Callable[[Problem], Any]] = {
     CONSTANT: constant,

@@ -45,6 +45,7 @@ class Handed:
     places: Places
     is_sparse: bool
     are_counts: bool
+    window: int
     rows: int
     rows_of: int
 
@@ -74,8 +75,23 @@ def hand_over(data: DataSet, seed: int) -> Handed:
         for name, split in _judged(one).items():
             writer.add_features(f"{prefix}{name}.x", split, slice(None), is_sparse=is_sparse)
     writer.file.flush()
-    trained, are_counts = len(data.train), data.vocabulary > 0
-    return Handed(writer.file, writer.places, is_sparse, are_counts, min(trained, most), trained)
+    trained = len(data.train)
+    return Handed(
+        writer.file,
+        writer.places,
+        is_sparse,
+        data.vocabulary > 0,
+        window_of(data),
+        min(trained, most),
+        trained,
+    )
+
+
+def window_of(data: DataSet) -> int:
+    """How many values of the past of a series an example has; 0 for other data."""
+    from hpo.data.sequences.windows import Windows
+
+    return data.train.x.shape[1] if isinstance(data.train.shared, Windows) else 0
 
 
 def prefixes(data: DataSet) -> list[str]:

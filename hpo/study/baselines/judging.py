@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.training.metrics.scored import scored_metrics
 from hpo.engine.training.metrics.thresholds import best_thresholds, decided_metrics
+from hpo.engine.training.targets.regression import in_own_unit
 from hpo.engine.training.targets.sums import metric_sums, metrics
 from hpo.spec.code.own_functions import OwnLoss
 from hpo.spec.sections.data import Task
@@ -54,6 +55,13 @@ def thresholds_of(data: DataSet, predictions: np.ndarray, training: Any) -> np.n
     """The thresholds that predictions for the validation rows choose."""
     metric, outputs = training.train.threshold, _outputs(data, predictions)
     return best_thresholds(metric, data, data.validation, outputs)
+
+
+def mean_prediction(data: DataSet, predictions: Sequence[np.ndarray]) -> np.ndarray:
+    """The mean of the predictions that were made in each fold, in the unit of `data` itself."""
+    own = [in_own_unit(found, one) for found, one in zip(predictions, data.members, strict=True)]
+    mean: np.ndarray = np.mean(own, axis=0)
+    return (mean - data.target_mean) / data.target_std if data.task == "regression" else mean
 
 
 @lru_cache(maxsize=8)

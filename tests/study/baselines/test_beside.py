@@ -21,13 +21,17 @@ GOAL = Goal((Objective(maximize="accuracy"),))
 TRAINING = SimpleNamespace(
     loss=None, own_metrics={}, train=SimpleNamespace(metrics=(), threshold=None, seed=7, seeds=1)
 )
-# A process that answers without scikit-learn: each baseline predicts one class for all rows.
+# A process that answers without scikit-learn: in fold n each baseline predicts class n for all.
 QUICK = """
 import json, os, struct, sys
 request = json.loads(sys.argv[-1])
+names = [prefix + split for prefix in request["prefixes"] for split in request["splits"]]
+values = [[1.0, 0.0], [0.0, 1.0]]
 for key in request["baselines"]:
-    line = {"baseline": key, "seconds": 0.01, "trouble": "", "shapes": {"validation": [20, 2]}}
-    answer = json.dumps(line).encode() + b"\\n" + struct.pack("40d", *[1.0, 0.0] * 20)
+    line = {"baseline": key, "seconds": 0.01, "trouble": ""}
+    answer = json.dumps({**line, "shapes": {name: [20, 2] for name in names}}).encode() + b"\\n"
+    for name in names:
+        answer += struct.pack("40d", *values[name[0] == "1"] * 20)
     TROUBLE
     os.write(1, answer)
 """
@@ -102,17 +106,29 @@ def test_a_resumed_study_repeats_no_baseline_that_has_a_result_or_has_failed():
 
 def test_with_folds_the_mean_of_the_folds_judges_a_baseline():
     data = of_folds([a_data_set("classification", 2, seed=seed) for seed in (1, 2)])
-    code = QUICK.replace("TROUBLE", "answer += struct.pack('40d', *[0.0, 1.0] * 20)")
-    code = code.replace('{"validation": [20, 2]}', '{n + "validation": [20, 2] for n in names}')
-    code = code.replace("for key in", 'names = request["prefixes"]\nfor key in')
     log = Log()
     log.pin()
-    wait(some_baselines(log, code, data=data))
+    wait(some_baselines(log, quick(), data=data))
 
     shares = [float((fold.validation.y == number).mean()) for number, fold in enumerate(data.folds)]
     accuracies = {found.metrics["accuracy"] for found in log.state.baselines.values()}
     assert shares[0] != shares[1]
     assert [*accuracies] == [pytest.approx(sum(shares) / 2)]
+    # The mean prediction has equal chances, and the first class is predicted.
+    tests = {found.test["accuracy"] for found in log.state.baselines.values()}
+    assert [*tests] == [pytest.approx(float((data.test.y == 0).mean()))]
+
+
+def test_an_answer_that_cannot_be_judged_ends_the_process_and_is_raised(monkeypatch):
+    raised = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: raised.append(args.exc_type))
+    log = Log()
+    log.pin()
+    lost = "answer = answer.replace(b'validation', b'invitation')"
+
+    wait(some_baselines(log, quick(lost) + "import time; time.sleep(60)", given=60.0))
+
+    assert raised == [KeyError]
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ def a_request(given, *keys):
         "seed": 7,
         "quantile": None,
         "are_counts": given.are_counts,
+        "window": given.window,
         "prefixes": [""],
     }
     return json.dumps({**request, "baselines": keys})

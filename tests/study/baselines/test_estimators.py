@@ -16,7 +16,15 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 
-from hpo.study.baselines.estimators import CONSTANT, ESTIMATORS, Problem, fitted, planned
+from hpo.study.baselines.estimators import (
+    CONSTANT,
+    ESTIMATORS,
+    LAST,
+    SEASONAL,
+    Problem,
+    fitted,
+    planned,
+)
 from tests.study.baselines.samples import ROWS, a_data_set
 
 FOREST, BOOSTING, LINEAR = (
@@ -101,16 +109,56 @@ def test_a_class_that_no_row_trains_has_no_chance():
     np.testing.assert_allclose(chances.sum(1), 1)
 
 
-def test_several_labels_and_targets_are_fitted_one_by_one():
+def test_several_labels_and_the_targets_of_boosting_are_fitted_one_by_one():
     labels, targets = a_problem("multilabel", 3), a_problem("regression", 2)
     labels.y[:, 1] = 1  # a label that every row has
 
-    chances, values = fitted(LINEAR, labels)(labels.x), fitted(LINEAR, targets)(targets.x)
+    chances, values = fitted(LINEAR, labels)(labels.x), fitted(BOOSTING, targets)(targets.x)
     model = LogisticRegression(C=0.01, max_iter=1000).fit(labels.x, labels.y[:, 2] > 0.5)
     np.testing.assert_array_equal(chances[:, 2], model.predict_proba(labels.x)[:, 1])
     assert (chances[:, 1] == 1).all()
-    ridge = Ridge(alpha=100).fit(targets.x, targets.y[:, 1])
-    np.testing.assert_array_equal(values[:, 1], ridge.predict(targets.x))
+    boosting = HistGradientBoostingRegressor(random_state=7).fit(targets.x, targets.y[:, 1])
+    np.testing.assert_array_equal(values[:, 1], boosting.predict(targets.x))
+
+
+def a_series(period, horizon, window=10, rows=40):
+    """Windows of a wave with one other column, and the values after each."""
+    wave = np.arange(rows + window + horizon) % period + 100.0
+    starts = np.arange(rows)[:, None]
+    past, other = wave[starts + np.arange(window)], np.ones((rows, window))
+    x = np.stack([other, past], axis=2).reshape(rows, -1).astype(np.float32)
+    y = wave[starts + window + np.arange(horizon)].astype(np.float32)
+    return Problem("regression", horizon, x, y, None, 7, window=window), past, y
+
+
+def test_a_series_has_the_last_value_and_that_of_its_period_as_baselines():
+    problem, past, y = a_series(period=4, horizon=6)
+
+    last, seasonal = fitted(LAST, problem), fitted(SEASONAL, problem)
+    np.testing.assert_array_equal(last(problem.x), np.repeat(past[:, -1:], 6, axis=1))
+    np.testing.assert_array_equal(seasonal(problem.x), y)
+    single = replace(problem, outputs=1, y=y[:, 0])
+    np.testing.assert_array_equal(fitted(SEASONAL, single)(problem.x), y[:, :1])
+
+
+def test_only_a_series_has_baselines_of_its_past_which_come_first():
+    assert planned("regression", 6, 10, is_sparse=False)[:3] == [LAST, SEASONAL, CONSTANT]
+    assert planned("regression", 6, 1, is_sparse=False)[:2] == [LAST, CONSTANT]
+    assert planned("regression", 6, is_sparse=False)[0] == CONSTANT
+
+
+@pytest.mark.parametrize(
+    ("key", "theirs"),
+    [
+        (LINEAR, Ridge(alpha=100)),
+        (FOREST, RandomForestRegressor(min_samples_leaf=5, random_state=7)),
+    ],
+)
+def test_several_quantities_are_fitted_together_where_that_is_quicker(key, theirs):
+    problem = a_problem("regression", 3, weighted=True)
+    theirs.fit(problem.x, problem.y, sample_weight=problem.weight)
+
+    np.testing.assert_array_equal(fitted(key, problem)(problem.x), theirs.predict(problem.x))
 
 
 @pytest.mark.parametrize("key", [CONSTANT, ("linear of words", "penalty 1"), FOREST])

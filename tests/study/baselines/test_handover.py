@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hpo.data.dataset import DataSet, Split, of_folds
+from hpo.data.sequences.windows import Part, Windows
 from hpo.study.baselines import handover
 from hpo.study.baselines.handover import TooLargeError, hand_over, handed
 from tests.study.baselines.samples import a_data_set
@@ -108,3 +109,17 @@ def test_ids_of_tokens_arrive_as_counts_of_words():
         read(given)["train.x"].toarray(),
         [[0, 0, 1, 2, 0], [0, 0, 2, 0, 1], [0, 0, 0, 0, 0], [0, 0, 0, 4, 0]],
     )
+
+
+def test_windows_of_a_series_arrive_with_their_length():
+    values = np.arange(60, dtype=np.float32).reshape(30, 2)
+    parts = (Part("x", 0, 4), Part("y", 4, 2, 1))
+    shared = Windows(values, np.arange(24, dtype=np.int32), parts)
+    splits = [Split(shared, slice(*ends)) for ends in ((0, 20), (20, 24))]
+    given = hand_over(DataSet("regression", *splits, None, 2, "known"), 0)
+    arrays = read(given)
+
+    assert given.window == 4
+    np.testing.assert_array_equal(arrays["train.x"][3], values[3:7].ravel())
+    np.testing.assert_array_equal(arrays["train.y"][3], values[7:9, 1])
+    np.testing.assert_array_equal(arrays["validation.x"][0], values[20:24].ravel())

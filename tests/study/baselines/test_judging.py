@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from sklearn import metrics as theirs
 
-from hpo.data.dataset import DataSet, Split
+from hpo.data.dataset import DataSet, Split, of_folds
+from hpo.data.transforms.transform import FittedTransform
 from hpo.spec.sections.loss import Focal
-from hpo.study.baselines.judging import judge, thresholds_of
+from hpo.study.baselines.judging import judge, mean_prediction, thresholds_of
 from tests.study.baselines.samples import ROWS, a_data_set
 
 
@@ -119,3 +121,28 @@ def test_a_threshold_is_chosen_on_the_validation_rows_alone() -> None:
     assert 0.2 < float(chosen[0]) < 0.3
     assert judge(data, validation, predictions, training)["f1"] == 1
     assert judge(data, test, predictions, training, chosen)["f1"] == 0
+
+
+def test_the_mean_prediction_of_folds_is_one_in_their_common_unit():
+    scales = [(5.0, 2.0), (3.0, 4.0)]
+    folds = [
+        replace(
+            a_data_set("regression", 1),
+            transform=FittedTransform(target_mean=np.array(mean), target_std=np.array(std)),
+        )
+        for mean, std in scales
+    ]
+    data = of_folds(folds)
+    found = [np.full((ROWS[2], 1), value) for value in (1.0, -1.0)]
+
+    mean = mean_prediction(data, found)
+
+    own = ((5 + 2 * 1) + (3 - 4 * 1)) / 2
+    np.testing.assert_allclose(mean * data.target_std + data.target_mean, own)
+
+
+def test_the_mean_chances_of_folds_are_their_mean():
+    data = of_folds([a_data_set("classification", 3), a_data_set("classification", 3)])
+    one, other = chances(ROWS[2], 3), np.eye(3)[data.test.y]
+
+    np.testing.assert_allclose(mean_prediction(data, [one, other]), (one + other) / 2)
