@@ -108,6 +108,8 @@ def baselines_view(
     table = _table(*names, *tests, "baseline, untuned", "")
     for column in table.columns[: len(names) + len(tests)]:
         column.justify = "right"
+    for column in table.columns:
+        column.no_wrap = True
     for one in judged:
         figures = [number_text(one.metrics.get(name)) for name in names]
         figures += [number_text(one.test.get(name)) for name in names] if has_test else []

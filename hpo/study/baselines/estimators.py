@@ -57,7 +57,7 @@ class Problem:
 
 def planned(task: Task, outputs: int, window: int = 0, *, is_sparse: bool) -> list[BaselineKey]:
     """The baselines of a task, the cheapest first; only LightGBM boosts sparse features."""
-    past = [key for key, least in ((LAST, 1), (SEASONAL, 2)) if window >= least]
+    past = [key for key, least in zip(OF_THE_PAST, (1, 2), strict=True) if window >= least]
     has_many = task == "classification" and outputs > _FEW_CLASSES
     trees = ("forest", "boosting") if has_many else ("boosting", "forest")
     families = ("linear of words" if is_sparse else "linear", *trees, "LightGBM")
@@ -70,7 +70,7 @@ def planned(task: Task, outputs: int, window: int = 0, *, is_sparse: bool) -> li
 
 def fitted(key: BaselineKey, problem: Problem) -> Predict:
     """A baseline that is fitted to the training rows."""
-    if key in (LAST, SEASONAL):
+    if key in OF_THE_PAST:
         return _of_the_past(problem, 1 if key == LAST else None)
     make = ESTIMATORS[key]
     if problem.task == "classification":
@@ -185,6 +185,7 @@ def lightgbm(rate: float, rounds: int, problem: Problem) -> Any:
 CONSTANT: BaselineKey = ("constant", "")
 LAST: BaselineKey = ("last value", "")
 SEASONAL: BaselineKey = ("seasonal", "best period")
+OF_THE_PAST = (LAST, SEASONAL)  # of a series; they need no library
 # They fit several quantities together, which is quicker than one by one.
 _SEVERAL_AT_ONCE = ("constant", "linear", "linear of words", "forest")
 # Each family has two settings. Weights of words are small numbers, which a penalty holds back.

@@ -101,7 +101,7 @@ def test_it_answers_with_predictions_and_one_error_costs_one_baseline():
 
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_it_has_the_lowest_priority_ignores_ctrl_c_and_dies_with_its_parent():
+def test_it_has_the_lowest_priority_leaves_signals_to_its_parent_and_dies_with_it():
     given = hand_over(a_data_set("regression", 1), 0)
     with given.file:
         code = f"{START}{STUCK}\nchild.main()"
@@ -117,7 +117,8 @@ def test_it_has_the_lowest_priority_ignores_ctrl_c_and_dies_with_its_parent():
             pid = int(parent.stdout.readline())
             assert parent.stderr.readline() == b"fits\n"
             assert os.getpriority(os.PRIO_PROCESS, pid) == 19
-            os.kill(pid, signal.SIGINT)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                os.kill(pid, number)
             assert not has_ended(pid)
 
             parent.kill()
