@@ -10,6 +10,7 @@ from hpo.data.files import source_files
 from hpo.engine.devices import cgroup_limit, core_count
 from hpo.errors import DeviceError, HpoError
 from hpo.spec.experiment import Experiment, Training, folds_of
+from hpo.spec.sections.data import TableFile
 
 # Measured with jaxlib 0.12 on Linux: what a search of a small table takes, with one lane.
 _ADDRESSES = 1_530 << 20  # reserved by libraries, beside what every core takes
@@ -18,6 +19,8 @@ _STACK_BYTES = 8 << 20
 _RESIDENT = 256 << 20  # without the pages of libraries, which the system can drop
 # A data set is read, then kept as arrays, and copied to the device.
 _COPIES_OF_DATA = 2
+# A larger table is read in pieces into mapped files, whose pages the system can drop.
+_MOST_OF_A_TABLE = 320 << 20
 
 
 class Limit(NamedTuple):
@@ -41,7 +44,10 @@ def check_memory(experiment: Experiment, home: Path | None, cache: Path | None) 
         files = _data_files(experiment, home)
         # Each further fold is a copy of its own.
         copies = _COPIES_OF_DATA + folds_of(experiment.training) - 1
-        need += copies * sum(file.stat().st_size for file in files)
+        size = sum(file.stat().st_size for file in files)
+        if _is_mapped(experiment) and not limit.counts_addresses:
+            size = min(size, _MOST_OF_A_TABLE)
+        need += copies * size
         if limit.most >= need:
             continue
         # Those from the cache are mapped: the system drops their pages where it needs them.
@@ -89,6 +95,12 @@ def _data_files(experiment: Experiment, home: Path | None) -> list[Path]:
         files = source_files(experiment.training.data, experiment.folder, home)
         return [file for file in files if file.is_file()]
     return []
+
+
+def _is_mapped(experiment: Experiment) -> bool:
+    """Whether the arrays of a training's data lie in mapped files where they are large."""
+    training = experiment.training
+    return isinstance(training, Training) and isinstance(training.data.dataset, TableFile)
 
 
 def _is_kept(experiment: Experiment, files: list[Path], folder: Path | None) -> bool:

@@ -161,6 +161,10 @@ class DataCache:
                 _delete(temporary)
             say_unwritable(folder, error)
 
+    def scratch(self) -> Path | None:
+        """The folder for large arrays while a data set is prepared; None without a cache."""
+        return self._own()
+
     def usage(self) -> Usage:
         """The number of data sets in the cache, and their bytes."""
         sizes = [_size(entry) for entry in self._entries()]

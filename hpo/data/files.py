@@ -252,6 +252,11 @@ def most_bytes(path: Path) -> int:
     return path.stat().st_size * (_DEFLATE_TIMES if path.suffix == ".gz" else 1)
 
 
+def is_packed(path: Path) -> bool:
+    """Whether the name of a file says that it is packed."""
+    return path.suffix in _OPENERS
+
+
 def read_bytes(path: Path) -> bytes:
     """The bytes of a file, unpacked where its name ends in `.gz`, `.bz2` or the like.
 

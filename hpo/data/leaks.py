@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hpo.data import mapped
 from hpo.data.readers.tables.table import ISO_DATE
 from hpo.data.source import Source
 from hpo.spec.file.dump import value_text
@@ -23,6 +24,7 @@ _IS_BIRTH = re.compile(r"(?i)birth|born|dob\b")
 _LEAST_TIMES = 20
 _ROWS_AT_ONCE = 1 << 16
 _ROWS_TO_COUNT = 10_000
+_HASHES_AT_ONCE = 1 << 22
 # Constants of SplitMix64 (Steele et al. 2014), whose output bits depend on all input bits.
 _GAMMA = 0x9E3779B97F4A7C15
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -37,8 +39,7 @@ def repeated_rows_note(name: str, parts: Sequence[Source]) -> list[str]:
     train, *judging = (_row_hashes(part) for part in parts)
     total = sum(map(len, judging))
     repeated, alike = (
-        sum(int(np.isin(part[:, place], train[:, place]).sum()) for part in judging)
-        for place in (0, 1)
+        sum(_count_in(part[:, place], train[:, place]) for part in judging) for place in (0, 1)
     )
     if alike < _LEAST_SHARE * total or not _is_no_chance(parts[0]):
         return []
@@ -48,6 +49,15 @@ def repeated_rows_note(name: str, parts: Sequence[Source]) -> list[str]:
         f"({which} with its target), so scores look too good: write "
         "drop_rows: {duplicates: true} in data.dataset."
     ]
+
+
+def _count_in(hashes: np.ndarray, known: np.ndarray) -> int:
+    """How many hashes are among the known ones; some of them at a time."""
+    parts = np.uint64(1 + (len(hashes) + len(known)) // _HASHES_AT_ONCE)
+    return sum(
+        int(np.isin(hashes[hashes % parts == part], known[known % parts == part]).sum())
+        for part in range(int(parts))
+    )
 
 
 def shared_ids_note(name: str, parts: Sequence[Source]) -> list[str]:
@@ -126,7 +136,7 @@ def _dates(source: Source) -> dict[str, np.ndarray]:
 
 def _row_hashes(source: Source) -> np.ndarray:
     """A hash of each row's features, and one of features and target, uint64 `[N, 2]`."""
-    found = np.empty((len(source), 2), np.uint64)
+    found = mapped.empty((len(source), 2), np.uint64)
     for start in range(0, len(source), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
         features, place = _mixed(source.x[rows], 0), source.x.shape[1]

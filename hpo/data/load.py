@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hpo.data import mapped
 from hpo.data.cache import DataCache
 from hpo.data.class_weights import weighed
 from hpo.data.dataset import SPLITS, DataSet, Split, of_folds, scale_of
@@ -25,19 +26,19 @@ from hpo.data.source import Source
 from hpo.data.split import (
     SplitSizes,
     before_test,
+    gap_of,
     split_groups,
     split_rows,
     split_sizes,
     split_times,
 )
 from hpo.data.text.stop_words import with_stop_words
-from hpo.data.transforms.encoding import training_parts
+from hpo.data.transforms.by_column import pieces_of
 from hpo.data.transforms.transform import FittedTransform, fit_transform
 from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, function
 from hpo.spec.sections.columns import Columns, Text
 from hpo.spec.sections.data import UNIT_RANGE, DataSpec, TableFile, Task
-from hpo.spec.sections.search import duration_seconds
 from hpo.spec.sections.split import ColumnSplit, GroupSplit, TimeSplit
 from hpo.spec.words import shown, unknown_name
 
@@ -60,10 +61,13 @@ def load_data(
     key = cache.key(spec, files) if cache is not None and files and _is_ours(spec) else None
     data = cache.read(key) if cache is not None and key is not None else None
     if data is None:
-        data = _prepared(spec, folder, home)
+        with mapped.mapped_in(None if cache is None else cache.scratch()):
+            data = _prepared(spec, folder, home)
         # The windows of a series or a text are as quick to make as to read.
         if cache is not None and key is not None and not isinstance(data.train.shared, Windows):
             cache.write(key, data)
+            if mapped.is_large(data.train.shared["x"].nbytes):
+                data = cache.read(key) or data  # so that the disk holds it once
     # The cache keeps the data without these weights, so that both kinds share an entry.
     return weighed(data) if spec.class_weight == "balanced" else data
 
@@ -215,7 +219,7 @@ def _fold_rows(spec: DataSpec, source: Source) -> _FoldRows:
         _check_classes(source)
     sizes, seed = _sizes(spec, source), spec.split_seed
     if isinstance(spec.split, TimeSplit) and by is not None:
-        gap = _gap(spec.split, by)
+        gap = gap_of(spec.split, by)
         rows, test = before_test(sizes, by, gap)
         folds = time_folds(rows, by[rows], spec.folds, gap)
     elif isinstance(spec.split, GroupSplit) and by is not None:
@@ -259,7 +263,7 @@ def _parts(spec: DataSpec, source: Source) -> list[Source]:
     if isinstance(spec.split, GroupSplit) and by is not None:
         rows = split_groups(sizes, by, spec.split_seed)
     elif isinstance(spec.split, TimeSplit) and by is not None:
-        rows = split_times(sizes, by, _gap(spec.split, by))
+        rows = split_times(sizes, by, gap_of(spec.split, by))
     else:
         rows = split_rows(sizes, source.labels, spec.split_seed)
     parts = [source.take(rows.train), source.validation or source.take(rows.validation)]
@@ -282,23 +286,6 @@ def _with_own_splits(spec: DataSpec, source: Source, places: np.ndarray) -> Sour
     train, validation, test = (source.take(some) if len(some) else None for some in rows)
     assert train is not None
     return replace(train, validation=validation, test=test if spec.test != 0 else None)
-
-
-def _gap(split: TimeSplit, times: np.ndarray) -> int | np.timedelta64:
-    """The gap in rows, or as a duration of the column's dates.
-
-    Raises:
-        DataError: for a duration where the column holds numbers.
-    """
-    if isinstance(split.gap, int):
-        return split.gap
-    if times.dtype.kind != "M":
-        raise DataError(
-            f"data.split.gap: {split.gap} is a duration, and column {shown(split.time)} holds "
-            "numbers: write a number of rows."
-        )
-    # One that is too long for 64 bits leaves no row, as any that is longer than the times does.
-    return np.timedelta64(round(min(1e6 * duration_seconds(split.gap), 2.0**62)), "us")
 
 
 def _leaks(spec: DataSpec, parts: Sequence[Source]) -> list[str]:
@@ -341,8 +328,9 @@ def _encoded(
     shapes = [first.shape[1:] for first in firsts]
     ends = [*accumulate((len(folds[fold][place]) for fold, place in order), initial=0)]
     # A fold may lack a text, and with it a column: then zeros fill its last columns.
-    make = np.empty if len({*shapes}) == 1 else np.zeros
-    x = make((ends[-1], *max(shapes)), firsts[0].dtype)
+    x = mapped.empty((ends[-1], *max(shapes)), firsts[0].dtype)
+    if len({*shapes}) > 1:
+        x[:] = 0
     for (fold, place), start in zip(order, ends, strict=False):
         _encode(x[start:], folds[fold][place], fits[fold], trains=place == 0)
     y = [fits[fold].apply_target(folds[fold][place]) for fold, place in order]
@@ -357,7 +345,7 @@ def _encoded(
 
 def _encode(x: np.ndarray, part: Source, transform: FittedTransform, *, trains: bool) -> None:
     """Write the features of a split into the first rows of `x`."""
-    own = training_parts(len(part)) if trains else None
+    own = transform.parts_of(len(part)) if trains else None
     for start in range(0, len(part), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
         features = transform.apply(part.take(rows), None if own is None else own[rows])
@@ -495,5 +483,6 @@ def _fingerprint(
         for array in (part.x, part.y, part.categories, part.weight):
             if array is not None:
                 digest.update(f"{array.dtype.str}{array.shape}".encode())
-                digest.update(np.ascontiguousarray(array).tobytes())
+                for rows in pieces_of(array):
+                    digest.update(np.ascontiguousarray(array[rows]).tobytes())
     return digest.hexdigest()

@@ -7,9 +7,10 @@ left over after a crash.
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -52,10 +53,29 @@ def empty(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
         with tempfile.TemporaryFile(dir=_folder.get()) as file:
             # A page that has no room on the disk would end the process by a signal.
             os.posix_fallocate(file.fileno(), 0, size)
-            found: np.ndarray = np.memmap(file, kind, "r+", shape=sizes)
-            return found
+            # The plain array of the same memory: some functions of NumPy are fast for it alone.
+            return np.memmap(file, kind, "r+", shape=sizes).view(np.ndarray)
     except (OSError, AttributeError):  # no `posix_fallocate` outside Linux and BSD
         return np.empty(shape, dtype)
+
+
+def of_file(path: Path) -> memoryview:
+    """The bytes of a file, which is not empty."""
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def joined(pieces: Iterable[bytes]) -> bytes | memoryview:
+    """The bytes of all pieces; many are mapped from a file that has no name."""
+    with tempfile.TemporaryFile(dir=_folder.get()) as file:
+        for piece in pieces:
+            file.write(piece)
+        size = file.tell()
+        if not is_large(size):
+            file.seek(0)
+            return file.read()
+        file.flush()
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def rows_at_once(array: np.ndarray) -> int:

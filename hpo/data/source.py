@@ -53,13 +53,15 @@ class Source:
 
     def take(self, rows: np.ndarray | slice) -> Source:
         """The examples in these rows, alone; a slice copies nothing."""
+        from hpo.data.mapped import taken  # imports NumPy, which `hpo check` spares
+
         return replace(
             self,
-            x=self.x[rows],
-            y=self.y[rows],
-            categories=None if self.categories is None else self.categories[rows],
-            weight=None if self.weight is None else self.weight[rows],
-            split_by=None if self.split_by is None else self.split_by[rows],
+            x=taken(self.x, rows),
+            y=taken(self.y, rows),
+            categories=None if self.categories is None else taken(self.categories, rows),
+            weight=None if self.weight is None else taken(self.weight, rows),
+            split_by=None if self.split_by is None else taken(self.split_by, rows),
             test=None,
             validation=None,
         )

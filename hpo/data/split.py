@@ -12,9 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hpo.data import mapped
 from hpo.errors import DataError
 from hpo.spec.sections.data import DataSpec
-from hpo.spec.words import count_text
+from hpo.spec.sections.search import duration_seconds
+from hpo.spec.sections.split import TimeSplit
+from hpo.spec.words import count_text, shown
 
 _AUTO_TEST_SHARE = 0.2
 
@@ -89,11 +92,12 @@ def split_rows(sizes: SplitSizes, labels: np.ndarray | None, seed: int) -> Split
     Raises:
         ValueError: if there are fewer training rows than classes.
     """
-    order = np.random.Generator(np.random.Philox(seed)).permutation(sum(sizes))
+    order = mapped.empty(sum(sizes), np.int64)
+    order[:] = np.arange(len(order))
+    np.random.Generator(np.random.Philox(seed)).shuffle(order)
     # A regression is split as a single class.
-    labels = np.zeros(sum(sizes), np.int32) if labels is None else labels
-    by_class = order[np.argsort(labels[order], kind="stable")]
-    counts = np.bincount(labels)
+    by_class = order if labels is None else _by_class(order, labels)
+    counts = np.array([len(order)]) if labels is None else np.bincount(labels)
     starts = np.cumsum(counts) - counts
     drawn = []
     for size in (sizes.test, sizes.left_out, sizes.validation):
@@ -102,6 +106,23 @@ def split_rows(sizes: SplitSizes, labels: np.ndarray | None, seed: int) -> Split
         starts = ends
     test, _, validation = drawn
     return SplitRows(_ranges(by_class, starts, np.cumsum(counts)), validation, test)
+
+
+def _by_class(order: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The rows of each class after those of the class before, in their order within each."""
+    found = mapped.empty(len(order), order.dtype)
+    ends = np.cumsum(np.bincount(labels))
+    starts = ends - np.bincount(labels)
+    step = mapped.rows_at_once(order)
+    for start in range(0, len(order), step):
+        rows = order[start : start + step]
+        own = labels[rows]
+        rows, own = rows[np.argsort(own, kind="stable")], np.sort(own)
+        different, first = np.unique(own, return_index=True)
+        for one, some in zip(different, np.split(rows, first[1:]), strict=True):
+            found[starts[one] : starts[one] + len(some)] = some
+            starts[one] += len(some)
+    return found
 
 
 def split_groups(sizes: SplitSizes, groups: np.ndarray, seed: int) -> SplitRows:
@@ -197,6 +218,23 @@ def before_gap(ordered: np.ndarray, start: int, gap: int | np.timedelta64) -> in
     if not gap:
         return start
     return int(np.searchsorted(ordered, ordered[start] - gap))
+
+
+def gap_of(split: TimeSplit, times: np.ndarray) -> int | np.timedelta64:
+    """The gap in rows, or as a duration of the column's dates.
+
+    Raises:
+        DataError: for a duration where the column holds numbers.
+    """
+    if isinstance(split.gap, int):
+        return split.gap
+    if times.dtype.kind != "M":
+        raise DataError(
+            f"data.split.gap: {split.gap} is a duration, and column {shown(split.time)} holds "
+            "numbers: write a number of rows."
+        )
+    # One that is too long for 64 bits leaves no row, as any that is longer than the times does.
+    return np.timedelta64(round(min(1e6 * duration_seconds(split.gap), 2.0**62)), "us")
 
 
 def _too_few(key: str, found: str, sizes: SplitSizes) -> DataError:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hpo.data.mapped import is_large
+from hpo.data.transforms.by_column import values_of
 from hpo.spec.sections.columns import Treatment
 
 # As many as scikit-learn's QuantileTransformer takes by default.
@@ -22,10 +24,11 @@ def fill_of(x: np.ndarray, treatments: Sequence[Treatment]) -> np.ndarray:
     if not x.shape[1]:
         return np.zeros(0)
     # All at once where all columns are alike: one by one takes seconds with tens of thousands.
-    if all(treatment.impute == "median" for treatment in treatments):
+    are_medians = all(treatment.impute == "median" for treatment in treatments)
+    if are_medians and not is_large(x.nbytes):
         medians: np.ndarray = np.nanmedian(x, axis=0)
         return medians
-    return np.array([_fill(c[~np.isnan(c)], t) for c, t in zip(x.T, treatments, strict=True)])
+    return np.array([_fill(values_of(c), t) for c, t in zip(x.T, treatments, strict=True)])
 
 
 def _fill(values: np.ndarray, treatment: Treatment) -> float:
@@ -34,7 +37,7 @@ def _fill(values: np.ndarray, treatment: Treatment) -> float:
     if treatment.impute == "mean":
         return float(values.mean())
     if treatment.impute == "median":
-        return float(np.median(values))
+        return float(np.median(values, overwrite_input=True))
     found, counts = np.unique(values, return_counts=True)
     return float(found[counts.argmax()])  # the smallest of equally frequent ones
 
@@ -50,7 +53,9 @@ def fit_numbers(x: np.ndarray, treatments: Sequence[Treatment]) -> dict[str, np.
         count = max(1, min(_MOST_QUANTILES, len(x)))
         found["quantile_column"] = np.array(quantile, np.int32)
         shares = np.linspace(0, 1, count) * 100
-        found["quantiles"] = np.column_stack([np.percentile(x[:, c], shares) for c in quantile])
+        found["quantiles"] = np.column_stack(
+            [np.percentile(values_of(x[:, c]), shares, overwrite_input=True) for c in quantile]
+        )
     return found
 
 

@@ -23,8 +23,10 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from hpo.data.mapped import is_large
 from hpo.data.source import Source
 from hpo.data.text.text_fit import TextFit
+from hpo.data.transforms.by_column import by_rows, have_values, kept_columns, mean_and_std
 from hpo.data.transforms.encoding import (
     fit_hashes,
     fit_known,
@@ -153,7 +155,12 @@ class FittedTransform:
         if source.categories is None:
             return None
         assert self.text_fill is not None
-        return np.where(source.categories < 0, self.text_fill, source.categories)
+        fill, codes = self.text_fill, source.categories
+        if not is_large(codes.nbytes):
+            return np.where(codes < 0, fill, codes)
+        return by_rows(
+            len(codes), lambda rows: np.where(codes[rows] < 0, fill, codes[rows]), codes[:8]
+        )
 
     def _encoded(self, codes: np.ndarray, values: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """One-hot columns, hashes and texts."""
@@ -162,6 +169,10 @@ class FittedTransform:
         if "hash_column" in self.more:
             found.append(hash_features(self.more, codes, values))
         return found + text_features(self._texts, codes, values)
+
+    def parts_of(self, rows: int) -> np.ndarray | None:
+        """The parts of the training rows, where mean targets depend on them."""
+        return training_parts(rows) if "target_means" in self.more else None
 
     @property
     def has_texts(self) -> bool:
@@ -210,7 +221,7 @@ def fit_transform(
     if train.x.dtype == np.uint8 or train.x.ndim > 2:
         return FittedTransform(**_scale(train.x, normalize, minmax_range), **target)
     fitted = _fit_table(train, columns, text, folder)
-    x = fitted.unscaled(train.x, fitted.codes(train), training_parts(len(train)))
+    x = _unscaled(fitted, train)
     fitted = replace(fitted, **_scale(x, normalize, minmax_range), **target)
     # A series may have no column but its target, whose past is the input.
     has_columns = train.x.shape[1] > 0 or train.categories is not None
@@ -224,8 +235,8 @@ def fit_transform(
 
 def _fit_table(train: Source, columns: Columns, text: Text, folder: Path) -> FittedTransform:
     """The transform of a table, not yet scaled."""
-    kept = ~np.isnan(train.x).all(axis=0)
-    x = train.x[:, kept]
+    kept = have_values(train.x)
+    x = kept_columns(train.x, kept)
     treatments = columns.of_all(_names(train.names, kept))
     fill = fill_of(x, treatments)
     texts = np.zeros((len(x), 0), np.int32) if train.categories is None else train.categories
@@ -243,9 +254,9 @@ def _fit_table(train: Source, columns: Columns, text: Text, folder: Path) -> Fit
         for place, one in zip(np.flatnonzero(kept).tolist(), treatments, strict=True)
         if one.flag
     ]
-    more |= _flags("flag_column", np.isnan(train.x), flags)
+    more |= _flags("flag_column", [place for place in flags if np.isnan(train.x[:, place]).any()])
     flags = [place for place, one in enumerate(texts_as) if one.flag]
-    more |= _flags("flag_text", texts < 0, flags)
+    more |= _flags("flag_text", [place for place in flags if (texts[:, place] < 0).any()])
     if codes is not None:
         assert fitted.text_fill is not None
         more |= fit_known(codes, fitted.text_fill, texts_as, train)
@@ -295,14 +306,35 @@ def _names(names: Sequence[str], kept: np.ndarray) -> list[str]:
     return [names[place] if names else "" for place in np.flatnonzero(kept).tolist()]
 
 
-def _flags(name: str, is_empty: np.ndarray, columns: Sequence[int]) -> dict[str, np.ndarray]:
+def _flags(name: str, columns: Sequence[int]) -> dict[str, np.ndarray]:
     """The flagged columns that are empty somewhere, by a name; nothing where there are none."""
-    found = [column for column in columns if is_empty[:, column].any()]
-    return {name: np.array(found, np.int32)} if found else {}
+    return {name: np.array(columns, np.int32)} if columns else {}
+
+
+def _unscaled(fitted: FittedTransform, train: Source) -> np.ndarray:
+    """The features of the training rows that are scaled, before they are."""
+    codes, parts = fitted.codes(train), fitted.parts_of(len(train))
+
+    def unscaled(rows: slice) -> np.ndarray:
+        return fitted.unscaled(
+            train.x[rows],
+            None if codes is None else codes[rows],
+            None if parts is None else parts[rows],
+        )
+
+    if not is_large(train.x.nbytes):
+        return unscaled(slice(None))
+    return by_rows(len(train), unscaled, unscaled(slice(8)))
 
 
 def _filled(x: np.ndarray, fill: np.ndarray) -> np.ndarray:
     """`x` with the empty cells of each column filled."""
+    if is_large(x.nbytes):
+        return by_rows(len(x), lambda rows: _filled_cells(x[rows], fill), x[:8].copy(order="K"))
+    return _filled_cells(x, fill)
+
+
+def _filled_cells(x: np.ndarray, fill: np.ndarray) -> np.ndarray:
     is_empty = np.isnan(x)
     if not is_empty.any():
         return x
@@ -333,6 +365,8 @@ def _scale(
 
 
 def _mean_and_std(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if x.ndim == 2 and x.dtype != np.uint8:
+        return mean_and_std(x)
     if x.dtype != np.uint8:
         axes = tuple(range(x.ndim - 1))
         return x.mean(axis=axes, dtype=np.float64), x.std(axis=axes, dtype=np.float64)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hpo.data.mapped import empty, is_large
 from hpo.data.readers.tables.dates import parts_of, read_dates
 from hpo.data.readers.tables.lines import Rows
 from hpo.data.readers.tables.table import (
@@ -209,7 +210,13 @@ def _check_stray_texts(columns: pd.DataFrame, rows: Rows) -> None:
 
 
 def _numbers(columns: pd.DataFrame, rows: Rows) -> np.ndarray:
-    x: np.ndarray = columns.to_numpy(np.float64)
+    x: np.ndarray
+    if is_large(8 * columns.shape[0] * columns.shape[1]):
+        x = empty((columns.shape[1], len(columns)), np.float64).T  # in the order that pandas gives
+        for place, name in enumerate(columns):
+            x[:, place] = columns[name].to_numpy()
+    else:
+        x = columns.to_numpy(np.float64)
     if any_too_large(x):
         row, column = np.argwhere(is_too_large(x))[0]
         raise DataError(f"{rows[row]}: {huge_number(str(columns.columns[column]))}")

@@ -5,7 +5,7 @@ A cell is empty where pandas reads it as missing: no text, NA, NaN, null and sim
 
 from __future__ import annotations
 
-import io
+import codecs
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpo.data.files import read_bytes
+from hpo.data.files import is_packed, read_bytes, unpacked
+from hpo.data.mapped import is_large, joined, of_file
 from hpo.data.readers.tables.examples import (
     Table,
     check_columns,
@@ -23,7 +24,7 @@ from hpo.data.readers.tables.examples import (
     split_paths,
 )
 from hpo.data.readers.tables.lines import FileRows, Lines, Rows, plain_lines
-from hpo.data.readers.tables.pieces import table_of_numbers
+from hpo.data.readers.tables.pieces import table_in_pieces, table_of_numbers
 from hpo.data.readers.tables.table import (
     ROWS_TO_COMPARE,
     Row,
@@ -37,6 +38,7 @@ from hpo.data.readers.tables.table import (
     no_rows,
     numbered_rows,
     row_finding,
+    stream_of,
     table_text,
 )
 from hpo.data.source import Source
@@ -48,6 +50,8 @@ from hpo.spec.words import shown
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_PIECE_BYTES = 1 << 20
 
 
 def read_csv(path: Path, section: DataSpec) -> Source:
@@ -69,9 +73,26 @@ def read_csv(path: Path, section: DataSpec) -> Source:
 def _read(path: Path, section: DataSpec) -> tuple[pd.DataFrame, Lines, list[str]]:
     """The columns of a file, the line of each row, and what the user should know."""
     spec: CsvFile = section.dataset
-    text = table_text(path, in_utf8(path, read_bytes(path), spec.encoding), spec.skip)
+    text = table_text(path, _text(path, spec.encoding), spec.skip)
     names, lines, notes = _check_rows(path, text, spec, section.split, section.columns)
     return _parsed(path, text, names, spec, len(lines)), lines, notes
+
+
+def _text(path: Path, encoding: str) -> bytes | memoryview:
+    """The text of a file in UTF-8; a long one is mapped, not read.
+
+    Raises:
+        DataError: for text of another encoding.
+    """
+    is_utf8 = codecs.lookup(encoding).name == "utf-8"
+    is_long = path.is_file() and is_large(path.stat().st_size)
+    if is_utf8 and is_long and not is_packed(path):
+        return of_file(path)
+    if is_utf8 and is_packed(path):
+        with unpacked(path) as stream:
+            return joined(iter(lambda: stream.read(_PIECE_BYTES), b""))
+    data = in_utf8(path, read_bytes(path), encoding)
+    return joined([data]) if is_long else data
 
 
 def _joined(files: Sequence[Path | None], section: DataSpec) -> Table:
@@ -105,7 +126,7 @@ def _joined(files: Sequence[Path | None], section: DataSpec) -> Table:
 
 
 def _check_rows(
-    path: Path, text: bytes, spec: CsvFile, split: SplitSpec | None, columns: Columns
+    path: Path, text: bytes | memoryview, spec: CsvFile, split: SplitSpec | None, columns: Columns
 ) -> tuple[list[str], Lines, list[str]]:
     """The columns' names, the line on which each row starts, and what the user should know.
 
@@ -142,7 +163,9 @@ def _compared_rows(
     return Lines.of(np.frombuffer(lines, np.int64)), below
 
 
-def _parsed(path: Path, text: bytes, names: list[str], spec: CsvFile, rows: int) -> pd.DataFrame:
+def _parsed(
+    path: Path, text: bytes | memoryview, names: list[str], spec: CsvFile, rows: int
+) -> pd.DataFrame:
     import pandas as pd  # takes half a second to import
 
     options: dict[str, Any] = {
@@ -154,7 +177,10 @@ def _parsed(path: Path, text: bytes, names: list[str], spec: CsvFile, rows: int)
         **({"header": None, "names": names} if spec.header is False else {}),
     }
     try:
-        table = table_of_numbers(text, options, rows, len(names))
-        return pd.read_csv(io.BytesIO(text), **options) if table is None else table
+        if isinstance(text, bytes):
+            table = table_of_numbers(text, options, rows, len(names))
+        else:
+            table = table_in_pieces(text, options, rows, len(names), spec)
+        return pd.read_csv(stream_of(text), **options) if table is None else table
     except (pd.errors.ParserError, ValueError) as error:
         raise DataError(f"{path}: is not CSV ({error}): correct the file.") from None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpo.data.mapped import empty, is_large, taken
 from hpo.data.readers.tables.columns import any_too_large, is_too_large, typed_columns
 from hpo.data.readers.tables.lines import Rows
 from hpo.data.readers.tables.split_column import read_split_column
@@ -197,11 +198,26 @@ def _kept(table: Table, is_kept: np.ndarray, note: str) -> Table:
         return table
     return replace(
         table,
-        frame=table.frame[is_kept].reset_index(drop=True),
+        frame=_kept_rows(table.frame, is_kept),
         rows=table.rows.where(is_kept),
         places=None if table.places is None else table.places[is_kept],
         notes=(*table.notes, note),
     )
+
+
+def _kept_rows(frame: pd.DataFrame, is_kept: np.ndarray) -> pd.DataFrame:
+    import pandas as pd
+
+    if not is_large(8 * frame.shape[0] * frame.shape[1]):
+        return frame[is_kept].reset_index(drop=True)
+    rows, found = np.flatnonzero(is_kept), dict[str, Any]()
+    for name, column in frame.items():
+        if column.dtype == "category":
+            codes = taken(column.cat.codes.to_numpy(), rows)
+            found[str(name)] = pd.Categorical.from_codes(codes, dtype=column.dtype)
+        else:
+            found[str(name)] = taken(column.to_numpy(), rows)
+    return pd.DataFrame(found, copy=False)
 
 
 def _checked_target(path: Path, target: pd.Series[Any], rows: Rows) -> pd.Series[Any]:
@@ -305,7 +321,9 @@ def _classes_or_values(
 
 def _different(numbers: np.ndarray) -> np.ndarray:
     """The different numbers, sorted; takes the memory of one copy."""
-    ordered: np.ndarray = np.sort(numbers)
+    ordered = empty(len(numbers), numbers.dtype)
+    ordered[:] = numbers
+    ordered.sort()
     is_new: np.ndarray = np.append(True, ordered[1:] != ordered[:-1])
     return np.compress(is_new, ordered)
 

@@ -79,18 +79,18 @@ class Rows:
         return Rows(self._files, kept if self._kept is None else self._kept[kept])
 
 
-def plain_lines(text: bytes, separator: str, cells: int, line: int) -> Lines | None:
+def plain_lines(text: bytes | memoryview, separator: str, cells: int, line: int) -> Lines | None:
     """The lines of the rows of a text that begins on `line`; blank lines are no rows.
 
     None where only `csv` can tell: for quotes and odd line breaks. None also where `csv` refuses a
     row: for another number of cells, or a very long one.
     """
-    has_returns = b"\r" in text
-    if b'"' in text or (has_returns and text.count(b"\r") != text.count(b"\r\n")):
-        return None
     most, count = csv.field_size_limit(), 0
     firsts, lines = [], []
     for piece in _pieces(text):
+        has_returns = b"\r" in piece
+        if b'"' in piece or (has_returns and piece.count(b"\r") != piece.count(b"\r\n")):
+            return None
         data = np.frombuffer(piece, np.uint8)
         ends = np.flatnonzero(data == _BREAK)
         if piece[-1] != _BREAK:
@@ -117,10 +117,14 @@ def _starts_of_stretches(lines: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.diff(lines, prepend=-2) != 1)
 
 
-def _pieces(text: bytes) -> Iterator[bytes]:
+def _pieces(text: bytes | memoryview) -> Iterator[bytes]:
     """The text in pieces of whole lines."""
-    start = 0
-    while start < len(text):
-        end = text.find(b"\n", start + _PIECE) + 1 or len(text)
-        yield text[start:end]
-        start = end
+    rest = b""
+    for start in range(0, len(text), _PIECE):
+        piece = rest + text[start : start + _PIECE]
+        end = piece.rfind(b"\n") + 1
+        rest = piece[end:]
+        if end:
+            yield piece[:end]
+    if rest:
+        yield rest

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hpo.errors import DataError, cut
 from hpo.registry import READERS
@@ -46,6 +46,7 @@ ISO_DATE = re.compile(r"\s*\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?\s*", re.ASCII)
 # A number with a decimal comma.
 _COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*", re.ASCII)
 _LONGEST_LIST = 80
+_STREAM_BYTES = 1 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -79,7 +80,7 @@ class Finding(NamedTuple):
 
 
 def numbered_rows(
-    path: Path, text: bytes, spec: CsvFile, *, is_whole: bool = True
+    path: Path, text: bytes | memoryview, spec: CsvFile, *, is_whole: bool = True
 ) -> Iterator[Row]:
     """The rows in the text of a table that begins after the lines to skip; blank lines are none.
 
@@ -91,7 +92,7 @@ def numbered_rows(
     raw: list[str] = []  # the lines of the row that is read
 
     def lines() -> Iterator[str]:
-        for one in io.TextIOWrapper(io.BytesIO(text), "utf-8", newline=""):
+        for one in io.TextIOWrapper(stream_of(text), "utf-8", newline=""):
             raw.append(one)
             yield one
 
@@ -396,26 +397,64 @@ def in_utf8(path: Path, data: bytes, encoding: str, *, is_whole: bool = True) ->
         ) from None
 
 
-def table_text(path: Path, data: bytes, skip: int) -> bytes:
+class _Bytes(io.RawIOBase):
+    """A stream of bytes that are not copied."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._data, self._read = data, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        some = self._data[self._read : self._read + len(buffer)]
+        buffer[: len(some)] = some
+        self._read += len(some)
+        return len(some)
+
+
+def stream_of(text: bytes | memoryview) -> io.BytesIO | io.BufferedReader:
+    """The bytes of a text as a stream."""
+    if isinstance(text, bytes):
+        return io.BytesIO(text)
+    return io.BufferedReader(_Bytes(text), _STREAM_BYTES)
+
+
+def table_text(path: Path, data: bytes | memoryview, skip: int) -> bytes | memoryview:
     """The UTF-8 text of a table after its byte order mark and the lines to skip.
 
     Raises:
         DataError: for data that are empty, or not UTF-8.
     """
+    if _is_blank(path, data):
+        raise DataError(f"{path}: is empty: it needs a header and one row an example.")
+    start = len(_BYTE_ORDER_MARK)
+    start = start if bytes(data[:start]) == _BYTE_ORDER_MARK else 0
+    lines = io.TextIOWrapper(stream_of(data[start:]), "latin-1", newline="")
+    # A character of latin-1 is a byte, and no byte of UTF-8 but a line break looks like one.
+    return data[start + sum(map(len, islice(lines, min(skip, len(data))))) :]
+
+
+def _is_blank(path: Path, data: bytes | memoryview) -> bool:
+    """Whether a text holds blanks alone, apart from a byte order mark.
+
+    Raises:
+        DataError: for data that are not UTF-8, with their line.
+    """
+    decoder, line, is_blank = codecs.getincrementaldecoder("utf-8-sig")(), 1, True
     try:
-        is_blank = not data.decode("utf-8-sig").strip()
+        for start in range(0, len(data), _STREAM_BYTES):
+            piece = bytes(data[start : start + _STREAM_BYTES])
+            text = decoder.decode(piece, start + len(piece) == len(data))
+            is_blank = is_blank and not text.strip()
+            line += text.count("\n")
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
+        line += error.object[: error.start].count(b"\n")
         raise DataError(
             f"{path}:{line}: is not UTF-8: save the file as UTF-8, or name its encoding in "
             "data.dataset.encoding, such as gbk or latin-1."
         ) from None
-    if is_blank:
-        raise DataError(f"{path}: is empty: it needs a header and one row an example.")
-    start = len(_BYTE_ORDER_MARK) if data.startswith(_BYTE_ORDER_MARK) else 0
-    lines = io.TextIOWrapper(io.BytesIO(data[start:]), "latin-1", newline="")
-    # A character of latin-1 is a byte, and no byte of UTF-8 but a line break looks like one.
-    return data[start + sum(map(len, islice(lines, min(skip, len(data))))) :]
+    return is_blank
 
 
 def _is_open(lines: Sequence[str], separator: str) -> bool:
