@@ -19,6 +19,7 @@ from hpo.report.export import (
     write_new,
 )
 from hpo.report.study_report import (
+    BaselineResult,
     Overview,
     StudyReading,
     StudyReport,
@@ -89,6 +90,11 @@ class Study:
         """All trials, by number."""
         reading = self._read()
         return tuple(reading.result(trial) for trial in reading.trials)
+
+    @property
+    def baselines(self) -> tuple[BaselineResult, ...]:
+        """Models of scikit-learn on the same rows, untuned, the best one first."""
+        return self._read().baselines
 
     def report(self, top: int = _SHOWN_TRIALS) -> StudyReport:
         """The report that `hpo show` prints, with the `top` best trials."""

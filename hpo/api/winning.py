@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from hpo.api.study import Study
 from hpo.api.surroundings import typed_folder
 from hpo.errors import StudyError
+from hpo.report.study_report import BaselineResult
 from hpo.spec.experiment import Experiment
 from hpo.spec.load import load_document
 from hpo.study.storage.tables import Storage
 from hpo.study.storage.trust import check_known
 
 
+class Winner(NamedTuple):
+    """The configuration of the best trial of a study, its number, and the study's baselines."""
+
+    experiment: Experiment
+    number: int
+    baselines: tuple[BaselineResult, ...]
+
+
 def searched_winner(
     experiment: Experiment, overrides: Sequence[str], *, trust_code: bool
-) -> tuple[Experiment, int] | None:
-    """The configuration of the best trial of the study of a spec, and its number.
+) -> Winner | None:
+    """The best trial of the study of a spec.
 
     None for a spec in which nothing varies, or that was not searched yet.
 
@@ -33,7 +43,9 @@ def searched_winner(
                 return None
     except StudyError:
         return None
-    exported = Study(experiment.name, storage).exported(trust_code=trust_code)
+    study = Study(experiment.name, storage)
+    exported = study.exported(trust_code=trust_code)
     check_known(exported.experiment, exported.tried, typed_folder(), is_trusted=trust_code)
     single = [text for text in overrides if not text.startswith(("search", "space", "name="))]
-    return load_document(exported.document, Path.cwd(), single), exported.trial.number
+    found = load_document(exported.document, Path.cwd(), single)
+    return Winner(found, exported.trial.number, study.baselines)

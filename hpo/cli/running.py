@@ -122,8 +122,8 @@ def train(
     experiment = experiment_of(spec, overrides or ())
     found = searched_winner(experiment, overrides or (), trust_code=trust_code)
     if found is not None:
-        experiment, number = found
-        print_line(f"Trains trial {number}, the best of {experiment.name}.", is_stderr=True)
+        experiment = found.experiment
+        print_line(f"Trains trial {found.number}, the best of {experiment.name}.", is_stderr=True)
     epochs = require_single(experiment).train.epochs
     with (
         EpochDisplay(stderr(), experiment.name, epochs, quiet) as display,
@@ -143,7 +143,7 @@ def train(
         except StoppedError as stopped:
             display.say(str(stopped))
             raise typer.Exit(128 + stopped.signal) from None
-    print_ending(trained_view(experiment.name, result, out))
+    print_ending(trained_view(experiment.name, result, out, found.baselines if found else ()))
 
 
 def start(

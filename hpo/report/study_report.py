@@ -180,11 +180,7 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
         constraints=tuple(map(str, reading.search.constraints)),
         stop=str(reading.search.stop),
         untrained=untrained(reading.state),
-        baselines=baseline_results(
-            reading.state.baselines.values(),
-            reading.search.goal,
-            winner(reading.trials, reading.epochs),
-        ),
+        baselines=reading.baselines,
         front=front_of(reading.trials, reading.search.goal),
         top=tuple(reading.result(trial) for trial in ranked[:top]),
         curve_of=reading.result(shown) if shown else None,
@@ -243,6 +239,12 @@ class StudyReading:
         """The winner so far; None until a trial has trained in full and keeps the constraints."""
         best = winner(self.trials, self.epochs)
         return self.result(best) if best else None
+
+    @property
+    def baselines(self) -> tuple[BaselineResult, ...]:
+        """The baselines, the best one first."""
+        best = winner(self.trials, self.epochs)
+        return baseline_results(self.state.baselines.values(), self.search.goal, best)
 
     def result(self, trial: Trial) -> TrialResult:
         """A trial in the units of its metrics."""

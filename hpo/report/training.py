@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -14,6 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from hpo.report.console import Text
+from hpo.report.study_report import BaselineResult
+from hpo.report.tables import baselines_view
 from hpo.report.wording import clock_text, number_text, seconds_text, sparkline
 from hpo.spec.words import count_text
 from hpo.trained.save import Trained
@@ -86,8 +88,10 @@ def metrics_text(metrics: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {number_text(value)}" for name, value in metrics.items())
 
 
-def trained_view(name: str, trained: Trained, folder: Path) -> RenderableType:
-    """The metrics of each split, and the folder of the model."""
+def trained_view(
+    name: str, trained: Trained, folder: Path, baselines: Sequence[BaselineResult] = ()
+) -> RenderableType:
+    """The metrics of each split, those of the study's baselines, and the folder of the model."""
     table = Table.grid(padding=(0, 2))
     names = list(trained.metrics["validation"] or ())
     table.add_row("", *(Text(metric, "dim", justify="right") for metric in names))
@@ -112,5 +116,10 @@ def trained_view(name: str, trained: Trained, folder: Path) -> RenderableType:
         Text.assemble((name, "bold"), f"  trained: {time_text}"),
         Padding(table, (0, 0, 0, 2), expand=False),
         Padding(Group(*lines), (0, 0, 0, 2), expand=False),
+        *([""] if baselines else []),
+        *(
+            Padding(part, (0, 0, 0, 2), expand=False)
+            for part in baselines_view(baselines, name, with_test=True)
+        ),
         Text(f"\n  {folder}/ holds weights, metrics.json and spec.yaml."),
     )

@@ -5,6 +5,13 @@ import re
 
 import pytest
 
+from hpo.api.study import Study
+from hpo.spec.sections.goal import Goal, Objective
+from hpo.study.log.baseline import Baseline
+from hpo.study.log.events import fold
+from hpo.study.storage.lease import acquire
+from hpo.study.storage.tables import Storage
+
 
 def test_a_searched_spec_is_trained_as_its_best_trial(hpo, spec, tmp_path):
     refused = hpo("train", "flowers.yaml", "-o", "model")
@@ -19,3 +26,21 @@ def test_a_searched_spec_is_trained_as_its_best_trial(hpo, spec, tmp_path):
     assert trained.err.startswith(f"Trains trial {number}, the best of flowers.")
     metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())["metrics"]
     assert metrics["validation"]["accuracy"] == pytest.approx(float(accuracy), abs=1e-4)
+
+
+def test_the_baselines_of_a_searched_spec_stand_below_its_trained_winner(hpo, spec, tmp_path):
+    hpo("search", "flowers.yaml", "--quiet")
+    forest = Baseline("forest", "leaves of 1", {"accuracy": 0.875}, {"accuracy": 0.625})
+    with Storage.create(f"sqlite:///{tmp_path / 'hpo.db'}") as storage:
+        record = storage.study("flowers")
+        state = fold(storage.events(record.id), Goal((Objective(maximize="accuracy"),)))
+        with acquire(storage, record.id) as lease:
+            storage.append(record.id, [state.record(forest, None, 0)], lease.token, None)
+
+    trained = hpo("train", "flowers.yaml", "-o", "model", "--quiet")
+
+    assert trained.code == 0, trained.err
+    assert re.search(r"accuracy +test accuracy +baseline, untuned", trained.out)
+    assert re.search(r"0\.8750 +0\.6250 +forest +leaves of 1\n", trained.out)
+    (found,) = Study("flowers").baselines
+    assert (found.value, found.test) == (0.875, {"accuracy": 0.625})

@@ -12,7 +12,8 @@ def loans(tmp_path):
 
 def test_a_file_becomes_a_spec_that_is_searched(hpo, loans, tmp_path):
     made = hpo("init", "loans.csv", "--preset", "quick")
-    searched = hpo("search", "loans.yaml", "--quiet", "--trials", "2", "--set", "train.epochs=2")
+    few = ("--trials", "2", "--set", "train.epochs=2", "--set", "search.baselines=false")
+    searched = hpo("search", "loans.yaml", "--quiet", *few)
 
     assert made.code == 0, made.err
     assert made.out.startswith("loans.csv: 200 rows, 5 columns -> classification of 'approved'")
@@ -77,7 +78,8 @@ def test_a_sweep_becomes_a_spec_that_runs_its_script(hpo, tmp_path):
     (tmp_path / "train.sh").write_text("echo loss=${1#lr=}\n")
 
     made = hpo("init", "--from", "sweep.yaml")
-    searched = hpo("search", "sweep-hpo.yaml", "--quiet")
+    alone = ("--set", "search.baselines=false")
+    searched = hpo("search", "sweep-hpo.yaml", "--quiet", *alone)
 
     assert made.code == 0, made.err
     assert "no place for project: has no place in a spec" in made.out

@@ -42,7 +42,7 @@ def _spec(folder: Path, data: Any = None, **dataset: Any) -> DataSpec:
     document = {
         **SMALL,
         "data": {"dataset": {**series, **dataset}, "batch_size": 8, **(data or {})},
-        "search": {"objective": {"minimize": "rmse"}, "trials": 2},
+        "search": {"objective": {"minimize": "rmse"}, "trials": 2, "baselines": False},
     }
     return load_document(document, folder).training.data
 
