@@ -68,7 +68,7 @@ def test_a_retrained_epoch_is_compared_with_the_epoch_of_its_weights(study):
 
 def test_an_exploit_replaces_the_checkpoint_by_the_sources(study):
     _, state = study
-    assert {number: c.file for (number, _), c in state.checkpoints.items()} == {
+    assert {run.trial: c.file for run, c in state.checkpoints.items()} == {
         0: "0-2",
         1: "0-2",
         2: "0-2",
