@@ -20,6 +20,8 @@ from tests.engine.samples import a_merged, a_training
 
 # The training and validation rows of three folds: they end epochs after 4, 5 and 3 steps of 16.
 SIZES = ((64, 40), (80, 24), (50, 30))
+RUNS = [Run(0, 0, fold) for fold in range(len(SIZES))]
+TRAINING = a_training(optimizer={"name": "sgd", "learning_rate": 0.1}, train={"epochs": 2})
 
 
 def folded(task: str = "classification") -> DataSet:
@@ -62,7 +64,7 @@ def trained(
     """The metrics of each epoch of these runs as lanes of one pool, and their last weights."""
     pool = Pool(local_devices("cpu")[0], compiler)
     program, knobs = split(training, data, "cpu")
-    pool.load(program, Plans(Plan(form, len(runs))), data)
+    pool.load(program, Plans(Plan(form, max(1, len(data.folds)))), data)
     for lane, run in enumerate(runs):
         pool.put(lane, run, training, knobs, None, training.train.epochs)
     curves: dict[Run, list[dict[str, float]]] = {run: [] for run in runs}
@@ -72,41 +74,35 @@ def trained(
     return curves, {run: pool.take(lane).params for lane, run in enumerate(runs)}
 
 
-@pytest.mark.parametrize("form", ["map", "vmap"])
-@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize(("task", "form"), [("classification", "map"), ("regression", "vmap")])
 def test_each_lane_learns_what_its_fold_alone_does(
     task: str, form: Form, compiler: Compiler
 ) -> None:
     data = folded(task)
-    training = a_training(optimizer={"name": "sgd", "learning_rate": 0.1})
     before = compiler.programs
-    runs = [Run(0, 0, fold) for fold in range(len(SIZES))]
-    curves, weights = trained(data, training, runs, form, compiler)
+    curves, weights = trained(data, TRAINING, RUNS, form, compiler)
     assert compiler.programs == before + 1
-    for run, fold in zip(runs, data.folds, strict=True):
-        alone, own = trained(fold, training, [Run(0)], form, compiler)
-        np.testing.assert_allclose(weights[run], own[Run(0)], rtol=1e-5, atol=1e-6)
-        for one, other in zip(curves[run], alone[Run(0)], strict=True):
-            assert one == pytest.approx(other, rel=1e-5)
+    run = RUNS[2]  # the smallest
+    alone, own = trained(data.folds[2], TRAINING, [Run(0)], form, compiler)
+    np.testing.assert_allclose(weights[run], own[Run(0)], rtol=1e-5, atol=1e-6)
+    for one, other in zip(curves[run], alone[Run(0)], strict=True):
+        assert one == pytest.approx(other, rel=1e-5)
 
 
 def test_folds_of_merged_batch_sizes_train_as_alone(compiler: Compiler) -> None:
-    data = folded()
+    data, run = folded(), RUNS[2]
     training = a_merged(0, {"batch_size": [16, 48]}, data={"dataset": "iris", "batch_size": 48})
-    runs = [Run(0, 0, fold) for fold in range(len(SIZES))]
-    curves, weights = trained(data, training, runs, "map", compiler)
-    for run, fold in zip(runs, data.folds, strict=True):
-        alone, own = trained(fold, training, [Run(0)], "map", compiler)
-        np.testing.assert_allclose(weights[run], own[Run(0)], rtol=1e-4, atol=1e-5)
-        assert curves[run][-1] == pytest.approx(alone[Run(0)][-1], rel=1e-4)
+    curves, weights = trained(data, training, RUNS, "map", compiler)
+    alone, own = trained(data.folds[2], training, [Run(0)], "map", compiler)
+    np.testing.assert_allclose(weights[run], own[Run(0)], rtol=1e-4, atol=1e-5)
+    assert curves[run][-1] == pytest.approx(alone[Run(0)][-1], rel=1e-4)
 
 
 def test_a_lane_learns_the_same_beside_other_folds_as_by_itself(compiler: Compiler) -> None:
-    data, training = folded(), a_training()
-    runs = [Run(0, 0, fold) for fold in range(len(SIZES))]
-    together, weights = trained(data, training, runs, "map", compiler)
-    for run in runs:
-        alone, own = trained(data, training, [run], "map", compiler)
+    data = folded()
+    together, weights = trained(data, TRAINING, RUNS, "map", compiler)
+    for run in RUNS:
+        alone, own = trained(data, TRAINING, [run], "map", compiler)
         assert alone[run] == together[run]
         np.testing.assert_array_equal(own[run], weights[run])
 
@@ -114,16 +110,12 @@ def test_a_lane_learns_the_same_beside_other_folds_as_by_itself(compiler: Compil
 def test_metrics_that_need_all_rows_are_those_of_the_fold(compiler: Compiler) -> None:
     data = folded()
     training = a_training(train={"epochs": 1, "metrics": ["log_loss", "auroc"]})
-    runs = [Run(0, 0, fold) for fold in range(len(SIZES))]
-    for run, (reported,) in trained(data, training, runs, "map", compiler)[0].items():
+    for run, (reported,) in trained(data, training, RUNS, "map", compiler)[0].items():
         assert reported["log_loss"] == pytest.approx(reported["loss"], rel=1e-5), run
         assert 0 <= reported["auroc"] <= 1
 
 
-@pytest.mark.parametrize("form", ["map", "vmap"])
-def test_a_lane_scales_shared_images_as_its_fold_alone_has_them(
-    form: Form, compiler: Compiler
-) -> None:
+def test_a_lane_scales_shared_images_as_its_fold_alone_has_them(compiler: Compiler) -> None:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (80, 4, 4, 1), dtype=np.uint8)
     shared = {"x": pixels, "y": (pixels.reshape(80, -1)[:, :3].argmax(1)).astype(np.int32)}
@@ -134,13 +126,12 @@ def test_a_lane_scales_shared_images_as_its_fold_alone_has_them(
         splits = [Split(shared, np.flatnonzero(rows), scale) for rows in (~judged, judged)]
         folds.append(DataSet("classification", *splits, None, 3, "i"))
     data = of_folds(folds)
-    training = a_training(optimizer={"name": "sgd", "learning_rate": 0.1})
-    runs = [Run(0, 0, fold) for fold in range(2)]
-    curves, weights = trained(data, training, runs, form, compiler)
-    for run, fold in zip(runs, folds, strict=True):
+    curves, weights = trained(data, TRAINING, RUNS[:2], "vmap", compiler)
+    for run, fold in zip(RUNS[:2], folds, strict=True):
         own = [Split(dict(split.arrays)) for split in (fold.train, fold.validation)]
         alone = DataSet("classification", *own, None, 3, "i")
-        by_itself, its_weights = trained(alone, training, [Run(0)], form, compiler)
+        # The folds are of one size, so that both are the same program.
+        by_itself, its_weights = trained(alone, TRAINING, [Run(0)], "vmap", compiler)
         np.testing.assert_allclose(weights[run], its_weights[Run(0)], rtol=1e-5, atol=1e-6)
         for one, other in zip(curves[run], by_itself[Run(0)], strict=True):
             assert one == pytest.approx(other, rel=1e-5)

@@ -57,6 +57,10 @@ def test_eight_folds_are_one_program_and_one_load(
     winner = experiment_from_document(document, tmp_path, "best")
     curve = [report.metrics for report in studies.train(winner, tmp_path / "model").curve]
     assert curve == state.metrics[best.number]
+    weights = {path.name for path in (tmp_path / "model" / "weights").iterdir()}
+    transforms = {path.name for path in (tmp_path / "model" / "transforms").iterdir()}
+    assert weights == {f"fold-{fold}" for fold in range(8)}
+    assert transforms == {f"fold-{fold}.npz" for fold in range(8)}
 
 
 @pytest.mark.parametrize(
