@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from hpo.data.text.stop_words import stop_words_file
 from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, Entry, load
 from hpo.spec.code.own_data import OwnData
@@ -57,15 +56,8 @@ def source_files(spec: DataSpec, folder: Path, home: Path | None) -> list[Path]:
         DataError: if files of the user's own are missing.
     """
     found = _example_files(spec, folder, home)
-    return [*found, *_files_of_texts(spec, folder)] if found else []
-
-
-def _files_of_texts(spec: DataSpec, folder: Path) -> list[Path]:
-    """The files of stop words and of vectors."""
-    named = [stop_words_file(spec.text, folder)]
-    if spec.text.embeddings is not None:
-        named.append(folder / Path(spec.text.embeddings).expanduser())
-    return [file for file in named if file is not None]
+    of_texts = [folder / Path(file).expanduser() for file in spec.text.files.values()]
+    return [*found, *of_texts] if found else []
 
 
 def _example_files(spec: DataSpec, folder: Path, home: Path | None) -> list[Path]:

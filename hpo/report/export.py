@@ -301,6 +301,9 @@ def _moved(spec: DataSpec, data: Mapping[str, Any], old: Path, new: Path) -> Map
     if spec.split is None:
         unsaid.add("split")
     data = {key: value for key, value in data.items() if key not in unsaid}
+    files = {key: _moved_path(file, old, new) for key, file in spec.text.files.items()}
+    if files:
+        data["text"] = {**data["text"], **files}
     dataset = data.get("dataset")
     if not isinstance(dataset, Mapping):
         return data

@@ -420,3 +420,26 @@ def test_the_folders_of_a_partitioned_table_are_part_of_its_name(cache, tmp_path
     assert_same(get(table, tmp_path, cache), before)
     (tmp_path / "t" / "year=2023").rename(tmp_path / "t" / "year=1999")
     assert get(table, tmp_path, cache).fingerprint != before.fingerprint
+
+
+def test_a_fit_of_texts_is_the_same_from_the_cache_until_a_file_that_it_names_changes(
+    cache, prepared, tmp_path
+):
+    rows = "".join(f"it was {'not' * (row % 2)} good,{row % 2}\n" for row in range(40))
+    (tmp_path / "t.csv").write_text(f"text,y\n{rows}")
+    (tmp_path / "v.txt").write_text("good 1 2\nit 3 4\n")
+    leaves = {"vectors": "ids", "embeddings": "v.txt", "length": 5}
+    columns = Columns(by_name={"text": {"type": "text"}})
+
+    def read():
+        table = CsvFile(csv="t.csv", target="y")
+        return get(table, tmp_path, cache, columns=columns, text=leaves)
+
+    first, second = read(), read()
+    assert len(prepared) == 1
+    assert_same(first, second)
+    assert (second.train.x.dtype, second.vocabulary) == (np.int32, first.vocabulary)
+    np.testing.assert_array_equal(second.embeddings, first.embeddings)
+    (tmp_path / "v.txt").write_text("good 1 2\nit 3 5\n")
+    assert 5 in read().embeddings
+    assert len(prepared) == 2

@@ -81,6 +81,20 @@ data:
     smoothing: auto
     transform: none
     by_name: {{}}
+  text:
+    tokens: auto
+    lower: true
+    punctuation: remove
+    shortest: 2
+    stop_words: none
+    reduce: none
+    language: english
+    vocabulary: 8000
+    vectors: tfidf
+    ngrams: [1, 1]
+    features: 1000
+    embeddings: null
+    length: 64
   class_weight: none
   device_budget: auto
 model:
@@ -111,6 +125,7 @@ train:
   lanes: auto
   form: auto
   metrics: []
+  threshold: null
   changes: []
   varying: []
   merged: auto
@@ -271,6 +286,19 @@ def test_data_elsewhere_are_named_by_their_absolute_path(storage, csv_study, tmp
     (tmp_path / "out").mkdir()
 
     assert csv_of(exported(storage, tmp_path / "out")) == str(tmp_path / "x.csv")
+
+
+def test_files_for_texts_are_named_as_they_are_found_from_the_new_file(
+    storage, csv_study, tmp_path
+):
+    (tmp_path / "specs").mkdir()
+    for name in ("x.csv", "words.txt", "vectors.txt"):
+        (tmp_path / "specs" / name).touch()
+    text = {"stop_words": "words.txt", "vectors": "mean", "embeddings": "vectors.txt"}
+    csv_study("x.csv", tmp_path / "specs", text=text)
+
+    found = load_experiment(exported(storage, tmp_path)).training.data.text
+    assert found.files == {"embeddings": "specs/vectors.txt", "stop_words": "specs/words.txt"}
 
 
 def test_data_that_are_not_beside_the_spec_keep_their_name(storage, csv_study, tmp_path):

@@ -11,13 +11,6 @@ from hpo.spec.words import shown
 _FIELD = "data.text.stop_words"
 
 
-def stop_words_file(spec: Text, folder: Path) -> Path | None:
-    """The file of stop words, from the spec's folder, or None if it names none."""
-    named = spec.stop_words
-    is_file = isinstance(named, str) and named not in ("none", "english")
-    return folder / Path(str(named)).expanduser() if is_file else None
-
-
 def with_stop_words(spec: Text, folder: Path) -> Text:
     """The spec with the stop words themselves for a name or a file.
 
@@ -25,8 +18,8 @@ def with_stop_words(spec: Text, folder: Path) -> Text:
         DataError: for a file that cannot be read or holds no word.
     """
     words: tuple[str, ...] = ()
-    if (path := stop_words_file(spec, folder)) is not None:
-        words = _words_in(path, str(spec.stop_words))
+    if (named := spec.files.get("stop_words")) is not None:
+        words = _words_in(folder / Path(named).expanduser(), named)
     elif spec.stop_words == "english":
         # scikit-learn's list; its import takes most of a second.
         from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS

@@ -194,3 +194,11 @@ class Text(Spec):
                 "vectors: mean needs embeddings: name a file with a vector of each word"
             )
         return self
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The leaves that name a file, and their files."""
+        found = {} if self.embeddings is None else {"embeddings": self.embeddings}
+        if isinstance(self.stop_words, str) and self.stop_words not in ("none", "english"):
+            found["stop_words"] = self.stop_words
+        return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-from hpo.data.text.stop_words import stop_words_file, with_stop_words
+from hpo.data.text.stop_words import with_stop_words
 from hpo.errors import DataError
 from hpo.spec.sections.columns import Text
 
@@ -22,12 +22,6 @@ def test_a_list_and_a_file_have_their_own_words(tmp_path):
     kept = with_stop_words(Text(stop_words="words.txt", lower=False), tmp_path)
     assert kept.stop_words == ("的", "了", "Der")
     assert with_stop_words(Text(), tmp_path).stop_words == ()
-
-
-def test_the_file_is_one_on_which_the_data_depend(tmp_path):
-    assert stop_words_file(Text(stop_words="words.txt"), tmp_path) == tmp_path / "words.txt"
-    assert stop_words_file(Text(stop_words="english"), tmp_path) is None
-    assert stop_words_file(Text(stop_words=["a"]), tmp_path) is None
 
 
 @pytest.mark.parametrize(

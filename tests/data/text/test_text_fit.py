@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +16,8 @@ from hpo.data.text.tokens import runs, tokenizer
 from hpo.errors import DataError
 from hpo.spec.sections.columns import Text
 from tests.data.text.samples import CHINESE, ENGLISH, sentences
+
+REAL_DATA = Path(__file__).parents[4] / "shared" / "data"
 
 
 def fit(texts, **leaves):
@@ -116,3 +121,27 @@ def test_more_places_only_add_padding(texts, length):
     )
     np.testing.assert_array_equal(long[:, :length], short)
     np.testing.assert_array_equal(long[(short == 0).any(axis=1), length:], 0)
+
+
+def rows_of(file, column, count=400):
+    """Every few rows of a column of a real table."""
+    path = REAL_DATA / file
+    if not path.is_file():
+        pytest.skip(f"needs {file}")
+    table = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", header=None, dtype=str)
+    texts = table[column].dropna().tolist()[1:]
+    return texts[:: len(texts) // count]
+
+
+@pytest.mark.parametrize("vectors", ["tfidf", "counts"])
+def test_features_of_english_and_chinese_files_are_those_of_scikit_learn(vectors):
+    kind = TfidfVectorizer if vectors == "tfidf" else CountVectorizer
+    english, chinese = rows_of("sst2/train.tsv", 0), rows_of("waimai/waimai_10k.csv", 1)
+    for texts, leaves, options in (
+        (english, {"ngrams": [1, 2]}, {"ngram_range": (1, 2)}),
+        (chinese, {"punctuation": "keep"}, {"analyzer": "char"}),
+    ):
+        oracle = kind(**options, max_features=500).fit(texts[::2])
+        found = fit(texts[::2], vectors=vectors, features=500, **leaves)
+        expected = oracle.transform(texts).toarray()
+        np.testing.assert_allclose(found.apply(texts), expected, atol=1e-6)
