@@ -33,8 +33,11 @@ def table_remarks(
     if roles.repeated:
         count = count_text(roles.repeated, "row")
         verb = "repeats another" if roles.repeated == 1 else "repeat others"
-        text = f"{count} {verb}, target included, and will be left out"
-        yield Remark(text, "drop_rows: {duplicates: false}")
+        if "duplicates" in roles.drop_rows:
+            text = f"{count} {verb}, target included, and will be left out"
+            yield Remark(text, "drop_rows: {duplicates: false}")
+        else:
+            yield Remark(f"{count} {verb}, target included", "drop_rows: {duplicates: true}")
     rare = sum(rows == 1 for rows in target.classes.values())
     if rare and "rare_classes" in roles.drop_rows:
         text = f"{rare} classes have a single row" if rare > 1 else "1 class has a single row"

@@ -172,7 +172,7 @@ def _rows(roles: Roles, sample: Sample, columns: Sequence[Cells], target: Target
     used = [cells.name for cells in columns if roles.role(cells.name) in ("feature", "target")]
     if "split" not in roles.options and not roles.dataset:
         roles.repeated = repeated_rows(sample.frame, used)
-        if roles.repeated:
+        if roles.repeated and sample.is_whole:
             roles.drop_rows["duplicates"] = True
     # A class may have a single row once repeated ones are left out.
     if target.task == "classification" and min(target.classes.values()) <= 1 + roles.repeated:

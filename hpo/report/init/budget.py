@@ -25,13 +25,15 @@ _START_SECONDS = 12.0  # of starting and compiling
 _LEAST_STEPS = 20  # of an epoch, or more epochs are needed
 _MOST_TRIALS, _LEAST_TRIALS = 400, 8
 _FOLDS, _FEW_ROWS = 5, 1000
+# Of more rows than these, a part is trained on where all would take over three times too long.
+_MANY_ROWS, _LEAST_SHARE = 20_000, 1 / 3
 
 
 @dataclass(frozen=True)
 class Budget:
     """The size of a search; `seconds` estimates how long it takes, `timeout` is what was asked.
 
-    Few rows are validated in `folds`.
+    Few rows are validated in `folds`. Of very many, `rows` are trained on.
     """
 
     trials: int
@@ -41,6 +43,7 @@ class Budget:
     seconds: float
     timeout: float | None = None
     folds: int | None = None
+    rows: int | None = None
 
 
 def budget_for(overview: Overview, preset: Preset, timeout: float | None, cores: int) -> Budget:
@@ -61,13 +64,17 @@ def budget_for(overview: Overview, preset: Preset, timeout: float | None, cores:
     while epochs > 3 and _LEAST_TRIALS * _SHARE_OF_EPOCHS * epochs * epoch_seconds > allowed:
         epochs = max(3, epochs // 3)
     trial_seconds = _SHARE_OF_EPOCHS * epochs * epoch_seconds
+    kept: int | None = None
+    share = allowed / max(1e-9, _LEAST_TRIALS * trial_seconds)
+    if share < _LEAST_SHARE and overview.rows > _MANY_ROWS and "split" not in overview.options:
+        kept = max(_MANY_ROWS, 1000 * round(overview.rows * share / 1000))
+        trial_seconds *= kept / overview.rows
     fitting = int(max(0.0, allowed - _START_SECONDS) / max(trial_seconds, 0.05))
     if timeout is not None:
         trials = min(fitting, _MOST_TRIALS)
     trials = max(_LEAST_TRIALS, min(trials, fitting))
-    return Budget(
-        trials, epochs, batch, widths, _START_SECONDS + trials * trial_seconds, timeout, folds
-    )
+    seconds = _START_SECONDS + trials * trial_seconds
+    return Budget(trials, epochs, batch, widths, seconds, timeout, folds, kept)
 
 
 _BATCHES = ((1_000, 32), (10_000, 64), (50_000, 128), (200_000, 256), (1_000_000, 512))

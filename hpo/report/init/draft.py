@@ -118,6 +118,8 @@ def metric_of(target: Target) -> tuple[str, str, str]:
 def _data(overview: Overview, budget: Budget) -> dict[str, Any]:
     judged: dict[str, Any] = {"folds": budget.folds} if budget.folds else {"validation": 0.2}
     data: dict[str, Any] = {"dataset": overview.dataset, **judged, "test": 0.2}
+    if budget.rows is not None:
+        data["rows"] = budget.rows
     options = dict(overview.options)
     if "test" in options:
         data["test"] = options.pop("test")
@@ -155,6 +157,7 @@ def _comments(overview: Overview, budget: Budget, cores: int, why_metric: str) -
     return {
         "data.dataset.target": target.why_names,
         "data.dataset.task": f"{target.why_task}; else {_OTHER_TASKS[target.task]}",
+        "data.rows": "a part of them, so that the search ends in time; remove for all",
         "data.folds": "few rows: one split would decide by chance; else validation: 0.2",
         "data.columns.flag": "says where cells are empty",
         "search.objective": objective,

@@ -50,3 +50,10 @@ def test_few_rows_are_validated_in_folds_unless_a_class_is_rare():
     rare = Target(("y",), "classification", "", "", {"a": 490, "b": 10})
     assert (few.folds, many.folds) == (5, None)
     assert budget_for(replace(seen(500, 10), target=rare), "good", None, 2).folds is None
+
+
+def test_of_very_many_rows_a_part_is_trained_on():
+    large = budget_for(seen(100_000_000, 50), "quick", None, 2)
+    assert 20_000 <= large.rows < 50_000_000
+    assert large.seconds < 120
+    assert budget_for(seen(50_000, 50), "good", None, 2).rows is None
