@@ -27,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 
 # The names in a cache. A folder that holds others is the user's, and its modes are not changed.
 _CACHED = re.compile(
-    r"\.?[0-9a-f]{64}(\..*)?|\.?costs\.json(\..*)?|\.?[0-9a-f]{12,32}(\..*)?|data|files|hpo|jax|xla"
+    r"\.?[0-9a-f]{64}(\..*)?|\.?costs\.json(\..*)?|\.?[0-9a-f]{12,32}(\..*)?|data|files|hpo|jax|urls|xla"
     r"|.*-(cache|atime)|\.lockfile|xla_gpu_.*"
 )
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO

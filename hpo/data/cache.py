@@ -53,8 +53,8 @@ _CLOCK_TICK_NS = 2 * 10**9  # of the coarsest file systems
 _DESCRIPTION = "dataset.json"
 _TRANSFORM = "transform."  # before the names of the arrays of the fit
 _ROWS = "rows."  # before the names of the rows of a split, where they are no slice
-# What the folder holds: entries, unfinished ones, and the notes of hashes.
-_ENTRY = re.compile(r"\.?[0-9a-f]{64}(\..*)?|files")
+# What the folder holds: entries, unfinished ones, the notes of hashes, and copies of URLs.
+_ENTRY = re.compile(r"\.?[0-9a-f]{64}(\..*)?|files|urls")
 
 
 class Usage(NamedTuple):

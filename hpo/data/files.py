@@ -17,7 +17,7 @@ from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, Entry, load
 from hpo.spec.code.own_data import OwnData
 from hpo.spec.marks import Spec
-from hpo.spec.sections.data import DataSpec, TableFile
+from hpo.spec.sections.data import DataSpec, TableFile, is_url
 from hpo.spec.words import shown
 
 # A packed file may hold this many bytes, or this many times its own size. Tables shrink to a third
@@ -96,6 +96,10 @@ def find_own(dataset: Spec, folder: Path, home: Path | None) -> tuple[Entry, Pat
 
 def _looked_for(path: str, key: str, entry: Entry, folder: Path, home: Path | None) -> Path:
     """The file or folder that a key of `data.dataset` names."""
+    if is_url(path):
+        from hpo.data.remote import fetched  # imports what few specs need
+
+        return fetched(path, key)
     try:
         return _find(path, key, entry, folder, home)
     except (OSError, ValueError, RuntimeError) as error:

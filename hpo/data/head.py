@@ -13,7 +13,7 @@ from hpo.data.files import MissingDownloadError, find_own, key_of, split_files
 from hpo.errors import DataError
 from hpo.registry import DATASETS, load
 from hpo.spec.code.own_data import OwnData, path_arguments
-from hpo.spec.sections.data import DataSpec
+from hpo.spec.sections.data import DataSpec, is_url
 
 
 class HeadMistake(NamedTuple):
@@ -41,11 +41,13 @@ def inspect_data(spec: DataSpec, folder: Path, home: Path | None) -> Head:
         missing = [n for n, path in path_arguments(spec.dataset, folder) if not path.exists()]
         text = "is not there: correct the path, which starts at the spec's folder"
         return Head(mistakes=tuple(HeadMistake(("dataset", name), text) for name in missing))
+    if is_url(path := getattr(spec.dataset, key)):
+        return Head(notes=(f"{path}: is fetched when a search starts, and not looked at here.",))
     try:
         entry, where = find_own(spec.dataset, folder, home)
         found: Head = load(entry.head)(where, spec) if entry.head else Head()
-        for name, path in split_files(spec, folder, home).items():
-            own: Head = load(entry.head)(path, spec)
+        for name, there in split_files(spec, folder, home).items():
+            own: Head = load(entry.head)(there, spec)
             mistakes = [HeadMistake(("dataset", name), text) for _, text in own.mistakes]
             found = replace(found, mistakes=(*found.mistakes, *mistakes))
     except MissingDownloadError as error:

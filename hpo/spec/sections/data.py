@@ -92,6 +92,33 @@ _Word = Annotated[str, BeforeValidator(_word, json_schema_input_type=str | float
 Targets = Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
 
 
+_SECRET = re.compile(r"(?i)(^|[^a-z])(password|passwd|secret|token|signature|sig|credential|key)=")
+
+
+def is_url(path: str) -> bool:
+    """Whether a path is that of a file on another machine, such as `s3://bucket/t.csv`."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path) is not None
+
+
+def _without_secrets(path: str) -> str:
+    """A path or URL that shows nobody how to log in: a study keeps it.
+
+    Raises:
+        ValueError: for a URL with a name, a password or the like, or one within another.
+    """
+    if not is_url(path):
+        return path
+    if "@" in path.split("://", 1)[1].partition("/")[0] or _SECRET.search(path):
+        text = "holds a password or key, which the study would keep: give it to the file system by "
+        raise ValueError(f"{text}its settings or environment, and leave it out")
+    if "::" in path:
+        raise ValueError("is a URL within another: name the file alone")
+    return path
+
+
+_Path = Annotated[str, AfterValidator(_without_secrets)]
+
+
 class DropRows(Spec):
     """Which rows of a table are left out."""
 
@@ -119,9 +146,9 @@ class TableFile(Spec):
     text file are known."""
     drop_rows: DropRows = DropRows()
     """Rows to leave out."""
-    validation: str | None = None
+    validation: _Path | None = None
     """A file of the rows that validate, with the same columns; by default they are held out."""
-    test: str | None = None
+    test: _Path | None = None
     """A file of the rows that test, with the same columns."""
     time: str | None = None
     """The column of dates or numbers that orders the rows of a series; only with `window`."""
@@ -180,7 +207,7 @@ class TableFile(Spec):
 
 
 class _Csv(Spec):  # a class of its own puts the path before the fields of every table
-    csv: str
+    csv: _Path
     """The file, relative to the spec's folder, then to HPO_DATA."""
 
 
@@ -209,7 +236,7 @@ class CsvFile(TableFile, _Csv):
 
 
 class _Parquet(Spec):
-    parquet: str
+    parquet: _Path
     """The file or folder, relative to the spec's folder, then to HPO_DATA."""
 
 
@@ -218,7 +245,7 @@ class ParquetFile(TableFile, _Parquet):
 
 
 class _JsonLines(Spec):
-    jsonl: str
+    jsonl: _Path
     """The file, relative to the spec's folder, then to HPO_DATA."""
 
 
@@ -227,7 +254,7 @@ class JsonLines(TableFile, _JsonLines):
 
 
 class _Arrow(Spec):
-    arrow: str
+    arrow: _Path
     """The file or folder, relative to the spec's folder, then to HPO_DATA."""
 
 
@@ -240,14 +267,14 @@ class IdxFolder(Spec):
 
     task: ClassVar[Task] = "classification"
 
-    idx: str
+    idx: _Path
     """The folder, relative to the spec's folder, then to HPO_DATA."""
 
 
 class NpzFile(Spec):
     """An NPZ file of arrays `x` and `y`, as `numpy.savez` writes them."""
 
-    npz: str
+    npz: _Path
     """The file, relative to the spec's folder, then to HPO_DATA. It may hold `weight`, and the same
     names with `_train`, `_validation` and `_test`."""
     task: Literal[
@@ -265,7 +292,7 @@ class ImageFolder(Spec):
 
     task: ClassVar[Task] = "classification"
 
-    images: str
+    images: _Path
     """The folder, relative to the spec's folder, then to HPO_DATA. Folders `train`, `validation`
     and `test` in it, each with folders of classes, are the splits."""
     size: Side | Annotated[tuple[Side, Side], Field(strict=False)] | None = None

@@ -1,0 +1,108 @@
+"""Files and folders by URL, copied to this machine by fsspec.
+
+A copy lies in the cache of the user, below the hash of the URL and that of what the server says of
+its files. A process asks the server once for each URL, and fetches what has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from hpo.errors import DataError, cut
+from hpo.own_files import own_folder
+from hpo.spec.words import shown
+
+_PIECE = 1 << 20
+# The copies that this process has looked up.
+_known: dict[str, Path] = {}
+
+
+def fetched(url: str, key: str) -> Path:
+    """The copy of what a URL names, which is fetched if it is new; `key` is that of the spec.
+
+    Raises:
+        DataError: if it cannot be fetched.
+    """
+    if url in _known and _known[url].exists():
+        return _known[url]
+    where = f"data.dataset.{key}: {shown(url)}"
+    try:
+        import fsspec
+    except ImportError:
+        raise DataError(
+            f"{where}: fsspec is not installed, which reads URLs: run `pip install "
+            "'hpo-lanes[urls]'`, or copy the file."
+        ) from None
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+        _known[url] = _copied(system, path, url)
+    except FileNotFoundError:
+        raise DataError(f"{where}: is not there: correct the URL.") from None
+    except Exception as error:  # each file system raises errors of its own packages
+        why = cut(" ".join(str(error).split()) or type(error).__name__, 200).rstrip(".")
+        raise DataError(
+            f"{where}: cannot be fetched ({why}): correct the URL, or copy the file."
+        ) from None
+    return _known[url]
+
+
+def _copied(system: Any, path: str, url: str) -> Path:
+    """The copy of a file or folder, fetched unless there is one of the same state."""
+    infos = _infos(system, path)
+    folder = _folder() / hashlib.sha256(url.encode()).hexdigest()[:32]
+    state = hashlib.sha256(repr([*infos.items()]).encode()).hexdigest()[:32]
+    name = PurePosixPath(urlsplit(url).path or path).name or "data"
+    there = folder / state / name
+    if there.exists():
+        return there
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    size = sum(int(info.get("size") or 0) for info in infos.values())
+    if shutil.disk_usage(folder).free < 2 * size:
+        raise OSError(f"the disk has no room for its {size:,} bytes")
+    new = Path(tempfile.mkdtemp(prefix=".", dir=folder))
+    try:
+        for inner in infos:
+            relative = (
+                PurePosixPath(inner).relative_to(PurePosixPath(path)) if inner != path else ""
+            )
+            if ".." in PurePosixPath(relative).parts:
+                raise OSError(f"holds a file named {inner}")
+            target = new / name / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with system.open(inner, "rb") as source, target.open("wb") as out:
+                shutil.copyfileobj(source, out, _PIECE)
+        for other in folder.iterdir():
+            if other != new:
+                shutil.rmtree(other, ignore_errors=True)  # of an earlier state
+        new.rename(folder / state)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    return there
+
+
+def _infos(system: Any, path: str) -> Mapping[str, Mapping[str, Any]]:
+    """What the server says of the file, or of each file in the folder, by their paths."""
+    if not system.isdir(path):
+        return {path: system.info(path)}
+    found: dict[str, Mapping[str, Any]] = system.find(path, detail=True)
+    if not found:
+        raise OSError("the folder is empty")
+    return dict(sorted(found.items()))
+
+
+def _folder() -> Path:
+    """The folder of the copies: in the user's cache, or a temporary one where there is none."""
+    named = os.environ.get("HPO_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    own = own_folder(Path(named).expanduser() if named else Path(base) / "hpo")
+    if own is not None and (copies := own_folder(own / "data" / "urls")) is not None:
+        return copies
+    return Path(tempfile.mkdtemp(prefix="hpo-"))
