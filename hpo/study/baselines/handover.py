@@ -59,12 +59,13 @@ def hand_over(data: DataSet, seed: int) -> Handed:
     """
     width = math.prod(data.train.example_shape)
     judged = [split for one in data.members for split in _judged(one).values()]
-    if 4 * width * sum(map(len, judged)) > _MOST_BYTES:
-        raise TooLargeError
     share = _share_of_values(data.train) if width > _WIDE and not data.vocabulary else 1.0
     is_sparse = share < _SPARSE or data.vocabulary > 0
-    most = max(1, int(_MOST_VALUES / max(1, width * (share if is_sparse else 1))))
-    most = max(1, most // len(data.members))
+    values = max(1.0, width * (share if is_sparse else 1.0))  # of a row
+    # A value of a sparse row has its column beside it.
+    if 4 * values * (1 + is_sparse) * sum(map(len, judged)) > _MOST_BYTES:
+        raise TooLargeError
+    most = max(1, int(_MOST_VALUES / values) // len(data.members))
     writer = _Writer(data.vocabulary)
     for prefix, one in zip(prefixes(data), data.members, strict=True):
         rows = _drawn(len(one.train), most, seed)
