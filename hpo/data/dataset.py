@@ -104,6 +104,12 @@ class Split:
         """The class number or the scaled target of every row."""
         return self.arrays["y"]
 
+    @property
+    def row_weight(self) -> np.ndarray | None:
+        """The weight of every row, the mean of those of its pixels; None without weights."""
+        weight = self.arrays.get("weight")
+        return weight if weight is None or weight.ndim == 1 else weight.mean((1, 2))
+
     @cached_property
     def places(self) -> np.ndarray:
         """The place of every row in the shared arrays."""

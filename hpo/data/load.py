@@ -69,7 +69,7 @@ def load_data(
             if mapped.is_large(data.train.shared["x"].nbytes):
                 data = cache.read(key) or data  # so that the disk holds it once
     # The cache keeps the data without these weights, so that both kinds share an entry.
-    return weighed(data) if spec.class_weight == "balanced" else data
+    return weighed(data, spec.class_weight)
 
 
 def load_whole(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
@@ -81,7 +81,7 @@ def load_whole(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
         DataError: if the data are missing, broken or unfit.
     """
     data = _prepared(spec, folder, home, is_whole=True)
-    return weighed(data) if spec.class_weight == "balanced" else data
+    return weighed(data, spec.class_weight)
 
 
 def check_batch_size(spec: DataSpec, data: DataSet) -> None:

@@ -90,3 +90,56 @@ def test_nothing_is_said_where_the_spec_has_decided_or_classes_are_alike(
     assert imbalance(load_data(decided, tmp_path, None), decided) is None
     alike = _spec(tmp_path, rare=3)
     assert imbalance(load_data(alike, tmp_path, None), alike) is None
+
+
+def test_named_classes_weigh_so_much_more_than_others_and_the_mean_stays_1(tmp_path: Path) -> None:
+    plain = load_data(_spec(tmp_path), tmp_path, None)
+    data = load_data(_spec(tmp_path, class_weight={"rare": 3.0}), tmp_path, None)
+    is_rare = plain.train.y == plain.classes.index("rare")
+    weight = data.train.arrays["weight"]
+    np.testing.assert_allclose(weight[is_rare], 3 * weight[~is_rare][0], rtol=1e-6)
+    assert weight.mean() == pytest.approx(1)
+    assert (data.validation.arrays["weight"] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("weights", "says"),
+    [
+        ({"spam": 2.0}, r"data\.class_weight: there is no class 'spam'"),
+        ({"rare": 0.0, "usual": 0.0}, r"data\.class_weight: all training rows have the weight 0"),
+    ],
+)
+def test_weights_of_no_class_are_refused(
+    tmp_path: Path, weights: dict[str, float], says: str
+) -> None:
+    with pytest.raises(DataError, match=says):
+        load_data(_spec(tmp_path, class_weight=weights), tmp_path, None)
+
+
+def test_names_of_classes_may_be_numbers_and_weights_are_0_or_more(tmp_path: Path) -> None:
+    data = {"dataset": "digits", "class_weight": {3: 2.0}}
+    assert load_document({**SMALL, "data": data}, tmp_path).training.data.class_weight == {"3": 2.0}
+    with pytest.raises(SpecError, match=r"data\.class_weight"):
+        load_document({**SMALL, "data": {**data, "class_weight": {3: -1}}}, tmp_path)
+
+
+@pytest.mark.parametrize("asked", ["balanced", {"7": 4.0}])
+def test_classes_of_pixels_have_weights_in_training_alone(tmp_path: Path, asked: Any) -> None:
+    (tmp_path / "data.py").write_text(
+        "import numpy as np\n"
+        "def masks():\n"
+        "    y = np.zeros((20, 3, 4), int)\n"
+        "    y[:, 0, 0] = 7\n"
+        "    return {'x': np.zeros((20, 3, 4, 1)), 'y': y}\n"
+    )
+    dataset = {"dataset": {"python": "data.py:masks"}, "batch_size": 4, "class_weight": asked}
+    document = {**SMALL, "data": dataset, "search": {"objective": {"maximize": "iou"}, "trials": 2}}
+    data = load_data(load_document(document, tmp_path).training.data, tmp_path, None)
+    weight, y = data.train.arrays["weight"], data.train.y
+    expected = compute_class_weight("balanced", classes=np.arange(2), y=y.ravel())[y]
+    if asked != "balanced":
+        expected = np.where(y == 1, 4, 1) / np.where(y == 1, 4, 1).mean()
+    np.testing.assert_allclose(weight, expected, rtol=1e-6)
+    assert (data.validation.arrays["weight"] == 1).all()
+    assert data.validation.row_weight is not None
+    assert data.validation.row_weight.shape == (4,)

@@ -137,4 +137,7 @@ class Index(NamedTuple):
     def batch(self, places: Any) -> Batch:
         """The rows at some of the places; padding rows are others with the weight 0."""
         batch = fed(self.arrays, jnp.maximum(places, 0), self.feed)
-        return {**batch, "weight": jnp.where(places < 0, 0.0, batch.get("weight", 1.0))}
+        weight, is_padding = batch.get("weight", 1.0), places < 0
+        if getattr(weight, "ndim", 0) > is_padding.ndim:  # of pixels
+            is_padding = is_padding[:, None, None]
+        return {**batch, "weight": jnp.where(is_padding, 0.0, weight)}

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from hpo.registry import DATASETS
-from hpo.spec.marks import Count, Host, Merge, Names, ReadWhere, Share, Spec, Static
+from hpo.spec.marks import Count, Host, Merge, Names, ReadWhere, Share, Spec, Static, fixed
 from hpo.spec.registered import Registered
 from hpo.spec.sections.columns import Columns, Text
 from hpo.spec.sections.split import ColumnSplit, SplitSpec, TimeSplit
@@ -369,6 +369,23 @@ def _without_folds(validation: Any, info: ValidationInfo) -> Any:
     return validation
 
 
+def _by_words(written: Any) -> Any:
+    """Weights of classes, whose names may be numbers in YAML."""
+    if not isinstance(written, Mapping):
+        return written
+    return {_word(name): weight for name, weight in written.items()}
+
+
+_Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+ClassWeight = (
+    Literal["none", "balanced"]
+    | Annotated[
+        Mapping[str, _Weight],
+        Field(min_length=1),
+        BeforeValidator(_by_words),
+        AfterValidator(fixed),
+    ]
+)
 DataSetName = Annotated[str, Names(lambda: DATASETS)]
 
 
@@ -403,8 +420,9 @@ class DataSpec(Spec):
     """How the columns of a table become features."""
     text: Text = Text()
     """How the text columns of a table become features."""
-    class_weight: Static[Literal["none", "balanced"]] = "none"
-    """`balanced` gives all classes the same total weight in training, and changes no metric."""
+    class_weight: Static[ClassWeight] = "none"
+    """`balanced` gives all classes the same total weight in training, and changes no metric. A
+    mapping such as `{spam: 3.0}` weighs rows of these classes so much more than others."""
     device_budget: Annotated[
         Literal["auto"] | Count,
         BeforeValidator(size_bytes, json_schema_input_type=Literal["auto"] | SizeAsWritten),

@@ -134,7 +134,8 @@ def need_mistakes(training: Spec) -> list[Mistake]:
         if training.data.folds is not None:
             text = "is chosen on one validation split, and data.folds has several: remove one"
             found.append(Mistake(at, text))
-    if training.data.class_weight == "balanced" and task not in (None, "classification"):
+    weighed = (None, "classification", "segmentation")
+    if training.data.class_weight != "none" and task not in weighed:
         text = f"weighs classes, and the task is {task}: leave it out"
         found.append(Mistake(("data", "class_weight"), text))
     return found

@@ -47,7 +47,7 @@ def scored_metrics(
         return {}
     kind = targets_of(data.task, data.outputs)
     predictions = kind.predictions(outputs.astype(np.float64), data)
-    y, weights = in_own_unit(split.y, data), split.arrays.get("weight")
+    y, weights = in_own_unit(split.y, data), split.row_weight
     if not np.isfinite(predictions).all():
         return {name_of(name): math.nan for name in names}
     found = {}

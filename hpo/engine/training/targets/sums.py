@@ -72,7 +72,7 @@ def metric_sums(
 
     The sum of a loss that the spec names comes last.
     """
-    outputs, y, weights = outputs.astype(jnp.float32), batch["y"], batch["weight"]
+    outputs, y, weights = outputs.astype(jnp.float32), batch["y"], _of_rows(batch["weight"])
     targets = targets_of(kind, outputs.shape[-1])
     # A padding row's loss may be NaN in a diverged lane only, where the sum is NaN anyway.
     losses = _of_rows(loss_rows(targets.loss, outputs, batch))
@@ -99,7 +99,7 @@ def _sums(values: Array, weights: Array) -> Sequence[Array]:
 
 def metrics(data: DataSet, split: Split, sums: np.ndarray, loss: Any) -> dict[str, float]:
     """Named metrics from the sums over a split, in the target's own unit."""
-    weights = split.arrays.get("weight")
+    weights = split.row_weight
     total = len(split) if weights is None else float(weights.sum(dtype=np.float64))
     named = [float(each) for each in sums]
     own = {} if loss is None else {"loss": named.pop() / total}

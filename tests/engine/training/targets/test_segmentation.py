@@ -86,6 +86,14 @@ def test_weights_of_pixels_and_of_rows_multiply_the_losses_of_pixels() -> None:
         assert float(found) == pytest.approx((losses * weight).mean(), rel=1e-6)
 
 
+def test_weights_of_pixels_that_are_all_1_change_no_metric_of_an_evaluation() -> None:
+    part = _masks(20)
+    data = DataSet("segmentation", part, part, None, 3, "s")
+    outputs = np.random.default_rng(0).standard_normal((20, 10, 10, 3)).astype(np.float32)
+    even = Split({**part.arrays, "weight": np.ones((20, 10, 10), np.float32)})
+    assert metrics_of(data, outputs, even) == pytest.approx(metrics_of(data, outputs, part))
+
+
 def test_a_small_convolutional_model_of_the_users_own_learns_to_find_shapes(
     learn: Learn, tmp_path: Path
 ) -> None:
