@@ -168,6 +168,8 @@ def data_sets_page() -> str:
         comes = f"`hpo data get {name}`" if name in DOWNLOADS else "with scikit-learn"
         is_named = name in DATASETS
         task = DATASETS[name].tasks[0] if is_named else "a CSV file: name it in `data.dataset.csv`"
+        if name in DOWNLOADS and DOWNLOADS[name].files[0].name.endswith(".txt"):
+            task = "a text: name its file in `data.dataset.text`"
         rows.append(f"| `{name}` | {task} | {comes} |")
     return "\n".join(
         [

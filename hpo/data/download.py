@@ -45,6 +45,16 @@ DOWNLOADS: dict[str, Download] = {
             ),
         ),
     ),
+    "etth1": Download(  # Zhou et al. 2021, CC BY-ND 4.0
+        "https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small/",
+        (
+            RemoteFile(
+                "ETTh1.csv",
+                2589657,
+                "f18de3ad269cef59bb07b5438d79bb3042d3be49bdeecf01c1cd6d29695ee066",
+            ),
+        ),
+    ),
     "fashion_mnist": Download(  # Xiao, Rasul and Vollgraf 2017, MIT licence
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         (
@@ -132,6 +142,16 @@ DOWNLOADS: dict[str, Download] = {
                 "waimai_10k.csv",
                 919380,
                 "b8b5c11c00b51578d35937fca56e03a126b45381f1ea4b22893237cb377a26fe",
+            ),
+        ),
+    ),
+    "tiny_shakespeare": Download(  # Karpathy 2015; the text is in the public domain
+        "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/",
+        (
+            RemoteFile(
+                "input.txt",
+                1115394,
+                "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
             ),
         ),
     ),

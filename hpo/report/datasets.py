@@ -111,7 +111,8 @@ def _dataset(name: str, home: Path | None) -> NamedDataset:
     download = DOWNLOADS.get(name)
     if download is None:
         return NamedDataset(name, DATASETS[name].tasks[0], True, None, None)
-    task = DATASETS[name].tasks[0] if name in DATASETS else "table"
+    kind = "text" if download.files[0].name.endswith(".txt") else "table"
+    task = DATASETS[name].tasks[0] if name in DATASETS else kind
     size = sum(file.size_bytes for file in download.files)
     folder = home / name if home else None
     is_here = folder is not None and folder.is_dir() and any(folder.iterdir())

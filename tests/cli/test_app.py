@@ -80,8 +80,8 @@ def test_every_mistake_of_a_spec_is_a_line_on_stderr(hpo, spec):
         (
             ("data", "get", "digits"),
             "no download is known for 'digits'. "
-            "Known names: california_housing, fashion_mnist, mammography, mnist, pima_diabetes, "
-            "sst2, waimai.",
+            "Known names: california_housing, etth1, fashion_mnist, mammography, mnist, "
+            "pima_diabetes, sst2, tiny_shakespeare, waimai.",
         ),
     ],
 )

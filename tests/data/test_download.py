@@ -114,7 +114,8 @@ def test_a_home_that_cannot_be_written_is_named(remote, tmp_path):
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
     with pytest.raises(
-        DataError, match=r"'cifar'\. Known names: california_housing, .*, sst2, waimai\.$"
+        DataError,
+        match=r"'cifar'\. Known names: california_housing, .*, sst2, tiny_shakespeare, waimai\.$",
     ):
         fetch_dataset("cifar", tmp_path)
 
