@@ -261,7 +261,7 @@ def _fit_table(train: Source, columns: Columns, text: Text, folder: Path) -> Fit
         assert fitted.text_fill is not None
         more |= fit_known(codes, fitted.text_fill, texts_as, train)
         more |= fit_hashes(fitted.text_fill, texts_as)
-        names = [f"{train.target}: column {shown(name)}" for name in train.text_names]
+        names = [f"data.text: column {shown(name)}" for name in train.text_names]
         more |= fit_text_columns(
             codes, fitted.text_fill, texts_as, train.values, text, names=names, folder=folder
         )
@@ -269,11 +269,11 @@ def _fit_table(train: Source, columns: Columns, text: Text, folder: Path) -> Fit
     if fitted.ids:
         assert fitted.text_fill is not None
         places = np.flatnonzero(fitted.text_fill >= 0)
-        _check_alone(train, [*_names(train.names, kept), *(train.text_names[p] for p in places)])
+        _check_alone([*_names(train.names, kept), *(train.text_names[p] for p in places)])
     return fitted
 
 
-def _check_alone(train: Source, columns: Sequence[str]) -> None:
+def _check_alone(columns: Sequence[str]) -> None:
     """Refuse other columns beside one whose texts become ids.
 
     Raises:
@@ -281,8 +281,8 @@ def _check_alone(train: Source, columns: Sequence[str]) -> None:
     """
     if len(columns) > 1:
         raise DataError(
-            f"{train.target}: data.text.vectors: ids are for one column of text alone, and there "
-            f"are {', '.join(map(shown, columns[:4]))}{' ...' if columns[4:] else ''}: list the "
+            "data.text.vectors: ids are for one column of text alone, and there are "
+            f"{', '.join(map(shown, columns[:4]))}{' ...' if columns[4:] else ''}: list the "
             "others in data.dataset.drop, or write tfidf or counts."
         )
 
