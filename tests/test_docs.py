@@ -374,9 +374,8 @@ def test_a_page_works_word_by_word(path, tmp_path, hpo, monkeypatch):
                 printed += result.out + result.err
                 if words[1] == "train":
                     folder = tmp_path / words[words.index("-o") + 1]
-                    assert {inside.name for inside in folder.iterdir()} - {
-                        "transforms"
-                    } == MODEL_FILES
+                    own = {"transforms"} if path.name == "folds.md" else set()
+                    assert {inside.name for inside in folder.iterdir()} == MODEL_FILES | own
         elif block.language == "text" and before == "sh":
             real = {opening(line) for line in printed.splitlines()}
             assert [line for line in block.text.splitlines() if opening(line) not in real] == []

@@ -102,7 +102,7 @@ def trained_view(
         deviations = trained.deviations.get(split)
         if deviations is not None:
             spread = (Text(number_text(deviations.get(m)), "dim", justify="right") for m in names)
-            runs = "folds" if any(isinstance(key, str) for key in trained.by_run) else "seeds"
+            runs = "folds" if trained.has_folds else "seeds"
             table.add_row(Text(f"  \u00b1 among {runs}", "dim"), *spread)
     spark = sparkline([report.metrics[names[0]] for report in trained.curve])
     curve = Text.assemble((f"validation {names[0]}", "dim"), "  ", (spark, "green"))
@@ -111,6 +111,7 @@ def trained_view(
         seed = f" of seed {key}" if len(trained.thresholds) > 1 else ""
         chosen = ", ".join(map(number_text, thresholds))
         lines.append(Text.assemble((f"thresholds{seed}", "dim"), f"  {chosen}"))
+    transforms = "transforms, " if trained.has_folds else ""
     time_text = f"{count_text(len(trained.curve), 'epoch')} in {seconds_text(trained.seconds)}"
     return Group(
         Text.assemble((name, "bold"), f"  trained: {time_text}"),
@@ -121,5 +122,5 @@ def trained_view(
             Padding(part, (0, 0, 0, 2), expand=False)
             for part in baselines_view(baselines, name, with_test=True)
         ),
-        Text(f"\n  {folder}/ holds weights, metrics.json and spec.yaml."),
+        Text(f"\n  {folder}/ holds weights, {transforms}metrics.json and spec.yaml."),
     )

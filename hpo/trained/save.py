@@ -55,6 +55,12 @@ class Trained:
     by_run: Mapping[RunKey, SplitMetrics] = field(default_factory=dict)
     deviations: SplitMetrics = field(default_factory=dict)
     refit_epochs: int | None = None
+
+    @property
+    def has_folds(self) -> bool:
+        """Whether its runs are on folds."""
+        return any(isinstance(key, str) for key in self.by_run)
+
     thresholds: Mapping[RunKey, Sequence[float]] = field(default_factory=dict)
 
 
@@ -248,8 +254,9 @@ def _write(
     }
     if len(trained.by_run) > 1:
         document["deviations"] = _plain_splits(trained.deviations)
-        name = "folds" if any(isinstance(key, str) for key in trained.by_run) else "seeds"
-        document[name] = {key: _plain_splits(own) for key, own in trained.by_run.items()}
+        document["folds" if trained.has_folds else "seeds"] = {
+            key: _plain_splits(own) for key, own in trained.by_run.items()
+        }
     if trained.refit_epochs is not None:
         document["refit_epochs"] = trained.refit_epochs
     if trained.thresholds:
