@@ -1,15 +1,19 @@
 """Broken data files: `hpo check` and the reader read them, or refuse them in one line.
 
-Both get the same files: a CSV table or a folder of IDX files, broken in one to three ways.
+Both get the same files: a CSV table, a folder of IDX files or a file of another format, broken in
+one to three ways.
 """
 
 from __future__ import annotations
 
 import gzip
+import io
+import json
 import random
 import shutil
 import struct
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -89,7 +93,8 @@ Files = dict[str, bytes]
 
 def attempt(place: Path, rng: random.Random, number: int) -> Iterator[Try]:
     """Try a batch of broken data sets in one forked copy of this process."""
-    mutants = [(_table if rng.random() < 0.6 else _images)(rng) for _ in range(BATCH)]
+    kinds = rng.choices((_table, _images, _other), (5, 3, 2), k=BATCH)
+    mutants = [kind(rng) for kind in kinds]
     cases = [partial(_checked, place, *mutant) for mutant in mutants]
     for index, ended in enumerate(batch(place, cases)):
         found = effort_trouble(ended) or trouble(ended)
@@ -130,6 +135,7 @@ def _checked(place: Path, data: dict[str, Any], files: Files) -> None:
 def _write(folder: Path, data: dict[str, Any], files: Files) -> None:
     folder.mkdir(exist_ok=True)
     for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     document = {
         "name": "broken",
@@ -265,6 +271,81 @@ def _images(rng: random.Random) -> tuple[dict[str, Any], Files]:
     if rng.random() < 0.2:
         data |= _treatment(rng, ["c0"])
     return data, files
+
+
+def _other(rng: random.Random) -> tuple[dict[str, Any], Files]:
+    """A file of a format that says of what type its cells are, or images by class."""
+    rows = rng.choice([1, 5, 30])
+    cells: list[Any] = [0, 1.5, None, True, "red", "", 10**30, float("inf"), [1], {"a": 1}]
+    columns = {
+        name: rng.choices(rng.sample(cells, rng.choice([1, 1, 2, 3])), k=rows) for name in "ab"
+    }
+    columns["y"] = rng.choices(rng.choice([["u", "v"], [0, 1], [0.5, 2.5]]), k=rows)
+    kind = rng.choice(["jsonl", "npz", "parquet", "arrow", "images"])
+    name = f"t.{kind}"
+    dataset: dict[str, Any] = {kind: name}
+    if kind == "images":
+        names = [f"{name}/{label}/{number}.png" for label in "ab" for number in range(4)]
+        files = {one: _png(rng) for one in names}
+        files[names[0]] = _broken(files[names[0]], rng)
+        return {"dataset": dataset}, files
+    if kind == "npz":
+        return {"dataset": dataset}, {name: _broken(_npz(columns, rng), rng)}
+    if kind == "jsonl":
+        lines = [
+            dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+        ]
+        content = "\n".join(map(json.dumps, lines)).encode()
+    else:
+        content = _columnar(kind, columns)
+    dataset["target"] = rng.choice(["y", "y", "a", "nowhere"])
+    return {"dataset": dataset, **_treatment(rng, ["a", "b"])}, {name: _broken(content, rng)}
+
+
+def _columnar(kind: str, columns: dict[str, list[Any]]) -> bytes:
+    """A Parquet or an Arrow file of the columns that Arrow has a type for; empty without Arrow."""
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError:
+        return b""
+    arrays = {}
+    for name, cells in columns.items():
+        try:
+            arrays[name] = pa.array(cells)
+        except (pa.ArrowException, OverflowError):
+            arrays[name] = pa.array([str(cell) for cell in cells])
+    table, sink = pa.table(arrays), pa.BufferOutputStream()
+    if kind == "parquet":
+        parquet.write_table(table, sink)
+    else:
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _npz(columns: dict[str, list[Any]], rng: random.Random) -> bytes:
+    import numpy as np
+
+    rows, content = len(columns["y"]), io.BytesIO()
+    arrays = {
+        "x": rng.choice([np.ones((rows, 2)), np.array(columns["a"], object), np.zeros(rows)]),
+        "y": np.array(columns["y"]),
+    }
+    np.savez(content, allow_pickle=True, **arrays)
+    return content.getvalue()
+
+
+def _png(rng: random.Random) -> bytes:
+    """A grey image, written without Pillow: a chunk each of head, pixels and end."""
+    side = rng.choice([4, 4, 4, 5])
+    pixels = zlib.compress(b"".join(b"\0" + rng.randbytes(side) for _ in range(side)))
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)), (b"IDAT", pixels)]
+    data = b"\x89PNG\r\n\x1a\n"
+    for kind, body in (*chunks, (b"IEND", b"")):
+        checksum = struct.pack(">I", zlib.crc32(kind + body))
+        data += struct.pack(">I", len(body)) + kind + body + checksum
+    return data
 
 
 def _broken(content: bytes, rng: random.Random) -> bytes:

@@ -22,6 +22,7 @@ from hpo.data.readers.tables.typed.building import TableBuilder
 from hpo.data.source import Source
 from hpo.errors import DataError
 from hpo.spec.sections.data import DataSpec, TableFile
+from hpo.spec.sections.split import column_of
 from hpo.spec.words import count_text, shown
 
 # The most cells of a file without a limit, and of each of its bytes beyond it. A file of equal
@@ -106,8 +107,9 @@ def _findings(section: DataSpec, names: Sequence[str]) -> Iterator[Finding]:
 
 def dropped_names(section: DataSpec) -> set[str]:
     """The columns that are never read; whether they are there does not matter."""
-    by_name = section.columns.by_name
-    return {*section.dataset.drop, *(name for name, one in by_name.items() if one.drop)}
+    by_name, split = section.columns.by_name, section.split
+    dropped = {*section.dataset.drop, *(name for name, one in by_name.items() if one.drop)}
+    return dropped - ({column_of(split)} if split is not None else set())
 
 
 def head_of(

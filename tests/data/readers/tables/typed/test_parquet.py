@@ -12,7 +12,7 @@ from hpo.data.readers.tables.typed import files as typed_files
 from hpo.data.readers.tables.typed.parquet import read_parquet
 from hpo.errors import DataError
 from hpo.spec.sections.data import CsvFile, DataSpec, ParquetFile
-from hpo.spec.sections.split import ColumnSplit, TimeSplit
+from hpo.spec.sections.split import ColumnSplit, GroupSplit, TimeSplit
 
 pa = pytest.importorskip("pyarrow", reason="the extra `arrow` is not installed")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -143,6 +143,13 @@ def test_what_a_spec_says_of_a_table_holds_for_parquet_too(tmp_path):
         "t.parquet: 1 row without a target is left out.",
         "t.parquet: 1 row that repeats an earlier one is left out.",
     )
+
+
+def test_a_column_that_splits_is_read_although_it_is_dropped(tmp_path):
+    write(tmp_path / "t.parquet", a=[1, 2], g=["u", "v"], y=[0.5, 1.5])
+    source = read(tmp_path / "t.parquet", drop=["g"], data={"split": GroupSplit(group="g")})
+    np.testing.assert_array_equal(source.split_by, [0, 1])
+    assert source.names == ("a",)
 
 
 @pytest.mark.parametrize(
