@@ -9,7 +9,7 @@ import pytest
 
 from hpo.data.dataset import DataSet, Split, gather
 from hpo.data.sequences.windows import Part, Windows
-from hpo.engine.training.batches import evaluation_parts, host_data, host_rows
+from hpo.engine.training.batches import Index, evaluation_parts, host_data, host_rows
 from tests.engine.samples import Learn, a_split, a_training, tiny_data
 
 
@@ -123,3 +123,10 @@ def test_windows_of_one_array_train_and_are_judged_as_their_copies_are(
     )
     assert found[0] == [pytest.approx(epoch, rel=1e-5) for epoch in expected[0]]
     assert found[0][-1]["loss"] < found[0][0]["loss"]
+
+
+def test_padding_of_an_index_weighs_nothing_where_pixels_have_weights() -> None:
+    arrays = {"x": np.zeros((3, 2, 2, 1)), "weight": np.full((3, 2, 2), 5.0, np.float32)}
+    places = np.array([2, 0, -1])
+    batch = Index(arrays, {"judged": places[None]}).batch(jnp.asarray(places))
+    np.testing.assert_array_equal(batch["weight"][:, 1, 1], [5, 5, 0])

@@ -7,9 +7,10 @@ import threading
 import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from hpo.data.dataset import of_folds
+from hpo.data.dataset import DataSet, Split, of_folds
 from hpo.spec.sections.goal import Goal, Objective
 from hpo.study.baselines import beside
 from hpo.study.baselines.beside import Allowance, Baselines, can_be_judged
@@ -267,3 +268,9 @@ def test_an_answer_that_is_cut_off_is_no_result():
 def test_baselines_need_an_objective_that_judges_predictions(metric, task, is_judged):
     data = a_data_set(task, 3)
     assert can_be_judged(data, Goal((Objective(maximize=metric),))) == is_judged
+
+
+def test_no_baseline_gives_a_class_for_each_pixel():
+    part = Split({"x": np.zeros((3, 2, 2, 1), np.float32), "y": np.zeros((3, 2, 2), np.int32)})
+    data = DataSet("segmentation", part, part, None, 2, "s")
+    assert not can_be_judged(data, Goal((Objective(maximize="iou"),)))
