@@ -31,7 +31,7 @@ def test_a_study_stops_where_its_parent_is_killed(spec, log, tmp_path):
 def test_a_study_stops_where_its_parent_ends(spec, tmp_path, end, said):
     code = f"""
 events = hpo.search("flowers.yaml", overrides={ENDLESS}, stream=True)
-print(next(events))
+print(next(event for event in events if event.kind == "ended"))
 {end}
 """
     _, err = parent(tmp_path, code).communicate(timeout=120)
