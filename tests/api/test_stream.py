@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import time
 
 import jax.numpy as jnp
 import pytest
@@ -53,12 +52,14 @@ def test_ctrl_c_stops_a_search_after_its_round_and_is_told_on(spec, log, tmp_pat
 
 @pytest.mark.long
 def test_a_second_ctrl_c_ends_a_search_at_once(spec, log, tmp_path):
-    process = parent(tmp_path, "hpo.search('flowers.yaml', trials=100_000)")
-    log.wait_for("report")
-    for _ in range(2):
+    with parent(tmp_path, "hpo.search('flowers.yaml', trials=100_000)") as process:
+        log.wait_for("report")
         process.send_signal(signal.SIGINT)
-        time.sleep(0.05)
-    _, err = process.communicate(timeout=120)
+        err = ""
+        while "once more" not in err:
+            err += process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        err += process.stderr.read()
 
     assert process.returncode == -signal.SIGINT
     assert err.count("once more to stop at once") == 1
