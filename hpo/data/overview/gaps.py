@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpo.data.readers.tables.table import NUMERIC_SHARE
+from hpo.data.readers.tables.table import NUMERIC_SHARE, points
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +25,13 @@ _MOST_WORDS = 5
 _LEAST_NUMBERS = 0.3
 
 
-def with_gaps(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Any]]:
-    """The table with gaps instead of the words that stand for them, and these words."""
+def with_gaps(
+    frame: pd.DataFrame, *, has_decimal_comma: bool = False
+) -> tuple[pd.DataFrame, list[Any]]:
+    """The table with gaps instead of the words that stand for them, and these words.
+
+    With a decimal comma, texts such as 1,5 are numbers.
+    """
     import pandas as pd
 
     is_number = [pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]
@@ -35,10 +40,15 @@ def with_gaps(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Any]]:
     for name, yes in zip(frame.columns, is_number, strict=True):
         if yes:
             continue
-        found, numbers = _words_in(frame[name])
+        cells = frame[name]
+        if has_decimal_comma:
+            texts = cells.dropna().astype(str).str.strip()
+            cells = pd.Series(points(texts.tolist()), texts.index).reindex(cells.index)
+        found, numbers = _words_in(cells)
         words |= dict.fromkeys(found)
         if found:
-            column = frame[name].where(~frame[name].astype(str).str.strip().isin(found))
+            source = cells if numbers else frame[name]
+            column = source.where(~source.astype(str).str.strip().isin(found))
             replaced[name] = pd.to_numeric(column, errors="coerce") if numbers else column
     frame = _with(frame, replaced) if replaced else frame
     numeric = frame.select_dtypes("number")

@@ -25,6 +25,18 @@ def test_words_for_gaps_are_found(cells, words, is_number):
     assert pd.api.types.is_numeric_dtype(frame["a"]) == is_number
 
 
+@pytest.mark.parametrize("word", ["?", "k.A."])
+def test_words_among_numbers_with_a_decimal_comma_are_gaps(word):
+    cells = pd.DataFrame({"a": [*["1,5", "-2,25", "3"] * 9, word], "b": ["a,b", word] * 14})
+
+    frame, found = with_gaps(cells, has_decimal_comma=True)
+
+    assert found == [word]
+    assert frame["a"].tolist()[:3] == [1.5, -2.25, 3.0]
+    assert frame["a"].isna().sum() == 1
+    assert frame["b"].iloc[0] == "a,b"
+
+
 def test_a_number_far_below_all_others_is_a_gap():
     frame, found = with_gaps(pd.DataFrame({"a": [1.5, -999, 3], "b": [1, 2, 3]}))
     assert found == [-999]

@@ -44,7 +44,7 @@ def look_at_csv(path: Path, written: str) -> Sample | None:
     texts = [text, *_texts(pieces, dialect.encoding)]
     dataset, reasons = _dataset(written, dialect, has_names=has_names)
     frame = _frame(path, texts, dialect, names)
-    frame, missing = with_gaps(frame)
+    frame, missing = with_gaps(frame, has_decimal_comma=dialect.has_decimal_comma)
     if missing:
         dataset["missing"] = list(missing)
         reasons["missing"] = "read as empty cells"
