@@ -17,8 +17,12 @@ from hpo.spec.words import shown
 
 # Fewer repeated rows than this share of those that judge change no score by much.
 _LEAST_SHARE = 0.01
-# A column of this name numbers people or things. Fewer than `_LEAST_THINGS` are categories.
-_IS_ID = re.compile(r"(?i:(.*[^a-z])?(id|uuid|guid))|.*[a-z]I[dD]")
+# A column of this name tells people or things apart. Fewer than `_LEAST_THINGS` are categories.
+_IS_ID = re.compile(
+    r"(?i:(.*[^a-z])?(id|uuid|guid))|.*[a-z]I[dD]|"
+    r"(?i:(patient|subject|person|participant|respondent|customer|client|user|student|pupil|"
+    r"household|speaker|donor)([ _.-]?(no|nr|num|number|code|name|key))?)"
+)
 _LEAST_THINGS, _LEAST_ROWS_EACH = 10, 1.5
 _IS_BIRTH = re.compile(r"(?i)birth|born|dob\b")
 _LEAST_TIMES = 20
@@ -63,8 +67,8 @@ def _count_in(hashes: np.ndarray, known: np.ndarray) -> int:
 def shared_ids_note(name: str, parts: Sequence[Source]) -> list[str]:
     """That most rows that judge are of a person or thing of which other rows train.
 
-    `parts` are the rows that train, then those that judge. A column such as `patient_id` is one of
-    ids, if they repeat.
+    `parts` are the rows that train, then those that judge. A column such as `patient` or `user_id`
+    is one of ids, if they repeat.
     """
     train, *judging = (_columns(part) for part in parts)
     for column in filter(_IS_ID.fullmatch, train):
@@ -106,7 +110,7 @@ def mixed_times_note(name: str, parts: Sequence[Source]) -> list[str]:
 
 
 def is_id_name(name: str) -> bool:
-    """Whether a column of this name numbers people or things."""
+    """Whether a column of this name tells people or things apart."""
     return _IS_ID.fullmatch(name) is not None
 
 

@@ -81,7 +81,9 @@ def visits(name, ids):
     return [whole.take(slice(0, 60)), whole.take(slice(60, 80)), whole.take(slice(80, None))]
 
 
-@pytest.mark.parametrize("name", ["patient_id", "patientId", "ID", "user uuid"])
+@pytest.mark.parametrize(
+    "name", ["patient_id", "patientId", "ID", "user uuid", "Patient", "subject_no"]
+)
 def test_ids_that_train_and_judge_are_noted(name):
     ids = np.random.default_rng(0).permutation(np.arange(100) % 20)
     assert shared_ids_note("t.csv", visits(name, ids)) == [
@@ -95,6 +97,7 @@ def test_ids_that_train_and_judge_are_noted(name):
     ("name", "ids"),
     [
         ("paid", np.arange(100) % 20),  # no name of ids
+        ("customers", np.arange(100) % 20),  # how many there are
         ("patient_id", np.arange(100)),  # of one row each
         ("patient_id", np.arange(100) % 5),  # few, as categories are
         ("patient_id", np.arange(100) // 5),  # on one side each
