@@ -1,4 +1,4 @@
-"""Columns of a table that hold its target once more, and rows that repeat others."""
+"""Columns of a table that hold or tell its target, and rows that repeat others."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ _LEAST_ROWS = 30
 _MOST_COLUMNS = 1000
 _COLUMNS_AT_ONCE = 1000
 _ALIKE = 0.99995
+# Things that groups of rows may belong to, and how often chance may give each of them one target.
+_LEAST_THINGS, _LEAST_ROWS_EACH, _CHANCE = 10, 1.5, 1e-6
 
 
 def copies_of_target(
@@ -80,3 +82,39 @@ def repeated_rows(frame: pd.DataFrame, names: Sequence[str]) -> int:
     if ways <= 2 * math.log(max(2, len(frame))):
         return 0
     return int(frame[used].duplicated().sum())
+
+
+def with_one_target_each(
+    frame: pd.DataFrame, columns: Sequence[Cells], target: Target
+) -> Sequence[str]:
+    """The columns of texts or whole numbers whose rows of a value all have the same target.
+
+    Such a value may be a person or thing with several rows, which a random split puts on both
+    sides. Whole numbers along which the target changes a few times are quantities instead.
+    """
+    if len(target.names) > 1:
+        return []
+    some = frame.iloc[:_ROWS]
+    y = some[target.names[0]].factorize()[0]
+    return [cells.name for cells in columns if _has_one_target_each(cells, some[cells.name], y)]
+
+
+def _has_one_target_each(cells: Cells, column: pd.Series, y: np.ndarray) -> bool:
+    if cells.kind not in ("category", "whole") or cells.gaps or cells.distinct < _LEAST_THINGS:
+        return False
+    things, names = column.factorize(sort=True)
+    counts = np.bincount(things)
+    if len(things) < _LEAST_ROWS_EACH * len(names) or (y < 0).any():
+        return False
+    first = np.zeros(len(names), np.int64)
+    first[things[::-1]] = y[::-1]
+    if (first[things] != y).any():
+        return False
+    if cells.kind == "whole" and (np.diff(first) != 0).sum() < _LEAST_THINGS:
+        return False
+    shares = np.bincount(y) / len(y)
+    rows, times = np.unique(counts, return_counts=True)
+    by_chance = sum(
+        count * math.log((shares**n).sum()) for n, count in zip(rows, times, strict=True)
+    )
+    return bool(by_chance < math.log(_CHANCE))

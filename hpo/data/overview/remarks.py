@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from hpo.data.overview.copies import with_one_target_each
 from hpo.data.overview.formats.sample import Sample
 from hpo.data.overview.kinds import Cells
 from hpo.data.overview.overview import Remark, Target
@@ -53,6 +54,7 @@ def table_remarks(
         yield Remark(
             text, f"without window and horizon, and with split: {time}: each row by itself"
         )
+    yield from _groups(sample, columns, target, roles)
     yield from _dates(columns, roles)
     codes = [
         cells
@@ -72,6 +74,21 @@ def _is_filled(cells: Cells, roles: Roles) -> bool:
     return bool(
         cells.gaps and cells.kind not in ("text", "empty") and roles.role(cells.name) == "feature"
     )
+
+
+def _groups(
+    sample: Sample, columns: Sequence[Cells], target: Target, roles: Roles
+) -> Iterator[Remark]:
+    """That rows of one person or thing may be on both sides of a random split."""
+    if "split" in roles.options or roles.dataset:
+        return
+    features = [cells for cells in columns if roles.role(cells.name) == "feature"]
+    for name in with_one_target_each(sample.frame, features, target)[:1]:
+        yield Remark(
+            f"rows of the same {shown(name)} have the same target, which a random split lets a "
+            "model look up: to judge by new ones",
+            f"split: {value_text({'group': name})}",
+        )
 
 
 def _dates(columns: Sequence[Cells], roles: Roles) -> Iterator[Remark]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from hpo.data.overview.formats.sample import Sample
 from hpo.data.overview.look import table_overview
@@ -35,3 +36,27 @@ def test_each_remark_has_its_cure():
             "columns: {by_name: {rooms: {type: category}}}"
         ),
     }
+
+
+SITES = RNG.permutation(np.arange(300) % 40)
+NAMES = np.array([f"site {n}" for n in SITES])
+
+
+@pytest.mark.parametrize("sites", [NAMES, SITES])
+def test_groups_of_one_target_each_are_told(sites):
+    assert remarks(site=sites, y=SITES % 2) == {
+        "rows of the same 'site' have the same target, which a random split lets a model look up: "
+        "to judge by new ones": "split: {group: site}"
+    }
+
+
+@pytest.mark.parametrize(
+    ("sites", "y"),
+    [
+        (NAMES, np.where(np.arange(300) == 7, 1 - SITES % 2, SITES % 2)),  # one row differs
+        (SITES, SITES // 20),  # a quantity with a threshold
+        (NAMES, SITES == 7),  # by chance
+    ],
+)
+def test_nothing_is_said_of_columns_that_are_no_groups(sites, y):
+    assert not any("look up" in text for text in remarks(site=sites, y=y))
