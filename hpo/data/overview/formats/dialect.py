@@ -21,6 +21,7 @@ from hpo.spec.sections.data import CsvFile
 SEPARATORS = ("\t", ";", "|", ",", " ")
 _ROWS = 200
 _GAPS = EMPTY_WORDS | {"unknown", "missing", "none", "nil"}
+_LEAST_SHARE = 0.5  # of the rows of a table have the same number of cells
 _MOST_TITLES = 20  # rows above a table, such as its name
 # Runs of Han characters, kana, Hangul and their punctuation.
 _EAST_ASIAN = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef]+")
@@ -53,7 +54,7 @@ def dialect_of(path: Path, data: bytes, *, is_whole: bool) -> tuple[Dialect, str
     encoding, text = decoded(path, data, is_whole=is_whole)
     if not text.strip():
         raise DataError(f"{path}: is empty: it needs a header and one row an example.")
-    separator, rows = _separated(text)
+    separator, rows, share = _separated(text)
     titles = _titles(rows)
     rows = rows[titles:]
     if len(rows) < 2:
@@ -62,6 +63,11 @@ def dialect_of(path: Path, data: bytes, *, is_whole: bool) -> tuple[Dialect, str
         raise DataError(
             f"{path}: no separator parts its lines into cells (comma, semicolon, tab, bar "
             "and blank were tried): a table needs a target and at least one other column."
+        )
+    if share < _LEAST_SHARE:
+        raise DataError(
+            f"{path}: its lines have no common number of cells, so it is no table: correct them, "
+            "or write dataset: {text: FILE} to learn the text itself (docs/tasks.md)."
         )
     is_doubtful = looks_like_data(rows[0], rows[1:], CsvFile(csv=str(path), target="y"))
     has_header = not is_doubtful or _names_numbers(rows)
@@ -140,8 +146,8 @@ def decoded(path: Path, data: bytes, *, is_whole: bool) -> tuple[str, str]:
         return "latin-1", body.decode("latin-1")
 
 
-def _separated(text: str) -> tuple[str, list[list[str]]]:
-    """The separator that gives most rows the same number of cells, and the first rows.
+def _separated(text: str) -> tuple[str, list[list[str]], float]:
+    """The separator that gives most rows the same number of cells, the first rows, and this share.
 
     Commas and blanks stand in cells, too, so another separator that fits as well comes first.
     """
@@ -157,8 +163,8 @@ def _separated(text: str) -> tuple[str, list[list[str]]]:
         if rows and (best is None or score > best[0]):
             best = (score, separator, rows)
     if best is None:
-        return ",", []
-    return best[1], best[2]
+        return ",", [], 0.0
+    return best[1], best[2], best[0][0]
 
 
 def _has_decimal_comma(rows: Sequence[Sequence[str]]) -> bool:

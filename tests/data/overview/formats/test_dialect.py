@@ -49,3 +49,9 @@ def test_a_character_that_a_piece_cuts_off_is_no_mistake():
 def test_bytes_are_refused():
     with pytest.raises(DataError, match="is no text"):
         decoded(Path("t"), b"\x01\0\x02\0", is_whole=True)
+
+
+def test_running_text_is_no_table():
+    text = "\n".join(" ".join(["word"] * (3 + n * 7 % 11)) for n in range(60))
+    with pytest.raises(DataError, match="no common number of cells"):
+        dialect_of(Path("t"), text.encode(), is_whole=True)
