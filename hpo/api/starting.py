@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpo.data.download import DOWNLOADS
 from hpo.data.head import inspect_data
 from hpo.data.overview.look import look_at
-from hpo.data.overview.named import look_at_named
+from hpo.data.overview.named import downloaded, look_at_named
 from hpo.data.overview.overview import Overview
 from hpo.errors import DataError, HpoError
 from hpo.registry import DATASETS
@@ -49,6 +50,8 @@ def overview(data: str, folder: Path, home: Path | None, targets: Sequence[str] 
     """
     if data in DATASETS and not targets and not Path(data).exists():
         return look_at_named(data, home)
+    if data in DOWNLOADS and data not in DATASETS and not Path(data).exists():
+        data = downloaded(data, home)
     path = _find(data, home)
     return look_at(path, _as_written(path, data, folder, home), targets)
 
@@ -107,6 +110,10 @@ def _translated(source: Path, data: str | None) -> Translation:
 
 
 def _find(data: str, home: Path | None) -> Path:
+    if "://" in data:
+        raise HpoError(
+            f"{shown(data)}: a look opens no URL: download it, or name it in data.dataset."
+        )
     wanted = Path(data).expanduser()
     places = [wanted] if home is None or wanted.is_absolute() else [wanted, home / wanted]
     try:

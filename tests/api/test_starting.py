@@ -29,6 +29,20 @@ def test_data_are_found_below_the_folder_of_data_sets_too(tmp_path):
     assert found.dataset["csv"] == "set/t.csv"
 
 
+def test_a_download_is_known_by_its_name(tmp_path):
+    with pytest.raises(HpoError, match="run `hpo data get etth1`"):
+        overview("etth1", tmp_path, tmp_path)
+
+    (tmp_path / "etth1").mkdir()
+    (tmp_path / "etth1" / "ETTh1.csv").write_text(f"u,v,y\n{TABLE}")
+    assert overview("etth1", tmp_path, tmp_path).dataset["csv"] == "etth1/ETTh1.csv"
+
+
+def test_a_url_is_not_opened(tmp_path):
+    with pytest.raises(HpoError, match=r"'https://a\.org/t\.csv': a look opens no URL"):
+        overview("https://a.org/t.csv", tmp_path, tmp_path)
+
+
 def test_a_path_that_leads_nowhere_is_refused(tmp_path):
     with pytest.raises(HpoError, match=r"there is no file or folder 'no\.csv'"):
         first_spec("no.csv", tmp_path / "x.yaml", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hpo.data.download import DOWNLOADS
 from hpo.data.overview.arrays import source_overview
 from hpo.data.overview.formats.images import images_overview, look_at_idx
 from hpo.data.overview.overview import Overview
@@ -28,3 +29,14 @@ def look_at_named(name: str, home: Path | None) -> Overview:
         return images_overview(name, name, found.shape, dict(found.target.classes), has_test=True)
     source: Source = function("dataset", name)()
     return source_overview(name, name, source)
+
+
+def downloaded(name: str, home: Path | None) -> str:
+    """The first file of a download, as a path below HPO_DATA.
+
+    Raises:
+        DataError: for a data set that is not on this machine.
+    """
+    if home is None or not (home / name).is_dir():
+        raise DataError(f"{name}: is not on this machine: run `hpo data get {name}`.")
+    return f"{name}/{DOWNLOADS[name].files[0].name}"
