@@ -166,8 +166,9 @@ def _mixed(values: np.ndarray, first: int) -> np.ndarray:
 
 
 def _is_no_chance(source: Source) -> bool:
-    """Whether the values of the columns combine in more ways than there are pairs of rows."""
+    """Whether features and target combine in more ways than there are pairs of rows."""
     some = source.take(slice(_ROWS_TO_COUNT))
-    columns = [*some.x.T, *(() if some.categories is None else some.categories.T)]
+    columns = [*some.x.T, *some.y.reshape(len(some), -1).T]
+    columns += [] if some.categories is None else [*some.categories.T]
     ways = sum(math.log(len(np.unique(column))) for column in columns)
     return ways > 2 * math.log(len(source))

@@ -27,6 +27,14 @@ def test_repeated_rows_are_counted_with_and_without_their_target():
     ]
 
 
+def test_rows_of_two_features_repeat_by_more_than_chance_with_a_quantity_as_target():
+    x = np.round(some_rows(700)[:, :2], 1)
+    y = some_rows(700, seed=2)[:, 0]
+    assert repeated_rows_note("t.csv", [source(x, y), source(x[:300], y[:300])])
+    classes = (y > 0).astype(float)
+    assert repeated_rows_note("t.csv", [source(x, classes), source(x[:300], classes[:300])]) == []
+
+
 @given(st.integers(0, 30), st.integers(0, 100))
 def test_the_count_is_that_of_python_sets(repeated, seed):
     rng = np.random.default_rng(seed)
