@@ -87,7 +87,17 @@ def _no_feature(cells: Cells, rows: int) -> str:
 
 
 def _split(roles: Roles, sample: Sample, columns: Sequence[Cells], target: Target) -> None:
-    """Split by the time of a series, or keep the rows of a person or thing together."""
+    """Split as a column says, by the time of a series, or by the person or thing of a row."""
+    for cells in columns:
+        if cells.kind == "category" and not cells.gaps and cells.distinct in (2, 3):
+            words = set(sample.frame[cells.name].unique())
+            if "train" in words and words <= {"train", "validation", "test"}:
+                roles.options |= {"split": {"column": cells.name}}
+                if "test" in words:
+                    roles.options["test"] = "auto"
+                roles.reasons["split"] = "the column says what each row is for"
+                roles.of[cells.name] = ("split", "says what each row is for")
+                return
     for cells in columns:
         if cells.gaps or not (cells.rises or cells.falls) or cells.distinct < _LEAST_ROWS:
             continue

@@ -84,7 +84,8 @@ def _needs_folds(overview: Overview) -> bool:
     """Whether one validation split would decide by chance, and each class has rows for folds."""
     fewest = min(overview.target.classes.values(), default=overview.rows)
     is_series = isinstance(overview.dataset, Mapping) and "window" in overview.dataset
-    return overview.rows < _FEW_ROWS and fewest >= 3 * _FOLDS and not is_series
+    has_own = "column" in overview.options.get("split", {})
+    return overview.rows < _FEW_ROWS and fewest >= 3 * _FOLDS and not is_series and not has_own
 
 
 def _widths(overview: Overview, rows: int) -> tuple[tuple[int, ...], ...]:

@@ -33,6 +33,8 @@ def roles(**columns):
         ("a", [f"c{n % 9}" for n in range(ROWS)], "feature"),
         ("month", np.arange(ROWS) // 4, "split"),
         ("user_id", RNG.permutation(np.arange(ROWS) // 4), "split"),
+        ("part", ["train", "train", "validation", "test"] * (ROWS // 4), "split"),
+        ("part", ["train", "bus"] * (ROWS // 2), "feature"),
         ("patient", [f"P{n % 40}" for n in range(ROWS)], "split"),
         ("user_id", RNG.permutation(np.arange(ROWS) // 50), "feature"),  # four: they are categories
     ],

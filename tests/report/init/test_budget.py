@@ -52,6 +52,11 @@ def test_few_rows_are_validated_in_folds_unless_a_class_is_rare():
     assert budget_for(replace(seen(500, 10), target=rare), "good", None, 2).folds is None
 
 
+def test_rows_that_a_column_splits_need_no_folds():
+    split = replace(seen(500, 4), options={"split": {"column": "part"}})
+    assert budget_for(split, "good", None, 2).folds is None
+
+
 def test_of_very_many_rows_a_part_is_trained_on():
     large = budget_for(seen(100_000_000, 50), "quick", None, 2)
     assert 20_000 <= large.rows < 50_000_000
