@@ -51,6 +51,9 @@ def budget_for(overview: Overview, preset: Preset, timeout: float | None, cores:
     trials, epochs, allowed = _PRESETS[preset]
     rows = max(1, round(0.6 * overview.rows))
     batch = next((size for limit, size in _BATCHES if rows < limit), 1024)
+    folds = _FOLDS if _needs_folds(overview) else None
+    while batch > 1 and batch > _least_rows(overview, folds) / 2:
+        batch //= 2
     widths = _widths(overview, rows)
     if rows / batch < _LEAST_STEPS:
         epochs *= 3
@@ -59,7 +62,6 @@ def budget_for(overview: Overview, preset: Preset, timeout: float | None, cores:
     # Forward and backward pass: 6 operations for each weight and row.
     weights = _weights(overview, widths[-1])
     speed = _FLOPS_PER_CORE * cores * min(_MOST_TIMES, max(1.0, weights / _SLOW_WEIGHTS))
-    folds = _FOLDS if _needs_folds(overview) else None
     epoch_seconds = 6.0 * weights * rows * (folds or 1) / speed
     while epochs > 3 and _LEAST_TRIALS * _SHARE_OF_EPOCHS * epochs * epoch_seconds > allowed:
         epochs = max(3, epochs // 3)
@@ -86,6 +88,12 @@ def _needs_folds(overview: Overview) -> bool:
     is_series = isinstance(overview.dataset, Mapping) and "window" in overview.dataset
     has_own = "column" in overview.options.get("split", {})
     return overview.rows < _FEW_ROWS and fewest >= 3 * _FOLDS and not is_series and not has_own
+
+
+def _least_rows(overview: Overview, folds: int | None) -> float:
+    """About how many rows train, of the smallest fold; of folds forward in time it is the first."""
+    is_forward = folds is not None and "time" in overview.options.get("split", {})
+    return 0.8 * overview.rows / (folds + 1) if folds and is_forward else 0.6 * overview.rows
 
 
 def _widths(overview: Overview, rows: int) -> tuple[tuple[int, ...], ...]:

@@ -52,6 +52,14 @@ def test_few_rows_are_validated_in_folds_unless_a_class_is_rare():
     assert budget_for(replace(seen(500, 10), target=rare), "good", None, 2).folds is None
 
 
+@pytest.mark.parametrize(
+    ("rows", "split", "largest"), [(12, {}, 4), (40, {}, 16), (200, {"time": "day"}, 16)]
+)
+def test_a_batch_is_smaller_than_the_rows_that_train(rows, split, largest):
+    few = replace(seen(rows, 4), options={"split": split} if split else {})
+    assert 1 <= budget_for(few, "good", None, 2).batch_size <= largest
+
+
 def test_rows_that_a_column_splits_need_no_folds():
     split = replace(seen(500, 4), options={"split": {"column": "part"}})
     assert budget_for(split, "good", None, 2).folds is None
