@@ -37,20 +37,10 @@ _CLASS_WORDS = frozenset(
 )
 _QUANTITY_WORDS = frozenset(
     (
-        *(
-            "price",
-            "cost",
-            "amount",
-            "value",
-            "rating",
-            "score",
-            "quality",
-            "age",
-            "rings",
-            "sales",
-        ),
-        *("demand", "temperature", "temp", "weight", "height", "income", "salary", "duration"),
-        *("days", "hours", "minutes", "years", "points", "stars", "mpg", "load", "yield", "sold"),
+        *("price", "cost", "amount", "value", "rating", "score", "quality", "age", "rings"),
+        *("sales", "demand", "temperature", "temp", "weight", "height", "income", "salary"),
+        *("duration", "days", "hours", "minutes", "years", "points", "stars", "mpg", "load"),
+        *("yield", "sold"),
     )
 )
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")

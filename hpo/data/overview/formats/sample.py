@@ -16,7 +16,6 @@ class Sample:
     `frame` has numbers where cells are numbers, else texts; gaps are missing. `rows` is how many
     the whole table has, an estimate unless the sample `is_whole`. `dataset` is what a spec says of
     the file in `data.dataset`, without the target, and `reasons` says why, by the keys.
-    `in_order` says whether neighbours in the sample are neighbours in the table.
     """
 
     frame: pd.DataFrame
@@ -24,4 +23,3 @@ class Sample:
     is_whole: bool
     dataset: dict[str, Any]
     reasons: dict[str, str] = field(default_factory=dict)
-    missing: tuple[str, ...] = ()
