@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -99,16 +99,12 @@ def look_at_folder(folder: Path, count: int) -> FolderLook:
     """
     classes, splits = _splits(folder, with_test=True)
     counts = Counter(label for _, label in splits["train"])
-    sizes, are_grey = [], []
     step = max(1, len(splits["train"]) // count)
-    for path, _ in splits["train"][::step]:
-        with _opened(path) as image:
-            sizes.append((image.height, image.width))
-            are_grey.append(image.mode in ("1", "L", "LA") or image.mode.startswith("I"))
+    sizes, are_grey = _heads(path for path, _ in splits["train"][::step])
     return FolderLook(
         {name: counts[place] for place, name in enumerate(classes)},
         sizes,
-        all(are_grey),
+        are_grey,
         "test" in splits,
     )
 
@@ -154,12 +150,8 @@ def _by_class(folder: Path) -> dict[str, list[Path]]:
 def _shape(splits: Mapping[str, Labelled], dataset: ImageFolder) -> tuple[int, int, bool]:
     """The height and width of all images, and whether they have a grey channel alone."""
     paths = [path for images in splits.values() for path, _ in images]
-    sizes, are_grey = [], []
-    for path in paths:
-        with _opened(path) as image:
-            sizes.append((image.height, image.width))
-            are_grey.append(image.mode in ("1", "L", "LA") or image.mode.startswith("I"))
-    is_grey = all(are_grey) if dataset.colour == "auto" else dataset.colour == "grey"
+    sizes, are_grey = _heads(paths)
+    is_grey = are_grey if dataset.colour == "auto" else dataset.colour == "grey"
     if dataset.size is not None:
         size = dataset.size
         return (*((size, size) if isinstance(size, int) else size), is_grey)
@@ -178,6 +170,16 @@ def _shape(splits: Mapping[str, Labelled], dataset: ImageFolder) -> tuple[int, i
             "photographs of that many bytes: write a smaller size in data.dataset."
         )
     return (*sizes[0], is_grey)
+
+
+def _heads(paths: Iterable[Path]) -> tuple[list[tuple[int, int]], bool]:
+    """The height and width of each image, and whether all are grey."""
+    sizes, are_grey = [], True
+    for path in paths:
+        with _opened(path) as image:
+            sizes.append((image.height, image.width))
+            are_grey &= image.mode in ("1", "L", "LA") or image.mode.startswith("I")
+    return sizes, are_grey
 
 
 def _pixels(
