@@ -1,4 +1,4 @@
-"""Arrow tables: record batches as columns, files of them, and folders as `datasets` saves them."""
+"""Record batches of Arrow as the columns of a table, for Parquet and Arrow files alike."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ import numpy as np
 from hpo.data.readers.tables.typed.building import TableBuilder
 from hpo.data.readers.tables.typed.files import no_cells
 from hpo.errors import DataError, cut
-
-_FILE_MAGIC = b"ARROW1"
 
 
 def pyarrow(module: str = "pyarrow") -> Any:

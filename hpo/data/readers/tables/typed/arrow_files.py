@@ -12,12 +12,7 @@ from typing import Any
 from hpo.data.head import Head
 from hpo.data.readers.tables.typed.arrow import check_types, put_batch, pyarrow, told
 from hpo.data.readers.tables.typed.building import TableBuilder
-from hpo.data.readers.tables.typed.files import (
-    TypedFile,
-    head_of,
-    read_typed,
-    wanted_names,
-)
+from hpo.data.readers.tables.typed.files import TypedFile, head_of_files, read_typed
 from hpo.data.source import Source
 from hpo.errors import DataError
 from hpo.spec.sections.data import DataSpec
@@ -42,12 +37,7 @@ def head(path: Path, section: DataSpec) -> Head:
     Raises:
         DataError: if a file is broken or unfit.
     """
-    found = _typed_files(train_of(path))
-    told_of = head_of(path, section, found[0].names, sum(file.rows for file in found))
-    if not told_of.mistakes:
-        for file in found:
-            file.check(wanted_names(path, section, found))
-    return told_of
+    return head_of_files(path, section, _typed_files(train_of(path)))
 
 
 def files(path: Path) -> list[Path]:
@@ -58,6 +48,7 @@ def files(path: Path) -> list[Path]:
 
 
 def train_of(path: Path) -> Path:
+    """The folder of the training split, or the path itself where there is none."""
     return path / "train" if (path / "train").is_dir() else path
 
 

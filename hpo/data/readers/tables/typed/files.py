@@ -128,6 +128,20 @@ def head_of(
     return Head(seen, tuple(HeadMistake(one.path, f"{path}: {one.text}") for one in findings))
 
 
+def head_of_files(path: Path, section: DataSpec, files: Sequence[TypedFile]) -> Head:
+    """What `hpo check` tells of a table in files that name their columns before their rows.
+
+    Raises:
+        DataError: if the columns of the files differ, or hold other things than cells.
+    """
+    found = head_of(path, section, files[0].names, sum(file.rows for file in files))
+    if not found.mistakes:
+        names = wanted_names(path, section, files)
+        for file in files:
+            file.check(names)
+    return found
+
+
 def _check_size(file: TypedFile, columns: int) -> None:
     size = file.path.stat().st_size
     if file.rows * columns > max(_ALWAYS_READ, _MOST_CELLS_OF_A_BYTE * size):

@@ -18,7 +18,7 @@ from hpo.data.head import Head
 from hpo.data.readers.tables.table import is_number
 from hpo.data.readers.tables.typed.arrow import check_types, put_batch, pyarrow, told
 from hpo.data.readers.tables.typed.building import TableBuilder
-from hpo.data.readers.tables.typed.files import TypedFile, head_of, read_typed, wanted_names
+from hpo.data.readers.tables.typed.files import TypedFile, head_of_files, read_typed
 from hpo.data.source import Source
 from hpo.errors import DataError
 from hpo.spec.sections.data import DataSpec
@@ -43,13 +43,7 @@ def head(path: Path, section: DataSpec) -> Head:
     Raises:
         DataError: if a file is broken or unfit.
     """
-    found = _typed_files(path)
-    names, rows = found[0].names, sum(file.rows for file in found)
-    told_of = head_of(path, section, names, rows)
-    if not told_of.mistakes:
-        for file in found:
-            file.check(wanted_names(path, section, found))
-    return told_of
+    return head_of_files(path, section, _typed_files(path))
 
 
 def files(path: Path) -> list[Path]:
