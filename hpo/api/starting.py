@@ -12,6 +12,7 @@ from hpo.data.head import inspect_data
 from hpo.data.overview.look import look_at
 from hpo.data.overview.named import downloaded, look_at_named
 from hpo.data.overview.overview import Overview
+from hpo.engine.devices import core_count
 from hpo.errors import DataError, HpoError
 from hpo.registry import DATASETS
 from hpo.report.init.budget import Budget, Preset, budget_for
@@ -81,7 +82,7 @@ def first_spec(
         load_document(made.document, out.parent)
         return FirstSpec(made.text, lost=tuple(found.lost))
     assert data is not None
-    cores = _cores()
+    cores = core_count()
     seen = overview(data, out.parent, home, targets or (found.targets if found else ()))
     budget = budget_for(seen, preset, timeout, cores)
     made = draft(seen, budget, cores, out.name)
@@ -133,9 +134,3 @@ def _as_written(path: Path, data: str, folder: Path, home: Path | None) -> str:
         return path.relative_to(home).as_posix()
     relative = Path(os.path.relpath(path.absolute(), folder.absolute()))
     return str(path.resolve() if ".." in relative.parts else relative)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -17,13 +17,13 @@ from hpo.spec.words import shown
 
 # Fewer repeated rows than this share of those that judge change no score by much.
 _LEAST_SHARE = 0.01
-# A column of this name tells people or things apart. Fewer than `_LEAST_THINGS` are categories.
+# A column of this name tells people or things apart.
 _IS_ID = re.compile(
     r"(?i:(.*[^a-z])?(id|uuid|guid))|.*[a-z]I[dD]|"
     r"(?i:(patient|subject|person|participant|respondent|customer|client|user|student|pupil|"
     r"household|speaker|donor)([ _.-]?(no|nr|num|number|code|name|key))?)"
 )
-_LEAST_THINGS, _LEAST_ROWS_EACH = 10, 1.5
+_LEAST_THINGS, _LEAST_ROWS_EACH = 10, 1.5  # fewer are categories
 _IS_BIRTH = re.compile(r"(?i)birth|born|dob\b")
 _LEAST_TIMES = 20
 _ROWS_AT_ONCE = 1 << 16
@@ -74,9 +74,9 @@ def shared_ids_note(name: str, parts: Sequence[Source]) -> list[str]:
     for column in filter(_IS_ID.fullmatch, train):
         judged = np.concatenate([part[column] for part in judging])
         things = len(np.unique(np.concatenate([train[column], judged])))
-        repeats = (len(train[column]) + len(judged)) / things
         is_shared = np.isin(judged, train[column])
-        if things >= _LEAST_THINGS and repeats >= _LEAST_ROWS_EACH and is_shared.mean() > 0.5:
+        rows = len(train[column]) + len(judged)
+        if are_repeated_things(things, rows) and is_shared.mean() > 0.5:
             return [
                 f"{name}: {int(is_shared.sum()):,} of {len(judged):,} rows for validation and test "
                 f"have a {shown(column)} of rows that train: to judge by new ones, write split: "
@@ -112,6 +112,11 @@ def mixed_times_note(name: str, parts: Sequence[Source]) -> list[str]:
 def is_id_name(name: str) -> bool:
     """Whether a column of this name tells people or things apart."""
     return _IS_ID.fullmatch(name) is not None
+
+
+def are_repeated_things(things: int, rows: int) -> bool:
+    """Whether this many different values in `rows` rows are things with several rows each."""
+    return things >= _LEAST_THINGS and rows / things >= _LEAST_ROWS_EACH
 
 
 def _columns(source: Source) -> dict[str, np.ndarray]:

@@ -31,7 +31,7 @@ _SPACED = re.compile(r"\s")
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """What the cells of a column are; numbers `rise` where no row is below the one before."""
+    """What the cells of a column are; one that `rises` is nowhere below the row before."""
 
     name: str
     kind: Kind
@@ -51,12 +51,8 @@ def kinds_of(frame: pd.DataFrame) -> Iterator[Cells]:
     """What the cells of each column are, in order."""
     import pandas as pd
 
-    numeric = [pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]
-    numeric = [
-        yes and not pd.api.types.is_bool_dtype(kind)
-        for yes, kind in zip(numeric, frame.dtypes, strict=True)
-    ]
-    places = np.flatnonzero(numeric)
+    is_numeric, is_bool = pd.api.types.is_numeric_dtype, pd.api.types.is_bool_dtype
+    places = np.flatnonzero([is_numeric(kind) and not is_bool(kind) for kind in frame.dtypes])
     found: dict[int, Cells] = {}
     for start in range(0, len(places), _COLUMNS_AT_ONCE):
         some = places[start : start + _COLUMNS_AT_ONCE]

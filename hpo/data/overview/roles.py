@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpo.data.leaks import is_id_name
+from hpo.data.leaks import are_repeated_things, is_id_name
 from hpo.data.overview.copies import copies_of_target, repeated_rows
 from hpo.data.overview.formats.sample import Sample
 from hpo.data.overview.kinds import Cells
 from hpo.data.overview.overview import Role, Target
-from hpo.data.overview.series import series_of
+from hpo.data.overview.series import likely_series
 from hpo.spec.sections.columns import MOST_CATEGORIES
 
 _MOST_ONE_HOT = 100
@@ -22,7 +22,6 @@ _CODE_WORDS = re.compile(
 )
 _TIME_NAME = re.compile(r"(?i)(date|time|datetime|timestamp|ds|day|month|week|year)")
 _LEAST_ROWS = 20
-_LEAST_THINGS, _LEAST_ROWS_EACH = 10, 1.5
 
 
 @dataclass
@@ -105,7 +104,7 @@ def _split(roles: Roles, sample: Sample, columns: Sequence[Cells], target: Targe
         beside = [other for other in columns if other is not cells]
         series = None
         if is_date and sample.is_whole:
-            series = series_of(sample.frame, cells, beside, target, sample.rows)
+            series = likely_series(sample.frame, cells, beside, target, sample.rows)
         if series is not None:
             roles.dataset |= series._asdict()
             roles.reasons["dataset.window"] = "rows of the past that are the input of a forecast"
@@ -125,13 +124,11 @@ def _split(roles: Roles, sample: Sample, columns: Sequence[Cells], target: Targe
                 roles.features += 5
             return
     for cells in columns:
-        things = cells.distinct
         if (
             is_id_name(cells.name)
             and cells.kind in ("whole", "category")
             and not cells.gaps
-            and things >= _LEAST_THINGS
-            and len(sample.frame) / things >= _LEAST_ROWS_EACH
+            and are_repeated_things(cells.distinct, len(sample.frame))
         ):
             roles.options["split"] = {"group": cells.name}
             roles.reasons["split"] = "rows of the same id stay together; remove for a random split"

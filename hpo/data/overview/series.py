@@ -36,7 +36,7 @@ class Series(NamedTuple):
     horizon: int
 
 
-def series_of(
+def likely_series(
     frame: pd.DataFrame, time: Cells, others: Sequence[Cells], target: Target, rows: int
 ) -> Series | None:
     """How to forecast the target, if its last value tells more of it than the columns of its row.

@@ -53,8 +53,6 @@ def _lost_lines(found: Translation) -> list[str]:
 
 def _merge(values: dict[str, Any], new: Mapping[str, Any]) -> None:
     """Put new values into a section, and leave the others as they are."""
-    for key, value in new.items():
-        values[key] = value
-    if "name" in new:  # another optimizer may have other leaves
-        for key in ("weight_decay",) if new["name"] == "sgd" else ():
-            values.pop(key, None)
+    values.update(new)
+    if new.get("name") == "sgd":
+        values.pop("weight_decay", None)  # that of adamw

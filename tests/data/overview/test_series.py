@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from hpo.data.overview.kinds import kinds_of
-from hpo.data.overview.series import Series, series_of
+from hpo.data.overview.series import Series, likely_series
 from hpo.data.overview.targets import find_target
 
 RNG = np.random.default_rng(0)
@@ -17,7 +17,7 @@ def found(days, y, **others):
     cells = {one.name: one for one in kinds_of(frame)}
     target = find_target(frame, list(cells.values()), ["y"])
     beside = [cells[name] for name in others]
-    return series_of(frame, cells["day"], beside, target, len(frame))
+    return likely_series(frame, cells["day"], beside, target, len(frame))
 
 
 @pytest.mark.parametrize(
