@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo import __version__
+from hpo.data.files import key_of
 from hpo.errors import HpoError
 from hpo.registry import READERS, SCHEDULERS
 from hpo.report.check import condition_text, distribution_text
@@ -43,8 +44,6 @@ from hpo.study.storage.stored import stored_experiment
 from hpo.study.storage.tables import Storage, StudyRecord
 from hpo.study.storage.trust import check_code, known_code, trained_code
 from hpo.trial import HParams, Trial, TrialState
-
-_FILE_KEYS = ("csv", "parquet", "jsonl", "arrow", "idx", "npz", "images", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -307,7 +306,7 @@ def _moved(spec: DataSpec, data: Mapping[str, Any], old: Path, new: Path) -> Map
     dataset = data.get("dataset")
     if not isinstance(dataset, Mapping):
         return data
-    keys: tuple[str, ...] = _FILE_KEYS
+    keys: tuple[str, ...] = (key_of(spec.dataset), "validation", "test")
     if isinstance(spec.dataset, OwnData):
         keys = tuple(name for name, _ in path_arguments(spec.dataset, old))
         dataset = _moved_code(spec.dataset.own, dataset, old, new)

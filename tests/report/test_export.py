@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hpo import __version__
 from hpo.api.study import Study
 from hpo.errors import DamagedError, HpoError, StudyError
+from hpo.registry import READERS
 from hpo.report.export import export_trial, file_of, training_document, write_new
 from hpo.spec.file.document import parse_yaml
 from hpo.spec.file.dump import dump_spec
@@ -286,6 +287,22 @@ def test_data_elsewhere_are_named_by_their_absolute_path(storage, csv_study, tmp
     (tmp_path / "out").mkdir()
 
     assert csv_of(exported(storage, tmp_path / "out")) == str(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize("key", sorted(READERS.keys() - {"python"}))
+def test_the_files_of_every_format_are_named_as_they_are_found(storage, store, spec, tmp_path, key):
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs" / "x").touch()
+    dataset = {key: "x"} | ({"target": "y"} if READERS[key].is_table else {})
+    document = {"name": "digits", "data": {"dataset": dataset}, "model": {"name": "mlp"}}
+    document |= {"optimizer": {"name": "adamw"}, "train": {"epochs": 3}}
+    document["space"] = {"optimizer.learning_rate": {"float": [0.01, 0.1]}}
+    document["search"] = {"objective": {"minimize": "loss"}, "trials": 1}
+    lives = [({"optimizer.learning_rate": 0.05}, [0.1, 0.2, 0.3], TrialState.COMPLETE)]
+    store(lives, spec=document, folder=tmp_path / "specs")
+
+    data = yaml.safe_load(exported(storage, tmp_path).read_text())["data"]
+    assert data["dataset"][key] == "specs/x"
 
 
 def test_files_for_texts_are_named_as_they_are_found_from_the_new_file(
