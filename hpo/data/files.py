@@ -278,7 +278,7 @@ def _open_zstd(path: Path) -> Any:
         import pyarrow
     except ImportError:
         raise DataError(
-            f"{path}: pyarrow is not installed, which unpacks .zst files: run `pip install "
+            f"{path}: .zst files need pyarrow, which is not installed: run `pip install "
             "'hpo-lanes[arrow]'`, or unpack the file."
         ) from None
     return pyarrow.input_stream(str(path), compression="zstd")

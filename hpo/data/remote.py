@@ -37,7 +37,7 @@ def fetched(url: str, key: str) -> Path:
         import fsspec
     except ImportError:
         raise DataError(
-            f"{where}: fsspec is not installed, which reads URLs: run `pip install "
+            f"{where}: URLs need fsspec, which is not installed: run `pip install "
             "'hpo-lanes[urls]'`, or copy the file."
         ) from None
     try:

@@ -214,7 +214,7 @@ def _opened(path: Path) -> Iterator[Any]:
         from PIL import Image
     except ImportError:
         raise DataError(
-            "Pillow is not installed, which reads images: run `pip install 'hpo-lanes[images]'`."
+            "images need Pillow, which is not installed: run `pip install 'hpo-lanes[images]'`."
         ) from None
     try:
         with path.open("rb") as stream, Image.open(stream, formats=_FORMATS) as image:

@@ -35,7 +35,9 @@ def text_data(spec: DataSpec, source: Source) -> DataSet:
     parts = [source.y[start:end] for start, end in pairwise(ends) if end > start]
     known = _BYTES if text.tokens == "bytes" else np.unique(parts[0]).astype(np.int32)
     if len(known) < 2:
-        raise DataError(f"{source.target}: has no two different {text.tokens} to train on.")
+        raise DataError(
+            f"{source.target}: has no two different {text.tokens} to train on: give another text."
+        )
     tokens, new = _numbered(np.concatenate(parts), known)
     windows, counts = _pieces(tokens, [*map(len, parts)], text.length, source.target)
     rows = [slice(*ends) for ends in pairwise(accumulate(counts, initial=0))]

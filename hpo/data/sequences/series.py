@@ -37,8 +37,8 @@ def in_time_order(source: Source, dataset: TableFile) -> Source:
         raise DataError(
             f"{dataset.path}: data.dataset.time: {int(zero.sum()):,} rows of column "
             f"{shown(dataset.time)} have the time of another row (such as "
-            f"{times[int(zero.argmax())]}), and a series has one row a time. Make a file of "
-            "each series, or columns of the others."
+            f"{times[int(zero.argmax())]}), and a series has one row for each time. Make a "
+            "file of each series, or columns of the others."
         )
     usual = np.sort(steps)[len(steps) // 2] if len(steps) else None
     others = int((steps != usual).sum())

@@ -43,5 +43,6 @@ def imported(name: str, asked: str) -> ModuleType:
             return importlib.import_module(name)
     except ImportError:
         raise DataError(
-            f'data.text.{asked} needs {name}, which is not installed: pip install "hpo-lanes[text]"'
+            f"data.text.{asked} needs {name}, which is not installed: run `pip install "
+            "'hpo-lanes[text]'`."
         ) from None

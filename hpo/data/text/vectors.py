@@ -74,8 +74,8 @@ def _of_lines(path: Path, places: Mapping[str, int]) -> Iterator[tuple[str, np.n
                 yield word, np.array(numbers, np.float32)
             except ValueError:
                 raise DataError(
-                    f"{_FIELD}: {path}:{number}: the vector of {cut(word)} is not all numbers: is "
-                    f"it one of {size} numbers, as the first one is?"
+                    f"{_FIELD}: {path}:{number}: the vector of {cut(word)} is not all numbers: "
+                    f"write {size} of them, as in the first line."
                 ) from None
 
 

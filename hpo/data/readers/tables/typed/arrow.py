@@ -25,7 +25,7 @@ def pyarrow(module: str = "pyarrow") -> Any:
         return importlib.import_module(module)
     except ImportError:
         raise DataError(
-            "pyarrow is not installed, which reads Parquet and Arrow files: run "
+            "Parquet and Arrow files need pyarrow, which is not installed: run "
             "`pip install 'hpo-lanes[arrow]'`."
         ) from None
 

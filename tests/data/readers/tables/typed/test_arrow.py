@@ -16,6 +16,6 @@ except DataError as error: print(error)
 def test_without_pyarrow_a_line_says_how_to_install_it():
     ended = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True)
     assert ended.stdout == (
-        "pyarrow is not installed, which reads Parquet and Arrow files: run "
+        "Parquet and Arrow files need pyarrow, which is not installed: run "
         "`pip install 'hpo-lanes[arrow]'`.\n"
     ), ended.stderr
