@@ -77,8 +77,9 @@ def draft(overview: Overview, budget: Budget, cores: int, file: str) -> Draft:
     document["space"] = space
     document["search"] = {"objective": {direction: metric}, "trials": budget.trials}
     if budget.timeout is not None:
-        document["search"]["timeout"] = seconds_text(budget.timeout).replace(" ", "")
-    comments = _comments(overview, budget, cores, why_metric)
+        document["search"]["timeout"] = _duration(budget.timeout)
+    others = [name for name in _OTHERS[overview.target.task] if name != metric]
+    comments = _comments(overview, budget, cores, f"{why_metric}; others: {', '.join(others)}")
     return Draft(document, comments, _header(overview, file))
 
 
@@ -150,9 +151,16 @@ def _varies_transform(overview: Overview) -> bool:
     return bool(numbers) and overview.rows * max(1, overview.features) <= _MOST_CELLS
 
 
-def _comments(overview: Overview, budget: Budget, cores: int, why_metric: str) -> dict[str, str]:
+def _duration(seconds: float) -> str:
+    """A duration as a spec has it, in the largest unit that says it exactly: `90s`, `10m`, `2h`."""
+    for unit, size in (("h", 3600), ("m", 60)):
+        if seconds % size == 0:
+            return f"{seconds // size:.0f}{unit}"
+    return f"{seconds:.12g}s"
+
+
+def _comments(overview: Overview, budget: Budget, cores: int, objective: str) -> dict[str, str]:
     target = overview.target
-    objective = f"{why_metric}; others: {', '.join(_OTHERS[target.task])}"
     seconds = seconds_text(budget.seconds)
     return {
         "data.dataset.target": target.why_names,

@@ -49,8 +49,19 @@ def test_a_spec_is_valid_and_explains_its_guesses():
     assert experiment.training.data.dataset.target == "y"
     assert re.search(r"target: y  # \S", text)
     assert re.search(r"task: classification  # .*; else regression", text)
-    assert re.search(r"objective: .*  # .*; others: ", text)
+    assert re.search(r"accuracy\}  # .*; others: auroc, macro_f1, log_loss\n", text)
     assert "# Next:  hpo check t.yaml  then  hpo search t.yaml" in text
+
+
+@pytest.mark.parametrize(
+    ("timeout", "written"),
+    [(45.0, "45s"), (90.0, "90s"), (300.0, "5m"), (5400.0, "90m"), (7200.0, "2h"), (61.5, "61.5s")],
+)
+def test_a_spec_has_the_very_timeout_that_is_asked_for(timeout, written):
+    seen = overview("a", "b", "y")
+    spec = draft(seen, budget_for(seen, "quick", timeout, 2), 2, "t.yaml").document
+    assert spec["search"]["timeout"] == written
+    assert load_document(spec, FOLDER).search.timeout == timeout
 
 
 # Text as a header of a CSV file may have it: what UTF-8 can write, and no blank name.
