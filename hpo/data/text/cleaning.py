@@ -1,4 +1,4 @@
-"""Texts before they are cut into tokens: small letters, and punctuation as spaces."""
+"""Texts before they are cut into tokens: lowercased, with spaces for punctuation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MARKS = _Marks()
 
 
 def cleaned(text: str, *, lower: bool, punctuation: str) -> str:
-    """A text in small letters, without punctuation, and with one space for several."""
+    """A text, lowercased and without punctuation if asked, with one space for several."""
     text = text.lower() if lower else text
     text = text.translate(_MARKS) if punctuation == "remove" else text
     return _SPACES.sub(" ", text)

@@ -22,7 +22,7 @@ def tokenizer(
 ) -> Cut:
     """The function from a text to its tokens, by leaves in which `auto` is decided.
 
-    `stop_words` are in small letters if the texts are; `merges` are those of BPE.
+    `stop_words` are lowercased if the texts are; `merges` are those of BPE.
 
     Raises:
         DataError: if a library is not installed, or does not know the language.

@@ -157,7 +157,7 @@ class Text(Spec):
     whole words, found in the training rows. `jieba`: Chinese words. `auto`: words, or characters
     where most training letters are of a script without spaces, such as Chinese."""
     lower: Static[bool] = True
-    """Whether capital letters become small ones."""
+    """Whether texts are lowercased."""
     punctuation: Static[Literal["remove", "keep"]] = "remove"
     """Whether punctuation marks and symbols become spaces. Marks that are kept are words of their
     own."""

@@ -422,7 +422,7 @@ class DataSpec(Spec):
     """How the text columns of a table become features."""
     class_weight: Static[ClassWeight] = "none"
     """`balanced` gives all classes the same total weight in training, and changes no metric. A
-    mapping such as `{spam: 3.0}` weighs rows of these classes so much more than others."""
+    mapping such as `{spam: 3.0}` multiplies the weights of the rows of a class."""
     device_budget: Annotated[
         Literal["auto"] | Count,
         BeforeValidator(size_bytes, json_schema_input_type=Literal["auto"] | SizeAsWritten),

@@ -76,8 +76,8 @@ class TrainSpec(Spec):
     """Metrics to report beside those of the task, such as auroc or `{python: metrics.py:top3}`; a
     search adds those it names."""
     threshold: Static[Threshold | None] = None
-    """Choose the chance above which the second of two classes, or each label, is found, so that
-    this metric of the validation split is largest. The test split is judged with it."""
+    """Choose the threshold of probability for the second of two classes, or for each label: the one
+    with the best value of this metric on the validation split. The test split is judged with it."""
     changes: Annotated[tuple[Change, ...], Field(strict=False)] = ()
     """Numbers that change while it trains; `pbt` finds these."""
     varying: Annotated[tuple[str, ...], Field(strict=False)] = ()
