@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpo.data.leaks import are_repeated_things
 from hpo.data.overview.kinds import Cells
 from hpo.data.overview.overview import Target
 
@@ -19,8 +20,10 @@ _LEAST_ROWS = 30
 _MOST_COLUMNS = 1000
 _COLUMNS_AT_ONCE = 1000
 _ALIKE = 0.99995
-# Things that groups of rows may belong to, and how often chance may give each of them one target.
-_LEAST_THINGS, _LEAST_ROWS_EACH, _CHANCE = 10, 1.5, 1e-6
+# How often chance may give each thing with several rows one target.
+_CHANCE = 1e-6
+# Whole numbers along which the target changes less often are quantities.
+_LEAST_CHANGES = 10
 
 
 def copies_of_target(
@@ -100,17 +103,17 @@ def with_one_target_each(
 
 
 def _has_one_target_each(cells: Cells, column: pd.Series, y: np.ndarray) -> bool:
-    if cells.kind not in ("category", "whole") or cells.gaps or cells.distinct < _LEAST_THINGS:
+    if cells.kind not in ("category", "whole") or cells.gaps:
         return False
     things, names = column.factorize(sort=True)
     counts = np.bincount(things)
-    if len(things) < _LEAST_ROWS_EACH * len(names) or (y < 0).any():
+    if not are_repeated_things(len(names), len(things)) or (y < 0).any():
         return False
     first = np.zeros(len(names), np.int64)
     first[things[::-1]] = y[::-1]
     if (first[things] != y).any():
         return False
-    if cells.kind == "whole" and (np.diff(first) != 0).sum() < _LEAST_THINGS:
+    if cells.kind == "whole" and (np.diff(first) != 0).sum() < _LEAST_CHANGES:
         return False
     shares = np.bincount(y) / len(y)
     rows, times = np.unique(counts, return_counts=True)
