@@ -213,9 +213,11 @@ class _Runs:
 
     @property
     def transforms(self) -> Transforms:
-        """What made the features of each run, where folds have their own."""
-        if not self._data.folds:
+        """What makes the features: one fit for all runs, or that of the fold of each."""
+        if not isinstance(self.program, Program):
             return {}
+        if not self._data.folds:
+            return {"all": self._data.transform.to_arrays()}
         return {
             self._key(run): self._data.folds[run.fold].transform.to_arrays() for run in self._curves
         }
@@ -269,14 +271,11 @@ class _Runs:
         deviations = _over_runs(deviation_of, runs) if len(runs) > 1 else {}
         found = _over_runs(self._replicas.summary, runs)
         weights = {self._key(run): self._weights[run] for run in self._curves}
-        transforms = {}
         if self._data.folds and isinstance(self.program, Program):
             members = [self._data.folds[run.fold] for run in self._curves]
             kept = list(weights.values())
             of_mean = mean_on_test(self.program, self._training, kept, members, self._data)
             found = {**found, "test": of_mean or found["test"]}
-            arrays = (member.transform.to_arrays() for member in members)
-            transforms = dict(zip(weights, arrays, strict=True))
         trained = Trained(
             found,
             tuple(self.curve()),
@@ -285,7 +284,7 @@ class _Runs:
             deviations,
             thresholds=self._thresholds,
         )
-        return _Model(trained, weights, transforms)
+        return _Model(trained, weights, self.transforms)
 
     def _key(self, run: Run) -> RunKey:
         """The seed of a run, or with folds the name of its files."""

@@ -187,10 +187,11 @@ def save_trained(
     """Write weights, spec and metrics into `folder`, in place of the model that it holds.
 
     `weights/` is an Orbax checkpoint of `{"params": ..., "variables": ...}`. With several seeds or
-    folds, it holds one for each: `weights/seed-0/`, `weights/fold-3/`, ... Then
-    `transforms/fold-3.npz` holds the arrays of the fit that made its features. The folder is
-    written under another name and then renamed, so that nobody reads a half-written one.
-    `metrics.json` lists the other files: these alone are deleted when another model replaces it.
+    folds, it holds one for each: `weights/seed-0/`, `weights/fold-3/`, ... `transforms/all.npz`
+    holds the arrays of the fit that makes the features; folds have their own, such as
+    `transforms/fold-3.npz`. The folder is written under another name and then renamed, so that
+    nobody reads a half-written one. `metrics.json` lists the other files: these alone are deleted
+    when another model replaces it.
 
     Raises:
         HpoError: if the model cannot be written; no part of it is then left behind.

@@ -8,8 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_iris
 
+from hpo.data.load import load_data
+from hpo.data.source import Source
+from hpo.data.transforms.transform import FittedTransform
 from hpo.engine.programs.executables import compile_to_keep
 from hpo.errors import HpoError
 from hpo.spec.fill import fill
@@ -83,6 +88,15 @@ def test_each_seed_of_a_trial_is_the_training_of_that_seed(
     together = studies.train(replace(experiment, training=training), tmp_path / "both")
     assert {seed.name for seed in (tmp_path / "both" / "weights").iterdir()} == {"seed-0", "seed-1"}
     assert [*together.by_run] == [0, 1]
+    # One fit made the features of both: the mean and the deviation of the training rows.
+    assert [file.name for file in (tmp_path / "both" / "transforms").iterdir()] == ["all.npz"]
+    with np.load(tmp_path / "both" / "transforms" / "all.npz") as fit:
+        kept = FittedTransform.from_arrays(dict(fit))
+    rows = Source(x=load_iris().data, y=load_iris().target, target="kind")
+    data = load_data(training.data, tmp_path, None)
+    splits = [split for split in (data.train, data.validation, data.test) if split is not None]
+    every = np.concatenate([split.x for split in splits])
+    np.testing.assert_array_equal(np.unique(kept.apply(rows), axis=0), np.unique(every, axis=0))
     assert best.losses[-1] == -together.curve[-1].metrics["accuracy"]
 
 
