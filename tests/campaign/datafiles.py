@@ -332,7 +332,7 @@ def _npz(columns: dict[str, list[Any]], rng: random.Random) -> bytes:
         "x": rng.choice([np.ones((rows, 2)), np.array(columns["a"], object), np.zeros(rows)]),
         "y": np.array(columns["y"]),
     }
-    np.savez(content, allow_pickle=True, **arrays)
+    np.savez(content, **arrays)
     return content.getvalue()
 
 

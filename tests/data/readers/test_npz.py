@@ -58,9 +58,7 @@ def test_grey_images_get_a_channel_and_named_splits_are_those_of_the_file(tmp_pa
 )
 def test_arrays_that_are_no_data_set_are_refused(tmp_path, arrays, message):
     with pytest.raises(DataError, match=message):
-        read(
-            tmp_path, save=lambda path, **kept: np.savez(path, allow_pickle=True, **kept), **arrays
-        )
+        read(tmp_path, save=lambda path, **kept: np.savez(path, **kept), **arrays)
 
 
 def forged(shape, size=48):
