@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hpo.errors import DataError, cut
-from hpo.own_files import own_folder
+from hpo.own_files import left_over, own_folder
 from hpo.spec.words import shown
 
 _PIECE = 1 << 20
@@ -66,7 +66,7 @@ def _copied(system: Any, path: str, url: str) -> Path:
     size = sum(int(info.get("size") or 0) for info in infos.values())
     if shutil.disk_usage(folder).free < 2 * size:
         raise OSError(f"the disk has no room for its {size:,} bytes")
-    new = Path(tempfile.mkdtemp(prefix=".", dir=folder))
+    new = Path(tempfile.mkdtemp(prefix=f".{state}.", dir=folder))
     try:
         for inner in infos:
             relative = (
@@ -78,13 +78,16 @@ def _copied(system: Any, path: str, url: str) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             with system.open(inner, "rb") as source, target.open("wb") as out:
                 shutil.copyfileobj(source, out, _PIECE)
-        for other in folder.iterdir():
-            if other != new:
-                shutil.rmtree(other, ignore_errors=True)  # of an earlier state
-        new.rename(folder / state)
-    except BaseException:
+        try:
+            new.rename(folder / state)
+        except OSError:
+            if not there.exists():  # else another process has fetched it meanwhile
+                raise
+    finally:
         shutil.rmtree(new, ignore_errors=True)
-        raise
+    earlier = [one for one in folder.iterdir() if not one.name.startswith(".")]
+    for other in [*(one for one in earlier if one.name != state), *left_over(folder)]:
+        shutil.rmtree(other, ignore_errors=True)
     return there
 
 

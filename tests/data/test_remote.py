@@ -51,6 +51,23 @@ def test_a_file_is_fetched_once_and_again_by_another_process_where_it_has_change
     assert not copy.exists()
 
 
+def test_two_processes_may_fetch_a_file_at_once(memory, monkeypatch):
+    url, opened, copies = "memory://bucket/t.csv", type(memory).open, []
+    memory.pipe("/bucket/t.csv", TEXT.encode())
+
+    def open_late(*args, **more):
+        if not copies:
+            copies.append(None)
+            copies.append(remote.fetched(url, "csv"))  # the other process, which is quicker
+        return opened(*args, **more)
+
+    monkeypatch.setattr(type(memory), "open", open_late)
+    copy = remote.fetched(url, "csv")
+    assert copies == [None, copy]
+    assert copy.read_text() == TEXT
+    assert [*copy.parent.parent.iterdir()] == [copy.parent]
+
+
 def test_a_folder_by_url_is_read_with_the_folders_in_it(memory, tmp_path):
     pa = pytest.importorskip("pyarrow", reason="the extra `arrow` is not installed")
     from pyarrow import parquet
