@@ -91,11 +91,15 @@ def find_own(dataset: Spec, folder: Path, home: Path | None) -> tuple[Entry, Pat
     path, entry = getattr(dataset, key), READERS[key]
     if isinstance(dataset, OwnData):
         return entry, folder  # its function finds the files
-    return entry, _looked_for(path, key, entry, folder, home)
+    return entry, looked_for(path, key, entry, folder, home)
 
 
-def _looked_for(path: str, key: str, entry: Entry, folder: Path, home: Path | None) -> Path:
-    """The file or folder that a key of `data.dataset` names."""
+def looked_for(path: str, key: str, entry: Entry, folder: Path, home: Path | None) -> Path:
+    """The file or folder that a key of `data.dataset` names.
+
+    Raises:
+        DataError: where there is none.
+    """
     if is_url(path):
         from hpo.data.remote import fetched  # imports what few specs need
 
@@ -116,13 +120,18 @@ def split_files(spec: DataSpec, folder: Path, home: Path | None) -> dict[str, Pa
     Raises:
         DataError: where there is no such file.
     """
+    return {
+        name: looked_for(path, name, READERS[key_of(spec.dataset)], folder, home)
+        for name, path in used_splits(spec).items()
+    }
+
+
+def used_splits(spec: DataSpec) -> dict[str, str]:
+    """The paths of these files as the spec has them: none for a test that it does not ask for."""
     if not isinstance(spec.dataset, TableFile):
         return {}
-    found, entry = {}, READERS[spec.dataset.key]
-    for name, path in spec.dataset.own_splits.items():
-        if name != "test" or spec.test != 0:
-            found[name] = _looked_for(path, name, entry, folder, home)
-    return found
+    own = spec.dataset.own_splits
+    return {name: path for name, path in own.items() if name != "test" or spec.test != 0}
 
 
 def _find(path: str, key: str, entry: Entry, folder: Path, home: Path | None) -> Path:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from hpo.data.files import MissingDownloadError, find_own, key_of, split_files
+from hpo.data.files import MissingDownloadError, find_own, key_of, looked_for, used_splits
 from hpo.errors import DataError
 from hpo.registry import DATASETS, load
 from hpo.spec.code.own_data import OwnData, path_arguments
@@ -42,12 +42,15 @@ def inspect_data(spec: DataSpec, folder: Path, home: Path | None) -> Head:
         text = "is not there: correct the path, which starts at the spec's folder"
         return Head(mistakes=tuple(HeadMistake(("dataset", name), text) for name in missing))
     if is_url(path := getattr(spec.dataset, key)):
-        return Head(notes=(f"{path}: is fetched when a search starts, and not looked at here.",))
+        return Head(notes=(_unseen(path),))
     try:
         entry, where = find_own(spec.dataset, folder, home)
         found: Head = load(entry.head)(where, spec) if entry.head else Head()
-        for name, there in split_files(spec, folder, home).items():
-            own: Head = load(entry.head)(there, spec)
+        for name, path in used_splits(spec).items():
+            if is_url(path):
+                found = replace(found, notes=(*found.notes, _unseen(path)))
+                continue
+            own: Head = load(entry.head)(looked_for(path, name, entry, folder, home), spec)
             mistakes = [HeadMistake(("dataset", name), text) for _, text in own.mistakes]
             found = replace(found, mistakes=(*found.mistakes, *mistakes))
     except MissingDownloadError as error:
@@ -56,6 +59,10 @@ def inspect_data(spec: DataSpec, folder: Path, home: Path | None) -> Head:
         text = str(error).removeprefix(f"data.dataset.{key}: ")
         return Head(mistakes=(HeadMistake(("dataset", key), text),))
     return found
+
+
+def _unseen(url: str) -> str:
+    return f"{url}: is fetched when a search starts, and not looked at here."
 
 
 def _named(name: str, home: Path | None) -> Head:

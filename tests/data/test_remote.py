@@ -91,6 +91,17 @@ def test_check_opens_no_url(tmp_path, monkeypatch):
     )
 
 
+def test_check_opens_no_url_of_another_split(tmp_path, monkeypatch):
+    monkeypatch.setattr(remote, "fetched", None)
+    (tmp_path / "t.csv").write_text(TEXT)
+    table = CsvFile(csv="t.csv", target="y", validation="memory://no/v.csv")
+    found = inspect_data(DataSpec(dataset=table), tmp_path, None)
+    assert (found.seen, found.mistakes) == ("t.csv: 40 rows of 2 columns", ())
+    assert found.notes == (
+        "memory://no/v.csv: is fetched when a search starts, and not looked at here.",
+    )
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpo.data.dataset import SPLITS
+from hpo.data.files import used_splits
 from hpo.data.mapped import empty, is_large, taken
 from hpo.data.readers.tables.columns import any_too_large, is_too_large, typed_columns
 from hpo.data.readers.tables.lines import Rows
@@ -110,10 +112,8 @@ def examples_of(table: Table, section: DataSpec) -> Source:
 
 def split_paths(path: Path, section: DataSpec) -> list[Path | None]:
     """The file of each split, as in `SPLITS`; that of the test is None where none is asked for."""
-    assert isinstance(section.dataset, TableFile)
-    own = section.dataset.own_splits
-    test = own.get("test") if section.test != 0 else None
-    return [path, *(None if one is None else Path(one) for one in (own.get("validation"), test))]
+    own = used_splits(section)
+    return [path, *(Path(own[name]) if name in own else None for name in SPLITS[1:])]
 
 
 def check_columns(
