@@ -8,7 +8,7 @@ from hpo.data.cache import DataCache
 from hpo.data.head import inspect_data
 from hpo.data.load import load_data
 from hpo.errors import DataError
-from hpo.spec.sections.data import CsvFile, DataSpec, ImageFolder, ParquetFile
+from hpo.spec.sections.data import CsvFile, DataSpec, ImageFolder, ParquetFile, TextFile
 
 fsspec = pytest.importorskip("fsspec", reason="the extra `urls` is not installed")
 TEXT = "a,y\n" + "".join(f"{n},{n % 2}\n" for n in range(40))
@@ -129,6 +129,8 @@ def test_a_url_with_a_password_or_a_key_is_refused(url):
         CsvFile(csv=url, target="y")
     with pytest.raises(ValidationError, match="holds a password or key, which the study would"):
         ImageFolder(images=url)
+    with pytest.raises(ValidationError, match="holds a password or key, which the study would"):
+        TextFile(text=url)
 
 
 def test_a_url_within_another_is_refused():

@@ -307,7 +307,7 @@ class TextFile(Spec):
 
     task: ClassVar[Task] = "language"
 
-    text: str
+    text: _Path
     """The file, relative to the spec's folder, then to HPO_DATA."""
     tokens: Literal["characters", "bytes"] = "characters"
     """What the text is cut into. The characters are those of the training part; others of
