@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 from hpo.api.study import Study
 from hpo.api.surroundings import typed_folder
-from hpo.errors import StudyError
 from hpo.report.study_report import BaselineResult
 from hpo.spec.experiment import Experiment
 from hpo.spec.load import load_document
-from hpo.study.storage.tables import Storage
+from hpo.study.storage.tables import NothingStoredError, Storage
 from hpo.study.storage.trust import check_known
 
 
@@ -41,7 +40,7 @@ def searched_winner(
         with Storage.read(storage) as database:
             if database.find(experiment.name) is None:
                 return None
-    except StudyError:
+    except NothingStoredError:
         return None
     study = Study(experiment.name, storage)
     exported = study.exported(trust_code=trust_code)

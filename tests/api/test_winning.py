@@ -44,3 +44,11 @@ def test_the_baselines_of_a_searched_spec_stand_below_its_trained_winner(hpo, sp
     assert re.search(r"0\.8750 +0\.6250 +forest +leaves of 1\n", trained.out)
     (found,) = Study("flowers").baselines
     assert (found.value, found.test) == (0.875, {"accuracy": 0.625})
+
+
+def test_a_damaged_database_is_named_where_its_spec_is_to_be_trained(hpo, spec, tmp_path):
+    (tmp_path / "hpo.db").write_bytes(b"no database" * 100)
+    refused = hpo("train", "flowers.yaml", "-o", "model")
+    assert refused.code == 2
+    assert "hpo.db" in refused.err
+    assert "may vary" not in refused.err
