@@ -21,6 +21,7 @@ from hpo.data.readers.tables.table import (
     many_texts,
     no_boolean,
     no_date,
+    number_text,
     sentences_note,
     stray_text,
 )
@@ -181,10 +182,7 @@ def _as_texts(column: pd.Series[Any]) -> pd.Series[Any]:
     if column.dtype.kind not in "iuf":
         return column.where(column.isna(), column.astype(str))
     different = column.dropna().unique()
-    texts = {
-        one: str(int(one)) if float(one).is_integer() else str(one) for one in different.tolist()
-    }
-    return column.astype(object).map(texts)
+    return column.astype(object).map({one: number_text(one) for one in different.tolist()})
 
 
 def _kinds(features: pd.DataFrame) -> tuple[list[str], list[str]]:

@@ -291,6 +291,11 @@ def is_number(cell: str) -> bool:
         return False
 
 
+def number_text(number: float) -> str:
+    """A number among texts: 3 for 3.0."""
+    return str(int(number)) if float(number).is_integer() else str(number)
+
+
 def is_boolean(cell: str) -> bool:
     """Whether a cell says true or false."""
     return cell.strip().casefold() in TRUTH or (is_number(cell) and float(cell) in (0, 1))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpo.data import mapped
-from hpo.data.readers.tables.table import is_number, missing_words
+from hpo.data.readers.tables.table import is_number, missing_words, number_text
 from hpo.spec.sections.data import TableFile
 
 if TYPE_CHECKING:
@@ -176,10 +176,7 @@ def _coded(cells: np.ndarray) -> tuple[np.ndarray, list[str]]:
     codes[~is_empty] = inverse
     if cells.dtype.kind == "M":
         return codes, [str(date) for date in different]
-    return codes, [
-        str(int(number)) if float(number).is_integer() else str(number)
-        for number in different.tolist()
-    ]
+    return codes, [*map(number_text, different.tolist())]
 
 
 def _categorical(codes: np.ndarray, texts: Sequence[str]) -> Any:

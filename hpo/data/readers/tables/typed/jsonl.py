@@ -6,6 +6,7 @@ A key that an object does not have is an empty cell.
 from __future__ import annotations
 
 import json
+import math
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -18,6 +19,7 @@ from hpo.data.files import unpacked
 from hpo.data.head import Head
 from hpo.data.readers.tables.examples import Table, examples_of, same_texts, split_paths
 from hpo.data.readers.tables.lines import FileRows, Lines, Rows
+from hpo.data.readers.tables.table import number_text
 from hpo.data.readers.tables.typed.building import TableBuilder
 from hpo.data.readers.tables.typed.files import check_names, dropped_names, head_of
 from hpo.data.source import Source
@@ -154,12 +156,18 @@ def _put(
             truths = [-1 if cell is None else int(cell) for cell in cells]
             builder.put_truths(name, start, np.array(truths, np.int8))
         else:
-            codes: dict[Any, int] = {}
-            places = [
-                -1 if cell is None else codes.setdefault(str(cell), len(codes)) for cell in cells
-            ]
+            codes: dict[str, int] = {}
+            texts = map(_text, cells)
+            places = [-1 if one is None else codes.setdefault(one, len(codes)) for one in texts]
             is_mixed = kinds != {str}
             builder.put_texts(name, start, np.array(places), [*codes], is_mixed=is_mixed)
+
+
+def _text(cell: Any) -> str | None:
+    """A cell of a column of texts, the same for a number as in a piece of numbers alone."""
+    if isinstance(cell, float):
+        return None if math.isnan(cell) else number_text(cell)
+    return None if cell is None else str(cell)
 
 
 def _numbers(cells: Sequence[Any]) -> np.ndarray:

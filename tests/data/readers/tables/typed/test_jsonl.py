@@ -54,12 +54,12 @@ def test_a_file_is_the_same_in_pieces(tmp_path, monkeypatch, at_once):
 @pytest.mark.parametrize("at_once", [1, 100])
 def test_a_column_of_numbers_and_texts_is_one_of_texts(tmp_path, monkeypatch, at_once):
     monkeypatch.setattr(jsonl, "_LINES_AT_ONCE", at_once)
-    cells = ["1", "2.5", '"b"', "true", "null", "3"]
+    cells = ["1", "2.5", '"b"', "true", "null", "3", "NaN", "4.0"]
     source = read(
         tmp_path, "".join(f'{{"a": {cell}, "y": {n}.5}}\n' for n, cell in enumerate(cells))
     )
     texts = [None if code < 0 else source.values[0][code] for code in source.categories[:, 0]]
-    assert texts == ["1", "2.5", "b", "True", None, "3"]
+    assert texts == ["1", "2.5", "b", "True", None, "3", None, "4"]
 
 
 @pytest.mark.parametrize(
