@@ -43,13 +43,13 @@ def in_pieces(monkeypatch):
         monkeypatch.setattr(mapped, "LARGE_BYTES", 1)
         monkeypatch.setattr(mapped, "_ROW_BYTES_AT_ONCE", 1 << 12)
         monkeypatch.setattr(pieces, "_PIECE_BYTES", 1 << 12)
-        kind_of = pieces._kind
+        kind_of = pieces.kind_of
 
         def count(column):
             counted[column.name] += 1
             return kind_of(column)
 
-        monkeypatch.setattr(pieces, "_kind", count)
+        monkeypatch.setattr(pieces, "kind_of", count)
         return counted
 
     return start

@@ -24,7 +24,7 @@ from hpo.data.readers.tables.examples import (
     split_paths,
 )
 from hpo.data.readers.tables.lines import FileRows, Lines, Rows, plain_lines
-from hpo.data.readers.tables.pieces import table_in_pieces, table_of_numbers
+from hpo.data.readers.tables.pieces import kind_of, table_in_pieces, table_of_numbers
 from hpo.data.readers.tables.table import (
     ROWS_TO_COMPARE,
     Row,
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PIECE_BYTES = 1 << 20
+# What the cells of a kind are in a message; empty ones go with any others.
+_HELD = {"number": "numbers", "fraction": "numbers", "truth": "booleans", "text": "texts"}
 
 
 def read_csv(path: Path, section: DataSpec) -> Source:
@@ -99,7 +101,7 @@ def _joined(files: Sequence[Path | None], section: DataSpec) -> Table:
     """The rows of the files of all splits, one after the other.
 
     Raises:
-        DataError: if their columns differ, or hold numbers in one file and texts in another.
+        DataError: if their columns differ, or hold cells of other kinds in another file.
     """
     import pandas as pd
 
@@ -108,12 +110,10 @@ def _joined(files: Sequence[Path | None], section: DataSpec) -> Table:
     for _, path, other, _, _ in others:
         check_columns(first, [*frame], path, [*other])
         for name in frame:
-            kinds = [pd.api.types.is_numeric_dtype(one[name].dtype) for one in (frame, other)]
-            are_empty = frame[name].isna().all() or other[name].isna().all()
-            if kinds[0] != kinds[1] and not are_empty:
-                words = ["numbers" if kind else "texts" for kind in kinds]
+            held = [_HELD.get(kind_of(one[name])) for one in (frame, other)]
+            if held[0] != held[1] and None not in held:
                 raise DataError(
-                    f"{path}: column {shown(name)} holds {words[1]}, and {words[0]} in {first}: "
+                    f"{path}: column {shown(name)} holds {held[1]}, and {held[0]} in {first}: "
                     "correct it, or list it in data.dataset.drop."
                 )
     return Table(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpo.data.readers.tables.table import stream_of
-from hpo.data.readers.tables.typed.building import TableBuilder
+from hpo.data.readers.tables.typed.building import TRUTHS, TableBuilder
 from hpo.spec.sections.data import TableFile
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def table_in_pieces(
         for piece in reader:
             for name in piece:
                 known = kinds.setdefault(name, set())
-                known.add(_kind(piece[name]))
+                known.add(kind_of(piece[name]))
                 if known <= {"number", "fraction", "empty"}:
                     builder.put(name, start, _small(piece[name].to_numpy()))
                 elif known <= {"truth", "empty"}:
@@ -92,6 +92,21 @@ def table_in_pieces(
     frame = builder.frame(rows)
     found = {name: again[name] if name in again else frame[name] for name in kinds}
     return pd.DataFrame(found, copy=False)
+
+
+def kind_of(column: pd.Series[Any]) -> str:
+    """What the cells of a column, or of a piece of one, are; categories are of texts."""
+    import pandas as pd
+
+    if column.dtype.kind in "iu":
+        return "number"
+    if column.isna().all():
+        return "empty"
+    if column.dtype.kind == "f":
+        return "fraction"
+    if column.dtype == "category":
+        return "truth" if {*column.cat.categories} <= {*TRUTHS} else "text"
+    return "truth" if pd.api.types.infer_dtype(column, skipna=True) == "boolean" else "text"
 
 
 def _read_again(
@@ -119,19 +134,6 @@ def _read_again(
             start += len(piece)
     frame = builder.frame(rows)
     return {name: frame[name] for name in types}
-
-
-def _kind(column: pd.Series[Any]) -> str:
-    """What the cells of a piece of a column are."""
-    import pandas as pd
-
-    if column.dtype.kind in "iu":
-        return "number"
-    if column.isna().all():
-        return "empty"
-    if column.dtype.kind == "f":
-        return "fraction"
-    return "truth" if pd.api.types.infer_dtype(column, skipna=True) == "boolean" else "text"
 
 
 def _put(values: dict[Any, np.ndarray], name: Any, new: np.ndarray, start: int, rows: int) -> None:

@@ -111,6 +111,22 @@ def test_numbers_in_one_file_and_texts_in_another_are_refused(tmp_path):
         load_data(spec, tmp_path, None)
 
 
+def test_booleans_may_have_gaps_in_one_file_alone_and_are_no_numbers(tmp_path):
+    (tmp_path / "t.csv").write_text("a,y\n" + "true,0\nfalse,1\n" * 4)
+    (tmp_path / "v.csv").write_text("a,y\ntrue,0\n,1\nfalse,1\n")
+    (tmp_path / "w.csv").write_text("a,y\n1,0\n0,1\n")
+
+    def loaded(train, validation):
+        table = CsvFile(csv=f"{train}.csv", target="y", validation=f"{validation}.csv")
+        return load_data(DataSpec(dataset=table, test=0), tmp_path, None)
+
+    assert (loaded("t", "v").validation.x.shape, loaded("v", "t").train.x.shape) == ((3, 2), (3, 2))
+    with pytest.raises(
+        DataError, match=r"w\.csv: column 'a' holds numbers, and booleans in .*t\.c"
+    ):
+        loaded("t", "w")
+
+
 def test_mistakes_in_a_file_for_validation_are_told_with_its_line(tmp_path):
     (tmp_path / "t.csv").write_text("a,y\n1,0\n2,1\n")
     (tmp_path / "v.csv").write_text("a,y\n3,0\n4,\n")
