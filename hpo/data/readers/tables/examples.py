@@ -170,8 +170,8 @@ def _without_rare(table: Table, spec: TableFile) -> Table:
     if len(spec.targets) > 1 or spec.task != "classification":
         raise DataError(f"{where}: is for a single target of classes: write task: classification.")
     target = table.frame[spec.targets[0]]
-    counts = target.map(target.value_counts())
-    is_rare = (counts < least).to_numpy()
+    codes = target.factorize()[0]  # -1 in an empty cell, which is of no class
+    is_rare = (codes >= 0) & (np.bincount(codes + 1)[codes + 1] < least)
     if is_rare.all():
         raise DataError(f"{where}: no class has {least} rows: write a smaller number.")
     dropped = int(is_rare.sum())
