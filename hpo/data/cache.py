@@ -73,7 +73,8 @@ class DataCache:
     def key(self, spec: DataSpec, files: Sequence[Path]) -> str | None:
         """The name of the entry for these files and this spec.
 
-        None if there is no cache, or if a file cannot be read: its reader will say why.
+        None if there is no cache, or if a file cannot be read or the package that reads it is not
+        installed: its reader will say so.
         """
         folder = self._own()
         if folder is None:
@@ -113,7 +114,10 @@ class DataCache:
             if not spec.dataset.drop_rows.duplicates:
                 del used["dataset"]["drop_rows"]["duplicates"]
         used_by_all = ("numpy", "pandas", "scikit-learn")
-        libraries = [metadata.version(name) for name in (*used_by_all, *packages(spec.dataset))]
+        try:
+            libraries = [metadata.version(name) for name in (*used_by_all, *packages(spec.dataset))]
+        except metadata.PackageNotFoundError:
+            return None
         libraries += versions(spec.text)
         text = json.dumps([VERSION, libraries, hashes, used], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

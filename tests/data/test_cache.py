@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import stat
+import sys
 import zlib
 from dataclasses import replace
 from importlib import metadata
@@ -380,6 +381,21 @@ def test_what_a_reader_of_the_users_own_reads_is_not_cached(
     assert_same(get(table, tmp_path, cache), get(table, tmp_path, cache))
     assert len(prepared) == 2
     assert cache.usage() == Usage(0, 0)
+
+
+def test_a_package_that_is_missing_is_named_by_the_reader_that_needs_it(
+    cache, monkeypatch, tmp_path
+):
+    def version(name, known=metadata.version):
+        if name == "pyarrow":
+            raise metadata.PackageNotFoundError(name)
+        return known(name)
+
+    (tmp_path / "t.parquet").write_bytes(b"PAR1")
+    monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # as if it were not installed
+    with pytest.raises(DataError, match="need pyarrow, which is not installed: run `pip install"):
+        get(ParquetFile(parquet="t.parquet", target="y"), tmp_path, cache)
 
 
 def test_clearing_leaves_other_files_in_the_folder(cache, table, tmp_path):
