@@ -173,10 +173,11 @@ def _with_vectors(
 
 
 def _most_frequent(terms: Mapping[str, int], most: int) -> list[str]:
-    # Of equally frequent tokens the first in sorted order, as scikit-learn takes them.
+    # Of equally frequent tokens the first in sorted order. scikit-learn sorts them as the
+    # instructions of the CPU do, so that its vocabulary differs between machines.
     ordered = sorted(terms)
     counts = np.array([terms[token] for token in ordered])
-    return [ordered[place] for place in (-counts).argsort()[:most]]
+    return [ordered[place] for place in (-counts).argsort(kind="stable")[:most]]
 
 
 def _in_order(spec: Text, terms: Mapping[str, int], merges: np.ndarray | None) -> list[str]:

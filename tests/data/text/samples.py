@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import numpy as np
+from sklearn.feature_extraction.text import CountVectorizer
 
 from hpo.data.source import Source
 
@@ -41,6 +42,23 @@ def texts_source(found, order=None):
         text_names=("review",),
         values=(tuple(found),),
     )
+
+
+def most_frequent(kind, texts, most, **options):
+    """A vectorizer of scikit-learn for the most frequent tokens of texts.
+
+    Of equally frequent ones it takes the first in sorted order, which scikit-learn itself leaves to
+    the instructions of the CPU.
+    """
+    counter = CountVectorizer(**options)
+    totals = counter.fit_transform(texts).sum(axis=0).A1.tolist()
+    ordered = sorted(zip(totals, counter.get_feature_names_out(), strict=True), key=_rank)
+    vocabulary = sorted(token for _, token in ordered[:most])
+    return kind(**options, vocabulary=vocabulary).fit(texts)
+
+
+def _rank(counted):
+    return -counted[0], counted[1]
 
 
 def sentences(count, seed, words=ENGLISH, separator=" "):

@@ -15,7 +15,7 @@ from hpo.data.text.text_fit import FIRST_ID, TextFit, fit_texts
 from hpo.data.text.tokens import runs, tokenizer
 from hpo.errors import DataError
 from hpo.spec.sections.columns import Text
-from tests.data.text.samples import CHINESE, ENGLISH, sentences
+from tests.data.text.samples import CHINESE, ENGLISH, most_frequent, sentences
 
 REAL_DATA = Path(__file__).parents[4] / "shared" / "data"
 
@@ -29,8 +29,8 @@ def fit(texts, **leaves):
     ("leaves", "options"),
     [
         ({}, {}),
-        ({"lower": False, "features": 5}, {"lowercase": False, "max_features": 5}),
-        ({"ngrams": [1, 3], "features": 40}, {"ngram_range": (1, 3), "max_features": 40}),
+        ({"lower": False, "features": 5}, {"lowercase": False}),
+        ({"ngrams": [1, 3], "features": 40}, {"ngram_range": (1, 3)}),
         ({"shortest": 1, "ngrams": [2, 2]}, {"token_pattern": r"\b\w+\b", "ngram_range": (2, 2)}),
         (
             {"stop_words": ("the", "was"), "ngrams": [1, 2]},
@@ -45,7 +45,8 @@ def fit(texts, **leaves):
 @pytest.mark.parametrize(("words", "separator"), [(ENGLISH, " "), (CHINESE, "")])
 def test_features_are_those_of_scikit_learn(vectors, leaves, options, words, separator):
     train, other = (sentences(40, seed, words, separator) for seed in (0, 1))
-    oracle = (TfidfVectorizer if vectors == "tfidf" else CountVectorizer)(**options).fit(train)
+    kind = TfidfVectorizer if vectors == "tfidf" else CountVectorizer
+    oracle = most_frequent(kind, train, leaves.get("features", 1000), **options)
     found = fit(train, vectors=vectors, **{"tokens": "words", **leaves})
     stored = TextFit.from_arrays(found.to_arrays())
     assert list(stored.vocabulary) == oracle.get_feature_names_out().tolist()
@@ -61,9 +62,9 @@ def test_runs_of_any_tokens_are_counted_as_scikit_learn_counts_them(tokens):
     found = fit(train, tokens=tokens, ngrams=[1, 2], features=50, vocabulary=270)
     cut = tokenizer(found.spec, merges=found.merges)
     separator = "" if tokens == "bytes" else " "
-    oracle = TfidfVectorizer(
-        analyzer=lambda text: runs(cut(text), (1, 2), separator), max_features=50
-    ).fit(train)
+    oracle = most_frequent(
+        TfidfVectorizer, train, 50, analyzer=lambda text: runs(cut(text), (1, 2), separator)
+    )
     stored = TextFit.from_arrays(found.to_arrays())
     np.testing.assert_allclose(stored.apply(other), oracle.transform(other).toarray(), atol=1e-6)
 
@@ -87,6 +88,14 @@ def test_a_text_of_unknown_tokens_is_zeros():
 def test_texts_without_a_token_are_refused():
     with pytest.raises(DataError, match="review: no training row has a token once its text is cle"):
         fit(["the", "The!"], stop_words=("the",))
+
+
+def test_of_equally_frequent_tokens_the_first_in_sorted_order_has_the_first_id():
+    texts = [f"{word} {word} once{word}" if word % 3 else f"{word}" for word in range(100, 200)]
+    found = fit(texts, vectors="ids", vocabulary=150)
+    twice, once = [str(n) for n in range(100, 200) if n % 3], [str(n) for n in range(102, 200, 3)]
+    once = sorted([*once, *(f"once{n}" for n in range(100, 200) if n % 3)])
+    assert list(found.vocabulary) == [*twice, *once][:150]
 
 
 def test_ids_are_tokens_in_order_and_zeros_after_the_end():
@@ -141,7 +150,7 @@ def test_features_of_english_and_chinese_files_are_those_of_scikit_learn(vectors
         (english, {"ngrams": [1, 2]}, {"ngram_range": (1, 2)}),
         (chinese, {"punctuation": "keep"}, {"analyzer": "char"}),
     ):
-        oracle = kind(**options, max_features=500).fit(texts[::2])
+        oracle = most_frequent(kind, texts[::2], 500, **options)
         found = fit(texts[::2], vectors=vectors, features=500, **leaves)
         expected = oracle.transform(texts).toarray()
         np.testing.assert_allclose(found.apply(texts), expected, atol=1e-6)
