@@ -48,12 +48,7 @@ def table_remarks(
         if most >= _UNEVEN * least:
             text = f"the largest class has {most:,} rows, the smallest {least:,}"
             yield Remark(text, "class_weight: balanced")
-    if roles.dataset:
-        time = value_text({"time": roles.dataset["time"]})
-        text = "the rows are a series, whose next values are forecast from those before"
-        yield Remark(
-            text, f"without window and horizon, and with split: {time}: each row by itself"
-        )
+    yield from _series(columns, target, roles)
     yield from _groups(sample, columns, target, roles)
     yield from _dates(columns, roles)
     codes = [
@@ -68,6 +63,26 @@ def table_remarks(
         names = listed([shown(cells.name) for cells in codes])
         cure = f"columns: {{by_name: {value_text({codes[0].name: {'type': 'category'}})}}}"
         yield Remark(f"{names}: few whole numbers, taken as quantities; if they are codes", cure)
+
+
+def _series(columns: Sequence[Cells], target: Target, roles: Roles) -> Iterator[Remark]:
+    """That rows are a series, and which of them are missing, or why they are not taken for one."""
+    if roles.no_series:
+        yield Remark(
+            f"the rows are nearly a series, and each is taken by itself: {roles.no_series}",
+            "to forecast: add time, window and horizon (docs/tasks.md)",
+        )
+    if not roles.dataset:
+        return
+    time = value_text({"time": roles.dataset["time"]})
+    text = "the rows are a series, whose next values are forecast from those before"
+    yield Remark(text, f"without window and horizon, and with split: {time}: each row by itself")
+    empty = sum(cells.gaps for cells in columns if cells.name in target.names)
+    found = [f"{roles.gaps_in_time:,} longer steps between rows"] if roles.gaps_in_time else []
+    found += [f"{count_text(empty, 'row')} without a target, left out"] if empty else []
+    if found:
+        text = f"gaps in the series: {' and '.join(found)}; windows count rows, not time"
+        yield Remark(text, "fill the gaps in the file if that matters")
 
 
 def _is_filled(cells: Cells, roles: Roles) -> bool:

@@ -12,7 +12,7 @@ from hpo.data.overview.copies import copies_of_target, repeated_rows
 from hpo.data.overview.formats.sample import Sample
 from hpo.data.overview.kinds import Cells
 from hpo.data.overview.overview import Role, Target
-from hpo.data.overview.series import likely_series
+from hpo.data.overview.series import NoSeries, likely_series, steps_of
 from hpo.spec.sections.columns import MOST_CATEGORIES
 
 _MOST_ONE_HOT = 100
@@ -33,6 +33,8 @@ class Roles:
     options: dict[str, Any] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     dataset: dict[str, Any] = field(default_factory=dict)  # of a series: time, window, horizon
+    gaps_in_time: int = 0  # how often rows of a series are missing
+    no_series: str = ""  # why rows that nearly are a series are not taken for one
     drop_rows: dict[str, Any] = field(default_factory=dict)
     repeated: int = 0  # rows that repeat an earlier one, target included
     features: int = 0
@@ -105,8 +107,11 @@ def _split(roles: Roles, sample: Sample, columns: Sequence[Cells], target: Targe
         series = None
         if is_date and sample.is_whole:
             series = likely_series(sample.frame, cells, beside, target, sample.rows)
-        if series is not None:
+        if isinstance(series, NoSeries):
+            roles.no_series = series.reason
+        elif series is not None:
             roles.dataset |= series._asdict()
+            roles.gaps_in_time = steps_of(sample.frame, cells).longer
             roles.reasons["dataset.window"] = "rows of the past that are the input of a forecast"
             roles.reasons["dataset.horizon"] = "rows ahead that are forecast"
             roles.of[cells.name] = ("split", "orders the series")

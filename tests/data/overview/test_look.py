@@ -14,7 +14,7 @@ from hpo.report.init.budget import budget_for
 from hpo.report.init.draft import draft, metric_of
 from hpo.spec.file.document import parse_yaml
 from hpo.spec.load import load_document
-from tests.data.overview.samples import MADE, SHARED, shared_folder
+from tests.data.overview.samples import MADE, SHARED, Truth, shared_folder
 
 FOLDER = shared_folder()
 _KEYS = {"header", "missing", "separator", "decimal", "time"}
@@ -106,3 +106,23 @@ def test_a_file_of_no_known_kind_is_refused(tmp_path):
     (tmp_path / "t.xlsx").write_bytes(b"PK\3\4")
     with pytest.raises(DataError, match="no reader knows it"):
         look_at(tmp_path / "t.xlsx", "t.xlsx")
+
+
+def test_a_series_with_missing_rows_and_empty_targets_gets_a_spec_that_reads_it(tmp_path):
+    rng = np.random.default_rng(0)
+    hours = np.datetime64("2024-01-01T00") + np.arange(600)
+    rows = list(zip(hours, rng.normal(size=600).cumsum().round(3), strict=True))
+    lines = [f"{hour},{'' if n % 50 == 3 else y}" for n, (hour, y) in enumerate(rows) if n % 33]
+    (tmp_path / "power.csv").write_text("\n".join(["hour,power", *lines]) + "\n")
+
+    section = check(
+        tmp_path / "power.csv",
+        Truth("power", "regression", "rmse", {"time": "hour"}),
+    )
+
+    told = [remark.text for remark in look_at(tmp_path / "power.csv", "power.csv").remarks]
+    assert told[-1] == (
+        "gaps in the series: 18 longer steps between rows and 12 rows without a target, left out; "
+        "windows count rows, not time"
+    )
+    assert load_data(section, tmp_path, None).train.arrays["x"].shape[1] == 24
