@@ -77,6 +77,7 @@ def table_overview(sample: Sample, name: str, targets: Sequence[str] = ()) -> Ov
         reasons={**reasons, **roles.reasons},
         remarks=tuple(table_remarks(sample, columns, target, roles)),
         features=roles.features,
+        can_fold=roles.can_fold,
     )
 
 

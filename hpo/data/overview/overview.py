@@ -59,6 +59,7 @@ class Overview:
     `dataset` is what `data.dataset` says of it, and `options` what the rest of `data` does. `rows`
     is an estimate unless the look `is_whole`; `seen` rows were read. A data set of images has a
     `shape` and no columns. `features` estimates how many numbers a model gets for each row.
+    With `can_fold`, no fold lacks a class because a split keeps groups whole.
     """
 
     name: str
@@ -73,3 +74,4 @@ class Overview:
     reasons: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[Remark, ...] = ()
     features: int = 0
+    can_fold: bool = True

@@ -10,6 +10,7 @@ from typing import Any
 from hpo.data.leaks import are_repeated_things, is_id_name
 from hpo.data.overview.copies import copies_of_target, repeated_rows
 from hpo.data.overview.formats.sample import Sample
+from hpo.data.overview.groups import judged_by_groups
 from hpo.data.overview.kinds import Cells
 from hpo.data.overview.overview import Role, Target
 from hpo.data.overview.series import NoSeries, likely_series, steps_of
@@ -22,6 +23,10 @@ _CODE_WORDS = re.compile(
 )
 _TIME_NAME = re.compile(r"(?i)(date|time|datetime|timestamp|ds|day|month|week|year)")
 _LEAST_ROWS = 20
+_UNJUDGED = (
+    "names things with several rows, too few of each class for a split by it: a random split puts "
+    "the same ones on both sides, which flatters"
+)
 
 
 @dataclass
@@ -36,6 +41,7 @@ class Roles:
     gaps_in_time: int = 0  # how often rows of a series are missing
     no_series: str = ""  # why rows that nearly are a series are not taken for one
     drop_rows: dict[str, Any] = field(default_factory=dict)
+    can_fold: bool = True  # with the groups of the split kept whole
     repeated: int = 0  # rows that repeat an earlier one, target included
     features: int = 0
 
@@ -135,6 +141,11 @@ def _split(roles: Roles, sample: Sample, columns: Sequence[Cells], target: Targe
             and not cells.gaps
             and are_repeated_things(cells.distinct, len(sample.frame))
         ):
+            judged = judged_by_groups(sample.frame, cells.name, target)
+            if not judged:
+                roles.of[cells.name] = ("dropped", _UNJUDGED)
+                return
+            roles.can_fold = judged == "folds"
             roles.options["split"] = {"group": cells.name}
             roles.reasons["split"] = "rows of the same id stay together; remove for a random split"
             roles.of[cells.name] = ("split", "groups the rows")

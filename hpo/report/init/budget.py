@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from hpo.data.overview.groups import FOLDS
 from hpo.data.overview.overview import Overview
 
 Preset = Literal["quick", "good", "best"]
@@ -24,7 +25,7 @@ _FLOPS_PER_CORE, _SLOW_WEIGHTS, _MOST_TIMES = 4e9, 10_000, 6
 _START_SECONDS = 12.0  # of starting and compiling
 _LEAST_STEPS = 20  # of an epoch, or more epochs are needed
 _MOST_TRIALS, _LEAST_TRIALS = 400, 8
-_FOLDS, _FEW_ROWS = 5, 1000
+_FEW_ROWS = 1000
 # Of more rows than these, a part is trained on where all would take over three times too long.
 _MANY_ROWS, _LEAST_SHARE = 20_000, 1 / 3
 
@@ -51,7 +52,7 @@ def budget_for(overview: Overview, preset: Preset, timeout: float | None, cores:
     trials, epochs, allowed = _PRESETS[preset]
     rows = max(1, round(0.6 * overview.rows))
     batch = next((size for limit, size in _BATCHES if rows < limit), 1024)
-    folds = _FOLDS if _needs_folds(overview) else None
+    folds = FOLDS if _needs_folds(overview) else None
     while batch > 1 and batch > _least_rows(overview, folds) / 2:
         batch //= 2
     widths = _widths(overview, rows)
@@ -86,8 +87,8 @@ def _needs_folds(overview: Overview) -> bool:
     """Whether one validation split would decide by chance, and each class has rows for folds."""
     fewest = min(overview.target.classes.values(), default=overview.rows)
     is_series = isinstance(overview.dataset, Mapping) and "window" in overview.dataset
-    has_own = "column" in overview.options.get("split", {})
-    return overview.rows < _FEW_ROWS and fewest >= 3 * _FOLDS and not is_series and not has_own
+    has_own = "column" in overview.options.get("split", {}) or not overview.can_fold
+    return overview.rows < _FEW_ROWS and fewest >= 3 * FOLDS and not is_series and not has_own
 
 
 def _least_rows(overview: Overview, folds: int | None) -> float:

@@ -84,3 +84,12 @@ def test_a_series_of_one_column_of_dates_keeps_them_as_a_feature():
     cells = list(kinds_of(frame))
     found = roles_of(Sample(frame, ROWS, True, {}), cells, find_target(frame, cells, ["y"]))
     assert found.options["split"] == {"time": "day", "feature": True}
+
+
+def test_things_that_cannot_be_split_are_left_out():
+    frame = pd.DataFrame({"x": BASE["x"], "patient": np.arange(ROWS) // 5})
+    frame["y"] = np.where(frame["patient"] == 3, "ill", "well")
+    cells = list(kinds_of(frame))
+    found = roles_of(Sample(frame, ROWS, True, {}), cells, find_target(frame, cells, ["y"]))
+    assert "split" not in found.options
+    assert found.of["patient"][0] == "dropped"

@@ -50,6 +50,7 @@ def test_few_rows_are_validated_in_folds_unless_a_class_is_rare():
     rare = Target(("y",), "classification", "", "", {"a": 490, "b": 10})
     assert (few.folds, many.folds) == (5, None)
     assert budget_for(replace(seen(500, 10), target=rare), "good", None, 2).folds is None
+    assert budget_for(replace(seen(500, 10), can_fold=False), "good", None, 2).folds is None
 
 
 @pytest.mark.parametrize(
