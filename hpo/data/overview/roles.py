@@ -14,6 +14,7 @@ from hpo.data.overview.groups import judged_by_groups
 from hpo.data.overview.kinds import Cells
 from hpo.data.overview.overview import Role, Target
 from hpo.data.overview.series import NoSeries, likely_series, steps_of
+from hpo.data.readers.tables.split_column import SPLIT_WORDS
 from hpo.spec.sections.columns import MOST_CATEGORIES
 
 _MOST_ONE_HOT = 100
@@ -97,10 +98,11 @@ def _split(roles: Roles, sample: Sample, columns: Sequence[Cells], target: Targe
     """Split as a column says, by the time of a series, or by the person or thing of a row."""
     for cells in columns:
         if cells.kind == "category" and not cells.gaps and cells.distinct in (2, 3):
-            words = set(sample.frame[cells.name].unique())
-            if "train" in words and words <= {"train", "validation", "test"}:
+            words = {str(word).strip().casefold() for word in sample.frame[cells.name].unique()}
+            places = {SPLIT_WORDS.get(word, -1) for word in words}
+            if places in ({0, 1}, {0, 2}, {0, 1, 2}):
                 roles.options |= {"split": {"column": cells.name}}
-                if "test" in words:
+                if 2 in places:
                     roles.options["test"] = "auto"
                 roles.reasons["split"] = "the column says what each row is for"
                 roles.of[cells.name] = ("split", "says what each row is for")

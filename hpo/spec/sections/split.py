@@ -52,8 +52,8 @@ class ColumnSplit(Spec):
     """A column of the words train, validation and test."""
 
     column: str
-    """The column with the words train, validation and test. Where it never says validation or
-    test, that split is drawn from the rows that train."""
+    """The column with the words train, validation (or valid, val, dev) and test. Where it never
+    says validation or test, that split is drawn from the rows that train."""
 
 
 SplitSpec = GroupSplit | TimeSplit | ColumnSplit

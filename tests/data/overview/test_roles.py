@@ -35,6 +35,8 @@ def roles(**columns):
         ("user_id", RNG.permutation(np.arange(ROWS) // 4), "split"),
         ("part", ["train", "train", "validation", "test"] * (ROWS // 4), "split"),
         ("part", ["train", "bus"] * (ROWS // 2), "feature"),
+        ("part", ["Train", "Val"] * (ROWS // 2), "split"),
+        ("part", ["valid", "test"] * (ROWS // 2), "feature"),  # none trains
         ("patient", [f"P{n % 40}" for n in range(ROWS)], "split"),
         ("user_id", RNG.permutation(np.arange(ROWS) // 50), "feature"),  # four: they are categories
     ],

@@ -16,6 +16,14 @@ from hpo.spec.words import shown
 if TYPE_CHECKING:
     import pandas as pd
 
+# The place in `SPLITS` of each word that names one, in any case.
+SPLIT_WORDS = {
+    **{name: place for place, name in enumerate(SPLITS)},
+    "training": 0,
+    **dict.fromkeys(("valid", "val", "dev"), 1),
+    "testing": 2,
+}
+
 
 def read_split_column(split: SplitSpec, column: pd.Series[Any], rows: Rows) -> np.ndarray:
     """What the column says of each row, as `Source.split_by` holds it.
@@ -47,8 +55,7 @@ def read_split_column(split: SplitSpec, column: pd.Series[Any], rows: Rows) -> n
 
 def _places(column: pd.Series[Any]) -> tuple[np.ndarray, np.ndarray]:
     """The place in `SPLITS` of each word, and whether it is one of them."""
-    words = column.astype(str).str.strip()
-    places = words.map({name: place for place, name in enumerate(SPLITS)})
+    places = column.astype(str).str.strip().str.casefold().map(SPLIT_WORDS)
     return places.fillna(-1).to_numpy(np.int8), places.notna().to_numpy()
 
 

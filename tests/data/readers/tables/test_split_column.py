@@ -46,6 +46,7 @@ def test_numbers_are_times():
 
 def test_the_words_of_a_column_are_places_of_splits():
     assert read(COLUMN, ["test", "train", " validation"]).tolist() == [2, 0, 1]
+    assert read(COLUMN, ["Val", "valid", "dev", "Training", "TEST"]).tolist() == [1, 1, 1, 0, 2]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_the_words_of_a_column_are_places_of_splits():
         (TIME, ["2024-01-31", "2024-13-01"], "t.csv:3: the time in column 'c' is '2024-13-01': wr"),
         (TIME, ["03/04/2024", "05/06/2024"], "t.csv:2: the time in column 'c' is '03/04/2024': wr"),
         (TIME, [1.0, float("inf")], "t.csv:3: the time in column 'c' is 'inf': write a number or "),
-        (COLUMN, ["train", "val"], "t.csv:3: the split in column 'c' is 'val': write train, valid"),
+        (COLUMN, ["train", "vel"], "t.csv:3: the split in column 'c' is 'vel': write train, valid"),
         (COLUMN, [0, 1], "t.csv:2: the split in column 'c' is '0': write train, validation or te"),
     ],
 )
