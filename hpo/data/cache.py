@@ -106,6 +106,9 @@ class DataCache:
                 del used["dataset"]["encoding"]
             if spec.dataset.decimal == ".":
                 del used["dataset"]["decimal"]
+            for name in ("thousands", "units"):
+                if not getattr(spec.dataset, name):
+                    del used["dataset"][name]
             if spec.dataset.window is None:
                 for name in ("time", "window", "horizon"):
                     del used["dataset"][name]

@@ -193,7 +193,10 @@ def test_a_spec_that_has_no_newer_field_has_the_name_that_0_3_0_gave_its_entry(
     assert cache.key(DataSpec(dataset=table), [file]) == name
     newer = {"split": GroupSplit(group="word")}, {"columns": Columns(encode="ordinal")}
     others = {cache.key(DataSpec(dataset=table, **fields), [file]) for fields in newer}
-    assert len(others - {name, None}) == 2
+    for marks in ({"thousands": ","}, {"units": ("$",)}):
+        grouped = table.model_copy(update={"decimal": ".", **marks})
+        others.add(cache.key(DataSpec(dataset=grouped), [file]))
+    assert len(others - {name, None}) == 4
 
 
 @pytest.mark.parametrize("age", [0, 3600])

@@ -260,6 +260,14 @@ ROWS = [
         "spec.yaml:2: data.dataset.separator: '1' belongs to cells: write a character between them, such as ';'",
     ),
     (
+        "data: {dataset: {csv: a.csv, target: y, thousands: '.'}}",
+        "spec.yaml:2: data.dataset: thousands and decimal are both '.': write another one for one of them",
+    ),
+    (
+        "data: {dataset: {csv: a.csv, target: y, units: ['5']}}",
+        "spec.yaml:2: data.dataset.units: ['5'] is no sign beside a number: write one such as '$', '%' or 'EUR'",
+    ),
+    (
         "data: {dataset: {csv: a.csv, target: y, missing: '?'}}",
         "spec.yaml:2: data.dataset.missing: cannot be '?': write a list of text",
     ),

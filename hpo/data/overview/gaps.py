@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpo.data.readers.tables.table import NUMERIC_SHARE, points
+from hpo.data.readers.tables.numbers import points
+from hpo.data.readers.tables.table import NUMERIC_SHARE
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -66,6 +66,17 @@ def _separator(written: Any) -> Any:
     return meant
 
 
+def _unit(written: str) -> str:
+    """A sign that stands beside numbers.
+
+    Raises:
+        ValueError: for one that belongs to a number itself.
+    """
+    if not written.strip() or re.search(r"[\d.,+-]|^\s|\s$", written):
+        raise ValueError("is no sign beside a number: write one such as '$', '%' or 'EUR'")
+    return written
+
+
 def _encoding(name: str) -> str:
     """The name of an encoding of text.
 
@@ -223,8 +234,22 @@ class CsvFile(TableFile, _Csv):
     """Lines to skip at the start of the file, before the header."""
     decimal: Literal[".", ","] = "."
     """The decimal point of its numbers: `,` where they are written as 1,5."""
+    thousands: Literal[",", ".", " ", "'"] | None = None
+    """What groups the digits of its large numbers, such as `,` in 1,106.5."""
+    units: Annotated[tuple[Annotated[str, AfterValidator(_unit)], ...], Field(strict=False)] = ()
+    """Signs that stand before or after its numbers and are left out, such as `["$", "%"]`: 6% is
+    then the number 6."""
     encoding: Annotated[str, AfterValidator(_encoding)] = "utf-8"
     """How the file writes its characters, such as `gbk`, `latin-1` or `utf-16`."""
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> Self:
+        if self.thousands == self.decimal:
+            raise ValueError(
+                f"thousands and decimal are both '{self.decimal}': write another one for one of "
+                "them"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -93,6 +93,14 @@ def decimal_commas() -> str:
     return table.to_csv(index=False, sep=";", decimal=",")
 
 
+def currencies() -> str:
+    """Prices in dollars, with commas in them, and shares in percent."""
+    rng, table = random(14, 200)
+    table["share"] = [f"{value}%" for value in rng.integers(0, 101, 200)]
+    table["price"] = [f"${value:,.2f}" for value in 20_000 + 9_000 * table["a"]]
+    return table.to_csv(index=False)
+
+
 def few_quantities() -> str:
     """Marks of wines from 3 to 9, most of them in the middle."""
     rng, table = random(7, 600)
@@ -188,6 +196,10 @@ MADE: dict[str, tuple[Callable[[], str], Truth]] = {
     "decimal_commas.csv": (
         decimal_commas,
         Truth("preis", "regression", "rmse", {"separator": ";", "decimal": ","}),
+    ),
+    "currencies.csv": (
+        currencies,
+        Truth("price", "regression", "rmse", {"thousands": ",", "units": ["$", "%"]}),
     ),
     "few_quantities.csv": (few_quantities, Truth("quality", "regression", "rmse")),
     "several_labels.csv": (

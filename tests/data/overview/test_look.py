@@ -17,7 +17,7 @@ from hpo.spec.load import load_document
 from tests.data.overview.samples import MADE, SHARED, Truth, shared_folder
 
 FOLDER = shared_folder()
-_KEYS = {"header", "missing", "separator", "decimal", "time"}
+_KEYS = {"header", "missing", "separator", "decimal", "thousands", "units", "time"}
 
 
 def check(path: Path, truth) -> None:

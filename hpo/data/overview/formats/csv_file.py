@@ -15,7 +15,9 @@ from hpo.data.files import opened
 from hpo.data.overview.formats.dialect import Dialect, dialect_of
 from hpo.data.overview.formats.sample import Sample
 from hpo.data.overview.gaps import with_gaps
+from hpo.data.readers.tables.numbers import has_marks, plain_rows
 from hpo.errors import DataError
+from hpo.spec.sections.data import CsvFile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +46,7 @@ def look_at_csv(path: Path, written: str) -> Sample | None:
     texts = [text, *_texts(pieces, dialect.encoding)]
     dataset, reasons = _dataset(written, dialect, has_names=has_names)
     frame = _frame(path, texts, dialect, names)
-    frame, missing = with_gaps(frame, has_decimal_comma=dialect.has_decimal_comma)
+    frame, missing = with_gaps(frame, has_decimal_comma=dialect.marks.decimal == ",")
     if missing:
         dataset["missing"] = list(missing)
         reasons["missing"] = "read as empty cells"
@@ -96,9 +98,11 @@ def _dataset(
         dataset["separator"] = dialect.separator
     if dialect.encoding != "utf-8":
         dataset["encoding"] = dialect.encoding
-    if dialect.has_decimal_comma:
-        dataset["decimal"] = ","
-        reasons["decimal"] = "numbers such as 1,5"
+    marks = dialect.marks
+    dataset |= marks.as_written
+    reasons["decimal"] = "numbers such as 1,5"
+    reasons["thousands"] = f"numbers such as 1{marks.thousands}500"
+    reasons["units"] = "left out of numbers"
     if dialect.skip:
         dataset["skip"] = dialect.skip
         reasons["skip"] = "lines above the table"
@@ -123,9 +127,11 @@ def _frame(path: Path, texts: Sequence[str], dialect: Dialect, names: list[str])
     """The rows in the texts, of which the first one begins with the header."""
     import pandas as pd  # takes half a second to import
 
+    marks = dialect.marks
+    spec = CsvFile(csv=path.name, target="y", separator=dialect.separator, **marks.as_written)
     options: dict[str, Any] = {
         "sep": dialect.separator,
-        "decimal": "," if dialect.has_decimal_comma else ".",
+        "decimal": "." if has_marks(spec) else marks.decimal,
         "names": names,
         "index_col": False,
         "low_memory": False,
@@ -136,8 +142,10 @@ def _frame(path: Path, texts: Sequence[str], dialect: Dialect, names: list[str])
         warnings.simplefilter("ignore")  # rows of another length, which the reader refuses
         for place, text in enumerate(texts):
             header = 0 if place == 0 and dialect.has_header else None
+            skip = dialect.skip if place == 0 else 0
             try:
-                skip = dialect.skip if place == 0 else 0
+                if has_marks(spec):
+                    text, skip = _plain(text, skip, spec, has_header=header == 0), 0
                 frames.append(
                     pd.read_csv(io.StringIO(text), header=header, skiprows=skip, **options)
                 )
@@ -146,3 +154,11 @@ def _frame(path: Path, texts: Sequence[str], dialect: Dialect, names: list[str])
                     message = f"{path}: is not CSV ({error}): correct the file."
                     raise DataError(message) from None
     return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+
+
+def _plain(text: str, skip: int, spec: CsvFile, *, has_header: bool) -> str:
+    """The text after the lines to skip, with numbers that pandas reads."""
+    lines = io.StringIO(text, newline="")
+    for _ in range(skip):
+        lines.readline()
+    return b"".join(plain_rows(lines, spec, has_header=has_header)).decode()

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
 
-from hpo.data.readers.tables.table import EMPTY_WORDS, is_number, looks_like_data, points
+from hpo.data.overview.formats.number_marks import NumberMarks, number_marks
+from hpo.data.readers.tables.numbers import plain_numbers
+from hpo.data.readers.tables.table import EMPTY_WORDS, is_number, looks_like_data
 from hpo.errors import DataError
 from hpo.spec.sections.data import CsvFile
 
@@ -37,7 +39,7 @@ class Dialect:
 
     encoding: str
     separator: str
-    has_decimal_comma: bool
+    marks: NumberMarks
     has_header: bool
     is_doubtful: bool
     names: tuple[str, ...]
@@ -69,12 +71,15 @@ def dialect_of(path: Path, data: bytes, *, is_whole: bool) -> tuple[Dialect, str
             f"{path}: its lines have no common number of cells, so it is no table: correct them, "
             "or write dataset: {text: FILE} to learn the text itself (docs/tasks.md)."
         )
-    is_doubtful = looks_like_data(rows[0], rows[1:], CsvFile(csv=str(path), target="y"))
-    has_header = not is_doubtful or _names_numbers(rows)
+    marks = number_marks(rows[1:], separator)
+    spec = CsvFile(csv=path.name, target="y", separator=separator, **marks.as_written)
+    below = [plain_numbers(row, spec) for row in rows[1:]]
+    is_doubtful = looks_like_data(rows[0], below, spec)
+    has_header = not is_doubtful or _names_numbers([rows[0], *below])
     dialect = Dialect(
         encoding=encoding,
         separator=separator,
-        has_decimal_comma=separator != "," and _has_decimal_comma(rows[1:]),
+        marks=marks,
         has_header=has_header,
         is_doubtful=is_doubtful,
         names=tuple(rows[0]) if has_header else (),
@@ -165,15 +170,3 @@ def _separated(text: str) -> tuple[str, list[list[str]], float]:
     if best is None:
         return ",", [], 0.0
     return best[1], best[2], best[0][0]
-
-
-def _has_decimal_comma(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether a column holds numbers such as 1,5."""
-    width = Counter(map(len, rows)).most_common(1)[0][0]
-    for column in zip(*(row for row in rows if len(row) == width), strict=True):
-        cells = [cell for cell in column if cell.strip()]
-        if cells and sum(
-            cell != point for cell, point in zip(cells, points(cells), strict=True)
-        ) >= 0.5 * len(cells):
-            return True
-    return False

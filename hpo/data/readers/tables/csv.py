@@ -6,6 +6,7 @@ A cell is empty where pandas reads it as missing: no text, NA, NaN, null and sim
 from __future__ import annotations
 
 import codecs
+import io
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -24,6 +25,7 @@ from hpo.data.readers.tables.examples import (
     split_paths,
 )
 from hpo.data.readers.tables.lines import FileRows, Lines, Rows, plain_lines
+from hpo.data.readers.tables.numbers import has_marks, plain_rows
 from hpo.data.readers.tables.pieces import kind_of, table_in_pieces, table_of_numbers
 from hpo.data.readers.tables.table import (
     ROWS_TO_COMPARE,
@@ -77,6 +79,9 @@ def _read(path: Path, section: DataSpec) -> tuple[pd.DataFrame, Lines, list[str]
     spec: CsvFile = section.dataset
     text = table_text(path, _text(path, spec.encoding), spec.skip)
     names, lines, notes = _check_rows(path, text, spec, section.split, section.columns)
+    if has_marks(spec):
+        rows = io.TextIOWrapper(stream_of(text), "utf-8", newline="")
+        text = joined(plain_rows(rows, spec, has_header=spec.header is not False))
     return _parsed(path, text, names, spec, len(lines)), lines, notes
 
 
@@ -170,7 +175,7 @@ def _parsed(
 
     options: dict[str, Any] = {
         "sep": spec.separator,
-        "decimal": spec.decimal,
+        "decimal": "." if has_marks(spec) else spec.decimal,
         "index_col": False,
         "low_memory": False,
         "na_values": missing_words(spec) or None,

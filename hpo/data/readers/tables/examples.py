@@ -20,6 +20,7 @@ from hpo.data.files import used_splits
 from hpo.data.mapped import empty, is_large, taken
 from hpo.data.readers.tables.columns import any_too_large, is_too_large, typed_columns
 from hpo.data.readers.tables.lines import Rows
+from hpo.data.readers.tables.numbers import marks_hint
 from hpo.data.readers.tables.split_column import read_split_column
 from hpo.data.readers.tables.table import huge_target, no_features, no_target, target_names
 from hpo.data.source import Source
@@ -301,10 +302,11 @@ def _classes_or_values(
     """The index of each row's class and the sorted classes, or float64 values and no classes."""
     is_number = target.dtype.kind in "iuf"
     if task in ("regression", "counts") and not is_number:
+        text = _first_text(target)
         raise DataError(
             f"{path}: data.dataset.task: {task}: the target {shown(target.name)} is not a number "
-            f"everywhere (such as {shown(_first_text(target))}): write classification, or correct "
-            "the file."
+            f"everywhere (such as {shown(text)}): write classification, or correct the file."
+            f"{marks_hint(text)}"
         )
     labels = (target if is_number else target.astype(str)).to_numpy()
     values = _different(labels) if is_number else np.unique(labels)

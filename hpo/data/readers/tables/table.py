@@ -17,6 +17,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hpo.data.readers.tables.numbers import has_marks, marks_hint, plain_numbers
 from hpo.errors import DataError, cut
 from hpo.registry import READERS
 from hpo.spec.sections.columns import MOST_CATEGORIES, Columns
@@ -43,8 +44,6 @@ TRUTH = {
 }
 # A date as ISO 8601 writes it, with a time or without.
 ISO_DATE = re.compile(r"\s*\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?\s*", re.ASCII)
-# A number with a decimal comma.
-_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*", re.ASCII)
 _LONGEST_LIST = 80
 _STREAM_BYTES = 1 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -97,12 +96,17 @@ def numbered_rows(
             yield one
 
     reader = csv.reader(lines(), delimiter=spec.separator)
-    line, last, has_commas = spec.skip + 1, None, spec.decimal == ","
+    line, last = spec.skip + 1, None
+    is_plain = spec.decimal == "." and not has_marks(spec)
+    is_header = spec.header is not False
     try:
         for cells in reader:
             if last is not None:
                 yield last
-            last = Row(line, points(cells) if has_commas else cells) if cells else None
+            if cells and not (is_plain or is_header):
+                cells = plain_numbers(cells, spec)
+            last = Row(line, cells) if cells else None
+            is_header = is_header and not cells
             line = spec.skip + reader.line_num + 1
             first, raw = raw, []
     except csv.Error as error:
@@ -118,11 +122,6 @@ def numbered_rows(
                 "close it, or delete it."
             )
         yield last
-
-
-def points(cells: Sequence[str]) -> list[str]:
-    """The cells with 1.5 for numbers such as 1,5."""
-    return [cell.replace(",", ".") if _COMMA.fullmatch(cell) else cell for cell in cells]
 
 
 def first_row(path: Path, rows: Iterator[Row], spec: CsvFile) -> tuple[Row, Iterator[Row]]:
@@ -240,6 +239,7 @@ def looks_like_data(first: Sequence[str], below: Iterable[Sequence[str]], spec: 
     It is if it has a number in half of the columns that hold numbers alone. Where no column does,
     it is if half of its texts occur again below.
     """
+    first = plain_numbers(first, spec)
     rows = [cells for cells in below if len(cells) == len(first)][:ROWS_TO_COMPARE]
     gaps = gap_words(spec)
     columns = [
@@ -330,7 +330,7 @@ def many_texts(name: str, count: int, text: str) -> str:
     return (
         f"column {shown(name)} holds {count} different texts, such as {shown(text)}, more than the "
         f"{MOST_CATEGORIES} that can be categories: list it in data.dataset.drop, or write encode: "
-        "hashing, encode: target or type: text for it in data.columns.by_name."
+        f"hashing, encode: target or type: text for it in data.columns.by_name.{marks_hint(text)}"
     )
 
 

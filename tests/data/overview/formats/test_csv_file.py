@@ -25,6 +25,17 @@ def test_a_sample_holds_every_row_of_a_small_file(tmp_path):
         ("t.tsv", b"a\ty\n1\t0\n2\t1\n", {}),
         ("t.csv", b"a\ty\n1\t0\n2\t1\n", {"separator": "\t"}),
         ("t.csv", b"a;y\n1,5;0\n2,5;1\n", {"separator": ";", "decimal": ","}),
+        ("t.csv", b'p,y\n"$541,001",0\n$7,1\n', {"thousands": ",", "units": ["$"]}),
+        ("t.csv", b"p,y\n6%,0\n7 %,1\n", {"units": ["%"]}),
+        ("t.csv", b'p,y\n"1.106,06",0\n"7,5",1\n', {"decimal": ",", "thousands": "."}),
+        (
+            "t.csv",
+            b"p;y\n1.106,06;0\n7,5;1\n",
+            {"separator": ";", "decimal": ",", "thousands": "."},
+        ),
+        ("t.csv", b'p,y\n"1,2,3",0\n"4,5",1\n', {}),  # lists
+        ("t.csv", b"p,y\n01.02.2024,0\n1.3.2024,1\n", {}),
+        ("t.csv", b"$1,6%,x\n$2,7%,y\n$3,8%,x\n", {"header": False, "units": ["$", "%"]}),
         ("t.csv", b"1,2,x\n2,3,y\n3,4,x\n", {"header": False}),
         ("t.csv", b",a,y\n0,5,x\n1,6,y\n", {"header": False, "skip": 1}),
         ("t.csv", b"a,a,y\n0,5,x\n1,6,y\n", {"header": False, "skip": 1}),
@@ -41,6 +52,13 @@ def test_a_sample_holds_every_row_of_a_small_file(tmp_path):
 def test_a_spec_says_how_a_file_is_written(name, data, dataset, tmp_path):
     (tmp_path / name).write_bytes(data)
     assert look_at_csv(tmp_path / name, name).dataset == {"csv": name, **dataset}
+
+
+def test_a_sample_has_numbers_as_the_spec_reads_them(tmp_path):
+    (tmp_path / "t.csv").write_text('a title\n\np,y\n"$541,001",6%\n"$7",\n')
+    found = look_at_csv(tmp_path / "t.csv", "t.csv").frame
+    assert found["p"].tolist() == [541_001, 7]
+    assert found["y"].fillna(-1).tolist() == [6, -1]
 
 
 def test_a_packed_file_is_unpacked(tmp_path):

@@ -38,6 +38,47 @@ def test_numbers_with_decimal_commas_are_numbers(tmp_path):
     assert source.values == (["x,1", "y,2"],)
 
 
+def test_groups_of_digits_and_signs_of_units_are_left_out_of_numbers(tmp_path):
+    text = 'a,note,y\n"$1,106.50","4,5 stars",6%\n-$3,"4,5 stars",7 %\n,"$",-5%\n2e3,$,$1\n'
+    source = read(tmp_path, text, thousands=",", units=["$", "%"])
+    np.testing.assert_array_equal(source.x, [[1106.5], [-3], [NAN], [2000]])
+    assert source.values == (["$", "4,5 stars"],)
+    assert source.classes == ("-5", "1", "6", "7")
+
+
+@pytest.mark.parametrize(
+    ("text", "spec"),
+    [
+        ("1.106,06;0\n-,5;1\n", {"decimal": ",", "thousands": "."}),
+        ("1106,06 €;0\n-0,5;1\n", {"decimal": ",", "units": ["€"]}),
+        ("1 106.06;0\n-.5;1\n", {"thousands": " "}),
+        ("1\u202f106.06;0\n-.5;1\n", {"thousands": " "}),
+        ("1'106.06;0\n-.5;1\n", {"thousands": "'"}),
+    ],
+)
+def test_large_numbers_are_grouped_as_the_spec_says(text, spec, tmp_path):
+    source = read(tmp_path, f"a;y\n{text}", separator=";", **spec)
+    assert source.x.tolist() == [[1106.06], [-0.5]]
+
+
+def test_a_date_and_a_column_name_are_no_grouped_numbers(tmp_path):
+    text = "day,1.000,y\n01.02.2024,1.000,0\n02.02.2024,2.000,1\n"
+    source = read(tmp_path, text, decimal=",", thousands=".")
+    assert source.names == ("1.000",)
+    assert source.values == (["01.02.2024", "02.02.2024"],)
+
+
+def test_numbers_with_marks_are_told_how_to_be_read(tmp_path):
+    with pytest.raises(DataError, match=r"correct the file\. Where these are numbers, write units"):
+        read(tmp_path, 'a,y\n1,"$1,500"\n2,$3\n', task="regression")
+
+
+def test_lines_are_those_of_the_file_where_numbers_are_rewritten(tmp_path):
+    text = 'a,b,y\n\n"two\nlines",$1,0\nx,$2,\n'
+    with pytest.raises(DataError, match=r"t\.csv:5: "):
+        read(tmp_path, text, units=["$"])
+
+
 RARE = "a,y\n1,u\n2,v\n3,u\n4,w\n5,x\n6,w\n"
 
 

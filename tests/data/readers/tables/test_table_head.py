@@ -29,6 +29,12 @@ def test_a_head_counts_the_cells_of_each_column_and_finds_their_first_lines(tmp_
     assert (found.rows, found.is_whole, found.findings) == (4, True, ())
 
 
+def test_a_head_reads_numbers_as_the_spec_writes_them(tmp_path):
+    text = 'a,b,y\n"$1,106.5",6%,1\n$7,x,2\n'
+    found = head_of(tmp_path, text, thousands=",", units=["$", "%"])
+    assert [(c.numbers, c.texts) for c in found.columns] == [(2, 0), (1, 1), (2, 0)]
+
+
 def test_a_head_is_the_whole_rows_of_the_first_mib(tmp_path):
     row = '1,"two\nlines",5\n'
     found = head_of(tmp_path, "a,b,y\n" + row * 100_000)
