@@ -15,7 +15,7 @@ from hpo.data.overview.overview import Overview
 from hpo.engine.devices import core_count
 from hpo.errors import DataError, HpoError
 from hpo.registry import DATASETS
-from hpo.report.init.budget import Budget, Preset, budget_for
+from hpo.report.init.budget import Budget, Preset, budget_for, written_budget
 from hpo.report.init.draft import draft
 from hpo.report.init.translated import config_draft, sweep_draft
 from hpo.spec.file.document import parse_yaml
@@ -88,6 +88,7 @@ def first_spec(
     made = draft(seen, budget, cores, out.name)
     if found is not None and source is not None:
         made = config_draft(made, seen, found, source.name)
+        budget = written_budget(budget, made.document)
     section = load_document(made.document, out.parent).training.data
     mistakes = inspect_data(section, out.parent, home).mistakes
     if mistakes:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from hpo.data.overview.groups import FOLDS
 from hpo.data.overview.overview import Overview
@@ -78,6 +78,21 @@ def budget_for(overview: Overview, preset: Preset, timeout: float | None, cores:
     trials = max(_LEAST_TRIALS, min(trials, fitting))
     seconds = _START_SECONDS + trials * trial_seconds
     return Budget(trials, epochs, batch, widths, seconds, timeout, folds, kept)
+
+
+def written_budget(guess: Budget, document: Mapping[str, Any]) -> Budget:
+    """The size of a search that a spec says, from that of another search of the same data."""
+    search, data = document["search"], document["data"]
+    trials, epochs, folds = search["trials"], document["train"]["epochs"], data.get("folds")
+    times = trials * epochs * (folds or 1) / (guess.trials * guess.epochs * (guess.folds or 1))
+    return replace(
+        guess,
+        trials=trials,
+        epochs=epochs,
+        batch_size=data["batch_size"],
+        folds=folds,
+        seconds=_START_SECONDS + times * (guess.seconds - _START_SECONDS),
+    )
 
 
 _BATCHES = ((1_000, 32), (10_000, 64), (50_000, 128), (200_000, 256), (1_000_000, 512))

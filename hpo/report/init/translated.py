@@ -25,8 +25,13 @@ def config_draft(base: Draft, overview: Overview, found: Translation, source: st
     """The first spec of a table with what a config of Ludwig, the file `source`, says of it."""
     document = copy.deepcopy(dict(base.document))
     parts = {key: value for key, value in found.document.items() if key not in ("task", "space")}
+    if "validation" in parts.get("data", {}):
+        document["data"].pop("folds", None)
+    comments = dict(base.comments)
     for section, values in parts.items():
         _merge(document[section], values)
+        for key in values:
+            comments.pop(f"{section}.{key}", None)
     dataset = document["data"]["dataset"]
     if "task" in found.document:
         dataset["task"] = found.document["task"]
@@ -38,13 +43,15 @@ def config_draft(base: Draft, overview: Overview, found: Translation, source: st
             if column.name not in used and column.role != "split"
         ]
         dataset["drop"] = left_out
-        by_name = document["data"].get("columns", {}).get("by_name", {})
-        kept = {name: value for name, value in by_name.items() if name in used}
-        document["data"].setdefault("columns", {})["by_name"] = kept | found.types
+        columns = document["data"].pop("columns", {})
+        by_name = columns.pop("by_name", {})
+        kept = {name: value for name, value in by_name.items() if name in used} | found.types
+        if columns or kept:
+            document["data"]["columns"] = columns | ({"by_name": kept} if kept else {})
     if "space" in found.document:
         document["space"] = found.document["space"]
     head = [f"With what {source}, a config of Ludwig, says.", *_lost_lines(found)]
-    return Draft(document, base.comments, [*base.head[:2], *head, *base.head[2:]])
+    return Draft(document, comments, [*base.head[:2], *head, *base.head[2:]])
 
 
 def _lost_lines(found: Translation) -> list[str]:
