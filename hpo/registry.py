@@ -58,6 +58,8 @@ class Entry:
     nests: bool = False  # of a reader with `files`: they lie in folders whose names count
     head: str = ""  # of a reader: what `hpo check` sees of its files without reading them whole
     look: str = ""  # of a reader: what `hpo init` sees of a path, or None if it is for another
+    takes_tokens: bool = False  # of a model: it embeds ids of tokens, [N, length] whole numbers
+    answers_each: bool = False  # of a model: it can give an answer for each position of an example
     needs: tuple[Need, ...] = ()  # of a model or an optimizer; see `NEEDS`
     is_table: bool = False  # of a reader or data set: examples are rows of numbers, never images
     package: str = ""  # of a sampler or reader: another package that it needs
@@ -79,16 +81,18 @@ class Entry:
     judges_values: bool = False  # its bounds are values of the metric, not losses
 
 
-_MODEL, _LAYERS = "hpo.spec.sections.model", "hpo.engine.models"
+_MODEL, _NETWORK = "hpo.spec.sections.models", "hpo.engine.models.networks"
 MODELS = {
-    "mlp": Entry(f"{_MODEL}:Mlp", f"{_LAYERS}.mlp:Mlp", size=f"{_LAYERS}.sizes:mlp_size"),
+    "mlp": Entry(f"{_MODEL}.tables:Mlp", f"{_NETWORK}.mlp:Mlp", size=f"{_NETWORK}.mlp:mlp_size"),
     "cnn": Entry(
-        f"{_MODEL}:Cnn",
-        f"{_LAYERS}.cnn:Cnn",
-        size=f"{_LAYERS}.sizes:cnn_size",
+        f"{_MODEL}.images:Cnn",
+        f"{_NETWORK}.cnn:Cnn",
+        size=f"{_NETWORK}.cnn:cnn_size",
         needs=("images",),
     ),
-    "fourier": Entry(f"{_MODEL}:Fourier", f"{_LAYERS}.fourier:Fourier", needs=("whole batch",)),
+    "fourier": Entry(
+        f"{_MODEL}.tables:Fourier", f"{_NETWORK}.fourier:Fourier", needs=("whole batch",)
+    ),
 }
 
 _OF_CLASSES = ("classification", "multilabel", "segmentation", "language")

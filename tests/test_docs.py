@@ -32,7 +32,7 @@ from hpo.spec.load import load_experiment, require_search
 from hpo.spec.reference.json_schema import json_schema
 from hpo.spec.schema import all_leaves
 from hpo.spec.sections.goal import COSTS
-from hpo.spec.sections.model import Activation, Init, Norm
+from hpo.spec.sections.models.parts import Activation, Init, Norm
 from tests.checkout import ROOT, files
 from tests.cli.samples import commands
 

@@ -23,7 +23,7 @@ from hpo.registry import DATASETS, REGISTRIES, SCHEDULES, load
 from hpo.spec.experiment import Training
 from hpo.spec.schema import variants_of
 from hpo.spec.sections.data import DataSpec, Task
-from hpo.spec.sections.model import Activation, Init
+from hpo.spec.sections.models.parts import Activation, Init
 from hpo.spec.sections.optimizer import Sgd
 from hpo.spec.sections.search import SearchSpec
 from hpo.spec.sections.train import TrainSpec
@@ -76,9 +76,11 @@ NO_TEST_FILE = {
     "hpo/spec/code/own_data.py": "declares keys; tests/data/readers/test_python.py gives them",
     "hpo/spec/code/own_functions.py": "declares keys; test_own_code.py beside it gives them",
     "hpo/spec/foreign/translation.py": "declares what test_wandb.py beside it reads",
-    "hpo/spec/sections/model.py": "declares leaves; tests/spec/test_mistakes.py gives them values",
-    "hpo/spec/sections/optimizer.py": "declares leaves, as `model.py` does",
-    "hpo/spec/sections/updates.py": "declares leaves, as `model.py` does",
+    "hpo/spec/sections/models/images.py": "declares leaves, as `tables.py` does",
+    "hpo/spec/sections/models/parts.py": "declares leaves, as `tables.py` does",
+    "hpo/spec/sections/models/tables.py": "declares leaves; tests/spec/test_mistakes.py gives them",
+    "hpo/spec/sections/optimizer.py": "declares leaves, as `tables.py` does",
+    "hpo/spec/sections/updates.py": "declares leaves, as `tables.py` does",
     "hpo/study/backends/backend.py": "declares what test_lanes.py beside it makes",
     "hpo/study/executors/messages.py": "declares messages; test_conformance.py sends them",
     "hpo/study/loop/deciding.py": "declares the parts of a driver, which test_driver.py gives it",

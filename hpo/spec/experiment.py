@@ -17,7 +17,7 @@ from hpo.spec.code.own_functions import OwnAugment
 from hpo.spec.marks import Spec
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.loss import LossSpec
-from hpo.spec.sections.model import ModelSpec
+from hpo.spec.sections.models.parts import ModelSpec
 from hpo.spec.sections.optimizer import OptimizerSpec
 from hpo.spec.sections.scheduler import settled
 from hpo.spec.sections.search import SearchSpec

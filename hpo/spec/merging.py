@@ -14,7 +14,7 @@ from hpo.spec.code.own_functions import AUGMENT_NEEDS
 from hpo.spec.marks import Count, Merge, Sizes, Spec, has_leaf, leaf_at, merge_of, with_leaves
 from hpo.spec.registered import needs_of
 from hpo.spec.schema import all_leaves, leaves_at
-from hpo.spec.sections.model import Activation
+from hpo.spec.sections.models.parts import Activation
 from hpo.spec.sections.optimizer import OptimizerSpec, ScheduleSpec
 
 if TYPE_CHECKING:

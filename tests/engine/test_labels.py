@@ -10,7 +10,7 @@ from hpo.engine.labels import earlier_labels
 from hpo.engine.program import Program, split
 from hpo.spec.experiment import Training
 from hpo.spec.marks import Count, Host, Knob, Positive, Share, Spec, Static, with_leaves
-from hpo.spec.sections import model as models
+from hpo.spec.sections.models import tables as models
 from tests.engine.samples import a_training, tiny_data
 
 MERGED = {

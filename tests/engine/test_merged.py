@@ -14,7 +14,7 @@ from hpo.engine.program import split
 from hpo.engine.programs.compiler import Compiler
 from hpo.registry import OPTIMIZERS, SCHEDULES
 from hpo.spec.experiment import Training
-from hpo.spec.sections.model import Activation
+from hpo.spec.sections.models.parts import Activation
 from tests.engine.samples import Learn, a_merged, tiny_data, unmerged
 
 _DATA = tiny_data()

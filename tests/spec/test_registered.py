@@ -10,7 +10,8 @@ from hpo.spec.experiment import Training
 from hpo.spec.marks import Spec
 from hpo.spec.registered import Registered, annotation_of, needs_of, registered
 from hpo.spec.sections.data import DataSpec
-from hpo.spec.sections.model import Cnn, Mlp
+from hpo.spec.sections.models.images import Cnn
+from hpo.spec.sections.models.tables import Mlp
 from hpo.spec.sections.optimizer import Adagrad, Sgd
 from hpo.spec.sections.train import TrainSpec
 

@@ -181,9 +181,9 @@ def test_a_bad_pin_in_a_log_without_checksums_is_damage(
 LATER_MLP = """
 from hpo import registry
 from hpo.spec.marks import Count, Host, Knob, Positive, Share, Static
-from hpo.spec.sections import model
+from hpo.spec.sections.models import tables
 
-class Mlp(model.Mlp):
+class Mlp(tables.Mlp):
     later_number: Knob[Positive] = 0.01
     later_zero: Knob[Share] = 0.0
     later_size: Static[Count] = 1

@@ -139,12 +139,13 @@ def build(spec: Any, shapes: Shapes) -> AbstractModel:
             f"model.name: '{spec.name}' needs images, and an example of this data set has the "
             f"shape {shapes.example}: use mlp."
         )
-    if shapes.positions:
+    entry = registry.MODELS[spec.name]
+    if shapes.positions and not entry.answers_each:
         raise HpoError(
             f"model.name: '{spec.name}' gives one answer for an example, and these data need one "
             f"for each of its positions, {list(shapes.answer)}: name a model of your own."
         )
-    if shapes.vocabulary and not registry.MODELS[spec.name].is_own:
+    if shapes.vocabulary and not (entry.takes_tokens or entry.is_own):
         raise HpoError(
             f"model.name: '{spec.name}' learns from features, and these data are ids of tokens: "
             "write data.text.vectors: tfidf or counts, or name a model of your own."

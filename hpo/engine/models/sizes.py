@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,10 +11,8 @@ import jax.numpy as jnp
 
 from hpo import registry
 from hpo.engine.models.abstract import Shapes, build
-from hpo.engine.oneof import options_of
 from hpo.spec.code.frames import CodeError
 from hpo.spec.code.own_model import OwnModel
-from hpo.spec.sections import model as specs
 
 
 class Size(NamedTuple):
@@ -50,21 +47,3 @@ def model_size(spec: Any, example_shape: Sequence[int], outputs: int) -> Size:
         sum(math.prod(leaf.shape) for leaf in leaves),
         sum(math.prod(leaf.shape) for leaf in leaves if len(leaf.shape) > 1),
     )
-
-
-def mlp_size(spec: specs.Mlp, example_shape: Sequence[int], outputs: int) -> Size:
-    sizes = (math.prod(example_shape), *layer_sizes(options_of(spec.widths)), outputs)
-    weights = sum(n * m for n, m in itertools.pairwise(sizes))
-    return Size(weights, weights)
-
-
-def cnn_size(spec: specs.Cnn, example_shape: Sequence[int], outputs: int) -> Size:
-    height, width, channels = example_shape
-    weights = convolved = 0
-    for filters in spec.filters:
-        kernel = spec.kernel**2 * channels * filters
-        weights, convolved = weights + kernel, convolved + kernel * height * width
-        height, width, channels = max(height // 2, 1), max(width // 2, 1), filters
-    dense = max(options_of(spec.dense))
-    head = height * width * channels * dense + dense * outputs
-    return Size(weights + head, head, convolved)

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from hpo.errors import HpoError
 from hpo.registry import OPTIMIZERS
 from hpo.spec.foreign.translation import Translation
-from hpo.spec.sections.model import Activation, Norm
+from hpo.spec.sections.models.parts import Activation, Norm
 from hpo.spec.words import shown
 
 _TYPES: dict[str, dict[str, Any]] = {

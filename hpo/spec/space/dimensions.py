@@ -32,7 +32,7 @@ from hpo.spec.schema import (
 )
 from hpo.spec.sections.data import task_of
 from hpo.spec.sections.loss import loss_mistakes
-from hpo.spec.sections.model import model_mistakes
+from hpo.spec.sections.models.parts import model_mistakes
 from hpo.spec.sections.updates import update_mistakes
 from hpo.spec.space.conditions import condition_of
 from hpo.spec.space.entries import Entry

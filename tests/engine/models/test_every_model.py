@@ -11,7 +11,7 @@ import pytest
 
 from hpo.data.dataset import DataSet
 from hpo.registry import MODELS, load
-from hpo.spec.sections import model as specs
+from hpo.spec.sections.models import parts as specs
 from tests.engine.models.by_hand import ROWS, a_model
 
 

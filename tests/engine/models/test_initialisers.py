@@ -18,7 +18,7 @@ from hpo.engine.programs.compiler import Compiler
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.training.supervised import initial_lane
 from hpo.engine.training.weights import parted
-from hpo.spec.sections.model import Init
+from hpo.spec.sections.models.parts import Init
 from tests.engine.samples import Learn, a_training
 
 _DENSE, _CONV = (300, 200), (3, 3, 40, 60)

@@ -17,8 +17,8 @@ from hpo.errors import HpoError
 from hpo.spec.experiment import Training
 from hpo.spec.load import load_document
 from hpo.spec.marks import with_leaves
-from hpo.spec.sections import model as specs
-from hpo.spec.sections.model import Cnn
+from hpo.spec.sections.models import parts as specs
+from hpo.spec.sections.models.images import Cnn
 from tests.documents import SMALL
 from tests.engine.models.by_hand import BY_HAND, a_model, assert_close, dense, inputs, normalised
 from tests.engine.samples import Learn

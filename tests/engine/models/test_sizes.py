@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from hpo.engine.models.sizes import model_size
-from hpo.spec.sections.model import Cnn, Mlp
+from hpo.spec.sections.models.images import Cnn
+from hpo.spec.sections.models.tables import Mlp
 
 
 @pytest.mark.parametrize(

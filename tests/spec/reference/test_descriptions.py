@@ -3,7 +3,7 @@
 from hpo.spec.experiment import SpecFile
 from hpo.spec.marks import Spec
 from hpo.spec.reference.descriptions import description_of, summary_of
-from hpo.spec.sections.model import Mlp
+from hpo.spec.sections.models.tables import Mlp
 from hpo.spec.sections.search import SearchSpec
 
 

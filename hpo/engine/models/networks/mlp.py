@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from functools import partial
 
 import jax.numpy as jnp
@@ -14,9 +15,9 @@ from jaxtyping import Array, Float
 from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.layers import activated, norm_layers, normalised
-from hpo.engine.models.sizes import layer_sizes
+from hpo.engine.models.sizes import Size, layer_sizes
 from hpo.engine.oneof import number_of, options_of
-from hpo.spec.sections.model import Mlp as MlpSpec
+from hpo.spec.sections.models.tables import Mlp as MlpSpec
 
 
 class Mlp(nnx.Module):  # type: ignore[misc]
@@ -65,3 +66,10 @@ class Mlp(nnx.Module):  # type: ignore[misc]
 def _resized(x: Float[Array, "B N"], size: int) -> Float[Array, "B M"]:
     """`x` with zeros added at its end, or removed from it."""
     return jnp.pad(x, ((0, 0), (0, max(0, size - x.shape[1]))))[:, :size]
+
+
+def mlp_size(spec: MlpSpec, example_shape: Sequence[int], outputs: int) -> Size:
+    """The size of an `mlp`, or of the widest that its `OneOf` leaves allow."""
+    sizes = (math.prod(example_shape), *layer_sizes(options_of(spec.widths)), outputs)
+    weights = sum(n * m for n, m in itertools.pairwise(sizes))
+    return Size(weights, weights)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hpo.data.dataset import DataSet
-from hpo.engine.models.cnn import _max_pool
+from hpo.engine.models.networks.cnn import _max_pool
 from hpo.errors import HpoError
 from tests.engine.models.by_hand import BY_HAND, ROWS, a_model, assert_close, dense, normalised
 from tests.engine.samples import a_split

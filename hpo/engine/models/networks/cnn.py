@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -14,8 +15,9 @@ from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.convolution import convolve
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.layers import activated, norm_layers, normalised
+from hpo.engine.models.sizes import Size
 from hpo.engine.oneof import number_of, options_of
-from hpo.spec.sections.model import Cnn as CnnSpec
+from hpo.spec.sections.models.images import Cnn as CnnSpec
 
 
 class Conv(nnx.Module):  # type: ignore[misc]
@@ -109,3 +111,16 @@ def _windows(x: Float[Array, "B H W C"]) -> Float[Array, "B h tall w wide C"]:
     tall, wide = min(height, 2), min(width, 2)
     rows, columns = height // tall, width // wide
     return x[:, : rows * tall, : columns * wide].reshape(batch, rows, tall, columns, wide, channels)
+
+
+def cnn_size(spec: CnnSpec, example_shape: Sequence[int], outputs: int) -> Size:
+    """The size of a `cnn`."""
+    height, width, channels = example_shape
+    weights = convolved = 0
+    for filters in spec.filters:
+        kernel = spec.kernel**2 * channels * filters
+        weights, convolved = weights + kernel, convolved + kernel * height * width
+        height, width, channels = max(height // 2, 1), max(width // 2, 1), filters
+    dense = max(options_of(spec.dense))
+    head = height * width * channels * dense + dense * outputs
+    return Size(weights + head, head, convolved)

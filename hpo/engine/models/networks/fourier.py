@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.initialisers import Initialiser
-from hpo.spec.sections.model import Fourier as FourierSpec
+from hpo.spec.sections.models.tables import Fourier as FourierSpec
 
 # The share of the last batch in the running mean, as in our batch norms.
 _MOVING = 0.1
