@@ -76,6 +76,7 @@ class Program:
     scales: tuple[int, ...] = ()
     example_type: str = "float32"
     vocabulary: int = 0  # of examples that are tokens
+    embedding_size: int = 0  # of the loaded vector of each token
 
     @property
     def positions(self) -> tuple[int, ...]:
@@ -110,7 +111,8 @@ class Program:
         # Files of the same name in two folders, or before and after an edit, are other code.
         code = (self.model.own.code,) if is_own else ()
         tokens = (self.positions, self.vocabulary) if self.positions or self.vocabulary else ()
-        return repr((with_leaves(self.model, plain), *shapes, *code, *tokens))
+        loaded = (self.embedding_size,) if self.embedding_size else ()
+        return repr((with_leaves(self.model, plain), *shapes, *code, *tokens, *loaded))
 
     @cached_property
     def optimizer(self) -> Any:
@@ -259,6 +261,7 @@ def split(
         judged_rows=max(len(fold.validation) for fold in data.folds) if data.folds else 0,
         example_type=data.train.example_type,
         vocabulary=data.vocabulary,
+        embedding_size=0 if data.embeddings is None else data.embeddings.shape[1],
     )
     return program, np.array([knobs[path] for path in paths], np.float32)
 

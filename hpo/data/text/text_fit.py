@@ -86,7 +86,7 @@ class TextFit:
         """The number of different ids; 0 if texts become features."""
         return FIRST_ID + len(self.vocabulary) if self.spec.vectors == "ids" else 0
 
-    @property
+    @cached_property
     def embeddings(self) -> np.ndarray | None:
         """The vector of each id, float32 `[ids, size]`: 0 where the file has none; None without."""
         if not self.ids or self.vectors is None:

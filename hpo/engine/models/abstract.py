@@ -30,7 +30,8 @@ class Shapes(NamedTuple):
     `example` is the shape of one example, `outputs` the number of classes, or 1. `platform` is
     "cpu", "gpu" or "tpu"; layers compute in `dtype` and keep their weights in float32. Where every
     position of an example has a class, `positions` are the sizes of these axes. Examples have the
-    type `x`; those of tokens are below `vocabulary`.
+    type `x`; those of tokens are below `vocabulary`. `embedding_size` are the numbers in the vector
+    that the data set has loaded for each token; 0 without.
     """
 
     example: tuple[int, ...]
@@ -40,6 +41,7 @@ class Shapes(NamedTuple):
     positions: tuple[int, ...] = ()
     example_type: str = "float32"
     vocabulary: int = 0
+    embedding_size: int = 0
 
     @property
     def x(self) -> Any:
@@ -100,6 +102,7 @@ def shapes_of(program: Program) -> Shapes:
         program.positions,
         program.example_type,
         program.vocabulary,
+        program.embedding_size,
     )
 
 

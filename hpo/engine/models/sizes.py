@@ -29,16 +29,18 @@ def layer_sizes(options: Sequence[Sequence[int]]) -> tuple[int, ...]:
     return tuple(max(widths[min(i, len(widths) - 1)] for widths in options) for i in range(depth))
 
 
-def model_size(spec: Any, example_shape: Sequence[int], outputs: int) -> Size:
+def model_size(spec: Any, example_shape: Sequence[int], outputs: int, vocabulary: int = 0) -> Size:
     """The size of a model, or of the widest of those that its `OneOf` leaves allow.
 
     A model whose entry names no `size` counts as dense: each matrix is used once for an example.
-    One of a user's own that cannot be built counts as nothing.
+    One of a user's own that cannot be built counts as nothing. The sizes of models of tokens
+    depend on the `vocabulary`, too.
     """
-    size = "" if isinstance(spec, OwnModel) else registry.MODELS[spec.name].size
-    if size:
-        return registry.load(size)(spec, example_shape, outputs)
-    shapes = Shapes(tuple(example_shape), outputs, "cpu", jnp.float32)
+    entry = None if isinstance(spec, OwnModel) else registry.MODELS[spec.name]
+    if entry is not None and entry.size:
+        more = (vocabulary,) if entry.takes_tokens else ()
+        return registry.load(entry.size)(spec, example_shape, outputs, *more)
+    shapes = Shapes(tuple(example_shape), outputs, "cpu", jnp.float32, vocabulary=vocabulary)
     try:
         leaves = jax.tree.leaves(build(spec, shapes).params)
     except CodeError:  # the trial that has this model tells it

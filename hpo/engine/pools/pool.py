@@ -164,11 +164,11 @@ class Pool:
         `changes` are all changes of its knobs, before its state and after. With `is_timed`, the
         report of its last epoch holds the latency of its model.
         """
+        fold = self._fold(run)
         with self.stopwatch.during("moving"), jax.profiler.TraceAnnotation("put"):
             if lane is None:
-                lane = self._task.initial(training)
+                lane = self._task.initial(training, fold or self._data)
             self._lanes = self._operations.put(self._lanes, np.int32(index), lane)
-        fold = self._fold(run)
         self._occupants[index] = Occupant(
             run,
             knobs,

@@ -89,7 +89,7 @@ def _compiled_forward(program: Program, device: Any) -> tuple[Any, Any, Any]:
         ),
         device,
     )
-    example = {"x": np.zeros((1, *program.example_shape), np.float32)}
+    example = {"x": np.zeros((1, *program.example_shape), program.example_type)}
     example = jax.device_put(example, device)
     lowered = jax.jit(_predict, static_argnums=0).lower(program, weights, variables, example)
     return lowered.compile(), weights, variables

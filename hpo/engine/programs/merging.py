@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,7 @@ def decide(
     pools: int,
     costs: Costs,
     cohort: int = 1,
+    vocabulary: int = 0,
 ) -> Decision:
     """The merging with the least estimated time for `trials` trials of `epochs` epochs each.
 
@@ -110,7 +112,8 @@ def decide(
         for _ in range(min(shapes, _DRAWS)):
             drawn.append(with_rows(fill(training, space.draw(rng), 0), rows))
     drawn = drawn or [with_rows(training, rows)]
-    study = _Study(drawn, example_shape, outputs, rows, trials, shapes, epochs, pools, costs)
+    sizes = partial(model_size, example_shape=example_shape, outputs=outputs, vocabulary=vocabulary)
+    study = _Study(drawn, sizes, rows, trials, shapes, epochs, pools, costs)
     values = _values(drawn, space, rows)
     apart = study.estimate(NOTHING)
     best = Decision(NOTHING, apart, apart)
@@ -167,7 +170,7 @@ def estimated_seconds(program: Program) -> tuple[float, float]:
     """The estimated seconds to compile a program, and to train a micro-batch of it."""
     # The measured time of a micro-batch is a minimum, so it is that of the narrowest models.
     model = program.narrow(program.bounds[0]).model if program.bounds else program.model
-    size = model_size(model, program.example_shape, program.outputs)
+    size = model_size(model, program.example_shape, program.outputs, program.vocabulary)
     compiling = Costs().compile_seconds(
         *_layers(program.model), len(program.merged), len(program.bounds)
     )
@@ -183,8 +186,7 @@ class _Study:
     def __init__(
         self,
         drawn: Sequence[Training],
-        example_shape: Sequence[int],
-        outputs: int,
+        size_of: Callable[[Any], Size],
         rows: int,
         trials: int,
         shapes: int,
@@ -192,7 +194,7 @@ class _Study:
         pools: int,
         costs: Costs,
     ) -> None:
-        self._drawn, self._shape, self._outputs = drawn, example_shape, outputs
+        self._drawn, self._size_of = drawn, size_of
         self._rows, self._trials, self._shapes, self._epochs = rows, trials, shapes, epochs
         self._pools, self._costs = pools, costs
         self._statics = [dict(static_leaves(training)) for training in drawn]
@@ -212,8 +214,7 @@ class _Study:
             batches = listed.get(mergeable()["batch_size"], ())
             for member in members:
                 spec = _widest(member, listed, _bound_of(member, bounds))
-                size = model_size(spec, self._shape, self._outputs)
-                train += self._epoch_seconds(member, size, batches)
+                train += self._epoch_seconds(member, self._size_of(spec), batches)
         # The share of shapes drawn once estimates the share of new shapes (Good 1953).
         share = self._trials / len(self._drawn)
         new = sum(len(members) == 1 for members in groups.values()) / len(self._drawn)

@@ -132,7 +132,7 @@ class OwnTask:
         jax.eval_shape(self.evaluate, knobs, lane, splits[1])
         return lane
 
-    def initial(self, training: Any) -> TaskLane:
+    def initial(self, training: Any, data: DataSet | None = None) -> TaskLane:
         """The lane of a trial before its first step, from the user's `init`."""
         section, train = training.task, training.train
         knobs = np.array([getattr(section, name) for name in self.program.knobs], np.float32)

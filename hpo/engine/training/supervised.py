@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Int
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.models.abstract import abstract_model, authored, is_authored
 from hpo.engine.models.dropout import Dropout, mask_key
+from hpo.engine.models.embedding import from_loaded
 from hpo.engine.models.initialisers import initial_params, kernel_initialiser
 from hpo.engine.oneof import OneOf, options_of
 from hpo.engine.program import Program
@@ -82,9 +83,9 @@ class Supervised:
         """
         return abstract_lane(self.program)
 
-    def initial(self, training: Training) -> Lane:
+    def initial(self, training: Training, data: DataSet | None = None) -> Lane:
         """The lane of a trial before its first step; see `initial_lane`."""
-        return initial_lane(self.program, training)
+        return initial_lane(self.program, training, data)
 
     def epoch(self, training: Training, fold: DataSet | None = None) -> Epoch:
         """The size of a trial's epoch; the last partial batch is dropped."""
@@ -245,15 +246,17 @@ def judged(program: Program, lane: Lane) -> tuple[Any, Any]:
     return parted(program, lane.params), lane.variables
 
 
-def initial_lane(program: Program, training: Training) -> Lane:
+def initial_lane(program: Program, training: Training, data: DataSet | None = None) -> Lane:
     """The lane of a trial before its first step, as NumPy arrays.
+
+    Vectors of tokens start from those that `data`, the trial's own fold, has loaded.
 
     Raises:
         HpoError: for a model that cannot take the data's examples.
     """
     seed, stream = training.train.seed, training.train.stream
     whole = abstract_model(program)
-    own_params, own_variables = _first_weights(program.of_its_own(training), training)
+    own_params, own_variables = _first_weights(program.of_its_own(training), training, data)
     params = joined(padded(own_params, whole.params))
     descent = _descent(program, program.optimizer, program.template.updates)
     return Lane(
@@ -266,7 +269,7 @@ def initial_lane(program: Program, training: Training) -> Lane:
     )
 
 
-def _first_weights(program: Program, training: Training) -> tuple[Any, Any]:
+def _first_weights(program: Program, training: Training, data: DataSet | None) -> tuple[Any, Any]:
     """Weights and variables of a trial in a program of its own, before its first step."""
     seed, stream = training.train.seed, training.train.stream
     if is_authored(training.model):
@@ -274,8 +277,10 @@ def _first_weights(program: Program, training: Training) -> tuple[Any, Any]:
         number = int(weights_rng(seed, stream).integers(2**31))
         return authored(training.model, program, number)
     model, kernel = abstract_model(program), kernel_initialiser(training.model)
+    loaded = None if data is None else data.embeddings
+    leaves = model.leaves if loaded is None else {**model.leaves, **from_loaded(loaded)}
     params, variables = (
-        initial_params(shapes, kernel, weights_rng(seed, stream), model.leaves)
+        initial_params(shapes, kernel, weights_rng(seed, stream), leaves)
         for shapes in (model.params, model.variables)
     )
     return params, variables

@@ -75,8 +75,11 @@ class Task(Protocol):
         """The shapes of a lane, without allocating memory."""
         ...
 
-    def initial(self, training: Training) -> Any:
-        """The lane of a trial before its first step, as NumPy arrays."""
+    def initial(self, training: Training, data: DataSet | None = None) -> Any:
+        """The lane of a trial before its first step, as NumPy arrays.
+
+        `data` are those that it trains on: with folds, its own one.
+        """
         ...
 
     def epoch(self, training: Training, fold: DataSet | None = None) -> Epoch:

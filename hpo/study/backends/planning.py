@@ -137,6 +137,7 @@ def _merging(
         pools,
         read_costs(cache).rounded,
         search.cohort,
+        data.vocabulary,
     )
     explain(decision.sentence())
     programs = decision.estimate.programs
