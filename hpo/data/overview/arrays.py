@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +30,10 @@ def look_at_npz(path: Path, written: str) -> Overview | None:
     if path.suffix != ".npz" or not path.is_file():
         return None
     source = read_npz(path, DataSpec(dataset=NpzFile(npz=str(path)), test=0.2))
-    if source.y.ndim > 1:
+    if source.y.ndim > 2:
         raise DataError(
-            f"{shown(path.name)}: has several targets for each row, for which hpo init writes no "
-            "spec: see docs/tasks.md."
+            f"{shown(path.name)}: y holds masks, a class for each pixel, for which hpo init writes "
+            "no spec: see segmentation in docs/tasks.md."
         )
     return source_overview(path.name, {"npz": written}, source)
 
@@ -42,7 +44,9 @@ def source_overview(name: str, dataset: Any, source: Source) -> Overview:
     classes = dict(zip(source.classes, counts.tolist(), strict=True))
     if source.x.ndim > 2:
         has_test = source.test is not None
-        return images_overview(name, dataset, source.x.shape[1:], classes, has_test=has_test)
+        images = images_overview(name, dataset, source.x.shape[1:], classes, has_test=has_test)
+        size, target = len(source), _target(source, classes)
+        return images if classes else replace(images, rows=size, seen=size, target=target)
     import pandas as pd
 
     titles = source.names or [f"column_{place}" for place in range(1, source.x.shape[1] + 1)]
@@ -50,16 +54,27 @@ def source_overview(name: str, dataset: Any, source: Source) -> Overview:
         ColumnOverview(cells.name, cells.kind, cells.gaps, cells.distinct, cells.example)
         for cells in kinds_of(pd.DataFrame(source.x, columns=[*titles]))
     ]
-    task: Task = "classification" if classes else "regression"
-    ordered = dict(sorted(classes.items(), key=lambda item: -item[1]))
     return Overview(
         name=name,
         dataset=dataset,
         rows=len(source),
         seen=len(source),
         is_whole=True,
-        target=Target(("target",), task, _WHY, _WHY, ordered),
+        target=_target(source, classes),
         columns=tuple(columns),
         options={"test": "auto"} if source.test is not None else {},
         features=source.x.shape[1],
     )
+
+
+def _target(source: Source, classes: Mapping[str, int]) -> Target:
+    """The one target of a row, or several of them by their places."""
+    if source.y.ndim == 1:
+        task: Task = "classification" if classes else "regression"
+        ordered = dict(sorted(classes.items(), key=lambda item: -item[1]))
+        return Target(("target",), task, _WHY, _WHY, ordered)
+    names = tuple(f"target_{place}" for place in range(1, source.y.shape[1] + 1))
+    if not source.is_multilabel:
+        return Target(names, "regression", _WHY, "several columns of numbers")
+    rows = dict(zip(names, source.y.sum(axis=0).astype(int).tolist(), strict=True))
+    return Target(names, "multilabel", _WHY, "several columns of 0 and 1", rows)

@@ -45,13 +45,20 @@ def with_gaps(
         if has_decimal_comma:
             texts = cells.dropna().astype(str).str.strip()
             cells = pd.Series(points(texts.tolist()), texts.index).reindex(cells.index)
-        found, numbers = _words_in(cells)
+        found, are_numbers = _words_in(cells)
         words |= dict.fromkeys(found)
         if found:
-            source = cells if numbers else frame[name]
+            source = cells if are_numbers else frame[name]
             column = source.where(~source.astype(str).str.strip().isin(found))
-            replaced[name] = pd.to_numeric(column, errors="coerce") if numbers else column
+            replaced[name] = pd.to_numeric(column, errors="coerce") if are_numbers else column
     frame = _with(frame, replaced) if replaced else frame
+    frame, numbers = with_number_gaps(frame)
+    return frame, [*words, *(number for number in numbers if number not in words)]
+
+
+def with_number_gaps(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Any]]:
+    """The table with gaps instead of the numbers that stand for them, and these numbers."""
+    words: dict[Any, None] = {}
     numeric = frame.select_dtypes("number")
     if numeric.size:
         values = numeric.to_numpy(np.float64, na_value=np.nan)
@@ -64,7 +71,7 @@ def with_gaps(
             least = [_least_beside(values[:, place], number) for place in holds]
             if len(holds) and all(rest > number / 2 for rest in least):
                 words[int(number) if number.is_integer() else number] = None
-                columns = {numeric.columns[place]: numeric.iloc[:, place] for place in holds}
+                columns = frame[numeric.columns[holds]]
                 frame = _with(frame, {n: c.where(c != number) for n, c in columns.items()})
     return frame, list(words)
 

@@ -7,6 +7,7 @@ from hpo.data.overview.arrays import look_at_npz
 from hpo.errors import DataError
 
 RNG = np.random.default_rng(0)
+LABELS = ("multilabel", {"target_1": 15, "target_2": 10})
 
 
 def test_arrays_of_numbers_are_a_table(tmp_path):
@@ -23,9 +24,31 @@ def test_arrays_of_pixels_are_images(tmp_path):
     assert look_at_npz(tmp_path / "t.npz", "t.npz").shape == (6, 5, 3)
 
 
-def test_several_targets_are_left_to_the_user(tmp_path):
-    np.savez(tmp_path / "t.npz", x=RNG.normal(size=(30, 3)), y=RNG.normal(size=(30, 2)))
-    with pytest.raises(DataError, match="several targets for each row"):
+def test_images_may_have_quantities(tmp_path):
+    x = RNG.integers(0, 255, (30, 6, 5, 3), np.uint8)
+    np.savez(tmp_path / "t.npz", x=x, y=x.mean(axis=(1, 2, 3)))
+    seen = look_at_npz(tmp_path / "t.npz", "t.npz")
+    assert (seen.rows, seen.shape, seen.target.task) == (30, (6, 5, 3), "regression")
+
+
+@pytest.mark.parametrize(
+    ("y", "task", "classes"),
+    [
+        (RNG.normal(size=(30, 2)), "regression", {}),
+        (np.stack([np.arange(30) % 2, np.arange(30) % 3 == 0], axis=1).astype(int), *LABELS),
+    ],
+)
+def test_several_targets_have_the_names_of_their_places(tmp_path, y, task, classes):
+    np.savez(tmp_path / "t.npz", x=RNG.normal(size=(30, 3)), y=y)
+    target = look_at_npz(tmp_path / "t.npz", "t.npz").target
+    assert (target.names, target.task) == (("target_1", "target_2"), task)
+    assert target.classes == classes
+
+
+def test_masks_are_named_as_such(tmp_path):
+    x = RNG.integers(0, 255, (30, 6, 5, 3), np.uint8)
+    np.savez(tmp_path / "t.npz", x=x, y=x[..., 0] % 3)
+    with pytest.raises(DataError, match="y holds masks, a class for each pixel"):
         look_at_npz(tmp_path / "t.npz", "t.npz")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from hpo.data.overview.formats.dialect import Dialect, dialect_of
 from hpo.data.overview.formats.sample import Sample
 from hpo.data.overview.gaps import with_gaps
 from hpo.data.readers.tables.numbers import has_marks, plain_rows
+from hpo.data.readers.tables.table import numbered_rows, table_text
 from hpo.errors import DataError
 from hpo.spec.sections.data import CsvFile
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 # A file of up to this many bytes is read whole. Of a larger one, its head and some pieces are.
 MOST_BYTES = 32 << 20
 _HEAD, _PIECES, _PIECE = 8 << 20, 12, 1 << 20
+# How many line breaks of a piece may begin a row, and the most characters of its first two rows.
+_STARTS, _CELLS = 100, 1 << 16
 _NOT_TABLES = (
     *(".npz", ".npy", ".parquet", ".pq", ".json", ".jsonl", ".ndjson", ".arrow", ".feather"),
     *(".yaml", ".yml", ".py", ".zip", ".md", ".html", ".xlsx"),
@@ -43,7 +48,7 @@ def look_at_csv(path: Path, written: str) -> Sample | None:
     is_whole = share == 1.0
     dialect, text = dialect_of(path, data, is_whole=is_whole)
     names, has_names = _names(dialect)
-    texts = [text, *_texts(pieces, dialect.encoding)]
+    texts = [text if is_whole else _whole_rows(text), *_texts(pieces, dialect)]
     dataset, reasons = _dataset(written, dialect, has_names=has_names)
     frame = _frame(path, texts, dialect, names)
     frame, missing = with_gaps(frame, has_decimal_comma=dialect.marks.decimal == ",")
@@ -72,11 +77,19 @@ def _bytes(path: Path) -> tuple[bytes, list[bytes], float]:
     return head, pieces, (_HEAD + _PIECES * _PIECE) / size
 
 
-def _texts(pieces: Sequence[bytes], encoding: str) -> Iterator[str]:
-    """The whole lines of each piece."""
-    for piece in pieces if encoding != "utf-16" else ():
-        start, end = piece.find(b"\n") + 1, piece.rfind(b"\n") + 1
-        yield piece[start:end].decode(encoding, "replace")
+def _texts(pieces: Sequence[bytes], dialect: Dialect) -> Iterator[str]:
+    """The whole rows of each piece, which may begin and end within a quoted cell."""
+    for piece in pieces if dialect.encoding != "utf-16" else ():
+        text = piece[: piece.rfind(b"\n") + 1].decode(dialect.encoding, "replace")
+        start, width = 0, len(dialect.first)
+        for _ in range(_STARTS):
+            start = text.find("\n", start) + 1
+            rows = csv.reader(
+                io.StringIO(text[start : start + _CELLS]), delimiter=dialect.separator
+            )
+            if [len(row) for row in islice(rows, 2)] == [width, width]:
+                yield _whole_rows(text[start:])
+                break
 
 
 def _names(dialect: Dialect) -> tuple[list[str], bool]:
@@ -124,14 +137,23 @@ def _dataset(
 
 
 def _frame(path: Path, texts: Sequence[str], dialect: Dialect, names: list[str]) -> pd.DataFrame:
-    """The rows in the texts, of which the first one begins with the header."""
+    """The rows in the texts, of which the first one begins with the header.
+
+    Raises:
+        DataError: for a first text that is no CSV.
+    """
     import pandas as pd  # takes half a second to import
 
-    marks = dialect.marks
-    spec = CsvFile(csv=path.name, target="y", separator=dialect.separator, **marks.as_written)
+    spec = CsvFile(
+        csv=path.name,
+        target="y",
+        separator=dialect.separator,
+        skip=dialect.skip,
+        **dialect.marks.as_written,
+    )
     options: dict[str, Any] = {
         "sep": dialect.separator,
-        "decimal": "." if has_marks(spec) else marks.decimal,
+        "decimal": "." if has_marks(spec) else spec.decimal,
         "names": names,
         "index_col": False,
         "low_memory": False,
@@ -151,9 +173,30 @@ def _frame(path: Path, texts: Sequence[str], dialect: Dialect, names: list[str])
                 )
             except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
                 if place == 0:
+                    _check(path, text, spec)
                     message = f"{path}: is not CSV ({error}): correct the file."
                     raise DataError(message) from None
     return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+
+
+def _check(path: Path, text: str, spec: CsvFile) -> None:
+    """Say which line of the whole text of a file is no CSV.
+
+    Raises:
+        DataError: where one is none.
+    """
+    for _ in numbered_rows(path, table_text(path, text.encode(), spec.skip), spec):
+        pass
+
+
+def _whole_rows(text: str) -> str:
+    """The text up to the last line break that lies in no quoted cell."""
+    is_quoted, end = text.count('"') % 2 == 1, len(text)
+    while is_quoted and end > 0:
+        start = text.rfind("\n", 0, end - 1) + 1
+        is_quoted ^= text.count('"', start, end) % 2 == 1
+        end = start
+    return text[:end]
 
 
 def _plain(text: str, skip: int, spec: CsvFile, *, has_header: bool) -> str:

@@ -7,8 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hpo.data.files import most_bytes, opened
 from hpo.data.overview.formats.sample import Sample
+from hpo.data.overview.gaps import with_number_gaps
+from hpo.data.readers.tables.columns import any_too_large
+from hpo.data.readers.tables.table import huge_number
 from hpo.data.readers.tables.typed.arrow import pyarrow, told
 from hpo.data.readers.tables.typed.arrow_files import files as arrow_files
 from hpo.data.readers.tables.typed.arrow_files import named_batches, train_of
@@ -50,7 +55,7 @@ def look_at_parquet(path: Path, written: str) -> Sample | None:
                 break
     if not frames:
         raise DataError(f"{path}: has no row: give a file with one row an example.")
-    return _sample(pd.concat(frames, ignore_index=True), rows, {"parquet": written})
+    return _sample(path, pd.concat(frames, ignore_index=True), rows, {"parquet": written})
 
 
 def look_at_arrow(path: Path, written: str) -> Sample | None:
@@ -76,7 +81,7 @@ def look_at_arrow(path: Path, written: str) -> Sample | None:
                 seen += batch.num_rows
     if not frames:
         raise DataError(f"{path}: has no row: give a file with one row an example.")
-    return _sample(pd.concat(frames, ignore_index=True), rows, {"arrow": written})
+    return _sample(path, pd.concat(frames, ignore_index=True), rows, {"arrow": written})
 
 
 def look_at_jsonl(path: Path, written: str) -> Sample | None:
@@ -107,7 +112,7 @@ def look_at_jsonl(path: Path, written: str) -> Sample | None:
     if not objects:
         raise DataError(f"{path}: has no row: write one JSON object a line.")
     share = 1.0 if is_whole else min(1.0, len(data) / most_bytes(path))
-    return _sample(pd.DataFrame(objects), round(len(objects) / share), {"jsonl": written})
+    return _sample(path, pd.DataFrame(objects), round(len(objects) / share), {"jsonl": written})
 
 
 def _numbers(keys: Mapping[str, str | None]) -> dict[str, Any]:
@@ -119,8 +124,12 @@ def _numbers(keys: Mapping[str, str | None]) -> dict[str, Any]:
     return {key: found[key] if pd.isna(numbers[key]) else numbers[key] for key in keys}
 
 
-def _sample(frame: pd.DataFrame, rows: int, dataset: dict[str, Any]) -> Sample:
-    """The sample, without columns of lists and objects; dates and codes are texts."""
+def _sample(path: Path, frame: pd.DataFrame, rows: int, dataset: dict[str, Any]) -> Sample:
+    """The sample, without columns of lists and objects; dates and codes are texts.
+
+    Raises:
+        DataError: for a number that the readers refuse.
+    """
     import pandas as pd
 
     others = []
@@ -133,9 +142,17 @@ def _sample(frame: pd.DataFrame, rows: int, dataset: dict[str, Any]) -> Sample:
             continue
         frame[name] = column.where(column.isna(), column.astype(str)).astype(object)
     reasons = {"drop": NO_CELLS} if others else {}
-    kept = frame.drop(columns=others)
     is_whole = rows <= len(frame)
-    return Sample(kept, rows, is_whole, dataset | ({"drop": others} if others else {}), reasons)
+    kept, missing = with_number_gaps(frame.drop(columns=others))
+    numbers = kept.select_dtypes("number")
+    for name in numbers:
+        if any_too_large(numbers[name].to_numpy(np.float64, na_value=np.nan)):
+            raise DataError(f"{path}: {huge_number(str(name))}")
+    dataset |= {"drop": others} if others else {}
+    if missing:
+        dataset["missing"] = missing
+        reasons["missing"] = "read as empty cells"
+    return Sample(kept, rows, is_whole, dataset, reasons)
 
 
 def _has_shape(cell: Any) -> bool:

@@ -5,7 +5,9 @@ import gzip
 import pandas as pd
 import pytest
 
+from hpo.data.overview.formats import csv_file
 from hpo.data.overview.formats.csv_file import look_at_csv
+from hpo.errors import DataError
 
 
 def test_a_sample_holds_every_row_of_a_small_file(tmp_path):
@@ -71,3 +73,20 @@ def test_a_folder_and_a_file_of_another_format_are_left_to_other_readers(tmp_pat
     (tmp_path / "t.parquet").write_bytes(b"PAR1")
     assert look_at_csv(tmp_path, "x") is None
     assert look_at_csv(tmp_path / "t.parquet", "t.parquet") is None
+
+
+def test_a_quote_that_is_not_closed_is_named_with_its_line(tmp_path):
+    (tmp_path / "t.csv").write_text('# title\na,b,y\n1,x,0\n2,x,1\n3,"z,0\n4,x,1\n')
+    with pytest.raises(DataError, match=r"t\.csv:5: a quote is opened here and not closed"):
+        look_at_csv(tmp_path / "t.csv", "t.csv")
+
+
+@pytest.mark.parametrize("head", [390, 395])
+def test_pieces_of_a_large_file_may_begin_and_end_within_a_cell(tmp_path, monkeypatch, head):
+    monkeypatch.setattr(csv_file, "MOST_BYTES", 900)
+    monkeypatch.setattr(csv_file, "_HEAD", head)
+    monkeypatch.setattr(csv_file, "_PIECE", 80)
+    (tmp_path / "t.csv").write_text("a,b,y\n" + '12,"two\nlines",0\n' * 60)
+    found = look_at_csv(tmp_path / "t.csv", "t.csv").frame
+    assert len(found) >= 22 + 12  # at least a row of each piece
+    assert found.drop_duplicates().values.tolist() == [[12, "two\nlines", 0]]

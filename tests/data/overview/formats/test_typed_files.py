@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from hpo.data.head import inspect_data
+from hpo.data.load import load_data
 from hpo.data.overview.look import look_at
 from hpo.errors import DataError
 from hpo.spec.sections.data import DataSpec
@@ -76,4 +77,21 @@ def test_json_lines_are_looked_at(tmp_path):
 def test_lines_that_are_no_objects_are_refused(text, message, tmp_path):
     (tmp_path / "t.jsonl").write_text(text)
     with pytest.raises(DataError, match=message):
+        look_at(tmp_path / "t.jsonl", "t.jsonl")
+
+
+def test_numbers_that_stand_for_gaps_are_empty_as_the_search_reads_them(tmp_path):
+    cells = ["1e999", "-999", *map(str, range(40))]
+    lines = [f'{{"a": {cell}, "y": {n % 2}}}\n' for n, cell in enumerate(cells)]
+    (tmp_path / "t.jsonl").write_text("".join(lines))
+    seen = look_at(tmp_path / "t.jsonl", "t.jsonl")
+    assert seen.dataset["missing"] == ["inf", -999]
+    assert seen.columns[0].gaps == 2
+    data = load_data(DataSpec(dataset=seen.dataset, normalize="none", test=0), tmp_path, None)
+    assert np.concatenate([data.train.x, data.validation.x]).max() == 39
+
+
+def test_a_number_that_the_search_refuses_is_refused(tmp_path):
+    (tmp_path / "t.jsonl").write_text('{"a": 1e39, "y": 1}\n{"a": 1, "y": 0}\n' * 20)
+    with pytest.raises(DataError, match="column 'a' is infinite or too large for float32"):
         look_at(tmp_path / "t.jsonl", "t.jsonl")
