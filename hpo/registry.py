@@ -59,6 +59,7 @@ class Entry:
     head: str = ""  # of a reader: what `hpo check` sees of its files without reading them whole
     look: str = ""  # of a reader: what `hpo init` sees of a path, or None if it is for another
     takes_tokens: bool = False  # of a model: it embeds ids of tokens, [N, length] whole numbers
+    takes_categories: bool = False  # of a model: it learns vectors of the categories of a table
     answers_each: bool = False  # of a model: it can give an answer for each position of an example
     needs: tuple[Need, ...] = ()  # of a model or an optimizer; see `NEEDS`
     is_table: bool = False  # of a reader or data set: examples are rows of numbers, never images
@@ -83,7 +84,12 @@ class Entry:
 
 _MODEL, _NETWORK = "hpo.spec.sections.models", "hpo.engine.models.networks"
 MODELS = {
-    "mlp": Entry(f"{_MODEL}.tables:Mlp", f"{_NETWORK}.mlp:Mlp", size=f"{_NETWORK}.mlp:mlp_size"),
+    "mlp": Entry(
+        f"{_MODEL}.tables:Mlp",
+        f"{_NETWORK}.mlp:Mlp",
+        size=f"{_NETWORK}.mlp:mlp_size",
+        takes_categories=True,
+    ),
     "cnn": Entry(
         f"{_MODEL}.images:Cnn",
         f"{_NETWORK}.cnn:Cnn",
@@ -91,7 +97,10 @@ MODELS = {
         needs=("images",),
     ),
     "fourier": Entry(
-        f"{_MODEL}.tables:Fourier", f"{_NETWORK}.fourier:Fourier", needs=("whole batch",)
+        f"{_MODEL}.tables:Fourier",
+        f"{_NETWORK}.fourier:Fourier",
+        needs=("whole batch",),
+        takes_categories=True,
     ),
 }
 

@@ -60,7 +60,8 @@ def scale_of(transform: FittedTransform) -> Scale:
 class Split:
     """An index of rows into named arrays, which the other splits of a data set share.
 
-    `x` is float32: `[N, height, width, channels]` for images, `[N, features]` for tables. The ids
+    `x` is float32: `[N, height, width, channels]` for images, `[N, features]` for tables, whose
+    codes of categories come first. The ids
     of the tokens of texts are int32 `[N, length]`. `y` is
     int32 or float32 `[N]`, and float32 `[N, targets]` for several targets. A data set with weights
     has `weight` too, float32 `[N]`, whose mean over the training split is 1. The rows of a series
@@ -205,6 +206,16 @@ class DataSet:
         if self.task == "language":
             return self.outputs
         return max(one.transform.ids for one in self.members)
+
+    @property
+    def categories(self) -> tuple[int, ...]:
+        """The number of different codes in each of the first columns of `x`, which hold codes.
+
+        Of folds, the largest. Codes are whole numbers in float32; 0 is an empty cell or a category
+        that no training row has.
+        """
+        counts = [one.transform.categories for one in self.members]
+        return tuple(max(column) for column in zip(*counts, strict=True))
 
     @property
     def embeddings(self) -> np.ndarray | None:

@@ -130,6 +130,11 @@ def _prepared(
     found: list[DataSet] = []
     encoded = _encoded(folds, fits)
     if series is not None:
+        if fits[0].categories:
+            raise DataError(
+                "data.columns: encode: embed is for the rows of a table, and an example here is a "
+                "window of a series: write one_hot or ordinal."
+            )
         encoded = windowed(encoded, series)
     for parts, transform, splits in zip(folds, fits, encoded, strict=True):
         leaks = [] if found else _leaks(spec, parts)  # those of all folds are alike

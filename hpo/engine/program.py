@@ -77,6 +77,7 @@ class Program:
     example_type: str = "float32"
     vocabulary: int = 0  # of examples that are tokens
     embedding_size: int = 0  # of the loaded vector of each token
+    categories: tuple[int, ...] = ()  # the codes of each of the first columns, which hold codes
 
     @property
     def positions(self) -> tuple[int, ...]:
@@ -112,7 +113,8 @@ class Program:
         code = (self.model.own.code,) if is_own else ()
         tokens = (self.positions, self.vocabulary) if self.positions or self.vocabulary else ()
         loaded = (self.embedding_size,) if self.embedding_size else ()
-        return repr((with_leaves(self.model, plain), *shapes, *code, *tokens, *loaded))
+        more = (*code, *tokens, *loaded, *self.categories)
+        return repr((with_leaves(self.model, plain), *shapes, *more))
 
     @cached_property
     def optimizer(self) -> Any:
@@ -262,6 +264,7 @@ def split(
         example_type=data.train.example_type,
         vocabulary=data.vocabulary,
         embedding_size=0 if data.embeddings is None else data.embeddings.shape[1],
+        categories=data.categories,
     )
     return program, np.array([knobs[path] for path in paths], np.float32)
 

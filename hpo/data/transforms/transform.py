@@ -5,9 +5,9 @@ pixels. Numeric columns are scaled one by one, after empty cells are filled with
 columns follow them, one-hot encoded, after empty cells are filled with the most frequent value. A
 text that the training split does not have is zero in every column.
 
-`data.columns` asks for others. The features of a table are, in this order: numbers, places in
-sorted order and mean targets, all of which are scaled; flags of empty cells; one-hot columns;
-hashes; texts.
+`data.columns` asks for others. The codes of a table come first. Numbers, places in sorted order
+and mean targets follow, all of which are scaled. Flags of empty cells, one-hot columns, hashes and
+texts come last.
 
 A fit is named arrays and a pure function of them in NumPy, so that it can be stored and applied
 anywhere. Tests compare it with scikit-learn, whose import would take seconds.
@@ -27,6 +27,7 @@ from hpo.data.mapped import is_large
 from hpo.data.source import Source
 from hpo.data.text.text_fit import TextFit
 from hpo.data.transforms.by_column import by_rows, have_values, kept_columns, mean_and_std
+from hpo.data.transforms.codes import code_counts, code_features, fit_codes
 from hpo.data.transforms.encoding import (
     fit_hashes,
     fit_known,
@@ -109,6 +110,9 @@ class FittedTransform:
                 "its training rows: drop the column, or remove those rows."
             )
         found = [numbers]
+        if "code_column" in self.more and source.categories is not None:
+            # First, because folds may differ in the number of their other features.
+            found.insert(0, code_features(self.more, source.categories))
         for name, x in (("flag_column", source.x), ("flag_text", source.categories)):
             if name in self.more and x is not None:
                 empty = x[:, self.more[name]]
@@ -178,6 +182,11 @@ class FittedTransform:
     def has_texts(self) -> bool:
         """Whether some columns of a table are texts, of whose tokens features are made."""
         return bool(self._texts)
+
+    @property
+    def categories(self) -> tuple[int, ...]:
+        """The number of different codes in each of the first columns, which hold codes."""
+        return () if self.ids else code_counts(self.more)
 
     @property
     def ids(self) -> int:
@@ -261,6 +270,7 @@ def _fit_table(train: Source, columns: Columns, text: Text, folder: Path) -> Fit
         assert fitted.text_fill is not None
         more |= fit_known(codes, fitted.text_fill, texts_as, train)
         more |= fit_hashes(fitted.text_fill, texts_as)
+        more |= fit_codes(texts, texts_as)
         names = [f"data.text: column {shown(name)}" for name in train.text_names]
         more |= fit_text_columns(
             codes, fitted.text_fill, texts_as, train.values, text, names=names, folder=folder

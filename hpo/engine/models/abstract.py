@@ -31,7 +31,9 @@ class Shapes(NamedTuple):
     "cpu", "gpu" or "tpu"; layers compute in `dtype` and keep their weights in float32. Where every
     position of an example has a class, `positions` are the sizes of these axes. Examples have the
     type `x`; those of tokens are below `vocabulary`. `embedding_size` are the numbers in the vector
-    that the data set has loaded for each token; 0 without.
+    that the data set has loaded for each token; 0 without. The first columns of an
+    example are codes of categories where there are `categories`: each is below its number, and
+    such examples come in float32 in any precision (see `hpo.engine.models.categories`).
     """
 
     example: tuple[int, ...]
@@ -42,12 +44,13 @@ class Shapes(NamedTuple):
     example_type: str = "float32"
     vocabulary: int = 0
     embedding_size: int = 0
+    categories: tuple[int, ...] = ()
 
     @property
     def x(self) -> Any:
         """The type in which examples reach a model: `dtype`, or that of whole numbers."""
-        is_fraction = jnp.issubdtype(self.example_type, jnp.floating)
-        return self.dtype if is_fraction else np.dtype(self.example_type)
+        is_kept = self.categories or not jnp.issubdtype(self.example_type, jnp.floating)
+        return np.dtype(self.example_type) if is_kept else self.dtype
 
     @property
     def answer(self) -> tuple[int, ...]:
@@ -103,6 +106,7 @@ def shapes_of(program: Program) -> Shapes:
         program.example_type,
         program.vocabulary,
         program.embedding_size,
+        program.categories,
     )
 
 
@@ -152,6 +156,11 @@ def build(spec: Any, shapes: Shapes) -> AbstractModel:
         raise HpoError(
             f"model.name: '{spec.name}' learns from features, and these data are ids of tokens: "
             "write data.text.vectors: tfidf or counts, or name a model of your own."
+        )
+    if shapes.categories and not (entry.takes_categories or entry.is_own):
+        raise HpoError(
+            f"model.name: '{spec.name}' learns no vectors of categories, as data.columns.encode: "
+            "embed needs: write one_hot, or name a model such as mlp."
         )
     model = nnx.eval_shape(lambda: make(spec, shapes, nnx.Rngs(0)))
     graph, params, variables = nnx.split(model, nnx.Param, ...)

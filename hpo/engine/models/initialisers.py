@@ -25,6 +25,7 @@ def initial_params(
     """Float32 weights for a tree of shapes; the name of a leaf decides its initialiser.
 
     `kernel` draws the leaves of that name. `scale` and `var` are ones, `bias` and `mean` zeros.
+    `embedding` has a vector of squared length 1, on average, for each id but 0, as Flax draws it.
     `leaves` holds the initialisers of the model's other names.
     """
     return {
@@ -42,10 +43,18 @@ def _leaf(
     rng: np.random.Generator,
     leaves: Mapping[str, Initialiser],
 ) -> np.ndarray:
-    if name in leaves or name == "kernel":
-        return leaves.get(name, kernel)(rng, shape).astype(np.float32)
+    known: dict[str, Initialiser] = {"kernel": kernel, "embedding": _vectors, **leaves}
+    if name in known:
+        return known[name](rng, shape).astype(np.float32)
     constant = {"scale": 1.0, "var": 1.0, "bias": 0.0, "mean": 0.0}[name]
     return np.full(shape, constant, np.float32)
+
+
+def _vectors(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """A vector for each id: those of `nnx.Embed`, but zeros for 0, which stands for what lacks."""
+    drawn: np.ndarray = rng.standard_normal(shape, np.float32) / np.float32(math.sqrt(shape[-1]))
+    drawn[0] = 0
+    return drawn
 
 
 def kernel_initialiser(model: Any) -> Initialiser:

@@ -201,6 +201,7 @@ def _construct(spec: OwnModel, shapes: Shapes, rngs: nnx.Rngs, key: Any) -> Any:
         "shape": shapes.example,
         **dict.fromkeys(("outputs", "out_features", "classes", "num_classes"), shapes.outputs),
         "vocabulary": shapes.vocabulary,
+        "category_counts": shapes.categories,
         "dtype": shapes.dtype,
     }
     assert given.keys() == GIVEN.keys()

@@ -29,7 +29,9 @@ def forward(
     `spec` is the model's spec with its knobs filled in. With `dropout` the model runs in training
     mode, without it in evaluation mode.
     """
-    x = cast(batch["x"], PRECISIONS[program.template.train.precision])
+    x = batch["x"]
+    if not program.categories:  # whose model casts the numbers beside the codes
+        x = cast(x, PRECISIONS[program.template.train.precision])
     if isinstance(spec, OwnModel):
         return own.call(spec, shapes_of(program), own.State(params, variables), x, dropout)
     graph = abstract_model(program).graph

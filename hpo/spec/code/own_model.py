@@ -20,6 +20,7 @@ GIVEN = {
     "classes": "the classes, or 1",
     "num_classes": "the classes, or 1",
     "vocabulary": "the number of different tokens, 0 without",
+    "category_counts": "the number of codes in each of the first columns, which hold codes",
     "dtype": "the type of train.precision",
 }
 # Its layers may look at a whole batch, as batch norm does.

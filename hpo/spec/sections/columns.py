@@ -26,7 +26,7 @@ Language = Literal[
 ]
 # fmt: on
 Impute = Literal["median", "mean", "most_frequent", "constant"]
-Encode = Literal["one_hot", "ordinal", "target", "hashing"]
+Encode = Literal["one_hot", "ordinal", "target", "hashing", "embed"]
 Transform = Literal["none", "log", "quantile"]
 ColumnType = Literal["auto", "category", "boolean", "date", "text"]
 Smoothing = Literal["auto"] | NonNegative
@@ -108,7 +108,8 @@ class Columns(Spec):
     encode: Static[Encode] = "one_hot"
     """How categories become numbers. `ordinal`: their place in sorted order. `target`: the mean
     target of their training rows; that of a training row is of other rows. `hashing`: one of a
-    fixed number of features, for any text."""
+    fixed number of features, for any text. `embed`: a vector that the model learns, of
+    `model.embedding` numbers; empty cells share that of new categories, whatever `impute` says."""
     buckets: Static[Count] = 64
     """Features of each column with `encode: hashing`."""
     smoothing: Host[Smoothing] = "auto"

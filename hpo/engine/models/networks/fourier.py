@@ -13,6 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from hpo.engine.models.abstract import Shapes
+from hpo.engine.models.categories import Categories
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.initialisers import Initialiser
 from hpo.spec.sections.models.tables import Fourier as FourierSpec
@@ -45,8 +46,8 @@ class Fourier(nnx.Module):  # type: ignore[misc]
     )
 
     def __init__(self, spec: FourierSpec, shapes: Shapes, rngs: nnx.Rngs) -> None:
-        inputs = math.prod(shapes.example)
-        self.frequencies = Fixed(jnp.zeros((inputs, spec.features)))
+        self.categories = Categories(spec.embedding, shapes, rngs)
+        self.frequencies = Fixed(jnp.zeros((self.categories.width, spec.features)))
         self.phases = Fixed(jnp.zeros((spec.features,)))
         self.centre = Carry(jnp.zeros((spec.features,)))
         self.head = nnx.Linear(spec.features, shapes.outputs, dtype=shapes.dtype, rngs=rngs)
@@ -55,7 +56,8 @@ class Fourier(nnx.Module):  # type: ignore[misc]
         self, x: Float[Array, "B ..."], spec: FourierSpec, *, train: bool, dropout: Dropout
     ) -> Float[Array, "B K"]:
         """Logits, or predictions of a regression."""
-        scaled = x.reshape(x.shape[0], -1) / jnp.asarray(spec.bandwidth, x.dtype)
+        x = self.categories(x)
+        scaled = x / jnp.asarray(spec.bandwidth, x.dtype)
         waves = jnp.cos(scaled @ self.frequencies[...].astype(x.dtype) + self.phases[...])
         features = math.sqrt(2 / spec.features) * waves
         if train:

@@ -13,6 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from hpo.engine.models.abstract import Shapes
+from hpo.engine.models.categories import Categories
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.layers import activated, norm_layers, normalised
 from hpo.engine.models.sizes import Size, layer_sizes
@@ -28,7 +29,9 @@ class Mlp(nnx.Module):  # type: ignore[misc]
     """
 
     def __init__(self, spec: MlpSpec, shapes: Shapes, rngs: nnx.Rngs) -> None:
-        inputs, outputs, dtype = math.prod(shapes.example), shapes.outputs, shapes.dtype
+        outputs, dtype = shapes.outputs, shapes.dtype
+        self.categories = Categories(spec.embedding, shapes, rngs)
+        inputs = self.categories.width
         sizes = layer_sizes(options_of(spec.widths))
         # The gradient of a bias before a batch norm is only rounding noise, which Adam would
         # amplify.
@@ -52,7 +55,7 @@ class Mlp(nnx.Module):  # type: ignore[misc]
             x = normalised(self.norms, i, self.linears[i](x), width, train)
             return dropout(activated(spec, x, width), layer=i)
 
-        x = x.reshape(x.shape[0], -1)
+        x = self.categories(x)
         shallowest = min(len(widths) for widths in options_of(spec.widths))
         for i, size in enumerate(layer_sizes(options_of(spec.widths))):
             if i < shallowest:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from hpo.registry import DATASETS, READERS
 from hpo.spec.marks import (
+    Count,
     Host,
     Knob,
     Merge,
@@ -68,6 +69,13 @@ InitGain = Annotated[
     Field(
         description="`auto` scales the first weights by the activation's gain: tanh 5/3, relu the "
         "root of 2."
+    ),
+]
+Embedding = Annotated[
+    Static[Count | Literal["auto"]],
+    Field(
+        description="Numbers in the learned vector of each category of a column with `encode: "
+        "embed`; `auto`: 1.6 times the number of its categories to the power of 0.56."
     ),
 ]
 Dropped = Annotated[

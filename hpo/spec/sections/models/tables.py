@@ -11,6 +11,7 @@ from hpo.spec.sections.models.parts import (
     Activated,
     Biased,
     Dropped,
+    Embedding,
     Init,
     InitGain,
     Initial,
@@ -34,6 +35,7 @@ class Mlp(Spec):
     init_scale: InitScale = None
     init_gain: InitGain = "none"
     dropout: Dropped = 0.0
+    embedding: Embedding = "auto"
 
 
 class Fourier(Spec):
@@ -48,3 +50,4 @@ class Fourier(Spec):
     """The distribution of the first weights of the linear model."""
     dropout: Knob[Share] = 0.0
     """The chance that a feature is dropped in training."""
+    embedding: Embedding = "auto"
