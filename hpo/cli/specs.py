@@ -55,6 +55,9 @@ def check(
         document = read_document(spec, overrides or ())[0]
         mistakes = [Mistake(("data", *path), text) for path, text in data.mistakes]
         raise SpecError(document.lines(mistakes))
+    if data.task is not None:
+        # It refuses losses and metrics of other tasks, as a search does once it has read the data.
+        load_experiment(spec, [*(overrides or ()), f"data.dataset.task={data.task}"])
     summary = report.check_summary(experiment, data)
     rows = list(origins(read_document(spec, overrides or ())[0], spec.parent)) if full else []
     if as_json:

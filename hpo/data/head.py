@@ -13,7 +13,7 @@ from hpo.data.files import MissingDownloadError, find_own, key_of, looked_for, u
 from hpo.errors import DataError
 from hpo.registry import DATASETS, load
 from hpo.spec.code.own_data import OwnData, path_arguments
-from hpo.spec.sections.data import DataSpec, is_url
+from hpo.spec.sections.data import DataSpec, Task, is_url
 
 
 class HeadMistake(NamedTuple):
@@ -25,11 +25,15 @@ class HeadMistake(NamedTuple):
 
 @dataclass(frozen=True)
 class Head:
-    """What `hpo check` tells of a data set: how much it has seen, mistakes and notes."""
+    """What `hpo check` tells of a data set: how much it has seen, mistakes and notes.
+
+    `task` is that of its target, where the spec leaves it to the data and the head shows it.
+    """
 
     seen: str = ""
     mistakes: tuple[HeadMistake, ...] = ()
     notes: tuple[str, ...] = ()
+    task: Task | None = None
 
 
 def inspect_data(spec: DataSpec, folder: Path, home: Path | None) -> Head:

@@ -6,14 +6,15 @@ import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
 from hpo.errors import HpoError, SpecError
-from hpo.registry import DATASETS, METRICS, SAMPLERS, SCHEDULERS
+from hpo.registry import DATASETS, LOSSES, METRICS, SAMPLERS, SCHEDULERS
 from hpo.space import SearchSpace
 from hpo.spec.changes import change_mistakes, population_mistakes
+from hpo.spec.code.own_code import OwnCode
 from hpo.spec.code.own_command import (
     CommandTraining,
     command_mistakes,
@@ -36,7 +37,7 @@ from hpo.spec.roots import (
     with_dataset,
 )
 from hpo.spec.schema import spec_mistakes, variants_of
-from hpo.spec.sections.data import DataSpec, Task, task_of
+from hpo.spec.sections.data import DataSpec, Task, tasks_of
 from hpo.spec.sections.goal import COSTS, is_own, known_metrics
 from hpo.spec.sections.scheduler import budget_mistakes
 from hpo.spec.sections.search import SearchSpec, missing_package
@@ -282,7 +283,7 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
     if isinstance(training, CommandTraining):
         found += command_mistakes(training, space)
     if isinstance(train, TrainSpec) and data is not None:
-        found += _scored_mistakes(train, task_of(data))
+        found += _scored_mistakes(train, tasks_of(data))
     if search is None:
         return found
     if train is not None:
@@ -294,7 +295,7 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
     if issubclass(root, TaskTraining):
         found += task_search_mistakes(search, root)
     if issubclass(root, Training):
-        found += _metric_mistakes(search, task_of(data) if data else None)
+        found += _metric_mistakes(search, _tasks(training, data))
         found += _loss_mistakes(search, space, root)
     found += [] if train is None else budget_mistakes(search.scheduler, train.epochs)
     return [*found, *_sampler_mistakes(search, space)]
@@ -336,19 +337,27 @@ def _install_mistakes(values: Any) -> list[Mistake]:
     return [Mistake(("search", "sampler", "name"), text)] if text else []
 
 
-def _scored_mistakes(train: TrainSpec, task: Task | None) -> Iterator[Mistake]:
-    """Metrics of `train.metrics` that this task does not have."""
+def _scored_mistakes(train: TrainSpec, tasks: Sequence[Task]) -> Iterator[Mistake]:
+    """Metrics of `train.metrics` that none of these tasks has."""
     for name in train.metrics:
-        if task is not None and not is_own(name) and task not in METRICS[name].tasks:
-            yield Mistake(("train", "metrics"), f"{name} is not a metric of {task}: leave it out")
+        if not is_own(name) and not {*tasks} & {*METRICS[name].tasks}:
+            text = f"{name} is not a metric of {' or '.join(tasks)}: leave it out"
+            yield Mistake(("train", "metrics"), text)
 
 
-def _metric_mistakes(search: SearchSpec, task: Task | None) -> list[Mistake]:
-    """Objectives and constraints on what this task does not have, or not in this place."""
+def _tasks(training: Spec | None, data: DataSpec | None) -> tuple[Task, ...]:
+    """The tasks that a spec may be of, as its data and its loss say."""
+    tasks: tuple[Task, ...] = get_args(Task) if data is None else tasks_of(data)
+    loss = training.loss if isinstance(training, Training) else None
+    of_loss = tasks if isinstance(loss, OwnCode | None) else LOSSES[loss.name].tasks
+    return tuple(task for task in tasks if task in of_loss) or tasks
+
+
+def _metric_mistakes(search: SearchSpec, tasks: Sequence[Task]) -> list[Mistake]:
+    """Objectives and constraints on what these tasks do not have, or not in this place."""
+    task = " or ".join(tasks)
     known = {
-        name: metric.direction
-        for name, metric in METRICS.items()
-        if task is None or task in metric.tasks
+        name: metric.direction for name, metric in METRICS.items() if {*tasks} & {*metric.tasks}
     }
     objectives = search.goal.objectives
     names = [objective.metric for objective in objectives]

@@ -107,6 +107,17 @@ def test_check_tells_what_is_wrong_with_the_data_on_the_line_of_the_spec(hpo, pe
     )
 
 
+def test_check_knows_the_task_that_the_head_of_a_table_shows(hpo, people):
+    for change, text in (
+        ("loss={name: mae}", "loss.name: mae is not a loss of classification"),
+        ("search.objective={maximize: r2}", "r2 is not a metric of classification: write"),
+    ):
+        objective = ("--set", "search.objective={minimize: loss}")
+        told = hpo("check", str(people), *objective, "--set", change)
+        assert told.code == 2
+        assert text in told.err
+
+
 def test_a_search_warns_of_a_header_that_looks_like_data_and_of_rows_left_out(hpo, people):
     change = (
         "--set",

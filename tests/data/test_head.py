@@ -25,7 +25,9 @@ def table(folder, text, **spec):
 
 
 def test_a_sound_table_is_its_size_and_no_mistake(tmp_path):
-    assert table(tmp_path, "a,y\n1,5\n2,6\n") == Head("t.csv: 2 rows of 2 columns")
+    assert table(tmp_path, "a,y\n1,5\n2,6\n") == Head(
+        "t.csv: 2 rows of 2 columns", task="classification"
+    )
 
 
 def test_a_large_table_says_that_only_its_first_rows_were_seen(tmp_path):

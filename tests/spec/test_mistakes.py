@@ -734,8 +734,8 @@ ROWS = [
         "spec.yaml:7: space.model.norm: is given twice, on line 7: remove one",
     ),
     (
-        "space: {model.norm: layer, 5: batch}",
-        "spec.yaml:7: the key 5 is not a name: write a name or quote it",
+        "space: {model.norm: layer, true: batch}",
+        "spec.yaml:7: the key true is not a name: write a name or quote it",
     ),
 ]
 

@@ -254,6 +254,8 @@ class _Reading:
             raise _at(place, "a list or mapping cannot be a key: write a name")
         if node.value == "<<" and node.style is None:
             raise _at(place, "merge keys (<<) are not read: write the values out")
+        if node.tag == f"{_TAG}int":
+            return str(node.value)  # classes and columns may be numbers
         key = self._scalar(node)
         if not isinstance(key, str):
             shown = cut(str(node.value))

@@ -477,11 +477,19 @@ class DataSpec(Spec):
         return self.batch_size
 
 
-def task_of(data: DataSpec) -> Task | None:
-    """The task of a data set, or None where only its values can tell."""
-    if isinstance(data.dataset, str):
-        tasks = DATASETS[data.dataset].tasks if data.dataset in DATASETS else ()
-        known = tasks[0] if tasks else None
+def tasks_of(data: DataSpec) -> tuple[Task, ...]:
+    """The tasks that a data set may be of: one, where its values need not be read to tell."""
+    dataset, every = data.dataset, get_args(Task)
+    written: tuple[Any, ...]
+    if isinstance(dataset, str):
+        written = DATASETS[dataset].tasks[:1] if dataset in DATASETS else ()
     else:
-        known = getattr(data.dataset, "task", None)
-    return next((task for task in get_args(Task) if task == known), None)
+        written = (getattr(dataset, "task", None),)
+    if known := tuple(task for task in every if task in written):
+        return known
+    if isinstance(dataset, TableFile):
+        are_several = len(dataset.targets) > 1
+        return ("multilabel", "regression") if are_several else ("classification", "regression")
+    if isinstance(dataset, NpzFile):
+        return ("classification", "regression", "multilabel", "segmentation")
+    return every

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -67,8 +67,8 @@ class Poisson(Spec):
 LossSpec = Annotated[Any, Registered("loss", others=(type(None),))]
 
 
-def loss_mistakes(name: str, task: str | None) -> Iterator[str]:
-    """What is wrong with a loss for a task, which is None where only the data can tell."""
-    if task is not None and task not in LOSSES[name].tasks:
-        known = [other for other, entry in LOSSES.items() if task in entry.tasks]
-        yield f"{name} is not a loss of {task}: write one of {', '.join(known)}"
+def loss_mistakes(name: str, tasks: Sequence[str]) -> Iterator[str]:
+    """What is wrong with a loss for data that are of one of these tasks."""
+    if not {*tasks} & {*LOSSES[name].tasks}:
+        known = [other for other, entry in LOSSES.items() if {*tasks} & {*entry.tasks}]
+        yield f"{name} is not a loss of {' or '.join(tasks)}: write one of {', '.join(known)}"

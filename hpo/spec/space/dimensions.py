@@ -30,7 +30,7 @@ from hpo.spec.schema import (
     spec_mistakes,
     variants_of,
 )
-from hpo.spec.sections.data import task_of
+from hpo.spec.sections.data import tasks_of
 from hpo.spec.sections.loss import loss_mistakes
 from hpo.spec.sections.models.parts import model_mistakes
 from hpo.spec.sections.updates import update_mistakes
@@ -121,22 +121,22 @@ def need_mistakes(training: Spec) -> list[Mistake]:
     updates = update_mistakes(training.updates, training.optimizer)
     model = model_mistakes(training.model, training.data.dataset)
     found = [Mistake(path, text) for path, text in (*updates, *model)]
-    task = task_of(training.data)
+    tasks = tasks_of(training.data)
+    named = " or ".join(tasks)
     if not isinstance(training.loss, OwnCode | None):
-        texts = loss_mistakes(training.loss.name, task)
+        texts = loss_mistakes(training.loss.name, tasks)
         found += [Mistake(("loss", "name"), text) for text in texts]
     if training.train.threshold is not None:
         at = ("train", "threshold")
-        if task not in (None, "classification", "multilabel"):
-            found.append(
-                Mistake(at, f"is of classes and labels, and the task is {task}: remove it")
-            )
+        if not {"classification", "multilabel"} & {*tasks}:
+            text = f"is of classes and labels, and the task is {named}: remove it"
+            found.append(Mistake(at, text))
         if training.data.folds is not None:
             text = "is chosen on one validation split, and data.folds has several: remove one"
             found.append(Mistake(at, text))
-    weighed = (None, "classification", "segmentation")
-    if training.data.class_weight != "none" and task not in weighed:
-        text = f"weighs classes, and the task is {task}: leave it out"
+    are_classes = {"classification", "segmentation"} & {*tasks}
+    if training.data.class_weight != "none" and not are_classes:
+        text = f"weighs classes, and the task is {named}: leave it out"
         found.append(Mistake(("data", "class_weight"), text))
     return found
 

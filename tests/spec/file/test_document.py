@@ -51,7 +51,7 @@ def test_a_scalar_is_what_it_looks_like(text, value):
         ("a: 'open", 1, "not YAML"),
         ("a: *b", 1, "define it with &"),
         ("a: 1\n---\nb: 2", 2, "one document"),
-        ("a: 1\n1: 2", 2, "the key 1 is not a name"),
+        ("a: 1\n1.5: 2", 2, "the key 1.5 is not a name"),
         ("true: 2", 1, "the key true is not a name"),
         ("? [a, b]\n: 2", 1, "cannot be a key"),
         ("a: 1\nb: &b [*b]", 2, "holds itself"),
@@ -70,6 +70,11 @@ def test_text_that_is_no_spec_is_refused_at_its_line(text, line, what):
     assert message.startswith(f"spec.yaml:{line}: ")
     assert what in message
     assert "\n" not in message
+
+
+def test_a_whole_number_as_a_key_is_a_name_as_it_is_written():
+    document = parse_yaml("weights: {1: 10, 02: 3, -1: 2, '5': 1}", "spec.yaml")
+    assert document.values == {"weights": {"1": 10, "02": 3, "-1": 2, "5": 1}}
 
 
 def test_an_alias_stands_for_its_value():

@@ -14,6 +14,13 @@ from hpo.spec.load import load_document
 from hpo.spec.sections.data import Task
 from tests.documents import SMALL
 
+TABLE = {**SMALL["data"], "dataset": {"csv": "t.csv", "target": "y"}}
+
+
+def searched(metric: str) -> dict[str, Any]:
+    space = {"model.dropout": {"float": [0.0, 0.5]}}
+    return {"space": space, "search": {"objective": {"maximize": metric}, "trials": 3}}
+
 
 def test_every_task_has_a_loss_and_every_loss_a_task() -> None:
     tasks = [task for entry in LOSSES.values() for task in entry.tasks]
@@ -45,6 +52,18 @@ def test_name_and_numbers_of_a_loss_vary_without_a_section_of_their_own(tmp_path
         (
             {"space": {"loss.name": {"choice": ["focal", "mae"]}}},
             "space.loss.name: with 'mae', loss.name mae is not a loss of classification",
+        ),
+        (
+            {"data": TABLE, "loss": {"name": "poisson"}},
+            "loss.name: poisson is not a loss of classification or regression: write one of cross_",
+        ),
+        (
+            {"data": TABLE, **searched("iou")},
+            "search.objective: iou is not a metric of classification or regression: write one of",
+        ),
+        (
+            {"data": TABLE, "loss": {"name": "focal"}, **searched("r2")},
+            "search.objective: r2 is not a metric of classification: write one of",
         ),
         ({"loss": {"name": "focl"}}, "loss.name: unknown name 'focl'. Did you mean 'focal'?"),
         (

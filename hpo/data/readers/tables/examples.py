@@ -22,7 +22,13 @@ from hpo.data.readers.tables.columns import any_too_large, is_too_large, typed_c
 from hpo.data.readers.tables.lines import Rows
 from hpo.data.readers.tables.numbers import marks_hint
 from hpo.data.readers.tables.split_column import read_split_column
-from hpo.data.readers.tables.table import huge_target, no_features, no_target, target_names
+from hpo.data.readers.tables.table import (
+    MOST_NUMERIC_CLASSES,
+    huge_target,
+    no_features,
+    no_target,
+    target_names,
+)
 from hpo.data.source import Source
 from hpo.errors import DataError, cut
 from hpo.spec.sections.data import DataSpec, TableFile
@@ -32,8 +38,6 @@ from hpo.spec.words import count_text, shown
 if TYPE_CHECKING:
     import pandas as pd
 
-# A numeric target is read as classes if it has at most this many values, all of them whole numbers.
-MOST_NUMERIC_CLASSES = 20
 _PIECE_OF_ROWS = 1 << 18
 
 

@@ -34,6 +34,8 @@ EMPTY_WORDS = frozenset(
 )
 # If at least this share of a column's cells are numbers, a text among them is a mistake.
 NUMERIC_SHARE = 0.9
+# A numeric target is read as classes if it has at most this many values, all of them whole numbers.
+MOST_NUMERIC_CLASSES = 20
 MOST_FLOAT32 = (2 - 2**-23) * 2.0**127
 # Rows below the first one that show whether it is like them.
 ROWS_TO_COMPARE = 100

@@ -16,6 +16,7 @@ from hpo.data.head import Head, HeadMistake
 from hpo.data.readers.tables.table import (
     ISO_DATE,
     MOST_FLOAT32,
+    MOST_NUMERIC_CLASSES,
     NUMERIC_SHARE,
     ROWS_TO_COMPARE,
     Finding,
@@ -49,7 +50,7 @@ from hpo.data.readers.tables.table import (
 from hpo.data.text.sentences import are_sentences
 from hpo.errors import DataError
 from hpo.spec.sections.columns import MOST_CATEGORIES, Columns, Treatment
-from hpo.spec.sections.data import CsvFile, DataSpec
+from hpo.spec.sections.data import CsvFile, DataSpec, Task
 from hpo.spec.words import count_text, shown
 
 # How much of a file is read, and how many rows of another length are counted.
@@ -74,6 +75,7 @@ class Column:
     huge_line: int | None
     text: str
     has_sentences: bool  # of a column of very many texts
+    whole_numbers: int | None  # how many different ones; None where one has a fraction
 
     @property
     def holds_numbers(self) -> bool:
@@ -174,7 +176,21 @@ def head(path: Path, spec: DataSpec) -> Head:
         )
         for finding in findings
     ]
-    return Head(seen, tuple(mistakes), tuple(notes))
+    return Head(seen, tuple(mistakes), tuple(notes), _task(found, dataset))
+
+
+def _task(found: TableHead, dataset: CsvFile) -> Task | None:
+    """The task of a single target that the spec leaves to the data, if the head decides it."""
+    if dataset.task != "auto" or not isinstance(dataset.target, str):
+        return None
+    target = next((one for one in found.columns if one.name == dataset.target), None)
+    if target is None:
+        return None
+    if target.texts:
+        return "classification"
+    if target.whole_numbers is None or target.whole_numbers > MOST_NUMERIC_CLASSES:
+        return "regression"
+    return "classification" if found.is_whole else None
 
 
 def _told(column: Column, treatment: Treatment, csv: str) -> Finding | str | None:
@@ -247,7 +263,13 @@ def _columns(names: Sequence[str], rows: Sequence[Row], gaps: frozenset[str]) ->
             huge_line=None if too_large is None else rows[too_large].line,
             text="" if text is None else cells[text],
             has_sentences=len(texts) > MOST_CATEGORIES and are_sentences(sorted(texts)),
+            whole_numbers=_whole_numbers({*counts} - empty - texts),
         )
+
+
+def _whole_numbers(cells: Iterable[str]) -> int | None:
+    values = {*map(float, cells)}
+    return len(values) if all(value.is_integer() for value in values) else None
 
 
 def _first_of(some: set[str], cells: Sequence[str]) -> int | None:

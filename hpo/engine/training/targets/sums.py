@@ -114,7 +114,7 @@ def check_loss(program: Program) -> None:
     """
     loss = program.template.loss
     if loss is not None and not isinstance(loss, OwnLoss):
-        for text in loss_mistakes(loss.name, program.task):
+        for text in loss_mistakes(loss.name, (program.task,)):
             raise HpoError(f"loss.name: {text}.")
 
 

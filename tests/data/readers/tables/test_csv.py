@@ -9,7 +9,7 @@ import pytest
 
 from hpo.data.readers.tables import examples, lines, pieces
 from hpo.data.readers.tables.csv import read_csv
-from hpo.data.readers.tables.examples import MOST_NUMERIC_CLASSES
+from hpo.data.readers.tables.table import MOST_NUMERIC_CLASSES
 from hpo.errors import DataError
 from hpo.spec.sections.columns import MOST_CATEGORIES
 from hpo.spec.sections.data import CsvFile, DataSpec

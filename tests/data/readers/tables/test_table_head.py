@@ -2,7 +2,8 @@
 
 import pytest
 
-from hpo.data.readers.tables.table_head import read_head
+from hpo.data.readers.tables.csv import read_csv
+from hpo.data.readers.tables.table_head import head, read_head
 from hpo.errors import DataError
 from hpo.spec.sections.data import CsvFile, DataSpec
 from tests.effort import effort
@@ -74,3 +75,28 @@ def test_a_head_of_another_encoding_is_the_whole_rows_of_the_first_mib(tmp_path,
     assert not found.is_whole
     assert (1 << 20) - 2 * size < found.rows * size < 1 << 20
     assert (found.columns[0].name, found.columns[0].text, found.findings) == ("城市", "南京市", ())
+
+
+@pytest.mark.parametrize(
+    ("cells", "spec", "task"),
+    [
+        (["a", "b"], {}, "classification"),
+        (range(20), {}, "classification"),
+        (range(21), {}, "regression"),
+        (["1", "1.0", "01", *range(2, 20)], {}, "classification"),
+        ([1, 2.5], {}, "regression"),
+        ([1, 2.5], {"task": "regression"}, None),  # as the spec says
+    ],
+)
+def test_the_head_shows_the_task_of_a_target_as_the_reader_finds_it(tmp_path, cells, spec, task):
+    (tmp_path / "t.csv").write_text("a,y\n" + "".join(f"{n},{y}\n" for n, y in enumerate(cells)))
+    section = DataSpec(dataset=CsvFile(csv="t.csv", target="y", **spec))
+    assert head(tmp_path / "t.csv", section).task == task
+    classes = read_csv(tmp_path / "t.csv", section).classes
+    assert (task or "regression") == ("classification" if classes else "regression")
+
+
+def test_the_head_of_a_longer_table_does_not_count_the_values_of_its_target(tmp_path):
+    (tmp_path / "t.csv").write_text("a,y\n" + "1,0\n2,1\n" * (1 << 17))
+    section = DataSpec(dataset=CsvFile(csv="t.csv", target="y"))
+    assert head(tmp_path / "t.csv", section).task is None
