@@ -102,6 +102,13 @@ MODELS = {
         needs=("whole batch",),
         takes_categories=True,
     ),
+    "rnn": Entry(
+        f"{_MODEL}.sequences:Rnn",
+        f"{_NETWORK}.rnn:Rnn",
+        size=f"{_NETWORK}.rnn:rnn_size",
+        takes_tokens=True,
+        answers_each=True,
+    ),
 }
 
 _OF_CLASSES = ("classification", "multilabel", "segmentation", "language")

@@ -150,12 +150,12 @@ def build(spec: Any, shapes: Shapes) -> AbstractModel:
     if shapes.positions and not entry.answers_each:
         raise HpoError(
             f"model.name: '{spec.name}' gives one answer for an example, and these data need one "
-            f"for each of its positions, {list(shapes.answer)}: name a model of your own."
+            f"for each of its positions, {list(shapes.answer)}: {_others(shapes)}."
         )
     if shapes.vocabulary and not (entry.takes_tokens or entry.is_own):
         raise HpoError(
             f"model.name: '{spec.name}' learns from features, and these data are ids of tokens: "
-            "write data.text.vectors: tfidf or counts, or name a model of your own."
+            f"write data.text.vectors: tfidf or counts, or {_others(shapes)}."
         )
     if shapes.categories and not (entry.takes_categories or entry.is_own):
         raise HpoError(
@@ -166,3 +166,14 @@ def build(spec: Any, shapes: Shapes) -> AbstractModel:
     graph, params, variables = nnx.split(model, nnx.Param, ...)
     leaves = getattr(model, "leaves", {})
     return AbstractModel(graph, nnx.to_pure_dict(params), nnx.to_pure_dict(variables), leaves)
+
+
+def _others(shapes: Shapes) -> str:
+    """The models that take these examples, as a cure."""
+    names = [
+        name
+        for name, entry in registry.MODELS.items()
+        if entry.takes_tokens == bool(shapes.vocabulary)
+        and (entry.answers_each or not shapes.positions)
+    ]
+    return "use " + " or ".join(filter(None, [", ".join(names), "a model of your own"]))
