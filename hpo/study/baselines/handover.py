@@ -38,7 +38,8 @@ class TooLargeError(Exception):
 class Handed:
     """A file of arrays, and what lies where; `rows` of the `rows_of` training rows are in it.
 
-    Ids of tokens are handed over as the counts of each id (`are_counts`), which are sparse.
+    Ids of tokens are handed over as the counts of each id (`are_counts`), which are sparse; codes
+    of categories as one-hot columns.
     """
 
     file: IO[bytes]
@@ -57,16 +58,16 @@ def hand_over(data: DataSet, seed: int) -> Handed:
         TooLargeError: for judged rows of more than a GiB.
         OSError: if there is no place for the file.
     """
-    width = math.prod(data.train.example_shape)
+    width = _width(data.train, data.categories)
     judged = [split for one in data.members for split in _judged(one).values()]
-    share = _share_of_values(data.train) if width > _WIDE and not data.vocabulary else 1.0
+    share = _share_of_values(data) if width > _WIDE and not data.vocabulary else 1.0
     is_sparse = share < _SPARSE or data.vocabulary > 0
     values = max(1.0, width * (share if is_sparse else 1.0))  # of a row
     # A value of a sparse row has its column beside it.
     if 4 * values * (1 + is_sparse) * sum(map(len, judged)) > _MOST_BYTES:
         raise TooLargeError
     most = max(1, int(_MOST_VALUES / values) // len(data.members))
-    writer = _Writer(data.vocabulary)
+    writer = _Writer(data.vocabulary, data.categories)
     for prefix, one in zip(prefixes(data), data.members, strict=True):
         rows = _drawn(len(one.train), most, seed)
         writer.add(f"{prefix}train.y", one.train.y[rows])
@@ -105,9 +106,23 @@ def _judged(data: DataSet) -> dict[str, Split]:
     return {name: split for name, split in splits.items() if split is not None}
 
 
-def _share_of_values(split: Split) -> float:
+def _share_of_values(data: DataSet) -> float:
     """The share of the features that are not 0, by the first rows."""
-    return float(np.count_nonzero(some := split.x[:_ROWS_AT_ONCE]) / max(1, some.size))
+    some = _without_codes(data.train.x[:_ROWS_AT_ONCE], data.categories)
+    return float(np.count_nonzero(some) / max(1, some.size))
+
+
+def _width(split: Split, categories: tuple[int, ...]) -> int:
+    """The features of a row: a code is one for each category that it may be."""
+    return math.prod(split.example_shape) + sum(count - 2 for count in categories)
+
+
+def _without_codes(x: np.ndarray, categories: tuple[int, ...]) -> np.ndarray:
+    """Features whose codes are one-hot columns, none of them for the code 0."""
+    if not categories:
+        return x
+    codes = [x[:, place, None] == np.arange(1, count) for place, count in enumerate(categories)]
+    return np.concatenate([*codes, x[:, len(categories) :]], axis=1).astype(np.float32)
 
 
 def _drawn(count: int, most: int, seed: int) -> np.ndarray | slice:
@@ -120,8 +135,8 @@ def _drawn(count: int, most: int, seed: int) -> np.ndarray | slice:
 class _Writer:
     """Writes arrays into a file without a name; features are ids where there is a vocabulary."""
 
-    def __init__(self, vocabulary: int) -> None:
-        self._vocabulary = vocabulary
+    def __init__(self, vocabulary: int, categories: tuple[int, ...]) -> None:
+        self._vocabulary, self._categories = vocabulary, categories
         self.file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - its reader closes it
         self.places: dict[str, tuple[str, tuple[int, ...], int]] = {}
 
@@ -135,8 +150,10 @@ class _Writer:
         """Add the features of rows of a split, flattened; no copy of all of them is in memory."""
         index = np.arange(len(split))[rows]
         parts = np.array_split(index, range(_ROWS_AT_ONCE, len(index), _ROWS_AT_ONCE))
-        pieces = (split.x[some].reshape(len(some), -1) for some in parts)
-        width = self._vocabulary or math.prod(split.x.shape[1:])
+        pieces = (
+            _without_codes(split.x[some], self._categories).reshape(len(some), -1) for some in parts
+        )
+        width = self._vocabulary or _width(split, self._categories)
         if not is_sparse:
             floats = (piece.astype(np.float32, copy=False) for piece in pieces)
             self._add(name, np.dtype(np.float32), (len(index), width), floats)

@@ -9,6 +9,7 @@ import pytest
 
 from hpo.data.dataset import DataSet, Split, of_folds
 from hpo.data.sequences.windows import Part, Windows
+from hpo.data.transforms.transform import FittedTransform
 from hpo.study.baselines import handover
 from hpo.study.baselines.handover import TooLargeError, hand_over, handed
 from tests.study.baselines.samples import a_data_set
@@ -94,6 +95,24 @@ def test_judged_rows_that_are_too_large_are_refused(monkeypatch):
 def test_the_file_has_no_name_that_could_be_left_behind():
     with hand_over(a_data_set("classification", 3), 0).file as file:
         assert os.fstat(file.fileno()).st_nlink == 0
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_codes_of_categories_arrive_as_one_hot_columns(share, monkeypatch):
+    x = np.array([[1, 0, 0.5], [3, 1, 0], [0, 1, -2], [2, 0, 0]], np.float32)
+    arrays = {"x": x, "y": np.array([0, 1, 0, 1], np.int32)}
+    fit = FittedTransform(more={"code_start": np.array([0, 3, 4])})
+    train, judged = Split(arrays, slice(0, 3)), Split(arrays, slice(3, 4))
+    data = DataSet("classification", train, judged, None, 2, "codes", transform=fit)
+    monkeypatch.setattr(handover, "_WIDE", 4)
+    monkeypatch.setattr(handover, "_SPARSE", share)
+    arrays = read(given := hand_over(data, 0))
+    assert given.is_sparse == (share == 1.0)
+    found = [arrays[name] for name in ("train.x", "validation.x")]
+    found = [one.toarray() if given.is_sparse else one for one in found]
+    expected = [[1, 0, 0, 0, 0.5], [0, 0, 1, 1, 0], [0, 0, 0, 1, -2]]
+    np.testing.assert_array_equal(found[0], expected)
+    np.testing.assert_array_equal(found[1], [[0, 1, 0, 0, 0]])
 
 
 def test_ids_of_tokens_arrive_as_counts_of_words():
