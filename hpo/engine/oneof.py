@@ -13,6 +13,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
+from hpo.spec.merging import UpTo
+
 
 @dataclass(frozen=True)
 class OneOf:
@@ -23,7 +25,9 @@ class OneOf:
 
 
 def options_of(value: Any) -> tuple[Any, ...]:
-    """The values that a leaf may have."""
+    """The values that a leaf may have; of `UpTo`, the largest."""
+    if isinstance(value, UpTo):
+        return (value.sizes,)
     return value.options if isinstance(value, OneOf) else (value,)
 
 

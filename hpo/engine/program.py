@@ -23,7 +23,7 @@ from hpo.engine.oneof import OneOf, number_of
 from hpo.spec.code.own_model import OwnModel
 from hpo.spec.experiment import Training
 from hpo.spec.marks import Mark, Spec, has_leaf, leaf_at, marked_leaves, with_leaves
-from hpo.spec.merging import Merged, served, size_paths
+from hpo.spec.merging import Merged, UpTo, served, size_paths
 from hpo.spec.registered import title_of
 from hpo.spec.sections.data import POSITION_AXES, Task
 from hpo.spec.sections.optimizer import Constant
@@ -93,7 +93,9 @@ class Program:
     def model(self) -> Any:
         """The model's spec; its merged leaves are `OneOf`."""
         leaves = {
-            path: OneOf(options) for path, options in self.merged if path.startswith("model.")
+            path: options[0] if isinstance(options[0], UpTo) else OneOf(options)
+            for path, options in self.merged
+            if path.startswith("model.")
         }
         return with_leaves(self.template, leaves).model
 
@@ -142,6 +144,8 @@ class Program:
         """The same program for models whose layers are at most `bound` wide."""
 
         def capped(size: Any) -> Any:
+            if isinstance(size, UpTo):
+                return size.below(bound)
             if isinstance(size, tuple):
                 return tuple(min(width, bound) for width in size)
             return min(size, bound)
@@ -158,6 +162,8 @@ class Program:
         """
         path = next(path for path, _ in self.merged if path in size_paths())
         leaf = leaf_at(self.fill(knobs), path)
+        if isinstance(leaf, UpTo):
+            return (leaf.own.max() > jnp.array(self.bounds)).sum()
         return number_of(leaf, lambda size: sum(largest(size) > bound for bound in self.bounds))
 
     def steps(self, batch_size: Any) -> Any:
@@ -190,7 +196,12 @@ class Program:
             for path, value in (leaves | parts).items()
             if path not in merged
         ]
-        served = [f"{len(options)} of {path}" for path, options in merged.items()]
+        served = [
+            f"{path} up to {list(options[0].sizes)}"
+            if isinstance(options[0], UpTo)
+            else f"{len(options)} of {path}"
+            for path, options in merged.items()
+        ]
         apart = [f"sizes up to {bound} apart" for bound in self.bounds]
         return ", ".join([title_of(self.template.model), *own, *served, *apart])
 
@@ -202,6 +213,9 @@ class Program:
         values = {path: knobs[i] for i, path in enumerate(self.knobs)}
         training = with_leaves(_filled(self.template, "", values), {_EPOCHS: values[_EPOCHS]})
         for path, options in self.merged:  # inner parts come before outer ones
+            if isinstance(options[0], UpTo):
+                training = with_leaves(training, {path: _own_sizes(options[0], path, values)})
+                continue
             filled = [_filled(option, path, values) for option in options]
             if path == _OPTIMIZER:
                 schedule = {"schedule": leaf_at(training, _SCHEDULE)}
@@ -237,6 +251,15 @@ def split(
     for path, values in served(training).items():
         options = tuple(dict.fromkeys(template_of(value, path, varying) for value in values))
         own = _alone(leaf_at(training, path))
+        if options and isinstance(options[0], UpTo):
+            if options[0].holds(own):
+                merged.append((path, options))
+                knobs |= {path: len(own)} | {
+                    f"{path}.{layer}": own[min(layer, len(own) - 1)]
+                    for layer in range(len(options[0].sizes))
+                }
+                template = with_leaves(template, {path: options[0].sizes})
+            continue
         index = next((i for i, option in enumerate(options) if _is_a(own, option)), None)
         if index is None or len(options) == 1:
             continue
@@ -278,8 +301,9 @@ def _bounds(training: Training, merged: Sequence[tuple[str, tuple[Any, ...]]]) -
     return tuple(bound for bound in bounds if bound < most)
 
 
-def largest(size: int | tuple[int, ...]) -> int:
+def largest(size: int | tuple[int, ...] | UpTo) -> int:
     """The width of the widest layer, from a model's `widths` or `dense`."""
+    size = size.sizes if isinstance(size, UpTo) else size
     return max(size, default=0) if isinstance(size, tuple) else size
 
 
@@ -306,7 +330,7 @@ def _blank(part: Any, path: str, varying: Set[str]) -> Any:
     prefix = f"{path}." if path else ""
     blank: dict[str, float | None] = {}
     for inner, mark, value in marked_leaves(part):
-        if mark is Mark.HOST:
+        if mark in (Mark.HOST, Mark.SHORTHAND):
             blank[inner] = None
         elif mark is Mark.KNOB and value is not None and (value != 0 or prefix + inner in varying):
             blank[inner] = BLANK
@@ -330,6 +354,13 @@ def _knobs(part: Any, template: Any, path: str) -> dict[str, float]:
     return {
         full: leaf_at(part, full.removeprefix(f"{path}.")) for full in _blank_paths(template, path)
     }
+
+
+def _own_sizes(served: UpTo, path: str, values: Mapping[str, Any]) -> UpTo:
+    """The sizes of a trial's layers from its knobs, traced or not."""
+    own = [values[f"{path}.{layer}"] for layer in range(len(served.sizes))]
+    depth = jnp.asarray(values[path], jnp.int32)
+    return replace(served, own=jnp.asarray(own, jnp.int32), depth=depth)
 
 
 def _filled(template: Any, path: str, values: Mapping[str, Any]) -> Any:

@@ -3,8 +3,9 @@
 `Static[T]` fields shape the compiled program: another value is another program. `Knob[T]` fields
 are plain numbers that a program takes as arrays, one element a lane: another value compiles
 nothing. A knob that is None takes its part out of the program, so None is static.
-`Host[T]` fields are read on the host alone and never reach a program. Fields without a mark steer
-the study and cannot vary within it.
+`Host[T]` fields are read on the host alone and never reach a program. `Shorthand[T]` fields are
+another way to write a static field beside them, which alone reaches a program. Fields without a
+mark steer the study and cannot vary within it.
 
 A `Merge` mark beside it says how one program serves several values of the field. A field without
 one is not merged. `Names` lists what a text may be. `ReadWhere` says where a field has an effect,
@@ -30,6 +31,7 @@ class Mark(Enum):
     STATIC = "static"
     KNOB = "knob"
     HOST = "host"
+    SHORTHAND = "shorthand"
 
 
 class Merge(Enum):
@@ -84,6 +86,7 @@ T = TypeVar("T")
 Static = Annotated[T, Mark.STATIC]
 Knob = Annotated[T, Mark.KNOB]
 Host = Annotated[T, Mark.HOST]
+Shorthand = Annotated[T, Mark.SHORTHAND]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]

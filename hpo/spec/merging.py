@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from operator import le
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import Field, ValidationError, model_validator
@@ -21,6 +22,29 @@ if TYPE_CHECKING:
     from hpo.spec.experiment import Training
 
 _Counts: TypeAlias = Annotated[tuple[Count, ...], Field(strict=False)]
+
+
+@dataclass(frozen=True)
+class UpTo:
+    """Any list of layers up to these `sizes`, and no shorter than `fewest`, which a program serves.
+
+    Within a program, `own` are the sizes of the trial's layers, the last one repeated, and `depth`
+    is their number.
+    """
+
+    sizes: tuple[int, ...]
+    fewest: int = 1
+    own: Any = None
+    depth: Any = None
+
+    def holds(self, sizes: tuple[int, ...]) -> bool:
+        """Whether a program that serves these serves that list."""
+        is_deep = self.fewest <= len(sizes) <= len(self.sizes)
+        return is_deep and all(map(le, sizes, self.sizes))
+
+    def below(self, bound: float) -> UpTo:
+        """The same without layers wider than `bound`."""
+        return replace(self, sizes=tuple(int(min(size, bound)) for size in self.sizes))
 
 
 class Merged(Spec):
@@ -40,6 +64,8 @@ class Merged(Spec):
     """Batch sizes that one program serves."""
     widths: Annotated[tuple[Sizes, ...], Field(strict=False)] = ()
     """Lists of widths that one program serves."""
+    widest: _Counts = ()
+    """The widest layers of one program, which serves all lists of widths up to them."""
     dense: _Counts = ()
     """Units of a dense layer that one program serves."""
     activation: Annotated[tuple[Activation, ...], Field(strict=False)] = ()
@@ -53,13 +79,19 @@ class Merged(Spec):
 
     @model_validator(mode="after")
     def _bounds_rise(self) -> Merged:
-        if self.bounds and not self.widths and not self.dense:
+        if self.bounds and not (self.widths or self.widest or self.dense):
             raise ValueError(
                 "bounds apply to merged sizes: list widths or dense, or leave them out"
             )
         if list(self.bounds) != sorted(set(self.bounds)):
             raise ValueError(f"bounds {list(self.bounds)} do not rise: list each once, in order")
+        if self.widths and self.widest:
+            raise ValueError("widths and widest both merge model.widths: leave one out")
         return self
+
+
+# The path of the sizes that `Merged.widest` is about.
+WIDTHS = "model.widths"
 
 
 @cache
@@ -148,6 +180,8 @@ def served(training: Training) -> dict[str, tuple[Any, ...]]:
         for field, path in mergeable().items()
         if getattr(listed, field) and how_merged(training, path) is not None
     }
+    if listed.widest and how_merged(training, WIDTHS) is not None:
+        found[WIDTHS] = (UpTo(listed.widest),)
     needs = needs_of("model", training.model)
     needs |= frozenset() if training.augment is None else AUGMENT_NEEDS
     for path in list(found):
@@ -155,8 +189,17 @@ def served(training: Training) -> dict[str, tuple[Any, ...]]:
         if how is Merge.ROWS and "whole batch" in needs:
             del found[path]
         elif how is Merge.SIZE and isinstance(own, tuple) and "same depth" in needs:
-            found[path] = tuple(sizes for sizes in found[path] if len(sizes) == len(own))
+            found[path] = tuple(_as_deep(found[path], len(own)))
     return found
+
+
+def _as_deep(listed: tuple[Any, ...], depth: int) -> Iterator[Any]:
+    """The listed sizes of as many layers."""
+    for sizes in listed:
+        if isinstance(sizes, UpTo):
+            yield UpTo(sizes.sizes[:depth], depth)
+        elif len(sizes) == depth:
+            yield sizes
 
 
 def sizes_of(training: Training) -> Iterator[tuple[str, Any]]:

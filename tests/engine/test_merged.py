@@ -107,6 +107,39 @@ def test_widths_beside_norms_learn_as_in_programs_of_their_own(learn: Learn, nor
     _assert_learn_the_same(learn, _DATA, trainings)
 
 
+@pytest.mark.parametrize("form", ["vmap", pytest.param("map", marks=pytest.mark.long)])
+def test_widths_up_to_the_widest_learn_as_in_programs_of_their_own(learn: Learn, form: str) -> None:
+    # Layers that a trial lacks must give no NaN, not even to a gradient under vmap.
+    merged = {"widest": [8, 8], **({"bounds": [4]} if form == "map" else {})}
+    trainings = [
+        a_merged(
+            n, merged, model={"name": "mlp", "norm": "layer", **shape}, optimizer={"name": "sgd"}
+        )
+        for n, shape in enumerate([{"depth": 1, "width": 3}, {"widths": [4, 8]}])
+    ]
+    program, _ = split(trainings[0], _DATA, "cpu")
+    assert [path for path, _ in program.merged] == ["model.widths"]
+    together = learn(_DATA, trainings, lanes=2, form=form)
+    for training in trainings:
+        (alone,) = learn(_DATA, [unmerged(training)]).values()
+        for ours, theirs in zip(together[training.train.stream], alone, strict=True):
+            assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5)
+
+
+def test_programs_of_the_widest_serve_every_list_that_fits() -> None:
+    def program(**model: Any) -> Any:
+        training = a_merged(0, {"widest": [16, 8, 8]}, model={"name": "mlp", **model})
+        return split(training, _DATA, "cpu")[0]
+
+    served = program(depth=3, width=8)
+    assert served == program(widths=[1]) == program(widths=[16, 2]) != program(widths=[])
+    assert str(served).endswith("model.widths up to [16, 8, 8]")
+    for too_large in ([17], [16, 9], [8, 8, 8, 8]):
+        assert program(widths=too_large).merged == ()
+    two_deep = program(widths=[4, 8], norm="batch")
+    assert two_deep == program(widths=[16, 1], norm="batch") != program(widths=[4], norm="batch")
+
+
 def test_only_widths_of_one_depth_are_merged_beside_batch_norms() -> None:
     widths = [[6, 8], [7, 3], [9]]
     model = {"name": "mlp", "norm": "batch"}

@@ -105,7 +105,7 @@ def test_the_marks_say_what_programs_merge_inner_parts_first() -> None:
         "schedule": "optimizer.schedule",
         "optimizer": "optimizer",
     }
-    assert mergeable().keys() | {"bounds"} == Merged.model_fields.keys()
+    assert mergeable().keys() | {"bounds", "widest"} == Merged.model_fields.keys()
     assert size_paths() == {"model.widths", "model.dense"}
 
 

@@ -11,8 +11,10 @@ import jax.numpy as jnp
 
 from hpo import registry
 from hpo.engine.models.abstract import Shapes, build
+from hpo.engine.oneof import number_of, options_of
 from hpo.spec.code.frames import CodeError
 from hpo.spec.code.own_model import OwnModel
+from hpo.spec.merging import UpTo
 
 
 class Size(NamedTuple):
@@ -27,6 +29,23 @@ def layer_sizes(options: Sequence[Sequence[int]]) -> tuple[int, ...]:
     """The width of each layer that holds all options; a shallower option repeats its last width."""
     depth = max((len(widths) for widths in options), default=0)
     return tuple(max(widths[min(i, len(widths) - 1)] for widths in options) for i in range(depth))
+
+
+def width_of(widths: Any, layer: int) -> Any:
+    """The width of a layer of a trial; of one that it lacks, that of its last. May be traced."""
+    if isinstance(widths, UpTo):
+        return widths.own[layer]
+    return number_of(widths, lambda sizes: sizes[min(layer, len(sizes) - 1)])
+
+
+def depth_of(widths: Any) -> Any:
+    """The number of layers of a trial; may be traced."""
+    return widths.depth if isinstance(widths, UpTo) else number_of(widths, len)
+
+
+def fewest_layers(widths: Any) -> int:
+    """The number of layers that every trial of a program has."""
+    return widths.fewest if isinstance(widths, UpTo) else min(map(len, options_of(widths)))
 
 
 def model_size(spec: Any, example_shape: Sequence[int], outputs: int, vocabulary: int = 0) -> Size:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from hpo.engine.models.sizes import Size, model_size
-from hpo.engine.oneof import OneOf
+from hpo.engine.oneof import OneOf, options_of
 from hpo.engine.program import Program, largest, template_of
 from hpo.engine.programs.costs import COMPILING_CORES, Costs
 from hpo.space import Choice, Dimension, Int, NothingAllowedError, SearchSpace
@@ -27,8 +27,10 @@ from hpo.spec.fill import fill, with_rows
 from hpo.spec.marks import Mark, Spec, leaf_at, marked_leaves, with_leaves
 from hpo.spec.merging import (
     NOTHING,
+    WIDTHS,
     Merged,
     Merging,
+    UpTo,
     how_merged,
     mergeable,
     served,
@@ -44,6 +46,8 @@ _MOST_VALUES = 64
 # Merging must save this share of the time, because the results of a merged trial differ in the last
 # bits from those of the same configuration trained unmerged.
 _SAVING = 0.1
+# The field of `Merged` that lists widths, and the smallest bound on widths that are not listed.
+_WIDTHS, _LEAST_POWER = "widths", 4
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,11 @@ class Decision:
     def sentence(self) -> str:
         """The decision and its reason, for `--explain`."""
         merged = self.merging.merged
-        fields = [field.replace("_", " ") for field in mergeable() if getattr(merged, field)]
+        fields = [
+            field.replace("_", " ")
+            for field in mergeable()
+            if getattr(merged, field) or (field == _WIDTHS and merged.widest)
+        ]
         if not fields:
             return f"Every shape has a program of its own: about {_cost(self.apart)}."
         bounds = " and ".join(map(str, merged.bounds))
@@ -133,7 +141,7 @@ def decide(
 def _bounds(values: Merged) -> tuple[int, ...]:
     """The largest size up to each power of two, except the largest size of all."""
     listed = [getattr(values, field) for field, path in mergeable().items() if path in size_paths()]
-    sizes = sorted({largest(size) for found in listed for size in found})
+    sizes = sorted({largest(size) for found in listed for size in found} | _powers(values.widest))
     return tuple(
         size
         for size, above in itertools.pairwise(sizes)
@@ -141,10 +149,17 @@ def _bounds(values: Merged) -> tuple[int, ...]:
     )
 
 
+def _powers(widest: Sequence[int]) -> set[int]:
+    """The powers of two among widths that are not listed, and the largest of these widths."""
+    most = max(widest, default=0)
+    return {most, *(2**power for power in range(_LEAST_POWER, most.bit_length()))} - {0}
+
+
 def _everything(values: Merged, bounds: tuple[int, ...]) -> list[Merging]:
     """Mergings of all leaves with several values: without bounds, with each one, and with all."""
     several = {field: getattr(values, field) for field in mergeable()}
     several = {field: found for field, found in several.items() if len(found) > 1}
+    several |= {"widest": values.widest} if values.widest else {}
     if not several:
         return []
     choices = dict.fromkeys([(), *((bound,) for bound in bounds), bounds])
@@ -153,7 +168,7 @@ def _everything(values: Merged, bounds: tuple[int, ...]) -> list[Merging]:
 
 def _neighbours(merged: Merged, bounds: tuple[int, ...]) -> list[Merging]:
     """The mergings with one leaf fewer, one bound more or one bound fewer."""
-    values = {field: getattr(merged, field) for field in mergeable()}
+    values = {field: getattr(merged, field) for field in (*mergeable(), "widest")}
     fewer = [{**values, field: ()} for field, found in values.items() if found]
     other = [tuple(b for b in bounds if (b in merged.bounds) != (b == moved)) for moved in bounds]
     return [_merging(each, merged.bounds) for each in fewer if any(each.values())] + [
@@ -163,6 +178,7 @@ def _neighbours(merged: Merged, bounds: tuple[int, ...]) -> list[Merging]:
 
 def _merging(values: Mapping[str, tuple[Any, ...]], bounds: tuple[int, ...]) -> Merging:
     has_sizes = any(values.get(f) for f, path in mergeable().items() if path in size_paths())
+    has_sizes = has_sizes or bool(values.get("widest"))
     return Merging(Merged(**values, bounds=bounds if has_sizes else ()))
 
 
@@ -207,7 +223,7 @@ class _Study:
         train = compiling = 0.0
         for members in groups.values():
             listed = served(merging.of(members[0]))
-            count = sum(len(values) > 1 for values in listed.values())
+            count = sum(len(values) > 1 or _is_up_to(values) for values in listed.values())
             bounds = merging.merged.bounds
             layers = _layers(_widest(members[0], listed, math.inf))
             compiling += self._costs.compile_seconds(*layers, count, len(bounds))
@@ -248,11 +264,17 @@ def _group(training: Training, statics: Mapping[str, Any], merging: Merging) -> 
 def _widest(training: Training, listed: Mapping[str, tuple[Any, ...]], bound: float) -> Any:
     """The model of a training with the sizes of its program, up to a bound."""
     sizes = {
-        path: OneOf(tuple(size for size in listed[path] if largest(size) <= bound))
+        path: listed[path][0].below(bound)
+        if _is_up_to(listed[path])
+        else OneOf(tuple(size for size in listed[path] if largest(size) <= bound))
         for path, _ in sizes_of(training)
         if path in listed
     }
     return with_leaves(training, sizes).model
+
+
+def _is_up_to(values: tuple[Any, ...]) -> bool:
+    return isinstance(next(iter(values), None), UpTo)
 
 
 def _bound_of(training: Training, bounds: tuple[int, ...]) -> float:
@@ -269,8 +291,7 @@ def _layers(model: Any) -> tuple[int, int]:
     """Dense layers and convolutions of a model."""
     if isinstance(model, OwnModel):
         return _OWN_LAYERS, 0
-    widths = getattr(model, "widths", ())
-    options = widths.options if isinstance(widths, OneOf) else (widths,)
+    options = options_of(getattr(model, "widths", ()))
     return max(len(sizes) for sizes in options), len(getattr(model, "filters", ()))
 
 
@@ -291,12 +312,36 @@ def _values(drawn: Sequence[Training], space: SearchSpace, rows: int) -> Merged:
                 )
     for values in found.values():
         values.pop((), None)  # a linear model has a program of its own
+    widest = _widest_of(drawn, space)
+    if widest:
+        del found[_WIDTHS]
     return Merged(
+        widest=widest,
         **{
             field: tuple(values.values()) if len(values) <= _MOST_VALUES else ()
             for field, values in found.items()
-        }
+        },
     )
+
+
+def _widest_of(drawn: Sequence[Training], space: SearchSpace) -> tuple[int, ...]:
+    """The widest layers that a study can have, where depth or width vary as numbers."""
+    most = []
+    for leaf in ("depth", "width"):
+        dimension = space.by_path.get(f"model.{leaf}")
+        distribution = None if dimension is None else dimension.distribution
+        found = [
+            len(training.model.widths) if leaf == "depth" else largest(training.model.widths)
+            for training in drawn
+            if how_merged(training, WIDTHS) is not None and hasattr(training.model, leaf)
+        ]
+        if not found:
+            return ()
+        if isinstance(distribution, Int):
+            found.append(distribution.high)
+        most.append((dimension is not None, max(found)))
+    (deep, depth), (wide, width) = most
+    return (width,) * depth if deep or wide else ()
 
 
 def _all_of(dimension: Dimension | None) -> list[Any] | None:

@@ -62,6 +62,21 @@ def test_a_short_study_of_many_shapes_has_one_program() -> None:
     assert "instead of" in decision.sentence()
 
 
+def test_depth_and_width_as_numbers_are_merged_by_the_widest() -> None:
+    space = {"model.depth": {"int": [1, 3]}, "model.width": {"int": [8, 100], "log": True}}
+    experiment = _experiment({**space, "model.dropout": {"float": [0.0, 0.5]}})
+    decision = _decision(experiment)
+    assert decision.merging.merged.widest == (100, 100, 100)
+    assert decision.merging.merged.widths == ()
+    assert decision.estimate.programs == 1 < decision.apart.programs
+    assert decision.sentence().startswith("Programs merge widths")
+    rng = np.random.default_rng(1)
+    drawn = [fill(experiment.training, experiment.space.draw(rng), n) for n in range(20)]
+    merged = [decision.merging.of(training) for training in drawn]
+    assert len({split(training, tiny_data(), "cpu")[0] for training in merged}) == 1
+    assert Merging.from_pin(decision.merging.pin()) == decision.merging
+
+
 def test_a_batch_of_all_rows_is_merged_as_their_number() -> None:
     space = {**_SPACE, "data.batch_size": {"choice": [16, "all", 96]}}
     merged = _decision(_experiment(space)).merging.merged

@@ -16,8 +16,8 @@ from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.categories import Categories
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.layers import activated, norm_layers, normalised
-from hpo.engine.models.sizes import Size, layer_sizes
-from hpo.engine.oneof import number_of, options_of
+from hpo.engine.models.sizes import Size, depth_of, fewest_layers, layer_sizes, width_of
+from hpo.engine.oneof import options_of
 from hpo.spec.sections.models.tables import Mlp as MlpSpec
 
 
@@ -51,17 +51,17 @@ class Mlp(nnx.Module):  # type: ignore[misc]
         """Logits, or predictions of a regression."""
 
         def layer(i: int, x: Array) -> Array:
-            width = number_of(spec.widths, lambda widths: widths[min(i, len(widths) - 1)])
+            width = width_of(spec.widths, i)
             x = normalised(self.norms, i, self.linears[i](x), width, train)
             return dropout(activated(spec, x, width), layer=i)
 
         x = self.categories(x)
-        shallowest = min(len(widths) for widths in options_of(spec.widths))
+        shallowest = fewest_layers(spec.widths)
         for i, size in enumerate(layer_sizes(options_of(spec.widths))):
             if i < shallowest:
                 x = layer(i, x)
             else:
-                is_there = i < number_of(spec.widths, len)
+                is_there = i < depth_of(spec.widths)
                 x = lax.cond(is_there, partial(layer, i), partial(_resized, size=size), x)
         return self.head(x)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from hpo.spec.marks import Count, Host, Knob, Merge, Positive, Share, Spec, Static
+from hpo.spec.marks import Count, Host, Knob, Merge, Positive, Share, Shorthand, Spec, Static
 from hpo.spec.sections.models.parts import (
     Activated,
     Biased,
@@ -20,13 +20,19 @@ from hpo.spec.sections.models.parts import (
     Slope,
 )
 
+_WIDTHS = (128, 128)
+
 
 class Mlp(Spec):
     """A multi-layer perceptron: linear, norm, activation, dropout for each width."""
 
     name: Literal["mlp"]
-    widths: Annotated[Static[tuple[Count, ...]], Field(strict=False), Merge.SIZE] = (128, 128)
+    widths: Annotated[Static[tuple[Count, ...]], Field(strict=False), Merge.SIZE] = _WIDTHS
     """Units of each hidden layer."""
+    depth: Shorthand[Count | None] = None
+    """Hidden layers of `width` units each, instead of `widths`; 2 beside `width` alone."""
+    width: Shorthand[Count | None] = None
+    """Units of each of these layers; 128 beside `depth` alone."""
     activation: Activated = "relu"
     norm: Normalised = "none"
     bias: Biased = True
@@ -36,6 +42,20 @@ class Mlp(Spec):
     init_gain: InitGain = "none"
     dropout: Dropped = 0.0
     embedding: Embedding = "auto"
+
+    @model_validator(mode="after")
+    def _written_out(self) -> Self:
+        """Write depth and width out as widths, which alone a program knows."""
+        if self.depth is None and self.width is None:
+            return self
+        width, depth = self.width or _WIDTHS[0], self.depth or len(_WIDTHS)
+        if "widths" in self.model_fields_set and self.widths != (width,) * depth:
+            raise ValueError(
+                f"widths {list(self.widths)} are not {depth} layers of {width}: write widths, or "
+                "depth and width"
+            )
+        self.__dict__["widths"] = (width,) * depth
+        return self
 
 
 class Fourier(Spec):
