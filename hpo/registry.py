@@ -28,7 +28,7 @@ Kind = Literal[
     "metric",
 ]
 
-Need = Literal["whole batch", "same depth", "images", "layers", "start", "gradient"]
+Need = Literal["whole batch", "same depth", "images", "numbers", "layers", "start", "gradient"]
 
 # What an entry of a kind may need. Merging, models and optimizers, and each refusal read the needs
 # of an entry, and those of the values of its fields (`hpo.spec.marks.NeedsWhere`).
@@ -37,6 +37,7 @@ NEEDS: dict[Kind, dict[Need, str]] = {
         "whole batch": "reads the rows of a batch together, so batch sizes are not merged",
         "same depth": "cannot have layers more than its own, so depths are not merged",
         "images": "takes examples of height, width and channels",
+        "numbers": "treats the columns of a table that hold numbers in another way",
     },
     "optimizer": {
         "layers": "gets the arrays of each layer",
@@ -102,6 +103,12 @@ MODELS = {
         needs=("whole batch",),
         takes_categories=True,
     ),
+    "realmlp": Entry(
+        f"{_MODEL}.tables:RealMlp",
+        f"{_NETWORK}.realmlp:RealMlp",
+        needs=("same depth", "numbers"),
+        takes_categories=True,
+    ),
     "rnn": Entry(
         f"{_MODEL}.sequences:Rnn",
         f"{_NETWORK}.rnn:Rnn",
@@ -142,6 +149,7 @@ SCHEDULES = {
     "cosine": Entry(f"{_OPTIMIZER}:Cosine", f"{_FACTORS}:cosine"),
     "exponential": Entry(f"{_OPTIMIZER}:Exponential", f"{_FACTORS}:exponential"),
     "step": Entry(f"{_OPTIMIZER}:Step", f"{_FACTORS}:step"),
+    "coslog": Entry(f"{_OPTIMIZER}:CosLog", f"{_FACTORS}:coslog"),
 }
 
 # `auto` has no function: it picks among the others.

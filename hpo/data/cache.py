@@ -93,6 +93,8 @@ class DataCache:
             del used["split"]
         if spec.folds is None:
             del used["folds"]
+        if spec.clip is None:
+            del used["clip"]
         if spec.columns == Columns():
             del used["columns"]
         if spec.columns == Columns() and spec.text == Text():

@@ -116,10 +116,9 @@ def _prepared(
         return _image_folds(spec, source, rows)
     folds = [_parts(spec, source)] if rows is None else _fold_parts(source, rows, is_whole=is_whole)
     text = with_stop_words(spec.text, folder)
+    scaling = spec.normalize, spec.range, spec.clip
     fits = [
-        fit_transform(
-            parts[0], spec.normalize, spec.range, columns=spec.columns, text=text, folder=folder
-        )
+        fit_transform(parts[0], *scaling, columns=spec.columns, text=text, folder=folder)
         for parts in folds
     ]
     if spec.text != Text() and not fits[0].has_texts:
@@ -184,7 +183,9 @@ def _image_folds(spec: DataSpec, source: Source, found: _FoldRows) -> DataSet:
     folds = []
     for fold in found.folds:
         parts = [source.take(fold.train), source.take(fold.validation), *found.test]
-        transform = fit_transform(parts[0], spec.normalize, spec.range, columns=spec.columns)
+        transform = fit_transform(
+            parts[0], spec.normalize, spec.range, spec.clip, columns=spec.columns
+        )
         scale = scale_of(transform)
         places = [np.searchsorted(rows, own).astype(np.int32) for own in fold]
         splits = [Split(shared, own, scale) for own in places]
@@ -462,7 +463,10 @@ def _scaling(
 
     `text` has the stop words themselves, and `word_vectors` are those of its file.
     """
-    ranges = () if spec.normalize != "minmax" or spec.range == UNIT_RANGE else (spec.range,)
+    ranges: tuple[Any, ...] = (
+        () if spec.normalize != "minmax" or spec.range == UNIT_RANGE else (spec.range,)
+    )
+    ranges = ranges if spec.clip is None else (*ranges, f"clip {spec.clip}")
     columns = spec.columns.model_dump_json(exclude_defaults=True)
     asked = () if spec.columns == Columns() else (columns,)
     if spec.text != Text():

@@ -24,7 +24,7 @@ from hpo.spec.code.own_model import OwnModel
 from hpo.spec.experiment import Training
 from hpo.spec.marks import Mark, Spec, has_leaf, leaf_at, marked_leaves, with_leaves
 from hpo.spec.merging import Merged, UpTo, served, size_paths
-from hpo.spec.registered import title_of
+from hpo.spec.registered import needs_of, title_of
 from hpo.spec.sections.data import POSITION_AXES, Task
 from hpo.spec.sections.optimizer import Constant
 
@@ -78,6 +78,7 @@ class Program:
     vocabulary: int = 0  # of examples that are tokens
     embedding_size: int = 0  # of the loaded vector of each token
     categories: tuple[int, ...] = ()  # the codes of each of the first columns, which hold codes
+    numbers: int | None = None  # of the features after codes, if the model asks
 
     @property
     def positions(self) -> tuple[int, ...]:
@@ -115,7 +116,8 @@ class Program:
         code = (self.model.own.code,) if is_own else ()
         tokens = (self.positions, self.vocabulary) if self.positions or self.vocabulary else ()
         loaded = (self.embedding_size,) if self.embedding_size else ()
-        more = (*code, *tokens, *loaded, *self.categories)
+        numbers = () if self.numbers is None else (self.numbers,)
+        more = (*code, *tokens, *loaded, *self.categories, *numbers)
         return repr((with_leaves(self.model, plain), *shapes, *more))
 
     @cached_property
@@ -288,6 +290,7 @@ def split(
         vocabulary=data.vocabulary,
         embedding_size=0 if data.embeddings is None else data.embeddings.shape[1],
         categories=data.categories,
+        numbers=data.numbers if "numbers" in needs_of("model", training.model) else None,
     )
     return program, np.array([knobs[path] for path in paths], np.float32)
 

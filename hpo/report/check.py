@@ -23,7 +23,7 @@ from hpo.spec.file.passwords import without_password
 from hpo.spec.load import finds_space
 from hpo.spec.programs import count_programs
 from hpo.spec.roots import with_static
-from hpo.spec.sections.data import size_text
+from hpo.spec.sections.sizes import size_text
 from hpo.spec.space.unread import unread_notes
 from hpo.spec.words import count_text, shown, steps_of
 

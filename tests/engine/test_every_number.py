@@ -33,7 +33,7 @@ CASES = [
 def _document(case: dict[str, str]) -> dict[str, Any]:
     optimizer = {"name": case["optimizer"], "schedule": {"name": case["schedule"]}}
     sizes = {"filters": [3], "dense": 6} if case["model"] == "cnn" else {}
-    sizes = {"widths": [6]} if case["model"] == "mlp" else sizes
+    sizes = {"widths": [6]} if case["model"] in ("mlp", "realmlp") else sizes
     model = {"name": case["model"], **sizes}
     return {"model": model, "loss": {"name": case["loss"]}, "optimizer": optimizer}
 

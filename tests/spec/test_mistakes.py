@@ -136,11 +136,11 @@ ROWS = [
     ),
     (
         "model: {name: mlp, activation: rellu}",
-        "spec.yaml:3: model.activation: unknown name 'rellu'. Did you mean 'relu'? Known names: elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, tanh.",
+        "spec.yaml:3: model.activation: unknown name 'rellu'. Did you mean 'relu'? Known names: elu, gelu, leaky_relu, mish, relu, selu, sigmoid, silu, softplus, tanh.",
     ),
     (
         "model: {name: mlp, activation: 3}",
-        "spec.yaml:3: model.activation: cannot be 3: write relu, gelu, silu, tanh, elu, leaky_relu, sigmoid or softplus",
+        "spec.yaml:3: model.activation: cannot be 3: write relu, gelu, silu, tanh, elu, leaky_relu, sigmoid, softplus, selu or mish",
     ),
     (
         "model: {name: mlp, dropuot: 0.1}",
@@ -192,7 +192,7 @@ ROWS = [
     ),
     (
         "optimizer: {name: sgd, schedule: {name: cosin}}",
-        "spec.yaml:4: optimizer.schedule.name: unknown name 'cosin'. Did you mean 'cosine'? Known names: constant, cosine, exponential, step.",
+        "spec.yaml:4: optimizer.schedule.name: unknown name 'cosin'. Did you mean 'cosine'? Known names: constant, cosine, coslog, exponential, step.",
     ),
     (
         "optimizer: {name: sgd, schedule: {name: step, drops: 1.5}}",

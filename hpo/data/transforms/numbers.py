@@ -6,6 +6,7 @@ Fits are named arrays of the training rows; they are applied by functions of Num
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -83,3 +84,32 @@ def normal_quantiles(x: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore"):
         normal: np.ndarray = np.clip(ndtri(share), *ends)
     return normal
+
+
+def robust_scale(x: np.ndarray) -> dict[str, Any]:
+    """The median of each column as its offset, the range of its middle half as its divisor.
+
+    Where that range is 0, half of the whole range divides; a constant is not divided.
+
+    Source: Holzmueller et al. 2024, "Better by default" (arXiv:2407.04491), Section 3.
+    """
+    if not x.shape[1]:
+        return {"offset": np.zeros(0), "divisor": np.ones(0)}
+    low, first, median, third, high = np.array(
+        [
+            np.percentile(values_of(column), (0, 25, 50, 75, 100), overwrite_input=True)
+            for column in x.T
+        ]
+    ).T
+    divisor = np.where(third > first, third - first, np.where(high > low, (high - low) / 2, 1.0))
+    return {"offset": median, "divisor": divisor}
+
+
+def smoothly_clipped(x: np.ndarray, bound: Any) -> np.ndarray:
+    """`x / sqrt(1 + (x / bound)^2)`: about `x` near 0, and never beyond the bound.
+
+    Source: Holzmueller et al. 2024, "Better by default" (arXiv:2407.04491), Section 3.
+    """
+    # The hypotenuse of 1 and x / bound overflows for no float32.
+    clipped: np.ndarray = x / np.hypot(1, x / np.float32(bound))
+    return clipped

@@ -36,13 +36,20 @@ from hpo.data.transforms.encoding import (
     known_features,
     training_parts,
 )
-from hpo.data.transforms.numbers import fill_of, fit_numbers, logarithms, normal_quantiles
+from hpo.data.transforms.numbers import (
+    fill_of,
+    fit_numbers,
+    logarithms,
+    normal_quantiles,
+    robust_scale,
+    smoothly_clipped,
+)
 from hpo.data.transforms.texts import fit_text_columns, text_features, text_fits
 from hpo.errors import DataError
 from hpo.spec.sections.columns import MOST_CATEGORIES, Columns, Text, Treatment
 from hpo.spec.words import shown
 
-Normalize = Literal["standard", "minmax", "none"]
+Normalize = Literal["standard", "minmax", "robust", "none"]
 
 _IMAGES_AT_ONCE = 1000
 # The square of a smaller deviation is 0 to float64, or has lost most of its digits.
@@ -104,6 +111,8 @@ class FittedTransform:
             return text_features(self._texts, codes, source.values)[0]
         with np.errstate(over="ignore"):
             numbers = self._scaled(self.unscaled(source.x, codes, parts))
+            if "clip" in self.more:
+                numbers = smoothly_clipped(numbers, self.more["clip"])
         if not np.isfinite(numbers).all():
             raise DataError(
                 f"{source.target}: a column holds numbers too large for float32, or far beyond "
@@ -212,6 +221,7 @@ def fit_transform(
     train: Source,
     normalize: Normalize,
     minmax_range: tuple[float, float] = (0.0, 1.0),
+    clip: float | None = None,
     *,
     columns: Columns,
     text: Text = PLAIN_TEXT,
@@ -219,19 +229,28 @@ def fit_transform(
 ) -> FittedTransform:
     """The transform whose numbers are those of the training split.
 
-    With `minmax`, the lowest and highest training value become the two ends of `minmax_range`. The
-    stop words of `text` are a list, and its relative paths start at `folder`.
+    With `minmax`, the lowest and highest training value become the two ends of `minmax_range`.
+    Scaled numbers of a table are bent towards `clip`. The stop words of `text` are a list, and its
+    relative paths start at `folder`.
 
     Raises:
-        DataError: if a table has no value in its training rows, or its target hardly varies.
+        DataError: if a table has no value in its training rows, or its target hardly varies; for
+            `robust` or `clip` beside examples that are no rows of a table.
     """
     is_plain = bool(train.classes) or train.is_count or train.is_multilabel
     target: dict[str, Any] = {} if is_plain else _target_scale(train)
     if train.x.dtype == np.uint8 or train.x.ndim > 2:
+        if normalize == "robust" or clip is not None:
+            leaf = "normalize: robust" if clip is None else "clip"
+            raise DataError(
+                f"data.{leaf}: is for the columns of a table, and these examples are arrays: "
+                "remove it."
+            )
         return FittedTransform(**_scale(train.x, normalize, minmax_range), **target)
     fitted = _fit_table(train, columns, text, folder)
     x = _unscaled(fitted, train)
-    fitted = replace(fitted, **_scale(x, normalize, minmax_range), **target)
+    more = fitted.more if clip is None else {**fitted.more, "clip": np.array(clip)}
+    fitted = replace(fitted, **_scale(x, normalize, minmax_range), more=more, **target)
     # A series may have no column but its target, whose past is the input.
     has_columns = train.x.shape[1] > 0 or train.categories is not None
     if has_columns and not fitted.apply(train.take(np.zeros(1, np.int64))).shape[1]:
@@ -366,6 +385,8 @@ def _scale(
         bottom, top = minmax_range
         divisor = np.where(high > low, high - low, 1.0) / (top - bottom)
         return {"offset": low - bottom * divisor, "divisor": divisor}
+    if normalize == "robust":
+        return robust_scale(x)
     mean, std = _mean_and_std(x)
     # Constants are found by their values: the deviation of 0.1, 0.1, ... may round to 1e-17.
     return {

@@ -34,6 +34,8 @@ class Shapes(NamedTuple):
     that the data set has loaded for each token; 0 without. The first columns of an
     example are codes of categories where there are `categories`: each is below its number, and
     such examples come in float32 in any precision (see `hpo.engine.models.categories`).
+    The first `numbers` columns after codes are numbers of a table, and the others are not; None
+    where that is unknown.
     """
 
     example: tuple[int, ...]
@@ -45,6 +47,7 @@ class Shapes(NamedTuple):
     vocabulary: int = 0
     embedding_size: int = 0
     categories: tuple[int, ...] = ()
+    numbers: int | None = None
 
     @property
     def x(self) -> Any:
@@ -107,6 +110,7 @@ def shapes_of(program: Program) -> Shapes:
         program.vocabulary,
         program.embedding_size,
         program.categories,
+        program.numbers,
     )
 
 

@@ -28,6 +28,8 @@ ACTIVATIONS: dict[str, Activation] = {
     "leaky_relu": jax.nn.leaky_relu,
     "sigmoid": jax.nn.sigmoid,
     "softplus": jax.nn.softplus,
+    "selu": jax.nn.selu,
+    "mish": jax.nn.mish,
 }
 # All others map 0 to 0, so that the padding units of a merged program stay 0.
 NOT_ZERO_AT_ZERO = frozenset({"sigmoid", "softplus"})

@@ -22,7 +22,8 @@ from hpo.engine.devices import memory_bytes
 from hpo.engine.training.batches import Batch, DeviceData, evaluation_parts, host_rows, judged_rows
 from hpo.engine.training.task import Progress, Tally
 from hpo.errors import DeviceError
-from hpo.spec.sections.data import DataSpec, size_text
+from hpo.spec.sections.data import DataSpec
+from hpo.spec.sections.sizes import size_text
 
 # The share of a device's memory that data may take by default; the rest is for the training.
 _AUTO_SHARE = 0.5

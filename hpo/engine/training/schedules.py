@@ -44,6 +44,12 @@ def exponential(spec: specs.Exponential, progress: Float[Array, ""]) -> Float[Ar
     return jnp.asarray(spec.final) ** progress
 
 
+def coslog(spec: specs.CosLog, progress: Float[Array, ""]) -> Float[Array, ""]:
+    cycles = jnp.asarray(spec.cycles, jnp.float32)
+    waves = jnp.log2(1 + (jnp.exp2(cycles) - 1) * progress)
+    return 0.5 * (1 - jnp.cos(2 * jnp.pi * waves))
+
+
 def step(spec: specs.Step, progress: Float[Array, ""]) -> Float[Array, ""]:
     # The margin is for rounding: 4/7 of the way must be four drops of six, not 3.9999998.
     drops = jnp.minimum(jnp.floor((progress + 1e-6) * (spec.drops + 1)), spec.drops)

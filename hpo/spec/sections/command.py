@@ -13,8 +13,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from hpo.spec.marks import Count, Positive, Spec
-from hpo.spec.sections.data import SizeAsWritten, size_bytes
 from hpo.spec.sections.search import TimeAsWritten, duration_seconds
+from hpo.spec.sections.sizes import SizeAsWritten, size_bytes
 
 # What stands in braces in a command: a value's name, or one of `GIVEN`.
 NAMED = re.compile(r"\{([A-Za-z][A-Za-z0-9_]*)\}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
@@ -10,44 +9,26 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from hpo.registry import DATASETS
-from hpo.spec.marks import Count, Host, Merge, Names, ReadWhere, Share, Spec, Static, fixed
+from hpo.spec.marks import (
+    Count,
+    Host,
+    Merge,
+    Names,
+    Positive,
+    ReadWhere,
+    Share,
+    Spec,
+    Static,
+    fixed,
+)
 from hpo.spec.registered import Registered
 from hpo.spec.sections.columns import Columns, Text
+from hpo.spec.sections.sizes import SizeAsWritten, size_bytes
 from hpo.spec.sections.split import ColumnSplit, SplitSpec, TimeSplit
 
 Task = Literal["classification", "regression", "counts", "multilabel", "segmentation", "language"]
 # Tasks with a class for each position of an example, and how many axes its positions have.
 POSITION_AXES: Mapping[str, int] = {"segmentation": 2, "language": 1}
-
-
-_UNIT_BYTES = {
-    **{f"{prefix}B": 1000**power for power, prefix in enumerate(["", "K", "M", "G", "T"])},
-    **{f"{prefix}iB": 1024**power for power, prefix in enumerate(["K", "M", "G", "T"], start=1)},
-}
-
-
-_SIZE = r"(\d+(?:\.\d+)?) ?([KMGT]?i?B)"
-SizeAsWritten = Count | Annotated[str, Field(pattern=f"^{_SIZE}$")]
-
-
-def size_bytes(value: Any) -> Any:
-    """Bytes from a size such as `2GiB`, `500MB` or `1.5 GB`; "auto" and numbers stay.
-
-    Raises:
-        ValueError: for text that is not a size.
-    """
-    if not isinstance(value, str) or value == "auto":
-        return value
-    found = re.fullmatch(_SIZE, value)
-    if found is None or found[2] not in _UNIT_BYTES:
-        raise ValueError("is not a size: write 500MB, 2GiB, a number of bytes or auto")
-    return int(float(found[1]) * _UNIT_BYTES[found[2]])
-
-
-def size_text(size: int) -> str:
-    """A number of bytes as people write it, rounded up: `1.5GiB`."""
-    power = min(max(size, 1).bit_length() - 1, 39) // 10
-    return f"{math.ceil(10 * size / 1024**power) / 10:g}{('B', 'KiB', 'MiB', 'GiB')[power]}"
 
 
 def _separator(written: Any) -> Any:
@@ -437,10 +418,14 @@ class DataSpec(Spec):
     batch_size: Annotated[Static[Literal["all"] | Count], Merge.ROWS] = 64
     """Rows of one optimizer step; `all`: the whole training split in one step an epoch."""
     # Static although it compiles nothing: the labels of programs in stored studies depend on it.
-    normalize: Static[Literal["standard", "minmax", "none"]] = "standard"
-    """How features are scaled, by the numbers of the training split."""
+    normalize: Static[Literal["standard", "minmax", "robust", "none"]] = "standard"
+    """How features are scaled, by the training split. `robust`, for tables: the median becomes 0,
+    and the middle half of the values a range of 1."""
     range: Annotated[Host[Range], ReadWhere("normalize", ("minmax",))] = UNIT_RANGE
     """The two ends that `minmax` scales the training split to."""
+    clip: Host[Positive | None] = None
+    """Bend the scaled numbers x of a table towards this bound c, by x / sqrt(1 + (x/c)^2), so that
+    outliers count less; 3 suits `robust`."""
     columns: Columns = Columns()
     """How the columns of a table become features."""
     text: Text = Text()

@@ -55,6 +55,19 @@ class Step(Spec):
     """What each drop multiplies the rate by."""
 
 
+class CosLog(Spec):
+    """`cycles` waves from 0 to the full rate and back, each twice as long as the one before.
+
+    Source: Holzmueller et al. 2024, "Better by default" (arXiv:2407.04491), Equation 2.
+    """
+
+    name: Literal["coslog"]
+    warmup: Knob[Share] = 0.0
+    """The share of training over which the rate rises to its full value."""
+    cycles: Knob[Count] = 4
+    """How many times the rate rises and falls."""
+
+
 ScheduleSpec = Annotated[Any, Registered("schedule"), Merge.BRANCH]
 
 

@@ -17,7 +17,7 @@ from hpo.errors import HpoError
 from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill, with_rows
-from hpo.spec.sections.data import size_text
+from hpo.spec.sections.sizes import size_text
 from hpo.study.backends.backend import Crew
 from hpo.study.backends.datasets import DataSets
 from hpo.study.backends.planning import PlanTeller, plan_study

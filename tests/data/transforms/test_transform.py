@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, RobustScaler, StandardScaler
 
 from hpo.data.source import Source
 from hpo.data.transforms.transform import FittedTransform, fit_transform
@@ -40,6 +40,39 @@ def test_columns_are_scaled_as_scikit_learn_scales_them(normalize, scaler):
     fitted = fit_transform(table(train), normalize, columns=Columns())
     np.testing.assert_allclose(fitted.apply(table(train)), expected.transform(train), atol=1e-6)
     np.testing.assert_allclose(fitted.apply(table(other)), expected.transform(other), atol=1e-6)
+
+
+def test_a_robust_scale_is_the_median_and_the_middle_half():
+    rng = np.random.default_rng(0)
+    train, other = rng.normal(5, 3, (40, 3)), rng.normal(5, 3, (9, 3))
+    train[:, 1] = 7.0  # a constant
+    train[:, 2] = 0.0
+    train[:4, 2] = (-2, 1, 2, 6)  # its middle half is empty: half of its range divides
+    fitted = fit_transform(table(train), "robust", columns=Columns())
+    scaled = fitted.apply(table(other))
+    expected = RobustScaler().fit(train[:, :1]).transform(other[:, :1])
+    np.testing.assert_allclose(scaled[:, :1], expected, rtol=1e-5)
+    np.testing.assert_allclose(scaled[:, 1], other[:, 1] - 7, rtol=1e-5)
+    np.testing.assert_allclose(scaled[:, 2], other[:, 2] / 4, rtol=1e-5)
+
+
+def test_numbers_are_bent_towards_the_bound_and_flags_are_not():
+    train = table([[NAN], [0.0], [1.0], [2.0], [3.0], [4.0]])
+    columns = Columns(flag=True)
+    fitted = fit_transform(train, "none", clip=3.0, columns=columns)
+    x, flag = fitted.apply(table([[2.0], [4.0], [1e30], [-1e38], [NAN]])).T
+    by_hand = [2 / np.sqrt(1 + 4 / 9), 4 / np.sqrt(1 + 16 / 9), 3, -3, 2 / np.sqrt(1 + 4 / 9)]
+    np.testing.assert_allclose(x, by_hand, rtol=1e-6)
+    np.testing.assert_array_equal(flag, [0, 0, 0, 0, 1])
+    again = FittedTransform.from_arrays(fitted.to_arrays())
+    np.testing.assert_array_equal(again.apply(table([[4.0]])), fitted.apply(table([[4.0]])))
+
+
+@pytest.mark.parametrize(("leaf", "asked"), [("normalize: robust", {}), ("clip", {"clip": 3.0})])
+def test_images_have_neither_a_robust_scale_nor_a_bound(leaf, asked):
+    normalize = "standard" if asked else "robust"
+    with pytest.raises(DataError, match=f"data.{leaf}: is for the columns of a table"):
+        fit_transform(images((3, 5, 4, 1)), normalize, columns=Columns(), **asked)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

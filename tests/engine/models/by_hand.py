@@ -30,6 +30,11 @@ BY_HAND = {
     "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
     "sigmoid": expit,
     "softplus": lambda x: np.logaddexp(x, 0),
+    # Klambauer et al. 2017 and Misra 2019.
+    "selu": lambda x: (
+        1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0)))
+    ),
+    "mish": lambda x: x * np.tanh(np.logaddexp(x, 0)),
 }
 
 

@@ -31,7 +31,7 @@ from hpo.engine.training.random_streams import batches
 from hpo.engine.training.task import Progress
 from hpo.errors import DeviceError
 from hpo.spec.experiment import Training
-from hpo.spec.sections.data import size_text
+from hpo.spec.sections.sizes import size_text
 from tests.engine.samples import Learn, a_split, a_training, tiny_data
 
 _TINY = tiny_data()

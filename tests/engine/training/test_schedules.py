@@ -45,6 +45,20 @@ def _factors(spec: Any, total_steps: int) -> np.ndarray:
         (_spec("step"), 30, {0: 1.0, 9: 1.0, 10: 0.1, 19: 0.1, 20: 0.01, 29: 0.01}),
         (_spec("step", drops=1, factor=0.5), 10, {0: 1.0, 4: 1.0, 5: 0.5, 9: 0.5}),
         (_spec("step", drops=1, warmup=0.5), 20, {0: 0.1, 9: 1.0, 14: 1.0, 15: 0.1, 19: 0.1}),
+        # Waves end at (2^i - 1) / 15 of the way: at 1/15, 3/15 and 7/15.
+        (
+            _spec("coslog"),
+            1395,
+            {
+                0: 0.0,
+                93: 0.0,
+                279: 0.0,
+                651: 0.0,
+                31: 0.5 - 0.5 * np.cos(2 * np.pi * np.log2(4 / 3)),
+            },
+        ),
+        # Half a wave: log2(1 + 3t) = 1/2.
+        (_spec("coslog", cycles=1), 2, {0: 0.0, 1: 0.5 - 0.5 * np.cos(2 * np.pi * np.log2(1.5))}),
     ],
     ids=str,
 )
@@ -98,6 +112,7 @@ _LEAVES = {
     "exponential": st.fixed_dictionaries(
         {"warmup": _open_share(), "final": st.floats(2**-20, 1.0, width=32)}
     ),
+    "coslog": st.fixed_dictionaries({"warmup": _open_share(), "cycles": st.integers(1, 8)}),
     "step": st.fixed_dictionaries(
         {
             "warmup": _open_share(),

@@ -22,7 +22,18 @@ from hpo.spec.marks import (
 )
 from hpo.spec.registered import Registered, needs_of
 
-Activation = Literal["relu", "gelu", "silu", "tanh", "elu", "leaky_relu", "sigmoid", "softplus"]
+Activation = Literal[
+    "relu",
+    "gelu",
+    "silu",
+    "tanh",
+    "elu",
+    "leaky_relu",
+    "sigmoid",
+    "softplus",
+    "selu",
+    "mish",
+]
 Init = Literal[
     "he_normal",
     "he_uniform",

@@ -6,7 +6,19 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hpo.spec.marks import Count, Host, Knob, Merge, Positive, Share, Shorthand, Spec, Static
+from hpo.spec.marks import (
+    Count,
+    Host,
+    Knob,
+    Merge,
+    Positive,
+    ReadWhere,
+    Share,
+    Shorthand,
+    Sizes,
+    Spec,
+    Static,
+)
 from hpo.spec.sections.models.parts import (
     Activated,
     Biased,
@@ -70,4 +82,36 @@ class Fourier(Spec):
     """The distribution of the first weights of the linear model."""
     dropout: Knob[Share] = 0.0
     """The chance that a feature is dropped in training."""
+    embedding: Embedding = "auto"
+
+
+Numbers = Annotated[
+    Static[Literal["periodic", "none"]],
+    Field(
+        description="What columns of numbers become: `periodic`, four features each from trained "
+        "waves; `none`, themselves."
+    ),
+]
+Frequency = Annotated[
+    Knob[Positive],
+    ReadWhere("numbers", ("periodic",)),
+    Field(description="The deviation of the first frequencies of the waves, in 1 by the unit."),
+]
+
+
+class RealMlp(Spec):
+    """RealMLP (Holzmueller et al. 2024): a perceptron with good defaults for tables.
+
+    Numbers become periodic features, each input and each activation has a trained factor, and
+    layers have the NTK scaling, so that rates near 0.04 suit all widths.
+    """
+
+    name: Literal["realmlp"]
+    widths: Annotated[Static[Sizes], Merge.SIZE] = (256, 256, 256)
+    """Units of each hidden layer."""
+    activation: Activated = "selu"
+    slope: Slope = None
+    numbers: Numbers = "periodic"
+    frequency: Frequency = 0.1
+    dropout: Dropped = 0.0
     embedding: Embedding = "auto"
