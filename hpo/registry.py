@@ -116,6 +116,13 @@ MODELS = {
         takes_tokens=True,
         answers_each=True,
     ),
+    "transformer": Entry(
+        f"{_MODEL}.sequences:Transformer",
+        f"{_NETWORK}.transformer:Transformer",
+        size=f"{_NETWORK}.transformer:transformer_size",
+        takes_tokens=True,
+        answers_each=True,
+    ),
 }
 
 _OF_CLASSES = ("classification", "multilabel", "segmentation", "language")

@@ -28,13 +28,18 @@ CASES = [
     dict(zip(KINDS, names, strict=True))
     for names in zip(LOSSES, cycle(MODELS), cycle(OPTIMIZERS), cycle(SCHEDULES), strict=False)
 ]
+# Small models compile soon.
+SIZES = {
+    "cnn": {"filters": [3], "dense": 6},
+    "mlp": {"widths": [6]},
+    "realmlp": {"widths": [6]},
+    "transformer": {"width": 4, "heads": 2, "depth": 1},
+}
 
 
 def _document(case: dict[str, str]) -> dict[str, Any]:
     optimizer = {"name": case["optimizer"], "schedule": {"name": case["schedule"]}}
-    sizes = {"filters": [3], "dense": 6} if case["model"] == "cnn" else {}
-    sizes = {"widths": [6]} if case["model"] in ("mlp", "realmlp") else sizes
-    model = {"name": case["model"], **sizes}
+    model = {"name": case["model"], **SIZES.get(case["model"], {})}
     return {"model": model, "loss": {"name": case["loss"]}, "optimizer": optimizer}
 
 

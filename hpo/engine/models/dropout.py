@@ -76,6 +76,15 @@ class Dropout:
         return jnp.where(keep, x * (1 / (1 - rate)).astype(x.dtype), jnp.zeros((), x.dtype))
 
 
+def dropped(dropout: Dropout, h: Float[Array, "B ..."], layer: int) -> Float[Array, "B ..."]:
+    """`h` after dropout, in which no two places of a sequence have the same mask.
+
+    The mask of a place does not depend on how many there are.
+    """
+    # With an axis of their own, place t of row b would have the mask of place t + 1 of row b - 3.
+    return dropout(h.reshape(h.shape[0], -1), layer=layer).reshape(h.shape)
+
+
 def _mix(word: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
     """A bijection of 32-bit words in which every input bit flips each output bit half the time.
 

@@ -107,3 +107,15 @@ def from_loaded(vectors: Float[np.ndarray, "V N"]) -> Mapping[str, Initialiser]:
         return np.pad(vectors, [(0, shape[0] - len(vectors)), (0, 0)])
 
     return {"embedding": rows}
+
+
+def pooled(h: Float[Array, "B T N"], is_real: Bool[Array, "B T"], how: str) -> Float[Array, "B N"]:
+    """The mean, the largest numbers or the first of the real places; 0 where there is none."""
+    here = is_real[..., None]
+    if how == "mean":
+        wide = jnp.where(here, h, 0).astype(jnp.float32).sum(1)
+        return (wide / jnp.maximum(here.sum(1), 1)).astype(h.dtype)
+    if how == "first":
+        return jnp.where(here, h, 0)[:, 0]
+    largest = jnp.where(here, h, -jnp.inf).max(1)
+    return jnp.where(here.any(1), largest, 0).astype(h.dtype)

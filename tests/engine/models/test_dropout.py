@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hpo.engine.models.dropout import Dropout, MaskKey, mask_key, random_words
+from hpo.engine.models.dropout import Dropout, MaskKey, dropped, mask_key, random_words
 
 _SIZE = 65_536
 
@@ -142,3 +142,10 @@ def test_drops_of_an_element_over_steps_and_trials_follow_the_binomial_distribut
     assert abs(z).max() < 4.5
     assert 0.7 < z.std() < 1.3
     assert len(np.unique(drawn)) > drawn.size * 0.9999 - 64
+
+
+def test_places_of_a_sequence_have_masks_of_their_own_however_many_there_are() -> None:
+    masks = np.asarray(dropped(Dropout(0.5, _KEY), jnp.ones((8, 6, 40)), layer=1))
+    assert len(np.unique(masks.reshape(48, 40), axis=0)) == 48
+    longer = dropped(Dropout(0.5, _KEY), jnp.ones((8, 9, 40)), layer=1)
+    np.testing.assert_array_equal(longer[:, :6], masks)

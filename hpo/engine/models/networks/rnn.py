@@ -19,8 +19,8 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Shaped
 
 from hpo.engine.models.abstract import Shapes
-from hpo.engine.models.dropout import Dropout
-from hpo.engine.models.embedding import EMBEDDING_LEAVES, Embedding
+from hpo.engine.models.dropout import Dropout, dropped
+from hpo.engine.models.embedding import EMBEDDING_LEAVES, Embedding, pooled
 from hpo.engine.models.initialisers import INITIALISERS, Initialiser
 from hpo.engine.models.sizes import Size
 from hpo.errors import HpoError
@@ -167,22 +167,12 @@ class Rnn(nnx.Module):  # type: ignore[misc]
         last = y[:, -1]
         for i, layer in enumerate(self.layers):
             # The numbers of a series are few: dropping them would hide whole columns.
-            y = dropout(y, layer=i) if i or self.embedding.tokens is not None else y
+            y = dropped(dropout, y, i) if i or self.embedding.tokens is not None else y
             ends, states = zip(*(direction(y, known) for direction in layer), strict=True)
             last, y = jnp.concatenate(ends, axis=-1), jnp.concatenate(states, axis=-1)
         if not self.answers_each:
             y = last if spec.pool == "last" else pooled(y, is_real, spec.pool)
         return self.head(dropout(y, layer=len(self.layers)))
-
-
-def pooled(y: Float[Array, "B T N"], is_real: Bool[Array, "B T"], how: str) -> Float[Array, "B N"]:
-    """The mean or the largest vector of the real places; 0 for a sequence that has none."""
-    here = is_real[..., None]
-    if how == "mean":
-        wide = jnp.where(here, y, 0).astype(jnp.float32).sum(1)
-        return (wide / jnp.maximum(here.sum(1), 1)).astype(y.dtype)
-    largest = jnp.where(here, y, -jnp.inf).max(1)
-    return jnp.where(here.any(1), largest, 0).astype(y.dtype)
 
 
 def rnn_size(

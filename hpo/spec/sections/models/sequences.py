@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hpo.spec.marks import Count, Knob, Share, Spec, Static
-from hpo.spec.sections.models.parts import Initial, InitScale
+from hpo.spec.sections.models.parts import Activated, Initial, InitScale, Slope
 
 Embedded = Annotated[
     Static[Count | None],
@@ -48,3 +48,39 @@ class Rnn(Spec):
     dropout: Knob[Share] = 0.0
     """The chance that a number of a token's vector, or of a state that another layer reads, is
     dropped in training."""
+
+
+class Transformer(Spec):
+    """Attention over the tokens of a text or the times of a series (Vaswani et al. 2017)."""
+
+    name: Literal["transformer"]
+    width: Static[Count] = 64
+    """The numbers of each place, in all layers."""
+    heads: Static[Count] = 4
+    """Heads of each attention. Each has `width / heads` numbers, rounded up."""
+    depth: Static[Count] = 2
+    """Blocks; each is attention, then a feed-forward layer."""
+    feed: Static[Count | None] = None
+    """Units of each feed-forward layer; left out, 4 times `width`."""
+    norm_first: Static[bool] = True
+    """Whether layer normalisation comes before each attention and feed-forward layer; if not, after
+    them, as in the source."""
+    positions: Static[Literal["learned", "sinusoid", "rotary"]] = "learned"
+    """How the model knows the order of places. `learned`: by a vector for each place. `sinusoid`:
+    by fixed waves. `rotary`: by turning queries and keys, so that only distances count."""
+    pool: Static[Literal["mean", "max", "first"]] = "mean"
+    """What the head of a class or value reads: the mean of all places, their largest numbers, or
+    the first place."""
+    tie_embeddings: Static[bool] = False
+    """Whether the head that finds the next token of a text has the weights of the embedding."""
+    share_layers: Static[bool] = False
+    """Whether all blocks have the same weights."""
+    embedding: Embedded = None
+    freeze_embedding: Frozen = False
+    activation: Activated = "gelu"
+    slope: Slope = None
+    init: Initial = "lecun_normal"
+    init_scale: InitScale = None
+    dropout: Knob[Share] = 0.0
+    """The chance that a number is dropped in training: after the embedding, each attention and each
+    feed-forward layer."""
