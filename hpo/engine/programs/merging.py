@@ -292,7 +292,7 @@ def _layers(model: Any) -> tuple[int, int]:
     if isinstance(model, OwnModel):
         return _OWN_LAYERS, 0
     options = options_of(getattr(model, "widths", ()))
-    return max(len(sizes) for sizes in options), len(getattr(model, "filters", ()))
+    return max(len(sizes) for sizes in options), getattr(model, "convolutions", 0)
 
 
 def _values(drawn: Sequence[Training], space: SearchSpace, rows: int) -> Merged:
@@ -312,6 +312,8 @@ def _values(drawn: Sequence[Training], space: SearchSpace, rows: int) -> Merged:
                 )
     for values in found.values():
         values.pop((), None)  # a linear model has a program of its own
+    # So has a list of dense layers.
+    found["dense"] = {key: size for key, size in found["dense"].items() if isinstance(size, int)}
     widest = _widest_of(drawn, space)
     if widest:
         del found[_WIDTHS]

@@ -10,12 +10,17 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from hpo.engine.models.convolution import as_lax, convolve
+from hpo.engine.models.convolution import as_lax, convolve, output_size
 
 
-def _jax_own(x: Any, kernel: Any) -> Any:
+def _jax_own(x: Any, kernel: Any, stride: int = 1, padding: Any = "same", groups: int = 1) -> Any:
     return jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x,
+        kernel,
+        (stride, stride),
+        padding.upper() if isinstance(padding, str) else padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
     )
 
 
@@ -53,6 +58,57 @@ def test_values_and_gradients_are_those_of_jax(
 
 
 @pytest.mark.parametrize(
+    ("x_shape", "kernel_shape", "stride", "padding", "groups", "platform"),
+    [
+        ((2, 7, 6, 3), (3, 3, 3, 4), 2, ((1, 1), (1, 1)), 1, "cpu"),
+        ((2, 8, 9, 3), (3, 2, 3, 4), 3, "valid", 1, "cpu"),
+        ((2, 7, 6, 2), (1, 1, 2, 3), 2, "same", 1, "cpu"),  # rows that no window meets
+        ((3, 7, 5, 6), (3, 3, 2, 9), 2, "same", 3, "cpu"),
+        ((3, 5, 4, 3), (3, 3, 1, 6), 1, "same", 3, "cpu"),  # two filters for each channel
+        ((3, 5, 4, 6), (3, 3, 1, 6), 1, "same", 6, "cpu"),  # depthwise
+        ((3, 7, 6, 4), (5, 3, 1, 4), 2, "valid", 4, "cpu"),
+        ((3, 7, 6, 4), (5, 3, 2, 4), 2, "valid", 2, "gpu"),
+    ],
+    ids=str,
+)
+def test_strides_paddings_and_groups_give_the_values_and_gradients_of_jax(
+    x_shape: tuple[int, ...],
+    kernel_shape: tuple[int, ...],
+    stride: int,
+    padding: Any,
+    groups: int,
+    platform: str,
+) -> None:
+    x, kernel = _arrays(x_shape, kernel_shape)
+    dy = np.random.default_rng(1).standard_normal(
+        jax.eval_shape(lambda: _jax_own(x, kernel, stride, padding, groups)).shape
+    )
+
+    @jax.jit
+    def both(x: Any, kernel: Any, dy: Any) -> Any:
+        y, gradients = jax.vjp(
+            lambda *a: convolve(*a, platform, stride, padding, groups), x, kernel
+        )
+        expected, expected_gradients = jax.vjp(
+            lambda *a: _jax_own(*a, stride, padding, groups), x, kernel
+        )
+        return (y, gradients(dy)), (expected, expected_gradients(dy))
+
+    ours, theirs = both(x, kernel, dy.astype(np.float32))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, theirs)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(("size", "window", "stride"), [(8, 3, 2), (7, 3, 2), (5, 5, 4), (2, 3, 1)])
+def test_the_number_of_places_of_a_window_is_that_of_jax(
+    size: int, window: int, stride: int, padding: str
+) -> None:
+    x, kernel = jnp.zeros((1, size, size, 1)), jnp.zeros((window, window, 1, 1))
+    shape = jax.eval_shape(lambda: _jax_own(x, kernel, stride, padding)).shape
+    assert shape[1] == output_size(size, window, stride, padding)
+
+
+@pytest.mark.parametrize(
     ("examples", "cached_bytes"),
     [
         (1, 1),  # a single example exceeds the cache
@@ -82,6 +138,15 @@ def test_half_precision_gradients_are_summed_in_full_precision(
     assert float(gradient[0, 0, 0, 0]) == 1000
 
 
+def test_a_depthwise_convolution_in_half_precision_is_summed_in_full_precision() -> None:
+    x = jnp.ones((1000, 1, 1, 2), jnp.bfloat16)
+    kernel = jnp.ones((1, 1, 1, 2), jnp.bfloat16)
+    y, back = jax.vjp(lambda k: convolve(x, k, "cpu", groups=2), kernel)
+    (gradient,) = back(x)
+    assert y.dtype == gradient.dtype == jnp.bfloat16
+    assert gradient.ravel().tolist() == [1000, 1000]
+
+
 def test_a_value_is_the_sum_over_its_window() -> None:
     x, kernel = _arrays((1, 4, 4, 2), (3, 3, 2, 1))
     by_hand = (x[0, 0:3, 1:4] * kernel[..., 0]).sum()  # centred on row 1 and column 2
@@ -89,27 +154,45 @@ def test_a_value_is_the_sum_over_its_window() -> None:
         assert convolve(x, kernel, platform)[0, 1, 2, 0] == pytest.approx(by_hand, rel=1e-5)
 
 
-@pytest.mark.parametrize("channels", [2, 8])
-def test_descent_inside_a_loop_is_that_of_jax_outside_of_it(channels: int) -> None:
-    x, kernel = _arrays((2, 4, 4, channels), (3, 3, channels, 2))
+@pytest.mark.parametrize(
+    ("channels", "kernel_shape", "options"),
+    [
+        (2, (3, 3, 2, 2), ()),
+        (8, (3, 3, 8, 2), ()),
+        (4, (3, 3, 2, 2), (2, "valid", 2)),
+        (2, (3, 3, 1, 2), (2, "same", 2)),
+    ],
+    ids=str,
+)
+def test_descent_inside_a_loop_is_that_of_jax_outside_of_it(
+    channels: int, kernel_shape: tuple[int, ...], options: tuple[Any, ...]
+) -> None:
+    x, kernel = _arrays((2, 4, 4, channels), kernel_shape)
 
     def descend(convolution: Any, kernel: Any) -> Any:
         return kernel - 0.01 * jax.grad(lambda k: jnp.square(convolution(x, k) - 1).mean())(kernel)
 
     looped = jax.jit(
         lambda k: jax.lax.fori_loop(
-            0, 3, lambda _, k: descend(lambda *a: convolve(*a, "cpu"), k), k
+            0, 3, lambda _, k: descend(lambda *a: convolve(*a, "cpu", *options), k), k
         )
     )
-    step = jax.jit(lambda k: descend(_jax_own, k))
+    step = jax.jit(lambda k: descend(lambda *a: _jax_own(*a, *options), k))
     np.testing.assert_allclose(looped(kernel), step(step(step(kernel))), rtol=1e-5, atol=1e-6)
 
 
-def test_lanes_convolve_each_with_its_own_kernel() -> None:
-    x, kernels = _arrays((2, 4, 4, 8), (3, 3, 3, 8, 2))
+@pytest.mark.parametrize(
+    ("kernel_shape", "options"),
+    [((3, 3, 8, 2), ()), ((3, 3, 1, 8), (2, "same", 8))],
+    ids=str,
+)
+def test_lanes_convolve_each_with_its_own_kernel(
+    kernel_shape: tuple[int, ...], options: tuple[Any, ...]
+) -> None:
+    x, kernels = _arrays((2, 4, 4, 8), (3, *kernel_shape))
 
     def gradient(kernel: Any) -> Any:
-        return jax.grad(lambda k: jnp.square(convolve(x, k, "cpu")).sum())(kernel)
+        return jax.grad(lambda k: jnp.square(convolve(x, k, "cpu", *options)).sum())(kernel)
 
     together = jax.jit(jax.vmap(gradient))(kernels)
     alone = [jax.jit(gradient)(kernel) for kernel in kernels]

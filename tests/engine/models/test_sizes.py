@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hpo.engine.models.sizes import model_size
-from hpo.spec.sections.models.images import Cnn
+from hpo.spec.sections.models.images import Cnn, Pooling
 from hpo.spec.sections.models.tables import Mlp
 
 
@@ -19,6 +19,19 @@ from hpo.spec.sections.models.tables import Mlp
         (
             Cnn(name="cnn", filters=(2,), dense=6),
             (9 * 2 + 32 * 6 + 12, 32 * 6 + 12, 64 * 9 * 2),
+        ),
+        # Stride 2 leaves 4x4 places and pooling 3x3 a single one; each of the filters of the
+        # second convolution sees one of two groups.
+        (
+            Cnn(
+                name="cnn",
+                filters=(2, 4),
+                stride=(2, 1),
+                groups=2,
+                pooling=(Pooling(size=3), Pooling(name="none")),
+                dense=(6, 5),
+            ),
+            (9 * 2 + 9 * 4 + 4 * 6 + 30 + 10, 4 * 6 + 30 + 10, 16 * 18 + 36),
         ),
     ],
 )

@@ -3,61 +3,52 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
 from hpo.engine.models.abstract import Shapes
-from hpo.engine.models.convolution import convolve
+from hpo.engine.models.convolution import Conv, output_size
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.layers import activated, norm_layers, normalised
+from hpo.engine.models.pooling import pooled, pooled_size
 from hpo.engine.models.sizes import Size
 from hpo.engine.oneof import number_of, options_of
 from hpo.spec.sections.models.images import Cnn as CnnSpec
-
-
-class Conv(nnx.Module):  # type: ignore[misc]
-    """A convolution whose form depends on the device it is compiled for."""
-
-    def __init__(
-        self, kernel: int, channels: int, filters: int, use_bias: bool, platform: str, dtype: Any
-    ) -> None:
-        self.kernel = nnx.Param(jnp.zeros((kernel, kernel, channels, filters)))
-        self.bias = nnx.Param(jnp.zeros((filters,))) if use_bias else None
-        self.platform, self.dtype = platform, dtype
-
-    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W D"]:
-        y = convolve(x.astype(self.dtype), self.kernel[...].astype(self.dtype), self.platform)
-        return y if self.bias is None else y + self.bias[...].astype(self.dtype)
+from hpo.spec.sections.models.images import Pooling, of_layer
 
 
 class Cnn(nnx.Module):  # type: ignore[misc]
-    """`cnn`: convolution, norm, activation, 2x2 max pooling for each of `filters`; a dense head."""
+    """`cnn`: convolution, norm, activation, pooling for each of `filters`; `dense` layers; a head.
+
+    If a program serves several sizes of the dense layer, it is as large as the largest.
+    """
 
     def __init__(self, spec: CnnSpec, shapes: Shapes, rngs: nnx.Rngs) -> None:
         inputs, outputs, platform, dtype, *_ = shapes
-        height, width, channels = inputs
         # The gradient of a bias before a batch norm is only rounding noise, which Adam would
         # amplify.
         use_bias = spec.bias and spec.norm != "batch"
-        sizes = (channels, *spec.filters)
+        layers = _layers(spec, inputs)
         self.convs = nnx.List(
             [
-                Conv(spec.kernel, n, m, use_bias, platform, dtype)
-                for n, m in itertools.pairwise(sizes)
+                Conv(*one.arrays, use_bias, platform, dtype, one.stride, spec.padding, one.groups)
+                for one in layers
             ]
         )
         self.norms = norm_layers(spec.norm, spec.filters, dtype, rngs)
-        for _ in spec.filters:
-            height, width = _pooled(height), _pooled(width)
-        flat = height * width * spec.filters[-1]
-        dense = max(options_of(spec.dense))
-        self.dense = nnx.Linear(flat, dense, use_bias=spec.bias, dtype=dtype, rngs=rngs)
-        self.head = nnx.Linear(dense, outputs, dtype=dtype, rngs=rngs)
+        sizes = layers[-1].flat, *_dense_sizes(spec)
+        denses = [
+            nnx.Linear(n, m, use_bias=spec.bias, dtype=dtype, rngs=rngs)
+            for n, m in itertools.pairwise(sizes)
+        ]
+        self.dense = denses[0] if denses else None
+        self.further = nnx.List(denses[1:])
+        self.head = nnx.Linear(sizes[-1], outputs, dtype=dtype, rngs=rngs)
 
     def __call__(
         self, x: Float[Array, "B H W C"], spec: CnnSpec, *, train: bool, dropout: Dropout
@@ -65,62 +56,82 @@ class Cnn(nnx.Module):  # type: ignore[misc]
         """Logits, or predictions of a regression."""
         for i, (conv, filters) in enumerate(zip(self.convs, spec.filters, strict=True)):
             x = normalised(self.norms, i, conv(x), filters, train)
-            x = _max_pool(activated(spec, x, filters))
-        dense = number_of(spec.dense, int)
-        x = activated(spec, self.dense(x.reshape(x.shape[0], -1)), dense)
-        return self.head(dropout(x, layer=0))
+            x = pooled(activated(spec, x, filters), of_layer(spec.pooling, i))
+        denses = [] if self.dense is None else [self.dense, *self.further]
+        sizes = [number_of(spec.dense, partial(of_layer, index=i)) for i in range(len(denses))]
+        x = x.reshape(x.shape[0], -1)
+        for i, (dense, size) in enumerate(zip(denses, sizes, strict=True)):
+            x = dropout(activated(spec, dense(x), size), layer=i)
+        return self.head(x)
 
 
-def _pooled(size: int) -> int:
-    return max(size // 2, 1)
+class _Layer(NamedTuple):
+    """A convolution, the size of its outputs, and the pooling after it."""
+
+    window: tuple[int, int]
+    channels: int
+    filters: int
+    stride: int
+    groups: int
+    size: tuple[int, int]
+    pooling: Pooling
+
+    @property
+    def arrays(self) -> tuple[tuple[int, int], int, int]:
+        """What the sizes of its weights follow from."""
+        return self.window, self.channels, self.filters
+
+    @property
+    def weights(self) -> int:
+        """The number of its weights, without biases."""
+        return math.prod(self.window) * self.channels // self.groups * self.filters
+
+    @property
+    def pooled(self) -> tuple[int, int]:
+        """Height and width after pooling."""
+        return pooled_size(self.size[0], self.pooling), pooled_size(self.size[1], self.pooling)
+
+    @property
+    def flat(self) -> int:
+        """The number of values after pooling."""
+        return math.prod(self.pooled) * self.filters
 
 
-@jax.custom_vjp
-def _max_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
-    """The largest of each 2x2 window; an axis of length 1 stays, an odd last row is dropped."""
-    return _windows(x).max((2, 4))
+def _layers(spec: CnnSpec, example_shape: Sequence[int]) -> list[_Layer]:
+    """The convolutions of a `cnn`.
 
-
-def _forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
-    y = _max_pool(x)
-    return y, (x, y)
-
-
-def _backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array]:
-    """A window's gradient goes to the first of its largest values.
-
-    On CPU this is faster than JAX's own gradient, which divides it among ties.
+    Without padding, a window is at most as large as its image, so that every depth can be tried.
     """
-    x, y = saved
-    windows, largest, dy = _windows(x), y[:, :, None, :, None], dy[:, :, None, :, None]
-    tall, wide = windows.shape[2], windows.shape[4]
-    position = jnp.arange(tall * wide).reshape(tall, 1, wide, 1)
-    first = jnp.where(windows == largest, position, tall * wide).min((2, 4), keepdims=True)
-    dx = jnp.where(position == first, dy, jnp.zeros((), dy.dtype))
-    dx = dx.reshape(len(x), dx.shape[1] * tall, dx.shape[3] * wide, -1)
-    height, width = x.shape[1] - dx.shape[1], x.shape[2] - dx.shape[2]
-    return (jnp.pad(dx, ((0, 0), (0, height), (0, width), (0, 0))),)
+    height, width, channels = example_shape
+    layers = []
+    for i, filters in enumerate(spec.filters):
+        kernel, stride = of_layer(spec.kernel, i), of_layer(spec.stride, i)
+        window = kernel, kernel
+        if spec.padding == "valid":
+            window = min(kernel, height), min(kernel, width)
+        size = (
+            output_size(height, window[0], stride, spec.padding),
+            output_size(width, window[1], stride, spec.padding),
+        )
+        groups = math.gcd(of_layer(spec.groups, i), channels, filters)
+        pooling = of_layer(spec.pooling, i)
+        layers.append(_Layer(window, channels, filters, stride, groups, size, pooling))
+        (height, width), channels = layers[-1].pooled, filters
+    return layers
 
 
-_max_pool.defvjp(_forward, _backward)
-
-
-def _windows(x: Float[Array, "B H W C"]) -> Float[Array, "B h tall w wide C"]:
-    # On CPU, the gradient of XLA's window reduction takes as long as those of two convolutions.
-    batch, height, width, channels = x.shape
-    tall, wide = min(height, 2), min(width, 2)
-    rows, columns = height // tall, width // wide
-    return x[:, : rows * tall, : columns * wide].reshape(batch, rows, tall, columns, wide, channels)
+def _dense_sizes(spec: CnnSpec) -> tuple[int, ...]:
+    """The units of each dense layer, of the largest that its `OneOf` allows."""
+    if isinstance(spec.dense, tuple):
+        return spec.dense
+    return (max(options_of(spec.dense)),)
 
 
 def cnn_size(spec: CnnSpec, example_shape: Sequence[int], outputs: int) -> Size:
     """The size of a `cnn`."""
-    height, width, channels = example_shape
-    weights = convolved = 0
-    for filters in spec.filters:
-        kernel = spec.kernel**2 * channels * filters
-        weights, convolved = weights + kernel, convolved + kernel * height * width
-        height, width, channels = max(height // 2, 1), max(width // 2, 1), filters
-    dense = max(options_of(spec.dense))
-    head = height * width * channels * dense + dense * outputs
+    layers = _layers(spec, example_shape)
+    sizes = layers[-1].flat, *_dense_sizes(spec), outputs
+    head = sum(n * m for n, m in itertools.pairwise(sizes))
+    weights = sum(one.weights for one in layers)
+    convolved = sum(one.weights * math.prod(one.size) for one in layers)
     return Size(weights + head, head, convolved)

@@ -1,17 +1,18 @@
-"""The convolutional network against one of JAX's own convolutions, and its pooling."""
+"""The convolutional network against one of JAX's own layers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from hpo.data.dataset import DataSet
-from hpo.engine.models.networks.cnn import _max_pool
+from hpo.engine.models.networks.cnn import cnn_size
 from hpo.errors import HpoError
+from hpo.spec.sections.models.images import Cnn, Pooling
 from tests.engine.models.by_hand import BY_HAND, ROWS, a_model, assert_close, dense, normalised
 from tests.engine.samples import a_split
 
@@ -60,23 +61,69 @@ def test_the_convolutional_network_is_that_of_jax_convolutions(
     assert_close(model.outputs(rows.x, train)[0], dense(hidden, model.params["head"]))
 
 
-@pytest.mark.parametrize(
-    ("rows", "gradient"),
-    [
-        # Windows of 2x2: only the largest value has a gradient. An odd last row and column have
-        # none.
-        ([[1, 2, 9], [4, 3, 9], [9, 9, 9]], [[0, 0, 0], [5, 0, 0], [0, 0, 0]]),
-        ([[7, 7, 1, 0], [7, 7, 2, 2]], [[5, 0, 0, 0], [0, 0, 6, 0]]),  # the first of ties
-        ([[3, 8, 8]], [[0, 5, 0]]),  # one row: windows of 1x2
-    ],
-)
-def test_the_gradient_of_pooling_goes_to_the_largest(
-    rows: list[list[int]], gradient: list[list[int]]
-) -> None:
-    x = jnp.array(rows, jnp.float32)[None, :, :, None]
-    y, back = jax.vjp(_max_pool, x)
-    (dx,) = back(5 + jnp.arange(y.size, dtype=jnp.float32).reshape(y.shape))
-    np.testing.assert_array_equal(dx[0, :, :, 0], gradient)
+def test_strides_groups_poolings_and_dense_layers_are_those_of_flax() -> None:
+    rng = np.random.default_rng(0)
+    rows = a_split(rng, ROWS, (11, 9, 2))
+    data = DataSet("classification", rows, rows, None, 3, "c")
+    model = a_model(
+        data,
+        name="cnn",
+        filters=[4, 6, 3],
+        kernel=[5, 3],
+        stride=[2, 1],
+        groups=[1, 2],
+        pooling=[{"size": 3, "stride": 1, "padding": "same"}, {"name": "none"}, {"name": "avg"}],
+        dense=[5, 4],
+        dropout=0.5,
+    )
+    seen = []
+
+    def dropout(x: Any, layer: int) -> Any:
+        seen.append((layer, x.shape))
+        return x
+
+    hidden: Any = rows.x
+    # The last filters have one group: two do not divide them.
+    for i, (stride, groups) in enumerate(((2, 1), (1, 2), (1, 1))):
+        conv = model.params["convs"][i]
+        layer = nnx.Conv(
+            hidden.shape[3],
+            conv["bias"].size,
+            conv["kernel"].shape[:2],
+            strides=stride,
+            feature_group_count=groups,
+            rngs=nnx.Rngs(0),
+        )
+        layer.kernel[...], layer.bias[...] = conv["kernel"], conv["bias"]
+        hidden = nnx.relu(layer(hidden))
+        if i == 0:
+            hidden = nnx.max_pool(hidden, (3, 3), (1, 1), "SAME")
+    hidden = np.asarray(nnx.avg_pool(hidden, (2, 2), (2, 2))).reshape(ROWS, -1)
+    for layer in (model.params["dense"], model.params["further"][0]):
+        hidden = np.maximum(dense(hidden, layer), 0)
+    outputs, _ = model.outputs(rows.x, True, dropout)
+    assert_close(outputs, dense(hidden, model.params["head"]))
+    assert seen == [(0, (ROWS, 5)), (1, (ROWS, 4))]
+
+
+def test_a_window_without_padding_is_at_most_as_large_as_its_image() -> None:
+    rows = a_split(np.random.default_rng(0), ROWS, (9, 4, 1))
+    data = DataSet("classification", rows, rows, None, 3, "c")
+    model = a_model(
+        data,
+        name="cnn",
+        filters=[2, 3],
+        kernel=5,
+        padding="valid",
+        pooling={"name": "none"},
+        dense=[],
+    )
+    # 9x4 pixels: a window of 5x4 has 5x1 places, and one of 5x1 has a single place.
+    shapes = [conv["kernel"].shape for conv in model.params["convs"].values()]
+    assert shapes == [(5, 4, 1, 2), (5, 1, 2, 3)]
+    assert model.params["head"]["kernel"].shape == (3, 3)
+    assert "dense" not in model.params
+    assert model.outputs(rows.x)[0].shape == (ROWS, 3)
 
 
 @pytest.mark.parametrize("size", [(8, 8), (5, 7), (1, 9)])
@@ -90,6 +137,25 @@ def test_small_images_pass_through_more_layers_than_they_can_be_halved(
     outputs, _ = model.outputs(rows.x)
     assert outputs.shape == (ROWS, 3)
     assert np.isfinite(outputs).all()
+
+
+def test_alexnet_has_the_weights_of_its_paper() -> None:
+    """Krizhevsky et al. 2012, Section 3.5: 60 million weights, and the layers' own numbers."""
+    pooling = [{"size": 3, "stride": 2}, {"size": 3, "stride": 2}, *[{"name": "none"}] * 2]
+    spec = Cnn(
+        name="cnn",
+        filters=(96, 256, 384, 384, 256),
+        kernel=(11, 5, 3, 3, 3),
+        stride=(4, 1),
+        groups=(1, 2, 1, 2, 2),
+        pooling=(*(Pooling(**one) for one in pooling), Pooling(size=3, stride=2)),
+        dense=(4096, 4096),
+    )
+    # Its images have 224 pixels; 227 without padding give its 55x55 places, and `same` 56.
+    size = cnn_size(spec, (224, 224, 3), 1000)
+    convolutions = 96 * 363 + 256 * 1200 + 384 * 2304 + 384 * 1728 + 256 * 1728
+    assert size.weights == convolutions + (6 * 6 * 256) * 4096 + 4096**2 + 4096 * 1000
+    assert size.dense == size.weights - convolutions
 
 
 def test_a_convolutional_network_on_a_table_is_refused_by_the_shape_of_an_example() -> None:
