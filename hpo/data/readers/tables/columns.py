@@ -9,6 +9,7 @@ import numpy as np
 
 from hpo.data.mapped import empty, is_large
 from hpo.data.readers.tables.dates import parts_of, read_dates
+from hpo.data.readers.tables.idle import Cells, idle_notes
 from hpo.data.readers.tables.lines import Rows
 from hpo.data.readers.tables.table import (
     ISO_DATE,
@@ -75,10 +76,17 @@ def typed_columns(
     # Selecting columns one by one takes seconds where there are tens of thousands.
     x = _numbers(features[numeric] if words else features, rows)
     names = tuple(origins.get(name, name) for name in numeric)
+    cells: dict[str, Cells] = dict.fromkeys(map(str, names), "numbers")
     if not words:
-        return TypedColumns(x, names, None, (), (), notes)
+        return TypedColumns(
+            x, names, None, (), (), [*notes, *idle_notes(path.name, columns, cells)]
+        )
     categories, values, told = _categories(path, features[words], columns)
-    return TypedColumns(x, names, categories, tuple(words), values, [*notes, *told])
+    for name, texts in zip(words, values, strict=True):
+        are_texts = columns.of(name).may_be_sentences and len(texts) > MOST_CATEGORIES
+        cells[str(name)] = "texts" if are_texts else "categories"
+    notes += [*told, *idle_notes(path.name, columns, cells)]
+    return TypedColumns(x, names, categories, tuple(words), values, notes)
 
 
 def _of_their_types(

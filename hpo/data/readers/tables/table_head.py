@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hpo.data.files import opened
 from hpo.data.head import Head, HeadMistake
+from hpo.data.readers.tables.idle import Cells, idle_notes
 from hpo.data.readers.tables.table import (
     ISO_DATE,
     MOST_FLOAT32,
@@ -164,6 +165,12 @@ def head(path: Path, spec: DataSpec) -> Head:
             findings.append(told)
         elif told is not None:
             notes.append(told)
+    cells: dict[str, Cells] = {
+        column.name: "categories" if column.texts else "numbers"
+        for column in features
+        if (found.is_whole or column.texts) and not _may_be_typed(column)
+    }
+    notes += idle_notes(dataset.csv, spec.columns, cells)
     usual = [column for column in features if spec.columns.of(column.name).has_usual_fill]
     gaps = [f"{shown(column.name)} {column.gaps:,}" for column in usual if column.gaps]
     if gaps:
@@ -191,6 +198,12 @@ def _task(found: TableHead, dataset: CsvFile) -> Task | None:
     if target.whole_numbers is None or target.whole_numbers > MOST_NUMERIC_CLASSES:
         return "regression"
     return "classification" if found.is_whole else None
+
+
+def _may_be_typed(column: Column) -> bool:
+    """Whether the reader may take texts for sentences, dates or booleans."""
+    some = column.text
+    return column.has_sentences or bool(ISO_DATE.fullmatch(some) or (some and is_boolean(some)))
 
 
 def _told(column: Column, treatment: Treatment, csv: str) -> Finding | str | None:
