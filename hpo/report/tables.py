@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 
 import rich.text
@@ -126,9 +127,10 @@ def baselines_view(
     for one in results:
         if one.trouble:
             yield Text(f"{one} failed: {one.trouble}", "dim")
-    if cut := ", ".join(str(one) for one in results if one.is_cut):
-        cure = f"`hpo resume {study}` continues; search.baselines: 5m allows more"
-        yield Text(f"No time was left for {cut}. {cure}.", "dim")
+    if cut := Counter(one.name for one in results if one.is_cut):
+        names = (f"{name} ({count})" if count > 1 else name for name, count in cut.items())
+        cure = f"`hpo resume {study}`, or search.baselines: 5m"
+        yield Text(f"No time was left for {', '.join(names)}: {cure}.", "dim")
 
 
 def _sections(report: StudyReport) -> Iterator[RenderableType]:

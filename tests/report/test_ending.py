@@ -119,13 +119,17 @@ def test_a_storage_of_its_own_is_named_without_its_password():
 
 BOOSTING = Baseline("boosting", "rate 0.1, 100 rounds", {"accuracy": 0.95}, {"accuracy": 0.5})
 LINEAR = Baseline("linear", "penalty 1", {"accuracy": 0.85, "loss": 0.3}, rows=80, rows_of=1000)
-CUT = Baseline("forest", "leaves of 1", seconds=3.0)
+CUT = (
+    Baseline("forest", "leaves of 1", seconds=3.0),
+    Baseline("linear", "penalty 100", seconds=3.0),
+    Baseline("forest", "leaves of 5", seconds=3.0),
+)
 
 
 def test_baselines_stand_below_the_winner_the_best_one_first_without_their_test_scores():
     view = drawn(
         ending_view(
-            replace(outcome("finished"), baselines=(CUT, LINEAR, BOOSTING)), SEARCH, STORAGE
+            replace(outcome("finished"), baselines=(*CUT, LINEAR, BOOSTING)), SEARCH, STORAGE
         )
     )
 
@@ -137,9 +141,7 @@ def test_baselines_stand_below_the_winner_the_best_one_first_without_their_test_
         "    0.9500  boosting           rate 0.1, 100 rounds",
         "    0.8500  linear             penalty 1",
         "  boosting (rate 0.1, 100 rounds) is better than the best trial, without any tuning.",
-        "  No time was left for forest (leaves of 1). `hpo resume digits` continues; "
-        "search.baselines: 5m",
-        "  allows more.",
+        "  No time was left for forest (2), linear: `hpo resume digits`, or search.baselines: 5m.",
     ]
 
 

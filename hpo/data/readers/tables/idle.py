@@ -45,7 +45,7 @@ def idle_notes(file: str, columns: Columns, cells: Mapping[str, Cells]) -> Itera
         idle = [leaf for leaf in own.model_fields_set if not _is_read(leaf, own, held, treatment)]
         if not idle:
             continue
-        leaves = " and ".join(sorted(idle))
+        leaves = ", ".join(sorted(idle))
         verb = "has" if len(idle) == 1 else "have"
         needed = [_READ_WHERE[leaf] for leaf in idle if leaf in _READ[held]]
         cure = f", or write {': '.join(needed[0])}" if needed else ""

@@ -19,7 +19,7 @@ from hpo.spec.sections.data import CsvFile, DataSpec
          "has no effect on categories: remove it, or write encode: hashing."),
         ("numbers", {"constant": 3.0}, "remove it, or write impute: constant."),
         ("numbers", {"type": "date", "encode": "hashing"}, "no effect on dates: remove it."),
-        ("texts", {"encode": "target", "impute": "mean"}, "encode and impute of 'c' in data.columns"
+        ("texts", {"encode": "target", "impute": "mean"}, "encode, impute of 'c' in data.columns"
          ".by_name have no effect on texts: remove them."),
     ],
 )  # fmt: skip
