@@ -44,6 +44,8 @@ from hpo.spec.sections.data import CsvFile, DataSpec, TableFile
 
 # Raise it with every change to the results of reading, splitting or scaling.
 VERSION = 2
+# Raise it with every change to the notes about data: earlier entries are then prepared again.
+NOTES = 1
 
 # All entries together; the newest one is kept whatever its size.
 _MOST_BYTES = 5 << 30
@@ -140,6 +142,8 @@ class DataCache:
             if checksum != _signed(key, text):
                 return None
             description = json.loads(text)
+            if description.pop("noted") != NOTES:
+                return None
             arrays = {
                 name: _mapped(folder / f"{name}.npy", known)
                 for name, known in description.pop("arrays").items()
@@ -269,6 +273,7 @@ def _write_entry(folder: Path, key: str, data: DataSet) -> None:
         "task": data.task,
         "outputs": data.outputs,
         "classes": data.classes,
+        "noted": NOTES,
         **_own(data, 0),
         **({} if data.train.scale is None else {"is_scaled": False}),
         "arrays": {

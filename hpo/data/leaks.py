@@ -13,6 +13,7 @@ from hpo.data import mapped
 from hpo.data.readers.tables.table import ISO_DATE
 from hpo.data.source import Source
 from hpo.spec.file.dump import value_text
+from hpo.spec.sections.data import DataSpec, TableFile
 from hpo.spec.words import shown
 
 # Fewer repeated rows than this share of those that judge change no score by much.
@@ -24,6 +25,11 @@ _IS_ID = re.compile(
     r"household|speaker|donor)([ _.-]?(no|nr|num|number|code|name|key))?)"
 )
 _LEAST_THINGS, _LEAST_ROWS_EACH = 10, 1.5  # fewer are categories
+# How often chance may give each thing with several rows one target.
+_CHANCE = 1e-6
+# Whole numbers along which the target changes less often are quantities.
+_LEAST_CHANGES = 10
+_ROWS_TO_COMPARE, _COLUMNS_TO_COMPARE = 20_000, 1000
 _IS_BIRTH = re.compile(r"(?i)birth|born|dob\b")
 _LEAST_TIMES = 20
 _ROWS_AT_ONCE = 1 << 16
@@ -32,6 +38,21 @@ _HASHES_AT_ONCE = 1 << 22
 # Constants of SplitMix64 (Steele et al. 2014), whose output bits depend on all input bits.
 _GAMMA = 0x9E3779B97F4A7C15
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+
+
+def leak_notes(spec: DataSpec, parts: Sequence[Source]) -> list[str]:
+    """What makes the scores of a random split of a table look too good.
+
+    `parts` are the rows that train, then those that judge.
+    """
+    if spec.split is not None or not isinstance(spec.dataset, TableFile):
+        return []
+    file = spec.dataset.path
+    return [
+        *repeated_rows_note(file, parts),
+        *(shared_ids_note(file, parts) or known_targets_note(file, parts)),
+        *mixed_times_note(file, parts),
+    ]
 
 
 def repeated_rows_note(name: str, parts: Sequence[Source]) -> list[str]:
@@ -85,6 +106,40 @@ def shared_ids_note(name: str, parts: Sequence[Source]) -> list[str]:
     return []
 
 
+def known_targets_note(name: str, parts: Sequence[Source]) -> list[str]:
+    """That most rows that judge can look up their target by a column, in rows that train.
+
+    `parts` are the rows that train, then those that judge. The column names things with several
+    rows, which all have the same target, whatever its name is.
+    """
+    rows = sum(map(len, parts))
+    train, *judging = (
+        part.take(slice(math.ceil(len(part) * min(1.0, _ROWS_TO_COMPARE / rows)))) for part in parts
+    )
+    if train.y.ndim > 1:
+        return []
+    y = np.unique(np.concatenate([train.y, *(part.y for part in judging)]), return_inverse=True)[1]
+    columns = [_columns(part) for part in (train, *judging)]
+    for column in [*columns[0]][:_COLUMNS_TO_COMPARE]:
+        cells = np.concatenate([part[column] for part in columns])
+        are_numbers = cells.dtype.kind == "f"
+        if np.isnan(cells).any() if are_numbers else (cells < 0).any():
+            continue
+        if are_numbers and (cells != np.floor(cells)).any():
+            continue
+        names, things = np.unique(cells, return_inverse=True)
+        if not are_repeated_things(len(names), len(things)):
+            continue
+        is_shared = np.isin(things[len(train) :], things[: len(train)])
+        if is_shared.mean() > 0.5 and have_one_target_each(things, y, are_numbers=are_numbers):
+            return [
+                f"{name}: all rows of the same {shown(column)} have the same target, and most rows "
+                "for validation and test share it with rows that train. To judge by new ones, "
+                f"write split: {value_text({'group': column})} in data."
+            ]
+    return []
+
+
 def mixed_times_note(name: str, parts: Sequence[Source]) -> list[str]:
     """That most rows that judge are older than rows that train, by a column of dates.
 
@@ -117,6 +172,27 @@ def is_id_name(name: str) -> bool:
 def are_repeated_things(things: int, rows: int) -> bool:
     """Whether this many different values in `rows` rows are things with several rows each."""
     return things >= _LEAST_THINGS and rows / things >= _LEAST_ROWS_EACH
+
+
+def have_one_target_each(things: np.ndarray, y: np.ndarray, *, are_numbers: bool) -> bool:
+    """Whether all rows of a thing have the same target, by more than chance.
+
+    `things` and `y` are the places of things and targets in sorted order, all of which occur. Whole
+    numbers along which the target changes a few times are quantities.
+    """
+    counts = np.bincount(things)
+    first = np.zeros(len(counts), np.int64)
+    first[things[::-1]] = y[::-1]
+    if (first[things] != y).any():
+        return False
+    if are_numbers and (np.diff(first) != 0).sum() < _LEAST_CHANGES:
+        return False
+    shares = np.bincount(y) / len(y)
+    rows, times = np.unique(counts, return_counts=True)
+    by_chance = sum(
+        count * math.log((shares**n).sum()) for n, count in zip(rows, times, strict=True)
+    )
+    return bool(by_chance < math.log(_CHANCE))
 
 
 def _columns(source: Source) -> dict[str, np.ndarray]:

@@ -18,7 +18,7 @@ from hpo.data.class_weights import weighed
 from hpo.data.dataset import SPLITS, DataSet, Split, of_folds, scale_of
 from hpo.data.files import find_own, key_of, source_files, split_files
 from hpo.data.folds import Fold, group_folds, random_folds, time_folds
-from hpo.data.leaks import mixed_times_note, repeated_rows_note, shared_ids_note
+from hpo.data.leaks import leak_notes
 from hpo.data.sequences.language import text_data
 from hpo.data.sequences.series import in_time_order, series_of, windowed
 from hpo.data.sequences.windows import Windows
@@ -38,7 +38,7 @@ from hpo.data.transforms.transform import FittedTransform, fit_transform
 from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, function
 from hpo.spec.sections.columns import Columns, Text
-from hpo.spec.sections.data import UNIT_RANGE, DataSpec, TableFile, Task
+from hpo.spec.sections.data import UNIT_RANGE, DataSpec, Task
 from hpo.spec.sections.split import ColumnSplit, GroupSplit, TimeSplit
 from hpo.spec.words import shown, unknown_name
 
@@ -136,7 +136,7 @@ def _prepared(
             )
         encoded = windowed(encoded, series)
     for parts, transform, splits in zip(folds, fits, encoded, strict=True):
-        leaks = [] if found else _leaks(spec, parts)  # those of all folds are alike
+        leaks = [] if found else leak_notes(spec, parts)  # those of all folds are alike
         fingerprint = _fingerprint(
             parts,
             _scaling(spec, text, transform.word_vectors),
@@ -292,18 +292,6 @@ def _with_own_splits(spec: DataSpec, source: Source, places: np.ndarray) -> Sour
     train, validation, test = (source.take(some) if len(some) else None for some in rows)
     assert train is not None
     return replace(train, validation=validation, test=test if spec.test != 0 else None)
-
-
-def _leaks(spec: DataSpec, parts: Sequence[Source]) -> list[str]:
-    """What makes the scores of a random split of a table look too good."""
-    if spec.split is not None or not isinstance(spec.dataset, TableFile):
-        return []
-    file = spec.dataset.path
-    return [
-        *repeated_rows_note(file, parts),
-        *shared_ids_note(file, parts),
-        *mixed_times_note(file, parts),
-    ]
 
 
 def _lacking_classes(parts: Sequence[Source]) -> list[str]:

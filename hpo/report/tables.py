@@ -128,9 +128,9 @@ def baselines_view(
         if one.trouble:
             yield Text(f"{one} failed: {one.trouble}", "dim")
     if cut := Counter(one.name for one in results if one.is_cut):
-        names = (f"{name} ({count})" if count > 1 else name for name, count in cut.items())
+        kinds = (f"{name} ({count})" if count > 1 else name for name, count in cut.items())
         cure = f"`hpo resume {study}`, or search.baselines: 5m"
-        yield Text(f"No time was left for {', '.join(names)}: {cure}.", "dim")
+        yield Text(f"No time was left for {', '.join(kinds)}: {cure}.", "dim")
 
 
 def _sections(report: StudyReport) -> Iterator[RenderableType]:

@@ -119,6 +119,16 @@ def test_an_entry_that_an_earlier_release_wrote_is_prepared_again_and_replaced(
     assert len(prepared) == 2
 
 
+def test_an_entry_with_the_notes_of_an_earlier_release_is_prepared_again(
+    cache, table, prepared, tmp_path, monkeypatch
+):
+    get(table, tmp_path, cache)
+    monkeypatch.setattr(cache_module, "NOTES", cache_module.NOTES + 1)
+    get(table, tmp_path, cache)
+    get(table, tmp_path, cache)
+    assert len(prepared) == 2
+
+
 def test_cached_weights_are_the_same(cache, prepared, tmp_path):
     rows = [f"{i},{i % 3},{i % 2}" for i in range(40)]
     (tmp_path / "t.csv").write_text("\n".join(["x,w,y", *rows]) + "\n")

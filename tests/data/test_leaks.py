@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.data.leaks import mixed_times_note, repeated_rows_note, shared_ids_note
+from hpo.data.leaks import (
+    known_targets_note,
+    mixed_times_note,
+    repeated_rows_note,
+    shared_ids_note,
+)
 from hpo.data.source import Source
 
 
@@ -117,6 +122,46 @@ def test_nothing_is_said_of_other_columns_and_of_ids_on_one_side(name, ids):
 
 DAYS = np.arange(40)
 PARTS = ("days", "year", "month", "day", "weekday")
+
+
+def sites(site, y, *, as_numbers):
+    site = np.asarray(site)
+    noise = np.random.default_rng(len(site)).normal(size=len(site))
+    if as_numbers:
+        return Source(np.stack([noise, site], 1), np.array(y), "t", names=("wind", "site"))
+    words = {"categories": site[:, None].astype(np.int32), "text_names": ("site",)}
+    return Source(noise[:, None], np.array(y), "t", names=("wind",), **words)
+
+
+@pytest.mark.parametrize("as_numbers", [False, True])
+def test_a_column_by_which_a_target_can_be_looked_up_is_noted_whatever_its_name(as_numbers):
+    site = np.arange(90) % 30
+    parts = [sites(own, own * 7 % 3 % 2, as_numbers=as_numbers) for own in (site[:60], site[60:])]
+    (note,) = known_targets_note("t.csv", parts)
+    assert note == (
+        "t.csv: all rows of the same 'site' have the same target, and most rows for validation and "
+        "test share it with rows that train. To judge by new ones, write split: {group: site} in "
+        "data."
+    )
+
+
+@pytest.mark.parametrize(
+    ("train", "judged", "y"),
+    [
+        (
+            np.arange(60) % 30,
+            np.arange(30) % 30,
+            lambda site: some_rows(len(site))[:, 0] > 0,
+        ),  # no rule
+        (np.arange(60) % 30, np.arange(30), lambda site: (site > 15) * 1),  # a quantity
+        (np.arange(60) % 30, 50 + np.arange(30) % 15, lambda site: site * 7 % 3 % 2),  # new ones
+        (np.arange(60) % 5, np.arange(30) % 5, lambda site: site % 2),  # few: categories
+        (np.arange(60), np.arange(20), lambda site: site * 7 % 3 % 2),  # most have one row
+    ],
+)
+def test_nothing_is_said_of_columns_that_tell_no_target_or_are_on_one_side(train, judged, y):
+    parts = [sites(own, y(own), as_numbers=True) for own in (train, judged)]
+    assert known_targets_note("t.csv", parts) == []
 
 
 def sales(days, name="sold"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpo.data.leaks import are_repeated_things
+from hpo.data.leaks import are_repeated_things, have_one_target_each
 from hpo.data.overview.kinds import Cells
 from hpo.data.overview.overview import Target
 
@@ -20,10 +20,6 @@ _LEAST_ROWS = 30
 _MOST_COLUMNS = 1000
 _COLUMNS_AT_ONCE = 1000
 _ALIKE = 0.99995
-# How often chance may give each thing with several rows one target.
-_CHANCE = 1e-6
-# Whole numbers along which the target changes less often are quantities.
-_LEAST_CHANGES = 10
 
 
 def copies_of_target(
@@ -106,18 +102,6 @@ def _has_one_target_each(cells: Cells, column: pd.Series, y: np.ndarray) -> bool
     if cells.kind not in ("category", "whole") or cells.gaps:
         return False
     things, names = column.factorize(sort=True)
-    counts = np.bincount(things)
     if not are_repeated_things(len(names), len(things)) or (y < 0).any():
         return False
-    first = np.zeros(len(names), np.int64)
-    first[things[::-1]] = y[::-1]
-    if (first[things] != y).any():
-        return False
-    if cells.kind == "whole" and (np.diff(first) != 0).sum() < _LEAST_CHANGES:
-        return False
-    shares = np.bincount(y) / len(y)
-    rows, times = np.unique(counts, return_counts=True)
-    by_chance = sum(
-        count * math.log((shares**n).sum()) for n, count in zip(rows, times, strict=True)
-    )
-    return bool(by_chance < math.log(_CHANCE))
+    return have_one_target_each(things, y, are_numbers=cells.kind == "whole")
