@@ -40,6 +40,7 @@ def check(
     from hpo.spec.file.document import Mistake
     from hpo.spec.load import load_experiment, read_document
     from hpo.spec.reference.leaves import origins
+    from hpo.spec.sections.models.pretrained import folder_mistakes
 
     experiment = load_experiment(spec, overrides or ())
     if trial is not None:
@@ -47,13 +48,14 @@ def check(
             raise HpoError("hpo check: --trial prints a spec, --full a table: leave one out.")
         _check_trial(experiment, trial, as_json)
         return
-    section = getattr(experiment.training, "data", None)
+    section, model = (getattr(experiment.training, name, None) for name in ("data", "model"))
     data = Head()
     if section is not None:
         data = inspect_data(section, experiment.folder, data_home())
-    if data.mistakes:
+    mistakes = [Mistake(("data", *path), text) for path, text in data.mistakes]
+    mistakes += folder_mistakes(model, experiment.space, experiment.folder)
+    if mistakes:
         document = read_document(spec, overrides or ())[0]
-        mistakes = [Mistake(("data", *path), text) for path, text in data.mistakes]
         raise SpecError(document.lines(mistakes))
     if data.task is not None:
         # It refuses losses and metrics of other tasks, as a search does once it has read the data.

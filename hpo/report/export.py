@@ -32,6 +32,7 @@ from hpo.spec.load import require_search
 from hpo.spec.merging import NOTHING, Merged, Merging
 from hpo.spec.roots import with_static
 from hpo.spec.sections.data import DataSpec
+from hpo.spec.sections.models.pretrained import folder_of
 from hpo.spec.words import count_text
 from hpo.spec.zeros import varying_zeros
 from hpo.study.log.events import MERGING, Event, StudyState, fold
@@ -216,6 +217,9 @@ def training_document(
     for name in ("loss", "augment"):
         if dumped[name] is None:
             del dumped[name]
+    for section, name in (("model", "from"), ("updates", "freeze"), ("updates", "rates")):
+        if not dumped[section].get(name):
+            dumped[section].pop(name, None)
     if training.train.judged_by == "mean":
         del dumped["train"]["judged_by"]
     if isinstance(training.train.merged, Merged):
@@ -229,6 +233,8 @@ def training_document(
         {"after": after, "hparams": hparams} for after, hparams in changes(lineage)
     ]
     values["data"] = _moved(training.data, values["data"], experiment.folder, folder)
+    if folder_of(training.model) is not None:
+        values["model"]["from"] = _moved_path(values["model"]["from"], experiment.folder, folder)
     for path, section in code_sections(training):
         if isinstance(section, CompiledCode):
             *outer, name = path.split(".")

@@ -32,6 +32,7 @@ from hpo.spec.marks import Spec
 from hpo.spec.schema import variants_of
 from hpo.spec.sections.command import CommandSpec, keys_of_objective
 from hpo.spec.sections.data import DataSpec
+from hpo.spec.sections.updates import rates_class
 from hpo.spec.words import unknown_name
 
 # The sections in which a document may name code, and their spec classes.
@@ -62,6 +63,8 @@ def root_of(values: Any, folder: Path) -> Root:
         if len(path) == 2:
             made = _with_field(_holder(values, path), path[1], made)
         parts[path[0]] = made
+    if root is Training and (names := _rated(values)):
+        parts["updates"] = rates_class(names)
     metrics = found_metrics(values, folder) if root is Training else ()
     return _with_parts(root, tuple(parts.items()), metrics) if parts or metrics else root
 
@@ -93,6 +96,14 @@ def _sections(
             yield path, parent
 
 
+def _rated(values: Mapping[str, Any]) -> frozenset[str]:
+    """The patterns of layers whose rates a document gives or varies."""
+    written = _at(values, ("updates", "rates"))
+    names = [*written] if isinstance(written, Mapping) else []
+    names += varied_in(values, ("updates", "rates"))
+    return frozenset(name for name in names if isinstance(name, str))
+
+
 def _has_holder(values: Mapping[str, Any], path: tuple[str, ...]) -> bool:
     return len(path) == 1 or path[1] in getattr(_holder(values, path), "model_fields", {})
 
@@ -110,11 +121,17 @@ def _with_parts(
     root: Root, parts: tuple[tuple[str, type[Spec]], ...], metrics: tuple[tuple[str, Own], ...]
 ) -> Root:
     """The class of a training like `root` with these parts and metrics of the user's own."""
-    fields: Any = {name: (kind, ...) for name, kind in parts}
+    fields: Any = {name: (kind, _default(kind)) for name, kind in parts}
     made = create_model(root.__name__, __base__=root, __doc__=root.__doc__, **fields)
     if root is Training:
         made.own_metrics = dict(metrics)  # type: ignore[attr-defined]
     return made
+
+
+def _default(kind: type[Spec]) -> Any:
+    """The default of a section: the class's own where it needs no key, else none."""
+    needs_none = not any(field.is_required() for field in kind.model_fields.values())
+    return kind() if needs_none else ...
 
 
 @cache

@@ -71,7 +71,7 @@ def variants_of(spec: type[Spec], field: str) -> Variants | None:
             tag,
             {name: kind for kind in specs for name in get_args(kind.model_fields[tag].annotation)},
         )
-    return Variants(None, {next(iter(kind.model_fields)): kind for kind in specs})
+    return Variants(None, {next(iter(kind.model_fields), ""): kind for kind in specs})
 
 
 @cache

@@ -25,7 +25,9 @@ from hpo.study.storage.journal import Listener, StudyJournal
 from hpo.study.storage.lease import acquire
 from hpo.study.storage.optuna_tables import open_mirror
 from hpo.study.storage.provenance import (
+    WEIGHTS,
     Provenance,
+    check_weights,
     differences,
     refusal,
     spec_changes,
@@ -101,7 +103,11 @@ def open_study(
     noted = follow_spec(storage, record, experiment, say)
     events = storage.events(record.id)
     state = fold(events, search.goal, record.where)
-    changed = differences(Provenance.of(record), provenance)
+    began = Provenance.of(record)
+    starts = [event.what for event in state.starts if isinstance(event.what, Start)]
+    earlier = [start.driver.get(WEIGHTS, {}) for start in starts]
+    check_weights(record.name, [began.weights, *earlier], provenance.weights)
+    changed = differences(began, provenance)
     _introduce(experiment, search, state, changed, say)
 
     def mirror() -> Mirror | None:
@@ -111,6 +117,7 @@ def open_study(
     journal = TimedJournal(own, times.driver)
     driver = {"pid": os.getpid(), "device": provenance.device, **varied_note(experiment.space)}
     driver |= {CODE: dict(provenance.code)} if provenance.code else {}
+    driver |= {WEIGHTS: dict(provenance.weights)} if provenance.weights else {}
     journal.record(Start(driver, (*changed, *noted)))
     return OpenStudy(
         experiment,

@@ -35,6 +35,7 @@ from hpo.spec.fill import with_rows
 from hpo.spec.words import count_text
 from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold
 from hpo.study.backends.own_numbers import decide, decided
+from hpo.study.backends.pretrained import weights_of, with_start
 from hpo.study.backends.tasks import check_task, data_of
 from hpo.study.loop.replicas import Replicas, deviation_of, training_of
 from hpo.study.refit import Refit, best_epochs, refit
@@ -100,7 +101,11 @@ def train_to_folder(
     _check_going(stop, training.train.epochs, folder)
     stop.end()  # the model is saved whole
     provenance = Provenance(
-        library_versions(), describe([device]), data.fingerprint, code_of(training)
+        library_versions(),
+        describe([device]),
+        data.fingerprint,
+        code_of(training),
+        weights_of(experiment),
     )
     trained, weights, transforms = model
     save_trained(folder, experiment, weights, trained, provenance.to_document(), transforms)
@@ -149,6 +154,7 @@ def _made_ready(
         if text := imbalance(data, training.data):
             say(text)
         training = with_rows(decided(experiment, numbers).training, data.train_rows)
+        training = with_start(training, data, experiment.folder)
     for note in data.notes:
         say(note)
     return training, data
@@ -283,6 +289,7 @@ class _Runs:
             by_run,
             deviations,
             thresholds=self._thresholds,
+            classes=self._data.classes,
         )
         return _Model(trained, weights, self.transforms)
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 # A folder that holds this file is ours, and may be replaced by another trained model.
 METRICS_FILE = "metrics.json"
+WEIGHTS_FOLDER = "weights"
 _SPEC_FILE = "spec.yaml"
-_WEIGHTS_FOLDER = "weights"
 _TRANSFORMS_FOLDER = "transforms"
 _NONE: Mapping[Any, Any] = {}
 
@@ -47,6 +47,7 @@ class Trained:
     holds the metrics of each run by its key, and `deviations` their standard deviations. Of folds,
     the test metrics are those of the mean prediction. `refit_epochs` are those of a model that
     trained on all rows. `thresholds` are those that `train.threshold` chose, by the key of the run.
+    `classes` are the names of the classes, in the order of the outputs.
     """
 
     metrics: SplitMetrics
@@ -62,6 +63,7 @@ class Trained:
         return any(isinstance(key, str) for key in self.by_run)
 
     thresholds: Mapping[RunKey, Sequence[float]] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
 
 def check_free(folder: Path, replace: bool) -> None:
@@ -159,7 +161,7 @@ def _others(folder: Path) -> list[str]:
         document = json.loads(metrics.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return files
-    in_weights = [name for name in files if name.startswith(f"{_WEIGHTS_FOLDER}/")]
+    in_weights = [name for name in files if name.startswith(f"{WEIGHTS_FOLDER}/")]
     earlier = [_SPEC_FILE, *in_weights]
     listed = document.get("files", earlier) if isinstance(document, dict) else None
     if not isinstance(listed, list):
@@ -236,7 +238,7 @@ def _write(
     """
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    target = partial / _WEIGHTS_FOLDER
+    target = partial / WEIGHTS_FOLDER
     for key, own in weights.items():
         _save_weights(target if len(weights) == 1 else target / _file_name(key), own)
     import numpy as np  # which `import hpo` does not wait for
@@ -262,6 +264,8 @@ def _write(
         document["refit_epochs"] = trained.refit_epochs
     if trained.thresholds:
         document["thresholds"] = {str(key): [*own] for key, own in trained.thresholds.items()}
+    if trained.classes:
+        document["classes"] = list(trained.classes)
     document["files"] = _files(partial)
     (partial / METRICS_FILE).write_text(json.dumps(document, indent=2) + "\n")
 

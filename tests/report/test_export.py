@@ -157,6 +157,8 @@ def test_an_exported_document_depends_on_no_default_and_keeps_the_order_of_the_s
     assert own.pop("loss") is own.pop("augment") is None  # no key says these
     assert own["data"].pop("split") is own["data"].pop("folds") is None
     assert own["train"].pop("judged_by") == "mean"
+    assert own["model"].pop("from") is None
+    assert (own["updates"].pop("freeze"), own["updates"].pop("rates")) == ([], {})
     assert {key: exported[key] for key in own} == own
 
 

@@ -144,11 +144,11 @@ ROWS = [
     ),
     (
         "model: {name: mlp, dropuot: 0.1}",
-        "spec.yaml:3: model.dropuot: unknown key 'dropuot'. Did you mean 'dropout'? Known keys: activation, bias, dropout, embedding, init, init_gain, init_scale, name, norm, slope, widths.",
+        "spec.yaml:3: model.dropuot: unknown key 'dropuot'. Did you mean 'dropout'? Known keys: activation, bias, dropout, embedding, from, init, init_gain, init_scale, name, norm, slope, widths.",
     ),
     (
         "model: {name: cnn, widths: [3]}",
-        "spec.yaml:3: model.widths: unknown key 'widths'. Known keys: activation, bias, dense, dropout, filters, init, init_gain, init_scale, kernel, name, norm, slope.",
+        "spec.yaml:3: model.widths: unknown key 'widths'. Known keys: activation, bias, dense, dropout, filters, from, init, init_gain, init_scale, kernel, name, norm, slope.",
     ),
     (
         "model: {name: cnn, kernel: 13}",

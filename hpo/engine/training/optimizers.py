@@ -22,7 +22,17 @@ import optax
 from hpo import registry
 from hpo.engine.oneof import OneOf, choose, options_of
 from hpo.engine.program import is_off
-from hpo.engine.training.updates import Gradient, Layers, accumulated, by_layers, clips, sharpened
+from hpo.engine.training.updates import (
+    Gradient,
+    Layers,
+    accumulated,
+    by_layers,
+    clips,
+    kept_frozen,
+    rated,
+    sharpened,
+    thawed,
+)
 from hpo.spec.registered import needs_of
 from hpo.spec.sections import optimizer as specs
 from hpo.spec.sections.updates import Updates
@@ -71,7 +81,8 @@ class Descent:
         `gradient(params)` returns the loss, the model's variables and the gradients at `params`.
         Loss and variables are those at the weights before the step.
         """
-        gradient = sharpened(gradient, self.updates)
+        start = params, state
+        gradient = sharpened(thawed(gradient, self.updates, self.layers), self.updates)
         loss, variables, gradients = gradient(params)
 
         def descend(
@@ -83,12 +94,13 @@ class Descent:
                 function = self._clipped(gradient, spec)
                 asked = {"gradient": function, "loss": loss, "rate": rate}
             direction, state = optimizer.update(gradients, state, params, **asked)
+            direction = rated(self.updates, self.layers, direction)
             return jax.tree.map(lambda p, d: p - rate * d, params, direction), state
 
         options = options_of(self.optimizer)
         if len(options) == 1:
-            params, state = descend(options[0], gradients, state, params, rate)
-            return loss, variables, params, state
+            after = descend(options[0], gradients, state, params, rate)
+            return loss, variables, *kept_frozen(self.updates, self.layers, start, after)
         states = self._states(params)
         _, indices = _slots(states)
 
@@ -102,8 +114,8 @@ class Descent:
             return params, slots
 
         number = OneOf(tuple(range(len(options))), self.optimizer.index)
-        params, state = choose(number, one, gradients, state, params, rate)
-        return loss, variables, params, state
+        after = choose(number, one, gradients, state, params, rate)
+        return loss, variables, *kept_frozen(self.updates, self.layers, start, after)
 
     def _states(self, params: Any) -> list[Any]:
         made = (

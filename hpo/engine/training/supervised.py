@@ -38,11 +38,12 @@ from hpo.engine.training.metrics.scored import scored_metrics
 from hpo.engine.training.metrics.thresholds import best_thresholds, decided_metrics
 from hpo.engine.training.optimizers import Descent
 from hpo.engine.training.own_functions import augment_key, augmented, look_at_functions
+from hpo.engine.training.pretrained import started
 from hpo.engine.training.random_streams import batches, lane_key, weights_rng
 from hpo.engine.training.schedules import schedule_factor
 from hpo.engine.training.targets.sums import batch_loss, check_loss, metric_sums, metrics, sum_count
 from hpo.engine.training.task import Epoch, Progress, Tally
-from hpo.engine.training.updates import Layers
+from hpo.engine.training.updates import Layers, check_patterns
 from hpo.engine.training.weights import (
     cut,
     joined,
@@ -53,6 +54,7 @@ from hpo.engine.training.weights import (
     widened,
 )
 from hpo.spec.experiment import Training
+from hpo.spec.sections.models.pretrained import folder_of
 from hpo.spec.sections.updates import Updates
 
 
@@ -256,7 +258,12 @@ def initial_lane(program: Program, training: Training, data: DataSet | None = No
     """
     seed, stream = training.train.seed, training.train.stream
     whole = abstract_model(program)
-    own_params, own_variables = _first_weights(program.of_its_own(training), training, data)
+    own = program.of_its_own(training)
+    own_params, own_variables = _first_weights(own, training, data)
+    start = folder_of(training.model)
+    if start is not None:
+        drawn = {"params": own_params, "variables": own_variables}
+        own_params, own_variables = started(start, drawn, program.outputs).values()
     params = joined(padded(own_params, whole.params))
     descent = _descent(program, program.optimizer, program.template.updates)
     return Lane(
@@ -303,6 +310,7 @@ def abstract_lane(program: Program) -> Lane:
     """
     check_loss(program)
     look_at_functions(program)
+    check_patterns(program.template.updates, abstract_model(program).params)
     params = jax.ShapeDtypeStruct((weight_count(program),), np.float32)
     descent = _descent(program, program.optimizer, program.template.updates)
     optimizer = descent.state_shapes(params)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -10,6 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from hpo.engine.program import is_off
+from hpo.errors import HpoError
 from hpo.spec.sections.updates import Updates
 
 # From weights to the loss, the model's variables and the gradients there, for one batch.
@@ -90,3 +93,80 @@ def accumulated(chain: optax.GradientTransformation, updates: Updates) -> Any:
         return chain
     steps = optax.MultiSteps(chain, lambda _: jnp.asarray(updates.accumulate, jnp.int32))
     return steps.gradient_transformation()
+
+
+def thawed(gradient: Gradient, updates: Updates, layers: Layers) -> Gradient:
+    """`updates.freeze`: the gradient with zeros for frozen weights, so that no norm counts them."""
+    if not updates.freeze:
+        return gradient
+
+    def of_trained(params: Any) -> tuple[Any, Any, Any]:
+        loss, variables, gradients = gradient(params)
+        return loss, variables, _kept(updates, layers, jnp.zeros_like(gradients), gradients)
+
+    return of_trained
+
+
+def kept_frozen(updates: Updates, layers: Layers, before: Any, after: Any) -> Any:
+    """Weights, or a state, after a step, with what frozen weights had before it.
+
+    All vectors of a state have a number for each weight.
+    """
+    if not updates.freeze:
+        return after
+    one = partial(_kept, updates, layers)
+    return jax.tree.map(lambda old, new: one(old, new) if new.ndim else new, before, after)
+
+
+def _kept(updates: Updates, layers: Layers, before: Any, after: Any) -> Any:
+    """`after` with the numbers of `before` for frozen weights, array by array."""
+
+    def one(path: Any, old: Any, new: Any) -> Any:
+        name = _name(path)
+        return old if any(_matches(pattern, name) for pattern in updates.freeze) else new
+
+    trees = layers.part(before), layers.part(after)
+    return layers.join(jax.tree_util.tree_map_with_path(one, *trees))
+
+
+def rated(updates: Updates, layers: Layers, direction: Any) -> Any:
+    """`updates.rates`: a step with the factors of its layers; it may be decay, too."""
+    rates = {name: getattr(updates.rates, name) for name in type(updates.rates).model_fields}
+    if not rates:
+        return direction
+
+    def one(path: Any, step: Any) -> Any:
+        name = _name(path)
+        for pattern, factor in rates.items():
+            if _matches(pattern, name):
+                step = factor * step
+        return step
+
+    return layers.join(jax.tree_util.tree_map_with_path(one, layers.part(direction)))
+
+
+def check_patterns(updates: Updates, params: Any) -> None:
+    """Refuse a pattern that names none of a model's layers.
+
+    Raises:
+        HpoError: with the names of the layers.
+    """
+    names = [_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    found = [("updates.freeze", pattern) for pattern in updates.freeze]
+    found += [("updates.rates", pattern) for pattern in type(updates.rates).model_fields]
+    for where, pattern in found:
+        if not any(_matches(pattern, name) for name in names):
+            layers = dict.fromkeys(name.rpartition("/")[0] or name for name in names)
+            raise HpoError(
+                f"{where}: '{pattern}' names no layer of this model, which has "
+                f"{', '.join(layers)}: name one of them, or some as in 'head*'."
+            )
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """Whether a pattern names an array, or a layer that it is in."""
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}/*")
+
+
+def _name(path: Any) -> str:
+    return str(jax.tree_util.keystr(path, simple=True, separator="/"))

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from hpo.registry import Need
 from hpo.spec.code.own_code import CompiledCode
+from hpo.spec.sections.models.pretrained import Pretrained
 
 # The arguments that hpo gives a module by their names, unless the spec does, and what they are.
 GIVEN = {
@@ -27,7 +28,7 @@ GIVEN = {
 NEEDS: frozenset[Need] = frozenset({"whole batch"})
 
 
-class OwnModel(CompiledCode):
+class OwnModel(CompiledCode, Pretrained):
     """A module of a user's own."""
 
     named: ClassVar = GIVEN

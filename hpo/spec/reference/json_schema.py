@@ -31,6 +31,7 @@ from hpo.spec.schema import Leaf, all_leaves, default_of, is_mapping, may_vary, 
 from hpo.spec.sections.command import NAME, CommandSpec, keys_of_objective
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.goal import known_metrics
+from hpo.spec.sections.updates import Rates
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MAY_VARY = {
@@ -40,6 +41,9 @@ _MAY_VARY = {
 _FIXED = "The same for all trials."
 # The sections of functions of the user's own, as a pattern.
 _OWN = r"(loss|augment|model\.activation)"
+
+# A pattern of layers below the rates.
+_RATE = r"updates\.rates\.[^.]+"
 
 JsonSchema = dict[str, Any]
 
@@ -100,10 +104,11 @@ def _training_file(writer: _Writer) -> JsonSchema:
     space["properties"]["include"]["examples"] = known_spaces()
     rules = [["optimizer.name == sgd and optimizer.learning_rate > 0.5"]]
     space["properties"]["forbid"]["examples"] = rules
-    others = {"anyOf": [{"enum": sorted(space["properties"])}, {"pattern": rf"^{_OWN}\.\w+$"}]}
+    open_ended = rf"^({_OWN}\.\w+|{_RATE})$"
+    others = {"anyOf": [{"enum": sorted(space["properties"])}, {"pattern": open_ended}]}
     file["properties"]["space"] |= {
         **space,
-        "patternProperties": {rf"^(model|{_OWN})\.\w+$": _ANY_ENTRY},
+        "patternProperties": {rf"^((model|{_OWN})\.\w+|{_RATE})$": _ANY_ENTRY},
     }
     return {
         **file,
@@ -219,8 +224,7 @@ class _Writer:
             "type": "object",
             "properties": {name: self._field(spec, name) for name in spec.model_fields},
             **({"required": required} if required else {}),
-            # Arguments of the user's own code, which only `hpo check` reads.
-            "additionalProperties": issubclass(spec, OwnCode),
+            "additionalProperties": _further(spec),
         }
 
     def _field(self, spec: type[Spec], field: str) -> JsonSchema:
@@ -290,6 +294,14 @@ class _Writer:
             self._names[spec] = name
             self.definitions[name] = self.section(spec)
         return {"$ref": f"#/$defs/{self._names[spec]}"}
+
+
+def _further(spec: type[Spec]) -> bool | JsonSchema:
+    """What other keys of a mapping for a spec may hold."""
+    if issubclass(spec, Rates):
+        return {"type": "number", "minimum": 0}
+    # Arguments of the user's own code, which only `hpo check` reads.
+    return issubclass(spec, OwnCode)
 
 
 def _holds_spec(annotation: Any) -> bool:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from functools import cache
+from typing import Annotated, Any
 
-from hpo.spec.marks import Count, Knob, NonNegative, Positive, Spec
+from pydantic import Field, create_model
+
+from hpo.spec.marks import Count, Knob, NonNegative, Positive, Spec, Static
 from hpo.spec.registered import needs_of
 
 
+class Rates(Spec):
+    """Factors of the learning rate of layers, each below the pattern of their names."""
+
+
 class Updates(Spec):
-    """Clipping, accumulation and sharpness of gradients, the same for every optimizer; all off by
-    default.
+    """Clipping, accumulation and sharpness of gradients, frozen layers and rates of layers, the
+    same for every optimizer; all off by default.
     """
 
     clip_value: Knob[Positive | None] = None
@@ -24,11 +31,35 @@ class Updates(Spec):
     """Average the gradients of this many batches, then update once."""
     sam_radius: Knob[NonNegative] = 0.0
     """Take the gradient this far uphill (SAM), towards flat minima; a step costs twice as much."""
+    freeze: Annotated[Static[tuple[str, ...]], Field(strict=False)] = ()
+    """Patterns of the layers that keep their weights and their optimizer state, such as convs or
+    linears/0."""
+    rates: Rates = Rates()
+    """Factors of the learning rate by patterns of layers, such as `{head: 10.0}`; those of several
+    patterns are multiplied."""
 
     @property
     def gradients(self) -> int:
         """How many gradients a step takes."""
         return 1 if self.sam_radius == 0 else 2
+
+
+def rates_class(names: frozenset[str]) -> type[Updates]:
+    """The class of a section `updates` whose `rates` have these patterns of layers."""
+    return _rates_class(frozenset(name for name in names if _can_be_field(name)))
+
+
+@cache
+def _rates_class(names: frozenset[str]) -> type[Updates]:
+    fields: Any = dict.fromkeys(sorted(names), (Knob[NonNegative], 1.0))
+    rates: Any = create_model("Rates", __base__=Rates, __doc__=Rates.__doc__, **fields)
+    own: Any = {"rates": (rates, rates())}
+    return create_model("Updates", __base__=Updates, __doc__=Updates.__doc__, **own)
+
+
+def _can_be_field(name: str) -> bool:
+    # A space divides paths at dots, and no layer's name has one.
+    return "." not in name and not name.startswith("_") and not hasattr(Rates, name)
 
 
 def update_mistakes(updates: Updates, optimizer: Any) -> Iterator[tuple[tuple[str, ...], str]]:

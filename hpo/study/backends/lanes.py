@@ -15,11 +15,12 @@ from hpo.engine.pools.streaming import budget_bytes, placement_of, streaming_tex
 from hpo.engine.program import Program, split
 from hpo.engine.programs.footprint import known_costs
 from hpo.engine.training.task import task_of
-from hpo.space import Choice
+from hpo.space import Choice, Dimension
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill, with_rows
 from hpo.spec.load import require_search
 from hpo.spec.merging import Merging
+from hpo.spec.sections.models.pretrained import folder_of
 from hpo.study.backends.backend import Crew
 from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold
 from hpo.study.backends.own_numbers import (
@@ -31,6 +32,7 @@ from hpo.study.backends.own_numbers import (
     sentence,
 )
 from hpo.study.backends.planning import PlanTeller, learn_costs, plan_study
+from hpo.study.backends.pretrained import weights_of, with_start
 from hpo.study.baselines.beside import Allowance, Baselines, can_be_judged
 from hpo.study.executors.local import local_executor
 from hpo.study.log.events import StudyState
@@ -75,6 +77,7 @@ class LaneBackend:
             describe(self._devices),
             self._data.fingerprint,
             code_of(training),
+            weights_of(experiment),
         )
         self._say = say
 
@@ -124,7 +127,7 @@ class LaneBackend:
         def prepare(hparams: HParams, number: int) -> Work:
             training = merging.of(fill(experiment.training, hparams, number))
             data = self._datasets.load(training.data)
-            training = with_rows(training, data.train_rows)
+            training = with_start(with_rows(training, data.train_rows), data, experiment.folder)
             varying = varied_for(state, number, experiment)
             program, knobs = split(training, data, platform, varying)
             program = programs.setdefault(program, program)
@@ -148,7 +151,10 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
     """Refuse batch sizes, budgets, models and losses that the data do not fit, before any trial."""
     training, dimensions = experiment.training, experiment.space.by_path
     fills: list[HParams] = [{}]
-    for path in ("data.batch_size", "model", "model.name", "loss", "loss.name"):
+    paths = ["data.batch_size", "model", "model.name", "loss", "loss.name"]
+    if weights_of(experiment):  # every size must be that of the trained model
+        paths += [d.path for d in dimensions.values() if _is_size(d) and d.path not in paths]
+    for path in paths:
         if path in dimensions:
             distribution = dimensions[path].distribution
             values = (
@@ -159,8 +165,18 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
         candidate = fill(training, hparams, 0)
         data = datasets.load(candidate.data)
         candidate = with_rows(candidate, data.train_rows)
+        candidate = with_start(candidate, data, experiment.folder)
         program, _ = split(candidate, data, device.platform)
         if hparams:
             check_rows(candidate, program, data)
-        task_of(program).shapes()
+        task = task_of(program)
+        task.shapes()
+        if folder_of(candidate.model) is not None:
+            task.initial(candidate)
         placement_of(data, candidate.data.step_rows, 1, budget_bytes(candidate.data, device))
+
+
+def _is_size(dimension: Dimension) -> bool:
+    """Whether a dimension is a leaf of the model, of a few values, that is always active."""
+    is_listed = isinstance(dimension.distribution, Choice)
+    return is_listed and dimension.when is None and dimension.path.startswith("model.")

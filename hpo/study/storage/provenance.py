@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     )  # imports SQLAlchemy
 
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "optuna", "numpy")
+
+# The key of a study's provenance, and of the notes of a start, that holds hashes of weights.
+WEIGHTS = "weights"
 
 _MOST_TOLD = 5  # changes of a spec in a message
 
@@ -47,15 +50,17 @@ _ABSENT = object()
 
 @dataclass(frozen=True)
 class Provenance:
-    """The versions, device, data and own code behind a study's results; `device` is in words.
+    """The versions, device, data, own code and trained models behind a study's results.
 
-    `code` holds the hash of each file of the user's code, by the reference to it.
+    `device` is in words. `code` holds the hash of each file of the user's code, by the reference to
+    it. `weights` holds that of the weights in each folder from which models start, by its name.
     """
 
     versions: Mapping[str, str]
     device: str
     data_fingerprint: str
     code: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, str] = field(default_factory=dict)
 
     def to_document(self) -> dict[str, Any]:
         """The provenance as plain values."""
@@ -64,6 +69,7 @@ class Provenance:
             "device": self.device,
             "data_fingerprint": self.data_fingerprint,
             **({"code": dict(self.code)} if self.code else {}),
+            **({WEIGHTS: dict(self.weights)} if self.weights else {}),
         }
 
     @classmethod
@@ -75,8 +81,8 @@ class Provenance:
         """
         stored = record.provenance
         with as_damage(record.where, f"hpo_studies, study '{record.name}'"):
-            code = stored.get("code", {})
-            return cls(stored["versions"], stored["device"], stored["data_fingerprint"], code)
+            parts = stored["versions"], stored["device"], stored["data_fingerprint"]
+            return cls(*parts, stored.get("code", {}), stored.get(WEIGHTS, {}))
 
 
 def library_versions() -> dict[str, str]:
@@ -102,6 +108,25 @@ def differences(old: Provenance, new: Provenance) -> list[str]:
         if old.code.get(text, sha256) != sha256:
             sentences.append(f"{text} has changed since the study began.")
     return sentences
+
+
+def check_weights(
+    study: str, known: Iterable[Mapping[str, str]], weights: Mapping[str, str]
+) -> None:
+    """Refuse to go on where a folder from which models start holds other weights than before.
+
+    `known` are the hashes of its weights with which the study began, and of each of its runs.
+
+    Raises:
+        StudyError: with the folder and both hashes.
+    """
+    for then in known:
+        for name, sha256 in weights.items():
+            if then.get(name, sha256) != sha256:
+                raise StudyError(
+                    f"study '{study}' began with other weights in {name} (sha256 {then[name][:8]}, "
+                    f"now {sha256[:8]}): put those back, or start over with --new."
+                )
 
 
 def spec_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[list[str], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,8 +21,11 @@ from hpo.engine.training.lane import Lane
 from hpo.engine.training.optimizers import Descent, make_optimizer
 from hpo.engine.training.task import task_of
 from hpo.engine.training.updates import Layers
+from hpo.engine.training.weights import parted
+from hpo.errors import HpoError
 from hpo.registry import OPTIMIZERS, Entry
 from hpo.spec.experiment import Training
+from hpo.spec.load import load_document
 from hpo.spec.marks import Knob, Positive, Spec
 from hpo.spec.sections.optimizer import Adam, Constant, Sgd
 from hpo.spec.sections.updates import Updates
@@ -209,3 +213,79 @@ def test_a_merged_program_gives_the_gradient_to_the_rule_that_needs_it(own_rule:
     for index, spec in enumerate(options):
         merged = jax.jit(lambda number: _steps(OneOf(options, number), Updates()))(index)
         np.testing.assert_allclose(merged, _steps(spec, Updates()), rtol=1e-6)
+
+
+_MODEL = {"name": "mlp", "widths": [8], "norm": "batch"}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "adagrad", "lamb"])
+def test_frozen_layers_keep_their_weights_and_their_state_to_the_bit(
+    tiny: DataSet, optimizer: str
+) -> None:
+    rule = {"name": optimizer, "learning_rate": 0.1, "weight_decay": 0.1}
+    frozen = a_training(model=_MODEL, optimizer=rule, updates={"freeze": ["linears"]})
+    start, after = _one_step(tiny, frozen)
+    program, _ = split(frozen, tiny, "cpu")
+    vectors = [("params", start.params, after.params)]
+    states = zip(jax.tree.leaves(start.optimizer), jax.tree.leaves(after.optimizer), strict=True)
+    vectors += [("state", old, new) for old, new in states if old.shape == start.params.shape]
+    for _, old, new in vectors:
+        before, then = parted(program, old), parted(program, new)
+        np.testing.assert_array_equal(before["linears"][0]["kernel"], then["linears"][0]["kernel"])
+        assert (before["head"]["kernel"] != then["head"]["kernel"]).all()
+
+
+def test_with_all_layers_frozen_no_weight_changes(tiny: DataSet) -> None:
+    start, after = _one_step(tiny, a_training(model=_MODEL, updates={"freeze": ["*"]}))
+    np.testing.assert_array_equal(start.params, after.params)
+    assert np.isfinite(after.loss_sum)
+    assert (start.variables["norms"][0]["mean"] != after.variables["norms"][0]["mean"]).any()
+
+
+def test_frozen_layers_count_for_no_norm(tiny: DataSet) -> None:
+    optimizer = {"name": "sgd", "momentum": 0.0, "learning_rate": 1.0}
+    training = a_training(
+        model=_MODEL,
+        optimizer=optimizer,
+        updates={"freeze": ["linears", "norms"], "clip_norm": 0.01},
+    )
+    start, after = _one_step(tiny, training)
+    assert np.linalg.norm(start.params - after.params) == pytest.approx(0.01, rel=1e-4)
+
+
+def test_rates_multiply_the_steps_of_their_layers(tiny: DataSet) -> None:
+    optimizer = {"name": "adamw", "learning_rate": 0.01, "weight_decay": 0.1}
+    experiment = {"name": "x", "data": {"dataset": "iris", "batch_size": 16}, "model": _MODEL}
+    experiment |= {"optimizer": optimizer, "train": {"epochs": 4}}
+    rates = {"updates": {"rates": {"head": 10.0, "*/bias": 0.5, "linears/0": 0.0}}}
+    plain, rated = (load_document({**experiment, **more}, Path()).training for more in ({}, rates))
+    start, once = _one_step(tiny, plain)
+    _, found = _one_step(tiny, rated)
+    program, _ = split(rated, tiny, "cpu")
+    moved, ours = (parted(program, lane.params - start.params) for lane in (once, found))
+    np.testing.assert_allclose(ours["head"]["kernel"], 10 * moved["head"]["kernel"], rtol=1e-4)
+    np.testing.assert_allclose(ours["head"]["bias"], 5 * moved["head"]["bias"], rtol=1e-4)
+    assert not ours["linears"][0]["kernel"].any()
+    np.testing.assert_array_equal(ours["norms"][0]["scale"], moved["norms"][0]["scale"])
+
+
+def test_rates_are_numbers_of_a_program(tiny: DataSet) -> None:
+    document = {"name": "x", "data": {"dataset": "iris", "batch_size": 16}, "model": _MODEL}
+    document |= {"optimizer": {"name": "adamw"}, "train": {"epochs": 4}}
+    trainings = [
+        load_document({**document, "updates": {"rates": {"head": rate}}}, Path()).training
+        for rate in (0.1, 3.0)
+    ]
+    programs = [split(training, tiny, "cpu")[0] for training in trainings]
+    assert programs[0] == programs[1]
+    assert programs[0].label == programs[1].label
+    assert "updates.rates.head" in programs[0].knobs
+
+
+@pytest.mark.parametrize("updates", [{"freeze": ["heads"]}, {"freeze": ["lin"]}])
+def test_a_pattern_without_a_layer_is_refused_with_the_names_of_the_layers(
+    tiny: DataSet, updates: dict[str, Any]
+) -> None:
+    program, _ = split(a_training(model=_MODEL, updates=updates), tiny, "cpu")
+    with pytest.raises(HpoError, match=r"names no layer .* head, linears/0, norms/0: "):
+        task_of(program).shapes()

@@ -16,6 +16,7 @@ from hpo.spec.sections.models.parts import (
     Normalised,
     Slope,
 )
+from hpo.spec.sections.models.pretrained import Pretrained
 
 T = TypeVar("T")
 Padding = Literal["same", "valid"]
@@ -41,7 +42,7 @@ class Pooling(Spec):
         return self.size if self.stride is None else self.stride
 
 
-class Cnn(Spec):
+class Cnn(Pretrained):
     """Convolutions, each with pooling, then dense layers with dropout.
 
     A list has a value for each convolution. Where it is shorter, the rest have its last value.

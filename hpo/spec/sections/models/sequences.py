@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hpo.spec.marks import Count, Knob, Share, Spec, Static
+from hpo.spec.marks import Count, Knob, Share, Static
 from hpo.spec.sections.models.parts import Activated, Initial, InitScale, Slope
+from hpo.spec.sections.models.pretrained import Pretrained
 
 Embedded = Annotated[
     Static[Count | None],
@@ -22,7 +23,7 @@ Frozen = Annotated[
 ]
 
 
-class Rnn(Spec):
+class Rnn(Pretrained):
     """A recurrent network over the tokens of a text, the window of a series, or rows of an image.
 
     Its answer for a text is one for each token in the task `language`, else one for the text.
@@ -50,7 +51,7 @@ class Rnn(Spec):
     dropped in training."""
 
 
-class Transformer(Spec):
+class Transformer(Pretrained):
     """Attention over the tokens of a text or the times of a series (Vaswani et al. 2017)."""
 
     name: Literal["transformer"]

@@ -16,7 +16,6 @@ from hpo.spec.marks import (
     Share,
     Shorthand,
     Sizes,
-    Spec,
     Static,
 )
 from hpo.spec.sections.models.parts import (
@@ -31,11 +30,12 @@ from hpo.spec.sections.models.parts import (
     Normalised,
     Slope,
 )
+from hpo.spec.sections.models.pretrained import Pretrained
 
 _WIDTHS = (128, 128)
 
 
-class Mlp(Spec):
+class Mlp(Pretrained):
     """A multi-layer perceptron: linear, norm, activation, dropout for each width."""
 
     name: Literal["mlp"]
@@ -70,7 +70,7 @@ class Mlp(Spec):
         return self
 
 
-class Fourier(Spec):
+class Fourier(Pretrained):
     """Random Fourier features below a linear model: about a kernel machine with an RBF kernel."""
 
     name: Literal["fourier"]
@@ -99,7 +99,7 @@ Frequency = Annotated[
 ]
 
 
-class RealMlp(Spec):
+class RealMlp(Pretrained):
     """RealMLP (Holzmueller et al. 2024): a perceptron with good defaults for tables.
 
     Numbers become periodic features, each input and each activation has a trained factor, and

@@ -1,0 +1,66 @@
+"""First weights from a trained model: `model.from`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from hpo.errors import HpoError
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """The weights of a trained model; a trial's training holds it in place of the folder's name.
+
+    `arrays` are by path, such as `params/head/kernel`. `where` names the folder in messages.
+    `keeps_head` says whether the classes of that model are those of the trial.
+    """
+
+    where: str
+    arrays: Mapping[str, np.ndarray]
+    keeps_head: bool
+
+
+def started(start: Start, drawn: Mapping[str, Any], outputs: int) -> Any:
+    """`{"params": ..., "variables": ...}` as drawn, with the arrays of a trained model in place.
+
+    The head stays as drawn where its classes differ: in number, or because `start` says so. It is
+    the layer `head`, or in a model of a user's own all that has the outputs as its last axis and
+    another number there.
+
+    Raises:
+        HpoError: for a model of other layers or sizes.
+    """
+    leaves, tree = jax.tree_util.tree_flatten_with_path(drawn)
+    named = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+    for name in sorted({*named} ^ {*start.arrays}):
+        has, lacks = ("this model", "that") if name in named else ("that", "this model")
+        shape = list(named[name].shape if name in named else start.arrays[name].shape)
+        raise HpoError(
+            f"{start.where}: {has} has {_short(name)} of the shape {shape}, and {lacks} has none: "
+            "name a folder of the same model, with the same layers."
+        )
+    return jax.tree.unflatten(
+        tree, [_one(start, name, leaf, outputs) for name, leaf in named.items()]
+    )
+
+
+def _one(start: Start, name: str, drawn: np.ndarray, outputs: int) -> np.ndarray:
+    """The array of that name: the trained one, or for a new head the one drawn."""
+    trained, is_head = start.arrays[name], name.startswith("params/head/")
+    if trained.shape == drawn.shape:
+        return drawn if is_head and not start.keeps_head else trained.astype(drawn.dtype)
+    if drawn.shape[:-1] == trained.shape[:-1] and drawn.shape[-1:] == (outputs,):
+        return drawn
+    raise HpoError(
+        f"{start.where}: {_short(name)} has the shape {list(trained.shape)} there and "
+        f"{list(drawn.shape)} in this model: name a folder of the same model, with the same sizes."
+    )
+
+
+def _short(name: str) -> str:
+    return name.partition("/")[2]

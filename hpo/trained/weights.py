@@ -1,0 +1,87 @@
+"""Reads the weights of a trained model, from which others start."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpo.errors import HpoError
+from hpo.spec.words import shown
+from hpo.trained.save import METRICS_FILE, WEIGHTS_FOLDER
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """The arrays of a trained model by their names, such as `params/head/kernel`.
+
+    `sha256` is a hash of names, shapes and numbers. `classes` are those of its outputs; None where
+    the folder does not say.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    sha256: str
+    classes: tuple[str, ...] | None
+
+
+@lru_cache(maxsize=16)
+def read_weights(folder: Path, written: str) -> Weights:
+    """The weights in a folder that hpo train wrote; a spec names it as `written`.
+
+    Nothing in the folder is run: it holds arrays and JSON.
+
+    Raises:
+        HpoError: for another folder, or one with the weights of several runs.
+    """
+    where = f"model.from: {shown(written)}"
+    place = folder / WEIGHTS_FOLDER
+    if not (folder / METRICS_FILE).is_file() or not place.is_dir():
+        raise HpoError(f"{where} is no folder of a trained model: give one that hpo train wrote.")
+    runs = sorted(path.name for path in place.iterdir() if (path / "_METADATA").is_file())
+    if runs:
+        raise HpoError(
+            f"{where} holds the weights of several runs ({', '.join(runs[:3])}"
+            f"{', ...' if runs[3:] else ''}): train it with one seed and without folds, or --refit."
+        )
+    try:
+        document = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+        arrays = dict(_named(_restored(place), ""))
+        classes = document.get("classes")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise HpoError(
+            f"{where} cannot be read ({type(error).__name__}): train that model again."
+        ) from error
+    if not any(name.startswith("params/") for name in arrays):
+        raise HpoError(f"{where} holds no weights of a model: give a folder of a trained model.")
+    return Weights(arrays, _hash(arrays), None if classes is None else tuple(map(str, classes)))
+
+
+def _restored(place: Path) -> Any:
+    import orbax.checkpoint as orbax  # takes most of a second, and only where a spec names a folder
+
+    with orbax.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore(place.resolve())
+
+
+def _named(tree: Any, path: str) -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays of a tree with their paths in it."""
+    if isinstance(tree, Mapping):
+        for name, inner in tree.items():
+            yield from _named(inner, f"{path}/{name}" if path else str(name))
+    elif tree is not None:
+        yield path, np.asarray(tree)
+
+
+def _hash(arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

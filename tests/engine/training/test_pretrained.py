@@ -1,0 +1,152 @@
+"""First weights from a trained model."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from hpo.data.dataset import DataSet
+from hpo.engine.devices import local_devices
+from hpo.engine.pools.pool import Pool
+from hpo.engine.program import split
+from hpo.engine.programs.compiler import Compiler
+from hpo.engine.programs.plans import Plan, Plans
+from hpo.engine.training.pretrained import Start, started
+from hpo.engine.training.supervised import initial_lane, own_weights
+from hpo.errors import HpoError
+from hpo.spec.experiment import Training
+from hpo.spec.marks import with_leaves
+from tests.engine.samples import a_merged, a_training, tiny_data
+
+_SHAPES = {"linears/0/kernel": (5, 8), "linears/0/bias": (8,)}
+_HEAD = {"head/kernel": (8, 3), "head/bias": (3,)}
+
+
+def _arrays(shapes: dict[str, tuple[int, ...]], group: str = "params") -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(5)
+    return {f"{group}/{name}": rng.standard_normal(shape) for name, shape in shapes.items()}
+
+
+def _started(training: Training, arrays: Any, *, keeps_head: bool = True) -> Training:
+    start = Start("model.from: 'base'", arrays, keeps_head)
+    return with_leaves(training, {"model.from": start})
+
+
+def _first(training: Training) -> dict[str, np.ndarray]:
+    """The first weights of a trial, by their paths."""
+    program, _ = split(training, tiny_data(), "cpu")
+    params, variables = own_weights(program, training, initial_lane(program, training))
+    leaves, _ = jax.tree_util.tree_flatten_with_path({"params": params, "variables": variables})
+    return {jax.tree_util.keystr(p, simple=True, separator="/"): leaf for p, leaf in leaves}
+
+
+@pytest.mark.parametrize("merged", [{}, {"widths": [[8], [4, 16]]}], ids=["alone", "merged"])
+def test_a_trial_starts_from_the_trained_weights(merged: dict[str, Any]) -> None:
+    arrays = _arrays({**_SHAPES, **_HEAD})
+    model = {"name": "mlp", "widths": [8]}
+    found = _first(_started(a_merged(3, merged, model=model), arrays))
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array.astype(np.float32))
+
+
+def test_running_statistics_come_with_the_weights() -> None:
+    norms = {"norms/0/scale": (8,), "norms/0/bias": (8,)}
+    kernels = {name: shape for name, shape in {**_SHAPES, **_HEAD}.items() if "s/0/b" not in name}
+    statistics = _arrays({"norms/0/mean": (8,), "norms/0/var": (8,)}, "variables")
+    training = a_training(model={"name": "mlp", "widths": [8], "norm": "batch"})
+    found = _first(_started(training, {**_arrays({**kernels, **norms}), **statistics}))
+    np.testing.assert_array_equal(
+        found["variables/norms/0/var"], statistics["variables/norms/0/var"].astype(np.float32)
+    )
+
+
+@pytest.mark.parametrize(
+    ("head", "keeps_head"), [({"head/kernel": (8, 7), "head/bias": (7,)}, True), (_HEAD, False)]
+)
+def test_the_head_is_new_where_the_classes_differ(
+    head: dict[str, tuple[int, ...]], keeps_head: bool
+) -> None:
+    training, arrays = a_training(3, model__widths=[8]), _arrays({**_SHAPES, **head})
+    drawn, found = _first(training), _first(_started(training, arrays, keeps_head=keeps_head))
+    for name in ("params/head/kernel", "params/head/bias"):
+        np.testing.assert_array_equal(found[name], drawn[name])
+    kernel = arrays["params/linears/0/kernel"].astype(np.float32)
+    np.testing.assert_array_equal(found["params/linears/0/kernel"], kernel)
+
+
+def test_the_last_layer_of_an_own_model_is_new_whatever_its_name() -> None:
+    drawn = {"params": {"last": {"kernel": np.zeros((4, 3))}}}
+    start = Start("model.from: 'base'", _arrays({"last/kernel": (4, 5)}), keeps_head=True)
+    assert started(start, drawn, outputs=3)["params"]["last"]["kernel"].shape == (4, 3)
+    with pytest.raises(HpoError, match=r"has the shape \[4, 5\] there and \[4, 3\]"):
+        started(start, drawn, outputs=7)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        (
+            {**_SHAPES, "linears/0/kernel": (6, 8), **_HEAD},
+            "model.from: 'base': linears/0/kernel has the shape [6, 8] there and [5, 8] in this "
+            "model: name a folder of the same model, with the same sizes.",
+        ),
+        (
+            {**_SHAPES, "linears/1/bias": (8,), **_HEAD},
+            "model.from: 'base': that has linears/1/bias of the shape [8], and this model has "
+            "none: name a folder of the same model, with the same layers.",
+        ),
+        (
+            _HEAD,
+            "model.from: 'base': this model has linears/0/bias of the shape [8], and that has "
+            "none: name a folder of the same model, with the same layers.",
+        ),
+        (
+            {**_SHAPES, "head/kernel": (9, 3), "head/bias": (3,)},
+            "model.from: 'base': head/kernel has the shape [9, 3] there and [8, 3] in this model: "
+            "name a folder of the same model, with the same sizes.",
+        ),
+    ],
+    ids=["size", "more", "fewer", "head"],
+)
+def test_another_model_is_refused_with_both_shapes(
+    shapes: dict[str, tuple[int, ...]], message: str
+) -> None:
+    with pytest.raises(HpoError, match=f"^{re.escape(message)}$"):
+        _first(_started(a_training(), _arrays(shapes)))
+
+
+def test_a_head_alone_is_scikit_learns_logistic_regression_on_the_features(
+    compiler: Compiler, tiny: DataSet
+) -> None:
+    decay, arrays = 0.05, _arrays({**_SHAPES, **_HEAD})
+    training = a_training(
+        model={"name": "mlp", "widths": [8]},
+        data__batch_size=96,
+        optimizer={"name": "sgd", "learning_rate": 0.2, "momentum": 0.9, "weight_decay": decay},
+        updates={"freeze": ["linears"]},
+        train={"epochs": 2000},
+    )
+    training = _started(training, arrays)
+    program, knobs = split(training, tiny, "cpu")
+    pool = Pool(local_devices("cpu")[0], compiler)
+    pool.load(program, Plans(Plan("map", 1)), tiny)
+    pool.put(0, 0, training, knobs, None, training.train.epochs)
+    while pool.has_work:
+        pool.round()
+    params, _ = own_weights(program, training, pool.take(0))
+
+    kernel, bias = (arrays[f"params/linears/0/{n}"].astype(np.float32) for n in ("kernel", "bias"))
+    np.testing.assert_array_equal(params["linears"][0]["kernel"], kernel)
+    features = np.maximum(tiny.train.x @ kernel + bias, 0)
+    # Our decay applies to the bias too. In scikit-learn, that is the weight of a constant feature.
+    x = np.hstack([features, np.ones((96, 1))])
+    model = LogisticRegression(C=1 / (96 * decay), fit_intercept=False, tol=1e-8, max_iter=10_000)
+    model.fit(x, tiny.train.y)
+    ours = np.vstack([params["head"]["kernel"], params["head"]["bias"]])
+    np.testing.assert_allclose(ours, model.coef_.T, atol=1e-3)

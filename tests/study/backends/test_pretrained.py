@@ -1,0 +1,89 @@
+"""Studies whose trials start from a trained model."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hpo.errors import HpoError, StudyError
+from hpo.report.export import export_trial
+from hpo.spec.load import load_document, load_experiment
+from hpo.study.backends.backend import backend_of
+from hpo.study.backends.pretrained import weights_of
+from hpo.study.storage.tables import Storage
+from tests.study.whole import DOCUMENT, Studies
+
+FROM = {"name": "mlp", "widths": [8], "from": "base"}
+
+
+def searched(folder: Any, *overrides: str, **parts: Any) -> Any:
+    search = {**DOCUMENT["search"], "scheduler": {"name": "none"}, "trials": 3}
+    document = {**DOCUMENT, "updates": {"freeze": ["linears"]}, "model": FROM, "search": search}
+    return load_document({**document, **parts}, folder, overrides)
+
+
+def trained(studies: Studies, folder: Any, *overrides: str) -> None:
+    alone = {name: part for name, part in DOCUMENT.items() if name not in ("space", "search")}
+    studies.train(load_document(alone, folder, ("train.epochs=1", *overrides)), folder / "base")
+
+
+@pytest.fixture
+def base(studies, tmp_path):
+    """A folder in which an mlp for iris lies in `base`."""
+    trained(studies, tmp_path)
+    return tmp_path
+
+
+def test_a_study_starts_from_the_folder_goes_on_from_it_and_refuses_other_weights(studies, base):
+    whole = searched(base, "name=whole")
+    assert studies.run(whole).progress.best is not None
+    hashes = weights_of(whole)
+    parts = searched(base, "search.trials=1")
+    studies.run(parts)
+    studies.run(searched(base))
+    assert studies.curves(searched(base)) == studies.curves(whole)
+
+    with Storage.read(studies.url) as storage:
+        record = storage.study("flowers")
+        moved = export_trial(storage, "flowers", None, base / "x" / "best.yaml", _today()).text
+    assert record.provenance["weights"] == hashes == {"base": hashes["base"]}
+    (base / "x").mkdir()
+    (base / "x" / "best.yaml").write_text(moved)
+    best = load_experiment(base / "x" / "best.yaml")
+    assert [*weights_of(best).values()] == [*hashes.values()]
+    again = studies.train(best, base / "x" / "model")
+    curve = [report.metrics for report in again.curve]
+    assert curve in studies.curves(whole)
+
+    (base / "base").rename(base / "before")
+    trained(studies, base, "train.seed=5")
+    read_again()
+    with pytest.raises(StudyError, match=r"began with other weights in base \(sha256 \w{8}, now"):
+        studies.run(searched(base, "search.trials=9"))
+
+
+def read_again() -> None:
+    """Forget what was read, as another process has."""
+    from hpo.trained.weights import read_weights
+
+    read_weights.cache_clear()
+
+
+def _today():
+    from datetime import date
+
+    return date(2026, 11, 27)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"data": {"dataset": "wine", "batch_size": 16}}, r"has the shape \[4, 8\] there and \[13"),
+        ({"space": {"model.widths": {"choice": [[8], [9]]}}}, r"\[8, 3\] there and \[9, 3\]"),
+        ({"space": {"model.from": {"choice": ["base", "bass"]}}}, "'bass' is no folder"),
+    ],
+    ids=["data", "sizes", "folders"],
+)
+def test_weights_that_do_not_fit_are_refused_before_the_first_trial(studies, base, parts, message):
+    with pytest.raises(HpoError, match=message):
+        backend_of(searched(base, **parts), replace(studies.around, cache=None), print)
