@@ -73,6 +73,7 @@ data:
   batch_size: 64
   normalize: standard
   range: [0.0, 1.0]
+  clip: null
   columns:
     impute: median
     constant: 0.0
@@ -101,6 +102,8 @@ data:
 model:
   name: mlp
   widths: [64, 64]  # from [32], [64, 64]
+  depth: null
+  width: null
   activation: relu
   norm: none
   bias: true
@@ -109,6 +112,7 @@ model:
   init_scale: null
   init_gain: none
   dropout: 0.0
+  embedding: auto
 optimizer:
   name: sgd  # from 'adamw', 'sgd'
   learning_rate: 0.02  # from 0.0001 to 0.1, log
