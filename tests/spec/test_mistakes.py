@@ -148,7 +148,7 @@ ROWS = [
     ),
     (
         "model: {name: cnn, widths: [3]}",
-        "spec.yaml:3: model.widths: unknown key 'widths'. Known keys: activation, bias, dense, dropout, filters, from, init, init_gain, init_scale, kernel, name, norm, slope.",
+        "spec.yaml:3: model.widths: unknown key 'widths'. Known keys: activation, bias, dense, dropout, filters, from, groups, init, init_gain, init_scale, kernel, name, norm, padding, pooling, slope, stride.",
     ),
     (
         "model: {name: cnn, kernel: 13}",
