@@ -109,6 +109,13 @@ MODELS = {
         needs=("same depth", "numbers"),
         takes_categories=True,
     ),
+    "tabm": Entry(
+        f"{_MODEL}.tables:TabM",
+        f"{_NETWORK}.tabm:TabM",
+        size=f"{_NETWORK}.tabm:tabm_size",
+        needs=("same depth", "numbers"),
+        takes_categories=True,
+    ),
     "rnn": Entry(
         f"{_MODEL}.sequences:Rnn",
         f"{_NETWORK}.rnn:Rnn",
@@ -161,6 +168,12 @@ SCHEDULES = {
 
 # `auto` has no function: it picks among the others.
 _SEARCH, _SAMPLERS = "hpo.spec.sections.search", "hpo.search.samplers"
+_SURROGATE = Entry(
+    f"{_SEARCH}:Surrogate",
+    f"{_SAMPLERS}.skopt:make_surrogate",
+    fits_one_budget=True,
+    draws_first=True,
+)
 SAMPLERS = {
     "auto": Entry(
         f"{_SEARCH}:AutoSampler",
@@ -210,36 +223,11 @@ SAMPLERS = {
         package="torch",
         extra="optuna_gp",
     ),
-    "gp": Entry(
-        f"{_SEARCH}:Surrogate",
-        f"{_SAMPLERS}.skopt:make_surrogate",
-        fits_one_budget=True,
-        draws_first=True,
-    ),
-    "bayesian": Entry(
-        f"{_SEARCH}:Surrogate",
-        f"{_SAMPLERS}.skopt:make_surrogate",
-        fits_one_budget=True,
-        draws_first=True,
-    ),
-    "forest": Entry(
-        f"{_SEARCH}:Surrogate",
-        f"{_SAMPLERS}.skopt:make_surrogate",
-        fits_one_budget=True,
-        draws_first=True,
-    ),
-    "extra_trees": Entry(
-        f"{_SEARCH}:Surrogate",
-        f"{_SAMPLERS}.skopt:make_surrogate",
-        fits_one_budget=True,
-        draws_first=True,
-    ),
-    "boosted_trees": Entry(
-        f"{_SEARCH}:Surrogate",
-        f"{_SAMPLERS}.skopt:make_surrogate",
-        fits_one_budget=True,
-        draws_first=True,
-    ),
+    "gp": _SURROGATE,
+    "bayesian": _SURROGATE,
+    "forest": _SURROGATE,
+    "extra_trees": _SURROGATE,
+    "boosted_trees": _SURROGATE,
 }
 
 _SCHEDULER, _SCHEDULERS = "hpo.spec.sections.scheduler", "hpo.search.schedulers"

@@ -33,6 +33,7 @@ SIZES = {
     "cnn": {"filters": [3], "dense": 6},
     "mlp": {"widths": [6]},
     "realmlp": {"widths": [6]},
+    "tabm": {"widths": [6], "members": 2},
     "transformer": {"width": 4, "heads": 2, "depth": 1},
 }
 

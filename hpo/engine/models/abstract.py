@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jaxtyping import Array, Float
 
 from hpo import registry
 from hpo.engine.models.initialisers import Initialiser
@@ -59,6 +60,12 @@ class Shapes(NamedTuple):
     def answer(self) -> tuple[int, ...]:
         """The shape of the outputs for one example."""
         return (*self.positions, self.outputs)
+
+
+class Members(NamedTuple):
+    """The outputs of the members of one model: each is trained by its own loss."""
+
+    outputs: Float[Array, "B M K"]
 
 
 class AbstractModel(NamedTuple):

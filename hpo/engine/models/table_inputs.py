@@ -61,6 +61,11 @@ class TableInputs(nnx.Module):  # type: ignore[misc]
         return jnp.concatenate(found, axis=1)
 
 
+def input_width(spec: Any, features: int) -> int:
+    """The number of inputs of the first layer, where every feature is a number."""
+    return features * (1 + _FEATURES) if spec.numbers == "periodic" else features
+
+
 class Periodic(nnx.Module):  # type: ignore[misc]
     """Three linear functions of 16 waves for each of the first features.
 

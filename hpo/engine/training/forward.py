@@ -6,13 +6,14 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from hpo.engine.models import own
-from hpo.engine.models.abstract import PRECISIONS, abstract_model, shapes_of
+from hpo.engine.models.abstract import PRECISIONS, Members, abstract_model, shapes_of
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
+from hpo.engine.training.targets.sums import joined
 from hpo.spec.code.own_model import OwnModel
 
 
@@ -23,11 +24,12 @@ def forward(
     variables: Any,
     batch: Batch,
     dropout: Dropout | None = None,
-) -> tuple[Float[Array, "B ..."], Any]:
+) -> tuple[Any, Any]:
     """The outputs of a program's model for a batch, and its variables afterwards.
 
     `spec` is the model's spec with its knobs filled in. With `dropout` the model runs in training
-    mode, without it in evaluation mode.
+    mode, without it in evaluation mode. A model with members gives `Members` in training, and
+    otherwise the outputs of their mean prediction.
     """
     x = batch["x"]
     if not program.categories:  # whose model casts the numbers beside the codes
@@ -38,6 +40,8 @@ def forward(
     model = nnx.merge(graph, params, variables)
     is_training = dropout is not None
     outputs = model(x, spec, train=is_training, dropout=dropout or Dropout(0, None))
+    if isinstance(outputs, Members) and not is_training:
+        outputs = joined(program.task, outputs)
     return outputs, nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.Param)))
 
 

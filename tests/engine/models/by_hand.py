@@ -11,7 +11,7 @@ from flax import nnx
 from scipy.special import expit
 
 from hpo.data.dataset import DataSet
-from hpo.engine.models.abstract import abstract_model
+from hpo.engine.models.abstract import Members, abstract_model
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.program import split
 from tests.engine.samples import a_training, tiny_data
@@ -49,12 +49,13 @@ class Model(NamedTuple):
     def outputs(
         self, x: np.ndarray, train: bool = False, dropout: Any = NO_DROPOUT
     ) -> tuple[Any, Any]:
-        """Outputs and the statistics after them."""
+        """Outputs, of members their mean, and the statistics after them."""
 
         @jax.jit  # one compile instead of one for every operation
         def forward(params: Any, statistics: Any, x: Any) -> tuple[Any, Any]:
             model = nnx.merge(self.graph, params, statistics)
             y = model(x, self.spec, train=train, dropout=dropout)
+            y = y.outputs.mean(1) if isinstance(y, Members) else y
             return y, nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
 
         return forward(self.params, self.statistics, x)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -17,9 +16,9 @@ from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.initialisers import Initialiser
 from hpo.engine.models.layers import activated
-from hpo.engine.models.sizes import layer_sizes
+from hpo.engine.models.sizes import layer_sizes, width_of
 from hpo.engine.models.table_inputs import PERIODIC_LEAVES, TableInputs
-from hpo.engine.oneof import number_of, options_of
+from hpo.engine.oneof import options_of
 from hpo.spec.sections.models.tables import RealMlp as RealMlpSpec
 
 # The learning rates of biases, of the factors of activations and of those of inputs, as shares of
@@ -71,7 +70,7 @@ class RealMlp(nnx.Module):  # type: ignore[misc]
         x = x * (1 + _SCALE_RATE * self.scale[...]).astype(x.dtype)
         inputs: Any = x.shape[-1]
         for i, layer in enumerate(self.layers):
-            width = number_of(spec.widths, itemgetter(i))
+            width = width_of(spec.widths, i)
             z = _ntk(x, layer.kernel[...], layer.bias[...], inputs)
             mix = (1 + _MIX_RATE * layer.mix[...]).astype(x.dtype)
             x = dropout(z + mix * (activated(spec, z, width) - z), layer=i)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
 from hpo.data.dataset import DataSet, Split
-from hpo.engine.training.targets.kind import Targets
+from hpo.engine.training.targets.kind import Targets, log_mean_exp
 from hpo.spec.sections.loss import CrossEntropy
 
 # A smaller chance is one that rounded to 0, whose logarithm would be infinite.
@@ -53,9 +54,28 @@ def _label_logits(chances: np.ndarray, data: DataSet) -> np.ndarray:
     return np.log(odds).astype(np.float32)
 
 
+def _joined(outputs: Float[Array, "B M K"]) -> Float[Array, "B K"]:
+    return log_mean_exp(jax.nn.log_softmax(outputs))
+
+
+def _joined_labels(outputs: Float[Array, "B M K"]) -> Float[Array, "B K"]:
+    yes, no = jax.nn.log_sigmoid(outputs), jax.nn.log_sigmoid(-outputs)
+    return log_mean_exp(yes) - log_mean_exp(no)
+
+
 CLASSIFICATION = Targets(
-    CrossEntropy(name="cross_entropy"), (hit,), _classification, probabilities_of, outputs=logits_of
+    CrossEntropy(name="cross_entropy"),
+    (hit,),
+    _classification,
+    probabilities_of,
+    outputs=logits_of,
+    joined=_joined,
 )
 MULTILABEL = Targets(
-    CrossEntropy(name="cross_entropy"), (all_hit,), _classification, _chances, outputs=_label_logits
+    CrossEntropy(name="cross_entropy"),
+    (all_hit,),
+    _classification,
+    _chances,
+    outputs=_label_logits,
+    joined=_joined_labels,
 )

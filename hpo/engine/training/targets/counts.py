@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from hpo.data.dataset import DataSet, Split
-from hpo.engine.training.targets.kind import Targets
+from hpo.engine.training.targets.kind import Targets, log_mean_exp
 from hpo.spec.sections.loss import Poisson
 
 
@@ -49,4 +49,5 @@ COUNTS = Targets(
     _counts,
     _rates,
     outputs=_log_rates,
+    joined=log_mean_exp,
 )

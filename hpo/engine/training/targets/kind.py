@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Array, Float, Num
 
@@ -26,7 +28,8 @@ class Targets:
     split and its data set. `predictions` takes outputs `[N, ..., K]` and the data set: it gives
     probabilities, or values in the targets' units. `outputs` turns such predictions, as float64,
     into the outputs that give them, so that a mean prediction has metrics; None for a kind without
-    a mean.
+    a mean. `joined` does the same within a program for the members of one model: it takes outputs
+    `[B, M, K]` to those of the members' mean prediction.
     """
 
     loss: Any
@@ -35,3 +38,10 @@ class Targets:
     predictions: Callable[[np.ndarray, DataSet], np.ndarray]
     is_wide: bool = False
     outputs: Callable[[np.ndarray, DataSet], np.ndarray] | None = None
+    joined: Callable[[Float[Array, "B M K"]], Float[Array, "B K"]] | None = None
+
+
+def log_mean_exp(x: Float[Array, "B M K"]) -> Float[Array, "B K"]:
+    """The logarithm of the mean of `exp(x)` over members."""
+    found: Array = jax.nn.logsumexp(x, axis=1) - math.log(x.shape[1])
+    return found

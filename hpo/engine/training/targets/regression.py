@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from jaxtyping import Array, Float
 
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.training.targets.kind import Targets
@@ -50,8 +51,17 @@ def _standardised(values: np.ndarray, data: DataSet) -> np.ndarray:
     return scaled.astype(np.float32)
 
 
+def _mean(outputs: Float[Array, "B M K"]) -> Float[Array, "B K"]:
+    return outputs.mean(axis=1)
+
+
 REGRESSION = Targets(
-    Mse(name="mse"), (absolute_error,), _regression, in_own_unit, outputs=_standardised
+    Mse(name="mse"),
+    (absolute_error,),
+    _regression,
+    in_own_unit,
+    outputs=_standardised,
+    joined=_mean,
 )
 # A regression with several targets.
 SEVERAL = Targets(
@@ -61,4 +71,5 @@ SEVERAL = Targets(
     in_own_unit,
     is_wide=True,
     outputs=_standardised,
+    joined=_mean,
 )

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from hpo import registry
 from hpo.data.dataset import DataSet, Split
+from hpo.engine.models.abstract import Members
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
 from hpo.engine.training.own_functions import own_rows
@@ -51,9 +53,18 @@ def sum_count(kind: Kind, outputs: int, loss: Any) -> int:
 
 
 def batch_loss(
-    kind: Kind, outputs: Float[Array, "B ... K"], batch: Batch, loss: Any
+    kind: Kind, outputs: Float[Array, "B ... K"] | Members, batch: Batch, loss: Any
 ) -> Float[Array, ""]:
-    """The mean loss of a batch; the weights of all training rows have the mean 1."""
+    """The mean loss of a batch; the weights of all training rows have the mean 1.
+
+    Of a model with members, each has its own loss, and their mean is the batch's.
+    """
+    if isinstance(outputs, Members):
+
+        def of_one(one: Float[Array, "B K"]) -> Float[Array, ""]:
+            return batch_loss(kind, one, batch, loss)
+
+        return jax.vmap(of_one, in_axes=1)(outputs.outputs).mean()
     outputs = outputs.astype(jnp.float32)
     own = targets_of(kind, outputs.shape[-1]).loss
     losses = loss_rows(own if loss is None else loss, outputs, batch)
@@ -104,6 +115,13 @@ def metrics(data: DataSet, split: Split, sums: np.ndarray, loss: Any) -> dict[st
     named = [float(each) for each in sums]
     own = {} if loss is None else {"loss": named.pop() / total}
     return targets_of(data.task, data.outputs).metrics(named, total, split, data) | own
+
+
+def joined(kind: Kind, members: Members) -> Float[Array, "B K"]:
+    """The outputs that give the mean prediction of a model's members, in their precision."""
+    join = targets_of(kind, members.outputs.shape[-1]).joined
+    assert join is not None, "a model with members gives one answer for a row"
+    return join(members.outputs.astype(jnp.float32)).astype(members.outputs.dtype)
 
 
 def check_loss(program: Program) -> None:

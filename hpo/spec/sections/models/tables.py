@@ -115,3 +115,29 @@ class RealMlp(Pretrained):
     frequency: Frequency = 0.1
     dropout: Dropped = 0.0
     embedding: Embedding = "auto"
+
+
+class TabM(Pretrained):
+    """TabM (Gorishniy et al. 2025): many perceptrons that share their weights, and their mean.
+
+    Each member trains on the same batches by a loss of its own. Probabilities are averaged, or
+    values.
+    """
+
+    name: Literal["tabm"]
+    widths: Annotated[Static[Sizes], Merge.SIZE] = (128, 128)
+    """Units of each hidden layer."""
+    members: Static[Count] = 32
+    """How many perceptrons there are."""
+    factors: Static[Literal["all", "first"]] = "all"
+    """Which layers have factors of each member: `all`, or with `first` (TabM-mini) the inputs of
+    the first one alone. Each member has a head of its own."""
+    activation: Activated = "relu"
+    slope: Slope = None
+    numbers: Numbers = "none"
+    frequency: Frequency = 0.1
+    init: Initial = "he_normal"
+    init_scale: InitScale = None
+    init_gain: InitGain = "none"
+    dropout: Dropped = 0.0
+    embedding: Embedding = "auto"

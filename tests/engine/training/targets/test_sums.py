@@ -6,21 +6,26 @@ from functools import lru_cache
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import softmax
+from scipy.special import expit, softmax
 
 from hpo.data.dataset import DataSet, Split
 from hpo.data.transforms.transform import FittedTransform
+from hpo.engine.models.abstract import Members
 from hpo.engine.program import split
 from hpo.engine.training.batches import host_rows
 from hpo.engine.training.supervised import Supervised, initial_lane
 from hpo.engine.training.targets.regression import in_own_unit
 from hpo.engine.training.targets.sums import (
+    TARGETS,
+    batch_loss,
     check_loss,
+    joined,
     metric_sums,
     metrics,
 )
@@ -140,3 +145,38 @@ def _chunk_sums(kind: Task, part: Split, outputs: np.ndarray) -> np.ndarray:
     chunks, rows = batches["y"].shape
     padded = np.pad(outputs, ((0, chunks * rows - len(outputs)), (0, 0)))
     return np.asarray(_summed(kind)(batches, padded.reshape(chunks, rows, -1)))
+
+
+_OUTPUTS = np.random.default_rng(0).normal(0, 3, (6, 4, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("task", "prediction"),
+    [
+        ("classification", lambda outputs: softmax(outputs, -1)),
+        ("multilabel", expit),
+        ("counts", np.exp),
+        ("regression", lambda outputs: outputs),
+    ],
+)
+def test_the_mean_prediction_is_that_of_the_members(task: Any, prediction: Any) -> None:
+    found = joined(task, Members(jnp.asarray(_OUTPUTS)))
+    assert found.shape == (6, 3)
+    np.testing.assert_allclose(
+        prediction(np.asarray(found)), prediction(_OUTPUTS).mean(1), rtol=2e-5, atol=1e-6
+    )
+
+
+def test_a_task_with_an_answer_for_each_position_has_no_members() -> None:
+    assert {name for name, targets in TARGETS.items() if targets.joined is None} == {
+        "segmentation",
+        "language",
+    }
+
+
+def test_the_loss_is_the_mean_of_those_of_the_members_with_the_weights_of_rows() -> None:
+    y, weight = np.array([0, 1, 2, 0, 1, 2]), np.array([2.0, 1, 1, 1, 1, 0], np.float32)
+    batch = {"y": y, "weight": weight}
+    loss = batch_loss("classification", Members(jnp.asarray(_OUTPUTS)), batch, None)
+    chosen = np.log(softmax(_OUTPUTS.astype(np.float64), -1))[np.arange(6), :, y]
+    np.testing.assert_allclose(loss, -(chosen * weight[:, None]).mean(), rtol=1e-5)
