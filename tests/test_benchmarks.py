@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from typing import Any
@@ -70,3 +71,19 @@ def test_own_tasks_are_compared_with_their_authors_loops() -> None:
     rows = json.loads(done.stdout)
     assert [(row["task"], row["form"]) for row in rows] == [("descent", "map"), ("descent", "vmap")]
     assert all(row["ratio"] == row["hpo"] / row["author"] > 0 for row in rows)
+
+
+def test_an_n_gram_model_gives_chances_and_counts_what_it_saw(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    text = [0, 1, 2, 0, 1, 3, 0, 1, 2, 2, 0]
+    model = __import__("ngrams").KneserNey(text, order=3, vocabulary=5)
+    for context in ([], [0], [0, 1], [4, 1], [2, 0, 1], [4, 4]):
+        assert sum(model.probability(token, context) for token in range(5)) == pytest.approx(1)
+    # By hand. Of unigrams: 2 follows two tokens, of six pairs; four tokens follow any.
+    one = (2 - 1 / 3) / 6 + 1 / 3 * 4 / 6 * 1 / 5
+    two = (1 - 1 / 2) / 2 + 1 / 2 * 2 / 2 * one
+    three = (2 - 7 / 9) / 3 + 7 / 9 * 2 / 3 * two
+    assert model.probability(2, [4, 0, 1]) == pytest.approx(three)
+    assert model.bits([0, 1, 2]) == pytest.approx(-math.log2(model.probability(1, [0]) * three))

@@ -49,11 +49,11 @@ def head(path: Path, section: DataSpec) -> Head:
     with opened(path) as stream:
         data = stream.read(_HEAD_BYTES + 1)
     is_whole, data = len(data) <= _HEAD_BYTES, data[:_HEAD_BYTES]
-    count = len(data)
-    if spec.tokens == "characters":
-        count = len(_decoded(path, data, spec, is_whole=is_whole))
+    count, kind = len(data), "bytes"
+    if spec.tokens != "bytes":
+        count, kind = len(_decoded(path, data, spec, is_whole=is_whole)), "characters"
     rest = "" if is_whole else ", the first MiB of the file; the rest was not read"
-    return Head(seen=f"{spec.text}: a text of {count:,} {spec.tokens}{rest}")
+    return Head(seen=f"{spec.text}: a text of {count:,} {kind}{rest}")
 
 
 def _decoded(path: Path, data: bytes, spec: TextFile, *, is_whole: bool) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from hpo.data.dataset import SPLITS, DataSet, Split
 from hpo.data.sequences.windows import Part, Windows
 from hpo.data.source import Source
 from hpo.data.split import split_sizes
+from hpo.data.text.bpe import bpe_tokens, bpe_vocabulary, fit_merges
 from hpo.data.transforms.transform import FittedTransform
 from hpo.errors import DataError
 from hpo.spec.sections.data import DataSpec, TextFile
@@ -22,8 +25,9 @@ _BYTES = np.arange(256, dtype=np.int32)
 def text_data(spec: DataSpec, source: Source) -> DataSet:
     """The data set of a text: the first part trains, the next validates, the last is the test.
 
-    Tokens are numbered as the training part has them. A row is `length` tokens, and the next row
-    begins where it ends, so each token of a split is a target once, but for those at its end.
+    Tokens are those of the training part, and numbered as it has them. A row is `length` tokens,
+    and the next row begins where it ends, so each token of a split is a target once, but for those
+    at its end.
 
     Raises:
         DataError: for a text that is too short, or whose training part has one token alone.
@@ -33,29 +37,59 @@ def text_data(spec: DataSpec, source: Source) -> DataSet:
     sizes = split_sizes(spec, len(source), has_own_test=False, classes=0)
     ends = [*accumulate((sizes.left_out, sizes.train, sizes.validation, sizes.test))]
     parts = [source.y[start:end] for start, end in pairwise(ends) if end > start]
-    known = _BYTES if text.tokens == "bytes" else np.unique(parts[0]).astype(np.int32)
-    if len(known) < 2:
-        raise DataError(
-            f"{source.target}: has no two different {text.tokens} to train on: give another text."
-        )
-    tokens, new = _numbered(np.concatenate(parts), known)
-    windows, counts = _pieces(tokens, [*map(len, parts)], text.length, source.target)
+    tokens = _pairs(text, parts) if text.tokens == "bpe" else _codes(text, parts, source.target)
+    windows, counts = _pieces(tokens.numbers, text.length, source.target)
     rows = [slice(*ends) for ends in pairwise(accumulate(counts, initial=0))]
     splits = [Split(windows, one) for one in rows]
-    classes = tuple(map(chr, known)) if text.tokens == "characters" else ()
     return DataSet(
         task="language",
         train=splits[0],
         validation=splits[1],
         test=splits[2] if len(splits) > 2 else None,
-        outputs=len(known) + bool(new),
+        outputs=len(tokens.sizes),
         fingerprint=_fingerprint(text, parts),
-        classes=(*classes, "") if new else classes,
-        notes=_told(text, new),
-        transform=FittedTransform(
-            more={"token_code": known, "token_bytes": _byte_lengths(text, known, new)}
-        ),
+        classes=tokens.names,
+        notes=tokens.notes,
+        transform=FittedTransform(more={**tokens.fit, "token_bytes": tokens.sizes}),
     )
+
+
+class _Tokens(NamedTuple):
+    """The tokens of a text: their numbers in each part, and what is known of each number."""
+
+    numbers: Sequence[np.ndarray]
+    sizes: np.ndarray  # the bytes of each token, float64
+    fit: dict[str, np.ndarray]  # the arrays from which the tokens of other texts follow
+    names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def _codes(text: TextFile, parts: Sequence[np.ndarray], name: str) -> _Tokens:
+    """The characters of the training part, or all bytes."""
+    known = _BYTES if text.tokens == "bytes" else np.unique(parts[0]).astype(np.int32)
+    if len(known) < 2:
+        raise DataError(
+            f"{name}: has no two different {text.tokens} to train on: give another text."
+        )
+    numbers, new = _numbered(np.concatenate(parts), known)
+    names = tuple(map(chr, known)) if text.tokens == "characters" else ()
+    return _Tokens(
+        np.split(numbers, [*accumulate(map(len, parts))][:-1]),
+        _byte_lengths(text, known, new),
+        {"token_code": known},
+        (*names, "") if new else names,
+        _told(text, new),
+    )
+
+
+def _pairs(text: TextFile, parts: Sequence[np.ndarray]) -> _Tokens:
+    """Frequent parts of words and whole words of the training part, by byte pair encoding."""
+    texts = [part.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass") for part in parts]
+    merges = fit_merges(texts[:1], text.vocabulary, "data.dataset.vocabulary")
+    cut, vocabulary = bpe_tokens(merges), bpe_vocabulary(merges)
+    places = {token: place for place, token in enumerate(vocabulary)}
+    numbers = [np.array([places[token] for token in cut(one)], np.int32) for one in texts]
+    return _Tokens(numbers, np.array([*map(len, vocabulary)], np.float64), {"merges": merges})
 
 
 def _numbered(codes: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, list[int]]:
@@ -66,12 +100,10 @@ def _numbered(codes: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, list[in
     return numbers.astype(np.int32), codes[is_new].tolist()
 
 
-def _pieces(
-    tokens: np.ndarray, lengths: list[int], length: int, name: str
-) -> tuple[Windows, list[int]]:
+def _pieces(tokens: Sequence[np.ndarray], length: int, name: str) -> tuple[Windows, list[int]]:
     """The rows of all splits, one after the other, and how many each split has."""
     starts, counts, first = [], [], 0
-    for split, size in zip(SPLITS, lengths, strict=False):
+    for split, size in zip(SPLITS, map(len, tokens), strict=False):
         # The last token of a split is a target alone.
         own = np.arange(first, first + size - length, length, dtype=np.int32)
         if not len(own):
@@ -84,7 +116,7 @@ def _pieces(
         counts.append(len(own))
         first += size
     parts = (Part("x", 0, length), Part("y", 1, length))
-    return Windows(tokens, np.concatenate(starts), parts), counts
+    return Windows(np.concatenate(tokens), np.concatenate(starts), parts), counts
 
 
 def _byte_lengths(text: TextFile, known: np.ndarray, new: list[int]) -> np.ndarray:
@@ -112,7 +144,8 @@ def _told(text: TextFile, new: list[int]) -> tuple[str, ...]:
 
 
 def _fingerprint(text: TextFile, parts: list[np.ndarray]) -> str:
-    digest = hashlib.sha256(repr((text.tokens, text.length)).encode())
+    vocabulary = (text.vocabulary,) if text.tokens == "bpe" else ()
+    digest = hashlib.sha256(repr((text.tokens, text.length, *vocabulary)).encode())
     for part in parts:
         digest.update(f"{part.dtype.str}{part.shape}".encode())
         digest.update(np.ascontiguousarray(part).tobytes())

@@ -32,17 +32,18 @@ def byte_text(text: str) -> str:
     return text.encode("utf-8", "surrogatepass").decode("latin-1")
 
 
-def fit_merges(texts: Iterable[str], most: int) -> np.ndarray:
+def fit_merges(texts: Iterable[str], most: int, where: str = "data.text.vocabulary") -> np.ndarray:
     """The merges of pairs of tokens, the most frequent pair first, int32 `[merges, 2]`.
 
-    The tokens are the 256 bytes, and then the result of each merge. There are at most `most`.
+    The tokens are the 256 bytes, and then the result of each merge. There are at most `most`, as
+    the key path `where` says.
 
     Raises:
         DataError: if `tokenizers` is not installed, or `most` leaves no merge.
     """
     if most <= _BYTES:
         raise DataError(
-            f"data.text.vocabulary: bpe has a token for each of {_BYTES} bytes, so {most} leave no "
+            f"{where}: bpe has a token for each of {_BYTES} bytes, so {most} leave no "
             "merge: write more, or tokens: bytes."
         )
     library = imported("tokenizers", "tokens: bpe")

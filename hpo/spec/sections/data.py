@@ -315,9 +315,12 @@ class TextFile(Spec):
 
     text: _Path
     """The file, relative to the spec's folder, then to HPO_DATA."""
-    tokens: Literal["characters", "bytes"] = "characters"
+    tokens: Literal["characters", "bytes", "bpe"] = "characters"
     """What the text is cut into. The characters are those of the training part; others of
-    validation and test are one token."""
+    validation and test are one token. `bpe`: frequent parts of words and whole words, found in the
+    training part."""
+    vocabulary: Annotated[Count, ReadWhere("tokens", ("bpe",))] = 1000
+    """The most different tokens of `bpe`; 256 of them are the bytes."""
     length: Count = 64
     """The tokens of an example, which begins where the one before it ends. Each of them is asked
     for the token after it."""

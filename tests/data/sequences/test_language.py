@@ -10,6 +10,7 @@ import pytest
 
 from hpo.data.dataset import SPLITS, DataSet, held_bytes
 from hpo.data.load import load_data
+from hpo.data.text.bpe import bpe_vocabulary, fit_merges
 from hpo.errors import DataError, SpecError
 from hpo.spec.load import load_document
 from hpo.spec.sections.data import DataSpec
@@ -72,12 +73,40 @@ def test_bytes_are_the_256_that_there_are(tmp_path: Path) -> None:
     assert (data.transform.more["token_bytes"] == 1).all()
 
 
+def test_byte_pairs_are_those_of_the_training_part_and_decode_to_the_whole_text(
+    tmp_path: Path,
+) -> None:
+    text = "the cat sat on the mat. " * 30 + "a dog; é中 " * 20 + "new zebras ran\n" * 20
+    data = _load(tmp_path, text, tokens="bpe", vocabulary=280)
+    ends = [0, *(round(len(text) * share) for share in (0.6, 0.8, 1.0))]
+    merges = fit_merges([text[: ends[1]]], 280)
+    tokens = bpe_vocabulary(merges)
+    assert (data.outputs, data.classes, data.notes) == (len(tokens), (), ())
+    assert 256 < len(tokens) <= 280
+    np.testing.assert_array_equal(data.transform.more["merges"], merges)
+    for split, start, end in zip(SPLITS, ends[:-1], ends[1:], strict=True):
+        part = getattr(data, split)
+        x, y = part.x.ravel(), part.y.ravel()
+        written = "".join(tokens[one] for one in [x[0], *y]).encode("latin-1")
+        assert text[start:end].encode().startswith(written)
+        assert 0 <= len(text[start:end].encode()) - len(written) < 7 * 24
+        sizes = data.transform.more["token_bytes"]
+        assert sizes[y].sum() == len(written) - sizes[x[0]]
+    assert data.transform.more["token_bytes"].max() > 2
+
+
 def test_other_tokens_or_lengths_are_other_data(tmp_path: Path) -> None:
     prints = {
         _load(tmp_path, **dataset).fingerprint
-        for dataset in ({}, {"length": 8}, {"tokens": "bytes"})
+        for dataset in (
+            {},
+            {"length": 8},
+            {"tokens": "bytes"},
+            {"tokens": "bpe"},
+            {"tokens": "bpe", "vocabulary": 300},
+        )
     }
-    assert len(prints) == 3
+    assert len(prints) == 5
 
 
 @pytest.mark.parametrize(
@@ -85,6 +114,7 @@ def test_other_tokens_or_lengths_are_other_data(tmp_path: Path) -> None:
     [
         (TEXT, {"length": 98}, {}, r"the validation split has 98 tokens, too few for a row of 98"),
         ("a" * 100, {}, {}, r"a\.txt: has no two different characters to train on"),
+        (TEXT, {"tokens": "bpe", "vocabulary": 200}, {}, r"data\.dataset\.vocabulary: bpe has a t"),
         (TEXT, {}, {"columns": {"flag": True}}, r"data\.columns: a text of its own has no"),
         (TEXT, {}, {"class_weight": "balanced"}, r"data\.class_weight: weighs classes, and the ta"),
         (TEXT, {}, {"split": {"time": "a"}}, r"split names a column, and this data set has none"),
