@@ -1,7 +1,7 @@
 """Bits a byte of an n-gram model of a text, beside which a language model can be judged.
 
-It reads the text as `dataset: {text: FILE}` does, so tokens and splits are those of `hpo`: it
-counts the training part, and tells how well it finds the tokens of validation and test.
+It reads the text as `dataset: {text: FILE}` does, so tokens and splits are those of `hpo`. It
+counts n-grams of the training part, and predicts the tokens of validation and test.
 
     hpo data get tiny_shakespeare
     .venv/bin/python benchmarks/ngrams.py tiny_shakespeare/input.txt
