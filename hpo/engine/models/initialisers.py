@@ -26,8 +26,11 @@ def initial_params(
 
     `kernel` draws the leaves of that name. `scale` and `var` are ones, `bias` and `mean` zeros.
     `embedding` has a vector of squared length 1, on average, for each id but 0, as Flax draws it.
-    `leaves` holds the initialisers of the model's other names.
+    `leaves` holds the initialisers of the model's other names. The kernels of `left` and `right`
+    beside each other are factors of one that `kernel` draws.
     """
+    if shapes.keys() == {"left", "right"}:
+        return _factors(shapes, kernel, rng)
     return {
         name: initial_params(leaf, kernel, rng, leaves)
         if isinstance(leaf, Mapping)
@@ -48,6 +51,29 @@ def _leaf(
         return known[name](rng, shape).astype(np.float32)
     constant = {"scale": 1.0, "var": 1.0, "bias": 0.0, "mean": 0.0}[name]
     return np.full(shape, constant, np.float32)
+
+
+def _factors(
+    shapes: Mapping[str, Any], kernel: Initialiser, rng: np.random.Generator
+) -> dict[str, Any]:
+    """The factors of the matrix of low rank that is closest to a drawn one, and of its spread.
+
+    Source: Khodak et al. 2021, "Initialization and regularization of factorized neural layers"
+    (arXiv:2105.01029), spectral initialisation; we also restore the spread, which falls with the
+    rank.
+    """
+    left, right = (np.zeros(shapes[name]["kernel"].shape) for name in ("left", "right"))
+    u, values, v = np.linalg.svd(kernel(rng, (len(left), right.shape[1])), full_matrices=False)
+    kept = values[: right.shape[0]]
+    restored = kept * math.sqrt(np.square(values).sum() / (np.square(kept).sum() or 1.0))
+    left[:, : len(kept)] = u[:, : len(kept)] * np.sqrt(restored)
+    right[: len(kept)] = np.sqrt(restored)[:, None] * v[: len(kept)]
+    biases = {name: np.zeros(leaf.shape) for name, leaf in shapes["right"].items()}
+    found = {"left": {"kernel": left}, "right": {**biases, "kernel": right}}
+    return {
+        name: {leaf: array.astype(np.float32) for leaf, array in part.items()}
+        for name, part in found.items()
+    }
 
 
 def _vectors(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

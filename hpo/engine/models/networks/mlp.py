@@ -16,6 +16,7 @@ from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.categories import Categories
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.layers import activated, norm_layers, normalised
+from hpo.engine.models.low_rank import dense_layer, kernel_weights
 from hpo.engine.models.sizes import Size, depth_of, fewest_layers, layer_sizes, width_of
 from hpo.engine.oneof import options_of
 from hpo.spec.sections.models.tables import Mlp as MlpSpec
@@ -38,7 +39,7 @@ class Mlp(nnx.Module):  # type: ignore[misc]
         use_bias = spec.bias and spec.norm != "batch"
         self.linears = nnx.List(
             [
-                nnx.Linear(n, m, use_bias=use_bias, dtype=dtype, rngs=rngs)
+                dense_layer(n, m, spec.rank, use_bias=use_bias, dtype=dtype, rngs=rngs)
                 for n, m in itertools.pairwise((inputs, *sizes))
             ]
         )
@@ -73,6 +74,7 @@ def _resized(x: Float[Array, "B N"], size: int) -> Float[Array, "B M"]:
 
 def mlp_size(spec: MlpSpec, example_shape: Sequence[int], outputs: int) -> Size:
     """The size of an `mlp`, or of the widest that its `OneOf` leaves allow."""
-    sizes = (math.prod(example_shape), *layer_sizes(options_of(spec.widths)), outputs)
-    weights = sum(n * m for n, m in itertools.pairwise(sizes))
+    sizes = (math.prod(example_shape), *layer_sizes(options_of(spec.widths)))
+    layers = itertools.pairwise(sizes)
+    weights = sum(kernel_weights(n, m, spec.rank) for n, m in layers) + sizes[-1] * outputs
     return Size(weights, weights)

@@ -45,6 +45,9 @@ class Mlp(Pretrained):
     """Hidden layers of `width` units each, instead of `widths`; 2 beside `width` alone."""
     width: Shorthand[Count | None] = None
     """Units of each of these layers; 128 beside `depth` alone."""
+    rank: Static[Count | None] = None
+    """Writes the weights of each hidden layer as a product of two arrays, with that many columns
+    and rows."""
     activation: Activated = "relu"
     norm: Normalised = "none"
     bias: Biased = True
