@@ -39,7 +39,13 @@ ADOPTED = {
     "benchmarks/README.md": "benchmarks/index.md",
 }
 # What varying a field costs.
-EFFECTS = {Mark.STATIC: "yes, recompiles", Mark.KNOB: "yes", Mark.HOST: "yes", None: "no"}
+EFFECTS = {
+    Mark.STATIC: "yes, recompiles",
+    Mark.SHORTHAND: "yes, recompiles",
+    Mark.KNOB: "yes",
+    Mark.HOST: "yes",
+    None: "no",
+}
 NOTE = "This page is generated from the code by `make docs`.\n"
 
 

@@ -97,6 +97,8 @@ class DataCache:
             del used["folds"]
         if spec.clip is None:
             del used["clip"]
+        if spec.target_range is None:
+            del used["target_range"]
         if spec.columns == Columns():
             del used["columns"]
         if spec.columns == Columns() and spec.text == Text():

@@ -118,7 +118,14 @@ def _prepared(
     text = with_stop_words(spec.text, folder)
     scaling = spec.normalize, spec.range, spec.clip
     fits = [
-        fit_transform(parts[0], *scaling, columns=spec.columns, text=text, folder=folder)
+        fit_transform(
+            parts[0],
+            *scaling,
+            columns=spec.columns,
+            text=text,
+            folder=folder,
+            target_range=spec.target_range,
+        )
         for parts in folds
     ]
     if spec.text != Text() and not fits[0].has_texts:
@@ -457,6 +464,7 @@ def _scaling(
     ranges = ranges if spec.clip is None else (*ranges, f"clip {spec.clip}")
     columns = spec.columns.model_dump_json(exclude_defaults=True)
     asked = () if spec.columns == Columns() else (columns,)
+    asked = asked if spec.target_range is None else (*asked, str(spec.target_range))
     if spec.text != Text():
         hashes = (hashlib.sha256(vectors.tobytes()).hexdigest() for vectors in word_vectors)
         asked = (*asked, text.model_dump_json(exclude_defaults=True), *hashes)

@@ -29,6 +29,7 @@ from hpo.spec.experiment import Experiment, folds_of
 from hpo.spec.file.dump import dump_spec
 from hpo.spec.fill import fill, filled
 from hpo.spec.load import require_search
+from hpo.spec.marks import Mark, marked_leaves
 from hpo.spec.merging import NOTHING, Merged, Merging
 from hpo.spec.roots import with_static
 from hpo.spec.sections.data import DataSpec
@@ -214,6 +215,10 @@ def training_document(
     first = lineage[0]
     training = merging.of(fill(experiment.training, first.hparams, first.trial))
     dumped = training.model_dump(mode="json")
+    for path, mark, _ in marked_leaves(training):
+        if mark is Mark.SHORTHAND:  # the field that it stands for is there
+            section, field = path.split(".")
+            del dumped[section][field]
     for name in ("loss", "augment"):
         if dumped[name] is None:
             del dumped[name]
@@ -303,8 +308,7 @@ def _in_order_of(written: Any, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _moved(spec: DataSpec, data: Mapping[str, Any], old: Path, new: Path) -> Mapping[str, Any]:
     unsaid = {"folds"} if spec.folds is None else {"validation"}
-    if spec.split is None:
-        unsaid.add("split")
+    unsaid |= {key for key in ("split", "target_range") if getattr(spec, key) is None}
     data = {key: value for key, value in data.items() if key not in unsaid}
     files = {key: _moved_path(file, old, new) for key, file in spec.text.files.items()}
     if files:

@@ -102,8 +102,7 @@ data:
 model:
   name: mlp
   widths: [64, 64]  # from [32], [64, 64]
-  depth: null
-  width: null
+  rank: null
   activation: relu
   norm: none
   bias: true
@@ -113,6 +112,7 @@ model:
   init_gain: none
   dropout: 0.0
   embedding: auto
+  output: linear
 optimizer:
   name: sgd  # from 'adamw', 'sgd'
   learning_rate: 0.02  # from 0.0001 to 0.1, log
@@ -159,11 +159,29 @@ def test_an_exported_document_depends_on_no_default_and_keeps_the_order_of_the_s
     assert exported["optimizer"]["schedule"] == {"final": 0.1, "name": "cosine", "warmup": 0.0}
     own = training.model_dump(mode="json")
     assert own.pop("loss") is own.pop("augment") is None  # no key says these
-    assert own["data"].pop("split") is own["data"].pop("folds") is None
+    for key in ("split", "folds", "target_range"):
+        assert own["data"].pop(key) is None
+    for key in ("depth", "width"):
+        assert own["model"].pop(key) is None
     assert own["train"].pop("judged_by") == "mean"
     assert own["model"].pop("from") is None
     assert (own["updates"].pop("freeze"), own["updates"].pop("rates")) == ([], {})
     assert {key: exported[key] for key in own} == own
+
+
+def test_depth_and_width_are_exported_as_widths(spec):
+    document = {
+        **spec,
+        "model": {"name": "mlp", "depth": 3},
+        "space": {"model.width": {"int": [4, 9]}},
+    }
+    hparams = {"model.width": 5}
+    experiment = experiment_from_document(document, Path())
+    exported = training_document(experiment, (Segment(1, 0, hparams),), NOTHING, Path())
+    assert exported["model"]["widths"] == [5, 5, 5]
+    assert not {"depth", "width"} & exported["model"].keys()
+    again = experiment_from_document(exported, Path())
+    assert again.training.model.widths == fill(experiment.training, hparams, 1).model.widths
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 1000))

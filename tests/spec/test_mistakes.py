@@ -144,7 +144,7 @@ ROWS = [
     ),
     (
         "model: {name: mlp, dropuot: 0.1}",
-        "spec.yaml:3: model.dropuot: unknown key 'dropuot'. Did you mean 'dropout'? Known keys: activation, bias, depth, dropout, embedding, from, init, init_gain, init_scale, name, norm, slope, width, widths.",
+        "spec.yaml:3: model.dropuot: unknown key 'dropuot'. Did you mean 'dropout'? Known keys: activation, bias, depth, dropout, embedding, from, init, init_gain, init_scale, name, norm, output, rank, slope, width, widths.",
     ),
     (
         "model: {name: cnn, widths: [3]}",

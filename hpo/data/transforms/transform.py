@@ -44,6 +44,7 @@ from hpo.data.transforms.numbers import (
     robust_scale,
     smoothly_clipped,
 )
+from hpo.data.transforms.target import check_range, target_scale
 from hpo.data.transforms.texts import fit_text_columns, text_features, text_fits
 from hpo.errors import DataError
 from hpo.spec.sections.columns import MOST_CATEGORIES, Columns, Text, Treatment
@@ -52,8 +53,6 @@ from hpo.spec.words import shown
 Normalize = Literal["standard", "minmax", "robust", "none"]
 
 _IMAGES_AT_ONCE = 1000
-# The square of a smaller deviation is 0 to float64, or has lost most of its digits.
-_LEAST_DEVIATION = 1e-150
 _ONE = np.float32(1)
 # Without stop words, which are a list once they are read.
 PLAIN_TEXT = Text(stop_words=())
@@ -150,9 +149,15 @@ class FittedTransform:
         return np.concatenate([numbers, known_features(self.more, codes, parts)], axis=1)
 
     def apply_target(self, source: Source) -> np.ndarray:
-        """The targets of `source`: classes and labels unchanged, or standardised float32."""
+        """The targets of `source`: classes and labels unchanged, or standardised float32.
+
+        Raises:
+            DataError: for a target outside the range that the spec has written.
+        """
         if source.classes or source.is_multilabel:
             return source.y
+        if self.target_range is not None:
+            check_range(source, self.target_range)
         scaled: np.ndarray = (source.y - self.target_mean) / self.target_std
         return scaled.astype(np.float32)
 
@@ -193,6 +198,12 @@ class FittedTransform:
         return bool(self._texts)
 
     @property
+    def target_range(self) -> tuple[float, float] | None:
+        """The ends between which all targets lie, if the spec has written them."""
+        ends = self.more.get("target_range")
+        return None if ends is None else (float(ends[0]), float(ends[1]))
+
+    @property
     def categories(self) -> tuple[int, ...]:
         """The number of different codes in each of the first columns, which hold codes."""
         return () if self.ids else code_counts(self.more)
@@ -226,19 +237,20 @@ def fit_transform(
     columns: Columns,
     text: Text = PLAIN_TEXT,
     folder: Path = _HERE,
+    target_range: tuple[float, float] | None = None,
 ) -> FittedTransform:
     """The transform whose numbers are those of the training split.
 
     With `minmax`, the lowest and highest training value become the two ends of `minmax_range`.
     Scaled numbers of a table are bent towards `clip`. The stop words of `text` are a list, and its
-    relative paths start at `folder`.
+    relative paths start at `folder`. The ends of the `target_range` become 0 and 1.
 
     Raises:
         DataError: if a table has no value in its training rows, or its target hardly varies; for
             `robust` or `clip` beside examples that are no rows of a table.
     """
-    is_plain = bool(train.classes) or train.is_count or train.is_multilabel
-    target: dict[str, Any] = {} if is_plain else _target_scale(train)
+    target = target_scale(train, target_range)
+    more = {} if target_range is None else {"target_range": np.array(target_range)}
     if train.x.dtype == np.uint8 or train.x.ndim > 2:
         if normalize == "robust" or clip is not None:
             leaf = "normalize: robust" if clip is None else "clip"
@@ -246,10 +258,10 @@ def fit_transform(
                 f"data.{leaf}: is for the columns of a table, and these examples are arrays: "
                 "remove it."
             )
-        return FittedTransform(**_scale(train.x, normalize, minmax_range), **target)
+        return FittedTransform(**_scale(train.x, normalize, minmax_range), **target, more=more)
     fitted = _fit_table(train, columns, text, folder)
     x = _unscaled(fitted, train)
-    more = fitted.more if clip is None else {**fitted.more, "clip": np.array(clip)}
+    more |= fitted.more if clip is None else {**fitted.more, "clip": np.array(clip)}
     fitted = replace(fitted, **_scale(x, normalize, minmax_range), more=more, **target)
     # A series may have no column but its target, whose past is the input.
     has_columns = train.x.shape[1] > 0 or train.categories is not None
@@ -411,27 +423,3 @@ def _mean_and_std(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         squares += np.square(some, dtype=np.int64).sum(axis=axes)
     mean = total / pixels
     return mean, np.sqrt(squares / pixels - mean**2)
-
-
-def _target_scale(train: Source) -> dict[str, Any]:
-    """Mean and deviation of a regression target; a constant is shifted and not divided.
-
-    Of several targets, those of each.
-    """
-    y = train.y
-    scales = [_mean_of_target(column, train.target) for column in (y.T if y.ndim > 1 else y[None])]
-    mean, std = (np.array(each, np.float64) for each in zip(*scales, strict=True))
-    return {
-        "target_mean": mean if y.ndim > 1 else mean[0, ...],
-        "target_std": std if y.ndim > 1 else std[0, ...],
-    }
-
-
-def _mean_of_target(y: np.ndarray, name: str) -> tuple[float, float]:
-    mean, std = (y[0], 1.0) if y.min() == y.max() else (y.mean(), y.std())
-    if std < _LEAST_DEVIATION:
-        raise DataError(
-            f"{name}: its values differ by {np.ptp(y):g} at most, too little for a "
-            "deviation: write them in a smaller unit."
-        )
-    return float(mean), float(std)

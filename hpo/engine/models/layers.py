@@ -56,6 +56,15 @@ def _padded(y: Float[Array, "... N"], features: Any) -> Float[Array, "... N"]:
     return jnp.where(jnp.arange(y.shape[-1]) < features, y, jnp.zeros((), y.dtype))
 
 
+def bounded(output: str, y: Float[Array, "... K"]) -> Float[Array, "... K"]:
+    """The answers of a last layer, between 0 and 1 by a `sigmoid` or `tanh`; `linear`: as it is."""
+    if output == "linear":
+        return y
+    # In float32, because bfloat16 has few numbers near 1.
+    y = y.astype(jnp.float32)
+    return jax.nn.sigmoid(y) if output == "sigmoid" else (jnp.tanh(y) + 1) / 2
+
+
 def own_activation(activation: OwnActivation, x: Float[Array, "..."]) -> Float[Array, "..."]:
     """An activation of a user's own, in the precision of `x`.
 

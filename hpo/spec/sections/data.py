@@ -429,6 +429,8 @@ class DataSpec(Spec):
     clip: Host[Positive | None] = None
     """Bend the scaled numbers x of a table towards this bound c, by x / sqrt(1 + (x/c)^2), so that
     outliers count less; 3 suits `robust`."""
+    target_range: Range | None = None
+    """The ends between which every target of a regression lies; they are scaled to 0 and 1."""
     columns: Columns = Columns()
     """How the columns of a table become features."""
     text: Text = Text()

@@ -32,7 +32,7 @@ from hpo.spec.schema import (
 )
 from hpo.spec.sections.data import tasks_of
 from hpo.spec.sections.loss import loss_mistakes
-from hpo.spec.sections.models.parts import model_mistakes
+from hpo.spec.sections.models.parts import model_mistakes, output_mistakes
 from hpo.spec.sections.updates import update_mistakes
 from hpo.spec.space.conditions import condition_of
 from hpo.spec.space.entries import Entry
@@ -120,9 +120,13 @@ def need_mistakes(training: Spec) -> list[Mistake]:
         return []
     updates = update_mistakes(training.updates, training.optimizer)
     model = model_mistakes(training.model, training.data.dataset)
-    found = [Mistake(path, text) for path, text in (*updates, *model)]
+    output = output_mistakes(training.model, training.data.target_range)
+    found = [Mistake(path, text) for path, text in (*updates, *model, *output)]
     tasks = tasks_of(training.data)
     named = " or ".join(tasks)
+    if training.data.target_range is not None and "regression" not in tasks:
+        text = f"is of quantities, and the task is {named}: remove it"
+        found.append(Mistake(("data", "target_range"), text))
     if not isinstance(training.loss, OwnCode | None):
         texts = loss_mistakes(training.loss.name, tasks)
         found += [Mistake(("loss", "name"), text) for text in texts]

@@ -16,6 +16,7 @@ from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.categories import Categories
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.initialisers import Initialiser
+from hpo.engine.models.layers import bounded
 from hpo.spec.sections.models.tables import Fourier as FourierSpec
 
 # The share of the last batch in the running mean, as in our batch norms.
@@ -63,5 +64,5 @@ class Fourier(nnx.Module):  # type: ignore[misc]
         if train:
             mean = features.mean(0)
             self.centre[...] = (1 - _MOVING) * self.centre[...] + _MOVING * mean
-            return self.head(dropout(features - mean, layer=0))
-        return self.head(features - self.centre[...])
+            return bounded(spec.output, self.head(dropout(features - mean, layer=0)))
+        return bounded(spec.output, self.head(features - self.centre[...]))

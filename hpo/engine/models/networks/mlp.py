@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.categories import Categories
 from hpo.engine.models.dropout import Dropout
-from hpo.engine.models.layers import activated, norm_layers, normalised
+from hpo.engine.models.layers import activated, bounded, norm_layers, normalised
 from hpo.engine.models.low_rank import dense_layer, kernel_weights
 from hpo.engine.models.sizes import Size, depth_of, fewest_layers, layer_sizes, width_of
 from hpo.engine.oneof import options_of
@@ -64,7 +64,7 @@ class Mlp(nnx.Module):  # type: ignore[misc]
             else:
                 is_there = i < depth_of(spec.widths)
                 x = lax.cond(is_there, partial(layer, i), partial(_resized, size=size), x)
-        return self.head(x)
+        return bounded(spec.output, self.head(x))
 
 
 def _resized(x: Float[Array, "B N"], size: int) -> Float[Array, "B M"]:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from hpo.data.dataset import DataSet, Split
+from hpo.data.transforms.target import in_target_range
 from hpo.engine.training.targets.kind import Targets
 from hpo.engine.training.targets.losses import absolute_error, squared_error
 from hpo.spec.sections.loss import Mse
@@ -15,7 +16,12 @@ from hpo.spec.sections.loss import Mse
 
 def in_own_unit(values: np.ndarray, data: DataSet) -> np.ndarray:
     """Standardised values in the target's own unit; class numbers and counts as they are."""
-    return values * data.target_std + data.target_mean if data.task == "regression" else values
+    if data.task != "regression":
+        return values
+    if data.transform.target_range is not None:
+        return in_target_range(values, data.transform.target_range)
+    found: np.ndarray = values * data.target_std + data.target_mean
+    return found
 
 
 def _regression(sums: list[float], total: float, split: Split, data: DataSet) -> dict[str, float]:

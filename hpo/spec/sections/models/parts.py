@@ -89,9 +89,24 @@ Embedding = Annotated[
         "embed`; `auto`: 1.6 times the number of its categories to the power of 0.56."
     ),
 ]
+Output = Annotated[
+    Static[Literal["linear", "sigmoid", "tanh"]],
+    Field(
+        description="The function after the last layer. `sigmoid` and `tanh`, which is twice as "
+        "steep, keep predictions between the ends of `data.target_range`."
+    ),
+]
 Dropped = Annotated[
     Knob[Share], Field(description="The chance that a unit is dropped in training.")
 ]
+
+
+def output_mistakes(model: Any, target_range: object) -> Iterator[tuple[tuple[str, ...], str]]:
+    """A bounded output without bounds, as (key path, sentence)."""
+    output = getattr(model, "output", "linear")
+    if output != "linear" and target_range is None:
+        text = f"{output} keeps predictions in data.target_range: write data.target_range, such as"
+        yield ("model", "output"), f"{text} [0, 100], or linear"
 
 
 def model_mistakes(model: Any, dataset: Any) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -28,6 +28,7 @@ from hpo.spec.sections.models.parts import (
     Initial,
     InitScale,
     Normalised,
+    Output,
     Slope,
 )
 from hpo.spec.sections.models.pretrained import Pretrained
@@ -57,6 +58,7 @@ class Mlp(Pretrained):
     init_gain: InitGain = "none"
     dropout: Dropped = 0.0
     embedding: Embedding = "auto"
+    output: Output = "linear"
 
     @model_validator(mode="after")
     def _written_out(self) -> Self:
@@ -86,6 +88,7 @@ class Fourier(Pretrained):
     dropout: Knob[Share] = 0.0
     """The chance that a feature is dropped in training."""
     embedding: Embedding = "auto"
+    output: Output = "linear"
 
 
 Numbers = Annotated[

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 
 from hpo.data.dataset import DataSet, Split
 from hpo.data.transforms.transform import FittedTransform
 from hpo.engine.training.targets.sums import (
     metric_sums,
     sum_count,
+    targets_of,
 )
 from hpo.trial import is_finite
+from tests.engine.models.by_hand import a_model
 from tests.engine.samples import (
     Learn,
     a_training,
@@ -49,6 +53,43 @@ def _regression(rows: int, seed: int = 0) -> tuple[DataSet, np.ndarray]:
     outputs = (part.y + 0.5 * rng.standard_normal(rows)).astype(np.float32)[:, None]
     scale = FittedTransform(target_mean=np.array(_MEAN), target_std=np.array(_STD))
     return DataSet("regression", part, part, None, 1, "r", transform=scale), outputs
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "tanh"])
+@pytest.mark.parametrize("name", ["mlp", "fourier"])
+def test_no_prediction_of_a_bounded_output_leaves_the_range_and_metrics_are_in_its_unit(
+    name: str, output: str
+) -> None:
+    low, high = 0.1, 0.3  # 0.1 + (0.3 - 0.1) is above 0.3
+    rng = np.random.default_rng(0)
+    y = rng.random(40).astype(np.float32)
+    part = Split({"x": rng.standard_normal((40, 3)).astype(np.float32), "y": y})
+    fit = FittedTransform(
+        target_mean=np.array(low),
+        target_std=np.array(high - low),
+        more={"target_range": np.array([low, high])},
+    )
+    data = DataSet("regression", part, part, None, 1, "b", transform=fit)
+    bounded, plain = (
+        a_model(data, name=name, **({"output": one} if one else {})) for one in (output, None)
+    )
+    x = np.concatenate([part.x, 1e6 * part.x])  # as sure as can be
+    outputs, by_hand = bounded.outputs(x)[0], np.asarray(plain.outputs(x)[0], np.float64)
+    assert outputs.dtype == np.float32
+    expected = {"sigmoid": expit(by_hand), "tanh": expit(2 * by_hand)}[output]
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
+    predicted = targets_of("regression", 1).predictions(np.asarray(outputs, np.float64), data)
+    assert predicted.min() >= low
+    assert predicted.max() <= high
+    true = low + (high - low) * y.astype(np.float64)
+    found = metrics_of(data, np.asarray(outputs[:40]), part)
+    _has_scores(found, true, predicted[:40, 0], None)
+
+
+def test_a_bounded_output_keeps_float32_where_models_compute_in_bfloat16() -> None:
+    data, _ = _regression(8)
+    model = a_model(data, "bfloat16", name="mlp", output="sigmoid")
+    assert model.outputs(data.validation.x.astype(jnp.bfloat16))[0].dtype == jnp.float32
 
 
 def test_the_metrics_of_a_regression_are_those_of_scikit_learn_in_the_targets_unit() -> None:

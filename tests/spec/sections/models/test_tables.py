@@ -38,10 +38,12 @@ def test_depth_and_width_give_the_program_of_the_widths(
     assert written.label == listed.label
 
 
-def experiment(model: dict[str, Any], space: dict[str, Any]) -> Experiment:
+def experiment(
+    model: dict[str, Any], space: dict[str, Any], data: dict[str, Any] | None = None
+) -> Experiment:
     document = {
         "name": "x",
-        "data": {"dataset": "iris"},
+        "data": data or {"dataset": "iris"},
         "model": {"name": "mlp", **model},
         "optimizer": {"name": "adamw"},
         "train": {"epochs": 3},
@@ -79,6 +81,35 @@ def test_widths_beside_depth_or_width_are_refused(
 ) -> None:
     with pytest.raises(SpecError, match=r"widths \[\d+\] are not \d layers of \d+: write widths, "):
         experiment(model, space)
+
+
+@pytest.mark.parametrize(
+    ("data", "model", "said"),
+    [
+        (
+            {"dataset": "diabetes"},
+            {"output": "sigmoid"},
+            "model.output: sigmoid keeps predictions in data.target_range: write "
+            "data.target_range, such as [0, 100], or linear",
+        ),
+        (
+            {"dataset": "iris", "target_range": [0, 3]},
+            {},
+            "data.target_range: is of quantities, and the task is classification: remove it",
+        ),
+        (
+            {"dataset": "diabetes", "target_range": [350, 20]},
+            {},
+            "data.target_range: ",
+        ),
+    ],
+)
+def test_a_bounded_output_needs_the_range_of_a_quantity(
+    data: dict[str, Any], model: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(SpecError) as raised:
+        experiment(model, {}, data)
+    assert str(raised.value).startswith(said)
 
 
 def test_a_model_that_is_written_out_with_every_leaf_is_read_again() -> None:
