@@ -15,8 +15,14 @@ from jaxtyping import Array, Float
 from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.categories import Categories
 from hpo.engine.models.dropout import Dropout
-from hpo.engine.models.layers import activated, bounded, norm_layers, normalised
-from hpo.engine.models.low_rank import dense_layer, kernel_weights
+from hpo.engine.models.layers import (
+    activated,
+    bounded,
+    dense_layer,
+    kernel_weights,
+    norm_layers,
+    normalised,
+)
 from hpo.engine.models.sizes import Size, depth_of, fewest_layers, layer_sizes, width_of
 from hpo.engine.oneof import options_of
 from hpo.spec.sections.models.tables import Mlp as MlpSpec
