@@ -159,7 +159,7 @@ def test_an_exported_document_depends_on_no_default_and_keeps_the_order_of_the_s
     assert exported["optimizer"]["schedule"] == {"final": 0.1, "name": "cosine", "warmup": 0.0}
     own = training.model_dump(mode="json")
     assert own.pop("loss") is own.pop("augment") is None  # no key says these
-    for key in ("split", "folds", "clip", "target_range"):
+    for key in ("split", "folds", "target_range"):
         assert own["data"].pop(key) is None
     for key in ("depth", "width"):
         assert own["model"].pop(key) is None
