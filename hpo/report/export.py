@@ -25,7 +25,7 @@ from hpo.spec.code.own_code import CompiledCode, Own, code_sections
 from hpo.spec.code.own_command import shell_line
 from hpo.spec.code.own_data import OwnData, path_arguments
 from hpo.spec.code.own_task import TaskTraining
-from hpo.spec.experiment import Experiment, folds_of
+from hpo.spec.experiment import Experiment, Training, folds_of
 from hpo.spec.file.dump import dump_spec
 from hpo.spec.fill import fill, filled
 from hpo.spec.load import require_search
@@ -214,17 +214,7 @@ def training_document(
     written = {key: document[key] for key in document if key in fields}
     first = lineage[0]
     training = merging.of(fill(experiment.training, first.hparams, first.trial))
-    dumped = training.model_dump(mode="json")
-    for path, mark, _ in marked_leaves(training):
-        if mark is Mark.SHORTHAND:  # the field that it stands for is there
-            section, field = path.split(".")
-            del dumped[section][field]
-    for name in ("loss", "augment"):
-        if dumped[name] is None:
-            del dumped[name]
-    for section, name in (("model", "from"), ("updates", "freeze"), ("updates", "rates")):
-        if not dumped[section].get(name):
-            dumped[section].pop(name, None)
+    dumped = _said(training)
     if training.train.judged_by == "mean":
         del dumped["train"]["judged_by"]
     if isinstance(training.train.merged, Merged):
@@ -252,6 +242,22 @@ def training_document(
         for text in training.train.metrics
     ]
     return {"name": experiment.name, **values}
+
+
+def _said(training: Training) -> dict[str, Any]:
+    """A training with every default, but for keys that say nothing or what another one says."""
+    dumped = training.model_dump(mode="json")
+    for path, mark, _ in marked_leaves(training):
+        if mark is Mark.SHORTHAND:  # the field that it stands for is there
+            section, field = path.split(".")
+            del dumped[section][field]
+    for name in ("loss", "augment"):
+        if dumped[name] is None:
+            del dumped[name]
+    for section, name in (("model", "from"), ("updates", "freeze"), ("updates", "rates")):
+        if not dumped[section].get(name):
+            dumped[section].pop(name, None)
+    return dumped
 
 
 def _task_document(

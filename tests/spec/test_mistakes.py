@@ -152,7 +152,7 @@ ROWS = [
     ),
     (
         "model: {name: cnn, kernel: 13}",
-        "spec.yaml:3: model.kernel: cannot be 13: write a whole number from 1 to 11",
+        "spec.yaml:3: model.kernel: cannot be 13: write a whole number from 1 to 11 or a list of whole numbers from 1 to 11",
     ),
     (
         "optimizer: {name: sgd, learning_rate: '1e-3'}",
@@ -471,7 +471,7 @@ ROWS = [
     ("space: [model.dropout]", "spec.yaml:7: space: cannot be ['model.dropout']: write a mapping"),
     (
         "space: {model.dropuot: {float: [0.0, 0.5]}}",
-        "spec.yaml:7: space.model.dropuot: there is no leaf 'model.dropuot'. Did you mean 'model.dropout'? Known leaves: <leaves of models>.",
+        "spec.yaml:7: space.model.dropuot: there is no leaf 'model.dropuot'. Did you mean 'model.dropout'? Known leaves: model.activation, model.bandwidth, model.bias, model.bidirectional, model.cell, model.dense, model.depth, model.dropout, model.embedding, model.factors, model.features, model.feed, model.filters, model.freeze_embedding, model.frequency, model.from, model.groups, model.heads, model.init, model.init_gain, model.init_scale, model.kernel, model.members, model.norm, model.norm_first, model.numbers, model.output, model.padding, model.pool, model.pooling, model.pooling.name, model.pooling.padding, model.pooling.size, model.pooling.stride, model.positions, model.rank, model.share_layers, model.slope, model.stride, model.tie_embeddings, model.width, model.widths.",
     ),
     (
         "space: {dropout: {float: [0.0, 0.5]}}",
@@ -615,7 +615,7 @@ ROWS = [
     ),
     (
         "space: {model: {choice: [{name: mlp}, {name: cnn, kernel: 0}]}}",
-        "spec.yaml:7: space.model.choice[1].kernel: cannot be 0: write a whole number from 1 to 11",
+        "spec.yaml:7: space.model.choice[1].kernel: cannot be 0: write a whole number from 1 to 11 or a list of whole numbers from 1 to 11",
     ),
     (
         "space: {model: {choice: [mlp, {name: cnn}]}}",
