@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -35,13 +36,20 @@ def stand_in(experiment: Experiment) -> DataSet:
     shape = (28, 28, 1) if experiment.training.model.name == "cnn" else (12,)
     rows = 2 * experiment.training.data.batch_size
     parts = a_split(rng, rows, shape), a_split(rng, 8, shape)
+    ids = [{**part.arrays, "x": np.abs(part.x).astype(np.int32)} for part in parts]
     if tasks == ("language",):
-        ids = [Split(dict.fromkeys("xy", np.abs(part.x).astype(np.int32))) for part in parts]
-        return DataSet("language", *ids, None, 9, "")
+        own = [Split({**arrays, "y": arrays["x"]}) for arrays in ids]
+        return DataSet("language", *own, None, 9, "")
+    if has_tokens(experiment):
+        parts = Split(ids[0]), Split(ids[1])
     if "classification" in tasks:
         return DataSet("classification", *parts, None, 3, "")
     train, validation = (Split({"x": part.x, "y": part.x[:, 0]}) for part in parts)
     return DataSet("regression", train, validation, None, 1, "")
+
+
+def has_tokens(experiment: Experiment) -> bool:
+    return experiment.training.data.text.vectors == "ids"
 
 
 def lower(experiment: Experiment, seed: int) -> str:
@@ -49,6 +57,8 @@ def lower(experiment: Experiment, seed: int) -> str:
     hparams = experiment.space.draw(np.random.default_rng(seed))
     training, data = fill(experiment.training, hparams, 0), stand_in(experiment)
     program, _ = split(training, data, "gpu", experiment.space.varying)
+    if has_tokens(experiment):
+        program = replace(program, vocabulary=9)
     made = operations(
         task_of(program), "vmap", 2, host_data(data, is_whole=False), abstract_lane(program)
     )

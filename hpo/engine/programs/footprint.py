@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.extend import core
 
 from hpo.data.dataset import DataSet
 from hpo.engine.models.abstract import abstract_model
@@ -46,17 +47,34 @@ def own_program(training: Training, data: DataSet, platform: str) -> Program:
 def forward_flops(program: Program) -> float:
     """`flops`: the floating-point operations of a prediction for one example, by XLA's analysis.
 
-    XLA counts the body of a loop once, so this analyses the model alone, which has no loop. It does
-    so before XLA optimises, so that the count does not depend on the device.
+    XLA counts the body of a loop once, so this analyses the model alone and adds the other passes
+    of its loops over time. It does so before XLA optimises, so that the count does not depend on
+    the device.
     """
     model = abstract_model(program)
     example = {"x": jax.ShapeDtypeStruct((1, *program.example_shape), program.example_type)}
-    lowered = jax.jit(_predict, static_argnums=0).lower(
-        program, model.params, model.variables, example
-    )
-    analysis = lowered.cost_analysis()
+    predict = jax.jit(_predict, static_argnums=0)
+    return _flops(predict.trace(program, model.params, model.variables, example))
+
+
+def _flops(traced: Any) -> float:
+    analysis = traced.lower().cost_analysis()
     assert analysis is not None, "every backend of XLA counts operations"
-    return float(analysis["flops"])
+    return float(analysis.get("flops", 0)) + _further_flops(traced.jaxpr.jaxpr)
+
+
+def _further_flops(jaxpr: core.Jaxpr) -> float:
+    """The operations of all passes through scans but the first."""
+    total = 0.0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "scan":
+            body = equation.params["jaxpr"]
+            arguments = [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in body.in_avals]
+            once = _flops(jax.jit(core.jaxpr_as_fun(body)).trace(*arguments))
+            total += (equation.params["length"] - 1) * once
+        else:
+            total += sum(map(_further_flops, core.jaxprs_in_params(equation.params)))
+    return total
 
 
 def latency_ms(training: Training, data: DataSet, device: Any) -> float:

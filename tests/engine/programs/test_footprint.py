@@ -52,6 +52,15 @@ def test_flops_are_a_little_more_than_two_for_each_weight_of_a_product():
     assert products < forward_flops(program()) <= products + 4 * (4 + 3 + OUTPUTS)
 
 
+def test_flops_of_a_recurrent_network_count_every_place_of_the_sequence():
+    recurrent = {"name": "rnn", "cell": "simple", "width": 6}
+    spec = {**training().model_dump(exclude_unset=True), "model": recurrent}
+    flops = forward_flops(own_program(Training.model_validate(spec), DATA, "cpu"))
+    # Each of the columns is a place: an input, the state, and their sum.
+    products = INPUTS * 2 * (6 + 6 * 6) + 2 * 6 * OUTPUTS
+    assert products < flops <= 1.2 * products
+
+
 def test_flops_are_counted_only_if_they_are_wanted():
     assert set(known_costs(training(), DATA, "cpu", ())) == {"parameters"}
     assert set(known_costs(training(), DATA, "cpu", ("accuracy", "flops"))) == {
