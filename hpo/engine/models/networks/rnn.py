@@ -156,7 +156,9 @@ class Rnn(nnx.Module):  # type: ignore[misc]
                 for inputs in (self.embedding.size, *[wide] * (spec.depth - 1))
             ]
         )
-        self.head = nnx.Linear(wide, shapes.outputs, dtype=shapes.dtype, rngs=rngs)
+        is_flat = spec.pool == "all" and not self.answers_each
+        read = wide * (shapes.example[0] if is_flat else 1)
+        self.head = nnx.Linear(read, shapes.outputs, dtype=shapes.dtype, rngs=rngs)
 
     def __call__(
         self, x: Shaped[Array, "B ..."], spec: RnnSpec, *, train: bool, dropout: Dropout
@@ -189,5 +191,5 @@ def rnn_size(
     layers = sum(
         directions * gates * (size + spec.width) for size in (inputs, *[wide] * (spec.depth - 1))
     )
-    head = wide * outputs
+    head = wide * outputs * (places if spec.pool == "all" else 1)
     return Size(table + layers + head, places * layers + head)

@@ -39,9 +39,9 @@ class Rnn(Pretrained):
     """Layers; each reads the states of the one below."""
     bidirectional: Static[bool] = False
     """Whether each layer reads the sequence backwards, too."""
-    pool: Static[Literal["last", "mean", "max"]] = "last"
-    """What the answer is made of: the state after the last place, or the mean or the largest
-    number over the states of all places."""
+    pool: Static[Literal["last", "mean", "max", "all"]] = "last"
+    """What the answer is made of: the state after the last place, the mean or the largest number
+    over the states of all places, or all states side by side, for sequences of one length."""
     embedding: Embedded = None
     freeze_embedding: Frozen = False
     init: Initial = "glorot_uniform"
