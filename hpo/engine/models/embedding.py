@@ -109,9 +109,11 @@ def from_loaded(vectors: Float[np.ndarray, "V N"]) -> Mapping[str, Initialiser]:
     return {"embedding": rows}
 
 
-def pooled(h: Float[Array, "B T N"], is_real: Bool[Array, "B T"], how: str) -> Float[Array, "B N"]:
-    """The mean, the largest numbers or the first of the real places; 0 where there is none."""
+def pooled(h: Float[Array, "B T N"], is_real: Bool[Array, "B T"], how: str) -> Float[Array, "B M"]:
+    """The mean, the largest numbers, the first or all of the real places; 0 for none."""
     here = is_real[..., None]
+    if how == "all":
+        return jnp.where(here, h, 0).reshape(h.shape[0], -1)
     if how == "mean":
         wide = jnp.where(here, h, 0).astype(jnp.float32).sum(1)
         return (wide / jnp.maximum(here.sum(1), 1)).astype(h.dtype)

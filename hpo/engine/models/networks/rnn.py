@@ -174,7 +174,7 @@ class Rnn(nnx.Module):  # type: ignore[misc]
             last, y = jnp.concatenate(ends, axis=-1), jnp.concatenate(states, axis=-1)
         if not self.answers_each:
             y = last if spec.pool == "last" else pooled(y, is_real, spec.pool)
-        return self.head(dropout(y, layer=len(self.layers)))
+        return self.head(dropped(dropout, y, len(self.layers)))
 
 
 def rnn_size(
