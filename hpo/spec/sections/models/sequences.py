@@ -40,8 +40,8 @@ class Rnn(Pretrained):
     bidirectional: Static[bool] = False
     """Whether each layer reads the sequence backwards, too."""
     pool: Static[Literal["last", "mean", "max", "all"]] = "last"
-    """What the answer is made of: the state after the last place, the mean or the largest number
-    over the states of all places, or all states side by side, for sequences of one length."""
+    """What the head reads: the state after the last place, or the mean or the largest number over
+    the states of all places. `all`: all states side by side, as series of one length need."""
     embedding: Embedded = None
     freeze_embedding: Frozen = False
     init: Initial = "glorot_uniform"
