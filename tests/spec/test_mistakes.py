@@ -9,7 +9,9 @@ import yaml
 
 from hpo.errors import SpecError
 from hpo.registry import DATASETS, METRICS, MODELS, OPTIMIZERS, READERS, SAMPLERS, spec_classes
+from hpo.spec.experiment import Training
 from hpo.spec.load import experiment_from_document, load_experiment
+from hpo.spec.schema import all_leaves
 from hpo.spec.sections.goal import COSTS
 from tests.checkout import ROOT
 
@@ -46,10 +48,9 @@ LISTS = {
     "<models>": listed(MODELS),
     "<leaves of models>": listed(
         {
-            f"model.{field}"
-            for spec in spec_classes("model").values()
-            for field in spec.model_fields
-            if field != "name"
+            path
+            for path, leaf in all_leaves(Training)
+            if path.startswith("model.") and path != "model.name"
         }
     ),
     "<optimizers>": listed(OPTIMIZERS),
@@ -471,7 +472,7 @@ ROWS = [
     ("space: [model.dropout]", "spec.yaml:7: space: cannot be ['model.dropout']: write a mapping"),
     (
         "space: {model.dropuot: {float: [0.0, 0.5]}}",
-        "spec.yaml:7: space.model.dropuot: there is no leaf 'model.dropuot'. Did you mean 'model.dropout'? Known leaves: model.activation, model.bandwidth, model.bias, model.bidirectional, model.cell, model.dense, model.depth, model.dropout, model.embedding, model.factors, model.features, model.feed, model.filters, model.freeze_embedding, model.frequency, model.from, model.groups, model.heads, model.init, model.init_gain, model.init_scale, model.kernel, model.members, model.norm, model.norm_first, model.numbers, model.output, model.padding, model.pool, model.pooling, model.pooling.name, model.pooling.padding, model.pooling.size, model.pooling.stride, model.positions, model.rank, model.share_layers, model.slope, model.stride, model.tie_embeddings, model.width, model.widths.",
+        "spec.yaml:7: space.model.dropuot: there is no leaf 'model.dropuot'. Did you mean 'model.dropout'? Known leaves: <leaves of models>.",
     ),
     (
         "space: {dropout: {float: [0.0, 0.5]}}",
