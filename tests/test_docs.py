@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shlex
 import tomllib
 from pathlib import Path
@@ -15,6 +16,7 @@ import yaml
 import hpo as hpo_package
 from docs.reference import NOTE, pages, reference_pages
 from hpo.data.download import DOWNLOADS
+from hpo.data.readers.images import read_images
 from hpo.registry import (
     DATASETS,
     LOSSES,
@@ -210,6 +212,15 @@ def test_every_config_begins_with_its_command_and_the_expected_result(path):
     assert f"hpo search configs/{path.name}" in heading
     assert re.search(rf"{metric}\D*\d", heading, re.IGNORECASE), f"no {metric} to expect"
     assert re.search(r"(\d+|a) (seconds?|minutes?|s|min|m)\b", heading), "no time to expect"
+
+
+def test_the_script_beside_a_config_writes_its_images(tmp_path):
+    pytest.importorskip("PIL", reason="the extra `images` is not installed")
+    written = runpy.run_path(str(ROOT / "configs" / "images.py"))["write"]
+    written(tmp_path / "digit_images")
+    section = load_experiment(ROOT / "configs" / "images.yaml").training.data
+    source = read_images(tmp_path / "digit_images", section)
+    assert (source.x.shape, source.classes) == ((1797, 8, 8, 1), tuple("0123456789"))
 
 
 @pytest.mark.long
