@@ -24,7 +24,7 @@ _IS_ID = re.compile(
     r"(?i:(patient|subject|person|participant|respondent|customer|client|user|student|pupil|"
     r"household|speaker|donor)([ _.-]?(no|nr|num|number|code|name|key))?)"
 )
-_LEAST_THINGS, _LEAST_ROWS_EACH = 10, 1.5  # fewer are categories
+LEAST_THINGS, _LEAST_ROWS_EACH = 10, 1.5  # fewer are categories
 # How often chance may give each thing with several rows one target.
 _CHANCE = 1e-6
 # Whole numbers along which the target changes less often are quantities.
@@ -171,7 +171,7 @@ def is_id_name(name: str) -> bool:
 
 def are_repeated_things(things: int, rows: int) -> bool:
     """Whether this many different values in `rows` rows are things with several rows each."""
-    return things >= _LEAST_THINGS and rows / things >= _LEAST_ROWS_EACH
+    return things >= LEAST_THINGS and rows / things >= _LEAST_ROWS_EACH
 
 
 def have_one_target_each(things: np.ndarray, y: np.ndarray, *, are_numbers: bool) -> bool:

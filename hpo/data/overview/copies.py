@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpo.data.leaks import are_repeated_things, have_one_target_each
+from hpo.data.leaks import LEAST_THINGS, are_repeated_things, have_one_target_each
 from hpo.data.overview.kinds import Cells
 from hpo.data.overview.overview import Target
 
@@ -96,6 +96,31 @@ def with_one_target_each(
     some = frame.iloc[:_ROWS]
     y = some[target.names[0]].factorize()[0]
     return [cells.name for cells in columns if _has_one_target_each(cells, some[cells.name], y)]
+
+
+def that_tell_the_target(
+    frame: pd.DataFrame, columns: Sequence[Cells], target: Target
+) -> Sequence[str]:
+    """The columns that alone tell the class of every row.
+
+    Each of few categories has one class, or numbers have one up to a threshold and another above.
+    """
+    if not target.classes or len(target.names) > 1 or len(frame) < _LEAST_ROWS:
+        return []
+    some = frame.iloc[:_ROWS]
+    y = some[target.names[0]].factorize()[0]
+    return [cells.name for cells in columns if _tells(cells, some[cells.name], y)]
+
+
+def _tells(cells: Cells, column: pd.Series, y: np.ndarray) -> bool:
+    is_category = cells.kind in ("category", "boolean") and cells.distinct < LEAST_THINGS
+    if cells.gaps or not (is_category or cells.kind in ("number", "whole")):
+        return False
+    things, names = column.factorize(sort=True)
+    first = np.zeros(len(names), np.int64)
+    first[things[::-1]] = y[::-1]
+    changes = int((np.diff(first) != 0).sum())
+    return bool((first[things] == y).all()) and (is_category or changes <= y.max())
 
 
 def _has_one_target_each(cells: Cells, column: pd.Series, y: np.ndarray) -> bool:

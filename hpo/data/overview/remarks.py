@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hpo.data.overview.copies import with_one_target_each
+from hpo.data.overview.copies import that_tell_the_target, with_one_target_each
 from hpo.data.overview.formats.sample import Sample
 from hpo.data.overview.kinds import Cells
 from hpo.data.overview.overview import Remark, Target
@@ -49,6 +49,12 @@ def table_remarks(
             text = f"the largest class has {most:,} rows, the smallest {least:,}"
             yield Remark(text, "class_weight: balanced")
     yield from _series(columns, target, roles)
+    features = [cells for cells in columns if roles.role(cells.name) == "feature"]
+    for name in that_tell_the_target(sample.frame, features, target)[:3]:
+        yield Remark(
+            f"column {shown(name)} alone tells each target; if it is known only afterwards",
+            f"drop: {value_text([name])}",
+        )
     yield from _groups(sample, columns, target, roles)
     yield from _dates(columns, roles)
     codes = [

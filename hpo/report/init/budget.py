@@ -64,7 +64,8 @@ def budget_for(overview: Overview, preset: Preset, timeout: float | None, cores:
     weights = _weights(overview, widths[-1])
     speed = _FLOPS_PER_CORE * cores * min(_MOST_TIMES, max(1.0, weights / _SLOW_WEIGHTS))
     epoch_seconds = 6.0 * weights * rows * (folds or 1) / speed
-    while epochs > 3 and _LEAST_TRIALS * _SHARE_OF_EPOCHS * epochs * epoch_seconds > allowed:
+    least = max(allowed - _START_SECONDS, allowed / 2)
+    while epochs > 3 and _LEAST_TRIALS * _SHARE_OF_EPOCHS * epochs * epoch_seconds > least:
         epochs = max(3, epochs // 3)
     trial_seconds = _SHARE_OF_EPOCHS * epochs * epoch_seconds
     kept: int | None = None

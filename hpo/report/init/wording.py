@@ -17,14 +17,14 @@ from hpo.report.init.budget import Budget
 from hpo.spec.words import count_text, shown
 
 _MOST_ROWS = 60
-_KINDS: dict[Kind, str] = {
-    "number": "numbers",
-    "whole": "whole numbers",
-    "boolean": "booleans",
-    "category": "categories",
-    "date": "dates",
-    "text": "texts",
-    "empty": "empty",
+_KINDS: dict[Kind, tuple[str, str]] = {
+    "number": ("number", "numbers"),
+    "whole": ("whole number", "whole numbers"),
+    "boolean": ("boolean", "booleans"),
+    "category": ("category", "categories"),
+    "date": ("date", "dates"),
+    "text": ("text", "texts"),
+    "empty": ("empty", "empty"),
 }
 
 
@@ -82,7 +82,9 @@ def remark_text(remark: Remark) -> str:
 def kinds_text(overview: Overview) -> str:
     """How many features of each kind there are."""
     kinds = Counter(column.kind for column in overview.columns if column.role == "feature")
-    return ", ".join(f"{kinds[kind]:,} {word}" for kind, word in _KINDS.items() if kinds[kind])
+    return ", ".join(
+        f"{kinds[kind]:,} {words[kinds[kind] > 1]}" for kind, words in _KINDS.items() if kinds[kind]
+    )
 
 
 def seconds_text(seconds: float) -> str:

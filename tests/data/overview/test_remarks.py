@@ -60,3 +60,22 @@ def test_groups_of_one_target_each_are_told(sites):
 )
 def test_nothing_is_said_of_columns_that_are_no_groups(sites, y):
     assert not any("look up" in text for text in remarks(site=sites, y=y))
+
+
+HALF = RNG.permutation(np.arange(300) % 2)
+
+
+@pytest.mark.parametrize(
+    ("column", "is_told"),
+    [
+        (HALF + 2 * (np.arange(300) % 2) * HALF + 1, True),  # 1 or 2 and 4
+        (np.where(HALF, "late", "soon") + np.array(["", " paid"])[np.arange(300) % 2], True),
+        (RNG.random(300) + HALF, True),  # a threshold between them
+        (RNG.random(300) + 0.9 * HALF, False),
+        (np.where(np.arange(300) == 5, 1, HALF + 1), False),
+    ],
+)
+def test_a_column_that_tells_each_target_is_told(column, is_told):
+    told = [text for text in remarks(paid=column, y=HALF) if "tells each target" in text]
+    text = "column 'paid' alone tells each target; if it is known only afterwards"
+    assert told == [text] * is_told

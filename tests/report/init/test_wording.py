@@ -34,7 +34,7 @@ def seen(rows=200, is_whole=True):
 def test_rows_columns_and_the_task_are_told():
     assert looked_text(seen()) == "200 rows, 4 columns"
     assert task_text(seen().target) == "classification of 'y' (2 classes, 75 % are 'False')"
-    assert kinds_text(seen()) == "1 numbers, 1 categories"
+    assert kinds_text(seen()) == "1 number, 1 category"
 
 
 def test_a_sample_says_what_it_is():
