@@ -67,7 +67,20 @@ def to_source(found: Mapping[str, Any], origin: Origin) -> Source:
             is_count=origin.task == "counts",
             is_multilabel=y.dtype == np.float32,
         )
-    return replace(sources["train"], validation=sources.get("validation"), test=sources.get("test"))
+    notes = _void_notes(origin, classes) if y.ndim == 3 else ()
+    others = {name: sources.get(name) for name in ("validation", "test")}
+    return replace(sources["train"], **others, notes=notes)
+
+
+def _void_notes(origin: Origin, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """That masks hold 255 beside small numbers, by which many sets mark pixels without a class."""
+    if len(classes) < 3 or classes[-1] != "255" or int(classes[-2]) == 254:
+        return ()
+    return (
+        f"{origin.title}: masks hold 255, which is a class as all others. If it marks pixels "
+        "without a class, write class_weight: {255: 0} in data: then they train nothing, and "
+        "metrics still count them.",
+    )
 
 
 def _arrays(origin: Origin, found: Any, where: str) -> dict[str, np.ndarray]:

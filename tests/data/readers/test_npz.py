@@ -111,3 +111,16 @@ def test_the_head_is_the_shapes_of_the_arrays(tmp_path):
     (tmp_path / "t.npz").write_bytes(b"PK")
     (mistake,) = inspect_data(section(), tmp_path, None).mistakes
     assert mistake.path == ("dataset", "npz")
+
+
+@pytest.mark.parametrize(
+    ("values", "is_told"), [((0, 1, 255), True), ((0, 255), False), ((0, 254, 255), False)]
+)
+def test_masks_that_may_mark_pixels_without_a_class_are_noted(tmp_path, values, is_told):
+    x = np.zeros((6, 4, 4, 1), np.uint8)
+    y = np.resize(np.array(values, np.uint8), x.shape[:3])
+    np.savez(tmp_path / "t.npz", x=x, y=y)
+    spec = DataSpec(dataset=NpzFile(npz="t.npz"), test=0, class_weight={values[-1]: 0.0})
+    data = load_data(spec, tmp_path, None)
+    assert any("{255: 0}" in note for note in data.notes) == is_told
+    assert (data.train.arrays["weight"] == 0).any()
