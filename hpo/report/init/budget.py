@@ -22,6 +22,8 @@ _PRESETS: dict[Preset, tuple[int, int, float]] = {
 _SHARE_OF_EPOCHS = 0.35
 # What a core computes in a second, by the number of weights: products of small matrices are slow.
 _FLOPS_PER_CORE, _SLOW_WEIGHTS, _MOST_TIMES = 4e9, 10_000, 6
+# Of fewer rows for training a linear model may do as well, with fewer and larger steps.
+FEW_TO_TRAIN = 3_000
 _START_SECONDS = 12.0  # of starting and compiling
 _LEAST_STEPS = 20  # of an epoch, or more epochs are needed
 _MOST_TRIALS, _LEAST_TRIALS = 400, 8
@@ -114,15 +116,15 @@ def _least_rows(overview: Overview, folds: int | None) -> float:
 
 
 def _widths(overview: Overview, rows: int) -> tuple[tuple[int, ...], ...]:
-    """Hidden layers to choose from: small ones for few rows, and for very many features."""
+    """Hidden layers to choose from: few or none for few rows, small ones for many features."""
     if isinstance(overview.dataset, Mapping) and "window" in overview.dataset:
         return ((), (32,), (64,))  # a linear forecast is hard to beat
     if overview.features >= 2_000:
         return ((16,), (32,), (64,))
     if rows < 300:
-        return ((16,), (32,), (32, 32))
-    if rows < 3_000:
-        return ((32,), (64, 64), (128, 128))
+        return ((), (16,), (32,), (32, 32))
+    if rows < FEW_TO_TRAIN:
+        return ((), (32,), (64, 64), (128, 128))
     return ((64, 64), (128, 128), (256, 256))
 
 

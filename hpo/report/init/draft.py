@@ -9,7 +9,7 @@ from typing import Any
 
 from hpo.data.overview.overview import Overview, Target
 from hpo.errors import one_line
-from hpo.report.init.budget import Budget
+from hpo.report.init.budget import FEW_TO_TRAIN, Budget
 from hpo.report.init.wording import looked_text, remark_text, seconds_text, task_text
 from hpo.spec.file.dump import dump_spec
 from hpo.spec.words import count_text
@@ -68,7 +68,9 @@ def draft(overview: Overview, budget: Budget, cores: int, file: str) -> Draft:
     }
     document["train"] = {"epochs": budget.epochs}
     space["model.dropout"] = {"float": [0.0, 0.5]}
-    space["optimizer.learning_rate"] = {"float": [3e-4, 3e-2], "log": True}
+    is_small = not overview.shape and 0.6 * overview.rows < FEW_TO_TRAIN
+    highest = 0.1 if is_small else 3e-2
+    space["optimizer.learning_rate"] = {"float": [3e-4, highest], "log": True}
     space["optimizer.weight_decay"] = {"float": [1e-6, 1e-1], "log": True}
     if _varies_transform(overview):
         space["data.columns.transform"] = {"choice": ["none", "quantile"]}
