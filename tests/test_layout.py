@@ -78,7 +78,6 @@ NO_TEST_FILE = {
     "hpo/spec/foreign/translation.py": "declares what test_wandb.py beside it reads",
     "hpo/spec/sections/models/images.py": "declares leaves; tests/spec/test_mistakes.py gives them",
     "hpo/spec/sections/models/parts.py": "declares leaves, as `images.py` does",
-    "hpo/spec/sections/models/sequences.py": "declares leaves, as `images.py` does",
     "hpo/spec/sections/optimizer.py": "declares leaves, as `images.py` does",
     "hpo/spec/sections/updates.py": "declares leaves, as `images.py` does",
     "hpo/study/backends/backend.py": "declares what test_lanes.py beside it makes",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Collection, Iterator
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -85,3 +86,15 @@ class Transformer(Pretrained):
     dropout: Knob[Share] = 0.0
     """The chance that a number is dropped in training: after the embedding, each attention and each
     feed-forward layer."""
+
+
+def sequence_mistakes(
+    model: Any, tasks: Collection[str], embeddings: str | None
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What a model of sequences cannot do in these tasks, or without the file of `embeddings`."""
+    if getattr(model, "bidirectional", False) and {*tasks} == {"language"}:
+        text = "true reads the tokens that are to be predicted: write false"
+        yield ("model", "bidirectional"), text
+    if getattr(model, "freeze_embedding", False) and embeddings is None:
+        text = "true keeps loaded vectors, and data.text.embeddings names no file: name one"
+        yield ("model", "freeze_embedding"), f"{text}, or write false"
