@@ -67,9 +67,12 @@ def to_source(found: Mapping[str, Any], origin: Origin) -> Source:
             is_count=origin.task == "counts",
             is_multilabel=y.dtype == np.float32,
         )
-    notes = _void_notes(origin, classes) if y.ndim == 3 else ()
-    others = {name: sources.get(name) for name in ("validation", "test")}
-    return replace(sources["train"], **others, notes=notes)
+    return replace(
+        sources["train"],
+        validation=sources.get("validation"),
+        test=sources.get("test"),
+        notes=_void_notes(origin, classes) if y.ndim == 3 else (),
+    )
 
 
 def _void_notes(origin: Origin, classes: tuple[str, ...]) -> tuple[str, ...]:
