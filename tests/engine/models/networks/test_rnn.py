@@ -205,13 +205,19 @@ def _reviews(folder: Path) -> Any:
     }
 
 
-@pytest.mark.parametrize("freeze", [True, False])
+_GRU = {"name": "rnn", "cell": "gru", "width": 8}
+_ATTENTION = {"name": "transformer", "width": 8, "heads": 2, "depth": 1, "pool": "first"}
+
+
+@pytest.mark.parametrize(
+    ("model", "freeze"), [(_GRU, True), (_GRU, False), (_ATTENTION, True)], ids=str
+)
 def test_loaded_vectors_arrive_unchanged_and_frozen_they_leave_unchanged(
-    tmp_path: Path, compiler: Any, freeze: bool
+    tmp_path: Path, compiler: Any, model: Any, freeze: bool
 ) -> None:
     training = a_training(
         data=_reviews(tmp_path),
-        model={"name": "rnn", "cell": "gru", "width": 8, "freeze_embedding": freeze},
+        model={**model, "freeze_embedding": freeze},
         optimizer={"name": "adamw", "learning_rate": 0.1, "weight_decay": 0.1},
         train={"epochs": 8},
     )

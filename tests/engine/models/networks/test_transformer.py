@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from hpo.data.dataset import DataSet, Split
+from hpo.data.transforms.transform import FittedTransform
 from hpo.engine.models.abstract import Shapes, build
 from hpo.engine.models.dropout import MaskKey, random_words
 from hpo.engine.models.networks.transformer import transformer_size
@@ -18,6 +20,7 @@ from hpo.engine.models.sizes import Size
 from hpo.errors import HpoError
 from hpo.spec.sections.models.sequences import Transformer
 from tests.engine.models.by_hand import BY_HAND, Model, assert_close, dense, normalised
+from tests.engine.samples import Learn, a_training
 
 TOKENS, PLACES, CLASSES = 9, 6, 3
 SMALL = {"width": 8, "heads": 2, "depth": 2, "feed": 12}
@@ -246,6 +249,26 @@ def test_its_size_counts_all_matrices_and_their_products(shapes: Shapes, leaves:
     matrices = [leaf.size for leaf in jax.tree.leaves(model.params) if leaf.ndim > 1]
     size = transformer_size(model.spec, shapes.example, shapes.outputs, shapes.vocabulary)
     assert size == Size(sum(matrices), _products(shapes, **leaves))
+
+
+def test_a_decoder_whose_weights_are_all_shared_learns_a_text_that_repeats(learn: Learn) -> None:
+    # What follows a 2 depends on the token before it.
+    text = np.tile([0, 2, 1, 3, 2, 4], 200)
+    rows = {"x": text[:-6].reshape(-1, 6), "y": text[1:-5].reshape(-1, 6)}
+    parts = [
+        Split({name: one[cut].astype(np.int32) for name, one in rows.items()})
+        for cut in (slice(160), slice(160, None))
+    ]
+    fit = FittedTransform(more={"token_bytes": np.ones(5)})
+    data = DataSet("language", *parts, None, 5, "r", transform=fit)
+    model = {"name": "transformer", **SMALL, "tie_embeddings": True, "share_layers": True}
+    curves = learn(
+        data,
+        [a_training(stream, model={**model, "dropout": 0.01 + 0.4 * stream}) for stream in (0, 1)],
+        lanes=2,
+    )
+    assert curves[0][-1]["bits_per_byte"] < 0.2
+    assert curves[0][-1]["bits_per_byte"] < curves[1][-1]["bits_per_byte"] < 1.5
 
 
 @pytest.mark.parametrize(
