@@ -54,7 +54,8 @@ class Transformer(nnx.Module):  # type: ignore[misc]
             _check_tied(spec, shapes, self.embedding)
             self.bias = nnx.Param(jnp.zeros((shapes.outputs,)))
         else:
-            self.head = nnx.Linear(spec.width, shapes.outputs, dtype=shapes.dtype, rngs=rngs)
+            read = _head_width(spec, shapes.example[0], is_language=self.is_causal)
+            self.head = nnx.Linear(read, shapes.outputs, dtype=shapes.dtype, rngs=rngs)
 
     def __call__(
         self, x: Num[Array, "B T ..."], spec: TransformerSpec, *, train: bool, dropout: Dropout
@@ -135,6 +136,11 @@ def _check_tied(spec: TransformerSpec, shapes: Shapes, embedding: Embedding) -> 
         )
 
 
+def _head_width(spec: TransformerSpec, places: int, *, is_language: bool) -> int:
+    """The numbers that the head reads."""
+    return spec.width * (places if spec.pool == "all" and not is_language else 1)
+
+
 def _feed(spec: TransformerSpec) -> int:
     return 4 * spec.width if spec.feed is None else spec.feed
 
@@ -148,11 +154,11 @@ def transformer_size(
     block = 4 * spec.width * inner + 2 * spec.width * _feed(spec)
     embedding = vocabulary * spec.width if vocabulary else rest * spec.width
     positions = places * spec.width if spec.positions == "learned" else 0
-    head = spec.width * outputs
+    is_language = vocabulary == outputs and len(example_shape) == 1
+    head = _head_width(spec, places, is_language=is_language) * outputs
     own = (1 if spec.share_layers else spec.depth) * block
     weights = embedding + positions + own + (0 if spec.tie_embeddings else head)
     # Each place multiplies its query with all keys, and its weights with all values.
     dense = places * spec.depth * (block + 2 * places * inner)
     dense += 0 if vocabulary else places * embedding
-    is_language = vocabulary == outputs and len(example_shape) == 1
     return Size(weights, dense + (places if is_language else 1) * head)
