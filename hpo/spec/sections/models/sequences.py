@@ -71,8 +71,8 @@ class Transformer(Pretrained):
     """How the model knows the order of places. `learned`: by a vector for each place. `sinusoid`:
     by fixed waves. `rotary`: by turning queries and keys, so that only distances count."""
     pool: Static[Literal["mean", "max", "first", "all"]] = "mean"
-    """What the head of a class or value reads: the mean of all places, their largest numbers, the
-    first place, or all of them one after the other, as a forecast needs."""
+    """What the head of a class or value reads: the mean of all places, their largest numbers, or
+    the first place. `all`: each place, one after the other, as a forecast needs."""
     tie_embeddings: Static[bool] = False
     """Whether the head that finds the next token of a text has the weights of the embedding."""
     share_layers: Static[bool] = False
