@@ -87,3 +87,16 @@ def test_an_n_gram_model_gives_chances_and_counts_what_it_saw(
     three = (2 - 7 / 9) / 3 + 7 / 9 * 2 / 3 * two
     assert model.probability(2, [4, 0, 1]) == pytest.approx(three)
     assert model.bits([0, 1, 2]) == pytest.approx(-math.log2(model.probability(1, [0]) * three))
+
+
+def test_the_difference_on_tables_is_a_paired_mean_with_its_interval() -> None:
+    from benchmarks.tables import difference, table_text
+
+    rows = [
+        {"hpo": {"test": ours, "seconds": 9.0}, "boosting": {"test": theirs}}
+        for ours, theirs in ((3.0, 4.0), (3.0, 3.0), (2.0, 4.0))
+    ]
+    # Gains of 1, 0 and 2: mean 1, deviation 1; Student's 97.5 % of 2 degrees is 4.3027.
+    assert difference(rows, "rmse") == pytest.approx((1.0, 4.302653 / 3**0.5))
+    assert difference(rows, "auroc")[0] == -1.0
+    assert "At or above boosting on 1 of 1 tables." in table_text({"housing": rows})

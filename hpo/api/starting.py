@@ -84,7 +84,7 @@ def first_spec(
     assert data is not None
     cores = core_count()
     seen = overview(data, out.parent, home, targets or (found.targets if found else ()))
-    budget = budget_for(seen, preset, timeout, cores)
+    budget = budget_for(seen, preset, timeout, cores, has_model=found is not None)
     made = draft(seen, budget, cores, out.name)
     if found is not None and source is not None:
         made = config_draft(made, seen, found, source.name)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 from hpo.data.overview.groups import FOLDS
 from hpo.data.overview.overview import Overview
-
-Preset = Literal["quick", "good", "best"]
+from hpo.report.init.presets import Preset, suits, widths_for
 
 # Trials and epochs of each preset, and the seconds that it may take.
 _PRESETS: dict[Preset, tuple[int, int, float]] = {
@@ -36,7 +35,8 @@ _MANY_ROWS, _LEAST_SHARE = 20_000, 1 / 3
 class Budget:
     """The size of a search; `seconds` estimates how long it takes, `timeout` is what was asked.
 
-    Few rows are validated in `folds`. Of very many, `rows` are trained on.
+    Few rows are validated in `folds`. Of very many, `rows` are trained on. `preset` is that
+    of a table, None for other data.
     """
 
     trials: int
@@ -47,17 +47,32 @@ class Budget:
     timeout: float | None = None
     folds: int | None = None
     rows: int | None = None
+    preset: Preset | None = None
 
 
-def budget_for(overview: Overview, preset: Preset, timeout: float | None, cores: int) -> Budget:
-    """The size of a first search of a data set."""
+def budget_for(
+    overview: Overview,
+    preset: Preset,
+    timeout: float | None,
+    cores: int,
+    *,
+    has_model: bool = False,
+) -> Budget:
+    """The size of a first search of a data set.
+
+    Where a file of another tool `has_model`, the search is not that of the preset for tables.
+    """
     trials, epochs, allowed = _PRESETS[preset]
+    share_of_epochs = _SHARE_OF_EPOCHS
+    is_preset = suits(overview) and not has_model
+    if is_preset:  # every trial trains to its end, so there are fewer of them
+        trials, share_of_epochs = round(trials * _SHARE_OF_EPOCHS), 1.0
     rows = max(1, round(0.6 * overview.rows))
     batch = next((size for limit, size in _BATCHES if rows < limit), 1024)
     folds = FOLDS if _needs_folds(overview) else None
     while batch > 1 and batch > _least_rows(overview, folds) / 2:
         batch //= 2
-    widths = _widths(overview, rows)
+    widths = (widths_for(rows),) if is_preset else _widths(overview, rows)
     if rows / batch < _LEAST_STEPS:
         epochs *= 3
     if timeout is not None:
@@ -67,9 +82,9 @@ def budget_for(overview: Overview, preset: Preset, timeout: float | None, cores:
     speed = _FLOPS_PER_CORE * cores * min(_MOST_TIMES, max(1.0, weights / _SLOW_WEIGHTS))
     epoch_seconds = 6.0 * weights * rows * (folds or 1) / speed
     least = max(allowed - _START_SECONDS, allowed / 2)
-    while epochs > 3 and _LEAST_TRIALS * _SHARE_OF_EPOCHS * epochs * epoch_seconds > least:
+    while epochs > 3 and _LEAST_TRIALS * share_of_epochs * epochs * epoch_seconds > least:
         epochs = max(3, epochs // 3)
-    trial_seconds = _SHARE_OF_EPOCHS * epochs * epoch_seconds
+    trial_seconds = share_of_epochs * epochs * epoch_seconds
     kept: int | None = None
     share = allowed / max(1e-9, _LEAST_TRIALS * trial_seconds)
     if share < _LEAST_SHARE and overview.rows > _MANY_ROWS and "split" not in overview.options:
@@ -80,7 +95,9 @@ def budget_for(overview: Overview, preset: Preset, timeout: float | None, cores:
         trials = min(fitting, _MOST_TRIALS)
     trials = max(_LEAST_TRIALS, min(trials, fitting))
     seconds = _START_SECONDS + trials * trial_seconds
-    return Budget(trials, epochs, batch, widths, seconds, timeout, folds, kept)
+    return Budget(
+        trials, epochs, batch, widths, seconds, timeout, folds, kept, preset if is_preset else None
+    )
 
 
 def written_budget(guess: Budget, document: Mapping[str, Any]) -> Budget:

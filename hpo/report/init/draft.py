@@ -10,6 +10,7 @@ from typing import Any
 from hpo.data.overview.overview import Overview, Target
 from hpo.errors import one_line
 from hpo.report.init.budget import FEW_TO_TRAIN, Budget
+from hpo.report.init.presets import sections
 from hpo.report.init.wording import looked_text, remark_text, seconds_text, task_text
 from hpo.spec.file.dump import dump_spec
 from hpo.spec.words import count_text
@@ -56,28 +57,34 @@ def draft(overview: Overview, budget: Budget, cores: int, file: str) -> Draft:
     if overview.shape:
         document["model"] = _CNN
         space["model.filters"] = {"choice": [[16, 32], [32, 64]]}
-    else:
+    elif budget.preset is None:
         middle = budget.widths[len(budget.widths) // 2]
         document["model"] = {"name": "mlp", "widths": list(middle), "dropout": 0.1}
         space["model.widths"] = {"choice": [list(widths) for widths in budget.widths]}
-    document["optimizer"] = {
-        "name": "adamw",
-        "learning_rate": 3e-3,
-        "weight_decay": 1e-4,
-        "schedule": {"name": "cosine", "warmup": 0.1},
-    }
+    search = {"objective": {direction: metric}, "trials": budget.trials}
+    if budget.preset is not None:
+        made = sections(overview, budget.preset, budget.widths[-1])
+        space, search = made.pop("space"), {**search, **made.pop("search")}
+        document |= made
+    else:
+        document["optimizer"] = {
+            "name": "adamw",
+            "learning_rate": 3e-3,
+            "weight_decay": 1e-4,
+            "schedule": {"name": "cosine", "warmup": 0.1},
+        }
+        space["model.dropout"] = {"float": [0.0, 0.5]}
+        is_small = not overview.shape and 0.6 * overview.rows < FEW_TO_TRAIN
+        highest = 0.1 if is_small else 3e-2
+        space["optimizer.learning_rate"] = {"float": [3e-4, highest], "log": True}
+        space["optimizer.weight_decay"] = {"float": [1e-6, 1e-1], "log": True}
     document["train"] = {"epochs": budget.epochs}
-    space["model.dropout"] = {"float": [0.0, 0.5]}
-    is_small = not overview.shape and 0.6 * overview.rows < FEW_TO_TRAIN
-    highest = 0.1 if is_small else 3e-2
-    space["optimizer.learning_rate"] = {"float": [3e-4, highest], "log": True}
-    space["optimizer.weight_decay"] = {"float": [1e-6, 1e-1], "log": True}
     if _varies_transform(overview):
         space["data.columns.transform"] = {"choice": ["none", "quantile"]}
     if _has_texts(overview):
         space["data.text.ngrams"] = {"choice": [[1, 1], [1, 2]]}
     document["space"] = space
-    document["search"] = {"objective": {direction: metric}, "trials": budget.trials}
+    document["search"] = search
     if budget.timeout is not None:
         document["search"]["timeout"] = _duration(budget.timeout)
     others = [name for name in _OTHERS[overview.target.task] if name != metric]
@@ -129,6 +136,8 @@ def _data(overview: Overview, budget: Budget) -> dict[str, Any]:
     if "split" in options:
         data["split"] = options.pop("split")
     data["batch_size"] = budget.batch_size
+    if budget.preset is not None:
+        data |= {"normalize": "robust", "clip": 3.0}
     columns = dict(options.pop("columns", {}))
     if any(
         column.role == "feature" and column.gaps >= _LEAST_GAPS * overview.seen
@@ -172,7 +181,9 @@ def _comments(overview: Overview, budget: Budget, cores: int, objective: str) ->
         "data.columns.flag": "says where cells are empty",
         "search.objective": objective,
         "search.trials": f"about {seconds} on {count_text(cores, 'core')}",
-        "train.epochs": "of the trials that are not stopped early",
+        "train.epochs": "of each trial: its schedule starts from 0, so that early epochs say little"
+        if budget.preset is not None
+        else "of the trials that are not stopped early",
         "data.text": "also stop_words, tokens and reduce",
         "space.data.text.ngrams": "single tokens, or also pairs of neighbours",
         "space.data.columns.transform": "quantile helps with skewed numbers",

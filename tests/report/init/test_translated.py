@@ -22,7 +22,7 @@ def test_a_config_changes_what_it_says_and_leaves_the_rest():
     frame = pd.DataFrame({"a": RNG.normal(size=60), "b": RNG.integers(1, 4, 60), "c": 1.5})
     frame["y"] = ["u", "v"] * 30
     seen = table_overview(Sample(frame, 60, True, {"csv": "t.csv"}), "t.csv")
-    base = draft(seen, budget_for(seen, "quick", None, 2), 2, "t.yaml")
+    base = draft(seen, budget_for(seen, "quick", None, 2, has_model=True), 2, "t.yaml")
     found = Translation(
         document={"train": {"epochs": 5}, "space": {"model.dropout": {"float": [0.0, 0.2]}}},
         lost=["backend: has no place in a spec"],
@@ -46,7 +46,7 @@ def test_a_config_changes_what_it_says_and_leaves_the_rest():
 def test_a_config_says_how_large_the_search_is():
     frame = pd.DataFrame({"a": RNG.normal(size=60), "y": ["u", "v"] * 30})
     seen = table_overview(Sample(frame, 60, True, {"csv": "t.csv"}), "t.csv")
-    guess = budget_for(seen, "quick", None, 2)
+    guess = budget_for(seen, "quick", None, 2, has_model=True)
     found = Translation(
         document={
             "train": {"epochs": 3 * guess.epochs},
