@@ -15,8 +15,9 @@ from hpo.data.overview.overview import Overview
 from hpo.engine.devices import core_count
 from hpo.errors import DataError, HpoError
 from hpo.registry import DATASETS
-from hpo.report.init.budget import Budget, Preset, budget_for, written_budget
+from hpo.report.init.budget import Budget, budget_for, written_budget
 from hpo.report.init.draft import draft
+from hpo.report.init.presets import Preset
 from hpo.report.init.translated import config_draft, sweep_draft
 from hpo.spec.file.document import parse_yaml
 from hpo.spec.file.include import read_text
