@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax.numpy as jnp
@@ -27,7 +28,7 @@ class Categories(nnx.Module):  # type: ignore[misc]
 
     def __init__(self, size: int | Literal["auto"], shapes: Shapes, rngs: nnx.Rngs) -> None:
         counts = shapes.categories
-        sizes = [embedding_size(count) if size == "auto" else int(size) for count in counts]
+        sizes = vector_sizes(size, counts)
         # In float32, because a gradient adds up over all rows of a category.
         self.columns = nnx.List(
             [nnx.Embed(n, m, rngs=rngs) for n, m in zip(counts, sizes, strict=True)]
@@ -55,6 +56,11 @@ class Categories(nnx.Module):  # type: ignore[misc]
             return x.reshape(x.shape[0], -1)
         numbers: Any = x[:, len(self.columns) :].astype(self.dtype)
         return numbers
+
+
+def vector_sizes(size: int | Literal["auto"], counts: Sequence[int]) -> list[int]:
+    """The size of the vectors of columns with these numbers of codes, by `model.embedding`."""
+    return [embedding_size(count) if size == "auto" else size for count in counts]
 
 
 def embedding_size(count: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import mul
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 
 from hpo import registry
 from hpo.engine.models.abstract import Shapes, build
+from hpo.engine.models.categories import vector_sizes
 from hpo.engine.oneof import number_of, options_of
 from hpo.spec.code.frames import CodeError
 from hpo.spec.code.own_model import OwnModel
@@ -48,14 +50,25 @@ def fewest_layers(widths: Any) -> int:
     return widths.fewest if isinstance(widths, UpTo) else min(map(len, options_of(widths)))
 
 
-def model_size(spec: Any, example_shape: Sequence[int], outputs: int, vocabulary: int = 0) -> Size:
+def model_size(
+    spec: Any,
+    example_shape: Sequence[int],
+    outputs: int,
+    vocabulary: int = 0,
+    categories: Sequence[int] = (),
+) -> Size:
     """The size of a model, or of the widest of those that its `OneOf` leaves allow.
 
     A model whose entry names no `size` counts as dense: each matrix is used once for an example.
     One of a user's own that cannot be built counts as nothing. The sizes of models of tokens
-    depend on the `vocabulary`, too.
+    depend on the `vocabulary`, too. The vectors of `categories` are looked up, not multiplied.
     """
     entry = None if isinstance(spec, OwnModel) else registry.MODELS[spec.name]
+    if categories and entry is not None and entry.takes_categories:
+        sizes = vector_sizes(spec.embedding, categories)
+        inputs = math.prod(example_shape) - len(sizes) + sum(sizes)
+        inner = model_size(spec, (inputs,), outputs)
+        return inner._replace(weights=inner.weights + sum(map(mul, categories, sizes)))
     if entry is not None and entry.size:
         more = (vocabulary,) if entry.takes_tokens else ()
         return registry.load(entry.size)(spec, example_shape, outputs, *more)

@@ -109,6 +109,7 @@ def decide(
     costs: Costs,
     cohort: int = 1,
     vocabulary: int = 0,
+    categories: Sequence[int] = (),
 ) -> Decision:
     """The merging with the least estimated time for `trials` trials of `epochs` epochs each.
 
@@ -120,7 +121,13 @@ def decide(
         for _ in range(min(shapes, _DRAWS)):
             drawn.append(with_rows(fill(training, space.draw(rng), 0), rows))
     drawn = drawn or [with_rows(training, rows)]
-    sizes = partial(model_size, example_shape=example_shape, outputs=outputs, vocabulary=vocabulary)
+    sizes = partial(
+        model_size,
+        example_shape=example_shape,
+        outputs=outputs,
+        vocabulary=vocabulary,
+        categories=categories,
+    )
     study = _Study(drawn, sizes, rows, trials, shapes, epochs, pools, costs)
     values = _values(drawn, space, rows)
     apart = study.estimate(NOTHING)
@@ -186,7 +193,9 @@ def estimated_seconds(program: Program) -> tuple[float, float]:
     """The estimated seconds to compile a program, and to train a micro-batch of it."""
     # The measured time of a micro-batch is a minimum, so it is that of the narrowest models.
     model = program.narrow(program.bounds[0]).model if program.bounds else program.model
-    size = model_size(model, program.example_shape, program.outputs, program.vocabulary)
+    size = model_size(
+        model, program.example_shape, program.outputs, program.vocabulary, program.categories
+    )
     compiling = Costs().compile_seconds(
         *_layers(program.model), len(program.merged), len(program.bounds)
     )

@@ -138,6 +138,7 @@ def _merging(
         read_costs(cache).rounded,
         search.cohort,
         data.vocabulary,
+        data.categories,
     )
     explain(decision.sentence())
     programs = decision.estimate.programs

@@ -38,3 +38,11 @@ from hpo.spec.sections.models.tables import Mlp
 def test_sizes_are_those_counted_by_hand(spec: Any, size: tuple[int, ...]) -> None:
     shape = (5,) if isinstance(spec, Mlp) else (8, 8, 1)
     assert tuple(model_size(spec, shape, 2)) == size
+
+
+def test_vectors_of_categories_are_weights_that_multiply_nothing() -> None:
+    # Two vectors of 3 beside one number are 7 inputs.
+    spec = Mlp(name="mlp", widths=(4,), embedding=3)
+    layers = 7 * 4 + 4 * 2
+    found = model_size(spec, (3,), 2, categories=(5, 9))
+    assert tuple(found) == (layers + 3 * (5 + 9), layers, 0)
