@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 from hpo.space import Choice, SearchSpace
 from hpo.spec.experiment import Training
@@ -49,8 +49,26 @@ def _note(path: str, training: Training, space: SearchSpace) -> str:
 def _owners(path: str, outer: str, training: Training, space: SearchSpace) -> list[type[Spec]]:
     """The spec classes that have the leaf in some trial."""
     if f"{outer}.name" in space.by_path or not has_leaf(training, path):
-        return [leaf.owner for leaf in leaves_at(type(training), path)]
+        owners = [leaf.owner for leaf in leaves_at(type(training), path)]
+        names = _names(path, f"{outer}.name", space)
+        return [owner for owner in owners if not names or _name_of(owner) in names] or owners
     return [type(leaf_at(training, outer) if outer else training)]
+
+
+def _names(path: str, name: str, space: SearchSpace) -> tuple[HParam, ...]:
+    """The names of the parts that have the leaf in some trial; none if unknown."""
+    dimension, naming = space.by_path.get(path), space.by_path.get(name)
+    if dimension and dimension.when and dimension.when.path == name:
+        return tuple(dimension.when.values)
+    if naming is not None and isinstance(naming.distribution, Choice):
+        return tuple(naming.distribution.values)
+    return ()
+
+
+def _name_of(owner: type[Spec]) -> HParam | None:
+    """The name by which a spec class is chosen, if it is."""
+    field = owner.model_fields.get("name")
+    return next(iter(get_args(field.annotation)), None) if field else None
 
 
 def _values(
