@@ -25,8 +25,12 @@ def _layer(
     spec: Any = None,
     **shapes: Any,
 ) -> Embedding:
-    spec = spec or _spec()
-    return Embedding(spec, Shapes(example, 2, "cpu", dtype, **shapes), nnx.Rngs(0), width)
+    sizes = Shapes(example, 2, "cpu", dtype, **shapes)
+    layer = nnx.eval_shape(lambda: Embedding(spec or _spec(), sizes, nnx.Rngs(0), width))
+    graph, state = nnx.split(layer)
+    rng = np.random.default_rng(2)
+    drawn = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype), state)
+    return nnx.merge(graph, drawn)
 
 
 def _spec(embedding: int | None = 4, freeze_embedding: bool = False) -> Any:
