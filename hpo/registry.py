@@ -130,6 +130,13 @@ MODELS = {
         takes_tokens=True,
         answers_each=True,
     ),
+    "unet": Entry(
+        f"{_MODEL}.images:Unet",
+        f"{_NETWORK}.unet:Unet",
+        size=f"{_NETWORK}.unet:unet_size",
+        needs=("images",),
+        answers_each=True,
+    ),
 }
 
 _OF_CLASSES = ("classification", "multilabel", "segmentation", "language")

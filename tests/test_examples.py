@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import shutil
 from pathlib import Path
 
 import jax
@@ -22,6 +23,11 @@ def test_an_example_can_be_searched(path: Path, tmp_path: Path, compile_cache: P
     few.append("search.baselines=false")
     few += ["task.filters=2", "task.images=2"] if path.stem == "shapes" else []
     studies = Studies(tmp_path, compile_cache)
+    if path.stem == "transfer":
+        few.append("train.seeds=1")
+        path = Path(shutil.copytree(path.parent, tmp_path / "transfer")) / path.name
+        base = load_experiment(path.with_name("base.yaml"), ["train.epochs=1"])
+        studies.train(base, path.parent / "base")
 
     outcome = studies.run(load_experiment(path, few))
 

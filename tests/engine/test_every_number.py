@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import cycle
+from itertools import cycle, islice
 from typing import Any
 
 import jax
@@ -24,9 +24,10 @@ from tests.engine.samples import Learn
 
 KINDS: tuple[registry.Kind, ...] = ("loss", "model", "optimizer", "schedule")
 # Each entry at least once; one program each.
+_ENTRIES = (LOSSES, MODELS, OPTIMIZERS, SCHEDULES)
 CASES = [
     dict(zip(KINDS, names, strict=True))
-    for names in zip(LOSSES, cycle(MODELS), cycle(OPTIMIZERS), cycle(SCHEDULES), strict=False)
+    for names in islice(zip(*map(cycle, _ENTRIES), strict=True), max(map(len, _ENTRIES)))
 ]
 # Small models compile soon.
 SIZES = {
@@ -34,6 +35,7 @@ SIZES = {
     "mlp": {"widths": [6]},
     "realmlp": {"widths": [6]},
     "tabm": {"widths": [6], "members": 2},
+    "unet": {"filters": 2, "depth": 1, "convolutions": 1},
     "transformer": {"width": 4, "heads": 2, "depth": 1},
 }
 
@@ -89,7 +91,8 @@ def _text(program: Program, data: DataSet) -> str:
 
 
 def _data(case: dict[str, str], tiny: DataSet, images: DataSet) -> DataSet:
-    data, task = images if case["model"] == "cnn" else tiny, LOSSES[case["loss"]].tasks[0]
+    needs, task = MODELS[case["model"]].needs, LOSSES[case["loss"]].tasks[0]
+    data = images if "images" in needs else tiny
     if task == "classification":
         return data
     parts = {

@@ -19,7 +19,7 @@ from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.training.batches import host_data
 from hpo.engine.training.supervised import abstract_lane
 from hpo.engine.training.task import task_of
-from hpo.registry import METRICS
+from hpo.registry import METRICS, MODELS
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill
 from hpo.spec.load import load_experiment, require_search
@@ -33,13 +33,16 @@ def stand_in(experiment: Experiment) -> DataSet:
     """A little data of the kind that a config trains on, because its own may need a download."""
     rng = np.random.default_rng(0)
     tasks = METRICS[require_search(experiment).goal.first.metric].tasks
-    shape = (28, 28, 1) if experiment.training.model.name == "cnn" else (12,)
+    shape = (28, 28, 1) if _needs_images(experiment) else (12,)
     rows = 2 * experiment.training.data.batch_size
     parts = a_split(rng, rows, shape), a_split(rng, 8, shape)
     ids = [{**part.arrays, "x": np.abs(part.x).astype(np.int32)} for part in parts]
     if tasks == ("language",):
         own = [Split({**arrays, "y": arrays["x"]}) for arrays in ids]
         return DataSet("language", *own, None, 9, "")
+    if tasks == ("segmentation",):
+        masks = [{**part.arrays, "y": (part.x[..., 0] > 0).astype(np.int32)} for part in parts]
+        return DataSet("segmentation", Split(masks[0]), Split(masks[1]), None, 2, "")
     if has_tokens(experiment):
         parts = Split(ids[0]), Split(ids[1])
     if "classification" in tasks:
@@ -50,6 +53,10 @@ def stand_in(experiment: Experiment) -> DataSet:
 
 def has_tokens(experiment: Experiment) -> bool:
     return experiment.training.data.text.vectors == "ids"
+
+
+def _needs_images(experiment: Experiment) -> bool:
+    return "images" in MODELS[experiment.training.model.name].needs
 
 
 def lower(experiment: Experiment, seed: int) -> str:
@@ -76,7 +83,7 @@ def test_every_shipped_config_lowers_for_accelerators(path: Path) -> None:
     experiment = load_experiment(path)
     text = lower(experiment, seed=0)
     # The plain form; the form for CPUs consists of matrix products.
-    assert ("stablehlo.convolution" in text) == (experiment.training.model.name == "cnn")
+    assert ("stablehlo.convolution" in text) == _needs_images(experiment)
 
 
 @pytest.mark.long

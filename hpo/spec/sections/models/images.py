@@ -82,6 +82,29 @@ class Cnn(Pretrained):
         return len(self.filters)
 
 
+class Unet(Pretrained):
+    """A U-Net: convolutions down to fewer pixels and up again, for a class of each pixel."""
+
+    name: Literal["unet"]
+    filters: Static[Count] = 16
+    """Filters of each convolution at the first level; each level below has twice as many."""
+    depth: Static[Annotated[int, Field(ge=1, le=8)]] = 3
+    """How many times height and width are halved."""
+    convolutions: Static[Count] = 2
+    """Convolutions of each level, on the way down and on the way up."""
+    kernel: Static[Window] = 3
+    """Height and width of each filter."""
+    activation: Activated = "relu"
+    norm: Normalised = "none"
+    bias: Biased = True
+    slope: Slope = None
+    init: Initial = "he_normal"
+    init_scale: InitScale = None
+    init_gain: InitGain = "none"
+    dropout: Knob[Share] = 0.0
+    """The chance that a number of the lowest level is dropped in training."""
+
+
 def of_layer(values: T | tuple[T, ...], index: int) -> T:
     """The value of a layer, from one for all layers or a list whose last value repeats."""
     return values[min(index, len(values) - 1)] if isinstance(values, tuple) else values
