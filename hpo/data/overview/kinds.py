@@ -25,7 +25,7 @@ _DATE = re.compile(
 _DATES_TO_READ = 2000
 _COLUMNS_AT_ONCE = 1000
 # A text has this many words in the mean, or as many characters where there are no blanks.
-_LEAST_WORDS, _LEAST_CHARACTERS = 4, 12
+_LEAST_WORDS, _LEAST_CHARACTERS = 4, 8
 _SPACED = re.compile(r"\s")
 
 

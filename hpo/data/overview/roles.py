@@ -24,6 +24,7 @@ _CODE_WORDS = re.compile(
 )
 _TIME_NAME = re.compile(r"(?i)(date|time|datetime|timestamp|ds|day|month|week|year)")
 _LEAST_ROWS = 20
+_ALL_DIFFERENT: tuple[Role, str] = ("dropped", "has another text in nearly every row")
 _UNJUDGED = (
     "names things with several rows, too few of each class for a split by it: a random split puts "
     "the same ones on both sides, which flatters"
@@ -62,11 +63,15 @@ def roles_of(sample: Sample, columns: Sequence[Cells], target: Target) -> Roles:
         reason = copies.get(cells.name) or _no_feature(cells, len(sample.frame))
         if reason:
             roles.of[cells.name] = ("dropped", reason)
+    texts = [cells.name for cells in others if roles.of.get(cells.name) == _ALL_DIFFERENT]
+    if texts and len(roles.of) == len(columns):
+        del roles.of[texts[0]]  # nothing else is left to learn from
     _split(roles, sample, [cells for cells in others if cells.name not in roles.of], target)
     for cells in others:
         if roles.role(cells.name) == "dropped":
             continue
-        treatment = _treatment(cells, len(sample.frame))
+        is_text = cells.name in texts
+        treatment = {"type": "text"} if is_text else _treatment(cells, len(sample.frame))
         is_split = roles.role(cells.name) == "split"
         if treatment and not is_split:
             roles.treatments[cells.name] = treatment
@@ -85,7 +90,7 @@ def _no_feature(cells: Cells, rows: int) -> str:
         return "has the same value in every row"
     is_each_once = cells.distinct == rows and rows >= _LEAST_ROWS
     if cells.kind == "category" and cells.distinct >= 0.95 * (rows - cells.gaps) >= _LEAST_ROWS:
-        return "has another text in nearly every row"
+        return _ALL_DIFFERENT[1]
     if cells.kind == "whole" and is_each_once:
         if is_id_name(cells.name):
             return "has the name of an id, and each value once"

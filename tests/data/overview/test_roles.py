@@ -88,6 +88,15 @@ def test_a_series_of_one_column_of_dates_keeps_them_as_a_feature():
     assert found.options["split"] == {"time": "day", "feature": True}
 
 
+def test_short_texts_are_learnt_from_where_nothing_else_is_left():
+    frame = pd.DataFrame({"row": np.arange(ROWS), "name": [f"Ms {n} Roe" for n in range(ROWS)]})
+    frame["y"] = np.arange(ROWS) % 2
+    cells = list(kinds_of(frame))
+    found = roles_of(Sample(frame, ROWS, True, {}), cells, find_target(frame, cells, ["y"]))
+    assert found.treatments == {"name": {"type": "text"}}
+    assert [name for name, (role, _) in found.of.items() if role == "dropped"] == ["row"]
+
+
 def test_things_that_cannot_be_split_are_left_out():
     frame = pd.DataFrame({"x": BASE["x"], "patient": np.arange(ROWS) // 5})
     frame["y"] = np.where(frame["patient"] == 3, "ill", "well")

@@ -18,7 +18,7 @@ from hpo.data.overview.formats.dialect import Dialect, dialect_of
 from hpo.data.overview.formats.sample import Sample
 from hpo.data.overview.gaps import with_gaps
 from hpo.data.readers.tables.numbers import has_marks, plain_rows
-from hpo.data.readers.tables.table import numbered_rows, table_text
+from hpo.data.readers.tables.table import column_names, numbered_rows, table_text
 from hpo.errors import DataError
 from hpo.spec.sections.data import CsvFile
 
@@ -94,9 +94,9 @@ def _texts(pieces: Sequence[bytes], dialect: Dialect) -> Iterator[str]:
 
 def _names(dialect: Dialect) -> tuple[list[str], bool]:
     """The names of the columns, and whether they are those of the header."""
-    given = dialect.names
-    if given and all(name.strip() for name in given) and len(set(given)) == len(given):
-        return list(given), True
+    given = column_names(dialect.names, CsvFile(csv="t.csv", target="y"))
+    if given and len(set(given)) == len(given):
+        return given, True
     return [f"column_{number}" for number in range(1, len(dialect.first) + 1)], False
 
 
@@ -127,11 +127,10 @@ def _dataset(
     dataset["header"] = False
     reasons["header"] = "the first row looks like data; true if it names the columns"
     if dialect.has_header:
-        repeated, times = Counter(dialect.names).most_common(1)[0]
+        found = column_names(dialect.names, CsvFile(csv="t.csv", target="y"))
+        repeated, times = Counter(found).most_common(1)[0]
         dataset["skip"] = dialect.skip + 1 + sum(name.count("\n") for name in dialect.names)
-        reasons["skip"] = "the header, in which " + (
-            f"{times} columns have the name '{repeated}'" if times > 1 else "a column has no name"
-        )
+        reasons["skip"] = f"the header, in which {times} columns have the name '{repeated}'"
         del reasons["header"]
     return dataset, reasons
 

@@ -181,6 +181,8 @@ def _parsed(
         "na_values": missing_words(spec) or None,
         **({"header": None, "names": names} if spec.header is False else {}),
     }
+    if spec.header is not False and any(name == f"column_{n}" for n, name in enumerate(names, 1)):
+        options |= {"header": 0, "names": names}  # the header may leave some out
     try:
         if isinstance(text, bytes):
             table = table_of_numbers(text, options, rows, len(names))

@@ -145,10 +145,11 @@ def no_rows(path: Path) -> DataError:
 
 
 def column_names(first: Sequence[str], spec: CsvFile) -> list[str]:
-    """The names of the columns: the first row, or `column_1` and so on without a header."""
-    if spec.header is False:
-        return [f"column_{number}" for number in range(1, len(first) + 1)]
-    return list(first)
+    """The names of the columns: the first row, and `column_1` and so on where it gives none."""
+    has_names = spec.header is not False
+    return [
+        name if has_names and name.strip() else f"column_{n}" for n, name in enumerate(first, 1)
+    ]
 
 
 def _named_columns(spec: TableFile) -> dict[str, str]:

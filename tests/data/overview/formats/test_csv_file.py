@@ -39,7 +39,7 @@ def test_a_sample_holds_every_row_of_a_small_file(tmp_path):
         ("t.csv", b"p,y\n01.02.2024,0\n1.3.2024,1\n", {}),
         ("t.csv", b"$1,6%,x\n$2,7%,y\n$3,8%,x\n", {"header": False, "units": ["$", "%"]}),
         ("t.csv", b"1,2,x\n2,3,y\n3,4,x\n", {"header": False}),
-        ("t.csv", b",a,y\n0,5,x\n1,6,y\n", {"header": False, "skip": 1}),
+        ("t.csv", b",a,y\n0,5,x\n1,6,y\n", {}),
         ("t.csv", b"a,a,y\n0,5,x\n1,6,y\n", {"header": False, "skip": 1}),
         ("t.csv", b"# a tool\n\n# 2\na,y\n1,0\n2,1\n", {"skip": 3}),
         ("t.csv", b"0,1,2,y\n5,6,7,0\n1,9,2,1\n", {"header": True}),

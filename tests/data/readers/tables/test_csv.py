@@ -68,6 +68,14 @@ def test_a_date_and_a_column_name_are_no_grouped_numbers(tmp_path):
     assert source.values == (["01.02.2024", "02.02.2024"],)
 
 
+def test_a_column_without_a_name_gets_one_as_without_a_header(tmp_path):
+    source = read(tmp_path, ',a,y,""\n7,x,0.5,\n8,z,1.5,\n')
+    assert (source.names, source.text_names) == (("column_1", "column_4"), ("a",))
+    assert source.x[:, 0].tolist() == [7, 8]
+    source = read(tmp_path, ",a,y\n7,x,0.5\n8,z,1.5\n", drop=["column_1"])
+    assert (source.names, source.text_names) == ((), ("a",))
+
+
 def test_numbers_with_marks_are_told_how_to_be_read(tmp_path):
     with pytest.raises(DataError, match=r"correct the file\. Where these are numbers, write units"):
         read(tmp_path, 'a,y\n1,"$1,500"\n2,$3\n', task="regression")
@@ -220,7 +228,7 @@ def test_classes_are_sorted_and_indexed(tmp_path):
         ("a,b,y\n1,2,3\n\n1,2\n", {}, ":4: has 2 cells where the header has 3: correct the line"),
         ('a,y\n"1\n",2\n1\n', {}, ":4: has 1 cell where the header has 2"),
         ("a,a,y\n1,2,3\n", {}, ":1: 2 columns are named 'a': rename all but one."),
-        (",a,y\n1,2,3\n", {}, ":1: column 1 has no name: name it in the header"),
+        (",column_1,y\n1,2,3\n", {}, ":1: 2 columns are named 'column_1': rename all but one"),
         ("a,y\n1,2\n3,\u00e4\n".encode("latin-1"), {}, ":3: is not UTF-8"),
         ("a,price\n1,2\n", {"target": "prize"}, ": data.dataset.target: unknown column 'prize'. "
          "Did you mean 'price'? Columns: a, price."),
