@@ -11,6 +11,7 @@ from hpo.errors import DataError
 
 # The square of a smaller deviation is 0 to float64, or has lost most of its digits.
 _LEAST_DEVIATION = 1e-150
+_ROUNDING = 1e-6  # of a few operations in float32
 
 
 def target_scale(train: Source, target_range: tuple[float, float] | None) -> dict[str, Any]:
@@ -58,10 +59,12 @@ def check_range(source: Source, target_range: tuple[float, float]) -> None:
 
 
 def in_target_range(values: np.ndarray, target_range: tuple[float, float]) -> np.ndarray:
-    """Values between 0 and 1 in the unit of the targets, where rounding leaves no range."""
+    """Values in the unit of the targets; rounding takes none between 0 and 1 out of the range."""
     low, high = target_range
     found = low + values * (high - low)
-    return np.where((values >= 0) & (values <= 1), np.clip(found, low, high), found)
+    # A mean of members or folds may have left it by rounding.
+    is_within = (values > -_ROUNDING) & (values < 1 + _ROUNDING)
+    return np.where(is_within, np.clip(found, low, high), found)
 
 
 def _mean_of_target(y: np.ndarray, name: str) -> tuple[float, float]:

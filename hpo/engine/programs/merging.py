@@ -350,6 +350,8 @@ def _widest_of(drawn: Sequence[Training], space: SearchSpace) -> tuple[int, ...]
             return ()
         if isinstance(distribution, Int):
             found.append(distribution.high)
+        if dimension is not None and dimension.limits is not None:
+            found.append(int(dimension.limits[1]))
         most.append((dimension is not None, max(found)))
     (deep, depth), (wide, width) = most
     return (width,) * depth if deep or wide else ()

@@ -72,6 +72,8 @@ def test_no_value_between_0_and_1_leaves_the_range(target_range: Any, value: flo
     assert low <= found[1] <= high
     assert found[1] == pytest.approx(low + value * (high - low), abs=1e-9 * max(1, high - low))
     assert found[2] == pytest.approx(high)
+    (mean,) = in_target_range(np.array([1.0000001]), target_range)  # of ones in float32
+    assert mean <= high
 
 
 def test_values_beyond_stay_beyond() -> None:

@@ -77,6 +77,12 @@ def test_depth_and_width_as_numbers_are_merged_by_the_widest() -> None:
     assert Merging.from_pin(decision.merging.pin()) == decision.merging
 
 
+def test_widths_that_may_move_are_merged_up_to_their_limit() -> None:
+    space = {"model.width": {"int": [8, 16], "adapt": [4, 40]}}
+    merged = _decision(_experiment(space, model={"name": "mlp", "depth": 2})).merging.merged
+    assert merged.widest == (40, 40)
+
+
 def test_a_batch_of_all_rows_is_merged_as_their_number() -> None:
     space = {**_SPACE, "data.batch_size": {"choice": [16, "all", 96]}}
     merged = _decision(_experiment(space)).merging.merged

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.initialisers import Initialiser
-from hpo.engine.models.layers import activated
+from hpo.engine.models.layers import activated, bounded
 from hpo.engine.models.sizes import layer_sizes, width_of
 from hpo.engine.models.table_inputs import PERIODIC_LEAVES, TableInputs
 from hpo.engine.oneof import options_of
@@ -75,7 +75,7 @@ class RealMlp(nnx.Module):  # type: ignore[misc]
             mix = (1 + _MIX_RATE * layer.mix[...]).astype(x.dtype)
             x = dropout(z + mix * (activated(spec, z, width) - z), layer=i)
             inputs = width
-        return _ntk(x, self.head[...], self.head_bias[...], inputs)
+        return bounded(spec.output, _ntk(x, self.head[...], self.head_bias[...], inputs))
 
 
 class _Layer(nnx.Module):  # type: ignore[misc]

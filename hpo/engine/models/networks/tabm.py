@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from hpo.engine.models.abstract import Members, Shapes
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.initialisers import Initialiser
-from hpo.engine.models.layers import activated
+from hpo.engine.models.layers import activated, bounded
 from hpo.engine.models.sizes import Size, layer_sizes, width_of
 from hpo.engine.models.table_inputs import PERIODIC_LEAVES, TableInputs, input_width
 from hpo.engine.oneof import options_of
@@ -70,7 +70,7 @@ class TabM(nnx.Module):  # type: ignore[misc]
         for i, layer in enumerate(self.layers):
             h = dropout(activated(spec, layer(h), width_of(spec.widths, i)), layer=i)
         outputs = jnp.einsum("bmn,mnk->bmk", h, self.heads[...].astype(h.dtype))
-        return Members(outputs + self.bias[...].astype(h.dtype))
+        return Members(bounded(spec.output, outputs + self.bias[...].astype(h.dtype)))
 
 
 class _Layer(nnx.Module):  # type: ignore[misc]

@@ -121,6 +121,7 @@ class RealMlp(Pretrained):
     frequency: Frequency = 0.1
     dropout: Dropped = 0.0
     embedding: Embedding = "auto"
+    output: Output = "linear"
 
 
 class TabM(Pretrained):
@@ -147,3 +148,4 @@ class TabM(Pretrained):
     init_gain: InitGain = "none"
     dropout: Dropped = 0.0
     embedding: Embedding = "auto"
+    output: Output = "linear"

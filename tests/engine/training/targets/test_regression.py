@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import sklearn.metrics
+from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
@@ -20,7 +21,7 @@ from hpo.engine.training.targets.sums import (
     targets_of,
 )
 from hpo.trial import is_finite
-from tests.engine.models.by_hand import a_model
+from tests.engine.models.by_hand import NO_DROPOUT, a_model
 from tests.engine.samples import (
     Learn,
     a_training,
@@ -56,7 +57,7 @@ def _regression(rows: int, seed: int = 0) -> tuple[DataSet, np.ndarray]:
 
 
 @pytest.mark.parametrize("output", ["sigmoid", "tanh"])
-@pytest.mark.parametrize("name", ["mlp", "fourier"])
+@pytest.mark.parametrize("name", ["mlp", "fourier", "realmlp"])
 def test_no_prediction_of_a_bounded_output_leaves_the_range_and_metrics_are_in_its_unit(
     name: str, output: str
 ) -> None:
@@ -84,6 +85,18 @@ def test_no_prediction_of_a_bounded_output_leaves_the_range_and_metrics_are_in_i
     true = low + (high - low) * y.astype(np.float64)
     found = metrics_of(data, np.asarray(outputs[:40]), part)
     _has_scores(found, true, predicted[:40, 0], None)
+
+
+def test_each_member_of_tabm_has_a_bounded_output() -> None:
+    data, _ = _regression(8)
+    found = []
+    for output in ("tanh", "linear"):
+        model = a_model(data, name="tabm", widths=[4], members=3, output=output)
+        network = nnx.merge(model.graph, model.params, model.statistics)
+        x = jnp.asarray(data.validation.x)
+        found.append(network(x, model.spec, train=False, dropout=NO_DROPOUT).outputs)
+    by_hand = expit(2 * np.asarray(found[1], np.float64))
+    np.testing.assert_allclose(found[0], by_hand, atol=1e-5)
 
 
 def test_a_bounded_output_keeps_float32_where_models_compute_in_bfloat16() -> None:
