@@ -14,9 +14,7 @@ from hpo.data.overview.kinds import kinds_of
 from hpo.data.overview.overview import ColumnOverview, Overview, Target
 from hpo.data.readers.npz import read_npz
 from hpo.data.source import Source
-from hpo.errors import DataError
 from hpo.spec.sections.data import DataSpec, NpzFile, Task
-from hpo.spec.words import shown
 
 _WHY = "as the data set says"
 
@@ -30,23 +28,18 @@ def look_at_npz(path: Path, written: str) -> Overview | None:
     if path.suffix != ".npz" or not path.is_file():
         return None
     source = read_npz(path, DataSpec(dataset=NpzFile(npz=str(path)), test=0.2))
-    if source.y.ndim > 2:
-        raise DataError(
-            f"{shown(path.name)}: y holds masks, a class for each pixel, for which hpo init writes "
-            "no spec: see segmentation in docs/tasks.md."
-        )
     return source_overview(path.name, {"npz": written}, source)
 
 
 def source_overview(name: str, dataset: Any, source: Source) -> Overview:
     """What examples hold that a reader has read; `dataset` is what a spec says of them."""
-    counts = np.bincount(source.y) if source.classes else np.zeros(0, int)
+    counts = np.bincount(source.y.ravel()) if source.classes else np.zeros(0, int)
     classes = dict(zip(source.classes, counts.tolist(), strict=True))
     if source.x.ndim > 2:
         has_test = source.test is not None
         images = images_overview(name, dataset, source.x.shape[1:], classes, has_test=has_test)
         size, target = len(source), _target(source, classes)
-        return images if classes else replace(images, rows=size, seen=size, target=target)
+        return replace(images, rows=size, seen=size, target=target)
     import pandas as pd
 
     titles = source.names or [f"column_{place}" for place in range(1, source.x.shape[1] + 1)]
@@ -68,11 +61,14 @@ def source_overview(name: str, dataset: Any, source: Source) -> Overview:
 
 
 def _target(source: Source, classes: Mapping[str, int]) -> Target:
-    """The one target of a row, or several of them by their places."""
+    """The one target of a row, several of them by their places, or its mask."""
+    ordered = dict(sorted(classes.items(), key=lambda item: -item[1]))
+    if source.y.ndim == 3:
+        return Target(("mask",), "segmentation", _WHY, "a class for each pixel", ordered)
     if source.y.ndim == 1:
         task: Task = "classification" if classes else "regression"
-        ordered = dict(sorted(classes.items(), key=lambda item: -item[1]))
-        return Target(("target",), task, _WHY, _WHY, ordered)
+        name = "label" if source.x.ndim > 2 else "target"
+        return Target((name,), task, _WHY, _WHY, ordered)
     names = tuple(f"target_{place}" for place in range(1, source.y.shape[1] + 1))
     if not source.is_multilabel:
         return Target(names, "regression", _WHY, "several columns of numbers")

@@ -122,7 +122,8 @@ def _needs_folds(overview: Overview) -> bool:
     """Whether one validation split would decide by chance, and each class has rows for folds."""
     fewest = min(overview.target.classes.values(), default=overview.rows)
     is_series = isinstance(overview.dataset, Mapping) and "window" in overview.dataset
-    has_own = "column" in overview.options.get("split", {}) or not overview.can_fold
+    is_mask = overview.target.task == "segmentation"  # whose classes are of pixels
+    has_own = is_mask or "column" in overview.options.get("split", {}) or not overview.can_fold
     return overview.rows < _FEW_ROWS and fewest >= 3 * FOLDS and not is_series and not has_own
 
 

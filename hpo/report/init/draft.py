@@ -20,6 +20,7 @@ _UNEVEN_SHARE, _UNEVEN_CLASSES = 1 / 3, 5.0
 # Fewer cells than this are quickly prepared once more, as another `transform` needs.
 _MOST_CELLS = 5_000_000
 _LEAST_GAPS = 0.05
+_LARGE_SIDE = 64  # of images whose pixels are classified
 _MOST_REMARKS = 20
 
 
@@ -54,7 +55,11 @@ def draft(overview: Overview, budget: Budget, cores: int, file: str) -> Draft:
     data = _data(overview, budget)
     document: dict[str, Any] = {"name": study_name(overview.name), "data": data}
     space: dict[str, Any] = {}
-    if overview.shape:
+    if overview.target.task == "segmentation":
+        depth = 2 if min(overview.shape[:2]) < _LARGE_SIDE else 3
+        document["model"] = {"name": "unet", "filters": 8, "depth": depth, "norm": "batch"}
+        space["model.filters"] = {"choice": [8, 16]}
+    elif overview.shape:
         document["model"] = _CNN
         space["model.filters"] = {"choice": [[16, 32], [32, 64]]}
     elif budget.preset is None:
@@ -115,6 +120,8 @@ def metric_of(target: Target) -> tuple[str, str, str]:
             return "rmse", "minimize", "the usual error, in the unit of the target"
         case "counts":
             return "deviance", "minimize", "the error of a Poisson regression"
+        case "segmentation":
+            return "iou", "maximize", "the overlap of each class"
         case "multilabel":
             return "average_precision", "maximize", "the ranking of rows for each label"
     counts = [*target.classes.values()] or [1, 1]
@@ -194,6 +201,7 @@ def _comments(overview: Overview, budget: Budget, cores: int, objective: str) ->
 _OTHERS = {
     "classification": ("accuracy", "auroc", "macro_f1", "log_loss"),
     "multilabel": ("average_precision", "auroc", "macro_f1", "accuracy"),
+    "segmentation": ("iou", "pixel_accuracy", "loss"),
     "regression": ("rmse", "mae", "r2", "mape"),
     "counts": ("deviance", "rmse", "mae"),
 }
@@ -202,6 +210,7 @@ _OTHER_TASKS = {
     "multilabel": "regression",
     "regression": "classification",
     "counts": "regression",
+    "segmentation": "none",
 }
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from hpo.data.overview.arrays import look_at_npz
-from hpo.errors import DataError
 
 RNG = np.random.default_rng(0)
 LABELS = ("multilabel", {"target_1": 15, "target_2": 10})
@@ -45,11 +44,12 @@ def test_several_targets_have_the_names_of_their_places(tmp_path, y, task, class
     assert target.classes == classes
 
 
-def test_masks_are_named_as_such(tmp_path):
+def test_masks_have_classes_of_pixels(tmp_path):
     x = RNG.integers(0, 255, (30, 6, 5, 3), np.uint8)
-    np.savez(tmp_path / "t.npz", x=x, y=x[..., 0] % 3)
-    with pytest.raises(DataError, match="y holds masks, a class for each pixel"):
-        look_at_npz(tmp_path / "t.npz", "t.npz")
+    np.savez(tmp_path / "t.npz", x=x, y=np.broadcast_to(np.arange(30) % 3, (30, 6, 30))[..., :5])
+    seen = look_at_npz(tmp_path / "t.npz", "t.npz")
+    assert (seen.rows, seen.shape, seen.target.task) == (30, (6, 5, 3), "segmentation")
+    assert seen.target.classes == {"0": 360, "1": 360, "2": 180}
 
 
 def test_another_file_is_left_to_other_readers(tmp_path):

@@ -112,3 +112,14 @@ def test_a_column_that_is_left_out_or_treated_keeps_its_name(names):
 )
 def test_a_study_is_named_after_its_file(file, name):
     assert study_name(file) == name
+
+
+def test_images_with_masks_get_a_unet():
+    target = Target(("mask",), "segmentation", "", "", {"0": 9_000, "1": 6_360})
+    seen = Overview(
+        "m.npz", {"npz": "m.npz"}, 60, 60, True, target, shape=(16, 16, 1), features=256
+    )
+    made = draft(seen, budget_for(seen, "good", None, 2), 2, "m.yaml")
+    found = load_document(parse_yaml(made.text, "m.yaml").values, Path())
+    assert (found.training.model.name, found.training.data.folds) == ("unet", None)
+    assert found.search.goal.first.metric == "iou"
