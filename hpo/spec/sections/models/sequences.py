@@ -95,6 +95,13 @@ def sequence_mistakes(
     if getattr(model, "bidirectional", False) and {*tasks} == {"language"}:
         text = "true reads the tokens that are to be predicted: write false"
         yield ("model", "bidirectional"), text
+    if getattr(model, "tie_embeddings", False):
+        if "language" not in tasks:
+            text = "true finds the next token of a text, and this data set has classes or values"
+            yield ("model", "tie_embeddings"), f"{text}: write false"
+        elif model.embedding not in (None, model.width):
+            text = f"true needs vectors of {model.width} numbers, as wide as the model"
+            yield ("model", "tie_embeddings"), f"{text}: leave model.embedding out"
     if getattr(model, "freeze_embedding", False) and embeddings is None:
         text = "true keeps loaded vectors, and data.text.embeddings names no file: name one"
         yield ("model", "freeze_embedding"), f"{text}, or write false"

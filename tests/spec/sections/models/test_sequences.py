@@ -28,6 +28,17 @@ def test_both_directions_of_a_running_text_are_refused() -> None:
     _load({"bidirectional": True})
 
 
+def test_a_tied_head_needs_a_running_text_and_vectors_as_wide_as_the_model() -> None:
+    tied = {"name": "transformer", "tie_embeddings": True, "width": 8}
+    with pytest.raises(
+        SpecError, match=r"model\.tie_embeddings: true finds the next token of a te"
+    ):
+        _load(tied)
+    with pytest.raises(SpecError, match=r"model\.tie_embeddings: true needs vectors of 8 numbers"):
+        _load({**tied, "embedding": 4}, **LANGUAGE)
+    _load({**tied, "embedding": 8}, **LANGUAGE)
+
+
 def test_vectors_that_stay_need_a_file() -> None:
     frozen = {"freeze_embedding": True}
     with pytest.raises(
