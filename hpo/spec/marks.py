@@ -101,6 +101,8 @@ class Spec(BaseModel):
 
     # Whether what stands below may vary in a study.
     may_vary: ClassVar[bool] = True
+    # What is wrong with any other key, where a document chooses the keys itself.
+    no_such_key: ClassVar[str] = ""
     # A class is built when it is first used, so that registries may still grow after its import.
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, defer_build=True

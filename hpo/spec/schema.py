@@ -53,10 +53,7 @@ class Leaf:
     @property
     def is_tag(self) -> bool:
         """Whether the field is the name that chooses a variant."""
-        if not self.variants or self.variants[-1][0].rpartition(".")[2] != self.field:
-            return False
-        # Parts of a variant may have a name, too.
-        return self.variants[-1][1] in get_args(self.owner.model_fields[self.field].annotation)
+        return bool(self.variants) and self.variants[-1][0].rpartition(".")[2] == self.field
 
 
 @cache
@@ -254,6 +251,8 @@ def _briefly(spec: type[Spec]) -> str:
 
 
 def _unknown_key(spec: type[Spec], key: str) -> str:
+    if spec.no_such_key:
+        return spec.no_such_key
     if "." in key and key.partition(".")[0] in spec.model_fields:
         outer, _, inner = key.partition(".")
         return f"dotted keys are for the space: write {outer}: {{{cut(inner)}: ...}}"

@@ -30,7 +30,6 @@ class Weights:
     classes: tuple[str, ...] | None
 
 
-@lru_cache(maxsize=16)
 def read_weights(folder: Path, written: str) -> Weights:
     """The weights in a folder that hpo train wrote; a spec names it as `written`.
 
@@ -40,8 +39,8 @@ def read_weights(folder: Path, written: str) -> Weights:
         HpoError: for another folder, or one with the weights of several runs.
     """
     where = f"model.from: {shown(written)}"
-    place = folder / WEIGHTS_FOLDER
-    if not (folder / METRICS_FILE).is_file() or not place.is_dir():
+    place, metrics = folder / WEIGHTS_FOLDER, folder / METRICS_FILE
+    if not metrics.is_file() or not place.is_dir():
         raise HpoError(f"{where} is no folder of a trained model: give one that hpo train wrote.")
     runs = sorted(path.name for path in place.iterdir() if (path / "_METADATA").is_file())
     if runs:
@@ -50,15 +49,22 @@ def read_weights(folder: Path, written: str) -> Weights:
             f"{', ...' if runs[3:] else ''}): train it with one seed and without folds, or --refit."
         )
     try:
-        document = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
-        arrays = dict(_named(_restored(place), ""))
-        classes = document.get("classes")
+        # Every new model has a new file.
+        weights = _read(folder, (metrics.stat().st_mtime_ns, metrics.stat().st_ino))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise HpoError(
             f"{where} cannot be read ({type(error).__name__}): train that model again."
         ) from error
-    if not any(name.startswith("params/") for name in arrays):
+    if not any(name.startswith("params/") for name in weights.arrays):
         raise HpoError(f"{where} holds no weights of a model: give a folder of a trained model.")
+    return weights
+
+
+@lru_cache(maxsize=16)
+def _read(folder: Path, version: tuple[int, int]) -> Weights:
+    """The weights in a folder; those of another `version` of it are read again."""
+    document = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+    arrays, classes = dict(_named(_restored(folder / WEIGHTS_FOLDER), "")), document.get("classes")
     return Weights(arrays, _hash(arrays), None if classes is None else tuple(map(str, classes)))
 
 

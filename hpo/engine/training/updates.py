@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
-from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -108,14 +107,18 @@ def thawed(gradient: Gradient, updates: Updates, layers: Layers) -> Gradient:
 
 
 def kept_frozen(updates: Updates, layers: Layers, before: Any, after: Any) -> Any:
-    """Weights, or a state, after a step, with what frozen weights had before it.
+    """Weights and state after a step, with what frozen weights had before it.
 
-    All vectors of a state have a number for each weight.
+    An array of the state that is as long as the weights has a number for each of them.
     """
     if not updates.freeze:
         return after
-    one = partial(_kept, updates, layers)
-    return jax.tree.map(lambda old, new: one(old, new) if new.ndim else new, before, after)
+    size = before[0].shape
+
+    def one(old: Any, new: Any) -> Any:
+        return _kept(updates, layers, old, new) if new.shape == size else new
+
+    return jax.tree.map(one, before, after)
 
 
 def _kept(updates: Updates, layers: Layers, before: Any, after: Any) -> Any:

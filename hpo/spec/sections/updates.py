@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, create_model
 
@@ -14,6 +14,8 @@ from hpo.spec.registered import needs_of
 
 class Rates(Spec):
     """Factors of the learning rate of layers, each below the pattern of their names."""
+
+    no_such_key: ClassVar[str] = "is no pattern of layers: write one such as head or linears/0"
 
 
 class Updates(Spec):
