@@ -137,6 +137,12 @@ MODELS = {
         needs=("images",),
         answers_each=True,
     ),
+    "resnet": Entry(
+        f"{_MODEL}.images:ResNet",
+        f"{_NETWORK}.resnet:ResNet",
+        size=f"{_NETWORK}.resnet:resnet_size",
+        needs=("images",),
+    ),
 }
 
 _OF_CLASSES = ("classification", "multilabel", "segmentation", "language")

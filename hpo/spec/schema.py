@@ -53,7 +53,10 @@ class Leaf:
     @property
     def is_tag(self) -> bool:
         """Whether the field is the name that chooses a variant."""
-        return bool(self.variants) and self.variants[-1][0].rpartition(".")[2] == self.field
+        if not self.variants or self.variants[-1][0].rpartition(".")[2] != self.field:
+            return False
+        # Parts of a variant may have a name, too.
+        return self.variants[-1][1] in get_args(self.owner.model_fields[self.field].annotation)
 
 
 @cache

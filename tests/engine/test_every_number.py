@@ -34,6 +34,7 @@ SIZES = {
     "cnn": {"filters": [3], "dense": 6},
     "mlp": {"widths": [6]},
     "realmlp": {"widths": [6]},
+    "resnet": {"filters": [4], "blocks": 1},
     "tabm": {"widths": [6], "members": 2},
     "unet": {"filters": 2, "depth": 1, "convolutions": 1},
     "transformer": {"width": 4, "heads": 2, "depth": 1},

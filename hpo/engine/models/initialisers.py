@@ -21,25 +21,28 @@ def initial_params(
     kernel: Initialiser,
     rng: np.random.Generator,
     leaves: Mapping[str, Initialiser] = MappingProxyType({}),
+    parent: str = "",
 ) -> dict[str, Any]:
     """Float32 weights for a tree of shapes; the name of a leaf decides its initialiser.
 
     `kernel` draws the leaves of that name. `scale` and `var` are ones, `bias` and `mean` zeros.
     `embedding` has a vector of squared length 1, on average, for each id but 0, as Flax draws it.
-    `leaves` holds the initialisers of the model's other names. The kernels of `left` and `right`
-    beside each other are factors of one that `kernel` draws.
+    `leaves` holds the initialisers of the model's other names, or of names below a `parent`, as
+    `last.scale` is. The kernels of `left` and `right` beside each other are factors of one that
+    `kernel` draws.
     """
     if shapes.keys() == {"left", "right"}:
         return _factors(shapes, kernel, rng)
     return {
-        name: initial_params(leaf, kernel, rng, leaves)
+        name: initial_params(leaf, kernel, rng, leaves, str(name))
         if isinstance(leaf, Mapping)
-        else _leaf(str(name), tuple(leaf.shape), kernel, rng, leaves)
+        else _leaf(parent, str(name), tuple(leaf.shape), kernel, rng, leaves)
         for name, leaf in shapes.items()
     }
 
 
 def _leaf(
+    parent: str,
     name: str,
     shape: tuple[int, ...],
     kernel: Initialiser,
@@ -47,8 +50,9 @@ def _leaf(
     leaves: Mapping[str, Initialiser],
 ) -> np.ndarray:
     known: dict[str, Initialiser] = {"kernel": kernel, "embedding": _vectors, **leaves}
-    if name in known:
-        return known[name](rng, shape).astype(np.float32)
+    draw = known.get(f"{parent}.{name}", known.get(name))
+    if draw is not None:
+        return draw(rng, shape).astype(np.float32)
     constant = {"scale": 1.0, "var": 1.0, "bias": 0.0, "mean": 0.0}[name]
     return np.full(shape, constant, np.float32)
 

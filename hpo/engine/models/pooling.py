@@ -13,7 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from hpo.engine.models.convolution import Pads, Strides, output_size, shifted
-from hpo.spec.sections.models.images import Pooling
+from hpo.spec.sections.models.images import Pooling, of_layer
 
 
 def pooled(x: Float[Array, "B H W C"], pooling: Pooling) -> Float[Array, "B h w C"]:
@@ -24,7 +24,7 @@ def pooled(x: Float[Array, "B H W C"], pooling: Pooling) -> Float[Array, "B h w 
     """
     if pooling.name == "none":
         return x
-    size, stride = pooling.size, pooling.step
+    size, stride = _window(pooling)
     if pooling == Pooling():
         return _two_by_two(x)
     pads: Pads = ((0, 0), (0, 0))
@@ -42,7 +42,13 @@ def pooled_size(size: int, pooling: Pooling) -> int:
     """The length of an axis after pooling."""
     if pooling.name == "none":
         return size
-    return max(output_size(size, pooling.size, pooling.step, pooling.padding), 1)
+    return max(output_size(size, *_window(pooling), pooling.padding), 1)
+
+
+def _window(pooling: Pooling) -> tuple[int, int]:
+    """Size and stride of the windows of a layer."""
+    size, stride = of_layer(pooling.size, 0), of_layer(pooling.stride, 0)
+    return size, size if stride is None else stride
 
 
 def _mean(x: Array, window: Strides, strides: Strides, pads: Pads) -> Array:

@@ -301,7 +301,7 @@ def _layers(model: Any) -> tuple[int, int]:
     if isinstance(model, OwnModel):
         return _OWN_LAYERS, 0
     options = options_of(getattr(model, "widths", ()))
-    return max(len(sizes) for sizes in options), getattr(model, "convolutions", 0)
+    return max(len(sizes) for sizes in options), getattr(model, "convolution_count", 0)
 
 
 def _values(drawn: Sequence[Training], space: SearchSpace, rows: int) -> Merged:

@@ -21,6 +21,7 @@ _UNEVEN_SHARE, _UNEVEN_CLASSES = 1 / 3, 5.0
 _MOST_CELLS = 5_000_000
 _LEAST_GAPS = 0.05
 _LARGE_SIDE = 64  # of images whose pixels are classified
+_TIME_FOR_PROGRAMS = 60.0  # seconds of a search that leave time to compile more than one
 _MOST_REMARKS = 20
 
 
@@ -55,13 +56,10 @@ def draft(overview: Overview, budget: Budget, cores: int, file: str) -> Draft:
     data = _data(overview, budget)
     document: dict[str, Any] = {"name": study_name(overview.name), "data": data}
     space: dict[str, Any] = {}
-    if overview.target.task == "segmentation":
-        depth = 2 if min(overview.shape[:2]) < _LARGE_SIDE else 3
-        document["model"] = {"name": "unet", "filters": 8, "depth": depth, "norm": "batch"}
-        space["model.filters"] = {"choice": [8, 16]}
-    elif overview.shape:
-        document["model"] = _CNN
-        space["model.filters"] = {"choice": [[16, 32], [32, 64]]}
+    if overview.shape:
+        document["model"], filters = _image_model(overview)
+        if budget.timeout is None or budget.timeout >= _TIME_FOR_PROGRAMS:
+            space["model.filters"] = {"choice": filters}
     elif budget.preset is None:
         middle = budget.widths[len(budget.widths) // 2]
         document["model"] = {"name": "mlp", "widths": list(middle), "dropout": 0.1}
@@ -95,6 +93,14 @@ def draft(overview: Overview, budget: Budget, cores: int, file: str) -> Draft:
     others = [name for name in _OTHERS[overview.target.task] if name != metric]
     comments = _comments(overview, budget, cores, f"{why_metric}; others: {', '.join(others)}")
     return Draft(document, comments, _header(overview, file))
+
+
+def _image_model(overview: Overview) -> tuple[dict[str, Any], list[Any]]:
+    """The model of images, and the numbers of its filters to choose from."""
+    if overview.target.task == "segmentation":
+        depth = 2 if min(overview.shape[:2]) < _LARGE_SIDE else 3
+        return {"name": "unet", "filters": 8, "depth": depth, "norm": "batch"}, [8, 16]
+    return _CNN, [[16, 32], [32, 64]]
 
 
 _CNN: dict[str, Any] = {

@@ -14,7 +14,11 @@ from hpo.data.dataset import DataSet
 from hpo.engine.models.abstract import Members, abstract_model
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.program import split
-from tests.engine.samples import a_training, tiny_data
+from hpo.engine.training.forward import forward
+from hpo.engine.training.supervised import initial_lane
+from hpo.engine.training.weights import cut, padded, parted
+from hpo.spec.experiment import Training
+from tests.engine.samples import a_training, tiny_data, unmerged
 
 TINY = tiny_data()
 ROWS = 7
@@ -88,3 +92,37 @@ def normalised(x: np.ndarray, layer: Any, mean: Any, var: Any, epsilon: float) -
 def assert_close(ours: Any, by_hand: np.ndarray) -> None:
     assert ours.dtype == jnp.float32
     np.testing.assert_allclose(ours, by_hand, rtol=1e-4, atol=1e-5)
+
+
+def assert_merged_as_alone(training: Training, data: DataSet) -> None:
+    """The merged program of a training answers as its own program, and its padding learns nothing.
+
+    Answers and gradients are compared with the first weights, without lanes.
+    """
+    wide, knobs = split(training, data, "cpu")
+    narrow, _ = split(unmerged(training), data, "cpu")
+    own = parted(narrow, initial_lane(narrow, unmerged(training)).params)
+    first = initial_lane(wide, training).params
+    shapes = jax.eval_shape(lambda vector: parted(wide, vector), first)
+    x = data.validation.x[:ROWS]
+
+    @jax.jit
+    def both(own: Any, whole: Any) -> Any:
+        def loss(program: Any, spec: Any, params: Any) -> Any:
+            y, _ = forward(program, spec, params, {}, {"x": x}, NO_DROPOUT)
+            return (y**2).sum()
+
+        values = [(narrow, training.model, own), (wide, wide.fill(knobs).model, whole)]
+        return [jax.value_and_grad(loss, argnums=2)(*one) for one in values]
+
+    (alone, own_gradients), (beside, gradients) = both(own, padded(own, shapes))
+    np.testing.assert_allclose(beside, alone, rtol=1e-5)
+    gradients = jax.tree.map(np.asarray, gradients)
+    inner = cut(gradients, own)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), inner, own_gradients
+    )
+    sums = [
+        sum(np.abs(leaf).sum() for leaf in jax.tree.leaves(tree)) for tree in (gradients, inner)
+    ]
+    np.testing.assert_allclose(*sums, rtol=1e-6)

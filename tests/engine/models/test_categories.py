@@ -22,8 +22,8 @@ from hpo.engine.training.forward import forward
 from hpo.engine.training.supervised import initial_lane
 from hpo.engine.training.weights import parted
 from hpo.errors import HpoError
-from tests.engine.models.by_hand import a_model, assert_close, dense
-from tests.engine.samples import Learn, a_merged, a_training, unmerged
+from tests.engine.models.by_hand import a_model, assert_close, assert_merged_as_alone, dense
+from tests.engine.samples import a_merged, a_training
 
 COUNTS = (3, 400)
 TABLES = [name for name, entry in registry.MODELS.items() if entry.takes_categories]
@@ -72,7 +72,9 @@ def test_every_model_of_tables_tells_codes_above_256_apart_in_bfloat16(name: str
     )
     # In bfloat16 all of these would be 256 or 258.
     x = np.array([[1, code, 0.5, 0.5] for code in range(256, 259)], np.float32)
-    outputs, _ = forward(program, training.model, params, variables, {"x": x})
+    outputs = jax.jit(
+        lambda params, variables: forward(program, training.model, params, variables, {"x": x})[0]
+    )(params, variables)
     assert outputs.dtype == jnp.bfloat16
     assert len({*map(tuple, np.asarray(outputs, np.float32).tolist())}) == 3
 
@@ -119,17 +121,9 @@ def test_without_codes_the_layer_is_empty_and_gives_its_input() -> None:
     np.testing.assert_array_equal(layer(x), np.asarray(x).reshape(2, 6))
 
 
-def test_merged_widths_learn_from_codes_as_programs_of_their_own(learn: Learn) -> None:
-    data = coded((3, 5))
-    merged = {"widths": [[4], [6, 3]]}
-    trainings = [
-        a_merged(stream, merged, model={"name": "mlp", "widths": widths, "embedding": 2})
-        for stream, widths in enumerate(merged["widths"])
-    ]
-    together = learn(data, trainings, lanes=2)
-    (alone,) = learn(data, [unmerged(trainings[0])]).values()
-    for ours, theirs in zip(together[0], alone, strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5)
+def test_merged_widths_answer_and_learn_from_codes_as_programs_of_their_own() -> None:
+    model = {"name": "mlp", "widths": [4], "embedding": 2}
+    assert_merged_as_alone(a_merged(0, {"widths": [[4], [6, 3]]}, model=model), coded((3, 5)))
 
 
 def test_a_model_that_learns_no_vectors_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

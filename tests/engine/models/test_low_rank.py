@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-import jax
 import numpy as np
 import pytest
 
-from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.sizes import model_size
 from hpo.engine.program import split
-from hpo.engine.training.forward import forward
 from hpo.engine.training.supervised import initial_lane
-from hpo.engine.training.weights import cut, padded, parted, weight_count
+from hpo.engine.training.weights import parted, weight_count
 from hpo.spec.sections.models.parts import Init
-from tests.engine.models.by_hand import BY_HAND, TINY, a_model, assert_close, dense, inputs
-from tests.engine.samples import a_merged, a_training, unmerged
+from tests.engine.models.by_hand import (
+    BY_HAND,
+    TINY,
+    a_model,
+    assert_close,
+    assert_merged_as_alone,
+    dense,
+    inputs,
+)
+from tests.engine.samples import a_merged, a_training
 
 
 def test_a_layer_is_the_dense_layer_with_the_product_as_its_kernel() -> None:
@@ -64,36 +69,6 @@ def test_the_first_product_has_the_spread_of_the_dense_layer(init: str) -> None:
 
 
 def test_merged_widths_of_low_rank_answer_and_learn_as_their_own_programs() -> None:
-    training = a_merged(
-        0, {"widths": [[4], [8, 6]]}, model={"name": "mlp", "widths": [4], "rank": 3}
-    )
-    wide, knobs = split(training, TINY, "cpu")
-    narrow, _ = split(unmerged(training), TINY, "cpu")
-    own = parted(narrow, initial_lane(narrow, unmerged(training)).params)
-    shapes = jax.eval_shape(
-        lambda vector: parted(wide, vector), initial_lane(wide, training).params
-    )
-    x = TINY.validation.x[:5]
-
-    @jax.jit
-    def both(own: Any, whole: Any) -> Any:
-        def loss(program: Any, spec: Any, params: Any) -> Any:
-            y, _ = forward(program, spec, params, {}, {"x": x}, Dropout(0, None))
-            return (y**2).sum()
-
-        values = [(narrow, training.model, own), (wide, wide.fill(knobs).model, whole)]
-        return [jax.value_and_grad(loss, argnums=2)(*one) for one in values]
-
-    (alone, own_gradients), (beside, gradients) = both(own, padded(own, shapes))
-    assert float(beside) == pytest.approx(float(alone), rel=1e-5)
-    gradients = jax.tree.map(np.asarray, gradients)
-    inner = cut(gradients, own)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), inner, own_gradients
-    )
-    # Padding has no gradient.
-    assert total(gradients) == pytest.approx(total(inner), rel=1e-6)
-
-
-def total(tree: Any) -> float:
-    return float(sum(np.abs(leaf).sum() for leaf in jax.tree.leaves(tree)))
+    merged = {"widths": [[4], [8, 6]]}
+    training = a_merged(0, merged, model={"name": "mlp", "widths": [4], "rank": 3})
+    assert_merged_as_alone(training, TINY)

@@ -23,7 +23,7 @@ def test_values_and_gradients_are_those_of_flax(
     pooling = Pooling(name=name, padding=padding, size=size, stride=stride)
     # Whole numbers, so that windows have ties, and no rounding.
     x = np.random.default_rng(0).integers(-3, 3, (2, 5, 7, 2)).astype(np.float32)
-    window, strides = (pooling.size,) * 2, (pooling.step,) * 2
+    window, strides = (size, size), (stride or size,) * 2
 
     def theirs(x: Any) -> Any:
         if name == "max":

@@ -28,7 +28,7 @@ from hpo.spec.sections.models.tables import Mlp
                 filters=(2, 4),
                 stride=(2, 1),
                 groups=2,
-                pooling=(Pooling(size=3), Pooling(name="none")),
+                pooling=Pooling(name=("max", "none"), size=3),
                 dense=(6, 5),
             ),
             (9 * 2 + 9 * 4 + 4 * 6 + 30 + 10, 4 * 6 + 30 + 10, 16 * 18 + 36),

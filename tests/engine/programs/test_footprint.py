@@ -1,6 +1,8 @@
 import jax
+import numpy as np
 import pytest
 
+from hpo.data.dataset import DataSet
 from hpo.engine.program import split
 from hpo.engine.programs.footprint import (
     forward_flops,
@@ -11,7 +13,7 @@ from hpo.engine.programs.footprint import (
 from hpo.engine.training.supervised import initial_lane
 from hpo.engine.training.weights import weight_count
 from hpo.spec.experiment import Training
-from tests.engine.samples import tiny_data
+from tests.engine.samples import a_split, tiny_data
 
 DATA = tiny_data()
 INPUTS, OUTPUTS = DATA.train.x.shape[1], DATA.outputs
@@ -59,6 +61,24 @@ def test_flops_of_a_recurrent_network_count_every_place_of_the_sequence():
     # Each of the columns is a place: an input, the state, and their sum.
     products = INPUTS * 2 * (6 + 6 * 6) + 2 * 6 * OUTPUTS
     assert products < flops <= 1.2 * products
+
+
+def test_flops_count_every_group_of_a_convolution():
+    rows = a_split(np.random.default_rng(0), 8, (4, 4, 4))
+    images = DataSet("classification", rows, rows, None, 2, "i")
+    model = {"filters": (8,), "groups": 2, "padding": "valid", "dense": ()}
+    of_cnn = Training.model_validate(
+        {
+            "data": {"dataset": "digits", "batch_size": 8},
+            "model": {"name": "cnn", "bias": False, **model},
+            "optimizer": {"name": "sgd"},
+            "train": {"epochs": 1},
+        }
+    )
+    # Each of 8 filters sees 2 channels at 3x3 pixels, in 2x2 places; one pixel is left for the
+    # head. Less than 100 operations are for relu, pooling and the head's bias.
+    products = 2 * (4 * 8 * 2 * 9 + 8 * 2)
+    assert products < forward_flops(own_program(of_cnn, images, "cpu")) < products + 100
 
 
 def test_flops_are_counted_only_if_they_are_wanted():

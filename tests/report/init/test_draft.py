@@ -123,3 +123,6 @@ def test_images_with_masks_get_a_unet():
     found = load_document(parse_yaml(made.text, "m.yaml").values, Path())
     assert (found.training.model.name, found.training.data.folds) == ("unet", None)
     assert found.search.goal.first.metric == "iou"
+    assert "model.filters" in found.space.by_path
+    short = draft(seen, budget_for(seen, "good", 20.0, 2), 2, "m.yaml")
+    assert "model.filters" not in short.document["space"]  # one program takes half of the time

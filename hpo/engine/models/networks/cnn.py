@@ -56,7 +56,7 @@ class Cnn(nnx.Module):  # type: ignore[misc]
         """Logits, or predictions of a regression."""
         for i, (conv, filters) in enumerate(zip(self.convs, spec.filters, strict=True)):
             x = normalised(self.norms, i, conv(x), filters, train)
-            x = pooled(activated(spec, x, filters), of_layer(spec.pooling, i))
+            x = pooled(activated(spec, x, filters), spec.pooling.of_layer(i))
         denses = [] if self.dense is None else [self.dense, *self.further]
         sizes = [number_of(spec.dense, partial(of_layer, index=i)) for i in range(len(denses))]
         x = x.reshape(x.shape[0], -1)
@@ -114,7 +114,7 @@ def _layers(spec: CnnSpec, example_shape: Sequence[int]) -> list[_Layer]:
             output_size(width, window[1], stride, spec.padding),
         )
         groups = math.gcd(of_layer(spec.groups, i), channels, filters)
-        pooling = of_layer(spec.pooling, i)
+        pooling = spec.pooling.of_layer(i)
         layers.append(_Layer(window, channels, filters, stride, groups, size, pooling))
         (height, width), channels = layers[-1].pooled, filters
     return layers

@@ -61,7 +61,7 @@ def test_the_convolutional_network_is_that_of_jax_convolutions(
     assert_close(model.outputs(rows.x, train)[0], dense(hidden, model.params["head"]))
 
 
-def test_strides_groups_poolings_and_dense_layers_are_those_of_flax() -> None:
+def test_strides_groups_poolings_and_dense_layers_are_those_of_jax() -> None:
     rng = np.random.default_rng(0)
     rows = a_split(rng, ROWS, (11, 9, 2))
     data = DataSet("classification", rows, rows, None, 3, "c")
@@ -72,7 +72,7 @@ def test_strides_groups_poolings_and_dense_layers_are_those_of_flax() -> None:
         kernel=[5, 3],
         stride=[2, 1],
         groups=[1, 2],
-        pooling=[{"size": 3, "stride": 1, "padding": "same"}, {"name": "none"}, {"name": "avg"}],
+        pooling={"name": ["max", "none", "avg"], "size": [3, 2], "stride": [1, 2]},
         dense=[5, 4],
         dropout=0.5,
     )
@@ -82,23 +82,25 @@ def test_strides_groups_poolings_and_dense_layers_are_those_of_flax() -> None:
         seen.append((layer, x.shape))
         return x
 
-    hidden: Any = rows.x
-    # The last filters have one group: two do not divide them.
-    for i, (stride, groups) in enumerate(((2, 1), (1, 2), (1, 1))):
-        conv = model.params["convs"][i]
-        layer = nnx.Conv(
-            hidden.shape[3],
-            conv["bias"].size,
-            conv["kernel"].shape[:2],
-            strides=stride,
-            feature_group_count=groups,
-            rngs=nnx.Rngs(0),
-        )
-        layer.kernel[...], layer.bias[...] = conv["kernel"], conv["bias"]
-        hidden = nnx.relu(layer(hidden))
-        if i == 0:
-            hidden = nnx.max_pool(hidden, (3, 3), (1, 1), "SAME")
-    hidden = np.asarray(nnx.avg_pool(hidden, (2, 2), (2, 2))).reshape(ROWS, -1)
+    @jax.jit
+    def images(x: Any) -> Any:
+        # The last filters have one group: two do not divide them.
+        for i, (stride, groups) in enumerate(((2, 1), (1, 2), (1, 1))):
+            conv = model.params["convs"][i]
+            y = jax.lax.conv_general_dilated(
+                x,
+                conv["kernel"],
+                (stride, stride),
+                "SAME",
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+                feature_group_count=groups,
+            )
+            x = nnx.relu(y + conv["bias"])
+            if i == 0:
+                x = nnx.max_pool(x, (3, 3), (1, 1))
+        return nnx.avg_pool(x, (2, 2), (2, 2))
+
+    hidden = np.asarray(images(rows.x)).reshape(ROWS, -1)
     for layer in (model.params["dense"], model.params["further"][0]):
         hidden = np.maximum(dense(hidden, layer), 0)
     outputs, _ = model.outputs(rows.x, True, dropout)
@@ -141,14 +143,13 @@ def test_small_images_pass_through_more_layers_than_they_can_be_halved(
 
 def test_alexnet_has_the_weights_of_its_paper() -> None:
     """Krizhevsky et al. 2012, Section 3.5: 60 million weights, and the layers' own numbers."""
-    pooling = [{"size": 3, "stride": 2}, {"size": 3, "stride": 2}, *[{"name": "none"}] * 2]
     spec = Cnn(
         name="cnn",
         filters=(96, 256, 384, 384, 256),
         kernel=(11, 5, 3, 3, 3),
         stride=(4, 1),
         groups=(1, 2, 1, 2, 2),
-        pooling=(*(Pooling(**one) for one in pooling), Pooling(size=3, stride=2)),
+        pooling=Pooling(name=("max", "max", "none", "none", "max"), size=3, stride=2),
         dense=(4096, 4096),
     )
     # Its images have 224 pixels; 227 without padding give its 55x55 places, and `same` 56.

@@ -13,6 +13,7 @@ from flax import nnx
 from jax.test_util import check_grads
 from scipy.special import expit
 
+from hpo.data.dataset import DataSet, Split
 from hpo.data.load import load_data
 from hpo.engine.devices import local_devices
 from hpo.engine.models.abstract import Shapes, build
@@ -25,7 +26,7 @@ from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.training.supervised import own_weights
 from hpo.errors import HpoError
 from hpo.spec.sections.models.sequences import Rnn as RnnSpec
-from tests.engine.samples import a_training
+from tests.engine.samples import Learn, a_training
 
 CELLS, POOLS = ("simple", "gru", "lstm"), ("last", "mean", "max")
 SERIES = Shapes((6, 3), 2, "cpu", jnp.float32)
@@ -239,3 +240,29 @@ def test_loaded_vectors_arrive_unchanged_and_frozen_they_leave_unchanged(
         reports += pool.round()
     assert reports[-1].metrics["accuracy"] > 0.9
     assert np.array_equal(table(), data.embeddings) == freeze
+
+
+@pytest.mark.long
+def test_an_lstm_adds_two_numbers_of_a_sequence_of_fifty(learn: Learn) -> None:
+    """The adding problem of Hochreiter and Schmidhuber 1997, Section 5.4."""
+    rng = np.random.default_rng(0)
+
+    def part(rows: int) -> Split:
+        numbers, marks = rng.random((rows, 50)), np.zeros((rows, 50))
+        for half in (rng.integers(0, 25, rows), rng.integers(25, 50, rows)):
+            marks[np.arange(rows), half] = 1
+        x = np.stack([numbers, marks], axis=-1).astype(np.float32)
+        return Split({"x": x, "y": ((numbers * marks).sum(1) - 1).astype(np.float32)})
+
+    data = DataSet("regression", part(2000), part(500), None, 1, "a")
+    constant = np.square(data.validation.y).mean()
+    assert constant == pytest.approx(1 / 6, abs=0.02)
+    training = a_training(
+        data={"dataset": "diabetes", "batch_size": 20},
+        model={"name": "rnn", "width": 16},
+        optimizer={"name": "adam", "learning_rate": 0.02, "schedule": {"name": "cosine"}},
+        updates={"clip_norm": 1.0},
+        train={"epochs": 10},
+    )
+    (curve,) = learn(data, [training]).values()
+    assert curve[-1]["rmse"] ** 2 < 0.02
