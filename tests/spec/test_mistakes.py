@@ -624,7 +624,8 @@ ROWS = [
     ),
     (
         "space: {model.kernel: {choice: [3, 5]}}",
-        "spec.yaml:7: space.model.kernel: exists only where model.name is cnn: add when: {model.name: cnn}",
+        "spec.yaml:7: space.model.kernel: exists only where model.name is cnn or unet: add when: "
+        "{model.name: [cnn, unet]}",
     ),
     (
         "space: {optimizer.beta1: {float: [0.8, 0.9]}}",
