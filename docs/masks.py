@@ -1,7 +1,8 @@
 """Draws the masks that a trained model finds, below the images and the true masks.
 
 hpo search configs/segmentation.yaml && hpo export segmentation -o best.yaml
-hpo train best.yaml -o model && python docs/masks.py best.yaml model docs/masks.png
+hpo train best.yaml -o model --set train.epochs=6
+python docs/masks.py best.yaml model docs/masks.png
 """
 
 from __future__ import annotations
