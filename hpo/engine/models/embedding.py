@@ -13,20 +13,15 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from hpo.engine.models.abstract import Shapes
-from hpo.engine.models.initialisers import Initialiser
+from hpo.engine.models.initialisers import Initialiser, unit_vectors
 from hpo.errors import HpoError
+from hpo.spec.sections.models.sequences import NOT_LOADED
 
 # The id that fills the places after the end of a text in a table (`hpo.data.text.text_fit`).
 _PADDING = 0
 
-
-def _narrow_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Vectors of about length 1, as those of Flax's own `nnx.Embed`."""
-    return rng.standard_normal(shape, np.float32) / np.float32(math.sqrt(shape[-1]))
-
-
 # The initialiser of the leaf that holds the vectors of the tokens, for a model's `leaves`.
-EMBEDDING_LEAVES: Mapping[str, Initialiser] = MappingProxyType({"embedding": _narrow_normal})
+EMBEDDING_LEAVES: Mapping[str, Initialiser] = MappingProxyType({"embedding": unit_vectors})
 
 
 class Loaded(nnx.Variable):  # type: ignore[misc]
@@ -85,10 +80,7 @@ def _token_size(spec: Any, shapes: Shapes) -> int:
     """
     own, loaded = spec.embedding, shapes.embedding_size
     if spec.freeze_embedding and not loaded:
-        raise HpoError(
-            "model.freeze_embedding: true keeps loaded vectors, and data.text.embeddings names no "
-            "file of them: name one, or write false."
-        )
+        raise HpoError(f"model.freeze_embedding: {NOT_LOADED}.")
     if loaded and own not in (None, loaded):
         raise HpoError(
             f"model.embedding: {own}, and the vectors of data.text.embeddings have {loaded} "

@@ -49,7 +49,7 @@ def _leaf(
     rng: np.random.Generator,
     leaves: Mapping[str, Initialiser],
 ) -> np.ndarray:
-    known: dict[str, Initialiser] = {"kernel": kernel, "embedding": _vectors, **leaves}
+    known: dict[str, Initialiser] = {"kernel": kernel, "embedding": _category_vectors, **leaves}
     draw = known.get(f"{parent}.{name}", known.get(name))
     if draw is not None:
         return draw(rng, shape).astype(np.float32)
@@ -80,9 +80,15 @@ def _factors(
     }
 
 
-def _vectors(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """A vector for each id: those of `nnx.Embed`, but zeros for 0, which stands for what lacks."""
+def unit_vectors(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Vectors whose squared length is 1 on average, as those of `nnx.Embed`."""
     drawn: np.ndarray = rng.standard_normal(shape, np.float32) / np.float32(math.sqrt(shape[-1]))
+    return drawn
+
+
+def _category_vectors(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """A vector for each code; zeros for 0, the code of empty cells and new categories."""
+    drawn = unit_vectors(rng, shape)
     drawn[0] = 0
     return drawn
 

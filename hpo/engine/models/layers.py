@@ -142,6 +142,12 @@ class LayerNorm(nnx.Module):  # type: ignore[misc]
         return ((wide - mean) * factor + self.bias[...]).astype(self.dtype)
 
 
+def has_bias(spec: Any) -> bool:
+    """Whether the layers before the head of a model add a bias, by `bias` and `norm`."""
+    # The gradient of a bias before a batch norm is only rounding noise, which Adam would amplify.
+    return bool(spec.bias and spec.norm != "batch")
+
+
 def norm_layers(norm: str, sizes: tuple[int, ...], dtype: Any, rngs: nnx.Rngs) -> nnx.List:
     """One normalisation layer for each size; none if `norm` is "none"."""
     if norm == "batch":

@@ -149,7 +149,6 @@ _two_by_two.defvjp(_forward_two_by_two, _backward_two_by_two)
 
 
 def _windows(x: Float[Array, "B H W C"]) -> Float[Array, "B h tall w wide C"]:
-    # On CPU, the gradient of XLA's window reduction takes as long as those of two convolutions.
     batch, height, width, channels = x.shape
     tall, wide = min(height, 2), min(width, 2)
     rows, columns = height // tall, width // wide

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.categories import Categories
-from hpo.engine.models.initialisers import Initialiser
+from hpo.engine.models.initialisers import INITIALISERS, Initialiser
 
 # The sizes of the paper: waves of each column, and the features that they become beside it.
 _WAVES, _FEATURES = 16, 3
@@ -29,7 +29,7 @@ def _within(rng: np.random.Generator, shape: tuple[int, ...], bound: float) -> n
 
 PERIODIC_LEAVES: Mapping[str, Initialiser] = MappingProxyType(
     {
-        "frequencies": lambda rng, shape: rng.standard_normal(shape, np.float32),
+        "frequencies": INITIALISERS["normal"],
         "phases": lambda rng, shape: _within(rng, shape, math.pi / _RATE),
         "waves": lambda rng, shape: _within(rng, shape, 1 / math.sqrt(_WAVES) / _RATE),
         "offsets": lambda rng, shape: _within(rng, shape, 1 / math.sqrt(_WAVES) / _RATE),

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.convolution import Conv, output_size
 from hpo.engine.models.dropout import Dropout
-from hpo.engine.models.layers import activated, norm_layers, normalised
+from hpo.engine.models.layers import activated, has_bias, norm_layers, normalised
 from hpo.engine.models.pooling import pooled, pooled_size
 from hpo.engine.models.sizes import Size
 from hpo.engine.oneof import number_of, options_of
@@ -30,9 +30,7 @@ class Cnn(nnx.Module):  # type: ignore[misc]
 
     def __init__(self, spec: CnnSpec, shapes: Shapes, rngs: nnx.Rngs) -> None:
         inputs, outputs, platform, dtype, *_ = shapes
-        # The gradient of a bias before a batch norm is only rounding noise, which Adam would
-        # amplify.
-        use_bias = spec.bias and spec.norm != "batch"
+        use_bias = has_bias(spec)
         layers = _layers(spec, inputs)
         self.convs = nnx.List(
             [

@@ -8,14 +8,13 @@ from types import MappingProxyType
 from typing import ClassVar
 
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
 from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.categories import Categories
 from hpo.engine.models.dropout import Dropout
-from hpo.engine.models.initialisers import Initialiser
+from hpo.engine.models.initialisers import INITIALISERS, Initialiser
 from hpo.engine.models.layers import bounded
 from hpo.spec.sections.models.tables import Fourier as FourierSpec
 
@@ -40,9 +39,9 @@ class Fourier(nnx.Module):  # type: ignore[misc]
 
     leaves: ClassVar[Mapping[str, Initialiser]] = MappingProxyType(
         {
-            "frequencies": lambda rng, shape: rng.standard_normal(shape, np.float32),
+            "frequencies": INITIALISERS["normal"],
             "phases": lambda rng, shape: rng.uniform(0, 2 * math.pi, shape),
-            "centre": lambda rng, shape: np.zeros(shape, np.float32),
+            "centre": INITIALISERS["zeros"],
         }
     )
 

@@ -19,6 +19,7 @@ from hpo.engine.models.layers import (
     activated,
     bounded,
     dense_layer,
+    has_bias,
     kernel_weights,
     norm_layers,
     normalised,
@@ -40,9 +41,7 @@ class Mlp(nnx.Module):  # type: ignore[misc]
         self.categories = Categories(spec.embedding, shapes, rngs)
         inputs = self.categories.width
         sizes = layer_sizes(options_of(spec.widths))
-        # The gradient of a bias before a batch norm is only rounding noise, which Adam would
-        # amplify.
-        use_bias = spec.bias and spec.norm != "batch"
+        use_bias = has_bias(spec)
         self.linears = nnx.List(
             [
                 dense_layer(n, m, spec.rank, use_bias=use_bias, dtype=dtype, rngs=rngs)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.dropout import Dropout
-from hpo.engine.models.initialisers import Initialiser
+from hpo.engine.models.initialisers import INITIALISERS, Initialiser
 from hpo.engine.models.layers import activated, bounded
 from hpo.engine.models.sizes import layer_sizes, width_of
 from hpo.engine.models.table_inputs import PERIODIC_LEAVES, TableInputs
@@ -25,10 +25,6 @@ from hpo.spec.sections.models.tables import RealMlp as RealMlpSpec
 # the others'. An array that enters as `rate * array` has this share under Adam, whose steps do not
 # depend on the size of gradients.
 _BIAS_RATE, _MIX_RATE, _SCALE_RATE = 0.1, 0.1, 6.0
-
-
-def _zeros(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    return np.zeros(shape, np.float32)
 
 
 class RealMlp(nnx.Module):  # type: ignore[misc]
@@ -44,12 +40,9 @@ class RealMlp(nnx.Module):  # type: ignore[misc]
     leaves: ClassVar[Mapping[str, Initialiser]] = MappingProxyType(
         {
             **PERIODIC_LEAVES,
-            "kernel": lambda rng, shape: rng.standard_normal(shape, np.float32),
+            "kernel": INITIALISERS["normal"],
             "bias": lambda rng, shape: rng.standard_normal(shape, np.float32) / _BIAS_RATE,
-            "scale": _zeros,
-            "mix": _zeros,
-            "head": _zeros,
-            "head_bias": _zeros,
+            **dict.fromkeys(("scale", "mix", "head", "head_bias"), INITIALISERS["zeros"]),
         }
     )
 

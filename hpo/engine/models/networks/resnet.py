@@ -9,15 +9,14 @@ from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
 from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.convolution import Conv
 from hpo.engine.models.dropout import Dropout
-from hpo.engine.models.initialisers import Initialiser
-from hpo.engine.models.layers import activated, norm_layers, normalised
+from hpo.engine.models.initialisers import INITIALISERS, Initialiser
+from hpo.engine.models.layers import activated, has_bias, norm_layers, normalised
 from hpo.engine.models.sizes import Size
 from hpo.spec.sections.models.images import ResNet as ResNetSpec
 from hpo.spec.sections.models.images import of_layer
@@ -38,7 +37,7 @@ class ResNet(nnx.Module):  # type: ignore[misc]
     # The last norm of a block starts at 0, so that the block starts as the identity.
     # Source: Goyal et al. 2017, "Accurate, large minibatch SGD" (arXiv:1706.02677), Section 5.1.
     leaves: ClassVar[Mapping[str, Initialiser]] = MappingProxyType(
-        {"last.scale": lambda rng, shape: np.zeros(shape, np.float32)}
+        {"last.scale": INITIALISERS["zeros"]}
     )
 
     def __init__(self, spec: ResNetSpec, shapes: Shapes, rngs: nnx.Rngs) -> None:
@@ -163,12 +162,10 @@ def _layers(spec: ResNetSpec, channels: int, filters: int, stride: int) -> tuple
 
 
 def _conv(layer: _Layer, spec: ResNetSpec, shapes: Shapes) -> Conv:
-    # The gradient of a bias before a batch norm is only rounding noise, which Adam would amplify.
-    use_bias = spec.bias and spec.norm != "batch"
     # The middle of each window lies on a pixel of the shortcut, whatever the stride.
     pad = layer.window // 2, layer.window // 2
     window, channels, filters, stride, groups = layer
-    arrays = window, channels, filters, use_bias
+    arrays = window, channels, filters, has_bias(spec)
     return Conv(*arrays, shapes.platform, shapes.dtype, stride, (pad, pad), groups)
 
 

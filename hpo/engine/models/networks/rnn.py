@@ -24,6 +24,7 @@ from hpo.engine.models.embedding import EMBEDDING_LEAVES, Embedding, pooled
 from hpo.engine.models.initialisers import INITIALISERS, Initialiser
 from hpo.engine.models.sizes import Size
 from hpo.errors import HpoError
+from hpo.spec.sections.models.sequences import BACKWARDS
 from hpo.spec.sections.models.sequences import Rnn as RnnSpec
 
 # The arrays [B, H] of a cell; the first one is its output.
@@ -138,9 +139,7 @@ class Rnn(nnx.Module):  # type: ignore[misc]
 
     def __init__(self, spec: RnnSpec, shapes: Shapes, rngs: nnx.Rngs) -> None:
         if shapes.positions and spec.bidirectional:
-            raise HpoError(
-                "model.bidirectional: true reads the tokens that are to be predicted: write false."
-            )
+            raise HpoError(f"model.bidirectional: {BACKWARDS}.")
         self.embedding = Embedding(spec, shapes, rngs)
         self.answers_each = bool(shapes.positions)
         directions = (False, True) if spec.bidirectional else (False,)

@@ -19,6 +19,7 @@ from hpo.engine.models.initialisers import Initialiser
 from hpo.engine.models.layers import LayerNorm, activated
 from hpo.engine.models.sizes import Size
 from hpo.errors import HpoError
+from hpo.spec.sections.models.sequences import NO_NEXT_TOKEN
 from hpo.spec.sections.models.sequences import Transformer as TransformerSpec
 
 
@@ -125,10 +126,7 @@ def _check_tied(spec: TransformerSpec, shapes: Shapes, embedding: Embedding) -> 
         HpoError: where outputs are not the next token, or vectors are of another size than `width`.
     """
     if not (shapes.vocabulary and shapes.positions):
-        raise HpoError(
-            "model.tie_embeddings: true finds the next token of a text, and this data set has "
-            "classes or values: write false."
-        )
+        raise HpoError(f"model.tie_embeddings: {NO_NEXT_TOKEN}.")
     if embedding.linear is not None:
         raise HpoError(
             f"model.tie_embeddings: true needs embeddings as wide as the model, and model.width is "

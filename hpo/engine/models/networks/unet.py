@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.convolution import Conv
 from hpo.engine.models.dropout import Dropout, dropped
-from hpo.engine.models.layers import activated, norm_layers, normalised
+from hpo.engine.models.layers import activated, has_bias, norm_layers, normalised
 from hpo.engine.models.pooling import pooled
 from hpo.engine.models.sizes import Size
 from hpo.spec.sections.models.images import Pooling
@@ -32,9 +32,7 @@ class Unet(nnx.Module):  # type: ignore[misc]
 
     def __init__(self, spec: UnetSpec, shapes: Shapes, rngs: nnx.Rngs) -> None:
         platform, dtype = shapes.platform, shapes.dtype
-        # The gradient of a bias before a batch norm is only rounding noise, which Adam would
-        # amplify.
-        use_bias = spec.bias and spec.norm != "batch"
+        use_bias = has_bias(spec)
         convs = _convolutions(spec, shapes.example[-1])
         self.convs = nnx.List(
             [

@@ -23,6 +23,16 @@ Frozen = Annotated[
     Field(description="Whether the vectors of `data.text.embeddings` stay as they are loaded."),
 ]
 
+# What is wrong with leaves: said by `hpo check`, or by a search once it has read the data.
+BACKWARDS = "true reads the tokens that are to be predicted: write false"
+NO_NEXT_TOKEN = (
+    "true finds the next token of a text, and this data set has classes or values: write false"
+)
+NOT_LOADED = (
+    "true keeps loaded vectors, and data.text.embeddings names no file of them: name one, or write "
+    "false"
+)
+
 
 class Rnn(Pretrained):
     """A recurrent network over the tokens of a text, the window of a series, or rows of an image.
@@ -93,15 +103,12 @@ def sequence_mistakes(
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     """What a model of sequences cannot do in these tasks, or without the file of `embeddings`."""
     if getattr(model, "bidirectional", False) and {*tasks} == {"language"}:
-        text = "true reads the tokens that are to be predicted: write false"
-        yield ("model", "bidirectional"), text
+        yield ("model", "bidirectional"), BACKWARDS
     if getattr(model, "tie_embeddings", False):
         if "language" not in tasks:
-            text = "true finds the next token of a text, and this data set has classes or values"
-            yield ("model", "tie_embeddings"), f"{text}: write false"
+            yield ("model", "tie_embeddings"), NO_NEXT_TOKEN
         elif model.embedding not in (None, model.width):
             text = f"true needs vectors of {model.width} numbers, as wide as the model"
             yield ("model", "tie_embeddings"), f"{text}: leave model.embedding out"
     if getattr(model, "freeze_embedding", False) and embeddings is None:
-        text = "true keeps loaded vectors, and data.text.embeddings names no file: name one"
-        yield ("model", "freeze_embedding"), f"{text}, or write false"
+        yield ("model", "freeze_embedding"), NOT_LOADED
