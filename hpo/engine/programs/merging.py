@@ -47,7 +47,7 @@ _MOST_VALUES = 64
 # bits from those of the same configuration trained unmerged.
 _SAVING = 0.1
 # The field of `Merged` that lists widths, and the smallest bound on widths that are not listed.
-_WIDTHS, _LEAST_POWER = "widths", 4
+_WIDTHS_FIELD, _LEAST_POWER = "widths", 4
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Decision:
         fields = [
             field.replace("_", " ")
             for field in mergeable()
-            if getattr(merged, field) or (field == _WIDTHS and merged.widest)
+            if getattr(merged, field) or (field == _WIDTHS_FIELD and merged.widest)
         ]
         if not fields:
             return f"Every shape has a program of its own: about {_cost(self.apart)}."
@@ -325,7 +325,7 @@ def _values(drawn: Sequence[Training], space: SearchSpace, rows: int) -> Merged:
     found["dense"] = {key: size for key, size in found["dense"].items() if isinstance(size, int)}
     widest = _widest_of(drawn, space)
     if widest:
-        del found[_WIDTHS]
+        del found[_WIDTHS_FIELD]
     return Merged(
         widest=widest,
         **{

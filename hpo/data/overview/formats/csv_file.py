@@ -94,10 +94,10 @@ def _texts(pieces: Sequence[bytes], dialect: Dialect) -> Iterator[str]:
 
 def _names(dialect: Dialect) -> tuple[list[str], bool]:
     """The names of the columns, and whether they are those of the header."""
-    given = column_names(dialect.names, CsvFile(csv="t.csv", target="y"))
+    given = column_names(dialect.names, has_names=True)
     if given and len(set(given)) == len(given):
         return given, True
-    return [f"column_{number}" for number in range(1, len(dialect.first) + 1)], False
+    return column_names(dialect.first, has_names=False), False
 
 
 def _dataset(
@@ -127,7 +127,7 @@ def _dataset(
     dataset["header"] = False
     reasons["header"] = "the first row looks like data; true if it names the columns"
     if dialect.has_header:
-        found = column_names(dialect.names, CsvFile(csv="t.csv", target="y"))
+        found = column_names(dialect.names, has_names=True)
         repeated, times = Counter(found).most_common(1)[0]
         dataset["skip"] = dialect.skip + 1 + sum(name.count("\n") for name in dialect.names)
         reasons["skip"] = f"the header, in which {times} columns have the name '{repeated}'"

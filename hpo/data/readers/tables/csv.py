@@ -138,7 +138,7 @@ def _check_rows(
     pandas would fill short rows without a word.
     """
     first, rows = first_row(path, numbered_rows(path, text, spec), spec)
-    names = column_names(first.cells, spec)
+    names = column_names(first.cells, has_names=spec.header is not False)
     found = plain_lines(text, spec.separator, len(names), spec.skip + 1)
     if found is not None:
         below = [row.cells for row in islice(rows, ROWS_TO_COMPARE)]

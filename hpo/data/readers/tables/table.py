@@ -144,9 +144,8 @@ def no_rows(path: Path) -> DataError:
     return DataError(f"{path}: has a header and no rows below it: add one row an example.")
 
 
-def column_names(first: Sequence[str], spec: CsvFile) -> list[str]:
+def column_names(first: Sequence[str], *, has_names: bool) -> list[str]:
     """The names of the columns: the first row, and `column_1` and so on where it gives none."""
-    has_names = spec.header is not False
     return [
         name if has_names and name.strip() else f"column_{n}" for n, name in enumerate(first, 1)
     ]

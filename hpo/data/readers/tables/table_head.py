@@ -110,7 +110,7 @@ def read_head(path: Path, section: DataSpec) -> TableHead:
     data, is_whole = _first_mib(path, spec.encoding)
     rows = numbered_rows(path, table_text(path, data, spec.skip), spec, is_whole=is_whole)
     first, rows = first_row(path, rows, spec)
-    names = column_names(first.cells, spec)
+    names = column_names(first.cells, has_names=spec.header is not False)
     findings: list[Finding] = []
     fitting: list[Row] = []
     for row in rows:
