@@ -37,7 +37,7 @@ NEEDS: dict[Kind, dict[Need, str]] = {
         "whole batch": "reads the rows of a batch together, so batch sizes are not merged",
         "same depth": "cannot have layers more than its own, so depths are not merged",
         "images": "takes examples of height, width and channels",
-        "numbers": "treats the columns of a table that hold numbers in another way",
+        "numbers": "treats columns of numbers otherwise than other features of a table",
     },
     "optimizer": {
         "layers": "gets the arrays of each layer",

@@ -85,8 +85,8 @@ InitGain = Annotated[
 Embedding = Annotated[
     Static[Count | Literal["auto"]],
     Field(
-        description="Numbers in the learned vector of each category of a column with `encode: "
-        "embed`; `auto`: 1.6 times the number of its categories to the power of 0.56."
+        description="The size of the learned vector of a category, in columns with `encode: "
+        "embed`. `auto`: 1.6 n^0.56 for n categories."
     ),
 ]
 Output = Annotated[

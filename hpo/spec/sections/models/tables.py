@@ -101,7 +101,7 @@ Numbers = Annotated[
 Frequency = Annotated[
     Knob[Positive],
     ReadWhere("numbers", ("periodic",)),
-    Field(description="The deviation of the first frequencies of the waves, in 1 by the unit."),
+    Field(description="The deviation of the first frequencies, in waves per unit of a column."),
 ]
 
 
