@@ -26,8 +26,8 @@ def text_data(spec: DataSpec, source: Source) -> DataSet:
     """The data set of a text: the first part trains, the next validates, the last is the test.
 
     Tokens are those of the training part, and numbered as it has them. A row is `length` tokens,
-    and the next row begins where it ends, so each token of a split is a target once, but for those
-    at its end.
+    and the next row begins where it ends. So each token of a split is a target once, but for the
+    first one and those at the end.
 
     Raises:
         DataError: for a text that is too short, or whose training part has one token alone.

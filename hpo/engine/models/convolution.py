@@ -1,7 +1,7 @@
 """Two-dimensional convolutions in the form that suits the device.
 
 On CPU, XLA runs the gradient of its own convolution inside a loop 10 to 40 times slower than
-outside, and all training steps run inside one. The convolution itself is fast there. So the CPU
+outside. All training steps run inside one. The convolution itself is fast there. So the CPU
 form uses it for the forward pass and the input's gradient, and computes the kernel's gradient in
 another way. Inside a loop, that of groups is as slow, and already the forward pass of a depthwise
 convolution is a hundred times slower. So groups are convolved one by one, and a depthwise

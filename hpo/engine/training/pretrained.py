@@ -29,8 +29,8 @@ def started(start: Start, drawn: Mapping[str, Any], outputs: int) -> Any:
     """`{"params": ..., "variables": ...}` as drawn, with the arrays of a trained model in place.
 
     The head stays as drawn where its classes differ: in number, or because `start` says so. It is
-    the layer `head`, or in a model of a user's own all that has the outputs as its last axis and
-    another number there.
+    the layer `head`. In a model of a user's own, it is each array whose last axis is the outputs
+    and has another length in the trained model.
 
     Raises:
         HpoError: for a model of other layers or sizes.

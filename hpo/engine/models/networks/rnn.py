@@ -1,7 +1,7 @@
 """Recurrent networks: simple cells, GRU and LSTM, over texts and series.
 
-The cells are our own, because Flax's multiply each place's input within the loop over time, and
-draw their first state from random streams, which a lane does not have.
+The cells are our own. Flax's multiply each place's input within the loop over time. They also draw
+their first state from random streams, which a lane does not have.
 """
 
 from __future__ import annotations

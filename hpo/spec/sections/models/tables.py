@@ -108,8 +108,8 @@ Frequency = Annotated[
 class RealMlp(Pretrained):
     """RealMLP (Holzmueller et al. 2024): a perceptron with good defaults for tables.
 
-    Numbers become periodic features, each input and each activation has a trained factor, and
-    layers have the NTK scaling, so that rates near 0.04 suit all widths.
+    Numbers become periodic features, and each input and each activation has a trained factor.
+    Layers have the NTK scaling, so that rates near 0.04 suit all widths.
     """
 
     name: Literal["realmlp"]
