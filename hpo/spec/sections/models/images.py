@@ -68,6 +68,7 @@ class Cnn(Pretrained):
     """Groups of channels that are convolved apart, or a list; at most as many as divide both the
     channels and the filters."""
     pooling: Pooling = Pooling()
+    """The pooling after each convolution, whose leaves may be lists, too."""
     dense: Annotated[
         Static[Count | Annotated[tuple[Count, ...], Field(strict=False)]], Merge.SIZE
     ] = 128
