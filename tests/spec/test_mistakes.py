@@ -11,7 +11,7 @@ from hpo.errors import SpecError
 from hpo.registry import DATASETS, METRICS, MODELS, OPTIMIZERS, READERS, SAMPLERS, spec_classes
 from hpo.spec.experiment import Training
 from hpo.spec.load import experiment_from_document, load_experiment
-from hpo.spec.schema import all_leaves
+from hpo.spec.schema import all_leaves, may_vary
 from hpo.spec.sections.goal import COSTS
 from tests.checkout import ROOT
 
@@ -50,7 +50,7 @@ LISTS = {
         {
             path
             for path, leaf in all_leaves(Training)
-            if path.startswith("model.") and path != "model.name"
+            if path.startswith("model.") and may_vary(leaf.owner, leaf.field)
         }
     ),
     "<optimizers>": listed(OPTIMIZERS),
