@@ -150,13 +150,14 @@ def transformer_size(
     places, rest = example_shape[0], math.prod(example_shape[1:])
     inner = spec.heads * head_size(spec.width, spec.heads, rotary=spec.positions == "rotary")
     block = 4 * spec.width * inner + 2 * spec.width * _feed(spec)
-    embedding = vocabulary * spec.width if vocabulary else rest * spec.width
+    size = (spec.embedding or spec.width) if vocabulary else rest
+    linear = 0 if vocabulary and size == spec.width else size * spec.width
     positions = places * spec.width if spec.positions == "learned" else 0
     is_language = vocabulary == outputs and len(example_shape) == 1
     head = _head_width(spec, places, is_language=is_language) * outputs
     own = (1 if spec.share_layers else spec.depth) * block
-    weights = embedding + positions + own + (0 if spec.tie_embeddings else head)
+    weights = vocabulary * size + linear + positions + own + (0 if spec.tie_embeddings else head)
     # Each place multiplies its query with all keys, and its weights with all values.
     dense = places * spec.depth * (block + 2 * places * inner)
-    dense += 0 if vocabulary else places * embedding
+    dense += places * linear
     return Size(weights, dense + (places if is_language else 1) * head)

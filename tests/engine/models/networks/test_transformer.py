@@ -238,6 +238,7 @@ def _products(shapes: Shapes, **leaves: Any) -> int:
         (TEXTS, {}),
         (TEXTS, {"share_layers": True, "positions": "sinusoid"}),
         (TEXTS, {"heads": 3, "positions": "rotary"}),
+        (TEXTS, {"embedding": 5}),
         (RUNNING, {}),
         (RUNNING, {"tie_embeddings": True}),
         (SERIES, {"pool": "all"}),
