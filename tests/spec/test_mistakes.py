@@ -9,9 +9,7 @@ import yaml
 
 from hpo.errors import SpecError
 from hpo.registry import DATASETS, METRICS, MODELS, OPTIMIZERS, READERS, SAMPLERS, spec_classes
-from hpo.spec.experiment import Training
 from hpo.spec.load import experiment_from_document, load_experiment
-from hpo.spec.schema import all_leaves, may_vary
 from hpo.spec.sections.goal import COSTS
 from tests.checkout import ROOT
 
@@ -46,13 +44,6 @@ def _format(spec):
 # The lists in the messages below to which a new entry of a registry adds its name.
 LISTS = {
     "<models>": listed(MODELS),
-    "<leaves of models>": listed(
-        {
-            path
-            for path, leaf in all_leaves(Training)
-            if path.startswith("model.") and may_vary(leaf.owner, leaf.field)
-        }
-    ),
     "<optimizers>": listed(OPTIMIZERS),
     "<data sets>": listed(DATASETS),
     "<formats>": ", ".join(map(_format, spec_classes("reader").values())),
@@ -472,7 +463,7 @@ ROWS = [
     ("space: [model.dropout]", "spec.yaml:7: space: cannot be ['model.dropout']: write a mapping"),
     (
         "space: {model.dropuot: {float: [0.0, 0.5]}}",
-        "spec.yaml:7: space.model.dropuot: there is no leaf 'model.dropuot'. Did you mean 'model.dropout'? Known leaves: <leaves of models>.",
+        "spec.yaml:7: space.model.dropuot: there is no leaf 'model.dropuot'. Did you mean 'model.dropout'?",
     ),
     (
         "space: {dropout: {float: [0.0, 0.5]}}",

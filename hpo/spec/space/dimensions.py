@@ -222,15 +222,16 @@ def _needs_choice(values: HParam) -> str:
 
 
 def no_such_leaf(path: str, root: type[Spec]) -> str:
-    """`there is no leaf 'model.dropuot'. Did you mean 'model.dropout'? ...`"""
+    """`there is no leaf 'model.dropuot'. Did you mean 'model.dropout'?`"""
     known = [name for name, leaf in all_leaves(root) if may_vary(leaf.owner, leaf.field)]
     path = cut(path)
     close = difflib.get_close_matches(path, known, n=1)
-    guess = f" Did you mean '{close[0]}'?" if close else ""
+    said = f"there is no leaf '{path}'." + (f" Did you mean '{close[0]}'?" if close else "")
     part = path.partition(".")[0]
     beside = sorted({name for name in known if name.startswith(f"{part}.")})
-    listed = f" Known leaves: {', '.join(beside)}." if beside else ""
-    return f"there is no leaf '{path}'.{guess}{listed or ' Write a path such as model.dropout.'}"
+    if not beside:
+        return f"{said} Write a path such as model.dropout."
+    return said if close else f"{said} Known leaves: {', '.join(beside)}."
 
 
 def _parents_first(dimensions: Mapping[str, Dimension]) -> tuple[list[Dimension], list[str]]:

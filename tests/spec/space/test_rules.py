@@ -46,7 +46,7 @@ def experiment(space, **parts):
         ("forbid: 3", "space.forbid: cannot be 3: write a list, [optimizer.name == sgd and optimizer.learning_rate > 0.5]"),
         ("forbid: [3]", "space.forbid[0]: cannot be 3: write a condition such as model.dropout > 0.3"),
         ("forbid: [model.dropout = 3]", "space.forbid[0]: 'model.dropout = 3' has a single =: write == to compare"),
-        ("forbid: [model.dropuot > 0.3]", "space.forbid[0]: there is no leaf 'model.dropuot'. Did you mean 'model.dropout'? Known leaves:"),
+        ("forbid: [model.dropuot > 0.3]", "space.forbid[0]: there is no leaf 'model.dropuot'. Did you mean 'model.dropout'?"),
         ("forbid: [model.dropout > half]", "space.forbid[0]: 'half' is not a number: compare with ==, != or in"),
         ("forbid: [optimizer.name > 3]", "space.forbid[0]: optimizer.name is not a number: compare with ==, != or in"),
         ("forbid: [optimizer.name == sdg]", "space.forbid[0]: optimizer.name unknown name 'sdg'. Did you mean 'sgd'?"),

@@ -44,9 +44,9 @@ def test_a_study_that_was_set_aside_has_its_new_name(storage):
 
 
 def test_the_error_about_an_outdated_stored_spec_names_the_study(storage):
-    model = {"name": "mlp", "width": 8}
+    model = {"name": "mlp", "units": 8}
     record = storage.create_study("digits", {**SPEC, "model": model}, 0, {}, "")
-    with pytest.raises(SpecError, match=r"study digits in hpo\.db: model\.width: unknown"):
+    with pytest.raises(SpecError, match=r"study digits in hpo\.db: model\.units: unknown"):
         stored_experiment(record, "hpo.db")
 
 
