@@ -46,6 +46,7 @@ _SCHEDULES: list[dict[str, Any]] = [
     {"name": "cosine", "warmup": 0.1},
     {"name": "exponential"},
     {"name": "step", "drops": 1},
+    {"name": "coslog"},
 ]
 _ACTIVATIONS: tuple[str, ...] = get_args(Activation)
 _BATCH_SIZES = [8, 16, 40]
