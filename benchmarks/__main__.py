@@ -38,13 +38,36 @@ class Job:
     flax_trials: int
     torch_trials: int
     words: str
+    epochs: int = 10
 
 
 JOBS = {
     "fixed": Job("fixed_mlp", (256,), 32, 64, "digits, one MLP 128-128; three numbers vary"),
     "mixed": Job("mixed_mlp", (256, 64), 32, 64, "digits, MLPs of many shapes, 10 dimensions"),
-    "fashion": Job("fashion_cnn", (12,), 3, 4, "Fashion-MNIST, 10,000 images, CNN 32-64"),
+    "fashion": Job("fashion_cnn", (12,), 3, 4, "Fashion-MNIST, 10,000 images, CNN 32-64", 3),
+    "resnet": Job("fashion_resnet", (12,), 3, 4, "Fashion-MNIST, 10,000 images, ResNet-8", 3),
+    "lstm": Job("series_lstm", (24,), 3, 4, "ETTh1, the next day from 96 hours, LSTM 64", 3),
+    "transformer": Job("sst2_transformer", (24,), 3, 4, "SST-2, an encoder of two layers", 3),
+    "folds": Job("realmlp_folds", (24,), 1, 1, "California housing, RealMLP, 8 folds", 3),
 }
+# Writes the rows of a spec's data set, with the reader of `hpo`. A fold's rows are those of all.
+ARRAYS = """
+import sys
+from pathlib import Path
+import numpy as np
+from hpo.api.surroundings import data_home
+from hpo.data.load import load_data
+from hpo.spec.load import load_experiment
+path = Path(sys.argv[1])
+data = load_data(load_experiment(path).training.data, path.parent, data_home())
+x, x_val = data.train.x, data.validation.x
+y, y_val = (s.y.reshape(len(s), -1) if s.y.dtype.kind == "f" else s.y
+            for s in (data.train, data.validation))
+if data.folds:
+    x, y = np.concatenate([x, x_val]), np.concatenate([y, y_val])
+unit = np.sqrt(np.mean(np.square(data.target_std)))
+np.savez(sys.argv[2], x=x, y=y, x_val=x_val, y_val=y_val, unit=unit, folds=len(data.folds))
+"""
 # Numbers of trials of the fixed job: time and memory per trial should not grow with them.
 SCALES = (64, 256, 1024, 4096)
 WORKLOADS = [*JOBS, "scaling", "lanes"]
@@ -69,7 +92,7 @@ class Bench:
         arrays = self._arrays(job.spec)
         for peer in self._arguments.peers:
             default = job.flax_trials if peer == "flax" else job.torch_trials
-            row = self._loop(peer, job.spec, arrays, self._arguments.peer_trials or default)
+            row = self._loop(peer, job, arrays, self._arguments.peer_trials or default)
             rows.append({"side": LOOPS[peer], **row})
         return rows
 
@@ -132,25 +155,17 @@ class Bench:
     def _arrays(self, spec: str) -> Path:
         """The data of a job as the peers read them."""
         file = self._folder / f"{spec}.npz"
-        code = (
-            "import sys, numpy as np; from pathlib import Path;"
-            "from hpo.api.surroundings import data_home; from hpo.data.load import load_data;"
-            "from hpo.spec.load import load_experiment; path = Path(sys.argv[1]);"
-            "d = load_data(load_experiment(path).training.data, path.parent, data_home());"
-            "np.savez(sys.argv[2], x=d.train.x, y=d.train.y, x_val=d.validation.x,"
-            " y_val=d.validation.y)"
-        )
         _output(
-            [sys.executable, "-c", code, HERE / f"{spec}.yaml", file],
+            [sys.executable, "-c", ARRAYS, HERE / f"{spec}.yaml", file],
             {"PYTHONPATH": str(HERE.parent)},
         )
         return file
 
-    def _loop(self, peer: str, spec: str, arrays: Path, trials: int) -> dict[str, Any]:
+    def _loop(self, peer: str, job: Job, arrays: Path, trials: int) -> dict[str, Any]:
         """A peer's loop, in a process of its own."""
         python = self._arguments.torch_python if peer == "torch" else sys.executable
-        epochs = self._arguments.epochs or {"fashion_cnn": 3}.get(spec, 10)
-        command = [python, HERE / f"{peer}_loop.py", spec, "--data", arrays]
+        epochs = self._arguments.epochs or job.epochs
+        command = [python, HERE / f"{peer}_loop.py", job.spec, "--data", arrays]
         output = _output([*command, "--trials", str(trials), "--epochs", str(epochs)])
         result: dict[str, Any] = json.loads(output.splitlines()[-1])
         return result
@@ -176,7 +191,7 @@ def rated(rows: list[dict[str, Any]]) -> None:
 
 
 def job_table(name: str, rows: list[dict[str, Any]]) -> str:
-    titles = f"{'trials':>8}{'seconds':>10}{'trials/s':>10}{'x Flax':>9}{'x Torch':>9}{'best':>9}"
+    titles = f"{'trials':>8}{'seconds':>10}{'trials/s':>10}{'x Flax':>9}{'x Torch':>9}{'best':>11}"
     lines = [f"\n{name}: {JOBS[name].words}", f"{'':28}{titles}"]
     for row in rows:
         ratios = "".join(
@@ -185,7 +200,7 @@ def job_table(name: str, rows: list[dict[str, Any]]) -> str:
         )
         lines.append(
             f"{row['side']:28}{row['trials']:8}{row['seconds']:10.1f}"
-            f"{row['trials_a_second']:10.2f}{ratios}{row['best']:9.4f}"
+            f"{row['trials_a_second']:10.2f}{ratios}{row['best']:11.5g}"
         )
     return "\n".join(lines)
 

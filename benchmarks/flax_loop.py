@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import jax
@@ -11,42 +10,8 @@ import numpy as np
 import optax
 import optuna
 from flax import nnx
+from flax_models import MODELS
 from jobs import Data, run_loop
-
-ACTIVATIONS = {"relu": nnx.relu, "tanh": nnx.tanh, "gelu": nnx.gelu}
-
-
-class Mlp(nnx.Module):
-    def __init__(self, inputs: int, classes: int, hparams: dict[str, Any], rngs: nnx.Rngs) -> None:
-        sizes = [inputs, *hparams["widths"]]
-        self.layers = nnx.List([nnx.Linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)])
-        self.head = nnx.Linear(sizes[-1], classes, rngs=rngs)
-        self.dropout = nnx.Dropout(hparams["dropout"], rngs=rngs)
-        self.activation = ACTIVATIONS[hparams["activation"]]
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        for layer in self.layers:
-            x = self.dropout(self.activation(layer(x)))
-        return self.head(x)
-
-
-class Cnn(nnx.Module):
-    def __init__(
-        self, shape: tuple[int, ...], classes: int, hparams: dict[str, Any], rngs: nnx.Rngs
-    ) -> None:
-        first, second = hparams["filters"]
-        self.first = nnx.Conv(shape[-1], first, (3, 3), rngs=rngs)
-        self.second = nnx.Conv(first, second, (3, 3), rngs=rngs)
-        pixels = (shape[0] // 4) * (shape[1] // 4)
-        self.dense = nnx.Linear(pixels * second, hparams["dense"], rngs=rngs)
-        self.head = nnx.Linear(hparams["dense"], classes, rngs=rngs)
-        self.dropout = nnx.Dropout(hparams["dropout"], rngs=rngs)
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        for conv in (self.first, self.second):
-            x = nnx.max_pool(nnx.relu(conv(x)), window_shape=(2, 2), strides=(2, 2))
-        x = nnx.relu(self.dense(x.reshape(len(x), -1)))
-        return self.head(self.dropout(x))
 
 
 def make_optimizer(hparams: dict[str, Any], steps: int) -> optax.GradientTransformation:
@@ -63,16 +28,14 @@ def make_optimizer(hparams: dict[str, Any], steps: int) -> optax.GradientTransfo
 
 
 def loss_of(model: nnx.Module, x: jax.Array, y: jax.Array) -> jax.Array:
+    if jnp.issubdtype(y.dtype, jnp.floating):
+        return jnp.mean((model(x) - y) ** 2)
     return optax.softmax_cross_entropy_with_integer_labels(model(x), y).mean()
 
 
 def train(trial: optuna.Trial, hparams: dict[str, Any], data: Data, epochs: int) -> float:
-    rngs, classes = nnx.Rngs(trial.number), int(data.y.max()) + 1
-    model: nnx.Module
-    if "filters" in hparams:
-        model = Cnn(data.x.shape[1:], classes, hparams, rngs)
-    else:
-        model = Mlp(data.x.shape[1], classes, hparams, rngs)
+    rngs = nnx.Rngs(trial.number)
+    model = MODELS[hparams["model"]](data.x.shape[1:], data.outputs, hparams, rngs)
     size = hparams["batch_size"]
     steps = len(data.x) // size
     optimizer = nnx.Optimizer(model, make_optimizer(hparams, epochs * steps), wrt=nnx.Param)
@@ -83,20 +46,21 @@ def train(trial: optuna.Trial, hparams: dict[str, Any], data: Data, epochs: int)
         optimizer.update(model, gradients)
 
     @nnx.jit
-    def accuracy(model: nnx.Module, x: jax.Array, y: jax.Array) -> jax.Array:
+    def metric(model: nnx.Module, x: jax.Array, y: jax.Array) -> jax.Array:
+        if jnp.issubdtype(y.dtype, jnp.floating):
+            return jnp.sqrt(jnp.mean((model(x) - y) ** 2))
         return jnp.mean(model(x).argmax(-1) == y)
 
     rng = np.random.default_rng(trial.number)
     value = 0.0
-    for epoch in range(epochs):
+    for _ in range(epochs):
         model.train()
         order = rng.permutation(len(data.x))
         for i in range(steps):
             rows = order[i * size : (i + 1) * size]
             train_step(model, optimizer, data.x[rows], data.y[rows])
         model.eval()
-        value = float(accuracy(model, data.x_val, data.y_val))
-        trial.report(value, epoch)
+        value = float(metric(model, data.x_val, data.y_val))
     return value
 
 

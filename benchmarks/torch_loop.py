@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -10,38 +9,7 @@ import optuna
 import torch
 from jobs import Data, run_loop
 from torch import nn
-
-ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
-
-
-def make_mlp(inputs: int, classes: int, hparams: dict[str, Any]) -> nn.Module:
-    sizes = [inputs, *hparams["widths"]]
-    layers: list[nn.Module] = []
-    for a, b in itertools.pairwise(sizes):
-        layers += [
-            nn.Linear(a, b),
-            ACTIVATIONS[hparams["activation"]](),
-            nn.Dropout(hparams["dropout"]),
-        ]
-    return nn.Sequential(*layers, nn.Linear(sizes[-1], classes))
-
-
-def make_cnn(shape: tuple[int, ...], classes: int, hparams: dict[str, Any]) -> nn.Module:
-    channels, height, width = shape
-    first, second = hparams["filters"]
-    return nn.Sequential(
-        nn.Conv2d(channels, first, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(first, second, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear((height // 4) * (width // 4) * second, hparams["dense"]),
-        nn.ReLU(),
-        nn.Dropout(hparams["dropout"]),
-        nn.Linear(hparams["dense"], classes),
-    )
+from torch_models import MODELS
 
 
 def make_optimizer(model: nn.Module, hparams: dict[str, Any]) -> torch.optim.Optimizer:
@@ -57,24 +25,24 @@ def make_optimizer(model: nn.Module, hparams: dict[str, Any]) -> torch.optim.Opt
 
 def train(trial: optuna.Trial, hparams: dict[str, Any], data: Data, epochs: int) -> float:
     torch.manual_seed(trial.number)
-    x, y, x_val, y_val = (torch.from_numpy(array) for array in data)
-    y, y_val, classes = y.long(), y_val.long(), int(data.y.max()) + 1
-    if "filters" in hparams:
-        x, x_val = (part.permute(0, 3, 1, 2).contiguous() for part in (x, x_val))
-        model = make_cnn(tuple(x.shape[1:]), classes, hparams)
+    x, y, x_val, y_val = (torch.from_numpy(array) for array in data[:4])
+    if y.is_floating_point():
+        loss_of = nn.MSELoss()
     else:
-        model = make_mlp(x.shape[1], classes, hparams)
+        y, y_val, loss_of = y.long(), y_val.long(), nn.CrossEntropyLoss()
+    if x.ndim == 4:
+        x, x_val = (part.permute(0, 3, 1, 2).contiguous() for part in (x, x_val))
+    model = MODELS[hparams["model"]](tuple(x.shape[1:]), data.outputs, hparams)
     size = hparams["batch_size"]
     steps = len(x) // size
     optimizer = make_optimizer(model, hparams)
     schedule = None
     if hparams["cosine"]:
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps)
-    loss_of = nn.CrossEntropyLoss()
 
     rng = np.random.default_rng(trial.number)
     value = 0.0
-    for epoch in range(epochs):
+    for _ in range(epochs):
         model.train()
         order = torch.from_numpy(rng.permutation(len(x)))
         for i in range(steps):
@@ -86,8 +54,11 @@ def train(trial: optuna.Trial, hparams: dict[str, Any], data: Data, epochs: int)
                 schedule.step()
         model.eval()
         with torch.no_grad():
-            value = (model(x_val).argmax(-1) == y_val).float().mean().item()
-        trial.report(value, epoch)
+            outputs = model(x_val)
+            if y.is_floating_point():
+                value = (outputs - y_val).square().mean().sqrt().item()
+            else:
+                value = (outputs.argmax(-1) == y_val).float().mean().item()
     return value
 
 

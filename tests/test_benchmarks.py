@@ -37,7 +37,10 @@ class Suggested:
         return choices[-1]
 
 
-@pytest.mark.parametrize("job", ["fixed_mlp", "mixed_mlp", "fashion_cnn"])
+@pytest.mark.parametrize(
+    "job",
+    ["fixed_mlp", "mixed_mlp", "fashion_cnn", "fashion_resnet", "series_lstm", "sst2_transformer"],
+)
 def test_a_peer_searches_the_space_of_the_spec(job: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     jobs = __import__("jobs")
