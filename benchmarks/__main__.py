@@ -50,24 +50,6 @@ JOBS = {
     "transformer": Job("sst2_transformer", (24,), 3, 4, "SST-2, an encoder of two layers", 3),
     "folds": Job("realmlp_folds", (24,), 1, 1, "California housing, RealMLP, 8 folds", 3),
 }
-# Writes the rows of a spec's data set, with the reader of `hpo`. A fold's rows are those of all.
-ARRAYS = """
-import sys
-from pathlib import Path
-import numpy as np
-from hpo.api.surroundings import data_home
-from hpo.data.load import load_data
-from hpo.spec.load import load_experiment
-path = Path(sys.argv[1])
-data = load_data(load_experiment(path).training.data, path.parent, data_home())
-x, x_val = data.train.x, data.validation.x
-y, y_val = (s.y.reshape(len(s), -1) if s.y.dtype.kind == "f" else s.y
-            for s in (data.train, data.validation))
-if data.folds:
-    x, y = np.concatenate([x, x_val]), np.concatenate([y, y_val])
-unit = np.sqrt(np.mean(np.square(data.target_std)))
-np.savez(sys.argv[2], x=x, y=y, x_val=x_val, y_val=y_val, unit=unit, folds=len(data.folds))
-"""
 # Numbers of trials of the fixed job: time and memory per trial should not grow with them.
 SCALES = (64, 256, 1024, 4096)
 WORKLOADS = [*JOBS, "scaling", "lanes"]
@@ -156,7 +138,7 @@ class Bench:
         """The data of a job as the peers read them."""
         file = self._folder / f"{spec}.npz"
         _output(
-            [sys.executable, "-c", ARRAYS, HERE / f"{spec}.yaml", file],
+            [sys.executable, HERE / "arrays.py", HERE / f"{spec}.yaml", file],
             {"PYTHONPATH": str(HERE.parent)},
         )
         return file
