@@ -56,6 +56,15 @@ class Data(NamedTuple):
         return self.y.dtype.kind == "f"
 
 
+def numbers(trial: optuna.Trial, low: float, high: float) -> dict[str, float]:
+    """The three numbers that vary in every job; `low` and `high` bound the learning rate."""
+    return {
+        "dropout": trial.suggest_float("dropout", 0.0, 0.5),
+        "learning_rate": trial.suggest_float("learning_rate", low, high, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
+    }
+
+
 def fixed_mlp(trial: optuna.Trial) -> dict[str, Any]:
     """One architecture; three numbers vary."""
     return {
@@ -65,9 +74,7 @@ def fixed_mlp(trial: optuna.Trial) -> dict[str, Any]:
         "batch_size": 64,
         "optimizer": "adamw",
         "cosine": True,
-        "dropout": trial.suggest_float("dropout", 0.0, 0.5),
-        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-1, log=True),
-        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
+        **numbers(trial, 1e-4, 1e-1),
     }
 
 
@@ -81,9 +88,7 @@ def mixed_mlp(trial: optuna.Trial) -> dict[str, Any]:
         "batch_size": trial.suggest_categorical("batch_size", [32, 64, 128]),
         "optimizer": trial.suggest_categorical("optimizer", ["adamw", "sgd", "rmsprop"]),
         "cosine": False,
-        "dropout": trial.suggest_float("dropout", 0.0, 0.5),
-        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-1, log=True),
-        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
+        **numbers(trial, 1e-4, 1e-1),
     }
 
 
@@ -97,9 +102,7 @@ def fashion_cnn(trial: optuna.Trial) -> dict[str, Any]:
         "batch_size": 128,
         "optimizer": "adamw",
         "cosine": False,
-        "dropout": trial.suggest_float("dropout", 0.0, 0.5),
-        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
-        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
+        **numbers(trial, 1e-4, 1e-2),
     }
 
 
@@ -112,9 +115,7 @@ def fashion_resnet(trial: optuna.Trial) -> dict[str, Any]:
         "batch_size": 128,
         "optimizer": "adamw",
         "cosine": False,
-        "dropout": trial.suggest_float("dropout", 0.0, 0.5),
-        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
-        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
+        **numbers(trial, 1e-4, 1e-2),
     }
 
 
@@ -126,9 +127,7 @@ def series_lstm(trial: optuna.Trial) -> dict[str, Any]:
         "batch_size": 64,
         "optimizer": "adamw",
         "cosine": False,
-        "dropout": trial.suggest_float("dropout", 0.0, 0.5),
-        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
-        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
+        **numbers(trial, 1e-4, 1e-2),
     }
 
 
@@ -143,9 +142,7 @@ def sst2_transformer(trial: optuna.Trial) -> dict[str, Any]:
         "batch_size": 64,
         "optimizer": "adamw",
         "cosine": False,
-        "dropout": trial.suggest_float("dropout", 0.0, 0.5),
-        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
-        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
+        **numbers(trial, 1e-4, 1e-2),
     }
 
 
@@ -157,9 +154,7 @@ def realmlp_folds(trial: optuna.Trial) -> dict[str, Any]:
         "batch_size": 256,
         "optimizer": "adamw",
         "cosine": False,
-        "dropout": trial.suggest_float("dropout", 0.0, 0.5),
-        "learning_rate": trial.suggest_float("learning_rate", 1e-3, 1e-1, log=True),
-        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
+        **numbers(trial, 1e-3, 1e-1),
     }
 
 
