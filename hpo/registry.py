@@ -169,6 +169,15 @@ OPTIMIZERS = {
     "adagrad": Entry(f"{_OPTIMIZER}:Adagrad", f"{_RULES}:adagrad", needs=("start",)),
     "lamb": Entry(f"{_OPTIMIZER}:Lamb", f"{_RULES}:lamb", needs=("layers",)),
 }
+_ADAPTIVE = {
+    "adadelta": "Adadelta", "adamax": "Adamax", "nadam": "Nadam", "radam": "Radam",
+    "amsgrad": "Amsgrad", "adabelief": "AdaBelief", "yogi": "Yogi", "lion": "Lion",
+    "adan": "Adan", "ademamix": "AdEmaMix",
+}  # fmt: skip
+OPTIMIZERS |= {
+    name: Entry(f"{_OPTIMIZER}s.adaptive:{spec}", f"hpo.engine.training.rules.adaptive:{name}")
+    for name, spec in _ADAPTIVE.items()
+}
 
 _FACTORS = "hpo.engine.training.schedules"
 SCHEDULES = {
@@ -265,9 +274,7 @@ SCHEDULERS = {
         epochs_vary=True,
         judges_values=True,
     ),
-    "pbt": Entry(
-        "hpo.spec.sections.scheduler:Pbt", f"{_SCHEDULERS}.pbt:make_pbt", changes_hparams=True
-    ),
+    "pbt": Entry(f"{_SCHEDULER}:Pbt", f"{_SCHEDULERS}.pbt:make_pbt", changes_hparams=True),
 }
 
 # Formats of a user's own data: the key below `data.dataset` that holds the path.
@@ -353,31 +360,22 @@ DATASETS = {
 # Every metric. Those with a function need the predictions for all rows, and are computed where a
 # search or `train.metrics` names them; each task reports all the others.
 _SCORES, _VALUES = "hpo.engine.training.metrics.classes", "hpo.engine.training.metrics.values"
+_LABELS = ("classification", "multilabel")
 METRICS = {
-    "accuracy": Entry(tasks=("classification", "multilabel"), direction="maximize"),
-    "auroc": Entry(
-        function=f"{_SCORES}:auroc", tasks=("classification", "multilabel"), direction="maximize"
-    ),
+    "accuracy": Entry(tasks=_LABELS, direction="maximize"),
+    "auroc": Entry(function=f"{_SCORES}:auroc", tasks=_LABELS, direction="maximize"),
     "average_precision": Entry(
-        function=f"{_SCORES}:average_precision",
-        tasks=("classification", "multilabel"),
-        direction="maximize",
+        function=f"{_SCORES}:average_precision", tasks=_LABELS, direction="maximize"
     ),
     "bits_per_byte": Entry(tasks=("language",), direction="minimize"),
     "deviance": Entry(tasks=("counts",), direction="minimize"),
-    "f1": Entry(
-        function=f"{_SCORES}:f1", tasks=("classification", "multilabel"), direction="maximize"
-    ),
+    "f1": Entry(function=f"{_SCORES}:f1", tasks=_LABELS, direction="maximize"),
     "iou": Entry(tasks=("segmentation",), direction="maximize"),
     "log_loss": Entry(
         function=f"{_SCORES}:log_loss", tasks=("classification",), direction="minimize"
     ),
     "loss": Entry(tasks=_ALL_TASKS, direction="minimize"),
-    "macro_f1": Entry(
-        function=f"{_SCORES}:macro_f1",
-        tasks=("classification", "multilabel"),
-        direction="maximize",
-    ),
+    "macro_f1": Entry(function=f"{_SCORES}:macro_f1", tasks=_LABELS, direction="maximize"),
     "mae": Entry(tasks=("regression", "counts"), direction="minimize"),
     "mape": Entry(function=f"{_VALUES}:mape", tasks=("regression",), direction="minimize"),
     "mse": Entry(function=f"{_VALUES}:mse", tasks=("regression", "counts"), direction="minimize"),

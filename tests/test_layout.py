@@ -79,6 +79,7 @@ NO_TEST_FILE = {
     "hpo/spec/sections/models/images.py": "declares leaves; tests/spec/test_mistakes.py gives them",
     "hpo/spec/sections/models/parts.py": "declares leaves, as `images.py` does",
     "hpo/spec/sections/optimizer.py": "declares leaves, as `images.py` does",
+    "hpo/spec/sections/optimizers/adaptive.py": "declares leaves, as `images.py` does",
     "hpo/study/backends/backend.py": "declares what test_lanes.py beside it makes",
     "hpo/study/executors/messages.py": "declares messages; test_conformance.py sends them",
     "hpo/study/loop/deciding.py": "declares the parts of a driver, which test_driver.py gives it",

@@ -167,32 +167,33 @@ def make_optimizer(spec: Any, updates: Updates, layers: Layers) -> optax.Gradien
 
 
 def sgd(spec: specs.Sgd) -> list[optax.GradientTransformation]:
-    return [*_weight_decay(spec), *_momentum(spec.momentum, spec.nesterov)]
+    return [*weight_decay(spec), *_momentum(spec.momentum, spec.nesterov)]
 
 
 def adam(spec: specs.Adam) -> list[optax.GradientTransformation]:
-    return [*_weight_decay(spec), optax.scale_by_adam(spec.beta1, spec.beta2, spec.epsilon)]
+    return [*weight_decay(spec), optax.scale_by_adam(spec.beta1, spec.beta2, spec.epsilon)]
 
 
 def adamw(spec: specs.AdamW | specs.Lamb) -> list[optax.GradientTransformation]:
-    return [optax.scale_by_adam(spec.beta1, spec.beta2, spec.epsilon), *_weight_decay(spec)]
+    return [optax.scale_by_adam(spec.beta1, spec.beta2, spec.epsilon), *weight_decay(spec)]
 
 
 def rmsprop(spec: specs.RmsProp) -> list[optax.GradientTransformation]:
     scale = optax.scale_by_rms(spec.decay, spec.epsilon)
-    return [*_weight_decay(spec), scale, *_momentum(spec.momentum, nesterov=False)]
+    return [*weight_decay(spec), scale, *_momentum(spec.momentum, nesterov=False)]
 
 
 def adagrad(spec: specs.Adagrad) -> list[optax.GradientTransformation]:
     scale = optax.scale_by_rss(spec.initial_accumulator or 0.0, spec.epsilon)
-    return [*_weight_decay(spec), scale]
+    return [*weight_decay(spec), scale]
 
 
 def lamb(spec: specs.Lamb, layers: Layers) -> list[optax.GradientTransformation]:
     return [*adamw(spec), by_layers(optax.scale_by_trust_ratio(), layers)]
 
 
-def _weight_decay(spec: Any) -> list[optax.GradientTransformation]:
+def weight_decay(spec: Any) -> list[optax.GradientTransformation]:
+    """The decay of weights: an L2 penalty before a rule, decoupled after it."""
     return [] if is_off(spec.weight_decay) else [optax.add_decayed_weights(spec.weight_decay)]
 
 
