@@ -180,12 +180,13 @@ OPTIMIZERS |= {
 }
 
 _FACTORS = "hpo.engine.training.schedules"
+_SHAPES = {
+    "constant": "Constant", "cosine": "Cosine", "exponential": "Exponential", "step": "Step",
+    "coslog": "CosLog", "linear": "Linear", "polynomial": "Polynomial",
+    "cosine_restarts": "CosineRestarts", "one_cycle": "OneCycle",
+}  # fmt: skip
 SCHEDULES = {
-    "constant": Entry(f"{_OPTIMIZER}:Constant", f"{_FACTORS}:constant"),
-    "cosine": Entry(f"{_OPTIMIZER}:Cosine", f"{_FACTORS}:cosine"),
-    "exponential": Entry(f"{_OPTIMIZER}:Exponential", f"{_FACTORS}:exponential"),
-    "step": Entry(f"{_OPTIMIZER}:Step", f"{_FACTORS}:step"),
-    "coslog": Entry(f"{_OPTIMIZER}:CosLog", f"{_FACTORS}:coslog"),
+    name: Entry(f"{_OPTIMIZER}:{spec}", f"{_FACTORS}:{name}") for name, spec in _SHAPES.items()
 }
 
 # `auto` has no function: it picks among the others.

@@ -40,6 +40,33 @@ def cosine(spec: specs.Cosine, progress: Float[Array, ""]) -> Float[Array, ""]:
     return spec.final + (1 - spec.final) * 0.5 * (1 + jnp.cos(jnp.pi * progress))
 
 
+def linear(spec: specs.Linear, progress: Float[Array, ""]) -> Float[Array, ""]:
+    return 1 - (1 - spec.final) * progress
+
+
+def polynomial(spec: specs.Polynomial, progress: Float[Array, ""]) -> Float[Array, ""]:
+    return spec.final + (1 - spec.final) * (1 - progress) ** spec.power
+
+
+def cosine_restarts(spec: specs.CosineRestarts, progress: Float[Array, ""]) -> Float[Array, ""]:
+    # The margin is for rounding, as in `step`.
+    done = jnp.minimum(jnp.floor((progress + 1e-6) * spec.cycles), spec.cycles - 1)
+    within = jnp.clip(progress * spec.cycles - done, 0.0, 1.0)
+    wave = spec.final + (1 - spec.final) * _half_wave(within)
+    return jnp.asarray(spec.factor) ** done * wave
+
+
+def one_cycle(spec: specs.OneCycle, progress: Float[Array, ""]) -> Float[Array, ""]:
+    up = 1 - (1 - spec.start) * _half_wave(progress / spec.rise)
+    down = (progress - spec.rise) / (1 - spec.rise)
+    return jnp.where(progress < spec.rise, up, spec.final + (1 - spec.final) * _half_wave(down))
+
+
+def _half_wave(progress: Float[Array, ""]) -> Float[Array, ""]:
+    """Half a cosine from 1 to 0."""
+    return 0.5 * (1 + jnp.cos(jnp.pi * progress))
+
+
 def exponential(spec: specs.Exponential, progress: Float[Array, ""]) -> Float[Array, ""]:
     return jnp.asarray(spec.final) ** progress
 

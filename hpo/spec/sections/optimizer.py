@@ -68,6 +68,56 @@ class CosLog(Spec):
     """How many times the rate rises and falls."""
 
 
+class Linear(Spec):
+    """A straight line from the full rate to its share `final`."""
+
+    name: Literal["linear"]
+    warmup: Knob[Share] = 0.0
+    """The share of training over which the rate rises to its full value."""
+    final: Knob[Share] = 0.0
+    """The share of the full rate at the end."""
+
+
+class Polynomial(Spec):
+    """A power of the share of training that is left, from the full rate to its share `final`."""
+
+    name: Literal["polynomial"]
+    warmup: Knob[Share] = 0.0
+    """The share of training over which the rate rises to its full value."""
+    final: Knob[Share] = 0.0
+    """The share of the full rate at the end."""
+    power: Knob[Positive] = 2.0
+    """The power; 1 is `linear`."""
+
+
+class CosineRestarts(Spec):
+    """`cycles` half cosines of equal length (SGDR; Loshchilov and Hutter 2017)."""
+
+    name: Literal["cosine_restarts"]
+    warmup: Knob[Share] = 0.0
+    """The share of training over which the rate rises to its full value."""
+    cycles: Knob[Count] = 3
+    """How many half cosines there are."""
+    final: Knob[Share] = 0.0
+    """The share of a cycle's first rate at its end."""
+    factor: Knob[Annotated[float, Field(gt=0, le=1)]] = 1.0
+    """What each restart multiplies the first rate of a cycle by."""
+
+
+class OneCycle(Spec):
+    """Half a cosine up to the full rate and half a cosine down (Smith and Topin 2018)."""
+
+    name: Literal["one_cycle"]
+    warmup: Knob[Share] = 0.0
+    """The share of training over which the rate rises linearly, before the cycle."""
+    rise: Knob[Annotated[float, Field(gt=0, lt=1)]] = 0.3
+    """The share of the cycle in which the rate rises."""
+    start: Knob[Share] = 0.04
+    """The share of the full rate at the start."""
+    final: Knob[Share] = 4e-6
+    """The share of the full rate at the end."""
+
+
 ScheduleSpec = Annotated[Any, Registered("schedule"), Merge.BRANCH]
 
 

@@ -74,6 +74,11 @@ _WARM_COSINE = optax.join_schedules(
 )
 
 
+_RESTARTS = optax.join_schedules(
+    [optax.cosine_decay_schedule(0.5**cycle, 10, alpha=0.1) for cycle in range(4)], [10, 20, 30]
+)
+
+
 @pytest.mark.parametrize(
     ("spec", "theirs"),
     [
@@ -85,8 +90,16 @@ _WARM_COSINE = optax.join_schedules(
             _spec("step", drops=3, factor=0.2),
             optax.piecewise_constant_schedule(1.0, {10: 0.2, 20: 0.2, 30: 0.2}),
         ),
+        (_spec("linear", final=0.2), optax.linear_schedule(1.0, 0.2, 40)),
+        (_spec("polynomial", power=3, final=0.2), optax.polynomial_schedule(1.0, 0.2, 3, 40)),
+        (_spec("cosine_restarts", cycles=4, final=0.1, factor=0.5), _RESTARTS),
+        (_spec("one_cycle"), optax.cosine_onecycle_schedule(40, 1.0)),
+        (
+            _spec("one_cycle", rise=0.25, start=0.1, final=0.01),
+            optax.cosine_onecycle_schedule(40, 1.0, 0.25, div_factor=10, final_div_factor=10),
+        ),
     ],
-    ids=["cosine", "cosine to a share", "warm cosine", "exponential", "step"],
+    ids=lambda value: str(value) if hasattr(value, "name") else "",
 )
 def test_the_factors_are_those_of_optax(spec: Any, theirs: Any) -> None:
     expected = jax.vmap(theirs)(jnp.arange(40))
@@ -111,6 +124,24 @@ _LEAVES = {
     "cosine": st.fixed_dictionaries({"warmup": _open_share(), "final": _open_share()}),
     "exponential": st.fixed_dictionaries(
         {"warmup": _open_share(), "final": st.floats(2**-20, 1.0, width=32)}
+    ),
+    "linear": st.fixed_dictionaries({"warmup": _open_share(), "final": _open_share()}),
+    "polynomial": st.fixed_dictionaries(
+        {"final": _open_share(), "power": st.floats(0.5, 4.0, width=32)}
+    ),
+    "cosine_restarts": st.fixed_dictionaries(
+        {
+            "cycles": st.integers(1, 8),
+            "final": _open_share(),
+            "factor": st.floats(2**-10, 1.0, width=32),
+        }
+    ),
+    "one_cycle": st.fixed_dictionaries(
+        {
+            "rise": st.floats(2**-5, 31 / 32, width=32),
+            "start": _open_share(),
+            "final": _open_share(),
+        }
     ),
     "coslog": st.fixed_dictionaries({"warmup": _open_share(), "cycles": st.integers(1, 8)}),
     "step": st.fixed_dictionaries(
