@@ -6,82 +6,18 @@ is used, so that a long list costs nothing. A package of your own adds entries w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any
 
+from hpo.entries import NEEDS as NEEDS
+from hpo.entries import Entry as Entry
+from hpo.entries import Kind as Kind
+from hpo.entries import Need as Need
 from hpo.errors import HpoError
 
 # The part of this module that users' packages may use.
 __all__ = ["add"]
-
-Kind = Literal[
-    "model",
-    "loss",
-    "optimizer",
-    "schedule",
-    "sampler",
-    "scheduler",
-    "reader",
-    "dataset",
-    "metric",
-]
-
-Need = Literal["whole batch", "same depth", "images", "numbers", "layers", "start", "gradient"]
-
-# What an entry of a kind may need. Merging, models and optimizers, and each refusal read the needs
-# of an entry, and those of the values of its fields (`hpo.spec.marks.NeedsWhere`).
-NEEDS: dict[Kind, dict[Need, str]] = {
-    "model": {
-        "whole batch": "reads the rows of a batch together, so batch sizes are not merged",
-        "same depth": "cannot have layers more than its own, so depths are not merged",
-        "images": "takes examples of height, width and channels",
-        "numbers": "treats columns of numbers otherwise than other features of a table",
-    },
-    "optimizer": {
-        "layers": "gets the arrays of each layer",
-        "start": "makes its state from the first weights, instead of zeros",
-        "gradient": "gets the gradient as a function of the weights, for one batch",
-    },
-}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One thing that a spec can name; a field stays empty where its kind does not use it."""
-
-    spec: str = ""  # the class of what YAML may say about it
-    function: str = ""
-    size: str = ""  # of a model: its size for estimates, if it has more than dense layers
-    files: str = ""  # of a reader or data set: the files in its folder; empty for a single file
-    takes_file: bool = False  # of a reader with `files`: its path may be that of a single one
-    nests: bool = False  # of a reader with `files`: they lie in folders whose names count
-    head: str = ""  # of a reader: what `hpo check` sees of its files without reading them whole
-    look: str = ""  # of a reader: what `hpo init` sees of a path, or None if it is for another
-    takes_tokens: bool = False  # of a model: it embeds ids of tokens, [N, length] whole numbers
-    takes_categories: bool = False  # of a model: it learns vectors of the categories of a table
-    answers_each: bool = False  # of a model: it can give an answer for each position of an example
-    needs: tuple[Need, ...] = ()  # of a model or an optimizer; see `NEEDS`
-    is_table: bool = False  # of a reader or data set: examples are rows of numbers, never images
-    package: str = ""  # of a sampler or reader: another package that it needs
-    extra: str = ""  # of a sampler: the extra of hpo that installs it
-    is_own: bool = False  # `add` brought it: a package of a user's own
-    tasks: tuple[str, ...] = ()  # that a metric or a loss is for; of a data set: its own
-    direction: str = ""  # of a metric: the better one, "maximize" or "minimize"
-    # Of a sampler:
-    learns: bool | None = True  # it uses results; None if that depends on the study
-    several_objectives: bool = False
-    takes_given: bool = False  # it accepts given hparams, as cohorts need
-    fits_one_budget: bool = False  # it can be fitted to the results of one budget, as bohb needs
-    finite_only: bool = False  # it cannot search continuous or moving ranges
-    draws_first: bool = False  # it draws at random until `startup_trials` have a result
-    # Of a scheduler:
-    epochs_vary: bool = False  # the number of epochs of a study depends on results
-    fits_sampler: bool = False  # it fits the sampler to the results of one budget
-    changes_hparams: bool = False  # it changes the hparams of running trials
-    judges_values: bool = False  # its bounds are values of the metric, not losses
-
 
 _MODEL, _NETWORK = "hpo.spec.sections.models", "hpo.engine.models.networks"
 MODELS = {
@@ -177,6 +113,18 @@ _ADAPTIVE = {
 OPTIMIZERS |= {
     name: Entry(f"{_OPTIMIZER}s.adaptive:{spec}", f"hpo.engine.training.rules.adaptive:{name}")
     for name, spec in _ADAPTIVE.items()
+}
+_UNTUNED: tuple[tuple[str, str, tuple[Need, ...]], ...] = (
+    ("prodigy", "Prodigy", ("start", "rate")),
+    ("dog", "Dog", ("start",)),
+    ("mechanic", "Mechanic", ("start", "rate")),
+    ("momo", "Momo", ("gradient", "rate")),
+)
+OPTIMIZERS |= {
+    name: Entry(
+        f"{_OPTIMIZER}s.untuned:{spec}", f"hpo.engine.training.rules.untuned:{name}", needs=needs
+    )
+    for name, spec, needs in _UNTUNED
 }
 
 _FACTORS = "hpo.engine.training.schedules"

@@ -49,6 +49,7 @@ ORDER = (
     "distributions",
     "trial",
     "registry",
+    "entries",
     "own_files",
     "errors",
 )
@@ -70,6 +71,7 @@ NO_TEST_FILE = {
     "hpo/data/overview/overview.py": "declares what test_look.py beside it reads",
     "hpo/data/overview/formats/sample.py": "declares what test_csv_file.py beside it reads",
     "hpo/cli/options.py": "declares options; tests/cli/test_running.py gives them",
+    "hpo/entries.py": "declares fields; tests/test_registry.py fills them",
     "hpo/engine/training/targets/kind.py": "declares what each kind says, such as counts.py",
     "hpo/engine/training/task.py": "declares what tests/engine/training/test_supervised.py does",
     "hpo/search/sampler.py": "declares what tests/search/samplers/test_every_sampler.py does",
@@ -80,6 +82,7 @@ NO_TEST_FILE = {
     "hpo/spec/sections/models/parts.py": "declares leaves, as `images.py` does",
     "hpo/spec/sections/optimizer.py": "declares leaves, as `images.py` does",
     "hpo/spec/sections/optimizers/adaptive.py": "declares leaves, as `images.py` does",
+    "hpo/spec/sections/optimizers/untuned.py": "declares leaves, as `images.py` does",
     "hpo/study/backends/backend.py": "declares what test_lanes.py beside it makes",
     "hpo/study/executors/messages.py": "declares messages; test_conformance.py sends them",
     "hpo/study/loop/deciding.py": "declares the parts of a driver, which test_driver.py gives it",

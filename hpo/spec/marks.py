@@ -76,7 +76,7 @@ class ReadWhere:
 
 @dataclass(frozen=True)
 class NeedsWhere:
-    """The value `value` of the field needs these of `hpo.registry.NEEDS`."""
+    """The value `value` of the field needs these of `hpo.entries.NEEDS`."""
 
     value: str
     needs: tuple[Need, ...]

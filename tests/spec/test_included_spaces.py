@@ -3,6 +3,8 @@
 import pytest
 from numpy.random import default_rng
 
+from hpo import registry
+from hpo.errors import SpecError
 from hpo.spec.experiment import Training
 from hpo.spec.file.document import parse_yaml
 from hpo.spec.file.include import packaged_folder
@@ -32,6 +34,10 @@ def experiment(includes, model, optimizer, own=None, folder=FILES[0].parent):
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_space_is_valid_for_every_model_and_optimizer(name, model, optimizer):
+    if name == "updates" and "gradient" in registry.OPTIMIZERS[optimizer].needs:
+        with pytest.raises(SpecError, match=r"updates\.accumulate"):
+            experiment([name], model, optimizer)
+        return
     experiment([name], model, optimizer)
 
 

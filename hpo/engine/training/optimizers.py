@@ -6,7 +6,8 @@ chain. Gradients and weights are one vector each. An entry whose `needs` list "l
 
 The parts of an entry that needs the "gradient" get it as extra arguments of Optax:
 `gradient(weights)` returns loss and gradients of the same batch at any weights. `loss` is the loss
-at the lane's weights, `rate` the learning rate.
+at the lane's weights, `rate` the learning rate. An entry that needs the "rate" gets `loss` and
+`rate` and returns the step itself, which nothing scales any more.
 """
 
 from __future__ import annotations
@@ -90,11 +91,16 @@ class Descent:
         ) -> tuple[Any, Any]:
             optimizer = make_optimizer(spec, self.updates, self.layers)
             asked: dict[str, Any] = {}
-            if "gradient" in needs_of("optimizer", spec):
+            needs = needs_of("optimizer", spec)
+            if "gradient" in needs:
                 function = self._clipped(gradient, spec)
                 asked = {"gradient": function, "loss": loss, "rate": rate}
+            elif "rate" in needs:
+                asked = {"loss": loss, "rate": rate}
             direction, state = optimizer.update(gradients, state, params, **asked)
             direction = rated(self.updates, self.layers, direction)
+            if "rate" in needs:
+                return jax.tree.map(lambda p, d: p - d, params, direction), state
             return jax.tree.map(lambda p, d: p - rate * d, params, direction), state
 
         options = options_of(self.optimizer)

@@ -16,6 +16,8 @@ class Rule(Spec):
     """The full learning rate."""
     weight_decay: Knob[NonNegative] = 0.0
     """The L2 penalty, added to the gradient."""
+    clip_norm: Knob[Positive | None] = None
+    """As `updates.clip_norm`, which every optimizer has and new specs use; null does not clip."""
     schedule: ScheduleSpec = Constant(name="constant")
     """How the learning rate changes while it trains."""
 
