@@ -60,6 +60,8 @@ class Program:
     knob of such a path is the index of the trial's value. A model trains in arrays of the smallest
     of the `bounds` that its widest layer does not exceed. With folds, `train_rows` are those of the
     largest training split. `judged_rows` are those of the largest validation split, 0 without.
+    With `own_steps` a trial has
+    its own number of steps, because it trains on a share of the rows.
     `scales` is the shape of the numbers by which a lane scales images; empty if they come scaled.
     """
 
@@ -73,6 +75,7 @@ class Program:
     outputs: int
     train_rows: int
     judged_rows: int = 0
+    own_steps: bool = False
     scales: tuple[int, ...] = ()
     example_type: str = "float32"
     vocabulary: int = 0  # of examples that are tokens
@@ -189,7 +192,9 @@ class Program:
         leaves = {
             path: value
             for path, mark, value in marked_leaves(self.template)
-            if mark is Mark.STATIC and not path.startswith("optimizer.")
+            if mark is Mark.STATIC
+            and not path.startswith("optimizer.")
+            and (path, value) != ("sampling.name", "uniform")
         }
         if self.template.loss is not None:
             parts["loss"] = title_of(self.template.loss)
@@ -285,6 +290,7 @@ def split(
         outputs=data.outputs,
         train_rows=max(len(one.train) for one in data.members),
         scales=() if data.train.scale is None else data.train.scale[0].shape,
+        own_steps=training.sampling.share != 1 or "sampling.share" in varying,
         judged_rows=max(len(fold.validation) for fold in data.folds) if data.folds else 0,
         example_type=data.train.example_type,
         vocabulary=data.vocabulary,

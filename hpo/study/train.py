@@ -27,6 +27,7 @@ from hpo.engine.programs.plans import Plan, Plans, choose_plans
 from hpo.engine.task_program import AnyProgram, split_task
 from hpo.engine.training.ensemble import mean_on_test
 from hpo.engine.training.supervised import own_weights
+from hpo.engine.training.techniques.sampling import check_sampling
 from hpo.errors import HpoError
 from hpo.spec.changes import changing, stages
 from hpo.spec.code.own_task import TaskTraining
@@ -154,6 +155,7 @@ def _made_ready(
         if text := imbalance(data, training.data):
             say(text)
         training = with_rows(decided(experiment, numbers).training, data.train_rows)
+        check_sampling(training, data)
         training = with_start(training, data, experiment.folder)
     for note in data.notes:
         say(note)

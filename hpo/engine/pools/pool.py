@@ -19,6 +19,7 @@ from hpo.engine.pools.streaming import (
     Course,
     Stream,
     budget_bytes,
+    check_order,
     data_bytes,
     over_pieces,
     placement_of,
@@ -360,7 +361,7 @@ class Pool:
         }
         for i, occupant in enumerate(self._occupants):
             if occupant is not None and counts[i]:
-                own = occupant.training, occupant.epoch, self._fold(occupant.run)
+                own = occupant.training, occupant.epoch, self._fold(occupant.run) or self._data
                 for name, drawn in self._task.feed(*own).items():
                     feed[name][i] = drawn
         return self._copies.of(self._data, self._budget, is_whole=self._task.is_whole), feed
@@ -410,6 +411,7 @@ class Pool:
         placement = placement_of(data, program.micro_batch, program.most_parts, self._budget)
         if placement.train is None:
             return self._copies.of(data, self._budget, is_whole=False)
+        check_order(program)
         self._copies.keep_only(None)
         whole = sharding(self.place, is_of_lanes=False)
         self._stream = Stream(

@@ -19,6 +19,7 @@ import numpy as np
 from hpo.data.dataset import DataSet, Split, gather, held_bytes
 from hpo.data.sequences.windows import Windows
 from hpo.engine.devices import memory_bytes
+from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch, DeviceData, evaluation_parts, host_rows, judged_rows
 from hpo.engine.training.task import Progress, Tally
 from hpo.errors import DeviceError
@@ -123,6 +124,19 @@ def placement_of(data: DataSet, micro_batch: int, at_once: int, budget: int | No
         )
     most = min(budget // 4 // part_bytes, max(_MOST_PARTS, at_once))
     return Placement(most, _piece_parts(data.validation, budget))
+
+
+def check_order(program: Program) -> None:
+    """Refuse to stream data whose rows a trial reads in an order of its own.
+
+    Raises:
+        DeviceError: if it does.
+    """
+    if program.own_steps or program.template.sampling.name != "uniform":
+        raise DeviceError(
+            "sampling: draws the rows of a trial in an order of its own, and streamed data come in "
+            "one order for all: raise data.device_budget, or remove sampling."
+        )
 
 
 def streaming_text(data: DataSet, spec: DataSpec, device: Any) -> str | None:

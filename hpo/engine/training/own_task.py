@@ -158,7 +158,7 @@ class OwnTask:
         return _order(self.program, seed, epoch)
 
     def feed(
-        self, training: Any, epoch: int, fold: DataSet | None = None
+        self, training: Any, epoch: int, data: DataSet | None = None
     ) -> Mapping[str, np.ndarray]:
         """The rows of each step of an epoch; nothing without data."""
         return {"rows": self.order(training.train.seed, epoch)} if self.program.rows else {}

@@ -11,13 +11,30 @@ import numpy as np
 # The purpose is part of a Philox key, so that data order and weights never share a stream.
 _ORDER = 1
 _WEIGHTS = 2
+_PART = 3
+_DRAWS = 4
 
 
 def batches(seed: int, epoch: int, rows: int, batch_size: int) -> np.ndarray:
     """Row indices of every step of an epoch (counted from 0), int32 `[steps, batch_size]`."""
     steps = rows // batch_size
-    order = _generator(_ORDER, seed, epoch).permutation(rows)[: steps * batch_size]
+    order = row_order(seed, epoch, rows)[: steps * batch_size]
     return order.astype(np.int32).reshape(steps, batch_size)
+
+
+def row_order(seed: int, epoch: int, rows: int) -> np.ndarray:
+    """All rows in the random order of an epoch."""
+    return _generator(_ORDER, seed, epoch).permutation(rows)
+
+
+def part_rng(seed: int) -> np.random.Generator:
+    """The generator that chooses the rows of a share, the same in every epoch."""
+    return _generator(_PART, seed, 0)
+
+
+def draws_rng(seed: int, epoch: int) -> np.random.Generator:
+    """The generator of an epoch whose rows are drawn by their classes."""
+    return _generator(_DRAWS, seed, epoch)
 
 
 def weights_rng(seed: int, stream: int) -> np.random.Generator:

@@ -43,6 +43,7 @@ from hpo.engine.training.random_streams import batches, lane_key, weights_rng
 from hpo.engine.training.schedules import schedule_factor
 from hpo.engine.training.targets.sums import batch_loss, check_loss, metric_sums, metrics, sum_count
 from hpo.engine.training.task import Epoch, Progress, Tally
+from hpo.engine.training.techniques.sampling import epoch_rows, part_rows
 from hpo.engine.training.updates import Layers, check_patterns
 from hpo.engine.training.weights import (
     cut,
@@ -92,21 +93,25 @@ class Supervised:
     def epoch(self, training: Training, fold: DataSet | None = None) -> Epoch:
         """The size of a trial's epoch; the last partial batch is dropped."""
         size = training.data.step_rows
-        steps = self.program.steps(size) if fold is None else len(fold.train) // size
+        rows = self.program.train_rows if fold is None else len(fold.train)
+        steps = part_rows(training.sampling.share, rows) // size
         return Epoch(steps, self.program.parts(size), size)
 
     def feed_shapes(self, *, is_chunked: bool) -> Mapping[str, jax.ShapeDtypeStruct]:
         """The shape of `rows`: each micro-batch's rows in the data set, or its slot in a chunk.
 
-        With folds, those of `steps`, the number in an epoch, and of `judged`, the rows to evaluate;
-        with folds of images, those of `offset` and `divisor`, which scale them.
+        With folds or a share of the rows, that of `steps`, the number in an epoch. With folds, that
+        of `judged`, the rows to evaluate. With folds of images, those of `offset` and `divisor`,
+        which scale them.
         """
         parts, rows = self.program.order_shape
         # A slot of a chunk holds a whole micro-batch, so one number is enough.
         shape = (parts,) if is_chunked else (parts, rows)
         shapes: dict[str, tuple[int, ...]] = {"rows": shape}
+        if self.program.own_steps or self.program.judged_rows:
+            shapes["steps"] = ()
         if self.program.judged_rows:
-            shapes |= {"steps": (), "judged": judged_shape(self.program.judged_rows)}
+            shapes |= {"judged": judged_shape(self.program.judged_rows)}
         found = {name: jax.ShapeDtypeStruct(shape, np.int32) for name, shape in shapes.items()}
         if self.program.scales:
             numbers = jax.ShapeDtypeStruct(self.program.scales, np.float32)
@@ -120,26 +125,32 @@ class Supervised:
         return order[: program.order_shape[0]]
 
     def feed(
-        self, training: Training, epoch: int, fold: DataSet | None = None
+        self, training: Training, epoch: int, data: DataSet | None = None
     ) -> Mapping[str, np.ndarray]:
         """`rows`: those of each micro-batch of an epoch; a trial reads those of its steps.
 
-        On a fold, also the number of `steps`, the rows to evaluate as `judged`, and the `offset`
-        and `divisor` of images.
+        On a fold or a share of the rows, also the number of `steps`. On a fold, the rows to
+        evaluate as `judged`, and the `offset` and `divisor` of images.
         """
-        if fold is None:
+        program, sampling = self.program, training.sampling
+        fold = data if program.judged_rows else None
+        if fold is None and not program.own_steps and sampling.name == "uniform":
             return {"rows": self.order(training.train.seed, epoch)}
-        program = self.program
-        own = _batches(training.train.seed, epoch, len(fold.train), program.micro_batch)
+        count = program.train_rows if fold is None else len(fold.train)
+        classes = data.train.y if data and program.task == "classification" else None
+        drawn = epoch_rows(training, epoch, count, classes)
+        own = drawn[: len(drawn) // program.micro_batch * program.micro_batch]
+        own = own.reshape(-1, program.micro_batch)[: program.order_shape[0]]
         rows = np.zeros(program.order_shape, np.int32)
-        rows[: len(own)] = fold.train.places[own][: len(rows)]
-        scale = fold.train.scale
-        return {
-            **({} if scale is None else {"offset": scale[0], "divisor": scale[1]}),
-            "rows": rows,
-            "steps": np.array(self.epoch(training, fold).steps, np.int32),
-            "judged": judged_places(fold.validation, judged_shape(program.judged_rows)),
-        }
+        rows[: len(own)] = own if fold is None else fold.train.places[own]
+        feed = {"rows": rows}
+        if fold is not None or program.own_steps:
+            feed["steps"] = np.array(self.epoch(training, fold).steps, np.int32)
+        if fold is not None:
+            feed["judged"] = judged_places(fold.validation, judged_shape(program.judged_rows))
+            if fold.train.scale is not None:
+                feed["offset"], feed["divisor"] = fold.train.scale
+        return feed
 
     def progress(self, training: Training, lane: Lane, fold: DataSet | None = None) -> Progress:
         """The whole epochs that a lane has trained, and the steps of the next one."""

@@ -98,11 +98,11 @@ class Task(Protocol):
         ...
 
     def feed(
-        self, training: Training, epoch: int, fold: DataSet | None = None
+        self, training: Training, epoch: int, data: DataSet | None = None
     ) -> Mapping[str, np.ndarray]:
         """The arrays that the host draws for an epoch of a trial; epochs count from 0.
 
-        With folds, they say which rows train and which are evaluated.
+        `data` are those that it trains on: with folds, its own one.
         """
         ...
 

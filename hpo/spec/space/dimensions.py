@@ -34,6 +34,7 @@ from hpo.spec.sections.data import tasks_of
 from hpo.spec.sections.loss import loss_mistakes
 from hpo.spec.sections.models.parts import model_mistakes, output_mistakes
 from hpo.spec.sections.models.sequences import sequence_mistakes
+from hpo.spec.sections.techniques.sampling import sampling_mistakes
 from hpo.spec.sections.updates import update_mistakes
 from hpo.spec.space.conditions import condition_of
 from hpo.spec.space.entries import Entry
@@ -125,6 +126,8 @@ def need_mistakes(training: Spec) -> list[Mistake]:
     tasks = tasks_of(training.data)
     sequence = sequence_mistakes(training.model, tasks, training.data.text.embeddings)
     found = [Mistake(path, text) for path, text in (*updates, *model, *output, *sequence)]
+    drawn = sampling_mistakes(training.sampling, tasks)
+    found += [Mistake(("sampling", "name"), text) for text in drawn]
     named = " or ".join(tasks)
     if training.data.target_range is not None and "regression" not in tasks:
         text = f"is of quantities, and the task is {named}: remove it"

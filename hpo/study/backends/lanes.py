@@ -11,10 +11,11 @@ from hpo.data.class_weights import imbalance
 from hpo.data.files import source_files
 from hpo.engine.devices import describe, local_devices
 from hpo.engine.mesh import places
-from hpo.engine.pools.streaming import budget_bytes, placement_of, streaming_text
+from hpo.engine.pools.streaming import budget_bytes, check_order, placement_of, streaming_text
 from hpo.engine.program import Program, split
 from hpo.engine.programs.footprint import known_costs
 from hpo.engine.training.task import task_of
+from hpo.engine.training.techniques.sampling import check_sampling
 from hpo.space import Choice, Dimension
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill, with_rows
@@ -161,10 +162,17 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
                 distribution.values if isinstance(distribution, Choice) else (distribution.high,)
             )
             fills += [{path: value} for value in values]
+    share = dimensions.get("sampling.share")
+    smallest: HParams = {}
+    if share is not None:  # with which a batch is filled last
+        of = share.distribution
+        values = of.values if isinstance(of, Choice) else (of.low,)
+        smallest = {share.path: min(v for v in values if isinstance(v, float | int))}
     for hparams in fills:
-        candidate = fill(training, hparams, 0)
+        candidate = fill(training, {**smallest, **hparams}, 0)
         data = datasets.load(candidate.data)
         candidate = with_rows(candidate, data.train_rows)
+        check_sampling(candidate, data)
         candidate = with_start(candidate, data, experiment.folder)
         program, _ = split(candidate, data, device.platform)
         if hparams:
@@ -173,7 +181,9 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
         task.shapes()
         if folder_of(candidate.model) is not None:
             task.initial(candidate)
-        placement_of(data, candidate.data.step_rows, 1, budget_bytes(candidate.data, device))
+        budget = budget_bytes(candidate.data, device)
+        if placement_of(data, candidate.data.step_rows, 1, budget).train is not None:
+            check_order(program)
 
 
 def _is_size(dimension: Dimension) -> bool:
