@@ -34,6 +34,7 @@ from hpo.spec.merging import NOTHING, Merged, Merging
 from hpo.spec.roots import with_static
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.models.pretrained import folder_of
+from hpo.spec.sections.techniques.augment import Augment
 from hpo.spec.words import count_text
 from hpo.spec.zeros import varying_zeros
 from hpo.study.log.events import MERGING, Event, StudyState, fold
@@ -251,9 +252,10 @@ def _said(training: Training) -> dict[str, Any]:
         if mark is Mark.SHORTHAND:  # the field that it stands for is there
             section, field = path.split(".")
             del dumped[section][field]
-    for name in ("loss", "augment"):
-        if dumped[name] is None:
-            del dumped[name]
+    if training.loss is None:
+        del dumped["loss"]
+    if training.augment == Augment():
+        del dumped["augment"]
     for section, name in (("model", "from"), ("updates", "freeze"), ("updates", "rates")):
         if not dumped[section].get(name):
             dumped[section].pop(name, None)

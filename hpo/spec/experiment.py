@@ -22,6 +22,7 @@ from hpo.spec.sections.optimizer import OptimizerSpec
 from hpo.spec.sections.scheduler import settled
 from hpo.spec.sections.search import SearchSpec
 from hpo.spec.sections.study import StudySpec
+from hpo.spec.sections.techniques.augment import Augment
 from hpo.spec.sections.techniques.sampling import Sampling
 from hpo.spec.sections.train import TrainSpec
 from hpo.spec.sections.updates import Updates
@@ -45,7 +46,7 @@ class Training(Spec):
     """The loss that training minimises; the task's own by default."""
     sampling: Sampling = Sampling()
     """Which training rows an epoch reads."""
-    augment: OwnAugment | None = None
+    augment: Augment | OwnAugment = Augment()
     """How the examples of each training batch are changed; not at all by default."""
     optimizer: OptimizerSpec
     """The optimizer and its learning-rate schedule."""

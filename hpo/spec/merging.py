@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 from pydantic import Field, ValidationError, model_validator
 
 from hpo.errors import SpecError
-from hpo.spec.code.own_functions import AUGMENT_NEEDS
+from hpo.spec.code.own_functions import AUGMENT_NEEDS, OwnAugment
 from hpo.spec.marks import Count, Merge, Sizes, Spec, has_leaf, leaf_at, merge_of, with_leaves
 from hpo.spec.registered import needs_of
 from hpo.spec.schema import all_leaves, leaves_at
@@ -183,7 +183,7 @@ def served(training: Training) -> dict[str, tuple[Any, ...]]:
     if listed.widest and how_merged(training, WIDTHS) is not None:
         found[WIDTHS] = (UpTo(listed.widest),)
     needs = needs_of("model", training.model)
-    needs |= frozenset() if training.augment is None else AUGMENT_NEEDS
+    needs |= frozenset() if not isinstance(training.augment, OwnAugment) else AUGMENT_NEEDS
     for path in list(found):
         own, how = leaf_at(training, path), how_merged(training, path)
         if how is Merge.ROWS and "whole batch" in needs:

@@ -39,7 +39,8 @@ class Variants:
             return self.specs.get(name) if isinstance(name, str) else None
         if len(self.specs) == 1:
             return next(iter(self.specs.values()))
-        return next((spec for key, spec in self.specs.items() if key in value), None)
+        named = (spec for key, spec in self.specs.items() if key in value)
+        return next(named, next((spec for spec in self.specs.values() if _needs_none(spec)), None))
 
 
 @dataclass(frozen=True)
@@ -313,6 +314,10 @@ def _items(annotation: Any, value: Any) -> list[tuple[Any, Any]]:
         is_named = isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
         return [*value.items()] if is_named else []
     return [*enumerate(value)] if isinstance(value, list) else []
+
+
+def _needs_none(spec: type[Spec]) -> bool:
+    return not any(field.is_required() for field in spec.model_fields.values())
 
 
 def _is_spec(kind: Any) -> bool:

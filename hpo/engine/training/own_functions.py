@@ -110,7 +110,7 @@ def _functions(program: Program, training: Training) -> Iterator[tuple[str, Comp
     """Each function of a user's own: its path in the spec, its section, and how it is traced."""
     if isinstance(training.loss, OwnLoss):
         yield "loss", training.loss, partial(_trace_loss, program, training.loss)
-    if training.augment is not None:
+    if isinstance(training.augment, OwnAugment):
         yield "augment", training.augment, partial(_trace_augment, program, training.augment)
     activation = getattr(training.model, "activation", None)
     if isinstance(activation, OwnActivation):

@@ -24,6 +24,9 @@ from hpo.engine.models.embedding import from_loaded
 from hpo.engine.models.initialisers import initial_params, kernel_initialiser
 from hpo.engine.oneof import OneOf, options_of
 from hpo.engine.program import Program
+from hpo.engine.training.augmentation.batch import changed as changed_batch
+from hpo.engine.training.augmentation.batch import check_augment
+from hpo.engine.training.augmentation.draws import Draws
 from hpo.engine.training.batches import (
     Batch,
     DeviceData,
@@ -56,6 +59,7 @@ from hpo.engine.training.weights import (
 )
 from hpo.spec.experiment import Training
 from hpo.spec.sections.models.pretrained import folder_of
+from hpo.spec.sections.techniques.augment import Augment
 from hpo.spec.sections.updates import Updates
 
 
@@ -320,6 +324,7 @@ def abstract_lane(program: Program) -> Lane:
             own whose result does not fit.
     """
     check_loss(program)
+    check_augment(program)
     look_at_functions(program)
     check_patterns(program.template.updates, abstract_model(program).params)
     params = jax.ShapeDtypeStruct((weight_count(program),), np.float32)
@@ -400,7 +405,10 @@ def _gradient(
             getattr(spec.model, "dropout", 0), key, first_row=number * program.micro_batch
         )
         batch = fed(data.train, rows, feed)
-        if spec.augment is not None:
+        if isinstance(spec.augment, Augment):
+            draws = Draws(key, program.micro_batch, number * program.micro_batch)
+            batch = changed_batch(spec.augment, batch, draws, len(program.categories))
+        else:
             changed = augmented(spec.augment, batch["x"], augment_key(lane.key, lane.step))
             batch = {**batch, "x": changed}
         return jax.value_and_grad(loss_of, has_aux=True)(weights, dropout, batch)

@@ -286,7 +286,7 @@ def test_a_program_with_an_augmentation_serves_one_batch_size_and_none_changes_n
     assert split(an_augmented(folder, train=train), data, "cpu")[0].merged == ()
 
     plain = Training.model_validate(an_augmented(folder).model_dump(exclude={"augment"}))
-    off = Training.model_validate({**plain.model_dump(), "augment": None})
+    off = Training.model_validate({**plain.model_dump(), "augment": {}})
     labels = [split(each, data, "cpu")[0].label for each in (plain, off, an_augmented(folder))]
     assert labels[0] == labels[1] != labels[2]
 

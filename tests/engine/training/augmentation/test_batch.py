@@ -1,0 +1,85 @@
+"""Augmentation in training: lanes, merged batch sizes, numbers of 0, and what is refused."""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hpo.engine.models.dropout import mask_key
+from hpo.engine.program import split
+from hpo.engine.training.augmentation.batch import changed, check_augment
+from hpo.engine.training.augmentation.draws import Draws
+from hpo.errors import HpoError
+from hpo.spec.experiment import Training
+from hpo.spec.sections.techniques.augment import Augment
+from tests.engine.samples import Learn, tiny_data
+
+TABLE = {"gaussian_noise": 0.3, "column_dropout": 0.2}
+
+
+def a_training(augment: dict[str, Any], **train: Any) -> Training:
+    document = {
+        "data": {"dataset": "iris", "batch_size": 16},
+        "model": {"name": "mlp", "widths": [4]},
+        "augment": augment,
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
+        "train": {"epochs": 2, **train},
+    }
+    return Training.model_validate(document)
+
+
+def test_lanes_with_other_numbers_share_a_program_and_each_trains_as_alone(learn: Learn) -> None:
+    data, varying = tiny_data(), [f"augment.{name}" for name in TABLE]
+    trainings = [
+        a_training(augment, stream=stream, varying=varying)
+        for stream, augment in enumerate((TABLE, {}, {"gaussian_noise": 1.0}))
+    ]
+    assert len({split(training, data, "cpu")[0] for training in trainings}) == 1
+
+    together = learn(data, trainings, lanes=3)
+
+    for stream, training in enumerate(trainings):
+        assert together[stream] == learn(data, [training])[stream]
+    off = a_training({}, stream=1)
+    assert together[1] == learn(data, [off])[1]
+    assert together[0][-1]["train_loss"] != learn(data, [a_training({})])[0][-1]["train_loss"]
+
+
+def test_a_training_without_augmentation_has_the_program_of_today() -> None:
+    data = tiny_data()
+    bare = Training.model_validate(a_training({}).model_dump(exclude={"augment"}))
+    labels = [
+        split(each, data, "cpu")[0].label for each in (bare, a_training({}), a_training(TABLE))
+    ]
+    assert labels[0] == labels[1] != labels[2]
+
+
+def test_masks_and_weights_of_pixels_move_with_their_image() -> None:
+    draws = Draws(mask_key(jnp.array([3, 4], jnp.uint32), jnp.int32(0)), 3)
+    y = np.random.default_rng(0).integers(0, 9, (3, 5, 5)).astype(np.int32)
+    batch = {"x": y[..., None].astype(np.float32), "y": y, "weight": y.astype(np.float32)}
+
+    found = changed(Augment(flip=0.5, shift=0.0), batch, draws, codes=0)
+
+    np.testing.assert_array_equal(found["x"][..., 0], found["y"])
+    np.testing.assert_array_equal(found["weight"], found["y"])
+    assert not np.array_equal(found["y"], y)
+
+
+def test_tables_refuse_numbers_of_images_and_images_those_of_tables() -> None:
+    program = split(a_training({"column_dropout": 0.1}), tiny_data(), "cpu")[0]
+    program = replace(program, example_shape=(8, 8, 1))
+    with pytest.raises(HpoError, match=r"augment\.column_dropout: changes rows of a table"):
+        check_augment(program)
+    program = split(a_training({"rotate": 9.0}), tiny_data(), "cpu")[0]
+    with pytest.raises(HpoError, match=r"augment\.rotate: changes images, and these .* \[5\]"):
+        check_augment(program)
+
+
+def test_off_adds_nothing_to_the_batch() -> None:
+    draws = Draws(mask_key(jnp.array([3, 4], jnp.uint32), jnp.int32(0)), 3)
+    jaxpr = jax.make_jaxpr(lambda x: changed(Augment(), {"x": x}, draws, 0)["x"])(np.ones((3, 2)))
+    assert jaxpr.eqns == []
