@@ -359,10 +359,12 @@ class Pool:
             name: np.zeros((len(counts), *shape.shape), shape.dtype)
             for name, shape in self._task.feed_shapes(is_chunked=False).items()
         }
+        losses = jax.device_get(self._task.row_losses(self._lanes))
         for i, occupant in enumerate(self._occupants):
             if occupant is not None and counts[i]:
                 own = occupant.training, occupant.epoch, self._fold(occupant.run) or self._data
-                for name, drawn in self._task.feed(*own).items():
+                kept = None if losses is None else losses[i]
+                for name, drawn in self._task.feed(*own, kept).items():
                     feed[name][i] = drawn
         return self._copies.of(self._data, self._budget, is_whole=self._task.is_whole), feed
 

@@ -118,8 +118,16 @@ def _in_parts(places: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def fed(arrays: Batch, rows: Any, feed: Batch) -> Batch:
-    """A batch of these rows on a device; images are scaled if the lane's feed says how."""
+    """A batch of these rows on a device, by the feed of a lane.
+
+    The feed may say how images are scaled, and a factor for the weight of each row.
+    """
     batch = gather(arrays, rows)
+    if "row_weight" in feed:
+        factor, weight = feed["row_weight"][rows], batch.get("weight")
+        if weight is not None:
+            factor = weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
+        batch = {**batch, "weight": factor}
     if "offset" not in feed:
         return batch
     return {**batch, "x": scaled(batch["x"], (feed["offset"], feed["divisor"]))}

@@ -21,6 +21,7 @@ class Lane(NamedTuple):
     key: UInt32[AnyArray, "2"]  # the trial's own random stream
     step: Int[AnyArray, ""]  # steps trained since the start
     loss_sum: Float[AnyArray, ""]  # of this epoch's steps so far
+    row_losses: Float[AnyArray, " N"] | None = None  # of training rows, if sampling reads them
 
 
 def lane_to_arrays(lane: Any) -> dict[str, np.ndarray]:

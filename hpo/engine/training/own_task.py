@@ -158,10 +158,17 @@ class OwnTask:
         return _order(self.program, seed, epoch)
 
     def feed(
-        self, training: Any, epoch: int, data: DataSet | None = None
+        self,
+        training: Any,
+        epoch: int,
+        data: DataSet | None = None,
+        losses: np.ndarray | None = None,
     ) -> Mapping[str, np.ndarray]:
         """The rows of each step of an epoch; nothing without data."""
         return {"rows": self.order(training.train.seed, epoch)} if self.program.rows else {}
+
+    def row_losses(self, lanes: TaskLane) -> None:
+        """None: the lanes of an own task keep no losses of rows."""
 
     def progress(self, training: Any, lane: TaskLane, fold: DataSet | None = None) -> Progress:
         """The whole epochs that a lane has trained, and the steps of the next one."""

@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from hpo.data.dataset import DataSet, Split
+from hpo.data.dataset import DataSet, Split, gather
 from hpo.engine.models.abstract import abstract_model, authored, is_authored
 from hpo.engine.models.dropout import Dropout, mask_key
 from hpo.engine.models.embedding import from_loaded
@@ -44,7 +44,14 @@ from hpo.engine.training.own_functions import augment_key, augmented, look_at_fu
 from hpo.engine.training.pretrained import started
 from hpo.engine.training.random_streams import batches, lane_key, weights_rng
 from hpo.engine.training.schedules import schedule_factor
-from hpo.engine.training.targets.sums import batch_loss, check_loss, metric_sums, metrics, sum_count
+from hpo.engine.training.targets.sums import (
+    batch_loss,
+    check_loss,
+    metric_sums,
+    metrics,
+    row_losses,
+    sum_count,
+)
 from hpo.engine.training.task import Epoch, Progress, Tally
 from hpo.engine.training.techniques.sampling import epoch_rows, part_rows
 from hpo.engine.training.updates import Layers, check_patterns
@@ -117,6 +124,8 @@ class Supervised:
         if self.program.judged_rows:
             shapes |= {"judged": judged_shape(self.program.judged_rows)}
         found = {name: jax.ShapeDtypeStruct(shape, np.int32) for name, shape in shapes.items()}
+        if self.program.template.sampling.name == "importance":
+            found["row_weight"] = jax.ShapeDtypeStruct((self.program.train_rows,), np.float32)
         if self.program.scales:
             numbers = jax.ShapeDtypeStruct(self.program.scales, np.float32)
             found |= {"offset": numbers, "divisor": numbers}
@@ -129,12 +138,17 @@ class Supervised:
         return order[: program.order_shape[0]]
 
     def feed(
-        self, training: Training, epoch: int, data: DataSet | None = None
+        self,
+        training: Training,
+        epoch: int,
+        data: DataSet | None = None,
+        losses: np.ndarray | None = None,
     ) -> Mapping[str, np.ndarray]:
         """`rows`: those of each micro-batch of an epoch; a trial reads those of its steps.
 
         On a fold or a share of the rows, also the number of `steps`. On a fold, the rows to
-        evaluate as `judged`, and the `offset` and `divisor` of images.
+        evaluate as `judged`, and the `offset` and `divisor` of images. By importance, also the
+        `row_weight` of every training row.
         """
         program, sampling = self.program, training.sampling
         fold = data if program.judged_rows else None
@@ -142,12 +156,12 @@ class Supervised:
             return {"rows": self.order(training.train.seed, epoch)}
         count = program.train_rows if fold is None else len(fold.train)
         classes = data.train.y if data and program.task == "classification" else None
-        drawn = epoch_rows(training, epoch, count, classes)
+        drawn, weight = epoch_rows(training, epoch, count, classes, losses)
         own = drawn[: len(drawn) // program.micro_batch * program.micro_batch]
         own = own.reshape(-1, program.micro_batch)[: program.order_shape[0]]
         rows = np.zeros(program.order_shape, np.int32)
         rows[: len(own)] = own if fold is None else fold.train.places[own]
-        feed = {"rows": rows}
+        feed = {"rows": rows} if weight is None else {"rows": rows, "row_weight": weight}
         if fold is not None or program.own_steps:
             feed["steps"] = np.array(self.epoch(training, fold).steps, np.int32)
         if fold is not None:
@@ -155,6 +169,10 @@ class Supervised:
             if fold.train.scale is not None:
                 feed["offset"], feed["divisor"] = fold.train.scale
         return feed
+
+    def row_losses(self, lanes: Lane) -> Any | None:
+        """The losses of training rows that lanes keep, `[L, N]`; None if no feed reads them."""
+        return lanes.row_losses
 
     def progress(self, training: Training, lane: Lane, fold: DataSet | None = None) -> Progress:
         """The whole epochs that a lane has trained, and the steps of the next one."""
@@ -190,10 +208,17 @@ class Supervised:
 
             return train
 
+        losses, lane = lane.row_losses, lane._replace(row_losses=None)
         if not program.bounds:
-            return whole(lane)
-        branches = [*(within(program.narrow(bound)) for bound in program.bounds), whole]
-        return lax.switch(program.bound_index(knobs), branches, lane)
+            trained = whole(lane)
+        else:
+            branches = [*(within(program.narrow(bound)) for bound in program.bounds), whole]
+            trained = lax.switch(program.bound_index(knobs), branches, lane)
+        if losses is None:
+            return trained
+        ended = (count > 0) & self.has_ended_epoch(knobs, trained, feed)
+        found = lax.cond(ended, lambda: _row_losses(program, knobs, trained, data), lambda: losses)
+        return trained._replace(row_losses=found)
 
     def evaluate(
         self,
@@ -258,6 +283,22 @@ class Supervised:
         return scores.reshape(-1, *self.program.output_shape)[: len(split)]
 
 
+def _row_losses(
+    program: Program, knobs: Float[Array, " K"], lane: Lane, data: DeviceData
+) -> Float[Array, " N"]:
+    """The loss of every training row without its weight, in the order of the rows."""
+    spec = program.fill(knobs)
+    params, variables = judged(program, lane)
+    shape = judged_shape(program.train_rows)
+
+    def of(places: Array) -> Array:
+        batch = gather(data.train, jnp.minimum(places, program.train_rows - 1))
+        outputs, _ = forward(program, spec.model, params, variables, batch)
+        return row_losses(program.task, outputs, batch, spec.loss)
+
+    return lax.map(of, jnp.arange(math.prod(shape)).reshape(shape)).ravel()[: program.train_rows]
+
+
 def judged(program: Program, lane: Lane) -> tuple[Any, Any]:
     """The weights (as a tree) and the variables with which a lane is evaluated and exported."""
     return parted(program, lane.params), lane.variables
@@ -288,6 +329,7 @@ def initial_lane(program: Program, training: Training, data: DataSet | None = No
         key=lane_key(seed, stream),
         step=np.zeros((), np.int32),
         loss_sum=np.zeros((), np.float32),
+        row_losses=np.zeros(program.train_rows, np.float32) if _keeps_losses(program) else None,
     )
 
 
@@ -332,7 +374,13 @@ def abstract_lane(program: Program) -> Lane:
     optimizer = descent.state_shapes(params)
     key = jax.ShapeDtypeStruct((2,), np.uint32)
     step, loss_sum = (jax.ShapeDtypeStruct((), dtype) for dtype in (np.int32, np.float32))
-    return Lane(params, abstract_model(program).variables, optimizer, key, step, loss_sum)
+    losses = jax.ShapeDtypeStruct((program.train_rows,), np.float32)
+    kept = losses if _keeps_losses(program) else None
+    return Lane(params, abstract_model(program).variables, optimizer, key, step, loss_sum, kept)
+
+
+def _keeps_losses(program: Program) -> bool:
+    return program.template.sampling.keeps_losses
 
 
 def _descent(program: Program, optimizer: Any, updates: Updates) -> Descent:

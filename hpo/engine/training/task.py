@@ -98,12 +98,21 @@ class Task(Protocol):
         ...
 
     def feed(
-        self, training: Training, epoch: int, data: DataSet | None = None
+        self,
+        training: Training,
+        epoch: int,
+        data: DataSet | None = None,
+        losses: np.ndarray | None = None,
     ) -> Mapping[str, np.ndarray]:
         """The arrays that the host draws for an epoch of a trial; epochs count from 0.
 
-        `data` are those that it trains on: with folds, its own one.
+        `data` are those that it trains on: with folds, its own one. `losses` are those that its
+        lane keeps.
         """
+        ...
+
+    def row_losses(self, lanes: Any) -> Any | None:
+        """The losses of training rows that lanes keep, `[L, N]`; None if no feed reads them."""
         ...
 
     def progress(self, training: Training, lane: Any, fold: DataSet | None = None) -> Progress:

@@ -128,7 +128,7 @@ def need_mistakes(training: Spec) -> list[Mistake]:
     tasks = tasks_of(training.data)
     sequence = sequence_mistakes(training.model, tasks, training.data.text.embeddings)
     found = [Mistake(path, text) for path, text in (*updates, *model, *augment, *output, *sequence)]
-    drawn = sampling_mistakes(training.sampling, tasks)
+    drawn = sampling_mistakes(training.sampling, tasks, training.data.folds)
     found += [Mistake(("sampling", "name"), text) for text in drawn]
     named = " or ".join(tasks)
     if training.data.target_range is not None and "regression" not in tasks:

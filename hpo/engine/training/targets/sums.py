@@ -96,6 +96,15 @@ def metric_sums(
     return jnp.stack(sums)
 
 
+def row_losses(
+    kind: Kind, outputs: Float[Array, "B ... K"], batch: Batch, loss: Any
+) -> Float[Array, " B"]:
+    """The loss of each row without its weight: the one of the spec, or else of the kind."""
+    outputs = outputs.astype(jnp.float32)
+    own = targets_of(kind, outputs.shape[-1]).loss
+    return _of_rows(loss_rows(own if loss is None else loss, outputs, batch))
+
+
 def _of_rows(values: Array) -> Array:
     """The values of rows, each the mean over its positions if it has several."""
     return values if values.ndim == 1 else values.reshape(values.shape[0], -1).mean(-1)

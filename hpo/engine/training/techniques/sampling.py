@@ -7,6 +7,7 @@ cut into batches. So any batch size, and any part of a batch, reads the same row
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,23 +15,53 @@ from hpo.data.dataset import DataSet
 from hpo.engine.training.random_streams import draws_rng, part_rng, row_order
 from hpo.errors import HpoError
 from hpo.spec.experiment import Training
-from hpo.spec.sections.techniques.sampling import sampling_mistakes
+from hpo.spec.sections.techniques.sampling import Sampling, sampling_mistakes
+
+# This share of the draws by importance is uniform, so that no weight exceeds its inverse.
+_UNIFORM = 0.1
 
 
-def epoch_rows(training: Training, epoch: int, rows: int, y: np.ndarray | None) -> np.ndarray:
-    """The places of the rows that an epoch of a trial reads, in their order.
+class Drawn(NamedTuple):
+    """The places of the rows that an epoch reads, in their order.
 
-    `y` are the classes of the training rows; None without classes.
+    `weight` has a factor for each training row; None where all rows count alike.
+    """
+
+    rows: np.ndarray
+    weight: np.ndarray | None = None
+
+
+def epoch_rows(
+    training: Training,
+    epoch: int,
+    rows: int,
+    y: np.ndarray | None,
+    losses: np.ndarray | None = None,
+) -> Drawn:
+    """The rows that an epoch of a trial reads.
+
+    `y` are the classes of the training rows; None without classes. `losses` are those of the rows
+    after the epoch before; all 0 before the first.
     """
     seed, sampling = training.train.seed, training.sampling
     order = row_order(seed, epoch, rows)
     if sampling.share < 1:
         order = order[part_of(part_rng(seed), sampling.share, rows, y)[order]]
     if sampling.name == "uniform":
-        return order
+        return Drawn(order)
+    rng, part = draws_rng(seed, epoch), np.sort(order)
+    if sampling.keeps_losses:
+        assert losses is not None, "a lane keeps them"
+        if sampling.name == "curriculum":
+            share = pace(sampling, epoch, training.train.epochs)
+            return Drawn(easiest(rng, losses, share, part))
+        chances = probabilities(losses[part], sampling.temperature)
+        weight = np.ones(rows, np.float32)
+        weight[part] = 1 / (len(part) * chances)
+        return Drawn(part[rng.choice(len(part), len(part), p=chances)], weight)
     assert y is not None, "check_sampling refuses other data"
     draw = stratified if sampling.name == "stratified" else balanced
-    return draw(draws_rng(seed, epoch), y, np.sort(order))
+    return Drawn(draw(rng, y, part))
 
 
 def check_sampling(training: Training, data: DataSet) -> None:
@@ -80,6 +111,40 @@ def balanced(rng: np.random.Generator, y: np.ndarray, rows: np.ndarray) -> np.nd
     each = math.ceil(len(rows) / len(classes))
     drawn = np.concatenate([_cycled(rng, rows[y[rows] == one], each) for one in classes])
     return drawn[_in_shares(rng, y[drawn])][: len(rows)]
+
+
+def probabilities(losses: np.ndarray, temperature: float) -> np.ndarray:
+    """The probability of each row, float64, by the power 1 / temperature of its loss.
+
+    Source: Katharopoulos and Fleuret 2018, "Not all samples are created equal", Section 3.
+    """
+    sizes = np.maximum(np.nan_to_num(losses.astype(np.float64)), 0)
+    largest = sizes.max()
+    if largest <= 0:  # no loss is known before the first epoch
+        return np.full(len(losses), 1 / len(losses))
+    powers = (sizes / largest) ** (1 / temperature)
+    found: np.ndarray = (1 - _UNIFORM) * powers / powers.sum() + _UNIFORM / len(losses)
+    return found / found.sum()
+
+
+def easiest(
+    rng: np.random.Generator, losses: np.ndarray, share: float, rows: np.ndarray
+) -> np.ndarray:
+    """As many rows, all from the share of them that has the smallest losses.
+
+    Source: Hacohen and Weinshall 2019, "On the power of curriculum learning", Section 2.
+    """
+    count = max(1, round(share * len(rows)))
+    order = np.argsort(losses[rows], kind="stable")
+    return _cycled(rng, rows[order[:count]], len(rows))
+
+
+def pace(sampling: Sampling, epoch: int, epochs: int) -> float:
+    """The share of rows that a curriculum reads in an epoch; all in the first, without losses."""
+    if epoch == 0:
+        return 1.0
+    progress = epoch / (sampling.until * epochs)
+    return min(1.0, sampling.start + (1 - sampling.start) * progress)
 
 
 def _in_shares(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:

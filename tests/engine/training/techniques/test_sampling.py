@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from itertools import product
+from typing import Any
+
 import numpy as np
 import pytest
 
 from hpo.data.dataset import DataSet
+from hpo.engine.devices import local_devices
+from hpo.engine.pools.pool import Pool
 from hpo.engine.pools.streaming import check_order
-from hpo.engine.program import split
+from hpo.engine.program import Program, split
+from hpo.engine.programs.compiler import Compiler
+from hpo.engine.programs.plans import Plan, Plans
+from hpo.engine.training.forward import forward
+from hpo.engine.training.lane import lane_from_arrays, lane_to_arrays
 from hpo.engine.training.random_streams import batches
+from hpo.engine.training.supervised import judged
 from hpo.engine.training.task import task_of
-from hpo.engine.training.techniques.sampling import balanced, check_sampling, part_of, stratified
+from hpo.engine.training.techniques.sampling import (
+    balanced,
+    check_sampling,
+    epoch_rows,
+    part_of,
+    probabilities,
+    stratified,
+)
 from hpo.errors import DeviceError, HpoError
 from hpo.spec.marks import with_leaves
 from tests.engine.samples import Learn, a_training
@@ -114,3 +131,76 @@ def test_an_order_of_a_trials_own_is_refused_for_streamed_data(tiny: DataSet) ->
         with pytest.raises(DeviceError, match=r"sampling: draws .* raise data.device_budget"):
             check_order(split(training, tiny, "cpu")[0])
     check_order(split(a_training(), tiny, "cpu")[0])
+
+
+def test_the_expectation_over_all_draws_by_importance_is_the_full_gradient() -> None:
+    # Least squares in one weight w = 0: the gradient of a row is -2 x y, its loss y^2.
+    x, y = np.array([1.0, 2.0, -1.0, 3.0]), np.array([0.1, -0.2, 0.3, 4.0])
+    gradients, losses = -2 * x * y, y**2
+    for temperature in (0.5, 1.0, 3.0):
+        chances = probabilities(losses, temperature)
+        weights = 1 / (4 * chances)
+        pairs = list(product(range(4), repeat=2))  # every batch of two
+        means = np.array(
+            [(weights[i] * gradients[i] + weights[j] * gradients[j]) / 2 for i, j in pairs]
+        )
+        likely = np.array([chances[i] * chances[j] for i, j in pairs])
+        np.testing.assert_allclose(likely @ means, gradients.mean(), rtol=1e-12)
+        variance = likely @ (means - gradients.mean()) ** 2
+        assert variance < gradients.var() / 2  # that of two uniform draws
+
+
+def test_rows_are_drawn_by_their_losses_and_weighed_by_the_inverse_of_their_chance() -> None:
+    losses = np.linspace(0, 9, 100).astype(np.float32)
+    training = with_leaves(a_training(), {"sampling.name": "importance"})
+    drawn = [epoch_rows(training, epoch, 100, None, losses) for epoch in range(300)]
+    chances = probabilities(losses, 1.0)
+    counts = np.bincount(np.concatenate([one.rows for one in drawn]), minlength=100)
+    np.testing.assert_allclose(counts / counts.sum(), chances, atol=0.003)
+    np.testing.assert_allclose(drawn[0].weight, 1 / (100 * chances), rtol=1e-6)
+    first = epoch_rows(training, 0, 100, None, np.zeros(100, np.float32))
+    assert (first.weight == 1).all()
+
+
+def test_a_curriculum_reads_the_easiest_rows_first_and_all_in_the_end() -> None:
+    losses = np.arange(100)[::-1].astype(np.float32)
+    training = with_leaves(
+        a_training(),
+        {"sampling.name": "curriculum", "sampling.start": 0.2, "train.epochs": 20},
+    )
+    read = [np.unique(epoch_rows(training, e, 100, None, losses).rows) for e in (1, 5, 10, 19)]
+    assert [len(rows) for rows in read] == [28, 60, 100, 100]
+    np.testing.assert_array_equal(read[0], np.arange(72, 100))
+
+
+def test_losses_and_the_order_that_they_give_go_on_after_a_pause(
+    tiny: DataSet, compiler: Compiler
+) -> None:
+    training = with_leaves(a_training(), {"sampling.name": "importance"})
+    program, knobs = split(training, tiny, "cpu")
+
+    def run(lane: Any | None) -> tuple[Any, Any, list[dict[str, float]]]:
+        pool = Pool(local_devices("cpu")[0], compiler)
+        pool.load(program, Plans(Plan("map", 2)), tiny)
+        pool.put(1, 0, training, knobs, lane, 4)
+        found, paused = [], None
+        while pool.has_work:
+            found += [report.metrics for report in pool.round()]
+            paused = pool.take(1) if paused is None and len(found) == 2 else paused
+        return pool.take(1), paused, found
+
+    ended, paused, curve = run(None)
+    # The losses are those of the weights at the end of the epoch: their mean is the split's.
+    outputs = _outputs(program, knobs, ended, tiny)
+    odds = outputs - np.log(np.exp(outputs).sum(-1, keepdims=True))
+    np.testing.assert_allclose(ended.row_losses, -odds[np.arange(96), tiny.train.y], atol=1e-5)
+    again, _, rest = run(lane_from_arrays(paused, lane_to_arrays(paused)))
+    assert rest == curve[2:]
+    np.testing.assert_array_equal(again.row_losses, ended.row_losses)
+
+
+def _outputs(program: Program, knobs: np.ndarray, lane: Any, data: DataSet) -> np.ndarray:
+    params, variables = judged(program, lane)
+    model = program.fill(knobs).model
+    found = forward(program, model, params, variables, {"x": data.train.x})[0]
+    return np.asarray(found, np.float64)

@@ -22,3 +22,10 @@ def test_rows_are_drawn_by_class_only_where_each_has_one() -> None:
 def test_a_share_is_above_none_of_the_rows_and_at_most_all(share: float) -> None:
     with pytest.raises(ValidationError, match="share"):
         Sampling(share=share)
+
+
+def test_losses_are_kept_of_one_training_split() -> None:
+    assert [*sampling_mistakes(Sampling(name="curriculum"), ("regression",), 5)] == [
+        "curriculum keeps the losses of one training split: remove data.folds"
+    ]
+    assert not [*sampling_mistakes(Sampling(name="importance"), ("regression",))]
