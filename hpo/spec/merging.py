@@ -183,7 +183,8 @@ def served(training: Training) -> dict[str, tuple[Any, ...]]:
     if listed.widest and how_merged(training, WIDTHS) is not None:
         found[WIDTHS] = (UpTo(listed.widest),)
     needs = needs_of("model", training.model)
-    needs |= frozenset() if not isinstance(training.augment, OwnAugment) else AUGMENT_NEEDS
+    if isinstance(training.augment, OwnAugment) or training.augment.reads_batches:
+        needs |= AUGMENT_NEEDS
     for path in list(found):
         own, how = leaf_at(training, path), how_merged(training, path)
         if how is Merge.ROWS and "whole batch" in needs:

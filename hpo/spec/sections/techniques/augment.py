@@ -17,7 +17,9 @@ _Slope = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 # The numbers that move the pixels of an image, which one gather does for all of them.
 GEOMETRY = ("flip", "shift", "rotate", "scale", "shear")
 OF_IMAGES = (*GEOMETRY, "cutout")
-OF_TABLES = ("column_dropout",)
+OF_TABLES = ("column_dropout", "swap_noise")
+# What reads other rows of a batch, so that batch sizes are not merged.
+OF_BATCHES = ("swap_noise", "same_class")
 
 
 class Augment(Spec):
@@ -42,6 +44,18 @@ class Augment(Spec):
     """Add normal noise of this standard deviation to the numbers of an example, as scaled."""
     column_dropout: Knob[Share] = 0.0
     """The chance that a number of a table's row becomes 0, which is the mean of its column."""
+
+    swap_noise: Knob[_Probability] = 0.0
+    """The chance that a number of a table's row becomes that of another row of the batch."""
+    same_class: Knob[_Probability] = 0.0
+    """The chance that an example is mixed with one of its own class in the batch."""
+    word_dropout: Knob[Share] = 0.0
+    """The chance that a token of a text is left out."""
+
+    @property
+    def reads_batches(self) -> bool:
+        """Whether rows of a batch are read together."""
+        return any(getattr(self, name) != 0 for name in OF_BATCHES)
 
 
 def augment_mistakes(augment: Any, dataset: Any) -> Iterator[tuple[tuple[str, ...], str]]:

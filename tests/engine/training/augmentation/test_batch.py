@@ -17,7 +17,7 @@ from hpo.spec.experiment import Training
 from hpo.spec.sections.techniques.augment import Augment
 from tests.engine.samples import Learn, tiny_data
 
-TABLE = {"gaussian_noise": 0.3, "column_dropout": 0.2}
+TABLE = {"gaussian_noise": 0.3, "column_dropout": 0.2, "swap_noise": 0.1, "same_class": 0.5}
 
 
 def a_training(augment: dict[str, Any], **train: Any) -> Training:
@@ -55,6 +55,24 @@ def test_a_training_without_augmentation_has_the_program_of_today() -> None:
         split(each, data, "cpu")[0].label for each in (bare, a_training({}), a_training(TABLE))
     ]
     assert labels[0] == labels[1] != labels[2]
+
+
+def test_programs_that_mix_rows_serve_one_batch_size() -> None:
+    data, merged = tiny_data(), {"batch_size": [8, 16]}
+    assert split(a_training({"gaussian_noise": 0.3}, merged=merged), data, "cpu")[0].merged
+    for name in ("swap_noise", "same_class"):
+        assert not split(a_training({name: 0.3}, merged=merged), data, "cpu")[0].merged
+
+
+def test_a_batch_in_parts_trains_as_in_one_piece(learn: Learn) -> None:
+    data, augment = tiny_data(), {"gaussian_noise": 0.3, "column_dropout": 0.2}
+    parts = learn(data, [a_training(augment, merged={"batch_size": [8, 16]})])[0]
+    whole = learn(data, [a_training(augment)])[0]
+    np.testing.assert_allclose(
+        [epoch["train_loss"] for epoch in parts],
+        [epoch["train_loss"] for epoch in whole],
+        rtol=1e-5,
+    )
 
 
 def test_masks_and_weights_of_pixels_move_with_their_image() -> None:
