@@ -39,7 +39,7 @@ from hpo.own_files import (
     say_unwritable,
     write_own,
 )
-from hpo.spec.sections.columns import Columns, Text
+from hpo.spec.sections.columns import Columns, Reduce, Text
 from hpo.spec.sections.data import CsvFile, DataSpec, TableFile
 
 # Raise it with every change to the results of reading, splitting or scaling.
@@ -91,14 +91,13 @@ class DataCache:
             return None
         used = spec.model_dump(mode="json", exclude={"batch_size", "device_budget", "class_weight"})
         # A field that is newer than the first entries is in a name only where it is set.
-        if spec.split is None:
-            del used["split"]
-        if spec.folds is None:
-            del used["folds"]
-        if spec.clip is None:
-            del used["clip"]
-        if spec.target_range is None:
-            del used["target_range"]
+        if spec.normalize != "whiten":
+            del used["epsilon"]
+        if spec.reduce == Reduce():
+            del used["reduce"]
+        for name in ("split", "folds", "clip", "target_range"):
+            if getattr(spec, name) is None:
+                del used[name]
         if spec.columns == Columns():
             del used["columns"]
         if spec.columns == Columns() and spec.text == Text():

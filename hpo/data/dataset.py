@@ -221,7 +221,7 @@ class DataSet:
     def numbers(self) -> int | None:
         """How many features of a table, the first ones after codes, are scaled; else None."""
         is_table = self.transform.kept is not None and len(self.train.example_shape) == 1
-        return max(len(one.transform.offset) for one in self.members) if is_table else None
+        return max(one.transform.numbers for one in self.members) if is_table else None
 
     @property
     def embeddings(self) -> np.ndarray | None:

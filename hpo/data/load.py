@@ -112,7 +112,7 @@ def _prepared(
     if series is not None:
         source = in_time_order(source, series)
     rows = _fold_rows(spec, source) if spec.folds else None
-    if rows is not None and not is_whole and _shares_images(source) and spec.text == Text():
+    if rows is not None and not is_whole and _shares_images(spec, source):
         return _image_folds(spec, source, rows)
     folds = [_parts(spec, source)] if rows is None else _fold_parts(source, rows, is_whole=is_whole)
     text = with_stop_words(spec.text, folder)
@@ -125,6 +125,8 @@ def _prepared(
             text=text,
             folder=folder,
             target_range=spec.target_range,
+            reduce=spec.reduce,
+            epsilon=spec.epsilon,
         )
         for parts in folds
     ]
@@ -174,9 +176,10 @@ def _data_set(
     )
 
 
-def _shares_images(source: Source) -> bool:
+def _shares_images(spec: DataSpec, source: Source) -> bool:
     """Whether folds can share one copy of the examples: images whose targets no fold scales."""
-    return source.x.dtype == np.uint8 and bool(source.classes) and source.weight is None
+    is_plain = bool(source.classes) and source.weight is None and not spec.maps_features
+    return is_plain and spec.text == Text() and source.x.dtype == np.uint8
 
 
 def _image_folds(spec: DataSpec, source: Source, found: _FoldRows) -> DataSet:
@@ -402,6 +405,8 @@ def _check_columns(spec: DataSpec, source: Source) -> None:
             "data.columns.by_name: the columns of this data set have no names: write what holds "
             "for all columns, or remove it."
         )
+    if spec.maps_features and (series_of(spec) is not None or source.y.ndim > 2):
+        raise DataError("data: whiten and reduce are not for series or segmentations: remove them.")
     if spec.columns != Columns() and source.x.ndim > 2:
         raise DataError("data.columns: images have no columns: remove it.")
     if source.is_text and (spec.columns, spec.text) != (Columns(), Text()):
@@ -462,6 +467,7 @@ def _scaling(
         () if spec.normalize != "minmax" or spec.range == UNIT_RANGE else (spec.range,)
     )
     ranges = ranges if spec.clip is None else (*ranges, f"clip {spec.clip}")
+    ranges = (*ranges, spec.epsilon, f"{spec.reduce!r}") if spec.maps_features else ranges
     columns = spec.columns.model_dump_json(exclude_defaults=True)
     asked = () if spec.columns == Columns() else (columns,)
     asked = asked if spec.target_range is None else (*asked, str(spec.target_range))

@@ -546,3 +546,12 @@ def test_other_vectors_of_words_are_other_data(tmp_path):
     assert found[0].fingerprint != found[1].fingerprint
     assert found[1].embeddings.shape == (found[1].vocabulary, 2)
     assert [0.25, 3] in found[1].embeddings.tolist()
+
+
+def test_features_of_a_series_are_not_whitened(tmp_path: Path) -> None:
+    rows = "\n".join(f"{day},{day % 7}" for day in range(60))
+    (tmp_path / "s.csv").write_text(f"day,sales\n{rows}\n")
+    dataset = {"csv": "s.csv", "target": "sales", "time": "day", "window": 4}
+    spec = DataSpec.model_validate({"dataset": dataset, "normalize": "whiten"})
+    with pytest.raises(DataError, match="whiten and reduce are not for series"):
+        load_data(spec, tmp_path, None)

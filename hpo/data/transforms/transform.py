@@ -44,19 +44,21 @@ from hpo.data.transforms.numbers import (
     robust_scale,
     smoothly_clipped,
 )
+from hpo.data.transforms.projection import fit_projection, projected
 from hpo.data.transforms.target import check_range, target_scale
 from hpo.data.transforms.texts import fit_text_columns, text_features, text_fits
 from hpo.errors import DataError
-from hpo.spec.sections.columns import MOST_CATEGORIES, Columns, Text, Treatment
+from hpo.spec.sections.columns import MOST_CATEGORIES, Columns, Reduce, Text, Treatment
 from hpo.spec.words import shown
 
-Normalize = Literal["standard", "minmax", "robust", "none"]
+Normalize = Literal["standard", "minmax", "robust", "whiten", "none"]
 
 _IMAGES_AT_ONCE = 1000
 _ONE = np.float32(1)
 # Without stop words, which are a list once they are read.
 PLAIN_TEXT = Text(stop_words=())
 _HERE = Path()
+ALL_FEATURES = Reduce.model_construct(name="none", components=0.95)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +105,7 @@ class FittedTransform:
             DataError: if float32 cannot hold a scaled number of a table.
         """
         if self.kept is None or self.fill is None:
-            return self._scaled(source.x)
+            return projected(self.more, self._scaled(source.x))
         codes = self.codes(source)
         if self.ids:
             assert codes is not None
@@ -112,6 +114,7 @@ class FittedTransform:
             numbers = self._scaled(self.unscaled(source.x, codes, parts))
             if "clip" in self.more:
                 numbers = smoothly_clipped(numbers, self.more["clip"])
+            numbers = projected(self.more, numbers)
         if not np.isfinite(numbers).all():
             raise DataError(
                 f"{source.target}: a column holds numbers too large for float32, or far beyond "
@@ -193,6 +196,11 @@ class FittedTransform:
         return training_parts(rows) if "target_means" in self.more else None
 
     @property
+    def numbers(self) -> int:
+        """How many features of a table, the first ones after codes, are scaled or mapped."""
+        return self.more["map"].shape[1] if "map" in self.more else len(self.offset)
+
+    @property
     def has_texts(self) -> bool:
         """Whether some columns of a table are texts, of whose tokens features are made."""
         return bool(self._texts)
@@ -238,12 +246,15 @@ def fit_transform(
     text: Text = PLAIN_TEXT,
     folder: Path = _HERE,
     target_range: tuple[float, float] | None = None,
+    reduce: Reduce = ALL_FEATURES,
+    epsilon: float = 1e-5,
 ) -> FittedTransform:
     """The transform whose numbers are those of the training split.
 
     With `minmax`, the lowest and highest training value become the two ends of `minmax_range`.
     Scaled numbers of a table are bent towards `clip`. The stop words of `text` are a list, and its
-    relative paths start at `folder`. The ends of the `target_range` become 0 and 1.
+    relative paths start at `folder`. The ends of the `target_range` become 0 and 1. `reduce` asks
+    for fewer features, and `epsilon` is what `whiten` adds to variances.
 
     Raises:
         DataError: if a table has no value in its training rows, or its target hardly varies; for
@@ -258,11 +269,13 @@ def fit_transform(
                 f"data.{leaf}: is for the columns of a table, and these examples are arrays: "
                 "remove it."
             )
-        return FittedTransform(**_scale(train.x, normalize, minmax_range), **target, more=more)
+        plain = FittedTransform(**_scale(train.x, normalize, minmax_range), **target, more=more)
+        return _projected(plain, train, reduce, epsilon if normalize == "whiten" else None)
     fitted = _fit_table(train, columns, text, folder)
     x = _unscaled(fitted, train)
     more |= fitted.more if clip is None else {**fitted.more, "clip": np.array(clip)}
     fitted = replace(fitted, **_scale(x, normalize, minmax_range), more=more, **target)
+    fitted = _projected(fitted, train, reduce, epsilon if normalize == "whiten" else None)
     # A series may have no column but its target, whose past is the input.
     has_columns = train.x.shape[1] > 0 or train.categories is not None
     if has_columns and not fitted.apply(train.take(np.zeros(1, np.int64))).shape[1]:
@@ -271,6 +284,20 @@ def fit_transform(
             "give another file."
         )
     return fitted
+
+
+def _projected(
+    fitted: FittedTransform, train: Source, reduce: Reduce, epsilon: float | None
+) -> FittedTransform:
+    """The transform with a map of its scaled features, if the spec asks for one."""
+    if epsilon is None and reduce.name == "none":
+        return fitted
+    codes, parts = fitted.codes(train), fitted.parts_of(len(train))
+    x = train.x if fitted.kept is None else fitted.unscaled(train.x, codes, parts)
+    scaled = fitted._scaled(x)
+    if "clip" in fitted.more:
+        scaled = smoothly_clipped(scaled, fitted.more["clip"])
+    return replace(fitted, more={**fitted.more, **fit_projection(scaled, reduce, epsilon)})
 
 
 def _fit_table(train: Source, columns: Columns, text: Text, folder: Path) -> FittedTransform:

@@ -203,3 +203,14 @@ class Text(Spec):
         if isinstance(self.stop_words, str) and self.stop_words not in ("none", "english"):
             found["stop_words"] = self.stop_words
         return found
+
+
+class Reduce(Spec):
+    """Fewer features: the directions in which scaled features vary most."""
+
+    name: Static[Literal["none", "pca"]] = "none"
+    """`pca`: principal components of the scaled numbers of a table, or of whole images."""
+    components: Annotated[
+        Static[Count | Annotated[float, Field(gt=0, lt=1)]], ReadWhere("name", ("pca",))
+    ] = 0.95
+    """How many components, or the share of the variance that they keep at least."""

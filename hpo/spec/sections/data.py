@@ -22,7 +22,7 @@ from hpo.spec.marks import (
     fixed,
 )
 from hpo.spec.registered import Registered
-from hpo.spec.sections.columns import Columns, Text
+from hpo.spec.sections.columns import Columns, Reduce, Text
 from hpo.spec.sections.sizes import SizeAsWritten, size_bytes
 from hpo.spec.sections.split import ColumnSplit, SplitSpec, TimeSplit
 
@@ -395,6 +395,8 @@ ClassWeight = (
         AfterValidator(fixed),
     ]
 )
+
+
 DataSetName = Annotated[str, Names(lambda: DATASETS)]
 
 
@@ -421,9 +423,14 @@ class DataSpec(Spec):
     batch_size: Annotated[Static[Literal["all"] | Count], Merge.ROWS] = 64
     """Rows of one optimizer step; `all`: the whole training split in one step an epoch."""
     # Static although it compiles nothing: the labels of programs in stored studies depend on it.
-    normalize: Static[Literal["standard", "minmax", "robust", "none"]] = "standard"
+    normalize: Static[Literal["standard", "minmax", "robust", "whiten", "none"]] = "standard"
     """How features are scaled, by the training split. `robust`, for tables: the median becomes 0,
-    and the middle half of the values a range of 1."""
+    and the middle half of the values a range of 1. `whiten`: all scaled features get the variance 1
+    and no correlation (ZCA); with `reduce`, the components do."""
+    epsilon: Annotated[Host[Positive], ReadWhere("normalize", ("whiten",))] = 1.0e-5
+    """What `whiten` adds to each variance, so that directions without any are not blown up."""
+    reduce: Reduce = Reduce()
+    """Fewer features than there are, found in the training split; all of them by default."""
     range: Annotated[Host[Range], ReadWhere("normalize", ("minmax",))] = UNIT_RANGE
     """The two ends that `minmax` scales the training split to."""
     clip: Host[Positive | None] = None
@@ -459,6 +466,11 @@ class DataSpec(Spec):
         if not isinstance(dataset.get("time"), str):
             return values
         return {**values, "split": {"time": dataset["time"]}}
+
+    @property
+    def maps_features(self) -> bool:
+        """Whether scaled features are mapped to others, by whitening or to fewer."""
+        return self.normalize == "whiten" or self.reduce.name != "none"
 
     @property
     def step_rows(self) -> int:
