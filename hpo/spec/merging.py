@@ -187,7 +187,9 @@ def served(training: Training) -> dict[str, tuple[Any, ...]]:
         needs |= AUGMENT_NEEDS
     for path in list(found):
         own, how = leaf_at(training, path), how_merged(training, path)
-        if how is Merge.ROWS and "whole batch" in needs:
+        if (how is Merge.ROWS and "whole batch" in needs) or (
+            how is Merge.SIZE and training.updates.needs_own_sizes
+        ):
             del found[path]
         elif how is Merge.SIZE and isinstance(own, tuple) and "same depth" in needs:
             found[path] = tuple(_as_deep(found[path], len(own)))

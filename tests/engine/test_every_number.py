@@ -64,7 +64,10 @@ def _knobs(training: Training) -> list[tuple[str, Any]]:
     return [
         (path, value)
         for path, mark, value in marked_leaves(training)
-        if mark is Mark.KNOB and path != "optimizer.learning_rate"
+        if mark is Mark.KNOB
+        and path != "optimizer.learning_rate"
+        # Numbers of an augmentation are refused for other kinds of data; `test_batch` varies them.
+        and not path.startswith("augment.")
     ]
 
 

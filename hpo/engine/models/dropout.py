@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
+from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, Int, UInt32
 
 from hpo.engine.program import is_off
@@ -48,6 +49,19 @@ def random_words(
     # Each key has its own odd stride, so that no two steps use the same sequence of words.
     stride = key.stride | jnp.uint32(1)
     return _mix(words + lax.broadcasted_iota(jnp.uint32, shape, len(shape) - 1) * stride)
+
+
+def standard_normal(key: MaskKey, number: int, shape: tuple[int, ...]) -> Float[Array, "..."]:
+    """Standard normal numbers that depend only on the key, the array's number and the indices.
+
+    A larger array has the same numbers in its leading corner.
+    """
+    words = jnp.full(shape, key.start + jnp.uint32((number * 0x85EBCA6B) & 0xFFFFFFFF))
+    # One hash an axis: a sum of multiples of indices would give two places the same number.
+    for axis in range(len(shape)):
+        words = _mix(words + lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(_SPREAD))
+    # The 24 upper bits, which float32 holds exactly; the middle of each interval is never 0 or 1.
+    return ndtri((words >> 8).astype(jnp.float32) * 2.0**-24 + jnp.float32(2.0**-25))
 
 
 class Dropout:

@@ -23,11 +23,11 @@ import optax
 from hpo import registry
 from hpo.engine.oneof import OneOf, choose, options_of
 from hpo.engine.program import is_off
+from hpo.engine.training.techniques.constraints import constrained, decayed
+from hpo.engine.training.techniques.gradients import Moment, at_noisy_weights, noisy
+from hpo.engine.training.techniques.layers import Gradient, Layers, by_layers
 from hpo.engine.training.updates import (
-    Gradient,
-    Layers,
     accumulated,
-    by_layers,
     clips,
     kept_frozen,
     rated,
@@ -75,7 +75,7 @@ class Descent:
         return blank
 
     def step(
-        self, gradient: Gradient, state: Any, params: Any, rate: Any
+        self, gradient: Gradient, state: Any, params: Any, rate: Any, moment: Moment
     ) -> tuple[Any, Any, Any, Any]:
         """Loss, variables, weights and state after one step at this learning rate.
 
@@ -83,13 +83,15 @@ class Descent:
         Loss and variables are those at the weights before the step.
         """
         start = params, state
+        gradient = at_noisy_weights(gradient, self.updates, self.layers, moment)
         gradient = sharpened(thawed(gradient, self.updates, self.layers), self.updates)
         loss, variables, gradients = gradient(params)
 
         def descend(
             spec: Any, gradients: Any, state: Any, params: Any, rate: Any
         ) -> tuple[Any, Any]:
-            optimizer = make_optimizer(spec, self.updates, self.layers)
+            spec = decayed(spec, self.updates, self.layers, params)
+            optimizer = make_optimizer(spec, self.updates, self.layers, moment)
             asked: dict[str, Any] = {}
             needs = needs_of("optimizer", spec)
             if "gradient" in needs:
@@ -100,8 +102,10 @@ class Descent:
             direction, state = optimizer.update(gradients, state, params, **asked)
             direction = rated(self.updates, self.layers, direction)
             if "rate" in needs:
-                return jax.tree.map(lambda p, d: p - d, params, direction), state
-            return jax.tree.map(lambda p, d: p - rate * d, params, direction), state
+                after = jax.tree.map(lambda p, d: p - d, params, direction)
+            else:
+                after = jax.tree.map(lambda p, d: p - rate * d, params, direction)
+            return constrained(self.updates, self.layers, after, rate, moment.step), state
 
         options = options_of(self.optimizer)
         if len(options) == 1:
@@ -160,15 +164,22 @@ def _slots(states: list[Any]) -> tuple[list[Any], list[list[int]]]:
     return slots, indices
 
 
-def make_optimizer(spec: Any, updates: Updates, layers: Layers) -> optax.GradientTransformation:
+def make_optimizer(
+    spec: Any, updates: Updates, layers: Layers, moment: Moment | None = None
+) -> optax.GradientTransformation:
     """The transformation of gradients that `spec` names; its numbers may be traced.
 
-    The caller scales its result by the learning rate and the schedule.
+    The caller scales its result by the learning rate and the schedule. Without a `moment` it can
+    only make its state.
     """
     make = registry.function("optimizer", spec.name)
     rule = make(spec, layers) if "layers" in needs_of("optimizer", spec) else make(spec)
     # Plain SGD has no parts, and Optax refuses an empty chain: so the identity is added.
-    chain = optax.chain(*clips(spec, updates, layers), *rule, optax.identity())
+    before = clips(spec, updates, layers)
+    if not is_off(updates.noise):
+        noise = optax.identity() if moment is None else noisy(updates.noise, layers, moment)
+        before.append(noise)
+    chain = optax.chain(*before, *rule, optax.identity())
     return accumulated(chain, updates)
 
 

@@ -53,8 +53,10 @@ from hpo.engine.training.targets.sums import (
     sum_count,
 )
 from hpo.engine.training.task import Epoch, Progress, Tally
+from hpo.engine.training.techniques.gradients import Moment
+from hpo.engine.training.techniques.layers import Layers
 from hpo.engine.training.techniques.sampling import epoch_rows, part_rows
-from hpo.engine.training.updates import Layers, check_patterns
+from hpo.engine.training.updates import check_patterns
 from hpo.engine.training.weights import (
     cut,
     joined,
@@ -404,7 +406,10 @@ def _train_steps(
 
         factor = _schedule(spec, rule, lane.step, spec.train.epochs * steps)
         rate = rule.learning_rate * factor
-        loss, variables, params, state = descent.step(gradient, lane.optimizer, lane.params, rate)
+        moment = Moment(mask_key(lane.key, lane.step), lane.step)
+        loss, variables, params, state = descent.step(
+            gradient, lane.optimizer, lane.params, rate, moment
+        )
         return Lane(
             params=params,
             variables=variables,

@@ -2,58 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from hpo.engine.program import is_off
+from hpo.engine.training.techniques.gradients import centralized, clipped_adaptively
+from hpo.engine.training.techniques.layers import Gradient, Layers, by_layers, name_of
 from hpo.errors import HpoError
 from hpo.spec.sections.updates import Updates
-
-# From weights to the loss, the model's variables and the gradients there, for one batch.
-Gradient: TypeAlias = Callable[[Any], tuple[Any, Any, Any]]
-
-
-class Layers(NamedTuple):
-    """Converts between the vector of all weights and the tree of the layers' arrays."""
-
-    part: Callable[[Any], Any]
-    join: Callable[[Any], Any]
 
 
 def sharpened(gradient: Gradient, updates: Updates) -> Gradient:
     """`updates.sam_radius`: the gradient at the weights that a step of this length uphill reaches.
 
+    With `sam_adaptive` the length is measured in units of each weight's size.
+
     The loss and the model's variables, such as batch statistics, stay those of the weights
     themselves. Both gradients have the same batch and the same dropout masks.
 
     Source: Foret et al. 2021, "Sharpness-Aware Minimization" (arXiv:2010.01412), Equations 2 and 3
-    for p = 2.
+    for p = 2; Kwon et al. 2021, "ASAM" (arXiv:2102.11600), Equation 9, for each weight alone.
     """
     radius = updates.sam_radius
     if is_off(radius):
         return gradient
 
-    def uphill(params: Any) -> tuple[Any, Any, Any]:
+    def at_uphill(params: Any) -> tuple[Any, Any, Any]:
         loss, variables, gradients = gradient(params)
         # A gradient of zeros has no direction: without the bound the weights would become NaN.
-        scale = radius / jnp.maximum(jnp.linalg.norm(gradients), _LEAST_NORM)
-        _, _, gradients = gradient(params + scale * gradients)
+        sizes = jnp.abs(params) + _LEAST_SIZE if updates.sam_adaptive else None
+        scaled = gradients if sizes is None else sizes * gradients
+        scale = radius / jnp.maximum(jnp.linalg.norm(scaled), _LEAST_NORM)
+        uphill = scaled if sizes is None else sizes * scaled
+        _, _, gradients = gradient(params + scale * uphill)
         return loss, variables, gradients
 
-    return uphill
+    return at_uphill
 
 
 _LEAST_NORM = 1e-12
+# Kwon et al. 2021, Section 3: what is added to the size of each weight.
+_LEAST_SIZE = 0.01
 
 
 def clips(spec: Any, updates: Updates, layers: Layers) -> list[optax.GradientTransformation]:
-    """The clipping that `updates` asks for, or the optimizer's own `clip_norm`; without state."""
-    parts = []
+    """The centring and clipping that `updates` asks for, or the optimizer's own `clip_norm`.
+
+    They have no state.
+    """
+    parts = [centralized(layers)] if updates.centralize else []
+    if updates.clip_adaptive is not None:
+        parts.append(clipped_adaptively(updates.clip_adaptive, layers))
     if updates.clip_value is not None:
         parts.append(optax.clip(updates.clip_value))
     if updates.clip_layer_norm is not None:
@@ -71,19 +74,6 @@ def _clip_each(norm: Any) -> optax.GradientTransformation:
     return optax.stateless(
         lambda updates, _: jax.tree.map(lambda u: one.update(u, one.init(u))[0], updates)
     )
-
-
-def by_layers(
-    transformation: optax.GradientTransformation, layers: Layers
-) -> optax.GradientTransformation:
-    """A transformation without a state, applied to the tree of the layers' arrays."""
-
-    def update(vector: Any, params: Any) -> Any:
-        tree = layers.part(params)
-        changed, _ = transformation.update(layers.part(vector), transformation.init(tree), tree)
-        return layers.join(changed)
-
-    return optax.stateless(update)
 
 
 def accumulated(chain: optax.GradientTransformation, updates: Updates) -> Any:
@@ -125,7 +115,7 @@ def _kept(updates: Updates, layers: Layers, before: Any, after: Any) -> Any:
     """`after` with the numbers of `before` for frozen weights, array by array."""
 
     def one(path: Any, old: Any, new: Any) -> Any:
-        name = _name(path)
+        name = name_of(path)
         return old if any(_matches(pattern, name) for pattern in updates.freeze) else new
 
     trees = layers.part(before), layers.part(after)
@@ -139,7 +129,7 @@ def rated(updates: Updates, layers: Layers, direction: Any) -> Any:
         return direction
 
     def one(path: Any, step: Any) -> Any:
-        name = _name(path)
+        name = name_of(path)
         for pattern, factor in rates.items():
             if _matches(pattern, name):
                 step = factor * step
@@ -154,7 +144,7 @@ def check_patterns(updates: Updates, params: Any) -> None:
     Raises:
         HpoError: with the names of the layers.
     """
-    names = [_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    names = [name_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
     found = [("updates.freeze", pattern) for pattern in updates.freeze]
     found += [("updates.rates", pattern) for pattern in type(updates.rates).model_fields]
     for where, pattern in found:
@@ -169,7 +159,3 @@ def check_patterns(updates: Updates, params: Any) -> None:
 def _matches(pattern: str, name: str) -> bool:
     """Whether a pattern names an array, or a layer that it is in."""
     return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}/*")
-
-
-def _name(path: Any) -> str:
-    return str(jax.tree_util.keystr(path, simple=True, separator="/"))

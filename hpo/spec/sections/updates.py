@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, create_model
 
 from hpo.spec.marks import Count, Knob, NonNegative, Positive, Spec, Static
 from hpo.spec.registered import needs_of
+from hpo.spec.sections.optimizers.untuned import Dog, Mechanic, Momo, Prodigy
 
 
 class Rates(Spec):
@@ -19,9 +20,7 @@ class Rates(Spec):
 
 
 class Updates(Spec):
-    """Clipping, accumulation and sharpness of gradients, frozen layers and rates of layers, the
-    same for every optimizer; all off by default.
-    """
+    """Changes of gradients and weights beside every optimizer; all off by default."""
 
     clip_value: Knob[Positive | None] = None
     """Clip each number of the gradient to this size."""
@@ -29,16 +28,37 @@ class Updates(Spec):
     """Clip the gradient of each array of weights to this Euclidean norm."""
     clip_norm: Knob[Positive | None] = None
     """Clip the whole gradient to this Euclidean norm."""
+    clip_adaptive: Knob[Positive | None] = None
+    """Clip the gradient of each unit to this share of the norm of its weights; not the head's."""
+    centralize: Static[bool] = False
+    """Whether the gradient of each unit's weights loses its mean."""
+    noise: Knob[NonNegative] = 0.0
+    """Add normal noise to gradients: its variance at the first step, which falls."""
+    weight_noise: Knob[NonNegative] = 0.0
+    """Take each gradient at weights with normal noise of this standard deviation."""
     accumulate: Knob[Count | None] = None
     """Average the gradients of this many batches, then update once."""
     sam_radius: Knob[NonNegative] = 0.0
     """Take the gradient this far uphill (SAM), towards flat minima; a step costs twice as much."""
+    sam_adaptive: Static[bool] = False
+    """Whether `sam_radius` counts in sizes of each weight (ASAM)."""
+    decay_on: Static[Literal["all", "kernels"]] = "all"
+    """Which weights `weight_decay` and `l1` shrink: all, or no biases and no factors of norms."""
+    l1: Knob[NonNegative] = 0.0
+    """An L1 penalty by a proximal step, which makes weights exactly 0."""
+    max_norm: Knob[Positive | None] = None
+    """Scale the weights into each unit to this norm at most, after each step."""
     freeze: Annotated[Static[tuple[str, ...]], Field(strict=False)] = ()
     """Patterns of the layers that keep their weights and their optimizer state, such as convs or
     linears/0."""
     rates: Rates = Rates()
     """Factors of the learning rate by patterns of layers, such as `{head: 10.0}`; those of several
     patterns are multiplied."""
+
+    @property
+    def needs_own_sizes(self) -> bool:
+        """Whether they would be wrong for narrower models in larger arrays."""
+        return self.centralize or self.noise != 0 or self.weight_noise != 0
 
     @property
     def gradients(self) -> int:
@@ -69,6 +89,11 @@ def update_mistakes(updates: Updates, optimizer: Any) -> Iterator[tuple[tuple[st
     if updates.clip_norm is not None and getattr(optimizer, "clip_norm", None) is not None:
         text = "does what optimizer.clip_norm does too: remove optimizer.clip_norm"
         yield ("updates", "clip_norm"), text
+    if isinstance(optimizer, Dog | Mechanic | Momo | Prodigy):
+        for leaf, usual in (("l1", 0), ("decay_on", "all")):
+            if getattr(updates, leaf) != usual:
+                text = f"needs the learning rate of a step, and {optimizer.name} finds its own"
+                yield ("updates", leaf), f"{text}: remove updates.{leaf}, or use another optimizer"
     if updates.accumulate is not None and "gradient" in needs_of("optimizer", optimizer):
         text = f"averages batches, and {optimizer.name} needs the gradient function of one batch"
         cure = "remove updates.accumulate, or use another optimizer"

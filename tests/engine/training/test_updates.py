@@ -20,7 +20,7 @@ from hpo.engine.training.batches import host_data
 from hpo.engine.training.lane import Lane
 from hpo.engine.training.optimizers import Descent, make_optimizer
 from hpo.engine.training.task import task_of
-from hpo.engine.training.updates import Layers
+from hpo.engine.training.techniques.layers import Layers
 from hpo.engine.training.weights import parted
 from hpo.errors import HpoError
 from hpo.registry import OPTIMIZERS, Entry
@@ -29,7 +29,7 @@ from hpo.spec.load import load_document
 from hpo.spec.marks import Knob, Positive, Spec
 from hpo.spec.sections.optimizer import Adam, Constant, Sgd
 from hpo.spec.sections.updates import Updates
-from tests.engine.samples import Learn, a_training
+from tests.engine.samples import Learn, a_training, moment
 
 _RATE, _STEPS, _RADIUS = 0.05, 10, 0.3
 _START = np.array([1.0, -2.0, 3.0, 0.5], np.float32)
@@ -48,8 +48,8 @@ def _steps(spec: Any, updates: Updates, start: Any = _START, steps: int = _STEPS
     descent = Descent(spec, updates, _LAYERS)
     state = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), descent.state_shapes(start))
     params = jnp.asarray(start)
-    for _ in range(steps):
-        _, _, params, state = descent.step(_quadratic, state, params, _RATE)
+    for step in range(steps):
+        _, _, params, state = descent.step(_quadratic, state, params, _RATE, moment(step))
     return params
 
 
@@ -93,6 +93,19 @@ def test_weights_at_a_minimum_stay_there_though_no_direction_is_uphill() -> None
     np.testing.assert_array_equal(found, minimum)
 
 
+def test_an_adaptive_step_uphill_is_as_long_as_each_weight_is_large() -> None:
+    spec = Sgd(name="sgd", momentum=0.0)
+    found = _steps(spec, Updates(sam_radius=_RADIUS, sam_adaptive=True), steps=3)
+    weights = np.array(_START, np.float64)
+    for _ in range(3):
+        size = np.abs(weights) + 0.01
+        first = _CURVATURE * (weights - 1)
+        ahead = weights + _RADIUS * size**2 * first / np.linalg.norm(size * first)
+        weights = weights - _RATE * _CURVATURE * (ahead - 1)
+    np.testing.assert_allclose(found, weights, rtol=1e-5)
+    assert np.abs(found - _steps(spec, Updates(sam_radius=_RADIUS), steps=3)).max() > 0.01
+
+
 def test_each_accumulated_batch_takes_its_own_step_uphill() -> None:
     curvatures = [_CURVATURE, 2 * _CURVATURE[::-1]]
     spec = Sgd(name="sgd", momentum=0.0)
@@ -104,7 +117,7 @@ def test_each_accumulated_batch_takes_its_own_step_uphill() -> None:
         def gradient(weights: Any, curvature: Any = curvature) -> Any:
             return 0.0, None, curvature * (weights - 1)
 
-        _, _, params, state = descent.step(gradient, state, params, _RATE)
+        _, _, params, state = descent.step(gradient, state, params, _RATE, moment())
 
     sharp = []
     for curvature in np.array(curvatures, np.float64):

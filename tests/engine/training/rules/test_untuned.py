@@ -14,10 +14,11 @@ from pydantic import TypeAdapter
 
 from hpo import registry
 from hpo.engine.training.optimizers import Descent
-from hpo.engine.training.updates import Layers
+from hpo.engine.training.techniques.layers import Layers
 from hpo.spec.marks import Mark, marked_leaves, with_leaves
 from hpo.spec.sections.optimizer import OptimizerSpec
 from hpo.spec.sections.updates import Updates
+from tests.engine.samples import moment
 
 # Six weights: as many as the scales of mechanic.
 _START = np.array([1.0, -2.0, 3.0, 0.5, -0.1, 4.0], np.float32)
@@ -76,7 +77,7 @@ def _ours(name: str, padding: int = 0) -> np.ndarray:
             return loss, None, gradients
 
         def step(carry: Any, rate: Any) -> Any:
-            _, _, params, state = descent.step(gradient, carry[1], carry[0], rate)
+            _, _, params, state = descent.step(gradient, carry[1], carry[0], rate, moment())
             return (params, state), None
 
         return jax.lax.scan(step, (params, state), jnp.asarray(_RATES))[0][0]
