@@ -226,6 +226,7 @@ def test_the_script_beside_a_config_writes_its_images(tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.optimized
 @pytest.mark.parametrize("name", ["grid", "random", "bayesian", "hyperband", "bfloat16"])
 def test_a_config_searched_as_shipped_gives_the_result_in_its_header(name, hpo):
     heading = (ROOT / "configs" / f"{name}.yaml").read_text()
@@ -364,7 +365,14 @@ def opening(line: str) -> str:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "path", [path for path in PAGES if CALLS[path]], ids=lambda path: path.name
+    "path",
+    [
+        # Most train for longer than they compile.
+        pytest.param(path, marks=[] if path.name == "my-jax-model.md" else pytest.mark.optimized)
+        for path in PAGES
+        if CALLS[path]
+    ],
+    ids=lambda path: path.name,
 )
 def test_a_page_works_word_by_word(path, tmp_path, hpo, monkeypatch):
     if ["data", "clear"] in CALLS[path]:  # other tests keep their files in the cache

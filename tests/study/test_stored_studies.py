@@ -38,7 +38,8 @@ STUDIES = [
 # ASHA promotes in the order in which trials finish, so only the shared curve points are compared.
 ASYNCHRONOUS = {"images"}
 
-pytestmark = pytest.mark.long
+# The results of the releases are of optimized programs.
+pytestmark = [pytest.mark.long, pytest.mark.optimized]
 
 
 class Stored(NamedTuple):

@@ -263,6 +263,7 @@ def cache_key(lowered: Any, place: Place) -> str:
     parts = [
         lowered.as_text(),
         *([f"{1 + len(others)} devices"] if others else []),
+        *(["few optimizations"] if _leaves_out_optimizations() else []),
         jax.__version__,
         metadata.version("jaxlib"),
         device.client.platform_version,
@@ -271,6 +272,12 @@ def cache_key(lowered: Any, place: Place) -> str:
         _processor() if device.platform == "cpu" else "",
     ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _leaves_out_optimizations() -> bool:
+    """Whether the user has told JAX to leave out most optimizations."""
+    settings: Any = jax.config
+    return bool(settings.values.get("jax_disable_most_optimizations"))
 
 
 def _processor() -> str:

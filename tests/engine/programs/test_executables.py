@@ -67,6 +67,16 @@ def test_code_of_another_program_or_another_jax_has_another_name(
     assert len(keys | {cache_key(one, device), cache_key(other, device)}) == 4
 
 
+def test_code_without_most_optimizations_has_another_name() -> None:
+    lowered = jax.jit(jax.numpy.sin).lower(np.float32(0))
+    keys = set()
+    before = jax.config.read("jax_disable_most_optimizations")
+    for is_left_out in (not before, before):
+        jax.config.update("jax_disable_most_optimizations", is_left_out)
+        keys.add(cache_key(lowered, local_devices("cpu")[0]))
+    assert len(keys) == 2
+
+
 def test_a_cache_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("not a folder")
