@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from hpo.data.dataset import DataSet, Split
-from hpo.engine.models.dropout import mask_key
 from hpo.engine.training.targets.sums import metric_sums, metrics
 from hpo.engine.training.techniques.gradients import Moment
 from hpo.spec.experiment import Training
@@ -22,8 +21,7 @@ ROWS, CLASSES = 96, 3
 
 def moment(step: Any = 0, seed: int = 0) -> Moment:
     """A step of a trial for updates that are tested without lanes."""
-    key = mask_key(jnp.array([seed, 1], jnp.uint32), jnp.asarray(step, jnp.int32))
-    return Moment(key, jnp.asarray(step, jnp.int32))
+    return Moment(jnp.array([seed, 1], jnp.uint32), jnp.asarray(step, jnp.int32))
 
 
 def a_split(rng: np.random.Generator, rows: int, shape: tuple[int, ...]) -> Split:

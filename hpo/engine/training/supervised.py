@@ -406,7 +406,7 @@ def _train_steps(
 
         factor = _schedule(spec, rule, lane.step, spec.train.epochs * steps)
         rate = rule.learning_rate * factor
-        moment = Moment(mask_key(lane.key, lane.step), lane.step)
+        moment = Moment(lane.key, lane.step)
         loss, variables, params, state = descent.step(
             gradient, lane.optimizer, lane.params, rate, moment
         )

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt32
 
-from hpo.engine.models.dropout import MaskKey, standard_normal
+from hpo.engine.models.dropout import mask_key, standard_normal
 from hpo.engine.program import is_off
 from hpo.engine.training.techniques.layers import (
     Gradient,
@@ -31,9 +31,9 @@ _GRADIENTS, _WEIGHTS = 20_000, 30_000
 
 
 class Moment(NamedTuple):
-    """A step of a trial, and the key of its random numbers."""
+    """A step of a trial, and the trial's own key."""
 
-    key: MaskKey
+    key: UInt32[Array, "2"]
     step: Int[Array, ""]
 
 
@@ -79,7 +79,7 @@ def noisy(variance: Any, layers: Layers, moment: Moment) -> optax.GradientTransf
     spread = jnp.sqrt(variance / (1 + moment.step.astype(jnp.float32)) ** _FALL)
 
     def add(vector: Any, _: Any) -> Any:
-        return vector + spread * _normal(vector, layers, moment.key, _GRADIENTS)
+        return vector + spread * _normal(vector, layers, moment, _GRADIENTS)
 
     return optax.stateless(add)
 
@@ -96,7 +96,7 @@ def at_noisy_weights(
         return gradient
 
     def at(params: Any) -> tuple[Any, Any, Any]:
-        return gradient(params + spread * _normal(params, layers, moment.key, _WEIGHTS))
+        return gradient(params + spread * _normal(params, layers, moment, _WEIGHTS))
 
     return at
 
@@ -114,10 +114,10 @@ def _inputs(array: Any) -> tuple[int, ...]:
     return tuple(range(array.ndim - 1))
 
 
-def _normal(vector: Any, layers: Layers, key: MaskKey, first: int) -> Any:
+def _normal(vector: Any, layers: Layers, moment: Moment, first: int) -> Any:
     """Standard normal numbers by the place of each weight in its layer's array."""
     tree = layers.part(vector)
-    leaves = jax.tree.leaves(tree)
+    leaves, key = jax.tree.leaves(tree), mask_key(*moment)
     drawn = [standard_normal(key, first + i, leaf.shape) for i, leaf in enumerate(leaves)]
     joined: Callable[[Any], Any] = layers.join
     return joined(jax.tree.unflatten(jax.tree.structure(tree), drawn))
