@@ -26,7 +26,7 @@ from hpo.engine.program import is_off
 from hpo.engine.training.techniques.constraints import constrained, decayed
 from hpo.engine.training.techniques.gradients import Moment, at_noisy_weights, noisy
 from hpo.engine.training.techniques.layers import Gradient, Layers, by_layers
-from hpo.engine.training.updates import (
+from hpo.engine.training.techniques.updates import (
     accumulated,
     clips,
     kept_frozen,

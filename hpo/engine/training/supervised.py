@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import jax
@@ -19,19 +19,14 @@ from jaxtyping import Array, Float, Int
 
 from hpo.data.dataset import DataSet, Split, gather
 from hpo.engine.models.abstract import abstract_model, authored, is_authored
-from hpo.engine.models.dropout import Dropout, mask_key
 from hpo.engine.models.embedding import from_loaded
 from hpo.engine.models.initialisers import initial_params, kernel_initialiser
-from hpo.engine.oneof import OneOf, options_of
 from hpo.engine.program import Program
-from hpo.engine.training.augmentation.batch import changed as changed_batch
 from hpo.engine.training.augmentation.batch import check_augment
-from hpo.engine.training.augmentation.draws import Draws
 from hpo.engine.training.batches import (
     Batch,
     DeviceData,
     Index,
-    fed,
     judged_places,
     judged_shape,
 )
@@ -39,13 +34,11 @@ from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
 from hpo.engine.training.metrics.scored import scored_metrics
 from hpo.engine.training.metrics.thresholds import best_thresholds, decided_metrics
-from hpo.engine.training.optimizers import Descent
-from hpo.engine.training.own_functions import augment_key, augmented, look_at_functions
+from hpo.engine.training.own_functions import look_at_functions
 from hpo.engine.training.pretrained import started
 from hpo.engine.training.random_streams import batches, lane_key, weights_rng
-from hpo.engine.training.schedules import schedule_factor
+from hpo.engine.training.steps import descent_of, epoch_steps, train_steps
 from hpo.engine.training.targets.sums import (
-    batch_loss,
     check_loss,
     metric_sums,
     metrics,
@@ -53,10 +46,8 @@ from hpo.engine.training.targets.sums import (
     sum_count,
 )
 from hpo.engine.training.task import Epoch, Progress, Tally
-from hpo.engine.training.techniques.gradients import Moment
-from hpo.engine.training.techniques.layers import Layers
 from hpo.engine.training.techniques.sampling import epoch_rows, part_rows
-from hpo.engine.training.updates import check_patterns
+from hpo.engine.training.techniques.updates import check_patterns
 from hpo.engine.training.weights import (
     cut,
     joined,
@@ -68,8 +59,6 @@ from hpo.engine.training.weights import (
 )
 from hpo.spec.experiment import Training
 from hpo.spec.sections.models.pretrained import folder_of
-from hpo.spec.sections.techniques.augment import Augment
-from hpo.spec.sections.updates import Updates
 
 
 @dataclass(frozen=True)
@@ -182,11 +171,11 @@ class Supervised:
 
     def has_ended_epoch(self, knobs: Float[Array, " K"], lane: Lane, feed: Batch) -> Any:
         """Whether a lane is at the end of an epoch."""
-        return lane.step % _steps(self.program, self.program.fill(knobs), feed) == 0
+        return lane.step % epoch_steps(self.program, self.program.fill(knobs), feed) == 0
 
     def train_loss(self, knobs: Float[Array, " K"], lane: Lane, feed: Batch) -> Any:
         """The mean loss over the steps of a whole epoch."""
-        return lane.loss_sum / _steps(self.program, self.program.fill(knobs), feed)
+        return lane.loss_sum / epoch_steps(self.program, self.program.fill(knobs), feed)
 
     def train(
         self,
@@ -200,12 +189,12 @@ class Supervised:
         program = self.program
 
         def whole(lane: Lane) -> Lane:
-            return _train_steps(program, knobs, lane, data, feed, count)
+            return train_steps(program, knobs, lane, data, feed, count)
 
         def within(narrow: Program) -> Callable[[Lane], Lane]:
             def train(lane: Lane) -> Lane:
                 small = narrowed(program, narrow, lane)
-                small = _train_steps(narrow, knobs, small, data, feed, count)
+                small = train_steps(narrow, knobs, small, data, feed, count)
                 return widened(program, narrow, lane, small)
 
             return train
@@ -323,7 +312,7 @@ def initial_lane(program: Program, training: Training, data: DataSet | None = No
         drawn = {"params": own_params, "variables": own_variables}
         own_params, own_variables = started(start, drawn, program.outputs).values()
     params = joined(padded(own_params, whole.params))
-    descent = _descent(program, program.optimizer, program.template.updates)
+    descent = descent_of(program, program.optimizer, program.template.updates)
     return Lane(
         params=params,
         variables=padded(own_variables, whole.variables),
@@ -372,7 +361,7 @@ def abstract_lane(program: Program) -> Lane:
     look_at_functions(program)
     check_patterns(program.template.updates, abstract_model(program).params)
     params = jax.ShapeDtypeStruct((weight_count(program),), np.float32)
-    descent = _descent(program, program.optimizer, program.template.updates)
+    descent = descent_of(program, program.optimizer, program.template.updates)
     optimizer = descent.state_shapes(params)
     key = jax.ShapeDtypeStruct((2,), np.uint32)
     step, loss_sum = (jax.ShapeDtypeStruct((), dtype) for dtype in (np.int32, np.float32))
@@ -383,103 +372,6 @@ def abstract_lane(program: Program) -> Lane:
 
 def _keeps_losses(program: Program) -> bool:
     return program.template.sampling.keeps_losses
-
-
-def _descent(program: Program, optimizer: Any, updates: Updates) -> Descent:
-    return Descent(optimizer, updates, Layers(partial(parted, program), joined))
-
-
-def _train_steps(
-    program: Program, knobs: Array, lane: Lane, data: DeviceData, feed: Batch, count: Array
-) -> Lane:
-    spec = program.fill(knobs)
-    steps = _steps(program, spec, feed)
-    descent = _descent(program, spec.optimizer, spec.updates)
-    # Merged optimizers share the learning rate and its schedule.
-    rule = options_of(spec.optimizer)[0]
-
-    def step(_: int, lane: Lane) -> Lane:
-        position = lane.step % steps
-
-        def gradient(params: Array) -> tuple[Array, Any, Array]:
-            return _gradient(program, spec, params, lane, data, feed, position)
-
-        factor = _schedule(spec, rule, lane.step, spec.train.epochs * steps)
-        rate = rule.learning_rate * factor
-        moment = Moment(lane.key, lane.step)
-        loss, variables, params, state = descent.step(
-            gradient, lane.optimizer, lane.params, rate, moment
-        )
-        return Lane(
-            params=params,
-            variables=variables,
-            optimizer=state,
-            key=lane.key,
-            step=lane.step + 1,
-            loss_sum=jnp.where(position == 0, 0.0, lane.loss_sum) + loss,
-        )
-
-    return lax.fori_loop(0, count, step, lane)
-
-
-def _steps(program: Program, spec: Training, feed: Batch) -> Any:
-    """The steps of an epoch: a number of the lane where folds may differ in size."""
-    return feed["steps"] if "steps" in feed else program.steps(spec.data.batch_size)
-
-
-def _schedule(spec: Training, rule: Any, step: Array, total: Any) -> Array:
-    """The factor of the learning rate at a step; schedules count updates."""
-    batches = spec.updates.accumulate
-    if batches is None:
-        return schedule_factor(rule.schedule, step, total)
-    return schedule_factor(rule.schedule, step // jnp.asarray(batches, jnp.int32), total / batches)
-
-
-def _gradient(
-    program: Program,
-    spec: Training,
-    params: Float[Array, " P"],
-    lane: Lane,
-    data: DeviceData,
-    feed: Batch,
-    position: Array,
-) -> tuple[Array, Any, Float[Array, " P"]]:
-    """Loss, variables and gradients at `params` for the batch at a position of the epoch."""
-
-    def loss_of(weights: Any, dropout: Dropout, batch: Batch) -> tuple[Array, Any]:
-        outputs, changed = forward(program, spec.model, weights, lane.variables, batch, dropout)
-        return batch_loss(program.task, outputs, batch, spec.loss), changed
-
-    def part(weights: Any, number: Any) -> tuple[tuple[Array, Any], Any]:
-        """Loss, variables and gradients of a micro-batch."""
-        rows = feed["rows"][position * program.parts(spec.data.batch_size) + number]
-        key = mask_key(lane.key, lane.step)
-        dropout = Dropout(
-            getattr(spec.model, "dropout", 0), key, first_row=number * program.micro_batch
-        )
-        batch = fed(data.train, rows, feed)
-        if isinstance(spec.augment, Augment):
-            draws = Draws(key, program.micro_batch, number * program.micro_batch)
-            batch = changed_batch(spec.augment, batch, draws, len(program.categories))
-        else:
-            changed = augmented(spec.augment, batch["x"], augment_key(lane.key, lane.step))
-            batch = {**batch, "x": changed}
-        return jax.value_and_grad(loss_of, has_aux=True)(weights, dropout, batch)
-
-    tree = parted(program, params)
-    if not isinstance(spec.data.batch_size, OneOf):
-        (loss, variables), gradients = part(tree, 0)
-        return loss, variables, joined(gradients)
-
-    def add(number: Any, sums: tuple[Array, Any]) -> tuple[Array, Any]:
-        (loss, _), gradients = part(tree, number)
-        return jax.tree.map(jnp.add, sums, (loss, gradients))
-
-    # All micro-batches have the same number of rows, so the mean of their means is the batch's.
-    parts = program.parts(spec.data.batch_size)
-    zeros = jax.tree.map(jnp.zeros_like, (lane.loss_sum, tree))
-    loss, gradients = lax.fori_loop(0, parts, add, zeros)
-    return loss / parts, lane.variables, joined(gradients) / parts
 
 
 @lru_cache(maxsize=64)

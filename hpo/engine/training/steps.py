@@ -1,0 +1,129 @@
+"""The training steps of a lane: a batch, its gradient, and the update of the weights."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from hpo.engine.models.dropout import Dropout, mask_key
+from hpo.engine.oneof import OneOf, options_of
+from hpo.engine.program import Program
+from hpo.engine.training.augmentation.batch import changed as changed_batch
+from hpo.engine.training.augmentation.draws import Draws
+from hpo.engine.training.batches import Batch, DeviceData, fed
+from hpo.engine.training.forward import forward
+from hpo.engine.training.lane import Lane
+from hpo.engine.training.optimizers import Descent
+from hpo.engine.training.own_functions import augment_key, augmented
+from hpo.engine.training.schedules import schedule_factor
+from hpo.engine.training.targets.sums import batch_loss
+from hpo.engine.training.techniques.gradients import Moment
+from hpo.engine.training.techniques.layers import Layers
+from hpo.engine.training.weights import joined, parted
+from hpo.spec.experiment import Training
+from hpo.spec.sections.techniques.augment import Augment
+from hpo.spec.sections.updates import Updates
+
+
+def descent_of(program: Program, optimizer: Any, updates: Updates) -> Descent:
+    """The updates of a program's lanes with this optimizer."""
+    return Descent(optimizer, updates, Layers(partial(parted, program), joined))
+
+
+def train_steps(
+    program: Program, knobs: Array, lane: Lane, data: DeviceData, feed: Batch, count: Array
+) -> Lane:
+    """A lane after `count` more steps."""
+    spec = program.fill(knobs)
+    steps = epoch_steps(program, spec, feed)
+    descent = descent_of(program, spec.optimizer, spec.updates)
+    # Merged optimizers share the learning rate and its schedule.
+    rule = options_of(spec.optimizer)[0]
+
+    def step(_: int, lane: Lane) -> Lane:
+        position = lane.step % steps
+
+        def gradient(params: Array) -> tuple[Array, Any, Array]:
+            return _gradient(program, spec, params, lane, data, feed, position)
+
+        factor = _schedule(spec, rule, lane.step, spec.train.epochs * steps)
+        rate = rule.learning_rate * factor
+        moment = Moment(lane.key, lane.step)
+        loss, variables, params, state = descent.step(
+            gradient, lane.optimizer, lane.params, rate, moment
+        )
+        return Lane(
+            params=params,
+            variables=variables,
+            optimizer=state,
+            key=lane.key,
+            step=lane.step + 1,
+            loss_sum=jnp.where(position == 0, 0.0, lane.loss_sum) + loss,
+        )
+
+    return lax.fori_loop(0, count, step, lane)
+
+
+def epoch_steps(program: Program, spec: Training, feed: Batch) -> Any:
+    """The steps of an epoch: a number of the lane where folds may differ in size."""
+    return feed["steps"] if "steps" in feed else program.steps(spec.data.batch_size)
+
+
+def _schedule(spec: Training, rule: Any, step: Array, total: Any) -> Array:
+    """The factor of the learning rate at a step; schedules count updates."""
+    batches = spec.updates.accumulate
+    if batches is None:
+        return schedule_factor(rule.schedule, step, total)
+    return schedule_factor(rule.schedule, step // jnp.asarray(batches, jnp.int32), total / batches)
+
+
+def _gradient(
+    program: Program,
+    spec: Training,
+    params: Float[Array, " P"],
+    lane: Lane,
+    data: DeviceData,
+    feed: Batch,
+    position: Array,
+) -> tuple[Array, Any, Float[Array, " P"]]:
+    """Loss, variables and gradients at `params` for the batch at a position of the epoch."""
+
+    def loss_of(weights: Any, dropout: Dropout, batch: Batch) -> tuple[Array, Any]:
+        outputs, changed = forward(program, spec.model, weights, lane.variables, batch, dropout)
+        return batch_loss(program.task, outputs, batch, spec.loss), changed
+
+    def part(weights: Any, number: Any) -> tuple[tuple[Array, Any], Any]:
+        """Loss, variables and gradients of a micro-batch."""
+        rows = feed["rows"][position * program.parts(spec.data.batch_size) + number]
+        key = mask_key(lane.key, lane.step)
+        dropout = Dropout(
+            getattr(spec.model, "dropout", 0), key, first_row=number * program.micro_batch
+        )
+        batch = fed(data.train, rows, feed)
+        if isinstance(spec.augment, Augment):
+            draws = Draws(key, program.micro_batch, number * program.micro_batch)
+            batch = changed_batch(spec.augment, batch, draws, len(program.categories))
+        else:
+            changed = augmented(spec.augment, batch["x"], augment_key(lane.key, lane.step))
+            batch = {**batch, "x": changed}
+        return jax.value_and_grad(loss_of, has_aux=True)(weights, dropout, batch)
+
+    tree = parted(program, params)
+    if not isinstance(spec.data.batch_size, OneOf):
+        (loss, variables), gradients = part(tree, 0)
+        return loss, variables, joined(gradients)
+
+    def add(number: Any, sums: tuple[Array, Any]) -> tuple[Array, Any]:
+        (loss, _), gradients = part(tree, number)
+        return jax.tree.map(jnp.add, sums, (loss, gradients))
+
+    # All micro-batches have the same number of rows, so the mean of their means is the batch's.
+    parts = program.parts(spec.data.batch_size)
+    zeros = jax.tree.map(jnp.zeros_like, (lane.loss_sum, tree))
+    loss, gradients = lax.fori_loop(0, parts, add, zeros)
+    return loss / parts, lane.variables, joined(gradients) / parts
