@@ -45,7 +45,8 @@ SIZES = {
 def _document(case: dict[str, str]) -> dict[str, Any]:
     optimizer = {"name": case["optimizer"], "schedule": {"name": case["schedule"]}}
     model = {"name": case["model"], **SIZES.get(case["model"], {})}
-    return {"model": model, "loss": {"name": case["loss"]}, "optimizer": optimizer}
+    loss, train = {"name": case["loss"]}, {"epochs": 3}
+    return {"model": model, "loss": loss, "optimizer": optimizer, "train": train}
 
 
 def _leaf(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -56,8 +57,8 @@ def _leaf(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 
 
 def _training(document: dict[str, Any]) -> Training:
-    base = {"data": {"dataset": "iris", "batch_size": 16}, "train": {"epochs": 3}}
-    return Training.model_validate(base | document)
+    data = {"dataset": "iris", "batch_size": 16}
+    return Training.model_validate({"data": data, **document})
 
 
 def _knobs(training: Training) -> list[tuple[str, Any]]:

@@ -85,7 +85,7 @@ ROWS = [
     ),
     (
         "dat: 3",
-        "spec.yaml:8: dat: unknown key 'dat'. Did you mean 'data'? Known keys: augment, data, loss, model, name, optimizer, search, space, study, train, updates.",
+        "spec.yaml:8: dat: unknown key 'dat'. Did you mean 'data'? Known keys: augment, data, loss, model, name, optimizer, sampling, search, space, study, train, updates.",
     ),
     ("model: mlp", "spec.yaml:3: model: is a mapping, not 'mlp': write {name: mlp}"),
     (
@@ -136,11 +136,11 @@ ROWS = [
     ),
     (
         "model: {name: mlp, dropuot: 0.1}",
-        "spec.yaml:3: model.dropuot: unknown key 'dropuot'. Did you mean 'dropout'? Known keys: activation, bias, depth, dropout, embedding, from, init, init_gain, init_scale, name, norm, output, rank, slope, width, widths.",
+        "spec.yaml:3: model.dropuot: unknown key 'dropuot'. Did you mean 'dropout'? Known keys: activation, bias, depth, dropout, embedding, from, init, init_gain, init_scale, name, norm, norm_momentum, output, rank, slope, width, widths.",
     ),
     (
         "model: {name: cnn, widths: [3]}",
-        "spec.yaml:3: model.widths: unknown key 'widths'. Known keys: activation, bias, dense, dropout, filters, from, groups, init, init_gain, init_scale, kernel, name, norm, padding, pooling, slope, stride.",
+        "spec.yaml:3: model.widths: unknown key 'widths'. Known keys: activation, bias, dense, dropout, filters, from, groups, init, init_gain, init_scale, kernel, name, norm, norm_momentum, padding, pooling, slope, stride.",
     ),
     (
         "model: {name: cnn, kernel: 13}",
@@ -184,7 +184,7 @@ ROWS = [
     ),
     (
         "optimizer: {name: sgd, schedule: {name: cosin}}",
-        "spec.yaml:4: optimizer.schedule.name: unknown name 'cosin'. Did you mean 'cosine'? Known names: constant, cosine, coslog, exponential, step.",
+        "spec.yaml:4: optimizer.schedule.name: unknown name 'cosin'. Did you mean 'cosine'? Known names: constant, cosine, cosine_restarts, coslog, exponential, linear, one_cycle, polynomial, step.",
     ),
     (
         "optimizer: {name: sgd, schedule: {name: step, drops: 1.5}}",
@@ -620,15 +620,15 @@ ROWS = [
     ),
     (
         "space: {optimizer.beta1: {float: [0.8, 0.9]}}",
-        "spec.yaml:7: space.optimizer.beta1: exists only where optimizer.name is adam or adamw or lamb: add when: {optimizer.name: [adam, adamw, lamb]}",
+        "spec.yaml:7: space.optimizer.beta1: exists only where optimizer.name is adabelief or adam or adamax or adamw or adan or ademamix or amsgrad or lamb or lion or mechanic or nadam or prodigy or radam or yogi: add when: {optimizer.name: [adabelief, adam, adamax, adamw, adan, ademamix, amsgrad, lamb, lion, mechanic, nadam, prodigy, radam, yogi]}",
     ),
     (
         "space: {optimizer.name: {choice: [sgd, adam]}, optimizer.momentum: {float: [0.8, 0.9]}}",
-        "spec.yaml:7: space.optimizer.momentum: exists only where optimizer.name is rmsprop or sgd: add when: {optimizer.name: [rmsprop, sgd]}",
+        "spec.yaml:7: space.optimizer.momentum: exists only where optimizer.name is momo or rmsprop or sgd: add when: {optimizer.name: [momo, rmsprop, sgd]}",
     ),
     (
         "space: {optimizer.name: {choice: [sgd, adam]}, optimizer.momentum: {float: [0.8, 0.9], when: {optimizer.name: [sgd, adam]}}}",
-        "spec.yaml:7: space.optimizer.momentum: exists only where optimizer.name is rmsprop or sgd: add when: {optimizer.name: [rmsprop, sgd]}",
+        "spec.yaml:7: space.optimizer.momentum: exists only where optimizer.name is momo or rmsprop or sgd: add when: {optimizer.name: [momo, rmsprop, sgd]}",
     ),
     (
         "space: {optimizer.name: {choice: [sgd, adam]}, optimizer.momentum: {float: [0.8, 0.9], when: {optimizer.name: rmsprop}}}",

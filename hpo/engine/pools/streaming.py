@@ -22,6 +22,7 @@ from hpo.engine.devices import memory_bytes
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch, DeviceData, evaluation_parts, host_rows, judged_rows
 from hpo.engine.training.task import Progress, Tally
+from hpo.engine.training.techniques.averages import has_statistics
 from hpo.errors import DeviceError
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.sizes import size_text
@@ -127,7 +128,7 @@ def placement_of(data: DataSet, micro_batch: int, at_once: int, budget: int | No
 
 
 def check_order(program: Program) -> None:
-    """Refuse to stream data whose rows a trial reads in an order of its own.
+    """Refuse to stream data whose rows a trial reads in an order of its own, or all at once.
 
     Raises:
         DeviceError: if it does.
@@ -136,6 +137,11 @@ def check_order(program: Program) -> None:
         raise DeviceError(
             "sampling: draws the rows of a trial in an order of its own, and streamed data come in "
             "one order for all: raise data.device_budget, or remove sampling."
+        )
+    if has_statistics(program):
+        raise DeviceError(
+            "train.average: needs all training rows for the statistics of averaged weights, and "
+            "streamed data come in chunks: raise data.device_budget, or write model.norm: none."
         )
 
 

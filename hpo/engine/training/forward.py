@@ -24,12 +24,14 @@ def forward(
     variables: Any,
     batch: Batch,
     dropout: Dropout | None = None,
+    norm_momentum: Any = None,
 ) -> tuple[Any, Any]:
     """The outputs of a program's model for a batch, and its variables afterwards.
 
     `spec` is the model's spec with its knobs filled in. With `dropout` the model runs in training
     mode, without it in evaluation mode. A model with members gives `Members` in training, and
-    otherwise the outputs of their mean prediction.
+    otherwise the outputs of their mean prediction. Batch norms keep `norm_momentum` of their
+    statistics, or what the spec says.
     """
     x = batch["x"]
     if not program.categories:  # whose model casts the numbers beside the codes
@@ -39,10 +41,26 @@ def forward(
     graph = abstract_model(program).graph
     model = nnx.merge(graph, params, variables)
     is_training = dropout is not None
+    if is_training and norm_momentum is None:
+        norm_momentum = getattr(spec, "norm_momentum", None)
+    usual = _set_momentum(model, norm_momentum)
     outputs = model(x, spec, train=is_training, dropout=dropout or Dropout(0, None))
+    for norm, momentum in usual:
+        norm.momentum = momentum  # an array would count as a variable
     if isinstance(outputs, Members) and not is_training:
         outputs = joined(program.task, outputs)
     return outputs, nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.Param)))
+
+
+def _set_momentum(model: nnx.Module, momentum: Any) -> list[tuple[nnx.BatchNorm, Any]]:
+    """Give all batch norms of a model a momentum unless it is None; back come those they had."""
+    if momentum is None:
+        return []
+    norms = [part for _, part in nnx.iter_graph(model) if isinstance(part, nnx.BatchNorm)]
+    usual = [(norm, norm.momentum) for norm in norms]
+    for norm in norms:
+        norm.momentum = momentum
+    return usual
 
 
 def cast(x: Array, dtype: Any) -> Array:

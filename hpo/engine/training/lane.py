@@ -21,6 +21,7 @@ class Lane(NamedTuple):
     key: UInt32[AnyArray, "2"]  # the trial's own random stream
     step: Int[AnyArray, ""]  # steps trained since the start
     loss_sum: Float[AnyArray, ""]  # of this epoch's steps so far
+    copies: Any = None  # averages of the weights and the like, by name, if the spec asks for them
     row_losses: Float[AnyArray, " N"] | None = None  # of training rows, if sampling reads them
 
 

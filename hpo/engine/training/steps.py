@@ -22,6 +22,7 @@ from hpo.engine.training.optimizers import Descent
 from hpo.engine.training.own_functions import augment_key, augmented
 from hpo.engine.training.schedules import schedule_factor
 from hpo.engine.training.targets.sums import batch_loss
+from hpo.engine.training.techniques.averages import followed
 from hpo.engine.training.techniques.gradients import Moment
 from hpo.engine.training.techniques.layers import Layers
 from hpo.engine.training.weights import joined, parted
@@ -57,14 +58,16 @@ def train_steps(
         loss, variables, params, state = descent.step(
             gradient, lane.optimizer, lane.params, rate, moment
         )
-        return Lane(
+        after = Lane(
             params=params,
             variables=variables,
             optimizer=state,
             key=lane.key,
             step=lane.step + 1,
             loss_sum=jnp.where(position == 0, 0.0, lane.loss_sum) + loss,
+            copies=lane.copies,
         )
+        return followed(spec, after, steps)
 
     return lax.fori_loop(0, count, step, lane)
 

@@ -46,6 +46,12 @@ from hpo.engine.training.targets.sums import (
     sum_count,
 )
 from hpo.engine.training.task import Epoch, Progress, Tally
+from hpo.engine.training.techniques.averages import (
+    first_copies,
+    has_statistics,
+    judged_weights,
+    recomputed,
+)
 from hpo.engine.training.techniques.sampling import epoch_rows, part_rows
 from hpo.engine.training.techniques.updates import check_patterns
 from hpo.engine.training.weights import (
@@ -205,9 +211,15 @@ class Supervised:
         else:
             branches = [*(within(program.narrow(bound)) for bound in program.bounds), whole]
             trained = lax.switch(program.bound_index(knobs), branches, lane)
-        if losses is None:
+        if losses is None and not has_statistics(program):
             return trained
         ended = (count > 0) & self.has_ended_epoch(knobs, trained, feed)
+        if has_statistics(program):
+            trained = lax.cond(
+                ended, lambda: recomputed(program, knobs, trained, data, feed), lambda: trained
+            )
+        if losses is None:
+            return trained
         found = lax.cond(ended, lambda: _row_losses(program, knobs, trained, data), lambda: losses)
         return trained._replace(row_losses=found)
 
@@ -292,7 +304,8 @@ def _row_losses(
 
 def judged(program: Program, lane: Lane) -> tuple[Any, Any]:
     """The weights (as a tree) and the variables with which a lane is evaluated and exported."""
-    return parted(program, lane.params), lane.variables
+    params, variables = judged_weights(lane)
+    return parted(program, params), variables
 
 
 def initial_lane(program: Program, training: Training, data: DataSet | None = None) -> Lane:
@@ -312,14 +325,16 @@ def initial_lane(program: Program, training: Training, data: DataSet | None = No
         drawn = {"params": own_params, "variables": own_variables}
         own_params, own_variables = started(start, drawn, program.outputs).values()
     params = joined(padded(own_params, whole.params))
+    variables = padded(own_variables, whole.variables)
     descent = descent_of(program, program.optimizer, program.template.updates)
     return Lane(
         params=params,
-        variables=padded(own_variables, whole.variables),
+        variables=variables,
         optimizer=descent.start(training.optimizer, training.updates, params),
         key=lane_key(seed, stream),
         step=np.zeros((), np.int32),
         loss_sum=np.zeros((), np.float32),
+        copies=first_copies(program, params, variables),
         row_losses=np.zeros(program.train_rows, np.float32) if _keeps_losses(program) else None,
     )
 
@@ -367,7 +382,9 @@ def abstract_lane(program: Program) -> Lane:
     step, loss_sum = (jax.ShapeDtypeStruct((), dtype) for dtype in (np.int32, np.float32))
     losses = jax.ShapeDtypeStruct((program.train_rows,), np.float32)
     kept = losses if _keeps_losses(program) else None
-    return Lane(params, abstract_model(program).variables, optimizer, key, step, loss_sum, kept)
+    variables = abstract_model(program).variables
+    copies = first_copies(program, params, variables)
+    return Lane(params, variables, optimizer, key, step, loss_sum, copies, kept)
 
 
 def _keeps_losses(program: Program) -> bool:

@@ -70,10 +70,15 @@ def narrowed(program: Program, narrow: Program, lane: Any) -> Any:
         is_whole = _is_vector(program, leaf)
         return joined(cut(parted(program, leaf), model.params)) if is_whole else leaf
 
+    copies = lane.copies and {
+        name: cut(copy, model.variables) if name == "variables" else smaller(copy)
+        for name, copy in lane.copies.items()
+    }
     return lane._replace(
         params=smaller(lane.params),
         variables=cut(lane.variables, model.variables),
         optimizer=jax.tree.map(smaller, lane.optimizer),
+        copies=copies,
     )
 
 
@@ -88,10 +93,15 @@ def widened(program: Program, narrow: Program, lane: Any, small: Any) -> Any:
             return small
         return joined(jax.tree.map(corner, parted(program, wide), parted(narrow, small)))
 
+    copies = lane.copies and {
+        name: jax.tree.map(corner if name == "variables" else larger, copy, small.copies[name])
+        for name, copy in lane.copies.items()
+    }
     return small._replace(
         params=larger(lane.params, small.params),
         variables=jax.tree.map(corner, lane.variables, small.variables),
         optimizer=jax.tree.map(larger, lane.optimizer, small.optimizer),
+        copies=copies,
     )
 
 

@@ -10,6 +10,7 @@ from hpo.registry import METRICS
 from hpo.spec.marks import Count, Names, Spec, Static
 from hpo.spec.merging import Merged
 from hpo.spec.sections.goal import as_written, is_own, reference
+from hpo.spec.sections.techniques.average import Average
 from hpo.spec.words import unknown_name
 
 Threshold = Literal["accuracy", "f1", "macro_f1"]
@@ -56,6 +57,8 @@ class TrainSpec(Spec):
     """The random stream of a trial: its number."""
     precision: Static[Literal["float32", "bfloat16"]] = "float32"
     """The type of the numbers that forward and backward passes use; weights stay float32."""
+    average: Average = Average()
+    """The average of weights that is evaluated and saved; the last weights by default."""
     lanes: Literal["auto"] | Count = "auto"
     """How many trials one program trains together."""
     form: Literal["auto", "map", "vmap"] = "auto"

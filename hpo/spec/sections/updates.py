@@ -42,6 +42,10 @@ class Updates(Spec):
     """Take the gradient this far uphill (SAM), towards flat minima; a step costs twice as much."""
     sam_adaptive: Static[bool] = False
     """Whether `sam_radius` counts in sizes of each weight (ASAM)."""
+    lookahead: Knob[Count | None] = None
+    """After this many updates, go back to a point between the weights then and now."""
+    lookahead_share: Knob[Annotated[float, Field(gt=0, le=1)] | None] = None
+    """How far from then to now that point is; 0.5 if left out."""
     decay_on: Static[Literal["all", "kernels"]] = "all"
     """Which weights `weight_decay` and `l1` shrink: all, or no biases and no factors of norms."""
     l1: Knob[NonNegative] = 0.0
@@ -94,6 +98,9 @@ def update_mistakes(updates: Updates, optimizer: Any) -> Iterator[tuple[tuple[st
             if getattr(updates, leaf) != usual:
                 text = f"needs the learning rate of a step, and {optimizer.name} finds its own"
                 yield ("updates", leaf), f"{text}: remove updates.{leaf}, or use another optimizer"
+    if updates.lookahead_share is not None and updates.lookahead is None:
+        text = "is a number of updates.lookahead, which is off: write it, or remove this"
+        yield ("updates", "lookahead_share"), text
     if updates.accumulate is not None and "gradient" in needs_of("optimizer", optimizer):
         text = f"averages batches, and {optimizer.name} needs the gradient function of one batch"
         cure = "remove updates.accumulate, or use another optimizer"

@@ -35,6 +35,7 @@ from hpo.spec.sections.loss import loss_mistakes
 from hpo.spec.sections.models.parts import model_mistakes, output_mistakes
 from hpo.spec.sections.models.sequences import sequence_mistakes
 from hpo.spec.sections.techniques.augment import augment_mistakes
+from hpo.spec.sections.techniques.average import average_mistakes
 from hpo.spec.sections.techniques.sampling import sampling_mistakes
 from hpo.spec.sections.updates import update_mistakes
 from hpo.spec.space.conditions import condition_of
@@ -122,12 +123,14 @@ def need_mistakes(training: Spec) -> list[Mistake]:
     if not isinstance(training, Training):
         return []
     updates = update_mistakes(training.updates, training.optimizer)
+    average = average_mistakes(training.train.average)
     model = model_mistakes(training.model, training.data.dataset)
     augment = augment_mistakes(training.augment, training.data.dataset)
     output = output_mistakes(training.model, training.data.target_range)
     tasks = tasks_of(training.data)
     sequence = sequence_mistakes(training.model, tasks, training.data.text.embeddings)
-    found = [Mistake(path, text) for path, text in (*updates, *model, *augment, *output, *sequence)]
+    wrong = *updates, *average, *model, *augment, *output, *sequence
+    found = [Mistake(path, text) for path, text in wrong]
     drawn = sampling_mistakes(training.sampling, tasks, training.data.folds)
     found += [Mistake(("sampling", "name"), text) for text in drawn]
     named = " or ".join(tasks)

@@ -26,9 +26,13 @@ def test_whole_numbers_keep_their_type_in_bfloat16() -> None:
     assert cast(jnp.array([1.0, 2.0]), jnp.bfloat16).dtype == jnp.bfloat16
 
 
-def test_training_moves_the_running_statistics_and_evaluation_leaves_them() -> None:
+@pytest.mark.parametrize(("momentum", "kept"), [(None, 0.9), (0.6, 0.6)])
+def test_training_moves_the_running_statistics_and_evaluation_leaves_them(
+    momentum: float | None, kept: float
+) -> None:
     data = tiny_data()
-    training = a_training(model={"name": "mlp", "widths": [4], "norm": "batch"})
+    model = {"name": "mlp", "widths": [4], "norm": "batch", "norm_momentum": momentum}
+    training = a_training(model=model)
     program, _ = split(training, data, "cpu")
     params, variables = own_weights(program, training, initial_lane(program, training))
     batch = {"x": data.train.x[:16]}
@@ -40,7 +44,7 @@ def test_training_moves_the_running_statistics_and_evaluation_leaves_them() -> N
     before = np.asarray(variables["norms"][0]["mean"])
     np.testing.assert_array_equal(after(None), before)
     batch_mean = (batch["x"] @ params["linears"][0]["kernel"]).mean(0)
-    expected = 0.9 * before + 0.1 * batch_mean
+    expected = kept * before + (1 - kept) * batch_mean
     np.testing.assert_allclose(after(Dropout(0, None)), expected, rtol=1e-4, atol=1e-6)
 
 

@@ -14,6 +14,7 @@ from hpo.spec.sections.models.parts import (
     Initial,
     InitScale,
     Normalised,
+    NormMomentum,
     Slope,
 )
 from hpo.spec.sections.models.pretrained import Pretrained
@@ -75,6 +76,7 @@ class Cnn(Pretrained):
     """Units of the dense layer, or a list with those of several."""
     activation: Activated = "relu"
     norm: Normalised = "none"
+    norm_momentum: NormMomentum = None
     bias: Biased = True
     slope: Slope = None
     init: Initial = "he_normal"
@@ -110,6 +112,7 @@ class ResNet(Pretrained):
     divide both the channels and the filters."""
     activation: Activated = "relu"
     norm: Normalised = "batch"
+    norm_momentum: NormMomentum = None
     bias: Biased = True
     slope: Slope = None
     init: Initial = "he_normal"
@@ -139,6 +142,7 @@ class Unet(Pretrained):
     """Height and width of each filter."""
     activation: Activated = "relu"
     norm: Normalised = "none"
+    norm_momentum: NormMomentum = None
     bias: Biased = True
     slope: Slope = None
     init: Initial = "he_normal"

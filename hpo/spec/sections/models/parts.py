@@ -57,6 +57,11 @@ Activated = Annotated[
 Normalised = Annotated[
     Static[Norm], _BATCH_NORM, Field(description="The normalisation before each activation.")
 ]
+NormMomentum = Annotated[
+    Knob[Share | None],
+    ReadWhere("norm", ("batch",)),
+    Field(description="The share of the running statistics that a step keeps; 0.9 if left out."),
+]
 Biased = Annotated[
     Static[bool], Field(description="Whether the layers before the head add a bias.")
 ]

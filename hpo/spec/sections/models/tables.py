@@ -28,6 +28,7 @@ from hpo.spec.sections.models.parts import (
     Initial,
     InitScale,
     Normalised,
+    NormMomentum,
     Output,
     Slope,
 )
@@ -51,6 +52,7 @@ class Mlp(Pretrained):
     and rows."""
     activation: Activated = "relu"
     norm: Normalised = "none"
+    norm_momentum: NormMomentum = None
     bias: Biased = True
     slope: Slope = None
     init: Initial = "he_normal"
