@@ -317,6 +317,9 @@ METRICS = {
         function=f"{_SCORES}:average_precision", tasks=_LABELS, direction="maximize"
     ),
     "bits_per_byte": Entry(tasks=("language",), direction="minimize"),
+    "calibration_error": Entry(
+        function=f"{_SCORES}:calibration_error", tasks=("classification",), direction="minimize"
+    ),
     "deviance": Entry(tasks=("counts",), direction="minimize"),
     "f1": Entry(function=f"{_SCORES}:f1", tasks=_LABELS, direction="maximize"),
     "iou": Entry(tasks=("segmentation",), direction="maximize"),

@@ -12,6 +12,8 @@ import numpy as np
 
 # The smallest chance that scikit-learn takes the log of.
 _EPSILON = float(np.finfo(np.float64).eps)
+# Of the calibration error.
+_BINS = 15
 
 
 def auroc(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
@@ -59,6 +61,22 @@ def log_loss(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None)
     """`log_loss`: the cross-entropy in nats, whatever loss is trained."""
     chances = np.clip(predictions[np.arange(len(y)), y], _EPSILON, 1 - _EPSILON)
     return float(np.average(-np.log(chances), weights=weights))
+
+
+def calibration_error(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
+    """`calibration_error`: how far the chance of the likeliest class is from how often it is right.
+
+    The rows are in 15 bins of that chance, of equal width; the mean is over the rows of all bins.
+
+    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks" (arXiv:1706.04599),
+    Equation 3, with the 15 bins of its Section 5.
+    """
+    weights = np.ones(len(y)) if weights is None else weights.astype(np.float64)
+    chances, is_right = predictions.max(1), predictions.argmax(1) == y
+    # A bin holds its upper border, as in the paper.
+    bins = np.searchsorted(np.arange(1, _BINS) / _BINS, chances, side="left")
+    excess = np.bincount(bins, weights * (chances - is_right), minlength=_BINS)
+    return float(np.abs(excess).sum() / weights.sum())
 
 
 def macro_f1(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:

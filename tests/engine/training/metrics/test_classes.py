@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 
 from hpo import registry
-from hpo.engine.training.metrics.classes import auroc
+from hpo.engine.training.metrics.classes import auroc, calibration_error
 
 
 def _pairs(scores: np.ndarray, is_positive: np.ndarray, weights: np.ndarray) -> float:
@@ -58,10 +58,36 @@ def _of_labels(score: Callable[..., float]) -> Callable[..., float]:
     return lambda y, predictions, **given: score(y, predictions.argmax(1), **given)
 
 
+def _calibration_error(
+    y: np.ndarray, predictions: np.ndarray, sample_weight: np.ndarray | None = None
+) -> float:
+    """Equation 3 of Guo et al. 2017, bin by bin; scikit-learn has none."""
+    weights = np.ones(len(y)) if sample_weight is None else sample_weight
+    chances, is_right = predictions.max(1), predictions.argmax(1) == y
+    error = 0.0
+    for bin in range(15):
+        rows = (chances > bin / 15) & (chances <= (bin + 1) / 15)
+        if (own := weights[rows].sum()) > 0:
+            accuracy = (weights * is_right)[rows].sum() / own
+            confidence = (weights * chances)[rows].sum() / own
+            error += own / weights.sum() * abs(accuracy - confidence)
+    return error
+
+
+def test_the_calibration_error_is_the_gap_of_each_bin_by_its_rows() -> None:
+    # Two rows of chance 0.9, one right; two of 0.6, both right: half of 0.4 and half of 0.4.
+    chances = np.array([0.9, 0.9, 0.6, 0.6])
+    predictions = np.stack([chances, 1 - chances], axis=1)
+    assert calibration_error(predictions, np.array([0, 1, 0, 0]), None) == pytest.approx(0.4)
+    weights = np.array([1.0, 0.0, 0.0, 0.0])
+    assert calibration_error(predictions, np.array([0, 1, 0, 0]), weights) == pytest.approx(0.1)
+
+
 # What scikit-learn calls each metric that is computed on the host.
 ORACLES: dict[str, Callable[..., float]] = {
     "auroc": _one_of_two(partial(sklearn.metrics.roc_auc_score, multi_class="ovr")),
     "average_precision": _one_of_two(sklearn.metrics.average_precision_score),
+    "calibration_error": _calibration_error,
     "f1": _of_labels(partial(sklearn.metrics.f1_score, zero_division=0)),
     "log_loss": sklearn.metrics.log_loss,
     "macro_f1": _of_labels(partial(sklearn.metrics.f1_score, average="macro", zero_division=0)),
