@@ -35,6 +35,7 @@ from hpo.spec.roots import with_static
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.models.pretrained import folder_of
 from hpo.spec.sections.techniques.augment import Augment
+from hpo.spec.sections.techniques.sampling import Sampling
 from hpo.spec.words import count_text
 from hpo.spec.zeros import varying_zeros
 from hpo.study.log.events import MERGING, Event, StudyState, fold
@@ -254,8 +255,9 @@ def _said(training: Training) -> dict[str, Any]:
             del dumped[section][field]
     if training.loss is None:
         del dumped["loss"]
-    if training.augment == Augment():
-        del dumped["augment"]
+    for name, off in (("augment", Augment()), ("sampling", Sampling())):
+        if getattr(training, name) == off:
+            del dumped[name]
     for section, name in (("model", "from"), ("updates", "freeze"), ("updates", "rates")):
         if not dumped[section].get(name):
             dumped[section].pop(name, None)
