@@ -24,8 +24,9 @@ class TrialState(StrEnum):
     """The state of a trial.
 
     RUNNING trials have work under way. PAUSED ones wait at a rung and may be promoted. The others
-    have ended: COMPLETE at the full budget, PRUNED by the scheduler, DIVERGED by a loss that was
-    not finite. INFEASIBLE ones break a constraint by their shape alone and never train.
+    have ended: COMPLETE at the full budget or by a rule of their own, PRUNED by the scheduler,
+    DIVERGED by a loss that was not finite. INFEASIBLE ones break a constraint by their shape alone
+    and never train.
     """
 
     RUNNING = "running"
@@ -52,6 +53,9 @@ class Trial:
     follows the first. `violation` is the sum by which the trial breaks the study's constraints; 0
     if it keeps them.
 
+    The last `held` losses are those of epochs that it left out, because a rule of its own had
+    stopped it. They repeat the loss that judges it.
+
     `exploited` is the epoch after which it last continued another trial's weights, 0 for never.
     `hparams` are then the values since that epoch.
     """
@@ -63,11 +67,25 @@ class Trial:
     values: tuple[float, ...] = ()
     violation: float = 0.0
     exploited: int = 0
+    held: int = 0
 
     @property
     def epochs(self) -> int:
-        """The budget that the trial has had, in epochs."""
+        """The budget that the trial is judged at, in epochs; a full one if it stopped by itself."""
         return len(self.losses)
+
+    @property
+    def trained(self) -> int:
+        """The epochs that it has trained."""
+        return len(self.losses) - self.held
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is trained in full: to its last epoch, or until its own rule stopped it.
+
+        Only such a trial can win.
+        """
+        return self.state is TrialState.COMPLETE
 
 
 class Change(NamedTuple):

@@ -9,7 +9,7 @@ from hpo.spec.experiment import Experiment
 from hpo.spec.load import require_search
 from hpo.study.log.events import End, Event, Propose, Report, Start, StudyState
 from hpo.study.log.ranking import winner
-from hpo.trial import Exploit, Trial, TrialState
+from hpo.trial import Exploit, Trial
 
 
 class Teller:
@@ -36,8 +36,8 @@ class Teller:
                     self._send(told.Reported(number, epoch, metrics))
                 case End(state=end), int(number):
                     trial = state.trial(number)
-                    self._send(told.Ended(number, str(end), trial.epochs, self._value(trial)))
-                    if end is TrialState.COMPLETE:
+                    self._send(told.Ended(number, str(end), trial.trained, self._value(trial)))
+                    if trial.is_full:
                         self._compare([trial])
 
     def _start(self, known: int) -> None:
@@ -47,7 +47,7 @@ class Teller:
     def _compare(self, trials: Sequence[Trial]) -> None:
         """Send the best trial if one of these is better than the best so far."""
         known = [] if self._best is None else [self._best]
-        best = winner([*known, *trials], self._epochs)
+        best = winner([*known, *trials])
         if best is None or best == self._best:
             return
         self._best, value = best, self._value(best)

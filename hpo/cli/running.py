@@ -124,7 +124,8 @@ def train(
     if found is not None:
         experiment = found.experiment
         print_line(f"Trains trial {found.number}, the best of {experiment.name}.", is_stderr=True)
-    epochs = require_single(experiment).train.epochs
+    train = require_single(experiment).train
+    epochs = getattr(train, "until", None) or train.epochs
     with (
         EpochDisplay(stderr(), experiment.name, epochs, quiet) as display,
         stop_signals(display.say) as stop,

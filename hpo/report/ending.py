@@ -111,7 +111,7 @@ def _winner(progress: Progress, trial: Trial, search: SearchSpec) -> list[Render
     title = Text.assemble(
         f"{word} {progress.metric}  ",
         (number_text(value), "bold green"),
-        f"  trial {trial.number} after {count_text(trial.epochs, 'epoch')}",
+        f"  trial {trial.number} after {count_text(trial.trained, 'epoch')}",
     )
     others = zip(search.goal.objectives, trial.values, strict=False)
     for objective, loss in list(others)[1:]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date
@@ -18,7 +17,7 @@ from hpo.data.files import key_of
 from hpo.errors import HpoError
 from hpo.registry import READERS, SCHEDULERS
 from hpo.report.check import condition_text, distribution_text
-from hpo.report.wording import metric_text, number_text, runs_text, untrained_text
+from hpo.report.wording import metric_text, no_winner_text, number_text, runs_text
 from hpo.search.proposals.ahead import proposed_ahead
 from hpo.search.results.pareto import pareto_front
 from hpo.spec.code.own_code import CompiledCode, Own, code_sections
@@ -39,15 +38,15 @@ from hpo.spec.sections.techniques.sampling import Sampling
 from hpo.spec.words import count_text
 from hpo.spec.zeros import varying_zeros
 from hpo.study.log.events import MERGING, Event, StudyState, fold
+from hpo.study.log.judging import Judging
 from hpo.study.log.lineage import Lineage, Segment, changes
 from hpo.study.log.notes import decided_numbers
-from hpo.study.log.ranking import leading_trial, winner
-from hpo.study.log.untrained import untrained
+from hpo.study.log.ranking import winner
 from hpo.study.loop.varied import varied_for
 from hpo.study.storage.stored import stored_experiment
 from hpo.study.storage.tables import Storage, StudyRecord
 from hpo.study.storage.trust import check_code, known_code, trained_code
-from hpo.trial import HParams, Trial, TrialState
+from hpo.trial import HParams, Trial
 
 
 @dataclass(frozen=True)
@@ -82,9 +81,9 @@ def export_trial(
     experiment, state, events = _read(storage, record, trusts_code=trusts_code)
     search, epochs = require_search(experiment), experiment.training.train.epochs
     if number is None:
-        trial = winner(state.trials, epochs)
+        trial = winner(state.trials)
         if trial is None:
-            raise HpoError(_no_winner(study, state, search.trials, epochs))
+            raise HpoError(no_winner_text(study, state, search.trials, epochs))
     elif number in state.metrics:
         trial = state.trial(number)
     else:
@@ -110,7 +109,7 @@ def export_front(
     front = pareto_front(state.trials)
     if not front:
         epochs = experiment.training.train.epochs
-        raise HpoError(_no_winner(study, state, search.trials, epochs))
+        raise HpoError(no_winner_text(study, state, search.trials, epochs))
     for trial in () if trusts_code else front:
         _check_code_of(record, experiment, state, events, trial)
     files = [(trial, folder / f"trial-{trial.number:d}.yaml") for trial in front]
@@ -124,7 +123,9 @@ def _read(
 ) -> tuple[Experiment, StudyState, Sequence[Event]]:
     """A study's experiment, with its own code as it was decided to run, its state and its log."""
     experiment, events = stored_experiment(record, storage.where), storage.events(record.id)
-    state = fold(events, require_search(experiment).goal, record.where)
+    goal = require_search(experiment).goal
+    judging = Judging.of(experiment.training.train, goal.first)
+    state = fold(events, goal, record.where, judging)
     known = known_code(record, (start.what for start in state.starts))
     check_code(record.name, known, experiment.training, is_trusted=trusts_code)
     numbers = decided_numbers(state.notes)
@@ -158,11 +159,13 @@ def _export(
     lineage, together = state.lineage(trial.number), state.together.get(trial.number, 0)
     varying = varied_for(state, lineage[0].trial, experiment)
     document = training_document(experiment, lineage, merging, folder, together, varying)
+    if trial.is_full:
+        _fix_epochs(document["train"], state.judged_epoch(trial.number))
     if drawn := state.drawn.get(trial.number):
         document["command"]["values"] |= drawn
     header = [
         f"Trial {trial.number} of the study {experiment.name}: "
-        f"{_result(experiment, trial)}{_others(state, trial)}.",
+        f"{_result(experiment, state, trial)}{_others(state, trial)}.",
         f"Exported on {today} by hpo {__version__} from {storage.where}.",
         *_ancestry(lineage),
         "",
@@ -258,10 +261,21 @@ def _said(training: Training) -> dict[str, Any]:
     for name, off in (("augment", Augment()), ("sampling", Sampling())):
         if getattr(training, name) == off:
             del dumped[name]
+    for name in ("until", "early_stop"):
+        if dumped["train"][name] is None:
+            del dumped["train"][name]
     for section, name in (("model", "from"), ("updates", "freeze"), ("updates", "rates")):
         if not dumped[section].get(name):
             dumped[section].pop(name, None)
     return dumped
+
+
+def _fix_epochs(train: dict[str, Any], epoch: int) -> None:
+    """Say up to which epoch a trial's weights trained, in place of the rules that found it."""
+    train.pop("early_stop", None)
+    train |= {"keep": "last"} if "keep" in train else {}
+    if epoch < train["epochs"]:
+        train["until"] = epoch
 
 
 def _task_document(
@@ -384,7 +398,7 @@ def _comments(experiment: Experiment, hparams: HParams) -> dict[str, str]:
     } | {leaf.path: f"is {leaf.text}" for leaf in experiment.space.derived if leaf.path in hparams}
 
 
-def _result(experiment: Experiment, trial: Trial) -> str:
+def _result(experiment: Experiment, state: StudyState, trial: Trial) -> str:
     objective = require_search(experiment).goal.first
     epochs = count_text(experiment.training.train.epochs, "epoch")
     if not trial.losses:
@@ -393,9 +407,12 @@ def _result(experiment: Experiment, trial: Trial) -> str:
     judged_by = getattr(experiment.training.train, "judged_by", "mean")
     mean = runs and f", the {judged_by} of {runs}"
     value = number_text(objective.loss(trial.losses[-1]) + 0.0)
-    if trial.epochs == experiment.training.train.epochs:
+    judged = state.judged_epoch(trial.number)
+    if judged == experiment.training.train.epochs:
         return f"validation {objective.metric} {value} after {epochs}{mean}"
-    reached = f"{trial.epochs} of {epochs}{mean}"
+    reached = f"{judged} of {epochs}{mean}"
+    if trial.is_full:
+        return f"validation {objective.metric} {value} after {reached}"
     return f"{trial.state}, validation {objective.metric} {value} after {reached}"
 
 
@@ -408,55 +425,6 @@ def _others(state: StudyState, trial: Trial) -> str:
         if name in results
     ]
     return "".join(texts) + ("; it breaks the constraints" if trial.violation > 0 else "")
-
-
-def _no_winner(study: str, state: StudyState, total: int, epochs: int) -> str:
-    none = untrained(state)
-    if none is not None:
-        return f"study '{study}': {untrained_text(none)}, or export any with --trial N."
-    states = Counter(trial.state for trial in state.trials)
-    if states.keys() == {TrialState.DIVERGED}:
-        return (
-            f"study '{study}': every trial has diverged ({len(state.trials):,} in all), so none "
-            "can win: search a space of lower learning rates, or export any with --trial N."
-        )
-    if states.keys() == {TrialState.DIVERGED, TrialState.INFEASIBLE}:
-        return (
-            f"study '{study}': every trial has diverged ({states[TrialState.DIVERGED]:,}) or broken"
-            f" the constraints before training ({states[TrialState.INFEASIBLE]:,}), so none can "
-            "win. Loosen the bounds, search a space of lower learning rates, or export any with "
-            "--trial N."
-        )
-    leader = leading_trial(state.trials)
-    is_over = len(state) >= total and not state.unfinished
-    way_on = _way_on(study, state, is_over)
-    if leader is not None and leader.state is TrialState.COMPLETE:
-        bounds = ", ".join(map(str, state.goal.constraints))
-        return (
-            f"study '{study}': no trial that has trained to all {epochs} epochs keeps the "
-            f"constraints ({bounds}), the leading one is trial {leader.number}: {way_on}, "
-            "or export any with --trial N."
-        )
-    reached = (
-        "none has a result"
-        if leader is None
-        else f"the leading one is trial {leader.number} after {count_text(leader.epochs, 'epoch')}"
-    )
-    yet = "" if is_over else " yet"
-    return (
-        f"study '{study}': no trial has trained to all {epochs} epochs{yet}, {reached}: {way_on}, "
-        "or export any with --trial N."
-    )
-
-
-def _way_on(study: str, state: StudyState, is_over: bool) -> str:
-    """What to do so that a study without a winner gets one."""
-    match state.stop.reason if state.stop is not None else None:
-        case "target" | "no_improvement" | "epochs" as rule:
-            return f"change search.stop.{rule} in the spec and run `hpo search SPEC` again"
-        case "exhausted" | "none_found":
-            return "widen the space in the spec and run `hpo search SPEC` again"
-    return f"go on with `hpo resume {study}{' --trials N' if is_over else ''}`"
 
 
 def _no_such_trial(study: str, state: StudyState, number: int) -> str:

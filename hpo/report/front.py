@@ -16,7 +16,7 @@ from hpo.report.wording import hparams_text, metric_text
 from hpo.search.results.pareto import hypervolume, knee, pareto_front
 from hpo.spec.sections.goal import Goal
 from hpo.spec.words import count_text
-from hpo.trial import HParams, Trial, TrialState
+from hpo.trial import HParams, Trial
 
 _WIDTH, _HEIGHT = 48, 12
 # A wider range than this is easier to read on a logarithmic scale.
@@ -57,7 +57,7 @@ def front_of(trials: Sequence[Trial], goal: Goal) -> Front | None:
     if not best:
         return None
     points = [trial.values for trial in best]
-    full = [trial for trial in trials if trial.state is TrialState.COMPLETE and trial.values]
+    full = [trial for trial in trials if trial.is_full and trial.values]
     worst = [max(column) for column in zip(*(trial.values for trial in full), strict=True)]
     reference = tuple(
         value if objective.reference is None else objective.loss(objective.reference)

@@ -18,6 +18,7 @@ from hpo.spec.sections.search import SearchSpec
 from hpo.study.log.baseline import Baseline
 from hpo.study.log.damage import as_damage
 from hpo.study.log.events import MERGING, Event, Start, StudyState, fold, follow
+from hpo.study.log.judging import Judging
 from hpo.study.log.lineage import Lineage, trained_by
 from hpo.study.log.ranking import ranking, winner
 from hpo.study.log.untrained import Untrained, untrained
@@ -215,13 +216,14 @@ class StudyReading:
             train = train_as_meant(record.document)
             folds = (record.document.get("data") or {}).get("folds") or 1
             self.epochs, self.runs_each = int(train["epochs"]), int(train.get("seeds", 1)) * folds
+            judging = Judging.of(train, self.search.goal.first)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             require_names(record)
             raise StudyError(
                 f"study '{record.name}' was stored by hpo {record.hpo_version} with a spec that "
                 f"this version cannot read: use hpo {record.hpo_version}."
             ) from error
-        self.state = fold(events, self.search.goal, record.where)
+        self.state = fold(events, self.search.goal, record.where, judging)
         with as_damage(record.where, f"hpo_events, study '{record.name}'"):
             _ = self.state.trials  # results that lack a metric of an objective
 
@@ -237,13 +239,13 @@ class StudyReading:
     @property
     def best(self) -> TrialResult | None:
         """The winner so far; None until a trial has trained in full and keeps the constraints."""
-        best = winner(self.trials, self.epochs)
+        best = winner(self.trials)
         return self.result(best) if best else None
 
     @property
     def baselines(self) -> tuple[BaselineResult, ...]:
         """The baselines, the best one first."""
-        best = winner(self.trials, self.epochs)
+        best = winner(self.trials)
         return baseline_results(self.state.baselines.values(), self.search.goal, best)
 
     def result(self, trial: Trial) -> TrialResult:
@@ -253,13 +255,13 @@ class StudyReading:
         value = loss(trial.losses[-1]) + 0.0 if trial.losses else None
         # A diverged trial that copied another's weights has no result of its own yet.
         value = None if value is not None and math.isinf(value) else value
-        of_seeds = final_reports(self.state, trial.number, trial.epochs)
+        of_seeds = final_reports(self.state, trial.number, self.state.judged_epoch(trial.number))
         metric = self.search.goal.first.metric
         results = self.state.results(trial.number)
         return TrialResult(
             trial.number,
             state_of(self.state, trial),
-            trial.epochs,
+            trial.trained,
             value,
             {**trial.hparams, **self.state.drawn.get(trial.number, {})},
             deviation_of(of_seeds)[metric] if of_seeds else None,
@@ -270,9 +272,9 @@ class StudyReading:
 
     def curve(self, trial: Trial, lineage: Lineage) -> tuple[float, ...]:
         """The first objective of a trial's weights after each epoch, the first one first."""
-        loss, losses = self.search.goal.first.loss, {t.number: t.losses for t in self.trials}
-        epochs = range(1, trial.epochs + 1)
-        return tuple(loss(losses[trained_by(lineage, e)][e - 1]) + 0.0 for e in epochs)
+        name, metrics = self.search.goal.first.metric, self.state.metrics
+        epochs = range(1, trial.trained + 1)
+        return tuple(metrics[trained_by(lineage, e)][e - 1][name] + 0.0 for e in epochs)
 
 
 def baseline_results(
@@ -321,7 +323,7 @@ def overview_of(storage: Storage, reading: StudyReading) -> Overview:
         trials=sum(states.values()),
         trials_total=reading.search.trials,
         states=states,
-        epochs=sum(trial.epochs for trial in reading.trials) * reading.runs_each,
+        epochs=sum(trial.trained for trial in reading.trials) * reading.runs_each,
         best=reading.best,
         created_ms=record.created_ms,
     )

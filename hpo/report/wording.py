@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
@@ -10,7 +11,9 @@ from itertools import pairwise
 from hpo.spec.sections.goal import KNOWN_COSTS
 from hpo.spec.sections.scheduler import SchedulerSpec
 from hpo.spec.words import count_text, shown
-from hpo.study.log.untrained import Untrained
+from hpo.study.log.events import StudyState
+from hpo.study.log.ranking import leading_trial
+from hpo.study.log.untrained import Untrained, untrained
 from hpo.trial import HParam, HParams, TrialState
 
 _HEIGHTS = "▁▂▃▄▅▆▇█"
@@ -186,3 +189,53 @@ def _block(value: float, low: float, high: float) -> str:
     if low == high:
         return _HEIGHTS[3]
     return _HEIGHTS[round((value - low) / (high - low) * (len(_HEIGHTS) - 1))]
+
+
+def no_winner_text(study: str, state: StudyState, total: int, epochs: int) -> str:
+    """Why a study of `total` trials has no winner, and what to do."""
+    none = untrained(state)
+    if none is not None:
+        return f"study '{study}': {untrained_text(none)}, or export any with --trial N."
+    states = Counter(trial.state for trial in state.trials)
+    if states.keys() == {TrialState.DIVERGED}:
+        return (
+            f"study '{study}': every trial has diverged ({len(state.trials):,} in all), so none "
+            "can win: search a space of lower learning rates, or export any with --trial N."
+        )
+    if states.keys() == {TrialState.DIVERGED, TrialState.INFEASIBLE}:
+        return (
+            f"study '{study}': every trial has diverged ({states[TrialState.DIVERGED]:,}) or broken"
+            f" the constraints before training ({states[TrialState.INFEASIBLE]:,}), so none can "
+            "win. Loosen the bounds, search a space of lower learning rates, or export any with "
+            "--trial N."
+        )
+    leader = leading_trial(state.trials)
+    is_over = len(state) >= total and not state.unfinished
+    way_on = _way_on(study, state, is_over)
+    if leader is not None and leader.is_full:
+        bounds = ", ".join(map(str, state.goal.constraints))
+        return (
+            f"study '{study}': no trial that has trained to all {epochs} epochs keeps the "
+            f"constraints ({bounds}), the leading one is trial {leader.number}: {way_on}, "
+            "or export any with --trial N."
+        )
+    reached = (
+        "none has a result"
+        if leader is None
+        else f"the leading one is trial {leader.number} after {count_text(leader.epochs, 'epoch')}"
+    )
+    yet = "" if is_over else " yet"
+    return (
+        f"study '{study}': no trial has trained to all {epochs} epochs{yet}, {reached}: {way_on}, "
+        "or export any with --trial N."
+    )
+
+
+def _way_on(study: str, state: StudyState, is_over: bool) -> str:
+    """What to do so that a study without a winner gets one."""
+    match state.stop.reason if state.stop is not None else None:
+        case "target" | "no_improvement" | "epochs" as rule:
+            return f"change search.stop.{rule} in the spec and run `hpo search SPEC` again"
+        case "exhausted" | "none_found":
+            return "widen the space in the spec and run `hpo search SPEC` again"
+    return f"go on with `hpo resume {study}{' --trials N' if is_over else ''}`"

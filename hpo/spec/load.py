@@ -41,7 +41,7 @@ from hpo.spec.sections.data import DataSpec, Task, tasks_of
 from hpo.spec.sections.goal import COSTS, is_own, known_metrics
 from hpo.spec.sections.scheduler import budget_mistakes
 from hpo.spec.sections.search import SearchSpec, missing_package
-from hpo.spec.sections.train import TrainSpec
+from hpo.spec.sections.train import TrainSpec, stop_mistakes
 from hpo.spec.space.dimensions import build_space, joint_mistakes, need_mistakes
 from hpo.spec.space.entries import Entry, Formula, read_entry
 from hpo.spec.space.rules import ruled_space
@@ -284,6 +284,8 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
         found += command_mistakes(training, space)
     if isinstance(train, TrainSpec) and data is not None:
         found += _scored_mistakes(train, tasks_of(data))
+    if isinstance(train, TrainSpec):
+        found += stop_mistakes(train, search.scheduler.name if search else None)
     if search is None:
         return found
     if train is not None:

@@ -18,6 +18,7 @@ from hpo.study.backends.backend import Backend, backend_of
 from hpo.study.backends.found_space import with_space
 from hpo.study.backends.trial_folders import TrialFolders
 from hpo.study.log.events import Propose, Start, StudyState, fold
+from hpo.study.log.judging import Judging
 from hpo.study.loop.varied import varied_note
 from hpo.study.progress import spent_seconds, states_of
 from hpo.study.storage.checkpoints import CheckpointFolder
@@ -102,7 +103,8 @@ def open_study(
     lease = stack.enter_context(acquire(storage, record.id, say=say))
     noted = follow_spec(storage, record, experiment, say)
     events = storage.events(record.id)
-    state = fold(events, search.goal, record.where)
+    judging = Judging.of(experiment.training.train, search.goal.first)
+    state = fold(events, search.goal, record.where, judging)
     began = Provenance.of(record)
     starts = [event.what for event in state.starts if isinstance(event.what, Start)]
     earlier = [start.driver.get(WEIGHTS, {}) for start in starts]

@@ -163,7 +163,7 @@ class Watcher:
             states=self._states(),
             epochs=self._runs_each
             * (self._epochs_ended + sum(trial.epochs for trial in self._state.trials.unfinished)),
-            epochs_total=self._outline.epochs * self._runs_each,
+            epochs_total=(self._outline.epochs - self._epochs_held) * self._runs_each,
             epochs_are_bound=self._outline.is_upper_bound,
             epochs_a_second=trained / seconds if seconds > 0 else 0.0,
             programs=None if self._are_processes else self._compiled_programs(),
@@ -176,7 +176,7 @@ class Watcher:
 
     def _start_anew(self) -> None:
         self._followed = self._state.ended
-        self._seen = self._epochs_ended = 0
+        self._seen = self._epochs_ended = self._epochs_held = 0
         self._ended: Counter[TrialState] = Counter()
         self._best: Trial | None = None
 
@@ -187,9 +187,10 @@ class Watcher:
         new = [self._state.trial(number) for number in self._state.ended[self._seen :]]
         self._seen += len(new)
         self._ended.update(trial.state for trial in new)
-        self._epochs_ended += sum(trial.epochs for trial in new)
+        self._epochs_ended += sum(trial.trained for trial in new)
+        self._epochs_held += sum(trial.held for trial in new)
         candidates = new if self._best is None else [self._best, *new]
-        self._best = winner(candidates, self._epochs)
+        self._best = winner(candidates)
 
     def _states(self) -> dict[TrialState, int]:
         """How many trials are in each state; a trial without a lane or an epoch is not counted.

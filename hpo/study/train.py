@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,17 +28,20 @@ from hpo.engine.programs.plans import Plan, Plans, choose_plans
 from hpo.engine.task_program import AnyProgram, split_task
 from hpo.engine.training.ensemble import mean_on_test
 from hpo.engine.training.supervised import own_weights
+from hpo.engine.training.task import Progress
 from hpo.engine.training.techniques.sampling import check_sampling
 from hpo.errors import HpoError
 from hpo.spec.changes import changing, stages
 from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment, Training, folds_of
 from hpo.spec.fill import with_rows
+from hpo.spec.sections.goal import Objective
 from hpo.spec.words import count_text
 from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold
 from hpo.study.backends.own_numbers import decide, decided
 from hpo.study.backends.pretrained import weights_of, with_start
 from hpo.study.backends.tasks import check_task, data_of
+from hpo.study.log.judging import Judging
 from hpo.study.loop.replicas import Replicas, deviation_of, training_of
 from hpo.study.refit import Refit, best_epochs, refit
 from hpo.study.signals import StoppedError, StopRequest
@@ -52,7 +56,7 @@ from hpo.trained.save import (
     check_free,
     save_trained,
 )
-from hpo.trial import Run
+from hpo.trial import Run, is_finite
 
 
 def train_to_folder(
@@ -85,7 +89,7 @@ def train_to_folder(
     device = local_devices(around.device)[0]
     use_jax_cache(around.cache)
     training, data = _made_ready(experiment, around, device, say)
-    runs = _Runs(training, data, device.platform)
+    runs = _Runs(training, data, device.platform, _objective_of(experiment))
     compiler = Compiler(around.cache)
     pool, wanted = Pool(device, compiler), _plan_of(training, device.platform)
     plan = pool.load(runs.program, Plans(_as_kept(wanted, training, compiler, runs.program)), data)
@@ -174,7 +178,7 @@ def _train(
     while runs.waiting:
         try:
             runs.enter(pool)
-            while pool.has_work:
+            while pool.has_work and not runs.have_stopped:
                 check_going(shown)
                 runs.note(pool.round())
                 for report in runs.curve()[shown:]:
@@ -186,12 +190,23 @@ def _train(
                 raise
             say(_fewer(pool.halve()))
             runs.start_over()
+    kept = runs.kept_epoch
+    if not runs.are_at(kept):
+        say(f"Epoch {kept} of {shown} is kept: the weights train again up to it.")
+        runs.start_again(kept)
+        _train(runs, pool, lambda _: None, say, check_going)
+
+
+def _objective_of(experiment: Experiment) -> Objective:
+    """What judges the epochs: the first objective of a search, else the validation loss."""
+    search = experiment.search
+    return Objective(minimize="loss") if search is None else search.goal.first
 
 
 class _Runs:
     """The runs of a training, one for each seed and fold: their reports and final weights."""
 
-    def __init__(self, training: Any, data: DataSet, platform: str) -> None:
+    def __init__(self, training: Any, data: DataSet, platform: str, objective: Objective) -> None:
         varying = changing(training)
 
         def divided(stage: Any) -> tuple[AnyProgram, np.ndarray]:
@@ -207,7 +222,39 @@ class _Runs:
         self._weights: dict[Run, Mapping[str, Any]] = {}
         self._tested: dict[Run, Mapping[str, float] | None] = {}
         self._thresholds: dict[RunKey, list[float]] = {}
-        self._training, self._data = training, data
+        self._training, self._data, self._objective = training, data, objective
+        self._judging = Judging.of(training.train, objective)
+        self._to_epoch: int = getattr(training.train, "until", None) or training.train.epochs
+        self._reached: dict[Run, Progress] = {}
+
+    @property
+    def have_stopped(self) -> bool:
+        """Whether the runs together have stopped by their own rule."""
+        return self._judging.has_rule and self._judging.stop_epoch(self._losses()) is not None
+
+    @property
+    def kept_epoch(self) -> int:
+        """The epoch whose weights are kept."""
+        if not self._judging.has_rule:
+            return self._to_epoch
+        losses = self._losses()
+        return self._judging.kept_epoch(losses[: self._judging.stop_epoch(losses)])
+
+    def are_at(self, epoch: int) -> bool:
+        """Whether the weights of all runs are those after an epoch, or no rule asks for one."""
+        return not self._judging.has_rule or {*self._reached.values()} == {Progress(epoch, 0)}
+
+    def start_again(self, to_epoch: int) -> None:
+        """Forget all runs, which then train up to an epoch."""
+        self._judging, self._to_epoch = Judging(), to_epoch
+        self._weights.clear()
+        self._reached.clear()
+        self.start_over()
+
+    def _losses(self) -> list[float]:
+        """The finite losses at the start of the curve."""
+        curve = takewhile(lambda report: is_finite(report.metrics), self.curve())
+        return [self._objective.loss(one.metrics[self._objective.metric]) for one in curve]
 
     @property
     def waiting(self) -> list[Run]:
@@ -233,8 +280,8 @@ class _Runs:
     def enter(self, pool: Pool) -> None:
         """Put a waiting run into each lane of a pool, which is empty."""
         for index, run in zip(range(pool.lane_count), self.waiting, strict=False):
-            own, epochs = training_of(run, self._training), self._training.train.epochs
-            pool.put(index, run, own, self._knobs, None, epochs, self._changes)
+            own = training_of(run, self._training)
+            pool.put(index, run, own, self._knobs, None, self._to_epoch, self._changes)
 
     def note(self, reports: Sequence[EpochReport]) -> None:
         """Keep the reports of a round.
@@ -250,7 +297,8 @@ class _Runs:
     def leave(self, pool: Pool) -> None:
         """Take the runs, which have ended, out of a pool."""
         for index in pool.occupied():
-            run = pool.occupant(index)[0]
+            run, progress = pool.occupant(index)
+            self._reached[run] = progress
             self._weights[run] = _kept(pool.program, self._training, pool.take(index))
             test = self._data.members[run.fold].test
             thresholds = pool.thresholds(index)

@@ -22,13 +22,14 @@ from hpo.spec.space.start import start_points
 from hpo.spec.space.translate import can_take, nearest, translated, translations
 from hpo.spec.words import count_text
 from hpo.study.log.events import Event, StudyState, fold
+from hpo.study.log.judging import Judging
 from hpo.study.log.notes import Learn, Move, Note
 from hpo.study.storage.database import is_same_database, parsed_url
 from hpo.study.storage.journal import Journal
 from hpo.study.storage.provenance import Provenance
 from hpo.study.storage.stored import stored_experiment
 from hpo.study.storage.tables import NothingStoredError, Storage, StudyRecord
-from hpo.trial import HParams, Trial, TrialState
+from hpo.trial import HParams, Trial
 
 # How many configurations of each earlier study are tried again (with several objectives, at least
 # one more than there are objectives), and how many results are taken over.
@@ -197,11 +198,7 @@ def _learn_from(
     ours = experiment.search.goal
     is_single = len(ours.objectives) == 1
     state, unmeasured = _judged(there, ours)
-    complete = [
-        trial
-        for trial in state.trials
-        if trial.state is TrialState.COMPLETE and trial.epochs == earlier.training.train.epochs
-    ]
+    complete = [trial for trial in state.trials if trial.is_full]
     # A trial that copied weights did not reach its loss by its hparams alone. Still, trying the
     # last hparams of a population is better than trying none.
     own = [trial for trial in complete if not trial.exploited]
@@ -235,8 +232,9 @@ def _judged(there: _Earlier, ours: Goal) -> tuple[StudyState, tuple[str, ...]]:
     as it measured their metrics.
     """
     theirs, where = there.search.goal, there.record.where
-    state = fold(there.events, Goal(theirs.objectives, ours.constraints), where)
-    ended = [state.results(t.number) for t in state.trials if t.state is TrialState.COMPLETE]
+    judging = Judging.of(there.experiment.training.train, theirs.first)
+    state = fold(there.events, Goal(theirs.objectives, ours.constraints), where, judging)
+    ended = [state.results(t.number) for t in state.trials if t.is_full]
     reports = [report for line in state.metrics.values() for report in line]
     unmeasured = tuple(
         objective.metric
@@ -247,7 +245,8 @@ def _judged(there: _Earlier, ours: Goal) -> tuple[StudyState, tuple[str, ...]]:
     )
     if unmeasured or theirs.objectives == ours.objectives:
         return state, unmeasured
-    return fold(there.events, ours, where), ()
+    judging = Judging.of(there.experiment.training.train, ours.first)
+    return fold(there.events, ours, where, judging), ()
 
 
 def _ranked(trials: Sequence[Trial]) -> list[list[Trial]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,13 @@ from hpo.data.source import Source
 from hpo.data.transforms.transform import FittedTransform
 from hpo.engine.programs.executables import compile_to_keep
 from hpo.errors import HpoError
+from hpo.report.export import export_trial
 from hpo.spec.fill import fill
+from hpo.spec.load import load_document
 from hpo.spec.marks import with_leaves
+from hpo.study.log.ranking import winner
+from hpo.study.storage.tables import Storage
+from hpo.trained.weights import read_weights
 from hpo.trial import Run
 from tests.study.whole import Studies, an_experiment
 
@@ -46,8 +52,8 @@ def test_training_the_winner_again_reproduces_its_curve(
     outcome = studies.run(experiment)
     best = outcome.progress.best
     assert best is not None
-    winner = replace(experiment, training=fill(experiment.training, best.hparams, best.number))
-    trained = studies.train(winner, tmp_path / "model")
+    chosen = replace(experiment, training=fill(experiment.training, best.hparams, best.number))
+    trained = studies.train(chosen, tmp_path / "model")
     stored = studies.state(experiment).metrics[best.number]
     assert [report.metrics for report in trained.curve] == stored
 
@@ -67,10 +73,44 @@ def test_training_the_winner_again_takes_its_program_from_the_cache(
     assert best is not None
     assert compiled
     compiled.clear()
-    winner = replace(experiment, training=fill(experiment.training, best.hparams, best.number))
-    trained = studies.train(winner, tmp_path / "model")
+    chosen = replace(experiment, training=fill(experiment.training, best.hparams, best.number))
+    trained = studies.train(chosen, tmp_path / "model")
     assert compiled == []
     assert [report.metrics for report in trained.curve] == studies.curves(experiment)[best.number]
+
+
+@pytest.mark.parametrize(
+    "runs", [(), ("train.seeds=2",), ("data.folds=2",)], ids=["one", "seeds", "folds"]
+)
+def test_a_winner_that_stopped_is_exported_and_trains_again_to_the_bits_of_its_best_epoch(
+    studies: Studies, tmp_path: Path, runs: tuple[str, ...]
+) -> None:
+    rule = {"epochs": 12, "keep": "best", "early_stop": {"patience": 2}}
+    experiment = an_experiment("search.scheduler.name=none", "search.trials=2", *runs, train=rule)
+    outcome = studies.run(experiment)
+    state, best = studies.state(experiment), outcome.progress.best
+    assert best is not None
+    assert best == winner(state.trials)
+    assert best.trained < 12 == best.epochs
+    curve = [report["accuracy"] for report in state.metrics[best.number]]
+    kept = 1 + int(np.argmax(curve))
+    assert -best.losses[-1] == max(curve)
+    with Storage.read(studies.url) as storage:
+        exported = export_trial(storage, experiment.name, None, None, date(2026, 11, 27))
+    train = exported.document["train"]
+    assert (train["epochs"], train["until"]) == (12, kept)
+    assert (train["keep"], "early_stop" in train) == ("last", False)
+    again = studies.train(load_document(exported.document, Path.cwd()), tmp_path / "exported")
+    by_rule = fill(experiment.training, best.hparams, best.number)
+    ruled = studies.train(replace(experiment, training=by_rule), tmp_path / "ruled")
+    stored = state.metrics[best.number][:kept]
+    for trained in (again, ruled):
+        assert [report.metrics for report in trained.curve] == stored
+    if not runs:
+        exported_weights, ruled_weights = (
+            read_weights(tmp_path / name, name).sha256 for name in ("exported", "ruled")
+        )
+        assert exported_weights == ruled_weights
 
 
 def test_each_seed_of_a_trial_is_the_training_of_that_seed(

@@ -9,6 +9,7 @@ from typing import Any
 from hpo.spec.experiment import Experiment
 from hpo.spec.load import experiment_from_document
 from hpo.study.log.events import StudyState, fold
+from hpo.study.log.judging import Judging
 from hpo.study.progress import Outcome
 from hpo.study.run import run_study
 from hpo.study.signals import StopRequest
@@ -62,7 +63,8 @@ class Studies:
         assert experiment.search is not None
         with Storage.read(self.url) as storage:
             events = storage.events(storage.study(name or experiment.name).id)
-        return fold(events, experiment.search.goal)
+        goal = experiment.search.goal
+        return fold(events, goal, judging=Judging.of(experiment.training.train, goal.first))
 
     def curves(self, experiment: Experiment) -> list[Any]:
         state = self.state(experiment)

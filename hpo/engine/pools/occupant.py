@@ -57,6 +57,12 @@ class Occupant:
         return self.progress.epoch
 
     @property
+    def timed_epoch(self) -> int:
+        """The epoch after which its latency is measured: the first where any may be its last."""
+        train = self.training.train
+        return 1 if getattr(train, "early_stop", None) else train.epochs
+
+    @property
     def has_work(self) -> bool:
         """Whether it has steps to train."""
         return self.epoch < self.to_epoch

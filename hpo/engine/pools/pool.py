@@ -290,7 +290,7 @@ class Pool:
                 if result.train_loss is not None:
                     values["train_loss"] = float(result.train_loss[i])
                 costs = {}
-                if occupant.is_timed and occupant.epoch == occupant.training.train.epochs:
+                if occupant.is_timed and occupant.epoch == occupant.timed_epoch:
                     device = devices_of(self.place)[0]
                     with self.stopwatch.during("compiling"):
                         costs["latency_ms"] = latency_ms(occupant.training, self._data, device)

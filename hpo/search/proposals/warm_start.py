@@ -107,7 +107,7 @@ class WarmStarted:
 def _scales(trials: Sequence[Trial]) -> list[Scale | None]:
     """The scale of the trials' losses, then that of each objective's values if there are any."""
     alive = [trial for trial in trials if trial.state is not TrialState.DIVERGED]
-    full = [trial for trial in trials if trial.state is TrialState.COMPLETE and trial.values]
+    full = [trial for trial in trials if trial.is_full and trial.values]
     # A broken constraint says nothing about how good a trial is in one objective.
     columns = zip(
         *([replace(t, losses=(value,), violation=0.0) for value in t.values] for t in full),

@@ -55,7 +55,7 @@ def compared(trials: Sequence[Trial], objectives: int) -> dict[int, tuple[float,
     """
     ended = [t for t in trials if t.state not in (TrialState.RUNNING, TrialState.DIVERGED)]
     if objectives > 1:
-        values = {t.number: t.values for t in ended if t.state is TrialState.COMPLETE}
+        values = {t.number: t.values for t in ended if t.is_full}
     else:
         losses = _at_longest_budget([trial for trial in ended if trial.losses])
         values = {number: (loss,) for number, loss in losses.items()}

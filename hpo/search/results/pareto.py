@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from operator import le
 from typing import TypeAlias
 
-from hpo.trial import Trial, TrialState
+from hpo.trial import Trial
 
 Point: TypeAlias = tuple[float, ...]
 
@@ -38,9 +38,7 @@ def pareto_front(trials: Sequence[Trial]) -> list[Trial]:
     Only trials that were trained in full and keep the constraints take part.
     """
     finalists = [
-        trial
-        for trial in trials
-        if trial.state is TrialState.COMPLETE and trial.values and trial.violation == 0
+        trial for trial in trials if trial.is_full and trial.values and trial.violation == 0
     ]
     front = [finalists[index] for index in nondominated([trial.values for trial in finalists])]
     return sorted(front, key=lambda trial: (trial.values, trial.number))

@@ -13,7 +13,7 @@ from hpo.search.scheduler import Bracket
 from hpo.search.schedulers.jobs import has_just_completed, in_priority, one_rung, starts
 from hpo.search.schedulers.rungs import check_min_epochs
 from hpo.spec.sections.scheduler import Patience
-from hpo.trial import Job, Trial, Trials, TrialState
+from hpo.trial import Job, Trial, Trials
 
 # One in this many trials that wait goes on beside other work.
 _SHARE = 5
@@ -136,7 +136,7 @@ class PlateauRule:
 
     def eliminated(self, trials: Sequence[Trial]) -> frozenset[int]:
         """Trials that will be no better than the winner so far, which keeps the constraints."""
-        completed = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+        completed = [trial for trial in trials if trial.is_full]
         # With several objectives, the others may decide between equals.
         may_tie = any(trial.values for trial in completed)
         winner = min((t.losses[-1] for t in completed if t.violation <= 0), default=math.inf)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
-from hpo.registry import METRICS
+from hpo.registry import METRICS, SCHEDULERS
+from hpo.spec.file.document import Mistake
 from hpo.spec.marks import Count, Names, Spec, Static
 from hpo.spec.merging import Merged
 from hpo.spec.sections.goal import as_written, is_own, reference
 from hpo.spec.sections.techniques.average import Average
+from hpo.spec.sections.techniques.early_stop import EarlyStop
 from hpo.spec.words import unknown_name
 
 Threshold = Literal["accuracy", "f1", "macro_f1"]
@@ -47,6 +50,12 @@ class TrainSpec(Spec):
 
     epochs: Count
     """Epochs of a full training."""
+    until: Count | None = None
+    """Stop after this epoch; schedules still span `epochs`. An export says so of its weights."""
+    early_stop: EarlyStop | None = None
+    """Stop a trial that improves no more; it is then trained in full and can win."""
+    keep: Literal["best", "last"] = "last"
+    """Whether the best or the last epoch judges a trial and gives its weights."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """The seed of the study: order of the data, proposals, first weights."""
     seeds: Count = 1
@@ -88,3 +97,22 @@ class TrainSpec(Spec):
     merged: Literal["auto", "none"] | Merged = "auto"
     """Which values of static leaves one program serves; `auto` compares the costs of compiling and
     running."""
+
+
+def stop_mistakes(train: TrainSpec, scheduler: str | None) -> Iterator[Mistake]:
+    """What does not go together in the rules of stopping, beside a search's scheduler if any."""
+    at, stop = ("train",), train.early_stop
+    if train.until is not None and train.until > train.epochs:
+        text = f"{train.until} is above train.epochs ({train.epochs}): lower it"
+        yield Mistake((*at, "until"), text)
+    if train.until is not None and scheduler is not None:
+        yield Mistake((*at, "until"), "is for hpo train: remove it, or remove search")
+    patience = None if stop is None or stop.target is not None else stop.patience
+    if patience is not None and patience >= train.epochs:
+        text = f"{patience} is not less than train.epochs ({train.epochs}), so it stops no trial"
+        yield Mistake((*at, "early_stop", "patience"), f"{text}: lower it or train longer")
+    if scheduler is not None and SCHEDULERS[scheduler].changes_hparams:
+        for name in ("early_stop", "keep"):
+            if getattr(train, name) not in (None, "last"):
+                text = f"does not go with {scheduler}, whose trials copy the last weights of others"
+                yield Mistake((*at, name), f"{text}: remove it, or use another scheduler")

@@ -17,6 +17,7 @@ from hpo.errors import DamagedError
 from hpo.spec.sections.goal import KNOWN_COSTS, Goal
 from hpo.study.log.baseline import Baseline, BaselineKey
 from hpo.study.log.damage import UNREADABLE, said
+from hpo.study.log.judging import Judging
 from hpo.study.log.lineage import Lineage, Segment, trained_by
 from hpo.study.log.notes import Learn, Move, Note, Numbers
 from hpo.trial import Exploit, HParams, Run, Trial, Trials, TrialState, is_finite
@@ -36,6 +37,7 @@ StopReason: TypeAlias = Literal[
 
 # The key of a pin that belongs to no program: it says which leaves the study's programs merge.
 MERGING = "merging"
+_LAST_EPOCH = Judging()
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,7 @@ class StudyState:
     """
 
     goal: Goal
+    judging: Judging = _LAST_EPOCH
     seq: int = 0
     epochs: int = 0
     metrics: dict[int, list[Metrics]] = field(default_factory=dict)
@@ -257,9 +260,20 @@ class StudyState:
         return self._by_number[number]
 
     def results(self, number: int) -> Metrics:
-        """A trial's metrics after its last epoch, and its costs."""
+        """A trial's metrics after the epoch that judges it, and its costs."""
+        life, epoch = self._lives[number], self.judged_epoch(number)
+        return {**(life.metrics[epoch - 1] if epoch else {}), **life.costs}
+
+    def judged_epoch(self, number: int) -> int:
+        """The epoch that judges a trial, whose weights it keeps; 0 for none."""
         life = self._lives[number]
-        return {**(life.metrics[-1] if life.metrics else {}), **life.costs}
+        if not self.judging.keeps_best or life.state is TrialState.DIVERGED:
+            return len(life.metrics)
+        return self.judging.kept_epoch(life.losses)
+
+    def has_stopped(self, number: int) -> bool:
+        """Whether a trial's own rule of stopping has ended its training."""
+        return self.judging.stop_epoch(self._lives[number].losses) is not None
 
     def lineage(self, number: int) -> Lineage:
         """The training that led to a trial's weights, from their first epoch on."""
@@ -329,8 +343,9 @@ class StudyState:
                 values = goal.values(results)
             violation = goal.violation(results)
         exploited = life.lineage[-1].after if life.lineage else 0
-        losses = tuple(life.losses)
-        return Trial(number, life.hparams, life.state, losses, values, violation, exploited)
+        is_full = life.state is TrialState.COMPLETE
+        losses, held = self.judging.judged(life.losses, is_full)
+        return Trial(number, life.hparams, life.state, losses, values, violation, exploited, held)
 
     def _begin(self, event: Event, what: Propose) -> None:
         number = event.trial
@@ -410,13 +425,18 @@ class StudyState:
         self._changed.add(number)
 
 
-def fold(events: Iterable[Event], goal: Goal, where: str = "the log") -> StudyState:
+def fold(
+    events: Iterable[Event],
+    goal: Goal,
+    where: str = "the log",
+    judging: Judging = _LAST_EPOCH,
+) -> StudyState:
     """The state after all events of a log, which the database `where` holds.
 
     Raises:
         DamagedError: for an event that cannot follow those before it.
     """
-    state = StudyState(goal)
+    state = StudyState(goal, judging)
     follow(state, events, where)
     return state
 

@@ -39,10 +39,6 @@ def leading_trial(trials: Iterable[Trial]) -> Trial | None:
     return min((trial for trial in trials if trial.losses), key=rank, default=None)
 
 
-def winner(trials: Iterable[Trial], epochs: int) -> Trial | None:
-    """The best trial that trained for all `epochs` and keeps the constraints; None without one."""
-    return leading_trial(
-        trial
-        for trial in trials
-        if trial.state is TrialState.COMPLETE and trial.epochs == epochs and trial.violation == 0
-    )
+def winner(trials: Iterable[Trial]) -> Trial | None:
+    """The best trial that is trained in full and keeps the constraints; None without one."""
+    return leading_trial(trial for trial in trials if trial.is_full and trial.violation == 0)

@@ -348,7 +348,7 @@ class Driver:
             self._clear(run)
         if self._replicas.has_diverged(state, number):
             self._end(number, TrialState.DIVERGED)
-        elif state.trial(number).epochs == self._rules.epochs:
+        elif state.trial(number).epochs == self._rules.epochs or state.has_stopped(number):
             self._end(number, TrialState.COMPLETE)
 
     def _stop_if_alike(self, number: int, trouble: CodeError | None) -> None:

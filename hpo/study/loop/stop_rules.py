@@ -50,7 +50,7 @@ class StopRules:
         # Pruned trials do not count: a rung ends many at once, before its best ones have gone on.
         if trial.state not in (TrialState.COMPLETE, TrialState.DIVERGED):
             return
-        is_feasible = trial.state is TrialState.COMPLETE and trial.violation == 0
+        is_feasible = trial.is_full and trial.violation == 0
         values = (trial.values or trial.losses[-1:]) if is_feasible else ()
         if not values or any(best == values or dominates(best, values) for best in self._best):
             self._without_better += 1

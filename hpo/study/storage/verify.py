@@ -15,6 +15,7 @@ from hpo.spec.load import require_search
 from hpo.spec.words import count_text
 from hpo.study.log.damage import as_damage
 from hpo.study.log.events import StudyState, fold
+from hpo.study.log.judging import Judging
 from hpo.study.storage.checkpoints import CheckpointFolder
 from hpo.study.storage.lease import driver_of
 from hpo.study.storage.optuna_tables import OptunaTables, is_known
@@ -61,12 +62,13 @@ def check_study(storage: Storage, name: str) -> StudyCheck:
     parts.append(Part("study", "its spec and provenance"))
     experiment = stored_experiment(record, storage.where)
     goal = require_search(experiment).goal
-    state = StudyState(goal)
+    judging = Judging.of(experiment.training.train, goal.first)
+    state = StudyState(goal, judging)
 
     def replay() -> str:
         nonlocal state
         events = storage.events(record.id)
-        state = fold(events, goal, storage.where)
+        state = fold(events, goal, storage.where, judging)
         text = f"{count_text(len(events), 'event')}, replayed"
         unsealed = len(events) - storage.count_sealed(record.id)
         return f"{text}; {unsealed:,} of an earlier hpo without checksums" if unsealed else text

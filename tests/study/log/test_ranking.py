@@ -23,7 +23,7 @@ def test_trials_in_full_are_ranked_by_result_and_before_all_others():
         Trial(5, {}, TrialState.RUNNING, (-0.1, -0.2)),
     ]
     assert numbers(ranking(trials)) == [2, 1, 4, 5, 0, 6, 7]
-    assert winner(trials, 2) == leading_trial(trials) == trials[4]
+    assert winner(trials) == leading_trial(trials) == trials[4]
 
 
 def test_if_no_trial_keeps_the_constraints_the_smallest_violation_leads():
@@ -37,7 +37,7 @@ def test_if_no_trial_keeps_the_constraints_the_smallest_violation_leads():
     ]
     assert numbers(ranking(trials)) == [2, 1, 0, 3, 4]
     assert leading_trial(trials) == trials[2]
-    assert winner(trials, 2) is None
+    assert winner(trials) is None
 
 
 def test_with_several_objectives_the_next_one_breaks_a_tie():
@@ -69,5 +69,5 @@ def test_a_winner_leads_whatever_the_order_of_the_trials(trials):
     ranked = ranking(trials)
     assert ranking(reversed(trials)) == ranked
     assert leading_trial(trials) == next(iter(ranked), None)
-    won = winner(trials, 2)
+    won = winner(trials)
     assert won is None or won == ranked[0]

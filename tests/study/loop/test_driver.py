@@ -35,6 +35,7 @@ from hpo.spec.sections.scheduler import (
 )
 from hpo.study.executors.messages import DataReference, Failed, Put
 from hpo.study.log.events import Event, Happening, StudyState, fold
+from hpo.study.log.judging import Judging
 from hpo.study.loop.deciding import Rules
 from hpo.study.loop.driver import Driver, Work
 from hpo.study.loop.states import States
@@ -93,9 +94,9 @@ def learn(
 class MemoryJournal:
     """A journal without a database; `log` is what a database would hold."""
 
-    def __init__(self, log: Sequence[Event] = ()) -> None:
-        self.log = list(log)
-        self.state: StudyState = fold(self.log, Goal((Objective(maximize="accuracy"),)))
+    def __init__(self, log: Sequence[Event] = (), judging: Judging | None = None) -> None:
+        self.log, goal = list(log), Goal((Objective(maximize="accuracy"),))
+        self.state: StudyState = fold(self.log, goal, judging=judging or Judging())
         self._noted: list[Event] = []
 
     def record(self, what: Happening, trial: int | None = None) -> None:
@@ -115,9 +116,15 @@ def prepare(hparams: HParams, number: int) -> Work:
 class Study:
     """A study on fakes, which can be killed and gone on with."""
 
-    def __init__(self, tmp: Any, scheduler: str = "hyperband", trials: int = 20) -> None:
-        self.folder = CheckpointFolder(tmp / "checkpoints")
-        self.journal = MemoryJournal()
+    def __init__(
+        self,
+        tmp: Any,
+        scheduler: str = "hyperband",
+        trials: int = 20,
+        judging: Judging | None = None,
+    ) -> None:
+        self.folder, self.judging = CheckpointFolder(tmp / "checkpoints"), judging
+        self.journal = MemoryJournal((), judging)
         self.rules = Rules(
             sampler=RandomSearch(SPACE, 0),
             scheduler_for=lambda n: make_scheduler(SCHEDULERS[scheduler], EPOCHS, n),
@@ -150,7 +157,7 @@ class Study:
                 self.reason = driver.run(lambda: has_to_stop(executor), watch)
             self.differences = driver.differences
             self.epochs_trained = driver.epochs_trained
-        self.journal = MemoryJournal(self.journal.log)
+        self.journal = MemoryJournal(self.journal.log, self.judging)
         return executor
 
     @property
@@ -224,6 +231,37 @@ def test_a_study_killed_at_any_moment_ends_like_one_never_killed(
         run.go(seed, dies=lambda executor, moment=moment: len(executor.trained) >= moment)
     run.go(seed)
     assert run.outcome == calm(scheduler).outcome
+    assert run.differences == 0
+
+
+# By the curves of `result`, epoch 6 is the last that is 0.02 better than the best before it.
+STOPS = Judging(EPOCHS, keeps_best=True, patience=2, min_delta=0.02)
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_trials_that_stop_by_their_own_rule_are_complete_under_every_scheduler(
+    tmp_path: Any, scheduler: str
+) -> None:
+    run = Study(tmp_path, scheduler, judging=STOPS)
+    run.go()
+    complete = [t for t in run.journal.state.trials if t.state is TrialState.COMPLETE]
+    assert run.reason == "finished"
+    assert complete
+    assert {(trial.trained, trial.epochs) for trial in complete} == {(8, EPOCHS)}
+    assert max(trial.trained for trial in run.journal.state.trials) == 8
+
+
+@pytest.mark.parametrize("scheduler", ["none", "halving"])
+def test_a_killed_study_whose_trials_stop_by_their_own_rule_ends_like_one_never_killed(
+    tmp_path: Any, scheduler: str
+) -> None:
+    calm = Study(tmp_path / "calm", scheduler, judging=STOPS)
+    calm.go()
+    run = Study(tmp_path / "killed", scheduler, judging=STOPS)
+    for moment in (3, 11, 23, 8):
+        run.go(moment, dies=lambda executor, moment=moment: len(executor.trained) >= moment)
+    run.go()
+    assert run.outcome == calm.outcome
     assert run.differences == 0
 
 
