@@ -89,6 +89,13 @@ class Dropout:
         keep = words >= (rate * 2.0**32).astype(jnp.uint32)
         return jnp.where(keep, x * (1 / (1 - rate)).astype(x.dtype), jnp.zeros((), x.dtype))
 
+    def of_rows(self, x: Float[Array, "B ..."], layer: int, rate: Any) -> Float[Array, "B ..."]:
+        """`x` with a share `rate` of its rows dropped, each as a whole."""
+        if self.key is None:
+            return x
+        factors = self.with_rate(rate)(jnp.ones((x.shape[0], 1), x.dtype), layer)
+        return x * factors.reshape(-1, *[1] * (x.ndim - 1))
+
 
 def dropped(dropout: Dropout, h: Float[Array, "B ..."], layer: int) -> Float[Array, "B ..."]:
     """`h` after dropout, in which no two places of a sequence have the same mask.

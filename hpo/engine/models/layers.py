@@ -11,9 +11,11 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
+from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.look import tried
 from hpo.engine.models.own import function_of, given_to
 from hpo.engine.oneof import choose
+from hpo.engine.program import is_off
 from hpo.errors import HpoError
 from hpo.spec.code.own_functions import OwnActivation
 
@@ -140,6 +142,30 @@ class LayerNorm(nnx.Module):  # type: ignore[misc]
         # Rounding can make the difference of the two negative.
         factor = lax.rsqrt(jnp.maximum(variance, 0.0) + 1e-6) * self.scale[...]
         return ((wide - mean) * factor + self.bias[...]).astype(self.dtype)
+
+
+def rematerialised(spec: Any, block: nnx.Module, run: Callable[..., Array], x: Array) -> Array:
+    """`remat`: `run(block, x)`, of which the backward pass keeps `x` and computes the rest again.
+
+    Source: Chen et al. 2016, "Training deep nets with sublinear memory cost" (arXiv:1604.06174).
+    """
+    return nnx.remat(run)(block, x) if spec.remat else run(block, x)
+
+
+def skipped(spec: Any, dropout: Dropout, y: Array, block: int, blocks: int, part: int = 0) -> Array:
+    """`stochastic_depth`: the output of a block without the rows that skip it; blocks count from 0.
+
+    Source: Huang et al. 2016, "Deep networks with stochastic depth" (arXiv:1603.09382), Equation 4;
+    kept rows are scaled while training instead of all rows afterwards.
+    """
+    if is_off(spec.stochastic_depth):
+        return y
+    rate = spec.stochastic_depth * (block + 1) / blocks
+    return dropout.of_rows(y, _SKIPPED + 2 * block + part, rate)
+
+
+# Masks of values have smaller numbers, and those of augmentations larger ones.
+_SKIPPED = 5_000
 
 
 def has_bias(spec: Any) -> bool:

@@ -25,6 +25,10 @@ from hpo.engine.training.targets.sums import batch_loss
 from hpo.engine.training.techniques.averages import followed
 from hpo.engine.training.techniques.gradients import Moment
 from hpo.engine.training.techniques.layers import Layers
+from hpo.engine.training.techniques.precision import (
+    kept_if_overflown,
+    loss_and_gradients,
+)
 from hpo.engine.training.weights import joined, parted
 from hpo.spec.experiment import Training
 from hpo.spec.sections.techniques.augment import Augment
@@ -66,8 +70,9 @@ def train_steps(
             step=lane.step + 1,
             loss_sum=jnp.where(position == 0, 0.0, lane.loss_sum) + loss,
             copies=lane.copies,
+            scaling=lane.scaling,
         )
-        return followed(spec, after, steps)
+        return kept_if_overflown(lane, followed(spec, after, steps))
 
     return lax.fori_loop(0, count, step, lane)
 
@@ -114,7 +119,11 @@ def _gradient(
         else:
             changed = augmented(spec.augment, batch["x"], augment_key(lane.key, lane.step))
             batch = {**batch, "x": changed}
-        return jax.value_and_grad(loss_of, has_aux=True)(weights, dropout, batch)
+
+        def loss_at(weights: Any) -> tuple[Array, Any]:
+            return loss_of(weights, dropout, batch)
+
+        return loss_and_gradients(loss_at, lane.scaling)(weights)
 
     tree = parted(program, params)
     if not isinstance(spec.data.batch_size, OneOf):

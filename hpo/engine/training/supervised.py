@@ -52,6 +52,7 @@ from hpo.engine.training.techniques.averages import (
     judged_weights,
     recomputed,
 )
+from hpo.engine.training.techniques.precision import first_scaling
 from hpo.engine.training.techniques.sampling import epoch_rows, part_rows
 from hpo.engine.training.techniques.updates import check_patterns
 from hpo.engine.training.weights import (
@@ -335,6 +336,7 @@ def initial_lane(program: Program, training: Training, data: DataSet | None = No
         step=np.zeros((), np.int32),
         loss_sum=np.zeros((), np.float32),
         copies=first_copies(program, params, variables),
+        scaling=first_scaling(program),
         row_losses=np.zeros(program.train_rows, np.float32) if _keeps_losses(program) else None,
     )
 
@@ -384,7 +386,12 @@ def abstract_lane(program: Program) -> Lane:
     kept = losses if _keeps_losses(program) else None
     variables = abstract_model(program).variables
     copies = first_copies(program, params, variables)
-    return Lane(params, variables, optimizer, key, step, loss_sum, copies, kept)
+    scaling = jax.tree.map(_shape_of, first_scaling(program))
+    return Lane(params, variables, optimizer, key, step, loss_sum, copies, scaling, kept)
+
+
+def _shape_of(array: np.ndarray) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype)
 
 
 def _keeps_losses(program: Program) -> bool:

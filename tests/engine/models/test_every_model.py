@@ -53,16 +53,37 @@ def test_every_model_gives_finite_outputs_one_for_each_class(
     images: DataSet, spec: dict[str, Any]
 ) -> None:
     x = images.validation.x[:ROWS]
-    exact, rough = (
+    exact, rough, half = (
         a_model(images, precision, **spec).outputs(x.astype(jnp.dtype(precision)), train=True)[0]
-        for precision in ("float32", "bfloat16")
+        for precision in ("float32", "bfloat16", "float16")
     )
     assert exact.shape == rough.shape == (ROWS, images.outputs)
-    assert (exact.dtype, rough.dtype) == (jnp.float32, jnp.bfloat16)
+    assert (exact.dtype, rough.dtype, half.dtype) == (jnp.float32, jnp.bfloat16, jnp.float16)
     assert np.isfinite(np.asarray(exact)).all()
     # bfloat16 keeps 8 bits; a few layers lose a few of them, relative to the largest output.
     scale = float(jnp.abs(exact).max())
     np.testing.assert_allclose(np.asarray(rough, np.float32) / scale, exact / scale, atol=0.05)
+    np.testing.assert_allclose(np.asarray(half, np.float32) / scale, exact / scale, atol=0.01)
+
+
+@pytest.mark.parametrize("name", ["resnet", "transformer"])
+def test_rematerialised_blocks_give_the_same_gradients_and_keep_less(
+    images: DataSet, name: str
+) -> None:
+    spec = {"name": name, **_SIZES.get(name, {})}
+    x, kept, found = images.validation.x[:ROWS], [], []
+    for remat in (False, True):
+        model = a_model(images, **spec, remat=remat)
+
+        def outputs(params: Any, model: Any = model) -> Any:
+            return model._replace(params=params).outputs(x, train=True)
+
+        (out, changed), pullback = jax.vjp(outputs, model.params)
+        kept.append(sum(leaf.size for leaf in jax.tree.leaves(pullback)))
+        ones = jax.tree.map(jnp.ones_like, (out, changed))
+        found.append((out, changed, pullback(ones)))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), *found)
+    assert kept[1] < 0.75 * kept[0]
 
 
 @pytest.mark.parametrize(

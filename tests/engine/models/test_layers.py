@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from hpo.data.dataset import DataSet
-from hpo.engine.models.layers import ACTIVATIONS
+from hpo.engine.models.dropout import Dropout, mask_key
+from hpo.engine.models.layers import ACTIVATIONS, skipped
 from hpo.engine.program import split
 from hpo.engine.training.task import task_of
 from hpo.errors import HpoError
@@ -19,6 +20,7 @@ from hpo.spec.load import load_document
 from hpo.spec.marks import with_leaves
 from hpo.spec.sections.models import parts as specs
 from hpo.spec.sections.models.images import Cnn
+from hpo.spec.sections.models.sequences import Transformer
 from tests.documents import SMALL
 from tests.engine.models.by_hand import BY_HAND, a_model, assert_close, dense, inputs, normalised
 from tests.engine.samples import Learn
@@ -41,6 +43,20 @@ def test_the_slope_of_leaky_relu_is_a_number_of_the_program() -> None:
         spec = with_leaves(model.spec, {"slope": jnp.float32(slope)})
         by_hand = dense(np.where(hidden > 0, hidden, slope * hidden), head)
         assert_close(model._replace(spec=spec).outputs(x)[0], by_hand)
+
+
+def test_rows_skip_later_blocks_more_often_and_the_others_keep_the_mean() -> None:
+    key, rate = mask_key(jnp.array([1, 2], jnp.uint32), jnp.int32(0)), 0.6
+    spec, y = Transformer(name="transformer", stochastic_depth=rate), jnp.ones((4000, 3, 2))
+    for block in range(3):
+        found = np.asarray(skipped(spec, Dropout(0, key), y, block, 3))
+        np.testing.assert_array_equal(found, np.broadcast_to(found[:, :1, :1], found.shape))
+        chance = rate * (block + 1) / 3
+        assert (found[:, 0, 0] == 0).mean() == pytest.approx(chance, abs=0.03)
+        np.testing.assert_allclose(found[found > 0], 1 / (1 - chance), rtol=1e-6)
+        later = np.asarray(skipped(spec, Dropout(0, key, first_row=1000), y[:9], block, 3))
+        np.testing.assert_array_equal(later, found[1000:1009])
+    assert skipped(spec, Dropout(0, None), y, 2, 3) is y
 
 
 @pytest.mark.parametrize("train", [False, True])

@@ -243,13 +243,14 @@ def test_a_regression_learns_a_line_in_the_targets_own_unit(line: DataSet, learn
     assert last["rmse"] == pytest.approx(line.target_std * last["loss"] ** 0.5)
 
 
-def test_bfloat16_learns_nearly_what_a_plain_loop_learns_in_float32(
-    tiny: DataSet, learn: Learn
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_learns_nearly_what_a_plain_loop_learns_in_float32(
+    tiny: DataSet, learn: Learn, precision: str
 ) -> None:
     training = a_training(
         optimizer=_NESTEROV,
         model={"name": "mlp", "widths": [8]},
-        train={"epochs": _EPOCHS, "precision": "bfloat16"},
+        train={"epochs": _EPOCHS, "precision": precision},
     )
     exact = _plain_loop(tiny, training, _OPTAX_NESTEROV)
     for ours, plain in zip(learn(tiny, [training])[0], exact, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
@@ -16,7 +16,14 @@ from hpo.engine.models.abstract import Shapes
 from hpo.engine.models.convolution import Conv
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.models.initialisers import INITIALISERS, Initialiser
-from hpo.engine.models.layers import activated, has_bias, norm_layers, normalised
+from hpo.engine.models.layers import (
+    activated,
+    has_bias,
+    norm_layers,
+    normalised,
+    rematerialised,
+    skipped,
+)
 from hpo.engine.models.sizes import Size
 from hpo.spec.sections.models.images import ResNet as ResNetSpec
 from hpo.spec.sections.models.images import of_layer
@@ -54,8 +61,12 @@ class ResNet(nnx.Module):  # type: ignore[misc]
         """Logits, or predictions of a regression."""
         x = self.first(x)
         x = activated(spec, normalised(self.norms, 0, x, x.shape[3], train), x.shape[3])
+
+        def at(place: tuple[int, int]) -> Callable[[Block, Array], Array]:
+            return lambda block, x: block(x, place, spec, train, dropout)
+
         for i, block in enumerate(self.blocks):
-            x = block(x, i, spec, train, dropout)
+            x = rematerialised(spec, block, at((i, len(self.blocks))), x)
         return self.head(x.astype(jnp.float32).mean((1, 2)).astype(x.dtype))
 
 
@@ -79,12 +90,13 @@ class Block(nnx.Module):  # type: ignore[misc]
     def __call__(
         self,
         x: Float[Array, "B H W C"],
-        index: int,
+        place: tuple[int, int],
         spec: ResNetSpec,
         train: bool,
         dropout: Dropout,
     ) -> Float[Array, "B h w D"]:
-        """The outputs of block `index`."""
+        """The outputs of the block; its place is its index and the number of blocks."""
+        index, blocks = place
         *convs, last = self.convs
         y = x
         for i, conv in enumerate(convs):
@@ -92,6 +104,7 @@ class Block(nnx.Module):  # type: ignore[misc]
             y = activated(spec, normalised(self.norms, i, y, y.shape[3], train), y.shape[3])
         y = last(dropout(y, layer=index))
         y = normalised([self.last], 0, y, y.shape[3], train)
+        y = skipped(spec, dropout, y, index, blocks)
         return activated(spec, _shortcut(x, self.stride, y.shape[3]) + y, y.shape[3])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from hpo.engine.models.attention import Attention, earlier, head_size, sinusoids
 from hpo.engine.models.dropout import Dropout, dropped
 from hpo.engine.models.embedding import EMBEDDING_LEAVES, Embedding, pooled
 from hpo.engine.models.initialisers import Initialiser
-from hpo.engine.models.layers import LayerNorm, activated
+from hpo.engine.models.layers import LayerNorm, activated, rematerialised, skipped
 from hpo.engine.models.sizes import Size
 from hpo.errors import HpoError
 from hpo.spec.sections.models.sequences import NO_NEXT_TOKEN
@@ -65,9 +65,12 @@ class Transformer(nnx.Module):  # type: ignore[misc]
         h, is_real = self.embedding(x)
         h = dropped(dropout, self._placed(h, spec), 0)
         seen = earlier(x.shape[1]) if self.is_causal else is_real[:, None, None]
-        for block in range(spec.depth):
-            own = self.blocks[0 if spec.share_layers else block]
-            h = own(h, spec, seen, dropout, 2 * block + 1)
+
+        def at(index: int) -> Callable[[Block, Array], Array]:
+            return lambda block, h: block(h, spec, seen, dropout, index)
+
+        for index in range(spec.depth):
+            h = rematerialised(spec, self.blocks[0 if spec.share_layers else index], at(index), h)
         if self.norm is not None:
             h = self.norm(h, spec.width)
         if not self.is_causal:
@@ -103,19 +106,20 @@ class Block(nnx.Module):  # type: ignore[misc]
         spec: TransformerSpec,
         seen: Bool[Array, "#B 1 #T T"],
         dropout: Dropout,
-        layer: int,
+        block: int,
     ) -> Float[Array, "B T N"]:
-        """The places after the block, whose two masks have the number `layer` and the next one."""
+        """The places after the block of this index."""
 
         def fed(h: Array) -> Array:
             return self.narrow(activated(spec, self.wide(h), _feed(spec)))
 
         for part, run in enumerate((lambda h: self.attend(h, seen), fed)):
             norm = self.norms[part]
-            if spec.norm_first:
-                h = h + dropped(dropout, run(norm(h, spec.width)), layer + part)
-            else:
-                h = norm(h + dropped(dropout, run(h), layer + part), spec.width)
+            inner = run(norm(h, spec.width) if spec.norm_first else h)
+            inner = dropped(dropout, inner, 2 * block + 1 + part)
+            h = h + skipped(spec, dropout, inner, block, spec.depth, part)
+            if not spec.norm_first:
+                h = norm(h, spec.width)
         return h
 
 

@@ -15,7 +15,9 @@ from hpo.spec.sections.models.parts import (
     InitScale,
     Normalised,
     NormMomentum,
+    Remat,
     Slope,
+    StochasticDepth,
 )
 from hpo.spec.sections.models.pretrained import Pretrained
 
@@ -120,6 +122,8 @@ class ResNet(Pretrained):
     init_gain: InitGain = "none"
     dropout: Knob[Share] = 0.0
     """The chance that a value before the last convolution of a block is dropped in training."""
+    stochastic_depth: StochasticDepth = 0.0
+    remat: Remat = False
 
     @property
     def convolution_count(self) -> int:

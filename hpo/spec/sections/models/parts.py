@@ -62,6 +62,19 @@ NormMomentum = Annotated[
     ReadWhere("norm", ("batch",)),
     Field(description="The share of the running statistics that a step keeps; 0.9 if left out."),
 ]
+StochasticDepth = Annotated[
+    Knob[Share],
+    Field(
+        description="The chance that a row skips the last block in training; earlier blocks are "
+        "skipped less, in proportion to their number."
+    ),
+]
+Remat = Annotated[
+    Static[bool],
+    Field(
+        description="Whether the backward pass computes each block again, to keep less in memory."
+    ),
+]
 Biased = Annotated[
     Static[bool], Field(description="Whether the layers before the head add a bias.")
 ]

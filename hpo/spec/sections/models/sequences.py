@@ -8,7 +8,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from hpo.spec.marks import Count, Knob, Share, Static
-from hpo.spec.sections.models.parts import Activated, Initial, InitScale, Slope
+from hpo.spec.sections.models.parts import (
+    Activated,
+    Initial,
+    InitScale,
+    Remat,
+    Slope,
+    StochasticDepth,
+)
 from hpo.spec.sections.models.pretrained import Pretrained
 
 Embedded = Annotated[
@@ -96,6 +103,8 @@ class Transformer(Pretrained):
     dropout: Knob[Share] = 0.0
     """The chance that a number is dropped in training: after the embedding, each attention and each
     feed-forward layer."""
+    stochastic_depth: StochasticDepth = 0.0
+    remat: Remat = False
 
 
 def sequence_mistakes(

@@ -159,7 +159,7 @@ def test_each_block_is_the_identity_before_training(block: str, norm: str) -> No
     assert norm == "none" or set(np.asarray(second.norms[0].scale[...])) == {1.0}
     channels = second.convs[0].kernel.shape[2] if block != "depthwise" else 8
     x = np.abs(np.random.default_rng(1).standard_normal((2, 4, 3, channels))).astype(np.float32)
-    np.testing.assert_array_equal(second(x, 1, spec, True, Dropout(0, None)), x)
+    np.testing.assert_array_equal(second(x, (1, 2), spec, True, Dropout(0, None)), x)
 
 
 def test_dropout_is_before_the_last_convolution_of_each_block() -> None:
