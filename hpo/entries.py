@@ -61,6 +61,7 @@ class Entry:
     is_own: bool = False  # `add` brought it: a package of a user's own
     tasks: tuple[str, ...] = ()  # that a metric or a loss is for; of a data set: its own
     direction: str = ""  # of a metric: the better one, "maximize" or "minimize"
+    reads: str = ""  # of a metric without a function: the leaf without which it has no value
     # Of a sampler:
     learns: bool | None = True  # it uses results; None if that depends on the study
     several_objectives: bool = False
@@ -73,3 +74,8 @@ class Entry:
     fits_sampler: bool = False  # it fits the sampler to the results of one budget
     changes_hparams: bool = False  # it changes the hparams of running trials
     judges_values: bool = False  # its bounds are values of the metric, not losses
+
+    @property
+    def is_named(self) -> bool:
+        """Whether a metric is reported only where a search or `train.metrics` names it."""
+        return bool(self.function or self.reads)

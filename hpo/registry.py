@@ -343,6 +343,7 @@ METRICS = {
     ),
     "pixel_accuracy": Entry(tasks=("segmentation",), direction="maximize"),
     "r2": Entry(tasks=("regression",), direction="maximize"),
+    "robust_accuracy": Entry(tasks=_LABELS, direction="maximize", reads="attack.judge_epsilon"),
     "rmse": Entry(tasks=("regression", "counts"), direction="minimize"),
     "top3_accuracy": Entry(
         function=f"{_SCORES}:top3_accuracy", tasks=("classification",), direction="maximize"

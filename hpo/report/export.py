@@ -33,6 +33,7 @@ from hpo.spec.merging import NOTHING, Merged, Merging
 from hpo.spec.roots import with_static
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.models.pretrained import folder_of
+from hpo.spec.sections.techniques.attack import Attack
 from hpo.spec.sections.techniques.augment import Augment
 from hpo.spec.sections.techniques.sampling import Sampling
 from hpo.spec.words import count_text
@@ -258,7 +259,7 @@ def _said(training: Training) -> dict[str, Any]:
             del dumped[section][field]
     if training.loss is None:
         del dumped["loss"]
-    for name, off in (("augment", Augment()), ("sampling", Sampling())):
+    for name, off in (("attack", Attack()), ("augment", Augment()), ("sampling", Sampling())):
         if getattr(training, name) == off:
             del dumped[name]
     for name in ("until", "early_stop"):

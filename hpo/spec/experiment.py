@@ -22,6 +22,7 @@ from hpo.spec.sections.optimizer import OptimizerSpec
 from hpo.spec.sections.scheduler import settled
 from hpo.spec.sections.search import SearchSpec
 from hpo.spec.sections.study import StudySpec
+from hpo.spec.sections.techniques.attack import Attack
 from hpo.spec.sections.techniques.augment import Augment
 from hpo.spec.sections.techniques.sampling import Sampling
 from hpo.spec.sections.train import TrainSpec
@@ -48,6 +49,8 @@ class Training(Spec):
     """Which training rows an epoch reads."""
     augment: Augment | OwnAugment = Augment()
     """How the examples of each training batch are changed; not at all by default."""
+    attack: Attack = Attack()
+    """Small changes of examples that raise the loss, in training and to judge; none by default."""
     optimizer: OptimizerSpec
     """The optimizer and its learning-rate schedule."""
     updates: Updates = Updates()

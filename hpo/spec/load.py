@@ -25,7 +25,7 @@ from hpo.spec.cohorts import cohort_mistakes
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.file.document import Document, KeyPath, Mistake, Place, parse_yaml
 from hpo.spec.file.include import merge_includes, packaged_folder, read_text
-from hpo.spec.marks import Spec, with_leaves
+from hpo.spec.marks import Spec, leaf_at, with_leaves
 from hpo.spec.overrides import apply_overrides
 from hpo.spec.roots import (
     Root,
@@ -212,7 +212,7 @@ def _experiment(
 def _with_metrics(training: Training, search: SearchSpec | None) -> Training:
     """A training that reports each metric that its search names."""
     asked = search.goal.codes if search else ()
-    further = [name for name, metric in METRICS.items() if metric.function]
+    further = [name for name, metric in METRICS.items() if metric.is_named]
     threshold = training.train.threshold
     asked = asked if threshold is None else (*asked, threshold)
     scored = [name for name in asked if is_own(name) or name in further]
@@ -282,6 +282,8 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
             found.append(Mistake(("data", "folds"), text))
     if isinstance(training, CommandTraining):
         found += command_mistakes(training, space)
+    if isinstance(training, Training):
+        found += _unread_mistakes(training, search)
     if isinstance(train, TrainSpec) and data is not None:
         found += _scored_mistakes(train, tasks_of(data))
     if isinstance(train, TrainSpec):
@@ -337,6 +339,18 @@ def _install_mistakes(values: Any) -> list[Mistake]:
     search = _read(SearchSpec, values.get("search")) if isinstance(values, Mapping) else None
     text = missing_package(search.sampler) if search else None
     return [Mistake(("search", "sampler", "name"), text)] if text else []
+
+
+def _unread_mistakes(training: Training, search: SearchSpec | None) -> Iterator[Mistake]:
+    """Metrics that need a leaf which is left out."""
+    named: list[tuple[KeyPath, str]] = [
+        (("train", "metrics"), name) for name in training.train.metrics
+    ]
+    named += [(("search",), name) for name in (search.goal.metrics if search else ())]
+    for at, name in named:
+        leaf = METRICS[name].reads if name in METRICS else ""
+        if leaf and not leaf_at(training, leaf):
+            yield Mistake(at, f"{name} needs {leaf}: write it, or leave {name} out")
 
 
 def _scored_mistakes(train: TrainSpec, tasks: Sequence[Task]) -> Iterator[Mistake]:

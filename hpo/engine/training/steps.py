@@ -22,6 +22,7 @@ from hpo.engine.training.optimizers import Descent
 from hpo.engine.training.own_functions import augment_key, augmented
 from hpo.engine.training.schedules import schedule_factor
 from hpo.engine.training.targets.sums import batch_loss
+from hpo.engine.training.techniques.attack import attacked
 from hpo.engine.training.techniques.averages import followed
 from hpo.engine.training.techniques.gradients import Moment
 from hpo.engine.training.techniques.layers import Layers
@@ -113,12 +114,13 @@ def _gradient(
             getattr(spec.model, "dropout", 0), key, first_row=number * program.micro_batch
         )
         batch = fed(data.train, rows, feed)
+        draws = Draws(key, program.micro_batch, number * program.micro_batch)
         if isinstance(spec.augment, Augment):
-            draws = Draws(key, program.micro_batch, number * program.micro_batch)
             batch = changed_batch(spec.augment, batch, draws, len(program.categories))
         else:
             changed = augmented(spec.augment, batch["x"], augment_key(lane.key, lane.step))
             batch = {**batch, "x": changed}
+        batch = attacked(program, spec, weights, lane.variables, batch, draws)
 
         def loss_at(weights: Any) -> tuple[Array, Any]:
             return loss_of(weights, dropout, batch)

@@ -32,6 +32,7 @@ from hpo.engine.training.batches import (
 )
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
+from hpo.engine.training.metrics.changed import changed_metrics, changed_sums, means
 from hpo.engine.training.metrics.scored import scored_metrics
 from hpo.engine.training.metrics.thresholds import best_thresholds, decided_metrics
 from hpo.engine.training.own_functions import look_at_functions
@@ -46,6 +47,7 @@ from hpo.engine.training.targets.sums import (
     sum_count,
 )
 from hpo.engine.training.task import Epoch, Progress, Tally
+from hpo.engine.training.techniques.attack import check_attack
 from hpo.engine.training.techniques.averages import (
     first_copies,
     has_statistics,
@@ -78,14 +80,17 @@ class Supervised:
     @property
     def sums(self) -> int:
         """M: the number of sums from which the metrics are computed."""
-        return sum_count(self.program.task, self.program.outputs, self.program.template.loss)
+        program = self.program
+        count = sum_count(program.task, program.outputs, program.template.loss)
+        return count + len(changed_metrics(program))
 
     @property
     def scores(self) -> int:
         """S: the number of outputs for each row if a metric needs them, else 0."""
         shape = self.program.output_shape
         train = self.program.template.train
-        return math.prod(shape) if train.metrics or train.threshold is not None else 0
+        is_scored = len(train.metrics) > len(changed_metrics(self.program))
+        return math.prod(shape) if is_scored or train.threshold is not None else 0
 
     def shapes(self) -> Any:
         """The shapes of a lane.
@@ -241,7 +246,11 @@ class Supervised:
             scores = None
             if self.scores:
                 scores = outputs.astype(jnp.float32).reshape(outputs.shape[0], self.scores)
-            return sums + metric_sums(program.task, outputs, batch, spec.loss), scores
+            own = metric_sums(program.task, outputs, batch, spec.loss)
+            if changed_metrics(program):
+                changed = changed_sums(program, spec, params, variables, batch)
+                own = jnp.concatenate([own, changed])
+            return sums + own, scores
 
         sums = jnp.zeros((self.sums,), jnp.float32) if sums is None else sums
         parts = rows.feed["judged"] if isinstance(rows, Index) else rows
@@ -264,7 +273,9 @@ class Supervised:
         Where the spec asks for thresholds, they are chosen on this split unless they are given.
         """
         template = self.program.template
-        found, names = metrics(data, split, sums, template.loss), template.train.metrics
+        names, changed = template.train.metrics, changed_metrics(self.program)
+        own = len(sums) - len(changed)
+        found = metrics(data, split, sums[:own], template.loss) | means(changed, sums[own:], split)
         if scores is None:
             return found
         outputs = self._outputs(split, scores)
@@ -375,6 +386,7 @@ def abstract_lane(program: Program) -> Lane:
     """
     check_loss(program)
     check_augment(program)
+    check_attack(program)
     look_at_functions(program)
     check_patterns(program.template.updates, abstract_model(program).params)
     params = jax.ShapeDtypeStruct((weight_count(program),), np.float32)

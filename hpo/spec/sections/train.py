@@ -30,7 +30,7 @@ class Change(Spec):
 
 
 def _further_metrics() -> list[str]:
-    return [name for name, entry in METRICS.items() if entry.function]
+    return [name for name, entry in METRICS.items() if entry.is_named]
 
 
 def _scored(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -36,13 +36,15 @@ def scored_metrics(
     outputs: np.ndarray,
     own: Mapping[str, Own],
 ) -> dict[str, float]:
-    """The named metrics from a model's outputs `[N, K]` for the rows of a split.
+    """The named metrics from a model's outputs `[N, K]` for the rows of a split, where they can.
 
     `own` are the metrics of the user's own, by the references that name them.
 
     Raises:
         MetricError: for an error of the user's own code, or a result that is no number.
     """
+    metrics = registry.METRICS
+    names = tuple(name for name in names if not (name in metrics and metrics[name].reads))
     if not names:
         return {}
     kind = targets_of(data.task, data.outputs)

@@ -1,0 +1,47 @@
+"""Metrics of changed examples, against NumPy."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hpo.engine.program import split
+from hpo.engine.training.batches import host_rows
+from hpo.engine.training.supervised import initial_lane, judged
+from hpo.engine.training.task import task_of
+from tests.engine.samples import a_training, tiny_data
+
+
+def test_the_robust_accuracy_of_a_linear_model_is_that_of_its_worst_cases() -> None:
+    data = tiny_data()
+    part = data.validation
+    for epsilon in (1e-6, 0.1, 5.0):
+        training = a_training(
+            model={"name": "mlp", "widths": []},
+            attack={"judge_epsilon": epsilon},
+            train={"epochs": 1, "metrics": ["robust_accuracy"]},
+        )
+        program, knobs = split(training, data, "cpu")
+        task, lane = task_of(program), initial_lane(program, training)
+        # Weights of which each class has its own feature, so that the other classes tie.
+        shapes = jax.tree.map(np.shape, judged(program, lane)[0])
+        assert jax.tree.leaves(shapes, is_leaf=lambda leaf: isinstance(leaf, tuple))
+        kernel = np.zeros((5, 3), np.float32)
+        kernel[:3] = np.eye(3)
+        lane = lane._replace(params=np.concatenate([np.zeros(3, np.float32), kernel.ravel()]))
+
+        tally = jax.device_get(
+            task.evaluate(knobs, lane, jax.tree.map(jnp.asarray, host_rows(part)))
+        )
+        found = task.metrics(data, part, tally.sums, tally.scores)
+
+        # The gap to the next class falls by epsilon for both of their features.
+        own = part.x[np.arange(len(part)), part.y]
+        others = part.x[:, :3].copy()
+        others[np.arange(len(part)), part.y] = -np.inf
+        gap = own - others.max(1)
+        assert tally.scores is None
+        assert found["accuracy"] == 1.0
+        assert found["robust_accuracy"] == pytest.approx((gap > 2 * epsilon).mean())
