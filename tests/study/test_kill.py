@@ -182,6 +182,36 @@ def test_a_killed_search_of_an_own_model_goes_on_to_the_same_results(tmp_path: P
     assert len(calm.reports) == 8 * 9
 
 
+NORMED = SPEC.replace("widths: [16],", "widths: [16], norm: batch,").replace(
+    "epochs: 27", "epochs: 300"
+)
+NORMED = NORMED.replace("trials: 30", "trials: 2").replace(
+    "choice: [[16], [8, 8]]", "choice: [[16]]"
+)
+NORMED = NORMED.replace("checkpoint_seconds: 0.2", "checkpoint_seconds: 0.05")
+
+
+def test_a_training_with_a_batch_norm_killed_in_its_middle_goes_on_to_the_same_bits(
+    tmp_path: Path,
+) -> None:
+    calm, killed = (Study(tmp_path / name, "none") for name in ("never", "once"))
+    for study in (calm, killed):
+        (study.folder / "flowers.yaml").write_text(NORMED.replace("SCHEDULER", "none"))
+    calm.finish()
+
+    process = killed.start()
+    killed.wait_for(1, "checkpoint")
+    process.kill()
+    process.communicate()
+    assert not killed.ends
+    before = len(killed.reports)
+    killed.finish("resume", "flowers")
+
+    assert 0 < before < len(calm.reports) == 2 * 300
+    assert killed.reports == calm.reports
+    assert killed.ends == calm.ends
+
+
 def test_a_stopped_search_says_how_to_resume_and_repeats_no_epoch(
     tmp_path: Path, calm: Study
 ) -> None:
