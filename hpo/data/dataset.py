@@ -233,6 +233,11 @@ class DataSet:
         return self.transform.embeddings
 
     @property
+    def embedding_size(self) -> int:
+        """The numbers in each of these vectors; 0 without."""
+        return 0 if self.embeddings is None else int(self.embeddings.shape[1])
+
+    @property
     def positions(self) -> tuple[int, ...]:
         """The sizes of the axes of an example whose every position has a class; mostly none."""
         return self.train.example_shape[: POSITION_AXES.get(self.task, 0)]

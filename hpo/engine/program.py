@@ -294,7 +294,7 @@ def split(
         judged_rows=max(len(fold.validation) for fold in data.folds) if data.folds else 0,
         example_type=data.train.example_type,
         vocabulary=data.vocabulary,
-        embedding_size=0 if data.embeddings is None else data.embeddings.shape[1],
+        embedding_size=data.embedding_size,
         categories=data.categories,
         numbers=data.numbers if "numbers" in needs_of("model", training.model) else None,
     )

@@ -56,12 +56,14 @@ def model_size(
     outputs: int,
     vocabulary: int = 0,
     categories: Sequence[int] = (),
+    embedding_size: int = 0,
 ) -> Size:
     """The size of a model, or of the widest of those that its `OneOf` leaves allow.
 
     A model whose entry names no `size` counts as dense: each matrix is used once for an example.
     One of a user's own that cannot be built counts as nothing. The sizes of models of tokens
-    depend on the `vocabulary`, too. The vectors of `categories` are looked up, not multiplied.
+    depend on the `vocabulary` and on the size of loaded vectors, too. The vectors of `categories`
+    are looked up, not multiplied.
     """
     entry = None if isinstance(spec, OwnModel) else registry.MODELS[spec.name]
     if categories and entry is not None and entry.takes_categories:
@@ -70,9 +72,16 @@ def model_size(
         inner = model_size(spec, (inputs,), outputs)
         return inner._replace(weights=inner.weights + sum(map(mul, categories, sizes)))
     if entry is not None and entry.size:
-        more = (vocabulary,) if entry.takes_tokens else ()
+        more = (vocabulary, embedding_size) if entry.takes_tokens else ()
         return registry.load(entry.size)(spec, example_shape, outputs, *more)
-    shapes = Shapes(tuple(example_shape), outputs, "cpu", jnp.float32, vocabulary=vocabulary)
+    shapes = Shapes(
+        tuple(example_shape),
+        outputs,
+        "cpu",
+        jnp.float32,
+        vocabulary=vocabulary,
+        embedding_size=embedding_size,
+    )
     try:
         leaves = jax.tree.leaves(build(spec, shapes).params)
     except CodeError:  # the trial that has this model tells it

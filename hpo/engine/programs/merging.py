@@ -110,6 +110,7 @@ def decide(
     cohort: int = 1,
     vocabulary: int = 0,
     categories: Sequence[int] = (),
+    embedding_size: int = 0,
 ) -> Decision:
     """The merging with the least estimated time for `trials` trials of `epochs` epochs each.
 
@@ -127,6 +128,7 @@ def decide(
         outputs=outputs,
         vocabulary=vocabulary,
         categories=categories,
+        embedding_size=embedding_size,
     )
     study = _Study(drawn, sizes, rows, trials, shapes, epochs, pools, costs)
     values = _values(drawn, space, rows)
@@ -194,7 +196,12 @@ def estimated_seconds(program: Program) -> tuple[float, float]:
     # The measured time of a micro-batch is a minimum, so it is that of the narrowest models.
     model = program.narrow(program.bounds[0]).model if program.bounds else program.model
     size = model_size(
-        model, program.example_shape, program.outputs, program.vocabulary, program.categories
+        model,
+        program.example_shape,
+        program.outputs,
+        program.vocabulary,
+        program.categories,
+        program.embedding_size,
     )
     compiling = Costs().compile_seconds(
         *_layers(program.model), len(program.merged), len(program.bounds)
@@ -297,11 +304,12 @@ _OWN_LAYERS = 3
 
 
 def _layers(model: Any) -> tuple[int, int]:
-    """Dense layers and convolutions of a model."""
+    """Dense layers, or matrix products of a sequence model, and convolutions of a model."""
     if isinstance(model, OwnModel):
         return _OWN_LAYERS, 0
     options = options_of(getattr(model, "widths", ()))
-    return max(len(sizes) for sizes in options), getattr(model, "convolution_count", 0)
+    dense = getattr(model, "dense_count", max(len(sizes) for sizes in options))
+    return dense, getattr(model, "convolution_count", 0)
 
 
 def _values(drawn: Sequence[Training], space: SearchSpace, rows: int) -> Merged:

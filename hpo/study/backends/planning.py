@@ -139,6 +139,7 @@ def _merging(
         search.cohort,
         data.vocabulary,
         data.categories,
+        data.embedding_size,
     )
     explain(decision.sentence())
     programs = decision.estimate.programs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from hpo.engine.models.sizes import Size
 from hpo.engine.program import split
-from hpo.engine.programs.costs import Costs
+from hpo.engine.programs.costs import COMPILING_CORES, Costs
 from hpo.engine.programs.merging import Decision, Estimate, decide, estimated_seconds
 from hpo.spec.fill import fill
 from hpo.spec.load import experiment_from_document
@@ -154,6 +155,24 @@ def test_no_momentum_of_a_merged_optimizer_is_off() -> None:
     # An optimizer whose momentum is off would be another program.
     for spec in _decision(_experiment()).merging.merged.optimizer:
         assert getattr(spec, "momentum", 0.5) > 0
+
+
+@pytest.mark.parametrize(
+    ("model", "products"),
+    [
+        ({"name": "rnn", "depth": 3}, 6),
+        ({"name": "rnn", "bidirectional": True}, 4),
+        ({"name": "transformer", "depth": 3}, 24),
+        ({"name": "transformer", "depth": 3, "share_layers": True}, 24),
+    ],
+    ids=str,
+)
+def test_the_time_to_compile_a_model_of_sequences_counts_its_layers(
+    model: dict[str, Any], products: int
+) -> None:
+    program, _ = split(a_training(model=model), tiny_data(), "cpu")
+    series = replace(program, example_shape=(4, 2))
+    assert estimated_seconds(series)[0] == Costs().compile_seconds(products, 0, 0) / COMPILING_CORES
 
 
 def test_the_estimated_seconds_of_a_program_follow_from_unmeasured_costs() -> None:

@@ -177,14 +177,18 @@ class Rnn(nnx.Module):  # type: ignore[misc]
 
 
 def rnn_size(
-    spec: RnnSpec, example_shape: Sequence[int], outputs: int, vocabulary: int = 0
+    spec: RnnSpec,
+    example_shape: Sequence[int],
+    outputs: int,
+    vocabulary: int = 0,
+    embedding_size: int = 0,
 ) -> Size:
     """The size of an `rnn`: its recurrent weights count once for each place."""
     places, directions = example_shape[0], 2 if spec.bidirectional else 1
     inputs = math.prod(example_shape[1:])
     table = 0
     if vocabulary:
-        inputs = spec.embedding or spec.width
+        inputs = embedding_size or spec.embedding or spec.width
         table = vocabulary * inputs
     wide, gates = directions * spec.width, CELLS[spec.cell][1] * spec.width
     layers = sum(

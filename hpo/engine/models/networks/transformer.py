@@ -148,13 +148,17 @@ def _feed(spec: TransformerSpec) -> int:
 
 
 def transformer_size(
-    spec: TransformerSpec, example_shape: Sequence[int], outputs: int, vocabulary: int = 0
+    spec: TransformerSpec,
+    example_shape: Sequence[int],
+    outputs: int,
+    vocabulary: int = 0,
+    embedding_size: int = 0,
 ) -> Size:
     """The size of a `transformer`, whose weights all places use."""
     places, rest = example_shape[0], math.prod(example_shape[1:])
     inner = spec.heads * head_size(spec.width, spec.heads, rotary=spec.positions == "rotary")
     block = 4 * spec.width * inner + 2 * spec.width * _feed(spec)
-    size = (spec.embedding or spec.width) if vocabulary else rest
+    size = (embedding_size or spec.embedding or spec.width) if vocabulary else rest
     linear = 0 if vocabulary and size == spec.width else size * spec.width
     positions = places * spec.width if spec.positions == "learned" else 0
     is_language = vocabulary == outputs and len(example_shape) == 1

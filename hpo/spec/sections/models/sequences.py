@@ -68,6 +68,11 @@ class Rnn(Pretrained):
     """The chance that a number of a token's vector, or of a state that another layer reads, is
     dropped in training."""
 
+    @property
+    def dense_count(self) -> int:
+        """The number of matrix products, for the estimated time to compile."""
+        return 2 * self.depth * (2 if self.bidirectional else 1)
+
 
 class Transformer(Pretrained):
     """Attention over the tokens of a text or the times of a series (Vaswani et al. 2017)."""
@@ -105,6 +110,15 @@ class Transformer(Pretrained):
     feed-forward layer."""
     stochastic_depth: StochasticDepth = 0.0
     remat: Remat = False
+
+    @property
+    def dense_count(self) -> int:
+        """The number of matrix products, for the estimated time to compile.
+
+        A block has those of queries, keys, values and outputs, of two layers, and of scores and
+        weights. Blocks with the same weights compile, too.
+        """
+        return 8 * self.depth
 
 
 def sequence_mistakes(

@@ -177,6 +177,10 @@ def test_weights_are_as_many_as_the_papers_count_and_the_size_counts_each_place(
     products = layers - 2 * 2 * gates * 5  # without biases
     size = model_size(_spec(cell=cell, depth=2, bidirectional=True, embedding=4), (6,), 2, 20)
     assert size == (20 * 4 + products + 10 * 2, 6 * products + 10 * 2, 0)
+    # Loaded vectors of 4 numbers are as many.
+    assert size == model_size(
+        _spec(cell=cell, depth=2, bidirectional=True), (6,), 2, 20, embedding_size=4
+    )
 
 
 def test_gates_start_orthogonal_and_the_forget_gate_open() -> None:

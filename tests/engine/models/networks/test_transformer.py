@@ -239,6 +239,7 @@ def _products(shapes: Shapes, **leaves: Any) -> int:
         (TEXTS, {"share_layers": True, "positions": "sinusoid"}),
         (TEXTS, {"heads": 3, "positions": "rotary"}),
         (TEXTS, {"embedding": 5}),
+        (TEXTS._replace(embedding_size=5), {}),
         (RUNNING, {}),
         (RUNNING, {"tie_embeddings": True}),
         (SERIES, {"pool": "all"}),
@@ -248,7 +249,8 @@ def _products(shapes: Shapes, **leaves: Any) -> int:
 def test_its_size_counts_all_matrices_and_their_products(shapes: Shapes, leaves: Any) -> None:
     model = _model(shapes, **leaves)
     matrices = [leaf.size for leaf in jax.tree.leaves(model.params) if leaf.ndim > 1]
-    size = transformer_size(model.spec, shapes.example, shapes.outputs, shapes.vocabulary)
+    vectors = shapes.vocabulary, shapes.embedding_size
+    size = transformer_size(model.spec, shapes.example, shapes.outputs, *vectors)
     assert size == Size(sum(matrices), _products(shapes, **leaves))
 
 
