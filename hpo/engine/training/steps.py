@@ -30,6 +30,7 @@ from hpo.engine.training.techniques.precision import (
     kept_if_overflown,
     loss_and_gradients,
 )
+from hpo.engine.training.techniques.spectral import within_norm
 from hpo.engine.training.weights import joined, parted
 from hpo.spec.experiment import Training
 from hpo.spec.sections.techniques.augment import Augment
@@ -73,6 +74,7 @@ def train_steps(
             copies=lane.copies,
             scaling=lane.scaling,
         )
+        after = within_norm(spec.updates, descent.layers, after)
         return kept_if_overflown(lane, followed(spec, after, steps))
 
     return lax.fori_loop(0, count, step, lane)

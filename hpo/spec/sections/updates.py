@@ -52,6 +52,8 @@ class Updates(Spec):
     """An L1 penalty by a proximal step, which makes weights exactly 0."""
     max_norm: Knob[Positive | None] = None
     """Scale the weights into each unit to this norm at most, after each step."""
+    spectral_norm: Knob[Positive | None] = None
+    """Scale kernels so that their largest singular value is this at most, after each step."""
     freeze: Annotated[Static[tuple[str, ...]], Field(strict=False)] = ()
     """Patterns of the layers that keep their weights and their optimizer state, such as convs or
     linears/0."""
@@ -62,7 +64,8 @@ class Updates(Spec):
     @property
     def needs_own_sizes(self) -> bool:
         """Whether they would be wrong for narrower models in larger arrays."""
-        return self.centralize or self.noise != 0 or self.weight_noise != 0
+        is_noisy = self.noise != 0 or self.weight_noise != 0
+        return self.centralize or is_noisy or self.spectral_norm is not None
 
     @property
     def gradients(self) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
@@ -16,6 +17,7 @@ from hpo.engine.training.batches import Batch, DeviceData, fed
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
 from hpo.engine.training.techniques.constraints import is_update
+from hpo.engine.training.techniques.spectral import direction_shapes, first_directions
 from hpo.engine.training.weights import parted
 from hpo.spec.experiment import Training
 from hpo.spec.sections.techniques.average import Average
@@ -31,6 +33,10 @@ def first_copies(program: Program, params: Any, variables: Any) -> dict[str, Any
         found["average"] = params
     if has_statistics(program):
         found["variables"] = variables
+    if template.updates.spectral_norm is not None:
+        is_host = isinstance(params, np.ndarray)
+        weights = parted(program, params) if is_host else abstract_model(program).params
+        found["directions"] = (first_directions if is_host else direction_shapes)(weights)
     return found or None
 
 

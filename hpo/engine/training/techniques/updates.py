@@ -116,10 +116,15 @@ def _kept(updates: Updates, layers: Layers, before: Any, after: Any) -> Any:
 
     def one(path: Any, old: Any, new: Any) -> Any:
         name = name_of(path)
-        return old if any(_matches(pattern, name) for pattern in updates.freeze) else new
+        return old if is_frozen(updates, name) else new
 
     trees = layers.part(before), layers.part(after)
     return layers.join(jax.tree_util.tree_map_with_path(one, *trees))
+
+
+def is_frozen(updates: Updates, name: str) -> bool:
+    """Whether an array of weights keeps its values."""
+    return any(_matches(pattern, name) for pattern in updates.freeze)
 
 
 def rated(updates: Updates, layers: Layers, direction: Any) -> Any:
