@@ -30,7 +30,7 @@ from hpo.spec.fill import fill, filled
 from hpo.spec.load import require_search
 from hpo.spec.marks import Mark, marked_leaves
 from hpo.spec.merging import NOTHING, Merged, Merging
-from hpo.spec.roots import with_static
+from hpo.spec.roots import with_precision, with_static
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.models.pretrained import folder_of
 from hpo.spec.sections.techniques.attack import Attack
@@ -41,7 +41,7 @@ from hpo.spec.zeros import varying_zeros
 from hpo.study.log.events import MERGING, Event, StudyState, fold
 from hpo.study.log.judging import Judging
 from hpo.study.log.lineage import Lineage, Segment, changes
-from hpo.study.log.notes import decided_numbers
+from hpo.study.log.notes import decided_numbers, decided_precision
 from hpo.study.log.ranking import winner
 from hpo.study.loop.varied import varied_for
 from hpo.study.storage.stored import stored_experiment
@@ -130,7 +130,10 @@ def _read(
     known = known_code(record, (start.what for start in state.starts))
     check_code(record.name, known, experiment.training, is_trusted=trusts_code)
     numbers = decided_numbers(state.notes)
-    return with_static(experiment, numbers.static if numbers else ()), state, events
+    experiment = with_static(experiment, numbers.static if numbers else ())
+    if precision := decided_precision(state.notes):
+        experiment = with_precision(experiment, precision.name)
+    return experiment, state, events
 
 
 def _check_code_of(

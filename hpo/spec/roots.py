@@ -28,7 +28,7 @@ from hpo.spec.code.own_model import OwnModel
 from hpo.spec.code.own_task import TaskTraining, task_mistakes, task_root
 from hpo.spec.experiment import Experiment, FileSections, SpecFile, Training
 from hpo.spec.file.document import Document, KeyPath, Mistake
-from hpo.spec.marks import Spec
+from hpo.spec.marks import Spec, with_leaves
 from hpo.spec.schema import variants_of
 from hpo.spec.sections.command import CommandSpec, keys_of_objective
 from hpo.spec.sections.data import DataSpec
@@ -210,6 +210,14 @@ def with_static(experiment: Experiment, paths: Collection[str]) -> Experiment:
     root = root_of({**values, "space": experiment.document.get("space", {})}, experiment.folder)
     decided: Any = root.model_validate(values)
     return replace(experiment, training=decided)
+
+
+def with_precision(experiment: Experiment, name: str) -> Experiment:
+    """An experiment that trains in this precision."""
+    document = dict(experiment.document)
+    document["train"] = {**document["train"], "precision": name}
+    training = with_leaves(experiment.training, {"train.precision": name})
+    return replace(experiment, training=training, document=document)
 
 
 @cache

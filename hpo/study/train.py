@@ -35,10 +35,12 @@ from hpo.spec.changes import changing, stages
 from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment, Training, folds_of
 from hpo.spec.fill import with_rows
+from hpo.spec.marks import with_leaves
 from hpo.spec.sections.goal import Objective
 from hpo.spec.words import count_text
 from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold
 from hpo.study.backends.own_numbers import decide, decided
+from hpo.study.backends.precision import settled_precision
 from hpo.study.backends.pretrained import weights_of, with_start
 from hpo.study.backends.tasks import check_task, data_of
 from hpo.study.log.judging import Judging
@@ -89,6 +91,10 @@ def train_to_folder(
     device = local_devices(around.device)[0]
     use_jax_cache(around.cache)
     training, data = _made_ready(experiment, around, device, say)
+    if isinstance(training, Training):
+        experiment = settled_precision(experiment, data, device, around.cache, None, say)
+        precision = experiment.training.train.precision
+        training = with_leaves(training, {"train.precision": precision})
     runs = _Runs(training, data, device.platform, _objective_of(experiment))
     compiler = Compiler(around.cache)
     pool, wanted = Pool(device, compiler), _plan_of(training, device.platform)

@@ -16,7 +16,8 @@ from hpo.report.check import check_summary
 from hpo.report.export import export_trial
 from hpo.spec.experiment import Training
 from hpo.spec.load import load_experiment
-from hpo.study.backends import planning
+from hpo.study.backends import planning, precision
+from hpo.study.backends.precision import Figures
 from hpo.study.storage.tables import Storage
 from tests.study.whole import DOCUMENT, Studies, an_experiment
 
@@ -173,3 +174,16 @@ def test_a_trial_from_before_the_space_was_edited_trains_to_the_same_bits(
         curve = [r.metrics for r in studies.train(winner, tmp_path / f"model-{number}").curve]
         assert curve == studies.state(edited).metrics[number]
     assert varying == [("model.dropout",), ()]
+
+
+def test_a_winner_keeps_its_average_its_scale_and_the_precision_that_was_measured(
+    again: Callable[..., tuple[Training, Any, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = {"float32": Figures(1.0, 0.7), "float16": Figures(0.5, 0.7)}
+    monkeypatch.setattr(precision, "measured", lambda *_: figures)
+    train = {"epochs": 3, "precision": "auto", "average": {"name": "ema", "decay": 0.8}}
+    model = {"name": "mlp", "widths": [8], "norm": "batch"}
+    winner, stored, curve = again(model=model, train=train, updates={"lookahead": 2})
+    assert winner.train.precision == "float16"
+    assert winner.train.average.decay == 0.8
+    assert curve == stored

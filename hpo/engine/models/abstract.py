@@ -22,7 +22,13 @@ from hpo.errors import HpoError
 from hpo.spec.code.own_model import OwnModel
 from hpo.spec.registered import needs_of
 
-PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float16": jnp.float16}
+# Where `auto` is not settled yet, as in `hpo check`, it stands for float32.
+PRECISIONS = {
+    "auto": jnp.float32,
+    "float32": jnp.float32,
+    "bfloat16": jnp.bfloat16,
+    "float16": jnp.float16,
+}
 
 
 class Shapes(NamedTuple):

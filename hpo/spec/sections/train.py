@@ -64,8 +64,9 @@ class TrainSpec(Spec):
     """Whether the mean or the worst result of a trial's seeds and folds judges it."""
     stream: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """The random stream of a trial: its number."""
-    precision: Static[Literal["float32", "bfloat16", "float16"]] = "float32"
-    """The type of the numbers that forward and backward passes use; weights stay float32."""
+    precision: Static[Literal["float32", "bfloat16", "float16", "auto"]] = "float32"
+    """The type of the numbers that forward and backward passes use; weights stay float32. `auto`:
+    the quickest that learns as well in the first epochs, measured once before the first trial."""
     average: Average = Average()
     """The average of weights that is evaluated and saved; the last weights by default."""
     lanes: Literal["auto"] | Count = "auto"

@@ -94,6 +94,10 @@ def joint_mistakes(
     space: SearchSpace, values: Mapping[str, Any], root: type[Spec]
 ) -> list[Mistake]:
     """Whole trials that the spec refuses although it takes each of their values."""
+    precision = space.by_path.get("train.precision")
+    if precision is not None and "auto" in getattr(precision.distribution, "values", ()):
+        text = "auto is measured once for all trials: list other names, or take it out of the space"
+        return [Mistake(("space", "train.precision"), text)]
     switches = [d for d in space.dimensions if _is_switch(d.path, root)]
     for chosen in islice(_assignments(space, switches), _MOST_CONTEXTS):
         for end in (0, -1):

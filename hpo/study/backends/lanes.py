@@ -33,6 +33,7 @@ from hpo.study.backends.own_numbers import (
     sentence,
 )
 from hpo.study.backends.planning import PlanTeller, learn_costs, plan_study
+from hpo.study.backends.precision import settled_precision
 from hpo.study.backends.pretrained import weights_of, with_start
 from hpo.study.baselines.beside import Allowance, Baselines, can_be_judged
 from hpo.study.executors.local import local_executor
@@ -95,6 +96,9 @@ class LaneBackend:
         self._experiment = decided(self._experiment, numbers)
         # Small models keep a core busy each; accelerators gain by more lanes at once.
         pools = places(self._devices, is_meshed=self._platform != "cpu")
+        self._experiment = settled_precision(
+            self._experiment, self._data, pools[0], self._cache, journal, self._say
+        )
         executor = local_executor(pools, self._cache, self._datasets.of)
         stack.callback(executor.close)
         plan = plan_study(

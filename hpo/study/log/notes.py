@@ -100,7 +100,28 @@ def _static_text(path: str, why: str) -> str:
     )
 
 
-Note: TypeAlias = Move | Learn | Numbers
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """The precision that `train.precision: auto` stands for in the study, and what was measured."""
+
+    kind: ClassVar[str] = "precision"
+    name: str
+    why: str
+
+    def to_value(self) -> dict[str, Any]:
+        """The note as plain values."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"Trials train in {self.name}: {self.why}."
+
+
+Note: TypeAlias = Move | Learn | Numbers | Precision
+
+
+def decided_precision(notes: Iterable[Note]) -> Precision | None:
+    """The precision that a study has decided on, from its notes."""
+    return next((note for note in notes if isinstance(note, Precision)), None)
 
 
 def decided_numbers(notes: Iterable[Note]) -> Numbers | None:
@@ -116,6 +137,8 @@ def note_from(kind: str, value: Mapping[str, Any]) -> Note:
         return Move(RangeMove(**{**value, "written": tuple(written) if written else None}))
     if kind == Numbers.kind:
         return Numbers({str(name): str(why) for name, why in value["static"].items()})
+    if kind == Precision.kind:
+        return Precision(str(value["name"]), str(value["why"]))
     return Learn(
         value["source"],
         value["is_comparable"],

@@ -1,7 +1,7 @@
 """Notes about a whole study: their sentences, and notes of earlier versions."""
 
 from hpo.space import RangeMove
-from hpo.study.log.notes import Learn, Move, note_from
+from hpo.study.log.notes import Learn, Move, Precision, decided_precision, note_from
 
 
 def test_a_note_describes_the_lesson():
@@ -14,3 +14,11 @@ def test_a_move_noted_by_an_earlier_version_lacks_the_written_range():
     move = RangeMove("model.dropout", 0.0, 0.4, 20, "because")
     older = {key: value for key, value in Move(move).to_value().items() if key != "written"}
     assert note_from("move", older) == Move(move)
+
+
+def test_a_precision_is_noted_with_what_was_measured():
+    note = Precision("bfloat16", "float32 took 2 s")
+    assert note_from("precision", note.to_value()) == note
+    assert decided_precision([Learn("a", True, (), ()), note]) is note
+    assert decided_precision([]) is None
+    assert str(note) == "Trials train in bfloat16: float32 took 2 s."

@@ -1,0 +1,111 @@
+"""`train.precision: auto`: measured once, before the first trial, and kept in the study."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from hpo.data.dataset import DataSet
+from hpo.engine.mesh import Place, devices_of
+from hpo.engine.pools.pool import Pool
+from hpo.engine.program import split
+from hpo.engine.programs.compiler import Compiler
+from hpo.engine.programs.plans import Form, Plan, Plans
+from hpo.spec.experiment import Experiment, Training
+from hpo.spec.fill import with_rows
+from hpo.spec.marks import with_leaves
+from hpo.spec.roots import with_precision
+from hpo.study.backends.pretrained import with_start
+from hpo.study.log.notes import Precision, decided_precision
+from hpo.trial import Run
+
+if TYPE_CHECKING:
+    from hpo.study.storage.journal import Journal  # imports SQLAlchemy
+
+AUTO, _USUAL = "auto", "float32"
+# CPUs have no arithmetic for float16.
+_CANDIDATES = {"cpu": (_USUAL, "bfloat16")}
+_ALL = (_USUAL, "bfloat16", "float16")
+# At least two epochs train, and more of them while they are short.
+_MOST_EPOCHS, _TIMED_SECONDS = 20, 0.5
+# Another precision must take less than this share of the time of float32, and its loss must not
+# exceed that of float32 by more than this share.
+_GAIN, _TOLERANCE = 0.9, 0.02
+
+
+class Figures(NamedTuple):
+    """The seconds of an epoch in a precision, and the validation loss after the second one."""
+
+    seconds: float
+    loss: float
+
+
+def settled_precision(
+    experiment: Experiment,
+    data: DataSet,
+    place: Place,
+    cache: Path | None,
+    journal: Journal | None,
+    explain: Callable[[str], None],
+) -> Experiment:
+    """An experiment in the precision that its study has noted, or else in the best one now."""
+    if experiment.training.train.precision != AUTO:
+        return experiment
+    known = None if journal is None else decided_precision(journal.state.notes)
+    if known is None:
+        training = with_rows(experiment.training, data.train_rows)
+        training = with_start(training, data, experiment.folder)
+        known = best_precision(measured(training, data, place, Compiler(cache)))
+        if journal is not None:
+            journal.record(known)
+    explain(str(known))
+    return with_precision(experiment, known.name)
+
+
+def measured(
+    training: Training, data: DataSet, place: Place, compiler: Compiler
+) -> dict[str, Figures]:
+    """The figures of each precision that may pay on a device, for the first epochs of a trial."""
+    platform = devices_of(place)[0].platform
+    pool, found = Pool(place, compiler), {}
+    form: Form = "map" if platform == "cpu" else "vmap"
+    for name in _CANDIDATES.get(platform, _ALL):
+        own = with_leaves(training, {"train.precision": name})
+        program, knobs = split(own, data, platform)
+        pool.load(program, Plans(Plan(form, len(devices_of(place)))), data)
+        pool.put(0, Run(0), own, knobs, None, min(_MOST_EPOCHS, training.train.epochs))
+        found[name] = _figures(pool)
+    return found
+
+
+def _figures(pool: Pool) -> Figures:
+    """The quickest of the epochs of a pool's only lane, and the loss after the second one."""
+    seconds, losses, epochs = 0.0, [math.nan], [math.inf]
+    while pool.has_work and (len(epochs) < 3 or sum(epochs[1:]) < _TIMED_SECONDS):
+        start = time.perf_counter()
+        reports = pool.round()
+        seconds += time.perf_counter() - start
+        for report in reports:
+            losses.append(report.metrics["loss"])
+            epochs.append(seconds)
+            seconds = 0.0
+    return Figures(min(epochs), losses[:3][-1])
+
+
+def best_precision(figures: Mapping[str, Figures]) -> Precision:
+    """The quickest precision that learns as well as float32, if it is clearly quicker."""
+    usual = figures[_USUAL]
+    most = usual.loss + _TOLERANCE * abs(usual.loss)
+    fitting = [name for name, each in figures.items() if each.loss <= most]
+    quickest = min(fitting, key=lambda name: figures[name].seconds, default=_USUAL)
+    chosen = quickest if figures[quickest].seconds < _GAIN * usual.seconds else _USUAL
+    others = ", ".join(
+        f"{name} took {each.seconds / usual.seconds:.2f} of that, with a loss of {each.loss:.4g}"
+        for name, each in figures.items()
+        if name != _USUAL
+    )
+    why = f"float32 took {usual.seconds:.2g} s for an epoch, with a loss of {usual.loss:.4g}"
+    return Precision(chosen, f"{why}; {others}" if others else why)
