@@ -321,6 +321,7 @@ METRICS = {
         function=f"{_SCORES}:calibration_error", tasks=("classification",), direction="minimize"
     ),
     "deviance": Entry(tasks=("counts",), direction="minimize"),
+    "epsilon": Entry(tasks=_ALL_TASKS, direction="minimize", reads="privacy.noise"),
     "f1": Entry(function=f"{_SCORES}:f1", tasks=_LABELS, direction="maximize"),
     "iou": Entry(tasks=("segmentation",), direction="maximize"),
     "log_loss": Entry(

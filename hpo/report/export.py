@@ -35,6 +35,7 @@ from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.models.pretrained import folder_of
 from hpo.spec.sections.techniques.attack import Attack
 from hpo.spec.sections.techniques.augment import Augment
+from hpo.spec.sections.techniques.privacy import Privacy
 from hpo.spec.sections.techniques.sampling import Sampling
 from hpo.spec.words import count_text
 from hpo.spec.zeros import varying_zeros
@@ -253,6 +254,10 @@ def training_document(
     return {"name": experiment.name, **values}
 
 
+# Sections that a spec need not say while they are off.
+_OFF = {"attack": Attack(), "augment": Augment(), "privacy": Privacy(), "sampling": Sampling()}
+
+
 def _said(training: Training) -> dict[str, Any]:
     """A training with every default, but for keys that say nothing or what another one says."""
     dumped = training.model_dump(mode="json")
@@ -262,7 +267,7 @@ def _said(training: Training) -> dict[str, Any]:
             del dumped[section][field]
     if training.loss is None:
         del dumped["loss"]
-    for name, off in (("attack", Attack()), ("augment", Augment()), ("sampling", Sampling())):
+    for name, off in _OFF.items():
         if getattr(training, name) == off:
             del dumped[name]
     for name in ("until", "early_stop"):

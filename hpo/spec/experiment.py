@@ -24,6 +24,7 @@ from hpo.spec.sections.search import SearchSpec
 from hpo.spec.sections.study import StudySpec
 from hpo.spec.sections.techniques.attack import Attack
 from hpo.spec.sections.techniques.augment import Augment
+from hpo.spec.sections.techniques.privacy import Privacy
 from hpo.spec.sections.techniques.sampling import Sampling
 from hpo.spec.sections.train import TrainSpec
 from hpo.spec.sections.updates import Updates
@@ -51,6 +52,9 @@ class Training(Spec):
     """How the examples of each training batch are changed; not at all by default."""
     attack: Attack = Attack()
     """Small changes of examples that raise the loss, in training and to judge; none by default."""
+    privacy: Privacy = Privacy()
+    """Clipped gradients of rows and noise, which bound what weights tell of a row; off by
+    default."""
     optimizer: OptimizerSpec
     """The optimizer and its learning-rate schedule."""
     updates: Updates = Updates()

@@ -283,7 +283,7 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
     if isinstance(training, CommandTraining):
         found += command_mistakes(training, space)
     if isinstance(training, Training):
-        found += _unread_mistakes(training, search)
+        found += _unread_mistakes(training, search, space)
     if isinstance(train, TrainSpec) and data is not None:
         found += _scored_mistakes(train, tasks_of(data))
     if isinstance(train, TrainSpec):
@@ -341,7 +341,9 @@ def _install_mistakes(values: Any) -> list[Mistake]:
     return [Mistake(("search", "sampler", "name"), text)] if text else []
 
 
-def _unread_mistakes(training: Training, search: SearchSpec | None) -> Iterator[Mistake]:
+def _unread_mistakes(
+    training: Training, search: SearchSpec | None, space: SearchSpace
+) -> Iterator[Mistake]:
     """Metrics that need a leaf which is left out."""
     named: list[tuple[KeyPath, str]] = [
         (("train", "metrics"), name) for name in training.train.metrics
@@ -349,7 +351,8 @@ def _unread_mistakes(training: Training, search: SearchSpec | None) -> Iterator[
     named += [(("search",), name) for name in (search.goal.metrics if search else ())]
     for at, name in named:
         leaf = METRICS[name].reads if name in METRICS else ""
-        if leaf and not leaf_at(training, leaf):
+        varies = any(dimension.path == leaf for dimension in space.dimensions)
+        if leaf and not varies and not leaf_at(training, leaf):
             yield Mistake(at, f"{name} needs {leaf}: write it, or leave {name} out")
 
 

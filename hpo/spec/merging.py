@@ -187,8 +187,10 @@ def served(training: Training) -> dict[str, tuple[Any, ...]]:
         needs |= AUGMENT_NEEDS
     for path in list(found):
         own, how = leaf_at(training, path), how_merged(training, path)
-        if (how is Merge.ROWS and "whole batch" in needs) or (
-            how is Merge.SIZE and training.updates.needs_own_sizes
+        if (
+            (how is Merge.ROWS and "whole batch" in needs)
+            or (how is Merge.SIZE and training.updates.needs_own_sizes)
+            or (training.privacy.is_on and how is not Merge.BRANCH)
         ):
             del found[path]
         elif how is Merge.SIZE and isinstance(own, tuple) and "same depth" in needs:

@@ -138,6 +138,11 @@ def check_order(program: Program) -> None:
             "sampling: draws the rows of a trial in an order of its own, and streamed data come in "
             "one order for all: raise data.device_budget, or remove sampling."
         )
+    if program.template.privacy.is_on:
+        raise DeviceError(
+            "privacy: draws the rows of each trial by chance, and streamed data come in one order "
+            "for all: raise data.device_budget, or remove privacy."
+        )
     if has_statistics(program):
         raise DeviceError(
             "train.average: needs all training rows for the statistics of averaged weights, and "

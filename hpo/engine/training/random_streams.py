@@ -13,6 +13,7 @@ _ORDER = 1
 _WEIGHTS = 2
 _PART = 3
 _DRAWS = 4
+_PRIVATE = 5
 
 
 def batches(seed: int, epoch: int, rows: int, batch_size: int) -> np.ndarray:
@@ -35,6 +36,11 @@ def part_rng(seed: int) -> np.random.Generator:
 def draws_rng(seed: int, epoch: int) -> np.random.Generator:
     """The generator of an epoch whose rows are drawn by their classes."""
     return _generator(_DRAWS, seed, epoch)
+
+
+def private_rng(seed: int, stream: int, epoch: int) -> np.random.Generator:
+    """The generator of a trial's own draws of rows in an epoch, which no other trial repeats."""
+    return np.random.Generator(np.random.Philox(key=[seed | stream << 32, _PRIVATE << 32 | epoch]))
 
 
 def weights_rng(seed: int, stream: int) -> np.random.Generator:

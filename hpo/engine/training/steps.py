@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from hpo.engine.models.dropout import Dropout, mask_key
 from hpo.engine.oneof import OneOf, options_of
@@ -30,6 +31,7 @@ from hpo.engine.training.techniques.precision import (
     kept_if_overflown,
     loss_and_gradients,
 )
+from hpo.engine.training.techniques.privacy import private_gradient
 from hpo.engine.training.techniques.spectral import within_norm
 from hpo.engine.training.weights import joined, parted
 from hpo.spec.experiment import Training
@@ -39,7 +41,12 @@ from hpo.spec.sections.updates import Updates
 
 def descent_of(program: Program, optimizer: Any, updates: Updates) -> Descent:
     """The updates of a program's lanes with this optimizer."""
-    return Descent(optimizer, updates, Layers(partial(parted, program), joined))
+    return Descent(optimizer, updates, layers_of(program))
+
+
+def layers_of(program: Program) -> Layers:
+    """How a program's vector of weights and the arrays of its layers become each other."""
+    return Layers(partial(parted, program), joined)
 
 
 def train_steps(
@@ -111,12 +118,14 @@ def _gradient(
     def part(weights: Any, number: Any) -> tuple[tuple[Array, Any], Any]:
         """Loss, variables and gradients of a micro-batch."""
         rows = feed["rows"][position * program.parts(spec.data.batch_size) + number]
+        return of_rows(weights, rows, number * program.micro_batch)
+
+    def of_rows(weights: Any, rows: Any, first_row: Any) -> tuple[tuple[Array, Any], Any]:
+        """The same for these rows, which are from `first_row` on in their batch."""
         key = mask_key(lane.key, lane.step)
-        dropout = Dropout(
-            getattr(spec.model, "dropout", 0), key, first_row=number * program.micro_batch
-        )
+        dropout = Dropout(getattr(spec.model, "dropout", 0), key, first_row=first_row)
         batch = fed(data.train, rows, feed)
-        draws = Draws(key, program.micro_batch, number * program.micro_batch)
+        draws = Draws(key, batch["y"].shape[0], first_row)
         if isinstance(spec.augment, Augment):
             batch = changed_batch(spec.augment, batch, draws, len(program.categories))
         else:
@@ -130,6 +139,10 @@ def _gradient(
         return loss_and_gradients(loss_at, lane.scaling)(weights)
 
     tree = parted(program, params)
+    if spec.privacy.is_on:
+        of_row = partial(of_rows, tree)
+        loss, gradient = _private(program, spec, params, lane, feed["rows"][position], of_row)
+        return loss, lane.variables, gradient
     if not isinstance(spec.data.batch_size, OneOf):
         (loss, variables), gradients = part(tree, 0)
         return loss, variables, joined(gradients)
@@ -143,3 +156,22 @@ def _gradient(
     zeros = jax.tree.map(jnp.zeros_like, (lane.loss_sum, tree))
     loss, gradients = lax.fori_loop(0, parts, add, zeros)
     return loss / parts, lane.variables, joined(gradients) / parts
+
+
+def _private(
+    program: Program,
+    spec: Training,
+    params: Float[Array, " P"],
+    lane: Lane,
+    rows: Int[Array, " B"],
+    of_rows: Callable[[Any, Any], tuple[tuple[Array, Any], Any]],
+) -> tuple[Array, Float[Array, " P"]]:
+    """Loss and gradient of a batch, clipped row by row and with noise."""
+
+    def of_row(row: Any, place: Any) -> tuple[Array, Array]:
+        (loss, _), gradients = of_rows(row[None], place)
+        return loss, joined(gradients)
+
+    bounds, size = (spec.privacy.clip, spec.privacy.noise), spec.data.step_rows
+    layers, moment = layers_of(program), Moment(lane.key, lane.step)
+    return private_gradient(*bounds, of_row, rows, size, layers, params, moment)

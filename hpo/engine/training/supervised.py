@@ -32,12 +32,18 @@ from hpo.engine.training.batches import (
 )
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
-from hpo.engine.training.metrics.changed import changed_metrics, changed_sums, means
+from hpo.engine.training.metrics.named import (
+    Judged,
+    named_metrics,
+    named_sums,
+    named_values,
+    named_width,
+)
 from hpo.engine.training.metrics.scored import scored_metrics
 from hpo.engine.training.metrics.thresholds import best_thresholds, decided_metrics
 from hpo.engine.training.own_functions import look_at_functions
 from hpo.engine.training.pretrained import started
-from hpo.engine.training.random_streams import batches, lane_key, weights_rng
+from hpo.engine.training.random_streams import batches, lane_key, private_rng, weights_rng
 from hpo.engine.training.steps import descent_of, epoch_steps, train_steps
 from hpo.engine.training.targets.sums import (
     check_loss,
@@ -55,6 +61,7 @@ from hpo.engine.training.techniques.averages import (
     recomputed,
 )
 from hpo.engine.training.techniques.precision import first_scaling
+from hpo.engine.training.techniques.privacy import batch_places, check_privacy, drawn_rows
 from hpo.engine.training.techniques.sampling import epoch_rows, part_rows
 from hpo.engine.training.techniques.updates import check_patterns
 from hpo.engine.training.weights import (
@@ -82,14 +89,14 @@ class Supervised:
         """M: the number of sums from which the metrics are computed."""
         program = self.program
         count = sum_count(program.task, program.outputs, program.template.loss)
-        return count + len(changed_metrics(program))
+        return count + named_width(program)
 
     @property
     def scores(self) -> int:
         """S: the number of outputs for each row if a metric needs them, else 0."""
         shape = self.program.output_shape
         train = self.program.template.train
-        is_scored = len(train.metrics) > len(changed_metrics(self.program))
+        is_scored = len(train.metrics) > len(named_metrics(self.program))
         return math.prod(shape) if is_scored or train.threshold is not None else 0
 
     def shapes(self) -> Any:
@@ -121,6 +128,8 @@ class Supervised:
         parts, rows = self.program.order_shape
         # A slot of a chunk holds a whole micro-batch, so one number is enough.
         shape = (parts,) if is_chunked else (parts, rows)
+        if self.program.template.privacy.is_on:
+            shape = (parts, batch_places(self.program.train_rows, rows))
         shapes: dict[str, tuple[int, ...]] = {"rows": shape}
         if self.program.own_steps or self.program.judged_rows:
             shapes["steps"] = ()
@@ -149,11 +158,16 @@ class Supervised:
     ) -> Mapping[str, np.ndarray]:
         """`rows`: those of each micro-batch of an epoch; a trial reads those of its steps.
 
+        A private training draws each row of a step by chance; -1 is a place without one.
         On a fold or a share of the rows, also the number of `steps`. On a fold, the rows to
         evaluate as `judged`, and the `offset` and `divisor` of images. By importance, also the
         `row_weight` of every training row.
         """
         program, sampling = self.program, training.sampling
+        if program.template.privacy.is_on:
+            rng = private_rng(training.train.seed, training.train.stream, epoch)
+            size, steps = training.data.step_rows, self.epoch(training).steps
+            return {"rows": drawn_rows(rng, program.train_rows, size, steps)}
         fold = data if program.judged_rows else None
         if fold is None and not program.own_steps and sampling.name == "uniform":
             return {"rows": self.order(training.train.seed, epoch)}
@@ -247,9 +261,9 @@ class Supervised:
             if self.scores:
                 scores = outputs.astype(jnp.float32).reshape(outputs.shape[0], self.scores)
             own = metric_sums(program.task, outputs, batch, spec.loss)
-            if changed_metrics(program):
-                changed = changed_sums(program, spec, params, variables, batch)
-                own = jnp.concatenate([own, changed])
+            if named_metrics(program):
+                found = Judged(program, spec, lane, params, variables)
+                own = jnp.concatenate([own, named_sums(found, batch)])
             return sums + own, scores
 
         sums = jnp.zeros((self.sums,), jnp.float32) if sums is None else sums
@@ -273,9 +287,9 @@ class Supervised:
         Where the spec asks for thresholds, they are chosen on this split unless they are given.
         """
         template = self.program.template
-        names, changed = template.train.metrics, changed_metrics(self.program)
-        own = len(sums) - len(changed)
-        found = metrics(data, split, sums[:own], template.loss) | means(changed, sums[own:], split)
+        names, own = template.train.metrics, len(sums) - named_width(self.program)
+        found = metrics(data, split, sums[:own], template.loss)
+        found |= named_values(self.program, sums[own:], split)
         if scores is None:
             return found
         outputs = self._outputs(split, scores)
@@ -387,6 +401,7 @@ def abstract_lane(program: Program) -> Lane:
     check_loss(program)
     check_augment(program)
     check_attack(program)
+    check_privacy(program)
     look_at_functions(program)
     check_patterns(program.template.updates, abstract_model(program).params)
     params = jax.ShapeDtypeStruct((weight_count(program),), np.float32)

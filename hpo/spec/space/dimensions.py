@@ -36,6 +36,7 @@ from hpo.spec.sections.models.parts import model_mistakes, output_mistakes
 from hpo.spec.sections.models.sequences import sequence_mistakes
 from hpo.spec.sections.techniques.augment import augment_mistakes
 from hpo.spec.sections.techniques.average import average_mistakes
+from hpo.spec.sections.techniques.privacy import privacy_mistakes
 from hpo.spec.sections.techniques.sampling import sampling_mistakes
 from hpo.spec.sections.updates import update_mistakes
 from hpo.spec.space.conditions import condition_of
@@ -130,10 +131,11 @@ def need_mistakes(training: Spec) -> list[Mistake]:
     average = average_mistakes(training.train.average)
     model = model_mistakes(training.model, training.data.dataset)
     augment = augment_mistakes(training.augment, training.data.dataset)
+    private = privacy_mistakes(training)
     output = output_mistakes(training.model, training.data.target_range)
     tasks = tasks_of(training.data)
     sequence = sequence_mistakes(training.model, tasks, training.data.text.embeddings)
-    wrong = *updates, *average, *model, *augment, *output, *sequence
+    wrong = *updates, *average, *model, *augment, *private, *output, *sequence
     found = [Mistake(path, text) for path, text in wrong]
     drawn = sampling_mistakes(training.sampling, tasks, training.data.folds)
     found += [Mistake(("sampling", "name"), text) for text in drawn]

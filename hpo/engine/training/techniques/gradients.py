@@ -79,7 +79,7 @@ def noisy(variance: Any, layers: Layers, moment: Moment) -> optax.GradientTransf
     spread = jnp.sqrt(variance / (1 + moment.step.astype(jnp.float32)) ** _FALL)
 
     def add(vector: Any, _: Any) -> Any:
-        return vector + spread * _normal(vector, layers, moment, _GRADIENTS)
+        return vector + spread * standard_noise(vector, layers, moment, _GRADIENTS)
 
     return optax.stateless(add)
 
@@ -96,7 +96,7 @@ def at_noisy_weights(
         return gradient
 
     def at(params: Any) -> tuple[Any, Any, Any]:
-        return gradient(params + spread * _normal(params, layers, moment, _WEIGHTS))
+        return gradient(params + spread * standard_noise(params, layers, moment, _WEIGHTS))
 
     return at
 
@@ -114,8 +114,11 @@ def _inputs(array: Any) -> tuple[int, ...]:
     return tuple(range(array.ndim - 1))
 
 
-def _normal(vector: Any, layers: Layers, moment: Moment, first: int) -> Any:
-    """Standard normal numbers by the place of each weight in its layer's array."""
+def standard_noise(vector: Any, layers: Layers, moment: Moment, first: int) -> Any:
+    """Standard normal numbers by the place of each weight in its layer's array.
+
+    `first` is the number of the first array: other uses of the moment have other numbers.
+    """
     tree = layers.part(vector)
     leaves, key = jax.tree.leaves(tree), mask_key(*moment)
     drawn = [standard_normal(key, first + i, leaf.shape) for i, leaf in enumerate(leaves)]

@@ -1,4 +1,4 @@
-"""Metrics of changed examples, against NumPy."""
+"""Metrics that are computed only where they are named, against NumPy."""
 
 from __future__ import annotations
 

@@ -1,0 +1,100 @@
+"""Metrics that a program computes only where they are named, from sums after those of its task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from hpo.data.dataset import Split
+from hpo.engine.program import Program
+from hpo.engine.training.batches import Batch
+from hpo.engine.training.forward import forward
+from hpo.engine.training.lane import Lane
+from hpo.engine.training.targets.classification import all_hit, hit
+from hpo.engine.training.techniques.accounting import epsilon, step_divergences
+from hpo.engine.training.techniques.attack import judged_attack
+from hpo.registry import METRICS
+from hpo.spec.experiment import Training
+
+
+class Judged(NamedTuple):
+    """A lane that is evaluated: its numbers, and the weights and variables that are judged."""
+
+    program: Program
+    spec: Training
+    lane: Lane
+    params: Any
+    variables: Any
+
+
+class Named(NamedTuple):
+    """A metric: numbers of each row of a batch `[B, width]`, and its value from their means."""
+
+    width: int
+    rows: Callable[[Judged, Batch], Float[Array, "B W"]]
+    value: Callable[[Program, np.ndarray], float]
+
+
+def _robust(judged: Judged, batch: Batch) -> Float[Array, "B 1"]:
+    program, spec, _, params, variables = judged
+    changed = judged_attack(program, spec, params, variables, batch)
+    outputs, _ = forward(program, spec.model, params, variables, changed)
+    is_right = all_hit if program.task == "multilabel" else hit
+    return is_right(outputs.astype(jnp.float32), batch["y"])[:, None]
+
+
+def _mean(_: Program, means: np.ndarray) -> float:
+    return float(means[0])
+
+
+def _spent(judged: Judged, batch: Batch) -> Float[Array, "B 2"]:
+    noise: Any = judged.spec.privacy.noise
+    own = jnp.stack([noise, judged.lane.step.astype(jnp.float32)])
+    return jnp.broadcast_to(own, (len(batch["y"]), 2))
+
+
+def _epsilon(program: Program, means: np.ndarray) -> float:
+    noise, steps = float(means[0]), round(float(means[1]))
+    template = program.template
+    # Float32 sums round the noise, and divergences of each other value would be computed again.
+    rate, noise = template.data.step_rows / program.train_rows, float(f"{noise:.5g}")
+    return epsilon(steps * step_divergences(rate, noise), template.privacy.delta)
+
+
+NAMED = {
+    "epsilon": Named(2, _spent, _epsilon),
+    "robust_accuracy": Named(1, _robust, _mean),
+}
+
+
+def named_metrics(program: Program) -> tuple[str, ...]:
+    """The metrics of this kind that a program reports, in the order of their sums."""
+    names = program.template.train.metrics
+    return tuple(name for name in names if name in METRICS and METRICS[name].reads)
+
+
+def named_width(program: Program) -> int:
+    """The number of their sums."""
+    return sum(NAMED[name].width for name in named_metrics(program))
+
+
+def named_sums(judged: Judged, batch: Batch) -> Float[Array, " M"]:
+    """The weighted sums over the rows of a batch for each of these metrics."""
+    rows = [NAMED[name].rows(judged, batch) for name in named_metrics(judged.program)]
+    return (jnp.concatenate(rows, axis=1) * batch["weight"][:, None]).sum(0)
+
+
+def named_values(program: Program, sums: np.ndarray, split: Split) -> dict[str, float]:
+    """These metrics from their sums over the rows of a split."""
+    weights = split.row_weight
+    total = len(split) if weights is None else float(weights.sum(dtype=np.float64))
+    found, start = {}, 0
+    for name in named_metrics(program):
+        metric = NAMED[name]
+        found[name] = metric.value(program, sums[start : start + metric.width] / total)
+        start += metric.width
+    return found
