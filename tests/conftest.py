@@ -15,6 +15,7 @@ import typer.main
 from hypothesis import settings
 
 from hpo.cli import main
+from tests import compiling
 
 # No test asserts a time: a busy machine must not fail one.
 settings.register_profile("hpo", deadline=None)
@@ -23,11 +24,7 @@ settings.load_profile("hpo")
 # Set before JAX is first used: the smallest machine that we support has two cores.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
-# Most programs of tests run for milliseconds and take XLA a second to optimize. Tests marked
-# `optimized` compile as users do; with 0 in the environment, all do.
-_QUICK = "JAX_DISABLE_MOST_OPTIMIZATIONS"
-os.environ.setdefault(_QUICK, "1")
-_IS_QUICK = os.environ[_QUICK] == "1"
+compiling.begin()
 
 # Each process that a test starts would compile all our modules again, which takes half a second,
 # and each run of the tests those of the tests, which takes ten.
@@ -37,14 +34,8 @@ sys.dont_write_bytecode = False
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let JAX optimize programs as the test asks, here and in the processes that it starts."""
-    import jax
-
-    is_quick = _IS_QUICK and item.get_closest_marker("optimized") is None
-    if jax.config.read(_QUICK.lower()) != is_quick:
-        jax.config.update(_QUICK.lower(), is_quick)
-        jax.clear_caches()
-        os.environ[_QUICK] = str(int(is_quick))
+    """Compile as the test asks: before its fixtures are made."""
+    compiling.choose(is_quick=item.get_closest_marker("optimized") is None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -46,6 +46,10 @@ TEXTS = {path: (ROOT / path).read_text() for path in PAGES}
 README = TEXTS[Path("README.md")]
 
 
+# These pages train for longer than they compile; fewer trials show the same.
+LONG_PAGES = ("first-study.md", "baselines.md", "README.md", "from-a-file.md")
+TRIALS = {"from-a-file.md": 4, "folds.md": 16}
+
 EXAMPLES = [*(ROOT / "examples").rglob("*.py")]
 MODEL_FILES = {"metrics.json", "spec.yaml", "weights"}
 
@@ -367,8 +371,7 @@ def opening(line: str) -> str:
 @pytest.mark.parametrize(
     "path",
     [
-        # Most train for longer than they compile.
-        pytest.param(path, marks=[] if path.name == "my-jax-model.md" else pytest.mark.optimized)
+        pytest.param(path, marks=pytest.mark.optimized if path.name in LONG_PAGES else ())
         for path in PAGES
         if CALLS[path]
     ],
@@ -397,6 +400,8 @@ def test_a_page_works_word_by_word(path, tmp_path, hpo, monkeypatch):
                 if words[1] == "search":
                     shows = path.name in ("baselines.md", "first-study.md")
                     words += ["--set", f"search.baselines={'5m' if shows else 'false'}"]
+                    if path.name in TRIALS and "--trials" not in words:
+                        words += ["--trials", str(TRIALS[path.name])]
                 result = hpo(*words[1:])
                 code = 2 if line.endswith("# refused") else 0
                 assert result.code == code, f"{line}\n{result.out}{result.err}"

@@ -1,0 +1,62 @@
+"""How XLA compiles in tests: quickly, but as for users in tests marked `optimized`.
+
+Most programs of tests run for milliseconds. Compiled as for users they take XLA seconds, compiled
+quickly a fifth of that. Lanes of one program still learn the same bits as alone. Programs that
+differ, and processes that compile otherwise, may differ in rounding.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from importlib import import_module
+from typing import Any
+
+_FEW_OPTIMIZATIONS = "JAX_DISABLE_MOST_OPTIMIZATIONS"
+# The newer way to generate code for a fusion of operations.
+_EMITTERS = "xla_cpu_use_fusion_emitters"
+_NO_EMITTERS = f" --{_EMITTERS}=false"
+# The processes of pytest-xdist inherit what the first process has set.
+_USERS_FLAGS = os.environ.get("XLA_FLAGS", "").replace(_NO_EMITTERS, "")
+# With 0 in the environment, every test compiles as for users.
+_MAY_BE_QUICK = os.environ.get(_FEW_OPTIMIZATIONS, "1") == "1"
+
+
+def _set_environment(is_quick: bool) -> None:
+    """Set how the processes that tests start compile."""
+    os.environ[_FEW_OPTIMIZATIONS] = str(int(is_quick))
+    os.environ["XLA_FLAGS"] = _USERS_FLAGS + _NO_EMITTERS * is_quick
+
+
+def begin() -> None:
+    """Compile quickly from now on; call it before JAX is imported."""
+    if _MAY_BE_QUICK:
+        _set_environment(is_quick=True)
+
+
+def choose(*, is_quick: bool) -> None:
+    """Compile quickly or as for users, in this process and those that it starts."""
+    if not _MAY_BE_QUICK:
+        return
+    jax, compiler = import_module("jax"), import_module("jax._src.compiler")
+    made = _read_flags()
+    if jax.config.read(_FEW_OPTIMIZATIONS.lower()) == is_quick:
+        return
+
+    def with_emitters(*arguments: Any, **named: Any) -> Any:
+        options = made(*arguments, **named)
+        options.env_option_overrides = [*options.env_option_overrides, (_EMITTERS, True)]
+        return options
+
+    compiler.get_compile_options = made if is_quick else with_emitters
+    jax.config.update(_FEW_OPTIMIZATIONS.lower(), is_quick)
+    jax.clear_caches()
+    _set_environment(is_quick)
+
+
+@functools.cache
+def _read_flags() -> Any:
+    """JAX's own function for the options of a compile; XLA reads its flags at the first call."""
+    made = import_module("jax._src.compiler").get_compile_options
+    made(num_replicas=1, num_partitions=1)
+    return made
