@@ -22,7 +22,7 @@ from hpo.engine.labels import BLANK, label_of
 from hpo.engine.oneof import OneOf, number_of
 from hpo.spec.code.own_model import OwnModel
 from hpo.spec.experiment import Training
-from hpo.spec.marks import Mark, Spec, has_leaf, leaf_at, marked_leaves, with_leaves
+from hpo.spec.marks import Fixed, Mark, Spec, has_leaf, leaf_at, marked_leaves, with_leaves
 from hpo.spec.merging import Merged, UpTo, served, size_paths
 from hpo.spec.registered import needs_of, title_of
 from hpo.spec.sections.data import POSITION_AXES, Task
@@ -45,6 +45,10 @@ _NEUTRAL = {
     "train.lanes": 1,
     "train.form": "auto",
     "train.merged": "none",
+    "train.until": None,
+    "train.early_stop": None,
+    "train.keep": "last",
+    "train.schedules": Fixed(),
     "train.changes": (),
     "train.varying": (),
     _EPOCHS: BLANK,
@@ -251,7 +255,7 @@ def split(
     program then leaves out the part that it scales (dropout, a penalty). A leaf that
     `training.train.merged` lists is merged if the training's own value is in the list.
     """
-    varying = varying | {*training.train.varying}
+    varying = varying | {*training.train.varying, *training.train.schedules}
     template = with_leaves(_blank(training, "", varying), _NEUTRAL)
     knobs: dict[str, float] = {_EPOCHS: training.train.epochs, **_knobs(training, template, "")}
     merged = []

@@ -270,8 +270,8 @@ def _said(training: Training) -> dict[str, Any]:
     for name, off in _OFF.items():
         if getattr(training, name) == off:
             del dumped[name]
-    for name in ("until", "early_stop"):
-        if dumped["train"][name] is None:
+    for name in ("until", "early_stop", "schedules"):
+        if not dumped["train"][name]:
             del dumped["train"][name]
     for section, name in (("model", "from"), ("updates", "freeze"), ("updates", "rates")):
         if not dumped[section].get(name):

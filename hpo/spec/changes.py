@@ -10,9 +10,10 @@ from hpo.space import Choice, Dimension, SearchSpace
 from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Training
 from hpo.spec.file.document import Mistake
-from hpo.spec.marks import Mark, Spec, mark_of, marked_leaves, with_leaves
+from hpo.spec.marks import Mark, Spec, leaf_at, mark_of, marked_leaves, with_leaves
 from hpo.spec.schema import field_errors, leaf_mistake, leaves_at, place_of
 from hpo.spec.sections.search import SearchSpec
+from hpo.spec.sections.techniques.schedules import Towards
 from hpo.spec.sections.train import TrainSpec
 from hpo.spec.words import shown, unknown_name
 
@@ -70,6 +71,45 @@ def change_mistakes(
             if field in errors:
                 text = leaf_mistake(owner, field, value, errors)
                 yield Mistake(at, f"after {change.after} epochs: {path}: {text}")
+
+
+def schedule_mistakes(
+    values: Mapping[str, Any], training: Training, scheduler: str | None
+) -> Iterator[Mistake]:
+    """The mistakes in the schedules of numbers, beside a search's scheduler if any."""
+    at, train = ("train", "schedules"), training.train
+    knobs = [path for path, mark, v in marked_leaves(training) if mark is Mark.KNOB]
+    if train.schedules and scheduler is not None and SCHEDULERS[scheduler].changes_hparams:
+        text = f"do not go with {scheduler}, which changes numbers itself"
+        yield Mistake(at, f"{text}: remove them, or use another scheduler")
+    for path, schedule in train.schedules.items():
+        place = place_of(type(training), values, path)
+        if path not in knobs or place is None:
+            yield Mistake(at, unknown_name(path, knobs, "leaf"))
+            continue
+        start = leaf_at(training, path)
+        if start is None:
+            yield Mistake(at, f"{path} is off here: give it the value of the first epoch")
+        elif path in changing(training):
+            yield Mistake(at, f"{path} has train.changes too: remove one of them")
+        else:
+            yield from _value_mistakes(path, schedule, start, place)
+
+
+def _value_mistakes(path: str, schedule: Any, start: Any, place: Any) -> Iterator[Mistake]:
+    """The mistakes in the values that a schedule comes to from the value of its leaf."""
+    at, (owner, field) = ("train", "schedules"), place
+    is_towards = isinstance(schedule, Towards)
+    last = schedule.to if is_towards else start * schedule.factor ** getattr(schedule, "drops", 1)
+    last = round(last) if isinstance(start, int) else float(last)
+    if last < start and path == "updates.accumulate":
+        text = f"{path} falls to {shown(last)}, and batches under way would have no update"
+        yield Mistake(at, f"{text}: let it grow")
+    elif not is_towards and start == 0:
+        yield Mistake(at, f"{path} is 0, which no factor changes: use linear or cosine")
+    errors = field_errors(owner, {field: last})
+    if field in errors:
+        yield Mistake(at, f"{path}: {leaf_mistake(owner, field, last, errors)}")
 
 
 def population_mistakes(

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from hpo.errors import HpoError, SpecError
 from hpo.registry import DATASETS, LOSSES, METRICS, SAMPLERS, SCHEDULERS
 from hpo.space import SearchSpace
-from hpo.spec.changes import change_mistakes, population_mistakes
+from hpo.spec.changes import change_mistakes, population_mistakes, schedule_mistakes
 from hpo.spec.code.own_code import OwnCode
 from hpo.spec.code.own_command import (
     CommandTraining,
@@ -274,7 +274,8 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
     training = _read(root, {k: v for k, v in values.items() if k in root.model_fields})
     if isinstance(training, Training):
         found += [*change_mistakes(values, training), *varying_mistakes(values, training)]
-        found += need_mistakes(training)
+        scheduler = search.scheduler.name if search else None
+        found += [*need_mistakes(training), *schedule_mistakes(values, training, scheduler)]
     elif isinstance(training, TaskTraining):
         found += [*change_mistakes(values, training)]
         if data is not None and data.folds is not None:

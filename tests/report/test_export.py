@@ -126,6 +126,7 @@ optimizer:
   schedule: {{name: constant, warmup: 0.0}}
 train:
   epochs: 3
+  keep: last
   seed: 0
   seeds: 1
   stream: 1
@@ -181,6 +182,7 @@ def test_an_exported_document_depends_on_no_default_and_keeps_the_order_of_the_s
         assert own["model"].pop(key) is None
     assert own["train"].pop("judged_by") == "mean"
     assert own["train"].pop("until") is own["train"].pop("early_stop") is None
+    assert own["train"].pop("schedules") == {}
     assert own["model"].pop("from") is None
     assert (own["updates"].pop("freeze"), own["updates"].pop("rates")) == ([], {})
     assert {key: exported[key] for key in own} == own

@@ -28,6 +28,11 @@ from hpo.trained.weights import read_weights
 from hpo.trial import Run
 from tests.study.whole import Studies, an_experiment
 
+SCHEDULES = {
+    "optimizer.weight_decay": {"name": "linear", "to": 0.1},
+    "optimizer.learning_rate": {"name": "plateau", "patience": 1, "factor": 0.5},
+}
+
 
 @pytest.mark.parametrize(
     ("parts", "overrides"),
@@ -40,10 +45,11 @@ from tests.study.whole import Studies, an_experiment
             ("search.objective.minimize=rmse",),
         ),
         ({"train": {"epochs": 4, "precision": "bfloat16"}}, ()),
+        ({"train": {"epochs": 4, "schedules": SCHEDULES}}, ()),
         ({"train": {"epochs": 4, "seeds": 3}}, ()),
         ({"train": {"epochs": 4, "judged_by": "worst"}}, ("data.folds=3",)),
     ],
-    ids=["mlp", "batch norm", "cnn", "regression", "bfloat16", "seeds", "folds"],
+    ids=["mlp", "batch norm", "cnn", "regression", "bfloat16", "schedules", "seeds", "folds"],
 )
 def test_training_the_winner_again_reproduces_its_curve(
     studies: Studies, tmp_path: Path, parts: dict[str, Any], overrides: tuple[str, ...]

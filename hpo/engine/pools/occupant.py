@@ -10,6 +10,7 @@ import numpy as np
 
 from hpo.engine.pools.streaming import Course
 from hpo.engine.training.task import Epoch, Progress
+from hpo.engine.training.techniques.schedules import ScheduledNumbers
 from hpo.spec.code.frames import CodeError
 from hpo.spec.experiment import Training
 from hpo.trial import Run
@@ -44,12 +45,15 @@ class Occupant:
     to_epoch: int
     is_timed: bool
     changes: Changes
+    schedules: ScheduledNumbers
+    losses: list[float]  # on the validation split, after each whole epoch
 
     def knobs_at(self, epoch: int) -> np.ndarray:
         """The knobs for the epoch that follows `epoch` whole epochs."""
-        return next(
+        knobs = next(
             (knobs for after, knobs in reversed(self.changes) if after <= epoch), self.knobs
         )
+        return self.schedules.at(knobs, epoch, self.losses)
 
     @property
     def epoch(self) -> int:

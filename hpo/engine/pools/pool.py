@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +34,7 @@ from hpo.engine.task_program import AnyProgram
 from hpo.engine.training.batches import Batch, DeviceData, host_data, whole_rows
 from hpo.engine.training.metrics.scored import MetricError
 from hpo.engine.training.task import Progress, Tally, Task, task_of
+from hpo.engine.training.techniques.schedules import ScheduledNumbers
 from hpo.spec.code.frames import CodeError
 from hpo.spec.experiment import Training
 from hpo.trial import Run, is_finite
@@ -159,11 +160,13 @@ class Pool:
         to_epoch: int,
         changes: Changes = (),
         is_timed: bool = False,
+        losses: Sequence[float] = (),
     ) -> None:
         """Put a trial into the lane at `index`: from its state `lane`, or from the start for None.
 
         `changes` are all changes of its knobs, before its state and after. With `is_timed`, the
-        report of its last epoch holds the latency of its model.
+        report of its last epoch holds the latency of its model. `losses` are the validation losses
+        of the epochs before its state.
         """
         fold = self._fold(run)
         with self.stopwatch.during("moving"), jax.profiler.TraceAnnotation("put"):
@@ -179,6 +182,8 @@ class Pool:
             to_epoch,
             is_timed,
             changes,
+            ScheduledNumbers.of(training, self._program),
+            [*losses],
         )
 
     def copy(self, source: int, index: int, knobs: np.ndarray, changes: Changes) -> None:
@@ -192,10 +197,9 @@ class Pool:
             else:
                 state = self._take(source)  # which another device may hold
             self._lanes = self._operations.put(self._lanes, np.int32(index), state)
-        run, epoch = self._occupant(index).run, self._occupant(source).epoch
-        self._occupants[index] = replace(
-            self._occupant(source), run=run, knobs=knobs, changes=changes, to_epoch=epoch
-        )
+        run, theirs = self._occupant(index).run, self._occupant(source)
+        own = replace(theirs, run=run, knobs=knobs, changes=changes, losses=[*theirs.losses])
+        self._occupants[index] = replace(own, to_epoch=theirs.epoch)
 
     def extend(self, index: int, to_epoch: int) -> None:
         """Let the trial in a lane train up to a later epoch."""
@@ -287,6 +291,7 @@ class Pool:
             self.epochs_trained += int(counts[i]) / occupant.epoch_shape.steps
             if result.has_ended_epoch[i]:
                 values, trouble = self._metrics(result.tally, i)
+                occupant.losses.append(values.get("loss", math.nan))
                 if result.train_loss is not None:
                     values["train_loss"] = float(result.train_loss[i])
                 costs = {}

@@ -9,11 +9,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from hpo.registry import METRICS, SCHEDULERS
 from hpo.spec.file.document import Mistake
-from hpo.spec.marks import Count, Names, Spec, Static
+from hpo.spec.marks import Count, Fixed, Names, Spec, Static
 from hpo.spec.merging import Merged
 from hpo.spec.sections.goal import as_written, is_own, reference
 from hpo.spec.sections.techniques.average import Average
 from hpo.spec.sections.techniques.early_stop import EarlyStop
+from hpo.spec.sections.techniques.schedules import Schedules
 from hpo.spec.words import unknown_name
 
 Threshold = Literal["accuracy", "f1", "macro_f1"]
@@ -91,6 +92,8 @@ class TrainSpec(Spec):
     threshold: Static[Threshold | None] = None
     """Choose the threshold of probability for the second of two classes, or for each label: the one
     with the best value of this metric on the validation split. The test split is judged with it."""
+    schedules: Schedules = Fixed()
+    """Numbers that change from epoch to epoch, by the paths of their leaves."""
     changes: Annotated[tuple[Change, ...], Field(strict=False)] = ()
     """Numbers that change while it trains; `pbt` finds these."""
     varying: Annotated[tuple[str, ...], Field(strict=False)] = ()

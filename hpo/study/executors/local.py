@@ -210,6 +210,7 @@ def _obey(i: int, pool: Pool, order: Order, data_of: DataOf) -> list[Message]:
                 put.to_epoch,
                 put.changes,
                 put.is_timed,
+                put.losses,
             )
         case Take(lane) | Clear(lane) | Extend(lane) | Copy(lane) if lane not in pool.occupied():
             pass  # the lane of a run that was refused

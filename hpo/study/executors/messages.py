@@ -58,6 +58,7 @@ class Put:
     to_epoch: int
     changes: Changes = ()
     is_timed: bool = False  # whether its model is to be timed after its last epoch
+    losses: tuple[float, ...] = ()  # on the validation split, in the epochs before `state`
 
 
 @dataclass(frozen=True)

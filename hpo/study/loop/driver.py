@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import NoReturn
@@ -248,7 +249,11 @@ class Driver:
         epoch = 0 if state is None else state.epoch
         self._lanes.sit(pool, index, Seat(run, epoch, job.to_epoch))
         training, timed = training_of(run, work.training), self._costing.is_timed
-        return Put(index, run, training, work.knobs, state, job.to_epoch, work.changes, timed)
+        known = self._replicas.known(self._journal.state, run)[:epoch]
+        losses = tuple(metrics.get("loss", math.nan) for metrics in known)
+        return Put(
+            index, run, training, work.knobs, state, job.to_epoch, work.changes, timed, losses
+        )
 
     def _work_of(self, run: Run) -> Work:
         return self._work.of(run.trial)

@@ -10,6 +10,7 @@ import pytest
 from hpo.engine.pools.occupant import Occupant
 from hpo.engine.pools.streaming import Course
 from hpo.engine.training.task import Epoch, Progress
+from hpo.engine.training.techniques.schedules import ScheduledNumbers
 from hpo.trial import Run
 from tests.engine.samples import a_training
 
@@ -24,6 +25,8 @@ _OCCUPANT = Occupant(
     to_epoch=9,
     is_timed=False,
     changes=((2, _SECOND), (5, _THIRD)),
+    schedules=ScheduledNumbers((), 9),
+    losses=[],
 )
 
 

@@ -67,3 +67,27 @@ def test_a_copied_lane_equals_its_source_bit_for_bit_and_trains_on_like_it(
     whole = trained(alone)
     assert leaves(pool.take(2)) == leaves(alone.take(1)) != leaves(pool.take(0))
     assert [r.metrics for r in reports if r.run == 12] == [r.metrics for r in whole[2:]]
+
+
+def test_lanes_follow_their_schedules_after_a_resume_too(tiny: DataSet, compiler: Compiler) -> None:
+    plateau = {"name": "plateau", "patience": 1, "min_delta": 100.0, "factor": 0.5}
+    schedules = {
+        "optimizer.learning_rate": plateau,  # no loss improves by 100, so every epoch after 2
+        "model.dropout": {"name": "linear", "to": 0.5},
+    }
+    training = a_training(1, train={"epochs": EPOCHS, "stream": 1, "schedules": schedules})
+    knobs = split(training, tiny, "cpu")[1]
+    pool = a_pool(tiny, compiler, "map")
+    pool.put(0, 10, training, knobs, None, 2)
+    early = trained(pool)
+    losses = [report.metrics["loss"] for report in early]
+    pool.put(1, 11, training, knobs, pool.take(0), EPOCHS, losses=losses)
+    late = trained(pool)
+
+    by_hand = a_pool(tiny, compiler, "map")
+    numbers = [(0.01, 0.2), (0.01, 0.3), (0.005, 0.4), (0.0025, 0.5)]
+    trainings = [a_training(1, optimizer__learning_rate=r, model__dropout=d) for r, d in numbers]
+    changes = [(epoch, split(one, tiny, "cpu")[1]) for epoch, one in enumerate(trainings)]
+    by_hand.put(0, 12, a_training(1), knobs, None, EPOCHS, tuple(changes))
+    assert [r.metrics for r in trained(by_hand)] == [r.metrics for r in [*early, *late]]
+    assert leaves(by_hand.take(0)) == leaves(pool.take(1))

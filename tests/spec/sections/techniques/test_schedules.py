@@ -1,0 +1,56 @@
+"""What a spec may say about numbers that change between epochs."""
+
+from pathlib import Path
+
+import pytest
+
+from hpo.errors import SpecError
+from hpo.spec.load import experiment_from_document
+
+DOCUMENT = {
+    "name": "digits",
+    "data": {"dataset": "digits"},
+    "model": {"name": "mlp"},
+    "optimizer": {"name": "sgd", "momentum": 0.9},
+    "updates": {"accumulate": 4},
+}
+
+
+@pytest.mark.parametrize(
+    ("schedules", "message"),
+    [
+        (
+            {"model.dropot": {"name": "linear", "to": 0.1}},
+            "train.schedules: unknown leaf 'model.dropot'. Did you mean 'model.dropout'?",
+        ),
+        (
+            {"optimizer.clip_norm": {"name": "linear", "to": 1.0}},
+            "train.schedules: optimizer.clip_norm is off here: give it the value of the first",
+        ),
+        (
+            {"optimizer.weight_decay": {"name": "plateau"}},
+            "train.schedules: optimizer.weight_decay is 0, which no factor changes: use linear or",
+        ),
+        (
+            {"updates.accumulate": {"name": "linear", "to": 1}},
+            "train.schedules: updates.accumulate falls to 1, and batches under way would have no",
+        ),
+        (
+            {"optimizer.momentum": {"name": "linear", "to": 1.5}},
+            "train.schedules: optimizer.momentum: ",
+        ),
+    ],
+)
+def test_a_schedule_that_cannot_be_followed_is_refused(schedules, message):
+    document = {**DOCUMENT, "train": {"epochs": 9, "schedules": schedules}}
+    with pytest.raises(SpecError) as refused:
+        experiment_from_document(document, Path.cwd(), "spec.yaml")
+    assert message in str(refused.value)
+
+
+def test_schedules_are_read_by_the_paths_of_their_leaves():
+    schedule = {"optimizer.momentum": {"name": "cosine", "to": 0.5}}
+    document = {**DOCUMENT, "train": {"epochs": 9, "schedules": schedule}}
+    train = experiment_from_document(document, Path.cwd(), "spec.yaml").training.train
+    assert train.schedules["optimizer.momentum"].to == 0.5
+    assert train.model_dump(mode="json")["schedules"] == schedule
