@@ -155,6 +155,7 @@ updates:
   decay_on: all
   l1: 0.0
   max_norm: null
+  spectral_norm: null
 """
     )
 
