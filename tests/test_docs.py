@@ -139,15 +139,20 @@ def test_every_other_command_that_a_page_shows_exists():
 @pytest.mark.parametrize("path", PAGES, ids=str)
 def test_every_spec_of_a_page_is_valid(path, tmp_path):
     example = next(b for b in blocks(Path("docs/writing-a-spec.md")) if b.language == "yaml")
-    whole = yaml.safe_load(example.text)
+    whole = example_spec = yaml.safe_load(example.text)
     for number, block in enumerate(blocks(path)):
         if block.language == "python" and (file := re.match(r"# (\w+\.py)\n", block.text)):
             (tmp_path / file[1]).write_text(block.text)
             assert block.text in {path.read_text() for path in EXAMPLES if path.name == file[1]}
         if block.language == "yaml":
             written = yaml.safe_load(block.text)
-            # A block without a name is a part: the rest is that of the block before it.
-            whole = written if "name" in written else {**whole, **written}
+            # A block without a name is a part: the rest is that of the block before it, but on
+            # the page of techniques, each of which stands alone.
+            if path.name == "techniques.md":
+                search = {**example_spec["search"], **written.get("search", {})}
+                whole = {**example_spec, **written, "search": search}
+            else:
+                whole = written if "name" in written else {**whole, **written}
             spec = tmp_path / f"{number}.yaml"
             spec.write_text(yaml.safe_dump(whole))
             assert require_search(load_experiment(spec)).trials > 0
