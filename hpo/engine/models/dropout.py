@@ -6,11 +6,11 @@ For a mask, a good hash of (key, step, layer, position) is enough: a few operati
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
-from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, Int, UInt32
 
 from hpo.engine.program import is_off
@@ -60,8 +60,9 @@ def standard_normal(key: MaskKey, number: int, shape: tuple[int, ...]) -> Float[
     # One hash an axis: a sum of multiples of indices would give two places the same number.
     for axis in range(len(shape)):
         words = _mix(words + lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(_SPREAD))
-    # The 24 upper bits, which float32 holds exactly; the middle of each interval is never 0 or 1.
-    return ndtri((words >> 8).astype(jnp.float32) * 2.0**-24 + jnp.float32(2.0**-25))
+    # The 23 upper bits; the middle of each interval is never -1 or 1. `ndtri` takes twice the time.
+    uniform = (words >> 9).astype(jnp.float32) * 2.0**-22 - jnp.float32(1 - 2.0**-23)
+    return jnp.float32(math.sqrt(2)) * lax.erf_inv(uniform)
 
 
 class Dropout:
