@@ -323,6 +323,7 @@ METRICS = {
     "deviance": Entry(tasks=("counts",), direction="minimize"),
     "epsilon": Entry(tasks=_ALL_TASKS, direction="minimize", reads="privacy.noise"),
     "f1": Entry(function=f"{_SCORES}:f1", tasks=_LABELS, direction="maximize"),
+    "gradient_norm": Entry(tasks=_ALL_TASKS, direction="minimize", reads="train.gradient_norms"),
     "iou": Entry(tasks=("segmentation",), direction="maximize"),
     "log_loss": Entry(
         function=f"{_SCORES}:log_loss", tasks=("classification",), direction="minimize"

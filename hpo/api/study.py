@@ -23,10 +23,12 @@ from hpo.report.study_report import (
     Overview,
     StudyReading,
     StudyReport,
+    TrialReport,
     TrialResult,
     overview_of,
     overviews,
     study_report,
+    trial_report,
 )
 from hpo.report.wording import hparam_text, number_text, short_names, states_text
 from hpo.spec.file.passwords import without_password
@@ -100,6 +102,15 @@ class Study:
         """The report that `hpo show` prints, with the `top` best trials."""
         with Storage.read(self.storage) as database:
             return study_report(database, self.name, top)
+
+    def trial(self, number: int) -> TrialReport:
+        """The report that `hpo show --trial` prints, with the curve of a trial and its norms.
+
+        Raises:
+            HpoError: if it has no such trial.
+        """
+        with Storage.read(self.storage) as database:
+            return trial_report(database, self.name, number)
 
     def frame(self) -> DataFrame:
         """The trials as a pandas DataFrame, a row each, indexed by their numbers.

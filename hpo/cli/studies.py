@@ -52,6 +52,9 @@ def show(
     times: Annotated[
         bool, typer.Option("--times", help="Show where its time went instead.")
     ] = False,
+    trial: Annotated[
+        int | None, typer.Option(help="Show this trial instead.", min=0, metavar="N")
+    ] = None,
     storage: StorageUrl = None,
     as_json: AsJson = False,
 ) -> None:
@@ -69,9 +72,16 @@ def show(
         return
     from hpo.api.study import Study
     from hpo.report.study_report import as_json as plain
-    from hpo.report.tables import study_view
+    from hpo.report.tables import study_view, trial_view
 
     stderr()
+    if trial is not None:
+        one = Study(study, storage).trial(trial)
+        if as_json:
+            print_json(plain(one))
+        else:
+            print_view(trial_view(one))
+        return
     found = Study(study, storage).report(top)
     if as_json:
         print_json(plain(found))

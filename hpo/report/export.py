@@ -17,7 +17,13 @@ from hpo.data.files import key_of
 from hpo.errors import HpoError
 from hpo.registry import READERS, SCHEDULERS
 from hpo.report.check import condition_text, distribution_text
-from hpo.report.wording import metric_text, no_winner_text, number_text, runs_text
+from hpo.report.wording import (
+    metric_text,
+    no_such_trial_text,
+    no_winner_text,
+    number_text,
+    runs_text,
+)
 from hpo.search.proposals.ahead import proposed_ahead
 from hpo.search.results.pareto import pareto_front
 from hpo.spec.code.own_code import CompiledCode, Own, code_sections
@@ -89,7 +95,7 @@ def export_trial(
     elif number in state.metrics:
         trial = state.trial(number)
     else:
-        raise HpoError(_no_such_trial(study, state, number))
+        raise HpoError(no_such_trial_text(study, state, number))
     if not trusts_code:
         _check_code_of(record, experiment, state, events, trial)
     return _export(storage, experiment, state, trial, target, today)
@@ -434,11 +440,6 @@ def _others(state: StudyState, trial: Trial) -> str:
         if name in results
     ]
     return "".join(texts) + ("; it breaks the constraints" if trial.violation > 0 else "")
-
-
-def _no_such_trial(study: str, state: StudyState, number: int) -> str:
-    trials = f"its trials are 0 to {len(state) - 1}" if len(state) else "it has none yet"
-    return f"study '{study}' has no trial {number}: {trials}."
 
 
 def write_new(path: Path, text: str, *, replace: bool) -> None:

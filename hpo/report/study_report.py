@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hpo.errors import StudyError
+from hpo.errors import HpoError, StudyError
 from hpo.report.front import Front, front_of
 from hpo.report.importance import Importance, importance_of
-from hpo.report.wording import scheduler_text
+from hpo.report.wording import no_such_trial_text, scheduler_text
 from hpo.search.auto import picked
-from hpo.spec.sections.goal import Goal
+from hpo.spec.sections.goal import GRADIENT_NORM, Goal
 from hpo.spec.sections.search import SearchSpec
 from hpo.study.log.baseline import Baseline
 from hpo.study.log.damage import as_damage
@@ -144,6 +144,18 @@ class StudyReport:
     versions: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class TrialReport:
+    """All that `hpo show --trial` shows: `norms` are those of the gradient, layer by layer, the
+    first layer first, after each epoch.
+    """
+
+    trial: TrialResult
+    metric: str
+    curve: tuple[float, ...]
+    norms: Mapping[str, tuple[float, ...]]
+
+
 def overviews(storage: Storage) -> tuple[Overview, ...]:
     """Every study of a storage, oldest first; one that cannot be read is left out and logged."""
     found: list[Overview] = []
@@ -197,7 +209,30 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
     )
 
 
-def as_json(report: StudyReport | Overview) -> dict[str, Any]:
+def trial_report(storage: Storage, name: str, number: int) -> TrialReport:
+    """One trial of the study of that name.
+
+    Raises:
+        HpoError: if there is no such study, or it has no such trial.
+    """
+    record = storage.study(name)
+    reading = StudyReading(record, storage.events(record.id))
+    state = reading.state
+    if number not in state.metrics:
+        raise HpoError(no_such_trial_text(name, state, number))
+    trial, lineage = state.trial(number), state.lineage(number)
+    epochs = state.line(number)[: trial.trained]
+    prefix = f"{GRADIENT_NORM}/"
+    layers = [name for name in (epochs[0] if epochs else {}) if name.startswith(prefix)]
+    return TrialReport(
+        reading.result(trial),
+        reading.search.goal.first.metric,
+        reading.curve(trial, lineage),
+        {name.removeprefix(prefix): tuple(one[name] for one in epochs) for name in layers},
+    )
+
+
+def as_json(report: StudyReport | TrialReport | Overview) -> dict[str, Any]:
     """A report as plain values."""
     return asdict(report)
 

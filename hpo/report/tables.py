@@ -14,7 +14,13 @@ from rich.table import Table
 
 from hpo.report.console import Text
 from hpo.report.front import front_title, front_view
-from hpo.report.study_report import BaselineResult, Overview, StudyReport, TrialResult
+from hpo.report.study_report import (
+    BaselineResult,
+    Overview,
+    StudyReport,
+    TrialReport,
+    TrialResult,
+)
 from hpo.report.wording import (
     STATE_STYLES,
     bar,
@@ -236,6 +242,31 @@ def _best(report: StudyReport) -> Iterator[RenderableType]:
         yield _indented(ancestry_table(report.lineage))
     else:
         yield _indented(hparams_table(trial.hparams))
+
+
+def trial_view(report: TrialReport) -> RenderableType:
+    """A trial: its result, its hparams, its curve, and the norms of its gradient by layer."""
+    trial = report.trial
+    state = Text(str(trial.state), STATE_STYLES[trial.state])
+    parts: list[RenderableType] = [
+        _heading(f"trial {trial.number}"),
+        _indented(Text.assemble(state, f" after {count_text(trial.epochs, 'epoch')}")),
+    ]
+    metrics = {name: value for name, value in trial.metrics.items() if "/" not in name}
+    rows = Table.grid(padding=(0, 2))
+    for name, value in metrics.items():
+        rows.add_row(Text(name, "dim"), metric_text(name, value))
+    parts += [_indented(rows), _indented(hparams_table(trial.hparams))]
+    if report.curve:
+        curve = Text.assemble((report.metric, "dim"), "  ", (sparkline(report.curve), "green"))
+        parts.append(_indented(curve))
+    if report.norms:
+        table = _table("layer", "first epoch", "last epoch", "mean norms of the gradient")
+        for name, norms in report.norms.items():
+            ends = number_text(norms[0]), number_text(norms[-1])
+            table.add_row(name, *ends, Text(sparkline(norms), "green"))
+        parts.append(_indented(table))
+    return Group(*parts)
 
 
 def _without_result(states: Set[TrialState]) -> str:

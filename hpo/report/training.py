@@ -85,7 +85,8 @@ class EpochDisplay:
 
 def metrics_text(metrics: Mapping[str, float]) -> str:
     """Metrics in a line: `accuracy 0.9833, loss 0.0712`."""
-    return ", ".join(f"{name} {number_text(value)}" for name, value in metrics.items())
+    shown = {name: value for name, value in metrics.items() if "/" not in name}  # without layers
+    return ", ".join(f"{name} {number_text(value)}" for name, value in shown.items())
 
 
 def trained_view(

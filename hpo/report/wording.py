@@ -239,3 +239,9 @@ def _way_on(study: str, state: StudyState, is_over: bool) -> str:
         case "exhausted" | "none_found":
             return "widen the space in the spec and run `hpo search SPEC` again"
     return f"go on with `hpo resume {study}{' --trials N' if is_over else ''}`"
+
+
+def no_such_trial_text(study: str, state: StudyState, number: int) -> str:
+    """That a study has no trial with a number, and which it has."""
+    trials = f"its trials are 0 to {len(state) - 1}" if len(state) else "it has none yet"
+    return f"study '{study}' has no trial {number}: {trials}."

@@ -36,7 +36,7 @@ from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment, Training, folds_of
 from hpo.spec.fill import with_rows
 from hpo.spec.marks import with_leaves
-from hpo.spec.sections.goal import Objective
+from hpo.spec.sections.goal import GRADIENT_NORM, Objective
 from hpo.spec.words import count_text
 from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold
 from hpo.study.backends.own_numbers import decide, decided
@@ -358,7 +358,12 @@ class _Runs:
 
     def _metrics(self, run: Run) -> SplitMetrics:
         last = self._curves[run][-1].metrics
-        validation = {name: value for name, value in last.items() if name != "train_loss"}
+        # Norms of the gradient are those of training, as its loss is.
+        validation = {
+            name: value
+            for name, value in last.items()
+            if name != "train_loss" and not name.startswith(GRADIENT_NORM)
+        }
         return {"validation": validation, "test": self._tested[run]}
 
 

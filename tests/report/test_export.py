@@ -135,6 +135,7 @@ train:
   lanes: auto
   form: auto
   metrics: []
+  gradient_norms: false
   threshold: null
   changes: []
   varying: []

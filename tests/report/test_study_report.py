@@ -9,8 +9,14 @@ import pytest
 from rich.console import Console
 
 from hpo import __version__
-from hpo.errors import DamagedError, StudyError
-from hpo.report.study_report import as_json, baseline_results, overviews, study_report
+from hpo.errors import DamagedError, HpoError, StudyError
+from hpo.report.study_report import (
+    as_json,
+    baseline_results,
+    overviews,
+    study_report,
+    trial_report,
+)
 from hpo.report.tables import study_view
 from hpo.spec.sections.goal import Goal, Objective
 from hpo.study.log.baseline import Baseline
@@ -205,3 +211,8 @@ def test_baselines_have_the_metrics_of_the_goal_the_best_first_and_plain_values(
     assert found[0].test == {"rmse": 0.6}
     assert found[1].metrics == {"rmse": 1.0}  # JSON has no NaN
     assert not any(one.is_better for one in baseline_results([near], goal, None))
+
+
+def test_a_trial_that_the_study_does_not_have_is_refused(storage, digits):
+    with pytest.raises(HpoError, match=r"study 'digits' has no trial 9: its trials are 0 to 3\."):
+        trial_report(storage, "digits", 9)

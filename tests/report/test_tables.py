@@ -6,8 +6,8 @@ from io import StringIO
 from rich.console import Console
 
 from hpo.report.importance import Importance
-from hpo.report.study_report import overviews, study_report
-from hpo.report.tables import hparams_table, studies_table, study_view
+from hpo.report.study_report import TrialReport, overviews, study_report, trial_report
+from hpo.report.tables import hparams_table, studies_table, study_view, trial_view
 from hpo.trial import TrialState
 
 
@@ -75,3 +75,16 @@ def test_long_values_of_hparams_are_shown_whole():
 def test_a_study_without_results_says_so(storage, store, adamw):
     store([(adamw, [], TrialState.RUNNING)])
     assert "no trial has a result yet" in drawn(study_view(study_report(storage, "digits", 1)))
+
+
+def test_a_trial_is_shown_with_its_curve_and_the_norms_of_its_gradient_by_layer(storage, digits):
+    report = trial_report(storage, "digits", 1)
+    norms = {"linears/0": (0.5, 0.25), "head": (2.0, 1.0)}
+    shown = TrialReport(report.trial, report.metric, report.curve, norms)
+    lines = drawn(trial_view(shown))
+
+    assert lines[1:3] == ["trial 1", "  complete after 3 epochs"]
+    assert "  accuracy  ▁█▆" in lines
+    assert [line.split()[:3] for line in lines if line.split()[:1] == ["linears/0"]] == [
+        ["linears/0", "0.5000", "0.2500"]
+    ]

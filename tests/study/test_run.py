@@ -406,3 +406,26 @@ def test_a_study_with_baselines_has_the_results_of_one_without_and_scikit_learns
     )
     assert forest.test["accuracy"] == pytest.approx(theirs.score(data.test.x, data.test.y))
     assert (forest.rows, forest.rows_of) == (len(data.train), len(data.train))
+
+
+def test_a_constraint_bounds_the_norm_of_the_gradient_of_the_last_epoch(studies: Studies) -> None:
+    bound = [{"metric": "gradient_norm", "at_most": 1e-6}]
+    experiment = an_experiment(
+        "train.gradient_norms=true",
+        "search.trials=2",
+        "search.scheduler.name=none",
+        search={**DOCUMENT["search"], "scheduler": {"name": "none"}, "constraints": bound},
+    )
+    outcome = studies.run(experiment)
+    state = studies.state(experiment)
+    for trial in state.trials:
+        last = state.metrics[trial.number][-1]
+        assert {name for name in last if "/" in name} == {
+            "gradient_norm/head",
+            "gradient_norm/linears/0",
+        }
+        squares = last["gradient_norm/head"] ** 2 + last["gradient_norm/linears/0"] ** 2
+        # Means of norms over the steps: below the norm of the means by layer only by their spread.
+        assert last["gradient_norm"] == pytest.approx(squares**0.5, rel=0.2)
+        assert trial.violation == pytest.approx(last["gradient_norm"] / 1e-6 - 1)
+    assert outcome.progress.best is None

@@ -294,6 +294,8 @@ class Pool:
                 occupant.losses.append(values.get("loss", math.nan))
                 if result.train_loss is not None:
                     values["train_loss"] = float(result.train_loss[i])
+                if result.norms is not None:
+                    values |= self._task.named_norms(result.norms[i])
                 costs = {}
                 if occupant.is_timed and occupant.epoch == occupant.timed_epoch:
                     device = devices_of(self.place)[0]

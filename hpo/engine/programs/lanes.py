@@ -29,6 +29,7 @@ class RoundResult(NamedTuple):
 
     has_ended_epoch: Bool[Array, " L"]
     train_loss: Float[Array, " L"]
+    norms: Float[Array, "L N"] | None  # of the gradient, if the spec asks for them
     tally: Tally  # sums [L, M], scores [L, chunks, rows, S] or None
 
 
@@ -66,7 +67,8 @@ def train_round(
             if judged is not None:
                 blank = tally
                 tally = lax.cond(ended, lambda: evaluate(knobs, lane, feed), lambda: blank)
-            return lane, RoundResult(ended, task.train_loss(knobs, lane, feed), tally)
+            means = task.train_loss(knobs, lane, feed), task.norms(knobs, lane, feed)
+            return lane, RoundResult(ended, *means, tally)
 
         return lax.map(one, (lanes, knobs, feed, counts))
 
@@ -83,7 +85,9 @@ def train_round(
         tally = lax.cond(
             ended.any(), lambda: jax.vmap(evaluate)(knobs, lanes, feed), lambda: blanks
         )
-    return lanes, RoundResult(ended, jax.vmap(task.train_loss)(knobs, lanes, feed), tally)
+    losses = jax.vmap(task.train_loss)(knobs, lanes, feed)
+    norms = jax.vmap(task.norms)(knobs, lanes, feed)
+    return lanes, RoundResult(ended, losses, norms, tally)
 
 
 def evaluate_lanes(

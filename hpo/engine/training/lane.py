@@ -23,6 +23,7 @@ class Lane(NamedTuple):
     loss_sum: Float[AnyArray, ""]  # of this epoch's steps so far
     copies: Any = None  # averages of the weights and the like, by name, if the spec asks for them
     scaling: Any = None  # the scale of the loss in float16, and the steps since that changed
+    norms: Float[AnyArray, " N"] | None = None  # of this epoch's gradients, if the spec asks
     row_losses: Float[AnyArray, " N"] | None = None  # of training rows, if sampling reads them
 
 

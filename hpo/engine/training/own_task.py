@@ -181,6 +181,13 @@ class OwnTask:
     def train_loss(self, knobs: Float[Array, " K"], lane: TaskLane, feed: Batch) -> None:
         """None: a task reports what its `evaluate` gives."""
 
+    def norms(self, knobs: Float[Array, " K"], lane: TaskLane, feed: Batch) -> None:
+        """None: only the task knows its gradients."""
+
+    def named_norms(self, norms: np.ndarray) -> dict[str, float]:
+        """No metrics, because it has no norms."""
+        return {}
+
     def train(
         self,
         knobs: Float[Array, " K"],

@@ -27,6 +27,7 @@ from hpo.engine.training.techniques.attack import attacked
 from hpo.engine.training.techniques.averages import followed
 from hpo.engine.training.techniques.gradients import Moment
 from hpo.engine.training.techniques.layers import Layers
+from hpo.engine.training.techniques.norms import summed
 from hpo.engine.training.techniques.precision import (
     kept_if_overflown,
     loss_and_gradients,
@@ -62,8 +63,14 @@ def train_steps(
     def step(_: int, lane: Lane) -> Lane:
         position = lane.step % steps
 
+        found: list[Array] = []  # the first are those at the weights of the lane
+
         def gradient(params: Array) -> tuple[Array, Any, Array]:
-            return _gradient(program, spec, params, lane, data, feed, position)
+            loss, variables, gradients = _gradient(
+                program, spec, params, lane, data, feed, position
+            )
+            found.append(gradients)
+            return loss, variables, gradients
 
         factor = _schedule(spec, rule, lane.step, spec.train.epochs * steps)
         rate = rule.learning_rate * factor
@@ -80,6 +87,7 @@ def train_steps(
             loss_sum=jnp.where(position == 0, 0.0, lane.loss_sum) + loss,
             copies=lane.copies,
             scaling=lane.scaling,
+            norms=summed(lane, descent.layers, found[0], position),
         )
         after = within_norm(spec.updates, descent.layers, after)
         return kept_if_overflown(lane, followed(spec, after, steps))

@@ -60,6 +60,7 @@ from hpo.engine.training.techniques.averages import (
     judged_weights,
     recomputed,
 )
+from hpo.engine.training.techniques.norms import first_norms, named_norms
 from hpo.engine.training.techniques.precision import first_scaling
 from hpo.engine.training.techniques.privacy import batch_places, check_privacy, drawn_rows
 from hpo.engine.training.techniques.sampling import epoch_rows, part_rows
@@ -73,6 +74,7 @@ from hpo.engine.training.weights import (
     weight_count,
     widened,
 )
+from hpo.registry import METRICS
 from hpo.spec.experiment import Training
 from hpo.spec.sections.models.pretrained import folder_of
 
@@ -96,7 +98,7 @@ class Supervised:
         """S: the number of outputs for each row if a metric needs them, else 0."""
         shape = self.program.output_shape
         train = self.program.template.train
-        is_scored = len(train.metrics) > len(named_metrics(self.program))
+        is_scored = any(not (name in METRICS and METRICS[name].reads) for name in train.metrics)
         return math.prod(shape) if is_scored or train.threshold is not None else 0
 
     def shapes(self) -> Any:
@@ -202,6 +204,16 @@ class Supervised:
     def train_loss(self, knobs: Float[Array, " K"], lane: Lane, feed: Batch) -> Any:
         """The mean loss over the steps of a whole epoch."""
         return lane.loss_sum / epoch_steps(self.program, self.program.fill(knobs), feed)
+
+    def norms(self, knobs: Float[Array, " K"], lane: Lane, feed: Batch) -> Any:
+        """The mean norms of the gradient over the steps of a whole epoch; None without them."""
+        if lane.norms is None:
+            return None
+        return lane.norms / epoch_steps(self.program, self.program.fill(knobs), feed)
+
+    def named_norms(self, norms: np.ndarray) -> dict[str, float]:
+        """These norms as metrics, by their names."""
+        return named_norms(self.program, norms)
 
     def train(
         self,
@@ -362,6 +374,7 @@ def initial_lane(program: Program, training: Training, data: DataSet | None = No
         loss_sum=np.zeros((), np.float32),
         copies=first_copies(program, params, variables),
         scaling=first_scaling(program),
+        norms=first_norms(program),
         row_losses=np.zeros(program.train_rows, np.float32) if _keeps_losses(program) else None,
     )
 
@@ -414,7 +427,8 @@ def abstract_lane(program: Program) -> Lane:
     variables = abstract_model(program).variables
     copies = first_copies(program, params, variables)
     scaling = jax.tree.map(_shape_of, first_scaling(program))
-    return Lane(params, variables, optimizer, key, step, loss_sum, copies, scaling, kept)
+    norms = jax.tree.map(_shape_of, first_norms(program))
+    return Lane(params, variables, optimizer, key, step, loss_sum, copies, scaling, norms, kept)
 
 
 def _shape_of(array: np.ndarray) -> jax.ShapeDtypeStruct:

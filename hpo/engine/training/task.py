@@ -127,6 +127,14 @@ class Task(Protocol):
         """The mean training loss of a lane that has ended an epoch; None for a task without."""
         ...
 
+    def norms(self, knobs: Any, lane: Any, feed: Batch) -> Any:
+        """The mean norms of the gradient in an epoch; None for a task or a spec without."""
+        ...
+
+    def named_norms(self, norms: np.ndarray) -> dict[str, float]:
+        """These norms as metrics, by their names."""
+        ...
+
     def train(self, knobs: Any, lane: Any, data: DeviceData, feed: Batch, count: Any) -> Any:
         """The lane after `count` more steps of the epoch that `feed` is drawn for."""
         ...

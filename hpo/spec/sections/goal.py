@@ -14,6 +14,9 @@ from hpo.spec.marks import Count, Names, Spec
 from hpo.spec.words import count_text
 
 Direction = Literal["maximize", "minimize"]
+# The metric of `train.gradient_norms`; those of layers follow after a slash.
+GRADIENT_NORM = "gradient_norm"
+
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 # What a trial costs, as the engine measures it: see `hpo/engine/programs/footprint.py`.

@@ -89,6 +89,9 @@ class TrainSpec(Spec):
     ] = ()
     """Metrics to report beside those of the task, such as auroc or `{python: metrics.py:top3}`; a
     search adds those it names."""
+    gradient_norms: Static[bool] = False
+    """Report the mean norm of the gradient in each epoch as the metric `gradient_norm`, and that of
+    each layer."""
     threshold: Static[Threshold | None] = None
     """Choose the threshold of probability for the second of two classes, or for each label: the one
     with the best value of this metric on the validation split. The test split is judged with it."""

@@ -42,7 +42,7 @@ def test_a_text_that_is_one_of_the_known_names_has_these():
     for spec, field in ((Objective, "maximize"), (Objective, "minimize"), (Constraint, "metric")):
         assert set(names_of(spec, field)) == {*METRICS, *COSTS}
     assert names_of(Objective, "reference") == ()
-    scored = {name for name, entry in METRICS.items() if entry.function}
+    scored = {name for name, entry in METRICS.items() if entry.is_named}
     assert set(names_of(TrainSpec, "metrics")) == {f"[{name}]" for name in scored}
 
 

@@ -17,7 +17,6 @@ from hpo.engine.training.lane import Lane
 from hpo.engine.training.targets.classification import all_hit, hit
 from hpo.engine.training.techniques.accounting import epsilon, step_divergences
 from hpo.engine.training.techniques.attack import judged_attack
-from hpo.registry import METRICS
 from hpo.spec.experiment import Training
 
 
@@ -74,7 +73,7 @@ NAMED = {
 def named_metrics(program: Program) -> tuple[str, ...]:
     """The metrics of this kind that a program reports, in the order of their sums."""
     names = program.template.train.metrics
-    return tuple(name for name in names if name in METRICS and METRICS[name].reads)
+    return tuple(name for name in names if name in NAMED)
 
 
 def named_width(program: Program) -> int:

@@ -48,6 +48,13 @@ def test_a_schedule_that_cannot_be_followed_is_refused(schedules, message):
     assert message in str(refused.value)
 
 
+def test_a_batch_that_grows_is_refused_beside_what_counts_updates():
+    schedules = {"updates.accumulate": {"name": "step", "factor": 2.0}}
+    train = {"epochs": 9, "schedules": schedules, "average": {"name": "ema"}}
+    with pytest.raises(SpecError, match=r"changes, and train\.average counts updates of equal"):
+        experiment_from_document({**DOCUMENT, "train": train}, Path.cwd(), "spec.yaml")
+
+
 def test_schedules_are_read_by_the_paths_of_their_leaves():
     schedule = {"optimizer.momentum": {"name": "cosine", "to": 0.5}}
     document = {**DOCUMENT, "train": {"epochs": 9, "schedules": schedule}}
