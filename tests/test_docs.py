@@ -46,8 +46,7 @@ TEXTS = {path: (ROOT / path).read_text() for path in PAGES}
 README = TEXTS[Path("README.md")]
 
 
-# These pages train for longer than they compile; fewer trials show the same.
-LONG_PAGES = ("first-study.md", "baselines.md", "README.md", "from-a-file.md")
+# Fewer trials than these pages search by themselves show the same.
 TRIALS = {"from-a-file.md": 4, "folds.md": 16}
 
 EXAMPLES = [*(ROOT / "examples").rglob("*.py")]
@@ -376,7 +375,8 @@ def opening(line: str) -> str:
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(path, marks=pytest.mark.optimized if path.name in LONG_PAGES else ())
+        # Most pages train one program for longer than it compiles; those of `my-` have their own.
+        pytest.param(path, marks=() if path.name.startswith("my-") else pytest.mark.optimized)
         for path in PAGES
         if CALLS[path]
     ],
@@ -422,6 +422,7 @@ def test_a_page_works_word_by_word(path, tmp_path, hpo, monkeypatch):
 
 
 @pytest.mark.long
+@pytest.mark.optimized
 def test_optuna_reads_what_hpo_has_stored(hpo, capsys):
     path = Path("docs/from-optuna.md")
     (call,) = CALLS[path]
