@@ -19,7 +19,9 @@ from hpo.spec.marks import Spec
 def unknown_name(name: str, known: Iterable[str], noun: str = "name") -> str:
     """`unknown name 'tep'. Did you mean 'tpe'? Known names: gp, random, tpe.`"""
     names = sorted(known)
-    close = difflib.get_close_matches(cut(name), names, n=1)
+    close = difflib.get_close_matches(cut(name), names)
+    # Of names that are as close, one of the same letters is meant: they were swapped.
+    close.sort(key=lambda one: sorted(one) != sorted(name))
     guess = f" Did you mean '{close[0]}'?" if close else ""
     return f"unknown {noun} '{cut(name)}'.{guess} Known {noun}s: {', '.join(names)}."
 

@@ -40,6 +40,12 @@ _OPTIMIZERS: list[dict[str, Any]] = [
     {"name": "rmsprop", "momentum": 0.5},
     {"name": "adagrad", "initial_accumulator": 0.2},
     {"name": "lamb"},
+    *(
+        {"name": name}
+        for name in ("adabelief", "adadelta", "adamax", "adan", "ademamix", "amsgrad")
+    ),
+    *({"name": name} for name in ("dog", "lion", "mechanic", "momo", "nadam", "prodigy", "radam")),
+    {"name": "yogi"},
 ]
 _SCHEDULES: list[dict[str, Any]] = [
     {"name": "constant", "warmup": 0.3},
@@ -47,6 +53,10 @@ _SCHEDULES: list[dict[str, Any]] = [
     {"name": "exponential"},
     {"name": "step", "drops": 1},
     {"name": "coslog"},
+    {"name": "linear"},
+    {"name": "polynomial"},
+    {"name": "cosine_restarts"},
+    {"name": "one_cycle"},
 ]
 _ACTIVATIONS: tuple[str, ...] = get_args(Activation)
 _BATCH_SIZES = [8, 16, 40]
