@@ -13,6 +13,7 @@ from hpo.report.front import Front, front_of
 from hpo.report.importance import Importance, importance_of
 from hpo.report.wording import no_such_trial_text, scheduler_text
 from hpo.search.auto import picked
+from hpo.spec.experiment import Experiment
 from hpo.spec.sections.goal import GRADIENT_NORM, Goal
 from hpo.spec.sections.search import SearchSpec
 from hpo.study.log.baseline import Baseline
@@ -23,6 +24,7 @@ from hpo.study.log.lineage import Lineage, trained_by
 from hpo.study.log.ranking import ranking, winner
 from hpo.study.log.untrained import Untrained, untrained
 from hpo.study.loop.replicas import deviation_of, final_reports
+from hpo.study.privacy_spent import Spent, spent
 from hpo.study.progress import spent_seconds, state_of, states_of
 from hpo.study.storage.lease import driver_of
 from hpo.study.storage.stored import (
@@ -142,6 +144,7 @@ class StudyReport:
     notes: tuple[str, ...]
     driver: str | None
     versions: Mapping[str, str]
+    privacy: Spent | None = None
 
 
 @dataclass(frozen=True)
@@ -206,6 +209,7 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
         notes=tuple(str(note) for note in reading.state.notes),
         driver=driver_of(storage, record.id),
         versions=record.provenance.get("versions", {}),
+        privacy=_spent(experiment, record, reading.trials),
     )
 
 
@@ -230,6 +234,10 @@ def trial_report(storage: Storage, name: str, number: int) -> TrialReport:
         reading.curve(trial, lineage),
         {name.removeprefix(prefix): tuple(one[name] for one in epochs) for name in layers},
     )
+
+
+def _spent(experiment: Experiment, record: StudyRecord, trials: Trials) -> Spent | None:
+    return spent(experiment, trials, record.provenance.get("private_rows", 0))
 
 
 def as_json(report: StudyReport | TrialReport | Overview) -> dict[str, Any]:

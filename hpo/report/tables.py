@@ -181,6 +181,7 @@ def _facts(report: StudyReport) -> Table:
             f"{count_text(study.epochs, 'epoch')} in {seconds_text(report.seconds)}, "
             f"{programs}{runs}",
         ),
+        *((("privacy", str(report.privacy)),) if report.privacy else ()),
         ("began", moment_text(study.created_ms)),
     ]
     if report.driver:

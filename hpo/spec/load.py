@@ -41,6 +41,7 @@ from hpo.spec.sections.data import DataSpec, Task, tasks_of
 from hpo.spec.sections.goal import COSTS, is_own, known_metrics
 from hpo.spec.sections.scheduler import budget_mistakes
 from hpo.spec.sections.search import SearchSpec, missing_package
+from hpo.spec.sections.techniques.privacy import private_search_mistakes
 from hpo.spec.sections.train import TrainSpec, stop_mistakes
 from hpo.spec.space.dimensions import build_space, joint_mistakes, need_mistakes
 from hpo.spec.space.entries import Entry, Formula, read_entry
@@ -291,6 +292,8 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
         found += stop_mistakes(train, search.scheduler.name if search else None)
     if search is None:
         return found
+    if isinstance(training, Training):
+        found += private_search_mistakes(training, search, space)
     if train is not None:
         folds = None if data is None else data.folds
         found += population_mistakes(search, train, space, root, folds)

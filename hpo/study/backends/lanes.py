@@ -8,6 +8,7 @@ from typing import Any
 
 from hpo.data.cache import DataCache
 from hpo.data.class_weights import imbalance
+from hpo.data.dataset import DataSet
 from hpo.data.files import source_files
 from hpo.engine.devices import describe, local_devices
 from hpo.engine.mesh import places
@@ -80,6 +81,7 @@ class LaneBackend:
             self._data.fingerprint,
             code_of(training),
             weights_of(experiment),
+            _private_rows(experiment, self._data),
         )
         self._say = say
 
@@ -194,3 +196,9 @@ def _is_size(dimension: Dimension) -> bool:
     """Whether a dimension is a leaf of the model, of a few values, that is always active."""
     is_listed = isinstance(dimension.distribution, Choice)
     return is_listed and dimension.when is None and dimension.path.startswith("model.")
+
+
+def _private_rows(experiment: Experiment, data: DataSet) -> int:
+    """The training rows whose privacy a study spends; 0 if its trainings are not private."""
+    varies = any(d.path.startswith("privacy.") for d in experiment.space.dimensions)
+    return data.train_rows if varies or experiment.training.privacy.is_on else 0

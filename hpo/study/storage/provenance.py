@@ -24,6 +24,7 @@ _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "optuna", "numpy")
 # The key of a study's provenance, and of the notes of a start, that holds hashes of weights.
 WEIGHTS = "weights"
 
+_ROWS = "private_rows"
 _MOST_TOLD = 5  # changes of a spec in a message
 
 # Leaves that may change between the runs of a study: no trial's result depends on them.
@@ -54,6 +55,7 @@ class Provenance:
 
     `device` is in words. `code` holds the hash of each file of the user's code, by the reference to
     it. `weights` holds that of the weights in each folder from which models start, by its name.
+    `private_rows` are the training rows of a study with privacy, else 0.
     """
 
     versions: Mapping[str, str]
@@ -61,6 +63,7 @@ class Provenance:
     data_fingerprint: str
     code: Mapping[str, str] = field(default_factory=dict)
     weights: Mapping[str, str] = field(default_factory=dict)
+    private_rows: int = 0
 
     def to_document(self) -> dict[str, Any]:
         """The provenance as plain values."""
@@ -70,6 +73,7 @@ class Provenance:
             "data_fingerprint": self.data_fingerprint,
             **({"code": dict(self.code)} if self.code else {}),
             **({WEIGHTS: dict(self.weights)} if self.weights else {}),
+            **({_ROWS: self.private_rows} if self.private_rows else {}),
         }
 
     @classmethod
@@ -82,7 +86,8 @@ class Provenance:
         stored = record.provenance
         with as_damage(record.where, f"hpo_studies, study '{record.name}'"):
             parts = stored["versions"], stored["device"], stored["data_fingerprint"]
-            return cls(*parts, stored.get("code", {}), stored.get(WEIGHTS, {}))
+            rows = stored.get(_ROWS, 0)
+            return cls(*parts, stored.get("code", {}), stored.get(WEIGHTS, {}), rows)
 
 
 def library_versions() -> dict[str, str]:

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from hpo.registry import SCHEDULERS
+from hpo.spec.file.document import Mistake
 from hpo.spec.marks import Knob, Positive, Spec
 from hpo.spec.registered import needs_of
 
 if TYPE_CHECKING:
+    from hpo.space import SearchSpace
     from hpo.spec.experiment import Training
+    from hpo.spec.sections.search import SearchSpec
 
 _Chance = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 
@@ -82,3 +86,14 @@ def privacy_mistakes(training: Training) -> Iterator[tuple[tuple[str, ...], str]
     for path, (is_wrong, text) in refused.items():
         if is_wrong:
             yield path, text
+
+
+def private_search_mistakes(
+    training: Training, search: SearchSpec, space: SearchSpace
+) -> Iterator[Mistake]:
+    """Schedulers whose trainings have a privacy that `epsilon` does not count."""
+    varies = any(dimension.path.startswith("privacy.") for dimension in space.dimensions)
+    name = search.scheduler.name
+    if SCHEDULERS[name].changes_hparams and (varies or training.privacy.is_on):
+        text = f"{name} copies weights between trials, which epsilon does not count"
+        yield Mistake(("search", "scheduler", "name"), f"{text}: use another, or remove privacy")

@@ -45,6 +45,18 @@ def test_what_a_private_training_cannot_have_is_refused(
         _load(tmp_path, **sections)
 
 
+def test_a_population_cannot_be_private(tmp_path: Path) -> None:
+    search = {
+        "trials": 8,
+        "objective": {"maximize": "accuracy"},
+        "sampler": {"name": "random"},
+        "scheduler": {"name": "pbt"},
+    }
+    space = {"optimizer.learning_rate": {"float": [0.01, 1.0]}}
+    with pytest.raises(SpecError, match=r"scheduler\.name: pbt copies weights between trials"):
+        _load(tmp_path, train={"epochs": 20}, space=space, search=search)
+
+
 def test_epsilon_needs_privacy_in_the_spec_or_its_space(tmp_path: Path) -> None:
     train = {"epochs": 2, "metrics": ["epsilon"]}
     with pytest.raises(SpecError, match=r"epsilon needs privacy\.noise: write it"):
