@@ -49,7 +49,7 @@ LISTS = {
     "<formats>": ", ".join(map(_format, spec_classes("reader").values())),
     "<keys>": " or ".join(f"{{{key}: ...}}" for key in READERS),
     "<metrics>": listed({*METRICS, *COSTS}),
-    "<metrics of all rows>": listed(name for name in METRICS if METRICS[name].function),
+    "<metrics of all rows>": listed(name for name in METRICS if METRICS[name].is_named),
     "<metrics of classification>": ", ".join(
         name for name, entry in METRICS.items() if "classification" in entry.tasks
     ),
@@ -85,7 +85,7 @@ ROWS = [
     ),
     (
         "dat: 3",
-        "spec.yaml:8: dat: unknown key 'dat'. Did you mean 'data'? Known keys: augment, data, loss, model, name, optimizer, sampling, search, space, study, train, updates.",
+        "spec.yaml:8: dat: unknown key 'dat'. Did you mean 'data'? Known keys: attack, augment, data, loss, model, name, optimizer, privacy, sampling, search, space, study, train, updates.",
     ),
     ("model: mlp", "spec.yaml:3: model: is a mapping, not 'mlp': write {name: mlp}"),
     (
