@@ -18,23 +18,42 @@ Kind = Literal[
 ]
 
 Need = Literal[
-    "whole batch", "same depth", "images", "numbers", "layers", "start", "gradient", "rate"
-]
+    "whole batch", "same depth", "images", "numbers", "layers", "start", "gradient", "rate",
+    "own rate", "own sizes", "own order", "mixed rows", "second gradient", "uneven steps",
+    "statistics", "table", "texts", "classes", "labels",
+]  # fmt: skip
 
 # What an entry of a kind may need. Merging, models and optimizers, and each refusal read the needs
-# of an entry, and those of the values of its fields (`hpo.spec.marks.NeedsWhere`).
-NEEDS: dict[Kind, dict[Need, str]] = {
+# of an entry, and those of the values of its fields (`hpo.spec.marks.NeedsWhere`). Those of a
+# technique are in `hpo/techniques.py`.
+NEEDS: dict[Kind | Literal["technique"], dict[Need, str]] = {
     "model": {
-        "whole batch": "reads the rows of a batch together, so batch sizes are not merged",
+        "whole batch": "reads the rows of a batch together",
         "same depth": "cannot have layers more than its own, so depths are not merged",
         "images": "takes examples of height, width and channels",
         "numbers": "treats columns of numbers otherwise than other features of a table",
+        "statistics": "keeps statistics of its batches",
     },
     "optimizer": {
         "layers": "gets the arrays of each layer",
         "start": "makes its state from the first weights, instead of zeros",
         "gradient": "gets the gradient as a function of the weights, for one batch",
         "rate": "gets the learning rate and returns the step itself, instead of its direction",
+        "own rate": "finds its own learning rate",
+    },
+    "technique": {
+        "whole batch": "reads the rows of a batch together",
+        "own sizes": "is wrong for narrower models in larger arrays",
+        "own order": "draws the rows of a trial in an order of its own",
+        "mixed rows": "mixes the rows of a batch",
+        "second gradient": "takes a second gradient of a batch",
+        "uneven steps": "skips steps by what rows say",
+        "images": "changes images",
+        "table": "changes rows of a table",
+        "texts": "changes texts as ids of tokens",
+        "numbers": "changes numbers",
+        "classes": "needs one class for each row",
+        "labels": "needs classes or labels",
     },
 }
 
@@ -55,6 +74,7 @@ class Entry:
     takes_categories: bool = False  # of a model: it learns vectors of the categories of a table
     answers_each: bool = False  # of a model: it can give an answer for each position of an example
     needs: tuple[Need, ...] = ()  # of a model or an optimizer; see `NEEDS`
+    paper: str = ""  # of an optimizer or a schedule: the address of its source
     is_table: bool = False  # of a reader or data set: examples are rows of numbers, never images
     package: str = ""  # of a sampler or reader: another package that it needs
     extra: str = ""  # of a sampler: the extra of hpo that installs it

@@ -96,45 +96,74 @@ LOSSES = {
     "poisson": Entry(f"{_LOSS}:Poisson", f"{_ROWS}:poisson", tasks=("counts",)),
 }
 
+_ARXIV = "https://arxiv.org/abs"
 _OPTIMIZER, _RULES = "hpo.spec.sections.optimizer", "hpo.engine.training.optimizers"
 OPTIMIZERS = {
-    "sgd": Entry(f"{_OPTIMIZER}:Sgd", f"{_RULES}:sgd"),
-    "adam": Entry(f"{_OPTIMIZER}:Adam", f"{_RULES}:adam"),
-    "adamw": Entry(f"{_OPTIMIZER}:AdamW", f"{_RULES}:adamw"),
-    "rmsprop": Entry(f"{_OPTIMIZER}:RmsProp", f"{_RULES}:rmsprop"),
-    "adagrad": Entry(f"{_OPTIMIZER}:Adagrad", f"{_RULES}:adagrad", needs=("start",)),
-    "lamb": Entry(f"{_OPTIMIZER}:Lamb", f"{_RULES}:lamb", needs=("layers",)),
+    "sgd": Entry(
+        f"{_OPTIMIZER}:Sgd", f"{_RULES}:sgd", paper="https://doi.org/10.1214/aoms/1177729586"
+    ),
+    "adam": Entry(f"{_OPTIMIZER}:Adam", f"{_RULES}:adam", paper=f"{_ARXIV}/1412.6980"),
+    "adamw": Entry(f"{_OPTIMIZER}:AdamW", f"{_RULES}:adamw", paper=f"{_ARXIV}/1711.05101"),
+    "rmsprop": Entry(
+        f"{_OPTIMIZER}:RmsProp",
+        f"{_RULES}:rmsprop",
+        paper="https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf",
+    ),
+    "adagrad": Entry(
+        f"{_OPTIMIZER}:Adagrad",
+        f"{_RULES}:adagrad",
+        needs=("start",),
+        paper="https://jmlr.org/papers/v12/duchi11a.html",
+    ),
+    "lamb": Entry(
+        f"{_OPTIMIZER}:Lamb", f"{_RULES}:lamb", needs=("layers",), paper=f"{_ARXIV}/1904.00962"
+    ),
 }
 _ADAPTIVE = {
-    "adadelta": "Adadelta", "adamax": "Adamax", "nadam": "Nadam", "radam": "Radam",
-    "amsgrad": "Amsgrad", "adabelief": "AdaBelief", "yogi": "Yogi", "lion": "Lion",
-    "adan": "Adan", "ademamix": "AdEmaMix",
+    "adadelta": ("Adadelta", "1212.5701"), "adamax": ("Adamax", "1412.6980"),
+    "nadam": ("Nadam", ""), "radam": ("Radam", "1908.03265"), "amsgrad": ("Amsgrad", "1904.09237"),
+    "adabelief": ("AdaBelief", "2010.07468"), "yogi": ("Yogi", ""), "lion": ("Lion", "2302.06675"),
+    "adan": ("Adan", "2208.06677"), "ademamix": ("AdEmaMix", "2409.03137"),
 }  # fmt: skip
-OPTIMIZERS |= {
-    name: Entry(f"{_OPTIMIZER}s.adaptive:{spec}", f"hpo.engine.training.rules.adaptive:{name}")
-    for name, spec in _ADAPTIVE.items()
+_ELSEWHERE = {
+    "nadam": "https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ",
+    "yogi": "https://papers.nips.cc/paper/2018/hash/90365351ccc7437a1309dc64e4db32a3-Abstract.html",
 }
-_UNTUNED: tuple[tuple[str, str, tuple[Need, ...]], ...] = (
-    ("prodigy", "Prodigy", ("start", "rate")),
-    ("dog", "Dog", ("start",)),
-    ("mechanic", "Mechanic", ("start", "rate")),
-    ("momo", "Momo", ("gradient", "rate")),
+OPTIMIZERS |= {
+    name: Entry(
+        f"{_OPTIMIZER}s.adaptive:{spec}",
+        f"hpo.engine.training.rules.adaptive:{name}",
+        paper=_ELSEWHERE.get(name, f"{_ARXIV}/{paper}"),
+    )
+    for name, (spec, paper) in _ADAPTIVE.items()
+}
+_UNTUNED: tuple[tuple[str, str, tuple[Need, ...], str], ...] = (
+    ("prodigy", "Prodigy", ("start", "rate", "own rate"), "2306.06101"),
+    ("dog", "Dog", ("start", "own rate"), "2302.12022"),
+    ("mechanic", "Mechanic", ("start", "rate", "own rate"), "2306.00144"),
+    ("momo", "Momo", ("gradient", "rate", "own rate"), "2305.07583"),
 )
 OPTIMIZERS |= {
     name: Entry(
-        f"{_OPTIMIZER}s.untuned:{spec}", f"hpo.engine.training.rules.untuned:{name}", needs=needs
+        f"{_OPTIMIZER}s.untuned:{spec}",
+        f"hpo.engine.training.rules.untuned:{name}",
+        needs=needs,
+        paper=f"{_ARXIV}/{paper}",
     )
-    for name, spec, needs in _UNTUNED
+    for name, spec, needs, paper in _UNTUNED
 }
 
 _FACTORS = "hpo.engine.training.schedules"
 _SHAPES = {
-    "constant": "Constant", "cosine": "Cosine", "exponential": "Exponential", "step": "Step",
-    "coslog": "CosLog", "linear": "Linear", "polynomial": "Polynomial",
-    "cosine_restarts": "CosineRestarts", "one_cycle": "OneCycle",
+    "constant": ("Constant", ""), "cosine": ("Cosine", f"{_ARXIV}/1608.03983"),
+    "exponential": ("Exponential", ""), "step": ("Step", ""),
+    "coslog": ("CosLog", f"{_ARXIV}/2407.04491"), "linear": ("Linear", ""),
+    "polynomial": ("Polynomial", ""), "cosine_restarts": ("CosineRestarts", f"{_ARXIV}/1608.03983"),
+    "one_cycle": ("OneCycle", f"{_ARXIV}/1708.07120"),
 }  # fmt: skip
 SCHEDULES = {
-    name: Entry(f"{_OPTIMIZER}:{spec}", f"{_FACTORS}:{name}") for name, spec in _SHAPES.items()
+    name: Entry(f"{_OPTIMIZER}:{spec}", f"{_FACTORS}:{name}", paper=paper)
+    for name, (spec, paper) in _SHAPES.items()
 }
 
 # `auto` has no function: it picks among the others.

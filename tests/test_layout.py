@@ -49,6 +49,7 @@ ORDER = (
     "distributions",
     "trial",
     "registry",
+    "techniques",
     "entries",
     "own_files",
     "errors",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -22,11 +23,27 @@ from hpo.cli.output import print_json, print_line, print_text, print_view, stder
 from hpo.errors import HpoError
 
 
-def list_studies(storage: StorageUrl = None, as_json: AsJson = False) -> None:
-    """List the studies in a storage.
+class Listed(StrEnum):
+    """What `hpo list` lists."""
+
+    STUDIES = "studies"
+    TECHNIQUES = "techniques"
+
+
+def list_studies(
+    what: Annotated[
+        Listed, typer.Argument(help="The studies, or the techniques that a spec can name.")
+    ] = Listed.STUDIES,
+    storage: StorageUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the studies in a storage, or every technique with its paper and what it costs a step.
 
     Example: hpo list --storage sqlite:///other/hpo.db
     """
+    if what is Listed.TECHNIQUES:
+        _list_techniques(as_json)
+        return
     from hpo.report import study_report as report
     from hpo.report.tables import studies_table
     from hpo.study.storage.tables import Storage
@@ -41,6 +58,19 @@ def list_studies(storage: StorageUrl = None, as_json: AsJson = False) -> None:
         print_view(studies_table(overviews))
     elif is_empty:
         print_line(f"{where} holds no studies: run `hpo search SPEC` first.", is_stderr=True)
+
+
+def _list_techniques(as_json: bool) -> None:
+    from hpo.report.tables import techniques_table
+    from hpo.spec.reference.techniques import costs, listed_techniques
+
+    techniques = listed_techniques()
+    if as_json:
+        print_json([asdict(technique) for technique in techniques])
+        return
+    print_view(techniques_table(techniques))
+    if measured := costs().get("measured"):
+        print_line(f"\nPer cent of a step, {measured}.")
 
 
 def show(

@@ -35,6 +35,7 @@ from hpo.report.wording import (
     sparkline,
     untrained_text,
 )
+from hpo.spec.reference.techniques import Listed
 from hpo.spec.sections.goal import COSTS
 from hpo.spec.words import count_text
 from hpo.study.log.lineage import Lineage
@@ -65,6 +66,19 @@ def studies_table(overviews: Sequence[Overview]) -> RenderableType:
             number_text(study.best.value if study.best else None),
             moment_text(study.created_ms),
         )
+    return table
+
+
+def techniques_table(techniques: Sequence[Listed]) -> RenderableType:
+    """A row for each technique, with the models for which its cost was measured."""
+    models = list(dict.fromkeys(model for each in techniques for model in each.cost))
+    table = _table("technique", "place", *models, "paper")
+    table.columns[-1].overflow = "fold"
+    for number in range(len(models)):
+        table.columns[2 + number].justify = "right"
+    for each in techniques:
+        costs = [f"{each.cost[model]:+.0f} %" if model in each.cost else "" for model in models]
+        table.add_row(Text(each.name, "bold"), each.place, *costs, each.paper)
     return table
 
 

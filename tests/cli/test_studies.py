@@ -60,6 +60,16 @@ def test_without_a_terminal_progress_goes_to_stderr_without_colours(searched):
     assert "\x1b" not in result.stdout + result.stderr
 
 
+def test_techniques_are_listed_with_their_places_and_papers(hpo):
+    shown, plain = (
+        hpo("list", "techniques").out,
+        json.loads(hpo("list", "techniques", "--json").out),
+    )
+    assert "updates.sam_radius" in shown
+    assert "https://arxiv.org/abs/2010.01412" in shown
+    assert {"name", "place", "cost", "paper"} == plain[0].keys()
+
+
 def test_the_study_can_be_listed_and_shown(study, hpo):
     (overview,) = json.loads(hpo("list", "--json").out)
     shown = json.loads(hpo("show", "flowers", "--json").out)

@@ -7,8 +7,8 @@ from typing import ClassVar
 from hpo.registry import Need
 from hpo.spec.code.own_code import CompiledCode
 
-# Each part of a batch would draw random numbers of its own.
-AUGMENT_NEEDS: frozenset[Need] = frozenset({"whole batch"})
+# Each part of a batch would draw random numbers of its own, and rows may be mixed.
+AUGMENT_NEEDS: frozenset[Need] = frozenset({"whole batch", "mixed rows"})
 
 
 class OwnLoss(CompiledCode):

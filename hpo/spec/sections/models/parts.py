@@ -48,7 +48,7 @@ Init = Literal[
 ]
 Norm = Literal["none", "batch", "layer"]
 # Its statistics are those of a whole batch, and of layers that are there.
-_BATCH_NORM = NeedsWhere("batch", ("whole batch", "same depth"))
+_BATCH_NORM = NeedsWhere("batch", ("whole batch", "same depth", "statistics"))
 _NOT_ZEROS = ReadWhere("init", tuple(name for name in get_args(Init) if name != "zeros"))
 
 Activated = Annotated[

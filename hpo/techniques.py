@@ -1,0 +1,255 @@
+"""The table of techniques: where each stands in a spec, what it needs, and what it excludes.
+
+A technique is on where its leaf differs from the default, or has the `value` of its line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from hpo.entries import Need
+
+Fact = Need | Literal[
+    "folds", "changes", "populations", "streaming", "streamed statistics", "growing batches",
+    "clipping optimizer",
+]  # fmt: skip
+
+_Reasons: TypeAlias = dict[Fact, str]
+
+
+@dataclass(frozen=True)
+class Technique:
+    """A technique: the path of its leaf, its paper, its needs, and what it does not go with.
+
+    With a `value` it is one of the values of the leaf. `numbers` are its other leaves. `excludes`
+    has a reason for each need or circumstance that it does not go with: a clause about it.
+    """
+
+    place: str
+    value: str = ""
+    paper: str = ""
+    numbers: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ()
+    excludes: _Reasons = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Circumstance:
+    """What a technique may exclude beside needs: where it stands, what it does, and how to go."""
+
+    place: str
+    does: str
+    cure: str = ""
+
+
+CIRCUMSTANCES: dict[Fact, Circumstance] = {
+    "folds": Circumstance("data.folds", "has several training splits"),
+    "changes": Circumstance("train.changes", "changes numbers in training"),
+    "populations": Circumstance(
+        "search.scheduler.name", "copies weights and changes numbers", "use another scheduler"
+    ),
+    "streaming": Circumstance(
+        "data.device_budget",
+        "streams rows in one order for all trials",
+        "raise data.device_budget",
+    ),
+    "streamed statistics": Circumstance(
+        "data.device_budget", "streams rows in chunks", "raise data.device_budget"
+    ),
+    "growing batches": Circumstance("train.schedules", "changes updates.accumulate"),
+    "clipping optimizer": Circumstance("optimizer.clip_norm", "does so too"),
+}
+
+_ARXIV, _NEURIPS = "https://arxiv.org/abs", "https://papers.nips.cc/paper"
+_DROPOUT = "https://jmlr.org/papers/v15/srivastava14a.html"
+_ORDER: _Reasons = {"streaming": "draws the rows of a trial in an order of its own"}
+_EQUAL: _Reasons = {"growing batches": "counts updates of equal batches"}
+_LOSSES: _Reasons = {"folds": "keeps the losses of one training split"}
+_RATE: _Reasons = {"own rate": "needs the learning rate of a step"}
+_AVERAGED: _Reasons = {
+    "streamed statistics": "needs all training rows for the statistics of averaged weights"
+}
+_LAST: _Reasons = {"populations": "may leave the last weights of a trial"}
+
+_SAMPLING = {
+    "stratified": Technique(
+        "sampling.name", "stratified", needs=("own order", "classes"), excludes=_ORDER
+    ),
+    "balanced": Technique(
+        "sampling.name", "balanced", needs=("own order", "classes"), excludes=_ORDER
+    ),
+    "importance": Technique(
+        "sampling.name",
+        "importance",
+        f"{_ARXIV}/1803.00942",
+        numbers=("sampling.temperature",),
+        needs=("own order",),
+        excludes=_ORDER | _LOSSES,
+    ),
+    "curriculum": Technique(
+        "sampling.name",
+        "curriculum",
+        f"{_ARXIV}/1904.03626",
+        numbers=("sampling.start", "sampling.until"),
+        needs=("own order",),
+        excludes=_ORDER | _LOSSES,
+    ),
+    "share": Technique("sampling.share", needs=("own order",), excludes=_ORDER),
+}
+
+_AUGMENT = {
+    "flip": Technique("augment.flip", needs=("images",)),
+    "shift": Technique("augment.shift", needs=("images",)),
+    "rotate": Technique("augment.rotate", needs=("images",)),
+    "scale": Technique("augment.scale", needs=("images",)),
+    "shear": Technique("augment.shear", needs=("images",)),
+    "cutout": Technique("augment.cutout", paper=f"{_ARXIV}/1708.04552", needs=("images",)),
+    "gaussian_noise": Technique("augment.gaussian_noise", needs=("numbers",)),
+    "column_dropout": Technique("augment.column_dropout", paper=_DROPOUT, needs=("table",)),
+    "swap_noise": Technique(
+        "augment.swap_noise",
+        paper="https://www.kaggle.com/competitions/porto-seguro-safe-driver-prediction/discussion/44629",
+        needs=("table", "whole batch", "mixed rows"),
+    ),
+    "same_class": Technique(
+        "augment.same_class",
+        paper=f"{_ARXIV}/1710.09412",
+        needs=("numbers", "classes", "whole batch", "mixed rows"),
+    ),
+    "word_dropout": Technique(
+        "augment.word_dropout", paper=f"{_ARXIV}/1511.06349", needs=("texts",)
+    ),
+}
+
+_ATTACK = {
+    "fgsm": Technique(
+        "attack.epsilon",
+        paper=f"{_ARXIV}/1412.6572",
+        numbers=("attack.name", "attack.share"),
+        needs=("numbers",),
+    ),
+    "pgd": Technique(
+        "attack.name", "pgd", f"{_ARXIV}/1706.06083", numbers=("attack.steps",), needs=("numbers",)
+    ),
+    "judged_attack": Technique(
+        "attack.judge_epsilon",
+        paper=f"{_ARXIV}/1706.06083",
+        numbers=("attack.judge_steps",),
+        needs=("numbers",),
+    ),
+}
+
+_PRIVACY = {
+    "privacy": Technique(
+        "privacy.noise",
+        paper=f"{_ARXIV}/1607.00133",
+        numbers=("privacy.clip", "privacy.delta"),
+        needs=("whole batch", "own sizes"),
+        excludes=_ORDER
+        | {
+            "mixed rows": "takes the gradient of each row apart",
+            "statistics": "takes the gradient of each row apart",
+            "gradient": "adds noise to one gradient a step",
+            "second gradient": "adds noise to one gradient a step",
+            "own order": "draws each row by itself",
+            "uneven steps": "counts every step",
+            "folds": "counts one training",
+            "changes": "counts one noise",
+            "populations": "counts one training",
+        },
+    ),
+}
+
+_UPDATES = {
+    "clip_value": Technique("updates.clip_value"),
+    "clip_layer_norm": Technique("updates.clip_layer_norm"),
+    "clip_norm": Technique(
+        "updates.clip_norm",
+        paper=f"{_ARXIV}/1211.5063",
+        excludes={"clipping optimizer": "clips the whole gradient"},
+    ),
+    "clip_adaptive": Technique("updates.clip_adaptive", paper=f"{_ARXIV}/2102.06171"),
+    "centralize": Technique(
+        "updates.centralize", paper=f"{_ARXIV}/2004.01461", needs=("own sizes",)
+    ),
+    "gradient_noise": Technique(
+        "updates.noise", paper=f"{_ARXIV}/1511.06807", needs=("own sizes",)
+    ),
+    "weight_noise": Technique(
+        "updates.weight_noise",
+        paper=f"{_NEURIPS}/2011/hash/7eb3c8be3d411e8ebfab08eba5f49632-Abstract.html",
+        needs=("own sizes",),
+    ),
+    "accumulate": Technique(
+        "updates.accumulate", excludes={"gradient": "averages the gradients of several batches"}
+    ),
+    "sam": Technique(
+        "updates.sam_radius", paper=f"{_ARXIV}/2010.01412", needs=("second gradient",)
+    ),
+    "asam": Technique("updates.sam_adaptive", paper=f"{_ARXIV}/2102.11600"),
+    "lookahead": Technique(
+        "updates.lookahead",
+        paper=f"{_ARXIV}/1907.08610",
+        numbers=("updates.lookahead_share",),
+        excludes=_EQUAL,
+    ),
+    "decay_on": Technique("updates.decay_on", paper=f"{_ARXIV}/1812.01187", excludes=_RATE),
+    "l1": Technique(
+        "updates.l1",
+        paper="https://web.stanford.edu/~boyd/papers/prox_algs.html",
+        excludes=_RATE | _EQUAL,
+    ),
+    "max_norm": Technique("updates.max_norm", paper=_DROPOUT),
+    "spectral_norm": Technique(
+        "updates.spectral_norm", paper=f"{_ARXIV}/1804.04368", needs=("own sizes",)
+    ),
+    "freeze": Technique("updates.freeze"),
+    "rates": Technique("updates.rates", paper=f"{_ARXIV}/1801.06146"),
+}
+
+_TRAIN = {
+    "ema": Technique(
+        "train.average.name",
+        "ema",
+        f"{_ARXIV}/1703.01780",
+        numbers=("train.average.decay",),
+        excludes=_AVERAGED | _EQUAL,
+    ),
+    "polyak": Technique(
+        "train.average.name",
+        "polyak",
+        "https://doi.org/10.1137/0330046",
+        numbers=("train.average.start",),
+        excludes=_AVERAGED | _EQUAL,
+    ),
+    "swa": Technique(
+        "train.average.name",
+        "swa",
+        f"{_ARXIV}/1803.05407",
+        numbers=("train.average.start",),
+        excludes=_AVERAGED | _EQUAL,
+    ),
+    "early_stop": Technique("train.early_stop", excludes=_LAST),
+    "keep_best": Technique("train.keep", "best", excludes=_LAST),
+    "schedules": Technique("train.schedules", excludes={"populations": "changes numbers itself"}),
+    "bfloat16": Technique("train.precision", "bfloat16", f"{_ARXIV}/1905.12322"),
+    "float16": Technique(
+        "train.precision", "float16", f"{_ARXIV}/1710.03740", needs=("uneven steps",)
+    ),
+    "gradient_norms": Technique("train.gradient_norms"),
+    "threshold": Technique(
+        "train.threshold",
+        needs=("labels",),
+        excludes={"folds": "is chosen on one validation split"},
+    ),
+}
+
+TECHNIQUES: dict[str, Technique] = {
+    **_SAMPLING,
+    **_AUGMENT,
+    **_ATTACK,
+    **_PRIVACY,
+    **_UPDATES,
+    **_TRAIN,
+}
