@@ -12,9 +12,10 @@ from hpo.data.dataset import DataSet
 from hpo.data.files import source_files
 from hpo.engine.devices import describe, local_devices
 from hpo.engine.mesh import places
-from hpo.engine.pools.streaming import budget_bytes, check_order, placement_of, streaming_text
+from hpo.engine.pools.streaming import budget_bytes, placement_of, streaming_text
 from hpo.engine.program import Program, split
 from hpo.engine.programs.footprint import known_costs
+from hpo.engine.techniques import check_techniques
 from hpo.engine.training.task import task_of
 from hpo.engine.training.techniques.sampling import check_sampling
 from hpo.space import Choice, Dimension
@@ -189,7 +190,7 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
             task.initial(candidate)
         budget = budget_bytes(candidate.data, device)
         if placement_of(data, candidate.data.step_rows, 1, budget).train is not None:
-            check_order(program)
+            check_techniques(program, is_streamed=True)
 
 
 def _is_size(dimension: Dimension) -> bool:
