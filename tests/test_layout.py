@@ -124,6 +124,7 @@ ACROSS_MODULES = {
     "tests/study/test_many_trials.py": "ten thousand trials",
     "tests/study/test_memory.py": "memory that runs out while lanes train",
     "tests/study/test_pbt_study.py": "whole studies with pbt",
+    "tests/study/test_random_specs.py": "random specs are refused or planned",
     "tests/study/test_stored_studies.py": "studies of earlier releases",
     "tests/study/test_stopping.py": "studies stopped in start-up, while they compile, and stuck",
     "tests/study/test_what_samplers_see.py": "what a sampler is shown under each scheduler",
