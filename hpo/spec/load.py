@@ -42,7 +42,6 @@ from hpo.spec.sections.data import DataSpec, Task, tasks_of
 from hpo.spec.sections.goal import COSTS, is_own, known_metrics
 from hpo.spec.sections.scheduler import budget_mistakes
 from hpo.spec.sections.search import SearchSpec, missing_package
-from hpo.spec.sections.techniques.privacy import private_search_mistakes
 from hpo.spec.sections.train import TrainSpec, stop_mistakes
 from hpo.spec.space.dimensions import build_space, joint_mistakes, need_mistakes
 from hpo.spec.space.entries import Entry, Formula, read_entry
@@ -50,6 +49,7 @@ from hpo.spec.space.rules import ruled_space
 from hpo.spec.space.start import start_mistakes
 from hpo.spec.words import unknown_name
 from hpo.spec.zeros import varying_mistakes
+from hpo.techniques import Fact
 
 S = TypeVar("S", bound=Spec)
 
@@ -261,10 +261,17 @@ def _space(
     needed = {name for name, field in root.model_fields.items() if field.is_required()}
     is_sound = needed <= sound.keys() and broken.isdisjoint(root.model_fields)
     if not found and is_sound:
-        found += joint_mistakes(space, sound, root)
+        around = _around(_read(SearchSpec, values.get("search")))
+        found += joint_mistakes(space, sound, root, around)
     if not found and is_sound:
         space, found = ruled_space(space, formulas, forbid, sound, root)
     return space, found
+
+
+def _around(search: SearchSpec | None) -> frozenset[Fact]:
+    """What a search does around its trainings that techniques may exclude."""
+    copies = search is not None and SCHEDULERS[search.scheduler.name].changes_hparams
+    return frozenset[Fact]({"populations"} if copies else ())
 
 
 def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -> list[Mistake]:
@@ -281,13 +288,14 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
     training = _read(root, {k: v for k, v in values.items() if k in root.model_fields})
     if isinstance(training, Training):
         found += [*change_mistakes(values, training), *varying_mistakes(values, training)]
-        scheduler = search.scheduler.name if search else None
-        found += [*need_mistakes(training), *schedule_mistakes(values, training, scheduler)]
+        found += schedule_mistakes(values, training)
     elif isinstance(training, TaskTraining):
         found += [*change_mistakes(values, training)]
         if data is not None and data.folds is not None:
             text = "is for models: a task of your own evaluates all rows at once. Remove it"
             found.append(Mistake(("data", "folds"), text))
+    if training is not None:
+        found += need_mistakes(training, _around(search))
     if isinstance(training, CommandTraining):
         found += command_mistakes(training, space)
     if isinstance(training, Training):
@@ -298,8 +306,6 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
         found += stop_mistakes(train, search.scheduler.name if search else None)
     if search is None:
         return found
-    if isinstance(training, Training):
-        found += private_search_mistakes(training, search, space)
     if train is not None:
         folds = None if data is None else data.folds
         found += population_mistakes(search, train, space, root, folds)
