@@ -10,7 +10,7 @@ from hpo.engine.program import Program
 from hpo.entries import Need
 from hpo.errors import DeviceError, HpoError
 from hpo.spec.marks import with_leaves
-from hpo.spec.techniques.clashes import clashes, unfit
+from hpo.spec.techniques.clashes import clashes_around, unfit
 from hpo.techniques import Fact
 
 
@@ -31,7 +31,8 @@ def check_techniques(program: Program, *, is_streamed: bool = False) -> None:
     if program.own_steps:  # a template has no numbers of the host
         training = with_leaves(training, {"sampling.share": 0.5})
     error = DeviceError if is_streamed else HpoError
-    for path, text in (*unfit(training, lacking(program)), *clashes(training, around)):
+    wrong = *unfit(training, lacking(program)), *clashes_around(training, around)
+    for path, text in wrong:
         raise error(f"{'.'.join(path)}: {text}.")
 
 
