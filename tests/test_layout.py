@@ -61,7 +61,7 @@ ROOMS = {
     "api": ("functions",),
     "data": ("overview", "sequences", "readers", "transforms", "text"),
     "engine": ("pools", "programs", "training", "models"),
-    "report": ("init",),
+    "report": ("init", "insight"),
     "search": ("proposals", "samplers", "schedulers", "results"),
     "spec": ("foreign", "reference", "space", "techniques", "code", "sections", "file"),
     "study": ("backends", "baselines", "loop", "executors", "storage", "log"),

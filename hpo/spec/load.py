@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
-from hpo.errors import HpoError, SpecError
+from hpo.errors import HpoError, SpecError, cut
 from hpo.registry import DATASETS, LOSSES, METRICS, SAMPLERS, SCHEDULERS
 from hpo.space import SearchSpace
 from hpo.spec.changes import change_mistakes, population_mistakes, schedule_mistakes
@@ -25,6 +25,7 @@ from hpo.spec.cohorts import cohort_mistakes
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.file.document import Document, KeyPath, Mistake, Place, parse_yaml
 from hpo.spec.file.include import merge_includes, packaged_folder, read_text
+from hpo.spec.fill import filled
 from hpo.spec.marks import Spec, leaf_at, with_leaves
 from hpo.spec.overrides import apply_overrides
 from hpo.spec.roots import (
@@ -139,18 +140,23 @@ def finds_space(experiment: Experiment) -> bool:
     return not is_known and isinstance(training, CommandTraining) and training.asks
 
 
-def require_single(experiment: Experiment) -> Training:
-    """The one training configuration of an experiment that is to be trained as it is.
+def require_single(experiment: Experiment) -> Experiment:
+    """An experiment that is to be trained as it is, with the constants of its space filled in.
 
     Raises:
         HpoError: for a spec in which something varies.
     """
-    if len(experiment.space):
-        paths = ", ".join(dimension.path for dimension in experiment.space.dimensions[:3])
-        more = ", ..." if len(experiment.space) > 3 else ""
+    space = experiment.space
+    if not len(space):
+        return experiment
+    if space.size > 1:
+        paths = ", ".join(d.path for d in space.dimensions if d.distribution.size > 1)
         cure = "remove space, or use hpo search and then hpo export"
-        raise HpoError(f"{experiment.name}: {paths}{more} may vary: {cure}")
-    return experiment.training
+        raise HpoError(f"{experiment.name}: {cut(paths, 100)} may vary: {cure}")
+    constants = space.completed(space.at([0.0] * len(space)))
+    document = filled(experiment.document, constants, type(experiment.training))
+    del document["space"]
+    return experiment_from_document(document, experiment.folder)
 
 
 def _written(document: Document, folder: Path, overrides: Sequence[str]) -> Experiment:
