@@ -17,7 +17,7 @@ def test_every_technique_optimizer_and_schedule_is_listed_with_its_place_and_pap
     assert listed["sam"].paper == "https://arxiv.org/abs/2010.01412"
 
 
-def test_what_does_not_go_together_is_told_of_both_parts():
+def test_both_parts_of_a_pair_that_does_not_go_together_name_the_other():
     assert {"dog", "momo", "growing batches"} <= {*not_with("l1")}
     assert {"l1", "decay_on"} <= {*not_with("dog")}
     assert {"swap_noise", "momo", "sam", "folds", "model.norm: batch"} <= {*not_with("privacy")}
