@@ -39,7 +39,7 @@ from hpo.spec.roots import (
 from hpo.spec.schema import spec_mistakes, variants_of
 from hpo.spec.sections.data import DataSpec, Task, tasks_of
 from hpo.spec.sections.goal import COSTS, is_own, known_metrics
-from hpo.spec.sections.scheduler import budget_mistakes
+from hpo.spec.sections.scheduler import budget_mistakes, is_by_share, share_mistakes
 from hpo.spec.sections.search import SearchSpec, missing_package
 from hpo.spec.sections.techniques.privacy import private_search_mistakes
 from hpo.spec.sections.train import TrainSpec, stop_mistakes
@@ -298,6 +298,8 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
         folds = None if data is None else data.folds
         found += population_mistakes(search, train, space, root, folds)
     found += cohort_mistakes(search)
+    if training is not None and is_by_share(search.scheduler):
+        found += share_mistakes(training, space.varying)
     if issubclass(root, CommandTraining):
         found += command_search_mistakes(search)
     if issubclass(root, TaskTraining):

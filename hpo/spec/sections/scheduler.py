@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Set
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -11,6 +11,8 @@ from hpo.spec.file.document import KeyPath, Mistake
 from hpo.spec.marks import Count, NonNegative, Positive, Share, Spec
 from hpo.spec.registered import Registered
 from hpo.spec.sections.pruner import PrunerSpec, for_losses
+
+Budget: TypeAlias = Literal["epochs", "share"]
 
 
 class AutoScheduler(Spec):
@@ -46,8 +48,10 @@ class SuccessiveHalving(Spec):
     """Brackets of trials of which the best 1/eta go on at each rung (Jamieson et al. 2016)."""
 
     name: Literal["successive_halving"]
+    budget: Budget = "epochs"
+    """What a rung has more of: `epochs`, or a larger `share` of the training rows."""
     min_epochs: Count = 1
-    """Epochs before the first comparison."""
+    """Epochs before the first comparison; with `budget: share`, those that it is worth."""
     eta: Annotated[int, Field(ge=2)] = 3
     """One trial in this many goes on at each rung."""
 
@@ -56,8 +60,10 @@ class Asha(Spec):
     """Asynchronous successive halving (Li et al. 2020)."""
 
     name: Literal["asha"]
+    budget: Budget = "epochs"
+    """What a rung has more of: `epochs`, or a larger `share` of the training rows."""
     min_epochs: Count = 1
-    """Epochs before the first comparison."""
+    """Epochs before the first comparison; with `budget: share`, those that it is worth."""
     eta: Annotated[int, Field(ge=2)] = 3
     """One trial in this many goes on at each rung."""
 
@@ -66,8 +72,10 @@ class Hyperband(Spec):
     """Successive halving at several ratios of trials to budget (Li et al. 2018)."""
 
     name: Literal["hyperband"]
+    budget: Budget = "epochs"
+    """What a rung has more of: `epochs`, or a larger `share` of the training rows."""
     min_epochs: Count = 1
-    """Epochs before the first comparison."""
+    """Epochs before the first comparison; with `budget: share`, those that it is worth."""
     eta: Annotated[int, Field(ge=2)] = 3
     """One trial in this many goes on at each rung."""
 
@@ -80,8 +88,10 @@ class Bohb(Spec):
     """
 
     name: Literal["bohb"]
+    budget: Budget = "epochs"
+    """What a rung has more of: `epochs`, or a larger `share` of the training rows."""
     min_epochs: Count = 1
-    """Epochs before the first comparison."""
+    """Epochs before the first comparison; with `budget: share`, those that it is worth."""
     eta: Annotated[int, Field(ge=2)] = 3
     """One trial in this many goes on at each rung."""
     random_share: Share = 1 / 3
@@ -152,6 +162,33 @@ def settled(spec: SchedulerSpec, epochs: int) -> SchedulerSpec:
             return spec.model_copy(update={"epochs": spec.patience(epochs)})
         case _:
             return spec
+
+
+def is_by_share(spec: SchedulerSpec) -> bool:
+    """Whether the rungs of a scheduler are shares of the training rows.
+
+    A rung of b epochs is then a whole training on b / `train.epochs` of the rows, which costs as
+    much as b epochs.
+    """
+    return getattr(spec, "budget", None) == "share"
+
+
+def share_mistakes(training: Any, varying: Set[str]) -> Iterator[Mistake]:
+    """What rungs that are shares of the training rows do not go with; `varying` are paths."""
+    if not hasattr(training, "sampling"):
+        text = "share is of the rows that a model trains on, and the spec has no model: use epochs"
+        yield Mistake(("search", "scheduler", "budget"), text)
+        return
+    by = "search.scheduler.budget: share"
+    if training.sampling.share != 1 or "sampling.share" in varying:
+        yield Mistake(("sampling", "share"), f"is what {by} sets: remove one of them")
+    if training.train.early_stop is not None or training.train.keep != "last":
+        name = "keep" if training.train.early_stop is None else "early_stop"
+        text = f"does not go with {by}, which judges every share by its last epoch: remove it"
+        yield Mistake(("train", name), text)
+    if training.privacy.is_on or any(path.startswith("privacy.") for path in varying):
+        text = f"draws each row by itself, and {by} chooses rows: remove one of them"
+        yield Mistake(("privacy",), text)
 
 
 def budget_mistakes(spec: SchedulerSpec, epochs: int) -> Iterator[Mistake]:
