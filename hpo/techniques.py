@@ -1,6 +1,7 @@
 """The table of techniques: where each stands in a spec, what it needs, and what it excludes.
 
-A technique is on where its leaf differs from the default, or has the `value` of its line.
+A technique is on where its leaf differs from the default, or has the `value` of its line. The spec,
+plans, merging and streaming read here what goes together, by `hpo/spec/techniques/`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import Literal, TypeAlias
 from hpo.entries import Need
 
 Fact = Need | Literal[
-    "folds", "changes", "populations", "streaming", "streamed statistics", "growing batches",
-    "clipping optimizer",
+    "folds", "changes", "populations", "shares", "streaming", "streamed statistics",
+    "kept statistics", "growing batches", "scheduled noise", "clipping optimizer",
 ]  # fmt: skip
 
 _Reasons: TypeAlias = dict[Fact, str]
@@ -36,18 +37,28 @@ class Technique:
 
 @dataclass(frozen=True)
 class Circumstance:
-    """What a technique may exclude beside needs: where it stands, what it does, and how to go."""
+    """What a technique may exclude beside needs: where it stands, what it does, and a cure.
+
+    `title` names it in a sentence, where its place does not.
+    """
 
     place: str
     does: str
     cure: str = ""
+    title: str = ""
 
 
 CIRCUMSTANCES: dict[Fact, Circumstance] = {
     "folds": Circumstance("data.folds", "has several training splits"),
     "changes": Circumstance("train.changes", "changes numbers in training"),
     "populations": Circumstance(
-        "search.scheduler.name", "copies weights and changes numbers", "use another scheduler"
+        "search.scheduler.name",
+        "copies weights between trials and changes their numbers",
+        "use another scheduler",
+        "this scheduler",
+    ),
+    "shares": Circumstance(
+        "search.scheduler.budget", "compares trials on shares of the rows", "write budget: epochs"
     ),
     "streaming": Circumstance(
         "data.device_budget",
@@ -57,6 +68,10 @@ CIRCUMSTANCES: dict[Fact, Circumstance] = {
     "streamed statistics": Circumstance(
         "data.device_budget", "streams rows in chunks", "raise data.device_budget"
     ),
+    "kept statistics": Circumstance(
+        "model", "keeps numbers of its batches", "use another model", "this model"
+    ),
+    "scheduled noise": Circumstance("train.schedules", "changes privacy.noise"),
     "growing batches": Circumstance("train.schedules", "changes updates.accumulate"),
     "clipping optimizer": Circumstance("optimizer.clip_norm", "does so too"),
 }
@@ -70,7 +85,10 @@ _RATE: _Reasons = {"own rate": "needs the learning rate of a step"}
 _AVERAGED: _Reasons = {
     "streamed statistics": "needs all training rows for the statistics of averaged weights"
 }
-_LAST: _Reasons = {"populations": "may leave the last weights of a trial"}
+_LAST: _Reasons = {
+    "populations": "may leave the last weights of a trial",
+    "shares": "may judge a trial by an earlier epoch",
+}
 
 _SAMPLING = {
     "stratified": Technique(
@@ -95,7 +113,11 @@ _SAMPLING = {
         needs=("own order",),
         excludes=_ORDER | _LOSSES,
     ),
-    "share": Technique("sampling.share", needs=("own order",), excludes=_ORDER),
+    "share": Technique(
+        "sampling.share",
+        needs=("own order",),
+        excludes=_ORDER | {"shares": "is one share for all rungs"},
+    ),
 }
 
 _AUGMENT = {
@@ -150,6 +172,8 @@ _PRIVACY = {
         | {
             "mixed rows": "takes the gradient of each row apart",
             "statistics": "takes the gradient of each row apart",
+            "kept statistics": "takes the gradient of each row apart",
+            "scheduled noise": "counts one noise",
             "gradient": "adds noise to one gradient a step",
             "second gradient": "adds noise to one gradient a step",
             "own order": "draws each row by itself",
@@ -157,6 +181,7 @@ _PRIVACY = {
             "folds": "counts one training",
             "changes": "counts one noise",
             "populations": "counts one training",
+            "shares": "counts one training",
         },
     ),
 }

@@ -61,9 +61,9 @@ ROOMS = {
     "api": ("functions",),
     "data": ("overview", "sequences", "readers", "transforms", "text"),
     "engine": ("pools", "programs", "training", "models"),
-    "report": ("init",),
+    "report": ("init", "insight"),
     "search": ("proposals", "samplers", "schedulers", "results"),
-    "spec": ("foreign", "reference", "space", "code", "sections", "file"),
+    "spec": ("foreign", "reference", "space", "techniques", "code", "sections", "file"),
     "study": ("backends", "baselines", "loop", "executors", "storage", "log"),
 }
 # Every module has a test file of its name in the mirrored folder, apart from these.
@@ -106,6 +106,7 @@ ACROSS_MODULES = {
     "tests/engine/test_folds.py": "folds as lanes of one program",
     "tests/study/test_fold_study.py": "a search whose trials train on folds",
     "tests/study/test_share_study.py": "a search whose rungs are shares of the rows",
+    "tests/engine/test_together.py": "techniques together, by the table",
     "tests/engine/test_merged.py": "merged programs learn as separate ones do",
     "tests/engine/test_shapes.py": "arrays have the shapes of the signatures",
     "tests/report/test_leading.py": "search, show and export name the same trial",
@@ -124,6 +125,7 @@ ACROSS_MODULES = {
     "tests/study/test_many_trials.py": "ten thousand trials",
     "tests/study/test_memory.py": "memory that runs out while lanes train",
     "tests/study/test_pbt_study.py": "whole studies with pbt",
+    "tests/study/test_random_specs.py": "random specs are refused or planned",
     "tests/study/test_stored_studies.py": "studies of earlier releases",
     "tests/study/test_stopping.py": "studies stopped in start-up, while they compile, and stuck",
     "tests/study/test_what_samplers_see.py": "what a sampler is shown under each scheduler",

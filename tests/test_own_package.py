@@ -190,8 +190,9 @@ def test_a_rule_that_needs_the_gradient_function_refuses_to_accumulate_batches(o
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line == (
-        "--set updates.accumulate=2: averages batches, and ahead needs the gradient function of "
-        "one batch: remove updates.accumulate, or use another optimizer"
+        "--set updates.accumulate=2: averages the gradients of several batches, and ahead gets the "
+        "gradient as a function of the weights, for one batch: use another optimizer, or remove "
+        "updates.accumulate"
     )
     assert done.stdout == "JAX is imported: False\n"
 

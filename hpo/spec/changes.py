@@ -73,15 +73,10 @@ def change_mistakes(
                 yield Mistake(at, f"after {change.after} epochs: {path}: {text}")
 
 
-def schedule_mistakes(
-    values: Mapping[str, Any], training: Training, scheduler: str | None
-) -> Iterator[Mistake]:
-    """The mistakes in the schedules of numbers, beside a search's scheduler if any."""
+def schedule_mistakes(values: Mapping[str, Any], training: Training) -> Iterator[Mistake]:
+    """The mistakes in the schedules of numbers."""
     at, train = ("train", "schedules"), training.train
     knobs = [path for path, mark, v in marked_leaves(training) if mark is Mark.KNOB]
-    if train.schedules and scheduler is not None and SCHEDULERS[scheduler].changes_hparams:
-        text = f"do not go with {scheduler}, which changes numbers itself"
-        yield Mistake(at, f"{text}: remove them, or use another scheduler")
     for path, schedule in train.schedules.items():
         place = place_of(type(training), values, path)
         if path not in knobs or place is None:
@@ -90,24 +85,10 @@ def schedule_mistakes(
         start = leaf_at(training, path)
         if start is None:
             yield Mistake(at, f"{path} is off here: give it the value of the first epoch")
-        elif path == "updates.accumulate" and (other := _counts_updates(training)):
-            text = f"{path} changes, and {other} counts updates of equal batches"
-            yield Mistake(at, f"{text}: remove one of them")
         elif path in changing(training):
             yield Mistake(at, f"{path} has train.changes too: remove one of them")
         else:
             yield from _value_mistakes(path, schedule, start, place)
-
-
-def _counts_updates(training: Training) -> str:
-    """A leaf that needs as many batches in each update; empty without any."""
-    updates = training.updates
-    named = {
-        "train.average": training.train.average.name != "none",
-        "updates.lookahead": updates.lookahead is not None,
-        "updates.l1": updates.l1 > 0,
-    }
-    return next((name for name, is_on in named.items() if is_on), "")
 
 
 def _value_mistakes(path: str, schedule: Any, start: Any, place: Any) -> Iterator[Mistake]:

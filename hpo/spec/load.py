@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
-from hpo.errors import HpoError, SpecError
+from hpo.errors import HpoError, SpecError, cut
 from hpo.registry import DATASETS, LOSSES, METRICS, SAMPLERS, SCHEDULERS
 from hpo.space import SearchSpace
 from hpo.spec.changes import change_mistakes, population_mistakes, schedule_mistakes
@@ -25,6 +25,7 @@ from hpo.spec.cohorts import cohort_mistakes
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.file.document import Document, KeyPath, Mistake, Place, parse_yaml
 from hpo.spec.file.include import merge_includes, packaged_folder, read_text
+from hpo.spec.fill import filled
 from hpo.spec.marks import Spec, leaf_at, with_leaves
 from hpo.spec.overrides import apply_overrides
 from hpo.spec.roots import (
@@ -41,7 +42,6 @@ from hpo.spec.sections.data import DataSpec, Task, tasks_of
 from hpo.spec.sections.goal import COSTS, is_own, known_metrics
 from hpo.spec.sections.scheduler import budget_mistakes, is_by_share, share_mistakes
 from hpo.spec.sections.search import SearchSpec, missing_package
-from hpo.spec.sections.techniques.privacy import private_search_mistakes
 from hpo.spec.sections.train import TrainSpec, stop_mistakes
 from hpo.spec.space.dimensions import build_space, joint_mistakes, need_mistakes
 from hpo.spec.space.entries import Entry, Formula, read_entry
@@ -49,6 +49,7 @@ from hpo.spec.space.rules import ruled_space
 from hpo.spec.space.start import start_mistakes
 from hpo.spec.words import unknown_name
 from hpo.spec.zeros import varying_mistakes
+from hpo.techniques import Fact
 
 S = TypeVar("S", bound=Spec)
 
@@ -139,18 +140,23 @@ def finds_space(experiment: Experiment) -> bool:
     return not is_known and isinstance(training, CommandTraining) and training.asks
 
 
-def require_single(experiment: Experiment) -> Training:
-    """The one training configuration of an experiment that is to be trained as it is.
+def require_single(experiment: Experiment) -> Experiment:
+    """An experiment that is to be trained as it is, with the constants of its space filled in.
 
     Raises:
         HpoError: for a spec in which something varies.
     """
-    if len(experiment.space):
-        paths = ", ".join(dimension.path for dimension in experiment.space.dimensions[:3])
-        more = ", ..." if len(experiment.space) > 3 else ""
+    space = experiment.space
+    if not len(space):
+        return experiment
+    if space.size > 1:
+        paths = ", ".join(d.path for d in space.dimensions if d.distribution.size > 1)
         cure = "remove space, or use hpo search and then hpo export"
-        raise HpoError(f"{experiment.name}: {paths}{more} may vary: {cure}")
-    return experiment.training
+        raise HpoError(f"{experiment.name}: {cut(paths, 100)} may vary: {cure}")
+    constants = space.completed(space.at([0.0] * len(space)))
+    document = filled(experiment.document, constants, type(experiment.training))
+    del document["space"]
+    return experiment_from_document(document, experiment.folder)
 
 
 def _written(document: Document, folder: Path, overrides: Sequence[str]) -> Experiment:
@@ -255,10 +261,19 @@ def _space(
     needed = {name for name, field in root.model_fields.items() if field.is_required()}
     is_sound = needed <= sound.keys() and broken.isdisjoint(root.model_fields)
     if not found and is_sound:
-        found += joint_mistakes(space, sound, root)
+        around = _around(_read(SearchSpec, values.get("search")))
+        found += joint_mistakes(space, sound, root, around)
     if not found and is_sound:
         space, found = ruled_space(space, formulas, forbid, sound, root)
     return space, found
+
+
+def _around(search: SearchSpec | None) -> frozenset[Fact]:
+    """What a search does around its trainings that techniques may exclude."""
+    copies = search is not None and SCHEDULERS[search.scheduler.name].changes_hparams
+    by_share = search is not None and is_by_share(search.scheduler)
+    held: dict[Fact, bool] = {"populations": copies, "shares": by_share}
+    return frozenset(fact for fact, is_so in held.items() if is_so)
 
 
 def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -> list[Mistake]:
@@ -275,13 +290,14 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
     training = _read(root, {k: v for k, v in values.items() if k in root.model_fields})
     if isinstance(training, Training):
         found += [*change_mistakes(values, training), *varying_mistakes(values, training)]
-        scheduler = search.scheduler.name if search else None
-        found += [*need_mistakes(training), *schedule_mistakes(values, training, scheduler)]
+        found += schedule_mistakes(values, training)
     elif isinstance(training, TaskTraining):
         found += [*change_mistakes(values, training)]
         if data is not None and data.folds is not None:
             text = "is for models: a task of your own evaluates all rows at once. Remove it"
             found.append(Mistake(("data", "folds"), text))
+    if training is not None:
+        found += need_mistakes(training, _around(search))
     if isinstance(training, CommandTraining):
         found += command_mistakes(training, space)
     if isinstance(training, Training):
@@ -292,14 +308,12 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
         found += stop_mistakes(train, search.scheduler.name if search else None)
     if search is None:
         return found
-    if isinstance(training, Training):
-        found += private_search_mistakes(training, search, space)
     if train is not None:
         folds = None if data is None else data.folds
         found += population_mistakes(search, train, space, root, folds)
     found += cohort_mistakes(search)
-    if training is not None and is_by_share(search.scheduler):
-        found += share_mistakes(training, space.varying)
+    if training is not None and not isinstance(training, Training):
+        found += share_mistakes(search.scheduler)
     if issubclass(root, CommandTraining):
         found += command_search_mistakes(search)
     if issubclass(root, TaskTraining):

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 from pydantic import Field, ValidationError, model_validator
 
 from hpo.errors import SpecError
-from hpo.spec.code.own_functions import AUGMENT_NEEDS, OwnAugment
 from hpo.spec.marks import Count, Merge, Sizes, Spec, has_leaf, leaf_at, merge_of, with_leaves
-from hpo.spec.registered import needs_of
 from hpo.spec.schema import all_leaves, leaves_at
 from hpo.spec.sections.models.parts import Activation
 from hpo.spec.sections.optimizer import OptimizerSpec, ScheduleSpec
+from hpo.spec.techniques.used import needs_of_all
 
 if TYPE_CHECKING:
     from hpo.spec.experiment import Training
@@ -182,15 +181,11 @@ def served(training: Training) -> dict[str, tuple[Any, ...]]:
     }
     if listed.widest and how_merged(training, WIDTHS) is not None:
         found[WIDTHS] = (UpTo(listed.widest),)
-    needs = needs_of("model", training.model)
-    if isinstance(training.augment, OwnAugment) or training.augment.reads_batches:
-        needs |= AUGMENT_NEEDS
+    needs = needs_of_all(training)
     for path in list(found):
         own, how = leaf_at(training, path), how_merged(training, path)
-        if (
-            (how is Merge.ROWS and "whole batch" in needs)
-            or (how is Merge.SIZE and training.updates.needs_own_sizes)
-            or (training.privacy.is_on and how is not Merge.BRANCH)
+        if (how is Merge.ROWS and "whole batch" in needs) or (
+            how is Merge.SIZE and "own sizes" in needs
         ):
             del found[path]
         elif how is Merge.SIZE and isinstance(own, tuple) and "same depth" in needs:

@@ -176,7 +176,7 @@ ROWS = [
     ),
     (
         "updates: {clip_norm: 2.0}\noptimizer: {name: sgd, clip_norm: 1.0}",
-        "spec.yaml:8: updates.clip_norm: does what optimizer.clip_norm does too: remove optimizer.clip_norm",
+        "spec.yaml:8: updates.clip_norm: clips the whole gradient, and optimizer.clip_norm does so too: remove one of them",
     ),
     (
         "optimizer: {name: sgd, schedule: cosine}",

@@ -44,7 +44,11 @@ def test_needs_are_those_of_the_entry_and_of_the_values_of_its_fields():
     assert needs_of("optimizer", Sgd(name="sgd")) == set()
     assert needs_of("optimizer", Adagrad(name="adagrad")) == {"start"}
     assert needs_of("model", Mlp(name="mlp", norm="layer")) == set()
-    assert needs_of("model", Mlp(name="mlp", norm="batch")) == {"whole batch", "same depth"}
+    assert needs_of("model", Mlp(name="mlp", norm="batch")) == {
+        "whole batch",
+        "same depth",
+        "statistics",
+    }
     assert needs_of("model", Cnn(name="cnn")) == {"images"}
 
 

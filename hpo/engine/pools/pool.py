@@ -19,7 +19,6 @@ from hpo.engine.pools.streaming import (
     Course,
     Stream,
     budget_bytes,
-    check_order,
     data_bytes,
     over_pieces,
     placement_of,
@@ -31,6 +30,7 @@ from hpo.engine.programs.memory import halved, is_exhausted
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.stopwatch import Stopwatch
 from hpo.engine.task_program import AnyProgram
+from hpo.engine.techniques import check_techniques
 from hpo.engine.training.batches import Batch, DeviceData, host_data, whole_rows
 from hpo.engine.training.metrics.scored import MetricError
 from hpo.engine.training.task import Progress, Tally, Task, task_of
@@ -420,7 +420,7 @@ class Pool:
         placement = placement_of(data, program.micro_batch, program.most_parts, self._budget)
         if placement.train is None:
             return self._copies.of(data, self._budget, is_whole=False)
-        check_order(program)
+        check_techniques(program, is_streamed=True)
         self._copies.keep_only(None)
         whole = sharding(self.place, is_of_lanes=False)
         self._stream = Stream(

@@ -19,10 +19,8 @@ import numpy as np
 from hpo.data.dataset import DataSet, Split, gather, held_bytes
 from hpo.data.sequences.windows import Windows
 from hpo.engine.devices import memory_bytes
-from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch, DeviceData, evaluation_parts, host_rows, judged_rows
 from hpo.engine.training.task import Progress, Tally
-from hpo.engine.training.techniques.averages import has_statistics
 from hpo.errors import DeviceError
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.sizes import size_text
@@ -125,29 +123,6 @@ def placement_of(data: DataSet, micro_batch: int, at_once: int, budget: int | No
         )
     most = min(budget // 4 // part_bytes, max(_MOST_PARTS, at_once))
     return Placement(most, _piece_parts(data.validation, budget))
-
-
-def check_order(program: Program) -> None:
-    """Refuse to stream data whose rows a trial reads in an order of its own, or all at once.
-
-    Raises:
-        DeviceError: if it does.
-    """
-    if program.own_steps or program.template.sampling.name != "uniform":
-        raise DeviceError(
-            "sampling: draws the rows of a trial in an order of its own, and streamed data come in "
-            "one order for all: raise data.device_budget, or remove sampling."
-        )
-    if program.template.privacy.is_on:
-        raise DeviceError(
-            "privacy: draws the rows of each trial by chance, and streamed data come in one order "
-            "for all: raise data.device_budget, or remove privacy."
-        )
-    if has_statistics(program):
-        raise DeviceError(
-            "train.average: needs all training rows for the statistics of averaged weights, and "
-            "streamed data come in chunks: raise data.device_budget, or write model.norm: none."
-        )
 
 
 def streaming_text(data: DataSet, spec: DataSpec, device: Any) -> str | None:

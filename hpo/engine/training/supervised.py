@@ -22,7 +22,7 @@ from hpo.engine.models.abstract import abstract_model, authored, is_authored
 from hpo.engine.models.embedding import from_loaded
 from hpo.engine.models.initialisers import initial_params, kernel_initialiser
 from hpo.engine.program import Program
-from hpo.engine.training.augmentation.batch import check_augment
+from hpo.engine.techniques import check_techniques
 from hpo.engine.training.batches import (
     Batch,
     DeviceData,
@@ -53,7 +53,6 @@ from hpo.engine.training.targets.sums import (
     sum_count,
 )
 from hpo.engine.training.task import Epoch, Progress, Tally
-from hpo.engine.training.techniques.attack import check_attack
 from hpo.engine.training.techniques.averages import (
     first_copies,
     has_statistics,
@@ -62,7 +61,7 @@ from hpo.engine.training.techniques.averages import (
 )
 from hpo.engine.training.techniques.norms import first_norms, named_norms
 from hpo.engine.training.techniques.precision import first_scaling
-from hpo.engine.training.techniques.privacy import batch_places, check_privacy, drawn_rows
+from hpo.engine.training.techniques.privacy import batch_places, drawn_rows
 from hpo.engine.training.techniques.sampling import epoch_rows, part_rows
 from hpo.engine.training.techniques.updates import check_patterns
 from hpo.engine.training.weights import (
@@ -414,9 +413,7 @@ def abstract_lane(program: Program) -> Lane:
             own whose result does not fit.
     """
     check_loss(program)
-    check_augment(program)
-    check_attack(program)
-    check_privacy(program)
+    check_techniques(program)
     look_at_functions(program)
     check_patterns(program.template.updates, abstract_model(program).params)
     params = jax.ShapeDtypeStruct((weight_count(program),), np.float32)

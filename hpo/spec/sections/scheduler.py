@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
@@ -173,22 +173,11 @@ def is_by_share(spec: SchedulerSpec) -> bool:
     return getattr(spec, "budget", None) == "share"
 
 
-def share_mistakes(training: Any, varying: Set[str]) -> Iterator[Mistake]:
-    """What rungs that are shares of the training rows do not go with; `varying` are paths."""
-    if not hasattr(training, "sampling"):
+def share_mistakes(spec: SchedulerSpec) -> Iterator[Mistake]:
+    """What a scheduler asks of a training that is no model on a data set."""
+    if is_by_share(spec):
         text = "share is of the rows that a model trains on, and the spec has no model: use epochs"
         yield Mistake(("search", "scheduler", "budget"), text)
-        return
-    by = "search.scheduler.budget: share"
-    if training.sampling.share != 1 or "sampling.share" in varying:
-        yield Mistake(("sampling", "share"), f"is what {by} sets: remove one of them")
-    if training.train.early_stop is not None or training.train.keep != "last":
-        name = "keep" if training.train.early_stop is None else "early_stop"
-        text = f"does not go with {by}, which judges every share by its last epoch: remove it"
-        yield Mistake(("train", name), text)
-    if training.privacy.is_on or any(path.startswith("privacy.") for path in varying):
-        text = f"draws each row by itself, and {by} chooses rows: remove one of them"
-        yield Mistake(("privacy",), text)
 
 
 def budget_mistakes(spec: SchedulerSpec, epochs: int) -> Iterator[Mistake]:

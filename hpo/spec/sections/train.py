@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
-from hpo.registry import METRICS, SCHEDULERS
+from hpo.registry import METRICS
 from hpo.spec.file.document import Mistake
 from hpo.spec.marks import Count, Fixed, Names, Spec, Static
 from hpo.spec.merging import Merged
@@ -118,8 +118,3 @@ def stop_mistakes(train: TrainSpec, scheduler: str | None) -> Iterator[Mistake]:
     if patience is not None and patience >= train.epochs:
         text = f"{patience} is not less than train.epochs ({train.epochs}), so it stops no trial"
         yield Mistake((*at, "early_stop", "patience"), f"{text}: lower it or train longer")
-    if scheduler is not None and SCHEDULERS[scheduler].changes_hparams:
-        for name in ("early_stop", "keep"):
-            if getattr(train, name) not in (None, "last"):
-                text = f"does not go with {scheduler}, whose trials copy the last weights of others"
-                yield Mistake((*at, name), f"{text}: remove it, or use another scheduler")

@@ -9,8 +9,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, create_model
 
 from hpo.spec.marks import Count, Knob, NonNegative, Positive, Spec, Static
-from hpo.spec.registered import needs_of
-from hpo.spec.sections.optimizers.untuned import Dog, Mechanic, Momo, Prodigy
 
 
 class Rates(Spec):
@@ -62,12 +60,6 @@ class Updates(Spec):
     patterns are multiplied."""
 
     @property
-    def needs_own_sizes(self) -> bool:
-        """Whether they would be wrong for narrower models in larger arrays."""
-        is_noisy = self.noise != 0 or self.weight_noise != 0
-        return self.centralize or is_noisy or self.spectral_norm is not None
-
-    @property
     def gradients(self) -> int:
         """How many gradients a step takes."""
         return 1 if self.sam_radius == 0 else 2
@@ -91,20 +83,8 @@ def _can_be_field(name: str) -> bool:
     return "." not in name and not name.startswith("_") and not hasattr(Rates, name)
 
 
-def update_mistakes(updates: Updates, optimizer: Any) -> Iterator[tuple[tuple[str, ...], str]]:
-    """What does not go together in the updates and the optimizer, as (key path, sentence)."""
-    if updates.clip_norm is not None and getattr(optimizer, "clip_norm", None) is not None:
-        text = "does what optimizer.clip_norm does too: remove optimizer.clip_norm"
-        yield ("updates", "clip_norm"), text
-    if isinstance(optimizer, Dog | Mechanic | Momo | Prodigy):
-        for leaf, usual in (("l1", 0), ("decay_on", "all")):
-            if getattr(updates, leaf) != usual:
-                text = f"needs the learning rate of a step, and {optimizer.name} finds its own"
-                yield ("updates", leaf), f"{text}: remove updates.{leaf}, or use another optimizer"
+def update_mistakes(updates: Updates) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Numbers of what is off in the updates, as (key path, sentence)."""
     if updates.lookahead_share is not None and updates.lookahead is None:
         text = "is a number of updates.lookahead, which is off: write it, or remove this"
         yield ("updates", "lookahead_share"), text
-    if updates.accumulate is not None and "gradient" in needs_of("optimizer", optimizer):
-        text = f"averages batches, and {optimizer.name} needs the gradient function of one batch"
-        cure = "remove updates.accumulate, or use another optimizer"
-        yield ("updates", "accumulate"), f"{text}: {cure}"

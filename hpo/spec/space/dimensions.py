@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, combinations, islice, product
 from typing import Any
 
 from hpo.errors import cut
@@ -34,14 +34,14 @@ from hpo.spec.sections.data import tasks_of
 from hpo.spec.sections.loss import loss_mistakes
 from hpo.spec.sections.models.parts import model_mistakes, output_mistakes
 from hpo.spec.sections.models.sequences import sequence_mistakes
-from hpo.spec.sections.techniques.augment import augment_mistakes
 from hpo.spec.sections.techniques.average import average_mistakes
 from hpo.spec.sections.techniques.privacy import privacy_mistakes
-from hpo.spec.sections.techniques.sampling import sampling_mistakes
 from hpo.spec.sections.updates import update_mistakes
 from hpo.spec.space.conditions import condition_of
 from hpo.spec.space.entries import Entry
+from hpo.spec.techniques.clashes import clashes, decides, lacking, may_clash, unfit
 from hpo.spec.words import shown, unknown_name
+from hpo.techniques import Fact
 from hpo.trial import HParam
 
 # Far more combinations of variants than any space has; it only keeps a check from running on.
@@ -92,7 +92,10 @@ def build_space(
 
 
 def joint_mistakes(
-    space: SearchSpace, values: Mapping[str, Any], root: type[Spec]
+    space: SearchSpace,
+    values: Mapping[str, Any],
+    root: type[Spec],
+    around: Collection[Fact] = (),
 ) -> list[Mistake]:
     """Whole trials that the spec refuses although it takes each of their values."""
     precision = space.by_path.get("train.precision")
@@ -100,45 +103,65 @@ def joint_mistakes(
         text = "auto is measured once for all trials: list other names, or take it out of the space"
         return [Mistake(("space", "train.precision"), text)]
     switches = [d for d in space.dimensions if _is_switch(d.path, root)]
-    for chosen in islice(_assignments(space, switches), _MOST_CONTEXTS):
+    contexts = islice(_assignments(space, switches), _MOST_CONTEXTS)
+    for chosen in chain(contexts, islice(_pairs(space), _MOST_CONTEXTS)):
         for end in (0, -1):
             hparams: dict[str, HParam] = {}
             for dimension in space.dimensions:
                 if space.is_active(dimension, hparams):
                     path = dimension.path
                     hparams[path] = chosen.get(path, _probes(dimension.distribution)[end])
-            mistakes = _whole_mistakes(filled(values, hparams, root), root)
+            mistakes = _whole_mistakes(filled(values, hparams, root), root, around)
             if mistakes:
                 path, text = dotted(mistakes[0].path), mistakes[0].text
-                around = [name for name in chosen if name == path or _shapes(name, path, root)]
-                switch = max(around, key=len, default=None)
+                above = [name for name in chosen if name == path or _shapes(name, path, root)]
+                switch = max(above, key=len, default=None)
                 if switch is None:
                     return [Mistake(mistakes[0].path, text)]
                 return [Mistake(("space", switch), f"with {shown(chosen[switch])}, {path} {text}")]
     return []
 
 
-def _whole_mistakes(values: Mapping[str, Any], root: type[Spec]) -> list[Mistake]:
+def _pairs(space: SearchSpace) -> Iterator[dict[str, HParam]]:
+    """Each value of what decides on techniques, alone and with each value of another choice."""
+    several = [
+        dimension
+        for dimension in space.dimensions
+        if isinstance(dimension.distribution, Choice) and decides(dimension.path)
+    ]
+    for dimension in several:
+        for value in _probes(dimension.distribution):
+            yield {dimension.path: value}
+    for one, other in combinations(several, 2):
+        if may_clash(one.path, other.path):
+            for first, second in product(_probes(one.distribution), _probes(other.distribution)):
+                yield {one.path: first, other.path: second}
+
+
+def _whole_mistakes(
+    values: Mapping[str, Any], root: type[Spec], around: Collection[Fact]
+) -> list[Mistake]:
     """The mistakes in the values of a whole trial."""
-    return spec_mistakes(root, values) or need_mistakes(root.model_validate(values))
+    return spec_mistakes(root, values) or need_mistakes(root.model_validate(values), around)
 
 
-def need_mistakes(training: Spec) -> list[Mistake]:
-    """What does not go together in a training whose sections are valid each."""
+def need_mistakes(training: Spec, around: Collection[Fact] = ()) -> list[Mistake]:
+    """What does not go together in a training whose sections are valid each.
+
+    `around` are circumstances beside those that the training tells of.
+    """
     if not isinstance(training, Training):
-        return []
-    updates = update_mistakes(training.updates, training.optimizer)
+        return [Mistake(path, text) for path, text in clashes(training, around)]
+    updates = update_mistakes(training.updates)
     average = average_mistakes(training.train.average)
     model = model_mistakes(training.model, training.data.dataset)
-    augment = augment_mistakes(training.augment, training.data.dataset)
-    private = privacy_mistakes(training)
+    private = privacy_mistakes(training.privacy)
     output = output_mistakes(training.model, training.data.target_range)
     tasks = tasks_of(training.data)
     sequence = sequence_mistakes(training.model, tasks, training.data.text.embeddings)
-    wrong = *updates, *average, *model, *augment, *private, *output, *sequence
+    together = *clashes(training, around), *unfit(training, lacking(training.data))
+    wrong = *updates, *average, *model, *private, *output, *sequence, *together
     found = [Mistake(path, text) for path, text in wrong]
-    drawn = sampling_mistakes(training.sampling, tasks, training.data.folds)
-    found += [Mistake(("sampling", "name"), text) for text in drawn]
     named = " or ".join(tasks)
     if training.data.target_range is not None and "regression" not in tasks:
         text = f"is of quantities, and the task is {named}: remove it"
@@ -146,14 +169,6 @@ def need_mistakes(training: Spec) -> list[Mistake]:
     if not isinstance(training.loss, OwnCode | None):
         texts = loss_mistakes(training.loss.name, tasks)
         found += [Mistake(("loss", "name"), text) for text in texts]
-    if training.train.threshold is not None:
-        at = ("train", "threshold")
-        if not {"classification", "multilabel"} & {*tasks}:
-            text = f"is of classes and labels, and the task is {named}: remove it"
-            found.append(Mistake(at, text))
-        if training.data.folds is not None:
-            text = "is chosen on one validation split, and data.folds has several: remove one"
-            found.append(Mistake(at, text))
     are_classes = {"classification", "segmentation"} & {*tasks}
     if training.data.class_weight != "none" and not are_classes:
         text = f"weighs classes, and the task is {named}: leave it out"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import product
 from typing import Any
 
 from hpo.data.cache import DataCache
@@ -12,9 +13,10 @@ from hpo.data.dataset import DataSet
 from hpo.data.files import source_files
 from hpo.engine.devices import describe, local_devices
 from hpo.engine.mesh import places
-from hpo.engine.pools.streaming import budget_bytes, check_order, placement_of, streaming_text
+from hpo.engine.pools.streaming import budget_bytes, placement_of, streaming_text
 from hpo.engine.program import Program, split
 from hpo.engine.programs.footprint import known_costs
+from hpo.engine.techniques import check_techniques
 from hpo.engine.training.task import task_of
 from hpo.engine.training.techniques.sampling import check_sampling
 from hpo.search.schedulers.make import make_scheduler
@@ -47,6 +49,7 @@ from hpo.study.storage.journal import Journal
 from hpo.study.storage.provenance import Provenance, library_versions
 from hpo.study.storage.trust import code_of, tell_code
 from hpo.study.surroundings import Surroundings
+from hpo.techniques import TECHNIQUES
 from hpo.trial import HParams
 
 
@@ -73,6 +76,7 @@ class LaneBackend:
         check_changes(experiment, self._numbers)
         self._experiment = decided(experiment, self._numbers)
         _check_fit(self._experiment, self._datasets, self._devices[0])
+        _check_techniques(self._experiment, self._data, self._devices[0])
         for note in self._data.notes:
             say(note)
         if text := streaming_text(self._data, training.data, self._devices[0]):
@@ -196,9 +200,37 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
         task.shapes()
         if folder_of(candidate.model) is not None:
             task.initial(candidate)
-        budget = budget_bytes(candidate.data, device)
-        if placement_of(data, candidate.data.step_rows, 1, budget).train is not None:
-            check_order(program)
+        # It refuses a budget that is too small to stream the data.
+        placement_of(data, candidate.data.step_rows, 1, budget_bytes(candidate.data, device))
+
+
+def _check_techniques(experiment: Experiment, data: DataSet, device: Any) -> None:
+    """Refuse techniques of the space that the data, the model or streaming exclude."""
+    training = with_rows(experiment.training, data.train_rows)
+    budget = budget_bytes(training.data, device)
+    is_streamed = placement_of(data, training.data.step_rows, 1, budget).train is not None
+    for hparams in _techniques(experiment.space.dimensions):
+        program, _ = split(fill(training, hparams, 0), data, device.platform)
+        check_techniques(program, is_streamed=is_streamed)
+
+
+def _techniques(dimensions: Sequence[Dimension]) -> Iterator[HParams]:
+    """Each value of the techniques of a space, with each normalisation of its model."""
+    places = {technique.place for technique in TECHNIQUES.values()}
+    chosen: list[HParams] = [{}]
+    norms: list[HParams] = [{}]
+    ranges: HParams = {}
+    for dimension in dimensions:
+        distribution = dimension.distribution
+        if isinstance(distribution, Choice):
+            values: list[HParams] = [{dimension.path: value} for value in distribution.values]
+            chosen += values if dimension.path in places else []
+            is_norm = dimension.path == "model.norm" and dimension.when is None
+            norms += values if is_norm else []
+        elif dimension.path in places:
+            ranges = {**ranges, dimension.path: distribution.high}
+    for one, norm in product(chosen, norms):
+        yield {**ranges, **one, **norm}
 
 
 def _is_size(dimension: Dimension) -> bool:

@@ -19,7 +19,6 @@ from hpo.engine.training.augmentation.draws import Draws
 from hpo.engine.training.batches import Batch
 from hpo.engine.training.forward import forward
 from hpo.engine.training.targets.sums import row_losses
-from hpo.errors import HpoError
 from hpo.spec.experiment import Training
 from hpo.spec.sections.techniques.attack import Attack
 
@@ -98,15 +97,3 @@ def climbed(
 def _but_codes(numbers: Float[Array, "B ..."], codes: int) -> Float[Array, "B ..."]:
     """The numbers, with 0 for the first `codes` columns, which hold codes of categories."""
     return numbers.at[:, :codes].set(0.0) if codes else numbers
-
-
-def check_attack(program: Program) -> None:
-    """Refuse an attack on examples that are not numbers.
-
-    Raises:
-        HpoError: for tokens.
-    """
-    attack = program.template.attack
-    is_used = not is_off(attack.epsilon) or attack.judge_epsilon is not None
-    if is_used and not jnp.issubdtype(program.example_type, jnp.floating):
-        raise HpoError("attack: changes numbers, and these examples are tokens: remove it.")

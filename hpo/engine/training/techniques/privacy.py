@@ -16,11 +16,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from hpo.engine.models.abstract import abstract_model
-from hpo.engine.program import Program
 from hpo.engine.training.techniques.gradients import Moment, standard_noise
 from hpo.engine.training.techniques.layers import Layers
-from hpo.errors import HpoError
 
 # Loss and gradient of the row at a place of the data, which is at a place of the batch.
 OfRow: TypeAlias = Callable[[Any, Any], tuple[Float[Array, ""], Float[Array, " P"]]]
@@ -93,16 +90,3 @@ def private_gradient(
     loss, total = lax.fori_loop(0, rows.shape[0] // together, add, zeros)
     total = total + noise * clip * standard_noise(params, layers, moment, _NOISE)
     return loss / jnp.maximum((rows >= 0).sum(), 1), total / size
-
-
-def check_privacy(program: Program) -> None:
-    """Refuse a model that keeps numbers of its batches, such as running statistics.
-
-    Raises:
-        HpoError: for such a model.
-    """
-    if program.template.privacy.is_on and jax.tree.leaves(abstract_model(program).variables):
-        raise HpoError(
-            "privacy: this model keeps numbers of its batches, such as the statistics of a batch "
-            "norm, which have no noise: write model.norm: layer or none, or remove privacy."
-        )

@@ -15,7 +15,7 @@ from hpo.data.dataset import DataSet
 from hpo.engine.training.random_streams import draws_rng, part_rng, row_order
 from hpo.errors import HpoError
 from hpo.spec.experiment import Training
-from hpo.spec.sections.techniques.sampling import Sampling, sampling_mistakes
+from hpo.spec.sections.techniques.sampling import Sampling
 
 # This share of the draws by importance is uniform, so that no weight exceeds its inverse.
 _UNIFORM = 0.1
@@ -65,13 +65,11 @@ def epoch_rows(
 
 
 def check_sampling(training: Training, data: DataSet, cure: str = "write a larger share") -> None:
-    """Refuse a share of the rows that fills no batch, and classes where there are none.
+    """Refuse a share of the rows that fills no batch.
 
     Raises:
         HpoError: with what to write instead; `cure` makes the share larger.
     """
-    for text in sampling_mistakes(training.sampling, (data.task,)):
-        raise HpoError(f"sampling.name: {text}.")
     rows = part_rows(training.sampling.share, data.train_rows)
     if training.data.step_rows > rows:
         raise HpoError(

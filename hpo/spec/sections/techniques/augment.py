@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
-from hpo.registry import DATASETS, READERS
 from hpo.spec.marks import Knob, NonNegative, Share, Spec
 
 _Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -16,10 +14,6 @@ _Slope = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 
 # The numbers that move the pixels of an image, which one gather does for all of them.
 GEOMETRY = ("flip", "shift", "rotate", "scale", "shear")
-OF_IMAGES = (*GEOMETRY, "cutout")
-OF_TABLES = ("column_dropout", "swap_noise")
-# What reads other rows of a batch, so that batch sizes are not merged.
-OF_BATCHES = ("swap_noise", "same_class")
 
 
 class Augment(Spec):
@@ -51,18 +45,3 @@ class Augment(Spec):
     """The chance that an example is mixed with one of its own class in the batch."""
     word_dropout: Knob[Share] = 0.0
     """The chance that a token of a text is left out."""
-
-    @property
-    def reads_batches(self) -> bool:
-        """Whether rows of a batch are read together."""
-        return any(getattr(self, name) != 0 for name in OF_BATCHES)
-
-
-def augment_mistakes(augment: Any, dataset: Any) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Numbers for another kind of data than the data set's, as (key path, sentence)."""
-    known = READERS if isinstance(dataset, Spec) else DATASETS
-    name = next(iter(type(dataset).model_fields)) if isinstance(dataset, Spec) else dataset
-    if isinstance(augment, Augment) and name in known and known[name].is_table:
-        for leaf in OF_IMAGES:
-            if getattr(augment, leaf) != 0:
-                yield ("augment", leaf), f"changes images, and {name} is a table: remove it"

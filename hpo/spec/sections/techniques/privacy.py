@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
-from hpo.registry import SCHEDULERS
-from hpo.spec.file.document import Mistake
 from hpo.spec.marks import Knob, Positive, Spec
-from hpo.spec.registered import needs_of
-
-if TYPE_CHECKING:
-    from hpo.space import SearchSpace
-    from hpo.spec.experiment import Training
-    from hpo.spec.sections.search import SearchSpec
 
 _Chance = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 
@@ -39,61 +31,8 @@ class Privacy(Spec):
         return self.clip is not None and self.noise is not None
 
 
-def privacy_mistakes(training: Training) -> Iterator[tuple[tuple[str, ...], str]]:
-    """What a private training does not go with, as (key path, sentence)."""
-    privacy, updates = training.privacy, training.updates
+def privacy_mistakes(privacy: Privacy) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The half of a privacy that is missing, as (key path, sentence)."""
     for leaf, other in (("clip", "noise"), ("noise", "clip")):
         if getattr(privacy, leaf) is None and getattr(privacy, other) is not None:
             yield ("privacy", leaf), f"is missing beside {other}: write both, or neither"
-    if not privacy.is_on:
-        return
-    scheme = training.sampling
-    refused = {
-        ("model", "norm"): (
-            getattr(training.model, "norm", None) == "batch",
-            "batch mixes the rows of a batch, whose gradients must be apart: write layer or none",
-        ),
-        ("optimizer", "name"): (
-            "gradient" in needs_of("optimizer", training.optimizer),
-            f"{training.optimizer.name} reads losses or further gradients, which have no noise: "
-            "use another optimizer",
-        ),
-        ("updates", "sam_radius"): (
-            updates.sam_radius != 0,
-            "takes two gradients a step, of which privacy counts one: remove it",
-        ),
-        ("sampling", "name"): (
-            scheme.name != "uniform" or scheme.share < 1,
-            "chooses rows, and privacy draws each row by itself: remove sampling",
-        ),
-        ("data", "folds"): (
-            training.data.folds is not None,
-            "is not counted by epsilon: remove it, or remove privacy",
-        ),
-        ("augment",): (
-            getattr(training.augment, "reads_batches", False),
-            "mixes rows, whose gradients must be apart: remove swap_noise and same_class",
-        ),
-        ("train", "precision"): (
-            training.train.precision == "float16",
-            "float16 skips steps by what rows say: write float32 or bfloat16",
-        ),
-        ("train", "changes"): (
-            bool(training.train.changes),
-            "is not counted by epsilon: remove it, or remove privacy",
-        ),
-    }
-    for path, (is_wrong, text) in refused.items():
-        if is_wrong:
-            yield path, text
-
-
-def private_search_mistakes(
-    training: Training, search: SearchSpec, space: SearchSpace
-) -> Iterator[Mistake]:
-    """Schedulers whose trainings have a privacy that `epsilon` does not count."""
-    varies = any(dimension.path.startswith("privacy.") for dimension in space.dimensions)
-    name = search.scheduler.name
-    if SCHEDULERS[name].changes_hparams and (varies or training.privacy.is_on):
-        text = f"{name} copies weights between trials, which epsilon does not count"
-        yield Mistake(("search", "scheduler", "name"), f"{text}: use another, or remove privacy")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -12,9 +11,6 @@ from hpo.spec.marks import Host, Positive, ReadWhere, Spec, Static
 _Part = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 # Ways whose rows are drawn by the loss that each had after the epoch before.
 _BY_LOSS = ("importance", "curriculum")
-
-# Ways whose rows are drawn by the class of each.
-_BY_CLASS = ("balanced", "stratified")
 
 
 class Sampling(Spec):
@@ -41,14 +37,3 @@ class Sampling(Spec):
     def keeps_losses(self) -> bool:
         """Whether it needs the loss of each row after the epoch before."""
         return self.name in _BY_LOSS
-
-
-def sampling_mistakes(
-    sampling: Sampling, tasks: Sequence[str], folds: int | None = None
-) -> Iterator[str]:
-    """What is wrong with a way to draw rows for data that are of one of these tasks."""
-    if sampling.name in _BY_CLASS and "classification" not in tasks:
-        named = " or ".join(tasks)
-        yield f"{sampling.name} needs one class for each row, and the task is {named}: remove it"
-    if sampling.keeps_losses and folds is not None:
-        yield f"{sampling.name} keeps the losses of one training split: remove data.folds"

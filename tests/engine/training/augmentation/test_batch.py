@@ -1,18 +1,15 @@
 """Augmentation in training: lanes, merged batch sizes, numbers of 0, and what is refused."""
 
-from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from hpo.engine.models.dropout import mask_key
 from hpo.engine.program import split
-from hpo.engine.training.augmentation.batch import changed, check_augment
+from hpo.engine.training.augmentation.batch import changed
 from hpo.engine.training.augmentation.draws import Draws
-from hpo.errors import HpoError
 from hpo.spec.experiment import Training
 from hpo.spec.sections.techniques.augment import Augment
 from tests.engine.samples import Learn, tiny_data
@@ -85,16 +82,6 @@ def test_masks_and_weights_of_pixels_move_with_their_image() -> None:
     np.testing.assert_array_equal(found["x"][..., 0], found["y"])
     np.testing.assert_array_equal(found["weight"], found["y"])
     assert not np.array_equal(found["y"], y)
-
-
-def test_tables_refuse_numbers_of_images_and_images_those_of_tables() -> None:
-    program = split(a_training({"column_dropout": 0.1}), tiny_data(), "cpu")[0]
-    program = replace(program, example_shape=(8, 8, 1))
-    with pytest.raises(HpoError, match=r"augment\.column_dropout: changes rows of a table"):
-        check_augment(program)
-    program = split(a_training({"rotate": 9.0}), tiny_data(), "cpu")[0]
-    with pytest.raises(HpoError, match=r"augment\.rotate: changes images, and these .* \[5\]"):
-        check_augment(program)
 
 
 def test_off_adds_nothing_to_the_batch() -> None:

@@ -150,7 +150,7 @@ def test_three_classes_have_no_threshold() -> None:
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        ({"dataset": "diabetes"}, "is of classes and labels, and the task is regression: remove"),
+        ({"dataset": "diabetes"}, "needs classes or labels, and the task is regression: remove"),
         ({"dataset": "breast_cancer", "folds": 3}, "is chosen on one validation split, and data"),
     ],
 )

@@ -11,8 +11,8 @@ import optax
 import pytest
 
 from hpo.data.dataset import DataSet
-from hpo.engine.pools.streaming import check_order
 from hpo.engine.program import split
+from hpo.engine.techniques import check_techniques
 from hpo.engine.training.batches import host_data
 from hpo.engine.training.lane import Lane, lane_from_arrays, lane_to_arrays
 from hpo.engine.training.supervised import judged, own_weights
@@ -144,8 +144,8 @@ def test_the_statistics_of_an_average_are_those_of_all_batches_of_the_epoch(tiny
     np.testing.assert_allclose(norm["var"], h.var(1).mean(0), rtol=1e-4)
     own = lanes[-1].variables["norms"][0]["var"]
     assert np.abs(own - norm["var"]).max() > 0.05
-    with pytest.raises(DeviceError, match=r"^train\.average: needs all training rows"):
-        check_order(task.program)
+    with pytest.raises(DeviceError, match=r"^train\.average\.name: polyak needs all training rows"):
+        check_techniques(task.program, is_streamed=True)
 
 
 def test_merged_and_narrow_models_average_as_those_of_their_own(

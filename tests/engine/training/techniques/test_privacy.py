@@ -9,14 +9,12 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from hpo.engine.pools.streaming import check_order
 from hpo.engine.program import split
 from hpo.engine.training.task import task_of
 from hpo.engine.training.techniques.accounting import epsilon, step_divergences
 from hpo.engine.training.techniques.gradients import Moment, standard_noise
 from hpo.engine.training.techniques.layers import Layers
 from hpo.engine.training.techniques.privacy import batch_places, drawn_rows, private_gradient
-from hpo.errors import DeviceError, HpoError
 from hpo.spec.experiment import Training
 from tests.engine.samples import Learn, a_training, tiny_data
 
@@ -121,15 +119,6 @@ def test_without_privacy_a_training_has_the_program_of_today() -> None:
         train = {"epochs": 2, "merged": merged}
         program, _ = split(a_training(privacy=privacy, train=train), data, "cpu")
         assert len(program.merged) == count
-
-
-def test_statistics_of_batches_and_streamed_data_are_refused() -> None:
-    data = tiny_data()
-    norm = _training(model={"name": "mlp", "widths": [8], "norm": "batch"})
-    with pytest.raises(HpoError, match=r"^privacy: this model keeps numbers of its batches"):
-        task_of(split(norm, data, "cpu")[0]).shapes()
-    with pytest.raises(DeviceError, match=r"^privacy: draws the rows of each trial by chance"):
-        check_order(split(_training(), data, "cpu")[0])
 
 
 def test_a_private_training_learns(learn: Learn) -> None:

@@ -11,7 +11,6 @@ import pytest
 from hpo.data.dataset import DataSet
 from hpo.engine.devices import local_devices
 from hpo.engine.pools.pool import Pool
-from hpo.engine.pools.streaming import check_order
 from hpo.engine.program import Program, split
 from hpo.engine.programs.compiler import Compiler
 from hpo.engine.programs.plans import Plan, Plans
@@ -28,7 +27,7 @@ from hpo.engine.training.techniques.sampling import (
     probabilities,
     stratified,
 )
-from hpo.errors import DeviceError, HpoError
+from hpo.errors import HpoError
 from hpo.spec.marks import with_leaves
 from tests.engine.samples import Learn, a_training
 
@@ -113,21 +112,9 @@ def test_a_trial_reads_the_rows_that_are_drawn_by_class(tiny: DataSet, name: str
         assert (np.abs(counts - 16 * shares) < 2).all()
 
 
-def test_a_share_that_fills_no_batch_and_classes_of_a_quantity_are_refused(
-    tiny: DataSet, line: DataSet
-) -> None:
+def test_a_share_that_fills_no_batch_is_refused(tiny: DataSet) -> None:
     with pytest.raises(HpoError, match=r"sampling.share: 0.1 of 96 .* are 10, fewer than a batch"):
         check_sampling(with_leaves(a_training(), {"sampling.share": 0.1}), tiny)
-    with pytest.raises(HpoError, match=r"sampling.name: balanced needs one class for each row"):
-        check_sampling(with_leaves(a_training(), {"sampling.name": "balanced"}), line)
-
-
-def test_an_order_of_a_trials_own_is_refused_for_streamed_data(tiny: DataSet) -> None:
-    for leaf, value in (("share", 0.5), ("name", "balanced")):
-        training = with_leaves(a_training(), {f"sampling.{leaf}": value})
-        with pytest.raises(DeviceError, match=r"sampling: draws .* raise data.device_budget"):
-            check_order(split(training, tiny, "cpu")[0])
-    check_order(split(a_training(), tiny, "cpu")[0])
 
 
 def test_the_expectation_over_all_draws_by_importance_is_the_full_gradient() -> None:

@@ -50,8 +50,9 @@ PBT = {
         (
             {"keep": "best"},
             {"search": PBT},
-            "train.keep: does not go with pbt, whose trials copy the last weights of others: "
-            "remove it, or use another scheduler",
+            "train.keep: best may leave the last weights of a trial, and this scheduler copies "
+            "weights between trials and changes their numbers: use another scheduler, or remove "
+            "train.keep",
         ),
     ],
 )

@@ -1,0 +1,102 @@
+"""The techniques that a training uses, and what it holds of needs and circumstances.
+
+What is said of a training holds for the template of a program too, whose numbers are blank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hpo.entries import NEEDS, Need
+from hpo.spec.code.own_functions import AUGMENT_NEEDS, OwnAugment
+from hpo.spec.marks import NeedsWhere, Spec, has_leaf, leaf_at
+from hpo.spec.registered import needs_of
+from hpo.techniques import CIRCUMSTANCES, TECHNIQUES, Fact, Technique
+
+if TYPE_CHECKING:
+    from hpo.spec.experiment import Training
+
+
+class Holder(NamedTuple):
+    """A part of a training that has a need: where it stands, its name, and what to do about it."""
+
+    place: str
+    title: str
+    does: str
+    cure: str = ""
+
+
+def used(training: Spec) -> dict[str, Technique]:
+    """The techniques that are on in a training, by name."""
+    return {name: each for name, each in TECHNIQUES.items() if _is_on(training, each)}
+
+
+def needs_of_all(training: Training) -> frozenset[Need]:
+    """The needs of the model of a training and of its techniques, beside those of the optimizer."""
+    found = set(needs_of("model", training.model))
+    for technique in used(training).values():
+        found.update(technique.needs)
+    return frozenset(found | (AUGMENT_NEEDS if _is_own(training) else set()))
+
+
+def holders(training: Any, need: Need | Fact) -> Iterator[Holder]:
+    """The techniques, the optimizer, and the parts of the model that have a need.
+
+    A circumstance is none.
+    """
+    if need in CIRCUMSTANCES:
+        return
+    for technique in used(training).values():
+        if need in technique.needs:
+            yield Holder(
+                technique.place, technique.value or technique.place, NEEDS["technique"][need]
+            )
+    if need in needs_of("optimizer", training.optimizer):
+        cure = "use another optimizer"
+        does = NEEDS["optimizer"][need]
+        yield Holder("optimizer.name", training.optimizer.name, does, cure)
+    if _is_own(training) and need in AUGMENT_NEEDS:
+        yield Holder("augment", "augment", NEEDS["technique"][need])
+    model = training.model
+    for name, info in type(model).model_fields.items():
+        for mark in info.metadata:
+            is_so = isinstance(mark, NeedsWhere) and getattr(model, name) == mark.value
+            if is_so and need in mark.needs:
+                does = NEEDS["model"][need]  # type: ignore[index]
+                cure = f"write another model.{name}"
+                yield Holder(f"model.{name}", f"model.{name} {mark.value}", does, cure)
+
+
+def circumstances(training: Spec) -> frozenset[Fact]:
+    """The circumstances that a training itself tells of."""
+    scheduled = _leaf(training, "train.schedules") or ()
+    found: dict[Fact, bool] = {
+        "folds": _leaf(training, "data.folds") is not None,
+        "changes": bool(_leaf(training, "train.changes")),
+        "growing batches": "updates.accumulate" in scheduled,
+        "scheduled noise": "privacy.noise" in scheduled,
+        "clipping optimizer": _leaf(training, "optimizer.clip_norm") is not None,
+    }
+    return frozenset(fact for fact, is_so in found.items() if is_so)
+
+
+def _leaf(training: Spec, path: str) -> Any:
+    """The leaf at a path, None where a training has none."""
+    return leaf_at(training, path) if has_leaf(training, path) else None
+
+
+def _is_own(training: Training) -> bool:
+    return isinstance(training.augment, OwnAugment)
+
+
+def _is_on(training: Spec, technique: Technique) -> bool:
+    outer, _, name = technique.place.rpartition(".")
+    if not has_leaf(training, technique.place):
+        return False  # another variant, or code of the user's own, stands in its place
+    owner: Any = leaf_at(training, outer)
+    value = getattr(owner, name)
+    if technique.value:
+        return bool(value == technique.value)
+    # A leaf of the host is None in the template of a program, whatever it was.
+    return value is not None and bool(value != type(owner).model_fields[name].default)
