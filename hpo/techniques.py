@@ -219,6 +219,9 @@ _UPDATES = {
         numbers=("updates.lookahead_share",),
         excludes=_EQUAL,
     ),
+    "update_share": Technique(
+        "updates.update_share", paper="https://epubs.siam.org/doi/10.1137/100802001"
+    ),
     "decay_on": Technique("updates.decay_on", paper=f"{_ARXIV}/1812.01187", excludes=_RATE),
     "l1": Technique(
         "updates.l1",
