@@ -159,7 +159,7 @@ _SHAPES = {
     "exponential": ("Exponential", ""), "step": ("Step", ""),
     "coslog": ("CosLog", f"{_ARXIV}/2407.04491"), "linear": ("Linear", ""),
     "polynomial": ("Polynomial", ""), "cosine_restarts": ("CosineRestarts", f"{_ARXIV}/1608.03983"),
-    "one_cycle": ("OneCycle", f"{_ARXIV}/1708.07120"),
+    "one_cycle": ("OneCycle", f"{_ARXIV}/1708.07120"), "piecewise": ("Piecewise", ""),
 }  # fmt: skip
 SCHEDULES = {
     name: Entry(f"{_OPTIMIZER}:{spec}", f"{_FACTORS}:{name}", paper=paper)
