@@ -40,6 +40,7 @@ NEEDS: dict[Kind | Literal["technique"], dict[Need, str]] = {
         "gradient": "gets the gradient as a function of the weights, for one batch",
         "rate": "gets the learning rate and returns the step itself, instead of its direction",
         "own rate": "finds its own learning rate",
+        "own sizes": "is wrong for narrower models in larger arrays",
     },
     "technique": {
         "whole batch": "reads the rows of a batch together",

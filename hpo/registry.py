@@ -153,6 +153,27 @@ OPTIMIZERS |= {
     for name, spec, needs, paper in _UNTUNED
 }
 
+_LAYERED: tuple[tuple[str, str, tuple[Need, ...], str], ...] = (
+    ("lars", "Lars", ("layers", "rate"), f"{_ARXIV}/1708.03888"),
+    ("novograd", "NovoGrad", ("layers",), f"{_ARXIV}/1905.11286"),
+    ("adafactor", "AdaFactor", ("layers", "own sizes"), f"{_ARXIV}/1804.04235"),
+    (
+        "muon",
+        "Muon",
+        ("layers", "start", "own sizes"),
+        "https://kellerjordan.github.io/posts/muon/",
+    ),
+)
+OPTIMIZERS |= {
+    name: Entry(
+        f"{_OPTIMIZER}s.layered:{spec}",
+        f"hpo.engine.training.rules.layered:{name}",
+        needs=needs,
+        paper=paper,
+    )
+    for name, spec, needs, paper in _LAYERED
+}
+
 _FACTORS = "hpo.engine.training.schedules"
 _SHAPES = {
     "constant": ("Constant", ""), "cosine": ("Cosine", f"{_ARXIV}/1608.03983"),
