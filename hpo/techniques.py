@@ -12,8 +12,8 @@ from typing import Literal, TypeAlias
 from hpo.entries import Need
 
 Fact = Need | Literal[
-    "folds", "changes", "populations", "streaming", "streamed statistics", "kept statistics",
-    "growing batches", "scheduled noise", "clipping optimizer",
+    "folds", "changes", "populations", "shares", "streaming", "streamed statistics",
+    "kept statistics", "growing batches", "scheduled noise", "clipping optimizer",
 ]  # fmt: skip
 
 _Reasons: TypeAlias = dict[Fact, str]
@@ -57,6 +57,9 @@ CIRCUMSTANCES: dict[Fact, Circumstance] = {
         "use another scheduler",
         "this scheduler",
     ),
+    "shares": Circumstance(
+        "search.scheduler.budget", "compares trials on shares of the rows", "write budget: epochs"
+    ),
     "streaming": Circumstance(
         "data.device_budget",
         "streams rows in one order for all trials",
@@ -82,7 +85,10 @@ _RATE: _Reasons = {"own rate": "needs the learning rate of a step"}
 _AVERAGED: _Reasons = {
     "streamed statistics": "needs all training rows for the statistics of averaged weights"
 }
-_LAST: _Reasons = {"populations": "may leave the last weights of a trial"}
+_LAST: _Reasons = {
+    "populations": "may leave the last weights of a trial",
+    "shares": "may judge a trial by an earlier epoch",
+}
 
 _SAMPLING = {
     "stratified": Technique(
@@ -107,7 +113,11 @@ _SAMPLING = {
         needs=("own order",),
         excludes=_ORDER | _LOSSES,
     ),
-    "share": Technique("sampling.share", needs=("own order",), excludes=_ORDER),
+    "share": Technique(
+        "sampling.share",
+        needs=("own order",),
+        excludes=_ORDER | {"shares": "is one share for all rungs"},
+    ),
 }
 
 _AUGMENT = {
@@ -171,6 +181,7 @@ _PRIVACY = {
             "folds": "counts one training",
             "changes": "counts one noise",
             "populations": "counts one training",
+            "shares": "counts one training",
         },
     ),
 }

@@ -105,6 +105,8 @@ ACROSS_MODULES = {
     "tests/engine/test_lowering.py": "every config lowers for CUDA and TPU",
     "tests/engine/test_folds.py": "folds as lanes of one program",
     "tests/study/test_fold_study.py": "a search whose trials train on folds",
+    "tests/engine/test_technique_numbers.py": "all numbers of techniques in one program",
+    "tests/study/test_share_study.py": "a search whose rungs are shares of the rows",
     "tests/engine/test_together.py": "techniques together, by the table",
     "tests/engine/test_merged.py": "merged programs learn as separate ones do",
     "tests/engine/test_shapes.py": "arrays have the shapes of the signatures",

@@ -202,7 +202,9 @@ class Supervised:
 
     def train_loss(self, knobs: Float[Array, " K"], lane: Lane, feed: Batch) -> Any:
         """The mean loss over the steps of a whole epoch."""
-        return lane.loss_sum / epoch_steps(self.program, self.program.fill(knobs), feed)
+        steps = epoch_steps(self.program, self.program.fill(knobs), feed)
+        # The compiler turns a division by a fixed number into such a product.
+        return lane.loss_sum * (1 / steps) if self.program.own_steps else lane.loss_sum / steps
 
     def norms(self, knobs: Float[Array, " K"], lane: Lane, feed: Batch) -> Any:
         """The mean norms of the gradient over the steps of a whole epoch; None without them."""
