@@ -120,6 +120,22 @@ _SAMPLING = {
     ),
 }
 
+_DATA = {
+    "whiten": Technique(
+        "data.normalize",
+        "whiten",
+        "https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf",
+        numbers=("data.epsilon",),
+    ),
+    "pca": Technique("data.reduce.name", "pca", numbers=("data.reduce.components",)),
+    "select": Technique(
+        "data.reduce.name",
+        "select",
+        "https://doi.org/10.1371/journal.pone.0087357",
+        numbers=("data.reduce.features",),
+    ),
+}
+
 _AUGMENT = {
     "flip": Technique("augment.flip", needs=("images",)),
     "shift": Technique("augment.shift", needs=("images",)),
@@ -274,6 +290,7 @@ _TRAIN = {
 }
 
 TECHNIQUES: dict[str, Technique] = {
+    **_DATA,
     **_SAMPLING,
     **_AUGMENT,
     **_ATTACK,

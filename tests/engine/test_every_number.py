@@ -131,6 +131,17 @@ def test_numbers_that_are_off_are_not_in_the_program(
         assert path not in program.knobs
 
 
+def test_sections_of_techniques_that_are_off_leave_the_text_of_the_program(tiny: DataSet) -> None:
+    plain = _training(_document(CASES[0]))
+    sections = "sampling", "augment", "attack", "privacy", "updates", "train", "data"
+    written = plain.model_dump(mode="json", include={*sections})
+    assert written["updates"]["noise"] == 0  # every default is written
+    whole = Training.model_validate(plain.model_dump(mode="json", exclude_unset=True) | written)
+    without, with_sections = (split(one, tiny, "cpu")[0] for one in (plain, whole))
+    assert with_sections == without
+    assert _text(with_sections, tiny) == _text(without, tiny)
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(case.values()))
 def test_every_number_varies_in_one_program_and_is_the_lanes_own(
     case: dict[str, str], tiny: DataSet, images: DataSet, learn: Learn
