@@ -199,8 +199,8 @@ def served(training: Training) -> dict[str, tuple[Any, ...]]:
 
 
 def _stands_apart(optimizer: Any) -> bool:
-    """Whether an optimizer has a program of its own, without others and the sizes they allow."""
-    return "own sizes" in needs_of("optimizer", optimizer)
+    """Whether an optimizer has a program of its own, without others and what they allow."""
+    return bool({"own sizes", "own average", "all rows"} & needs_of("optimizer", optimizer))
 
 
 def _as_deep(listed: tuple[Any, ...], depth: int) -> Iterator[Any]:
