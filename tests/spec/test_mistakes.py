@@ -184,7 +184,7 @@ ROWS = [
     ),
     (
         "optimizer: {name: sgd, schedule: {name: cosin}}",
-        "spec.yaml:4: optimizer.schedule.name: unknown name 'cosin'. Did you mean 'cosine'? Known names: constant, cosine, cosine_restarts, coslog, exponential, linear, one_cycle, polynomial, step.",
+        "spec.yaml:4: optimizer.schedule.name: unknown name 'cosin'. Did you mean 'cosine'? Known names: constant, cosine, cosine_restarts, coslog, exponential, linear, one_cycle, piecewise, polynomial, step.",
     ),
     (
         "optimizer: {name: sgd, schedule: {name: step, drops: 1.5}}",
