@@ -31,7 +31,7 @@ import json, hpo
 trials = sorted(hpo.search("t.yaml", quiet=True).trials, key=lambda trial: trial.number)
 json.dump([trial.value for trial in trials], open("values.json", "w"))
 """
-SKLEARN = ("breast_cancer", "diabetes", "digits", "iris", "wine")
+SKLEARN = ("breast_cancer", "diabetes", "iris", "wine")
 
 
 def drawn(rng: np.random.Generator) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def tables(folder: Path) -> dict[str, pd.DataFrame]:
     found = {name: read(folder / TABLES[name].file) for name in CHOOSING}
     for name in SKLEARN:
         loaded = getattr(datasets, f"load_{name}")(as_frame=True).frame
-        found[f"sklearn_{name}"] = loaded.sample(min(len(loaded), 800), random_state=0)
+        found[f"sklearn_{name}"] = loaded
     return found
 
 
