@@ -1,7 +1,7 @@
 """Tables: the spec that `hpo init` writes beside tuned gradient boosting, at equal CPU time.
 
 For each split, a fifth of the rows is held out for the test. On the others `hpo init` writes a
-spec, `hpo search` searches it and `hpo train` trains its winner. Then histogram gradient boosting
+spec, `hpo search` searches it with `--trials` trials and `hpo train` trains its winner. Then histogram gradient boosting
 of scikit-learn draws settings at random until it has used as much CPU time. Both choose by the mean
 of 5 folds. Boosting is fitted again on the rows of all folds; of the winner of hpo, the models of
 the folds predict together. No choice sees the test rows.
@@ -101,8 +101,6 @@ def of_hpo(
         way = "minimize" if table.metric in ("rmse", "log_loss") else "maximize"
         spec["search"] |= {"objective": {way: table.metric}, "baselines": False}
         spec["search"]["trials"] = options.trials
-        # About as many steps on large tables as on small ones.
-        spec["train"]["epochs"] = max(10, min(options.epochs, 80_000 // len(train)))
         spec["train"]["metrics"] = [] if table.metric == "rmse" else [table.metric]
         (folder / "train.yaml").write_text(yaml.safe_dump(spec))
         run(folder, cache, "-c", _SEARCH)
@@ -218,7 +216,6 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--preset", default="good", help="of `hpo init`")
     parser.add_argument("--trials", type=int, default=8, help="of the search")
-    parser.add_argument("--epochs", type=int, default=150, help="at most")
     options = parser.parse_args()
     found = json.loads(options.out.read_text()) if options.out.exists() else {}
     with tempfile.TemporaryDirectory() as cache:
