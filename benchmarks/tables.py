@@ -1,10 +1,10 @@
 """Tables: the spec that `hpo init` writes beside tuned gradient boosting, at equal CPU time.
 
 For each split, a fifth of the rows is held out for the test. On the others `hpo init` writes a
-spec, `hpo search` searches it with `--trials` trials and `hpo train` trains its winner. Then histogram gradient boosting
-of scikit-learn draws settings at random until it has used as much CPU time. Both choose by the mean
-of 5 folds. Boosting is fitted again on the rows of all folds; of the winner of hpo, the models of
-the folds predict together. No choice sees the test rows.
+spec, `hpo search` searches it with `--trials` trials and `hpo train` trains its winner. Then
+histogram gradient boosting of scikit-learn draws settings at random until it has used as much CPU
+time. Both choose by the mean of 5 folds. Boosting is fitted again on the rows of all folds; of the
+winner of hpo, the models of the folds predict together. No choice sees the test rows.
 
     .venv/bin/python -m benchmarks.tables FOLDER --out tables.json
 
