@@ -9,14 +9,13 @@ from typing import Any, get_args
 
 import numpy as np
 
-from hpo.data.dataset import DataSet
+from hpo.data.dataset import DataSet, Split
 from hpo.data.load import load_data
 from hpo.entries import Need
 from hpo.registry import OPTIMIZERS
 from hpo.spec.experiment import Training
 from hpo.spec.schema import field_errors, leaves_at
 from hpo.techniques import CIRCUMSTANCES, TECHNIQUES
-from tests.engine.samples import CLASSES, ROWS, a_split, tiny_data
 
 # Sections that no single number can switch on.
 WRITTEN: dict[str, dict[str, Any]] = {
@@ -61,7 +60,7 @@ def document(names: Iterable[str]) -> dict[str, Any]:
         "train": {"epochs": 3},
     }
     for name in names:
-        found = _merged(found, written(name))
+        found = merged(found, written(name))
     return found
 
 
@@ -76,7 +75,7 @@ def excluded(names: Iterable[str]) -> bool:
     names = [*names]
     wants = {need for name in names if name in TECHNIQUES for need in TECHNIQUES[name].needs}
     held = {name: set(_needs(name)) for name in names}
-    if wants & _LACKING[kind_of(names)]:
+    if wants & LACKING[kind_of(names)]:
         return True
     return any(
         fact in held[other]
@@ -104,13 +103,21 @@ def small_data(folder: Path) -> dict[str, DataSet]:
     lines = "".join(f"{text},{'yn'[row % 2]}\n" for row, text in enumerate(words))
     (folder / "texts.csv").write_text(f"text,label\n{lines}")
     spec = Training.model_validate(document(["word_dropout"])).data
-    rng = np.random.default_rng(0)
-    parts = [a_split(rng, count, (8, 8, 1)) for count in (ROWS, 40)]
     return {
-        "table": tiny_data(),
-        "images": DataSet("classification", *parts, None, CLASSES, "images"),
+        "table": _two_classes((5,)),
+        "images": _two_classes((8, 8, 1)),
         "texts": load_data(spec, folder, None),
     }
+
+
+def _two_classes(shape: tuple[int, ...]) -> DataSet:
+    """Examples of two classes, so that they have a threshold, too."""
+    rng, parts = np.random.default_rng(0), []
+    for count in (96, 40):
+        x = rng.standard_normal((count, *shape)).astype(np.float32)
+        y = (x.reshape(count, -1)[:, 0] > 0).astype(np.int32)
+        parts.append(Split({"x": x, "y": y}))
+    return DataSet("classification", *parts, None, 2, str(shape))
 
 
 _DATA: dict[str, Any] = {
@@ -127,7 +134,7 @@ _MODELS: dict[str, Any] = {
     "images": {"name": "mlp", "widths": [6]},
     "texts": {"name": "transformer", "width": 4, "heads": 2, "depth": 1},
 }
-_LACKING: dict[str, set[Need]] = {
+LACKING: dict[str, set[Need]] = {
     "table": {"images", "texts"},
     "images": {"table", "texts"},
     "texts": {"images", "table", "numbers"},
@@ -150,10 +157,10 @@ def _nested(path: str, value: Any) -> dict[str, Any]:
     return {name: _nested(rest, value) if rest else value}
 
 
-def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """Two documents as one; the names of the other win."""
     found = dict(one)
     for key, value in other.items():
         both = isinstance(value, dict) and isinstance(found.get(key), dict)
-        found[key] = _merged(found[key], value) if both else value
+        found[key] = merged(found[key], value) if both else value
     return found

@@ -178,7 +178,8 @@ def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) ->
     from hpo.spec.load import require_single
 
     experiment = experiment_of(request["spec"], request["overrides"])
-    train = require_single(experiment).train
+    experiment = require_single(experiment)
+    train: Any = experiment.training.train
     epochs = getattr(train, "until", None) or train.epochs
     display = EpochDisplay(_console(messages), experiment.name, epochs, request["quiet"])
     folder, force = Path(request["folder"]), request["force"]

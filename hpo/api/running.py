@@ -86,7 +86,8 @@ def run_training(
         StoppedError: once `stop` is set.
         HpoError: for what the user can fix.
     """
-    training: Any = require_single(experiment)
+    experiment = require_single(experiment)
+    training: Any = experiment.training
     if experiment.are_processes:
         raise HpoError(
             f"{experiment.name}: is a command, which keeps its own model: run "

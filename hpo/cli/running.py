@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -124,7 +124,8 @@ def train(
     if found is not None:
         experiment = found.experiment
         print_line(f"Trains trial {found.number}, the best of {experiment.name}.", is_stderr=True)
-    train = require_single(experiment).train
+    experiment = require_single(experiment)
+    train: Any = experiment.training.train
     epochs = getattr(train, "until", None) or train.epochs
     with (
         EpochDisplay(stderr(), experiment.name, epochs, quiet) as display,

@@ -467,6 +467,7 @@ def _scaling(
     )
     ranges = ranges if spec.clip is None else (*ranges, f"clip {spec.clip}")
     ranges = (*ranges, spec.epsilon, f"{spec.reduce!r}") if spec.maps_features else ranges
+    ranges = (*ranges, spec.reduce.features) if spec.reduce.name == "select" else ranges
     columns = spec.columns.model_dump_json(exclude_defaults=True)
     asked = () if spec.columns == Columns() else (columns,)
     asked = asked if spec.target_range is None else (*asked, str(spec.target_range))

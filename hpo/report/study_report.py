@@ -10,11 +10,14 @@ from typing import Any
 
 from hpo.errors import HpoError, StudyError
 from hpo.report.front import Front, front_of
-from hpo.report.importance import Importance, importance_of
+from hpo.report.insight.effects import Effects, effects_of
+from hpo.report.insight.fit import Fit, fit_of
+from hpo.report.insight.importance import Importance, importance_of
 from hpo.report.wording import no_such_trial_text, scheduler_text
 from hpo.search.auto import picked
 from hpo.spec.experiment import Experiment
 from hpo.spec.sections.goal import GRADIENT_NORM, Goal
+from hpo.spec.sections.scheduler import is_by_share
 from hpo.spec.sections.search import SearchSpec
 from hpo.study.log.baseline import Baseline
 from hpo.study.log.damage import as_damage
@@ -117,6 +120,7 @@ class StudyReport:
     """All that `hpo show` shows; `curve` is that of the best trial, or of the leading one.
 
     `curve` and `lineage` follow the weights through the trials that they were copied from.
+    `effects` says what techniques did, and `fit` whether the winner under- or overfits.
     `untrained` is set where no trial was trained. `picked` says what `auto` and unset options stand
     for; `notes` tells how ranges moved and what was learnt from other studies. `programs` is None
     where trials are processes, which compile none.
@@ -138,6 +142,8 @@ class StudyReport:
     curve: tuple[float, ...]
     lineage: Lineage
     importance: Importance
+    effects: Effects
+    fit: Fit
     seconds: float
     programs: int | None
     runs: tuple[Run, ...]
@@ -186,6 +192,8 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
     ranked = ranking(reading.trials)
     shown = ranked[0] if ranked else None
     lineage = reading.state.lineage(shown.number) if shown else ()
+    losses = {trial.number: reading.losses(trial) for trial in reading.trials}
+    gaps = {number: [b - a for a, b in epochs] for number, epochs in losses.items()}
     return StudyReport(
         overview=overview,
         metric=reading.search.goal.first.metric,
@@ -203,6 +211,8 @@ def study_report(storage: Storage, name: str, top: int) -> StudyReport:
         curve=reading.curve(shown, lineage) if shown else (),
         lineage=lineage,
         importance=importance_of(reading.trials, experiment.space),
+        effects=effects_of(reading.trials, experiment.space, reading.search.goal.first, gaps),
+        fit=fit_of(reading.trials, winner(reading.trials), losses),
         seconds=spent_seconds(events),
         programs=None if experiment.are_processes else len(reading.state.pins.keys() - {MERGING}),
         runs=tuple(_runs(reading.state)),
@@ -313,6 +323,11 @@ class StudyReading:
             trial.violation,
         )
 
+    def losses(self, trial: Trial) -> list[tuple[float, float]]:
+        """The training and the validation loss after each epoch; NaN where one is not known."""
+        line = self.state.line(trial.number)[: self.state.judged_epoch(trial.number)]
+        return [(one.get("train_loss", math.nan), one.get("loss", math.nan)) for one in line]
+
     def curve(self, trial: Trial, lineage: Lineage) -> tuple[float, ...]:
         """The first objective of a trial's weights after each epoch, the first one first."""
         name, metrics = self.search.goal.first.metric, self.state.metrics
@@ -366,10 +381,17 @@ def overview_of(storage: Storage, reading: StudyReading) -> Overview:
         trials=sum(states.values()),
         trials_total=reading.search.trials,
         states=states,
-        epochs=sum(trial.trained for trial in reading.trials) * reading.runs_each,
+        epochs=_epochs_of(reading),
         best=reading.best,
         created_ms=record.created_ms,
     )
+
+
+def _epochs_of(reading: StudyReading) -> int:
+    """The epochs of all trials and runs; on shares of the rows, what they are worth."""
+    if is_by_share(reading.search.scheduler):
+        return reading.state.epochs
+    return sum(trial.trained for trial in reading.trials) * reading.runs_each
 
 
 def _runs(state: StudyState) -> list[Run]:

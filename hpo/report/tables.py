@@ -14,6 +14,7 @@ from rich.table import Table
 
 from hpo.report.console import Text
 from hpo.report.front import front_title, front_view
+from hpo.report.insight.view import effects_view, fit_text
 from hpo.report.study_report import (
     BaselineResult,
     Overview,
@@ -168,6 +169,9 @@ def _sections(report: StudyReport) -> Iterator[RenderableType]:
         of_constraints = "constraints, then by " if report.constraints else ""
         yield _heading(f"best trials (trained in full first, then by {of_constraints}epochs)")
         yield _indented(_TrialsTable(report.metric, report.top))
+    if techniques := list(effects_view(report.effects, report.metric)):
+        yield _heading("techniques")
+        yield from map(_indented, techniques)
     yield _heading("importance")
     yield _indented(_importance(report))
 
@@ -251,6 +255,8 @@ def _best(report: StudyReport) -> Iterator[RenderableType]:
     ]
     if costs:
         yield _indented(Text(", ".join(costs), "dim"))
+    if report.overview.best and (text := fit_text(report.fit)):
+        yield _indented(Text(text, "dim"))
     if trial.violation > 0:
         yield _indented(Text("breaks the constraints", "yellow"))
     if len(report.lineage) > 1:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
-from hpo.errors import HpoError, SpecError
+from hpo.errors import HpoError, SpecError, cut
 from hpo.registry import DATASETS, LOSSES, METRICS, SAMPLERS, SCHEDULERS
 from hpo.space import SearchSpace
 from hpo.spec.changes import change_mistakes, population_mistakes, schedule_mistakes
@@ -25,6 +25,7 @@ from hpo.spec.cohorts import cohort_mistakes
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.file.document import Document, KeyPath, Mistake, Place, parse_yaml
 from hpo.spec.file.include import merge_includes, packaged_folder, read_text
+from hpo.spec.fill import filled
 from hpo.spec.marks import Spec, leaf_at, with_leaves
 from hpo.spec.overrides import apply_overrides
 from hpo.spec.roots import (
@@ -39,7 +40,7 @@ from hpo.spec.roots import (
 from hpo.spec.schema import spec_mistakes, variants_of
 from hpo.spec.sections.data import DataSpec, Task, tasks_of
 from hpo.spec.sections.goal import COSTS, is_own, known_metrics
-from hpo.spec.sections.scheduler import budget_mistakes
+from hpo.spec.sections.scheduler import budget_mistakes, is_by_share, share_mistakes
 from hpo.spec.sections.search import SearchSpec, missing_package
 from hpo.spec.sections.train import TrainSpec, stop_mistakes
 from hpo.spec.space.dimensions import build_space, joint_mistakes, need_mistakes
@@ -139,18 +140,23 @@ def finds_space(experiment: Experiment) -> bool:
     return not is_known and isinstance(training, CommandTraining) and training.asks
 
 
-def require_single(experiment: Experiment) -> Training:
-    """The one training configuration of an experiment that is to be trained as it is.
+def require_single(experiment: Experiment) -> Experiment:
+    """An experiment that is to be trained as it is, with the constants of its space filled in.
 
     Raises:
         HpoError: for a spec in which something varies.
     """
-    if len(experiment.space):
-        paths = ", ".join(dimension.path for dimension in experiment.space.dimensions[:3])
-        more = ", ..." if len(experiment.space) > 3 else ""
+    space = experiment.space
+    if not len(space):
+        return experiment
+    if space.size > 1:
+        paths = ", ".join(d.path for d in space.dimensions if d.distribution.size > 1)
         cure = "remove space, or use hpo search and then hpo export"
-        raise HpoError(f"{experiment.name}: {paths}{more} may vary: {cure}")
-    return experiment.training
+        raise HpoError(f"{experiment.name}: {cut(paths, 100)} may vary: {cure}")
+    constants = space.completed(space.at([0.0] * len(space)))
+    document = filled(experiment.document, constants, type(experiment.training))
+    del document["space"]
+    return experiment_from_document(document, experiment.folder)
 
 
 def _written(document: Document, folder: Path, overrides: Sequence[str]) -> Experiment:
@@ -265,7 +271,9 @@ def _space(
 def _around(search: SearchSpec | None) -> frozenset[Fact]:
     """What a search does around its trainings that techniques may exclude."""
     copies = search is not None and SCHEDULERS[search.scheduler.name].changes_hparams
-    return frozenset[Fact]({"populations"} if copies else ())
+    by_share = search is not None and is_by_share(search.scheduler)
+    held: dict[Fact, bool] = {"populations": copies, "shares": by_share}
+    return frozenset(fact for fact, is_so in held.items() if is_so)
 
 
 def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -> list[Mistake]:
@@ -304,6 +312,8 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
         folds = None if data is None else data.folds
         found += population_mistakes(search, train, space, root, folds)
     found += cohort_mistakes(search)
+    if training is not None and not isinstance(training, Training):
+        found += share_mistakes(search.scheduler)
     if issubclass(root, CommandTraining):
         found += command_search_mistakes(search)
     if issubclass(root, TaskTraining):

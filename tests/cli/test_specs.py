@@ -67,7 +67,7 @@ def test_a_trial_before_it_runs_is_a_spec_that_can_be_trained(hpo, spec, tmp_pat
 
     assert (shown.code, shown.err) == (0, "")
     assert shown.out.startswith("# Trial 2 of the study flowers, as it will start.\n")
-    training = require_single(load_experiment(tmp_path / "two.yaml"))
+    training = require_single(load_experiment(tmp_path / "two.yaml")).training
     assert training.train.stream == 2
 
 

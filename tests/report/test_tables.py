@@ -5,7 +5,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from hpo.report.importance import Importance
+from hpo.report.insight.importance import Importance
 from hpo.report.study_report import TrialReport, overviews, study_report, trial_report
 from hpo.report.tables import hparams_table, studies_table, study_view, trial_view
 from hpo.trial import TrialState

@@ -29,7 +29,7 @@ def test_a_spec_without_space_and_search_is_a_training_configuration(tmp_path):
     experiment = loaded(tmp_path, "")
     assert len(experiment.space) == 0
     assert experiment.search is None
-    assert require_single(experiment) == experiment.training
+    assert require_single(experiment) == experiment
     with pytest.raises(HpoError, match="add search"):
         require_search(experiment)
 
@@ -41,6 +41,19 @@ def test_a_search_needs_something_that_varies_and_a_training_nothing(tmp_path):
     assert require_search(varied) == varied.search
     with pytest.raises(HpoError, match=r"model\.norm may vary"):
         require_single(varied)
+
+
+def test_a_space_of_constants_alone_is_a_training_configuration(tmp_path):
+    text = """
+    model.dropout: {value: 0.25}
+    optimizer.schedule.name: cosine
+    optimizer.schedule.warmup: {derived: model.dropout / 5}
+    optimizer.momentum: {value: 0.5, when: {optimizer.name: sgd}}
+    """
+    found = require_single(loaded(tmp_path, f"space: {text}"))
+    assert (len(found.space), "space" in found.document) == (0, False)
+    assert found.training.model.dropout == 0.25
+    assert found.training.optimizer.schedule.warmup == 0.05
 
 
 def test_a_stored_document_loads_back_to_an_equal_experiment(tmp_path):

@@ -322,7 +322,7 @@ def _projected(
     scaled = fitted._scaled(x)
     if "clip" in fitted.more:
         scaled = smoothly_clipped(scaled, fitted.more["clip"])
-    return replace(fitted, more={**fitted.more, **fit_projection(scaled, reduce, epsilon)})
+    return replace(fitted, more={**fitted.more, **fit_projection(scaled, train, reduce, epsilon)})
 
 
 def _fit_table(train: Source, columns: Columns, text: Text, folder: Path) -> FittedTransform:

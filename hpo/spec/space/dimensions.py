@@ -10,7 +10,7 @@ import difflib
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
-from itertools import chain, combinations_with_replacement, islice, product
+from itertools import chain, combinations, islice, product
 from typing import Any
 
 from hpo.errors import cut
@@ -39,17 +39,14 @@ from hpo.spec.sections.techniques.privacy import privacy_mistakes
 from hpo.spec.sections.updates import update_mistakes
 from hpo.spec.space.conditions import condition_of
 from hpo.spec.space.entries import Entry
-from hpo.spec.techniques.clashes import clashes, lacking, unfit
+from hpo.spec.techniques.clashes import clashes, decides, lacking, may_clash, unfit
 from hpo.spec.words import shown, unknown_name
-from hpo.techniques import CIRCUMSTANCES, TECHNIQUES, Fact
+from hpo.techniques import Fact
 from hpo.trial import HParam
 
 # Far more combinations of variants than any space has; it only keeps a check from running on.
 _MOST_CONTEXTS = 2_000
 _BOUNDS = ("low", "high")
-# Where techniques stand, and what they exclude.
-_PLACES = {each.place for each in TECHNIQUES.values()}
-_PLACES |= {each.place for each in CIRCUMSTANCES.values()}
 # Shares of its own width that a range may grow by to each side, the first that its leaf takes.
 _SHARES = (1.0, 0.5, 0.25)
 
@@ -107,7 +104,7 @@ def joint_mistakes(
         return [Mistake(("space", "train.precision"), text)]
     switches = [d for d in space.dimensions if _is_switch(d.path, root)]
     contexts = islice(_assignments(space, switches), _MOST_CONTEXTS)
-    for chosen in chain(contexts, islice(_pairs(space, switches), _MOST_CONTEXTS)):
+    for chosen in chain(contexts, islice(_pairs(space), _MOST_CONTEXTS)):
         for end in (0, -1):
             hparams: dict[str, HParam] = {}
             for dimension in space.dimensions:
@@ -125,17 +122,20 @@ def joint_mistakes(
     return []
 
 
-def _pairs(space: SearchSpace, switches: Sequence[Dimension]) -> Iterator[dict[str, HParam]]:
-    """Each value of the choices of techniques, alone and with each value of another choice."""
+def _pairs(space: SearchSpace) -> Iterator[dict[str, HParam]]:
+    """Each value of what decides on techniques, alone and with each value of another choice."""
     several = [
         dimension
         for dimension in space.dimensions
-        if isinstance(dimension.distribution, Choice)
-        and (dimension.path in _PLACES or dimension in switches)
+        if isinstance(dimension.distribution, Choice) and decides(dimension.path)
     ]
-    for one, other in combinations_with_replacement(several, 2):
-        for first, second in product(_probes(one.distribution), _probes(other.distribution)):
-            yield {one.path: first, other.path: second}
+    for dimension in several:
+        for value in _probes(dimension.distribution):
+            yield {dimension.path: value}
+    for one, other in combinations(several, 2):
+        if may_clash(one.path, other.path):
+            for first, second in product(_probes(one.distribution), _probes(other.distribution)):
+                yield {one.path: first, other.path: second}
 
 
 def _whole_mistakes(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, TypeAlias
+from functools import cache
+from typing import TypeAlias
 
 from hpo.entries import NEEDS, Need
 from hpo.registry import DATASETS, READERS
-from hpo.spec.marks import Spec
+from hpo.spec.experiment import Training
+from hpo.spec.marks import NeedsWhere, Spec
+from hpo.spec.schema import leaves_at
 from hpo.spec.sections.data import DataSpec, tasks_of
 from hpo.spec.techniques.used import Holder, circumstances, holders, used
-from hpo.techniques import CIRCUMSTANCES, Fact, Technique
+from hpo.techniques import CIRCUMSTANCES, TECHNIQUES, Fact, Technique
 
 # A key path, and a sentence about what stands there.
 Found: TypeAlias = tuple[tuple[str, ...], str]
@@ -24,10 +27,50 @@ def clashes(training: Spec, around: Collection[Fact] = ()) -> Iterator[Found]:
     facts = circumstances(training) | {*around}
     for technique in used(training).values():
         for fact, reason in technique.excludes.items():
-            for holder in _of(training, fact, facts):
+            standing = _standing(facts & {fact})
+            for holder in (*standing, *holders(training, fact)):
                 if holder.place != technique.place:
-                    yield tuple(technique.place.split(".")), _sentence(technique, reason, holder)
+                    yield _said(technique, reason, holder)
                     break
+
+
+def clashes_around(training: Spec, around: Collection[Fact]) -> Iterator[Found]:
+    """The techniques of a training that exclude one of these circumstances, as `clashes` says."""
+    for technique in used(training).values():
+        for fact, reason in technique.excludes.items():
+            for holder in _standing({fact} & {*around}):
+                yield _said(technique, reason, holder)
+
+
+def decides(place: str) -> bool:
+    """Whether values at a place differ in what they go with."""
+    return bool(_excluded(place) | _facts(place))
+
+
+def may_clash(one: str, other: str) -> bool:
+    """Whether some value at one place may not go with some value at another one."""
+    return any(_excluded(a) & _facts(b) for a, b in ((one, other), (other, one)))
+
+
+@cache
+def _excluded(place: str) -> frozenset[Fact]:
+    """What techniques at a place exclude."""
+    return frozenset(
+        fact for each in TECHNIQUES.values() if each.place == place for fact in each.excludes
+    )
+
+
+@cache
+def _facts(place: str) -> frozenset[Fact]:
+    """The needs and circumstances that may stand at a place."""
+    found: set[Fact] = {fact for fact, each in CIRCUMSTANCES.items() if each.place == place}
+    found.update(need for t in TECHNIQUES.values() if t.place == place for need in t.needs)
+    part = place.removesuffix(".name")
+    found.update(need for kind, needs in NEEDS.items() if kind == part for need in needs)
+    for leaf in leaves_at(Training, place):
+        marks = leaf.owner.model_fields[leaf.field].metadata
+        found.update(need for mark in marks if isinstance(mark, NeedsWhere) for need in mark.needs)
+    return frozenset(found)
 
 
 def unfit(training: Spec, lacking: Mapping[Need, str]) -> Iterator[Found]:
@@ -61,17 +104,14 @@ def lacking(data: DataSpec) -> dict[Need, str]:
     return found
 
 
-def _of(training: Any, fact: Fact, facts: Collection[Fact]) -> Iterator[Holder]:
-    """What a fact stands in; nothing if it does not hold."""
-    circumstance = CIRCUMSTANCES.get(fact)
-    if circumstance is None:
-        yield from holders(training, fact)  # type: ignore[arg-type]
-    elif fact in facts:
-        one = circumstance
+def _standing(facts: Collection[Fact]) -> Iterator[Holder]:
+    """Where circumstances stand."""
+    for fact in facts:
+        one = CIRCUMSTANCES[fact]
         yield Holder(one.place, one.title or one.place, one.does, one.cure)
 
 
-def _sentence(technique: Technique, reason: str, other: Holder) -> str:
+def _said(technique: Technique, reason: str, other: Holder) -> Found:
     subject = f"{technique.value} {reason}" if technique.value else reason
     cure = f"{other.cure}, or remove {technique.place}" if other.cure else "remove one of them"
-    return f"{subject}, and {other.title} {other.does}: {cure}"
+    return tuple(technique.place.split(".")), f"{subject}, and {other.title} {other.does}: {cure}"

@@ -12,7 +12,7 @@ from hpo.entries import NEEDS, Need
 from hpo.spec.code.own_functions import AUGMENT_NEEDS, OwnAugment
 from hpo.spec.marks import NeedsWhere, Spec, has_leaf, leaf_at
 from hpo.spec.registered import needs_of
-from hpo.techniques import TECHNIQUES, Fact, Technique
+from hpo.techniques import CIRCUMSTANCES, TECHNIQUES, Fact, Technique
 
 if TYPE_CHECKING:
     from hpo.spec.experiment import Training
@@ -33,15 +33,20 @@ def used(training: Spec) -> dict[str, Technique]:
 
 
 def needs_of_all(training: Training) -> frozenset[Need]:
-    """The needs of the model of a training and of its techniques, beside those of the optimizer."""
-    found = set(needs_of("model", training.model))
+    """The needs of the model, the techniques and the optimizer of a training."""
+    found = {*needs_of("model", training.model), *needs_of("optimizer", training.optimizer)}
     for technique in used(training).values():
         found.update(technique.needs)
     return frozenset(found | (AUGMENT_NEEDS if _is_own(training) else set()))
 
 
-def holders(training: Training, need: Need) -> Iterator[Holder]:
-    """The techniques, the optimizer, and the parts of the model that have a need."""
+def holders(training: Any, need: Need | Fact) -> Iterator[Holder]:
+    """The techniques, the optimizer, and the parts of the model that have a need.
+
+    A circumstance is none.
+    """
+    if need in CIRCUMSTANCES:
+        return
     for technique in used(training).values():
         if need in technique.needs:
             yield Holder(
@@ -58,7 +63,8 @@ def holders(training: Training, need: Need) -> Iterator[Holder]:
         for mark in info.metadata:
             is_so = isinstance(mark, NeedsWhere) and getattr(model, name) == mark.value
             if is_so and need in mark.needs:
-                does, cure = NEEDS["model"][need], f"write another model.{name}"
+                does = NEEDS["model"][need]  # type: ignore[index]
+                cure = f"write another model.{name}"
                 yield Holder(f"model.{name}", f"model.{name} {mark.value}", does, cure)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import product
 from typing import Any
 
 from hpo.data.cache import DataCache
@@ -18,12 +19,14 @@ from hpo.engine.programs.footprint import known_costs
 from hpo.engine.techniques import check_techniques
 from hpo.engine.training.task import task_of
 from hpo.engine.training.techniques.sampling import check_sampling
+from hpo.search.schedulers.make import make_scheduler
 from hpo.space import Choice, Dimension
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill, with_rows
 from hpo.spec.load import require_search
 from hpo.spec.merging import Merging
 from hpo.spec.sections.models.pretrained import folder_of
+from hpo.spec.sections.scheduler import is_by_share
 from hpo.study.backends.backend import Crew
 from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold
 from hpo.study.backends.own_numbers import (
@@ -46,6 +49,7 @@ from hpo.study.storage.journal import Journal
 from hpo.study.storage.provenance import Provenance, library_versions
 from hpo.study.storage.trust import code_of, tell_code
 from hpo.study.surroundings import Surroundings
+from hpo.techniques import TECHNIQUES
 from hpo.trial import HParams
 
 
@@ -72,6 +76,7 @@ class LaneBackend:
         check_changes(experiment, self._numbers)
         self._experiment = decided(experiment, self._numbers)
         _check_fit(self._experiment, self._datasets, self._devices[0])
+        _check_techniques(self._experiment, self._data, self._devices[0])
         for note in self._data.notes:
             say(note)
         if text := streaming_text(self._data, training.data, self._devices[0]):
@@ -158,6 +163,7 @@ def _say_files(experiment: Experiment, around: Surroundings, say: Callable[[str]
 def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
     """Refuse batch sizes, budgets, models and losses that the data do not fit, before any trial."""
     training, dimensions = experiment.training, experiment.space.by_path
+    search = experiment.search
     fills: list[HParams] = [{}]
     paths = ["data.batch_size", "model", "model.name", "loss", "loss.name"]
     if weights_of(experiment):  # every size must be that of the trained model
@@ -175,11 +181,17 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
         of = share.distribution
         values = of.values if isinstance(of, Choice) else (of.low,)
         smallest = {share.path: min(v for v in values if isinstance(v, float | int))}
+    cure = "write a larger share"
+    if search is not None and is_by_share(search.scheduler):
+        epochs = training.train.epochs
+        brackets = make_scheduler(search.scheduler, epochs, search.trials).brackets
+        smallest = {"sampling.share": min(b.budgets[0] for b in brackets) / epochs}
+        cure = "raise search.scheduler.min_epochs"
     for hparams in fills:
         candidate = fill(training, {**smallest, **hparams}, 0)
         data = datasets.load(candidate.data)
         candidate = with_rows(candidate, data.train_rows)
-        check_sampling(candidate, data)
+        check_sampling(candidate, data, cure)
         candidate = with_start(candidate, data, experiment.folder)
         program, _ = split(candidate, data, device.platform)
         if hparams:
@@ -188,9 +200,37 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
         task.shapes()
         if folder_of(candidate.model) is not None:
             task.initial(candidate)
-        budget = budget_bytes(candidate.data, device)
-        if placement_of(data, candidate.data.step_rows, 1, budget).train is not None:
-            check_techniques(program, is_streamed=True)
+        # It refuses a budget that is too small to stream the data.
+        placement_of(data, candidate.data.step_rows, 1, budget_bytes(candidate.data, device))
+
+
+def _check_techniques(experiment: Experiment, data: DataSet, device: Any) -> None:
+    """Refuse techniques of the space that the data, the model or streaming exclude."""
+    training = with_rows(experiment.training, data.train_rows)
+    budget = budget_bytes(training.data, device)
+    is_streamed = placement_of(data, training.data.step_rows, 1, budget).train is not None
+    for hparams in _techniques(experiment.space.dimensions):
+        program, _ = split(fill(training, hparams, 0), data, device.platform)
+        check_techniques(program, is_streamed=is_streamed)
+
+
+def _techniques(dimensions: Sequence[Dimension]) -> Iterator[HParams]:
+    """Each value of the techniques of a space, with each normalisation of its model."""
+    places = {technique.place for technique in TECHNIQUES.values()}
+    chosen: list[HParams] = [{}]
+    norms: list[HParams] = [{}]
+    ranges: HParams = {}
+    for dimension in dimensions:
+        distribution = dimension.distribution
+        if isinstance(distribution, Choice):
+            values: list[HParams] = [{dimension.path: value} for value in distribution.values]
+            chosen += values if dimension.path in places else []
+            is_norm = dimension.path == "model.norm" and dimension.when is None
+            norms += values if is_norm else []
+        elif dimension.path in places:
+            ranges = {**ranges, dimension.path: distribution.high}
+    for one, norm in product(chosen, norms):
+        yield {**ranges, **one, **norm}
 
 
 def _is_size(dimension: Dimension) -> bool:

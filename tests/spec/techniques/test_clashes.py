@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpo.errors import SpecError
 from hpo.spec.experiment import Training
-from hpo.spec.techniques.clashes import clashes, lacking, unfit
+from hpo.spec.load import load_document
+from hpo.spec.techniques.clashes import clashes, lacking, may_clash, unfit
 from tests.engine.samples import a_training
 from tests.techniques import document
+
+AVERAGES = ["none", "ema", "swa"]
 
 
 def _training(*names: str) -> Training:
@@ -80,3 +89,61 @@ def test_a_data_section_tells_of_tables_and_tasks() -> None:
         "labels": "the task is regression",
         "images": "diabetes is a table",
     }
+
+
+@pytest.mark.parametrize(
+    ("names", "space", "says"),
+    [
+        (
+            [],
+            {"updates.l1": {"float": [0.0, 0.1]}, "optimizer.name": {"choice": ["sgd", "dog"]}},
+            "needs the learning rate of a step, and dog",
+        ),
+        (
+            ["privacy"],  # the value in the middle of a choice
+            {"train.precision": {"choice": ["float32", "float16", "bfloat16"]}},
+            "counts every step, and float16",
+        ),
+        (
+            ["privacy"],
+            {"model.norm": {"choice": ["none", "batch", "layer"]}},
+            "and model.norm batch keeps statistics",
+        ),
+        (
+            [],  # a pair that neither the first values are nor the last ones
+            {
+                "updates.l1": {"choice": [0.1, 0.0]},
+                "optimizer.name": {"choice": ["sgd", "dog", "adam"]},
+            },
+            "needs the learning rate of a step, and dog",
+        ),
+        (
+            ["accumulate"],
+            {
+                "updates.lookahead": {"choice": [None, 5]},
+                "train.average.name": {"choice": AVERAGES},
+            },
+            "",
+        ),
+    ],
+)
+def test_a_space_is_refused_if_some_trial_of_it_would_be(
+    names: list[str], space: dict[str, Any], says: str
+) -> None:
+    search = {"objective": {"maximize": "accuracy"}, "trials": 4}
+    written = {"name": "space", **document(names), "space": space, "search": search}
+    if not says:
+        assert len(load_document(written, Path()).space) == len(space)
+        return
+    with pytest.raises(SpecError, match=says):
+        load_document(written, Path())
+
+
+def test_places_that_may_clash_are_those_of_a_technique_and_of_what_it_excludes() -> None:
+    assert may_clash("updates.l1", "optimizer.name")
+    assert may_clash("optimizer.name", "updates.l1")
+    assert may_clash("privacy.noise", "model.norm")
+    assert may_clash("privacy.noise", "sampling.name")
+    assert not may_clash("updates.l1", "model.norm")
+    assert not may_clash("privacy.noise", "model.widths")
+    assert not may_clash("augment.flip", "augment.shift")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hpo.report.importance import importance_of
+from hpo.report.insight.importance import importance_of
 from hpo.space import Choice, Condition, Dimension, Float, SearchSpace
 from hpo.trial import Trial, TrialState
 
