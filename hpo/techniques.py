@@ -283,8 +283,12 @@ _TRAIN = {
     "keep_best": Technique("train.keep", "best", excludes=_LAST),
     "schedules": Technique("train.schedules", excludes={"populations": "changes numbers itself"}),
     "bfloat16": Technique("train.precision", "bfloat16", f"{_ARXIV}/1905.12322"),
+    # Parts of a batch would overflow at other scales than the whole.
     "float16": Technique(
-        "train.precision", "float16", f"{_ARXIV}/1710.03740", needs=("uneven steps",)
+        "train.precision",
+        "float16",
+        f"{_ARXIV}/1710.03740",
+        needs=("uneven steps", "whole batch"),
     ),
     "gradient_norms": Technique("train.gradient_norms"),
     "threshold": Technique(
