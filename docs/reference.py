@@ -27,6 +27,7 @@ from hpo.registry import DATASETS, METRICS
 from hpo.spec.experiment import SpecFile
 from hpo.spec.marks import Mark, Spec, mark_of
 from hpo.spec.reference.descriptions import description_of
+from hpo.spec.reference.techniques import listed_techniques, not_with
 from hpo.spec.schema import is_mapping, item_spec, variants_of
 from hpo.spec.sections.goal import COSTS, KNOWN_COSTS
 from hpo.spec.words import described
@@ -80,6 +81,7 @@ def reference_pages() -> dict[str, str]:
         "spec.md": spec_page(sections),
         **{f"{name}.md": section_page(name) for name in sections},
         "metrics.md": metrics_page(),
+        "techniques.md": techniques_page(),
         "data-sets.md": data_sets_page(),
         "configs.md": files_page("configs", "Configs", "Every experiment that comes with `hpo`."),
         "search-spaces.md": files_page(
@@ -161,6 +163,31 @@ def metrics_page() -> str:
             NOTE,
             "Any may be an objective or a constraint. [Goals](../goals.md) explains each.\n",
             "| metric | task | usual direction | known |\n|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def techniques_page() -> str:
+    """Every technique: where it stands, what it costs, and what it does not go with."""
+    listed = listed_techniques()
+    models = list(dict.fromkeys(model for each in listed for model in each.cost))
+    columns = ["name", "in the spec", *(f"cost: {model}" for model in models), "not with", "paper"]
+    rows = []
+    for each in listed:
+        costs = [f"{each.cost[model]:+.0f} %" if model in each.cost else "" for model in models]
+        apart = ", ".join(not_with(each.name))
+        paper = f"[source]({each.paper})" if each.paper else ""
+        rows.append(f"| `{each.name}` | `{each.place}` | {' | '.join([*costs, apart, paper])} |")
+    return "\n".join(
+        [
+            "# Techniques\n",
+            NOTE,
+            "Each is off by default. [Techniques](../techniques.md) explains each, and "
+            "[models](../models.md) the optimizers. `hpo list techniques` prints this list. "
+            "A spec with a pair that does not go together is refused, as `hpo check` says.\n",
+            f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}",
             *rows,
             "",
         ]

@@ -12,8 +12,8 @@ from typing import Literal, TypeAlias
 from hpo.entries import Need
 
 Fact = Need | Literal[
-    "folds", "changes", "populations", "streaming", "streamed statistics", "kept statistics",
-    "growing batches", "scheduled noise", "clipping optimizer",
+    "folds", "changes", "populations", "shares", "streaming", "streamed statistics",
+    "kept statistics", "growing batches", "scheduled noise", "clipping optimizer",
 ]  # fmt: skip
 
 _Reasons: TypeAlias = dict[Fact, str]
@@ -57,6 +57,9 @@ CIRCUMSTANCES: dict[Fact, Circumstance] = {
         "use another scheduler",
         "this scheduler",
     ),
+    "shares": Circumstance(
+        "search.scheduler.budget", "compares trials on shares of the rows", "write budget: epochs"
+    ),
     "streaming": Circumstance(
         "data.device_budget",
         "streams rows in one order for all trials",
@@ -79,10 +82,15 @@ _ORDER: _Reasons = {"streaming": "draws the rows of a trial in an order of its o
 _EQUAL: _Reasons = {"growing batches": "counts updates of equal batches"}
 _LOSSES: _Reasons = {"folds": "keeps the losses of one training split"}
 _RATE: _Reasons = {"own rate": "needs the learning rate of a step"}
+_BEFORE: _Reasons = {"own average": "changes weights that are not judged"}
 _AVERAGED: _Reasons = {
-    "streamed statistics": "needs all training rows for the statistics of averaged weights"
+    "own average": "averages weights itself",
+    "streamed statistics": "needs all training rows for the statistics of averaged weights",
 }
-_LAST: _Reasons = {"populations": "may leave the last weights of a trial"}
+_LAST: _Reasons = {
+    "populations": "may leave the last weights of a trial",
+    "shares": "may judge a trial by an earlier epoch",
+}
 
 _SAMPLING = {
     "stratified": Technique(
@@ -107,7 +115,27 @@ _SAMPLING = {
         needs=("own order",),
         excludes=_ORDER | _LOSSES,
     ),
-    "share": Technique("sampling.share", needs=("own order",), excludes=_ORDER),
+    "share": Technique(
+        "sampling.share",
+        needs=("own order",),
+        excludes=_ORDER | {"shares": "is one share for all rungs"},
+    ),
+}
+
+_DATA = {
+    "whiten": Technique(
+        "data.normalize",
+        "whiten",
+        "https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf",
+        numbers=("data.epsilon",),
+    ),
+    "pca": Technique("data.reduce.name", "pca", numbers=("data.reduce.components",)),
+    "select": Technique(
+        "data.reduce.name",
+        "select",
+        "https://doi.org/10.1371/journal.pone.0087357",
+        numbers=("data.reduce.features",),
+    ),
 }
 
 _AUGMENT = {
@@ -171,6 +199,7 @@ _PRIVACY = {
             "folds": "counts one training",
             "changes": "counts one noise",
             "populations": "counts one training",
+            "shares": "counts one training",
         },
     ),
 }
@@ -206,17 +235,23 @@ _UPDATES = {
         "updates.lookahead",
         paper=f"{_ARXIV}/1907.08610",
         numbers=("updates.lookahead_share",),
-        excludes=_EQUAL,
+        excludes=_EQUAL | _BEFORE,
+    ),
+    "update_share": Technique(
+        "updates.update_share", paper="https://epubs.siam.org/doi/10.1137/100802001"
     ),
     "decay_on": Technique("updates.decay_on", paper=f"{_ARXIV}/1812.01187", excludes=_RATE),
     "l1": Technique(
         "updates.l1",
         paper="https://web.stanford.edu/~boyd/papers/prox_algs.html",
-        excludes=_RATE | _EQUAL,
+        excludes=_RATE | _EQUAL | _BEFORE,
     ),
-    "max_norm": Technique("updates.max_norm", paper=_DROPOUT),
+    "max_norm": Technique("updates.max_norm", paper=_DROPOUT, excludes=_BEFORE),
     "spectral_norm": Technique(
-        "updates.spectral_norm", paper=f"{_ARXIV}/1804.04368", needs=("own sizes",)
+        "updates.spectral_norm",
+        paper=f"{_ARXIV}/1804.04368",
+        needs=("own sizes",),
+        excludes=_BEFORE,
     ),
     "freeze": Technique("updates.freeze"),
     "rates": Technique("updates.rates", paper=f"{_ARXIV}/1801.06146"),
@@ -248,8 +283,12 @@ _TRAIN = {
     "keep_best": Technique("train.keep", "best", excludes=_LAST),
     "schedules": Technique("train.schedules", excludes={"populations": "changes numbers itself"}),
     "bfloat16": Technique("train.precision", "bfloat16", f"{_ARXIV}/1905.12322"),
+    # Parts of a batch would overflow at other scales than the whole.
     "float16": Technique(
-        "train.precision", "float16", f"{_ARXIV}/1710.03740", needs=("uneven steps",)
+        "train.precision",
+        "float16",
+        f"{_ARXIV}/1710.03740",
+        needs=("uneven steps", "whole batch"),
     ),
     "gradient_norms": Technique("train.gradient_norms"),
     "threshold": Technique(
@@ -260,6 +299,7 @@ _TRAIN = {
 }
 
 TECHNIQUES: dict[str, Technique] = {
+    **_DATA,
     **_SAMPLING,
     **_AUGMENT,
     **_ATTACK,

@@ -144,21 +144,33 @@ class Run(NamedTuple):
     """One training of a trial: on which of its seeds and folds, counted from 0.
 
     A run is in a lane, pauses, and has a checkpoint. A trial has a run for each seed and fold.
+    Where rungs are shares of the rows, it has them for each rung: `budget` is the rung, the epochs
+    on all rows that the run is worth.
     """
 
     trial: int
     seed: int = 0
     fold: int = 0
+    budget: int = 0
 
     @property
     def key(self) -> str:
-        """The name of the run in stored events, file names and messages: `12`, `12.3` on seed 3,
-        or `12.0.5` on fold 5.
+        """The name of the run in stored events, file names and messages.
+
+        `12` is one, `12.3` is on seed 3, `12.0.5` on fold 5, and `12.0.0.9` on a share of 9 epochs.
 
         A number that a trial's first run has too (0) is left out at the end.
         """
         most = max(place for place, number in enumerate(self) if number or not place)
         return ".".join(map(str, self[: most + 1]))
+
+    def share(self, epochs: int) -> float:
+        """The share of the training rows that it trains on, where a full training has `epochs`."""
+        return self.budget / epochs if self.budget else 1.0
+
+    def worth(self, epoch: int, epochs: int) -> int:
+        """The whole epochs on all rows that its first `epoch` of `epochs` are worth."""
+        return epoch * self.budget // epochs if self.budget else epoch
 
     @classmethod
     def parse(cls, key: str) -> Self:

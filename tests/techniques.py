@@ -75,7 +75,7 @@ def excluded(names: Iterable[str]) -> bool:
     names = [*names]
     wants = {need for name in names if name in TECHNIQUES for need in TECHNIQUES[name].needs}
     held = {name: set(_needs(name)) for name in names}
-    if wants & _LACKING[kind_of(names)]:
+    if wants & LACKING[kind_of(names)]:
         return True
     return any(
         fact in held[other]
@@ -134,7 +134,7 @@ _MODELS: dict[str, Any] = {
     "images": {"name": "mlp", "widths": [6]},
     "texts": {"name": "transformer", "width": 4, "heads": 2, "depth": 1},
 }
-_LACKING: dict[str, set[Need]] = {
+LACKING: dict[str, set[Need]] = {
     "table": {"images", "texts"},
     "images": {"table", "texts"},
     "texts": {"images", "table", "numbers"},

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks import techniques
+from hpo.registry import OPTIMIZERS
 from hpo.spec.load import load_experiment
+from hpo.techniques import TECHNIQUES
 from tests.checkout import ROOT
 
 BENCHMARKS = ROOT / "benchmarks"
@@ -103,3 +106,11 @@ def test_the_difference_on_tables_is_a_paired_mean_with_its_interval() -> None:
     assert difference(rows, "rmse") == pytest.approx((1.0, 4.302653 / 3**0.5))
     assert difference(rows, "auroc")[0] == -1.0
     assert "At or above boosting on 1 of 1 tables." in table_text({"housing": rows})
+
+
+def test_the_cost_of_every_technique_that_a_step_sees_is_measured() -> None:
+    measured = {name for model in techniques.MODELS for name, _ in techniques.leaves_of(model)}
+    of_tables = {name for name, line in TECHNIQUES.items() if "table" in line.needs}
+    left_out = of_tables | techniques.NOT_IN_STEPS | techniques.NAME_LAYERS
+    assert measured & left_out == set()
+    assert measured | left_out == {*TECHNIQUES, *OPTIMIZERS} - {"adamw"}

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal
 
 from hpo.data.head import Head
@@ -23,6 +24,7 @@ from hpo.spec.file.passwords import without_password
 from hpo.spec.load import finds_space
 from hpo.spec.programs import count_programs
 from hpo.spec.roots import with_static
+from hpo.spec.sections.scheduler import is_by_share
 from hpo.spec.sections.sizes import size_text
 from hpo.spec.space.unread import unread_notes
 from hpo.spec.words import count_text, shown, steps_of
@@ -73,6 +75,7 @@ class CheckSummary:
     brackets: tuple[Bracket, ...]
     epochs: int
     is_upper_bound: bool
+    by_share: bool
     programs: int | None
     programs_expected: int | None
     device_budget: int | None
@@ -128,6 +131,7 @@ def check_summary(experiment: Experiment, head: Head = _UNSEEN) -> CheckSummary:
         brackets=planned.brackets if planned else (),
         epochs=min(most, search.stop.epochs or most) if search else most,
         is_upper_bound=is_stopped or (planned is not None and planned.is_upper_bound),
+        by_share=bool(search and is_by_share(search.scheduler)),
         programs=programs,
         programs_expected=expected,
         device_budget=None if budget == "auto" else budget,
@@ -215,13 +219,13 @@ def render(summary: CheckSummary) -> str:
         shapes = Counter((bracket.sizes, bracket.budgets) for bracket in summary.brackets)
         for (sizes, budgets), times in shapes.items():
             again = f"  ({times} times)" if times > 1 else ""
-            rungs = ", ".join(
-                f"{n:,} to {budget:,}" for n, budget in zip(sizes, budgets, strict=True)
-            )
-            rows.append(("", f"trials to epoch: {rungs}{again}"))
+            rows.append(("", _rungs_text(sizes, budgets, by_share=summary.by_share) + again))
     runs = runs_text(summary.seeds, summary.folds)
     rows.append(("trials", f"{summary.trials:,}{runs and f', each on {runs}'}"))
-    rows.append(("epochs", f"{'at most ' if summary.is_upper_bound else ''}{summary.epochs:,}"))
+    of_all = " of all rows" if summary.by_share else ""
+    rows.append(
+        ("epochs", f"{'at most ' if summary.is_upper_bound else ''}{summary.epochs:,}{of_all}")
+    )
     rows += [("stops", summary.stop)] if summary.stop else []
     if summary.programs is not None:
         is_sure = summary.programs == summary.programs_expected
@@ -234,6 +238,13 @@ def render(summary: CheckSummary) -> str:
     rows += [("note", note) for note in (*summary.head.notes, *summary.unread, *summary.code_notes)]
     lines = [f"{title:10} {text}" for title, text in rows]
     return "\n".join([f"{summary.name} is valid.", *lines])
+
+
+def _rungs_text(sizes: Sequence[int], budgets: Sequence[int], *, by_share: bool) -> str:
+    what = "share of the rows" if by_share else "epoch"
+    named = [str(Fraction(b, budgets[-1])) if by_share else f"{b:,}" for b in budgets]
+    rungs = ", ".join(f"{n:,} to {name}" for n, name in zip(sizes, named, strict=True))
+    return f"trials to {what}: {rungs}"
 
 
 def _size_text(summary: CheckSummary) -> str:

@@ -72,7 +72,8 @@ def share_of(progress: Progress) -> _Share:
     if progress.epochs_are_bound:
         return _Share(progress.finished, progress.trials, "trials")
     # A trial that diverges leaves some epochs out.
-    return _Share(progress.epochs, progress.epochs_total, "epochs")
+    unit = "epochs of all rows" if progress.by_share else "epochs"
+    return _Share(progress.epochs, progress.epochs_total, unit)
 
 
 class LiveDisplay:

@@ -13,6 +13,7 @@ from hpo.report.console import Text
 from hpo.spec.load import require_search
 from hpo.spec.words import count_text
 from hpo.study.log.events import MERGING, fold
+from hpo.study.log.judging import Judging
 from hpo.study.storage.stored import stored_experiment
 from hpo.study.storage.tables import Storage
 
@@ -45,8 +46,10 @@ def plan_report(storage: Storage, name: str) -> PlanReport:
         StudyError: if there is none; the message lists those that there are.
     """
     record = storage.study(name)
-    search = require_search(stored_experiment(record, storage.where))
-    pins = fold(storage.events(record.id), search.goal, record.where).pins
+    experiment = stored_experiment(record, storage.where)
+    goal = require_search(experiment).goal
+    judging = Judging.of(experiment.training.train, goal.first)
+    pins = fold(storage.events(record.id), goal, record.where, judging).pins
     merging = pins.get(MERGING)
     return PlanReport(
         study=name,

@@ -17,6 +17,7 @@ from hpo.report.wording import no_such_trial_text, scheduler_text
 from hpo.search.auto import picked
 from hpo.spec.experiment import Experiment
 from hpo.spec.sections.goal import GRADIENT_NORM, Goal
+from hpo.spec.sections.scheduler import is_by_share
 from hpo.spec.sections.search import SearchSpec
 from hpo.study.log.baseline import Baseline
 from hpo.study.log.damage import as_damage
@@ -380,10 +381,17 @@ def overview_of(storage: Storage, reading: StudyReading) -> Overview:
         trials=sum(states.values()),
         trials_total=reading.search.trials,
         states=states,
-        epochs=sum(trial.trained for trial in reading.trials) * reading.runs_each,
+        epochs=_epochs_of(reading),
         best=reading.best,
         created_ms=record.created_ms,
     )
+
+
+def _epochs_of(reading: StudyReading) -> int:
+    """The epochs of all trials and runs; on shares of the rows, what they are worth."""
+    if is_by_share(reading.search.scheduler):
+        return reading.state.epochs
+    return sum(trial.trained for trial in reading.trials) * reading.runs_each
 
 
 def _runs(state: StudyState) -> list[Run]:

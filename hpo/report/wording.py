@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from hpo.spec.sections.goal import KNOWN_COSTS
-from hpo.spec.sections.scheduler import SchedulerSpec
+from hpo.spec.sections.scheduler import SchedulerSpec, is_by_share
 from hpo.spec.words import count_text, shown
 from hpo.study.log.events import StudyState
 from hpo.study.log.ranking import leading_trial
@@ -148,6 +148,8 @@ def moment_text(time_ms: int) -> str:
 
 def scheduler_text(spec: SchedulerSpec) -> str:
     """The name of a scheduler, with that of the pruner for `optuna`: `optuna (percentile)`."""
+    if is_by_share(spec):
+        return f"{spec.name}, by shares of the rows"
     pruner = getattr(spec, "pruner", None)
     return f"{spec.name} ({pruner.name})" if pruner else str(spec.name)
 

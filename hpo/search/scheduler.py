@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import mul
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from hpo.trial import Job, Trial
@@ -31,6 +32,11 @@ class Bracket(NamedTuple):
             size * (budget - start)
             for size, budget, start in zip(self.sizes, self.budgets, before, strict=False)
         )
+
+    @property
+    def epochs_anew(self) -> int:
+        """The epochs trained in all where a trial that goes on starts again, on more rows."""
+        return sum(map(mul, self.sizes, self.budgets))
 
 
 class Scheduler(Protocol):

@@ -40,7 +40,7 @@ from hpo.spec.roots import (
 from hpo.spec.schema import spec_mistakes, variants_of
 from hpo.spec.sections.data import DataSpec, Task, tasks_of
 from hpo.spec.sections.goal import COSTS, is_own, known_metrics
-from hpo.spec.sections.scheduler import budget_mistakes
+from hpo.spec.sections.scheduler import budget_mistakes, is_by_share, share_mistakes
 from hpo.spec.sections.search import SearchSpec, missing_package
 from hpo.spec.sections.train import TrainSpec, stop_mistakes
 from hpo.spec.space.dimensions import build_space, joint_mistakes, need_mistakes
@@ -271,7 +271,9 @@ def _space(
 def _around(search: SearchSpec | None) -> frozenset[Fact]:
     """What a search does around its trainings that techniques may exclude."""
     copies = search is not None and SCHEDULERS[search.scheduler.name].changes_hparams
-    return frozenset[Fact]({"populations"} if copies else ())
+    by_share = search is not None and is_by_share(search.scheduler)
+    held: dict[Fact, bool] = {"populations": copies, "shares": by_share}
+    return frozenset(fact for fact, is_so in held.items() if is_so)
 
 
 def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -> list[Mistake]:
@@ -310,6 +312,8 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
         folds = None if data is None else data.folds
         found += population_mistakes(search, train, space, root, folds)
     found += cohort_mistakes(search)
+    if training is not None and not isinstance(training, Training):
+        found += share_mistakes(search.scheduler)
     if issubclass(root, CommandTraining):
         found += command_search_mistakes(search)
     if issubclass(root, TaskTraining):

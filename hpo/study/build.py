@@ -11,7 +11,7 @@ from hpo.registry import SCHEDULERS
 from hpo.search.proposals.stack import is_learning, make_sampler, setting_of
 from hpo.search.schedulers.explore import explorer_of
 from hpo.search.schedulers.make import make_scheduler
-from hpo.spec.sections.scheduler import SchedulerSpec
+from hpo.spec.sections.scheduler import SchedulerSpec, is_by_share
 from hpo.spec.sections.search import SearchSpec
 from hpo.study.backends.backend import Crew
 from hpo.study.loop.deciding import Rules
@@ -94,7 +94,9 @@ def _rules(study: OpenStudy, say: Callable[[str], None]) -> Rules:
         trials=search.trials,
         epochs=setting.epochs,
         is_learning=learns,
-        replicas=Replicas.of(experiment.training, search.goal),
+        replicas=Replicas.of(
+            experiment.training, search.goal, by_share=is_by_share(search.scheduler)
+        ),
         explorer=explorer_of(
             search.scheduler, experiment.space, setting.seed, type(experiment.training)
         ),

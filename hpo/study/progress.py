@@ -10,6 +10,7 @@ from typing import Protocol
 
 from hpo.search.schedulers.make import outline
 from hpo.spec.experiment import Experiment
+from hpo.spec.sections.scheduler import is_by_share
 from hpo.study.log.baseline import Baseline
 from hpo.study.log.events import Event, Start, StopReason, StudyState
 from hpo.study.log.ranking import leading_trial, winner
@@ -27,7 +28,7 @@ class Progress:
     number of epochs, or an upper bound if `epochs_are_bound`. `leader` is `best`, or else the first
     trial of the ranking so far. A run that `is_stopping` waits for its present round. `programs` is
     None where trials are processes, which compile none, and `is_at_once` says that each of them
-    reports a single result.
+    reports a single result. With `by_share`, epochs on a share of the rows count as much of one.
     """
 
     study: str
@@ -44,6 +45,7 @@ class Progress:
     leader: Trial | None
     is_stopping: bool = False
     is_at_once: bool = False
+    by_share: bool = False
 
     @property
     def finished(self) -> int:
@@ -161,8 +163,7 @@ class Watcher:
             metric=self._search.goal.first.metric,
             trials=self._search.trials,
             states=self._states(),
-            epochs=self._runs_each
-            * (self._epochs_ended + sum(trial.epochs for trial in self._state.trials.unfinished)),
+            epochs=self._epochs_reached(),
             epochs_total=(self._outline.epochs - self._epochs_held) * self._runs_each,
             epochs_are_bound=self._outline.is_upper_bound,
             epochs_a_second=trained / seconds if seconds > 0 else 0.0,
@@ -172,7 +173,15 @@ class Watcher:
             leader=best or leading_trial(self._state.trials),
             is_stopping=self._driver.is_stopping,
             is_at_once=self._are_processes and self._epochs == 1,
+            by_share=is_by_share(self._search.scheduler),
         )
+
+    def _epochs_reached(self) -> int:
+        """The epochs of all trials; on shares of the rows, what all runs were worth."""
+        if is_by_share(self._search.scheduler):
+            return self._state.epochs
+        under_way = sum(trial.epochs for trial in self._state.trials.unfinished)
+        return self._runs_each * (self._epochs_ended + under_way)
 
     def _start_anew(self) -> None:
         self._followed = self._state.ended

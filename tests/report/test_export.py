@@ -123,7 +123,7 @@ optimizer:
   nesterov: false
   weight_decay: 0.0
   clip_norm: null
-  schedule: {{name: constant, warmup: 0.0}}
+  schedule: {{name: constant, warmup: 0.0, warmup_shape: linear, warmup_start: 0.0}}
 train:
   epochs: 3
   keep: last
@@ -153,6 +153,7 @@ updates:
   sam_adaptive: false
   lookahead: null
   lookahead_share: null
+  update_share: null
   decay_on: all
   l1: 0.0
   max_norm: null
@@ -173,7 +174,13 @@ def test_an_exported_document_depends_on_no_default_and_keeps_the_order_of_the_s
     assert list(exported) == ["name", "train", "data", "model", "optimizer", "updates"]
     assert list(exported["train"])[:2] == ["lanes", "epochs"]
     assert list(exported["optimizer"])[:3] == ["name", "schedule", "learning_rate"]
-    assert exported["optimizer"]["schedule"] == {"final": 0.1, "name": "cosine", "warmup": 0.0}
+    assert exported["optimizer"]["schedule"] == {
+        "final": 0.1,
+        "name": "cosine",
+        "warmup": 0.0,
+        "warmup_shape": "linear",
+        "warmup_start": 0.0,
+    }
     own = training.model_dump(mode="json")
     assert own.pop("loss") is None  # no key says it
     for section in ("attack", "augment", "privacy", "sampling"):  # off

@@ -212,6 +212,43 @@ def test_a_training_with_a_batch_norm_killed_in_its_middle_goes_on_to_the_same_b
     assert killed.ends == calm.ends
 
 
+CARRIED = NORMED.replace("epochs: 300", "epochs: 300, precision: float16")
+CARRIED += """
+sampling: {name: importance, temperature: 2.0}
+"""
+CARRIED = CARRIED.replace(
+    "space:",
+    """space:
+  train.average.name: {choice: [ema, swa]}
+  train.average.decay: {float: [0.9, 0.99], when: {train.average.name: ema}}
+  train.average.start: {float: [0.05, 0.1], when: {train.average.name: swa}}""",
+)
+
+
+def test_averages_loss_scales_and_importance_weights_go_on_to_the_same_bits_after_a_kill(
+    tmp_path: Path,
+) -> None:
+    calm, killed = (Study(tmp_path / name, "none") for name in ("never", "once"))
+    for study in (calm, killed):
+        (study.folder / "flowers.yaml").write_text(CARRIED.replace("SCHEDULER", "none"))
+    calm.finish()
+    names = {values["train.average.name"] for values in calm.hparams.values()}
+    assert names == {"ema", "swa"}
+
+    process = killed.start()
+    killed.wait_for(4, "checkpoint")
+    process.kill()
+    process.communicate()
+    assert not killed.ends
+    before = {trial for trial, *_ in killed.reports}
+    killed.finish("resume", "flowers")
+
+    assert before == {0, 1}
+    assert len(calm.reports) == 2 * 300
+    assert killed.reports == calm.reports
+    assert killed.ends == calm.ends
+
+
 def test_a_stopped_search_says_how_to_resume_and_repeats_no_epoch(
     tmp_path: Path, calm: Study
 ) -> None:

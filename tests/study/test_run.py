@@ -92,6 +92,41 @@ def test_no_more_programs_are_compiled_than_were_announced(
     assert 1 < outcome.progress.programs <= announced
 
 
+# Each holds 0, or the number without which its technique is off.
+TECHNIQUES = {
+    "model.dropout": [0.0, 0.5],
+    "loss.smoothing": [0.0, 0.2],
+    "augment.gaussian_noise": [0.0, 0.2],
+    "augment.column_dropout": [0.0, 0.3],
+    "augment.same_class": [0.0, 0.5],
+    "updates.noise": [0.0, 0.1],
+    "updates.weight_noise": [0.0, 0.1],
+    "updates.sam_radius": [0.0, 0.2],
+    "updates.l1": [0.0, 0.01],
+    "updates.clip_norm": [0.1, 10.0],
+    "updates.clip_adaptive": [0.001, 0.3],
+    "updates.max_norm": [0.5, 10.0],
+    "train.average.decay": [0.5, 0.99],
+}
+
+
+def test_a_space_over_twelve_numbers_of_techniques_at_once_compiles_one_program(
+    studies: Studies, tmp_path: Path
+) -> None:
+    experiment = an_experiment(
+        "search.trials=6",
+        "train.epochs=1",
+        "train.average={name: ema}",
+        "loss={name: cross_entropy}",
+        "search.scheduler.name=none",
+        space={path: {"float": bounds} for path, bounds in TECHNIQUES.items()},
+    )
+    outcome = studies.run(experiment, cache=tmp_path / "fresh")
+    assert len(experiment.space) > 12
+    assert (outcome.progress.programs, check_summary(experiment).programs) == (1, 1)
+    assert outcome.progress.states == {TrialState.COMPLETE: 6}
+
+
 def test_a_second_study_of_the_same_programs_compiles_nothing(
     studies: Studies, tmp_path: Path
 ) -> None:

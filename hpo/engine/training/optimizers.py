@@ -28,8 +28,11 @@ from hpo.engine.training.techniques.gradients import Moment, at_noisy_weights, n
 from hpo.engine.training.techniques.layers import Gradient, Layers, by_layers
 from hpo.engine.training.techniques.updates import (
     accumulated,
+    chosen,
     clips,
     kept_frozen,
+    kept_others,
+    only_of,
     rated,
     sharpened,
     thawed,
@@ -84,7 +87,9 @@ class Descent:
         """
         start = params, state
         gradient = at_noisy_weights(gradient, self.updates, self.layers, moment)
-        gradient = sharpened(thawed(gradient, self.updates, self.layers), self.updates)
+        is_chosen = chosen(self.updates, self.layers, params, moment)
+        gradient = only_of(thawed(gradient, self.updates, self.layers), is_chosen)
+        gradient = sharpened(gradient, self.updates)
         loss, variables, gradients = gradient(params)
 
         def descend(
@@ -110,7 +115,8 @@ class Descent:
         options = options_of(self.optimizer)
         if len(options) == 1:
             after = descend(options[0], gradients, state, params, rate)
-            return loss, variables, *kept_frozen(self.updates, self.layers, start, after)
+            after = kept_frozen(self.updates, self.layers, start, after)
+            return loss, variables, *kept_others(is_chosen, start, after)
         states = self._states(params)
         _, indices = _slots(states)
 
@@ -125,7 +131,8 @@ class Descent:
 
         number = OneOf(tuple(range(len(options))), self.optimizer.index)
         after = choose(number, one, gradients, state, params, rate)
-        return loss, variables, *kept_frozen(self.updates, self.layers, start, after)
+        after = kept_frozen(self.updates, self.layers, start, after)
+        return loss, variables, *kept_others(is_chosen, start, after)
 
     def _states(self, params: Any) -> list[Any]:
         made = (

@@ -29,7 +29,19 @@ def _factor(spec: Any, step: Int[Array, ""], total_steps: Any) -> Float[Array, "
     factor = registry.function("schedule", spec.name)(spec, jnp.clip(progress, 0.0, 1.0))
     if is_off(spec.warmup):
         return factor
-    return factor * jnp.minimum((step + 1.0) / jnp.maximum(warmup_steps, 1.0), 1.0)
+    return factor * _risen(spec, jnp.minimum((step + 1.0) / jnp.maximum(warmup_steps, 1.0), 1.0))
+
+
+def _risen(spec: specs.Shape, progress: Float[Array, ""]) -> Float[Array, ""]:
+    """The factor of a warm-up, this share of which is done."""
+    start = spec.warmup_start
+    if spec.warmup_shape == "exponential":
+        return jnp.asarray(start) ** (1 - progress)
+    if spec.warmup_shape == "quadratic":
+        progress = progress**2
+    elif spec.warmup_shape == "cosine":
+        progress = 1 - _half_wave(progress)
+    return progress if is_off(start) else start + (1 - start) * progress
 
 
 def constant(spec: specs.Constant, progress: Float[Array, ""]) -> Float[Array, ""]:
@@ -81,3 +93,17 @@ def step(spec: specs.Step, progress: Float[Array, ""]) -> Float[Array, ""]:
     # The margin is for rounding: 4/7 of the way must be four drops of six, not 3.9999998.
     drops = jnp.minimum(jnp.floor((progress + 1e-6) * (spec.drops + 1)), spec.drops)
     return jnp.asarray(spec.factor) ** drops
+
+
+def piecewise(spec: specs.Piecewise, progress: Float[Array, ""]) -> Float[Array, ""]:
+    drops = (
+        (spec.first, spec.first_factor),
+        (spec.second, spec.second_factor),
+        (spec.third, spec.third_factor),
+    )
+    rate = jnp.ones_like(progress)
+    for share, factor in drops:
+        # The margin is for rounding, as in `step`.
+        is_due = (progress + 1e-6 >= share) & (jnp.asarray(share) < 1)
+        rate = jnp.where(is_due, rate * factor, rate)
+    return rate

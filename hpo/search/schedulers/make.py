@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hpo import registry
 from hpo.search.auto import chosen_scheduler
 from hpo.search.scheduler import Bracket, Scheduler
-from hpo.spec.sections.scheduler import SchedulerSpec
+from hpo.spec.sections.scheduler import SchedulerSpec, is_by_share
 
 
 def make_scheduler(spec: SchedulerSpec, epochs: int, trials: int) -> Scheduler:
@@ -26,8 +26,9 @@ def make_scheduler(spec: SchedulerSpec, epochs: int, trials: int) -> Scheduler:
 class Outline:
     """What a study will train: its brackets, and the epochs of all trials together.
 
-    The epochs are exact if no trial diverges. With `is_upper_bound` they are the most that there
-    can be: rules that stop trials, and ASHA, decide by results.
+    The epochs are exact if no trial diverges. On a share of the rows, each counts as much of one.
+    With `is_upper_bound` they are the most that there can be: rules that stop trials, and ASHA,
+    decide by results.
     """
 
     brackets: tuple[Bracket, ...]
@@ -41,10 +42,12 @@ def outline(spec: SchedulerSpec, epochs: int, trials: int) -> Outline:
     Raises:
         HpoError: if the scheduler's first budget is more than the full one.
     """
-    ladders = make_scheduler(spec, epochs, trials).brackets
+    ladders, by_share = make_scheduler(spec, epochs, trials).brackets, is_by_share(spec)
     if registry.SCHEDULERS[chosen_scheduler(spec, epochs).name].epochs_vary:
-        return Outline(ladders, trials * epochs, is_upper_bound=True)
+        each = sum(ladders[0].budgets) if by_share else epochs
+        return Outline(ladders, trials * each, is_upper_bound=True)
     # Brackets of the same sizes repeat, so each kind is counted once.
     kinds = Counter((bracket.sizes, bracket.budgets) for bracket in ladders)
-    total = sum(Bracket(0, *kind).epochs * times for kind, times in kinds.items())
+    brackets = ((Bracket(0, *kind), times) for kind, times in kinds.items())
+    total = sum((b.epochs_anew if by_share else b.epochs) * times for b, times in brackets)
     return Outline(ladders, total, is_upper_bound=False)

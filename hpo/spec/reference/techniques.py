@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+from hpo.entries import Need
 from hpo.registry import OPTIMIZERS, SCHEDULES
-from hpo.techniques import TECHNIQUES
+from hpo.techniques import CIRCUMSTANCES, TECHNIQUES
 
 # The measured costs: {"measured": what and where, "percent": {technique: {model: per cent}}}.
 COSTS = "technique_costs.json"
@@ -35,6 +36,36 @@ def listed_techniques() -> tuple[Listed, ...]:
     return tuple(
         Listed(name, place, percent.get(name, {}), paper) for name, place, paper in _lines()
     )
+
+
+def not_with(name: str) -> tuple[str, ...]:
+    """The techniques, optimizers and circumstances that one of the list does not go with."""
+    return tuple(dict.fromkeys([*_excluded(name), *_excluding(name)]))
+
+
+def _excluded(name: str) -> Iterator[str]:
+    """What the line of a technique excludes."""
+    for fact in TECHNIQUES[name].excludes if name in TECHNIQUES else ():
+        if fact in CIRCUMSTANCES:
+            yield fact
+        elif fact == "statistics":
+            yield "model.norm: batch"
+        names = (*TECHNIQUES, *OPTIMIZERS)
+        yield from (other for other in names if other != name and fact in _needs(other))
+
+
+def _excluding(name: str) -> Iterator[str]:
+    """The techniques whose lines exclude a need of this one."""
+    needs = set(_needs(name))
+    for other, technique in TECHNIQUES.items():
+        if not needs.isdisjoint(technique.excludes):
+            yield other
+
+
+def _needs(name: str) -> tuple[Need, ...]:
+    if name in TECHNIQUES:
+        return TECHNIQUES[name].needs
+    return OPTIMIZERS[name].needs if name in OPTIMIZERS else ()
 
 
 def costs() -> dict[str, Any]:

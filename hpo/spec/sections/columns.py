@@ -206,11 +206,17 @@ class Text(Spec):
 
 
 class Reduce(Spec):
-    """Fewer features: the directions in which scaled features vary most."""
+    """Fewer features: the directions in which scaled features vary most, or the best of them."""
 
-    name: Static[Literal["none", "pca"]] = "none"
-    """`pca`: principal components of the scaled numbers of a table, or of whole images."""
+    name: Static[Literal["none", "pca", "select"]] = "none"
+    """`pca`: principal components of the scaled numbers of a table, or of whole images. `select`:
+    those that say most about the target, by their mutual information."""
     components: Annotated[
         Static[Count | Annotated[float, Field(gt=0, lt=1)]], ReadWhere("name", ("pca",))
     ] = 0.95
     """How many components, or the share of the variance that they keep at least."""
+    # Not in the text of the others, so that fingerprints of data sets stay.
+    features: Annotated[
+        Static[Annotated[int, Field(ge=1, repr=False)]], ReadWhere("name", ("select",))
+    ] = 20
+    """How many features are selected."""

@@ -7,95 +7,99 @@ the gradient (an L2 penalty) for the others.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hpo.spec.marks import Count, Host, Knob, Merge, NonNegative, Positive, Share, Spec, Static
 from hpo.spec.registered import Registered
 
 
-class Constant(Spec):
-    """The full learning rate after a linear warm-up over the share `warmup` of the steps."""
+class Shape(Spec):
+    """What schedules share: the warm-up before their own shape."""
 
-    name: Literal["constant"]
+    name: str
     warmup: Knob[Share] = 0.0
     """The share of training over which the rate rises to its full value."""
+    warmup_shape: Static[Literal["linear", "quadratic", "cosine", "exponential"]] = "linear"
+    """How it rises: in a straight line, as a square, as half a cosine, or by equal factors."""
+    warmup_start: Knob[Share] = 0.0
+    """The share of the full rate that the warm-up rises from; above 0 where it is exponential."""
+
+    @model_validator(mode="after")
+    def _can_rise(self) -> Self:
+        if self.warmup_shape == "exponential" and self.warmup_start == 0:
+            raise ValueError(
+                "an exponential warm-up never rises from warmup_start 0: write more, such as 0.01"
+            )
+        return self
 
 
-class Cosine(Spec):
+class Constant(Shape):
+    """The full learning rate."""
+
+    name: Literal["constant"]
+
+
+class Cosine(Shape):
     """Half a cosine from the full rate to its share `final` (Loshchilov and Hutter 2017)."""
 
     name: Literal["cosine"]
-    warmup: Knob[Share] = 0.0
-    """The share of training over which the rate rises to its full value."""
     final: Knob[Share] = 0.0
     """The share of the full rate at the end."""
 
 
-class Exponential(Spec):
+class Exponential(Shape):
     """A steady exponential decay to the share `final` of the full rate."""
 
     name: Literal["exponential"]
-    warmup: Knob[Share] = 0.0
-    """The share of training over which the rate rises to its full value."""
     final: Knob[Annotated[float, Field(gt=0, le=1)]] = 0.01
     """The share of the full rate at the end."""
 
 
-class Step(Spec):
+class Step(Shape):
     """`drops` evenly spaced drops, each to the share `factor` of the rate before it."""
 
     name: Literal["step"]
-    warmup: Knob[Share] = 0.0
-    """The share of training over which the rate rises to its full value."""
     drops: Knob[Count] = 2
     """How many times the rate drops."""
     factor: Knob[Annotated[float, Field(gt=0, le=1)]] = 0.1
     """What each drop multiplies the rate by."""
 
 
-class CosLog(Spec):
+class CosLog(Shape):
     """`cycles` waves from 0 to the full rate and back, each twice as long as the one before.
 
     Source: Holzmueller et al. 2024, "Better by default" (arXiv:2407.04491), Equation 2.
     """
 
     name: Literal["coslog"]
-    warmup: Knob[Share] = 0.0
-    """The share of training over which the rate rises to its full value."""
     cycles: Knob[Count] = 4
     """How many times the rate rises and falls."""
 
 
-class Linear(Spec):
+class Linear(Shape):
     """A straight line from the full rate to its share `final`."""
 
     name: Literal["linear"]
-    warmup: Knob[Share] = 0.0
-    """The share of training over which the rate rises to its full value."""
     final: Knob[Share] = 0.0
     """The share of the full rate at the end."""
 
 
-class Polynomial(Spec):
+class Polynomial(Shape):
     """A power of the share of training that is left, from the full rate to its share `final`."""
 
     name: Literal["polynomial"]
-    warmup: Knob[Share] = 0.0
-    """The share of training over which the rate rises to its full value."""
     final: Knob[Share] = 0.0
     """The share of the full rate at the end."""
     power: Knob[Positive] = 2.0
     """The power; 1 is `linear`."""
 
 
-class CosineRestarts(Spec):
+class CosineRestarts(Shape):
     """`cycles` half cosines of equal length (SGDR; Loshchilov and Hutter 2017)."""
 
     name: Literal["cosine_restarts"]
-    warmup: Knob[Share] = 0.0
-    """The share of training over which the rate rises to its full value."""
     cycles: Knob[Count] = 3
     """How many half cosines there are."""
     final: Knob[Share] = 0.0
@@ -104,18 +108,34 @@ class CosineRestarts(Spec):
     """What each restart multiplies the first rate of a cycle by."""
 
 
-class OneCycle(Spec):
+class OneCycle(Shape):
     """Half a cosine up to the full rate and half a cosine down (Smith and Topin 2018)."""
 
     name: Literal["one_cycle"]
-    warmup: Knob[Share] = 0.0
-    """The share of training over which the rate rises linearly, before the cycle."""
     rise: Knob[Annotated[float, Field(gt=0, lt=1)]] = 0.3
     """The share of the cycle in which the rate rises."""
     start: Knob[Share] = 0.04
     """The share of the full rate at the start."""
     final: Knob[Share] = 4e-6
     """The share of the full rate at the end."""
+
+
+class Piecewise(Shape):
+    """Up to three drops, each at its own share of the training and by its own factor."""
+
+    name: Literal["piecewise"]
+    first: Knob[Annotated[float, Field(gt=0, le=1)]] = 0.5
+    """The share of training after which the rate drops; 1 is never."""
+    second: Knob[Annotated[float, Field(gt=0, le=1)]] = 0.75
+    """The share after which it drops again."""
+    third: Knob[Annotated[float, Field(gt=0, le=1)]] = 1.0
+    """The share after which it drops for the third time."""
+    first_factor: Knob[Annotated[float, Field(gt=0, le=1)]] = 0.1
+    """What the first drop multiplies the rate by."""
+    second_factor: Knob[Annotated[float, Field(gt=0, le=1)]] = 0.1
+    """What the second drop multiplies it by."""
+    third_factor: Knob[Annotated[float, Field(gt=0, le=1)]] = 0.1
+    """What the third drop multiplies it by."""
 
 
 ScheduleSpec = Annotated[Any, Registered("schedule"), Merge.BRANCH]

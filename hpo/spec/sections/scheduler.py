@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -11,6 +11,8 @@ from hpo.spec.file.document import KeyPath, Mistake
 from hpo.spec.marks import Count, NonNegative, Positive, Share, Spec
 from hpo.spec.registered import Registered
 from hpo.spec.sections.pruner import PrunerSpec, for_losses
+
+Budget: TypeAlias = Literal["epochs", "share"]
 
 
 class AutoScheduler(Spec):
@@ -46,8 +48,10 @@ class SuccessiveHalving(Spec):
     """Brackets of trials of which the best 1/eta go on at each rung (Jamieson et al. 2016)."""
 
     name: Literal["successive_halving"]
+    budget: Budget = "epochs"
+    """What a rung has more of: `epochs`, or a larger `share` of the training rows."""
     min_epochs: Count = 1
-    """Epochs before the first comparison."""
+    """Epochs before the first comparison; with `budget: share`, those that it is worth."""
     eta: Annotated[int, Field(ge=2)] = 3
     """One trial in this many goes on at each rung."""
 
@@ -56,8 +60,10 @@ class Asha(Spec):
     """Asynchronous successive halving (Li et al. 2020)."""
 
     name: Literal["asha"]
+    budget: Budget = "epochs"
+    """What a rung has more of: `epochs`, or a larger `share` of the training rows."""
     min_epochs: Count = 1
-    """Epochs before the first comparison."""
+    """Epochs before the first comparison; with `budget: share`, those that it is worth."""
     eta: Annotated[int, Field(ge=2)] = 3
     """One trial in this many goes on at each rung."""
 
@@ -66,8 +72,10 @@ class Hyperband(Spec):
     """Successive halving at several ratios of trials to budget (Li et al. 2018)."""
 
     name: Literal["hyperband"]
+    budget: Budget = "epochs"
+    """What a rung has more of: `epochs`, or a larger `share` of the training rows."""
     min_epochs: Count = 1
-    """Epochs before the first comparison."""
+    """Epochs before the first comparison; with `budget: share`, those that it is worth."""
     eta: Annotated[int, Field(ge=2)] = 3
     """One trial in this many goes on at each rung."""
 
@@ -80,8 +88,10 @@ class Bohb(Spec):
     """
 
     name: Literal["bohb"]
+    budget: Budget = "epochs"
+    """What a rung has more of: `epochs`, or a larger `share` of the training rows."""
     min_epochs: Count = 1
-    """Epochs before the first comparison."""
+    """Epochs before the first comparison; with `budget: share`, those that it is worth."""
     eta: Annotated[int, Field(ge=2)] = 3
     """One trial in this many goes on at each rung."""
     random_share: Share = 1 / 3
@@ -152,6 +162,22 @@ def settled(spec: SchedulerSpec, epochs: int) -> SchedulerSpec:
             return spec.model_copy(update={"epochs": spec.patience(epochs)})
         case _:
             return spec
+
+
+def is_by_share(spec: SchedulerSpec) -> bool:
+    """Whether the rungs of a scheduler are shares of the training rows.
+
+    A rung of b epochs is then a whole training on b / `train.epochs` of the rows, which costs as
+    much as b epochs.
+    """
+    return getattr(spec, "budget", None) == "share"
+
+
+def share_mistakes(spec: SchedulerSpec) -> Iterator[Mistake]:
+    """What a scheduler asks of a training that is no model on a data set."""
+    if is_by_share(spec):
+        text = "share is of the rows that a model trains on, and the spec has no model: use epochs"
+        yield Mistake(("search", "scheduler", "budget"), text)
 
 
 def budget_mistakes(spec: SchedulerSpec, epochs: int) -> Iterator[Mistake]:

@@ -44,6 +44,8 @@ class Updates(Spec):
     """After this many updates, go back to a point between the weights then and now."""
     lookahead_share: Knob[Annotated[float, Field(gt=0, le=1)] | None] = None
     """How far from then to now that point is; 0.5 if left out."""
+    update_share: Knob[Annotated[float, Field(gt=0, le=1)] | None] = None
+    """Change a random share of the units at each step, which is block-coordinate descent."""
     decay_on: Static[Literal["all", "kernels"]] = "all"
     """Which weights `weight_decay` and `l1` shrink: all, or no biases and no factors of norms."""
     l1: Knob[NonNegative] = 0.0

@@ -19,12 +19,14 @@ from hpo.engine.programs.footprint import known_costs
 from hpo.engine.techniques import check_techniques
 from hpo.engine.training.task import task_of
 from hpo.engine.training.techniques.sampling import check_sampling
+from hpo.search.schedulers.make import make_scheduler
 from hpo.space import Choice, Dimension
 from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill, with_rows
 from hpo.spec.load import require_search
 from hpo.spec.merging import Merging
 from hpo.spec.sections.models.pretrained import folder_of
+from hpo.spec.sections.scheduler import is_by_share
 from hpo.study.backends.backend import Crew
 from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold
 from hpo.study.backends.own_numbers import (
@@ -161,6 +163,7 @@ def _say_files(experiment: Experiment, around: Surroundings, say: Callable[[str]
 def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
     """Refuse batch sizes, budgets, models and losses that the data do not fit, before any trial."""
     training, dimensions = experiment.training, experiment.space.by_path
+    search = experiment.search
     fills: list[HParams] = [{}]
     paths = ["data.batch_size", "model", "model.name", "loss", "loss.name"]
     if weights_of(experiment):  # every size must be that of the trained model
@@ -178,11 +181,17 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
         of = share.distribution
         values = of.values if isinstance(of, Choice) else (of.low,)
         smallest = {share.path: min(v for v in values if isinstance(v, float | int))}
+    cure = "write a larger share"
+    if search is not None and is_by_share(search.scheduler):
+        epochs = training.train.epochs
+        brackets = make_scheduler(search.scheduler, epochs, search.trials).brackets
+        smallest = {"sampling.share": min(b.budgets[0] for b in brackets) / epochs}
+        cure = "raise search.scheduler.min_epochs"
     for hparams in fills:
         candidate = fill(training, {**smallest, **hparams}, 0)
         data = datasets.load(candidate.data)
         candidate = with_rows(candidate, data.train_rows)
-        check_sampling(candidate, data)
+        check_sampling(candidate, data, cure)
         candidate = with_start(candidate, data, experiment.folder)
         program, _ = split(candidate, data, device.platform)
         if hparams:

@@ -8,6 +8,7 @@ same values.
 from __future__ import annotations
 
 import math
+import operator
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -206,9 +207,10 @@ class StudyState:
     one of its runs where there are several. `checkpoints` are the latest of each run, `pins` the
     plan of each program, `drawn` the values that trials drew beside their hparams. `proposed_ms`
     and `ended_ms` are times by trial, in the log's order. `ended` lists the trials that have ended,
-    in that order, `unfinished` the others. `epochs` counts all reported epochs, those of every run.
-    `baselines` are the latest result of each, `baseline_seconds` the CPU time of all attempts.
-    `stop` says why the last driver stopped; it is None while a driver is at work.
+    in that order, `unfinished` the others. `epochs` counts all reported epochs, those of every run;
+    one on a share of the rows counts as much. `baselines` are the latest result of each,
+    `baseline_seconds` the CPU time of all attempts. `stop` says why the last driver stopped; it is
+    None while a driver is at work.
     """
 
     goal: Goal
@@ -406,7 +408,8 @@ class StudyState:
                 if epoch != len(reports) + 1:
                     raise ValueError(f"event {event.seq} reports epoch {epoch} of run {run.key}")
                 reports.append(metrics)
-                self.epochs += 1
+                worth = (run.worth(e, self.judging.epochs) for e in (epoch, epoch - 1))
+                self.epochs += operator.sub(*worth)
             case Pause():
                 life.state = TrialState.PAUSED
             case Promote():

@@ -263,7 +263,13 @@ class Driver:
     def _handle(self, message: Message) -> None:
         match message:
             case Reported(_, reports, epochs, seconds):
-                self.epochs_trained += epochs - sum(not is_finite(r.metrics) for r in reports)
+                trained = [report for report in reports if is_finite(report.metrics)]
+                if self._replicas.share_epochs:
+                    # A pool counts epochs as whole, whatever they are worth.
+                    shares = (report.run.share(self._rules.epochs) for report in trained)
+                    self.epochs_trained += sum(shares)
+                else:
+                    self.epochs_trained += epochs - (len(reports) - len(trained))
                 self._costing.spend(seconds)
                 for report in reports:
                     self._report(report)
@@ -355,6 +361,10 @@ class Driver:
             self._end(number, TrialState.DIVERGED)
         elif state.trial(number).epochs == self._rules.epochs or state.has_stopped(number):
             self._end(number, TrialState.COMPLETE)
+        elif self._is_over(run):
+            # The trial starts again on the next share.
+            self._clear(run)
+            self._pause(run)
 
     def _stop_if_alike(self, number: int, trouble: CodeError | None) -> None:
         """End the search where a metric of the user's own fails on every prediction."""
@@ -376,7 +386,10 @@ class Driver:
         return number not in self._journal.state.unfinished
 
     def _is_over(self, run: Run) -> bool:
-        return self._is_finished(run.trial)
+        """Whether nobody will ask for the weights of a run."""
+        if self._is_finished(run.trial) or not run.budget:
+            return self._is_finished(run.trial)
+        return len(self._replicas.known(self._journal.state, run)) >= self._rules.epochs
 
     # -- recording --------------------------------------------------------------------------------
 
@@ -384,7 +397,7 @@ class Driver:
         """Pause a run's trial, unless another of its runs trains."""
         trial = self._journal.state.trial(run.trial)
         if trial.state is TrialState.RUNNING and trial.epochs > 0:
-            others = {*self._replicas.runs_of(trial.number)} - {run}
+            others = {*self._replicas.runs_of(trial.number, run.budget)} - {run}
             if others.isdisjoint(self._lanes.in_training() | self._in_transit.keys()):
                 self._costing.settle(trial.number)
                 self._journal.record(Pause(trial.epochs), trial.number)
@@ -398,7 +411,9 @@ class Driver:
         self._costing.settle(number)
         self._journal.record(End(end, self._work.together(number)), number)
         self._work.forget(number)
-        for run in self._replicas.runs_of(number):
+        seated = {seat.run for _, _, seat in self._lanes if seat.run.trial == number}
+        begun = self._journal.state.replicas.get(number, ())
+        for run in sorted({*self._replicas.runs_of(number), *begun, *seated}):
             self._clear(run)
 
     def _clear(self, run: Run) -> None:

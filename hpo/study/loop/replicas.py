@@ -2,6 +2,10 @@
 
 A replica of a trial is one `Run`. Samplers and schedulers see trials alone. Only the driver sees
 both, with the help of this module.
+
+Where the rungs of a scheduler are shares of the rows, each rung has runs of its own. They train
+from the start to the last epoch. A trial then counts what they are worth, in epochs on all rows.
+Its loss after b epochs is that of the run on the smallest share which is worth as much.
 """
 
 from __future__ import annotations
@@ -27,6 +31,8 @@ _SEEDS = 2**32
 class Replicas:
     """The runs of a study's trials: one for each seed and fold.
 
+    `share_epochs` is 0 unless rungs are shares of the rows: then it is the epochs of each run.
+
     With `worst`, the worst result judges a trial: the least of a metric in `maximized`, and the
     largest of any other.
     """
@@ -35,24 +41,35 @@ class Replicas:
     folds: int = 1
     judged_by: JudgedBy = "mean"
     maximized: frozenset[str] = frozenset()
+    share_epochs: int = 0
 
     @classmethod
-    def of(cls, training: Any, goal: Goal | None = None) -> Self:
+    def of(cls, training: Any, goal: Goal | None = None, *, by_share: bool = False) -> Self:
         """The runs of a training, or of the trials of a search for a goal."""
         judged_by: JudgedBy = getattr(training.train, "judged_by", "mean")
         directions = {name: entry.direction for name, entry in METRICS.items()}
         directions |= {one.metric: one.direction for one in (goal.objectives if goal else ())}
         maximized = frozenset(name for name, way in directions.items() if way == "maximize")
-        return cls(training.train.seeds, folds_of(training), judged_by, maximized)
+        epochs = training.train.epochs if by_share else 0
+        return cls(training.train.seeds, folds_of(training), judged_by, maximized, epochs)
 
     @property
     def count(self) -> int:
-        """How many runs a trial has."""
+        """How many runs of a trial train beside each other."""
         return self.seeds * self.folds
 
-    def runs_of(self, trial: int) -> list[Run]:
-        """The runs of a trial."""
-        return [Run(trial, seed, fold) for seed in range(self.seeds) for fold in range(self.folds)]
+    @property
+    def _is_alone(self) -> bool:
+        """Whether a trial is one run."""
+        return self.count == 1 and not self.share_epochs
+
+    def runs_of(self, trial: int, budget: int = 0) -> list[Run]:
+        """The runs of a trial; where rungs are shares, those of one budget."""
+        return [
+            Run(trial, seed, fold, budget)
+            for seed in range(self.seeds)
+            for fold in range(self.folds)
+        ]
 
     def summary(self, reports: Sequence[Metrics]) -> dict[str, float]:
         """The metrics that judge a trial, from those of its runs after an epoch."""
@@ -62,39 +79,47 @@ class Replicas:
 
     def jobs_of_runs(self, jobs: Sequence[Job], state: StudyState) -> list[RunJob]:
         """The jobs of each trial's runs, without runs that have trained that far or diverged."""
-        if self.count == 1:
+        if self._is_alone:
             return [RunJob(Run(job.trial), job.to_epoch) for job in jobs]
         return [
-            RunJob(run, job.to_epoch)
+            RunJob(run, to_epoch)
             for job in jobs
-            for run in self.runs_of(job.trial)
+            for to_epoch in [self.share_epochs or job.to_epoch]
+            for run in self.runs_of(job.trial, job.to_epoch if self.share_epochs else 0)
             for known in [self.known(state, run)]
-            if len(known) < job.to_epoch and not _has_diverged(known)
+            if len(known) < to_epoch and not _has_diverged(known)
         ]
 
     def known(self, state: StudyState, run: Run) -> Sequence[Metrics]:
         """The stored metrics of a run's weights, epoch by epoch."""
-        if self.count == 1:
+        if self._is_alone:
             return state.line(run.trial)
         return state.replicas.get(run.trial, {}).get(run, ())
 
     def taken_in(
         self, state: StudyState, run: Run, epoch: int, metrics: Metrics
     ) -> list[Report | ReplicaReport]:
-        """The events of a run's next report; the last replica's comes with the trial's own."""
-        if self.count == 1:
+        """The events of a run's next report; the last replica's comes with the trial's own.
+
+        On a share of the rows, a trial's own comes each time its runs are worth an epoch more than
+        those on smaller shares were.
+        """
+        if self._is_alone:
             return [Report(epoch, metrics)]
         found: list[Report | ReplicaReport] = [
             ReplicaReport(epoch, run, metrics),
         ]
+        worth, before = (run.worth(e, self.share_epochs) for e in (epoch, epoch - 1))
+        if worth == before or worth <= len(state.metrics[run.trial]):
+            return found
         others = [
             metrics if other == run else known[epoch - 1]
-            for other in self.runs_of(run.trial)
+            for other in self.runs_of(run.trial, run.budget)
             for known in [self.known(state, other)]
             if other == run or len(known) >= epoch
         ]
         if len(others) == self.count and all(map(is_finite, others)):
-            found.append(Report(epoch, self.summary(others)))
+            found.append(Report(worth, self.summary(others)))
         return found
 
     def has_diverged(self, state: StudyState, trial: int) -> bool:
@@ -102,9 +127,10 @@ class Replicas:
 
         So a trial has as many epochs as its shortest replica, in whichever order they train.
         """
-        if self.count == 1:
+        if self._is_alone:
             return _has_diverged(state.metrics[trial])
-        known = [self.known(state, run) for run in self.runs_of(trial)]
+        budget = max((run.budget for run in state.replicas.get(trial, ())), default=0)
+        known = [self.known(state, run) for run in self.runs_of(trial, budget)]
         limit = min((len(reports) for reports in known if _has_diverged(reports)), default=0) - 1
         return limit >= 0 and all(len(reports) >= limit for reports in known)
 
@@ -114,10 +140,13 @@ def training_of(run: Run, training: Training) -> Training:
 
     A seed decides weights, dropout and the order of the data. So a run trains as the spec would
     with that seed alone. Runs on the same seed have the same order of data in every trial. All
-    folds begin with the same weights.
+    folds begin with the same weights. A run with a budget trains on its share of the rows.
     """
     seed = (training.train.seed + run.seed) % _SEEDS
-    return with_leaves(training, {"train.seed": seed}) if run.seed else training
+    leaves: dict[str, float] = {"train.seed": seed} if run.seed else {}
+    if run.budget:
+        leaves["sampling.share"] = run.share(training.train.epochs)
+    return with_leaves(training, leaves) if leaves else training
 
 
 def mean_of(reports: Sequence[Metrics]) -> dict[str, float]:
@@ -152,8 +181,15 @@ def deviation_of(reports: Sequence[Metrics]) -> dict[str, float]:
 
 
 def final_reports(state: StudyState, trial: int, epoch: int) -> list[Metrics]:
-    """The metrics of each replica of a trial after an epoch; empty with only one."""
+    """The metrics of each replica of a trial after an epoch; empty with only one.
+
+    On shares of the rows they are those on the largest, after its last epoch that all have.
+    """
     known: Mapping[Run, Sequence[Metrics]] = state.replicas.get(trial, {})
+    budget = max((run.budget for run in known), default=0)
+    if budget:
+        known = {run: reports for run, reports in known.items() if run.budget == budget}
+        epoch = min(map(len, known.values())) if len(known) > 1 else 0
     return [known[run][epoch - 1] for run in sorted(known) if 0 < epoch <= len(known[run])]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from hpo.registry import SCHEDULERS
 from hpo.space import SearchSpace
 from hpo.spec.experiment import Experiment
+from hpo.spec.sections.scheduler import is_by_share
 from hpo.study.log.events import Start, StudyState
 
 _KEY = "varying"
@@ -29,12 +30,15 @@ def varied_for(state: StudyState, trial: int, experiment: Experiment) -> frozens
     If the log does not say, they are those of the present space. The same holds for a population,
     whose trials copy each other's lanes and so need a common program.
     """
-    now = experiment.space.varying
     search = experiment.search
+    # Rungs that are shares of the rows vary the share of every trial.
+    by_share = search is not None and is_by_share(search.scheduler)
+    shares = frozenset({"sampling.share"} if by_share else ())
+    now = experiment.space.varying | shares
     if search is not None and SCHEDULERS[search.scheduler.name].changes_hparams:
         return now
     seen = state.history_seq.get(trial, state.seq)
     begun = bisect_right(state.starts, seen, key=lambda event: event.seq)
     what = state.starts[begun - 1].what if begun else None
     known = what.driver.get(_KEY) if isinstance(what, Start) else None
-    return now if known is None else frozenset(known)
+    return now if known is None else frozenset(known) | shares

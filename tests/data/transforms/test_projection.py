@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
+from sklearn.feature_selection import SelectKBest, mutual_info_classif, mutual_info_regression
 from sklearn.preprocessing import StandardScaler
 
 from hpo.data.source import Source
@@ -79,6 +81,39 @@ def test_one_hot_columns_follow_the_components_unchanged() -> None:
 def test_more_components_than_features_are_refused() -> None:
     with pytest.raises(DataError, match=r"data.reduce.components: 7 is more than the 6"):
         _pca(7)
+
+
+@pytest.mark.parametrize("is_class", [True, False])
+def test_selected_features_are_those_of_scikit_learn(is_class: bool) -> None:
+    y = (MIXED[:, 2] + MIXED[:, 4] > 6).astype(np.int64) if is_class else MIXED[:, 2] ** 2
+    table = replace(_table(), y=y, classes=("no", "yes") if is_class else ())
+    reduce = Reduce(name="select", features=3)
+    fit = fit_transform(table, "standard", columns=Columns(), reduce=reduce)
+    information = mutual_info_classif if is_class else mutual_info_regression
+    best = SelectKBest(partial(information, random_state=0), k=3).fit(X, y).get_support()
+    plain = fit_transform(table, "standard", columns=Columns())
+    np.testing.assert_array_equal(fit.apply(table), plain.apply(table)[:, best])
+    outlier = replace(table, x=1000 * table.x, y=table.y[::-1])
+    assert fit.apply(outlier).shape == (200, 3)
+    assert fit.numbers == 3
+
+
+def test_selected_features_are_whitened_where_both_are_asked_for() -> None:
+    reduce = Reduce(name="select", features=3)
+    fit = fit_transform(_table(), "whiten", columns=Columns(), reduce=reduce, epsilon=1e-12)
+    white = fit.apply(_table()).astype(np.float64)
+    np.testing.assert_allclose(np.cov(white.T, ddof=0), np.eye(3), atol=1e-4)
+
+
+def test_a_selection_of_more_features_than_there_are_or_for_several_targets_is_refused() -> None:
+    reduce = Reduce(name="select", features=7)
+    with pytest.raises(DataError, match=r"data.reduce.features: 7 is more than the 6 features"):
+        fit_transform(_table(), "standard", columns=Columns(), reduce=reduce)
+    several = replace(_table(), y=np.ones((200, 2), np.float32), classes=())
+    with pytest.raises(DataError, match="select is for one target, and there are several"):
+        fit_transform(
+            several, "standard", columns=Columns(), reduce=Reduce(name="select", features=2)
+        )
 
 
 def test_whitened_components_are_those_of_scikit_learn() -> None:

@@ -11,7 +11,7 @@ import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from hpo.engine.training.schedules import schedule_factor
 from hpo.registry import SCHEDULES, load
@@ -42,6 +42,8 @@ def _factors(spec: Any, total_steps: int) -> np.ndarray:
         (_spec("exponential"), 4, {0: 1.0, 1: 0.1**0.5, 2: 0.1, 3: 0.1**1.5}),
         (_spec("exponential", final=1.0), 4, {0: 1.0, 3: 1.0}),
         (_spec("exponential", warmup=0.5), 8, {0: 0.25, 3: 1.0, 4: 1.0, 6: 0.1}),
+        (_spec("constant", warmup=0.4, warmup_shape="quadratic"), 10, {0: 1 / 16, 1: 0.25, 3: 1.0}),
+        (_spec("piecewise", third=0.9), 20, {9: 1.0, 10: 0.1, 15: 0.01, 17: 0.01, 18: 0.001}),
         (_spec("step"), 30, {0: 1.0, 9: 1.0, 10: 0.1, 19: 0.1, 20: 0.01, 29: 0.01}),
         (_spec("step", drops=1, factor=0.5), 10, {0: 1.0, 4: 1.0, 5: 0.5, 9: 0.5}),
         (_spec("step", drops=1, warmup=0.5), 20, {0: 0.1, 9: 1.0, 14: 1.0, 15: 0.1, 19: 0.1}),
@@ -78,6 +80,28 @@ _RESTARTS = optax.join_schedules(
     [optax.cosine_decay_schedule(0.5**cycle, 10, alpha=0.1) for cycle in range(4)], [10, 20, 30]
 )
 
+# A warm-up over 20 steps reaches the full rate at the last of them, so it is one step ahead.
+_WARM: dict[str, Any] = {
+    "linear": optax.linear_schedule(0.2, 1.0, 20),
+    "quadratic": lambda step: optax.polynomial_schedule(1.0, 0.2, 2, 20)(20 - step),
+    "cosine": lambda step: optax.cosine_decay_schedule(1.0, 20, alpha=0.2)(20 - step),
+    "exponential": optax.exponential_decay(0.2, 20, 5.0, end_value=1.0),
+}
+
+
+@pytest.mark.parametrize("shape", _WARM)
+def test_a_warm_up_is_that_of_optax(shape: str) -> None:
+    spec = _spec("constant", warmup=0.5, warmup_shape=shape, warmup_start=0.2)
+    expected = jax.vmap(_WARM[shape])(jnp.arange(1, 21))
+    factors = _factors(spec, 40)
+    np.testing.assert_allclose(factors[:20], expected, rtol=1e-5)
+    np.testing.assert_array_equal(factors[19:], 1)
+
+
+def test_an_exponential_warm_up_needs_a_start() -> None:
+    with pytest.raises(ValidationError, match="never rises from warmup_start 0"):
+        _spec("constant", warmup_shape="exponential")
+
 
 @pytest.mark.parametrize(
     ("spec", "theirs"),
@@ -89,6 +113,10 @@ _RESTARTS = optax.join_schedules(
         (
             _spec("step", drops=3, factor=0.2),
             optax.piecewise_constant_schedule(1.0, {10: 0.2, 20: 0.2, 30: 0.2}),
+        ),
+        (
+            _spec("piecewise", first=0.25, second_factor=0.5, third=0.8, third_factor=0.3),
+            optax.piecewise_constant_schedule(1.0, {10: 0.1, 30: 0.5, 32: 0.3}),
         ),
         (_spec("linear", final=0.2), optax.linear_schedule(1.0, 0.2, 40)),
         (_spec("polynomial", power=3, final=0.2), optax.polynomial_schedule(1.0, 0.2, 3, 40)),
@@ -142,6 +170,9 @@ _LEAVES = {
             "start": _open_share(),
             "final": _open_share(),
         }
+    ),
+    "piecewise": st.fixed_dictionaries(
+        {"first": st.floats(2**-5, 1.0, width=32), "warmup_start": _open_share()}
     ),
     "coslog": st.fixed_dictionaries({"warmup": _open_share(), "cycles": st.integers(1, 8)}),
     "step": st.fixed_dictionaries(

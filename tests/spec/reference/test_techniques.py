@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hpo.registry import OPTIMIZERS, SCHEDULES
-from hpo.spec.reference.techniques import costs, listed_techniques
+from hpo.spec.reference.techniques import costs, listed_techniques, not_with
 from hpo.techniques import TECHNIQUES
 
 
@@ -15,6 +15,14 @@ def test_every_technique_optimizer_and_schedule_is_listed_with_its_place_and_pap
     assert listed["dog"].place == "optimizer.name: dog"
     assert listed["cosine"].place == "optimizer.schedule.name: cosine"
     assert listed["sam"].paper == "https://arxiv.org/abs/2010.01412"
+
+
+def test_both_parts_of_a_pair_that_does_not_go_together_name_the_other():
+    assert {"dog", "momo", "growing batches"} <= {*not_with("l1")}
+    assert {"l1", "decay_on"} <= {*not_with("dog")}
+    assert {"swap_noise", "momo", "sam", "folds", "model.norm: batch"} <= {*not_with("privacy")}
+    assert "privacy" in not_with("swap_noise")
+    assert not_with("flip") == not_with("cosine") == ()
 
 
 def test_costs_are_of_listed_techniques():

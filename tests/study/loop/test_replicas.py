@@ -11,9 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpo.engine.program import Program
+from hpo.search.samplers.random import RandomSearch
+from hpo.space import Dimension, Float, SearchSpace
 from hpo.spec.sections.goal import Goal, Objective
+from hpo.study.executors.messages import DataReference, Put
 from hpo.study.log.event_rows import from_rows, to_row
 from hpo.study.log.events import Checkpoint, Event, Propose, ReplicaReport, Report, StudyState
+from hpo.study.log.judging import Judging
 from hpo.study.loop.replicas import (
     Replicas,
     deviation_of,
@@ -27,6 +32,7 @@ from tests.study.loop.test_driver import EPOCHS, TRAINING, Study
 
 LOSS = Goal((Objective(minimize="loss"),))
 SEEDS = 3
+LOW = SearchSpace((Dimension("optimizer.learning_rate", Float(1e-3, 0.4)),))
 
 
 def of_seeds(folder: Path, scheduler: str = "hyperband") -> Study:
@@ -212,5 +218,104 @@ def test_a_stop_loses_no_epoch_of_any_seed(tmp_path: Path) -> None:
     first = run.go(has_to_stop=lambda executor: len(executor.trained) > 25)
     assert run.reason == "interrupted"
     second = run.go()
+    assert not set(first.trained) & set(second.trained)
+    assert run.reason == "finished"
+
+
+def _score(rate: float, share: float, epoch: int) -> float:
+    """An accuracy for which the best rates on a small share are not the best on a larger one."""
+    return float(np.cos(400 * rate * (1 + share / 2)) + 0.3 * share + epoch / 100)
+
+
+def _on_a_share(
+    program: Program, data: DataReference, put: Put, epoch: int, weight: float
+) -> tuple[dict[str, float], float]:
+    assert weight == epoch - 1, "a run on a share starts from the first weights"
+    assert put.training.sampling.share == put.run.budget / EPOCHS
+    if put.training.optimizer.learning_rate > 0.5 and put.run.budget == 3 and epoch == 5:
+        return {"accuracy": 0.1, "loss": np.nan}, weight + 1
+    score = _score(put.training.optimizer.learning_rate, put.run.budget / EPOCHS, epoch)
+    return {"accuracy": score, "loss": 1.0}, weight + 1
+
+
+def by_share(folder: Path, scheduler: str = "hyperband", seeds: int = 1, trials: int = 12) -> Study:
+    run = Study(folder, scheduler, trials, Judging(EPOCHS))
+    replicas = Replicas(seeds, share_epochs=EPOCHS)
+    run.rules = replace(run.rules, replicas=replicas)
+    return run
+
+
+def test_rungs_that_are_shares_are_those_of_a_plain_loop(tmp_path: Path) -> None:
+    run = by_share(tmp_path, "halving", trials=9)
+    run.rules = replace(run.rules, sampler=RandomSearch(LOW, 0))
+    trained = run.go(learns=_on_a_share).trained
+    trials = run.journal.state.trials
+    rates = [float(trial.hparams["optimizer.learning_rate"]) for trial in trials]  # type: ignore[arg-type]
+    alive, reached = list(range(9)), {}
+    for budget, places in ((1, 3), (3, 1), (9, 0)):
+        scores = {n: _score(rates[n], budget / EPOCHS, EPOCHS) for n in alive}
+        reached |= dict.fromkeys(alive, budget)
+        for number in alive:
+            assert -trials[number].losses[budget - 1] == scores[number]
+        alive = sorted(alive, key=lambda number: -scores[number])[:places]
+    assert {trial.number: trial.epochs for trial in trials} == reached
+    (full,) = [trial for trial in trials if trial.is_full]
+    assert (full.epochs, full.number) == (EPOCHS, max(reached, key=lambda n: reached[n]))
+    # After 2 of 9 epochs it had done 6 epochs on a third of the rows.
+    rate = rates[full.number]
+    curve = [(1 / 9, 9), (1 / 3, 6), (1 / 3, 9), *((1.0, epoch) for epoch in range(4, 10))]
+    assert [-loss for loss in full.losses] == [_score(rate, *place) for place in curve]
+    assert run.journal.state.epochs == 9 * 1 + 3 * 3 + 1 * 9
+    assert len(trained) == len(set(trained)) == (9 + 3 + 1) * EPOCHS
+
+
+@pytest.mark.parametrize("scheduler", ["halving", "asha", "hyperband"])
+def test_a_study_on_shares_of_the_rows_ends_with_a_winner_trained_on_all(
+    tmp_path: Path, scheduler: str
+) -> None:
+    run = by_share(tmp_path, scheduler, seeds=2, trials=20)
+    trained = run.go(learns=_on_a_share).trained
+    state = run.journal.state
+    assert len(trained) == len(set(trained)), "no epoch is trained twice"
+    assert {trial.state for trial in state.trials} >= {TrialState.COMPLETE, TrialState.PRUNED}
+    for trial in state.trials:
+        assert trial.is_full == (trial.epochs == EPOCHS)
+        if trial.epochs:
+            finals = final_reports(state, trial.number, trial.epochs)
+            assert len(finals) == 2
+        if trial.state is not TrialState.DIVERGED:
+            assert -trial.losses[-1] == mean_of(finals)["accuracy"]
+    ends = {run.budget for run, epoch in trained if epoch == EPOCHS}
+    assert ends == {1, 3, 9}
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    moments=st.lists(st.integers(0, 60), max_size=3),
+    seeds=st.integers(1, 2),
+)
+def test_a_study_on_shares_killed_at_any_moment_ends_like_one_never_killed(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, moments: list[int], seeds: int
+) -> None:
+    calm = by_share(tmp_path_factory.mktemp("calm"), seeds=seeds)
+    calm.go(learns=_on_a_share)
+    run = by_share(tmp_path_factory.mktemp("killed"), seeds=seeds)
+    for moment in moments:
+        run.go(
+            seed,
+            dies=lambda executor, moment=moment: len(executor.trained) >= moment,
+            learns=_on_a_share,
+        )
+    run.go(seed, learns=_on_a_share)
+    assert (run.outcome, run.differences) == (calm.outcome, 0)
+    assert run.journal.state.epochs == calm.journal.state.epochs
+
+
+def test_a_stop_loses_no_epoch_on_any_share(tmp_path: Path) -> None:
+    run = by_share(tmp_path)
+    first = run.go(has_to_stop=lambda e: len(e.trained) > 60, learns=_on_a_share)
+    assert run.reason == "interrupted"
+    second = run.go(learns=_on_a_share)
     assert not set(first.trained) & set(second.trained)
     assert run.reason == "finished"

@@ -64,18 +64,18 @@ def epoch_rows(
     return Drawn(draw(rng, y, part))
 
 
-def check_sampling(training: Training, data: DataSet) -> None:
+def check_sampling(training: Training, data: DataSet, cure: str = "write a larger share") -> None:
     """Refuse a share of the rows that fills no batch.
 
     Raises:
-        HpoError: with what to write instead.
+        HpoError: with what to write instead; `cure` makes the share larger.
     """
     rows = part_rows(training.sampling.share, data.train_rows)
     if training.data.step_rows > rows:
         raise HpoError(
             f"sampling.share: {training.sampling.share:g} of {data.train_rows} training rows are "
-            f"{rows}, fewer than a batch of {training.data.step_rows}: write a larger share, or a "
-            "smaller data.batch_size."
+            f"{rows}, fewer than a batch of {training.data.step_rows}: {cure}, or write a smaller "
+            "data.batch_size."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -9,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from hpo.engine.models.dropout import mask_key, random_words
 from hpo.engine.program import is_off
-from hpo.engine.training.techniques.gradients import centralized, clipped_adaptively
-from hpo.engine.training.techniques.layers import Gradient, Layers, by_layers, name_of
+from hpo.engine.training.techniques.gradients import Moment, centralized, clipped_adaptively
+from hpo.engine.training.techniques.layers import Gradient, Layers, by_layers, mapped, name_of
 from hpo.errors import HpoError
 from hpo.spec.sections.updates import Updates
 
@@ -125,6 +127,53 @@ def _kept(updates: Updates, layers: Layers, before: Any, after: Any) -> Any:
 def is_frozen(updates: Updates, name: str) -> bool:
     """Whether an array of weights keeps its values."""
     return any(_matches(pattern, name) for pattern in updates.freeze)
+
+
+def chosen(updates: Updates, layers: Layers, params: Any, moment: Moment) -> Any:
+    """`updates.update_share`: whether each weight changes at a step; None where all do.
+
+    A block is the weights into one unit of an array. Each is drawn for itself, by the name of the
+    array and the place of the unit. The batches of one update have the same blocks.
+
+    Source: Nesterov 2012, "Efficiency of coordinate descent methods on huge-scale optimization
+    problems" (SIAM Journal on Optimization 22), Algorithm 1.1, with several blocks a step.
+    """
+    share = updates.update_share
+    if share is None:
+        return None
+    batches = 1 if updates.accumulate is None else jnp.asarray(updates.accumulate, jnp.int32)
+    key = mask_key(moment.key, moment.step // batches)
+
+    def one(name: str, weights: Any) -> Any:
+        words = random_words(key, zlib.crc32(name.encode()), weights.shape[-1:])
+        # The 24 upper bits, so that a share of 1 is above all of them.
+        is_drawn = (words >> 8).astype(jnp.float32) * 2.0**-24 < share
+        return jnp.broadcast_to(is_drawn, weights.shape)
+
+    return layers.join(mapped(one, layers.part(params)))
+
+
+def only_of(gradient: Gradient, is_chosen: Any) -> Gradient:
+    """The gradient with zeros for weights that are not chosen, so that no norm counts them."""
+    if is_chosen is None:
+        return gradient
+
+    def of_chosen(params: Any) -> tuple[Any, Any, Any]:
+        loss, variables, gradients = gradient(params)
+        return loss, variables, jnp.where(is_chosen, gradients, 0)
+
+    return of_chosen
+
+
+def kept_others(is_chosen: Any, before: Any, after: Any) -> Any:
+    """Weights and state after a step, with what weights that are not chosen had before it."""
+    if is_chosen is None:
+        return after
+
+    def one(old: Any, new: Any) -> Any:
+        return jnp.where(is_chosen, new, old) if new.shape == is_chosen.shape else new
+
+    return jax.tree.map(one, before, after)
 
 
 def rated(updates: Updates, layers: Layers, direction: Any) -> Any:

@@ -95,10 +95,7 @@ def test_the_share_one_trains_to_the_bits_of_none_and_shares_vary_in_one_program
     assert split(whole, tiny, "cpu")[0] == split(half, tiny, "cpu")[0]
     assert split(whole, tiny, "cpu")[0] != split(plain, tiny, "cpu")[0]
     together = learn(tiny, [whole, half], lanes=2)
-    # The mean over the steps is a product with 1 / 6 in the program of a fixed number of them.
-    for found, wanted in zip(together[1], learn(tiny, [plain])[1], strict=True):
-        assert found.pop("train_loss") == pytest.approx(wanted.pop("train_loss"), rel=1e-6)
-        assert found == wanted
+    assert together[1] == learn(tiny, [plain])[1]
     assert together[2] == learn(tiny, [half])[2]
     assert together[2][-1]["loss"] != together[1][-1]["loss"]
 

@@ -14,6 +14,7 @@ import optax.contrib
 import pytest
 
 from hpo.data.dataset import DataSet
+from hpo.engine.models.abstract import abstract_model
 from hpo.engine.oneof import OneOf
 from hpo.engine.program import split
 from hpo.engine.training.batches import host_data
@@ -21,7 +22,8 @@ from hpo.engine.training.lane import Lane
 from hpo.engine.training.optimizers import Descent, make_optimizer
 from hpo.engine.training.task import task_of
 from hpo.engine.training.techniques.layers import Layers
-from hpo.engine.training.weights import parted
+from hpo.engine.training.techniques.updates import chosen
+from hpo.engine.training.weights import cut, parted
 from hpo.errors import HpoError
 from hpo.registry import OPTIMIZERS, Entry
 from hpo.spec.experiment import Training
@@ -246,6 +248,57 @@ def test_frozen_layers_keep_their_weights_and_their_state_to_the_bit(
         before, then = parted(program, old), parted(program, new)
         np.testing.assert_array_equal(before["linears"][0]["kernel"], then["linears"][0]["kernel"])
         assert (before["head"]["kernel"] != then["head"]["kernel"]).all()
+
+
+_SHARED: dict[str, Any] = {
+    "model": {"name": "mlp", "widths": [8], "dropout": 0.0},
+    "optimizer": {"name": "adamw", "learning_rate": 0.1, "weight_decay": 0.1},
+}
+
+
+def _moved(data: DataSet, training: Training) -> tuple[Any, list[Any]]:
+    """Where the weights of a trial's own arrays move in its first step, and where its state."""
+    start, after = _one_step(data, training)
+    program, _ = split(training, data, "cpu")
+    own = abstract_model(program.of_its_own(training)).params
+    states = zip(jax.tree.leaves(start.optimizer), jax.tree.leaves(after.optimizer), strict=True)
+    pairs = [(start.params, after.params), *(pair for pair in states if pair[0].ndim)]
+    weights, *state = (cut(parted(program, old != new), own) for old, new in pairs)
+    return weights, state
+
+
+def test_only_the_chosen_units_change_and_their_state(tiny: DataSet) -> None:
+    narrow = {"widths": [[8], [16]]}
+    plain = a_training(**_SHARED, updates={"update_share": 0.5})
+    merged = a_training(
+        **_SHARED, updates={"update_share": 0.5}, train={"epochs": 4, "merged": narrow}
+    )
+    weights, state = _moved(tiny, plain)
+    for moved in state:  # both moments of Adam
+        jax.tree.map(np.testing.assert_array_equal, moved, weights)
+    jax.tree.map(np.testing.assert_array_equal, weights, _moved(tiny, merged)[0])
+    units = [array[0] if array.ndim > 1 else array for array in jax.tree.leaves(weights)]
+    for array, unit in zip(jax.tree.leaves(weights), units, strict=True):
+        np.testing.assert_array_equal(array, np.broadcast_to(unit, array.shape))
+    assert 0.2 < np.concatenate(units).mean() < 0.8
+    assert not np.array_equal(*(weights["linears"][0][name] for name in ("kernel", "bias")))
+
+
+def test_a_share_of_one_is_off_to_the_bit(tiny: DataSet) -> None:
+    whole = a_training(**_SHARED, updates={"update_share": 1.0})
+    lanes = [_one_step(tiny, training)[1] for training in (whole, a_training(**_SHARED))]
+    jax.tree.map(np.testing.assert_array_equal, *lanes)
+
+
+def test_the_batches_of_one_update_have_the_same_units() -> None:
+    updates = Updates(update_share=0.5, accumulate=2)
+    start = np.ones(64, np.float32)
+    drawn = [np.asarray(chosen(updates, _LAYERS, start, moment(step))) for step in range(4)]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    np.testing.assert_array_equal(drawn[2], drawn[3])
+    assert (drawn[1] != drawn[2]).any()
+    share = np.mean([chosen(updates, _LAYERS, start, moment(2 * step)) for step in range(200)])
+    assert share == pytest.approx(0.5, abs=0.02)
 
 
 def test_with_all_layers_frozen_no_weight_changes(tiny: DataSet) -> None:
