@@ -20,7 +20,7 @@ Kind = Literal[
 Need = Literal[
     "whole batch", "same depth", "images", "numbers", "layers", "start", "gradient", "rate",
     "own rate", "own sizes", "own order", "mixed rows", "second gradient", "uneven steps",
-    "statistics", "table", "texts", "classes", "labels",
+    "own average", "all rows", "statistics", "table", "texts", "classes", "labels",
 ]  # fmt: skip
 
 # What an entry of a kind may need. Merging, models and optimizers, and each refusal read the needs
@@ -40,6 +40,10 @@ NEEDS: dict[Kind | Literal["technique"], dict[Need, str]] = {
         "gradient": "gets the gradient as a function of the weights, for one batch",
         "rate": "gets the learning rate and returns the step itself, instead of its direction",
         "own rate": "finds its own learning rate",
+        "own sizes": "is wrong for narrower models in larger arrays",
+        "own average": "is judged by an average of its own",
+        "all rows": "takes all training rows in one step",
+        "whole batch": "reads the rows of a batch together",
     },
     "technique": {
         "whole batch": "reads the rows of a batch together",

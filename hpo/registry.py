@@ -97,26 +97,24 @@ LOSSES = {
 }
 
 _ARXIV = "https://arxiv.org/abs"
-_OPTIMIZER, _RULES = "hpo.spec.sections.optimizer", "hpo.engine.training.optimizers"
+_OPTIMIZER, _BASIC = "hpo.spec.sections.optimizer", "hpo.engine.training.optimizers"
+_RULES = "hpo.engine.training.rules"
+_SGD = "https://doi.org/10.1214/aoms/1177729586"
+_RMSPROP = "https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf"
+_ADAGRAD = "https://jmlr.org/papers/v12/duchi11a.html"
+_MUON = "https://kellerjordan.github.io/posts/muon/"
+_LBFGS = "https://doi.org/10.1007/978-0-387-40065-5"
+_LSTSQ = "https://numpy.org/doc/stable/reference/generated/numpy.linalg.lstsq.html"
 OPTIMIZERS = {
-    "sgd": Entry(
-        f"{_OPTIMIZER}:Sgd", f"{_RULES}:sgd", paper="https://doi.org/10.1214/aoms/1177729586"
-    ),
-    "adam": Entry(f"{_OPTIMIZER}:Adam", f"{_RULES}:adam", paper=f"{_ARXIV}/1412.6980"),
-    "adamw": Entry(f"{_OPTIMIZER}:AdamW", f"{_RULES}:adamw", paper=f"{_ARXIV}/1711.05101"),
-    "rmsprop": Entry(
-        f"{_OPTIMIZER}:RmsProp",
-        f"{_RULES}:rmsprop",
-        paper="https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf",
-    ),
+    "sgd": Entry(f"{_OPTIMIZER}:Sgd", f"{_BASIC}:sgd", paper=_SGD),
+    "adam": Entry(f"{_OPTIMIZER}:Adam", f"{_BASIC}:adam", paper=f"{_ARXIV}/1412.6980"),
+    "adamw": Entry(f"{_OPTIMIZER}:AdamW", f"{_BASIC}:adamw", paper=f"{_ARXIV}/1711.05101"),
+    "rmsprop": Entry(f"{_OPTIMIZER}:RmsProp", f"{_BASIC}:rmsprop", paper=_RMSPROP),
     "adagrad": Entry(
-        f"{_OPTIMIZER}:Adagrad",
-        f"{_RULES}:adagrad",
-        needs=("start",),
-        paper="https://jmlr.org/papers/v12/duchi11a.html",
+        f"{_OPTIMIZER}:Adagrad", f"{_BASIC}:adagrad", needs=("start",), paper=_ADAGRAD
     ),
     "lamb": Entry(
-        f"{_OPTIMIZER}:Lamb", f"{_RULES}:lamb", needs=("layers",), paper=f"{_ARXIV}/1904.00962"
+        f"{_OPTIMIZER}:Lamb", f"{_BASIC}:lamb", needs=("layers",), paper=f"{_ARXIV}/1904.00962"
     ),
 }
 _ADAPTIVE = {
@@ -137,20 +135,31 @@ OPTIMIZERS |= {
     )
     for name, (spec, paper) in _ADAPTIVE.items()
 }
-_UNTUNED: tuple[tuple[str, str, tuple[Need, ...], str], ...] = (
-    ("prodigy", "Prodigy", ("start", "rate", "own rate"), "2306.06101"),
-    ("dog", "Dog", ("start", "own rate"), "2302.12022"),
-    ("mechanic", "Mechanic", ("start", "rate", "own rate"), "2306.00144"),
-    ("momo", "Momo", ("gradient", "rate", "own rate"), "2305.07583"),
-)
+_FAMILIES: dict[str, tuple[tuple[str, str, tuple[Need, ...], str], ...]] = {
+    "untuned": (
+        ("prodigy", "Prodigy", ("start", "rate", "own rate"), f"{_ARXIV}/2306.06101"),
+        ("dog", "Dog", ("start", "own rate"), f"{_ARXIV}/2302.12022"),
+        ("mechanic", "Mechanic", ("start", "rate", "own rate"), f"{_ARXIV}/2306.00144"),
+        ("momo", "Momo", ("gradient", "rate", "own rate"), f"{_ARXIV}/2305.07583"),
+        ("schedule_free", "ScheduleFree", ("start", "rate", "own average"), f"{_ARXIV}/2405.15682"),
+    ),
+    "layered": (
+        ("lars", "Lars", ("layers", "rate"), f"{_ARXIV}/1708.03888"),
+        ("novograd", "NovoGrad", ("layers",), f"{_ARXIV}/1905.11286"),
+        ("adafactor", "AdaFactor", ("layers", "own sizes"), f"{_ARXIV}/1804.04235"),
+        ("muon", "Muon", ("layers", "start", "own sizes"), _MUON),
+    ),
+    "whole": (
+        ("lbfgs", "LBfgs", ("gradient", "all rows", "whole batch", "start"), _LBFGS),
+        ("exact", "Exact", ("gradient", "all rows", "whole batch"), _LSTSQ),
+    ),
+}
 OPTIMIZERS |= {
     name: Entry(
-        f"{_OPTIMIZER}s.untuned:{spec}",
-        f"hpo.engine.training.rules.untuned:{name}",
-        needs=needs,
-        paper=f"{_ARXIV}/{paper}",
+        f"{_OPTIMIZER}s.{family}:{spec}", f"{_RULES}.{family}:{name}", needs=needs, paper=paper
     )
-    for name, spec, needs, paper in _UNTUNED
+    for family, listed in _FAMILIES.items()
+    for name, spec, needs, paper in listed
 }
 
 _FACTORS = "hpo.engine.training.schedules"

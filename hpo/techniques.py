@@ -82,8 +82,10 @@ _ORDER: _Reasons = {"streaming": "draws the rows of a trial in an order of its o
 _EQUAL: _Reasons = {"growing batches": "counts updates of equal batches"}
 _LOSSES: _Reasons = {"folds": "keeps the losses of one training split"}
 _RATE: _Reasons = {"own rate": "needs the learning rate of a step"}
+_BEFORE: _Reasons = {"own average": "changes weights that are not judged"}
 _AVERAGED: _Reasons = {
-    "streamed statistics": "needs all training rows for the statistics of averaged weights"
+    "own average": "averages weights itself",
+    "streamed statistics": "needs all training rows for the statistics of averaged weights",
 }
 _LAST: _Reasons = {
     "populations": "may leave the last weights of a trial",
@@ -240,7 +242,7 @@ _UPDATES = {
         "updates.lookahead",
         paper=f"{_ARXIV}/1907.08610",
         numbers=("updates.lookahead_share",),
-        excludes=_EQUAL,
+        excludes=_EQUAL | _BEFORE,
     ),
     "update_share": Technique(
         "updates.update_share", paper="https://epubs.siam.org/doi/10.1137/100802001"
@@ -249,11 +251,14 @@ _UPDATES = {
     "l1": Technique(
         "updates.l1",
         paper="https://web.stanford.edu/~boyd/papers/prox_algs.html",
-        excludes=_RATE | _EQUAL,
+        excludes=_RATE | _EQUAL | _BEFORE,
     ),
-    "max_norm": Technique("updates.max_norm", paper=_DROPOUT),
+    "max_norm": Technique("updates.max_norm", paper=_DROPOUT, excludes=_BEFORE),
     "spectral_norm": Technique(
-        "updates.spectral_norm", paper=f"{_ARXIV}/1804.04368", needs=("own sizes",)
+        "updates.spectral_norm",
+        paper=f"{_ARXIV}/1804.04368",
+        needs=("own sizes",),
+        excludes=_BEFORE,
     ),
     "freeze": Technique("updates.freeze"),
     "rates": Technique("updates.rates", paper=f"{_ARXIV}/1801.06146"),
@@ -285,8 +290,12 @@ _TRAIN = {
     "keep_best": Technique("train.keep", "best", excludes=_LAST),
     "schedules": Technique("train.schedules", excludes={"populations": "changes numbers itself"}),
     "bfloat16": Technique("train.precision", "bfloat16", f"{_ARXIV}/1905.12322"),
+    # Parts of a batch would overflow at other scales than the whole.
     "float16": Technique(
-        "train.precision", "float16", f"{_ARXIV}/1710.03740", needs=("uneven steps",)
+        "train.precision",
+        "float16",
+        f"{_ARXIV}/1710.03740",
+        needs=("uneven steps", "whole batch"),
     ),
     "gradient_norms": Technique("train.gradient_norms"),
     "threshold": Technique(

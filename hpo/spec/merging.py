@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from hpo.errors import SpecError
 from hpo.spec.marks import Count, Merge, Sizes, Spec, has_leaf, leaf_at, merge_of, with_leaves
+from hpo.spec.registered import needs_of
 from hpo.spec.schema import all_leaves, leaves_at
 from hpo.spec.sections.models.parts import Activation
 from hpo.spec.sections.optimizer import OptimizerSpec, ScheduleSpec
@@ -89,8 +90,8 @@ class Merged(Spec):
         return self
 
 
-# The path of the sizes that `Merged.widest` is about.
-WIDTHS = "model.widths"
+# The path of the sizes that `Merged.widest` is about, and that of the optimizer.
+WIDTHS, _OPTIMIZER = "model.widths", "optimizer"
 
 
 @cache
@@ -182,6 +183,10 @@ def served(training: Training) -> dict[str, tuple[Any, ...]]:
     if listed.widest and how_merged(training, WIDTHS) is not None:
         found[WIDTHS] = (UpTo(listed.widest),)
     needs = needs_of_all(training)
+    if _stands_apart(training.optimizer):
+        found.pop(_OPTIMIZER, None)
+    elif _OPTIMIZER in found:
+        found[_OPTIMIZER] = tuple(o for o in found[_OPTIMIZER] if not _stands_apart(o))
     for path in list(found):
         own, how = leaf_at(training, path), how_merged(training, path)
         if (how is Merge.ROWS and "whole batch" in needs) or (
@@ -191,6 +196,11 @@ def served(training: Training) -> dict[str, tuple[Any, ...]]:
         elif how is Merge.SIZE and isinstance(own, tuple) and "same depth" in needs:
             found[path] = tuple(_as_deep(found[path], len(own)))
     return found
+
+
+def _stands_apart(optimizer: Any) -> bool:
+    """Whether an optimizer has a program of its own, without others and what they allow."""
+    return bool({"own sizes", "own average", "all rows"} & needs_of("optimizer", optimizer))
 
 
 def _as_deep(listed: tuple[Any, ...], depth: int) -> Iterator[Any]:

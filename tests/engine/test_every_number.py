@@ -20,7 +20,7 @@ from hpo.engine.training.task import task_of
 from hpo.registry import LOSSES, MODELS, OPTIMIZERS, SCHEDULES
 from hpo.spec.experiment import Training
 from hpo.spec.marks import Mark, marked_leaves
-from tests.engine.samples import Learn
+from tests.engine.samples import ROWS, Learn
 
 KINDS: tuple[registry.Kind, ...] = ("loss", "model", "optimizer", "schedule")
 # Each entry at least once; one program each. Models that have had their turn would only cost time.
@@ -30,6 +30,9 @@ CASES = [
     dict(zip(KINDS, names, strict=True))
     for names in islice(zip(*_TURNS, strict=True), max(map(len, _ENTRIES)))
 ]
+for _case in CASES:
+    if _case["optimizer"] == "exact":  # solves this alone
+        _case |= {"model": "mlp", "loss": "mse"}
 # Small models compile soon.
 SIZES = {
     "cnn": {"filters": [3], "dense": 6},
@@ -45,6 +48,8 @@ SIZES = {
 def _document(case: dict[str, str]) -> dict[str, Any]:
     optimizer = {"name": case["optimizer"], "schedule": {"name": case["schedule"]}}
     model = {"name": case["model"], **SIZES.get(case["model"], {})}
+    if case["optimizer"] == "exact":
+        model = {"name": "mlp", "widths": []}
     loss, train = {"name": case["loss"]}, {"epochs": 3}
     return {"model": model, "loss": loss, "optimizer": optimizer, "train": train}
 
@@ -57,7 +62,8 @@ def _leaf(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 
 
 def _training(document: dict[str, Any]) -> Training:
-    data = {"dataset": "iris", "batch_size": 16}
+    needs = OPTIMIZERS[document["optimizer"]["name"]].needs
+    data = {"dataset": "iris", "batch_size": ROWS if "all rows" in needs else 16}
     return Training.model_validate({"data": data, **document})
 
 

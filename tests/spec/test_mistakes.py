@@ -620,7 +620,7 @@ ROWS = [
     ),
     (
         "space: {optimizer.beta1: {float: [0.8, 0.9]}}",
-        "spec.yaml:7: space.optimizer.beta1: exists only where optimizer.name is adabelief or adam or adamax or adamw or adan or ademamix or amsgrad or lamb or lion or mechanic or nadam or prodigy or radam or yogi: add when: {optimizer.name: [adabelief, adam, adamax, adamw, adan, ademamix, amsgrad, lamb, lion, mechanic, nadam, prodigy, radam, yogi]}",
+        "spec.yaml:7: space.optimizer.beta1: exists only where optimizer.name is adabelief or adam or adamax or adamw or adan or ademamix or amsgrad or lamb or lion or mechanic or muon or nadam or novograd or prodigy or radam or schedule_free or yogi: add when: {optimizer.name: [adabelief, adam, adamax, adamw, adan, ademamix, amsgrad, lamb, lion, mechanic, muon, nadam, novograd, prodigy, radam, schedule_free, yogi]}",
     ),
     (
         "space: {optimizer.name: {choice: [sgd, adam]}, optimizer.momentum: {float: [0.8, 0.9]}}",

@@ -44,6 +44,7 @@ from hpo.engine.training.metrics.thresholds import best_thresholds, decided_metr
 from hpo.engine.training.own_functions import look_at_functions
 from hpo.engine.training.pretrained import started
 from hpo.engine.training.random_streams import batches, lane_key, private_rng, weights_rng
+from hpo.engine.training.rules.whole import check_whole
 from hpo.engine.training.steps import descent_of, epoch_steps, train_steps
 from hpo.engine.training.targets.sums import (
     check_loss,
@@ -264,7 +265,13 @@ class Supervised:
         sums: Float[Array, " M"] | None = None,
     ) -> Tally:
         """Sums of the metrics over the rows `[chunks, rows, ...]` of a split, added to `sums`."""
-        program, spec = self.program, self.program.fill(knobs)
+        return self.evaluate_as(self.program.fill(knobs), lane, rows, sums)
+
+    def evaluate_as(
+        self, spec: Training, lane: Lane, rows: Batch | Index, sums: Float[Array, " M"] | None
+    ) -> Tally:
+        """The same for a training whose knobs are filled in."""
+        program = self.program
         params, variables = judged(program, lane)
 
         def add(sums: Array, part: Any) -> tuple[Array, Array | None]:
@@ -414,6 +421,7 @@ def abstract_lane(program: Program) -> Lane:
     """
     check_loss(program)
     check_techniques(program)
+    check_whole(program, weight_count(program))
     look_at_functions(program)
     check_patterns(program.template.updates, abstract_model(program).params)
     params = jax.ShapeDtypeStruct((weight_count(program),), np.float32)

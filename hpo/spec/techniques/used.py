@@ -33,8 +33,8 @@ def used(training: Spec) -> dict[str, Technique]:
 
 
 def needs_of_all(training: Training) -> frozenset[Need]:
-    """The needs of the model of a training and of its techniques, beside those of the optimizer."""
-    found = set(needs_of("model", training.model))
+    """The needs of the model, the techniques and the optimizer of a training."""
+    found = {*needs_of("model", training.model), *needs_of("optimizer", training.optimizer)}
     for technique in used(training).values():
         found.update(technique.needs)
     return frozenset(found | (AUGMENT_NEEDS if _is_own(training) else set()))

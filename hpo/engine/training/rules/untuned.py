@@ -1,4 +1,4 @@
-"""Optimizers that find their own learning rate.
+"""Optimizers that find their own learning rate, or need no schedule of it.
 
 Those that need the "rate" get it as an extra argument of Optax, and return the step itself.
 """
@@ -51,6 +51,25 @@ def momo(spec: specs.Momo) -> Parts:
         return contrib.momo(rate, spec.momentum, weight_decay=spec.weight_decay)
 
     return [_at_rate(at)]
+
+
+def schedule_free(spec: specs.ScheduleFree) -> Parts:
+    def at(rate: Any) -> Any:
+        return contrib.schedule_free_adamw(
+            rate, b1=spec.beta1, b2=spec.beta2, eps=spec.epsilon, weight_decay=spec.weight_decay
+        )
+
+    return [_at_rate(at)]
+
+
+def own_average(state: Any, params: Any, spec: specs.ScheduleFree) -> Any:
+    """The average that `schedule_free` is judged by, from its state and its weights.
+
+    Source: Defazio et al. 2024, "The road less scheduled" (arXiv:2405.15682), Equation 3, solved
+    for x so that frozen weights keep their bits.
+    """
+    steps = optax.tree.get(state, "z")
+    return params + (1 - spec.beta1) / spec.beta1 * (params - steps)
 
 
 def _at_rate(at: Callable[[Any], Any]) -> optax.GradientTransformationExtraArgs:

@@ -1,4 +1,7 @@
-"""Copies of a lane's weights: averages (`train.average`) and the slow weights of look-ahead."""
+"""Copies of a lane's weights: averages (`train.average`) and the slow weights of look-ahead.
+
+An optimizer that is judged by an average of its own has it here, too.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,17 @@ from jaxtyping import Array, Float, Int
 
 from hpo.engine.models.abstract import abstract_model
 from hpo.engine.models.dropout import Dropout
+from hpo.engine.oneof import options_of
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch, DeviceData, fed
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
+from hpo.engine.training.rules.untuned import own_average
 from hpo.engine.training.techniques.constraints import is_update
 from hpo.engine.training.techniques.spectral import direction_shapes, first_directions
 from hpo.engine.training.weights import parted
 from hpo.spec.experiment import Training
+from hpo.spec.registered import needs_of
 from hpo.spec.sections.techniques.average import Average
 
 _DECAY, _SWA_START, _SLOW_STEP = 0.999, 0.75, 0.5
@@ -29,7 +35,7 @@ def first_copies(program: Program, params: Any, variables: Any) -> dict[str, Any
     """The copies that the lanes of a program have, before the first step; None without any."""
     template = program.template
     found = {"slow": params} if template.updates.lookahead is not None else {}
-    if template.train.average.name != "none":
+    if _is_averaged(program):
         found["average"] = params
     if has_statistics(program):
         found["variables"] = variables
@@ -42,8 +48,16 @@ def first_copies(program: Program, params: Any, variables: Any) -> dict[str, Any
 
 def has_statistics(program: Program) -> bool:
     """Whether statistics of a model's batches are found again for its average."""
-    is_averaged = program.template.train.average.name != "none"
-    return is_averaged and bool(jax.tree.leaves(abstract_model(program).variables))
+    return _is_averaged(program) and bool(jax.tree.leaves(abstract_model(program).variables))
+
+
+def _is_averaged(program: Program) -> bool:
+    template = program.template
+    return template.train.average.name != "none" or _has_own(template.optimizer)
+
+
+def _has_own(optimizer: Any) -> bool:
+    return "own average" in needs_of("optimizer", options_of(optimizer)[0])
 
 
 def judged_weights(lane: Lane) -> tuple[Any, Any]:
@@ -71,7 +85,9 @@ def followed(spec: Training, lane: Lane, steps: Any) -> Lane:
         slow = slow + (_SLOW_STEP if part is None else part) * (params - slow)
         copies["slow"] = jnp.where(ahead, slow, copies["slow"])
         params = jnp.where(ahead, slow, params)
-    if "average" in copies:
+    if _has_own(spec.optimizer):
+        copies["average"] = own_average(lane.optimizer, params, spec.optimizer)
+    elif "average" in copies:
         share = new_share(spec.train.average, count, lane.step, steps, spec.train.epochs)
         if spec.train.average.name != "swa":  # whose epochs may end between two updates
             share = jnp.where(changes, share, 0.0)

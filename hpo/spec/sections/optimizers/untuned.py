@@ -1,8 +1,13 @@
-"""The specs of optimizers that find their own learning rate; `learning_rate` is a factor of it."""
+"""The specs of optimizers that find their own learning rate, or need no schedule of it.
+
+Where they find it, `learning_rate` is a factor of it.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from hpo.spec.marks import Knob, NonNegative, Positive, Share
 from hpo.spec.sections.optimizers.adaptive import Moments, Rule
@@ -56,3 +61,15 @@ class Momo(Rule):
     """The decay of the means of gradients and losses."""
     weight_decay: Knob[NonNegative] = 0.0
     """The share of the weights that each step takes away, times the largest rate."""
+
+
+class ScheduleFree(Moments):
+    """AdamW whose average is judged, so that no schedule is needed (Defazio et al. 2024)."""
+
+    name: Literal["schedule_free"]
+    learning_rate: Knob[Positive] = 2.5e-3
+    """The full learning rate; a constant one, perhaps after a warm-up."""
+    beta1: Knob[Annotated[float, Field(gt=0, lt=1)]] = 0.9
+    """The share of the average in the weights at which gradients are taken."""
+    weight_decay: Knob[NonNegative] = 0.0
+    """The share of the weights that each step takes away, times the learning rate."""

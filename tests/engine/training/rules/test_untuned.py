@@ -39,6 +39,10 @@ _CASES: dict[str, tuple[dict[str, float], Any]] = {
     "dog": ({"initial": 1e-3}, contrib.dog(_schedule, ("heuristic", 1e-3))),
     "mechanic": ({"initial": 1e-3}, contrib.mechanize(_MECHANIC, s_init=1e-3)),
     "momo": ({"weight_decay": 0.1}, contrib.momo(_schedule, weight_decay=0.1)),
+    "schedule_free": (
+        {"weight_decay": 0.1},
+        contrib.schedule_free_adamw(_schedule, weight_decay=0.1),
+    ),
 }
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 import pytest
 
 from hpo.data.dataset import DataSet
@@ -112,6 +113,27 @@ def _trained(data: DataSet, training: Training, steps: int = 1) -> tuple[Any, li
         lane = train(knobs, lane, host_data(data, is_whole=False), task.feed(training, 0), steps)
         lanes.append(jax.device_get(lane))
     return task, lanes
+
+
+def test_a_schedule_free_optimizer_is_judged_by_the_average_of_optax(tiny: DataSet) -> None:
+    model = {"name": "mlp", "widths": [8], "norm": "batch", "dropout": 0.0}
+    optimizer = {"name": "schedule_free", "learning_rate": 0.05}
+    training = a_training(model=model, optimizer=optimizer, updates={"freeze": ["head/bias"]})
+    task, lanes = _trained(tiny, training)
+    inner = [part for part in lanes[-1].optimizer if hasattr(part, "z")]
+    expected = optax.contrib.schedule_free_eval_params(inner[0], lanes[-1].params)
+    copies = lanes[-1].copies
+    assert copies is not None
+    np.testing.assert_allclose(copies["average"], expected, rtol=1e-4, atol=1e-6)
+    assert np.abs(copies["average"] - lanes[-1].params).max() > 1e-3
+    start = own_weights(task.program, training, task.initial(training))[0]
+    saved = own_weights(task.program, training, lanes[-1])[0]
+    np.testing.assert_allclose(joined(saved), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(saved["head"]["bias"], start["head"]["bias"])
+    mean, last = (lanes[-1].copies["variables"], lanes[-1].variables)
+    assert (mean["norms"][0]["mean"] != last["norms"][0]["mean"]).any()
+    with pytest.raises(DeviceError, match="schedule_free needs all training rows"):
+        check_techniques(task.program, is_streamed=True)
 
 
 def test_the_average_is_evaluated_and_saved(tiny: DataSet) -> None:
