@@ -175,6 +175,16 @@ _AUGMENT = {
         paper=f"{_ARXIV}/1710.09412",
         needs=("numbers", "classes", "whole batch", "mixed rows"),
     ),
+    "mixup": Technique(
+        "augment.mixup",
+        paper=f"{_ARXIV}/1710.09412",
+        needs=("numbers", "labels", "whole batch", "mixed rows"),
+    ),
+    "cutmix": Technique(
+        "augment.cutmix",
+        paper=f"{_ARXIV}/1905.04899",
+        needs=("images", "labels", "whole batch", "mixed rows"),
+    ),
     "word_dropout": Technique(
         "augment.word_dropout", paper=f"{_ARXIV}/1511.06349", needs=("texts",)
     ),

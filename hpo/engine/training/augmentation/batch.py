@@ -6,7 +6,7 @@ from hpo.engine.program import is_off
 from hpo.engine.training.augmentation.colour import recoloured, recolours
 from hpo.engine.training.augmentation.draws import Draws
 from hpo.engine.training.augmentation.geometry import drawn, moved, moved_masks, moves
-from hpo.engine.training.augmentation.mixing import with_kin, with_swaps
+from hpo.engine.training.augmentation.mixing import mixed, with_kin, with_swaps
 from hpo.engine.training.augmentation.noise import with_hole, with_noise, without_numbers
 from hpo.engine.training.augmentation.text import without_words
 from hpo.engine.training.batches import Batch
@@ -40,7 +40,10 @@ def changed(
     if not is_off(augment.swap_noise):
         x = with_swaps(x, augment.swap_noise, draws)
     if not is_off(augment.same_class):
-        x = with_kin(x, batch["y"], augment.same_class, draws)
+        x = with_kin(x, batch["y"], augment.same_class, draws, codes)
     if not is_off(augment.word_dropout):
         x = without_words(x, augment.word_dropout, draws)
-    return {**batch, **moving, "x": x}
+    batch = {**batch, **moving, "x": x}
+    if is_off(augment.mixup) and is_off(augment.cutmix):
+        return batch
+    return mixed(batch, augment, draws, codes)
