@@ -175,6 +175,8 @@ _AUGMENT = {
         paper=f"{_ARXIV}/1710.09412",
         needs=("numbers", "classes", "whole batch", "mixed rows"),
     ),
+    "magnitude": Technique("augment.magnitude", paper=f"{_ARXIV}/1706.00527", needs=("numbers",)),
+    "time_warp": Technique("augment.time_warp", paper=f"{_ARXIV}/1706.00527", needs=("series",)),
     "mixup": Technique(
         "augment.mixup",
         paper=f"{_ARXIV}/1710.09412",

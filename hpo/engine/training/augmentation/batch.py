@@ -8,6 +8,7 @@ from hpo.engine.training.augmentation.draws import Draws
 from hpo.engine.training.augmentation.geometry import drawn, moved, moved_masks, moves
 from hpo.engine.training.augmentation.mixing import mixed, with_kin, with_swaps
 from hpo.engine.training.augmentation.noise import with_hole, with_noise, without_numbers
+from hpo.engine.training.augmentation.series import with_magnitude, with_warp
 from hpo.engine.training.augmentation.text import without_words
 from hpo.engine.training.batches import Batch
 from hpo.spec.sections.techniques.augment import Augment
@@ -33,6 +34,10 @@ def changed(
         x = recoloured(x, augment, draws, feed["black"], feed["white"])
     if not is_off(augment.cutout):
         x = with_hole(x, augment.cutout, draws)
+    if not is_off(augment.time_warp):
+        x = with_warp(x, augment.time_warp, draws)
+    if not is_off(augment.magnitude):
+        x = with_magnitude(x, augment.magnitude, draws, codes)
     if not is_off(augment.gaussian_noise):
         x = with_noise(x, augment.gaussian_noise, draws, codes)
     if not is_off(augment.column_dropout):

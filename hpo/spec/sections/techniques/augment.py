@@ -63,6 +63,11 @@ class Augment(Spec):
     """The chance that a number of a table's row becomes that of another row of the batch."""
     same_class: Knob[_Probability] = 0.0
     """The chance that an example is mixed with one of its own class in the batch."""
+    magnitude: Knob[_Probability] = 0.0
+    """Multiply all numbers of an example, as scaled, by 1 plus or minus up to this."""
+    time_warp: Knob[Share] = 0.0
+    """Let the time of a series run faster at one end by up to this share, and slower at the
+    other."""
     mixup: Knob[_Beta] = 0.0
     """Mix each example, and its loss, with another one of the batch: the weight is drawn for each
     batch by the beta distribution with this number as both parameters. 1 is uniform, less is near
