@@ -136,6 +136,13 @@ _DATA = {
         "https://doi.org/10.1371/journal.pone.0087357",
         numbers=("data.reduce.features",),
     ),
+    "corrupt": Technique(
+        "data.corrupt.kinds",
+        paper=f"{_ARXIV}/1903.12261",
+        numbers=("data.corrupt.severity",),
+        needs=("numbers",),
+        excludes={"folds": "changes one validation split"},
+    ),
 }
 
 _AUGMENT = {
@@ -283,8 +290,12 @@ _TRAIN = {
     "keep_best": Technique("train.keep", "best", excludes=_LAST),
     "schedules": Technique("train.schedules", excludes={"populations": "changes numbers itself"}),
     "bfloat16": Technique("train.precision", "bfloat16", f"{_ARXIV}/1905.12322"),
+    # Parts of a batch would overflow at other scales than the whole.
     "float16": Technique(
-        "train.precision", "float16", f"{_ARXIV}/1710.03740", needs=("uneven steps",)
+        "train.precision",
+        "float16",
+        f"{_ARXIV}/1710.03740",
+        needs=("uneven steps", "whole batch"),
     ),
     "gradient_norms": Technique("train.gradient_norms"),
     "threshold": Technique(

@@ -6,19 +6,25 @@ from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
 from hpo.data.dataset import DataSet
+from hpo.engine.pools.streaming import data_bytes
 from hpo.engine.program import split
 from hpo.engine.techniques import check_techniques
-from hpo.errors import HpoError, SpecError
+from hpo.errors import DeviceError, HpoError, SpecError
 from hpo.registry import OPTIMIZERS
+from hpo.spec.experiment import Training
 from hpo.spec.load import load_document
+from hpo.spec.marks import with_leaves
 from hpo.techniques import TECHNIQUES
-from tests.engine.samples import Learn
-from tests.techniques import are_alternatives, document, excluded, kind_of, small_data
+from tests.engine.samples import Learn, unmerged
+from tests.techniques import are_alternatives, document, excluded, kind_of, merged, small_data
 
+# Bytes that the small data of each kind exceed.
+BUDGETS = {"table": 2600, "images": 30_000, "texts": 1700}
 # Those that take all rows in one step are refused beside other batches and models.
 NAMES = (*TECHNIQUES, *(n for n, one in OPTIMIZERS.items() if "all rows" not in one.needs))
 PAIRS = [pair for pair in combinations(NAMES, 2) if not are_alternatives(pair)]
@@ -38,6 +44,11 @@ def _draws(count: int) -> list[tuple[str, ...]]:
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DataSet]:
     """Small data of each kind."""
     return small_data(tmp_path_factory.mktemp("data"))
+
+
+def _training(names: Sequence[str], more: dict[str, Any] | None = None) -> Training:
+    written = merged(document(names), more or {})
+    return load_document({"name": "draw", **written}, Path()).training
 
 
 def _refusal(names: Sequence[str], data: dict[str, DataSet]) -> str:
@@ -80,6 +91,39 @@ def test_draws_of_five_are_refused_where_the_table_excludes_a_pair_of_them(
 def test_draws_that_are_accepted_train(learn: Learn, data: dict[str, DataSet]) -> None:
     accepted = [names for names in _draws(300) if not excluded(names)]
     for names in accepted[:20]:
-        training = load_document({"name": "draw", **document(names)}, Path()).training
-        curves = learn(data[kind_of(names)], [training])
+        curves = learn(data[kind_of(names)], [_training(names)])
         assert len(curves[0]) == 3, names
+
+
+@pytest.mark.long
+def test_draws_learn_the_same_from_streamed_data_or_are_refused(
+    learn: Learn, data: dict[str, DataSet]
+) -> None:
+    refused = 0
+    for names in [names for names in _draws(60) if not excluded(names)][:8]:
+        kind, training = kind_of(names), _training(names)
+        assert data_bytes(data[kind]) > BUDGETS[kind]
+        small = with_leaves(training, {"data.device_budget": BUDGETS[kind]})
+        if any("streaming" in TECHNIQUES[name].excludes for name in names if name in TECHNIQUES):
+            refused += 1
+            with pytest.raises(DeviceError, match=r"data\.device_budget streams rows in one order"):
+                learn(data[kind], [small])
+        else:
+            assert learn(data[kind], [small]) == learn(data[kind], [training]), names
+    assert 0 < refused < 8
+
+
+@pytest.mark.long
+def test_draws_learn_the_same_in_merged_programs(learn: Learn, data: dict[str, DataSet]) -> None:
+    listed: dict[str, Any] = {"batch_size": [8, 16], "widths": [[6], [12]]}
+    listed |= {"optimizer": [{"name": "sgd"}, {"name": "adam"}]}
+    for names in [names for names in _draws(60) if not excluded(names)][8:16]:
+        kind, training = kind_of(names), _training(names, {"train": {"merged": listed}})
+        found = {path for path, _ in split(training, data[kind], "cpu")[0].merged}
+        needs = {need for name in names if name in TECHNIQUES for need in TECHNIQUES[name].needs}
+        assert ("data.batch_size" in found) == ("whole batch" not in needs), names
+        if kind != "texts":
+            assert ("model.widths" in found) == ("own sizes" not in needs), names
+        together, alone = learn(data[kind], [training]), learn(data[kind], [unmerged(training)])
+        for one, other in zip(together[0], alone[0], strict=True):
+            assert one == pytest.approx(other, rel=1e-4, abs=1e-6), names

@@ -18,6 +18,7 @@ from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import with_rows
 from hpo.spec.marks import with_leaves
 from hpo.spec.roots import with_precision
+from hpo.spec.techniques.clashes import clashes
 from hpo.study.backends.pretrained import with_start
 from hpo.study.log.notes import Precision, decided_precision
 from hpo.trial import Run
@@ -72,13 +73,20 @@ def measured(
     platform = devices_of(place)[0].platform
     pool, found = Pool(place, compiler), {}
     form: Form = "map" if platform == "cpu" else "vmap"
-    for name in _CANDIDATES.get(platform, _ALL):
+    for name in candidates(training, platform):
         own = with_leaves(training, {"train.precision": name})
         program, knobs = split(own, data, platform)
         pool.load(program, Plans(Plan(form, len(devices_of(place)))), data)
         pool.put(0, Run(0), own, knobs, None, min(_MOST_EPOCHS, training.train.epochs))
         found[name] = _figures(pool)
     return found
+
+
+def candidates(training: Training, platform: str) -> tuple[str, ...]:
+    """The precisions that may pay on a platform and go with the techniques of a training."""
+    names = _CANDIDATES.get(platform, _ALL)
+    found = {name: with_leaves(training, {"train.precision": name}) for name in names}
+    return tuple(name for name, own in found.items() if not any(clashes(own)))
 
 
 def _figures(pool: Pool) -> Figures:

@@ -12,7 +12,13 @@ import pytest
 from hpo.engine.devices import local_devices
 from hpo.engine.programs.compiler import Compiler
 from hpo.study.backends import precision
-from hpo.study.backends.precision import Figures, best_precision, measured, settled_precision
+from hpo.study.backends.precision import (
+    Figures,
+    best_precision,
+    candidates,
+    measured,
+    settled_precision,
+)
 from hpo.study.log.notes import Precision
 from tests.engine.samples import a_training, tiny_data
 from tests.study.whole import an_experiment
@@ -39,6 +45,12 @@ def test_the_quickest_that_learns_as_well_is_chosen(others: Any, chosen: str) ->
 def test_float32_stays_where_it_diverges_itself() -> None:
     figures = {"float32": Figures(1.0, math.nan), "bfloat16": Figures(0.1, 0.5)}
     assert best_precision(figures).name == "float32"
+
+
+def test_a_private_training_is_not_measured_in_float16() -> None:
+    assert candidates(a_training(), "gpu") == ("float32", "bfloat16", "float16")
+    private = a_training(privacy={"clip": 1.0, "noise": 1.0})
+    assert candidates(private, "gpu") == ("float32", "bfloat16")
 
 
 def test_the_loss_is_that_of_the_second_epoch_in_each_precision() -> None:
