@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -179,10 +178,9 @@ def processor() -> str:
 
 def main() -> None:
     percent: dict[str, dict[str, float]] = {}
-    with get_context("spawn").Pool(len(MODELS)) as processes:
-        for model, costs in zip(MODELS, processes.map(costs_of, MODELS), strict=True):
-            for name, cost in costs.items():
-                percent.setdefault(name, {})[model] = round(cost)
+    for model in MODELS:
+        for name, cost in costs_of(model).items():
+            percent.setdefault(name, {})[model] = round(cost)
     noise = max(map(abs, percent.pop("nothing").values()))
     measured = f"on {processor()} that others used too, with benchmarks/techniques.py (optimizers: "
     measured += f"more than adamw; the same step again differed by up to {noise:.0f} %)"
