@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hpo.api.study import Study, studies
     from hpo.api.training import train
     from hpo.errors import DataError, DeviceError, HpoError, SpecError, StudyError
-    from hpo.trained.load import TrainedModel
+    from hpo.trained.load import TrainedModel, load
 
 __version__ = "0.3.0"
 
@@ -36,6 +36,7 @@ __all__ = [
     "Study",
     "StudyError",
     "TrainedModel",
+    "load",
     "objective",
     "registry",
     "report",
@@ -52,7 +53,7 @@ _HOMES = {
     **dict.fromkeys(("Study", "studies"), "hpo.api.study"),
     "report": "hpo.api.reporting",
     "train": "hpo.api.training",
-    "TrainedModel": "hpo.trained.load",
+    **dict.fromkeys(("TrainedModel", "load"), "hpo.trained.load"),
     "registry": "hpo.registry",
     **dict.fromkeys(
         ("DataError", "DeviceError", "HpoError", "SpecError", "StudyError"), "hpo.errors"

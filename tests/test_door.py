@@ -19,6 +19,7 @@ NAMES = {
     "Study",
     "StudyError",
     "TrainedModel",
+    "load",
     "objective",
     "registry",
     "report",

@@ -59,7 +59,7 @@ APART = {frozenset({"search", "engine"})}
 # other, as long as there is no circle.
 ROOMS = {
     "api": ("functions",),
-    "data": ("overview", "sequences", "readers", "transforms", "text"),
+    "data": ("overview", "new", "sequences", "readers", "transforms", "text"),
     "engine": ("pools", "programs", "training", "models"),
     "report": ("init", "insight"),
     "search": ("proposals", "samplers", "schedulers", "results"),

@@ -9,7 +9,7 @@ from typing import Any
 from hpo.api.asking import SpecLike, experiment_of, override_texts, plain_spec
 from hpo.api.stream import Stream, wait_for
 from hpo.spec.load import require_single
-from hpo.trained.load import TrainedModel
+from hpo.trained.load import TrainedModel, load
 
 
 def train(
@@ -49,4 +49,4 @@ def train(
         "trust_code": trust_code,
     }
     wait_for(Stream(request, experiment.name, None))
-    return TrainedModel.read(folder)
+    return load(folder, trust_code=True)

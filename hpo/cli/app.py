@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from hpo import __version__
-from hpo.cli import commands, completion, data, init, output, running, specs, studies
+from hpo.cli import commands, completion, data, init, models, output, running, specs, studies
 from hpo.cli.output import print_line
 from hpo.errors import HpoError, SpecError
 from hpo.study.signals import leave
@@ -40,6 +40,7 @@ app.command()(studies.show)
 app.command()(studies.export)
 app.command()(studies.check_study)
 app.command()(running.train)
+app.command()(models.predict)
 app.add_typer(data.app, name="data")
 
 

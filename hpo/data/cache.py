@@ -28,6 +28,7 @@ import numpy as np
 from hpo.data.dataset import SPLITS, DataSet, Split, of_folds, scale_of
 from hpo.data.files import nests, packages
 from hpo.data.text.extras import versions
+from hpo.data.transforms.features import Features
 from hpo.data.transforms.transform import FittedTransform
 from hpo.own_files import (
     create_own,
@@ -89,7 +90,9 @@ class DataCache:
                 hashes = [(file.name, _hash(file, folder)) for file in files]
         except OSError:
             return None
-        used = spec.model_dump(mode="json", exclude={"batch_size", "device_budget", "class_weight"})
+        # What is made of the prepared data is not in the cache.
+        later = {"batch_size", "device_budget", "class_weight", "corrupt"}
+        used = spec.model_dump(mode="json", exclude=later)
         # A field that is newer than the first entries is in a name only where it is set.
         if spec.normalize != "whiten":
             del used["epsilon"]
@@ -308,7 +311,12 @@ def _arrays(data: DataSet) -> Iterator[tuple[str, np.ndarray]]:
 
 def _own(data: DataSet, number: int) -> dict[str, Any]:
     """What the fold of this number has of its own."""
-    return {"fingerprint": data.fingerprint, "notes": data.notes, "splits": _splits(data, number)}
+    return {
+        "fingerprint": data.fingerprint,
+        "notes": data.notes,
+        "features": data.features.to_plain(),
+        "splits": _splits(data, number),
+    }
 
 
 def _data_set(description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> DataSet:
@@ -324,7 +332,8 @@ def _data_set(description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) 
         own = arrays[rows] if isinstance(rows, str) else slice(*rows)
         splits[name] = Split(shared, own, scale)
     known |= {name: tuple(known[name]) for name in ("classes", "notes")}
-    return DataSet(**known, **splits, transform=transform)
+    features = Features.from_plain(known.pop("features"))
+    return DataSet(**known, **splits, transform=transform, features=features)
 
 
 def _splits(data: DataSet, number: int) -> dict[str, list[int] | str]:

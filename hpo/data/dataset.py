@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from hpo.data.sequences.windows import Windows
+from hpo.data.transforms.features import Features
 from hpo.data.transforms.transform import FittedTransform
 from hpo.spec.sections.data import POSITION_AXES, Task
 
@@ -156,7 +157,8 @@ class DataSet:
     `transform` made the features and targets of every split from the examples as read. `outputs` is
     the number of classes, or of targets. `fingerprint` is a hash of every split as read and
     of its scaling, the same on every machine. A study compares it to notice changed data.
-    `notes` say what the reader did that the user should know.
+    `notes` say what the reader did that the user should know. `features` are the columns, or the
+    shape, of examples as read.
 
     With `data.folds`, `folds` has a data set for each fold, with a transform of its own. All share
     their arrays: those of the folds lie end to end, and their test rows after them. Images lie
@@ -173,6 +175,7 @@ class DataSet:
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     transform: FittedTransform = field(default_factory=FittedTransform)
+    features: Features = field(default_factory=Features)
     folds: tuple[DataSet, ...] = ()
 
     @property

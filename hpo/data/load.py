@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from hpo.data.split import (
 )
 from hpo.data.text.stop_words import with_stop_words
 from hpo.data.transforms.by_column import pieces_of
+from hpo.data.transforms.features import Features
 from hpo.data.transforms.transform import FittedTransform, fit_transform
 from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, function
@@ -151,12 +152,13 @@ def _prepared(
             _scaling(spec, text, transform.word_vectors),
             with_texts=spec.columns != Columns() or transform.has_texts,
         )
-        data = _data_set(source, parts, splits, transform, fingerprint)
+        data = _data_set(spec, source, parts, splits, transform, fingerprint)
         found.append(replace(data, notes=(*data.notes, *leaks)))
     return of_folds(found) if spec.folds and not is_whole else found[0]
 
 
 def _data_set(
+    spec: DataSpec,
     source: Source,
     parts: Sequence[Source],
     splits: Sequence[Split],
@@ -173,6 +175,7 @@ def _data_set(
         classes=source.classes,
         notes=(*source.notes, *_lacking_classes(parts)),
         transform=transform,
+        features=Features.of(spec.dataset, parts[0], transform.free_texts),
     )
 
 
@@ -201,7 +204,7 @@ def _image_folds(spec: DataSpec, source: Source, found: _FoldRows) -> DataSet:
         splits = [Split(shared, own, scale) for own in places]
         splits += [Split(shared, slice(len(rows), len(shared["y"])), scale) for _ in found.test]
         fingerprint = _fingerprint(parts, _scaling(spec, spec.text, ()), with_texts=False)
-        folds.append(_data_set(source, parts, splits, transform, fingerprint))
+        folds.append(_data_set(spec, source, parts, splits, transform, fingerprint))
     return of_folds(folds)
 
 
@@ -370,26 +373,22 @@ def read_source(spec: DataSpec, folder: Path, home: Path | None) -> Source:
     Raises:
         DataError: if the name is unknown, or files are missing or broken.
     """
-    source: Source
     if not isinstance(spec.dataset, str):
         where = find_own(spec.dataset, folder, home)[1]
         own = {name: str(path) for name, path in split_files(spec, folder, home).items()}
         if own:  # as absolute paths, which readers need not look for
             spec = spec.model_copy(update={"dataset": spec.dataset.model_copy(update=own)})
-        source = function("reader", key_of(spec.dataset))(where, spec)
-        return source
+        return cast("Source", function("reader", key_of(spec.dataset))(where, spec))
     name = spec.dataset
     if name not in DATASETS:
         raise DataError(f"data.dataset: {unknown_name(name, DATASETS)}")
     read = function("dataset", name)
     if not DATASETS[name].files:
-        source = read()
-        return source
+        return cast("Source", read())
     cure = f"run `hpo data get {name}`, or set HPO_DATA to the folder that holds {name}/."
     if home is None:
         raise DataError(f"data.dataset: {name}: is not on this machine: {cure}")
-    source = read(home / name, with_test=spec.test != 0, cure=cure)
-    return source
+    return cast("Source", read(home / name, with_test=spec.test != 0, cure=cure))
 
 
 def _is_ours(spec: DataSpec) -> bool:

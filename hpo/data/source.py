@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
+    from hpo.data.transforms.features import Part
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -42,6 +44,7 @@ class Source:
     test: Source | None = None  # from test files of its own
     validation: Source | None = None  # from a reader that gives splits
     notes: tuple[str, ...] = ()  # what the reader did that the user should know
+    parts: tuple[Part, ...] = ()  # what the columns of `names` are read from; by default numbers
 
     @property
     def labels(self) -> np.ndarray | None:

@@ -50,6 +50,7 @@ from hpo.study.signals import StoppedError, StopRequest
 from hpo.study.storage.provenance import Provenance, library_versions
 from hpo.study.storage.trust import check_exported, code_of, tell_code
 from hpo.study.surroundings import Surroundings
+from hpo.trained.description import Description
 from hpo.trained.save import (
     RunKey,
     SplitMetrics,
@@ -118,17 +119,27 @@ def train_to_folder(
         code_of(training),
         weights_of(experiment),
     )
-    trained, weights, transforms = model
-    save_trained(folder, experiment, weights, trained, provenance.to_document(), transforms)
-    return trained
+    return _saved(folder, experiment, model, provenance)
 
 
 class _Model(NamedTuple):
-    """What a training leaves: its result, and weights and fitted transforms by run."""
+    """What a training leaves: its result, weights and fitted transforms by run, and its data."""
 
     trained: Trained
     weights: Mapping[RunKey, Mapping[str, Any]]
     transforms: Transforms
+    data: DataSet
+
+
+def _saved(folder: Path, experiment: Experiment, model: _Model, provenance: Provenance) -> Trained:
+    """The result of a training, once its folder is written."""
+    trained, weights, transforms, data = model
+    # The outputs of a task of one's own mean something to its code alone.
+    is_own = isinstance(experiment.training, TaskTraining)
+    description = None if is_own else Description.of(data).to_plain()
+    told = provenance.to_document(), transforms, description
+    save_trained(folder, experiment, weights, trained, *told)
+    return trained
 
 
 def _refitted(members: _Model, one: Refit, whole: DataSet, seconds: float) -> _Model:
@@ -140,7 +151,7 @@ def _refitted(members: _Model, one: Refit, whole: DataSet, seconds: float) -> _M
         refit_epochs=one.epochs,
         seconds=seconds,
     )
-    return _Model(trained, {"all": one.weights}, {"all": whole.transform.to_arrays()})
+    return _Model(trained, {"all": one.weights}, {"all": whole.transform.to_arrays()}, whole)
 
 
 def _made_ready(
@@ -347,7 +358,7 @@ class _Runs:
             thresholds=self._thresholds,
             classes=self._data.classes,
         )
-        return _Model(trained, weights, self.transforms)
+        return _Model(trained, weights, self.transforms, self._data)
 
     def _key(self, run: Run) -> RunKey:
         """The seed of a run, or with folds the name of its files."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,9 @@ from hpo.trained.save import METRICS_FILE, SplitMetrics
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from hpo.trained.model import Model  # imports JAX
+    from hpo.trained.predict import NewData
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,8 @@ class TrainedModel:
     last of `epochs` epochs; NaN where they are not finite. With several seeds or folds they are
     what judges them together, and `deviations` are their standard deviations; it is empty with one.
     With folds, those of `test` are of the mean prediction, or of the one model of `refit`.
-    `seconds` is how long the training took.
+    `seconds` is how long the training took. `trusts_code` lets it run the code of the user's own
+    that its spec names.
     """
 
     folder: Path
@@ -32,6 +38,7 @@ class TrainedModel:
     deviations: SplitMetrics
     epochs: int
     seconds: float
+    trusts_code: bool = False
 
     @classmethod
     def read(cls, folder: str | Path) -> TrainedModel:
@@ -40,7 +47,7 @@ class TrainedModel:
         Raises:
             HpoError: for a folder that `hpo train` has not written.
         """
-        document = _document(Path(folder))
+        document = metrics_document(Path(folder))
         try:
             return cls(
                 Path(folder),
@@ -53,6 +60,45 @@ class TrainedModel:
         except (KeyError, TypeError) as error:
             raise _unreadable(Path(folder)) from error
 
+    def predict(self, data: str | Path | DataFrame) -> DataFrame:
+        """The answers for the rows of a file or a DataFrame, a column each, as a DataFrame.
+
+        Categories that no training row has are answered without, with a warning.
+
+        Raises:
+            HpoError: for data that are unfit, or a folder that cannot predict.
+        """
+        import pandas as pd
+
+        from hpo.trained.predict import answers  # imports JAX
+
+        new = self._read(data, with_target=False)
+        pieces = [pd.DataFrame(dict(one)) for one in answers(self._loaded, new)]
+        return pd.concat(pieces, ignore_index=True)
+
+    def score(self, data: str | Path | DataFrame) -> dict[str, float]:
+        """The metrics of the answers for rows with targets, by their names.
+
+        Raises:
+            HpoError: for data that are unfit or lack the target, or a folder that cannot predict.
+        """
+        return self._loaded.score(self._read(data, with_target=True).source)
+
+    @cached_property
+    def _loaded(self) -> Model:
+        from hpo.trained.model import load_model  # imports JAX
+
+        return load_model(self.folder, is_trusted=self.trusts_code)
+
+    def _read(self, data: str | Path | DataFrame, *, with_target: bool) -> NewData:
+        from hpo.trained.predict import read_new
+
+        source = Path(data) if isinstance(data, str) else data
+        new = read_new(self._loaded, source, with_target=with_target)
+        for note in new.notes:
+            warnings.warn(note, stacklevel=3)
+        return new
+
     def curve(self) -> DataFrame:
         """The validation metrics of each epoch as a pandas DataFrame, indexed by epoch.
 
@@ -62,13 +108,29 @@ class TrainedModel:
         import pandas as pd
 
         try:
-            rows = [_numbers(row) for row in _a(list, _document(self.folder)["curve"])]
+            rows = [_numbers(row) for row in _a(list, metrics_document(self.folder)["curve"])]
             return pd.DataFrame(rows).astype({"epoch": "int64"}).set_index("epoch")
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise _unreadable(self.folder) from error
 
 
-def _document(folder: Path) -> dict[str, Any]:
+def load(folder: str | Path, *, trust_code: bool = False) -> TrainedModel:
+    """The model in a folder that `hpo train` wrote; its training data need not be there.
+
+    `trust_code` runs the code of your own that its spec names.
+
+    Raises:
+        HpoError: for another folder.
+    """
+    return replace(TrainedModel.read(folder), trusts_code=trust_code)
+
+
+def metrics_document(folder: Path) -> dict[str, Any]:
+    """What `metrics.json` of a folder says.
+
+    Raises:
+        HpoError: for a folder that `hpo train` has not written.
+    """
     try:
         text = (folder / METRICS_FILE).read_text(encoding="utf-8")
         document: dict[str, Any] = _a(dict, json.loads(text))

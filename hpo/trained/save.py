@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 # A folder that holds this file is ours, and may be replaced by another trained model.
 METRICS_FILE = "metrics.json"
 WEIGHTS_FOLDER = "weights"
-_SPEC_FILE = "spec.yaml"
-_TRANSFORMS_FOLDER = "transforms"
+SPEC_FILE = "spec.yaml"
+MODEL_FILE = "model.json"
+CODE_FOLDER = "code"  # with the files of the user's own that the spec names
+TRANSFORMS_FOLDER = "transforms"
 _NONE: Mapping[Any, Any] = {}
 
 # The metrics of each split; None for a split that the data do not have.
@@ -162,7 +164,7 @@ def _others(folder: Path) -> list[str]:
     except (OSError, ValueError, RecursionError):
         return files
     in_weights = [name for name in files if name.startswith(f"{WEIGHTS_FOLDER}/")]
-    earlier = [_SPEC_FILE, *in_weights]
+    earlier = [SPEC_FILE, *in_weights]
     listed = document.get("files", earlier) if isinstance(document, dict) else None
     if not isinstance(listed, list):
         return files
@@ -185,13 +187,15 @@ def save_trained(
     trained: Trained,
     provenance: Mapping[str, Any],
     transforms: Transforms = _NONE,
+    description: Mapping[str, Any] | None = None,
 ) -> None:
     """Write weights, spec and metrics into `folder`, in place of the model that it holds.
 
     `weights/` is an Orbax checkpoint of `{"params": ..., "variables": ...}`. With several seeds or
     folds, it holds one for each: `weights/seed-0/`, `weights/fold-3/`, ... `transforms/all.npz`
     holds the arrays of the fit that makes the features; folds have their own, such as
-    `transforms/fold-3.npz`. The folder is written under another name and then renamed, so that
+    `transforms/fold-3.npz`. `model.json` holds the `description` of inputs and answers.
+    The folder is written under another name and then renamed, so that
     nobody reads a half-written one. `metrics.json` lists the other files: these alone are deleted
     when another model replaces it.
 
@@ -200,7 +204,7 @@ def save_trained(
     """
     folder, partial = _named(folder), _partial(folder)
     try:
-        _write(partial, experiment, weights, trained, provenance, transforms)
+        _write(partial, experiment, weights, trained, provenance, transforms, description)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise HpoError(
@@ -230,6 +234,7 @@ def _write(
     trained: Trained,
     provenance: Mapping[str, Any],
     transforms: Transforms,
+    description: Mapping[str, Any] | None,
 ) -> None:
     """Write the files of a model into an empty folder.
 
@@ -240,13 +245,15 @@ def _write(
     partial.mkdir(parents=True)
     target = partial / WEIGHTS_FOLDER
     for key, own in weights.items():
-        _save_weights(target if len(weights) == 1 else target / _file_name(key), own)
+        _save_weights(target if len(weights) == 1 else target / file_name(key), own)
     import numpy as np  # which `import hpo` does not wait for
 
     for key, arrays in transforms.items():
-        (partial / _TRANSFORMS_FOLDER).mkdir(exist_ok=True)
-        np.savez(partial / _TRANSFORMS_FOLDER / f"{_file_name(key)}.npz", **arrays)
-    (partial / _SPEC_FILE).write_text(dump_spec(experiment.document))
+        (partial / TRANSFORMS_FOLDER).mkdir(exist_ok=True)
+        np.savez(partial / TRANSFORMS_FOLDER / f"{file_name(key)}.npz", **arrays)
+    (partial / SPEC_FILE).write_text(dump_spec(experiment.document))
+    if description is not None:
+        (partial / MODEL_FILE).write_text(json.dumps(description) + "\n")
     document: dict[str, Any] = {
         "name": experiment.name,
         "metrics": _plain_splits(trained.metrics),
@@ -270,7 +277,8 @@ def _write(
     (partial / METRICS_FILE).write_text(json.dumps(document, indent=2) + "\n")
 
 
-def _file_name(key: RunKey) -> str:
+def file_name(key: RunKey) -> str:
+    """The name of the files of a run."""
     return f"seed-{key}" if isinstance(key, int) else key
 
 

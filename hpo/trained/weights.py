@@ -75,13 +75,41 @@ def _restored(place: Path) -> Any:
         return checkpointer.restore(place.resolve())
 
 
-def _named(tree: Any, path: str) -> Iterator[tuple[str, np.ndarray]]:
-    """The arrays of a tree with their paths in it."""
+def restored_like(place: Path, expected: Any) -> Any:
+    """The arrays in a checkpoint, of these shapes and types; none of others is read.
+
+    Raises:
+        ValueError: for other names, shapes or types.
+    """
+    import orbax.checkpoint as orbax
+
+    with orbax.StandardCheckpointer() as checkpointer:
+        metadata: Any = checkpointer.metadata(place.resolve())
+        found = getattr(metadata, "item_metadata", metadata)
+        found = getattr(found, "tree", found)
+        asked, held = dict(_leaves(expected, "")), dict(_leaves(found, ""))
+        for name in sorted(asked.keys() ^ held.keys()):
+            raise ValueError(f"{name} is {'missing' if name in asked else 'not of this model'}")
+        for name, leaf in asked.items():
+            one = held[name]
+            if tuple(one.shape) != tuple(leaf.shape) or np.dtype(one.dtype) != leaf.dtype:
+                raise ValueError(f"{name} has the shape {list(one.shape)}, not {list(leaf.shape)}")
+        return checkpointer.restore(place.resolve(), expected)
+
+
+def _leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The leaves of a tree of mappings with their paths."""
     if isinstance(tree, Mapping):
         for name, inner in tree.items():
-            yield from _named(inner, f"{path}/{name}" if path else str(name))
+            yield from _leaves(inner, f"{path}/{name}" if path else str(name))
     elif tree is not None:
-        yield path, np.asarray(tree)
+        yield path, tree
+
+
+def _named(tree: Any, path: str) -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays of a tree with their paths in it."""
+    for name, leaf in _leaves(tree, path):
+        yield name, np.asarray(leaf)
 
 
 def _hash(arrays: Mapping[str, np.ndarray]) -> str:

@@ -6,6 +6,7 @@ import math
 import pandas as pd
 import pytest
 
+import hpo
 from hpo.errors import HpoError
 from hpo.trained.load import TrainedModel
 
@@ -78,3 +79,12 @@ def test_another_folder_is_refused(tmp_path, text):
 def test_metrics_of_another_kind_are_refused(tmp_path, parts):
     with pytest.raises(HpoError, match=r"metrics\.json: cannot be read: give a folder that hpo tr"):
         written(tmp_path, **parts).curve()
+
+
+def test_a_loaded_model_answers_for_a_data_frame_as_for_its_file(churn):
+    model, table = hpo.load(churn / "model"), pd.read_csv(churn / "table.csv")
+    found = model.predict(churn / "table.csv")
+    pd.testing.assert_frame_equal(model.predict(table[::-1]), found[::-1].reset_index(drop=True))
+    assert model.score(table)["accuracy"] == (found["churn"] == table["churn"]).mean()
+    with pytest.warns(UserWarning, match="column 'city': 1 row with a category that no training"):
+        model.predict(table.head(1).assign(city="Paris"))

@@ -55,6 +55,7 @@ Normalize = Literal["standard", "minmax", "robust", "whiten", "none"]
 
 _IMAGES_AT_ONCE = 1000
 _ONE = np.float32(1)
+_NO_COLUMN = np.zeros(0, np.int32)
 # Without stop words, which are a list once they are read.
 PLAIN_TEXT = Text(stop_words=())
 _HERE = Path()
@@ -204,6 +205,30 @@ class FittedTransform:
     def has_texts(self) -> bool:
         """Whether some columns of a table are texts, of whose tokens features are made."""
         return bool(self._texts)
+
+    @property
+    def free_texts(self) -> tuple[int, ...]:
+        """The places of the text columns that are texts, not categories."""
+        return tuple(self._texts)
+
+    def known_categories(self, place: int) -> np.ndarray | None:
+        """The indices that training rows have in a text column; None where any is as good.
+
+        Hashes and free texts have no known ones, nor has a column that is empty in all of them.
+        """
+        if self.text_fill is None or place in self._texts:
+            return None
+        assert self.text_column is not None
+        assert self.text_value is not None
+        found = [self.text_value[self.text_column == place]]
+        for column, known, start in (
+            ("known_column", "known", "known_start"),
+            ("code_column", "code_known", "code_start"),
+        ):
+            for at in np.flatnonzero(self.more.get(column, _NO_COLUMN) == place):
+                found.append(self.more[known][slice(*self.more[start][at : at + 2])])
+        together = np.concatenate(found)
+        return together if len(together) else None
 
     @property
     def target_range(self) -> tuple[float, float] | None:

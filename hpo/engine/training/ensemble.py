@@ -1,8 +1,10 @@
-"""The mean prediction of several trained models, such as those of the folds of a data set."""
+"""The answers of trained models: of one, or the mean of several, such as those of folds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,11 +13,68 @@ import numpy as np
 
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.program import Program
-from hpo.engine.training.batches import host_rows
+from hpo.engine.training.batches import evaluation_parts, host_rows
 from hpo.engine.training.forward import forward
+from hpo.engine.training.lane import Lane
 from hpo.engine.training.metrics.scored import scored_metrics
+from hpo.engine.training.random_streams import lane_key
+from hpo.engine.training.supervised import Supervised
 from hpo.engine.training.targets.sums import metric_sums, metrics, targets_of
+from hpo.engine.training.weights import joined
 from hpo.spec.experiment import Training
+from hpo.spec.marks import with_leaves
+
+_PARTS_AT_ONCE = 64
+
+
+def answering(program: Program, training: Training) -> Callable[[Any, Any], Any]:
+    """The compiled function from a model's weights and a batch of examples to its outputs."""
+    own = program.of_its_own(training)
+
+    @jax.jit
+    def outputs_of(weights: Any, x: Any) -> Any:
+        state = weights["params"], weights["variables"]
+        return forward(own, training.model, *state, {"x": x})[0].astype(jnp.float32)
+
+    return outputs_of
+
+
+def metrics_on(
+    program: Program,
+    training: Training,
+    weights: Mapping[str, Any],
+    data: DataSet,
+    split: Split,
+    thresholds: np.ndarray | None = None,
+) -> dict[str, float]:
+    """The metrics of one model on rows, evaluated in the chunks of a training.
+
+    What training has spent, such as `epsilon`, is no metric of rows and is left out.
+    """
+    metrics_of_rows = tuple(name for name in training.train.metrics if name != "epsilon")
+    program = replace(
+        program, template=with_leaves(program.template, {"train.metrics": metrics_of_rows})
+    )
+    task, seed = Supervised(program), training.train.seed
+    lane = Lane(
+        joined(weights["params"]),
+        weights["variables"],
+        optimizer=None,
+        key=lane_key(seed, training.train.stream),
+        step=np.zeros((), np.int32),
+        loss_sum=np.zeros((), np.float32),
+    )
+    evaluate = jax.jit(partial(task.evaluate_as, training))
+    sums: Any = np.zeros(task.sums, np.float32)
+    scores, parts = [], evaluation_parts(len(split))
+    # Parts are added in order, so that pieces of them give the sums of the whole to the bit.
+    for start in range(0, parts, _PARTS_AT_ONCE):
+        rows = host_rows(split, start, min(_PARTS_AT_ONCE, parts - start))
+        tally = jax.device_get(evaluate(lane, rows, sums))
+        sums = tally.sums
+        scores += [] if tally.scores is None else [tally.scores]
+    found = np.concatenate(scores) if scores else None
+    return task.metrics(data, split, sums, found, thresholds)
 
 
 def mean_on_test(
@@ -33,17 +92,11 @@ def mean_on_test(
     test, kind = data.test, targets_of(data.task, data.outputs)
     if test is None or kind.outputs is None:
         return None
-    own = program.of_its_own(training)
-
-    @jax.jit
-    def outputs_of(weights: Any, batch: Any) -> Any:
-        state = weights["params"], weights["variables"]
-        return forward(own, training.model, *state, batch)[0].astype(jnp.float32)
-
+    outputs_of = answering(program, training)
     total: Any = 0.0
     for one, member in zip(weights, members, strict=True):
         assert member.test is not None, "all folds have the same test rows"
-        outputs = _outputs(lambda batch, one=one: outputs_of(one, batch), member.test)
+        outputs = _outputs(lambda batch, one=one: outputs_of(one, batch["x"]), member.test)
         total = total + kind.predictions(outputs.astype(np.float64), member)
     outputs = kind.outputs(total / len(weights), data)
     batch = {"weight": np.ones(len(test), np.float32), **test.arrays}

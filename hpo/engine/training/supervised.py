@@ -265,7 +265,13 @@ class Supervised:
         sums: Float[Array, " M"] | None = None,
     ) -> Tally:
         """Sums of the metrics over the rows `[chunks, rows, ...]` of a split, added to `sums`."""
-        program, spec = self.program, self.program.fill(knobs)
+        return self.evaluate_as(self.program.fill(knobs), lane, rows, sums)
+
+    def evaluate_as(
+        self, spec: Training, lane: Lane, rows: Batch | Index, sums: Float[Array, " M"] | None
+    ) -> Tally:
+        """The same for a training whose knobs are filled in."""
+        program = self.program
         params, variables = judged(program, lane)
 
         def add(sums: Array, part: Any) -> tuple[Array, Array | None]:

@@ -27,6 +27,7 @@ from hpo.data.readers.tables.table import (
     stray_text,
 )
 from hpo.data.text.sentences import are_sentences
+from hpo.data.transforms.features import NumberColumn, Part
 from hpo.errors import DataError
 from hpo.spec.sections.columns import MOST_CATEGORIES, Columns
 
@@ -42,11 +43,13 @@ _MANY_SENTENCES = 50
 class TypedColumns(NamedTuple):
     """What `Source` holds of the columns of a table, and what the user should know.
 
-    `names` and `text_names` are those of the columns in the file: a date has one for each part.
+    `names` and `text_names` are those of the columns in the file: a date has one for each part,
+    and `parts` says which.
     """
 
     x: np.ndarray
     names: tuple[str, ...]
+    parts: tuple[Part, ...]
     categories: np.ndarray | None
     text_names: tuple[str, ...]
     values: tuple[list[str], ...]
@@ -63,7 +66,7 @@ def typed_columns(
     Raises:
         DataError: for a cell that is not of its column's type, with its line.
     """
-    features, origins, notes = _of_their_types(path, features, rows, columns)
+    features, dates, notes = _of_their_types(path, features, rows, columns)
     numeric, words = _kinds(features)
     if len(words) > _MOST_TEXT_COLUMNS:
         raise DataError(
@@ -75,48 +78,53 @@ def typed_columns(
         _check_stray_texts(features[untyped], rows)
     # Selecting columns one by one takes seconds where there are tens of thousands.
     x = _numbers(features[numeric] if words else features, rows)
-    names = tuple(origins.get(name, name) for name in numeric)
+    booleans = _named_booleans(features, columns)
+    origins = [
+        dates.get(name) or NumberColumn(name, "boolean" if name in booleans else "number")
+        for name in numeric
+    ]
+    names, parts = tuple(one.name for one in origins), tuple(one.part for one in origins)
     cells: dict[str, Cells] = dict.fromkeys(map(str, names), "numbers")
     if not words:
         return TypedColumns(
-            x, names, None, (), (), [*notes, *idle_notes(path.name, columns, cells)]
+            x, names, parts, None, (), (), [*notes, *idle_notes(path.name, columns, cells)]
         )
     categories, values, told = _categories(path, features[words], columns)
     for name, texts in zip(words, values, strict=True):
         are_texts = columns.of(name).may_be_sentences and len(texts) > MOST_CATEGORIES
         cells[str(name)] = "texts" if are_texts else "categories"
     notes += [*told, *idle_notes(path.name, columns, cells)]
-    return TypedColumns(x, names, categories, tuple(words), values, notes)
+    return TypedColumns(x, names, parts, categories, tuple(words), values, notes)
 
 
 def _of_their_types(
     path: Path, features: pd.DataFrame, rows: Rows, columns: Columns
-) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
+) -> tuple[pd.DataFrame, dict[str, NumberColumn], list[str]]:
     """The columns with booleans and dates as numbers, and numbers that are codes as texts.
 
     With them come the columns in the file that parts of dates are of, and notes.
     """
     import pandas as pd
 
-    origins: dict[str, str] = {}
+    origins: dict[str, NumberColumn] = {}
     notes: list[str] = []
     new: dict[str, Any] = {}
     gone = []
     for name in _candidates(features, columns):
         column, kind = features[name], columns.of(name).type
         if kind == "boolean":
-            new[name] = _booleans(column, rows)
+            new[name] = read_booleans(column, rows)
         elif kind in ("category", "text"):
-            new[name] = _as_texts(column)
+            new[name] = as_texts(column)
         elif kind == "date" or _are_dates(column) or _holds_dates(column):
             if kind == "auto" and not _are_dates(column):
                 notes.append(dates_note(path.name, name))
             gone.append(name)
-            for part, numbers in parts_of(_dates(column, rows)).items():
+            for part, numbers in parts_of(read_column_dates(column, rows)).items():
                 title = f"{name}.{part}"
                 while title in features or title in new:
                     title += "_"
-                origins[title], new[title] = name, numbers
+                origins[title], new[title] = NumberColumn(name, part), numbers
     if not new:
         return features, origins, notes
     replaced = features.drop(columns=gone)
@@ -124,6 +132,13 @@ def _of_their_types(
         replaced[name] = new[name]
     added = {name: column for name, column in new.items() if name not in features}
     return pd.concat([replaced, pd.DataFrame(added)], axis=1), origins, notes
+
+
+def _named_booleans(features: pd.DataFrame, columns: Columns) -> set[str]:
+    """The columns of numbers whose cells are booleans."""
+    found = {name for name, one in columns.by_name.items() if one.type == "boolean"}
+    kinds = zip(features.columns, features.dtypes, strict=True)
+    return found | {name for name, kind in kinds if kind.kind == "b"}
 
 
 def _candidates(features: pd.DataFrame, columns: Columns) -> list[str]:
@@ -153,14 +168,14 @@ def _holds_dates(column: pd.Series[Any]) -> bool:
     return texts.nunique() > MOST_CATEGORIES and bool(read_dates(texts)[1].all())
 
 
-def _dates(column: pd.Series[Any], rows: Rows) -> np.ndarray:
+def read_column_dates(column: pd.Series[Any], rows: Rows) -> np.ndarray:
     if _are_dates(column):
         found: np.ndarray = column.to_numpy("datetime64[us]")
         return found
     dates = np.full(len(column), np.datetime64("NaT", "us"))
     filled = np.flatnonzero(column.notna())
     if len(filled):
-        dates[filled], is_read = read_dates(_as_texts(column.iloc[filled]))
+        dates[filled], is_read = read_dates(as_texts(column.iloc[filled]))
         if not is_read.all():
             row = filled[np.flatnonzero(~is_read)[0]]
             text = no_date(str(column.name), str(column.iloc[row]))
@@ -168,12 +183,12 @@ def _dates(column: pd.Series[Any], rows: Rows) -> np.ndarray:
     return dates
 
 
-def _booleans(column: pd.Series[Any], rows: Rows) -> np.ndarray:
+def read_booleans(column: pd.Series[Any], rows: Rows) -> np.ndarray:
     """1 for true and yes, 0 for false and no, NaN for an empty cell."""
     found = np.full(len(column), np.nan)
     if column.isna().all():
         return found
-    texts = _as_texts(column).dropna()
+    texts = as_texts(column).dropna()
     truth = texts.str.strip().str.casefold().str.removesuffix(".0").map(TRUTH)
     wrong = np.flatnonzero(truth.isna())
     if len(wrong):
@@ -183,7 +198,7 @@ def _booleans(column: pd.Series[Any], rows: Rows) -> np.ndarray:
     return found
 
 
-def _as_texts(column: pd.Series[Any]) -> pd.Series[Any]:
+def as_texts(column: pd.Series[Any]) -> pd.Series[Any]:
     """The cells as texts: 3 for 3.0, and empty ones as they are."""
     if column.dtype == "category":
         return column  # of texts
@@ -249,7 +264,7 @@ def _categories(
     codes, values, notes = np.empty(table.shape, np.int32), [], []
     for position, name in enumerate(table):
         # A column of True, False and empty cells is not text yet.
-        codes[:, position], found = _as_texts(table[name]).factorize(sort=True)
+        codes[:, position], found = as_texts(table[name]).factorize(sort=True)
         texts, treatment = found.tolist(), columns.of(str(name))
         values.append(texts)
         is_many = len(texts) > MOST_CATEGORIES

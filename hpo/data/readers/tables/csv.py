@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import io
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,13 +68,23 @@ def read_csv(path: Path, section: DataSpec) -> Source:
     with same_texts():
         files = split_paths(path, section)
         if files[1:] == [None, None]:
-            frame, lines, notes = _read(path, section)
-            rows = Rows([FileRows(path, len(lines), lines)])
-            return examples_of(Table(path, frame, rows, tuple(notes)), section)
+            return examples_of(csv_table(path, section), section)
         return examples_of(_joined(files, section), section)
 
 
-def _read(path: Path, section: DataSpec) -> tuple[pd.DataFrame, Lines, list[str]]:
+def csv_table(path: Path, section: DataSpec, texts: Collection[str] = ()) -> Table:
+    """The columns of a file; the cells of those in `texts` are texts, whatever they hold.
+
+    Raises:
+        DataError: if the file is broken.
+    """
+    frame, lines, notes = _read(path, section, texts)
+    return Table(path, frame, Rows([FileRows(path, len(lines), lines)]), tuple(notes))
+
+
+def _read(
+    path: Path, section: DataSpec, texts: Collection[str] = ()
+) -> tuple[pd.DataFrame, Lines, list[str]]:
     """The columns of a file, the line of each row, and what the user should know."""
     spec: CsvFile = section.dataset
     text = table_text(path, _text(path, spec.encoding), spec.skip)
@@ -82,7 +92,8 @@ def _read(path: Path, section: DataSpec) -> tuple[pd.DataFrame, Lines, list[str]
     if has_marks(spec):
         rows = io.TextIOWrapper(stream_of(text), "utf-8", newline="")
         text = joined(plain_rows(rows, spec, has_header=spec.header is not False))
-    return _parsed(path, text, names, spec, len(lines)), lines, notes
+    kinds = {name: str for name in texts if name in names}
+    return _parsed(path, text, names, spec, len(lines), kinds), lines, notes
 
 
 def _text(path: Path, encoding: str) -> bytes | memoryview:
@@ -169,7 +180,12 @@ def _compared_rows(
 
 
 def _parsed(
-    path: Path, text: bytes | memoryview, names: list[str], spec: CsvFile, rows: int
+    path: Path,
+    text: bytes | memoryview,
+    names: list[str],
+    spec: CsvFile,
+    rows: int,
+    kinds: Mapping[str, type],
 ) -> pd.DataFrame:
     import pandas as pd  # takes half a second to import
 
@@ -179,6 +195,7 @@ def _parsed(
         "index_col": False,
         "low_memory": False,
         "na_values": missing_words(spec) or None,
+        **({"dtype": kinds} if kinds else {}),
         **({"header": None, "names": names} if spec.header is False else {}),
     }
     if spec.header is not False and any(name == f"column_{n}" for n, name in enumerate(names, 1)):

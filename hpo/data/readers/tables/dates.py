@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpo.data.transforms.features import Part
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -28,7 +30,7 @@ def read_dates(texts: pd.Series[Any]) -> tuple[np.ndarray, np.ndarray]:
     return dates.to_numpy("datetime64[us]"), is_read.to_numpy()
 
 
-def parts_of(dates: np.ndarray) -> dict[str, np.ndarray]:
+def parts_of(dates: np.ndarray) -> dict[Part, np.ndarray]:
     """Days since 1970, year, month, day, weekday (Monday is 0) and hour, float64.
 
     NaN where there is no date. Dates without a time of day have no hour.
@@ -39,7 +41,7 @@ def parts_of(dates: np.ndarray) -> dict[str, np.ndarray]:
     months = days.astype("datetime64[M]")
     times = (dates - days) / np.timedelta64(1, "h")
     number = days.astype(np.int64)
-    parts = {
+    parts: dict[Part, np.ndarray] = {
         "days": number + times / 24,
         "year": days.astype("datetime64[Y]").astype(np.int64) + 1970,
         "month": months.astype(np.int64) % 12 + 1,

@@ -87,7 +87,7 @@ def examples_of(table: Table, section: DataSpec) -> Source:
         table = _without_rare(table, spec)
     path, frame, rows = table.path, table.frame, table.rows
     targets = [_checked_target(path, frame[name], rows) for name in spec.targets]
-    weight = None if spec.weight is None else _weights(path, frame[spec.weight], rows)
+    weight = None if spec.weight is None else read_weights(path, frame[spec.weight], rows)
     by = None if split is None else read_split_column(split, frame[column_of(split)], rows)
     typed = typed_columns(
         path, frame.drop(columns=[*others], errors="ignore"), rows, columns, are_typed=table.typed
@@ -104,6 +104,7 @@ def examples_of(table: Table, section: DataSpec) -> Source:
         classes=classes,
         categories=typed.categories,
         names=typed.names,
+        parts=typed.parts,
         text_names=typed.text_names,
         values=typed.values,
         weight=weight,
@@ -241,7 +242,7 @@ def _checked_target(path: Path, target: pd.Series[Any], rows: Rows) -> pd.Series
     return target
 
 
-def _weights(path: Path, column: pd.Series[Any], rows: Rows) -> np.ndarray:
+def read_weights(path: Path, column: pd.Series[Any], rows: Rows) -> np.ndarray:
     """The weights in a column, float64."""
     import pandas as pd
 

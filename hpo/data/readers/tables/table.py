@@ -216,7 +216,7 @@ def column_findings(
                 guess = _separator_hint(names)
             text = f"unknown column {shown(column)}. {guess}{_known(names, spec)}{hint}"
             yield Finding(key, None, text)
-    repeated, times = Counter(spec.targets).most_common(1)[0]
+    repeated, times = (Counter(spec.targets).most_common(1) or [("", 0)])[0]
     if times > 1:
         yield Finding("target", None, f"{shown(repeated)} is listed twice: list each target once.")
     if spec.weight in spec.targets:

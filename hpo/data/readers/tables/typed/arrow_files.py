@@ -28,7 +28,7 @@ def read_arrow(path: Path, section: DataSpec) -> Source:
     Raises:
         DataError: if a file is broken or unfit.
     """
-    return read_typed(train_of(path), _with_splits(path, section), _typed_files)
+    return read_typed(train_of(path), _with_splits(path, section), typed_files)
 
 
 def head(path: Path, section: DataSpec) -> Head:
@@ -37,7 +37,7 @@ def head(path: Path, section: DataSpec) -> Head:
     Raises:
         DataError: if a file is broken or unfit.
     """
-    return head_of_files(path, section, _typed_files(train_of(path)))
+    return head_of_files(path, section, typed_files(train_of(path)))
 
 
 def files(path: Path) -> list[Path]:
@@ -65,7 +65,7 @@ def _with_splits(path: Path, section: DataSpec) -> DataSpec:
     return section.model_copy(update={"dataset": section.dataset.model_copy(update=found)})
 
 
-def _typed_files(path: Path) -> list[TypedFile]:
+def typed_files(path: Path) -> list[TypedFile]:
     found = files(path)
     if not found:
         raise DataError(f"{path}: holds no Arrow file: correct the path.")

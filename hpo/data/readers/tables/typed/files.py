@@ -53,6 +53,18 @@ def read_typed(
     Raises:
         DataError: if the columns of the files differ, or are not those that the spec needs.
     """
+    with same_texts():
+        return examples_of(typed_table(path, section, files_of), section)
+
+
+def typed_table(
+    path: Path, section: DataSpec, files_of: Callable[[Path], Sequence[TypedFile]]
+) -> Table:
+    """The columns of the files at a path, and of those of the other splits.
+
+    Raises:
+        DataError: if the columns of the files differ, or are not those that the spec needs.
+    """
     assert isinstance(section.dataset, TableFile)
     found = [[] if one is None else files_of(one) for one in split_paths(path, section)]
     files = [file for some in found for file in some]
@@ -71,9 +83,7 @@ def read_typed(
         start += file.rows
     with same_texts():
         lie = Rows([FileRows(file.path, file.rows) for file in files])
-        table = Table(path, builder.frame(rows), lie, typed=builder.typed, places=places)
-        del builder  # the table has its arrays
-        return examples_of(table, section)
+        return Table(path, builder.frame(rows), lie, typed=builder.typed, places=places)
 
 
 def wanted_names(path: Path, section: DataSpec, files: Sequence[TypedFile]) -> list[str]:

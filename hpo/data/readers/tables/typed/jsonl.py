@@ -46,6 +46,16 @@ def read_jsonl(path: Path, section: DataSpec) -> Source:
     Raises:
         DataError: for a line that holds no object, or a file that is unfit.
     """
+    with same_texts():
+        return examples_of(jsonl_table(path, section), section)
+
+
+def jsonl_table(path: Path, section: DataSpec) -> Table:
+    """The columns of a file, and of those of the other splits.
+
+    Raises:
+        DataError: for a line that holds no object, or keys that are not those that the spec needs.
+    """
     assert isinstance(section.dataset, TableFile)
     builder, start = TableBuilder(section.dataset, 0), 0
     read: list[FileRows] = []
@@ -58,15 +68,13 @@ def read_jsonl(path: Path, section: DataSpec) -> Source:
     has_splits = any(files[1:])
     places = np.repeat(np.arange(3, dtype=np.int8), [file.length for file in read])
     with same_texts():
-        table = Table(
+        return Table(
             path,
             builder.frame(start),
             Rows(read),
             typed=builder.typed,
             places=places if has_splits else None,
         )
-        del builder  # the table has its arrays
-        return examples_of(table, section)
 
 
 def _read(path: Path, section: DataSpec, builder: TableBuilder, start: int) -> array[int]:

@@ -34,7 +34,7 @@ def read_parquet(path: Path, section: DataSpec) -> Source:
     Raises:
         DataError: if a file is broken or unfit.
     """
-    return read_typed(path, section, _typed_files)
+    return read_typed(path, section, typed_files)
 
 
 def head(path: Path, section: DataSpec) -> Head:
@@ -43,7 +43,7 @@ def head(path: Path, section: DataSpec) -> Head:
     Raises:
         DataError: if a file is broken or unfit.
     """
-    return head_of_files(path, section, _typed_files(path))
+    return head_of_files(path, section, typed_files(path))
 
 
 def files(path: Path) -> list[Path]:
@@ -54,7 +54,7 @@ def files(path: Path) -> list[Path]:
     return [file for file in found if not _is_hidden(file.relative_to(path))]
 
 
-def _typed_files(path: Path) -> list[TypedFile]:
+def typed_files(path: Path) -> list[TypedFile]:
     found = files(path)
     if not found:
         raise DataError(f"{path}: holds no Parquet file: correct the path.")

@@ -1,0 +1,110 @@
+"""The commands that use a trained model: `hpo predict`."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hpo.cli import completion
+from hpo.cli.options import AsJson, Device, Force, Quiet
+from hpo.cli.output import print_json, print_line, stderr
+from hpo.errors import HpoError
+
+_LINE_SECONDS = 10.0
+
+TrainedFolder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL", help="The folder that hpo train wrote.", autocompletion=completion.files
+    ),
+]
+NewDataFile = Annotated[
+    Path,
+    typer.Argument(metavar="DATA", help="The new data, a file.", autocompletion=completion.files),
+]
+AnswersFile = Annotated[
+    Path,
+    typer.Option(
+        "-o",
+        "--out",
+        metavar="FILE",
+        help="File to write, .csv, .jsonl or .parquet; - for standard output.",
+        autocompletion=completion.files,
+    ),
+]
+TrustModel = Annotated[
+    bool, typer.Option("--trust-code", help="Run the code of your own that the model names.")
+]
+
+
+def predict(
+    model: TrainedFolder,
+    data: NewDataFile,
+    out: AnswersFile = Path("-"),
+    score: Annotated[
+        bool, typer.Option("--score", help="Judge the answers by the target in DATA, and print it.")
+    ] = False,
+    batch: Annotated[int, typer.Option(help="Rows that the model takes at once.", min=1)] = 512,
+    device: Device = None,
+    force: Force = False,
+    trust_code: TrustModel = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Answer for each row of new data: classes and chances, or values in the target's unit.
+
+    Example: hpo predict model/ new.csv -o answers.csv
+    """
+    if as_json and str(out) == "-":
+        raise HpoError("--json: standard output has the answers: give them a file with -o FILE.")
+    from hpo.report.training import metrics_text
+    from hpo.spec.words import count_text
+    from hpo.trained.writing import check_out, write_answers
+
+    check_out(out, replace=force)
+    console = stderr()
+    from hpo.trained.model import load_model  # imports JAX
+    from hpo.trained.predict import answers, read_new
+
+    loaded = load_model(model, device, is_trusted=trust_code)
+    new = read_new(loaded, data, with_target=score)
+    rows = len(new.source)
+    if not quiet:
+        for note in new.notes:
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
+    found = loaded.score(new.source) if score else None
+    write_answers(out, answers(loaded, new, batch, _telling(rows, is_quiet=quiet)))
+    if as_json:
+        print_json(
+            {"rows": rows, "file": str(out), "notes": [*new.notes], "score": plain_metrics(found)}
+        )
+        return
+    if found is not None:
+        print_line(f"score: {metrics_text(found)}", is_stderr=str(out) == "-")
+    if str(out) != "-":
+        print_line(f"{count_text(rows, 'row')} -> {out}")
+
+
+def plain_metrics(metrics: Mapping[str, float] | None) -> dict[str, float | None] | None:
+    """Metrics as JSON has them, which has no NaN."""
+    if metrics is None:
+        return None
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+
+
+def _telling(rows: int, *, is_quiet: bool) -> Callable[[int], None]:
+    """What says, now and then, how many rows are answered."""
+    last = time.monotonic()
+
+    def tell(done: int) -> None:
+        nonlocal last
+        if not is_quiet and done < rows and time.monotonic() - last >= _LINE_SECONDS:
+            last = time.monotonic()
+            print_line(f"answered {done:,} of {rows:,} rows", is_stderr=True)
+
+    return tell

@@ -1,0 +1,39 @@
+"""The answers of a model as named columns: classes and chances, or values in the target's unit."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hpo.trained.description import Description
+
+_ALONE = "prediction"  # the name of the answers for targets that have none
+
+
+def answer_columns(
+    predictions: np.ndarray, description: Description, thresholds: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """A column for each target, and one with the chance of each class or label.
+
+    `thresholds` are the chances above which the second of two classes, or each label, is found.
+    """
+    names = description.features.targets or tuple(
+        _ALONE if description.outputs == 1 or description.classes else f"{_ALONE}_{place}"
+        for place in range(1 if description.classes else description.outputs)
+    )
+    if description.classes:
+        classes = np.array(description.classes, object)
+        found = predictions.argmax(-1)
+        if thresholds is not None and predictions.shape[-1] == 2:
+            found = (predictions[:, 1] > thresholds[0]).astype(int)
+        chances = {
+            f"{names[0]}_{name}": predictions[:, place]
+            for place, name in enumerate(description.classes)
+        }
+        return {names[0]: classes[found], **chances}
+    if description.task == "multilabel":
+        least = 0.5 if thresholds is None else thresholds
+        found = (predictions > least).astype(int)
+        labels = {name: found[:, place] for place, name in enumerate(names)}
+        chances = {f"{name}_chance": predictions[:, place] for place, name in enumerate(names)}
+        return labels | chances
+    return {name: predictions[:, place] for place, name in enumerate(names)}

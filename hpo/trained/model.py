@@ -1,0 +1,262 @@
+"""A trained model in memory: its members' weights and fits, ready to answer.
+
+A folder holds arrays, JSON and YAML. Nothing in it is run, but for code of the user's own that its
+spec names, and that only when asked.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from hpo.data.dataset import DataSet, Split, of_folds
+from hpo.data.files import check_unpacked
+from hpo.data.source import Source
+from hpo.data.transforms.transform import FittedTransform
+from hpo.engine.devices import local_devices
+from hpo.engine.models.abstract import abstract_model
+from hpo.engine.program import Program, split
+from hpo.engine.training.ensemble import answering, mean_on_test, metrics_on
+from hpo.engine.training.targets.sums import targets_of
+from hpo.errors import HpoError
+from hpo.registry import METRICS
+from hpo.spec.code.own_code import code_sections
+from hpo.spec.experiment import Training
+from hpo.spec.file.document import parse_yaml
+from hpo.spec.fill import with_rows
+from hpo.spec.load import experiment_from_document
+from hpo.spec.marks import with_leaves
+from hpo.trained.description import Description
+from hpo.trained.load import metrics_document
+from hpo.trained.save import CODE_FOLDER, METRICS_FILE, SPEC_FILE, TRANSFORMS_FOLDER, WEIGHTS_FOLDER
+from hpo.trained.weights import restored_like
+
+# Sections of a spec that say how a model was found, and how examples changed in training.
+_UNREAD = ("space", "search", "study", "augment", "sampling")
+_MOST_BYTES = 1 << 20
+# Rows that go through a model at once, as in the evaluation of a training.
+BATCH = 512
+# XLA multiplies a single row in another order, so that its last bits would differ.
+_LEAST_BATCH = 16
+
+
+class Member(NamedTuple):
+    """One model of several, or the only one: its weights, its data set without rows, thresholds."""
+
+    weights: Mapping[str, Any]
+    data: DataSet
+    thresholds: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained model; the answers of several members are the mean of theirs."""
+
+    folder: Path
+    training: Training
+    description: Description
+    members: tuple[Member, ...]
+    program: Program
+
+    @cached_property
+    def data(self) -> DataSet:
+        """The data set without rows, by whose scale answers are told."""
+        own = self.members[self.description.fold or 0].data
+        return replace(own, folds=tuple(member.data for member in self.members))
+
+    def features(self, member: Member, source: Source) -> np.ndarray:
+        """The features of some examples, as a member takes them."""
+        x = member.data.transform.apply(source)
+        shape = self.description.shape
+        if x.shape[1:] == shape:
+            return x
+        # A fold whose training rows lack a text has fewer columns: zeros fill the last ones.
+        if x.ndim != 2 or len(shape) != 1 or x.shape[1] > shape[0]:
+            raise HpoError(
+                f"{source.target}: an example has the shape {list(x.shape[1:])}, and the model "
+                f"takes {list(shape)}: give data like those that it was trained on."
+            )
+        return np.pad(x, [(0, 0), (0, shape[0] - x.shape[1])])
+
+    def predictions(self, source: Source, batch: int = BATCH) -> np.ndarray:
+        """Probabilities, or values in the targets' units, float64 `[N, ..., K]`.
+
+        They do not depend on `batch`, the rows that go through the model at once.
+        """
+        kind = targets_of(self.description.task, self.description.outputs)
+        total: Any = 0.0
+        for member in self.members:
+            outputs = self._outputs(member, self.features(member, source), batch)
+            total = total + kind.predictions(outputs.astype(np.float64), member.data)
+        found: np.ndarray = total / len(self.members)
+        return found
+
+    def score(self, source: Source) -> dict[str, float]:
+        """The metrics of the answers for examples with targets.
+
+        Those of one model are evaluated as in training, to the bit on the same rows.
+        """
+        mean, datas = self.description.features.weight_mean, []
+        for member in self.members:
+            arrays = {
+                "x": self.features(member, source),
+                "y": member.data.transform.apply_target(source),
+            }
+            if source.weight is not None:
+                arrays["weight"] = (source.weight / mean).astype(np.float32)
+            datas.append(replace(member.data, test=Split(arrays)))
+        if len(self.members) == 1:
+            (member,), (data,) = self.members, datas
+            assert data.test is not None
+            return metrics_on(
+                self.program, self.training, member.weights, data, data.test, member.thresholds
+            )
+        own = replace(datas[self.description.fold or 0], folds=tuple(datas))
+        weights = [member.weights for member in self.members]
+        found = mean_on_test(self.program, self.training, weights, datas, own)
+        if found is None:
+            raise HpoError(f"{self.folder}: its members have no mean answer: train one model.")
+        return found
+
+    @cached_property
+    def _answering(self) -> Any:
+        return answering(self.program, self.training)
+
+    def _outputs(self, member: Member, x: np.ndarray, batch: int) -> np.ndarray:
+        parts, batch = [], max(batch, _LEAST_BATCH)
+        for start in range(0, len(x), batch):
+            some = x[start : start + batch]
+            # Batches of one shape are compiled once.
+            padding = batch - len(some)
+            padded = np.pad(some, [(0, padding)] + [(0, 0)] * (x.ndim - 1))
+            parts.append(jax.device_get(self._answering(member.weights, padded))[: len(some)])
+        return np.concatenate(parts)
+
+
+def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = False) -> Model:
+    """The model in a folder that `hpo train` wrote.
+
+    Raises:
+        HpoError: for another folder, one that is damaged, or code of the user's own in its spec
+            unless `is_trusted`.
+    """
+    description = Description.read(folder)
+    training = _training(folder, is_trusted=is_trusted)
+    fits = {name: _fit(folder, name) for name in _fit_names(folder)}
+    runs = _run_names(folder)
+    datas = {name: description.data_of(fits[name]) for name in fits}
+    of_runs = [datas.get(name) or datas.get("all") for name in runs]
+    if not runs or None in of_runs or (description.fold or 0) >= len(runs):
+        raise HpoError(f"{folder}: lacks files of its members: train the model again.")
+    members = [one for one in of_runs if one is not None]
+    whole = members[0] if len(fits) == 1 else of_folds(members)
+    place = local_devices(device)[0]
+    try:
+        program, _ = split(training, whole, place.platform)
+        shapes = abstract_model(program)
+    except (ValueError, TypeError, IndexError, KeyError, AssertionError, OverflowError) as error:
+        raise _damaged(folder, error) from None
+    expected = {"params": shapes.params, "variables": shapes.variables}
+    thresholds = _thresholds(folder)
+    found = []
+    for name, data in zip(runs, members, strict=True):
+        place_of = folder / WEIGHTS_FOLDER / name if len(runs) > 1 else folder / WEIGHTS_FOLDER
+        try:
+            weights = restored_like(place_of, expected)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _damaged(place_of, error) from None
+        weights = jax.device_put(weights, place)
+        found.append(Member(weights, data, thresholds.get(name)))
+    return Model(folder, training, description, tuple(found), program)
+
+
+def _training(folder: Path, *, is_trusted: bool) -> Training:
+    """The training of a model's spec, without what predicting does not read."""
+    file = folder / SPEC_FILE
+    try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise HpoError(f"{file}: is too large for a spec: train the model again.")
+        values = parse_yaml(file.read_text(encoding="utf-8"), str(file)).values
+    except (OSError, UnicodeError) as error:
+        raise _damaged(file, error) from None
+    if not isinstance(values, Mapping) or not isinstance(values.get("data"), Mapping):
+        raise HpoError(f"{file}: is no spec of a model: give a folder that hpo train wrote.")
+    kept = {name: value for name, value in values.items() if name not in _UNREAD}
+    if isinstance(kept.get("model"), Mapping):
+        kept["model"] = {name: one for name, one in kept["model"].items() if name != "from"}
+    if isinstance(kept.get("train"), Mapping):  # metrics of one's own are not computed again
+        kept["train"] = {name: one for name, one in kept["train"].items() if name != "metrics"}
+    own = kept["data"].get("dataset")
+    if isinstance(own, Mapping) and "python" in own:  # whose rows are not read
+        kept["data"] = {**kept["data"], "dataset": {"npz": "rows.npz"}}
+    experiment = experiment_from_document(kept, folder / CODE_FOLDER, str(file))
+    training = experiment.training
+    if not isinstance(training, Training):
+        raise HpoError(f"{file}: is no spec of a model: give a folder that hpo train wrote.")
+    named = [section.python for _, section in code_sections(training)]
+    if named and not is_trusted:
+        raise HpoError(
+            f"{folder}: its spec runs {named[0]}, code of your own: read it in "
+            f"{folder / CODE_FOLDER}, then add --trust-code."
+        )
+    return with_leaves(with_rows(training, 1), {"train.metrics": _metric_names(folder)})
+
+
+def _metric_names(folder: Path) -> tuple[str, ...]:
+    """The metrics of hpo that training reported because its spec, or its search, named them."""
+    validation = metrics_document(folder)["metrics"].get("validation") or {}
+    return tuple(name for name in sorted(validation) if name in METRICS and METRICS[name].is_named)
+
+
+def _fit_names(folder: Path) -> list[str]:
+    place = folder / TRANSFORMS_FOLDER
+    found = sorted(place.glob("*.npz")) if place.is_dir() else []
+    return [file.stem for file in found]
+
+
+def _run_names(folder: Path) -> list[str]:
+    """The names of the members' weights; one of its own if there is a single one."""
+    place = folder / WEIGHTS_FOLDER
+    if not place.is_dir():
+        return []
+    runs = [path.name for path in place.iterdir() if (path / "_METADATA").is_file()]
+    # `fold-10` comes after `fold-9`.
+    return sorted(runs, key=lambda name: [int(n) for n in re.findall(r"\d+", name)]) or ["all"]
+
+
+def _fit(folder: Path, name: str) -> FittedTransform:
+    """The fit in a file of arrays."""
+    file = folder / TRANSFORMS_FOLDER / f"{name}.npz"
+    try:
+        with zipfile.ZipFile(file) as archive:
+            check_unpacked(file, sum(one.file_size for one in archive.infolist()))
+        with np.load(file, allow_pickle=False) as arrays:
+            return FittedTransform.from_arrays({key: arrays[key] for key in arrays.files})
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise _damaged(file, error) from None
+
+
+def _thresholds(folder: Path) -> dict[str, np.ndarray]:
+    """What `train.threshold` chose for each run, by the name of its files."""
+    found = metrics_document(folder).get("thresholds", {})
+    try:
+        named = {
+            (f"seed-{key}" if key.isdecimal() else key): np.array([*own], np.float64)
+            for key, own in found.items()
+        }
+    except (ValueError, TypeError, AttributeError) as error:
+        raise _damaged(folder / METRICS_FILE, error) from None
+    return named if len(named) != 1 else {"all": next(iter(named.values()))}
+
+
+def _damaged(place: Path, error: Exception) -> HpoError:
+    why = " ".join(str(error).split()) or type(error).__name__
+    return HpoError(f"{place}: is damaged ({why:.200}): train the model again.")

@@ -1,0 +1,109 @@
+"""Writes columns of answers: CSV, JSON lines or Parquet, piece by piece."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpo.errors import HpoError
+
+Columns = Mapping[str, np.ndarray]
+STDOUT = Path("-")
+
+
+def check_out(path: Path, *, replace: bool) -> None:
+    """Refuse a place for answers before anything is read for it.
+
+    Raises:
+        HpoError: for an ending that says no format, or a file that exists without `replace`.
+    """
+    if path == STDOUT:
+        return
+    if path.suffix.lower() not in _WRITERS:
+        raise HpoError(
+            f"-o {path}: its name says no format: end it in {', '.join(_WRITERS)}, or give - for "
+            "standard output."
+        )
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise HpoError(f"-o {path}: cannot be written there: give a file in a folder that exists.")
+    if path.exists() and not replace:
+        raise HpoError(f"-o {path}: exists: give another name, or --force to replace it.")
+
+
+def write_answers(path: Path, pieces: Iterable[Columns]) -> None:
+    """Write the answers to a file, or as CSV to standard output.
+
+    The file appears when it is whole.
+
+    Raises:
+        HpoError: if it cannot be written; no part of it is then left behind.
+    """
+    if path == STDOUT:
+        for number, piece in enumerate(pieces):
+            sys.stdout.write(_csv(piece, with_names=not number))
+        return
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        _WRITERS[path.suffix.lower()](partial, pieces)
+        partial.replace(path)
+    except OSError as error:
+        raise HpoError(f"-o {path}: cannot be written ({error.strerror}): give another.") from None
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+def _write_csv(path: Path, pieces: Iterable[Columns]) -> None:
+    with path.open("w", encoding="utf-8", errors="surrogatepass", newline="") as out:
+        for number, piece in enumerate(pieces):
+            out.write(_csv(piece, with_names=not number))
+
+
+def _csv(piece: Columns, *, with_names: bool) -> str:
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    if with_names:
+        writer.writerow(piece)
+    writer.writerows(zip(*(column.tolist() for column in piece.values()), strict=True))
+    return out.getvalue()
+
+
+def _write_jsonl(path: Path, pieces: Iterable[Columns]) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as out:
+        for piece in pieces:
+            columns = [column.tolist() for column in piece.values()]
+            for row in zip(*columns, strict=True):
+                out.write(json.dumps(dict(zip(piece, row, strict=True))) + "\n")
+
+
+def _write_parquet(path: Path, pieces: Iterable[Columns]) -> None:
+    try:
+        import pyarrow as arrow
+        from pyarrow import parquet
+    except ImportError:
+        raise HpoError(
+            f"-o {path}: Parquet needs pyarrow, which is not installed: run `pip install "
+            "'hpo-lanes[parquet]'`, or write .csv."
+        ) from None
+    writer: Any = None
+    for piece in pieces:
+        table = arrow.table({name: arrow.array(column) for name, column in piece.items()})
+        writer = writer or parquet.ParquetWriter(path, table.schema)
+        writer.write_table(table)
+    if writer is not None:
+        writer.close()
+
+
+_WRITERS: Mapping[str, Callable[[Path, Iterable[Columns]], None]] = {
+    ".csv": _write_csv,
+    ".jsonl": _write_jsonl,
+    ".parquet": _write_parquet,
+}

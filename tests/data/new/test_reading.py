@@ -1,0 +1,46 @@
+"""Files of new data, read by the endings of their names."""
+
+import pandas as pd
+import pytest
+
+from hpo.data.new.reading import new_table
+from hpo.errors import DataError
+from hpo.spec.sections.data import DataSpec
+
+FRAME = pd.DataFrame({"code": ["01", "02"], "size": [1.5, 2.5]})
+LIKE = DataSpec.model_validate(
+    {"dataset": {"csv": "t.csv", "target": "price", "separator": ";", "drop": ["id"]}}
+)
+
+
+def test_a_file_in_the_format_of_the_training_is_read_as_that_was(tmp_path):
+    FRAME.to_csv(tmp_path / "new.csv", sep=";", index=False)
+    found = new_table(tmp_path / "new.csv", LIKE, ["code"]).frame
+    assert found["code"].tolist() == ["01", "02"]
+    assert found["size"].tolist() == [1.5, 2.5]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet", "arrow", "jsonl.gz"])
+def test_every_format_of_tables_gives_the_same_columns(tmp_path, ending):
+    file = tmp_path / f"new.{ending}"
+    if "jsonl" in ending:
+        FRAME.to_json(file, orient="records", lines=True)
+    elif ending == "parquet":
+        FRAME.to_parquet(file)
+    else:
+        FRAME.to_feather(file, compression="uncompressed")
+    found = new_table(file, LIKE, ["code"]).frame
+    assert [*map(str, found["code"])] == ["01", "02"]
+    assert found["size"].tolist() == [1.5, 2.5]
+
+
+def test_a_name_without_a_format_is_read_as_the_training_was_or_refused(tmp_path):
+    FRAME.to_csv(tmp_path / "rows", sep=";", index=False)
+    assert [*new_table(tmp_path / "rows", LIKE, ()).frame] == ["code", "size"]
+    with pytest.raises(DataError, match="its name says no format of a table: give a file that en"):
+        new_table(tmp_path / "rows", DataSpec.model_validate({"dataset": "iris"}), ())
+
+
+def test_a_missing_file_is_one_sentence(tmp_path):
+    with pytest.raises(DataError, match=r"none\.csv: there is no such file: correct the path"):
+        new_table(tmp_path / "none.csv", LIKE, ())

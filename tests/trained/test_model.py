@@ -1,0 +1,165 @@
+"""A trained model in memory, compared with scikit-learn and with its own training."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from hpo.errors import HpoError
+from hpo.trained.model import Model, load_model
+from hpo.trained.predict import read_new
+from hpo.trained.weights import read_weights
+from tests.study.whole import Studies
+from tests.trained.tables import an_experiment, rows_of, trained, write_rows, write_table
+
+
+@pytest.fixture(scope="module")
+def model(churn: Path) -> Model:
+    return load_model(churn / "model", "cpu")
+
+
+def chances(model: Model, table: Path, batch: int = 512) -> np.ndarray:
+    return model.predictions(read_new(model, table).source, batch)
+
+
+def test_a_linear_model_answers_as_scikit_learn_does_from_the_same_rows(
+    churn: Path, model: Model
+) -> None:
+    table = pd.read_csv(churn / "table.csv", parse_dates=["when"])
+    table["member"] = table["member"].astype(float)
+    for part in ("day_of_year", "year", "month", "day", "day_of_week"):
+        table[part] = getattr(table["when"].dt, part)
+    numbers = ["age", "income", "member", "day_of_year", "year", "month", "day", "day_of_week"]
+    scaled = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+    words = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder())
+    encoder = make_column_transformer((scaled, numbers), (words, ["city"]))
+    encoder.fit(table.iloc[np.sort(rows_of(an_experiment(churn), "train"))])
+    weights = read_weights(churn / "model", "model").arrays
+    kernel, bias = weights["params/head/kernel"], weights["params/head/bias"]
+    odds = np.exp(encoder.transform(table) @ kernel + bias)
+    expected = odds / odds.sum(1, keepdims=True)
+    np.testing.assert_allclose(chances(model, churn / "table.csv"), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_the_score_on_the_rows_of_a_split_is_the_stored_metric_to_the_bit(
+    churn: Path, model: Model, tmp_path: Path, split: str
+) -> None:
+    rows = rows_of(an_experiment(churn), split)
+    file = write_rows(churn / "table.csv", rows, tmp_path / "rows.csv")
+    stored = json.loads((churn / "model" / "metrics.json").read_text())["metrics"][split]
+    assert model.score(read_new(model, file, with_target=True).source) == stored
+
+
+def test_the_score_on_other_rows_is_that_of_the_answers(
+    churn: Path, model: Model, tmp_path: Path
+) -> None:
+    file = write_rows(churn / "table.csv", np.arange(7), tmp_path / "rows.csv")
+    found = model.score(read_new(model, file, with_target=True).source)
+    own = chances(model, file)
+    labels = [line.rpartition(",")[2] == "yes" for line in file.read_text().splitlines()[1:]]
+    hits = np.take_along_axis(own, np.array(labels, int)[:, None], axis=1)
+    assert found["loss"] == pytest.approx(-np.log(hits).mean(), abs=1e-5)
+    assert found["accuracy"] == pytest.approx((hits > 0.5).mean())
+
+
+@settings(max_examples=10)
+@given(batch=st.integers(1, 130))
+def test_no_answer_depends_on_the_batch(churn: Path, model: Model, batch: int) -> None:
+    whole = chances(model, churn / "table.csv")
+    np.testing.assert_array_equal(chances(model, churn / "table.csv", batch), whole)
+
+
+def test_no_answer_depends_on_the_other_rows(churn: Path, model: Model, tmp_path: Path) -> None:
+    some = np.array([40, 3, 7])
+    file = write_rows(churn / "table.csv", some, tmp_path / "rows.csv")
+    np.testing.assert_array_equal(chances(model, file), chances(model, churn / "table.csv")[some])
+
+
+def test_members_of_folds_answer_together_as_their_training_scored_them(
+    studies: Studies, tmp_path: Path
+) -> None:
+    write_table(tmp_path / "table.csv")
+    folder = trained(studies, tmp_path, "data.folds=2")
+    model = load_model(folder, "cpu")
+    assert len(model.members) == 2
+    spec = an_experiment(tmp_path, "data.folds=2")
+    file = write_rows(tmp_path / "table.csv", rows_of(spec, "test"), tmp_path / "rows.csv")
+    stored = json.loads((folder / "metrics.json").read_text())["metrics"]["test"]
+    assert model.score(read_new(model, file, with_target=True).source) == stored
+
+
+def test_a_regression_answers_in_the_unit_of_its_target(studies: Studies, tmp_path: Path) -> None:
+    write_table(tmp_path / "table.csv", target="score")
+    folder = trained(studies, tmp_path, "train.epochs=30")
+    model = load_model(folder, "cpu")
+    table = pd.read_csv(tmp_path / "table.csv")
+    values = chances(model, tmp_path / "table.csv")[:, 0]
+    score = model.score(read_new(model, tmp_path / "table.csv", with_target=True).source)
+    errors = values - table["churn"]
+    assert score["rmse"] == pytest.approx(np.sqrt((errors**2).mean()), rel=1e-5)
+    assert score["rmse"] < table["churn"].std()
+
+
+@pytest.mark.parametrize(
+    ("file", "bytes_", "told"),
+    [
+        ("model.json", b"[]", "model.json: cannot be read (is no description of a model)"),
+        ("model.json", b'{"format": 2}', "is of format 2, newer than this version of hpo"),
+        ("spec.yaml", b"- 1", "spec.yaml: is no spec of a model"),
+        ("spec.yaml", b"\xff", "spec.yaml: is damaged"),
+        ("metrics.json", b"{", "metrics.json: cannot be read"),
+        ("transforms/all.npz", b"PK", "all.npz: is damaged"),
+        ("weights/_METADATA", b"{}", "weights: is damaged"),
+    ],
+)
+def test_a_damaged_folder_is_one_sentence(
+    churn: Path, tmp_path: Path, file: str, bytes_: bytes, told: str
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(churn / "model", folder)
+    (folder / file).write_bytes(bytes_)
+    with pytest.raises(HpoError) as refused:
+        load_model(folder, "cpu")
+    assert told in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_weights_of_other_shapes_are_not_read(churn: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(churn / "model", folder)
+    spec = (folder / "spec.yaml").read_text()
+    (folder / "spec.yaml").write_text(spec.replace("widths: []", "widths: [99999]"))
+    with pytest.raises(HpoError, match=r"weights: is damaged \(params/\w+/\S+ is missing"):
+        load_model(folder, "cpu")
+
+
+def test_an_array_of_objects_is_not_unpickled(churn: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(churn / "model", folder)
+    np.savez(folder / "transforms" / "all.npz", offset=np.array([print], object))
+    with pytest.raises(HpoError, match=r"all\.npz: is damaged \(Object arrays cannot be loaded"):
+        load_model(folder, "cpu")
+
+
+def test_code_of_ones_own_runs_only_when_asked(churn: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(churn / "model", folder)
+    (folder / "code").mkdir()
+    (folder / "code" / "nets.py").write_text("raise SystemExit\n\n\ndef Net(rngs): ...\n")
+    lines = (folder / "spec.yaml").read_text().splitlines()
+    kept = [line for line in lines if not line.startswith("model:")]
+    (folder / "spec.yaml").write_text("\n".join([*kept, 'model: {python: "nets.py:Net"}']) + "\n")
+    with pytest.raises(HpoError, match=r"its spec runs nets\.py:Net, code of your own: read it"):
+        load_model(folder, "cpu")
