@@ -11,7 +11,7 @@ from hpo.spec.experiment import Training
 from hpo.spec.file.document import parse_yaml
 from hpo.spec.file.include import packaged_folder
 from hpo.spec.fill import fill
-from hpo.spec.load import experiment_from_document
+from hpo.spec.load import experiment_from_document, require_single
 from hpo.spec.schema import variants_of
 
 FILES = sorted(packaged_folder("search_spaces").glob("*.yaml"))
@@ -32,6 +32,13 @@ def experiment(includes, model, optimizer, own=None, folder=FILES[0].parent):
     return experiment_from_document(document, folder)
 
 
+# Needs of an optimizer that a space excludes, and what says so.
+_REFUSED = {
+    "updates": ({"gradient", "own average"}, r"updates\.(accumulate|max_norm)"),
+    "averages": ({"own average"}, r"swa averages weights itself"),
+}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_space_is_valid_for_every_model_and_optimizer(name):
     # Each model and each optimizer at least once; which of them meet differs among the spaces.
@@ -39,8 +46,9 @@ def test_every_space_is_valid_for_every_model_and_optimizer(name):
     models = islice(cycle(MODELS), first, first + count)
     for model, optimizer in zip(models, islice(cycle(OPTIMIZERS), count), strict=True):
         needs = registry.OPTIMIZERS[optimizer].needs
-        if name == "updates" and {"gradient", "own average"} & {*needs}:
-            with pytest.raises(SpecError, match=r"updates\.(accumulate|max_norm)"):
+        excluded, said = _REFUSED.get(name, (set(), ""))
+        if excluded & {*needs}:
+            with pytest.raises(SpecError, match=said):
                 experiment([name], model, optimizer)
             continue
         if name == "private" and (model == "resnet" or "gradient" in needs):
@@ -65,3 +73,12 @@ def test_spaces_for_several_parts_go_together():
     found = experiment(names, "mlp", "sgd", {"model.name": {"choice": ["mlp", "cnn"]}})
     for seed in range(50):
         fill(found.training, found.space.draw(default_rng(seed)), 0)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("recipe_")])
+def test_a_recipe_can_be_trained_as_it_is_and_says_what_it_gains(name):
+    found = require_single(experiment([name], "transformer", "sgd"))
+    assert (len(found.space), found.training.optimizer.name) == (0, "adamw")
+    header = (FILES[0].parent / f"{name}.yaml").read_text().split("\nmodel.")[0]
+    assert "5 seeds" in header
+    assert header.count("±") == 4
