@@ -136,6 +136,13 @@ _DATA = {
         "https://doi.org/10.1371/journal.pone.0087357",
         numbers=("data.reduce.features",),
     ),
+    "corrupt": Technique(
+        "data.corrupt.kinds",
+        paper=f"{_ARXIV}/1903.12261",
+        numbers=("data.corrupt.severity",),
+        needs=("numbers",),
+        excludes={"folds": "changes one validation split"},
+    ),
 }
 
 _AUGMENT = {

@@ -90,7 +90,9 @@ class DataCache:
                 hashes = [(file.name, _hash(file, folder)) for file in files]
         except OSError:
             return None
-        used = spec.model_dump(mode="json", exclude={"batch_size", "device_budget", "class_weight"})
+        # What is made of the prepared data is not in the cache.
+        later = {"batch_size", "device_budget", "class_weight", "corrupt"}
+        used = spec.model_dump(mode="json", exclude=later)
         # A field that is newer than the first entries is in a name only where it is set.
         if spec.normalize != "whiten":
             del used["epsilon"]

@@ -17,6 +17,16 @@ from hpo.spec.marks import with_leaves
 Learn = Callable[..., dict[int, list[dict[str, float]]]]
 
 ROWS, CLASSES = 96, 3
+# Small models compile soon.
+SMALL_MODELS: dict[str, dict[str, Any]] = {
+    "cnn": {"filters": [3], "dense": 6},
+    "mlp": {"widths": [6]},
+    "realmlp": {"widths": [6]},
+    "resnet": {"filters": [4], "blocks": 1},
+    "tabm": {"widths": [6], "members": 2},
+    "unet": {"filters": 2, "depth": 1, "convolutions": 1},
+    "transformer": {"width": 4, "heads": 2, "depth": 1},
+}
 
 
 def moment(step: Any = 0, seed: int = 0) -> Moment:

@@ -20,7 +20,7 @@ from hpo.engine.training.task import task_of
 from hpo.registry import LOSSES, MODELS, OPTIMIZERS, SCHEDULES
 from hpo.spec.experiment import Training
 from hpo.spec.marks import Mark, marked_leaves
-from tests.engine.samples import ROWS, Learn
+from tests.engine.samples import ROWS, SMALL_MODELS, Learn
 
 KINDS: tuple[registry.Kind, ...] = ("loss", "model", "optimizer", "schedule")
 # Each entry at least once; one program each. Models that have had their turn would only cost time.
@@ -33,21 +33,11 @@ CASES = [
 for _case in CASES:
     if _case["optimizer"] == "exact":  # solves this alone
         _case |= {"model": "mlp", "loss": "mse"}
-# Small models compile soon.
-SIZES = {
-    "cnn": {"filters": [3], "dense": 6},
-    "mlp": {"widths": [6]},
-    "realmlp": {"widths": [6]},
-    "resnet": {"filters": [4], "blocks": 1},
-    "tabm": {"widths": [6], "members": 2},
-    "unet": {"filters": 2, "depth": 1, "convolutions": 1},
-    "transformer": {"width": 4, "heads": 2, "depth": 1},
-}
 
 
 def _document(case: dict[str, str]) -> dict[str, Any]:
     optimizer = {"name": case["optimizer"], "schedule": {"name": case["schedule"]}}
-    model = {"name": case["model"], **SIZES.get(case["model"], {})}
+    model = {"name": case["model"], **SMALL_MODELS.get(case["model"], {})}
     if case["optimizer"] == "exact":
         model = {"name": "mlp", "widths": []}
     loss, train = {"name": case["loss"]}, {"epochs": 3}

@@ -184,7 +184,7 @@ ROWS = [
     ),
     (
         "optimizer: {name: sgd, schedule: {name: cosin}}",
-        "spec.yaml:4: optimizer.schedule.name: unknown name 'cosin'. Did you mean 'cosine'? Known names: constant, cosine, cosine_restarts, coslog, exponential, linear, one_cycle, polynomial, step.",
+        "spec.yaml:4: optimizer.schedule.name: unknown name 'cosin'. Did you mean 'cosine'? Known names: constant, cosine, cosine_restarts, coslog, exponential, linear, one_cycle, piecewise, polynomial, step.",
     ),
     (
         "optimizer: {name: sgd, schedule: {name: step, drops: 1.5}}",
@@ -624,11 +624,11 @@ ROWS = [
     ),
     (
         "space: {optimizer.name: {choice: [sgd, adam]}, optimizer.momentum: {float: [0.8, 0.9]}}",
-        "spec.yaml:7: space.optimizer.momentum: exists only where optimizer.name is momo or rmsprop or sgd: add when: {optimizer.name: [momo, rmsprop, sgd]}",
+        "spec.yaml:7: space.optimizer.momentum: exists only where optimizer.name is lars or momo or muon or rmsprop or sgd: add when: {optimizer.name: [lars, momo, muon, rmsprop, sgd]}",
     ),
     (
         "space: {optimizer.name: {choice: [sgd, adam]}, optimizer.momentum: {float: [0.8, 0.9], when: {optimizer.name: [sgd, adam]}}}",
-        "spec.yaml:7: space.optimizer.momentum: exists only where optimizer.name is momo or rmsprop or sgd: add when: {optimizer.name: [momo, rmsprop, sgd]}",
+        "spec.yaml:7: space.optimizer.momentum: exists only where optimizer.name is lars or momo or muon or rmsprop or sgd: add when: {optimizer.name: [lars, momo, muon, rmsprop, sgd]}",
     ),
     (
         "space: {optimizer.name: {choice: [sgd, adam]}, optimizer.momentum: {float: [0.8, 0.9], when: {optimizer.name: rmsprop}}}",

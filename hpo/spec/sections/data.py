@@ -25,6 +25,7 @@ from hpo.spec.registered import Registered
 from hpo.spec.sections.columns import Columns, Reduce, Text
 from hpo.spec.sections.sizes import SizeAsWritten, size_bytes
 from hpo.spec.sections.split import ColumnSplit, SplitSpec, TimeSplit
+from hpo.spec.sections.techniques.corrupt import Corrupt
 
 Task = Literal["classification", "regression", "counts", "multilabel", "segmentation", "language"]
 # Tasks with a class for each position of an example, and how many axes its positions have.
@@ -445,6 +446,8 @@ class DataSpec(Spec):
     class_weight: Static[ClassWeight] = "none"
     """`balanced` gives all classes the same total weight in training, and changes no metric. A
     mapping such as `{spam: 3.0}` multiplies the weights of the rows of a class."""
+    corrupt: Corrupt = Corrupt()
+    """A corrupted copy of the validation rows, by which `corrupted_accuracy` judges."""
     device_budget: Annotated[
         Literal["auto"] | Count,
         BeforeValidator(size_bytes, json_schema_input_type=Literal["auto"] | SizeAsWritten),

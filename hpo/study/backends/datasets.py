@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hpo.data.cache import DataCache
+from hpo.data.corruptions import corrupted
 from hpo.data.dataset import NO_DATA, DataSet
 from hpo.data.load import check_batch_size, load_data
 from hpo.engine.training.metrics.scored import scored_metrics
@@ -66,7 +67,8 @@ class DataSets:
     def _read(self, spec: DataSpec) -> DataSet:
         key = _any_batch(spec)
         if key not in self._loaded:
-            self._loaded[key] = load_data(spec, self._folder, self._home, self._cache)
+            data = load_data(spec, self._folder, self._home, self._cache)
+            self._loaded[key] = corrupted(data, spec)
         return self._loaded[key]
 
 

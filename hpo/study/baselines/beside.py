@@ -30,6 +30,7 @@ from hpo.spec.sections.goal import Goal, is_own
 from hpo.study.baselines.estimators import QUANTILES, planned
 from hpo.study.baselines.handover import Handed, TooLargeError, hand_over, prefixes
 from hpo.study.baselines.judging import judge, mean_prediction, thresholds_of
+from hpo.study.baselines.network import network_of
 from hpo.study.log.baseline import Baseline, BaselineKey
 from hpo.study.log.damage import said
 from hpo.study.log.events import MERGING
@@ -44,6 +45,8 @@ _SHARE = 0.1
 _WAIT_SECONDS = (5.0, 30.0)
 # Less is not worth starting: the libraries alone take about 2 seconds to import.
 _WORTH_SECONDS = 2.0
+# The share of the CPU time left that the network may take; a slower one is cut after two epochs.
+_NETWORK_SHARE = 0.5
 _LOOK_SECONDS = 0.1
 _SILENT_SECONDS = 0.5  # of waiting, before the user is told
 
@@ -52,7 +55,10 @@ _START = (
     " from hpo.study.baselines.child import main; main()"
 )
 _LIMITS = ("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-_ONE_THREAD = dict.fromkeys(_LIMITS, "1")
+_ONE_THREAD = dict.fromkeys(_LIMITS, "1") | {
+    "JAX_PLATFORMS": "cpu",  # an accelerator belongs to the search
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+}
 
 
 @dataclass(frozen=True)
@@ -219,13 +225,20 @@ class Baselines:
     def _follow(self, known: set[BaselineKey]) -> None:
         data = self._data
         handed = hand_over(data, self._training.train.seed)
-        keys = planned(data.task, data.outputs, handed.window, is_sparse=handed.is_sparse)
+        network = None if handed.is_sparse else network_of(data, self._training)
+        keys = planned(
+            data.task,
+            data.outputs,
+            handed.window,
+            is_sparse=handed.is_sparse,
+            has_network=network is not None,
+        )
         wanted, done = [key for key in keys if key not in known], 0
         self._left = wanted.copy()
         with handed.file:
             if not wanted:
                 return
-            with self._started(handed, wanted) as process:
+            with self._started(handed, wanted, network) as process:
                 with self._lock:
                     self._process, self._process_began = process, time.monotonic()
                     if self._is_over:
@@ -241,8 +254,12 @@ class Baselines:
             trouble = f"its process ended with status {process.returncode}"
             self._news.put(Baseline(*wanted[done], trouble=trouble))
 
-    def _started(self, handed: Handed, keys: Sequence[BaselineKey]) -> subprocess.Popen[bytes]:
+    def _started(
+        self, handed: Handed, keys: Sequence[BaselineKey], network: dict[str, Any] | None
+    ) -> subprocess.Popen[bytes]:
         metric = self._goal.first.metric
+        if network is not None:
+            network |= {"seconds": _NETWORK_SHARE * self._left_seconds()}
         request = {
             "file": handed.file.fileno(),
             "places": handed.places,
@@ -254,6 +271,7 @@ class Baselines:
             "quantile": QUANTILES.get(metric) if self._data.task == "regression" else None,
             "are_counts": handed.are_counts,
             "window": handed.window,
+            "network": network,
             "baselines": keys,
         }
         return subprocess.Popen(

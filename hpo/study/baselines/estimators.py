@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from hpo.study.baselines.network import NETWORK, trained
 from hpo.study.log.baseline import BaselineKey
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class Problem:
 
     `y` is `[N]` or `[N, targets]`, as a data set has it. `quantile` is that of the target which
     the objective asks for; None for the mean. The examples of a series are windows of `window`
-    times, whose last column is the past of the target; 0 for other data.
+    times, whose last column is the past of the target; 0 for other data. `network` says how to
+    train the model of the spec: see `network.py`.
     """
 
     task: Task
@@ -48,6 +50,7 @@ class Problem:
     seed: int
     quantile: float | None = None
     window: int = 0
+    network: Mapping[str, Any] | None = None
 
     @property
     def has_classes(self) -> bool:
@@ -55,7 +58,9 @@ class Problem:
         return self.task in ("classification", "multilabel")
 
 
-def planned(task: Task, outputs: int, window: int = 0, *, is_sparse: bool) -> list[BaselineKey]:
+def planned(
+    task: Task, outputs: int, window: int = 0, *, is_sparse: bool, has_network: bool = False
+) -> list[BaselineKey]:
     """The baselines of a task, the cheapest first; only LightGBM boosts sparse features."""
     past = [key for key, least in zip(OF_THE_PAST, (1, 2), strict=True) if window >= least]
     has_many = task == "classification" and outputs > _FEW_CLASSES
@@ -65,13 +70,18 @@ def planned(task: Task, outputs: int, window: int = 0, *, is_sparse: bool) -> li
     first, second = zip(*pairs, strict=True)
     left_out = {"boosting"} if is_sparse else set()
     left_out |= set() if find_spec("lightgbm") else {"LightGBM"}
-    return [*past, CONSTANT, *(key for key in (*first, *second) if key[0] not in left_out)]
+    networks = [NETWORK] if has_network else []
+    every = (*first, *networks, *second)
+    return [*past, CONSTANT, *(key for key in every if key[0] not in left_out)]
 
 
 def fitted(key: BaselineKey, problem: Problem) -> Predict:
     """A baseline that is fitted to the training rows."""
     if key in OF_THE_PAST:
         return _of_the_past(problem, 1 if key == LAST else None)
+    if key == NETWORK:
+        assert problem.network is not None, "only planned where there is one"
+        return trained(problem.network, problem)
     make = ESTIMATORS[key]
     if problem.task == "classification":
         return _classes(make, problem)

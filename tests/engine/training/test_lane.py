@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import jax
 import numpy as np
+import pytest
 
 from hpo.data.dataset import DataSet
 from hpo.engine.devices import local_devices
+from hpo.engine.pools import pool as pools
 from hpo.engine.pools.pool import Pool
 from hpo.engine.program import split
 from hpo.engine.programs.compiler import Compiler
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.training.lane import Lane, lane_from_arrays, lane_to_arrays
+from hpo.engine.training.task import Progress
+from hpo.registry import MODELS
 from hpo.trial import Run
-from tests.engine.samples import a_training
+from tests.engine.samples import SMALL_MODELS, a_training
 
 
 def test_a_checkpoint_of_another_program_is_refused(tiny: DataSet, compiler: Compiler) -> None:
@@ -50,3 +54,34 @@ def test_a_lane_with_averages_and_a_scale_goes_on_from_its_checkpoint_to_the_bit
     state = lane_from_arrays(paused, dict(lane_to_arrays(paused)))
     jax.tree.map(np.testing.assert_array_equal, after(state, 3), whole)
     assert {*whole.copies} == {"average", "directions", "slow", "variables"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_goes_on_from_the_middle_of_an_epoch_to_the_bit(
+    name: str,
+    tiny: DataSet,
+    images: DataSet,
+    compiler: Compiler,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pools, "_FIRST_PARTS", 4)  # the first round ends within the first epoch
+    model = {"name": name, **SMALL_MODELS.get(name, {})}
+    training = a_training(model=model, train={"epochs": 2})
+    data = images if "images" in MODELS[name].needs else tiny
+    program, knobs = split(training, data, "cpu")
+    pool = Pool(local_devices("cpu")[0], compiler)
+    pool.load(program, Plans(Plan("map", 2)), data)
+
+    pool.put(0, Run(0), training, knobs, None, 2)
+    pool.round()
+    paused = pool.take(0)
+    assert pool.occupant(0) == (Run(0), Progress(0, 4))
+    state = lane_from_arrays(paused, dict(lane_to_arrays(paused)))
+    pool.put(1, Run(1), training, knobs, state, 2)
+    reports = []
+    while pool.has_work:
+        reports += pool.round()
+    whole, resumed = ([r.metrics for r in reports if r.run == Run(n)] for n in (0, 1))
+    assert whole == resumed
+    assert len(whole) == 2
+    jax.tree.map(np.testing.assert_array_equal, pool.take(0), pool.take(1))

@@ -35,7 +35,7 @@ def test_a_preset_is_a_valid_search_of_realmlp(preset: Preset, task: str) -> Non
     assert experiment.training.model.name == "realmlp"
     assert (experiment.training.loss is None) == (task == "regression")
     assert require_search(experiment).scheduler.name == "none"
-    assert len(require_search(experiment).start) == 3
+    assert len(require_search(experiment).start) == 4
 
 
 def test_each_preset_varies_what_the_one_before_varies_and_more() -> None:

@@ -20,7 +20,10 @@ from tests.study.baselines.samples import a_data_set
 
 GOAL = Goal((Objective(maximize="accuracy"),))
 TRAINING = SimpleNamespace(
-    loss=None, own_metrics={}, train=SimpleNamespace(metrics=(), threshold=None, seed=7, seeds=1)
+    model=SimpleNamespace(name="mlp", output="tanh"),  # for which there is no network
+    loss=None,
+    own_metrics={},
+    train=SimpleNamespace(metrics=(), threshold=None, seed=7, seeds=1),
 )
 # A process that answers without scikit-learn: in fold n each baseline predicts class n for all.
 QUICK = """

@@ -49,6 +49,7 @@ def a_request(given, *keys):
         "quantile": None,
         "are_counts": given.are_counts,
         "window": given.window,
+        "network": None,
         "prefixes": [""],
     }
     return json.dumps({**request, "baselines": keys})

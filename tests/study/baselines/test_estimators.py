@@ -188,6 +188,8 @@ def test_the_cheapest_baselines_come_first_and_each_family_before_a_second_setti
     assert families(many) == ["constant", *(2 * ["linear", "forest", "boosting"])]
     assert families(words) == ["constant", *(2 * ["linear of words", "forest"])]
     assert {*few, *words} <= ESTIMATORS.keys()
+    with_network = planned("classification", 2, is_sparse=False, has_network=True)
+    assert families(with_network)[4] == "network"
 
 
 def test_lightgbm_predicts_what_it_predicts_alone():

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from hpo.data.corruptions import CORRUPTED
 from hpo.data.dataset import Split
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
@@ -40,8 +41,16 @@ class Named(NamedTuple):
 
 def _robust(judged: Judged, batch: Batch) -> Float[Array, "B 1"]:
     program, spec, _, params, variables = judged
-    changed = judged_attack(program, spec, params, variables, batch)
-    outputs, _ = forward(program, spec.model, params, variables, changed)
+    return _hits(judged, judged_attack(program, spec, params, variables, batch))
+
+
+def _corrupted(judged: Judged, batch: Batch) -> Float[Array, "B 1"]:
+    return _hits(judged, {**batch, "x": batch[CORRUPTED]})
+
+
+def _hits(judged: Judged, batch: Batch) -> Float[Array, "B 1"]:
+    program, spec, _, params, variables = judged
+    outputs, _ = forward(program, spec.model, params, variables, batch)
     is_right = all_hit if program.task == "multilabel" else hit
     return is_right(outputs.astype(jnp.float32), batch["y"])[:, None]
 
@@ -65,6 +74,7 @@ def _epsilon(program: Program, means: np.ndarray) -> float:
 
 
 NAMED = {
+    "corrupted_accuracy": Named(1, _corrupted, _mean),
     "epsilon": Named(2, _spent, _epsilon),
     "robust_accuracy": Named(1, _robust, _mean),
 }

@@ -111,8 +111,8 @@ def _not_linear(program: Program, weights: int) -> str:
     """Why a program is no linear regression of few weights; empty if it is one."""
     model, loss = program.template.model, program.template.loss
     is_linear = isinstance(model, Mlp) and not (model.widths or program.categories)
-    if not is_linear or model.output != "linear" or not is_off(model.dropout):
-        return "this model is not linear: write model: {name: mlp, widths: []}"
+    if not is_linear or model.output != "linear":
+        return "this model is not linear, as {name: mlp, widths: []} is"
     if program.task != "regression" or (loss is not None and loss.name != "mse"):
         return "the loss is not the mse of a regression"
     if weights > _MOST_WEIGHTS:

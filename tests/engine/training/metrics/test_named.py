@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hpo.data.corruptions import CORRUPTED, corrupted
+from hpo.data.dataset import Split
 from hpo.engine.program import split
 from hpo.engine.training.batches import host_rows
 from hpo.engine.training.supervised import initial_lane, judged
@@ -45,3 +47,29 @@ def test_the_robust_accuracy_of_a_linear_model_is_that_of_its_worst_cases() -> N
         assert tally.scores is None
         assert found["accuracy"] == 1.0
         assert found["robust_accuracy"] == pytest.approx((gap > 2 * epsilon).mean())
+
+
+def test_the_corrupted_accuracy_is_the_accuracy_on_a_corrupted_copy() -> None:
+    training = a_training(
+        data={
+            "dataset": "iris",
+            "batch_size": 16,
+            "corrupt": {"kinds": ["gaussian_noise", "salt_pepper"], "severity": 2.0},
+        },
+        train={"epochs": 1, "metrics": ["corrupted_accuracy", "robust_accuracy"]},
+        attack={"judge_epsilon": 0.1},
+    )
+    data = corrupted(tiny_data(), training.data)
+    program, knobs = split(training, data, "cpu")
+    task, lane = task_of(program), initial_lane(program, training)
+
+    def judge(part: Split) -> dict[str, float]:
+        rows = jax.tree.map(jnp.asarray, host_rows(part))
+        tally = jax.device_get(task.evaluate(knobs, lane, rows))
+        return task.metrics(data, part, tally.sums, tally.scores)
+
+    part = data.validation
+    copy = Split({**part.arrays, "x": part.arrays[CORRUPTED]})
+    found, wanted = judge(part), judge(copy)["accuracy"]
+    assert found["corrupted_accuracy"] == pytest.approx(wanted)
+    assert found["corrupted_accuracy"] != pytest.approx(found["accuracy"])
