@@ -20,7 +20,8 @@ Kind = Literal[
 Need = Literal[
     "whole batch", "same depth", "images", "numbers", "layers", "start", "gradient", "rate",
     "own rate", "own sizes", "own order", "mixed rows", "second gradient", "uneven steps",
-    "own average", "all rows", "statistics", "table", "texts", "classes", "labels",
+    "own average", "all rows", "statistics", "table", "texts", "classes", "labels", "colours",
+    "joined pixels",
 ]  # fmt: skip
 
 # What an entry of a kind may need. Merging, models and optimizers, and each refusal read the needs
@@ -53,6 +54,8 @@ NEEDS: dict[Kind | Literal["technique"], dict[Need, str]] = {
         "second gradient": "takes a second gradient of a batch",
         "uneven steps": "skips steps by what rows say",
         "images": "changes images",
+        "colours": "changes the three colours of a pixel",
+        "joined pixels": "makes each feature of several pixels",
         "table": "changes rows of a table",
         "texts": "changes texts as ids of tokens",
         "numbers": "changes numbers",

@@ -81,6 +81,7 @@ _DROPOUT = "https://jmlr.org/papers/v15/srivastava14a.html"
 _ORDER: _Reasons = {"streaming": "draws the rows of a trial in an order of its own"}
 _EQUAL: _Reasons = {"growing batches": "counts updates of equal batches"}
 _LOSSES: _Reasons = {"folds": "keeps the losses of one training split"}
+_PIXELS: _Reasons = {"joined pixels": "changes single pixels as read"}
 _RATE: _Reasons = {"own rate": "needs the learning rate of a step"}
 _BEFORE: _Reasons = {"own average": "changes weights that are not judged"}
 _AVERAGED: _Reasons = {
@@ -128,6 +129,7 @@ _DATA = {
         "whiten",
         "https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf",
         numbers=("data.epsilon",),
+        needs=("joined pixels",),
     ),
     "pca": Technique("data.reduce.name", "pca", numbers=("data.reduce.components",)),
     "select": Technique(
@@ -151,6 +153,15 @@ _AUGMENT = {
     "rotate": Technique("augment.rotate", needs=("images",)),
     "scale": Technique("augment.scale", needs=("images",)),
     "shear": Technique("augment.shear", needs=("images",)),
+    "crop": Technique("augment.crop", paper=f"{_ARXIV}/1409.4842", needs=("images",)),
+    "brightness": Technique("augment.brightness", needs=("images",), excludes=_PIXELS),
+    "contrast": Technique("augment.contrast", needs=("images",), excludes=_PIXELS),
+    "saturation": Technique("augment.saturation", needs=("images", "colours"), excludes=_PIXELS),
+    "hue": Technique("augment.hue", needs=("images", "colours"), excludes=_PIXELS),
+    "shot_noise": Technique(
+        "augment.shot_noise", paper=f"{_ARXIV}/1903.12261", needs=("images",), excludes=_PIXELS
+    ),
+    "salt_pepper": Technique("augment.salt_pepper", needs=("images",), excludes=_PIXELS),
     "cutout": Technique("augment.cutout", paper=f"{_ARXIV}/1708.04552", needs=("images",)),
     "gaussian_noise": Technique("augment.gaussian_noise", needs=("numbers",)),
     "column_dropout": Technique("augment.column_dropout", paper=_DROPOUT, needs=("table",)),

@@ -105,7 +105,7 @@ def small_data(folder: Path) -> dict[str, DataSet]:
     spec = Training.model_validate(document(["word_dropout"])).data
     return {
         "table": _two_classes((5,)),
-        "images": _two_classes((8, 8, 1)),
+        "images": _two_classes((8, 8, 3)),
         "texts": load_data(spec, folder, None),
     }
 
@@ -135,9 +135,9 @@ _MODELS: dict[str, Any] = {
     "texts": {"name": "transformer", "width": 4, "heads": 2, "depth": 1},
 }
 LACKING: dict[str, set[Need]] = {
-    "table": {"images", "texts"},
+    "table": {"images", "texts", "colours"},
     "images": {"table", "texts"},
-    "texts": {"images", "table", "numbers"},
+    "texts": {"images", "table", "numbers", "colours"},
 }
 
 

@@ -178,6 +178,22 @@ class DataSet:
     features: Features = field(default_factory=Features)
     folds: tuple[DataSet, ...] = ()
 
+    @cached_property
+    def pixel_ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Black and white as scaled, float32 `[C]`: the extremes of training images as read."""
+        offset, divisor = scale_of(self.transform)
+        if self.train.scale is None:
+            x = self.train.x
+            axes = tuple(range(x.ndim - 1))
+            low = (x.min(axes) * divisor + offset).min()
+            high = (x.max(axes) * divisor + offset).max()
+        else:
+            pixels = _at(self.train.shared["x"], self.train.rows)
+            low, high = pixels.min(), pixels.max()
+        ends = np.array([low, max(high, low + 1e-6)], np.float32)[:, None]
+        black, white = np.broadcast_to((ends - offset) / divisor, (2, self.train.example_shape[-1]))
+        return black, white
+
     @property
     def members(self) -> tuple[DataSet, ...]:
         """The data sets that a trial trains on: those of its folds, or this one."""

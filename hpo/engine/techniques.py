@@ -55,6 +55,7 @@ def lacking(program: Program) -> dict[Need, str]:
     task = f"the task is {program.task}"
     met: dict[Need, tuple[bool, str]] = {
         "images": (has_numbers and axes == 3, examples),
+        "colours": (has_numbers and axes == 3 and program.example_shape[-1] == 3, examples),
         "table": (has_numbers and axes == 1, examples),
         "texts": (is_text, examples),
         "numbers": (has_numbers, examples),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from hpo.data import load
-from hpo.data.dataset import Split, gather
+from hpo.data.dataset import DataSet, Split, gather, scale_of, scaled
 from hpo.data.source import Source
 from hpo.data.split import SplitRows
 from hpo.data.transforms.transform import fit_transform
@@ -86,3 +86,21 @@ def test_scaling_takes_little_memory_beside_its_result():
     tracemalloc.stop()
     kept = sum(array.nbytes for array in splits[0].shared.values())
     assert most < 1.3 * kept
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_black_and_white_are_the_extremes_of_the_training_images_as_scaled(is_shared):
+    pixels = np.random.default_rng(0).integers(10, 200, (20, 3, 3, 2), np.uint8)
+    pixels[0] = 255  # of no training row
+    pixels[5, 0, 0], pixels[6, 0, 0] = [3, 90], [90, 240]
+    source = Source(pixels[5:], np.zeros(15), "t")
+    transform = fit_transform(source, "standard", columns=Columns())
+    scale = scale_of(transform)
+    if is_shared:
+        train = Split({"x": pixels, "y": np.zeros(20)}, slice(5, 20), scale)
+    else:
+        train = Split({"x": scaled(pixels[5:], scale), "y": np.zeros(15)})
+
+    ends = DataSet("classification", train, train, None, 1, "", transform=transform).pixel_ends
+
+    np.testing.assert_allclose(ends, [(n - scale[0]) / scale[1] for n in (3, 240)], rtol=1e-5)

@@ -361,7 +361,11 @@ class Pool:
     def _inputs(self, counts: np.ndarray) -> tuple[DeviceData, Batch]:
         """The data of a round, and the feed of each lane."""
         if self._stream is not None:
-            return self._stream.inputs(self._courses(), counts, self._program.order_shape[0])
+            most = self._program.order_shape[0]
+            data, feed = self._stream.inputs(self._courses(), counts, most)
+            same = self._task.constants(self._data).items()
+            each = {name: np.stack([array] * len(counts)) for name, array in same}
+            return data, {**feed, **each}
         feed = {
             name: np.zeros((len(counts), *shape.shape), shape.dtype)
             for name, shape in self._task.feed_shapes(is_chunked=False).items()

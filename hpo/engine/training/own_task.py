@@ -167,6 +167,10 @@ class OwnTask:
         """The rows of each step of an epoch; nothing without data."""
         return {"rows": self.order(training.train.seed, epoch)} if self.program.rows else {}
 
+    def constants(self, data: DataSet | None) -> Mapping[str, np.ndarray]:
+        """Nothing: the function of a user's own is fed rows alone."""
+        return {}
+
     def row_losses(self, lanes: TaskLane) -> None:
         """None: the lanes of an own task keep no losses of rows."""
 

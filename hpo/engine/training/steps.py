@@ -135,7 +135,8 @@ def _gradient(
         batch = fed(data.train, rows, feed)
         draws = Draws(key, batch["y"].shape[0], first_row)
         if isinstance(spec.augment, Augment):
-            batch = changed_batch(spec.augment, batch, draws, len(program.categories))
+            codes = len(program.categories)
+            batch = changed_batch(spec.augment, batch, draws, codes, feed)
         else:
             changed = augmented(spec.augment, batch["x"], augment_key(lane.key, lane.step))
             batch = {**batch, "x": changed}

@@ -23,6 +23,7 @@ from hpo.engine.models.embedding import from_loaded
 from hpo.engine.models.initialisers import initial_params, kernel_initialiser
 from hpo.engine.program import Program
 from hpo.engine.techniques import check_techniques
+from hpo.engine.training.augmentation.colour import recolours
 from hpo.engine.training.batches import (
     Batch,
     DeviceData,
@@ -77,6 +78,7 @@ from hpo.engine.training.weights import (
 from hpo.registry import METRICS
 from hpo.spec.experiment import Training
 from hpo.spec.sections.models.pretrained import folder_of
+from hpo.spec.sections.techniques.augment import Augment
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,9 @@ class Supervised:
         if self.program.scales:
             numbers = jax.ShapeDtypeStruct(self.program.scales, np.float32)
             found |= {"offset": numbers, "divisor": numbers}
+        if self._recolours:
+            ends = jax.ShapeDtypeStruct(self.program.example_shape[-1:], np.float32)
+            found |= {"black": ends, "white": ends}
         return found
 
     def order(self, seed: int, epoch: int) -> np.ndarray:
@@ -163,8 +168,30 @@ class Supervised:
         A private training draws each row of a step by chance; -1 is a place without one.
         On a fold or a share of the rows, also the number of `steps`. On a fold, the rows to
         evaluate as `judged`, and the `offset` and `divisor` of images. By importance, also the
-        `row_weight` of every training row.
+        `row_weight` of every training row. Where the colours of images change, also `black` and
+        `white` (`constants`).
         """
+        return {**self._drawn(training, epoch, data, losses), **self.constants(data)}
+
+    def constants(self, data: DataSet | None) -> Mapping[str, np.ndarray]:
+        """The part of a feed that is the same in all epochs: `black` and `white` as scaled."""
+        if data is None or not self._recolours:
+            return {}
+        return dict(zip(("black", "white"), data.pixel_ends, strict=True))
+
+    @property
+    def _recolours(self) -> bool:
+        augment = self.program.template.augment
+        return isinstance(augment, Augment) and recolours(augment)
+
+    def _drawn(
+        self,
+        training: Training,
+        epoch: int,
+        data: DataSet | None,
+        losses: np.ndarray | None,
+    ) -> Mapping[str, np.ndarray]:
+        """The rows of an epoch, and what belongs to them."""
         program, sampling = self.program, training.sampling
         if program.template.privacy.is_on:
             rng = private_rng(training.train.seed, training.train.stream, epoch)

@@ -111,6 +111,10 @@ class Task(Protocol):
         """
         ...
 
+    def constants(self, data: DataSet | None) -> Mapping[str, np.ndarray]:
+        """The arrays of a feed that are the same in all epochs of a data set."""
+        ...
+
     def row_losses(self, lanes: Any) -> Any | None:
         """The losses of training rows that lanes keep, `[L, N]`; None if no feed reads them."""
         ...

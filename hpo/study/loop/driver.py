@@ -405,7 +405,8 @@ class Driver:
     def _promote(self, job: RunJob) -> None:
         trial = self._journal.state.trial(job.run.trial)
         if trial.state is TrialState.PAUSED:
-            self._journal.record(Promote(trial.epochs, job.to_epoch), trial.number)
+            to_epoch = job.run.budget or job.to_epoch  # in the epochs of the trial
+            self._journal.record(Promote(trial.epochs, to_epoch), trial.number)
 
     def _end(self, number: int, end: TrialState) -> None:
         self._costing.settle(number)

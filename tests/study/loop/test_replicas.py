@@ -17,7 +17,15 @@ from hpo.space import Dimension, Float, SearchSpace
 from hpo.spec.sections.goal import Goal, Objective
 from hpo.study.executors.messages import DataReference, Put
 from hpo.study.log.event_rows import from_rows, to_row
-from hpo.study.log.events import Checkpoint, Event, Propose, ReplicaReport, Report, StudyState
+from hpo.study.log.events import (
+    Checkpoint,
+    Event,
+    Promote,
+    Propose,
+    ReplicaReport,
+    Report,
+    StudyState,
+)
 from hpo.study.log.judging import Judging
 from hpo.study.loop.replicas import (
     Replicas,
@@ -266,6 +274,10 @@ def test_rungs_that_are_shares_are_those_of_a_plain_loop(tmp_path: Path) -> None
     curve = [(1 / 9, 9), (1 / 3, 6), (1 / 3, 9), *((1.0, epoch) for epoch in range(4, 10))]
     assert [-loss for loss in full.losses] == [_score(rate, *place) for place in curve]
     assert run.journal.state.epochs == 9 * 1 + 3 * 3 + 1 * 9
+    steps = {
+        (e.what.epoch, e.what.to_epoch) for e in run.journal.log if isinstance(e.what, Promote)
+    }
+    assert steps == {(1, 3), (3, 9)}
     assert len(trained) == len(set(trained)) == (9 + 3 + 1) * EPOCHS
 
 

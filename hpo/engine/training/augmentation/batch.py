@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hpo.engine.program import is_off
+from hpo.engine.training.augmentation.colour import recoloured, recolours
 from hpo.engine.training.augmentation.draws import Draws
 from hpo.engine.training.augmentation.geometry import drawn, moved, moved_masks, moves
 from hpo.engine.training.augmentation.mixing import with_kin, with_swaps
@@ -12,20 +13,24 @@ from hpo.engine.training.batches import Batch
 from hpo.spec.sections.techniques.augment import Augment
 
 
-def changed(augment: Augment, batch: Batch, draws: Draws, codes: int) -> Batch:
+def changed(
+    augment: Augment, batch: Batch, draws: Draws, codes: int, feed: Batch | None = None
+) -> Batch:
     """The rows of a batch, changed; their first `codes` columns hold codes of categories.
 
-    Masks of pixels move with their images.
+    Masks of pixels move with their images. The feed of a lane says what is `black` and `white`.
     """
     x, moving = batch["x"], {}
     if moves(augment):
-        change = drawn(augment, draws)
+        change = drawn(augment, draws, x.shape[1:3])
         x = moved(x, change)
         moving = {
             name: moved_masks(batch[name], change)
             for name in ("y", "weight")
             if name in batch and batch[name].ndim == 3
         }
+    if recolours(augment) and feed is not None:
+        x = recoloured(x, augment, draws, feed["black"], feed["white"])
     if not is_off(augment.cutout):
         x = with_hole(x, augment.cutout, draws)
     if not is_off(augment.gaussian_noise):

@@ -1,4 +1,4 @@
-"""Images moved at random: one bilinear gather for all of flip, shift, rotate, scale and shear."""
+"""Images moved at random: one bilinear gather for all that moves pixels."""
 
 from __future__ import annotations
 
@@ -27,21 +27,28 @@ def moves(augment: Augment) -> bool:
     return not all(is_off(getattr(augment, name)) for name in GEOMETRY)
 
 
-def drawn(augment: Augment, draws: Draws) -> Affine:
-    """The change of each image: mirrored, scaled, slanted, turned, and then moved."""
+def drawn(augment: Augment, draws: Draws, size: tuple[int, int]) -> Affine:
+    """The change of each image of a height and width: mirrored, scaled, slanted, turned, moved.
+
+    The part that `crop` shows is one of the result.
+    """
     one, zero = jnp.ones(draws.rows), jnp.zeros(draws.rows)
     mirror = jnp.where(draws.uniform(0) < augment.flip, -one, one)
     angle = draws.symmetric(1) * jnp.deg2rad(augment.rotate)
-    size = 1 + draws.symmetric(2) * augment.scale
+    growth = 1 + draws.symmetric(2) * augment.scale
     slant = draws.symmetric(3) * augment.shear
     cosine, sine = jnp.cos(angle), jnp.sin(angle)
     turn = _matrix(cosine, sine, -sine, cosine)
     lean = _matrix(one, zero, slant, one)
-    stretch = _matrix(1 / size, zero, zero, mirror / size)
+    stretch = _matrix(1 / growth, zero, zero, mirror / growth)
     # Products of 2 by 2 written out, so that a change of nothing is exactly the identity.
     matrix = _product(_product(turn, lean), stretch)
     offset = jnp.stack([draws.symmetric(4), draws.symmetric(5)], -1) * augment.shift
-    return Affine(matrix, offset)
+    cut = augment.crop * draws.uniform(15)
+    place = jnp.stack([draws.symmetric(16), draws.symmetric(17)], -1)
+    middle = cut[:, None] * place * (jnp.array(size) - 1) / 2
+    offset = offset + (matrix * middle[:, None, :]).sum(-1)
+    return Affine(matrix * (1 - cut)[:, None, None], offset)
 
 
 def moved(x: Float[Array, "B H W C"], change: Affine) -> Float[Array, "B H W C"]:

@@ -10,10 +10,13 @@ from hpo.spec.marks import Knob, NonNegative, Share, Spec
 
 _Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Angle = Annotated[float, Field(ge=0, le=180, allow_inf_nan=False)]
+_Hue = Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)]
 _Slope = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 
 # The numbers that move the pixels of an image, which one gather does for all of them.
-GEOMETRY = ("flip", "shift", "rotate", "scale", "shear")
+GEOMETRY = ("flip", "shift", "rotate", "scale", "shear", "crop")
+# Those that change its pixels as read, from the darkest to the brightest one.
+COLOURS = ("brightness", "contrast", "saturation", "hue", "shot_noise", "salt_pepper")
 
 
 class Augment(Spec):
@@ -32,6 +35,21 @@ class Augment(Spec):
     """Enlarge or shrink an image by up to this share of its size."""
     shear: Knob[_Slope] = 0.0
     """Slant an image by up to this many pixels a row, to either side."""
+    crop: Knob[Share] = 0.0
+    """Show a part of an image at full size: up to this share of its sides is cut away."""
+    brightness: Knob[_Probability] = 0.0
+    """Multiply the pixels of an image, as read, by 1 plus or minus up to this."""
+    contrast: Knob[_Probability] = 0.0
+    """Multiply what parts the pixels from the mean grey of their image by 1 plus or minus up to
+    this."""
+    saturation: Knob[_Probability] = 0.0
+    """Multiply what parts a pixel from its own grey by 1 plus or minus up to this."""
+    hue: Knob[_Hue] = 0.0
+    """Turn the colours of an image by up to this share of the colour circle, to either side."""
+    shot_noise: Knob[NonNegative] = 0.0
+    """Add normal noise of this variance at white, and less in proportion for darker pixels."""
+    salt_pepper: Knob[_Probability] = 0.0
+    """The chance that a pixel becomes black or white."""
     cutout: Knob[_Probability] = 0.0
     """Blank a square of an image, of this share of its sides (DeVries and Taylor 2017)."""
     gaussian_noise: Knob[NonNegative] = 0.0

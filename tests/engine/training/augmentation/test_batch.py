@@ -6,14 +6,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hpo.data.dataset import DataSet
 from hpo.engine.models.dropout import mask_key
 from hpo.engine.program import split
 from hpo.engine.training.augmentation.batch import changed
 from hpo.engine.training.augmentation.draws import Draws
 from hpo.spec.experiment import Training
+from hpo.spec.marks import with_leaves
 from hpo.spec.sections.techniques.augment import Augment
 from tests.engine.samples import Learn, tiny_data
 
+COLOURS = {"brightness": 0.4, "contrast": 0.3, "shot_noise": 0.02, "salt_pepper": 0.1, "crop": 0.2}
 TABLE = {"gaussian_noise": 0.3, "column_dropout": 0.2, "swap_noise": 0.1, "same_class": 0.5}
 
 
@@ -82,6 +85,20 @@ def test_masks_and_weights_of_pixels_move_with_their_image() -> None:
     np.testing.assert_array_equal(found["x"][..., 0], found["y"])
     np.testing.assert_array_equal(found["weight"], found["y"])
     assert not np.array_equal(found["y"], y)
+
+
+def test_colours_learn_the_same_from_streamed_data_and_a_lane_of_zeros_as_without(
+    learn: Learn, images: DataSet
+) -> None:
+    varying = [f"augment.{name}" for name in COLOURS]
+    whole = [a_training(each, stream=i, varying=varying) for i, each in enumerate((COLOURS, {}))]
+    parts = [with_leaves(each, {"data.device_budget": 30_000}) for each in whole]
+
+    found = learn(images, whole, lanes=2)
+
+    assert learn(images, parts, lanes=2) == found
+    assert found[1] == learn(images, [a_training({}, stream=1)])[1]
+    assert found[0][-1]["loss"] != learn(images, [a_training({})])[0][-1]["loss"]
 
 
 def test_off_adds_nothing_to_the_batch() -> None:
