@@ -16,10 +16,12 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from hpo.data.dataset import DataSet
 from hpo.data.load import load_data
 from hpo.engine.devices import local_devices
 from hpo.engine.pools.pool import Pool
@@ -30,6 +32,7 @@ from hpo.errors import HpoError
 from hpo.registry import OPTIMIZERS
 from hpo.spec.load import load_document
 from hpo.spec.reference.techniques import COSTS
+from hpo.spec.sections.data import DataSpec
 from hpo.techniques import TECHNIQUES
 from hpo.trial import Run
 
@@ -90,14 +93,18 @@ NAME_LAYERS = {"freeze", "rates"}
 VALUES = (0.1, 2, True)
 
 
+@cache
+def data_of(spec: DataSpec) -> DataSet:
+    return load_data(spec, Path.cwd(), Path(os.environ.get("HPO_DATA", ".")))
+
+
 class Lane:
     """One lane of a pool that trains a spec for as long as it is asked to."""
 
     def __init__(self, document: Mapping[str, Any], leaves: Mapping[str, Any]) -> None:
         overrides = [f"{path}={json.dumps(value)}" for path, value in leaves.items()]
         training: Any = load_document(document, Path.cwd(), overrides).training
-        home = Path(os.environ.get("HPO_DATA", "."))
-        data, device = load_data(training.data, Path.cwd(), home), local_devices("cpu")[0]
+        data, device = data_of(training.data), local_devices("cpu")[0]
         program, knobs = split(training, data, "cpu")
         self._pool = Pool(device, Compiler())
         self._pool.load(program, Plans(Plan("map", 1)), data)
@@ -141,8 +148,9 @@ def leaves_of(model: str) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield name, {"optimizer": {"name": name}}
 
 
-def costs_of(model: str) -> Iterator[tuple[str, float]]:
+def costs_of(model: str) -> dict[str, float]:
     """The per cent that an epoch takes longer, by technique; `nothing` is the same epoch again."""
+    found = {}
     document = document_of(model)
     plain = Lane(document, {})
     rounds = max(1, round(TURN_SECONDS / plain.seconds(3) * 3))
@@ -156,7 +164,9 @@ def costs_of(model: str) -> Iterator[tuple[str, float]]:
         for _ in range(TURNS):
             before, own, after = plain.seconds(rounds), other.seconds(rounds), plain.seconds(rounds)
             ratios.append(2 * own / (before + after))
-        yield name, 100 * (median(ratios) - 1)
+        found[name] = 100 * (median(ratios) - 1)
+        print(f"{model:12} {name:20} {found[name]:+.0f} %", file=sys.stderr)
+    return found
 
 
 def processor() -> str:
@@ -169,8 +179,7 @@ def processor() -> str:
 def main() -> None:
     percent: dict[str, dict[str, float]] = {}
     for model in MODELS:
-        for name, cost in costs_of(model):
-            print(f"{model:12} {name:20} {cost:+.0f} %", file=sys.stderr)
+        for name, cost in costs_of(model).items():
             percent.setdefault(name, {})[model] = round(cost)
     noise = max(map(abs, percent.pop("nothing").values()))
     measured = f"on {processor()} that others used too, with benchmarks/techniques.py (optimizers: "

@@ -21,7 +21,7 @@ Need = Literal[
     "whole batch", "same depth", "images", "numbers", "layers", "start", "gradient", "rate",
     "own rate", "own sizes", "own order", "mixed rows", "second gradient", "uneven steps",
     "own average", "all rows", "statistics", "table", "texts", "classes", "labels", "colours",
-    "joined pixels",
+    "joined pixels", "series",
 ]  # fmt: skip
 
 # What an entry of a kind may need. Merging, models and optimizers, and each refusal read the needs
@@ -56,6 +56,7 @@ NEEDS: dict[Kind | Literal["technique"], dict[Need, str]] = {
         "images": "changes images",
         "colours": "changes the three colours of a pixel",
         "joined pixels": "makes each feature of several pixels",
+        "series": "changes the time of series",
         "table": "changes rows of a table",
         "texts": "changes texts as ids of tokens",
         "numbers": "changes numbers",

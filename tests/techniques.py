@@ -92,7 +92,7 @@ def kind_of(names: Iterable[str]) -> str:
     """The kind of data that techniques are for: that of the first one that needs some."""
     for name in names:
         for need in TECHNIQUES[name].needs if name in TECHNIQUES else ():
-            if need in ("images", "texts"):
+            if need in ("images", "texts", "series"):
                 return str(need)
     return "table"
 
@@ -106,6 +106,7 @@ def small_data(folder: Path) -> dict[str, DataSet]:
     return {
         "table": _two_classes((5,)),
         "images": _two_classes((8, 8, 3)),
+        "series": _two_classes((6, 2)),
         "texts": load_data(spec, folder, None),
     }
 
@@ -123,6 +124,7 @@ def _two_classes(shape: tuple[int, ...]) -> DataSet:
 _DATA: dict[str, Any] = {
     "table": {"dataset": "iris"},
     "images": {"dataset": "digits"},
+    "series": {"dataset": "digits"},
     "texts": {
         "dataset": {"csv": "texts.csv", "target": "label", "task": "classification"},
         "columns": {"by_name": {"text": {"type": "text"}}},
@@ -132,12 +134,14 @@ _DATA: dict[str, Any] = {
 _MODELS: dict[str, Any] = {
     "table": {"name": "mlp", "widths": [6]},
     "images": {"name": "mlp", "widths": [6]},
+    "series": {"name": "mlp", "widths": [6]},
     "texts": {"name": "transformer", "width": 4, "heads": 2, "depth": 1},
 }
 LACKING: dict[str, set[Need]] = {
-    "table": {"images", "texts", "colours"},
-    "images": {"table", "texts"},
-    "texts": {"images", "table", "numbers", "colours"},
+    "table": {"images", "texts", "colours", "series"},
+    "series": {"images", "texts", "colours", "table"},
+    "images": {"table", "texts", "series"},
+    "texts": {"images", "table", "numbers", "colours", "series"},
 }
 
 

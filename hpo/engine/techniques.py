@@ -56,6 +56,7 @@ def lacking(program: Program) -> dict[Need, str]:
     met: dict[Need, tuple[bool, str]] = {
         "images": (has_numbers and axes == 3, examples),
         "colours": (has_numbers and axes == 3 and program.example_shape[-1] == 3, examples),
+        "series": (has_numbers and axes == 2, examples),
         "table": (has_numbers and axes == 1, examples),
         "texts": (is_text, examples),
         "numbers": (has_numbers, examples),

@@ -19,10 +19,11 @@ from tests.techniques import LACKING, document, merged, small_data
 NAMES: dict[str, dict[str, Any]] = {
     "table": {"sampling": {"name": "importance"}, "attack": {"name": "pgd"}},
     "images": {"sampling": {"name": "curriculum"}, "attack": {"name": "fgsm"}},
+    "series": {"sampling": {"name": "stratified"}},
     "texts": {"sampling": {"name": "balanced"}},
     "private": {"attack": {"name": "pgd"}},
 }
-EXAMPLES = {"images": ["flip"], "texts": ["word_dropout"]}
+EXAMPLES = {"images": ["flip"], "series": ["time_warp"], "texts": ["word_dropout"]}
 # What a share of the rows must leave of them, and numbers that are read without a program.
 OF_THE_HOST = {
     "sampling.share": lambda lane: 1 - 0.25 * lane,

@@ -11,7 +11,7 @@ from hpo.spec.experiment import Training
 from hpo.spec.file.document import parse_yaml
 from hpo.spec.file.include import packaged_folder
 from hpo.spec.fill import fill
-from hpo.spec.load import experiment_from_document
+from hpo.spec.load import experiment_from_document, require_single
 from hpo.spec.schema import variants_of
 
 FILES = sorted(packaged_folder("search_spaces").glob("*.yaml"))
@@ -58,6 +58,12 @@ def test_every_space_is_valid_for_every_model_and_optimizer(name):
         experiment([name], model, optimizer)
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("augment")])
+def test_every_range_of_augmentation_holds_0(name):
+    entries = parse_yaml((FILES[0].parent / f"{name}.yaml").read_text(), name).values
+    assert [entry["float"][0] for entry in entries.values()] == [0.0] * len(entries)
+
+
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_every_space_varies_something_and_says_what_it_is_for(path):
     assert path.read_text().startswith("# ")
@@ -73,3 +79,12 @@ def test_spaces_for_several_parts_go_together():
     found = experiment(names, "mlp", "sgd", {"model.name": {"choice": ["mlp", "cnn"]}})
     for seed in range(50):
         fill(found.training, found.space.draw(default_rng(seed)), 0)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("recipe_")])
+def test_a_recipe_can_be_trained_as_it_is_and_says_what_it_gains(name):
+    found = require_single(experiment([name], "transformer", "sgd"))
+    assert (len(found.space), found.training.optimizer.name) == (0, "adamw")
+    header = (FILES[0].parent / f"{name}.yaml").read_text().split("\nmodel.")[0]
+    assert "5 seeds" in header
+    assert header.count("±") == 4

@@ -60,6 +60,11 @@ def standard_normal(key: MaskKey, number: int, shape: tuple[int, ...]) -> Float[
     # One hash an axis: a sum of multiples of indices would give two places the same number.
     for axis in range(len(shape)):
         words = _mix(words + lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(_SPREAD))
+    return normal_of(words)
+
+
+def normal_of(words: UInt32[Array, "..."]) -> Float[Array, "..."]:
+    """Standard normal numbers from uniform words; all are finite."""
     # The 23 upper bits; the middle of each interval is never -1 or 1. `ndtri` takes twice the time.
     uniform = (words >> 9).astype(jnp.float32) * 2.0**-22 - jnp.float32(1 - 2.0**-23)
     return jnp.float32(math.sqrt(2)) * lax.erf_inv(uniform)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hpo.engine.models.dropout import Dropout, MaskKey, dropped, mask_key, random_words
+from hpo.engine.models.dropout import Dropout, MaskKey, dropped, mask_key, normal_of, random_words
 
 _SIZE = 65_536
 
@@ -149,3 +149,10 @@ def test_places_of_a_sequence_have_masks_of_their_own_however_many_there_are() -
     assert len(np.unique(masks.reshape(48, 40), axis=0)) == 48
     longer = dropped(Dropout(0.5, _KEY), jnp.ones((8, 9, 40)), layer=1)
     np.testing.assert_array_equal(longer[:, :6], masks)
+
+
+def test_no_word_gives_an_infinite_normal_number() -> None:
+    words = np.array([0, 2**31 - 1, 2**31, 2**32 - 1], np.uint32)
+    found = np.asarray(normal_of(jnp.asarray(words)))
+    np.testing.assert_allclose(found, -found[::-1], rtol=1e-5)
+    assert 5 < found[-1] < 6

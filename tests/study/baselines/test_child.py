@@ -17,8 +17,11 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import Ridge
 
 from hpo.study.baselines.child import weighted
+from hpo.study.baselines.estimators import Problem
 from hpo.study.baselines.handover import hand_over
+from hpo.study.baselines.network import NETWORK, network_of, trained
 from tests.checkout import ROOT
+from tests.engine.samples import a_training
 from tests.study.baselines.samples import ROWS, a_data_set
 
 START = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from hpo.study.baselines import child; "
@@ -40,7 +43,7 @@ time.sleep(600)
 MOMENT = 20.0
 
 
-def a_request(given, *keys):
+def a_request(given, *keys, network=None):
     request = {"file": given.file.fileno(), "places": given.places, "splits": ["validation"]}
     request |= {
         "task": "regression",
@@ -49,7 +52,7 @@ def a_request(given, *keys):
         "quantile": None,
         "are_counts": given.are_counts,
         "window": given.window,
-        "network": None,
+        "network": network,
         "prefixes": [""],
     }
     return json.dumps({**request, "baselines": keys})
@@ -73,10 +76,12 @@ def within_a_moment(happens):
 def test_it_answers_with_predictions_and_one_error_costs_one_baseline():
     data = a_data_set("regression", 1)
     given = hand_over(data, 0)
-    keys = ("linear", "penalty 1"), ("unknown", ""), ("constant", "")
+    keys = ("linear", "penalty 1"), ("unknown", ""), NETWORK
+    network = {**network_of(data, a_training()), "seconds": 60.0}
+    request = a_request(given, *keys, network=network)
     with given.file:
         child = subprocess.Popen(
-            [sys.executable, "-P", "-c", f"{START} child.main()", a_request(given, *keys)],
+            [sys.executable, "-P", "-c", f"{START} child.main()", request],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=[given.file.fileno()],
@@ -98,6 +103,9 @@ def test_it_answers_with_predictions_and_one_error_costs_one_baseline():
     ]
     ridge = Ridge(alpha=1.0).fit(data.train.x, data.train.y)
     np.testing.assert_allclose(found[0][2], ridge.predict(data.validation.x), rtol=1e-5)
+    problem = Problem("regression", 1, data.train.x, data.train.y, None, 7)
+    here = trained(network, problem)(data.validation.x)
+    np.testing.assert_allclose(found[2][2], here[:, 0], rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.long

@@ -6,8 +6,9 @@ from hpo.engine.program import is_off
 from hpo.engine.training.augmentation.colour import recoloured, recolours
 from hpo.engine.training.augmentation.draws import Draws
 from hpo.engine.training.augmentation.geometry import drawn, moved, moved_masks, moves
-from hpo.engine.training.augmentation.mixing import with_kin, with_swaps
+from hpo.engine.training.augmentation.mixing import mixed, with_kin, with_swaps
 from hpo.engine.training.augmentation.noise import with_hole, with_noise, without_numbers
+from hpo.engine.training.augmentation.series import with_magnitude, with_warp
 from hpo.engine.training.augmentation.text import without_words
 from hpo.engine.training.batches import Batch
 from hpo.spec.sections.techniques.augment import Augment
@@ -33,6 +34,10 @@ def changed(
         x = recoloured(x, augment, draws, feed["black"], feed["white"])
     if not is_off(augment.cutout):
         x = with_hole(x, augment.cutout, draws)
+    if not is_off(augment.time_warp):
+        x = with_warp(x, augment.time_warp, draws)
+    if not is_off(augment.magnitude):
+        x = with_magnitude(x, augment.magnitude, draws, codes)
     if not is_off(augment.gaussian_noise):
         x = with_noise(x, augment.gaussian_noise, draws, codes)
     if not is_off(augment.column_dropout):
@@ -40,7 +45,10 @@ def changed(
     if not is_off(augment.swap_noise):
         x = with_swaps(x, augment.swap_noise, draws)
     if not is_off(augment.same_class):
-        x = with_kin(x, batch["y"], augment.same_class, draws)
+        x = with_kin(x, batch["y"], augment.same_class, draws, codes)
     if not is_off(augment.word_dropout):
         x = without_words(x, augment.word_dropout, draws)
-    return {**batch, **moving, "x": x}
+    batch = {**batch, **moving, "x": x}
+    if is_off(augment.mixup) and is_off(augment.cutmix):
+        return batch
+    return mixed(batch, augment, draws, codes)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jax.scipy.special import ndtri
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt32
 
-from hpo.engine.models.dropout import MaskKey, random_words
+from hpo.engine.models.dropout import MaskKey, normal_of, random_words
 
 # Layers of models, whose dropout has the same key, have smaller numbers.
 _FIRST = 10_000
@@ -23,12 +23,8 @@ class Draws(NamedTuple):
 
     def uniform(self, number: int, shape: tuple[int, ...] = ()) -> Float[Array, "B ..."]:
         """Uniform numbers in [0, 1), an array of this shape for each row; `number` names them."""
-        size = 1
-        for length in shape:
-            size *= length
-        words = random_words(self.key, _FIRST + number, (self.rows, size), self.first_row)
         # The 24 upper bits, which float32 holds exactly.
-        return ((words >> 8).astype(jnp.float32) * 2.0**-24).reshape(self.rows, *shape)
+        return (self._words(number, shape) >> 8).astype(jnp.float32) * 2.0**-24
 
     def symmetric(self, number: int) -> Float[Array, " B"]:
         """Uniform numbers in [-1, 1), one for each row."""
@@ -36,4 +32,9 @@ class Draws(NamedTuple):
 
     def normal(self, number: int, shape: tuple[int, ...]) -> Float[Array, "B ..."]:
         """Standard normal numbers, an array of this shape for each row."""
-        return ndtri(self.uniform(number, shape) + jnp.float32(2.0**-25))
+        return normal_of(self._words(number, shape))
+
+    def _words(self, number: int, shape: tuple[int, ...]) -> UInt32[Array, "B ..."]:
+        size = math.prod(shape)
+        words = random_words(self.key, _FIRST + number, (self.rows, size), self.first_row)
+        return words.reshape(self.rows, *shape)

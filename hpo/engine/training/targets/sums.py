@@ -6,7 +6,8 @@ computes named metrics from these sums.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -65,6 +66,8 @@ def batch_loss(
             return batch_loss(kind, one, batch, loss)
 
         return jax.vmap(of_one, in_axes=1)(outputs.outputs).mean()
+    if "partner" in batch:
+        return _with_partners(partial(batch_loss, kind, outputs, loss=loss), batch)
     outputs = outputs.astype(jnp.float32)
     own = targets_of(kind, outputs.shape[-1]).loss
     losses = loss_rows(own if loss is None else loss, outputs, batch)
@@ -100,9 +103,18 @@ def row_losses(
     kind: Kind, outputs: Float[Array, "B ... K"], batch: Batch, loss: Any
 ) -> Float[Array, " B"]:
     """The loss of each row without its weight: the one of the spec, or else of the kind."""
+    if "partner" in batch:
+        return _with_partners(partial(row_losses, kind, outputs, loss=loss), batch)
     outputs = outputs.astype(jnp.float32)
     own = targets_of(kind, outputs.shape[-1]).loss
     return _of_rows(loss_rows(own if loss is None else loss, outputs, batch))
+
+
+def _with_partners(loss_of: Callable[[Batch], Array], batch: Batch) -> Array:
+    """The loss of rows that are mixed with others, whose own losses have a `share` of it."""
+    own = {name: array for name, array in batch.items() if name not in ("partner", "share")}
+    share = batch["share"]
+    return (1 - share) * loss_of(own) + share * loss_of({**own, **batch["partner"]})
 
 
 def _of_rows(values: Array) -> Array:

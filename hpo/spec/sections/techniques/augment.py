@@ -11,6 +11,8 @@ from hpo.spec.marks import Knob, NonNegative, Share, Spec
 _Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Angle = Annotated[float, Field(ge=0, le=180, allow_inf_nan=False)]
 _Hue = Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)]
+# The series of the distribution function loses its digits beyond.
+_Beta = Annotated[float, Field(ge=0, le=4, allow_inf_nan=False)]
 _Slope = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 
 # The numbers that move the pixels of an image, which one gather does for all of them.
@@ -61,5 +63,17 @@ class Augment(Spec):
     """The chance that a number of a table's row becomes that of another row of the batch."""
     same_class: Knob[_Probability] = 0.0
     """The chance that an example is mixed with one of its own class in the batch."""
+    magnitude: Knob[_Probability] = 0.0
+    """Multiply all numbers of an example, as scaled, by 1 plus or minus up to this."""
+    time_warp: Knob[Share] = 0.0
+    """Let the time of a series run faster at one end by up to this share, and slower at the
+    other."""
+    mixup: Knob[_Beta] = 0.0
+    """Mix each example, and its loss, with another one of the batch: the weight is drawn for each
+    batch by the beta distribution with this number as both parameters. 1 is uniform, less is near
+    0 or 1."""
+    cutmix: Knob[_Beta] = 0.0
+    """Paste a box of another image of the batch, whose share of the area is drawn by the beta
+    distribution with this number as both parameters; losses mix by the pasted area."""
     word_dropout: Knob[Share] = 0.0
     """The chance that a token of a text is left out."""

@@ -17,7 +17,13 @@ from hpo.spec.sections.techniques.augment import Augment
 from tests.engine.samples import Learn, tiny_data
 
 COLOURS = {"brightness": 0.4, "contrast": 0.3, "shot_noise": 0.02, "salt_pepper": 0.1, "crop": 0.2}
-TABLE = {"gaussian_noise": 0.3, "column_dropout": 0.2, "swap_noise": 0.1, "same_class": 0.5}
+TABLE = {
+    "gaussian_noise": 0.3,
+    "column_dropout": 0.2,
+    "swap_noise": 0.1,
+    "same_class": 0.5,
+    "mixup": 0.4,
+}
 
 
 def a_training(augment: dict[str, Any], **train: Any) -> Training:
@@ -60,7 +66,7 @@ def test_a_training_without_augmentation_has_the_program_of_today() -> None:
 def test_programs_that_mix_rows_serve_one_batch_size() -> None:
     data, merged = tiny_data(), {"batch_size": [8, 16]}
     assert split(a_training({"gaussian_noise": 0.3}, merged=merged), data, "cpu")[0].merged
-    for name in ("swap_noise", "same_class"):
+    for name in ("swap_noise", "same_class", "mixup"):
         assert not split(a_training({name: 0.3}, merged=merged), data, "cpu")[0].merged
 
 

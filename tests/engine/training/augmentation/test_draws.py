@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from hpo.engine.models.dropout import mask_key
 from hpo.engine.training.augmentation.draws import Draws
@@ -28,3 +29,8 @@ def test_trials_steps_and_names_draw_other_numbers():
         for stream, step, number in ((4, 2, 1), (5, 2, 1), (4, 3, 1), (4, 2, 2))
     ]
     assert len(np.unique(found)) == 200
+
+
+def test_normal_numbers_are_normal():
+    found = np.asarray(Draws(key_of(4, 2), 5000).normal(6, (4,))).ravel()
+    assert stats.kstest(found, "norm").pvalue > 0.01
