@@ -87,7 +87,15 @@ BESIDE: Mapping[str, Mapping[str, Any]] = {
     "swa": {"train.average.name": "swa", "train.average.start": 0.0},
     "decay_on": {"updates.decay_on": "kernels"},
 }
-NOT_IN_STEPS = {"share", "early_stop", "keep_best", "schedules", "threshold", "judged_attack"}
+NOT_IN_STEPS = {
+    "corrupt",
+    "share",
+    "early_stop",
+    "keep_best",
+    "schedules",
+    "threshold",
+    "judged_attack",
+}
 NAME_LAYERS = {"freeze", "rates"}
 # Numbers, counts and switches, of which a leaf takes the first that it can.
 VALUES = (0.1, 2, True)

@@ -84,10 +84,13 @@ _LOSSES: _Reasons = {"folds": "keeps the losses of one training split"}
 _PIXELS: _Reasons = {"joined pixels": "changes single pixels as read"}
 _RATE: _Reasons = {"own rate": "needs the learning rate of a step"}
 _BEFORE: _Reasons = {"own average": "changes weights that are not judged"}
+_STATISTICS = "needs all training rows for the statistics of averaged weights"
 _AVERAGED: _Reasons = {
     "own average": "averages weights itself",
-    "streamed statistics": "needs all training rows for the statistics of averaged weights",
+    "streamed statistics": _STATISTICS,
 }
+# What an optimizer with a need excludes.
+OPTIMIZERS_EXCLUDE: dict[Need, _Reasons] = {"own average": {"streamed statistics": _STATISTICS}}
 _LAST: _Reasons = {
     "populations": "may leave the last weights of a trial",
     "shares": "may judge a trial by an earlier epoch",

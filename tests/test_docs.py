@@ -413,7 +413,7 @@ def test_a_page_works_word_by_word(path, tmp_path, hpo, monkeypatch):
                 printed += result.out + result.err
                 if words[1] == "train":
                     folder = tmp_path / words[words.index("-o") + 1]
-                    own = {"transforms", "model.json"}
+                    own = {"transforms", "model.json", "README.md"}
                     own = set() if path.name == "my-training-step.md" else own
                     assert {inside.name for inside in folder.iterdir()} == MODEL_FILES | own
         elif block.language == "text" and before == "sh":

@@ -6,12 +6,10 @@ import jax
 import jax.numpy as jnp
 
 from hpo.engine.models.abstract import abstract_model
-from hpo.engine.oneof import options_of
 from hpo.engine.program import Program
 from hpo.entries import Need
 from hpo.errors import DeviceError, HpoError
 from hpo.spec.marks import with_leaves
-from hpo.spec.registered import needs_of
 from hpo.spec.techniques.clashes import clashes_around, unfit
 from hpo.techniques import Fact
 
@@ -32,13 +30,6 @@ def check_techniques(program: Program, *, is_streamed: bool = False) -> None:
     training = program.template
     if program.own_steps:  # a template has no numbers of the host
         training = with_leaves(training, {"sampling.share": 0.5})
-    needs = needs_of("optimizer", options_of(program.optimizer)[0])
-    if is_streamed and has_statistics and "own average" in needs:
-        raise DeviceError(
-            f"optimizer.name: {training.optimizer.name} needs all training rows for the statistics "
-            "of averaged weights, and data.device_budget streams rows in chunks: raise "
-            "data.device_budget, or use another optimizer."
-        )
     error = DeviceError if is_streamed else HpoError
     wrong = *unfit(training, lacking(program)), *clashes_around(training, around)
     for path, text in wrong:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -50,8 +51,11 @@ from hpo.study.signals import StoppedError, StopRequest
 from hpo.study.storage.provenance import Provenance, library_versions
 from hpo.study.storage.trust import check_exported, code_of, tell_code
 from hpo.study.surroundings import Surroundings
+from hpo.trained.card import card_of
 from hpo.trained.description import Description
 from hpo.trained.save import (
+    CARD_FILE,
+    MODEL_FILE,
     RunKey,
     SplitMetrics,
     Trained,
@@ -135,10 +139,13 @@ def _saved(folder: Path, experiment: Experiment, model: _Model, provenance: Prov
     """The result of a training, once its folder is written."""
     trained, weights, transforms, data = model
     # The outputs of a task of one's own mean something to its code alone.
-    is_own = isinstance(experiment.training, TaskTraining)
-    description = None if is_own else Description.of(data).to_plain()
-    told = provenance.to_document(), transforms, description
-    save_trained(folder, experiment, weights, trained, *told)
+    texts = {}
+    if not isinstance(experiment.training, TaskTraining):
+        told = Description.of(data)
+        card = card_of(experiment.name, told, trained.metrics, data.fingerprint)
+        texts = {MODEL_FILE: json.dumps(told.to_plain()) + "\n", CARD_FILE: card}
+    document = provenance.to_document()
+    save_trained(folder, experiment, weights, trained, document, transforms, texts)
     return trained
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpo.data.new.arrays import FILE, TARGET, new_arrays
 from hpo.data.new.reading import new_table
 from hpo.data.new.table import new_examples, unknown_notes, with_targets
 from hpo.data.readers.tables.examples import Table
 from hpo.data.readers.tables.lines import FileRows, Rows
 from hpo.data.source import Source
 from hpo.errors import HpoError
-from hpo.spec.words import shown
 from hpo.trained.answers import answer_columns
 from hpo.trained.model import BATCH, Model
 from hpo.trained.writing import Columns
@@ -29,36 +29,34 @@ _ROWS_AT_ONCE = 1 << 14
 
 @dataclass(frozen=True, eq=False)
 class NewData:
-    """Examples to answer, what the user should know of them, and with targets if asked."""
+    """Examples to answer, what the user should know of them, and the files that they are from."""
 
     source: Source
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    files: np.ndarray | None = None
 
 
 def read_new(model: Model, data: Path | pd.DataFrame, *, with_target: bool = False) -> NewData:
     """The examples in a file or a DataFrame, as the model takes them.
 
     Raises:
-        HpoError: for a file that is unfit, and for a model of other data than tables.
+        HpoError: for data that are unfit, and for a model whose answers are not for rows.
     """
-    features = model.description.features
-    if model.description.task in ("language", "segmentation") or not features.is_table:
-        raise HpoError(
-            f"{model.folder}: hpo predict answers for tables of named columns, and this model was "
-            f"trained on {_kind(model)}."
-        )
-    if getattr(model.training.data.dataset, "window", None) is not None:
-        raise HpoError(
-            f"{model.folder}: hpo predict answers for rows of a table, and this model forecasts a "
-            "series."
-        )
-    if isinstance(data, Path):
-        texts = [column.name for column in features.texts]
-        table = new_table(data, model.training.data, texts)
+    told = model.description
+    features = told.features
+    _check_kind(model)
+    if features.is_table:
+        table = _table(model, data)
+        source = new_examples(table, features)
+    elif isinstance(data, Path):
+        is_resized = getattr(model.training.data.dataset, "size", None) is not None
+        source, table = new_arrays(data, features, is_resized=is_resized)
+        features = replace(features, targets=(TARGET,))
     else:
-        rows, where = data.reset_index(drop=True).rename(columns=str), Path("the DataFrame")
-        table = Table(where, rows, Rows([FileRows(where, len(rows))]))
-    source = new_examples(table, features)
+        raise HpoError(
+            f"{model.folder}: was trained on arrays of the shape {list(features.shape)}, not on "
+            "columns: give a .npz file, or a folder of images."
+        )
     notes = dict.fromkeys(
         note
         for member in model.members
@@ -69,10 +67,39 @@ def read_new(model: Model, data: Path | pd.DataFrame, *, with_target: bool = Fal
             raise HpoError(
                 f"{model.folder}: the target of its training data has no name: leave out --score."
             )
-        source = with_targets(
-            source, table, features, model.description.classes, model.description.task
+        source = with_targets(source, table, features, told.classes, told.task)
+    has_files = not features.is_table and FILE in table.frame
+    files = table.frame[FILE].to_numpy() if has_files else None
+    return NewData(source, tuple(notes), files)
+
+
+def _check_kind(model: Model) -> None:
+    """Refuse a model whose answers are not one for each row.
+
+    Raises:
+        HpoError: which says what it answers.
+    """
+    task, dataset = model.description.task, model.training.data.dataset
+    kinds = {
+        "language": "learns what comes next in a text",
+        "segmentation": "answers for each pixel of an image",
+    }
+    kind = kinds.get(task)
+    if getattr(dataset, "window", None) is not None:
+        kind = "forecasts a series"
+    if kind is not None:
+        raise HpoError(
+            f"{model.folder}: {kind}, and hpo predict gives one answer for each row: load its "
+            "weights with Orbax."
         )
-    return NewData(source, tuple(notes))
+
+
+def _table(model: Model, data: Path | pd.DataFrame) -> Table:
+    if isinstance(data, Path):
+        texts = [column.name for column in model.description.features.texts]
+        return new_table(data, model.training.data, texts)
+    rows, where = data.reset_index(drop=True).rename(columns=str), Path("the DataFrame")
+    return Table(where, rows, Rows([FileRows(where, len(rows))]))
 
 
 def answers(
@@ -84,12 +111,8 @@ def answers(
     rows = len(data.source)
     for start in range(0, rows, _ROWS_AT_ONCE):
         part = data.source.take(slice(start, start + _ROWS_AT_ONCE))
-        yield answer_columns(model.predictions(part, batch), model.description, together)
+        found = answer_columns(model.predictions(part, batch), model.description, together)
+        if data.files is not None:
+            found = {FILE: data.files[start : start + _ROWS_AT_ONCE], **found}
+        yield found
         watch(min(start + _ROWS_AT_ONCE, rows))
-
-
-def _kind(model: Model) -> str:
-    task = model.description.task
-    if task == "language":
-        return "running text"
-    return f"arrays of the shape {shown(list(model.description.shape))}"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hpo.errors import HpoError
+from hpo.spec.code.own_code import code_sections
 from hpo.spec.experiment import Experiment
 from hpo.spec.file.dump import dump_spec
 
@@ -27,6 +28,7 @@ METRICS_FILE = "metrics.json"
 WEIGHTS_FOLDER = "weights"
 SPEC_FILE = "spec.yaml"
 MODEL_FILE = "model.json"
+CARD_FILE = "README.md"
 CODE_FOLDER = "code"  # with the files of the user's own that the spec names
 TRANSFORMS_FOLDER = "transforms"
 _NONE: Mapping[Any, Any] = {}
@@ -187,14 +189,14 @@ def save_trained(
     trained: Trained,
     provenance: Mapping[str, Any],
     transforms: Transforms = _NONE,
-    description: Mapping[str, Any] | None = None,
+    texts: Mapping[str, str] = _NONE,
 ) -> None:
     """Write weights, spec and metrics into `folder`, in place of the model that it holds.
 
     `weights/` is an Orbax checkpoint of `{"params": ..., "variables": ...}`. With several seeds or
     folds, it holds one for each: `weights/seed-0/`, `weights/fold-3/`, ... `transforms/all.npz`
     holds the arrays of the fit that makes the features; folds have their own, such as
-    `transforms/fold-3.npz`. `model.json` holds the `description` of inputs and answers.
+    `transforms/fold-3.npz`. `texts` are further files by their names.
     The folder is written under another name and then renamed, so that
     nobody reads a half-written one. `metrics.json` lists the other files: these alone are deleted
     when another model replaces it.
@@ -204,7 +206,7 @@ def save_trained(
     """
     folder, partial = _named(folder), _partial(folder)
     try:
-        _write(partial, experiment, weights, trained, provenance, transforms, description)
+        _write(partial, experiment, weights, trained, provenance, transforms, texts)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise HpoError(
@@ -234,7 +236,7 @@ def _write(
     trained: Trained,
     provenance: Mapping[str, Any],
     transforms: Transforms,
-    description: Mapping[str, Any] | None,
+    texts: Mapping[str, str],
 ) -> None:
     """Write the files of a model into an empty folder.
 
@@ -251,9 +253,10 @@ def _write(
     for key, arrays in transforms.items():
         (partial / TRANSFORMS_FOLDER).mkdir(exist_ok=True)
         np.savez(partial / TRANSFORMS_FOLDER / f"{file_name(key)}.npz", **arrays)
+    _copy_code(partial / CODE_FOLDER, experiment)
     (partial / SPEC_FILE).write_text(dump_spec(experiment.document))
-    if description is not None:
-        (partial / MODEL_FILE).write_text(json.dumps(description) + "\n")
+    for name, text in texts.items():
+        (partial / name).write_text(text, encoding="utf-8")
     document: dict[str, Any] = {
         "name": experiment.name,
         "metrics": _plain_splits(trained.metrics),
@@ -275,6 +278,17 @@ def _write(
         document["classes"] = list(trained.classes)
     document["files"] = _files(partial)
     (partial / METRICS_FILE).write_text(json.dumps(document, indent=2) + "\n")
+
+
+def _copy_code(folder: Path, experiment: Experiment) -> None:
+    """Copy the files of the user's own that a spec names below its folder, for other machines."""
+    for _, section in code_sections(experiment.training):
+        code = section.own.code
+        if code is None or not code.file.resolve().is_relative_to(experiment.folder.resolve()):
+            continue
+        file = folder / code.file.resolve().relative_to(experiment.folder.resolve())
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(code.source(), encoding="utf-8", newline="")
 
 
 def file_name(key: RunKey) -> str:

@@ -14,12 +14,14 @@ import pytest
 from hpo.data.cache import DataCache
 from hpo.engine.program import split
 from hpo.engine.techniques import check_techniques
+from hpo.engine.training.task import task_of
 from hpo.errors import HpoError, SpecError
 from hpo.registry import OPTIMIZERS, SCHEDULES
 from hpo.spec.experiment import Experiment, Training
 from hpo.spec.fill import fill, with_rows
 from hpo.spec.load import load_document
 from hpo.spec.marks import mark_of
+from hpo.spec.registered import needs_of
 from hpo.spec.schema import leaves_at
 from hpo.study.backends.datasets import DataSets
 from hpo.study.backends.lanes import LaneBackend
@@ -132,3 +134,5 @@ def _plan(experiment: Experiment, datasets: DataSets, seed: int) -> None:
         data = datasets.load(training.data)
         program, _ = split(with_rows(training, data.train_rows), data, "cpu")
         check_techniques(program)
+        if "all rows" in needs_of("optimizer", training.optimizer):
+            task_of(program).shapes()

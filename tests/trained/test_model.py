@@ -16,10 +16,12 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+import hpo
 from hpo.errors import HpoError
 from hpo.trained.model import Model, load_model
 from hpo.trained.predict import read_new
 from hpo.trained.weights import read_weights
+from tests.checkout import ROOT
 from tests.study.whole import Studies
 from tests.trained.tables import an_experiment, rows_of, trained, write_rows, write_table
 
@@ -153,13 +155,41 @@ def test_an_array_of_objects_is_not_unpickled(churn: Path, tmp_path: Path) -> No
         load_model(folder, "cpu")
 
 
-def test_code_of_ones_own_runs_only_when_asked(churn: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "model"
-    shutil.copytree(churn / "model", folder)
-    (folder / "code").mkdir()
-    (folder / "code" / "nets.py").write_text("raise SystemExit\n\n\ndef Net(rngs): ...\n")
-    lines = (folder / "spec.yaml").read_text().splitlines()
-    kept = [line for line in lines if not line.startswith("model:")]
-    (folder / "spec.yaml").write_text("\n".join([*kept, 'model: {python: "nets.py:Net"}']) + "\n")
+NET = """from flax import nnx
+
+
+class Net(nnx.Module):
+    def __init__(self, in_features, outputs, *, rngs):
+        self.only = nnx.Linear(in_features, outputs, rngs=rngs)
+
+    def __call__(self, x):
+        return self.only(x)
+"""
+
+
+def test_code_of_ones_own_comes_with_the_folder_and_runs_only_when_asked(
+    studies: Studies, tmp_path: Path
+) -> None:
+    write_table(tmp_path / "table.csv")
+    (tmp_path / "nets.py").write_text(NET)
+    spec = an_experiment(tmp_path, model={"python": "nets.py:Net"})
+    studies.train(spec, tmp_path / "model")
+    folder = tmp_path / "elsewhere" / "model"
+    shutil.copytree(tmp_path / "model", folder)
+    (tmp_path / "nets.py").unlink()
     with pytest.raises(HpoError, match=r"its spec runs nets\.py:Net, code of your own: read it"):
         load_model(folder, "cpu")
+    model = load_model(folder, "cpu", is_trusted=True)
+    file = write_rows(tmp_path / "table.csv", rows_of(spec, "validation"), tmp_path / "rows.csv")
+    stored = json.loads((folder / "metrics.json").read_text())["metrics"]["validation"]
+    found = model.score(read_new(model, file, with_target=True).source)
+    assert found == pytest.approx(stored, rel=1e-5)
+
+
+@pytest.mark.parametrize("version", ["1"])
+def test_a_folder_of_every_format_is_read(version: str) -> None:
+    # Made by: python -m tests.trained.tables FOLDER
+    place = ROOT / "tests" / "stored" / f"model-{version}"
+    expected = pd.read_csv(place / "answers.csv")
+    found = hpo.load(place / "model").predict(place / "new.csv")
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-5)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
+from hpo.data.load import read_source
+from hpo.data.split import split_rows, split_sizes
 from hpo.errors import HpoError
 from hpo.trained.model import Model, load_model
 from hpo.trained.predict import answers, read_new
 from tests.study.whole import Studies
+from tests.trained.tables import an_experiment, rows_of, write_rows, write_table
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +47,90 @@ def test_progress_counts_the_rows(churn: Path, model: Model) -> None:
     assert seen == [120]
 
 
-def test_a_model_of_other_data_than_tables_is_refused_in_one_sentence(
-    studies: Studies, tmp_path: Path
-) -> None:
-    from tests.trained.tables import an_experiment
-
-    studies.train(an_experiment(tmp_path, data={"dataset": "digits"}), tmp_path / "model")
-    np.savez(tmp_path / "new.npz", x=np.zeros((1, 8, 8, 1), np.uint8))
+def test_images_of_every_format_have_the_same_answers(studies: Studies, tmp_path: Path) -> None:
+    spec = an_experiment(tmp_path, data={"dataset": "digits"})
+    studies.train(spec, tmp_path / "model")
+    whole = read_source(spec.training.data, tmp_path, None)
+    sizes = split_sizes(spec.training.data, len(whole), has_own_test=False, classes=10)
+    rows = split_rows(sizes, whole.labels, spec.training.data.split_seed).validation
+    x, y = whole.x[rows], whole.y[rows]
+    np.savez(tmp_path / "new.npz", x=x, y=y.astype(str))
+    for place, pixels in enumerate(x[:3]):
+        file = tmp_path / "images" / str(y[place]) / f"{place}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[..., 0]).save(file)
+    header = np.array([0x0803, len(x), 8, 8], ">u4").tobytes()
+    (tmp_path / "new-images-idx3-ubyte").write_bytes(header + x.tobytes())
     loaded = load_model(tmp_path / "model", "cpu")
-    with pytest.raises(HpoError, match="hpo predict answers for tables of named columns, and this"):
-        read_new(loaded, tmp_path / "new.npz")
+    stored = json.loads((tmp_path / "model" / "metrics.json").read_text())["metrics"]
+    new = read_new(loaded, tmp_path / "new.npz", with_target=True)
+    assert loaded.score(new.source) == stored["validation"]
+    (found,) = answers(loaded, new)
+    (of_idx,) = answers(loaded, read_new(loaded, tmp_path / "new-images-idx3-ubyte"))
+    assert of_idx["prediction"].tolist() == found["prediction"].tolist()
+    images = read_new(loaded, tmp_path / "images", with_target=True)
+    (of_images,) = answers(loaded, images)
+    for name, one in zip(of_images["file"], of_images["prediction"], strict=True):
+        assert one == found["prediction"][int(Path(name).stem)]
+    assert loaded.score(images.source).keys() == stored["validation"].keys()
+    with pytest.raises(
+        HpoError, match=r"was trained on arrays of the shape \[8, 8, 1\], not on col"
+    ):
+        read_new(loaded, pd.DataFrame({"age": [1]}))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "told"),
+    [
+        ({"text": "text.txt", "length": 8}, "learns what comes next in a text"),
+        (
+            {"csv": "table.csv", "target": "age", "time": "when", "window": 3},
+            "forecasts a series",
+        ),
+    ],
+)
+def test_a_model_that_answers_no_rows_is_refused_in_one_sentence(
+    studies: Studies, tmp_path: Path, dataset: dict[str, Any], told: str
+) -> None:
+    (tmp_path / "text.txt").write_text("the cat sat on the mat. " * 40)
+    days = pd.date_range("2024-01-01", periods=60).astype(str)
+    pd.DataFrame({"age": range(60), "when": days}).to_csv(tmp_path / "table.csv", index=False)
+    model = {"name": "rnn", "width": 4} if "text" in dataset else {"name": "mlp"}
+    spec = an_experiment(tmp_path, data={"dataset": dataset, "batch_size": 4}, model=model)
+    studies.train(spec, tmp_path / "model")
+    with pytest.raises(HpoError, match=f"model: {told}, and hpo predict gives one answer for each"):
+        read_new(load_model(tmp_path / "model", "cpu"), tmp_path / "table.csv")
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ({"columns": {"encode": "embed", "flag": True}, "normalize": "robust", "clip": 3.0}, "mlp"),
+        ({"columns": {"encode": "target", "impute": "mean"}, "normalize": "whiten"}, "mlp"),
+        ({"columns": {"encode": "hashing"}, "reduce": {"name": "pca"}}, "mlp"),
+        ({"columns": {"encode": "ordinal"}, "class_weight": "balanced"}, "mlp"),
+        ({"text": {"vectors": "ids", "tokens": "bpe", "vocabulary": 300, "length": 8}}, "rnn"),
+    ],
+    ids=["embed", "target", "hashing", "tfidf", "ids"],
+)
+def test_every_way_to_make_features_scores_the_validation_rows_to_the_bit(
+    studies: Studies, tmp_path: Path, data: dict[str, Any], name: str
+) -> None:
+    write_table(tmp_path / "table.csv")
+    table = pd.read_csv(tmp_path / "table.csv")
+    note = table["age"].astype(str) + " years old, from the city of " + table["city"].fillna("?")
+    table.insert(0, "note", note)
+    table[["note", "churn"] if name == "rnn" else [*table]].to_csv(
+        tmp_path / "table.csv", index=False
+    )
+    columns = {**data.get("columns", {}), "by_name": {"note": {"type": "text"}}}
+    dataset = {"csv": "table.csv", "target": "churn"}
+    data = {"dataset": dataset, "batch_size": 16, **data, "columns": columns}
+    model = {"name": "rnn", "width": 4} if name == "rnn" else {"name": "mlp", "widths": [4]}
+    spec = an_experiment(tmp_path, data=data, model=model)
+    studies.train(spec, tmp_path / "model")
+    file = write_rows(tmp_path / "table.csv", rows_of(spec, "validation"), tmp_path / "rows.csv")
+    loaded = load_model(tmp_path / "model", "cpu")
+    stored = json.loads((tmp_path / "model" / "metrics.json").read_text())["metrics"]
+    found = loaded.score(read_new(loaded, file, with_target=True).source)
+    assert found == stored["validation"]

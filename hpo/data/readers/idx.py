@@ -26,7 +26,7 @@ TRAIN_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 TEST_FILES = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 # The third byte stands for unsigned bytes, the fourth is the number of dimensions.
-_IMAGES, _LABELS = 0x0803, 0x0801
+IMAGES, LABELS = 0x0803, 0x0801
 
 _PIECE = 1 << 20
 
@@ -101,7 +101,7 @@ def head(folder: Path, spec: DataSpec) -> Head:
     for names in named:
         paths = _paths(folder, names, _OWN_CURE)
         shapes = []
-        for path, magic in zip(paths, (_IMAGES, _LABELS), strict=True):
+        for path, magic in zip(paths, (IMAGES, LABELS), strict=True):
             with opened(path) as stream:
                 shapes.append(_read_shape(path, stream, magic))
         _check_lengths(folder, paths, shapes[0][0], shapes[1][0])
@@ -118,8 +118,8 @@ def look(folder: Path) -> tuple[tuple[int, int], np.ndarray]:
     """
     paths = _paths(folder, TRAIN_FILES, _OWN_CURE)
     with opened(paths[0]) as stream:
-        rows, height, width = _read_shape(paths[0], stream, _IMAGES)
-    labels = read_array(paths[1], _LABELS)
+        rows, height, width = _read_shape(paths[0], stream, IMAGES)
+    labels = read_array(paths[1], LABELS)
     _check_lengths(folder, paths, rows, len(labels))
     return (height, width), labels
 
@@ -196,7 +196,7 @@ def _read_into(stream: BinaryIO, some: np.ndarray) -> int:
 
 def _read_pair(folder: Path, names: tuple[str, str], cure: str) -> tuple[np.ndarray, np.ndarray]:
     paths = _paths(folder, names, cure)
-    images, labels = read_array(paths[0], _IMAGES), read_array(paths[1], _LABELS)
+    images, labels = read_array(paths[0], IMAGES), read_array(paths[1], LABELS)
     _check_lengths(folder, paths, len(images), len(labels))
     return images, labels
 

@@ -64,6 +64,23 @@ def files(folder: Path) -> list[Path]:
     ]
 
 
+def read_pixels(images: Sequence[Path], shape: tuple[int, ...], *, is_resized: bool) -> np.ndarray:
+    """The pixels of images `[N, height, width, channels]`, in a shape `[height, width, channels]`.
+
+    Raises:
+        DataError: for an image that is broken, or of another size unless it `is_resized`.
+    """
+    height, width, channels = shape
+    for path in () if is_resized else images:
+        (size,), _ = _heads([path])
+        if size != (height, width):
+            raise DataError(
+                f"{path}: is {size[0]}x{size[1]}, and the model was trained on images of "
+                f"{height}x{width}: make it that size."
+            )
+    return _pixels([(path, 0) for path in images], height, width, channels == 1)
+
+
 def head(folder: Path, spec: DataSpec) -> Head:
     """The classes, how many images there are, and the size of the first one.
 

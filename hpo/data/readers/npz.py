@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -59,6 +59,17 @@ def read_npz(path: Path, spec: DataSpec) -> Source:
     return to_source(parts, origin)
 
 
+def read_new_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The array `x` of new examples, and `y` and `weight` where there are some.
+
+    Raises:
+        DataError: if the file is broken, holds objects, or has no `x`.
+    """
+    with _opened(path, _new_names) as (file, names):
+        check_unpacked(path, sum(file.getinfo(f"{name}.npy").file_size for name in names))
+        return {kind: _with_channel(kind, _read(path, file, kind)) for kind in names}
+
+
 def head(path: Path, spec: DataSpec) -> Head:
     """The shapes and types of the arrays.
 
@@ -75,11 +86,13 @@ def head(path: Path, spec: DataSpec) -> Head:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, Mapping[str, tuple[str, str]]]]:
+def _opened(
+    path: Path, names_of: Callable[[Path, list[str]], Mapping[str, tuple[str, str]]] | None = None
+) -> Iterator[tuple[zipfile.ZipFile, Mapping[str, tuple[str, str]]]]:
     """The file, and the arrays that make a data set: the split and the kind of each."""
     try:
         with zipfile.ZipFile(path) as file:
-            yield file, _names(path, [*file.namelist()])
+            yield file, (names_of or _names)(path, [*file.namelist()])
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read: {error.strerror or error}. Check its permissions."
@@ -108,6 +121,13 @@ def _names(path: Path, members: list[str]) -> dict[str, tuple[str, str]]:
         f"{path}: holds {names}, and a data set is arrays x and y (and weight, x_validation, "
         "y_validation, x_test, y_test where there are some): save them by these names."
     )
+
+
+def _new_names(path: Path, members: list[str]) -> dict[str, tuple[str, str]]:
+    found = {kind: ("train", kind) for kind in _KINDS if f"{kind}.npy" in members}
+    if "x" not in found:
+        raise DataError(f"{path}: has no array x: save the new examples by this name.")
+    return found
 
 
 def _announced(path: Path, name: str, stream: Any) -> _Announced:

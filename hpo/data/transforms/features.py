@@ -59,8 +59,11 @@ class Features:
 
         `free_texts` are the places of its text columns that hold no categories.
         """
+        mean = 1.0 if source.weight is None else float(source.weight.mean())
         if not (source.names or source.text_names):
-            return cls(shape=source.x.shape[1:], type=str(source.x.dtype))
+            weight = None if source.weight is None else "weight"
+            shape, kind = source.x.shape[1:], str(source.x.dtype)
+            return cls(shape=shape, type=kind, weight=weight, weight_mean=mean)
         usual: Part = "number"
         parts = source.parts or (usual,) * len(source.names)
         found = cls(
@@ -74,7 +77,6 @@ class Features:
         )
         if not isinstance(dataset, TableFile):
             return found
-        mean = 1.0 if source.weight is None else float(source.weight.mean())
         return replace(found, targets=dataset.targets, weight=dataset.weight, weight_mean=mean)
 
     @property

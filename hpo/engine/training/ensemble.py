@@ -25,6 +25,7 @@ from hpo.spec.experiment import Training
 from hpo.spec.marks import with_leaves
 
 _PARTS_AT_ONCE = 64
+_OF_TRAINING = ("epsilon", "corrupted_accuracy")
 
 
 def answering(program: Program, training: Training) -> Callable[[Any, Any], Any]:
@@ -49,12 +50,10 @@ def metrics_on(
 ) -> dict[str, float]:
     """The metrics of one model on rows, evaluated in the chunks of a training.
 
-    What training has spent, such as `epsilon`, is no metric of rows and is left out.
+    What training has spent, and the answers to corrupted copies, are not told of these rows.
     """
-    metrics_of_rows = tuple(name for name in training.train.metrics if name != "epsilon")
-    program = replace(
-        program, template=with_leaves(program.template, {"train.metrics": metrics_of_rows})
-    )
+    names = tuple(name for name in training.train.metrics if name not in _OF_TRAINING)
+    program = replace(program, template=with_leaves(program.template, {"train.metrics": names}))
     task, seed = Supervised(program), training.train.seed
     lane = Lane(
         joined(weights["params"]),

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from hpo.entries import NEEDS, Need
 from hpo.registry import DATASETS, READERS
 from hpo.spec.experiment import Training
 from hpo.spec.marks import NeedsWhere, Spec
+from hpo.spec.registered import needs_of
 from hpo.spec.schema import leaves_at
 from hpo.spec.sections.data import DataSpec, tasks_of
 from hpo.spec.techniques.used import Holder, circumstances, holders, used
-from hpo.techniques import CIRCUMSTANCES, TECHNIQUES, Fact, Technique
+from hpo.techniques import CIRCUMSTANCES, OPTIMIZERS_EXCLUDE, TECHNIQUES, Fact
 
 # A key path, and a sentence about what stands there.
 Found: TypeAlias = tuple[tuple[str, ...], str]
@@ -25,21 +26,21 @@ def clashes(training: Spec, around: Collection[Fact] = ()) -> Iterator[Found]:
     A pair is said once, at the place of the technique that excludes the other part.
     """
     facts = circumstances(training) | {*around}
-    for technique in used(training).values():
-        for fact, reason in technique.excludes.items():
+    for part in _excluders(training):
+        for fact, reason in part.excludes.items():
             standing = _standing(facts & {fact})
             for holder in (*standing, *holders(training, fact)):
-                if holder.place != technique.place:
-                    yield _said(technique, reason, holder)
+                if holder.place != part.place:
+                    yield part.said(reason, holder)
                     break
 
 
 def clashes_around(training: Spec, around: Collection[Fact]) -> Iterator[Found]:
-    """The techniques of a training that exclude one of these circumstances, as `clashes` says."""
-    for technique in used(training).values():
-        for fact, reason in technique.excludes.items():
+    """The parts of a training that exclude one of these circumstances, as `clashes` says."""
+    for part in _excluders(training):
+        for fact, reason in part.excludes.items():
             for holder in _standing({fact} & {*around}):
-                yield _said(technique, reason, holder)
+                yield part.said(reason, holder)
 
 
 def decides(place: str) -> bool:
@@ -111,7 +112,26 @@ def _standing(facts: Collection[Fact]) -> Iterator[Holder]:
         yield Holder(one.place, one.title or one.place, one.does, one.cure)
 
 
-def _said(technique: Technique, reason: str, other: Holder) -> Found:
-    subject = f"{technique.value} {reason}" if technique.value else reason
-    cure = f"{other.cure}, or remove {technique.place}" if other.cure else "remove one of them"
-    return tuple(technique.place.split(".")), f"{subject}, and {other.title} {other.does}: {cure}"
+class _Excluder(NamedTuple):
+    """A part of a training, with what it excludes, how a sentence names it, and what to do."""
+
+    place: str
+    excludes: Mapping[Fact, str]
+    title: str
+    cure: str
+
+    def said(self, reason: str, other: Holder) -> Found:
+        """The sentence about this part and another one."""
+        subject = f"{self.title} {reason}" if self.title else reason
+        cure = f"{other.cure}, or {self.cure}" if other.cure else "remove one of them"
+        return tuple(self.place.split(".")), f"{subject}, and {other.title} {other.does}: {cure}"
+
+
+def _excluders(training: Spec) -> Iterator[_Excluder]:
+    """The techniques of a training, and its optimizer for each of its needs."""
+    for each in used(training).values():
+        yield _Excluder(each.place, each.excludes, each.value, f"remove {each.place}")
+    optimizer: Any = getattr(training, "optimizer", None)
+    for need in () if optimizer is None else needs_of("optimizer", optimizer):
+        reasons = OPTIMIZERS_EXCLUDE.get(need, {})
+        yield _Excluder("optimizer.name", reasons, optimizer.name, "use another optimizer")

@@ -25,6 +25,7 @@ from hpo.spec.experiment import Experiment
 from hpo.spec.fill import fill, with_rows
 from hpo.spec.load import require_search
 from hpo.spec.merging import Merging
+from hpo.spec.registered import needs_of
 from hpo.spec.sections.models.pretrained import folder_of
 from hpo.spec.sections.scheduler import is_by_share
 from hpo.study.backends.backend import Crew
@@ -51,6 +52,9 @@ from hpo.study.storage.trust import code_of, tell_code
 from hpo.study.surroundings import Surroundings
 from hpo.techniques import TECHNIQUES
 from hpo.trial import HParams
+
+# Where values stand that an optimizer which takes all rows in one step may not go with.
+_BESIDE_ALL_ROWS = ("data.batch_size", "model", "loss")
 
 
 class LaneBackend:
@@ -175,6 +179,7 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
                 distribution.values if isinstance(distribution, Choice) else (distribution.high,)
             )
             fills += [{path: value} for value in values]
+    fills += _whole_batches(experiment)
     share = dimensions.get("sampling.share")
     smallest: HParams = {}
     if share is not None:  # with which a batch is filled last
@@ -204,6 +209,23 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
         placement_of(data, candidate.data.step_rows, 1, budget_bytes(candidate.data, device))
 
 
+def _whole_batches(experiment: Experiment) -> Iterator[HParams]:
+    """Each optimizer of a space that takes all rows in one step, with other batches and models."""
+    training, space = experiment.training, experiment.space
+    for path in ("optimizer", "optimizer.name"):
+        values = getattr(getattr(space.by_path.get(path), "distribution", None), "values", ())
+        for value in values:
+            chosen = {path: value}
+            if "all rows" not in needs_of("optimizer", fill(training, chosen, 0).optimizer):
+                continue
+            yield chosen
+            for other in space.dimensions:
+                if other.path.startswith(_BESIDE_ALL_ROWS) and space.is_active(other, chosen):
+                    of = other.distribution
+                    ends = of.values if isinstance(of, Choice) else (of.low, of.high)
+                    yield from ({**chosen, other.path: end} for end in ends)
+
+
 def _check_techniques(experiment: Experiment, data: DataSet, device: Any) -> None:
     """Refuse techniques of the space that the data, the model or streaming exclude."""
     training = with_rows(experiment.training, data.train_rows)
@@ -216,7 +238,7 @@ def _check_techniques(experiment: Experiment, data: DataSet, device: Any) -> Non
 
 def _techniques(dimensions: Sequence[Dimension]) -> Iterator[HParams]:
     """Each value of the techniques of a space, with each normalisation of its model."""
-    places = {technique.place for technique in TECHNIQUES.values()}
+    places = {"optimizer.name", *(technique.place for technique in TECHNIQUES.values())}
     chosen: list[HParams] = [{}]
     norms: list[HParams] = [{}]
     ranges: HParams = {}

@@ -35,6 +35,47 @@ def test_a_batch_larger_than_the_data_is_refused_before_the_first_trial(around):
         backend_of(experiment, around, print)
 
 
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [
+        (  # each is tried with the values of the others, not only with those of the spec
+            {
+                "data": {"dataset": "diabetes", "batch_size": "all"},
+                "model": {"name": "mlp", "widths": []},
+                "optimizer": {"name": "sgd", "learning_rate": 0.01},
+                "space": {
+                    "optimizer.name": {"choice": ["sgd", "lbfgs"]},
+                    "data.batch_size": {"choice": [16, "all"]},
+                },
+            },
+            r"optimizer\.name: lbfgs takes all training rows in one step, and data\.batch_size",
+        ),
+        (
+            {"space": {"augment.word_dropout": {"float": [0.0, 0.1]}}},
+            r"augment\.word_dropout: changes texts as ids of tokens, and these examples are \[4\]",
+        ),
+        (
+            {
+                "data": {"dataset": "iris", "batch_size": 8, "device_budget": 2000},
+                "space": {
+                    "train.average.name": {"choice": ["none", "swa", "ema"]},
+                    "model.norm": {"choice": ["none", "batch"]},
+                },
+            },
+            r"train\.average\.name: swa needs all training rows .* in chunks",
+        ),
+    ],
+)
+def test_techniques_that_some_trial_could_not_have_are_refused_before_the_first_trial(
+    around, parts, says
+):
+    search = {"objective": {"minimize": "loss"}, "trials": 4, "baselines": False}
+    experiment = an_experiment(**{"search": search, "train": {"epochs": 2}, **parts})
+
+    with pytest.raises(HpoError, match=says):
+        backend_of(experiment, around, print)
+
+
 def test_an_own_model_whose_outputs_do_not_fit_is_refused_before_the_first_trial(around, tmp_path):
     write_net(tmp_path, NET.replace("nnx.Linear(width, outputs", "nnx.Linear(width, 5"))
     experiment = own_experiment(tmp_path, space={"model.rate": {"float": [0.0, 0.5]}})

@@ -73,7 +73,7 @@ class Augment(Spec):
     batch by the beta distribution with this number as both parameters. 1 is uniform, less is near
     0 or 1."""
     cutmix: Knob[_Beta] = 0.0
-    """Paste a box of another image of the batch, whose share of the area is drawn by the beta
-    distribution with this number as both parameters; losses mix by the pasted area."""
+    """Paste a box of another image of the batch. The beta distribution with this number as both
+    parameters draws its share of the area, by which losses mix."""
     word_dropout: Knob[Share] = 0.0
     """The chance that a token of a text is left out."""

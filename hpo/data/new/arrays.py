@@ -1,0 +1,86 @@
+"""New examples that are arrays: of an NPZ or NPY file, an IDX file, or a folder of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hpo.data.readers import idx, images
+from hpo.data.readers.npz import read_new_arrays
+from hpo.data.readers.tables.examples import Table
+from hpo.data.readers.tables.lines import FileRows, Rows
+from hpo.data.source import Source
+from hpo.data.transforms.features import Features
+from hpo.errors import DataError
+
+# The columns of the targets of arrays, and of the files of images.
+TARGET, FILE = "y", "file"
+
+
+def new_arrays(path: Path, features: Features, *, is_resized: bool) -> tuple[Source, Table]:
+    """The examples at a path as arrays, and a table of what else is known of each row.
+
+    The table has `y` and `weight` of an NPZ file; or the file of each image, and its folder as `y`.
+    Images get the size of the training's only where it `is_resized`.
+
+    Raises:
+        DataError: for a file that is unfit, or examples of another shape or type.
+    """
+    import pandas as pd
+
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file: correct the path.")
+    columns: dict[str, Any] = {}
+    if path.is_dir():
+        found = images.files(path)
+        if not found or len(features.shape) != 3:
+            raise DataError(f"{path}: holds no image: give a folder of images, or an NPZ file.")
+        x = images.read_pixels(found, features.shape, is_resized=is_resized)
+        columns[FILE] = [str(file.relative_to(path)) for file in found]
+        columns[TARGET] = [file.parent.name for file in found]
+    elif path.suffix.lower() == ".npz":
+        arrays = read_new_arrays(path)
+        x = arrays.pop("x")
+        for name, array in arrays.items():
+            if array.ndim != 1 or len(array) != len(x):
+                raise DataError(
+                    f"{path}: {name} has the shape {list(array.shape)}, and x has {len(x)} rows: "
+                    "save one value for each row."
+                )
+            columns[name] = array
+    elif "-idx3-" in path.name:
+        x = idx.read_array(path, idx.IMAGES)[..., None]
+    else:
+        raise DataError(
+            f"{path}: its name says no arrays: give a .npz file with an array x, an IDX file, or a "
+            "folder of images."
+        )
+    frame = pd.DataFrame(columns, index=range(len(x)))
+    source = Source(x=_checked(x, features, path), y=np.zeros(len(x)), target=str(path))
+    return source, Table(path, frame, Rows([FileRows(path, len(x))]))
+
+
+def _checked(x: np.ndarray, features: Features, path: Path) -> np.ndarray:
+    """The arrays in the type of the training's.
+
+    Raises:
+        DataError: for arrays of another shape or type.
+    """
+    if not len(x):
+        raise DataError(f"{path}: has no row: give a file with one row an example.")
+    if x.shape[1:] != features.shape:
+        raise DataError(
+            f"{path}: an example has the shape {list(x.shape[1:])}, and those of the training "
+            f"{list(features.shape)}: save x as {['rows', *features.shape]}."
+        )
+    is_image = features.type == "uint8"
+    if x.dtype.kind not in "biuf" or (is_image and x.dtype != np.uint8):
+        wanted = "uint8, as images are" if is_image else "numbers"
+        raise DataError(f"{path}: x is of type {x.dtype}: save {wanted}.")
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        row = int(np.argwhere(~np.isfinite(x))[0][0])
+        raise DataError(f"{path}: x is not finite in row {row}: fill it in, or leave the row out.")
+    found: np.ndarray = np.ascontiguousarray(x, features.type)
+    return found
