@@ -125,5 +125,7 @@ def test_draws_learn_the_same_in_merged_programs(learn: Learn, data: dict[str, D
         if kind != "texts":
             assert ("model.widths" in found) == ("own sizes" not in needs), names
         together, alone = learn(data[kind], [training]), learn(data[kind], [unmerged(training)])
+        # Sums over parts of a batch round otherwise than over the whole.
+        near = 1e-2 if "bfloat16" in names else 1e-4
         for one, other in zip(together[0], alone[0], strict=True):
-            assert one == pytest.approx(other, rel=1e-4, abs=1e-6), names
+            assert one == pytest.approx(other, rel=near, abs=1e-6), names
