@@ -48,7 +48,7 @@ Scale: TypeAlias = tuple[Any, Any]
 
 
 def scaled(x: Any, scale: Scale) -> Any:
-    """Images as read, uint8, as features: on the host or on a device."""
+    """Images as read or stored numbers as features: on the host or on a device."""
     return (x.astype(np.float32) - scale[0]) / scale[1]
 
 
@@ -68,8 +68,9 @@ class Split:
     has `weight` too, float32 `[N]`, whose mean over the training split is 1. The rows of a series
     or a text are `Windows`, and `x` and `y` views of one array.
 
-    Images of folds are shared as read, uint8. Then `scale` has the offset and the divisor, float32,
-    that make this split's `x` of them.
+    Images of folds are shared as read, uint8, and so are those of `data.store`, whose float16
+    is for other features too. Then `scale` has the offset and the divisor, float32, that make this
+    split's `x` of them.
     """
 
     shared: Mapping[str, np.ndarray]
@@ -80,6 +81,11 @@ class Split:
     def arrays(self) -> Mapping[str, np.ndarray]:
         """The arrays of the rows of this split alone: views, if the rows are a slice."""
         return gather(self.shared, self.rows) if self.scale is None else _Scaled(self, self.scale)
+
+    @property
+    def held(self) -> Mapping[str, np.ndarray]:
+        """The arrays of the rows of this split as a device holds them: `x` is not scaled yet."""
+        return self.arrays if self.scale is None else gather(self.shared, self.rows)
 
     @property
     def example_shape(self) -> tuple[int, ...]:
@@ -182,7 +188,7 @@ class DataSet:
     def pixel_ends(self) -> tuple[np.ndarray, np.ndarray]:
         """Black and white as scaled, float32 `[C]`: the extremes of training images as read."""
         offset, divisor = scale_of(self.transform)
-        if self.train.scale is None:
+        if self.train.shared["x"].dtype != np.uint8:
             x = self.train.x
             axes = tuple(range(x.ndim - 1))
             low = (x.min(axes) * divisor + offset).min()
@@ -210,7 +216,7 @@ class DataSet:
         folds with their validation rows.
         """
         if not self.folds:
-            return self.train.arrays
+            return self.train.held
         splits = [split for fold in self.folds for split in (fold.train, fold.validation)]
         return gather(
             self.train.shared, slice(1 + max(int(split.places.max()) for split in splits))

@@ -35,6 +35,7 @@ from hpo.data.split import (
 from hpo.data.text.stop_words import with_stop_words
 from hpo.data.transforms.by_column import pieces_of
 from hpo.data.transforms.features import Features
+from hpo.data.transforms.storage import stored
 from hpo.data.transforms.transform import FittedTransform, fit_transform
 from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, function
@@ -69,8 +70,8 @@ def load_data(
             cache.write(key, data)
             if mapped.is_large(data.train.shared["x"].nbytes):
                 data = cache.read(key) or data  # so that the disk holds it once
-    # The cache keeps the data without these weights, so that both kinds share an entry.
-    return weighed(data, spec.class_weight)
+    # The cache keeps the data without these, so that all kinds share an entry.
+    return stored(weighed(data, spec.class_weight), spec.store)
 
 
 def load_whole(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
@@ -82,7 +83,7 @@ def load_whole(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
         DataError: if the data are missing, broken or unfit.
     """
     data = _prepared(spec, folder, home, is_whole=True)
-    return weighed(data, spec.class_weight)
+    return stored(weighed(data, spec.class_weight), spec.store)
 
 
 def check_batch_size(spec: DataSpec, data: DataSet) -> None:

@@ -19,7 +19,14 @@ import numpy as np
 from hpo.data.dataset import DataSet, Split, gather, held_bytes
 from hpo.data.sequences.windows import Windows
 from hpo.engine.devices import memory_bytes
-from hpo.engine.training.batches import Batch, DeviceData, evaluation_parts, host_rows, judged_rows
+from hpo.engine.training.batches import (
+    Batch,
+    DeviceData,
+    evaluation_parts,
+    held_rows,
+    host_rows,
+    judged_rows,
+)
 from hpo.engine.training.task import Progress, Tally
 from hpo.errors import DeviceError
 from hpo.spec.sections.data import DataSpec
@@ -192,7 +199,7 @@ class Stream:
         self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="fetch")
         rows, piece = data.validation, placement.validation
         # A program takes only the shape of a piece of a streamed split.
-        self._validation = None if piece else jax.device_put(judged_rows(rows), device)
+        self._validation = None if piece else jax.device_put(held_rows(rows), device)
         self._piece = _shapes(host_rows(rows, 0, piece)) if piece else None
 
     @property
@@ -200,7 +207,7 @@ class Stream:
         """The shapes for which programs are compiled."""
         train = {
             name: jax.ShapeDtypeStruct((self.size, self._micro_batch, *a.shape[1:]), a.dtype)
-            for name, a in self._train.arrays.items()
+            for name, a in self._train.held.items()
         }
         return DeviceData(train, self._validation, self._piece, is_chunked=True)
 
@@ -301,7 +308,7 @@ class Stream:
         rows = np.zeros((self.size, self._micro_batch), np.int32)
         for slot, (seed, epoch, at) in enumerate(parts):
             rows[slot] = orders[seed, epoch][at]
-        return _put(gather(self._train.arrays, rows), self._device)
+        return _put(gather(self._train.held, rows), self._device)
 
 
 def _put(arrays: Any, device: Any) -> Any:
@@ -315,6 +322,8 @@ def _shapes(arrays: Any) -> Any:
 def _evaluation_bytes(split: Split) -> int:
     if isinstance(split.arrays, Windows):
         return held_bytes(split.arrays)
+    if split.scale is not None:
+        return held_bytes(split.held)
     return evaluation_parts(len(split)) * _part_bytes(split)
 
 
@@ -323,7 +332,7 @@ def _part_bytes(split: Split) -> int:
 
 
 def _row_bytes(split: Split) -> int:
-    return sum(array[:1].nbytes for array in split.arrays.values())
+    return sum(array[:1].nbytes for array in split.held.values())
 
 
 def _piece_parts(split: Split, budget: int | None) -> int | None:

@@ -89,8 +89,17 @@ def host_data(data: DataSet, *, is_whole: bool) -> DeviceData:
     """
     if data.folds:
         return DeviceData(data.resident, None)
-    rows = whole_rows if is_whole else judged_rows
+    rows = whole_rows if is_whole else held_rows
     return DeviceData(data.resident, rows(data.validation))
+
+
+def held_rows(split: Split) -> Batch | Index:
+    """The same of a split that stays on a device, where stored features are scaled part by part."""
+    if split.scale is None:
+        return judged_rows(split)
+    places = _in_parts(np.arange(len(split)), judged_shape(len(split)))
+    offset, divisor = split.scale
+    return Index(split.held, {"judged": places, "offset": offset, "divisor": divisor})
 
 
 def judged_rows(split: Split) -> Batch | Index:
@@ -120,7 +129,7 @@ def _in_parts(places: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 def fed(arrays: Batch, rows: Any, feed: Batch) -> Batch:
     """A batch of these rows on a device, by the feed of a lane.
 
-    The feed may say how images are scaled, and a factor for the weight of each row.
+    The feed may say how features are scaled, and a factor for the weight of each row.
     """
     batch = gather(arrays, rows)
     if "row_weight" in feed:

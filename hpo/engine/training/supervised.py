@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from hpo.data.dataset import DataSet, Split, gather
+from hpo.data.dataset import DataSet, Split
 from hpo.engine.models.abstract import abstract_model, authored, is_authored
 from hpo.engine.models.embedding import from_loaded
 from hpo.engine.models.initialisers import initial_params, kernel_initialiser
@@ -28,6 +28,7 @@ from hpo.engine.training.batches import (
     Batch,
     DeviceData,
     Index,
+    fed,
     judged_places,
     judged_shape,
 )
@@ -174,10 +175,17 @@ class Supervised:
         return {**self._drawn(training, epoch, data, losses), **self.constants(data)}
 
     def constants(self, data: DataSet | None) -> Mapping[str, np.ndarray]:
-        """The part of a feed that is the same in all epochs: `black` and `white` as scaled."""
-        if data is None or not self._recolours:
+        """The part of a feed that is the same in all epochs.
+
+        `offset` and `divisor` of features that are scaled in a step, `black` and `white` as scaled.
+        """
+        if data is None:
             return {}
-        return dict(zip(("black", "white"), data.pixel_ends, strict=True))
+        scale = data.train.scale
+        found = {} if scale is None else {"offset": scale[0], "divisor": scale[1]}
+        if self._recolours:
+            found |= dict(zip(("black", "white"), data.pixel_ends, strict=True))
+        return found
 
     @property
     def _recolours(self) -> bool:
@@ -212,8 +220,6 @@ class Supervised:
             feed["steps"] = np.array(self.epoch(training, fold).steps, np.int32)
         if fold is not None:
             feed["judged"] = judged_places(fold.validation, judged_shape(program.judged_rows))
-            if fold.train.scale is not None:
-                feed["offset"], feed["divisor"] = fold.train.scale
         return feed
 
     def row_losses(self, lanes: Lane) -> Any | None:
@@ -281,7 +287,9 @@ class Supervised:
             )
         if losses is None:
             return trained
-        found = lax.cond(ended, lambda: _row_losses(program, knobs, trained, data), lambda: losses)
+        found = lax.cond(
+            ended, lambda: _row_losses(program, knobs, trained, data, feed), lambda: losses
+        )
         return trained._replace(row_losses=found)
 
     def evaluate(
@@ -360,15 +368,16 @@ class Supervised:
 
 
 def _row_losses(
-    program: Program, knobs: Float[Array, " K"], lane: Lane, data: DeviceData
+    program: Program, knobs: Float[Array, " K"], lane: Lane, data: DeviceData, feed: Batch
 ) -> Float[Array, " N"]:
     """The loss of every training row without its weight, in the order of the rows."""
     spec = program.fill(knobs)
     params, variables = judged(program, lane)
     shape = judged_shape(program.train_rows)
+    own = {name: feed[name] for name in ("offset", "divisor") if name in feed}
 
     def of(places: Array) -> Array:
-        batch = gather(data.train, jnp.minimum(places, program.train_rows - 1))
+        batch = fed(data.train, jnp.minimum(places, program.train_rows - 1), own)
         outputs, _ = forward(program, spec.model, params, variables, batch)
         return row_losses(program.task, outputs, batch, spec.loss)
 

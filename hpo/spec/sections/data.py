@@ -23,8 +23,8 @@ from hpo.spec.marks import (
 )
 from hpo.spec.registered import Registered
 from hpo.spec.sections.columns import Columns, Reduce, Text
-from hpo.spec.sections.sizes import SizeAsWritten, size_bytes
 from hpo.spec.sections.split import ColumnSplit, SplitSpec, TimeSplit
+from hpo.spec.sections.storage import DeviceBudget, Storage
 from hpo.spec.sections.techniques.corrupt import Corrupt
 
 Task = Literal["classification", "regression", "counts", "multilabel", "segmentation", "language"]
@@ -448,10 +448,10 @@ class DataSpec(Spec):
     mapping such as `{spam: 3.0}` multiplies the weights of the rows of a class."""
     corrupt: Corrupt = Corrupt()
     """A corrupted copy of the validation rows, by which `corrupted_accuracy` judges."""
-    device_budget: Annotated[
-        Literal["auto"] | Count,
-        BeforeValidator(size_bytes, json_schema_input_type=Literal["auto"] | SizeAsWritten),
-    ] = "auto"
+    store: Storage = "float32"
+    """The type of features on a device. `uint8`, for images, holds a quarter of the bytes, and each
+    step scales its rows; `float16` holds half of them, rounded to 3 digits."""
+    device_budget: DeviceBudget = "auto"
     """How much of each device's memory data may take, such as 2GiB; a larger set is streamed in
     chunks, with the same results. `auto`: half of the memory."""
 

@@ -100,11 +100,13 @@ def check_task(training: TaskTraining, data: DataSet, device: Any) -> TaskProgra
     """The program of a training, whose methods and data fit.
 
     Raises:
-        HpoError: for a method that fails or gives what does not fit, and for data that a device
-            cannot hold whole.
+        HpoError: for a method that fails or gives what does not fit, for data that a device
+            cannot hold whole, and for stored features.
     """
     spec = training.data_spec
     if spec is not None:
+        if spec.store != "float32":
+            raise HpoError("data.store: a task of your own reads float32: remove it.")
         budget = budget_bytes(spec, device)
         if budget is not None and data_bytes(data) > budget:
             raise HpoError(

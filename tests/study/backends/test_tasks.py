@@ -237,3 +237,16 @@ def test_a_method_that_does_not_fit_is_refused_before_the_first_trial(
 
     with pytest.raises(HpoError, match="keep shapes and types"):
         backend_of(experiment, studies.around, print)
+
+
+def test_features_in_another_type_are_refused(studies: Studies, tmp_path: Path) -> None:
+    data = {"dataset": "diabetes", "batch_size": 32, "store": "float16"}
+    experiment = a_task(
+        tmp_path,
+        code=LINES,
+        data=data,
+        search={**DOCUMENT["search"], "objective": {"minimize": "error"}},
+    )
+
+    with pytest.raises(HpoError, match=r"data\.store: a task of your own reads float32: remove"):
+        backend_of(experiment, studies.around, print)

@@ -1,0 +1,68 @@
+"""Training on stored features: scaled in a step, with the results of float32."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hpo.data.load import load_data
+from hpo.data.transforms.storage import stored
+from hpo.engine.pools.streaming import data_bytes, placement_of
+from hpo.engine.program import split
+from hpo.spec.experiment import Training
+from hpo.spec.sections.data import DataSpec
+from hpo.spec.sections.storage import Storage
+from tests.engine.samples import Learn, a_training
+
+_DIGITS = load_data(DataSpec(dataset="digits", rows=400), Path(), None)
+_BUDGET = 12_000
+
+
+def _trials(count: int = 3, budget: Any = "auto", **more: Any) -> list[Training]:
+    data = {"dataset": "digits", "batch_size": 16, "device_budget": budget}
+    return [
+        a_training(n, data=data, optimizer={"name": "sgd", "learning_rate": 0.1 * (n + 1)}, **more)
+        for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("kind", "share", "tolerance"), [("uint8", 4, 1e-4), ("float16", 2, 1e-2)])
+def test_stored_features_learn_as_float32_whole_and_streamed(
+    learn: Learn, kind: Storage, share: int, tolerance: float
+) -> None:
+    data = stored(_DIGITS, kind)
+    assert data_bytes(data) < data_bytes(_DIGITS) / share * 1.1
+    plain, whole = learn(_DIGITS, _trials(), lanes=2), learn(data, _trials(), lanes=2)
+    for run, epochs in plain.items():
+        found, expected = ([one["train_loss"] for one in each] for each in (whole[run], epochs))
+        np.testing.assert_allclose(found, expected, rtol=tolerance)
+    assert placement_of(data, 16, 2, _BUDGET).train is not None
+    streamed = learn(data, _trials(budget=_BUDGET), lanes=2)
+    assert streamed == whole
+    assert learn(data, _trials()[1:2], lanes=2)[1] == whole[1]  # without neighbours
+
+
+@pytest.mark.parametrize("folds", [None, 2])
+def test_losses_kept_by_row_and_folds_are_those_of_scaled_features(
+    learn: Learn, folds: int | None
+) -> None:
+    data = load_data(DataSpec(dataset="iris", folds=folds), Path(), None)
+    more = {} if folds else {"sampling": {"name": "importance"}}
+    plain, found = (
+        learn(data, _trials(1, **more)),
+        learn(stored(data, "float16"), _trials(1, **more)),
+    )
+    for run, epochs in plain.items():
+        for one, expected in zip(found[run], epochs, strict=True):
+            assert one["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-2)
+            assert one["loss"] == pytest.approx(expected["loss"], rel=1e-2)
+
+
+def test_other_numbers_share_the_program_and_float32_has_the_one_it_had() -> None:
+    assert stored(_DIGITS, "float32") is _DIGITS
+    programs = [split(trial, stored(_DIGITS, "uint8"), "cpu")[0] for trial in _trials()]
+    assert len({*programs}) == 1
+    assert split(_trials()[0], _DIGITS, "cpu")[0].scales == ()
