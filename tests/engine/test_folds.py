@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hpo.data.dataset import DataSet, Split, of_folds
+from hpo.data.transforms.storage import stored
 from hpo.data.transforms.transform import FittedTransform
 from hpo.engine.devices import local_devices
 from hpo.engine.pools.pool import Pool
@@ -135,6 +136,14 @@ def test_a_lane_scales_shared_images_as_its_fold_alone_has_them(compiler: Compil
         np.testing.assert_allclose(weights[run], its_weights[Run(0)], rtol=1e-5, atol=1e-6)
         for one, other in zip(curves[run], by_itself[Run(0)], strict=True):
             assert one == pytest.approx(other, rel=1e-5)
+
+
+def test_folds_in_a_smaller_type_are_scaled_in_their_steps(compiler: Compiler) -> None:
+    plain = trained(folded(), TRAINING, RUNS, "map", compiler)[0]
+    found = trained(stored(folded(), "float16"), TRAINING, RUNS, "map", compiler)[0]
+    for run, epochs in plain.items():
+        for one, expected in zip(found[run], epochs, strict=True):
+            assert one == pytest.approx(expected, rel=1e-2)
 
 
 def test_folds_of_other_sizes_are_one_program() -> None:

@@ -245,6 +245,7 @@ def test_features_in_another_type_are_refused(studies: Studies, tmp_path: Path) 
         tmp_path,
         code=LINES,
         data=data,
+        space={"task.rate": {"float": [0.001, 0.1]}},
         search={**DOCUMENT["search"], "objective": {"minimize": "error"}},
     )
 
