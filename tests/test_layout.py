@@ -100,6 +100,8 @@ ACROSS_MODULES = {
     "tests/cli/test_starting.py": "what a command imports before it answers",
     "tests/engine/models/test_every_model.py": "what holds of every model",
     "tests/engine/models/test_low_rank.py": "layers of low rank, from first weights to merging",
+    "tests/data/test_storage.py": "features in a smaller type, from the spec to the arrays",
+    "tests/engine/test_storage.py": "training on features in a smaller type, streamed and whole",
     "tests/data/test_large_tables.py": "large tables, from the file to the fit",
     "tests/data/readers/tables/test_own_splits.py": "files for each split, in every format",
     "tests/data/readers/test_several_targets.py": "several targets, of a table or a function",

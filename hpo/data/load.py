@@ -15,7 +15,7 @@ import numpy as np
 from hpo.data import mapped
 from hpo.data.cache import DataCache
 from hpo.data.class_weights import weighed
-from hpo.data.dataset import SPLITS, DataSet, Split, of_folds, scale_of
+from hpo.data.dataset import SPLITS, DataSet, Split, of_folds, scale_of, stored
 from hpo.data.files import find_own, key_of, source_files, split_files
 from hpo.data.folds import Fold, group_folds, random_folds, time_folds
 from hpo.data.leaks import leak_notes
@@ -35,7 +35,6 @@ from hpo.data.split import (
 from hpo.data.text.stop_words import with_stop_words
 from hpo.data.transforms.by_column import pieces_of
 from hpo.data.transforms.features import Features
-from hpo.data.transforms.storage import stored
 from hpo.data.transforms.transform import FittedTransform, fit_transform
 from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, function

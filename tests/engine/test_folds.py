@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpo.data.dataset import DataSet, Split, of_folds
-from hpo.data.transforms.storage import stored
+from hpo.data.dataset import DataSet, Split, of_folds, stored
 from hpo.data.transforms.transform import FittedTransform
 from hpo.engine.devices import local_devices
 from hpo.engine.pools.pool import Pool

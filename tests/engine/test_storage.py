@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpo.data.dataset import stored
 from hpo.data.load import load_data
-from hpo.data.transforms.storage import stored
 from hpo.engine.pools.streaming import data_bytes, placement_of
 from hpo.engine.program import split
 from hpo.spec.experiment import Training
 from hpo.spec.sections.data import DataSpec
-from hpo.spec.sections.storage import Storage
+from hpo.spec.sections.sizes import Storage
 from tests.engine.samples import Learn, a_training
 
 _DIGITS = load_data(DataSpec(dataset="digits", rows=400), Path(), None)

@@ -23,8 +23,8 @@ from hpo.spec.marks import (
 )
 from hpo.spec.registered import Registered
 from hpo.spec.sections.columns import Columns, Reduce, Text
+from hpo.spec.sections.sizes import DeviceBudget, Storage
 from hpo.spec.sections.split import ColumnSplit, SplitSpec, TimeSplit
-from hpo.spec.sections.storage import DeviceBudget, Storage
 from hpo.spec.sections.techniques.corrupt import Corrupt
 
 Task = Literal["classification", "regression", "counts", "multilabel", "segmentation", "language"]

@@ -1,12 +1,12 @@
-"""Sizes in bytes, as a spec has them and as people write them."""
+"""Sizes in bytes, as a spec has them and as people write them, and how features lie on a device."""
 
 from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from hpo.spec.marks import Count
 
@@ -37,3 +37,10 @@ def size_text(size: int) -> str:
     """A number of bytes as people write it, rounded up: `1.5GiB`."""
     power = min(max(size, 1).bit_length() - 1, 39) // 10
     return f"{math.ceil(10 * size / 1024**power) / 10:g}{('B', 'KiB', 'MiB', 'GiB')[power]}"
+
+
+Storage = Literal["float32", "float16", "uint8"]
+DeviceBudget = Annotated[
+    Literal["auto"] | Count,
+    BeforeValidator(size_bytes, json_schema_input_type=Literal["auto"] | SizeAsWritten),
+]

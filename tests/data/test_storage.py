@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from hpo.data.cache import DataCache
-from hpo.data.dataset import DataSet
+from hpo.data.dataset import DataSet, stored
 from hpo.data.load import load_data
-from hpo.data.transforms.storage import stored
 from hpo.errors import DataError
 from hpo.spec.sections.data import DataSpec
 
