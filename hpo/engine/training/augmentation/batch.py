@@ -8,6 +8,7 @@ from hpo.engine.training.augmentation.draws import Draws
 from hpo.engine.training.augmentation.geometry import drawn, moved, moved_masks, moves
 from hpo.engine.training.augmentation.mixing import mixed, with_kin, with_swaps
 from hpo.engine.training.augmentation.noise import with_hole, with_noise, without_numbers
+from hpo.engine.training.augmentation.policies import draws_operations, with_operations
 from hpo.engine.training.augmentation.series import with_magnitude, with_warp
 from hpo.engine.training.augmentation.text import without_words
 from hpo.engine.training.batches import Batch
@@ -22,6 +23,8 @@ def changed(
     Masks of pixels move with their images. The feed of a lane says what is `black` and `white`.
     """
     x, moving = batch["x"], {}
+    if draws_operations(augment):
+        augment, draws = with_operations(augment, draws, x.shape[1:])
     if moves(augment):
         change = drawn(augment, draws, x.shape[1:3])
         x = moved(x, change)

@@ -22,6 +22,9 @@ IMAGES = {
     "shot_noise": 0.02,
     "salt_pepper": 0.1,
     "crop": 0.2,
+    "rand_augment": 2,
+    "rand_strength": 0.5,
+    "trivial_augment": 0.5,
     "mixup": 0.4,
     "cutmix": 1.0,
 }
@@ -105,7 +108,8 @@ def test_images_learn_the_same_from_streamed_data_and_a_lane_of_zeros_as_without
     learn: Learn, images: DataSet
 ) -> None:
     varying = [f"augment.{name}" for name in IMAGES]
-    whole = [a_training(each, stream=i, varying=varying) for i, each in enumerate((IMAGES, {}))]
+    zeros = {"rand_strength": 0.5}
+    whole = [a_training(each, stream=i, varying=varying) for i, each in enumerate((IMAGES, zeros))]
     parts = [with_leaves(each, {"data.device_budget": 30_000}) for each in whole]
 
     found = learn(images, whole, lanes=2)
