@@ -262,7 +262,9 @@ def _write(
         "metrics": _plain_splits(trained.metrics),
         "epochs": len(trained.curve),
         "seconds": round(trained.seconds, 3),
-        "curve": [{"epoch": report.epoch, **_plain(report.metrics)} for report in trained.curve],
+        "curve": [
+            {"epoch": report.epoch, **plain_metrics(report.metrics)} for report in trained.curve
+        ],
         "provenance": provenance,
     }
     if len(trained.by_run) > 1:
@@ -296,13 +298,15 @@ def file_name(key: RunKey) -> str:
     return f"seed-{key}" if isinstance(key, int) else key
 
 
-def _plain_splits(metrics: SplitMetrics) -> dict[str, dict[str, float | None] | None]:
-    return {name: None if values is None else _plain(values) for name, values in metrics.items()}
-
-
-def _plain(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    # JSON has no NaN, which the metrics of a diverged training are.
+def plain_metrics(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """Metrics as JSON has them, which has no NaN: those of a diverged training are null."""
     return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+
+
+def _plain_splits(metrics: SplitMetrics) -> dict[str, dict[str, float | None] | None]:
+    return {
+        name: None if values is None else plain_metrics(values) for name, values in metrics.items()
+    }
 
 
 def _save_weights(path: Path, weights: Mapping[str, Any]) -> None:

@@ -79,7 +79,7 @@ def _of_images(number: Any) -> Float[Array, "B 1 1 1"]:
 
 
 def _toward(name: str, pixels: Array, factor: Any) -> Array:
-    """Pixels of which what parts them from black, or from a grey, is multiplied."""
+    """Pixels whose difference from black, or from a grey, is multiplied."""
     if name == "brightness":
         return pixels * factor
     middle = grey(pixels)
