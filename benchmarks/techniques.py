@@ -76,7 +76,7 @@ MODELS: Mapping[str, tuple[Mapping[str, Any], set[str]]] = {
         {"texts"},
     ),
 }
-OF_DATA = {"images", "numbers", "table", "texts"}
+OF_DATA = {"images", "numbers", "table", "texts", "series", "colours"}
 # What a technique needs beside its own leaf.
 BESIDE: Mapping[str, Mapping[str, Any]] = {
     "curriculum": {"sampling.name": "curriculum", "sampling.start": 1.0},

@@ -110,7 +110,9 @@ def test_the_difference_on_tables_is_a_paired_mean_with_its_interval() -> None:
 
 def test_the_cost_of_every_technique_that_a_step_sees_is_measured() -> None:
     measured = {name for model in techniques.MODELS for name, _ in techniques.leaves_of(model)}
-    of_tables = {name for name, line in TECHNIQUES.items() if "table" in line.needs}
-    left_out = of_tables | techniques.NOT_IN_STEPS | techniques.NAME_LAYERS
+    # Of tables, series and images of three colours.
+    other_data = {"table", "series", "colours"}
+    of_others = {name for name, line in TECHNIQUES.items() if other_data & {*line.needs}}
+    left_out = of_others | techniques.NOT_IN_STEPS | techniques.NAME_LAYERS
     assert measured & left_out == set()
     assert measured | left_out == {*TECHNIQUES, *OPTIMIZERS} - {"adamw"}

@@ -24,6 +24,17 @@ def test_tables_refuse_numbers_of_images_and_images_those_of_tables(tiny: DataSe
         check_techniques(program)
 
 
+def test_hues_are_for_three_colours_and_time_is_for_series(tiny: DataSet) -> None:
+    hue = split(a_training(augment={"hue": 0.1}), tiny, "cpu")[0]
+    check_techniques(replace(hue, example_shape=(8, 8, 3)))
+    with pytest.raises(HpoError, match=r"augment\.hue: changes the three colours .* \[8, 8, 1\]"):
+        check_techniques(replace(hue, example_shape=(8, 8, 1)))
+    warp = split(a_training(augment={"time_warp": 0.1}), tiny, "cpu")[0]
+    check_techniques(replace(warp, example_shape=(9, 2)))
+    with pytest.raises(HpoError, match=r"augment\.time_warp: changes the time of series, and .*"):
+        check_techniques(warp)
+
+
 def test_classes_of_a_quantity_are_refused(line: DataSet) -> None:
     balanced = with_leaves(a_training(), {"sampling.name": "balanced"})
     with pytest.raises(HpoError, match=r"sampling.name: balanced needs one class for each row"):

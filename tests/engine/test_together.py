@@ -120,10 +120,13 @@ def test_draws_learn_the_same_in_merged_programs(learn: Learn, data: dict[str, D
     for names in [names for names in _draws(60) if not excluded(names)][8:16]:
         kind, training = kind_of(names), _training(names, {"train": {"merged": listed}})
         found = {path for path, _ in split(training, data[kind], "cpu")[0].merged}
-        needs = {need for name in names if name in TECHNIQUES for need in TECHNIQUES[name].needs}
+        lines = [TECHNIQUES.get(name) or OPTIMIZERS[name] for name in names]
+        needs = {need for line in lines for need in line.needs}
         assert ("data.batch_size" in found) == ("whole batch" not in needs), names
         if kind != "texts":
             assert ("model.widths" in found) == ("own sizes" not in needs), names
         together, alone = learn(data[kind], [training]), learn(data[kind], [unmerged(training)])
+        # Sums over parts of a batch round otherwise than over the whole.
+        near = 1e-2 if "bfloat16" in names else 1e-4
         for one, other in zip(together[0], alone[0], strict=True):
-            assert one == pytest.approx(other, rel=1e-4, abs=1e-6), names
+            assert one == pytest.approx(other, rel=near, abs=1e-6), names

@@ -14,9 +14,7 @@ from hpo.engine.training.batches import Batch
 from hpo.spec.sections.techniques.augment import Augment
 
 
-def changed(
-    augment: Augment, batch: Batch, draws: Draws, codes: int, feed: Batch | None = None
-) -> Batch:
+def changed(augment: Augment, batch: Batch, draws: Draws, codes: int, feed: Batch) -> Batch:
     """The rows of a batch, changed; their first `codes` columns hold codes of categories.
 
     Masks of pixels move with their images. The feed of a lane says what is `black` and `white`.
@@ -30,7 +28,7 @@ def changed(
             for name in ("y", "weight")
             if name in batch and batch[name].ndim == 3
         }
-    if recolours(augment) and feed is not None:
+    if recolours(augment):
         x = recoloured(x, augment, draws, feed["black"], feed["white"])
     if not is_off(augment.cutout):
         x = with_hole(x, augment.cutout, draws)

@@ -73,7 +73,7 @@ def with_hue(pixels: Float[Array, "B H W 3"], turn: Any) -> Float[Array, "B H W 
 
 
 def _toward(name: str, pixels: Array, factor: Any) -> Array:
-    """Pixels of which what parts them from black, or from a grey, is multiplied."""
+    """Pixels whose difference from black, or from a grey, is multiplied."""
     if name == "brightness":
         return pixels * factor
     middle = grey(pixels)

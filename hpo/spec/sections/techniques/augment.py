@@ -42,10 +42,10 @@ class Augment(Spec):
     brightness: Knob[_Probability] = 0.0
     """Multiply the pixels of an image, as read, by 1 plus or minus up to this."""
     contrast: Knob[_Probability] = 0.0
-    """Multiply what parts the pixels from the mean grey of their image by 1 plus or minus up to
+    """Multiply each pixel's difference from the mean grey of its image by 1 plus or minus up to
     this."""
     saturation: Knob[_Probability] = 0.0
-    """Multiply what parts a pixel from its own grey by 1 plus or minus up to this."""
+    """Multiply each pixel's difference from its own grey by 1 plus or minus up to this."""
     hue: Knob[_Hue] = 0.0
     """Turn the colours of an image by up to this share of the colour circle, to either side."""
     shot_noise: Knob[NonNegative] = 0.0

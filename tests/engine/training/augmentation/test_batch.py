@@ -16,7 +16,15 @@ from hpo.spec.marks import with_leaves
 from hpo.spec.sections.techniques.augment import Augment
 from tests.engine.samples import Learn, tiny_data
 
-COLOURS = {"brightness": 0.4, "contrast": 0.3, "shot_noise": 0.02, "salt_pepper": 0.1, "crop": 0.2}
+IMAGES = {
+    "brightness": 0.4,
+    "contrast": 0.3,
+    "shot_noise": 0.02,
+    "salt_pepper": 0.1,
+    "crop": 0.2,
+    "mixup": 0.4,
+    "cutmix": 1.0,
+}
 TABLE = {
     "gaussian_noise": 0.3,
     "column_dropout": 0.2,
@@ -86,18 +94,18 @@ def test_masks_and_weights_of_pixels_move_with_their_image() -> None:
     y = np.random.default_rng(0).integers(0, 9, (3, 5, 5)).astype(np.int32)
     batch = {"x": y[..., None].astype(np.float32), "y": y, "weight": y.astype(np.float32)}
 
-    found = changed(Augment(flip=0.5, shift=0.0), batch, draws, codes=0)
+    found = changed(Augment(flip=0.5, shift=0.0), batch, draws, codes=0, feed={})
 
     np.testing.assert_array_equal(found["x"][..., 0], found["y"])
     np.testing.assert_array_equal(found["weight"], found["y"])
     assert not np.array_equal(found["y"], y)
 
 
-def test_colours_learn_the_same_from_streamed_data_and_a_lane_of_zeros_as_without(
+def test_images_learn_the_same_from_streamed_data_and_a_lane_of_zeros_as_without(
     learn: Learn, images: DataSet
 ) -> None:
-    varying = [f"augment.{name}" for name in COLOURS]
-    whole = [a_training(each, stream=i, varying=varying) for i, each in enumerate((COLOURS, {}))]
+    varying = [f"augment.{name}" for name in IMAGES]
+    whole = [a_training(each, stream=i, varying=varying) for i, each in enumerate((IMAGES, {}))]
     parts = [with_leaves(each, {"data.device_budget": 30_000}) for each in whole]
 
     found = learn(images, whole, lanes=2)
@@ -109,5 +117,5 @@ def test_colours_learn_the_same_from_streamed_data_and_a_lane_of_zeros_as_withou
 
 def test_off_adds_nothing_to_the_batch() -> None:
     draws = Draws(mask_key(jnp.array([3, 4], jnp.uint32), jnp.int32(0)), 3)
-    jaxpr = jax.make_jaxpr(lambda x: changed(Augment(), {"x": x}, draws, 0)["x"])(np.ones((3, 2)))
+    jaxpr = jax.make_jaxpr(lambda x: changed(Augment(), {"x": x}, draws, 0, {}))(np.ones((3, 2)))
     assert jaxpr.eqns == []
