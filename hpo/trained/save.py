@@ -196,10 +196,12 @@ def save_trained(
     `weights/` is an Orbax checkpoint of `{"params": ..., "variables": ...}`. With several seeds or
     folds, it holds one for each: `weights/seed-0/`, `weights/fold-3/`, ... `transforms/all.npz`
     holds the arrays of the fit that makes the features; folds have their own, such as
-    `transforms/fold-3.npz`. `texts` are further files by their names.
-    The folder is written under another name and then renamed, so that
-    nobody reads a half-written one. `metrics.json` lists the other files: these alone are deleted
-    when another model replaces it.
+    `transforms/fold-3.npz`. `code/` holds the files of the user's own that the spec names, and
+    `texts` are further files by their names.
+
+    The folder is written under another name and then renamed, so that nobody reads a half-written
+    one. `metrics.json` lists the other files: these alone are deleted when another model replaces
+    it.
 
     Raises:
         HpoError: if the model cannot be written; no part of it is then left behind.
