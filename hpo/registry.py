@@ -102,6 +102,8 @@ _RULES = "hpo.engine.training.rules"
 _SGD = "https://doi.org/10.1214/aoms/1177729586"
 _RMSPROP = "https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf"
 _ADAGRAD = "https://jmlr.org/papers/v12/duchi11a.html"
+_NADAM = "https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ"
+_YOGI = "https://papers.nips.cc/paper/2018/hash/90365351ccc7437a1309dc64e4db32a3-Abstract.html"
 _MUON = "https://kellerjordan.github.io/posts/muon/"
 _LBFGS = "https://doi.org/10.1007/978-0-387-40065-5"
 _LSTSQ = "https://numpy.org/doc/stable/reference/generated/numpy.linalg.lstsq.html"
@@ -117,25 +119,19 @@ OPTIMIZERS = {
         f"{_OPTIMIZER}:Lamb", f"{_BASIC}:lamb", needs=("layers",), paper=f"{_ARXIV}/1904.00962"
     ),
 }
-_ADAPTIVE = {
-    "adadelta": ("Adadelta", "1212.5701"), "adamax": ("Adamax", "1412.6980"),
-    "nadam": ("Nadam", ""), "radam": ("Radam", "1908.03265"), "amsgrad": ("Amsgrad", "1904.09237"),
-    "adabelief": ("AdaBelief", "2010.07468"), "yogi": ("Yogi", ""), "lion": ("Lion", "2302.06675"),
-    "adan": ("Adan", "2208.06677"), "ademamix": ("AdEmaMix", "2409.03137"),
-}  # fmt: skip
-_ELSEWHERE = {
-    "nadam": "https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ",
-    "yogi": "https://papers.nips.cc/paper/2018/hash/90365351ccc7437a1309dc64e4db32a3-Abstract.html",
-}
-OPTIMIZERS |= {
-    name: Entry(
-        f"{_OPTIMIZER}s.adaptive:{spec}",
-        f"hpo.engine.training.rules.adaptive:{name}",
-        paper=_ELSEWHERE.get(name, f"{_ARXIV}/{paper}"),
-    )
-    for name, (spec, paper) in _ADAPTIVE.items()
-}
 _FAMILIES: dict[str, tuple[tuple[str, str, tuple[Need, ...], str], ...]] = {
+    "adaptive": (
+        ("adadelta", "Adadelta", (), f"{_ARXIV}/1212.5701"),
+        ("adamax", "Adamax", (), f"{_ARXIV}/1412.6980"),
+        ("nadam", "Nadam", (), _NADAM),
+        ("radam", "Radam", (), f"{_ARXIV}/1908.03265"),
+        ("amsgrad", "Amsgrad", (), f"{_ARXIV}/1904.09237"),
+        ("adabelief", "AdaBelief", (), f"{_ARXIV}/2010.07468"),
+        ("yogi", "Yogi", (), _YOGI),
+        ("lion", "Lion", (), f"{_ARXIV}/2302.06675"),
+        ("adan", "Adan", (), f"{_ARXIV}/2208.06677"),
+        ("ademamix", "AdEmaMix", (), f"{_ARXIV}/2409.03137"),
+    ),
     "untuned": (
         ("prodigy", "Prodigy", ("start", "rate", "own rate"), f"{_ARXIV}/2306.06101"),
         ("dog", "Dog", ("start", "own rate"), f"{_ARXIV}/2302.12022"),

@@ -166,6 +166,19 @@ _AUGMENT = {
     ),
     "salt_pepper": Technique("augment.salt_pepper", needs=("images",), excludes=_PIXELS),
     "cutout": Technique("augment.cutout", paper=f"{_ARXIV}/1708.04552", needs=("images",)),
+    "rand_augment": Technique(
+        "augment.rand_augment",
+        paper=f"{_ARXIV}/1909.13719",
+        numbers=("augment.rand_strength",),
+        needs=("images",),
+        excludes=_PIXELS,
+    ),
+    "trivial_augment": Technique(
+        "augment.trivial_augment",
+        paper=f"{_ARXIV}/2103.10158",
+        needs=("images",),
+        excludes=_PIXELS,
+    ),
     "gaussian_noise": Technique("augment.gaussian_noise", needs=("numbers",)),
     "column_dropout": Technique("augment.column_dropout", paper=_DROPOUT, needs=("table",)),
     "swap_noise": Technique(

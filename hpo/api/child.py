@@ -177,8 +177,7 @@ def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) ->
     from hpo.report.training import EpochDisplay
     from hpo.spec.load import require_single
 
-    experiment = experiment_of(request["spec"], request["overrides"])
-    experiment = require_single(experiment)
+    experiment = require_single(experiment_of(request["spec"], request["overrides"]))
     train: Any = experiment.training.train
     epochs = getattr(train, "until", None) or train.epochs
     display = EpochDisplay(_console(messages), experiment.name, epochs, request["quiet"])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +24,11 @@ TrainedFolder = Annotated[
 ]
 NewDataFile = Annotated[
     Path,
-    typer.Argument(metavar="DATA", help="The new data, a file.", autocompletion=completion.files),
+    typer.Argument(
+        metavar="DATA",
+        help="The new data: a file, or a folder of images.",
+        autocompletion=completion.files,
+    ),
 ]
 AnswersFile = Annotated[
     Path,
@@ -64,6 +67,7 @@ def predict(
         raise HpoError("--json: standard output has the answers: give them a file with -o FILE.")
     from hpo.report.training import metrics_text
     from hpo.spec.words import count_text
+    from hpo.trained.save import plain_metrics
     from hpo.trained.writing import check_out, write_answers
 
     check_out(out, replace=force)
@@ -80,9 +84,8 @@ def predict(
     found = loaded.score(new.source) if score else None
     write_answers(out, answers(loaded, new, batch, _telling(rows, is_quiet=quiet)))
     if as_json:
-        print_json(
-            {"rows": rows, "file": str(out), "notes": [*new.notes], "score": plain_metrics(found)}
-        )
+        score_of = None if found is None else plain_metrics(found)
+        print_json({"rows": rows, "file": str(out), "notes": [*new.notes], "score": score_of})
         return
     if found is not None:
         print_line(f"score: {metrics_text(found)}", is_stderr=str(out) == "-")
@@ -90,15 +93,8 @@ def predict(
         print_line(f"{count_text(rows, 'row')} -> {out}")
 
 
-def plain_metrics(metrics: Mapping[str, float] | None) -> dict[str, float | None] | None:
-    """Metrics as JSON has them, which has no NaN."""
-    if metrics is None:
-        return None
-    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-
-
 def _telling(rows: int, *, is_quiet: bool) -> Callable[[int], None]:
-    """What says, now and then, how many rows are answered."""
+    """A function that prints, now and then, how many rows are answered."""
     last = time.monotonic()
 
     def tell(done: int) -> None:

@@ -23,8 +23,8 @@ from hpo.cli.output import print_json, print_line, print_text, print_view, stder
 from hpo.errors import HpoError
 
 
-class Listed(StrEnum):
-    """What `hpo list` lists."""
+class Listable(StrEnum):
+    """What `hpo list` can list."""
 
     STUDIES = "studies"
     TECHNIQUES = "techniques"
@@ -32,8 +32,8 @@ class Listed(StrEnum):
 
 def list_studies(
     what: Annotated[
-        Listed, typer.Argument(help="The studies, or the techniques that a spec can name.")
-    ] = Listed.STUDIES,
+        Listable, typer.Argument(help="The studies, or the techniques that a spec can name.")
+    ] = Listable.STUDIES,
     storage: StorageUrl = None,
     as_json: AsJson = False,
 ) -> None:
@@ -41,7 +41,7 @@ def list_studies(
 
     Example: hpo list --storage sqlite:///other/hpo.db
     """
-    if what is Listed.TECHNIQUES:
+    if what is Listable.TECHNIQUES:
         _list_techniques(as_json)
         return
     from hpo.report import study_report as report

@@ -66,11 +66,25 @@ def variants_of(spec: type[Spec], field: str) -> Variants | None:
     if (chosen := registered(spec, field)) is not None:
         return Variants(chosen.tag, chosen.specs())
     info = spec.model_fields[field]
-    specs = [kind for kind in _members(info.annotation) if _is_spec(kind)]
+    return _variants(info.annotation, info.discriminator)
+
+
+@cache
+def item_variants(spec: type[Spec], field: str) -> Variants | None:
+    """The variants of the items of a field that holds a mapping of names to variants, or None."""
+    annotation = spec.model_fields[field].annotation
+    item = get_args(annotation)[1] if is_mapping(annotation) else None
+    if get_origin(item) is not Annotated:
+        return None
+    union, info = get_args(item)[:2]
+    return _variants(union, getattr(info, "discriminator", None))
+
+
+def _variants(annotation: Any, tag: Any) -> Variants | None:
+    specs = [kind for kind in _members(annotation) if _is_spec(kind)]
     if not specs:
         return None
-    if isinstance(info.discriminator, str):
-        tag = info.discriminator
+    if isinstance(tag, str):
         return Variants(
             tag,
             {name: kind for kind in specs for name in get_args(kind.model_fields[tag].annotation)},
@@ -169,6 +183,11 @@ def spec_mistakes(spec: type[Spec], value: Any, path: KeyPath = ()) -> list[Mist
         elif (item := item_spec(spec, name)) and (items := _items(info.annotation, value[name])):
             for key, one in items:
                 found += spec_mistakes(item, one, (*path, name, key))
+        elif (of_items := item_variants(spec, name)) and (
+            items := _items(info.annotation, value[name])
+        ):
+            for key, one in items:
+                found += _variant_mistakes(spec, name, of_items, one, (*path, name, key))
         elif variants is not None:
             found += _variant_mistakes(spec, name, variants, value[name], (*path, name))
         elif name in errors:

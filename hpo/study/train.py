@@ -31,6 +31,7 @@ from hpo.engine.training.ensemble import mean_on_test
 from hpo.engine.training.supervised import own_weights
 from hpo.engine.training.task import Progress
 from hpo.engine.training.techniques.sampling import check_sampling
+from hpo.engine.training.techniques.updates import check_updates
 from hpo.errors import HpoError
 from hpo.spec.changes import changing, stages
 from hpo.spec.code.own_task import TaskTraining
@@ -184,6 +185,7 @@ def _made_ready(
             say(text)
         training = with_rows(decided(experiment, numbers).training, data.train_rows)
         check_sampling(training, data)
+        check_updates(training, data)
         training = with_start(training, data, experiment.folder)
     for note in data.notes:
         say(note)

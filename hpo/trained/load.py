@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,7 @@ class TrainedModel:
     deviations: SplitMetrics
     epochs: int
     seconds: float
-    trusts_code: bool = False
+    trusts_code: bool = field(default=False, compare=False)
 
     @classmethod
     def read(cls, folder: str | Path) -> TrainedModel:

@@ -168,11 +168,11 @@ def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = Fa
     thresholds = _thresholds(folder)
     found = []
     for name, data in zip(runs, members, strict=True):
-        place_of = folder / WEIGHTS_FOLDER / name if len(runs) > 1 else folder / WEIGHTS_FOLDER
+        checkpoint = folder / WEIGHTS_FOLDER / name if len(runs) > 1 else folder / WEIGHTS_FOLDER
         try:
-            weights = restored_like(place_of, expected)
+            weights = restored_like(checkpoint, expected)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _damaged(place_of, error) from None
+            raise _damaged(checkpoint, error) from None
         weights = jax.device_put(weights, place)
         found.append(Member(weights, data, thresholds.get(name)))
     return Model(folder, training, description, tuple(found), program)

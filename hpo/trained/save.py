@@ -196,10 +196,12 @@ def save_trained(
     `weights/` is an Orbax checkpoint of `{"params": ..., "variables": ...}`. With several seeds or
     folds, it holds one for each: `weights/seed-0/`, `weights/fold-3/`, ... `transforms/all.npz`
     holds the arrays of the fit that makes the features; folds have their own, such as
-    `transforms/fold-3.npz`. `texts` are further files by their names.
-    The folder is written under another name and then renamed, so that
-    nobody reads a half-written one. `metrics.json` lists the other files: these alone are deleted
-    when another model replaces it.
+    `transforms/fold-3.npz`. `code/` holds the files of the user's own that the spec names, and
+    `texts` are further files by their names.
+
+    The folder is written under another name and then renamed, so that nobody reads a half-written
+    one. `metrics.json` lists the other files: these alone are deleted when another model replaces
+    it.
 
     Raises:
         HpoError: if the model cannot be written; no part of it is then left behind.
@@ -262,7 +264,9 @@ def _write(
         "metrics": _plain_splits(trained.metrics),
         "epochs": len(trained.curve),
         "seconds": round(trained.seconds, 3),
-        "curve": [{"epoch": report.epoch, **_plain(report.metrics)} for report in trained.curve],
+        "curve": [
+            {"epoch": report.epoch, **plain_metrics(report.metrics)} for report in trained.curve
+        ],
         "provenance": provenance,
     }
     if len(trained.by_run) > 1:
@@ -296,13 +300,15 @@ def file_name(key: RunKey) -> str:
     return f"seed-{key}" if isinstance(key, int) else key
 
 
-def _plain_splits(metrics: SplitMetrics) -> dict[str, dict[str, float | None] | None]:
-    return {name: None if values is None else _plain(values) for name, values in metrics.items()}
-
-
-def _plain(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    # JSON has no NaN, which the metrics of a diverged training are.
+def plain_metrics(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """Metrics as JSON has them, which has no NaN: those of a diverged training are null."""
     return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+
+
+def _plain_splits(metrics: SplitMetrics) -> dict[str, dict[str, float | None] | None]:
+    return {
+        name: None if values is None else plain_metrics(values) for name, values in metrics.items()
+    }
 
 
 def _save_weights(path: Path, weights: Mapping[str, Any]) -> None:

@@ -460,6 +460,10 @@ ROWS = [
         "search: {objective: {maximize: accuracy}, trials: 1, sampler: {name: grid}}\nspace: {model.dropout: {float: [0.0, 0.5]}}",
         "spec.yaml:7: space.model.dropout: is continuous, which grid cannot search: add a step or write choice",
     ),
+    (
+        "train: {epochs: 9, schedules: {model.dropout: {name: cosine}}}",
+        "spec.yaml:5: train.schedules.model.dropout.to: is missing: write a number",
+    ),
     ("space: [model.dropout]", "spec.yaml:7: space: cannot be ['model.dropout']: write a mapping"),
     (
         "space: {model.dropuot: {float: [0.0, 0.5]}}",

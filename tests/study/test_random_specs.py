@@ -98,14 +98,15 @@ def _document(rng: Random) -> dict[str, Any]:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("part", range(4))
 def test_a_random_spec_is_refused_before_its_first_trial_or_all_of_its_trials_plan(
-    tmp_path: Path,
+    tmp_path: Path, part: int
 ) -> None:
     ends = Counter[str]()
     datasets = DataSets(tmp_path, None, DataCache(tmp_path))
     around = Surroundings("sqlite://", None, None, device="cpu", data_cache=tmp_path)
     said: list[str] = []
-    for seed in range(2000):
+    for seed in range(part * 500, part * 500 + 500):
         document = _document(Random(seed))
         try:
             experiment = load_document(document, tmp_path)
@@ -123,7 +124,7 @@ def test_a_random_spec_is_refused_before_its_first_trial_or_all_of_its_trials_pl
         _plan(experiment, datasets, seed)
     assert [text for text in said if SENTENCE.fullmatch(text) is None] == []
     assert len(ends) == 3
-    assert min(ends.values()) > 50, ends
+    assert min(ends.values()) > 12, ends
 
 
 def _plan(experiment: Experiment, datasets: DataSets, seed: int) -> None:

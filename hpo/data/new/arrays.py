@@ -1,4 +1,4 @@
-"""New examples that are arrays: of an NPZ or NPY file, an IDX file, or a folder of images."""
+"""New examples that are arrays: of an NPZ file, an IDX file, or a folder of images."""
 
 from __future__ import annotations
 

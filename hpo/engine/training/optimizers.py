@@ -112,11 +112,13 @@ class Descent:
                 after = jax.tree.map(lambda p, d: p - rate * d, params, direction)
             return constrained(self.updates, self.layers, after, rate, moment.step), state
 
-        options = options_of(self.optimizer)
-        if len(options) == 1:
-            after = descend(options[0], gradients, state, params, rate)
+        def finished(after: tuple[Any, Any]) -> tuple[Any, Any, Any, Any]:
             after = kept_frozen(self.updates, self.layers, start, after)
             return loss, variables, *kept_others(is_chosen, start, after)
+
+        options = options_of(self.optimizer)
+        if len(options) == 1:
+            return finished(descend(options[0], gradients, state, params, rate))
         states = self._states(params)
         _, indices = _slots(states)
 
@@ -130,9 +132,7 @@ class Descent:
             return params, slots
 
         number = OneOf(tuple(range(len(options))), self.optimizer.index)
-        after = choose(number, one, gradients, state, params, rate)
-        after = kept_frozen(self.updates, self.layers, start, after)
-        return loss, variables, *kept_others(is_chosen, start, after)
+        return finished(choose(number, one, gradients, state, params, rate))
 
     def _states(self, params: Any) -> list[Any]:
         made = (

@@ -81,7 +81,7 @@ def draft(overview: Overview, budget: Budget, cores: int, file: str) -> Draft:
         highest = 0.1 if is_small else 3e-2
         space["optimizer.learning_rate"] = {"float": [3e-4, highest], "log": True}
         space["optimizer.weight_decay"] = {"float": [1e-6, 1e-1], "log": True}
-    document["train"] = {"epochs": budget.epochs}
+    document["train"] = {"epochs": budget.epochs, **document.get("train", {})}
     if _varies_transform(overview):
         space["data.columns.transform"] = {"choice": ["none", "quantile"]}
     if _has_texts(overview):

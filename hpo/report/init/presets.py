@@ -57,7 +57,8 @@ def widths_for(rows: int) -> tuple[int, ...]:
 def sections(overview: Overview, preset: Preset, widths: tuple[int, ...]) -> dict[str, Any]:
     """Model, loss, optimizer, space and the first points of the search.
 
-    The schedule begins at 0, so that early epochs say little: every trial trains to its end.
+    The schedule begins at 0, so that early epochs say little: every trial trains to its end. It is
+    judged by its best epoch, as in the paper.
     """
     is_class = overview.target.task == "classification"
     found: dict[str, Any] = {
@@ -78,6 +79,7 @@ def sections(overview: Overview, preset: Preset, widths: tuple[int, ...]) -> dic
         "weight_decay": _DECAY,
         "schedule": {"name": "coslog"},
     }
+    found["train"] = {"keep": "best"}
     fixed = _NOT_QUICK if preset == "quick" else ()
     starts = [{path: v for path, v in point.items() if path not in fixed} for point in _STARTS]
     search = {"scheduler": {"name": "none"}, "start": starts}

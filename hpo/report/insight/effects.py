@@ -62,7 +62,7 @@ class Effect:
     @property
     def name(self) -> str:
         """The technique: its leaf, and its value where it is one of several."""
-        return f"{self.path}: {self.value}" if self.value else self.path
+        return _name(self.path, self.value)
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,9 @@ def effects_of(
 
 
 def equal_trials(trials: Sequence[Trial]) -> tuple[list[Trial], int, str | None]:
-    """The trials with results after as many epochs as 20 of them have had, those epochs, and why
-    there are none.
+    """The trials to compare, the epochs after which they are compared, and why there are none.
+
+    The epochs are the most that 20 trials have had.
     """
     if any(trial.exploited for trial in trials):
         return [], 0, "hparams changed while trials trained"
@@ -189,6 +190,10 @@ def _techniques(dimension: Dimension) -> Iterator[_Technique]:
         yield _Technique(path, "", shown(off[0]), None, off)
 
 
+def _name(path: str, value: str) -> str:
+    return f"{path}: {value}" if value else path
+
+
 def _is_among(value: HParam, values: Sequence[HParam]) -> bool:
     return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in values)
 
@@ -207,9 +212,8 @@ def _effect(
     sides = [(t, technique.has_it(t.hparams[technique.path], is_near)) for t in present]
     judged = [(trial, side) for trial, side in sides if side is not None]
     has_it = [side for _, side in judged]
-    name = f"{technique.path}: {technique.value}" if technique.value else technique.path
     if min(sum(has_it), len(has_it) - sum(has_it)) < _FEWEST_EACH:
-        return name
+        return _name(technique.path, technique.value)
     losses = [trial.losses[epochs - 1] for trial, _ in judged]
     known = [_gap(gaps.get(trial.number, ()), epochs) for trial, _ in judged]
     own = [gap for gap in known if gap is not None]

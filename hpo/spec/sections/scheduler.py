@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -11,8 +11,6 @@ from hpo.spec.file.document import KeyPath, Mistake
 from hpo.spec.marks import Count, NonNegative, Positive, Share, Spec
 from hpo.spec.registered import Registered
 from hpo.spec.sections.pruner import PrunerSpec, for_losses
-
-Budget: TypeAlias = Literal["epochs", "share"]
 
 
 class AutoScheduler(Spec):
@@ -44,43 +42,37 @@ class Median(Spec):
         return self.min_epochs or max(1, epochs // 8)
 
 
-class SuccessiveHalving(Spec):
+class Rungs(Spec):
+    """What schedulers that compare trials at rungs have in common."""
+
+    name: str
+    budget: Literal["epochs", "share"] = "epochs"
+    """What a rung has more of: `epochs`, or a larger `share` of the training rows."""
+    min_epochs: Count = 1
+    """Epochs before the first comparison; with `budget: share`, epochs of all rows."""
+    eta: Annotated[int, Field(ge=2)] = 3
+    """One trial in this many goes on at each rung."""
+
+
+class SuccessiveHalving(Rungs):
     """Brackets of trials of which the best 1/eta go on at each rung (Jamieson et al. 2016)."""
 
     name: Literal["successive_halving"]
-    budget: Budget = "epochs"
-    """What a rung has more of: `epochs`, or a larger `share` of the training rows."""
-    min_epochs: Count = 1
-    """Epochs before the first comparison; with `budget: share`, those that it is worth."""
-    eta: Annotated[int, Field(ge=2)] = 3
-    """One trial in this many goes on at each rung."""
 
 
-class Asha(Spec):
+class Asha(Rungs):
     """Asynchronous successive halving (Li et al. 2020)."""
 
     name: Literal["asha"]
-    budget: Budget = "epochs"
-    """What a rung has more of: `epochs`, or a larger `share` of the training rows."""
-    min_epochs: Count = 1
-    """Epochs before the first comparison; with `budget: share`, those that it is worth."""
-    eta: Annotated[int, Field(ge=2)] = 3
-    """One trial in this many goes on at each rung."""
 
 
-class Hyperband(Spec):
+class Hyperband(Rungs):
     """Successive halving at several ratios of trials to budget (Li et al. 2018)."""
 
     name: Literal["hyperband"]
-    budget: Budget = "epochs"
-    """What a rung has more of: `epochs`, or a larger `share` of the training rows."""
-    min_epochs: Count = 1
-    """Epochs before the first comparison; with `budget: share`, those that it is worth."""
-    eta: Annotated[int, Field(ge=2)] = 3
-    """One trial in this many goes on at each rung."""
 
 
-class Bohb(Spec):
+class Bohb(Rungs):
     """Hyperband whose sampler fits the results of one budget (Falkner et al. 2018).
 
     `random_share` of the trials are random draws. A budget is fitted from `min_points` + 2 results
@@ -88,12 +80,6 @@ class Bohb(Spec):
     """
 
     name: Literal["bohb"]
-    budget: Budget = "epochs"
-    """What a rung has more of: `epochs`, or a larger `share` of the training rows."""
-    min_epochs: Count = 1
-    """Epochs before the first comparison; with `budget: share`, those that it is worth."""
-    eta: Annotated[int, Field(ge=2)] = 3
-    """One trial in this many goes on at each rung."""
     random_share: Share = 1 / 3
     """The share of trials that are random draws."""
     min_points: Count | None = None
@@ -170,7 +156,7 @@ def is_by_share(spec: SchedulerSpec) -> bool:
     A rung of b epochs is then a whole training on b / `train.epochs` of the rows, which costs as
     much as b epochs.
     """
-    return getattr(spec, "budget", None) == "share"
+    return isinstance(spec, Rungs) and spec.budget == "share"
 
 
 def share_mistakes(spec: SchedulerSpec) -> Iterator[Mistake]:

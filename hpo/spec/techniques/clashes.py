@@ -28,8 +28,7 @@ def clashes(training: Spec, around: Collection[Fact] = ()) -> Iterator[Found]:
     facts = circumstances(training) | {*around}
     for part in _excluders(training):
         for fact, reason in part.excludes.items():
-            standing = _standing(facts & {fact})
-            for holder in (*standing, *holders(training, fact)):
+            for holder in [_standing(fact)] if fact in facts else holders(training, fact):
                 if holder.place != part.place:
                     yield part.said(reason, holder)
                     break
@@ -39,8 +38,8 @@ def clashes_around(training: Spec, around: Collection[Fact]) -> Iterator[Found]:
     """The parts of a training that exclude one of these circumstances, as `clashes` says."""
     for part in _excluders(training):
         for fact, reason in part.excludes.items():
-            for holder in _standing({fact} & {*around}):
-                yield part.said(reason, holder)
+            if fact in around:
+                yield part.said(reason, _standing(fact))
 
 
 def decides(place: str) -> bool:
@@ -105,11 +104,10 @@ def lacking(data: DataSpec) -> dict[Need, str]:
     return found
 
 
-def _standing(facts: Collection[Fact]) -> Iterator[Holder]:
-    """Where circumstances stand."""
-    for fact in facts:
-        one = CIRCUMSTANCES[fact]
-        yield Holder(one.place, one.title or one.place, one.does, one.cure)
+def _standing(fact: Fact) -> Holder:
+    """Where a circumstance stands."""
+    one = CIRCUMSTANCES[fact]
+    return Holder(one.place, one.title or one.place, one.does, one.cure)
 
 
 class _Excluder(NamedTuple):

@@ -40,7 +40,7 @@ def needs_of_all(training: Training) -> frozenset[Need]:
     return frozenset(found | (AUGMENT_NEEDS if _is_own(training) else set()))
 
 
-def holders(training: Any, need: Need | Fact) -> Iterator[Holder]:
+def holders(training: Any, need: Fact) -> Iterator[Holder]:
     """The techniques, the optimizer, and the parts of the model that have a need.
 
     A circumstance is none.

@@ -19,6 +19,7 @@ from hpo.engine.programs.footprint import known_costs
 from hpo.engine.techniques import check_techniques
 from hpo.engine.training.task import task_of
 from hpo.engine.training.techniques.sampling import check_sampling
+from hpo.engine.training.techniques.updates import check_updates
 from hpo.search.schedulers.make import make_scheduler
 from hpo.space import Choice, Dimension
 from hpo.spec.experiment import Experiment
@@ -51,7 +52,7 @@ from hpo.study.storage.provenance import Provenance, library_versions
 from hpo.study.storage.trust import code_of, tell_code
 from hpo.study.surroundings import Surroundings
 from hpo.techniques import TECHNIQUES
-from hpo.trial import HParams
+from hpo.trial import HParam, HParams
 
 # Where values stand that an optimizer which takes all rows in one step may not go with.
 _BESIDE_ALL_ROWS = ("data.batch_size", "model", "loss")
@@ -181,22 +182,27 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
             fills += [{path: value} for value in values]
     fills += _whole_batches(experiment)
     share = dimensions.get("sampling.share")
-    smallest: HParams = {}
+    fewest: dict[str, HParam] = {}
     if share is not None:  # with which a batch is filled last
         of = share.distribution
         values = of.values if isinstance(of, Choice) else (of.low,)
-        smallest = {share.path: min(v for v in values if isinstance(v, float | int))}
+        fewest[share.path] = min(v for v in values if isinstance(v, float | int))
+    if (most := dimensions.get("updates.accumulate")) is not None:  # with which updates are fewest
+        of = most.distribution
+        values = of.values if isinstance(of, Choice) else (of.high,)
+        fewest[most.path] = max(v for v in values if isinstance(v, int))
     cure = "write a larger share"
     if search is not None and is_by_share(search.scheduler):
         epochs = training.train.epochs
         brackets = make_scheduler(search.scheduler, epochs, search.trials).brackets
-        smallest = {"sampling.share": min(b.budgets[0] for b in brackets) / epochs}
+        fewest["sampling.share"] = min(b.budgets[0] for b in brackets) / epochs
         cure = "raise search.scheduler.min_epochs"
     for hparams in fills:
-        candidate = fill(training, {**smallest, **hparams}, 0)
+        candidate = fill(training, {**fewest, **hparams}, 0)
         data = datasets.load(candidate.data)
         candidate = with_rows(candidate, data.train_rows)
         check_sampling(candidate, data, cure)
+        check_updates(candidate, data)
         candidate = with_start(candidate, data, experiment.folder)
         program, _ = split(candidate, data, device.platform)
         if hparams:

@@ -8,20 +8,21 @@ from hpo.engine.training.augmentation.draws import Draws
 from hpo.engine.training.augmentation.geometry import drawn, moved, moved_masks, moves
 from hpo.engine.training.augmentation.mixing import mixed, with_kin, with_swaps
 from hpo.engine.training.augmentation.noise import with_hole, with_noise, without_numbers
+from hpo.engine.training.augmentation.policies import draws_operations, with_operations
 from hpo.engine.training.augmentation.series import with_magnitude, with_warp
 from hpo.engine.training.augmentation.text import without_words
 from hpo.engine.training.batches import Batch
 from hpo.spec.sections.techniques.augment import Augment
 
 
-def changed(
-    augment: Augment, batch: Batch, draws: Draws, codes: int, feed: Batch | None = None
-) -> Batch:
+def changed(augment: Augment, batch: Batch, draws: Draws, codes: int, feed: Batch) -> Batch:
     """The rows of a batch, changed; their first `codes` columns hold codes of categories.
 
     Masks of pixels move with their images. The feed of a lane says what is `black` and `white`.
     """
     x, moving = batch["x"], {}
+    if draws_operations(augment):
+        augment, draws = with_operations(augment, draws, x.shape[1:])
     if moves(augment):
         change = drawn(augment, draws, x.shape[1:3])
         x = moved(x, change)
@@ -30,7 +31,7 @@ def changed(
             for name in ("y", "weight")
             if name in batch and batch[name].ndim == 3
         }
-    if recolours(augment) and feed is not None:
+    if recolours(augment):
         x = recoloured(x, augment, draws, feed["black"], feed["white"])
     if not is_off(augment.cutout):
         x = with_hole(x, augment.cutout, draws)

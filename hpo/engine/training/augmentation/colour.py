@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from hpo.engine.program import is_off
 from hpo.engine.training.augmentation.draws import Draws
-from hpo.spec.sections.techniques.augment import COLOURS, Augment
+from hpo.spec.sections.techniques.augment import COLOURS, POLICIES, Augment
 
 # The grey of red, green and blue by ITU-R BT.601.
 _GREY = (0.299, 0.587, 0.114)
@@ -17,7 +17,7 @@ _GREY = (0.299, 0.587, 0.114)
 
 def recolours(augment: Augment) -> bool:
     """Whether an augmentation changes pixels as read."""
-    return not all(is_off(getattr(augment, name)) for name in COLOURS)
+    return not all(is_off(getattr(augment, name)) for name in (*COLOURS, *POLICIES))
 
 
 def recoloured(
@@ -25,7 +25,8 @@ def recoloured(
 ) -> Float[Array, "B H W C"]:
     """Images with other colours, whose darkest and brightest pixels are `black` and `white`, `[C]`.
 
-    What leaves this range is cut off at its ends.
+    What leaves this range is cut off at its ends. The numbers of all but noise may be arrays, one
+    for each image.
     """
     strength = sum(getattr(augment, name) for name in COLOURS)
     pixels = (x - black) / (white - black)
@@ -36,7 +37,7 @@ def recoloured(
             pixels = jnp.clip(_toward(name, pixels, factor), 0, 1)
     if not is_off(augment.hue):
         turned = with_hue(pixels, (augment.hue * draws.symmetric(21))[:, None, None])
-        pixels = jnp.where(augment.hue > 0, turned, pixels)
+        pixels = jnp.where(_of_images(augment.hue) > 0, turned, pixels)
     if not is_off(augment.shot_noise):
         # A normal of the variance of photons that are counted: it rises with the mean.
         spread = jnp.sqrt(augment.shot_noise * jnp.clip(pixels, 0, 1))
@@ -45,7 +46,7 @@ def recoloured(
         at, half = draws.uniform(23, x.shape[1:3])[..., None], augment.salt_pepper / 2
         pixels = jnp.where(at < half, 0.0, jnp.where(at >= 1 - half, 1.0, pixels))
     # There and back again would round.
-    return jnp.where(strength > 0, black + pixels * (white - black), x)
+    return jnp.where(_of_images(strength) > 0, black + pixels * (white - black), x)
 
 
 def grey(pixels: Float[Array, "... C"]) -> Float[Array, "... 1"]:
@@ -72,8 +73,13 @@ def with_hue(pixels: Float[Array, "B H W 3"], turn: Any) -> Float[Array, "B H W 
     return value[..., None] - chroma[..., None] * below
 
 
+def _of_images(number: Any) -> Float[Array, "B 1 1 1"]:
+    """A number, or one for each image, beside pixels."""
+    return jnp.reshape(number, (-1, 1, 1, 1))
+
+
 def _toward(name: str, pixels: Array, factor: Any) -> Array:
-    """Pixels of which what parts them from black, or from a grey, is multiplied."""
+    """Pixels whose difference from black, or from a grey, is multiplied."""
     if name == "brightness":
         return pixels * factor
     middle = grey(pixels)

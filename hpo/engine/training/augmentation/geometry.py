@@ -30,7 +30,7 @@ def moves(augment: Augment) -> bool:
 def drawn(augment: Augment, draws: Draws, size: tuple[int, int]) -> Affine:
     """The change of each image of a height and width: mirrored, scaled, slanted, turned, moved.
 
-    The part that `crop` shows is one of the result.
+    The part that `crop` shows is one of the result. A number may be an array, one for each image.
     """
     one, zero = jnp.ones(draws.rows), jnp.zeros(draws.rows)
     mirror = jnp.where(draws.uniform(0) < augment.flip, -one, one)
@@ -43,7 +43,7 @@ def drawn(augment: Augment, draws: Draws, size: tuple[int, int]) -> Affine:
     stretch = _matrix(1 / growth, zero, zero, mirror / growth)
     # Products of 2 by 2 written out, so that a change of nothing is exactly the identity.
     matrix = _product(_product(turn, lean), stretch)
-    offset = jnp.stack([draws.symmetric(4), draws.symmetric(5)], -1) * augment.shift
+    offset = jnp.stack([draws.symmetric(4) * augment.shift, draws.symmetric(5) * augment.shift], -1)
     cut = augment.crop * draws.uniform(15)
     place = jnp.stack([draws.symmetric(16), draws.symmetric(17)], -1)
     middle = cut[:, None] * place * (jnp.array(size) - 1) / 2

@@ -10,11 +10,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from hpo.data.dataset import DataSet
 from hpo.engine.models.dropout import mask_key, random_words
 from hpo.engine.program import is_off
 from hpo.engine.training.techniques.gradients import Moment, centralized, clipped_adaptively
 from hpo.engine.training.techniques.layers import Gradient, Layers, by_layers, mapped, name_of
+from hpo.engine.training.techniques.sampling import part_rows
 from hpo.errors import HpoError
+from hpo.spec.experiment import Training
 from hpo.spec.sections.updates import Updates
 
 
@@ -76,6 +79,21 @@ def _clip_each(norm: Any) -> optax.GradientTransformation:
     return optax.stateless(
         lambda updates, _: jax.tree.map(lambda u: one.update(u, one.init(u))[0], updates)
     )
+
+
+def check_updates(training: Training, data: DataSet) -> None:
+    """Refuse to accumulate more batches than the training has, which would change no weight.
+
+    Raises:
+        HpoError: with what to write instead.
+    """
+    rows = part_rows(training.sampling.share, data.train_rows)
+    batches = training.train.epochs * (rows // training.data.step_rows)
+    if (training.updates.accumulate or 1) > batches:
+        raise HpoError(
+            f"updates.accumulate: {training.updates.accumulate} batches for one update are more "
+            f"than the {batches} of the whole training: write a smaller number."
+        )
 
 
 def accumulated(chain: optax.GradientTransformation, updates: Updates) -> Any:

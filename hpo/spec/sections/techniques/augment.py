@@ -14,11 +14,14 @@ _Hue = Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)]
 # The series of the distribution function loses its digits beyond.
 _Beta = Annotated[float, Field(ge=0, le=4, allow_inf_nan=False)]
 _Slope = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
+_Operations = Annotated[int, Field(ge=0, le=4)]
 
 # The numbers that move the pixels of an image, which one gather does for all of them.
 GEOMETRY = ("flip", "shift", "rotate", "scale", "shear", "crop")
 # Those that change its pixels as read, from the darkest to the brightest one.
 COLOURS = ("brightness", "contrast", "saturation", "hue", "shot_noise", "salt_pepper")
+# Those that draw some of both for each image.
+POLICIES = ("rand_augment", "trivial_augment")
 
 
 class Augment(Spec):
@@ -42,10 +45,10 @@ class Augment(Spec):
     brightness: Knob[_Probability] = 0.0
     """Multiply the pixels of an image, as read, by 1 plus or minus up to this."""
     contrast: Knob[_Probability] = 0.0
-    """Multiply what parts the pixels from the mean grey of their image by 1 plus or minus up to
+    """Multiply each pixel's difference from the mean grey of its image by 1 plus or minus up to
     this."""
     saturation: Knob[_Probability] = 0.0
-    """Multiply what parts a pixel from its own grey by 1 plus or minus up to this."""
+    """Multiply each pixel's difference from its own grey by 1 plus or minus up to this."""
     hue: Knob[_Hue] = 0.0
     """Turn the colours of an image by up to this share of the colour circle, to either side."""
     shot_noise: Knob[NonNegative] = 0.0
@@ -54,6 +57,13 @@ class Augment(Spec):
     """The chance that a pixel becomes black or white."""
     cutout: Knob[_Probability] = 0.0
     """Blank a square of an image, of this share of its sides (DeVries and Taylor 2017)."""
+    rand_augment: Knob[_Operations] = 0
+    """Draw this many different operations for each image, all of one strength (RandAugment)."""
+    rand_strength: Knob[_Probability | None] = None
+    """The strength of these operations, as a share of the largest one; 0.3 if left out."""
+    trivial_augment: Knob[_Probability] = 0.0
+    """The chance that an image gets one drawn operation of a drawn strength (TrivialAugment, where
+    it is 1)."""
     gaussian_noise: Knob[NonNegative] = 0.0
     """Add normal noise of this standard deviation to the numbers of an example, as scaled."""
     column_dropout: Knob[Share] = 0.0

@@ -22,6 +22,9 @@ IMAGES = {
     "shot_noise": 0.02,
     "salt_pepper": 0.1,
     "crop": 0.2,
+    "rand_augment": 2,
+    "rand_strength": 0.5,
+    "trivial_augment": 0.5,
     "mixup": 0.4,
     "cutmix": 1.0,
 }
@@ -94,7 +97,7 @@ def test_masks_and_weights_of_pixels_move_with_their_image() -> None:
     y = np.random.default_rng(0).integers(0, 9, (3, 5, 5)).astype(np.int32)
     batch = {"x": y[..., None].astype(np.float32), "y": y, "weight": y.astype(np.float32)}
 
-    found = changed(Augment(flip=0.5, shift=0.0), batch, draws, codes=0)
+    found = changed(Augment(flip=0.5, shift=0.0), batch, draws, codes=0, feed={})
 
     np.testing.assert_array_equal(found["x"][..., 0], found["y"])
     np.testing.assert_array_equal(found["weight"], found["y"])
@@ -105,7 +108,8 @@ def test_images_learn_the_same_from_streamed_data_and_a_lane_of_zeros_as_without
     learn: Learn, images: DataSet
 ) -> None:
     varying = [f"augment.{name}" for name in IMAGES]
-    whole = [a_training(each, stream=i, varying=varying) for i, each in enumerate((IMAGES, {}))]
+    zeros = {"rand_strength": 0.5}
+    whole = [a_training(each, stream=i, varying=varying) for i, each in enumerate((IMAGES, zeros))]
     parts = [with_leaves(each, {"data.device_budget": 30_000}) for each in whole]
 
     found = learn(images, whole, lanes=2)
@@ -117,5 +121,5 @@ def test_images_learn_the_same_from_streamed_data_and_a_lane_of_zeros_as_without
 
 def test_off_adds_nothing_to_the_batch() -> None:
     draws = Draws(mask_key(jnp.array([3, 4], jnp.uint32), jnp.int32(0)), 3)
-    jaxpr = jax.make_jaxpr(lambda x: changed(Augment(), {"x": x}, draws, 0)["x"])(np.ones((3, 2)))
+    jaxpr = jax.make_jaxpr(lambda x: changed(Augment(), {"x": x}, draws, 0, {}))(np.ones((3, 2)))
     assert jaxpr.eqns == []

@@ -22,7 +22,7 @@ from hpo.engine.training.lane import Lane
 from hpo.engine.training.optimizers import Descent, make_optimizer
 from hpo.engine.training.task import task_of
 from hpo.engine.training.techniques.layers import Layers
-from hpo.engine.training.techniques.updates import chosen
+from hpo.engine.training.techniques.updates import check_updates, chosen
 from hpo.engine.training.weights import cut, parted
 from hpo.errors import HpoError
 from hpo.registry import OPTIMIZERS, Entry
@@ -355,3 +355,9 @@ def test_a_pattern_without_a_layer_is_refused_with_the_names_of_the_layers(
     program, _ = split(a_training(model=_MODEL, updates=updates), tiny, "cpu")
     with pytest.raises(HpoError, match=r"names no layer .* head, linears/0, norms/0: "):
         task_of(program).shapes()
+
+
+def test_more_accumulated_batches_than_the_training_has_are_refused(tiny: DataSet) -> None:
+    check_updates(a_training(updates={"accumulate": 24}), tiny)  # 4 epochs of 6 batches
+    with pytest.raises(HpoError, match=r"updates.accumulate: 25 batches .* more than the 24 of"):
+        check_updates(a_training(updates={"accumulate": 25}), tiny)
