@@ -130,6 +130,7 @@ def _excluders(training: Spec) -> Iterator[_Excluder]:
     for each in used(training).values():
         yield _Excluder(each.place, each.excludes, each.value, f"remove {each.place}")
     optimizer: Any = getattr(training, "optimizer", None)
-    for need in () if optimizer is None else needs_of("optimizer", optimizer):
+    # A command may have a number of its own by this name.
+    for need in needs_of("optimizer", optimizer) if isinstance(optimizer, Spec) else ():
         reasons = OPTIMIZERS_EXCLUDE.get(need, {})
         yield _Excluder("optimizer.name", reasons, optimizer.name, "use another optimizer")
