@@ -59,7 +59,7 @@ def predict(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Answer for each row of new data: classes and chances, or values in the target's unit.
+    """Answer for the rows of new data with a trained model.
 
     Example: hpo predict model/ new.csv -o answers.csv
     """

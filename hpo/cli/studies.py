@@ -37,7 +37,9 @@ def list_studies(
     storage: StorageUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the studies in a storage, or every technique with its paper and what it costs a step.
+    """List the studies in a storage, or all techniques.
+
+    Of techniques, the paper is listed, and what each costs a step where it was measured.
 
     Example: hpo list --storage sqlite:///other/hpo.db
     """

@@ -6,7 +6,7 @@ import pytest
 
 from hpo.errors import SpecError, StudyError
 from hpo.spec.load import experiment_from_document
-from hpo.spec.sections.scheduler import Bohb, Pbt
+from hpo.spec.sections.scheduler import Asha, Bohb, Pbt
 from hpo.study.open import follow_spec
 from hpo.study.storage.stored import stored_experiment, to_store
 
@@ -69,7 +69,7 @@ def test_a_study_keeps_the_sampler_and_scheduler_that_its_spec_left_to_the_defau
 @pytest.mark.parametrize(
     ("written", "kept"),
     [
-        ({"name": "asha", "eta": 4}, {"name": "asha", "eta": 4, "min_epochs": 1}),
+        ({"name": "asha", "eta": 4}, Asha(name="asha", eta=4).model_dump()),
         ({"name": "bohb"}, Bohb(name="bohb").model_dump()),
         ({"name": "pbt", "population": 4}, Pbt(name="pbt", population=4).model_dump(mode="json")),
         ({"name": "optuna", "pruner": {"name": "median"}},) * 2,
