@@ -102,6 +102,13 @@ class TextFit:
                 found[row] = self.vectors[places].mean(axis=0, dtype=np.float64)
         return found
 
+    def ids_of(self, text: str) -> list[int | None]:
+        """The id of each token of a text; None for a token without one."""
+        return [
+            None if place is None else place + FIRST_ID
+            for place in map(self._places.get, self._runs(text))
+        ]
+
     def _numbers(self, texts: Sequence[str]) -> np.ndarray:
         found = np.full((len(texts), self.spec.length), PADDING, np.int32)
         for row, text in enumerate(texts):
