@@ -73,7 +73,7 @@ data:
   batch_size: 64
   normalize: standard
   epsilon: 1.0e-5
-  reduce: {{name: none, components: 0.95}}
+  reduce: {{name: none, components: 0.95, features: 20}}
   range: [0.0, 1.0]
   clip: null
   columns:
@@ -100,6 +100,8 @@ data:
     embeddings: null
     length: 64
   class_weight: none
+  corrupt: {{kinds: [], severity: 0.5}}
+  store: float32
   device_budget: auto
 model:
   name: mlp
