@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import functools
 import os
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import Any
 
 _FEW_OPTIMIZATIONS = "JAX_DISABLE_MOST_OPTIMIZATIONS"
-# The newer way to generate code for a fusion of operations.
+# The newer way to generate code for a fusion of operations. XLA ends the process for a flag that it
+# does not know, as that of JAX 0.12 does not know this one.
 _EMITTERS = "xla_cpu_use_fusion_emitters"
-_NO_EMITTERS = f" --{_EMITTERS}=false"
+_HAS_EMITTERS = tuple(int(part) for part in metadata.version("jaxlib").split(".")[:2]) < (0, 11)
+_NO_EMITTERS = f" --{_EMITTERS}=false" if _HAS_EMITTERS else ""
 # The processes of pytest-xdist inherit what the first process has set.
 _USERS_FLAGS = os.environ.get("XLA_FLAGS", "").replace(_NO_EMITTERS, "")
 # With 0 in the environment, every test compiles as for users.
@@ -45,7 +47,8 @@ def choose(*, is_quick: bool) -> None:
 
     def with_emitters(*arguments: Any, **named: Any) -> Any:
         options = made(*arguments, **named)
-        options.env_option_overrides = [*options.env_option_overrides, (_EMITTERS, True)]
+        if _HAS_EMITTERS:
+            options.env_option_overrides = [*options.env_option_overrides, (_EMITTERS, True)]
         return options
 
     compiler.get_compile_options = made if is_quick else with_emitters
