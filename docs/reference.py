@@ -179,7 +179,8 @@ def techniques_page() -> str:
         costs = [f"{each.cost[model]:+.0f} %" if model in each.cost else "" for model in models]
         apart = ", ".join(not_with(each.name))
         paper = f"[source]({each.paper})" if each.paper else ""
-        rows.append(f"| `{each.name}` | `{each.place}` | {' | '.join([*costs, apart, paper])} |")
+        places = ", ".join(f"`{place}`" for place in (each.place, *each.numbers))
+        rows.append(f"| `{each.name}` | {places} | {' | '.join([*costs, apart, paper])} |")
     return "\n".join(
         [
             "# Techniques\n",

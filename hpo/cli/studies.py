@@ -44,6 +44,8 @@ def list_studies(
     Example: hpo list --storage sqlite:///other/hpo.db
     """
     if what is Listable.TECHNIQUES:
+        if storage is not None:
+            raise HpoError("--storage: techniques are in no storage: leave it out.")
         _list_techniques(as_json)
         return
     from hpo.report import study_report as report

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 class TrainedModel:
     """A model that `hpo.train` has left in `folder`.
 
-    `metrics` are those of the splits `validation` and `test` (None without a test split) after the
-    last of `epochs` epochs; NaN where they are not finite. With several seeds or folds they are
-    what judges them together, and `deviations` are their standard deviations; it is empty with one.
+    `metrics` are those of the splits `validation` and `test` (None without a test split) with the
+    weights that are kept; NaN where they are not finite. `epochs` is how many it trained. With
+    several seeds or folds `metrics` are what judges them together, and `deviations` are their
+    standard deviations; it is empty with one.
     With folds, those of `test` are of the mean prediction, or of the one model of `refit`.
     `seconds` is how long the training took. `trusts_code` lets it run the code of the user's own
     that its spec names.

@@ -7,7 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +93,13 @@ def _write_parquet(path: Path, pieces: Iterable[Columns]) -> None:
             f"-o {path}: Parquet needs pyarrow, which is not installed: run `pip install "
             "'hpo-lanes[parquet]'`, or write .csv."
         ) from None
-    writer: Any = None
-    for piece in pieces:
-        table = arrow.table({name: arrow.array(column) for name, column in piece.items()})
-        writer = writer or parquet.ParquetWriter(path, table.schema)
-        writer.write_table(table)
-    if writer is not None:
-        writer.close()
+    with ExitStack() as opened:
+        writer: Any = None
+        for piece in pieces:
+            table = arrow.table({name: arrow.array(column) for name, column in piece.items()})
+            if writer is None:
+                writer = opened.enter_context(parquet.ParquetWriter(path, table.schema))
+            writer.write_table(table)
 
 
 _WRITERS: Mapping[str, Callable[[Path, Iterable[Columns]], None]] = {

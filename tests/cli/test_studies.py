@@ -67,7 +67,10 @@ def test_techniques_are_listed_with_their_places_and_papers(hpo):
     )
     assert "updates.sam_radius" in shown
     assert "https://arxiv.org/abs/2010.01412" in shown
-    assert {"name", "place", "cost", "paper"} == plain[0].keys()
+    assert {"name", "place", "numbers", "cost", "paper"} == plain[0].keys()
+    refused = hpo("list", "techniques", "--storage", "sqlite:///studies.db")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--storage: techniques are in no storage" in refused.err
 
 
 def test_the_study_can_be_listed_and_shown(study, hpo):

@@ -1,6 +1,7 @@
 """The rows of a new table as examples like those that a model was trained on.
 
 Each column is read as the training's was: what its cells are does not depend on the other rows.
+Dates alone do: other rows show which of two numbers is the day.
 """
 
 from __future__ import annotations

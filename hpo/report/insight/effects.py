@@ -226,7 +226,7 @@ def _effect(
         )
         for side in (True, False)
     )
-    without = f"0 to {technique.near:.3g}" if is_near else technique.without
+    without = f"[0, {technique.near:.3g}]" if is_near else technique.without
     verdict, p = _compared(losses, has_it)
     found = Effect(technique.path, technique.value, without, on, off, verdict, p)
     if len(own) < len(known):

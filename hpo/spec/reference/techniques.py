@@ -20,12 +20,13 @@ COSTS = "technique_costs.json"
 class Listed:
     """A technique as it is listed.
 
-    `cost` is how many per cent more a step takes with it, for each model; empty where that was not
-    measured.
+    `numbers` are its other leaves. `cost` is how many per cent more a step takes with it, for each
+    model; empty where that was not measured.
     """
 
     name: str
     place: str
+    numbers: tuple[str, ...]
     cost: dict[str, float]
     paper: str
 
@@ -34,7 +35,8 @@ def listed_techniques() -> tuple[Listed, ...]:
     """Every technique, then optimizers and schedules, in the order of the table."""
     percent = costs().get("percent", {})
     return tuple(
-        Listed(name, place, percent.get(name, {}), paper) for name, place, paper in _lines()
+        Listed(name, place, numbers, percent.get(name, {}), paper)
+        for name, place, numbers, paper in _lines()
     )
 
 
@@ -74,11 +76,11 @@ def costs() -> dict[str, Any]:
     return dict(json.loads(found.read_text())) if found.is_file() else {}
 
 
-def _lines() -> Iterator[tuple[str, str, str]]:
+def _lines() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
     for name, technique in TECHNIQUES.items():
         place = f"{technique.place}: {technique.value}" if technique.value else technique.place
-        yield name, place, technique.paper
+        yield name, place, technique.numbers, technique.paper
     for name, entry in OPTIMIZERS.items():
-        yield name, f"optimizer.name: {name}", entry.paper
+        yield name, f"optimizer.name: {name}", (), entry.paper
     for name, entry in SCHEDULES.items():
-        yield name, f"optimizer.schedule.name: {name}", entry.paper
+        yield name, f"optimizer.schedule.name: {name}", (), entry.paper

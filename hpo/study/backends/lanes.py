@@ -175,22 +175,14 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
         paths += [d.path for d in dimensions.values() if _is_size(d) and d.path not in paths]
     for path in paths:
         if path in dimensions:
-            distribution = dimensions[path].distribution
-            values = (
-                distribution.values if isinstance(distribution, Choice) else (distribution.high,)
-            )
-            fills += [{path: value} for value in values]
+            fills += [{path: value} for value in _ends(dimensions[path])]
     fills += _whole_batches(experiment)
-    share = dimensions.get("sampling.share")
-    fewest: dict[str, HParam] = {}
-    if share is not None:  # with which a batch is filled last
-        of = share.distribution
-        values = of.values if isinstance(of, Choice) else (of.low,)
-        fewest[share.path] = min(v for v in values if isinstance(v, float | int))
-    if (most := dimensions.get("updates.accumulate")) is not None:  # with which updates are fewest
-        of = most.distribution
-        values = of.values if isinstance(of, Choice) else (of.high,)
-        fewest[most.path] = max(v for v in values if isinstance(v, int))
+    # With these a batch is filled last, and updates are fewest.
+    fewest: dict[str, HParam] = {
+        path: end(value for value in _ends(dimensions[path]) if isinstance(value, float | int))
+        for path, end in (("sampling.share", min), ("updates.accumulate", max))
+        if path in dimensions
+    }
     cure = "write a larger share"
     if search is not None and is_by_share(search.scheduler):
         epochs = training.train.epochs
@@ -215,6 +207,12 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
         placement_of(data, candidate.data.step_rows, 1, budget_bytes(candidate.data, device))
 
 
+def _ends(dimension: Dimension) -> Sequence[HParam]:
+    """The values of a choice, or both ends of a range."""
+    of = dimension.distribution
+    return of.values if isinstance(of, Choice) else (of.low, of.high)
+
+
 def _whole_batches(experiment: Experiment) -> Iterator[HParams]:
     """Each optimizer of a space that takes all rows in one step, with other batches and models."""
     training, space = experiment.training, experiment.space
@@ -227,9 +225,7 @@ def _whole_batches(experiment: Experiment) -> Iterator[HParams]:
             yield chosen
             for other in space.dimensions:
                 if other.path.startswith(_BESIDE_ALL_ROWS) and space.is_active(other, chosen):
-                    of = other.distribution
-                    ends = of.values if isinstance(of, Choice) else (of.low, of.high)
-                    yield from ({**chosen, other.path: end} for end in ends)
+                    yield from ({**chosen, other.path: end} for end in _ends(other))
 
 
 def _check_techniques(experiment: Experiment, data: DataSet, device: Any) -> None:

@@ -54,7 +54,7 @@ def test_a_technique_that_helps_one_that_harms_and_those_without_effect():
     with_it = [-t.losses[-1] for t in trials if t.hparams["augment.flip"]]
     assert (flip.on.trials, flip.on.value) == (len(with_it), np.median(with_it))
     assert flip.on.trials + flip.off.trials == 60
-    assert (flip.without, noise.without) == ("0", "0 to 0.1")  # no trial has no noise at all
+    assert (flip.without, noise.without) == ("0", "[0, 0.1]")  # no trial has no noise at all
     assert found["train.average.name: ema"].on.gap == pytest.approx(0.2, abs=0.02)
 
 

@@ -57,7 +57,7 @@ def test_a_study_tells_of_each_technique_and_of_its_winner(storage, store, spec)
             f"{flip['off']['value']:.4f} gap: no difference, 0.9900 against 0.9900"
         ).split()
     )
-    assert "no difference to 0 to 0.125" in text
+    assert "no difference to [0, 0.125]" in text
 
 
 def test_a_winner_that_underfits_and_too_few_trials(storage, store, spec):

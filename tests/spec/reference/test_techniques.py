@@ -14,6 +14,7 @@ def test_every_technique_optimizer_and_schedule_is_listed_with_its_place_and_pap
     assert listed["swa"].place == "train.average.name: swa"
     assert listed["dog"].place == "optimizer.name: dog"
     assert listed["cosine"].place == "optimizer.schedule.name: cosine"
+    assert listed["ema"].numbers == ("train.average.decay",)
     assert listed["sam"].paper == "https://arxiv.org/abs/2010.01412"
 
 
