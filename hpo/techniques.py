@@ -303,6 +303,20 @@ _UPDATES = {
     "rates": Technique("updates.rates", paper=f"{_ARXIV}/1801.06146"),
 }
 
+_COMPRESSION = {
+    "magnitude_pruning": Technique(
+        "compression.sparsity.name",
+        "magnitude",
+        f"{_ARXIV}/1710.01878",
+        numbers=(
+            "compression.sparsity.share",
+            "compression.sparsity.begin",
+            "compression.sparsity.end",
+            "compression.sparsity.scope",
+        ),
+    ),
+}
+
 _TRAIN = {
     "ema": Technique(
         "train.average.name",
@@ -351,5 +365,6 @@ TECHNIQUES: dict[str, Technique] = {
     **_ATTACK,
     **_PRIVACY,
     **_UPDATES,
+    **_COMPRESSION,
     **_TRAIN,
 }

@@ -85,7 +85,7 @@ ROWS = [
     ),
     (
         "dat: 3",
-        "spec.yaml:8: dat: unknown key 'dat'. Did you mean 'data'? Known keys: attack, augment, data, loss, model, name, optimizer, privacy, sampling, search, space, study, train, updates.",
+        "spec.yaml:8: dat: unknown key 'dat'. Did you mean 'data'? Known keys: attack, augment, compression, data, loss, model, name, optimizer, privacy, sampling, search, space, study, train, updates.",
     ),
     ("model: mlp", "spec.yaml:3: model: is a mapping, not 'mlp': write {name: mlp}"),
     (

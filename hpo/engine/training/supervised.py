@@ -32,6 +32,12 @@ from hpo.engine.training.batches import (
     judged_places,
     judged_shape,
 )
+from hpo.engine.training.compression.sparsity import (
+    connection_shapes,
+    first_connections,
+    is_sparse,
+    renewed,
+)
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
 from hpo.engine.training.metrics.named import (
@@ -278,9 +284,15 @@ class Supervised:
         else:
             branches = [*(within(program.narrow(bound)) for bound in program.bounds), whole]
             trained = lax.switch(program.bound_index(knobs), branches, lane)
-        if losses is None and not has_statistics(program):
+        if losses is None and not has_statistics(program) and not is_sparse(program):
             return trained
         ended = (count > 0) & self.has_ended_epoch(knobs, trained, feed)
+        if is_sparse(program):
+            spec = program.fill(knobs)
+            steps = epoch_steps(program, spec, feed)
+            trained = lax.cond(
+                ended, lambda: renewed(program, spec, trained, steps), lambda: trained
+            )
         if has_statistics(program):
             trained = lax.cond(
                 ended, lambda: recomputed(program, knobs, trained, data, feed), lambda: trained
@@ -416,7 +428,7 @@ def initial_lane(program: Program, training: Training, data: DataSet | None = No
         key=lane_key(seed, stream),
         step=np.zeros((), np.int32),
         loss_sum=np.zeros((), np.float32),
-        copies=first_copies(program, params, variables),
+        copies=first_copies(program, params, variables, first_connections(program, training)),
         scaling=first_scaling(program),
         norms=first_norms(program),
         row_losses=np.zeros(program.train_rows, np.float32) if _keeps_losses(program) else None,
@@ -468,7 +480,7 @@ def abstract_lane(program: Program) -> Lane:
     losses = jax.ShapeDtypeStruct((program.train_rows,), np.float32)
     kept = losses if _keeps_losses(program) else None
     variables = abstract_model(program).variables
-    copies = first_copies(program, params, variables)
+    copies = first_copies(program, params, variables, connection_shapes(program))
     scaling = jax.tree.map(_shape_of, first_scaling(program))
     norms = jax.tree.map(_shape_of, first_norms(program))
     return Lane(params, variables, optimizer, key, step, loss_sum, copies, scaling, norms, kept)

@@ -5,6 +5,7 @@ An optimizer that is judged by an average of its own has it here, too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -31,7 +32,9 @@ from hpo.spec.sections.techniques.average import Average
 _DECAY, _SWA_START, _SLOW_STEP = 0.999, 0.75, 0.5
 
 
-def first_copies(program: Program, params: Any, variables: Any) -> dict[str, Any] | None:
+def first_copies(
+    program: Program, params: Any, variables: Any, more: Mapping[str, Any] | None = None
+) -> dict[str, Any] | None:
     """The copies that the lanes of a program have, before the first step; None without any."""
     template = program.template
     found = {"slow": params} if template.updates.lookahead is not None else {}
@@ -43,7 +46,7 @@ def first_copies(program: Program, params: Any, variables: Any) -> dict[str, Any
         is_host = isinstance(params, np.ndarray)
         weights = parted(program, params) if is_host else abstract_model(program).params
         found["directions"] = (first_directions if is_host else direction_shapes)(weights)
-    return found or None
+    return {**found, **(more or {})} or None
 
 
 def has_statistics(program: Program) -> bool:
