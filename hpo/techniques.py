@@ -315,6 +315,16 @@ _COMPRESSION = {
             "compression.sparsity.scope",
         ),
     ),
+    "integer_weights": Technique(
+        "compression.weights.name",
+        "integer",
+        f"{_ARXIV}/1712.05877",
+        numbers=(
+            "compression.weights.bits",
+            "compression.weights.scales",
+            "compression.weights.begin",
+        ),
+    ),
 }
 
 _TRAIN = {

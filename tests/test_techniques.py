@@ -17,6 +17,7 @@ SECTIONS = (
     "privacy",
     "updates",
     "compression.sparsity",
+    "compression.weights",
     "train.average",
 )
 KNOWN = {need for needs in NEEDS.values() for need in needs} | CIRCUMSTANCES.keys()

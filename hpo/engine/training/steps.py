@@ -17,6 +17,7 @@ from hpo.engine.program import Program
 from hpo.engine.training.augmentation.batch import changed as changed_batch
 from hpo.engine.training.augmentation.draws import Draws
 from hpo.engine.training.batches import Batch, DeviceData, fed
+from hpo.engine.training.compression.quantisation import in_training
 from hpo.engine.training.compression.sparsity import connections_of, only_kept, thinned
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
@@ -148,7 +149,8 @@ def _gradient(
 
         return loss_and_gradients(loss_at, lane.scaling)(weights)
 
-    tree = parted(program, params)
+    steps = spec.train.epochs * epoch_steps(program, spec, feed)
+    tree = in_training(spec.compression.weights, parted(program, params), lane.step, steps)
     if spec.privacy.is_on:
         of_row = partial(of_rows, tree)
         loss, gradient = _private(program, spec, params, lane, feed["rows"][position], of_row)

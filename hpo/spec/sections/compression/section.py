@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hpo.spec.marks import Spec
+from hpo.spec.sections.compression.quantisation import Weights
 from hpo.spec.sections.compression.sparsity import Sparsity
 
 
@@ -11,3 +12,5 @@ class Compression(Spec):
 
     sparsity: Sparsity = Sparsity()
     """Zeros among the weights; none by default."""
+    weights: Weights = Weights()
+    """Weights in few bits; in float32 by default."""
