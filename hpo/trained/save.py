@@ -193,7 +193,8 @@ def save_trained(
 ) -> None:
     """Write weights, spec and metrics into `folder`, in place of the model that it holds.
 
-    `weights/` is an Orbax checkpoint of `{"params": ..., "variables": ...}`. With several seeds or
+    `weights/` is an Orbax checkpoint of `{"params": ..., "variables": ...}`, or the same packed by
+    `compression`. With several seeds or
     folds, it holds one for each: `weights/seed-0/`, `weights/fold-3/`, ... `transforms/all.npz`
     holds the arrays of the fit that makes the features; folds have their own, such as
     `transforms/fold-3.npz`. `code/` holds the files of the user's own that the spec names, and
@@ -248,8 +249,15 @@ def _write(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     target = partial / WEIGHTS_FOLDER
+    compression = getattr(experiment.training, "compression", None)
     for key, own in weights.items():
-        _save_weights(target if len(weights) == 1 else target / file_name(key), own)
+        place = target if len(weights) == 1 else target / file_name(key)
+        if compression is not None and compression.packs:
+            from hpo.trained.packed import write_packed  # imports NumPy
+
+            write_packed(place, own, compression)
+        else:
+            _save_weights(place, own)
     import numpy as np  # which `import hpo` does not wait for
 
     for key, arrays in transforms.items():

@@ -67,8 +67,9 @@ def as_integers(
     most = jnp.round(jnp.exp2(jnp.asarray(bits, jnp.float32) - 1)) - 1
     axes = tuple(range(kernel.ndim - 1)) if by_channel else None
     scale = _short(jnp.abs(kernel).max(axes, keepdims=True) / most)
-    codes = jnp.round(kernel / jnp.where(scale == 0, 1.0, scale))
-    return jnp.clip(codes, -most, most) * scale
+    codes = jnp.clip(jnp.round(kernel / jnp.where(scale == 0, 1.0, scale)), -most, most)
+    # A file of whole numbers has no 0 below 0.
+    return jnp.where(codes == 0, 0.0, codes * scale)
 
 
 def _short(scale: Float[Array, "*axes"]) -> Float[Array, "*axes"]:

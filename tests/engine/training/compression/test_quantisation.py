@@ -42,6 +42,7 @@ def test_two_to_eight_bits_are_those_of_numpy_in_one_program(by_channel: bool) -
         np.testing.assert_array_equal(found, _rounded(kernel, bits, by_channel))
         assert len(np.unique(found[..., 0])) <= 2**bits - 1
         assert (found[kernel == 0] == 0).all()
+        assert not np.signbit(found[found == 0]).any()
         # Rounding again changes nothing, nor do zeros around a kernel.
         np.testing.assert_array_equal(rounding(found, jnp.float32(bits)), found)
         padded = np.pad(kernel, [(0, 1), (0, 0), (0, 2), (0, 3)])
