@@ -6,6 +6,7 @@ spec names, and that only when asked.
 
 from __future__ import annotations
 
+import math
 import re
 import zipfile
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ from hpo.spec.file.document import parse_yaml
 from hpo.spec.fill import with_rows
 from hpo.spec.load import experiment_from_document
 from hpo.spec.marks import with_leaves
+from hpo.spec.words import shown
 from hpo.trained.description import Description
 from hpo.trained.load import metrics_document
 from hpo.trained.save import CODE_FOLDER, METRICS_FILE, SPEC_FILE, TRANSFORMS_FOLDER, WEIGHTS_FOLDER
@@ -59,13 +61,17 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained model; the answers of several members are the mean of theirs."""
+    """A trained model; the answers of several members are the mean of theirs.
+
+    `temperature` is the one of its chances; 1 where none was fitted.
+    """
 
     folder: Path
     training: Training
     description: Description
     members: tuple[Member, ...]
     program: Program
+    temperature: float = 1.0
 
     @cached_property
     def data(self) -> DataSet:
@@ -90,7 +96,8 @@ class Model:
     def predictions(self, source: Source, batch: int = BATCH) -> np.ndarray:
         """Probabilities, or values in the targets' units, float64 `[N, ..., K]`.
 
-        They do not depend on `batch`, the rows that go through the model at once.
+        They do not depend on `batch`, the rows that go through the model at once. Probabilities
+        are those of the network, without the temperature.
         """
         kind = targets_of(self.description.task, self.description.outputs)
         total: Any = 0.0
@@ -176,7 +183,7 @@ def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = Fa
             raise _damaged(checkpoint, error) from None
         weights = jax.device_put(weights, place)
         found.append(Member(weights, data, thresholds.get(name)))
-    return Model(folder, training, description, tuple(found), program)
+    return Model(folder, training, description, tuple(found), program, _temperature(folder))
 
 
 def _training(folder: Path, *, is_trusted: bool) -> Training:
@@ -256,6 +263,15 @@ def _thresholds(folder: Path) -> dict[str, np.ndarray]:
     except (ValueError, TypeError, AttributeError) as error:
         raise _damaged(folder / METRICS_FILE, error) from None
     return named if len(named) != 1 else {"all": next(iter(named.values()))}
+
+
+def _temperature(folder: Path) -> float:
+    """The temperature that was fitted; 1 without."""
+    found = metrics_document(folder).get("temperature", 1.0)
+    if not isinstance(found, float | int) or isinstance(found, bool) or not 0 < found < math.inf:
+        wrong = ValueError(f"has the temperature {shown(found)}")
+        raise _damaged(folder / METRICS_FILE, wrong)
+    return float(found)
 
 
 def _damaged(place: Path, error: Exception) -> HpoError:

@@ -51,7 +51,9 @@ class Trained:
     holds the metrics of each run by its key, and `deviations` their standard deviations. Of folds,
     the test metrics are those of the mean prediction. `refit_epochs` are those of a model that
     trained on all rows. `thresholds` are those that `train.threshold` chose, by the key of the run.
-    `classes` are the names of the classes, in the order of the outputs.
+    `classes` are the names of the classes, in the order of the outputs. `temperature` is the one
+    fitted on validation, None without, and `calibration` the `raw` and the `tempered` calibration
+    error of each split.
     """
 
     metrics: SplitMetrics
@@ -68,6 +70,8 @@ class Trained:
 
     thresholds: Mapping[RunKey, Sequence[float]] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    temperature: float | None = None
+    calibration: SplitMetrics = field(default_factory=dict)
 
 
 def check_free(folder: Path, replace: bool) -> None:
@@ -286,6 +290,9 @@ def _write(
         document["refit_epochs"] = trained.refit_epochs
     if trained.thresholds:
         document["thresholds"] = {str(key): [*own] for key, own in trained.thresholds.items()}
+    if trained.temperature is not None:
+        document["temperature"] = trained.temperature
+        document["calibration_error"] = _plain_splits(trained.calibration)
     if trained.classes:
         document["classes"] = list(trained.classes)
     document["files"] = _files(partial)

@@ -31,7 +31,7 @@ STEPS = 6  # of an epoch of the tiny data
 
 
 def _trained(data: DataSet, epochs: int, count: int = STEPS, **leaves: Any) -> list[Any]:
-    """The lanes of a training after each of its epochs, trained so many steps at once."""
+    """The lanes of a training after each of its epochs, trained `count` steps at once."""
     training = a_training(**leaves)
     program, knobs = split(training, data, "cpu")
     task = task_of(program)
