@@ -253,15 +253,9 @@ def _write(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     target = partial / WEIGHTS_FOLDER
-    compression = getattr(experiment.training, "compression", None)
     for key, own in weights.items():
         place = target if len(weights) == 1 else target / file_name(key)
-        if compression is not None and compression.packs:
-            from hpo.trained.packed import write_packed  # imports NumPy
-
-            write_packed(place, own, compression)
-        else:
-            _save_weights(place, own)
+        _save_weights(place, own, experiment)
     import numpy as np  # which `import hpo` does not wait for
 
     for key, arrays in transforms.items():
@@ -326,7 +320,13 @@ def _plain_splits(metrics: SplitMetrics) -> dict[str, dict[str, float | None] | 
     }
 
 
-def _save_weights(path: Path, weights: Mapping[str, Any]) -> None:
+def _save_weights(path: Path, weights: Mapping[str, Any], experiment: Experiment) -> None:
+    compression = getattr(experiment.training, "compression", None)
+    if compression is not None and compression.packs:
+        from hpo.trained.packed import write_packed  # imports NumPy
+
+        write_packed(path, weights, compression)
+        return
     import orbax.checkpoint as orbax  # takes most of a second, and only here
 
     log = logging.getLogger("absl")  # Orbax logs an error that it also raises
