@@ -72,7 +72,7 @@ CIRCUMSTANCES: dict[Fact, Circumstance] = {
         "model", "keeps numbers of its batches", "use another model", "this model"
     ),
     "scheduled noise": Circumstance("train.schedules", "changes privacy.noise"),
-    "scheduled bits": Circumstance("train.schedules", "changes compression.weights.bits"),
+    "scheduled bits": Circumstance("train.schedules", "changes the bits of weights"),
     "growing batches": Circumstance("train.schedules", "changes updates.accumulate"),
     "clipping optimizer": Circumstance("optimizer.clip_norm", "does so too"),
 }
@@ -323,6 +323,9 @@ _COMPRESSION = {
         f"{_ARXIV}/1712.05877",
         numbers=(
             "compression.weights.bits",
+            "compression.weights.layers.first",
+            "compression.weights.layers.middle",
+            "compression.weights.layers.last",
             "compression.weights.scales",
             "compression.weights.begin",
         ),

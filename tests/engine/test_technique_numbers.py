@@ -37,7 +37,8 @@ OF_THE_HOST: dict[str, Callable[[int], float]] = {
     "sampling.until": lambda lane: 1 - 0.3 * lane,
 }
 # Numbers that may not be 0.
-OWN = {**OF_THE_HOST, "compression.weights.bits": lambda lane: 2 + 3 * lane}
+BITS = ["bits", "layers.first", "layers.middle", "layers.last"]
+OWN = OF_THE_HOST | {f"compression.weights.{name}": lambda lane: 2 + 3 * lane for name in BITS}
 
 
 def _goes(path: str, case: str) -> bool:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from hpo.engine.training.compression.quantisation import bits_by_name, is_quantised
 from hpo.engine.training.techniques.layers import is_kernel
-from hpo.spec.sections.compression.quantisation import BITS
 from hpo.spec.sections.compression.section import Compression
 
 _MOST_AXES, _MOST_NUMBERS = 16, 1 << 40
@@ -86,22 +86,19 @@ def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def packings(compression: Compression, arrays: Mapping[str, Any]) -> list[Packing]:
     """How the arrays of a model are packed: `params/head/kernel` and so on, or their shapes."""
+    weights, params = compression.weights, "params/"
+    kernels = [name for name, a in arrays.items() if name.startswith(params) and is_kernel(name, a)]
+    bits = bits_by_name(weights, [name.removeprefix(params) for name in kernels])
     found = []
     for name, array in arrays.items():
         packing = Packing(name, tuple(array.shape), np.dtype(array.dtype).name)
-        if name.startswith("params/") and is_kernel(name, array):
-            packing = _of_kernel(compression, packing)
+        if name in kernels:
+            packing = replace(packing, has_bitmap=compression.has_zeros)
+        if name in kernels and is_quantised(weights):
+            own = bits[name.removeprefix(params)]
+            packing = replace(packing, bits=own, by_channel=weights.scales == "channel")
         found.append(packing)
     return found
-
-
-def _of_kernel(compression: Compression, packing: Packing) -> Packing:
-    weights = compression.weights
-    packing = replace(packing, has_bitmap=compression.has_zeros)
-    if weights.name == "none":
-        return packing
-    bits = BITS if weights.bits is None else weights.bits
-    return replace(packing, bits=bits, by_channel=weights.scales == "channel")
 
 
 def packed_bytes(packed: Iterable[Packing], arrays: Mapping[str, np.ndarray]) -> int:

@@ -6,14 +6,15 @@ is a number of the program, like any other.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from hpo.engine.training.techniques.layers import is_kernel, mapped
+from hpo.engine.training.techniques.layers import is_head, is_kernel, mapped, name_of
 from hpo.spec.sections.compression.quantisation import BITS, Weights
 
 
@@ -41,14 +42,50 @@ def quantised(weights: Weights, tree: Any) -> Any:
     """The weights as they are judged and saved; biases and factors of norms are the same arrays."""
     if not is_quantised(weights):
         return tree
-    bits: Any = BITS if weights.bits is None else weights.bits
+    paths = jax.tree_util.tree_leaves_with_path(tree)
+    kernels = [name for path, array in paths if is_kernel(name := name_of(path), array)]
+    bits = bits_by_name(weights, kernels)
 
     def one(name: str, array: Array) -> Array:
-        if not is_kernel(name, array):
+        if name not in bits:
             return array
-        return as_integers(array, bits, by_channel=weights.scales == "channel")
+        return as_integers(array, bits[name], by_channel=weights.scales == "channel")
 
     return mapped(one, tree)
+
+
+def bits_by_name(weights: Weights, kernels: Sequence[str]) -> dict[str, Any]:
+    """The bits of the kernels of a model, given by their names in the order of its tree."""
+    usual = BITS if weights.bits is None else weights.bits
+    owns = {name: getattr(weights.layers, place) for name, place in places_of(kernels).items()}
+    return {name: usual if own is None else own for name, own in owns.items()}
+
+
+def places_of(kernels: Sequence[str]) -> dict[str, Literal["first", "middle", "last"]]:
+    """Which kernels are in the first layer of a model, and which in the last.
+
+    Our models name the layers that answer, and most of those that read examples. The order of the
+    names decides in other models.
+    """
+    layers = [*dict.fromkeys(map(_layer, kernels))]
+    last = {_layer(name) for name in kernels if is_head(name)} or set(layers[-1:])
+    others = [layer for layer in layers if layer not in last]
+    first = {*_READERS} & {*others} or set(others[:1])
+    return {
+        name: "last" if _layer(name) in last else "first" if _layer(name) in first else "middle"
+        for name in kernels
+    }
+
+
+# Layers of our models that read examples, beside the first one of a list.
+_READERS = ("categories", "embedding", "first", "inputs", "positions")
+
+
+def _layer(name: str) -> str:
+    """The layer of an array: `linears/0` of `linears/0/left/kernel`, `first` of `first/kernel`."""
+    parts = name.split("/")
+    number = next((place for place, part in enumerate(parts) if part.isdecimal()), 0)
+    return "/".join(parts[: number + 1])
 
 
 def as_integers(

@@ -14,6 +14,17 @@ _Time = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 BITS = 8
 
 
+class LayerBits(Spec):
+    """The bits of weights by their layer; those that are left out have `bits`."""
+
+    first: Knob[_Bits | None] = None
+    """Those of the layer that reads the examples, or of embeddings."""
+    middle: Knob[_Bits | None] = None
+    """Those of all layers between the first and the last."""
+    last: Knob[_Bits | None] = None
+    """Those of the layer that answers."""
+
+
 class Weights(Spec):
     """Weights between units in few bits; biases and factors of norms keep theirs.
 
@@ -24,6 +35,8 @@ class Weights(Spec):
     """`integer`: whole numbers, the same on both sides of 0, times a scale."""
     bits: Annotated[Knob[_Bits | None], ReadWhere("name", ("integer",))] = None
     """The bits of each whole number; 8 if left out."""
+    layers: LayerBits = LayerBits()
+    """Other bits for the first, the middle and the last layers."""
     scales: Annotated[Static[Literal["tensor", "channel"]], ReadWhere("name", ("integer",))] = (
         "tensor"
     )

@@ -79,6 +79,17 @@ def _kernels(arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
     return [array for name, array in arrays.items() if name.endswith("kernel")]
 
 
+def test_each_layer_takes_its_own_bits() -> None:
+    compression = Compression.model_validate(
+        {"weights": {"name": "integer", "bits": 3, "layers": {"first": 5}}}
+    )
+    arrays = _arrays(compression)
+    packed, data = _packed(compression, arrays)
+    for key, array in unpacked(packed, data):
+        np.testing.assert_array_equal(array, arrays[key])
+    assert len(data) == 2 * 4 + -(-35 * 5 // 8) + -(-15 * 3 // 8) + 12 + 16 + 8
+
+
 def test_zeros_alone_leave_the_other_weights_as_they_are() -> None:
     compression = Compression.model_validate({"sparsity": {"name": "magnitude", "share": 0.5}})
     arrays = _arrays(Compression(), cut=20)

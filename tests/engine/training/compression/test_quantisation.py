@@ -12,7 +12,12 @@ import pytest
 from hpo.data.dataset import DataSet
 from hpo.engine.program import split
 from hpo.engine.training.batches import host_data
-from hpo.engine.training.compression.quantisation import as_integers, in_training
+from hpo.engine.training.compression.quantisation import (
+    as_integers,
+    in_training,
+    places_of,
+    quantised,
+)
 from hpo.engine.training.supervised import judged, own_weights
 from hpo.engine.training.task import task_of
 from hpo.spec.sections.compression.quantisation import Weights
@@ -126,3 +131,41 @@ def test_a_model_is_judged_and_kept_with_its_rounded_weights(tiny: DataSet) -> N
     # Cut weights are 0 after rounding, which adds zeros.
     assert sum((kernel == 0).sum() for kernel in kernels) >= 32
     assert len(np.unique(lane.params)) > 40
+
+
+@pytest.mark.parametrize(
+    ("kernels", "places"),
+    [
+        ("head/kernel linears/0/kernel linears/1/kernel", "last first middle"),
+        ("head/kernel linears/0/left/kernel linears/0/right/kernel", "last first first"),
+        ("blocks/0/convs/0/kernel first/kernel head/kernel", "middle first last"),
+        ("categories/columns/0/kernel head linears/0/kernel", "first last middle"),
+        ("conv/kernel dense/kernel out/kernel", "first middle last"),
+        ("head/kernel", "last"),
+        ("", ""),
+    ],
+)
+def test_the_first_and_the_last_layer_are_found_by_their_names(kernels: str, places: str) -> None:
+    assert [*places_of(kernels.split()).values()] == places.split()
+
+
+def test_layers_have_their_own_bits_and_equal_ones_are_the_bits_of_all() -> None:
+    rng = np.random.default_rng(0)
+    names = {0: 200, 1: 300, 2: 400}
+    tree = {
+        "linears": {n: {"kernel": rng.standard_normal((size, 3))} for n, size in names.items()},
+        "head": {"kernel": rng.standard_normal((500, 3))},
+    }
+    mixed = Weights.model_validate(
+        {"name": "integer", "bits": 4, "layers": {"first": 8, "middle": 2}}
+    )
+    found = quantised(mixed, tree)
+    levels = [len(np.unique(layer["kernel"])) for layer in found["linears"].values()]
+    assert levels[1:] == [3, 3]
+    assert 15 < levels[0] <= 255
+    assert 7 < len(np.unique(found["head"]["kernel"])) <= 15
+    equal = Weights.model_validate(
+        {"name": "integer", "layers": {"first": 3, "middle": 3, "last": 3}}
+    )
+    uniform = quantised(Weights(name="integer", bits=3), tree)
+    jax.tree.map(np.testing.assert_array_equal, quantised(equal, tree), uniform)
