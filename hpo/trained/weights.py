@@ -64,11 +64,12 @@ def read_weights(folder: Path, written: str) -> Weights:
 def _read(folder: Path, version: tuple[int, int]) -> Weights:
     """The weights in a folder; those of another `version` of it are read again."""
     document = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
-    arrays, classes = dict(_named(_restored(folder / WEIGHTS_FOLDER), "")), document.get("classes")
+    arrays, classes = dict(_named(restored(folder / WEIGHTS_FOLDER), "")), document.get("classes")
     return Weights(arrays, _hash(arrays), None if classes is None else tuple(map(str, classes)))
 
 
-def _restored(place: Path) -> Any:
+def restored(place: Path) -> Any:
+    """The arrays of a checkpoint of Orbax, as a tree of mappings."""
     import orbax.checkpoint as orbax  # takes most of a second, and only where a spec names a folder
 
     with orbax.StandardCheckpointer() as checkpointer:
