@@ -24,6 +24,7 @@ from hpo.spec.sections.goal import GRADIENT_NORM, Objective
 from hpo.study.log.judging import Judging
 from hpo.study.loop.replicas import Replicas, deviation_of, training_of
 from hpo.study.unfinished import REFIT, Arrays, Point
+from hpo.trained.calibration import calibrated
 from hpo.trained.save import (
     RunKey,
     SplitMetrics,
@@ -206,6 +207,10 @@ class Runs:
             kept = list(weights.values())
             of_mean = mean_on_test(self.program, self._training, kept, members, self._data)
             found = {**found, "test": of_mean or found["test"]}
+        calibration = None
+        if isinstance(self.program, Program):
+            kept = list(weights.values())
+            calibration = calibrated(self.program, self._training, kept, self._data)
         trained = Trained(
             found,
             tuple(self.curve()),
@@ -214,6 +219,8 @@ class Runs:
             deviations,
             thresholds=self._thresholds,
             classes=self._data.classes,
+            temperature=calibration and calibration.temperature,
+            calibration=calibration.errors if calibration else {},
         )
         return Model(trained, weights, self.transforms, self._data)
 

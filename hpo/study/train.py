@@ -180,7 +180,7 @@ def _saved(folder: Path, experiment: Experiment, model: Model, provenance: Prove
     texts = {}
     if not isinstance(experiment.training, TaskTraining):
         told = Description.of(data)
-        card = card_of(experiment.name, told, trained.metrics, data.fingerprint)
+        card = card_of(experiment.name, told, trained, data.fingerprint)
         texts = {MODEL_FILE: json.dumps(told.to_plain()) + "\n", CARD_FILE: card}
     document = provenance.to_document()
     save_trained(folder, experiment, weights, trained, document, transforms, texts)

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import orbax.checkpoint as orbax
 import pytest
 import yaml
 
@@ -20,7 +21,6 @@ from hpo.errors import HpoError
 from hpo.study.signals import StoppedError, StopRequest
 from hpo.study.train import train_to_folder
 from hpo.study.unfinished import Checkpoint, Point
-from hpo.trained.weights import restored
 from hpo.trial import Run
 from tests.own_tasks import a_task
 from tests.processes import Process
@@ -141,12 +141,15 @@ def test_a_stopped_training_says_where_it_goes_on_and_ends_like_one_never_stoppe
 
 def weights_of(folder: Path) -> dict[str, bytes]:
     """The bytes of each array of a trained folder."""
-    places = [path.parent for path in (folder / "weights").rglob("_METADATA")]
-    return {
-        f"{place.relative_to(folder)}{jax.tree_util.keystr(path)}": np.asarray(array).tobytes()
-        for place in places
-        for path, array in jax.tree_util.tree_leaves_with_path(restored(place))
-    }
+    found = {}
+    with orbax.StandardCheckpointer() as checkpointer:
+        for file in (folder / "weights").rglob("_METADATA"):
+            tree = checkpointer.restore(file.parent.resolve())
+            for path, array in jax.tree_util.tree_leaves_with_path(tree):
+                name = f"{file.parent.relative_to(folder)}{jax.tree_util.keystr(path)}"
+                found[name] = np.asarray(array).tobytes()
+    assert found
+    return found
 
 
 SPEC: dict[str, Any] = {
