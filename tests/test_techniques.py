@@ -10,7 +10,16 @@ from hpo.spec.experiment import Training
 from hpo.spec.schema import all_leaves
 from hpo.techniques import CIRCUMSTANCES, TECHNIQUES
 
-SECTIONS = ("sampling", "augment", "attack", "privacy", "updates", "train.average")
+SECTIONS = (
+    "sampling",
+    "augment",
+    "attack",
+    "privacy",
+    "updates",
+    "compression.sparsity",
+    "compression.weights",
+    "train.average",
+)
 KNOWN = {need for needs in NEEDS.values() for need in needs} | CIRCUMSTANCES.keys()
 # Arguments of code of a user's own are in no table.
 OWN = ("augment.python", "augment.sha256", "augment.knobs", "augment.static")

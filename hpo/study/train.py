@@ -52,6 +52,7 @@ from hpo.study.signals import StoppedError, StopRequest
 from hpo.study.storage.provenance import Provenance, library_versions
 from hpo.study.storage.trust import check_exported, code_of, tell_code
 from hpo.study.surroundings import Surroundings
+from hpo.trained.calibration import calibrated
 from hpo.trained.card import card_of
 from hpo.trained.description import Description
 from hpo.trained.save import (
@@ -143,7 +144,7 @@ def _saved(folder: Path, experiment: Experiment, model: _Model, provenance: Prov
     texts = {}
     if not isinstance(experiment.training, TaskTraining):
         told = Description.of(data)
-        card = card_of(experiment.name, told, trained.metrics, data.fingerprint)
+        card = card_of(experiment.name, told, trained, data.fingerprint)
         texts = {MODEL_FILE: json.dumps(told.to_plain()) + "\n", CARD_FILE: card}
     document = provenance.to_document()
     save_trained(folder, experiment, weights, trained, document, transforms, texts)
@@ -358,6 +359,10 @@ class _Runs:
             kept = list(weights.values())
             of_mean = mean_on_test(self.program, self._training, kept, members, self._data)
             found = {**found, "test": of_mean or found["test"]}
+        calibration = None
+        if isinstance(self.program, Program):
+            kept = list(weights.values())
+            calibration = calibrated(self.program, self._training, kept, self._data)
         trained = Trained(
             found,
             tuple(self.curve()),
@@ -366,6 +371,8 @@ class _Runs:
             deviations,
             thresholds=self._thresholds,
             classes=self._data.classes,
+            temperature=calibration and calibration.temperature,
+            calibration=calibration.errors if calibration else {},
         )
         return _Model(trained, weights, self.transforms, self._data)
 

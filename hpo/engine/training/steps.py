@@ -17,6 +17,8 @@ from hpo.engine.program import Program
 from hpo.engine.training.augmentation.batch import changed as changed_batch
 from hpo.engine.training.augmentation.draws import Draws
 from hpo.engine.training.batches import Batch, DeviceData, fed
+from hpo.engine.training.compression.quantisation import in_training
+from hpo.engine.training.compression.sparsity import connections_of, only_kept, thinned
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
 from hpo.engine.training.optimizers import Descent
@@ -76,7 +78,7 @@ def train_steps(
         rate = rule.learning_rate * factor
         moment = Moment(lane.key, lane.step)
         loss, variables, params, state = descent.step(
-            gradient, lane.optimizer, lane.params, rate, moment
+            only_kept(gradient, connections_of(lane)), lane.optimizer, lane.params, rate, moment
         )
         after = Lane(
             params=params,
@@ -90,7 +92,7 @@ def train_steps(
             norms=summed(lane, descent.layers, found[0], position),
         )
         after = within_norm(spec.updates, descent.layers, after)
-        return kept_if_overflown(lane, followed(spec, after, steps))
+        return kept_if_overflown(lane, thinned(followed(spec, after, steps)))
 
     return lax.fori_loop(0, count, step, lane)
 
@@ -145,7 +147,8 @@ def _gradient(
 
         return loss_and_gradients(loss_at, lane.scaling)(weights)
 
-    tree = parted(program, params)
+    steps = spec.train.epochs * epoch_steps(program, spec, feed)
+    tree = in_training(spec.compression.weights, parted(program, params), lane.step, steps)
     if spec.privacy.is_on:
         of_row = partial(of_rows, tree)
         loss, gradient = _private(program, spec, params, lane, feed["rows"][position], of_row)
