@@ -195,6 +195,9 @@ _AUGMENT = {
     ),
     "magnitude": Technique("augment.magnitude", paper=f"{_ARXIV}/1706.00527", needs=("numbers",)),
     "time_warp": Technique("augment.time_warp", paper=f"{_ARXIV}/1706.00527", needs=("series",)),
+    "window_warp": Technique(
+        "augment.window_warp", paper="https://shs.hal.science/halshs-01357973", needs=("series",)
+    ),
     "mixup": Technique(
         "augment.mixup",
         paper=f"{_ARXIV}/1710.09412",

@@ -129,10 +129,15 @@ def _named(folder: Path) -> Path:
     return folder.resolve() if folder.name in ("", "..") else folder
 
 
+def hidden(folder: Path, ending: str) -> Path:
+    """The hidden place beside a folder whose name ends so: `.model.partial`."""
+    place = _named(folder)
+    return place.with_name(f".{place.name}.{ending}")
+
+
 def _partial(folder: Path) -> Path:
     """Where a model lies while it is written."""
-    place = _named(folder)
-    return place.with_name(f".{place.name}.partial")
+    return hidden(folder, "partial")
 
 
 def _files(folder: Path) -> list[str]:

@@ -37,8 +37,8 @@ from hpo.engine.training.techniques.precision import (
 from hpo.engine.training.techniques.privacy import private_gradient
 from hpo.engine.training.techniques.spectral import within_norm
 from hpo.engine.training.weights import joined, parted
+from hpo.spec.code.own_functions import OwnAugment
 from hpo.spec.experiment import Training
-from hpo.spec.sections.techniques.augment import Augment
 from hpo.spec.sections.updates import Updates
 
 
@@ -136,10 +136,8 @@ def _gradient(
         dropout = Dropout(getattr(spec.model, "dropout", 0), key, first_row=first_row)
         batch = fed(data.train, rows, feed)
         draws = Draws(key, batch["y"].shape[0], first_row)
-        if isinstance(spec.augment, Augment):
-            codes = len(program.categories)
-            batch = changed_batch(spec.augment, batch, draws, codes, feed)
-        else:
+        batch = changed_batch(spec.augment, batch, draws, len(program.categories), feed)
+        if isinstance(spec.augment, OwnAugment):
             changed = augmented(spec.augment, batch["x"], augment_key(lane.key, lane.step))
             batch = {**batch, "x": changed}
         batch = attacked(program, spec, weights, lane.variables, batch, draws)

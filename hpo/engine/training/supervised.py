@@ -86,7 +86,6 @@ from hpo.engine.training.weights import (
 from hpo.registry import METRICS
 from hpo.spec.experiment import Training
 from hpo.spec.sections.models.pretrained import folder_of
-from hpo.spec.sections.techniques.augment import Augment
 
 
 @dataclass(frozen=True)
@@ -196,8 +195,7 @@ class Supervised:
 
     @property
     def _recolours(self) -> bool:
-        augment = self.program.template.augment
-        return isinstance(augment, Augment) and recolours(augment)
+        return recolours(self.program.template.augment)
 
     def _drawn(
         self,
