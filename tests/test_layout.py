@@ -65,7 +65,7 @@ ROOMS = {
     "search": ("proposals", "samplers", "schedulers", "results"),
     "spec": ("foreign", "reference", "space", "techniques", "code", "sections", "file"),
     "trained": ("ensembles",),
-    "study": ("backends", "baselines", "loop", "executors", "storage", "log"),
+    "study": ("ensembles", "backends", "baselines", "loop", "executors", "storage", "log"),
 }
 # Every module has a test file of its name in the mirrored folder, apart from these.
 NO_TEST_FILE = {

@@ -131,7 +131,7 @@ def run_ensemble(
     around = surroundings(default_storage(), device, trusts_code=trust_code)
     for one in trials:
         check_memory(one.experiment, around.data_home, around.data_cache)
-    from hpo.study.ensemble import ensemble_to_folder  # imports JAX
+    from hpo.study.ensembles.ensemble import ensemble_to_folder  # imports JAX
 
     return ensemble_to_folder(
         trials, objective, folder, around, show, say, stop, is_replaced=force, is_plain=mean

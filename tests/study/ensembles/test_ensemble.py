@@ -19,7 +19,7 @@ from hpo.api.winning import Winner
 from hpo.data.load import load_data
 from hpo.errors import HpoError
 from hpo.spec.sections.goal import Objective
-from hpo.study.ensemble import ensemble_to_folder
+from hpo.study.ensembles.ensemble import ensemble_to_folder
 from hpo.study.signals import StoppedError, StopRequest
 from hpo.trained.ensembles.greedy import greedy_shares
 from hpo.trained.ensembles.write import Ensembled

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from hpo.data.cache import DataCache
-from hpo.data.dataset import DataSet, Split
+from hpo.data.dataset import DataSet
 from hpo.engine.devices import describe, local_devices
 from hpo.engine.pools.occupant import EpochReport
-from hpo.engine.training.ensemble import mean_predictions, metrics_of
-from hpo.engine.training.targets.regression import in_own_unit
+from hpo.engine.training.ensemble import metrics_of
 from hpo.errors import HpoError
 from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment, Training
@@ -25,6 +24,7 @@ from hpo.spec.file.dump import dump_spec
 from hpo.spec.marks import with_leaves
 from hpo.spec.sections.goal import Objective
 from hpo.study.backends.datasets import DataSets
+from hpo.study.ensembles.rows import Predictions, Rows, judged_answers, same_rows
 from hpo.study.signals import StoppedError, StopRequest
 from hpo.study.storage.provenance import Provenance, library_versions
 from hpo.study.storage.trust import code_of
@@ -35,7 +35,7 @@ from hpo.trained.description import Description
 from hpo.trained.ensembles.greedy import greedy_shares
 from hpo.trained.ensembles.write import Ensembled, name_of, save_ensemble
 from hpo.trained.load import metrics_document
-from hpo.trained.model import Model, load_model
+from hpo.trained.model import load_model
 from hpo.trained.predict import other_answers
 from hpo.trained.save import (
     MEMBERS_FOLDER,
@@ -68,17 +68,6 @@ class Display(Protocol):
 Show = Callable[[Any], AbstractContextManager[Display]]
 
 
-class _Rows(NamedTuple):
-    """The rows that judge an ensemble: those of validation, and of test if there are any."""
-
-    data: DataSet
-    splits: Mapping[str, Split]
-
-
-# The predictions of a model for the rows of each split.
-_Predictions = Mapping[str, np.ndarray]
-
-
 def ensemble_to_folder(
     candidates: Sequence[Candidate],
     objective: Objective,
@@ -104,7 +93,7 @@ def ensemble_to_folder(
     check_free(folder, is_replaced)
     start = time.monotonic()
     datas = [_data_of(one.experiment, around) for one in candidates]
-    rows = _same_rows(candidates, datas)
+    rows = same_rows([one.number for one in candidates], datas)
     stop.begin()
     models = []
     for candidate, data in zip(candidates, datas, strict=True):
@@ -114,7 +103,7 @@ def ensemble_to_folder(
             text = f"stopped: {folder} was not written; the same command goes on."
             raise StoppedError(text, stopped.signal) from None
         models.append(load_model(place, around.device, is_trusted=True))
-    found = [_answers(model, data) for model, data in zip(models, datas, strict=True)]
+    found = [judged_answers(model, data) for model, data in zip(models, datas, strict=True)]
     made = _made(candidates, models[0].training, objective, rows, found, is_plain=is_plain)
     stop.end()  # the ensemble is saved whole
     documents = [metrics_document(model.folder) for model in models]
@@ -142,67 +131,6 @@ def _data_of(experiment: Experiment, around: Surroundings) -> DataSet:
         if kind is None:
             return data
     raise HpoError(f"{experiment.name}: {kind}, and an ensemble needs one answer for each row.")
-
-
-def _same_rows(candidates: Sequence[Candidate], datas: Sequence[DataSet]) -> _Rows:
-    """The rows that judge all candidates, as the winner's data set has them.
-
-    Raises:
-        HpoError: for candidates that were judged on other rows, or that read other columns.
-    """
-    told = [_Told.of(data) for data in datas]
-    for candidate, one in zip(candidates, told, strict=True):
-        if not one.is_like(told[0]):
-            raise HpoError(
-                f"trial {candidate.number} reads or splits its data otherwise than trial "
-                f"{candidates[0].number}: an ensemble needs trials of the same rows: give a "
-                "smaller --top, or a study whose space leaves these settings alone."
-            )
-    data = datas[0]
-    if not data.folds:
-        splits = {"validation": data.validation, "test": data.test}
-        return _Rows(data, {name: one for name, one in splits.items() if one is not None})
-    arrays = {"y": told[0].targets["validation"]}
-    if data.task == "regression":
-        arrays["y"] = ((arrays["y"] - data.target_mean) / data.target_std).astype(np.float32)
-    if "weight" in data.train.shared:
-        arrays["weight"] = np.concatenate([one.validation.arrays["weight"] for one in data.folds])
-    splits = {"validation": Split(arrays), "test": data.test}
-    return _Rows(data, {name: one for name, one in splits.items() if one is not None})
-
-
-class _Told(NamedTuple):
-    """What candidates must have in common: columns, classes, and the targets of their rows."""
-
-    data: DataSet
-    targets: Mapping[str, np.ndarray]
-
-    @classmethod
-    def of(cls, data: DataSet) -> _Told:
-        parts = {"validation": [(one, one.validation) for one in data.members]}
-        if data.test is not None:
-            parts["test"] = [(data, data.test)]
-        return cls(
-            data,
-            {
-                name: np.concatenate([in_own_unit(split.y, one) for one, split in some])
-                for name, some in parts.items()
-            },
-        )
-
-    def is_like(self, other: _Told) -> bool:
-        """Whether these are the same rows, read in the same way."""
-        own, its = self.data, other.data
-        return (
-            (own.task, own.classes, own.features) == (its.task, its.classes, its.features)
-            and len(own.folds) == len(its.folds)
-            and self.targets.keys() == other.targets.keys()
-            and all(
-                one.shape == other.targets[name].shape
-                and np.allclose(one, other.targets[name], rtol=1e-4, atol=1e-4)
-                for name, one in self.targets.items()
-            )
-        )
 
 
 def _trained(
@@ -244,35 +172,12 @@ def _holds(place: Path, experiment: Experiment, data: DataSet) -> bool:
     )
 
 
-def _answers(model: Model, data: DataSet) -> _Predictions:
-    """The predictions of a model for the rows that judge it, by the name of the split."""
-
-    def of(
-        places: Sequence[int], members: Sequence[DataSet], splits: Sequence[Split]
-    ) -> np.ndarray:
-        weights = [model.members[place].weights for place in places]
-        return mean_predictions(model.program, model.training, weights, members, splits)
-
-    count, folds = len(model.members), data.members
-    runs = [fold for _ in range(count // len(folds)) for fold in folds]
-    validated = []
-    for start, fold in enumerate(folds):
-        # The runs of a seed are those of its folds in order.
-        places = range(start, count, len(folds))
-        validated.append(of(places, [fold] * len(places), [fold.validation] * len(places)))
-    found = {"validation": np.concatenate(validated)}
-    if data.test is not None:
-        tests = [one.test for one in runs if one.test is not None]
-        found["test"] = of(range(count), runs, tests)
-    return found
-
-
 def _made(
     candidates: Sequence[Candidate],
     judge: Training,
     objective: Objective,
-    rows: _Rows,
-    found: Sequence[_Predictions],
+    rows: Rows,
+    found: Sequence[Predictions],
     *,
     is_plain: bool,
 ) -> Ensembled:
@@ -312,7 +217,7 @@ def _made(
     )
 
 
-def _loss_of(objective: Objective, judge: Training, rows: _Rows) -> Callable[[np.ndarray], float]:
+def _loss_of(objective: Objective, judge: Training, rows: Rows) -> Callable[[np.ndarray], float]:
     """The loss of mean predictions for the validation rows: the objective's, where it has one."""
     metric = objective.metric
     own = tuple(name for name in judge.train.metrics if name == metric)
