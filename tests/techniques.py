@@ -26,6 +26,7 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "fixed_zeros": {"compression": {"sparsity": {"name": "fixed", "share": 0.5}}},
     "set": {"compression": {"sparsity": {"name": "set", "share": 0.5}}},
     "rigl": {"compression": {"sparsity": {"name": "rigl", "share": 0.5}}},
+    "integer_weights": {"compression": {"weights": {"name": "integer", "bits": 4}}},
     "corrupt": {"data": {"corrupt": {"kinds": ["gaussian_noise"]}}},
     "freeze": {"updates": {"freeze": ["head*"]}},
     "rates": {"updates": {"rates": {"head": 2.0}}},

@@ -39,10 +39,11 @@ from hpo.spec.words import shown
 from hpo.trained.description import Description
 from hpo.trained.load import metrics_document
 from hpo.trained.save import CODE_FOLDER, METRICS_FILE, SPEC_FILE, TRANSFORMS_FOLDER, WEIGHTS_FOLDER
-from hpo.trained.weights import restored_like
+from hpo.trained.weights import holds_weights, restored_like
 
-# Sections of a spec that say how a model was found, and how examples changed in training.
-_UNREAD = ("space", "search", "study", "augment", "sampling")
+# Sections of a spec that say how a model was found, how examples changed in training, and how its
+# weights became as they are.
+_UNREAD = ("space", "search", "study", "augment", "sampling", "compression")
 _MOST_BYTES = 1 << 20
 # Rows that go through a model at once, as in the evaluation of a training.
 BATCH = 512
@@ -234,7 +235,7 @@ def _run_names(folder: Path) -> list[str]:
     place = folder / WEIGHTS_FOLDER
     if not place.is_dir():
         return []
-    runs = [path.name for path in place.iterdir() if (path / "_METADATA").is_file()]
+    runs = [path.name for path in place.iterdir() if holds_weights(path)]
     # `fold-10` comes after `fold-9`.
     return sorted(runs, key=lambda name: [int(n) for n in re.findall(r"\d+", name)]) or ["all"]
 

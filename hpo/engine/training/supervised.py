@@ -32,6 +32,7 @@ from hpo.engine.training.batches import (
     judged_places,
     judged_shape,
 )
+from hpo.engine.training.compression.quantisation import quantised
 from hpo.engine.training.compression.sparsity import (
     connection_shapes,
     first_connections,
@@ -85,7 +86,6 @@ from hpo.engine.training.weights import (
 from hpo.registry import METRICS
 from hpo.spec.experiment import Training
 from hpo.spec.sections.models.pretrained import folder_of
-from hpo.spec.sections.techniques.augment import Augment
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Supervised:
     def order(self, seed: int, epoch: int) -> np.ndarray:
         """The rows of each micro-batch of an epoch, the same for every batch size."""
         program = self.program
-        order = _batches(seed, epoch, program.train_rows, program.micro_batch)
+        order = batches(seed, epoch, program.train_rows, program.micro_batch)
         return order[: program.order_shape[0]]
 
     def feed(
@@ -195,8 +195,7 @@ class Supervised:
 
     @property
     def _recolours(self) -> bool:
-        augment = self.program.template.augment
-        return isinstance(augment, Augment) and recolours(augment)
+        return recolours(self.program.template.augment)
 
     def _drawn(
         self,
@@ -319,7 +318,7 @@ class Supervised:
     ) -> Tally:
         """The same for a training whose knobs are filled in."""
         program = self.program
-        params, variables = judged(program, lane)
+        params, variables = judged(program, spec, lane)
 
         def add(sums: Array, part: Any) -> tuple[Array, Array | None]:
             batch = rows.batch(part) if isinstance(rows, Index) else part
@@ -384,7 +383,7 @@ def _row_losses(
 ) -> Float[Array, " N"]:
     """The loss of every training row without its weight, in the order of the rows."""
     spec = program.fill(knobs)
-    params, variables = judged(program, lane)
+    params, variables = judged(program, spec, lane)
     shape = judged_shape(program.train_rows)
     own = {name: feed[name] for name in ("offset", "divisor") if name in feed}
 
@@ -396,10 +395,13 @@ def _row_losses(
     return lax.map(of, jnp.arange(math.prod(shape)).reshape(shape)).ravel()[: program.train_rows]
 
 
-def judged(program: Program, lane: Lane) -> tuple[Any, Any]:
-    """The weights (as a tree) and the variables with which a lane is evaluated and exported."""
+def judged(program: Program, spec: Training, lane: Lane) -> tuple[Any, Any]:
+    """The weights (as a tree) and the variables with which a lane is evaluated and exported.
+
+    `spec` has the numbers of the lane.
+    """
     params, variables = judged_weights(lane)
-    return parted(program, params), variables
+    return quantised(spec.compression.weights, parted(program, params)), variables
 
 
 def initial_lane(program: Program, training: Training, data: DataSet | None = None) -> Lane:
@@ -455,7 +457,7 @@ def _first_weights(program: Program, training: Training, data: DataSet | None) -
 def own_weights(program: Program, training: Training, lane: Lane) -> tuple[Any, Any]:
     """A trial's weights and variables in the shapes of an unmerged program."""
     own = abstract_model(program.of_its_own(training))
-    params, variables = judged(program, lane)
+    params, variables = jax.device_get(judged(program, training, lane))
     return cut(params, own.params), cut(variables, own.variables)
 
 
@@ -492,8 +494,3 @@ def _shape_of(array: np.ndarray) -> jax.ShapeDtypeStruct:
 
 def _keeps_losses(program: Program) -> bool:
     return program.template.sampling.keeps_losses
-
-
-@lru_cache(maxsize=64)
-def _batches(seed: int, epoch: int, rows: int, batch_size: int) -> np.ndarray:
-    return batches(seed, epoch, rows, batch_size)
