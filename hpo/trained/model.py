@@ -151,6 +151,10 @@ class Model:
             arrays["weight"] = (source.weight / mean).astype(np.float32)
         return Split(arrays)
 
+    def judged(self, source: Source) -> Split:
+        """Examples with targets, on the scale of `data`."""
+        return self.split(self.members[self.description.fold or 0], source)
+
     @cached_property
     def _answering(self) -> Any:
         return answering(self.program, self.training)

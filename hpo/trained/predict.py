@@ -46,7 +46,7 @@ def read_new(model: Answering, data: Path | pd.DataFrame, *, with_target: bool =
     """
     told = model.description
     features = told.features
-    _check_kind(model)
+    check_answers(model)
     if features.is_table:
         table = _table(model, data)
         source = new_examples(table, features)
@@ -86,7 +86,7 @@ def other_answers(task: Task, dataset: Any) -> str | None:
     return kinds.get(task)
 
 
-def _check_kind(model: Answering) -> None:
+def check_answers(model: Answering) -> None:
     """Refuse a model whose answers are not one for each row.
 
     Raises:
