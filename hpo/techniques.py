@@ -124,6 +124,7 @@ _SAMPLING = {
         needs=("own order",),
         excludes=_ORDER | {"shares": "is one share for all rungs"},
     ),
+    "extra": Technique("sampling.extra_share", needs=("own order",), excludes=_ORDER),
 }
 
 _DATA = {

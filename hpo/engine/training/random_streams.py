@@ -14,6 +14,7 @@ _WEIGHTS = 2
 _PART = 3
 _DRAWS = 4
 _PRIVATE = 5
+_EXTRA = 6
 
 
 def batches(seed: int, epoch: int, rows: int, batch_size: int) -> np.ndarray:
@@ -36,6 +37,11 @@ def part_rng(seed: int) -> np.random.Generator:
 def draws_rng(seed: int, epoch: int) -> np.random.Generator:
     """The generator of an epoch whose rows are drawn by their classes."""
     return _generator(_DRAWS, seed, epoch)
+
+
+def extra_rng(seed: int, epoch: int) -> np.random.Generator:
+    """The generator of the extra rows of an epoch."""
+    return _generator(_EXTRA, seed, epoch)
 
 
 def private_rng(seed: int, stream: int, epoch: int) -> np.random.Generator:
