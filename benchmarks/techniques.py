@@ -81,6 +81,10 @@ OF_DATA = {"images", "numbers", "table", "texts", "series", "colours"}
 BESIDE: Mapping[str, Mapping[str, Any]] = {
     "curriculum": {"sampling.name": "curriculum", "sampling.start": 1.0},
     "privacy": {"privacy.noise": 1.0, "privacy.clip": 1.0},
+    "magnitude_pruning": {
+        "compression.sparsity.name": "magnitude",
+        "compression.sparsity.share": 0.8,
+    },
     "asam": {"updates.sam_adaptive": True, "updates.sam_radius": 0.1},
     "pgd": {"attack.name": "pgd", "attack.epsilon": 0.1},
     "polyak": {"train.average.name": "polyak", "train.average.start": 0.0},

@@ -24,6 +24,8 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "pgd": {"attack": {"name": "pgd", "epsilon": 0.1, "steps": 2}},
     "share": {"sampling": {"share": 0.5}},
     "extra": {"data": {"extra": "more.csv"}, "sampling": {"extra_share": 0.25}},
+    "magnitude_pruning": {"compression": {"sparsity": {"name": "magnitude", "share": 0.5}}},
+    "integer_weights": {"compression": {"weights": {"name": "integer", "bits": 4}}},
     "corrupt": {"data": {"corrupt": {"kinds": ["gaussian_noise"]}}},
     "freeze": {"updates": {"freeze": ["head*"]}},
     "rates": {"updates": {"rates": {"head": 2.0}}},

@@ -52,6 +52,9 @@ def predict(
     score: Annotated[
         bool, typer.Option("--score", help="Judge the answers by the target in DATA, and print it.")
     ] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Give the chances without the fitted temperature.")
+    ] = False,
     batch: Annotated[int, typer.Option(help="Rows that the model takes at once.", min=1)] = 512,
     device: Device = None,
     force: Force = False,
@@ -82,7 +85,8 @@ def predict(
         for note in new.notes:
             console.print(note, markup=False, highlight=False, soft_wrap=True)
     found = loaded.score(new.source) if score else None
-    write_answers(out, answers(loaded, new, batch, _telling(rows, is_quiet=quiet)))
+    watch = _telling(rows, is_quiet=quiet)
+    write_answers(out, answers(loaded, new, batch, watch, is_raw=raw))
     if as_json:
         score_of = None if found is None else plain_metrics(found)
         print_json({"rows": rows, "file": str(out), "notes": [*new.notes], "score": score_of})

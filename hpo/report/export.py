@@ -37,6 +37,7 @@ from hpo.spec.load import require_search
 from hpo.spec.marks import Mark, marked_leaves
 from hpo.spec.merging import NOTHING, Merged, Merging
 from hpo.spec.roots import with_precision, with_static
+from hpo.spec.sections.compression.section import Compression
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.models.pretrained import folder_of
 from hpo.spec.sections.techniques.attack import Attack
@@ -261,7 +262,13 @@ def training_document(
 
 
 # Sections that a spec need not say while they are off.
-_OFF = {"attack": Attack(), "augment": Augment(), "privacy": Privacy(), "sampling": Sampling()}
+_OFF = {
+    "attack": Attack(),
+    "augment": Augment(),
+    "compression": Compression(),
+    "privacy": Privacy(),
+    "sampling": Sampling(),
+}
 
 
 def _said(training: Training) -> dict[str, Any]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from hpo.errors import one_line
 from hpo.trained.description import Description
+from hpo.trained.save import Trained
 
 _MOST_NAMES = 30
 
 
-def card_of(
-    name: str, told: Description, metrics: Mapping[str, Mapping[str, float] | None], data: str
-) -> str:
+def card_of(name: str, told: Description, trained: Trained, data: str) -> str:
     """What a model answers, from which inputs, and how well, in Markdown.
 
     `data` is the hash of the data set that it was trained on.
@@ -28,12 +27,24 @@ def card_of(
     else:
         lines.append(f"- An example: {told.type} of the shape {list(told.shape)}")
     lines += [f"- Trained on data with the hash {data[:16]}", ""]
+    metrics = trained.metrics
     names = [*dict.fromkeys(key for split in metrics.values() for key in split or ())]
     lines += [f"| split | {' | '.join(names)} |", "|---" * (1 + len(names)) + "|"]
     for split, found in metrics.items():
         if found is not None:
             cells = [f"{found[key]:.4g}" if key in found else "" for key in names]
             lines.append(f"| {split} | {' | '.join(cells)} |")
+    if trained.temperature is not None:
+        lines += [
+            "",
+            f"Chances have the temperature {trained.temperature:.3g}, fitted on validation.",
+        ]
+        for split, errors in trained.calibration.items():
+            if errors is not None:
+                lines.append(
+                    f"Calibration error on {split}: {errors['raw']:.4f} without it, "
+                    f"{errors['tempered']:.4f} with it."
+                )
     lines += ["", "Answer for new data: `hpo predict FOLDER new.csv -o answers.csv`", ""]
     return "\n".join(lines)
 

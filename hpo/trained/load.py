@@ -61,10 +61,11 @@ class TrainedModel:
         except (KeyError, TypeError) as error:
             raise _unreadable(Path(folder)) from error
 
-    def predict(self, data: str | Path | DataFrame) -> DataFrame:
+    def predict(self, data: str | Path | DataFrame, *, raw: bool = False) -> DataFrame:
         """The answers for the rows of a file or a DataFrame, a column each, as a DataFrame.
 
-        Categories that no training row has are answered without, with a warning.
+        Categories that no training row has are answered without, with a warning. `raw` gives the
+        chances of classes without the temperature that was fitted on validation.
 
         Raises:
             HpoError: for data that are unfit, or a folder that cannot predict.
@@ -74,7 +75,7 @@ class TrainedModel:
         from hpo.trained.predict import answers  # imports JAX
 
         new = self._read(data, with_target=False)
-        pieces = [pd.DataFrame(dict(one)) for one in answers(self._loaded, new)]
+        pieces = [pd.DataFrame(dict(one)) for one in answers(self._loaded, new, is_raw=raw)]
         return pd.concat(pieces, ignore_index=True)
 
     def score(self, data: str | Path | DataFrame) -> dict[str, float]:

@@ -6,6 +6,7 @@ spec names, and that only when asked.
 
 from __future__ import annotations
 
+import math
 import re
 import zipfile
 from collections.abc import Mapping
@@ -34,13 +35,15 @@ from hpo.spec.file.document import parse_yaml
 from hpo.spec.fill import with_rows
 from hpo.spec.load import experiment_from_document
 from hpo.spec.marks import with_leaves
+from hpo.spec.words import shown
 from hpo.trained.description import Description
 from hpo.trained.load import metrics_document
 from hpo.trained.save import CODE_FOLDER, METRICS_FILE, SPEC_FILE, TRANSFORMS_FOLDER, WEIGHTS_FOLDER
-from hpo.trained.weights import restored_like
+from hpo.trained.weights import holds_weights, restored_like
 
-# Sections of a spec that say how a model was found, and how examples changed in training.
-_UNREAD = ("space", "search", "study", "augment", "sampling")
+# Sections of a spec that say how a model was found, how examples changed in training, and how its
+# weights became as they are.
+_UNREAD = ("space", "search", "study", "augment", "sampling", "compression")
 _MOST_BYTES = 1 << 20
 # Rows that go through a model at once, as in the evaluation of a training.
 BATCH = 512
@@ -58,13 +61,17 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained model; the answers of several members are the mean of theirs."""
+    """A trained model; the answers of several members are the mean of theirs.
+
+    `temperature` is the one of its chances; 1 where none was fitted.
+    """
 
     folder: Path
     training: Training
     description: Description
     members: tuple[Member, ...]
     program: Program
+    temperature: float = 1.0
 
     @cached_property
     def data(self) -> DataSet:
@@ -89,7 +96,8 @@ class Model:
     def predictions(self, source: Source, batch: int = BATCH) -> np.ndarray:
         """Probabilities, or values in the targets' units, float64 `[N, ..., K]`.
 
-        They do not depend on `batch`, the rows that go through the model at once.
+        They do not depend on `batch`, the rows that go through the model at once. Probabilities
+        are those of the network, without the temperature.
         """
         kind = targets_of(self.description.task, self.description.outputs)
         total: Any = 0.0
@@ -175,7 +183,7 @@ def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = Fa
             raise _damaged(checkpoint, error) from None
         weights = jax.device_put(weights, place)
         found.append(Member(weights, data, thresholds.get(name)))
-    return Model(folder, training, description, tuple(found), program)
+    return Model(folder, training, description, tuple(found), program, _temperature(folder))
 
 
 def _training(folder: Path, *, is_trusted: bool) -> Training:
@@ -227,7 +235,7 @@ def _run_names(folder: Path) -> list[str]:
     place = folder / WEIGHTS_FOLDER
     if not place.is_dir():
         return []
-    runs = [path.name for path in place.iterdir() if (path / "_METADATA").is_file()]
+    runs = [path.name for path in place.iterdir() if holds_weights(path)]
     # `fold-10` comes after `fold-9`.
     return sorted(runs, key=lambda name: [int(n) for n in re.findall(r"\d+", name)]) or ["all"]
 
@@ -255,6 +263,15 @@ def _thresholds(folder: Path) -> dict[str, np.ndarray]:
     except (ValueError, TypeError, AttributeError) as error:
         raise _damaged(folder / METRICS_FILE, error) from None
     return named if len(named) != 1 else {"all": next(iter(named.values()))}
+
+
+def _temperature(folder: Path) -> float:
+    """The temperature that was fitted; 1 without."""
+    found = metrics_document(folder).get("temperature", 1.0)
+    if not isinstance(found, float | int) or isinstance(found, bool) or not 0 < found < math.inf:
+        wrong = ValueError(f"has the temperature {shown(found)}")
+        raise _damaged(folder / METRICS_FILE, wrong)
+    return float(found)
 
 
 def _damaged(place: Path, error: Exception) -> HpoError:

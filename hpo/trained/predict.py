@@ -103,15 +103,25 @@ def _table(model: Model, data: Path | pd.DataFrame) -> Table:
 
 
 def answers(
-    model: Model, data: NewData, batch: int = BATCH, watch: Callable[[int], None] = lambda _: None
+    model: Model,
+    data: NewData,
+    batch: int = BATCH,
+    watch: Callable[[int], None] = lambda _: None,
+    *,
+    is_raw: bool = False,
 ) -> Iterator[Columns]:
-    """The answers in the order of the rows, piece by piece; `watch` gets the rows done so far."""
+    """The answers in the order of the rows, piece by piece; `watch` gets the rows done so far.
+
+    Chances have the model's temperature unless they are asked for raw, as the network gives them.
+    """
+    temperature = 1.0 if is_raw else model.temperature
     thresholds = [one.thresholds for one in model.members if one.thresholds is not None]
     together = np.mean(thresholds, axis=0) if thresholds else None
     rows = len(data.source)
     for start in range(0, rows, _ROWS_AT_ONCE):
         part = data.source.take(slice(start, start + _ROWS_AT_ONCE))
-        found = answer_columns(model.predictions(part, batch), model.description, together)
+        predictions = model.predictions(part, batch)
+        found = answer_columns(predictions, model.description, together, temperature)
         if data.files is not None:
             found = {FILE: data.files[start : start + _ROWS_AT_ONCE], **found}
         yield found

@@ -51,7 +51,9 @@ class Trained:
     holds the metrics of each run by its key, and `deviations` their standard deviations. Of folds,
     the test metrics are those of the mean prediction. `refit_epochs` are those of a model that
     trained on all rows. `thresholds` are those that `train.threshold` chose, by the key of the run.
-    `classes` are the names of the classes, in the order of the outputs.
+    `classes` are the names of the classes, in the order of the outputs. `temperature` is the one
+    fitted on validation, None without, and `calibration` the `raw` and the `tempered` calibration
+    error of each split.
     """
 
     metrics: SplitMetrics
@@ -68,6 +70,8 @@ class Trained:
 
     thresholds: Mapping[RunKey, Sequence[float]] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    temperature: float | None = None
+    calibration: SplitMetrics = field(default_factory=dict)
 
 
 def check_free(folder: Path, replace: bool) -> None:
@@ -125,10 +129,15 @@ def _named(folder: Path) -> Path:
     return folder.resolve() if folder.name in ("", "..") else folder
 
 
+def hidden(folder: Path, ending: str) -> Path:
+    """The hidden place beside a folder whose name ends so: `.model.partial`."""
+    place = _named(folder)
+    return place.with_name(f".{place.name}.{ending}")
+
+
 def _partial(folder: Path) -> Path:
     """Where a model lies while it is written."""
-    place = _named(folder)
-    return place.with_name(f".{place.name}.partial")
+    return hidden(folder, "partial")
 
 
 def _files(folder: Path) -> list[str]:
@@ -193,7 +202,8 @@ def save_trained(
 ) -> None:
     """Write weights, spec and metrics into `folder`, in place of the model that it holds.
 
-    `weights/` is an Orbax checkpoint of `{"params": ..., "variables": ...}`. With several seeds or
+    `weights/` is an Orbax checkpoint of `{"params": ..., "variables": ...}`, or the same packed by
+    `compression`. With several seeds or
     folds, it holds one for each: `weights/seed-0/`, `weights/fold-3/`, ... `transforms/all.npz`
     holds the arrays of the fit that makes the features; folds have their own, such as
     `transforms/fold-3.npz`. `code/` holds the files of the user's own that the spec names, and
@@ -249,7 +259,8 @@ def _write(
     partial.mkdir(parents=True)
     target = partial / WEIGHTS_FOLDER
     for key, own in weights.items():
-        _save_weights(target if len(weights) == 1 else target / file_name(key), own)
+        place = target if len(weights) == 1 else target / file_name(key)
+        _save_weights(place, own, experiment)
     import numpy as np  # which `import hpo` does not wait for
 
     for key, arrays in transforms.items():
@@ -278,6 +289,9 @@ def _write(
         document["refit_epochs"] = trained.refit_epochs
     if trained.thresholds:
         document["thresholds"] = {str(key): [*own] for key, own in trained.thresholds.items()}
+    if trained.temperature is not None:
+        document["temperature"] = trained.temperature
+        document["calibration_error"] = _plain_splits(trained.calibration)
     if trained.classes:
         document["classes"] = list(trained.classes)
     document["files"] = _files(partial)
@@ -311,7 +325,13 @@ def _plain_splits(metrics: SplitMetrics) -> dict[str, dict[str, float | None] | 
     }
 
 
-def _save_weights(path: Path, weights: Mapping[str, Any]) -> None:
+def _save_weights(path: Path, weights: Mapping[str, Any], experiment: Experiment) -> None:
+    compression = getattr(experiment.training, "compression", None)
+    if compression is not None and compression.packs:
+        from hpo.trained.packed import write_packed  # imports NumPy
+
+        write_packed(path, weights, compression)
+        return
     import orbax.checkpoint as orbax  # takes most of a second, and only here
 
     log = logging.getLogger("absl")  # Orbax logs an error that it also raises

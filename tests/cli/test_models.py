@@ -52,6 +52,13 @@ def test_standard_output_has_the_answers_alone(hpo, folder):
     assert result.err.startswith("score: ")
 
 
+def test_chances_are_raw_where_they_are_asked_for(hpo, folder):
+    words = ("predict", str(folder / "model"), str(folder / "new.csv"), "-q")
+    told, raw = (hpo(*words, *more).out.splitlines() for more in ((), ("--raw",)))
+    assert told != raw
+    assert [line.split(",")[0] for line in told] == [line.split(",")[0] for line in raw]
+
+
 def test_json_has_rows_notes_and_the_score(hpo, folder, tmp_path):
     words = ("predict", str(folder / "model"), str(folder / "new.csv"), "--json")
     assert "give them a file with -o FILE" in hpo(*words).err

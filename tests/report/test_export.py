@@ -185,7 +185,7 @@ def test_an_exported_document_depends_on_no_default_and_keeps_the_order_of_the_s
     }
     own = training.model_dump(mode="json")
     assert own.pop("loss") is None  # no key says it
-    for section in ("attack", "augment", "privacy", "sampling"):  # off
+    for section in ("attack", "augment", "compression", "privacy", "sampling"):  # off
         own.pop(section)
     for key in ("split", "folds", "target_range", "extra"):
         assert own["data"].pop(key) is None

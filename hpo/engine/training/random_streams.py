@@ -6,6 +6,8 @@ they are compared on the same data, wherever and whenever they train.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 # The purpose is part of a Philox key, so that data order and weights never share a stream.
@@ -17,6 +19,7 @@ _PRIVATE = 5
 _EXTRA = 6
 
 
+@lru_cache(maxsize=64)
 def batches(seed: int, epoch: int, rows: int, batch_size: int) -> np.ndarray:
     """Row indices of every step of an epoch (counted from 0), int32 `[steps, batch_size]`."""
     steps = rows // batch_size
