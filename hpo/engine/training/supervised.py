@@ -36,7 +36,7 @@ from hpo.engine.training.compression.quantisation import quantised
 from hpo.engine.training.compression.sparsity import (
     connection_shapes,
     first_connections,
-    is_sparse,
+    is_renewed,
     renewed,
 )
 from hpo.engine.training.forward import forward
@@ -285,10 +285,10 @@ class Supervised:
         else:
             branches = [*(within(program.narrow(bound)) for bound in program.bounds), whole]
             trained = lax.switch(program.bound_index(knobs), branches, lane)
-        if losses is None and not has_statistics(program) and not is_sparse(program):
+        if losses is None and not has_statistics(program) and not is_renewed(program):
             return trained
         ended = (count > 0) & self.has_ended_epoch(knobs, trained, feed)
-        if is_sparse(program):
+        if is_renewed(program):
             spec = program.fill(knobs)
             steps = epoch_steps(program, spec, feed)
             trained = lax.cond(
