@@ -127,6 +127,7 @@ _SAMPLING = {
         needs=("own order",),
         excludes=_ORDER | {"shares": "is one share for all rungs"},
     ),
+    "extra": Technique("sampling.extra_share", needs=("own order",), excludes=_ORDER),
 }
 
 _DATA = {
@@ -309,6 +310,11 @@ _UPDATES = {
     "rates": Technique("updates.rates", paper=f"{_ARXIV}/1801.06146"),
 }
 
+_MOVING = (
+    "compression.sparsity.share",
+    "compression.sparsity.end",
+    "compression.sparsity.drop",
+)
 _COMPRESSION = {
     "magnitude_pruning": Technique(
         "compression.sparsity.name",
@@ -319,6 +325,29 @@ _COMPRESSION = {
             "compression.sparsity.begin",
             "compression.sparsity.end",
             "compression.sparsity.scope",
+        ),
+    ),
+    "fixed_zeros": Technique(
+        "compression.sparsity.name",
+        "fixed",
+        "https://doi.org/10.1038/s41467-018-04316-3",
+        numbers=("compression.sparsity.share",),
+    ),
+    "set": Technique(
+        "compression.sparsity.name",
+        "set",
+        "https://doi.org/10.1038/s41467-018-04316-3",
+        numbers=_MOVING,
+    ),
+    "rigl": Technique("compression.sparsity.name", "rigl", f"{_ARXIV}/1911.11134", numbers=_MOVING),
+    "n_of_m": Technique(
+        "compression.sparsity.name",
+        "n_of_m",
+        f"{_ARXIV}/2104.08378",
+        numbers=(
+            "compression.sparsity.n",
+            "compression.sparsity.m",
+            "compression.sparsity.begin",
         ),
     ),
     "integer_weights": Technique(

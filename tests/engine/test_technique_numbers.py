@@ -35,6 +35,7 @@ EXAMPLES = {"images": ["flip"], "series": ["time_warp"], "texts": ["word_dropout
 # What a share of the rows must leave of them, and numbers that are read without a program.
 OF_THE_HOST: dict[str, Callable[[int], float]] = {
     "sampling.share": lambda lane: 1 - 0.25 * lane,
+    "sampling.extra_share": lambda lane: 0.2 * lane,
     "sampling.temperature": lambda lane: 1.0 + lane,
     "sampling.start": lambda lane: 0.3 + 0.2 * lane,
     "sampling.until": lambda lane: 1 - 0.3 * lane,

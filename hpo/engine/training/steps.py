@@ -92,7 +92,7 @@ def train_steps(
             norms=summed(lane, descent.layers, found[0], position),
         )
         after = within_norm(spec.updates, descent.layers, after)
-        return kept_if_overflown(lane, thinned(followed(spec, after, steps)))
+        return kept_if_overflown(lane, thinned(followed(spec, after, steps), found[0]))
 
     return lax.fori_loop(0, count, step, lane)
 
