@@ -1,9 +1,10 @@
-"""The commands that use a trained model: `hpo predict`."""
+"""The commands that use a trained model: `hpo predict` and `hpo export-model`."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +44,13 @@ AnswersFile = Annotated[
 TrustModel = Annotated[
     bool, typer.Option("--trust-code", help="Run the code of your own that the model names.")
 ]
+
+
+class Format(StrEnum):
+    """What `hpo export-model` writes."""
+
+    ONNX = "onnx"
+    STABLEHLO = "stablehlo"
 
 
 def predict(
@@ -91,6 +99,65 @@ def predict(
         print_line(f"score: {metrics_text(found)}", is_stderr=str(out) == "-")
     if str(out) != "-":
         print_line(f"{count_text(rows, 'row')} -> {out}")
+
+
+def export_model(
+    model: TrainedFolder,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="PATH",
+            help="What to write: a folder for onnx, a file for stablehlo.",
+            autocompletion=completion.files,
+        ),
+    ],
+    form: Annotated[
+        Format,
+        typer.Option(
+            "--format", help="onnx runs in onnxruntime alone; stablehlo takes encoded numbers."
+        ),
+    ] = Format.ONNX,
+    rows: Annotated[
+        Path | None,
+        typer.Option(
+            "--rows",
+            metavar="FILE",
+            help="Rows on which answers are compared; else those that validate.",
+            autocompletion=completion.files,
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(help="The largest difference that is written.", min=0)
+    ] = 1e-5,
+    device: Device = None,
+    force: Force = False,
+    trust_code: TrustModel = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a trained model as ONNX or StableHLO.
+
+    Example: hpo export-model model/ -o exported/
+    """
+    from hpo.api.surroundings import data_home
+    from hpo.trained.exported import folder
+
+    if form is Format.ONNX:
+        folder.needs_extra()
+    from hpo.trained.model import load_model  # imports JAX
+
+    loaded = load_model(model, device, is_trusted=trust_code)
+    source = folder.rows_to_compare(loaded, rows, (Path.cwd(), model.parent), data_home())
+    export = folder.export_onnx if form is Format.ONNX else folder.export_stablehlo
+    found = export(loaded, out, source, tolerance, is_replaced=force)
+    if as_json:
+        print_json({"out": str(out), **found._asdict()})
+        return
+    print_line(
+        f"{out}: {found.size:,} bytes; {found.rows:,} rows compared, and the largest difference is "
+        f"{found.difference:.2g}"
+    )
 
 
 def _telling(rows: int, *, is_quiet: bool) -> Callable[[int], None]:

@@ -72,6 +72,12 @@ class Model:
         own = self.members[self.description.fold or 0].data
         return replace(own, folds=tuple(member.data for member in self.members))
 
+    @property
+    def thresholds(self) -> np.ndarray | None:
+        """What `train.threshold` chose, the mean of the members'; None where it chose nothing."""
+        own = [member.thresholds for member in self.members if member.thresholds is not None]
+        return np.mean(own, axis=0) if own else None
+
     def features(self, member: Member, source: Source) -> np.ndarray:
         """The features of some examples, as a member takes them."""
         x = member.data.transform.apply(source)

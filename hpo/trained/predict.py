@@ -106,8 +106,7 @@ def answers(
     model: Model, data: NewData, batch: int = BATCH, watch: Callable[[int], None] = lambda _: None
 ) -> Iterator[Columns]:
     """The answers in the order of the rows, piece by piece; `watch` gets the rows done so far."""
-    thresholds = [one.thresholds for one in model.members if one.thresholds is not None]
-    together = np.mean(thresholds, axis=0) if thresholds else None
+    together = model.thresholds
     rows = len(data.source)
     for start in range(0, rows, _ROWS_AT_ONCE):
         part = data.source.take(slice(start, start + _ROWS_AT_ONCE))

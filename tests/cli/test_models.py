@@ -69,3 +69,21 @@ def test_a_file_that_exists_is_replaced_only_by_force(hpo, folder, tmp_path):
     assert (result.code, out.read_text()) == (2, "mine")
     assert hpo(*words, "--force").code == 0
     assert out.read_text() != "mine"
+
+
+def test_a_model_is_exported_to_a_folder_or_to_a_file(hpo, folder, tmp_path):
+    rows = ("--rows", str(folder / "new.csv"))
+    out = str(tmp_path / "model.stablehlo")
+    words = ("export-model", str(folder / "model"), "--format", "stablehlo")
+    result = hpo(*words, "-o", out, *rows)
+    assert result.code == 0, result.err
+    assert "120 rows compared, and the largest difference is " in result.out
+    assert "exists: give another name, or --force" in hpo(*words, "-o", out, *rows).err
+    assert "with --rows FILE" in hpo(*words, "-o", str(tmp_path / "other")).err
+    pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
+    pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
+    words = ("export-model", str(folder / "model"), "-o", str(tmp_path / "out"), *rows, "--json")
+    found = json.loads(hpo(*words).out)
+    assert found["rows"] == 120
+    assert found["difference"] < 1e-5
+    assert (tmp_path / "out" / "predict.py").is_file()
