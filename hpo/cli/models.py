@@ -1,18 +1,26 @@
-"""The commands that use a trained model: `hpo predict` and `hpo export-model`."""
+"""The commands of trained models: `hpo predict` and `hpo ensemble`."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from hpo.cli import completion
-from hpo.cli.options import AsJson, Device, Force, Quiet
-from hpo.cli.output import print_json, print_line, stderr
+from hpo.cli.options import (
+    AsJson,
+    Device,
+    Force,
+    ModelFolder,
+    Quiet,
+    StorageUrl,
+    StudyName,
+    TrustCode,
+)
+from hpo.cli.output import print_ending, print_json, print_line, stderr
 from hpo.errors import HpoError
 
 _LINE_SECONDS = 10.0
@@ -46,19 +54,15 @@ TrustModel = Annotated[
 ]
 
 
-class Format(StrEnum):
-    """What `hpo export-model` writes."""
-
-    ONNX = "onnx"
-    STABLEHLO = "stablehlo"
-
-
 def predict(
     model: TrainedFolder,
     data: NewDataFile,
     out: AnswersFile = Path("-"),
     score: Annotated[
         bool, typer.Option("--score", help="Judge the answers by the target in DATA, and print it.")
+    ] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Give the chances without the fitted temperature.")
     ] = False,
     batch: Annotated[int, typer.Option(help="Rows that the model takes at once.", min=1)] = 512,
     device: Device = None,
@@ -80,17 +84,18 @@ def predict(
 
     check_out(out, replace=force)
     console = stderr()
-    from hpo.trained.model import load_model  # imports JAX
+    from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
     from hpo.trained.predict import answers, read_new
 
-    loaded = load_model(model, device, is_trusted=trust_code)
+    loaded = load_answering(model, device, is_trusted=trust_code)
     new = read_new(loaded, data, with_target=score)
     rows = len(new.source)
     if not quiet:
         for note in new.notes:
             console.print(note, markup=False, highlight=False, soft_wrap=True)
     found = loaded.score(new.source) if score else None
-    write_answers(out, answers(loaded, new, batch, _telling(rows, is_quiet=quiet)))
+    watch = _telling(rows, is_quiet=quiet)
+    write_answers(out, answers(loaded, new, batch, watch, is_raw=raw))
     if as_json:
         score_of = None if found is None else plain_metrics(found)
         print_json({"rows": rows, "file": str(out), "notes": [*new.notes], "score": score_of})
@@ -101,63 +106,73 @@ def predict(
         print_line(f"{count_text(rows, 'row')} -> {out}")
 
 
-def export_model(
-    model: TrainedFolder,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--out",
-            metavar="PATH",
-            help="What to write: a folder for onnx, a file for stablehlo.",
-            autocompletion=completion.files,
-        ),
-    ],
-    form: Annotated[
-        Format,
-        typer.Option(
-            "--format", help="onnx runs in onnxruntime alone; stablehlo takes encoded numbers."
-        ),
-    ] = Format.ONNX,
-    rows: Annotated[
-        Path | None,
-        typer.Option(
-            "--rows",
-            metavar="FILE",
-            help="Rows on which answers are compared; else those that validate.",
-            autocompletion=completion.files,
-        ),
-    ] = None,
-    tolerance: Annotated[
-        float, typer.Option(help="The largest difference that is written.", min=0)
-    ] = 1e-5,
+def ensemble(
+    study: StudyName,
+    out: ModelFolder,
+    top: Annotated[int, typer.Option(help="How many of the best trials to train.", min=1)] = 5,
+    mean: Annotated[
+        bool, typer.Option("--mean", help="Give all trials the same share in the mean.")
+    ] = False,
+    storage: StorageUrl = None,
     device: Device = None,
-    force: Force = False,
-    trust_code: TrustModel = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a model that DIR holds.")] = False,
+    trust_code: TrustCode = False,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Write a trained model as ONNX or StableHLO.
+    """Train the best trials again; keep a model of their mean.
 
-    Example: hpo export-model model/ -o exported/
+    Example: hpo ensemble digits --top 5 -o model5/
     """
-    from hpo.api.surroundings import data_home
-    from hpo.trained.exported import folder
+    from hpo.api.running import run_ensemble
+    from hpo.api.winning import Winner, best_trials
+    from hpo.report.models import ensemble as report
+    from hpo.report.training import EpochDisplay
+    from hpo.spec.words import count_text
+    from hpo.study.signals import StoppedError, stop_signals
 
-    if form is Format.ONNX:
-        folder.needs_extra()
-    from hpo.trained.model import load_model  # imports JAX
+    trials, objective = best_trials(study, storage, top, trust_code=trust_code)
+    console, say = stderr(), _saying(is_quiet=quiet)
 
-    loaded = load_model(model, device, is_trusted=trust_code)
-    source = folder.rows_to_compare(loaded, rows, (Path.cwd(), model.parent), data_home())
-    export = folder.export_onnx if form is Format.ONNX else folder.export_stablehlo
-    found = export(loaded, out, source, tolerance, is_replaced=force)
+    def show(trial: Winner) -> EpochDisplay:
+        say(f"Trains trial {trial.number} ({trials.index(trial) + 1} of {len(trials)}).")
+        train: Any = trial.experiment.training.train
+        epochs = getattr(train, "until", None) or train.epochs
+        return EpochDisplay(console, f"{study}, trial {trial.number}", epochs, quiet)
+
+    if len(trials) < top:
+        say(f"{study} has {count_text(len(trials), 'trial')} that can be trained again.")
+    with stop_signals(lambda text: print_line(text, is_stderr=True)) as stop:
+        try:
+            made = run_ensemble(
+                trials,
+                objective,
+                out,
+                show,
+                say,
+                stop,
+                device=device,
+                force=force,
+                mean=mean,
+                trust_code=trust_code,
+            )
+        except StoppedError as stopped:
+            print_line(str(stopped), is_stderr=True)
+            raise typer.Exit(128 + stopped.signal) from None
     if as_json:
-        print_json({"out": str(out), **found._asdict()})
-        return
-    print_line(
-        f"{out}: {found.size:,} bytes; {found.rows:,} rows compared, and the largest difference is "
-        f"{found.difference:.2g}"
-    )
+        print_json(report.as_json(made, out))
+    else:
+        print_ending(report.ensemble_view(made, out))
+
+
+def _saying(*, is_quiet: bool) -> Callable[[str], None]:
+    """A function that prints a message."""
+
+    def say(sentence: str) -> None:
+        if not is_quiet:
+            print_line(sentence, is_stderr=True)
+
+    return say
 
 
 def _telling(rows: int, *, is_quiet: bool) -> Callable[[int], None]:

@@ -37,6 +37,7 @@ from hpo.spec.load import require_search
 from hpo.spec.marks import Mark, marked_leaves
 from hpo.spec.merging import NOTHING, Merged, Merging
 from hpo.spec.roots import with_precision, with_static
+from hpo.spec.sections.compression.section import Compression
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.models.pretrained import folder_of
 from hpo.spec.sections.techniques.attack import Attack
@@ -261,7 +262,13 @@ def training_document(
 
 
 # Sections that a spec need not say while they are off.
-_OFF = {"attack": Attack(), "augment": Augment(), "privacy": Privacy(), "sampling": Sampling()}
+_OFF = {
+    "attack": Attack(),
+    "augment": Augment(),
+    "compression": Compression(),
+    "privacy": Privacy(),
+    "sampling": Sampling(),
+}
 
 
 def _said(training: Training) -> dict[str, Any]:
@@ -347,11 +354,13 @@ def _in_order_of(written: Any, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _moved(spec: DataSpec, data: Mapping[str, Any], old: Path, new: Path) -> Mapping[str, Any]:
     unsaid = {"folds"} if spec.folds is None else {"validation"}
-    unsaid |= {key for key in ("split", "target_range") if getattr(spec, key) is None}
+    unsaid |= {key for key in ("split", "target_range", "extra") if getattr(spec, key) is None}
     data = {key: value for key, value in data.items() if key not in unsaid}
     files = {key: _moved_path(file, old, new) for key, file in spec.text.files.items()}
     if files:
         data["text"] = {**data["text"], **files}
+    if spec.extra is not None:
+        data["extra"] = _moved_path(spec.extra, old, new)
     dataset = data.get("dataset")
     if not isinstance(dataset, Mapping):
         return data

@@ -15,6 +15,7 @@ from hpo.spec.code.own_code import Own
 from hpo.spec.code.own_command import CommandTraining
 from hpo.spec.code.own_functions import OwnAugment
 from hpo.spec.marks import Spec
+from hpo.spec.sections.compression.section import Compression
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.loss import LossSpec
 from hpo.spec.sections.models.parts import ModelSpec
@@ -59,6 +60,8 @@ class Training(Spec):
     """The optimizer and its learning-rate schedule."""
     updates: Updates = Updates()
     """What happens to gradients on their way to the optimizer."""
+    compression: Compression = Compression()
+    """What makes the model small while it trains; nothing by default."""
     train: TrainSpec
     """How long, from which random numbers and in which precision a trial trains."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hpo.engine.training.metrics.temperature import tempered
 from hpo.trained.description import Description
 
 _ALONE = "prediction"  # the name of the answers for targets that have none
@@ -18,11 +19,15 @@ def answer_names(description: Description) -> tuple[str, ...]:
 
 
 def answer_columns(
-    predictions: np.ndarray, description: Description, thresholds: np.ndarray | None
+    predictions: np.ndarray,
+    description: Description,
+    thresholds: np.ndarray | None,
+    temperature: float = 1.0,
 ) -> dict[str, np.ndarray]:
     """A column for each target, and one with the chance of each class or label.
 
     `thresholds` are the chances above which the second of two classes, or each label, is found.
+    The temperature changes the chances of classes that are told, and no class that is found.
     """
     names = answer_names(description)
     if description.classes:
@@ -30,9 +35,9 @@ def answer_columns(
         found = predictions.argmax(-1)
         if thresholds is not None and predictions.shape[-1] == 2:
             found = (predictions[:, 1] > thresholds[0]).astype(int)
+        told = tempered(predictions, temperature)
         chances = {
-            f"{names[0]}_{name}": predictions[:, place]
-            for place, name in enumerate(description.classes)
+            f"{names[0]}_{name}": told[:, place] for place, name in enumerate(description.classes)
         }
         return {names[0]: classes[found], **chances}
     if description.task == "multilabel":

@@ -16,7 +16,7 @@ from hpo.trained.save import METRICS_FILE, SplitMetrics
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from hpo.trained.model import Model  # imports JAX
+    from hpo.trained.ensembles.ensemble import Answering  # imports JAX
     from hpo.trained.predict import NewData
 
 
@@ -61,10 +61,11 @@ class TrainedModel:
         except (KeyError, TypeError) as error:
             raise _unreadable(Path(folder)) from error
 
-    def predict(self, data: str | Path | DataFrame) -> DataFrame:
+    def predict(self, data: str | Path | DataFrame, *, raw: bool = False) -> DataFrame:
         """The answers for the rows of a file or a DataFrame, a column each, as a DataFrame.
 
-        Categories that no training row has are answered without, with a warning.
+        Categories that no training row has are answered without, with a warning. `raw` gives the
+        chances of classes without the temperature that was fitted on validation.
 
         Raises:
             HpoError: for data that are unfit, or a folder that cannot predict.
@@ -74,7 +75,7 @@ class TrainedModel:
         from hpo.trained.predict import answers  # imports JAX
 
         new = self._read(data, with_target=False)
-        pieces = [pd.DataFrame(dict(one)) for one in answers(self._loaded, new)]
+        pieces = [pd.DataFrame(dict(one)) for one in answers(self._loaded, new, is_raw=raw)]
         return pd.concat(pieces, ignore_index=True)
 
     def score(self, data: str | Path | DataFrame) -> dict[str, float]:
@@ -86,10 +87,10 @@ class TrainedModel:
         return self._loaded.score(self._read(data, with_target=True).source)
 
     @cached_property
-    def _loaded(self) -> Model:
-        from hpo.trained.model import load_model  # imports JAX
+    def _loaded(self) -> Answering:
+        from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
 
-        return load_model(self.folder, is_trusted=self.trusts_code)
+        return load_answering(self.folder, is_trusted=self.trusts_code)
 
     def _read(self, data: str | Path | DataFrame, *, with_target: bool) -> NewData:
         from hpo.trained.predict import read_new

@@ -52,6 +52,13 @@ def test_standard_output_has_the_answers_alone(hpo, folder):
     assert result.err.startswith("score: ")
 
 
+def test_chances_are_raw_where_they_are_asked_for(hpo, folder):
+    words = ("predict", str(folder / "model"), str(folder / "new.csv"), "-q")
+    told, raw = (hpo(*words, *more).out.splitlines() for more in ((), ("--raw",)))
+    assert told != raw
+    assert [line.split(",")[0] for line in told] == [line.split(",")[0] for line in raw]
+
+
 def test_json_has_rows_notes_and_the_score(hpo, folder, tmp_path):
     words = ("predict", str(folder / "model"), str(folder / "new.csv"), "--json")
     assert "give them a file with -o FILE" in hpo(*words).err
@@ -71,19 +78,19 @@ def test_a_file_that_exists_is_replaced_only_by_force(hpo, folder, tmp_path):
     assert out.read_text() != "mine"
 
 
-def test_a_model_is_exported_to_a_folder_or_to_a_file(hpo, folder, tmp_path):
-    rows = ("--rows", str(folder / "new.csv"))
-    out = str(tmp_path / "model.stablehlo")
-    words = ("export-model", str(folder / "model"), "--format", "stablehlo")
-    result = hpo(*words, "-o", out, *rows)
-    assert result.code == 0, result.err
-    assert "120 rows compared, and the largest difference is " in result.out
-    assert "exists: give another name, or --force" in hpo(*words, "-o", out, *rows).err
-    assert "with --rows FILE" in hpo(*words, "-o", str(tmp_path / "other")).err
-    pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
-    pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
-    words = ("export-model", str(folder / "model"), "-o", str(tmp_path / "out"), *rows, "--json")
-    found = json.loads(hpo(*words).out)
-    assert found["rows"] == 120
-    assert found["difference"] < 1e-5
-    assert (tmp_path / "out" / "predict.py").is_file()
+def test_the_best_trials_of_a_study_answer_together(hpo, spec, tmp_path):
+    assert hpo("search", "flowers.yaml", "--quiet").code == 0
+    made = hpo("ensemble", "flowers", "--top", "2", "-o", "both", "--json", "-q")
+    assert made.code == 0, made.err
+    found = json.loads(made.out)
+    winner, *means = found["compared"]
+    assert means == ["mean", "greedy"]
+    assert winner == f"trial {next(iter(found['shares']))}"
+    assert sum(found["shares"].values()) == pytest.approx(1)
+    refused = hpo("ensemble", "flowers", "-o", "both")
+    assert "holds a trained model: give another folder, or --force" in refused.err
+    again = hpo("ensemble", "flowers", "--top", "99", "-o", "both", "--mean", "--force")
+    assert again.code == 0, again.err
+    assert "trials that can be trained again" in again.err
+    assert "is trained already" in again.err
+    assert "both/ holds the mean ensemble" in again.out

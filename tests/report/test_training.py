@@ -27,6 +27,17 @@ def test_the_metrics_of_each_split_are_shown():
     ]
 
 
+def test_the_temperature_is_told_with_the_calibration_error_on_test():
+    errors = {"validation": {"raw": 0.2, "tempered": 0.1}, "test": {"raw": 0.3, "tempered": 0.25}}
+    report = EpochReport(0, 1, {"loss": 1.5})
+    metrics = {"validation": report.metrics, "test": None}
+    trained = Trained(metrics, (report,), 2.5, temperature=1.5, calibration=errors)
+    console = Console(file=StringIO(), width=80)
+    console.print(trained_view("digits", trained, Path("model")))
+    told = "temperature  1.5000: calibration error on test 0.2500, without it 0.3000"
+    assert told in console.file.getvalue()
+
+
 def test_the_deviation_among_seeds_is_shown():
     by_run = {
         seed: {"validation": {"loss": loss}, "test": None} for seed, loss in ((0, 1.0), (1, 2.0))

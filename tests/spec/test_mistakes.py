@@ -85,7 +85,7 @@ ROWS = [
     ),
     (
         "dat: 3",
-        "spec.yaml:8: dat: unknown key 'dat'. Did you mean 'data'? Known keys: attack, augment, data, loss, model, name, optimizer, privacy, sampling, search, space, study, train, updates.",
+        "spec.yaml:8: dat: unknown key 'dat'. Did you mean 'data'? Known keys: attack, augment, compression, data, loss, model, name, optimizer, privacy, sampling, search, space, study, train, updates.",
     ),
     ("model: mlp", "spec.yaml:3: model: is a mapping, not 'mlp': write {name: mlp}"),
     (
@@ -345,7 +345,7 @@ ROWS = [
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, constraints: [{metric: mae, at_most: 1}]}",
-        "spec.yaml:6: search.constraints[0].metric: mae is not a metric of classification: write one of <metrics of classification>, parameters, flops, train_seconds, latency_ms",
+        "spec.yaml:6: search.constraints[0].metric: mae is not a metric of classification: write one of <metrics of classification>, parameters, flops, model_bytes, train_seconds, latency_ms",
     ),
     (
         "search: {objective: {maximize: accuracy}, trials: 1, stop: {no_improvement: 0}}",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpo.data.load import fold_rows, read_source, split_parts
+from hpo.data.load import fold_rows, parted, read_source
 from hpo.data.source import Source
 from hpo.spec.sections.data import DataSpec
 
@@ -20,4 +20,4 @@ def validation_rows(spec: DataSpec, folder: Path, home: Path | None) -> Source:
     source = read_source(spec, folder, home)
     if spec.folds:
         return source.take(np.sort(fold_rows(spec, source).rows))
-    return split_parts(spec, source)[1]
+    return parted(spec, source)[1]

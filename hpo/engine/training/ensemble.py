@@ -88,20 +88,45 @@ def mean_on_test(
     `weights` are those of each member, `members` the data set that it trained on. A member predicts
     from features of its own transform. Probabilities and values are averaged, not outputs.
     """
-    test, kind = data.test, targets_of(data.task, data.outputs)
-    if test is None or kind.outputs is None:
+    if data.test is None or targets_of(data.task, data.outputs).outputs is None:
         return None
-    outputs_of = answering(program, training)
+    # All folds have the same test rows.
+    tests = [one.test for one in members if one.test is not None]
+    found = mean_predictions(program, training, weights, members, tests)
+    return metrics_of(found, training, data, data.test)
+
+
+def mean_predictions(
+    program: Program,
+    training: Training,
+    weights: Sequence[Mapping[str, Any]],
+    members: Sequence[DataSet],
+    splits: Sequence[Split],
+) -> np.ndarray:
+    """The mean prediction of members for the same rows, as each has them in a split of its own.
+
+    They are probabilities, or values in the targets' units, float64 `[N, ..., K]`.
+    """
+    kind, outputs_of = targets_of(program.task, program.outputs), answering(program, training)
     total: Any = 0.0
-    for one, member in zip(weights, members, strict=True):
-        assert member.test is not None, "all folds have the same test rows"
-        outputs = _outputs(lambda batch, one=one: outputs_of(one, batch["x"]), member.test)
+    for one, member, split in zip(weights, members, splits, strict=True):
+        outputs = _outputs(lambda batch, one=one: outputs_of(one, batch["x"]), split)
         total = total + kind.predictions(outputs.astype(np.float64), member)
-    outputs = kind.outputs(total / len(weights), data)
-    batch = {"weight": np.ones(len(test), np.float32), **test.arrays}
+    found: np.ndarray = total / len(weights)
+    return found
+
+
+def metrics_of(
+    predictions: np.ndarray, training: Training, data: DataSet, split: Split
+) -> dict[str, float]:
+    """The metrics of predictions for the rows of a split, of a kind that has a mean prediction."""
+    kind = targets_of(data.task, data.outputs)
+    assert kind.outputs is not None
+    outputs = kind.outputs(predictions, data)
+    batch = {"weight": np.ones(len(split), np.float32), **split.arrays}
     sums = jax.device_get(metric_sums(data.task, jnp.asarray(outputs), batch, training.loss))
-    scored = scored_metrics(training.train.metrics, data, test, outputs, training.own_metrics)
-    return metrics(data, test, sums, training.loss) | scored
+    scored = scored_metrics(training.train.metrics, data, split, outputs, training.own_metrics)
+    return metrics(data, split, sums, training.loss) | scored
 
 
 def _outputs(outputs_of: Any, split: Split) -> np.ndarray:

@@ -29,13 +29,22 @@ def add_answers(graph: Graph, outputs: str, data: DataSet) -> str:
     return graph.add("Add", found, graph.constant(start))
 
 
-def answers_of(outputs: Any, data: DataSet) -> Any:
+def add_temperature(graph: Graph, chances: str, temperature: float) -> str:
+    """Chances of classes at a temperature, as `tempered` gives them; 1 changes nothing."""
+    if temperature == 1:
+        return chances
+    least = graph.constant(np.finfo(np.float64).tiny)
+    logs = graph.add("Log", graph.add("Max", chances, least))
+    return graph.add("Softmax", graph.add("Div", logs, graph.constant(temperature)), axis=-1)
+
+
+def answers_of(outputs: Any, data: DataSet, temperature: float) -> Any:
     """The answers of outputs, as a function that JAX traces."""
     import jax
     import jax.numpy as jnp
 
     if data.task in ("classification", "segmentation", "language"):
-        return jax.nn.softmax(outputs)
+        return jax.nn.softmax(outputs / temperature)
     if data.task == "multilabel":
         return jax.nn.sigmoid(outputs)
     if data.task == "counts":

@@ -14,6 +14,7 @@ import numpy as np
 from hpo.data.new.validation import validation_rows
 from hpo.data.readers.tables.table import EMPTY_WORDS, missing_words
 from hpo.data.source import Source
+from hpo.engine.training.metrics.temperature import tempered
 from hpo.errors import DataError, HpoError
 from hpo.spec.sections.data import CsvFile, TableFile
 from hpo.trained.answers import answer_names
@@ -25,6 +26,7 @@ from hpo.trained.predict import read_new
 MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE = "model.onnx", "schema.json", "predict.py"
 REQUIREMENTS_FILE = "requirements.txt"
 _REQUIREMENTS = "numpy>=2.1\nonnxruntime>=1.23\n"
+_NEEDED = {"onnx": ("onnx", "onnxruntime"), "stablehlo": ("flatbuffers",)}
 _FILES = {MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE, REQUIREMENTS_FILE}
 
 
@@ -39,16 +41,16 @@ class Exported(NamedTuple):
     difference: float
 
 
-def needs_extra() -> None:
-    """Refuse an export to ONNX where its libraries are not installed.
+def check_extra(form: str) -> None:
+    """Refuse an export in a format whose libraries are not installed.
 
     Raises:
         HpoError: which says how to install them.
     """
-    lacking = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
+    lacking = [name for name in _NEEDED[form] if find_spec(name) is None]
     if lacking:
         raise HpoError(
-            f"--format onnx: needs {' and '.join(lacking)}, which is not installed: run "
+            f"--format {form}: needs {' and '.join(lacking)}, which is not installed: run "
             "`pip install 'hpo-lanes[onnx]'`."
         )
 
@@ -156,7 +158,7 @@ def export_stablehlo(
 
 
 def _checked(model: Model, found: np.ndarray, source: Source, tolerance: float) -> float:
-    apart = difference(model, found, model.predictions(source))
+    apart = difference(model, found, tempered(model.predictions(source), model.temperature))
     if not apart <= tolerance:
         raise HpoError(
             f"{model.folder}: the export answers up to {apart:.2g} apart from the model, more than "
@@ -171,6 +173,9 @@ def schema_of(model: Model) -> Mapping[str, Any]:
     told, dataset = model.description, model.training.data.dataset
     words = missing_words(dataset) if isinstance(dataset, TableFile) else []
     thresholds = model.thresholds
+    if thresholds is not None and told.classes:  # which are for chances without a temperature
+        chances = np.array([[1 - thresholds[0], thresholds[0]]])
+        thresholds = tempered(chances, model.temperature)[0, 1:]
     return {
         "task": told.task,
         "answers": [*answer_names(told)],

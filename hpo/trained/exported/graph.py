@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import helper, numpy_helper
 
 # onnxruntime 1.23 and later run these.
 OPSETS = {"": 23, "ai.onnx.ml": 4, "com.microsoft": 1}
@@ -42,6 +40,8 @@ class Graph:
 
     def several(self, operator: str, outputs: int, *inputs: str, **attributes: Any) -> list[str]:
         """The outputs of a new node."""
+        from onnx import helper  # an extra, which StableHLO does without
+
         domain, _, name = operator.rpartition(":")
         found = [self.name() for _ in range(outputs)]
         self._nodes.append(
@@ -66,14 +66,18 @@ class Graph:
 
     def array(self, name: str) -> np.ndarray | None:
         """The numbers of a constant; None for another value."""
+        from onnx import numpy_helper
+
         tensor = self._constants.get(name)
         return None if tensor is None else numpy_helper.to_array(tensor)
 
     def _new_constant(self, array: np.ndarray) -> str:
+        from onnx import TensorProto, helper, numpy_helper
+
         name = f"constant_{len(self._constants)}"
         if array.dtype.kind in "UO":
             texts = [str(one).encode("utf-8", "surrogatepass") for one in array.ravel()]
-            tensor = helper.make_tensor(name, onnx.TensorProto.STRING, array.shape, texts)
+            tensor = helper.make_tensor(name, TensorProto.STRING, array.shape, texts)
         else:
             tensor = numpy_helper.from_array(array, name)
         self._constants[name] = tensor
@@ -86,6 +90,8 @@ class Graph:
 
     def output(self, value: str, name: str, kind: Any, shape: Sequence[int]) -> None:
         """Make a value an output of the graph, `[batch, *shape]`."""
+        from onnx import helper
+
         self._nodes.append(helper.make_node("Identity", [value], [name]))
         self._outputs.append(_value(name, kind, shape))
 
@@ -95,27 +101,30 @@ class Graph:
 
         Back come the names of its inputs, which have these types, and what its outputs go to.
         """
+        from onnx import helper
+
         outer, self._nodes = self._nodes, []
         given, found = [self.name() for _ in kinds], Body()
         try:
             yield given, found
             inputs = [
-                helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(kind), None)
-                for name, kind in zip(given, map(np.dtype, kinds), strict=True)
+                helper.make_tensor_value_info(name, number_of(kind), None)
+                for name, kind in zip(given, kinds, strict=True)
             ]
             outputs = []
             for value, kind in found.outputs:
                 # An output has to be that of a node of its own.
                 own = self.add("Identity", value)
-                number = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
-                outputs.append(helper.make_tensor_value_info(own, number, None))
+                outputs.append(helper.make_tensor_value_info(own, number_of(kind), None))
             found.graph = helper.make_graph(self._nodes, self.name(), inputs, outputs)
         finally:
             self._nodes = outer
 
     def embed(self, model: Any, prefix: str, value: str) -> str:
         """The only output of another model's graph, whose only input is a value of this one."""
-        inner = onnx.compose.add_prefix(model, prefix).graph
+        from onnx import compose, helper
+
+        inner = compose.add_prefix(model, prefix).graph
         given, found = inner.input[0].name, inner.output[0].name
         self._nodes.append(helper.make_node("Identity", [value], [given]))
         self._nodes += inner.node
@@ -128,12 +137,14 @@ class Graph:
         Raises:
             onnx.checker.ValidationError: for one that is none.
         """
+        from onnx import checker, helper
+
         read = set(_inputs_of(self._nodes))
         constants = [tensor for name, tensor in self._constants.items() if name in read]
         graph = helper.make_graph(self._nodes, "hpo", self._inputs, self._outputs, constants)
         opsets = [helper.make_opsetid(name, version) for name, version in OPSETS.items()]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
-        onnx.checker.check_model(model)
+        checker.check_model(model)
         return model
 
 
@@ -145,7 +156,15 @@ def _inputs_of(nodes: Iterable[Any]) -> Iterator[str]:
             yield from _inputs_of(attribute.g.node)
 
 
-def _value(name: str, kind: Any, shape: Sequence[int]) -> Any:
+def number_of(kind: Any) -> int:
+    """The number that ONNX has for a type of NumPy, or for `str`."""
+    from onnx import TensorProto, helper
+
     is_text = kind is str
-    number = onnx.TensorProto.STRING if is_text else helper.np_dtype_to_tensor_dtype(np.dtype(kind))
-    return helper.make_tensor_value_info(name, number, ["batch", *shape])
+    return int(TensorProto.STRING if is_text else helper.np_dtype_to_tensor_dtype(np.dtype(kind)))
+
+
+def _value(name: str, kind: Any, shape: Sequence[int]) -> Any:
+    from onnx import helper
+
+    return helper.make_tensor_value_info(name, number_of(kind), ["batch", *shape])

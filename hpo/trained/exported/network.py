@@ -68,7 +68,7 @@ def stablehlo(model: Model) -> bytes:
     outputs = outputs_of(model, member)
     (batch,) = export.symbolic_shape("batch")
     example = jax.ShapeDtypeStruct((batch, *told.shape), told.type)
-    answering = jax.jit(lambda x: answers_of(outputs(x), model.data))
+    answering = jax.jit(lambda x: answers_of(outputs(x), model.data, model.temperature))
     try:
         exported = export.export(answering, platforms=_STABLEHLO_PLATFORMS)(example)
     except (TypeError, ValueError, NotImplementedError, HpoError) as error:

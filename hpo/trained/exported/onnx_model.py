@@ -9,7 +9,7 @@ import numpy as np
 
 from hpo.data.source import Source
 from hpo.errors import HpoError
-from hpo.trained.exported.answers import add_answers
+from hpo.trained.exported.answers import add_answers, add_temperature
 from hpo.trained.exported.features import add_features, add_inputs
 from hpo.trained.exported.graph import Graph
 from hpo.trained.exported.network import network
@@ -41,6 +41,7 @@ def onnx_model(model: Model, reduced: Reduced = lambda network: network) -> Any:
     if others:
         mean = graph.add("Div", mean, graph.constant(len(found), np.float64))
     shape = model.program.output_shape
+    mean = add_temperature(graph, mean, model.temperature)
     graph.output(mean, ANSWERS, np.float64, shape)
     return graph.model()
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import helper
 
+from hpo.trained.exported.graph import number_of
 from hpo.trained.exported.translation import Operator, Translation, UntranslatedError, is_batch
 
 _FULL = 1 << 62  # the end of every axis
@@ -17,10 +17,6 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 def _shape(atom: Any) -> tuple[int, ...]:
     return tuple(atom.aval.shape)
-
-
-def _number_of(kind: Any) -> int:
-    return int(helper.np_dtype_to_tensor_dtype(np.dtype(kind)))
 
 
 def _each(build: Callable[..., str]) -> Operator:
@@ -73,7 +69,7 @@ def _cast(to: Translation, equation: Any, x: str) -> str:
     kind = equation.outvars[0].aval.dtype
     if equation.invars[0].aval.dtype == kind:
         return to.graph.add("Identity", x)
-    return to.graph.add("Cast", x, to=_number_of(kind))
+    return to.graph.add("Cast", x, to=number_of(kind))
 
 
 def _select(to: Translation, equation: Any, *inputs: str) -> str:
@@ -207,9 +203,9 @@ def _reduced(name: str, *, is_truth: bool = False) -> Operator:
         axes = to.graph.constant(equation.params["axes"], np.int64)
         if not is_truth:
             return to.graph.add(name, x, axes, keepdims=0)
-        number = to.graph.add("Cast", x, to=_number_of(np.int32))
+        number = to.graph.add("Cast", x, to=number_of(np.int32))
         found = to.graph.add(name, number, axes, keepdims=0)
-        return to.graph.add("Cast", found, to=_number_of(np.bool_))
+        return to.graph.add("Cast", found, to=number_of(np.bool_))
 
     return _whole(reduce)
 
@@ -218,7 +214,7 @@ def _place_of(name: str) -> Operator:
     def place(to: Translation, equation: Any, x: str) -> str:
         (axis,) = equation.params["axes"]
         found = to.graph.add(name, x, axis=axis, keepdims=0)
-        return to.graph.add("Cast", found, to=_number_of(equation.params["index_dtype"]))
+        return to.graph.add("Cast", found, to=number_of(equation.params["index_dtype"]))
 
     return _whole(place)
 
@@ -257,7 +253,7 @@ def _slice_from(to: Translation, equation: Any, x: str, *starts: str) -> str:
     for axis, (size, full, start) in enumerate(zip(sizes, shape, starts, strict=True)):
         if size == full:
             continue
-        first = graph.add("Cast", start, to=_number_of(np.int64))
+        first = graph.add("Cast", start, to=number_of(np.int64))
         first = graph.add("Max", first, graph.constant(0, np.int64))
         first = graph.add("Min", first, graph.constant(full - size, np.int64))
         first = graph.add("Reshape", first, graph.constant([1], np.int64))

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpo.engine.training.metrics.temperature import tempered
 from hpo.engine.training.targets.sums import targets_of
-from hpo.trained.exported.answers import add_answers, answers_of
+from hpo.trained.exported.answers import add_answers, add_temperature, answers_of
 from hpo.trained.exported.graph import Graph
 from hpo.trained.exported.onnx_model import session
 from tests.trained.exported.drawn import drawn, write
@@ -43,4 +44,14 @@ def test_answers_are_those_of_the_model(kind: str, tmp_path: Path) -> None:
     graph.output(found, "answers", np.float64, [count])
     (answers,) = session(graph.model().SerializeToString()).run(None, {"x": outputs})
     np.testing.assert_allclose(answers, expected, rtol=1e-7)
-    np.testing.assert_allclose(answers_of(outputs, data), expected, rtol=1e-5)
+    np.testing.assert_allclose(answers_of(outputs, data, 1.0), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5, 3.0])
+def test_chances_have_the_temperature_of_the_model(temperature: float) -> None:
+    chances = np.array([[0.25, 0.75, 0.0], [0.1, 0.2, 0.7]])
+    graph = Graph()
+    found = add_temperature(graph, graph.input("x", np.float64, [3]), temperature)
+    graph.output(graph.add("Identity", found), "answers", np.float64, [3])
+    (answers,) = session(graph.model().SerializeToString()).run(None, {"x": chances})
+    np.testing.assert_allclose(answers, tempered(chances, temperature), rtol=1e-12, atol=1e-300)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,11 @@ import pytest
 from hpo.errors import HpoError
 from hpo.trained.exported import folder as exported
 from hpo.trained.exported.folder import (
+    check_extra,
     check_free,
     difference,
     export_onnx,
     export_stablehlo,
-    needs_extra,
     rows_to_compare,
     schema_of,
 )
@@ -101,8 +102,14 @@ def test_the_schema_names_columns_categories_and_answers(model: Model) -> None:
     assert "" in schema["missing"]
 
 
+def test_a_threshold_is_that_of_the_chances_that_are_written(model: Model) -> None:
+    (member,) = model.members
+    own = replace(model, members=(member._replace(thresholds=np.array([0.2])),), temperature=2.0)
+    assert schema_of(own)["thresholds"] == [pytest.approx(1 / 3)]  # sqrt(0.2 / 0.8) is 1 / 2
+
+
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    needs_extra()
+    check_extra("onnx")
     monkeypatch.setattr(exported, "find_spec", lambda name: None if name == "onnx" else name)
     with pytest.raises(HpoError, match=r"needs onnx, which is not installed: .*hpo-lanes\[onnx\]"):
-        needs_extra()
+        check_extra("onnx")

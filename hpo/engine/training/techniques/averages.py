@@ -5,6 +5,7 @@ An optimizer that is judged by an average of its own has it here, too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from hpo.engine.models.dropout import Dropout
 from hpo.engine.oneof import options_of
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch, DeviceData, fed
+from hpo.engine.training.compression.quantisation import quantised
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
 from hpo.engine.training.rules.untuned import own_average
@@ -31,7 +33,9 @@ from hpo.spec.sections.techniques.average import Average
 _DECAY, _SWA_START, _SLOW_STEP = 0.999, 0.75, 0.5
 
 
-def first_copies(program: Program, params: Any, variables: Any) -> dict[str, Any] | None:
+def first_copies(
+    program: Program, params: Any, variables: Any, more: Mapping[str, Any] | None = None
+) -> dict[str, Any] | None:
     """The copies that the lanes of a program have, before the first step; None without any."""
     template = program.template
     found = {"slow": params} if template.updates.lookahead is not None else {}
@@ -43,7 +47,7 @@ def first_copies(program: Program, params: Any, variables: Any) -> dict[str, Any
         is_host = isinstance(params, np.ndarray)
         weights = parted(program, params) if is_host else abstract_model(program).params
         found["directions"] = (first_directions if is_host else direction_shapes)(weights)
-    return found or None
+    return {**found, **(more or {})} or None
 
 
 def has_statistics(program: Program) -> bool:
@@ -129,7 +133,7 @@ def recomputed(program: Program, knobs: Array, lane: Lane, data: DeviceData, fee
     """
     spec = program.fill(knobs)
     assert lane.copies is not None, "only lanes with an average have them"
-    params = parted(program, lane.copies["average"])
+    params = quantised(spec.compression.weights, parted(program, lane.copies["average"]))
     steps = feed["steps"] if "steps" in feed else program.steps(spec.data.batch_size)
     count = steps * program.parts(spec.data.batch_size)
 

@@ -1,0 +1,26 @@
+"""The compression section of a spec: what makes a trained model small."""
+
+from __future__ import annotations
+
+from hpo.spec.marks import Spec
+from hpo.spec.sections.compression.quantisation import Weights
+from hpo.spec.sections.compression.sparsity import Sparsity
+
+
+class Compression(Spec):
+    """What makes a model small while it trains; nothing by default."""
+
+    sparsity: Sparsity = Sparsity()
+    """Zeros among the weights; none by default."""
+    weights: Weights = Weights()
+    """Weights in few bits; in float32 by default."""
+
+    @property
+    def packs(self) -> bool:
+        """Whether a trained model is kept in fewer bytes than its arrays have."""
+        return self.has_zeros or self.weights.name != "none"
+
+    @property
+    def has_zeros(self) -> bool:
+        """Whether some of its weights are 0."""
+        return self.sparsity.name != "none" and self.sparsity.share != 0

@@ -1,0 +1,163 @@
+"""Zeros among the weights of a lane, counted by NumPy, and the papers' formulas by hand."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hpo.data.dataset import DataSet
+from hpo.engine.program import split
+from hpo.engine.training.batches import host_data
+from hpo.engine.training.compression.connections import CUT
+from hpo.engine.training.compression.sparsity import replaced_part, scheduled_share
+from hpo.engine.training.lane import lane_from_arrays, lane_to_arrays
+from hpo.engine.training.supervised import own_weights
+from hpo.engine.training.task import task_of
+from hpo.spec.sections.compression.sparsity import Sparsity
+from tests.engine.samples import Learn, a_training
+
+MAGNITUDE = {"sparsity": {"name": "magnitude", "share": 0.75, "begin": 0.25, "end": 0.75}}
+STEPS = 6  # of an epoch of the tiny data
+
+
+def _lanes(data: DataSet, epochs: int, count: int = STEPS, **leaves: Any) -> list[Any]:
+    """The lanes of a training after each of its epochs, trained `count` steps at once."""
+    training = a_training(**leaves)
+    program, knobs = split(training, data, "cpu")
+    task = task_of(program)
+    lane, found, train = task.initial(training), [], jax.jit(task.train)
+    rows = host_data(data, is_whole=False)
+    for epoch in range(epochs):
+        feed = task.feed(training, epoch)
+        for _ in range(STEPS // count):
+            lane = train(knobs, lane, rows, feed, count)
+            # As a checkpoint does.
+            lane = lane_from_arrays(task.shapes(), lane_to_arrays(jax.device_get(lane)))
+        found.append(lane)
+    return found
+
+
+def _trained(data: DataSet, epochs: int, count: int = STEPS, **leaves: Any) -> list[Any]:
+    """The trial's own weights after each epoch."""
+    training = a_training(**leaves)
+    program = split(training, data, "cpu")[0]
+    lanes = _lanes(data, epochs, count, **leaves)
+    return [own_weights(program, training, lane)[0] for lane in lanes]
+
+
+def _zeros(weights: Any) -> int:
+    kernels = [weights["linears"][0]["kernel"], weights["head"]["kernel"]]
+    return sum(int((np.asarray(kernel) == 0).sum()) for kernel in kernels)
+
+
+def test_the_share_follows_the_cubic_schedule() -> None:
+    sparsity = Sparsity.model_validate(MAGNITUDE["sparsity"])
+    times = [0.0, 0.25, 0.375, 0.5, 0.625, 0.75, 1.0]
+    found = [float(scheduled_share(sparsity, jnp.float32(time))) for time in times]
+    # Zhu and Gupta 2017, Equation 1: s (1 - (1 - t)^3) at t = 0, 0, 1/4, 1/2, 3/4, 1 and 1.
+    expected = [0.75 * part for part in (0, 0, 37 / 64, 7 / 8, 63 / 64, 1, 1)]
+    assert found == pytest.approx(expected, abs=1e-5)
+    at_once = Sparsity.model_validate({"name": "magnitude", "share": 0.5, "begin": 0.5, "end": 0.5})
+    assert [float(scheduled_share(at_once, jnp.float32(t))) for t in (0.25, 0.5)] == [0, 0.5]
+
+
+def test_a_lane_has_the_zeros_of_the_schedule_after_each_epoch(tiny: DataSet) -> None:
+    # 64 weights of 5 * 8 + 8 * 3; the schedule is at t = 0, 1/2, 1 and 1.
+    found = _trained(tiny, 4, compression=MAGNITUDE)
+    assert [_zeros(weights) for weights in found] == [0, 42, 48, 48]
+    kept = np.concatenate([np.ravel(found[2][name]["bias"]) for name in ("head",)])
+    assert (kept != 0).all()
+    layered = {"sparsity": {**MAGNITUDE["sparsity"], "scope": "layer"}}
+    last = _trained(tiny, 4, compression=layered)[-1]
+    assert (np.asarray(last["linears"][0]["kernel"]) == 0).sum() == 30
+    assert (np.asarray(last["head"]["kernel"]) == 0).sum() == 18
+
+
+def test_a_lane_resumed_in_the_middle_of_pruning_learns_the_same(tiny: DataSet) -> None:
+    whole = _trained(tiny, 4, compression=MAGNITUDE)
+    parts = _trained(tiny, 4, count=2, compression=MAGNITUDE)
+    jax.tree.map(np.testing.assert_array_equal, parts, whole)
+
+
+@pytest.mark.parametrize(
+    "leaves",
+    [
+        {"optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9}},
+        {"optimizer": {"name": "lion", "learning_rate": 0.01}},
+        {"optimizer": {"name": "schedule_free", "learning_rate": 0.01}},
+        {"train__average": {"name": "ema", "decay": 0.5}},
+        {"updates": {"lookahead": 4, "weight_noise": 0.1, "sam_radius": 0.1}},
+    ],
+    ids=lambda leaves: str(next(iter(leaves.values()))),
+)
+def test_zeros_hold_through_optimizers_and_averages(tiny: DataSet, leaves: dict[str, Any]) -> None:
+    assert _zeros(_trained(tiny, 4, compression=MAGNITUDE, **leaves)[-1]) == 48
+
+
+def test_merged_programs_count_only_a_trials_own_weights(tiny: DataSet) -> None:
+    merged = {"widths": [[8], [12], [3, 3]]}
+    leaves = {"compression": MAGNITUDE, "train__merged": merged}
+    alone = _trained(tiny, 4, compression=MAGNITUDE)
+    together = _trained(tiny, 4, **leaves)
+    assert [_zeros(weights) for weights in together] == [_zeros(weights) for weights in alone]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), together, alone)
+
+
+def test_shares_vary_in_one_program_and_are_the_lanes_own(tiny: DataSet, learn: Learn) -> None:
+    trainings = [
+        a_training(
+            number,
+            compression={"sparsity": {"name": "magnitude", "share": share, "end": end}},
+            train__varying=["compression.sparsity.share"],
+        )
+        for number, (share, end) in enumerate([(0.0, 0.5), (0.5, 0.7), (0.9, 1.0)])
+    ]
+    assert len({split(training, tiny, "cpu")[0] for training in trainings}) == 1
+    together = learn(tiny, trainings, lanes=2)
+    for number, training in enumerate(trainings):
+        assert learn(tiny, [training], lanes=2)[number] == together[number]
+
+
+def test_no_share_gives_the_bits_of_no_sparsity(tiny: DataSet, learn: Learn) -> None:
+    none = a_training(compression={"sparsity": {"name": "magnitude"}})
+    assert learn(tiny, [none]) == learn(tiny, [a_training()])
+
+
+def test_the_replaced_part_falls_by_a_cosine() -> None:
+    sparsity = Sparsity(name="rigl", share=0.5, drop=0.4, end=0.8)
+    found = [float(replaced_part(sparsity, jnp.float32(time))) for time in (0, 0.2, 0.4, 0.8, 1)]
+    # Evci et al. 2020: a / 2 (1 + cos(t pi / T)) at t / T = 0, 1/4 and 1/2.
+    assert found == pytest.approx([0.4, 0.2 * (1 + 0.5**0.5), 0.2, 0, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize(("name", "moved"), [("fixed", 0), ("set", 1), ("rigl", 1)])
+def test_zeros_from_the_start_keep_their_number_and_move_until_the_end(
+    tiny: DataSet, name: str, moved: int
+) -> None:
+    sparse = {"sparsity": {"name": name, "share": 0.5, "end": 0.75}}
+    found = [lane.copies["connections"] for lane in _lanes(tiny, 4, compression=sparse)]
+    # 20 of 40, and 12 of 24, are cut.
+    assert {int((each == CUT).sum()) for each in found} == {32}
+    parts = [replaced_part(Sparsity.model_validate(sparse["sparsity"]), t) for t in (0.5, 0.75)]
+    assert parts[0] > 0.07
+    changes = [(one != other).any() for one, other in pairwise(found)]
+    assert changes == [bool(moved), False, False]
+    wide = {"compression": sparse, "train__merged": {"widths": [[8], [12], [3, 3]]}}
+    together = _lanes(tiny, 4, **wide)
+    assert {int((lane.copies["connections"] == CUT).sum()) for lane in together} == {32}
+
+
+def test_two_of_four_weights_are_kept_from_an_epoch_on(tiny: DataSet) -> None:
+    sparse = {"sparsity": {"name": "n_of_m", "begin": 0.5}}
+    found = _trained(tiny, 4, compression=sparse)
+    # Each of 8 units has five inputs, and each of 3 outputs eight.
+    assert [_zeros(weights) for weights in found] == [0, 28, 28, 28]
+    groups = np.asarray(found[-1]["head"]["kernel"]).reshape(2, 4, 3)
+    assert ((groups != 0).sum(1) == 2).all()
+    merged = _trained(tiny, 4, compression=sparse, train__merged={"widths": [[8], [12], [3, 3]]})
+    assert [_zeros(weights) for weights in merged] == [0, 28, 28, 28]
