@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -11,6 +12,7 @@ import numpy as np
 
 from hpo.data.dataset import DataSet, Split
 from hpo.data.load import load_data
+from hpo.engine.training.compression.distillation import ANSWERS
 from hpo.entries import Need
 from hpo.registry import OPTIMIZERS
 from hpo.spec.experiment import Training
@@ -23,6 +25,7 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "pgd": {"attack": {"name": "pgd", "epsilon": 0.1, "steps": 2}},
     "share": {"sampling": {"share": 0.5}},
     "magnitude_pruning": {"compression": {"sparsity": {"name": "magnitude", "share": 0.5}}},
+    "teacher": {"compression": {"teacher": {"from": "big"}}},
     "integer_weights": {"compression": {"weights": {"name": "integer", "bits": 4}}},
     "corrupt": {"data": {"corrupt": {"kinds": ["gaussian_noise"]}}},
     "freeze": {"updates": {"freeze": ["head*"]}},
@@ -106,12 +109,19 @@ def small_data(folder: Path) -> dict[str, DataSet]:
     lines = "".join(f"{text},{'yn'[row % 2]}\n" for row, text in enumerate(words))
     (folder / "texts.csv").write_text(f"text,label\n{lines}")
     spec = Training.model_validate(document(["word_dropout"])).data
-    return {
+    found = {
         "table": _two_classes((5,)),
         "images": _two_classes((8, 8, 3)),
         "series": _two_classes((6, 2)),
         "texts": load_data(spec, folder, None),
     }
+    return {kind: _with_a_teacher(data) for kind, data in found.items()}
+
+
+def _with_a_teacher(data: DataSet) -> DataSet:
+    """Data whose training rows have answers of a model that is never sure."""
+    answers = np.eye(data.outputs, dtype=np.float32)[data.train.y]
+    return replace(data, train=Split({**data.train.held, ANSWERS: answers}, scale=data.train.scale))
 
 
 def _two_classes(shape: tuple[int, ...]) -> DataSet:
