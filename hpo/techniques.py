@@ -6,7 +6,7 @@ plans, merging and streaming read here what goes together, by `hpo/spec/techniqu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from hpo.entries import Need
@@ -92,7 +92,8 @@ _AVERAGED: _Reasons = {
 }
 # What an optimizer with a need excludes.
 OPTIMIZERS_EXCLUDE: dict[Need, _Reasons] = {"own average": {"streamed statistics": _STATISTICS}}
-_BITS = "rounds weights to the same bits throughout"
+_ROUNDS = "rounds weights to the same bits throughout"
+_BITS: _Reasons = {"changes": _ROUNDS, "scheduled bits": _ROUNDS, "populations": _ROUNDS}
 _LAST: _Reasons = {
     "populations": "may leave the last weights of a trial",
     "shares": "may judge a trial by an earlier epoch",
@@ -213,6 +214,9 @@ _AUGMENT = {
         "augment.word_dropout", paper=f"{_ARXIV}/1511.06349", needs=("texts",)
     ),
 }
+_AUGMENT = {
+    name: replace(one, needs=(*one.needs, "changed rows")) for name, one in _AUGMENT.items()
+}
 
 _ATTACK = {
     "fgsm": Technique(
@@ -237,7 +241,7 @@ _PRIVACY = {
         "privacy.noise",
         paper=f"{_ARXIV}/1607.00133",
         numbers=("privacy.clip", "privacy.delta"),
-        needs=("whole batch", "own sizes"),
+        needs=("whole batch", "own sizes", "spent rows"),
         excludes=_ORDER
         | {
             "mixed rows": "takes the gradient of each row apart",
@@ -361,10 +365,35 @@ _COMPRESSION = {
             "compression.weights.scales",
             "compression.weights.begin",
         ),
+        excludes=_BITS,
+    ),
+    "ternary_weights": Technique(
+        "compression.weights.name",
+        "ternary",
+        f"{_ARXIV}/1605.04711",
+        numbers=("compression.weights.scales", "compression.weights.begin"),
+    ),
+    "binary_bases": Technique(
+        "compression.weights.name",
+        "bases",
+        f"{_ARXIV}/1711.11294",
+        numbers=(
+            "compression.weights.bases",
+            "compression.weights.scales",
+            "compression.weights.begin",
+        ),
+        needs=("own sizes",),
+        excludes=_BITS,
+    ),
+    "teacher": Technique(
+        "compression.teacher.from",
+        paper=f"{_ARXIV}/1503.02531",
+        numbers=("compression.teacher.weight", "compression.teacher.temperature"),
         excludes={
-            "changes": _BITS,
-            "scheduled bits": _BITS,
-            "populations": _BITS,
+            "changed rows": "answers once, for rows as they are",
+            "mixed rows": "answers once, for rows as they are",
+            "spent rows": "tells more of each row",
+            "folds": "answers for one training split",
         },
     ),
 }
