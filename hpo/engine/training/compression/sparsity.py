@@ -40,10 +40,15 @@ _CONNECTIONS, _GRADIENT = "connections", "gradient"
 
 
 def is_sparse(program: Program) -> bool:
-    """Whether the lanes of a program have connections."""
+    """Whether weights of a program's lanes are cut."""
     sparsity = program.template.compression.sparsity
     has_zeros = sparsity.name == "n_of_m" or not is_off(sparsity.share)
     return sparsity.name != "none" and has_zeros
+
+
+def _has_connections(program: Program) -> bool:
+    """Whether the lanes of a program have connections, which the metric `sparsity` counts, too."""
+    return is_sparse(program) or "sparsity" in program.template.train.metrics
 
 
 def is_renewed(program: Program) -> bool:
@@ -57,7 +62,7 @@ def first_connections(program: Program, training: Training) -> dict[str, np.ndar
     `fixed`: Mocanu et al. 2018, "Scalable training of artificial neural networks with adaptive
     sparse connectivity" (Nature Communications 9), with the same share in each layer.
     """
-    if not is_sparse(program):
+    if not _has_connections(program):
         return {}
     sparsity = training.compression.sparsity
     rng = connections_rng(training.train.seed, training.train.stream)
@@ -76,7 +81,7 @@ def first_connections(program: Program, training: Training) -> dict[str, np.ndar
 
 def connection_shapes(program: Program) -> dict[str, jax.ShapeDtypeStruct]:
     """The shapes of `first_connections`."""
-    if not is_sparse(program):
+    if not _has_connections(program):
         return {}
     shape, is_rigl = (weight_count(program),), program.template.compression.sparsity.name == "rigl"
     more = {_GRADIENT: jax.ShapeDtypeStruct(shape, np.float32)} if is_rigl else {}
