@@ -23,6 +23,9 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "pgd": {"attack": {"name": "pgd", "epsilon": 0.1, "steps": 2}},
     "share": {"sampling": {"share": 0.5}},
     "magnitude_pruning": {"compression": {"sparsity": {"name": "magnitude", "share": 0.5}}},
+    "unit_pruning": {
+        "compression": {"sparsity": {"name": "magnitude", "share": 0.5, "unit": "unit"}}
+    },
     "fixed_zeros": {"compression": {"sparsity": {"name": "fixed", "share": 0.5}}},
     "set": {"compression": {"sparsity": {"name": "set", "share": 0.5}}},
     "rigl": {"compression": {"sparsity": {"name": "rigl", "share": 0.5}}},

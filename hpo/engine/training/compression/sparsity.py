@@ -26,10 +26,11 @@ from hpo.engine.training.compression.connections import (
     random_cut,
     replaced,
     smallest_cut,
+    unit_cut,
 )
 from hpo.engine.training.lane import Lane
 from hpo.engine.training.random_streams import connections_rng
-from hpo.engine.training.techniques.layers import Gradient, is_kernel, mapped
+from hpo.engine.training.techniques.layers import Gradient, is_head, is_kernel, mapped
 from hpo.engine.training.techniques.updates import is_frozen
 from hpo.engine.training.weights import joined, padded, parted, weight_count
 from hpo.spec.experiment import Training
@@ -145,6 +146,8 @@ def _renewed(
     """The connections of a lane after this share of the training."""
     connections = copies[_CONNECTIONS]
     share = scheduled_share(sparsity, trained)
+    if sparsity.name == "magnitude" and sparsity.unit == "unit":
+        return joined(_units_cut(parted(program, connections), parted(program, lane.params), share))
     if sparsity.name == "magnitude" and sparsity.scope == "global":
         return smallest_cut(connections, lane.params, share)
     key = mask_key(lane.key, lane.step)
@@ -165,6 +168,36 @@ def _renewed(
 
     vectors = connections, lane.params, copies.get(_GRADIENT, lane.params)
     return joined(mapped(one, *(parted(program, vector) for vector in vectors)))
+
+
+def _units_cut(connections: Any, weights: Any, share: Float[Array, ""]) -> Any:
+    """The trees of connections of which this share of the units of each hidden layer is cut.
+
+    A unit's bias is cut with it, and so are its factor and offset in the norm after its layer.
+    """
+    units: dict[str, Array] = {}
+
+    def kernel(name: str, connections: Array, weights: Array) -> Array:
+        if not is_kernel(name, weights) or is_head(name):
+            return connections
+        after = unit_cut(connections, weights, share)
+        units[name.rpartition("/")[0]] = after.max(tuple(range(after.ndim - 1)))
+        return after
+
+    after = mapped(kernel, connections, weights)
+
+    def of_unit(name: str, connections: Array) -> Array:
+        layer = name.rpartition("/")[0]
+        kind, _, number = layer.partition("/")
+        layers = (
+            [f"{each}/{number}" for each in ("linears", "convs")] if kind == "norms" else [layer]
+        )
+        own = next((units[each] for each in layers if each in units), None)
+        if own is None or connections.shape != own.shape:
+            return connections
+        return jnp.where(own == CUT, CUT, FREE).astype(jnp.int8)
+
+    return mapped(of_unit, after)
 
 
 def scheduled_share(sparsity: Sparsity, trained: Float[Array, ""]) -> Float[Array, ""]:

@@ -20,7 +20,8 @@ from hpo.engine.training.lane import Lane
 from hpo.engine.training.targets.classification import all_hit, hit
 from hpo.engine.training.techniques.accounting import epsilon, step_divergences
 from hpo.engine.training.techniques.attack import judged_attack
-from hpo.engine.training.weights import joined
+from hpo.engine.training.techniques.layers import is_kernel, mapped
+from hpo.engine.training.weights import joined, parted
 from hpo.spec.experiment import Training
 
 
@@ -84,9 +85,15 @@ def _nonzero(judged: Judged, batch: Batch) -> Float[Array, "B 2"]:
 def _zeros(judged: Judged, batch: Batch) -> Float[Array, "B 4"]:
     connections = connections_of(judged.lane)
     assert connections is not None, "the lanes of a program that reports zeros have them"
-    may_be_cut = connections != FREE
-    zeros = (may_be_cut & (joined(judged.params) == 0)).sum()
-    return _of_all_rows(batch, zeros, may_be_cut.sum())
+    tree = parted(judged.program, connections)
+
+    def may_be_cut(name: str, connections: Array) -> Array:
+        # Biases are cut beside their units, but never counted.
+        return (connections != FREE) & is_kernel(name, connections)
+
+    counted = joined(mapped(may_be_cut, tree))
+    zeros = (counted & (joined(judged.params) == 0)).sum()
+    return _of_all_rows(batch, zeros, counted.sum())
 
 
 def _of_all_rows(batch: Batch, *counts: Any) -> Float[Array, "B W"]:
