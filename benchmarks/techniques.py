@@ -100,6 +100,7 @@ BESIDE: Mapping[str, Mapping[str, Any]] = {
 }
 NOT_IN_STEPS = {
     "corrupt",
+    "extra",
     "share",
     "early_stop",
     "keep_best",

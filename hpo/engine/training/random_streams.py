@@ -17,6 +17,7 @@ _PART = 3
 _DRAWS = 4
 _PRIVATE = 5
 _CONNECTIONS = 6
+_EXTRA = 7
 
 
 @lru_cache(maxsize=64)
@@ -40,6 +41,11 @@ def part_rng(seed: int) -> np.random.Generator:
 def draws_rng(seed: int, epoch: int) -> np.random.Generator:
     """The generator of an epoch whose rows are drawn by their classes."""
     return _generator(_DRAWS, seed, epoch)
+
+
+def extra_rng(seed: int, epoch: int) -> np.random.Generator:
+    """The generator of the extra rows of an epoch."""
+    return _generator(_EXTRA, seed, epoch)
 
 
 def private_rng(seed: int, stream: int, epoch: int) -> np.random.Generator:
