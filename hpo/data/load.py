@@ -91,15 +91,6 @@ def _completed(data: DataSet, spec: DataSpec, folder: Path) -> DataSet:
     return stored(weighed(data, spec.class_weight), spec.store)
 
 
-def validation_source(spec: DataSpec, folder: Path, home: Path | None) -> Source:
-    """The validation rows of a data set without folds as they are read, in their order.
-
-    Raises:
-        DataError: as `load_data` does.
-    """
-    return _parts(spec, read_source(spec, folder, home))[1]
-
-
 def check_batch_size(spec: DataSpec, data: DataSet) -> None:
     """Refuse a batch that is larger than the training split of `data`.
 

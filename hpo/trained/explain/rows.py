@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hpo.data.load import load_data, validation_source
+from hpo.data.load import load_data, parted, read_source
 from hpo.errors import HpoError
 from hpo.trained.ensembles.ensemble import Answering
 from hpo.trained.load import metrics_document
@@ -30,7 +30,7 @@ def rows_to_explain(
         raise HpoError(f"{where}. Every row of its folds has trained a member.")
     try:
         found = load_data(spec, folder, home)
-        source = validation_source(spec, folder, home)
+        source = parted(spec, read_source(spec, folder, home))[1]
     except HpoError as error:
         raise HpoError(f"{where}. Its training data cannot be read: {error}") from None
     if found.fingerprint != metrics_document(model.folder)["provenance"]["data_fingerprint"]:
