@@ -65,6 +65,7 @@ ROOMS = {
     "search": ("proposals", "samplers", "schedulers", "results"),
     "spec": ("foreign", "reference", "space", "techniques", "code", "sections", "file"),
     "study": ("backends", "baselines", "loop", "executors", "storage", "log"),
+    "trained": ("kinds",),
 }
 # Every module has a test file of its name in the mirrored folder, apart from these.
 NO_TEST_FILE = {
