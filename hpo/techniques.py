@@ -72,7 +72,7 @@ CIRCUMSTANCES: dict[Fact, Circumstance] = {
         "model", "keeps numbers of its batches", "use another model", "this model"
     ),
     "scheduled noise": Circumstance("train.schedules", "changes privacy.noise"),
-    "scheduled bits": Circumstance("train.schedules", "changes compression.weights.bits"),
+    "scheduled bits": Circumstance("train.schedules", "changes the bits of weights"),
     "growing batches": Circumstance("train.schedules", "changes updates.accumulate"),
     "clipping optimizer": Circumstance("optimizer.clip_norm", "does so too"),
 }
@@ -92,7 +92,8 @@ _AVERAGED: _Reasons = {
 }
 # What an optimizer with a need excludes.
 OPTIMIZERS_EXCLUDE: dict[Need, _Reasons] = {"own average": {"streamed statistics": _STATISTICS}}
-_BITS = "rounds weights to the same bits throughout"
+_ROUNDS = "rounds weights to the same bits throughout"
+_BITS: _Reasons = {"changes": _ROUNDS, "scheduled bits": _ROUNDS, "populations": _ROUNDS}
 _LAST: _Reasons = {
     "populations": "may leave the last weights of a trial",
     "shares": "may judge a trial by an earlier epoch",
@@ -126,6 +127,7 @@ _SAMPLING = {
         needs=("own order",),
         excludes=_ORDER | {"shares": "is one share for all rungs"},
     ),
+    "extra": Technique("sampling.extra_share", needs=("own order",), excludes=_ORDER),
 }
 
 _DATA = {
@@ -308,6 +310,11 @@ _UPDATES = {
     "rates": Technique("updates.rates", paper=f"{_ARXIV}/1801.06146"),
 }
 
+_MOVING = (
+    "compression.sparsity.share",
+    "compression.sparsity.end",
+    "compression.sparsity.drop",
+)
 _COMPRESSION = {
     "magnitude_pruning": Technique(
         "compression.sparsity.name",
@@ -320,20 +327,60 @@ _COMPRESSION = {
             "compression.sparsity.scope",
         ),
     ),
+    "fixed_zeros": Technique(
+        "compression.sparsity.name",
+        "fixed",
+        "https://doi.org/10.1038/s41467-018-04316-3",
+        numbers=("compression.sparsity.share",),
+    ),
+    "set": Technique(
+        "compression.sparsity.name",
+        "set",
+        "https://doi.org/10.1038/s41467-018-04316-3",
+        numbers=_MOVING,
+    ),
+    "rigl": Technique("compression.sparsity.name", "rigl", f"{_ARXIV}/1911.11134", numbers=_MOVING),
+    "n_of_m": Technique(
+        "compression.sparsity.name",
+        "n_of_m",
+        f"{_ARXIV}/2104.08378",
+        numbers=(
+            "compression.sparsity.n",
+            "compression.sparsity.m",
+            "compression.sparsity.begin",
+        ),
+    ),
     "integer_weights": Technique(
         "compression.weights.name",
         "integer",
         f"{_ARXIV}/1712.05877",
         numbers=(
             "compression.weights.bits",
+            "compression.weights.layers.first",
+            "compression.weights.layers.middle",
+            "compression.weights.layers.last",
             "compression.weights.scales",
             "compression.weights.begin",
         ),
-        excludes={
-            "changes": _BITS,
-            "scheduled bits": _BITS,
-            "populations": _BITS,
-        },
+        excludes=_BITS,
+    ),
+    "ternary_weights": Technique(
+        "compression.weights.name",
+        "ternary",
+        f"{_ARXIV}/1605.04711",
+        numbers=("compression.weights.scales", "compression.weights.begin"),
+    ),
+    "binary_bases": Technique(
+        "compression.weights.name",
+        "bases",
+        f"{_ARXIV}/1711.11294",
+        numbers=(
+            "compression.weights.bases",
+            "compression.weights.scales",
+            "compression.weights.begin",
+        ),
+        needs=("own sizes",),
+        excludes=_BITS,
     ),
 }
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from pandas import DataFrame
 
-    from hpo.trained.model import Model  # imports JAX
+    from hpo.trained.ensembles.ensemble import Answering  # imports JAX
     from hpo.trained.predict import NewData
 
 
@@ -107,11 +107,10 @@ class TrainedModel:
         Raises:
             HpoError: for a prompt that it does not know, or a model of no language.
         """
-        from hpo.trained.kinds.text import written
+        from hpo.trained.kinds.text import language_model, written
 
-        if self._loaded.description.task != "language":
-            raise HpoError(f"{self.folder}: is no model of a language: call predict.")
-        return written(self._loaded, prompt, length, temperature, seed)
+        model = language_model(self._loaded, self.folder)
+        return written(model, prompt, length, temperature, seed)
 
     def score(self, data: str | Path | DataFrame) -> dict[str, float]:
         """The metrics of the answers for rows with targets, or for a text, by their names.
@@ -120,16 +119,16 @@ class TrainedModel:
             HpoError: for data that are unfit or lack the target, or a folder that cannot predict.
         """
         if self._loaded.description.task == "language" and isinstance(data, str | Path):
-            from hpo.trained.kinds.text import text_score
+            from hpo.trained.kinds.text import language_model, text_score
 
-            return text_score(self._loaded, Path(data))
+            return text_score(language_model(self._loaded, self.folder), Path(data))
         return self._loaded.score(self._read(data, with_target=True).source)
 
     @cached_property
-    def _loaded(self) -> Model:
-        from hpo.trained.model import load_model  # imports JAX
+    def _loaded(self) -> Answering:
+        from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
 
-        return load_model(self.folder, is_trusted=self.trusts_code)
+        return load_answering(self.folder, is_trusted=self.trusts_code)
 
     def _read(self, data: str | Path | DataFrame, *, with_target: bool) -> NewData:
         from hpo.trained.predict import read_new

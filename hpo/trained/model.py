@@ -41,7 +41,15 @@ from hpo.spec.words import shown
 from hpo.trained.description import Description
 from hpo.trained.kinds.series import judged, pasts
 from hpo.trained.load import metrics_document
-from hpo.trained.save import CODE_FOLDER, METRICS_FILE, SPEC_FILE, TRANSFORMS_FOLDER, WEIGHTS_FOLDER
+from hpo.trained.save import (
+    CODE_FOLDER,
+    ENSEMBLE_FILE,
+    MEMBERS_FOLDER,
+    METRICS_FILE,
+    SPEC_FILE,
+    TRANSFORMS_FOLDER,
+    WEIGHTS_FOLDER,
+)
 from hpo.trained.weights import holds_weights, restored_like
 
 # Sections of a spec that say how a model was found, how examples changed in training, and how its
@@ -87,6 +95,12 @@ class Model:
         """The table of the series that it forecasts; None for other models."""
         return series_of(self.training.data)
 
+    @property
+    def thresholds(self) -> np.ndarray | None:
+        """The chances above which labels are found: the mean of the members'; None without."""
+        found = [one.thresholds for one in self.members if one.thresholds is not None]
+        return np.mean(found, axis=0) if found else None
+
     def features(self, member: Member, source: Source) -> np.ndarray:
         """The features of some examples, as a member takes them; of a series, its windows."""
         if self.series is not None:
@@ -123,16 +137,7 @@ class Model:
 
         Those of one model are evaluated as in training, to the bit on the same rows.
         """
-        mean, datas = self.description.features.weight_mean, []
-        for member in self.members:
-            if self.series is not None:
-                x, y = judged(source, member.data.transform, self.series)
-            else:
-                x, y = self.features(member, source), member.data.transform.apply_target(source)
-            arrays = {"x": x, "y": y}
-            if source.weight is not None:
-                arrays["weight"] = (source.weight / mean).astype(np.float32)
-            datas.append(replace(member.data, test=Split(arrays)))
+        datas = [replace(member.data, test=self.split(member, source)) for member in self.members]
         if len(self.members) == 1:
             (member,), (data,) = self.members, datas
             assert data.test is not None
@@ -148,6 +153,18 @@ class Model:
         """The metrics of one member on rows, evaluated as in training."""
         weights, thresholds = member.weights, member.thresholds
         return metrics_on(self.program, self.training, weights, member.data, split, thresholds)
+
+    def split(self, member: Member, source: Source) -> Split:
+        """Examples with targets, as a member takes them."""
+        if self.series is not None:
+            x, y = judged(source, member.data.transform, self.series)
+        else:
+            x, y = self.features(member, source), member.data.transform.apply_target(source)
+        arrays = {"x": x, "y": y}
+        if source.weight is not None:
+            mean = self.description.features.weight_mean
+            arrays["weight"] = (source.weight / mean).astype(np.float32)
+        return Split(arrays)
 
     @cached_property
     def outputs_of(self) -> Any:
@@ -172,6 +189,11 @@ def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = Fa
         HpoError: for another folder, one that is damaged, or code of the user's own in its spec
             unless `is_trusted`.
     """
+    if (folder / ENSEMBLE_FILE).is_file():
+        raise HpoError(
+            f"{folder}: holds an ensemble: give the folder of one of its models, below "
+            f"{folder / MEMBERS_FOLDER}."
+        )
     description = Description.read(folder)
     training = _training(folder, is_trusted=is_trusted)
     fits = {name: _fit(folder, name) for name in _fit_names(folder)}
@@ -199,7 +221,7 @@ def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = Fa
             raise _damaged(checkpoint, error) from None
         weights = jax.device_put(weights, place)
         found.append(Member(weights, data, thresholds.get(name)))
-    return Model(folder, training, description, tuple(found), program, _temperature(folder))
+    return Model(folder, training, description, tuple(found), program, temperature_of(folder))
 
 
 def _training(folder: Path, *, is_trusted: bool) -> Training:
@@ -281,7 +303,7 @@ def _thresholds(folder: Path) -> dict[str, np.ndarray]:
     return named if len(named) != 1 else {"all": next(iter(named.values()))}
 
 
-def _temperature(folder: Path) -> float:
+def temperature_of(folder: Path) -> float:
     """The temperature that was fitted; 1 without."""
     found = metrics_document(folder).get("temperature", 1.0)
     if not isinstance(found, float | int) or isinstance(found, bool) or not 0 < found < math.inf:

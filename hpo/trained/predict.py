@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,11 +17,12 @@ from hpo.data.readers.tables.examples import Table
 from hpo.data.readers.tables.lines import FileRows, Rows
 from hpo.data.source import Source
 from hpo.errors import HpoError
-from hpo.spec.sections.data import TableFile
+from hpo.spec.sections.data import TableFile, Task
 from hpo.spec.sections.split import TimeSplit
 from hpo.trained.answers import answer_columns
+from hpo.trained.ensembles.ensemble import Answering
 from hpo.trained.kinds.series import forecast_names, new_series
-from hpo.trained.model import BATCH, LEAST_BATCH, Model
+from hpo.trained.model import BATCH, LEAST_BATCH
 from hpo.trained.writing import Columns
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class NewData:
         return len(self.source) - self.before
 
 
-def read_new(model: Model, data: Path | pd.DataFrame, *, with_target: bool = False) -> NewData:
+def read_new(model: Answering, data: Path | pd.DataFrame, *, with_target: bool = False) -> NewData:
     """The examples in a file or a DataFrame, as the model takes them.
 
     Raises:
@@ -99,7 +100,7 @@ def read_new(model: Model, data: Path | pd.DataFrame, *, with_target: bool = Fal
     return NewData(source, tuple(notes), beside)
 
 
-def _series(model: Model, data: Path | pd.DataFrame, series: TableFile) -> NewData:
+def _series(model: Answering, data: Path | pd.DataFrame, series: TableFile) -> NewData:
     """The rows of a series; beside a forecast stands the time after which it begins."""
     table, spec = _table(model, data), model.training.data
     source, times = new_series(table, spec, model.description.features)
@@ -109,7 +110,18 @@ def _series(model: Model, data: Path | pd.DataFrame, series: TableFile) -> NewDa
     return NewData(source, source.notes, {spec.split.time: times[before:]}, before)
 
 
-def _table(model: Model, data: Path | pd.DataFrame) -> Table:
+def other_answers(task: Task, dataset: Any) -> str | None:
+    """What a model does whose answers are not one for each row of new data; None for others."""
+    if getattr(dataset, "window", None) is not None:
+        return "forecasts a series"
+    kinds: Mapping[str, str] = {
+        "language": "learns what comes next in a text",
+        "segmentation": "answers for each pixel of an image",
+    }
+    return kinds.get(task)
+
+
+def _table(model: Answering, data: Path | pd.DataFrame) -> Table:
     if isinstance(data, Path):
         texts = [column.name for column in model.description.features.texts]
         return new_table(data, model.training.data, texts)
@@ -118,7 +130,7 @@ def _table(model: Model, data: Path | pd.DataFrame) -> Table:
 
 
 def answers(
-    model: Model,
+    model: Answering,
     data: NewData,
     batch: int = BATCH,
     watch: Callable[[int], None] = lambda _: None,
@@ -130,8 +142,6 @@ def answers(
     Chances have the model's temperature unless they are asked for raw, as the network gives them.
     """
     temperature = 1.0 if is_raw else model.temperature
-    thresholds = [one.thresholds for one in model.members if one.thresholds is not None]
-    together = np.mean(thresholds, axis=0) if thresholds else None
     told, at_once = model.description, _ROWS_AT_ONCE
     if model.series is not None:
         names = forecast_names(model.series)
@@ -142,7 +152,7 @@ def answers(
     for start in range(0, data.rows, at_once):
         part = data.source.take(slice(start, start + at_once + data.before))
         predictions = model.predictions(part, batch)
-        found = answer_columns(predictions, told, together, temperature)
+        found = answer_columns(predictions, told, model.thresholds, temperature)
         beside = {name: one[start : start + at_once] for name, one in data.beside.items()}
         yield {**beside, **found}
         watch(min(start + at_once, data.rows))

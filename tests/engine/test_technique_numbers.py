@@ -24,7 +24,10 @@ NAMES: dict[str, dict[str, Any]] = {
         "attack": {"name": "fgsm"},
         "compression": {"sparsity": {"name": "magnitude"}, "weights": {"name": "integer"}},
     },
-    "series": {"sampling": {"name": "stratified"}},
+    "series": {
+        "sampling": {"name": "stratified"},
+        "compression": {"weights": {"name": "bases"}},
+    },
     "texts": {"sampling": {"name": "balanced"}},
     "private": {"attack": {"name": "pgd"}},
 }
@@ -32,12 +35,15 @@ EXAMPLES = {"images": ["flip"], "series": ["time_warp"], "texts": ["word_dropout
 # What a share of the rows must leave of them, and numbers that are read without a program.
 OF_THE_HOST: dict[str, Callable[[int], float]] = {
     "sampling.share": lambda lane: 1 - 0.25 * lane,
+    "sampling.extra_share": lambda lane: 0.2 * lane,
     "sampling.temperature": lambda lane: 1.0 + lane,
     "sampling.start": lambda lane: 0.3 + 0.2 * lane,
     "sampling.until": lambda lane: 1 - 0.3 * lane,
 }
 # Numbers that may not be 0.
-OWN = {**OF_THE_HOST, "compression.weights.bits": lambda lane: 2 + 3 * lane}
+BITS = ["bits", "layers.first", "layers.middle", "layers.last"]
+OWN = OF_THE_HOST | {f"compression.weights.{name}": lambda lane: 2 + 3 * lane for name in BITS}
+OWN |= {"compression.weights.bases": lambda lane: 1 + lane}
 
 
 def _goes(path: str, case: str) -> bool:

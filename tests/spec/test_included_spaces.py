@@ -23,7 +23,7 @@ OPTIMIZERS = list(variants_of(Training, "optimizer").specs)
 def experiment(includes, model, optimizer, own=None, folder=FILES[0].parent):
     document = {
         "name": "x",
-        "data": {"dataset": "digits"},
+        "data": {"dataset": "digits", "extra": "generated.npz"},
         "model": {"name": model},
         "optimizer": {"name": optimizer},
         "train": {"epochs": 3},

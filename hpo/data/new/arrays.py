@@ -63,7 +63,7 @@ def new_arrays(path: Path, features: Features, *, is_resized: bool) -> tuple[Sou
         )
     frame = pd.DataFrame(columns, index=range(len(x)))
     y = np.zeros(len(x)) if masks is None else masks
-    source = Source(x=_checked(x, features, path), y=y, target=str(path))
+    source = Source(x=checked_arrays(x, features, str(path)), y=y, target=str(path))
     return source, Table(path, frame, Rows([FileRows(path, len(x))]))
 
 
@@ -89,7 +89,7 @@ def with_masks(source: Source, classes: tuple[str, ...]) -> Source:
     return replace(source, y=places.astype(np.int32), classes=classes)
 
 
-def _checked(x: np.ndarray, features: Features, path: Path) -> np.ndarray:
+def checked_arrays(x: np.ndarray, features: Features, path: str) -> np.ndarray:
     """The arrays in the type of the training's.
 
     Raises:

@@ -36,7 +36,7 @@ from hpo.engine.training.compression.quantisation import quantised
 from hpo.engine.training.compression.sparsity import (
     connection_shapes,
     first_connections,
-    is_sparse,
+    is_renewed,
     renewed,
 )
 from hpo.engine.training.forward import forward
@@ -211,15 +211,17 @@ class Supervised:
             size, steps = training.data.step_rows, self.epoch(training).steps
             return {"rows": drawn_rows(rng, program.train_rows, size, steps)}
         fold = data if program.judged_rows else None
-        if fold is None and not program.own_steps and sampling.name == "uniform":
+        extra = 0 if data is None or data.extra is None else len(data.extra)
+        is_usual = sampling.name == "uniform" and not (sampling.extra_share and extra)
+        if fold is None and not program.own_steps and is_usual:
             return {"rows": self.order(training.train.seed, epoch)}
         count = program.train_rows if fold is None else len(fold.train)
         classes = data.train.y if data and program.task == "classification" else None
-        drawn, weight = epoch_rows(training, epoch, count, classes, losses)
+        drawn, weight = epoch_rows(training, epoch, count, classes, losses, extra)
         own = drawn[: len(drawn) // program.micro_batch * program.micro_batch]
         own = own.reshape(-1, program.micro_batch)[: program.order_shape[0]]
         rows = np.zeros(program.order_shape, np.int32)
-        rows[: len(own)] = own if fold is None else fold.train.places[own]
+        rows[: len(own)] = own if fold is None else fold.drawn_places[own]
         feed = {"rows": rows} if weight is None else {"rows": rows, "row_weight": weight}
         if fold is not None or program.own_steps:
             feed["steps"] = np.array(self.epoch(training, fold).steps, np.int32)
@@ -283,10 +285,10 @@ class Supervised:
         else:
             branches = [*(within(program.narrow(bound)) for bound in program.bounds), whole]
             trained = lax.switch(program.bound_index(knobs), branches, lane)
-        if losses is None and not has_statistics(program) and not is_sparse(program):
+        if losses is None and not has_statistics(program) and not is_renewed(program):
             return trained
         ended = (count > 0) & self.has_ended_epoch(knobs, trained, feed)
-        if is_sparse(program):
+        if is_renewed(program):
             spec = program.fill(knobs)
             steps = epoch_steps(program, spec, feed)
             trained = lax.cond(
@@ -401,7 +403,7 @@ def judged(program: Program, spec: Training, lane: Lane) -> tuple[Any, Any]:
     `spec` has the numbers of the lane.
     """
     params, variables = judged_weights(lane)
-    return quantised(spec.compression.weights, parted(program, params)), variables
+    return quantised(spec.compression, parted(program, params)), variables
 
 
 def initial_lane(program: Program, training: Training, data: DataSet | None = None) -> Lane:

@@ -19,6 +19,17 @@ from hpo.spec.words import count_text
 from hpo.trained.model import Model
 
 
+def language_model(model: object, folder: Path) -> Model:
+    """The model itself, if it is one of a language.
+
+    Raises:
+        HpoError: if it is not.
+    """
+    if not isinstance(model, Model) or model.description.task != "language":
+        raise HpoError(f"{folder}: is no single model of a language: give it rows to answer.")
+    return model
+
+
 def text_score(model: Model, path: Path) -> dict[str, float]:
     """The metrics of a model for a text, such as `bits_per_byte`.
 
