@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hpo.data.new.arrays import FILE
 from hpo.data.source import Source
 from hpo.engine.training.ensemble import metrics_of
 from hpo.engine.training.metrics.classes import calibration_error
@@ -150,7 +151,7 @@ def _worst(
     return tuple(
         Wrong(
             int(place) + 1,
-            None if new.files is None else str(new.files[place]),
+            str(new.beside[FILE][place]) if FILE in new.beside else None,
             float(losses[place]),
             _text(np.atleast_1d(truth[place])),
             _text([answers[name][place] for name in names]),

@@ -8,7 +8,7 @@ from hpo.data.load import load_data, parted, read_source
 from hpo.errors import HpoError
 from hpo.trained.ensembles.ensemble import Answering
 from hpo.trained.load import metrics_document
-from hpo.trained.predict import NewData, check_answers, read_new
+from hpo.trained.predict import NewData, other_answers, read_new
 
 
 def rows_to_explain(
@@ -21,9 +21,11 @@ def rows_to_explain(
     Raises:
         HpoError: for data that are unfit, or are not those of the training.
     """
+    kind = other_answers(model.description.task, model.training.data.dataset)
+    if kind is not None:
+        raise HpoError(f"{model.folder}: {kind}: hpo explain is for one answer of each row.")
     if data is not None:
         return read_new(model, data, with_target=True)
-    check_answers(model)
     where = f"{model.folder}: give data with targets: hpo explain {model.folder} DATA"
     spec = model.training.data
     if spec.folds:
