@@ -99,6 +99,7 @@ BESIDE: Mapping[str, Mapping[str, Any]] = {
 }
 NOT_IN_STEPS = {
     "corrupt",
+    "corrupt_file",
     "extra",
     "share",
     "early_stop",

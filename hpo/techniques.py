@@ -151,6 +151,11 @@ _DATA = {
         needs=("numbers",),
         excludes={"folds": "changes one validation split"},
     ),
+    "corrupt_file": Technique(
+        "data.corrupt.file",
+        paper=f"{_ARXIV}/1903.12261",
+        excludes={"folds": "judges beside one validation split"},
+    ),
 }
 
 _AUGMENT = {

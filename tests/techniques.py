@@ -30,6 +30,7 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "rigl": {"compression": {"sparsity": {"name": "rigl", "share": 0.5}}},
     "integer_weights": {"compression": {"weights": {"name": "integer", "bits": 4}}},
     "corrupt": {"data": {"corrupt": {"kinds": ["gaussian_noise"]}}},
+    "corrupt_file": {"data": {"corrupt": {"file": "changed.csv"}}},
     "freeze": {"updates": {"freeze": ["head*"]}},
     "rates": {"updates": {"rates": {"head": 2.0}}},
     "early_stop": {"train": {"early_stop": {"patience": 1}}},

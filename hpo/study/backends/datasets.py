@@ -68,7 +68,7 @@ class DataSets:
         key = _any_batch(spec)
         if key not in self._loaded:
             data = load_data(spec, self._folder, self._home, self._cache)
-            self._loaded[key] = corrupted(data, spec)
+            self._loaded[key] = corrupted(data, spec, self._folder)
         return self._loaded[key]
 
 

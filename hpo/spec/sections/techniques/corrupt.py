@@ -14,7 +14,8 @@ Corruption: TypeAlias = Literal["gaussian_noise", "salt_pepper", "brightness", "
 class Corrupt(Spec):
     """A corrupted copy of the validation rows, and of the test rows, for `corrupted_accuracy`.
 
-    It is the same for all trials. No training row is changed.
+    It is the same for all trials. No training row is changed. With `kinds` and `file`, rows of both
+    count alike.
     """
 
     kinds: Annotated[tuple[Corruption, ...], Field(strict=False)] = ()
@@ -22,3 +23,7 @@ class Corrupt(Spec):
     images."""
     severity: Positive = 0.5
     """How strong they are: about this many standard deviations of the training numbers."""
+    file: str | None = None
+    """A file of corrupted rows of your own, or a folder of images, relative to the spec's folder,
+    with the columns or arrays of the data set. Half of them judge validation and half test; without
+    a test split, all judge validation."""
