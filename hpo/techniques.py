@@ -92,7 +92,8 @@ _AVERAGED: _Reasons = {
 }
 # What an optimizer with a need excludes.
 OPTIMIZERS_EXCLUDE: dict[Need, _Reasons] = {"own average": {"streamed statistics": _STATISTICS}}
-_BITS = "rounds weights to the same bits throughout"
+_ROUNDS = "rounds weights to the same bits throughout"
+_BITS: _Reasons = {"changes": _ROUNDS, "scheduled bits": _ROUNDS, "populations": _ROUNDS}
 _LAST: _Reasons = {
     "populations": "may leave the last weights of a trial",
     "shares": "may judge a trial by an earlier epoch",
@@ -366,11 +367,25 @@ _COMPRESSION = {
             "compression.weights.scales",
             "compression.weights.begin",
         ),
-        excludes={
-            "changes": _BITS,
-            "scheduled bits": _BITS,
-            "populations": _BITS,
-        },
+        excludes=_BITS,
+    ),
+    "ternary_weights": Technique(
+        "compression.weights.name",
+        "ternary",
+        f"{_ARXIV}/1605.04711",
+        numbers=("compression.weights.scales", "compression.weights.begin"),
+    ),
+    "binary_bases": Technique(
+        "compression.weights.name",
+        "bases",
+        f"{_ARXIV}/1711.11294",
+        numbers=(
+            "compression.weights.bases",
+            "compression.weights.scales",
+            "compression.weights.begin",
+        ),
+        needs=("own sizes",),
+        excludes=_BITS,
     ),
 }
 

@@ -29,6 +29,7 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "set": {"compression": {"sparsity": {"name": "set", "share": 0.5}}},
     "rigl": {"compression": {"sparsity": {"name": "rigl", "share": 0.5}}},
     "integer_weights": {"compression": {"weights": {"name": "integer", "bits": 4}}},
+    "binary_bases": {"compression": {"weights": {"name": "bases"}}},
     "corrupt": {"data": {"corrupt": {"kinds": ["gaussian_noise"]}}},
     "corrupt_file": {"data": {"corrupt": {"file": "changed.csv"}}},
     "freeze": {"updates": {"freeze": ["head*"]}},

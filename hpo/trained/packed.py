@@ -33,15 +33,19 @@ def write_packed(folder: Path, weights: Mapping[str, Any], compression: Compress
     from hpo.engine.training.compression.packing import leaves, pack, packings  # imports JAX
 
     arrays = {name: np.asarray(leaf) for name, leaf in leaves(weights)}
-    # Those of a diverged training are no numbers times a scale.
-    packed = [
-        one if np.isfinite(arrays[one.name]).all() else replace(one, bits=0)
-        for one in packings(compression, arrays)
-    ]
+    index, data = [], []
+    for packing in packings(compression, arrays):
+        array = arrays[packing.name]
+        try:
+            data.append(pack(packing, array))
+        except ValueError:  # the weights of a diverged training are no numbers
+            packing = replace(packing, bits=0, has_table=False)
+            data.append(pack(packing, array))
+        index.append(packing.to_plain())
     folder.mkdir(parents=True)
-    index = json.dumps([one.to_plain() for one in packed], indent=1)
-    (folder / _INDEX_FILE).write_text(index + "\n", encoding="utf-8")
-    (folder / PACKED_FILE).write_bytes(b"".join(pack(one, arrays[one.name]) for one in packed))
+    text = json.dumps(index, indent=1) + "\n"
+    (folder / _INDEX_FILE).write_text(text, encoding="utf-8")
+    (folder / PACKED_FILE).write_bytes(b"".join(data))
 
 
 def read_packed(folder: Path) -> dict[str, np.ndarray]:

@@ -24,7 +24,10 @@ NAMES: dict[str, dict[str, Any]] = {
         "attack": {"name": "fgsm"},
         "compression": {"sparsity": {"name": "magnitude"}, "weights": {"name": "integer"}},
     },
-    "series": {"sampling": {"name": "stratified"}},
+    "series": {
+        "sampling": {"name": "stratified"},
+        "compression": {"weights": {"name": "bases"}},
+    },
     "texts": {"sampling": {"name": "balanced"}},
     "private": {"attack": {"name": "pgd"}},
 }
@@ -40,6 +43,7 @@ OF_THE_HOST: dict[str, Callable[[int], float]] = {
 # Numbers that may not be 0.
 BITS = ["bits", "layers.first", "layers.middle", "layers.last"]
 OWN = OF_THE_HOST | {f"compression.weights.{name}": lambda lane: 2 + 3 * lane for name in BITS}
+OWN |= {"compression.weights.bases": lambda lane: 1 + lane}
 
 
 def _goes(path: str, case: str) -> bool:

@@ -148,7 +148,7 @@ def _gradient(
         return loss_and_gradients(loss_at, lane.scaling)(weights)
 
     steps = spec.train.epochs * epoch_steps(program, spec, feed)
-    tree = in_training(spec.compression.weights, parted(program, params), lane.step, steps)
+    tree = in_training(spec.compression, parted(program, params), lane.step, steps)
     if spec.privacy.is_on:
         of_row = partial(of_rows, tree)
         loss, gradient = _private(program, spec, params, lane, feed["rows"][position], of_row)

@@ -403,7 +403,7 @@ def judged(program: Program, spec: Training, lane: Lane) -> tuple[Any, Any]:
     `spec` has the numbers of the lane.
     """
     params, variables = judged_weights(lane)
-    return quantised(spec.compression.weights, parted(program, params)), variables
+    return quantised(spec.compression, parted(program, params)), variables
 
 
 def initial_lane(program: Program, training: Training, data: DataSet | None = None) -> Lane:

@@ -22,7 +22,11 @@ _MOST_AXES, _MOST_NUMBERS = 16, 1 << 40
 
 @dataclass(frozen=True)
 class Packing:
-    """How an array is packed: the bits of a weight (0 for those of its type), and its zeros."""
+    """How an array is packed: the bits of a weight (0 for those of its type), and its zeros.
+
+    With a table, they are the place of its value among all. Without, they are a whole number, and
+    the scale is that of the array or `by_channel`.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -30,6 +34,7 @@ class Packing:
     bits: int = 0
     by_channel: bool = False
     has_bitmap: bool = False
+    has_table: bool = False
 
     @classmethod
     def from_plain(cls, plain: Any) -> Packing:
@@ -43,7 +48,10 @@ class Packing:
         sizes = all(isinstance(size, int) and size >= 0 for size in found.shape)
         if not sizes or len(found.shape) > _MOST_AXES or math.prod(found.shape) > _MOST_NUMBERS:
             raise ValueError(f"{found.name} has the shape {list(found.shape)}")
-        if found.bits not in (0, *range(2, 9)) or np.dtype(found.type).hasobject:
+        if (
+            found.bits not in (range(1, 5) if found.has_table else (0, *range(2, 9)))
+            or np.dtype(found.type).hasobject
+        ):
             raise ValueError(f"{found.name} has {found.bits} bits of {found.type}")
         return found
 
@@ -53,16 +61,18 @@ class Packing:
 
     @property
     def scales(self) -> int:
-        """How many scales it has."""
+        """How many scales it has, or values in all its tables."""
         if not self.bits:
             return 0
-        return self.shape[-1] if self.by_channel else 1
+        return (self.shape[-1] if self.by_channel else 1) * (2**self.bits if self.has_table else 1)
 
     @property
     def code_bits(self) -> int:
         """The bits of each number in the file; of two values without a 0, one is enough."""
         if not self.bits:
             return 8 * np.dtype(self.type).itemsize
+        if self.has_table:
+            return self.bits
         return (2 * _most(self.bits) - self.has_bitmap).bit_length()
 
     def size(self, nonzero: int | None = None) -> int:
@@ -95,8 +105,12 @@ def packings(compression: Compression, arrays: Mapping[str, Any]) -> list[Packin
         if name in kernels:
             packing = replace(packing, has_bitmap=compression.has_zeros)
         if name in kernels and is_quantised(weights):
-            own = bits[name.removeprefix(params)]
-            packing = replace(packing, bits=own, by_channel=weights.scales == "channel")
+            packing = replace(
+                packing,
+                bits=bits[name.removeprefix(params)],
+                by_channel=weights.scales == "channel",
+                has_table=weights.name == "bases",
+            )
         found.append(packing)
     return found
 
@@ -113,29 +127,43 @@ def pack(packing: Packing, array: np.ndarray) -> bytes:
     """The bytes of an array.
 
     Raises:
-        ValueError: for weights that are not whole numbers times a scale.
+        ValueError: for weights that have not the bits of the packing.
     """
-    flat, parts = array.reshape(-1), []
-    if packing.bits:
-        most = _most(packing.bits)
-        axes = tuple(range(array.ndim - 1)) if packing.by_channel else None
-        # The largest weight has the largest code, and is its exact product with the scale.
-        scales = np.abs(array).max(axes, keepdims=True) / np.float32(most)
-        codes = np.rint(array / np.where(scales == 0, 1, scales))
-        if not np.array_equal(codes * scales, array):
-            raise ValueError(f"{packing.name} is not of {packing.bits} bits")
-        flat = codes.astype(np.int16).reshape(-1)
-        parts.append(scales.astype("<f4").tobytes())
-    if packing.has_bitmap:
-        kept = flat != 0
-        parts.append(np.packbits(kept).tobytes())
-        flat = flat[kept]
+    flat = array.reshape(-1)
+    kept = flat != 0 if packing.has_bitmap else np.ones(flat.shape, bool)
+    bitmap = np.packbits(kept).tobytes() if packing.has_bitmap else b""
     if not packing.bits:
-        return b"".join([*parts, _little(flat).tobytes()])
+        return bitmap + _little(flat[kept]).tobytes()
+    scales, codes = (_places if packing.has_table else _whole_numbers)(packing, array)
+    digits = codes.reshape(-1)[kept][:, None] >> np.arange(packing.code_bits) & 1
+    return scales.astype("<f4").tobytes() + bitmap + np.packbits(digits.astype(bool)).tobytes()
+
+
+def _whole_numbers(packing: Packing, array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The scales of an array, and its whole numbers from the lowest on."""
+    most = _most(packing.bits)
+    axes = tuple(range(array.ndim - 1)) if packing.by_channel else None
+    # The largest weight has the largest number, and is its exact product with the scale.
+    scales = np.abs(array).max(axes, keepdims=True, initial=0) / np.float32(most)
+    numbers = np.rint(array / np.where(scales == 0, 1, scales))
+    if not np.array_equal(numbers * scales, array):
+        raise ValueError(f"{packing.name} is not of {packing.bits} bits")
     # Without zeros, the numbers above 0 follow those below it.
-    codes = flat + most - (flat > 0) * packing.has_bitmap
-    digits = codes[:, None] >> np.arange(packing.code_bits) & 1
-    return b"".join([*parts, np.packbits(digits.astype(bool)).tobytes()])
+    return scales, numbers.astype(np.int64) + most - (numbers > 0) * packing.has_bitmap
+
+
+def _places(packing: Packing, array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The tables of the values of an array, and the place of each weight in its table."""
+    columns = array.reshape(-1, array.shape[-1] if packing.by_channel else 1)
+    tables = np.zeros((columns.shape[1], 2**packing.bits), np.float32)
+    codes = np.zeros(columns.shape, np.int64)
+    for table, column, own in zip(tables, columns.T, codes.T, strict=True):
+        values = np.unique(column[column != 0] if packing.has_bitmap else column)
+        table[: len(values)] = values[: len(table)]
+        own[:] = np.minimum(np.searchsorted(values, column), len(table) - 1)
+        if not np.array_equal(table[own][column != 0], column[column != 0]):
+            raise ValueError(f"{packing.name} is not of {packing.bits} bits")
+    return tables, codes
 
 
 def unpacked(packed: Iterable[Packing], data: bytes) -> Iterator[tuple[str, np.ndarray]]:
@@ -171,16 +199,20 @@ def _unpack(packing: Packing, data: bytes, start: int) -> tuple[np.ndarray, int]
     if packing.has_bitmap:
         kept = np.unpackbits(taken(np.uint8, _bytes(count)), count=count).astype(bool)
     number = int(kept.sum()) if packing.has_bitmap else count
-    if packing.bits:
-        digits = np.unpackbits(taken(np.uint8, _bytes(number * width)), count=number * width)
-        numbers = digits.reshape(number, width) @ (1 << np.arange(width)) - _most(packing.bits)
-        numbers += (numbers >= 0) * packing.has_bitmap
-    else:
-        numbers = taken(np.dtype(packing.type).newbyteorder("<"), number)
     found = np.zeros(count, np.dtype(packing.type))
-    found[kept] = numbers
-    found = found.reshape(packing.shape)
-    return (found * scales.astype(found.dtype) if packing.bits else found), start
+    if not packing.bits:
+        found[kept] = taken(found.dtype.newbyteorder("<"), number)
+        return found.reshape(packing.shape), start
+    digits = np.unpackbits(taken(np.uint8, _bytes(number * width)), count=number * width)
+    codes = digits.reshape(number, width) @ (1 << np.arange(width))
+    channels = packing.shape[-1] if packing.by_channel else 1
+    own = (np.arange(count) % channels)[kept]
+    if packing.has_table:
+        found[kept] = scales.reshape(channels, -1)[own, codes]
+    else:
+        numbers = codes - _most(packing.bits)
+        found[kept] = (numbers + (numbers >= 0) * packing.has_bitmap) * scales[own]
+    return found.reshape(packing.shape), start
 
 
 def _most(bits: int) -> int:

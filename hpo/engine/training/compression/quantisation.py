@@ -15,7 +15,11 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from hpo.engine.training.techniques.layers import is_head, is_kernel, mapped, name_of
-from hpo.spec.sections.compression.quantisation import BITS, Weights
+from hpo.spec.sections.compression.quantisation import BASES, BITS, Weights
+from hpo.spec.sections.compression.section import Compression
+
+# Of -1, 0 and 1; and the most bases, whose number is one of the program.
+TERNARY_BITS, MOST_BASES = 2, 4
 
 
 def is_quantised(weights: Weights) -> bool:
@@ -23,7 +27,7 @@ def is_quantised(weights: Weights) -> bool:
     return weights.name != "none"
 
 
-def in_training(weights: Weights, tree: Any, step: Any, steps: Any) -> Any:
+def in_training(compression: Compression, tree: Any, step: Any, steps: Any) -> Any:
     """The weights at which the gradient of a step is taken; a training has `steps` of them.
 
     What is learnt there moves the float32 weights. So the gradient passes the rounding unchanged.
@@ -31,31 +35,40 @@ def in_training(weights: Weights, tree: Any, step: Any, steps: Any) -> Any:
     Source: Bengio et al. 2013, "Estimating or propagating gradients through stochastic neurons"
     (arXiv:1308.3432), Section 3, the straight-through estimator.
     """
-    rounded = quantised(weights, tree)
-    if not is_quantised(weights) or weights.begin is None:
+    rounded, begin = quantised(compression, tree), compression.weights.begin
+    if not is_quantised(compression.weights) or begin is None:
         return rounded
-    is_on = step >= jnp.round(weights.begin * steps)
+    is_on = step >= jnp.round(begin * steps)
     return jax.tree.map(lambda new, old: jnp.where(is_on, new, old), rounded, tree)
 
 
-def quantised(weights: Weights, tree: Any) -> Any:
+def quantised(compression: Compression, tree: Any) -> Any:
     """The weights as they are judged and saved; biases and factors of norms are the same arrays."""
+    weights = compression.weights
     if not is_quantised(weights):
         return tree
     paths = jax.tree_util.tree_leaves_with_path(tree)
     kernels = [name for path, array in paths if is_kernel(name := name_of(path), array)]
-    bits = bits_by_name(weights, kernels)
+    bits, by_channel = bits_by_name(weights, kernels), weights.scales == "channel"
 
     def one(name: str, array: Array) -> Array:
         if name not in bits:
             return array
-        return as_integers(array, bits[name], by_channel=weights.scales == "channel")
+        if weights.name == "ternary":
+            return as_ternary(array, by_channel=by_channel)
+        if weights.name == "bases":
+            keeps_zeros = compression.sparsity.name != "none"
+            return as_bases(array, bits[name], by_channel=by_channel, keeps_zeros=keeps_zeros)
+        return as_integers(array, bits[name], by_channel=by_channel)
 
     return mapped(one, tree)
 
 
 def bits_by_name(weights: Weights, kernels: Sequence[str]) -> dict[str, Any]:
     """The bits of the kernels of a model, given by their names in the order of its tree."""
+    if weights.name != "integer":
+        usual = TERNARY_BITS if weights.name == "ternary" else weights.bases
+        return dict.fromkeys(kernels, BASES if usual is None else usual)
     usual = BITS if weights.bits is None else weights.bits
     owns = {name: getattr(weights.layers, place) for name, place in places_of(kernels).items()}
     return {name: usual if own is None else own for name, own in owns.items()}
@@ -109,7 +122,78 @@ def as_integers(
     return jnp.where(codes == 0, 0.0, codes * scale)
 
 
+def as_ternary(kernel: Float[Array, "*axes"], *, by_channel: bool = False) -> Float[Array, "*axes"]:
+    """A kernel as -1, 0 and 1 times a scale, that of each unit `by_channel`.
+
+    Weights that are 0 already count for no mean, so that zeros around a kernel change nothing.
+
+    Source: Li et al. 2016, "Ternary weight networks" (arXiv:1605.04711), Equations 5 and 6.
+    """
+    sizes = jnp.abs(kernel)
+    threshold = _short(0.7 * _mean(sizes, sizes > 0, by_channel))
+    is_kept = sizes > threshold
+    return jnp.where(is_kept, jnp.sign(kernel) * _short(_mean(sizes, is_kept, by_channel)), 0.0)
+
+
+def as_bases(
+    kernel: Float[Array, "*axes"], count: Any, *, by_channel: bool = False, keeps_zeros: bool
+) -> Float[Array, "*axes"]:
+    """A kernel as a sum of `count` scales, those of each unit `by_channel`, with signs.
+
+    The signs are those of what the bases before leave over, and the scales are the least squares
+    for all signs. With `keeps_zeros` a weight of 0 stays so.
+
+    Source: Lin et al. 2017, "Towards accurate binary convolutional neural network"
+    (arXiv:1711.11294), Equation 4; the signs are those of Guo et al. 2017, "Network sketching"
+    (arXiv:1706.02021), Algorithm 1.
+    """
+    is_there = kernel != 0 if keeps_zeros else jnp.ones(kernel.shape, bool)
+    rest, signs = kernel, []
+    for base in range(MOST_BASES):
+        own = jnp.where(is_there & (base < count), jnp.where(rest < 0, -1.0, 1.0), 0.0)
+        rest = rest - _mean(jnp.abs(rest), is_there, by_channel) * own
+        signs.append(own)
+    products = [[_mean(one * other, is_there, by_channel) for other in signs] for one in signs]
+    shares = [_mean(one * kernel, is_there, by_channel) for one in signs]
+    scales = map(_short, _least_squares(products, shares))
+    return sum((scale * own for scale, own in zip(scales, signs, strict=True)), start=jnp.zeros(()))
+
+
+def _least_squares(products: list[list[Array]], shares: list[Array]) -> list[Array]:
+    """The solution of the normal equations, by elimination; 0 for what depends on the others."""
+    count, inverses = len(shares), []
+    for i in range(count):
+        pivot = products[i][i]
+        is_new = pivot > _LEAST_PIVOT
+        inverses.append(jnp.where(is_new, 1 / jnp.where(is_new, pivot, 1.0), 0.0))
+        for j in range(i + 1, count):
+            factor = products[j][i] * inverses[i]
+            products[j] = [
+                own - factor * above for own, above in zip(products[j], products[i], strict=True)
+            ]
+            shares[j] = shares[j] - factor * shares[i]
+    found: list[Array] = []
+    for i in reversed(range(count)):
+        known = sum(p * x for p, x in zip(products[i][i + 1 :], found, strict=True))
+        found.insert(0, inverses[i] * (shares[i] - known))
+    return found
+
+
+_LEAST_PIVOT = 1e-4
+
+
+def _mean(numbers: Array, is_in: Array, by_channel: bool) -> Array:
+    """The mean of some of the numbers, of each unit `by_channel`; 0 of none."""
+    axes = tuple(range(numbers.ndim - 1)) if by_channel else None
+    count = is_in.sum(axes, keepdims=True)
+    return jnp.where(is_in, numbers, 0.0).sum(axes, keepdims=True) / jnp.maximum(count, 1)
+
+
 def _short(scale: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
-    """Scales of 16 binary digits, whose products with whole numbers of 8 bits are exact."""
+    """Scales of 12 binary digits.
+
+    Their products with whole numbers are exact. Sums in another order, which round otherwise, give
+    the same scale.
+    """
     digits = lax.bitcast_convert_type(scale, jnp.uint32)
-    return lax.bitcast_convert_type((digits + 0x80) & jnp.uint32(0xFFFFFF00), jnp.float32)
+    return lax.bitcast_convert_type((digits + 0x800) & jnp.uint32(0xFFFFF000), jnp.float32)

@@ -133,7 +133,7 @@ def recomputed(program: Program, knobs: Array, lane: Lane, data: DeviceData, fee
     """
     spec = program.fill(knobs)
     assert lane.copies is not None, "only lanes with an average have them"
-    params = quantised(spec.compression.weights, parted(program, lane.copies["average"]))
+    params = quantised(spec.compression, parted(program, lane.copies["average"]))
     steps = feed["steps"] if "steps" in feed else program.steps(spec.data.batch_size)
     count = steps * program.parts(spec.data.batch_size)
 

@@ -23,4 +23,5 @@ class Compression(Spec):
     @property
     def has_zeros(self) -> bool:
         """Whether some of its weights are 0."""
-        return self.sparsity.name != "none" and self.sparsity.share != 0
+        name, share = self.sparsity.name, self.sparsity.share
+        return name == "n_of_m" or (name != "none" and share != 0)

@@ -32,7 +32,7 @@ def _arrays(compression: Compression, cut: int = 0) -> dict[str, np.ndarray]:
     """The arrays of a model, some weights of the first layer cut, then all rounded."""
     first = TREE["linears"][0]["kernel"].copy()
     first.reshape(-1)[1 : 1 + cut] = 0
-    kept = quantised(compression.weights, {**TREE, "linears": {0: {"kernel": first}}})
+    kept = quantised(compression, {**TREE, "linears": {0: {"kernel": first}}})
     named = {"linears/0/kernel": kept["linears"][0]["kernel"], **_of_head(kept["head"])}
     return {f"params/{name}": np.array(array) for name, array in named.items()} | VARIABLES
 
@@ -79,6 +79,35 @@ def _kernels(arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
     return [array for name, array in arrays.items() if name.endswith("kernel")]
 
 
+@pytest.mark.parametrize("scales", ["tensor", "channel"])
+@pytest.mark.parametrize("share", [0.0, 0.5])
+@pytest.mark.parametrize("bases", range(1, 5))
+def test_bases_come_back_to_the_bit_and_take_a_bit_each(
+    bases: int, share: float, scales: str
+) -> None:
+    sparsity = {"name": "magnitude", "share": share} if share else {}
+    weights = {"name": "bases", "bases": bases, "scales": scales}
+    compression = Compression.model_validate({"weights": weights, "sparsity": sparsity})
+    arrays = _arrays(compression, cut=int(35 * share))
+    packed, data = _packed(compression, arrays)
+    for key, array in unpacked(packed, data):
+        np.testing.assert_array_equal(array, arrays[key])
+    counts = [np.count_nonzero(array) if share else array.size for array in _kernels(arrays)]
+    tables = 4 * 2**bases * (5 + 3 if scales == "channel" else 2)
+    expected = tables + 12 + 16 + 8 + sum(-(-count * bases // 8) for count in counts)
+    assert len(data) == expected + bool(share) * (5 + 2)
+    assert packed_bytes(packed, arrays) == len(data)
+
+
+def test_ternary_weights_take_two_bits() -> None:
+    compression = Compression.model_validate({"weights": {"name": "ternary"}})
+    arrays = _arrays(compression)
+    packed, data = _packed(compression, arrays)
+    for key, array in unpacked(packed, data):
+        np.testing.assert_array_equal(array, arrays[key])
+    assert len(data) == 2 * 4 + -(-35 * 2 // 8) + -(-15 * 2 // 8) + 12 + 16 + 8
+
+
 def test_each_layer_takes_its_own_bits() -> None:
     compression = Compression.model_validate(
         {"weights": {"name": "integer", "bits": 3, "layers": {"first": 5}}}
@@ -106,14 +135,22 @@ def test_the_bytes_of_a_model_without_compression_are_those_of_its_arrays() -> N
 
 
 def test_weights_of_other_bits_are_not_packed() -> None:
-    one = Packing("params/head/kernel", (5, 3), bits=3)
-    with pytest.raises(ValueError, match="is not of 3 bits"):
-        pack(one, HEAD)
+    for has_table in (False, True):
+        one = Packing("params/head/kernel", (5, 3), bits=3, has_table=has_table)
+        with pytest.raises(ValueError, match="is not of 3 bits"):
+            pack(one, HEAD)
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"shape": [-1]}, {"shape": [2**41]}, {"bits": 9}, {"type": "object"}, {"name": None, "a": 1}],
+    [
+        {"shape": [-1]},
+        {"shape": [2**41]},
+        {"bits": 9},
+        {"bits": 0, "has_table": True},
+        {"type": "object"},
+        {"name": None, "a": 1},
+    ],
 )
 def test_an_index_that_no_model_has_is_refused(change: dict[str, Any]) -> None:
     plain = Packing("params/head/kernel", (5, 3), bits=3).to_plain()

@@ -13,7 +13,9 @@ from hpo.data.dataset import DataSet
 from hpo.engine.program import split
 from hpo.engine.training.batches import host_data
 from hpo.engine.training.compression.quantisation import (
+    as_bases,
     as_integers,
+    as_ternary,
     in_training,
     places_of,
     quantised,
@@ -21,17 +23,18 @@ from hpo.engine.training.compression.quantisation import (
 from hpo.engine.training.supervised import judged, own_weights
 from hpo.engine.training.task import task_of
 from hpo.spec.sections.compression.quantisation import Weights
+from hpo.spec.sections.compression.section import Compression
 from tests.engine.samples import Learn, a_training, unmerged
 
 INTEGER = {"weights": {"name": "integer", "bits": 3}}
 
 
 def _rounded(kernel: np.ndarray, bits: int, by_channel: bool) -> np.ndarray:
-    """The same by NumPy in float64, but for the scale, which has 16 binary digits."""
+    """The same by NumPy in float64, but for the scale, which has 12 binary digits."""
     axes = tuple(range(kernel.ndim - 1)) if by_channel else None
     most = 2 ** (bits - 1) - 1
     digits, power = np.frexp(np.float32(abs(kernel).max(axes, keepdims=True)) / np.float32(most))
-    scale = np.ldexp(np.floor(digits.astype(np.float64) * 2**16 + 0.5) / 2**16, power)
+    scale = np.ldexp(np.floor(digits.astype(np.float64) * 2**12 + 0.5) / 2**12, power)
     codes = np.rint(kernel.astype(np.float64) / np.where(scale == 0, 1, scale))
     assert abs(codes).max() == most
     return codes * scale
@@ -59,11 +62,13 @@ def test_two_to_eight_bits_are_those_of_numpy_in_one_program(by_channel: bool) -
 def test_training_rounds_from_its_beginning_on_and_biases_are_not_rounded() -> None:
     tree = {"linears": {0: {"kernel": jnp.linspace(-1, 1, 12).reshape(3, 4), "bias": jnp.ones(4)}}}
     late = Weights(name="integer", bits=2, begin=0.5)
-    before, after = (in_training(late, tree, step, 10)["linears"][0] for step in (4, 5))
+    before, after = (
+        in_training(Compression(weights=late), tree, step, 10)["linears"][0] for step in (4, 5)
+    )
     np.testing.assert_array_equal(before["kernel"], tree["linears"][0]["kernel"])
     assert sorted(np.unique(after["kernel"])) == [-1, 0, 1]
     assert (after["bias"] == 1).all()
-    assert in_training(Weights(), tree, 0, 10) is tree
+    assert in_training(Compression(), tree, 0, 10) is tree
 
 
 def test_a_step_moves_the_weights_by_the_gradient_at_the_rounded_ones(tiny: DataSet) -> None:
@@ -159,7 +164,7 @@ def test_layers_have_their_own_bits_and_equal_ones_are_the_bits_of_all() -> None
     mixed = Weights.model_validate(
         {"name": "integer", "bits": 4, "layers": {"first": 8, "middle": 2}}
     )
-    found = quantised(mixed, tree)
+    found = quantised(Compression(weights=mixed), tree)
     levels = [len(np.unique(layer["kernel"])) for layer in found["linears"].values()]
     assert levels[1:] == [3, 3]
     assert 15 < levels[0] <= 255
@@ -167,5 +172,58 @@ def test_layers_have_their_own_bits_and_equal_ones_are_the_bits_of_all() -> None
     equal = Weights.model_validate(
         {"name": "integer", "layers": {"first": 3, "middle": 3, "last": 3}}
     )
-    uniform = quantised(Weights(name="integer", bits=3), tree)
-    jax.tree.map(np.testing.assert_array_equal, quantised(equal, tree), uniform)
+    uniform = quantised(Compression(weights=Weights(name="integer", bits=3)), tree)
+    jax.tree.map(
+        np.testing.assert_array_equal, quantised(Compression(weights=equal), tree), uniform
+    )
+
+
+def _groups(kernel: np.ndarray, by_channel: bool) -> list[np.ndarray]:
+    """The weights that share scales."""
+    return [*kernel.reshape(-1, kernel.shape[-1]).T] if by_channel else [kernel.ravel()]
+
+
+@pytest.mark.parametrize("by_channel", [False, True])
+def test_ternary_weights_have_the_threshold_and_the_scale_of_the_paper(by_channel: bool) -> None:
+    kernel = np.random.default_rng(0).standard_normal((3, 50, 4)).astype(np.float32)
+    kernel[1] = 0  # zeros count for no mean
+    found = np.asarray(as_ternary(kernel, by_channel=by_channel))
+    pairs = zip(_groups(kernel, by_channel), _groups(found, by_channel), strict=True)
+    for weights, rounded in pairs:
+        sizes = abs(weights[weights != 0])
+        above = sizes[sizes > 0.7 * sizes.mean()]
+        assert abs(rounded).max() == pytest.approx(above.mean(), rel=2**-12)
+        assert (rounded != 0).sum() == pytest.approx(len(above), abs=1)
+        assert len(np.unique(abs(rounded))) == 2
+        assert (np.sign(rounded) * np.sign(weights) >= 0).all()
+
+
+@pytest.mark.parametrize("by_channel", [False, True])
+def test_bases_have_the_least_squares_of_numpy_for_their_signs(by_channel: bool) -> None:
+    kernel = np.random.default_rng(0).standard_normal((3, 50, 4)).astype(np.float32)
+    kernel[0, :9] = 0
+    bases = jax.jit(lambda count: as_bases(kernel, count, by_channel=by_channel, keeps_zeros=True))
+    errors = []
+    for count in range(1, 5):
+        found = np.asarray(bases(jnp.float32(count)))
+        assert (found[kernel == 0] == 0).all()
+        errors.append(np.square(found - kernel).sum())
+        for weights, rounded in zip(
+            _groups(kernel, by_channel), _groups(found, by_channel), strict=True
+        ):
+            weights = weights[weights != 0].astype(np.float64)
+            rest, signs = weights, []
+            for _ in range(count):
+                signs.append(np.where(rest < 0, -1, 1))
+                rest = rest - abs(rest).mean() * signs[-1]
+            matrix = np.stack(signs, axis=1)
+            scales = np.linalg.lstsq(matrix, weights)[0]
+            np.testing.assert_allclose(rounded[rounded != 0], matrix @ scales, atol=2e-3)
+            assert len(np.unique(rounded[rounded != 0])) <= 2**count
+    assert errors == sorted(errors, reverse=True)
+    assert errors[3] < 0.2 * errors[0]
+    assert bases._cache_size() == 1
+    # Weights of one size need a single base, whatever the others would be.
+    equal = jnp.asarray([[0.5, -0.5], [-0.5, 0.0]])
+    np.testing.assert_array_equal(as_bases(equal, 4, keeps_zeros=True), equal)
+    assert (np.asarray(as_bases(equal, 1, keeps_zeros=False)) != 0).all()
