@@ -59,7 +59,7 @@ def _with_own(data: DataSet, spec: DataSpec, file: str, folder: Path) -> DataSet
     """`data` whose validation and test rows have the corrupted rows of a file beside them."""
     from hpo.data.new.labelled import labelled  # imports the readers of new data
 
-    where = "data.corrupt.file"
+    where = "data.corrupt.from"
     if data.folds:
         raise DataError(f"{where}: is for one validation split, and there are folds: remove it.")
     source = labelled(where, file, folder, data, spec)

@@ -40,7 +40,7 @@ class Head:
 def inspect_data(spec: DataSpec, folder: Path, home: Path | None) -> Head:
     """What the head of the files of a data set shows; paths start at `folder`, then at `home`."""
     found = _inspected(spec, folder, home)
-    own = {("extra",): spec.extra, ("corrupt", "file"): spec.corrupt.file}
+    own = {("extra",): spec.extra, ("corrupt", "from"): spec.corrupt.file}
     missing = tuple(
         HeadMistake(path, f"there is no {shown(file)} in {folder}: correct the path")
         for path, file in own.items()

@@ -129,7 +129,7 @@ def test_rows_of_the_users_own_judge_beside_validation_and_test_each_in_one_of_t
     lines = (f"{50 + row},{row % 2},{weight}" for row, weight in enumerate(weights))
     (tmp_path / "own.csv").write_text("a,y,w\n" + "\n".join(lines) + "\n")
     table = {"csv": "t.csv", "target": "y", "weight": "w"}
-    spec = DataSpec.model_validate({"dataset": table, "corrupt": {"file": "own.csv"}})
+    spec = DataSpec.model_validate({"dataset": table, "corrupt": {"from": "own.csv"}})
     plain = load_data(spec, tmp_path, None)
     found = corrupted(plain, spec, tmp_path)
     assert found.test is not None
