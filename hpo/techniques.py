@@ -335,6 +335,7 @@ _COMPRESSION = {
             "compression.sparsity.scope",
         ),
     ),
+    "unit_pruning": Technique("compression.sparsity.unit", "unit", f"{_ARXIV}/1608.08710"),
     "fixed_zeros": Technique(
         "compression.sparsity.name",
         "fixed",

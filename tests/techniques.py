@@ -27,6 +27,9 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "share": {"sampling": {"share": 0.5}},
     "extra": {"data": {"extra": "more.csv"}, "sampling": {"extra_share": 0.25}},
     "magnitude_pruning": {"compression": {"sparsity": {"name": "magnitude", "share": 0.5}}},
+    "unit_pruning": {
+        "compression": {"sparsity": {"name": "magnitude", "share": 0.5, "unit": "unit"}}
+    },
     "teacher": {"compression": {"teacher": {"from": "big"}}},
     "fixed_zeros": {"compression": {"sparsity": {"name": "fixed", "share": 0.5}}},
     "set": {"compression": {"sparsity": {"name": "set", "share": 0.5}}},
