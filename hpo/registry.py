@@ -368,6 +368,7 @@ METRICS = {
     "mae": Entry(tasks=("regression", "counts"), direction="minimize"),
     "mape": Entry(function=f"{_VALUES}:mape", tasks=("regression",), direction="minimize"),
     "mse": Entry(function=f"{_VALUES}:mse", tasks=("regression", "counts"), direction="minimize"),
+    "nonzero": Entry(tasks=_ALL_TASKS, direction="minimize", reads="compression.sparsity.name"),
     "perplexity": Entry(tasks=("language",), direction="minimize"),
     "pinball10": Entry(
         function=f"{_VALUES}:pinball10", tasks=("regression",), direction="minimize"
@@ -382,6 +383,7 @@ METRICS = {
     "r2": Entry(tasks=("regression",), direction="maximize"),
     "robust_accuracy": Entry(tasks=_LABELS, direction="maximize", reads="attack.judge_epsilon"),
     "rmse": Entry(tasks=("regression", "counts"), direction="minimize"),
+    "sparsity": Entry(tasks=_ALL_TASKS, direction="maximize", reads="compression.sparsity.name"),
     "top3_accuracy": Entry(
         function=f"{_SCORES}:top3_accuracy", tasks=("classification",), direction="maximize"
     ),
