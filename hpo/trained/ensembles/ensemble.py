@@ -14,6 +14,7 @@ from hpo.data.source import Source
 from hpo.engine.training.ensemble import metrics_of
 from hpo.errors import HpoError
 from hpo.spec.experiment import Training
+from hpo.spec.sections.data import TableFile
 from hpo.trained.description import Description
 from hpo.trained.ensembles.write import FORMAT
 from hpo.trained.model import BATCH, Member, Model, load_model, temperature_of
@@ -49,6 +50,11 @@ class Ensemble:
     def members(self) -> tuple[Member, ...]:
         """The members of all models."""
         return tuple(member for model in self.models for member in model.members)
+
+    @property
+    def series(self) -> TableFile | None:
+        """The table of the series that the first model forecasts; None for others."""
+        return self.models[0].series
 
     @property
     def thresholds(self) -> np.ndarray | None:
