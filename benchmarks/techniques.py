@@ -100,6 +100,7 @@ BESIDE: Mapping[str, Mapping[str, Any]] = {
 }
 NOT_IN_STEPS = {
     "corrupt",
+    "corrupt_from",
     "extra",
     "share",
     "early_stop",

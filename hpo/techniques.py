@@ -152,6 +152,11 @@ _DATA = {
         needs=("numbers",),
         excludes={"folds": "changes one validation split"},
     ),
+    "corrupt_from": Technique(
+        "data.corrupt.from",
+        paper=f"{_ARXIV}/1903.12261",
+        excludes={"folds": "judges beside one validation split"},
+    ),
 }
 
 _AUGMENT = {

@@ -37,6 +37,7 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "integer_weights": {"compression": {"weights": {"name": "integer", "bits": 4}}},
     "binary_bases": {"compression": {"weights": {"name": "bases"}}},
     "corrupt": {"data": {"corrupt": {"kinds": ["gaussian_noise"]}}},
+    "corrupt_from": {"data": {"corrupt": {"from": "changed.csv"}}},
     "freeze": {"updates": {"freeze": ["head*"]}},
     "rates": {"updates": {"rates": {"head": 2.0}}},
     "early_stop": {"train": {"early_stop": {"patience": 1}}},
