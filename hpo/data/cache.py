@@ -105,6 +105,8 @@ class DataCache:
             del used["columns"]
         if spec.columns == Columns() and spec.text == Text():
             del used["text"]
+        elif spec.text.synonyms is None:
+            del used["text"]["synonyms"]
         if isinstance(spec.dataset, TableFile):
             for name in ("validation", "test"):
                 if getattr(spec.dataset, name) is None:

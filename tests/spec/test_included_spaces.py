@@ -23,7 +23,8 @@ OPTIMIZERS = list(variants_of(Training, "optimizer").specs)
 def experiment(includes, model, optimizer, own=None, folder=FILES[0].parent):
     document = {
         "name": "x",
-        "data": {"dataset": "digits"},
+        # No text, but named for the space that needs it.
+        "data": {"dataset": "digits", "text": {"synonyms": "synonyms.tsv"}},
         "model": {"name": model},
         "optimizer": {"name": optimizer},
         "train": {"epochs": 3},

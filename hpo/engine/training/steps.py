@@ -137,7 +137,7 @@ def _gradient(
         draws = Draws(key, batch["y"].shape[0], first_row)
         if isinstance(spec.augment, Augment):
             codes = len(program.categories)
-            batch = changed_batch(spec.augment, batch, draws, codes, feed)
+            batch = changed_batch(spec.augment, batch, draws, codes, feed, data.synonyms)
         else:
             changed = augmented(spec.augment, batch["x"], augment_key(lane.key, lane.step))
             batch = {**batch, "x": changed}
