@@ -77,14 +77,20 @@ MODELS: Mapping[str, tuple[Mapping[str, Any], set[str]]] = {
     ),
 }
 OF_DATA = {"images", "numbers", "table", "texts", "series", "colours"}
+
+
+def _sparse(name: str) -> dict[str, Any]:
+    return {"compression.sparsity.name": name, "compression.sparsity.share": 0.8}
+
+
 # What a technique needs beside its own leaf.
 BESIDE: Mapping[str, Mapping[str, Any]] = {
     "curriculum": {"sampling.name": "curriculum", "sampling.start": 1.0},
     "privacy": {"privacy.noise": 1.0, "privacy.clip": 1.0},
-    "magnitude_pruning": {
-        "compression.sparsity.name": "magnitude",
-        "compression.sparsity.share": 0.8,
-    },
+    "magnitude_pruning": _sparse("magnitude"),
+    "fixed_zeros": _sparse("fixed"),
+    "set": _sparse("set"),
+    "rigl": _sparse("rigl"),
     "asam": {"updates.sam_adaptive": True, "updates.sam_radius": 0.1},
     "pgd": {"attack.name": "pgd", "attack.epsilon": 0.1},
     "polyak": {"train.average.name": "polyak", "train.average.start": 0.0},
@@ -93,6 +99,7 @@ BESIDE: Mapping[str, Mapping[str, Any]] = {
 }
 NOT_IN_STEPS = {
     "corrupt",
+    "extra",
     "share",
     "early_stop",
     "keep_best",

@@ -13,7 +13,7 @@ from hpo.entries import Need
 
 Fact = Need | Literal[
     "folds", "changes", "populations", "shares", "streaming", "streamed statistics",
-    "kept statistics", "growing batches", "scheduled noise", "clipping optimizer",
+    "kept statistics", "growing batches", "scheduled noise", "scheduled bits", "clipping optimizer",
 ]  # fmt: skip
 
 _Reasons: TypeAlias = dict[Fact, str]
@@ -72,6 +72,7 @@ CIRCUMSTANCES: dict[Fact, Circumstance] = {
         "model", "keeps numbers of its batches", "use another model", "this model"
     ),
     "scheduled noise": Circumstance("train.schedules", "changes privacy.noise"),
+    "scheduled bits": Circumstance("train.schedules", "changes the bits of weights"),
     "growing batches": Circumstance("train.schedules", "changes updates.accumulate"),
     "clipping optimizer": Circumstance("optimizer.clip_norm", "does so too"),
 }
@@ -91,6 +92,8 @@ _AVERAGED: _Reasons = {
 }
 # What an optimizer with a need excludes.
 OPTIMIZERS_EXCLUDE: dict[Need, _Reasons] = {"own average": {"streamed statistics": _STATISTICS}}
+_ROUNDS = "rounds weights to the same bits throughout"
+_BITS: _Reasons = {"changes": _ROUNDS, "scheduled bits": _ROUNDS, "populations": _ROUNDS}
 _LAST: _Reasons = {
     "populations": "may leave the last weights of a trial",
     "shares": "may judge a trial by an earlier epoch",
@@ -124,6 +127,7 @@ _SAMPLING = {
         needs=("own order",),
         excludes=_ORDER | {"shares": "is one share for all rungs"},
     ),
+    "extra": Technique("sampling.extra_share", needs=("own order",), excludes=_ORDER),
 }
 
 _DATA = {
@@ -193,6 +197,9 @@ _AUGMENT = {
     ),
     "magnitude": Technique("augment.magnitude", paper=f"{_ARXIV}/1706.00527", needs=("numbers",)),
     "time_warp": Technique("augment.time_warp", paper=f"{_ARXIV}/1706.00527", needs=("series",)),
+    "window_warp": Technique(
+        "augment.window_warp", paper="https://shs.hal.science/halshs-01357973", needs=("series",)
+    ),
     "mixup": Technique(
         "augment.mixup",
         paper=f"{_ARXIV}/1710.09412",
@@ -309,6 +316,11 @@ _UPDATES = {
     "rates": Technique("updates.rates", paper=f"{_ARXIV}/1801.06146"),
 }
 
+_MOVING = (
+    "compression.sparsity.share",
+    "compression.sparsity.end",
+    "compression.sparsity.drop",
+)
 _COMPRESSION = {
     "magnitude_pruning": Technique(
         "compression.sparsity.name",
@@ -320,6 +332,61 @@ _COMPRESSION = {
             "compression.sparsity.end",
             "compression.sparsity.scope",
         ),
+    ),
+    "fixed_zeros": Technique(
+        "compression.sparsity.name",
+        "fixed",
+        "https://doi.org/10.1038/s41467-018-04316-3",
+        numbers=("compression.sparsity.share",),
+    ),
+    "set": Technique(
+        "compression.sparsity.name",
+        "set",
+        "https://doi.org/10.1038/s41467-018-04316-3",
+        numbers=_MOVING,
+    ),
+    "rigl": Technique("compression.sparsity.name", "rigl", f"{_ARXIV}/1911.11134", numbers=_MOVING),
+    "n_of_m": Technique(
+        "compression.sparsity.name",
+        "n_of_m",
+        f"{_ARXIV}/2104.08378",
+        numbers=(
+            "compression.sparsity.n",
+            "compression.sparsity.m",
+            "compression.sparsity.begin",
+        ),
+    ),
+    "integer_weights": Technique(
+        "compression.weights.name",
+        "integer",
+        f"{_ARXIV}/1712.05877",
+        numbers=(
+            "compression.weights.bits",
+            "compression.weights.layers.first",
+            "compression.weights.layers.middle",
+            "compression.weights.layers.last",
+            "compression.weights.scales",
+            "compression.weights.begin",
+        ),
+        excludes=_BITS,
+    ),
+    "ternary_weights": Technique(
+        "compression.weights.name",
+        "ternary",
+        f"{_ARXIV}/1605.04711",
+        numbers=("compression.weights.scales", "compression.weights.begin"),
+    ),
+    "binary_bases": Technique(
+        "compression.weights.name",
+        "bases",
+        f"{_ARXIV}/1711.11294",
+        numbers=(
+            "compression.weights.bases",
+            "compression.weights.scales",
+            "compression.weights.begin",
+        ),
+        needs=("own sizes",),
+        excludes=_BITS,
     ),
 }
 

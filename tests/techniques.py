@@ -16,13 +16,20 @@ from hpo.registry import OPTIMIZERS
 from hpo.spec.experiment import Training
 from hpo.spec.schema import field_errors, leaves_at
 from hpo.techniques import CIRCUMSTANCES, TECHNIQUES
+from tests.engine.samples import with_extra
 
 # Sections that no single number can switch on.
 WRITTEN: dict[str, dict[str, Any]] = {
     "privacy": {"privacy": {"clip": 1.0, "noise": 1.0}},
     "pgd": {"attack": {"name": "pgd", "epsilon": 0.1, "steps": 2}},
     "share": {"sampling": {"share": 0.5}},
+    "extra": {"data": {"extra": "more.csv"}, "sampling": {"extra_share": 0.25}},
     "magnitude_pruning": {"compression": {"sparsity": {"name": "magnitude", "share": 0.5}}},
+    "fixed_zeros": {"compression": {"sparsity": {"name": "fixed", "share": 0.5}}},
+    "set": {"compression": {"sparsity": {"name": "set", "share": 0.5}}},
+    "rigl": {"compression": {"sparsity": {"name": "rigl", "share": 0.5}}},
+    "integer_weights": {"compression": {"weights": {"name": "integer", "bits": 4}}},
+    "binary_bases": {"compression": {"weights": {"name": "bases"}}},
     "corrupt": {"data": {"corrupt": {"kinds": ["gaussian_noise"]}}},
     "freeze": {"updates": {"freeze": ["head*"]}},
     "rates": {"updates": {"rates": {"head": 2.0}}},
@@ -121,7 +128,7 @@ def _two_classes(shape: tuple[int, ...]) -> DataSet:
         x = rng.standard_normal((count, *shape)).astype(np.float32)
         y = (x.reshape(count, -1)[:, 0] > 0).astype(np.int32)
         parts.append(Split({"x": x, "y": y}))
-    return DataSet("classification", *parts, None, 2, str(shape))
+    return with_extra(DataSet("classification", *parts, None, 2, str(shape)), 10)
 
 
 _DATA: dict[str, Any] = {

@@ -61,10 +61,11 @@ ROOMS = {
     "api": ("functions",),
     "data": ("overview", "new", "sequences", "readers", "transforms", "text"),
     "engine": ("pools", "programs", "training", "models"),
-    "report": ("init", "insight"),
+    "report": ("init", "insight", "models"),
     "search": ("proposals", "samplers", "schedulers", "results"),
     "spec": ("foreign", "reference", "space", "techniques", "code", "sections", "file"),
-    "study": ("backends", "baselines", "loop", "executors", "storage", "log"),
+    "trained": ("ensembles",),
+    "study": ("ensembles", "backends", "baselines", "loop", "executors", "storage", "log"),
 }
 # Every module has a test file of its name in the mirrored folder, apart from these.
 NO_TEST_FILE = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,11 +14,14 @@ from hpo.spec.code.own_command import command_line
 from hpo.spec.load import require_search, require_single
 
 if TYPE_CHECKING:
+    from hpo.api.winning import Winner
     from hpo.engine.pools.occupant import EpochReport  # imports JAX
     from hpo.spec.experiment import Experiment
+    from hpo.spec.sections.goal import Objective
     from hpo.study.progress import Outcome, Progress
     from hpo.study.signals import StopRequest
     from hpo.study.storage.journal import Listener
+    from hpo.trained.ensembles.write import Ensembled
     from hpo.trained.save import Trained
 
 
@@ -99,3 +104,35 @@ def run_training(
 
     say, watch = display.say, display.watch
     return train_to_folder(experiment, folder, around, watch, say, stop, force, refit)
+
+
+def run_ensemble(
+    trials: Sequence[Winner],
+    objective: Objective,
+    folder: Path,
+    show: Callable[[Winner], AbstractContextManager[TrainingDisplay]],
+    say: Callable[[str], None],
+    stop: StopRequest,
+    *,
+    device: str | None = None,
+    force: bool = False,
+    mean: bool = False,
+    trust_code: bool = False,
+) -> Ensembled:
+    """Train the best trials of a study in this process and keep their mean in `folder`.
+
+    `show` gives the display of the training of each. The shares in the mean are greedy, by the
+    objective on validation, or equal with `mean`.
+
+    Raises:
+        StoppedError: once `stop` is set.
+        HpoError: for what the user can fix.
+    """
+    around = surroundings(default_storage(), device, trusts_code=trust_code)
+    for one in trials:
+        check_memory(one.experiment, around.data_home, around.data_cache)
+    from hpo.study.ensembles.ensemble import ensemble_to_folder  # imports JAX
+
+    return ensemble_to_folder(
+        trials, objective, folder, around, show, say, stop, is_replaced=force, is_plain=mean
+    )

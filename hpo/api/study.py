@@ -36,6 +36,7 @@ from hpo.spec.words import count_text
 from hpo.study.log.ranking import ranking
 from hpo.study.storage.tables import Storage
 from hpo.study.storage.trust import check_known
+from hpo.trial import TrialState
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -92,6 +93,21 @@ class Study:
         """All trials, by number."""
         reading = self._read()
         return tuple(reading.result(trial) for trial in reading.trials)
+
+    def top(self, count: int) -> tuple[TrialResult, ...]:
+        """The best trials that keep the constraints, best first; none until one can win.
+
+        Those trained in full come first, then those that were stopped, by epochs and objective.
+        """
+        reading = self._read()
+        sound = [
+            trial
+            for trial in ranking(reading.trials)
+            if trial.violation == 0 and trial.state is not TrialState.DIVERGED
+        ]
+        if not sound or not sound[0].is_full:
+            return ()
+        return tuple(reading.result(trial) for trial in sound[:count])
 
     @property
     def baselines(self) -> tuple[BaselineResult, ...]:

@@ -26,9 +26,10 @@ def train(
     """Train one configuration in full; keep weights, metrics and spec in `folder`.
 
     The training has a process of its own, so that this one may use JAX. Progress goes to
-    stderr unless `quiet` is set. `force` replaces a model that the folder holds, `trust_code`
-    runs code that has changed since the spec was exported. With `data.folds`, `refit` keeps one
-    model of all rows. Ctrl-C stops the training, and no folder is written.
+    stderr unless `quiet` is set. `force` replaces a model that the folder holds, or a stopped
+    training of something else. `trust_code` runs code that has changed since the spec was exported.
+    With `data.folds`, `refit` keeps one model of all rows. Ctrl-C stops the training, and no folder
+    is written; the same call goes on from there.
 
     Raises:
         SpecError: for mistakes in the spec; its text has a line for each.

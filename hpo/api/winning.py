@@ -10,7 +10,8 @@ from hpo.api.study import Study
 from hpo.api.surroundings import typed_folder
 from hpo.report.study_report import BaselineResult
 from hpo.spec.experiment import Experiment
-from hpo.spec.load import load_document
+from hpo.spec.load import load_document, require_search
+from hpo.spec.sections.goal import Objective
 from hpo.study.storage.tables import NothingStoredError, Storage
 from hpo.study.storage.trust import check_known
 
@@ -48,3 +49,23 @@ def searched_winner(
     single = [text for text in overrides if not text.startswith(("search", "space", "name="))]
     found = load_document(exported.document, Path.cwd(), single)
     return Winner(found, exported.trial.number, study.baselines)
+
+
+def best_trials(
+    name: str, storage: str | None, top: int, *, trust_code: bool
+) -> tuple[tuple[Winner, ...], Objective]:
+    """The best trials of a study, best first, and the objective that ranks them.
+
+    Raises:
+        HpoError: for a study without a trial that can win, or whose code has changed.
+    """
+    study = Study(name, storage)
+    # Without a winner, the export says why.
+    numbers: list[int | None] = [trial.number for trial in study.top(top)]
+    exports = [study.exported(one, trust_code=trust_code) for one in numbers or [None]]
+    for one in exports:
+        check_known(one.experiment, one.tried, typed_folder(), is_trusted=trust_code)
+    found = [
+        Winner(load_document(one.document, Path.cwd(), []), one.trial.number, ()) for one in exports
+    ]
+    return tuple(found), require_search(exports[0].experiment).goal.first

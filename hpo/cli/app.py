@@ -41,6 +41,7 @@ app.command()(studies.export)
 app.command()(studies.check_study)
 app.command()(running.train)
 app.command()(models.predict)
+app.command()(models.ensemble)
 app.add_typer(data.app, name="data")
 
 

@@ -99,7 +99,10 @@ def train(
     out: ModelFolder,
     overrides: Overrides = None,
     device: Device = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a model that DIR holds.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace a model in DIR, or a stopped training of another."),
+    ] = False,
     refit: Annotated[
         bool, typer.Option("--refit", help="With data.folds: save one model of all rows.")
     ] = False,
@@ -108,7 +111,7 @@ def train(
 ) -> None:
     """Train one configuration in full; keep weights and metrics.
 
-    Of a spec that was searched, this is the best trial.
+    Of a spec that was searched, this is the best trial. A training that was stopped goes on.
 
     Example: hpo train best.yaml -o model/
     """

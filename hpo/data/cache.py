@@ -91,7 +91,7 @@ class DataCache:
         except OSError:
             return None
         # What is made of the prepared data is not in the cache.
-        later = {"batch_size", "device_budget", "class_weight", "corrupt", "store"}
+        later = {"batch_size", "device_budget", "class_weight", "corrupt", "extra", "store"}
         used = spec.model_dump(mode="json", exclude=later)
         # A field that is newer than the first entries is in a name only where it is set.
         if spec.normalize != "whiten":

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hpo.data.dataset import SPLITS, DataSet, Split, apart, of_folds
+from hpo.data.dataset import DataSet, Split, apart, of_folds
 from hpo.errors import DataError
 from hpo.spec.sections.data import ClassWeight, DataSpec
 from hpo.spec.words import shown
@@ -22,9 +22,9 @@ _MOST_NAMED = 10
 def weighed(data: DataSet, asked: ClassWeight) -> DataSet:
     """`data` whose training rows, or those of each fold, have the weights of their classes too.
 
-    Balanced classes have the same total weight. The mean weight of the rows stays 1. Rows of the
-    other splits keep their weights, so that metrics stay what they are. Where every pixel has a
-    class, weights are those of pixels.
+    Balanced classes have the same total weight. The mean weight of the rows stays 1. Extra rows
+    have the weights of their classes. Rows of the other splits keep theirs, so that metrics stay
+    what they are. Where every pixel has a class, weights are those of pixels.
 
     Raises:
         DataError: for a target without classes, and for a class that it does not have.
@@ -47,6 +47,8 @@ def weighed(data: DataSet, asked: ClassWeight) -> DataSet:
         totals = np.bincount(y.ravel(), weights=own.ravel(), minlength=data.outputs)
         factors = _factors(asked, data.classes, totals)
         weight[one.train.rows] = (own * factors[y]).astype(np.float32)
+        if one.extra is not None:
+            weight[one.extra.rows] *= factors[one.extra.y].astype(np.float32)
     arrays = {**shared, "weight": weight}
     members = [_with(one, arrays) for one in data.members]
     return of_folds(members) if data.folds else members[0]
@@ -73,9 +75,9 @@ def _factors(asked: ClassWeight, classes: Sequence[str], totals: np.ndarray) -> 
 
 def _with(data: DataSet, arrays: Mapping[str, np.ndarray]) -> DataSet:
     """The data set with other arrays of as many rows."""
-    splits: dict[str, Any] = {name: getattr(data, name) for name in SPLITS}
-    for name, split in splits.items():
-        splits[name] = None if split is None else Split(arrays, split.rows)
+    splits: dict[str, Any] = {
+        name: Split(arrays, split.rows) for name, split in data.splits.items()
+    }
     return replace(data, **splits)
 
 

@@ -180,6 +180,9 @@ class DataSet:
     their arrays: those of the folds lie end to end, and their test rows after them. Images lie
     there once, and a fold has the places of its rows. The splits are then those of the fold with
     the most training rows.
+
+    `extra` has the rows of `data.extra`, which lie after those that train. No number of rows counts
+    them.
     """
 
     task: Task
@@ -193,6 +196,7 @@ class DataSet:
     transform: FittedTransform = field(default_factory=FittedTransform)
     features: Features = field(default_factory=Features)
     folds: tuple[DataSet, ...] = ()
+    extra: Split | None = None
 
     @cached_property
     def pixel_ends(self) -> tuple[np.ndarray, np.ndarray]:
@@ -221,13 +225,27 @@ class DataSet:
         return min(len(one.train) for one in self.members)
 
     @property
+    def splits(self) -> dict[str, Split]:
+        """The splits that there are, by the names of their fields."""
+        named = {name: getattr(self, name) for name in (*SPLITS, "extra")}
+        return {name: split for name, split in named.items() if split is not None}
+
+    @property
+    def drawn_places(self) -> np.ndarray:
+        """The places of the rows that train: those of the training split, then the extra ones."""
+        extra = [] if self.extra is None else [self.extra.places]
+        return np.concatenate([self.train.places, *extra])
+
+    @property
     def resident(self) -> Mapping[str, np.ndarray]:
         """The arrays of which a device holds every row: those of the training split, or of all
-        folds with their validation rows.
+        folds with their validation rows, and extra rows after them.
         """
-        if not self.folds:
+        if not self.folds and self.extra is None:
             return self.train.held
-        splits = [split for fold in self.folds for split in (fold.train, fold.validation)]
+        splits = [one.train for one in self.members]
+        splits += [fold.validation for fold in self.folds]
+        splits += [one.extra for one in self.members if one.extra is not None]
         return gather(
             self.train.shared, slice(1 + max(int(split.places.max()) for split in splits))
         )
@@ -301,27 +319,19 @@ def of_folds(folds: Sequence[DataSet]) -> DataSet:
 
 def apart(data: DataSet) -> DataSet:
     """Folds that share images as read, with copies of their own of all arrays."""
-    splits = [split for fold in data.folds for split in (fold.train, fold.validation)]
-    splits += [fold.test for fold in data.folds if fold.test is not None]
+    # The rows that train and validate come first, then the extra rows, then those that test.
+    named = [(fold, name) for fold in data.folds for name in SPLITS[:2]]
+    named += [(fold, name) for name in ("extra", "test") for fold in data.folds]
+    named = [(fold, name) for fold, name in named if name in fold.splits]
+    splits = [fold.splits[name] for fold, name in named]
     arrays = {
         name: np.concatenate([split.arrays[name] for split in splits]) for name in data.train.shared
     }
-    ends = accumulate(map(len, splits), initial=0)
-    own = {
-        id(split): Split(arrays, slice(*some))
-        for split, some in zip(splits, pairwise(ends), strict=True)
-    }
-    return of_folds(
-        [
-            replace(
-                fold,
-                train=own[id(fold.train)],
-                validation=own[id(fold.validation)],
-                test=None if fold.test is None else own[id(fold.test)],
-            )
-            for fold in data.folds
-        ]
-    )
+    own: dict[int, dict[str, Any]] = {id(fold): {} for fold in data.folds}
+    ends = pairwise(accumulate(map(len, splits), initial=0))
+    for (fold, name), (start, end) in zip(named, ends, strict=True):
+        own[id(fold)][name] = Split(arrays, slice(start, end))
+    return of_folds([replace(fold, **own[id(fold)]) for fold in data.folds])
 
 
 def stored(data: DataSet, kind: Storage) -> DataSet:
@@ -356,13 +366,11 @@ def _stored(data: DataSet, arrays: dict[str, np.ndarray]) -> DataSet:
     x = arrays["x"]
     scale = scale_of(data.transform) if x.dtype == np.uint8 else _AS_THEY_ARE
     splits: dict[str, Any] = {}
-    for name in SPLITS:
-        split: Split | None = getattr(data, name)
-        if split is not None:
-            own = x[split.rows]  # a view, for the rows of a split are a slice
-            for rows in pieces_of(split.x):
-                _write(own[rows], split.x[rows], scale)
-            splits[name] = Split(arrays, split.rows, scale)
+    for name, split in data.splits.items():
+        own = x[split.rows]  # a view, for the rows of a split are a slice
+        for rows in pieces_of(split.x):
+            _write(own[rows], split.x[rows], scale)
+        splits[name] = Split(arrays, split.rows, scale)
     return replace(data, **splits)
 
 

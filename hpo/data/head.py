@@ -14,6 +14,7 @@ from hpo.errors import DataError
 from hpo.registry import DATASETS, load
 from hpo.spec.code.own_data import OwnData, path_arguments
 from hpo.spec.sections.data import DataSpec, Task, is_url
+from hpo.spec.words import shown
 
 
 class HeadMistake(NamedTuple):
@@ -38,6 +39,14 @@ class Head:
 
 def inspect_data(spec: DataSpec, folder: Path, home: Path | None) -> Head:
     """What the head of the files of a data set shows; paths start at `folder`, then at `home`."""
+    found = _inspected(spec, folder, home)
+    if spec.extra is None or (folder / Path(spec.extra).expanduser()).exists():
+        return found
+    text = f"there is no {shown(spec.extra)} in {folder}: correct the path"
+    return replace(found, mistakes=(*found.mistakes, HeadMistake(("extra",), text)))
+
+
+def _inspected(spec: DataSpec, folder: Path, home: Path | None) -> Head:
     if isinstance(spec.dataset, str):
         return _named(spec.dataset, home)
     key = key_of(spec.dataset)

@@ -22,7 +22,7 @@ from hpo.data.leaks import leak_notes
 from hpo.data.sequences.language import text_data
 from hpo.data.sequences.series import in_time_order, series_of, windowed
 from hpo.data.sequences.windows import Windows
-from hpo.data.source import Source
+from hpo.data.source import Source, fingerprint_of
 from hpo.data.split import (
     SplitSizes,
     before_test,
@@ -33,7 +33,6 @@ from hpo.data.split import (
     split_times,
 )
 from hpo.data.text.stop_words import with_stop_words
-from hpo.data.transforms.by_column import pieces_of
 from hpo.data.transforms.features import Features
 from hpo.data.transforms.transform import FittedTransform, fit_transform
 from hpo.errors import DataError
@@ -69,8 +68,7 @@ def load_data(
             cache.write(key, data)
             if mapped.is_large(data.train.shared["x"].nbytes):
                 data = cache.read(key) or data  # so that the disk holds it once
-    # The cache keeps the data without these, so that all kinds share an entry.
-    return stored(weighed(data, spec.class_weight), spec.store)
+    return _completed(data, spec, folder)
 
 
 def load_whole(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
@@ -81,7 +79,15 @@ def load_whole(spec: DataSpec, folder: Path, home: Path | None) -> DataSet:
     Raises:
         DataError: if the data are missing, broken or unfit.
     """
-    data = _prepared(spec, folder, home, is_whole=True)
+    return _completed(_prepared(spec, folder, home, is_whole=True), spec, folder)
+
+
+def _completed(data: DataSet, spec: DataSpec, folder: Path) -> DataSet:
+    """Prepared data with what the cache leaves out, so that all kinds share an entry."""
+    if spec.extra is not None:
+        from hpo.data.new.extra import with_extra  # imports the readers of new data
+
+        data = with_extra(data, spec, folder)
     return stored(weighed(data, spec.class_weight), spec.store)
 
 
@@ -147,7 +153,7 @@ def _prepared(
         encoded = windowed(encoded, series)
     for parts, transform, splits in zip(folds, fits, encoded, strict=True):
         leaks = [] if found else leak_notes(spec, parts)  # those of all folds are alike
-        fingerprint = _fingerprint(
+        fingerprint = fingerprint_of(
             parts,
             _scaling(spec, text, transform.of_files),
             with_texts=spec.columns != Columns() or transform.has_texts,
@@ -203,7 +209,7 @@ def _image_folds(spec: DataSpec, source: Source, found: _FoldRows) -> DataSet:
         places = [np.searchsorted(rows, own).astype(np.int32) for own in fold]
         splits = [Split(shared, own, scale) for own in places]
         splits += [Split(shared, slice(len(rows), len(shared["y"])), scale) for _ in found.test]
-        fingerprint = _fingerprint(parts, _scaling(spec, spec.text, ()), with_texts=False)
+        fingerprint = fingerprint_of(parts, _scaling(spec, spec.text, ()), with_texts=False)
         folds.append(_data_set(spec, source, parts, splits, transform, fingerprint))
     return of_folds(folds)
 
@@ -475,23 +481,3 @@ def _scaling(spec: DataSpec, text: Text, of_files: Sequence[np.ndarray]) -> str 
     if (series := series_of(spec)) is not None:
         asked = (*asked, series.window, series.horizon)
     return (spec.normalize, *ranges, *asked) if ranges or asked else spec.normalize
-
-
-def _fingerprint(
-    parts: Sequence[Source], scaling: str | tuple[Any, ...], *, with_texts: bool
-) -> str:
-    """A hash of the splits before scaling.
-
-    The last bits of a mean may differ between machines; the examples as read do not. Images are
-    also four times smaller before scaling.
-    """
-    digest = hashlib.sha256(repr((scaling, parts[0].classes)).encode())
-    if with_texts:
-        digest.update(repr(parts[0].values).encode("utf-8", "surrogatepass"))
-    for part in parts:
-        for array in (part.x, part.y, part.categories, part.weight):
-            if array is not None:
-                digest.update(f"{array.dtype.str}{array.shape}".encode())
-                for rows in pieces_of(array):
-                    digest.update(np.ascontiguousarray(array[rows]).tobytes())
-    return digest.hexdigest()

@@ -354,11 +354,13 @@ def _in_order_of(written: Any, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _moved(spec: DataSpec, data: Mapping[str, Any], old: Path, new: Path) -> Mapping[str, Any]:
     unsaid = {"folds"} if spec.folds is None else {"validation"}
-    unsaid |= {key for key in ("split", "target_range") if getattr(spec, key) is None}
+    unsaid |= {key for key in ("split", "target_range", "extra") if getattr(spec, key) is None}
     data = {key: value for key, value in data.items() if key not in unsaid}
     files = {key: _moved_path(file, old, new) for key, file in spec.text.files.items()}
     if files:
         data["text"] = {**data["text"], **files}
+    if spec.extra is not None:
+        data["extra"] = _moved_path(spec.extra, old, new)
     dataset = data.get("dataset")
     if not isinstance(dataset, Mapping):
         return data

@@ -364,7 +364,7 @@ def _install_mistakes(values: Any) -> list[Mistake]:
 def _unread_mistakes(
     training: Training, search: SearchSpec | None, space: SearchSpace
 ) -> Iterator[Mistake]:
-    """Metrics that need a leaf which is left out."""
+    """Metrics that need a leaf which is left out, and a share of extra rows without such rows."""
     named: list[tuple[KeyPath, str]] = [
         (("train", "metrics"), name) for name in training.train.metrics
     ]
@@ -374,6 +374,13 @@ def _unread_mistakes(
         varies = any(dimension.path == leaf for dimension in space.dimensions)
         if leaf and not varies and not leaf_at(training, leaf):
             yield Mistake(at, f"{name} needs {leaf}: write it, or leave {name} out")
+    share = "sampling.extra_share"
+    if training.data.extra is None:
+        text = "takes rows of data.extra: write that file, or leave extra_share out"
+        if any(dimension.path == share for dimension in space.dimensions):
+            yield Mistake(("space", share), text)
+        elif training.sampling.extra_share:
+            yield Mistake(("sampling", "extra_share"), text)
 
 
 def _scored_mistakes(train: TrainSpec, tasks: Sequence[Task]) -> Iterator[Mistake]:

@@ -20,7 +20,7 @@ from enum import Enum
 from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from hpo.registry import Need
 
@@ -94,6 +94,16 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Sizes = Annotated[tuple[Count, ...], Field(min_length=1, strict=False)]
+
+
+def _rising(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] >= ends[1]:
+        raise ValueError("does not rise: write the lower end first, such as [-1, 1]")
+    return ends
+
+
+_End = Annotated[float, Field(allow_inf_nan=False)]
+Range = Annotated[tuple[_End, _End], Field(strict=False), AfterValidator(_rising)]
 
 
 class Spec(BaseModel):

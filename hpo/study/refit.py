@@ -14,11 +14,17 @@ from hpo.engine.pools.occupant import EpochReport
 from hpo.engine.pools.pool import Pool
 from hpo.engine.program import split
 from hpo.engine.programs.plans import Plan, Plans
+from hpo.engine.training.lane import lane_from_arrays, lane_to_arrays
 from hpo.engine.training.supervised import own_weights
+from hpo.engine.training.task import task_of
 from hpo.spec.changes import changing, stages
 from hpo.spec.experiment import Training
 from hpo.spec.marks import with_leaves
+from hpo.study.unfinished import Arrays
 from hpo.trial import Run
+
+# The name of the losses of its epochs, beside the arrays of its lane.
+_LOSSES = "losses"
 
 
 @dataclass(frozen=True)
@@ -35,9 +41,13 @@ def refit(
     data: DataSet,
     epochs: int,
     pool: Pool,
-    check_going: Callable[[], None],
+    state: Arrays | None,
+    look: Callable[[Callable[[], Arrays]], None],
 ) -> Refit:
-    """Train on all rows for these epochs; schedules span `train.epochs` as they do in a fold."""
+    """Train on all rows for these epochs; schedules span `train.epochs` as they do in a fold.
+
+    It begins from `state`, or for None from the start. `look` gets what gives its present state.
+    """
     platform = pool.program.platform
     alone = with_leaves(training, {"data.folds": None, "train.seeds": 1})
     program, knobs = split(alone, data, platform, changing(alone))
@@ -46,10 +56,19 @@ def refit(
         for after, changed in stages(alone)
     )
     pool.load(program, Plans(Plan("map", 1)), data)
-    pool.put(0, Run(0), alone, knobs, None, epochs, changes)
+    begun = dict(state or {})
+    losses: list[float] = begun.pop(_LOSSES, np.zeros(0)).tolist()
+    lane = lane_from_arrays(task_of(program).shapes(), begun)
+    if lane is None:
+        losses = []
+    pool.put(0, Run(0), alone, knobs, lane, epochs, changes, losses=losses)
+
+    def reached() -> Arrays:
+        return {**lane_to_arrays(pool.take(0)), _LOSSES: np.array(losses)}
+
     while pool.has_work:
-        check_going()
-        pool.round()
+        look(reached)
+        losses.extend(report.metrics["loss"] for report in pool.round())
     params, variables = own_weights(program, alone, pool.take(0))
     test = None if data.test is None else pool.evaluate(0, data.test)
     return Refit(epochs, {"params": params, "variables": variables}, test)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hpo.errors import one_line
 from hpo.trained.description import Description
@@ -11,10 +11,17 @@ from hpo.trained.save import Trained
 _MOST_NAMES = 30
 
 
-def card_of(name: str, told: Description, trained: Trained, data: str) -> str:
+def card_of(
+    name: str,
+    told: Description,
+    trained: Trained,
+    data: str,
+    shares: Mapping[str, float] | None = None,
+) -> str:
     """What a model answers, from which inputs, and how well, in Markdown.
 
-    `data` is the hash of the data set that it was trained on.
+    `data` is the hash of the data set that it was trained on. `shares` are those of the models of
+    an ensemble in its mean.
     """
     features = told.features
     lines = [f"# {one_line(name)}", "", f"A model of hpo for {told.task}.", ""]
@@ -26,6 +33,9 @@ def card_of(name: str, told: Description, trained: Trained, data: str) -> str:
         lines.append(f"- Columns that it needs: {_listed(features.columns)}")
     else:
         lines.append(f"- An example: {told.type} of the shape {list(told.shape)}")
+    if shares is not None:
+        parts = [f"`{name}` {share:.0%}" for name, share in shares.items()]
+        lines.append(f"- The mean of {', '.join(parts)}")
     lines += [f"- Trained on data with the hash {data[:16]}", ""]
     metrics = trained.metrics
     names = [*dict.fromkeys(key for split in metrics.values() for key in split or ())]

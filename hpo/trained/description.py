@@ -20,7 +20,7 @@ from hpo.spec.words import shown
 from hpo.trained.save import MODEL_FILE
 
 # Raise it with a change that earlier releases cannot read.
-FORMAT = 1
+FORMAT = 2
 _MOST_BYTES = 256 << 20
 _MOST_NUMBERS = 1 << 31  # of one example
 

@@ -16,7 +16,7 @@ from hpo.trained.save import METRICS_FILE, SplitMetrics
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from hpo.trained.model import Model  # imports JAX
+    from hpo.trained.ensembles.ensemble import Answering  # imports JAX
     from hpo.trained.predict import NewData
 
 
@@ -87,10 +87,10 @@ class TrainedModel:
         return self._loaded.score(self._read(data, with_target=True).source)
 
     @cached_property
-    def _loaded(self) -> Model:
-        from hpo.trained.model import load_model  # imports JAX
+    def _loaded(self) -> Answering:
+        from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
 
-        return load_model(self.folder, is_trusted=self.trusts_code)
+        return load_answering(self.folder, is_trusted=self.trusts_code)
 
     def _read(self, data: str | Path | DataFrame, *, with_target: bool) -> NewData:
         from hpo.trained.predict import read_new

@@ -38,11 +38,20 @@ from hpo.spec.marks import with_leaves
 from hpo.spec.words import shown
 from hpo.trained.description import Description
 from hpo.trained.load import metrics_document
-from hpo.trained.save import CODE_FOLDER, METRICS_FILE, SPEC_FILE, TRANSFORMS_FOLDER, WEIGHTS_FOLDER
-from hpo.trained.weights import restored_like
+from hpo.trained.save import (
+    CODE_FOLDER,
+    ENSEMBLE_FILE,
+    MEMBERS_FOLDER,
+    METRICS_FILE,
+    SPEC_FILE,
+    TRANSFORMS_FOLDER,
+    WEIGHTS_FOLDER,
+)
+from hpo.trained.weights import holds_weights, restored_like
 
-# Sections of a spec that say how a model was found, and how examples changed in training.
-_UNREAD = ("space", "search", "study", "augment", "sampling")
+# Sections of a spec that say how a model was found, how examples changed in training, and how its
+# weights became as they are.
+_UNREAD = ("space", "search", "study", "augment", "sampling", "compression")
 _MOST_BYTES = 1 << 20
 # Rows that go through a model at once, as in the evaluation of a training.
 BATCH = 512
@@ -78,6 +87,12 @@ class Model:
         own = self.members[self.description.fold or 0].data
         return replace(own, folds=tuple(member.data for member in self.members))
 
+    @property
+    def thresholds(self) -> np.ndarray | None:
+        """The chances above which labels are found: the mean of the members'; None without."""
+        found = [one.thresholds for one in self.members if one.thresholds is not None]
+        return np.mean(found, axis=0) if found else None
+
     def features(self, member: Member, source: Source) -> np.ndarray:
         """The features of some examples, as a member takes them."""
         x = member.data.transform.apply(source)
@@ -111,15 +126,7 @@ class Model:
 
         Those of one model are evaluated as in training, to the bit on the same rows.
         """
-        mean, datas = self.description.features.weight_mean, []
-        for member in self.members:
-            arrays = {
-                "x": self.features(member, source),
-                "y": member.data.transform.apply_target(source),
-            }
-            if source.weight is not None:
-                arrays["weight"] = (source.weight / mean).astype(np.float32)
-            datas.append(replace(member.data, test=Split(arrays)))
+        datas = [replace(member.data, test=self.split(member, source)) for member in self.members]
         if len(self.members) == 1:
             (member,), (data,) = self.members, datas
             assert data.test is not None
@@ -132,6 +139,17 @@ class Model:
         if found is None:
             raise HpoError(f"{self.folder}: its members have no mean answer: train one model.")
         return found
+
+    def split(self, member: Member, source: Source) -> Split:
+        """Examples with targets, as a member takes them."""
+        arrays = {
+            "x": self.features(member, source),
+            "y": member.data.transform.apply_target(source),
+        }
+        if source.weight is not None:
+            mean = self.description.features.weight_mean
+            arrays["weight"] = (source.weight / mean).astype(np.float32)
+        return Split(arrays)
 
     @cached_property
     def _answering(self) -> Any:
@@ -155,6 +173,11 @@ def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = Fa
         HpoError: for another folder, one that is damaged, or code of the user's own in its spec
             unless `is_trusted`.
     """
+    if (folder / ENSEMBLE_FILE).is_file():
+        raise HpoError(
+            f"{folder}: holds an ensemble: give the folder of one of its models, below "
+            f"{folder / MEMBERS_FOLDER}."
+        )
     description = Description.read(folder)
     training = _training(folder, is_trusted=is_trusted)
     fits = {name: _fit(folder, name) for name in _fit_names(folder)}
@@ -182,7 +205,7 @@ def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = Fa
             raise _damaged(checkpoint, error) from None
         weights = jax.device_put(weights, place)
         found.append(Member(weights, data, thresholds.get(name)))
-    return Model(folder, training, description, tuple(found), program, _temperature(folder))
+    return Model(folder, training, description, tuple(found), program, temperature_of(folder))
 
 
 def _training(folder: Path, *, is_trusted: bool) -> Training:
@@ -234,7 +257,7 @@ def _run_names(folder: Path) -> list[str]:
     place = folder / WEIGHTS_FOLDER
     if not place.is_dir():
         return []
-    runs = [path.name for path in place.iterdir() if (path / "_METADATA").is_file()]
+    runs = [path.name for path in place.iterdir() if holds_weights(path)]
     # `fold-10` comes after `fold-9`.
     return sorted(runs, key=lambda name: [int(n) for n in re.findall(r"\d+", name)]) or ["all"]
 
@@ -264,7 +287,7 @@ def _thresholds(folder: Path) -> dict[str, np.ndarray]:
     return named if len(named) != 1 else {"all": next(iter(named.values()))}
 
 
-def _temperature(folder: Path) -> float:
+def temperature_of(folder: Path) -> float:
     """The temperature that was fitted; 1 without."""
     found = metrics_document(folder).get("temperature", 1.0)
     if not isinstance(found, float | int) or isinstance(found, bool) or not 0 < found < math.inf:

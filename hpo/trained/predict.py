@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,8 +16,10 @@ from hpo.data.readers.tables.examples import Table
 from hpo.data.readers.tables.lines import FileRows, Rows
 from hpo.data.source import Source
 from hpo.errors import HpoError
+from hpo.spec.sections.data import Task
 from hpo.trained.answers import answer_columns
-from hpo.trained.model import BATCH, Model
+from hpo.trained.ensembles.ensemble import Answering
+from hpo.trained.model import BATCH
 from hpo.trained.writing import Columns
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ class NewData:
     files: np.ndarray | None = None
 
 
-def read_new(model: Model, data: Path | pd.DataFrame, *, with_target: bool = False) -> NewData:
+def read_new(model: Answering, data: Path | pd.DataFrame, *, with_target: bool = False) -> NewData:
     """The examples in a file or a DataFrame, as the model takes them.
 
     Raises:
@@ -73,20 +75,24 @@ def read_new(model: Model, data: Path | pd.DataFrame, *, with_target: bool = Fal
     return NewData(source, tuple(notes), files)
 
 
-def _check_kind(model: Model) -> None:
+def other_answers(task: Task, dataset: Any) -> str | None:
+    """What a model does whose answers are not one for each row of new data; None for others."""
+    if getattr(dataset, "window", None) is not None:
+        return "forecasts a series"
+    kinds: Mapping[str, str] = {
+        "language": "learns what comes next in a text",
+        "segmentation": "answers for each pixel of an image",
+    }
+    return kinds.get(task)
+
+
+def _check_kind(model: Answering) -> None:
     """Refuse a model whose answers are not one for each row.
 
     Raises:
         HpoError: which says what it answers.
     """
-    task, dataset = model.description.task, model.training.data.dataset
-    kinds = {
-        "language": "learns what comes next in a text",
-        "segmentation": "answers for each pixel of an image",
-    }
-    kind = kinds.get(task)
-    if getattr(dataset, "window", None) is not None:
-        kind = "forecasts a series"
+    kind = other_answers(model.description.task, model.training.data.dataset)
     if kind is not None:
         raise HpoError(
             f"{model.folder}: {kind}, and hpo predict gives one answer for each row: load its "
@@ -94,7 +100,7 @@ def _check_kind(model: Model) -> None:
         )
 
 
-def _table(model: Model, data: Path | pd.DataFrame) -> Table:
+def _table(model: Answering, data: Path | pd.DataFrame) -> Table:
     if isinstance(data, Path):
         texts = [column.name for column in model.description.features.texts]
         return new_table(data, model.training.data, texts)
@@ -103,7 +109,7 @@ def _table(model: Model, data: Path | pd.DataFrame) -> Table:
 
 
 def answers(
-    model: Model,
+    model: Answering,
     data: NewData,
     batch: int = BATCH,
     watch: Callable[[int], None] = lambda _: None,
@@ -115,13 +121,11 @@ def answers(
     Chances have the model's temperature unless they are asked for raw, as the network gives them.
     """
     temperature = 1.0 if is_raw else model.temperature
-    thresholds = [one.thresholds for one in model.members if one.thresholds is not None]
-    together = np.mean(thresholds, axis=0) if thresholds else None
     rows = len(data.source)
     for start in range(0, rows, _ROWS_AT_ONCE):
         part = data.source.take(slice(start, start + _ROWS_AT_ONCE))
         predictions = model.predictions(part, batch)
-        found = answer_columns(predictions, model.description, together, temperature)
+        found = answer_columns(predictions, model.description, model.thresholds, temperature)
         if data.files is not None:
             found = {FILE: data.files[start : start + _ROWS_AT_ONCE], **found}
         yield found

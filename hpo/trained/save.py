@@ -31,6 +31,8 @@ MODEL_FILE = "model.json"
 CARD_FILE = "README.md"
 CODE_FOLDER = "code"  # with the files of the user's own that the spec names
 TRANSFORMS_FOLDER = "transforms"
+ENSEMBLE_FILE = "ensemble.json"
+MEMBERS_FOLDER = "members"  # with the folders of an ensemble's models
 _NONE: Mapping[Any, Any] = {}
 
 # The metrics of each split; None for a split that the data do not have.
@@ -83,7 +85,7 @@ def check_free(folder: Path, replace: bool) -> None:
     """
     try:
         _check_place(folder)
-        found = _files(folder)
+        found = files_of(folder)
     except (OSError, ValueError) as error:  # the latter for a path without a name
         reason = getattr(error, "strerror", None) or "it has no name"
         raise HpoError(f"-o {folder}: cannot be used ({reason}): give another.") from None
@@ -109,7 +111,7 @@ def _check_place(folder: Path) -> None:
         HpoError: for a link, a file, or a place that cannot be written.
         OSError: for a name that the file system cannot hold, or a folder that cannot be entered.
     """
-    for path in (folder, _partial(folder)):
+    for path in (folder, partial_of(folder)):
         with suppress(FileNotFoundError):
             if stat.S_ISLNK(path.lstat().st_mode):
                 raise HpoError(f"-o {folder}: {path.name} is a link: give the folder itself.")
@@ -129,13 +131,18 @@ def _named(folder: Path) -> Path:
     return folder.resolve() if folder.name in ("", "..") else folder
 
 
-def _partial(folder: Path) -> Path:
-    """Where a model lies while it is written."""
+def hidden(folder: Path, ending: str) -> Path:
+    """The hidden place beside a folder whose name ends so: `.model.partial`."""
     place = _named(folder)
-    return place.with_name(f".{place.name}.partial")
+    return place.with_name(f".{place.name}.{ending}")
 
 
-def _files(folder: Path) -> list[str]:
+def partial_of(folder: Path) -> Path:
+    """Where a model lies while it is written."""
+    return hidden(folder, "partial")
+
+
+def files_of(folder: Path) -> list[str]:
     """The files and links below a folder, by their paths in it; links are not followed.
 
     Raises:
@@ -162,7 +169,7 @@ def _others(folder: Path) -> list[str]:
     It wrote those that `metrics.json` lists. Earlier versions listed none: then all that lies in
     `weights` counts as written.
     """
-    files, metrics = _files(folder), folder / METRICS_FILE
+    files, metrics = files_of(folder), folder / METRICS_FILE
     if not metrics.is_file():  # reading a pipe would wait for somebody to write
         return files
     try:
@@ -179,7 +186,7 @@ def _others(folder: Path) -> list[str]:
 
 def _remove_model(folder: Path) -> None:
     """Delete a folder in which only files of a trained model lie."""
-    for name in _files(folder):
+    for name in files_of(folder):
         (folder / name).unlink()
     for path in _below(folder):
         path.rmdir()
@@ -197,7 +204,8 @@ def save_trained(
 ) -> None:
     """Write weights, spec and metrics into `folder`, in place of the model that it holds.
 
-    `weights/` is an Orbax checkpoint of `{"params": ..., "variables": ...}`. With several seeds or
+    `weights/` is an Orbax checkpoint of `{"params": ..., "variables": ...}`, or the same packed by
+    `compression`. With several seeds or
     folds, it holds one for each: `weights/seed-0/`, `weights/fold-3/`, ... `transforms/all.npz`
     holds the arrays of the fit that makes the features; folds have their own, such as
     `transforms/fold-3.npz`. `code/` holds the files of the user's own that the spec names, and
@@ -210,7 +218,7 @@ def save_trained(
     Raises:
         HpoError: if the model cannot be written; no part of it is then left behind.
     """
-    folder, partial = _named(folder), _partial(folder)
+    folder, partial = _named(folder), partial_of(folder)
     try:
         _write(partial, experiment, weights, trained, provenance, transforms, texts)
     except OSError as error:
@@ -219,6 +227,15 @@ def save_trained(
             f"-o {folder}: the model cannot be written ({error.strerror}): free some space, or "
             "give another folder."
         ) from None
+    put_in_place(partial, folder)
+
+
+def put_in_place(partial: Path, folder: Path) -> None:
+    """Give the folder of a model its name, in place of the model that lies there.
+
+    Raises:
+        HpoError: for files that hpo did not write.
+    """
     if folder.exists():
         if others := _others(folder):
             raise HpoError(
@@ -253,7 +270,8 @@ def _write(
     partial.mkdir(parents=True)
     target = partial / WEIGHTS_FOLDER
     for key, own in weights.items():
-        _save_weights(target if len(weights) == 1 else target / file_name(key), own)
+        place = target if len(weights) == 1 else target / file_name(key)
+        _save_weights(place, own, experiment)
     import numpy as np  # which `import hpo` does not wait for
 
     for key, arrays in transforms.items():
@@ -265,7 +283,7 @@ def _write(
         (partial / name).write_text(text, encoding="utf-8")
     document: dict[str, Any] = {
         "name": experiment.name,
-        "metrics": _plain_splits(trained.metrics),
+        "metrics": plain_splits(trained.metrics),
         "epochs": len(trained.curve),
         "seconds": round(trained.seconds, 3),
         "curve": [
@@ -274,9 +292,9 @@ def _write(
         "provenance": provenance,
     }
     if len(trained.by_run) > 1:
-        document["deviations"] = _plain_splits(trained.deviations)
+        document["deviations"] = plain_splits(trained.deviations)
         document["folds" if trained.has_folds else "seeds"] = {
-            key: _plain_splits(own) for key, own in trained.by_run.items()
+            key: plain_splits(own) for key, own in trained.by_run.items()
         }
     if trained.refit_epochs is not None:
         document["refit_epochs"] = trained.refit_epochs
@@ -284,10 +302,10 @@ def _write(
         document["thresholds"] = {str(key): [*own] for key, own in trained.thresholds.items()}
     if trained.temperature is not None:
         document["temperature"] = trained.temperature
-        document["calibration_error"] = _plain_splits(trained.calibration)
+        document["calibration_error"] = plain_splits(trained.calibration)
     if trained.classes:
         document["classes"] = list(trained.classes)
-    document["files"] = _files(partial)
+    document["files"] = files_of(partial)
     (partial / METRICS_FILE).write_text(json.dumps(document, indent=2) + "\n")
 
 
@@ -312,13 +330,19 @@ def plain_metrics(metrics: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 
-def _plain_splits(metrics: SplitMetrics) -> dict[str, dict[str, float | None] | None]:
+def plain_splits(metrics: SplitMetrics) -> dict[str, dict[str, float | None] | None]:
     return {
         name: None if values is None else plain_metrics(values) for name, values in metrics.items()
     }
 
 
-def _save_weights(path: Path, weights: Mapping[str, Any]) -> None:
+def _save_weights(path: Path, weights: Mapping[str, Any], experiment: Experiment) -> None:
+    compression = getattr(experiment.training, "compression", None)
+    if compression is not None and compression.packs:
+        from hpo.trained.packed import write_packed  # imports NumPy
+
+        write_packed(path, weights, compression)
+        return
     import orbax.checkpoint as orbax  # takes most of a second, and only here
 
     log = logging.getLogger("absl")  # Orbax logs an error that it also raises

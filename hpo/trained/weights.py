@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from hpo.engine.training.compression.packing import leaves
 from hpo.errors import HpoError
 from hpo.spec.words import shown
+from hpo.trained.packed import is_packed, read_packed, with_arrays
 from hpo.trained.save import METRICS_FILE, WEIGHTS_FOLDER
 
 
@@ -42,7 +44,7 @@ def read_weights(folder: Path, written: str) -> Weights:
     place, metrics = folder / WEIGHTS_FOLDER, folder / METRICS_FILE
     if not metrics.is_file() or not place.is_dir():
         raise HpoError(f"{where} is no folder of a trained model: give one that hpo train wrote.")
-    runs = sorted(path.name for path in place.iterdir() if (path / "_METADATA").is_file())
+    runs = sorted(path.name for path in place.iterdir() if holds_weights(path))
     if runs:
         raise HpoError(
             f"{where} holds the weights of several runs ({', '.join(runs[:3])}"
@@ -60,56 +62,56 @@ def read_weights(folder: Path, written: str) -> Weights:
     return weights
 
 
+def holds_weights(place: Path) -> bool:
+    """Whether a folder itself holds the weights of a run."""
+    return is_packed(place) or (place / "_METADATA").is_file()
+
+
 @lru_cache(maxsize=16)
 def _read(folder: Path, version: tuple[int, int]) -> Weights:
     """The weights in a folder; those of another `version` of it are read again."""
     document = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
-    arrays, classes = dict(_named(_restored(folder / WEIGHTS_FOLDER), "")), document.get("classes")
+    place, classes = folder / WEIGHTS_FOLDER, document.get("classes")
+    arrays = read_packed(place) if is_packed(place) else _restored(place)
     return Weights(arrays, _hash(arrays), None if classes is None else tuple(map(str, classes)))
 
 
-def _restored(place: Path) -> Any:
+def _restored(place: Path) -> dict[str, np.ndarray]:
     import orbax.checkpoint as orbax  # takes most of a second, and only where a spec names a folder
 
     with orbax.StandardCheckpointer() as checkpointer:
-        return checkpointer.restore(place.resolve())
+        tree = checkpointer.restore(place.resolve())
+    return {name: np.asarray(leaf) for name, leaf in leaves(tree)}
 
 
 def restored_like(place: Path, expected: Any) -> Any:
-    """The arrays in a checkpoint, of these shapes and types; none of others is read.
+    """The weights in a folder, of these shapes and types; no checkpoint of others is read.
 
     Raises:
         ValueError: for other names, shapes or types.
     """
+    if is_packed(place):
+        arrays = read_packed(place)
+        _check(expected, arrays)
+        return with_arrays(expected, arrays)
     import orbax.checkpoint as orbax
 
     with orbax.StandardCheckpointer() as checkpointer:
         metadata: Any = checkpointer.metadata(place.resolve())
         found = getattr(metadata, "item_metadata", metadata)
-        found = getattr(found, "tree", found)
-        asked, held = dict(_leaves(expected, "")), dict(_leaves(found, ""))
-        for name in sorted(asked.keys() ^ held.keys()):
-            raise ValueError(f"{name} is {'missing' if name in asked else 'not of this model'}")
-        for name, leaf in asked.items():
-            one = held[name]
-            if tuple(one.shape) != tuple(leaf.shape) or np.dtype(one.dtype) != leaf.dtype:
-                raise ValueError(f"{name} has the shape {list(one.shape)}, not {list(leaf.shape)}")
+        _check(expected, dict(leaves(getattr(found, "tree", found))))
         return checkpointer.restore(place.resolve(), expected)
 
 
-def _leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """The leaves of a tree of mappings with their paths."""
-    if isinstance(tree, Mapping):
-        for name, inner in tree.items():
-            yield from _leaves(inner, f"{path}/{name}" if path else str(name))
-    elif tree is not None:
-        yield path, tree
-
-
-def _named(tree: Any, path: str) -> Iterator[tuple[str, np.ndarray]]:
-    """The arrays of a tree with their paths in it."""
-    for name, leaf in _leaves(tree, path):
-        yield name, np.asarray(leaf)
+def _check(expected: Any, held: Mapping[str, Any]) -> None:
+    """Refuse arrays of other names, shapes or types than a tree expects."""
+    asked = dict(leaves(expected))
+    for name in sorted(asked.keys() ^ held.keys()):
+        raise ValueError(f"{name} is {'missing' if name in asked else 'not of this model'}")
+    for name, leaf in asked.items():
+        one = held[name]
+        if tuple(one.shape) != tuple(leaf.shape) or np.dtype(one.dtype) != leaf.dtype:
+            raise ValueError(f"{name} has the shape {list(one.shape)}, not {list(leaf.shape)}")
 
 
 def _hash(arrays: Mapping[str, np.ndarray]) -> str:

@@ -76,3 +76,21 @@ def test_a_file_that_exists_is_replaced_only_by_force(hpo, folder, tmp_path):
     assert (result.code, out.read_text()) == (2, "mine")
     assert hpo(*words, "--force").code == 0
     assert out.read_text() != "mine"
+
+
+def test_the_best_trials_of_a_study_answer_together(hpo, spec, tmp_path):
+    assert hpo("search", "flowers.yaml", "--quiet").code == 0
+    made = hpo("ensemble", "flowers", "--top", "2", "-o", "both", "--json", "-q")
+    assert made.code == 0, made.err
+    found = json.loads(made.out)
+    winner, *means = found["compared"]
+    assert means == ["mean", "greedy"]
+    assert winner == f"trial {next(iter(found['shares']))}"
+    assert sum(found["shares"].values()) == pytest.approx(1)
+    refused = hpo("ensemble", "flowers", "-o", "both")
+    assert "holds a trained model: give another folder, or --force" in refused.err
+    again = hpo("ensemble", "flowers", "--top", "99", "-o", "both", "--mean", "--force")
+    assert again.code == 0, again.err
+    assert "trials that can be trained again" in again.err
+    assert "is trained already" in again.err
+    assert "both/ holds the mean ensemble" in again.out

@@ -183,3 +183,11 @@ def test_gaps_are_no_note_where_the_spec_says_what_they_become(tmp_path):
     (tmp_path / "t.csv").write_text("a,y\n1,5\n,6\n3,7\n")
     dataset = CsvFile(csv="t.csv", target="y")
     assert inspected(tmp_path, dataset, columns=Columns(impute="mean")).notes == ()
+
+
+def test_a_file_of_further_rows_that_is_not_there_is_a_mistake(tmp_path):
+    assert inspected(tmp_path, "digits", extra="test.npz").mistakes == (
+        (("extra",), f"there is no 'test.npz' in {tmp_path}: correct the path"),
+    )
+    (tmp_path / "test.npz").touch()
+    assert inspected(tmp_path, "digits", extra="test.npz") == Head()

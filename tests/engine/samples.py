@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from hpo.data.dataset import DataSet, Split
+from hpo.data.dataset import DataSet, Split, of_folds
 from hpo.engine.training.targets.sums import metric_sums, metrics
 from hpo.engine.training.techniques.gradients import Moment
 from hpo.spec.experiment import Training
@@ -43,6 +44,22 @@ def tiny_data() -> DataSet:
     """Ninety-six training rows of five features in three classes."""
     rng = np.random.default_rng(0)
     return DataSet("classification", a_split(rng, ROWS, (5,)), a_split(rng, 40, (5,)), None, 3, "t")
+
+
+def with_extra(data: DataSet, count: int) -> DataSet:
+    """The data set, or each of its folds, with further rows to train on after all that train."""
+    rows, rng = data.resident, np.random.default_rng(9)
+    x = rng.standard_normal((len(data.members) * count, *rows["x"].shape[1:])).astype(np.float32)
+    own = {"x": x, "y": rng.integers(0, data.outputs, len(x)).astype(np.int32)}
+    arrays = {name: np.concatenate([array, own[name]]) for name, array in rows.items()}
+    found, start = [], len(rows["y"])
+    for one in data.members:
+        validation = Split(arrays, one.validation.rows) if data.folds else one.validation
+        extra = Split(arrays, slice(start, start + count))
+        train = Split(arrays, one.train.places)
+        found.append(replace(one, train=train, validation=validation, extra=extra))
+        start += count
+    return of_folds(found) if data.folds else found[0]
 
 
 def a_training(stream: int = 0, **leaves: Any) -> Training:

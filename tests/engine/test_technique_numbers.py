@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,19 +19,31 @@ from tests.techniques import LACKING, document, merged, small_data
 # The parts of a training of each case; only names, because its numbers are found.
 NAMES: dict[str, dict[str, Any]] = {
     "table": {"sampling": {"name": "importance"}, "attack": {"name": "pgd"}},
-    "images": {"sampling": {"name": "curriculum"}, "attack": {"name": "fgsm"}},
-    "series": {"sampling": {"name": "stratified"}},
+    "images": {
+        "sampling": {"name": "curriculum"},
+        "attack": {"name": "fgsm"},
+        "compression": {"sparsity": {"name": "magnitude"}, "weights": {"name": "integer"}},
+    },
+    "series": {
+        "sampling": {"name": "stratified"},
+        "compression": {"weights": {"name": "bases"}},
+    },
     "texts": {"sampling": {"name": "balanced"}},
     "private": {"attack": {"name": "pgd"}},
 }
 EXAMPLES = {"images": ["flip"], "series": ["time_warp"], "texts": ["word_dropout"]}
 # What a share of the rows must leave of them, and numbers that are read without a program.
-OF_THE_HOST = {
+OF_THE_HOST: dict[str, Callable[[int], float]] = {
     "sampling.share": lambda lane: 1 - 0.25 * lane,
+    "sampling.extra_share": lambda lane: 0.2 * lane,
     "sampling.temperature": lambda lane: 1.0 + lane,
     "sampling.start": lambda lane: 0.3 + 0.2 * lane,
     "sampling.until": lambda lane: 1 - 0.3 * lane,
 }
+# Numbers that may not be 0.
+BITS = ["bits", "layers.first", "layers.middle", "layers.last"]
+OWN = OF_THE_HOST | {f"compression.weights.{name}": lambda lane: 2 + 3 * lane for name in BITS}
+OWN |= {"compression.weights.bases": lambda lane: 1 + lane}
 
 
 def _goes(path: str, case: str) -> bool:
@@ -67,7 +80,7 @@ def _training(case: str, lane: int) -> Training:
     numbers = _numbers(case)
     written = merged(_document(case), {"train": {"stream": lane, "varying": numbers}})
     for path in numbers:
-        own = [OF_THE_HOST[path](lane)] if path in OF_THE_HOST else []
+        own = [OWN[path](lane)] if path in OWN else []
         for value in own or (0.11 * lane, 1 + lane, 0.1):
             try:
                 Training.model_validate(merged(written, _written(path, value)))
@@ -90,7 +103,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DataSet]:
 
 
 def test_the_cases_hold_every_number_of_the_sections_of_techniques() -> None:
-    sections = ("updates.", "augment.", "sampling.", "attack.", "privacy.")
+    sections = ("updates.", "augment.", "sampling.", "attack.", "privacy.", "compression.")
     every = {
         path
         for path, mark, _ in marked_leaves(Training.model_validate(_document("table")))

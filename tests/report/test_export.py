@@ -188,7 +188,7 @@ def test_an_exported_document_depends_on_no_default_and_keeps_the_order_of_the_s
     assert own.pop("loss") is None  # no key says it
     for section in ("attack", "augment", "compression", "privacy", "sampling"):  # off
         own.pop(section)
-    for key in ("split", "folds", "target_range"):
+    for key in ("split", "folds", "target_range", "extra"):
         assert own["data"].pop(key) is None
     for key in ("depth", "width"):
         assert own["model"].pop(key) is None
@@ -371,6 +371,17 @@ def test_files_for_texts_are_named_as_they_are_found_from_the_new_file(
 
     found = load_experiment(exported(storage, tmp_path)).training.data.text
     assert found.files == {"embeddings": "specs/vectors.txt", "stop_words": "specs/words.txt"}
+
+
+def test_files_of_further_rows_are_named_as_they_are_found_from_the_new_file(
+    storage, csv_study, tmp_path
+):
+    (tmp_path / "specs").mkdir()
+    for name in ("x.csv", "more.csv"):
+        (tmp_path / "specs" / name).touch()
+    csv_study("x.csv", tmp_path / "specs", extra="more.csv")
+
+    assert load_experiment(exported(storage, tmp_path)).training.data.extra == "specs/more.csv"
 
 
 def test_data_that_are_not_beside_the_spec_keep_their_name(storage, csv_study, tmp_path):

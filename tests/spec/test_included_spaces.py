@@ -23,8 +23,12 @@ OPTIMIZERS = list(variants_of(Training, "optimizer").specs)
 def experiment(includes, model, optimizer, own=None, folder=FILES[0].parent):
     document = {
         "name": "x",
-        # No text, but named for the space that needs it.
-        "data": {"dataset": "digits", "text": {"synonyms": "synonyms.tsv"}},
+        # Files that the spaces of extra rows and synonyms need.
+        "data": {
+            "dataset": "digits",
+            "extra": "generated.npz",
+            "text": {"synonyms": "synonyms.tsv"},
+        },
         "model": {"name": model},
         "optimizer": {"name": optimizer},
         "train": {"epochs": 3},

@@ -71,6 +71,47 @@ def test_a_study_that_a_rule_has_stopped_says_so_and_goes_on_when_the_rule_chang
     assert said.endswith(f"and {full} results for the sampler.")
 
 
+@pytest.mark.parametrize(
+    "sparsity", [{}, {"name": "magnitude", "share": 0.5, "end": 0.5}], ids=["dense", "sparse"]
+)
+def test_the_bytes_of_a_trial_are_those_of_its_trained_folder(
+    studies: Studies, tmp_path: Path, sparsity: dict[str, Any]
+) -> None:
+    weights = {"name": "integer", "bits": 4}
+    parts: dict[str, Any] = {
+        "compression": {"weights": weights, "sparsity": sparsity},
+        "train": {"epochs": 2},
+        "space": {"compression.weights.bits": {"choice": [2, 3, 8]}},
+        "search": {
+            "sampler": {"name": "grid"},
+            "scheduler": {"name": "none"},
+            "trials": 3,
+            "objective": [{"maximize": "accuracy"}, {"minimize": "model_bytes"}],
+            "constraints": [{"metric": "model_bytes", "at_most": 90}],
+            "baselines": False,
+        },
+    }
+    experiment = an_experiment(**parts)
+    studies.run(experiment)
+    state = studies.state(experiment)
+    found = {trial.hparams["compression.weights.bits"]: trial for trial in state.trials}
+    # 56 weights between units with two scales, and 11 biases.
+    dense = {bits: 56 * bits // 8 + 2 * 4 + 11 * 4 for bits in (2, 3, 8)}
+    if sparsity:
+        assert {trial.state for trial in found.values()} == {TrialState.COMPLETE}
+    else:
+        assert {
+            bits: state.costs[one.number]["model_bytes"] for bits, one in found.items()
+        } == dense
+        assert found[8].state is TrialState.INFEASIBLE
+    for bits in (2, 3):
+        leaves = f"compression.weights.bits={bits}", f"train.stream={found[bits].number}"
+        studies.train(an_experiment(*leaves, **{**parts, "space": {}}), tmp_path / f"model{bits}")
+        size = (tmp_path / f"model{bits}" / "weights" / "packed.bin").stat().st_size
+        assert size == state.costs[found[bits].number]["model_bytes"]
+        assert found[bits].values[1] == size
+
+
 def test_no_more_programs_are_compiled_than_were_announced(
     studies: Studies, tmp_path: Path
 ) -> None:

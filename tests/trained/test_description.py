@@ -35,7 +35,7 @@ def test_a_folder_of_an_earlier_version_is_told_so(tmp_path):
 @pytest.mark.parametrize(
     "parts",
     [
-        {"format": 2},
+        {"format": 3},
         {"format": "1"},
         {"task": "cooking"},
         {"outputs": 0},

@@ -118,7 +118,7 @@ def test_a_regression_answers_in_the_unit_of_its_target(studies: Studies, tmp_pa
     ("file", "bytes_", "told"),
     [
         ("model.json", b"[]", "model.json: cannot be read (is no description of a model)"),
-        ("model.json", b'{"format": 2}', "is of format 2, newer than this version of hpo"),
+        ("model.json", b'{"format": 3}', "is of format 3, newer than this version of hpo"),
         ("spec.yaml", b"- 1", "spec.yaml: is no spec of a model"),
         ("spec.yaml", b"\xff", "spec.yaml: is damaged"),
         ("metrics.json", b"{", "metrics.json: cannot be read"),

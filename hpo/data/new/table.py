@@ -94,8 +94,8 @@ def with_targets(
     for name in (*features.targets, *filter(None, [features.weight])):
         if name not in frame:
             raise DataError(
-                f"{path}: has no column {shown(name)}, by which answers are judged: add it, or "
-                "leave out --score."
+                f"{path}: has no column {shown(name)}, which has the target or the weight of each "
+                "row: add it."
             )
     columns = [_filled(frame[name], table.rows) for name in features.targets]
     if classes:
@@ -186,8 +186,8 @@ def _filled(column: pd.Series[Any], rows: Rows) -> pd.Series[Any]:
     empty = np.flatnonzero(column.isna())
     if len(empty):
         raise DataError(
-            f"{rows[empty[0]]}: has no target in column {shown(column.name)}: fill it in, or leave "
-            "out --score."
+            f"{rows[empty[0]]}: has no target in column {shown(column.name)}: fill it in, or "
+            "remove the row."
         )
     return column
 
@@ -202,7 +202,7 @@ def _classes(column: pd.Series[Any], classes: Sequence[str], rows: Rows) -> np.n
             row = int(np.flatnonzero(codes == place)[0])
             raise DataError(
                 f"{rows[row]}: column {shown(column.name)} holds {shown(text)}, a class that the "
-                "model does not know: remove the row, or leave out --score."
+                "training data do not have: remove the row, or correct it."
             )
         numbers[place] = same[0]
     for place, number in numbers.items():
@@ -220,5 +220,5 @@ def _check_labels(y: np.ndarray, columns: Sequence[pd.Series[Any]], rows: Rows) 
         row, place = wrong[0]
         raise DataError(
             f"{rows[row]}: column {shown(columns[place].name)} holds {y[row, place]:g}, and labels "
-            "are 0 or 1: correct it, or leave out --score."
+            "are 0 or 1: correct it."
         )

@@ -25,13 +25,14 @@ from hpo.engine.pools.streaming import (
 )
 from hpo.engine.program import Program
 from hpo.engine.programs.compiler import Compiler, LaneOperations
-from hpo.engine.programs.footprint import latency_ms
+from hpo.engine.programs.footprint import latency_ms, model_bytes
 from hpo.engine.programs.memory import halved, is_exhausted
 from hpo.engine.programs.plans import Plan, Plans
 from hpo.engine.stopwatch import Stopwatch
 from hpo.engine.task_program import AnyProgram
 from hpo.engine.techniques import check_techniques
 from hpo.engine.training.batches import Batch, DeviceData, host_data, whole_rows
+from hpo.engine.training.compression.sparsity import is_sparse
 from hpo.engine.training.metrics.scored import MetricError
 from hpo.engine.training.task import Progress, Tally, Task, task_of
 from hpo.engine.training.techniques.schedules import ScheduledNumbers
@@ -296,7 +297,7 @@ class Pool:
                     values["train_loss"] = float(result.train_loss[i])
                 if result.norms is not None:
                     values |= self._task.named_norms(result.norms[i])
-                costs = {}
+                costs = self._bytes(i) if occupant.epoch >= occupant.timed_epoch else {}
                 if occupant.is_timed and occupant.epoch == occupant.timed_epoch:
                     device = devices_of(self.place)[0]
                     with self.stopwatch.during("compiling"):
@@ -305,6 +306,13 @@ class Pool:
                 if not is_finite(values):
                     occupant.to_epoch = occupant.epoch  # diverged: train it no further
         return reports
+
+    def _bytes(self, index: int) -> dict[str, float]:
+        """The bytes of a lane's model, if its weights decide them."""
+        program, training = self._program, self._occupant(index).training
+        if not isinstance(program, Program) or not is_sparse(program):
+            return {}
+        return {"model_bytes": float(model_bytes(program, training, self._take(index)))}
 
     def _metrics(self, tally: Tally, index: int) -> tuple[dict[str, float], CodeError | None]:
         """The metrics of a lane, and the error of one of the user's own, which is then NaN."""

@@ -17,7 +17,11 @@ from jax.extend import core
 from hpo.data.dataset import DataSet
 from hpo.engine.models.abstract import abstract_model
 from hpo.engine.program import Program, split
+from hpo.engine.training.compression.packing import leaves, packed_bytes, packings
+from hpo.engine.training.compression.sparsity import is_sparse
 from hpo.engine.training.forward import forward
+from hpo.engine.training.lane import Lane
+from hpo.engine.training.supervised import own_weights
 from hpo.engine.training.weights import weight_count
 from hpo.spec.experiment import Training
 from hpo.spec.marks import with_leaves
@@ -30,12 +34,31 @@ _LEAST_SECONDS = 0.02
 def known_costs(
     training: Training, data: DataSet, platform: str, wanted: tuple[str, ...]
 ) -> Mapping[str, float]:
-    """The costs that follow from a model's shapes: `parameters`, and `flops` if they are wanted."""
+    """The costs that follow from a model's shapes: `parameters`, and others if they are wanted.
+
+    These are `flops`, and the `model_bytes` of a model without zeros.
+    """
     program = own_program(training, data, platform)
     costs = {"parameters": float(weight_count(program))}
     if "flops" in wanted:
         costs["flops"] = forward_flops(program)
+    if "model_bytes" in wanted and not is_sparse(program):
+        costs["model_bytes"] = float(model_bytes(program, training))
     return costs
+
+
+def model_bytes(program: Program, training: Training, lane: Lane | None = None) -> int:
+    """`model_bytes`: those of the weights of a trial in the folder of a trained model, as packed.
+
+    The weights of its `lane` decide where zeros are packed, and otherwise its shapes alone.
+    """
+    if lane is None:
+        model = abstract_model(program.of_its_own(training))
+        params, variables = model.params, model.variables
+    else:
+        params, variables = own_weights(program, training, lane)
+    arrays = dict(leaves({"params": params, "variables": variables}))
+    return packed_bytes(packings(training.compression, arrays), arrays)
 
 
 def own_program(training: Training, data: DataSet, platform: str) -> Program:

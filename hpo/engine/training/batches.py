@@ -134,7 +134,9 @@ def fed(arrays: Batch, rows: Any, feed: Batch) -> Batch:
     """
     batch = gather(arrays, rows)
     if "row_weight" in feed:
-        factor, weight = feed["row_weight"][rows], batch.get("weight")
+        # Extra rows lie beyond those that have a factor.
+        factor = feed["row_weight"].at[rows].get(mode="fill", fill_value=1.0)
+        weight = batch.get("weight")
         if weight is not None:
             factor = weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
         batch = {**batch, "weight": factor}

@@ -6,6 +6,8 @@ they are compared on the same data, wherever and whenever they train.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 # The purpose is part of a Philox key, so that data order and weights never share a stream.
@@ -14,8 +16,11 @@ _WEIGHTS = 2
 _PART = 3
 _DRAWS = 4
 _PRIVATE = 5
+_CONNECTIONS = 6
+_EXTRA = 7
 
 
+@lru_cache(maxsize=64)
 def batches(seed: int, epoch: int, rows: int, batch_size: int) -> np.ndarray:
     """Row indices of every step of an epoch (counted from 0), int32 `[steps, batch_size]`."""
     steps = rows // batch_size
@@ -38,6 +43,11 @@ def draws_rng(seed: int, epoch: int) -> np.random.Generator:
     return _generator(_DRAWS, seed, epoch)
 
 
+def extra_rng(seed: int, epoch: int) -> np.random.Generator:
+    """The generator of the extra rows of an epoch."""
+    return _generator(_EXTRA, seed, epoch)
+
+
 def private_rng(seed: int, stream: int, epoch: int) -> np.random.Generator:
     """The generator of a trial's own draws of rows in an epoch, which no other trial repeats."""
     return np.random.Generator(np.random.Philox(key=[seed | stream << 32, _PRIVATE << 32 | epoch]))
@@ -46,6 +56,11 @@ def private_rng(seed: int, stream: int, epoch: int) -> np.random.Generator:
 def weights_rng(seed: int, stream: int) -> np.random.Generator:
     """The generator of a trial's initial weights."""
     return _generator(_WEIGHTS, seed, stream)
+
+
+def connections_rng(seed: int, stream: int) -> np.random.Generator:
+    """The generator that draws which weights of a trial are 0."""
+    return _generator(_CONNECTIONS, seed, stream)
 
 
 def lane_key(seed: int, stream: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from hpo.engine.program import Program
 from hpo.engine.training.augmentation.batch import changed as changed_batch
 from hpo.engine.training.augmentation.draws import Draws
 from hpo.engine.training.batches import Batch, DeviceData, fed
+from hpo.engine.training.compression.quantisation import in_training
 from hpo.engine.training.compression.sparsity import connections_of, only_kept, thinned
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
@@ -36,8 +37,8 @@ from hpo.engine.training.techniques.precision import (
 from hpo.engine.training.techniques.privacy import private_gradient
 from hpo.engine.training.techniques.spectral import within_norm
 from hpo.engine.training.weights import joined, parted
+from hpo.spec.code.own_functions import OwnAugment
 from hpo.spec.experiment import Training
-from hpo.spec.sections.techniques.augment import Augment
 from hpo.spec.sections.updates import Updates
 
 
@@ -91,7 +92,7 @@ def train_steps(
             norms=summed(lane, descent.layers, found[0], position),
         )
         after = within_norm(spec.updates, descent.layers, after)
-        return kept_if_overflown(lane, thinned(followed(spec, after, steps)))
+        return kept_if_overflown(lane, thinned(followed(spec, after, steps), found[0]))
 
     return lax.fori_loop(0, count, step, lane)
 
@@ -135,10 +136,9 @@ def _gradient(
         dropout = Dropout(getattr(spec.model, "dropout", 0), key, first_row=first_row)
         batch = fed(data.train, rows, feed)
         draws = Draws(key, batch["y"].shape[0], first_row)
-        if isinstance(spec.augment, Augment):
-            codes = len(program.categories)
-            batch = changed_batch(spec.augment, batch, draws, codes, feed, data.synonyms)
-        else:
+        codes = len(program.categories)
+        batch = changed_batch(spec.augment, batch, draws, codes, feed, data.synonyms)
+        if isinstance(spec.augment, OwnAugment):
             changed = augmented(spec.augment, batch["x"], augment_key(lane.key, lane.step))
             batch = {**batch, "x": changed}
         batch = attacked(program, spec, weights, lane.variables, batch, draws)
@@ -148,7 +148,8 @@ def _gradient(
 
         return loss_and_gradients(loss_at, lane.scaling)(weights)
 
-    tree = parted(program, params)
+    steps = spec.train.epochs * epoch_steps(program, spec, feed)
+    tree = in_training(spec.compression, parted(program, params), lane.step, steps)
     if spec.privacy.is_on:
         of_row = partial(of_rows, tree)
         loss, gradient = _private(program, spec, params, lane, feed["rows"][position], of_row)

@@ -32,10 +32,11 @@ from hpo.engine.training.batches import (
     judged_places,
     judged_shape,
 )
+from hpo.engine.training.compression.quantisation import quantised
 from hpo.engine.training.compression.sparsity import (
     connection_shapes,
     first_connections,
-    is_sparse,
+    is_renewed,
     renewed,
 )
 from hpo.engine.training.forward import forward
@@ -85,7 +86,6 @@ from hpo.engine.training.weights import (
 from hpo.registry import METRICS
 from hpo.spec.experiment import Training
 from hpo.spec.sections.models.pretrained import folder_of
-from hpo.spec.sections.techniques.augment import Augment
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Supervised:
     def order(self, seed: int, epoch: int) -> np.ndarray:
         """The rows of each micro-batch of an epoch, the same for every batch size."""
         program = self.program
-        order = _batches(seed, epoch, program.train_rows, program.micro_batch)
+        order = batches(seed, epoch, program.train_rows, program.micro_batch)
         return order[: program.order_shape[0]]
 
     def feed(
@@ -195,8 +195,7 @@ class Supervised:
 
     @property
     def _recolours(self) -> bool:
-        augment = self.program.template.augment
-        return isinstance(augment, Augment) and recolours(augment)
+        return recolours(self.program.template.augment)
 
     def _drawn(
         self,
@@ -212,15 +211,17 @@ class Supervised:
             size, steps = training.data.step_rows, self.epoch(training).steps
             return {"rows": drawn_rows(rng, program.train_rows, size, steps)}
         fold = data if program.judged_rows else None
-        if fold is None and not program.own_steps and sampling.name == "uniform":
+        extra = 0 if data is None or data.extra is None else len(data.extra)
+        is_usual = sampling.name == "uniform" and not (sampling.extra_share and extra)
+        if fold is None and not program.own_steps and is_usual:
             return {"rows": self.order(training.train.seed, epoch)}
         count = program.train_rows if fold is None else len(fold.train)
         classes = data.train.y if data and program.task == "classification" else None
-        drawn, weight = epoch_rows(training, epoch, count, classes, losses)
+        drawn, weight = epoch_rows(training, epoch, count, classes, losses, extra)
         own = drawn[: len(drawn) // program.micro_batch * program.micro_batch]
         own = own.reshape(-1, program.micro_batch)[: program.order_shape[0]]
         rows = np.zeros(program.order_shape, np.int32)
-        rows[: len(own)] = own if fold is None else fold.train.places[own]
+        rows[: len(own)] = own if fold is None else fold.drawn_places[own]
         feed = {"rows": rows} if weight is None else {"rows": rows, "row_weight": weight}
         if fold is not None or program.own_steps:
             feed["steps"] = np.array(self.epoch(training, fold).steps, np.int32)
@@ -284,10 +285,10 @@ class Supervised:
         else:
             branches = [*(within(program.narrow(bound)) for bound in program.bounds), whole]
             trained = lax.switch(program.bound_index(knobs), branches, lane)
-        if losses is None and not has_statistics(program) and not is_sparse(program):
+        if losses is None and not has_statistics(program) and not is_renewed(program):
             return trained
         ended = (count > 0) & self.has_ended_epoch(knobs, trained, feed)
-        if is_sparse(program):
+        if is_renewed(program):
             spec = program.fill(knobs)
             steps = epoch_steps(program, spec, feed)
             trained = lax.cond(
@@ -319,7 +320,7 @@ class Supervised:
     ) -> Tally:
         """The same for a training whose knobs are filled in."""
         program = self.program
-        params, variables = judged(program, lane)
+        params, variables = judged(program, spec, lane)
 
         def add(sums: Array, part: Any) -> tuple[Array, Array | None]:
             batch = rows.batch(part) if isinstance(rows, Index) else part
@@ -384,7 +385,7 @@ def _row_losses(
 ) -> Float[Array, " N"]:
     """The loss of every training row without its weight, in the order of the rows."""
     spec = program.fill(knobs)
-    params, variables = judged(program, lane)
+    params, variables = judged(program, spec, lane)
     shape = judged_shape(program.train_rows)
     own = {name: feed[name] for name in ("offset", "divisor") if name in feed}
 
@@ -396,10 +397,13 @@ def _row_losses(
     return lax.map(of, jnp.arange(math.prod(shape)).reshape(shape)).ravel()[: program.train_rows]
 
 
-def judged(program: Program, lane: Lane) -> tuple[Any, Any]:
-    """The weights (as a tree) and the variables with which a lane is evaluated and exported."""
+def judged(program: Program, spec: Training, lane: Lane) -> tuple[Any, Any]:
+    """The weights (as a tree) and the variables with which a lane is evaluated and exported.
+
+    `spec` has the numbers of the lane.
+    """
     params, variables = judged_weights(lane)
-    return parted(program, params), variables
+    return quantised(spec.compression, parted(program, params)), variables
 
 
 def initial_lane(program: Program, training: Training, data: DataSet | None = None) -> Lane:
@@ -455,7 +459,7 @@ def _first_weights(program: Program, training: Training, data: DataSet | None) -
 def own_weights(program: Program, training: Training, lane: Lane) -> tuple[Any, Any]:
     """A trial's weights and variables in the shapes of an unmerged program."""
     own = abstract_model(program.of_its_own(training))
-    params, variables = judged(program, lane)
+    params, variables = jax.device_get(judged(program, training, lane))
     return cut(params, own.params), cut(variables, own.variables)
 
 
@@ -492,8 +496,3 @@ def _shape_of(array: np.ndarray) -> jax.ShapeDtypeStruct:
 
 def _keeps_losses(program: Program) -> bool:
     return program.template.sampling.keeps_losses
-
-
-@lru_cache(maxsize=64)
-def _batches(seed: int, epoch: int, rows: int, batch_size: int) -> np.ndarray:
-    return batches(seed, epoch, rows, batch_size)

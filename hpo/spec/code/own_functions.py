@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from hpo.registry import Need
 from hpo.spec.code.own_code import CompiledCode
+from hpo.spec.sections.techniques.augment import Augment
 
 # Each part of a batch would draw random numbers of its own, and rows may be mixed.
 AUGMENT_NEEDS: frozenset[Need] = frozenset({"whole batch", "mixed rows"})
@@ -20,10 +21,11 @@ class OwnLoss(CompiledCode):
     placed: ClassVar[int] = 2  # the outputs, and the targets or the whole batch
 
 
-class OwnAugment(CompiledCode):
+class OwnAugment(Augment, CompiledCode):
     """Augmentation of your own: a function that changes the examples of a training batch.
 
-    The function's arguments after the examples and a random key are further keys.
+    The function's arguments after the examples and a random key are further keys. It gets the
+    examples as hpo's own numbers, which stand beside them, have changed them.
     """
 
     placed: ClassVar[int] = 2  # the examples, and a key

@@ -15,6 +15,7 @@ from hpo.spec.marks import (
     Merge,
     Names,
     Positive,
+    Range,
     ReadWhere,
     Share,
     Spec,
@@ -329,14 +330,6 @@ class TextFile(Spec):
     """How the file writes its characters, such as `gbk`, `latin-1` or `utf-16`."""
 
 
-def _rising(ends: tuple[float, float]) -> tuple[float, float]:
-    if ends[0] >= ends[1]:
-        raise ValueError("does not rise: write the lower end first, such as [-1, 1]")
-    return ends
-
-
-_End = Annotated[float, Field(allow_inf_nan=False)]
-Range = Annotated[tuple[_End, _End], Field(strict=False), AfterValidator(_rising)]
 UNIT_RANGE = (0.0, 1.0)
 
 
@@ -446,6 +439,10 @@ class DataSpec(Spec):
     class_weight: Static[ClassWeight] = "none"
     """`balanced` gives all classes the same total weight in training, and changes no metric. A
     mapping such as `{spam: 3.0}` multiplies the weights of the rows of a class."""
+    extra: str | None = None
+    """A file of further rows to train on, such as generated ones, with the columns or arrays of the
+    data set; relative to the spec's folder. They never validate or test, and nothing is fitted to
+    them. `sampling.extra_share` is their share."""
     corrupt: Corrupt = Corrupt()
     """A corrupted copy of the validation rows, by which `corrupted_accuracy` judges."""
     store: Storage = "float32"

@@ -30,6 +30,8 @@ from hpo.spec.schema import (
     spec_mistakes,
     variants_of,
 )
+from hpo.spec.sections.compression.quantisation import quantisation_mistakes
+from hpo.spec.sections.compression.sparsity import sparsity_mistakes
 from hpo.spec.sections.data import tasks_of
 from hpo.spec.sections.loss import loss_mistakes
 from hpo.spec.sections.models.parts import model_mistakes, output_mistakes
@@ -156,11 +158,13 @@ def need_mistakes(training: Spec, around: Collection[Fact] = ()) -> list[Mistake
     average = average_mistakes(training.train.average)
     model = model_mistakes(training.model, training.data.dataset)
     private = privacy_mistakes(training.privacy)
+    sparse = sparsity_mistakes(training.compression.sparsity)
+    small = *sparse, *quantisation_mistakes(training.compression.weights)
     output = output_mistakes(training.model, training.data.target_range)
     tasks = tasks_of(training.data)
     sequence = sequence_mistakes(training.model, tasks, training.data.text.embeddings)
     together = *clashes(training, around), *unfit(training, lacking(training.data))
-    wrong = *updates, *average, *model, *private, *output, *sequence, *together
+    wrong = *updates, *average, *model, *private, *small, *output, *sequence, *together
     found = [Mistake(path, text) for path, text in wrong]
     named = " or ".join(tasks)
     if training.data.target_range is not None and "regression" not in tasks:

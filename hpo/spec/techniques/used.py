@@ -75,6 +75,7 @@ def circumstances(training: Spec) -> frozenset[Fact]:
         "folds": _leaf(training, "data.folds") is not None,
         "changes": bool(_leaf(training, "train.changes")),
         "growing batches": "updates.accumulate" in scheduled,
+        "scheduled bits": any(path.startswith("compression.weights.") for path in scheduled),
         "scheduled noise": "privacy.noise" in scheduled,
         "clipping optimizer": _leaf(training, "optimizer.clip_norm") is not None,
     }

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hpo.data.dataset import DataSet
 from hpo.engine.mesh import Place, devices_of
@@ -26,7 +26,8 @@ from hpo.trial import Run
 if TYPE_CHECKING:
     from hpo.study.storage.journal import Journal  # imports SQLAlchemy
 
-AUTO, _USUAL = "auto", "float32"
+AUTO: Final = "auto"
+_USUAL = "float32"
 # CPUs have no arithmetic for float16.
 _CANDIDATES = {"cpu": (_USUAL, "bfloat16")}
 _ALL = (_USUAL, "bfloat16", "float16")

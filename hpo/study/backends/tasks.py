@@ -107,6 +107,8 @@ def check_task(training: TaskTraining, data: DataSet, device: Any) -> TaskProgra
     if spec is not None:
         if spec.store != "float32":
             raise HpoError("data.store: a task of your own reads float32: remove it.")
+        if spec.extra is not None:
+            raise HpoError("data.extra: a task of your own draws its rows itself: remove it.")
         budget = budget_bytes(spec, device)
         if budget is not None and data_bytes(data) > budget:
             raise HpoError(

@@ -94,7 +94,7 @@ def trained(network: Mapping[str, Any], problem: Problem) -> Predict:
         each = time.process_time() - began if epoch == 1 else 0.0
         if each * training.train.epochs > network["seconds"]:
             raise TooSlowError
-    state = judged(program, lane)
+    state = judged(program, training, lane)
     outputs_of = jax.jit(lambda x: forward(program, training.model, *state, {"x": x})[0])
 
     def predict(x: np.ndarray) -> np.ndarray:

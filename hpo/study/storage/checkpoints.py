@@ -10,7 +10,6 @@ name of a checkpoint are read or deleted.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import re
@@ -19,15 +18,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-import ml_dtypes
 import numpy as np
 
 from hpo.engine.stopwatch import Stopwatch
 from hpo.errors import StudyError
 from hpo.study.storage.database import database_path, parsed_url
+from hpo.study.storage.safetensors import decoded, encoded, write_whole
 from hpo.trial import Run
 
 _LOG = logging.getLogger(__name__)
@@ -38,25 +36,6 @@ _UNFINISHED = re.compile(rf"\.{_NAME.pattern}\.[0-9]+\.tmp")
 _NO_CHECKPOINT = "it is not a checkpoint"
 # To pass through a folder, a process need not be allowed to list it.
 _PASS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY
-
-_DTYPES: dict[str, np.dtype[Any]] = {
-    "BOOL": np.dtype(np.bool_),
-    "U8": np.dtype(np.uint8),
-    "I8": np.dtype(np.int8),
-    "U16": np.dtype("<u2"),
-    "I16": np.dtype("<i2"),
-    "U32": np.dtype("<u4"),
-    "I32": np.dtype("<i4"),
-    "U64": np.dtype("<u8"),
-    "I64": np.dtype("<i8"),
-    "F16": np.dtype("<f2"),
-    "BF16": np.dtype(ml_dtypes.bfloat16),
-    "F32": np.dtype("<f4"),
-    "F64": np.dtype("<f8"),
-    "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn),
-    "F8_E5M2": np.dtype(ml_dtypes.float8_e5m2),
-}
-_CODES = {dtype: code for code, dtype in _DTYPES.items()}
 
 
 class CheckpointFolder:
@@ -93,7 +72,7 @@ class CheckpointFolder:
         Raises:
             OSError: if the file cannot be written; nothing is left behind.
         """
-        chunks = _encoded(leaves)
+        chunks = encoded(leaves)
         digest = hashlib.sha256()
         for chunk in chunks:
             digest.update(chunk)
@@ -104,7 +83,7 @@ class CheckpointFolder:
         self._unreferenced |= {name, temporary}
         try:
             with self._opened(makes=True) as folder:
-                _write(temporary, name, chunks, folder)
+                write_whole(temporary, name, chunks, folder)
         finally:
             self._unreferenced.discard(temporary)
         return name, sha256
@@ -114,7 +93,7 @@ class CheckpointFolder:
         content, reason = self.read(name, sha256)
         if content is not None:
             try:
-                return _decoded(content)
+                return decoded(content)
             except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
                 reason = _NO_CHECKPOINT
         _LOG.warning(
@@ -242,64 +221,10 @@ class CheckpointWriter:
             return None
 
 
-def _encoded(leaves: Mapping[str, np.ndarray]) -> list[bytes]:
-    header: dict[str, object] = {}
-    chunks: list[bytes] = []
-    start = 0
-    for name, leaf in leaves.items():
-        dtype = leaf.dtype.newbyteorder("<")
-        content = leaf.astype(dtype, copy=False).tobytes()
-        end = start + len(content)
-        header[name] = {
-            "dtype": _CODES[dtype],
-            "shape": list(leaf.shape),
-            "data_offsets": [start, end],
-        }
-        chunks.append(content)
-        start = end
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)  # aligns the data
-    return [len(text).to_bytes(8, "little"), text, *chunks]
-
-
-def _decoded(content: bytearray) -> dict[str, np.ndarray]:
-    size = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + size])
-    leaves = {}
-    for name, entry in header.items():
-        start, end = entry["data_offsets"]
-        data = memoryview(content)[8 + size + start : 8 + size + end]
-        leaves[name] = np.frombuffer(data, _DTYPES[entry["dtype"]]).reshape(entry["shape"])
-    return leaves
-
-
 def _folder_name(study: str) -> str:
     # A study's name may hold characters that a path must not; dots alone name another folder.
     name = quote(study, safe=" ()+,=@")
     return name.replace(".", "%2E") if not name.strip(".") else name
-
-
-def _write(temporary: str, name: str, chunks: list[bytes], folder: int) -> None:
-    """Write a file under another name, then rename it.
-
-    Raises:
-        OSError: if it cannot be written; nothing is left behind.
-    """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    with suppress(FileNotFoundError):  # left by a killed process of the same number
-        os.unlink(temporary, dir_fd=folder)
-    try:
-        with os.fdopen(os.open(temporary, flags, 0o666, dir_fd=folder), "wb") as file:
-            file.writelines(chunks)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-        # A rename is safely on disk only once its folder is synced.
-        os.fsync(folder)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(temporary, dir_fd=folder)
-        raise
 
 
 def _delete(name: str, folder: int) -> bool:

@@ -94,9 +94,9 @@ def test_targets_are_those_of_the_training(tmp_path, cells, classes, task, expec
 @pytest.mark.parametrize(
     ("cells", "told"),
     [
-        ({}, "has no column 'price', by which answers are judged: add it, or leave out --score."),
+        ({}, "has no column 'price', which has the target or the weight of each row: add it."),
         ({"price": ["a", None]}, "row 2: has no target in column 'price'"),
-        ({"price": ["a", "c"]}, "row 2: column 'price' holds 'c', a class that the model does not"),
+        ({"price": ["a", "c"]}, "row 2: column 'price' holds 'c', a class that the training data"),
     ],
 )
 def test_targets_that_cannot_be_judged_are_refused(tmp_path, cells, told):

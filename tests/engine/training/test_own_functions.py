@@ -236,6 +236,19 @@ def test_augmented_steps_are_those_of_a_loop_by_hand(folder: Path) -> None:
     np.testing.assert_allclose(head["bias"], bias, atol=1e-6)
 
 
+def test_a_function_that_changes_nothing_leaves_the_numbers_beside_it_as_they_are(
+    folder: Path, learn: Learn
+) -> None:
+    data, numbers = tiny_data(), {"gaussian_noise": 0.5}
+    beside = an_augmented(folder, keys={"strength": 0.0, **numbers})
+    alone = Training.model_validate(beside.model_dump() | {"augment": numbers})
+
+    ours, theirs = (learn(data, [each])[0][-1]["train_loss"] for each in (beside, alone))
+    assert ours == pytest.approx(theirs, rel=1e-6)
+    without = learn(data, [an_augmented(folder, keys={"strength": 0.0})])[0][-1]["train_loss"]
+    assert without != pytest.approx(ours, rel=1e-2)
+
+
 def test_augmented_steps_go_on_to_the_bit_after_a_pause_and_leave_evaluation_alone(
     folder: Path,
 ) -> None:

@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -239,15 +240,30 @@ def test_a_method_that_does_not_fit_is_refused_before_the_first_trial(
         backend_of(experiment, studies.around, print)
 
 
-def test_features_in_another_type_are_refused(studies: Studies, tmp_path: Path) -> None:
-    data = {"dataset": "diabetes", "batch_size": 32, "store": "float16"}
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (
+            {"dataset": "diabetes", "store": "float16"},
+            r"data\.store: a task of your own reads float32: remove",
+        ),
+        (
+            {"dataset": "digits", "extra": "more.npz"},
+            r"data\.extra: a task of your own draws its rows itself: remove",
+        ),
+    ],
+)
+def test_data_that_a_task_does_not_read_are_refused(
+    studies: Studies, tmp_path: Path, data: dict[str, Any], told: str
+) -> None:
+    np.savez(tmp_path / "more.npz", x=np.ones((1, 8, 8, 1), np.uint8), y=[1])
     experiment = a_task(
         tmp_path,
         code=LINES,
-        data=data,
+        data={**data, "batch_size": 32},
         space={"task.rate": {"float": [0.001, 0.1]}},
         search={**DOCUMENT["search"], "objective": {"minimize": "error"}},
     )
 
-    with pytest.raises(HpoError, match=r"data\.store: a task of your own reads float32: remove"):
+    with pytest.raises(HpoError, match=told):
         backend_of(experiment, studies.around, print)

@@ -11,7 +11,7 @@ from hpo.engine.training.augmentation.geometry import drawn, moved, moved_masks,
 from hpo.engine.training.augmentation.mixing import mixed, with_kin, with_swaps
 from hpo.engine.training.augmentation.noise import with_hole, with_noise, without_numbers
 from hpo.engine.training.augmentation.policies import draws_operations, with_operations
-from hpo.engine.training.augmentation.series import with_magnitude, with_warp
+from hpo.engine.training.augmentation.series import with_magnitude, with_warp, with_window_warp
 from hpo.engine.training.augmentation.text import with_synonyms, without_words
 from hpo.engine.training.batches import Batch
 from hpo.spec.sections.techniques.augment import Augment
@@ -47,6 +47,8 @@ def changed(
         x = with_hole(x, augment.cutout, draws)
     if not is_off(augment.time_warp):
         x = with_warp(x, augment.time_warp, draws)
+    if not is_off(augment.window_warp):
+        x = with_window_warp(x, augment.window_warp, draws)
     if not is_off(augment.magnitude):
         x = with_magnitude(x, augment.magnitude, draws, codes)
     if not is_off(augment.gaussian_noise):

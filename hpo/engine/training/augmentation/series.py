@@ -1,7 +1,9 @@
 """Series changed at random: their size, and how fast time runs in them.
 
-Source: Um et al. 2017, "Data augmentation of wearable sensor data for Parkinson's disease
-monitoring using convolutional neural networks" (arXiv:1706.00527), Section 3.
+Sources: Um et al. 2017, "Data augmentation of wearable sensor data for Parkinson's disease
+monitoring using convolutional neural networks" (arXiv:1706.00527), Section 3; Le Guennec et al.
+2016, "Data augmentation for time series classification using convolutional neural networks",
+Section 3, for a window.
 """
 
 from __future__ import annotations
@@ -31,7 +33,31 @@ def with_warp(x: Float[Array, "B T C"], share: Any, draws: Draws) -> Float[Array
     length = x.shape[1]
     last, times = max(length - 1, 1), jnp.arange(length)
     bend = last / jnp.pi * jnp.sin(jnp.pi * times / last)
-    places = jnp.clip(times + share * draws.symmetric(29)[:, None] * bend, 0, length - 1)
+    return _read(x, times + share * draws.symmetric(29)[:, None] * bend)
+
+
+def with_window_warp(x: Float[Array, "B T C"], chance: Any, draws: Draws) -> Float[Array, "B T C"]:
+    """Series in which a drawn tenth of the time runs half or twice as fast, at this chance.
+
+    They are read at evenly spaced times of the longer or shorter series, linear between its own.
+    """
+    last = max(x.shape[1] - 1, 1)
+    is_warped, is_slow, at = jnp.moveaxis(draws.uniform(31, (3,)), 1, 0)[..., None]
+    window = last / 10
+    factor = jnp.where(is_slow < 0.5, 2.0, 0.5)  # of the window's length
+    start = at * (last - window)
+    times = jnp.arange(x.shape[1])
+    spread = times * (last + window * (factor - 1)) / last
+    inside = start + (spread - start) / factor
+    after = spread - window * (factor - 1)
+    places = jnp.where(spread < start, spread, jnp.where(inside < start + window, inside, after))
+    return _read(x, jnp.where(is_warped < chance, places, times))
+
+
+def _read(x: Float[Array, "B T C"], places: Float[Array, "B T"]) -> Float[Array, "B T C"]:
+    """Series read at times between their own, linear between them."""
+    length = x.shape[1]
+    places = jnp.clip(places, 0, length - 1)
     before = jnp.floor(places).astype(jnp.int32)
     after = jnp.minimum(before + 1, length - 1)
     weight = (places - before)[..., None]

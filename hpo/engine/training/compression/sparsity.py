@@ -1,62 +1,91 @@
 """Zeros among the weights of a lane, which hold through every optimizer: `compression.sparsity`.
 
-A lane keeps one small number for each weight: whether it may be cut, is kept, or is cut. What pads
-a narrower model in larger arrays may not be, so it is never counted. Connections change at the ends
-of epochs alone, because all weights are then compared.
+A lane keeps its connections beside its weights. They change at the ends of epochs alone, because
+all weights are then compared.
 """
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jaxtyping import Array, Bool, Float, Int, Int8, UInt32
+from jaxtyping import Array, Float, Int8
 
 from hpo.engine.models.abstract import abstract_model
+from hpo.engine.models.dropout import mask_key, standard_normal
 from hpo.engine.program import Program, is_off
+from hpo.engine.training.compression.connections import (
+    CUT,
+    FREE,
+    KEPT,
+    group_cut,
+    random_cut,
+    replaced,
+    smallest_cut,
+)
 from hpo.engine.training.lane import Lane
+from hpo.engine.training.random_streams import connections_rng
 from hpo.engine.training.techniques.layers import Gradient, is_kernel, mapped
 from hpo.engine.training.techniques.updates import is_frozen
 from hpo.engine.training.weights import joined, padded, parted, weight_count
 from hpo.spec.experiment import Training
-from hpo.spec.sections.compression.sparsity import BEGIN, END, Sparsity
+from hpo.spec.sections.compression.sparsity import BEGIN, DROP, END, RANDOM, Sparsity
 
-# Biases, factors of norms, frozen layers and padding; a weight that is kept; one that is 0.
-FREE, KEPT, CUT = 0, 1, 2
-_COPY = "connections"
+# The copies of a lane: its connections, and the gradient of its last batch with all weights.
+_CONNECTIONS, _GRADIENT = "connections", "gradient"
 
 
 def is_sparse(program: Program) -> bool:
     """Whether the lanes of a program have connections."""
     sparsity = program.template.compression.sparsity
-    return sparsity.name != "none" and not is_off(sparsity.share)
+    has_zeros = sparsity.name == "n_of_m" or not is_off(sparsity.share)
+    return sparsity.name != "none" and has_zeros
+
+
+def is_renewed(program: Program) -> bool:
+    """Whether connections change while a lane trains."""
+    return is_sparse(program) and program.template.compression.sparsity.name != "fixed"
 
 
 def first_connections(program: Program, training: Training) -> dict[str, np.ndarray]:
-    """The connections of a trial before its first step, as a copy of its lane; {} without."""
+    """The connections of a trial before its first step, by the names of copies; {} without any.
+
+    `fixed`: Mocanu et al. 2018, "Scalable training of artificial neural networks with adaptive
+    sparse connectivity" (Nature Communications 9), with the same share in each layer.
+    """
     if not is_sparse(program):
         return {}
+    sparsity = training.compression.sparsity
+    rng = connections_rng(training.train.seed, training.train.stream)
 
     def one(name: str, shape: Any) -> np.ndarray:
         may_be_cut = is_kernel(name, shape) and not is_frozen(training.updates, name)
-        return np.full(shape.shape, KEPT if may_be_cut else FREE, np.int8)
+        whole = np.full(shape.shape, KEPT if may_be_cut else FREE, np.int8)
+        return random_cut(whole, sparsity.share, rng) if sparsity.name in RANDOM else whole
 
     own = mapped(one, abstract_model(program.of_its_own(training)).params)
-    return {_COPY: joined(padded(own, abstract_model(program).params)).astype(np.int8)}
+    found = {_CONNECTIONS: joined(padded(own, abstract_model(program).params)).astype(np.int8)}
+    if sparsity.name == "rigl":
+        found[_GRADIENT] = np.zeros(weight_count(program), np.float32)
+    return found
 
 
 def connection_shapes(program: Program) -> dict[str, jax.ShapeDtypeStruct]:
     """The shapes of `first_connections`."""
-    shape = (weight_count(program),)
-    return {_COPY: jax.ShapeDtypeStruct(shape, np.int8)} if is_sparse(program) else {}
+    if not is_sparse(program):
+        return {}
+    shape, is_rigl = (weight_count(program),), program.template.compression.sparsity.name == "rigl"
+    more = {_GRADIENT: jax.ShapeDtypeStruct(shape, np.float32)} if is_rigl else {}
+    return {_CONNECTIONS: jax.ShapeDtypeStruct(shape, np.int8), **more}
 
 
 def connections_of(lane: Lane) -> Int8[Array, " P"] | None:
     """The connections of a lane, None if it has none."""
-    return None if lane.copies is None else lane.copies.get(_COPY)
+    return None if lane.copies is None else lane.copies.get(_CONNECTIONS)
 
 
 def only_kept(gradient: Gradient, connections: Int8[Array, " P"] | None) -> Gradient:
@@ -71,8 +100,11 @@ def only_kept(gradient: Gradient, connections: Int8[Array, " P"] | None) -> Grad
     return of_kept
 
 
-def thinned(lane: Lane) -> Lane:
-    """A lane whose cut weights are 0, in its weights and in their copies."""
+def thinned(lane: Lane, gradient: Float[Array, " P"]) -> Lane:
+    """A lane after a step whose cut weights are 0, in its weights and in their copies.
+
+    `gradient` is that of all weights, for connections that grow by it.
+    """
     connections = connections_of(lane)
     if connections is None or lane.copies is None:
         return lane
@@ -80,6 +112,7 @@ def thinned(lane: Lane) -> Lane:
         name: masked(connections, copy) if name in ("average", "slow") else copy
         for name, copy in lane.copies.items()
     }
+    copies |= {_GRADIENT: gradient} if _GRADIENT in copies else {}
     return lane._replace(params=masked(connections, lane.params), copies=copies)
 
 
@@ -90,70 +123,71 @@ def masked(connections: Int8[Array, " P"], vector: Float[Array, " P"]) -> Float[
 
 def renewed(program: Program, spec: Training, lane: Lane, steps: Any) -> Lane:
     """A lane at the end of an epoch, which has these steps, with its connections renewed."""
-    connections = connections_of(lane)
-    if connections is None or lane.copies is None:
-        return lane
-    sparsity = spec.compression.sparsity
-    share = scheduled_share(sparsity, lane.step / steps / spec.train.epochs)
+    assert lane.copies is not None, "sparse lanes have connections"
+    trained = lane.step / steps / spec.train.epochs
+    after = _renewed(program, spec.compression.sparsity, lane, lane.copies, trained)
+    lane = lane._replace(copies={**lane.copies, _CONNECTIONS: after})
+    return thinned(lane, lane.copies.get(_GRADIENT))
 
-    def one(name: str, connections: Array, weights: Array) -> Array:
-        return smallest_cut(connections.ravel(), weights.ravel(), share).reshape(weights.shape)
 
-    if sparsity.scope == "layer":
-        trees = parted(program, connections), parted(program, lane.params)
-        after = joined(mapped(one, *trees))
-    else:
-        after = one("", connections, lane.params)
-    return thinned(lane._replace(copies={**lane.copies, _COPY: after}))
+def _renewed(
+    program: Program,
+    sparsity: Sparsity,
+    lane: Lane,
+    copies: Mapping[str, Array],
+    trained: Float[Array, ""],
+) -> Int8[Array, " P"]:
+    """The connections of a lane after this share of the training."""
+    connections = copies[_CONNECTIONS]
+    share = scheduled_share(sparsity, trained)
+    if sparsity.name == "magnitude" and sparsity.scope == "global":
+        return smallest_cut(connections, lane.params, share)
+    key = mask_key(lane.key, lane.step)
+
+    def one(name: str, connections: Array, weights: Array, gradient: Array) -> Array:
+        if sparsity.name == "magnitude":
+            return smallest_cut(connections, weights, share)
+        if not is_kernel(name, weights):
+            return connections
+        if sparsity.name == "n_of_m":
+            cut = group_cut(connections, weights, sparsity.n, sparsity.m)
+            begin = BEGIN if sparsity.begin is None else sparsity.begin
+            return jnp.where(trained >= begin - _ROUNDING, cut, connections)
+        number = zlib.crc32(name.encode())
+        is_rigl = sparsity.name == "rigl"
+        scores = gradient if is_rigl else standard_normal(key, number, weights.shape)
+        return replaced(connections, weights, scores, replaced_part(sparsity, trained))
+
+    vectors = connections, lane.params, copies.get(_GRADIENT, lane.params)
+    return joined(mapped(one, *(parted(program, vector) for vector in vectors)))
 
 
 def scheduled_share(sparsity: Sparsity, trained: Float[Array, ""]) -> Float[Array, ""]:
-    """The share of zeros after this share of the training.
+    """The share of zeros by `magnitude` after this share of the training.
 
     Source: Zhu and Gupta 2017, "To prune, or not to prune" (arXiv:1710.01878), Equation 1 with an
     initial sparsity of 0.
     """
     begin = BEGIN if sparsity.begin is None else sparsity.begin
-    end = END if sparsity.end is None else sparsity.end
     # Rounding must not move an end by an epoch.
-    part = (trained - begin + _ROUNDING) / jnp.maximum(end - begin, _ROUNDING)
+    part = (trained - begin + _ROUNDING) / jnp.maximum(_end(sparsity) - begin, _ROUNDING)
     return sparsity.share * (1 - (1 - jnp.clip(part, 0.0, 1.0)) ** 3)
 
 
+def replaced_part(sparsity: Sparsity, trained: Float[Array, ""]) -> Float[Array, ""]:
+    """The part of the kept weights that `set` and `rigl` replace after this share of the training.
+
+    Source: Evci et al. 2020, "Rigging the lottery" (arXiv:1911.11134), Section 3, the function
+    f_decay; `set` has it there, too.
+    """
+    drop = DROP if sparsity.drop is None else sparsity.drop
+    end = _end(sparsity)
+    falling = drop / 2 * (1 + jnp.cos(jnp.pi * trained / jnp.maximum(end, _ROUNDING)))
+    return jnp.where(trained < end - _ROUNDING, falling, 0.0)
+
+
+def _end(sparsity: Sparsity) -> Any:
+    return END if sparsity.end is None else sparsity.end
+
+
 _ROUNDING = 1e-6
-
-
-def smallest_cut(
-    connections: Int8[Array, " P"], sizes: Float[Array, " P"], share: Float[Array, ""]
-) -> Int8[Array, " P"]:
-    """Connections of which this share is cut: those of the smallest sizes, the first of equals.
-
-    Those that are cut already come before all others.
-    """
-    may_be_cut = connections != FREE
-    count = jnp.round(share * may_be_cut.sum()).astype(jnp.int32)
-    bits = lax.bitcast_convert_type(jnp.abs(sizes).astype(jnp.float32), jnp.uint32) + 1
-    bits = jnp.where(connections == CUT, 0, bits)
-    is_cut = lowest(jnp.where(may_be_cut, bits, _MOST_BITS), count)
-    return jnp.where(may_be_cut, jnp.where(is_cut, CUT, KEPT), FREE).astype(jnp.int8)
-
-
-_MOST_BITS = np.uint32(2**32 - 1)
-
-
-def lowest(numbers: UInt32[Array, " P"], count: Int[Array, ""]) -> Bool[Array, " P"]:
-    """Which are the `count` lowest of some whole numbers, the first of equals.
-
-    The highest of them is found by halving its range 32 times, which is quicker than a sort.
-    """
-
-    def halved(_: Any, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = ends
-        middle = low + (high - low) // 2
-        is_enough = (numbers <= middle).sum() >= count
-        return jnp.where(is_enough, low, middle + 1), jnp.where(is_enough, middle, high)
-
-    ends = jnp.zeros((), jnp.uint32), jnp.full((), _MOST_BITS)
-    _, highest = lax.fori_loop(0, 32, halved, ends)
-    below, equal = numbers < highest, numbers == highest
-    return below | (equal & (jnp.cumsum(equal) <= count - below.sum()))

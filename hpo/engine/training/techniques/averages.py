@@ -19,6 +19,7 @@ from hpo.engine.models.dropout import Dropout
 from hpo.engine.oneof import options_of
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch, DeviceData, fed
+from hpo.engine.training.compression.quantisation import quantised
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
 from hpo.engine.training.rules.untuned import own_average
@@ -132,7 +133,7 @@ def recomputed(program: Program, knobs: Array, lane: Lane, data: DeviceData, fee
     """
     spec = program.fill(knobs)
     assert lane.copies is not None, "only lanes with an average have them"
-    params = parted(program, lane.copies["average"])
+    params = quantised(spec.compression, parted(program, lane.copies["average"]))
     steps = feed["steps"] if "steps" in feed else program.steps(spec.data.batch_size)
     count = steps * program.parts(spec.data.batch_size)
 

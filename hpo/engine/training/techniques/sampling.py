@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hpo.data.dataset import DataSet
-from hpo.engine.training.random_streams import draws_rng, part_rng, row_order
+from hpo.engine.training.random_streams import draws_rng, extra_rng, part_rng, row_order
 from hpo.errors import HpoError
 from hpo.spec.experiment import Training
 from hpo.spec.sections.techniques.sampling import Sampling
@@ -22,7 +22,7 @@ _UNIFORM = 0.1
 
 
 class Drawn(NamedTuple):
-    """The places of the rows that an epoch reads, in their order.
+    """The places of the rows that an epoch reads, in their order; extra rows are after the others.
 
     `weight` has a factor for each training row; None where all rows count alike.
     """
@@ -37,12 +37,41 @@ def epoch_rows(
     rows: int,
     y: np.ndarray | None,
     losses: np.ndarray | None = None,
+    extra: int = 0,
 ) -> Drawn:
     """The rows that an epoch of a trial reads.
 
     `y` are the classes of the training rows; None without classes. `losses` are those of the rows
-    after the epoch before; all 0 before the first.
+    after the epoch before; all 0 before the first. `extra` is the number of extra rows.
     """
+    drawn, share = _training_rows(training, epoch, rows, y, losses), training.sampling.extra_share
+    if not (share and extra):
+        return drawn
+    others = rows + np.arange(extra)
+    rng = extra_rng(training.train.seed, epoch)
+    return drawn._replace(rows=with_extra_rows(rng, drawn.rows, others, share))
+
+
+def with_extra_rows(
+    rng: np.random.Generator, rows: np.ndarray, extra: np.ndarray, share: float
+) -> np.ndarray:
+    """As many rows, of which every stretch has this share of extra ones, to within one row.
+
+    Extra rows come equally often, in random order. The others keep their order, and the last ones
+    of an epoch are left out.
+    """
+    counts = np.floor(share * np.arange(len(rows) + 1) + 1e-9).astype(np.int64)
+    is_extra = np.diff(counts) > 0
+    found = np.empty_like(rows)
+    found[is_extra] = _cycled(rng, extra, counts[-1])
+    found[~is_extra] = rows[: len(rows) - counts[-1]]
+    return found
+
+
+def _training_rows(
+    training: Training, epoch: int, rows: int, y: np.ndarray | None, losses: np.ndarray | None
+) -> Drawn:
+    """The rows of an epoch without extra ones."""
     seed, sampling = training.train.seed, training.sampling
     order = row_order(seed, epoch, rows)
     if sampling.share < 1:

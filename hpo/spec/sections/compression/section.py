@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hpo.spec.marks import Spec
+from hpo.spec.sections.compression.quantisation import Weights
 from hpo.spec.sections.compression.sparsity import Sparsity
 
 
@@ -11,3 +12,16 @@ class Compression(Spec):
 
     sparsity: Sparsity = Sparsity()
     """Zeros among the weights; none by default."""
+    weights: Weights = Weights()
+    """Weights in few bits; in float32 by default."""
+
+    @property
+    def packs(self) -> bool:
+        """Whether a trained model is kept in fewer bytes than its arrays have."""
+        return self.has_zeros or self.weights.name != "none"
+
+    @property
+    def has_zeros(self) -> bool:
+        """Whether some of its weights are 0."""
+        name, share = self.sparsity.name, self.sparsity.share
+        return name == "n_of_m" or (name != "none" and share != 0)

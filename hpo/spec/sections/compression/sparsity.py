@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hpo.spec.marks import Knob, ReadWhere, Share, Spec, Static
+from hpo.spec.marks import Count, Knob, ReadWhere, Share, Spec, Static
 
 _Time = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-# When the share of zeros starts to grow, and when it is reached, as shares of the training.
-BEGIN, END = 0.2, 0.7
+# When the share of zeros starts to grow, when it is reached, and the part of the kept weights that
+# is replaced, if left out.
+BEGIN, END, DROP = 0.2, 0.7, 0.3
+# Those whose first zeros are drawn at random, and those that move them.
+RANDOM, MOVING = ("fixed", "set", "rigl"), ("set", "rigl")
+_SHARED = ("magnitude", *RANDOM)
 
 
 class Sparsity(Spec):
     """Zeros among the weights between units; biases and factors of norms are left out."""
 
-    name: Static[Literal["none", "magnitude"]] = "none"
-    """`magnitude`: the smallest weights become 0, more of them after each epoch."""
-    share: Annotated[Knob[Share], ReadWhere("name", ("magnitude",))] = 0.0
+    name: Static[Literal["none", "magnitude", "fixed", "set", "rigl", "n_of_m"]] = "none"
+    """`magnitude`: the smallest weights become 0, more of them after each epoch. `fixed`: weights
+    drawn at random are 0 from the start. `set`: after each epoch the smallest of the others become
+    0, and as many weights drawn at random grow from 0. `rigl`: those with the largest gradients
+    grow. `n_of_m`: the largest weights of each small group are kept, as 2 of 4."""
+    share: Annotated[Knob[Share], ReadWhere("name", _SHARED)] = 0.0
     """The share of the weights that are 0 in the end."""
-    begin: Annotated[Knob[_Time | None], ReadWhere("name", ("magnitude",))] = None
+    begin: Annotated[Knob[_Time | None], ReadWhere("name", ("magnitude", "n_of_m"))] = None
     """The share of the training after which zeros begin; 0.2 if left out."""
-    end: Annotated[Knob[_Time | None], ReadWhere("name", ("magnitude",))] = None
-    """The share of the training after which `share` is reached; 0.7 if left out. One that is
-    not after `begin` brings all zeros at once."""
+    end: Annotated[Knob[_Time | None], ReadWhere("name", ("magnitude", *MOVING))] = None
+    """The share of the training after which `share` is reached, or zeros move no more; 0.7 if left
+    out. One that is not after `begin` brings all zeros at once."""
     scope: Annotated[Static[Literal["global", "layer"]], ReadWhere("name", ("magnitude",))] = (
         "global"
     )
-    """Whether weights of all layers are compared, or each layer has the share."""
+    """Whether weights of all layers are compared, or each layer has the share. With other names
+    each layer has it."""
+    drop: Annotated[Knob[Share | None], ReadWhere("name", MOVING)] = None
+    """The part of the weights that is replaced after the first epoch; it falls to 0 until `end`.
+    0.3 if left out."""
+    n: Annotated[Static[Count], ReadWhere("name", ("n_of_m",))] = 2
+    """How many weights of a group are kept."""
+    m: Annotated[Static[Count], ReadWhere("name", ("n_of_m",))] = 4
+    """How many consecutive inputs of a unit are a group."""
+
+
+def sparsity_mistakes(sparsity: Sparsity) -> Iterator[tuple[tuple[str, ...], str]]:
+    """A group of which all weights are kept, as (key path, sentence)."""
+    if sparsity.n >= sparsity.m:
+        text = f"{sparsity.n} of {sparsity.m} weights cuts none: write a smaller n, or a larger m"
+        yield ("compression", "sparsity", "n"), text

@@ -78,6 +78,8 @@ class Augment(Spec):
     time_warp: Knob[Share] = 0.0
     """Let the time of a series run faster at one end by up to this share, and slower at the
     other."""
+    window_warp: Knob[_Probability] = 0.0
+    """The chance that a tenth of a series runs half or twice as fast."""
     mixup: Knob[_Beta] = 0.0
     """Mix each example, and its loss, with another one of the batch: the weight is drawn for each
     batch by the beta distribution with this number as both parameters. 1 is uniform, less is near

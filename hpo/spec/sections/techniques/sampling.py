@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hpo.spec.marks import Host, Positive, ReadWhere, Spec, Static
+from hpo.spec.marks import Host, Positive, ReadWhere, Share, Spec, Static
 
 _Part = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 # Ways whose rows are drawn by the loss that each had after the epoch before.
@@ -32,6 +32,8 @@ class Sampling(Spec):
     share: Host[_Part] = 1.0
     """Train on this share of the training rows. A smaller share is a part of every larger one, and
     classes keep their shares; an epoch has fewer steps."""
+    extra_share: Host[Share] = 0.0
+    """Read this share of the rows of every batch from `data.extra`; an epoch has as many steps."""
 
     @property
     def keeps_losses(self) -> bool:

@@ -36,7 +36,7 @@ def test_products_of_features_are_those_of_the_kernel() -> None:
     features = np.sqrt(2 / 20_000) * np.cos(x / 2.0 @ frequencies + phases)
     np.testing.assert_allclose(features @ features.T, rbf_kernel(x, gamma=1 / 8), atol=0.04)
 
-    params, variables = judged(program, lane)
+    params, variables = judged(program, training, lane)
     params["head"]["kernel"] = np.random.default_rng(0).standard_normal((20_000, 3))
     outputs = nnx.merge(model.graph, params, variables)(
         jnp.asarray(x), training.model, train=False, dropout=Dropout(0, None)

@@ -74,7 +74,7 @@ def test_it_starts_at_zero_with_units_of_the_same_spread_at_every_width() -> Non
     for width in (64, 512):
         training = _training(widths=[width, width], numbers="none")
         program, _ = split(training, TINY, "cpu")
-        params, _ = judged(program, initial_lane(program, training))
+        params, _ = judged(program, training, initial_lane(program, training))
         assert not _forward(params, x, "selu", 0.1).any()  # the head is 0
         # A normal kernel and a normal bias add their variances: 1 + 1.
         first = params["layers"][0]

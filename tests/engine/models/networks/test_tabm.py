@@ -112,7 +112,7 @@ def _training(stream: int = 0, merged: Any = "none", **leaves: Any) -> Training:
 def test_members_start_with_random_signs_of_the_inputs_and_no_other_factors() -> None:
     training = _training(members=200)
     program, _ = split(training, TINY, "cpu")
-    params, _ = judged(program, initial_lane(program, training))
+    params, _ = judged(program, training, initial_lane(program, training))
     assert set(np.unique(params["signs"])) == {-1.0, 1.0}
     assert abs(params["signs"].mean()) < 0.1
     assert (params["layers"][1]["before"] == 1).all()

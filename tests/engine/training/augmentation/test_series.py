@@ -7,7 +7,7 @@ import numpy as np
 
 from hpo.engine.models.dropout import mask_key
 from hpo.engine.training.augmentation.draws import Draws
-from hpo.engine.training.augmentation.series import with_magnitude, with_warp
+from hpo.engine.training.augmentation.series import with_magnitude, with_warp, with_window_warp
 
 DRAWS = Draws(mask_key(jnp.array([3, 4], jnp.uint32), jnp.int32(2)), 40)
 SERIES = np.random.default_rng(0).normal(size=(40, 12, 2)).astype(np.float32)
@@ -37,7 +37,29 @@ def test_warped_series_are_those_that_numpy_reads_at_bent_times():
             np.testing.assert_allclose(ours[row, :, column], theirs, atol=1e-4)
 
 
+def test_a_warped_window_is_what_numpy_reads_of_a_series_with_a_tenth_at_another_speed():
+    is_warped, is_slow, at = np.asarray(DRAWS.uniform(31, (3,)), np.float64).T
+    times = np.arange(12.0)
+
+    ours = np.asarray(with_window_warp(SERIES, 0.7, DRAWS))
+
+    assert 0.5 < (is_warped < 0.7).mean() < 0.9
+    for row in range(40):
+        if is_warped[row] >= 0.7:
+            np.testing.assert_array_equal(ours[row], SERIES[row])
+            continue
+        start, window = at[row] * (11 - 1.1), 1.1
+        speed = 0.5 if is_slow[row] < 0.5 else 2
+        # Where the corners of the window were, and where they are then.
+        corners = np.cumsum([0, start, window / speed, 11 - start - window])
+        places = np.interp(np.linspace(0, corners[-1], 12), corners, [0, start, start + window, 11])
+        for column in range(2):
+            theirs = np.interp(places, times, SERIES[row, :, column])
+            np.testing.assert_allclose(ours[row, :, column], theirs, atol=1e-4)
+
+
 def test_numbers_of_0_that_vary_change_no_bit():
     zero = jnp.float32(0)
-    found = with_magnitude(with_warp(SERIES, zero, DRAWS), zero, DRAWS, 0)
+    warped = with_window_warp(with_warp(SERIES, zero, DRAWS), zero, DRAWS)
+    found = with_magnitude(warped, zero, DRAWS, 0)
     np.testing.assert_array_equal(found, SERIES)

@@ -1,7 +1,8 @@
-"""Zeros among weights, against NumPy's sorts and the formula of the paper by hand."""
+"""Zeros among the weights of a lane, counted by NumPy, and the papers' formulas by hand."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -12,14 +13,8 @@ import pytest
 from hpo.data.dataset import DataSet
 from hpo.engine.program import split
 from hpo.engine.training.batches import host_data
-from hpo.engine.training.compression.sparsity import (
-    CUT,
-    FREE,
-    KEPT,
-    lowest,
-    scheduled_share,
-    smallest_cut,
-)
+from hpo.engine.training.compression.connections import CUT
+from hpo.engine.training.compression.sparsity import replaced_part, scheduled_share
 from hpo.engine.training.lane import lane_from_arrays, lane_to_arrays
 from hpo.engine.training.supervised import own_weights
 from hpo.engine.training.task import task_of
@@ -30,7 +25,7 @@ MAGNITUDE = {"sparsity": {"name": "magnitude", "share": 0.75, "begin": 0.25, "en
 STEPS = 6  # of an epoch of the tiny data
 
 
-def _trained(data: DataSet, epochs: int, count: int = STEPS, **leaves: Any) -> list[Any]:
+def _lanes(data: DataSet, epochs: int, count: int = STEPS, **leaves: Any) -> list[Any]:
     """The lanes of a training after each of its epochs, trained `count` steps at once."""
     training = a_training(**leaves)
     program, knobs = split(training, data, "cpu")
@@ -43,38 +38,21 @@ def _trained(data: DataSet, epochs: int, count: int = STEPS, **leaves: Any) -> l
             lane = train(knobs, lane, rows, feed, count)
             # As a checkpoint does.
             lane = lane_from_arrays(task.shapes(), lane_to_arrays(jax.device_get(lane)))
-        found.append(own_weights(program, training, lane)[0])
+        found.append(lane)
     return found
+
+
+def _trained(data: DataSet, epochs: int, count: int = STEPS, **leaves: Any) -> list[Any]:
+    """The trial's own weights after each epoch."""
+    training = a_training(**leaves)
+    program = split(training, data, "cpu")[0]
+    lanes = _lanes(data, epochs, count, **leaves)
+    return [own_weights(program, training, lane)[0] for lane in lanes]
 
 
 def _zeros(weights: Any) -> int:
     kernels = [weights["linears"][0]["kernel"], weights["head"]["kernel"]]
     return sum(int((np.asarray(kernel) == 0).sum()) for kernel in kernels)
-
-
-def test_the_lowest_numbers_are_those_of_a_stable_sort() -> None:
-    rng = np.random.default_rng(0)
-    for high in (5, 2**31, 2**32):
-        numbers = rng.integers(0, high, 200, dtype=np.uint32)
-        order = np.argsort(numbers, kind="stable")
-        for count in (0, 1, 77, 200):
-            found = lowest(jnp.asarray(numbers), jnp.asarray(count))
-            assert [*np.flatnonzero(found)] == sorted(order[:count])
-
-
-def test_the_smallest_weights_are_cut_and_those_that_may_not_be_are_never_counted() -> None:
-    rng = np.random.default_rng(1)
-    weights = rng.standard_normal(90).astype(np.float32)
-    connections = rng.choice([FREE, KEPT], 90).astype(np.int8)
-    may = np.flatnonzero(connections == KEPT)
-    found = np.asarray(smallest_cut(connections, weights, jnp.float32(0.4)))
-    smallest = may[np.argsort(abs(weights[may]))][: round(0.4 * len(may))]
-    assert [*np.flatnonzero(found == CUT)] == sorted(smallest)
-    assert ((found == FREE) == (connections == FREE)).all()
-    # Those that are cut stay so, and come before all others.
-    more = np.asarray(smallest_cut(found, weights[::-1].copy(), jnp.float32(0.6)))
-    assert set(smallest) < {*np.flatnonzero(more == CUT)}
-    assert (more == CUT).sum() == round(0.6 * len(may))
 
 
 def test_the_share_follows_the_cubic_schedule() -> None:
@@ -148,3 +126,38 @@ def test_shares_vary_in_one_program_and_are_the_lanes_own(tiny: DataSet, learn: 
 def test_no_share_gives_the_bits_of_no_sparsity(tiny: DataSet, learn: Learn) -> None:
     none = a_training(compression={"sparsity": {"name": "magnitude"}})
     assert learn(tiny, [none]) == learn(tiny, [a_training()])
+
+
+def test_the_replaced_part_falls_by_a_cosine() -> None:
+    sparsity = Sparsity(name="rigl", share=0.5, drop=0.4, end=0.8)
+    found = [float(replaced_part(sparsity, jnp.float32(time))) for time in (0, 0.2, 0.4, 0.8, 1)]
+    # Evci et al. 2020: a / 2 (1 + cos(t pi / T)) at t / T = 0, 1/4 and 1/2.
+    assert found == pytest.approx([0.4, 0.2 * (1 + 0.5**0.5), 0.2, 0, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize(("name", "moved"), [("fixed", 0), ("set", 1), ("rigl", 1)])
+def test_zeros_from_the_start_keep_their_number_and_move_until_the_end(
+    tiny: DataSet, name: str, moved: int
+) -> None:
+    sparse = {"sparsity": {"name": name, "share": 0.5, "end": 0.75}}
+    found = [lane.copies["connections"] for lane in _lanes(tiny, 4, compression=sparse)]
+    # 20 of 40, and 12 of 24, are cut.
+    assert {int((each == CUT).sum()) for each in found} == {32}
+    parts = [replaced_part(Sparsity.model_validate(sparse["sparsity"]), t) for t in (0.5, 0.75)]
+    assert parts[0] > 0.07
+    changes = [(one != other).any() for one, other in pairwise(found)]
+    assert changes == [bool(moved), False, False]
+    wide = {"compression": sparse, "train__merged": {"widths": [[8], [12], [3, 3]]}}
+    together = _lanes(tiny, 4, **wide)
+    assert {int((lane.copies["connections"] == CUT).sum()) for lane in together} == {32}
+
+
+def test_two_of_four_weights_are_kept_from_an_epoch_on(tiny: DataSet) -> None:
+    sparse = {"sparsity": {"name": "n_of_m", "begin": 0.5}}
+    found = _trained(tiny, 4, compression=sparse)
+    # Each of 8 units has five inputs, and each of 3 outputs eight.
+    assert [_zeros(weights) for weights in found] == [0, 28, 28, 28]
+    groups = np.asarray(found[-1]["head"]["kernel"]).reshape(2, 4, 3)
+    assert ((groups != 0).sum(1) == 2).all()
+    merged = _trained(tiny, 4, compression=sparse, train__merged={"widths": [[8], [12], [3, 3]]})
+    assert [_zeros(weights) for weights in merged] == [0, 28, 28, 28]

@@ -28,7 +28,7 @@ def test_the_robust_accuracy_of_a_linear_model_is_that_of_its_worst_cases() -> N
         program, knobs = split(training, data, "cpu")
         task, lane = task_of(program), initial_lane(program, training)
         # Weights of which each class has its own feature, so that the other classes tie.
-        shapes = jax.tree.map(np.shape, judged(program, lane)[0])
+        shapes = jax.tree.map(np.shape, judged(program, training, lane)[0])
         assert jax.tree.leaves(shapes, is_leaf=lambda leaf: isinstance(leaf, tuple))
         kernel = np.zeros((5, 3), np.float32)
         kernel[:3] = np.eye(3)

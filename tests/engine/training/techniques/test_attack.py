@@ -24,7 +24,7 @@ _LINEAR = {"name": "mlp", "widths": []}
 def _attacked(training: Training, data: DataSet, rows: slice) -> np.ndarray:
     """Training rows of a lane before its first step, attacked."""
     program, _ = split(training, data, "cpu")
-    params, variables = judged(program, initial_lane(program, training))
+    params, variables = judged(program, training, initial_lane(program, training))
     batch = {name: jnp.asarray(array[rows]) for name, array in data.train.arrays.items()}
     draws = Draws(mask_key(jnp.array([3, 4], jnp.uint32), jnp.int32(0)), len(batch["y"]))
     found = attacked(program, training, params, variables, batch, draws)
@@ -51,7 +51,7 @@ def test_an_attack_on_a_linear_model_reaches_its_worst_case(name: str) -> None:
     data = tiny_data()
     training = a_training(model=_LINEAR, attack={"name": name, "epsilon": 0.2})
     program, _ = split(training, data, "cpu")
-    params, _ = judged(program, initial_lane(program, training))
+    params, _ = judged(program, training, initial_lane(program, training))
     kernel = np.asarray(jax.tree.leaves(params)[-1], np.float64)
     x, y = data.train.x[:5].astype(np.float64), data.train.y[:5]
 

@@ -158,7 +158,7 @@ def test_the_statistics_of_an_average_are_those_of_all_batches_of_the_epoch(tiny
     model = {"name": "mlp", "widths": [8], "norm": "batch", "dropout": 0.5}
     training = a_training(model=model, train={"epochs": 2, "average": {"name": "polyak"}})
     task, lanes = _trained(tiny, training, steps=6)
-    params, variables = judged(task.program, lanes[-1])
+    params, variables = judged(task.program, training, lanes[-1])
     rows = task.feed(training, 0)["rows"]
     h = tiny.train.x[rows] @ np.asarray(params["linears"][0]["kernel"])
     norm = variables["norms"][0]

@@ -26,10 +26,12 @@ from hpo.engine.training.techniques.sampling import (
     part_of,
     probabilities,
     stratified,
+    with_extra_rows,
 )
 from hpo.errors import HpoError
 from hpo.spec.marks import with_leaves
-from tests.engine.samples import Learn, a_training
+from tests.engine.samples import Learn, a_training, with_extra
+from tests.engine.test_folds import folded
 
 # Sixty, thirty and ten rows of three classes.
 Y = np.random.default_rng(3).permutation(np.repeat([0, 1, 2], [60, 30, 10]))
@@ -98,6 +100,62 @@ def test_the_share_one_trains_to_the_bits_of_none_and_shares_vary_in_one_program
     assert together[1] == learn(tiny, [plain])[1]
     assert together[2] == learn(tiny, [half])[2]
     assert together[2][-1]["loss"] != together[1][-1]["loss"]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.3, 0.5, 0.9])
+def test_every_stretch_of_rows_has_the_share_of_extra_ones(share: float) -> None:
+    found = with_extra_rows(_rng(), _rng().permutation(100), 100 + np.arange(7), share)
+    assert (found >= 100).sum() == round(100 * share)
+    for size in (1, 4, 10, 33):
+        for start in range(0, 100 - size, size):
+            count = (found[start : start + size] >= 100).sum()
+            assert abs(count - size * share) < 1
+    times = np.bincount(found[found >= 100] - 100, minlength=7)
+    assert times.max() - times.min() <= 1
+    own = found[found < 100]
+    np.testing.assert_array_equal(own, _rng().permutation(100)[: len(own)])
+
+
+@pytest.mark.parametrize("name", ["uniform", "balanced", "importance"])
+def test_extra_rows_come_beside_any_other_way_to_draw(name: str) -> None:
+    training = with_leaves(a_training(), {"sampling.name": name})
+    mixed = with_leaves(training, {"sampling.extra_share": 0.4})
+    losses = np.linspace(0, 1, 100, dtype=np.float32)
+    plain, found = (epoch_rows(one, 2, 100, Y, losses, 30) for one in (training, mixed))
+    own = found.rows[found.rows < 100]
+    np.testing.assert_array_equal(own, plain.rows[:60])
+    assert found.rows.max() < 130
+    assert np.array_equal(plain.rows, epoch_rows(training, 2, 100, Y, losses).rows)
+
+
+def test_extra_rows_train_in_their_share_and_a_share_of_0_gives_the_bits_of_none(
+    tiny: DataSet, learn: Learn
+) -> None:
+    data = with_extra(tiny, 20)
+    none, other = a_training(1), with_leaves(a_training(2), {"sampling.extra_share": 0.5})
+    assert split(none, data, "cpu")[0] == split(other, tiny, "cpu")[0]
+    rows = task_of(split(other, data, "cpu")[0]).feed(other, 0, data)["rows"]
+    np.testing.assert_array_equal((rows >= 96).sum(1), 8)
+    assert rows.max() < 116
+    together = learn(data, [none, other], lanes=2)
+    assert together[1] == learn(tiny, [none])[1]
+    assert together[2] == learn(data, [other])[2]
+    assert together[2][-1]["loss"] != learn(data, [a_training(2)])[2][-1]["loss"]
+
+
+def test_extra_rows_of_a_fold_are_its_own() -> None:
+    data = with_extra(folded(), 7)
+    training = with_leaves(a_training(), {"sampling.extra_share": 0.25})
+    task = task_of(split(training, data, "cpu")[0])
+    for fold in data.folds:
+        assert fold.extra is not None
+        feed = task.feed(training, 1, fold)
+        read = feed["rows"][: feed["steps"]]
+        is_extra = np.isin(read, fold.extra.places)
+        np.testing.assert_array_equal(is_extra.sum(1), 4)
+        assert np.isin(read[~is_extra], fold.train.places).all()
+        judged = feed["judged"][feed["judged"] >= 0]
+        np.testing.assert_array_equal(judged, fold.validation.places)
 
 
 @pytest.mark.parametrize("name", ["stratified", "balanced"])
@@ -184,7 +242,7 @@ def test_losses_and_the_order_that_they_give_go_on_after_a_pause(
 
 
 def _outputs(program: Program, knobs: np.ndarray, lane: Any, data: DataSet) -> np.ndarray:
-    params, variables = judged(program, lane)
+    params, variables = judged(program, program.fill(knobs), lane)
     model = program.fill(knobs).model
     found = forward(program, model, params, variables, {"x": data.train.x})[0]
     return np.asarray(found, np.float64)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from hpo.spec.sections.compression.sparsity import Sparsity
+from hpo.spec.sections.compression.sparsity import Sparsity, sparsity_mistakes
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,10 @@ from hpo.spec.sections.compression.sparsity import Sparsity
 def test_values_that_no_sparsity_has_are_refused(leaf: str, value: Any) -> None:
     with pytest.raises(ValidationError, match=leaf):
         Sparsity.model_validate({leaf: value})
+
+
+def test_a_group_of_which_all_weights_are_kept_is_refused() -> None:
+    ((path, text),) = sparsity_mistakes(Sparsity(name="n_of_m", n=4, m=4))
+    assert path == ("compression", "sparsity", "n")
+    assert text == "4 of 4 weights cuts none: write a smaller n, or a larger m"
+    assert not [*sparsity_mistakes(Sparsity(name="n_of_m"))]

@@ -1,0 +1,109 @@
+"""The rows that judge the trials of an ensemble, and what its models answer for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from hpo.data.dataset import DataSet, Split
+from hpo.engine.training.ensemble import mean_predictions
+from hpo.engine.training.targets.regression import in_own_unit
+from hpo.errors import HpoError
+from hpo.trained.model import Model
+
+
+class Rows(NamedTuple):
+    """The rows that judge an ensemble: those of validation, and of test if there are any."""
+
+    data: DataSet
+    splits: Mapping[str, Split]
+
+
+# The predictions of a model for the rows of each split.
+Predictions = Mapping[str, np.ndarray]
+
+
+def same_rows(numbers: Sequence[int], datas: Sequence[DataSet]) -> Rows:
+    """The rows that judge all trials, by their numbers, as the winner's data set has them.
+
+    Raises:
+        HpoError: for trials that were judged on other rows, or that read other columns.
+    """
+    told = [_Told.of(data) for data in datas]
+    for number, one in zip(numbers, told, strict=True):
+        if not one.is_like(told[0]):
+            raise HpoError(
+                f"trial {number} reads or splits its data otherwise than trial "
+                f"{numbers[0]}: an ensemble needs trials of the same rows: give a "
+                "smaller --top, or a study whose space leaves these settings alone."
+            )
+    data = datas[0]
+    if not data.folds:
+        splits = {"validation": data.validation, "test": data.test}
+        return Rows(data, {name: one for name, one in splits.items() if one is not None})
+    arrays = {"y": told[0].targets["validation"]}
+    if data.task == "regression":
+        arrays["y"] = ((arrays["y"] - data.target_mean) / data.target_std).astype(np.float32)
+    if "weight" in data.train.shared:
+        arrays["weight"] = np.concatenate([one.validation.arrays["weight"] for one in data.folds])
+    splits = {"validation": Split(arrays), "test": data.test}
+    return Rows(data, {name: one for name, one in splits.items() if one is not None})
+
+
+class _Told(NamedTuple):
+    """What candidates must have in common: columns, classes, and the targets of their rows."""
+
+    data: DataSet
+    targets: Mapping[str, np.ndarray]
+
+    @classmethod
+    def of(cls, data: DataSet) -> _Told:
+        parts = {"validation": [(one, one.validation) for one in data.members]}
+        if data.test is not None:
+            parts["test"] = [(data, data.test)]
+        return cls(
+            data,
+            {
+                name: np.concatenate([in_own_unit(split.y, one) for one, split in some])
+                for name, some in parts.items()
+            },
+        )
+
+    def is_like(self, other: _Told) -> bool:
+        """Whether these are the same rows, read in the same way."""
+        own, its = self.data, other.data
+        return (
+            (own.task, own.classes, own.features) == (its.task, its.classes, its.features)
+            and len(own.folds) == len(its.folds)
+            and self.targets.keys() == other.targets.keys()
+            and all(
+                one.shape == other.targets[name].shape
+                and np.allclose(one, other.targets[name], rtol=1e-4, atol=1e-4)
+                for name, one in self.targets.items()
+            )
+        )
+
+
+def judged_answers(model: Model, data: DataSet) -> Predictions:
+    """The predictions of a model for the rows that judge it, by the name of the split."""
+
+    def of(
+        places: Sequence[int], members: Sequence[DataSet], splits: Sequence[Split]
+    ) -> np.ndarray:
+        weights = [model.members[place].weights for place in places]
+        return mean_predictions(model.program, model.training, weights, members, splits)
+
+    count, folds = len(model.members), data.members
+    runs = [fold for _ in range(count // len(folds)) for fold in folds]
+    validated = []
+    for start, fold in enumerate(folds):
+        # The runs of a seed are those of its folds in order.
+        places = range(start, count, len(folds))
+        validated.append(of(places, [fold] * len(places), [fold.validation] * len(places)))
+    found = {"validation": np.concatenate(validated)}
+    if data.test is not None:
+        tests = [one.test for one in runs if one.test is not None]
+        found["test"] = of(range(count), runs, tests)
+    return found

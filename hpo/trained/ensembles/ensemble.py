@@ -1,0 +1,120 @@
+"""Several trained models that answer together, read from the folder of an ensemble."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from hpo.data.source import Source
+from hpo.engine.training.ensemble import metrics_of
+from hpo.errors import HpoError
+from hpo.spec.experiment import Training
+from hpo.trained.description import Description
+from hpo.trained.ensembles.write import FORMAT
+from hpo.trained.model import BATCH, Member, Model, load_model, temperature_of
+from hpo.trained.save import ENSEMBLE_FILE, MEMBERS_FOLDER
+
+_NAME = re.compile(r"trial-\d{1,9}", re.ASCII)
+_MOST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Models of the same rows and targets; `shares` are their weights in the mean, which add to 1.
+
+    Each makes the features of its own. What they share is told as the first one tells it.
+    """
+
+    folder: Path
+    models: tuple[Model, ...]
+    shares: tuple[float, ...]
+    temperature: float = 1.0
+
+    @property
+    def description(self) -> Description:
+        """The examples and answers of the ensemble."""
+        return self.models[0].description
+
+    @property
+    def training(self) -> Training:
+        """The training of the first model, whose loss and metrics judge the ensemble."""
+        return self.models[0].training
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The members of all models."""
+        return tuple(member for model in self.models for member in model.members)
+
+    @property
+    def thresholds(self) -> np.ndarray | None:
+        """The chances above which labels are found: the mean of the models'; None without."""
+        own = [model.thresholds for model in self.models]
+        found = [one for one in own if one is not None]
+        return np.average(found, axis=0, weights=self.shares) if len(found) == len(own) else None
+
+    def predictions(self, source: Source, batch: int = BATCH) -> np.ndarray:
+        """The mean of the models' predictions; see `Model.predictions`."""
+        total: Any = 0.0
+        for model, share in zip(self.models, self.shares, strict=True):
+            total = total + share * model.predictions(source, batch)
+        found: np.ndarray = total
+        return found
+
+    def score(self, source: Source) -> dict[str, float]:
+        """The metrics of the answers for examples with targets."""
+        first = self.models[0]
+        split = first.split(first.members[first.description.fold or 0], source)
+        return metrics_of(self.predictions(source), self.training, first.data, split)
+
+
+Answering: TypeAlias = Model | Ensemble
+
+
+def load_answering(
+    folder: Path, device: str | None = None, *, is_trusted: bool = False
+) -> Answering:
+    """The model or the ensemble in a folder; see `load_model`."""
+    file = folder / ENSEMBLE_FILE
+    if not file.is_file():
+        return load_model(folder, device, is_trusted=is_trusted)
+    try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise ValueError(f"is larger than {_MOST_BYTES >> 20} MB")
+        shares = _shares(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        why = " ".join(str(error).split())
+        raise HpoError(f"{file}: cannot be read ({why:.200}): make the ensemble again.") from None
+    models = tuple(
+        load_model(folder / MEMBERS_FOLDER / name, device, is_trusted=is_trusted) for name in shares
+    )
+    told = [
+        (one.description.task, one.description.classes, one.description.features) for one in models
+    ]
+    if any(one != told[0] for one in told):
+        raise HpoError(f"{folder}: its members answer different questions: make it again.")
+    return Ensemble(folder, models, tuple(shares.values()), temperature_of(folder))
+
+
+def _shares(plain: Any) -> dict[str, float]:
+    """The share of each member by the name of its folder.
+
+    Raises:
+        ValueError: for anything else, with what is wrong.
+    """
+    if not isinstance(plain, dict) or not isinstance(plain.get("format"), int):
+        raise ValueError("is no ensemble")
+    if plain["format"] > FORMAT:
+        raise ValueError(f"is of format {plain['format']}, newer than this version of hpo")
+    shares = plain.get("shares")
+    if not isinstance(shares, dict) or not shares or not all(map(_NAME.fullmatch, shares)):
+        raise ValueError("names no members")
+    if not all(isinstance(one, float) and 0 < one <= 1 for one in shares.values()):
+        raise ValueError("has a share that is not between 0 and 1")
+    if abs(sum(shares.values()) - 1) > 1e-6:
+        raise ValueError("has shares that do not add up to 1")
+    return shares
