@@ -21,7 +21,7 @@ Need = Literal[
     "whole batch", "same depth", "images", "numbers", "layers", "start", "gradient", "rate",
     "own rate", "own sizes", "own order", "mixed rows", "second gradient", "uneven steps",
     "own average", "all rows", "statistics", "table", "texts", "classes", "labels", "colours",
-    "joined pixels", "series", "synonyms",
+    "joined pixels", "series", "synonyms", "changed rows", "spent rows",
 ]  # fmt: skip
 
 # What an entry of a kind may need. Merging, models and optimizers, and each refusal read the needs
@@ -51,6 +51,8 @@ NEEDS: dict[Kind | Literal["technique"], dict[Need, str]] = {
         "own sizes": "is wrong for narrower models in larger arrays",
         "own order": "draws the rows of a trial in an order of its own",
         "mixed rows": "mixes the rows of a batch",
+        "changed rows": "changes rows at random",
+        "spent rows": "bounds what weights tell of a row",
         "second gradient": "takes a second gradient of a batch",
         "uneven steps": "skips steps by what rows say",
         "images": "changes images",

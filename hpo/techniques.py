@@ -6,7 +6,7 @@ plans, merging and streaming read here what goes together, by `hpo/spec/techniqu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from hpo.entries import Need
@@ -220,6 +220,9 @@ _AUGMENT = {
         "augment.word_dropout", paper=f"{_ARXIV}/1511.06349", needs=("texts",)
     ),
 }
+_AUGMENT = {
+    name: replace(one, needs=(*one.needs, "changed rows")) for name, one in _AUGMENT.items()
+}
 
 _ATTACK = {
     "fgsm": Technique(
@@ -244,7 +247,7 @@ _PRIVACY = {
         "privacy.noise",
         paper=f"{_ARXIV}/1607.00133",
         numbers=("privacy.clip", "privacy.delta"),
-        needs=("whole batch", "own sizes"),
+        needs=("whole batch", "own sizes", "spent rows"),
         excludes=_ORDER
         | {
             "mixed rows": "takes the gradient of each row apart",
@@ -387,6 +390,17 @@ _COMPRESSION = {
         ),
         needs=("own sizes",),
         excludes=_BITS,
+    ),
+    "teacher": Technique(
+        "compression.teacher.from",
+        paper=f"{_ARXIV}/1503.02531",
+        numbers=("compression.teacher.weight", "compression.teacher.temperature"),
+        excludes={
+            "changed rows": "answers once, for rows as they are",
+            "mixed rows": "answers once, for rows as they are",
+            "spent rows": "tells more of each row",
+            "folds": "answers for one training split",
+        },
     ),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -11,6 +12,7 @@ import numpy as np
 
 from hpo.data.dataset import DataSet, Split
 from hpo.data.load import load_data
+from hpo.engine.training.compression.distillation import ANSWERS
 from hpo.entries import Need
 from hpo.registry import OPTIMIZERS
 from hpo.spec.experiment import Training
@@ -25,6 +27,7 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "share": {"sampling": {"share": 0.5}},
     "extra": {"data": {"extra": "more.csv"}, "sampling": {"extra_share": 0.25}},
     "magnitude_pruning": {"compression": {"sparsity": {"name": "magnitude", "share": 0.5}}},
+    "teacher": {"compression": {"teacher": {"from": "big"}}},
     "fixed_zeros": {"compression": {"sparsity": {"name": "fixed", "share": 0.5}}},
     "set": {"compression": {"sparsity": {"name": "set", "share": 0.5}}},
     "rigl": {"compression": {"sparsity": {"name": "rigl", "share": 0.5}}},
@@ -113,12 +116,19 @@ def small_data(folder: Path) -> dict[str, DataSet]:
     lines = "".join(f"{text},{'yn'[row % 2]}\n" for row, text in enumerate(words))
     (folder / "texts.csv").write_text(f"text,label\n{lines}")
     spec = Training.model_validate(document(["word_dropout"])).data
-    return {
+    found = {
         "table": _two_classes((5,)),
         "images": _two_classes((8, 8, 3)),
         "series": _two_classes((6, 2)),
         "texts": load_data(spec, folder, None),
     }
+    return {kind: _with_a_teacher(data) for kind, data in found.items()}
+
+
+def _with_a_teacher(data: DataSet) -> DataSet:
+    """Data whose training rows have answers of a model that is never sure."""
+    answers = np.eye(data.outputs, dtype=np.float32)[data.train.y]
+    return replace(data, train=Split({**data.train.held, ANSWERS: answers}, scale=data.train.scale))
 
 
 def _two_classes(shape: tuple[int, ...]) -> DataSet:

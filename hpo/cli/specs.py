@@ -40,6 +40,7 @@ def check(
     from hpo.spec.file.document import Mistake
     from hpo.spec.load import load_experiment, read_document
     from hpo.spec.reference.leaves import origins
+    from hpo.spec.sections.compression.teacher import teacher_mistakes
     from hpo.spec.sections.models.pretrained import folder_mistakes
 
     experiment = load_experiment(spec, overrides or ())
@@ -54,6 +55,7 @@ def check(
         data = inspect_data(section, experiment.folder, data_home())
     mistakes = [Mistake(("data", *path), text) for path, text in data.mistakes]
     mistakes += folder_mistakes(model, experiment.space, experiment.folder)
+    mistakes += teacher_mistakes(experiment.training, experiment.folder)
     if mistakes:
         document = read_document(spec, overrides or ())[0]
         raise SpecError(document.lines(mistakes))

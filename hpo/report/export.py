@@ -38,6 +38,7 @@ from hpo.spec.marks import Mark, marked_leaves
 from hpo.spec.merging import NOTHING, Merged, Merging
 from hpo.spec.roots import with_precision, with_static
 from hpo.spec.sections.compression.section import Compression
+from hpo.spec.sections.compression.teacher import teacher_of
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.models.pretrained import folder_of
 from hpo.spec.sections.techniques.attack import Attack
@@ -247,6 +248,9 @@ def training_document(
     values["data"] = _moved(training.data, values["data"], experiment.folder, folder)
     if folder_of(training.model) is not None:
         values["model"]["from"] = _moved_path(values["model"]["from"], experiment.folder, folder)
+    if teacher_of(training) is not None:
+        teacher = values["compression"]["teacher"]
+        teacher["from"] = _moved_path(teacher["from"], experiment.folder, folder)
     for path, section in code_sections(training):
         if isinstance(section, CompiledCode):
             *outer, name = path.split(".")

@@ -31,6 +31,7 @@ from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment, Training, folds_of
 from hpo.spec.fill import with_rows
 from hpo.spec.marks import with_leaves
+from hpo.spec.sections.compression.teacher import teacher_of
 from hpo.spec.sections.goal import Objective
 from hpo.spec.words import count_text
 from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold
@@ -206,7 +207,9 @@ def _made_ready(
     training: Any = experiment.training
     check_exported(training, is_trusted=around.trusts_code)
     tell_code(training, say)
-    datasets = DataSets(experiment.folder, around.data_home, DataCache(around.data_cache))
+    datasets = DataSets(
+        experiment.folder, around.data_home, DataCache(around.data_cache), teacher_of(training)
+    )
     if isinstance(training, TaskTraining):
         data = data_of(training, datasets)
         check_task(training, data, device)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -113,11 +113,27 @@ class Model:
         They do not depend on `batch`, the rows that go through the model at once. Probabilities
         are those of the network, without the temperature.
         """
+        features = [self.features(member, source) for member in self.members]
+        return self._mean(features, batch)
+
+    def outputs(self, x: np.ndarray, batch: int = BATCH) -> np.ndarray:
+        """The outputs that give the mean prediction for features `[N, ...]`, float32 `[N, ..., K]`.
+
+        The members take the same features.
+        """
+        if len(self.members) == 1:
+            return self._outputs(self.members[0], x, batch)
+        kind = targets_of(self.description.task, self.description.outputs)
+        assert kind.outputs is not None, "a kind of targets whose predictions have a mean"
+        return kind.outputs(self._mean([x] * len(self.members), batch), self.data)
+
+    def _mean(self, features: Sequence[np.ndarray], batch: int) -> np.ndarray:
+        """The mean of the members' predictions, each from its own features."""
         kind = targets_of(self.description.task, self.description.outputs)
         total: Any = 0.0
-        for member in self.members:
-            outputs = self._outputs(member, self.features(member, source), batch)
-            total = total + kind.predictions(outputs.astype(np.float64), member.data)
+        for member, x in zip(self.members, features, strict=True):
+            outputs = self._outputs(member, x, batch).astype(np.float64)
+            total = total + kind.predictions(outputs, member.data)
         found: np.ndarray = total / len(self.members)
         return found
 

@@ -62,6 +62,15 @@ def read_weights(folder: Path, written: str) -> Weights:
     return weights
 
 
+def weights_hash(folder: Path) -> str:
+    """A hash of all weights in the folder of a trained model, by the bytes of their files."""
+    digest, place = hashlib.sha256(), folder / WEIGHTS_FOLDER
+    for file in sorted(path for path in place.rglob("*") if path.is_file()):
+        digest.update(f"{file.relative_to(place)}\n".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
 def holds_weights(place: Path) -> bool:
     """Whether a folder itself holds the weights of a run."""
     return is_packed(place) or (place / "_METADATA").is_file()

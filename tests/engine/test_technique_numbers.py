@@ -30,7 +30,10 @@ NAMES: dict[str, dict[str, Any]] = {
     },
     "texts": {"sampling": {"name": "balanced"}},
     "private": {"attack": {"name": "pgd"}},
+    "taught": {"compression": {"teacher": {"from": "big"}}},
 }
+# Cases of tables for a technique that excludes many others, and the sections that they leave out.
+OF_ONE = {"private": ("privacy", "sampling."), "taught": ("teacher", "privacy.")}
 EXAMPLES = {"images": ["flip"], "series": ["time_warp"], "texts": ["word_dropout"]}
 # What a share of the rows must leave of them, and numbers that are read without a program.
 OF_THE_HOST: dict[str, Callable[[int], float]] = {
@@ -49,13 +52,12 @@ OWN |= {"compression.weights.bases": lambda lane: 1 + lane}
 def _goes(path: str, case: str) -> bool:
     """Whether the technique of a number goes with the data and the techniques of a case."""
     owners = [line for line in TECHNIQUES.values() if path in (line.place, *line.numbers)]
-    if case != "private":
-        wrong = set(LACKING[case])
-        goes = not path.startswith("privacy.")
+    if case not in OF_ONE:
+        wrong, left_out = set(LACKING[case]), "privacy."
     else:
-        wrong = {*LACKING["table"], *TECHNIQUES["privacy"].excludes}
-        goes = not path.startswith("sampling.")
-    return goes and all(wrong.isdisjoint(line.needs) for line in owners)
+        name, left_out = OF_ONE[case]
+        wrong = {*LACKING["table"], *TECHNIQUES[name].excludes}
+    return not path.startswith(left_out) and all(wrong.isdisjoint(line.needs) for line in owners)
 
 
 def _written(path: str, value: Any) -> dict[str, Any]:
@@ -99,7 +101,7 @@ def _training(case: str, lane: int) -> Training:
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DataSet]:
     """Small data of each kind."""
     found = small_data(tmp_path_factory.mktemp("data"))
-    return {**found, "private": found["table"]}
+    return {**found, **dict.fromkeys(OF_ONE, found["table"])}
 
 
 def test_the_cases_hold_every_number_of_the_sections_of_techniques() -> None:

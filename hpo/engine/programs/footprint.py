@@ -5,6 +5,7 @@ All are those of the trial's own model, without merging, for one example.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from functools import lru_cache
@@ -36,12 +37,14 @@ def known_costs(
 ) -> Mapping[str, float]:
     """The costs that follow from a model's shapes: `parameters`, and others if they are wanted.
 
-    These are `flops`, and the `model_bytes` of a model without zeros.
+    These are `flops`, `macs`, and the `model_bytes` of a model without zeros.
     """
     program = own_program(training, data, platform)
     costs = {"parameters": float(weight_count(program))}
     if "flops" in wanted:
         costs["flops"] = forward_flops(program)
+    if "macs" in wanted:
+        costs["macs"] = float(forward_macs(program))
     if "model_bytes" in wanted and not is_sparse(program):
         costs["model_bytes"] = float(model_bytes(program, training))
     return costs
@@ -74,10 +77,15 @@ def forward_flops(program: Program) -> float:
     of its loops over time. It does so before XLA optimises, so that the count does not depend on
     the device.
     """
+    return _flops(_traced(program))
+
+
+def _traced(program: Program) -> Any:
+    """A prediction for one example, before it compiles."""
     model = abstract_model(program)
     example = {"x": jax.ShapeDtypeStruct((1, *program.example_shape), program.example_type)}
     predict = jax.jit(_predict, static_argnums=0)
-    return _flops(predict.trace(program, model.params, model.variables, example))
+    return predict.trace(program, model.params, model.variables, example)
 
 
 def _flops(traced: Any) -> float:
@@ -97,6 +105,32 @@ def _further_flops(jaxpr: core.Jaxpr) -> float:
             total += (equation.params["length"] - 1) * once
         else:
             total += sum(map(_further_flops, core.jaxprs_in_params(equation.params)))
+    return total
+
+
+@lru_cache(maxsize=1024)
+def forward_macs(program: Program) -> int:
+    """`macs`: the products of numbers in a prediction for one example, each added to a sum.
+
+    Those of matrix products and convolutions, also where a convolution meets its padding.
+    """
+    return _macs(_traced(program).jaxpr.jaxpr)
+
+
+def _macs(jaxpr: core.Jaxpr) -> int:
+    """The products in all equations and in all passes through scans."""
+    total = 0
+    for equation in jaxpr.eqns:
+        arrays: Any = [one.aval for one in (*equation.outvars, *equation.invars)]
+        shapes = [array.shape for array in arrays]
+        passes = equation.params["length"] if equation.primitive.name == "scan" else 1
+        total += passes * sum(map(_macs, core.jaxprs_in_params(equation.params)))
+        if equation.primitive.name == "dot_general":
+            (summed, _), _ = equation.params["dimension_numbers"]
+            total += math.prod(shapes[0]) * math.prod(shapes[1][axis] for axis in summed)
+        elif equation.primitive.name == "conv_general_dilated":
+            filters = equation.params["dimension_numbers"].rhs_spec[0]
+            total += math.prod(shapes[0]) * math.prod(shapes[2]) // shapes[2][filters]
     return total
 
 

@@ -17,6 +17,7 @@ from hpo.engine.program import Program
 from hpo.engine.training.augmentation.batch import changed as changed_batch
 from hpo.engine.training.augmentation.draws import Draws
 from hpo.engine.training.batches import Batch, DeviceData, fed
+from hpo.engine.training.compression.distillation import taught
 from hpo.engine.training.compression.quantisation import in_training
 from hpo.engine.training.compression.sparsity import connections_of, only_kept, thinned
 from hpo.engine.training.forward import forward
@@ -24,7 +25,7 @@ from hpo.engine.training.lane import Lane
 from hpo.engine.training.optimizers import Descent
 from hpo.engine.training.own_functions import augment_key, augmented
 from hpo.engine.training.schedules import schedule_factor
-from hpo.engine.training.targets.sums import batch_loss
+from hpo.engine.training.targets.sums import batch_loss, targets_of
 from hpo.engine.training.techniques.attack import attacked
 from hpo.engine.training.techniques.averages import followed
 from hpo.engine.training.techniques.gradients import Moment
@@ -121,9 +122,12 @@ def _gradient(
 ) -> tuple[Array, Any, Float[Array, " P"]]:
     """Loss, variables and gradients at `params` for the batch at a position of the epoch."""
 
+    hard = targets_of(program.task, program.outputs).loss if spec.loss is None else spec.loss
+    loss = taught(hard, spec.compression.teacher, program.task)
+
     def loss_of(weights: Any, dropout: Dropout, batch: Batch) -> tuple[Array, Any]:
         outputs, changed = forward(program, spec.model, weights, lane.variables, batch, dropout)
-        return batch_loss(program.task, outputs, batch, spec.loss), changed
+        return batch_loss(program.task, outputs, batch, loss), changed
 
     def part(weights: Any, number: Any) -> tuple[tuple[Array, Any], Any]:
         """Loss, variables and gradients of a micro-batch."""

@@ -9,7 +9,7 @@ from hpo.spec.code.own_code import CompiledCode
 from hpo.spec.sections.techniques.augment import Augment
 
 # Each part of a batch would draw random numbers of its own, and rows may be mixed.
-AUGMENT_NEEDS: frozenset[Need] = frozenset({"whole batch", "mixed rows"})
+AUGMENT_NEEDS: frozenset[Need] = frozenset({"whole batch", "mixed rows", "changed rows"})
 
 
 class OwnLoss(CompiledCode):

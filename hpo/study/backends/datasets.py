@@ -20,14 +20,21 @@ from hpo.spec.code.own_code import Own
 from hpo.spec.marks import with_leaves
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.goal import is_own, name_of
+from hpo.study.backends.teacher import taught_by
 from hpo.study.executors.messages import DataReference
 
 
 class DataSets:
-    """The data sets of a study, by their specs; a space may vary how they are normalised."""
+    """The data sets of a study, by their specs; a space may vary how they are normalised.
 
-    def __init__(self, folder: Path, home: Path | None, cache: DataCache) -> None:
+    Those of a study with a teacher have its answers for the training rows.
+    """
+
+    def __init__(
+        self, folder: Path, home: Path | None, cache: DataCache, teacher: str | None = None
+    ) -> None:
         self._folder, self._home, self._cache = folder, home, cache
+        self._teacher = teacher
         self._loaded: dict[DataSpec, DataSet] = {}
         self._references: dict[DataSpec, DataReference] = {}
 
@@ -68,7 +75,10 @@ class DataSets:
         key = _any_batch(spec)
         if key not in self._loaded:
             data = load_data(spec, self._folder, self._home, self._cache)
-            self._loaded[key] = corrupted(data, spec)
+            data = corrupted(data, spec)
+            if self._teacher is not None:
+                data = taught_by(self._teacher, self._folder, data)
+            self._loaded[key] = data
         return self._loaded[key]
 
 

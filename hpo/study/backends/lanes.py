@@ -27,6 +27,7 @@ from hpo.spec.fill import fill, with_rows
 from hpo.spec.load import require_search
 from hpo.spec.merging import Merging
 from hpo.spec.registered import needs_of
+from hpo.spec.sections.compression.teacher import teacher_of
 from hpo.spec.sections.models.pretrained import folder_of
 from hpo.spec.sections.scheduler import is_by_share
 from hpo.study.backends.backend import Crew
@@ -70,7 +71,9 @@ class LaneBackend:
         self._platform = str(self._devices[0].platform)
         _say_files(experiment, around, say)
         tell_code(training, say)
-        self._datasets = DataSets(experiment.folder, around.data_home, DataCache(around.data_cache))
+        self._datasets = DataSets(
+            experiment.folder, around.data_home, DataCache(around.data_cache), teacher_of(training)
+        )
         self._data = self._datasets.load(training.data)
         searched = self._search.goal.metrics
         check_metrics("search", searched, self._data, {})

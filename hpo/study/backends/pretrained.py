@@ -9,9 +9,10 @@ from hpo.data.dataset import DataSet
 from hpo.engine.training.pretrained import Start
 from hpo.spec.experiment import Experiment
 from hpo.spec.marks import Spec, with_leaves
+from hpo.spec.sections.compression.teacher import teacher_of
 from hpo.spec.sections.models.pretrained import FROM, folder_of, named_folders
 from hpo.spec.words import shown
-from hpo.trained.weights import Weights, read_weights
+from hpo.trained.weights import Weights, read_weights, weights_hash
 
 S = TypeVar("S", bound=Spec)
 
@@ -34,14 +35,19 @@ def with_start(training: S, data: DataSet, folder: Path) -> S:
 
 
 def weights_of(experiment: Experiment) -> dict[str, str]:
-    """The hash of the weights in each folder from which trials start, by its name in the spec.
+    """The hash of the weights in each folder that the spec names, by its name.
+
+    Trials start from them, or learn the answers of that model.
 
     Raises:
         HpoError: for a folder that holds no trained model.
     """
     training: Any = experiment.training
     names = named_folders(getattr(training, "model", None), experiment.space)
-    return {name: _read(name, experiment.folder).sha256 for name in names}
+    found = {name: _read(name, experiment.folder).sha256 for name in names}
+    if (teacher := teacher_of(training)) is not None:
+        found[teacher] = weights_hash((experiment.folder / Path(teacher).expanduser()).resolve())
+    return found
 
 
 def _read(name: str, folder: Path) -> Weights:

@@ -6,8 +6,10 @@ from hpo.data.dataset import DataSet
 from hpo.engine.program import split
 from hpo.engine.programs.footprint import (
     forward_flops,
+    forward_macs,
     known_costs,
     latency_ms,
+    model_bytes,
     own_program,
 )
 from hpo.engine.training.supervised import initial_lane
@@ -52,6 +54,7 @@ def test_merging_does_not_change_the_costs_of_a_model():
 def test_flops_are_a_little_more_than_two_for_each_weight_of_a_product():
     products = 2 * (INPUTS * 4 + 4 * 3 + 3 * OUTPUTS)
     assert products < forward_flops(program()) <= products + 4 * (4 + 3 + OUTPUTS)
+    assert forward_macs(program()) == products // 2
 
 
 def test_flops_of_a_recurrent_network_count_every_place_of_the_sequence():
@@ -61,6 +64,7 @@ def test_flops_of_a_recurrent_network_count_every_place_of_the_sequence():
     # Each of the columns is a place: an input, the state, and their sum.
     products = INPUTS * 2 * (6 + 6 * 6) + 2 * 6 * OUTPUTS
     assert products < flops <= 1.2 * products
+    assert forward_macs(own_program(Training.model_validate(spec), DATA, "cpu")) == products // 2
 
 
 def test_flops_count_every_group_of_a_convolution():
@@ -78,15 +82,31 @@ def test_flops_count_every_group_of_a_convolution():
     # Each of 8 filters sees 2 channels at 3x3 pixels, in 2x2 places; one pixel is left for the
     # head. Less than 100 operations are for relu, pooling and the head's bias.
     products = 2 * (4 * 8 * 2 * 9 + 8 * 2)
-    assert products < forward_flops(own_program(of_cnn, images, "cpu")) < products + 100
+    own = own_program(of_cnn, images, "cpu")
+    assert products < forward_flops(own) < products + 100
+    assert forward_macs(own) == products // 2
 
 
-def test_flops_are_counted_only_if_they_are_wanted():
+def test_costs_are_counted_only_if_they_are_wanted():
     assert set(known_costs(training(), DATA, "cpu", ())) == {"parameters"}
-    assert set(known_costs(training(), DATA, "cpu", ("accuracy", "flops"))) == {
+    wanted = {"flops", "macs", "model_bytes"}
+    assert set(known_costs(training(), DATA, "cpu", ("accuracy", *wanted))) == {
         "parameters",
-        "flops",
+        *wanted,
     }
+
+
+def test_the_bytes_of_a_model_without_compression_are_those_of_its_numbers():
+    found = known_costs(training(norm="batch"), DATA, "cpu", ("model_bytes",))
+    means_and_variances = 2 * (4 + 3)
+    assert found["model_bytes"] == 4 * (found["parameters"] + means_and_variances)
+    small = training().model_dump(exclude_unset=True)
+    small["compression"] = {"weights": {"name": "integer", "bits": 2}}
+    weights = INPUTS * 4 + 4 * 3 + 3 * OUTPUTS
+    expected = sum(-(-2 * n // 8) for n in (INPUTS * 4, 4 * 3, 3 * OUTPUTS)) + 4 * 3
+    assert model_bytes(program(), Training.model_validate(small)) == expected + 4 * (
+        known_costs(training(), DATA, "cpu", ())["parameters"] - weights
+    )
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

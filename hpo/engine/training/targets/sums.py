@@ -20,6 +20,7 @@ from hpo.data.dataset import DataSet, Split
 from hpo.engine.models.abstract import Members
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
+from hpo.engine.training.compression.distillation import ANSWERS, Taught, soft_labels, soft_rows
 from hpo.engine.training.own_functions import own_rows
 from hpo.engine.training.targets.classification import CLASSIFICATION, MULTILABEL
 from hpo.engine.training.targets.counts import COUNTS
@@ -166,7 +167,23 @@ def loss_rows(loss: Any, outputs: Float[Array, "B ... K"], batch: Batch) -> Floa
         CodeError: for an error of the user's own code.
         HpoError: for a result of the user's own loss that is no value for each row.
     """
+    if isinstance(loss, Taught):
+        return _taught_rows(loss, outputs, batch)
     if isinstance(loss, OwnLoss):
         return own_rows(loss, outputs, batch)
     rows: Array = registry.function("loss", loss.name)(loss, outputs, batch["y"])
     return rows
+
+
+def _taught_rows(
+    loss: Taught, outputs: Float[Array, "B ... K"], batch: Batch
+) -> Float[Array, "B ..."]:
+    """The values of a loss that has a teacher; those of values are compared by the loss itself."""
+    answers, y = batch[ANSWERS], batch["y"]
+    if loss.task == "regression":
+        soft = loss_rows(loss.hard, outputs, {**batch, "y": answers.reshape(y.shape)})
+    elif loss.task == "multilabel":
+        soft = soft_labels(outputs, answers, loss.temperature)
+    else:
+        soft = soft_rows(outputs, answers, loss.temperature)
+    return (1 - loss.part) * loss_rows(loss.hard, outputs, batch) + loss.part * soft

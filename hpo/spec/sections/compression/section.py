@@ -5,6 +5,7 @@ from __future__ import annotations
 from hpo.spec.marks import Spec
 from hpo.spec.sections.compression.quantisation import Weights
 from hpo.spec.sections.compression.sparsity import Sparsity
+from hpo.spec.sections.compression.teacher import Teacher
 
 
 class Compression(Spec):
@@ -14,6 +15,8 @@ class Compression(Spec):
     """Zeros among the weights; none by default."""
     weights: Weights = Weights()
     """Weights in few bits; in float32 by default."""
+    teacher: Teacher = Teacher()
+    """A trained model whose answers are learnt, too; none by default."""
 
     @property
     def packs(self) -> bool:

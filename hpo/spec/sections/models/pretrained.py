@@ -60,10 +60,17 @@ def folder_mistakes(model: Any, space: SearchSpace, folder: Path) -> Iterator[Mi
             yield Mistake(("model", "from"), text)
 
 
+def folder_trouble(name: str, there: Path) -> str | None:
+    """What is wrong with a folder where a trained model should be; None for nothing."""
+    if all((there / file).is_file() for file in _FILES):
+        return None
+    found = "is no folder of a trained model" if there.is_dir() else "is not there"
+    return f"{shown(name)} {found}: give a folder that hpo train wrote"
+
+
 def _trouble(model: Any, name: str, there: Path) -> str | None:
-    if not all((there / file).is_file() for file in _FILES):
-        found = "is no folder of a trained model" if there.is_dir() else "is not there"
-        return f"{shown(name)} {found}: give a folder that hpo train wrote"
+    if text := folder_trouble(name, there):
+        return text
     own, other = getattr(model, "name", None), _model_in(there / "spec.yaml").get("name")
     if own is None or other is None or own == other:
         return None

@@ -1,0 +1,53 @@
+"""The part `compression.teacher` of a spec: a trained model whose answers a smaller one learns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from hpo.spec.file.document import Mistake
+from hpo.spec.marks import Knob, Positive, Spec
+from hpo.spec.sections.models.pretrained import folder_trouble
+
+WEIGHT, TEMPERATURE = 0.7, 4.0
+_Part = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Teacher(Spec):
+    """A trained model whose answers for the training rows are targets, too; none by default.
+
+    Source: Hinton et al. 2015, "Distilling the knowledge in a neural network" (arXiv:1503.02531).
+    """
+
+    # Written so, because `from` is a word of Python's own.
+    __annotations__ = {
+        "from": Annotated[
+            str | None,
+            Field(default=None, description="A folder that hpo train wrote, on the same data."),
+        ]
+    }
+    weight: Knob[_Part | None] = None
+    """The part of the loss that compares with the teacher's answers; 0.7 if left out. With 0 the
+    model learns without it."""
+    temperature: Knob[Positive | None] = None
+    """The number by which the outputs of both are divided before classes are compared; 4 if left
+    out. A larger one tells more of the unlikely classes."""
+
+
+def teacher_of(training: Any) -> str | None:
+    """The folder of the teacher of a training of any kind; None without one."""
+    teacher = getattr(getattr(training, "compression", None), "teacher", None)
+    return getattr(teacher, "from", None)
+
+
+def teacher_mistakes(training: Any, folder: Path) -> Iterator[Mistake]:
+    """What is wrong with the teacher of a training, as far as its files tell.
+
+    Its weights are not read. A relative name starts at `folder`.
+    """
+    name = teacher_of(training)
+    if name is not None and (text := folder_trouble(name, folder / Path(name).expanduser())):
+        yield Mistake(("compression", "teacher", "from"), text)

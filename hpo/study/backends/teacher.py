@@ -1,0 +1,49 @@
+"""The answers of a teacher for the training rows of a study: `compression.teacher.from`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hpo.data.dataset import DataSet, Split
+from hpo.engine.training.compression.distillation import ANSWERS
+from hpo.errors import HpoError
+from hpo.spec.words import shown
+
+_TASKS = ("classification", "multilabel", "regression", "segmentation")
+
+
+def taught_by(name: str, folder: Path, data: DataSet) -> DataSet:
+    """A data set whose training rows have the outputs of a trained model as an array.
+
+    A relative name of its folder starts at `folder`. It trained on the same rows, so that its
+    answers tell nothing of validation rows.
+
+    Raises:
+        HpoError: for a folder without a trained model, or one of other data.
+    """
+    from hpo.trained.load import metrics_document
+    from hpo.trained.model import load_model  # reads models, and few studies have one
+
+    where = f"compression.teacher.from: {shown(name)}"
+    if data.task not in _TASKS:
+        raise HpoError(f"{where}: a teacher answers for classes or values, not {data.task}.")
+    there = (folder / Path(name).expanduser()).resolve()
+    model, found = load_model(there), metrics_document(there)
+    if _fingerprint(found) != data.fingerprint:
+        raise HpoError(
+            f"{where} was trained on other rows, or scaled them in another way: train it with the "
+            "section data of this spec, so that it has seen no validation rows."
+        )
+    answers = model.outputs(data.train.x)
+    if data.task == "regression" and answers.size != data.train.y.size:
+        raise HpoError(f"{where} has several answers for a target, as quantiles are: name another.")
+    held = {**data.train.held, ANSWERS: answers}
+    return replace(data, train=Split(held, scale=data.train.scale))
+
+
+def _fingerprint(metrics: Any) -> Any:
+    """The fingerprint of the data of a trained model; None where its folder does not say."""
+    provenance = metrics.get("provenance")
+    return provenance.get("data_fingerprint") if isinstance(provenance, dict) else None

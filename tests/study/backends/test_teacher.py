@@ -1,0 +1,92 @@
+"""Studies whose models learn the answers of a trained one."""
+
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from hpo.data.load import load_data
+from hpo.data.readers.bundled import read_iris
+from hpo.engine.training.compression.distillation import ANSWERS
+from hpo.errors import HpoError, StudyError
+from hpo.report.export import export_trial
+from hpo.spec.load import load_document, load_experiment
+from hpo.study.backends.pretrained import weights_of
+from hpo.study.backends.teacher import taught_by
+from hpo.study.storage.tables import Storage
+from hpo.trained.model import load_model
+from tests.study.whole import DOCUMENT, Studies
+
+TEACHER = {"teacher": {"from": "big"}}
+
+
+def searched(folder: Any, *overrides: str, **parts: Any) -> Any:
+    search = {**DOCUMENT["search"], "scheduler": {"name": "none"}, "trials": 3}
+    document = {**DOCUMENT, "compression": TEACHER, "search": search}
+    return load_document({**document, **parts}, folder, overrides)
+
+
+def trained(studies: Studies, folder: Any, *overrides: str) -> None:
+    alone = {name: part for name, part in DOCUMENT.items() if name not in ("space", "search")}
+    studies.train(load_document(alone, folder, ("train.epochs=4", *overrides)), folder / "big")
+
+
+@pytest.fixture
+def big(studies, tmp_path):
+    """A folder in which a larger model for iris lies in `big`."""
+    trained(studies, tmp_path, "model.widths=[32, 32]")
+    return tmp_path
+
+
+def test_a_study_learns_from_its_teacher_and_its_winner_trains_again(studies, big):
+    whole = searched(big)
+    assert studies.run(whole).progress.best is not None
+    plain = searched(big, "name=plain", compression={})
+    studies.run(plain)
+    assert studies.curves(whole) != studies.curves(plain)
+
+    (big / "x").mkdir()
+    with Storage.read(studies.url) as storage:
+        text = export_trial(
+            storage, "flowers", None, big / "x" / "best.yaml", date(2026, 11, 27)
+        ).text
+    (big / "x" / "best.yaml").write_text(text)
+    best = load_experiment(big / "x" / "best.yaml")
+    assert [*weights_of(best).values()] == [*weights_of(whole).values()]
+    again = studies.train(best, big / "x" / "model")
+    assert [report.metrics for report in again.curve] in studies.curves(whole)
+
+    (big / "big").rename(big / "before")
+    trained(studies, big, "model.widths=[32, 32]", "train.seed=5")
+    with pytest.raises(StudyError, match=r"began with other weights in big \(sha256 \w{8}, now"):
+        studies.run(searched(big, "search.trials=9"))
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_the_answers_are_those_that_the_model_predicts(studies, tmp_path, seeds):
+    trained(studies, tmp_path, f"train.seeds={seeds}")
+    data = load_data(searched(tmp_path).training.data, tmp_path, None)
+
+    taught = taught_by("big", tmp_path, data)
+
+    every, flowers = read_iris(), data.transform.apply(read_iris())
+    predicted = load_model(tmp_path / "big").predictions(every)
+    chances = softmax(taught.train.arrays[ANSWERS].astype(np.float64), axis=-1)
+    for row, own in zip(data.train.x, chances, strict=True):
+        (same, *_) = np.flatnonzero((flowers == row).all(-1))
+        np.testing.assert_allclose(own, predicted[same], atol=1e-6)
+    assert (taught.train.x == data.train.x).all()
+    assert [*taught.validation.arrays] == [*data.validation.arrays]
+
+
+def test_a_teacher_of_other_rows_and_a_task_without_one_are_refused(studies, big):
+    with pytest.raises(HpoError, match=r"from: 'big' was trained on other rows, or scaled them"):
+        studies.run(searched(big, "data.validation=0.3"))
+    with pytest.raises(HpoError, match="no_such"):
+        studies.run(searched(big, "compression.teacher.from=no_such"))
+    data = load_data(searched(big).training.data, big, None)
+    with pytest.raises(HpoError, match=r"a teacher answers for classes or values, not counts\."):
+        taught_by("big", big, replace(data, task="counts"))
