@@ -388,6 +388,9 @@ def opening(line: str) -> str:
     ids=lambda path: path.name,
 )
 def test_a_page_works_word_by_word(path, tmp_path, hpo, monkeypatch):
+    if path.name == "export.md":
+        pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
+        pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
     if ["data", "clear"] in CALLS[path]:  # other tests keep their files in the cache
         monkeypatch.setenv("HPO_CACHE", str(tmp_path / "cache"))
     names: dict[str, object] = {}

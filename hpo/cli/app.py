@@ -11,7 +11,18 @@ from typing import Annotated
 import typer
 
 from hpo import __version__
-from hpo.cli import commands, completion, data, init, models, output, running, specs, studies
+from hpo.cli import (
+    commands,
+    completion,
+    data,
+    exports,
+    init,
+    models,
+    output,
+    running,
+    specs,
+    studies,
+)
 from hpo.cli.output import print_line
 from hpo.errors import HpoError, SpecError
 from hpo.study.signals import leave
@@ -41,6 +52,7 @@ app.command()(studies.export)
 app.command()(studies.check_study)
 app.command()(running.train)
 app.command()(models.predict)
+app.command()(exports.export_model)
 app.command()(models.ensemble)
 app.add_typer(data.app, name="data")
 

@@ -45,7 +45,7 @@ def run(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Tune a command: values that vary are written as ranges in it.
+    """Tune a command in which ranges stand for values that vary.
 
     Example: hpo run --minimize loss --epochs 9 -- python train.py --lr '~log(1e-5, 1e-1)'
     """

@@ -120,7 +120,7 @@ def ensemble(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train the best trials of a study again; keep a model that answers with their mean.
+    """Train the best trials again; keep a model of their mean.
 
     Example: hpo ensemble digits --top 5 -o model5/
     """

@@ -74,7 +74,7 @@ def resume(
     trust_code: TrustCode = False,
     quiet: Quiet = False,
 ) -> None:
-    """Resume a study from its storage; its spec file is not needed.
+    """Resume a study from its storage, without its spec file.
 
     Example: hpo resume digits --timeout 10m
     """

@@ -195,7 +195,7 @@ def export(
 
 
 def check_study(study: StudyName, storage: StorageUrl = None, as_json: AsJson = False) -> None:
-    """Check the database and the checkpoints of a study for damage.
+    """Check database and checkpoints of a study for damage.
 
     Example: hpo check-study digits
     """

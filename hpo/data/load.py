@@ -118,10 +118,10 @@ def _prepared(
         return text_data(spec, source)
     if series is not None:
         source = in_time_order(source, series)
-    rows = _fold_rows(spec, source) if spec.folds else None
+    rows = fold_rows(spec, source) if spec.folds else None
     if rows is not None and not is_whole and _shares_images(spec, source):
         return _image_folds(spec, source, rows)
-    folds = [_parts(spec, source)] if rows is None else _fold_parts(source, rows, is_whole=is_whole)
+    folds = [parted(spec, source)] if rows is None else _fold_parts(source, rows, is_whole=is_whole)
     text = with_stop_words(spec.text, folder)
     scaling = spec.normalize, spec.range, spec.clip
     fits = [
@@ -232,7 +232,7 @@ class _FoldRows(NamedTuple):
     test: Sequence[Source]
 
 
-def _fold_rows(spec: DataSpec, source: Source) -> _FoldRows:
+def fold_rows(spec: DataSpec, source: Source) -> _FoldRows:
     assert spec.folds is not None
     if source.validation is not None:
         raise DataError(
@@ -277,7 +277,7 @@ def _split_by(spec: DataSpec, source: Source) -> np.ndarray | None:
     return source.split_by
 
 
-def _parts(spec: DataSpec, source: Source) -> list[Source]:
+def parted(spec: DataSpec, source: Source) -> list[Source]:
     """The examples of each split: training, validation and, if there is one, test."""
     by = _split_by(spec, source)
     if isinstance(spec.split, ColumnSplit) and by is not None:

@@ -10,6 +10,14 @@ from hpo.trained.description import Description
 _ALONE = "prediction"  # the name of the answers for targets that have none
 
 
+def answer_names(description: Description) -> tuple[str, ...]:
+    """The columns of answers: the targets, or a name for those that have none."""
+    return description.features.targets or tuple(
+        _ALONE if description.outputs == 1 or description.classes else f"{_ALONE}_{place}"
+        for place in range(1 if description.classes else description.outputs)
+    )
+
+
 def answer_columns(
     predictions: np.ndarray,
     description: Description,
@@ -21,10 +29,7 @@ def answer_columns(
     `thresholds` are the chances above which the second of two classes, or each label, is found.
     The temperature changes the chances of classes that are told, and no class that is found.
     """
-    names = description.features.targets or tuple(
-        _ALONE if description.outputs == 1 or description.classes else f"{_ALONE}_{place}"
-        for place in range(1 if description.classes else description.outputs)
-    )
+    names = answer_names(description)
     if description.classes:
         classes = np.array(description.classes, object)
         found = predictions.argmax(-1)

@@ -111,7 +111,7 @@ class _Direction(nnx.Module):  # type: ignore[misc]
         if self.cell == "lstm":
             inputs = inputs + self.gate_bias[...].astype(x.dtype)
         recurrent = self.recurrent[...].astype(x.dtype)
-        zeros = jnp.zeros((len(x), recurrent.shape[0]), x.dtype)
+        zeros = jnp.zeros((x.shape[0], recurrent.shape[0]), x.dtype)
         start: State = (zeros, zeros.astype(jnp.float32)) if self.cell == "lstm" else (zeros,)
 
         def place(state: State, now: tuple[Array, Array | None]) -> tuple[State, Array]:

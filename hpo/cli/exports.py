@@ -1,0 +1,79 @@
+"""The command that writes a trained model for other programs: `hpo export-model`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hpo.cli import completion
+from hpo.cli.models import TrainedFolder, TrustModel
+from hpo.cli.options import AsJson, Device, Force
+from hpo.cli.output import print_json, print_line
+
+
+class Format(StrEnum):
+    """What `hpo export-model` writes."""
+
+    ONNX = "onnx"
+    STABLEHLO = "stablehlo"
+
+
+def export_model(
+    model: TrainedFolder,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="PATH",
+            help="What to write: a folder for onnx, a file for stablehlo.",
+            autocompletion=completion.files,
+        ),
+    ],
+    form: Annotated[
+        Format,
+        typer.Option(
+            "--format", help="onnx runs in onnxruntime alone; stablehlo takes encoded numbers."
+        ),
+    ] = Format.ONNX,
+    rows: Annotated[
+        Path | None,
+        typer.Option(
+            "--rows",
+            metavar="FILE",
+            help="Rows on which answers are compared; else those that validate.",
+            autocompletion=completion.files,
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(help="The largest difference that is written.", min=0)
+    ] = 1e-5,
+    device: Device = None,
+    force: Force = False,
+    trust_code: TrustModel = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a trained model as ONNX or StableHLO.
+
+    Example: hpo export-model model/ -o exported/
+    """
+    from hpo.api.surroundings import data_home
+    from hpo.trained.exported import folder
+
+    folder.check_extra(form)
+    from hpo.trained.model import load_model  # imports JAX
+
+    loaded = load_model(model, device, is_trusted=trust_code)
+    source = folder.rows_to_compare(loaded, rows, (Path.cwd(), model.parent), data_home())
+    export = folder.export_onnx if form is Format.ONNX else folder.export_stablehlo
+    found = export(loaded, out, source, tolerance, is_replaced=force)
+    if as_json:
+        print_json({"out": str(out), **found._asdict()})
+        return
+    print_line(
+        f"{out}: {found.size:,} bytes; {found.rows:,} rows compared, and the largest difference is "
+        f"{found.difference:.2g}"
+    )

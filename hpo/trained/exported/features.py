@@ -1,0 +1,267 @@
+"""The features of examples as nodes of an ONNX graph: what `FittedTransform.apply` computes.
+
+Numbers are float64 until they are scaled, as they are there. Texts are read by operators of
+`ai.onnx.ml`: each becomes the number of its category.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from hpo.data.transforms.encoding import OWN, PARTS
+from hpo.data.transforms.features import Features
+from hpo.data.transforms.transform import FittedTransform
+from hpo.errors import HpoError
+from hpo.trained.exported.graph import Graph
+
+# The code of a category that no training row has. Known ones are at least 0, an empty cell is -1.
+_UNKNOWN = -2
+
+
+class Inputs(NamedTuple):
+    """The inputs of a graph: those of the columns of a table, or examples that are arrays.
+
+    `numbers` are float64 `[batch, columns]` with NaN in empty cells, `texts` are strings that are
+    empty there. None where there are no such columns.
+    """
+
+    numbers: str | None = None
+    texts: str | None = None
+    arrays: str | None = None
+
+
+def add_inputs(graph: Graph, features: Features) -> Inputs:
+    """The inputs of a graph for such examples."""
+    if not features.is_table:
+        return Inputs(arrays=graph.input("x", features.type, features.shape))
+    numbers, texts = len(features.numbers), len(features.texts)
+    return Inputs(
+        graph.input("numbers", np.float64, [numbers]) if numbers else None,
+        graph.input("texts", str, [texts]) if texts else None,
+    )
+
+
+def add_features(
+    graph: Graph, inputs: Inputs, features: Features, fit: FittedTransform, width: int
+) -> str:
+    """The features of examples, float32; a table has `width` of them.
+
+    Raises:
+        HpoError: for features that no graph computes yet.
+    """
+    _check(fit)
+    if inputs.arrays is not None:
+        # As in training, where pixels are scaled in float32.
+        is_image = features.type == "uint8"
+        x = graph.add("Cast", inputs.arrays, to=_FLOAT if is_image else _DOUBLE)
+        scaled = _scaled(graph, fit, x, np.float32 if is_image else np.float64)
+        return _projected(graph, fit, scaled, features.shape)
+    made = _Table(graph, inputs, features, fit)
+    found = [made.numbers()]
+    if "code_column" in fit.more:
+        found.insert(0, made.codes_to_learn())
+    found += [*made.flags(), *made.one_hot(), *made.hashes()]
+    parts = [one for one in found if one is not None]
+    together = graph.add("Concat", *parts, axis=1)
+    # A fold whose training rows lack a text has fewer columns: zeros fill the last ones.
+    lacking = width - made.width
+    return graph.add("Pad", together, graph.constant([0, 0, 0, lacking])) if lacking else together
+
+
+_FLOAT, _DOUBLE, _INT64 = 1, 11, 7  # as `onnx.TensorProto` numbers them
+
+
+def _check(fit: FittedTransform) -> None:
+    if fit.has_texts or fit.ids:
+        raise HpoError(
+            "--format onnx: hpo makes the features of texts itself, and the file cannot yet: use "
+            "--format stablehlo, which takes encoded numbers."
+        )
+    if "quantile_column" in fit.more:
+        raise HpoError(
+            "--format onnx: no operator computes transform: quantile: train with log or none, or "
+            "use --format stablehlo, which takes encoded numbers."
+        )
+
+
+def _scaled(graph: Graph, fit: FittedTransform, x: str, kind: type = np.float64) -> str:
+    """Features without their offset, divided: as float32, and computed in `kind`."""
+    away = graph.add("Sub", x, graph.constant(fit.offset, kind))
+    return graph.add("Cast", graph.add("Div", away, graph.constant(fit.divisor, kind)), to=_FLOAT)
+
+
+def _projected(graph: Graph, fit: FittedTransform, x: str, shape: tuple[int, ...]) -> str:
+    """Scaled features under the map of a fit, if it has one."""
+    if "map" not in fit.more:
+        return x
+    flat = graph.add("Cast", graph.add("Flatten", x, axis=1), to=_DOUBLE)
+    centred = graph.add("Sub", flat, graph.constant(fit.more["map_mean"], np.float64))
+    found = graph.add("MatMul", centred, graph.constant(fit.more["map"], np.float64))
+    if "is_reduced" not in fit.more and len(shape) > 1:
+        found = graph.add("Reshape", found, graph.constant([-1, *shape], np.int64))
+    return graph.add("Cast", found, to=_FLOAT)
+
+
+class _Table:
+    """The features of the rows of a table; `width` counts them as they are added."""
+
+    def __init__(
+        self, graph: Graph, inputs: Inputs, features: Features, fit: FittedTransform
+    ) -> None:
+        self.graph, self.inputs, self.features, self.fit = graph, inputs, features, fit
+        self.width = 0
+        self._codes: dict[int, str] = {}
+
+    def numbers(self) -> str | None:
+        """The scaled columns: numbers, places in sorted order, mean targets."""
+        graph, fit = self.graph, self.fit
+        parts = [*self._filled(), *self._known()]
+        if not parts:
+            return None
+        x = _scaled(graph, fit, graph.add("Concat", *parts, axis=1))
+        if "clip" in fit.more:
+            wide = graph.add("Cast", x, to=_DOUBLE)  # in which no square overflows
+            share = graph.add("Div", wide, graph.constant(float(fit.more["clip"])))
+            square = graph.add("Add", graph.add("Mul", share, share), graph.constant(1.0))
+            x = graph.add("Cast", graph.add("Div", wide, graph.add("Sqrt", square)), to=_FLOAT)
+        self.width += fit.numbers
+        return _projected(graph, fit, x, ())
+
+    def codes_to_learn(self) -> str:
+        """The codes of categories whose vectors the model has learned; 0 for unknown and empty."""
+        more, found = self.fit.more, []
+        starts = more["code_start"]
+        for place, column in enumerate(more["code_column"].tolist()):
+            known = more["code_known"][starts[place] : starts[place + 1]]
+            found.append(self._lookup(self._code(column), known, [*range(1, len(known) + 1)], 0))
+        self.width += len(found)
+        return self.graph.add("Cast", self._side_by_side(found), to=_FLOAT)
+
+    def flags(self) -> list[str]:
+        """1 where a cell is empty, for each column that has such a flag."""
+        graph, more, found = self.graph, self.fit.more, []
+        if "flag_column" in more:
+            assert self.inputs.numbers is not None
+            cells = self._columns(self.inputs.numbers, more["flag_column"])
+            found.append(graph.add("Cast", graph.add("IsNaN", cells), to=_FLOAT))
+            self.width += len(more["flag_column"])
+        if "flag_text" in more:
+            assert self.inputs.texts is not None
+            cells = self._columns(self.inputs.texts, more["flag_text"])
+            empty = graph.add("Equal", cells, graph.constant([""], object))
+            found.append(graph.add("Cast", empty, to=_FLOAT))
+            self.width += len(more["flag_text"])
+        return found
+
+    def one_hot(self) -> list[str]:
+        """1 in the column of a category, 0 in the others."""
+        graph, columns, values = self.graph, self.fit.text_column, self.fit.text_value
+        if columns is None or values is None or not len(columns):
+            return []
+        codes = self._side_by_side([self._code(column, fill=True) for column in columns.tolist()])
+        is_one = graph.add("Equal", codes, graph.constant(values, np.int64))
+        self.width += len(columns)
+        return [graph.add("Cast", is_one, to=_FLOAT)]
+
+    def hashes(self) -> list[str]:
+        """1 in the bucket of a text's hash, for each column that is hashed."""
+        graph, more, found = self.graph, self.fit.more, []
+        if "hash_column" not in more:
+            return []
+        for column, buckets in zip(more["hash_column"], more["hash_buckets"], strict=True):
+            assert self.inputs.texts is not None
+            cells, fill = self._columns(self.inputs.texts, [column]), self._fill(column)
+            if fill != OWN:  # whose hash is that of the empty text
+                filled = graph.constant([(self.features.texts[column].values or ())[fill]], object)
+                empty = graph.add("Equal", cells, graph.constant([""], object))
+                cells = graph.add("Where", empty, filled, cells)
+            hashed = graph.add("com.microsoft:MurmurHash3", cells, positive=0)
+            size = graph.add("Abs", graph.add("Cast", hashed, to=_INT64))
+            bucket = graph.add("Mod", size, graph.constant([int(buckets)], np.int64))
+            is_one = graph.add("Equal", bucket, graph.constant(np.arange(buckets), np.int64))
+            found.append(graph.add("Cast", is_one, to=_FLOAT))
+            self.width += int(buckets)
+        return found
+
+    def _filled(self) -> list[str]:
+        """The columns of numbers that are features, without empty cells, before they are scaled."""
+        graph, fit = self.graph, self.fit
+        assert fit.kept is not None
+        if self.inputs.numbers is None or not fit.kept.any():
+            return []
+        x = self._columns(self.inputs.numbers, np.flatnonzero(fit.kept))
+        fill = graph.constant(fit.fill, np.float64)
+        x = graph.add("Where", graph.add("IsNaN", x), fill, x)
+        if "log_column" in fit.more:
+            is_log = np.isin(np.arange(int(fit.kept.sum())), fit.more["log_column"])
+            size = graph.add("Add", graph.add("Abs", x), graph.constant(1.0))
+            logs = graph.add("Mul", graph.add("Sign", x), graph.add("Log", size))
+            x = graph.add("Where", graph.constant(is_log), logs, x)
+        return [x]
+
+    def _known(self) -> list[str]:
+        """The places in sorted order and the mean targets of categories."""
+        graph, more, found = self.graph, self.fit.more, []
+        if "known_column" not in more:
+            return []
+        starts = more["known_start"]
+        is_target = more.get("known_is_target", np.zeros(len(starts) - 1, bool))
+        for place, column in enumerate(more["known_column"].tolist()):
+            known = more["known"][starts[place] : starts[place + 1]]
+            # The last row of the means is that of an unknown category.
+            other = len(known) if is_target[place] else -1
+            index = self._lookup(self._code(column, fill=True), known, [*range(len(known))], other)
+            if is_target[place]:
+                means = more["target_means"][PARTS, starts[place] : starts[place + 1]]
+                table = np.concatenate([means, more["target_prior"][PARTS][None]])
+                found.append(graph.add("Gather", graph.constant(table, np.float64), index, axis=0))
+            else:
+                column_of = graph.add("Unsqueeze", index, graph.constant([1], np.int64))
+                found.append(graph.add("Cast", column_of, to=_DOUBLE))
+        return found
+
+    def _fill(self, column: int) -> int:
+        assert self.fit.text_fill is not None
+        return int(self.fit.text_fill[column])
+
+    def _code(self, column: int, *, fill: bool = False) -> str:
+        """The code of each row's category, int64 `[batch]`; -1, or filled, for an empty cell."""
+        graph = self.graph
+        if column not in self._codes:
+            assert self.inputs.texts is not None
+            values = self.features.texts[column].values or ()
+            self._codes[column] = graph.add(
+                "ai.onnx.ml:LabelEncoder",
+                graph.add("Gather", self.inputs.texts, graph.constant(column, np.int64), axis=1),
+                keys_strings=[*values, ""],
+                values_int64s=[*range(len(values)), -1],
+                default_int64=_UNKNOWN,
+            )
+        code = self._codes[column]
+        if not fill:
+            return code
+        empty = graph.add("Equal", code, graph.constant(-1, np.int64))
+        return graph.add("Where", empty, graph.constant(self._fill(column), np.int64), code)
+
+    def _lookup(self, code: str, keys: np.ndarray, values: list[int], default: int) -> str:
+        """The value of each code's key."""
+        if not len(keys):  # a list of an encoder may not be empty
+            zero = self.graph.add("Mul", code, self.graph.constant(0, np.int64))
+            return self.graph.add("Add", zero, self.graph.constant(default, np.int64))
+        return self.graph.add(
+            "ai.onnx.ml:LabelEncoder",
+            code,
+            keys_int64s=keys.tolist(),
+            values_int64s=values,
+            default_int64=default,
+        )
+
+    def _columns(self, table: str, places: np.ndarray | list[int]) -> str:
+        return self.graph.add("Gather", table, self.graph.constant(places, np.int64), axis=1)
+
+    def _side_by_side(self, codes: list[str]) -> str:
+        axis = self.graph.constant([1], np.int64)
+        columns = [self.graph.add("Unsqueeze", code, axis) for code in codes]
+        return self.graph.add("Concat", *columns, axis=1)

@@ -1,0 +1,231 @@
+"""Exports a trained model: a folder that onnxruntime runs alone, or a file of StableHLO."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hpo.data.new.validation import validation_rows
+from hpo.data.readers.tables.table import EMPTY_WORDS, missing_words
+from hpo.data.source import Source
+from hpo.engine.training.metrics.temperature import tempered
+from hpo.errors import DataError, HpoError
+from hpo.spec.sections.data import CsvFile, TableFile
+from hpo.trained.answers import answer_names
+from hpo.trained.exported import standalone
+from hpo.trained.exported.answers import scale_of
+from hpo.trained.model import BATCH, Model
+from hpo.trained.predict import read_new
+
+MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE = "model.onnx", "schema.json", "predict.py"
+REQUIREMENTS_FILE = "requirements.txt"
+_REQUIREMENTS = "numpy>=2.1\nonnxruntime>=1.23\n"
+_NEEDED = {"onnx": ("onnx", "onnxruntime"), "stablehlo": ("flatbuffers",)}
+_FILES = {MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE, REQUIREMENTS_FILE}
+
+
+class Exported(NamedTuple):
+    """What was written: its bytes, and the largest difference from the model over some rows.
+
+    That of quantities is in deviations of the target; that of chances and counts from 1 on.
+    """
+
+    size: int
+    rows: int
+    difference: float
+
+
+def check_extra(form: str) -> None:
+    """Refuse an export in a format whose libraries are not installed.
+
+    Raises:
+        HpoError: which says how to install them.
+    """
+    lacking = [name for name in _NEEDED[form] if find_spec(name) is None]
+    if lacking:
+        raise HpoError(
+            f"--format {form}: needs {' and '.join(lacking)}, which is not installed: run "
+            "`pip install 'hpo-lanes[onnx]'`."
+        )
+
+
+def rows_to_compare(
+    model: Model, data: Path | None, folders: Sequence[Path], home: Path | None
+) -> Source:
+    """The examples of a file of new data, or else those that validate by the model's spec.
+
+    The spec's relative paths start at one of the `folders`.
+
+    Raises:
+        HpoError: if there are none, or they are others than in the training.
+    """
+    if data is not None:
+        return read_new(model, data).source
+    why = "it names none"
+    for folder in folders:
+        try:
+            source = validation_rows(model.training.data, folder, home)
+        except DataError as error:
+            why = str(error)
+            continue
+        if _is_like(source, model):
+            return source
+        why = "its columns or categories are not those of the training"
+    raise HpoError(
+        f"{model.folder}: the validation rows of its spec cannot be read ({why[:200]}): run this "
+        "where they are, or give rows of the same columns with --rows FILE."
+    )
+
+
+def _is_like(source: Source, model: Model) -> bool:
+    """Whether examples have the columns and categories of the training."""
+    features = model.description.features
+    if not features.is_table:
+        return source.x.shape[1:] == features.shape and str(source.x.dtype) == features.type
+    texts = zip(features.texts, source.values, strict=False)
+    return (
+        [one.name for one in features.texts] == [*source.text_names]
+        and len(features.numbers) == source.x.shape[1]
+        and all(one.values is None or [*one.values] == [*values] for one, values in texts)
+    )
+
+
+def difference(model: Model, found: np.ndarray, expected: np.ndarray) -> float:
+    """How far answers are apart at most."""
+    unit = np.maximum(1, np.abs(expected))
+    if model.description.task == "regression":
+        unit = np.broadcast_to(scale_of(model.data)[0], expected.shape)
+    return float((np.abs(found - expected) / unit).max())
+
+
+def export_onnx(
+    model: Model, folder: Path, source: Source, tolerance: float, *, is_replaced: bool = False
+) -> Exported:
+    """Write a folder with the model, its script and what this reads.
+
+    Raises:
+        HpoError: for a model that cannot be translated, or answers otherwise.
+    """
+    from hpo.trained.exported.onnx_model import answers, cells_of, onnx_model, session
+
+    check_free(folder, _FILES, is_replaced=is_replaced)
+    data = onnx_model(model).SerializeToString()
+    found = answers(session(data), cells_of(source, model), BATCH)
+    apart = _checked(model, found, source, tolerance)
+    texts = {
+        SCHEMA_FILE: json.dumps(schema_of(model), indent=1) + "\n",
+        SCRIPT_FILE: Path(standalone.__file__).read_text(encoding="utf-8"),
+        REQUIREMENTS_FILE: _REQUIREMENTS,
+    }
+
+    def write(partial: Path) -> None:
+        partial.mkdir(parents=True)
+        (partial / MODEL_FILE).write_bytes(data)
+        for name, text in texts.items():
+            (partial / name).write_text(text, encoding="utf-8")
+
+    _written(folder, write)
+    return Exported(len(data), len(source), apart)
+
+
+def export_stablehlo(
+    model: Model, file: Path, source: Source, tolerance: float, *, is_replaced: bool = False
+) -> Exported:
+    """Write the bytes of `jax.export`, which takes encoded numbers.
+
+    Raises:
+        HpoError: for a model that cannot be exported, or answers otherwise.
+    """
+    from jax import export
+
+    from hpo.trained.exported.network import stablehlo
+
+    check_free(file, set(), is_replaced=is_replaced)
+    data = stablehlo(model)
+    deserialize: Any = export.deserialize
+    call = deserialize(bytearray(data)).call
+    x = model.features(model.members[0], source)
+    parts = [np.asarray(call(x[start : start + BATCH])) for start in range(0, len(x), BATCH)]
+    apart = _checked(model, np.concatenate(parts), source, tolerance)
+    _written(file, lambda partial: partial.write_bytes(data))
+    return Exported(len(data), len(source), apart)
+
+
+def _checked(model: Model, found: np.ndarray, source: Source, tolerance: float) -> float:
+    apart = difference(model, found, tempered(model.predictions(source), model.temperature))
+    if not apart <= tolerance:
+        raise HpoError(
+            f"{model.folder}: the export answers up to {apart:.2g} apart from the model, more than "
+            f"--tolerance {tolerance:g}: nothing was written. Give another tolerance if that is "
+            "near enough."
+        )
+    return apart
+
+
+def schema_of(model: Model) -> Mapping[str, Any]:
+    """What the script of an exported folder has to know of the cells and answers, as JSON."""
+    told, dataset = model.description, model.training.data.dataset
+    words = missing_words(dataset) if isinstance(dataset, TableFile) else []
+    thresholds = model.thresholds
+    if thresholds is not None and told.classes:  # which are for chances without a temperature
+        chances = np.array([[1 - thresholds[0], thresholds[0]]])
+        thresholds = tempered(chances, model.temperature)[0, 1:]
+    return {
+        "task": told.task,
+        "answers": [*answer_names(told)],
+        "classes": [*told.classes],
+        "thresholds": None if thresholds is None else thresholds.tolist(),
+        "numbers": [[*one] for one in told.features.numbers],
+        "texts": [[one.name, [*(one.values or ())]] for one in told.features.texts],
+        "type": told.features.type,
+        "shape": [*told.features.shape],
+        "separator": dataset.separator if isinstance(dataset, CsvFile) else ",",
+        "missing": sorted({*EMPTY_WORDS, *words}),
+    }
+
+
+def check_free(path: Path, files: set[str], *, is_replaced: bool) -> None:
+    """Refuse a place for an export: a folder of these files, or a file where there are none.
+
+    Raises:
+        HpoError: for what stands there already.
+    """
+    if path.is_symlink() or not path.absolute().parent.is_dir():
+        raise HpoError(f"-o {path}: cannot be written there: give a name in a folder that exists.")
+    if not path.exists():
+        return
+    held = {one.name for one in path.iterdir()} - {"__pycache__"} if path.is_dir() else set()
+    if path.is_dir() != bool(files) or held - files:
+        raise HpoError(f"-o {path}: is something else already: give another name.")
+    if (held or not files) and not is_replaced:
+        raise HpoError(f"-o {path}: exists: give another name, or --force to replace it.")
+
+
+def _written(path: Path, write: Callable[[Path], object]) -> None:
+    """Write under another name and then rename, so that nobody reads a half-written export.
+
+    Raises:
+        HpoError: if it cannot be written; no part of it is then left behind.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        _remove(partial)
+        write(partial)
+        _remove(path)
+        partial.rename(path)
+    except OSError as error:
+        _remove(partial)
+        raise HpoError(f"-o {path}: cannot be written ({error.strerror}): give another.") from None
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,215 @@
+"""Answers for new rows with an exported model. It needs NumPy and onnxruntime alone.
+
+From a shell: python predict.py new.csv -o answers.csv
+From Python: `Model(folder).answers([{"age": "31", "city": "Oslo"}])`
+
+A table is a CSV file in UTF-8 with a header and decimal points. Examples that are arrays are the
+array x of a .npz file, or a .npy file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_TRUE, _FALSE = ("true", "t", "yes", "y", "on", "1"), ("false", "f", "no", "n", "off", "0")
+_START = datetime(1970, 1, 1)
+
+
+class RowError(ValueError):
+    """A row that the model cannot take; the text says why."""
+
+
+class Model:
+    """An exported model: the files `model.onnx` and `schema.json` of a folder."""
+
+    def __init__(self, folder: str | Path) -> None:
+        import onnxruntime
+
+        place = Path(folder)
+        self.schema = json.loads((place / "schema.json").read_text(encoding="utf-8"))
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        self._engine = onnxruntime.InferenceSession(
+            str(place / "model.onnx"), options, providers=["CPUExecutionProvider"]
+        )
+        self._known = [(name, frozenset(values)) for name, values in self.schema["texts"]]
+        self._missing = frozenset(self.schema["missing"])
+
+    def answers(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+        """The columns of answers for rows of cells by the names of their columns.
+
+        Raises:
+            RowError: for a column that is missing, or a cell that is not of its column's type.
+        """
+        return self._columns(self.predict(self.cells(rows)))
+
+    def answers_to(self, arrays: np.ndarray) -> dict[str, np.ndarray]:
+        """The columns of answers for examples that are arrays.
+
+        Raises:
+            RowError: for examples of another shape.
+        """
+        if [*arrays.shape[1:]] != self.schema["shape"]:
+            raise RowError(
+                f"an example has the shape {[*arrays.shape[1:]]}, and the model takes "
+                f"{self.schema['shape']}"
+            )
+        return self._columns(self.predict({"x": arrays}))
+
+    def predict(self, cells: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The probabilities, or values in the unit of the target, `[rows, ..., K]`."""
+        found: np.ndarray = self._engine.run(None, dict(cells))[0]
+        return found
+
+    def cells(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+        """The inputs of the model for rows of cells."""
+        found: dict[str, np.ndarray] = {}
+        if self.schema["numbers"]:
+            columns = [
+                [_number(self._cell(row, name, at), name, part, at) for at, row in enumerate(rows)]
+                for name, part in self.schema["numbers"]
+            ]
+            found["numbers"] = np.array(columns, np.float64).T.copy()
+        if self._known:
+            texts = [
+                [_category(self._cell(row, name, at), known) for at, row in enumerate(rows)]
+                for name, known in self._known
+            ]
+            found["texts"] = np.array(texts, object).T.copy()
+        return found
+
+    def _cell(self, row: Mapping[str, Any], name: str, at: int) -> str:
+        """The text of a cell, empty where its word says so."""
+        if name not in row:
+            raise RowError(f"row {at + 1} has no column {name!r}, which the model needs")
+        value = row[name]
+        text = "" if value is None else str(value)
+        return "" if text in self._missing else text
+
+    def _columns(self, found: np.ndarray) -> dict[str, np.ndarray]:
+        names, classes = self.schema["answers"], self.schema["classes"]
+        thresholds = self.schema["thresholds"]
+        if found.ndim > 2:
+            return {names[0]: found.argmax(-1)}
+        if classes:
+            place = found.argmax(-1)
+            if thresholds and len(classes) == 2:
+                place = (found[:, 1] > thresholds[0]).astype(int)
+            chances = {f"{names[0]}_{name}": found[:, k] for k, name in enumerate(classes)}
+            return {names[0]: np.array(classes, object)[place], **chances}
+        if self.schema["task"] == "multilabel":
+            labels = (found > (thresholds or 0.5)).astype(int)
+            chances = {f"{name}_chance": found[:, k] for k, name in enumerate(names)}
+            return {name: labels[:, k] for k, name in enumerate(names)} | chances
+        return {name: found[:, k] for k, name in enumerate(names)}
+
+
+def _number(text: str, name: str, part: str, at: int) -> float:
+    """The number of a cell, NaN where it is empty."""
+    if not text:
+        return math.nan
+    try:
+        if part == "number":
+            if "_" in text or not abs(float(text)) < 3.4028235677973366e38:
+                raise ValueError
+            return float(text)
+        if part == "boolean":
+            word = text.strip().casefold().removesuffix(".0")
+            return float((*_FALSE, *_TRUE).index(word) >= len(_FALSE))
+        return _part_of(datetime.fromisoformat(text.strip()), part)
+    except ValueError:
+        kind = {"number": "a number", "boolean": "true or false"}.get(
+            part, "a date like 2024-04-03"
+        )
+        raise RowError(f"row {at + 1}: column {name!r} holds {text!r}, not {kind}") from None
+
+
+def _part_of(date: datetime, part: str) -> float:
+    if date.tzinfo is not None:
+        date = date.astimezone(UTC).replace(tzinfo=None)
+    since = date - _START
+    hours = (since.seconds + since.microseconds / 1e6) / 3600
+    parts = {
+        "days": since.days + hours / 24,
+        "year": date.year,
+        "month": date.month,
+        "day": date.day,
+        "weekday": date.weekday(),
+        "hour": math.floor(hours),
+    }
+    return float(parts[part])
+
+
+def _category(text: str, known: frozenset[str]) -> str:
+    """A text as the model knows it: 3 for 3.0."""
+    if text in known or "n" in text.lower() or "_" in text:
+        return text
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return str(int(number)) if number.is_integer() else str(number)
+
+
+def _pieces(model: Model, data: Path, batch: int) -> Iterator[dict[str, np.ndarray]]:
+    """The answers for the rows of a file, `batch` at a time."""
+    if data.suffix in (".npz", ".npy"):
+        with data.open("rb") as file:
+            read = np.load(file, allow_pickle=False)
+            x = read["x"] if data.suffix == ".npz" else read
+        x = np.ascontiguousarray(x, model.schema["type"])
+        for start in range(0, len(x), batch):
+            yield model.answers_to(x[start : start + batch])
+        return
+    with data.open(encoding="utf-8-sig", newline="") as lines:
+        rows = csv.DictReader(lines, delimiter=model.schema["separator"])
+        start = 0
+        while some := [*islice(rows, batch)]:
+            try:
+                yield model.answers(some)
+            except RowError as error:
+                where = f"of the {batch} rows after row {start}: " if start else ""
+                raise RowError(f"{data}: {where}{error}") from None
+            start += len(some)
+
+
+def main() -> None:
+    """Answer for a file."""
+    parser = argparse.ArgumentParser(description="Answers for new rows with an exported model.")
+    parser.add_argument("data", type=Path, help="a .csv, .npz or .npy file")
+    parser.add_argument("-o", dest="out", type=Path, help="CSV file to write; else stdout")
+    parser.add_argument("--batch", type=int, default=512, help="rows that the model takes at once")
+    asked = parser.parse_args()
+    try:
+        pieces = _pieces(Model(Path(__file__).parent), asked.data, asked.batch)
+        if asked.out is None:
+            _write(pieces, sys.stdout)
+        else:
+            with asked.out.open("w", encoding="utf-8", newline="") as out:
+                _write(pieces, out)
+    except (RowError, OSError, KeyError) as error:
+        sys.exit(f"predict.py: {error}")
+
+
+def _write(pieces: Iterator[dict[str, np.ndarray]], out: Any) -> None:
+    writer = csv.writer(out, lineterminator="\n")
+    for number, piece in enumerate(pieces):
+        if not number:
+            writer.writerow(piece)
+        columns = (column.tolist() for column in piece.values())
+        writer.writerows(zip(*columns, strict=True))
+
+
+if __name__ == "__main__":
+    main()

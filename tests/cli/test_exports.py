@@ -1,0 +1,29 @@
+"""Trained models for other programs, on the command line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.study.whole import Studies
+from tests.trained.tables import trained, write_table
+
+
+def test_a_model_is_exported_to_a_folder_or_to_a_file(hpo, tmp_path, compile_cache):
+    pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
+    pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
+    write_table(tmp_path / "table.csv")
+    trained(Studies(tmp_path, compile_cache), tmp_path)
+    rows = ("--rows", str(tmp_path / "table.csv"))
+    out = str(tmp_path / "model.stablehlo")
+    words = ("export-model", str(tmp_path / "model"), "--format", "stablehlo")
+    result = hpo(*words, "-o", out, *rows)
+    assert result.code == 0, result.err
+    assert "120 rows compared, and the largest difference is " in result.out
+    assert "exists: give another name, or --force" in hpo(*words, "-o", out, *rows).err
+    words = ("export-model", str(tmp_path / "model"), "-o", str(tmp_path / "out"), *rows, "--json")
+    found = json.loads(hpo(*words).out)
+    assert found["rows"] == 120
+    assert found["difference"] < 1e-5
+    assert (tmp_path / "out" / "predict.py").is_file()

@@ -1,0 +1,92 @@
+"""Models with weights that are drawn, not trained, and data of every kind for them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from hpo.data.load import load_data
+from hpo.data.new.validation import validation_rows
+from hpo.data.source import Source
+from hpo.engine.models.abstract import abstract_model
+from hpo.engine.program import split
+from hpo.spec.load import load_document
+from hpo.trained.description import Description
+from hpo.trained.model import Member, Model
+
+RNG = np.random.default_rng(0)
+_WORDS = ("alpha", "beta", "gamma", "delta", "epsilon")
+
+
+def data_of(folder: Path, kind: str) -> dict[str, Any]:
+    """The data section of a small data set, whose file is written."""
+    rng = np.random.default_rng(1)
+    arrays: dict[str, Any] = {
+        "colours": (rng.integers(0, 255, (40, 8, 8, 3), dtype=np.uint8), rng.integers(0, 3, 40)),
+        "series": (rng.normal(size=(40, 6, 3)).astype(np.float32), rng.integers(0, 3, 40)),
+        "masks": (
+            rng.integers(0, 255, (24, 16, 16, 1), dtype=np.uint8),
+            rng.integers(0, 2, (24, 16, 16)),
+        ),
+    }
+    if kind in arrays:
+        x, y = arrays[kind]
+        np.savez(folder / f"{kind}.npz", x=x, y=y)
+        dataset: dict[str, Any] = {"npz": f"{kind}.npz"}
+        return {
+            "dataset": dataset | ({"task": "segmentation"} if kind == "masks" else {}),
+            "batch_size": 8,
+        }
+    if kind == "texts":
+        rows = [[" ".join(rng.choice(_WORDS, 5)), "ny"[row % 2]] for row in range(40)]
+        write(folder / "texts.csv", ["text", "y"], rows)
+        return {
+            "dataset": {"csv": "texts.csv", "target": "y"},
+            "batch_size": 8,
+            "columns": {"by_name": {"text": {"type": "text"}}},
+            "text": {"vectors": "ids", "length": 6},
+        }
+    rows = [
+        [round(rng.normal(), 3), round(rng.normal(), 3), "uvw"[i % 3], "ny"[i % 2]]
+        for i in range(40)
+    ]
+    write(folder / "table.csv", ["a", "b", "c", "y"], rows)
+    columns = {"columns": {"by_name": {"c": {"encode": "embed"}}}} if kind == "codes" else {}
+    return {"dataset": {"csv": "table.csv", "target": "y"}, "batch_size": 8, **columns}
+
+
+def write(path: Path, header: list[str], rows: list[list[Any]]) -> None:
+    with path.open("w", newline="") as out:
+        csv.writer(out).writerows([header, *rows])
+
+
+def drawn(folder: Path, data: dict[str, Any], model: dict[str, Any]) -> tuple[Model, Source | None]:
+    """A model with drawn weights, and the rows of its data that validate."""
+    document = {
+        "name": "drawn",
+        "data": data,
+        "model": model,
+        "optimizer": {"name": "adamw", "learning_rate": 0.01},
+        "train": {"epochs": 1},
+    }
+    experiment = load_document(document, folder)
+    loaded = load_data(experiment.training.data, folder, None)
+    program, _ = split(experiment.training, loaded, "cpu")
+    shapes = abstract_model(program)
+    weights = jax.tree.map(_draw, {"params": shapes.params, "variables": shapes.variables})
+    # Running variances are positive.
+    weights["variables"] = jax.tree.map(np.abs, weights["variables"])
+    told = Description.of(loaded)
+    empty = told.data_of(loaded.transform)
+    found = Model(folder, experiment.training, told, (Member(weights, empty, None),), program)
+    return found, validation_rows(experiment.training.data, folder, None)
+
+
+def _draw(leaf: Any) -> np.ndarray:
+    if not np.issubdtype(leaf.dtype, np.floating):
+        return np.zeros(leaf.shape, leaf.dtype)
+    return RNG.normal(0, 0.1, leaf.shape).astype(leaf.dtype)

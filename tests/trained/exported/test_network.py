@@ -1,0 +1,91 @@
+"""The forward pass of every model in the engine that runs exported files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from jax import export
+
+from hpo.errors import HpoError
+from hpo.registry import MODELS
+from hpo.trained.exported.network import network, outputs_of, stablehlo
+from hpo.trained.exported.onnx_model import session
+from hpo.trained.model import Model
+from tests.trained.exported.drawn import data_of, drawn
+
+# Of each model: what it is, and the kinds of data that it is tried on.
+CASES: list[tuple[dict[str, Any], str]] = [
+    ({"name": "mlp", "widths": [8, 6], "norm": "batch"}, "table"),
+    ({"name": "mlp", "widths": [8], "norm": "layer", "activation": "gelu"}, "codes"),
+    ({"name": "cnn", "filters": [4, 8], "dense": 8, "groups": 2}, "colours"),
+    ({"name": "cnn", "filters": [4], "pooling": {"name": "avg", "size": 3}}, "colours"),
+    ({"name": "fourier", "features": 16}, "table"),
+    ({"name": "realmlp", "widths": [8]}, "codes"),
+    ({"name": "tabm", "widths": [8]}, "codes"),
+    ({"name": "rnn", "cell": "gru", "width": 8}, "texts"),
+    ({"name": "rnn", "cell": "lstm", "width": 8, "bidirectional": True}, "series"),
+    ({"name": "transformer", "width": 8, "depth": 1}, "texts"),
+    ({"name": "transformer", "width": 8, "depth": 1}, "series"),
+    ({"name": "unet"}, "masks"),
+    ({"name": "resnet"}, "colours"),
+]
+
+
+def _features(model: Model, rows: int) -> np.ndarray:
+    rng, shape = np.random.default_rng(rows), (rows, *model.description.shape)
+    if model.description.type == "int32":
+        return rng.integers(0, model.program.vocabulary, shape).astype(np.int32)
+    x = rng.normal(size=shape).astype(np.float32)
+    x[:, : len(model.program.categories)] = 1
+    return x
+
+
+def test_every_model_is_tried() -> None:
+    assert {model["name"] for model, _ in CASES} == MODELS.keys()
+
+
+@pytest.mark.parametrize(("spec", "kind"), CASES, ids=lambda one: str(one)[:40])
+def test_the_engine_gives_the_outputs_of_every_model(
+    spec: dict[str, Any], kind: str, tmp_path: Path
+) -> None:
+    model, _ = drawn(tmp_path, data_of(tmp_path, kind), spec)
+    (member,) = model.members
+    engine = session(network(model, member).SerializeToString())
+    outputs = outputs_of(model, member)
+    for rows in (1, 7):
+        x = _features(model, rows)
+        expected = np.asarray(outputs(x))
+        (found,) = engine.run(None, {"x": x})
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_stablehlo_gives_the_chances_for_any_batch(tmp_path: Path) -> None:
+    spec = {"name": "rnn", "cell": "gru", "width": 8}
+    model, _ = drawn(tmp_path, data_of(tmp_path, "texts"), spec)
+    answering = export.deserialize(bytearray(stablehlo(model))).call
+    for rows in (1, 7):
+        x = _features(model, rows)
+        found = np.asarray(answering(x))
+        outputs = np.asarray(outputs_of(model, model.members[0])(x), np.float64)
+        odds = np.exp(outputs - outputs.max(-1, keepdims=True))
+        np.testing.assert_allclose(found, odds / odds.sum(-1, keepdims=True), atol=1e-6)
+
+
+def test_a_model_without_a_translation_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import jax.numpy as jnp\nfrom flax import nnx\n\n"
+        "class Sorted(nnx.Module):\n"
+        "    def __init__(self, inputs, outputs, *, rngs):\n"
+        "        self.head = nnx.Linear(inputs, outputs, rngs=rngs)\n\n"
+        "    def __call__(self, x, *, train=False, rngs=None):\n"
+        "        return self.head(jnp.sort(x, axis=1))\n"
+    )
+    spec = {"python": "mine.py:Sorted"}
+    model, _ = drawn(tmp_path, data_of(tmp_path, "table"), spec)
+    with pytest.raises(
+        HpoError, match=r"--format onnx: the code of your own cannot be exported \(J"
+    ):
+        network(model, model.members[0])

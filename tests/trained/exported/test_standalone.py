@@ -1,0 +1,105 @@
+"""An exported folder answers alone, without JAX and without hpo, as `hpo predict` does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hpo
+from hpo.trained.exported.folder import export_onnx, rows_to_compare
+from hpo.trained.exported.standalone import Model, RowError
+from hpo.trained.model import load_model
+from tests.trained.exported.drawn import data_of, drawn
+
+# Fails where the script imports one of these.
+ALONE = (
+    "import runpy, sys\n"
+    "sys.modules |= dict.fromkeys(('jax', 'hpo', 'pandas', 'onnx', 'sklearn'))\n"
+    "sys.argv = sys.argv[1:]\n"
+    "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+)
+NEW = (
+    "member,when,city,income,age,further\n"
+    "True,2024-05-01,Oslo,31.5,44,x\n"
+    "no,2024-05-01T18:30:00+02:00,,,,x\n"
+    ",NA,Paris,1e1, 7,x\n"
+    "1.0,1969-02-28 23:59:59.5,Rome,-3,3.0,\n"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(churn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An exported folder of a model of a table."""
+    place = tmp_path_factory.mktemp("exported")
+    model = load_model(churn / "model", "cpu")
+    rows = rows_to_compare(model, churn / "table.csv", (), None)
+    export_onnx(model, place / "model", rows, 1e-5)
+    return place / "model"
+
+
+def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", ALONE, str(folder / "predict.py"), *words],
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*a category that no training row has")
+def test_rows_with_empty_cells_and_new_categories_have_the_models_answers(
+    folder: Path, churn: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "new.csv").write_text(NEW)
+    result = _run(
+        folder, str(tmp_path / "new.csv"), "-o", str(tmp_path / "out.csv"), "--batch", "3"
+    )
+    assert result.returncode == 0, result.stderr
+    found = pd.read_csv(tmp_path / "out.csv")
+    expected = hpo.load(churn / "model").predict(tmp_path / "new.csv")
+    assert found["churn"].tolist() == expected["churn"].tolist()
+    pd.testing.assert_frame_equal(found, expected, rtol=0, atol=1e-5, check_dtype=False)
+
+
+def test_mistakes_in_rows_are_told_in_a_line(folder: Path, tmp_path: Path) -> None:
+    for text, message in (
+        (NEW.replace("31.5", "much"), "row 1: column 'income' holds 'much', not a number"),
+        (NEW.replace("no,", "perhaps,"), "row 2: column 'member' holds 'perhaps', not true or"),
+        (
+            NEW.replace("2024-05-01,", "5/1,"),
+            "column 'when' holds '5/1', not a date like 2024-04-0",
+        ),
+        (NEW.replace("city", "town"), "row 1 has no column 'city', which the model needs"),
+    ):
+        (tmp_path / "new.csv").write_text(text)
+        result = _run(folder, str(tmp_path / "new.csv"))
+        assert (result.returncode, result.stdout) == (1, "")
+        assert message in result.stderr
+        assert result.stderr.count("\n") == 1
+
+
+def test_rows_may_be_mappings(folder: Path) -> None:
+    model = Model(folder)
+    row = {"member": True, "when": "2024-05-01", "city": None, "income": 31.5, "age": 44}
+    found = model.answers([row])
+    assert [*found] == ["churn", "churn_no", "churn_yes"]
+    assert found["churn_no"] + found["churn_yes"] == pytest.approx(1)
+    with pytest.raises(RowError, match="'1_0', not a number"):
+        model.answers([{**row, "age": "1_0"}])
+
+
+def test_arrays_come_from_files_of_numpy(tmp_path: Path) -> None:
+    spec = {"name": "cnn", "filters": [4], "dense": 8}
+    model, rows = drawn(tmp_path, data_of(tmp_path, "colours"), spec)
+    assert rows is not None
+    export_onnx(model, tmp_path / "out", rows, 1e-5)
+    np.savez(tmp_path / "new.npz", x=rows.x)
+    result = _run(tmp_path / "out", str(tmp_path / "new.npz"))
+    assert result.stdout.splitlines()[0] == "prediction,prediction_0,prediction_1,prediction_2"
+    assert len(result.stdout.splitlines()) == 1 + len(rows.x)
+    with pytest.raises(RowError, match=r"has the shape \[8, 8\], and the model takes \[8, 8, 3\]"):
+        Model(tmp_path / "out").answers_to(rows.x[..., 0])
