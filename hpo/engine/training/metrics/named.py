@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
-from hpo.data.corruptions import CORRUPTED
+from hpo.data.corruptions import CORRUPTED, OWN_TARGETS, OWN_WEIGHTS
 from hpo.data.dataset import Split
 from hpo.engine.models.layers import counted_zeros
 from hpo.engine.program import Program
@@ -51,7 +52,18 @@ def _robust(judged: Judged, batch: Batch) -> Float[Array, "B 1"]:
 
 
 def _corrupted(judged: Judged, batch: Batch) -> Float[Array, "B 1"]:
-    return _hits(judged, {**batch, "x": batch[CORRUPTED]})
+    if OWN_TARGETS not in batch:
+        return _hits(judged, {**batch, "x": batch[CORRUPTED]})
+
+    def weighed(rows: tuple[Array, ...]) -> Float[Array, "B 1"]:
+        x, y, weight = rows
+        return _hits(judged, {**batch, "x": x, "y": y}) * weight[:, None]
+
+    # One after another, because a row of the batch may have very many.
+    arrays = (batch[name] for name in (CORRUPTED, OWN_TARGETS, OWN_WEIGHTS))
+    each = tuple(jnp.moveaxis(array, 1, 0) for array in arrays)
+    found: Float[Array, "B 1"] = lax.map(weighed, each).sum(0)
+    return found
 
 
 def _hits(judged: Judged, batch: Batch) -> Float[Array, "B 1"]:
