@@ -53,6 +53,7 @@ app.command()(studies.check_study)
 app.command()(running.train)
 app.command()(models.predict)
 app.command()(exports.export_model)
+app.command()(exports.bench)
 app.command()(models.ensemble)
 app.add_typer(data.app, name="data")
 
