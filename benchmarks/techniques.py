@@ -88,6 +88,7 @@ BESIDE: Mapping[str, Mapping[str, Any]] = {
     "curriculum": {"sampling.name": "curriculum", "sampling.start": 1.0},
     "privacy": {"privacy.noise": 1.0, "privacy.clip": 1.0},
     "magnitude_pruning": _sparse("magnitude"),
+    "unit_pruning": {**_sparse("magnitude"), "compression.sparsity.unit": "unit"},
     "fixed_zeros": _sparse("fixed"),
     "set": _sparse("set"),
     "rigl": _sparse("rigl"),
@@ -99,6 +100,7 @@ BESIDE: Mapping[str, Mapping[str, Any]] = {
 }
 NOT_IN_STEPS = {
     "corrupt",
+    "corrupt_from",
     "extra",
     "share",
     "early_stop",

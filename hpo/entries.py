@@ -91,7 +91,7 @@ class Entry:
     is_own: bool = False  # `add` brought it: a package of a user's own
     tasks: tuple[str, ...] = ()  # that a metric or a loss is for; of a data set: its own
     direction: str = ""  # of a metric: the better one, "maximize" or "minimize"
-    reads: str = ""  # of a metric without a function: the leaf without which it has no value
+    reads: str = ""  # of a metric without a function: the leaf, or one of several, that it needs
     # Of a sampler:
     learns: bool | None = True  # it uses results; None if that depends on the study
     several_objectives: bool = False

@@ -354,7 +354,9 @@ METRICS = {
     "calibration_error": Entry(
         function=f"{_SCORES}:calibration_error", tasks=("classification",), direction="minimize"
     ),
-    "corrupted_accuracy": Entry(tasks=_LABELS, direction="maximize", reads="data.corrupt.kinds"),
+    "corrupted_accuracy": Entry(
+        tasks=_LABELS, direction="maximize", reads="data.corrupt.kinds or data.corrupt.from"
+    ),
     "deviance": Entry(tasks=("counts",), direction="minimize"),
     "epsilon": Entry(tasks=_ALL_TASKS, direction="minimize", reads="privacy.noise"),
     "f1": Entry(function=f"{_SCORES}:f1", tasks=_LABELS, direction="maximize"),
@@ -368,6 +370,7 @@ METRICS = {
     "mae": Entry(tasks=("regression", "counts"), direction="minimize"),
     "mape": Entry(function=f"{_VALUES}:mape", tasks=("regression",), direction="minimize"),
     "mse": Entry(function=f"{_VALUES}:mse", tasks=("regression", "counts"), direction="minimize"),
+    "nonzero": Entry(tasks=_ALL_TASKS, direction="minimize", reads="compression.sparsity.name"),
     "perplexity": Entry(tasks=("language",), direction="minimize"),
     "pinball10": Entry(
         function=f"{_VALUES}:pinball10", tasks=("regression",), direction="minimize"
@@ -382,6 +385,7 @@ METRICS = {
     "r2": Entry(tasks=("regression",), direction="maximize"),
     "robust_accuracy": Entry(tasks=_LABELS, direction="maximize", reads="attack.judge_epsilon"),
     "rmse": Entry(tasks=("regression", "counts"), direction="minimize"),
+    "sparsity": Entry(tasks=_ALL_TASKS, direction="maximize", reads="compression.sparsity.name"),
     "top3_accuracy": Entry(
         function=f"{_SCORES}:top3_accuracy", tasks=("classification",), direction="maximize"
     ),

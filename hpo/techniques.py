@@ -152,6 +152,11 @@ _DATA = {
         needs=("numbers",),
         excludes={"folds": "changes one validation split"},
     ),
+    "corrupt_from": Technique(
+        "data.corrupt.from",
+        paper=f"{_ARXIV}/1903.12261",
+        excludes={"folds": "judges beside one validation split"},
+    ),
 }
 
 _AUGMENT = {
@@ -330,6 +335,7 @@ _COMPRESSION = {
             "compression.sparsity.scope",
         ),
     ),
+    "unit_pruning": Technique("compression.sparsity.unit", "unit", f"{_ARXIV}/1608.08710"),
     "fixed_zeros": Technique(
         "compression.sparsity.name",
         "fixed",

@@ -27,6 +27,9 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "share": {"sampling": {"share": 0.5}},
     "extra": {"data": {"extra": "more.csv"}, "sampling": {"extra_share": 0.25}},
     "magnitude_pruning": {"compression": {"sparsity": {"name": "magnitude", "share": 0.5}}},
+    "unit_pruning": {
+        "compression": {"sparsity": {"name": "magnitude", "share": 0.5, "unit": "unit"}}
+    },
     "teacher": {"compression": {"teacher": {"from": "big"}}},
     "fixed_zeros": {"compression": {"sparsity": {"name": "fixed", "share": 0.5}}},
     "set": {"compression": {"sparsity": {"name": "set", "share": 0.5}}},
@@ -34,6 +37,7 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "integer_weights": {"compression": {"weights": {"name": "integer", "bits": 4}}},
     "binary_bases": {"compression": {"weights": {"name": "bases"}}},
     "corrupt": {"data": {"corrupt": {"kinds": ["gaussian_noise"]}}},
+    "corrupt_from": {"data": {"corrupt": {"from": "changed.csv"}}},
     "freeze": {"updates": {"freeze": ["head*"]}},
     "rates": {"updates": {"rates": {"head": 2.0}}},
     "early_stop": {"train": {"early_stop": {"patience": 1}}},

@@ -7,6 +7,7 @@ import numpy as np
 from hpo.engine.training.metrics.temperature import tempered
 from hpo.trained.description import Description
 
+MASK = "y"  # the class of each pixel, as the masks of training data are named
 _ALONE = "prediction"  # the name of the answers for targets that have none
 
 
@@ -24,11 +25,14 @@ def answer_columns(
     thresholds: np.ndarray | None,
     temperature: float = 1.0,
 ) -> dict[str, np.ndarray]:
-    """A column for each target, and one with the chance of each class or label.
+    """A column for each target, and one with the chance of each class or label; or masks.
 
     `thresholds` are the chances above which the second of two classes, or each label, is found.
     The temperature changes the chances of classes that are told, and no class that is found.
     """
+    if description.task == "segmentation":
+        found = np.array([*map(int, description.classes)], np.int32)[predictions.argmax(-1)]
+        return {MASK: found}
     names = answer_names(description)
     if description.classes:
         classes = np.array(description.classes, object)

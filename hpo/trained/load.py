@@ -14,6 +14,7 @@ from hpo.errors import HpoError
 from hpo.trained.save import METRICS_FILE, SplitMetrics
 
 if TYPE_CHECKING:
+    import numpy as np
     from pandas import DataFrame
 
     from hpo.trained.ensembles.ensemble import Answering  # imports JAX
@@ -74,16 +75,53 @@ class TrainedModel:
 
         from hpo.trained.predict import answers  # imports JAX
 
+        if self._loaded.description.task == "segmentation":
+            raise HpoError(f"{self.folder}: answers with masks, which are no columns: call masks.")
         new = self._read(data, with_target=False)
         pieces = [pd.DataFrame(dict(one)) for one in answers(self._loaded, new, is_raw=raw)]
         return pd.concat(pieces, ignore_index=True)
 
+    def masks(self, data: str | Path) -> np.ndarray:
+        """The class of each pixel of the images of a file or a folder, `[N, height, width]`.
+
+        Raises:
+            HpoError: for data that are unfit, or a model of no masks.
+        """
+        import numpy as np
+
+        from hpo.trained.answers import MASK
+        from hpo.trained.predict import answers
+
+        if self._loaded.description.task != "segmentation":
+            raise HpoError(f"{self.folder}: has no masks: call predict.")
+        pieces = answers(self._loaded, self._read(data, with_target=False))
+        return np.concatenate([one[MASK] for one in pieces])
+
+    def generate(
+        self, prompt: str, *, length: int = 200, temperature: float = 1.0, seed: int = 0
+    ) -> str:
+        """The text that a language model writes after a prompt: `length` tokens.
+
+        They are drawn by their chances; a `temperature` of 0 takes the likeliest ones.
+
+        Raises:
+            HpoError: for a prompt that it does not know, or a model of no language.
+        """
+        from hpo.trained.kinds.text import language_model, written
+
+        model = language_model(self._loaded, self.folder)
+        return written(model, prompt, length, temperature, seed)
+
     def score(self, data: str | Path | DataFrame) -> dict[str, float]:
-        """The metrics of the answers for rows with targets, by their names.
+        """The metrics of the answers for rows with targets, or for a text, by their names.
 
         Raises:
             HpoError: for data that are unfit or lack the target, or a folder that cannot predict.
         """
+        if self._loaded.description.task == "language" and isinstance(data, str | Path):
+            from hpo.trained.kinds.text import language_model, text_score
+
+            return text_score(language_model(self._loaded, self.folder), Path(data))
         return self._loaded.score(self._read(data, with_target=True).source)
 
     @cached_property

@@ -20,6 +20,7 @@ import numpy as np
 
 from hpo.data.dataset import DataSet, Split, of_folds
 from hpo.data.files import check_unpacked
+from hpo.data.sequences.series import series_of
 from hpo.data.source import Source
 from hpo.data.transforms.transform import FittedTransform
 from hpo.engine.devices import local_devices
@@ -35,8 +36,10 @@ from hpo.spec.file.document import parse_yaml
 from hpo.spec.fill import with_rows
 from hpo.spec.load import experiment_from_document
 from hpo.spec.marks import with_leaves
+from hpo.spec.sections.data import TableFile
 from hpo.spec.words import shown
 from hpo.trained.description import Description
+from hpo.trained.kinds.series import judged, pasts
 from hpo.trained.load import metrics_document
 from hpo.trained.save import (
     CODE_FOLDER,
@@ -56,7 +59,7 @@ _MOST_BYTES = 1 << 20
 # Rows that go through a model at once, as in the evaluation of a training.
 BATCH = 512
 # XLA multiplies a single row in another order, so that its last bits would differ.
-_LEAST_BATCH = 16
+LEAST_BATCH = 16
 
 
 class Member(NamedTuple):
@@ -88,14 +91,22 @@ class Model:
         return replace(own, folds=tuple(member.data for member in self.members))
 
     @property
+    def series(self) -> TableFile | None:
+        """The table of the series that it forecasts; None for other models."""
+        return series_of(self.training.data)
+
+    @property
     def thresholds(self) -> np.ndarray | None:
         """The chances above which labels are found: the mean of the members'; None without."""
         found = [one.thresholds for one in self.members if one.thresholds is not None]
         return np.mean(found, axis=0) if found else None
 
     def features(self, member: Member, source: Source) -> np.ndarray:
-        """The features of some examples, as a member takes them."""
-        x = member.data.transform.apply(source)
+        """The features of some examples, as a member takes them; of a series, its windows."""
+        if self.series is not None:
+            x = pasts(source, member.data.transform, self.series)
+        else:
+            x = member.data.transform.apply(source)
         shape = self.description.shape
         if x.shape[1:] == shape:
             return x
@@ -146,9 +157,7 @@ class Model:
         if len(self.members) == 1:
             (member,), (data,) = self.members, datas
             assert data.test is not None
-            return metrics_on(
-                self.program, self.training, member.weights, data, data.test, member.thresholds
-            )
+            return self.metrics_on(member, data.test)
         own = replace(datas[self.description.fold or 0], folds=tuple(datas))
         weights = [member.weights for member in self.members]
         found = mean_on_test(self.program, self.training, weights, datas, own)
@@ -156,29 +165,40 @@ class Model:
             raise HpoError(f"{self.folder}: its members have no mean answer: train one model.")
         return found
 
+    def metrics_on(self, member: Member, split: Split) -> dict[str, float]:
+        """The metrics of one member on rows, evaluated as in training."""
+        weights, thresholds = member.weights, member.thresholds
+        return metrics_on(self.program, self.training, weights, member.data, split, thresholds)
+
     def split(self, member: Member, source: Source) -> Split:
         """Examples with targets, as a member takes them."""
-        arrays = {
-            "x": self.features(member, source),
-            "y": member.data.transform.apply_target(source),
-        }
+        if self.series is not None:
+            x, y = judged(source, member.data.transform, self.series)
+        else:
+            x, y = self.features(member, source), member.data.transform.apply_target(source)
+        arrays = {"x": x, "y": y}
         if source.weight is not None:
             mean = self.description.features.weight_mean
             arrays["weight"] = (source.weight / mean).astype(np.float32)
         return Split(arrays)
 
+    def judged(self, source: Source) -> Split:
+        """Examples with targets, on the scale of `data`."""
+        return self.split(self.members[self.description.fold or 0], source)
+
     @cached_property
-    def _answering(self) -> Any:
+    def outputs_of(self) -> Any:
+        """The compiled function from a member's weights and a batch of examples to outputs."""
         return answering(self.program, self.training)
 
     def _outputs(self, member: Member, x: np.ndarray, batch: int) -> np.ndarray:
-        parts, batch = [], max(batch, _LEAST_BATCH)
+        parts, batch = [], max(batch, LEAST_BATCH)
         for start in range(0, len(x), batch):
             some = x[start : start + batch]
             # Batches of one shape are compiled once.
             padding = batch - len(some)
             padded = np.pad(some, [(0, padding)] + [(0, 0)] * (x.ndim - 1))
-            parts.append(jax.device_get(self._answering(member.weights, padded))[: len(some)])
+            parts.append(jax.device_get(self.outputs_of(member.weights, padded))[: len(some)])
         return np.concatenate(parts)
 
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpo.data.new.arrays import FILE, TARGET, new_arrays
+from hpo.data.new.arrays import FILE, TARGET, new_arrays, with_masks
 from hpo.data.new.reading import new_table
 from hpo.data.new.table import new_examples, unknown_notes, with_targets
 from hpo.data.readers.tables.examples import Table
 from hpo.data.readers.tables.lines import FileRows, Rows
 from hpo.data.source import Source
 from hpo.errors import HpoError
-from hpo.spec.sections.data import Task
+from hpo.spec.sections.data import TableFile, Task
+from hpo.spec.sections.split import TimeSplit
 from hpo.trained.answers import answer_columns
 from hpo.trained.ensembles.ensemble import Answering
-from hpo.trained.model import BATCH
+from hpo.trained.kinds.series import forecast_names, new_series
+from hpo.trained.model import BATCH, LEAST_BATCH
 from hpo.trained.writing import Columns
 
 if TYPE_CHECKING:
@@ -29,13 +32,26 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE = 1 << 14
 
 
+# Numbers that a model with masks answers at once.
+_NUMBERS_AT_ONCE = 1 << 23
+
+
 @dataclass(frozen=True, eq=False)
 class NewData:
-    """Examples to answer, what the user should know of them, and the files that they are from."""
+    """Examples to answer, what the user should know of them, and the columns beside the answers.
+
+    The first `before` rows of a series have no answer: they are the past of the next one.
+    """
 
     source: Source
     notes: tuple[str, ...] = ()
-    files: np.ndarray | None = None
+    beside: Mapping[str, np.ndarray] = field(default_factory=dict)
+    before: int = 0
+
+    @property
+    def rows(self) -> int:
+        """The number of answers."""
+        return len(self.source) - self.before
 
 
 def read_new(model: Answering, data: Path | pd.DataFrame, *, with_target: bool = False) -> NewData:
@@ -46,7 +62,14 @@ def read_new(model: Answering, data: Path | pd.DataFrame, *, with_target: bool =
     """
     told = model.description
     features = told.features
-    _check_kind(model)
+    if told.task == "language":
+        raise HpoError(
+            f"{model.folder}: learns what comes next in a text: give a text with --score, or a "
+            "prompt, and no table."
+        )
+    beside: dict[str, np.ndarray] = {}
+    if model.series is not None:
+        return _series(model, data, model.series)
     if features.is_table:
         table = _table(model, data)
         source = new_examples(table, features)
@@ -64,15 +87,27 @@ def read_new(model: Answering, data: Path | pd.DataFrame, *, with_target: bool =
         for member in model.members
         for note in unknown_notes(source, features, member.data.transform)
     )
-    if with_target:
+    if with_target and told.task == "segmentation":
+        source = with_masks(source, told.classes)
+    elif with_target:
         if not features.targets:
             raise HpoError(
                 f"{model.folder}: the target of its training data has no name: leave out --score."
             )
         source = with_targets(source, table, features, told.classes, told.task)
-    has_files = not features.is_table and FILE in table.frame
-    files = table.frame[FILE].to_numpy() if has_files else None
-    return NewData(source, tuple(notes), files)
+    if not features.is_table and FILE in table.frame:
+        beside[FILE] = table.frame[FILE].to_numpy()
+    return NewData(source, tuple(notes), beside)
+
+
+def _series(model: Answering, data: Path | pd.DataFrame, series: TableFile) -> NewData:
+    """The rows of a series; beside a forecast stands the time after which it begins."""
+    table, spec = _table(model, data), model.training.data
+    source, times = new_series(table, spec, model.description.features)
+    assert isinstance(spec.split, TimeSplit)
+    assert series.window is not None
+    before = series.window - 1
+    return NewData(source, source.notes, {spec.split.time: times[before:]}, before)
 
 
 def other_answers(task: Task, dataset: Any) -> str | None:
@@ -84,20 +119,6 @@ def other_answers(task: Task, dataset: Any) -> str | None:
         "segmentation": "answers for each pixel of an image",
     }
     return kinds.get(task)
-
-
-def _check_kind(model: Answering) -> None:
-    """Refuse a model whose answers are not one for each row.
-
-    Raises:
-        HpoError: which says what it answers.
-    """
-    kind = other_answers(model.description.task, model.training.data.dataset)
-    if kind is not None:
-        raise HpoError(
-            f"{model.folder}: {kind}, and hpo predict gives one answer for each row: load its "
-            "weights with Orbax."
-        )
 
 
 def _table(model: Answering, data: Path | pd.DataFrame) -> Table:
@@ -121,12 +142,17 @@ def answers(
     Chances have the model's temperature unless they are asked for raw, as the network gives them.
     """
     temperature = 1.0 if is_raw else model.temperature
-    rows = len(data.source)
-    for start in range(0, rows, _ROWS_AT_ONCE):
-        part = data.source.take(slice(start, start + _ROWS_AT_ONCE))
+    told, at_once = model.description, _ROWS_AT_ONCE
+    if model.series is not None:
+        names = forecast_names(model.series)
+        told = replace(told, features=replace(told.features, targets=names))
+    if told.task == "segmentation":
+        at_once = max(LEAST_BATCH, _NUMBERS_AT_ONCE // (math.prod(told.shape[:2]) * told.outputs))
+        batch = min(batch, at_once)
+    for start in range(0, data.rows, at_once):
+        part = data.source.take(slice(start, start + at_once + data.before))
         predictions = model.predictions(part, batch)
-        found = answer_columns(predictions, model.description, model.thresholds, temperature)
-        if data.files is not None:
-            found = {FILE: data.files[start : start + _ROWS_AT_ONCE], **found}
-        yield found
-        watch(min(start + _ROWS_AT_ONCE, rows))
+        found = answer_columns(predictions, told, model.thresholds, temperature)
+        beside = {name: one[start : start + at_once] for name, one in data.beside.items()}
+        yield {**beside, **found}
+        watch(min(start + at_once, data.rows))

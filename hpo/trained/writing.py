@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,29 @@ Columns = Mapping[str, np.ndarray]
 STDOUT = Path("-")
 
 
-def check_out(path: Path, *, replace: bool) -> None:
+def check_columns_out(path: Path, *, are_masks: bool) -> None:
+    """Refuse a format that does not hold the answers for rows.
+
+    Raises:
+        HpoError: for masks in another file than one of arrays, and for a text file.
+    """
+    if are_masks and path.suffix.lower() != ".npz":
+        raise HpoError(f"-o {path}: the answers are masks, which are arrays: give -o masks.npz.")
+    if path != STDOUT and path.suffix.lower() not in _WRITERS:
+        raise HpoError(f"-o {path}: the answers are columns: end it in {', '.join(_WRITERS)}.")
+
+
+def check_text_out(path: Path) -> None:
+    """Refuse a format that holds no text.
+
+    Raises:
+        HpoError: for another ending than .txt.
+    """
+    if path not in (STDOUT, path.with_suffix(".txt")):
+        raise HpoError(f"-o {path}: the model writes a text: end it in .txt.")
+
+
+def check_out(path: Path, *, replace: bool, endings: Sequence[str]) -> None:
     """Refuse a place for answers before anything is read for it.
 
     Raises:
@@ -27,9 +50,9 @@ def check_out(path: Path, *, replace: bool) -> None:
     """
     if path == STDOUT:
         return
-    if path.suffix.lower() not in _WRITERS:
+    if path.suffix.lower() not in endings:
         raise HpoError(
-            f"-o {path}: its name says no format: end it in {', '.join(_WRITERS)}, or give - for "
+            f"-o {path}: its name says no format: end it in {', '.join(endings)}, or give - for "
             "standard output."
         )
     if path.is_dir() or not path.absolute().parent.is_dir():
@@ -59,6 +82,21 @@ def write_answers(path: Path, pieces: Iterable[Columns]) -> None:
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text to a file, or to standard output.
+
+    Raises:
+        HpoError: if it cannot be written.
+    """
+    if path == STDOUT:
+        sys.stdout.write(f"{text}\n")
+        return
+    try:
+        path.write_text(text, encoding="utf-8", errors="surrogatepass", newline="")
+    except OSError as error:
+        raise HpoError(f"-o {path}: cannot be written ({error.strerror}): give another.") from None
 
 
 def _write_csv(path: Path, pieces: Iterable[Columns]) -> None:
@@ -102,8 +140,21 @@ def _write_parquet(path: Path, pieces: Iterable[Columns]) -> None:
             writer.write_table(table)
 
 
+def _write_npz(path: Path, pieces: Iterable[Columns]) -> None:
+    parts = [*pieces]
+    with zipfile.ZipFile(path, "w") as archive:  # numpy.savez takes no array named `file`
+        for name in parts[0]:
+            array = np.concatenate([part[name] for part in parts])
+            # Texts as NumPy has them: an array of objects would be a pickle.
+            plain = array.astype(str) if array.dtype == object else array
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as out:
+                np.lib.format.write_array(out, plain, allow_pickle=False)
+
+
 _WRITERS: Mapping[str, Callable[[Path, Iterable[Columns]], None]] = {
     ".csv": _write_csv,
     ".jsonl": _write_jsonl,
     ".parquet": _write_parquet,
+    ".npz": _write_npz,
 }
+ENDINGS = tuple(_WRITERS)

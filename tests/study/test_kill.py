@@ -189,14 +189,22 @@ NORMED = NORMED.replace("trials: 30", "trials: 2").replace(
     "choice: [[16], [8, 8]]", "choice: [[16]]"
 )
 NORMED = NORMED.replace("checkpoint_seconds: 0.2", "checkpoint_seconds: 0.05")
+PRUNED = NORMED.replace(
+    "space:",
+    """compression: {sparsity: {name: magnitude, begin: 0.0, end: 1.0}}
+space:
+  compression.sparsity.name: {choice: [magnitude, rigl]}
+  compression.sparsity.share: {float: [0.3, 0.9]}""",
+)
 
 
-def test_a_training_with_a_batch_norm_killed_in_its_middle_goes_on_to_the_same_bits(
-    tmp_path: Path,
+@pytest.mark.parametrize("text", [NORMED, PRUNED], ids=["batch norm", "pruning"])
+def test_a_training_with_more_than_weights_killed_in_its_middle_goes_on_to_the_same_bits(
+    tmp_path: Path, text: str
 ) -> None:
     calm, killed = (Study(tmp_path / name, "none") for name in ("never", "once"))
     for study in (calm, killed):
-        (study.folder / "flowers.yaml").write_text(NORMED.replace("SCHEDULER", "none"))
+        (study.folder / "flowers.yaml").write_text(text.replace("SCHEDULER", "none"))
     calm.finish()
 
     process = killed.start()

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import hpo
 from hpo.data.load import read_source
 from hpo.data.split import split_rows, split_sizes
 from hpo.errors import HpoError
@@ -79,27 +80,44 @@ def test_images_of_every_format_have_the_same_answers(studies: Studies, tmp_path
         read_new(loaded, pd.DataFrame({"age": [1]}))
 
 
-@pytest.mark.parametrize(
-    ("dataset", "told"),
-    [
-        ({"text": "text.txt", "length": 8}, "learns what comes next in a text"),
-        (
-            {"csv": "table.csv", "target": "age", "time": "when", "window": 3},
-            "forecasts a series",
-        ),
-    ],
-)
-def test_a_model_that_answers_no_rows_is_refused_in_one_sentence(
-    studies: Studies, tmp_path: Path, dataset: dict[str, Any], told: str
+def test_masks_answer_each_pixel_and_score_as_in_training(
+    studies: Studies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "text.txt").write_text("the cat sat on the mat. " * 40)
-    days = pd.date_range("2024-01-01", periods=60).astype(str)
-    pd.DataFrame({"age": range(60), "when": days}).to_csv(tmp_path / "table.csv", index=False)
-    model = {"name": "rnn", "width": 4} if "text" in dataset else {"name": "mlp"}
-    spec = an_experiment(tmp_path, data={"dataset": dataset, "batch_size": 4}, model=model)
+    rng = np.random.default_rng(0)
+    y = (rng.random((60, 8, 8)) > 0.6) * 3 + 2  # the classes 2 and 5
+    np.savez(
+        tmp_path / "shapes.npz", x=(y * 40 + rng.integers(0, 9, y.shape)).astype(np.uint8), y=y
+    )
+    dataset = {"npz": "shapes.npz", "task": "segmentation"}
+    spec = an_experiment(
+        tmp_path,
+        data={"dataset": dataset, "batch_size": 8},
+        model={"name": "unet", "filters": 2, "depth": 1},
+    )
     studies.train(spec, tmp_path / "model")
-    with pytest.raises(HpoError, match=f"model: {told}, and hpo predict gives one answer for each"):
-        read_new(load_model(tmp_path / "model", "cpu"), tmp_path / "table.csv")
+    whole, data = read_source(spec.training.data, tmp_path, None), spec.training.data
+    sizes = split_sizes(data, 60, has_own_test=False, classes=0)
+    rows = split_rows(sizes, None, data.split_seed).validation
+    np.savez(tmp_path / "new.npz", x=whole.x[rows], y=y[rows])
+    loaded = load_model(tmp_path / "model", "cpu")
+    stored = json.loads((tmp_path / "model" / "metrics.json").read_text())["metrics"]
+    new = read_new(loaded, tmp_path / "new.npz", with_target=True)
+    assert loaded.score(new.source) == stored["validation"]
+    masks = hpo.load(tmp_path / "model").masks(tmp_path / "new.npz")
+    assert masks.shape == (len(rows), 8, 8)
+    assert (masks == y[rows]).mean() == pytest.approx(stored["validation"]["pixel_accuracy"])
+    monkeypatch.setattr("hpo.trained.predict._NUMBERS_AT_ONCE", 1)  # the fewest rows at once
+    pieces = [piece["y"] for piece in answers(loaded, new)]
+    assert [len(piece) for piece in pieces] == [12]
+    assert np.concatenate(pieces).tobytes() == masks.tobytes()
+    np.savez(tmp_path / "other.npz", x=whole.x[rows], y=y[rows] + 1)
+    with pytest.raises(HpoError, match="y holds 3, a class that the model does not know: it knows"):
+        read_new(loaded, tmp_path / "other.npz", with_target=True)
+    np.savez(tmp_path / "bare.npz", x=whole.x[rows])
+    with pytest.raises(HpoError, match="has no masks by which answers are judged: save y as"):
+        read_new(loaded, tmp_path / "bare.npz", with_target=True)
+    with pytest.raises(HpoError, match="answers with masks, which are no columns: call masks"):
+        hpo.load(tmp_path / "model").predict(tmp_path / "new.npz")
 
 
 @pytest.mark.parametrize(

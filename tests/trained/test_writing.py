@@ -7,7 +7,15 @@ import pandas as pd
 import pytest
 
 from hpo.errors import HpoError
-from hpo.trained.writing import STDOUT, check_out, write_answers
+from hpo.trained.writing import (
+    ENDINGS,
+    STDOUT,
+    check_columns_out,
+    check_out,
+    check_text_out,
+    write_answers,
+    write_text,
+)
 
 PIECES = [
     {"class": np.array(["a,b", "c"], object), "chance": np.array([0.1, 0.9])},
@@ -40,7 +48,10 @@ def test_standard_output_gets_csv(capsys):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("answers.xml", "its name says no format: end it in .csv, .jsonl, .parquet, or give -"),
+        (
+            "answers.xml",
+            "its name says no format: end it in .csv, .jsonl, .parquet, .npz, or",
+        ),
         ("none/answers.csv", "cannot be written there: give a file in a folder that exists."),
         ("old.csv", "exists: give another name, or --force to replace it."),
     ],
@@ -48,9 +59,9 @@ def test_standard_output_gets_csv(capsys):
 def test_a_place_that_does_not_suit_is_refused_first(tmp_path, name, told):
     (tmp_path / "old.csv").touch()
     with pytest.raises(HpoError, match=re.escape(told)):
-        check_out(tmp_path / name, replace=False)
+        check_out(tmp_path / name, replace=False, endings=ENDINGS)
     if name == "old.csv":
-        check_out(tmp_path / name, replace=True)
+        check_out(tmp_path / name, replace=True, endings=ENDINGS)
 
 
 def test_what_fails_halfway_leaves_no_file(tmp_path):
@@ -61,3 +72,30 @@ def test_what_fails_halfway_leaves_no_file(tmp_path):
     with pytest.raises(HpoError, match="no more"):
         write_answers(tmp_path / "answers.csv", pieces())
     assert [*tmp_path.iterdir()] == []
+
+
+def test_arrays_and_texts_have_formats_of_their_own(tmp_path, capsys):
+    for path, told in (("a.csv", "are masks, which are arrays"), ("a.txt", "are masks")):
+        with pytest.raises(HpoError, match=told):
+            check_columns_out(tmp_path / path, are_masks=True)
+    with pytest.raises(HpoError, match=r"the answers are columns: end it in \.csv"):
+        check_columns_out(tmp_path / "a.txt", are_masks=False)
+    with pytest.raises(HpoError, match=r"the model writes a text: end it in \.txt"):
+        check_text_out(tmp_path / "a.csv")
+    check_text_out(STDOUT)
+    write_text(STDOUT, "a cat")
+    assert capsys.readouterr().out == "a cat\n"
+    write_text(tmp_path / "a.txt", "a cat\r\n")
+    assert (tmp_path / "a.txt").read_bytes() == b"a cat\r\n"
+
+
+def test_arrays_are_written_without_a_pickle(tmp_path):
+    names = np.array(["a.png", "b.png"], object)
+    pieces = [
+        {"file": names[:1], "y": np.zeros((1, 2, 2))},
+        {"file": names[1:], "y": np.ones((1, 2, 2))},
+    ]
+    write_answers(tmp_path / "m.npz", pieces)
+    with np.load(tmp_path / "m.npz", allow_pickle=False) as found:
+        assert found["file"].tolist() == ["a.png", "b.png"]
+        assert found["y"].sum() == 4

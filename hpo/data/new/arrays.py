@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def new_arrays(path: Path, features: Features, *, is_resized: bool) -> tuple[Sou
     if not path.exists():
         raise DataError(f"{path}: there is no such file: correct the path.")
     columns: dict[str, Any] = {}
+    masks = None
     if path.is_dir():
         found = images.files(path)
         if not found or len(features.shape) != 3:
@@ -43,6 +45,8 @@ def new_arrays(path: Path, features: Features, *, is_resized: bool) -> tuple[Sou
     elif path.suffix.lower() == ".npz":
         arrays = read_new_arrays(path)
         x = arrays.pop("x")
+        if arrays.get(TARGET, x[:0]).shape == x.shape[:3] and x.ndim == 4:
+            masks = arrays.pop(TARGET)
         for name, array in arrays.items():
             if array.ndim != 1 or len(array) != len(x):
                 raise DataError(
@@ -58,11 +62,34 @@ def new_arrays(path: Path, features: Features, *, is_resized: bool) -> tuple[Sou
             "folder of images."
         )
     frame = pd.DataFrame(columns, index=range(len(x)))
-    source = Source(x=_checked(x, features, path), y=np.zeros(len(x)), target=str(path))
+    y = np.zeros(len(x)) if masks is None else masks
+    source = Source(x=checked_arrays(x, features, str(path)), y=y, target=str(path))
     return source, Table(path, frame, Rows([FileRows(path, len(x))]))
 
 
-def _checked(x: np.ndarray, features: Features, path: Path) -> np.ndarray:
+def with_masks(source: Source, classes: tuple[str, ...]) -> Source:
+    """Images with the class of each pixel, by the masks of the training.
+
+    Raises:
+        DataError: for images without masks, or a class that no pixel trained.
+    """
+    if source.y.shape != source.x.shape[:3]:
+        raise DataError(
+            f"{source.target}: has no masks by which answers are judged: save y as [rows, height, "
+            "width] beside x in a .npz file, or leave out --score."
+        )
+    known = np.array([*map(int, classes)])  # in rising order
+    places = np.searchsorted(known, source.y).clip(max=len(known) - 1)
+    is_new = known[places] != source.y
+    if is_new.any():
+        raise DataError(
+            f"{source.target}: y holds {source.y[is_new][0]}, a class that the model does not "
+            f"know: it knows {', '.join(classes[:10])}."
+        )
+    return replace(source, y=places.astype(np.int32), classes=classes)
+
+
+def checked_arrays(x: np.ndarray, features: Features, path: str) -> np.ndarray:
     """The arrays in the type of the training's.
 
     Raises:

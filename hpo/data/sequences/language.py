@@ -38,7 +38,7 @@ def text_data(spec: DataSpec, source: Source) -> DataSet:
     ends = [*accumulate((sizes.left_out, sizes.train, sizes.validation, sizes.test))]
     parts = [source.y[start:end] for start, end in pairwise(ends) if end > start]
     tokens = _pairs(text, parts) if text.tokens == "bpe" else _codes(text, parts, source.target)
-    windows, counts = _pieces(tokens.numbers, text.length, source.target)
+    windows, counts = pieces(tokens.numbers, text.length, source.target)
     rows = [slice(*ends) for ends in pairwise(accumulate(counts, initial=0))]
     splits = [Split(windows, one) for one in rows]
     return DataSet(
@@ -52,6 +52,19 @@ def text_data(spec: DataSpec, source: Source) -> DataSet:
         notes=tokens.notes,
         transform=FittedTransform(more={**tokens.fit, "token_bytes": tokens.sizes}),
     )
+
+
+def numbers_of(codes: np.ndarray, text: TextFile, transform: FittedTransform) -> np.ndarray:
+    """The tokens of another text, by its code points or bytes, numbered as the training's, int32.
+
+    A character that the training part lacks has the number after theirs.
+    """
+    if text.tokens == "bpe":
+        merges = transform.more["merges"]
+        places = {token: place for place, token in enumerate(bpe_vocabulary(merges))}
+        cut = bpe_tokens(merges)(_text_of(codes))
+        return np.array([places[token] for token in cut], np.int32)
+    return _numbered(codes, transform.more["token_code"])[0]
 
 
 class _Tokens(NamedTuple):
@@ -84,12 +97,16 @@ def _codes(text: TextFile, parts: Sequence[np.ndarray], name: str) -> _Tokens:
 
 def _pairs(text: TextFile, parts: Sequence[np.ndarray]) -> _Tokens:
     """Frequent parts of words and whole words of the training part, by byte pair encoding."""
-    texts = [part.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass") for part in parts]
+    texts = [*map(_text_of, parts)]
     merges = fit_merges(texts[:1], text.vocabulary, "data.dataset.vocabulary")
     cut, vocabulary = bpe_tokens(merges), bpe_vocabulary(merges)
     places = {token: place for place, token in enumerate(vocabulary)}
     numbers = [np.array([places[token] for token in cut(one)], np.int32) for one in texts]
     return _Tokens(numbers, np.array([*map(len, vocabulary)], np.float64), {"merges": merges})
+
+
+def _text_of(codes: np.ndarray) -> str:
+    return codes.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
 
 def _numbered(codes: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, list[int]]:
@@ -100,8 +117,12 @@ def _numbered(codes: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, list[in
     return numbers.astype(np.int32), codes[is_new].tolist()
 
 
-def _pieces(tokens: Sequence[np.ndarray], length: int, name: str) -> tuple[Windows, list[int]]:
-    """The rows of all splits, one after the other, and how many each split has."""
+def pieces(tokens: Sequence[np.ndarray], length: int, name: str) -> tuple[Windows, list[int]]:
+    """The rows of all splits, one after the other, and how many each split has.
+
+    Raises:
+        DataError: for a split that is shorter than a row.
+    """
     starts, counts, first = [], [], 0
     for split, size in zip(SPLITS, map(len, tokens), strict=False):
         # The last token of a split is a target alone.

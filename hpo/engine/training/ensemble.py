@@ -25,7 +25,7 @@ from hpo.spec.experiment import Training
 from hpo.spec.marks import with_leaves
 
 _PARTS_AT_ONCE = 64
-_OF_TRAINING = ("epsilon", "corrupted_accuracy")
+_OF_TRAINING = ("epsilon", "corrupted_accuracy", "sparsity")
 
 
 def answering(program: Program, training: Training) -> Callable[[Any, Any], Any]:
@@ -50,7 +50,7 @@ def metrics_on(
 ) -> dict[str, float]:
     """The metrics of one model on rows, evaluated in the chunks of a training.
 
-    What training has spent, and the answers to corrupted copies, are not told of these rows.
+    What training has spent or cut, and the answers to corrupted copies, are not told of these rows.
     """
     names = tuple(name for name in training.train.metrics if name not in _OF_TRAINING)
     program = replace(program, template=with_leaves(program.template, {"train.metrics": names}))

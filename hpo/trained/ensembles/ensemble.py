@@ -10,10 +10,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from hpo.data.dataset import DataSet, Split
 from hpo.data.source import Source
 from hpo.engine.training.ensemble import metrics_of
 from hpo.errors import HpoError
 from hpo.spec.experiment import Training
+from hpo.spec.sections.data import TableFile
 from hpo.trained.description import Description
 from hpo.trained.ensembles.write import FORMAT
 from hpo.trained.model import BATCH, Member, Model, load_model, temperature_of
@@ -46,9 +48,19 @@ class Ensemble:
         return self.models[0].training
 
     @property
+    def data(self) -> DataSet:
+        """The data set without rows, by whose scale answers are told."""
+        return self.models[0].data
+
+    @property
     def members(self) -> tuple[Member, ...]:
         """The members of all models."""
         return tuple(member for model in self.models for member in model.members)
+
+    @property
+    def series(self) -> TableFile | None:
+        """The table of the series that the first model forecasts; None for others."""
+        return self.models[0].series
 
     @property
     def thresholds(self) -> np.ndarray | None:
@@ -65,11 +77,13 @@ class Ensemble:
         found: np.ndarray = total
         return found
 
+    def judged(self, source: Source) -> Split:
+        """Examples with targets, on the scale of `data`."""
+        return self.models[0].judged(source)
+
     def score(self, source: Source) -> dict[str, float]:
         """The metrics of the answers for examples with targets."""
-        first = self.models[0]
-        split = first.split(first.members[first.description.fold or 0], source)
-        return metrics_of(self.predictions(source), self.training, first.data, split)
+        return metrics_of(self.predictions(source), self.training, self.data, self.judged(source))
 
 
 Answering: TypeAlias = Model | Ensemble

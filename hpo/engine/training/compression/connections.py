@@ -33,6 +33,23 @@ def smallest_cut(
     return _cut_where(lowest(jnp.where(may_be_cut, bits, _MOST_BITS), count), connections)
 
 
+def unit_cut(
+    connections: Int8[Array, "... N M"], sizes: Float[Array, "... N M"], share: Float[Array, ""]
+) -> Int8[Array, "... N M"]:
+    """Connections of which this share of the units is cut, with all that they read.
+
+    They are those with the smallest sums of sizes; one unit is kept at least.
+
+    Source: Li et al. 2017, "Pruning filters for efficient ConvNets" (arXiv:1608.08710), Section
+    3.1.
+    """
+    inputs = tuple(range(connections.ndim - 1))
+    units = connections.max(inputs)  # of a unit that is cut, all may be
+    most = 1 - 1 / jnp.maximum((units != FREE).sum(), 1)
+    units = smallest_cut(units, jnp.abs(sizes).sum(inputs), jnp.minimum(share, most))
+    return jnp.where(connections == FREE, FREE, units).astype(jnp.int8)
+
+
 def group_cut(
     connections: Int8[Array, "... N M"], sizes: Float[Array, "... N M"], n: int, m: int
 ) -> Int8[Array, "... N M"]:

@@ -26,10 +26,11 @@ from hpo.engine.training.compression.connections import (
     random_cut,
     replaced,
     smallest_cut,
+    unit_cut,
 )
 from hpo.engine.training.lane import Lane
 from hpo.engine.training.random_streams import connections_rng
-from hpo.engine.training.techniques.layers import Gradient, is_kernel, mapped
+from hpo.engine.training.techniques.layers import Gradient, is_head, is_kernel, mapped
 from hpo.engine.training.techniques.updates import is_frozen
 from hpo.engine.training.weights import joined, padded, parted, weight_count
 from hpo.spec.experiment import Training
@@ -40,10 +41,15 @@ _CONNECTIONS, _GRADIENT = "connections", "gradient"
 
 
 def is_sparse(program: Program) -> bool:
-    """Whether the lanes of a program have connections."""
+    """Whether weights of a program's lanes are cut."""
     sparsity = program.template.compression.sparsity
     has_zeros = sparsity.name == "n_of_m" or not is_off(sparsity.share)
     return sparsity.name != "none" and has_zeros
+
+
+def _has_connections(program: Program) -> bool:
+    """Whether the lanes of a program have connections, which the metric `sparsity` counts, too."""
+    return is_sparse(program) or "sparsity" in program.template.train.metrics
 
 
 def is_renewed(program: Program) -> bool:
@@ -57,7 +63,7 @@ def first_connections(program: Program, training: Training) -> dict[str, np.ndar
     `fixed`: Mocanu et al. 2018, "Scalable training of artificial neural networks with adaptive
     sparse connectivity" (Nature Communications 9), with the same share in each layer.
     """
-    if not is_sparse(program):
+    if not _has_connections(program):
         return {}
     sparsity = training.compression.sparsity
     rng = connections_rng(training.train.seed, training.train.stream)
@@ -76,7 +82,7 @@ def first_connections(program: Program, training: Training) -> dict[str, np.ndar
 
 def connection_shapes(program: Program) -> dict[str, jax.ShapeDtypeStruct]:
     """The shapes of `first_connections`."""
-    if not is_sparse(program):
+    if not _has_connections(program):
         return {}
     shape, is_rigl = (weight_count(program),), program.template.compression.sparsity.name == "rigl"
     more = {_GRADIENT: jax.ShapeDtypeStruct(shape, np.float32)} if is_rigl else {}
@@ -140,6 +146,8 @@ def _renewed(
     """The connections of a lane after this share of the training."""
     connections = copies[_CONNECTIONS]
     share = scheduled_share(sparsity, trained)
+    if sparsity.name == "magnitude" and sparsity.unit == "unit":
+        return joined(_units_cut(parted(program, connections), parted(program, lane.params), share))
     if sparsity.name == "magnitude" and sparsity.scope == "global":
         return smallest_cut(connections, lane.params, share)
     key = mask_key(lane.key, lane.step)
@@ -160,6 +168,36 @@ def _renewed(
 
     vectors = connections, lane.params, copies.get(_GRADIENT, lane.params)
     return joined(mapped(one, *(parted(program, vector) for vector in vectors)))
+
+
+def _units_cut(connections: Any, weights: Any, share: Float[Array, ""]) -> Any:
+    """The trees of connections of which this share of the units of each hidden layer is cut.
+
+    A unit's bias is cut with it, and so are its factor and offset in the norm after its layer.
+    """
+    units: dict[str, Array] = {}
+
+    def kernel(name: str, connections: Array, weights: Array) -> Array:
+        if not is_kernel(name, weights) or is_head(name):
+            return connections
+        after = unit_cut(connections, weights, share)
+        units[name.rpartition("/")[0]] = after.max(tuple(range(after.ndim - 1)))
+        return after
+
+    after = mapped(kernel, connections, weights)
+
+    def of_unit(name: str, connections: Array) -> Array:
+        layer = name.rpartition("/")[0]
+        kind, _, number = layer.partition("/")
+        layers = (
+            [f"{each}/{number}" for each in ("linears", "convs")] if kind == "norms" else [layer]
+        )
+        own = next((units[each] for each in layers if each in units), None)
+        if own is None or connections.shape != own.shape:
+            return connections
+        return jnp.where(own == CUT, CUT, FREE).astype(jnp.int8)
+
+    return mapped(of_unit, after)
 
 
 def scheduled_share(sparsity: Sparsity, trained: Float[Array, ""]) -> Float[Array, ""]:

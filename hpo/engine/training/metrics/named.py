@@ -7,17 +7,22 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
-from hpo.data.corruptions import CORRUPTED
+from hpo.data.corruptions import CORRUPTED, OWN_TARGETS, OWN_WEIGHTS
 from hpo.data.dataset import Split
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
+from hpo.engine.training.compression.connections import FREE
+from hpo.engine.training.compression.sparsity import connections_of
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
 from hpo.engine.training.targets.classification import all_hit, hit
 from hpo.engine.training.techniques.accounting import epsilon, step_divergences
 from hpo.engine.training.techniques.attack import judged_attack
+from hpo.engine.training.techniques.layers import is_kernel, mapped
+from hpo.engine.training.weights import joined, parted
 from hpo.spec.experiment import Training
 
 
@@ -45,7 +50,18 @@ def _robust(judged: Judged, batch: Batch) -> Float[Array, "B 1"]:
 
 
 def _corrupted(judged: Judged, batch: Batch) -> Float[Array, "B 1"]:
-    return _hits(judged, {**batch, "x": batch[CORRUPTED]})
+    if OWN_TARGETS not in batch:
+        return _hits(judged, {**batch, "x": batch[CORRUPTED]})
+
+    def weighed(rows: tuple[Array, ...]) -> Float[Array, "B 1"]:
+        x, y, weight = rows
+        return _hits(judged, {**batch, "x": x, "y": y}) * weight[:, None]
+
+    # One after another, because a row of the batch may have very many.
+    arrays = (batch[name] for name in (CORRUPTED, OWN_TARGETS, OWN_WEIGHTS))
+    each = tuple(jnp.moveaxis(array, 1, 0) for array in arrays)
+    found: Float[Array, "B 1"] = lax.map(weighed, each).sum(0)
+    return found
 
 
 def _hits(judged: Judged, batch: Batch) -> Float[Array, "B 1"]:
@@ -73,10 +89,53 @@ def _epsilon(program: Program, means: np.ndarray) -> float:
     return epsilon(steps * step_divergences(rate, noise), template.privacy.delta)
 
 
+def _nonzero(judged: Judged, batch: Batch) -> Float[Array, "B 2"]:
+    # Weights that pad a narrower model are 0, too.
+    return _of_all_rows(batch, (joined(judged.params) != 0).sum())
+
+
+def _zeros(judged: Judged, batch: Batch) -> Float[Array, "B 4"]:
+    connections = connections_of(judged.lane)
+    assert connections is not None, "the lanes of a program that reports zeros have them"
+    tree = parted(judged.program, connections)
+
+    def may_be_cut(name: str, connections: Array) -> Array:
+        # Biases are cut beside their units, but never counted.
+        return (connections != FREE) & is_kernel(name, connections)
+
+    counted = joined(mapped(may_be_cut, tree))
+    zeros = (counted & (joined(judged.params) == 0)).sum()
+    return _of_all_rows(batch, zeros, counted.sum())
+
+
+def _of_all_rows(batch: Batch, *counts: Any) -> Float[Array, "B W"]:
+    """Each count in two parts, so that sums over rows in float32 do not round it."""
+    parts = [part for count in counts for part in (count // _PART, count % _PART)]
+    own = jnp.stack(parts).astype(jnp.float32)
+    return jnp.broadcast_to(own, (len(batch["y"]), len(parts)))
+
+
+def _count(means: np.ndarray) -> int:
+    return _PART * round(float(means[0])) + round(float(means[1]))
+
+
+_PART = 4096
+
+
+def _count_of_nonzero(_: Program, means: np.ndarray) -> float:
+    return float(_count(means))
+
+
+def _share_of_zeros(_: Program, means: np.ndarray) -> float:
+    return _count(means[:2]) / max(1, _count(means[2:]))
+
+
 NAMED = {
     "corrupted_accuracy": Named(1, _corrupted, _mean),
     "epsilon": Named(2, _spent, _epsilon),
+    "nonzero": Named(2, _nonzero, _count_of_nonzero),
     "robust_accuracy": Named(1, _robust, _mean),
+    "sparsity": Named(4, _zeros, _share_of_zeros),
 }
 
 

@@ -36,8 +36,11 @@ class Sparsity(Spec):
     scope: Annotated[Static[Literal["global", "layer"]], ReadWhere("name", ("magnitude",))] = (
         "global"
     )
-    """Whether weights of all layers are compared, or each layer has the share. With other names
-    each layer has it."""
+    """Whether weights of all layers are compared, or each layer has the share. With units and with
+    other names each layer has it."""
+    unit: Annotated[Static[Literal["weight", "unit"]], ReadWhere("name", ("magnitude",))] = "weight"
+    """Whether single weights are cut, or all that a unit or a filter reads, with its bias; never
+    the outputs. Each layer then has the share, and keeps one unit at least."""
     drop: Annotated[Knob[Share | None], ReadWhere("name", MOVING)] = None
     """The part of the weights that is replaced after the first epoch; it falls to 0 until `end`.
     0.3 if left out."""

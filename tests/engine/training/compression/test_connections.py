@@ -14,6 +14,7 @@ from hpo.engine.training.compression.connections import (
     random_cut,
     replaced,
     smallest_cut,
+    unit_cut,
 )
 
 
@@ -81,3 +82,20 @@ def test_a_random_share_is_cut_of_those_that_may_be() -> None:
     assert (found[:, 0] == FREE).all()
     other = random_cut(connections, 0.4, np.random.default_rng(5))
     assert (found != other).any()
+
+
+def test_the_units_with_the_smallest_sums_are_cut_and_one_is_kept() -> None:
+    weights = np.random.default_rng(6).standard_normal((3, 3, 2, 8)).astype(np.float32)
+    connections = np.full(weights.shape, KEPT, np.int8)
+    sums = abs(weights).sum((0, 1, 2))
+    found = np.asarray(unit_cut(connections, weights, jnp.float32(0.5)))
+    for unit in range(8):
+        is_small = unit in np.argsort(sums)[:4]
+        assert (found[..., unit] == (CUT if is_small else KEPT)).all()
+    last = np.asarray(unit_cut(found, weights, jnp.float32(0.99)))
+    assert [*np.flatnonzero((last == KEPT).all((0, 1, 2)))] == [np.argmax(sums)]
+    # What pads a narrower layer is no unit.
+    wide = np.pad(connections, ((0, 0),) * 3 + ((0, 4),))
+    padded = unit_cut(wide, np.pad(weights, ((0, 0),) * 3 + ((0, 4),)), jnp.float32(0.5))
+    np.testing.assert_array_equal(np.asarray(padded)[..., :8], found)
+    assert (np.asarray(padded)[..., 8:] == FREE).all()

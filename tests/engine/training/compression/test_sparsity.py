@@ -12,7 +12,7 @@ import pytest
 
 from hpo.data.dataset import DataSet
 from hpo.engine.program import split
-from hpo.engine.training.batches import host_data
+from hpo.engine.training.batches import host_data, host_rows
 from hpo.engine.training.compression.connections import CUT
 from hpo.engine.training.compression.sparsity import replaced_part, scheduled_share
 from hpo.engine.training.lane import lane_from_arrays, lane_to_arrays
@@ -161,3 +161,57 @@ def test_two_of_four_weights_are_kept_from_an_epoch_on(tiny: DataSet) -> None:
     assert ((groups != 0).sum(1) == 2).all()
     merged = _trained(tiny, 4, compression=sparse, train__merged={"widths": [[8], [12], [3, 3]]})
     assert [_zeros(weights) for weights in merged] == [0, 28, 28, 28]
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+def test_units_are_cut_with_their_biases_and_norms_and_can_be_taken_out(
+    tiny: DataSet, norm: str
+) -> None:
+    units = {"sparsity": {**MAGNITUDE["sparsity"], "share": 0.5, "unit": "unit"}}
+    model = {"name": "mlp", "widths": [8, 6], "norm": norm, "activation": "gelu"}
+    weights = _trained(tiny, 4, compression=units, model=model)[-1]
+    kept = [
+        np.flatnonzero((np.asarray(weights["linears"][layer]["kernel"]) != 0).any(0))
+        for layer in (0, 1)
+    ]
+    assert list(map(len, kept)) == [4, 3]
+    for layer, own in enumerate(kept):
+        others = np.setdiff1d(np.arange((8, 6)[layer]), own)
+        arrays = [*jax.tree.leaves(weights["linears"][layer])]
+        arrays += jax.tree.leaves(weights["norms"][layer]) if norm != "none" else []
+        assert all((np.asarray(array)[..., others] == 0).all() for array in arrays)
+    assert (np.asarray(weights["head"]["kernel"])[kept[1]] != 0).all()
+    if norm == "none":
+        first, second, head = *(weights["linears"][layer] for layer in (0, 1)), weights["head"]
+        x = tiny.validation.x
+        whole = jax.nn.gelu(x @ first["kernel"] + first["bias"])
+        whole = jax.nn.gelu(whole @ second["kernel"] + second["bias"]) @ head["kernel"]
+        small = jax.nn.gelu(x @ first["kernel"][:, kept[0]] + first["bias"][kept[0]])
+        kernel = second["kernel"][np.ix_(kept[0], kept[1])]
+        small = jax.nn.gelu(small @ kernel + second["bias"][kept[1]]) @ head["kernel"][kept[1]]
+        np.testing.assert_allclose(small, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("merged", [None, [[8], [12], [3, 3]]], ids=["alone", "merged"])
+def test_metrics_count_zeros_as_numpy_does(tiny: DataSet, merged: Any) -> None:
+    train: dict[str, Any] = {"epochs": 4, "metrics": ["nonzero", "sparsity"]}
+    train |= {} if merged is None else {"merged": {"widths": merged}}
+    training = a_training(compression=MAGNITUDE, train=train)
+    program, knobs = split(training, tiny, "cpu")
+    lane = _lanes(tiny, 4, compression=MAGNITUDE, train=train)[-1]
+    task, part = task_of(program), tiny.validation
+    tally = task.evaluate(knobs, lane, jax.tree.map(jnp.asarray, host_rows(part)))
+    found = task.metrics(tiny, part, jax.device_get(tally.sums), None)
+    weights = own_weights(program, training, lane)[0]
+    assert found["nonzero"] == sum(np.count_nonzero(leaf) for leaf in jax.tree.leaves(weights))
+    assert found["sparsity"] == _zeros(weights) / 64 == 0.75
+
+
+def test_the_metric_of_zeros_changes_no_weight_and_counts_those_of_l1(tiny: DataSet) -> None:
+    l1 = {"updates": {"l1": 1.0}}
+    plain, counted = (
+        _trained(tiny, 2, train={"epochs": 2, "metrics": metrics}, **l1)[-1]
+        for metrics in ([], ["sparsity"])
+    )
+    assert _zeros(plain) > 0
+    jax.tree.map(np.testing.assert_array_equal, counted, plain)
