@@ -86,7 +86,7 @@ def predict(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Answer for the rows of new data with a trained model, or go on with a text.
+    """Answer for new rows with a trained model, or an ensemble.
 
     Example: hpo predict model/ new.csv -o answers.csv
     """
