@@ -215,6 +215,12 @@ _AUGMENT = {
         paper=f"{_ARXIV}/1905.04899",
         needs=("images", "labels", "whole batch", "mixed rows"),
     ),
+    "synonyms": Technique(
+        "augment.synonyms",
+        paper=f"{_ARXIV}/1509.01626",
+        needs=("texts", "synonyms"),
+        excludes={"folds": "replaces words of one vocabulary"},
+    ),
     "word_dropout": Technique(
         "augment.word_dropout", paper=f"{_ARXIV}/1511.06349", needs=("texts",)
     ),

@@ -99,6 +99,7 @@ data:
     features: 1000
     embeddings: null
     length: 64
+    synonyms: null
   class_weight: none
   corrupt: {{kinds: [], severity: 0.5, from: null}}
   store: float32
