@@ -346,6 +346,7 @@ _SCORES, _VALUES = "hpo.engine.training.metrics.classes", "hpo.engine.training.m
 _LABELS = ("classification", "multilabel")
 METRICS = {
     "accuracy": Entry(tasks=_LABELS, direction="maximize"),
+    "activation_sparsity": Entry(tasks=_ALL_TASKS, direction="maximize", reads="model"),
     "auroc": Entry(function=f"{_SCORES}:auroc", tasks=_LABELS, direction="maximize"),
     "average_precision": Entry(
         function=f"{_SCORES}:average_precision", tasks=_LABELS, direction="maximize"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +15,9 @@ from hpo.data.dataset import Split
 from hpo.engine.program import split
 from hpo.engine.training.batches import host_rows
 from hpo.engine.training.forward import forward
-from hpo.engine.training.supervised import initial_lane, judged
+from hpo.engine.training.supervised import initial_lane, judged, own_weights
 from hpo.engine.training.task import task_of
+from hpo.errors import HpoError
 from tests.engine.samples import a_training, tiny_data, weighted
 
 
@@ -76,6 +78,37 @@ def test_the_corrupted_accuracy_is_the_accuracy_on_a_corrupted_copy() -> None:
     found, wanted = judge(part), judge(copy)["accuracy"]
     assert found["corrupted_accuracy"] == pytest.approx(wanted)
     assert found["corrupted_accuracy"] != pytest.approx(found["accuracy"])
+
+
+@pytest.mark.parametrize("merged", [None, {"widths": [[8, 6], [12, 12], [3]]}])
+def test_the_activation_sparsity_is_numpys_count_of_zeros(merged: Any) -> None:
+    data, train = tiny_data(), {"epochs": 1, "metrics": ["activation_sparsity"]}
+    train |= {} if merged is None else {"merged": merged}
+    training = a_training(model={"name": "mlp", "widths": [8, 6]}, train=train)
+    program, knobs = split(training, data, "cpu")
+    assert bool(program.merged) == (merged is not None)
+    task, lane = task_of(program), initial_lane(program, training)
+    rows = jax.tree.map(jnp.asarray, host_rows(data.validation))
+    tally = jax.device_get(task.evaluate(knobs, lane, rows))
+    found = task.metrics(data, data.validation, tally.sums, tally.scores)
+    weights, _ = own_weights(program, training, lane)
+    x, zeros = data.validation.x, 0
+    for layer in weights["linears"].values():
+        x = np.maximum(x @ layer["kernel"] + layer["bias"], 0)
+        zeros += (x == 0).sum()
+    assert 0.3 < found["activation_sparsity"] < 0.7
+    assert found["activation_sparsity"] == pytest.approx(zeros / (14 * len(x)), rel=1e-6)
+
+
+def test_the_activation_sparsity_is_refused_where_nothing_can_be_counted() -> None:
+    data = tiny_data()
+    training = a_training(
+        model={"name": "mlp", "widths": []}, train={"epochs": 1, "metrics": ["activation_sparsity"]}
+    )
+    program, knobs = split(training, data, "cpu")
+    rows = jax.tree.map(jnp.asarray, host_rows(data.validation))
+    with pytest.raises(HpoError, match=r"model\.activation, and this model has none: leave"):
+        task_of(program).evaluate(knobs, initial_lane(program, training), rows)
 
 
 @pytest.mark.parametrize("count", [7, 95])
