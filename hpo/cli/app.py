@@ -54,6 +54,7 @@ app.command()(running.train)
 app.command()(models.predict)
 app.command()(models.explain)
 app.command()(exports.export_model)
+app.command()(exports.bench)
 app.command()(models.ensemble)
 app.add_typer(data.app, name="data")
 
