@@ -1,7 +1,7 @@
 """The HTTP server of a trained model: `hpo serve`.
 
-It is that of the standard library, with limits: bodies, rows, connections and the time of a request
-are bounded, and whatever a client sends, it gets a sentence and the server goes on.
+It is that of the standard library, with limits on bodies, rows, connections and the time of a
+request. Whatever a client sends, it gets a sentence, and the server goes on.
 """
 
 from __future__ import annotations
