@@ -4,7 +4,7 @@ An epoch of one lane with a technique and one without are timed in turns, on thr
 optimizer is compared with AdamW, on the perceptron alone. The cost is the median over the turns of
 the ratio of the two times, in per cent. Times are those of the processor at work, because others
 may use the machine. What a technique does between epochs is in it. Those that no step sees, those
-for other data, those that name layers, and one that needs a trained model are left out.
+for other data, those that name layers, and those that need files are left out.
 
     HPO_DATA=... .venv/bin/python -m benchmarks.techniques
 """
@@ -100,6 +100,7 @@ BESIDE: Mapping[str, Mapping[str, Any]] = {
 }
 NOT_IN_STEPS = {
     "corrupt",
+    "corrupt_from",
     "extra",
     "share",
     "early_stop",
@@ -109,7 +110,7 @@ NOT_IN_STEPS = {
     "judged_attack",
 }
 NAME_LAYERS = {"freeze", "rates"}
-NEED_A_MODEL = {"teacher"}
+NEED_FILES = {"teacher", "synonyms"}
 # Numbers, counts and switches, of which a leaf takes the first that it can.
 VALUES = (0.1, 2, True)
 
@@ -150,7 +151,7 @@ def leaves_of(model: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each technique that goes with a model, and the leaves that switch it on."""
     met = MODELS[model][1]
     for name, line in TECHNIQUES.items():
-        if name in NOT_IN_STEPS | NAME_LAYERS | NEED_A_MODEL or not OF_DATA & {*line.needs} <= met:
+        if name in NOT_IN_STEPS | NAME_LAYERS | NEED_FILES or not OF_DATA & {*line.needs} <= met:
             continue
         choices: list[Mapping[str, Any]] = [{line.place: value} for value in VALUES]
         if line.value:

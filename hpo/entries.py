@@ -21,7 +21,7 @@ Need = Literal[
     "whole batch", "same depth", "images", "numbers", "layers", "start", "gradient", "rate",
     "own rate", "own sizes", "own order", "mixed rows", "second gradient", "uneven steps",
     "own average", "all rows", "statistics", "table", "texts", "classes", "labels", "colours",
-    "joined pixels", "series", "changed rows", "spent rows",
+    "joined pixels", "series", "synonyms", "changed rows", "spent rows",
 ]  # fmt: skip
 
 # What an entry of a kind may need. Merging, models and optimizers, and each refusal read the needs
@@ -61,6 +61,7 @@ NEEDS: dict[Kind | Literal["technique"], dict[Need, str]] = {
         "series": "changes the time of series",
         "table": "changes rows of a table",
         "texts": "changes texts as ids of tokens",
+        "synonyms": "replaces words by those of a file",
         "numbers": "changes numbers",
         "classes": "needs one class for each row",
         "labels": "needs classes or labels",
@@ -91,7 +92,7 @@ class Entry:
     is_own: bool = False  # `add` brought it: a package of a user's own
     tasks: tuple[str, ...] = ()  # that a metric or a loss is for; of a data set: its own
     direction: str = ""  # of a metric: the better one, "maximize" or "minimize"
-    reads: str = ""  # of a metric without a function: the leaf without which it has no value
+    reads: str = ""  # of a metric without a function: the leaf, or one of several, that it needs
     # Of a sampler:
     learns: bool | None = True  # it uses results; None if that depends on the study
     several_objectives: bool = False

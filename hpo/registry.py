@@ -346,6 +346,7 @@ _SCORES, _VALUES = "hpo.engine.training.metrics.classes", "hpo.engine.training.m
 _LABELS = ("classification", "multilabel")
 METRICS = {
     "accuracy": Entry(tasks=_LABELS, direction="maximize"),
+    "activation_sparsity": Entry(tasks=_ALL_TASKS, direction="maximize", reads="model"),
     "auroc": Entry(function=f"{_SCORES}:auroc", tasks=_LABELS, direction="maximize"),
     "average_precision": Entry(
         function=f"{_SCORES}:average_precision", tasks=_LABELS, direction="maximize"
@@ -354,7 +355,9 @@ METRICS = {
     "calibration_error": Entry(
         function=f"{_SCORES}:calibration_error", tasks=("classification",), direction="minimize"
     ),
-    "corrupted_accuracy": Entry(tasks=_LABELS, direction="maximize", reads="data.corrupt.kinds"),
+    "corrupted_accuracy": Entry(
+        tasks=_LABELS, direction="maximize", reads="data.corrupt.kinds or data.corrupt.from"
+    ),
     "deviance": Entry(tasks=("counts",), direction="minimize"),
     "epsilon": Entry(tasks=_ALL_TASKS, direction="minimize", reads="privacy.noise"),
     "f1": Entry(function=f"{_SCORES}:f1", tasks=_LABELS, direction="maximize"),

@@ -152,6 +152,11 @@ _DATA = {
         needs=("numbers",),
         excludes={"folds": "changes one validation split"},
     ),
+    "corrupt_from": Technique(
+        "data.corrupt.from",
+        paper=f"{_ARXIV}/1903.12261",
+        excludes={"folds": "judges beside one validation split"},
+    ),
 }
 
 _AUGMENT = {
@@ -209,6 +214,12 @@ _AUGMENT = {
         "augment.cutmix",
         paper=f"{_ARXIV}/1905.04899",
         needs=("images", "labels", "whole batch", "mixed rows"),
+    ),
+    "synonyms": Technique(
+        "augment.synonyms",
+        paper=f"{_ARXIV}/1509.01626",
+        needs=("texts", "synonyms"),
+        excludes={"folds": "replaces words of one vocabulary"},
     ),
     "word_dropout": Technique(
         "augment.word_dropout", paper=f"{_ARXIV}/1511.06349", needs=("texts",)

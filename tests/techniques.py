@@ -37,6 +37,7 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "integer_weights": {"compression": {"weights": {"name": "integer", "bits": 4}}},
     "binary_bases": {"compression": {"weights": {"name": "bases"}}},
     "corrupt": {"data": {"corrupt": {"kinds": ["gaussian_noise"]}}},
+    "corrupt_from": {"data": {"corrupt": {"from": "changed.csv"}}},
     "freeze": {"updates": {"freeze": ["head*"]}},
     "rates": {"updates": {"rates": {"head": 2.0}}},
     "early_stop": {"train": {"early_stop": {"patience": 1}}},
@@ -115,6 +116,7 @@ def kind_of(names: Iterable[str]) -> str:
 def small_data(folder: Path) -> dict[str, DataSet]:
     """Small data of each kind; texts are read from a file in the folder."""
     words = [f"{'good' if row % 2 else 'bad'} film {row % 7}" for row in range(160)]
+    (folder / "synonyms.tsv").write_text("good\tbad\tfilm\nfilm\tgood\n3\t4\n")
     lines = "".join(f"{text},{'yn'[row % 2]}\n" for row, text in enumerate(words))
     (folder / "texts.csv").write_text(f"text,label\n{lines}")
     spec = Training.model_validate(document(["word_dropout"])).data
@@ -150,7 +152,7 @@ _DATA: dict[str, Any] = {
     "texts": {
         "dataset": {"csv": "texts.csv", "target": "label", "task": "classification"},
         "columns": {"by_name": {"text": {"type": "text"}}},
-        "text": {"vectors": "ids", "shortest": 1, "length": 4},
+        "text": {"vectors": "ids", "shortest": 1, "length": 4, "synonyms": "synonyms.tsv"},
     },
 }
 _MODELS: dict[str, Any] = {
@@ -160,9 +162,9 @@ _MODELS: dict[str, Any] = {
     "texts": {"name": "transformer", "width": 4, "heads": 2, "depth": 1},
 }
 LACKING: dict[str, set[Need]] = {
-    "table": {"images", "texts", "colours", "series"},
-    "series": {"images", "texts", "colours", "table"},
-    "images": {"table", "texts", "series"},
+    "table": {"images", "texts", "colours", "series", "synonyms"},
+    "series": {"images", "texts", "colours", "table", "synonyms"},
+    "images": {"table", "texts", "series", "synonyms"},
     "texts": {"images", "table", "numbers", "colours", "series"},
 }
 

@@ -1,4 +1,4 @@
-"""The commands of trained models: `hpo predict` and `hpo ensemble`."""
+"""The commands of trained models: `hpo predict`, `hpo explain` and `hpo ensemble`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hpo.cli.options import (
     StudyName,
     TrustCode,
 )
-from hpo.cli.output import print_ending, print_json, print_line, stderr
+from hpo.cli.output import print_ending, print_json, print_line, print_view, stderr
 from hpo.errors import HpoError
 
 if TYPE_CHECKING:
@@ -235,6 +235,67 @@ def serve(
         server.serve_forever()
 
 
+def explain(
+    model: TrainedFolder,
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DATA]",
+            help="Rows with their targets; left out, the validation rows of the training.",
+            autocompletion=completion.files,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="DIR",
+            help="Write the tables into this folder, too.",
+            autocompletion=completion.files,
+        ),
+    ] = None,
+    metric: Annotated[str, typer.Option(help="What a shuffled column makes worse.")] = "loss",
+    repeats: Annotated[int, typer.Option(help="Shuffles of each column.", min=2)] = 10,
+    rows: Annotated[int, typer.Option(help="Rows that are shuffled at most.", min=2)] = 5000,
+    worst: Annotated[int, typer.Option(help="How many of the worst rows to list.", min=0)] = 10,
+    device: Device = None,
+    force: Force = False,
+    trust_code: TrustModel = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what a trained model looks at, where it is wrong, and how sure it is.
+
+    Example: hpo explain model/ held-out.csv -o why/
+    """
+    from hpo.api.surroundings import data_home
+    from hpo.report.models import explain as report
+    from hpo.trained.explain.write import check_folder, write_explanation
+
+    if out is not None:
+        check_folder(out, replace=force)
+    console = stderr()
+    from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
+    from hpo.trained.explain.explanation import How, explained
+    from hpo.trained.explain.rows import rows_to_explain
+
+    loaded = load_answering(model, device, is_trusted=trust_code)
+    new = rows_to_explain(loaded, data, Path.cwd(), data_home())
+    if not quiet:
+        for note in new.notes:
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
+    watch = _counting("columns shuffled", is_quiet=quiet)
+    found = explained(loaded, new, How(metric, repeats, rows, worst), watch)
+    plain = report.as_json(found)
+    if out is not None:
+        write_explanation(out, found, plain)
+    if as_json:
+        print_json(plain)
+    else:
+        print_view(report.explain_view(str(model), found))
+
+
 def ensemble(
     study: StudyName,
     out: ModelFolder,
@@ -302,6 +363,19 @@ def _saying(*, is_quiet: bool) -> Callable[[str], None]:
             print_line(sentence, is_stderr=True)
 
     return say
+
+
+def _counting(what: str, *, is_quiet: bool) -> Callable[[int], None]:
+    """A function that prints, now and then, how many of something are done."""
+    last = time.monotonic()
+
+    def tell(done: int) -> None:
+        nonlocal last
+        if not is_quiet and time.monotonic() - last >= _LINE_SECONDS:
+            last = time.monotonic()
+            print_line(f"{done:,} {what}", is_stderr=True)
+
+    return tell
 
 
 def _telling(whole: int, what: str) -> Callable[[int], None]:

@@ -105,15 +105,16 @@ class DataCache:
             del used["columns"]
         if spec.columns == Columns() and spec.text == Text():
             del used["text"]
+        elif spec.text.synonyms is None:
+            del used["text"]["synonyms"]
         if isinstance(spec.dataset, TableFile):
             for name in ("validation", "test"):
                 if getattr(spec.dataset, name) is None:
                     del used["dataset"][name]
         if isinstance(spec.dataset, CsvFile):
-            if spec.dataset.encoding == "utf-8":
-                del used["dataset"]["encoding"]
-            if spec.dataset.decimal == ".":
-                del used["dataset"]["decimal"]
+            for name, usual in (("encoding", "utf-8"), ("decimal", ".")):
+                if getattr(spec.dataset, name) == usual:
+                    del used["dataset"][name]
             for name in ("thousands", "units"):
                 if not getattr(spec.dataset, name):
                     del used["dataset"][name]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from hpo.data.dataset import DataSet, Split
 from hpo.data.sequences.windows import Windows
+from hpo.data.source import fingerprint_of
 from hpo.errors import DataError
 from hpo.spec.sections.data import DataSpec
 from hpo.spec.sections.techniques.corrupt import Corruption
 
-# The name of the copy among the arrays of a split.
-CORRUPTED = "corrupted"
+# The name of the copy among the arrays of a split. Where a user has corrupted rows, each row of a
+# split has several of these, with targets and weights of their own.
+CORRUPTED, OWN_TARGETS, OWN_WEIGHTS = "corrupted", "corrupted_y", "corrupted_weight"
 _SEED = 0xC0
 # With a severity of 1, salt and pepper replaces this share of the numbers.
 _REPLACED = 0.2
@@ -29,8 +33,80 @@ class Numbers(NamedTuple):
     highest: float
 
 
-def corrupted(data: DataSet, spec: DataSpec) -> DataSet:
-    """`data` whose validation and test rows have a corrupted copy, if the spec asks for one.
+class Rows(NamedTuple):
+    """Rows that judge beside a split, with a weight for each."""
+
+    x: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+
+    def take(self, places: np.ndarray) -> Rows:
+        """Some of the rows."""
+        return Rows(*(array[places] for array in self))
+
+
+def corrupted(data: DataSet, spec: DataSpec, folder: Path) -> DataSet:
+    """`data` whose validation and test rows have corrupted rows beside them, if the spec asks.
+
+    Raises:
+        DataError: for data, or a file in the folder, that are unfit.
+    """
+    data = _with_copies(data, spec)
+    return data if spec.corrupt.file is None else _with_own(data, spec, spec.corrupt.file, folder)
+
+
+def _with_own(data: DataSet, spec: DataSpec, file: str, folder: Path) -> DataSet:
+    """`data` whose validation and test rows have the corrupted rows of a file beside them."""
+    from hpo.data.new.labelled import labelled  # imports the readers of new data
+
+    where = "data.corrupt.from"
+    if data.folds:
+        raise DataError(f"{where}: is for one validation split, and there are folds: remove it.")
+    source = labelled(where, file, folder, data, spec)
+    weight = np.ones(len(source)) if source.weight is None else source.weight
+    weight = weight / data.features.weight_mean
+    rows = Rows(data.transform.apply(source), data.transform.apply_target(source), weight)
+    splits, parts = [data.validation], [rows]
+    if data.test is not None:
+        if len(source) < 2:
+            raise DataError(f"{where}: {file} has one row for validation and test: write more.")
+        order = np.random.default_rng((_SEED, spec.split_seed, 2)).permutation(len(source))
+        splits, parts = [*splits, data.test], [rows.take(order[half::2]) for half in (0, 1)]
+    found = [dealt(split, part) for split, part in zip(splits, parts, strict=True)]
+    return replace(
+        data,
+        validation=found[0],
+        test=found[1] if len(found) > 1 else None,
+        fingerprint=fingerprint_of([source], data.fingerprint, with_texts=True),
+    )
+
+
+def dealt(split: Split, rows: Rows) -> Split:
+    """A split of which each row has as many of `rows`, and of a copy of its own, as it takes.
+
+    Their weights times those of the split's rows are in proportion to their own weights, and have
+    the sum of those of the split.
+    """
+    arrays = dict(split.arrays)
+    weight = split.row_weight
+    weight = np.ones(len(split)) if weight is None else weight.astype(np.float64)
+    if CORRUPTED in arrays:
+        both = zip(Rows(arrays[CORRUPTED], split.y, weight), rows, strict=True)
+        rows = Rows(*(np.concatenate(pair) for pair in both))
+    holders = np.flatnonzero(weight)
+    each = math.ceil(len(rows.y) / len(holders))
+    numbers = np.arange(len(rows.y))
+    at = holders[numbers % len(holders)], numbers // len(holders)
+    shares = rows.weight / rows.weight.sum() * weight.sum() / weight[at[0]]
+    for name, array in zip((CORRUPTED, OWN_TARGETS, OWN_WEIGHTS), (*rows[:2], shares), strict=True):
+        kind = np.float32 if name == OWN_WEIGHTS else array.dtype
+        arrays[name] = np.zeros((len(split), each, *array.shape[1:]), kind)
+        arrays[name][at] = array
+    return Split(arrays)
+
+
+def _with_copies(data: DataSet, spec: DataSpec) -> DataSet:
+    """`data` whose validation and test rows have a corrupted copy, if the spec has kinds.
 
     Source: Hendrycks and Dietterich 2019, "Benchmarking neural network robustness to common
     corruptions and perturbations" (arXiv:1903.12261), Section 3; the strengths are ours.

@@ -40,10 +40,13 @@ class Head:
 def inspect_data(spec: DataSpec, folder: Path, home: Path | None) -> Head:
     """What the head of the files of a data set shows; paths start at `folder`, then at `home`."""
     found = _inspected(spec, folder, home)
-    if spec.extra is None or (folder / Path(spec.extra).expanduser()).exists():
-        return found
-    text = f"there is no {shown(spec.extra)} in {folder}: correct the path"
-    return replace(found, mistakes=(*found.mistakes, HeadMistake(("extra",), text)))
+    own = {("extra",): spec.extra, ("corrupt", "from"): spec.corrupt.file}
+    missing = tuple(
+        HeadMistake(path, f"there is no {shown(file)} in {folder}: correct the path")
+        for path, file in own.items()
+        if file is not None and not (folder / Path(file).expanduser()).exists()
+    )
+    return replace(found, mistakes=(*found.mistakes, *missing))
 
 
 def _inspected(spec: DataSpec, folder: Path, home: Path | None) -> Head:

@@ -155,7 +155,7 @@ def _prepared(
         leaks = [] if found else leak_notes(spec, parts)  # those of all folds are alike
         fingerprint = fingerprint_of(
             parts,
-            _scaling(spec, text, transform.word_vectors),
+            _scaling(spec, text, transform.of_files),
             with_texts=spec.columns != Columns() or transform.has_texts,
         )
         data = _data_set(spec, source, parts, splits, transform, fingerprint)
@@ -461,12 +461,10 @@ def _scaled_weights(parts: Sequence[Source]) -> list[np.ndarray]:
     return scaled
 
 
-def _scaling(
-    spec: DataSpec, text: Text, word_vectors: Sequence[np.ndarray]
-) -> str | tuple[Any, ...]:
+def _scaling(spec: DataSpec, text: Text, of_files: Sequence[np.ndarray]) -> str | tuple[Any, ...]:
     """How a spec makes features, for the fingerprint, which must stay that of release 0.1.0.
 
-    `text` has the stop words themselves, and `word_vectors` are those of its file.
+    `text` has the stop words themselves, and `of_files` what its other files say.
     """
     ranges: tuple[Any, ...] = (
         () if spec.normalize != "minmax" or spec.range == UNIT_RANGE else (spec.range,)
@@ -478,7 +476,7 @@ def _scaling(
     asked = () if spec.columns == Columns() else (columns,)
     asked = asked if spec.target_range is None else (*asked, str(spec.target_range))
     if spec.text != Text():
-        hashes = (hashlib.sha256(vectors.tobytes()).hexdigest() for vectors in word_vectors)
+        hashes = (hashlib.sha256(array.tobytes()).hexdigest() for array in of_files)
         asked = (*asked, text.model_dump_json(exclude_defaults=True), *hashes)
     if (series := series_of(spec)) is not None:
         asked = (*asked, series.window, series.horizon)

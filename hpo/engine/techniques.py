@@ -50,6 +50,10 @@ def lacking(program: Program) -> dict[Need, str]:
         "series": (has_numbers and axes == 2, examples),
         "table": (has_numbers and axes == 1, examples),
         "texts": (is_text, examples),
+        "synonyms": (
+            program.template.data.text.synonyms is not None,
+            "data.text.synonyms names none",
+        ),
         "numbers": (has_numbers, examples),
         "classes": (program.task == "classification", task),
         "labels": (program.task in ("classification", "multilabel"), task),

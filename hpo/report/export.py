@@ -365,6 +365,8 @@ def _moved(spec: DataSpec, data: Mapping[str, Any], old: Path, new: Path) -> Map
         data["text"] = {**data["text"], **files}
     if spec.extra is not None:
         data["extra"] = _moved_path(spec.extra, old, new)
+    if spec.corrupt.file is not None:
+        data["corrupt"] = {**data["corrupt"], "from": _moved_path(spec.corrupt.file, old, new)}
     dataset = data.get("dataset")
     if not isinstance(dataset, Mapping):
         return data

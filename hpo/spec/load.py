@@ -370,10 +370,11 @@ def _unread_mistakes(
     ]
     named += [(("search",), name) for name in (search.goal.metrics if search else ())]
     for at, name in named:
-        leaf = METRICS[name].reads if name in METRICS else ""
-        varies = any(dimension.path == leaf for dimension in space.dimensions)
-        if leaf and not varies and not leaf_at(training, leaf):
-            yield Mistake(at, f"{name} needs {leaf}: write it, or leave {name} out")
+        needed = METRICS[name].reads if name in METRICS else ""
+        leaves = needed.split(" or ")
+        varies = any(dimension.path in leaves for dimension in space.dimensions)
+        if needed and not varies and not any(leaf_at(training, leaf) for leaf in leaves):
+            yield Mistake(at, f"{name} needs {needed}: write it, or leave {name} out")
     share = "sampling.extra_share"
     if training.data.extra is None:
         text = "takes rows of data.extra: write that file, or leave extra_share out"

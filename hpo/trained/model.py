@@ -182,6 +182,10 @@ class Model:
             arrays["weight"] = (source.weight / mean).astype(np.float32)
         return Split(arrays)
 
+    def judged(self, source: Source) -> Split:
+        """Examples with targets, on the scale of `data`."""
+        return self.split(self.members[self.description.fold or 0], source)
+
     @cached_property
     def outputs_of(self) -> Any:
         """The compiled function from a member's weights and a batch of examples to outputs."""

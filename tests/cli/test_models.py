@@ -78,6 +78,18 @@ def test_a_file_that_exists_is_replaced_only_by_force(hpo, folder, tmp_path):
     assert out.read_text() != "mine"
 
 
+def test_a_model_is_explained_by_rows_with_targets(hpo, folder, tmp_path):
+    words = ("explain", str(folder / "model"), str(folder / "new.csv"), "--repeats", "2", "-q")
+    shown = hpo(*words, "-o", str(tmp_path / "why"))
+    assert shown.code == 0, shown.err
+    assert "column, and how much worse loss is without it (95 %)" in shown.out
+    plain = json.loads(hpo(*words, "--json").out)
+    assert plain == json.loads((tmp_path / "why" / "explanation.json").read_text())
+    assert len(plain["importance"]) == 5
+    refused = hpo(*words, "-o", str(tmp_path / "why"))
+    assert "holds an explanation: give another folder, or --force" in refused.err
+
+
 def test_the_best_trials_of_a_study_answer_together(hpo, spec, tmp_path):
     assert hpo("search", "flowers.yaml", "--quiet").code == 0
     made = hpo("ensemble", "flowers", "--top", "2", "-o", "both", "--json", "-q")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hpo.data.cache import DataCache
 from hpo.data.load import check_batch_size, load_data
 from hpo.data.readers.bundled import read_diabetes
 from hpo.data.readers.idx import TEST_FILES, TRAIN_FILES
@@ -503,6 +504,20 @@ def test_other_leaves_and_stop_words_have_other_fingerprints(tmp_path):
     found.append(reviews(tmp_path, stop_words="w.txt").fingerprint)
     assert len({*found}) == 4
     assert found[3] == found[4], "the words count, not where they come from"
+
+
+def test_other_synonyms_have_other_fingerprints_and_the_cache_keeps_them(tmp_path):
+    own = {"vectors": "ids", "synonyms": "s.tsv"}
+    columns = Columns(by_name={"review": {"type": "text"}})
+    spec = DataSpec(dataset=CsvFile(csv="t.csv", target="y"), text=own, columns=columns)
+    cache = DataCache(tmp_path / "cache")
+    (tmp_path / "s.tsv").write_text("good\tnot\n")
+    first = reviews(tmp_path, **own)
+    for data in (load_data(spec, tmp_path, None, cache) for _ in range(2)):
+        np.testing.assert_array_equal(data.transform.synonyms, first.transform.synonyms)
+    (tmp_path / "s.tsv").write_text("good\tthe\n")
+    assert load_data(spec, tmp_path, None, cache).fingerprint != first.fingerprint
+    assert cache.usage().entries == 2
 
 
 @pytest.mark.parametrize("tokens", ["words", "characters"])

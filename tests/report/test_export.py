@@ -99,8 +99,9 @@ data:
     features: 1000
     embeddings: null
     length: 64
+    synonyms: null
   class_weight: none
-  corrupt: {{kinds: [], severity: 0.5}}
+  corrupt: {{kinds: [], severity: 0.5, from: null}}
   store: float32
   device_budget: auto
 model:
@@ -376,11 +377,12 @@ def test_files_of_further_rows_are_named_as_they_are_found_from_the_new_file(
     storage, csv_study, tmp_path
 ):
     (tmp_path / "specs").mkdir()
-    for name in ("x.csv", "more.csv"):
+    for name in ("x.csv", "more.csv", "changed.csv"):
         (tmp_path / "specs" / name).touch()
-    csv_study("x.csv", tmp_path / "specs", extra="more.csv")
+    csv_study("x.csv", tmp_path / "specs", extra="more.csv", corrupt={"from": "changed.csv"})
 
-    assert load_experiment(exported(storage, tmp_path)).training.data.extra == "specs/more.csv"
+    found = load_experiment(exported(storage, tmp_path)).training.data
+    assert (found.extra, found.corrupt.file) == ("specs/more.csv", "specs/changed.csv")
 
 
 def test_data_that_are_not_beside_the_spec_keep_their_name(storage, csv_study, tmp_path):

@@ -23,7 +23,12 @@ OPTIMIZERS = list(variants_of(Training, "optimizer").specs)
 def experiment(includes, model, optimizer, own=None, folder=FILES[0].parent):
     document = {
         "name": "x",
-        "data": {"dataset": "digits", "extra": "generated.npz"},
+        # Files that the spaces of extra rows and synonyms need.
+        "data": {
+            "dataset": "digits",
+            "extra": "generated.npz",
+            "text": {"synonyms": "synonyms.tsv"},
+        },
         "model": {"name": model},
         "optimizer": {"name": optimizer},
         "train": {"epochs": 3},

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import numpy as np
 from hpo.data.text.bpe import bpe_vocabulary, fit_merges
 from hpo.data.text.packing import packed, unpacked
 from hpo.data.text.sentences import is_without_spaces
+from hpo.data.text.synonyms import read_synonyms
 from hpo.data.text.tokens import cleaned_by, runs, separator_of, tokenizer
 from hpo.data.text.vectors import read_vectors
 from hpo.errors import DataError
@@ -26,6 +27,8 @@ from hpo.spec.sections.columns import Text
 # The ids that are no tokens: of the places after the end of a text, and of unknown tokens.
 PADDING, UNKNOWN = 0, 1
 FIRST_ID = 2
+# The names of the arrays that not every fit has, and its fields.
+_ARRAYS = {"weight": "weights", "merges": "merges", "vectors": "vectors", "synonyms": "synonyms"}
 _HERE = Path()
 
 
@@ -43,13 +46,14 @@ class TextFit:
     weights: np.ndarray | None = None
     merges: np.ndarray | None = None  # of BPE
     vectors: np.ndarray | None = None  # of each token of the vocabulary, float32 `[tokens, size]`
+    synonyms: np.ndarray | None = None  # of each id, as `read_synonyms` gives them
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The fit as named arrays."""
         data, ends = packed(self.vocabulary)
         leaves, _ = packed([self.spec.model_dump_json()])
         found = {"leaves": leaves, "token_bytes": data, "token_end": ends}
-        more = {"weight": self.weights, "merges": self.merges, "vectors": self.vectors}
+        more = {name: getattr(self, field) for name, field in _ARRAYS.items()}
         return found | {name: array for name, array in more.items() if array is not None}
 
     @classmethod
@@ -57,8 +61,8 @@ class TextFit:
         """The fit that has these arrays."""
         spec = Text.model_validate_json(arrays["leaves"].tobytes())
         tokens = unpacked(arrays["token_bytes"], arrays["token_end"])
-        more = (arrays.get(name) for name in ("weight", "merges", "vectors"))
-        return cls(spec, tuple(tokens), *more)
+        more = {field: arrays.get(name) for name, field in _ARRAYS.items()}
+        return cls(spec, tuple(tokens), **more)
 
     def apply(self, texts: Sequence[str]) -> np.ndarray:
         """The features of each text, float32 `[N, features]`, or its ids, int32 `[N, length]`.
@@ -144,7 +148,8 @@ def fit_texts(texts: Sequence[str], spec: Text, name: str, folder: Path = _HERE)
             "tokens, punctuation, shortest, stop_words or ngrams, or drop the column."
         )
     if spec.vectors in ("mean", "ids"):
-        return _with_vectors(spec, _in_order(spec, terms, merges), merges, folder)
+        fit = TextFit(spec, tuple(_in_order(spec, terms, merges)), merges=merges)
+        return _with_synonyms(_with_vectors(fit, folder), tokens_of, folder)
     vocabulary = sorted(_most_frequent(terms, spec.features))
     if spec.vectors == "counts":
         return TextFit(spec, tuple(vocabulary), merges=merges)
@@ -158,18 +163,28 @@ def _weights(vocabulary: Sequence[str], documents: Mapping[str, int], texts: int
     return weights
 
 
-def _with_vectors(
-    spec: Text, vocabulary: Sequence[str], merges: np.ndarray | None, folder: Path
-) -> TextFit:
-    """The fit of texts whose tokens have ids, or vectors."""
+def _with_vectors(fit: TextFit, folder: Path) -> TextFit:
+    """The fit with the vectors of its tokens, if the spec names a file of them."""
+    spec, vocabulary = fit.spec, fit.vocabulary
     if spec.embeddings is None:
-        return TextFit(spec, tuple(vocabulary), merges=merges)
-    path = folder / Path(spec.embeddings).expanduser()
-    vectors, is_found = read_vectors(path, vocabulary)
+        return fit
+    vectors, is_found = read_vectors(_in(folder, spec.embeddings), vocabulary)
     if spec.vectors == "mean":
-        vocabulary = [token for token, yes in zip(vocabulary, is_found, strict=True) if yes]
-        vectors = vectors[is_found]
-    return TextFit(spec, tuple(vocabulary), merges=merges, vectors=vectors)
+        kept = tuple(token for token, yes in zip(vocabulary, is_found, strict=True) if yes)
+        return replace(fit, vocabulary=kept, vectors=vectors[is_found])
+    return replace(fit, vectors=vectors)
+
+
+def _with_synonyms(fit: TextFit, tokens_of: Callable[[str], list[str]], folder: Path) -> TextFit:
+    """The fit with the alternatives of its ids, if the spec names a file of them."""
+    if fit.spec.synonyms is None or not fit.ids:
+        return fit
+    ids = {token: number for number, token in enumerate(fit.vocabulary, FIRST_ID)}
+    return replace(fit, synonyms=read_synonyms(_in(folder, fit.spec.synonyms), ids, tokens_of))
+
+
+def _in(folder: Path, named: str) -> Path:
+    return folder / Path(named).expanduser()
 
 
 def _most_frequent(terms: Mapping[str, int], most: int) -> list[str]:

@@ -247,14 +247,20 @@ class FittedTransform:
         return max((fit.ids for fit in self._texts.values()), default=0)
 
     @property
-    def word_vectors(self) -> list[np.ndarray]:
-        """The vectors of words that were loaded from files, each float32 `[words, size]`."""
-        return [fit.vectors for fit in self._texts.values() if fit.vectors is not None]
+    def of_files(self) -> list[np.ndarray]:
+        """What files beside the data say of words: their vectors, and their synonyms."""
+        both = (array for fit in self._texts.values() for array in (fit.vectors, fit.synonyms))
+        return [array for array in both if array is not None]
 
     @property
     def embeddings(self) -> np.ndarray | None:
         """The loaded vector of each id, float32 `[ids, size]`, or None where none were loaded."""
         return next((fit.embeddings for fit in self._texts.values()), None)
+
+    @property
+    def synonyms(self) -> np.ndarray | None:
+        """What may stand in the place of each id, as `read_synonyms` gives it; None without."""
+        return next((fit.synonyms for fit in self._texts.values()), None)
 
     @cached_property
     def _texts(self) -> Mapping[int, TextFit]:

@@ -140,7 +140,8 @@ def _gradient(
         dropout = Dropout(getattr(spec.model, "dropout", 0), key, first_row=first_row)
         batch = fed(data.train, rows, feed)
         draws = Draws(key, batch["y"].shape[0], first_row)
-        batch = changed_batch(spec.augment, batch, draws, len(program.categories), feed)
+        codes = len(program.categories)
+        batch = changed_batch(spec.augment, batch, draws, codes, feed, data.synonyms)
         if isinstance(spec.augment, OwnAugment):
             changed = augmented(spec.augment, batch["x"], augment_key(lane.key, lane.step))
             batch = {**batch, "x": changed}

@@ -188,18 +188,28 @@ class Text(Spec):
     length: Annotated[Static[Count], ReadWhere("vectors", ("ids",))] = 64
     """The tokens of a text that become `ids`: the first ones. 0 fills the place of missing ones."""
 
+    synonyms: Annotated[Static[str | None], ReadWhere("vectors", ("ids",))] = None
+    """A file for `augment.synonyms`: in each line a word and what may stand in its place, divided
+    by tabs."""
+
     @model_validator(mode="after")
-    def _with_embeddings(self) -> Text:
+    def _with_files(self) -> Text:
         if self.vectors == "mean" and self.embeddings is None:
             raise ValueError(
                 "vectors: mean needs embeddings: name a file with a vector of each word"
+            )
+        if self.synonyms is not None and self.tokens in ("bpe", "bytes"):
+            raise ValueError(
+                f"synonyms are whole words, and tokens: {self.tokens} are parts of them: write "
+                "tokens: words, or remove synonyms"
             )
         return self
 
     @property
     def files(self) -> dict[str, str]:
         """The leaves that name a file, and their files."""
-        found = {} if self.embeddings is None else {"embeddings": self.embeddings}
+        both = {"embeddings": self.embeddings, "synonyms": self.synonyms}
+        found = {leaf: file for leaf, file in both.items() if file is not None}
         if isinstance(self.stop_words, str) and self.stop_words not in ("none", "english"):
             found["stop_words"] = self.stop_words
         return found

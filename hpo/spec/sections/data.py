@@ -444,7 +444,7 @@ class DataSpec(Spec):
     data set; relative to the spec's folder. They never validate or test, and nothing is fitted to
     them. `sampling.extra_share` is their share."""
     corrupt: Corrupt = Corrupt()
-    """A corrupted copy of the validation rows, by which `corrupted_accuracy` judges."""
+    """Corrupted rows, by which `corrupted_accuracy` judges."""
     store: Storage = "float32"
     """The type of features on a device. `uint8`, for images, holds a quarter of the bytes, and each
     step scales its rows; `float16` holds half of them, rounded to 3 digits."""

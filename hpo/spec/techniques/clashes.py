@@ -96,6 +96,8 @@ def lacking(data: DataSpec) -> dict[Need, str]:
         found["classes"] = task
     if not {"classification", "multilabel"} & {*tasks}:
         found["labels"] = task
+    if data.text.synonyms is None:
+        found["synonyms"] = "data.text.synonyms names none"
     known = READERS if isinstance(data.dataset, Spec) else DATASETS
     own = isinstance(data.dataset, Spec)
     name = next(iter(type(data.dataset).model_fields)) if own else data.dataset

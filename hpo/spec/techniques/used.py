@@ -37,6 +37,8 @@ def needs_of_all(training: Training) -> frozenset[Need]:
     found = {*needs_of("model", training.model), *needs_of("optimizer", training.optimizer)}
     for technique in used(training).values():
         found.update(technique.needs)
+    if "activation_sparsity" in training.train.metrics:
+        found.add("same depth")  # a layer that only some trials have is in a branch of its own
     return frozenset(found | (AUGMENT_NEEDS if _is_own(training) else set()))
 
 

@@ -75,7 +75,7 @@ class DataSets:
         key = _any_batch(spec)
         if key not in self._loaded:
             data = load_data(spec, self._folder, self._home, self._cache)
-            data = corrupted(data, spec)
+            data = corrupted(data, spec, self._folder)
             if self._teacher is not None:
                 data = taught_by(self._teacher, self._folder, data)
             self._loaded[key] = data

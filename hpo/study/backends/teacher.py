@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hpo.data.dataset import DataSet, Split
 from hpo.engine.training.compression.distillation import ANSWERS
 from hpo.errors import HpoError
@@ -15,7 +17,7 @@ _TASKS = ("classification", "multilabel", "regression", "segmentation")
 
 
 def taught_by(name: str, folder: Path, data: DataSet) -> DataSet:
-    """A data set whose training rows have the outputs of a trained model as an array.
+    """A data set whose rows that train have the outputs of a trained model as an array.
 
     A relative name of its folder starts at `folder`. It trained on the same rows, so that its
     answers tell nothing of validation rows.
@@ -36,11 +38,14 @@ def taught_by(name: str, folder: Path, data: DataSet) -> DataSet:
             f"{where} was trained on other rows, or scaled them in another way: train it with the "
             "section data of this spec, so that it has seen no validation rows."
         )
-    answers = model.outputs(data.train.x)
-    if data.task == "regression" and answers.size != data.train.y.size:
+    parts = [data.train] if data.extra is None else [data.train, data.extra]
+    answers = np.concatenate([model.outputs(part.x) for part in parts])
+    if data.task == "regression" and answers.size != sum(part.y.size for part in parts):
         raise HpoError(f"{where} has several answers for a target, as quantiles are: name another.")
-    held = {**data.train.held, ANSWERS: answers}
-    return replace(data, train=Split(held, scale=data.train.scale))
+    held, rows = {**data.resident, ANSWERS: answers}, len(data.train)
+    own = slice(0, rows), slice(rows, len(answers))
+    train, *extra = (Split(held, one, data.train.scale) for one, _ in zip(own, parts, strict=False))
+    return replace(data, train=train, extra=extra[0] if extra else None)
 
 
 def _fingerprint(metrics: Any) -> Any:

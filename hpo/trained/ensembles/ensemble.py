@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from hpo.data.dataset import DataSet, Split
 from hpo.data.source import Source
 from hpo.engine.training.ensemble import metrics_of
 from hpo.errors import HpoError
@@ -47,6 +48,11 @@ class Ensemble:
         return self.models[0].training
 
     @property
+    def data(self) -> DataSet:
+        """The data set without rows, by whose scale answers are told."""
+        return self.models[0].data
+
+    @property
     def members(self) -> tuple[Member, ...]:
         """The members of all models."""
         return tuple(member for model in self.models for member in model.members)
@@ -71,11 +77,13 @@ class Ensemble:
         found: np.ndarray = total
         return found
 
+    def judged(self, source: Source) -> Split:
+        """Examples with targets, on the scale of `data`."""
+        return self.models[0].judged(source)
+
     def score(self, source: Source) -> dict[str, float]:
         """The metrics of the answers for examples with targets."""
-        first = self.models[0]
-        split = first.split(first.members[first.description.fold or 0], source)
-        return metrics_of(self.predictions(source), self.training, first.data, split)
+        return metrics_of(self.predictions(source), self.training, self.data, self.judged(source))
 
 
 Answering: TypeAlias = Model | Ensemble

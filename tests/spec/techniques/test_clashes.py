@@ -81,10 +81,13 @@ def test_a_technique_for_other_data_is_refused_with_what_the_data_are() -> None:
 
 
 def test_a_data_section_tells_of_tables_and_tasks() -> None:
-    assert lacking(_training("balanced").data) == {"images": "iris is a table"}
-    assert lacking(_training("flip").data) == {}
+    synonyms = {"synonyms": "data.text.synonyms names none"}
+    assert lacking(_training("balanced").data) == {**synonyms, "images": "iris is a table"}
+    assert lacking(_training("flip").data) == synonyms
+    assert lacking(_training("synonyms").data) == {"images": "csv is a table"}
     numbers = a_training(data={"dataset": "diabetes", "batch_size": 16}).data
     assert lacking(numbers) == {
+        **synonyms,
         "classes": "the task is regression",
         "labels": "the task is regression",
         "images": "diabetes is a table",

@@ -38,7 +38,7 @@ def test_a_number_of_the_host_is_off_in_a_template_and_own_code_has_no_numbers()
     assert used(blank) == {}
     own = a_training(augment={"python": "augment.py:jitter"})
     assert used(own) == {}
-    assert needs_of_all(own) == {"whole batch", "mixed rows"}
+    assert needs_of_all(own) == {"whole batch", "mixed rows", "changed rows"}
 
 
 def _sampling(**leaves: Any) -> Any:

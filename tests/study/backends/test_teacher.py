@@ -10,6 +10,7 @@ from scipy.special import softmax
 
 from hpo.data.load import load_data
 from hpo.data.readers.bundled import read_iris
+from hpo.data.source import Source
 from hpo.engine.training.compression.distillation import ANSWERS
 from hpo.errors import HpoError, StudyError
 from hpo.report.export import export_trial
@@ -80,6 +81,24 @@ def test_the_answers_are_those_that_the_model_predicts(studies, tmp_path, seeds)
         np.testing.assert_allclose(own, predicted[same], atol=1e-6)
     assert (taught.train.x == data.train.x).all()
     assert [*taught.validation.arrays] == [*data.validation.arrays]
+
+
+def test_extra_rows_have_answers_too(studies, tmp_path):
+    x = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8) % 17
+    np.savez(tmp_path / "more.npz", x=x, y=[1, 2, 3])
+    digits = {"data": {**DOCUMENT["data"], "dataset": "digits", "extra": "more.npz"}}
+    alone = {n: part for n, part in {**DOCUMENT, **digits}.items() if n not in ("space", "search")}
+    studies.train(load_document(alone, tmp_path, ("train.epochs=1",)), tmp_path / "big")
+    data = load_data(searched(tmp_path, **digits).training.data, tmp_path, None)
+
+    taught = taught_by("big", tmp_path, data)
+
+    assert taught.extra is not None
+    np.testing.assert_array_equal(taught.extra.x, data.extra.x)
+    np.testing.assert_array_equal(taught.train.x, data.train.x)
+    new = Source(x=x[..., None], y=np.zeros(3), target="x")
+    chances = softmax(taught.resident[ANSWERS][-3:].astype(np.float64), axis=-1)
+    np.testing.assert_allclose(chances, load_model(tmp_path / "big").predictions(new), atol=1e-5)
 
 
 def test_a_teacher_of_other_rows_and_a_task_without_one_are_refused(studies, big):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hpo.engine.program import is_off
 from hpo.engine.training.augmentation.colour import recoloured, recolours
 from hpo.engine.training.augmentation.draws import Draws
@@ -10,15 +12,23 @@ from hpo.engine.training.augmentation.mixing import mixed, with_kin, with_swaps
 from hpo.engine.training.augmentation.noise import with_hole, with_noise, without_numbers
 from hpo.engine.training.augmentation.policies import draws_operations, with_operations
 from hpo.engine.training.augmentation.series import with_magnitude, with_warp, with_window_warp
-from hpo.engine.training.augmentation.text import without_words
+from hpo.engine.training.augmentation.text import with_synonyms, without_words
 from hpo.engine.training.batches import Batch
 from hpo.spec.sections.techniques.augment import Augment
 
 
-def changed(augment: Augment, batch: Batch, draws: Draws, codes: int, feed: Batch) -> Batch:
+def changed(
+    augment: Augment,
+    batch: Batch,
+    draws: Draws,
+    codes: int,
+    feed: Batch,
+    synonyms: Any = None,
+) -> Batch:
     """The rows of a batch, changed; their first `codes` columns hold codes of categories.
 
     Masks of pixels move with their images. The feed of a lane says what is `black` and `white`.
+    `synonyms` are those of `DeviceData`.
     """
     x, moving = batch["x"], {}
     if draws_operations(augment):
@@ -49,6 +59,8 @@ def changed(augment: Augment, batch: Batch, draws: Draws, codes: int, feed: Batc
         x = with_swaps(x, augment.swap_noise, draws)
     if not is_off(augment.same_class):
         x = with_kin(x, batch["y"], augment.same_class, draws, codes)
+    if not is_off(augment.synonyms):
+        x = with_synonyms(x, augment.synonyms, synonyms, draws)
     if not is_off(augment.word_dropout):
         x = without_words(x, augment.word_dropout, draws)
     batch = {**batch, **moving, "x": x}

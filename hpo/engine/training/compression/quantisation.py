@@ -65,7 +65,7 @@ def quantised(compression: Compression, tree: Any) -> Any:
 
 
 def bits_by_name(weights: Weights, kernels: Sequence[str]) -> dict[str, Any]:
-    """The bits of the kernels of a model, given by their names in the order of its tree."""
+    """The bits of the kernels of a model by their names."""
     if weights.name != "integer":
         usual = TERNARY_BITS if weights.name == "ternary" else weights.bases
         return dict.fromkeys(kernels, BASES if usual is None else usual)
@@ -77,10 +77,10 @@ def bits_by_name(weights: Weights, kernels: Sequence[str]) -> dict[str, Any]:
 def places_of(kernels: Sequence[str]) -> dict[str, Literal["first", "middle", "last"]]:
     """Which kernels are in the first layer of a model, and which in the last.
 
-    Our models name the layers that answer, and most of those that read examples. The order of the
-    names decides in other models.
+    Our models name the layers that answer, and most of those that read examples. In other models
+    the alphabet decides, and numbers count.
     """
-    layers = [*dict.fromkeys(map(_layer, kernels))]
+    layers = [*dict.fromkeys(map(_layer, sorted(kernels, key=_in_order)))]
     last = {_layer(name) for name in kernels if is_head(name)} or set(layers[-1:])
     others = [layer for layer in layers if layer not in last]
     first = {*_READERS} & {*others} or set(others[:1])
@@ -99,6 +99,14 @@ def _layer(name: str) -> str:
     parts = name.split("/")
     number = next((place for place, part in enumerate(parts) if part.isdecimal()), 0)
     return "/".join(parts[: number + 1])
+
+
+def _in_order(name: str) -> list[tuple[bool, int, str]]:
+    """A key for names by which `linears/9` comes before `linears/10`."""
+    return [
+        (not part.isdecimal(), int(part) if part.isdecimal() else 0, part)
+        for part in name.split("/")
+    ]
 
 
 def as_integers(

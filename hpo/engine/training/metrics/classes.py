@@ -13,7 +13,7 @@ import numpy as np
 # The smallest chance that scikit-learn takes the log of.
 _EPSILON = float(np.finfo(np.float64).eps)
 # Of the calibration error.
-_BINS = 15
+BINS = 15
 
 
 def auroc(predictions: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> float:
@@ -74,8 +74,8 @@ def calibration_error(predictions: np.ndarray, y: np.ndarray, weights: np.ndarra
     weights = np.ones(len(y)) if weights is None else weights.astype(np.float64)
     chances, is_right = predictions.max(1), predictions.argmax(1) == y
     # A bin holds its upper border, as in the paper.
-    bins = np.searchsorted(np.arange(1, _BINS) / _BINS, chances, side="left")
-    excess = np.bincount(bins, weights * (chances - is_right), minlength=_BINS)
+    bins = np.searchsorted(np.arange(1, BINS) / BINS, chances, side="left")
+    excess = np.bincount(bins, weights * (chances - is_right), minlength=BINS)
     return float(np.abs(excess).sum() / weights.sum())
 
 

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
-from hpo.data.corruptions import CORRUPTED
+from hpo.data.corruptions import CORRUPTED, OWN_TARGETS, OWN_WEIGHTS
 from hpo.data.dataset import Split
+from hpo.engine.models.layers import counted_zeros
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
 from hpo.engine.training.compression.connections import FREE
@@ -22,6 +24,7 @@ from hpo.engine.training.techniques.accounting import epsilon, step_divergences
 from hpo.engine.training.techniques.attack import judged_attack
 from hpo.engine.training.techniques.layers import is_kernel, mapped
 from hpo.engine.training.weights import joined, parted
+from hpo.errors import HpoError
 from hpo.spec.experiment import Training
 
 
@@ -49,7 +52,18 @@ def _robust(judged: Judged, batch: Batch) -> Float[Array, "B 1"]:
 
 
 def _corrupted(judged: Judged, batch: Batch) -> Float[Array, "B 1"]:
-    return _hits(judged, {**batch, "x": batch[CORRUPTED]})
+    if OWN_TARGETS not in batch:
+        return _hits(judged, {**batch, "x": batch[CORRUPTED]})
+
+    def weighed(rows: tuple[Array, ...]) -> Float[Array, "B 1"]:
+        x, y, weight = rows
+        return _hits(judged, {**batch, "x": x, "y": y}) * weight[:, None]
+
+    # One after another, because a row of the batch may have very many.
+    arrays = (batch[name] for name in (CORRUPTED, OWN_TARGETS, OWN_WEIGHTS))
+    each = tuple(jnp.moveaxis(array, 1, 0) for array in arrays)
+    found: Float[Array, "B 1"] = lax.map(weighed, each).sum(0)
+    return found
 
 
 def _hits(judged: Judged, batch: Batch) -> Float[Array, "B 1"]:
@@ -96,6 +110,19 @@ def _zeros(judged: Judged, batch: Batch) -> Float[Array, "B 4"]:
     return _of_all_rows(batch, zeros, counted.sum())
 
 
+def _quiet(judged: Judged, batch: Batch) -> Float[Array, "B 1"]:
+    program, spec, _, params, variables = judged
+    with counted_zeros() as found:
+        forward(program, spec.model, params, variables, batch)
+    if not found:
+        raise HpoError(
+            "train.metrics: activation_sparsity counts zeros after model.activation, and this "
+            "model has none: leave it out."
+        )
+    zeros: Any = sum(one.zeros for one in found)
+    return (zeros / sum(one.units for one in found))[:, None]
+
+
 def _of_all_rows(batch: Batch, *counts: Any) -> Float[Array, "B W"]:
     """Each count in two parts, so that sums over rows in float32 do not round it."""
     parts = [part for count in counts for part in (count // _PART, count % _PART)]
@@ -119,6 +146,7 @@ def _share_of_zeros(_: Program, means: np.ndarray) -> float:
 
 
 NAMED = {
+    "activation_sparsity": Named(1, _quiet, _mean),
     "corrupted_accuracy": Named(1, _corrupted, _mean),
     "epsilon": Named(2, _spent, _epsilon),
     "nonzero": Named(2, _nonzero, _count_of_nonzero),

@@ -87,5 +87,8 @@ class Augment(Spec):
     cutmix: Knob[_Beta] = 0.0
     """Paste a box of another image of the batch. The beta distribution with this number as both
     parameters draws its share of the area, by which losses mix."""
+    synonyms: Knob[_Probability] = 0.0
+    """The chance that a token of a text becomes one of those that `data.text.synonyms` lists for
+    it."""
     word_dropout: Knob[Share] = 0.0
     """The chance that a token of a text is left out."""

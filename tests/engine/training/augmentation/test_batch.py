@@ -1,10 +1,12 @@
 """Augmentation in training: lanes, merged batch sizes, numbers of 0, and what is refused."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from hpo.data.dataset import DataSet
 from hpo.engine.models.dropout import mask_key
@@ -15,6 +17,7 @@ from hpo.spec.experiment import Training
 from hpo.spec.marks import with_leaves
 from hpo.spec.sections.techniques.augment import Augment
 from tests.engine.samples import Learn, tiny_data
+from tests.techniques import document, small_data
 
 IMAGES = {
     "brightness": 0.4,
@@ -117,6 +120,30 @@ def test_images_learn_the_same_from_streamed_data_and_a_lane_of_zeros_as_without
     assert learn(images, parts, lanes=2) == found
     assert found[1] == learn(images, [a_training({}, stream=1)])[1]
     assert found[0][-1]["loss"] != learn(images, [a_training({})])[0][-1]["loss"]
+
+
+def test_synonyms_change_streamed_texts_and_parts_of_batches_alike_and_a_lane_of_zeros_not_at_all(
+    learn: Learn, tmp_path: Path
+) -> None:
+    data = small_data(tmp_path)["texts"]
+
+    def training(share: float, **train: Any) -> Training:
+        parts = {"model": {"name": "rnn", "width": 4}, "augment": {"synonyms": share}}
+        parts |= {"train": {"epochs": 2, **train}}
+        return Training.model_validate({**document(["synonyms"]), **parts})
+
+    varying = ["augment.synonyms"]
+    whole = [training(share, stream=i, varying=varying) for i, share in enumerate((0.5, 0.0))]
+    streamed = [with_leaves(each, {"data.device_budget": 1700}) for each in whole]
+
+    found = learn(data, whole)
+
+    assert learn(data, streamed) == found
+    off = learn(data, [training(0.0, stream=stream) for stream in (0, 1)])
+    assert found[1] == off[1]
+    assert found[0][-1]["train_loss"] != off[0][-1]["train_loss"]
+    parts = learn(data, [training(0.5, varying=varying, merged={"batch_size": [8, 16]})])[0]
+    assert parts[-1]["train_loss"] == pytest.approx(found[0][-1]["train_loss"], rel=1e-5)
 
 
 def test_off_adds_nothing_to_the_batch() -> None:

@@ -21,11 +21,15 @@ def test_a_corruption_is_one_of_those_that_there_are() -> None:
     [
         (
             ["train.metrics=[corrupted_accuracy]"],
-            "corrupted_accuracy needs data.corrupt.kinds: write it, or leave corrupted_accuracy",
+            "corrupted_accuracy needs data.corrupt.kinds or data.corrupt.from: write it, or leave",
         ),
         (
             ["data.corrupt.kinds=[gaussian_noise]", "data.folds=3"],
             "changes one validation split, and data.folds has several training splits",
+        ),
+        (
+            ["data.corrupt.from=changed.npz", "data.folds=3"],
+            "judges beside one validation split, and data.folds has several training splits",
         ),
     ],
 )

@@ -1,0 +1,135 @@
+"""What `hpo explain` shows: what a model looks at, where it is wrong, and how sure it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+
+from hpo.report.console import Text
+from hpo.report.training import metrics_text
+from hpo.report.wording import number_text
+from hpo.spec.words import count_text
+from hpo.trained.explain.explanation import Explanation
+from hpo.trained.save import plain_metrics
+
+_MOST_COLUMNS, _MOST_CLASSES = 20, 12
+_BAR = 20
+
+
+def explain_view(name: str, found: Explanation) -> RenderableType:
+    """The parts of an explanation that there are, one after another."""
+    parts = [_importance, _confusion, _calibration, _worst]
+    shown = [part for make in parts if (part := make(found)) is not None]
+    head = Text.assemble((name, "bold"), f"  {count_text(found.rows, 'row')}: ")
+    head.append(metrics_text(found.metrics))
+    return Group(head, *(Padding(part, (1, 0, 0, 2), expand=False) for part in shown))
+
+
+def _importance(found: Explanation) -> RenderableType | None:
+    """A bar for each column."""
+    if not found.importance:
+        return None
+    most = max(found.importance[0].mean, 1e-30)
+    rows = []
+    for one in found.importance[:_MOST_COLUMNS]:
+        bar = "\u2501" * max(0, round(_BAR * one.mean / most))
+        ends = f"{number_text(one.low)} to {number_text(one.high)}"
+        rows.append((one.column, number_text(one.mean), ends, bar))
+    more = len(found.importance) - _MOST_COLUMNS
+    title = f"column, and how much worse {found.metric} is without it (95 %)"
+    if more > 0:
+        title += f"; {count_text(more, 'column')} more matter less"
+    return _titled(title, (), rows)
+
+
+def _confusion(found: Explanation) -> RenderableType | None:
+    """The table of classes and answers, or its largest mistakes where classes are many."""
+    if found.confusion is None:
+        return None
+    counts, names = found.confusion, found.classes
+    if len(names) <= _MOST_CLASSES:
+        rows = [
+            (name, *(f"{number:,}" for number in row))
+            for name, row in zip(names, counts.tolist(), strict=True)
+        ]
+        return _titled("class, and the rows that got each answer", ("", *names), rows)
+    wrong = [
+        (int(counts[truth, answer]), names[truth], names[answer])
+        for truth in range(len(names))
+        for answer in range(len(names))
+        if truth != answer and counts[truth, answer]
+    ]
+    worst = sorted(wrong, key=lambda one: -one[0])[:_MOST_CLASSES]
+    rows = [(truth, answer, f"{number:,}") for number, truth, answer in worst]
+    return _titled("the most frequent mistakes", ("class", "answer", "rows"), rows)
+
+
+def _calibration(found: Explanation) -> RenderableType | None:
+    """How often the likeliest class is right, by its chance."""
+    if found.errors is None:
+        return None
+    told = f"calibration error {number_text(found.errors['tempered'])}"
+    if found.errors["raw"] != found.errors["tempered"]:
+        told += f", without the temperature {number_text(found.errors['raw'])}"
+    rows = [
+        (
+            f"{one.low:.2f} to {one.high:.2f}",
+            f"{one.rows:,}",
+            f"{one.chance:.3f}",
+            f"{one.accuracy:.3f}",
+        )
+        for one in found.calibration
+    ]
+    return _titled(told, ("chance", "rows", "mean", "right"), rows)
+
+
+def _worst(found: Explanation) -> RenderableType | None:
+    """The rows that are answered worst."""
+    if not found.worst:
+        return None
+    rows = [
+        (one.file or f"{one.row:,}", one.truth, one.answer, number_text(one.loss))
+        for one in found.worst
+    ]
+    return _titled("the worst rows", ("row", "truth", "answer", "loss"), rows)
+
+
+def _titled(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    if heads:
+        table.add_row(*(Text(head, "dim") for head in heads))
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return Group(Text(title, "dim"), table)
+
+
+def as_json(found: Explanation) -> dict[str, Any]:
+    """The same as plain values."""
+    return {
+        "rows": found.rows,
+        "metrics": plain_metrics(found.metrics),
+        "metric": found.metric,
+        "importance": [
+            {
+                "column": one.column,
+                "mean": _plain(one.mean),
+                "low": _plain(one.low),
+                "high": _plain(one.high),
+            }
+            for one in found.importance
+        ],
+        "classes": [*found.classes],
+        "confusion": None if found.confusion is None else found.confusion.tolist(),
+        "calibration": [one._asdict() for one in found.calibration],
+        "calibration_error": None if found.errors is None else plain_metrics(found.errors),
+        "worst": [{**one._asdict(), "loss": _plain(one.loss)} for one in found.worst],
+    }
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None

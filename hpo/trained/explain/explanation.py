@@ -1,0 +1,165 @@
+"""What a trained model looks at, where it is wrong, and how sure it is: `hpo explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hpo.data.new.arrays import FILE
+from hpo.data.source import Source
+from hpo.engine.training.ensemble import metrics_of
+from hpo.engine.training.metrics.classes import calibration_error
+from hpo.engine.training.metrics.temperature import tempered
+from hpo.engine.training.targets.regression import in_own_unit
+from hpo.errors import HpoError
+from hpo.registry import METRICS
+from hpo.spec.marks import with_leaves
+from hpo.spec.words import unknown_name
+from hpo.trained.answers import answer_columns
+from hpo.trained.ensembles.ensemble import Answering
+from hpo.trained.explain.importance import Importance, columns_of, permutation_importances
+from hpo.trained.explain.judging import Bin, calibration_bins, confusion, row_losses, worst_rows
+from hpo.trained.predict import NewData
+
+
+class Wrong(NamedTuple):
+    """A row that is answered badly; `row` counts from 1, `file` is that of an image."""
+
+    row: int
+    file: str | None
+    loss: float
+    truth: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What is known of a model's answers for some rows with targets.
+
+    `importance` says by how much `metric` gets worse; it is empty for images. `confusion`,
+    `calibration` and `errors`, the calibration error `raw` and `tempered`, are of classes alone.
+    """
+
+    rows: int
+    metrics: Mapping[str, float]
+    metric: str
+    importance: tuple[Importance, ...]
+    worst: tuple[Wrong, ...]
+    classes: tuple[str, ...] = ()
+    confusion: np.ndarray | None = None
+    calibration: tuple[Bin, ...] = ()
+    errors: Mapping[str, float] | None = None
+
+
+class How(NamedTuple):
+    """How a model is explained: the metric that shuffles make worse, and how often they do.
+
+    `rows` is how many are shuffled at most, and `worst` how many of the worst are told.
+    """
+
+    metric: str = "loss"
+    repeats: int = 10
+    rows: int = 5000
+    worst: int = 10
+    seed: int = 0
+
+
+def explained(
+    model: Answering, new: NewData, how: How, watch: Callable[[int], None] = lambda _: None
+) -> Explanation:
+    """Explain a model by rows with targets; `watch` gets the number of columns that are done.
+
+    Raises:
+        HpoError: for a metric that the model does not have.
+    """
+    source, told = new.source, model.description
+    predictions, split = model.predictions(source), model.judged(source)
+    metrics = metrics_of(predictions, model.training, model.data, split)
+    _check_metric(how.metric, metrics)
+    chances = tempered(predictions, model.temperature) if told.classes else predictions
+    y = in_own_unit(split.y, model.data)
+    answers = answer_columns(predictions, told, model.thresholds, model.temperature)
+    found = Explanation(
+        len(source),
+        metrics,
+        how.metric,
+        _importance(model, source, how, watch),
+        _worst(model, new, how.worst, chances, y, answers),
+    )
+    if not told.classes:
+        return found
+    of_class = {name: place for place, name in enumerate(told.classes)}
+    classes = np.array([of_class[name] for name in next(iter(answers.values()))])
+    kinds = {"raw": predictions, "tempered": chances}
+    return replace(
+        found,
+        classes=told.classes,
+        confusion=confusion(y, classes, len(told.classes)),
+        calibration=tuple(calibration_bins(chances, y)),
+        errors={name: calibration_error(one, y, split.row_weight) for name, one in kinds.items()},
+    )
+
+
+def _check_metric(name: str, metrics: Mapping[str, float]) -> None:
+    """Refuse a metric that the answers do not have.
+
+    Raises:
+        HpoError: with the metrics that there are.
+    """
+    if name not in metrics:
+        raise HpoError(f"--metric: {unknown_name(name, metrics)}")
+
+
+def _importance(
+    model: Answering, source: Source, how: How, watch: Callable[[int], None]
+) -> tuple[Importance, ...]:
+    """The importance of the columns, by some of the rows where there are many."""
+    columns = columns_of(model.description.features)
+    if not columns:
+        return ()
+    some = source
+    if len(source) > how.rows:
+        rng = np.random.default_rng(how.seed)
+        some = source.take(np.sort(rng.choice(len(source), how.rows, replace=False)))
+    names = tuple(name for name in model.training.train.metrics if name == how.metric)
+    alone = with_leaves(model.training, {"train.metrics": names})
+    split = model.judged(some)
+    sign = 1 if METRICS[how.metric].direction == "minimize" else -1
+
+    def loss_of(shuffled: Source) -> float:
+        return sign * metrics_of(model.predictions(shuffled), alone, model.data, split)[how.metric]
+
+    return tuple(permutation_importances(columns, some, loss_of, how.repeats, how.seed, watch))
+
+
+def _worst(
+    model: Answering,
+    new: NewData,
+    count: int,
+    chances: np.ndarray,
+    y: np.ndarray,
+    answers: Mapping[str, np.ndarray],
+) -> tuple[Wrong, ...]:
+    """The rows that are answered worst, the worst one first."""
+    told = model.description
+    losses = row_losses(told.task, chances, y)
+    names = [*answers][: 1 if told.classes else told.outputs]
+    truth = np.array(told.classes, object)[y] if told.classes else y.reshape(len(y), -1)
+    return tuple(
+        Wrong(
+            int(place) + 1,
+            str(new.beside[FILE][place]) if FILE in new.beside else None,
+            float(losses[place]),
+            _text(np.atleast_1d(truth[place])),
+            _text([answers[name][place] for name in names]),
+        )
+        for place in worst_rows(losses, count)
+    )
+
+
+def _text(values: Iterable[Any]) -> str:
+    """Classes or values of one row, as people read them."""
+    return ", ".join(one if isinstance(one, str) else f"{one:.6g}" for one in values)

@@ -1,0 +1,66 @@
+"""Writes the tables of an explanation into a folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hpo.errors import HpoError
+from hpo.trained.explain.explanation import Explanation
+
+JSON_FILE = "explanation.json"
+
+
+def check_folder(folder: Path, *, replace: bool) -> None:
+    """Refuse a place for an explanation before anything is computed for it.
+
+    Raises:
+        HpoError: for a file in its place, or a folder with other files; for an earlier explanation
+            without `replace`.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise HpoError(f"-o {folder}: is a file: give a folder.")
+    if not any(folder.iterdir()):
+        return
+    if not (folder / JSON_FILE).is_file():
+        raise HpoError(f"-o {folder}: holds other files: give a new or empty folder.")
+    if not replace:
+        raise HpoError(
+            f"-o {folder}: holds an explanation: give another folder, or --force to replace it."
+        )
+
+
+def write_explanation(folder: Path, found: Explanation, plain: Mapping[str, Any]) -> None:
+    """Write each table as CSV, and all of them as JSON.
+
+    Raises:
+        HpoError: if one cannot be written.
+    """
+    tables: dict[str, tuple[Sequence[str], Iterable[Sequence[Any]]]] = {
+        "importance": (("column", "mean", "low", "high"), found.importance),
+        "worst": (("row", "file", "loss", "truth", "answer"), found.worst),
+        "calibration": (("low", "high", "rows", "chance", "accuracy"), found.calibration),
+    }
+    if found.confusion is not None:
+        rows = zip(found.classes, found.confusion.tolist(), strict=True)
+        tables["confusion"] = (("class", *found.classes), [(name, *row) for name, row in rows])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, (heads, lines) in tables.items():
+            if not (lines := [*lines]):
+                continue
+            with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as out:
+                writer = csv.writer(out, lineterminator="\n")
+                writer.writerow(heads)
+                writer.writerows(lines)
+        text = json.dumps(plain, indent=2) + "\n"
+        (folder / JSON_FILE).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise HpoError(
+            f"-o {folder}: cannot be written ({error.strerror}): give another."
+        ) from None

@@ -1,0 +1,75 @@
+"""What `hpo explain` shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from io import StringIO
+
+import numpy as np
+from rich.console import Console
+
+from hpo.report.models.explain import as_json, explain_view
+from hpo.trained.explain.explanation import Explanation, Wrong
+from hpo.trained.explain.importance import Importance
+from hpo.trained.explain.judging import Bin
+
+FOUND = Explanation(
+    40,
+    {"loss": 0.5},
+    "loss",
+    (Importance("age", 0.5, 0.25, 0.75), Importance("city", -0.125, -0.25, 0.0)),
+    (Wrong(2, None, 1.5, "no", "yes"),),
+    classes=("no", "yes"),
+    confusion=np.array([[18, 2], [1, 19]]),
+    calibration=(Bin(0.8, 0.9, 40, 0.875, 0.925),),
+    errors={"raw": 0.125, "tempered": 0.0625},
+)
+
+
+def shown(found: Explanation) -> list[str]:
+    out = StringIO()
+    Console(file=out, width=80).print(explain_view("model", found))
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def test_the_parts_stand_one_below_another() -> None:
+    assert shown(FOUND) == [
+        "model  40 rows: loss 0.5000",
+        "",
+        "  column, and how much worse loss is without it (95 %)",
+        "  age   0.5000   0.2500 to 0.7500   \u2501" + "\u2501" * 19,
+        "  city  -0.1250  -0.2500 to 0.0000",
+        "",
+        "  class, and the rows that got each answer",
+        "       no  yes",
+        "  no   18  2",
+        "  yes  1   19",
+        "",
+        "  calibration error 0.0625, without the temperature 0.1250",
+        "  chance        rows  mean   right",
+        "  0.80 to 0.90  40    0.875  0.925",
+        "",
+        "  the worst rows",
+        "  row  truth  answer  loss",
+        "  2    no     yes     1.5000",
+    ]
+
+
+def test_of_many_classes_the_most_frequent_mistakes_are_shown() -> None:
+    counts = np.eye(20, dtype=int) * 5
+    counts[3, 4], counts[9, 1] = 2, 7
+    names = tuple(f"c{place}" for place in range(20))
+    lines = shown(replace(FOUND, classes=names, confusion=counts, importance=(), worst=()))
+    start = lines.index("  the most frequent mistakes")
+    assert [line.split() for line in lines[start + 1 : start + 4]] == [
+        ["class", "answer", "rows"],
+        ["c9", "c1", "7"],
+        ["c3", "c4", "2"],
+    ]
+
+
+def test_programs_get_the_same_numbers() -> None:
+    found = as_json(FOUND)
+    assert found["importance"][0] == {"column": "age", "mean": 0.5, "low": 0.25, "high": 0.75}
+    assert found["confusion"] == [[18, 2], [1, 19]]
+    assert found["worst"][0]["row"] == 2

@@ -1,0 +1,56 @@
+"""The rows by which a model is explained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpo.errors import HpoError
+from hpo.trained.explain.rows import rows_to_explain
+from hpo.trained.model import load_model
+from hpo.trained.predict import read_new
+from tests.study.whole import Studies
+from tests.trained.tables import an_experiment, rows_of, trained, write_rows, write_table
+
+
+def test_without_data_they_are_the_validation_rows_of_the_training(
+    churn: Path, tmp_path: Path
+) -> None:
+    model = load_model(churn / "model", "cpu")
+    own = rows_to_explain(model, None, churn, None).source
+    file = write_rows(
+        churn / "table.csv", rows_of(an_experiment(churn), "validation"), tmp_path / "v.csv"
+    )
+    given = read_new(model, file, with_target=True).source
+    np.testing.assert_array_equal(own.y, given.y)
+    np.testing.assert_array_equal(model.predictions(own), model.predictions(given))
+
+
+def test_training_data_that_are_gone_or_have_changed_are_refused(
+    churn: Path, tmp_path: Path
+) -> None:
+    model = load_model(churn / "model", "cpu")
+    with pytest.raises(HpoError, match=r"give data with targets: .* cannot be read"):
+        rows_to_explain(model, None, tmp_path, None)
+    text = (churn / "table.csv").read_text()
+    (tmp_path / "table.csv").write_text(text.replace("Oslo", "Rome"))
+    with pytest.raises(HpoError, match="The data that its spec names have changed"):
+        rows_to_explain(model, None, tmp_path, None)
+
+
+def test_folds_leave_no_row_that_no_member_has_trained_on(studies: Studies, tmp_path: Path) -> None:
+    write_table(tmp_path / "table.csv")
+    model = load_model(trained(studies, tmp_path, "data.folds=2"), "cpu")
+    with pytest.raises(HpoError, match="Every row of its folds has trained a member"):
+        rows_to_explain(model, None, tmp_path, None)
+    assert len(rows_to_explain(model, tmp_path / "table.csv", tmp_path, None).source) == 120
+
+
+def test_answers_that_are_not_one_for_each_row_are_refused(churn: Path) -> None:
+    model = load_model(churn / "model", "cpu")
+    other = replace(model, description=replace(model.description, task="language"))
+    with pytest.raises(HpoError, match="learns what comes next in a text: hpo explain is for one"):
+        rows_to_explain(other, churn / "table.csv", churn, None)

@@ -1,0 +1,51 @@
+"""The folder of an explanation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpo.errors import HpoError
+from hpo.trained.explain.explanation import Explanation, Wrong
+from hpo.trained.explain.importance import Importance
+from hpo.trained.explain.write import check_folder, write_explanation
+
+FOUND = Explanation(
+    2,
+    {"loss": 0.5},
+    "loss",
+    (Importance("age", 0.5, 0.25, 0.75),),
+    (Wrong(2, None, 1.5, "no", "yes"),),
+    classes=("no", "yes"),
+    confusion=np.array([[0, 1], [0, 1]]),
+)
+
+
+def test_each_table_that_has_rows_is_a_file(tmp_path: Path) -> None:
+    write_explanation(tmp_path / "why", FOUND, {"rows": 2})
+    assert {file.name for file in (tmp_path / "why").iterdir()} == {
+        "importance.csv",
+        "worst.csv",
+        "confusion.csv",
+        "explanation.json",
+    }
+    assert (tmp_path / "why" / "importance.csv").read_text() == (
+        "column,mean,low,high\nage,0.5,0.25,0.75\n"
+    )
+    assert (tmp_path / "why" / "confusion.csv").read_text() == "class,no,yes\nno,0,1\nyes,0,1\n"
+    assert json.loads((tmp_path / "why" / "explanation.json").read_text()) == {"rows": 2}
+
+
+def test_only_an_earlier_explanation_is_replaced_and_only_when_asked(tmp_path: Path) -> None:
+    check_folder(tmp_path / "why", replace=False)
+    write_explanation(tmp_path / "why", FOUND, {})
+    check_folder(tmp_path / "why", replace=True)
+    with pytest.raises(HpoError, match="holds an explanation: give another folder, or --force"):
+        check_folder(tmp_path / "why", replace=False)
+    with pytest.raises(HpoError, match="holds other files: give a new or empty folder"):
+        check_folder(tmp_path, replace=True)
+    with pytest.raises(HpoError, match="is a file: give a folder"):
+        check_folder(tmp_path / "why" / "worst.csv", replace=True)
