@@ -134,7 +134,7 @@ def test_synonyms_change_streamed_texts_and_parts_of_batches_alike_and_a_lane_of
 
     varying = ["augment.synonyms"]
     whole = [training(share, stream=i, varying=varying) for i, share in enumerate((0.5, 0.0))]
-    streamed = [with_leaves(each, {"data.device_budget": 1700}) for each in whole]
+    streamed = [with_leaves(each, {"data.device_budget": 2000}) for each in whole]
 
     found = learn(data, whole)
 
