@@ -55,6 +55,7 @@ app.command()(models.predict)
 app.command()(models.serve)
 app.command()(models.explain)
 app.command()(exports.export_model)
+app.command()(exports.bench)
 app.command()(models.ensemble)
 app.add_typer(data.app, name="data")
 

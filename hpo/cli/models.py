@@ -86,7 +86,7 @@ def predict(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Answer for the rows of new data with a trained model, or go on with a text.
+    """Answer for new rows with a model, or go on with a text.
 
     Example: hpo predict model/ new.csv -o answers.csv
     """
@@ -265,7 +265,7 @@ def explain(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show what a trained model looks at, where it is wrong, and how sure it is.
+    """Show what a model looks at, and where it is wrong.
 
     Example: hpo explain model/ held-out.csv -o why/
     """

@@ -14,6 +14,7 @@ from hpo.report.console import Text
 from hpo.report.training import metrics_text
 from hpo.report.wording import number_text
 from hpo.spec.words import count_text
+from hpo.trained.explain.attribution import mean_sizes
 from hpo.trained.explain.explanation import Explanation
 from hpo.trained.save import plain_metrics
 
@@ -23,7 +24,7 @@ _BAR = 20
 
 def explain_view(name: str, found: Explanation) -> RenderableType:
     """The parts of an explanation that there are, one after another."""
-    parts = [_importance, _confusion, _calibration, _worst]
+    parts = [_importance, _attribution, _confusion, _calibration, _worst]
     shown = [part for make in parts if (part := make(found)) is not None]
     head = Text.assemble((name, "bold"), f"  {count_text(found.rows, 'row')}: ")
     head.append(metrics_text(found.metrics))
@@ -37,14 +38,27 @@ def _importance(found: Explanation) -> RenderableType | None:
     most = max(found.importance[0].mean, 1e-30)
     rows = []
     for one in found.importance[:_MOST_COLUMNS]:
-        bar = "\u2501" * max(0, round(_BAR * one.mean / most))
         ends = f"{number_text(one.low)} to {number_text(one.high)}"
-        rows.append((one.column, number_text(one.mean), ends, bar))
+        rows.append((one.column, number_text(one.mean), ends, _bar(one.mean / most)))
     more = len(found.importance) - _MOST_COLUMNS
     title = f"column, and how much worse {found.metric} is without it (95 %)"
     if more > 0:
         title += f"; {count_text(more, 'column')} more matter less"
     return _titled(title, (), rows)
+
+
+def _attribution(found: Explanation) -> RenderableType | None:
+    """The mean size of the part of each column."""
+    if found.attribution is None:
+        return None
+    sizes = mean_sizes(found.attribution)[:_MOST_COLUMNS]
+    most = max(sizes[0][1], 1e-30)
+    rows = [(name, number_text(size), _bar(size / most)) for name, size in sizes]
+    return _titled("column, and the mean size of its part in an answer", (), rows)
+
+
+def _bar(share: float) -> str:
+    return "\u2501" * max(0, round(_BAR * share))
 
 
 def _confusion(found: Explanation) -> RenderableType | None:
@@ -123,6 +137,12 @@ def as_json(found: Explanation) -> dict[str, Any]:
             }
             for one in found.importance
         ],
+        "attribution": None
+        if found.attribution is None
+        else {
+            "sizes": dict(mean_sizes(found.attribution)),
+            "gap": _plain(found.attribution.gap),
+        },
         "classes": [*found.classes],
         "confusion": None if found.confusion is None else found.confusion.tolist(),
         "calibration": [one._asdict() for one in found.calibration],

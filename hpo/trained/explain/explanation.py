@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +20,10 @@ from hpo.spec.marks import with_leaves
 from hpo.spec.words import unknown_name
 from hpo.trained.answers import answer_columns
 from hpo.trained.ensembles.ensemble import Answering
+from hpo.trained.explain.attribution import Attribution, attributed, is_attributable
 from hpo.trained.explain.importance import Importance, columns_of, permutation_importances
 from hpo.trained.explain.judging import Bin, calibration_bins, confusion, row_losses, worst_rows
+from hpo.trained.explain.pictures import beside
 from hpo.trained.predict import NewData
 
 
@@ -41,6 +43,8 @@ class Explanation:
 
     `importance` says by how much `metric` gets worse; it is empty for images. `confusion`,
     `calibration` and `errors`, the calibration error `raw` and `tempered`, are of classes alone.
+    `attribution` has the parts of the columns of a table in the answers for `places`, or is None.
+    `pictures` are pixels by the number of the row that they show, of the worst images.
     """
 
     rows: int
@@ -52,6 +56,9 @@ class Explanation:
     confusion: np.ndarray | None = None
     calibration: tuple[Bin, ...] = ()
     errors: Mapping[str, float] | None = None
+    attribution: Attribution | None = None
+    places: np.ndarray | None = None
+    pictures: Mapping[int, np.ndarray] = field(default_factory=dict)
 
 
 class How(NamedTuple):
@@ -89,10 +96,11 @@ def explained(
         _importance(model, source, how, watch),
         _worst(model, new, how.worst, chances, y, answers),
     )
+    classes = _found(told.classes, answers)
+    if is_attributable(model):
+        found = _attributed(model, source, how, classes, found)
     if not told.classes:
         return found
-    of_class = {name: place for place, name in enumerate(told.classes)}
-    classes = np.array([of_class[name] for name in next(iter(answers.values()))])
     kinds = {"raw": predictions, "tempered": chances}
     return replace(
         found,
@@ -101,6 +109,42 @@ def explained(
         calibration=tuple(calibration_bins(chances, y)),
         errors={name: calibration_error(one, y, split.row_weight) for name, one in kinds.items()},
     )
+
+
+def _found(names: Sequence[str], answers: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The number of the class that is found for each row; 0 without classes."""
+    first = next(iter(answers.values()))
+    of_class = {name: place for place, name in enumerate(names)}
+    return np.array([of_class[name] if of_class else 0 for name in first], np.int32)
+
+
+def _attributed(
+    model: Answering, source: Source, how: How, classes: np.ndarray, found: Explanation
+) -> Explanation:
+    """The explanation with the parts of columns, or with pictures of the worst images."""
+    columns = columns_of(model.description.features)
+    places = _some(len(source), how)
+    usual = source.take(places)
+    if columns:
+        parts = attributed(model, usual, usual, classes[places], columns)
+        return replace(found, attribution=parts, places=places)
+    rows = [one.row for one in found.worst]
+    if not rows or source.x.dtype != np.uint8 or source.x.ndim != 4:
+        return found
+    at = np.array(rows) - 1
+    parts = attributed(model, source.take(at), usual, classes[at], {})
+    assert parts is not None
+    images = source.x[at]
+    pictures = map(beside, images, parts.parts)
+    return replace(found, pictures=dict(zip(rows, pictures, strict=True)))
+
+
+def _some(count: int, how: How) -> np.ndarray:
+    """The places of some rows, in order; of all, where there are not too many."""
+    if count <= how.rows:
+        return np.arange(count)
+    rng = np.random.default_rng(how.seed)
+    return np.sort(rng.choice(count, how.rows, replace=False))
 
 
 def _check_metric(name: str, metrics: Mapping[str, float]) -> None:
@@ -120,10 +164,7 @@ def _importance(
     columns = columns_of(model.description.features)
     if not columns:
         return ()
-    some = source
-    if len(source) > how.rows:
-        rng = np.random.default_rng(how.seed)
-        some = source.take(np.sort(rng.choice(len(source), how.rows, replace=False)))
+    some = source.take(_some(len(source), how))
     names = tuple(name for name in model.training.train.metrics if name == how.metric)
     alone = with_leaves(model.training, {"train.metrics": names})
     split = model.judged(some)

@@ -10,6 +10,7 @@ from typing import Any
 
 from hpo.errors import HpoError
 from hpo.trained.explain.explanation import Explanation
+from hpo.trained.explain.pictures import write_picture
 
 JSON_FILE = "explanation.json"
 
@@ -36,7 +37,7 @@ def check_folder(folder: Path, *, replace: bool) -> None:
 
 
 def write_explanation(folder: Path, found: Explanation, plain: Mapping[str, Any]) -> None:
-    """Write each table as CSV, and all of them as JSON.
+    """Write each table as CSV, pictures as PNG, and all numbers of `plain` as JSON.
 
     Raises:
         HpoError: if one cannot be written.
@@ -47,8 +48,15 @@ def write_explanation(folder: Path, found: Explanation, plain: Mapping[str, Any]
         "calibration": (("low", "high", "rows", "chance", "accuracy"), found.calibration),
     }
     if found.confusion is not None:
-        rows = zip(found.classes, found.confusion.tolist(), strict=True)
-        tables["confusion"] = (("class", *found.classes), [(name, *row) for name, row in rows])
+        counts = zip(found.classes, found.confusion.tolist(), strict=True)
+        tables["confusion"] = (("class", *found.classes), [(name, *row) for name, row in counts])
+    if found.attribution is not None and found.places is not None:
+        parts, rises = found.attribution.parts, found.attribution.rises
+        rows = zip((found.places + 1).tolist(), rises.tolist(), parts.tolist(), strict=True)
+        tables["attributions"] = (
+            ("row", "rise", *found.attribution.names),
+            [(row, rise, *own) for row, rise, own in rows],
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, (heads, lines) in tables.items():
@@ -58,6 +66,9 @@ def write_explanation(folder: Path, found: Explanation, plain: Mapping[str, Any]
                 writer = csv.writer(out, lineterminator="\n")
                 writer.writerow(heads)
                 writer.writerows(lines)
+        for row, pixels in found.pictures.items():
+            (folder / "pictures").mkdir(exist_ok=True)
+            write_picture(folder / "pictures" / f"row-{row}.png", pixels)
         text = json.dumps(plain, indent=2) + "\n"
         (folder / JSON_FILE).write_text(text, encoding="utf-8")
     except OSError as error:

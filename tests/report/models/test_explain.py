@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Console
 
 from hpo.report.models.explain import as_json, explain_view
+from hpo.trained.explain.attribution import Attribution
 from hpo.trained.explain.explanation import Explanation, Wrong
 from hpo.trained.explain.importance import Importance
 from hpo.trained.explain.judging import Bin
@@ -53,6 +54,18 @@ def test_the_parts_stand_one_below_another() -> None:
         "  row  truth  answer  loss",
         "  2    no     yes     1.5000",
     ]
+
+
+def test_the_parts_of_columns_are_told_by_their_mean_size() -> None:
+    parts = Attribution(("age", "city"), np.array([[1.0, -3.0], [1.0, 1.0]]), np.array([-2.0, 2.0]))
+    lines = shown(replace(FOUND, importance=(), attribution=parts))
+    start = lines.index("  column, and the mean size of its part in an answer")
+    assert [line.split()[:2] for line in lines[start + 1 : start + 3]] == [
+        ["city", "2.0000"],
+        ["age", "1.0000"],
+    ]
+    plain = as_json(replace(FOUND, attribution=parts))["attribution"]
+    assert plain == {"sizes": {"city": 2.0, "age": 1.0}, "gap": 0.0}
 
 
 def test_of_many_classes_the_most_frequent_mistakes_are_shown() -> None:
