@@ -64,7 +64,7 @@ ROOMS = {
     "report": ("init", "insight", "models"),
     "search": ("proposals", "samplers", "schedulers", "results"),
     "spec": ("foreign", "reference", "space", "techniques", "code", "sections", "file"),
-    "trained": ("exported", "explain", "ensembles", "kinds"),
+    "trained": ("serving", "exported", "explain", "ensembles", "kinds"),
     "study": ("ensembles", "backends", "baselines", "loop", "executors", "storage", "log"),
 }
 # Every module has a test file of its name in the mirrored folder, apart from these.

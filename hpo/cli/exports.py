@@ -1,4 +1,4 @@
-"""The command that writes a trained model for other programs: `hpo export-model`."""
+"""A trained model for other programs: `hpo export-model`, and how fast it is: `hpo bench`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from hpo.cli import completion
 from hpo.cli.models import TrainedFolder, TrustModel
 from hpo.cli.options import AsJson, Device, Force
-from hpo.cli.output import print_json, print_line
+from hpo.cli.output import print_json, print_line, print_view
 
 
 class Format(StrEnum):
@@ -77,3 +77,27 @@ def export_model(
         f"{out}: {found.size:,} bytes; {found.rows:,} rows compared, and the largest difference is "
         f"{found.difference:.2g}"
     )
+
+
+def bench(
+    model: TrainedFolder,
+    device: Device = None,
+    trust_code: TrustModel = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how fast a trained model answers, by engine.
+
+    Example: hpo bench model/
+    """
+    from hpo.report.models.speed import speed_view
+    from hpo.trained.exported.bench import timings, without_engine
+    from hpo.trained.model import load_model  # imports JAX
+
+    loaded = load_model(model, device, is_trusted=trust_code)
+    if (reason := without_engine(loaded)) is not None:
+        print_line(f"onnxruntime is left out: {reason}", is_stderr=True)
+    found = [*timings(loaded)]
+    if as_json:
+        print_json([one._asdict() for one in found])
+        return
+    print_view(speed_view(found))

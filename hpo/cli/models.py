@@ -86,7 +86,7 @@ def predict(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Answer for the rows of new data with a trained model, or go on with a text.
+    """Answer for new rows with a model, or go on with a text.
 
     Example: hpo predict model/ new.csv -o answers.csv
     """
@@ -199,6 +199,42 @@ def _nothing(_: int) -> None:
     """Tells nothing."""
 
 
+def serve(
+    model: TrainedFolder,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; by default no other machine reaches it.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
+    rows: Annotated[int, typer.Option(help="Most rows of a request.", min=1)] = 10_000,
+    seconds: Annotated[
+        float,
+        typer.Option(help="Time for a request to arrive and for the model to be free.", min=0.1),
+    ] = 10.0,
+    device: Device = None,
+    trust_code: TrustModel = False,
+    quiet: Quiet = False,
+) -> None:
+    """Answer for rows over HTTP with a trained model, until Ctrl-C.
+
+    Example: hpo serve model/ --port 8000
+    """
+    from hpo.trained.ensembles.ensemble import load_answering  # imports JAX
+    from hpo.trained.serving.server import Server, curl_of, url_of
+    from hpo.trained.serving.service import Service
+
+    service = Service(load_answering(model, device, is_trusted=trust_code), rows, seconds)
+    try:
+        server = Server(service, host, port, seconds)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise HpoError(f"--port {port}: cannot listen at {host} ({why}): give another.") from None
+    with server:
+        if not quiet:
+            print_line(f"{model} answers at {url_of(server)}; Ctrl-C ends it.", is_stderr=True)
+            print_line(f"try: {curl_of(server)}", is_stderr=True)
+        server.serve_forever()
+
+
 def explain(
     model: TrainedFolder,
     data: Annotated[
@@ -229,7 +265,7 @@ def explain(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show what a trained model looks at, where it is wrong, and how sure it is.
+    """Show what a model looks at, and where it is wrong.
 
     Example: hpo explain model/ held-out.csv -o why/
     """

@@ -80,6 +80,7 @@ class Program:
     train_rows: int
     judged_rows: int = 0
     own_steps: bool = False
+    reads_extra: bool = False  # its trials may read extra rows, so their order is their own
     scales: tuple[int, ...] = ()
     example_type: str = "float32"
     vocabulary: int = 0  # of examples that are tokens
@@ -295,6 +296,8 @@ def split(
         train_rows=max(len(one.train) for one in data.members),
         scales=() if data.train.scale is None else data.train.scale[0].shape,
         own_steps=training.sampling.share != 1 or "sampling.share" in varying,
+        reads_extra=data.extra is not None
+        and (training.sampling.extra_share != 0 or "sampling.extra_share" in varying),
         judged_rows=max(len(fold.validation) for fold in data.folds) if data.folds else 0,
         example_type=data.train.example_type,
         vocabulary=data.vocabulary,

@@ -30,6 +30,8 @@ def check_techniques(program: Program, *, is_streamed: bool = False) -> None:
     training = program.template
     if program.own_steps:  # a template has no numbers of the host
         training = with_leaves(training, {"sampling.share": 0.5})
+    if program.reads_extra:
+        training = with_leaves(training, {"sampling.extra_share": 0.5})
     error = DeviceError if is_streamed else HpoError
     wrong = *unfit(training, lacking(program)), *clashes_around(training, around)
     for path, text in wrong:

@@ -28,6 +28,7 @@ from hpo.trained.writing import Columns
 if TYPE_CHECKING:
     import pandas as pd
 
+FRAME = "the DataFrame"  # the name of a file of rows that are in memory
 # Rows whose features are in memory at once.
 _ROWS_AT_ONCE = 1 << 14
 
@@ -125,7 +126,7 @@ def _table(model: Answering, data: Path | pd.DataFrame) -> Table:
     if isinstance(data, Path):
         texts = [column.name for column in model.description.features.texts]
         return new_table(data, model.training.data, texts)
-    rows, where = data.reset_index(drop=True).rename(columns=str), Path("the DataFrame")
+    rows, where = data.reset_index(drop=True).rename(columns=str), Path(FRAME)
     return Table(where, rows, Rows([FileRows(where, len(rows))]))
 
 

@@ -27,3 +27,14 @@ def test_a_model_is_exported_to_a_folder_or_to_a_file(hpo, tmp_path, compile_cac
     assert found["rows"] == 120
     assert found["difference"] < 1e-5
     assert (tmp_path / "out" / "predict.py").is_file()
+
+
+def test_bench_gives_the_times_of_each_engine(hpo, tmp_path, compile_cache):
+    write_table(tmp_path / "table.csv")
+    trained(Studies(tmp_path, compile_cache), tmp_path, "train.epochs=1")
+    result = hpo("bench", str(tmp_path / "model"), "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert {1, 512} < {one["rows"] for one in found}
+    assert "jax" in {one["engine"] for one in found}
+    assert all(one["milliseconds"] > 0 for one in found)

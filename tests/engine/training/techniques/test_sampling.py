@@ -132,13 +132,15 @@ def test_extra_rows_train_in_their_share_and_a_share_of_0_gives_the_bits_of_none
     tiny: DataSet, learn: Learn
 ) -> None:
     data = with_extra(tiny, 20)
-    none, other = a_training(1), with_leaves(a_training(2), {"sampling.extra_share": 0.5})
-    assert split(none, data, "cpu")[0] == split(other, tiny, "cpu")[0]
+    varying = {"train.varying": ("sampling.extra_share",)}
+    none = with_leaves(a_training(1), varying)
+    other = with_leaves(a_training(2), {"sampling.extra_share": 0.5, **varying})
+    assert split(none, data, "cpu")[0] == split(other, data, "cpu")[0]
     rows = task_of(split(other, data, "cpu")[0]).feed(other, 0, data)["rows"]
     np.testing.assert_array_equal((rows >= 96).sum(1), 8)
     assert rows.max() < 116
     together = learn(data, [none, other], lanes=2)
-    assert together[1] == learn(tiny, [none])[1]
+    assert together[1] == learn(tiny, [a_training(1)])[1]
     assert together[2] == learn(data, [other])[2]
     assert together[2][-1]["loss"] != learn(data, [a_training(2)])[2][-1]["loss"]
 

@@ -1,0 +1,103 @@
+"""How fast a trained model answers: `hpo bench`.
+
+Rows are drawn, and go from their cells to answers as in `hpo predict`; files are neither read nor
+written.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hpo.data.source import Source
+from hpo.errors import HpoError
+from hpo.trained.exported.folder import check_extra
+from hpo.trained.model import Model
+
+# Rows that the model takes at once.
+BATCHES = (1, 8, 64, 512)
+# Of the median: at least this many calls, over at least this time.
+_FEWEST_CALLS = 20
+_LEAST_SECONDS = 0.3
+_WORDS = "some words of a text"
+
+
+class Timing(NamedTuple):
+    """The median time of a call of an engine with some rows."""
+
+    engine: str
+    rows: int
+    milliseconds: float
+
+    @property
+    def rows_a_second(self) -> float:
+        """The rows that it answers in a second, call after call."""
+        return 1000 * self.rows / self.milliseconds
+
+
+def timings(model: Model, clock: Callable[[], float] = time.perf_counter) -> Iterator[Timing]:
+    """The times of each engine at hand, for each number of rows."""
+    calls: dict[str, Callable[[Source], Any]] = {"jax": lambda rows: _by_jax(model, rows)}
+    if without_engine(model) is None:
+        from hpo.trained.exported.onnx_model import answers, cells_of, onnx_model, session
+
+        engine = session(onnx_model(model).SerializeToString())
+        calls["onnxruntime"] = lambda rows: answers(engine, cells_of(rows, model), len(rows))
+    for rows in BATCHES:
+        source = drawn_rows(model, rows)
+        for engine_name, call in calls.items():
+            seconds = _median(partial(call, source), clock)
+            yield Timing(engine_name, rows, 1000 * seconds)
+
+
+def without_engine(model: Model) -> str | None:
+    """Why onnxruntime cannot run a model; None where it can."""
+    try:
+        check_extra("onnx")
+        from hpo.trained.exported.onnx_model import onnx_model
+
+        onnx_model(model)
+    except HpoError as error:
+        return str(error)
+    return None
+
+
+def _by_jax(model: Model, source: Source) -> np.ndarray:
+    return model.predictions(source, len(source))
+
+
+def _median(call: Callable[[], Any], clock: Callable[[], float]) -> float:
+    call()  # compiles, or fills caches
+    times: list[float] = []
+    end = clock() + _LEAST_SECONDS
+    while len(times) < _FEWEST_CALLS or clock() < end:
+        start = clock()
+        call()
+        times.append(clock() - start)
+    return statistics.median(times)
+
+
+def drawn_rows(model: Model, rows: int) -> Source:
+    """Examples of the model's columns, or arrays of its shape, with drawn cells."""
+    rng, features = np.random.default_rng(0), model.description.features
+    if not features.is_table:
+        shape = (rows, *features.shape)
+        is_whole = np.dtype(features.type).kind in "biu"
+        x = rng.integers(0, 2, shape) if is_whole else rng.normal(size=shape)
+        return Source(x=x.astype(features.type), y=np.zeros(rows), target="drawn rows")
+    values = [list(column.values or (_WORDS,)) for column in features.texts]
+    codes = [rng.integers(0, len(texts), rows) for texts in values]
+    return Source(
+        x=rng.normal(size=(rows, len(features.numbers))),
+        y=np.zeros(rows),
+        target="drawn rows",
+        names=tuple(column.name for column in features.numbers),
+        text_names=tuple(column.name for column in features.texts),
+        categories=np.stack(codes, axis=1).astype(np.int32) if codes else None,
+        values=tuple(values),
+    )

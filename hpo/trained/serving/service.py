@@ -1,0 +1,233 @@
+"""What a server of a trained model answers: plain values in, plain values out; no network."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from hpo.data.new.arrays import checked_arrays
+from hpo.data.source import Source
+from hpo.errors import HpoError
+from hpo.spec.words import shown
+from hpo.trained.ensembles.ensemble import Answering
+from hpo.trained.model import BATCH, LEAST_BATCH
+from hpo.trained.predict import FRAME, NewData, answers, read_new
+
+_MOST_CELL = 1 << 20  # characters of a text in a cell
+_MOST_VALUES = 100  # categories that the schema lists for a column
+_DATES = ("days", "year", "month", "day", "weekday", "hour")
+_NAMES = {"number": "number", "boolean": "boolean"}
+_EXAMPLES = {"number": 0.0, "boolean": True, "date": "2024-01-31", "text": "some words"}
+
+
+class RequestError(HpoError):
+    """A request that cannot be answered; `status` is the code of HTTP for it."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Service:
+    """Answers for rows with a model, one call at a time, and counts what it did."""
+
+    def __init__(self, model: Answering, most_rows: int, patience_seconds: float) -> None:
+        task = model.description.task
+        if task == "language":
+            raise HpoError(f"{model.folder}: goes on with texts, and hpo serve answers for rows.")
+        self.model, self.most_rows = model, most_rows
+        self._patience = patience_seconds
+        self._calls, self._counting = threading.Lock(), threading.Lock()
+        self._requests: Counter[tuple[str, int]] = Counter()
+        self._rows, self._seconds = 0, 0.0
+        self._warm_up()
+
+    def schema(self) -> dict[str, Any]:
+        """The inputs of the model by name, its task and classes, and a row to try."""
+        told = self.model.description
+        features = told.features
+        found: dict[str, Any] = {
+            "task": told.task,
+            "classes": [*told.classes],
+            "targets": [*features.targets],
+            "most_rows": self.most_rows,
+        }
+        if not features.is_table and self.model.series is None:
+            zeros = np.zeros(features.shape, features.type).tolist()
+            return {
+                **found,
+                "shape": [*features.shape],
+                "type": features.type,
+                "example": zeros,
+            }
+        columns: dict[str, dict[str, Any]] = {}
+        for name, part in features.numbers:
+            columns[name] = {"type": "date" if part in _DATES else _NAMES[part]}
+        for name, values in features.texts:
+            columns[name] = {"type": "text"}
+            if values is not None:
+                columns[name] = {"type": "category", "values": [*values[:_MOST_VALUES]]}
+        if (series := self.model.series) is not None:
+            columns[str(series.time)] = {"type": "date"}
+            columns |= {target: {"type": "number"} for target in series.targets}
+            found["window"] = series.window
+        example = {
+            name: one["values"][0] if one.get("values") else _EXAMPLES.get(one["type"], "")
+            for name, one in columns.items()
+        }
+        return {**found, "columns": columns, "example": example}
+
+    def predict(self, body: bytes) -> dict[str, Any]:
+        """The answers for the rows of a JSON text: `{"rows": [...]}`, a list, or a single row.
+
+        Raises:
+            RequestError: for another text, or while the model is busy for too long.
+        """
+        rows = self._rows_of(body)
+        if not self._calls.acquire(timeout=self._patience):
+            raise RequestError(503, "the model is busy: try again later, or send fewer rows.")
+        start = time.monotonic()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                new = self._read(rows)
+                pieces = [*answers(self.model, new, _batch_of(new))]
+        except RequestError:
+            raise
+        except HpoError as error:
+            raise RequestError(422, str(error).replace(FRAME, "the rows", 1)) from None
+        finally:
+            self._calls.release()
+        found = [row for piece in pieces for row in _plain_rows(piece)]
+        with self._counting:
+            self._rows += len(found)
+            self._seconds += time.monotonic() - start
+        return {"answers": found, "notes": [*new.notes]}
+
+    def count(self, path: str, status: int) -> None:
+        """Count a request that was answered."""
+        with self._counting:
+            self._requests[path, status] += 1
+
+    def metrics(self) -> str:
+        """What was counted, in the text format of Prometheus."""
+        with self._counting:
+            requests, rows, seconds = dict(self._requests), self._rows, self._seconds
+        lines = [
+            "# HELP hpo_requests_total Requests by path and status.",
+            "# TYPE hpo_requests_total counter",
+            *(
+                f'hpo_requests_total{{path="{path}",status="{status}"}} {count}'
+                for (path, status), count in sorted(requests.items())
+            ),
+            "# HELP hpo_rows_total Rows that were answered.",
+            "# TYPE hpo_rows_total counter",
+            f"hpo_rows_total {rows}",
+            "# HELP hpo_model_seconds_total Seconds in calls of the model.",
+            "# TYPE hpo_model_seconds_total counter",
+            f"hpo_model_seconds_total {seconds:.6f}",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _warm_up(self) -> None:
+        """Compile the model for few and for many rows, so that no request need wait for it."""
+        schema = self.schema()
+        least = schema.get("window", 1)
+        row = schema["example"]
+        for count in (least, least + LEAST_BATCH):
+            rows = [row] * count
+            if self.model.series is not None:  # every row has a time of its own
+                rows = [{**row, str(self.model.series.time): place} for place in range(count)]
+            with suppress(HpoError):  # a model whose example is none of its own answers all others
+                self.predict(json.dumps({"rows": rows}).encode())
+        self._rows, self._seconds = 0, 0.0
+
+    def _rows_of(self, body: bytes) -> list[Any]:
+        try:
+            found = json.loads(body, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            why = " ".join(str(error).split())
+            raise RequestError(400, f"the body is no JSON ({why:.100}): send rows.") from None
+        if isinstance(found, dict) and isinstance(found.get("rows"), list) and len(found) == 1:
+            found = found["rows"]
+        rows = [found] if isinstance(found, dict) else found
+        if not isinstance(rows, list) or not rows:
+            raise RequestError(422, 'the body holds no row: send {"rows": [{"column": value}]}.')
+        if len(rows) > self.most_rows:
+            raise RequestError(
+                413, f"{len(rows):,} rows are more than {self.most_rows:,}: send them in parts."
+            )
+        return rows
+
+    def _read(self, rows: Sequence[Any]) -> NewData:
+        features = self.model.description.features
+        if not features.is_table and self.model.series is None:
+            return NewData(_arrays(rows, self.model))
+        import pandas as pd
+
+        for place, row in enumerate(rows):
+            _check_row(row, place)
+        names = dict.fromkeys(name for row in rows for name in row)
+        columns = {name: [row.get(name) for row in rows] for name in names}
+        return read_new(self.model, pd.DataFrame(columns))
+
+
+def _batch_of(new: NewData) -> int:
+    return LEAST_BATCH if new.rows <= LEAST_BATCH else BATCH
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _check_row(row: Any, place: int) -> None:
+    """Refuse a row that is not one plain value for each name.
+
+    Raises:
+        RequestError: with the row and the column.
+    """
+    if not isinstance(row, dict):
+        raise RequestError(422, f"row {place} is no object: send a value by the name of a column.")
+    for name, cell in row.items():
+        if not isinstance(cell, str | int | float | bool | None) or len(str(cell)) > _MOST_CELL:
+            raise RequestError(
+                422, f"row {place}: column {shown(name)} holds no number, text, flag or null."
+            )
+
+
+def _arrays(rows: Sequence[Any], model: Answering) -> Source:
+    features = model.description.features
+    try:
+        x = np.array(rows, np.float64)
+    except (ValueError, TypeError, OverflowError):
+        raise RequestError(
+            422, f"rows are no arrays of numbers of the shape {[*features.shape]}: correct them."
+        ) from None
+    if features.type == "uint8":
+        if x.size and ((x < 0) | (x > 255) | (x != np.floor(x))).any():
+            raise RequestError(422, "pixels are whole numbers from 0 to 255: correct them.")
+        x = x.astype(np.uint8)
+    try:
+        x = checked_arrays(x, features, "rows")
+    except HpoError as error:
+        raise RequestError(422, str(error)) from None
+    return Source(x=x, y=np.zeros(len(x)), target="rows")
+
+
+def _plain_rows(piece: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    columns = [[_plain(cell) for cell in column.tolist()] for column in piece.values()]
+    return [dict(zip(piece, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _plain(cell: Any) -> Any:
+    # JSON has no NaN: null stands for it.
+    return None if isinstance(cell, float) and not math.isfinite(cell) else cell

@@ -1,0 +1,46 @@
+"""What `hpo bench` measures."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from hpo.trained.exported import bench
+from hpo.trained.exported.bench import BATCHES, drawn_rows, timings, without_engine
+from tests.trained.exported.drawn import data_of, drawn
+
+
+@pytest.mark.parametrize("kind", ["codes", "colours"])
+def test_each_engine_answers_every_number_of_rows(kind: str, tmp_path: Path) -> None:
+    spec = {"name": "cnn", "filters": [2], "dense": 4} if kind == "colours" else {"name": "mlp"}
+    model, _ = drawn(tmp_path, data_of(tmp_path, kind), spec)
+    ticks = count()
+    found = [*timings(model, lambda: float(next(ticks)))]
+    assert [(one.engine, one.rows) for one in found] == [
+        (engine, rows) for rows in BATCHES for engine in ("jax", "onnxruntime")
+    ]
+    # Each call lies between two readings of the clock.
+    assert {one.milliseconds for one in found} == {1000.0}
+    assert found[-1].rows_a_second == BATCHES[-1]
+
+
+def test_a_model_that_onnxruntime_cannot_run_is_measured_in_jax(tmp_path: Path) -> None:
+    model, _ = drawn(tmp_path, data_of(tmp_path, "texts"), {"name": "rnn", "width": 4})
+    reason = without_engine(model)
+    assert reason is not None
+    assert "learns from texts" in reason
+    assert len(drawn_rows(model, 3)) == 3
+    ticks = count()
+    found = [*timings(model, lambda: float(next(ticks)))]
+    assert {one.engine for one in found} == {"jax"}
+
+
+def test_without_the_extra_jax_is_measured_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, _ = drawn(tmp_path, data_of(tmp_path, "table"), {"name": "mlp"})
+    assert without_engine(model) is None
+    monkeypatch.setattr("hpo.trained.exported.folder.find_spec", lambda _: None)
+    assert "pip install" in str(bench.without_engine(model))
