@@ -227,7 +227,7 @@ def load_model(folder: Path, device: str | None = None, *, is_trusted: bool = Fa
     place = local_devices(device)[0]
     try:
         program, _ = split(training, whole, place.platform)
-        shapes = abstract_model(program)
+        shapes = abstract_model(program.of_its_own(training))
     except (ValueError, TypeError, IndexError, KeyError, AssertionError, OverflowError) as error:
         raise _damaged(folder, error) from None
     expected = {"params": shapes.params, "variables": shapes.variables}
