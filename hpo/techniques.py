@@ -403,7 +403,6 @@ _COMPRESSION = {
         numbers=("compression.teacher.weight", "compression.teacher.temperature"),
         excludes={
             "changed rows": "answers once, for rows as they are",
-            "mixed rows": "answers once, for rows as they are",
             "spent rows": "tells more of each row",
             "folds": "answers for one training split",
         },
