@@ -114,6 +114,21 @@ def test_a_regression_answers_in_the_unit_of_its_target(studies: Studies, tmp_pa
     assert score["rmse"] < table["churn"].std()
 
 
+def test_a_small_network_of_a_merged_program_is_read_and_scored(
+    studies: Studies, tmp_path: Path
+) -> None:
+    write_table(tmp_path / "table.csv")
+    merged = {"epochs": 3, "merged": {"widths": [[4], [8, 8]]}}
+    folder = trained(studies, tmp_path, train=merged)
+    model = load_model(folder, "cpu")
+    file = write_rows(
+        tmp_path / "table.csv", rows_of(an_experiment(tmp_path), "validation"), tmp_path / "v.csv"
+    )
+    stored = json.loads((folder / "metrics.json").read_text())["metrics"]["validation"]
+    found = model.score(read_new(model, file, with_target=True).source)
+    assert found == pytest.approx(stored, rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("file", "bytes_", "told"),
     [

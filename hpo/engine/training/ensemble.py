@@ -53,6 +53,7 @@ def metrics_on(
     What training has spent or cut, and the answers to corrupted copies, are not told of these rows.
     """
     names = tuple(name for name in training.train.metrics if name not in _OF_TRAINING)
+    program = program.of_its_own(training)  # whose arrays the weights have
     program = replace(program, template=with_leaves(program.template, {"train.metrics": names}))
     task, seed = Supervised(program), training.train.seed
     lane = Lane(
