@@ -214,7 +214,7 @@ def serve(
     trust_code: TrustModel = False,
     quiet: Quiet = False,
 ) -> None:
-    """Answer for rows over HTTP with a trained model, until Ctrl-C.
+    """Answer for rows over HTTP with MODEL, until Ctrl-C.
 
     Example: hpo serve model/ --port 8000
     """

@@ -75,7 +75,7 @@ def _with_every_number(case: dict[str, str], lane: int) -> Training:
     paths = [path for path, _ in _knobs(_training(document))]
     document["train"] = {"epochs": 3, "stream": lane, "varying": paths}
     for path in paths:
-        for value in (0.11 * lane, 1 + lane, 0.1):  # a share, a count, or what cannot be 0
+        for value in (0.11 * lane, 1 + lane, 2 + lane, 0.1):  # a share, a count, or not from 0
             try:
                 _training(_leaf(document, path, value))
             except ValidationError:
