@@ -71,6 +71,7 @@ def refit(
         losses.extend(report.metrics["loss"] for report in pool.round())
     params, variables = own_weights(program, alone, pool.take(0))
     test = None if data.test is None else pool.evaluate(0, data.test)
+    pool.clear(0)  # its run has the name of that of the first fold, whose state is kept
     return Refit(epochs, {"params": params, "variables": variables}, test)
 
 

@@ -17,6 +17,7 @@ from hpo.engine.training.batches import evaluation_parts, host_rows
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
 from hpo.engine.training.metrics.scored import scored_metrics
+from hpo.engine.training.metrics.thresholds import decided_metrics
 from hpo.engine.training.random_streams import lane_key
 from hpo.engine.training.supervised import Supervised
 from hpo.engine.training.targets.sums import metric_sums, metrics, targets_of
@@ -118,16 +119,26 @@ def mean_predictions(
 
 
 def metrics_of(
-    predictions: np.ndarray, training: Training, data: DataSet, split: Split
+    predictions: np.ndarray,
+    training: Training,
+    data: DataSet,
+    split: Split,
+    thresholds: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """The metrics of predictions for the rows of a split, of a kind that has a mean prediction."""
+    """The metrics of predictions for the rows of a split, of a kind that has a mean prediction.
+
+    Two classes, or labels, are decided by `thresholds` where there are some.
+    """
     kind = targets_of(data.task, data.outputs)
     assert kind.outputs is not None
     outputs = kind.outputs(predictions, data)
     batch = {"weight": np.ones(len(split), np.float32), **split.arrays}
     sums = jax.device_get(metric_sums(data.task, jnp.asarray(outputs), batch, training.loss))
     scored = scored_metrics(training.train.metrics, data, split, outputs, training.own_metrics)
-    return metrics(data, split, sums, training.loss) | scored
+    found = metrics(data, split, sums, training.loss) | scored
+    if thresholds is None:
+        return found
+    return found | decided_metrics(training.train.metrics, data, split, outputs, thresholds)
 
 
 def _outputs(outputs_of: Any, split: Split) -> np.ndarray:

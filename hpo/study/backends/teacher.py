@@ -27,11 +27,14 @@ def taught_by(name: str, folder: Path, data: DataSet) -> DataSet:
     """
     from hpo.trained.load import metrics_document
     from hpo.trained.model import load_model  # reads models, and few studies have one
+    from hpo.trained.save import CODE_FOLDER
 
     where = f"compression.teacher.from: {shown(name)}"
     if data.task not in _TASKS:
         raise HpoError(f"{where}: a teacher answers for classes or values, not {data.task}.")
     there = (folder / Path(name).expanduser()).resolve()
+    if (there / CODE_FOLDER).is_dir():
+        raise HpoError(f"{where} has code of its own, which is not run here: name another teacher.")
     model, found = load_model(there), metrics_document(there)
     if _fingerprint(found) != data.fingerprint:
         raise HpoError(

@@ -24,6 +24,7 @@ from hpo.spec.file.dump import dump_spec
 from hpo.spec.marks import with_leaves
 from hpo.spec.sections.goal import Objective
 from hpo.study.backends.datasets import DataSets
+from hpo.study.backends.pretrained import weights_of
 from hpo.study.ensembles.rows import Predictions, Rows, judged_answers, same_rows
 from hpo.study.signals import StoppedError, StopRequest
 from hpo.study.storage.provenance import Provenance, library_versions
@@ -98,7 +99,7 @@ def ensemble_to_folder(
     models = []
     for candidate, data in zip(candidates, datas, strict=True):
         try:
-            place = _trained(candidate, data, folder, around, show, say, stop)
+            place = _trained(candidate, data, folder, around, show, say, stop, is_replaced)
         except StoppedError as stopped:
             text = f"stopped: {folder} was not written; the same command goes on."
             raise StoppedError(text, stopped.signal) from None
@@ -124,6 +125,8 @@ def _data_of(experiment: Experiment, around: Surroundings) -> DataSet:
     training, kind = experiment.training, None
     if experiment.are_processes or isinstance(training, TaskTraining):
         kind = "trains by code of its own"
+    elif training.train.threshold is not None:
+        kind = "decides by train.threshold"
     else:
         datasets = DataSets(experiment.folder, around.data_home, DataCache(around.data_cache))
         data = datasets.load(training.data)
@@ -141,6 +144,7 @@ def _trained(
     show: Show,
     say: Callable[[str], None],
     stop: StopRequest,
+    is_replaced: bool,
 ) -> Path:
     """The folder of a candidate's model, below the partial one of the ensemble."""
     name = f"{MEMBERS_FOLDER}/{name_of(candidate.number)}"
@@ -149,11 +153,14 @@ def _trained(
         if _holds(known, candidate.experiment, data):
             say(f"Trial {candidate.number} is trained already.")
             if known != place:
+                shutil.rmtree(place, ignore_errors=True)
                 shutil.copytree(known, place)
             return place
     shutil.rmtree(place, ignore_errors=True)
     with show(candidate) as display:
-        train_to_folder(candidate.experiment, place, around, display.watch, display.say, stop)
+        train_to_folder(
+            candidate.experiment, place, around, display.watch, display.say, stop, is_replaced
+        )
     return place
 
 
@@ -161,15 +168,15 @@ def _holds(place: Path, experiment: Experiment, data: DataSet) -> bool:
     """Whether a folder holds the model of this spec, data and code, trained by this version."""
     try:
         spec = (place / SPEC_FILE).read_text(encoding="utf-8")
-        told = metrics_document(place)["provenance"]
-    except (HpoError, OSError, UnicodeError, KeyError):
+        told = dict(metrics_document(place)["provenance"])
+    except (HpoError, OSError, UnicodeError, KeyError, TypeError, ValueError):
         return False
-    expected = Provenance(library_versions(), "", data.fingerprint, code_of(experiment.training))
-    wanted = expected.to_document()
-    return spec == dump_spec(experiment.document) and all(
-        isinstance(told, dict) and told.get(name) == wanted[name]
-        for name in wanted.keys() - {"device", "weights"}
+    training = experiment.training
+    expected = Provenance(
+        library_versions(), "", data.fingerprint, code_of(training), weights_of(experiment)
     )
+    wanted = {**expected.to_document(), "device": ""}
+    return spec == dump_spec(experiment.document) and {**told, "device": ""} == wanted
 
 
 def _made(

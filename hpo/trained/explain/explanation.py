@@ -84,7 +84,7 @@ def explained(
     """
     source, told = new.source, model.description
     predictions, split = model.predictions(source), model.judged(source)
-    metrics = metrics_of(predictions, model.training, model.data, split)
+    metrics = metrics_of(predictions, model.training, model.data, split, model.thresholds)
     _check_metric(how.metric, metrics)
     chances = tempered(predictions, model.temperature) if told.classes else predictions
     y = in_own_unit(split.y, model.data)
@@ -171,7 +171,8 @@ def _importance(
     sign = 1 if METRICS[how.metric].direction == "minimize" else -1
 
     def loss_of(shuffled: Source) -> float:
-        return sign * metrics_of(model.predictions(shuffled), alone, model.data, split)[how.metric]
+        found = model.predictions(shuffled)
+        return sign * metrics_of(found, alone, model.data, split, model.thresholds)[how.metric]
 
     return tuple(permutation_importances(columns, some, loss_of, how.repeats, how.seed, watch))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hpo.data.corruptions import corrupted
 from hpo.data.load import load_data, parted, read_source
 from hpo.errors import HpoError
 from hpo.trained.ensembles.ensemble import Answering
@@ -31,10 +32,12 @@ def rows_to_explain(
     if spec.folds:
         raise HpoError(f"{where}. Every row of its folds has trained a member.")
     try:
-        found = load_data(spec, folder, home)
+        found = corrupted(load_data(spec, folder, home), spec, folder)
         source = parted(spec, read_source(spec, folder, home))[1]
     except HpoError as error:
         raise HpoError(f"{where}. Its training data cannot be read: {error}") from None
-    if found.fingerprint != metrics_document(model.folder)["provenance"]["data_fingerprint"]:
+    provenance = metrics_document(model.folder).get("provenance")
+    told = provenance.get("data_fingerprint") if isinstance(provenance, dict) else None
+    if found.fingerprint != told:
         raise HpoError(f"{where}. The data that its spec names have changed since its training.")
     return NewData(source)

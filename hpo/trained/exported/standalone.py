@@ -14,6 +14,7 @@ import csv
 import json
 import math
 import sys
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -101,7 +102,7 @@ class Model:
         names, classes = self.schema["answers"], self.schema["classes"]
         thresholds = self.schema["thresholds"]
         if found.ndim > 2:
-            return {names[0]: found.argmax(-1)}
+            return {names[0]: np.array([*map(int, classes)], np.int32)[found.argmax(-1)]}
         if classes:
             place = found.argmax(-1)
             if thresholds and len(classes) == 2:
@@ -191,6 +192,8 @@ def main() -> None:
     parser.add_argument("-o", dest="out", type=Path, help="CSV file to write; else stdout")
     parser.add_argument("--batch", type=int, default=512, help="rows that the model takes at once")
     asked = parser.parse_args()
+    if asked.batch < 1:
+        parser.error(f"--batch cannot be {asked.batch}: write 1 or more")
     try:
         pieces = _pieces(Model(Path(__file__).parent), asked.data, asked.batch)
         if asked.out is None:
@@ -198,8 +201,10 @@ def main() -> None:
         else:
             with asked.out.open("w", encoding="utf-8", newline="") as out:
                 _write(pieces, out)
-    except (RowError, OSError, KeyError) as error:
-        sys.exit(f"predict.py: {error}")
+    except KeyError as error:
+        sys.exit(f"predict.py: {asked.data} has no array {error}: give one that is named x")
+    except (RowError, OSError, ValueError, csv.Error, zipfile.BadZipFile) as error:
+        sys.exit(f"predict.py: {asked.data}: {error}")
 
 
 def _write(pieces: Iterator[dict[str, np.ndarray]], out: Any) -> None:

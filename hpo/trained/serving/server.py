@@ -93,14 +93,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle_one_request(self) -> None:
         """Read and answer a request, all of whose bytes must come in time."""
-        # A client that sends a byte now and then would keep a timeout of each read from ending.
-        self.limit = threading.Timer(self.server.request_seconds, self._hang_up)
-        self.limit.daemon = True
-        self.limit.start()
+        self._begin_limit()
         try:
             super().handle_one_request()
         finally:
             self.limit.cancel()
+
+    def _begin_limit(self) -> None:
+        # A client that sends a byte now and then would keep a timeout of each read from ending.
+        self.limit = threading.Timer(self.server.request_seconds, self._hang_up)
+        self.limit.daemon = True
+        self.limit.start()
 
     def _hang_up(self) -> None:
         with suppress(OSError):
@@ -131,6 +134,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _drain(self) -> None:
         """Read some of what a refused client still sends, so that it gets to read the answer."""
+        self.limit.cancel()
+        self._begin_limit()
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)
             for _ in range(MOST_BYTES // _PIECE):

@@ -22,6 +22,7 @@ from hpo.trained.ensembles.ensemble import Answering
 from hpo.trained.model import BATCH, LEAST_BATCH
 from hpo.trained.predict import FRAME, NewData, answers, read_new
 
+_MOST_CELLS = 10_000_000  # of a table of all rows and all names in them
 _MOST_CELL = 1 << 20  # characters of a text in a cell
 _MOST_VALUES = 100  # categories that the schema lists for a column
 _DATES = ("days", "year", "month", "day", "weekday", "hour")
@@ -175,8 +176,12 @@ class Service:
         import pandas as pd
 
         for place, row in enumerate(rows):
-            _check_row(row, place)
+            _check_row(row, place + 1)
         names = dict.fromkeys(name for row in rows for name in row)
+        if len(names) * len(rows) > _MOST_CELLS:
+            raise RequestError(
+                413, f"{len(rows):,} rows have {len(names):,} columns together: send fewer."
+            )
         columns = {name: [row.get(name) for row in rows] for name in names}
         return read_new(self.model, pd.DataFrame(columns))
 
