@@ -130,7 +130,7 @@ class Baselines:
             return
         self._due = now + _LOOK_SECONDS
         if self._thread is None:
-            if self._journal.state.pins.keys() - {MERGING}:
+            if self._is_pinned:
                 self._begin()
             return
         self._take_in(say)
@@ -141,6 +141,8 @@ class Baselines:
         """Wait for what is left when the trials have ended; what remains is cut."""
         began, has_said = time.monotonic(), False
         until = began + self._allowance.wait_seconds(began - self._began)
+        if self._thread is None and not self._is_over and self._is_pinned:  # trials were quick
+            self._begin()
         while self._thread is not None and not self._is_over:
             now = time.monotonic()
             if now >= until or is_skipped():
@@ -167,6 +169,11 @@ class Baselines:
                 self._process.kill()
         if self._thread is not None:
             self._thread.join()
+
+    @property
+    def _is_pinned(self) -> bool:
+        """Whether the study has a plan."""
+        return bool(self._journal.state.pins.keys() - {MERGING})
 
     def _begin(self) -> None:
         if self._left_seconds() < _WORTH_SECONDS:
