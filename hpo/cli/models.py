@@ -281,7 +281,7 @@ def explain(
     from hpo.trained.explain.rows import rows_to_explain
 
     loaded = load_answering(model, device, is_trusted=trust_code)
-    new = rows_to_explain(loaded, data, Path.cwd(), data_home())
+    new = rows_to_explain(loaded, data, (Path.cwd(), model.parent), data_home())
     if not quiet:
         for note in new.notes:
             console.print(note, markup=False, highlight=False, soft_wrap=True)

@@ -165,6 +165,16 @@ def load(folder: str | Path, *, trust_code: bool = False) -> TrainedModel:
     return replace(TrainedModel.read(folder), trusts_code=trust_code)
 
 
+def data_fingerprint(folder: Path) -> Any:
+    """The fingerprint of the data that a model was trained on; None where its folder has none.
+
+    Raises:
+        HpoError: for a folder that `hpo train` has not written.
+    """
+    provenance = metrics_document(folder).get("provenance")
+    return provenance.get("data_fingerprint") if isinstance(provenance, dict) else None
+
+
 def metrics_document(folder: Path) -> dict[str, Any]:
     """What `metrics.json` of a folder says.
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hpo.spec.sections.compression.section import Compression
 
 PACKED_FILE, _INDEX_FILE = "packed.bin", "index.json"
+_MOST_BYTES = 64 << 20  # of the index
 
 
 def is_packed(folder: Path) -> bool:
@@ -58,7 +59,13 @@ def read_packed(folder: Path) -> dict[str, np.ndarray]:
     """
     from hpo.engine.training.compression.packing import Packing, unpacked
 
-    index = json.loads((folder / _INDEX_FILE).read_text(encoding="utf-8"))
+    file = folder / _INDEX_FILE
+    if file.stat().st_size > _MOST_BYTES:
+        raise ValueError(f"{file.name} is larger than {_MOST_BYTES >> 20} MB")
+    try:
+        index = json.loads(file.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError(f"{file.name} is nested too deeply") from None
     packed = [Packing.from_plain(one) for one in index]
     return dict(unpacked(packed, (folder / PACKED_FILE).read_bytes()))
 

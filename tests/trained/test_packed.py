@@ -74,3 +74,19 @@ def test_the_weights_of_a_diverged_training_are_kept_as_they_are(tmp_path: Path)
     write_packed(tmp_path / "weights", tree, Compression.model_validate(SMALL))
     found = read_packed(tmp_path / "weights")["params/head/kernel"]
     np.testing.assert_array_equal(found, head["kernel"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"name": "a", "shape": [], "type": "float32", "bits": 3, "by_channel": true}]',
+        '[{"name": "a", "shape": [3], "type": "S0"}]',
+        '[{"name": "a", "shape": [3], "type": "O"}]',
+        "[" * 100_000,
+    ],
+)
+def test_an_index_that_no_model_has_is_refused(tmp_path: Path, text: str) -> None:
+    write_packed(tmp_path / "weights", TREE, Compression.model_validate(SMALL))
+    (tmp_path / "weights" / "index.json").write_text(text)
+    with pytest.raises((ValueError, TypeError)):
+        read_packed(tmp_path / "weights")

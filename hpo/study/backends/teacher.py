@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,7 @@ def taught_by(name: str, folder: Path, data: DataSet) -> DataSet:
     Raises:
         HpoError: for a folder without a trained model, or one of other data.
     """
-    from hpo.trained.load import metrics_document
+    from hpo.trained.load import data_fingerprint
     from hpo.trained.model import load_model  # reads models, and few studies have one
     from hpo.trained.save import CODE_FOLDER
 
@@ -35,8 +34,8 @@ def taught_by(name: str, folder: Path, data: DataSet) -> DataSet:
     there = (folder / Path(name).expanduser()).resolve()
     if (there / CODE_FOLDER).is_dir():
         raise HpoError(f"{where} has code of its own, which is not run here: name another teacher.")
-    model, found = load_model(there), metrics_document(there)
-    if _fingerprint(found) != data.fingerprint:
+    model = load_model(there)
+    if data_fingerprint(there) != data.fingerprint:
         raise HpoError(
             f"{where} was trained on other rows, or scaled them in another way: train it with the "
             "section data of this spec, so that it has seen no validation rows."
@@ -49,9 +48,3 @@ def taught_by(name: str, folder: Path, data: DataSet) -> DataSet:
     own = slice(0, rows), slice(rows, len(answers))
     train, *extra = (Split(held, one, data.train.scale) for one, _ in zip(own, parts, strict=False))
     return replace(data, train=train, extra=extra[0] if extra else None)
-
-
-def _fingerprint(metrics: Any) -> Any:
-    """The fingerprint of the data of a trained model; None where its folder does not say."""
-    provenance = metrics.get("provenance")
-    return provenance.get("data_fingerprint") if isinstance(provenance, dict) else None

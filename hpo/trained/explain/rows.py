@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hpo.data.corruptions import corrupted
-from hpo.data.load import load_data, parted, read_source
+from hpo.data.load import load_data
+from hpo.data.new.validation import validation_rows
 from hpo.errors import HpoError
 from hpo.trained.ensembles.ensemble import Answering
-from hpo.trained.load import metrics_document
+from hpo.trained.load import data_fingerprint
 from hpo.trained.predict import NewData, other_answers, read_new
 
 
 def rows_to_explain(
-    model: Answering, data: Path | None, folder: Path, home: Path | None
+    model: Answering, data: Path | None, folders: Sequence[Path], home: Path | None
 ) -> NewData:
     """The examples with targets in a file; without one, the validation rows of the training.
 
-    Paths in the spec of the model start at `folder`, `home` is that of named data sets.
+    Paths in the spec of the model start at one of the `folders`; `home` has named data sets.
 
     Raises:
         HpoError: for data that are unfit, or are not those of the training.
@@ -31,13 +33,14 @@ def rows_to_explain(
     spec = model.training.data
     if spec.folds:
         raise HpoError(f"{where}. Every row of its folds has trained a member.")
-    try:
-        found = corrupted(load_data(spec, folder, home), spec, folder)
-        source = parted(spec, read_source(spec, folder, home))[1]
-    except HpoError as error:
-        raise HpoError(f"{where}. Its training data cannot be read: {error}") from None
-    provenance = metrics_document(model.folder).get("provenance")
-    told = provenance.get("data_fingerprint") if isinstance(provenance, dict) else None
-    if found.fingerprint != told:
-        raise HpoError(f"{where}. The data that its spec names have changed since its training.")
-    return NewData(source)
+    why = ""
+    for folder in folders:
+        try:
+            found = corrupted(load_data(spec, folder, home), spec, folder)
+        except HpoError as error:
+            why = why or f"Its training data cannot be read: {error}"
+            continue
+        if found.fingerprint == data_fingerprint(model.folder):
+            return NewData(validation_rows(spec, folder, home))
+        why = "The data that its spec names have changed since its training."
+    raise HpoError(f"{where}. {why}")

@@ -6,6 +6,7 @@ request. Whatever a client sends, it gets a sentence, and the server goes on.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import shlex
 import socket
@@ -26,6 +27,13 @@ _PATHS = {"/": "GET", "/schema": "GET", "/health": "GET", "/metrics": "GET", "/p
 _HTML, _JSON, _TEXT = "text/html; charset=utf-8", "application/json", "text/plain; version=0.0.4"
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server at an address."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host in _LOOPBACK
+
+
 class Server(ThreadingHTTPServer):
     """Serves one model on a host and port; port 0 takes a free one."""
 
@@ -37,7 +45,7 @@ class Server(ThreadingHTTPServer):
         super().__init__((host, port), _Handler)
         self.service, self.request_seconds = service, request_seconds
         # A page of another site could give its name our address.
-        self.names = {*_LOOPBACK, host} if host in _LOOPBACK else None
+        self.names = {*_LOOPBACK, host} if is_loopback(host) else None
         self.seats = threading.BoundedSemaphore(_MOST_CONNECTIONS)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -110,6 +118,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RD)
 
     def do_GET(self) -> None:
+        if any(name in self.headers for name in ("Content-Length", "Transfer-Encoding")):
+            self.close_connection = True  # what follows is a body, and no other request
         self._answer("GET")
 
     def do_POST(self) -> None:

@@ -189,6 +189,9 @@ def test_trials_of_other_rows_or_without_a_mean_answer_are_refused(
     one, other = trials(tmp_path)[0], trials(tmp_path, "data.split_seed=5")[1]
     with pytest.raises(HpoError, match="trial 3 reads or splits its data otherwise than trial 7"):
         ensemble(studies, [one, other], tmp_path / "together")
+    decided = trials(tmp_path, "train.threshold=f1", "train.metrics=[f1]")[:1]
+    with pytest.raises(HpoError, match=r"decides by train\.threshold, and an ensemble needs one"):
+        ensemble(studies, decided, tmp_path / "together")
     (tmp_path / "text.txt").write_text("the cat sat on the mat. " * 40)
     data = {"dataset": {"text": "text.txt", "length": 8}, "batch_size": 4}
     spec = an_experiment(tmp_path, data=data, model={"name": "rnn", "width": 4})

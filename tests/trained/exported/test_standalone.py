@@ -103,3 +103,14 @@ def test_arrays_come_from_files_of_numpy(tmp_path: Path) -> None:
     assert len(result.stdout.splitlines()) == 1 + len(rows.x)
     with pytest.raises(RowError, match=r"has the shape \[8, 8\], and the model takes \[8, 8, 3\]"):
         Model(tmp_path / "out").answers_to(rows.x[..., 0])
+    for words, code, message in (
+        (["--batch", "0"], 2, "--batch cannot be 0: write 1 or more"),
+        ([], 1, "has no array 'x"),
+    ):
+        np.savez(tmp_path / "new.npz", pixels=rows.x)
+        result = _run(tmp_path / "out", str(tmp_path / "new.npz"), *words)
+        assert (result.returncode, result.stdout) == (code, "")
+        assert message in result.stderr
+        assert "Traceback" not in result.stderr
+    (tmp_path / "new.npz").write_bytes(b"PK no archive")
+    assert _run(tmp_path / "out", str(tmp_path / "new.npz")).stderr.count("\n") == 1

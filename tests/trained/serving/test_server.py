@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from hpo.trained.serving.server import is_loopback
 from tests.checkout import ROOT
 
 ROW = {"age": 40, "city": "Rome", "income": 40.5, "member": True, "when": "2024-03-01"}
@@ -173,6 +174,23 @@ def test_a_hostile_request_gets_a_sentence(
 def test_what_is_no_http_is_answered_or_dropped(client: Client, content: bytes) -> None:
     reply = client.raw(content)
     assert not reply or b'"error"' in reply or b"<!doctype html>" in reply
+
+
+def test_the_body_of_a_page_is_no_further_request(client: Client) -> None:
+    inner = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    head = f"GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(inner)}\r\n\r\n"
+    reply = client.raw(head.encode() + inner)
+    assert reply.count(b"HTTP/1.1 ") == 1
+    assert b'"ok"' in reply
+
+
+@pytest.mark.parametrize(
+    ("host", "is_so"),
+    [("127.0.0.1", True), ("127.0.0.2", True), ("::1", True), ("localhost", True)]
+    + [("0.0.0.0", False), ("192.168.1.7", False), ("example.org", False)],
+)
+def test_names_are_checked_at_every_loopback_address(host: str, is_so: bool) -> None:
+    assert is_loopback(host) == is_so
 
 
 def test_a_slow_client_is_dropped_and_others_are_served_meanwhile(client: Client) -> None:

@@ -45,13 +45,14 @@ class Packing:
             TypeError: likewise.
         """
         found = cls(**{**plain, "shape": tuple(plain["shape"])})
+        if found.by_channel and not found.shape:
+            raise ValueError(f"{found.name} has channels, and is one number")
         sizes = all(isinstance(size, int) and size >= 0 for size in found.shape)
         if not sizes or len(found.shape) > _MOST_AXES or math.prod(found.shape) > _MOST_NUMBERS:
             raise ValueError(f"{found.name} has the shape {list(found.shape)}")
-        if (
-            found.bits not in (range(1, 5) if found.has_table else (0, *range(2, 9)))
-            or np.dtype(found.type).hasobject
-        ):
+        kind = np.dtype(found.type)
+        is_known = found.bits in (range(1, 5) if found.has_table else (0, *range(2, 9)))
+        if not is_known or kind.kind not in "biufV" or not kind.itemsize:
             raise ValueError(f"{found.name} has {found.bits} bits of {found.type}")
         return found
 
