@@ -233,3 +233,36 @@ def test_a_training_killed_again_and_again_ends_like_one_never_killed(
         del one["files"], one["seconds"]
     assert told[0] == told[1]
     assert not file.exists()
+
+
+class _StopAt(StopRequest):
+    """Stops a training when it has looked so many times."""
+
+    def __init__(self, looks: int = 1 << 30) -> None:
+        super().__init__()
+        self.left, self.looks = looks, 0
+
+    def obey(self) -> bool:
+        self.looks, self.left = self.looks + 1, self.left - 1
+        if self.left == 0:
+            self.signal = signal.SIGINT
+            self.set()
+        return super().obey()
+
+
+def test_a_refit_that_is_stopped_when_it_has_trained_leaves_the_folds_as_they_were(
+    studies: Studies, tmp_path: Path
+) -> None:
+    experiment = an_experiment("data.folds=3", "train.epochs=2")
+
+    def train(folder: Path, stop: StopRequest) -> dict[str, Any]:
+        around = (studies.around, lambda _: None, studies.said.append)
+        train_to_folder(experiment, folder, *around, stop, is_refit=True)
+        found: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+        return {name: found[name] for name in ("metrics", "curve", "folds") if name in found}
+
+    counting = _StopAt()
+    whole = train(tmp_path / "whole", counting)
+    with pytest.raises(StoppedError):
+        train(tmp_path / "model", _StopAt(counting.looks))
+    assert train(tmp_path / "model", StopRequest()) == whole

@@ -186,8 +186,15 @@ def test_the_body_of_a_page_is_no_further_request(client: Client) -> None:
 
 @pytest.mark.parametrize(
     ("host", "is_so"),
-    [("127.0.0.1", True), ("127.0.0.2", True), ("::1", True), ("localhost", True)]
-    + [("0.0.0.0", False), ("192.168.1.7", False), ("example.org", False)],
+    [
+        ("127.0.0.1", True),
+        ("127.0.0.2", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("192.168.1.7", False),
+        ("example.org", False),
+    ],
 )
 def test_names_are_checked_at_every_loopback_address(host: str, is_so: bool) -> None:
     assert is_loopback(host) == is_so
