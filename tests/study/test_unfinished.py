@@ -236,7 +236,7 @@ def test_a_training_killed_again_and_again_ends_like_one_never_killed(
 
 
 class _StopAt(StopRequest):
-    """Stops a training when it has looked so many times."""
+    """Stops a training when it has looked `looks` times."""
 
     def __init__(self, looks: int = 1 << 30) -> None:
         super().__init__()
