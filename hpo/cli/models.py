@@ -288,8 +288,8 @@ def explain(
     watch = _counting("columns shuffled", is_quiet=quiet)
     found = explained(loaded, new, How(metric, repeats, rows, worst), watch)
     plain = report.as_json(found)
-    if out is not None:
-        write_explanation(out, found, plain)
+    if out is not None and (note := write_explanation(out, found, plain)):
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
     if as_json:
         print_json(plain)
     else:

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from hpo.errors import HpoError
-
 _LEAST_SIDE = 128
 
 
@@ -23,15 +21,7 @@ def beside(image: np.ndarray, parts: np.ndarray) -> np.ndarray:
 
 
 def write_picture(path: Path, pixels: np.ndarray) -> None:
-    """Write pixels as a PNG.
+    """Write pixels as a PNG, with Pillow."""
+    from PIL import Image  # of the extra `images`
 
-    Raises:
-        HpoError: where Pillow is not installed.
-    """
-    try:
-        from PIL import Image
-    except ImportError:
-        raise HpoError(
-            "pictures need Pillow, which is not installed: run `pip install 'hpo-lanes[images]'`."
-        ) from None
     Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,10 @@ def check_folder(folder: Path, *, replace: bool) -> None:
         )
 
 
-def write_explanation(folder: Path, found: Explanation, plain: Mapping[str, Any]) -> None:
+def write_explanation(folder: Path, found: Explanation, plain: Mapping[str, Any]) -> str:
     """Write each table as CSV, pictures as PNG, and all numbers of `plain` as JSON.
+
+    Returns what the user should know of pictures that are left out; empty for none.
 
     Raises:
         HpoError: if one cannot be written.
@@ -66,12 +69,18 @@ def write_explanation(folder: Path, found: Explanation, plain: Mapping[str, Any]
                 writer = csv.writer(out, lineterminator="\n")
                 writer.writerow(heads)
                 writer.writerows(lines)
+        text = json.dumps(plain, indent=2) + "\n"
+        (folder / JSON_FILE).write_text(text, encoding="utf-8")
+        if found.pictures and find_spec("PIL") is None:
+            return (
+                "No pictures are written: they need Pillow, which is not installed: run "
+                "`pip install 'hpo-lanes[images]'`."
+            )
         for row, pixels in found.pictures.items():
             (folder / "pictures").mkdir(exist_ok=True)
             write_picture(folder / "pictures" / f"row-{row}.png", pixels)
-        text = json.dumps(plain, indent=2) + "\n"
-        (folder / JSON_FILE).write_text(text, encoding="utf-8")
     except OSError as error:
         raise HpoError(
             f"-o {folder}: cannot be written ({error.strerror}): give another."
         ) from None
+    return ""

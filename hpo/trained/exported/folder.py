@@ -49,8 +49,9 @@ def check_extra(form: str) -> None:
     """
     lacking = [name for name in _NEEDED[form] if find_spec(name) is None]
     if lacking:
+        are = "are" if len(lacking) > 1 else "is"
         raise HpoError(
-            f"--format {form}: needs {' and '.join(lacking)}, which is not installed: run "
+            f"--format {form}: needs {' and '.join(lacking)}, which {are} not installed: run "
             "`pip install 'hpo-lanes[onnx]'`."
         )
 

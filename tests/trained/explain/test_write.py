@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,19 @@ FOUND = Explanation(
     classes=("no", "yes"),
     confusion=np.array([[0, 1], [0, 1]]),
 )
+
+
+def test_without_pillow_the_tables_are_whole_and_a_note_tells_of_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = replace(FOUND, pictures={1: np.zeros((4, 8, 1), np.uint8)})
+    assert write_explanation(tmp_path / "with", seen, {}) == ""
+    assert [file.name for file in (tmp_path / "with" / "pictures").iterdir()] == ["row-1.png"]
+    monkeypatch.setattr("hpo.trained.explain.write.find_spec", lambda name: None)
+    note = write_explanation(tmp_path / "why", seen, {})
+    assert note.startswith("No pictures are written: they need Pillow, which is not installed")
+    assert (tmp_path / "why" / "explanation.json").is_file()
+    assert not (tmp_path / "why" / "pictures").exists()
 
 
 def test_each_table_that_has_rows_is_a_file(tmp_path: Path) -> None:
