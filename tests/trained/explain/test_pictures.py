@@ -32,7 +32,7 @@ def test_the_worst_images_have_a_picture_each(studies: Studies, tmp_path: Path) 
     spec = an_experiment(tmp_path, data={"dataset": "digits"})
     studies.train(spec, tmp_path / "model")
     model = load_model(tmp_path / "model", "cpu")
-    new = rows_to_explain(model, None, tmp_path, None)
+    new = rows_to_explain(model, None, (tmp_path,), None)
     found = explained(model, new, How(worst=3))
     assert (found.importance, found.attribution) == ((), None)
     assert [*found.pictures] == [one.row for one in found.worst]
