@@ -20,7 +20,7 @@ def test_without_data_they_are_the_validation_rows_of_the_training(
     churn: Path, tmp_path: Path
 ) -> None:
     model = load_model(churn / "model", "cpu")
-    own = rows_to_explain(model, None, churn, None).source
+    own = rows_to_explain(model, None, (tmp_path, churn), None).source  # the first has none
     file = write_rows(
         churn / "table.csv", rows_of(an_experiment(churn), "validation"), tmp_path / "v.csv"
     )
@@ -34,23 +34,23 @@ def test_training_data_that_are_gone_or_have_changed_are_refused(
 ) -> None:
     model = load_model(churn / "model", "cpu")
     with pytest.raises(HpoError, match=r"give data with targets: .* cannot be read"):
-        rows_to_explain(model, None, tmp_path, None)
+        rows_to_explain(model, None, (tmp_path,), None)
     text = (churn / "table.csv").read_text()
     (tmp_path / "table.csv").write_text(text.replace("Oslo", "Rome"))
     with pytest.raises(HpoError, match="The data that its spec names have changed"):
-        rows_to_explain(model, None, tmp_path, None)
+        rows_to_explain(model, None, (tmp_path,), None)
 
 
 def test_folds_leave_no_row_that_no_member_has_trained_on(studies: Studies, tmp_path: Path) -> None:
     write_table(tmp_path / "table.csv")
     model = load_model(trained(studies, tmp_path, "data.folds=2"), "cpu")
     with pytest.raises(HpoError, match="Every row of its folds has trained a member"):
-        rows_to_explain(model, None, tmp_path, None)
-    assert len(rows_to_explain(model, tmp_path / "table.csv", tmp_path, None).source) == 120
+        rows_to_explain(model, None, (tmp_path,), None)
+    assert len(rows_to_explain(model, tmp_path / "table.csv", (tmp_path,), None).source) == 120
 
 
 def test_answers_that_are_not_one_for_each_row_are_refused(churn: Path) -> None:
     model = load_model(churn / "model", "cpu")
     other = replace(model, description=replace(model.description, task="language"))
     with pytest.raises(HpoError, match="learns what comes next in a text: hpo explain is for one"):
-        rows_to_explain(other, churn / "table.csv", churn, None)
+        rows_to_explain(other, churn / "table.csv", (churn,), None)
