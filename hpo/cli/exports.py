@@ -29,18 +29,34 @@ class Bits(StrEnum):
     INT8 = "int8"
 
 
+Out = Annotated[
+    Path,
+    typer.Option(
+        "-o",
+        "--out",
+        metavar="PATH",
+        help="What to write: a folder for onnx, a file for stablehlo.",
+        autocompletion=completion.files,
+    ),
+]
+BitsOfNetwork = Annotated[
+    Bits,
+    typer.Option(
+        "--precision",
+        help="Of the network in an onnx file: float16 halves it, int8 is quicker on CPUs, too.",
+    ),
+]
+Tolerance = Annotated[
+    float | None,
+    typer.Option(
+        help="The largest difference that is written; else 1e-5, 0.02 or 0.25 by precision.", min=0
+    ),
+]
+
+
 def export_model(
     model: TrainedFolder,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--out",
-            metavar="PATH",
-            help="What to write: a folder for onnx, a file for stablehlo.",
-            autocompletion=completion.files,
-        ),
-    ],
+    out: Out,
     form: Annotated[
         Format,
         typer.Option(
@@ -56,19 +72,8 @@ def export_model(
             autocompletion=completion.files,
         ),
     ] = None,
-    precision: Annotated[
-        Bits,
-        typer.Option(
-            help="Of the network in an onnx file: float16 halves it, int8 is quicker on CPUs, too."
-        ),
-    ] = Bits.FLOAT32,
-    tolerance: Annotated[
-        float | None,
-        typer.Option(
-            help="The largest difference that is written; else 1e-5, 0.02 or 0.25 by precision.",
-            min=0,
-        ),
-    ] = None,
+    precision: BitsOfNetwork = Bits.FLOAT32,
+    tolerance: Tolerance = None,
     device: Device = None,
     force: Force = False,
     trust_code: TrustModel = False,
