@@ -86,7 +86,7 @@ def test_a_broken_row_spoils_no_other_request() -> None:
     assert told == Answers([{"twice": "newnew"}], ["a new category"])
 
 
-def test_a_call_whose_turn_does_not_come_is_told_so() -> None:
+def test_a_call_that_waits_too_long_is_refused() -> None:
     model = Model()
     turns = Turns(model._answer, 16, 0.01)
     with turns._turn, pytest.raises(BusyError):
