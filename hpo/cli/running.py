@@ -144,6 +144,7 @@ def train(
                 force=force,
                 refit=refit,
                 trust_code=trust_code,
+                kept=found and found.kept,
             )
         except StoppedError as stopped:
             display.say(str(stopped))
