@@ -84,9 +84,9 @@ def train_to_folder(
     With `is_refit`, one model trains on the rows of all folds after the members, for the mean of
     their best epochs, and is saved instead of them.
 
-    `watch` gets every epoch, `say` gets messages for the user. The folder appears when the training
-    is over; one that exists is replaced only if `is_replaced` is set. One that was stopped goes on.
-    Weights of `kept`, the trial that the spec is of, are taken as they are where they are at hand.
+    `watch` gets every epoch, `say` messages for the user. The folder appears when the training is
+    over; one that exists is replaced only if `is_replaced` is set. One that was stopped goes on.
+    Weights that a search has `kept` of the trial are taken as they are.
 
     Raises:
         StoppedError: once `stop` is set.
@@ -111,13 +111,8 @@ def train_to_folder(
         settled = experiment.training.train.precision
         training = with_leaves(training, {"train.precision": settled})
     runs = Runs(training, data, device.platform, _objective_of(experiment))
-    if point is not None and point.trial is not None and not runs.can_go_on(point):
-        point = None
+    point = _taken_up(runs, point, say)
     pool = _pool(runs, training, data, device, around.cache, point, say)
-    if point is not None:
-        runs.go_on(point)
-        done = len(runs.curve())
-        say(going_on_text(done, runs.to_epoch) if point.trial is None else taken_text(point.trial))
     stop.begin()
 
     look = _looking(runs, pool, checkpoint, stop, folder, start)
@@ -147,6 +142,16 @@ def _kept_point(kept: KeptTrial | None, provenance: Provenance) -> Point | None:
         own = told.get(part, {})
         is_same &= all(own.get(name) == sha256 for name, sha256 in now.get(part, {}).items())
     return Point.of_kept(found) if is_same else None
+
+
+def _taken_up(runs: Runs, point: Point | None, say: Callable[[str], None]) -> Point | None:
+    """The point from which the runs go on, if any; kept weights of other shapes are none."""
+    if point is None or (point.trial is not None and not runs.can_go_on(point)):
+        return None
+    runs.go_on(point)
+    done = len(runs.curve())
+    say(going_on_text(done, runs.to_epoch) if point.trial is None else taken_text(point.trial))
+    return point
 
 
 def _provenance_of(experiment: Experiment, training: Any, data: DataSet, device: Any) -> Provenance:

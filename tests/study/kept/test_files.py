@@ -42,7 +42,7 @@ def test_the_end_of_a_trial_is_read_as_it_was_written_and_that_of_another_is_not
     for key, state in a_trial(7).states.items():
         for part, leaf in state.items():
             np.testing.assert_array_equal(found.states[key][part], leaf)
-    # A study of this name may have begun anew.
+    # Another study may have taken the name.
     assert KeptTrial(url, "digits", 7, [{"loss": 0.4}]).read() is None
     assert KeptTrial("postgresql://server/db", "digits", 7, METRICS).read() is None
     content = bytearray((folder.path / name).read_bytes())
