@@ -35,8 +35,7 @@ def test_a_space_varies_the_size_of_images(studies: Studies, tmp_path: Path) -> 
         assert [report.metrics for report in trained.curve] == curve
 
 
-def test_a_size_that_is_too_small_for_the_model_is_refused_at_the_start(studies: Studies) -> None:
-    cnn = {"name": "cnn", "filters": [4, 4]}
-    space = {**RATE, "data.image_size": {"choice": [1, 8]}}
-    with pytest.raises(HpoError, match="image"):
-        studies.run(an_experiment(space=space, data=DIGITS, model=cnn))
+def test_a_size_of_the_space_that_does_not_fit_is_refused_at_the_start(studies: Studies) -> None:
+    space = {**RATE, "data.image_size": {"int": [4, 9]}}
+    with pytest.raises(HpoError, match="9 is more than the 8 pixels of the images: write 8 or"):
+        studies.run(an_experiment(space=space, data=DIGITS))
