@@ -65,7 +65,7 @@ ROOMS = {
     "search": ("proposals", "samplers", "schedulers", "results"),
     "spec": ("foreign", "reference", "space", "techniques", "code", "sections", "file"),
     "trained": ("serving", "exported", "explain", "ensembles", "kinds"),
-    "study": ("ensembles", "backends", "baselines", "loop", "executors", "storage", "log"),
+    "study": ("ensembles", "backends", "baselines", "loop", "executors", "kept", "storage", "log"),
 }
 # Every module has a test file of its name in the mirrored folder, apart from these.
 NO_TEST_FILE = {

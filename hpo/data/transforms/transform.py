@@ -297,8 +297,7 @@ def fit_transform(
 
     Raises:
         DataError: if a table has no value in its training rows, or its target hardly varies; for
-            `robust` or `clip` beside examples that are no rows of a table; for images that would be
-            made larger.
+            `robust` or `clip` beside examples that are no rows of a table.
     """
     target = target_scale(train, target_range)
     more = {} if target_range is None else {"target_range": np.array(target_range)}
