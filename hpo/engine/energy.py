@@ -1,6 +1,6 @@
 """The energy that the machine counts while lanes train: Intel's RAPL, and NVML of NVIDIA.
 
-The counters are those of whole packages of cores and whole cards, whoever uses them.
+The counters are those of whole packages of cores and whole cards: other programs count, too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hpo.errors import HpoError
 
@@ -21,6 +21,7 @@ _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 # Gives the joules since its last call.
 Counter = Callable[[], float]
+Result = TypeVar("Result")
 
 
 class Meter:
@@ -31,14 +32,21 @@ class Meter:
         self._training: dict[object, float] = {}
         self._lock = threading.Lock()
 
-    def start(self, pool: object) -> None:
-        """Count for a pool from now on."""
+    def counted(self, pool: object, train: Callable[[], Result]) -> tuple[Result, float]:
+        """What a pool's training gives, and its joules; these are 0 where nothing is counted."""
+        self._start(pool)
+        try:
+            result = train()
+        finally:
+            joules = self._end(pool)
+        return result, joules
+
+    def _start(self, pool: object) -> None:
         with self._lock:
             self._divide()
             self._training[pool] = 0.0
 
-    def end(self, pool: object) -> float:
-        """The joules of a pool since its start; 0 where nothing is counted."""
+    def _end(self, pool: object) -> float:
         with self._lock:
             self._divide()
             return self._training.pop(pool)

@@ -82,11 +82,17 @@ def test_cards_are_found_by_their_place_among_the_visible_ones(
 
 
 def test_pools_that_train_at_the_same_time_share_joules_equally() -> None:
-    used = iter([5.0, 2.0, 8.0, 4.0, 16.0])
+    used = iter([5.0, 2.0, 4.0, 8.0, 16.0])
+    meter, inner = Meter([lambda: next(used)]), []
+    # Nobody trained during the first 5 J; `a` has 2 J alone, 4 J beside `b`, and 8 J alone.
+    _, of_a = meter.counted("a", lambda: inner.append(meter.counted("b", lambda: "done")))
+    assert inner == [("done", 2.0)]
+    assert of_a == 2.0 + 2.0 + 8.0
+
+
+def test_a_pool_that_fails_counts_no_longer() -> None:
+    used = iter([1.0, 2.0, 4.0, 8.0])
     meter = Meter([lambda: next(used)])
-    meter.start("a")  # nobody trained during the first 5 J
-    meter.start("b")  # 2 J of `a` alone
-    assert meter.end("a") == 2.0 + 4.0
-    assert meter.end("b") == 4.0 + 4.0
-    meter.start("a")
-    assert meter._training == {"a": 0.0}
+    with pytest.raises(ZeroDivisionError):
+        meter.counted("a", lambda: 1 // 0)
+    assert meter.counted("a", lambda: None) == (None, 8.0)

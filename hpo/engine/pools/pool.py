@@ -57,9 +57,8 @@ class Pool:
         self.place = place
         self.epochs_trained = 0.0
         self.stopwatch = Stopwatch("idle")
-        # The seconds of the last round, divided among its runs by their micro-batches.
+        # The seconds and joules of the last round, divided among its runs by their micro-batches.
         self.seconds: Mapping[Run, float] = {}
-        # Its joules, divided in the same way.
         self.joules: Mapping[Run, float] = {}
         self._meter = Meter() if meter is None else meter
         self._compiler = compiler
@@ -275,11 +274,7 @@ class Pool:
 
     def _round(self) -> list[EpochReport]:
         start, counts = time.monotonic(), self._counts()
-        self._meter.start(self)
-        try:
-            result = self._train(counts)
-        finally:
-            joules = self._meter.end(self)
+        result, joules = self._meter.counted(self, lambda: self._train(counts))
         seconds = time.monotonic() - start
         parts = {
             o.run: int(count) * o.epoch_shape.parts
