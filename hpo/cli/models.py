@@ -303,6 +303,10 @@ def ensemble(
     mean: Annotated[
         bool, typer.Option("--mean", help="Give all trials the same share in the mean.")
     ] = False,
+    soup: Annotated[
+        bool,
+        typer.Option("--soup", help="Keep one model of the mean weights of trials of one start."),
+    ] = False,
     storage: StorageUrl = None,
     device: Device = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a model that DIR holds.")] = False,
@@ -344,6 +348,7 @@ def ensemble(
                 device=device,
                 force=force,
                 mean=mean,
+                soup=soup,
                 trust_code=trust_code,
             )
         except StoppedError as stopped:
