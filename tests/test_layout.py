@@ -112,6 +112,7 @@ ACROSS_MODULES = {
     "tests/study/test_fold_study.py": "a search whose trials train on folds",
     "tests/engine/test_technique_numbers.py": "all numbers of techniques in one program",
     "tests/study/test_share_study.py": "a search whose rungs are shares of the rows",
+    "tests/study/test_size_study.py": "a search on images of several sizes",
     "tests/engine/test_together.py": "techniques together, by the table",
     "tests/engine/test_merged.py": "merged programs learn as separate ones do",
     "tests/engine/test_shapes.py": "arrays have the shapes of the signatures",
