@@ -402,7 +402,6 @@ _COMPRESSION = {
         paper=f"{_ARXIV}/1503.02531",
         numbers=("compression.teacher.weight", "compression.teacher.temperature"),
         excludes={
-            "changed rows": "answers once, for rows as they are",
             "spent rows": "tells more of each row",
             "folds": "answers for one training split",
         },

@@ -31,7 +31,6 @@ from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment, Training, folds_of
 from hpo.spec.fill import with_rows
 from hpo.spec.marks import with_leaves
-from hpo.spec.sections.compression.teacher import teacher_of
 from hpo.spec.sections.goal import Objective
 from hpo.spec.words import count_text
 from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold
@@ -39,6 +38,7 @@ from hpo.study.backends.own_numbers import decide, decided
 from hpo.study.backends.precision import settled_precision
 from hpo.study.backends.pretrained import weights_of, with_start
 from hpo.study.backends.tasks import check_task, data_of
+from hpo.study.backends.teacher import lesson_of
 from hpo.study.loop.replicas import Replicas
 from hpo.study.refit import Refit, best_epochs, refit
 from hpo.study.runs import Model, Runs
@@ -208,7 +208,10 @@ def _made_ready(
     check_exported(training, is_trusted=around.trusts_code)
     tell_code(training, say)
     datasets = DataSets(
-        experiment.folder, around.data_home, DataCache(around.data_cache), teacher_of(training)
+        experiment.folder,
+        around.data_home,
+        DataCache(around.data_cache),
+        lesson_of(experiment, trusts_code=around.trusts_code),
     )
     if isinstance(training, TaskTraining):
         data = data_of(training, datasets)

@@ -27,7 +27,6 @@ from hpo.spec.fill import fill, with_rows
 from hpo.spec.load import require_search
 from hpo.spec.merging import Merging
 from hpo.spec.registered import needs_of
-from hpo.spec.sections.compression.teacher import teacher_of
 from hpo.spec.sections.models.pretrained import folder_of
 from hpo.spec.sections.scheduler import is_by_share
 from hpo.study.backends.backend import Crew
@@ -43,6 +42,7 @@ from hpo.study.backends.own_numbers import (
 from hpo.study.backends.planning import PlanTeller, learn_costs, plan_study
 from hpo.study.backends.precision import settled_precision
 from hpo.study.backends.pretrained import weights_of, with_start
+from hpo.study.backends.teacher import lesson_of
 from hpo.study.baselines.beside import Allowance, Baselines, can_be_judged
 from hpo.study.executors.local import local_executor
 from hpo.study.log.events import StudyState
@@ -72,7 +72,10 @@ class LaneBackend:
         _say_files(experiment, around, say)
         tell_code(training, say)
         self._datasets = DataSets(
-            experiment.folder, around.data_home, DataCache(around.data_cache), teacher_of(training)
+            experiment.folder,
+            around.data_home,
+            DataCache(around.data_cache),
+            lesson_of(experiment, trusts_code=around.trusts_code),
         )
         self._data = self._datasets.load(training.data)
         searched = self._search.goal.metrics
