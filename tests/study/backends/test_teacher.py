@@ -162,6 +162,7 @@ def test_a_teacher_scales_its_features_in_its_own_way(studies, tmp_path):
         np.testing.assert_allclose(chances, expected, atol=1e-5)
     assert studies.run(searched(tmp_path, "search.trials=1", **noise)).progress.best is not None
 
+    (tmp_path / "big").rename(tmp_path / "before")
     trained(studies, tmp_path, "data.reduce={name: pca, components: 4}")
     plain_and_taught(searched(tmp_path))
     with pytest.raises(
