@@ -1,12 +1,13 @@
 """What a teacher gains: small models that learn its answers, beside the same without a teacher.
 
     .venv/bin/python -m benchmarks.distillation digits
+    .venv/bin/python -m benchmarks.distillation self
     .venv/bin/python -m benchmarks.distillation masks
 
 Each side has the same seeds. Prints the mean of each, and the gain of a seed over the same seed
-without a teacher, each with an interval of 95 % by Student's t. `masks` are those of
-`configs/segmentation.yaml`. `--set temperature=1,weight=0.3` tries other numbers, and may be
-repeated; `--epochs` and `--teacher-epochs` train students and teacher for longer.
+without a teacher, each with an interval of 95 % by Student's t. In `self` a model has the shape of
+its teacher. `masks` are those of `configs/segmentation.yaml`. `--set temperature=1,weight=0.3`
+tries other numbers, and may be repeated; `--epochs` and `--teacher-epochs` train for longer.
 """
 
 from __future__ import annotations
@@ -35,18 +36,15 @@ class Case(NamedTuple):
     seeds: int
 
 
+DIGITS = {
+    "data": {"dataset": "digits", "validation": 0.2, "test": 0.3, "batch_size": 32},
+    "optimizer": {"name": "adam", "learning_rate": 0.01},
+    "train": {"epochs": 30},
+}
+SMALL = {"name": "mlp", "widths": [8]}
 CASES = {
-    "digits": Case(
-        {
-            "data": {"dataset": "digits", "validation": 0.2, "test": 0.3, "batch_size": 32},
-            "optimizer": {"name": "adam", "learning_rate": 0.01},
-            "train": {"epochs": 30},
-        },
-        {"name": "cnn", "filters": [16, 32], "dense": 64},
-        {"name": "mlp", "widths": [8]},
-        "accuracy",
-        5,
-    ),
+    "digits": Case(DIGITS, {"name": "cnn", "filters": [16, 32], "dense": 64}, SMALL, "accuracy", 5),
+    "self": Case(DIGITS, SMALL, SMALL, "accuracy", 5),
     "masks": Case(
         {
             "data": {

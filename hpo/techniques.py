@@ -403,7 +403,6 @@ _COMPRESSION = {
         numbers=("compression.teacher.weight", "compression.teacher.temperature"),
         excludes={
             "spent rows": "tells more of each row",
-            "folds": "answers for one training split",
         },
     ),
 }

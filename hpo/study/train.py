@@ -31,6 +31,7 @@ from hpo.spec.code.own_task import TaskTraining
 from hpo.spec.experiment import Experiment, Training, folds_of
 from hpo.spec.fill import with_rows
 from hpo.spec.marks import with_leaves
+from hpo.spec.sections.compression.teacher import teacher_of
 from hpo.spec.sections.goal import Objective
 from hpo.spec.words import count_text
 from hpo.study.backends.datasets import DataSets, check_metrics, check_threshold
@@ -92,6 +93,8 @@ def train_to_folder(
     check_free(folder, is_replaced)
     if is_refit and folds_of(experiment.training) == 1:
         raise HpoError("--refit: the spec has no data.folds: leave --refit out.")
+    if is_refit and teacher_of(experiment.training) is not None:
+        raise HpoError("--refit: a teacher answers for the rows of each fold: leave --refit out.")
     start = time.monotonic()
     device = local_devices(around.device)[0]
     use_jax_cache(around.cache)

@@ -1,5 +1,6 @@
 """Studies whose models learn the answers of a trained one."""
 
+import json
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -52,6 +53,15 @@ def plain_and_taught(experiment: Any) -> tuple[Any, Any]:
         return load_data(with_leaves(section, leaves), folder, None)
 
     return data, taught_by(lesson, data, reread)
+
+
+def by_hand(weights: Any, x: Any) -> Any:
+    """The outputs of a perceptron, in float64."""
+    at = x.astype(np.float64)
+    for _, layer in sorted(weights["params"].get("linears", {}).items()):
+        at = np.maximum(at @ np.float64(layer["kernel"]) + np.float64(layer["bias"]), 0)
+    head = weights["params"]["head"]
+    return at @ np.float64(head["kernel"]) + np.float64(head["bias"])
 
 
 @pytest.fixture
@@ -149,7 +159,7 @@ def test_a_teacher_scales_its_features_in_its_own_way(studies, tmp_path):
     trained(studies, tmp_path, "data.normalize=minmax", "train.seeds=2")
     model = load_model(tmp_path / "big")
     own = load_data(model.training.data, tmp_path, None).train
-    expected = softmax(model.outputs(own.x).astype(np.float64), axis=-1)
+    expected = np.mean([softmax(by_hand(one.weights, own.x), axis=-1) for one in model.members], 0)
 
     _, beside = plain_and_taught(searched(tmp_path))
     data, within = plain_and_taught(searched(tmp_path, **noise))
@@ -169,3 +179,71 @@ def test_a_teacher_scales_its_features_in_its_own_way(studies, tmp_path):
         HpoError, match=r"big' makes its features in another way, .* beside augment"
     ):
         studies.run(searched(tmp_path, **noise))
+
+
+@pytest.mark.parametrize("kind", ["table", "images"])
+def test_a_fold_learns_from_the_member_that_has_not_seen_its_validation_rows(
+    studies, tmp_path, kind
+):
+    names = {"table": "iris", "images": "digits"}
+    section = {"dataset": names[kind], "batch_size": 16, "folds": 3, "rows": 120}
+    section |= {"test": 20} if kind == "images" else {}
+    alone = {n: part for n, part in DOCUMENT.items() if n not in ("space", "search")}
+    studies.train(load_document({**alone, "data": section}, tmp_path), tmp_path / "big")
+    student = searched(tmp_path, "search.trials=1", data=section)
+    members = load_model(tmp_path / "big").members
+
+    plain, found = plain_and_taught(student)
+
+    for fold, own, member in zip(found.folds, plain.folds, members, strict=True):
+        np.testing.assert_array_equal(fold.train.x, own.train.x)
+        np.testing.assert_array_equal(fold.validation.x, own.validation.x)
+        rows = fold.train.x.reshape(len(fold.train), -1)
+        answers = fold.train.arrays[ANSWERS].astype(np.float64)
+        np.testing.assert_allclose(answers, by_hand(member.weights, rows), rtol=1e-4, atol=1e-4)
+        assert not fold.validation.arrays[ANSWERS].any()
+    if kind == "table":
+        assert studies.run(student).progress.best is not None
+        with pytest.raises(HpoError, match=r"answers for rows as they are where data\.folds has"):
+            studies.run(searched(tmp_path, data=section, augment={"gaussian_noise": 0.1}))
+        whole = load_document({**alone, "data": section, "compression": TEACHER}, tmp_path)
+        with pytest.raises(HpoError, match=r"--refit: a teacher answers for the rows of each fold"):
+            studies.train(whole, tmp_path / "refit", is_refit=True)
+        (tmp_path / "big").rename(tmp_path / "before")
+        all_rows = load_document({**alone, "data": section}, tmp_path)
+        studies.train(all_rows, tmp_path / "big", is_refit=True)
+        with pytest.raises(HpoError, match=r"has seen the validation rows of every fold: train it"):
+            plain_and_taught(student)
+
+
+def test_an_ensemble_answers_by_the_shares_of_its_models(studies, tmp_path):
+    alone = {n: part for n, part in DOCUMENT.items() if n not in ("space", "search")}
+    place = tmp_path / "big" / "members"
+    ways = {"trial-1": "standard", "trial-2": "minmax"}
+    for name, way in ways.items():
+        overrides = ("train.epochs=2", f"data.normalize={way}")
+        studies.train(load_document(alone, tmp_path, overrides), place / name)
+    shares = {"trial-1": 0.25, "trial-2": 0.75}
+    told = tmp_path / "big" / "ensemble.json"
+    told.write_text(json.dumps({"format": 1, "shares": shares}))
+    (tmp_path / "big" / "metrics.json").write_text('{"metrics": {}}')
+    student = searched(tmp_path)
+
+    _, beside = plain_and_taught(student)
+    data, within = plain_and_taught(searched(tmp_path, augment={"gaussian_noise": 0.1}))
+
+    expected = 0.0
+    for name, way in ways.items():
+        section = student.training.data
+        x = load_data(with_leaves(section, {"normalize": way}), tmp_path, None).train.x
+        weights = load_model(place / name).members[0].weights
+        expected = expected + shares[name] * softmax(by_hand(weights, x), axis=-1)
+    program, _ = split(student.training, data, "cpu")
+    answers = jax.jit(partial(answers_of, program))(within.teacher, data.train.x)
+    for found in (beside.train.arrays[ANSWERS], answers):
+        chances = softmax(np.asarray(found, np.float64), axis=-1)
+        np.testing.assert_allclose(chances, expected, atol=1e-5)
+
+    (before,) = weights_of(student).values()
+    told.write_text(json.dumps({"format": 1, "shares": {"trial-1": 0.5, "trial-2": 0.5}}))
+    assert [*weights_of(student).values()] != [before]
