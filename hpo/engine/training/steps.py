@@ -17,10 +17,10 @@ from hpo.engine.program import Program
 from hpo.engine.training.augmentation.batch import changed as changed_batch
 from hpo.engine.training.augmentation.draws import Draws
 from hpo.engine.training.batches import Batch, DeviceData, fed
-from hpo.engine.training.compression.distillation import ANSWERS, Taught, taught
+from hpo.engine.training.compression.distillation import taught
 from hpo.engine.training.compression.quantisation import in_training
 from hpo.engine.training.compression.sparsity import connections_of, only_kept, thinned
-from hpo.engine.training.compression.teaching import answers_of
+from hpo.engine.training.compression.teaching import answered
 from hpo.engine.training.forward import forward
 from hpo.engine.training.lane import Lane
 from hpo.engine.training.optimizers import Descent
@@ -122,7 +122,6 @@ def _gradient(
     position: Array,
 ) -> tuple[Array, Any, Float[Array, " P"]]:
     """Loss, variables and gradients at `params` for the batch at a position of the epoch."""
-
     hard = targets_of(program.task, program.outputs).loss if spec.loss is None else spec.loss
     loss = taught(hard, spec.compression.teacher, program.task)
 
@@ -146,8 +145,7 @@ def _gradient(
         if isinstance(spec.augment, OwnAugment):
             changed = augmented(spec.augment, batch["x"], augment_key(lane.key, lane.step))
             batch = {**batch, "x": changed}
-        if data.teacher and isinstance(loss, Taught):
-            batch = {**batch, ANSWERS: answers_of(program, data.teacher, batch["x"])}
+        batch = answered(program, data.teacher, loss, batch)
         batch = attacked(program, spec, weights, lane.variables, batch, draws)
 
         def loss_at(weights: Any) -> tuple[Array, Any]:

@@ -16,6 +16,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from hpo.engine.program import Program
+from hpo.engine.training.batches import Batch
+from hpo.engine.training.compression.distillation import ANSWERS, Taught
 from hpo.engine.training.forward import forward
 from hpo.spec.sections.data import Task
 
@@ -34,6 +36,13 @@ class Network:
     share: Any
     program: Program = field(metadata={"static": True})
     model: Any = field(metadata={"static": True})
+
+
+def answered(program: Program, networks: Sequence[Network], loss: Any, batch: Batch) -> Batch:
+    """A batch with the outputs of a teacher for it, where there is one and the loss reads them."""
+    if not networks or not isinstance(loss, Taught):
+        return batch
+    return {**batch, ANSWERS: answers_of(program, networks, batch["x"])}
 
 
 def answers_of(
