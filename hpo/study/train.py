@@ -95,10 +95,8 @@ def train_to_folder(
         DeviceError: where a single lane is too much for the memory.
     """
     check_free(folder, is_replaced)
-    if is_refit and folds_of(experiment.training) == 1:
-        raise HpoError("--refit: the spec has no data.folds: leave --refit out.")
-    if is_refit and teacher_of(experiment.training) is not None:
-        raise HpoError("--refit: a teacher answers for the rows of each fold: leave --refit out.")
+    if is_refit:
+        _check_refit(experiment.training)
     start = time.monotonic()
     device = local_devices(around.device)[0]
     use_jax_cache(around.cache)
@@ -155,6 +153,14 @@ def _taken_up(runs: Runs, point: Point | None, say: Callable[[str], None]) -> Po
     done = len(runs.curve())
     say(going_on_text(done, runs.to_epoch) if point.trial is None else taken_text(point.trial))
     return point
+
+
+def _check_refit(training: Any) -> None:
+    """Refuse `--refit` without folds, and beside a teacher, which answers for those of folds."""
+    if folds_of(training) == 1:
+        raise HpoError("--refit: the spec has no data.folds: leave --refit out.")
+    if teacher_of(training) is not None:
+        raise HpoError("--refit: a teacher answers for the rows of each fold: leave --refit out.")
 
 
 def _provenance_of(experiment: Experiment, training: Any, data: DataSet, device: Any) -> Provenance:
