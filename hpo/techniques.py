@@ -72,7 +72,7 @@ CIRCUMSTANCES: dict[Fact, Circumstance] = {
         "model", "keeps numbers of its batches", "use another model", "this model"
     ),
     "scheduled noise": Circumstance("train.schedules", "changes privacy.noise"),
-    "scheduled bits": Circumstance("train.schedules", "changes the bits of weights"),
+    "scheduled bits": Circumstance("train.schedules", "changes bits"),
     "growing batches": Circumstance("train.schedules", "changes updates.accumulate"),
     "clipping optimizer": Circumstance("optimizer.clip_norm", "does so too"),
 }
@@ -92,7 +92,7 @@ _AVERAGED: _Reasons = {
 }
 # What an optimizer with a need excludes.
 OPTIMIZERS_EXCLUDE: dict[Need, _Reasons] = {"own average": {"streamed statistics": _STATISTICS}}
-_ROUNDS = "rounds weights to the same bits throughout"
+_ROUNDS = "rounds to the same bits throughout"
 _BITS: _Reasons = {"changes": _ROUNDS, "scheduled bits": _ROUNDS, "populations": _ROUNDS}
 _LAST: _Reasons = {
     "populations": "may leave the last weights of a trial",
@@ -395,6 +395,12 @@ _COMPRESSION = {
             "compression.weights.begin",
         ),
         needs=("own sizes",),
+        excludes=_BITS,
+    ),
+    "rounded_activations": Technique(
+        "compression.activations.bits",
+        paper=f"{_ARXIV}/1712.05877",
+        needs=("whole batch", "same depth", "statistics"),
         excludes=_BITS,
     ),
     "teacher": Technique(

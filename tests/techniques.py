@@ -36,6 +36,7 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "rigl": {"compression": {"sparsity": {"name": "rigl", "share": 0.5}}},
     "integer_weights": {"compression": {"weights": {"name": "integer", "bits": 4}}},
     "binary_bases": {"compression": {"weights": {"name": "bases"}}},
+    "rounded_activations": {"compression": {"activations": {"bits": 4}}},
     "corrupt": {"data": {"corrupt": {"kinds": ["gaussian_noise"]}}},
     "corrupt_from": {"data": {"corrupt": {"from": "changed.csv"}}},
     "freeze": {"updates": {"freeze": ["head*"]}},

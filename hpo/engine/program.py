@@ -125,7 +125,8 @@ class Program:
         tokens = (self.positions, self.vocabulary) if self.positions or self.vocabulary else ()
         loaded = (self.embedding_size,) if self.embedding_size else ()
         numbers = () if self.numbers is None else (self.numbers,)
-        more = (*code, *tokens, *loaded, *self.categories, *numbers)
+        rounded = () if self.template.compression.activations.bits is None else ("rounded",)
+        more = (*code, *tokens, *loaded, *self.categories, *numbers, *rounded)
         return repr((with_leaves(self.model, plain), *shapes, *more))
 
     @cached_property

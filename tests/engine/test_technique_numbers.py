@@ -47,6 +47,7 @@ OF_THE_HOST: dict[str, Callable[[int], float]] = {
 BITS = ["bits", "layers.first", "layers.middle", "layers.last"]
 OWN = OF_THE_HOST | {f"compression.weights.{name}": lambda lane: 2 + 3 * lane for name in BITS}
 OWN |= {"compression.weights.bases": lambda lane: 1 + lane}
+OWN |= {"compression.activations.bits": lambda lane: 2 + 3 * lane}
 
 
 def _goes(path: str, case: str) -> bool:

@@ -126,7 +126,7 @@ def _gradient(
     loss = taught(hard, spec.compression.teacher, program.task)
 
     def loss_of(weights: Any, dropout: Dropout, batch: Batch) -> tuple[Array, Any]:
-        outputs, changed = forward(program, spec.model, weights, lane.variables, batch, dropout)
+        outputs, changed = forward(program, spec, weights, lane.variables, batch, dropout)
         return batch_loss(program.task, outputs, batch, loss), changed
 
     def part(weights: Any, number: Any) -> tuple[tuple[Array, Any], Any]:

@@ -324,7 +324,7 @@ class Supervised:
 
         def add(sums: Array, part: Any) -> tuple[Array, Array | None]:
             batch = rows.batch(part) if isinstance(rows, Index) else part
-            outputs, _ = forward(program, spec.model, params, variables, batch)
+            outputs, _ = forward(program, spec, params, variables, batch)
             scores = None
             if self.scores:
                 scores = outputs.astype(jnp.float32).reshape(outputs.shape[0], self.scores)
@@ -391,7 +391,7 @@ def _row_losses(
 
     def of(places: Array) -> Array:
         batch = fed(data.train, jnp.minimum(places, program.train_rows - 1), own)
-        outputs, _ = forward(program, spec.model, params, variables, batch)
+        outputs, _ = forward(program, spec, params, variables, batch)
         return row_losses(program.task, outputs, batch, spec.loss)
 
     return lax.map(of, jnp.arange(math.prod(shape)).reshape(shape)).ravel()[: program.train_rows]

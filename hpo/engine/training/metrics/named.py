@@ -68,7 +68,7 @@ def _corrupted(judged: Judged, batch: Batch) -> Float[Array, "B 1"]:
 
 def _hits(judged: Judged, batch: Batch) -> Float[Array, "B 1"]:
     program, spec, _, params, variables = judged
-    outputs, _ = forward(program, spec.model, params, variables, batch)
+    outputs, _ = forward(program, spec, params, variables, batch)
     is_right = all_hit if program.task == "multilabel" else hit
     return is_right(outputs.astype(jnp.float32), batch["y"])[:, None]
 
@@ -113,7 +113,7 @@ def _zeros(judged: Judged, batch: Batch) -> Float[Array, "B 4"]:
 def _quiet(judged: Judged, batch: Batch) -> Float[Array, "B 1"]:
     program, spec, _, params, variables = judged
     with counted_zeros() as found:
-        forward(program, spec.model, params, variables, batch)
+        forward(program, spec, params, variables, batch)
     if not found:
         raise HpoError(
             "train.metrics: activation_sparsity counts zeros after model.activation, and this "
