@@ -403,6 +403,12 @@ _COMPRESSION = {
         needs=("whole batch", "same depth", "statistics"),
         excludes=_BITS,
     ),
+    "top_activations": Technique("compression.activations.top", paper=f"{_ARXIV}/1905.10510"),
+    "activation_penalty": Technique(
+        "compression.activations.l1",
+        paper="https://proceedings.mlr.press/v15/glorot11a.html",
+        needs=("same depth",),
+    ),
     "teacher": Technique(
         "compression.teacher.from",
         paper=f"{_ARXIV}/1503.02531",

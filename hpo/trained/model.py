@@ -259,8 +259,8 @@ def _training(folder: Path, *, is_trusted: bool) -> Training:
     if isinstance(kept.get("model"), Mapping):
         kept["model"] = {name: one for name, one in kept["model"].items() if name != "from"}
     activations = _part(_part(values, "compression"), "activations")
-    if "bits" in activations:  # which the answers of a model depend on
-        kept["compression"] = {"activations": {"bits": activations["bits"]}}
+    own_answers = {name: activations[name] for name in ("bits", "top") if name in activations}
+    kept |= {"compression": {"activations": own_answers}} if own_answers else {}
     if isinstance(kept.get("train"), Mapping):  # metrics of one's own are not computed again
         kept["train"] = {name: one for name, one in kept["train"].items() if name != "metrics"}
     own = kept["data"].get("dataset")

@@ -48,6 +48,7 @@ BITS = ["bits", "layers.first", "layers.middle", "layers.last"]
 OWN = OF_THE_HOST | {f"compression.weights.{name}": lambda lane: 2 + 3 * lane for name in BITS}
 OWN |= {"compression.weights.bases": lambda lane: 1 + lane}
 OWN |= {"compression.activations.bits": lambda lane: 2 + 3 * lane}
+OWN |= {"compression.activations.top": lambda lane: 0.3 + 0.2 * lane}
 
 
 def _goes(path: str, case: str) -> bool:

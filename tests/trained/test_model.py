@@ -67,11 +67,11 @@ def test_the_score_on_the_rows_of_a_split_is_the_stored_metric_to_the_bit(
     assert model.score(read_new(model, file, with_target=True).source) == stored
 
 
-def test_a_model_that_rounds_what_its_layers_read_answers_from_its_folder_as_it_was_judged(
+def test_a_model_of_few_bits_and_units_answers_from_its_folder_as_it_was_judged(
     studies: Studies, tmp_path: Path
 ) -> None:
     write_table(tmp_path / "table.csv")
-    folder = trained(studies, tmp_path, compression={"activations": {"bits": 3}})
+    folder = trained(studies, tmp_path, compression={"activations": {"bits": 3, "top": 0.5}})
     model, file = load_model(folder, "cpu"), tmp_path / "rows.csv"
     rows = rows_of(an_experiment(tmp_path), "validation")
     source = read_new(
@@ -81,8 +81,9 @@ def test_a_model_that_rounds_what_its_layers_read_answers_from_its_folder_as_it_
     assert model.score(source) == stored
     ranges = jax.tree.leaves(model.members[0].weights["variables"])
     assert len(ranges) == 4
-    plain = with_leaves(model.training, {"compression.activations.bits": 8})
-    assert replace(model, training=plain).score(source) != stored
+    for leaf, value in (("bits", 8), ("top", 1.0)):
+        other = with_leaves(model.training, {f"compression.activations.{leaf}": value})
+        assert replace(model, training=other).score(source) != stored
 
 
 def test_the_score_on_other_rows_is_that_of_the_answers(

@@ -12,6 +12,7 @@ from jaxtyping import Array
 from hpo.engine.models import own
 from hpo.engine.models.abstract import PRECISIONS, Members, abstract_model, shapes_of
 from hpo.engine.models.activations.rounding import rounding
+from hpo.engine.models.activations.sparse import only_largest
 from hpo.engine.models.dropout import Dropout
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
@@ -44,12 +45,15 @@ def forward(
     graph = abstract_model(program).graph
     model = nnx.merge(graph, params, variables)
     is_training = dropout is not None
-    bits = spec.compression.activations.bits
-    inputs = rounding(bits, is_training=is_training, kept=norm_momentum)
+    answers = spec.compression.activations
+    rounded = rounding(answers.bits, is_training=is_training, kept=norm_momentum)
     if is_training and norm_momentum is None:
         norm_momentum = getattr(spec.model, "norm_momentum", None)
     usual = _set_momentum(model, norm_momentum)
-    with nullcontext() if bits is None else inputs:
+    with (
+        nullcontext() if answers.bits is None else rounded,
+        nullcontext() if answers.top is None else only_largest(answers.top),
+    ):
         outputs = model(x, spec.model, train=is_training, dropout=dropout or Dropout(0, None))
     for norm, momentum in usual:
         norm.momentum = momentum  # an array would count as a variable

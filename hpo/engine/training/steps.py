@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from hpo.engine.models.activations.sparse import penalised
 from hpo.engine.models.dropout import Dropout, mask_key
 from hpo.engine.oneof import OneOf, options_of
 from hpo.engine.program import Program
@@ -126,8 +127,12 @@ def _gradient(
     loss = taught(hard, spec.compression.teacher, program.task)
 
     def loss_of(weights: Any, dropout: Dropout, batch: Batch) -> tuple[Array, Any]:
-        outputs, changed = forward(program, spec, weights, lane.variables, batch, dropout)
-        return batch_loss(program.task, outputs, batch, loss), changed
+        def run() -> tuple[Any, Any]:
+            return forward(program, spec, weights, lane.variables, batch, dropout)
+
+        (outputs, changed), penalty = penalised(spec.compression.activations.l1, run)
+        value = batch_loss(program.task, outputs, batch, loss)
+        return value if penalty is None else value + penalty, changed
 
     def part(weights: Any, number: Any) -> tuple[tuple[Array, Any], Any]:
         """Loss, variables and gradients of a micro-batch."""

@@ -67,10 +67,10 @@ def test_the_engine_gives_the_outputs_of_every_model(
 
 
 @pytest.mark.parametrize(("spec", "kind"), [ROUNDED, CASES[2]], ids=lambda one: str(one)[:40])
-def test_the_engine_rounds_what_layers_read_as_the_model_does(
+def test_the_engine_rounds_and_keeps_activations_as_the_model_does(
     spec: dict[str, Any], kind: str, tmp_path: Path
 ) -> None:
-    some = {"compression": {"activations": {"bits": 3}}}
+    some = {"compression": {"activations": {"bits": 3, "top": 0.5}}}
     model, _ = drawn(tmp_path, data_of(tmp_path, kind), spec, **some)
     (member,) = model.members
     ends = {"low": -0.1, "high": 0.3}
@@ -81,10 +81,10 @@ def test_the_engine_rounds_what_layers_read_as_the_model_does(
     expected = np.asarray(outputs_of(model, member)(x))
     (found,) = session(network(model, member).SerializeToString()).run(None, {"x": x})
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-    plain = replace(
-        model, training=with_leaves(model.training, {"compression.activations.bits": 8})
-    )
-    assert abs(np.asarray(outputs_of(plain, member)(x)) - expected).max() > 1e-3
+    for leaf, value in (("bits", 8), ("top", 1.0)):
+        leaves = {f"compression.activations.{leaf}": value}
+        other = replace(model, training=with_leaves(model.training, leaves))
+        assert abs(np.asarray(outputs_of(other, member)(x)) - expected).max() > 1e-3
 
 
 def test_stablehlo_gives_the_chances_for_any_batch(tmp_path: Path) -> None:
@@ -101,12 +101,12 @@ def test_stablehlo_gives_the_chances_for_any_batch(tmp_path: Path) -> None:
 
 def test_a_model_without_a_translation_is_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
-        "import jax.numpy as jnp\nfrom flax import nnx\n\n"
+        "import jax\nfrom flax import nnx\n\n"
         "class Sorted(nnx.Module):\n"
         "    def __init__(self, inputs, outputs, *, rngs):\n"
         "        self.head = nnx.Linear(inputs, outputs, rngs=rngs)\n\n"
         "    def __call__(self, x, *, train=False, rngs=None):\n"
-        "        return self.head(jnp.sort(x, axis=1))\n"
+        "        return self.head(jax.lax.cummax(x, axis=1))\n"
     )
     spec = {"python": "mine.py:Sorted"}
     model, _ = drawn(tmp_path, data_of(tmp_path, "table"), spec)
