@@ -341,6 +341,9 @@ _COMPRESSION = {
             "compression.sparsity.scope",
         ),
     ),
+    "rewinding": Technique(
+        "compression.sparsity.rewind", paper=f"{_ARXIV}/1912.05671", excludes=_BEFORE
+    ),
     "unit_pruning": Technique("compression.sparsity.unit", "unit", f"{_ARXIV}/1608.08710"),
     "fixed_zeros": Technique(
         "compression.sparsity.name",

@@ -27,6 +27,9 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "share": {"sampling": {"share": 0.5}},
     "extra": {"data": {"extra": "more.csv"}, "sampling": {"extra_share": 0.25}},
     "magnitude_pruning": {"compression": {"sparsity": {"name": "magnitude", "share": 0.5}}},
+    "rewinding": {
+        "compression": {"sparsity": {"name": "magnitude", "share": 0.5, "end": 0.4, "rewind": 0.3}}
+    },
     "unit_pruning": {
         "compression": {"sparsity": {"name": "magnitude", "share": 0.5, "unit": "unit"}}
     },

@@ -432,7 +432,9 @@ def initial_lane(program: Program, training: Training, data: DataSet | None = No
         key=lane_key(seed, stream),
         step=np.zeros((), np.int32),
         loss_sum=np.zeros((), np.float32),
-        copies=first_copies(program, params, variables, first_connections(program, training)),
+        copies=first_copies(
+            program, params, variables, first_connections(program, training, params)
+        ),
         scaling=first_scaling(program),
         norms=first_norms(program),
         row_losses=np.zeros(program.train_rows, np.float32) if _keeps_losses(program) else None,
