@@ -382,6 +382,19 @@ _COMPRESSION = {
         ),
         excludes=_BITS,
     ),
+    "learned_weights": Technique(
+        "compression.weights.name",
+        "learned",
+        f"{_ARXIV}/1902.08153",
+        numbers=(
+            "compression.weights.bits",
+            "compression.weights.layers.first",
+            "compression.weights.layers.middle",
+            "compression.weights.layers.last",
+            "compression.weights.scales",
+        ),
+        excludes=_BITS,
+    ),
     "ternary_weights": Technique(
         "compression.weights.name",
         "ternary",

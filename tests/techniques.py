@@ -38,6 +38,7 @@ WRITTEN: dict[str, dict[str, Any]] = {
     "set": {"compression": {"sparsity": {"name": "set", "share": 0.5}}},
     "rigl": {"compression": {"sparsity": {"name": "rigl", "share": 0.5}}},
     "integer_weights": {"compression": {"weights": {"name": "integer", "bits": 4}}},
+    "learned_weights": {"compression": {"weights": {"name": "learned", "bits": 4}}},
     "binary_bases": {"compression": {"weights": {"name": "bases"}}},
     "rounded_activations": {"compression": {"activations": {"bits": 4}}},
     "corrupt": {"data": {"corrupt": {"kinds": ["gaussian_noise"]}}},

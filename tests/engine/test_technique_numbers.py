@@ -28,7 +28,10 @@ NAMES: dict[str, dict[str, Any]] = {
         "sampling": {"name": "stratified"},
         "compression": {"weights": {"name": "bases"}},
     },
-    "texts": {"sampling": {"name": "balanced"}},
+    "texts": {
+        "sampling": {"name": "balanced"},
+        "compression": {"weights": {"name": "learned"}},
+    },
     "private": {"attack": {"name": "pgd"}},
     "taught": {"compression": {"teacher": {"from": "big"}}},
 }

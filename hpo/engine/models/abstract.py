@@ -23,6 +23,11 @@ from hpo.errors import HpoError
 from hpo.spec.code.own_model import OwnModel
 from hpo.spec.registered import needs_of
 
+# Arrays of several axes that are not weights between units: factors and offsets of each member of
+# an ensemble, or of each column of a table.
+_NO_KERNELS = ("bias", "before", "after", "signs", "frequencies", "phases", "offsets")
+# The steps between levels among a model's weights, where they are trained.
+STEPS = "step_sizes"
 # Where `auto` is not settled yet, as in `hpo check`, it stands for float32.
 PRECISIONS = {
     "auto": jnp.float32,
@@ -109,7 +114,21 @@ class _Shaped:
 @lru_cache(maxsize=256)
 def _abstract(shaped: _Shaped) -> AbstractModel:
     program = shaped.program
-    return build(program.model, shapes_of(program), rounds=_rounds(program))
+    found = build(program.model, shapes_of(program), rounds=_rounds(program))
+    weights = program.template.compression.weights
+    if weights.name != "learned":
+        return found
+    steps = {
+        name: jax.ShapeDtypeStruct(leaf.shape[-1:] if weights.scales == "channel" else (1,), "f4")
+        for path, leaf in jax.tree_util.tree_leaves_with_path(found.params)
+        if is_kernel(name := name_of(path), leaf)
+    }
+    return found._replace(params={**found.params, STEPS: steps})
+
+
+def without_steps(params: Any) -> Any:
+    """The weights of a model alone."""
+    return {name: part for name, part in params.items() if name != STEPS}
 
 
 def _rounds(program: Program) -> bool:
@@ -202,6 +221,16 @@ def build(spec: Any, shapes: Shapes, *, rounds: bool = False) -> AbstractModel:
     graph, params, variables = nnx.split(model, nnx.Param, ...)
     leaves = getattr(model, "leaves", {})
     return AbstractModel(graph, nnx.to_pure_dict(params), nnx.to_pure_dict(variables), leaves)
+
+
+def name_of(path: Any) -> str:
+    """The name of an array of weights, such as linears/0/kernel."""
+    return str(jax.tree_util.keystr(path, simple=True, separator="/"))
+
+
+def is_kernel(name: str, array: Any) -> bool:
+    """Whether an array holds weights between units, rather than biases or factors of a norm."""
+    return array.ndim > 1 and name.rpartition("/")[2] not in _NO_KERNELS
 
 
 def _others(shapes: Shapes) -> str:

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 from hpo.engine.program import is_off
 from hpo.errors import HpoError
 
-# From an activation and its own number of features to what is told of it.
+# From an activation and its own number of features to a number, or several.
 Measure: TypeAlias = Callable[[Float[Array, "B ... N"], Any], Any]
 _Result = TypeVar("_Result")
 

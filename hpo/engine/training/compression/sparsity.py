@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int8
 
-from hpo.engine.models.abstract import abstract_model
+from hpo.engine.models.abstract import abstract_model, is_kernel
 from hpo.engine.models.dropout import mask_key, standard_normal
 from hpo.engine.program import Program, is_off
 from hpo.engine.training.compression.connections import (
@@ -30,7 +30,7 @@ from hpo.engine.training.compression.connections import (
 )
 from hpo.engine.training.lane import Lane
 from hpo.engine.training.random_streams import connections_rng
-from hpo.engine.training.techniques.layers import Gradient, is_head, is_kernel, mapped
+from hpo.engine.training.techniques.layers import Gradient, is_head, mapped
 from hpo.engine.training.techniques.updates import is_frozen
 from hpo.engine.training.weights import joined, padded, parted, weight_count
 from hpo.spec.experiment import Training

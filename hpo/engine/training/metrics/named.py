@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from hpo.data.corruptions import CORRUPTED, OWN_TARGETS, OWN_WEIGHTS
 from hpo.data.dataset import Split
+from hpo.engine.models.abstract import is_kernel
 from hpo.engine.models.activations.sparse import measured, zeros
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
@@ -22,7 +23,7 @@ from hpo.engine.training.lane import Lane
 from hpo.engine.training.targets.classification import all_hit, hit
 from hpo.engine.training.techniques.accounting import epsilon, step_divergences
 from hpo.engine.training.techniques.attack import judged_attack
-from hpo.engine.training.techniques.layers import is_kernel, mapped
+from hpo.engine.training.techniques.layers import mapped
 from hpo.engine.training.weights import joined, parted
 from hpo.spec.experiment import Training
 

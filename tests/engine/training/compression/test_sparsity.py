@@ -128,6 +128,7 @@ def test_lanes_go_back_each_by_its_own_number(tiny: DataSet, learn: Learn) -> No
             number,
             compression={"sparsity": {**MAGNITUDE["sparsity"], "rewind": rewind}},
             train__merged={"widths": [[8], [12]]},
+            train__varying=["compression.sparsity.rewind"],
         )
         for number, rewind in enumerate([0.0, 0.25, 0.5])
     ]
