@@ -102,6 +102,7 @@ BESIDE: Mapping[str, Mapping[str, Any]] = {
 NOT_IN_STEPS = {
     "corrupt",
     "corrupt_from",
+    "image_size",
     "extra",
     "share",
     "early_stop",

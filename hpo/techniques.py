@@ -145,6 +145,7 @@ _DATA = {
         "https://doi.org/10.1371/journal.pone.0087357",
         numbers=("data.reduce.features",),
     ),
+    "image_size": Technique("data.image_size", needs=("images",)),
     "corrupt": Technique(
         "data.corrupt.kinds",
         paper=f"{_ARXIV}/1903.12261",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hpo.engine.pools.occupant import EpochReport  # imports JAX
     from hpo.spec.experiment import Experiment
     from hpo.spec.sections.goal import Objective
+    from hpo.study.kept.files import KeptTrial
     from hpo.study.progress import Outcome, Progress
     from hpo.study.signals import StopRequest
     from hpo.study.storage.journal import Listener
@@ -84,8 +85,11 @@ def run_training(
     force: bool = False,
     refit: bool = False,
     trust_code: bool = False,
+    kept: KeptTrial | None = None,
 ) -> Trained:
     """Train one configuration in this process and keep the model in `folder`.
+
+    Weights of `kept`, the trial that it is of, are taken where a search has kept them.
 
     Raises:
         StoppedError: once `stop` is set.
@@ -103,7 +107,7 @@ def run_training(
     from hpo.study.train import train_to_folder  # imports JAX
 
     say, watch = display.say, display.watch
-    return train_to_folder(experiment, folder, around, watch, say, stop, force, refit)
+    return train_to_folder(experiment, folder, around, watch, say, stop, force, refit, kept)
 
 
 def run_ensemble(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from math import isfinite
 from typing import Any
 
 from hpo.registry import SAMPLERS, SCHEDULERS
@@ -13,7 +15,7 @@ from hpo.spec.file.document import Mistake
 from hpo.spec.marks import Mark, Spec, leaf_at, mark_of, marked_leaves, with_leaves
 from hpo.spec.schema import field_errors, leaf_mistake, leaves_at, place_of
 from hpo.spec.sections.search import SearchSpec
-from hpo.spec.sections.techniques.schedules import Towards
+from hpo.spec.sections.techniques.schedules import turns
 from hpo.spec.sections.train import TrainSpec
 from hpo.spec.words import shown, unknown_name
 
@@ -94,17 +96,21 @@ def schedule_mistakes(values: Mapping[str, Any], training: Training) -> Iterator
 def _value_mistakes(path: str, schedule: Any, start: Any, place: Any) -> Iterator[Mistake]:
     """The mistakes in the values that a schedule comes to from the value of its leaf."""
     at, (owner, field) = ("train", "schedules"), place
-    is_towards = isinstance(schedule, Towards)
-    last = schedule.to if is_towards else start * schedule.factor ** getattr(schedule, "drops", 1)
-    last = round(last) if isinstance(start, int) else float(last)
-    if last < start and path == "updates.accumulate":
-        text = f"{path} falls to {shown(last)}, and batches under way would have no update"
+    values = [
+        round(value) if isinstance(start, int) and isfinite(value) else float(value)
+        for value in turns(schedule, start)
+    ]
+    falls = [after for before, after in pairwise(values) if after < before]
+    if falls and path == "updates.accumulate":
+        text = f"{path} falls to {shown(falls[0])}, and batches under way would have no update"
         yield Mistake(at, f"{text}: let it grow")
-    elif not is_towards and start == 0:
-        yield Mistake(at, f"{path} is 0, which no factor changes: use linear or cosine")
-    errors = field_errors(owner, {field: last})
-    if field in errors:
-        yield Mistake(at, f"{path}: {leaf_mistake(owner, field, last, errors)}")
+    elif start == 0 and not hasattr(schedule, "to"):
+        yield Mistake(at, f"{path} is 0, which no factor changes: use linear, cosine or polynomial")
+    for value in dict.fromkeys(values):
+        errors = field_errors(owner, {field: value})
+        if field in errors:
+            yield Mistake(at, f"{path}: {leaf_mistake(owner, field, value, errors)}")
+            break
 
 
 def population_mistakes(

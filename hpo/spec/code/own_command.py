@@ -132,6 +132,9 @@ def function_mistakes(values: Mapping[str, Any], root: type[CommandTraining]) ->
 def command_search_mistakes(search: SearchSpec) -> Iterator[Mistake]:
     """What a search asks for that a command cannot give."""
     name = search.scheduler.name
+    if search.keep_weights:
+        text = "is for weights that hpo trains, and a command keeps its own model: write 0"
+        yield Mistake(("search", "keep_weights"), text)
     if SCHEDULERS[name].changes_hparams:
         text = f"{name} copies the weights of trials, which it cannot do for a command: use asha"
         yield Mistake(("search", "scheduler", "name"), text)

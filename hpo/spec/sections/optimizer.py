@@ -20,11 +20,11 @@ class Shape(Spec):
 
     name: str
     warmup: Knob[Share] = 0.0
-    """The share of training over which the rate rises to its full value."""
+    """The share of training over which it rises to its full value."""
     warmup_shape: Static[Literal["linear", "quadratic", "cosine", "exponential"]] = "linear"
     """How it rises: in a straight line, as a square, as half a cosine, or by equal factors."""
     warmup_start: Knob[Share] = 0.0
-    """The share of the full rate that the warm-up rises from; above 0 where it is exponential."""
+    """The share of the full value that the warm-up rises from; above 0 where it is exponential."""
 
     @model_validator(mode="after")
     def _can_rise(self) -> Self:

@@ -173,7 +173,7 @@ def _check_fit(experiment: Experiment, datasets: DataSets, device: Any) -> None:
     training, dimensions = experiment.training, experiment.space.by_path
     search = experiment.search
     fills: list[HParams] = [{}]
-    paths = ["data.batch_size", "model", "model.name", "loss", "loss.name"]
+    paths = ["data.batch_size", "data.image_size", "model", "model.name", "loss", "loss.name"]
     if weights_of(experiment):  # every size must be that of the trained model
         paths += [d.path for d in dimensions.values() if _is_size(d) and d.path not in paths]
     for path in paths:

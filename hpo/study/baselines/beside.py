@@ -231,8 +231,10 @@ class Baselines:
 
     def _follow(self, known: set[BaselineKey]) -> None:
         data = self._data
-        handed = hand_over(data, self._training.train.seed)
-        network = None if handed.is_sparse else network_of(data, self._training)
+        network = network_of(data, self._training)
+        handed = hand_over(data, self._training.train.seed, has_network=network is not None)
+        if handed.is_sparse and not handed.is_twice:
+            network = None
         keys = planned(
             data.task,
             data.outputs,

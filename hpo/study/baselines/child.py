@@ -16,18 +16,22 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from hpo.study.baselines.estimators import OF_THE_PAST, Problem, fitted
-from hpo.study.baselines.handover import handed
-from hpo.study.baselines.network import TooSlowError
+from hpo.study.baselines.handover import ENCODED, handed
+from hpo.study.baselines.network import NETWORK, TooSlowError
 from hpo.study.log.damage import said
 
 _PR_SET_PDEATHSIG = 1
 _LOWEST = 19
+
+# What a baseline is fitted to, and the features that it judges, by split.
+Fitting: TypeAlias = tuple[Problem, dict[str, Any]]
 
 
 def main() -> None:
@@ -46,7 +50,8 @@ def main() -> None:
         began = time.process_time()
         trouble, found = "", dict[str, np.ndarray]()
         try:
-            for prefix, (problem, judged) in folds.items():
+            for prefix, fold in folds.items():
+                problem, judged = fold[(name, setting) == NETWORK]
                 predict = fitted((name, setting), problem)
                 found |= {f"{prefix}{split}": predict(x) for split, x in judged.items()}
         except TooSlowError:
@@ -59,8 +64,8 @@ def main() -> None:
 
 def _fold(
     arrays: Mapping[str, Any], prefix: str, request: Mapping[str, Any]
-) -> tuple[Problem, dict[str, Any]]:
-    """What is fitted in a fold (or without folds), and the features of the rows that it judges."""
+) -> tuple[Fitting, Fitting]:
+    """What scikit-learn fits in a fold (or without folds), and what a network does."""
     own = {n.removeprefix(prefix): array for n, array in arrays.items() if n.startswith(prefix)}
     if request["are_counts"]:
         own |= weighted(own)
@@ -75,7 +80,11 @@ def _fold(
         request["window"],
         request["network"],
     )
-    return problem, {name: own[f"{name}.x"] for name in request["splits"]}
+    splits = {name: own[f"{name}.x"] for name in request["splits"]}
+    if f"train.{ENCODED}" not in own:
+        return (problem, splits), (problem, splits)
+    encoded = {name: own[f"{name}.{ENCODED}"] for name in request["splits"]}
+    return (problem, splits), (replace(problem, x=own[f"train.{ENCODED}"]), encoded)
 
 
 def weighted(arrays: Mapping[str, Any]) -> dict[str, Any]:

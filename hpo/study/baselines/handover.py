@@ -28,6 +28,7 @@ _ROWS_AT_ONCE = 1024
 # Wide features of which nearly all are 0, such as words, are handed over without the zeros.
 _WIDE = 500
 _SPARSE = 0.1
+ENCODED = "encoded"  # the name of features as networks read them
 
 
 class TooLargeError(Exception):
@@ -39,20 +40,23 @@ class Handed:
     """A file of arrays, and what lies where; `rows` of the `rows_of` training rows are in it.
 
     Ids of tokens are handed over as the counts of each id (`are_counts`), which are sparse; codes
-    of categories as one-hot columns.
+    of categories as one-hot columns. `is_twice` says if they are there as networks read them, too.
     """
 
     file: IO[bytes]
     places: Places
     is_sparse: bool
     are_counts: bool
+    is_twice: bool
     window: int
     rows: int
     rows_of: int
 
 
-def hand_over(data: DataSet, seed: int) -> Handed:
+def hand_over(data: DataSet, seed: int, *, has_network: bool = False) -> Handed:
     """Write the rows of all splits into a file, with folds those of each fold.
+
+    A network reads codes and ids as they are, so that both forms are in the file.
 
     Raises:
         TooLargeError: for judged rows of more than a GiB.
@@ -68,6 +72,7 @@ def hand_over(data: DataSet, seed: int) -> Handed:
         raise TooLargeError
     most = max(1, int(_MOST_VALUES / values) // len(data.members))
     writer = _Writer(data.vocabulary, data.categories)
+    is_twice = has_network and bool(data.vocabulary or data.categories)
     for prefix, one in zip(prefixes(data), data.members, strict=True):
         rows = _drawn(len(one.train), most, seed)
         writer.add(f"{prefix}train.y", one.train.y[rows])
@@ -76,6 +81,10 @@ def hand_over(data: DataSet, seed: int) -> Handed:
         writer.add_features(f"{prefix}train.x", one.train, rows, is_sparse=is_sparse)
         for name, split in _judged(one).items():
             writer.add_features(f"{prefix}{name}.x", split, slice(None), is_sparse=is_sparse)
+        if is_twice:
+            writer.add_encoded(f"{prefix}train.{ENCODED}", one.train, rows)
+            for name, split in _judged(one).items():
+                writer.add_encoded(f"{prefix}{name}.{ENCODED}", split, slice(None))
     writer.file.flush()
     trained = len(data.train)
     return Handed(
@@ -83,6 +92,7 @@ def hand_over(data: DataSet, seed: int) -> Handed:
         writer.places,
         is_sparse,
         data.vocabulary > 0,
+        is_twice,
         window_of(data),
         min(trained, most),
         trained,
@@ -148,8 +158,7 @@ class _Writer:
         self, name: str, split: Split, rows: np.ndarray | slice, *, is_sparse: bool
     ) -> None:
         """Add the features of rows of a split, flattened; no copy of all of them is in memory."""
-        index = np.arange(len(split))[rows]
-        parts = np.array_split(index, range(_ROWS_AT_ONCE, len(index), _ROWS_AT_ONCE))
+        index, parts = _in_parts(split, rows)
         pieces = (
             _without_codes(split.x[some], self._categories).reshape(len(some), -1) for some in parts
         )
@@ -165,12 +174,24 @@ class _Writer:
         self.add(f"{name}.ends", np.cumsum(np.concatenate([[0], *counts])).astype(np.int32))
         self.add(f"{name}.width", np.array([width]))
 
+    def add_encoded(self, name: str, split: Split, rows: np.ndarray | slice) -> None:
+        """Add the features of rows of a split as they are."""
+        index, parts = _in_parts(split, rows)
+        pieces = (split.x[some] for some in parts)
+        self._add(name, split.x.dtype, (len(index), *split.example_shape), pieces)
+
     def _add(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...], pieces: Any) -> None:
         place = -(-self.file.tell() // 64) * 64
         self.file.seek(place)
         self.places[name] = (dtype.str, tuple(shape), place)
         for piece in pieces:
             self.file.write(np.ascontiguousarray(piece).tobytes())
+
+
+def _in_parts(split: Split, rows: np.ndarray | slice) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The places of rows of a split, and the same in parts that fit in memory."""
+    index = np.arange(len(split))[rows]
+    return index, np.array_split(index, range(_ROWS_AT_ONCE, len(index), _ROWS_AT_ONCE))
 
 
 def _values(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

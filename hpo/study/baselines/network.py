@@ -32,18 +32,20 @@ class TooSlowError(Exception):
 def network_of(data: DataSet, training: Any) -> dict[str, Any] | None:
     """What the process needs to train the model of a spec, as plain values; None for no such model.
 
-    Models and losses of a user's own would run code of theirs. Trained weights are in a folder of
-    theirs. Codes and tokens are handed over in another form than networks read.
+    Models and losses of a user's own would run code of theirs. Trained weights, and loaded vectors
+    of words, are in files of theirs.
     """
     from hpo.spec.code.own_functions import OwnLoss
     from hpo.spec.code.own_model import OwnModel
     from hpo.spec.sections.models.pretrained import folder_of
+    from hpo.study.baselines.encoded import encoding_of
 
     model, loss = training.model, training.loss
     if isinstance(model, OwnModel) or isinstance(loss, OwnLoss) or MODELS[model.name].is_own:
         return None
-    is_plain = not (data.vocabulary or data.categories) and folder_of(model) is None
-    if not is_plain or getattr(model, "output", "linear") != "linear":
+    if data.embedding_size or folder_of(model) is not None:
+        return None
+    if getattr(model, "output", "linear") != "linear":
         return None
     document = {
         "data": {"dataset": "iris", "batch_size": training.data.batch_size},
@@ -53,7 +55,8 @@ def network_of(data: DataSet, training: Any) -> dict[str, Any] | None:
     }
     if loss is not None:
         document["loss"] = loss.model_dump(mode="json")
-    return {"training": document, "example_shape": [*data.train.example_shape]}
+    shape = [*data.train.example_shape]
+    return {"training": document, "example_shape": shape, "encoding": encoding_of(data)}
 
 
 def trained(network: Mapping[str, Any], problem: Problem) -> Predict:
@@ -64,7 +67,7 @@ def trained(network: Mapping[str, Any], problem: Problem) -> Predict:
     """
     import jax
 
-    from hpo.data.dataset import DataSet, Split
+    from hpo.data.dataset import Split
     from hpo.engine.program import split
     from hpo.engine.training.batches import host_data
     from hpo.engine.training.forward import forward
@@ -72,13 +75,15 @@ def trained(network: Mapping[str, Any], problem: Problem) -> Predict:
     from hpo.engine.training.task import task_of
     from hpo.spec.experiment import Training
     from hpo.spec.fill import with_rows
+    from hpo.study.baselines.encoded import EncodedRows
 
     shape = network["example_shape"]
     arrays = {"x": np.asarray(problem.x).reshape(-1, *shape), "y": np.asarray(problem.y)}
     if problem.weight is not None:
         arrays["weight"] = np.asarray(problem.weight)
     rows = Split(arrays)
-    data = DataSet(problem.task, rows, rows, None, problem.outputs, "baseline")
+    facts = (problem.task, rows, rows, None, problem.outputs, "baseline")
+    data = EncodedRows(*facts, encoding=network["encoding"])
     training = with_rows(Training.model_validate(network["training"]), len(rows))
     program, knobs = split(training, data, "cpu")
     task = task_of(program)

@@ -26,6 +26,7 @@ from hpo.spec.sections.goal import Objective
 from hpo.study.backends.datasets import DataSets
 from hpo.study.backends.pretrained import weights_of
 from hpo.study.ensembles.rows import Predictions, Rows, judged_answers, same_rows
+from hpo.study.kept.files import KeptTrial
 from hpo.study.signals import StoppedError, StopRequest
 from hpo.study.storage.provenance import Provenance, library_versions
 from hpo.study.storage.trust import code_of
@@ -48,13 +49,19 @@ from hpo.trained.save import (
 
 
 class Candidate(Protocol):
-    """A trial that may be part of an ensemble: its number, and the spec that trains it again."""
+    """A trial that may be part of an ensemble: its number, and the spec that trains it again.
+
+    `kept` is where its weights may be.
+    """
 
     @property
     def number(self) -> int: ...
 
     @property
     def experiment(self) -> Experiment: ...
+
+    @property
+    def kept(self) -> KeptTrial | None: ...
 
 
 class Display(Protocol):
@@ -159,7 +166,14 @@ def _trained(
     shutil.rmtree(place, ignore_errors=True)
     with show(candidate) as display:
         train_to_folder(
-            candidate.experiment, place, around, display.watch, display.say, stop, is_replaced
+            candidate.experiment,
+            place,
+            around,
+            display.watch,
+            display.say,
+            stop,
+            is_replaced,
+            kept=candidate.kept,
         )
     return place
 

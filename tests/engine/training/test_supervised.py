@@ -54,6 +54,22 @@ def test_accumulated_batches_are_one_step_on_the_joined_batch(
     _assert_equal(_weights(data, apart, compiler), _weights(data, joined, compiler))
 
 
+def test_accumulated_batches_keep_the_activations_of_one_batch_at_a_time() -> None:
+    data, model = tiny_data(), {"name": "mlp", "widths": [64] * 8}
+
+    def needed(size: int, updates: dict[str, Any]) -> int:
+        training = a_training(model=model, data__batch_size=size, updates=updates)
+        pool = Pool(local_devices("cpu")[0], Compiler())
+        pool.load(split(training, data, "cpu")[0], Plans(Plan("map", 1)), data)
+        return pool._operations.peak_bytes
+
+    activations = 4 * 2 * 8 * 64  # of a row: before and after the nonlinearity of each layer
+    assert needed(48, {}) - needed(24, {}) >= 24 * activations
+    # Two batches of 48 rows, four of 24: both update by 96 rows.
+    halved = needed(48, {"accumulate": 2}) - needed(24, {"accumulate": 4})
+    assert halved == pytest.approx(needed(48, {}) - needed(24, {}), rel=0.02)
+
+
 def test_schedules_count_updates(compiler: Compiler) -> None:
     data, schedule = tiny_data(), {"name": "cosine", "warmup": 0.3}
     optimizer = {"name": "sgd", "learning_rate": 0.1, "schedule": schedule}

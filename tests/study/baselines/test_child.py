@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import Ridge
 
-from hpo.study.baselines.child import weighted
+from hpo.study.baselines.child import _fold, weighted
 from hpo.study.baselines.estimators import Problem
 from hpo.study.baselines.handover import hand_over
 from hpo.study.baselines.network import NETWORK, network_of, trained
@@ -154,6 +154,24 @@ def test_it_ends_when_its_input_ends():
             assert child.stderr.readline() == b"fits\n"
             child.stdin.close()
             assert child.wait(MOMENT) == 1
+
+
+def test_a_network_gets_codes_as_they_are_and_others_one_hot_columns():
+    arrays = {
+        "train.x": np.eye(3),
+        "train.y": np.array([0, 1, 0]),
+        "train.encoded": np.array([[1], [2], [3]]),
+        "validation.x": np.eye(3)[:1],
+        "validation.encoded": np.array([[1]]),
+    }
+    request = {"task": "classification", "outputs": 2, "splits": ["validation"], "seed": 7}
+    request |= {"are_counts": False, "quantile": None, "window": 0, "network": {}}
+    (plain, judged), (network, encoded) = _fold(arrays, "", request)
+    assert plain.x.shape == (3, 3)
+    assert judged["validation"].shape == (1, 3)
+    assert network.x.tolist() == [[1], [2], [3]]
+    assert encoded["validation"].tolist() == [[1]]
+    assert network.y is plain.y
 
 
 def test_counts_of_tokens_are_weighed_by_the_training_rows_alone():

@@ -113,6 +113,11 @@ def test_codes_of_categories_arrive_as_one_hot_columns(share, monkeypatch):
     expected = [[1, 0, 0, 0, 0.5], [0, 0, 1, 1, 0], [0, 0, 0, 1, -2]]
     np.testing.assert_array_equal(found[0], expected)
     np.testing.assert_array_equal(found[1], [[0, 1, 0, 0, 0]])
+    assert "train.encoded" not in arrays
+    both = read(given := hand_over(data, 0, has_network=True))
+    assert given.is_twice
+    np.testing.assert_array_equal(both["train.encoded"], train.x)
+    np.testing.assert_array_equal(both["validation.encoded"], judged.x)
 
 
 def test_ids_of_tokens_arrive_as_counts_of_words():
@@ -121,11 +126,13 @@ def test_ids_of_tokens_arrive_as_counts_of_words():
     data = DataSet("classification", Split(arrays), Split(arrays), None, 2, "known")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DataSet, "vocabulary", 5)
-        given = hand_over(data, 0)
+        given = hand_over(data, 0, has_network=True)
 
-    assert (given.is_sparse, given.are_counts) == (True, True)
+    assert (given.is_sparse, given.are_counts, given.is_twice) == (True, True, True)
+    arrays = read(given)
+    np.testing.assert_array_equal(arrays["validation.encoded"], ids)
     np.testing.assert_array_equal(
-        read(given)["train.x"].toarray(),
+        arrays["train.x"].toarray(),
         [[0, 0, 1, 2, 0], [0, 0, 2, 0, 1], [0, 0, 0, 0, 0], [0, 0, 0, 4, 0]],
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpo.data.dataset import Split
+from hpo.data.dataset import DataSet, Split
 from hpo.spec.experiment import Training
 from hpo.spec.sections.data import Task
 from hpo.study.baselines.estimators import Problem
@@ -51,20 +51,34 @@ def test_it_learns_and_predicts_what_the_judge_expects(task: Task, outputs: int)
         assert task == "regression" or (found > 0).all()
 
 
-def test_there_is_none_for_tokens_categories_bounded_answers_and_weights_of_a_folder() -> None:
+def test_there_is_none_for_loaded_vectors_bounded_answers_and_weights_of_a_folder() -> None:
     data = a_data_set("classification", 2)
     spec = a_spec()
     network = network_of(data, spec)
     assert network is not None
     assert network["example_shape"] == [4]
     assert network["training"]["train"]["epochs"] == EPOCHS
-    for facts in ({"vocabulary": 7, "categories": ()}, {"vocabulary": 0, "categories": (3,)}):
-        other: Any = SimpleNamespace(train=data.train, **facts)
-        assert network_of(other, spec) is None
+    loaded: Any = SimpleNamespace(train=data.train, embedding_size=8)
+    assert network_of(loaded, spec) is None
     bounded = a_spec(model={"name": "mlp", "widths": [8], "output": "tanh"})
     assert network_of(data, bounded) is None
     started = a_spec(model={"name": "mlp", "widths": [8], "from": "somewhere"})
     assert network_of(data, started) is None
+
+
+@pytest.mark.long
+def test_it_learns_from_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The class is whether the token 3 is there, which no place alone tells.
+    ids = np.random.default_rng(0).integers(2, 6, (80, 5)).astype(np.int32)
+    y = (ids == 3).any(1).astype(np.int32)
+    train, judged = (Split({"x": ids[rows], "y": y[rows]}) for rows in (slice(60), slice(60, 80)))
+    data = DataSet("classification", train, judged, None, 2, "known")
+    monkeypatch.setattr(DataSet, "vocabulary", 6)
+    model = {"name": "transformer", "width": 8, "heads": 2, "depth": 1, "dropout": 0.0}
+    network = json.loads(json.dumps(network_of(data, a_spec(model=model))))
+    problem = Problem("classification", 2, train.x, train.y, None, 7)
+    found = trained({**network, "seconds": 600.0}, problem)(judged.x)
+    assert (found.argmax(1) == judged.y).mean() > 0.8
 
 
 def test_images_keep_their_shape() -> None:

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from hpo import registry
 from hpo.engine.task_program import AnyProgram
+from hpo.engine.training.schedules import risen
 from hpo.spec.marks import has_leaf, leaf_at
-from hpo.spec.sections.techniques.schedules import Plateau, Steps
+from hpo.spec.sections.techniques.schedules import Plateau, PowerTowards, Steps, Towards
 
 
 def number_at(spec: Any, start: float, epoch: int, epochs: int, losses: Sequence[float]) -> float:
@@ -26,14 +28,29 @@ def number_at(spec: Any, start: float, epoch: int, epochs: int, losses: Sequence
     if isinstance(spec, Plateau):
         value = start * spec.factor ** reductions(losses, spec.patience, spec.min_delta)
         value = min(start, max(value, spec.least))
-    elif isinstance(spec, Steps):
-        value = start * spec.factor ** (epoch * (spec.drops + 1) // epochs)
     else:
-        share = epoch / max(epochs - 1, 1)
-        if spec.name == "cosine":
-            share = 0.5 * (1 - math.cos(math.pi * share))
-        value = start + (spec.to - start) * share
+        value = _shaped(spec, start, epoch, epochs)
     return round(value) if isinstance(start, int) else value
+
+
+def _shaped(spec: Any, start: float, epoch: int, epochs: int) -> float:
+    """The number of a schedule that follows no loss."""
+    warmup = round(spec.warmup * epochs)
+    done, left = max(epoch - warmup, 0), max(epochs - warmup, 1)
+    if isinstance(spec, Towards | PowerTowards):
+        value = start + (spec.to - start) * _way(spec, done / max(left - 1, 1))
+    elif isinstance(spec, Steps):
+        value = start * spec.factor ** (done * (spec.drops + 1) // left)
+    else:
+        value = start * float(registry.function("schedule", spec.name)(spec, done / left))
+    return value * float(risen(spec, (epoch + 1) / warmup)) if epoch < warmup else value
+
+
+def _way(spec: Towards | PowerTowards, share: float) -> float:
+    """The share of the way to the last value, after this share of the epochs."""
+    if isinstance(spec, PowerTowards):
+        return 1 - (1 - share) ** spec.power
+    return 0.5 * (1 - math.cos(math.pi * share)) if spec.name == "cosine" else share
 
 
 def reductions(losses: Sequence[float], patience: int, min_delta: float) -> int:

@@ -51,6 +51,23 @@ def test_epsilon_is_that_which_tensorflow_privacy_publishes(
     assert found == pytest.approx(expected, rel=1e-9)
 
 
+# Google's dp-accounting 0.6.0: RdpAccountant composed of steps of a PoissonSampledDpEvent.
+_ACCOUNTED = [
+    (0.004, 1.1, 5000, 1e-5, 1.4090470954189163),
+    (0.02, 0.8, 2000, 1e-5, 10.082755397643155),
+    (0.1, 2.0, 400, 1e-6, 5.920654625860921),
+    (1.0, 4.0, 30, 1e-5, 6.813318185854952),
+]
+
+
+@pytest.mark.parametrize(("rate", "noise", "steps", "delta", "expected"), _ACCOUNTED)
+def test_epsilon_is_that_of_dp_accounting(
+    rate: float, noise: float, steps: int, delta: float, expected: float
+) -> None:
+    found = epsilon(steps * step_divergences(rate, noise), delta)
+    assert found == pytest.approx(expected, rel=3e-6)
+
+
 def test_a_batch_of_all_rows_is_the_gaussian_mechanism() -> None:
     np.testing.assert_allclose(step_divergences(1.0, 2.0), ORDERS / 8)
     np.testing.assert_allclose(step_divergences(1 - 1e-12, 2.0), ORDERS / 8, rtol=1e-6)

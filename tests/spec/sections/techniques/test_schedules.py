@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from hpo.errors import SpecError
 from hpo.spec.load import experiment_from_document
+from hpo.spec.sections.techniques.schedules import NumberSchedule, turns
 
 DOCUMENT = {
     "name": "digits",
@@ -29,15 +31,35 @@ DOCUMENT = {
         ),
         (
             {"optimizer.weight_decay": {"name": "plateau"}},
-            "train.schedules: optimizer.weight_decay is 0, which no factor changes: use linear or",
+            "train.schedules: optimizer.weight_decay is 0, which no factor changes: use linear, ",
         ),
         (
             {"updates.accumulate": {"name": "linear", "to": 1}},
             "train.schedules: updates.accumulate falls to 1, and batches under way would have no",
         ),
         (
+            {"updates.accumulate": {"name": "one_cycle", "start": 0.25, "final": 0.5}},
+            "train.schedules: updates.accumulate falls to 2, and batches under way would have no",
+        ),
+        (
+            {"updates.accumulate": {"name": "constant", "warmup": 0.5}},
+            "train.schedules: updates.accumulate: ",
+        ),
+        (
             {"optimizer.momentum": {"name": "linear", "to": 1.5}},
             "train.schedules: optimizer.momentum: ",
+        ),
+        (
+            {"optimizer.momentum": {"name": "cosine_restarts", "factor": 1.1}},
+            "train.schedules: optimizer.momentum: ",
+        ),
+        (
+            {"optimizer.momentum": {"name": "step", "drops": 9999, "factor": 9.0}},
+            "train.schedules: optimizer.momentum: ",
+        ),
+        (
+            {"optimizer.momentum": {"name": "constant", "warmup_shape": "exponential"}},
+            "never rises from warmup_start 0",
         ),
     ],
 )
@@ -60,4 +82,25 @@ def test_schedules_are_read_by_the_paths_of_their_leaves():
     document = {**DOCUMENT, "train": {"epochs": 9, "schedules": schedule}}
     train = experiment_from_document(document, Path.cwd(), "spec.yaml").training.train
     assert train.schedules["optimizer.momentum"].to == 0.5
-    assert train.model_dump(mode="json")["schedules"] == schedule
+    dumped = train.model_dump(mode="json", exclude_defaults=True)
+    assert dumped["schedules"] == schedule
+
+
+@pytest.mark.parametrize(
+    ("schedule", "values"),
+    [
+        ({"name": "polynomial", "to": 0.1, "warmup": 0.5, "warmup_start": 0.5}, [0.2, 0.4, 0.1]),
+        ({"name": "constant", "warmup": 0.5}, [0.4]),
+        ({"name": "exponential", "final": 2.0}, [0.4, 0.8]),
+        ({"name": "step", "factor": 0.5}, [0.4, 0.1]),
+        ({"name": "piecewise", "second": 0.25, "first_factor": 0.5}, [0.4, 0.04, 0.02]),
+        ({"name": "cosine_restarts", "factor": 0.5, "final": 0.1}, [0.4, 0.04, 0.1, 0.01]),
+        ({"name": "one_cycle", "start": 2.0, "final": 1.5}, [0.8, 0.4, 0.6]),
+        ({"name": "coslog"}, [0, 0.4, 0]),
+        ({"name": "plateau"}, [0.4, 0.04]),
+    ],
+    ids=str,
+)
+def test_a_schedule_knows_the_values_between_which_it_moves_a_number(schedule, values):
+    spec = TypeAdapter(NumberSchedule).validate_python(schedule)
+    assert list(turns(spec, 0.4)) == pytest.approx(values)
