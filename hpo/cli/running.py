@@ -30,6 +30,7 @@ from hpo.errors import HpoError
 
 if TYPE_CHECKING:
     from hpo.spec.experiment import Experiment
+    from hpo.study.kept.files import KeptTrial
     from hpo.trained.save import Trained
 
 
@@ -139,7 +140,14 @@ def train(
         print_line(f"Trains trial {found.number}, the best of {experiment.name}.", is_stderr=True)
     experiment = require_single(experiment)
     result = _trained(
-        experiment, out, device, force=force, refit=refit, trust_code=trust_code, is_quiet=quiet
+        experiment,
+        out,
+        device,
+        force=force,
+        refit=refit,
+        trust_code=trust_code,
+        is_quiet=quiet,
+        kept=found and found.kept,
     )
     print_ending(trained_view(experiment.name, result, out, found.baselines if found else ()))
 
@@ -212,6 +220,7 @@ def _trained(
     refit: bool,
     trust_code: bool,
     is_quiet: bool,
+    kept: KeptTrial | None = None,
 ) -> Trained:
     """Train one configuration, and show how it gets on."""
     from hpo.api.running import run_training
@@ -234,6 +243,7 @@ def _trained(
                 force=force,
                 refit=refit,
                 trust_code=trust_code,
+                kept=kept,
             )
         except StoppedError as stopped:
             display.say(str(stopped))
