@@ -217,7 +217,7 @@ def _networks(lesson: Lesson, voices: Sequence[_Voice], data: DataSet) -> tuple[
         share = np.float32(voice.share / len(model.members))
         program = model.program.of_its_own(model.training)
         found += [
-            Network(jax.device_get(one.weights), scale, share, program, model.training.model)
+            Network(jax.device_get(one.weights), scale, share, program, model.training)
             for one in model.members
         ]
     return tuple(found)

@@ -17,8 +17,10 @@ from jaxtyping import Array, Float
 
 from hpo.engine.program import Program
 from hpo.engine.training.batches import Batch
-from hpo.engine.training.compression.distillation import ANSWERS, Taught
+from hpo.engine.training.compression.distillation import ANSWERS, is_taught
 from hpo.engine.training.forward import forward
+from hpo.spec.experiment import Training
+from hpo.spec.sections.compression.teacher import Teacher
 from hpo.spec.sections.data import Task
 
 
@@ -35,12 +37,14 @@ class Network:
     scale: tuple[Any, Any] | None
     share: Any
     program: Program = field(metadata={"static": True})
-    model: Any = field(metadata={"static": True})
+    training: Training = field(metadata={"static": True})
 
 
-def answered(program: Program, networks: Sequence[Network], loss: Any, batch: Batch) -> Batch:
+def answered(
+    program: Program, networks: Sequence[Network], teacher: Teacher, batch: Batch
+) -> Batch:
     """A batch with the outputs of a teacher for it, where there is one and the loss reads them."""
-    if not networks or not isinstance(loss, Taught):
+    if not networks or not is_taught(teacher):
         return batch
     return {**batch, ANSWERS: answers_of(program, networks, batch["x"])}
 
@@ -54,7 +58,7 @@ def answers_of(
         own = replace(one.program, platform=program.platform)
         state = one.weights["params"], one.weights["variables"]
         seen = x if one.scale is None else x * one.scale[0] + one.scale[1]
-        found.append(forward(own, one.model, *state, {"x": seen})[0].astype(jnp.float32))
+        found.append(forward(own, one.training, *state, {"x": seen})[0].astype(jnp.float32))
     if len(found) == 1:
         return found[0]
     shares = jnp.stack([jnp.asarray(one.share, jnp.float32) for one in networks])
