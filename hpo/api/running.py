@@ -121,12 +121,13 @@ def run_ensemble(
     device: str | None = None,
     force: bool = False,
     mean: bool = False,
+    soup: bool = False,
     trust_code: bool = False,
 ) -> Ensembled:
     """Train the best trials of a study in this process and keep their mean in `folder`.
 
     `show` gives the display of the training of each. The shares in the mean are greedy, by the
-    objective on validation, or equal with `mean`.
+    objective on validation, or equal with `mean`. With `soup` the mean is of their weights.
 
     Raises:
         StoppedError: once `stop` is set.
@@ -138,5 +139,14 @@ def run_ensemble(
     from hpo.study.ensembles.ensemble import ensemble_to_folder  # imports JAX
 
     return ensemble_to_folder(
-        trials, objective, folder, around, show, say, stop, is_replaced=force, is_plain=mean
+        trials,
+        objective,
+        folder,
+        around,
+        show,
+        say,
+        stop,
+        is_replaced=force,
+        is_plain=mean,
+        is_soup=soup,
     )
