@@ -253,13 +253,11 @@ class Driver:
         state = self._states.find(run, self._journal.state.checkpoints.get(run))
         epoch = 0 if state is None else state.epoch
         self._lanes.sit(pool, index, Seat(run, epoch, job.to_epoch))
-        training = self._replicas.training_of(run, work.training)
+        own = self._replicas.training_of(run, work.training)
         timed = self._costing.is_timed and self._work.size_of(run) is None
         known = self._replicas.known(self._journal.state, run)[:epoch]
         losses = tuple(metrics.get("loss", math.nan) for metrics in known)
-        return Put(
-            index, run, training, work.knobs, state, job.to_epoch, work.changes, timed, losses
-        )
+        return Put(index, run, own, work.knobs, state, job.to_epoch, work.changes, timed, losses)
 
     def _work_of(self, run: Run) -> Work:
         return self._work.of(run.trial, self._work.size_of(run))
@@ -359,8 +357,7 @@ class Driver:
             return
         for what in self._replicas.taken_in(state, run, report.epoch, report.metrics):
             self._journal.record(what, number)
-        if self._work.size_of(run) is None:
-            self._costing.note(number, report.costs)
+        self._costing.note(number, {} if self._work.size_of(run) else report.costs)
         if report.trouble is not None:
             self._work.broken.setdefault(number, str(report.trouble))
         self._stop_if_alike(number, report.trouble)
