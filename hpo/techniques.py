@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 from hpo.entries import Need
 
 Fact = Need | Literal[
-    "folds", "changes", "populations", "shares", "streaming", "streamed statistics",
+    "folds", "changes", "populations", "shares", "sizes", "streaming", "streamed statistics",
     "kept statistics", "growing batches", "scheduled noise", "scheduled bits", "clipping optimizer",
 ]  # fmt: skip
 
@@ -48,6 +48,7 @@ class Circumstance:
     title: str = ""
 
 
+_BY_EPOCHS = "write budget: epochs"
 CIRCUMSTANCES: dict[Fact, Circumstance] = {
     "folds": Circumstance("data.folds", "has several training splits"),
     "changes": Circumstance("train.changes", "changes numbers in training"),
@@ -58,7 +59,10 @@ CIRCUMSTANCES: dict[Fact, Circumstance] = {
         "this scheduler",
     ),
     "shares": Circumstance(
-        "search.scheduler.budget", "compares trials on shares of the rows", "write budget: epochs"
+        "search.scheduler.budget", "compares trials on shares of the rows", _BY_EPOCHS
+    ),
+    "sizes": Circumstance(
+        "search.scheduler.budget", "compares trials on images of several sizes", _BY_EPOCHS
     ),
     "streaming": Circumstance(
         "data.device_budget",
@@ -72,7 +76,7 @@ CIRCUMSTANCES: dict[Fact, Circumstance] = {
         "model", "keeps numbers of its batches", "use another model", "this model"
     ),
     "scheduled noise": Circumstance("train.schedules", "changes privacy.noise"),
-    "scheduled bits": Circumstance("train.schedules", "changes the bits of weights"),
+    "scheduled bits": Circumstance("train.schedules", "changes bits"),
     "growing batches": Circumstance("train.schedules", "changes updates.accumulate"),
     "clipping optimizer": Circumstance("optimizer.clip_norm", "does so too"),
 }
@@ -92,11 +96,12 @@ _AVERAGED: _Reasons = {
 }
 # What an optimizer with a need excludes.
 OPTIMIZERS_EXCLUDE: dict[Need, _Reasons] = {"own average": {"streamed statistics": _STATISTICS}}
-_ROUNDS = "rounds weights to the same bits throughout"
+_ROUNDS = "rounds to the same bits throughout"
 _BITS: _Reasons = {"changes": _ROUNDS, "scheduled bits": _ROUNDS, "populations": _ROUNDS}
 _LAST: _Reasons = {
     "populations": "may leave the last weights of a trial",
     "shares": "may judge a trial by an earlier epoch",
+    "sizes": "may judge a trial by an earlier epoch",
 }
 
 _SAMPLING = {
@@ -145,7 +150,9 @@ _DATA = {
         "https://doi.org/10.1371/journal.pone.0087357",
         numbers=("data.reduce.features",),
     ),
-    "image_size": Technique("data.image_size", needs=("images",)),
+    "image_size": Technique(
+        "data.image_size", needs=("images",), excludes={"sizes": "is one size for all rungs"}
+    ),
     "corrupt": Technique(
         "data.corrupt.kinds",
         paper=f"{_ARXIV}/1903.12261",
@@ -268,6 +275,7 @@ _PRIVACY = {
             "changes": "counts one noise",
             "populations": "counts one training",
             "shares": "counts one training",
+            "sizes": "counts one training",
         },
     ),
 }
@@ -342,6 +350,9 @@ _COMPRESSION = {
             "compression.sparsity.scope",
         ),
     ),
+    "rewinding": Technique(
+        "compression.sparsity.rewind", paper=f"{_ARXIV}/1912.05671", excludes=_BEFORE
+    ),
     "unit_pruning": Technique("compression.sparsity.unit", "unit", f"{_ARXIV}/1608.08710"),
     "fixed_zeros": Technique(
         "compression.sparsity.name",
@@ -380,6 +391,19 @@ _COMPRESSION = {
         ),
         excludes=_BITS,
     ),
+    "learned_weights": Technique(
+        "compression.weights.name",
+        "learned",
+        f"{_ARXIV}/1902.08153",
+        numbers=(
+            "compression.weights.bits",
+            "compression.weights.layers.first",
+            "compression.weights.layers.middle",
+            "compression.weights.layers.last",
+            "compression.weights.scales",
+        ),
+        excludes=_BITS,
+    ),
     "ternary_weights": Technique(
         "compression.weights.name",
         "ternary",
@@ -398,14 +422,25 @@ _COMPRESSION = {
         needs=("own sizes",),
         excludes=_BITS,
     ),
+    "rounded_activations": Technique(
+        "compression.activations.bits",
+        paper=f"{_ARXIV}/1712.05877",
+        needs=("whole batch", "same depth", "statistics"),
+        excludes=_BITS,
+    ),
+    "top_activations": Technique("compression.activations.top", paper=f"{_ARXIV}/1905.10510"),
+    "activation_penalty": Technique(
+        "compression.activations.l1",
+        paper="https://proceedings.mlr.press/v15/glorot11a.html",
+        needs=("same depth",),
+    ),
     "teacher": Technique(
         "compression.teacher.from",
         paper=f"{_ARXIV}/1503.02531",
         numbers=("compression.teacher.weight", "compression.teacher.temperature"),
         excludes={
-            "changed rows": "answers once, for rows as they are",
             "spent rows": "tells more of each row",
-            "folds": "answers for one training split",
+            "sizes": "answers for images of one size",
         },
     ),
 }

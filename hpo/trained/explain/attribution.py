@@ -139,7 +139,7 @@ def _integrated(
 
     def answer(at: Float[Array, "B ..."]) -> Float[Array, " B"]:
         state = weights["params"], weights["variables"]
-        outputs = forward(own, training.model, *state, {"x": at})[0].astype(jnp.float32)
+        outputs = forward(own, training, *state, {"x": at})[0].astype(jnp.float32)
         return log_odds(outputs, found) if program.task == "classification" else outputs[:, 0]
 
     def add(total: Any, point: Any) -> tuple[Any, None]:
