@@ -65,7 +65,7 @@ ROOMS = {
     "search": ("proposals", "samplers", "schedulers", "results"),
     "spec": ("foreign", "reference", "space", "techniques", "code", "sections", "file"),
     "trained": ("serving", "exported", "explain", "ensembles", "kinds"),
-    "study": ("ensembles", "backends", "baselines", "loop", "executors", "storage", "log"),
+    "study": ("ensembles", "backends", "baselines", "loop", "executors", "kept", "storage", "log"),
 }
 # Every module has a test file of its name in the mirrored folder, apart from these.
 NO_TEST_FILE = {
@@ -112,6 +112,7 @@ ACROSS_MODULES = {
     "tests/study/test_fold_study.py": "a search whose trials train on folds",
     "tests/engine/test_technique_numbers.py": "all numbers of techniques in one program",
     "tests/study/test_share_study.py": "a search whose rungs are shares of the rows",
+    "tests/study/test_size_study.py": "a search on images of several sizes",
     "tests/engine/test_together.py": "techniques together, by the table",
     "tests/engine/test_merged.py": "merged programs learn as separate ones do",
     "tests/engine/test_shapes.py": "arrays have the shapes of the signatures",

@@ -176,6 +176,7 @@ def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) ->
     from hpo.api.running import run_training
     from hpo.report.training import EpochDisplay
     from hpo.spec.load import require_single
+    from hpo.study.kept.files import KeptTrial
 
     experiment = require_single(experiment_of(request["spec"], request["overrides"]))
     train: Any = experiment.training.train
@@ -191,6 +192,7 @@ def _train(request: Mapping[str, Any], messages: Messages, stop: StopRequest) ->
         force=force,
         refit=request["refit"],
         trust_code=request["trust_code"],
+        kept=request["kept"] and KeptTrial(*request["kept"]),
     )
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hpo.engine.pools.occupant import EpochReport  # imports JAX
     from hpo.spec.experiment import Experiment
     from hpo.spec.sections.goal import Objective
+    from hpo.study.kept.files import KeptTrial
     from hpo.study.progress import Outcome, Progress
     from hpo.study.signals import StopRequest
     from hpo.study.storage.journal import Listener
@@ -84,8 +85,11 @@ def run_training(
     force: bool = False,
     refit: bool = False,
     trust_code: bool = False,
+    kept: KeptTrial | None = None,
 ) -> Trained:
     """Train one configuration in this process and keep the model in `folder`.
+
+    Weights of `kept`, the trial that it is of, are taken where a search has kept them.
 
     Raises:
         StoppedError: once `stop` is set.
@@ -103,7 +107,7 @@ def run_training(
     from hpo.study.train import train_to_folder  # imports JAX
 
     say, watch = display.say, display.watch
-    return train_to_folder(experiment, folder, around, watch, say, stop, force, refit)
+    return train_to_folder(experiment, folder, around, watch, say, stop, force, refit, kept)
 
 
 def run_ensemble(
@@ -117,12 +121,13 @@ def run_ensemble(
     device: str | None = None,
     force: bool = False,
     mean: bool = False,
+    soup: bool = False,
     trust_code: bool = False,
 ) -> Ensembled:
     """Train the best trials of a study in this process and keep their mean in `folder`.
 
     `show` gives the display of the training of each. The shares in the mean are greedy, by the
-    objective on validation, or equal with `mean`.
+    objective on validation, or equal with `mean`. With `soup` the mean is of their weights.
 
     Raises:
         StoppedError: once `stop` is set.
@@ -134,5 +139,14 @@ def run_ensemble(
     from hpo.study.ensembles.ensemble import ensemble_to_folder  # imports JAX
 
     return ensemble_to_folder(
-        trials, objective, folder, around, show, say, stop, is_replaced=force, is_plain=mean
+        trials,
+        objective,
+        folder,
+        around,
+        show,
+        say,
+        stop,
+        is_replaced=force,
+        is_plain=mean,
+        is_soup=soup,
     )

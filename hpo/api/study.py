@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from hpo.api.surroundings import default_storage, typed_folder
 from hpo.errors import visible
@@ -33,6 +33,7 @@ from hpo.report.study_report import (
 from hpo.report.wording import hparam_text, number_text, short_names, states_text
 from hpo.spec.file.passwords import without_password
 from hpo.spec.words import count_text
+from hpo.study.kept.files import KeptTrial
 from hpo.study.log.ranking import ranking
 from hpo.study.storage.tables import Storage
 from hpo.study.storage.trust import check_known
@@ -198,6 +199,11 @@ class Study:
                 database, self.name, trial, target, date.today(), trusts_code=trust_code
             )
 
+    def kept(self, trial: int) -> KeptTrial:
+        """Where the weights of a trial are, if `search.keep_weights` has kept them."""
+        metrics = self._read().state.metrics.get(trial, ())
+        return KeptTrial(self.storage, self.name, trial, [*metrics])
+
     def export_front(
         self, folder: str | Path, *, force: bool = False, trust_code: bool = False
     ) -> tuple[Path, ...]:
@@ -230,15 +236,25 @@ class Study:
         Raises:
             HpoError: without a winner yet, for an unknown trial, or a folder in the way.
         """
+        from hpo.api.asking import plain_spec
         from hpo.api.stream import print_message
-        from hpo.api.training import train
+        from hpo.api.training import trained
 
         exported = self.exported(trial, trust_code=trust_code)
         document, tried = exported.document, exported.tried
         check_known(exported.experiment, tried, typed_folder(), is_trusted=trust_code)
         if files := file_of(document):
             print_message(f"Reads {files}, as the stored spec says.")
-        return train(document, folder, device=device, force=force, refit=refit, quiet=quiet)
+        request: dict[str, Any] = {
+            "spec": plain_spec(document),
+            "overrides": [],
+            "device": device,
+            "force": force,
+            "refit": refit,
+            "quiet": quiet,
+            "trust_code": False,
+        }
+        return trained(request, folder, self.kept(exported.trial.number))
 
     def __repr__(self) -> str:
         return f"Study({self.name!r}, storage={without_password(self.storage)!r})"

@@ -9,6 +9,7 @@ from typing import Any
 from hpo.api.asking import SpecLike, experiment_of, override_texts, plain_spec
 from hpo.api.stream import Stream, wait_for
 from hpo.spec.load import require_single
+from hpo.study.kept.files import KeptTrial
 from hpo.trained.load import TrainedModel, load
 
 
@@ -35,19 +36,22 @@ def train(
         SpecError: for mistakes in the spec; its text has a line for each.
         HpoError: for a spec in which something varies, and anything else that the user can fix.
     """
-    texts, document = override_texts(overrides), plain_spec(spec)
-    experiment = experiment_of(document, texts)
-    require_single(experiment)
     request = {
-        "command": "train",
-        "spec": document,
-        "overrides": texts,
-        "folder": str(folder),
+        "spec": plain_spec(spec),
+        "overrides": override_texts(overrides),
         "device": device,
         "force": force,
         "refit": refit,
         "quiet": quiet,
         "trust_code": trust_code,
     }
+    return trained(request, folder, None)
+
+
+def trained(request: dict[str, Any], folder: str | Path, kept: KeptTrial | None) -> TrainedModel:
+    """The model that a child process trains as asked, or takes from the trial that was kept."""
+    experiment = experiment_of(request["spec"], request["overrides"])
+    require_single(experiment)
+    request |= {"command": "train", "folder": str(folder), "kept": kept}
     wait_for(Stream(request, experiment.name, None))
     return load(folder, trust_code=True)

@@ -12,16 +12,21 @@ from hpo.report.study_report import BaselineResult
 from hpo.spec.experiment import Experiment
 from hpo.spec.load import load_document, require_search
 from hpo.spec.sections.goal import Objective
+from hpo.study.kept.files import KeptTrial
 from hpo.study.storage.tables import NothingStoredError, Storage
 from hpo.study.storage.trust import check_known
 
 
 class Winner(NamedTuple):
-    """The configuration of the best trial of a study, its number, and the study's baselines."""
+    """The configuration of the best trial of a study, its number, and the study's baselines.
+
+    `kept` is where its weights may be.
+    """
 
     experiment: Experiment
     number: int
     baselines: tuple[BaselineResult, ...]
+    kept: KeptTrial | None = None
 
 
 def searched_winner(
@@ -48,7 +53,8 @@ def searched_winner(
     check_known(exported.experiment, exported.tried, typed_folder(), is_trusted=trust_code)
     single = [text for text in overrides if not text.startswith(("search", "space", "name="))]
     found = load_document(exported.document, Path.cwd(), single)
-    return Winner(found, exported.trial.number, study.baselines)
+    number = exported.trial.number
+    return Winner(found, number, study.baselines, None if single else study.kept(number))
 
 
 def best_trials(
@@ -66,6 +72,8 @@ def best_trials(
     for one in exports:
         check_known(one.experiment, one.tried, typed_folder(), is_trusted=trust_code)
     found = [
-        Winner(load_document(one.document, Path.cwd(), []), one.trial.number, ()) for one in exports
+        Winner(load_document(one.document, Path.cwd(), []), number, (), study.kept(number))
+        for one in exports
+        for number in (one.trial.number,)
     ]
     return tuple(found), require_search(exports[0].experiment).goal.first

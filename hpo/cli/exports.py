@@ -21,18 +21,42 @@ class Format(StrEnum):
     STABLEHLO = "stablehlo"
 
 
+class Bits(StrEnum):
+    """The precisions of the network in an exported file."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    INT8 = "int8"
+
+
+Out = Annotated[
+    Path,
+    typer.Option(
+        "-o",
+        "--out",
+        metavar="PATH",
+        help="What to write: a folder for onnx, a file for stablehlo.",
+        autocompletion=completion.files,
+    ),
+]
+BitsOfNetwork = Annotated[
+    Bits,
+    typer.Option(
+        "--precision",
+        help="Of the network in an onnx file: float16 halves it, int8 is quicker on CPUs, too.",
+    ),
+]
+Tolerance = Annotated[
+    float | None,
+    typer.Option(
+        help="The largest difference that is written; else 1e-5, 0.02 or 0.25 by precision.", min=0
+    ),
+]
+
+
 def export_model(
     model: TrainedFolder,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--out",
-            metavar="PATH",
-            help="What to write: a folder for onnx, a file for stablehlo.",
-            autocompletion=completion.files,
-        ),
-    ],
+    out: Out,
     form: Annotated[
         Format,
         typer.Option(
@@ -48,9 +72,8 @@ def export_model(
             autocompletion=completion.files,
         ),
     ] = None,
-    tolerance: Annotated[
-        float, typer.Option(help="The largest difference that is written.", min=0)
-    ] = 1e-5,
+    precision: BitsOfNetwork = Bits.FLOAT32,
+    tolerance: Tolerance = None,
     device: Device = None,
     force: Force = False,
     trust_code: TrustModel = False,
@@ -62,6 +85,7 @@ def export_model(
     """
     from hpo.api.surroundings import data_home
     from hpo.trained.exported import folder
+    from hpo.trained.exported.precision import TOLERANCES
 
     folder.check_extra(form)
     from hpo.trained.model import load_model  # imports JAX
@@ -69,14 +93,18 @@ def export_model(
     loaded = load_model(model, device, is_trusted=trust_code)
     source = folder.rows_to_compare(loaded, rows, (Path.cwd(), model.parent), data_home())
     export = folder.export_onnx if form is Format.ONNX else folder.export_stablehlo
-    found = export(loaded, out, source, tolerance, is_replaced=force)
+    least = TOLERANCES[precision.value] if tolerance is None else tolerance
+    judged = rows is None
+    found = export(loaded, out, source, least, precision.value, is_judged=judged, is_replaced=force)
     if as_json:
-        print_json({"out": str(out), **found._asdict()})
+        print_json({"out": str(out), "precision": precision.value, **found._asdict()})
         return
     print_line(
         f"{out}: {found.size:,} bytes; {found.rows:,} rows compared, and the largest difference is "
         f"{found.difference:.2g}"
     )
+    if found.metrics is not None:
+        print_line(f"validation: {folder.loss_text(found.metrics)}")
 
 
 def bench(

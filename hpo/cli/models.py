@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -24,6 +24,8 @@ from hpo.cli.output import print_ending, print_json, print_line, print_view, std
 from hpo.errors import HpoError
 
 if TYPE_CHECKING:
+    from hpo.api.winning import Winner
+    from hpo.report.training import EpochDisplay
     from hpo.trained.ensembles.ensemble import Answering  # imports JAX
     from hpo.trained.model import Model
 
@@ -303,6 +305,10 @@ def ensemble(
     mean: Annotated[
         bool, typer.Option("--mean", help="Give all trials the same share in the mean.")
     ] = False,
+    soup: Annotated[
+        bool,
+        typer.Option("--soup", help="Keep one model of the mean weights of trials of one start."),
+    ] = False,
     storage: StorageUrl = None,
     device: Device = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a model that DIR holds.")] = False,
@@ -315,21 +321,13 @@ def ensemble(
     Example: hpo ensemble digits --top 5 -o model5/
     """
     from hpo.api.running import run_ensemble
-    from hpo.api.winning import Winner, best_trials
+    from hpo.api.winning import best_trials
     from hpo.report.models import ensemble as report
-    from hpo.report.training import EpochDisplay
     from hpo.spec.words import count_text
     from hpo.study.signals import StoppedError, stop_signals
 
     trials, objective = best_trials(study, storage, top, trust_code=trust_code)
-    console, say = stderr(), _saying(is_quiet=quiet)
-
-    def show(trial: Winner) -> EpochDisplay:
-        say(f"Trains trial {trial.number} ({trials.index(trial) + 1} of {len(trials)}).")
-        train: Any = trial.experiment.training.train
-        epochs = getattr(train, "until", None) or train.epochs
-        return EpochDisplay(console, f"{study}, trial {trial.number}", epochs, quiet)
-
+    say = _saying(is_quiet=quiet)
     if len(trials) < top:
         say(f"{study} has {count_text(len(trials), 'trial')} that can be trained again.")
     with stop_signals(lambda text: print_line(text, is_stderr=True)) as stop:
@@ -338,12 +336,13 @@ def ensemble(
                 trials,
                 objective,
                 out,
-                show,
+                _showing(study, trials, say, is_quiet=quiet),
                 say,
                 stop,
                 device=device,
                 force=force,
                 mean=mean,
+                soup=soup,
                 trust_code=trust_code,
             )
         except StoppedError as stopped:
@@ -353,6 +352,21 @@ def ensemble(
         print_json(report.as_json(made, out))
     else:
         print_ending(report.ensemble_view(made, out))
+
+
+def _showing(
+    study: str, trials: Sequence[Winner], say: Callable[[str], None], *, is_quiet: bool
+) -> Callable[[Winner], EpochDisplay]:
+    """A function that gives the display of the training of a trial."""
+    from hpo.report.training import EpochDisplay
+
+    def show(trial: Winner) -> EpochDisplay:
+        say(f"Trains trial {trial.number} ({trials.index(trial) + 1} of {len(trials)}).")
+        train: Any = trial.experiment.training.train
+        epochs = getattr(train, "until", None) or train.epochs
+        return EpochDisplay(stderr(), f"{study}, trial {trial.number}", epochs, is_quiet)
+
+    return show
 
 
 def _saying(*, is_quiet: bool) -> Callable[[str], None]:

@@ -1,14 +1,17 @@
-"""The commands that train: `hpo search`, `hpo resume` and `hpo train`."""
+"""The commands that train: `hpo search`, `hpo resume`, `hpo train` and `hpo compress`."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hpo.api.surroundings import default_storage
+from hpo.cli.models import TrainedFolder, TrustModel
 from hpo.cli.options import (
+    AsJson,
     Device,
     Explain,
     ModelFolder,
@@ -22,10 +25,20 @@ from hpo.cli.options import (
     Trials,
     TrustCode,
 )
-from hpo.cli.output import print_ending, print_line, stderr
+from hpo.cli.output import print_ending, print_json, print_line, stderr
+from hpo.errors import HpoError
 
 if TYPE_CHECKING:
     from hpo.spec.experiment import Experiment
+    from hpo.study.kept.files import KeptTrial
+    from hpo.trained.save import Trained
+
+
+class Unit(StrEnum):
+    """What `hpo compress` cuts."""
+
+    WEIGHT = "weight"
+    UNIT = "unit"
 
 
 def search(
@@ -116,11 +129,9 @@ def train(
     Example: hpo train best.yaml -o model/
     """
     from hpo.api.asking import experiment_of
-    from hpo.api.running import run_training
     from hpo.api.winning import searched_winner
-    from hpo.report.training import EpochDisplay, trained_view
+    from hpo.report.training import trained_view
     from hpo.spec.load import require_single
-    from hpo.study.signals import StoppedError, stop_signals
 
     experiment = experiment_of(spec, overrides or ())
     found = searched_winner(experiment, overrides or (), trust_code=trust_code)
@@ -128,14 +139,102 @@ def train(
         experiment = found.experiment
         print_line(f"Trains trial {found.number}, the best of {experiment.name}.", is_stderr=True)
     experiment = require_single(experiment)
+    result = _trained(
+        experiment,
+        out,
+        device,
+        force=force,
+        refit=refit,
+        trust_code=trust_code,
+        is_quiet=quiet,
+        kept=found and found.kept,
+    )
+    print_ending(trained_view(experiment.name, result, out, found.baselines if found else ()))
+
+
+def compress(
+    model: TrainedFolder,
+    out: ModelFolder,
+    sparsity: Annotated[
+        float, typer.Option(help="Share of the weights that become 0.", min=0, max=0.99)
+    ] = 0.7,
+    unit: Annotated[
+        Unit, typer.Option(help="Cut single weights, or whole units and filters.")
+    ] = Unit.WEIGHT,
+    bits: Annotated[
+        int, typer.Option(help="Bits of the other weights, 2 to 8; 32 leaves them.", min=2, max=32)
+    ] = 4,
+    teacher: Annotated[
+        bool,
+        typer.Option("--teacher/--no-teacher", help="Learn the answers of MODEL, too."),
+    ] = False,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs to train; else as many as MODEL did.", min=1)
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="First learning rate, which falls; else that of MODEL.")
+    ] = None,
+    device: Device = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace a model in DIR, or a stopped training of another."),
+    ] = False,
+    trust_code: TrustModel = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a trained model smaller: cut and round its weights.
+
+    It trains on as its spec says, with its data. A training that was stopped goes on.
+
+    Example: hpo compress model/ -o small/ --sparsity 0.8 --bits 4
+    """
+    from hpo.api.surroundings import data_home
+    from hpo.report.models.compressed import compressed_view
+    from hpo.trained.compress import WHOLE, Wanted, compared, compressing
+    from hpo.trained.save import check_free
+
+    if not (bits <= 8 or bits == WHOLE):
+        raise HpoError(f"--bits {bits}: a weight has 2 to 8 bits, or {WHOLE}: give another.")
+    if out.resolve() == model.resolve():
+        raise HpoError(f"-o {out}: holds the model to compress: give another folder.")
+    check_free(out, force)
+    wanted = Wanted(sparsity, unit.value, bits, teacher, epochs, learning_rate)
+    experiment = compressing(model, wanted, data_home(), is_trusted=trust_code)
+    _trained(
+        experiment, out, device, force=force, refit=False, trust_code=trust_code, is_quiet=quiet
+    )
+    found = compared(model, out)
+    if as_json:
+        print_json({"folder": str(out), **found.to_plain()})
+        return
+    print_ending(compressed_view(found, model, out))
+
+
+def _trained(
+    experiment: Experiment,
+    out: Path,
+    device: str | None,
+    *,
+    force: bool,
+    refit: bool,
+    trust_code: bool,
+    is_quiet: bool,
+    kept: KeptTrial | None = None,
+) -> Trained:
+    """Train one configuration, and show how it gets on."""
+    from hpo.api.running import run_training
+    from hpo.report.training import EpochDisplay
+    from hpo.study.signals import StoppedError, stop_signals
+
     train: Any = experiment.training.train
     epochs = getattr(train, "until", None) or train.epochs
     with (
-        EpochDisplay(stderr(), experiment.name, epochs, quiet) as display,
+        EpochDisplay(stderr(), experiment.name, epochs, is_quiet) as display,
         stop_signals(display.say) as stop,
     ):
         try:
-            result = run_training(
+            return run_training(
                 experiment,
                 out,
                 display,
@@ -144,11 +243,11 @@ def train(
                 force=force,
                 refit=refit,
                 trust_code=trust_code,
+                kept=kept,
             )
         except StoppedError as stopped:
             display.say(str(stopped))
             raise typer.Exit(128 + stopped.signal) from None
-    print_ending(trained_view(experiment.name, result, out, found.baselines if found else ()))
 
 
 def start(

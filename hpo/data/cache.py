@@ -98,7 +98,7 @@ class DataCache:
             del used["epsilon"]
         if spec.reduce == Reduce():
             del used["reduce"]
-        for name in ("split", "folds", "clip", "target_range"):
+        for name in ("split", "folds", "clip", "target_range", "image_size"):
             if getattr(spec, name) is None:
                 del used[name]
         if spec.columns == Columns():

@@ -34,6 +34,7 @@ from hpo.data.split import (
 )
 from hpo.data.text.stop_words import with_stop_words
 from hpo.data.transforms.features import Features
+from hpo.data.transforms.resizing import resized, smaller
 from hpo.data.transforms.transform import FittedTransform, fit_transform
 from hpo.errors import DataError
 from hpo.registry import DATASETS, READERS, function
@@ -134,6 +135,7 @@ def _prepared(
             target_range=spec.target_range,
             reduce=spec.reduce,
             epsilon=spec.epsilon,
+            image_size=spec.image_size,
         )
         for parts in folds
     ]
@@ -195,15 +197,21 @@ def _image_folds(spec: DataSpec, source: Source, found: _FoldRows) -> DataSet:
     """Folds of images, which share one copy of them; each scales them by numbers of its own."""
     rows = np.sort(found.rows)
     whole = [source.take(rows), *found.test]
-    shared = {
-        "x": np.concatenate([part.x for part in whole]),
-        "y": np.concatenate([part.y for part in whole]),
-    }
+    x = [part.x for part in whole]
+    if spec.image_size is not None:
+        size = smaller(source.x.shape[1:], spec.image_size)
+        x = [resized(pixels, size) for pixels in x]
+    shared = {"x": np.concatenate(x), "y": np.concatenate([part.y for part in whole])}
     folds = []
     for fold in found.folds:
         parts = [source.take(fold.train), source.take(fold.validation), *found.test]
         transform = fit_transform(
-            parts[0], spec.normalize, spec.range, spec.clip, columns=spec.columns
+            parts[0],
+            spec.normalize,
+            spec.range,
+            spec.clip,
+            columns=spec.columns,
+            image_size=spec.image_size,
         )
         scale = scale_of(transform)
         places = [np.searchsorted(rows, own).astype(np.int32) for own in fold]
@@ -412,6 +420,9 @@ def _check_columns(spec: DataSpec, source: Source) -> None:
         )
     if spec.maps_features and (series_of(spec) is not None or source.y.ndim > 2):
         raise DataError("data: whiten and reduce are not for series or segmentations: remove them.")
+    if spec.image_size is not None and (source.x.ndim != 4 or source.y.ndim > 2):
+        what = "examples are no images" if source.x.ndim != 4 else "each pixel has a class"
+        raise DataError(f"data.image_size: is for images with one answer, and {what}: remove it.")
     if spec.columns != Columns() and source.x.ndim > 2:
         raise DataError("data.columns: images have no columns: remove it.")
     if source.is_text and (spec.columns, spec.text) != (Columns(), Text()):
@@ -475,6 +486,7 @@ def _scaling(spec: DataSpec, text: Text, of_files: Sequence[np.ndarray]) -> str 
     columns = spec.columns.model_dump_json(exclude_defaults=True)
     asked = () if spec.columns == Columns() else (columns,)
     asked = asked if spec.target_range is None else (*asked, str(spec.target_range))
+    asked = asked if spec.image_size is None else (*asked, f"image_size {spec.image_size}")
     if spec.text != Text():
         hashes = (hashlib.sha256(array.tobytes()).hexdigest() for array in of_files)
         asked = (*asked, text.model_dump_json(exclude_defaults=True), *hashes)

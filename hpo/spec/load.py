@@ -41,7 +41,7 @@ from hpo.spec.schema import spec_mistakes, variants_of
 from hpo.spec.sections.data import DataSpec, Task, tasks_of
 from hpo.spec.sections.goal import COSTS, is_own, known_metrics
 from hpo.spec.sections.scheduler import budget_mistakes, is_by_share, share_mistakes
-from hpo.spec.sections.search import SearchSpec, missing_package
+from hpo.spec.sections.search import SearchSpec, keeping_mistakes, missing_package
 from hpo.spec.sections.train import TrainSpec, stop_mistakes
 from hpo.spec.space.dimensions import build_space, joint_mistakes, need_mistakes
 from hpo.spec.space.entries import Entry, Formula, read_entry
@@ -312,6 +312,7 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
         folds = None if data is None else data.folds
         found += population_mistakes(search, train, space, root, folds)
     found += cohort_mistakes(search)
+    found += keeping_mistakes(search, keeps_best=_keeps_best(train, space))
     if training is not None and not isinstance(training, Training):
         found += share_mistakes(search.scheduler)
     if issubclass(root, CommandTraining):
@@ -323,6 +324,11 @@ def _cross_mistakes(values: Mapping[str, Any], space: SearchSpace, root: Root) -
         found += _loss_mistakes(search, space, root)
     found += [] if train is None else budget_mistakes(search.scheduler, train.epochs)
     return [*found, *_sampler_mistakes(search, space)]
+
+
+def _keeps_best(train: Any, space: SearchSpace) -> bool:
+    """Whether a trial may be judged by its best epoch."""
+    return getattr(train, "keep", "last") == "best" or "train.keep" in space.by_path
 
 
 def _sampler_mistakes(search: SearchSpec, space: SearchSpace) -> Iterator[Mistake]:

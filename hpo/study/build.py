@@ -14,8 +14,10 @@ from hpo.search.schedulers.make import make_scheduler
 from hpo.spec.sections.scheduler import SchedulerSpec, is_by_share
 from hpo.spec.sections.search import SearchSpec
 from hpo.study.backends.backend import Crew
+from hpo.study.kept.files import kept_folder
 from hpo.study.loop.deciding import Rules
 from hpo.study.loop.driver import Driver
+from hpo.study.loop.keeping import Keeper
 from hpo.study.loop.replicas import Replicas
 from hpo.study.loop.states import States
 from hpo.study.open import OpenStudy
@@ -59,6 +61,7 @@ def build(
     executor = TimedExecutor(crew.executor, times.driver)
     times.follow(executor.clocks)
     times.follow(lambda: {"writer": writer.stopwatch.read()})
+    keeper = _keeper(study, around, stack)
     driver = Driver(
         replace(rules, sampler=TimedSampler(rules.sampler, times.driver)),
         journal,
@@ -67,6 +70,7 @@ def build(
         crew.prepare,
         crew.plans,
         study.experiment.study.checkpoint_seconds,
+        keeper,
     )
     watcher = Watcher(
         study.experiment, study.state, driver, lambda: executor.program_times().compiled, watch
@@ -75,6 +79,16 @@ def build(
     if baselines is not None:
         stack.callback(baselines.end)
     return Machinery(driver, watcher, crew, writer, baselines)
+
+
+def _keeper(study: OpenStudy, around: Surroundings, stack: ExitStack) -> Keeper | None:
+    """What keeps the weights of the best trials; None where none are kept."""
+    if not study.search.keep_weights:
+        return None
+    folder = kept_folder(around.storage, study.record.name)
+    keeper = Keeper(folder, study.search.keep_weights, study.backend.provenance)
+    stack.enter_context(keeper).prune(study.state)
+    return keeper
 
 
 def _rules(study: OpenStudy, say: Callable[[str], None]) -> Rules:

@@ -17,6 +17,7 @@ from hpo.spec.words import count_text
 from hpo.study.backends.backend import Backend, backend_of
 from hpo.study.backends.found_space import with_space
 from hpo.study.backends.trial_folders import TrialFolders
+from hpo.study.kept.files import check_keeping, kept_folder
 from hpo.study.log.events import Propose, Start, StudyState, fold
 from hpo.study.log.judging import Judging
 from hpo.study.loop.varied import varied_note
@@ -93,6 +94,8 @@ def open_study(
     """
     search = require_search(experiment)
     CheckpointFolder.beside(around.storage, experiment.name).check()
+    if search.keep_weights:
+        check_keeping(around.storage, experiment.name)
     _check_code(experiment, around)
     experiment = with_space(experiment, around, say)
     backend = backend_of(experiment, around, say)
@@ -202,6 +205,7 @@ def find_or_begin(
             old_name = storage.set_aside(study.id)
         url = str(storage.url)
         CheckpointFolder.beside(url, study.name).set_aside(old_name)
+        kept_folder(url, study.name).set_aside(old_name)
         TrialFolders.beside(url, study.name).set_aside(TrialFolders.beside(url, old_name).path)
         study = None
     if study is None:

@@ -179,6 +179,14 @@ class Runs:
         precision = getattr(self._training.train, "precision", "")
         return Point(curves, self.states, self._kept, pool.lane_count, seconds, precision)
 
+    def can_go_on(self, point: Point) -> bool:
+        """Whether each run has a state of the shapes of this program."""
+        shapes = task_of(self.program).shapes()
+        return all(
+            run.key in point.states and lane_from_arrays(shapes, point.states[run.key]) is not None
+            for run in self._curves
+        )
+
     def go_on(self, point: Point) -> None:
         """Let the runs begin where they were."""
         if point.kept is not None:

@@ -39,11 +39,12 @@ from hpo.study.backends.own_numbers import decide, decided
 from hpo.study.backends.precision import settled_precision
 from hpo.study.backends.pretrained import weights_of, with_start
 from hpo.study.backends.tasks import check_task, data_of
+from hpo.study.kept.files import KeptTrial
 from hpo.study.loop.replicas import Replicas
 from hpo.study.refit import Refit, best_epochs, refit
 from hpo.study.runs import Model, Runs
 from hpo.study.signals import StoppedError, StopRequest
-from hpo.study.storage.provenance import Provenance, library_versions
+from hpo.study.storage.provenance import WEIGHTS, Provenance, library_versions
 from hpo.study.storage.trust import check_exported, code_of, tell_code
 from hpo.study.surroundings import Surroundings
 from hpo.study.unfinished import (
@@ -54,6 +55,7 @@ from hpo.study.unfinished import (
     about_training,
     going_on_text,
     stopped_text,
+    taken_text,
 )
 from hpo.trained.card import card_of
 from hpo.trained.description import Description
@@ -75,14 +77,16 @@ def train_to_folder(
     stop: StopRequest,
     is_replaced: bool = False,
     is_refit: bool = False,
+    kept: KeptTrial | None = None,
 ) -> Trained:
     """Train the configuration of a spec and save the model in `folder` (see `save_trained`).
 
     With `is_refit`, one model trains on the rows of all folds after the members, for the mean of
     their best epochs, and is saved instead of them.
 
-    `watch` gets every epoch, `say` gets messages for the user. The folder appears when the training
-    is over; one that exists is replaced only if `is_replaced` is set. One that was stopped goes on.
+    `watch` gets every epoch, `say` messages for the user. The folder appears when the training is
+    over; one that exists is replaced only if `is_replaced` is set. One that was stopped goes on.
+    Weights that a search has `kept` of the trial are taken as they are.
 
     Raises:
         StoppedError: once `stop` is set.
@@ -99,7 +103,7 @@ def train_to_folder(
     provenance = _provenance_of(experiment, training, data, device)
     about = about_training(experiment, _objective_of(experiment), provenance, is_refit=is_refit)
     checkpoint = Checkpoint(folder, about, experiment.study.checkpoint_seconds)
-    point = checkpoint.read(starts_over=is_replaced)
+    point = checkpoint.read(starts_over=is_replaced) or _kept_point(kept, provenance)
     start -= point.seconds if point else 0.0
     if isinstance(training, Training):
         experiment = experiment if point is None else point.settled(experiment)
@@ -107,10 +111,8 @@ def train_to_folder(
         settled = experiment.training.train.precision
         training = with_leaves(training, {"train.precision": settled})
     runs = Runs(training, data, device.platform, _objective_of(experiment))
+    point = _taken_up(runs, point, say)
     pool = _pool(runs, training, data, device, around.cache, point, say)
-    if point is not None:
-        runs.go_on(point)
-        say(going_on_text(len(runs.curve()), runs.to_epoch))
     stop.begin()
 
     look = _looking(runs, pool, checkpoint, stop, folder, start)
@@ -126,6 +128,30 @@ def train_to_folder(
     trained = _saved(folder, experiment, model, provenance)
     checkpoint.delete()
     return trained
+
+
+def _kept_point(kept: KeptTrial | None, provenance: Provenance) -> Point | None:
+    """The end of the trial that a search has kept, if data, code and libraries are the same."""
+    found = None if kept is None else kept.read()
+    if found is None:
+        return None
+    told, now = found.provenance, provenance.to_document()
+    is_same = all(told.get(part) == now[part] for part in ("versions", "data_fingerprint"))
+    # A study may name more code and weights than one of its trials does.
+    for part in ("code", WEIGHTS):
+        own = told.get(part, {})
+        is_same &= all(own.get(name) == sha256 for name, sha256 in now.get(part, {}).items())
+    return Point.of_kept(found) if is_same else None
+
+
+def _taken_up(runs: Runs, point: Point | None, say: Callable[[str], None]) -> Point | None:
+    """The point from which the runs go on, if any; kept weights of other shapes are none."""
+    if point is None or (point.trial is not None and not runs.can_go_on(point)):
+        return None
+    runs.go_on(point)
+    done = len(runs.curve())
+    say(going_on_text(done, runs.to_epoch) if point.trial is None else taken_text(point.trial))
+    return point
 
 
 def _provenance_of(experiment: Experiment, training: Any, data: DataSet, device: Any) -> Provenance:
@@ -166,7 +192,7 @@ def _pool(
     compiler = Compiler(cache)
     pool, wanted = Pool(device, compiler), _plan_of(training, device.platform)
     plan = _as_kept(wanted, training, compiler, runs.program)
-    if point is not None:
+    if point is not None and point.lanes:
         plan = replace(plan, lanes=point.lanes)
     found = pool.load(runs.program, Plans(plan), data)
     if found.lanes < wanted.lanes:

@@ -25,6 +25,7 @@ from hpo.spec.roots import with_precision
 from hpo.spec.sections.goal import Objective
 from hpo.spec.words import count_text
 from hpo.study.backends.precision import AUTO
+from hpo.study.kept.files import Kept
 from hpo.study.storage.provenance import Provenance, spec_changes
 from hpo.study.storage.safetensors import decoded, encoded, write_whole
 from hpo.trained.save import hidden
@@ -49,7 +50,8 @@ class Point:
     """Where a training is: the curve and the state of each run, by its key, and more.
 
     `kept` is the epoch up to which the runs train again, once a rule has chosen it. `lanes` is how
-    many train together. `seconds` is how long the training took so far.
+    many train together; 0 leaves it open. `seconds` is how long the training took so far. `trial`
+    is the one that a search has trained and kept, if the runs are its.
     """
 
     curves: Mapping[str, list[EpochReport]]
@@ -58,6 +60,19 @@ class Point:
     lanes: int
     seconds: float
     precision: str
+    trial: int | None = None
+
+    @classmethod
+    def of_kept(cls, kept: Kept) -> Point:
+        """The end of a trial that a search has kept."""
+        curves = {
+            key: [
+                EpochReport(_run(key), epoch, dict(metrics))
+                for epoch, metrics in enumerate(reports, start=1)
+            ]
+            for key, reports in kept.curves.items()
+        }
+        return cls(curves, kept.states, None, 0, 0.0, kept.precision, kept.trial)
 
     def settled(self, experiment: Experiment) -> Experiment:
         """An experiment in the precision that `auto` chose when the training began."""
@@ -82,6 +97,11 @@ def going_on_text(done: int, epochs: int) -> str:
     """Says at which epoch a training goes on."""
     where = f"at epoch {done + 1}" if done < epochs else f"after epoch {done}"
     return f"Goes on {where} of {epochs}, where the training was stopped."
+
+
+def taken_text(trial: int) -> str:
+    """Says that a trial is not trained again."""
+    return f"Takes the weights of trial {trial} that its search has kept: it does not train again."
 
 
 def stopped_text(done: int, folder: Path, *, is_kept: bool) -> str:

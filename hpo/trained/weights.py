@@ -15,7 +15,7 @@ import numpy as np
 from hpo.engine.training.compression.packing import leaves
 from hpo.errors import HpoError
 from hpo.spec.words import shown
-from hpo.trained.packed import is_packed, read_packed, with_arrays
+from hpo.trained.packed import PACKED_FILE, is_packed, read_packed, with_arrays
 from hpo.trained.save import METRICS_FILE, WEIGHTS_FOLDER
 
 
@@ -60,6 +60,18 @@ def read_weights(folder: Path, written: str) -> Weights:
     if not any(name.startswith("params/") for name in weights.arrays):
         raise HpoError(f"{where} holds no weights of a model: give a folder of a trained model.")
     return weights
+
+
+def weight_bytes(folder: Path) -> int:
+    """The bytes of the weights in the folder of a trained model: packed, or 4 for each number.
+
+    Raises:
+        HpoError: for a folder without the weights of one model.
+    """
+    packed = folder / WEIGHTS_FOLDER / PACKED_FILE
+    if packed.is_file():
+        return packed.stat().st_size
+    return sum(array.nbytes for array in read_weights(folder, str(folder)).arrays.values())
 
 
 def weights_hash(folder: Path) -> str:

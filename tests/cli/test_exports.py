@@ -24,8 +24,12 @@ def test_a_model_is_exported_to_a_folder_or_to_a_file(hpo, tmp_path, compile_cac
     assert "exists: give another name, or --force" in hpo(*words, "-o", out, *rows).err
     words = ("export-model", str(tmp_path / "model"), "-o", str(tmp_path / "out"), *rows, "--json")
     found = json.loads(hpo(*words).out)
-    assert found["rows"] == 120
+    assert (found["rows"], found["precision"], found["metrics"]) == (120, "float32", None)
     assert found["difference"] < 1e-5
+    words = (*words[:4], "--force", "--precision", "float16")
+    result = hpo(*words)  # on the validation rows, which are found beside the model
+    assert "24 rows compared" in result.out
+    assert "validation: loss " in result.out
     assert (tmp_path / "out" / "predict.py").is_file()
 
 

@@ -7,12 +7,12 @@ import pytest
 
 from hpo.data.cache import DataCache
 from hpo.data.load import check_batch_size, load_data
-from hpo.data.readers.bundled import read_diabetes
+from hpo.data.readers.bundled import read_diabetes, read_digits
 from hpo.data.readers.idx import TEST_FILES, TRAIN_FILES
 from hpo.errors import DataError
 from hpo.registry import DATASETS
 from hpo.spec.sections.columns import Columns
-from hpo.spec.sections.data import CsvFile, DataSpec, DropRows, IdxFolder
+from hpo.spec.sections.data import CsvFile, DataSpec, DropRows, IdxFolder, NpzFile
 from hpo.spec.sections.split import ColumnSplit, GroupSplit, TimeSplit
 
 IMAGES = np.arange(6 * 3 * 2, dtype=np.uint8).reshape(6, 3, 2)
@@ -288,6 +288,52 @@ def test_repeated_rows_on_both_sides_are_noted_until_they_are_left_out(tmp_path)
     data = load(table.model_copy(update={"drop_rows": DropRows(duplicates=True)}), tmp_path)
     assert data.notes == ("t.csv: 10 rows that repeat earlier ones are left out.",)
     assert sum(map(len, (data.train, data.validation, data.test))) == 100
+
+
+def test_images_get_another_size_before_they_are_scaled():
+    whole, small = (load("digits", batch_size=64, image_size=size) for size in (None, 4))
+    shared = small.train.shared["x"]
+    assert (shared.shape[1:], small.features.shape) == ((4, 4, 1), (8, 8, 1))
+    np.testing.assert_allclose(small.train.x.mean(dtype=np.float64), 0, atol=1e-6)
+    np.testing.assert_array_equal(small.train.y, whole.train.y)
+    assert small.fingerprint != whole.fingerprint
+    as_read = load("digits", batch_size=64, image_size=8)
+    np.testing.assert_array_equal(as_read.train.shared["x"], whole.train.shared["x"])
+
+
+def test_folds_and_stored_images_have_the_size(tmp_path):
+    cache, spec = DataCache(tmp_path), DataSpec(dataset="digits", image_size=5, folds=3)
+    plain = load("digits", image_size=5)
+    stored = load("digits", image_size=5, store="uint8")
+    np.testing.assert_allclose(stored.train.x, plain.train.x, rtol=1e-5, atol=1e-5)
+    for _ in range(2):  # made, and read from the cache
+        data = load_data(spec, tmp_path, None, cache)
+        assert data.train.shared["x"].shape[1:] == (5, 5, 1)
+        assert data.train.shared["x"].dtype == np.uint8
+        source = read_digits()
+        fold = data.folds[0]
+        rows = fold.transform.apply(source)
+        assert {row.tobytes() for row in fold.train.x} <= {row.tobytes() for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "size", "message"),
+    [
+        ("iris", 4, "is for images with one answer, and examples are no images"),
+        ("digits", 9, "9 is more than the 8 pixels of the images: write 8 or less"),
+    ],
+)
+def test_a_size_that_does_not_fit_is_refused(dataset, size, message):
+    with pytest.raises(DataError, match=f"data.image_size: {message}"):
+        load(dataset, image_size=size)
+
+
+def test_masks_keep_their_size(tmp_path):
+    y = np.zeros((8, 4, 4), np.int32)
+    y[:, :2] = 1
+    np.savez(tmp_path / "m.npz", x=np.zeros((8, 4, 4, 1), np.uint8), y=y)
+    with pytest.raises(DataError, match="and each pixel has a class: remove it"):
+        load(NpzFile(npz="m.npz", task="segmentation"), tmp_path, image_size=2)
 
 
 def test_a_class_that_no_row_trains_is_noted(tmp_path):

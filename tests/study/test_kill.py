@@ -17,6 +17,7 @@ from typing import Any
 import optuna
 import pytest
 
+import hpo
 from tests.conftest import Result
 from tests.own_code import write_net
 from tests.processes import Process
@@ -152,6 +153,34 @@ def test_a_search_killed_again_and_again_ends_like_one_never_killed_and_optuna_r
     storage = optuna_storage(f"sqlite:///{study.database}")
     found = optuna.load_study(study_name="flowers", storage=storage).trials
     assert {trial.number: trial.intermediate_values for trial in found} == curves
+
+
+KEEPS = SPEC.replace("  trials: 30", "  trials: 30\n  keep_weights: 3")
+
+
+def test_a_killed_search_has_kept_the_weights_of_its_best_trials(tmp_path: Path) -> None:
+    study = Study(tmp_path / "study")
+    (study.folder / "flowers.yaml").write_text(KEEPS.replace("SCHEDULER", "none"))
+    process = study.start()
+    study.wait_for(4, "end")
+    process.kill()
+    process.communicate()
+    study.finish()
+    stored = hpo.Study("flowers", f"sqlite:///{study.database}")
+    best = [trial.number for trial in stored.top(3)]
+    folder = study.folder / "hpo.db.weights" / "flowers"
+    kept = {int(path.name.partition("-")[0]) for path in folder.iterdir()}
+    assert kept == {*best}
+    assert all(stored.kept(number).read() is not None for number in kept)
+
+    process = study.start("train", "flowers.yaml", "-o", "model")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert f"Takes the weights of trial {best[0]} that its search has kept" in errors
+    found = hpo.load(study.folder / "model").metrics["validation"]
+    assert found is not None
+    assert stored.best is not None
+    assert found["accuracy"] == stored.best.value
 
 
 OWN = SPEC.replace("trials: 30", "trials: 8").replace("epochs: 27", "epochs: 9")

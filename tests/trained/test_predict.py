@@ -49,7 +49,7 @@ def test_progress_counts_the_rows(churn: Path, model: Model) -> None:
 
 
 def test_images_of_every_format_have_the_same_answers(studies: Studies, tmp_path: Path) -> None:
-    spec = an_experiment(tmp_path, data={"dataset": "digits"})
+    spec = an_experiment(tmp_path, data={"dataset": "digits", "image_size": 6})
     studies.train(spec, tmp_path / "model")
     whole = read_source(spec.training.data, tmp_path, None)
     sizes = split_sizes(spec.training.data, len(whole), has_own_test=False, classes=10)

@@ -54,7 +54,8 @@ def with_extra(data: DataSet, spec: DataSpec, folder: Path) -> DataSet:
 
 def _arrays(data: DataSet, source: Source) -> dict[str, np.ndarray]:
     """The arrays of extra rows, as the data set or the fold has them."""
-    x = source.x if data.train.scale is not None else data.transform.apply(source)
+    pixels, fit = data.train.scale is not None, data.transform
+    x = fit.pixels(source.x) if pixels else fit.apply(source)
     found = {"x": x, "y": data.transform.apply_target(source)}
     if source.weight is not None:
         found["weight"] = (source.weight / data.features.weight_mean).astype(np.float32)

@@ -45,6 +45,7 @@ from hpo.data.transforms.numbers import (
     smoothly_clipped,
 )
 from hpo.data.transforms.projection import fit_projection, projected
+from hpo.data.transforms.resizing import resized, smaller
 from hpo.data.transforms.target import check_range, target_scale
 from hpo.data.transforms.texts import fit_text_columns, text_features, text_fits
 from hpo.errors import DataError
@@ -106,7 +107,7 @@ class FittedTransform:
             DataError: if float32 cannot hold a scaled number of a table.
         """
         if self.kept is None or self.fill is None:
-            return projected(self.more, self._scaled(source.x))
+            return projected(self.more, self._scaled(self.pixels(source.x)))
         codes = self.codes(source)
         if self.ids:
             assert codes is not None
@@ -132,6 +133,11 @@ class FittedTransform:
         if codes is not None:
             found += self._encoded(codes, source.values)
         return np.ascontiguousarray(np.concatenate(found, axis=1))
+
+    def pixels(self, x: np.ndarray) -> np.ndarray:
+        """Images as read, in the size of those of the fit; other arrays unchanged."""
+        size = self.more.get("image_size")
+        return x if size is None else resized(x, (int(size[0]), int(size[1])))
 
     def unscaled(
         self, x: np.ndarray, codes: np.ndarray | None, parts: np.ndarray | None
@@ -279,13 +285,15 @@ def fit_transform(
     target_range: tuple[float, float] | None = None,
     reduce: Reduce = ALL_FEATURES,
     epsilon: float = 1e-5,
+    image_size: int | None = None,
 ) -> FittedTransform:
     """The transform whose numbers are those of the training split.
 
     With `minmax`, the lowest and highest training value become the two ends of `minmax_range`.
     Scaled numbers of a table are bent towards `clip`. The stop words of `text` are a list, and its
     relative paths start at `folder`. The ends of the `target_range` become 0 and 1. `reduce` asks
-    for fewer features, and `epsilon` is what `whiten` adds to variances.
+    for fewer features, and `epsilon` is what `whiten` adds to variances. Images are first made
+    smaller, where `image_size` is the length of their longer side.
 
     Raises:
         DataError: if a table has no value in its training rows, or its target hardly varies; for
@@ -293,6 +301,10 @@ def fit_transform(
     """
     target = target_scale(train, target_range)
     more = {} if target_range is None else {"target_range": np.array(target_range)}
+    if image_size is not None:
+        size = smaller(train.x.shape[1:], image_size)
+        more["image_size"] = np.array(size, np.int32)
+        train = replace(train, x=resized(train.x, size))
     if train.x.dtype == np.uint8 or train.x.ndim > 2:
         if normalize == "robust" or clip is not None:
             leaf = "normalize: robust" if clip is None else "clip"

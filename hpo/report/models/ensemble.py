@@ -12,7 +12,7 @@ from rich.table import Table
 from hpo.report.console import Text
 from hpo.report.wording import number_text, seconds_text
 from hpo.spec.words import count_text
-from hpo.trained.ensembles.write import Ensembled
+from hpo.trained.ensembles.write import ENSEMBLES, Ensembled
 from hpo.trained.save import plain_splits
 
 
@@ -29,15 +29,17 @@ def ensemble_view(made: Ensembled, folder: Path) -> RenderableType:
         style = "bold" if row == made.kept else "dim"
         cells = (Text(number_text(value), justify="right") for value in numbers)
         table.add_row(Text(row, style), *cells)
-    shares = ", ".join(f"trial {number} {share:.0%}" for number, share in made.shares.items())
+    shares = ", ".join(f"trial {number} {share:.0%}" for number, share in made.members.items())
     trials = count_text(len(made.shares), "trial")
+    if len(made.members) < len(made.shares):
+        trials = f"{len(made.members)} of {trials}"
+    what = "ensemble" if made.kept in ENSEMBLES else "soup"
+    whole = made.kept if made.kept not in ENSEMBLES else f"{made.kept} ensemble"
     return Group(
-        Text.assemble(
-            (made.name, "bold"), f"  ensemble of {trials} in {seconds_text(made.seconds)}"
-        ),
+        Text.assemble((made.name, "bold"), f"  {what} of {trials} in {seconds_text(made.seconds)}"),
         Padding(table, (0, 0, 0, 2), expand=False),
         Padding(Text.assemble((made.kept, "dim"), f"  {shares}"), (0, 0, 0, 2), expand=False),
-        Text(f"\n  {folder}/ holds the {made.kept} ensemble: hpo predict {folder} new.csv"),
+        Text(f"\n  {folder}/ holds the {whole}: hpo predict {folder} new.csv"),
     )
 
 
@@ -47,7 +49,8 @@ def as_json(made: Ensembled, folder: Path) -> dict[str, Any]:
         "name": made.name,
         "folder": str(folder),
         "kept": made.kept,
-        "shares": {str(number): share for number, share in made.shares.items()},
+        "tried": len(made.shares),
+        "shares": {str(number): share for number, share in made.members.items()},
         "compared": {name: plain_splits(metrics) for name, metrics in made.compared.items()},
         "temperature": made.temperature,
         "calibration_error": plain_splits(made.calibration),

@@ -132,6 +132,9 @@ def function_mistakes(values: Mapping[str, Any], root: type[CommandTraining]) ->
 def command_search_mistakes(search: SearchSpec) -> Iterator[Mistake]:
     """What a search asks for that a command cannot give."""
     name = search.scheduler.name
+    if search.keep_weights:
+        text = "is for weights that hpo trains, and a command keeps its own model: write 0"
+        yield Mistake(("search", "keep_weights"), text)
     if SCHEDULERS[name].changes_hparams:
         text = f"{name} copies the weights of trials, which it cannot do for a command: use asha"
         yield Mistake(("search", "scheduler", "name"), text)
@@ -140,7 +143,7 @@ def command_search_mistakes(search: SearchSpec) -> Iterator[Mistake]:
         yield Mistake(("search", "objective"), text)
         return
     for metric in search.goal.metrics:
-        if metric in ("parameters", "flops", "macs", "model_bytes", "latency_ms"):
+        if metric in COSTS and metric != "train_seconds":
             text = f"{metric} is not known of a command: let it report a metric of its own"
             yield Mistake(("search", "objective"), text)
 

@@ -421,6 +421,9 @@ class DataSpec(Spec):
     """How features are scaled, by the training split. `robust`, for tables: the median becomes 0,
     and the middle half of the values a range of 1. `whiten`: all scaled features get the variance 1
     and no correlation (ZCA); with `reduce`, the components do."""
+    image_size: Static[Side | None] = None
+    """Pixels of the longer side that images get; the other keeps its proportion. By default they
+    stay as they are read, and they never become larger."""
     epsilon: Annotated[Host[Positive], ReadWhere("normalize", ("whiten",))] = 1.0e-5
     """What `whiten` adds to each variance, so that directions without any are not blown up."""
     reduce: Reduce = Reduce()

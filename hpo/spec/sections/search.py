@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from hpo.registry import SAMPLERS
-from hpo.spec.file.document import KeyPath
+from hpo.spec.file.document import KeyPath, Mistake
 from hpo.spec.marks import Count, Positive, Spec
 from hpo.spec.registered import Registered
 from hpo.spec.sections.goal import Constraint, Goal, Objective, StopSpec
-from hpo.spec.sections.scheduler import AutoScheduler, SchedulerSpec
+from hpo.spec.sections.scheduler import AutoScheduler, SchedulerSpec, is_by_share
 
 # More than any study runs; every trial is planned before the first one starts.
 _MOST_TRIALS = 1_000_000
+
+# Their weights take the bytes of as many models on disk.
+_MOST_KEPT = 1000
 
 _TIME = r"(\d+(?:\.\d+)?)([smhd])"
 TimeAsWritten = Positive | Annotated[str, Field(pattern=f"^({_TIME})+$")]
@@ -139,6 +143,19 @@ class CurveGp(Spec):
 SamplerSpec = Annotated[Any, Registered("sampler")]
 
 
+def keeping_mistakes(search: SearchSpec, *, keeps_best: bool) -> Iterator[Mistake]:
+    """What the weights of a trial's last epoch are of no use for."""
+    if not search.keep_weights:
+        return
+    at: KeyPath = ("search", "keep_weights")
+    if keeps_best:
+        text = "keeps the weights of a trial's last epoch, and train.keep: best another one's"
+        yield Mistake(at, f"{text}: write 0, or keep: last")
+    if is_by_share(search.scheduler):
+        text = "keeps trials of one training each, and budget: share trains several"
+        yield Mistake(at, f"{text}: write 0, or budget: epochs")
+
+
 def missing_package(spec: SamplerSpec) -> str | None:
     """The package that a sampler lacks on this machine, and the cure; None for none."""
     entry = SAMPLERS[spec.name]
@@ -178,6 +195,9 @@ class SearchSpec(Spec):
     """Whether models of scikit-learn are fitted to the same rows, beside the search: by default for
     20 seconds of CPU time or a tenth of the search, whichever is longer. A time such as 2m gives
     them that much."""
+    keep_weights: Annotated[int, Field(ge=0, le=_MOST_KEPT)] = 0
+    """How many of the best trials have their weights kept beside the database, so that `hpo train`
+    and `hpo ensemble` need not train them again."""
     start: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] = ()
     """Configurations to try first, each from the paths of dimensions to values."""
     # Written so, because `from` is a word of Python's own.

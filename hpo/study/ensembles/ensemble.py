@@ -25,7 +25,8 @@ from hpo.spec.marks import with_leaves
 from hpo.spec.sections.goal import Objective
 from hpo.study.backends.datasets import DataSets
 from hpo.study.backends.pretrained import weights_of
-from hpo.study.ensembles.rows import Predictions, Rows, judged_answers, same_rows
+from hpo.study.ensembles.rows import Candidate, Predictions, Rows, judged_answers, same_rows
+from hpo.study.ensembles.soup import check_soup, save_soup, souped
 from hpo.study.signals import StoppedError, StopRequest
 from hpo.study.storage.provenance import Provenance, library_versions
 from hpo.study.storage.trust import code_of
@@ -45,16 +46,6 @@ from hpo.trained.save import (
     check_free,
     partial_of,
 )
-
-
-class Candidate(Protocol):
-    """A trial that may be part of an ensemble: its number, and the spec that trains it again."""
-
-    @property
-    def number(self) -> int: ...
-
-    @property
-    def experiment(self) -> Experiment: ...
 
 
 class Display(Protocol):
@@ -80,21 +71,25 @@ def ensemble_to_folder(
     *,
     is_replaced: bool = False,
     is_plain: bool = False,
+    is_soup: bool = False,
 ) -> Ensembled:
     """Train the candidates, the winner first, and save their mean in `folder`.
 
     The shares in the mean are chosen by the objective on the validation rows, or equal if the mean
     is to be plain. With folds, each row is answered by the members that have not trained on it. A
-    candidate that a run before this one has trained is not trained again.
+    candidate that a run before this one has trained is not trained again. With `is_soup` the
+    weights are averaged instead of the answers, and the folder holds one model.
 
     Raises:
         StoppedError: once `stop` is set.
-        HpoError: for a folder in the way, and candidates that have no mean answer.
+        HpoError: for a folder in the way, and candidates that have no mean.
     """
     check_free(folder, is_replaced)
     start = time.monotonic()
     datas = [_data_of(one.experiment, around) for one in candidates]
     rows = same_rows([one.number for one in candidates], datas)
+    if is_soup:
+        check_soup(candidates)
     stop.begin()
     models = []
     for candidate, data in zip(candidates, datas, strict=True):
@@ -104,15 +99,20 @@ def ensemble_to_folder(
             text = f"stopped: {folder} was not written; the same command goes on."
             raise StoppedError(text, stopped.signal) from None
         models.append(load_model(place, around.device, is_trusted=True))
-    found = [judged_answers(model, data) for model, data in zip(models, datas, strict=True)]
-    made = _made(candidates, models[0].training, objective, rows, found, is_plain=is_plain)
-    stop.end()  # the ensemble is saved whole
-    documents = [metrics_document(model.folder) for model in models]
-    epochs = sum(document["epochs"] for document in documents)
-    made = replace(made, seconds=time.monotonic() - start, epochs=epochs)
     device = describe([local_devices(around.device)[0]])
-    provenance = Provenance(library_versions(), device, rows.data.fingerprint)
-    save_ensemble(folder, made, Description.of(rows.data), provenance.to_document())
+    provenance = Provenance(library_versions(), device, rows.data.fingerprint).to_document()
+    if is_soup:
+        made, weights = souped(candidates, models, objective, rows, is_plain=is_plain)
+    else:
+        found = [judged_answers(model, data) for model, data in zip(models, datas, strict=True)]
+        made = _made(candidates, models[0].training, objective, rows, found, is_plain=is_plain)
+    stop.end()  # the model is saved whole
+    epochs = sum(metrics_document(model.folder)["epochs"] for model in models)
+    made = replace(made, seconds=time.monotonic() - start, epochs=epochs)
+    if is_soup:
+        save_soup(folder, made, weights, candidates[0].experiment, rows, provenance)
+    else:
+        save_ensemble(folder, made, Description.of(rows.data), provenance)
     return made
 
 
@@ -159,7 +159,14 @@ def _trained(
     shutil.rmtree(place, ignore_errors=True)
     with show(candidate) as display:
         train_to_folder(
-            candidate.experiment, place, around, display.watch, display.say, stop, is_replaced
+            candidate.experiment,
+            place,
+            around,
+            display.watch,
+            display.say,
+            stop,
+            is_replaced,
+            kept=candidate.kept,
         )
     return place
 

@@ -1,9 +1,9 @@
-"""The rows that judge the trials of an ensemble, and what its models answer for them."""
+"""The trials of an ensemble, the rows that judge them, and what its models answer for them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -11,7 +11,25 @@ from hpo.data.dataset import DataSet, Split
 from hpo.engine.training.ensemble import mean_predictions
 from hpo.engine.training.targets.regression import in_own_unit
 from hpo.errors import HpoError
+from hpo.spec.experiment import Experiment
+from hpo.study.kept.files import KeptTrial
 from hpo.trained.model import Model
+
+
+class Candidate(Protocol):
+    """A trial that may be part of an ensemble: its number, and the spec that trains it again.
+
+    `kept` is where its weights may be.
+    """
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def experiment(self) -> Experiment: ...
+
+    @property
+    def kept(self) -> KeptTrial | None: ...
 
 
 class Rows(NamedTuple):

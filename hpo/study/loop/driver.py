@@ -46,6 +46,7 @@ from hpo.study.loop.assign import Assignment, assign
 from hpo.study.loop.costing import Costing
 from hpo.study.loop.deciding import Rules
 from hpo.study.loop.exploiting import Exploiting
+from hpo.study.loop.keeping import Keeper
 from hpo.study.loop.occupancy import Occupancy, Seat
 from hpo.study.loop.replicas import training_of
 from hpo.study.loop.states import States
@@ -58,6 +59,8 @@ _WAIT_SECONDS = 0.1  # at most: the driver wakes up at the first message
 # A transaction takes milliseconds of a core that trains. If a kill loses the results of this many
 # seconds, they are trained again and come out the same.
 _FLUSH_SECONDS = 0.2
+# Ends of trials are stored once their weights are on disk, or after so long.
+_KEEP_SECONDS = 5.0
 # Trials proposed ahead for each lane, where the sampler does not look at results.
 _STARTS_AHEAD = 4
 
@@ -77,12 +80,13 @@ class Driver:
         prepare: Callable[[HParams, int], Work],
         plans: Plans,
         checkpoint_seconds: float,
+        keeper: Keeper | None = None,
     ) -> None:
         self.differences = 0  # retrained epochs that differ from the stored results
         self.epochs_trained = 0.0
         self.is_stopping = False
         self._rules, self._journal, self._executor = rules, journal, executor
-        self._states, self._lanes_each = states, plans.usual.lanes
+        self._states, self._keeper, self._lanes_each = states, keeper, plans.usual.lanes
         self._work = WorkOfTrials(journal, prepare, plans)
         self._first_trials = FirstTrials()
         self._replicas = rules.replicas
@@ -262,7 +266,7 @@ class Driver:
 
     def _handle(self, message: Message) -> None:
         match message:
-            case Reported(_, reports, epochs, seconds):
+            case Reported(_, reports, epochs, seconds, joules):
                 trained = [report for report in reports if is_finite(report.metrics)]
                 if self._replicas.share_epochs:
                     # A pool counts epochs as whole, whatever they are worth.
@@ -270,7 +274,7 @@ class Driver:
                     self.epochs_trained += sum(shares)
                 else:
                     self.epochs_trained += epochs - (len(reports) - len(trained))
-                self._costing.spend(seconds)
+                self._costing.spend(seconds, joules)
                 for report in reports:
                     self._report(report)
             case Drew(_, run, values):
@@ -334,6 +338,8 @@ class Driver:
         if not self._is_over(state.run):
             self._arrived.add(state.run)
             self._states.hold(state)
+        elif self._keeper is not None:
+            self._keeper.take(state, self._journal.state)
 
     def _report(self, report: EpochReport) -> None:
         run, state = report.run, self._journal.state
@@ -411,11 +417,27 @@ class Driver:
     def _end(self, number: int, end: TrialState) -> None:
         self._costing.settle(number)
         self._journal.record(End(end, self._work.together(number)), number)
+        if self._keeper is not None and end is TrialState.COMPLETE:
+            self._collect(number, self._keeper)
         self._work.forget(number)
         seated = {seat.run for _, _, seat in self._lanes if seat.run.trial == number}
         begun = self._journal.state.replicas.get(number, ())
         for run in sorted({*self._replicas.runs_of(number), *begun, *seated}):
             self._clear(run)
+
+    def _collect(self, number: int, keeper: Keeper) -> None:
+        """Ask for the last states of a trial that has ended, if its weights are kept."""
+        state = self._journal.state
+        runs = self._replicas.runs_of(number)
+        curves = {run: [*self._replicas.known(state, run)] for run in runs}
+        if not keeper.wants(state, number, curves, self._work.of(number)):
+            return
+        for run in curves.keys() - self._in_transit.keys():
+            for pool, index in (left := self._leave(run)):
+                self._executor.send(pool, [Take(index)])
+                self._in_transit[run] = pool
+            if not left and (held := self._states.find(run, state.checkpoints.get(run))):
+                keeper.take(held, state)
 
     def _clear(self, run: Run) -> None:
         """Forget a run that will not train again."""
@@ -446,7 +468,8 @@ class Driver:
                 self._snapshots_under_way.add(pool)
 
     def _flush_if_due(self) -> None:
-        if time.monotonic() >= self._flush_due:
+        busy = self._keeper is not None and self._keeper.is_busy
+        if time.monotonic() >= self._flush_due + busy * _KEEP_SECONDS:
             self._flush_due = time.monotonic() + _FLUSH_SECONDS
             self._journal.flush()
 

@@ -46,11 +46,14 @@ class CheckpointFolder:
         self._unreferenced: set[str] = set()  # saved by this process, not yet seen in a sweep
 
     @classmethod
-    def beside(cls, url: str, study: str) -> CheckpointFolder:
-        """The folder `<database>.checkpoints/<study>`; for a server, in the working directory."""
+    def beside(cls, url: str, study: str, kind: str = "checkpoints") -> CheckpointFolder:
+        """The folder `<database>.checkpoints/<study>`; for a server, in the working directory.
+
+        Of another `kind` it is `<database>.<kind>/<study>`.
+        """
         database = parsed_url(url)
         file = database_path(database) or Path.cwd() / (database.database or "hpo")
-        return cls(file.with_name(f"{file.name}.checkpoints") / _folder_name(study))
+        return cls(file.with_name(f"{file.name}.{kind}") / _folder_name(study))
 
     def check(self) -> None:
         """Refuse links in the place of the folder: old checkpoints are deleted in it.
@@ -105,16 +108,25 @@ class CheckpointFolder:
         return None
 
     def read(self, name: str, sha256: str) -> tuple[bytearray | None, str]:
-        """The content of a checkpoint; None, and the reason, where it is missing or broken."""
+        """The content of a checkpoint; None, and the reason, where it is missing or broken.
+
+        `sha256` may be the start of its hash that its name holds.
+        """
         try:
             content = self._read(name)
         except OSError as error:
             return None, error.strerror or str(error)
         except (ValueError, TypeError):
             return None, _NO_CHECKPOINT
-        if hashlib.sha256(content).hexdigest() != sha256:
+        if not hashlib.sha256(content).hexdigest().startswith(sha256):
             return None, "its content has changed"
         return content, ""
+
+    def names(self) -> list[str]:
+        """The names of the checkpoints in the folder."""
+        with suppress(OSError), self._opened() as folder:
+            return sorted(filter(_NAME.fullmatch, os.listdir(folder)))  # noqa: PTH208
+        return []
 
     def sweep(self, referenced: Iterable[str]) -> int:
         """Delete the checkpoints that no event refers to; gives their number.

@@ -34,6 +34,7 @@ HARMLESS = frozenset(
         "data.device_budget",
         "search.baselines",
         "search.from",
+        "search.keep_weights",
         "search.start",
         "search.trials",
         "search.timeout",

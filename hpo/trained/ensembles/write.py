@@ -27,13 +27,15 @@ from hpo.trained.save import (
 
 # Raise it with a change that earlier releases cannot read.
 FORMAT = 1
+# The means of answers; others are of weights.
+ENSEMBLES = ("mean", "greedy")
 
 
 @dataclass(frozen=True)
 class Ensembled:
     """An ensemble of the trials of a study, as it was made.
 
-    `shares` are those of the trials by their numbers, which add to 1; a trial without a share is
+    `shares` are those of the trials by their numbers, which add to 1; a trial whose share is 0 is
     not kept. `compared` are the metrics of the winner alone, of the mean of all trials and of their
     greedy mean, on the same rows; those of `kept` are the ensemble's own.
     """
@@ -46,6 +48,11 @@ class Ensembled:
     epochs: int = 0
     temperature: float | None = None
     calibration: SplitMetrics = field(default_factory=dict)
+
+    @property
+    def members(self) -> Mapping[int, float]:
+        """The shares of the trials that are kept."""
+        return {number: share for number, share in self.shares.items() if share > 0}
 
     @property
     def metrics(self) -> SplitMetrics:
@@ -67,7 +74,7 @@ def save_ensemble(
     of each model. Models without a share are deleted.
     """
     partial = partial_of(folder)
-    shares = {name_of(number): share for number, share in made.shares.items() if share > 0}
+    shares = {name_of(number): share for number, share in made.members.items()}
     for place in partial.iterdir():
         if place.name != MEMBERS_FOLDER:
             shutil.rmtree(place) if place.is_dir() else place.unlink()

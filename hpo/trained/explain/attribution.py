@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from hpo.data.source import Source
+from hpo.data.transforms.resizing import spread
 from hpo.engine.program import Program
 from hpo.engine.training.forward import forward
 from hpo.spec.experiment import Training
@@ -82,6 +83,8 @@ def attributed(
                 if owners is None:
                     return None
                 own = own @ owners
+            elif "image_size" in member.data.transform.more:
+                own = spread(own, source.x.shape[1:3])
             weight = share / len(one.members) * _unit(member)
             parts, rises = parts + weight * own, rises + weight * rise
     return Attribution(tuple(columns), np.asarray(parts), np.asarray(rises))
@@ -136,7 +139,7 @@ def _integrated(
 
     def answer(at: Float[Array, "B ..."]) -> Float[Array, " B"]:
         state = weights["params"], weights["variables"]
-        outputs = forward(own, training.model, *state, {"x": at})[0].astype(jnp.float32)
+        outputs = forward(own, training, *state, {"x": at})[0].astype(jnp.float32)
         return log_odds(outputs, found) if program.task == "classification" else outputs[:, 0]
 
     def add(total: Any, point: Any) -> tuple[Any, None]:

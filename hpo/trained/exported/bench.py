@@ -17,6 +17,7 @@ import numpy as np
 from hpo.data.source import Source
 from hpo.errors import HpoError
 from hpo.trained.exported.folder import check_extra
+from hpo.trained.exported.precision import PRECISIONS, NoProductError
 from hpo.trained.model import Model
 
 # Rows that the model takes at once.
@@ -24,6 +25,8 @@ BATCHES = (1, 8, 64, 512)
 # Of the median: at least this many calls, over at least this time.
 _FEWEST_CALLS = 20
 _LEAST_SECONDS = 0.3
+# Drawn rows that calibrate int8, whose speed does not depend on them.
+_CALIBRATING = 64
 _WORDS = "some words of a text"
 
 
@@ -42,17 +45,30 @@ class Timing(NamedTuple):
 
 def timings(model: Model, clock: Callable[[], float] = time.perf_counter) -> Iterator[Timing]:
     """The times of each engine at hand, for each number of rows."""
-    calls: dict[str, Callable[[Source], Any]] = {"jax": lambda rows: _by_jax(model, rows)}
+    calls: dict[str, Callable[[Source], Any]] = {"jax": partial(_by_jax, model)}
     if without_engine(model) is None:
-        from hpo.trained.exported.onnx_model import answers, cells_of, onnx_model, session
-
-        engine = session(onnx_model(model).SerializeToString())
-        calls["onnxruntime"] = lambda rows: answers(engine, cells_of(rows, model), len(rows))
+        calls |= _engines(model)
     for rows in BATCHES:
         source = drawn_rows(model, rows)
         for engine_name, call in calls.items():
             seconds = _median(partial(call, source), clock)
             yield Timing(engine_name, rows, 1000 * seconds)
+
+
+def _engines(model: Model) -> dict[str, Callable[[Source], Any]]:
+    """What onnxruntime runs of a model, by name: in each precision that its network can have."""
+    from hpo.trained.exported.onnx_model import onnx_model, session
+
+    calls: dict[str, Callable[[Source], Any]] = {}
+    for precision in PRECISIONS:
+        try:
+            found = onnx_model(model, precision, drawn_rows(model, _CALIBRATING))
+        except NoProductError:
+            continue
+        engine = session(found.SerializeToString())
+        name = "onnxruntime" if precision == "float32" else precision
+        calls[name] = partial(_by_engine, model, engine)
+    return calls
 
 
 def without_engine(model: Model) -> str | None:
@@ -69,6 +85,12 @@ def without_engine(model: Model) -> str | None:
 
 def _by_jax(model: Model, source: Source) -> np.ndarray:
     return model.predictions(source, len(source))
+
+
+def _by_engine(model: Model, engine: Any, source: Source) -> np.ndarray:
+    from hpo.trained.exported.onnx_model import answers, cells_of
+
+    return answers(engine, cells_of(source, model), len(source))
 
 
 def _median(call: Callable[[], Any], clock: Callable[[], float]) -> float:

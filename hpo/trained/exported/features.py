@@ -12,6 +12,7 @@ import numpy as np
 
 from hpo.data.transforms.encoding import OWN, PARTS
 from hpo.data.transforms.features import Features
+from hpo.data.transforms.resizing import BITS, matrix_of
 from hpo.data.transforms.transform import FittedTransform
 from hpo.errors import HpoError
 from hpo.trained.exported.graph import Graph
@@ -55,9 +56,10 @@ def add_features(
     if inputs.arrays is not None:
         # As in training, where pixels are scaled in float32.
         is_image = features.type == "uint8"
-        x = graph.add("Cast", inputs.arrays, to=_FLOAT if is_image else _DOUBLE)
+        pixels = _resized(graph, fit, inputs.arrays, features)
+        x = graph.add("Cast", pixels, to=_FLOAT if is_image else _DOUBLE)
         scaled = _scaled(graph, fit, x, np.float32 if is_image else np.float64)
-        return _projected(graph, fit, scaled, features.shape)
+        return _projected(graph, fit, scaled, (*_size(fit, features), *features.shape[2:]))
     made = _Table(graph, inputs, features, fit)
     found = [made.numbers()]
     if "code_column" in fit.more:
@@ -84,6 +86,28 @@ def _check(fit: FittedTransform) -> None:
             "--format onnx: no operator computes transform: quantile: train with log or none, or "
             "use --format stablehlo, which takes encoded numbers."
         )
+
+
+def _size(fit: FittedTransform, features: Features) -> tuple[int, ...]:
+    """The first two sizes of examples once images have the size of the fit."""
+    return tuple(map(int, fit.more.get("image_size", features.shape[:2])))
+
+
+def _resized(graph: Graph, fit: FittedTransform, x: str, features: Features) -> str:
+    """Images in the size of the fit, as `resized` makes them: the width first, then the height."""
+    sizes = _size(fit, features)
+    for axis, equation in ((1, "nhwc,vw->nhvc"), (0, "nhwc,vh->nvwc")):
+        old, new = features.shape[axis : axis + 1], sizes[axis : axis + 1]
+        if old == new:
+            continue
+        matrix, is_whole = matrix_of(old[0], new[0]), features.type == "uint8"
+        matrix = np.floor(0.5 + matrix * (1 << BITS)) if is_whole else matrix
+        wide = graph.add("Cast", x, to=_DOUBLE)  # in which sums of whole numbers are exact
+        x = graph.add("Einsum", wide, graph.constant(matrix, np.float64), equation=equation)
+        if is_whole:
+            half = graph.add("Add", x, graph.constant(float(1 << (BITS - 1))))
+            x = graph.add("Floor", graph.add("Div", half, graph.constant(float(1 << BITS))))
+    return x
 
 
 def _scaled(graph: Graph, fit: FittedTransform, x: str, kind: type = np.float64) -> str:

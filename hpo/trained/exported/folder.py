@@ -14,12 +14,15 @@ import numpy as np
 from hpo.data.new.validation import validation_rows
 from hpo.data.readers.tables.table import EMPTY_WORDS, missing_words
 from hpo.data.source import Source
+from hpo.engine.training.ensemble import metrics_of
 from hpo.engine.training.metrics.temperature import tempered
+from hpo.engine.training.targets.sums import targets_of
 from hpo.errors import DataError, HpoError
 from hpo.spec.sections.data import CsvFile, TableFile
 from hpo.trained.answers import answer_names
 from hpo.trained.exported import standalone
 from hpo.trained.exported.answers import scale_of
+from hpo.trained.exported.precision import Precision
 from hpo.trained.model import BATCH, Model
 from hpo.trained.predict import read_new
 
@@ -33,12 +36,14 @@ _FILES = {MODEL_FILE, SCHEMA_FILE, SCRIPT_FILE, REQUIREMENTS_FILE}
 class Exported(NamedTuple):
     """What was written: its bytes, and the largest difference from the model over some rows.
 
-    That of quantities is in deviations of the target; that of chances and counts from 1 on.
+    That of quantities is in deviations of the target; that of chances and counts from 1 on. The
+    metrics are those of the answers of the model and of the export, where rows have targets.
     """
 
     size: int
     rows: int
     difference: float
+    metrics: dict[str, dict[str, float]] | None = None
 
 
 def check_extra(form: str) -> None:
@@ -106,9 +111,18 @@ def difference(model: Model, found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def export_onnx(
-    model: Model, folder: Path, source: Source, tolerance: float, *, is_replaced: bool = False
+    model: Model,
+    folder: Path,
+    source: Source,
+    tolerance: float,
+    precision: Precision = "float32",
+    *,
+    is_judged: bool = False,
+    is_replaced: bool = False,
 ) -> Exported:
     """Write a folder with the model, its script and what this reads.
+
+    The rows of `source` are compared, calibrate int8, and are judged if they have targets.
 
     Raises:
         HpoError: for a model that cannot be translated, or answers otherwise.
@@ -116,9 +130,9 @@ def export_onnx(
     from hpo.trained.exported.onnx_model import answers, cells_of, onnx_model, session
 
     check_free(folder, _FILES, is_replaced=is_replaced)
-    data = onnx_model(model).SerializeToString()
+    data = onnx_model(model, precision, source).SerializeToString()
     found = answers(session(data), cells_of(source, model), BATCH)
-    apart = _checked(model, found, source, tolerance)
+    compared = _compared(model, found, source, tolerance, precision, is_judged=is_judged)
     texts = {
         SCHEMA_FILE: json.dumps(schema_of(model), indent=1) + "\n",
         SCRIPT_FILE: Path(standalone.__file__).read_text(encoding="utf-8"),
@@ -132,11 +146,18 @@ def export_onnx(
             (partial / name).write_text(text, encoding="utf-8")
 
     _written(folder, write)
-    return Exported(len(data), len(source), apart)
+    return compared._replace(size=len(data))
 
 
 def export_stablehlo(
-    model: Model, file: Path, source: Source, tolerance: float, *, is_replaced: bool = False
+    model: Model,
+    file: Path,
+    source: Source,
+    tolerance: float,
+    precision: Precision = "float32",
+    *,
+    is_judged: bool = False,
+    is_replaced: bool = False,
 ) -> Exported:
     """Write the bytes of `jax.export`, which takes encoded numbers.
 
@@ -147,26 +168,61 @@ def export_stablehlo(
 
     from hpo.trained.exported.network import stablehlo
 
+    if precision != "float32":
+        raise HpoError(f"--precision {precision}: StableHLO is float32: leave out --format.")
     check_free(file, set(), is_replaced=is_replaced)
     data = stablehlo(model)
     deserialize: Any = export.deserialize
     call = deserialize(bytearray(data)).call
     x = model.features(model.members[0], source)
     parts = [np.asarray(call(x[start : start + BATCH])) for start in range(0, len(x), BATCH)]
-    apart = _checked(model, np.concatenate(parts), source, tolerance)
+    found = np.concatenate(parts)
+    compared = _compared(model, found, source, tolerance, precision, is_judged=is_judged)
     _written(file, lambda partial: partial.write_bytes(data))
-    return Exported(len(data), len(source), apart)
+    return compared._replace(size=len(data))
 
 
-def _checked(model: Model, found: np.ndarray, source: Source, tolerance: float) -> float:
-    apart = difference(model, found, tempered(model.predictions(source), model.temperature))
+def _compared(
+    model: Model,
+    found: np.ndarray,
+    source: Source,
+    tolerance: float,
+    precision: Precision,
+    *,
+    is_judged: bool,
+) -> Exported:
+    """What the answers of an export are beside the model's, before its size is known."""
+    expected = tempered(model.predictions(source), model.temperature)
+    apart = difference(model, found, expected)
+    metrics = _metrics(model, {"model": expected, "export": found}, source) if is_judged else None
     if not apart <= tolerance:
+        judged = "" if metrics is None else f" ({loss_text(metrics)})"
+        out = "" if precision == "float32" else " or a finer --precision"
         raise HpoError(
             f"{model.folder}: the export answers up to {apart:.2g} apart from the model, more than "
-            f"--tolerance {tolerance:g}: nothing was written. Give another tolerance if that is "
-            "near enough."
+            f"--tolerance {tolerance:g}{judged}: nothing was written. Give another tolerance if "
+            f"that is near enough{out}."
         )
-    return apart
+    return Exported(0, len(source), apart, metrics)
+
+
+def _metrics(
+    model: Model, answers: Mapping[str, np.ndarray], source: Source
+) -> dict[str, dict[str, float]] | None:
+    """The metrics of answers for rows with targets; None for a task whose answers have none."""
+    told = model.description
+    if targets_of(told.task, told.outputs).outputs is None:
+        return None
+    split = model.judged(source)
+    return {
+        name: metrics_of(one, model.training, model.data, split) for name, one in answers.items()
+    }
+
+
+def loss_text(metrics: Mapping[str, Mapping[str, float]]) -> str:
+    """What an export loses of each metric: `accuracy 0.98 -> 0.97`."""
+    pairs = ((name, one, metrics["export"][name]) for name, one in metrics["model"].items())
+    return ", ".join(f"{name} {before:.4g} -> {after:.4g}" for name, before, after in pairs)
 
 
 def schema_of(model: Model) -> Mapping[str, Any]:

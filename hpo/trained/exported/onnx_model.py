@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,17 @@ from hpo.trained.exported.answers import add_answers, add_temperature
 from hpo.trained.exported.features import add_features, add_inputs
 from hpo.trained.exported.graph import Graph
 from hpo.trained.exported.network import network
+from hpo.trained.exported.precision import Precision, reduced
 from hpo.trained.model import Model
 
 ANSWERS = "answers"
-# What turns the network of a member into one of fewer bits.
-Reduced = Callable[[Any], Any]
 
 
-def onnx_model(model: Model, reduced: Reduced = lambda network: network) -> Any:
+def onnx_model(model: Model, precision: Precision = "float32", rows: Source | None = None) -> Any:
     """The answers for the cells of rows, float64 `[batch, ..., K]`: the mean of the members'.
+
+    The networks are in a precision, for which int8 reads some `rows`. What is before and after them
+    stays as it is.
 
     Raises:
         HpoError: for a model that takes what no graph reads, or has other answers than one a row.
@@ -32,7 +34,8 @@ def onnx_model(model: Model, reduced: Reduced = lambda network: network) -> Any:
     for place, member in enumerate(model.members):
         width = model.description.shape[0]
         x = add_features(graph, inputs, features, member.data.transform, width)
-        inner = reduced(network(model, member))
+        calibrating = None if rows is None else model.features(member, rows)
+        inner = reduced(network(model, member), precision, calibrating)
         outputs = graph.embed(inner, f"member_{place}_", x)
         found.append(add_answers(graph, outputs, member.data))
     mean, *others = found

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import threading
 import time
 import warnings
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,11 +22,13 @@ from hpo.spec.words import shown
 from hpo.trained.ensembles.ensemble import Answering
 from hpo.trained.model import BATCH, LEAST_BATCH
 from hpo.trained.predict import FRAME, NewData, answers, read_new
+from hpo.trained.serving.turns import Answers, BusyError, Turns
 
 _MOST_CELLS = 10_000_000  # of a table of all rows and all names in them
 _MOST_CELL = 1 << 20  # characters of a text in a cell
 _MOST_VALUES = 100  # categories that the schema lists for a column
 _DATES = ("days", "year", "month", "day", "weekday", "hour")
+_YEAR_FIRST = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _NAMES = {"number": "number", "boolean": "boolean"}
 _EXAMPLES = {"number": 0.0, "boolean": True, "date": "2024-01-31", "text": "some words"}
 
@@ -39,17 +42,21 @@ class RequestError(HpoError):
 
 
 class Service:
-    """Answers for rows with a model, one call at a time, and counts what it did."""
+    """Answers for rows with a model, one call at a time, and counts what it did.
+
+    Requests that arrive together share a call; no answer depends on it.
+    """
 
     def __init__(self, model: Answering, most_rows: int, patience_seconds: float) -> None:
         task = model.description.task
         if task == "language":
             raise HpoError(f"{model.folder}: goes on with texts, and hpo serve answers for rows.")
         self.model, self.most_rows = model, most_rows
-        self._patience = patience_seconds
-        self._calls, self._counting = threading.Lock(), threading.Lock()
+        # More rows at once go through the model in a larger batch, which takes longer.
+        self._turns = Turns(self._answers, LEAST_BATCH, patience_seconds)
+        self._counting = threading.Lock()
         self._requests: Counter[tuple[str, int]] = Counter()
-        self._rows, self._seconds = 0, 0.0
+        self._rows, self._calls, self._seconds = 0, 0, 0.0
         self._warm_up()
 
     def schema(self) -> dict[str, Any]:
@@ -94,8 +101,16 @@ class Service:
             RequestError: for another text, or while the model is busy for too long.
         """
         rows = self._rows_of(body)
-        if not self._calls.acquire(timeout=self._patience):
-            raise RequestError(503, "the model is busy: try again later, or send fewer rows.")
+        try:
+            found = self._turns.answers(rows, self._kind_of(rows))
+        except BusyError:
+            raise RequestError(
+                503, "the model is busy: try again later, or send fewer rows."
+            ) from None
+        return {"answers": found.rows, "notes": found.notes}
+
+    def _answers(self, rows: Sequence[Any]) -> Answers:
+        """The answers for the rows of one or several requests, by one call of the model."""
         start = time.monotonic()
         try:
             with warnings.catch_warnings():
@@ -106,13 +121,35 @@ class Service:
             raise
         except HpoError as error:
             raise RequestError(422, str(error).replace(FRAME, "the rows", 1)) from None
-        finally:
-            self._calls.release()
         found = [row for piece in pieces for row in _plain_rows(piece)]
         with self._counting:
             self._rows += len(found)
+            self._calls += 1
             self._seconds += time.monotonic() - start
-        return {"answers": found, "notes": [*new.notes]}
+        return Answers(found, [*new.notes])
+
+    def _kind_of(self, rows: Sequence[Any]) -> Hashable:
+        """What rows of several requests must share to be read as if each came alone.
+
+        These are the names and the types of their cells; None for rows that depend on each other,
+        and for many, which gain nothing.
+        """
+        if len(rows) > LEAST_BATCH or self.model.series is not None:
+            return None
+        features = self.model.description.features
+        if not features.is_table:
+            return "arrays"
+        dates = {name for name, part in features.numbers if part in _DATES}
+        kinds: defaultdict[str, set[type]] = defaultdict(set)
+        for row in rows:
+            if not isinstance(row, dict):
+                return None
+            for name, cell in row.items():
+                kinds[name].add(type(cell))
+                # Other rows show which of two numbers is the day, unless the year is first.
+                if name in dates and cell is not None and not _YEAR_FIRST.match(str(cell)):
+                    return None
+        return frozenset((name, frozenset(types)) for name, types in kinds.items())
 
     def count(self, path: str, status: int) -> None:
         """Count a request that was answered."""
@@ -123,6 +160,7 @@ class Service:
         """What was counted, in the text format of Prometheus."""
         with self._counting:
             requests, rows, seconds = dict(self._requests), self._rows, self._seconds
+            calls = self._calls
         lines = [
             "# HELP hpo_requests_total Requests by path and status.",
             "# TYPE hpo_requests_total counter",
@@ -133,6 +171,9 @@ class Service:
             "# HELP hpo_rows_total Rows that were answered.",
             "# TYPE hpo_rows_total counter",
             f"hpo_rows_total {rows}",
+            "# HELP hpo_model_calls_total Calls of the model, each for one or several requests.",
+            "# TYPE hpo_model_calls_total counter",
+            f"hpo_model_calls_total {calls}",
             "# HELP hpo_model_seconds_total Seconds in calls of the model.",
             "# TYPE hpo_model_seconds_total counter",
             f"hpo_model_seconds_total {seconds:.6f}",
@@ -150,7 +191,7 @@ class Service:
                 rows = [{**row, str(self.model.series.time): place} for place in range(count)]
             with suppress(HpoError):  # a model whose example is none of its own answers all others
                 self.predict(json.dumps({"rows": rows}).encode())
-        self._rows, self._seconds = 0, 0.0
+        self._rows, self._calls, self._seconds = 0, 0, 0.0
 
     def _rows_of(self, body: bytes) -> list[Any]:
         try:

@@ -69,6 +69,8 @@ def test_a_command_cannot_copy_weights_and_has_no_parameters_to_count(tmp_path):
     assert "train_seconds is measured, not reported" in lines(tmp_path, search=search)[0]
     search = {**SEARCH, "constraints": [{"metric": "parameters", "at_most": 5}]}
     assert "parameters is not known of a command" in lines(tmp_path, search=search)[0]
+    search = {**SEARCH, "keep_weights": 2}
+    assert "a command keeps its own model: write 0" in lines(tmp_path, search=search)[0]
 
 
 def test_a_mistake_in_the_workers_of_a_function_stands_at_its_own_line(tmp_path):

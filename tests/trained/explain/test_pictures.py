@@ -29,7 +29,7 @@ def test_the_largest_part_is_black_and_none_is_white(tmp_path: Path) -> None:
 
 
 def test_the_worst_images_have_a_picture_each(studies: Studies, tmp_path: Path) -> None:
-    spec = an_experiment(tmp_path, data={"dataset": "digits"})
+    spec = an_experiment(tmp_path, data={"dataset": "digits", "image_size": 5})
     studies.train(spec, tmp_path / "model")
     model = load_model(tmp_path / "model", "cpu")
     new = rows_to_explain(model, None, (tmp_path,), None)

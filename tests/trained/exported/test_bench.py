@@ -19,7 +19,7 @@ def test_each_engine_answers_every_number_of_rows(kind: str, tmp_path: Path) -> 
     ticks = count()
     found = [*timings(model, lambda: float(next(ticks)))]
     assert [(one.engine, one.rows) for one in found] == [
-        (engine, rows) for rows in BATCHES for engine in ("jax", "onnxruntime")
+        (engine, rows) for rows in BATCHES for engine in ("jax", "onnxruntime", "float16", "int8")
     ]
     # Each call lies between two readings of the clock.
     assert {one.milliseconds for one in found} == {1000.0}

@@ -94,6 +94,19 @@ def test_images_are_scaled_by_channel(normalize: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("normalize", ["standard", "whiten"])
+def test_images_are_made_smaller_as_in_training(normalize: str, tmp_path: Path) -> None:
+    smaller = {"normalize": normalize, "image_size": 5}
+    found, expected = _both(tmp_path, data_of(tmp_path, "colours") | smaller)
+    assert found.shape[1:] == (5, 5, 3)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    x = np.random.default_rng(0).normal(size=(40, 6, 4, 2))
+    np.savez(tmp_path / "numbers.npz", x=x, y=np.arange(40) % 2)
+    numbers = {"dataset": {"npz": "numbers.npz"}, "batch_size": 8, **smaller}
+    found, expected = _both(tmp_path, numbers)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_features_that_no_graph_computes_are_refused(tmp_path: Path) -> None:
     quantiles = {"columns": {"by_name": {"a": {"transform": "quantile"}}}}
     words = data_of(tmp_path, "texts") | {"text": {"vectors": "tfidf"}}

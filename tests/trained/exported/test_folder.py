@@ -17,6 +17,7 @@ from hpo.trained.exported.folder import (
     difference,
     export_onnx,
     export_stablehlo,
+    loss_text,
     rows_to_compare,
     schema_of,
 )
@@ -40,6 +41,24 @@ def test_the_rows_that_validate_are_compared(model: Model, churn: Path, tmp_path
     assert found.size == (tmp_path / "out" / "model.onnx").stat().st_size
     classes = model.predictions(source).argmax(-1)
     assert (classes == source.y).mean() == pytest.approx(stored["validation"]["accuracy"])
+
+
+def test_fewer_bits_are_told_with_what_they_cost(model: Model, churn: Path, tmp_path: Path) -> None:
+    source = rows_to_compare(model, None, (tmp_path, churn), None)
+    found = export_onnx(model, tmp_path / "out", source, 0.25, "int8", is_judged=True)
+    assert found.difference > 1e-5
+    assert found.metrics is not None
+    assert found.metrics["model"]["accuracy"] == model.score(source)["accuracy"]
+    lost = found.metrics["model"]["loss"] - found.metrics["export"]["loss"]
+    assert 0 < abs(lost) < 0.1
+    assert loss_text({"model": {"accuracy": 0.98}, "export": {"accuracy": 0.975}}) == (
+        "accuracy 0.98 -> 0.975"
+    )
+    with pytest.raises(HpoError, match=r"--tolerance 1e-09 \(.*accuracy .* or a finer --precision"):
+        export_onnx(model, tmp_path / "more", source, 1e-9, "float16", is_judged=True)
+    with pytest.raises(HpoError, match="--precision int8: StableHLO is float32"):
+        export_stablehlo(model, tmp_path / "more", source, 1.0, "int8")
+    assert not (tmp_path / "more").exists()
 
 
 def test_a_file_of_rows_may_be_compared_instead(model: Model, churn: Path, tmp_path: Path) -> None:

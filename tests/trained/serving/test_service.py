@@ -112,7 +112,7 @@ def test_a_cell_of_another_type_is_refused_with_its_column(
 
 def test_a_busy_model_is_said_to_be_busy(churn: Path, service: Service) -> None:
     row = rows_in(churn, 1)[0]
-    with service._calls, pytest.raises(RequestError, match="the model is busy") as refused:
+    with service._turns._turn, pytest.raises(RequestError, match="the model is busy") as refused:
         sent(service, row)
     assert refused.value.status == 503
     assert sent(service, row)
@@ -134,6 +134,42 @@ def test_requests_at_once_get_the_answers_of_their_own(churn: Path) -> None:
         thread.join()
     assert [found[place] for place in range(len(rows))] == expected
     assert "hpo_rows_total 80\n" in service.metrics()
+
+
+def test_requests_that_wait_share_a_call_unless_rows_could_change_each_other(churn: Path) -> None:
+    service = Service(load_answering(churn / "model", "cpu"), 100, 60.0)
+    rows = [row for row in rows_in(churn, 40) if all(cell is not None for cell in row.values())]
+    requests: list[Any] = [*rows[:4], {**rows[4], "age": None}, {**rows[5], "when": "03/04/2024"}]
+    requests += [{**rows[6], "city": "Paris"}, {**rows[7], "age": "old"}]
+    alone = [_said(service, row) for row in requests]
+    found: dict[int, Any] = {}
+
+    def ask(place: int) -> None:
+        found[place] = _said(service, requests[place])
+
+    threads = [threading.Thread(target=ask, args=(place,)) for place in range(len(requests))]
+    before = service._calls
+    with service._turns._turn:
+        for thread in threads:
+            thread.start()
+        while len(service._turns._waiting) < len(requests):
+            threads[0].join(0.001)
+    for thread in threads:
+        thread.join()
+    assert [found[place] for place in range(len(requests))] == alone
+    assert len({*map(str, alone)}) > 3
+    assert service._calls - before <= len(requests)
+    kinds = [service._kind_of([row]) for row in requests]
+    assert len({*kinds[:4], kinds[6]}) == 1
+    assert kinds[4] != kinds[0]
+    assert kinds[5] is None
+
+
+def _said(service: Service, row: Any) -> Any:
+    try:
+        return sent(service, row)
+    except RequestError as error:
+        return str(error)
 
 
 def test_what_was_done_is_told_as_prometheus_reads_it(service: Service) -> None:

@@ -1,0 +1,125 @@
+"""Keeps the weights of the best trials while a search runs: `search.keep_weights`."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from hpo.study.executors.messages import Arrays, State
+from hpo.study.kept.files import Kept, prune_kept, write_kept
+from hpo.study.log.events import Metrics, StudyState
+from hpo.study.log.ranking import rank
+from hpo.study.loop.work import Work
+from hpo.study.storage.checkpoints import CheckpointFolder
+from hpo.study.storage.provenance import Provenance
+from hpo.trial import Run
+
+_LOG = logging.getLogger(__name__)
+
+
+def best_complete(state: StudyState, count: int) -> set[int]:
+    """The numbers of the best trials that are trained in full and keep the constraints."""
+    sound = (trial for trial in state.trials if trial.is_full and trial.violation == 0)
+    return {trial.number for trial in heapq.nsmallest(count, sound, key=rank)}
+
+
+@dataclass
+class _Ended:
+    """A trial that has ended, and the last states of its runs as far as they are here."""
+
+    epochs: int
+    metrics: Sequence[Metrics]
+    curves: Mapping[Run, Sequence[Metrics]]
+    work: Work
+    states: dict[Run, Arrays] = field(default_factory=dict)
+
+
+class Keeper:
+    """Writes the last states of the best `count` trials, and deletes those of trials that fall out.
+
+    Files are written by a thread of its own. A full disk does not stop the study.
+    """
+
+    def __init__(self, folder: CheckpointFolder, count: int, provenance: Provenance) -> None:
+        self._folder, self._count, self._provenance = folder, count, provenance
+        self._ended: dict[int, _Ended] = {}
+        self._last: Future[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="hpo-weights")
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a state is awaited, or a file is being written."""
+        return bool(self._ended) or (self._last is not None and not self._last.done())
+
+    def prune(self, state: StudyState) -> None:
+        """Delete the files of trials that are not among the best."""
+        self._thread.submit(prune_kept, self._folder, best_complete(state, self._count))
+
+    def wants(
+        self,
+        state: StudyState,
+        number: int,
+        curves: Mapping[Run, Sequence[Metrics]],
+        work: Work,
+    ) -> bool:
+        """Whether a trial that has just ended is among the best; its states are then awaited.
+
+        `curves` are those of its runs.
+        """
+        if number not in best_complete(state, self._count):
+            return False
+        trained = state.trial(number).trained
+        self._ended[number] = _Ended(trained, [*state.metrics[number]], curves, work)
+        return True
+
+    def take(self, arrived: State, state: StudyState) -> None:
+        """Take a state of a trial that has ended, if it is awaited; the last one is written."""
+        number = arrived.run.trial
+        ended = self._ended.get(number)
+        if ended is None or arrived.run not in ended.curves:
+            return
+        if arrived.progress != (ended.epochs, 0):
+            del self._ended[number]  # weights of another epoch than the one that judges the trial
+            return
+        ended.states[arrived.run] = arrived.arrays
+        if ended.states.keys() == ended.curves.keys():
+            del self._ended[number]
+            best = best_complete(state, self._count)
+            if number in best:
+                self._last = self._thread.submit(self._write, self._kept(number, ended), best)
+
+    def _kept(self, number: int, ended: _Ended) -> Kept:
+        work = ended.work
+        own = replace(self._provenance, data_fingerprint=work.data.fingerprint)
+        return Kept(
+            number,
+            ended.metrics,
+            {run._replace(trial=0).key: curve for run, curve in ended.curves.items()},
+            {run._replace(trial=0).key: arrays for run, arrays in ended.states.items()},
+            getattr(work.training.train, "precision", ""),
+            own.to_document(),
+        )
+
+    def _write(self, kept: Kept, best: set[int]) -> None:
+        try:
+            prune_kept(self._folder, best, write_kept(self._folder, kept))
+        except OSError as error:
+            _LOG.warning(
+                "cannot keep the weights of trial %d in %s: %s; the study goes on without.",
+                kept.trial,
+                self._folder.path,
+                error.strerror or error,
+            )
+
+    def close(self) -> None:
+        """Wait for the files that are still being written."""
+        self._thread.shutdown()
+
+    def __enter__(self) -> Keeper:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

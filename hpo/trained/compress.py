@@ -1,0 +1,191 @@
+"""The training that makes a trained model smaller: its own spec, from its weights, compressed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hpo.data.head import inspect_data
+from hpo.errors import HpoError, SpecError
+from hpo.spec.code.own_code import code_sections
+from hpo.spec.experiment import Experiment, Training
+from hpo.spec.file.document import parse_yaml
+from hpo.spec.load import load_document
+from hpo.trained.load import TrainedModel, data_fingerprint
+from hpo.trained.save import CODE_FOLDER, ENSEMBLE_FILE, SPEC_FILE, SplitMetrics
+from hpo.trained.weights import weight_bytes
+
+# How many bits a weight has that is not rounded.
+WHOLE = 32
+# Parts of `train` that span or judge the epochs of the first training, or say how its study ran it.
+_LEFT_OUT = ("until", "keep", "early_stop", "schedules", "changes", "varying", "merged")
+
+
+class Wanted(NamedTuple):
+    """How small a model is made, and how it trains for that.
+
+    `sparsity` is the share of its weights that are cut, one by one or by `unit`. The others have
+    `bits` bits. With `has_teacher` it learns the answers that it gave before, too. `epochs` and
+    `learning_rate` are those of its first training where they are None.
+    """
+
+    sparsity: float
+    unit: str
+    bits: int
+    has_teacher: bool
+    epochs: int | None
+    learning_rate: float | None
+
+
+class Compressed(NamedTuple):
+    """A model before and after: the bytes of its weights, and its metrics by split.
+
+    `is_comparable` says whether both were judged on the same rows.
+    """
+
+    bytes_before: int
+    bytes_after: int
+    before: SplitMetrics
+    after: SplitMetrics
+    is_comparable: bool
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON has it."""
+        from hpo.trained.save import plain_splits
+
+        return {
+            "bytes": {"before": self.bytes_before, "after": self.bytes_after},
+            "metrics": {"before": plain_splits(self.before), "after": plain_splits(self.after)},
+            "same_rows": self.is_comparable,
+        }
+
+
+def compressing(
+    folder: Path, wanted: Wanted, home: Path | None, *, is_trusted: bool = False
+) -> Experiment:
+    """The training that makes the model in a folder smaller.
+
+    Its data are looked for in the working folder, beside the model, and in the downloads of `home`.
+
+    Raises:
+        HpoError: for a folder without such a model, and for data that are not there.
+    """
+    document = smaller_document(folder, wanted)
+    why: list[str] = []
+    for start in (Path(), folder.parent, folder / CODE_FOLDER):
+        named = _named(document, os.path.relpath(folder, start), has_teacher=wanted.has_teacher)
+        try:
+            experiment = load_document(named, start)
+        except SpecError as error:
+            why.append(str(error.mistakes[0]))
+            continue
+        training: Any = experiment.training
+        if not isinstance(training, Training):
+            raise HpoError(f"{folder}: is no model of the section model: it cannot be compressed.")
+        if (codes := [one.python for _, one in code_sections(training)]) and not is_trusted:
+            raise HpoError(
+                f"{folder}: its spec runs {codes[0]}, code of your own: add --trust-code."
+            )
+        mistakes = inspect_data(training.data, start, home).mistakes
+        if not mistakes:
+            return experiment
+        why.append(mistakes[0].text)
+    raise HpoError(
+        f"{folder}: cannot train as its spec says ({why[0]:.200}): run this in the folder where "
+        "its data are."
+    )
+
+
+def smaller_document(folder: Path, wanted: Wanted) -> dict[str, Any]:
+    """The spec of a model's folder as plain values, with what makes the model smaller.
+
+    Neither the folder to start from nor that of a teacher is named yet.
+
+    Raises:
+        HpoError: for a folder without a model that can be trained further.
+    """
+    if (folder / ENSEMBLE_FILE).is_file():
+        raise HpoError(f"{folder}: holds an ensemble: compress each of its models.")
+    file = folder / SPEC_FILE
+    try:
+        values = parse_yaml(file.read_text(encoding="utf-8"), str(file)).values
+    except (OSError, UnicodeError):
+        raise HpoError(
+            f"{folder}: has no {SPEC_FILE}: give a folder that hpo train wrote."
+        ) from None
+    if not isinstance(values, Mapping) or not isinstance(values.get("model"), Mapping):
+        raise HpoError(f"{folder}: is no model of the section model: it cannot be compressed.")
+    data, train, optimizer = (_section(values, name) for name in ("data", "train", "optimizer"))
+    if data.get("folds"):
+        raise HpoError(
+            f"{folder}: was trained with data.folds, so it has seen all rows that would validate: "
+            "train it compressed instead, with the section compression."
+        )
+    if values.get("privacy"):
+        raise HpoError(
+            f"{folder}: was trained with privacy, of which another training spends more: train it "
+            "compressed instead, with the section compression."
+        )
+    train = {name: value for name, value in train.items() if name not in _LEFT_OUT}
+    if wanted.epochs is not None:
+        train["epochs"] = wanted.epochs
+    if optimizer.get("name") != _WITHOUT_SCHEDULE:
+        optimizer["schedule"] = {"name": "cosine"}
+    if wanted.learning_rate is not None:
+        optimizer["learning_rate"] = wanted.learning_rate
+    return {
+        **values,
+        "optimizer": optimizer,
+        "compression": {**_of_answers(values), **_compression(wanted)},
+        "train": train,
+    }
+
+
+# Its average is judged, so its rate may not fall.
+_WITHOUT_SCHEDULE = "schedule_free"
+
+
+def _of_answers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the layers of the model have learnt to read, which stays."""
+    found = _section(_section(values, "compression"), "activations")
+    return {"activations": found} if found else {}
+
+
+def _compression(wanted: Wanted) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if wanted.sparsity:
+        found["sparsity"] = {"name": "magnitude", "share": wanted.sparsity, "unit": wanted.unit}
+    if wanted.bits != WHOLE:
+        found["weights"] = {"name": "integer", "bits": wanted.bits, "scales": "channel"}
+    return found
+
+
+def _named(document: Mapping[str, Any], path: str, *, has_teacher: bool) -> dict[str, Any]:
+    """A spec whose model starts from the folder of that path, and learns its answers."""
+    compression = document["compression"]
+    if has_teacher:
+        compression = {**compression, "teacher": {"from": path}}
+    return {
+        **document,
+        "model": {**document["model"], "from": path},
+        "compression": compression,
+    }
+
+
+def _section(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = values.get(name)
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def compared(before: Path, after: Path) -> Compressed:
+    """The models in two folders, of which the second is the first one compressed."""
+    models = TrainedModel.read(before), TrainedModel.read(after)
+    return Compressed(
+        weight_bytes(before),
+        weight_bytes(after),
+        models[0].metrics,
+        models[1].metrics,
+        data_fingerprint(before) == data_fingerprint(after),
+    )

@@ -1,0 +1,144 @@
+"""Searches that keep the weights of their best trials."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from hpo.api.study import Study
+from hpo.api.winning import best_trials
+from hpo.errors import SpecError
+from hpo.spec.experiment import Experiment
+from hpo.study import train as training
+from hpo.study.ensembles.ensemble import ensemble_to_folder
+from hpo.study.kept.files import kept_folder, trial_of
+from hpo.study.loop.keeping import best_complete
+from hpo.study.signals import StopRequest
+from hpo.study.train import train_to_folder
+from hpo.trained.model import load_model
+from tests.study.whole import DOCUMENT, Studies, an_experiment
+
+SEARCH = {**DOCUMENT["search"], "keep_weights": 2, "trials": 6}
+
+
+def kept(studies: Studies) -> set[int]:
+    return {trial_of(name) for name in kept_folder(studies.url, "flowers").names()}
+
+
+def train(studies: Studies, trial: Any, folder: Path, *, with_kept: bool) -> tuple[Any, Any]:
+    """The result and the weights of a training of a trial."""
+    studies.said.clear()
+    made = train_to_folder(
+        trial.experiment,
+        folder,
+        studies.around,
+        lambda _: None,
+        studies.said.append,
+        StopRequest(),
+        kept=trial.kept if with_kept else None,
+    )
+    return made, [member.weights for member in load_model(folder, "cpu").members]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"model": {"name": "mlp", "widths": [8], "norm": "layer"}},
+        {"train": {"epochs": 4, "seeds": 2, "average": {"name": "ema", "decay": 0.9}}},
+        {"data": {"dataset": "iris", "batch_size": 16, "folds": 3}},
+    ],
+    ids=["one run", "seeds", "folds"],
+)
+def test_a_kept_trial_is_taken_with_the_bits_that_training_it_gives(
+    studies: Studies, tmp_path: Path, parts: dict[str, Any]
+) -> None:
+    experiment = an_experiment(**{"search": SEARCH, **parts})
+    studies.run(experiment)
+    assert kept(studies) == best_complete(studies.state(experiment), 2)
+    trials, _ = best_trials("flowers", studies.url, 2, trust_code=False)
+    assert {trial.number for trial in trials} == kept(studies)
+    taken, weights = train(studies, trials[0], tmp_path / "taken", with_kept=True)
+    assert studies.said[-1] == (
+        f"Takes the weights of trial {trials[0].number} that its search has kept: it does not "
+        "train again."
+    )
+    again, expected = train(studies, trials[0], tmp_path / "again", with_kept=False)
+    assert not [text for text in studies.said if text.startswith("Takes")]
+    jax.tree.map(np.testing.assert_array_equal, weights, expected)
+    assert taken.metrics == again.metrics
+    assert taken.by_run == again.by_run
+    assert taken.temperature == again.temperature
+    assert [one.metrics for one in taken.curve] == [one.metrics for one in again.curve]
+
+
+def test_a_study_that_goes_on_keeps_better_trials_and_drops_the_others(
+    studies: Studies, tmp_path: Path
+) -> None:
+    first = an_experiment("search.trials=3", search={**SEARCH, "scheduler": {"name": "none"}})
+    studies.run(first)
+    before = kept(studies)
+    assert before == best_complete(studies.state(first), 2)
+    more = an_experiment(search={**SEARCH, "scheduler": {"name": "none"}, "trials": 8})
+    studies.run(more)
+    assert kept(studies) == best_complete(studies.state(more), 2)
+    # The weights of an earlier study of this name go with its name.
+    again = an_experiment(search={**SEARCH, "scheduler": {"name": "none"}, "keep_weights": 0})
+    outcome = studies.run(again, starts_over=True)
+    assert kept(studies) == set()
+    assert outcome.set_aside is not None
+    assert len(kept_folder(studies.url, outcome.set_aside).names()) == 2
+
+
+def test_an_ensemble_takes_kept_trials_and_trains_those_that_other_libraries_have_trained(
+    studies: Studies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studies.run(an_experiment(search=SEARCH))
+    trials, objective = best_trials("flowers", studies.url, 2, trust_code=False)
+    studies.said.clear()
+    display = SimpleNamespace(watch=lambda _: None, say=studies.said.append)
+    made = ensemble_to_folder(
+        trials,
+        objective,
+        tmp_path / "together",
+        studies.around,
+        lambda _: nullcontext(display),
+        studies.said.append,
+        StopRequest(),
+    )
+    taken = [f"Takes the weights of trial {trial.number} that" for trial in trials]
+    assert [text[: len(taken[0])] for text in studies.said] == taken
+    winner = made.compared[f"trial {trials[0].number}"]["validation"]
+    best = Study("flowers", studies.url).best
+    assert best is not None
+    assert winner is not None
+    assert winner["accuracy"] == pytest.approx(best.value)
+
+    monkeypatch.setattr(training, "library_versions", lambda: {"jax": "0"})
+    train(studies, trials[0], tmp_path / "other", with_kept=True)
+    assert not [text for text in studies.said if text.startswith("Takes")]
+
+
+def test_nothing_is_written_by_default(studies: Studies, tmp_path: Path) -> None:
+    studies.run(an_experiment("search.trials=2"))
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".weights")]
+
+
+def refused(*overrides: str, **parts: Any) -> str:
+    def make() -> Experiment:
+        return an_experiment(*overrides, **{"search": SEARCH, **parts})
+
+    with pytest.raises(SpecError) as error:
+        make()
+    return str(error.value)
+
+
+def test_what_keeping_does_not_go_with_is_refused_in_a_sentence() -> None:
+    assert "train.keep: best another one's: write 0" in refused("train.keep=best")
+    text = refused("search.scheduler={name: hyperband, budget: share}", "train.epochs=9")
+    assert "budget: share trains several: write 0" in text

@@ -1,0 +1,115 @@
+"""The training that makes a trained model smaller."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hpo as hpo_package
+from hpo.errors import HpoError
+from hpo.spec.file.dump import dump_spec
+from hpo.trained.compress import Wanted, compressing, smaller_document
+from hpo.trained.packed import read_packed
+from tests.study.whole import Studies
+from tests.trained.tables import trained, write_table
+
+WANTED = Wanted(0.75, "weight", 3, has_teacher=True, epochs=2, learning_rate=0.01)
+SPEC = {
+    "name": "churn",
+    "data": {"dataset": "iris", "batch_size": 16},
+    "model": {"name": "mlp", "widths": [8], "dropout": 0.1},
+    "optimizer": {"name": "adam", "learning_rate": 0.1},
+    "train": {"epochs": 9, "until": 5, "keep": "best", "seed": 3},
+}
+
+
+def folder_of(place: Path, **parts: object) -> Path:
+    """A folder with the spec of a model alone."""
+    place.mkdir()
+    (place / "spec.yaml").write_text(dump_spec({**SPEC, **parts}))
+    (place / "metrics.json").write_text("{}")
+    return place
+
+
+def test_the_spec_is_that_of_the_model_with_what_makes_it_small(tmp_path: Path) -> None:
+    model = folder_of(tmp_path / "model")
+    found = smaller_document(model, WANTED)
+    assert {name: found[name] for name in ("name", "data", "model")} == {
+        name: SPEC[name] for name in ("name", "data", "model")
+    }
+    assert found["train"] == {"epochs": 2, "seed": 3}
+    assert found["optimizer"] == {
+        "name": "adam",
+        "learning_rate": 0.01,
+        "schedule": {"name": "cosine"},
+    }
+    assert found["compression"] == {
+        "sparsity": {"name": "magnitude", "share": 0.75, "unit": "weight"},
+        "weights": {"name": "integer", "bits": 3, "scales": "channel"},
+    }
+    whole = smaller_document(model, WANTED._replace(sparsity=0.0, bits=32, epochs=None))
+    assert whole["compression"] == {}
+    assert whole["train"]["epochs"] == 9
+    some = {"activations": {"bits": 8}, "weights": {"name": "ternary"}}
+    rounded = smaller_document(folder_of(tmp_path / "rounded", compression=some), WANTED)
+    assert rounded["compression"] == found["compression"] | {"activations": {"bits": 8}}
+    own = compressing(model, WANTED, None).document
+    assert own["model"]["from"] == own["compression"]["teacher"]["from"]
+
+
+def test_a_folder_that_cannot_be_trained_further_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    for name, parts, why in (
+        ("folds", {"data": {**SPEC["data"], "folds": 3}}, "was trained with data.folds"),  # type: ignore[dict-item]
+        ("private", {"privacy": {"noise": 1.0}}, "was trained with privacy"),
+        ("task", {"model": "task.py:Task"}, "is no model of the section model"),
+    ):
+        with pytest.raises(HpoError, match=why):
+            smaller_document(folder_of(tmp_path / name, **parts), WANTED)
+    with pytest.raises(HpoError, match=r"has no spec\.yaml: give a folder that hpo train wrote"):
+        smaller_document(tmp_path / "nowhere", WANTED)
+    (tmp_path / "folds" / "ensemble.json").write_text("{}")
+    with pytest.raises(HpoError, match="holds an ensemble"):
+        smaller_document(tmp_path / "folds", WANTED)
+    lost = folder_of(tmp_path / "lost", data={"dataset": {"csv": "lost.csv", "target": "y"}})
+    with pytest.raises(HpoError, match="run this in the folder where its data are"):
+        compressing(lost, WANTED, None)
+    own = folder_of(tmp_path / "own", model={"python": "nets.py:Net"})
+    (tmp_path / "own" / "code").mkdir()
+    (tmp_path / "own" / "code" / "nets.py").write_text("def Net(): ...\n")
+    with pytest.raises(HpoError, match=r"code of your own: add --trust-code"):
+        compressing(own, WANTED, None)
+
+
+def test_a_compressed_model_has_the_zeros_levels_and_bytes_that_are_told(
+    hpo, tmp_path, compile_cache
+):
+    write_table(tmp_path / "table.csv")
+    trained(Studies(tmp_path, compile_cache), tmp_path)
+    words = ("--sparsity", "0.5", "--bits", "3", "--epochs", "2", "--teacher", "-q", "--json")
+    result = hpo("compress", "model", "-o", "small", *words)
+    assert result.code == 0, result.err
+
+    told = json.loads(result.out)
+    arrays = read_packed(tmp_path / "small" / "weights")
+    kernels = [array for name, array in arrays.items() if name.endswith("kernel")]
+    zeros = sum(int((kernel == 0).sum()) for kernel in kernels)
+    assert zeros >= sum(kernel.size for kernel in kernels) // 2
+    assert all(len(np.unique(column)) <= 7 for kernel in kernels for column in kernel.T)
+    packed = (tmp_path / "small" / "weights" / "packed.bin").stat().st_size
+    whole = sum(array.nbytes for array in arrays.values())
+    assert told["bytes"] == {"before": whole, "after": packed}
+    for when, folder in (("before", "model"), ("after", "small")):
+        own = json.loads((tmp_path / folder / "metrics.json").read_text())["metrics"]
+        assert told["metrics"][when] == own
+    assert told["same_rows"] is True
+    assert "compression" in (tmp_path / "small" / "spec.yaml").read_text()
+    # It answers as any model does, without the one that it came from.
+    shutil.rmtree(tmp_path / "model")
+    found = hpo_package.load("small").score("table.csv")
+    assert found["accuracy"] > 0.4
+    assert "holds the model to compress" in hpo("compress", "small", "-o", "small").err
+    assert "2 to 8 bits, or 32" in hpo("compress", "small", "-o", "new", "--bits", "9").err
