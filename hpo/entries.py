@@ -115,7 +115,7 @@ class Entry:
 
 
 Fact = Need | Literal[
-    "folds", "changes", "populations", "shares", "streaming", "streamed statistics",
+    "folds", "changes", "populations", "shares", "sizes", "streaming", "streamed statistics",
     "kept statistics", "growing batches", "scheduled noise", "scheduled bits", "clipping optimizer",
 ]  # fmt: skip
 
@@ -149,6 +149,7 @@ class Circumstance:
     title: str = ""
 
 
+_BY_EPOCHS = "write budget: epochs"
 CIRCUMSTANCES: dict[Fact, Circumstance] = {
     "folds": Circumstance("data.folds", "has several training splits"),
     "changes": Circumstance("train.changes", "changes numbers in training"),
@@ -159,7 +160,10 @@ CIRCUMSTANCES: dict[Fact, Circumstance] = {
         "this scheduler",
     ),
     "shares": Circumstance(
-        "search.scheduler.budget", "compares trials on shares of the rows", "write budget: epochs"
+        "search.scheduler.budget", "compares trials on shares of the rows", _BY_EPOCHS
+    ),
+    "sizes": Circumstance(
+        "search.scheduler.budget", "compares trials on images of several sizes", _BY_EPOCHS
     ),
     "streaming": Circumstance(
         "data.device_budget",

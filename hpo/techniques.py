@@ -45,6 +45,7 @@ _BITS: _Reasons = {"changes": _ROUNDS, "scheduled bits": _ROUNDS, "populations":
 _LAST: _Reasons = {
     "populations": "may leave the last weights of a trial",
     "shares": "may judge a trial by an earlier epoch",
+    "sizes": "may judge a trial by an earlier epoch",
 }
 
 _MODEL = {
@@ -243,6 +244,7 @@ _PRIVACY = {
             "changes": "counts one noise",
             "populations": "counts one training",
             "shares": "counts one training",
+            "sizes": "counts one training",
         },
     ),
 }
@@ -408,9 +410,8 @@ _COMPRESSION = {
         paper=f"{_ARXIV}/1503.02531",
         numbers=("compression.teacher.weight", "compression.teacher.temperature"),
         excludes={
-            "changed rows": "answers once, for rows as they are",
             "spent rows": "tells more of each row",
-            "folds": "answers for one training split",
+            "sizes": "answers for images of one size",
         },
     ),
 }
