@@ -299,7 +299,8 @@ def _check_techniques(experiment: Experiment, data: DataSet, device: Any) -> Non
 
 def _techniques(dimensions: Sequence[Dimension]) -> Iterator[HParams]:
     """Each value of the techniques of a space, with each normalisation of its model."""
-    places = {"optimizer.name", *(technique.place for technique in TECHNIQUES.values())}
+    lines = [line for line in TECHNIQUES.values() if line.needs or line.excludes]
+    places = {"optimizer.name", *(line.place for line in lines)}
     chosen: list[HParams] = [{}]
     norms: list[HParams] = [{}]
     ranges: HParams = {}
