@@ -72,7 +72,7 @@ CIRCUMSTANCES: dict[Fact, Circumstance] = {
         "model", "keeps numbers of its batches", "use another model", "this model"
     ),
     "scheduled noise": Circumstance("train.schedules", "changes privacy.noise"),
-    "scheduled bits": Circumstance("train.schedules", "changes bits"),
+    "scheduled bits": Circumstance("train.schedules", "changes bits, or a share of units"),
     "growing batches": Circumstance("train.schedules", "changes updates.accumulate"),
     "clipping optimizer": Circumstance("optimizer.clip_norm", "does so too"),
 }
@@ -420,7 +420,11 @@ _COMPRESSION = {
         needs=("whole batch", "same depth", "statistics"),
         excludes=_BITS,
     ),
-    "top_activations": Technique("compression.activations.top", paper=f"{_ARXIV}/1905.10510"),
+    "top_activations": Technique(
+        "compression.activations.top",
+        paper=f"{_ARXIV}/1905.10510",
+        excludes=dict.fromkeys(_BITS, "keeps the same share of units throughout"),
+    ),
     "activation_penalty": Technique(
         "compression.activations.l1",
         paper="https://proceedings.mlr.press/v15/glorot11a.html",
