@@ -113,7 +113,9 @@ _DATA = {
     ),
     "store_uint8": Technique("data.store", "uint8"),
     "store_float16": Technique("data.store", "float16"),
-    "image_size": Technique("data.image_size", needs=("images",)),
+    "image_size": Technique(
+        "data.image_size", needs=("images",), excludes={"sizes": "is one size for all rungs"}
+    ),
     "corrupt": Technique(
         "data.corrupt.kinds",
         paper=f"{_ARXIV}/1903.12261",
